@@ -1,0 +1,275 @@
+"""What passes between the engine and a worker: plain, frozen, picklable; never pixels.
+
+A worker gets tasks and answers with outcomes. Nothing here imports GDAL or numpy, so the engine
+process can build and read all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from geobatch_tui.errors import Reaction
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A pixel rectangle in a raster: offsets and sizes in pixels."""
+
+    col_off: int
+    row_off: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkGrid:
+    """The chunks of an item: a regular grid over ``width`` x ``height`` units.
+
+    For a raster the units are output pixels. For a vector, ``width`` counts features, ``height``
+    is 1. Chunks are numbered row-major from 0; those of the last column and row may be smaller.
+    """
+
+    width: int
+    height: int
+    chunk_width: int
+    chunk_height: int
+
+    @property
+    def columns(self) -> int:
+        return -(-self.width // self.chunk_width)
+
+    @property
+    def rows(self) -> int:
+        return -(-self.height // self.chunk_height)
+
+    def __len__(self) -> int:
+        return self.columns * self.rows
+
+    def window(self, index: int) -> Window:
+        """The window of chunk ``index``; IndexError outside the grid."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"chunk {index} of {len(self)}")
+        row, col = divmod(index, self.columns)
+        col_off, row_off = col * self.chunk_width, row * self.chunk_height
+        return Window(
+            col_off,
+            row_off,
+            min(self.chunk_width, self.width - col_off),
+            min(self.chunk_height, self.height - row_off),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """Identity of a source file: ``size`` in bytes, ``mtime_ns``, and a BLAKE2b-128 hex digest
+    over its first and last 64 KiB and its size."""
+
+    size: int
+    mtime_ns: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPlan:
+    """What an operation planned for one item.
+
+    Attributes:
+        grid: the chunks.
+        chunk_bytes: predicted peak memory of one chunk in a worker, in bytes.
+        output_bytes: upper estimate of the published file, in bytes.
+        detail: the operation's own plan, JSON-ready (for a raster: destination grid, bands,
+            dtype, nodata, kernel scale, codec). Goes into the fingerprint; opaque to the engine.
+        bounds_lonlat: west, south, east, north of the output in degrees, if known.
+        warnings: sentences for the operator.
+        notes: JSON-ready facts for ``plan --json`` and the receipt (not in the fingerprint).
+    """
+
+    grid: ChunkGrid
+    chunk_bytes: int
+    output_bytes: int
+    detail: Json
+    bounds_lonlat: tuple[float, float, float, float] | None = None
+    warnings: tuple[str, ...] = ()
+    notes: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemContext:
+    """All that a worker must know of an item to work on any of its chunks.
+
+    ``source`` and ``out_path`` are absolute paths; ``out_path`` is the final name, which a worker
+    never writes. ``work_dir`` holds the item's spools. ``fingerprint`` is embedded in the output.
+    """
+
+    item_id: int
+    key: str
+    source: str
+    source_id: SourceIdentity
+    fingerprint: str
+    op: str
+    params: Json
+    output: Json
+    out_path: str
+    work_dir: str
+    plan: ItemPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """Limits for the choice of chunks: ``cols`` and ``rows`` in pixels (0: choose),
+    ``features`` (0: choose), ``max_bytes`` for one chunk in one worker."""
+
+    cols: int
+    rows: int
+    features: int
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTask:
+    """Open a source, refuse what cannot work, and plan the item."""
+
+    task_id: int
+    key: str
+    source: str
+    source_options: Json
+    op: str
+    params: Json
+    output: Json
+    chunking: Chunking
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTask:
+    """Compute one chunk and append it to the worker's spool.
+
+    ``whole`` is set for an item of one chunk: the worker then also writes, checks and syncs the
+    part file, and the receipt carries the item's. ``subdivide`` n asks to compute the chunk in
+    4**n sub-windows, in turn, with the same result and less memory.
+    """
+
+    task_id: int
+    item: ItemContext
+    index: int
+    attempt: int
+    epoch: int
+    whole: bool = False
+    subdivide: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Where a finished chunk lies: ``spool`` is a file name in the item's ``work_dir``;
+    ``offset`` and ``length`` in bytes; ``crc32`` over these bytes. ``length`` 0: a hole."""
+
+    index: int
+    spool: str
+    offset: int
+    length: int
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinaliseTask:
+    """Assemble an item from its segments into a part file, check it, and sync it."""
+
+    task_id: int
+    item: ItemContext
+    epoch: int
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectTask:
+    """Read a published output back: its embedded fingerprint, and every block of it."""
+
+    task_id: int
+    op: str
+    path: str
+
+
+Task = ProbeTask | ChunkTask | FinaliseTask | InspectTask
+
+
+@dataclass(frozen=True, slots=True)
+class ItemReceipt:
+    """Proof of an assembled item: an absolute ``part_path`` in the target directory, its ``size``
+    in bytes, the BLAKE2b-128 hex ``digest`` of its bytes, and JSON-ready ``facts``."""
+
+    part_path: str
+    size: int
+    digest: str
+    facts: Json
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkReceipt:
+    """Proof of a finished chunk: where its bytes are and what they cost.
+
+    ``units``: output pixels times bands, or features. ``seconds``: by stage. ``nodata``: share of
+    invalid units, 0 to 1. ``item`` is set where the chunk was the whole item.
+    """
+
+    index: int
+    segment: Segment
+    units: int
+    bytes_in: int
+    bytes_out: int
+    nodata: float
+    seconds: Json
+    item: ItemReceipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InspectReceipt:
+    """``fingerprint`` as embedded (empty: not ours), ``size`` and ``digest`` of the file."""
+
+    fingerprint: str
+    size: int
+    digest: str
+
+
+Receipt = ItemPlan | ChunkReceipt | ItemReceipt | InspectReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error, fit to cross a process and to be kept: no exception object, only its evidence.
+
+    ``error_class`` is the class name in ``geobatch_tui.errors``; ``evidence`` is JSON-ready:
+    ``stderr`` (tail of the worker's fd 2), ``gdal`` (messages), ``blocks`` and so on.
+    """
+
+    error_class: str
+    reaction: Reaction
+    message: str
+    stage: str = ""
+    traceback: str = ""
+    hint: str = ""
+    errno: int | None = None
+    retry_after: float | None = None
+    evidence: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A worker's answer to one task: a receipt or a failure, never both.
+
+    ``seconds`` is wall time in the worker, ``rss`` its resident bytes afterwards, ``rss_peak``
+    the peak during the task.
+    """
+
+    task_id: int
+    receipt: Receipt | None
+    failure: Failure | None
+    seconds: float
+    cpu_seconds: float
+    rss: int
+    rss_peak: int
+
+
+WorkerCause = Literal["exit", "signal", "oom", "timeout", "memory", "retired"]

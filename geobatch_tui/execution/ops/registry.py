@@ -1,0 +1,114 @@
+"""Finds operations by name.
+
+An operation is an object that satisfies :class:`Operation`, named by an entry point in the group
+``geobatch.ops``. Those in modules listed in the variable ``GEOBATCH_OPS`` (``module:ATTR``,
+separated by commas) are found too: the tests' misbehaving operations come in that way.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from geobatch_tui.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from pydantic import BaseModel
+
+    from geobatch_tui.execution.messages import (
+        ChunkReceipt,
+        ChunkTask,
+        FinaliseTask,
+        InspectReceipt,
+        InspectTask,
+        ItemContext,
+        ItemPlan,
+        ItemReceipt,
+        ProbeTask,
+        Window,
+    )
+
+    Stage = Callable[[str], AbstractContextManager[None]]
+
+GROUP = "geobatch.ops"
+
+
+class Operation(Protocol):
+    """One operation. Importing its module must not import GDAL; running it may.
+
+    ``version`` is raised whenever the same parameters give other bytes. ``params`` is a frozen
+    pydantic model whose fields carry help, unit and ``kind`` (semantic or operational).
+    """
+
+    name: str
+    version: int
+    data: Literal["raster", "vector"]
+    summary: str
+    params: type[BaseModel]
+
+    def libraries(self) -> dict[str, str]:
+        """Libraries whose version changes the output bytes, major.minor; reads metadata only."""
+        ...
+
+    def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
+        """Open the source and plan the item. Raises InvalidInputError and its kin."""
+        ...
+
+    def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
+        """Compute one chunk into the worker's spool (or the whole item, if ``task.whole``)."""
+        ...
+
+    def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
+        """Assemble, check and sync the part file."""
+        ...
+
+    def inspect(self, task: InspectTask, stage: Stage) -> InspectReceipt:
+        """Read a published output back. Raises VerifyError if a block cannot be read."""
+        ...
+
+    def gdal_command(self, item: ItemContext) -> str:
+        """The nearest command of GDAL's own tools, for comparison."""
+        ...
+
+    def reproduce(self, item: ItemContext, window: Window) -> str:
+        """One shell line that reads or computes just this window."""
+        ...
+
+
+@cache
+def _entries() -> dict[str, str]:
+    found = {entry.name: entry.value for entry in entry_points(group=GROUP)}
+    for spec in filter(None, os.environ.get("GEOBATCH_OPS", "").split(",")):
+        operation: Operation = _load(spec)
+        found[operation.name] = spec
+    return found
+
+
+@cache
+def _load(spec: str) -> Operation:
+    module, _, attribute = spec.partition(":")
+    operation: Operation = getattr(import_module(module), attribute)
+    return operation
+
+
+def operation_names() -> list[str]:
+    """Names of all operations, sorted."""
+    return sorted(_entries())
+
+
+def get_operation(name: str) -> Operation:
+    """The operation called ``name``. Raises ConfigError if there is none."""
+    entries = _entries()
+    if name not in entries:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, entries, 1)
+        known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(entries))}"
+        raise ConfigError(f"there is no operation {name!r}; {known}", hint="see `geobatch ops`")
+    return _load(entries[name])

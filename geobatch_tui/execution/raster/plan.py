@@ -1,0 +1,122 @@
+"""The plan of one raster item: everything that decides its bytes, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Number = int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How pixels become bytes.
+
+    ``format`` is COG or GTiff; ``compress`` is NONE, LZW, DEFLATE or ZSTD (for a ``driver_copy``
+    these are those of the intermediate file); ``level`` is the codec's own scale; ``predictor``
+    is 1, 2 or 3; ``interleave`` is pixel or band. ``overviews`` lists width and height of each
+    level, largest first. ``driver_copy`` holds the creation options of GDAL's COG driver where the
+    assembler does not cover the codec (JPEG, WEBP, LERC), else None. ``sparse``: tiles that hold
+    nothing but nodata are left out. ``bigtiff`` is IF_NEEDED, YES or NO.
+    """
+
+    format: str
+    block_width: int
+    block_height: int
+    compress: str
+    level: int
+    predictor: int
+    interleave: str
+    overviews: tuple[tuple[int, int], ...]
+    overview_resampling: str
+    bigtiff: str = "IF_NEEDED"
+    sparse: bool = False
+    driver_copy: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warp:
+    """How source pixels become output pixels; None in the plan means a plain copy.
+
+    ``xscale`` and ``yscale`` are GDAL's XSCALE and YSCALE: destination over source size for the
+    whole item, pinned so that every window gives the same pixels.
+    """
+
+    src_crs: str
+    resampling: str
+    xscale: float
+    yscale: float
+    tolerance: float
+    src_nodata: Number | None
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RasterPlan:
+    """Destination grid, bands and encoding of one item.
+
+    ``crs`` is WKT2; ``transform`` is (a, b, c, d, e, f) of x = a*col + b*row + c,
+    y = d*col + e*row + f, from pixel corners to CRS units. ``count`` includes an alpha band.
+    ``validity`` is one of: ``none`` (every pixel valid by construction), ``nodata``, ``alpha``
+    (the last band), ``mask`` (an internal mask, written if any pixel is invalid).
+    ``colormap`` maps 0..255 to RGBA for palette images.
+    """
+
+    width: int
+    height: int
+    crs: str
+    transform: tuple[float, float, float, float, float, float]
+    count: int
+    dtype: str
+    nodata: Number | None
+    validity: str
+    colorinterp: tuple[str, ...]
+    colormap: tuple[tuple[int, int, int, int], ...] | None
+    descriptions: tuple[str, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    units: tuple[str, ...]
+    tags: Mapping[str, str]
+    area_or_point: str
+    warp: Warp | None
+    encoding: Encoding
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready; NaN and infinities become strings."""
+        return _pack(asdict(self))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RasterPlan:
+        """The inverse of :meth:`to_json`."""
+        values = dict(data)
+        encoding = dict(values["encoding"])
+        encoding["overviews"] = tuple((w, h) for w, h in encoding["overviews"])
+        values["encoding"] = Encoding(**encoding)
+        if values["warp"] is not None:
+            warp = dict(values["warp"])
+            warp["src_nodata"] = _number(warp["src_nodata"])
+            values["warp"] = Warp(**warp)
+        values["nodata"] = _number(values["nodata"])
+        for name in ("transform", "colorinterp", "descriptions", "scales", "offsets", "units"):
+            values[name] = tuple(values[name])
+        if values["colormap"] is not None:
+            values["colormap"] = tuple(tuple(entry) for entry in values["colormap"])
+        return cls(**values)
+
+
+def _number(value: str | Number | None) -> Number | None:
+    return float(value) if isinstance(value, str) else value
+
+
+def _pack(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if isinstance(value, dict):
+        return {key: _pack(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pack(entry) for entry in value]
+    return value

@@ -1,0 +1,215 @@
+"""What the engine tells the ledger. Plain values: the ledger knows no worker and no pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+class ChunkState(IntEnum):
+    PENDING = 0
+    RUNNING = 1  #: a hint: recovery turns it into PENDING and counts a strike
+    RETRY_WAIT = 2
+    DONE = 4
+    DEAD = 5
+    SKIPPED = 6
+    CANCELLED = 7
+
+
+class ItemState(IntEnum):
+    PLANNED = 0
+    ASSEMBLING = 1
+    HELD = 3  #: a chunk is dead and ``on_dead_chunk = hold``
+    PUBLISHED = 4
+    DEAD = 5  #: the item as a whole is a dead letter (probe or assembly failed)
+    ORPHAN = 8  #: its input is no longer part of the job; the output is left alone
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """One item as the ledger keeps it.
+
+    ``first_chunk`` is the id of its chunk 0; chunk ids are ``first_chunk + index``. The three
+    digests are hex: of the source (with ``src_size``, ``src_mtime_ns``), of the semantic
+    parameters and of the code; ``fingerprint`` covers all three. ``params`` is kept so that a
+    later plan can name what changed. ``plan`` is the item plan as JSON.
+    """
+
+    item_id: int
+    key: str
+    source: str
+    src_size: int
+    src_mtime_ns: int
+    src_digest: str
+    params_digest: str
+    code_digest: str
+    fingerprint: str
+    params: Json
+    plan: Json
+    out_path: str
+    first_chunk: int
+    n_chunks: int
+    state: ItemState = ItemState.PLANNED
+    n_done: int = 0
+    n_dead: int = 0
+    out_size: int = 0
+    out_mtime_ns: int = 0
+    out_digest: str = ""
+    reason: str = ""
+    facts: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRow:
+    """One chunk as the ledger keeps it; ``spool``, ``offset``, ``length``, ``crc32`` say where
+    its bytes lie once it is done."""
+
+    chunk_id: int
+    item_id: int
+    state: ChunkState
+    attempts: int
+    crashes: int
+    strikes: int
+    not_before: float
+    spool: str = ""
+    offset: int = 0
+    length: int = 0
+    crc32: int = 0
+
+
+# --- updates -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPlanned:
+    """A new or stale item: replaces the row of the same ``item_id``, its chunks and its dead
+    letters, and inserts ``n_chunks`` pending chunks."""
+
+    item: ItemRow
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAdopted:
+    """An intact output was found without a ledger row: insert it as published, chunks done."""
+
+    item: ItemRow
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChanged:
+    """Only the state or the reason of an item changes (held, orphan, assembling, planned)."""
+
+    item_id: int
+    state: ItemState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTouched:
+    """The source's mtime changed but its content did not."""
+
+    item_id: int
+    src_mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkStarted:
+    chunk_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkDone:
+    """``seconds`` is wall time in the worker, ``nodata`` the share of invalid units."""
+
+    chunk_id: int
+    item_id: int
+    attempts: int
+    spool: str
+    offset: int
+    length: int
+    crc32: int
+    units: int
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+    nodata: float
+    rss_peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkWaiting:
+    """Tried and lost, but not given up. ``not_before`` is UNIX time; 0 means at once."""
+
+    chunk_id: int
+    attempts: int
+    crashes: int
+    strikes: int
+    not_before: float
+    error_class: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkReleased:
+    """Back to pending without a mark."""
+
+    chunk_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A chunk (``chunk_id``) or a whole item (``chunk_id`` None) is given up. ``record`` is the
+    object that ``dead-letters --json`` prints, plus traceback and evidence."""
+
+    item_id: int
+    chunk_id: int | None
+    attempts: int
+    crashes: int
+    error_class: str
+    record: Json
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPublished:
+    """Rename ``part_path`` to the item's ``out_path``, sync the directory, then record it."""
+
+    item_id: int
+    part_path: str
+    out_size: int
+    out_digest: str
+    facts: Json
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    state: str
+    exit_code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An event for those who tail the ledger: pause, pressure, worker deaths."""
+
+    kind: str
+    data: Json
+
+
+Update = (
+    ItemPlanned
+    | ItemAdopted
+    | ItemChanged
+    | SourceTouched
+    | ChunkStarted
+    | ChunkDone
+    | ChunkWaiting
+    | ChunkReleased
+    | DeadLetter
+    | ItemPublished
+    | RunEnded
+    | Noted
+)
