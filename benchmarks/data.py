@@ -1,8 +1,8 @@
 """Builds the data that the benchmarks run on, from public packages with their ordinary clients.
 
-Usage: ``uv run python benchmarks/data.py [relief] [tiles] [bluemarble] [enlarged] [synthetic] [land]``
-(without a name: relief and bluemarble). Everything goes to ``benchmarks/data/``, which git
-ignores; what is there already is left alone.
+Usage: ``uv run python benchmarks/data.py [NAME ...]``, names: relief, bluemarble, enlarged, tiles,
+synthetic, land (without a name: relief and bluemarble). Everything goes to ``benchmarks/data/``,
+which git ignores; what is there already is left alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 import tarfile
 import tempfile
 import warnings
-import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,14 +53,9 @@ def basemap_image(name: str) -> Path:
 
 def _install(package: str, target: Path) -> None:
     """Unpack a wheel into ``target`` by uv, or by pip where uv is absent."""
-    if uv := shutil.which("uv"):
-        command = [uv, "pip", "install", "--quiet", "--no-deps", "--target", str(target), package]
-        subprocess.run(command, check=True)
-        return
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(target), package]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    for wheel in target.glob("*.whl"):
-        zipfile.ZipFile(wheel).extractall(target)
+    client = [uv, "pip"] if (uv := shutil.which("uv")) else [sys.executable, "-m", "pip"]
+    options = ["install", "--quiet", "--no-deps", "--target", str(target)]
+    subprocess.run([*client, *options, package], check=True)
 
 
 def world_profile(width: int, height: int, **more: Any) -> dict[str, Any]:
@@ -102,7 +96,8 @@ def open_picture(picture: Path) -> Iterator[Any]:
 def _picture_to_tiff(picture: Path, target: Path) -> None:
     """The same pixels, georeferenced as the whole world, tiled."""
     with open_picture(picture) as src:
-        with rasterio.open(target, "w", **world_profile(src.width, src.height)) as dst:
+        profile = world_profile(src.width, src.height)
+        with rasterio.open(target, "w", **profile) as dst:
             for row, rows in _strips(src.height):
                 window = Window(0, row, src.width, rows)
                 dst.write(src.read(window=window), window=window)
