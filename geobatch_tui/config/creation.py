@@ -1,0 +1,56 @@
+"""Names of creation options, as far as they can be checked without an operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+#: Options that some output format here understands. Whether one fits the codec, the data type
+#: and the format is checked by the operation, when it probes the source.
+KNOWN = frozenset(
+    {
+        "add_mask",
+        "bigtiff",
+        "blocksize",
+        "blockxsize",
+        "blockysize",
+        "compress",
+        "interleave",
+        "level",
+        "lossless",
+        "max_z_error",
+        "overview_count",
+        "overview_resampling",
+        "overviews",
+        "predictor",
+        "quality",
+        "sparse_ok",
+        "tiled",
+        "zlevel",
+        "zstd_level",
+    }
+)
+
+
+def check_creation(options: Mapping[Any, Any]) -> dict[str, Any]:
+    """``options`` with lower-case names.
+
+    Raises:
+        ValueError: a name is unknown, or given twice in different case.
+    """
+    checked: dict[str, Any] = {}
+    for name, value in options.items():
+        low = str(name).lower()
+        if low not in KNOWN:
+            raise ValueError(f"{name!r} is not a creation option; {nearest_option(low)}")
+        if low in checked:
+            raise ValueError(f"{low!r} is given twice, in upper and lower case")
+        checked[low] = value
+    return checked
+
+
+def nearest_option(name: str) -> str:
+    """What to write in place of ``name``: the nearest known option, else all of them."""
+    near = get_close_matches(name.lower(), sorted(KNOWN), 1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(KNOWN))}"

@@ -1,0 +1,132 @@
+"""Every leaf of the schema as plain data: for layers, listings, forms and tests."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from geobatch_tui.config.schema import Job, names_crs
+from geobatch_tui.execution.ops.registry import get_operation
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One key of the job file.
+
+    Attributes:
+        key: dotted, as in ``--set``.
+        help: one line.
+        unit: of the value, "" if it has none.
+        kind: ``semantic`` or ``operational``; "" is a fault of the schema.
+        default: as a job file would write it; None where ``required``.
+        choices: the words that are allowed, if only some are.
+        mapping: a free table of names and values.
+        fold: the names in it are written in any case.
+        text: the value is always text, even where it looks like a number.
+        path: a path, relative to where it was written.
+        crs: a CRS.
+    """
+
+    key: str
+    help: str
+    unit: str
+    kind: str
+    default: Any
+    required: bool
+    choices: tuple[str, ...] = ()
+    mapping: bool = False
+    fold: bool = False
+    text: bool = False
+    path: bool = False
+    crs: bool = False
+
+
+def sections() -> tuple[str, ...]:
+    """Names of the sections, in the order of the job file."""
+    return tuple(Job.model_fields)
+
+
+def leaves(op: str | None = None) -> dict[str, Leaf]:
+    """All keys of a job by dotted name, in the order of the schema.
+
+    Args:
+        op: whose parameters to include; None: only ``op.name``.
+
+    Raises:
+        ConfigError: there is no such operation.
+    """
+    found: dict[str, Leaf] = {}
+    for name, field in Job.model_fields.items():
+        if name == "op":
+            found["op.name"] = _leaf("op.name", field.annotation.model_fields["name"])  # type: ignore[union-attr]
+            found |= _model_leaves("op", get_operation(op).params) if op else {}
+        else:
+            found |= _model_leaves(name, field.annotation)  # type: ignore[arg-type]
+    return found
+
+
+def _model_leaves(section: str, model: type[BaseModel]) -> dict[str, Leaf]:
+    return {
+        f"{section}.{name}": _leaf(f"{section}.{name}", field)
+        for name, field in model.model_fields.items()
+    }
+
+
+def _leaf(key: str, field: FieldInfo) -> Leaf:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    options = _members(field.annotation)
+    mapping = any(_is_mapping(option) for option in options)
+    values = _members(get_args(options[0])[1]) if mapping and get_args(options[0]) else options
+    return Leaf(
+        key=key,
+        help=field.description or "",
+        unit=str(extra.get("unit", "")),
+        kind=str(extra.get("kind", "")),
+        default=None if field.is_required() else _default(field),
+        required=field.is_required(),
+        choices=tuple(str(word) for option in options for word in _words(option)),
+        mapping=mapping,
+        fold=bool(extra.get("fold")),
+        text=all(option is str or _words(option) for option in values),
+        path=bool(extra.get("path")),
+        crs=names_crs(key.rpartition(".")[2]),
+    )
+
+
+def _default(field: FieldInfo) -> Any:
+    """The default as a job file would write it: a duration as text, a tuple as a list."""
+    value = field.get_default(call_default_factory=True, validated_data={})
+    for mark in field.metadata:
+        write = getattr(mark, "func", None)
+        if type(mark).__name__ == "PlainSerializer" and write is not None:
+            return write(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return None if value is PydanticUndefined else value
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The alternatives of a type, without None and without annotations."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, types.UnionType}:
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        return [option for part in parts for option in _members(part)]
+    return [annotation]
+
+
+def _is_mapping(option: Any) -> bool:
+    origin = get_origin(option) or option
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _words(option: Any) -> tuple[Any, ...]:
+    return get_args(option) if get_origin(option) is Literal else ()

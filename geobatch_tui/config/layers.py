@@ -1,0 +1,301 @@
+"""Puts a job together from its layers, and remembers which layer set each value.
+
+Lowest to highest: built-in defaults, job file, environment, command line. All problems of all
+layers are reported at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from geobatch_tui.config import crs
+from geobatch_tui.config.creation import KNOWN, nearest_option
+from geobatch_tui.config.fields import Leaf, leaves, sections
+from geobatch_tui.config.paths import absolute
+from geobatch_tui.config.problems import InvalidJobError, Problem, describe, show_value
+from geobatch_tui.config.reader import JobFile, read_job_file
+from geobatch_tui.config.schema import Job, build_params, dump_job
+from geobatch_tui.config.sources import (
+    Given,
+    Origin,
+    from_environment,
+    from_file,
+    from_flags,
+    typed,
+    unknown,
+)
+from geobatch_tui.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+__all__ = ["LoadedJob", "Origin", "from_plan_json", "load_job", "make_job"]
+
+_DEFAULT = Origin("default", "")
+_DEPTH = 2  # section.key; what follows is a name in a free table
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedJob:
+    """A job with the story of its values.
+
+    Attributes:
+        job: the job; its paths are absolute.
+        origins: for each dotted key, defaults included, who set it.
+        path: the job file, None if there was none.
+        warnings: sentences for the operator.
+        redacted: keys whose values were masked when the job was kept, and that no layer has given
+            since; a run must not start before they are given again.
+    """
+
+    job: Job
+    origins: Mapping[str, Origin]
+    path: Path | None = None
+    warnings: tuple[str, ...] = ()
+    redacted: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``plan.json`` keeps: redacted values, origins, and which keys were masked."""
+        values, masked = dump_job(self.job), self.job.effective(redacted=True)
+        plain, clean = _flat(values), _flat(masked)
+        return {
+            "job": masked,
+            "origins": {key: [origin.layer, origin.where] for key, origin in self.origins.items()},
+            "path": str(self.path) if self.path else None,
+            "warnings": list(self.warnings),
+            "redacted": sorted(key for key, value in plain.items() if clean[key] != value),
+        }
+
+
+def load_job(
+    path: str | os.PathLike[str] | None,
+    *,
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> LoadedJob:
+    """Loads the job file at ``path`` under the environment and the command line.
+
+    Tables merge key by key: a layer that sets ``output.creation.compress`` leaves the other
+    creation options of the layers below.
+
+    Args:
+        path: TOML, or YAML by its extension; None: all values come from the other layers.
+        overrides: ``KEY=VALUE`` with dotted keys; the top layer, later ones win.
+        flags: values by dotted key for options of their own, as ``--workers``; None: not given.
+        environ: the environment; None: that of this process.
+
+    Raises:
+        ConfigError: something is wrong; the message has one line for each problem.
+    """
+    file = read_job_file(Path(path)) if path is not None else None
+    problems: list[Problem] = []
+    given = [
+        *(from_file(file) if file else ()),
+        *from_environment(os.environ if environ is None else environ),
+        *from_flags(flags or {}, overrides, problems),
+    ]
+    return _Assembly(file, problems).build(given)
+
+
+def make_job(values: Mapping[str, Any]) -> LoadedJob:
+    """A job from nested ``values`` as a job file would give them; paths relative to the cwd.
+
+    Raises:
+        ConfigError: something is wrong; the message has one line for each problem.
+    """
+    return _Assembly(None, []).build(
+        [
+            Given(given.key, given.value, Origin("flag", "values"))
+            for given in from_file(JobFile(Path("values"), values, {}))
+        ]
+    )
+
+
+def from_plan_json(
+    data: Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> LoadedJob:
+    """Rebuilds a job that :meth:`LoadedJob.to_json` kept, under new values of the command line.
+
+    Raises:
+        ConfigError: it does not fit this version, or the new values are wrong.
+    """
+    problems: list[Problem] = []
+    try:
+        kept = {key: Origin(layer, where) for key, (layer, where) in data["origins"].items()}
+        values, path = _flat(data["job"]), Path(data["path"]) if data["path"] else None
+        masked, warnings = list(data["redacted"]), tuple(data["warnings"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"the kept plan is damaged: {type(error).__name__}: {error}") from error
+    loaded = _Assembly(None, problems).build(
+        [
+            *(Given(key, value, kept.get(key, _DEFAULT)) for key, value in values.items()),
+            *from_flags(flags or {}, overrides, problems),
+        ]
+    )
+    still = tuple(key for key in masked if loaded.origins.get(key) is kept.get(key))
+    news = tuple(text for text in loaded.warnings if text not in warnings)
+    return LoadedJob(loaded.job, loaded.origins, path, warnings + news, still)
+
+
+class _Assembly:
+    """One load: collects values and problems, then makes the job or raises all problems."""
+
+    def __init__(self, file: JobFile | None, problems: list[Problem]) -> None:
+        self.file = file
+        self.problems = problems
+        self.values: dict[str, Any] = {}
+        self.origins: dict[str, Origin] = {}
+        self.known: dict[str, Leaf] = {}
+        self.op: str | None = None
+
+    def build(self, given: Sequence[Given]) -> LoadedJob:
+        self.op = self._op_name(given)
+        for entry in given:
+            if self.op is None and entry.key.startswith("op.") and entry.key != "op.name":
+                continue  # whose parameter it is cannot be said
+            self._take(entry)
+        job = self._validated()
+        if self.problems or job is None:
+            raise InvalidJobError(self.problems)
+        return LoadedJob(
+            job, self._all_origins(job), self.file.path if self.file else None, self._warnings(job)
+        )
+
+    def _op_name(self, given: Sequence[Given]) -> str | None:
+        """The operation that the highest layer names, if there is such a one."""
+        self.known = leaves()
+        named = [entry for entry in given if entry.key == "op.name"]
+        if not named or not isinstance(named[-1].value, str):
+            return None
+        try:
+            self.known = leaves(named[-1].value)
+        except ConfigError as error:
+            self.problems.append(Problem(named[-1].origin.where, "op.name", error.message))
+            return None
+        return named[-1].value
+
+    def _take(self, given: Given) -> None:
+        leaf, key = self._leaf_of(given.key)
+        if leaf is None:
+            self.problems.append(unknown(given, self.known, sections()))
+            return
+        value = typed(given.value, leaf) if given.raw else given.value
+        if not leaf.mapping or key != leaf.key:
+            self._put(leaf, key, value, given)
+        elif isinstance(value, Mapping):
+            for name, entry in value.items():
+                self._put(leaf, f"{key}.{_folded(leaf, str(name))}", entry, given)
+        else:
+            said = f"{key} = {show_value(key, value)}: must be a table of names and values"
+            self.problems.append(Problem(given.origin.where, key, said))
+
+    def _put(self, leaf: Leaf, key: str, value: Any, given: Given) -> None:
+        origin = given.origin
+        if self.file and origin.layer == "file":
+            origin = Origin("file", self.file.where(key))
+        name = key.removeprefix(f"{leaf.key}.")
+        if leaf.key == "output.creation" and name not in KNOWN:
+            said = f"{name!r} is not a creation option; {nearest_option(name)}"
+            self.problems.append(Problem(origin.where, key, said))
+            return
+        if leaf.path:
+            beside = self.file and origin.layer == "file"
+            value = absolute(value, self.file.path.parent if self.file and beside else Path.cwd())
+        self.values[key] = value
+        self.origins[key] = origin
+
+    def _leaf_of(self, key: str) -> tuple[Leaf | None, str]:
+        """The leaf that ``key`` names, or whose table it reaches into; and the key folded."""
+        if key in self.known:
+            return self.known[key], key
+        parts = key.split(".", 2)
+        leaf = self.known.get(".".join(parts[:2])) if len(parts) > _DEPTH else None
+        if leaf is None or not leaf.mapping:
+            return None, key
+        return leaf, f"{leaf.key}.{_folded(leaf, parts[_DEPTH])}"
+
+    def _validated(self) -> Job | None:
+        nested = self._nested()
+        op = nested["op"]
+        if self.op is not None:
+            del op["name"]
+            try:
+                nested["op"] = {"name": self.op, "params": build_params(self.op, op)}
+            except ValidationError as error:
+                nested["op"] = {}
+                self._report(error, ("op",))
+        try:
+            return Job.model_validate(nested)
+        except ValidationError as error:
+            self._report(error, ())
+            return None
+
+    def _nested(self) -> dict[str, Any]:
+        nested: dict[str, Any] = {section: {} for section in sections()}
+        if self.file:
+            nested["job"]["name"] = self.file.path.stem
+        for key, value in self.values.items():
+            *tables, name = key.split(".", _DEPTH)
+            place = nested
+            for table in tables:
+                place = place.setdefault(table, {})
+            place[name] = value
+        return nested
+
+    def _report(self, error: ValidationError, prefix: tuple[str, ...]) -> None:
+        """Adds the problems of a validation, one for each key, however many types it could be."""
+        by_key: dict[str, list[ErrorDetails]] = {}
+        for detail in error.errors(include_url=False):
+            loc = [*prefix, *map(str, detail["loc"])]
+            _leaf, key = self._leaf_of(".".join(loc[: _DEPTH + 1]))
+            by_key.setdefault(key if key in self.values else ".".join(loc[:2]), []).append(detail)
+        for key, details in by_key.items():
+            done = any(problem.key.startswith("op") for problem in self.problems)
+            if key == "op.params" or (key == "op.name" and done):
+                continue  # follows from what is reported already
+            text = describe(key, details, self.values.get(key, details[0]["input"]))
+            self.problems.append(Problem(self._where(key), key, text))
+
+    def _where(self, key: str) -> str:
+        if key in self.origins:
+            return self.origins[key].where
+        return self.file.where(key) if self.file else ""
+
+    def _all_origins(self, job: Job) -> dict[str, Origin]:
+        flat = _flat(dump_job(job))
+        return {key: self.origins.get(key, _DEFAULT) for key in flat}
+
+    def _warnings(self, job: Job) -> tuple[str, ...]:
+        values = _flat(dump_job(job))
+        found = []
+        for key, leaf in self.known.items():
+            if leaf.crs and isinstance(values.get(key), str) and values[key]:
+                warning = crs.check_crs(values[key]).warning
+                found += [f"{key}: {warning}"] if warning else []
+        return tuple(found)
+
+
+def _folded(leaf: Leaf, name: str) -> str:
+    return name.lower() if leaf.fold else name
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys of a nested job; the names of a free table too, an empty one as itself."""
+    flat: dict[str, Any] = {}
+    for section, keys in values.items():
+        for name, value in keys.items():
+            if isinstance(value, Mapping) and value:
+                flat |= {f"{section}.{name}.{inner}": entry for inner, entry in value.items()}
+            else:
+                flat[f"{section}.{name}"] = value
+    return flat

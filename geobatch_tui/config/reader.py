@@ -1,0 +1,157 @@
+"""Reads a job file, TOML or YAML, and knows the line of every key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.config.problems import InvalidJobError, Problem
+from geobatch_tui.config.toml_lines import key_lines
+from geobatch_tui.errors import ConfigError
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import yaml
+
+_LARGEST = 1 << 20
+_YAML_TEXT = "tag:yaml.org,2002:str"
+_TOML_PLACE = re.compile(r"^(.*) \(at line (\d+), column \d+\)$", re.DOTALL)
+_TWICE = ("Cannot overwrite a value", "Cannot declare", "Cannot mutate")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """A job file as read: nested ``values``, and ``lines`` (from 1) by dotted key."""
+
+    path: Path
+    values: Mapping[str, Any]
+    lines: Mapping[str, int]
+
+    def where(self, key: str) -> str:
+        """``job.toml:12`` for ``key``, or for the nearest table around it."""
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
+        return f"{self.path}:{self.lines[key]}" if key else str(self.path)
+
+
+def read_job_file(path: Path) -> JobFile:
+    """The job file at ``path``: YAML by its extension, else TOML.
+
+    Raises:
+        ConfigError: it cannot be read, or is not what its extension says; names file and line.
+    """
+    text = _read_text(path)
+    if path.suffix.lower() in {".yaml", ".yml"}:
+        return _read_yaml(path, text)
+    return _read_toml(path, text)
+
+
+def _read_text(path: Path) -> str:
+    name = safe(str(path))
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_LARGEST + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no job file {name}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read the job file {name}: {error.strerror}") from error
+    if len(data) > _LARGEST:
+        raise ConfigError(f"{name} is over 1 MiB: this is not a job file")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{name}:{line}: not UTF-8 text; is this a job file?") from None
+
+
+def _read_toml(path: Path, text: str) -> JobFile:
+    try:
+        values = tomllib.loads(text)
+        return JobFile(path, values, key_lines(text))
+    except tomllib.TOMLDecodeError as error:
+        raise _toml_problem(path, text, str(error)) from None
+    except RecursionError:
+        raise InvalidJobError([Problem(str(path), "", "nested too deeply")]) from None
+
+
+def _toml_problem(path: Path, text: str, message: str) -> InvalidJobError:
+    match = _TOML_PLACE.match(message)
+    what, line = (match[1], int(match[2])) if match else (message, text.count("\n") + 1)
+    if what.startswith(_TWICE):
+        said = "this key or table is given twice"
+    else:
+        said = f"not valid TOML: {safe(what)}"
+    return InvalidJobError([Problem(f"{path}:{line}", "", said)])
+
+
+def _read_yaml(path: Path, text: str) -> JobFile:
+    import yaml
+
+    try:
+        problems = _yaml_aliases(path, text)
+        root = None if problems else yaml.compose(text, Loader=yaml.SafeLoader)
+        twice, lines = _walk_yaml(path, root) if root is not None else ([], {})
+        if problems or twice:
+            raise InvalidJobError(problems + twice)
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        said = f"not valid YAML: {safe(error.problem or str(error))}"
+        raise InvalidJobError([Problem(where, "", said)]) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        said = f"not valid YAML: {safe(str(error) or 'nested too deeply')}"
+        raise InvalidJobError([Problem(str(path), "", said)]) from None
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise InvalidJobError([Problem(str(path), "", "must be a mapping of sections")])
+    return JobFile(path, values, lines)
+
+
+def _yaml_aliases(path: Path, text: str) -> list[Problem]:
+    """Aliases are refused: they may nest without end, and a job file has nothing to repeat."""
+    import yaml
+
+    return [
+        Problem(f"{path}:{event.start_mark.line + 1}", "", "YAML aliases are not read: write it out")
+        for event in yaml.parse(text, Loader=yaml.SafeLoader)
+        if isinstance(event, yaml.AliasEvent)
+    ]
+
+
+def _walk_yaml(path: Path, root: yaml.Node) -> tuple[list[Problem], dict[str, int]]:
+    """Lines of all keys; problems for keys that are not text, or given twice."""
+    lines: dict[str, int] = {}
+    problems = []
+    for prefix, key in _yaml_keys(root):
+        where = f"{path}:{key.start_mark.line + 1}"
+        dotted = ".".join((*prefix, str(key.value)))
+        if key.tag != _YAML_TEXT:
+            said = f"key {safe(str(key.value))} is not text: quote it"
+            problems.append(Problem(where, "", said))
+        elif dotted in lines:
+            said = f"{safe(dotted)} is given twice, first on line {lines[dotted]}"
+            problems.append(Problem(where, dotted, said))
+        lines.setdefault(dotted, key.start_mark.line + 1)
+    return problems, lines
+
+
+def _yaml_keys(root: yaml.Node) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
+    """All keys, each with the path of keys (and list positions) above it."""
+    import yaml
+
+    stack: list[tuple[tuple[str, ...], yaml.Node]] = [((), root)]
+    while stack:
+        prefix, node = stack.pop()
+        if isinstance(node, yaml.SequenceNode):
+            stack.extend(((*prefix, str(n)), entry) for n, entry in enumerate(node.value))
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                yield prefix, key
+                stack.append(((*prefix, str(key.value)), value))

@@ -1,0 +1,141 @@
+"""The layers above the defaults: what each gives, by dotted key, with its origin."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from geobatch_tui.config.problems import Problem, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from geobatch_tui.config.fields import Leaf
+    from geobatch_tui.config.reader import JobFile
+
+PREFIX = "GEOBATCH_"
+
+#: Variables with our prefix that are not configuration.
+OTHER_VARIABLES = frozenset({"GEOBATCH_OPS"})
+
+#: Short names of the environment, kept for those who know them. An empty one counts as unset.
+ALIASES = {
+    "BATCH_TARGET_EPSG": "op.dst_crs",
+    "BATCH_MAX_WORKERS": "engine.max_workers",
+    "BATCH_MAX_OPEN_FILES": "engine.max_open_files",
+    "BATCH_OUTPUT_DIR": "output.dir",
+    "BATCH_LOG_FORMAT": "log.format",
+}
+
+#: Options of the command line that stand for a key.
+OPTIONS = {
+    "op.dst_crs": "--crs",
+    "engine.max_workers": "--workers",
+    "engine.max_duration": "--max-duration",
+    "output.dir": "--output",
+    "failures.max_failures": "--max-failures",
+}
+
+Layer = Literal["default", "file", "environment", "flag"]
+_PLAIN = (str, int, float, bool, list, dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which layer set a value, and ``where``: ``job.toml:12``, a variable's name, ``--set``."""
+
+    layer: Layer
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value that a layer gives to a dotted key; ``raw``: text that is yet to be typed."""
+
+    key: str
+    value: Any
+    origin: Origin
+    raw: bool = False
+
+
+def from_file(file: JobFile) -> Iterator[Given]:
+    """The values of a job file. Sections and inline tables are taken apart into dotted keys."""
+    for section, values in file.values.items():
+        where = Origin("file", file.where(section))
+        if not isinstance(values, dict):
+            yield Given(section, values, where)
+        for name, value in values.items() if isinstance(values, dict) else ():
+            key = f"{section}.{name}"
+            yield Given(key, value, Origin("file", file.where(key)))
+
+
+def from_environment(environ: Mapping[str, str]) -> Iterator[Given]:
+    """Aliases first, so that a full name wins over the short one."""
+    for name, key in ALIASES.items():
+        value = environ.get(name, "")
+        if value and name == "BATCH_TARGET_EPSG" and value.strip().isdecimal():
+            value = f"EPSG:{value.strip()}"
+        if value:
+            yield Given(key, value, Origin("environment", name), raw=True)
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in OTHER_VARIABLES:
+            key = name.removeprefix(PREFIX).lower().replace("__", ".")
+            yield Given(key, environ[name], Origin("environment", name), raw=True)
+
+
+def from_flags(
+    flags: Mapping[str, Any], overrides: Sequence[str], problems: list[Problem]
+) -> Iterator[Given]:
+    """Options that stand for a key (None: not given), then ``--set KEY=VALUE`` in their order."""
+    for key, value in flags.items():
+        if value is not None:
+            origin = Origin("flag", OPTIONS.get(key, f"--set {key}"))
+            yield Given(key, value, origin, raw=isinstance(value, str))
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if equals:
+            origin = Origin("flag", f"--set {key.strip()}")
+            yield Given(key.strip(), value.strip(), origin, raw=True)
+        else:
+            problems.append(Problem("--set", text, f"{text!r} is not KEY=VALUE"))
+
+
+def unknown(given: Given, known: Mapping[str, Leaf], sections: Sequence[str]) -> Problem:
+    """The problem of a key that is not in the schema, with the nearest that is."""
+    section, dot, name = given.key.partition(".")
+    where = given.origin.where
+    if section not in sections:
+        full = nearest(given.key, known) if dot else nearest(section, sections)
+        if dot and "did you mean" not in full:
+            full = nearest(section, sections)
+        return Problem(where, given.key, f"there is no key {given.key!r}; {full}")
+    if not dot:
+        return Problem(where, given.key, f"{section} must be a table of keys")
+    names = [key.partition(".")[2] for key in known if key.startswith(f"{section}.")]
+    near = nearest(name.partition(".")[0], names)
+    near = re.sub(r"did you mean '([^']*)'", rf"did you mean '{section}.\1'", near)
+    return Problem(where, given.key, f"there is no key {given.key!r}; {near}")
+
+
+def typed(text: str, leaf: Leaf) -> Any:
+    """The value that ``text`` of a variable or flag means for ``leaf``.
+
+    Text stays text where the key takes only text; else it is read as a TOML value, and stays
+    text where it is none.
+    """
+    value = _toml_value(text)
+    if leaf.text and not leaf.mapping:
+        return value if isinstance(value, str) else text
+    return text if value is None else value
+
+
+def _toml_value(text: str) -> Any:
+    """``text`` as a TOML value, None if it is none (or a date, which no key takes)."""
+    try:
+        values = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return None
+    value = values.get("value")
+    return value if len(values) == 1 and isinstance(value, _PLAIN) else None

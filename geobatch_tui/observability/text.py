@@ -1,0 +1,82 @@
+"""Foreign text made visible: file names, error texts and values that could drive a terminal.
+
+Every character that does not print as itself is written as an escape: ``\\xNN`` for C0 controls,
+DEL and undecodable bytes (surrogates of ``surrogateescape``), ``\\uNNNN`` or ``\\UNNNNNNNN`` for
+C1 controls, bidi controls, zero-width and other invisible characters. A backslash is doubled only
+where it would read as such an escape, so the result tells two different inputs apart.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Letters and marks that Python counts as printable, but that show as nothing at all.
+_INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0"
+_SUSPECT = re.compile(f"[\\\\{_INVISIBLE}]")
+_RAW_BYTE = range(0xDC80, 0xDD00)
+_ELLIPSIS = "…"
+
+
+def safe(text: str, limit: int | None = None) -> str:
+    """``text`` on one line, without anything that could drive a terminal.
+
+    The result is printable, encodes to UTF-8, and (without ``limit``) is injective.
+
+    Args:
+        text: any string, lone surrogates included.
+        limit: at most so many characters; a longer result ends in an ellipsis and is never cut
+            inside an escape.
+    """
+    if text.isprintable() and not _SUSPECT.search(text):
+        if limit is None or len(text) <= limit:
+            return text
+        return text[: max(limit - 1, 0)] + _ELLIPSIS
+    pieces = _pieces(text)
+    return "".join(pieces) if limit is None else _cut(pieces, limit)
+
+
+def safe_lines(text: str) -> str:
+    """Like :func:`safe`, but line breaks stay: for tracebacks."""
+    return "\n".join(safe(line) for line in text.split("\n"))
+
+
+def _pieces(text: str) -> list[str]:
+    pieces = []
+    for position, char in enumerate(text):
+        if char == "\\":
+            following = text[position + 1 : position + 2]
+            pieces.append("\\\\" if following and _ambiguous(following) else char)
+        elif _shows(char):
+            pieces.append(char)
+        else:
+            pieces.append(_escape(ord(char)))
+    return pieces
+
+
+def _ambiguous(following: str) -> bool:
+    return following in "xuU\\" or not _shows(following)
+
+
+def _shows(char: str) -> bool:
+    return char.isprintable() and char not in _INVISIBLE
+
+
+def _escape(code: int) -> str:
+    if code in _RAW_BYTE:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _cut(pieces: list[str], limit: int) -> str:
+    if sum(map(len, pieces)) <= limit:
+        return "".join(pieces)
+    kept: list[str] = []
+    room = limit - len(_ELLIPSIS)
+    for piece in pieces:
+        room -= len(piece)
+        if room < 0:
+            break
+        kept.append(piece)
+    return "".join(kept) + _ELLIPSIS if limit > 0 else ""
