@@ -1,0 +1,67 @@
+"""The command line's root: global options and the list of commands."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from geobatch_tui.cli import (
+    config,
+    dead_letters,
+    demo,
+    doctor,
+    ops,
+    plan,
+    repair,
+    retry,
+    run,
+    status,
+    verify,
+    watch,
+)
+
+app = typer.Typer(
+    name="geobatch",
+    help="Long raster and vector jobs in chunks: resumable, with dead letters.",
+    epilog="Exit codes: 0 done, 2 usage, 12 some dead letters, 13 locked, 15-17 resumable, "
+    "130/143 drained. The README lists all.",
+    no_args_is_help=False,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Say the version, or what there is to say."""
+    if show_version:
+        typer.echo(f"geobatch {version('geobatch-tui')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+_JOBS = "Jobs"
+_RUNS = "Runs"
+_MORE = "More"
+
+app.command("run", rich_help_panel=_JOBS)(run.run)
+app.command("plan", rich_help_panel=_JOBS)(plan.plan)
+app.add_typer(config.app, name="config", rich_help_panel=_JOBS)
+app.command("watch", rich_help_panel=_RUNS)(watch.watch)
+app.command("status", rich_help_panel=_RUNS)(status.status)
+app.command("dead-letters", rich_help_panel=_RUNS)(dead_letters.dead_letters)
+app.command("retry", rich_help_panel=_RUNS)(retry.retry)
+app.command("verify", rich_help_panel=_RUNS)(verify.verify)
+app.command("repair", rich_help_panel=_RUNS)(repair.repair)
+app.command("ops", rich_help_panel=_MORE)(ops.ops)
+app.command("doctor", rich_help_panel=_MORE)(doctor.doctor)
+app.command("demo", rich_help_panel=_MORE)(demo.demo)

@@ -1,0 +1,101 @@
+"""Runs a command and turns whatever comes out of it into lines on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from geobatch_tui.cli import streams
+from geobatch_tui.errors import ExitCode, GeobatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = "geobatch"
+READER_GONE = 141
+"""As a shell reports a command that SIGPIPE ended."""
+
+# Typer brings its own copy of click in newer releases; the base of its errors is found either way.
+_CommandLineError: type[Any] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run ``geobatch WORDS`` and return the exit code; raises nothing but SystemExit."""
+    from geobatch_tui.cli.app import app
+
+    streams.prepare()
+    command = typer.main.get_command(app)
+    if "_GEOBATCH_COMPLETE" in os.environ:
+        command.main(list(words), prog_name=PROGRAM)
+    try:
+        with command.make_context(PROGRAM, list(words)) as context:
+            code = command.invoke(context)
+        sys.stdout.flush()
+    except Exception as error:  # noqa: BLE001 - boundary: the process ends here, with a code
+        return _ending(error)
+    except KeyboardInterrupt:
+        return ExitCode.SIGINT
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _ending(error: Exception) -> int:
+    """Say what ended the command, and give its exit code."""
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, _CommandLineError):
+        return _usage(error)
+    if isinstance(error, GeobatchError):
+        report(error)
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        streams.silence_stdout()
+        return READER_GONE
+    if isinstance(error, typer.Abort):
+        return ExitCode.SIGINT
+    return _unexpected(error)
+
+
+def report(error: GeobatchError) -> None:
+    """The lines of an error, then its hint."""
+    for line in error.message.splitlines():
+        streams.say(f"{PROGRAM}: error: {streams.harmless(line)}")
+    if error.hint:
+        streams.say(f"{PROGRAM}: hint: {streams.harmless(error.hint)}")
+
+
+def _usage(error: Any) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else PROGRAM
+    for line in error.format_message().splitlines():
+        streams.say(f"{PROGRAM}: error: {streams.harmless(line)}")
+    streams.say(f"{PROGRAM}: hint: see `{path} --help`")
+    return int(error.exit_code)
+
+
+def _unexpected(error: Exception) -> int:
+    """A bug, ours or a plug-in's: one line for the person, the traceback for the developer."""
+    first = next(iter(str(error).splitlines()), "")
+    streams.say(f"{PROGRAM}: error: unexpected {type(error).__name__}: {streams.harmless(first)}")
+    text = "".join(traceback.format_exception(error))
+    if os.environ.get("GEOBATCH_TRACEBACK"):
+        sys.stderr.write(text)
+        return ExitCode.RUNTIME
+    try:
+        handle, name = tempfile.mkstemp(prefix="geobatch-traceback-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        sys.stderr.write(text)
+        return ExitCode.RUNTIME
+    streams.say(
+        f"{PROGRAM}: hint: this is a bug; the traceback is in {streams.harmless(str(Path(name)))}"
+    )
+    return ExitCode.RUNTIME

@@ -1,0 +1,148 @@
+"""``geobatch dead-letters``: what was given up, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geobatch_tui.cli import figures, options, streams
+from geobatch_tui.errors import ConfigError, OutputGoneError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import TextIO
+
+    from rich.table import Table
+
+_ON_GLOBE = 180.0
+
+
+def dead_letters(
+    directory: options.RunDir,
+    error_class: Annotated[
+        str | None,
+        typer.Option("--class", metavar="C", help="Only this cause, such as CorruptSourceError."),
+    ] = None,
+    geojson: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write them as GeoJSON, each with the outline of its window. - is stdout.",
+            rich_help_panel="Result",
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """List what was given up: cause, place, attempts, and how to reproduce it."""
+    from geobatch_tui import open_run
+
+    if geojson is not None and as_json:
+        raise ConfigError("--json and --geojson exclude each other")
+    view = open_run(directory)
+    if geojson is not None:
+        _write_geojson(view.dead_letters(error_class), geojson)
+    elif as_json:
+        streams.write_json_list(view.dead_letters(error_class))
+    else:
+        _show(view.dead_letters(error_class), directory)
+    return 0
+
+
+def _show(letters: Iterable[Mapping[str, Any]], directory: Path) -> None:
+    count = 0
+    for letter in letters:
+        count += 1
+        streams.show(card(letter))
+        streams.show("")
+    if not count:
+        streams.say("no dead letters")
+        return
+    streams.say(f"{figures.plural(count, 'dead letter')}; try them again with:")
+    streams.say(f"  {figures.words('geobatch retry', directory)}")
+
+
+def card(letter: Mapping[str, Any]) -> Table:
+    """One dead letter: two columns that stay readable on 80 columns."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    title = streams.foreign(letter["chunk"] or letter["item"], style="bold")
+    table.add_row(streams.foreign(letter["error_class"], style="red"), title)
+    table.add_row("message", streams.foreign(letter["error_message"]))
+    stage = letter.get("stage") or "-"
+    table.add_row("stage", streams.foreign(f"{stage}, {attempts(letter['attempts'])}"))
+    if letter.get("window"):
+        col, row, width, height = letter["window"]
+        table.add_row("window", f"{width} x {height} pixels at column {col}, row {row}")
+    if letter.get("bounds_lonlat"):
+        west, south, east, north = letter["bounds_lonlat"]
+        table.add_row("lon, lat", f"{west:.4f} .. {east:.4f}, {south:.4f} .. {north:.4f}")
+    if letter.get("suggestion"):
+        table.add_row("suggestion", streams.foreign(letter["suggestion"]))
+    if letter.get("reproduce"):
+        table.add_row("reproduce", streams.foreign(letter["reproduce"]))
+    return table
+
+
+def attempts(count: int) -> str:
+    """``1 attempt``, ``3 attempts``."""
+    return figures.plural(count, "attempt")
+
+
+def _write_geojson(letters: Iterable[Mapping[str, Any]], path: Path) -> None:
+    if str(path) == "-":
+        import sys
+
+        _stream_geojson(letters, sys.stdout)
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            _stream_geojson(letters, file)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputGoneError(
+            f"cannot write {path}: {error.strerror}", hint="check the directory"
+        ) from error
+
+
+def _stream_geojson(letters: Iterable[Mapping[str, Any]], file: TextIO) -> None:
+    """A FeatureCollection (RFC 7946), one feature a line."""
+    file.write('{"type": "FeatureCollection", "features": [')
+    separator = "\n"
+    for letter in letters:
+        file.write(separator + json.dumps(feature(letter), allow_nan=False))
+        separator = ",\n"
+    file.write("\n]}\n")
+
+
+def feature(letter: Mapping[str, Any]) -> dict[str, Any]:
+    """A dead letter as a GeoJSON feature: the outline of its window, or no geometry."""
+    bounds = letter.get("bounds_lonlat")
+    properties = {key: value for key, value in letter.items() if key != "bounds_lonlat"}
+    return {
+        "type": "Feature",
+        "geometry": outline(bounds) if bounds else None,
+        "properties": properties,
+    }
+
+
+def outline(bounds: Sequence[float]) -> dict[str, Any]:
+    """The rectangle of west, south, east, north in degrees, cut at the antimeridian (west > east),
+    rings counter-clockwise: RFC 7946, 3.1.6 and 3.1.9."""
+    west, south, east, north = bounds
+    if west <= east:
+        return {"type": "Polygon", "coordinates": [_ring(west, south, east, north)]}
+    halves = [_ring(west, south, _ON_GLOBE, north), _ring(-_ON_GLOBE, south, east, north)]
+    return {"type": "MultiPolygon", "coordinates": [[half] for half in halves]}
+
+
+def _ring(west: float, south: float, east: float, north: float) -> list[list[float]]:
+    return [[west, south], [east, south], [east, north], [west, north], [west, south]]

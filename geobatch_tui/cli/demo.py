@@ -1,0 +1,120 @@
+"""``geobatch demo``: a whole job on data that ships with geobatch, one file of it broken."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import geobatch_tui
+from geobatch_tui.cli import figures, options, streams
+from geobatch_tui.errors import ExitCode, OutputGoneError, PreflightError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.orchestration.outcome import RunResult
+
+BROKEN = "broken.tif"
+JOB = "demo.toml"
+_TITLE = "How it runs"
+
+
+def demo(
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            help="Where the copies and the outputs go; default a new temporary directory.",
+            show_default=False,
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="End with the run's own exit code, 12, instead of 0."),
+    ] = False,
+    tui: options.Tui = False,
+    as_json: options.AsJson = False,
+) -> int:
+    """Run a job on real rasters, one of them broken on purpose, in well under a minute.
+
+    Ends with 0 if exactly the broken file is in the dead letters and all else is published;
+    `geobatch run` would end with 12 there.
+    """
+    from geobatch_tui.cli.run import give, run_shown
+
+    options.refuse_console(tui=tui, headless=False)
+    place = copy_to(directory)
+    streams.say(f"three rasters and one broken on purpose, copied to {place / 'data'}")
+    streams.say(f"$ {figures.words('geobatch run', place / JOB)}")
+    result = run_shown(options.load(place / JOB))
+    expected = as_expected(result)
+    with streams.reader_may_leave():
+        give(result, as_json=as_json)
+    for line in comment(result, place, expected=expected):
+        streams.say(line)
+    return result.exit_code if strict or not expected else ExitCode.OK
+
+
+def samples() -> Path:
+    """The directory of the sample files: inside an installed package, or beside it in a clone."""
+    package = Path(geobatch_tui.__file__).parent
+    for place in (package / "sample_configs", package.parent / "sample_configs"):
+        if (place / JOB).is_file():
+            return place
+    raise PreflightError(
+        "the sample files are missing from this installation", hint="install geobatch-tui again"
+    )
+
+
+def copy_to(directory: Path | None) -> Path:
+    """Copy job and data, and give the directory, absolute."""
+    source = samples()
+    try:
+        if directory is None:
+            place = Path(tempfile.mkdtemp(prefix="geobatch-demo-"))
+        else:
+            place = directory.absolute()
+        (place / "data").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / JOB, place / JOB)
+        for file in sorted((source / "data").glob("*.tif")):
+            target = place / "data" / file.name
+            if not target.exists() or target.stat().st_size != file.stat().st_size:
+                shutil.copyfile(file, target)
+    except OSError as error:
+        raise OutputGoneError(
+            f"cannot copy the demo's data to {directory or tempfile.gettempdir()}: {error.strerror}"
+        ) from error
+    return place
+
+
+def as_expected(result: RunResult) -> bool:
+    """Whether the broken file is in the dead letters, nothing else, and the rest is published."""
+    items = result.items
+    return (
+        result.exit_code == ExitCode.PARTIAL
+        and {letter["item"] for letter in result.dead_letters} == {BROKEN}
+        and items["published"] == items["total"] - 1
+    )
+
+
+def comment(result: RunResult, place: Path, *, expected: bool) -> Iterator[str]:
+    """What to make of it, and what to type next."""
+    yield ""
+    if not expected:
+        log = f"{result.output_dir}/.geobatch/log.jsonl"
+        yield f"this is not what the demo expects; the log is {streams.harmless(log)}"
+        return
+    yield f"{BROKEN} was cut off on purpose: its readable chunks are done and kept, the others are"
+    yield "in the dead letters, and a file with holes is not published. `geobatch run` says so with"
+    yield "exit code 12; the demo ends with 0 because just that was expected (--strict: 12)."
+    yield ""
+    yield "next:"
+    run = figures.words("geobatch run", place / JOB)
+    yield f"  {run}    # again: nothing is redone"
+    yield f"  {run} --set op.dst_crs=EPSG:3857    # all of it is, and it says why"
+    yield f"  {figures.words('geobatch plan', place / JOB)} --explain"

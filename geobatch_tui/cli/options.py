@@ -1,0 +1,150 @@
+"""Options that several commands share, and what they mean for the job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geobatch_tui.errors import ConfigError
+
+if TYPE_CHECKING:
+    from geobatch_tui.config.layers import LoadedJob
+
+_RUNNING = "How it runs"
+_JOB = "The job"
+_RESULT = "Result"
+
+JobFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="JOB", help="Job file, TOML or YAML.", show_default=False),
+]
+RunDir = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Output directory of a run.", show_default=False)
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The job file, given as an option.",
+        rich_help_panel=_JOB,
+        show_default=False,
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any key of the job file, dotted: engine.max_workers=4. Repeatable; wins over "
+        "the file and the environment.",
+        rich_help_panel=_JOB,
+        show_default=False,
+    ),
+]
+Crs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CRS",
+        help="Destination CRS: op.dst_crs.",
+        rich_help_panel=_JOB,
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Workers: engine.max_workers. 0 is one for each core.",
+        rich_help_panel=_JOB,
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Output directory: output.dir.",
+        rich_help_panel=_JOB,
+        show_default=False,
+    ),
+]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|P%",
+        help="Stop after this many dead letters: failures.max_failures.",
+        rich_help_panel=_RUNNING,
+        show_default=False,
+    ),
+]
+MaxDuration = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Drain and end, resumable, after this time: 90s, 30m, 6h.",
+        rich_help_panel=_RUNNING,
+        show_default=False,
+    ),
+]
+Headless = Annotated[
+    bool,
+    typer.Option("--headless", help="No console: lines on stderr.", rich_help_panel=_RUNNING),
+]
+Tui = Annotated[
+    bool,
+    typer.Option("--tui", help="The full-screen console.", rich_help_panel=_RUNNING),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="The result as JSON.", rich_help_panel=_RESULT)
+]
+
+
+def load(
+    job_file: Path | None,
+    config: Path | None = None,
+    overrides: list[str] | None = None,
+    **flags: Any,
+) -> LoadedJob:
+    """Read the job with all its layers.
+
+    Args:
+        job_file: the argument of the command.
+        config: the same by option; exactly one of the two must be given.
+        overrides: words of ``--set``.
+        flags: short options by the dotted key that they set, ``__`` for the dot; None: not given.
+
+    Raises:
+        ConfigError: any of it is wrong, or there is not exactly one job file.
+    """
+    from geobatch_tui import load_job
+
+    if job_file is None and config is None:
+        raise ConfigError("no job file given", hint="geobatch run JOB.toml; see --help")
+    if job_file is not None and config is not None and job_file != config:
+        raise ConfigError(f"two job files given: {job_file} and {config}", hint="give one")
+    given = {
+        key.replace("__", "."): value if isinstance(value, int) else str(value)
+        for key, value in flags.items()
+        if value is not None
+    }
+    path = job_file if job_file is not None else config
+    return load_job(path, overrides=tuple(overrides or ()), flags=given)
+
+
+def refuse_console(*, tui: bool, headless: bool) -> None:
+    """There is no console yet: say so instead of doing something else.
+
+    Raises:
+        ConfigError: ``--tui`` was given.
+    """
+    if tui and headless:
+        raise ConfigError("--tui and --headless exclude each other")
+    if tui:
+        raise ConfigError(
+            "the console is not built yet in this version",
+            hint="leave --tui away; `geobatch watch DIR` follows a run in any terminal",
+        )

@@ -1,0 +1,112 @@
+"""``geobatch plan``: what would run, and why. Touches nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geobatch_tui.cli import figures, options, streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_SHOW = "What to show"
+
+
+def plan(
+    job: options.JobFile = None,
+    config: options.ConfigFile = None,
+    set_: options.Overrides = None,
+    crs: options.Crs = None,
+    workers: options.Workers = None,
+    output: options.Output = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="The reason of each chunk; equal neighbours on one line.",
+            rich_help_panel=_SHOW,
+        ),
+    ] = False,
+    gdal: Annotated[
+        bool,
+        typer.Option(
+            "--gdal", help="The nearest command of GDAL's own tools.", rich_help_panel=_SHOW
+        ),
+    ] = False,
+    as_json: options.AsJson = False,
+) -> int:
+    """Show what would run and why: chunks, peak memory, output size. Touches nothing.
+
+    With --json, --explain adds the list "explain" of chunk, reason and detail.
+    """
+    import geobatch_tui
+
+    loaded = options.load(
+        job, config, set_, op__dst_crs=crs, engine__max_workers=workers, output__dir=output
+    )
+    report = asyncio.run(geobatch_tui.plan(loaded))
+    if gdal:
+        for command in report.gdal_commands:
+            streams.write(command)
+        return 0
+    if as_json:
+        result = report.to_json()
+        if explain:
+            result = {**result, "explain": [list(line) for line in report.explain()]}
+        streams.write_json(result)
+        return 0
+    if explain:
+        for line in compressed(report.explain()):
+            streams.write(line)
+        return 0
+    _show(report.to_json())
+    return 0
+
+
+def compressed(lines: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    """One line for each stretch of chunks of an item with the same reason.
+
+    ``a.tif@0,0 .. a.tif@7,9  new`` stands for all chunks between the two, in row-major order.
+    """
+    first = last = ""
+    item = reason = detail = None
+    count = 0
+    for chunk, *why in lines:
+        name = chunk.rpartition("@")[0] or chunk
+        if count and [name, *([reason, detail])] == [item, *why]:
+            last, count = chunk, count + 1
+            continue
+        if count:
+            yield _stretch(first, last, count, str(reason), str(detail))
+        first = last = chunk
+        count, item, (reason, detail) = 1, name, why
+    if count:
+        yield _stretch(first, last, count, str(reason), str(detail))
+
+
+def _stretch(first: str, last: str, count: int, reason: str, detail: str) -> str:
+    where = first if count == 1 else f"{first} .. {last.rpartition('@')[2]}  ({count:,})"
+    why = f"{reason}: {detail}" if detail else reason
+    return streams.harmless(f"{where}  {why}")
+
+
+def _show(report: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("items", f"{report['items']:,}")
+    table.add_row("chunks", f"{report['chunks']:,}")
+    for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
+        table.add_row("", streams.foreign(f"{count:,} {reason}"))
+    table.add_row("peak memory", figures.size(report["peak_memory_bytes"]))
+    table.add_row("output", f"at most {figures.size(report['output_bytes'])}")
+    table.add_row("free disk", figures.size(report["free_bytes"]))
+    for name, values in (("refused", report.get("refused", ())), ("warning", report["warnings"])):
+        for value in values:
+            table.add_row(name, streams.foreign(value, style="yellow"))
+    streams.show(table)

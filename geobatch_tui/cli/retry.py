@@ -1,0 +1,49 @@
+"""``geobatch retry``: dead letters once more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from geobatch_tui.cli import options, streams
+from geobatch_tui.cli.run import give
+
+
+def retry(
+    directory: options.RunDir,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="C", help="Only dead letters of this cause. Repeatable."),
+    ] = None,
+    chunks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--chunk",
+            metavar="KEY",
+            help="Only this chunk (item@row,col) or item, as `dead-letters` shows it. Repeatable.",
+        ),
+    ] = None,
+    set_: options.Overrides = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Requeue dead letters of a run, and run them."""
+    import geobatch_tui
+    from geobatch_tui.cli.progress import follow
+
+    with follow("auto") as shown:
+        result = asyncio.run(
+            geobatch_tui.retry(
+                directory,
+                classes=tuple(classes or ()),
+                chunks=tuple(chunks or ()),
+                overrides=tuple(set_ or ()),
+                observe=shown.observe,
+                log_stream=shown.line,
+                log_format=shown.format,
+            )
+        )
+    with streams.reader_may_leave():
+        give(result, as_json=as_json)
+    return result.exit_code

@@ -1,0 +1,114 @@
+"""``geobatch run``: plan and run a job, or go on with it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geobatch_tui.cli import options, streams
+
+if TYPE_CHECKING:
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.orchestration.outcome import RunResult
+
+
+def run(
+    job: options.JobFile = None,
+    config: options.ConfigFile = None,
+    set_: options.Overrides = None,
+    crs: options.Crs = None,
+    workers: options.Workers = None,
+    output: options.Output = None,
+    headless: options.Headless = False,
+    tui: options.Tui = False,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach",
+            help="Run in the background; print the run directory. Follow it with `watch`.",
+            rich_help_panel="How it runs",
+        ),
+    ] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Forget the earlier run of this output directory; redo everything.",
+            rich_help_panel="How it runs",
+        ),
+    ] = False,
+    retry_dead: Annotated[
+        bool,
+        typer.Option(
+            "--retry-dead",
+            help="Try the dead letters of the earlier run again.",
+            rich_help_panel="How it runs",
+        ),
+    ] = False,
+    max_failures: options.MaxFailures = None,
+    max_duration: options.MaxDuration = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Plan and run a job. Resumes by itself where an earlier run of it was ended."""
+    options.refuse_console(tui=tui, headless=headless)
+    loaded = options.load(
+        job,
+        config,
+        set_,
+        op__dst_crs=crs,
+        engine__max_workers=workers,
+        output__dir=output,
+        failures__max_failures=max_failures,
+        engine__max_duration=max_duration,
+    )
+    if detach:
+        from geobatch_tui.cli.detach import run_detached
+
+        words = ["run", str(loaded.path), "--headless"]
+        for name, value in {
+            "--crs": crs,
+            "--workers": workers,
+            "--output": output,
+            "--max-failures": max_failures,
+            "--max-duration": max_duration,
+        }.items():
+            words += [name, str(value)] if value is not None else []
+        for override in set_ or ():
+            words += ["--set", override]
+        words += ["--fresh"] * fresh + ["--retry-dead"] * retry_dead + ["--json"] * as_json
+        return run_detached(words, Path(loaded.job.output.dir))
+    result = run_shown(loaded, fresh=fresh, retry_dead=retry_dead)
+    with streams.reader_may_leave():
+        give(result, as_json=as_json)
+    return result.exit_code
+
+
+def run_shown(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = False) -> RunResult:
+    """Run a job with progress or log lines on stderr, and give its result."""
+    import geobatch_tui
+    from geobatch_tui.cli.progress import follow
+
+    with follow(loaded.job.log.format) as shown:
+        return asyncio.run(
+            geobatch_tui.run(
+                loaded,
+                fresh=fresh,
+                retry_dead=retry_dead,
+                observe=shown.observe,
+                log_stream=shown.line,
+                log_format=shown.format,
+            )
+        )
+
+
+def give(result: RunResult, *, as_json: bool) -> None:
+    """The result to stdout."""
+    if as_json:
+        streams.write_json(result.to_json())
+        return
+    from geobatch_tui.cli.result import show
+
+    show(result)

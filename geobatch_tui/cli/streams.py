@@ -1,0 +1,126 @@
+"""The two streams: results go to stdout, everything else to stderr.
+
+Text that comes from outside (file names, messages of libraries) passes :func:`harmless` and is
+never read as markup.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+UNBOUNDED = 1000
+"""Columns of a result that goes to a file or a pipe: nothing is cut there."""
+
+
+def prepare() -> None:
+    """Make both streams take any text: what they cannot encode is escaped, never an error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def out_console() -> Console:
+    """A console on stdout: as wide as the terminal, or unbounded where there is none."""
+    return _console(stderr=False)
+
+
+def err_console() -> Console:
+    """A console on stderr."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        stderr=stderr,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        width=None if stream.isatty() else UNBOUNDED,
+    )
+
+
+def show(*parts: RenderableType, wrap: bool = True) -> None:
+    """A result made with rich, to stdout: for a terminal as it is; for a file or a pipe without
+    the padding at the ends of lines. Without ``wrap`` a line that is too long is left whole: it
+    can be copied."""
+    console = out_console()
+    if sys.stdout.isatty():
+        console.print(*parts, soft_wrap=not wrap)
+        return
+    with console.capture() as captured:
+        console.print(*parts, soft_wrap=not wrap)
+    for line in captured.get().splitlines():
+        write(line.rstrip())
+
+
+def harmless(text: str) -> str:
+    """Text from outside on one line, escaped once: a text that went through ``safe`` before (all
+    that a ledger holds) stays as it is, its backslashes too."""
+    bare = text.replace("\\", "")
+    return text if safe(bare) == bare else safe(text)
+
+
+def foreign(text: object, style: str = "") -> Text:
+    """Text from outside, made harmless, ready for a table or a line; never read as markup."""
+    from rich.text import Text
+
+    return Text(harmless(str(text)), style=style)
+
+
+def say(line: str) -> None:
+    """One message to stderr. The caller has made foreign parts safe."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def write(line: str) -> None:
+    """One line of a result to stdout."""
+    sys.stdout.write(f"{line}\n")
+
+
+def write_json(value: Any) -> None:
+    """One JSON value to stdout: indented for a person, on one line for a program."""
+    indent = 2 if sys.stdout.isatty() else None
+    write(json.dumps(value, indent=indent, allow_nan=False))
+
+
+def write_json_list(values: Iterable[Any]) -> None:
+    """A JSON list to stdout, one element a line, without holding it in memory."""
+    opening = "["
+    for value in values:
+        write(opening + json.dumps(value, allow_nan=False))
+        opening = ","
+    write("]" if opening == "," else "[]")
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """For the result of a command whose exit code says more than whether somebody read it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+
+
+def silence_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush cannot fail either."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
