@@ -19,9 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in (["--version"], ["-V"]):
-        from importlib.metadata import version
+        from geobatch_tui import __version__
 
-        sys.stdout.write(f"geobatch {version('geobatch-tui')}\n")
+        sys.stdout.write(f"geobatch {__version__}\n")
         return 0
     if _wants_processes(words):
         # First of all: workers warm up (GDAL loads) while this process still reads the job file.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from geobatch_tui import __version__
 from geobatch_tui.cli import (
     config,
     dead_letters,
@@ -43,7 +43,7 @@ def root(
 ) -> None:
     """Say the version, or what there is to say."""
     if show_version:
-        typer.echo(f"geobatch {version('geobatch-tui')}")
+        typer.echo(f"geobatch {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

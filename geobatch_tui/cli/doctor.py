@@ -9,12 +9,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geobatch_tui import __version__
 from geobatch_tui.cli import figures, options, streams
 from geobatch_tui.errors import ExitCode
 
@@ -91,7 +91,7 @@ def probe() -> dict[str, Any]:
 
 def libraries(facts: Mapping[str, Any]) -> Iterator[Finding]:
     """Versions and drivers."""
-    yield Finding("geobatch", f"{version('geobatch-tui')}, Python {sys.version.split()[0]}")
+    yield Finding("geobatch", f"{__version__}, Python {sys.version.split()[0]}")
     if "error" in facts:
         yield Finding("libraries", facts["error"], BAD)
         return

@@ -17,7 +17,7 @@ def verify(directory: options.RunDir, as_json: options.AsJson = False) -> int:
     if as_json:
         streams.write_json(result)
     else:
-            streams.show(f"{figures.plural(result['checked'], 'output')} checked")
+        streams.show(f"{figures.plural(result['checked'], 'output')} checked")
         for path in damaged:
             streams.show("damaged", streams.foreign(path, style="red"))
     if damaged:
