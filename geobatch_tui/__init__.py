@@ -1,0 +1,69 @@
+"""geobatch: long raster and vector jobs in chunks, resumable, with dead letters.
+
+The public interface::
+
+    job = load_job("job.toml", overrides=["op.resampling=cubic"])
+    report = await plan(job)
+    result = await run(job)           # or run_sync(job)
+    view = open_run(result.output_dir)
+
+Names are imported on first use: importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geobatch_tui.config.layers import LoadedJob, load_job
+    from geobatch_tui.orchestration.commands import (
+        RunView,
+        open_run,
+        plan,
+        repair,
+        retry,
+        run,
+        run_sync,
+        verify,
+    )
+    from geobatch_tui.orchestration.outcome import RunResult
+    from geobatch_tui.orchestration.report import PlanReport
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LoadedJob",
+    "PlanReport",
+    "RunResult",
+    "RunView",
+    "load_job",
+    "open_run",
+    "plan",
+    "repair",
+    "retry",
+    "run",
+    "run_sync",
+    "verify",
+]
+
+_HOMES = {
+    "LoadedJob": "config.layers",
+    "load_job": "config.layers",
+    "PlanReport": "orchestration.report",
+    "RunResult": "orchestration.outcome",
+    **dict.fromkeys(
+        ("RunView", "open_run", "plan", "repair", "retry", "run", "run_sync", "verify"),
+        "orchestration.commands",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -7,7 +7,7 @@ process can build and read all of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from geobatch_tui.errors import Reaction
@@ -95,6 +95,21 @@ class ItemPlan:
     bounds_lonlat: tuple[float, float, float, float] | None = None
     warnings: tuple[str, ...] = ()
     notes: Json = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready, for the ledger."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Json) -> ItemPlan:
+        """The inverse of :meth:`to_json`."""
+        values = dict(data)
+        values["grid"] = ChunkGrid(**values["grid"])
+        values["warnings"] = tuple(values["warnings"])
+        if values["bounds_lonlat"] is not None:
+            west, south, east, north = values["bounds_lonlat"]
+            values["bounds_lonlat"] = (west, south, east, north)
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +275,8 @@ class Outcome:
     """A worker's answer to one task: a receipt or a failure, never both.
 
     ``seconds`` is wall time in the worker, ``rss`` its resident bytes afterwards, ``rss_peak``
-    the peak during the task.
+    the peak during the task. ``evidence`` holds what a task that succeeded had to say: ``stderr``
+    and ``gdal`` warnings; it is empty as a rule.
     """
 
     task_id: int
@@ -270,6 +286,7 @@ class Outcome:
     cpu_seconds: float
     rss: int
     rss_peak: int
+    evidence: Json = field(default_factory=dict)
 
 
 WorkerCause = Literal["exit", "signal", "oom", "timeout", "memory", "retired"]

@@ -1,0 +1,376 @@
+"""The run itself: plan, preflight, chunks, assembly, end. One engine a run, on one event loop.
+
+The engine owns no decision (the scheduler does), no pixel (workers do) and no truth (the ledger
+does): it carries events between them and counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.execution.messages import (
+    ChunkReceipt,
+    ChunkTask,
+    FinaliseTask,
+    ItemReceipt,
+)
+from geobatch_tui.ledger import updates as lu
+from geobatch_tui.orchestration import units as u
+from geobatch_tui.orchestration.feeder import FINALISE_BYTES, HANDLES, Feeder, OpenItem
+from geobatch_tui.orchestration.letters import chunk_label, chunk_letter, item_letter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.messages import Failure, Outcome, Task
+    from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.orchestration.dispatcher import Dispatcher
+    from geobatch_tui.orchestration.outcome import Tally
+    from geobatch_tui.orchestration.pool import Lost, Ready
+    from geobatch_tui.orchestration.session import Session
+    from geobatch_tui.orchestration.watch import SpaceWatch
+    from geobatch_tui.observability.rates import Rates
+
+
+class Engine:
+    """Listens to the dispatcher of the run phase and tells the ledger, the log and the tally.
+
+    Args:
+        session: lock, ledger, log.
+        job: the job.
+        operation: the job's operation.
+        tally: counts as they stood when the run began; kept up to date here.
+        rates: measures throughput.
+    """
+
+    def __init__(
+        self, session: Session, job: Job, operation: Operation, tally: Tally, rates: Rates
+    ) -> None:
+        self.feeder = Feeder(session.reader, session.state, job)
+        self.suspensions: set[str] = set()
+        self._session = session
+        self._job = job
+        self._operation = operation
+        self._tally = tally
+        self._rates = rates
+        self._dispatcher: Dispatcher | None = None
+        self._space: SpaceWatch | None = None
+        self._side: set[asyncio.Task[None]] = set()
+        self._attempts: dict[tuple[u.Kind, int], int] = {}
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        if self._dispatcher is None:
+            raise RuntimeError("the engine has no dispatcher yet")
+        return self._dispatcher
+
+    async def run(
+        self, dispatcher: Dispatcher, workers: Sequence[Ready], space: SpaceWatch
+    ) -> u.Finish:
+        """Work off everything that the ledger holds open."""
+        self._dispatcher = dispatcher
+        self._space = space
+        running = asyncio.ensure_future(dispatcher.run())
+        # The loop must have run once for the dispatcher to listen before anything is offered.
+        await asyncio.sleep(0)
+        dispatcher.adopt(workers)
+        for item in self.feeder.complete():
+            self._look_at(item)
+        self._maybe_exhausted()
+        try:
+            return await running
+        finally:
+            for task in self._side:
+                task.cancel()
+
+    # --- what the dispatcher tells -------------------------------------------------------------
+
+    def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
+        if unit.kind is u.Kind.FINALISE:
+            item = self.feeder.item(unit.ident)
+            segments = self.feeder.segments(item)
+            return FinaliseTask(task_id, item.context, self._session.epoch, segments)
+        item, index = self.feeder.chunk(unit.ident)
+        return ChunkTask(
+            task_id,
+            item.context,
+            index,
+            attempt,
+            self._session.epoch,
+            whole=item.whole,
+            subdivide=unit.subdivide,
+        )
+
+    def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:
+        self._attempts[unit.key] = attempt
+        if unit.kind is u.Kind.CHUNK:
+            self._tally.running += 1
+            self._session.put(lu.ChunkStarted(unit.ident))
+            if self._session.log.enabled("debug"):
+                self._log_unit("chunk.start", "debug", unit, worker=worker, attempt=attempt)
+
+    def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None:
+        receipt = outcome.receipt
+        if self._space is not None:
+            self._space.progressed()
+        if isinstance(receipt, ChunkReceipt):
+            self._chunk_done(unit, worker, outcome, receipt)
+        elif isinstance(receipt, ItemReceipt):
+            self._attempts.pop(unit.key, None)
+            self._publish(self.feeder.item(unit.ident), receipt)
+        else:
+            raise TypeError(f"{unit.key} answered {type(receipt).__name__}")
+
+    def _chunk_done(
+        self, unit: u.Unit, worker: int, outcome: Outcome, receipt: ChunkReceipt
+    ) -> None:
+        attempt = self._attempts.pop(unit.key)
+        item, index = self.feeder.chunk(unit.ident)
+        tally, segment = self._tally, receipt.segment
+        tally.running -= 1
+        tally.done += 1
+        tally.units += receipt.units
+        tally.bytes_in += receipt.bytes_in
+        tally.bytes_out += receipt.bytes_out
+        self._rates.add(
+            time.monotonic(), 1, receipt.units, receipt.bytes_in, receipt.bytes_out
+        )
+        self._session.put(
+            lu.ChunkDone(
+                chunk_id=unit.ident,
+                item_id=item.context.item_id,
+                attempts=attempt,
+                spool=segment.spool,
+                offset=segment.offset,
+                length=segment.length,
+                crc32=segment.crc32,
+                units=receipt.units,
+                bytes_in=receipt.bytes_in,
+                bytes_out=receipt.bytes_out,
+                seconds=outcome.seconds,
+                nodata=receipt.nodata,
+                rss_peak=outcome.rss_peak,
+            )
+        )
+        self._session.log.emit(
+            "chunk.done",
+            item=item.context.key,
+            chunk=chunk_label(item.context.key, item.context.plan.grid, index),
+            chunk_offset=index,
+            attempt=attempt,
+            duration_ms=round(outcome.seconds * 1000, 3),
+            worker=worker,
+        )
+        self.feeder.settle(unit.ident, done=True)
+        if receipt.item is not None:
+            self._publish(item, receipt.item)
+        else:
+            self._look_at(item)
+
+    def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None:
+        self._tally.retries += 1
+        if unit.kind is u.Kind.CHUNK:
+            self._tally.running -= 1
+            self._session.put(
+                lu.ChunkWaiting(
+                    unit.ident,
+                    unit.attempts,
+                    unit.crashes,
+                    unit.strikes,
+                    time.time() + delay if delay else 0.0,
+                    failure.error_class,
+                    failure.message,
+                )
+            )
+        self._log_unit("chunk.retry", "warning", unit, failure=failure, delay_s=round(delay, 3))
+
+    def buried(self, unit: u.Unit, failure: Failure) -> None:
+        attempts = self._attempts.pop(unit.key, unit.attempts)
+        self._log_unit("chunk.dead", "error", unit, failure=failure)
+        self._tally.bury(failure.error_class)
+        if unit.kind is not u.Kind.CHUNK:
+            self._item_dead(self.feeder.item(unit.ident), attempts, failure)
+            return
+        item, index = self.feeder.chunk(unit.ident)
+        self._tally.running -= 1
+        self._tally.dead += 1
+        record = chunk_letter(item.context, index, attempts, failure, self._operation)
+        self._session.put(
+            lu.DeadLetter(
+                item.context.item_id,
+                unit.ident,
+                attempts,
+                unit.crashes,
+                failure.error_class,
+                record,
+            )
+        )
+        self.feeder.settle(unit.ident, done=False)
+        self._look_at(item)
+
+    def released(self, unit: u.Unit) -> None:
+        if unit.kind is u.Kind.CHUNK and self._attempts.pop(unit.key, None) is not None:
+            self._tally.running -= 1
+            self._session.put(lu.ChunkReleased(unit.ident))
+
+    def wanted(self, count: int) -> None:
+        units = () if self.feeder.exhausted else tuple(self.feeder.more(count))
+        self.dispatcher.tell(u.Offered(units))
+        self._maybe_exhausted()
+
+    def suspended(self, reason: str) -> None:
+        self.suspensions.add(reason)
+        if reason == "space" and self._space is not None:
+            self._space.suspended()
+        self._session.log.emit("run.suspend", level="warning", message=_SUSPENDED.get(reason, reason))
+        self._session.put(lu.Noted("suspend", {"reason": reason}))
+
+    def unsuspended(self, reason: str) -> None:
+        self.suspensions.discard(reason)
+        self._session.log.emit("run.unsuspend", message=reason)
+        self._session.put(lu.Noted("unsuspend", {"reason": reason}))
+
+    def worker_up(self, event: Ready) -> None:
+        self._session.log.emit("worker.up", level="debug", worker=event.worker, pid=event.pid)
+
+    def worker_lost(self, event: Lost) -> None:
+        level = "debug" if event.cause == "retired" else "warning"
+        failure = event.failure
+        self._session.log.emit(
+            "worker.lost",
+            level=level,
+            message=failure.message if failure else event.cause,
+            worker=event.worker,
+        )
+        if event.cause != "retired":
+            self._session.put(lu.Noted("worker.lost", {"worker": event.worker, "cause": event.cause}))
+
+    # --- items ---------------------------------------------------------------------------------
+
+    def _look_at(self, item: OpenItem) -> None:
+        """Something settled: is the item complete, or lost?"""
+        if item.remaining:
+            return
+        context = item.context
+        if not item.dead or (self._job.output.on_dead_chunk == "fill" and item.done):
+            self._assemble(item)
+            return
+        reason = f"{item.dead} of {len(context.plan.grid)} chunks are dead letters"
+        state = lu.ItemState.HELD if item.done else lu.ItemState.DEAD
+        self._session.put(lu.ItemChanged(context.item_id, state, reason))
+        if item.done:
+            self._tally.held += 1
+        else:
+            self._tally.items_dead += 1
+        event = "item.held" if item.done else "item.dead"
+        self._session.log.emit(event, level="error", message=reason, item=context.key)
+        self._close(item)
+
+    def _assemble(self, item: OpenItem) -> None:
+        """Offer the assembly once the item's last chunk is durable: it is built from the ledger."""
+        task = asyncio.ensure_future(self._offer_assembly(item))
+        self._side.add(task)
+        task.add_done_callback(self._side_done)
+
+    async def _offer_assembly(self, item: OpenItem) -> None:
+        await self._session.flush()
+        unit = u.Unit(
+            u.Kind.FINALISE,
+            item.context.item_id,
+            bytes=FINALISE_BYTES,
+            handles=HANDLES[u.Kind.FINALISE],
+        )
+        self.dispatcher.tell(u.Offered((unit,)))
+
+    def _side_done(self, task: asyncio.Task[None]) -> None:
+        self._side.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.dispatcher.fail(error)
+
+    def _publish(self, item: OpenItem, receipt: ItemReceipt) -> None:
+        facts = {**receipt.facts, "holes": item.dead}
+        self._session.put(
+            lu.ItemPublished(
+                item.context.item_id, receipt.part_path, receipt.size, receipt.digest, facts
+            )
+        )
+        self._close(item)
+
+    def _item_dead(self, item: OpenItem, attempts: int, failure: Failure) -> None:
+        context = item.context
+        record = item_letter(
+            context.key,
+            context.source,
+            context.source_id.digest,
+            attempts,
+            failure,
+            self._operation.gdal_command(context),
+        )
+        self._session.put(
+            lu.DeadLetter(
+                context.item_id, None, attempts, 0, failure.error_class, record
+            )
+        )
+        self._tally.items_dead += 1
+        self._close(item)
+
+    def _close(self, item: OpenItem) -> None:
+        self.feeder.close(item.context.item_id)
+        self._maybe_exhausted()
+
+    def _maybe_exhausted(self) -> None:
+        if self.feeder.idle:
+            self.dispatcher.tell(u.Exhausted())
+
+    def committed(self, batch: Sequence[lu.Update]) -> None:
+        """A batch is durable (told on the loop's thread)."""
+        for update in batch:
+            if isinstance(update, lu.ItemPublished):
+                self._tally.published += 1
+                self._session.drop_work(update.item_id)
+                row = self._session.reader.item(update.item_id)
+                self._session.log.emit(
+                    "item.published", item=row.key if row else None, bytes=update.out_size
+                )
+
+    def label(self, unit: u.Unit) -> str:
+        """What a person calls a unit that is in flight."""
+        if unit.kind is not u.Kind.CHUNK:
+            return self.feeder.item(unit.ident).context.key
+        item, index = self.feeder.chunk(unit.ident)
+        return chunk_label(item.context.key, item.context.plan.grid, index)
+
+    def _log_unit(
+        self,
+        event: str,
+        level: str,
+        unit: u.Unit,
+        failure: Failure | None = None,
+        **fields: Any,
+    ) -> None:
+        if unit.kind is u.Kind.CHUNK:
+            item, index = self.feeder.chunk(unit.ident)
+            key = item.context.key
+            fields["chunk"] = chunk_label(key, item.context.plan.grid, index)
+            fields["chunk_offset"] = index
+        else:
+            key = self.feeder.item(unit.ident).context.key
+        if failure is not None:
+            fields |= {
+                "attempt": unit.attempts,
+                "stage": failure.stage,
+                "error_class": failure.error_class,
+                "error_message": failure.message,
+                "traceback": failure.traceback or None,
+            }
+        self._session.log.emit(event, level=level, item=key, **fields)
+
+
+_SUSPENDED = {
+    "space": "the disk is full: waiting for space; free some, or stop the run and resume later",
+    "memory": "memory is short: nothing new is started until it falls",
+    "operator": "paused by the operator",
+}

@@ -1,0 +1,151 @@
+"""Feeds the scheduler from the ledger, and knows which items are open and what they still need.
+
+Only the chunks that were fed and not yet settled, and the items that they belong to, are objects
+here: a job of a million chunks costs no more memory than one of a thousand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.execution.messages import ItemContext, ItemPlan, Segment, SourceIdentity
+from geobatch_tui.orchestration.units import Kind, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from geobatch_tui.config.schema import Job
+    from geobatch_tui.ledger.layout import StateDir
+    from geobatch_tui.ledger.reader import LedgerReader
+    from geobatch_tui.ledger.updates import ItemRow
+
+FINALISE_BYTES = 96 * 1024 * 1024
+"""Predicted peak of an assembly: a row of tiles in hand, GDAL's cache for the read-back."""
+
+HANDLES = {Kind.CHUNK: 2, Kind.FINALISE: 4}
+"""Open files of a unit: source and spool; spools, part, and GDAL's own handle."""
+
+
+@dataclass(slots=True)
+class OpenItem:
+    """An item with unsettled chunks: ``remaining`` of them; ``done`` and ``dead`` are settled."""
+
+    context: ItemContext
+    first_chunk: int
+    remaining: int
+    done: int
+    dead: int
+    assembly_attempts: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether one chunk is the item, so that no spool and no assembly is needed."""
+        return len(self.context.plan.grid) == 1
+
+
+class Feeder:
+    """Reads open chunks in id order and turns them into units."""
+
+    def __init__(self, reader: LedgerReader, state: StateDir, job: Job) -> None:
+        self._reader = reader
+        self._state = state
+        self._op = job.op.name
+        self._params: Mapping[str, Any] = job.op.params.model_dump(mode="json")
+        self._output: Mapping[str, Any] = job.output.model_dump(mode="json")
+        self._cursor = 0
+        self._items: dict[int, OpenItem] = {}
+        self._chunks: dict[int, OpenItem] = {}
+        self.exhausted = False
+
+    def more(self, count: int) -> list[Unit]:
+        """Up to ``count`` further chunks as units; fewer once the ledger holds no more."""
+        rows = self._reader.open_chunks(self._cursor, count)
+        if len(rows) < count:
+            self.exhausted = True
+        units = []
+        for row in rows:
+            item = self.item(row.item_id)
+            self._chunks[row.chunk_id] = item
+            self._cursor = row.chunk_id
+            units.append(
+                Unit(
+                    Kind.CHUNK,
+                    row.chunk_id,
+                    bytes=item.context.plan.chunk_bytes,
+                    handles=HANDLES[Kind.CHUNK],
+                    attempts=row.attempts,
+                    crashes=row.crashes,
+                    strikes=row.strikes,
+                )
+            )
+        return units
+
+    def complete(self) -> list[OpenItem]:
+        """Items whose chunks were all done when an earlier run ended before it assembled them."""
+        return [self.item(row.item_id) for row in self._reader.open_items_complete()]
+
+    def item(self, item_id: int) -> OpenItem:
+        """The open item, loaded at its first chunk."""
+        if item_id not in self._items:
+            row = self._reader.item(item_id)
+            if row is None:
+                raise KeyError(f"item {item_id} is not in the ledger")
+            self._items[item_id] = OpenItem(
+                context=self._context(row),
+                first_chunk=row.first_chunk,
+                remaining=row.n_chunks - row.n_done - row.n_dead,
+                done=row.n_done,
+                dead=row.n_dead,
+            )
+        return self._items[item_id]
+
+    def chunk(self, chunk_id: int) -> tuple[OpenItem, int]:
+        """The item of a fed, unsettled chunk, and the chunk's index in it."""
+        item = self._chunks[chunk_id]
+        return item, chunk_id - item.first_chunk
+
+    def settle(self, chunk_id: int, *, done: bool) -> OpenItem:
+        """A chunk is done or dead: forget it."""
+        item = self._chunks.pop(chunk_id)
+        item.remaining -= 1
+        if done:
+            item.done += 1
+        else:
+            item.dead += 1
+        return item
+
+    def close(self, item_id: int) -> None:
+        """An item is published, held or dead: forget it."""
+        self._items.pop(item_id, None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to feed and no item is open."""
+        return self.exhausted and not self._items
+
+    def segments(self, item: OpenItem) -> tuple[Segment, ...]:
+        """Where the bytes of an item's done chunks lie, in chunk order."""
+        return tuple(
+            Segment(row.chunk_id - item.first_chunk, row.spool, row.offset, row.length, row.crc32)
+            for row in self._reader.segments(item.context.item_id)
+        )
+
+    def _context(self, row: ItemRow) -> ItemContext:
+        work_dir = Path(self._state.work(row.item_id))
+        if row.n_chunks > 1:
+            work_dir.mkdir(parents=True, exist_ok=True)
+        return ItemContext(
+            item_id=row.item_id,
+            key=row.key,
+            source=row.source,
+            source_id=SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest),
+            fingerprint=row.fingerprint,
+            op=self._op,
+            params=self._params,
+            output=self._output,
+            out_path=row.out_path,
+            work_dir=str(work_dir),
+            plan=ItemPlan.from_json(row.plan),
+        )

@@ -1,0 +1,97 @@
+"""Identities: of a source file, of parameters, of code, of an item, of a published output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiofiles
+
+from geobatch_tui.errors import SourceNotFoundError
+from geobatch_tui.execution.messages import SourceIdentity
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from geobatch_tui.execution.ops.registry import Operation
+
+EDGE = 64 * 1024
+"""Bytes hashed at each end of a source."""
+
+READ_SIZE = 4 * 1024 * 1024
+
+SCHEMA = 1
+"""Raised when the meaning of a fingerprint changes."""
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no blanks: equal values give equal bytes."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=str
+    ).encode("utf-8", "surrogatepass")
+
+
+def digest(value: Any) -> str:
+    """BLAKE2b-128 of the canonical form, as 32 hex digits."""
+    return hashlib.blake2b(canonical(value), digest_size=16).hexdigest()
+
+
+def identify(path: str) -> SourceIdentity:
+    """Size, mtime and the hash of size, head and tail of a file.
+
+    Raises SourceNotFoundError if it cannot be read. A file of at most 128 KiB is hashed whole.
+    """
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            stat = os.fstat(file.fileno())
+            state = hashlib.blake2b(str(stat.st_size).encode(), digest_size=16)
+            state.update(file.read(EDGE))
+            if stat.st_size > EDGE:
+                file.seek(max(EDGE, stat.st_size - EDGE))
+                state.update(file.read(EDGE))
+    except OSError as error:
+        raise SourceNotFoundError(f"{safe(path)}: {error.strerror}") from error
+    return SourceIdentity(stat.st_size, stat.st_mtime_ns, state.hexdigest())
+
+
+async def digest_file(path: Path) -> str:
+    """BLAKE2b-128 of a whole file, read without blocking the loop."""
+    state = hashlib.blake2b(digest_size=16)
+    async with aiofiles.open(path, "rb") as file:
+        while block := await file.read(READ_SIZE):
+            state.update(block)
+    return state.hexdigest()
+
+
+def code_identity(operation: Operation) -> dict[str, Any]:
+    """What of the code decides output bytes: operation, its version, its libraries."""
+    return {
+        "schema": SCHEMA,
+        "op": operation.name,
+        "version": operation.version,
+        "libraries": operation.libraries(),
+    }
+
+
+def item_fingerprint(
+    params_digest: str, code_digest: str, source: SourceIdentity, key: str
+) -> str:
+    """Fingerprint of an item, embedded in its output. The source's mtime and place are not part
+    of it: a copied source gives the same bytes."""
+    return digest([SCHEMA, params_digest, code_digest, source.size, source.digest, key])
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the keys whose values differ between two nested mappings."""
+    names: list[str] = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            names += changed_keys(before, after, f"{prefix}{key}.")
+        elif before != after:
+            names.append(f"{prefix}{key}")
+    return names

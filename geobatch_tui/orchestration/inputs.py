@@ -1,0 +1,153 @@
+"""From ``source.inputs`` to input files and the names of their outputs. Opens no dataset."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+RASTER_SUFFIXES = frozenset(
+    {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".nc", ".hdf", ".h5", ".dem"}
+)
+SUFFIXES = {"COG": ".tif", "GTiff": ".tif"}
+NAME_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input: an absolute ``path`` and the ``key``, its output's name below the output
+    directory. Both may hold any bytes (``surrogateescape``)."""
+
+    path: str
+    key: str
+
+
+def expand(inputs: Sequence[str], output_dir: Path, output_format: str) -> list[Input]:
+    """Expand files, directories, globs and ``@list`` files, in order, without duplicates.
+
+    A file that does not exist is kept: it becomes a dead letter, not an end of the run. Files
+    below ``output_dir`` are left out of directories and globs, so that a second run does not eat
+    the first one's outputs.
+
+    Raises:
+        PreflightError: an unreadable list, a URL, two inputs with one output name (also where
+            names differ only by case), an output that is its own input, or no input at all.
+    """
+    suffix = SUFFIXES[output_format]
+    seen: set[str] = set()
+    found: list[Input] = []
+    for path, relative in _walk(inputs, output_dir):
+        if path not in seen:
+            seen.add(path)
+            found.append(Input(path, _key(relative, suffix)))
+    if not found:
+        shown = ", ".join(safe(entry) for entry in inputs) or "source.inputs is empty"
+        raise PreflightError(f"no input matched: {shown}", hint="check source.inputs")
+    _refuse_collisions(found, output_dir)
+    return found
+
+
+def _walk(inputs: Iterable[str], output_dir: Path) -> Iterator[tuple[str, str]]:
+    """Yield (absolute path, path of the output without suffix change) of each input."""
+    for entry in inputs:
+        if "://" in entry:
+            raise PreflightError(
+                f"remote sources are not supported yet: {safe(entry)}",
+                hint="copy the file to a local disk first",
+            )
+        if entry.startswith("@"):
+            yield from _walk(_read_list(Path(entry[1:])), output_dir)
+        elif Path(entry).is_dir():
+            yield from _walk_directory(Path(entry), output_dir)
+        elif glob.has_magic(entry) and not os.path.lexists(entry):
+            yield from _walk_glob(entry, output_dir)
+        else:
+            path = os.path.abspath(entry)  # noqa: PTH100 - Path.resolve would follow links
+            yield path, os.path.basename(path)  # noqa: PTH119 - the same
+
+
+def _read_list(path: Path) -> list[str]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise PreflightError(
+            f"cannot read the list of inputs {safe(str(path))}: {error.strerror}"
+        ) from error
+    base = path.parent
+    entries = (os.fsdecode(line.strip()) for line in lines)
+    return [
+        entry if "://" in entry else os.path.join(base, entry)  # noqa: PTH118 - odd bytes
+        for entry in entries
+        if entry and not entry.startswith("#")
+    ]
+
+
+def _walk_directory(root: Path, output_dir: Path) -> Iterator[tuple[str, str]]:
+    root = root.absolute()
+    for directory, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if not _inside(Path(directory, name), output_dir))
+        for name in sorted(files):
+            path = Path(directory, name)
+            if path.suffix.lower() in RASTER_SUFFIXES and not name.startswith("."):
+                yield str(path), str(path.relative_to(root))
+
+
+def _walk_glob(pattern: str, output_dir: Path) -> Iterator[tuple[str, str]]:
+    pattern = os.path.abspath(pattern)  # noqa: PTH100 - a pattern, not a path
+    parts = Path(pattern).parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    base = Path(*parts[:fixed])
+    for path in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - keeps odd bytes
+        if Path(path).is_file() and not _inside(Path(path), output_dir):
+            yield path, str(Path(path).relative_to(base))
+
+
+def _inside(path: Path, directory: Path) -> bool:
+    return path.is_relative_to(directory)
+
+
+def _key(relative: str, suffix: str) -> str:
+    """The output name: the input's with the format's suffix, shortened if it is too long."""
+    path = Path(relative)
+    stem = path.stem if path.suffix.lower() in RASTER_SUFFIXES else path.name
+    raw = os.fsencode(stem)
+    room = NAME_MAX - len(suffix)
+    if len(raw) > room:
+        mark = hashlib.blake2b(raw, digest_size=4).hexdigest()
+        head = os.fsencode(os.fsdecode(raw[: room - 9]).rstrip("\udc80-\udcff"))
+        stem = f"{os.fsdecode(head)}~{mark}"
+    return str(path.with_name(stem + suffix))
+
+
+def _folded(key: str) -> str:
+    return unicodedata.normalize("NFC", key).casefold()
+
+
+def _refuse_collisions(found: Sequence[Input], output_dir: Path) -> None:
+    owners: dict[str, Input] = {}
+    clashes: list[str] = []
+    for entry in found:
+        other = owners.setdefault(_folded(entry.key), entry)
+        if other is not entry:
+            clashes.append(
+                f"  {safe(other.path)} and {safe(entry.path)} would both become {safe(entry.key)}"
+            )
+        if os.path.abspath(output_dir / entry.key) == entry.path:  # noqa: PTH100 - the same
+            clashes.append(f"  {safe(entry.path)} would be replaced by its own output")
+    if clashes:
+        shown = "\n".join(clashes[:20])
+        more = f"\n  and {len(clashes) - 20} more" if len(clashes) > 20 else ""
+        raise PreflightError(
+            f"output names collide (case does not tell them apart everywhere):\n{shown}{more}",
+            hint="rename the inputs, give their directory instead, or use another output.dir",
+        )

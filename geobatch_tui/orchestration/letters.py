@@ -1,0 +1,128 @@
+"""Dead letters: the record of a chunk or an item that was given up, with all its evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from geobatch_tui.execution.messages import ChunkGrid, Failure, ItemContext, Window
+    from geobatch_tui.execution.ops.registry import Operation
+
+Bounds = tuple[float, float, float, float]
+
+
+def chunk_label(key: str, grid: ChunkGrid, index: int) -> str:
+    """The chunk's key for people and for ``--chunk``: ``item@row,col``."""
+    row, col = divmod(index, grid.columns)
+    return f"{key}@{row},{col}"
+
+
+def chunk_letter(
+    item: ItemContext, index: int, attempts: int, failure: Failure, operation: Operation
+) -> dict[str, Any]:
+    """The record of a dead chunk."""
+    window = item.plan.grid.window(index)
+    return {
+        "item": safe(item.key),
+        "chunk": safe(chunk_label(item.key, item.plan.grid, index)),
+        "feature": None,
+        **_cause(failure, attempts),
+        "window": [window.col_off, window.row_off, window.width, window.height],
+        "bounds_lonlat": window_bounds(item.plan.notes.get("lonlat"), item.plan.grid, window),
+        "reproduce": operation.reproduce(item, window),
+        **_evidence(failure, item.source, item.source_id.digest),
+    }
+
+
+def item_letter(
+    key: str, source: str, digest: str, attempts: int, failure: Failure, reproduce: str
+) -> dict[str, Any]:
+    """The record of an item that is dead as a whole: refused by its probe, or not assembled."""
+    return {
+        "item": safe(key),
+        "chunk": None,
+        "feature": None,
+        **_cause(failure, attempts),
+        "window": None,
+        "bounds_lonlat": None,
+        "reproduce": reproduce,
+        **_evidence(failure, source, digest),
+    }
+
+
+def _cause(failure: Failure, attempts: int) -> dict[str, Any]:
+    return {
+        "error_class": failure.error_class,
+        "error_message": safe(failure.message),
+        "stage": failure.stage,
+        "attempts": attempts,
+    }
+
+
+def _evidence(failure: Failure, source: str, digest: str) -> dict[str, Any]:
+    return {
+        "suggestion": safe(failure.hint),
+        "source": safe(source),
+        "source_digest": digest,
+        "reaction": failure.reaction.value,
+        "traceback": failure.traceback,
+        "evidence": dict(failure.evidence),
+    }
+
+
+def window_bounds(
+    lattice: Mapping[str, Any] | None, grid: ChunkGrid, window: Window
+) -> list[float] | None:
+    """West, south, east, north of a window in degrees, from the plan's lon/lat lattice.
+
+    The lattice holds ``cols`` x ``rows`` nodes at equal steps over the item's pixels; a node that
+    has no place on the earth is None. The window's corners, edge middles and centre are
+    interpolated between nodes, so a window smaller than a cell is exact to the lattice's error.
+    Returns None where no node round the window is known.
+    """
+    if not lattice:
+        return None
+    points = [
+        point
+        for v in (0.0, 0.5, 1.0)
+        for u in (0.0, 0.5, 1.0)
+        if (
+            point := _interpolate(
+                lattice,
+                (window.col_off + u * window.width) / grid.width,
+                (window.row_off + v * window.height) / grid.height,
+            )
+        )
+    ]
+    if not points:
+        return None
+    lons, lats = zip(*points, strict=True)
+    return [round(value, 6) for value in (min(lons), min(lats), max(lons), max(lats))]
+
+
+def _interpolate(lattice: Mapping[str, Any], x: float, y: float) -> tuple[float, float] | None:
+    """Bilinear between the four nodes round (x, y), both 0 to 1; None if one is unknown."""
+    cols, rows = int(lattice["cols"]), int(lattice["rows"])
+    points: Sequence[Sequence[float] | None] = lattice["points"]
+    u, v = x * (cols - 1), y * (rows - 1)
+    col, row = min(int(u), cols - 2), min(int(v), rows - 2)
+    du, dv = u - col, v - row
+    lon = lat = 0.0
+    for node, weight in (
+        (row * cols + col, (1 - du) * (1 - dv)),
+        (row * cols + col + 1, du * (1 - dv)),
+        ((row + 1) * cols + col, (1 - du) * dv),
+        ((row + 1) * cols + col + 1, du * dv),
+    ):
+        point = points[node]
+        if weight == 0:
+            continue
+        if point is None:
+            return None
+        lon += weight * point[0]
+        lat += weight * point[1]
+    return lon, lat

@@ -1,0 +1,309 @@
+"""Joins the inputs of a job with what the ledger knows, and has workers probe the rest.
+
+The planner yields one :class:`Decision` an input, in input order; it holds only those whose probe
+is under way. It writes nothing: ``plan`` counts the decisions, ``run`` records them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import Reaction, SourceNotFoundError
+from geobatch_tui.execution.messages import (
+    Chunking,
+    Failure,
+    InspectReceipt,
+    InspectTask,
+    ItemPlan,
+    ProbeTask,
+    SourceIdentity,
+)
+from geobatch_tui.ledger.updates import ItemState
+from geobatch_tui.orchestration import units as u
+from geobatch_tui.orchestration.fingerprints import (
+    EDGE,
+    changed_keys,
+    code_identity,
+    digest,
+    digest_file,
+    identify,
+    item_fingerprint,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+
+    from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.messages import Outcome, Task
+    from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.ledger.updates import ItemRow
+    from geobatch_tui.orchestration.dispatcher import Dispatcher
+    from geobatch_tui.orchestration.inputs import Input
+    from geobatch_tui.orchestration.pool import Lost, Ready
+
+LOOKAHEAD = 256
+"""Inputs that may be in the planner at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What all items of a job share: parameters, code, and their digests."""
+
+    operation: Operation
+    params: Mapping[str, Any]
+    params_digest: str
+    code_digest: str
+    chunking: Chunking
+    output_dir: Path
+
+    @classmethod
+    def of(cls, job: Job, operation: Operation, chunk_bytes: int) -> Recipe:
+        """The recipe of a job. ``chunk_bytes`` caps the predicted peak of one chunk."""
+        params = job.semantic()
+        return cls(
+            operation=operation,
+            params=params,
+            params_digest=digest(params),
+            code_digest=digest(code_identity(operation)),
+            chunking=Chunking(
+                job.engine.chunk_cols, job.engine.chunk_rows, job.engine.chunk_features, chunk_bytes
+            ),
+            output_dir=Path(job.output.dir),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done about one input, and why.
+
+    ``reason`` is one of the reasons of ``plan --explain``. ``row`` is the ledger's, if any.
+    ``plan`` is set where chunks are to be computed anew, ``failure`` where the probe refused,
+    ``adopted`` where an intact output stands without a row.
+    """
+
+    key: str
+    source: str
+    identity: SourceIdentity
+    fingerprint: str
+    reason: str
+    detail: str = ""
+    row: ItemRow | None = None
+    plan: ItemPlan | None = None
+    failure: Failure | None = None
+    adopted: InspectReceipt | None = None
+    replaces: bool = False
+
+
+class Planner:
+    """Plans the items of one job.
+
+    Args:
+        job: the job; its operation's parameters are validated.
+        recipe: what its items share.
+        rows: the ledger's row of a key, or None.
+        adopt: whether outputs without a row may be adopted (not with ``--fresh``).
+    """
+
+    def __init__(
+        self, job: Job, recipe: Recipe, rows: Callable[[str], ItemRow | None], *, adopt: bool
+    ) -> None:
+        self._job = job
+        self._recipe = recipe
+        self._rows = rows
+        self._adopt = adopt
+        self._params = job.op.params.model_dump(mode="json")
+        self._output = job.output.model_dump(mode="json")
+        self._source = job.source.model_dump(mode="json")
+        self._waiting: dict[int, asyncio.Future[Outcome | Failure]] = {}
+        self._tasks: dict[int, Callable[[int], Task]] = {}
+        self._next = 0
+        self._dispatcher: Dispatcher | None = None
+        self._wake: Callable[[], None] = lambda: None
+
+    def attach(self, dispatcher: Dispatcher) -> None:
+        """Use this dispatcher for probes; the planner is its listener."""
+        self._dispatcher = dispatcher
+
+    async def decide(self, inputs: Iterable[Input]) -> AsyncIterator[Decision]:
+        """Decide on each input, in order."""
+        pending: deque[asyncio.Task[Decision]] = deque()
+        try:
+            for entry in inputs:
+                pending.append(asyncio.create_task(self._one(entry)))
+                if len(pending) >= LOOKAHEAD:
+                    yield await pending.popleft()
+            while pending:
+                yield await pending.popleft()
+        finally:
+            for task in pending:
+                task.cancel()
+
+    async def _one(self, entry: Input) -> Decision:
+        row = self._rows(entry.key)
+        identity = await self._identify(entry, row)
+        if isinstance(identity, Failure):
+            if row is not None and row.state is ItemState.PUBLISHED:
+                # The work is done and its output stands: a source may be archived afterwards.
+                known = SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
+                base = Decision(
+                    entry.key, entry.path, known, row.fingerprint, "current", row=row
+                )
+                return replace(await self._check_output(base, row), detail="source gone")
+            nobody = SourceIdentity(0, 0, "")
+            return Decision(entry.key, entry.path, nobody, "", "new", row=row, failure=identity)
+        recipe = self._recipe
+        fingerprint = item_fingerprint(
+            recipe.params_digest, recipe.code_digest, identity, entry.key
+        )
+        base = Decision(entry.key, entry.path, identity, fingerprint, "new", row=row)
+        if row is not None:
+            base = await self._compare(base, row)
+            if base.reason in {"current", "was_failed", "was_interrupted"} and row.plan:
+                return base
+        return await self._probe(base)
+
+    async def _identify(self, entry: Input, row: ItemRow | None) -> SourceIdentity | Failure:
+        try:
+            stat = os.stat(entry.path)  # noqa: PTH116 - the path may hold any bytes
+            if row is not None and (stat.st_size, stat.st_mtime_ns) == (
+                row.src_size,
+                row.src_mtime_ns,
+            ):
+                return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
+            return await asyncio.to_thread(identify, entry.path)
+        except SourceNotFoundError as error:
+            return _missing(error.message, error.hint)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            return _missing(f"{entry.path}: {reason}", SourceNotFoundError.default_hint)
+
+    async def _compare(self, base: Decision, row: ItemRow) -> Decision:
+        """Reason of an item that the ledger knows."""
+        recipe = self._recipe
+        if row.params_digest != recipe.params_digest:
+            names = ", ".join(changed_keys(row.params, recipe.params))
+            return replace(base, reason="param_changed", detail=names)
+        if row.code_digest != recipe.code_digest:
+            return replace(base, reason="code_changed", detail=recipe.operation.name)
+        if row.fingerprint != base.fingerprint or self._touched_large(base.identity, row):
+            return replace(base, reason="source_changed", detail=base.source)
+        if row.out_digest and row.state in {ItemState.PUBLISHED, ItemState.ORPHAN}:
+            return await self._check_output(base, row)
+        if row.state in {ItemState.DEAD, ItemState.HELD} or not row.plan:
+            return replace(base, reason="was_failed", detail=row.reason)
+        if row.reason == "was_failed":
+            return replace(base, reason="was_failed")
+        return replace(base, reason="was_interrupted")
+
+    @staticmethod
+    def _touched_large(identity: SourceIdentity, row: ItemRow) -> bool:
+        """Whether a source's time changed and its hash, of head and tail only, proves nothing."""
+        return identity.mtime_ns != row.src_mtime_ns and identity.size > 2 * EDGE
+
+    async def _check_output(self, base: Decision, row: ItemRow) -> Decision:
+        path = Path(row.out_path)
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return replace(base, reason="output_missing", detail=row.key)
+        if stat.st_size != row.out_size:
+            return replace(base, reason="output_damaged", detail=row.key)
+        same_time = stat.st_mtime_ns == row.out_mtime_ns
+        if not same_time and await digest_file(path) != row.out_digest:
+            return replace(base, reason="output_damaged", detail=row.key)
+        return replace(base, reason="current")
+
+    async def _probe(self, base: Decision) -> Decision:
+        recipe = self._recipe
+        outcome = await self._ask(
+            lambda task_id: ProbeTask(
+                task_id,
+                base.key,
+                base.source,
+                self._source,
+                recipe.operation.name,
+                self._params,
+                self._output,
+                recipe.chunking,
+            ),
+            u.Kind.PROBE,
+        )
+        if isinstance(outcome, Failure):
+            return replace(base, failure=outcome)
+        if not isinstance(outcome.receipt, ItemPlan):
+            raise TypeError(f"probe of {base.key!r} answered {type(outcome.receipt).__name__}")
+        base = replace(base, plan=outcome.receipt)
+        out_path = recipe.output_dir / base.key
+        if base.row is None and os.path.lexists(out_path):
+            return await self._inspect(base, out_path)
+        return base
+
+    async def _inspect(self, base: Decision, path: Path) -> Decision:
+        """An output stands where the ledger knows none: adopt it, or say that it is in the way."""
+        name = self._recipe.operation.name
+        outcome = await self._ask(
+            lambda task_id: InspectTask(task_id, name, str(path)), u.Kind.INSPECT
+        )
+        receipt = None if isinstance(outcome, Failure) else outcome.receipt
+        ours = isinstance(receipt, InspectReceipt) and receipt.fingerprint
+        if isinstance(receipt, InspectReceipt) and ours == base.fingerprint and self._adopt:
+            newer = base.identity.mtime_ns > path.stat().st_mtime_ns
+            if not newer:
+                return replace(base, reason="current", detail="adopted", adopted=receipt)
+        detail = "replaces an output of another plan" if ours else "a foreign file is in the way"
+        return replace(base, detail=detail, replaces=not ours)
+
+    # --- the dispatcher's listener -------------------------------------------------------------
+
+    async def _ask(self, make: Callable[[int], Task], kind: u.Kind) -> Outcome | Failure:
+        """Have a worker do a task, through the scheduler: crashes and retries are its business."""
+        if self._dispatcher is None:
+            raise RuntimeError("the planner has no dispatcher yet")
+        ident, self._next = self._next, self._next + 1
+        future: asyncio.Future[Outcome | Failure] = asyncio.get_running_loop().create_future()
+        self._waiting[ident] = future
+        self._tasks[ident] = make
+        self._dispatcher.tell(u.Offered((u.Unit(kind, ident),)))
+        return await future
+
+    def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
+        del attempt
+        return self._tasks[unit.ident](task_id)
+
+    def _settle(self, unit: u.Unit, result: Outcome | Failure) -> None:
+        self._tasks.pop(unit.ident, None)
+        future = self._waiting.pop(unit.ident)
+        if not future.done():
+            future.set_result(result)
+
+    def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None:
+        del worker
+        self._settle(unit, outcome)
+
+    def buried(self, unit: u.Unit, failure: Failure) -> None:
+        self._settle(unit, failure)
+
+    def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None: ...
+    def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None: ...
+    def released(self, unit: u.Unit) -> None: ...
+    def wanted(self, count: int) -> None: ...
+    def suspended(self, reason: str) -> None: ...
+    def unsuspended(self, reason: str) -> None: ...
+    def worker_up(self, event: Ready) -> None: ...
+    def worker_lost(self, event: Lost) -> None: ...
+
+
+def _missing(message: str, hint: str) -> Failure:
+    return Failure(
+        error_class=SourceNotFoundError.__name__,
+        reaction=Reaction.PERMANENT,
+        message=message,
+        stage="open",
+        hint=hint,
+    )
+

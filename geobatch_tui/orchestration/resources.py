@@ -1,0 +1,102 @@
+"""How much of the machine a run takes: workers, memory, open files; and what is built from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.orchestration.breaker import FailureLimit
+from geobatch_tui.orchestration.machine import cores, memory_limit, open_files
+from geobatch_tui.orchestration.planner import Recipe
+from geobatch_tui.orchestration.report import WORKER_BYTES
+from geobatch_tui.orchestration.scheduler import Scheduler, SchedulerConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.orchestration.pool import Pool
+
+ENGINE_BYTES = 120 * 1024 * 1024
+"""Resident bytes of the engine process itself (measured, with a margin)."""
+
+CHUNK_CAP = 512 * 1024 * 1024
+"""A chunk is planned to need no more than this, however large the budget: beyond it larger chunks
+gain nothing and cost more when they are lost."""
+
+CHUNK_FLOOR = 16 * 1024 * 1024
+HANDLES_PER_WORKER = 4
+RESERVED_FILES = 64
+"""Descriptors of the engine and each worker that are no datasets: pipes, ledger, logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """``workers`` at once, ``budget`` in bytes over the process tree, ``handles`` (open datasets)."""
+
+    workers: int
+    budget: int
+    handles: int
+    executor: str
+
+    @classmethod
+    def of(cls, job: Job) -> Resources:
+        """Resources for a job on this machine.
+
+        Raises PreflightError where budget or open files do not suffice for one worker.
+        """
+        budget = job.engine.memory_budget or memory_limit()
+        least = ENGINE_BYTES + WORKER_BYTES + CHUNK_FLOOR
+        if budget < least:
+            raise PreflightError(
+                f"engine.memory_budget of {budget:,} bytes is under the {least:,} that one worker "
+                "needs",
+                hint="raise engine.memory_budget",
+            )
+        room = open_files() - RESERVED_FILES
+        handles = min(job.engine.max_open_files, room)
+        if handles < HANDLES_PER_WORKER:
+            raise PreflightError(
+                f"the limit of {open_files()} open files leaves {max(room, 0)} for datasets, "
+                f"{HANDLES_PER_WORKER} are needed",
+                hint="raise `ulimit -n`, or engine.max_open_files if that is the limit",
+            )
+        wanted = job.engine.max_workers or cores()
+        fitting = (budget - ENGINE_BYTES) // (WORKER_BYTES + CHUNK_FLOOR)
+        return cls(max(1, min(wanted, fitting)), budget, handles, job.engine.executor)
+
+    def recipe(self, job: Job, operation: Operation) -> Recipe:
+        """The recipe of the job's items, with the chunk size that this machine carries."""
+        share = (self.budget - ENGINE_BYTES) // self.workers - WORKER_BYTES
+        return Recipe.of(job, operation, max(CHUNK_FLOOR, min(CHUNK_CAP, share)))
+
+    def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
+        """A scheduler for one phase of a run."""
+        given = job.failures.max_failures if phase == "run" else None
+        limit = FailureLimit(given.count, given.share) if given else FailureLimit()
+        return Scheduler(
+            SchedulerConfig(
+                workers=self.workers,
+                budget_bytes=self.budget - ENGINE_BYTES,
+                max_handles=self.handles,
+                max_attempts=job.retry.max_attempts,
+                backoff_base=job.retry.backoff_base,
+                backoff_cap=job.retry.backoff_cap,
+                run_id=run_id,
+                chunk_timeout=job.engine.chunk_timeout,
+                limit=limit,
+                total=total,
+            )
+        )
+
+    def make_pool(self, directory: Path) -> Pool:
+        """The pool of workers for ``engine.executor``; they write their fd 2 to ``directory``."""
+        if self.executor == "thread":
+            from geobatch_tui.orchestration.thread_pool import ThreadPool
+
+            return ThreadPool()
+        from geobatch_tui.orchestration.process_pool import ProcessPool
+
+        return ProcessPool(directory)

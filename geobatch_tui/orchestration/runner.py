@@ -1,0 +1,400 @@
+"""One run from its first line of log to its last: plan phase, preflight, run phase, end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import ExitCode, GeobatchError
+from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.ledger import updates as lu
+from geobatch_tui.ledger.layout import write_json_atomic
+from geobatch_tui.observability.rates import Rates
+from geobatch_tui.observability.snapshot import Snapshot
+from geobatch_tui.observability.versions import versions
+from geobatch_tui.orchestration import units as u
+from geobatch_tui.orchestration.dispatcher import Dispatcher
+from geobatch_tui.orchestration.engine import Engine
+from geobatch_tui.orchestration.inputs import expand
+from geobatch_tui.orchestration.intake import Intake, report_decision
+from geobatch_tui.orchestration.outcome import RunResult, Tally, exit_code, state_of
+from geobatch_tui.orchestration.planner import Planner
+from geobatch_tui.orchestration.report import PlanReport
+from geobatch_tui.orchestration.resources import Resources
+from geobatch_tui.orchestration.session import open_session
+from geobatch_tui.orchestration.signals import handled
+from geobatch_tui.orchestration.watch import MemoryWatch, SpaceWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.orchestration.pool import Pool
+    from geobatch_tui.orchestration.session import Session
+
+GRACE = 30.0
+"""Seconds that chunks in flight have to finish once the run drains."""
+
+SNAPSHOT_PERIOD = 0.25
+LETTERS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Dead letters to try again: all (both empty), by error class, or by chunk or item key."""
+
+    classes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run, beyond what the job says. ``observe`` gets a snapshot four times a second;
+    ``log_stream`` gets each line of log (with its newline left to the receiver)."""
+
+    fresh: bool = False
+    adopt: bool = True
+    requeue: Requeue | None = None
+    observe: Callable[[Snapshot], None] | None = None
+    log_stream: Callable[[str], None] | None = None
+    log_format: str = "json"
+    max_duration: float | None = None
+    adopt_only: bool = False
+
+
+async def execute(loaded: LoadedJob, options: Options) -> RunResult:
+    """Run a job to its end and say how it ended.
+
+    Raises:
+        LockHeldError, PreflightError, StateError: before or instead of a run. What goes wrong
+            with chunks and items is in the result, not raised.
+    """
+    loop = asyncio.get_running_loop()
+    holder: list[Run] = []
+
+    def on_commit(batch: Sequence[lu.Update]) -> None:
+        loop.call_soon_threadsafe(lambda: [run.committed(batch) for run in holder])
+
+    def on_error(error: GeobatchError) -> None:
+        loop.call_soon_threadsafe(lambda: [run.fatal(error) for run in holder])
+
+    with open_session(
+        loaded,
+        fresh=options.fresh,
+        on_commit=on_commit,
+        on_error=on_error,
+        log_stream=options.log_stream,
+        log_format=options.log_format,
+    ) as session:
+        run = Run(session, loaded, options)
+        holder.append(run)
+        return await run.run()
+
+
+class Run:
+    """One run of a job. Use :func:`execute`."""
+
+    def __init__(self, session: Session, loaded: LoadedJob, options: Options) -> None:
+        self._session = session
+        self._loaded = loaded
+        self._job = loaded.job
+        self._options = options
+        self._operation = get_operation(loaded.job.op.name)
+        self._resources = Resources.of(loaded.job)
+        self._tally = Tally()
+        self._rates = Rates()
+        self._dispatcher: Dispatcher | None = None
+        self._engine: Engine | None = None
+        self._memory: MemoryWatch | None = None
+        self._stop: str | None = None
+        self._signal: int | None = None
+        self._fatal: GeobatchError | None = None
+        self._warnings: list[str] = []
+        self._state = "planning"
+
+    async def run(self) -> RunResult:
+        log = self._session.log
+        log.run_start(versions(), self._loaded.effective_with_origins())
+        pool: Pool | None = None
+        with handled(drain=self._on_first, cancel=self._on_second, reopen_logs=log.reopen):
+            async with contextlib.AsyncExitStack() as stack:
+                self._every(stack, self._watch_deadline())
+                self._every(stack, self._observe())
+                try:
+                    pool = self._resources.make_pool(self._session.state.root)
+                    finish = await self._phases(pool)
+                except GeobatchError as error:
+                    self._fatal = self._fatal or error
+                    finish = u.Finish("fatal")
+                finally:
+                    if pool is not None:
+                        await pool.close(0.0)
+        return await self._end(finish)
+
+    async def _phases(self, pool: Pool) -> u.Finish:
+        planned, workers = await self._plan(pool)
+        if planned.reason != "complete" or self._options.adopt_only:
+            return planned
+        self._state = "running"
+        return await self._work(pool, workers)
+
+    # --- plan phase ----------------------------------------------------------------------------
+
+    async def _plan(self, pool: Pool) -> tuple[u.Finish, Dispatcher]:
+        session, job = self._session, self._job
+        inputs = expand(job.source.inputs, session.output_dir, job.output.format)
+        if self._options.requeue is not None:
+            requeue = self._options.requeue
+            session.ledger.requeue_dead(requeue.classes or None, requeue.keys or None)
+        swept = session.sweep()
+        recipe = self._resources.recipe(job, self._operation)
+        planner = Planner(
+            job,
+            recipe,
+            session.reader.item_by_key,
+            adopt=self._options.adopt and not self._options.fresh,
+        )
+        dispatcher = Dispatcher(
+            pool, self._resources.scheduler(job, session.run_id, "probe"), planner
+        )
+        self._dispatcher = dispatcher
+        planner.attach(dispatcher)
+        report = PlanReport(self._resources.workers, str(session.output_dir))
+        report.chunk_rows = session.reader.chunks
+        intake = Intake(session, job, recipe, self._tally)
+        finish = await run_beside(dispatcher, _consume(planner, inputs, report, intake))
+        if finish.reason != "complete":
+            return finish, dispatcher
+        report.check_disk(compressed=_compressed(job))
+        report.check_existing(job.output.if_exists)
+        for key in intake.orphans():
+            report.warn(f"{key}: its input is no longer part of the job; the output is left alone")
+        await session.flush()
+        self._tally.dead_by_class = dict(session.reader.dead_by_class())
+        self._warnings = report.warnings
+        for warning in report.warnings:
+            session.log.emit("plan.warning", level="warning", message=warning)
+        session.log.emit(
+            "plan.done",
+            message=f"{report.items} items, {report.chunks} chunks",
+            reasons=dict(report.reasons),
+            peak_memory_bytes=report.peak_memory_bytes,
+            output_bytes=report.output_bytes,
+            swept_parts=swept,
+            struck=session.recovery.struck,
+        )
+        session.put(lu.Noted("run.planned", {"current": self._tally.current}))
+        return finish, dispatcher
+
+    # --- run phase -----------------------------------------------------------------------------
+
+    async def _work(self, pool: Pool, planned: Dispatcher) -> u.Finish:
+        session, job = self._session, self._job
+        engine = Engine(session, job, self._operation, self._tally, self._rates)
+        scheduler = self._resources.scheduler(job, session.run_id, "run", total=self._tally.total)
+        dispatcher = Dispatcher(pool, scheduler, engine)
+        self._engine, self._dispatcher = engine, dispatcher
+        space = SpaceWatch(
+            session.output_dir, job.engine.space_wait, dispatcher.tell, self._give_up_on_space
+        )
+        self._memory = MemoryWatch(pool, self._resources.budget, dispatcher.tell)
+        async with contextlib.AsyncExitStack() as stack:
+            self._every(stack, self._memory.run())
+            self._every(stack, space.run())
+            finish = await engine.run(dispatcher, list(planned.workers.values()), space)
+        await session.flush()
+        return finish
+
+    def committed(self, batch: Sequence[lu.Update]) -> None:
+        """A batch of updates is durable."""
+        if self._engine is not None:
+            self._engine.committed(batch)
+
+    # --- ends before its time ------------------------------------------------------------------
+
+    def _on_first(self, number: int) -> None:
+        self._signal = self._signal or number
+        self.drain("drained")
+
+    def drain(self, reason: str) -> None:
+        """Start nothing new, finish what is in flight within the grace time, then end."""
+        if self._stop is None:
+            self._stop = reason
+            self._state = "draining"
+            self._session.log.emit("run.drain", level="warning", message=reason)
+            asyncio.get_running_loop().call_later(GRACE, self._cancel)
+        self._command(u.Verb.DRAIN)
+
+    def _on_second(self, number: int) -> None:
+        self._signal = self._signal or number
+        self._stop = self._stop or "cancelled"
+        self._cancel()
+
+    def _cancel(self) -> None:
+        self._session.log.emit("run.cancel", level="warning")
+        self._command(u.Verb.CANCEL)
+
+    def _give_up_on_space(self) -> None:
+        self._stop = self._stop or "space"
+        self._command(u.Verb.CANCEL)
+
+    def _command(self, verb: u.Verb) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.tell(u.Command(verb))
+
+    def fatal(self, error: GeobatchError) -> None:
+        """Something that is no chunk's fault ends the run."""
+        self._fatal = self._fatal or error
+        if self._dispatcher is not None:
+            self._dispatcher.fail(error)
+
+    # --- side tasks ----------------------------------------------------------------------------
+
+    def _every(self, stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+        """Run a side task beside the phases. If it dies, the run ends: never in silence."""
+        task = asyncio.ensure_future(work)
+
+        def done(finished: asyncio.Task[None]) -> None:
+            error = None if finished.cancelled() else finished.exception()
+            if error is not None and self._dispatcher is not None:
+                self._dispatcher.fail(error)
+
+        task.add_done_callback(done)
+        stack.callback(task.cancel)
+
+    async def _watch_deadline(self) -> None:
+        limit = self._options.max_duration or self._job.engine.max_duration
+        if limit:
+            await asyncio.sleep(max(0.0, limit - (time.monotonic() - self._session.started)))
+            self.drain("deadline")
+
+    async def _observe(self) -> None:
+        observe = self._options.observe
+        while observe is not None:
+            observe(self.snapshot())
+            await asyncio.sleep(SNAPSHOT_PERIOD)
+
+    def snapshot(self) -> Snapshot:
+        """The run as it stands."""
+        now = time.monotonic()
+        tally, rates = self._tally, self._rates.at(now, self._tally.pending + self._tally.running)
+        return Snapshot(
+            run_id=self._session.run_id,
+            job=self._job.job.name,
+            state=self._state,
+            reason=self._stop or "",
+            elapsed_s=now - self._session.started,
+            counts=tally.counts(),
+            items=tally.item_counts(),
+            chunks_per_s=rates.chunks,
+            units_per_s=rates.units,
+            unit_name="px" if self._operation.data == "raster" else "features",
+            bytes_in_per_s=rates.bytes_in,
+            bytes_out_per_s=rates.bytes_out,
+            eta_s=rates.eta_s,
+            working=self._working(now),
+            dead_by_class=dict(tally.dead_by_class),
+            workers=len(self._dispatcher.workers) if self._dispatcher else 0,
+            suspended=", ".join(sorted(self._engine.suspensions)) if self._engine else "",
+            rss_bytes=self._memory.rss if self._memory else 0,
+            budget_bytes=self._resources.budget,
+        )
+
+    def _working(self, now: float) -> tuple[tuple[int, str, float, str], ...]:
+        if self._dispatcher is None or self._engine is None:
+            return ()
+        return tuple(
+            (entry.worker, self._engine.label(entry.unit), now - entry.since, entry.unit.kind.value)
+            for entry in self._dispatcher.scheduler.stats().running
+        )
+
+    # --- end -----------------------------------------------------------------------------------
+
+    async def _end(self, finish: u.Finish) -> RunResult:
+        session, tally = self._session, self._tally
+        reason = self._stop if self._stop and finish.reason != "complete" else finish.reason
+        code = exit_code(reason, tally, self._signal)
+        if self._fatal is not None:
+            code, reason = self._fatal.exit_code, self._fatal.message
+        elif finish.failure is not None:
+            reason = f"{reason}: {finish.failure.message}"
+        tally.running = 0
+        state = "refused" if code == ExitCode.USAGE else state_of(code)
+        letters = self._letters()
+        session.put(lu.RunEnded(state, code, reason))
+        if self._fatal is None or code == ExitCode.USAGE:
+            await session.flush()
+        now = time.monotonic()
+        result = RunResult(
+            run_id=session.run_id,
+            state=state,
+            exit_code=code,
+            reason=reason,
+            output_dir=str(session.output_dir),
+            duration_s=round(now - session.started, 3),
+            counts=tally.counts(),
+            items=tally.item_counts(),
+            rates=self._rates.overall(now - session.started),
+            dead_by_class=tally.dead_by_class,
+            dead_letters=letters,
+            warnings=self._warnings,
+        )
+        with contextlib.suppress(OSError):
+            write_json_atomic(session.state.summary, result.to_json())
+        session.log.run_exit(code, reason, tally.counts(), letters)
+        if self._fatal is not None:
+            raise self._fatal
+        if self._options.observe is not None:
+            self._state = state
+            self._options.observe(self.snapshot())
+        return result
+
+    def _letters(self) -> list[dict[str, Any]]:
+        letters: list[dict[str, Any]] = []
+        with contextlib.suppress(GeobatchError):
+            for letter in self._session.reader.dead_letters():
+                letters.append(_short(letter))
+                if len(letters) == LETTERS_SHOWN:
+                    break
+        return letters
+
+
+async def run_beside(dispatcher: Dispatcher, work: Coroutine[Any, Any, None]) -> u.Finish:
+    """Run ``work``, which offers units, beside its dispatcher; whichever ends first decides.
+
+    When the work is done the dispatcher is told that nothing more will be offered; when the
+    dispatcher ends before (drained, failed), the work is cancelled.
+    """
+    running = asyncio.ensure_future(dispatcher.run())
+    await asyncio.sleep(0)
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({running, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            dispatcher.tell(u.Exhausted())
+        return await running
+    finally:
+        running.cancel()
+        working.cancel()
+        await asyncio.gather(running, working, return_exceptions=True)
+
+
+async def _consume(
+    planner: Planner, inputs: Sequence[Any], report: PlanReport, intake: Intake
+) -> None:
+    async for decision in planner.decide(inputs):
+        report_decision(report, decision)
+        intake.take(decision)
+
+
+def _compressed(job: Any) -> bool:
+    return str(job.output.creation.get("compress", "deflate")).upper() != "NONE"
+
+
+def _short(letter: Any) -> dict[str, Any]:
+    """A dead letter without its bulk, for the last line of the log and the result."""
+    return {key: value for key, value in letter.items() if key not in {"traceback", "evidence"}}

@@ -1,0 +1,205 @@
+"""What a run holds while it lives: state directory, lock, ledger, committer, reader, log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import OutputGoneError, PlanMismatchError, PreflightError
+from geobatch_tui.ledger.committer import Committer
+from geobatch_tui.ledger.layout import StateDir, write_json_atomic
+from geobatch_tui.ledger.ledger import Ledger
+from geobatch_tui.ledger.lock import RunLock
+from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.observability.log import Log
+from geobatch_tui.observability.text import safe
+from geobatch_tui.observability.versions import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.errors import GeobatchError
+    from geobatch_tui.ledger.ledger import Recovery
+    from geobatch_tui.ledger.updates import Update
+
+PART = re.compile(r"^\..*\.(\d+)\.part$", re.DOTALL)
+"""``.<stem>.<fp8>.<epoch>.part``: what a worker writes next to the final name."""
+
+
+@dataclass(slots=True)
+class Session:
+    """Everything of a run that must be closed again. Use :func:`open_session`."""
+
+    run_id: str
+    epoch: int
+    output_dir: Path
+    state: StateDir
+    lock: RunLock
+    ledger: Ledger
+    reader: LedgerReader
+    committer: Committer
+    log: Log
+    recovery: Recovery
+    started: float
+
+    def put(self, update: Update) -> None:
+        """Queue an update for the next group commit."""
+        self.committer.put(update)
+
+    async def flush(self) -> None:
+        """Wait until everything queued so far is durable."""
+        await asyncio.wrap_future(self.committer.flush())
+
+    def sweep(self) -> int:
+        """Remove part files of earlier epochs; returns their number. Only the lock's holder may:
+        a worker of a dead engine can leave nothing but such parts."""
+        removed = 0
+        for directory, names, files in os.walk(self.output_dir):
+            names[:] = [name for name in names if name != ".geobatch"]
+            for name in files:
+                match = PART.match(name)
+                if match and int(match[1]) < self.epoch:
+                    Path(directory, name).unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+    def drop_work(self, item_id: int) -> None:
+        """Remove the spools of an item that needs them no more."""
+        shutil.rmtree(self.state.work(item_id), ignore_errors=True)
+
+
+def new_run_id() -> str:
+    """A run id that sorts by time and is unique: UTC time and 32 random bits."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(4)
+
+
+def probe_output(output_dir: Path) -> None:
+    """Make the output directory and write to it once.
+
+    Raises PreflightError where that fails: a run would find out at its first publish.
+    """
+    probe = output_dir / f".geobatch-probe-{os.getpid()}"
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"geobatch")
+        os.replace(probe, f"{probe}-renamed")  # noqa: PTH105 - the rename itself is probed
+        Path(f"{probe}-renamed").unlink()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+        raise PreflightError(
+            f"cannot write to output.dir {safe(str(output_dir))}: {error.strerror}",
+            hint="check that it exists, is a directory, is mounted writable and has space",
+        ) from error
+
+
+@contextlib.contextmanager
+def open_session(
+    job: LoadedJob,
+    *,
+    fresh: bool,
+    on_commit: Callable[[Sequence[Update]], None],
+    on_error: Callable[[GeobatchError], None],
+    log_stream: Callable[[str], None] | None,
+    log_format: str,
+) -> Iterator[Session]:
+    """Take the lock of the job's output directory and open its state; release both at the end.
+
+    Raises:
+        LockHeldError: another run holds the directory.
+        PreflightError: the directory cannot be written.
+        LedgerCorruptError, LedgerTooNewError: the ledger cannot be used.
+    """
+    output_dir = Path(job.job.output.dir)
+    probe_output(output_dir)
+    state = StateDir.open(output_dir, create=True)
+    run_id = new_run_id()
+    with contextlib.ExitStack() as stack:
+        lock = RunLock.acquire(state.lock, _lock_body(run_id))
+        stack.callback(lock.release)
+        if fresh:
+            _forget(state)
+        ledger = Ledger.open(state.ledger)
+        clean = stack.enter_context(_closing(ledger))
+        epoch = ledger.begin_run(run_id, job.to_json(), versions())
+        lock.update({"run_id": run_id, "epoch": epoch})
+        recovery = ledger.recover()
+        write_json_atomic(state.plan, {"run_id": run_id, **job.to_json()})
+        reader = LedgerReader(state.ledger)
+        stack.callback(reader.close)
+        log = Log(
+            run_id,
+            state.log,
+            extra_path=Path(job.job.log.file) if job.job.log.file else None,
+            stream=log_stream,
+            stream_format=log_format,
+            level=job.job.log.level,
+        )
+        stack.callback(log.close)
+        committer = Committer(ledger, on_commit, on_error)
+        stack.callback(committer.close)
+        yield Session(
+            run_id,
+            epoch,
+            output_dir,
+            state,
+            lock,
+            ledger,
+            reader,
+            committer,
+            log,
+            recovery,
+            time.monotonic(),
+        )
+        clean.append(True)
+
+
+@contextlib.contextmanager
+def _closing(ledger: Ledger) -> Iterator[list[bool]]:
+    """Close the ledger; fold it into one file only at a clean end."""
+    clean: list[bool] = []
+    try:
+        yield clean
+    finally:
+        ledger.close(archive=bool(clean))
+
+
+def _lock_body(run_id: str) -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "run_id": run_id, "t0": time.time()}
+
+
+def _forget(state: StateDir) -> None:
+    """Remove ledger and spools for ``--fresh``; outputs stay until they are replaced."""
+    ledger = Path(state.ledger)
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
+    shutil.rmtree(Path(state.root) / "work", ignore_errors=True)
+    shutil.rmtree(state.dead, ignore_errors=True)
+
+
+def state_of_run(directory: Path) -> StateDir:
+    """The state directory of an earlier run in ``directory``.
+
+    Raises PlanMismatchError where there is none.
+    """
+    if not (directory / ".geobatch").is_dir():
+        raise PlanMismatchError(
+            f"no run in {safe(str(directory))}: it has no .geobatch directory",
+            hint="give the output directory of a run",
+        )
+    try:
+        return StateDir.open(directory, create=False)
+    except OSError as error:
+        raise OutputGoneError(
+            f"cannot read the state of {safe(str(directory))}: {error.strerror}"
+        ) from error

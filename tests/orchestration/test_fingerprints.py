@@ -1,0 +1,101 @@
+"""Identities decide what is redone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from geobatch_tui.errors import SourceNotFoundError
+from geobatch_tui.execution.messages import SourceIdentity
+from geobatch_tui.orchestration.fingerprints import (
+    EDGE,
+    changed_keys,
+    digest,
+    digest_file,
+    identify,
+    item_fingerprint,
+)
+
+
+def test_order_of_keys_is_no_difference() -> None:
+    """Two spellings of one parameter set have one digest."""
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+
+
+def test_values_are_a_difference() -> None:
+    """1 and 1.5, or another order in a list, are other parameters."""
+    assert len({digest([1, 2]), digest([2, 1]), digest([1, 2.5])}) == 3
+
+
+@pytest.mark.parametrize("place", [0, EDGE - 1, -EDGE, -1])
+def test_a_changed_edge_changes_the_identity(tmp_path: Path, place: int) -> None:
+    """Head and tail, 64 KiB each, are part of a source's identity."""
+    path = tmp_path / "a"
+    body = bytearray(4 * EDGE)
+    path.write_bytes(body)
+    before = identify(str(path))
+    body[place] = 1
+    path.write_bytes(body)
+    assert identify(str(path)).digest != before.digest
+
+
+def test_a_small_file_is_hashed_whole(tmp_path: Path) -> None:
+    """Up to twice the edge no byte escapes."""
+    path = tmp_path / "a"
+    seen = set()
+    for place in range(0, 2 * EDGE, 997):
+        body = bytearray(2 * EDGE)
+        body[place] = 1
+        path.write_bytes(body)
+        seen.add(identify(str(path)).digest)
+    assert len(seen) == len(range(0, 2 * EDGE, 997))
+
+
+def test_touching_keeps_the_digest(tmp_path: Path) -> None:
+    """The time of a file is kept beside the digest, not in it."""
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    before = identify(str(path))
+    os.utime(path, ns=(1, 1))
+    after = identify(str(path))
+    assert (after.digest, after.mtime_ns) == (before.digest, 1)
+
+
+def test_a_missing_source_is_typed(tmp_path: Path) -> None:
+    """It ends as a dead letter of its own class."""
+    with pytest.raises(SourceNotFoundError, match="No such file"):
+        identify(str(tmp_path / "gone"))
+
+
+def test_fingerprint_follows_each_part() -> None:
+    """Parameters, code, source and name each change an item's fingerprint; the mtime does not."""
+    source = SourceIdentity(1, 2, "d")
+    base = item_fingerprint("p", "c", source, "k")
+    assert base == item_fingerprint("p", "c", SourceIdentity(1, 99, "d"), "k")
+    others = {
+        item_fingerprint("P", "c", source, "k"),
+        item_fingerprint("p", "C", source, "k"),
+        item_fingerprint("p", "c", SourceIdentity(2, 2, "d"), "k"),
+        item_fingerprint("p", "c", SourceIdentity(1, 2, "D"), "k"),
+        item_fingerprint("p", "c", source, "K"),
+    }
+    assert len(others | {base}) == 6
+
+
+def test_changed_keys_are_named_by_their_path() -> None:
+    """``--explain`` names the parameter that made a chunk stale."""
+    old = {"op": {"resampling": "nearest", "dst_crs": "EPSG:3857"}, "output": {"format": "COG"}}
+    new = {"op": {"resampling": "cubic", "dst_crs": "EPSG:3857"}, "output": {"format": "GTiff"}}
+    assert changed_keys(old, new) == ["op.resampling", "output.format"]
+
+
+async def test_whole_file_digest_matches_hashlib(tmp_path: Path) -> None:
+    """``verify`` computes the plain BLAKE2b-128 of the bytes, across several reads."""
+    import hashlib
+
+    path = tmp_path / "a"
+    body = os.urandom(9 * 1024 * 1024)
+    path.write_bytes(body)
+    assert await digest_file(path) == hashlib.blake2b(body, digest_size=16).hexdigest()

@@ -1,0 +1,118 @@
+"""From source.inputs to items."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.orchestration.inputs import NAME_MAX, Input, _key, expand
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return path
+
+
+def keys(entries: list[Input]) -> list[str]:
+    return [entry.key for entry in entries]
+
+
+def test_directory_keeps_relative_paths(tmp_path: Path) -> None:
+    """Two scenes of one name in two directories are two items."""
+    touch(tmp_path / "in/a/x.tif")
+    touch(tmp_path / "in/b/x.tif")
+    touch(tmp_path / "in/b/readme.md")
+    found = expand([str(tmp_path / "in")], tmp_path / "out", "COG")
+    assert keys(found) == ["a/x.tif", "b/x.tif"]
+
+
+def test_glob_is_relative_to_its_fixed_part(tmp_path: Path) -> None:
+    """The fixed directories of a pattern are not repeated below the output."""
+    touch(tmp_path / "in/2024/x.jp2")
+    found = expand([str(tmp_path / "in/*/*.jp2")], tmp_path / "out", "GTiff")
+    assert keys(found) == ["2024/x.tif"]
+
+
+def test_list_file_names_are_relative_to_the_list(tmp_path: Path) -> None:
+    """A list may lie beside its files; blank lines and comments are skipped."""
+    scene = touch(tmp_path / "scenes/a.tif")
+    listing = tmp_path / "scenes/list.txt"
+    listing.write_text("# mine\n\na.tif\n")
+    assert expand([f"@{listing}"], tmp_path / "out", "COG") == [Input(str(scene), "a.tif")]
+
+
+def test_missing_file_stays_an_input(tmp_path: Path) -> None:
+    """A file that is gone becomes a dead letter, so it must reach the planner."""
+    assert keys(expand([str(tmp_path / "gone.tif")], tmp_path / "out", "COG")) == ["gone.tif"]
+
+
+def test_outputs_are_no_inputs(tmp_path: Path) -> None:
+    """A second run over a directory does not eat the first one's outputs."""
+    touch(tmp_path / "a.tif")
+    touch(tmp_path / "out/a.tif")
+    assert keys(expand([str(tmp_path)], tmp_path / "out", "COG")) == ["a.tif"]
+
+
+def test_brackets_in_an_existing_name_are_no_pattern(tmp_path: Path) -> None:
+    """A file whose name looks like a glob is that file."""
+    scene = touch(tmp_path / "scene[1].tif")
+    assert expand([str(scene)], tmp_path / "out", "COG") == [Input(str(scene), "scene[1].tif")]
+
+
+def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
+    """An invalid UTF-8 name reaches the output name byte for byte."""
+    raw = os.fsencode(tmp_path) + b"/caf\xe9.tif"
+    Path(os.fsdecode(raw)).write_bytes(b"x")
+    (found,) = expand([str(tmp_path)], tmp_path / "out", "COG")
+    assert os.fsencode(found.key) == b"caf\xe9.tif"
+
+
+@pytest.mark.parametrize("names", [("a.tif", "a.tiff"), ("A.tif", "a.tif"), ("é.tif", "e\u0301.tif")])
+def test_colliding_outputs_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    """Two inputs may not share an output name, nor differ by case or normal form alone."""
+    for name in names:
+        touch(tmp_path / name)
+    with pytest.raises(PreflightError, match="collide"):
+        expand([str(tmp_path / name) for name in names], tmp_path / "out", "COG")
+
+
+def test_output_over_its_input_is_refused(tmp_path: Path) -> None:
+    """No job may replace what it reads."""
+    scene = touch(tmp_path / "a.tif")
+    with pytest.raises(PreflightError, match="own output"):
+        expand([str(scene)], tmp_path, "COG")
+
+
+def test_nothing_matched_is_refused(tmp_path: Path) -> None:
+    """No input is a usage error, not a success with nothing done."""
+    with pytest.raises(PreflightError, match="no input matched"):
+        expand([str(tmp_path / "*.tif")], tmp_path / "out", "COG")
+
+
+def test_url_is_refused_with_a_reason(tmp_path: Path) -> None:
+    """What is not built yet says so."""
+    with pytest.raises(PreflightError, match="not supported yet"):
+        expand(["https://example.org/a.tif"], tmp_path / "out", "COG")
+
+
+def test_the_same_file_twice_is_one_item(tmp_path: Path) -> None:
+    """A file named by itself and by a glob is processed once."""
+    scene = touch(tmp_path / "a.tif")
+    assert len(expand([str(scene), str(tmp_path / "*.tif")], tmp_path / "out", "COG")) == 1
+
+
+@given(st.binary(min_size=1, max_size=300).filter(lambda raw: not set(raw) & {0, 0x2F}))
+def test_output_names_fit_the_filesystem(raw: bytes) -> None:
+    """Whatever the input is called, the output name is at most 255 bytes and ends in .tif."""
+    name = os.fsdecode(raw)
+    if Path(name).name != name or name in {".", ".."}:
+        return
+    key = os.fsencode(_key(name, ".tif"))
+    assert len(key) <= NAME_MAX
+    assert key.endswith(b".tif")

@@ -1,0 +1,46 @@
+"""Records of what was given up."""
+
+from __future__ import annotations
+
+import pytest
+
+from geobatch_tui.execution.messages import ChunkGrid, Window
+from geobatch_tui.orchestration.letters import chunk_label, window_bounds
+
+GRID = ChunkGrid(1000, 500, 100, 100)
+
+
+def lattice(holes: tuple[int, ...] = ()) -> dict[str, object]:
+    """A world in plate carrée as a 3 x 3 lattice."""
+    points = [[lon, lat] for lat in (90.0, 0.0, -90.0) for lon in (-180.0, 0.0, 180.0)]
+    return {"cols": 3, "rows": 3, "points": [None if i in holes else p for i, p in enumerate(points)]}
+
+
+def test_label_names_row_and_column() -> None:
+    """``item@row,col`` is what ``--chunk`` takes."""
+    assert chunk_label("a.tif", GRID, 13) == "a.tif@1,3"
+
+
+def test_bounds_are_interpolated() -> None:
+    """The window's place on the ground follows from the lattice."""
+    assert window_bounds(lattice(), GRID, Window(250, 125, 500, 250)) == [-90.0, -45.0, 90.0, 45.0]
+
+
+def test_window_off_the_earth_has_no_bounds() -> None:
+    """Where the projection knows no place, none is invented."""
+    assert window_bounds(lattice(holes=tuple(range(9))), GRID, Window(0, 0, 100, 100)) is None
+    assert window_bounds(None, GRID, Window(0, 0, 100, 100)) is None
+
+
+def test_partly_unknown_window_uses_the_known_part() -> None:
+    """A window at the limb is placed by the corners that lie on the earth."""
+    bounds = window_bounds(lattice(holes=(0,)), GRID, Window(0, 0, 1000, 500))
+    assert bounds == [-180.0, -90.0, 180.0, 90.0]
+
+
+@pytest.mark.parametrize("index", [0, 9, 49])
+def test_edge_windows_stay_inside(index: int) -> None:
+    """The last node is reached, not overrun."""
+    bounds = window_bounds(lattice(), GRID, GRID.window(index))
+    assert bounds is not None
+    assert -180 <= bounds[0] < bounds[2] <= 180
