@@ -1,0 +1,141 @@
+"""Invariants of a ledger, checked by counting: what the counters and the states must agree on."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection
+from typing import Final
+
+_STATES: Final = {
+    "running": 1,
+    "retry": 2,
+    "done": 4,
+    "dead": 5,
+    "skipped": 6,
+    "cancelled": 7,
+}
+_BY_ITEM: Final = ", ".join(f"sum(state = {n}) AS {name}" for name, n in _STATES.items())
+_DIFFERS: Final = " OR ".join(f"c.n_{name} <> ifnull(k.{name}, 0)" for name in _STATES)
+
+#: Each finds rows that must not be: a sentence, and a query for up to a few ids.
+_NEVER: Final[tuple[tuple[str, str], ...]] = (
+    (
+        "item {} has not every chunk exactly once",
+        (
+            "SELECT i.item_id FROM item AS i LEFT JOIN chunk AS c"
+            " ON c.chunk_id >= i.first_chunk AND c.chunk_id < i.first_chunk + i.n_chunks"
+            " AND c.item_id = i.item_id GROUP BY i.item_id HAVING count(c.chunk_id) <> i.n_chunks"
+        ),
+    ),
+    (
+        "chunk {} belongs to no item, or lies outside its item's range",
+        (
+            "SELECT chunk_id FROM chunk AS c LEFT JOIN item AS i USING (item_id)"
+            " WHERE i.item_id IS NULL OR c.chunk_id < i.first_chunk"
+            " OR c.chunk_id >= i.first_chunk + i.n_chunks"
+        ),
+    ),
+    (
+        "the counters of item {} differ from its chunks",
+        (
+            f"SELECT c.item_id FROM item_count AS c LEFT JOIN"  # noqa: S608  own names and numbers
+            f" (SELECT item_id, {_BY_ITEM} FROM chunk GROUP BY item_id) AS k USING (item_id)"
+            f" WHERE {_DIFFERS}"
+        ),
+    ),
+    (
+        "item {} has no counters, or counters have no item",
+        (
+            "SELECT item_id FROM item WHERE item_id NOT IN (SELECT item_id FROM item_count)"
+            " UNION ALL"
+            " SELECT item_id FROM item_count WHERE item_id NOT IN (SELECT item_id FROM item)"
+        ),
+    ),
+    (
+        "item {} is published, but not all its chunks are done, dead or skipped",
+        (
+            "SELECT item.item_id FROM item JOIN item_count USING (item_id)"
+            " WHERE item.state = 4 AND n_done + n_dead + n_skipped <> n_chunks"
+        ),
+    ),
+    (
+        "item {} is dead without a letter of its own, or has one and is not dead",
+        (
+            "SELECT item.item_id FROM item LEFT JOIN dead"
+            " ON dead.item_id = item.item_id AND dead.chunk_id IS NULL"
+            " WHERE (item.state = 5) <> (dead.dead_id IS NOT NULL)"
+        ),
+    ),
+    (
+        "chunk {} is dead, but neither it nor its item has a letter",
+        (
+            "SELECT chunk_id FROM chunk WHERE state = 5"
+            " AND chunk_id NOT IN (SELECT chunk_id FROM dead WHERE chunk_id IS NOT NULL)"
+            " AND item_id NOT IN (SELECT item_id FROM dead WHERE chunk_id IS NULL)"
+        ),
+    ),
+    (
+        "chunk {} has a dead letter, but is not dead",
+        (
+            "SELECT dead.chunk_id FROM dead LEFT JOIN chunk USING (chunk_id)"
+            " WHERE dead.chunk_id IS NOT NULL AND ifnull(chunk.state, 0) <> 5"
+        ),
+    ),
+    (
+        "chunk {} names a spool that the ledger does not know",
+        ("SELECT chunk_id FROM chunk WHERE spool_id NOT IN (SELECT spool_id FROM spool)"),
+    ),
+    (
+        "item {} names parameters that the ledger does not know",
+        ("SELECT item_id FROM item WHERE params_doc NOT IN (SELECT doc_id FROM doc)"),
+    ),
+    (
+        "id {} was given, though the ledger holds it to be free",
+        (
+            "SELECT chunk_id FROM chunk WHERE chunk_id >= (SELECT next_chunk FROM tally)"
+            " UNION ALL"
+            " SELECT item_id FROM item WHERE item_id >= (SELECT next_item FROM tally)"
+        ),
+    ),
+    (
+        "run of epoch {} is open, though a later one has begun",
+        ("SELECT epoch FROM run WHERE state = 'running' AND epoch < (SELECT max(epoch) FROM run)"),
+    ),
+)
+
+
+def audit(connection: Connection, most: int = 5) -> list[str]:
+    """Check every invariant.
+
+    Args:
+        connection: on a ledger, in no transaction.
+        most: sentences about one invariant.
+    """
+    connection.execute("BEGIN")
+    try:
+        found = [
+            sentence.format(row[0])
+            for sentence, query in _NEVER
+            for row in connection.execute(f"SELECT * FROM ({query}) LIMIT {most}").fetchall()  # noqa: S608
+        ]
+        return found + _tallies(connection)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _tallies(connection: Connection) -> list[str]:
+    """The ledger's own counters against the rows."""
+    names = ", ".join(f"n_{name}" for name in _STATES)
+    kept = connection.execute(f"SELECT n_total, {names} FROM tally").fetchone()  # noqa: S608
+    counted = connection.execute(f"SELECT count(*), {_BY_ITEM} FROM chunk").fetchone()  # noqa: S608
+    found = [
+        f"the ledger counts {a} chunks {name}, but holds {b or 0}"
+        for name, a, b in zip(("in all", *_STATES), kept, counted, strict=True)
+        if a != (b or 0)
+    ]
+    rows = connection.execute(
+        "SELECT t.state, t.n, count(i.item_id) FROM item_tally AS t LEFT JOIN item AS i"
+        " USING (state) GROUP BY t.state HAVING t.n <> count(i.item_id)"
+    ).fetchall()
+    return found + [
+        f"the ledger counts {a} items of state {state}, but holds {b}" for state, a, b in rows
+    ]

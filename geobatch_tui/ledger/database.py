@@ -1,0 +1,262 @@
+"""The SQLite file: how it is opened, checked, made and migrated, and what its errors mean.
+
+Never ``open()`` the database file in a process that has it open through SQLite: closing that
+descriptor drops SQLite's POSIX locks.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from geobatch_tui.errors import (
+    DiskFullError,
+    LedgerCorruptError,
+    LedgerTooNewError,
+    OutputGoneError,
+    StateError,
+)
+from geobatch_tui.ledger.layout import FULL
+
+APPLICATION_ID: Final = 0x47424C31
+VERSION: Final = 1
+_BUSY_MS: Final = 5_000
+_ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 17 stays below SQLite's 32,766 variables
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open the ledger to write it; make it if it is missing; migrate it if it is older.
+
+    WAL with ``synchronous = FULL``: what is committed is on the disk.
+
+    Raises:
+        LedgerTooNewError: a newer geobatch wrote it.
+        LedgerCorruptError: it is damaged, or no ledger.
+        StateError, DiskFullError, OutputGoneError: it can't be opened, made or written.
+    """
+    with translated(path):
+        _create_private(path)
+        connection = _connect(path, "rw")
+        try:
+            _check(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            connection.execute("PRAGMA cache_size = -16000")
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open the ledger read-only. Nothing that the caller does can change it.
+
+    On media that cannot be written, a ledger that was closed well is opened as immutable.
+
+    Raises:
+        LedgerTooNewError, LedgerCorruptError, StateError: as ``open_writer``; also when there is
+            no ledger.
+    """
+    if not path.is_file():
+        raise StateError(
+            f"there is no ledger at {path}", hint="`geobatch repair DIR` rebuilds a lost one"
+        )
+    with translated(path):
+        try:
+            return _opened(path, "ro")
+        except sqlite3.OperationalError as error:
+            if not _is_denied(error):
+                raise
+        wal = path.with_name(path.name + "-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise StateError(
+                f"{path} belongs to a run that did not end well, and its directory is read-only",
+                hint="copy the directory .geobatch to a place that can be written",
+            )
+        return _opened(path, "ro&immutable=1")
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    connection = _connect(path, mode)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        check_version(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(os.fsencode(path))}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_MS / 1000,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    # Names of files are bytes: those that are not UTF-8 come back as they went in.
+    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _create_private(path: Path) -> None:
+    """Make an empty file of mode 0600; SQLite gives its -wal and -shm the same mode."""
+    with suppress(FileExistsError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(path, flags, 0o600))
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema's version.
+
+    Raises:
+        LedgerTooNewError, LedgerCorruptError: it is newer than ours, or the file is no ledger.
+    """
+    application = scalar(connection, "PRAGMA application_id")
+    version = int(scalar(connection, "PRAGMA user_version"))
+    if application != APPLICATION_ID:
+        raise LedgerCorruptError(f"{path} is not a ledger of geobatch")
+    if version > VERSION:
+        raise LedgerTooNewError(
+            f"{path} has schema {version}; this geobatch knows schemas up to {VERSION}"
+        )
+    return version
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    if not scalar(connection, "SELECT count(*) FROM sqlite_schema"):
+        return
+    check_version(connection, path)
+    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+    if found != ["ok"]:
+        raise LedgerCorruptError(f"{path} is damaged: {'; '.join(found)}")
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+#: From each version to the next.
+MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {0: _create}
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = int(scalar(connection, "PRAGMA user_version"))
+        for step in range(version, VERSION):
+            MIGRATIONS[step](connection)
+        if version != VERSION:
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def scalar(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> Any:  # noqa: ANN401
+    """The first column of the first row; None without one."""
+    row = connection.execute(sql, values).fetchone()
+    return None if row is None else row[0]
+
+
+def bulk(connection: sqlite3.Connection, sql: str, rows: Sequence[Sequence[object]]) -> int:
+    """Run one statement over many rows, and return how many it changed.
+
+    ``executemany`` steps once a row, and after each step it waits for the interpreter lock: 5 ms
+    a row when the main thread is busy. Here the rows are one VALUES list, and the lock is let go
+    of once.
+
+    Args:
+        connection: in a transaction.
+        sql: an UPDATE or INSERT that reads its rows from ``{d}``, a table ``d`` with columns
+            ``column1``, ``column2`` and so on. Lists are padded to powers of two with rows of
+            NULL, which it must ignore.
+        rows: of equal length.
+    """
+    changed = 0
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        width = len(part[0])
+        count = 1 << (len(part) - 1).bit_length()
+        values = [value for row in part for value in row]
+        values += [None] * (width * (count - len(part)))
+        group = "(" + ",".join("?" * width) + ")"
+        listed = ",".join([group] * count)
+        statement = sql.replace("{d}", f"(VALUES {listed}) AS d")
+        changed += connection.execute(statement, values).rowcount
+    return changed
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite and of the system into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    except OSError as error:
+        if isinstance(error, StateError):
+            raise
+        raise _system_error(error, path) from error
+
+
+def translate(error: sqlite3.Error, path: Path) -> StateError | DiskFullError:
+    """Our error for one of SQLite's."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path.parent)):
+        return DiskFullError(f"no space left for the ledger {path}")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return LedgerCorruptError(f"the ledger {path} is damaged: {error}")
+    if not path.exists():
+        return OutputGoneError(f"the ledger {path} is gone: {error}")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return OutputGoneError(f"the ledger {path} cannot be opened or written: {error}")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StateError(f"another program keeps the ledger {path} locked: {error}")
+    return StateError(f"the ledger {path} failed: {error}")
+
+
+def _system_error(error: OSError, path: Path) -> StateError | DiskFullError:
+    if error.errno in FULL:
+        return DiskFullError(f"no space left for the ledger {path}")
+    return OutputGoneError(f"cannot open the ledger {path}: {error.strerror or error}")
+
+
+def _is_denied(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
+
+
+def _is_full(directory: Path) -> bool:
+    """Whether a small file can't be written there: SQLite hides quotas behind 'disk I/O error'."""
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(b"\1" * 65_536)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in FULL
+    return False

@@ -1,0 +1,257 @@
+"""Where the state of a run lives: names below ``<output.dir>/.geobatch``, made and checked."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
+from geobatch_tui.ledger.failpoint import failpoint
+from geobatch_tui.ledger.filesystem import holds_wal, type_of
+
+NAME: Final = ".geobatch"
+RESERVE_BYTES: Final = 4 << 20
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """The state directory of one output directory; see the decisions on names in the README.
+
+    Attributes:
+        output_dir: absolute.
+        root: ``output_dir/.geobatch``.
+        ledger: the database; outside ``root`` if the output lies on a filesystem that cannot
+            hold one.
+    """
+
+    output_dir: Path
+    root: Path
+    ledger: Path
+
+    @classmethod
+    def open(cls, output_dir: Path, create: bool = False) -> Self:  # noqa: FBT001, FBT002
+        """Find the state directory, or make it.
+
+        Args:
+            output_dir: the job's output directory.
+            create: make it, with mode 0700, and ``output_dir`` too.
+
+        Raises:
+            StateError: there is none and ``create`` is off; it is no plain directory; or no
+                local filesystem can hold the ledger.
+            OutputGoneError: ``output_dir`` can't be made or written.
+            DiskFullError: no space for it.
+        """
+        output_dir = output_dir.absolute()
+        root = output_dir / NAME
+        if create:
+            _make(output_dir, root)
+        _check(root)
+        return cls(output_dir, root, _place_ledger(output_dir, root, create=create))
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.jsonl"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    @property
+    def dead(self) -> Path:
+        return self.root / "dead"
+
+    @property
+    def works(self) -> Path:
+        """Parent of all spools."""
+        return self.root / "work"
+
+    def work(self, item_id: int) -> Path:
+        """Where the spools of one item lie. Not made by this call."""
+        return self.works / str(item_id)
+
+    def worker_err(self, number: int) -> Path:
+        """Where fd 2 of worker ``number`` goes."""
+        return self.root / f"worker-{number}.err"
+
+
+def _make(output_dir: Path, root: Path) -> None:
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            root.mkdir(mode=0o700)
+    except OSError as error:
+        raise output_error(error, output_dir) from error
+
+
+def _check(root: Path) -> None:
+    try:
+        mode = root.lstat().st_mode
+    except FileNotFoundError:
+        raise StateError(
+            f"{root.parent} holds no run: there is no {NAME} in it",
+            hint="give the output directory of a run",
+        ) from None
+    except OSError as error:
+        raise output_error(error, root.parent) from error
+    if stat.S_ISLNK(mode):
+        raise StateError(
+            f"{root} is a symbolic link, which geobatch does not follow",
+            hint="remove the link; to keep state elsewhere, link the output directory itself",
+        )
+    if not stat.S_ISDIR(mode):
+        raise StateError(f"{root} is not a directory", hint="move that file away")
+
+
+def _place_ledger(output_dir: Path, root: Path, *, create: bool) -> Path:
+    """The database's path: in ``root``, or where the pointer says, or a new place elsewhere."""
+    pointer = root / "ledger.pointer"
+    pointed = _follow(pointer)
+    if pointed is not None:
+        return pointed
+    here = root / "ledger.db"
+    kind = type_of(root)
+    if holds_wal(kind) or not create:
+        return here
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    digest = hashlib.blake2b(os.fsencode(output_dir.resolve()), digest_size=8).hexdigest()
+    away = Path(home).expanduser() / "geobatch" / digest
+    away_kind = type_of(away)
+    if not holds_wal(away_kind):
+        raise StateError(
+            f"neither {root} ({kind}) nor {away} ({away_kind}) can hold the ledger: "
+            "both are on network or FUSE filesystems",
+            hint="set XDG_STATE_HOME to a directory on a local disk",
+        )
+    try:
+        away.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(f"cannot make {away} for the ledger: {error.strerror}") from error
+    ledger = away / "ledger.db"
+    write_json_atomic(pointer, {"ledger": str(ledger), "host": os.uname().nodename})
+    return ledger
+
+
+def _follow(pointer: Path) -> Path | None:
+    try:
+        fd = os.open(pointer, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"cannot read {pointer}: {error.strerror}") from error
+    with os.fdopen(fd, encoding="utf-8") as file:
+        try:
+            body = json.load(file)
+            path, host = Path(body["ledger"]), str(body["host"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(
+                f"{pointer} is damaged: {error}", hint="remove it, then `geobatch repair DIR`"
+            ) from error
+    if not path.parent.is_dir():
+        raise StateError(
+            f"the ledger of {pointer.parent.parent} is kept on host {host} as {path}, "
+            "which is not there",
+            hint=f"run on {host}, or remove {pointer} and use `geobatch repair DIR`",
+        )
+    return path
+
+
+def write_json_atomic(path: Path, obj: Mapping[str, Any]) -> None:
+    """Write ``obj`` so that a reader, or a crash, sees the old file or the new one, whole.
+
+    Raises:
+        DiskFullError: no space; the old file stays.
+        OutputGoneError: the directory is gone or read-only.
+        StateError: any other reason of the system's.
+    """
+    data = json.dumps(obj, indent=1, sort_keys=False).encode() + b"\n"
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        try:
+            _write_new(temp, data)
+            failpoint("json_before_rename")
+            temp.rename(path)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
+        failpoint("json_after_rename")
+        sync_directory(path.parent)
+    except OSError as error:
+        raise output_error(error, path) from error
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable. Raises OSError; never retried, see fsync(2)."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def output_error(error: OSError, where: Path) -> StateError | DiskFullError:
+    """The typed error for an OSError on something below the output directory."""
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return DiskFullError(f"no space left to write {where}: {reason}")
+    gone = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS)
+    lost = (errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EIO)
+    if error.errno in gone + lost:
+        return OutputGoneError(f"cannot write {where}: {reason}")
+    return StateError(f"cannot write {where}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Real bytes put aside, so that a ledger on a full disk can still record how it ended."""
+
+    path: Path
+    size: int = RESERVE_BYTES
+
+    def ensure(self) -> bool:
+        """Set the bytes aside, if they are not. False where there is no space for them."""
+        with suppress(OSError):
+            if self.path.lstat().st_size == self.size:
+                return True
+        try:
+            self.path.unlink(missing_ok=True)
+            # Random, since a compressing filesystem would store zeros in nothing.
+            _write_new(self.path, os.urandom(self.size))
+        except OSError:
+            self.release()
+            return False
+        return True
+
+    def release(self) -> bool:
+        """Give the bytes back. False if there were none."""
+        try:
+            self.path.unlink()
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,76 @@
+"""Rows of the database as values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from sqlite3 import Connection
+from typing import Any, Final
+
+from geobatch_tui.ledger.updates import ChunkRow, ChunkState, ItemRow, ItemState
+
+_PAGE: Final = 512
+
+_ITEM: Final = """
+SELECT i.item_id, key, source, src_size, src_mtime_ns, src_digest, params_digest, code_digest,
+    fingerprint, doc.body, plan, out_path, first_chunk, n_chunks, state, n_done, n_dead, out_size,
+    out_mtime_ns, out_digest, reason, facts
+FROM item AS i JOIN item_count USING (item_id) JOIN doc ON doc_id = params_doc WHERE """
+
+CHUNK_COLUMNS: Final = """
+c.chunk_id, c.item_id, c.state, c.attempts, c.crashes, c.strikes, c.not_before, spool.name,
+c.spool_offset, c.spool_length, c.crc32"""
+
+
+def item_of(row: tuple[Any, ...]) -> ItemRow:
+    """An item from a row of ``_ITEM``."""
+    values = list(row)
+    for column in (9, 10, 21):
+        values[column] = json.loads(values[column])
+    values[14] = ItemState(values[14])
+    return ItemRow(*values)
+
+
+def chunk_of(row: tuple[Any, ...]) -> ChunkRow:
+    """A chunk from a row of ``CHUNK_COLUMNS``."""
+    return ChunkRow(row[0], row[1], ChunkState(row[2]), *row[3:])
+
+
+def read_item(connection: Connection, condition: str, value: object) -> ItemRow | None:
+    """The item for which ``condition`` holds, with one parameter."""
+    row = connection.execute(_ITEM + condition, (value,)).fetchone()
+    return None if row is None else item_of(row)
+
+
+def page_items(connection: Connection, after: int, limit: int) -> list[ItemRow]:
+    """Up to ``limit`` items with ids above ``after``, in order."""
+    rows = connection.execute(
+        _ITEM + "i.item_id > ? ORDER BY i.item_id LIMIT ?", (after, limit)
+    ).fetchall()
+    return [item_of(row) for row in rows]
+
+
+def iter_items(
+    connection: Connection, after: int = 0, limit: int | None = None
+) -> Iterator[ItemRow]:
+    """Items with ids above ``after``; no statement stays open between pages."""
+    left = limit
+    while left is None or left > 0:
+        page = page_items(connection, after, _PAGE if left is None else min(_PAGE, left))
+        if not page:
+            return
+        yield from page
+        after = page[-1].item_id
+        left = None if left is None else left - len(page)
+
+
+def page_chunks(
+    connection: Connection, condition: str, values: tuple[object, ...], limit: int = _PAGE
+) -> list[ChunkRow]:
+    """Up to ``limit`` chunks for which ``condition`` holds, in order of ids."""
+    rows = connection.execute(
+        f"SELECT {CHUNK_COLUMNS} FROM chunk AS c JOIN spool USING (spool_id)"  # noqa: S608
+        f" WHERE {condition} ORDER BY c.chunk_id LIMIT {limit}",
+        values,
+    ).fetchall()
+    return [chunk_of(row) for row in rows]

@@ -1,0 +1,110 @@
+"""What the ledger tells: rows and counts as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run. ``state`` is ``running`` until it ended, and ``crashed`` once a later run found it
+    so. ``t0``, ``t1`` are UNIX times. The counts are of this run alone: chunks ``n_done``,
+    ``n_dead``; failed attempts ``n_retry``; ``seconds`` of work in workers."""
+
+    epoch: int
+    run_id: str
+    state: str
+    t0: float
+    t1: float | None
+    exit_code: int | None
+    reason: str
+    job: Json
+    versions: Json
+    n_done: int
+    n_dead: int
+    n_retry: int
+    units: int
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Chunks by state, over the whole output directory."""
+
+    total: int = 0
+    pending: int = 0
+    running: int = 0
+    retry: int = 0
+    done: int = 0
+    dead: int = 0
+    skipped: int = 0
+    cancelled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCounts:
+    """Items by state; ``total`` is without orphans."""
+
+    total: int = 0
+    planned: int = 0
+    assembling: int = 0
+    held: int = 0
+    published: int = 0
+    dead: int = 0
+    orphan: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """Where the bytes of chunk ``index`` of an item lie. ``length`` 0: a hole."""
+
+    index: int
+    spool: str
+    offset: int
+    length: int
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """A failed attempt at a chunk. ``t`` is UNIX time; ``attempts``, ``crashes`` and ``strikes``
+    are the counts after it."""
+
+    chunk_id: int
+    epoch: int
+    t: float
+    attempts: int
+    crashes: int
+    strikes: int
+    error_class: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """Something that happened. ``seq`` grows by one; old events fall out of the ring."""
+
+    seq: int
+    t: float
+    kind: str
+    item_id: int | None
+    chunk_id: int | None
+    data: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What an earlier run left: chunks that were ``running`` (each got a strike), chunks that
+    were ``waiting`` for a retry, items that were ``assembling``; ``crashed`` names the runs that
+    never ended."""
+
+    running: int = 0
+    waiting: int = 0
+    assembling: int = 0
+    crashed: tuple[str, ...] = ()
