@@ -1,0 +1,164 @@
+"""The environment of a worker, fixed before GDAL, PROJ or OpenBLAS are loaded.
+
+These libraries read their variables once, at load or at first use, so the fork server already
+runs with this environment and every worker inherits it. Names outside an allow-list are not
+passed on: a worker opens files that strangers made and has no use for the secrets of a shell.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, MutableMapping
+
+#: Drivers that open something else than the file they were given: another file, a URL, a command
+#: pipeline, an address in memory. GDAL reads GDAL_SKIP when it registers its drivers, and at no
+#: later time. WarpedVRT, MemoryFile and the COG driver work without the driver called VRT.
+INDIRECT_DRIVERS = (
+    "VRT",
+    "GTI",
+    "GDALG",
+    "DERIVED",
+    "WMS",
+    "WMTS",
+    "WCS",
+    "HTTP",
+    "STACIT",
+    "STACTA",
+    "EEDA",
+    "EEDAI",
+    "PLMOSAIC",
+    "PLSCENES",
+    "OGR_VRT",
+    "NGW",
+    "WFS",
+    "OAPIF",
+    "CSW",
+    "Elastic",
+    "Carto",
+    "AmigoCloud",
+    "PGeo",
+    "PostgreSQL",
+    "PostGISRaster",
+    "MySQL",
+    "ODBC",
+    "MSSQLSpatial",
+    "MongoDBv3",
+)
+
+#: Set for every worker, whatever the user's shell says.
+FIXED = {
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+    "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO",
+    "GDAL_MEM_ENABLE_OPEN": "NO",
+    # One GDAL thread: with more, a failed range read has ended as blank pixels.
+    "GDAL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    # A grid that PROJ fetches by itself would change the pixels between two runs.
+    "PROJ_NETWORK": "OFF",
+    # Range requests of GDAL before 3.13 are retried only when they are sent one by one.
+    "GDAL_HTTP_MULTIRANGE": "SERIAL",
+    # Writers that stamp the time give other bytes at every run.
+    "OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z",
+    "PYTHONNOUSERSITE": "1",
+}
+
+#: Set unless the user's environment says otherwise.
+DEFAULTS = {
+    "GDAL_CACHEMAX": "64",  # MB, each worker; GDAL's own default is 5 % of the machine, each
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+    "GDAL_HTTP_MAX_RETRY": "3",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+    "GDAL_HTTP_RETRY_CODES": "429,500,502,503,504",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1024",
+}
+
+_PASSED = {
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "GEOBATCH_OPS",
+    "GEOBATCH_WORKER_ENV",
+    "NO_PROXY",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "OPENBLAS_CORETYPE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+}
+_PASSED_PREFIXES = (
+    "LC_",
+    "LD_",
+    "DYLD_",
+    "XDG_",
+    "PYTHON",
+    "COV_",
+    "COVERAGE_",
+    "GDAL_",
+    "OGR_",
+    "CPL_",
+    "VSI_",
+    "PROJ_",
+    "AWS_",
+    "AZURE_",
+    "GS_",
+    "OSS_",
+    "SWIFT_",
+    "CURL_",
+    "SSL_",
+    "MALLOC_",
+    "NUMBA_",
+    "ASAN_",
+    "UBSAN_",
+)
+
+
+def _passed(base: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    extra = {name.strip() for name in base.get("GEOBATCH_WORKER_ENV", "").split(",")}
+    for name, value in base.items():
+        upper = name.upper()
+        if upper in _PASSED or upper.startswith(_PASSED_PREFIXES) or name in extra:
+            yield name, value
+
+
+def worker_environment(base: Mapping[str, str], *, allow_vrt: bool = False) -> dict[str, str]:
+    """The environment of a worker, made from ``base``, the engine's own.
+
+    ``GEOBATCH_WORKER_ENV`` in ``base`` names further variables to pass on, separated by commas:
+    for operations of plug-ins. ``allow_vrt`` leaves the drivers VRT and GTI in; raw bands and
+    Python functions inside a VRT stay off.
+    """
+    environment = {**DEFAULTS, **dict(_passed(base)), **FIXED}
+    allowed = {"VRT", "GTI"} if allow_vrt else set()
+    skipped = [name for name in INDIRECT_DRIVERS if name not in allowed]
+    asked = environment.get("GDAL_SKIP", "")
+    # With a comma anywhere in it, GDAL splits at commas, else at spaces.
+    own = asked.split(",") if "," in asked else asked.split()
+    skipped += [name for name in own if name not in skipped]
+    environment["GDAL_SKIP"] = ",".join(skipped) if len(skipped) > 1 else "".join(skipped)
+    return environment
+
+
+def apply(environ: MutableMapping[str, str] | None = None) -> None:
+    """Turn ``environ`` (this process's, by default) into a worker's. Before GDAL is imported."""
+    target = os.environ if environ is None else environ
+    wanted = worker_environment(target)
+    for name in [name for name in target if name not in wanted]:
+        del target[name]
+    target.update(wanted)

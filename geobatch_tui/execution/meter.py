@@ -1,0 +1,96 @@
+"""What a task costs: wall time, CPU time, resident memory and its peak, from /proc/self."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import re
+import resource
+import sys
+from pathlib import Path
+from time import perf_counter, process_time
+
+#: Tasks shorter than this (seconds) are not asked for their peak: reading it costs more than they
+#: do, and they can't have allocated much.
+SHORT = 0.010
+#: Bytes over its baseline from which a worker first tidies up, then reports its size.
+TIDY = 250 * 1024 * 1024
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
+
+
+def resident() -> int:
+    """Resident bytes of this process."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
+    except OSError:
+        return _maximum()
+
+
+def _maximum() -> int:
+    """The largest resident size so far: in KiB on Linux, in bytes on macOS."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class Meter:
+    """Measures one task at a time, for the whole process. Keeps its files of /proc open."""
+
+    def __init__(self) -> None:
+        self.baseline = resident()
+        self._statm = self._open("/proc/self/statm", os.O_RDONLY)
+        self._status = self._open("/proc/self/status", os.O_RDONLY)
+        self._clear = self._open("/proc/self/clear_refs", os.O_WRONLY)
+        self._dirty = True
+        self._rss = self.baseline
+        self.begin()
+
+    @staticmethod
+    def _open(path: str, flags: int) -> int | None:
+        try:
+            return os.open(path, flags)
+        except OSError:
+            return None
+
+    def begin(self) -> None:
+        """Start measuring a task."""
+        if self._dirty and self._clear is not None:
+            # 5: set the peak to what is resident now. Not all sandboxes know it.
+            with contextlib.suppress(OSError):
+                os.pwrite(self._clear, b"5", 0)
+            self._dirty = False
+        self._cpu = process_time()
+        self._wall = perf_counter()
+
+    def end(self) -> tuple[float, float, int, int]:
+        """``(seconds, CPU seconds, resident bytes, peak of resident bytes)`` of the task."""
+        seconds = perf_counter() - self._wall
+        cpu = process_time() - self._cpu
+        self._rss = rss = self._read_rss()
+        if seconds < SHORT:
+            return seconds, cpu, rss, rss
+        self._dirty = True
+        peak = max(self._read_peak(), rss)
+        if rss > self.baseline + TIDY:
+            tidy()
+            self._rss = rss = self._read_rss()
+        return seconds, cpu, rss, peak
+
+    def _read_rss(self) -> int:
+        if self._statm is None:
+            return _maximum()
+        return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE
+
+    def _read_peak(self) -> int:
+        found = _PEAK.search(os.pread(self._status, 4096, 0)) if self._status is not None else None
+        return int(found[1]) * 1024 if found else _maximum()
+
+
+def tidy() -> None:
+    """Give memory back: cycles to Python's allocator, free arenas of glibc to the kernel."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

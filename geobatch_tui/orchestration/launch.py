@@ -1,0 +1,132 @@
+"""Starts worker processes through multiprocessing's fork server.
+
+The fork server is a fresh interpreter that loads GDAL once and single-threaded, then forks
+workers in milliseconds. It must be started before the run takes its lock: what it inherits, it
+and its workers hold for as long as they live.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.execution.environment import worker_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PRELOAD = "geobatch_tui.execution.preload"
+
+
+def start_fork_server() -> None:
+    """Start the fork server, or do nothing if it runs. Returns while it still loads.
+
+    Meant to be the first act of a command, before other threads run: for a moment
+    ``os.environ`` is the environment of the workers.
+
+    Raises:
+        StateError: the platform has no fork server.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise StateError(
+            "this platform has no fork server, which worker processes need",
+            hint='set engine.executor = "thread"',
+        )
+    from multiprocessing import forkserver, resource_tracker
+
+    # The tracker first: console code that closes or redirects fd 2 later breaks its start.
+    with _blocked(signal.SIGHUP):
+        resource_tracker.ensure_running()
+    forkserver.set_forkserver_preload([PRELOAD])
+    # A Ctrl-C while it loads is for the engine alone.
+    with _blocked(signal.SIGINT, signal.SIGHUP), _environment(worker_environment(os.environ)):
+        forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def _blocked(*signals: signal.Signals) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    changed = {name: value for name, value in wanted.items() if before.get(name) != value}
+    dropped = [name for name in before if name not in wanted]
+    try:
+        for name in dropped:
+            del os.environ[name]
+        os.environ.update(changed)
+        yield
+    finally:
+        for name in changed:
+            os.environ.pop(name, None)
+        os.environ.update({name: before[name] for name in (*dropped, *changed) if name in before})
+
+
+@dataclass(slots=True)
+class Process:
+    """A worker process: its ``pid``, and a ``sentinel`` that becomes readable when it ended."""
+
+    pid: int
+    sentinel: int
+    _lifeline: int
+
+    def exitcode(self) -> int | None:
+        """Negative: the signal that ended it. None: unknown, as the fork server died too.
+
+        Only after the sentinel became readable; once.
+        """
+        from multiprocessing import forkserver
+
+        try:
+            code: int = forkserver.read_signed(self.sentinel)
+        except (OSError, EOFError):
+            return None
+        return code
+
+    def close(self) -> None:
+        """Close the sentinel and the pipe whose end tells the worker that its engine is gone."""
+        os.close(self.sentinel)
+        os.close(self._lifeline)
+
+
+def launch(body: Any, fds: list[int]) -> Process:
+    """Run ``body._bootstrap(parent_sentinel)`` in a new process that inherits ``fds``.
+
+    Blocks until the fork server has loaded: call it from a thread.
+
+    Args:
+        body: picklable, of an importable class.
+        fds: what `multiprocessing.forkserver.get_inherited_fds` gives in the process.
+    """
+    from multiprocessing import forkserver, reduction
+
+    start_fork_server()
+    parts = ({"sys_path": sys.path}, body)
+    payload = b"".join(bytes(reduction.ForkingPickler.dumps(part)) for part in parts)
+    sentinel, lifeline = forkserver.connect_to_new_process(fds)
+    try:
+        pid = forkserver.read_signed(sentinel)
+        _write_all(lifeline, payload)
+    except BaseException:
+        os.close(sentinel)
+        os.close(lifeline)
+        raise
+    return Process(pid, sentinel, lifeline)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

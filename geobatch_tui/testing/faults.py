@@ -1,0 +1,193 @@
+"""Ways to misbehave, by name. Each is what a bug in a C library or a plug-in has done to somebody.
+
+``misbehave`` either does not return, raises, or leaves something behind that should fail the task
+or spare it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from time import sleep
+from typing import TYPE_CHECKING, NoReturn
+
+from geobatch_tui.errors import RemoteIOError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Unpicklable(Exception):  # noqa: N818 - the name says it
+    """An exception that cannot leave its process, nor be printed."""
+
+    def __init__(self) -> None:
+        super().__init__("unpicklable")
+        self.lock = threading.Lock()
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text either")
+
+
+class _DiesLater:
+    """Its finaliser crashes the process."""
+
+    def __del__(self) -> None:
+        _segfault(0)
+
+
+def _segfault(_: int) -> NoReturn:
+    ctypes.string_at(0)
+    raise AssertionError("unreachable")
+
+
+def _abort(_: int) -> NoReturn:
+    os.abort()
+
+
+def _hang(_: int) -> None:
+    while True:
+        sleep(3600)
+
+
+def _busy(_: int) -> None:
+    """A loop in C that keeps the GIL: no other thread of the process runs."""
+    _ = 9**9**9
+
+
+def _deaf(_: int) -> None:
+    """Hangs, and does not hear SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _hang(0)
+
+
+def _stop(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _exit_zero(_: int) -> NoReturn:
+    os._exit(0)
+
+
+def _sys_exit(_: int) -> NoReturn:
+    sys.exit(3)
+
+
+def _sigkill(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _unpicklable(_: int) -> NoReturn:
+    raise Unpicklable
+
+
+def _interrupt(_: int) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _raise(_: int) -> NoReturn:
+    raise ZeroDivisionError("a bug")
+
+
+def _transient(_: int) -> NoReturn:
+    raise RemoteIOError("the server is away")
+
+
+def _recursion(_: int) -> None:
+    def down() -> None:
+        down()
+
+    down()
+
+
+def _memory_error(_: int) -> NoReturn:
+    raise MemoryError
+
+
+def _allocate(size: int) -> None:
+    """Touches every page, slowly enough to be seen."""
+    held = []
+    for _ in range(max(1, size >> 24)):
+        held.append(bytearray(b"x") * (1 << 24))
+        sleep(0.005)
+
+
+_kept: list[bytearray] = []
+
+
+def _leak(size: int) -> None:
+    _kept.append(bytearray(b"x") * size)
+
+
+def _child(_: int) -> None:
+    """Starts a process of its own, then hangs."""
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    _hang(0)
+
+
+def _flood(size: int) -> None:
+    line = b"x" * 65535 + b"\n"
+    for _ in range(size >> 16):
+        os.write(2, line)
+
+
+def _binary(_: int) -> None:
+    os.write(2, bytes(range(256)) * 4)
+
+
+def _warn(_: int) -> None:
+    """Speaks of nothing bad: the task is fine."""
+    os.write(2, b"Warning 1: TIFFReadDirectory:Unknown field with tag 42112\n")
+
+
+def _disk_full(_: int) -> None:
+    """What libtiff says on fd 2 when the disk is full and GDAL reports success."""
+    os.write(2, b"_tiffWriteProc: No space left on device.\n")
+
+
+def _close_pipe(_: int) -> None:
+    """Closes files that belong to others, as a double close in a C library does."""
+    os.closerange(3, 256)
+    sleep(0.05)
+
+
+def _lost_finaliser(_: int) -> None:
+    """Leaves garbage that crashes when it is collected, in the middle of something else."""
+    trap = _DiesLater()
+    trap.cycle = trap  # type: ignore[attr-defined]
+
+
+FAULTS: dict[str, Callable[[int], None]] = {
+    "segfault": _segfault,
+    "abort": _abort,
+    "hang": _hang,
+    "busy": _busy,
+    "deaf": _deaf,
+    "stop": _stop,
+    "exit": _exit_zero,
+    "sys_exit": _sys_exit,
+    "sigkill": _sigkill,
+    "unpicklable": _unpicklable,
+    "interrupt": _interrupt,
+    "raise": _raise,
+    "transient": _transient,
+    "recursion": _recursion,
+    "memory_error": _memory_error,
+    "allocate": _allocate,
+    "leak": _leak,
+    "child": _child,
+    "flood": _flood,
+    "binary": _binary,
+    "warn": _warn,
+    "disk_full": _disk_full,
+    "close_pipe": _close_pipe,
+    "lost_finaliser": _lost_finaliser,
+}
+
+
+def misbehave(fault: str, size: int) -> None:
+    """Do ``fault``; ``size`` in bytes for those that allocate or write."""
+    FAULTS[fault](size)

@@ -1,0 +1,224 @@
+"""The operations ``test.noop`` and ``test.faulty``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import zlib
+from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from geobatch_tui.errors import SourceNotFoundError, VerifyError
+from geobatch_tui.execution.messages import (
+    ChunkGrid,
+    ChunkReceipt,
+    ChunkTask,
+    FinaliseTask,
+    InspectReceipt,
+    InspectTask,
+    ItemContext,
+    ItemPlan,
+    ItemReceipt,
+    ProbeTask,
+    Segment,
+    Window,
+)
+from geobatch_tui.testing.faults import misbehave
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.ops.registry import Stage
+
+_MEGABYTE = 1 << 20
+#: First word of every output: a file with it is ours.
+_MAGIC = "geobatch-test"
+
+
+def _semantic(default: Any, text: str, unit: str = "") -> Any:
+    return Field(default, description=text, json_schema_extra={"kind": "semantic", "unit": unit})
+
+
+def _operational(default: Any, text: str, unit: str = "") -> Any:
+    return Field(default, description=text, json_schema_extra={"kind": "operational", "unit": unit})
+
+
+class NoopParams(BaseModel):
+    """Parameters of ``test.noop``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chunks: int = _semantic(1, "chunks of each item", "chunks")
+    milliseconds: float = _operational(0.0, "time that a chunk takes", "ms")
+
+
+class FaultyParams(NoopParams):
+    """Parameters of ``test.faulty``: chunks by what they do, and where to count attempts.
+
+    The faults are operational: a chunk that does not die gives the same bytes as ever.
+    """
+
+    bytes: int = _semantic(64, "bytes of each chunk", "bytes")
+    faults: dict[str, list[int]] = _operational({}, "fault by name -> chunks that have it")
+    times: int = _operational(0, "attempts that fail of a chunk with a fault; 0: all", "attempts")
+    megabytes: int = _operational(64, "size of an allocation or a flood", "MB")
+    state_dir: str = _operational("", "directory in which attempts are counted, for `times`")
+    only_key: str = _operational("", "item that has the faults; empty: all")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _write_part(item: ItemContext, epoch: int, text: bytes) -> ItemReceipt:
+    """Write, sync and read back the part file. Its bytes depend on the item alone."""
+    out = Path(item.out_path)
+    head = f"{_MAGIC} {item.fingerprint}\n".encode()
+    part = out.parent / f".{out.stem}.{item.fingerprint[:8]}.{epoch}.part"
+    with part.open("wb") as file:
+        file.write(head + text)
+        file.flush()
+        os.fsync(file.fileno())
+    data = part.read_bytes()
+    if data != head + text:
+        raise VerifyError(f"{part} holds other bytes than were written")
+    return ItemReceipt(str(part), len(data), _digest(data), {"chunks": len(item.plan.grid)})
+
+
+class Noop:
+    """Does nothing, at once. For benchmarks of the engine."""
+
+    name = "test.noop"
+    version = 1
+    data: Literal["raster", "vector"] = "vector"
+    summary = "does nothing to any file (for tests and benchmarks)"
+    params: type[BaseModel] = NoopParams
+
+    def libraries(self) -> dict[str, str]:
+        """None: plain Python."""
+        return {}
+
+    def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
+        """Plan as many chunks as asked for; SourceNotFoundError if there is no such file."""
+        with stage("open"):
+            if not Path(task.source).exists():
+                raise SourceNotFoundError(f"{task.source} does not exist")
+        chunks = int(task.params.get("chunks", 1))
+        return ItemPlan(ChunkGrid(chunks, 1, 1, 1), 1, 64 + 32 * chunks, {"chunks": chunks})
+
+    def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
+        """Nothing, for as long as asked for: an empty segment."""
+        pause = float(task.item.params.get("milliseconds", 0.0))
+        if pause:
+            with stage("compute"):
+                sleep(pause / 1000)
+        whole = self._whole(task, b"") if task.whole else None
+        segment = Segment(task.index, "", 0, 0, 0)
+        return ChunkReceipt(task.index, segment, 1, 0, 0, 0.0, {}, whole)
+
+    def _whole(self, task: ChunkTask, data: bytes) -> ItemReceipt:
+        return _write_part(task.item, task.epoch, data)
+
+    def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
+        """A short text file: the fingerprint, and nothing else."""
+        with stage("assemble"):
+            return _write_part(task.item, task.epoch, b"")
+
+    def inspect(self, task: InspectTask, stage: Stage) -> InspectReceipt:
+        """The fingerprint in the first line, if there is one."""
+        with stage("read"):
+            data = Path(task.path).read_bytes()
+        word, _, fingerprint = data.partition(b"\n")[0].decode("utf-8", "replace").partition(" ")
+        return InspectReceipt(fingerprint if word == _MAGIC else "", len(data), _digest(data))
+
+    def gdal_command(self, item: ItemContext) -> str:
+        """There is none."""
+        return f"true  # {item.key}"
+
+    def reproduce(self, item: ItemContext, window: Window) -> str:
+        """The chunk by its number."""
+        return f"true  # chunk {window.col_off} of {item.key}"
+
+
+class Faulty(Noop):
+    """Like ``test.noop``, with bytes to show for it, and chunks that misbehave.
+
+    ``faults`` in its parameters maps names in `geobatch_tui.testing.faults` to chunk numbers.
+    """
+
+    name = "test.faulty"
+    summary = "crashes, hangs, exits, floods, on request (for tests)"
+    params: type[BaseModel] = FaultyParams
+
+    def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
+        """Misbehave if the chunk is listed; else spool its bytes."""
+        params = task.item.params
+        with stage("compute"):
+            if params.get("only_key", "") in ("", task.item.key):
+                for fault, chunks in params.get("faults", {}).items():
+                    if task.index in chunks and _due(task):
+                        misbehave(fault, int(params.get("megabytes", 64)) * _MEGABYTE)
+            sleep(float(params.get("milliseconds", 0.0)) / 1000)
+            data = _bytes_of(task)
+        if task.whole:
+            with stage("write"):
+                whole = _write_part(task.item, task.epoch, data)
+            segment = Segment(task.index, "", 0, 0, 0)
+            return ChunkReceipt(task.index, segment, len(data), 0, len(data), 0.0, {}, whole)
+        with stage("spool"):
+            segment = _spool(task, data)
+        return ChunkReceipt(task.index, segment, len(data), 0, len(data), 0.0, {})
+
+    def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
+        """The bytes of all chunks, in order. VerifyError if a segment is damaged."""
+        with stage("assemble"):
+            parts = []
+            for segment in sorted(task.segments, key=lambda segment: segment.index):
+                data = _unspool(Path(task.item.work_dir), segment)
+                if zlib.crc32(data) != segment.crc32:
+                    raise VerifyError(f"segment {segment.index} in {segment.spool} is damaged")
+                parts.append(data)
+            return _write_part(task.item, task.epoch, b"".join(parts))
+
+
+def _bytes_of(task: ChunkTask) -> bytes:
+    """Bytes that depend on the item's fingerprint and the chunk's number alone."""
+    seed = f"{task.item.fingerprint}:{task.index}".encode()
+    return hashlib.shake_128(seed).digest(int(task.item.params.get("bytes", 64)))
+
+
+def _due(task: ChunkTask) -> bool:
+    """Whether the fault strikes at this attempt: counted on disk, as the worker may die of it."""
+    params = task.item.params
+    times = int(params.get("times", 0))
+    if not times:
+        return True
+    digest = hashlib.blake2b(task.item.key.encode(), digest_size=8).hexdigest()
+    path = Path(params["state_dir"]) / f"{digest}-{task.index}"
+    with path.open("ab") as file:
+        file.write(b"x")
+        return file.tell() <= times
+
+
+def _spool(task: ChunkTask, data: bytes) -> Segment:
+    folder = Path(task.item.work_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{task.epoch}-{os.getpid()}-{threading.get_ident()}.spool"
+    with (folder / name).open("ab") as file:
+        offset = file.tell()
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return Segment(task.index, name, offset, len(data), zlib.crc32(data))
+
+
+def _unspool(folder: Path, segment: Segment) -> bytes:
+    with (folder / segment.spool).open("rb") as file:
+        file.seek(segment.offset)
+        return file.read(segment.length)
+
+
+NOOP = Noop()
+FAULTY = Faulty()
