@@ -1,0 +1,283 @@
+"""Makes an item's part file from encoded tiles. No tile of a chunk is encoded twice.
+
+Lengths of all tiles are known, so the header is computed first and written first, then the tiles
+are copied in file order, from spools or from memory; then the file is synced, read back and
+compared.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.messages import ChunkGrid, ItemReceipt
+from geobatch_tui.execution.raster import driver_copy, geotags
+from geobatch_tui.execution.raster.chunks import MASK_CODEC, encode_chunk
+from geobatch_tui.execution.raster.codecs import COMPRESSION_TAGS
+from geobatch_tui.execution.raster.complete import Completer, needs_mask
+from geobatch_tui.execution.raster.disk import write_all
+from geobatch_tui.execution.raster.index import TileIndex
+from geobatch_tui.execution.raster.layout import (
+    Directory,
+    Layout,
+    Tag,
+    ghost_area,
+    lay_out,
+    long,
+    short,
+)
+from geobatch_tui.execution.raster.part import new_file, part_path, removed_on_error
+from geobatch_tui.execution.raster.spool import read_rows
+from geobatch_tui.execution.raster.stores import (
+    MemoryStore,
+    ScratchStore,
+    SpoolStore,
+    Store,
+)
+from geobatch_tui.execution.raster.tiles import owned_levels
+from geobatch_tui.execution.raster.verify import Written, check_bytes, check_with_gdal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.execution.messages import ItemContext, Segment
+    from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.raster.geotags import Template
+    from geobatch_tui.execution.raster.index import LevelSlots, Slots
+    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.tiles import Pixels, Valid
+
+_SHORT_MAX = 0xFFFF
+#: NewSubfileType: bit 0 a reduced image, bit 2 a mask.
+_REDUCED, _MASK = 1, 4
+#: PhotometricInterpretation of a mask.
+_TRANSPARENCY_MASK = 4
+
+
+def write_whole(
+    item: ItemContext,
+    plan: RasterPlan,
+    pixels: Pixels,
+    valid: Valid | None,
+    epoch: int,
+    stage: Stage,
+) -> ItemReceipt:
+    """Write the part file of an item of one chunk straight from memory.
+
+    Args and errors are those of :func:`geobatch_tui.execution.raster.spool.write_chunk` and
+    :func:`assemble`.
+    """
+    grid = ChunkGrid(plan.width, plan.height, plan.width, plan.height)
+    with stage("encode"):
+        chunk = encode_chunk(plan, grid, 0, pixels, valid)
+    index = TileIndex(plan)
+    index.put(0, chunk.rows)
+    with ExitStack() as stack:
+        store = MemoryStore(chunk.payload)
+        stack.callback(store.close)
+        return _finish(item, index, [store], owned_levels(plan, grid), epoch, stage, stack)
+
+
+def assemble(
+    item: ItemContext, plan: RasterPlan, segments: Sequence[Segment], epoch: int, stage: Stage
+) -> ItemReceipt:
+    """Write the part file of an item from its spooled chunks.
+
+    Chunks without a segment, or with one of length 0, become holes: nodata, transparent or masked
+    pixels. The order of the segments does not matter.
+
+    Raises:
+        VerifyError: a spool is gone or damaged, or the part reads back otherwise than it was
+            written; the part is removed.
+        OperationError: a chunk is there twice.
+        DiskFullError: no space; the part is removed.
+        SchemaError, CrsError: GeoTIFF cannot hold this item.
+    """
+    grid = item.plan.grid
+    owned = owned_levels(plan, grid)
+    index = TileIndex(plan)
+    with ExitStack() as stack:
+        with stage("assemble"):
+            stores = _load(item, index, segments, owned, stack)
+        return _finish(item, index, stores, owned, epoch, stage, stack)
+
+
+def _load(
+    item: ItemContext,
+    index: TileIndex,
+    segments: Sequence[Segment],
+    owned: int,
+    stack: ExitStack,
+) -> list[Store]:
+    present = sorted((entry for entry in segments if entry.length), key=lambda entry: entry.index)
+    indexes = [entry.index for entry in present]
+    if len(set(indexes)) < len(indexes):
+        raise OperationError("a chunk has more than one segment")
+    numbers: dict[str, int] = {}
+    stores: list[SpoolStore] = []
+    for segment in present:
+        if segment.spool not in numbers:
+            numbers[segment.spool] = len(stores)
+            store = SpoolStore(Path(item.work_dir) / segment.spool)
+            stack.callback(store.close)
+            stores.append(store)
+        number = numbers[segment.spool]
+        rows = read_rows(stores[number].fd, item, segment)
+        index.check_chunk(rows, item.plan.grid, segment.index, owned)
+        index.put(number, rows)
+    return list(stores)
+
+
+def _finish(
+    item: ItemContext,
+    index: TileIndex,
+    stores: list[Store],
+    owned: int,
+    epoch: int,
+    stage: Stage,
+    stack: ExitStack,
+) -> ItemReceipt:
+    """Complete the index, write the file, verify it."""
+    plan = index.plan
+    work = Path(item.work_dir)
+    scratch = ScratchStore(work)
+    stack.callback(scratch.close)
+    stores = [*stores, scratch]
+    mask = needs_mask(index)
+    with stage("assemble"):
+        template = geotags.make_template(plan, item.fingerprint)
+        holes = Completer(index, stores, scratch, len(stores) - 1).complete(owned, mask=mask)
+    part = part_path(item, epoch)
+    copies = plan.encoding.driver_copy is not None
+    target = work / f"{epoch}-{os.getpid()}-{part.name[1:][-40:]}.tif" if copies else part
+    with stage("write"):
+        layout, written = _write(target, index, stores, template, mask=mask)
+    with removed_on_error(target), stage("verify"):
+        digest = check_bytes(target, written)
+        verified = check_with_gdal(target, index, template.identity, mask=mask)
+    facts = _facts(index, layout, written.slots, mask=mask, holes=holes, verified=verified)
+    if copies:
+        try:
+            return driver_copy.copy(plan, target, part, template, facts, stage)
+        finally:
+            target.unlink(missing_ok=True)
+    return ItemReceipt(str(part), layout.size, digest, facts)
+
+
+def _write(
+    path: Path, index: TileIndex, stores: Sequence[Store], template: Template, *, mask: bool
+) -> tuple[Layout, Written]:
+    slots, directories, tiles = index.sequence(mask=mask)
+    encoding = index.plan.encoding
+    framed = any(index.frame)
+    by_band = encoding.interleave == "band" and index.plan.count > 1
+    layout = lay_out(
+        _directories(index, template, mask=mask),
+        (directories, tiles),
+        ghost=ghost_area(by_band=by_band, mask=mask) if framed else b"",
+        frame=index.frame,
+        bigtiff=encoding.bigtiff,
+    )
+    with new_file(path) as fd:
+        write_all(fd, layout.header)
+        for store, offset, length in _runs(slots, index.frame):
+            stores[store].copy(fd, offset, length)
+    return layout, Written(layout.header, layout.size, layout.offsets, slots, index.frame)
+
+
+def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:
+    """Store, offset and length of the longest stretches that can be copied at once."""
+    slots = slots[slots["length"] > 0]
+    starts = slots["offset"].astype(np.int64) - frame[0]
+    ends = starts + frame[0] + slots["length"] + frame[1]
+    breaks = np.flatnonzero((slots["store"][1:] != slots["store"][:-1]) | (starts[1:] != ends[:-1]))
+    firsts = np.concatenate([[0], breaks + 1]) if len(slots) else breaks
+    lasts = np.concatenate([breaks, [len(slots) - 1]]) if len(slots) else breaks
+    return list(
+        zip(
+            slots["store"][firsts].tolist(),
+            starts[firsts].tolist(),
+            (ends[lasts] - starts[firsts]).tolist(),
+            strict=True,
+        )
+    )
+
+
+def _directories(index: TileIndex, template: Template, *, mask: bool) -> list[Directory]:
+    """Image, its mask, overviews, masks of overviews."""
+    base, *overviews = index.levels
+    images = [
+        Directory(_image_tags(index.plan, entry, template), entry.image["length"])
+        for entry in index.levels
+    ]
+    if not mask:
+        return images
+    return [
+        images[0],
+        Directory(_mask_tags(base), base.mask["length"]),
+        *images[1:],
+        *(Directory(_mask_tags(entry), entry.mask["length"]) for entry in overviews),
+    ]
+
+
+def _image_tags(plan: RasterPlan, slots: LevelSlots, template: Template) -> tuple[Tag, ...]:
+    reduced = slots.level.number > 0
+    compress = plan.encoding.compress
+    return (
+        *([long(254, _REDUCED)] if reduced else []),
+        *_size_tags(slots),
+        short(259, COMPRESSION_TAGS[compress]),
+        *([short(317, plan.encoding.predictor)] if compress != "NONE" else []),
+        *(template.overview_tags if reduced else template.tags),
+    )
+
+
+def _mask_tags(slots: LevelSlots) -> tuple[Tag, ...]:
+    return (
+        long(254, _MASK | (_REDUCED if slots.level.number else 0)),
+        *_size_tags(slots),
+        short(258, 1),
+        short(259, COMPRESSION_TAGS[MASK_CODEC.compress]),
+        short(262, _TRANSPARENCY_MASK),
+        short(277, 1),
+        short(284, 1),
+        short(317, MASK_CODEC.predictor),
+        short(339, 1),
+    )
+
+
+def _size_tags(slots: LevelSlots) -> tuple[Tag, ...]:
+    level = slots.level
+    sizes = {256: level.width, 257: level.height, 322: level.block_width, 323: level.block_height}
+    return tuple(
+        short(code, size) if size <= _SHORT_MAX else long(code, size)
+        for code, size in sizes.items()
+    )
+
+
+def _facts(
+    index: TileIndex, layout: Layout, slots: Slots, *, mask: bool, holes: int, verified: int
+) -> dict[str, Any]:
+    """What the receipt says of the file."""
+    encoding = index.plan.encoding
+    return {
+        "driver": "GTiff",
+        "layout": "COG" if any(index.frame) else "tiled",
+        "compress": encoding.compress,
+        "level": encoding.level,
+        "predictor": encoding.predictor,
+        "interleave": encoding.interleave,
+        "overviews": len(encoding.overviews),
+        "overview_resampling": encoding.overview_resampling if encoding.overviews else "",
+        "bigtiff": layout.bigtiff,
+        "tiles": len(slots),
+        "sparse_tiles": int((slots["length"] == 0).sum()),
+        "hole_tiles": holes,
+        "has_mask": mask,
+        "verified_tiles": verified,
+    }

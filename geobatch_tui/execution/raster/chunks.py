@@ -1,0 +1,203 @@
+"""Encodes one chunk: its tiles at full resolution and at each overview level that it owns."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.raster import codecs, overviews
+from geobatch_tui.execution.raster.codecs import Codec
+from geobatch_tui.execution.raster.tiles import (
+    IMAGE,
+    MASK,
+    Level,
+    TileForm,
+    owned_levels,
+    pack_mask,
+    pyramid,
+    tiles_of,
+)
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.messages import ChunkGrid
+    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.tiles import Pixels, Valid
+
+#: COG: the length of each tile stands before it, its last four bytes are repeated behind it. No
+#: codec here gives fewer than four bytes: the smallest tile is 16x16 pixels.
+LEADER = TRAILER = 4
+
+#: Masks are nearly constant: the level hardly matters, and is fixed so that bytes never change.
+MASK_CODEC = Codec("DEFLATE", 6, 1)
+
+#: One tile in the index of a segment. ``offset`` counts from the segment's start to the tile's
+#: own first byte. ``length`` 0: the tile is left out of the file (sparse). ``empty``: it holds
+#: only what a reader would see without it, or, for a mask, not one valid pixel. ``crc_raw`` is
+#: over the decoded tile.
+ROW = np.dtype([
+    ("level", "<u1"), ("kind", "<u1"), ("plane", "<u2"), ("tile", "<u8"), ("offset", "<u8"),
+    ("length", "<u4"), ("crc", "<u4"), ("crc_raw", "<u4"), ("empty", "<u1"),
+])  # fmt: skip
+
+Rows = np.ndarray[Any, np.dtype[Any]]
+
+
+def codec_of(plan: RasterPlan) -> Codec:
+    """The codec of the image tiles. Raises OperationError if there is no such codec."""
+    encoding = plan.encoding
+    codecs.check(encoding.compress, encoding.level, encoding.predictor, plan.dtype)
+    return Codec(encoding.compress, encoding.level, encoding.predictor)
+
+
+def is_framed(plan: RasterPlan) -> bool:
+    """Whether tiles carry the leader and trailer of a COG."""
+    return plan.encoding.format == "COG" and plan.encoding.driver_copy is None
+
+
+class TileWriter:
+    """Encodes tiles one after the other into a buffer, and keeps their index."""
+
+    def __init__(self, plan: RasterPlan, *, sparse: bool | None = None) -> None:
+        self.payload = bytearray()
+        self._rows: list[tuple[int, ...]] = []
+        self._codec = codec_of(plan)
+        self._form = TileForm.of(plan)
+        self._framed = is_framed(plan)
+        self._sparse = plan.encoding.sparse if sparse is None else sparse
+
+    @property
+    def rows(self) -> Rows:
+        """The index so far."""
+        return np.array(self._rows, ROW)
+
+    def image(self, level: Level, tile: int, plane: int, pixels: Pixels) -> None:
+        """Encode the pixels (samples, h, w) of one plane of a tile."""
+        packed = self._form.pack(pixels)
+        empty = self._form.is_missing(packed)
+        skip = empty and self._sparse
+        self._add(level, IMAGE, plane, tile, packed, None if skip else self._codec, empty=empty)
+
+    def mask(self, level: Level, tile: int, valid: Valid) -> None:
+        """Encode the validity (h, w) of a tile."""
+        packed = pack_mask(valid, level.block_width, level.block_height)
+        shaped = packed[:, :, np.newaxis]
+        self._add(level, MASK, 0, tile, shaped, MASK_CODEC, empty=not packed.any())
+
+    def _add(
+        self,
+        level: Level,
+        kind: int,
+        plane: int,
+        tile: int,
+        packed: Pixels,
+        codec: Codec | None,
+        *,
+        empty: bool,
+    ) -> None:
+        data = b"" if codec is None else codec.encode(packed)
+        if data and self._framed:
+            self.payload += len(data).to_bytes(LEADER, "little")
+        offset = len(self.payload)
+        self.payload += data
+        if data and self._framed:
+            self.payload += data[-TRAILER:]
+        raw = zlib.crc32(packed)
+        self._rows.append((
+            level.number, kind, plane, tile, offset, len(data), zlib.crc32(data), raw, empty,
+        ))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedChunk:
+    """Tiles of one chunk back to back in ``payload``, and their index."""
+
+    payload: bytearray
+    rows: Rows
+
+
+def encode_chunk(
+    plan: RasterPlan, grid: ChunkGrid, index: int, pixels: Pixels, valid: Valid | None
+) -> EncodedChunk:
+    """Encode and read back all tiles that chunk ``index`` owns, in the order of the final file.
+
+    Args:
+        plan: the item.
+        grid: its chunks.
+        index: which chunk.
+        pixels: (bands, h, w) of exactly the chunk's window, in the plan's dtype.
+        valid: (h, w), or None where all are valid; only looked at where the plan's validity is
+            ``mask`` or ``none``.
+
+    Raises:
+        OperationError: shape or dtype are not the plan's.
+        VerifyError: a tile does not decode to what went in.
+    """
+    window = grid.window(index)
+    _check(plan, (window.height, window.width), pixels, valid)
+    if plan.validity not in ("mask", "none") or (valid is not None and valid.all()):
+        valid = None
+    writer = TileWriter(plan)
+    owned = owned_levels(plan, grid)
+    # Reductions come first: the final file starts with the smallest overview.
+    layers = [(pixels, valid)]
+    for _ in range(1, owned):
+        layers.append(reduce_for(plan, *layers[-1]))
+    for level in reversed(pyramid(plan)[:owned]):
+        _encode_level(plan, writer, level, tiles_of(level, window), *layers.pop())
+    return EncodedChunk(writer.payload, writer.rows)
+
+
+def reduce_for(
+    plan: RasterPlan, pixels: Pixels, valid: Valid | None
+) -> tuple[Pixels, Valid | None]:
+    """Halve pixels (bands, h, w) and validity as the plan asks for."""
+    return overviews.reduce(
+        pixels,
+        valid,
+        resampling=plan.encoding.overview_resampling,
+        nodata=plan.nodata,
+        alpha=plan.validity == "alpha",
+    )
+
+
+def _check(plan: RasterPlan, shape: tuple[int, int], pixels: Pixels, valid: Valid | None) -> None:
+    if pixels.shape != (plan.count, *shape) or pixels.dtype != np.dtype(plan.dtype):
+        raise OperationError(
+            f"a chunk of {pixels.shape} {pixels.dtype} was computed where "
+            f"{(plan.count, *shape)} {plan.dtype} is planned"
+        )
+    if valid is not None and (valid.shape != shape or valid.dtype != np.bool_):
+        raise OperationError(
+            f"validity is {valid.shape} {valid.dtype} where {shape} bool is planned"
+        )
+
+
+def _encode_level(
+    plan: RasterPlan,
+    writer: TileWriter,
+    level: Level,
+    numbers: np.ndarray[Any, np.dtype[np.int64]],
+    pixels: Pixels,
+    valid: Valid | None,
+) -> None:
+    """Interleaved by pixel, each tile is followed by its mask; by band, the mask comes last."""
+    form = TileForm.of(plan)
+    first = level.window(int(numbers[0]))
+    places = []
+    for number in numbers.tolist():
+        at = level.window(number)
+        rows = slice(at.row_off - first.row_off, at.row_off - first.row_off + at.height)
+        cols = slice(at.col_off - first.col_off, at.col_off - first.col_off + at.width)
+        places.append((number, rows, cols))
+    for plane in range(form.planes):
+        for number, rows, cols in places:
+            writer.image(level, number, plane, pixels[form.bands(plane), rows, cols])
+            if form.planes == 1 and valid is not None:
+                writer.mask(level, number, valid[rows, cols])
+    if form.planes > 1 and valid is not None:
+        for number, rows, cols in places:
+            writer.mask(level, number, valid[rows, cols])

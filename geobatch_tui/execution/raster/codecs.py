@@ -1,0 +1,175 @@
+"""Encodes tiles and proves that each decodes to what went in.
+
+Every encoded tile is decoded once, by another implementation than its encoder where there is one:
+DEFLATE is written by libdeflate and read back by ISA-L or zlib; the predictors are written by numpy
+and read back by imagecodecs. LZW and ZSTD have one implementation at hand; GDAL, which brings its
+own, samples them once more in the finished file.
+
+Predictors: TIFF 6.0, section 14 (horizontal differencing), and Adobe Photoshop TIFF Technical
+Note 3 (floating point).
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import imagecodecs
+import numpy as np
+
+from geobatch_tui.errors import OperationError, VerifyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geobatch_tui.execution.raster.tiles import Pixels
+
+#: TIFF tag 259.
+COMPRESSION_TAGS = {"NONE": 1, "LZW": 5, "DEFLATE": 8, "ZSTD": 50000}
+HORIZONTAL, FLOATING = 2, 3
+
+#: What the library calls the outcome of a broken or refused stream.
+_CODEC_ERRORS = (RuntimeError, ValueError, zlib.error)
+
+
+def _inflate(data: bytes, size: int) -> Any:
+    if imagecodecs.ISAL.available:
+        return imagecodecs.isal_decode(data, out=size)
+    return zlib.decompress(data, bufsize=size)
+
+
+def _deflate(raw: Any, level: int) -> Any:
+    return imagecodecs.deflate_encode(raw, level=level)
+
+
+def _zstd(raw: Any, level: int) -> Any:
+    return imagecodecs.zstd_encode(raw, level=level)
+
+
+def _unzstd(data: bytes, size: int) -> Any:
+    return imagecodecs.zstd_decode(data, out=size)
+
+
+def _lzw(raw: Any, _level: int) -> Any:
+    return imagecodecs.lzw_encode(raw)
+
+
+def _unlzw(data: bytes, size: int) -> Any:
+    return imagecodecs.lzw_decode(data, out=size)
+
+
+_ENCODERS: dict[str, Callable[[Any, int], Any]] = {
+    "NONE": lambda raw, _level: raw.tobytes(),
+    "DEFLATE": _deflate,
+    "ZSTD": _zstd,
+    "LZW": _lzw,
+}
+_DECODERS: dict[str, Callable[[bytes, int], Any]] = {
+    "NONE": lambda data, _size: data,
+    "DEFLATE": _inflate,
+    "ZSTD": _unzstd,
+    "LZW": _unlzw,
+}
+#: Scales of the libraries; 0 stands for a codec without one.
+_LEVELS = {"NONE": range(1), "LZW": range(1), "DEFLATE": range(1, 13), "ZSTD": range(1, 23)}
+
+
+def check(compress: str, level: int, predictor: int, dtype: str) -> None:
+    """Refuse a combination that this module cannot write.
+
+    Raises:
+        OperationError: naming the codec, level, predictor or dtype at fault.
+    """
+    kind = np.dtype(dtype).kind
+    if compress not in COMPRESSION_TAGS:
+        raise OperationError(f"no codec {compress!r}; known: {', '.join(COMPRESSION_TAGS)}")
+    if len(_LEVELS[compress]) > 1 and level not in _LEVELS[compress]:
+        known = _LEVELS[compress]
+        raise OperationError(f"{compress} has levels {known[0]} to {known[-1]}, not {level}")
+    if predictor not in (1, HORIZONTAL, FLOATING) or (predictor != 1 and compress == "NONE"):
+        raise OperationError(f"predictor {predictor} does not go with {compress}")
+    if (predictor == HORIZONTAL and kind == "c") or (predictor == FLOATING and kind != "f"):
+        raise OperationError(f"predictor {predictor} does not go with {dtype} pixels")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One way to turn tiles into bytes: TIFF compression by name, its level, the predictor."""
+
+    compress: str
+    level: int
+    predictor: int
+
+    def encode(self, tile: Pixels) -> bytes:
+        """Encode a C-contiguous little-endian tile (height, width, samples), and read it back.
+
+        The same tile always gives the same bytes, within one version of the library.
+
+        Raises:
+            VerifyError: the encoder failed, or its bytes decode to something else.
+        """
+        predicted = _predict(tile, self.predictor)
+        try:
+            data = bytes(_ENCODERS[self.compress](predicted, self.level))
+        except _CODEC_ERRORS as error:
+            raise VerifyError(f"{self.compress} could not encode a tile: {error}") from error
+        if not data:
+            raise VerifyError(f"{self.compress} encoded a tile to nothing")
+        if not _same_bytes(self.decode(data, tile.shape, tile.dtype), tile):
+            raise VerifyError(
+                f"a tile encoded with {self.compress} (level {self.level}, predictor "
+                f"{self.predictor}) decodes to other pixels"
+            )
+        return data
+
+    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
+        """The tile that ``data`` holds.
+
+        Raises:
+            VerifyError: the bytes are damaged or hold another number of pixels.
+        """
+        size = int(np.prod(shape)) * dtype.itemsize
+        try:
+            raw = _DECODERS[self.compress](data, size)
+        except _CODEC_ERRORS as error:
+            raise VerifyError(f"a {self.compress} tile cannot be decoded: {error}") from error
+        if len(raw) != size:
+            raise VerifyError(f"a {self.compress} tile holds {len(raw)} bytes, not {size}")
+        return _unpredict(raw, shape, dtype, self.predictor)
+
+
+def _predict(tile: Pixels, predictor: int) -> Pixels:
+    if predictor == 1:
+        return tile
+    height, width, samples = tile.shape
+    size = tile.dtype.itemsize
+    if predictor == HORIZONTAL:
+        return _differences(tile.view(f"<u{size}").reshape(height, -1), samples)
+    # Most significant bytes of a whole row first, then the next ones: the opposite of memory.
+    planes = tile.view(np.uint8).reshape(height, width * samples, size)[:, :, ::-1]
+    return _differences(
+        np.ascontiguousarray(planes.transpose(0, 2, 1)).reshape(height, -1), samples
+    )
+
+
+def _differences(rows: Pixels, distance: int) -> Pixels:
+    out = rows.copy()
+    np.subtract(rows[:, distance:], rows[:, :-distance], out=out[:, distance:])
+    return out
+
+
+def _unpredict(raw: Any, shape: tuple[int, ...], dtype: np.dtype[Any], predictor: int) -> Pixels:
+    if predictor == HORIZONTAL:
+        unsigned = np.frombuffer(raw, f"<u{dtype.itemsize}").reshape(shape)
+        whole: Pixels = imagecodecs.delta_decode(unsigned, axis=-2)
+        return whole.view(dtype)
+    values: Pixels = np.frombuffer(raw, dtype).reshape(shape)
+    if predictor == FLOATING:
+        return imagecodecs.floatpred_decode(values, axis=-2)
+    return values
+
+
+def _same_bytes(left: Pixels, right: Pixels) -> bool:
+    """Bytes, not values: NaN is equal to itself here, 0.0 differs from -0.0."""
+    return np.array_equal(left.reshape(-1).view(np.uint8), right.reshape(-1).view(np.uint8))

@@ -1,0 +1,86 @@
+"""Part files: unfinished outputs beside their final names.
+
+``.<stem>.<first 8 of the fingerprint>.<epoch>.part`` in the directory of the output. A name begun
+with a dot and ended in ``.part`` is never an output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.execution.raster.disk import disk_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.execution.messages import ItemContext
+
+SUFFIX = ".part"
+_NAME_MAX = 255
+
+
+def part_path(item: ItemContext, epoch: int) -> Path:
+    """Path of the item's part file in this epoch.
+
+    Names are bytes: any stem works, and one too long for the filesystem is cut, with a hash of the
+    whole name in its place.
+    """
+    final = Path(item.out_path)
+    stem = os.fsencode(final.stem)
+    tail = f".{item.fingerprint[:8]}.{epoch}{SUFFIX}".encode()
+    room = _name_max(final.parent) - len(tail) - 1
+    if len(stem) > room:
+        digest = hashlib.blake2b(os.fsencode(final.name), digest_size=4).hexdigest()
+        stem = stem[: room - len(digest) - 1] + b"~" + digest.encode()
+    return final.parent / os.fsdecode(b"." + stem + tail)
+
+
+def _name_max(directory: Path) -> int:
+    """Longest name in bytes; the directory itself may not be there yet."""
+    for path in (directory, *directory.parents):
+        try:
+            limit = os.pathconf(path, "PC_NAME_MAX")
+        except OSError:
+            continue
+        return limit if limit > 0 else _NAME_MAX
+    return _NAME_MAX
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[int]:
+    """A new file at ``path``, open for writing; synced and closed at the end, removed on error.
+
+    What lies at ``path`` is unlinked, not truncated: a straggler that still writes to it only
+    reaches a file without a name. Links are not followed. Missing directories are made.
+
+    Raises:
+        DiskFullError: no space, or the file may not grow any further.
+        OutputGoneError: the directory vanished or became read-only.
+        OSError: another failure of the disk; a failed fsync is never tried again.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with disk_errors("cannot write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        fd = os.open(path, flags, 0o666)
+        with removed_on_error(path):
+            try:
+                yield fd
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+@contextmanager
+def removed_on_error(path: Path) -> Iterator[None]:
+    """Remove ``path`` if anything within raises; the error that counts is that one."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise

@@ -1,0 +1,173 @@
+"""Reads a finished file back: every byte by checksum, and a sample of tiles through GDAL.
+
+rasterio can report success for a file that is cut short or holds zeros where the disk was full, so
+nothing counts as written before it was read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+
+from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.raster.disk import read_exactly
+from geobatch_tui.execution.raster.geotags import describe
+from geobatch_tui.execution.raster.tiles import TileForm, pack_mask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from geobatch_tui.execution.messages import Window
+    from geobatch_tui.execution.raster.index import LevelSlots, Slots, TileIndex
+
+#: Tiles of each level and plane that GDAL decodes, spread evenly.
+SAMPLES = 8
+#: BLAKE2b-128.
+DIGEST_SIZE = 16
+_PIECE = 1 << 20
+
+
+def digest_of(path: str | Path) -> tuple[str, int]:
+    """BLAKE2b-128 of a file, in hex, and its size."""
+    digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+    size = 0
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 -- str and Path alike
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a file should hold: its header, and where its tiles lie, in file order."""
+
+    header: bytes
+    size: int
+    offsets: Any
+    slots: Slots
+    frame: tuple[int, int]
+
+
+def check_bytes(path: Path, written: Written) -> str:
+    """Read the whole file once and compare it with what was meant; its BLAKE2b-128 in hex.
+
+    Raises:
+        VerifyError: size, header, a tile's checksum, leader or trailer differ.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        if size != written.size:
+            raise VerifyError(f"{path.name!r} has {size} bytes where {written.size} were written")
+        digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+        header = read_exactly(fd, 0, len(written.header))
+        digest.update(header)
+        if header != written.header:
+            raise VerifyError(f"{path.name!r}: the header reads back otherwise than it was written")
+        _check_tiles(fd, path, written, digest)
+        return digest.hexdigest()
+    finally:
+        os.close(fd)
+
+
+def _check_tiles(fd: int, path: Path, written: Written, digest: Any) -> None:
+    leader, trailer = written.frame
+    end = len(written.header)
+    stored = written.slots["length"] > 0
+    rows = zip(
+        written.offsets[stored].tolist(),
+        written.slots["length"][stored].tolist(),
+        written.slots["crc"][stored].tolist(),
+        strict=True,
+    )
+    for offset, length, crc in rows:
+        data = read_exactly(fd, end, leader + length + trailer)
+        digest.update(data)
+        tile = memoryview(data)[leader : leader + length]
+        if (
+            end + leader != offset
+            or zlib.crc32(tile) != crc
+            or (leader and data[:leader] != length.to_bytes(leader, "little"))
+            or (trailer and data[-trailer:] != tile[-trailer:])
+        ):
+            raise VerifyError(
+                f"{path.name!r}: the tile at byte {offset} reads back otherwise than it was written"
+            )
+        end += len(data)
+
+
+def check_with_gdal(path: Path, index: TileIndex, identity: dict[str, Any], *, mask: bool) -> int:
+    """Open the file as GeoTIFF by GDAL and compare; the number of tiles decoded.
+
+    Raises:
+        VerifyError: size, bands, CRS, geotransform, nodata, tags, layout, overviews or the pixels
+            of a sampled tile are not what was meant.
+    """
+    decoded = 0
+    try:
+        for slots in index.levels:
+            number = slots.level.number
+            options = {"overview_level": number - 1} if number else {}
+            with rasterio.open(path, driver="GTiff", sharing=False, **options) as dataset:
+                if not number:
+                    _check_dataset(dataset, index, identity)
+                decoded += _check_level(dataset, index, slots, mask=mask)
+    except (RasterioError, OSError) as error:
+        raise VerifyError(f"{path.name!r} cannot be read by GDAL: {error}") from error
+    return decoded
+
+
+def _check_dataset(dataset: Any, index: TileIndex, identity: dict[str, Any]) -> None:
+    plan = index.plan
+    found = describe(dataset)
+    for name, value in identity.items():
+        if found[name] != value:
+            raise VerifyError(f"{name} reads back as {found[name]!r} where {value!r} was written")
+    layout = dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT")
+    if any(index.frame) and layout != "COG":
+        raise VerifyError(f"GDAL sees layout {layout!r} where a COG was written")
+    factors = len(dataset.overviews(1))
+    if factors != len(index.levels) - 1:
+        raise VerifyError(f"GDAL sees {factors} overviews, not {len(index.levels) - 1}")
+    block = (plan.encoding.block_height, plan.encoding.block_width)
+    if set(dataset.block_shapes) != {block}:
+        raise VerifyError(f"GDAL sees blocks of {dataset.block_shapes}, not {block}")
+
+
+def _check_level(dataset: Any, index: TileIndex, slots: LevelSlots, *, mask: bool) -> int:
+    level = slots.level
+    if (dataset.width, dataset.height) != (level.width, level.height):
+        raise VerifyError(f"level {level.number} is {dataset.width}x{dataset.height} to GDAL")
+    form = TileForm.of(index.plan)
+    sample = np.unique(np.linspace(0, level.tiles - 1, SAMPLES).astype(np.int64)).tolist()
+    for tile in sample:
+        at = level.window(tile)
+        for plane in range(form.planes):
+            bands = range(form.bands(plane).start + 1, form.bands(plane).stop + 1)
+            pixels = dataset.read(list(bands), window=_window(at))
+            raw = zlib.crc32(form.pack(pixels))
+            _same(raw, slots.image[plane * level.tiles + tile], level.number, tile)
+        if mask:
+            valid = dataset.dataset_mask(window=_window(at)) != 0
+            packed = pack_mask(valid, level.block_width, level.block_height)
+            _same(zlib.crc32(packed), slots.mask[tile], level.number, tile)
+    return len(sample) * (form.planes + mask)
+
+
+def _same(crc: int, slot: Any, level: int, tile: int) -> None:
+    if crc != slot["crc_raw"]:
+        raise VerifyError(
+            f"GDAL reads other pixels in tile {tile} of level {level} than were meant"
+        )
+
+
+def _window(at: Window) -> Any:
+    return rasterio.windows.Window(at.col_off, at.row_off, at.width, at.height)
