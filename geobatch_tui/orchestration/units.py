@@ -69,7 +69,12 @@ class Exhausted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerUp:
+    """A worker takes tasks. ``rss``: what it occupies before any work, in bytes (0: unknown);
+    ``fresh``: it has not worked on anything yet."""
+
     worker: int
+    rss: int = 0
+    fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)

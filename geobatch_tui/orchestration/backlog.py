@@ -1,0 +1,111 @@
+"""The units that a scheduler knows and that no worker has: ready, in the lane, or waiting."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import TYPE_CHECKING
+
+from geobatch_tui.orchestration.units import Kind
+
+if TYPE_CHECKING:
+    from geobatch_tui.orchestration.units import Unit
+
+#: Assembly first: it frees spools and publishes. Probing last: it makes more work.
+_RANK = {Kind.FINALISE: 0, Kind.CHUNK: 1, Kind.PROBE: 2, Kind.INSPECT: 2}
+
+
+class Entry:
+    """A live unit and what this run has learned of it.
+
+    ``size`` and ``handles`` are what was reserved at dispatch. ``unknowns`` counts failures of
+    class unknown; ``kills`` counts workers that were killed from outside under this unit, and
+    ``kills_before`` all such kills, of any worker, before the first of them.
+    """
+
+    __slots__ = ("handles", "key", "kills", "kills_before", "size", "unit", "unknowns")
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.key = unit.key
+        self.size = 0
+        self.handles = 0
+        self.unknowns = 0
+        self.kills = 0
+        self.kills_before = 0
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may run in the quarantine lane only."""
+        return self.unit.crashes > 0 or self.unit.strikes > 0
+
+
+class Backlog:
+    """Queues by kind, the quarantine lane, and a heap of those that wait."""
+
+    __slots__ = ("_queues", "_serial", "_waiting", "lane", "ready")
+
+    def __init__(self) -> None:
+        self._queues: tuple[deque[Entry], ...] = (deque(), deque(), deque())
+        self._waiting: list[tuple[float, int, Entry]] = []
+        self._serial = 0
+        self.lane: deque[Entry] = deque()
+        #: Units in the queues, the lane and those that wait not counted.
+        self.ready = 0
+
+    def __len__(self) -> int:
+        return self.ready + len(self.lane) + len(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def finalising(self) -> bool:
+        """Whether an assembly is ready."""
+        return bool(self._queues[0])
+
+    @property
+    def next_due(self) -> float | None:
+        """When the first of those that wait becomes ready."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def append(self, entry: Entry) -> None:
+        """Queue behind the others of its kind, or in the lane."""
+        if entry.suspect:
+            self.lane.append(entry)
+        else:
+            self._queues[_RANK[entry.unit.kind]].append(entry)
+            self.ready += 1
+
+    def prepend(self, entry: Entry) -> None:
+        """Queue before the others of its kind, or in the lane."""
+        if entry.suspect:
+            self.lane.appendleft(entry)
+        else:
+            self._queues[_RANK[entry.unit.kind]].appendleft(entry)
+            self.ready += 1
+
+    def wait(self, entry: Entry, due: float) -> None:
+        self._serial += 1
+        heapq.heappush(self._waiting, (due, self._serial, entry))
+
+    def wake(self, now: float) -> None:
+        """Make ready what has waited long enough: first in its queue, for it came early."""
+        while self._waiting and self._waiting[0][0] <= now:
+            self.prepend(heapq.heappop(self._waiting)[2])
+
+    def first(self) -> Entry | None:
+        """The next to run outside the lane; it stays."""
+        for queue in self._queues:
+            if queue:
+                return queue[0]
+        return None
+
+    def pop(self) -> Entry:
+        """Take what ``first`` showed. IndexError if there is none."""
+        for queue in self._queues:
+            if queue:
+                self.ready -= 1
+                return queue.popleft()
+        raise IndexError("nothing is ready")

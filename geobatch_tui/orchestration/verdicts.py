@@ -1,0 +1,186 @@
+"""What becomes of a unit that failed, or that lost its worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import ChunkTimeoutError, MemoryBudgetError, Reaction, WorkerCrashError
+from geobatch_tui.execution.messages import Failure
+
+if TYPE_CHECKING:
+    from geobatch_tui.errors import GeobatchError
+    from geobatch_tui.execution.messages import WorkerCause
+    from geobatch_tui.orchestration.backlog import Entry
+    from geobatch_tui.orchestration.retry import RetryBudget, RetryPolicy
+    from geobatch_tui.orchestration.units import Unit
+
+SUBDIVISIONS = 3
+CRASHES = 2
+#: Kills from outside that convict a unit: so many if they single it out, so many in any case.
+KILLS_ALONE = 5
+KILLS_EVER = 20
+#: HUP, INT, KILL, TERM: sent by somebody, not raised by what a unit computes.
+_SENT = frozenset({1, 2, 9, 15})
+
+
+class Action(Enum):
+    RETRY = "retry"
+    BURY = "bury"
+    RELEASE = "release"  #: back to its queue without a mark
+    SUSPEND = "suspend"  #: released, and the run pauses for space
+    END = "end"  #: released, and the run ends
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``unit`` carries the new counts; ``delay`` is in seconds."""
+
+    action: Action
+    unit: Unit
+    failure: Failure
+    delay: float = 0.0
+
+
+def from_outside(cause: WorkerCause, failure: Failure | None) -> bool:
+    """Whether somebody else ended the worker: not itself, not us, not the kernel for memory."""
+    if cause != "signal" or failure is None or failure.evidence.get("oom"):
+        return False
+    return failure.evidence.get("signal") in _SENT
+
+
+class Judge:
+    """Knows the policy and the budget, and all kills from outside.
+
+    Tries are counted in ``Unit.attempts``: every try that its own failure ended. Four limits
+    bound them: ``max_attempts`` for transient and unknown failures, 3 subdivisions, 2 crashes. So
+    no unit is tried more than ``max_attempts`` + 4 times, what was not its doing set aside.
+    """
+
+    __slots__ = ("_budget", "_kills", "_policy")
+
+    def __init__(self, policy: RetryPolicy, budget: RetryBudget) -> None:
+        self._policy = policy
+        self._budget = budget
+        self._kills = 0
+
+    def killed_from_outside(self) -> None:
+        """Note a kill from outside, whatever the worker did at that moment."""
+        self._kills += 1
+
+    def failed(self, entry: Entry, failure: Failure) -> Verdict:  # noqa: PLR0911 - a table
+        """A worker answered with a failure."""
+        unit = entry.unit
+        match failure.reaction:
+            case Reaction.TRANSIENT:
+                return self._transient(unit, failure)
+            case Reaction.RESOURCE:
+                return self.short_of_resources(unit, failure)
+            case Reaction.SPACE:
+                return Verdict(Action.SUSPEND, unit, failure)
+            case Reaction.PERMANENT:
+                return _bury(_tried(unit), failure, "trying again cannot help")
+            case Reaction.POISON:
+                return self._crashed(unit, failure, alone=entry.suspect)
+            case Reaction.FATAL:
+                return Verdict(Action.END, unit, failure)
+            case _:
+                return self._unknown(entry, failure)
+
+    def lost(
+        self, entry: Entry, cause: WorkerCause, failure: Failure | None, limit: float = 0.0
+    ) -> Verdict:
+        """The worker ended while it ran this unit. Kills from outside are noted before.
+
+        ``limit``: the seconds that the unit overran, where that was the cause.
+        """
+        unit = entry.unit
+        if from_outside(cause, failure) and failure is not None:
+            return self._killed(entry, failure)
+        match cause:
+            case "retired":
+                return Verdict(Action.RELEASE, unit, failure or _failure(WorkerCrashError, "ended"))
+            case "oom" | "memory":
+                what = "the kernel ended" if cause == "oom" else "geobatch ended"
+                told = failure or _failure(
+                    MemoryBudgetError, f"{what} the worker: it used more memory than there is"
+                )
+                return self.short_of_resources(unit, replace(told, reaction=Reaction.RESOURCE))
+            case "timeout":
+                told = failure or _failure(ChunkTimeoutError, f"ran longer than {limit:g} s")
+                return self._crashed(unit, replace(told, reaction=Reaction.POISON), alone=False)
+            case _:
+                told = failure or _failure(WorkerCrashError, "the worker process died")
+                return self._crashed(
+                    unit, replace(told, reaction=Reaction.POISON), alone=entry.suspect
+                )
+
+    def _transient(self, unit: Unit, failure: Failure) -> Verdict:
+        unit = _tried(unit)
+        if unit.attempts >= self._policy.max_attempts:
+            return _bury(unit, failure, "all attempts are used up")
+        if not self._budget.spend():
+            return _bury(unit, failure, "the retry budget of the run is used up")
+        delay = self._policy.delay(unit.key, unit.attempts, failure.retry_after)
+        return Verdict(Action.RETRY, unit, failure, delay)
+
+    def _unknown(self, entry: Entry, failure: Failure) -> Verdict:
+        unit = _tried(entry.unit)
+        entry.unknowns += 1
+        if entry.unknowns > 1 or unit.attempts >= self._policy.max_attempts:
+            return _bury(unit, failure, "failed again after one retry")
+        return Verdict(Action.RETRY, unit, failure, self._policy.delay(unit.key, unit.attempts))
+
+    def short_of_resources(self, unit: Unit, failure: Failure) -> Verdict:
+        unit = _tried(unit)
+        if unit.subdivide >= SUBDIVISIONS:
+            return _bury(unit, failure, "failed in the smallest sub-windows too")
+        return Verdict(Action.RETRY, replace(unit, subdivide=unit.subdivide + 1), failure)
+
+    def _crashed(self, unit: Unit, failure: Failure, *, alone: bool) -> Verdict:
+        """A crash alone in the lane convicts; a timeout takes two, for a strike alone says little
+        of a unit that is only slow."""
+        unit = replace(_tried(unit), crashes=unit.crashes + 1)
+        if alone or unit.crashes >= CRASHES:
+            return _bury(unit, failure, f"ended {unit.crashes} workers, the last of them alone")
+        return Verdict(Action.RETRY, unit, failure)
+
+    def _killed(self, entry: Entry, failure: Failure) -> Verdict:
+        """Killed from outside: not the unit's doing, unless it keeps happening to this one.
+
+        Five kills convict only if they outnumber those of all other workers in the meantime:
+        where somebody shoots at random, a unit that runs long is hit often.
+        """
+        if not entry.kills:
+            entry.kills_before = self._kills - 1
+        entry.kills += 1
+        others = self._kills - entry.kills_before - entry.kills
+        unit = replace(entry.unit, strikes=entry.unit.strikes + 1)
+        singled_out = entry.kills >= KILLS_ALONE and others < entry.kills
+        if singled_out or entry.kills >= KILLS_EVER:
+            told = replace(failure, reaction=Reaction.POISON)
+            return _bury(_tried(unit), told, f"its worker was killed {entry.kills} times")
+        return Verdict(Action.RETRY, unit, failure)
+
+
+def _tried(unit: Unit) -> Unit:
+    return replace(unit, attempts=unit.attempts + 1)
+
+
+def _bury(unit: Unit, failure: Failure, why: str) -> Verdict:
+    told = replace(failure, evidence={**failure.evidence, "given_up": why})
+    return Verdict(Action.BURY, unit, told)
+
+
+def _failure(error: type[GeobatchError], message: str) -> Failure:
+    return Failure(error.__name__, error.reaction, message, hint=error.default_hint)
+
+
+def hopeless(unit: Unit, budget: int) -> Failure:
+    """The failure of a unit that would not fit into ``budget`` bytes even alone."""
+    message = (
+        f"needs about {unit.bytes / 2**20:.0f} MiB at once, and the memory budget is "
+        f"{budget / 2**20:.0f} MiB"
+    )
+    return _failure(MemoryBudgetError, message)
