@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
+from itertools import accumulate
+from operator import and_, eq
 from pathlib import Path
 
 from geobatch_tui.observability.text import safe
@@ -130,7 +132,8 @@ def _missing(db: sqlite3.Connection, authority: str, code: str) -> str:
     near = get_close_matches(code, names, 5, cutoff=0.75)
     if not near:
         return said
-    best = max(near, key=lambda known: len(os.path.commonprefix([known, code])))
+    # The same first digits are likelier than the same last ones
+    best = max(near, key=lambda known: sum(accumulate(map(eq, known, code), and_)))
     return f"{said}; did you mean {authority}:{best} ({names[best]})?"
 
 

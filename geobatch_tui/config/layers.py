@@ -35,7 +35,7 @@ from geobatch_tui.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["LoadedJob", "Origin", "from_plan_json", "load_job", "make_job"]
+__all__ = ["LoadedJob", "Origin", "flat", "from_plan_json", "load_job", "make_job"]
 
 _DEFAULT = Origin("default", "")
 _DEPTH = 2  # section.key; what follows is a name in a free table
@@ -60,10 +60,18 @@ class LoadedJob:
     warnings: tuple[str, ...] = ()
     redacted: tuple[str, ...] = ()
 
+    def effective_with_origins(self) -> dict[str, dict[str, Any]]:
+        """By dotted key: ``value`` (redacted), ``layer`` and ``where``; for the log's first line."""
+        values = flat(self.job.effective(redacted=True))
+        return {
+            key: {"value": values[key], "layer": origin.layer, "where": origin.where}
+            for key, origin in self.origins.items()
+        }
+
     def to_json(self) -> dict[str, Any]:
         """What ``plan.json`` keeps: redacted values, origins, and which keys were masked."""
         values, masked = dump_job(self.job), self.job.effective(redacted=True)
-        plain, clean = _flat(values), _flat(masked)
+        plain, clean = flat(values), flat(masked)
         return {
             "job": masked,
             "origins": {key: [origin.layer, origin.where] for key, origin in self.origins.items()},
@@ -132,7 +140,7 @@ def from_plan_json(
     problems: list[Problem] = []
     try:
         kept = {key: Origin(layer, where) for key, (layer, where) in data["origins"].items()}
-        values, path = _flat(data["job"]), Path(data["path"]) if data["path"] else None
+        values, path = flat(data["job"]), Path(data["path"]) if data["path"] else None
         masked, warnings = list(data["redacted"]), tuple(data["warnings"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"the kept plan is damaged: {type(error).__name__}: {error}") from error
@@ -272,11 +280,10 @@ class _Assembly:
         return self.file.where(key) if self.file else ""
 
     def _all_origins(self, job: Job) -> dict[str, Origin]:
-        flat = _flat(dump_job(job))
-        return {key: self.origins.get(key, _DEFAULT) for key in flat}
+        return {key: self.origins.get(key, _DEFAULT) for key in flat(dump_job(job))}
 
     def _warnings(self, job: Job) -> tuple[str, ...]:
-        values = _flat(dump_job(job))
+        values = flat(dump_job(job))
         found = []
         for key, leaf in self.known.items():
             if leaf.crs and isinstance(values.get(key), str) and values[key]:
@@ -289,7 +296,7 @@ def _folded(leaf: Leaf, name: str) -> str:
     return name.lower() if leaf.fold else name
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted keys of a nested job; the names of a free table too, an empty one as itself."""
     flat: dict[str, Any] = {}
     for section, keys in values.items():

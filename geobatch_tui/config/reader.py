@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.config.problems import InvalidJobError, Problem
@@ -15,6 +14,7 @@ from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import yaml
 
@@ -119,10 +119,15 @@ def _yaml_aliases(path: Path, text: str) -> list[Problem]:
     import yaml
 
     return [
-        Problem(f"{path}:{event.start_mark.line + 1}", "", "YAML aliases are not read: write it out")
+        Problem(f"{path}:{_line(event)}", "", "YAML aliases are not read: write it out")
         for event in yaml.parse(text, Loader=yaml.SafeLoader)
         if isinstance(event, yaml.AliasEvent)
     ]
+
+
+def _line(part: yaml.Event | yaml.Node) -> int:
+    mark = part.start_mark
+    return mark.line + 1 if mark else 0
 
 
 def _walk_yaml(path: Path, root: yaml.Node) -> tuple[list[Problem], dict[str, int]]:
@@ -130,7 +135,7 @@ def _walk_yaml(path: Path, root: yaml.Node) -> tuple[list[Problem], dict[str, in
     lines: dict[str, int] = {}
     problems = []
     for prefix, key in _yaml_keys(root):
-        where = f"{path}:{key.start_mark.line + 1}"
+        where = f"{path}:{_line(key)}"
         dotted = ".".join((*prefix, str(key.value)))
         if key.tag != _YAML_TEXT:
             said = f"key {safe(str(key.value))} is not text: quote it"
@@ -138,7 +143,7 @@ def _walk_yaml(path: Path, root: yaml.Node) -> tuple[list[Problem], dict[str, in
         elif dotted in lines:
             said = f"{safe(dotted)} is given twice, first on line {lines[dotted]}"
             problems.append(Problem(where, dotted, said))
-        lines.setdefault(dotted, key.start_mark.line + 1)
+        lines.setdefault(dotted, _line(key))
     return problems, lines
 
 

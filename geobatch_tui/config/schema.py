@@ -7,19 +7,14 @@ bytes, so a change makes chunks stale; an *operational* one never does.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
-    Strict,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_serializer,
     model_validator,
@@ -29,7 +24,17 @@ from pydantic_core.core_schema import ErrorType
 
 from geobatch_tui.config import crs, units
 from geobatch_tui.config.creation import check_creation
-from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.config.types import (
+    AutoBytes,
+    AutoDuration,
+    CreationValue,
+    CrsText,
+    Duration,
+    Inputs,
+    NoDuration,
+    NoLimit,
+)
+from geobatch_tui.execution.ops.registry import get_operation, operation_names
 from geobatch_tui.observability.redact import redact_value
 
 if TYPE_CHECKING:
@@ -39,7 +44,12 @@ Kind = Literal["semantic", "operational"]
 
 
 def setting(
-    default: Any = ..., *, help: str, kind: Kind, unit: str = "", **constraints: Any  # noqa: A002
+    default: Any = ...,
+    *,
+    help: str,  # noqa: A002 - the word of argparse, click and typer
+    kind: Kind,
+    unit: str = "",
+    **constraints: Any,
 ) -> Any:
     """A leaf of the schema.
 
@@ -50,65 +60,6 @@ def setting(
     if "default_factory" not in constraints:
         constraints["default"] = default
     return Field(description=help, json_schema_extra=extra, **constraints)
-
-
-def _optional(word: str, parse: Any) -> Any:
-    return lambda value: None if value is None or value == word else parse(value)
-
-
-def _write(word: str, text: Any) -> PlainSerializer:
-    return PlainSerializer(lambda value: word if value is None else text(value), return_type=str)
-
-
-def _positive(value: Any) -> float:
-    seconds = units.parse_duration(value)
-    if seconds == 0:
-        raise ValueError("must be more than 0")
-    return seconds
-
-
-def _some_bytes(value: Any) -> int:
-    size = units.parse_bytes(value)
-    if size == 0:
-        raise ValueError("must be more than 0")
-    return size
-
-
-_TEXT = WithJsonSchema({"type": ["string", "number"]})
-Duration = Annotated[
-    float, BeforeValidator(units.parse_duration), _write("", units.format_duration), _TEXT
-]
-AutoDuration = Annotated[
-    float | None,
-    BeforeValidator(_optional("auto", _positive)),
-    _write("auto", units.format_duration),
-    _TEXT,
-]
-NoDuration = Annotated[
-    float | None,
-    BeforeValidator(_optional("", _positive)),
-    _write("", units.format_duration),
-    _TEXT,
-]
-AutoBytes = Annotated[
-    int | None,
-    BeforeValidator(_optional("auto", _some_bytes)),
-    _write("auto", units.format_bytes),
-    _TEXT,
-]
-NoLimit = Annotated[
-    units.FailureLimit | None,
-    BeforeValidator(_optional("", units.parse_failure_limit)),
-    _write("", str),
-    _TEXT,
-]
-CrsText = Annotated[str, AfterValidator(lambda text: crs.check_crs(text).text if text else "")]
-CreationValue = bool | int | float | str
-Inputs = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...],
-    Strict(strict=False),
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-]
 
 
 class Section(BaseModel):
@@ -142,7 +93,7 @@ class SourceSection(Section):
         "", kind="operational", help="Refuse, before any pixel is read, what is not in this CRS."
     )
     allow_vrt: bool = setting(
-        False,  # noqa: FBT003
+        False,
         kind="operational",
         help="Read VRT files too: a VRT may name any other file, so it must be asked for.",
     )
@@ -243,11 +194,23 @@ class EngineSection(Section):
         unit="s",
         help="A chunk that runs longer is ended with its worker. auto: from the durations seen.",
     )
+    space_wait: Duration = setting(
+        1800.0,
+        kind="operational",
+        unit="s",
+        help="How long a run waits for space on a full disk, without progress, before it ends.",
+    )
     max_duration: NoDuration = setting(
         None,
         kind="operational",
         unit="s",
         help="The run drains after this time and can be resumed; empty: no limit.",
+    )
+    space_wait: Duration = setting(
+        1800.0,
+        kind="operational",
+        unit="s",
+        help="A full disk pauses the run; after this time without a finished chunk it ends.",
     )
 
 
@@ -331,7 +294,7 @@ class Job(Section):
     def effective(self, *, redacted: bool = True) -> dict[str, Any]:
         """All values with defaults, by section, JSON-ready; credentials masked if ``redacted``."""
         values = dump_job(self)
-        return redact_value(values) if redacted else values  # type: ignore[no-any-return]
+        return redact_value(values) if redacted else values
 
 
 def dump_job(job: Job) -> dict[str, Any]:
@@ -365,9 +328,45 @@ def build_params(name: str, values: Mapping[str, Any]) -> BaseModel:
         params = model.model_validate(checked)
     except ValidationError as error:
         wrong += [_raised_again(entry) for entry in error.errors(include_url=False)]
+        raise ValidationError.from_exception_data(name, wrong) from None
     if wrong:
         raise ValidationError.from_exception_data(name, wrong)
     return params
+
+
+def json_schema(operation: str | None = None) -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a job file, for one operation or (None) for all there are.
+
+    Raises:
+        ConfigError: there is no such operation.
+    """
+    schema = Job.model_json_schema(mode="validation")
+    definitions = schema["$defs"]
+    definitions.pop(Op.__name__, None)
+    definitions.pop("BaseModel", None)
+    choices = []
+    for name in [operation] if operation else operation_names():
+        found = get_operation(name)
+        template = f"#/$defs/{name}.{{model}}"
+        params = found.params.model_json_schema(mode="validation", ref_template=template)
+        inner = params.pop("$defs", {})
+        definitions |= {f"{name}.{model}": body for model, body in inner.items()}
+        choices.append(_op_schema(name, found.summary, params))
+    schema["properties"]["op"] = {"oneOf": choices}
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema
+
+
+def _op_schema(name: str, summary: str, params: dict[str, Any]) -> dict[str, Any]:
+    """The ``op`` section for one operation: its name beside its parameters."""
+    return {
+        "title": name,
+        "description": summary,
+        "type": "object",
+        "properties": {"name": {"const": name}, **params.get("properties", {})},
+        "required": ["name", *params.get("required", [])],
+        "additionalProperties": False,
+    }
 
 
 def names_crs(key: str) -> bool:
@@ -379,7 +378,9 @@ def _raised_again(entry: ErrorDetails) -> InitErrorDetails:
     """An error that was caught, in the form that raises it once more."""
     known = entry["type"] in get_args(ErrorType)
     return InitErrorDetails(
-        type=entry["type"] if known else PydanticCustomError("custom", "{text}", {"text": entry["msg"]}),
+        type=entry["type"]
+        if known
+        else PydanticCustomError("custom", "{text}", {"text": entry["msg"]}),
         loc=entry["loc"],
         input=entry["input"],
         ctx=entry.get("ctx", {}) if known else {"text": entry["msg"]},

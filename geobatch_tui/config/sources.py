@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 PREFIX = "GEOBATCH_"
 
 #: Variables with our prefix that are not configuration.
-OTHER_VARIABLES = frozenset({"GEOBATCH_OPS"})
+OTHER_VARIABLES = frozenset(
+    {"GEOBATCH_OPS", "GEOBATCH_WORKER_ENV", "GEOBATCH_TRACEBACK", "GEOBATCH_FAILPOINT"}
+)
 
 #: Short names of the environment, kept for those who know them. An empty one counts as unset.
 ALIASES = {

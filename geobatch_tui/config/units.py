@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0, "ms": 0.001}
-_BYTES = {
+_BYTES: dict[str, int] = {
     "": 1,
     "b": 1,
     **{f"{p}b": 1000 ** (n + 1) for n, p in enumerate("kmgt")},
@@ -33,7 +33,7 @@ def parse_duration(value: str | float) -> float:
         ValueError: for anything else, and for negative or infinite numbers.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"must be {DURATION_EXAMPLES}")
+        raise ValueError(f"must be {DURATION_EXAMPLES}")  # noqa: TRY004 - pydantic wants it
     if isinstance(value, str):
         value = _sum_parts(value.strip())
     if not math.isfinite(value) or value < 0:
@@ -60,7 +60,7 @@ def format_duration(seconds: float) -> str:
 
     Fractions stay in seconds, so that no digit is lost.
     """
-    if seconds != int(seconds) or seconds < 60 or seconds >= 2**53:  # noqa: PLR2004
+    if seconds != int(seconds) or seconds < 60 or seconds >= 2**53:
         return f"{_decimal(seconds)}s"
     rest, parts = int(seconds), []
     for unit in ("d", "h", "m", "s"):
@@ -84,7 +84,7 @@ def parse_bytes(value: str | int) -> int:
         ValueError: for anything else.
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f"must be {SIZE_EXAMPLES}")
+        raise ValueError(f"must be {SIZE_EXAMPLES}")  # noqa: TRY004 - pydantic wants it
     if isinstance(value, int):
         if value < 0:
             raise ValueError(f"must not be negative; write {SIZE_EXAMPLES}")
@@ -124,13 +124,13 @@ def parse_failure_limit(value: str | int) -> FailureLimit:
         ValueError: for anything else, and for shares over 100 %.
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f"must be {LIMIT_EXAMPLES}")
+        raise ValueError(f"must be {LIMIT_EXAMPLES}")  # noqa: TRY004 - pydantic wants it
     text = str(value).strip()
     if text.isdecimal() and text.isascii():
         return FailureLimit(count=int(text))
     match = _SHARE.fullmatch(text)
     if match is None:
         raise ValueError(f"must be {LIMIT_EXAMPLES}")
-    if float(match[1]) > 100:  # noqa: PLR2004
+    if float(match[1]) > 100:
         raise ValueError(f"must be at most 100%; write {LIMIT_EXAMPLES}")
     return FailureLimit(share=float(match[1]) / 100)

@@ -1,7 +1,7 @@
-"""Foreign text made visible: file names, error texts and values that could drive a terminal.
+r"""Foreign text made visible: file names, error texts and values that could drive a terminal.
 
-Every character that does not print as itself is written as an escape: ``\\xNN`` for C0 controls,
-DEL and undecodable bytes (surrogates of ``surrogateescape``), ``\\uNNNN`` or ``\\UNNNNNNNN`` for
+Every character that does not print as itself is written as an escape: ``\xNN`` for C0 controls,
+DEL and undecodable bytes (surrogates of ``surrogateescape``), ``\uNNNN`` or ``\UNNNNNNNN`` for
 C1 controls, bidi controls, zero-width and other invisible characters. A backslash is doubled only
 where it would read as such an escape, so the result tells two different inputs apart.
 """

@@ -1,0 +1,79 @@
+"""Types of settings: what a job file may write, and the value that the program gets.
+
+Each reads both forms and writes the first, so a dumped job loads again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict
+from pydantic import WithJsonSchema as JsonSchema
+
+from geobatch_tui.config import crs, units
+
+
+def _optional(word: str, parse: Any) -> Any:
+    return lambda value: None if value is None or value == word else parse(value)
+
+
+def _write(word: str, text: Any) -> PlainSerializer:
+    return PlainSerializer(lambda value: word if value is None else text(value), return_type=str)
+
+
+def _positive(value: Any) -> float:
+    seconds = units.parse_duration(value)
+    if seconds == 0:
+        raise ValueError("must be more than 0")
+    return seconds
+
+
+def _some_bytes(value: Any) -> int:
+    size = units.parse_bytes(value)
+    if size == 0:
+        raise ValueError("must be more than 0")
+    return size
+
+
+_TEXT = JsonSchema({"type": ["string", "number"]})
+#: "90s" or a number: seconds.
+Duration = Annotated[
+    float, BeforeValidator(units.parse_duration), _write("", units.format_duration), _TEXT
+]
+Auto  #: "90s" or a number: seconds.
+Duration = Annotated[
+    float | None,
+    BeforeValidator(_optional("auto", _positive)),
+    _write("auto", units.format_duration),
+    _TEXT,
+]
+No  #: "90s" or a number: seconds.
+Duration = Annotated[
+    float | None,
+    BeforeValidator(_optional("", _positive)),
+    _write("", units.format_duration),
+    _TEXT,
+]
+#: "4GiB" or a number: bytes; "auto": None.
+AutoBytes = Annotated[
+    int | None,
+    BeforeValidator(_optional("auto", _some_bytes)),
+    _write("auto", units.format_bytes),
+    _TEXT,
+]
+#: "100" or "5%": FailureLimit; "": None.
+NoLimit = Annotated[
+    units.FailureLimit | None,
+    BeforeValidator(_optional("", units.parse_failure_limit)),
+    _write("", str),
+    _TEXT,
+]
+#: A CRS that exists, as far as can be told without PROJ; "" where there is none.
+CrsText = Annotated[str, AfterValidator(lambda text: crs.check_crs(text).text if text else "")]
+CreationValue = bool | int | float | str
+#: A list of texts, or one text.
+Inputs = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    Strict(strict=False),
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+]

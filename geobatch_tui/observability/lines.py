@@ -1,0 +1,137 @@
+"""Builds log lines: one JSON object, or one line of text for a terminal; redacted, and safe."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from geobatch_tui.observability.redact import redact_value, suspicious
+from geobatch_tui.observability.text import safe, safe_lines
+
+#: Fields of a line in their order; a line has those that apply. Others follow behind.
+FIELDS = (
+    "time",
+    "level",
+    "logger",
+    "message",
+    "event",
+    "run_id",
+    "batch_id",
+    "item",
+    "chunk",
+    "chunk_offset",
+    "attempt",
+    "stage",
+    "duration_ms",
+    "crs_source",
+    "error_class",
+    "error_message",
+    "traceback",
+    "worker",
+)
+_AFTER_RUN = FIELDS[FIELDS.index("batch_id") + 1 :]
+_PLACES = frozenset(_AFTER_RUN)
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+class LineMaker:
+    """Makes the lines of one run.
+
+    Args:
+        run_id: also the ``batch_id`` of every line.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self._run = f'"run_id":{_encode(safe(run_id))},"batch_id":{_encode(safe(run_id))}'
+        self._second = -1
+        self._stamp = ""
+
+    def json_line(
+        self, now: float, level: str, logger: str, event: str, message: str, fields: dict[str, Any]
+    ) -> str:
+        """One JSON object in ASCII without its line break; ``now`` in seconds since the epoch.
+
+        Fields that are None are left out. Non-finite numbers and foreign objects become text.
+        """
+        whole = {"level": level, "logger": logger, "message": message, "event": event}
+        head = f'{{"time":"{self.stamp(now)}",'
+        rest = _ordered(fields)
+        try:
+            start, tail = _encode(whole), _encode(rest)
+        except (TypeError, ValueError):
+            rest = _plain(rest)
+            start, tail = _encode(_plain(whole)), _encode(rest)
+        line = f"{head}{start[1:-1]},{self._run}{',' if rest else ''}{tail[1:]}"
+        if "\\ud" in line or "\x7f" in line or suspicious(line):
+            whole, rest = _clean(whole), _clean(rest)
+            start, tail = _encode(whole), _encode(rest)
+            line = f"{head}{start[1:-1]},{self._run}{',' if rest else ''}{tail[1:]}"
+        return line
+
+    def stamp(self, now: float) -> str:
+        """``now`` as UTC with milliseconds: ``2026-11-24T12:53:01.123Z``."""
+        second = math.floor(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+
+
+def text_line(now: float, level: str, message: str, event: str, fields: Mapping[str, Any]) -> str:
+    """One line for a terminal, in local time, without anything that could drive it."""
+    clock = time.strftime("%H:%M:%S", time.localtime(now))
+    said = [message or event]
+    place = fields.get("chunk") or fields.get("item")
+    if place:
+        said.append(f"[{place}]")
+    if fields.get("error_message"):
+        said.append(f"{fields.get('error_class') or 'error'}: {fields['error_message']}")
+    if fields.get("stage") and fields.get("error_class"):
+        said.append(f"(while: {fields['stage']})")
+    return f"{clock} {level:<7} {safe(str(redact_value(' '.join(said))))}"
+
+
+def _ordered(fields: dict[str, Any]) -> dict[str, Any]:
+    ordered = {name: fields[name] for name in _AFTER_RUN if fields.get(name) is not None}
+    if len(ordered) != len(fields):
+        ordered |= {
+            name: value
+            for name, value in fields.items()
+            if name not in _PLACES and value is not None
+        }
+    return ordered
+
+
+def _clean(value: Any, name: str = "") -> Any:
+    """``value`` without credentials and without characters that no JSON reader should meet."""
+    return _visible(redact_value(value, name))
+
+
+def _visible(value: Any) -> Any:
+    if isinstance(value, str):
+        if "\x7f" in value or any("\ud800" <= char <= "\udfff" for char in value):
+            return safe_lines(value)
+        return value
+    if isinstance(value, Mapping):
+        return {_visible(key): _visible(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_visible(entry) for entry in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """``value`` in types that JSON has; what it has not becomes text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(entry) for entry in value]
+    return str(value)

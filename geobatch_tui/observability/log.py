@@ -1,0 +1,216 @@
+"""The log of a run: JSON lines in ``.geobatch/log.jsonl``, and what the operator sees meanwhile.
+
+The log is not the ledger: a line may be lost (a full disk, a kill within the last 50 ms), and no
+failure to write one ever stops a run; it is counted and said once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from geobatch_tui.observability.lines import LEVELS, LineMaker, text_line
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+_BATCH_SECONDS = 0.05
+_BATCH_LINES = 512
+_NEWEST_LETTERS = 20
+
+
+class Log:
+    """Writes the lines of one run to its file, to one more file, and to a stream.
+
+    Safe to use from several threads. Lines under ``warning`` wait up to 50 ms for company, so
+    whoever emits calls :meth:`flush` now and then.
+
+    Args:
+        run_id: of every line.
+        path: the run's own log; created with mode 0600 when the first line is written. Its
+            directory must exist: a log never brings a vanished output directory back.
+        extra_path: one more file for the same lines.
+        stream: called with each line, without its line break; an OSError from it (a closed
+            pipe) ends the stream, not the run.
+        stream_format: ``json`` or ``text``.
+        level: least level for the stream and ``extra_path``. The run's own log takes ``info``
+            and up, whatever the level, and ``debug`` where the level is that.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        path: Path,
+        *,
+        extra_path: Path | None = None,
+        stream: Callable[[str], None] | None = None,
+        stream_format: Literal["json", "text"] = "json",
+        level: str = "info",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._lines = LineMaker(run_id)
+        self._clock = clock
+        self._stream = stream
+        self._text = stream_format == "text"
+        self._least = LEVELS[level]
+        self._file = _Appender(path, self._complain, follow=False)
+        self._extra = _Appender(extra_path, self._complain, follow=True) if extra_path else None
+        self._kept_least = min(self._least, LEVELS["info"])
+        self._lock = threading.RLock()
+
+    @property
+    def lost(self) -> int:
+        """Lines that could not be written to a file so far."""
+        return self._file.lost + (self._extra.lost if self._extra else 0)
+
+    def emit(
+        self,
+        event: str,
+        *,
+        level: str = "info",
+        message: str = "",
+        logger: str = "geobatch",
+        **fields: Any,
+    ) -> None:
+        """Writes one line. ``fields`` in JSON-ready types; None where one does not apply."""
+        rank = LEVELS[level]
+        if rank < self._kept_least:
+            return
+        with self._lock:
+            now = self._clock()
+            line = self._lines.json_line(now, level, logger, event, message, fields)
+            urgent = rank >= LEVELS["warning"]
+            self._file.append(line, now, urgent=urgent)
+            if rank < self._least:
+                return
+            if self._extra is not None:
+                self._extra.append(line, now, urgent=urgent)
+            if self._stream is not None:
+                shown = text_line(now, level, message, event, fields) if self._text else line
+                self._say(shown)
+
+    def run_start(self, versions: Mapping[str, str], config: Mapping[str, Any]) -> None:
+        """The first line: versions, and the effective config, each value with its layer.
+
+        Args:
+            versions: by library.
+            config: by dotted key, redacted: ``LoadedJob.effective_with_origins()``.
+        """
+        self.emit("run.start", message="run started", versions=dict(versions), config=dict(config))
+        self.flush()
+
+    def run_exit(
+        self,
+        code: int,
+        reason: str,
+        counts: Mapping[str, int],
+        dead_letters: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """The last line: exit code, reason, counts by state, and the first 20 dead letters."""
+        self.emit(
+            "run.exit",
+            level="info" if code == 0 else "warning",
+            message=f"run ended: {reason} (exit code {code})",
+            code=code,
+            reason=reason,
+            counts=dict(counts),
+            dead_letters=[dict(letter) for letter in dead_letters[:_NEWEST_LETTERS]],
+            lost_lines=self.lost or None,
+        )
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits."""
+        with self._lock:
+            now = self._clock()
+            for file in filter(None, (self._file, self._extra)):
+                file.flush(now)
+
+    def reopen(self) -> None:
+        """Opens the files anew, for those who rotate them (SIGUSR1)."""
+        self.close()
+
+    def close(self) -> None:
+        """Writes what waits and closes the files; a later line opens them again."""
+        with self._lock:
+            self.flush()
+            for file in filter(None, (self._file, self._extra)):
+                file.close()
+
+    def _say(self, line: str) -> None:
+        try:
+            if self._stream is not None:
+                self._stream(line)
+        except (OSError, ValueError):  # a closed pipe or file: nobody reads any more
+            self._stream = None
+
+    def _complain(self, path: Path, error: OSError) -> None:
+        """Says once, where the operator looks, that lines are being lost."""
+        text = f"cannot write the log {safe(str(path))}: {error.strerror}; lines are lost, not work"
+        now, fields = self._clock(), {"error_class": type(error).__name__}
+        if self._text:
+            self._say(text_line(now, "warning", text, "log.lost", {}))
+        else:
+            self._say(
+                self._lines.json_line(now, "warning", "geobatch.log", "log.lost", text, fields)
+            )
+
+
+class _Appender:
+    """One file of lines: opened late, written in whole lines, never a reason to stop."""
+
+    def __init__(
+        self, path: Path, complain: Callable[[Path, OSError], None], *, follow: bool
+    ) -> None:
+        self.path = path
+        self.lost = 0
+        self._complain = complain
+        # A pipe without a reader must not block the run; a planted link must not be followed
+        self._flags = os.O_NONBLOCK if follow else os.O_NOFOLLOW
+        self._fd = -1
+        self._waiting: list[str] = []
+        self._written_at = -1.0
+        self._torn = False
+        self._failing = False
+
+    def append(self, line: str, now: float, *, urgent: bool) -> None:
+        self._waiting.append(line)
+        due = not 0 <= now - self._written_at < _BATCH_SECONDS
+        if urgent or due or len(self._waiting) >= _BATCH_LINES:
+            self.flush(now)
+
+    def flush(self, now: float) -> None:
+        if not self._waiting:
+            return
+        lines, self._waiting = self._waiting, []
+        self._written_at = now
+        data = ("\n".join(lines) + "\n").encode()
+        try:
+            self._write(data)
+            self._failing = False
+        except OSError as error:
+            self.lost += len(lines)
+            if not self._failing:
+                self._failing = True
+                self._complain(self.path, error)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write(self, data: bytes) -> None:
+        if self._fd < 0:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | self._flags
+            self._fd = os.open(self.path, flags, 0o600)
+        # A line that broke off is ended first: a reader loses that line only
+        view = memoryview(b"\n" + data if self._torn else data)
+        while view:
+            written = os.write(self._fd, view)
+            view = view[written:]
+            self._torn = bool(view)

@@ -1,0 +1,117 @@
+"""Rates and the time to the end, from what was finished of late. No clock of its own.
+
+Rates are sums over a window that ends now, divided by its length: the last minute, or longer where
+chunks are so slow that a minute holds too few of them to say anything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+_ENOUGH = 8  # chunks; a window holds at least as many, however far back they go
+_TOO_FEW = 2  # chunks; with fewer, no time to the end is told
+_TOO_SOON = 1.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Rates per second; ``units`` are pixels times bands, or features.
+
+    ``eta_s``: seconds to the end at the rate of chunks; None while too little is known.
+    """
+
+    chunks: float = 0.0
+    units: float = 0.0
+    bytes_in: float = 0.0
+    bytes_out: float = 0.0
+    eta_s: float | None = None
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """What was finished in one second, from ``start`` on; ``last`` is when the latest was."""
+
+    start: float
+    last: float
+    sums: list[int]
+
+
+class Rates:
+    """Counts finished chunks and tells their recent rate.
+
+    Memory is bounded: one bucket a second, and none that the window has left behind. All times
+    come from one monotonic clock.
+
+    Args:
+        window: seconds.
+    """
+
+    def __init__(self, *, window: float = 60.0) -> None:
+        self._window = window
+        self._started: float | None = None
+        self._since = 0.0
+        self._buckets: deque[_Bucket] = deque()
+        self._recent = [0, 0, 0, 0]
+        self._totals = [0, 0, 0, 0]
+
+    def start(self, now: float) -> None:
+        """Work begins. Without this it began with the first chunk that was finished."""
+        if self._started is None:
+            self._started = self._since = now
+
+    def add(
+        self, now: float, chunks: int = 1, units: int = 0, bytes_in: int = 0, bytes_out: int = 0
+    ) -> None:
+        """Counts chunks that were finished at ``now``."""
+        sums = [chunks, units, bytes_in, bytes_out]
+        _add(self._totals, sums)
+        if self._started is None:
+            self.start(now)  # how long this first one took is not known: no part of the rate
+            return
+        if not self._buckets or now - self._buckets[-1].start >= 1.0:
+            self._buckets.append(_Bucket(now, now, [0, 0, 0, 0]))
+        bucket = self._buckets[-1]
+        bucket.last = max(bucket.last, now)
+        _add(bucket.sums, sums)
+        _add(self._recent, sums)
+        self._drop(now)
+
+    def at(self, now: float, remaining: int = 0) -> Reading:
+        """The rates at ``now``, and the time until ``remaining`` chunks are finished.
+
+        Rates are 0 before anything was finished. No time is told before 2 chunks were finished
+        and a second has passed.
+        """
+        self._drop(now)
+        span = now - self._since
+        if self._started is None or span <= 0:
+            return Reading(eta_s=None if remaining else 0.0)
+        chunks, units, bytes_in, bytes_out = (total / span for total in self._recent)
+        eta: float | None = None
+        if remaining <= 0:
+            eta = 0.0
+        elif self._recent[0] >= _TOO_FEW and now - self._started >= _TOO_SOON:
+            eta = remaining / chunks
+        return Reading(chunks, units, bytes_in, bytes_out, eta)
+
+    def overall(self, seconds: float) -> dict[str, float]:
+        """Rates of everything counted over ``seconds``, for the result of a run."""
+        names = ("chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s")
+        pairs = zip(names, self._totals, strict=True)
+        return {name: round(total / seconds, 3) if seconds > 0 else 0.0 for name, total in pairs}
+
+    def _drop(self, now: float) -> None:
+        """Leaves behind whole buckets that the window has passed, while enough chunks remain."""
+        while self._buckets:
+            oldest = self._buckets[0]
+            if oldest.last > now - self._window or self._recent[0] - oldest.sums[0] < _ENOUGH:
+                break
+            self._buckets.popleft()
+            _add(self._recent, [-part for part in oldest.sums])
+            self._since = oldest.last
+
+
+def _add(sums: list[int], parts: list[int]) -> None:
+    for position, part in enumerate(parts):
+        sums[position] += part
