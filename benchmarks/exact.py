@@ -1,0 +1,168 @@
+"""Proves that a warp in chunks is exact: against gdalwarp's whole image, and against itself.
+
+Usage: ``uv run python benchmarks/exact.py [--data NAME] [--crs CRS] [--quick] [KERNEL ...]``
+
+For each kernel: relief to EPSG:6933 as COG. Its pixels are compared with those of the gdalwarp
+command that ``geobatch plan --gdal`` prints (``-et 0 -ovr NONE``, same grid, pinned scale). Then
+the job runs again for chunk sizes 512, 1024, 4096, with 1 and 2 workers, in processes and in
+threads: the published bytes must be the same each time (SHA-256). The file must pass
+``rio cogeo validate --strict`` and be a COG to GDAL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import shlex
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from data import path_of
+from jobs import reproject, write_job
+from measure import checked, geobatch, table
+from rasterio.windows import Window
+from rio_cogeo.cogeo import cog_validate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KERNELS = ("nearest", "bilinear", "cubic", "lanczos", "average", "mode")
+CHUNKS = (512, 1024, 4096)
+WORKERS = (1, 2)
+EXECUTORS = ("process", "thread")
+#: What may differ from gdalwarp: pixels, and by how much at most.
+ALLOWED = {"nearest": (0, 0)}
+OTHERS = (19, 1)
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def run(
+    directory: Path, source: Path, op: dict[str, Any], chunk: int, workers: int, executor: str
+) -> tuple[Path, Path]:
+    """One run in an empty directory; returns job file and result."""
+    out = directory / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    engine = {
+        "chunk_cols": chunk,
+        "chunk_rows": chunk,
+        "max_workers": workers,
+        "executor": executor,
+    }
+    output = {"format": "COG", "creation": {"compress": "deflate", "blocksize": 512}}
+    job = write_job(directory / "job.toml", [source], out, op, engine=engine, output=output)
+    checked(geobatch("run", str(job), "--headless"))
+    return job, out / source.name
+
+
+def golden(job: Path, target: Path) -> Path:
+    """Run the gdalwarp command that the plan prints, into ``target``."""
+    printed = checked(geobatch("plan", str(job), "--gdal")).stdout
+    words = shlex.split(printed.strip().splitlines()[-1])
+    # The plan's command names the job's own output; a plain tiled file is enough to compare.
+    checked([*_without(words[:-1], ("-of", "-co")), "-co", "TILED=YES", str(target)])
+    return target
+
+
+def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """``words`` without these options and their values."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in options:
+            skip = True
+        else:
+            kept.append(word)
+    return kept
+
+
+def differing(one: Path, other: Path) -> tuple[int, float]:
+    """Pixels with any band unequal, and the largest difference; masks count as a band."""
+    count, worst = 0, 0.0
+    with rasterio.open(one) as a, rasterio.open(other) as b:
+        if a.shape != b.shape:
+            raise SystemExit(f"grids differ: {a.shape} and {b.shape}")
+        bands = list(range(1, min(a.count, b.count) + 1))
+        for row in range(0, a.height, 512):
+            window = Window(0, row, a.width, min(512, a.height - row))
+            pair = [src.read(bands, window=window).astype("f8") for src in (a, b)]
+            delta = np.abs(pair[0] - pair[1]).max(axis=0)
+            count += int(np.count_nonzero(delta))
+            worst = max(worst, float(delta.max()))
+    return count, worst
+
+
+def layout(path: Path) -> tuple[bool, str]:
+    """Whether the strict validator passes, and GDAL's word for the layout."""
+    valid, errors, warnings = cog_validate(str(path), strict=True, quiet=True)
+    for line in [*errors, *warnings]:
+        print(f"  cogeo: {line}")
+    with rasterio.open(path) as src:
+        return valid, src.tags(ns="IMAGE_STRUCTURE").get("LAYOUT", "none")
+
+
+def examine(
+    kernel: str, source: Path, crs: str, ways: Sequence[tuple[int, int, str]]
+) -> tuple[dict[str, Any], bool]:
+    """All proofs for one kernel: a table line, and whether they hold."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        op = reproject(crs, kernel)
+        job, result = run(directory, source, op, *ways[0])
+        valid, word = layout(result)
+        count, worst = (-1, 0.0)
+        if shutil.which("gdalwarp"):
+            count, worst = differing(result, golden(job, directory / "golden.tif"))
+        digests = {sha256(result)}
+        for way in ways[1:]:
+            digests.add(sha256(run(directory, source, op, *way)[1]))
+    most, by = ALLOWED.get(kernel, OTHERS)
+    holds = count <= most and worst <= by and len(digests) == 1 and valid and word == "COG"
+    line = {
+        "kernel": kernel,
+        "pixels off gdalwarp": count if count >= 0 else "no gdalwarp",
+        "worst DN": worst,
+        "runs": len(ways),
+        "distinct sha256": len(digests),
+        "cogeo strict": valid,
+        "LAYOUT": word,
+        "holds": holds,
+    }
+    return line, holds
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Examine the named kernels, or all; 1 if any proof fails."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help=", ".join(KERNELS))
+    parser.add_argument("--data", default="relief")
+    parser.add_argument("--crs", default="EPSG:6933")
+    parser.add_argument("--quick", action="store_true", help="three ways instead of twelve")
+    given = parser.parse_args(words)
+    ways = list(itertools.product(CHUNKS, WORKERS, EXECUTORS))
+    if given.quick:
+        ways = [(512, 2, "process"), (1024, 1, "thread"), (4096, 2, "process")]
+    lines, all_hold = [], True
+    for kernel in given.kernels or KERNELS:
+        line, holds = examine(kernel, path_of(given.data), given.crs, ways)
+        lines.append(line)
+        all_hold = all_hold and holds
+        print(line, flush=True)
+    print(table(lines))
+    return 0 if all_hold else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

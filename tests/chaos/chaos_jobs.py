@@ -1,0 +1,141 @@
+"""The jobs that the experiments run: one source, one output, hundreds of small chunks."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+import tomli_w
+from harness import call, start, tree_hash
+from rasterio.transform import from_bounds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness import Ended, Engine
+
+CHUNK = 128
+#: Degrees that the source covers: Europe and a bit more.
+BOUNDS = (-12.0, 34.0, 38.0, 62.0)
+COLUMNS, ROWS = 20, 15
+
+
+def synthetic(path: Path, width: int = 1500, height: int = 840) -> Path:
+    """RGB uint8 in EPSG:4326: waves and seeded noise, so that it neither compresses to nothing
+    nor takes long to make."""
+    rng = np.random.default_rng(20240601)
+    rows, cols = np.mgrid[0:height, 0:width]
+    bands = [np.sin(cols / (31 + b)) * np.cos(rows / (17 + 3 * b)) for b in range(3)]
+    pixels = (128 + 100 * np.stack(bands) + rng.integers(0, 16, (3, height, width))).astype("uint8")
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "width": width,
+        "height": height,
+        "count": 3,
+        "dtype": "uint8",
+        "crs": "EPSG:4326",
+        "transform": from_bounds(*BOUNDS, width, height),
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "deflate",
+        "interleave": "pixel",
+        "photometric": "rgb",
+    }
+    with rasterio.open(path, "w", **profile) as dst:
+        dst.write(pixels)
+    return path
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it, table by table."""
+    tables = {name: dict(values) for name, values in base.items()}
+    for name, values in changes.items():
+        tables.setdefault(name, {}).update(values)
+    return tables
+
+
+@dataclass(slots=True)
+class Fixture:
+    """A job file, its tables, its output directory, and how many chunks it has."""
+
+    directory: Path
+    path: Path
+    tables: dict[str, Any]
+    out: Path
+    chunks: int
+
+    def write(self, **changes: dict[str, Any]) -> None:
+        """Write the job file, with these tables laid over it; the change stays."""
+        self.tables = merged(self.tables, changes)
+        self.path.write_text(tomli_w.dumps(self.tables))
+
+    def run(self, *words: str, env: dict[str, str] | None = None, timeout: float = 300) -> Ended:
+        """Run the job to its end."""
+        return call("run", str(self.path), "--headless", "--json", *words, env=env, timeout=timeout)
+
+    def start(self, *words: str, **how: Any) -> Engine:
+        """Start the job and return at once."""
+        scratch = self.directory / "streams"
+        scratch.mkdir(exist_ok=True)
+        return start("run", str(self.path), "--headless", "--json", *words, scratch=scratch, **how)
+
+    def plan(self, *words: str) -> Any:
+        """``geobatch plan --json`` of the job."""
+        ended = call("plan", str(self.path), "--json", *words)
+        if ended.code != 0:
+            raise AssertionError(f"plan ended with {ended.code}: {ended.stderr[-2000:]}")
+        return ended.json
+
+    def reference(self) -> tuple[dict[str, str], float]:
+        """Tree of an uninterrupted run in a directory of its own, and its wall seconds."""
+        out = self.directory / "reference"
+        shutil.rmtree(out, ignore_errors=True)
+        ended = self.run("--output", str(out))
+        if ended.code != 0:
+            raise AssertionError(f"the reference ended with {ended.code}: {ended.stderr[-4000:]}")
+        tree = tree_hash(out)
+        if not tree:
+            raise AssertionError("the reference published nothing")
+        return tree, ended.seconds
+
+    def forget(self) -> None:
+        """Remove outputs and state."""
+        shutil.rmtree(self.out, ignore_errors=True)
+
+
+def raster(
+    directory: Path, *, columns: int = COLUMNS, rows: int = ROWS, sources: int = 1, **changes: Any
+) -> Fixture:
+    """Reproject ``sources`` synthetic rasters into ``columns`` x ``rows`` chunks of 128x128 each,
+    with two workers."""
+    directory.mkdir(parents=True, exist_ok=True)
+    source = synthetic(directory / "source-0.tif")
+    for number in range(1, sources):
+        shutil.copyfile(source, directory / f"source-{number}.tif")
+    tables = {
+        "job": {"name": "chaos"},
+        "source": {"inputs": ["source-*.tif"]},
+        "op": {
+            "name": "raster.reproject",
+            "dst_crs": "EPSG:3035",
+            "resampling": "cubic",
+            "size": [columns * CHUNK, rows * CHUNK],
+        },
+        "output": {
+            "dir": "out",
+            "format": "COG",
+            "creation": {"compress": "deflate", "blocksize": CHUNK},
+        },
+        "engine": {"max_workers": 2, "chunk_cols": CHUNK, "chunk_rows": CHUNK},
+        "retry": {"backoff_base": "0.05s", "backoff_cap": "1s"},
+        "log": {"format": "json"},
+    }
+    fixture = Fixture(
+        directory, directory / "job.toml", tables, directory / "out", columns * rows * sources
+    )
+    fixture.write(**changes)
+    return fixture

@@ -1,0 +1,190 @@
+"""Experiments with too little room: a limit on file sizes, and a disk that fills up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import harness
+from harness import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from chaos_jobs import Fixture
+    from harness import Engine
+
+#: Exit codes that a run may end with when it could not write.
+HONEST = {12, 15, 17, 1, 130}
+
+
+def limit_file_size(fixture: Fixture, points: int, patience: float = 8.0) -> Verdict:
+    """Run one job under RLIMIT_FSIZE at ``points`` sizes from 1 to 99.9 % of its output.
+
+    Whatever the limit does (a pause, a dead letter, an exit), no file that differs from that of an
+    unlimited run may stand under a final name, and a run without the limit must then finish the
+    work. A run that pauses for space is asked to stop after ``patience`` seconds of pause.
+    """
+    verdict = Verdict("RLIMIT_FSIZE")
+    reference, _ = fixture.reference()
+    name = max(reference, key=lambda n: (fixture.directory / "reference" / n).stat().st_size)
+    size = (fixture.directory / "reference" / name).stat().st_size
+    codes: list[int] = []
+    for point in range(points):
+        share = 0.01 + (0.999 - 0.01) * point / max(1, points - 1)
+        limit = int(size * share)
+        fixture.forget()
+        engine = fixture.start(preexec=partial(_limit, limit))
+        ended = _stop_when_paused(engine, fixture.out, patience)
+        when = f"limit {share:.1%} of {size}"
+        codes.append(ended.code)
+        verdict.expect(ended.code in HONEST, f"{when}: exit {ended.code}: {ended.stderr[-800:]}")
+        _nothing_damaged(fixture, verdict, reference, when)
+        resumed = fixture.run("--retry-dead")
+        verdict.expect(
+            resumed.code == 0, f"{when}: resume ended {resumed.code}: {resumed.stderr[-1500:]}"
+        )
+        verdict.same_tree(fixture.out, reference, f"{when}: resumed")
+        verdict.clean(fixture.out, f"{when}: resumed")
+    verdict.figures = {
+        "points": points,
+        "output bytes": size,
+        "exit codes": ", ".join(f"{c}: {codes.count(c)}" for c in sorted(set(codes))),
+    }
+    return verdict
+
+
+def _limit(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def _nothing_damaged(
+    fixture: Fixture, verdict: Verdict, reference: dict[str, str], when: str
+) -> None:
+    for name, digest in harness.published(fixture.out).items():
+        verdict.expect(reference.get(name) == digest, f"{when}: damaged under a final name: {name}")
+
+
+def _stop_when_paused(engine: Engine, out: Path, patience: float) -> harness.Ended:
+    """Wait for the end; a run that has paused for ``patience`` seconds gets one SIGINT."""
+    paused = None
+    while engine.alive() and engine.seconds() < 120:
+        time.sleep(0.1)
+        if paused is None and harness.count(harness.events(out), "run.suspend"):
+            paused = time.monotonic()
+        if paused is not None and time.monotonic() - paused > patience:
+            engine.signal(signal.SIGINT)
+            break
+    return engine.wait(timeout=60)
+
+
+# --- a full disk -------------------------------------------------------------------------------
+
+
+def may_mount() -> bool:
+    """Whether this process may mount a tmpfs."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/mnt"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def tmpfs(path: Path, megabytes: int) -> Iterator[Path]:
+    """A filesystem of that size at ``path``; gone at the end."""
+    path.mkdir(parents=True, exist_ok=True)
+    options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)]
+    subprocess.run(["mount", *options], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def fill(directory: Path, leave: int) -> Path:
+    """Take up all but ``leave`` bytes of the filesystem of ``directory``."""
+    ballast = directory / "ballast"
+    free = shutil.disk_usage(directory).free
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, free - leave))
+    return ballast
+
+
+def fill_disk(fixture: Fixture, *, megabytes: int = 64, leave: int = 10_000_000) -> Verdict:
+    """Run on a tmpfs that fills up in the midst of the run, and make room 3 s after it paused.
+
+    The run must pause without charging an attempt, go on by itself, and give the usual tree.
+    """
+    verdict = Verdict("disk full, then room")
+    reference, _ = fixture.reference()
+    with tmpfs(fixture.directory / "disk", megabytes) as disk:
+        fixture.out = disk / "out"
+        fixture.write(output={"dir": str(fixture.out)})
+        engine = fixture.start()
+        while engine.alive() and not harness.count(harness.events(fixture.out), "chunk.done"):
+            time.sleep(0.01)
+        ballast = fill(disk, leave)
+        paused = _wait_for_pause(engine, fixture.out)
+        verdict.expect(paused, "the run did not pause")
+        time.sleep(3)
+        verdict.expect(engine.alive(), "the run ended while it should have waited")
+        ballast.unlink()
+        ended = engine.wait(timeout=120)
+        verdict.expect(ended.code == 0, f"exit {ended.code}: {ended.stderr[-1500:]}")
+        verdict.same_tree(fixture.out, reference, "after the pause")
+        verdict.clean(fixture.out, "after the pause")
+        lines = harness.events(fixture.out)
+        charged = [e for e in lines if e.get("event") == "chunk.done" and e.get("attempt", 1) > 1]
+        verdict.expect(not charged, f"{len(charged)} chunks were charged an attempt")
+        verdict.figures = {
+            "pauses": harness.count(lines, "run.suspend"),
+            "dead": harness.count(lines, "chunk.dead"),
+            "code": ended.code,
+            "run s": round(ended.seconds, 1),
+        }
+    return verdict
+
+
+def _wait_for_pause(engine: Engine, out: Path, limit: float = 60) -> bool:
+    began = time.monotonic()
+    while engine.alive() and time.monotonic() - began < limit:
+        if harness.count(harness.events(out), "run.suspend"):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def fill_disk_for_good(
+    fixture: Fixture, *, megabytes: int = 64, leave: int = 10_000_000
+) -> Verdict:
+    """As :func:`fill_disk`, but nobody makes room: the run ends with 17 past its pause limit (or
+    with 130 by SIGINT where the limit is longer than 60 s), and resumes when there is room."""
+    verdict = Verdict("disk full for good")
+    reference, _ = fixture.reference()
+    with tmpfs(fixture.directory / "disk2", megabytes) as disk:
+        fixture.out = disk / "out"
+        fixture.write(output={"dir": str(fixture.out)})
+        engine = fixture.start()
+        while engine.alive() and not harness.count(harness.events(fixture.out), "chunk.done"):
+            time.sleep(0.01)
+        ballast = fill(disk, leave)
+        verdict.expect(_wait_for_pause(engine, fixture.out), "the run did not pause")
+        ended = _stop_when_paused(engine, fixture.out, 60)
+        verdict.expect(ended.code in {17, 130}, f"exit {ended.code}: {ended.stderr[-1500:]}")
+        _nothing_damaged(fixture, verdict, reference, "disk full")
+        lines = harness.events(fixture.out)
+        verdict.expect(lines and lines[-1].get("event") == "run.exit", "no run.exit in the log")
+        ballast.unlink()
+        resumed = fixture.run()
+        verdict.expect(resumed.code == 0, f"resume: {resumed.code}: {resumed.stderr[-1500:]}")
+        verdict.same_tree(fixture.out, reference, "resumed")
+        verdict.figures = {"code": ended.code, "waited s": round(ended.seconds, 1)}
+    return verdict

@@ -1,0 +1,54 @@
+"""Kill it anywhere: the outputs come out byte for byte the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import chaos_jobs
+import kills
+import pytest
+
+import geobatch_tui
+
+SEED = 20240601
+PLACES = kills.failpoints(Path(geobatch_tui.__file__).parent)
+
+
+def test_engine_killed_15_times_in_a_chain(tmp_path):
+    """15 SIGKILLs at random moments: same tree, no dead letter, no orphan after 1 s."""
+    verdict = kills.kill_engine(chaos_jobs.raster(tmp_path), 15, SEED)
+    assert verdict.faults == [], verdict
+
+
+@pytest.mark.slow
+def test_engine_killed_200_times_in_a_chain(tmp_path):
+    """The same, 200 times."""
+    verdict = kills.kill_engine(chaos_jobs.raster(tmp_path), 200, SEED)
+    assert verdict.faults == [], verdict
+
+
+def test_workers_killed_20_times(tmp_path):
+    """20 SIGKILLs to random workers in one run: same tree, no dead letter."""
+    verdict = kills.kill_workers(
+        chaos_jobs.raster(tmp_path, columns=40, rows=30), 20, SEED, gap=0.1
+    )
+    assert verdict.faults == [], verdict
+
+
+@pytest.mark.slow
+def test_workers_killed_300_times(tmp_path):
+    """The same, 300 times in a longer run."""
+    verdict = kills.kill_workers(chaos_jobs.raster(tmp_path, columns=160, rows=120), 300, SEED)
+    assert verdict.faults == [], verdict
+
+
+def test_there_are_places_to_die_at():
+    """The package names its critical places; without them the next test proves nothing."""
+    assert len(PLACES) >= 5
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_engine_killed_at_a_named_place(tmp_path, place):
+    """Death at each named place: the resumed run gives the same tree."""
+    verdict = kills.kill_at(chaos_jobs.raster(tmp_path, columns=4, rows=3), place)
+    assert verdict.faults == [], verdict
