@@ -61,7 +61,7 @@ class LoadedJob:
     redacted: tuple[str, ...] = ()
 
     def effective_with_origins(self) -> dict[str, dict[str, Any]]:
-        """By dotted key: ``value`` (redacted), ``layer`` and ``where``; for the log's first line."""
+        """By dotted key: ``value`` (redacted), ``layer`` and ``where``; for the log."""
         values = flat(self.job.effective(redacted=True))
         return {
             key: {"value": values[key], "layer": origin.layer, "where": origin.where}

@@ -1,102 +1,38 @@
-"""The job: one schema behind files, environment, flags, ``config schema``, forms and docs.
-
-Every leaf says its help, its unit, its default, and its kind: a *semantic* value decides output
-bytes, so a change makes chunks stale; an *operational* one never does.
-"""
+"""The job: one schema behind files, environment, flags, ``config schema``, forms and docs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_serializer,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
-from geobatch_tui.config import crs, units
-from geobatch_tui.config.creation import check_creation
-from geobatch_tui.config.types import (
-    AutoBytes,
-    AutoDuration,
-    CreationValue,
-    CrsText,
-    Duration,
-    Inputs,
-    NoDuration,
-    NoLimit,
+from geobatch_tui.config import crs
+from geobatch_tui.config.sections import (
+    EngineSection,
+    FailuresSection,
+    JobSection,
+    LogSection,
+    OutputSection,
+    RetrySection,
+    Section,
+    SourceSection,
+    setting,
 )
 from geobatch_tui.execution.ops.registry import get_operation, operation_names
 from geobatch_tui.observability.redact import redact_value
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-Kind = Literal["semantic", "operational"]
-
-
-def setting(
-    default: Any = ...,
-    *,
-    help: str,  # noqa: A002 - the word of argparse, click and typer
-    kind: Kind,
-    unit: str = "",
-    **constraints: Any,
-) -> Any:
-    """A leaf of the schema.
-
-    ``marks``: ``path`` for values that are relative to where they were written, ``fold`` for
-    mappings whose names are written in any case.
-    """
-    extra = {"kind": kind, "unit": unit, **constraints.pop("marks", {})}
-    if "default_factory" not in constraints:
-        constraints["default"] = default
-    return Field(description=help, json_schema_extra=extra, **constraints)
-
-
-class Section(BaseModel):
-    """Base of the sections: frozen, strict about types, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class JobSection(Section):
-    """What the job is called."""
-
-    name: str = setting(
-        "", kind="operational", help="Name of the job in logs and lists; empty: the file's name."
-    )
-
-
-class SourceSection(Section):
-    """What is read."""
-
-    inputs: Inputs = setting(
-        kind="operational",
-        min_length=1,
-        marks={"path": True},
-        help='Files, directories, globs, URLs, or "@list.txt" for a text file of paths.',
-    )
-    layer: str = setting(
-        "", kind="semantic", help="Vector layer; required when a file has several."
-    )
-    src_crs: CrsText = setting("", kind="semantic", help="CRS to assign to a file that has none.")
-    require_crs: CrsText = setting(
-        "", kind="operational", help="Refuse, before any pixel is read, what is not in this CRS."
-    )
-    allow_vrt: bool = setting(
-        False,
-        kind="operational",
-        help="Read VRT files too: a VRT may name any other file, so it must be asked for.",
-    )
 
 
 class Op(BaseModel):
@@ -121,144 +57,6 @@ class Op(BaseModel):
     @model_serializer(mode="plain")
     def _flatten(self) -> dict[str, Any]:
         return {"name": self.name, **self.params.model_dump(mode="json")}
-
-
-class OutputSection(Section):
-    """What is written, and where."""
-
-    dir: str = setting(
-        kind="operational",
-        min_length=1,
-        marks={"path": True},
-        help="Directory of the outputs; the run keeps its state in .geobatch/ there.",
-    )
-    format: Literal["COG", "GTiff"] = setting("COG", kind="semantic", help="Output format.")
-    creation: dict[str, CreationValue] = setting(
-        default_factory=dict,
-        kind="semantic",
-        marks={"fold": True},
-        help="Creation options by GDAL's names: compress, level, predictor, blocksize and so on.",
-    )
-    on_dead_chunk: Literal["hold", "fill"] = setting(
-        "hold",
-        kind="operational",
-        help="hold: publish an item only when whole; fill: with nodata in place of dead chunks.",
-    )
-    if_exists: Literal["skip", "overwrite", "fail"] = setting(
-        "skip",
-        kind="operational",
-        help="An output that exists: skip (only on a matching fingerprint), overwrite, or fail.",
-    )
-
-    @field_validator("creation", mode="before")
-    @classmethod
-    def _known_options(cls, value: Any) -> Any:
-        return check_creation(value) if isinstance(value, Mapping) else value
-
-
-class EngineSection(Section):
-    """How the work is done; nothing here changes a byte of any output."""
-
-    executor: Literal["process", "thread"] = setting(
-        "process", kind="operational", help="Workers are processes, or threads of one process."
-    )
-    max_workers: int = setting(
-        0,
-        kind="operational",
-        unit="workers",
-        ge=0,
-        le=1024,
-        help="Workers at once; 0: the cores that this process may use.",
-    )
-    max_open_files: int = setting(
-        32, kind="operational", unit="files", ge=2, help="Datasets open at once, in all workers."
-    )
-    memory_budget: AutoBytes = setting(
-        None,
-        kind="operational",
-        unit="bytes",
-        help="Limit for everything: windows, caches, workers. auto: 80 % of what is available.",
-    )
-    chunk_cols: int = setting(
-        0, kind="operational", unit="pixels", ge=0, help="Width of a chunk; 0: chosen."
-    )
-    chunk_rows: int = setting(
-        0, kind="operational", unit="pixels", ge=0, help="Height of a chunk; 0: chosen."
-    )
-    chunk_features: int = setting(
-        0, kind="operational", unit="features", ge=0, help="Features in a chunk; 0: chosen."
-    )
-    chunk_timeout: AutoDuration = setting(
-        None,
-        kind="operational",
-        unit="s",
-        help="A chunk that runs longer is ended with its worker. auto: from the durations seen.",
-    )
-    space_wait: Duration = setting(
-        1800.0,
-        kind="operational",
-        unit="s",
-        help="How long a run waits for space on a full disk, without progress, before it ends.",
-    )
-    max_duration: NoDuration = setting(
-        None,
-        kind="operational",
-        unit="s",
-        help="The run drains after this time and can be resumed; empty: no limit.",
-    )
-    space_wait: Duration = setting(
-        1800.0,
-        kind="operational",
-        unit="s",
-        help="A full disk pauses the run; after this time without a finished chunk it ends.",
-    )
-
-
-class RetrySection(Section):
-    """How failed chunks are tried again."""
-
-    max_attempts: int = setting(
-        5, kind="operational", unit="attempts", ge=1, le=100, help="Attempts for one chunk in all."
-    )
-    backoff_base: Duration = setting(
-        0.5, kind="operational", unit="s", help="Longest wait before the second attempt."
-    )
-    backoff_cap: Duration = setting(
-        60.0, kind="operational", unit="s", help="Longest wait before any attempt."
-    )
-
-    @field_validator("backoff_cap")
-    @classmethod
-    def _cap_over_base(cls, cap: float, info: ValidationInfo) -> float:
-        base = info.data.get("backoff_base", 0.0)
-        if cap < base:
-            raise ValueError(f"must not be under backoff_base ({units.format_duration(base)})")
-        return cap
-
-
-class FailuresSection(Section):
-    """When a run gives up."""
-
-    max_failures: NoLimit = setting(
-        None,
-        kind="operational",
-        unit="chunks",
-        help="Stop the run when so many chunks are dead: a number, or a share as 5%; empty: never.",
-    )
-
-
-class LogSection(Section):
-    """What is said on stderr and in files; .geobatch/log.jsonl is always written."""
-
-    format: Literal["auto", "json", "text"] = setting(
-        "auto", kind="operational", help="auto: text on a terminal, JSON lines elsewhere."
-    )
-    level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", kind="operational", help="Least level that is logged."
-    )
-    file: str = setting(
-        "", kind="operational", marks={"path": True}, help="One more file for the log lines."
-    )
 
 
 class Job(Section):

@@ -40,15 +40,15 @@ _TEXT = JsonSchema({"type": ["string", "number"]})
 Duration = Annotated[
     float, BeforeValidator(units.parse_duration), _write("", units.format_duration), _TEXT
 ]
-Auto  #: "90s" or a number: seconds.
-Duration = Annotated[
+#: The same, more than 0; "auto": None.
+AutoDuration = Annotated[
     float | None,
     BeforeValidator(_optional("auto", _positive)),
     _write("auto", units.format_duration),
     _TEXT,
 ]
-No  #: "90s" or a number: seconds.
-Duration = Annotated[
+#: The same; "": None.
+NoDuration = Annotated[
     float | None,
     BeforeValidator(_optional("", _positive)),
     _write("", units.format_duration),
