@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _subreaper():
-    """Whatever an engine leaves behind becomes a child of this process, and is seen."""
+@pytest.fixture(autouse=True)
+def _orphans_are_seen():
+    """Whatever an engine leaves behind becomes a child of this process, for the test's time."""
     import harness
 
     if not sys.platform.startswith("linux"):
         pytest.skip("needs /proc and PR_SET_CHILD_SUBREAPER")
     harness.adopt_orphans()
+    yield
+    harness.adopt_orphans(on=False)
+    harness.reap()

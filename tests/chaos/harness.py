@@ -33,10 +33,10 @@ PR_SET_CHILD_SUBREAPER = 36
 # --- starting and ending -----------------------------------------------------------------------
 
 
-def adopt_orphans() -> None:
+def adopt_orphans(*, on: bool = True) -> None:
     """Make this process the parent of whatever an engine leaves behind, so that it is seen."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
@@ -131,6 +131,8 @@ class Engine:
 
 
 _count = iter(range(10**9))
+#: Processes that ``subprocess`` waits for itself.
+_started: set[int] = set()
 
 
 def start(
@@ -152,6 +154,7 @@ def start(
             start_new_session=True,
             preexec_fn=preexec,  # noqa: PLW1509 - the harness has one thread
         )
+    _started.add(process.pid)
     return Engine(process, stdout, stderr, time.monotonic())
 
 
@@ -205,14 +208,14 @@ def wait_for_no_orphans(expected: Sequence[int] = ()) -> tuple[float, list[str]]
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    _reap(expected)
+    reap(expected)
     return seconds, names
 
 
-def _reap(expected: Sequence[int]) -> None:
+def reap(expected: Sequence[int] = ()) -> None:
     """Collect adopted zombies; those of ``subprocess`` are left to it."""
     for child in psutil.Process().children():
-        if child.pid in expected:
+        if child.pid in _started or child.pid in expected:
             continue
         try:
             if child.status() == psutil.STATUS_ZOMBIE:
