@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from geobatch_tui.cli import streams
+from geobatch_tui.cli.app import app
 from geobatch_tui.errors import ExitCode, GeobatchError
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ _CommandLineError: type[Any] = next(
 
 def run_command(words: Sequence[str]) -> int:
     """Run ``geobatch WORDS`` and return the exit code; raises nothing but SystemExit."""
-    from geobatch_tui.cli.app import app
-
     streams.prepare()
     command = typer.main.get_command(app)
     if "_GEOBATCH_COMPLETE" in os.environ:
@@ -56,7 +55,7 @@ def _ending(error: Exception) -> int:
         report(error)
         return error.exit_code
     if isinstance(error, BrokenPipeError):
-        streams.silence_stdout()
+        streams.silence(sys.stdout)
         return READER_GONE
     if isinstance(error, typer.Abort):
         return ExitCode.SIGINT

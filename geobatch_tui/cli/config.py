@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+from typing import Annotated, Any
 
 import typer
 
 from geobatch_tui.cli import options, streams
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from geobatch_tui.config.layers import LoadedJob
 
 app = typer.Typer(
     help="The job file: effective values, errors, schema.",
@@ -35,9 +31,11 @@ def show(
     as_json: options.AsJson = False,
 ) -> int:
     """Show each effective value with the layer that set it. Secrets are masked."""
-    rows = list(effective(options.load(job, config, set_)))
+    from geobatch_tui.config.show import rows
+
+    found = rows(options.load(job, config, set_))
     if as_json:
-        streams.write_json({key: {"value": value, "origin": origin} for key, value, origin in rows})
+        streams.write_json([row.to_json() for row in found])
         return 0
     from rich.table import Table
 
@@ -45,11 +43,12 @@ def show(
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
-    for key, value, origin in rows:
+    for row in found:
+        origin = " ".join(filter(None, (row.layer, row.where)))
         table.add_row(
-            streams.foreign(key),
-            streams.foreign(toml_value(value)),
-            streams.foreign(origin, style="dim" if origin == "default" else "cyan"),
+            streams.foreign(row.key),
+            streams.foreign(toml_value(row.value)),
+            streams.foreign(origin, style="dim" if row.layer == "default" else "cyan"),
         )
     streams.show(table)
     return 0
@@ -82,20 +81,6 @@ def schema(
     return 0
 
 
-def effective(loaded: LoadedJob) -> Iterator[tuple[str, Any, str]]:
-    """Dotted key, value (secrets masked) and origin of each setting, in the schema's order."""
-    values = loaded.job.effective(redacted=True)
-    for key, origin in loaded.origins.items():
-        place: Any = values
-        for part in key.split(".", 2):
-            place = place[part]
-        where = f" {origin.where}" if origin.where else ""
-        yield key, place, f"{origin.layer}{where}"
-
-
 def toml_value(value: Any) -> str:
-    """A value as the job file would say it."""
-    import tomli_w
-
-    text = tomli_w.dumps({"v": value}) if not isinstance(value, dict) else ""
-    return text.removeprefix("v = ").strip() or "{}"
+    """A value as a job file could say it, on one line; ``-`` for one that is not given."""
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+SHOWN = 20
+"""Dead letters that a terminal is given."""
 _ON_GLOBE = 180.0
 
 
@@ -53,15 +56,23 @@ def dead_letters(
 
 
 def _show(letters: Iterable[Mapping[str, Any]], directory: Path) -> None:
+    """Cards to stdout: all of them to a file or a pipe, the first ones to a terminal."""
+    limit = SHOWN if sys.stdout.isatty() else None
     count = 0
-    for letter in letters:
-        count += 1
+    for count, letter in enumerate(letters, 1):
+        if limit is not None and count > limit:
+            continue
         streams.show(card(letter))
+        if letter.get("reproduce"):
+            # On a line of its own, unwrapped: it is there to be copied.
+            streams.show(streams.foreign(f"$ {letter['reproduce']}"), wrap=False)
         streams.show("")
     if not count:
         streams.say("no dead letters")
         return
-    streams.say(f"{figures.plural(count, 'dead letter')}; try them again with:")
+    if limit is not None and count > limit:
+        streams.say(f"{limit} of {count:,} are shown; --json gives all")
+    streams.say(f"{figures.plural(count, 'dead letter')}; try again what may work by now with:")
     streams.say(f"  {figures.words('geobatch retry', directory)}")
 
 
@@ -85,8 +96,6 @@ def card(letter: Mapping[str, Any]) -> Table:
         table.add_row("lon, lat", f"{west:.4f} .. {east:.4f}, {south:.4f} .. {north:.4f}")
     if letter.get("suggestion"):
         table.add_row("suggestion", streams.foreign(letter["suggestion"]))
-    if letter.get("reproduce"):
-        table.add_row("reproduce", streams.foreign(letter["reproduce"]))
     return table
 
 
@@ -97,8 +106,6 @@ def attempts(count: int) -> str:
 
 def _write_geojson(letters: Iterable[Mapping[str, Any]], path: Path) -> None:
     if str(path) == "-":
-        import sys
-
         _stream_geojson(letters, sys.stdout)
         return
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -107,10 +114,11 @@ def _write_geojson(letters: Iterable[Mapping[str, Any]], path: Path) -> None:
             _stream_geojson(letters, file)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OutputGoneError(
             f"cannot write {path}: {error.strerror}", hint="check the directory"
         ) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _stream_geojson(letters: Iterable[Mapping[str, Any]], file: TextIO) -> None:

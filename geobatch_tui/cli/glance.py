@@ -51,7 +51,7 @@ def bar(counts: Mapping[str, int], width: int) -> Text:
     from rich.text import Text
 
     percent = (
-        f" {100 * settled(counts) / counts['total']:5.1f} %" if counts["total"] else "      - %"
+        f" {100 * settled(counts) / total:5.1f} %" if (total := counts["total"]) else "     - %"
     )
     room = width - len(percent)
     text = Text(no_wrap=True)
@@ -61,7 +61,7 @@ def bar(counts: Mapping[str, int], width: int) -> Text:
 
 
 def settled(counts: Mapping[str, int]) -> int:
-    """Chunks that nothing more will happen to in this run."""
+    """Chunks that need no more work in this run."""
     return counts["done"] + counts["current"] + counts["skipped"] + counts["dead"]
 
 
@@ -100,8 +100,8 @@ def _counts(counts: Mapping[str, int]) -> Text:
         ("skipped", "dim"),
         ("pending", "dim"),
     ):
-        if counts[key] or key == "done":
-            text.append(f"{counts[key]:,} {key}  ", style=style)
+        if (count := counts[key]) or key == "done":
+            text.append(f"{count:,} {key}  ", style=style)
     return text
 
 
@@ -123,10 +123,10 @@ def _rates(snapshot: Snapshot) -> Text:
 
 
 def _working(worker: int, label: str, seconds: float, kind: str) -> Text:
-    what = "" if kind == "chunk" else f"{kind} "
     text = streams.foreign(f"  {worker:>2}  ", style="dim")
-    text.append(streams.harmless(f"{what}{label}"))
-    return text.append(f"  {figures.duration(seconds)}", style="dim")
+    text.append(streams.harmless(label))
+    stage = f"  {streams.harmless(kind)}" if kind not in {"", "chunk"} else ""
+    return text.append(f"{stage}  {figures.duration(seconds)}", style="dim")
 
 
 def _ends(left: Text, right: Text, width: int) -> Text:

@@ -47,7 +47,7 @@ def plan(
     loaded = options.load(
         job, config, set_, op__dst_crs=crs, engine__max_workers=workers, output__dir=output
     )
-    report = asyncio.run(geobatch_tui.plan(loaded))
+    report = asyncio.run(geobatch_tui.plan(loaded, gdal=gdal))
     if gdal:
         for command in report.gdal_commands:
             streams.write(command)

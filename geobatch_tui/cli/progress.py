@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 from collections import deque
@@ -22,6 +21,8 @@ PERIOD = 0.25
 """Seconds between two paints."""
 _LINES_KEPT = 1000
 _GOODBYE = 2.0
+_LEVEL = slice(9, 16)
+"""Where a text line says its level, behind ``HH:MM:SS``."""
 
 
 class Shown(Protocol):
@@ -72,9 +73,7 @@ class JsonLines:
             sys.stderr.flush()
         except OSError:
             self._gone = True
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, sys.stderr.fileno())
-            os.close(null)
+            streams.silence(sys.stderr)
 
 
 class LiveView:
@@ -82,7 +81,8 @@ class LiveView:
 
     It paints in a thread of its own: a terminal that stops reading (Ctrl-S, a lost connection)
     holds up that thread and never the run. Lines beyond the last thousand unpainted ones are
-    dropped then; the log file has them all.
+    dropped then; the log file has them all. Only warnings and errors are shown: the view itself
+    tells of what goes well.
     """
 
     format: Literal["json", "text"] = "text"
@@ -99,8 +99,9 @@ class LiveView:
         self._latest = snapshot
 
     def line(self, text: str) -> None:
-        """Take a log line."""
-        self._lines.append(text)
+        """Take a log line of :func:`geobatch_tui.observability.lines.text_line`."""
+        if text[_LEVEL].strip() in {"warning", "error"}:
+            self._lines.append(text)
 
     def __enter__(self) -> Self:
         self._thread.start()

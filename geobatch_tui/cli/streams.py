@@ -16,6 +16,7 @@ from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import TextIO
 
     from rich.console import Console, RenderableType
     from rich.text import Text
@@ -116,11 +117,11 @@ def reader_may_leave() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        silence_stdout()
+        silence(sys.stdout)
 
 
-def silence_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush cannot fail either."""
+def silence(stream: TextIO) -> None:
+    """Point a stream at nothing, so that the interpreter's last flush cannot fail either."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    os.dup2(null, stream.fileno())
     os.close(null)

@@ -1,0 +1,56 @@
+"""Runs the command as a user does: in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "sample_configs" / "data"
+
+
+@pytest.fixture
+def geobatch(tmp_path):
+    """Call ``geobatch(*words)``; gives the finished process, its streams as text."""
+
+    def call(*words, env=None, cwd=None, timeout=60, check=None):
+        environ = {
+            key: value for key, value in os.environ.items() if not key.startswith("GEOBATCH_")
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "geobatch_tui", *map(str, words)],
+            cwd=cwd or tmp_path,
+            env={**environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check is not None:
+            assert done.returncode == check, done.stderr
+        return done
+
+    return call
+
+
+@pytest.fixture
+def job_file(tmp_path):
+    """Write a small job over the sample data; keyword arguments replace lines by key."""
+
+    def write(name="job.toml", *, inputs=("hills.tif",), extra="", dst_crs="EPSG:6933", **output):
+        paths = ", ".join(f'"{DATA / entry}"' for entry in inputs)
+        lines = {"dir": '"out"', "format": '"COG"', "creation": '{ blocksize = "256" }'} | output
+        text = "\n".join(f"{key} = {value}" for key, value in lines.items())
+        path = tmp_path / name
+        path.write_text(
+            f"[source]\ninputs = [{paths}]\n\n"
+            f'[op]\nname = "raster.reproject"\ndst_crs = "{dst_crs}"\n\n'
+            f"[output]\n{text}\n\n{extra}\n"
+        )
+        return path
+
+    return write

@@ -1,0 +1,114 @@
+"""What a command loads before it is known to need it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from geobatch_tui.__main__ import _wants_processes
+from geobatch_tui.cli.boundary import run_command
+
+HEAVY = {"rasterio", "pyproj", "pyogrio", "numpy", "tifffile", "imagecodecs", "textual"}
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after ``code``."""
+    script = f"{code}\nimport sys\nprint('\\n'.join(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_version_loads_no_library(geobatch):
+    """--version answers before typer, rich, pydantic or asyncio are imported."""
+    loaded = loaded_after("from geobatch_tui.__main__ import main\nmain(['--version'])")
+    assert not loaded & (HEAVY | {"typer", "rich", "pydantic", "asyncio", "click"})
+    assert geobatch("--version", check=0).stdout.startswith("geobatch ")
+
+
+def test_commands_load_no_gdal():
+    """The whole command line can be built, and helped on, without GDAL, numpy or Textual."""
+    loaded = loaded_after(
+        "from geobatch_tui.cli.boundary import run_command\n"
+        "from contextlib import redirect_stdout\n"
+        "import io\n"
+        "with redirect_stdout(io.StringIO()):\n"
+        "    for words in (['--help'], ['run', '--help'], ['config', '--help'], []):\n"
+        "        assert run_command(words) == 0, words\n"
+    )
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+def test_help_starts_no_worker():
+    """`geobatch run --help` does not start the fork server, which would load GDAL."""
+    assert _wants_processes(["run", "job.toml"])
+    assert not _wants_processes(["run", "--help"])
+    assert not _wants_processes(["status", "out"])
+    assert not _wants_processes(["run", "job.toml", "--set", "engine.executor=thread"])
+    assert not _wants_processes([])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "plan",
+        "watch",
+        "status",
+        "dead-letters",
+        "retry",
+        "verify",
+        "repair",
+        "ops",
+        "doctor",
+        "demo",
+        "config:show",
+        "config:check",
+        "config:schema",
+    ],
+)
+def test_each_command_has_help(capsys, command):
+    """Every command of the contract exists and explains itself on stdout, with exit code 0."""
+    words = command.split(":")
+    assert run_command([*words, "--help"]) == 0
+    said = capsys.readouterr()
+    assert f"geobatch {' '.join(words)}" in said.out
+    assert said.err == ""
+
+
+def test_help_fits_a_terminal_of_80_columns(capsys, monkeypatch):
+    """No line of the help is wider than 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_command(["run", "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_no_color_is_obeyed():
+    """On a terminal with NO_COLOR set, the help holds no colour sequence."""
+    primary, secondary = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "geobatch_tui", "--help"],
+        stdout=secondary,
+        stderr=secondary,
+        env={**os.environ, "NO_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "80"},
+    ) as child:
+        os.close(secondary)
+        output = b""
+        while True:
+            try:
+                block = os.read(primary, 65536)
+            except OSError:
+                break
+            if not block:
+                break
+            output += block
+    os.close(primary)
+    assert child.returncode == 0
+    assert b"dead-letters" in output
+    assert b"\x1b[3" not in output

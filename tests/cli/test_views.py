@@ -1,0 +1,127 @@
+"""What commands show, without running a job."""
+
+from __future__ import annotations
+
+import io
+import json
+from itertools import pairwise
+
+import pytest
+from rich.console import Console
+
+from geobatch_tui.cli import dead_letters, ops, plan, streams
+
+LETTER = {
+    "item": "a.tif",
+    "chunk": "a.tif@0,1",
+    "feature": None,
+    "error_class": "CorruptSourceError",
+    "error_message": "block 3 cannot be read [red]not markup[/red] \x1b[31m",
+    "stage": "read",
+    "attempts": 1,
+    "window": [256, 0, 256, 256],
+    "bounds_lonlat": [-82.0, -20.0, -58.0, 2.0],
+    "reproduce": "gdal_translate -srcwin 256 0 256 256 a.tif /dev/null",
+    "suggestion": "fetch it again",
+}
+
+
+def text_of(renderable, width=80):
+    """What a terminal of ``width`` columns shows."""
+    console = Console(
+        file=io.StringIO(), width=width, markup=False, highlight=False, force_terminal=False
+    )
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_explain_is_compressed_by_stretch():
+    """Equal neighbours of one item share a line; another item or reason starts a new one."""
+    lines = [
+        ("a.tif@0,0", "new", ""),
+        ("a.tif@0,1", "new", ""),
+        ("a.tif@1,0", "current", ""),
+        ("b.tif@0,0", "current", ""),
+        ("b.tif@0,1", "param_changed", "op.resampling"),
+    ]
+    assert list(plan.compressed(lines)) == [
+        "a.tif@0,0 .. 0,1  (2)  new",
+        "a.tif@1,0  current",
+        "b.tif@0,0  current",
+        "b.tif@0,1  param_changed: op.resampling",
+    ]
+    assert list(plan.compressed([])) == []
+
+
+def test_explain_counts_every_chunk():
+    """A million chunks in stretches lose none, and are read as a stream."""
+    stream = ((f"x.tif@{n // 1000},{n % 1000}", "new", "") for n in range(1_000_000))
+    assert list(plan.compressed(stream)) == ["x.tif@0,0 .. 999,999  (1,000,000)  new"]
+
+
+def test_dead_letter_is_a_feature():
+    """A dead letter becomes a GeoJSON feature: its window's outline, counter-clockwise."""
+    feature = dead_letters.feature(LETTER)
+    (ring,) = feature["geometry"]["coordinates"]
+    assert ring[0] == ring[-1] == [-82.0, -20.0]
+    area = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring)) / 2
+    assert area == pytest.approx(24 * 22)
+    assert feature["properties"]["chunk"] == "a.tif@0,1"
+
+
+def test_outline_is_cut_at_the_antimeridian():
+    """A window from 170 E to 170 W is two polygons of 10 degrees, not one of 340."""
+    outline = dead_letters.outline([170, -5, -170, 5])
+    assert outline["type"] == "MultiPolygon"
+    spans = [(part[0][0][0], part[0][1][0]) for part in outline["coordinates"]]
+    assert spans == [(170, 180), (-180, -170)]
+
+
+def test_item_without_a_place_has_no_geometry():
+    """A letter without bounds keeps its properties and has a null geometry (RFC 7946, 3.2)."""
+    assert dead_letters.feature({**LETTER, "bounds_lonlat": None})["geometry"] is None
+
+
+def test_geojson_file_is_whole_or_absent(tmp_path):
+    """A failure in the middle leaves no half-written file under the final name."""
+
+    def letters():
+        yield LETTER
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        dead_letters._write_geojson(letters(), tmp_path / "dead.geojson")
+    assert list(tmp_path.iterdir()) == []
+    dead_letters._write_geojson([LETTER, LETTER], tmp_path / "dead.geojson")
+    assert len(json.loads((tmp_path / "dead.geojson").read_text())["features"]) == 2
+
+
+def test_letter_is_shown_as_text():
+    """Brackets of a message are not markup, and its control characters are visible escapes."""
+    shown = text_of(dead_letters.card(LETTER))
+    assert "[red]not markup[/red]" in shown
+    assert "\\x1b[31m" in shown
+    assert "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_text_is_escaped_once():
+    """What a ledger holds was made safe before: it is not escaped again, raw text is."""
+    assert streams.harmless("a\x1bb") == "a\\x1bb"
+    assert streams.harmless("a\\x1bb") == "a\\x1bb"
+    assert streams.harmless("plain") == "plain"
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"enum": ["a", "b"]}, "a | b"),
+        ({"anyOf": [{"type": "number"}, {"type": "null"}]}, "number or null"),
+        ({"type": "array", "items": {"type": "number"}}, "list of number"),
+        ({"type": "array", "prefixItems": [{"type": "number"}] * 2}, "[number, number]"),
+        ({}, "any"),
+    ],
+)
+def test_type_in_words(schema, text):
+    """JSON schema types read as words."""
+    assert ops.type_name(schema) == text
