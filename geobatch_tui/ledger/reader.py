@@ -11,8 +11,10 @@ from typing import Any, Final, Self
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.audit import audit
+from geobatch_tui.ledger.batch import path_text
 from geobatch_tui.ledger.database import open_reader, scalar, translated
 from geobatch_tui.ledger.rows import iter_items, page_chunks, read_item
+from geobatch_tui.ledger.statements import path_text
 from geobatch_tui.ledger.updates import ChunkRow, ChunkState, ItemRow, ItemState
 from geobatch_tui.ledger.views import AttemptRow, Counts, EventRow, ItemCounts, RunRow, SegmentRow
 
@@ -76,16 +78,30 @@ class LedgerReader:
 
     def counts(self) -> Counts:
         """Chunks by state: one row is read, nothing is counted."""
-        return Counts(*self._rows(_COUNTS)[0])
+        total, pending, running, retry, done, dead, skipped, cancelled = self._rows(_COUNTS)[0]
+        return Counts(
+            total=total,
+            pending=pending,
+            running=running,
+            retry=retry,
+            done=done,
+            dead=dead,
+            skipped=skipped,
+            cancelled=cancelled,
+        )
 
     def item_counts(self) -> ItemCounts:
         """Items by state: six rows are read, nothing is counted."""
-        found = {
-            ItemState(state).name.lower(): n
-            for state, n in self._rows("SELECT state, n FROM item_tally")
-        }
-        total = sum(found.values()) - found["orphan"]
-        return ItemCounts(total=total, **found)
+        n = dict(self._rows("SELECT state, n FROM item_tally"))
+        return ItemCounts(
+            total=sum(n.values()) - n[ItemState.ORPHAN],
+            planned=n[ItemState.PLANNED],
+            assembling=n[ItemState.ASSEMBLING],
+            held=n[ItemState.HELD],
+            published=n[ItemState.PUBLISHED],
+            dead=n[ItemState.DEAD],
+            orphan=n[ItemState.ORPHAN],
+        )
 
     def data_version(self) -> int:
         """A number that changes when another connection has committed."""
@@ -102,6 +118,16 @@ class LedgerReader:
         """The item of this id."""
         with self._translated():
             return read_item(self._connection, "i.item_id = ?", item_id)
+
+    def item_by_key(self, key: str) -> ItemRow | None:
+        """The item of this output name."""
+        with self._translated():
+            return read_item(self._connection, "key = CAST(? AS TEXT)", path_text(key))
+
+    def item_by_key(self, key: str) -> ItemRow | None:
+        """The item of this output name."""
+        with self._translated():
+            return read_item(self._connection, "key = CAST(? AS TEXT)", path_text(key))
 
     def open_chunks(self, after_id: int = 0, limit: int = _PAGE) -> list[ChunkRow]:
         """Chunks to do (pending, or waiting for a retry) with ids above ``after_id``, in order,
@@ -163,12 +189,15 @@ class LedgerReader:
     # --- what went wrong, what happened ---------------------------------------------------------
 
     def dead_letters(self, error_class: str | None = None) -> Iterator[Mapping[str, Any]]:
-        """Records of dead letters in the order of their death, or those of one class."""
+        """Records of dead letters in the order of their death, or those of one class. Those of
+        orphans are left out: their inputs are no part of the job any more."""
         after = 0
         while True:
             rows = self._rows(
                 "SELECT dead_id, record FROM dead WHERE dead_id > ?1"
-                " AND (?2 IS NULL OR error_class = ?2) ORDER BY dead_id LIMIT ?3",
+                " AND (?2 IS NULL OR error_class = ?2)"
+                " AND (SELECT state FROM item WHERE item_id = dead.item_id) <> 8"
+                " ORDER BY dead_id LIMIT ?3",
                 (after, error_class, _PAGE),
             )
             if not rows:
@@ -179,7 +208,10 @@ class LedgerReader:
     def dead_by_class(self) -> dict[str, int]:
         """How many dead letters there are of each class, most first."""
         return dict(
-            self._rows("SELECT error_class, count(*) AS n FROM dead GROUP BY 1 ORDER BY n DESC, 1")
+            self._rows(
+                "SELECT error_class, count(*) AS n FROM dead JOIN item USING (item_id)"
+                " WHERE state <> 8 GROUP BY 1 ORDER BY n DESC, 1"
+            )
         )
 
     def attempts(self, chunk_id: int) -> list[AttemptRow]:
@@ -202,6 +234,22 @@ class LedgerReader:
             EventRow(seq, t, kind, item, chunk, json.loads(data or "{}"))
             for seq, t, kind, item, chunk, data in rows
         ]
+
+    def last_event(self, kind: str) -> Mapping[str, Any] | None:
+        """Data of the newest event of a kind that the ring still holds."""
+        rows = self._rows(
+            "SELECT data FROM event WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,)
+        )
+        return json.loads(rows[0][0] or "{}") if rows else None
+
+    def last_event(self, kind: str) -> Mapping[str, Any] | None:
+        """The data of the newest ``Noted`` of this kind in the newest run; None if it has none.
+        It is kept even when the ring has lost the event."""
+        rows = self._rows(
+            "SELECT data FROM note WHERE kind = ? AND epoch = (SELECT max(epoch) FROM run)",
+            (kind,),
+        )
+        return json.loads(rows[0][0]) if rows else None
 
     def audit(self) -> list[str]:
         """Sentences about each broken invariant; empty if the ledger is sound. Reads all of it."""

@@ -9,14 +9,14 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from geobatch_tui.config.layers import LoadedJob, from_plan_json
 from geobatch_tui.errors import ConfigError, LedgerCorruptError, StateError
 from geobatch_tui.execution.messages import ItemContext, ItemPlan
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.lock import RunLock
+from geobatch_tui.ledger.lock import RunLock, is_held
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.ledger.updates import ItemState
 from geobatch_tui.observability.text import safe
@@ -51,7 +51,7 @@ async def run(
     retry_dead: bool = False,
     observe: Callable[[Snapshot], None] | None = None,
     log_stream: Callable[[str], None] | None = None,
-    log_format: str = "json",
+    log_format: Literal["json", "text"] = "json",
     max_duration: float | None = None,
 ) -> RunResult:
     """Plan and run a job; resumes by itself what an earlier run left unfinished.
@@ -185,7 +185,7 @@ async def retry(
     overrides: Sequence[str] = (),
     observe: Callable[[Snapshot], None] | None = None,
     log_stream: Callable[[str], None] | None = None,
-    log_format: str = "json",
+    log_format: Literal["json", "text"] = "json",
 ) -> RunResult:
     """Requeue dead letters of a run and run again with the job that it had.
 
@@ -293,7 +293,7 @@ def _set_aside(state: StateDir) -> str | None:
         if not ledger.exists():
             return None
         try:
-            Ledger.open(ledger).close(archive=False)
+            Ledger.open(ledger, state.output_dir).close(archive=False)
         except LedgerCorruptError:
             kept = ledger.with_name(f"{ledger.name}.damaged-{int(time.time())}")
             ledger.rename(kept)
@@ -324,13 +324,13 @@ class RunView:
             row = reader.run()
             if row is None:
                 raise StateError(f"no run is recorded in {safe(str(self.directory))}")
-            held = RunLock.is_held(self._state.lock)
+            held = is_held(self._state.lock)
             live = row.t1 is None
             state = ("running" if held else "crashed") if live else row.state
-            counts = reader.counts()
+            counts, items = reader.counts(), reader.item_counts()
             progress = reader.last_event("progress") if live else None
             planned = reader.last_event("run.planned") or {}
-            current = min(int(planned.get("current", 0)), counts["done"])
+            current = min(int(planned.get("current", 0)), counts.done)
             return {
                 "run_id": row.run_id,
                 "state": state,
@@ -339,15 +339,20 @@ class RunView:
                 "output_dir": safe(str(self.directory)),
                 "duration_s": round((row.t1 or time.time()) - row.t0, 3),
                 "counts": {
-                    "total": counts["total"],
-                    "done": counts["done"] - current,
+                    "total": counts.total,
+                    "done": counts.done - current,
                     "current": current,
-                    "dead": counts["dead"],
-                    "skipped": counts["skipped"],
-                    "pending": counts["pending"] + counts["retry"],
-                    "running": counts["running"] if held else 0,
+                    "dead": counts.dead,
+                    "skipped": counts.skipped,
+                    "pending": counts.pending + counts.retry,
+                    "running": counts.running if held else 0,
                 },
-                "items": reader.item_counts(),
+                "items": {
+                    "total": items.total,
+                    "published": items.published,
+                    "held": items.held,
+                    "dead": items.dead,
+                },
                 "rates": progress or {},
             }
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.execution.messages import (
     ChunkReceipt,
     ChunkTask,
+    Failure,
     FinaliseTask,
     ItemReceipt,
 )
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geobatch_tui.config.schema import Job
-    from geobatch_tui.execution.messages import Failure, Outcome, Task
+    from geobatch_tui.errors import GeobatchError
+    from geobatch_tui.execution.messages import Outcome, Task
     from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.orchestration.dispatcher import Dispatcher
     from geobatch_tui.orchestration.outcome import Tally
@@ -60,6 +62,7 @@ class Engine:
         self._space: SpaceWatch | None = None
         self._side: set[asyncio.Task[None]] = set()
         self._attempts: dict[tuple[u.Kind, int], int] = {}
+        self._debug = job.log.level == "debug"
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -77,6 +80,7 @@ class Engine:
         # The loop must have run once for the dispatcher to listen before anything is offered.
         await asyncio.sleep(0)
         dispatcher.adopt(workers)
+        await self._redo_unpublished()
         for item in self.feeder.complete():
             self._look_at(item)
         self._maybe_exhausted()
@@ -85,6 +89,15 @@ class Engine:
         finally:
             for task in self._side:
                 task.cancel()
+
+    async def _redo_unpublished(self) -> None:
+        """An item of one chunk keeps no spool: done but not published means to be done again."""
+        for item in self.feeder.complete():
+            if item.whole and item.done:
+                self._session.put(lu.ChunkReleased(item.first_chunk))
+                self._tally.current -= 1
+                self.feeder.close(item.context.item_id)
+        await self._session.flush()
 
     # --- what the dispatcher tells -------------------------------------------------------------
 
@@ -109,7 +122,7 @@ class Engine:
         if unit.kind is u.Kind.CHUNK:
             self._tally.running += 1
             self._session.put(lu.ChunkStarted(unit.ident))
-            if self._session.log.enabled("debug"):
+            if self._debug:
                 self._log_unit("chunk.start", "debug", unit, worker=worker, attempt=attempt)
 
     def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None:
@@ -135,9 +148,7 @@ class Engine:
         tally.units += receipt.units
         tally.bytes_in += receipt.bytes_in
         tally.bytes_out += receipt.bytes_out
-        self._rates.add(
-            time.monotonic(), 1, receipt.units, receipt.bytes_in, receipt.bytes_out
-        )
+        self._rates.add(time.monotonic(), 1, receipt.units, receipt.bytes_in, receipt.bytes_out)
         self._session.put(
             lu.ChunkDone(
                 chunk_id=unit.ident,
@@ -225,7 +236,9 @@ class Engine:
         self.suspensions.add(reason)
         if reason == "space" and self._space is not None:
             self._space.suspended()
-        self._session.log.emit("run.suspend", level="warning", message=_SUSPENDED.get(reason, reason))
+        self._session.log.emit(
+            "run.suspend", level="warning", message=_SUSPENDED.get(reason, reason)
+        )
         self._session.put(lu.Noted("suspend", {"reason": reason}))
 
     def unsuspended(self, reason: str) -> None:
@@ -246,7 +259,9 @@ class Engine:
             worker=event.worker,
         )
         if event.cause != "retired":
-            self._session.put(lu.Noted("worker.lost", {"worker": event.worker, "cause": event.cause}))
+            self._session.put(
+                lu.Noted("worker.lost", {"worker": event.worker, "cause": event.cause})
+            )
 
     # --- items ---------------------------------------------------------------------------------
 
@@ -259,14 +274,9 @@ class Engine:
             self._assemble(item)
             return
         reason = f"{item.dead} of {len(context.plan.grid)} chunks are dead letters"
-        state = lu.ItemState.HELD if item.done else lu.ItemState.DEAD
-        self._session.put(lu.ItemChanged(context.item_id, state, reason))
-        if item.done:
-            self._tally.held += 1
-        else:
-            self._tally.items_dead += 1
-        event = "item.held" if item.done else "item.dead"
-        self._session.log.emit(event, level="error", message=reason, item=context.key)
+        self._session.put(lu.ItemChanged(context.item_id, lu.ItemState.HELD, reason))
+        self._tally.held += 1
+        self._session.log.emit("item.held", level="error", message=reason, item=context.key)
         self._close(item)
 
     def _assemble(self, item: OpenItem) -> None:
@@ -299,6 +309,22 @@ class Engine:
         )
         self._close(item)
 
+    def not_published(self, update: lu.ItemPublished, error: GeobatchError) -> None:
+        """A finished part could not take its final name, for a reason of its own."""
+        row = self._session.reader.item(update.item_id)
+        if row is None:
+            raise error
+        failure = Failure(
+            type(error).__name__, error.reaction, error.message, stage="publish", hint=error.hint
+        )
+        self._tally.bury(failure.error_class)
+        self._tally.items_dead += 1
+        letter = item_letter(row.key, row.source, row.src_digest, 1, failure, "")
+        self._session.put(lu.DeadLetter(row.item_id, None, 1, 0, failure.error_class, letter))
+        self._session.log.emit(
+            "item.dead", level="error", item=row.key, error_message=failure.message
+        )
+
     def _item_dead(self, item: OpenItem, attempts: int, failure: Failure) -> None:
         context = item.context
         record = item_letter(
@@ -310,9 +336,7 @@ class Engine:
             self._operation.gdal_command(context),
         )
         self._session.put(
-            lu.DeadLetter(
-                context.item_id, None, attempts, 0, failure.error_class, record
-            )
+            lu.DeadLetter(context.item_id, None, attempts, 0, failure.error_class, record)
         )
         self._tally.items_dead += 1
         self._close(item)

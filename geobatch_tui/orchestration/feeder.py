@@ -83,8 +83,9 @@ class Feeder:
         return units
 
     def complete(self) -> list[OpenItem]:
-        """Items whose chunks were all done when an earlier run ended before it assembled them."""
-        return [self.item(row.item_id) for row in self._reader.open_items_complete()]
+        """Items whose chunks were all settled when an earlier run ended before it assembled them,
+        or held them."""
+        return [self.item(row.item_id) for row in self._reader.open_items_complete(holes=True)]
 
     def item(self, item_id: int) -> OpenItem:
         """The open item, loaded at its first chunk."""
@@ -128,7 +129,7 @@ class Feeder:
     def segments(self, item: OpenItem) -> tuple[Segment, ...]:
         """Where the bytes of an item's done chunks lie, in chunk order."""
         return tuple(
-            Segment(row.chunk_id - item.first_chunk, row.spool, row.offset, row.length, row.crc32)
+            Segment(row.index, row.spool, row.offset, row.length, row.crc32)
             for row in self._reader.segments(item.context.item_id)
         )
 

@@ -77,9 +77,7 @@ def code_identity(operation: Operation) -> dict[str, Any]:
     }
 
 
-def item_fingerprint(
-    params_digest: str, code_digest: str, source: SourceIdentity, key: str
-) -> str:
+def item_fingerprint(params_digest: str, code_digest: str, source: SourceIdentity, key: str) -> str:
     """Fingerprint of an item, embedded in its output. The source's mtime and place are not part
     of it: a copied source gives the same bytes."""
     return digest([SCHEMA, params_digest, code_digest, source.size, source.digest, key])

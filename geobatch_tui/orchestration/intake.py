@@ -55,8 +55,8 @@ class Intake:
         self._job = job
         self._recipe = recipe
         self._tally = tally
-        self._item_id = session.ledger.next_item_id()
-        self._chunk_id = session.ledger.next_chunk_id()
+        self._item_id = session.next_item_id
+        self._chunk_id = session.next_chunk_id
         self._keys: set[str] = set()
 
     def take(self, decision: Decision) -> None:

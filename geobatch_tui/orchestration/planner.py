@@ -150,9 +150,7 @@ class Planner:
             if row is not None and row.state is ItemState.PUBLISHED:
                 # The work is done and its output stands: a source may be archived afterwards.
                 known = SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
-                base = Decision(
-                    entry.key, entry.path, known, row.fingerprint, "current", row=row
-                )
+                base = Decision(entry.key, entry.path, known, row.fingerprint, "current", row=row)
                 return replace(await self._check_output(base, row), detail="source gone")
             nobody = SourceIdentity(0, 0, "")
             return Decision(entry.key, entry.path, nobody, "", "new", row=row, failure=identity)
@@ -306,4 +304,3 @@ def _missing(message: str, hint: str) -> Failure:
         stage="open",
         hint=hint,
     )
-

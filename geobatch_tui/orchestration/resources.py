@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.orchestration.breaker import FailureLimit
 from geobatch_tui.orchestration.machine import cores, memory_limit, open_files
 from geobatch_tui.orchestration.planner import Recipe
 from geobatch_tui.orchestration.report import WORKER_BYTES
@@ -74,8 +73,7 @@ class Resources:
 
     def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
         """A scheduler for one phase of a run."""
-        given = job.failures.max_failures if phase == "run" else None
-        limit = FailureLimit(given.count, given.share) if given else FailureLimit()
+        limit = job.failures.max_failures if phase == "run" else None
         return Scheduler(
             SchedulerConfig(
                 workers=self.workers,
@@ -86,7 +84,7 @@ class Resources:
                 backoff_cap=job.retry.backoff_cap,
                 run_id=run_id,
                 chunk_timeout=job.engine.chunk_timeout,
-                limit=limit,
+                failure_limit=limit,
                 total=total,
             )
         )

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from geobatch_tui.errors import ExitCode, GeobatchError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger import updates as lu
 from geobatch_tui.ledger.layout import write_json_atomic
+from geobatch_tui.ledger.publish import ItemPublishError
 from geobatch_tui.observability.rates import Rates
 from geobatch_tui.observability.snapshot import Snapshot
 from geobatch_tui.observability.versions import versions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.ledger.ledger import Ledger
     from geobatch_tui.orchestration.pool import Pool
     from geobatch_tui.orchestration.session import Session
 
@@ -60,7 +62,7 @@ class Options:
     requeue: Requeue | None = None
     observe: Callable[[Snapshot], None] | None = None
     log_stream: Callable[[str], None] | None = None
-    log_format: str = "json"
+    log_format: Literal["json", "text"] = "json"
     max_duration: float | None = None
     adopt_only: bool = False
 
@@ -76,14 +78,21 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
     holder: list[Run] = []
 
     def on_commit(batch: Sequence[lu.Update]) -> None:
-        loop.call_soon_threadsafe(lambda: [run.committed(batch) for run in holder])
+        for run in holder:
+            loop.call_soon_threadsafe(run.committed, batch)
 
-    def on_error(error: GeobatchError) -> None:
-        loop.call_soon_threadsafe(lambda: [run.fatal(error) for run in holder])
+    def on_error(error: GeobatchError, updates: Sequence[lu.Update]) -> None:
+        for run in holder:
+            loop.call_soon_threadsafe(run.not_committed, error, updates)
+
+    def requeue(ledger: Ledger) -> None:
+        if options.requeue is not None:
+            ledger.requeue_dead(options.requeue.classes or None, options.requeue.keys or None)
 
     with open_session(
         loaded,
         fresh=options.fresh,
+        requeue=requeue,
         on_commit=on_commit,
         on_error=on_error,
         log_stream=options.log_stream,
@@ -139,6 +148,7 @@ class Run:
         if planned.reason != "complete" or self._options.adopt_only:
             return planned
         self._state = "running"
+        self._rates.start(time.monotonic())
         return await self._work(pool, workers)
 
     # --- plan phase ----------------------------------------------------------------------------
@@ -146,9 +156,6 @@ class Run:
     async def _plan(self, pool: Pool) -> tuple[u.Finish, Dispatcher]:
         session, job = self._session, self._job
         inputs = expand(job.source.inputs, session.output_dir, job.output.format)
-        if self._options.requeue is not None:
-            requeue = self._options.requeue
-            session.ledger.requeue_dead(requeue.classes or None, requeue.keys or None)
         swept = session.sweep()
         recipe = self._resources.recipe(job, self._operation)
         planner = Planner(
@@ -184,7 +191,7 @@ class Run:
             peak_memory_bytes=report.peak_memory_bytes,
             output_bytes=report.output_bytes,
             swept_parts=swept,
-            struck=session.recovery.struck,
+            struck=session.recovery.running,
         )
         session.put(lu.Noted("run.planned", {"current": self._tally.current}))
         return finish, dispatcher
@@ -244,6 +251,15 @@ class Run:
     def _command(self, verb: u.Verb) -> None:
         if self._dispatcher is not None:
             self._dispatcher.tell(u.Command(verb))
+
+    def not_committed(self, error: GeobatchError, updates: Sequence[lu.Update]) -> None:
+        """The committer could not write: one publication, or anything at all."""
+        if isinstance(error, ItemPublishError) and self._engine is not None:
+            for update in updates:
+                if isinstance(update, lu.ItemPublished):
+                    self._engine.not_published(update, error)
+        else:
+            self.fatal(error)
 
     def fatal(self, error: GeobatchError) -> None:
         """Something that is no chunk's fault ends the run."""
@@ -307,8 +323,8 @@ class Run:
         if self._dispatcher is None or self._engine is None:
             return ()
         return tuple(
-            (entry.worker, self._engine.label(entry.unit), now - entry.since, entry.unit.kind.value)
-            for entry in self._dispatcher.scheduler.stats().running
+            (worker, self._engine.label(unit), now - since, unit.kind.value)
+            for worker, unit, since in self._dispatcher.scheduler.stats().in_flight
         )
 
     # --- end -----------------------------------------------------------------------------------

@@ -8,11 +8,10 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from geobatch_tui.errors import OutputGoneError, PlanMismatchError, PreflightError
 from geobatch_tui.ledger.committer import Committer
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.errors import GeobatchError
-    from geobatch_tui.ledger.ledger import Recovery
     from geobatch_tui.ledger.updates import Update
+    from geobatch_tui.ledger.views import Recovery
 
 PART = re.compile(r"^\..*\.(\d+)\.part$", re.DOTALL)
 """``.<stem>.<fp8>.<epoch>.part``: what a worker writes next to the final name."""
@@ -50,6 +49,8 @@ class Session:
     committer: Committer
     log: Log
     recovery: Recovery
+    next_item_id: int
+    next_chunk_id: int
     started: float
 
     def put(self, update: Update) -> None:
@@ -108,12 +109,15 @@ def open_session(
     job: LoadedJob,
     *,
     fresh: bool,
+    requeue: Callable[[Ledger], None] | None,
     on_commit: Callable[[Sequence[Update]], None],
-    on_error: Callable[[GeobatchError], None],
+    on_error: Callable[[GeobatchError, Sequence[Update]], None],
     log_stream: Callable[[str], None] | None,
-    log_format: str,
+    log_format: Literal["json", "text"],
 ) -> Iterator[Session]:
     """Take the lock of the job's output directory and open its state; release both at the end.
+
+    ``requeue`` may change the ledger before the committer owns it.
 
     Raises:
         LockHeldError: another run holds the directory.
@@ -129,11 +133,14 @@ def open_session(
         stack.callback(lock.release)
         if fresh:
             _forget(state)
-        ledger = Ledger.open(state.ledger)
+        ledger = Ledger.open(state.ledger, output_dir)
         clean = stack.enter_context(_closing(ledger))
-        epoch = ledger.begin_run(run_id, job.to_json(), versions())
-        lock.update({"run_id": run_id, "epoch": epoch})
         recovery = ledger.recover()
+        epoch = ledger.begin_run(run_id, job.to_json(), versions())
+        lock.update(run_id=run_id, epoch=epoch)
+        if requeue is not None:
+            requeue(ledger)
+        ids = ledger.next_item_id(), ledger.next_chunk_id()
         write_json_atomic(state.plan, {"run_id": run_id, **job.to_json()})
         reader = LedgerReader(state.ledger)
         stack.callback(reader.close)
@@ -159,6 +166,7 @@ def open_session(
             committer,
             log,
             recovery,
+            *ids,
             time.monotonic(),
         )
         clean.append(True)
@@ -175,7 +183,7 @@ def _closing(ledger: Ledger) -> Iterator[list[bool]]:
 
 
 def _lock_body(run_id: str) -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "run_id": run_id, "t0": time.time()}
+    return {"run_id": run_id, "t0": time.time()}
 
 
 def _forget(state: StateDir) -> None:
