@@ -5,17 +5,16 @@ updates must not become a thousand statements. Updates of different chunks commu
 new items with everything before them. The rest ends the gathering first.
 """
 
+# ruff: noqa: S608  only constants of this package are put together here
+
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger import statements
-from geobatch_tui.ledger.database import bulk
-from geobatch_tui.ledger.publish import Published, Publisher
+from geobatch_tui.ledger.database import bulk, scalar
 from geobatch_tui.ledger.statements import Interner, json_text, path_text, prose_text
 from geobatch_tui.ledger.updates import (
     ChunkDone,
@@ -35,6 +34,12 @@ from geobatch_tui.ledger.updates import (
     SourceTouched,
     Update,
 )
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping, Sequence
+
+    from geobatch_tui.ledger.publish import Published, Publisher
 
 Row = tuple[object, ...]
 
@@ -73,6 +78,7 @@ class Batch:
         self.last_item = last_item
         self._renamed: list[str] = []
         self._events: list[Row] = []
+        self._notes: dict[str, Row] = {}
         self._sums: dict[str, float] = {}
         self._handlers: dict[type, Callable[..., None]] = {
             ItemPlanned: self._planned,
@@ -111,6 +117,8 @@ class Batch:
         self._write()
         self._publisher.sync(self._renamed)
         self._charge()
+        for kind, row in self._notes.items():
+            self._connection.execute(statements.NOTE, (prose_text(kind), *row))
         bulk(self._connection, statements.EVENT, self._events)
 
     # --- gathering ------------------------------------------------------------------------------
@@ -197,9 +205,7 @@ class Batch:
         self._add_item(update.item, "adopted")
 
     def _add_item(self, item: ItemRow, kind: str) -> None:
-        state = ItemState.PUBLISHED if kind == "adopted" else item.state
-        if kind == "planned" and state is ItemState.PUBLISHED:
-            raise StateError(f"item {item.item_id} was planned as published already")
+        state = ItemState.PUBLISHED if kind == "adopted" else ItemState.PLANNED
         if item.item_id <= self.last_item:
             self._write()
             self._connection.execute("DELETE FROM item WHERE item_id = ?", (item.item_id,))
@@ -209,8 +215,6 @@ class Batch:
         self._event(kind, item.item_id, None, {"reason": item.reason} if item.reason else None)
 
     def _changed(self, update: ItemChanged) -> None:
-        if update.state in (ItemState.PUBLISHED, ItemState.DEAD):
-            raise StateError(f"an item becomes {update.state.name} by its own update only")
         if update.item_id in self._publications:
             self._write()
         self._changes[update.item_id] = update
@@ -239,6 +243,7 @@ class Batch:
 
     def _noted(self, update: Noted) -> None:
         self._event(update.kind, None, None, update.data)
+        self._notes[update.kind] = (self._epoch, self._now, json_text(update.data))
 
     def _event(
         self,
@@ -267,8 +272,7 @@ class Batch:
         if self._attempts:
             bulk(self._connection, statements.ATTEMPT, self._attempts)
         self._change("item", statements.TOUCH, list(self._touches.items()))
-        changes = [(c.item_id, int(c.state), prose_text(c.reason)) for c in self._changes.values()]
-        self._change("item", statements.CHANGE, changes)
+        self._change_items(list(self._changes.values()))
         if self._publications:
             self._publish(list(self._publications.values()))
         self._clear()
@@ -277,6 +281,20 @@ class Batch:
         """Update rows by id; each must exist, or something that happened would be lost."""
         if rows and bulk(self._connection, sql, rows) != len(rows):
             raise StateError(f"an update names a {noun} that the ledger does not know: {rows[:3]}")
+
+    def _change_items(self, updates: Sequence[ItemChanged]) -> None:
+        rows = [(c.item_id, int(c.state), prose_text(c.reason)) for c in updates]
+        self._change("item", statements.CHANGE, rows)
+        back = [c.item_id for c in updates if c.state is ItemState.PUBLISHED]
+        if back:
+            never = scalar(
+                self._connection,
+                "SELECT item_id FROM item WHERE out_digest = ''"
+                " AND item_id IN (SELECT value FROM json_each(?))",
+                (json.dumps(back),),
+            )
+            if never is not None:
+                raise StateError(f"item {never} has no output that could be published again")
 
     def _insert_items(self, items: Sequence[ItemRow]) -> None:
         rows: list[Row] = [
@@ -355,7 +373,7 @@ class Batch:
         if self._sums:
             terms = ", ".join(f"{column} = {column} + :{column}" for column in self._sums)
             self._connection.execute(
-                f"UPDATE run SET {terms} WHERE epoch = :epoch",  # noqa: S608  own column names
+                f"UPDATE run SET {terms} WHERE epoch = :epoch",
                 {**self._sums, "epoch": self._epoch},
             )
 

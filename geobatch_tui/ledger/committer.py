@@ -33,6 +33,8 @@ class _Mark:
 
     def __init__(self) -> None:
         self.future: Future[None] = Future()
+        # From here on it can't be cancelled, whatever becomes of the task that waits for it.
+        self.future.set_running_or_notify_cancel()
 
 
 class Committer:
@@ -70,6 +72,8 @@ class Committer:
         self._wake = threading.Event()
         self._urgent = threading.Event()
         self._closing = False
+        self._ended = False
+        self._spent = False
         self._kept: list[Update] = []
         self._failure: GeobatchError | None = None
         self._thread = threading.Thread(target=self._main, name="committer", daemon=True)
@@ -92,6 +96,8 @@ class Committer:
         self._queue.append(mark)
         self._urgent.set()
         self._wake.set()
+        if self._ended:
+            self._refuse_marks()
         return mark.future
 
     @property
@@ -110,20 +116,33 @@ class Committer:
         Raises:
             GeobatchError: the rest can't be committed. The thread has ended all the same.
         """
-        if not self._thread.is_alive():
+        if self._closing:
             return
         future = self.flush()
         self._closing = True
         self._wake.set()
         self._thread.join()
-        if future.done():
-            future.result()
-        elif self._failure is not None:
-            raise self._failure
+        future.result()
 
     # --- the thread -----------------------------------------------------------------------------
 
     def _main(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:  # noqa: BLE001
+            self._failure = StateError(f"the committer stopped: {type(error).__name__}: {error}")
+        finally:
+            self._ended = True
+            self._refuse_marks()
+
+    def _refuse_marks(self) -> None:
+        """Nobody serves the queue any more: say so to those who wait."""
+        while self._queue:
+            entry = self._queue.popleft()
+            if isinstance(entry, _Mark):
+                entry.future.set_exception(self._failure or StateError("the committer is closed"))
+
+    def _serve(self) -> None:
         while True:
             self._wake.wait()
             self._wake.clear()
@@ -178,18 +197,12 @@ class Committer:
 
     def _commit(self) -> GeobatchError | None:
         """Write what is kept. An error that is not the fault of one publication is returned."""
-        spared = False
         while self._kept:
             try:
-                self._ledger.apply(self._kept)
+                self._apply()
             except ItemPublishError as error:
                 self._kept = [update for update in self._kept if update is not error.update]
                 self._on_error(error, (error.update,))
-            except DiskFullError as error:
-                if spared or not self._ledger.reserve.release():
-                    self._on_error(error, tuple(self._kept))
-                    return error
-                spared = True
             except GeobatchError as error:
                 self._on_error(error, tuple(self._kept))
                 return error
@@ -197,3 +210,20 @@ class Committer:
                 batch, self._kept = tuple(self._kept), []
                 self._on_commit(batch)
         return None
+
+    def _apply(self) -> None:
+        try:
+            self._ledger.apply(self._kept)
+        except DiskFullError:
+            if not self._ledger.reserve.release():
+                raise
+            self._spent = True
+            self._ledger.apply(self._kept)
+        except GeobatchError:
+            raise
+        except Exception as error:  # boundary: whatever it is, the updates must not be lost
+            raise StateError(
+                f"the ledger cannot take in: {type(error).__name__}: {error}"
+            ) from error
+        if self._spent and self._ledger.reserve.has_room():
+            self._spent = not self._ledger.reserve.ensure()

@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from geobatch_tui.errors import (
@@ -24,6 +22,10 @@ from geobatch_tui.errors import (
     StateError,
 )
 from geobatch_tui.ledger.layout import FULL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 APPLICATION_ID: Final = 0x47424C31
 VERSION: Final = 1
@@ -176,7 +178,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
         raise
 
 
-def scalar(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> Any:  # noqa: ANN401
+def scalar(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> Any:
     """The first column of the first row; None without one."""
     row = connection.execute(sql, values).fetchone()
     return None if row is None else row[0]

@@ -22,7 +22,7 @@ def failpoint(name: str) -> None:
 
     Does nothing when the variable was unset or named another place as this module was imported.
     """
-    global _left  # noqa: PLW0603  one countdown for the whole process is the point
+    global _left  # noqa: PLW0603
     if name != _name:
         return
     _left -= 1

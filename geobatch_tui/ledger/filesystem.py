@@ -35,7 +35,7 @@ def type_of(path: Path, mounts: str | None = None) -> str:
     for line in mounts.splitlines():
         left, _, right = line.partition(" - ")
         fields, types = left.split(), right.split()
-        if len(fields) < 5 or not types:  # noqa: PLR2004  the mount point is the fifth field
+        if len(fields) < 5 or not types:
             continue
         point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4]))
         # A later mount on the same point hides the earlier one, hence ">=".

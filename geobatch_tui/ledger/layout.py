@@ -7,16 +7,19 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
 from geobatch_tui.ledger.failpoint import failpoint
 from geobatch_tui.ledger.filesystem import holds_wal, type_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NAME: Final = ".geobatch"
 RESERVE_BYTES: Final = 4 << 20
@@ -247,6 +250,13 @@ class Reserve:
             self.release()
             return False
         return True
+
+    def has_room(self) -> bool:
+        """Whether setting the bytes aside would leave plenty."""
+        try:
+            return shutil.disk_usage(self.path.parent).free > 16 * self.size
+        except OSError:
+            return False
 
     def release(self) -> bool:
         """Give the bytes back. False if there were none."""

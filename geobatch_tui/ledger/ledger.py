@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from sqlite3 import Connection, OperationalError
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.batch import Batch
@@ -20,8 +17,16 @@ from geobatch_tui.ledger.publish import Publisher
 from geobatch_tui.ledger.requeue import requeue
 from geobatch_tui.ledger.rows import iter_items, read_item
 from geobatch_tui.ledger.statements import Interner, json_text, path_text
-from geobatch_tui.ledger.updates import ItemRow, Update
 from geobatch_tui.ledger.views import Recovery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from geobatch_tui.ledger.updates import ItemRow, Update
+
+__all__ = ["EVENTS", "Ledger", "Recovery"]
 
 EVENTS: Final = 200_000  #: the ring: older events are dropped
 _SLACK: Final = 4_096  #: how far the ring may overflow before it is trimmed

@@ -11,16 +11,18 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import LockHeldError, StateError
 from geobatch_tui.ledger.layout import output_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
 
 #: ``is_held`` takes a shared lock for an instant; a run that starts then must not be refused.
 _TRIES: Final = 6
@@ -112,7 +114,12 @@ class RunLock:
             raise
         return lock
 
-    def update(self, **changes: Any) -> None:  # noqa: ANN401  the fields of Holder
+    @staticmethod
+    def is_held(path: Path) -> bool:
+        """Whether a live process holds this lock; see the function of the same name."""
+        return is_held(path)
+
+    def update(self, **changes: Any) -> None:
         """Change fields of the body, such as ``epoch`` or ``socket``."""
         self.holder = replace(self.holder, **changes)
         self._write()

@@ -9,14 +9,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError, VerifyError
 from geobatch_tui.ledger.failpoint import failpoint
 from geobatch_tui.ledger.layout import output_error, sync_directory
-from geobatch_tui.ledger.updates import ItemPublished
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from geobatch_tui.ledger.updates import ItemPublished
 
 
 class ItemPublishError(VerifyError):

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.audit import audit
-from geobatch_tui.ledger.batch import path_text
 from geobatch_tui.ledger.database import open_reader, scalar, translated
 from geobatch_tui.ledger.rows import iter_items, page_chunks, read_item
 from geobatch_tui.ledger.statements import path_text
 from geobatch_tui.ledger.updates import ChunkRow, ChunkState, ItemRow, ItemState
 from geobatch_tui.ledger.views import AttemptRow, Counts, EventRow, ItemCounts, RunRow, SegmentRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from types import TracebackType
 
 _PAGE: Final = 512
 
@@ -118,11 +119,6 @@ class LedgerReader:
         """The item of this id."""
         with self._translated():
             return read_item(self._connection, "i.item_id = ?", item_id)
-
-    def item_by_key(self, key: str) -> ItemRow | None:
-        """The item of this output name."""
-        with self._translated():
-            return read_item(self._connection, "key = CAST(? AS TEXT)", path_text(key))
 
     def item_by_key(self, key: str) -> ItemRow | None:
         """The item of this output name."""
@@ -236,13 +232,6 @@ class LedgerReader:
         ]
 
     def last_event(self, kind: str) -> Mapping[str, Any] | None:
-        """Data of the newest event of a kind that the ring still holds."""
-        rows = self._rows(
-            "SELECT data FROM event WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,)
-        )
-        return json.loads(rows[0][0] or "{}") if rows else None
-
-    def last_event(self, kind: str) -> Mapping[str, Any] | None:
         """The data of the newest ``Noted`` of this kind in the newest run; None if it has none.
         It is kept even when the ring has lost the event."""
         rows = self._rows(
@@ -265,7 +254,7 @@ class LedgerReader:
         with self._translated():
             return self._connection.execute(sql, values).fetchall()
 
-    def _scalar(self, sql: str, values: tuple[object, ...] = ()) -> Any:  # noqa: ANN401
+    def _scalar(self, sql: str, values: tuple[object, ...] = ()) -> Any:
         with self._translated():
             return scalar(self._connection, sql, values)
 

@@ -1,10 +1,15 @@
 """Dead letters get another chance."""
 
+# ruff: noqa: S608  only constants of this package are put together here
+
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from sqlite3 import Connection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from sqlite3 import Connection
 
 _FRESH = "state = 0, attempts = 0, crashes = 0, strikes = 0, not_before = 0"
 _LETTERS = "SELECT dead_id FROM temp.chosen"
@@ -19,15 +24,16 @@ def requeue(
     execute("CREATE TEMP TABLE IF NOT EXISTS chosen (dead_id INTEGER PRIMARY KEY)")
     execute("DELETE FROM temp.chosen")
     execute(
-        "INSERT INTO temp.chosen SELECT dead_id FROM dead"
-        " WHERE (?1 IS NULL OR error_class IN (SELECT value FROM json_each(?1)))"
+        "INSERT INTO temp.chosen SELECT dead_id FROM dead JOIN item USING (item_id)"
+        " WHERE item.state <> 8"
+        " AND (?1 IS NULL OR error_class IN (SELECT value FROM json_each(?1)))"
         " AND (?2 IS NULL OR coalesce(record ->> '$.chunk', record ->> '$.item')"
         "      IN (SELECT value FROM json_each(?2)))",
         (_listed(classes), _listed(chunk_keys)),
     )
     # Where the item itself is a dead letter, its chunks can't go on without it.
     execute(
-        f"INSERT OR IGNORE INTO temp.chosen SELECT dead_id FROM dead"  # noqa: S608
+        f"INSERT OR IGNORE INTO temp.chosen SELECT dead_id FROM dead"
         f" WHERE chunk_id IS NULL AND item_id IN ({_ITEMS})"
     )
     count = int(execute("SELECT count(*) FROM temp.chosen").fetchone()[0])
@@ -43,12 +49,12 @@ def _listed(names: Sequence[str] | None) -> str | None:
 def _revive(connection: Connection) -> None:
     execute = connection.execute
     execute(
-        f"UPDATE chunk SET {_FRESH} WHERE state = 5 AND chunk_id IN"  # noqa: S608
+        f"UPDATE chunk SET {_FRESH} WHERE state = 5 AND chunk_id IN"
         f" (SELECT chunk_id FROM dead WHERE dead_id IN ({_LETTERS}))"
     )
     # Chunks that died with their item have no letters of their own.
     execute(
-        f"UPDATE chunk SET {_FRESH} FROM (SELECT first_chunk, n_chunks FROM item"  # noqa: S608
+        f"UPDATE chunk SET {_FRESH} FROM (SELECT first_chunk, n_chunks FROM item"
         f"  WHERE item_id IN ({_ITEMS} AND chunk_id IS NULL)) AS i"
         " WHERE chunk_id >= i.first_chunk AND chunk_id < i.first_chunk + i.n_chunks"
         " AND state = 5 AND chunk_id NOT IN"
@@ -56,17 +62,17 @@ def _revive(connection: Connection) -> None:
     )
     # Of a published item the spools are gone: it is made anew.
     execute(
-        f"UPDATE chunk SET {_FRESH}, spool_id = 0, spool_offset = 0, spool_length = 0, crc32 = 0"  # noqa: S608
+        f"UPDATE chunk SET {_FRESH}, spool_id = 0, spool_offset = 0, spool_length = 0, crc32 = 0"
         "  FROM (SELECT first_chunk, n_chunks FROM item"
         f" WHERE state = 4 AND item_id IN ({_ITEMS})) AS i"
         " WHERE chunk_id >= i.first_chunk AND chunk_id < i.first_chunk + i.n_chunks"
     )
     execute(
-        "DELETE FROM dead WHERE item_id IN (SELECT item_id FROM item WHERE state = 4)"  # noqa: S608
+        "DELETE FROM dead WHERE item_id IN (SELECT item_id FROM item WHERE state = 4)"
         f" AND item_id IN ({_ITEMS}) AND dead_id NOT IN ({_LETTERS})"
     )
     execute(
-        f"UPDATE item SET state = 0, reason = 'was_failed' WHERE state IN (3, 4, 5)"  # noqa: S608
+        f"UPDATE item SET state = 0, reason = 'was_failed' WHERE state IN (3, 4, 5)"
         f" AND item_id IN ({_ITEMS})"
     )
-    execute(f"DELETE FROM dead WHERE dead_id IN ({_LETTERS})")  # noqa: S608
+    execute(f"DELETE FROM dead WHERE dead_id IN ({_LETTERS})")

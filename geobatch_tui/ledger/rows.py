@@ -1,13 +1,17 @@
 """Rows of the database as values."""
 
+# ruff: noqa: S608  only constants of this package are put together here
+
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from sqlite3 import Connection
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.ledger.updates import ChunkRow, ChunkState, ItemRow, ItemState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from sqlite3 import Connection
 
 _PAGE: Final = 512
 
@@ -69,7 +73,7 @@ def page_chunks(
 ) -> list[ChunkRow]:
     """Up to ``limit`` chunks for which ``condition`` holds, in order of ids."""
     rows = connection.execute(
-        f"SELECT {CHUNK_COLUMNS} FROM chunk AS c JOIN spool USING (spool_id)"  # noqa: S608
+        f"SELECT {CHUNK_COLUMNS} FROM chunk AS c JOIN spool USING (spool_id)"
         f" WHERE {condition} ORDER BY c.chunk_id LIMIT {limit}",
         values,
     ).fetchall()

@@ -23,7 +23,7 @@ CREATE TABLE run (
     seconds REAL NOT NULL DEFAULT 0
 ) STRICT;
 
--- One row: chunks by state, and the next free ids. Ids are never used twice, since spools of a
+-- One row: chunks by state, without those of orphans, and the next free ids. Ids are never used twice, since spools of a
 -- dropped item may still lie in its directory.
 CREATE TABLE tally (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -142,6 +142,14 @@ CREATE TABLE event (
     data TEXT
 ) STRICT;
 
+-- The latest of each kind of note, which the ring of events may have lost by now.
+CREATE TABLE note (
+    kind TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    t REAL NOT NULL,
+    data TEXT NOT NULL
+) STRICT;
+
 CREATE TRIGGER chunk_moved AFTER UPDATE OF state ON chunk WHEN old.state <> new.state
 BEGIN
     UPDATE item_count SET
@@ -158,7 +166,8 @@ BEGIN
         n_done = n_done + (new.state = 4) - (old.state = 4),
         n_dead = n_dead + (new.state = 5) - (old.state = 5),
         n_skipped = n_skipped + (new.state = 6) - (old.state = 6),
-        n_cancelled = n_cancelled + (new.state = 7) - (old.state = 7);
+        n_cancelled = n_cancelled + (new.state = 7) - (old.state = 7)
+    WHERE (SELECT state FROM item WHERE item_id = new.item_id) <> 8;
 END;
 
 -- A new item brings its chunks: pending, or done where the item was adopted as published.
@@ -187,6 +196,20 @@ CREATE TRIGGER item_moved AFTER UPDATE OF state ON item WHEN old.state <> new.st
 BEGIN
     UPDATE item_tally SET n = n - 1 WHERE state = old.state;
     UPDATE item_tally SET n = n + 1 WHERE state = new.state;
+    -- The factor is -1 when the item becomes an orphan, 1 when it is one no more, else 0.
+    UPDATE tally SET
+        n_total = tally.n_total + c.factor * old.n_chunks,
+        n_running = tally.n_running + c.factor * c.n_running,
+        n_retry = tally.n_retry + c.factor * c.n_retry,
+        n_done = tally.n_done + c.factor * c.n_done,
+        n_dead = tally.n_dead + c.factor * c.n_dead,
+        n_skipped = tally.n_skipped + c.factor * c.n_skipped,
+        n_cancelled = tally.n_cancelled + c.factor * c.n_cancelled
+        FROM (
+            SELECT *, (old.state = 8) - (new.state = 8) AS factor
+            FROM item_count WHERE item_id = old.item_id
+        ) AS c
+        WHERE c.factor <> 0;
 END;
 
 CREATE TRIGGER item_gone AFTER DELETE ON item
@@ -199,7 +222,8 @@ BEGIN
         n_dead = tally.n_dead - c.n_dead,
         n_skipped = tally.n_skipped - c.n_skipped,
         n_cancelled = tally.n_cancelled - c.n_cancelled
-        FROM (SELECT * FROM item_count WHERE item_id = old.item_id) AS c;
+        FROM (SELECT * FROM item_count WHERE item_id = old.item_id) AS c
+        WHERE old.state <> 8;
     DELETE FROM item_count WHERE item_id = old.item_id;
     DELETE FROM chunk
         WHERE chunk_id >= old.first_chunk AND chunk_id < old.first_chunk + old.n_chunks;

@@ -1,13 +1,17 @@
 """The statements of the ledger's writer, and how texts go into them."""
 
+# ruff: noqa: S608  only constants of this package are put together here
+
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from sqlite3 import Connection
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.ledger.database import scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from sqlite3 import Connection
 
 MOVE: Final = "UPDATE chunk SET state = d.column2 FROM {d} WHERE chunk_id = d.column1"
 WAIT: Final = """
@@ -52,6 +56,10 @@ INSERT INTO event (t, kind, item_id, chunk_id, data)
     SELECT column1, column2, column3, column4, column5 FROM {d} WHERE column1 IS NOT NULL"""
 
 
+NOTE: Final = """
+INSERT OR REPLACE INTO note (kind, epoch, t, data) VALUES (CAST(? AS TEXT), ?, ?, ?)"""
+
+
 def path_text(text: str) -> bytes:
     """Bytes of a name: those of a file's name that are no UTF-8 are kept as they are."""
     return text.encode("utf-8", "surrogateescape")
@@ -73,9 +81,9 @@ class Interner:
     def __init__(self, connection: Connection, table: str, key: str, column: str) -> None:
         self._connection = connection
         self._insert = (
-            f"INSERT INTO {table} ({column}) VALUES (CAST(? AS TEXT)) ON CONFLICT DO NOTHING"  # noqa: S608
+            f"INSERT INTO {table} ({column}) VALUES (CAST(? AS TEXT)) ON CONFLICT DO NOTHING"
         )
-        self._find = f"SELECT {key} FROM {table} WHERE {column} = CAST(? AS TEXT)"  # noqa: S608
+        self._find = f"SELECT {key} FROM {table} WHERE {column} = CAST(? AS TEXT)"
         self._ids: dict[str, int] = {}
 
     def __getitem__(self, text: str) -> int:
@@ -84,7 +92,7 @@ class Interner:
             data = path_text(text)
             self._connection.execute(self._insert, (data,))
             known = int(scalar(self._connection, self._find, (data,)))
-            if len(self._ids) > 4096:  # noqa: PLR2004  a bound, not a tuning knob
+            if len(self._ids) > 4096:
                 self._ids.clear()
             self._ids[text] = known
         return known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 Json = Mapping[str, Any]
 
@@ -33,31 +33,29 @@ class RunRow:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Chunks by state, over the whole output directory."""
+class Counts(TypedDict):
+    """Chunks by state, over the whole output directory without orphans."""
 
-    total: int = 0
-    pending: int = 0
-    running: int = 0
-    retry: int = 0
-    done: int = 0
-    dead: int = 0
-    skipped: int = 0
-    cancelled: int = 0
+    total: int
+    pending: int
+    running: int
+    retry: int
+    done: int
+    dead: int
+    skipped: int
+    cancelled: int
 
 
-@dataclass(frozen=True, slots=True)
-class ItemCounts:
+class ItemCounts(TypedDict):
     """Items by state; ``total`` is without orphans."""
 
-    total: int = 0
-    planned: int = 0
-    assembling: int = 0
-    held: int = 0
-    published: int = 0
-    dead: int = 0
-    orphan: int = 0
+    total: int
+    planned: int
+    assembling: int
+    held: int
+    published: int
+    dead: int
+    orphan: int
 
 
 @dataclass(frozen=True, slots=True)
