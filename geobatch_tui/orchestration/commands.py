@@ -330,7 +330,7 @@ class RunView:
             counts, items = reader.counts(), reader.item_counts()
             progress = reader.last_event("progress") if live else None
             planned = reader.last_event("run.planned") or {}
-            current = min(int(planned.get("current", 0)), counts.done)
+            current = min(int(planned.get("current", 0)), counts["done"])
             return {
                 "run_id": row.run_id,
                 "state": state,
@@ -339,19 +339,19 @@ class RunView:
                 "output_dir": safe(str(self.directory)),
                 "duration_s": round((row.t1 or time.time()) - row.t0, 3),
                 "counts": {
-                    "total": counts.total,
-                    "done": counts.done - current,
+                    "total": counts["total"],
+                    "done": counts["done"] - current,
                     "current": current,
-                    "dead": counts.dead,
-                    "skipped": counts.skipped,
-                    "pending": counts.pending + counts.retry,
-                    "running": counts.running if held else 0,
+                    "dead": counts["dead"],
+                    "skipped": counts["skipped"],
+                    "pending": counts["pending"] + counts["retry"],
+                    "running": counts["running"] if held else 0,
                 },
                 "items": {
-                    "total": items.total,
-                    "published": items.published,
-                    "held": items.held,
-                    "dead": items.dead,
+                    "total": items["total"],
+                    "published": items["published"],
+                    "held": items["held"],
+                    "dead": items["dead"],
                 },
                 "rates": progress or {},
             }
