@@ -102,12 +102,8 @@ def _leaf(key: str, field: FieldInfo) -> Leaf:
 
 
 def _default(field: FieldInfo) -> Any:
-    """The default as a job file would write it: a duration as text, a tuple as a list."""
+    """The default as a job file would write it: a tuple as a list."""
     value = field.get_default(call_default_factory=True, validated_data={})
-    for mark in field.metadata:
-        write = getattr(mark, "func", None)
-        if type(mark).__name__ == "PlainSerializer" and write is not None:
-            return write(value)
     if isinstance(value, tuple):
         return list(value)
     return None if value is PydanticUndefined else value

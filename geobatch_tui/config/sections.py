@@ -35,7 +35,7 @@ def setting(
     unit: str = "",
     **constraints: Any,
 ) -> Any:
-    """A leaf of the schema.
+    """A leaf of the schema; ``default`` is what a job file would write.
 
     ``marks``: ``path`` for values that are relative to where they were written, ``fold`` for
     mappings whose names are written in any case.
@@ -49,7 +49,7 @@ def setting(
 class Section(BaseModel):
     """Base of the sections: frozen, strict about types, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
 
 class JobSection(Section):
@@ -134,7 +134,7 @@ class EngineSection(Section):
         32, kind="operational", unit="files", ge=2, help="Datasets open at once, in all workers."
     )
     memory_budget: AutoBytes = setting(
-        None,
+        "auto",
         kind="operational",
         unit="bytes",
         help="Limit for everything: windows, caches, workers. auto: 80 % of what is available.",
@@ -149,19 +149,19 @@ class EngineSection(Section):
         0, kind="operational", unit="features", ge=0, help="Features in a chunk; 0: chosen."
     )
     chunk_timeout: AutoDuration = setting(
-        None,
+        "auto",
         kind="operational",
         unit="s",
         help="A chunk that runs longer is ended with its worker. auto: from the durations seen.",
     )
     space_wait: Duration = setting(
-        1800.0,
+        "30m",
         kind="operational",
         unit="s",
         help="How long a run waits for space on a full disk, without progress, before it ends.",
     )
     max_duration: NoDuration = setting(
-        None,
+        "",
         kind="operational",
         unit="s",
         help="The run drains after this time and can be resumed; empty: no limit.",
@@ -175,10 +175,10 @@ class RetrySection(Section):
         5, kind="operational", unit="attempts", ge=1, le=100, help="Attempts for one chunk in all."
     )
     backoff_base: Duration = setting(
-        0.5, kind="operational", unit="s", help="Longest wait before the second attempt."
+        "0.5s", kind="operational", unit="s", help="Longest wait before the second attempt."
     )
     backoff_cap: Duration = setting(
-        60.0, kind="operational", unit="s", help="Longest wait before any attempt."
+        "1m", kind="operational", unit="s", help="Longest wait before any attempt."
     )
 
     @field_validator("backoff_cap")
@@ -194,7 +194,7 @@ class FailuresSection(Section):
     """When a run gives up."""
 
     max_failures: NoLimit = setting(
-        None,
+        "",
         kind="operational",
         unit="chunks",
         help="Stop the run when so many chunks are dead: a number, or a share as 5%; empty: never.",
