@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob, load_job
+    from geobatch_tui.observability.snapshot import Snapshot
     from geobatch_tui.orchestration.commands import (
         RunView,
         open_run,
@@ -37,6 +38,7 @@ __all__ = [
     "PlanReport",
     "RunResult",
     "RunView",
+    "Snapshot",
     "load_job",
     "open_run",
     "plan",
@@ -52,6 +54,7 @@ _HOMES = {
     "load_job": "config.layers",
     "PlanReport": "orchestration.report",
     "RunResult": "orchestration.outcome",
+    "Snapshot": "observability.snapshot",
     **dict.fromkeys(
         ("RunView", "open_run", "plan", "repair", "retry", "run", "run_sync", "verify"),
         "orchestration.commands",

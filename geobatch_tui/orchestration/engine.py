@@ -76,14 +76,15 @@ class Engine:
         """Work off everything that the ledger holds open."""
         self._dispatcher = dispatcher
         self._space = space
+        await self._redo_unpublished()
+        # Opened before the dispatcher asks for chunks, or it would find nothing to wait for.
+        complete = self.feeder.complete()
         running = asyncio.ensure_future(dispatcher.run())
-        # The loop must have run once for the dispatcher to listen before anything is offered.
+        # The dispatcher must listen before anything is offered.
         await asyncio.sleep(0)
         dispatcher.adopt(workers)
-        await self._redo_unpublished()
-        for item in self.feeder.complete():
+        for item in complete:
             self._look_at(item)
-        self._maybe_exhausted()
         try:
             return await running
         finally:

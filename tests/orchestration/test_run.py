@@ -1,0 +1,375 @@
+"""Whole runs in real worker processes: what is done, what is redone, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from run_desk import Desk
+
+import geobatch_tui
+from geobatch_tui.errors import (
+    ConfigError,
+    LedgerCorruptError,
+    LockHeldError,
+    PlanMismatchError,
+    PreflightError,
+)
+from geobatch_tui.ledger.lock import RunLock
+from geobatch_tui.ledger.reader import LedgerReader
+
+
+def audit(desk: Desk) -> list[str]:
+    with LedgerReader(desk.out / ".geobatch/ledger.db") as reader:
+        return reader.audit()
+
+
+async def test_a_run_publishes_and_the_next_does_nothing(tmp_path: Path) -> None:
+    """Everything is done once; the second run finds it current."""
+    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
+    first = await desk.run()
+    assert (first.exit_code, first.counts["done"], first.items["published"]) == (0, 20, 2)
+    before = desk.tree()
+    second = await desk.run()
+    assert (second.exit_code, second.counts["done"], second.counts["current"]) == (0, 0, 20)
+    assert desk.tree() == before
+    assert await desk.reasons() == {"current": 20}
+    assert audit(desk) == []
+
+
+async def test_a_dead_chunk_holds_its_item_alone(tmp_path: Path) -> None:
+    """One bad chunk: its item is held, the other published, exit 12, evidence on file."""
+    desk = Desk(
+        tmp_path, inputs=["a.tif", "b.tif"], op={"faults": {"raise": [3]}, "only_key": "a.tif"}
+    )
+    result = await desk.run()
+    assert (result.exit_code, result.state) == (12, "partial")
+    assert result.items == {"total": 2, "published": 1, "held": 1, "dead": 0}
+    (letter,) = geobatch_tui.open_run(desk.out).dead_letters()
+    assert (letter["chunk"], letter["error_class"]) == ("a.tif@0,3", "OperationError")
+    assert "ZeroDivisionError" in letter["traceback"]
+    assert list(desk.tree()) == ["b.tif"]
+    assert audit(desk) == []
+
+
+async def test_dead_letters_stay_until_they_are_retried(tmp_path: Path) -> None:
+    """A plain rerun leaves them; --retry-dead runs just them; the bytes are those of a good run."""
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+    good = Desk(tmp_path / "good", op={"bytes": 100})
+    await good.run()
+    desk = Desk(tmp_path / "bad", op={"bytes": 100})
+    assert (await desk.run(op={"faults": {"raise": [3]}})).exit_code == 12
+    again = await desk.run()
+    assert (again.exit_code, again.counts["done"], again.counts["dead"]) == (12, 0, 1)
+    assert await desk.reasons() == {"current": 9, "was_failed": 1}
+    retried = await desk.run(retry_dead=True)
+    assert (retried.exit_code, retried.counts["done"], retried.counts["current"]) == (0, 1, 9)
+    assert desk.tree() == good.tree()
+
+
+async def test_retry_takes_the_job_from_the_run(tmp_path: Path) -> None:
+    """``geobatch retry DIR`` needs no job file, and selects by class and by chunk."""
+    state = tmp_path / "state"
+    state.mkdir()
+    desk = Desk(
+        tmp_path,
+        op={"faults": {"raise": [3, 5]}, "times": 2, "state_dir": str(state)},
+        values={"retry": {"max_attempts": 2}},
+    )
+    assert (await desk.run()).counts["dead"] == 2
+    none = await geobatch_tui.retry(desk.out, classes=["CrsError"])
+    assert none.counts["dead"] == 2
+    one = await geobatch_tui.retry(desk.out, chunks=["a.tif@0,3"])
+    assert (one.counts["dead"], one.counts["done"]) == (1, 1)
+    rest = await geobatch_tui.retry(desk.out)
+    assert (rest.exit_code, rest.counts["dead"]) == (0, 0)
+
+
+async def test_retry_refuses_what_would_make_outputs_stale(tmp_path: Path) -> None:
+    """A semantic change belongs into the job file."""
+    desk = Desk(tmp_path)
+    await desk.run()
+    with pytest.raises(ConfigError, match=r"op\.bytes"):
+        await geobatch_tui.retry(desk.out, overrides=["op.bytes=7"])
+
+
+async def test_holes_are_filled_on_request(tmp_path: Path) -> None:
+    """``on_dead_chunk = fill`` publishes without the dead chunk and says so; still exit 12."""
+    desk = Desk(
+        tmp_path, op={"faults": {"raise": [3]}}, values={"output": {"on_dead_chunk": "fill"}}
+    )
+    result = await desk.run()
+    assert (result.exit_code, result.items["published"]) == (12, 1)
+    with LedgerReader(desk.out / ".geobatch/ledger.db") as reader:
+        (item,) = reader.items()
+    assert item.facts["holes"] == 1
+
+
+async def test_a_held_item_is_published_once_holes_may_be_filled(tmp_path: Path) -> None:
+    """The operator changes the policy and runs again: nothing is computed, the item appears."""
+    desk = Desk(tmp_path, op={"faults": {"raise": [3]}})
+    assert (await desk.run()).items["held"] == 1
+    desk.values = {"output": {"on_dead_chunk": "fill"}}
+    result = await desk.run()
+    assert (result.counts["done"], result.items["published"], result.items["held"]) == (0, 1, 0)
+
+
+async def test_reasons_name_what_changed(tmp_path: Path) -> None:
+    """Each cause of a rerun has its own name, before it happens."""
+    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
+    assert await desk.reasons() == {"new": 20}
+    await desk.run()
+    assert await desk.reasons(milliseconds=1) == {"current": 20}
+    assert await desk.reasons(bytes=65) == {"param_changed": 20}
+    desk.source("a.tif").write_bytes(b"other")
+    assert await desk.reasons() == {"source_changed": 10, "current": 10}
+    desk.output("b.tif").unlink()
+    assert await desk.reasons() == {"source_changed": 10, "output_missing": 10}
+    result = await desk.run()
+    assert (result.exit_code, result.counts["done"]) == (0, 20)
+    body = bytearray(desk.output("a.tif").read_bytes())
+    body[-1] ^= 1
+    desk.output("a.tif").write_bytes(body)
+    assert await desk.reasons() == {"output_damaged": 10, "current": 10}
+
+
+async def test_param_changed_names_the_parameter(tmp_path: Path) -> None:
+    """``--explain`` says which one."""
+    desk = Desk(tmp_path)
+    await desk.run()
+    report = await geobatch_tui.plan(desk.job(bytes=65))
+    assert {detail for _, _, detail in report.explain()} == {"op.bytes"}
+
+
+async def test_touching_changes_nothing(tmp_path: Path) -> None:
+    """New times on a source or an output, with the same bytes, redo nothing."""
+    desk = Desk(tmp_path)
+    await desk.run()
+    for path in (desk.source("a.tif"), desk.output()):
+        os.utime(path, ns=(10**18, 10**18))
+    assert await desk.reasons() == {"current": 10}
+    assert (await desk.run()).counts["done"] == 0
+
+
+async def test_a_source_that_is_gone_leaves_its_output_alone(tmp_path: Path) -> None:
+    """Inputs may be archived after they were processed."""
+    desk = Desk(tmp_path)
+    await desk.run()
+    desk.source("a.tif").unlink()
+    result = await desk.run()
+    assert (result.exit_code, result.counts["current"]) == (0, 10)
+
+
+async def test_a_missing_source_is_a_dead_letter(tmp_path: Path) -> None:
+    """It costs its own item, not the batch."""
+    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
+    desk.source("a.tif").unlink()
+    result = await desk.run()
+    assert (result.exit_code, result.items["published"], result.items["dead"]) == (12, 1, 1)
+    desk.source("a.tif").write_bytes(b"back")
+    result = await desk.run()
+    assert (result.exit_code, result.items["published"]) == (0, 2)
+
+
+async def test_inputs_that_left_are_orphans(tmp_path: Path) -> None:
+    """Their outputs stay, are named, and come back to life with their input."""
+    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
+    await desk.run()
+    desk.inputs = ["a.tif"]
+    result = await desk.run()
+    assert result.counts["total"] == 10
+    assert any("b.tif" in warning for warning in result.warnings)
+    assert desk.output("b.tif").exists()
+    desk.inputs = ["a.tif", "b.tif"]
+    result = await desk.run()
+    assert (result.counts["current"], result.counts["done"]) == (20, 0)
+
+
+async def test_a_foreign_file_is_not_replaced(tmp_path: Path) -> None:
+    """What geobatch did not make stands in the way, unless the job says overwrite."""
+    desk = Desk(tmp_path)
+    desk.out.mkdir()
+    desk.output().write_bytes(b"mine")
+    with pytest.raises(PreflightError, match="in the way"):
+        await desk.run()
+    assert desk.output().read_bytes() == b"mine"
+    desk.values = {"output": {"if_exists": "overwrite"}}
+    assert (await desk.run()).exit_code == 0
+    assert desk.output().read_bytes() != b"mine"
+
+
+async def test_a_lost_ledger_is_rebuilt_from_the_outputs(tmp_path: Path) -> None:
+    """The ledger is expendable: intact outputs are adopted, nothing is redone."""
+    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
+    await desk.run()
+    before = desk.tree()
+    (desk.out / ".geobatch/ledger.db").unlink()
+    report = await geobatch_tui.repair(desk.out)
+    assert report["adopted"] == 2
+    result = await desk.run()
+    assert (result.counts["done"], result.counts["current"]) == (0, 20)
+    assert desk.tree() == before
+    assert audit(desk) == []
+
+
+async def test_a_damaged_ledger_is_refused_then_repaired(tmp_path: Path) -> None:
+    """It is never guessed at: exit 17, and `repair` keeps the old one."""
+    desk = Desk(tmp_path)
+    await desk.run()
+    ledger = desk.out / ".geobatch/ledger.db"
+    ledger.write_bytes(b"not a database" * 1000)
+    with pytest.raises(LedgerCorruptError):
+        await desk.run()
+    report = await geobatch_tui.repair(desk.out)
+    assert report["adopted"] == 1
+    assert Path(report["ledger_kept_as"]).read_bytes().startswith(b"not a database")
+    assert (await desk.run()).counts["current"] == 10
+
+
+async def test_verify_names_exactly_what_is_damaged(tmp_path: Path) -> None:
+    """One flipped bit in one of two outputs."""
+    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
+    await desk.run()
+    assert await geobatch_tui.verify(desk.out) == {"checked": 2, "damaged": []}
+    body = bytearray(desk.output("b.tif").read_bytes())
+    body[len(body) // 2] ^= 1
+    desk.output("b.tif").write_bytes(body)
+    assert (await geobatch_tui.verify(desk.out))["damaged"] == [str(desk.output("b.tif"))]
+
+
+async def test_fresh_redoes_everything(tmp_path: Path) -> None:
+    """--fresh forgets the ledger; outputs are replaced by equal ones."""
+    desk = Desk(tmp_path)
+    await desk.run()
+    before = desk.tree()
+    result = await desk.run(fresh=True)
+    assert result.counts["done"] == 10
+    assert desk.tree() == before
+
+
+async def test_max_failures_stops_the_run(tmp_path: Path) -> None:
+    """Exit 15; what is left stays pending and resumable."""
+    desk = Desk(
+        tmp_path,
+        op={"chunks": 2000, "milliseconds": 1, "faults": {"raise": list(range(0, 60, 2))}},
+        values={"failures": {"max_failures": "5"}},
+    )
+    result = await desk.run()
+    assert result.exit_code == 15
+    assert 5 <= result.counts["dead"] < 30
+    assert result.counts["pending"] > 0
+
+
+async def test_a_second_run_is_refused(tmp_path: Path) -> None:
+    """One run a directory: the other is told who holds it."""
+    desk = Desk(tmp_path)
+    await desk.run()
+    lock = RunLock.acquire(desk.out / ".geobatch/lock", {"run_id": "other"})
+    try:
+        with pytest.raises(LockHeldError, match=str(os.getpid())):
+            await desk.run()
+    finally:
+        lock.release()
+
+
+async def test_deadline_drains(tmp_path: Path) -> None:
+    """--max-duration ends with 16, and the next run goes on."""
+    desk = Desk(tmp_path, op={"chunks": 400, "milliseconds": 10})
+    result = await desk.run(max_duration=0.6)
+    assert result.exit_code == 16
+    assert 0 < result.counts["done"] < 400
+    rest = await desk.run()
+    assert rest.exit_code == 0
+    assert rest.counts["current"] == result.counts["done"]
+
+
+async def test_the_log_frames_the_run(tmp_path: Path) -> None:
+    """First line: versions and config with layers; last line: run.exit with code and counts."""
+    desk = Desk(tmp_path)
+    lines: list[str] = []
+    await desk.run(log_stream=lines.append)
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    assert first["event"] == "run.start"
+    assert first["config"]["engine.max_workers"]["value"] == 2
+    assert (last["event"], last["code"], last["counts"]["done"]) == ("run.exit", 0, 10)
+    kept = (desk.out / ".geobatch/log.jsonl").read_text().splitlines()
+    assert kept == lines
+
+
+async def test_snapshots_count_up(tmp_path: Path) -> None:
+    """Whoever observes sees the counts grow and the end."""
+    desk = Desk(tmp_path, op={"chunks": 100, "milliseconds": 10})
+    seen: list[geobatch_tui.Snapshot] = []
+    await desk.run(observe=seen.append)
+    done = [snapshot.counts["done"] for snapshot in seen]
+    assert done == sorted(done)
+    assert (done[-1], seen[-1].state) == (100, "success")
+    assert any(snapshot.working for snapshot in seen)
+
+
+async def test_status_of_a_finished_run(tmp_path: Path) -> None:
+    """`status` reads the ledger alone."""
+    desk = Desk(tmp_path)
+    result = await desk.run()
+    status = geobatch_tui.open_run(desk.out).status()
+    assert (status["state"], status["run_id"]) == ("success", result.run_id)
+    assert status["counts"] == dict(result.counts)
+    await desk.run()
+    status = geobatch_tui.open_run(desk.out).status()
+    assert (status["counts"]["done"], status["counts"]["current"]) == (0, 10)
+
+
+async def test_no_run_no_status(tmp_path: Path) -> None:
+    """A directory without a run says so."""
+    with pytest.raises(PlanMismatchError, match="no run"):
+        geobatch_tui.open_run(tmp_path)
+
+
+async def test_plan_writes_nothing(tmp_path: Path) -> None:
+    """`plan` leaves no trace, not even the output directory."""
+    desk = Desk(tmp_path)
+    report = await geobatch_tui.plan(desk.job())
+    assert report.to_json()["chunks"] == 10
+    assert not desk.out.exists()
+
+
+async def test_one_chunk_items_skip_the_spool(tmp_path: Path) -> None:
+    """Small files go straight to their part; nothing is left in the work directory."""
+    desk = Desk(tmp_path, inputs=[f"{n}.tif" for n in range(20)], op={"chunks": 1})
+    result = await desk.run()
+    assert (result.exit_code, result.items["published"]) == (0, 20)
+    assert list((desk.out / ".geobatch/work").glob("*")) == []
+    assert audit(desk) == []
+
+
+async def test_one_chunk_item_done_but_not_published_is_done_again(tmp_path: Path) -> None:
+    """Its bytes lived in the part that was lost with the crash: a hole must not be published."""
+    import sqlite3
+
+    desk = Desk(tmp_path, op={"chunks": 1})
+    await desk.run()
+    before = desk.tree()
+    desk.output().unlink()
+    with sqlite3.connect(desk.out / ".geobatch/ledger.db") as database:
+        database.execute("UPDATE item SET state = 0, out_digest = ''")
+    database.close()
+    result = await desk.run()
+    assert (result.exit_code, result.counts["done"]) == (0, 1)
+    assert desk.tree() == before
+    assert audit(desk) == []
+
+
+async def test_threads_give_the_same_bytes(tmp_path: Path) -> None:
+    """executor = thread is another way to the same outputs."""
+    for name in ("process", "thread"):
+        (tmp_path / name).mkdir()
+    desks = {
+        name: Desk(tmp_path / name, values={"engine": {"executor": name, "max_workers": 2}})
+        for name in ("process", "thread")
+    }
+    for desk in desks.values():
+        assert (await desk.run()).exit_code == 0
+    assert desks["process"].tree() == desks["thread"].tree()
