@@ -8,6 +8,7 @@ compared.
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,7 +155,7 @@ def _finish(
         holes = Completer(index, stores, scratch, len(stores) - 1).complete(owned, mask=mask)
     part = part_path(item, epoch)
     copies = plan.encoding.driver_copy is not None
-    target = work / f"{epoch}-{os.getpid()}-{part.name[1:][-40:]}.tif" if copies else part
+    target = work / f"{epoch}-{os.getpid()}-{threading.get_ident()}.tif" if copies else part
     with stage("write"):
         layout, written = _write(target, index, stores, template, mask=mask)
     with removed_on_error(target), stage("verify"):

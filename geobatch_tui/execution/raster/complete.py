@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.raster.chunks import (
     MASK_CODEC,
     TileWriter,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from geobatch_tui.execution.messages import Window
     from geobatch_tui.execution.raster.index import LevelSlots, Slots, TileIndex
     from geobatch_tui.execution.raster.stores import ScratchStore, Store
     from geobatch_tui.execution.raster.tiles import Level, Pixels, Valid

@@ -8,24 +8,25 @@ killed, then moved to the part's name, synced, and compared with its source bloc
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
 import rasterio.shutil
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
 from geobatch_tui.errors import GeobatchError, OperationError, VerifyError
 from geobatch_tui.execution.messages import ItemReceipt
 from geobatch_tui.execution.raster.disk import copy_range, disk_errors
 from geobatch_tui.execution.raster.geotags import describe
-from geobatch_tui.execution.raster.part import new_file, removed_on_error
-from geobatch_tui.execution.raster.verify import digest_of
+from geobatch_tui.execution.raster.part import new_file, readable_name, removed_on_error
+from geobatch_tui.execution.raster.verify import digest_of, read_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from rasterio.windows import Window
 
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.raster.geotags import Template
@@ -107,22 +108,18 @@ def _compare(
     """Read every block of the copy; the number of blocks at full resolution."""
     blocks = 0
     try:
-        with (
-            rasterio.open(source, driver="GTiff", sharing=False) as meant,
-            rasterio.open(part, driver="GTiff", sharing=False) as found,
-        ):
-            _check_structure(meant, found, identity)
-            for _, window in found.block_windows(1):
-                _compare_block(meant, found, window, options)
-                blocks += 1
-            levels = len(found.overviews(1))
-        for number in range(levels):
-            with rasterio.open(
-                part, driver="GTiff", sharing=False, overview_level=number
-            ) as overview:
-                for _, window in overview.block_windows(1):
-                    overview.read(window=window)
-                    overview.dataset_mask(window=window)
+        with readable_name(part) as name:
+            with (
+                rasterio.open(source, driver="GTiff", sharing=False) as meant,
+                rasterio.open(name, driver="GTiff", sharing=False) as found,
+            ):
+                _check_structure(meant, found, identity)
+                for _, window in found.block_windows(1):
+                    _compare_block(meant, found, window, options)
+                    blocks += 1
+                levels = len(found.overviews(1))
+            for level in range(levels):
+                read_blocks(name, level)
     except (RasterioError, OSError) as error:
         raise VerifyError(f"{part.name!r} cannot be read by GDAL: {error}") from error
     return blocks

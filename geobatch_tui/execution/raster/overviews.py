@@ -98,7 +98,7 @@ def _band_validity(band: Pixels, seen: Valid | None, nodata: Number | None) -> V
     valid = seen
     if band.dtype.kind in "fc":
         valid = ~np.isnan(band) if valid is None else valid & ~np.isnan(band)
-    if nodata is not None and nodata == nodata:  # noqa: PLR0124 -- NaN is dealt with above
+    if nodata is not None and nodata == nodata:
         differs = band != band.dtype.type(nodata)
         valid = differs if valid is None else valid & differs
     return valid
@@ -192,7 +192,7 @@ def _mode(band: Pixels, valid: Valid | None) -> Pixels:
 
 def _keep_from_nodata(half: Pixels, valid: Valid | None, nodata: Number | None) -> Pixels:
     """Move valid means that equal nodata to the next value."""
-    if nodata is None or nodata != nodata:  # noqa: PLR0124 -- NaN
+    if nodata is None or nodata != nodata:
         return half
     value = half.dtype.type(nodata)
     hit = half == value
@@ -204,9 +204,7 @@ def _keep_from_nodata(half: Pixels, valid: Valid | None, nodata: Number | None) 
 
 
 def _neighbour(value: Any) -> Any:
-    if value.dtype.kind == "c":
+    """The next value up. There is one: a mean of other values is below the type's highest."""
+    if value.dtype.kind in "fc":
         return value + value.dtype.type(np.spacing(abs(value)))
-    if value.dtype.kind == "f":
-        return np.nextafter(value, value.dtype.type(-np.inf if value == np.inf else np.inf))
-    top = np.iinfo(value.dtype).max
-    return value.dtype.type(int(value) - 1 if value == top else int(value) + 1)
+    return value.dtype.type(int(value) + 1)

@@ -84,3 +84,25 @@ def removed_on_error(path: Path) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         raise
+
+
+@contextmanager
+def readable_name(path: str | Path) -> Iterator[str]:
+    """A name of an existing file that GDAL can open.
+
+    rasterio encodes names as UTF-8. One that is other bytes is reached through an open descriptor.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    name = os.fspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield f"/dev/fd/{fd}"
+        finally:
+            os.close(fd)
+    else:
+        yield name

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geobatch_tui.errors import OperationError
+from geobatch_tui.errors import OperationError, SchemaError
 from geobatch_tui.execution.messages import Window
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ChunkGrid
-    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.plan import Number, RasterPlan
 
     Pixels = np.ndarray[Any, np.dtype[Any]]
     Valid = np.ndarray[Any, np.dtype[np.bool_]]
@@ -147,10 +147,10 @@ class TileForm:
 
     @classmethod
     def of(cls, plan: RasterPlan) -> TileForm:
-        """The form that ``plan`` asks for."""
+        """The form that ``plan`` asks for. Raises SchemaError if nodata does not fit the dtype."""
         dtype = np.dtype(plan.dtype).newbyteorder("<")
         by_band = plan.encoding.interleave == "band"
-        missing = dtype.type(0 if plan.nodata is None else plan.nodata)
+        missing = _missing(dtype, plan.nodata)
         fill = np.full(plan.count, missing, dtype)
         if plan.validity == "alpha":
             fill[-1] = 0
@@ -193,6 +193,16 @@ class TileForm:
         first = np.full(1, self.missing, self.dtype).view(np.uint8)
         raw = tile.reshape(-1, 1).view(np.uint8)
         return bool((raw == first).all())
+
+
+def _missing(dtype: np.dtype[Any], nodata: Number | None) -> Any:
+    try:
+        value = dtype.type(0 if nodata is None else nodata)
+    except (OverflowError, ValueError) as error:
+        raise SchemaError(f"nodata {nodata!r} does not fit {dtype.name}") from error
+    if dtype.kind in "iu" and nodata is not None and value != nodata:
+        raise SchemaError(f"nodata {nodata!r} does not fit {dtype.name}")
+    return value
 
 
 def pack_mask(valid: Valid, width: int, height: int) -> Pixels:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
+from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.raster.disk import read_exactly
 from geobatch_tui.execution.raster.geotags import describe
+from geobatch_tui.execution.raster.part import readable_name
 from geobatch_tui.execution.raster.tiles import TileForm, pack_mask
 
 if TYPE_CHECKING:
@@ -38,11 +40,30 @@ def digest_of(path: str | Path) -> tuple[str, int]:
     """BLAKE2b-128 of a file, in hex, and its size."""
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     size = 0
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 -- str and Path alike
+    with open(path, "rb", buffering=0) as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
             size += len(piece)
     return digest.hexdigest(), size
+
+
+def read_blocks(name: str, overview: int | None = None) -> tuple[str, int]:
+    """Decode every block of one level of a GeoTIFF, and of its mask.
+
+    Returns:
+        The fingerprint in its tags (empty: none), and the number of overviews.
+
+    Raises:
+        RasterioError: a block cannot be decoded, or the file is no GeoTIFF.
+    """
+    options = {} if overview is None else {"overview_level": overview}
+    with rasterio.open(name, driver="GTiff", sharing=False, **options) as dataset:
+        masked = MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+        for _, window in dataset.block_windows(1):
+            dataset.read(window=window)
+            if masked:
+                dataset.dataset_mask(window=window)
+        return dataset.tags().get("GEOBATCH_FP", ""), len(dataset.overviews(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +134,14 @@ def check_with_gdal(path: Path, index: TileIndex, identity: dict[str, Any], *, m
     """
     decoded = 0
     try:
-        for slots in index.levels:
-            number = slots.level.number
-            options = {"overview_level": number - 1} if number else {}
-            with rasterio.open(path, driver="GTiff", sharing=False, **options) as dataset:
-                if not number:
-                    _check_dataset(dataset, index, identity)
-                decoded += _check_level(dataset, index, slots, mask=mask)
+        with readable_name(path) as name:
+            for slots in index.levels:
+                number = slots.level.number
+                options = {"overview_level": number - 1} if number else {}
+                with rasterio.open(name, driver="GTiff", sharing=False, **options) as dataset:
+                    if not number:
+                        _check_dataset(dataset, index, identity)
+                    decoded += _check_level(dataset, index, slots, mask=mask)
     except (RasterioError, OSError) as error:
         raise VerifyError(f"{path.name!r} cannot be read by GDAL: {error}") from error
     return decoded

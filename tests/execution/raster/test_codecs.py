@@ -1,0 +1,123 @@
+"""Codecs: every tile decodes to what went in, and nothing else counts as success."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from geobatch_tui.errors import OperationError, VerifyError
+from geobatch_tui.execution.raster import codecs
+from geobatch_tui.execution.raster.codecs import Codec
+
+DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "c8", "c16")
+CODECS = ("NONE", "LZW", "DEFLATE", "ZSTD")
+
+
+def fits(compress, predictor, dtype):
+    try:
+        codecs.check(compress, 6 if compress in ("DEFLATE", "ZSTD") else 0, predictor, dtype)
+    except OperationError:
+        return False
+    return True
+
+
+CASES = [
+    (compress, predictor, dtype)
+    for compress in CODECS
+    for predictor in (1, 2, 3)
+    for dtype in DTYPES
+    if fits(compress, predictor, dtype)
+]
+
+
+def test_combinations():
+    """Horizontal prediction is for real numbers, the floating one for floats; NONE has neither."""
+    assert len(CASES) == 13 + 3 * (13 + 11 + 3)
+
+
+@pytest.mark.parametrize(("compress", "predictor", "dtype"), CASES)
+@pytest.mark.parametrize("samples", [1, 3])
+def test_tiles_decode_to_themselves(compress, predictor, dtype, samples):
+    """Decoding gives the same bytes, and encoding twice gives the same bytes."""
+    rng = np.random.default_rng(1)
+    raw = rng.integers(0, 256, 16 * 32 * samples * np.dtype(dtype).itemsize, np.uint8)
+    tile = raw.view("<" + dtype).reshape(16, 32, samples)
+    codec = Codec(compress, 6, predictor)
+    data = codec.encode(tile)
+    assert data == codec.encode(tile.copy())
+    assert codec.decode(data, tile.shape, tile.dtype).tobytes() == tile.tobytes()
+
+
+@given(
+    tile=arrays.arrays(np.dtype("<f4"), (16, 16, 2), elements=st.floats(width=32, allow_nan=True)),
+    predictor=st.sampled_from([1, 2, 3]),
+)
+def test_floats_keep_every_bit(tile, predictor):
+    """NaN payloads, infinities and negative zeros come back as they were."""
+    codec = Codec("DEFLATE", 1, predictor)
+    decoded = codec.decode(codec.encode(tile), tile.shape, tile.dtype)
+    assert decoded.tobytes() == tile.tobytes()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda _raw, _level: b"",
+        lambda raw, _level: codecs._deflate(raw.tobytes()[:-1] + b"\xff", 6),
+        lambda raw, _level: codecs._deflate(raw.tobytes()[:-1], 6),
+        lambda raw, _level: codecs._deflate(raw, 6)[:-6],
+    ],
+    ids=["nothing", "other pixels", "too short", "cut"],
+)
+def test_a_wrong_encoder_is_caught(monkeypatch, broken):
+    """What an encoder gives back counts only if it decodes to the tile."""
+    monkeypatch.setitem(codecs._ENCODERS, "DEFLATE", broken)
+    with pytest.raises(VerifyError):
+        Codec("DEFLATE", 6, 1).encode(np.zeros((16, 16, 1), np.uint8))
+
+
+def test_an_encoder_that_fails_raises(monkeypatch):
+    """An encoder's exception is never taken for an empty tile."""
+
+    def fail(_raw, _level):
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setitem(codecs._ENCODERS, "ZSTD", fail)
+    with pytest.raises(VerifyError, match="out of luck"):
+        Codec("ZSTD", 3, 1).encode(np.zeros((16, 16, 1), np.uint8))
+
+
+@pytest.mark.parametrize("compress", ["LZW", "DEFLATE", "ZSTD"])
+def test_damaged_tiles_do_not_decode(compress):
+    """Half a tile is an error, not half the pixels."""
+    tile = np.random.default_rng(0).integers(0, 9, (64, 64, 1), np.uint8)
+    codec = Codec(compress, 6, 1)
+    data = codec.encode(tile)
+    with pytest.raises(VerifyError):
+        codec.decode(data[: len(data) // 2], tile.shape, tile.dtype)
+
+
+def test_zstd_frames_hold_their_content_size():
+    """Readers that allocate from the frame header need it (RFC 8878, 3.1.1.1)."""
+    data = Codec("ZSTD", 9, 1).encode(np.zeros((64, 64, 3), np.uint8))
+    assert data[:4] == b"\x28\xb5\x2f\xfd"
+    assert data[4] >> 6 or data[4] & 0x20
+
+
+@pytest.mark.parametrize("wrong", [
+    ("BROTLI", 1, 1, "uint8"),
+    ("DEFLATE", 13, 1, "uint8"),
+    ("DEFLATE", 0, 1, "uint8"),
+    ("ZSTD", 23, 1, "uint8"),
+    ("DEFLATE", 6, 3, "uint8"),
+    ("DEFLATE", 6, 2, "complex64"),
+    ("NONE", 0, 2, "uint8"),
+    ("LZW", 0, 4, "uint8"),
+])  # fmt: skip
+def test_unknown_combinations_are_refused(wrong):
+    """A codec, level or predictor that cannot be written is named before any pixel is computed."""
+    with pytest.raises(OperationError):
+        codecs.check(*wrong)

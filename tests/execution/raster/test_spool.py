@@ -1,0 +1,196 @@
+"""Spools: a segment is wholly there and durable, or it is not there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from assembling import make_item, make_plan, no_stage, noise, write_segments
+
+from geobatch_tui.errors import DiskFullError, OperationError, OutputGoneError, VerifyError
+from geobatch_tui.execution.raster import spool
+from geobatch_tui.execution.raster.chunks import codec_of
+from geobatch_tui.execution.raster.tiles import TileForm, pyramid, tiles_of
+
+PLAN = make_plan(200, 150, count=3, block=32, predictor=2)
+
+
+@pytest.fixture
+def item(tmp_path):
+    return make_item(PLAN, tmp_path, chunk=(64, 64))
+
+
+def rows_of(item, segment):
+    fd = os.open(Path(item.work_dir) / segment.spool, os.O_RDONLY)
+    try:
+        return spool.read_rows(fd, item, segment)
+    finally:
+        os.close(fd)
+
+
+def test_segments_hold_the_chunk(item):
+    """Every tile of the chunk's levels lies where the index says, framed as in a COG."""
+    pixels = noise(PLAN)
+    segments = write_segments(item, PLAN, pixels)
+    assert {segment.spool for segment in segments} == {segments[0].spool}
+    data = (Path(item.work_dir) / segments[0].spool).read_bytes()
+    levels, form, codec = pyramid(PLAN), TileForm.of(PLAN), codec_of(PLAN)
+    for segment in segments:
+        assert spool.is_intact(item, segment)
+        window = item.plan.grid.window(segment.index)
+        rows = rows_of(item, segment)
+        expected = [tiles_of(level, window).tolist() for level in levels[:2]]
+        assert [rows["tile"][rows["level"] == n].tolist() for n in (0, 1)] == expected
+        for row in rows[rows["level"] == 0]:
+            start, length = int(row["offset"]), int(row["length"])
+            tile = data[start : start + length]
+            assert data[start - 4 : start] == length.to_bytes(4, "little")
+            assert data[start + length : start + length + 4] == tile[-4:]
+            at = levels[0].window(int(row["tile"]))
+            got = form.unpack(codec.decode(tile, (32, 32, 3), form.dtype), at)
+            cut = (slice(at.row_off, at.row_off + 32), slice(at.col_off, at.col_off + 32))
+            np.testing.assert_array_equal(got, pixels[:, *cut])
+
+
+def test_short_writes_go_on(item, monkeypatch):
+    """A write that takes a few bytes is continued behind them."""
+    write = os.write
+    chance = random.Random(1)
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: chance.randint(1, 999)]))
+    segments = write_segments(item, PLAN, noise(PLAN))
+    assert all(spool.is_intact(item, segment) for segment in segments)
+
+
+@pytest.mark.parametrize("after", [0, 1, 5])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_leaves_the_spool_as_it_was(item, monkeypatch, code, after):
+    """What was written of the segment is cut off, and the next one works."""
+    first, _ = spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
+    path = Path(item.work_dir) / first.spool
+    before = path.read_bytes()
+    write, calls = os.write, []
+
+    def fill(fd, data):
+        calls.append(fd)
+        if len(calls) > after:
+            raise OSError(code, os.strerror(code))
+        return write(fd, data[:100])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fill)
+        with pytest.raises(DiskFullError):
+            spool.write_chunk(item, PLAN, 1, noise(PLAN)[:, :64, 64:128], None, 1, no_stage)
+    assert path.read_bytes() == before
+    again, _ = spool.write_chunk(item, PLAN, 1, noise(PLAN)[:, :64, 64:128], None, 1, no_stage)
+    assert again.offset == len(before)
+    assert spool.is_intact(item, first)
+    assert spool.is_intact(item, again)
+
+
+def test_a_failed_sync_is_a_failure(item, monkeypatch):
+    """fsync is called once; its failure costs the segment."""
+    calls = []
+
+    def fail(fd):
+        calls.append(fd)
+        raise OSError(errno.EIO, "lost")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="lost"):
+        spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
+    assert len(calls) == 1
+    assert [path.stat().st_size for path in Path(item.work_dir).iterdir()] == [0]
+
+
+def test_a_vanished_disk_ends_the_run(item, monkeypatch):
+    """A filesystem gone read-only is the run's trouble, not the chunk's."""
+
+    def fail(_fd, _data):
+        raise OSError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(os, "write", fail)
+    with pytest.raises(OutputGoneError):
+        spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
+
+
+def test_lost_bytes_are_noticed(item, monkeypatch):
+    """A write that claims more than it did is found by reading back."""
+    write = os.write
+
+    def lose(fd, data):
+        write(fd, bytes(len(data)))
+        return len(data)
+
+    monkeypatch.setattr(os, "write", lose)
+    with pytest.raises(VerifyError):
+        spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
+    assert [path.stat().st_size for path in Path(item.work_dir).iterdir()] == [0]
+
+
+def test_damage_is_noticed(item):
+    """No byte of a segment can change or go missing without notice."""
+    segment = write_segments(item, PLAN, noise(PLAN))[3]
+    path = Path(item.work_dir) / segment.spool
+    data = path.read_bytes()
+    end = segment.offset + segment.length
+    footer = range(end - spool.END_SIZE - 90, end)
+    for place in [*range(segment.offset, end, 997), *footer]:
+        flipped = bytearray(data)
+        flipped[place] ^= 0x10
+        path.write_bytes(flipped)
+        assert not spool.is_intact(item, segment)
+        if place in footer:
+            with pytest.raises(VerifyError):
+                rows_of(item, segment)
+    path.write_bytes(data[: end - 1])
+    assert not spool.is_intact(item, segment)
+    path.unlink()
+    assert not spool.is_intact(item, segment)
+
+
+def test_segments_of_others_are_refused(item):
+    """A spool of another plan, chunk or chunk grid is never taken for this one's."""
+    segment = write_segments(item, PLAN, noise(PLAN))[0]
+    other_grid = replace(item.plan, grid=replace(item.plan.grid, chunk_width=128))
+    for stranger, place in [
+        (replace(item, fingerprint="f" * 32), segment),
+        (replace(item, plan=other_grid), segment),
+        (item, replace(segment, index=1)),
+        (item, replace(segment, offset=segment.offset + 1)),
+        (item, replace(segment, length=10)),
+    ]:
+        with pytest.raises(VerifyError):
+            rows_of(stranger, place)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "valid"),
+    [
+        (np.zeros((3, 64, 63), np.uint8), None),
+        (np.zeros((3, 64, 64), np.int16), None),
+        (np.zeros((3, 64, 64), np.uint8), np.ones((64, 63), np.bool_)),
+        (np.zeros((3, 64, 64), np.uint8), np.ones((64, 64), np.uint8)),
+    ],
+)
+def test_other_shapes_are_refused(item, pixels, valid):
+    """Pixels and validity are exactly the chunk's."""
+    with pytest.raises(OperationError):
+        spool.write_chunk(item, PLAN, 0, pixels, valid, 1, no_stage)
+
+
+def test_spools_do_not_follow_links(item, tmp_path, monkeypatch):
+    """A link planted in the work directory is not written through."""
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    monkeypatch.setattr(spool.threading, "get_ident", lambda: 8)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    Path(item.work_dir).mkdir()
+    (Path(item.work_dir) / "1-7-8.spool").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic link"):
+        spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
+    assert victim.read_text() == "precious"
