@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
 
 #: Drivers that open something else than the file they were given: another file, a URL, a command
-#: pipeline, an address in memory. GDAL reads GDAL_SKIP when it registers its drivers, and at no
-#: later time. WarpedVRT, MemoryFile and the COG driver work without the driver called VRT.
+#: pipeline, a database. GDAL reads GDAL_SKIP when it registers its drivers, and at no later time.
+#: WarpedVRT, MemoryFile and the COG driver (short of its TILING_SCHEME) work without the driver
+#: called VRT. But GDAL registers it by itself with the first WarpedVRT of a process, so skipping
+#: is a second line only: what decides is that every source is opened with a pinned driver.
 INDIRECT_DRIVERS = (
     "VRT",
     "GTI",
@@ -155,8 +157,20 @@ def worker_environment(base: Mapping[str, str], *, allow_vrt: bool = False) -> d
     return environment
 
 
+def complete(environ: MutableMapping[str, str] | None = None) -> None:
+    """Add to ``environ`` (this process's, by default) what a worker needs, and remove nothing.
+
+    For workers that are threads of the engine. Before GDAL is imported.
+    """
+    target = os.environ if environ is None else environ
+    target.update(worker_environment(target))
+
+
 def apply(environ: MutableMapping[str, str] | None = None) -> None:
-    """Turn ``environ`` (this process's, by default) into a worker's. Before GDAL is imported."""
+    """Turn ``environ`` (this process's, by default) into a worker's, secrets of the shell removed.
+
+    Before GDAL is imported.
+    """
     target = os.environ if environ is None else environ
     wanted = worker_environment(target)
     for name in [name for name in target if name not in wanted]:

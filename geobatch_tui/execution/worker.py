@@ -176,6 +176,18 @@ def answer(outcome: Outcome) -> bytes:
         )
 
 
+def enter_gdal() -> None:
+    """Send GDAL's errors of this thread to its recorder and not to fd 2, from here on.
+
+    Entered in the main thread, rasterio's Env holds for the process; in another thread, for that
+    one. It is never left: the settings of a worker last as long as it.
+    """
+    import rasterio
+
+    listen_to_gdal()
+    rasterio.Env().__enter__()
+
+
 class ThreadMeter:
     """Measures a task of one thread; memory is that of the process, and has no peak of its own."""
 
@@ -243,12 +255,7 @@ class WorkerProcess:
         if os.environ.get("GEOBATCH_OPS", "") != self.ops:
             os.environ["GEOBATCH_OPS"] = self.ops
             registry._entries.cache_clear()  # noqa: SLF001 - the same package, for tests
-        import rasterio
-
-        listen_to_gdal()
-        # Entered once, in the main thread, it holds for the process: from here on GDAL's errors
-        # go to the recorder and not to fd 2.
-        rasterio.Env().__enter__()
+        enter_gdal()
 
 
 def _isolate() -> None:

@@ -1,0 +1,64 @@
+"""Loads the libraries of a worker, and calls GDAL once while there is one thread."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import pkgutil
+
+#: In the order of their cost; tifffile (0.3 s) comes in only with modules that need it.
+LIBRARIES = (
+    "numpy",
+    "rasterio",
+    "rasterio.features",
+    "rasterio.shutil",
+    "rasterio.vrt",
+    "rasterio.warp",
+    "pyproj",
+    "imagecodecs",
+)
+
+
+def import_all() -> None:
+    """Import what chunks need: the libraries, and the modules of operations that use them."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+
+    import geobatch_tui.execution.raster as package
+    from geobatch_tui.execution.ops import registry
+
+    # What cannot be imported here fails its own tasks later, with its own error.
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        with contextlib.suppress(Exception):
+            importlib.import_module(module.name)
+    for name in registry.operation_names():
+        with contextlib.suppress(Exception):
+            registry.get_operation(name)
+
+
+def warm_up() -> None:
+    """Register GDAL's drivers and warp a few pixels.
+
+    The first calls take locks that deadlock with the GIL when two threads make them at once
+    (rasterio#3611). No dataset stays open.
+    """
+    import numpy as np
+    import rasterio
+    from rasterio.io import MemoryFile
+    from rasterio.transform import from_origin
+    from rasterio.vrt import WarpedVRT
+
+    profile = {
+        "driver": "GTiff",
+        "width": 4,
+        "height": 4,
+        "count": 1,
+        "dtype": "uint8",
+        "crs": "EPSG:4326",
+        "transform": from_origin(0, 4, 1, 1),
+    }
+    with rasterio.Env(), MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.write(np.ones((1, 4, 4), dtype="uint8"))
+        with memory.open() as dataset, WarpedVRT(dataset, crs="EPSG:3857") as warped:
+            warped.read()

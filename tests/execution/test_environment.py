@@ -1,0 +1,106 @@
+"""The environment of workers, and what GDAL makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from geobatch_tui.execution.environment import FIXED, INDIRECT_DRIVERS, worker_environment
+
+
+def test_secrets_of_the_shell_stay_out():
+    """Only names on the allow-list, and those that the user adds, are passed on."""
+    base = {
+        "PATH": "/bin",
+        "DATABASE_URL": "postgres://secret",
+        "GITHUB_TOKEN": "secret",
+        "MY_PLUGIN": "x",
+        "GEOBATCH_WORKER_ENV": "MY_PLUGIN, OTHER",
+        "AWS_PROFILE": "p",
+        "https_proxy": "http://proxy",
+    }
+    made = worker_environment(base)
+    assert "secret" not in json.dumps(made)
+    assert made["MY_PLUGIN"] == "x"
+    assert made["AWS_PROFILE"] == "p"
+    assert made["https_proxy"] == "http://proxy"
+
+
+def test_user_may_tune_but_not_loosen():
+    """Defaults give way to the user's values; what safety and same bytes need does not."""
+    base = {
+        "GDAL_CACHEMAX": "256",
+        "GDAL_NUM_THREADS": "ALL_CPUS",
+        "GDAL_VRT_ENABLE_PYTHON": "YES",
+        "GDAL_SKIP": "PDF NITF",
+    }
+    made = worker_environment(base)
+    assert made["GDAL_CACHEMAX"] == "256"
+    assert {name: made[name] for name in FIXED} == FIXED
+    assert set(made["GDAL_SKIP"].split(",")) == {*INDIRECT_DRIVERS, "PDF", "NITF"}
+
+
+def test_allow_vrt():
+    """VRT can be let in; URLs cannot."""
+    skipped = worker_environment({}, allow_vrt=True)["GDAL_SKIP"].split(",")
+    assert "VRT" not in skipped
+    assert "WMS" in skipped
+
+
+PROBE = """
+import json, os, sys
+from geobatch_tui.execution import preload
+import numpy as np, rasterio, rasterio.shutil
+from rasterio.errors import RasterioIOError
+from rasterio.transform import from_origin
+from rasterio.vrt import WarpedVRT
+out = {}
+out["threads"] = [l.split()[1] for l in open("/proc/self/status") if l.startswith("Threads")][0]
+os.chdir(sys.argv[1])
+with rasterio.Env() as env:
+    out["drivers"] = sorted(env.drivers())
+raw = ("<VRTDataset rasterXSize='4' rasterYSize='4'><VRTRasterBand dataType='Byte' band='1' "
+       "subClass='VRTRawRasterBand'><SourceFilename relativetoVRT='1'>canary</SourceFilename>"
+       "<PixelOffset>1</PixelOffset><LineOffset>4</LineOffset></VRTRasterBand></VRTDataset>")
+open("canary", "w").write("canary" * 4)
+open("scene.tif", "w").write(raw)
+for name in ("scene.tif", raw, "MEM:::DATAPOINTER=1,PIXELS=4,LINES=4", "/vsistdin/"):
+    try:
+        rasterio.open(name).close()
+        out.setdefault("opened", []).append(name)
+    except RasterioIOError:
+        pass
+profile = dict(driver="GTiff", width=600, height=600, count=3, dtype="uint8", crs="EPSG:4326",
+               transform=from_origin(0, 4, 0.01, 0.01))
+with rasterio.open("a.tif", "w", **profile) as ds:
+    ds.write(np.full((3, 600, 600), 7, "uint8"))
+with rasterio.open("a.tif") as ds, WarpedVRT(ds, crs="EPSG:3857", add_alpha=True) as vrt:
+    out["warped"] = int(np.median(vrt.read(1)))
+rasterio.shutil.copy("a.tif", "cog.tif", driver="COG", compress="JPEG", add_mask="YES")
+with rasterio.open("cog.tif") as ds:
+    out["cog"] = ds.overviews(1)
+print(json.dumps(out))
+"""
+
+
+def test_gdal_under_this_environment(tmp_path):
+    """Drivers that open something else are gone, but for the VRT driver, which GDAL brings back
+    with the first WarpedVRT; raw bands and addresses stay closed; the warper and the COG driver
+    work; loading it all starts no thread."""
+    run = subprocess.run(
+        [sys.executable, "-c", PROBE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "GDAL_VRT_ENABLE_RAWRASTERBAND": "YES"},
+        timeout=60,
+    )
+    out = json.loads(run.stdout)
+    assert set(out["drivers"]) & set(INDIRECT_DRIVERS) == {"VRT"}
+    assert {"GTiff", "COG", "MEM"} <= set(out["drivers"])
+    assert "opened" not in out
+    assert out["warped"] == 7
+    assert out["cog"] == [2]
+    assert out["threads"] == "1"

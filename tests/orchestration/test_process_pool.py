@@ -1,0 +1,530 @@
+"""Workers die in every way known; the pool blames the right task, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pool_desk import Desk
+
+from geobatch_tui.errors import Reaction
+from geobatch_tui.execution import wire
+from geobatch_tui.execution.messages import ChunkReceipt, InspectTask, ProbeTask
+from geobatch_tui.orchestration import proc
+from geobatch_tui.orchestration.pool import Answered, Lost
+from geobatch_tui.orchestration.process_pool import ProcessPool
+from geobatch_tui.testing import OPS
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="reads /proc, as the pool does on Linux"
+)
+
+
+@pytest.fixture
+async def desk(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEOBATCH_OPS", OPS)
+    pool = ProcessPool(tmp_path / "state", kill_after=0.5)
+    desk = Desk(pool, tmp_path)
+    yield desk
+    await pool.close(2.0)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def gone(pid: int, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < deadline:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.01)
+    return not alive(pid)
+
+
+async def test_tasks_are_answered_in_order(desk):
+    """A worker works through its queue in order, and each task gets its own receipt."""
+    worker = await desk.worker()
+    idents = [desk.chunk(worker, index) for index in range(40)]
+    await desk.outcome(idents[-1])
+    answered = [e.outcome.task_id for e in desk.events if isinstance(e, Answered)]
+    assert answered == idents
+    receipts = [desk.outcomes[ident].receipt for ident in idents]
+    assert [receipt.index for receipt in receipts] == list(range(40))
+    assert all(set(receipt.seconds) == {"compute", "spool"} for receipt in receipts)
+
+
+async def test_whole_life_of_an_item(desk):
+    """Probe, chunks on two workers, finalise, inspect: the part holds the chunks in order."""
+    first, second = await desk.worker(), await desk.worker()
+    params = {"chunks": 6}
+    desk.pool.submit(
+        first,
+        ProbeTask(900, "a.txt", str(desk.root / "source"), {}, "test.faulty", params, {}, None),
+    )
+    plan = (await desk.outcome(900)).receipt
+    assert len(plan.grid) == 6
+    idents = [desk.chunk((first, second)[index % 2], index) for index in range(6)]
+    segments = [(await desk.outcome(ident)).receipt.segment for ident in idents]
+    assert len({segment.spool for segment in segments}) == 2
+    receipt = (await desk.outcome(desk.finalise(second, reversed(segments)))).receipt
+    again = (await desk.outcome(desk.finalise(first, segments))).receipt
+    assert receipt == again
+    desk.pool.submit(first, InspectTask(901, "test.faulty", receipt.part_path))
+    seen = (await desk.outcome(901)).receipt
+    assert (seen.fingerprint, seen.size, seen.digest) == (
+        "ab" * 16,
+        receipt.size,
+        receipt.digest,
+    )
+
+
+CRASHES = [
+    ("segfault", "signal", "SIGSEGV"),
+    ("abort", "signal", "SIGABRT"),
+    ("sigkill", "signal", "SIGKILL"),
+    ("exit", "exit", None),
+]
+
+
+@pytest.mark.parametrize(("fault", "cause", "name"), CRASHES)
+async def test_crash_is_blamed_on_the_running_task_alone(desk, fault, cause, name):
+    """A worker that dies is lost with the task it worked on; the rest of its queue goes back."""
+    worker, other = await desk.worker(), await desk.worker()
+    before = desk.chunk(worker)
+    culprit = desk.fault(worker, fault)
+    behind = tuple(desk.chunk(worker, index) for index in range(3))
+    bystander = desk.chunk(other, 7)
+    lost = await desk.loss(worker)
+    assert (lost.running, lost.queued, lost.cause) == (culprit, behind, cause)
+    assert lost.failure.error_class == "WorkerCrashError"
+    assert lost.failure.reaction is Reaction.POISON
+    assert lost.failure.evidence.get("signal") == name
+    assert desk.outcomes[before].receipt is not None
+    assert (await desk.outcome(bystander)).receipt is not None
+
+
+async def test_crash_leaves_its_stack_as_evidence(desk):
+    """The stack that faulthandler wrote is in the failure's evidence."""
+    worker = await desk.worker()
+    desk.fault(worker, "segfault")
+    stderr = (await desk.loss(worker)).failure.evidence["stderr"]
+    assert "Segmentation fault" in stderr
+    assert "_segfault" in stderr
+
+
+RAISES = [
+    ("sys_exit", "OperationError", Reaction.UNKNOWN),
+    ("interrupt", "OperationError", Reaction.UNKNOWN),
+    ("unpicklable", "OperationError", Reaction.UNKNOWN),
+    ("raise", "OperationError", Reaction.UNKNOWN),
+    ("recursion", "OperationError", Reaction.UNKNOWN),
+    ("memory_error", "MemoryBudgetError", Reaction.RESOURCE),
+    ("transient", "RemoteIOError", Reaction.TRANSIENT),
+    ("disk_full", "DiskFullError", Reaction.SPACE),
+    ("flood", "OperationError", Reaction.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind", "reaction"), RAISES)
+async def test_failure_is_answered_and_the_worker_lives(desk, fault, kind, reaction):
+    """Whatever an operation raises comes back as a failure; the same worker takes the next task."""
+    worker = await desk.worker()
+    outcome = await desk.outcome(desk.fault(worker, fault))
+    assert outcome.receipt is None
+    assert (outcome.failure.error_class, outcome.failure.reaction) == (kind, reaction)
+    after = await desk.outcome(desk.chunk(worker, 1))
+    assert after.receipt.index == 1
+    assert after.evidence == {}
+
+
+async def test_binary_on_fd_2_is_evidence_and_no_failure(desk):
+    """Bytes that are no text do no harm, and are kept escaped."""
+    worker = await desk.worker()
+    outcome = await desk.outcome(desk.fault(worker, "binary"))
+    assert outcome.failure is None
+    assert "\\xff" in outcome.evidence["stderr"]
+
+
+async def test_warning_on_fd_2_is_evidence_and_no_failure(desk):
+    """A warning spares the task, and is kept."""
+    outcome = await desk.outcome(desk.fault(await desk.worker(), "warn"))
+    assert outcome.failure is None
+    assert "42112" in outcome.evidence["stderr"]
+
+
+@pytest.mark.parametrize("fault", ["hang", "busy", "deaf", "stop", "child"])
+async def test_hanging_task_is_killed(desk, fault):
+    """A task that sleeps, holds the GIL, ignores SIGTERM, is stopped, or waits for a child ends."""
+    worker = await desk.worker()
+    culprit = desk.fault(worker, fault)
+    behind = desk.chunk(worker, 1)
+    await asyncio.sleep(0.3)
+    pid = desk.ready[worker].pid
+    children = proc.children(pid)
+    assert len(children) == (1 if fault == "child" else 0)
+    desk.pool.kill(worker, "timeout")
+    lost = await desk.loss(worker)
+    assert (lost.running, lost.queued, lost.cause) == (culprit, (behind,), "timeout")
+    assert lost.failure.error_class == "ChunkTimeoutError"
+    for process in (pid, *children):
+        assert await gone(process)
+
+
+async def test_task_that_cannot_be_pickled_fails_alone(desk):
+    """A task with a foreign object in it is answered with a failure and breaks nothing."""
+    worker = await desk.worker()
+    bad = desk.chunk(worker, 0, thing=lambda: 1)
+    good = desk.chunk(worker, 1)
+    assert (await desk.outcome(bad)).failure.stage == "send"
+    assert (await desk.outcome(good)).receipt is not None
+
+
+async def test_task_that_cannot_be_unpickled_fails_alone(desk):
+    """A task whose params hold a class that is no message is answered by the worker."""
+    worker = await desk.worker()
+    bad = desk.chunk(worker, 0, thing=Path("x"))
+    good = desk.chunk(worker, 1)
+    failure = (await desk.outcome(bad)).failure
+    assert failure.stage == "receive"
+    assert "is not a message type" in failure.message
+    assert (await desk.outcome(good)).receipt is not None
+
+
+async def test_foreign_class_in_a_receipt_is_never_unpickled(desk):
+    """A receipt with an object that is no message fails its task, not the engine."""
+    worker = await desk.worker()
+    bad = desk.chunk(worker, 0, op="test.foreign")
+    # No such operation: the failure comes back like any other.
+    failure = (await desk.outcome(bad)).failure
+    assert failure.error_class == "ConfigError"
+    state = desk.pool._workers[worker]
+    ident = desk.chunk(worker, 1, milliseconds=300)
+    desk.pool._message(state, ident, b"cos\nsystem\n(S'true'\ntR.")
+    failure = (await desk.outcome(ident)).failure
+    assert "is not plain data" in failure.message
+    assert "system is not a message type" in failure.message
+
+
+async def test_answer_sent_before_death_counts(desk):
+    """A worker that dies right after its answer loses nothing and leaves nobody to blame."""
+    worker = await desk.worker()
+    ident = desk.chunk(worker)
+    state = desk.pool._workers[worker]
+    # The loop does not look at the pipe until the worker is dead.
+    asyncio.get_running_loop().remove_reader(state.pipe.fileno())
+    await asyncio.sleep(0.2)
+    os.kill(desk.ready[worker].pid, signal.SIGKILL)
+    lost = await desk.loss(worker)
+    assert desk.outcomes[ident].receipt is not None
+    assert (lost.running, lost.queued) == (None, ())
+
+
+async def test_worker_killed_while_idle_blames_nobody(desk):
+    """SIGKILL from outside at an idle worker: no task is to blame, the words say who did it."""
+    worker = await desk.worker()
+    os.kill(desk.ready[worker].pid, signal.SIGKILL)
+    lost = await desk.loss(worker)
+    assert (lost.running, lost.queued, lost.cause) == (None, (), "signal")
+    assert "somebody killed it" in lost.failure.message
+
+
+async def test_worker_that_dies_before_it_is_ready(desk):
+    """Tasks given to a worker that never came up go back, and nobody is to blame."""
+    # A directory where its file should be.
+    (desk.root / "state").mkdir(exist_ok=True)
+    (desk.root / "state" / "worker-1.err").mkdir()
+    worker = desk.pool.spawn()
+    ident = desk.chunk(worker)
+    lost = await desk.loss(worker)
+    assert (lost.running, lost.queued, lost.cause) == (None, (ident,), "exit")
+    (desk.root / "state" / "worker-1.err").rmdir()
+
+
+async def test_kill_before_start(desk):
+    """A worker may be killed before it has a pid."""
+    worker = desk.pool.spawn()
+    desk.pool.kill(worker, "memory")
+    lost = await desk.loss(worker)
+    assert lost.cause == "memory"
+    assert lost.failure.error_class == "MemoryBudgetError"
+
+
+async def test_retire_finishes_the_queue(desk):
+    """A retired worker does all that it was given, then ends without a failure."""
+    worker = await desk.worker()
+    idents = [desk.chunk(worker, index) for index in range(5)]
+    desk.pool.retire(worker)
+    late = desk.chunk(worker, 6)
+    lost = await desk.loss(worker)
+    assert all(desk.outcomes[ident].receipt for ident in idents)
+    assert (lost.running, lost.queued, lost.cause, lost.failure) == (None, (late,), "retired", None)
+
+
+async def test_close_lets_the_running_task_finish_only(desk):
+    """Closing waits for the task at work; those behind it go back."""
+    worker = await desk.worker()
+    first = desk.chunk(worker, 0, milliseconds=400)
+    second = desk.chunk(worker, 1, milliseconds=400)
+    await asyncio.sleep(0.2)
+    await desk.pool.close(5.0)
+    lost = desk.lost[worker]
+    assert first in desk.outcomes
+    assert (lost.running, lost.queued, lost.cause) == (None, (second,), "retired")
+
+
+async def test_close_ends_what_does_not_finish_in_time(desk):
+    """Past its grace a hanging worker is ended; its task goes back without a failure."""
+    worker = await desk.worker()
+    ident = desk.fault(worker, "deaf")
+    await asyncio.sleep(0.2)
+    start = time.monotonic()
+    await desk.pool.close(0.2)
+    assert time.monotonic() - start < 5
+    lost = desk.lost[worker]
+    assert (lost.running, lost.cause, lost.failure) == (ident, "retired", None)
+
+
+async def test_grown_worker_is_replaced(tmp_path, monkeypatch):
+    """A worker that stays large after a task ends by itself after what it was given."""
+    monkeypatch.setenv("GEOBATCH_OPS", OPS)
+    desk = Desk(ProcessPool(tmp_path / "state", growth=64 << 20), tmp_path)
+    worker = await desk.worker()
+    leaky = desk.fault(worker, "leak", megabytes=100)
+    behind = desk.chunk(worker, 1)
+    lost = await desk.loss(worker)
+    assert desk.outcomes[leaky].receipt is not None
+    assert desk.outcomes[behind].receipt is not None
+    assert (lost.cause, lost.failure) == ("retired", None)
+    await desk.pool.close(1.0)
+
+
+async def test_peak_of_memory_is_that_of_the_task(desk):
+    """rss_peak shows what a task held, and the next task starts from nothing."""
+    worker = await desk.worker()
+    big = await desk.outcome(desk.fault(worker, "allocate", megabytes=128))
+    small = await desk.outcome(desk.chunk(worker, 1, milliseconds=20))
+    assert big.rss_peak - big.rss > 100 << 20
+    assert small.rss_peak - small.rss < 50 << 20
+
+
+async def test_rss_counts_children(desk):
+    """The resident size of a worker includes the processes that it started."""
+    worker = await desk.worker()
+    alone = desk.pool.rss()[worker]
+    desk.fault(worker, "child")
+    await asyncio.sleep(0.5)
+    assert desk.pool.rss()[worker] > alone + (4 << 20)
+    desk.pool.kill(worker, "timeout")
+    await desk.loss(worker)
+
+
+async def test_flood_is_cut_while_it_runs(desk):
+    """A file that a task floods without end stays small, though the worker cannot look."""
+    worker = await desk.worker()
+    ident = desk.fault(worker, "hang")
+    await asyncio.sleep(0.1)
+    path = desk.root / "state" / f"worker-{worker}.err"
+    with path.open("ab") as file:
+        file.write(b"y" * (17 << 20))
+    desk.pool._watch_floods()
+    assert path.stat().st_size < 1 << 16
+    desk.pool.kill(worker, "timeout")
+    lost = await desk.loss(worker)
+    assert lost.running == ident
+    assert "floods fd 2" in lost.failure.evidence["stderr"]
+
+
+async def test_large_message_does_not_block_the_loop(desk):
+    """Megabytes to a busy worker are written as it reads them; the loop turns meanwhile."""
+    worker = await desk.worker()
+    desk.chunk(worker, 0, milliseconds=500)
+    start = time.monotonic()
+    big = desk.chunk(worker, 1, text="x" * (8 << 20))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert time.monotonic() - start < 0.4
+    assert desk.pool._workers[worker].writing
+    assert (await desk.outcome(big)).receipt is not None
+    assert not desk.pool._workers[worker].writing
+
+
+async def test_closed_descriptors_end_the_worker_not_the_pool(desk):
+    """A task that closes the worker's own pipe is blamed; the pool goes on."""
+    worker = await desk.worker()
+    ident = desk.fault(worker, "close_pipe")
+    lost = await desk.loss(worker)
+    assert lost.running == ident
+    assert (await desk.outcome(desk.chunk(await desk.worker()))).receipt is not None
+
+
+async def test_poison_and_random_kills(desk):
+    """10 poison tasks among 200 and kills from outside: each found, no innocent blamed."""
+    todo = [(index, index % 20 == 7) for index in range(200)]
+    owner: dict[int, tuple[int, bool]] = {}
+    workers: set[int] = set()
+    blamed: list[tuple[tuple[int, bool], Lost]] = []
+    done: set[int] = set()
+    killed: set[int] = set()
+
+    def feed(worker: int) -> None:
+        while todo and sum(1 for w, _ in owner_of.values() if w == worker) < 4:
+            index, poison = todo.pop()
+            faults = {"segfault": [index]} if poison else {}
+            ident = desk.chunk(worker, index, faults=faults, milliseconds=1, op="test.faulty")
+            owner[ident] = (index, poison)
+            owner_of[ident] = (worker, index)
+
+    owner_of: dict[int, tuple[int, int]] = {}
+    workers = {await desk.worker(), await desk.worker()}
+    seen = len(desk.events)
+    for worker in workers:
+        feed(worker)
+    strikes = 0
+    while len(done) + len({entry[0][0] for entry in blamed if entry[0][1]}) < 200:
+        await desk.until(lambda count=seen: len(desk.events) > count)
+        event = desk.events[seen]
+        seen += 1
+        if isinstance(event, Answered):
+            done.add(owner[event.outcome.task_id][0])
+            owner_of.pop(event.outcome.task_id)
+            if len(done) % 40 == 0 and strikes < 4:
+                strikes += 1
+                killed.add(event.worker)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(desk.ready[event.worker].pid, signal.SIGKILL)
+            elif event.worker not in desk.lost:
+                feed(event.worker)
+        elif isinstance(event, Lost):
+            for ident in (event.running, *event.queued):
+                if ident is not None:
+                    owner_of.pop(ident)
+            todo += [owner[ident] for ident in event.queued]
+            if event.running is not None:
+                blamed.append((owner[event.running], event))
+                if event.worker in killed and not owner[event.running][1]:
+                    todo.append(owner[event.running])
+            feed(await desk.worker())
+    convicted = {entry[0] for entry, lost in blamed if lost.worker not in killed}
+    assert convicted <= {index for index in range(200) if index % 20 == 7}
+    assert done == {index for index in range(200) if index % 20 != 7}
+    assert strikes == 4
+
+
+async def test_descriptors_do_not_leak(desk):
+    """150 workers come and go, some by force; the engine has as many open files as before."""
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    first = await desk.worker()
+    desk.pool.retire(first)
+    await desk.loss(first)
+    before = descriptors()
+    for base in range(0, 150, 10):
+        started = [desk.pool.spawn() for _ in range(10)]
+        for offset, worker in enumerate(started):
+            if (base + offset) % 3 == 0:
+                desk.pool.kill(worker, "timeout")
+            else:
+                desk.pool.retire(worker)
+        for worker in started:
+            await desk.loss(worker)
+    assert descriptors() == before
+    assert list((desk.root / "state").iterdir()) == []
+
+
+ENGINE = """
+import asyncio, os, sys
+from pathlib import Path
+from geobatch_tui.orchestration.process_pool import ProcessPool
+from geobatch_tui.orchestration.pool import Ready
+sys.path.insert(0, {tests!r})
+from pool_desk import Desk
+
+async def main():
+    root = Path({root!r})
+    desk = Desk(ProcessPool(root / "state"), root)
+    for fault in ("busy", "hang", "stop", "child", None):
+        worker = await desk.worker()
+        if fault:
+            desk.fault(worker, fault)
+    await asyncio.sleep(0.5)
+    pids = [ready.pid for ready in desk.ready.values()]
+    from geobatch_tui.orchestration import proc
+    for pid in list(pids):
+        pids += proc.children(pid)
+    print(*pids, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_no_worker_outlives_its_engine(tmp_path, number):
+    """1 s after the engine died no worker is left: not one that holds the GIL, is stopped, or
+    has a child."""
+    code = textwrap.dedent(ENGINE).format(tests=str(Path(__file__).parent), root=str(tmp_path))
+    engine = subprocess.Popen(  # noqa: ASYNC220 - the test waits for it
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "GEOBATCH_OPS": OPS},
+    )
+    with engine:
+        pids = [int(word) for word in engine.stdout.readline().split()]
+        assert len(pids) == 6
+        assert all(alive(pid) for pid in pids)
+        engine.send_signal(number)
+        engine.wait()
+        deadline = time.monotonic() + 1.0
+        for pid in pids:
+            assert await gone(pid, deadline - time.monotonic())
+
+
+async def test_workers_are_in_no_terminal_group(desk):
+    """A worker leads a process group of its own and ignores SIGINT and SIGHUP."""
+    worker = await desk.worker()
+    pid = desk.ready[worker].pid
+    assert os.getpgid(pid) == pid
+    os.kill(pid, signal.SIGINT)
+    os.kill(pid, signal.SIGHUP)
+    assert (await desk.outcome(desk.chunk(worker))).receipt is not None
+
+
+async def test_engine_environment_is_untouched(desk):
+    """Starting the fork server leaves the engine's own environment as it was."""
+    await desk.worker()
+    assert "GDAL_VRT_ENABLE_RAWRASTERBAND" not in os.environ
+
+
+def test_frames_survive_any_cut():
+    """Messages come out whole wherever the stream is cut."""
+    receipt = ChunkReceipt(0, None, 1, 2, 3, 0.0, {})
+    stream = b"".join(wire.pack(ident, replace(receipt, index=ident)) for ident in range(5))
+    for step in (1, 7, 64, len(stream)):
+        frames = wire.Frames()
+        out = [
+            (ident, wire.unpack(body).index)
+            for start in range(0, len(stream), step)
+            for ident, body in frames.feed(stream[start : start + step])
+        ]
+        assert out == [(index, index) for index in range(5)]
+
+
+def test_lost_framing_is_an_error():
+    """A stream that is no frames is refused rather than waited for."""
+    with pytest.raises(ValueError, match="a frame of"):
+        list(wire.Frames().feed(b"\xff" * 64))

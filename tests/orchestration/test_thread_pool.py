@@ -1,0 +1,114 @@
+"""Threads behind the protocol of the pool."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pool_desk import Desk
+
+from geobatch_tui.execution.ops import registry
+from geobatch_tui.orchestration.thread_pool import ThreadPool
+from geobatch_tui.testing import OPS
+
+
+@pytest.fixture
+async def desk(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEOBATCH_OPS", OPS)
+    registry._entries.cache_clear()
+    # GDAL's variables stay in this process for good: other tests get them back as they were.
+    before = dict(os.environ)
+    pool = ThreadPool()
+    yield Desk(pool, tmp_path)
+    await pool.close(1.0)
+    os.environ.clear()
+    os.environ.update(before)
+    registry._entries.cache_clear()
+
+
+async def test_same_bytes_as_processes_would_give(desk):
+    """Chunks of two threads, assembled, hold the bytes that the operation defines."""
+    workers = [await desk.worker(), await desk.worker()]
+    idents = [desk.chunk(workers[index % 2], index) for index in range(6)]
+    segments = [(await desk.outcome(ident)).receipt.segment for ident in idents]
+    assert len({segment.spool for segment in segments}) == 2
+    receipt = (await desk.outcome(desk.finalise(workers[0], segments))).receipt
+    assert receipt.size == len("geobatch-test " + "ab" * 16 + "\n") + 6 * 64
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("sys_exit", "OperationError"),
+        ("unpicklable", "OperationError"),
+        ("interrupt", "OperationError"),
+        ("transient", "RemoteIOError"),
+    ],
+)
+async def test_failure_is_answered_and_the_thread_lives(desk, fault, kind):
+    """What an operation raises in a thread ends its task only."""
+    worker = await desk.worker()
+    outcome = await desk.outcome(desk.fault(worker, fault))
+    assert outcome.failure.error_class == kind
+    assert (await desk.outcome(desk.chunk(worker, 1))).receipt is not None
+
+
+async def test_killed_thread_is_abandoned(desk):
+    """A killed thread is lost with its running task at once; its late answer is dropped."""
+    worker = await desk.worker()
+    culprit = desk.chunk(worker, 0, milliseconds=300)
+    behind = desk.chunk(worker, 1)
+    await asyncio.sleep(0.05)
+    desk.pool.kill(worker, "timeout")
+    lost = await desk.loss(worker)
+    assert (lost.running, lost.queued, lost.cause) == (culprit, (behind,), "timeout")
+    assert lost.failure.error_class == "ChunkTimeoutError"
+    await asyncio.sleep(0.4)
+    assert culprit not in desk.outcomes
+
+
+async def test_retire_finishes_the_queue(desk):
+    """A retired thread does what it was given, then ends."""
+    worker = await desk.worker()
+    idents = [desk.chunk(worker, index) for index in range(5)]
+    desk.pool.retire(worker)
+    lost = await desk.loss(worker)
+    assert all(ident in desk.outcomes for ident in idents)
+    assert (lost.running, lost.queued, lost.cause) == (None, (), "retired")
+
+
+async def test_close_gives_back_what_was_not_begun(desk):
+    """Closing waits for the task at work; those behind it go back."""
+    worker = await desk.worker()
+    first = desk.chunk(worker, 0, milliseconds=200)
+    second = desk.chunk(worker, 1)
+    await asyncio.sleep(0.05)
+    await desk.pool.close(5.0)
+    assert first in desk.outcomes
+    assert desk.lost[worker].queued == (second,)
+
+
+def test_thread_that_hangs_does_not_keep_the_process():
+    """A process with a hanging worker thread ends when its engine does."""
+    code = f"""
+import asyncio, sys, tempfile
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pool_desk import Desk
+from geobatch_tui.orchestration.thread_pool import ThreadPool
+
+async def main():
+    desk = Desk(ThreadPool(), Path(tempfile.mkdtemp()))
+    worker = await desk.worker()
+    desk.fault(worker, "hang")
+    await asyncio.sleep(0.1)
+    await desk.pool.close(0.1)
+
+asyncio.run(main())
+"""
+    env = {**os.environ, "GEOBATCH_OPS": OPS}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=20, env=env)
