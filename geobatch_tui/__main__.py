@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ def _wants_processes(words: list[str]) -> bool:
     if not words or words[0] not in _WITH_WORKERS:
         return False
     if not {"--help", "-h", "--detach", "--tui"}.isdisjoint(words):
+        return False
+    if os.environ.get("GEOBATCH_ENGINE__EXECUTOR", "process") != "process":
         return False
     return not any(word.endswith("engine.executor=thread") for word in words)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LOG = "detached.log"
 _PERIOD = 0.05
 _PATIENCE = 60.0
+_GRACE = 3.0
+_LOOK = 1 << 18
 _TAIL = 20
 
 
@@ -52,7 +54,7 @@ def run_detached(words: Sequence[str], directory: Path) -> int:
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-    code = _wait(child, state)
+    code = _wait(child, state / LOG, begin)
     if code is not None and code != 0:
         _tell_end(state / LOG, begin, code)
         if code == ExitCode.USAGE:  # refused: nothing may be left behind
@@ -69,27 +71,40 @@ def _missing(path: Path) -> list[Path]:
     return [place for place in (path, *path.parents) if not place.exists()]
 
 
-def _wait(child: subprocess.Popen[bytes], state: Path) -> int | None:
-    """Exit code of a child that ended, or None once it holds the lock of its run."""
+def _wait(child: subprocess.Popen[bytes], log: Path, begin: int) -> int | None:
+    """Exit code of a child that ended, or None once its run lives.
+
+    A run lives when it holds its lock; for a short while more, until its plan is made, it may
+    still be refused, which is better told at once.
+    """
     from geobatch_tui.ledger.lock import is_held, read_holder
 
-    until = time.monotonic() + _PATIENCE
+    lock = log.with_name("lock")
+    until, held = time.monotonic() + _PATIENCE, False
     while time.monotonic() < until:
         code = child.poll()
         if code is not None:
             return code
-        holder = read_holder(state / "lock")
-        if holder is not None and holder.pid == child.pid and is_held(state / "lock"):
+        if not held:
+            holder = read_holder(lock)
+            held = holder is not None and holder.pid == child.pid and is_held(lock)
+            until = time.monotonic() + _GRACE if held else until
+        elif b'"plan.done"' in _said(log, begin):
             return None
         time.sleep(_PERIOD)
     return None
 
 
-def _tell_end(log: Path, begin: int, code: int) -> None:
-    streams.say(f"geobatch: error: the detached run ended with {code}; its last lines:")
+def _said(log: Path, begin: int) -> bytes:
+    """What the child has written so far, up to a limit."""
     with log.open("rb") as file:
         file.seek(begin)
-        lines = file.read().decode(errors="backslashreplace").splitlines()
+        return file.read(_LOOK)
+
+
+def _tell_end(log: Path, begin: int, code: int) -> None:
+    streams.say(f"geobatch: error: the detached run ended with {code}; its last lines:")
+    lines = _said(log, begin).decode(errors="backslashreplace").splitlines()
     for line in lines[-_TAIL:]:
         streams.say(f"  {streams.harmless(line)}")
 

@@ -103,10 +103,14 @@ def _show(report: Mapping[str, Any]) -> None:
     table.add_row("chunks", f"{report['chunks']:,}")
     for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
         table.add_row("", streams.foreign(f"{count:,} {reason}"))
-    table.add_row("peak memory", figures.size(report["peak_memory_bytes"]))
-    table.add_row("output", f"at most {figures.size(report['output_bytes'])}")
+    if report["peak_memory_bytes"]:
+        table.add_row("peak memory", figures.size(report["peak_memory_bytes"]))
+    output = report["output_bytes"]
+    table.add_row("output", f"at most {figures.size(output)}" if output else "nothing to write")
     table.add_row("free disk", figures.size(report["free_bytes"]))
-    for name, values in (("refused", report.get("refused", ())), ("warning", report["warnings"])):
-        for value in values:
-            table.add_row(name, streams.foreign(value, style="yellow"))
+    for entry in report["refused"]:
+        text = f"{entry['item']}: {entry['error_class']}: {entry['error_message']}"
+        table.add_row("refused", streams.foreign(text, style="red"))
+    for warning in report["warnings"]:
+        table.add_row("warning", streams.foreign(warning, style="yellow"))
     streams.show(table)

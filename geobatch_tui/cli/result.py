@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from geobatch_tui.orchestration.outcome import RunResult
 
+WARNINGS = 5
+"""Warnings of the plan that are repeated at the end."""
 _STYLES = {"success": "green", "partial": "yellow", "interrupted": "yellow"}
 _RESUMABLE = {
     ExitCode.FAILURES,
@@ -29,13 +31,9 @@ def show(result: RunResult) -> None:
     """Print the result to stdout."""
     streams.show(summary(result))
     if result.dead_by_class or result.dead_letters:
-        streams.show("")
         streams.show(causes(result.dead_by_class, result.dead_letters))
-    lines = list(next_steps(result))
-    if lines:
-        streams.show("")
-        for line in lines:
-            streams.show(streams.foreign(line), wrap=False)
+    for line in next_steps(result):
+        streams.show(streams.foreign(line), wrap=False)
 
 
 def summary(result: RunResult) -> Table:
@@ -57,8 +55,10 @@ def summary(result: RunResult) -> Table:
     rates = _rates(result.rates)
     if rates:
         table.add_row("rate", rates)
-    for warning in result.warnings:
+    for warning in result.warnings[:WARNINGS]:
         table.add_row("warning", streams.foreign(warning, style="yellow"))
+    if len(result.warnings) > WARNINGS:
+        table.add_row("", f"and {len(result.warnings) - WARNINGS} more: see `geobatch plan`")
     return table
 
 

@@ -32,7 +32,8 @@ def table_of(state: Mapping[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    reason = f" ({state['reason']})" if state.get("reason") else ""
+    reason = state.get("reason") or ""
+    reason = f" ({reason})" if reason not in {"", "complete", state["state"]} else ""
     table.add_row("run", streams.foreign(state["run_id"]))
     table.add_row("state", streams.foreign(f"{state['state']}{reason}"))
     table.add_row("output", streams.foreign(state["output_dir"]))

@@ -45,13 +45,16 @@ def test_commands_load_no_gdal():
     assert not loaded & HEAVY
 
 
-def test_help_starts_no_worker():
+def test_help_starts_no_worker(monkeypatch):
     """`geobatch run --help` does not start the fork server, which would load GDAL."""
+    monkeypatch.delenv("GEOBATCH_ENGINE__EXECUTOR", raising=False)
     assert _wants_processes(["run", "job.toml"])
     assert not _wants_processes(["run", "--help"])
     assert not _wants_processes(["status", "out"])
     assert not _wants_processes(["run", "job.toml", "--set", "engine.executor=thread"])
     assert not _wants_processes([])
+    monkeypatch.setenv("GEOBATCH_ENGINE__EXECUTOR", "thread")
+    assert not _wants_processes(["run", "job.toml"])
 
 
 @pytest.mark.parametrize(
