@@ -1,0 +1,115 @@
+"""Tells by its first bytes which GDAL driver may open a file.
+
+GDAL tries each of its drivers on whatever it is given, and some of them open other files, URLs or
+commands that the file names. Here the bytes decide, and the driver is then pinned.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import UnsafeInputError, UnsupportedFormatError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Bytes that :func:`driver_of` needs to see.
+HEAD_BYTES = 512
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"II*\x00", "GTiff"),
+    (b"MM\x00*", "GTiff"),
+    (b"II+\x00", "GTiff"),
+    (b"MM\x00+", "GTiff"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JP2OpenJPEG"),
+    (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
+    (b"EHFA_HEADER_TAG", "HFA"),
+    (b"CDF\x01", "netCDF"),
+    (b"CDF\x02", "netCDF"),
+    (b"CDF\x05", "netCDF"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (b"GRIB", "GRIB"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"NITF", "NITF"),
+    (b"NSIF", "NITF"),
+    (b"UHL1", "DTED"),
+    (b"ncols", "AAIGrid"),
+    (b"NCOLS", "AAIGrid"),
+)
+#: Formats that need their extension too: a short or common magic, or none.
+_EXTENSIONS = {"BMP": (".bmp",), "NITF": (".ntf", ".nitf", ".nsf"), "GRIB": ()}
+_NETCDF = (".nc", ".nc4", ".cdf")
+_HGT_BYTES = {1201 * 1201 * 2, 3601 * 3601 * 2, 1801 * 3601 * 2}
+
+_DISGUISES: tuple[tuple[bytes, str], ...] = (
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<?xml", "an XML document"),
+    (b"<", "XML or HTML"),
+    (b"{", "JSON"),
+    (b"[", "JSON"),
+    (b"pk\x03\x04", "a ZIP archive: unpack it first"),
+    (b"\x1f\x8b", "gzip: unpack it first"),
+    (b"%pdf", "a PDF"),
+    (b"version https://git-lfs", "a Git LFS pointer: fetch the file itself"),
+)
+
+
+def driver_of(path: Path, head: bytes, *, size: int, allow_vrt: bool) -> str:
+    """Name of the one GDAL driver that may open ``path``, whose first bytes are ``head``.
+
+    ``size`` is that of the file, in bytes.
+
+    Raises:
+        UnsupportedFormatError: empty, disguised, or in no format that this project reads.
+        UnsafeInputError: a VRT, and ``allow_vrt`` is not set.
+    """
+    if not head:
+        raise UnsupportedFormatError(f"{path} is empty (0 bytes)")
+    if _is_vrt(head):
+        if not allow_vrt:
+            raise UnsafeInputError(
+                f"{path} is a VRT, which can name any other file",
+                hint="set source.allow_vrt = true if you trust it",
+            )
+        return "VRT"
+    suffix = path.suffix.lower()
+    for magic, driver in _MAGIC:
+        if head.startswith(magic) and suffix in (_EXTENSIONS.get(driver) or (suffix,)):
+            return "netCDF" if driver == "HDF5" and suffix in _NETCDF else driver
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WEBP"
+    if suffix == ".hgt" and size in _HGT_BYTES:
+        return "SRTMHGT"
+    if _has_envi_header(path):
+        return "ENVI"
+    raise UnsupportedFormatError(f"{path} is no raster that geobatch reads: {describe(head)}")
+
+
+def describe(head: bytes) -> str:
+    """What the first bytes look like, for a message."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for magic, name in _DISGUISES:
+        if start.startswith(magic):
+            return f"it holds {name} (first bytes {head[:24]!r})"
+    return f"its first bytes are {head[:24]!r}"
+
+
+def _is_vrt(head: bytes) -> bool:
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    # An XML declaration or comments may come first; GDAL looks for the element in its header too.
+    return start.startswith(b"<") and b"<VRTDataset" in start
+
+
+def _has_envi_header(path: Path) -> bool:
+    for header in (path.with_suffix(".hdr"), path.with_name(path.name + ".hdr")):
+        try:
+            with header.open("rb") as file:
+                if file.read(4) == b"ENVI":
+                    return True
+        except OSError:
+            continue
+    return False

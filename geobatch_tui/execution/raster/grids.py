@@ -1,0 +1,339 @@
+"""Chooses the destination grid of a reprojection.
+
+All coordinates are x, y (longitude, latitude) in the CRS's own units; a transform is the six
+numbers (a, b, c, d, e, f) of x = a*col + b*row + c, y = d*col + e*row + f.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.errors import CrsError, SchemaError
+from geobatch_tui.execution.raster.mapping import (
+    LONLAT,
+    ROUND,
+    Box,
+    apply,
+    invert,
+    is_degrees,
+    lattice,
+    lonlat_box,
+    project,
+    project_box,
+    unroll,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyproj import CRS
+
+Transform = tuple[float, float, float, float, float, float]
+
+#: Sizes of GDAL's are C ints.
+MAX_SIDE = 2**31 - 1
+#: GDAL's suggestion is taken if its pixels are this many times larger or smaller than the
+#: source's at most; sound ones measured lie between 0.3 and 2.3.
+UNSOUND_RATIO = 4.0
+#: Slack in pixels before a fraction of one counts as a whole one.
+_SLACK = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A north-up destination grid in ``crs``."""
+
+    crs: CRS
+    transform: Transform
+    width: int
+    height: int
+
+    @property
+    def box(self) -> Box:
+        a, _, c, _, e, f = self.transform
+        return Box(c, f + e * self.height, c + a * self.width, f)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a source lies: its horizontal CRS, its transform, its size in pixels."""
+
+    crs: CRS
+    transform: Transform
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asks of the grid; see the parameters of ``raster.reproject``."""
+
+    bounds: Box | None = None
+    bounds_crs: CRS | None = None
+    extent: str = "auto"
+    resolution: tuple[float, float] | None = None
+    size: tuple[int, int] | None = None
+    target_aligned_pixels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A grid, how it came about in one word, and what the operator should know of it."""
+
+    grid: Grid
+    story: str
+    warnings: tuple[str, ...] = ()
+
+
+Suggestion = tuple[Transform, int, int]
+
+
+def choose(
+    source: Source, dst_crs: CRS, wish: Wish, suggest: Callable[[], Suggestion | None]
+) -> Choice:
+    """The destination grid.
+
+    ``suggest`` gives GDAL's own (transform, width, height), or None where it has none. It is taken
+    as it is if sound; else the source's extent is cut to the area of use of ``dst_crs``, with
+    pixels as large as a source pixel is at the centre of that.
+
+    Raises:
+        CrsError: source and area of use do not overlap, or the output would wrap round the world.
+        SchemaError: a side without pixels, or too many.
+    """
+    if wish.bounds is not None:
+        return _from_bounds(source, dst_crs, wish, suggest)
+    shared = _shared_box(source, dst_crs)
+    local = _local_size(source, dst_crs, shared)
+    suggestion = suggest() if wish.extent != "area-of-use" else None
+    if suggestion is not None:
+        fault = _fault(suggestion, local)
+        if fault is None:
+            return _from_suggestion(source, dst_crs, wish, suggestion)
+        if wish.extent == "source":
+            raise CrsError(
+                f"the whole source has no sound grid in {dst_crs.name!r}: {fault}",
+                hint='give bounds and resolution, or extent = "auto"',
+            )
+    else:
+        fault = "asked for" if wish.extent == "area-of-use" else "GDAL suggests no grid"
+    return _from_area(source, dst_crs, wish, (shared, local, fault))
+
+
+# --- the three ways ----------------------------------------------------------------------------
+
+
+def _from_suggestion(source: Source, dst_crs: CRS, wish: Wish, suggestion: Suggestion) -> Choice:
+    (a, _, c, _, e, f), width, height = suggestion
+    box = Box(c, f + e * height, c + a * width, f)
+    _refuse_wrap(source, dst_crs, box)
+    if wish.resolution is None and wish.size is None:
+        return Choice(Grid(dst_crs, (a, 0.0, c, 0.0, e, f), width, height), "gdal")
+    return Choice(_lay(dst_crs, box, wish, (a, -e)), "gdal")
+
+
+def _from_area(
+    source: Source, dst_crs: CRS, wish: Wish, found: tuple[Box, float | None, str]
+) -> Choice:
+    shared, local, fault = found
+    box = project_box(shared, dst_crs)
+    if box is None or local is None:
+        raise CrsError(
+            f"no grid can be found for {dst_crs.name!r}: {fault}",
+            hint="give bounds and resolution",
+        )
+    _refuse_wrap(source, dst_crs, box)
+    grid = _lay(dst_crs, box, wish, (local, local), cover=True)
+    if fault == "asked for":
+        return Choice(grid, "area-of-use")
+    warning = (
+        f"the default grid is unsound ({fault}); the extent is cut to {shared} (longitude, "
+        f"latitude), where the source meets the area of use of {dst_crs.name!r}: "
+        f"{grid.width}x{grid.height} pixels of {grid.transform[0]:.9g}. Give bounds, resolution "
+        "or size to choose otherwise"
+    )
+    return Choice(grid, "area-of-use", (warning,))
+
+
+def _from_bounds(
+    source: Source, dst_crs: CRS, wish: Wish, suggest: Callable[[], Suggestion | None]
+) -> Choice:
+    box = _wished_box(wish, dst_crs)
+    if wish.resolution is not None or (wish.size is not None and 0 not in wish.size):
+        return Choice(_lay(dst_crs, box, wish, (0.0, 0.0)), "bounds")
+    local = _pixel_at(source, dst_crs, box.centre)
+    suggestion = suggest()
+    if suggestion is not None and _fault(suggestion, local) is None:
+        (a, _, _, _, e, _), _, _ = suggestion
+        return Choice(_lay(dst_crs, box, wish, (a, -e)), "bounds")
+    if local is None:
+        raise CrsError(
+            f"the centre of bounds {box} lies outside of what {dst_crs.name!r} can show of the "
+            "source, so the size of a pixel is unknown",
+            hint="give resolution or size",
+        )
+    return Choice(_lay(dst_crs, box, wish, (local, local)), "bounds")
+
+
+def _wished_box(wish: Wish, dst_crs: CRS) -> Box:
+    if wish.bounds is None:
+        raise SchemaError("bounds are not given")
+    if wish.bounds_crs is None or wish.bounds_crs == dst_crs:
+        return wish.bounds
+    box = project_box(wish.bounds, dst_crs, wish.bounds_crs)
+    if box is None:
+        raise CrsError(f"bounds {wish.bounds} cannot be transformed to {dst_crs.name!r}")
+    return box
+
+
+# --- laying pixels over a box ------------------------------------------------------------------
+
+
+def _lay(
+    crs: CRS, box: Box, wish: Wish, pixel: tuple[float, float], *, cover: bool = False
+) -> Grid:
+    """Pixels over ``box`` from its top left corner, counted as gdalwarp does.
+
+    Without a wish, ``pixel`` is fitted to the box, or, with ``cover``, kept and the box grown.
+    """
+    left, top, pixel_x, pixel_y = box.minx, box.maxy, *pixel
+    if wish.resolution is not None:
+        pixel_x, pixel_y = wish.resolution
+        if wish.target_aligned_pixels:
+            box = _aligned(box, pixel_x, pixel_y)
+            left, top = box.minx, box.maxy
+        width, height = _count(box.width, pixel_x), _count(box.height, pixel_y)
+    elif wish.size is not None:
+        width, height = _sized(box, wish.size)
+        pixel_x, pixel_y = box.width / width, box.height / height
+    elif cover:
+        width = max(1.0, math.ceil(box.width / pixel_x - _SLACK))
+        height = max(1.0, math.ceil(box.height / pixel_y - _SLACK))
+    else:
+        width, height = _count(box.width, pixel_x), _count(box.height, pixel_y)
+        pixel_x, pixel_y = box.width / width, box.height / height
+    if not max(width, height) <= MAX_SIDE:
+        raise SchemaError(
+            f"the destination grid would have {width:.0f}x{height:.0f} pixels; GDAL's limit is "
+            f"{MAX_SIDE} a side",
+            hint="give a coarser resolution, or smaller bounds",
+        )
+    return Grid(crs, (pixel_x, 0.0, left, 0.0, -pixel_y, top), int(width), int(height))
+
+
+def _count(length: float, pixel: float) -> float:
+    return max(1.0, math.floor(length / pixel + 0.5))
+
+
+def _sized(box: Box, size: tuple[int, int]) -> tuple[float, float]:
+    width, height = float(size[0]), float(size[1])
+    if not width:
+        width = _count(box.width, box.height / height)
+    elif not height:
+        height = _count(box.height, box.width / width)
+    return width, height
+
+
+def _aligned(box: Box, x: float, y: float) -> Box:
+    return Box(
+        math.floor(box.minx / x + _SLACK) * x,
+        math.floor(box.miny / y + _SLACK) * y,
+        math.ceil(box.maxx / x - _SLACK) * x,
+        math.ceil(box.maxy / y - _SLACK) * y,
+    )
+
+
+# --- soundness ---------------------------------------------------------------------------------
+
+
+def _fault(suggestion: Suggestion, local: float | None) -> str | None:
+    """What is wrong with GDAL's suggestion; None if it is sound."""
+    transform, width, height = suggestion
+    if not all(math.isfinite(value) for value in transform):
+        return "GDAL suggests a grid that is not finite"
+    if width < 1 or height < 1 or width > MAX_SIDE or height > MAX_SIDE:
+        return f"GDAL suggests {width}x{height} pixels"
+    if local is None:
+        return None
+    for side in (transform[0], -transform[4]):
+        ratio = side / local
+        if not 1 / UNSOUND_RATIO <= ratio <= UNSOUND_RATIO:
+            return (
+                f"GDAL suggests pixels of {side:.4g}, {ratio:.3g} times the {local:.4g} that a "
+                "source pixel measures there"
+            )
+    return None
+
+
+def _shared_box(source: Source, dst_crs: CRS) -> Box:
+    """Longitudes and latitudes of the source within the area of use of ``dst_crs``."""
+    box = lonlat_box(source)
+    if box is None:
+        raise CrsError(
+            f"no point of the source can be placed on the globe by its CRS {source.crs.name!r}"
+        )
+    area = dst_crs.area_of_use
+    if area is None:
+        return box
+    west, east = area.west, area.east + (360 if area.east < area.west else 0)
+    pieces = [(max(west, box.minx + turn), min(east, box.maxx + turn)) for turn in (-360, 0, 360)]
+    pieces = [(left, right) for left, right in pieces if left < right]
+    south, north = max(area.south, box.miny), min(area.north, box.maxy)
+    if not pieces or south >= north:
+        raise CrsError(
+            f"the source covers {box} (longitude, latitude) and {dst_crs.name!r} is for "
+            f"{Box(west, area.south, east, area.north)}: they do not overlap",
+            hint="choose another dst_crs, or give bounds if you mean it",
+        )
+    return Box(min(p[0] for p in pieces), south, max(p[1] for p in pieces), north)
+
+
+def _local_size(source: Source, dst_crs: CRS, shared: Box) -> float | None:
+    """Side of a square in ``dst_crs`` with the area of the source pixel at the centre of
+    ``shared``; None if it cannot be known."""
+    x, y = shared.centre
+    # Through the destination, as the datum may differ and the longitude may be unrolled.
+    px, py = project(np.array([x]), np.array([y]), LONLAT, dst_crs)
+    return _pixel_at(source, dst_crs, (float(px[0]), float(py[0])))
+
+
+def _pixel_at(source: Source, dst_crs: CRS, point: tuple[float, float]) -> float | None:
+    x, y = project(np.array([point[0]]), np.array([point[1]]), dst_crs, source.crs)
+    if is_degrees(source.crs):
+        middle, _ = apply(
+            source.transform, np.array([source.width / 2]), np.array([source.height / 2])
+        )
+        x = unroll(x, float(middle[0]))
+    col, row = (float(value[0]) for value in invert(source.transform, x, y))
+    if not (math.isfinite(col) and math.isfinite(row)):
+        return None
+    col = min(max(col, 0.5), source.width - 0.5)
+    row = min(max(row, 0.5), source.height - 0.5)
+    cols, rows = np.array([-0.5, 0.5, 0, 0]) + col, np.array([0, 0, -0.5, 0.5]) + row
+    dx, dy = project(*apply(source.transform, cols, rows), source.crs, dst_crs)
+    area = abs((dx[1] - dx[0]) * (dy[3] - dy[2]) - (dx[3] - dx[2]) * (dy[1] - dy[0]))
+    return math.sqrt(area) if math.isfinite(area) and area > 0 else None
+
+
+def _refuse_wrap(source: Source, dst_crs: CRS, box: Box) -> None:
+    """Raises CrsError if ``box`` goes round the world though the source covers less than half."""
+    globe = lonlat_box(source)
+    if globe is None or globe.width >= 180:
+        return
+    cols, rows = lattice(source.width, source.height, 21)
+    x, _ = project(*apply(source.transform, cols, rows), source.crs, dst_crs)
+    if np.isnan(x).all():
+        return
+    spread = float(np.nanmax(x) - np.nanmin(x))
+    jumps = np.concatenate([np.abs(np.diff(x, axis=0)).ravel(), np.abs(np.diff(x, axis=1)).ravel()])
+    degrees = box.width if is_degrees(dst_crs) else 0.0
+    if np.nanmax(jumps) > spread / 2 and (degrees > ROUND or box.width > 0.9 * spread):
+        raise CrsError(
+            f"the source crosses the antimeridian: it is {globe.width:.4g} degrees wide, the "
+            f"output in {dst_crs.name!r} would go round the world ({box})",
+            hint="give bounds on one side of it, or a dst_crs centred there",
+        )

@@ -1,0 +1,187 @@
+"""Coordinates between a source, its destination grid, and the globe.
+
+Every transformation has x before y (longitude before latitude), whatever a CRS says of its axes.
+Points that cannot be transformed are NaN, never infinite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyproj import CRS, Transformer
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.grids import Grid, Source, Transform
+
+    Points = np.ndarray[Any, np.dtype[np.float64]]
+
+LONLAT = CRS.from_epsg(4326)
+#: Wider than this in degrees, a box is taken to go round the world.
+ROUND = 350.0
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Bounds in a CRS's units. Of longitudes, ``maxx`` may exceed 180: then the box crosses the
+    antimeridian."""
+
+    minx: float
+    miny: float
+    maxx: float
+    maxy: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return (self.minx + self.maxx) / 2, (self.miny + self.maxy) / 2
+
+    @property
+    def width(self) -> float:
+        return self.maxx - self.minx
+
+    @property
+    def height(self) -> float:
+        return self.maxy - self.miny
+
+    def __str__(self) -> str:
+        return f"({self.minx:.9g}, {self.miny:.9g}, {self.maxx:.9g}, {self.maxy:.9g})"
+
+
+@cache
+def transformer(src: CRS, dst: CRS) -> Transformer:
+    """The transformer from ``src`` to ``dst``, x before y."""
+    return Transformer.from_crs(src, dst, always_xy=True)
+
+
+def project(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
+    """Points of ``src`` in ``dst``; NaN where that fails."""
+    px, py = transformer(src, dst).transform(np.asarray(x, "f8"), np.asarray(y, "f8"))
+    bad = ~(np.isfinite(px) & np.isfinite(py))
+    return np.where(bad, np.nan, px), np.where(bad, np.nan, py)
+
+
+def is_degrees(crs: CRS) -> bool:
+    """Whether ``crs`` is geographic with degrees from Greenwich."""
+    return bool(
+        crs.is_geographic
+        and crs.axis_info
+        and crs.axis_info[0].unit_name == "degree"
+        and (crs.prime_meridian is None or crs.prime_meridian.longitude == 0)
+    )
+
+
+def apply(transform: Transform, cols: Points, rows: Points) -> tuple[Points, Points]:
+    """Coordinates of pixel positions (0, 0 is the top left corner of the first pixel)."""
+    a, b, c, d, e, f = transform
+    return a * cols + b * rows + c, d * cols + e * rows + f
+
+
+def invert(transform: Transform, x: Points, y: Points) -> tuple[Points, Points]:
+    """Pixel positions of coordinates."""
+    a, b, c, d, e, f = transform
+    determinant = a * e - b * d
+    x, y = x - c, y - f
+    return (e * x - b * y) / determinant, (a * y - d * x) / determinant
+
+
+def centre_longitude(source: Source) -> float | None:
+    """Longitude about which a source in degrees that leaves -180 to 180 must be unrolled.
+
+    As GDAL does (InsertCenterLong): none where it covers more than the whole circle.
+    """
+    if not is_degrees(source.crs):
+        return None
+    x, _ = apply(source.transform, *corners(source.width, source.height))
+    west, east = float(x.min()), float(x.max())
+    pixel = max(abs(source.transform[0]), abs(source.transform[4]))
+    if east - west > 360 + 1.05 * pixel or (west >= -180 - 1e-9 and east <= 180 + 1e-9):
+        return None
+    return (west + east) / 2
+
+
+def corners(width: int, height: int) -> tuple[Points, Points]:
+    """Pixel positions of the four corners."""
+    return np.array([0.0, width, width, 0.0]), np.array([0.0, 0.0, height, height])
+
+
+def lattice(width: float, height: float, steps: int) -> tuple[Points, Points]:
+    """(steps, steps) positions spread evenly from corner to corner."""
+    cols, rows = np.meshgrid(np.linspace(0, width, steps), np.linspace(0, height, steps))
+    return cols, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Mapper:
+    """Pixels of a destination grid to pixels of its source."""
+
+    source: Source
+    grid: Grid
+    centre: float | None
+
+    @classmethod
+    def between(cls, source: Source, grid: Grid) -> Mapper:
+        return cls(source, grid, centre_longitude(source))
+
+    def to_source(self, cols: Points, rows: Points) -> tuple[Points, Points]:
+        """Source pixel positions of destination pixel positions; NaN where there are none."""
+        x, y = project(*apply(self.grid.transform, cols, rows), self.grid.crs, self.source.crs)
+        if self.centre is not None:
+            x = unroll(x, self.centre)
+        return invert(self.source.transform, x, y)
+
+
+def unroll(longitudes: Points, centre: float) -> Points:
+    """Longitudes moved by whole turns to within 180 degrees of ``centre``."""
+    moved: Points = np.where(
+        longitudes < centre - 180,
+        longitudes + 360,
+        np.where(longitudes > centre + 180, longitudes - 360, longitudes),
+    )
+    return moved
+
+
+def lonlat_box(grid: Source | Grid) -> Box | None:
+    """Bounds of a raster in longitude and latitude, a pole inside included; None if unknown."""
+    cols, rows = lattice(grid.width, grid.height, 101)
+    x, y = apply(grid.transform, cols, rows)
+    if is_degrees(grid.crs):
+        return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+    lon, lat = project(x, y, grid.crs, LONLAT)
+    if np.isnan(lon).all():
+        return None
+    middle = lon[50, 50] if np.isfinite(lon[50, 50]) else float(np.nanmedian(lon))
+    lon = unroll(lon, middle)
+    box = Box(*(float(v) for v in (np.nanmin(lon), np.nanmin(lat), np.nanmax(lon), np.nanmax(lat))))
+    south, north = _poles_inside(grid)
+    west, east = box.minx, box.maxx
+    if south or north or box.width > ROUND:
+        west, east = -180.0, 180.0
+    return Box(west, -90.0 if south else box.miny, east, 90.0 if north else box.maxy)
+
+
+def _poles_inside(grid: Source | Grid) -> list[bool]:
+    x, y = project(np.zeros(2), np.array([-90.0, 90.0]), LONLAT, grid.crs)
+    cols, rows = invert(grid.transform, x, y)
+    inside = (cols > 0) & (cols < grid.width) & (rows > 0) & (rows < grid.height)
+    # A cylinder shows a pole as a line: there the neighbouring longitudes lie far apart.
+    x2, y2 = project(np.full(2, 90.0), np.array([-90.0, 90.0]), LONLAT, grid.crs)
+    cols2, rows2 = invert(grid.transform, x2, y2)
+    with np.errstate(invalid="ignore"):
+        one = np.hypot(cols2 - cols, rows2 - rows) < 0.5
+    return [bool(value) for value in inside & one]
+
+
+def project_box(box: Box, dst: CRS, src: CRS = LONLAT) -> Box | None:
+    """Bounds in ``dst`` of ``box`` in ``src``, from points along its edges and inside it; None if
+    none of them can be transformed."""
+    edge, inner = np.linspace(0, 1, 501), np.linspace(0, 1, 41)
+    u, v = np.meshgrid(inner, inner)
+    zero, one = np.zeros_like(edge), np.ones_like(edge)
+    u = np.concatenate([u.ravel(), edge, edge, zero, one])
+    v = np.concatenate([v.ravel(), zero, one, edge, edge])
+    x, y = project(box.minx + u * box.width, box.miny + v * box.height, src, dst)
+    if np.isnan(x).all():
+        return None
+    return Box(*(float(v) for v in (np.nanmin(x), np.nanmin(y), np.nanmax(x), np.nanmax(y))))

@@ -1,0 +1,235 @@
+"""Computes the pixels of a chunk, and hands them on to be encoded."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyproj import CRS
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from geobatch_tui.errors import CorruptSourceError, MemoryBudgetError, TransientError
+from geobatch_tui.execution.messages import ChunkReceipt, Segment, Window
+from geobatch_tui.execution.raster import assemble, grids, scale, source, spool, validity, warp
+from geobatch_tui.execution.raster.mapping import Mapper
+from geobatch_tui.execution.raster.plan import RasterPlan
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.messages import ChunkTask, FinaliseTask, ItemContext, ItemReceipt
+    from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.raster.source import Held
+    from geobatch_tui.execution.raster.validity import Pixels, Valid
+
+_IO = Path("/proc/thread-self/io")
+
+
+def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
+    """Compute chunk ``task.index`` into the spool, or the whole item into its part file."""
+    item = task.item
+    plan = RasterPlan.from_json(item.plan.detail)
+    window = item.plan.grid.window(task.index)
+    started = time.perf_counter()
+    pixels, valid, bytes_in = read_chunk(item, plan, window, task.subdivide, stage)
+    share = validity.invalid_share(plan, pixels, valid)
+    computed = time.perf_counter()
+    whole: ItemReceipt | None = None
+    if task.whole:
+        whole = assemble.write_whole(item, plan, pixels, valid, task.epoch, stage)
+        segment, bytes_out = Segment(task.index, "", 0, 0, 0), whole.size
+    else:
+        segment, bytes_out = spool.write_chunk(
+            item, plan, task.index, pixels, valid, task.epoch, stage
+        )
+    written = time.perf_counter()
+    return ChunkReceipt(
+        index=task.index,
+        segment=segment,
+        units=pixels.size,
+        bytes_in=bytes_in,
+        bytes_out=bytes_out,
+        nodata=share,
+        seconds={"compute": computed - started, "write": written - computed},
+        item=whole,
+    )
+
+
+def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
+    """Assemble the item from its segments."""
+    source.release()
+    plan = RasterPlan.from_json(task.item.plan.detail)
+    return assemble.assemble(task.item, plan, task.segments, task.epoch, stage)
+
+
+def read_chunk(
+    item: ItemContext, plan: RasterPlan, window: Window, subdivide: int, stage: Stage
+) -> tuple[Pixels, Valid | None, int]:
+    """Pixels (bands, h, w) of ``window``, validity (h, w) where the plan keeps a mask, and the
+    bytes that were read for it.
+
+    ``subdivide`` n computes 4**n sub-windows in turn, with the same result.
+
+    Raises:
+        SourceChangedError: the source is not the one that was planned.
+        CorruptSourceError: blocks cannot be read; its ``blocks`` lists them as [row, column].
+        TransientError: a read failed, and succeeded when it was tried again.
+        MemoryBudgetError: memory ran out.
+    """
+    before = _bytes_read()
+    with stage("read"), source.held_source(item) as held:
+        pixels: Pixels = np.empty((plan.count, window.height, window.width), plan.dtype)
+        valid = np.ones((window.height, window.width), bool) if plan.validity == "mask" else None
+        for part in _quarters(window, subdivide):
+            values, good = _read_part(item, held, plan, part)
+            rows = slice(part.row_off - window.row_off, part.row_off - window.row_off + part.height)
+            cols = slice(part.col_off - window.col_off, part.col_off - window.col_off + part.width)
+            pixels[:, rows, cols] = values
+            if valid is not None and good is not None:
+                valid[rows, cols] = good
+    return pixels, valid, max(_bytes_read() - before, 0)
+
+
+def _quarters(window: Window, times: int) -> list[Window]:
+    parts = [window]
+    for _ in range(times):
+        parts = [quarter for part in parts for quarter in _quarter(part)]
+    return parts
+
+
+def _quarter(window: Window) -> list[Window]:
+    left, top = math.ceil(window.width / 2), math.ceil(window.height / 2)
+    across = [(window.col_off, left), (window.col_off + left, window.width - left)]
+    down = [(window.row_off, top), (window.row_off + top, window.height - top)]
+    return [Window(c, r, w, h) for r, h in down for c, w in across if w and h]
+
+
+def _read_part(
+    item: ItemContext, held: Held, plan: RasterPlan, window: Window
+) -> tuple[Pixels, Valid | None]:
+    try:
+        if plan.warp is not None:
+            return warp.read(held, plan, window)
+        return _copy(held, plan, window, item.params)
+    except (RasterioError, OSError) as error:
+        raise explain(item, held, plan, window, error) from error
+
+
+def _copy(held: Held, plan: RasterPlan, window: Window, params: Any) -> tuple[Pixels, Valid | None]:
+    """Pixels as they are; where nodata is renamed, the pixels that held the old one, too."""
+    part = RasterWindow(window.col_off, window.row_off, window.width, window.height)
+    pixels: Pixels = held.dataset.read(window=part)
+    if plan.validity == "mask":
+        return pixels, held.dataset.dataset_mask(window=part) > 0 if not validity.nodata_differs(
+            held.dataset
+        ) else np.logical_and.reduce(
+            [
+                validity.differs(band, value)
+                for band, value in zip(pixels, held.dataset.nodatavals, strict=True)
+            ]
+        )
+    if plan.validity == "nodata" and params.get("dst_nodata") is not None:
+        _rename_nodata(held, plan, part, pixels, params)
+    return pixels, None
+
+
+def _rename_nodata(
+    held: Held, plan: RasterPlan, part: RasterWindow, pixels: Pixels, params: Any
+) -> None:
+    own = params.get("src_nodata")
+    if own == "none":
+        return
+    masked = validity.has_mask(held.dataset)
+    hidden = held.dataset.dataset_mask(window=part) == 0 if masked else None
+    for index, band in enumerate(pixels):
+        value = held.dataset.nodatavals[index] if own is None else float(own)
+        invalid = ~validity.differs(band, value) if value is not None else None
+        for where in (hidden, invalid):
+            if where is not None:
+                band[where] = plan.nodata
+
+
+# --- failures ----------------------------------------------------------------------------------
+
+
+def explain(
+    item: ItemContext, held: Held, plan: RasterPlan, window: Window, error: Exception
+) -> Exception:
+    """The typed error for a failed read: which blocks of the source cannot be read."""
+    if _says_memory(error):
+        return MemoryBudgetError(f"{item.source}: GDAL ran out of memory: {error}")
+    source.check_identity(item.source, item.source_id)
+    bad, tried, first = _bad_blocks(held, _needed(held, plan, window))
+    if not bad:
+        return TransientError(
+            f"{item.source}: reading failed once ({error}), all {tried} blocks could be read after"
+        )
+    listed = ", ".join(f"{row},{col}" for row, col in bad[:5]) + (" ..." if len(bad) > 5 else "")
+    corrupt = CorruptSourceError(
+        f"{item.source}: {len(bad)} of {tried} blocks needed here cannot be read (row,column "
+        f"{listed}): {first}"
+    )
+    source.attach_blocks(corrupt, [list(block) for block in bad])
+    return corrupt
+
+
+def _says_memory(error: BaseException | None) -> bool:
+    while error is not None:
+        if "OutOfMemory" in type(error).__name__ or isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _needed(held: Held, plan: RasterPlan, window: Window) -> Window:
+    """The window of the source that ``window`` of the output is computed from, with a margin."""
+    dataset = held.dataset
+    if plan.warp is None:
+        return window
+    whole = Window(0, 0, dataset.width, dataset.height)
+    grid = grids.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
+    own = grids.Source(
+        CRS.from_wkt(plan.warp.src_crs), tuple(dataset.transform)[:6], dataset.width, dataset.height
+    )
+    part = scale.source_window(Mapper.between(own, grid), window)
+    if part is None or part.failed:
+        return whole
+    extra = scale.margin(plan.warp.resampling, plan.warp.xscale, plan.warp.yscale) + 8
+    left, top = max(int(part.left) - extra, 0), max(int(part.top) - extra, 0)
+    right = min(math.ceil(part.left + part.width) + extra, dataset.width)
+    bottom = min(math.ceil(part.top + part.height) + extra, dataset.height)
+    return Window(left, top, right - left, bottom - top)
+
+
+def _bad_blocks(held: Held, window: Window) -> tuple[list[tuple[int, int]], int, str]:
+    """Blocks (row, column) under ``window`` that fail, how many were tried, the first message."""
+    dataset = held.dataset
+    rows, cols = dataset.block_shapes[0]
+    bad: list[tuple[int, int]] = []
+    tried, first = 0, ""
+    for row in range(window.row_off // rows, -(-(window.row_off + window.height) // rows)):
+        for col in range(window.col_off // cols, -(-(window.col_off + window.width) // cols)):
+            block = RasterWindow(
+                col * cols,
+                row * rows,
+                min(cols, dataset.width - col * cols),
+                min(rows, dataset.height - row * rows),
+            )
+            tried += 1
+            try:
+                dataset.read(window=block)
+            except RasterioError as error:
+                bad.append((row, col))
+                first = first or str(error.__cause__ or error)
+    return bad, tried, first
+
+
+def _bytes_read() -> int:
+    """Bytes that this thread has read through the kernel, from a cache or not; 0 if unknown."""
+    try:
+        text = _IO.read_text()
+    except OSError:
+        return 0
+    return int(text.partition("rchar:")[2].split(None, 1)[0])

@@ -1,0 +1,408 @@
+"""Opens a source, refuses what cannot work, and plans the item."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyproj.aoi import AreaOfInterest
+from pyproj.transformer import TransformerGroup
+from rasterio.enums import ColorInterp
+
+from geobatch_tui.errors import PreflightError, SchemaError
+from geobatch_tui.execution.messages import ItemPlan, Window
+from geobatch_tui.execution.raster import (
+    chunking,
+    encoding,
+    georeference,
+    grids,
+    mapping,
+    scale,
+    source,
+    validity,
+    warp,
+)
+from geobatch_tui.execution.raster.plan import RasterPlan, Warp
+
+if TYPE_CHECKING:
+    from pyproj import CRS
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.messages import ChunkGrid, ProbeTask
+    from geobatch_tui.execution.ops.raster.convert import ConvertParams
+    from geobatch_tui.execution.ops.raster.reproject import ReprojectParams
+    from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.raster.plan import Encoding
+
+#: Data types that are read, warped and written.
+DTYPES = frozenset(["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"])
+#: Tags of a TIFF that say something of its layout or resolution on paper, not of the data.
+_DROPPED_TAGS = frozenset({
+    "AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT",
+    "TIFFTAG_SOFTWARE", "GEOBATCH_FP",
+})  # fmt: skip
+#: The tolerance that stands for none: with 0, rasterio 1.5 passes no transformer at all.
+EXACT = 1e-9
+#: Resamplings that only pick values that were there.
+_PICKING = frozenset({"nearest", "mode"})
+#: Read amplification from which the operator is told.
+_AMPLIFIED = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What was found out of an item so far."""
+
+    dataset: DatasetReader
+    choice: validity.Choice
+    grid: grids.Grid
+    warnings: list[str]
+    notes: dict[str, Any]
+
+
+def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> ItemPlan:
+    """Plan a warp of the source of ``task``.
+
+    Raises:
+        InvalidInputError and its kin: this source cannot be processed.
+        PreflightError: no source could, with this configuration.
+        MemoryBudgetError: a block or a chunk needs more memory than there is.
+    """
+    with _opened(task, stage) as dataset, stage("plan"):
+        notes, told = _start(task, dataset)
+        placed = georeference.place(dataset, _src_crs(task, params.src_crs), told)
+        georeference.require(placed, str(task.source_options.get("require_crs") or ""))
+        _check_resampling(dataset, params, told)
+        dst_crs = georeference.horizontal(
+            georeference.parse(params.dst_crs, "dst_crs", PreflightError), "dst_crs", told
+        )
+        choice = validity.choose(
+            dataset,
+            src_nodata=params.src_nodata,
+            dst_nodata=params.dst_nodata,
+            add_alpha=params.add_alpha,
+            outside=True,
+        )
+        told += choice.warnings
+        centre = mapping.centre_longitude(placed)
+        chosen = _grid(dataset, placed, dst_crs, params, centre)
+        told += chosen.warnings
+        _tell_of_datum(placed, dst_crs, told)
+        mapper = mapping.Mapper(placed, chosen.grid, centre)
+        warped = _plan_warp(placed, mapper, params, choice)
+        notes |= {
+            "grid": chosen.story, "xscale": warped.xscale, "yscale": warped.yscale,
+            "warp_options": dict(warped.options),
+        }  # fmt: skip
+        draft = _Draft(dataset, choice, chosen.grid, told, notes)
+        return _finish(task, draft, warped, _amplification(dataset, mapper))
+
+
+def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemPlan:
+    """Plan a plain copy of the source of ``task``; errors as :func:`probe_reproject`."""
+    with _opened(task, stage) as dataset, stage("plan"):
+        notes, told = _start(task, dataset)
+        placed = georeference.place(dataset, _src_crs(task, params.src_crs), told)
+        georeference.require(placed, str(task.source_options.get("require_crs") or ""))
+        a, b, _, d, e, _ = placed.transform
+        if b or d or a < 0 or e > 0:
+            told.append("the grid is rotated or upside down and is kept as it is")
+        choice = validity.choose(
+            dataset,
+            src_nodata=params.src_nodata,
+            dst_nodata=params.dst_nodata,
+            add_alpha=False,
+            outside=False,
+        )
+        told += choice.warnings
+        grid = grids.Grid(placed.crs, placed.transform, dataset.width, dataset.height)
+        notes["grid"] = "source"
+        return _finish(task, _Draft(dataset, choice, grid, told, notes), None, None)
+
+
+# --- opening -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _opened(task: ProbeTask, stage: Stage) -> Any:
+    allow_vrt = bool(task.source_options.get("allow_vrt"))
+    source.release()
+    with contextlib.ExitStack() as stack:
+        with stage("open"):
+            stack.enter_context(source.gdal_options())
+            dataset = stack.enter_context(source.open_source(task.source, allow_vrt=allow_vrt))
+            source.refuse_bomb(task.source, dataset, task.chunking.max_bytes)
+            if dataset.driver == "GTiff":
+                source.refuse_missing_blocks(task.source)
+        yield dataset
+
+
+def _start(task: ProbeTask, dataset: DatasetReader) -> tuple[dict[str, Any], list[str]]:
+    """First notes and warnings, after the refusals that look at bands and types alone."""
+    _check_types(task.source, dataset)
+    rows, cols = dataset.block_shapes[0]
+    notes = {
+        "driver": dataset.driver,
+        "source_size": [dataset.width, dataset.height, dataset.count],
+        "source_block": [int(cols), int(rows)],
+    }
+    told = []
+    if dataset.tags().get("AREA_OR_POINT") == "Point":
+        told.append("the source says AREA_OR_POINT=Point: kept, half-pixel shift accounted for")
+    return notes, told
+
+
+def _check_types(path: str, dataset: DatasetReader) -> None:
+    kinds = sorted(set(dataset.dtypes))
+    if len(kinds) > 1:
+        raise SchemaError(
+            f"{path} has bands of different types ({', '.join(kinds)}); a GeoTIFF has one",
+            hint="split it, or convert it with gdal_translate -ot first",
+        )
+    if kinds[0] not in DTYPES:
+        raise SchemaError(f"{path} has {kinds[0]} pixels, which are not supported")
+    palettes = [kind == ColorInterp.palette for kind in dataset.colorinterp]
+    if any(palettes) and (dataset.count > 1 or kinds[0] != "uint8"):
+        raise SchemaError(f"{path} has a palette on other than one uint8 band")
+
+
+def _src_crs(task: ProbeTask, own: str) -> str:
+    return own or str(task.source_options.get("src_crs") or "")
+
+
+def _check_resampling(dataset: DatasetReader, params: ReprojectParams, told: list[str]) -> None:
+    if dataset.colorinterp[0] == ColorInterp.palette and params.resampling not in _PICKING:
+        raise SchemaError(
+            f"{dataset.name} is a palette image: {params.resampling} would blend class numbers",
+            hint="resampling = nearest or mode",
+        )
+    if dataset.dtypes[0] in {"int64", "uint64"}:
+        told.append(
+            f"GDAL warps {dataset.dtypes[0]} pixels as float64: whole numbers above 2^53 are "
+            "rounded"
+        )
+
+
+# --- grid and warp -----------------------------------------------------------------------------
+
+
+def _grid(
+    dataset: DatasetReader,
+    placed: grids.Source,
+    dst_crs: CRS,
+    params: ReprojectParams,
+    centre: float | None,
+) -> grids.Choice:
+    bounds_crs = None
+    if params.bounds_crs:
+        bounds_crs = georeference.parse(params.bounds_crs, "bounds_crs", PreflightError)
+    wish = grids.Wish(
+        bounds=None if params.bounds is None else mapping.Box(*params.bounds),
+        bounds_crs=bounds_crs,
+        extent=params.extent,
+        resolution=params.pixel,
+        size=params.size,
+        target_aligned_pixels=params.target_aligned_pixels,
+    )
+    src_wkt, dst_wkt = placed.crs.to_wkt(), dst_crs.to_wkt()
+    return grids.choose(
+        placed, dst_crs, wish, lambda: warp.suggestion(dataset, src_wkt, dst_wkt, centre)
+    )
+
+
+def _plan_warp(
+    placed: grids.Source, mapper: mapping.Mapper, params: ReprojectParams, choice: validity.Choice
+) -> Warp:
+    whole = Window(0, 0, mapper.grid.width, mapper.grid.height)
+    xscale, yscale = scale.kernel_scale(mapper, whole)
+    options = {"UNIFIED_SRC_NODATA": "YES" if params.src_nodata is not None else "PARTIAL"}
+    options |= dict(params.warp_options)
+    xscale = float(options.pop("XSCALE", xscale))
+    yscale = float(options.pop("YSCALE", yscale))
+    extra = scale.margin(params.resampling, xscale, yscale)
+    if scale.is_hard(mapper):
+        # GDAL looks at a region's rim first and gives up where most of it fails; a pole inside a
+        # region does not show on its rim.
+        extra += scale.HARD_EXTRA
+        options.setdefault("SAMPLE_GRID", "YES")
+        options.setdefault("SAMPLE_STEPS", str(scale.HARD_STEPS))
+    asked = options.get("SOURCE_EXTRA", "0")
+    options["SOURCE_EXTRA"] = str(max(extra, int(asked) if asked.isdecimal() else 0))
+    if mapper.centre is not None:
+        options[warp.CENTRE] = repr(mapper.centre)
+    options |= dict(params.transform_options)
+    return Warp(
+        src_crs=placed.crs.to_wkt(),
+        resampling=params.resampling,
+        xscale=xscale,
+        yscale=yscale,
+        tolerance=EXACT,
+        src_nodata=choice.src_nodata,
+        options=options,
+    )
+
+
+def _tell_of_datum(placed: grids.Source, dst_crs: CRS, told: list[str]) -> None:
+    """Warn where PROJ knows a better transformation whose grid is not installed."""
+    box = mapping.lonlat_box(placed)
+    area = None
+    if box is not None and box.maxx <= 180 and box.minx >= -180:
+        area = AreaOfInterest(box.minx, box.miny, box.maxx, box.maxy)
+    with source.filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        group = TransformerGroup(placed.crs, dst_crs, always_xy=True, area_of_interest=area)
+    if group.best_available or not group.unavailable_operations:
+        return
+    best = group.unavailable_operations[0]
+    missing = [grid.short_name for grid in best.grids if not grid.available]
+    used = group.transformers[0] if group.transformers else None
+    accuracy = "unknown" if used is None or used.accuracy < 0 else f"{used.accuracy:g} m"
+    told.append(
+        f"the best transformation to {dst_crs.name!r} ({best.accuracy:g} m) needs "
+        f"{', '.join(missing) or 'a grid'}, which PROJ does not find; the accuracy of the one "
+        f"used is {accuracy}"
+    )
+
+
+def _amplification(dataset: DatasetReader, mapper: mapping.Mapper) -> Any:
+    """A function of a chunk grid: source pixels decoded for its largest chunk, and how many times
+    the source is decoded over all, from a sample of chunks."""
+    rows, cols = (int(value) for value in dataset.block_shapes[0])
+
+    def of(chunks: ChunkGrid) -> tuple[int, float]:
+        picked = np.unique(np.linspace(0, len(chunks) - 1, min(len(chunks), 25)).astype(int))
+        largest, decoded, needed = 0, 0.0, 0.0
+        for index in picked.tolist():
+            part = scale.source_window(mapper, chunks.window(index), steps=7)
+            if part is None:
+                continue
+            left, right = part.left // cols, -(-(part.left + part.width) // cols)
+            top, bottom = part.top // rows, -(-(part.top + part.height) // rows)
+            blocks = max(right - left, 1) * max(bottom - top, 1)
+            largest = max(largest, int(blocks * cols * rows))
+            decoded += blocks * cols * rows
+            needed += max(part.width * part.height, 1.0)
+        return largest, decoded / needed if needed else 1.0
+
+    return of
+
+
+# --- putting it together -----------------------------------------------------------------------
+
+
+def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: Any) -> ItemPlan:
+    dataset, choice, grid, told = draft.dataset, draft.choice, draft.grid, draft.warnings
+    count = dataset.count + choice.adds_alpha
+    image = encoding.Image(
+        grid.width,
+        grid.height,
+        count,
+        dataset.dtypes[0],
+        dataset.colorinterp[0] == ColorInterp.palette,
+        choice.validity,
+    )
+    encoded = encoding.plan_encoding(task.output, image)
+    plan = _raster_plan(dataset, choice, grid, (warped, encoded))
+    chunks, cost = _chunks(task, draft, plan, told)
+    if amplification is not None:
+        _, times = amplification(chunks)
+        draft.notes["read_amplification"] = round(times, 2)
+        if times >= _AMPLIFIED and len(chunks) > 1:
+            told.append(
+                f"the source is stored in blocks of {dataset.block_shapes[0][1]}x"
+                f"{dataset.block_shapes[0][0]} pixels: about {times:.0f} times the pixels needed "
+                "are decoded; tiles of 512x512 would read faster"
+            )
+    if encoded.driver_copy is not None:
+        told.append(
+            f"{encoded.driver_copy['COMPRESS']} is written by GDAL's COG driver from a lossless "
+            "file, in one go at the end of the item"
+        )
+    draft.notes["overviews"] = [list(size) for size in encoded.overviews]
+    draft.notes["overview_resampling"] = encoded.overview_resampling
+    raw = grid.width * grid.height * (count * np.dtype(plan.dtype).itemsize + _mask(plan))
+    box = mapping.lonlat_box(grid)
+    return ItemPlan(
+        grid=chunks,
+        chunk_bytes=cost.of(
+            min(chunks.chunk_width, chunks.width), min(chunks.chunk_height, chunks.height)
+        ),
+        output_bytes=raw * 4 // 3 + 65536
+        if encoded.overviews or encoded.driver_copy
+        else raw + 65536,
+        detail=plan.to_json(),
+        bounds_lonlat=None if box is None else (box.minx, box.miny, box.maxx, box.maxy),
+        warnings=tuple(told),
+        notes=draft.notes,
+    )
+
+
+def _mask(plan: RasterPlan) -> int:
+    return 1 if plan.validity == "mask" else 0
+
+
+def _chunks(
+    task: ProbeTask, draft: _Draft, plan: RasterPlan, told: list[str]
+) -> tuple[ChunkGrid, chunking.Cost]:
+    dataset = draft.dataset
+    rows, cols = (int(value) for value in dataset.block_shapes[0])
+    in_rows = plan.warp is None and cols == dataset.width and rows < plan.encoding.block_height
+    bytes_each = plan.count * np.dtype(plan.dtype).itemsize + _mask(plan)
+    read = chunking.OVERHEAD + 2 * source.block_bytes(dataset)
+    if plan.warp is None:
+        read = min(read, 2 * source.block_bytes(dataset) + 16 * 2**20)
+    cost = chunking.Cost(bytes_each, read)
+    block = (plan.encoding.block_width, plan.encoding.block_height)
+    chunks, noted = chunking.cut(
+        (plan.width, plan.height), block, task.chunking, cost, full_width=in_rows
+    )
+    told += noted
+    return chunks, cost
+
+
+def _raster_plan(
+    dataset: DatasetReader,
+    choice: validity.Choice,
+    grid: grids.Grid,
+    how: tuple[Warp | None, Encoding],
+) -> RasterPlan:
+    extra = int(choice.adds_alpha)
+    colours = [kind.name for kind in dataset.colorinterp]
+    if colours == ["gray"] * 3 or not colours:
+        colours = ["undefined"] * dataset.count
+    tags = {k: str(v) for k, v in dataset.tags().items() if k not in _DROPPED_TAGS}
+    warped, encoded = how
+    return RasterPlan(
+        width=grid.width,
+        height=grid.height,
+        crs=grid.crs.to_wkt(),
+        transform=grid.transform,
+        count=dataset.count + extra,
+        dtype=dataset.dtypes[0],
+        nodata=choice.nodata,
+        validity=choice.validity,
+        colorinterp=tuple(colours + ["alpha"] * extra),
+        colormap=_colormap(dataset),
+        descriptions=tuple(text or "" for text in dataset.descriptions) + ("",) * extra,
+        scales=tuple(dataset.scales) + (1.0,) * extra,
+        offsets=tuple(dataset.offsets) + (0.0,) * extra,
+        units=tuple(text or "" for text in dataset.units) + ("",) * extra,
+        tags=json.loads(json.dumps(tags)),
+        area_or_point=dataset.tags().get("AREA_OR_POINT", "Area"),
+        warp=warped,
+        encoding=encoded,
+    )
+
+
+def _colormap(dataset: DatasetReader) -> tuple[tuple[int, int, int, int], ...] | None:
+    if dataset.colorinterp[0] != ColorInterp.palette:
+        return None
+    entries = dataset.colormap(1)
+    return tuple(
+        tuple(int(part) for part in entries.get(index, (0, 0, 0, 255)))  # type: ignore[misc]
+        for index in range(256)
+    )

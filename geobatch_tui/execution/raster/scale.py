@@ -1,0 +1,131 @@
+"""GDAL's kernel scale, for a whole item at once.
+
+GDAL derives XSCALE and YSCALE from the source window of each chunk that it warps, so pixels depend
+on how an image was cut. Here they are derived once, from the whole destination, in the way of
+``GDALWarpOperation::ComputeSourceWindow`` and ``GDALWarpKernel::PerformWarp`` (GDAL 3.12), and
+pinned for every window.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import CrsError
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.messages import Window
+    from geobatch_tui.execution.raster.mapping import Mapper
+
+#: Points along an edge that GDAL transforms.
+STEPS = 21
+#: Kernel radius in source pixels, by GDAL's name of the resampling (GWKGetFilterRadius).
+RADIUS = {"nearest": 0, "bilinear": 1, "cubic": 2, "cubicspline": 2, "lanczos": 3}
+#: 1/scale this near to a whole number is taken for it.
+_SNAP = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SourceWindow:
+    """The part of the source that a destination window needs, without the kernel's margin, in
+    source pixels and fractions, clipped to the source. ``failed``: some points could not be
+    transformed."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    failed: bool
+
+
+def source_window(mapper: Mapper, window: Window, steps: int = STEPS) -> SourceWindow | None:
+    """What ``window`` of the destination needs of the source; None if nothing.
+
+    The edges are looked at first, and the inside too if points on them fail or a pole is inside.
+    """
+    cols, rows = _edges(window, steps)
+    x, y = mapper.to_source(cols, rows)
+    failed = bool(np.isnan(x).any())
+    inner_cols, inner_rows = np.meshgrid(
+        np.linspace(window.col_off, window.col_off + window.width, steps + 2),
+        np.linspace(window.row_off, window.row_off + window.height, steps + 2),
+    )
+    if failed:
+        x, y = mapper.to_source(inner_cols.ravel(), inner_rows.ravel())
+    if np.isnan(x).all():
+        return None
+    source = mapper.source
+    left, right = _clip(x, source.width)
+    top, bottom = _clip(y, source.height)
+    if right <= left or bottom <= top:
+        return None
+    return SourceWindow(left, top, right - left, bottom - top, failed)
+
+
+def kernel_scale(mapper: Mapper, whole: Window) -> tuple[float, float]:
+    """XSCALE and YSCALE: destination over source size, snapped where 1/scale is nearly whole.
+
+    Raises:
+        CrsError: no pixel of the destination lies over the source.
+    """
+    needed = source_window(mapper, whole)
+    if needed is None:
+        raise CrsError(
+            f"the destination grid {mapper.grid.box} does not meet the source anywhere",
+            hint="check bounds and dst_crs",
+        )
+    return snapped(whole.width / needed.width), snapped(whole.height / needed.height)
+
+
+def snapped(scale: float) -> float:
+    """``scale``, or 1/n where it is that to within 0.05 of n, as GDAL does when reducing."""
+    if scale >= 1:
+        return scale
+    nearest = math.floor(1 / scale + 0.5)
+    return 1 / nearest if abs(1 / scale - nearest) < _SNAP else scale
+
+
+def margin(resampling: str, xscale: float, yscale: float) -> int:
+    """Source pixels beyond a window that the kernel reaches at the pinned scale.
+
+    GDAL widens each window by the scale that the window itself has. Where a projection's scale
+    varies, that is less than the pinned one asks for and pixels at the rim of a chunk would lack
+    neighbours: so this is given to it as SOURCE_EXTRA.
+    """
+    radius = RADIUS.get(resampling, 1)
+    return math.ceil(radius / min(xscale, yscale, 1.0)) + 2
+
+
+def _edges(window: Window, steps: int) -> tuple[Any, Any]:
+    along = np.linspace(0, 1, steps)
+    zero, one = np.zeros(steps), np.ones(steps)
+    u = np.concatenate([along, along, zero, one])
+    v = np.concatenate([zero, one, along, along])
+    return window.col_off + u * window.width, window.row_off + v * window.height
+
+
+def _clip(values: Any, limit: int) -> tuple[float, float]:
+    low, high = np.clip([np.nanmin(values), np.nanmax(values)], 0.0, float(limit))
+    return float(low), float(high)
+
+
+#: What hard projections get beyond the margin, and points a side that GDAL samples in a region.
+HARD_EXTRA, HARD_STEPS = 10, 64
+
+
+def is_hard(mapper: Mapper) -> bool:
+    """Whether parts of the destination have no source coordinate, or a pole lies inside it, or
+    neighbouring pixels lie half the source apart: then the rim of a region says too little."""
+    grid = mapper.grid
+    cols, rows = np.meshgrid(np.linspace(0, grid.width, 65), np.linspace(0, grid.height, 65))
+    x, y = mapper.to_source(cols, rows)
+    if np.isnan(x).any():
+        return True
+    for values, side in ((x, mapper.source.width), (y, mapper.source.height)):
+        steps = max(np.abs(np.diff(values, axis=0)).max(), np.abs(np.diff(values, axis=1)).max())
+        if steps > side / 2:
+            return True
+    return False

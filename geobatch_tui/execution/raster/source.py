@@ -1,0 +1,294 @@
+"""Opens a source raster, after looking at it as a plain file first.
+
+Nothing that a stranger wrote decides which driver opens it, which other file is read, or how much
+memory a header may ask for. Datasets are never shared between threads: each thread of a worker
+keeps the last one it used open, and closes it when another is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+
+from geobatch_tui.errors import (
+    CorruptSourceError,
+    MemoryBudgetError,
+    SchemaError,
+    SourceChangedError,
+    SourceNotFoundError,
+    UnsafeInputError,
+    UnsupportedFormatError,
+)
+from geobatch_tui.execution.raster import formats, tiff_layout, vrt_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.messages import ItemContext, SourceIdentity
+
+#: A header that claims more raw bytes than this, and BOMB_RATIO times the file, is not believed.
+BOMB_BYTES = 2**36
+BOMB_RATIO = 10_000
+#: Files next to an image that GDAL reads with it.
+_SIDECARS = (".aux.xml", ".msk", ".ovr", ".hdr")
+_REPLACED = (".tfw", ".wld", ".prj", ".hdr", ".jgw", ".pgw")
+
+
+#: Held while warning filters are changed: they belong to the process, not to a thread.
+filters = threading.Lock()
+
+
+@contextlib.contextmanager
+def gdal_options() -> Iterator[None]:
+    """GDAL's options around every read: a damaged JPEG is an error, not a grey area."""
+    with rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING="YES"):
+        yield
+
+
+@contextlib.contextmanager
+def open_source(path: str, *, allow_vrt: bool = False) -> Iterator[DatasetReader]:
+    """The dataset at ``path``, an absolute name of a file, open while the context is.
+
+    Raises:
+        SourceNotFoundError, UnsupportedFormatError, UnsafeInputError, CorruptSourceError,
+        SchemaError: it is missing, is no raster, is dangerous, is damaged, or holds only
+            subdatasets.
+    """
+    with contextlib.ExitStack() as stack:
+        yield _open(path, stack, allow_vrt=allow_vrt)
+
+
+def _open(path: str, stack: contextlib.ExitStack, *, allow_vrt: bool) -> DatasetReader:
+    driver = look(path, allow_vrt=allow_vrt)
+    name = stack.enter_context(_openable(path))
+    dataset = _open_pinned(path, name, driver)
+    stack.enter_context(dataset)
+    _refuse_subdatasets(path, dataset)
+    return dataset
+
+
+def look(path: str, *, allow_vrt: bool = False, depth: int = 0) -> str:
+    """The driver that may open ``path``; reads no more than its first bytes (a VRT: its sources').
+
+    Raises: as :func:`open_source`.
+    """
+    file = Path(path)
+    if not file.is_absolute() or path.startswith("/vsi") or "\0" in path:
+        raise UnsafeInputError(
+            f"{path!r} is not the absolute name of a file",
+            hint="GDAL's own syntax (/vsi..., DRIVER:name) and URLs are not taken as sources",
+        )
+    try:
+        if not file.is_file():
+            if file.is_dir():
+                raise UnsupportedFormatError(f"{path} is a directory, not a raster file")
+            raise SourceNotFoundError(f"{path} does not exist or is no regular file")
+        with file.open("rb") as handle:
+            head, size = handle.read(formats.HEAD_BYTES), os.fstat(handle.fileno()).st_size
+    except PermissionError as error:
+        raise SourceNotFoundError(f"{path} may not be read: {error.strerror}") from error
+    driver = formats.driver_of(file, head, size=size, allow_vrt=allow_vrt)
+    if driver == "VRT":
+        if depth >= vrt_sources.MAX_DEPTH:
+            raise UnsafeInputError(f"{path}: VRTs are nested more than {depth} deep")
+        for source in vrt_sources.vrt_sources(file):
+            look(str(source), allow_vrt=True, depth=depth + 1)
+    return driver
+
+
+@contextlib.contextmanager
+def _openable(path: str) -> Iterator[str]:
+    """A name of the file that rasterio takes: it refuses bytes that are not UTF-8.
+
+    Such a file is linked under a plain name in a scratch directory, and so are its sidecars.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        yield path
+        return
+    file = Path(path)
+    with tempfile.TemporaryDirectory(prefix="geobatch-") as scratch:
+        link = Path(scratch, f"source{file.suffix if file.suffix.isascii() else ''}")
+        link.symlink_to(file)
+        for extra in _SIDECARS:
+            _link(file.with_name(file.name + extra), link.with_name(link.name + extra))
+        for suffix in _REPLACED:
+            _link(file.with_suffix(suffix), link.with_suffix(suffix))
+        yield str(link)
+
+
+def _link(target: Path, link: Path) -> None:
+    if target.is_file():
+        link.symlink_to(target)
+
+
+def _open_pinned(path: str, name: str, driver: str) -> DatasetReader:
+    try:
+        with filters, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.open(name, driver=driver, sharing=False)
+    except RasterioIOError as error:
+        _explain_cut_off(path, driver)
+        raise CorruptSourceError(f"{path} cannot be opened as {driver}: {error}") from error
+
+
+def _explain_cut_off(path: str, driver: str) -> None:
+    if driver == "GTiff":
+        refuse_missing_blocks(path)
+
+
+def _refuse_subdatasets(path: str, dataset: DatasetReader) -> None:
+    if dataset.count:
+        return
+    names = [name.rpartition(":")[2] for name in dataset.subdatasets]
+    raise SchemaError(
+        f"{path} has no bands of its own, only {len(names)} subdatasets: {', '.join(names[:20])}",
+        hint="extract one to a GeoTIFF with gdal_translate first",
+    )
+
+
+def refuse_missing_blocks(path: str) -> None:
+    """Raises CorruptSourceError if blocks of the TIFF at ``path`` lie beyond its end.
+
+    Its ``blocks`` lists them as [directory, index].
+    """
+    missing = tiff_layout.missing_blocks(Path(path))
+    if not missing:
+        return
+    first = missing[0]
+    error = CorruptSourceError(
+        f"{path} is cut off at {Path(path).stat().st_size} bytes: {len(first.blocks)} of "
+        f"{first.total} blocks lie beyond its end",
+        hint="fetch the file again: it is shorter than its own directory says",
+    )
+    attach_blocks(error, [[found.directory, index] for found in missing for index in found.blocks])
+    raise error
+
+
+def attach_blocks(error: CorruptSourceError, blocks: list[list[int]], limit: int = 1000) -> None:
+    """Hang evidence on ``error``: the first ``limit`` of the ``blocks`` that cannot be read."""
+    error.blocks = blocks[:limit]  # type: ignore[attr-defined]
+
+
+def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:
+    """Raises UnsafeInputError if the header claims far more than the file can honestly hold.
+
+    ``max_bytes`` is the budget of one chunk.
+    """
+    raw = dataset.width * dataset.height * pixel_bytes(dataset)
+    size = max(Path(path).stat().st_size, 1)
+    if dataset.driver != "VRT" and raw > BOMB_BYTES and raw // size > BOMB_RATIO:
+        raise UnsafeInputError(
+            f"{path}: {size} bytes claim to hold {dataset.width}x{dataset.height} pixels in "
+            f"{dataset.count} bands, {raw} bytes ({raw // size} times the file)",
+            hint="if the file is what it says, cut it into parts with gdal_translate -srcwin",
+        )
+    block = block_bytes(dataset)
+    if block > max_bytes:
+        raise MemoryBudgetError(
+            f"{path}: one of its blocks ({dataset.block_shapes[0][1]}x"
+            f"{dataset.block_shapes[0][0]} pixels) takes {block} bytes, a chunk may take "
+            f"{max_bytes}",
+            hint="rewrite it in tiles (gdal_translate -co TILED=YES), or raise memory_budget",
+        )
+
+
+def pixel_bytes(dataset: DatasetReader) -> int:
+    """Bytes of one pixel over all bands."""
+    return sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+
+
+def block_bytes(dataset: DatasetReader) -> int:
+    """Bytes of one block once it is decoded, over all bands that it holds."""
+    rows, cols = dataset.block_shapes[0]
+    one = int(rows) * int(cols)
+    if dataset.interleaving is not None and dataset.interleaving.name == "pixel":
+        return one * pixel_bytes(dataset)
+    return one * max(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+
+
+@dataclass(slots=True)
+class Held:
+    """An open source and what was built on it; belongs to one thread. ``warps`` are virtual
+    datasets over ``dataset``, kept by whoever made them and closed with it."""
+
+    dataset: DatasetReader
+    stack: contextlib.ExitStack
+    warps: dict[str, Any] = field(default_factory=dict)
+
+
+class _Slot(threading.local):
+    key: tuple[str, int, int, str] | None = None
+    held: Held | None = None
+
+
+_slot = _Slot()
+
+
+def check_identity(path: str, expected: SourceIdentity) -> None:
+    """Raises SourceChangedError if size or time of ``path`` are not ``expected`` any more."""
+    try:
+        status = Path(path).stat()
+    except FileNotFoundError as error:
+        raise SourceNotFoundError(f"{path} is gone since the run was planned") from error
+    if (status.st_size, status.st_mtime_ns) != (expected.size, expected.mtime_ns):
+        raise SourceChangedError(
+            f"{path} changed since the run was planned: it had {expected.size} bytes, it has "
+            f"{status.st_size}, with another time"
+            if status.st_size != expected.size
+            else f"{path} changed since the run was planned: same size, another time"
+        )
+
+
+@contextlib.contextmanager
+def held_source(item: ItemContext) -> Iterator[Held]:
+    """The source of ``item``, kept open by this thread until another item's is asked for.
+
+    Its identity is checked before and after. On any error inside the context it is closed, so
+    that what a failed read left in GDAL's caches is not used again.
+
+    Raises:
+        SourceChangedError: its size or time changed; and as :func:`open_source`.
+    """
+    check_identity(item.source, item.source_id)
+    identity = item.source_id
+    key = (item.source, identity.size, identity.mtime_ns, item.fingerprint)
+    with gdal_options():
+        if _slot.held is None or _slot.key != key:
+            release()
+            allow_vrt = item.plan.notes.get("driver") == "VRT"
+            with contextlib.ExitStack() as stack:
+                dataset = _open(item.source, stack, allow_vrt=allow_vrt)
+                _slot.held = Held(dataset, stack.pop_all())
+            _slot.key = key
+        try:
+            yield _slot.held
+            check_identity(item.source, item.source_id)
+        except BaseException:
+            release()
+            raise
+
+
+def release() -> None:
+    """Close what this thread holds open."""
+    held, _slot.held, _slot.key = _slot.held, None, None
+    if held is None:
+        return
+    with held.stack:
+        for warp in held.warps.values():
+            warp.close()

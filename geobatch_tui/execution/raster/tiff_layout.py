@@ -1,0 +1,139 @@
+"""Finds blocks of a TIFF that lie beyond the end of the file, without decoding any.
+
+A truncated TIFF opens without complaint: only reading the missing blocks fails, hours later. The
+directory lists offset and length of every block, so this is known before.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from geobatch_tui.errors import CorruptSourceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
+_WANTED = {_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS}
+_SIZES = {3: "u2", 4: "u4", 16: "u8"}
+_MAX_DIRECTORIES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Byte order and widths of classic TIFF or BigTIFF."""
+
+    order: str
+    big: bool
+
+    @property
+    def pointer(self) -> str:
+        return self.order + ("Q" if self.big else "I")
+
+    @property
+    def counter(self) -> str:
+        return self.order + ("Q" if self.big else "H")
+
+    @property
+    def entry(self) -> str:
+        return self.order + ("HHQ8s" if self.big else "HHI4s")
+
+
+@dataclass(frozen=True, slots=True)
+class MissingBlocks:
+    """``blocks``: row-major indices within directory ``directory`` (0: the full-resolution image)
+    that reach beyond the end of the file, of ``total``."""
+
+    directory: int
+    blocks: tuple[int, ...]
+    total: int
+
+
+def missing_blocks(path: Path) -> list[MissingBlocks]:
+    """Directories of the TIFF at ``path`` with blocks beyond the end of the file.
+
+    Raises:
+        CorruptSourceError: a directory, or one of its tables, is itself beyond the end.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        form = _form(file.read(4))
+        file.seek(8 if form.big else 4)
+        found, seen = [], set[int]()
+        offset = _unpack(file, form.pointer, path, "the offset of its first directory")
+        while offset and len(seen) < _MAX_DIRECTORIES:
+            if offset in seen:
+                raise CorruptSourceError(f"{path}: its directories form a loop")
+            tables, next_offset = _directory(file, form, offset, path)
+            missing = _missing(tables, size, len(seen))
+            seen.add(offset)
+            if missing is not None:
+                found.append(missing)
+            offset = next_offset
+    return found
+
+
+def _form(head: bytes) -> _Form:
+    order = "<" if head[:2] == b"II" else ">"
+    return _Form(order, struct.unpack(order + "H", head[2:4])[0] == 43)
+
+
+def _unpack(file: BinaryIO, form: str, path: Path, what: str) -> int:
+    data = file.read(struct.calcsize(form))
+    if len(data) < struct.calcsize(form):
+        raise CorruptSourceError(f"{path} is cut off: {what} lies beyond the end of the file")
+    return int(struct.unpack(form, data)[0])
+
+
+def _directory(
+    file: BinaryIO, form: _Form, offset: int, path: Path
+) -> tuple[dict[int, np.ndarray], int]:
+    file.seek(offset)
+    count = _unpack(file, form.counter, path, "a directory")
+    step = struct.calcsize(form.entry)
+    entries = file.read(count * step)
+    if len(entries) < count * step:
+        raise CorruptSourceError(f"{path} is cut off inside a directory")
+    next_offset = _unpack(file, form.pointer, path, "the end of a directory")
+    tables = {}
+    for start in range(0, count * step, step):
+        tag, kind, values, inline = struct.unpack_from(form.entry, entries, start)
+        if tag in _WANTED and kind in _SIZES:
+            tables[tag] = _table(file, form, (kind, values, inline), path)
+    return tables, next_offset
+
+
+def _table(file: BinaryIO, form: _Form, entry: tuple[int, int, bytes], path: Path) -> np.ndarray:
+    kind, values, inline = entry
+    dtype = np.dtype(form.order + _SIZES[kind])
+    length = values * dtype.itemsize
+    if length <= len(inline):
+        return np.frombuffer(inline[:length], dtype)
+    file.seek(struct.unpack(form.order + ("Q" if form.big else "I"), inline)[0])
+    remaining = path.stat().st_size - file.tell()
+    if length > remaining:
+        raise CorruptSourceError(
+            f"{path} is cut off: the table of its {values} blocks needs {length} bytes, "
+            f"{max(remaining, 0)} are left"
+        )
+    return np.frombuffer(file.read(length), dtype)
+
+
+def _missing(tables: dict[int, np.ndarray], size: int, number: int) -> MissingBlocks | None:
+    for offsets_tag, counts_tag in (
+        (_TILE_OFFSETS, _TILE_COUNTS),
+        (_STRIP_OFFSETS, _STRIP_COUNTS),
+    ):
+        offsets, counts = tables.get(offsets_tag), tables.get(counts_tag)
+        if offsets is None or counts is None or len(offsets) != len(counts):
+            continue
+        # In float64 the sum cannot wrap round, whatever a hostile table says.
+        ends = offsets.astype("f8") + counts
+        beyond = np.flatnonzero((ends > size) & (counts > 0))
+        if len(beyond):
+            return MissingBlocks(number, tuple(beyond.tolist()), len(offsets))
+    return None

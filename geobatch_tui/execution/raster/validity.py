@@ -1,0 +1,175 @@
+"""Which pixels are valid, and how the output says so.
+
+What GDAL calls nodata, alpha and masks, in one place: the choice at plan time, and the look at
+pixels at run time. NaN counts as invalid beside a numeric nodata, but the pixel stays NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rasterio.enums import ColorInterp, MaskFlags
+
+from geobatch_tui.errors import SchemaError
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+
+    Pixels = np.ndarray[Any, np.dtype[Any]]
+    Valid = np.ndarray[Any, np.dtype[np.bool_]]
+
+#: How far a nodata value may be from what a float32 can hold, relatively, and still be meant.
+_FLOAT_SLACK = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """``validity`` as in :class:`RasterPlan`; the nodata values; whether an alpha band is added
+    to the output; ``per_band``: the source's bands differ in nodata and are looked at singly."""
+
+    validity: str
+    src_nodata: Number | None
+    nodata: Number | None
+    adds_alpha: bool = False
+    per_band: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def has_alpha(dataset: DatasetReader) -> bool:
+    """Whether the last band is alpha. Raises SchemaError if another one is."""
+    positions = [i for i, kind in enumerate(dataset.colorinterp) if kind == ColorInterp.alpha]
+    if positions and positions != [dataset.count - 1]:
+        raise SchemaError(
+            f"band {positions[0] + 1} of {dataset.count} is an alpha band; only the last may be",
+            hint="reorder the bands with gdal_translate -b first",
+        )
+    return bool(positions)
+
+
+def has_mask(dataset: DatasetReader) -> bool:
+    """Whether one mask, kept apart from the bands, holds for the whole dataset."""
+    flags = dataset.mask_flag_enums[0]
+    return (
+        MaskFlags.per_dataset in flags
+        and MaskFlags.alpha not in flags
+        and MaskFlags.nodata not in flags
+    )
+
+
+def nodata_differs(dataset: DatasetReader) -> bool:
+    """Whether bands have different nodata values."""
+    return len({_comparable(value) for value in dataset.nodatavals}) > 1
+
+
+def choose(
+    dataset: DatasetReader,
+    *,
+    src_nodata: float | str | None,
+    dst_nodata: float | None,
+    add_alpha: bool,
+    outside: bool,
+) -> Choice:
+    """How the output will tell valid pixels from others.
+
+    ``outside``: the output may have pixels that no source pixel reaches, as after a warp.
+    ``src_nodata`` "none" ignores the file's own.
+
+    Raises:
+        SchemaError: a nodata value does not fit the data type, or alpha is asked for twice.
+    """
+    dtype = dataset.dtypes[0]
+    wanted = None if dst_nodata is None else fitted(dst_nodata, dtype, "dst_nodata")
+    if has_alpha(dataset):
+        if add_alpha:
+            raise SchemaError("add_alpha is set, but the source has an alpha band already")
+        known = [value for value in dataset.nodatavals if value is not None]
+        note = (f"nodata {known[0]} is ignored: the source has alpha",) if known else ()
+        return Choice("alpha", None, None, warnings=note)
+    source, per_band = _source_nodata(dataset, src_nodata)
+    if add_alpha:
+        return Choice("alpha", source, None, adds_alpha=True, per_band=per_band)
+    if per_band:
+        listed = ", ".join(str(value) for value in dataset.nodatavals)
+        return Choice(
+            "mask",
+            None,
+            None,
+            per_band=True,
+            warnings=(
+                f"bands have different nodata values ({listed}): the output gets a mask instead, "
+                "which hides a pixel that is nodata in any of them",
+            ),
+        )
+    if wanted is not None or source is not None:
+        return Choice("nodata", source, source if wanted is None else wanted)
+    if has_mask(dataset) or outside:
+        return Choice("mask", None, None)
+    return Choice("none", None, None)
+
+
+def _source_nodata(dataset: DatasetReader, asked: float | str | None) -> tuple[Number | None, bool]:
+    if asked == "none":
+        return None, False
+    if asked is not None:
+        return fitted(float(asked), dataset.dtypes[0], "src_nodata"), False
+    if nodata_differs(dataset):
+        return None, True
+    own = dataset.nodatavals[0]
+    return (None if own is None else fitted(own, dataset.dtypes[0], "the source's nodata")), False
+
+
+def fitted(value: Number, dtype: str, what: str) -> Number:
+    """``value`` as ``dtype`` holds it: an int for integers, the nearest float otherwise.
+
+    Raises:
+        SchemaError: it cannot be held.
+    """
+    kind = np.dtype(dtype)
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        whole = math.isfinite(value) and value == int(value)
+        if not whole or not limits.min <= int(value) <= limits.max:
+            raise SchemaError(
+                f"{what} {value!r} cannot occur in {dtype} pixels ({limits.min} to {limits.max})",
+                hint='src_nodata = "none" ignores the source\'s own; dst_nodata sets another',
+            )
+        return int(value)
+    with np.errstate(over="ignore"):
+        held = float(kind.type(value))
+    if math.isinf(held) and not math.isinf(value):
+        limit = float(np.finfo(kind).max)
+        held = math.copysign(limit, value)
+    if math.isfinite(value) and not math.isclose(held, value, rel_tol=_FLOAT_SLACK):
+        raise SchemaError(f"{what} {value!r} cannot be held by {dtype} pixels")
+    return held
+
+
+def _comparable(value: float | None) -> float | str | None:
+    return "nan" if value is not None and math.isnan(value) else value
+
+
+def differs(band: Pixels, nodata: Number | None) -> Valid:
+    """Where ``band`` is not nodata and not NaN."""
+    valid = np.ones(band.shape, bool) if band.dtype.kind != "f" else ~np.isnan(band)
+    if nodata is not None and not math.isnan(nodata):
+        valid &= band != band.dtype.type(nodata)
+    return valid
+
+
+def invalid_share(plan: RasterPlan, pixels: Pixels, valid: Valid | None) -> float:
+    """Share of pixels, 0 to 1, that are invalid in every band."""
+    if valid is not None:
+        return 1.0 - float(valid.mean())
+    if plan.validity == "alpha":
+        return float((pixels[-1] == 0).mean())
+    if plan.validity == "nodata":
+        seen = differs(pixels[0], plan.nodata)
+        for band in pixels[1:]:
+            seen |= differs(band, plan.nodata)
+        return 1.0 - float(seen.mean())
+    return 0.0
