@@ -18,18 +18,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob, load_job
     from geobatch_tui.observability.snapshot import Snapshot
-    from geobatch_tui.orchestration.commands import (
-        RunView,
-        open_run,
-        plan,
-        repair,
-        retry,
-        run,
-        run_sync,
-        verify,
-    )
+    from geobatch_tui.orchestration.commands import plan, retry, run, run_sync
     from geobatch_tui.orchestration.outcome import RunResult
     from geobatch_tui.orchestration.report import PlanReport
+    from geobatch_tui.orchestration.upkeep import repair, verify
+    from geobatch_tui.orchestration.view import RunView, open_run
 
 __version__ = "0.1.0"
 
@@ -55,10 +48,9 @@ _HOMES = {
     "PlanReport": "orchestration.report",
     "RunResult": "orchestration.outcome",
     "Snapshot": "observability.snapshot",
-    **dict.fromkeys(
-        ("RunView", "open_run", "plan", "repair", "retry", "run", "run_sync", "verify"),
-        "orchestration.commands",
-    ),
+    **dict.fromkeys(("plan", "retry", "run", "run_sync"), "orchestration.commands"),
+    **dict.fromkeys(("repair", "verify"), "orchestration.upkeep"),
+    **dict.fromkeys(("RunView", "open_run"), "orchestration.view"),
 }
 
 

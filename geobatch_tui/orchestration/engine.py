@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.messages import Outcome, Task
     from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.observability.rates import Rates
     from geobatch_tui.orchestration.dispatcher import Dispatcher
     from geobatch_tui.orchestration.outcome import Tally
     from geobatch_tui.orchestration.pool import Lost, Ready
     from geobatch_tui.orchestration.session import Session
     from geobatch_tui.orchestration.watch import SpaceWatch
-    from geobatch_tui.observability.rates import Rates
 
 
 class Engine:

@@ -124,8 +124,9 @@ def _key(relative: str, suffix: str) -> str:
     room = NAME_MAX - len(suffix)
     if len(raw) > room:
         mark = hashlib.blake2b(raw, digest_size=4).hexdigest()
-        head = os.fsencode(os.fsdecode(raw[: room - 9]).rstrip("\udc80-\udcff"))
-        stem = f"{os.fsdecode(head)}~{mark}"
+        # The cut may fall inside a character: what is left of it must not become odd bytes.
+        head = raw[: room - 9].decode("utf-8", "ignore")
+        stem = f"{head}~{mark}"
     return str(path.with_name(stem + suffix))
 
 

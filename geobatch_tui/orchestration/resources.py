@@ -33,7 +33,7 @@ RESERVED_FILES = 64
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """``workers`` at once, ``budget`` in bytes over the process tree, ``handles`` (open datasets)."""
+    """``workers`` at once, ``budget`` in bytes over the process tree, ``handles``: open files."""
 
     workers: int
     budget: int

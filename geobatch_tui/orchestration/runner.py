@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import ExitCode, GeobatchError
 from geobatch_tui.execution.ops.registry import get_operation
@@ -17,12 +16,14 @@ from geobatch_tui.observability.rates import Rates
 from geobatch_tui.observability.snapshot import Snapshot
 from geobatch_tui.observability.versions import versions
 from geobatch_tui.orchestration import units as u
+from geobatch_tui.orchestration.breaker import exceeds
 from geobatch_tui.orchestration.dispatcher import Dispatcher
 from geobatch_tui.orchestration.engine import Engine
 from geobatch_tui.orchestration.inputs import expand
 from geobatch_tui.orchestration.intake import Intake, report_decision
 from geobatch_tui.orchestration.outcome import RunResult, Tally, exit_code, state_of
 from geobatch_tui.orchestration.planner import Planner
+from geobatch_tui.orchestration.planning import Planning
 from geobatch_tui.orchestration.report import PlanReport
 from geobatch_tui.orchestration.resources import Resources
 from geobatch_tui.orchestration.session import open_session
@@ -30,41 +31,21 @@ from geobatch_tui.orchestration.signals import handled
 from geobatch_tui.orchestration.watch import MemoryWatch, SpaceWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.ledger.ledger import Ledger
+    from geobatch_tui.orchestration.planner import Decision
     from geobatch_tui.orchestration.pool import Pool
+    from geobatch_tui.orchestration.run_options import Options
     from geobatch_tui.orchestration.session import Session
 
 GRACE = 30.0
 """Seconds that chunks in flight have to finish once the run drains."""
 
 SNAPSHOT_PERIOD = 0.25
+NOTE_PERIOD = 1.0
 LETTERS_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Requeue:
-    """Dead letters to try again: all (both empty), by error class, or by chunk or item key."""
-
-    classes: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to run, beyond what the job says. ``observe`` gets a snapshot four times a second;
-    ``log_stream`` gets each line of log (with its newline left to the receiver)."""
-
-    fresh: bool = False
-    adopt: bool = True
-    requeue: Requeue | None = None
-    observe: Callable[[Snapshot], None] | None = None
-    log_stream: Callable[[str], None] | None = None
-    log_format: Literal["json", "text"] = "json"
-    max_duration: float | None = None
-    adopt_only: bool = False
 
 
 async def execute(loaded: LoadedJob, options: Options) -> RunResult:
@@ -132,6 +113,7 @@ class Run:
             async with contextlib.AsyncExitStack() as stack:
                 self._every(stack, self._watch_deadline())
                 self._every(stack, self._observe())
+                self._every(stack, self._note_progress())
                 try:
                     pool = self._resources.make_pool(self._session.state.root)
                     finish = await self._phases(pool)
@@ -164,15 +146,18 @@ class Run:
             session.reader.item_by_key,
             adopt=self._options.adopt and not self._options.fresh,
         )
-        dispatcher = Dispatcher(
-            pool, self._resources.scheduler(job, session.run_id, "probe"), planner
-        )
-        self._dispatcher = dispatcher
-        planner.attach(dispatcher)
         report = PlanReport(self._resources.workers, str(session.output_dir))
         report.chunk_rows = session.reader.chunks
         intake = Intake(session, job, recipe, self._tally)
-        finish = await run_beside(dispatcher, _consume(planner, inputs, report, intake))
+
+        def take(decision: Decision) -> None:
+            report_decision(report, decision)
+            intake.take(decision)
+
+        scheduler = self._resources.scheduler(job, session.run_id, "probe")
+        planning = Planning(pool, scheduler, planner, take)
+        dispatcher = self._dispatcher = planning.dispatcher
+        finish = await planning.run(inputs)
         if finish.reason != "complete":
             return finish, dispatcher
         report.check_disk(compressed=_compressed(job))
@@ -194,6 +179,8 @@ class Run:
             struck=session.recovery.running,
         )
         session.put(lu.Noted("run.planned", {"current": self._tally.current}))
+        if exceeds(job.failures.max_failures, report.dead, report.chunks):
+            return u.Finish("failures"), dispatcher
         return finish, dispatcher
 
     # --- run phase -----------------------------------------------------------------------------
@@ -293,6 +280,23 @@ class Run:
             observe(self.snapshot())
             await asyncio.sleep(SNAPSHOT_PERIOD)
 
+    async def _note_progress(self) -> None:
+        """Leave the rates in the ledger for those who watch from another process."""
+        while True:
+            await asyncio.sleep(NOTE_PERIOD)
+            snapshot = self.snapshot()
+            rates = {
+                "chunks_per_s": round(snapshot.chunks_per_s, 3),
+                "units_per_s": round(snapshot.units_per_s, 1),
+                "bytes_in_per_s": round(snapshot.bytes_in_per_s, 1),
+                "bytes_out_per_s": round(snapshot.bytes_out_per_s, 1),
+                "eta_s": snapshot.eta_s and round(snapshot.eta_s, 1),
+                "rss_bytes": snapshot.rss_bytes,
+                "suspended": snapshot.suspended,
+            }
+            self._session.put(lu.Noted("progress", rates))
+            self._session.log.flush()
+
     def snapshot(self) -> Snapshot:
         """The run as it stands."""
         now = time.monotonic()
@@ -376,35 +380,6 @@ class Run:
                 if len(letters) == LETTERS_SHOWN:
                     break
         return letters
-
-
-async def run_beside(dispatcher: Dispatcher, work: Coroutine[Any, Any, None]) -> u.Finish:
-    """Run ``work``, which offers units, beside its dispatcher; whichever ends first decides.
-
-    When the work is done the dispatcher is told that nothing more will be offered; when the
-    dispatcher ends before (drained, failed), the work is cancelled.
-    """
-    running = asyncio.ensure_future(dispatcher.run())
-    await asyncio.sleep(0)
-    working = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({running, working}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            dispatcher.tell(u.Exhausted())
-        return await running
-    finally:
-        running.cancel()
-        working.cancel()
-        await asyncio.gather(running, working, return_exceptions=True)
-
-
-async def _consume(
-    planner: Planner, inputs: Sequence[Any], report: PlanReport, intake: Intake
-) -> None:
-    async for decision in planner.decide(inputs):
-        report_decision(report, decision)
-        intake.take(decision)
 
 
 def _compressed(job: Any) -> bool:

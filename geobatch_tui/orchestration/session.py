@@ -211,3 +211,20 @@ def state_of_run(directory: Path) -> StateDir:
         raise OutputGoneError(
             f"cannot read the state of {safe(str(directory))}: {error.strerror}"
         ) from error
+
+
+@contextlib.contextmanager
+def reading(output_dir: Path) -> Iterator[LedgerReader | None]:
+    """A reader of the ledger in an output directory; None where there is no ledger."""
+    if not (output_dir / ".geobatch").is_dir():
+        yield None
+        return
+    state = state_of_run(output_dir)
+    if not Path(state.ledger).exists():
+        yield None
+        return
+    reader = LedgerReader(state.ledger)
+    try:
+        yield reader
+    finally:
+        reader.close()

@@ -1,0 +1,56 @@
+"""The plan phase: probes and decisions, beside each other, for ``plan`` and ``run`` alike."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from geobatch_tui.orchestration import units as u
+from geobatch_tui.orchestration.dispatcher import Dispatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from geobatch_tui.orchestration.inputs import Input
+    from geobatch_tui.orchestration.planner import Decision, Planner
+    from geobatch_tui.orchestration.pool import Pool
+    from geobatch_tui.orchestration.scheduler import Scheduler
+
+
+class Planning:
+    """One plan phase: ``take`` gets a decision an input, in input order.
+
+    ``dispatcher`` may be told commands while :meth:`run` runs.
+    """
+
+    def __init__(
+        self, pool: Pool, scheduler: Scheduler, planner: Planner, take: Callable[[Decision], None]
+    ) -> None:
+        self.dispatcher = Dispatcher(pool, scheduler, planner)
+        self._planner = planner
+        self._take = take
+        planner.attach(self.dispatcher)
+
+    async def run(self, inputs: Iterable[Input]) -> u.Finish:
+        """Decide on every input; ``complete`` unless something ended it before.
+
+        When all inputs are decided the dispatcher is told that nothing more will be offered; when
+        the dispatcher ends before (drained, failed), deciding is cancelled.
+        """
+        running = asyncio.ensure_future(self.dispatcher.run())
+        await asyncio.sleep(0)
+        deciding = asyncio.ensure_future(self._decide(inputs))
+        try:
+            await asyncio.wait({running, deciding}, return_when=asyncio.FIRST_COMPLETED)
+            if deciding.done():
+                deciding.result()
+                self.dispatcher.tell(u.Exhausted())
+            return await running
+        finally:
+            running.cancel()
+            deciding.cancel()
+            await asyncio.gather(running, deciding, return_exceptions=True)
+
+    async def _decide(self, inputs: Iterable[Input]) -> None:
+        async for decision in self._planner.decide(inputs):
+            self._take(decision)

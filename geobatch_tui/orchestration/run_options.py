@@ -1,0 +1,34 @@
+"""How to run a job, beyond what the job says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geobatch_tui.observability.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Dead letters to try again: all (both empty), by error class, or by chunk or item key."""
+
+    classes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run, beyond what the job says. ``observe`` gets a snapshot four times a second;
+    ``log_stream`` gets each line of log (with its newline left to the receiver)."""
+
+    fresh: bool = False
+    adopt: bool = True
+    requeue: Requeue | None = None
+    observe: Callable[[Snapshot], None] | None = None
+    log_stream: Callable[[str], None] | None = None
+    log_format: Literal["json", "text"] = "json"
+    max_duration: float | None = None
+    adopt_only: bool = False

@@ -1,0 +1,120 @@
+"""Care of what a run left: verify its outputs, rebuild its ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.config.layers import LoadedJob, from_plan_json
+from geobatch_tui.errors import ConfigError, LedgerCorruptError, StateError
+from geobatch_tui.ledger.ledger import Ledger
+from geobatch_tui.ledger.lock import RunLock
+from geobatch_tui.ledger.updates import ItemState
+from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.fingerprints import changed_keys, digest_file
+from geobatch_tui.orchestration.run_options import Options
+from geobatch_tui.orchestration.runner import execute
+from geobatch_tui.orchestration.session import reading, state_of_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from geobatch_tui.ledger.layout import StateDir
+    from geobatch_tui.ledger.updates import ItemRow
+
+VERIFY_AT_ONCE = 4
+"""Outputs read at once by verify."""
+
+
+def load_run(directory: Path, overrides: Sequence[str] = ()) -> LoadedJob:
+    """The job of an earlier run, from its state directory.
+
+    Raises StateError where the record of the job is unreadable, ConfigError where an override is
+    semantic.
+    """
+    state = state_of_run(directory)
+    try:
+        record = json.loads(Path(state.plan).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StateError(
+            f"cannot read {safe(str(state.plan))}: {error}",
+            hint="run the job file again instead",
+        ) from error
+    before = from_plan_json(record)
+    if not overrides:
+        return before
+    after = from_plan_json(record, overrides=overrides)
+    changed = changed_keys(before.job.semantic(), after.job.semantic())
+    if changed:
+        raise ConfigError(
+            f"--set changes {', '.join(changed)}, which would make published outputs stale",
+            hint="change the job file and use `geobatch run`: it redoes what the change touches",
+        )
+    return after
+
+
+async def verify(directory: str | Path) -> dict[str, Any]:
+    """Re-read every published output of a run and compare it with the ledger.
+
+    Returns ``{"checked": n, "damaged": [paths]}``; a missing output is damaged.
+    """
+    gate = asyncio.Semaphore(VERIFY_AT_ONCE)
+
+    async def damaged(row: ItemRow) -> str | None:
+        async with gate:
+            try:
+                intact = await digest_file(Path(row.out_path)) == row.out_digest
+            except OSError:
+                intact = False
+            return None if intact else row.out_path
+
+    with reading(Path(directory)) as reader:
+        if reader is None:
+            raise LedgerCorruptError(f"there is no ledger in {safe(str(directory))}")
+        rows = [row for row in reader.items() if row.state is ItemState.PUBLISHED]
+        found = await asyncio.gather(*map(damaged, rows))
+    return {"checked": len(rows), "damaged": [safe(path) for path in found if path]}
+
+
+async def repair(
+    directory: str | Path, *, log_stream: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Rebuild a lost or damaged ledger from the outputs and the plan.
+
+    A damaged ledger is kept beside the new one. Outputs whose embedded fingerprint is the plan's,
+    and whose every block can be read, are adopted; nothing is computed. Spools of unfinished items
+    are lost with the ledger: their chunks are redone by the next run.
+    """
+    loaded = load_run(Path(directory))
+    state = state_of_run(Path(directory))
+    kept = _set_aside(state)
+    result = await execute(loaded, Options(adopt_only=True, log_stream=log_stream))
+    return {
+        "ledger_kept_as": kept,
+        "adopted": result.items["published"],
+        "items": result.items["total"],
+        "counts": dict(result.counts),
+    }
+
+
+def _set_aside(state: StateDir) -> str | None:
+    """Rename a ledger that cannot be used; returns its new name, or None if it is sound."""
+    ledger = Path(state.ledger)
+    lock = RunLock.acquire(state.lock, {})
+    try:
+        if not ledger.exists():
+            return None
+        try:
+            Ledger.open(ledger, state.output_dir).close(archive=False)
+        except LedgerCorruptError:
+            kept = ledger.with_name(f"{ledger.name}.damaged-{int(time.time())}")
+            ledger.rename(kept)
+            for suffix in ("-wal", "-shm"):
+                ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
+            return str(kept)
+        return None
+    finally:
+        lock.release()
