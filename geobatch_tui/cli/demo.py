@@ -109,12 +109,20 @@ def comment(result: RunResult, place: Path, *, expected: bool) -> Iterator[str]:
         log = f"{result.output_dir}/.geobatch/log.jsonl"
         yield f"this is not what the demo expects; the log is {streams.harmless(log)}"
         return
-    yield f"{BROKEN} was cut off on purpose: its readable chunks are done and kept, the others are"
-    yield "in the dead letters, and a file with holes is not published. `geobatch run` says so with"
-    yield "exit code 12; the demo ends with 0 because just that was expected (--strict: 12)."
+    yield from streams.prose(
+        f"{BROKEN} was cut off on purpose. It is in the dead letters with its cause, nothing of "
+        "it is published, and everything else is done: `geobatch run` says so with exit code 12. "
+        "The demo ends with 0, because just this was expected (with --strict it ends with 12)."
+    )
     yield ""
     yield "next:"
-    run = figures.words("geobatch run", place / JOB)
-    yield f"  {run}    # again: nothing is redone"
-    yield f"  {run} --set op.dst_crs=EPSG:3857    # all of it is, and it says why"
-    yield f"  {figures.words('geobatch plan', place / JOB)} --explain"
+    run, plan = (
+        figures.words("geobatch run", place / JOB),
+        figures.words("geobatch plan", place / JOB),
+    )
+    yield f"  {run}"
+    yield "      once more: nothing is redone"
+    yield f"  {plan} --explain --set op.resampling=lanczos"
+    yield "      what would be redone, and why"
+    yield f"  {figures.words('geobatch dead-letters', result.output_dir)}"
+    yield "      what was given up, with evidence and a command that reproduces it"

@@ -101,7 +101,7 @@ def _describe(operation: Operation) -> None:
 
     streams.show(streams.foreign(operation.name, style="bold"))
     streams.show(streams.foreign(operation.summary))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
     table.add_column("parameter", style="bold", no_wrap=True)
     table.add_column("default", overflow="fold")
     table.add_column("what", overflow="fold")

@@ -137,6 +137,6 @@ class LiveView:
         view: Callable[[Snapshot, int], RenderableType],
     ) -> None:
         while self._lines:
-            self.console.print(streams.foreign(self._lines.popleft()), soft_wrap=True)
+            self.console.print(streams.foreign(self._lines.popleft()))
         if self._latest is not None:
             update(view(self._latest, self.console.width), refresh=True)

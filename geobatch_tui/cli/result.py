@@ -31,7 +31,9 @@ def show(result: RunResult) -> None:
     """Print the result to stdout."""
     streams.show(summary(result))
     if result.dead_by_class or result.dead_letters:
+        streams.show("")
         streams.show(causes(result.dead_by_class, result.dead_letters))
+        streams.show("")
     for line in next_steps(result):
         streams.show(streams.foreign(line), wrap=False)
 
@@ -90,7 +92,7 @@ def causes(by_class: Mapping[str, int], letters: Sequence[Mapping[str, Any]]) ->
     from rich.table import Table
 
     counted = Counter(by_class) or Counter(letter["error_class"] for letter in letters)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
     table.add_column("dead letters", overflow="fold", style="red")
     table.add_column("n", justify="right")
     table.add_column("for instance", overflow="fold")
@@ -113,6 +115,6 @@ def next_steps(result: RunResult) -> Iterator[str]:
     directory = result.output_dir
     if result.dead_by_class or result.dead_letters:
         yield f"why:    {figures.words('geobatch dead-letters', directory)}"
-        yield f"again:  {figures.words('geobatch retry', directory)}"
+        yield f"again:  {figures.words('geobatch retry', directory)}   (when the cause is gone)"
     if result.exit_code in _RESUMABLE:
         yield "go on:  the same command again; what is finished is not redone"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +90,11 @@ def say(line: str) -> None:
     """One message to stderr. The caller has made foreign parts safe."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def prose(text: str) -> list[str]:
+    """A paragraph in lines that fit the terminal, 80 columns at most."""
+    return textwrap.wrap(text, min(80, shutil.get_terminal_size().columns) - 1)
 
 
 def write(line: str) -> None:
