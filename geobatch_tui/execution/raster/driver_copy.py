@@ -8,22 +8,22 @@ killed, then moved to the part's name, synced, and compared with its source bloc
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
 import rasterio.shutil
-from rasterio.errors import RasterioError
 
-from geobatch_tui.errors import GeobatchError, OperationError, VerifyError
+from geobatch_tui.errors import DiskFullError, OperationError, VerifyError
 from geobatch_tui.execution.messages import ItemReceipt
-from geobatch_tui.execution.raster.disk import copy_range, disk_errors
+from geobatch_tui.execution.raster.disk import copy_range
 from geobatch_tui.execution.raster.geotags import describe
 from geobatch_tui.execution.raster.part import new_file, readable_name, removed_on_error
-from geobatch_tui.execution.raster.verify import digest_of, read_blocks
+from geobatch_tui.execution.raster.verify import READ_ERRORS, digest_of, read_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from rasterio.windows import Window
@@ -56,7 +56,7 @@ def copy(
     options = {"num_threads": "1", **(plan.encoding.driver_copy or {})}
     options = {name.lower(): str(value) for name, value in options.items()}
     made = source.with_suffix(".cog")
-    with removed_on_error(part):
+    with removed_on_error(part), _full_disk_blamed(source):
         try:
             with stage("write"):
                 _run_driver(source, made, options)
@@ -76,14 +76,25 @@ def copy(
     return ItemReceipt(str(part), size, digest, {**facts, **changed})
 
 
+@contextmanager
+def _full_disk_blamed(source: Path) -> Iterator[None]:
+    """GDAL does not say why it failed, or that it did: no room for as much as ``source`` does."""
+    try:
+        yield
+    except (OperationError, VerifyError) as error:
+        room = os.statvfs(source.parent)
+        if room.f_bavail * room.f_frsize < source.stat().st_size:
+            raise DiskFullError(
+                f"no space left in {os.fspath(source.parent)!r} for GDAL's copy: {error}"
+            ) from error
+        raise
+
+
 def _run_driver(source: Path, target: Path, options: Mapping[str, str]) -> None:
     target.unlink(missing_ok=True)
     try:
-        with disk_errors("cannot write", target):
-            rasterio.shutil.copy(source, target, driver="COG", **options)
-    except GeobatchError:
-        raise
-    except (RasterioError, ValueError) as error:
+        rasterio.shutil.copy(source, target, driver="COG", **options)
+    except (*READ_ERRORS, ValueError) as error:
         raise OperationError(
             f"GDAL's COG driver failed with {dict(options)}: {error}",
             hint="see https://gdal.org/en/stable/drivers/raster/cog.html for its options",
@@ -114,13 +125,14 @@ def _compare(
                 rasterio.open(name, driver="GTiff", sharing=False) as found,
             ):
                 _check_structure(meant, found, identity)
+                _check_compression(found, options)
                 for _, window in found.block_windows(1):
                     _compare_block(meant, found, window, options)
                     blocks += 1
                 levels = len(found.overviews(1))
             for level in range(levels):
                 read_blocks(name, level)
-    except (RasterioError, OSError) as error:
+    except READ_ERRORS as error:
         raise VerifyError(f"{part.name!r} cannot be read by GDAL: {error}") from error
     return blocks
 
@@ -140,6 +152,14 @@ def _check_structure(meant: Any, found: Any, identity: Mapping[str, Any]) -> Non
         raise VerifyError("the copy lost its fingerprint")
 
 
+def _check_compression(found: Any, options: Mapping[str, str]) -> None:
+    """GDAL only warns of a codec that it does not know, and writes another one."""
+    wanted = options.get("compress", "LZW").upper()
+    compression = found.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", "NONE")
+    if compression.removeprefix("YCbCr ") != wanted:
+        raise OperationError(f"GDAL wrote {compression} where {wanted} was asked for")
+
+
 def _compare_block(meant: Any, found: Any, window: Window, options: Mapping[str, str]) -> None:
     left, right = meant.read(window=window), found.read(window=window)
     valid = meant.dataset_mask(window=window) != 0
@@ -154,7 +174,7 @@ def _compare_block(meant: Any, found: Any, window: Window, options: Mapping[str,
             raise VerifyError(f"the copy holds other pixels at {_place(window)}")
         return
     left, right = left.astype(np.float64), right.astype(np.float64)
-    if compress == "LERC":
+    if compress.startswith("LERC"):
         limit, off = float(options.get("max_z_error", "0")), np.abs(left - right)
     else:
         limit, off = _LOSSY_MEAN, np.abs(left.mean(axis=1) - right.mean(axis=1))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rasterio.errors import RasterioError
-
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.messages import InspectReceipt
 from geobatch_tui.execution.raster.part import readable_name
-from geobatch_tui.execution.raster.verify import digest_of, read_blocks
+from geobatch_tui.execution.raster.verify import READ_ERRORS, digest_of, read_blocks
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage
@@ -29,6 +27,6 @@ def inspect(path: str, stage: Stage) -> InspectReceipt:
             fingerprint, levels = read_blocks(name)
             for level in range(levels):
                 read_blocks(name, level)
-    except (RasterioError, OSError) as error:
+    except READ_ERRORS as error:
         raise VerifyError(f"{path!r} cannot be read back: {error}") from error
     return InspectReceipt(fingerprint, size, digest)

@@ -20,7 +20,8 @@ where the top left child is. At an odd edge the missing children are left out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _band_validity(band: Pixels, seen: Valid | None, nodata: Number | None) -> V
     valid = seen
     if band.dtype.kind in "fc":
         valid = ~np.isnan(band) if valid is None else valid & ~np.isnan(band)
-    if nodata is not None and nodata == nodata:
+    if _is_number(nodata):
         differs = band != band.dtype.type(nodata)
         valid = differs if valid is None else valid & differs
     return valid
@@ -192,7 +193,7 @@ def _mode(band: Pixels, valid: Valid | None) -> Pixels:
 
 def _keep_from_nodata(half: Pixels, valid: Valid | None, nodata: Number | None) -> Pixels:
     """Move valid means that equal nodata to the next value."""
-    if nodata is None or nodata != nodata:
+    if not _is_number(nodata):
         return half
     value = half.dtype.type(nodata)
     hit = half == value
@@ -201,6 +202,11 @@ def _keep_from_nodata(half: Pixels, valid: Valid | None, nodata: Number | None) 
     if hit.any():
         half[hit] = _neighbour(value)
     return half
+
+
+def _is_number(nodata: Number | None) -> TypeGuard[Number]:
+    """Whether there is a nodata value that compares equal; NaN is invalid in any case."""
+    return nodata is not None and not math.isnan(nodata)
 
 
 def _neighbour(value: Any) -> Any:

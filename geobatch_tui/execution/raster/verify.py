@@ -10,12 +10,15 @@ import hashlib
 import os
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterioWindow
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.raster.disk import read_exactly
@@ -24,8 +27,6 @@ from geobatch_tui.execution.raster.part import readable_name
 from geobatch_tui.execution.raster.tiles import TileForm, pack_mask
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from geobatch_tui.execution.messages import Window
     from geobatch_tui.execution.raster.index import LevelSlots, Slots, TileIndex
 
@@ -34,13 +35,16 @@ SAMPLES = 8
 #: BLAKE2b-128.
 DIGEST_SIZE = 16
 _PIECE = 1 << 20
+#: What reading by rasterio raises. The second is GDAL's where rasterio has no class of its own; it
+#: has no public name.
+READ_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 
 
 def digest_of(path: str | Path) -> tuple[str, int]:
     """BLAKE2b-128 of a file, in hex, and its size."""
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     size = 0
-    with open(path, "rb", buffering=0) as file:
+    with Path(path).open("rb", buffering=0) as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
             size += len(piece)
@@ -142,7 +146,7 @@ def check_with_gdal(path: Path, index: TileIndex, identity: dict[str, Any], *, m
                     if not number:
                         _check_dataset(dataset, index, identity)
                     decoded += _check_level(dataset, index, slots, mask=mask)
-    except (RasterioError, OSError) as error:
+    except READ_ERRORS as error:
         raise VerifyError(f"{path.name!r} cannot be read by GDAL: {error}") from error
     return decoded
 
@@ -192,4 +196,4 @@ def _same(crc: int, slot: Any, level: int, tile: int) -> None:
 
 
 def _window(at: Window) -> Any:
-    return rasterio.windows.Window(at.col_off, at.row_off, at.width, at.height)
+    return RasterioWindow(at.col_off, at.row_off, at.width, at.height)

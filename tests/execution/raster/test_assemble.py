@@ -162,7 +162,7 @@ def test_any_item_is_the_same_in_any_chunks(data, tmp_path_factory):
 @pytest.mark.parametrize("predictor", [1, HORIZONTAL, FLOATING])
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
 def test_gdal_reads_every_codec_and_type(tmp_path, compress, predictor, interleave):
-    """rasterio reads what was meant, for each dtype that goes with the codec and predictor."""
+    """GDAL reads what was meant, for each dtype that goes with the codec and predictor."""
     for dtype in DTYPES:
         kind = np.dtype(dtype).kind
         if (predictor == FLOATING and kind != "f") or (predictor == HORIZONTAL and kind == "c"):

@@ -93,7 +93,7 @@ def test_a_full_disk_leaves_the_spool_as_it_was(item, monkeypatch, code, after):
 
 
 def test_a_failed_sync_is_a_failure(item, monkeypatch):
-    """fsync is called once; its failure costs the segment."""
+    """The sync is asked for once; its failure costs the segment."""
     calls = []
 
     def fail(fd):
