@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import warnings
+from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, NoReturn
 
@@ -148,6 +152,27 @@ def _disk_full(_: int) -> None:
     os.write(2, b"_tiffWriteProc: No space left on device.\n")
 
 
+def _file_limit(_: int) -> None:
+    """Writes a TIFF past RLIMIT_FSIZE: rasterio raises nothing, and the file is damaged."""
+    import numpy as np
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path = Path(tempfile.mkdtemp()) / "full.tif"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, hard))
+    try:
+        profile = {"driver": "GTiff", "width": 512, "height": 512, "count": 1, "dtype": "uint8"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path, "w", **profile) as dataset:
+                dataset.write(np.ones((1, 512, 512), dtype="uint8"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        path.unlink()
+        path.parent.rmdir()
+
+
 def _close_pipe(_: int) -> None:
     """Closes files that belong to others, as a double close in a C library does."""
     os.closerange(3, 256)
@@ -183,6 +208,7 @@ FAULTS: dict[str, Callable[[int], None]] = {
     "binary": _binary,
     "warn": _warn,
     "disk_full": _disk_full,
+    "file_limit": _file_limit,
     "close_pipe": _close_pipe,
     "lost_finaliser": _lost_finaliser,
 }

@@ -133,6 +133,7 @@ RAISES = [
     ("memory_error", "MemoryBudgetError", Reaction.RESOURCE),
     ("transient", "RemoteIOError", Reaction.TRANSIENT),
     ("disk_full", "DiskFullError", Reaction.SPACE),
+    ("file_limit", "DiskFullError", Reaction.SPACE),
     ("flood", "OperationError", Reaction.UNKNOWN),
 ]
 
@@ -238,6 +239,17 @@ async def test_worker_killed_while_idle_blames_nobody(desk):
     lost = await desk.loss(worker)
     assert (lost.running, lost.queued, lost.cause) == (None, (), "signal")
     assert "somebody killed it" in lost.failure.message
+
+
+async def test_task_that_was_not_begun_is_not_blamed(desk):
+    """A worker that dies before it takes up its queue leaves nobody to blame."""
+    worker = await desk.worker()
+    os.kill(desk.ready[worker].pid, signal.SIGSTOP)
+    queued = (desk.chunk(worker, 0), desk.chunk(worker, 1))
+    await asyncio.sleep(0.1)
+    os.kill(desk.ready[worker].pid, signal.SIGKILL)
+    lost = await desk.loss(worker)
+    assert (lost.running, lost.queued) == (None, queued)
 
 
 async def test_worker_that_dies_before_it_is_ready(desk):
