@@ -72,8 +72,8 @@ def _warp_words(item: ItemContext, plan: RasterPlan) -> list[str]:
 
 
 def _pinned(warp: Warp) -> dict[str, str]:
-    transformer = {"CENTER_LONG", "CHECK_WITH_INVERT_PROJ"}
-    options = {name: value for name, value in warp.options.items() if name not in transformer}
+    ours = {"CENTER_LONG", "CHECK_WITH_INVERT_PROJ", "PER_BAND_NODATA"}
+    options = {name: value for name, value in warp.options.items() if name not in ours}
     return {**options, "XSCALE": repr(warp.xscale), "YSCALE": repr(warp.yscale)}
 
 

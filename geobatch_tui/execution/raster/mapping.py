@@ -131,6 +131,11 @@ class Mapper:
             x = unroll(x, self.centre)
         return invert(self.source.transform, x, y)
 
+    def to_destination(self, cols: Points, rows: Points) -> tuple[Points, Points]:
+        """Destination pixel positions of source pixel positions; NaN where there are none."""
+        x, y = project(*apply(self.source.transform, cols, rows), self.source.crs, self.grid.crs)
+        return invert(self.grid.transform, x, y)
+
 
 def unroll(longitudes: Points, centre: float) -> Points:
     """Longitudes moved by whole turns to within 180 degrees of ``centre``."""
@@ -154,14 +159,15 @@ def lonlat_box(grid: Source | Grid) -> Box | None:
     middle = lon[50, 50] if np.isfinite(lon[50, 50]) else float(np.nanmedian(lon))
     lon = unroll(lon, middle)
     box = Box(*(float(v) for v in (np.nanmin(lon), np.nanmin(lat), np.nanmax(lon), np.nanmax(lat))))
-    south, north = _poles_inside(grid)
+    south, north = poles_inside(grid)
     west, east = box.minx, box.maxx
     if south or north or box.width > ROUND:
         west, east = -180.0, 180.0
     return Box(west, -90.0 if south else box.miny, east, 90.0 if north else box.maxy)
 
 
-def _poles_inside(grid: Source | Grid) -> list[bool]:
+def poles_inside(grid: Source | Grid) -> list[bool]:
+    """Whether the south pole and the north pole are points inside of a raster."""
     x, y = project(np.zeros(2), np.array([-90.0, 90.0]), LONLAT, grid.crs)
     cols, rows = invert(grid.transform, x, y)
     inside = (cols > 0) & (cols < grid.width) & (rows > 0) & (rows < grid.height)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pyproj.aoi import AreaOfInterest
-from pyproj.transformer import TransformerGroup
+from pyproj.transformer import AreaOfInterest, TransformerGroup
 from rasterio.enums import ColorInterp
 
 from geobatch_tui.errors import PreflightError, SchemaError
@@ -39,7 +38,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import Encoding
 
 #: Data types that are read, warped and written.
-DTYPES = frozenset(["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"])
+DTYPES = frozenset({
+    "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64",
+})  # fmt: skip
 #: Tags of a TIFF that say something of its layout or resolution on paper, not of the data.
 _DROPPED_TAGS = frozenset({
     "AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT",
@@ -49,6 +50,10 @@ _DROPPED_TAGS = frozenset({
 EXACT = 1e-9
 #: Resamplings that only pick values that were there.
 _PICKING = frozenset({"nearest", "mode"})
+#: Sources of fewer raw bytes stay in GDAL's block cache.
+_CACHED = 64 * 2**20
+#: An allowance for headers, tags and tables.
+HEADER_BYTES = 65536
 #: Read amplification from which the operator is told.
 _AMPLIFIED = 4.0
 
@@ -232,6 +237,8 @@ def _plan_warp(
         options.setdefault("SAMPLE_STEPS", str(scale.HARD_STEPS))
     asked = options.get("SOURCE_EXTRA", "0")
     options["SOURCE_EXTRA"] = str(max(extra, int(asked) if asked.isdecimal() else 0))
+    if choice.per_band:
+        options[warp.PER_BAND] = "YES"
     if mapper.centre is not None:
         options[warp.CENTRE] = repr(mapper.centre)
     options |= dict(params.transform_options)
@@ -311,7 +318,8 @@ def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: 
     if amplification is not None:
         _, times = amplification(chunks)
         draft.notes["read_amplification"] = round(times, 2)
-        if times >= _AMPLIFIED and len(chunks) > 1:
+        raw_source = dataset.width * dataset.height * source.pixel_bytes(dataset)
+        if times >= _AMPLIFIED and raw_source > _CACHED:
             told.append(
                 f"the source is stored in blocks of {dataset.block_shapes[0][1]}x"
                 f"{dataset.block_shapes[0][0]} pixels: about {times:.0f} times the pixels needed "
@@ -325,15 +333,15 @@ def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: 
     draft.notes["overviews"] = [list(size) for size in encoded.overviews]
     draft.notes["overview_resampling"] = encoded.overview_resampling
     raw = grid.width * grid.height * (count * np.dtype(plan.dtype).itemsize + _mask(plan))
+    pyramid = raw // 3 if encoded.overviews or encoded.driver_copy else 0
+    output_bytes = raw + pyramid + HEADER_BYTES
     box = mapping.lonlat_box(grid)
     return ItemPlan(
         grid=chunks,
         chunk_bytes=cost.of(
             min(chunks.chunk_width, chunks.width), min(chunks.chunk_height, chunks.height)
         ),
-        output_bytes=raw * 4 // 3 + 65536
-        if encoded.overviews or encoded.driver_copy
-        else raw + 65536,
+        output_bytes=output_bytes,
         detail=plan.to_json(),
         bounds_lonlat=None if box is None else (box.minx, box.miny, box.maxx, box.maxy),
         warnings=tuple(told),

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import CrsError
+from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.raster.grids import Source
+from geobatch_tui.execution.raster.mapping import poles_inside
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.messages import Window
     from geobatch_tui.execution.raster.mapping import Mapper
 
 #: Points along an edge that GDAL transforms.
@@ -46,15 +48,12 @@ def source_window(mapper: Mapper, window: Window, steps: int = STEPS) -> SourceW
 
     The edges are looked at first, and the inside too if points on them fail or a pole is inside.
     """
-    cols, rows = _edges(window, steps)
-    x, y = mapper.to_source(cols, rows)
+    x, y = mapper.to_source(*_edges(window, steps))
     failed = bool(np.isnan(x).any())
-    inner_cols, inner_rows = np.meshgrid(
-        np.linspace(window.col_off, window.col_off + window.width, steps + 2),
-        np.linspace(window.row_off, window.row_off + window.height, steps + 2),
-    )
-    if failed:
-        x, y = mapper.to_source(inner_cols.ravel(), inner_rows.ravel())
+    if failed or _pole_inside(mapper, window):
+        inside = mapper.to_source(*_inside(window, steps))
+        own = _own_points_inside(mapper, window, steps)
+        x, y = (np.concatenate([a, b]) for a, b in zip(inside, own, strict=True))
     if np.isnan(x).all():
         return None
     source = mapper.source
@@ -107,6 +106,38 @@ def _edges(window: Window, steps: int) -> tuple[Any, Any]:
     return window.col_off + u * window.width, window.row_off + v * window.height
 
 
+def _inside(window: Window, steps: int) -> tuple[Any, Any]:
+    """A lattice over the window, with two more lines half a pixel from the rim."""
+    ratios = np.concatenate(
+        [[0.5 / window.width], np.linspace(0, 1, steps), [1 - 0.5 / window.width]]
+    )
+    u, v = np.meshgrid(ratios, ratios)
+    return (window.col_off + u * window.width).ravel(), (window.row_off + v * window.height).ravel()
+
+
+def _own_points_inside(mapper: Mapper, window: Window, steps: int) -> tuple[Any, Any]:
+    """Points of a lattice over the source that fall into the window, in source pixels: a
+    projection may reach what its inverse does not."""
+    source = mapper.source
+    cols, rows = _inside(Window(0, 0, source.width, source.height), steps)
+    x, y = mapper.to_destination(cols, rows)
+    left, top = window.col_off, window.row_off
+    with np.errstate(invalid="ignore"):
+        within = (x >= left) & (x <= left + window.width) & (y >= top) & (y <= top + window.height)
+    return cols[within], rows[within]
+
+
+def _pole_inside(mapper: Mapper, window: Window) -> bool:
+    a, b, c, d, e, f = mapper.grid.transform
+    x0, y0 = (
+        a * window.col_off + b * window.row_off + c,
+        d * window.col_off + e * window.row_off + f,
+    )
+    return any(
+        poles_inside(Source(mapper.grid.crs, (a, b, x0, d, e, y0), window.width, window.height))
+    )
+
+
 def _clip(values: Any, limit: int) -> tuple[float, float]:
     low, high = np.clip([np.nanmin(values), np.nanmax(values)], 0.0, float(limit))
     return float(low), float(high)
@@ -122,7 +153,7 @@ def is_hard(mapper: Mapper) -> bool:
     grid = mapper.grid
     cols, rows = np.meshgrid(np.linspace(0, grid.width, 65), np.linspace(0, grid.height, 65))
     x, y = mapper.to_source(cols, rows)
-    if np.isnan(x).any():
+    if np.isnan(x).any() or any(poles_inside(grid)):
         return True
     for values, side in ((x, mapper.source.width), (y, mapper.source.height)):
         steps = max(np.abs(np.diff(values, axis=0)).max(), np.abs(np.diff(values, axis=1)).max())

@@ -210,7 +210,7 @@ def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:
 
 def pixel_bytes(dataset: DatasetReader) -> int:
     """Bytes of one pixel over all bands."""
-    return sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+    return int(sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes))
 
 
 def block_bytes(dataset: DatasetReader) -> int:
@@ -219,7 +219,7 @@ def block_bytes(dataset: DatasetReader) -> int:
     one = int(rows) * int(cols)
     if dataset.interleaving is not None and dataset.interleaving.name == "pixel":
         return one * pixel_bytes(dataset)
-    return one * max(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+    return one * int(max(np.dtype(dtype).itemsize for dtype in dataset.dtypes))
 
 
 @dataclass(slots=True)

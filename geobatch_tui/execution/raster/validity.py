@@ -95,16 +95,11 @@ def choose(
         return Choice("alpha", source, None, adds_alpha=True, per_band=per_band)
     if per_band:
         listed = ", ".join(str(value) for value in dataset.nodatavals)
-        return Choice(
-            "mask",
-            None,
-            None,
-            per_band=True,
-            warnings=(
-                f"bands have different nodata values ({listed}): the output gets a mask instead, "
-                "which hides a pixel that is nodata in any of them",
-            ),
+        note = (
+            f"bands have different nodata values ({listed}): the output gets a mask instead, "
+            "which hides a pixel that is nodata in any of them"
         )
+        return Choice("mask", None, None, per_band=True, warnings=(note,))
     if wanted is not None or source is not None:
         return Choice("nodata", source, source if wanted is None else wanted)
     if has_mask(dataset) or outside:

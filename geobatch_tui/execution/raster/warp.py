@@ -17,6 +17,7 @@ import rasterio
 from affine import Affine
 from pyproj import CRS
 from rasterio.enums import Resampling
+from rasterio.errors import CRSError, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
@@ -27,6 +28,7 @@ from geobatch_tui.execution.raster import validity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from geobatch_tui.execution.raster.grids import Suggestion
     from geobatch_tui.execution.raster.plan import Number, RasterPlan
     from geobatch_tui.execution.raster.source import Held
     from geobatch_tui.execution.raster.validity import Pixels, Valid
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 MEM_LIMIT = 64
 #: Options that are not the warper's: of the transformer.
 CENTRE, CHECK = "CENTER_LONG", "CHECK_WITH_INVERT_PROJ"
+#: Ours alone: bands have different nodata values.
+PER_BAND = "PER_BAND_NODATA"
 
 
 def resampling_of(name: str) -> Resampling:
@@ -47,7 +51,7 @@ def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | 
     keeps that in a mask."""
     if plan.warp is None:
         raise OperationError("this plan has no warp")
-    if validity.nodata_differs(held.dataset) and plan.warp.src_nodata is None:
+    if PER_BAND in plan.warp.options:
         return _read_per_band(held, plan, window)
     warped = _virtual(held, plan, plan.warp.src_nodata, alpha=_adds_alpha(held, plan))
     pixels = _read_blocks(warped, window)
@@ -125,6 +129,7 @@ def _build(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bo
     if warp is None:
         raise OperationError("this plan has no warp")
     options = dict(warp.options)
+    options.pop(PER_BAND, None)
     centre, check = options.pop(CENTRE, None), options.pop(CHECK, None)
     src_crs = warp.src_crs if centre is None else unrolled_wkt(warp.src_crs, centre)
     nodata = None if alpha else src_nodata if plan.validity == "mask" else plan.nodata
@@ -164,15 +169,12 @@ def unrolled_wkt(wkt: str, centre: str) -> str:
     return f'{text[:-1]},EXTENSION["CENTER_LONG","{centre}"]]'
 
 
-def suggestion(
-    dataset: Any, src_crs: str, dst_crs: str, centre: float | None
-) -> tuple[tuple[float, ...], int, int] | None:
+def suggestion(dataset: Any, src_crs: str, dst_crs: str, centre: float | None) -> Suggestion | None:
     """GDAL's own grid: transform, width, height; None where it finds none."""
-    from rasterio.errors import RasterioError
-
     crs = src_crs if centre is None else unrolled_wkt(src_crs, repr(centre))
     try:
         with WarpedVRT(dataset, src_crs=crs, crs=dst_crs) as warped:
-            return tuple(warped.transform)[:6], warped.width, warped.height
-    except (RasterioError, rasterio.errors.CRSError):
+            a, b, c, d, e, f = (float(value) for value in tuple(warped.transform)[:6])
+            return (a, b, c, d, e, f), warped.width, warped.height
+    except (RasterioError, CRSError):
         return None

@@ -16,7 +16,7 @@ def semantic(default: Any, text: str, unit: str = "") -> Any:
 def _parse_nodata(value: Any) -> Any:
     """Numbers may come as text, from the environment or the command line; so may "nan"."""
     if isinstance(value, bool):
-        raise ValueError("nodata is a number")
+        raise ValueError("nodata is a number")  # noqa: TRY004 -- pydantic wants ValueError
     if not isinstance(value, str):
         return value
     text = value.strip().lower()
