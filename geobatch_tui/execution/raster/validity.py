@@ -88,8 +88,8 @@ def choose(
         if add_alpha:
             raise SchemaError("add_alpha is set, but the source has an alpha band already")
         known = [value for value in dataset.nodatavals if value is not None]
-        note = (f"nodata {known[0]} is ignored: the source has alpha",) if known else ()
-        return Choice("alpha", None, None, warnings=note)
+        ignored = (f"nodata {known[0]} is ignored: the source has alpha",) if known else ()
+        return Choice("alpha", None, None, warnings=ignored)
     source, per_band = _source_nodata(dataset, src_nodata)
     if add_alpha:
         return Choice("alpha", source, None, adds_alpha=True, per_band=per_band)
