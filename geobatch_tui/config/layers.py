@@ -197,8 +197,9 @@ class _Assembly:
         if leaf is None:
             self.problems.append(unknown(given, self.known, sections()))
             return
-        value = typed(given.value, leaf) if given.raw else given.value
-        if not leaf.mapping or key != leaf.key:
+        table = leaf.mapping and key == leaf.key
+        value = typed(given.value, leaf, table=table) if given.raw else given.value
+        if not table:
             self._put(leaf, key, value, given)
         elif isinstance(value, Mapping):
             for name, entry in value.items():
@@ -242,6 +243,8 @@ class _Assembly:
             except ValidationError as error:
                 nested["op"] = {}
                 self._report(error, ("op",))
+        elif isinstance(op.get("name"), str):
+            nested["op"] = {}  # no such operation: said already
         try:
             return Job.model_validate(nested)
         except ValidationError as error:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+MEANT = "did you mean '"
 _LONGEST_VALUE = 80
 _EXPECTED = {
     "string_type": "must be text in quotes",
@@ -63,7 +64,7 @@ def nearest(word: str, known: Iterable[str], *, show: int = 8) -> str:
     names = sorted(known)
     near = get_close_matches(word, names, 1)
     if near:
-        return f"did you mean {near[0]!r}?"
+        return f"{MEANT}{near[0]}'?"
     if not names:
         return ""
     return f"known: {', '.join(names[:show])}{' and more' if len(names) > show else ''}"

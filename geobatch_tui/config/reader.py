@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import yaml
 
 _LARGEST = 1 << 20
+_DEEPEST = 32
 _YAML_TEXT = "tag:yaml.org,2002:str"
 _TOML_PLACE = re.compile(r"^(.*) \(at line (\d+), column \d+\)$", re.DOTALL)
 _TWICE = ("Cannot overwrite a value", "Cannot declare", "Cannot mutate")
@@ -93,7 +94,7 @@ def _read_yaml(path: Path, text: str) -> JobFile:
     import yaml
 
     try:
-        problems = _yaml_aliases(path, text)
+        problems = _refused_yaml(path, text)
         root = None if problems else yaml.compose(text, Loader=yaml.SafeLoader)
         twice, lines = _walk_yaml(path, root) if root is not None else ([], {})
         if problems or twice:
@@ -104,8 +105,8 @@ def _read_yaml(path: Path, text: str) -> JobFile:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         said = f"not valid YAML: {safe(error.problem or str(error))}"
         raise InvalidJobError([Problem(where, "", said)]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        said = f"not valid YAML: {safe(str(error) or 'nested too deeply')}"
+    except (yaml.YAMLError, ValueError) as error:
+        said = f"not valid YAML: {safe(str(error))}"
         raise InvalidJobError([Problem(str(path), "", said)]) from None
     if values is None:
         values = {}
@@ -114,15 +115,20 @@ def _read_yaml(path: Path, text: str) -> JobFile:
     return JobFile(path, values, lines)
 
 
-def _yaml_aliases(path: Path, text: str) -> list[Problem]:
-    """Aliases are refused: they may nest without end, and a job file has nothing to repeat."""
+def _refused_yaml(path: Path, text: str) -> list[Problem]:
+    """Aliases and deep nesting: they may grow without end, and no job file needs either."""
     import yaml
 
-    return [
-        Problem(f"{path}:{_line(event)}", "", "YAML aliases are not read: write it out")
-        for event in yaml.parse(text, Loader=yaml.SafeLoader)
-        if isinstance(event, yaml.AliasEvent)
-    ]
+    problems, depth = [], 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            said = "YAML aliases are not read: write it out"
+            problems.append(Problem(f"{path}:{_line(event)}", "", said))
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            return [*problems, Problem(f"{path}:{_line(event)}", "", "nested too deeply")]
+    return problems
 
 
 def _line(part: yaml.Event | yaml.Node) -> int:

@@ -22,6 +22,7 @@ from geobatch_tui.config.types import (
     Inputs,
     NoDuration,
     NoLimit,
+    PathText,
 )
 
 Kind = Literal["semantic", "operational"]
@@ -86,9 +87,8 @@ class SourceSection(Section):
 class OutputSection(Section):
     """What is written, and where."""
 
-    dir: str = setting(
+    dir: PathText = setting(
         kind="operational",
-        min_length=1,
         marks={"path": True},
         help="Directory of the outputs; the run keeps its state in .geobatch/ there.",
     )

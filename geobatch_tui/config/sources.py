@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from geobatch_tui.config.problems import Problem, nearest
+from geobatch_tui.config.problems import MEANT, Problem, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -108,27 +108,32 @@ def unknown(given: Given, known: Mapping[str, Leaf], sections: Sequence[str]) ->
     """The problem of a key that is not in the schema, with the nearest that is."""
     section, dot, name = given.key.partition(".")
     where = given.origin.where
-    if section not in sections:
-        full = nearest(given.key, known) if dot else nearest(section, sections)
-        if dot and "did you mean" not in full:
-            full = nearest(section, sections)
-        return Problem(where, given.key, f"there is no key {given.key!r}; {full}")
-    if not dot:
+    if section in sections and not dot:
         return Problem(where, given.key, f"{section} must be a table of keys")
+    near = get_close_matches(section, sections, 1)
+    said = _near_in(near[0], name, known) if near else nearest(given.key, known)
+    if not near and not said.startswith(MEANT):
+        said = nearest(section, sections)
+    return Problem(where, given.key, f"there is no key {given.key!r}; {said}")
+
+
+def _near_in(section: str, name: str, known: Mapping[str, Leaf]) -> str:
+    """What to write for ``name``, which may be a name in a table, in a section that there is."""
     names = [key.partition(".")[2] for key in known if key.startswith(f"{section}.")]
-    near = nearest(name.partition(".")[0], names)
-    near = re.sub(r"did you mean '([^']*)'", rf"did you mean '{section}.\1'", near)
-    return Problem(where, given.key, f"there is no key {given.key!r}; {near}")
+    said = nearest(name.partition(".")[0], names)
+    if said.startswith(MEANT):
+        return said.replace(MEANT, f"{MEANT}{section}.", 1)
+    return said if name else f"{MEANT}{section}'?"
 
 
-def typed(text: str, leaf: Leaf) -> Any:
-    """The value that ``text`` of a variable or flag means for ``leaf``.
+def typed(text: str, leaf: Leaf, *, table: bool) -> Any:
+    """The value that ``text`` of a variable or flag means for ``leaf``, or for a name in it.
 
     Text stays text where the key takes only text; else it is read as a TOML value, and stays
-    text where it is none.
+    text where it is none. ``table``: the whole table of a leaf that is one.
     """
     value = _toml_value(text)
-    if leaf.text and not leaf.mapping:
+    if leaf.text and not table:
         return value if isinstance(value, str) else text
     return text if value is None else value
 

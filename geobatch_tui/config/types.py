@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Strict
 from pydantic import WithJsonSchema as JsonSchema
 
 from geobatch_tui.config import crs, units
@@ -33,6 +33,14 @@ def _some_bytes(value: Any) -> int:
     if size == 0:
         raise ValueError("must be more than 0")
     return size
+
+
+def _path(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    if "\0" in text:
+        raise ValueError("must not hold a NUL character")
+    return text
 
 
 _TEXT = JsonSchema({"type": ["string", "number"]})
@@ -71,9 +79,11 @@ NoLimit = Annotated[
 #: A CRS that exists, as far as can be told without PROJ; "" where there is none.
 CrsText = Annotated[str, AfterValidator(lambda text: crs.check_crs(text).text if text else "")]
 CreationValue = bool | int | float | str
-#: A list of texts, or one text.
+#: A path, a pattern or a URL. No length constraint of pydantic's: it refuses undecodable names.
+PathText = Annotated[str, AfterValidator(_path)]
+#: A list of these, or one of them.
 Inputs = Annotated[
-    tuple[Annotated[str, Field(min_length=1)], ...],
+    tuple[PathText, ...],
     Strict(strict=False),
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
 ]

@@ -18,7 +18,8 @@ _TRIGGERS = (
     "pwd", "sas=", "secret", "sig", "token", "x-amz-", "x-goog-",
 )  # fmt: skip
 
-# No pattern starts with an unbounded repeat: time stays linear in the length of the text.
+# No pattern starts with an unbounded repeat, or looks ahead without a bound: time stays linear in
+# the length of the text.
 _NAME = (
     r"(?:password|passwd|passphrase|pwd|secret|token|credentials?|signature"
     r"|(?:api|access|account|private|secret|shared|encryption)[_-]?key(?:[_-]?id)?)"
@@ -32,7 +33,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, replacement in (
         # user:password@ in a URL; a user alone may be a token too
         (r"(://)[^/\s?#\"'<>]+@", rf"\1{MASK}@"),
-        (r"(%3A%2F%2F)[^/\s?#&\"'<>]+?%40", rf"\1{MASK}%40"),
+        (r"(%3A%2F%2F)[^/\s?#&\"'<>]{1,512}?%40", rf"\1{MASK}%40"),
         (
             # percent-encoded too: GDAL takes /vsicurl?url=... with a whole URL inside
             rf"((?:[?&;]|%3F|%26){_QUERY}(?:=|%3D))(?:(?!%26)[^&#\s\"'<>\\])+",
@@ -47,10 +48,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"(x-(?:amz|goog)-[\w-]{1,64}[\"']?\s*[:=]\s*[\"']?)[^\s\"'&,;]+",
             rf"\1{MASK}",
         ),
-        (
-            rf"({_NAME}[\"']?\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*'|[^\s\"'&,;<>]+)",
-            rf"\1{MASK}",
-        ),
+        (rf"({_NAME}[\"']?\s*[:=]\s*\")[^\"]+\"", rf'\1{MASK}"'),
+        (rf"({_NAME}[\"']?\s*[:=]\s*')[^']+'", rf"\1{MASK}'"),
+        (rf"({_NAME}[\"']?\s*[:=]\s*[\"']?)[^\s\"'&,;<>]+", rf"\1{MASK}"),
         (r"(?:AKIA|ASIA)[A-Z0-9]{16}", MASK),
     )
 )

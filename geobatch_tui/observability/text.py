@@ -9,6 +9,10 @@ where it would read as such an escape, so the result tells two different inputs 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Letters and marks that Python counts as printable, but that show as nothing at all.
 _INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0"
@@ -30,8 +34,9 @@ def safe(text: str, limit: int | None = None) -> str:
     if text.isprintable() and not _SUSPECT.search(text):
         if limit is None or len(text) <= limit:
             return text
-        return text[: max(limit - 1, 0)] + _ELLIPSIS
-    pieces = _pieces(text)
+        pieces: Sequence[str] = text
+    else:
+        pieces = _pieces(text)
     return "".join(pieces) if limit is None else _cut(pieces, limit)
 
 
@@ -69,7 +74,7 @@ def _escape(code: int) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
-def _cut(pieces: list[str], limit: int) -> str:
+def _cut(pieces: Sequence[str], limit: int) -> str:
     if sum(map(len, pieces)) <= limit:
         return "".join(pieces)
     kept: list[str] = []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from geobatch_tui.config.layers import load_job
@@ -22,7 +24,8 @@ dir = "out"
 def fake_operation():
     """The fake operation is registered while the tests of a module run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEOBATCH_OPS", "config_fakes:FAKE")
+        others = os.environ.get("GEOBATCH_OPS", "")
+        patch.setenv("GEOBATCH_OPS", f"{others},config_fakes:FAKE")
         registry._entries.cache_clear()
         yield
     registry._entries.cache_clear()

@@ -63,8 +63,10 @@ _VALUE = st.recursive(
     | st.integers(-9, 9)
     | st.floats(allow_nan=False)
     | st.booleans(),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text("abc-\"'. é", max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("abc-\"'. é", max_size=3), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -162,7 +164,7 @@ def test_files_that_are_no_job(tmp_path, write):
             read_job_file(path)
     binary = tmp_path / "bin.toml"
     binary.write_bytes(b"a = 1\nb = \xff\n")
-    with pytest.raises(ConfigError, match="bin.toml:2: not UTF-8"):
+    with pytest.raises(ConfigError, match=r"bin\.toml:2: not UTF-8"):
         read_job_file(binary)
 
 
