@@ -138,12 +138,12 @@ def _average(band: Pixels, valid: Valid | None) -> Pixels:
         return _average_floats(band, valid)
     if size == 8:
         return _average_long(band, valid)
-    wide = np.dtype(f"{kind}{size * 2}")
+    wide = np.dtype(f"{kind}{size * 2}")  # room for twice the sum of four
     if valid is None:
         exact: Pixels = ((_sum(band, wide) + wide.type(2)) >> 2).astype(band.dtype)
         return exact
-    total = _sum(np.where(valid, band, band.dtype.type(0)), np.int64)
-    number = np.maximum(_sum(valid, np.int64), 1)
+    total = _sum(np.where(valid, band, band.dtype.type(0)), wide)
+    number = np.maximum(_sum(valid, wide), wide.type(1))
     rounded: Pixels = ((2 * total + number) // (2 * number)).astype(band.dtype)
     return rounded
 

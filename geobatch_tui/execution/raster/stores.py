@@ -81,7 +81,9 @@ class ScratchStore:
         with disk_errors("cannot write scratch data in", self._directory):
             if self._file is None:
                 self._directory.mkdir(parents=True, exist_ok=True)
-                self._file = tempfile.TemporaryFile(buffering=0, dir=self._directory)
+                self._file = tempfile.TemporaryFile(  # noqa: SIM115 -- closed by close()
+                    buffering=0, dir=self._directory
+                )
             write_all(self._file.fileno(), payload)
         start = self.size
         self.size += memoryview(payload).nbytes
