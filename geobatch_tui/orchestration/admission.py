@@ -41,22 +41,22 @@ def pressure_level(rss: int, budget: int, previous: Level = Level.CALM) -> Level
 class Prediction:
     """Peak bytes of a unit: what was planned, times a factor learned for its kind.
 
-    The factor is the ratio of two moving averages (of measured and of planned bytes), not an
-    average of ratios: small units, where a few MiB of caches are many times the plan, must not
-    inflate what is reserved for large ones. It rises faster than it falls, and stays within
-    0.5 to 4.
+    The factor is a moving average of measured over planned bytes. Units weigh by their size
+    against the largest of late: a few MiB of caches are many times the plan of a small unit, and
+    must not inflate what is reserved for large ones. It rises faster than it falls, as too little
+    memory is worse than too few workers, and stays within 0.5 to 4.
     """
 
-    __slots__ = ("_factor", "_measured", "_planned", "baseline")
+    __slots__ = ("_factor", "_scale", "baseline")
 
     RISE, FALL = 0.3, 0.05
     LEAST, MOST = 0.5, 4.0
+    FADE = 0.99
 
     def __init__(self, baseline: int) -> None:
         self.baseline = baseline
         self._factor = dict.fromkeys(Kind, 1.0)
-        self._measured = dict.fromkeys(Kind, 0.0)
-        self._planned = dict.fromkeys(Kind, 0.0)
+        self._scale = dict.fromkeys(Kind, 0.0)
 
     def factor(self, kind: Kind) -> float:
         return self._factor[kind]
@@ -74,17 +74,12 @@ class Prediction:
         # A subdivided unit ran in quarters: it says nothing of whole ones.
         if unit.bytes <= 0 or rss_peak <= 0 or unit.subdivide:
             return
-        kind = unit.kind
-        measured = max(rss_peak - self.baseline, 0)
-        rate = self.RISE if measured > unit.bytes * self._factor[kind] else self.FALL
-        planned = self._planned[kind]
-        if not planned:
-            # The plan counts as the first measurement: one odd unit does not set the factor.
-            planned = self._measured[kind] = float(unit.bytes)
-        self._planned[kind] = planned + rate * (unit.bytes - planned)
-        self._measured[kind] += rate * (measured - self._measured[kind])
-        ratio = self._measured[kind] / self._planned[kind]
-        self._factor[kind] = min(max(ratio, self.LEAST), self.MOST)
+        kind, factor = unit.kind, self._factor[unit.kind]
+        ratio = max(rss_peak - self.baseline, 0) / unit.bytes
+        ratio = min(max(ratio, self.LEAST), self.MOST)
+        scale = self._scale[kind] = max(float(unit.bytes), self._scale[kind] * self.FADE)
+        rate = self.RISE if ratio > factor else self.FALL
+        self._factor[kind] = factor + rate * unit.bytes / scale * (ratio - factor)
 
     def bytes_of(self, unit: Unit) -> int:
         """Bytes to reserve. One that ran short before reserves double (then 4, 8 times) what was

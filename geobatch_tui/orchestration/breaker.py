@@ -101,21 +101,22 @@ class CrashLoop:
     """Worker deaths in a row that no unit is to blame for.
 
     Five in a row mean that workers cannot live here (a library is missing, a limit too low), and
-    starting more only burns the machine. A kill from outside counts a tenth: the operator or a
-    test may well shoot at workers while they start.
+    starting more only burns the machine. A kill from outside counts a hundredth: an operator or a
+    test may shoot at workers while they start, faster than they can; but where something kills
+    each of them for good, the run must end at last.
     """
 
-    __slots__ = ("_limit", "_tenths")
+    __slots__ = ("_hundredths", "_limit")
 
     def __init__(self, limit: int = 5) -> None:
-        self._limit = limit * 10
-        self._tenths = 0
+        self._limit = limit * 100
+        self._hundredths = 0
 
     def alive(self) -> None:
         """Something worked: the row is broken."""
-        self._tenths = 0
+        self._hundredths = 0
 
     def died(self, *, from_outside: bool) -> bool:
         """Note a death; True if it is a crash loop."""
-        self._tenths += 1 if from_outside else 10
-        return self._tenths >= self._limit
+        self._hundredths += 1 if from_outside else 100
+        return self._hundredths >= self._limit

@@ -205,7 +205,7 @@ class Scheduler:
             self._blameless.alive()
             verdict = self._judge.lost(blamed, event.cause, event.failure, worker.limit)
             self._carry_out(blamed, verdict, now)
-        elif not asked and self._blameless.died(from_outside=outside):
+        elif event.cause != "retired" and self._blameless.died(from_outside=outside):
             self._end("crash-loop", event.failure)
 
     def _on_tick(self, event: u.Tick, now: float) -> None:
@@ -362,10 +362,11 @@ class Scheduler:
 
 def _blamed(worker: Worker, event: u.WorkerLost) -> Entry | None:
     """The unit that the loss of its worker is held against, if any."""
-    head = worker.queue[0] if worker.queue else None
-    if head is None or event.running != head.key or event.cause == "retired":
+    if event.running is None or event.cause == "retired":
         return None
+    # Mostly the first; not if the answer of the one before went down with the worker.
+    running = next((entry for entry in worker.queue if entry.key == event.running), None)
     # It was to be killed for one unit, whose answer came just before; the next had begun.
-    if worker.dying == event.cause and head is not worker.condemned:
+    if worker.dying == event.cause and running is not worker.condemned:
         return None
-    return head
+    return running

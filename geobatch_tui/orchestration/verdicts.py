@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 SUBDIVISIONS = 3
 CRASHES = 2
-#: Kills from outside that convict a unit: so many if they single it out, so many in any case.
-KILLS_ALONE = 5
+#: Kills from outside that convict a unit: so many with at most one of another worker among them;
+#: so many in any case. (Simulated: at two kills a second, of chunks that take half a second, 5
+#: kills would bury two innocents of 300, and these numbers none in 100 runs.)
+KILLS_ALONE, OTHERS = 8, 1
 KILLS_EVER = 20
-#: HUP, INT, KILL, TERM: sent by somebody, not raised by what a unit computes.
-_SENT = frozenset({1, 2, 9, 15})
+#: Sent by somebody, not raised by what a unit computes; by number or by name.
+_SENT = frozenset({1, 2, 9, 15, "SIGHUP", "SIGINT", "SIGKILL", "SIGTERM"})
 
 
 class Action(Enum):
@@ -44,10 +46,15 @@ class Verdict:
 
 
 def from_outside(cause: WorkerCause, failure: Failure | None) -> bool:
-    """Whether somebody else ended the worker: not itself, not us, not the kernel for memory."""
+    """Whether somebody else ended the worker: not itself, not us, not the kernel for memory.
+
+    ``evidence["signal"]`` says so; or ``evidence["exitcode"]`` is None, where the fork server was
+    killed and took the exit code with it.
+    """
     if cause != "signal" or failure is None or failure.evidence.get("oom"):
         return False
-    return failure.evidence.get("signal") in _SENT
+    facts = failure.evidence
+    return facts.get("signal") in _SENT or facts.get("exitcode", 0) is None
 
 
 class Judge:
@@ -76,13 +83,13 @@ class Judge:
             case Reaction.TRANSIENT:
                 return self._transient(unit, failure)
             case Reaction.RESOURCE:
-                return self.short_of_resources(unit, failure)
+                return _short(unit, failure)
             case Reaction.SPACE:
                 return Verdict(Action.SUSPEND, unit, failure)
             case Reaction.PERMANENT:
                 return _bury(_tried(unit), failure, "trying again cannot help")
             case Reaction.POISON:
-                return self._crashed(unit, failure, alone=entry.suspect)
+                return _crashed(unit, failure, alone=entry.suspect)
             case Reaction.FATAL:
                 return Verdict(Action.END, unit, failure)
             case _:
@@ -106,15 +113,15 @@ class Judge:
                 told = failure or _failure(
                     MemoryBudgetError, f"{what} the worker: it used more memory than there is"
                 )
-                return self.short_of_resources(unit, replace(told, reaction=Reaction.RESOURCE))
+                return _short(unit, replace(told, reaction=Reaction.RESOURCE))
             case "timeout":
                 told = failure or _failure(ChunkTimeoutError, f"ran longer than {limit:g} s")
-                return self._crashed(unit, replace(told, reaction=Reaction.POISON), alone=False)
+                facts = {**told.evidence, "timeout_s": limit}
+                told = replace(told, reaction=Reaction.POISON, evidence=facts)
+                return _crashed(unit, told, alone=False)
             case _:
                 told = failure or _failure(WorkerCrashError, "the worker process died")
-                return self._crashed(
-                    unit, replace(told, reaction=Reaction.POISON), alone=entry.suspect
-                )
+                return _crashed(unit, replace(told, reaction=Reaction.POISON), alone=entry.suspect)
 
     def _transient(self, unit: Unit, failure: Failure) -> Verdict:
         unit = _tried(unit)
@@ -132,36 +139,37 @@ class Judge:
             return _bury(unit, failure, "failed again after one retry")
         return Verdict(Action.RETRY, unit, failure, self._policy.delay(unit.key, unit.attempts))
 
-    def short_of_resources(self, unit: Unit, failure: Failure) -> Verdict:
-        unit = _tried(unit)
-        if unit.subdivide >= SUBDIVISIONS:
-            return _bury(unit, failure, "failed in the smallest sub-windows too")
-        return Verdict(Action.RETRY, replace(unit, subdivide=unit.subdivide + 1), failure)
-
-    def _crashed(self, unit: Unit, failure: Failure, *, alone: bool) -> Verdict:
-        """A crash alone in the lane convicts; a timeout takes two, for a strike alone says little
-        of a unit that is only slow."""
-        unit = replace(_tried(unit), crashes=unit.crashes + 1)
-        if alone or unit.crashes >= CRASHES:
-            return _bury(unit, failure, f"ended {unit.crashes} workers, the last of them alone")
-        return Verdict(Action.RETRY, unit, failure)
-
     def _killed(self, entry: Entry, failure: Failure) -> Verdict:
         """Killed from outside: not the unit's doing, unless it keeps happening to this one.
 
-        Five kills convict only if they outnumber those of all other workers in the meantime:
-        where somebody shoots at random, a unit that runs long is hit often.
+        A row of kills convicts if it leaves out all others but one: where somebody shoots at
+        random, a unit that runs long is hit often, but so are its neighbours.
         """
-        if not entry.kills:
-            entry.kills_before = self._kills - 1
-        entry.kills += 1
-        others = self._kills - entry.kills_before - entry.kills
+        entry.kills.append(self._kills)
+        recent = entry.kills[-KILLS_ALONE:]
+        others = recent[-1] - recent[0] + 1 - len(recent)
         unit = replace(entry.unit, strikes=entry.unit.strikes + 1)
-        singled_out = entry.kills >= KILLS_ALONE and others < entry.kills
-        if singled_out or entry.kills >= KILLS_EVER:
+        singled_out = len(recent) == KILLS_ALONE and others <= OTHERS
+        if singled_out or len(entry.kills) >= KILLS_EVER:
             told = replace(failure, reaction=Reaction.POISON)
-            return _bury(_tried(unit), told, f"its worker was killed {entry.kills} times")
+            return _bury(_tried(unit), told, f"its worker was killed {len(entry.kills)} times")
         return Verdict(Action.RETRY, unit, failure)
+
+
+def _short(unit: Unit, failure: Failure) -> Verdict:
+    unit = _tried(unit)
+    if unit.subdivide >= SUBDIVISIONS:
+        return _bury(unit, failure, "failed in the smallest sub-windows too")
+    return Verdict(Action.RETRY, replace(unit, subdivide=unit.subdivide + 1), failure)
+
+
+def _crashed(unit: Unit, failure: Failure, *, alone: bool) -> Verdict:
+    """A crash alone in the lane convicts; a timeout takes two, for a strike alone says little
+    of a unit that is only slow."""
+    unit = replace(_tried(unit), crashes=unit.crashes + 1)
+    if alone or unit.crashes >= CRASHES:
+        return _bury(unit, failure, "ended or blocked its worker while it ran alone")
+    return Verdict(Action.RETRY, unit, failure)
 
 
 def _tried(unit: Unit) -> Unit:
