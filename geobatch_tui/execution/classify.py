@@ -253,7 +253,7 @@ def failure(
         stage: what the task was doing.
         source: path or URL that the task reads.
         out: path of the output, whose directory tells whether the output is still there.
-        facts: evidence to keep.
+        facts: evidence to keep, beside that which the error carries as ``evidence``.
     """
     number = getattr(error, "errno", None)
     text = evidence.message_of(error)
@@ -275,7 +275,7 @@ def failure(
         hint=hint,
         errno=number if isinstance(number, int) else None,
         retry_after=error.retry_after if isinstance(error, TransientError) else None,
-        evidence=facts or {},
+        evidence={**getattr(error, "evidence", {}), **(facts or {})},
     )
 
 

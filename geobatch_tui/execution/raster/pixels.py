@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +31,8 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     item = task.item
     plan = RasterPlan.from_json(item.plan.detail)
     window = item.plan.grid.window(task.index)
-    started = time.perf_counter()
     pixels, valid, bytes_in = read_chunk(item, plan, window, task.subdivide, stage)
     share = validity.invalid_share(plan, pixels, valid)
-    computed = time.perf_counter()
     whole: ItemReceipt | None = None
     if task.whole:
         whole = assemble.write_whole(item, plan, pixels, valid, task.epoch, stage)
@@ -44,7 +41,6 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
         segment, bytes_out = spool.write_chunk(
             item, plan, task.index, pixels, valid, task.epoch, stage
         )
-    written = time.perf_counter()
     return ChunkReceipt(
         index=task.index,
         segment=segment,
@@ -52,7 +48,7 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
         bytes_in=bytes_in,
         bytes_out=bytes_out,
         nodata=share,
-        seconds={"compute": computed - started, "write": written - computed},
+        seconds={},  # the worker's recorder knows them by stage
         item=whole,
     )
 
@@ -74,7 +70,7 @@ def read_chunk(
 
     Raises:
         SourceChangedError: the source is not the one that was planned.
-        CorruptSourceError: blocks cannot be read; its ``blocks`` lists them as [row, column].
+        CorruptSourceError: blocks cannot be read; its evidence lists them as [row, column].
         TransientError: a read failed, and succeeded when it was tried again.
         MemoryBudgetError: memory ran out.
     """

@@ -165,7 +165,7 @@ def _refuse_subdatasets(path: str, dataset: DatasetReader) -> None:
 def refuse_missing_blocks(path: str) -> None:
     """Raises CorruptSourceError if blocks of the TIFF at ``path`` lie beyond its end.
 
-    Its ``blocks`` lists them as [directory, index].
+    Its evidence lists them as [directory, index].
     """
     missing = tiff_layout.missing_blocks(Path(path))
     if not missing:
@@ -182,7 +182,7 @@ def refuse_missing_blocks(path: str) -> None:
 
 def attach_blocks(error: CorruptSourceError, blocks: list[list[int]], limit: int = 1000) -> None:
     """Hang evidence on ``error``: the first ``limit`` of the ``blocks`` that cannot be read."""
-    error.blocks = blocks[:limit]  # type: ignore[attr-defined]
+    error.evidence = {"blocks": blocks[:limit], "blocks_total": len(blocks)}  # type: ignore[attr-defined]
 
 
 def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:

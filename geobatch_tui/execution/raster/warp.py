@@ -24,6 +24,7 @@ from rasterio.windows import Window as RasterWindow
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.raster import validity
+from geobatch_tui.execution.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +174,10 @@ def suggestion(dataset: Any, src_crs: str, dst_crs: str, centre: float | None) -
     """GDAL's own grid: transform, width, height; None where it finds none."""
     crs = src_crs if centre is None else unrolled_wkt(src_crs, repr(centre))
     try:
-        with WarpedVRT(dataset, src_crs=crs, crs=dst_crs) as warped:
+        with (
+            expected_gdal_errors(),
+            WarpedVRT(dataset, src_crs=crs, crs=dst_crs) as warped,
+        ):
             a, b, c, d, e, f = (float(value) for value in tuple(warped.transform)[:6])
             return (a, b, c, d, e, f), warped.width, warped.height
     except (RasterioError, CRSError):
