@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -36,6 +37,7 @@ _AFTER_RUN = FIELDS[FIELDS.index("batch_id") + 1 :]
 _PLACES = frozenset(_AFTER_RUN)
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
+_UNFIT = re.compile("[\x7f\ud800-\udfff]")
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -114,9 +116,7 @@ def _clean(value: Any, name: str = "") -> Any:
 
 def _visible(value: Any) -> Any:
     if isinstance(value, str):
-        if "\x7f" in value or any("\ud800" <= char <= "\udfff" for char in value):
-            return safe_lines(value)
-        return value
+        return safe_lines(value) if _UNFIT.search(value) else value
     if isinstance(value, Mapping):
         return {_visible(key): _visible(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -14,9 +14,13 @@ MASK = "***"
 
 #: Cheap test before any pattern: without one of these no pattern can match.
 _TRIGGERS = (
-    "://", "%3a%2f%2f", "accessid", "akia", "asia", "auth", "bearer ", "credential", "key", "pass",
-    "pwd", "sas=", "secret", "sig", "token", "x-amz-", "x-goog-",
+    "://", "%3a%2f%2f", "accessid", "akia", "asia", "auth=", "auth%3d", "authorization", "bearer ",
+    "credential", "passphrase", "passw", "pwd", "sas=", "sas%3d", "secret", "sig=", "sig%3d",
+    "signature", "token", "x-amz-", "x-goog-",
 )  # fmt: skip
+
+#: The same for a word that is in many names: monkey.tif is no secret.
+_KEY_TRIGGER = re.compile(r"key(?:[\"'\s:=\\]|%3d|-pair|[_-]?id)")
 
 # No pattern starts with an unbounded repeat, or looks ahead without a bound: time stays linear in
 # the length of the text.
@@ -75,7 +79,9 @@ def redact(text: str) -> str:
 def suspicious(text: str) -> bool:
     """Whether ``text`` may hold a credential: fast, with false alarms, without misses."""
     low = text.lower()
-    return any(trigger in low for trigger in _TRIGGERS)
+    if any(trigger in low for trigger in _TRIGGERS):
+        return True
+    return "key" in low and _KEY_TRIGGER.search(low) is not None
 
 
 def secret_name(name: str) -> bool:
