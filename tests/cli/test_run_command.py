@@ -16,8 +16,7 @@ import pytest
 
 from geobatch_tui.testing import OPS
 
-PROCESSES = {"GEOBATCH_OPS": OPS}
-ENV = {**PROCESSES, "GEOBATCH_ENGINE__EXECUTOR": "thread"}
+ENV = {"GEOBATCH_OPS": OPS}
 ESCAPES = re.compile(rb"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)")
 
 
@@ -45,10 +44,10 @@ def events(stderr):
     return [json.loads(line) for line in stderr.splitlines()]
 
 
-def test_run_and_resume(geobatch, job):
+def test_run_and_resume(here, job):
     """A run publishes all and ends with 0; the second one redoes nothing and says so."""
     path = job(chunks=2)
-    first = geobatch("run", path, "--json", env=ENV, check=0)
+    first = here("run", path, "--json", check=0)
     result = json.loads(first.stdout)
     assert (result["state"], result["exit_code"]) == ("success", 0)
     assert (result["counts"]["done"], result["items"]["published"]) == (6, 3)
@@ -56,64 +55,64 @@ def test_run_and_resume(geobatch, job):
     assert log[-1]["event"] == "run.exit"
     assert log[-1]["code"] == 0
 
-    second = json.loads(geobatch("run", path, "--json", env=ENV, check=0).stdout)
+    second = json.loads(here("run", path, "--json", check=0).stdout)
     assert (second["counts"]["done"], second["counts"]["current"]) == (0, 6)
-    explained = geobatch("plan", path, "--explain", env=ENV, check=0).stdout.splitlines()
+    explained = here("plan", path, "--explain", check=0).stdout.splitlines()
     assert len(explained) == 3
     assert all(line.endswith("current") for line in explained)
-    assert json.loads(geobatch("verify", "out", "--json", env=ENV, check=0).stdout)["checked"] == 3
+    assert json.loads(here("verify", "out", "--json", check=0).stdout)["checked"] == 3
 
 
-def test_dead_letters_and_retry(geobatch, job, tmp_path):
+def test_dead_letters_and_retry(here, job, tmp_path):
     """One dead chunk: exit 12, told with its cause; `retry` of a repaired fault ends with 0."""
     path = job(chunks=3, faults={"raise": [1]}, only_key="in1.tif")
-    done = geobatch("run", path, env=ENV, check=12)
+    done = here("run", path, check=12)
     assert "2 of 3 published, 1 held" in done.stdout
     assert "in1.tif@0,1" in done.stdout
     assert "geobatch retry" in done.stdout
 
-    (letter,) = json.loads(geobatch("dead-letters", "out", "--json", env=ENV, check=0).stdout)
+    (letter,) = json.loads(here("dead-letters", "out", "--json", check=0).stdout)
     assert (letter["item"], letter["chunk"]) == ("in1.tif", "in1.tif@0,1")
     keys = "feature error_class error_message stage attempts window bounds_lonlat reproduce"
     assert set(keys.split()) < set(letter)
-    assert geobatch("dead-letters", "out", "--class", "CrsError", env=ENV, check=0).stdout == ""
-    geobatch("dead-letters", "out", "--geojson", "dead.geojson", env=ENV, check=0)
+    assert here("dead-letters", "out", "--class", "CrsError", check=0).stdout == ""
+    here("dead-letters", "out", "--geojson", "dead.geojson", check=0)
     (feature,) = json.loads((tmp_path / "dead.geojson").read_text())["features"]
     assert feature["properties"]["chunk"] == "in1.tif@0,1"
 
     words = ("retry", "out", "--chunk", "in1.tif@0,1", "--set", "op.faults.raise=[]", "--json")
-    result = json.loads(geobatch(*words, env=ENV, check=0).stdout)
+    result = json.loads(here(*words, check=0).stdout)
     assert result["counts"]["done"] == 1
     assert result["items"]["published"] == 3
 
 
-def test_too_many_failures_end_the_run(geobatch, job):
+def test_too_many_failures_end_the_run(here, job):
     """--max-failures ends the run with 15, resumable."""
     path = job(chunks=30, faults={"raise": list(range(0, 30, 2))}, milliseconds=5)
-    done = geobatch("run", path, "--max-failures", "2", "--json", env=ENV, check=15)
+    done = here("run", path, "--max-failures", "2", "--json", check=15)
     assert json.loads(done.stdout)["counts"]["dead"] >= 2
 
 
-def test_deadline(geobatch, job):
+def test_deadline(here, job):
     """--max-duration drains the run and ends it with 16; the next run goes on."""
     path = job(chunks=40, milliseconds=50)
-    done = geobatch("run", path, "--max-duration", "1s", "--json", env=ENV, check=16)
+    done = here("run", path, "--max-duration", "1s", "--json", check=16)
     before = json.loads(done.stdout)["counts"]["done"]
     assert before < 120
-    rest = geobatch("run", path, "--set", "op.milliseconds=0", "--json", env=ENV, check=0)
+    rest = here("run", path, "--set", "op.milliseconds=0", "--json", check=0)
     assert json.loads(rest.stdout)["counts"]["done"] == 120 - before
 
 
-def test_verify_finds_damage(geobatch, job, tmp_path):
+def test_verify_finds_damage(here, job, tmp_path):
     """`verify` ends with 14 and names the damaged output; the next run makes it anew."""
     path = job()
-    geobatch("run", path, env=ENV, check=0)
+    here("run", path, check=0)
     output = tmp_path / "out" / "in2.tif"
     data = output.read_bytes()
     output.write_bytes(data[:-1] + b"!")
-    done = geobatch("verify", "out", "--json", env=ENV, check=14)
+    done = here("verify", "out", "--json", check=14)
     assert json.loads(done.stdout) == {"checked": 3, "damaged": [str(output)]}
-    geobatch("run", path, env=ENV, check=0)
+    here("run", path, check=0)
     assert output.read_bytes() == data
 
 
@@ -121,21 +120,21 @@ def test_detach_lock_status_and_signal(geobatch, job, tmp_path):
     """--detach prints the run's directory once the run holds its lock: a second run is refused
     with 13, status says running, and SIGINT drains it to 130."""
     path = job(chunks=400, milliseconds=50)
-    began = geobatch("run", path, "--detach", env=PROCESSES, check=0)
+    began = geobatch("run", path, "--detach", env=ENV, check=0)
     out = tmp_path / "out"
     assert began.stdout == f"{out}\n"
     pid = int(re.search(r"kill -INT (\d+)", began.stderr)[1])
     try:
-        refused = geobatch("run", path, env=PROCESSES, check=13)
+        refused = geobatch("run", path, env=ENV, check=13)
         assert str(pid) in refused.stderr
         assert refused.stdout == ""
-        state = json.loads(geobatch("status", out, "--json", env=PROCESSES, check=0).stdout)
+        state = json.loads(geobatch("status", out, "--json", env=ENV, check=0).stdout)
         assert state["state"] == "running"
     finally:
         os.kill(pid, signal.SIGINT)
-    watched = geobatch("watch", out, "--every", "0.2", env=PROCESSES, check=0)
+    watched = geobatch("watch", out, "--every", "0.2", env=ENV, check=0)
     assert "interrupted" in watched.stdout
-    state = json.loads(geobatch("status", out, "--json", env=PROCESSES, check=0).stdout)
+    state = json.loads(geobatch("status", out, "--json", env=ENV, check=0).stdout)
     assert state["exit_code"] == 130
 
 
@@ -182,7 +181,7 @@ def test_progress_on_a_terminal(job, tmp_path):
     names cannot bring control characters along."""
     (tmp_path / "in\x1b]0;title\x07\x1b[31m.tif").write_text("x")
     path = job(chunks=10, milliseconds=100)
-    code, output = on_terminal(["run", str(path)], tmp_path, PROCESSES)
+    code, output = on_terminal(["run", str(path)], tmp_path, ENV)
     assert code == 0
     shown = ESCAPES.sub(b"", output).decode()
     assert "chunks/s" in shown
