@@ -285,6 +285,15 @@ class Batch:
     def _change_items(self, updates: Sequence[ItemChanged]) -> None:
         rows = [(c.item_id, int(c.state), prose_text(c.reason)) for c in updates]
         self._change("item", statements.CHANGE, rows)
+        planned = [c.item_id for c in updates if c.state is ItemState.PLANNED]
+        if planned:
+            # An orphan that died before it became one is not planned by coming back.
+            self._connection.execute(
+                "UPDATE item SET state = 5 WHERE item_id IN (SELECT value FROM json_each(?))"
+                " AND EXISTS (SELECT 1 FROM dead"
+                " WHERE dead.item_id = item.item_id AND dead.chunk_id IS NULL)",
+                (json.dumps(planned),),
+            )
         back = [c.item_id for c in updates if c.state is ItemState.PUBLISHED]
         if back:
             never = scalar(

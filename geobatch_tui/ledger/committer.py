@@ -130,6 +130,7 @@ class Committer:
         try:
             self._serve()
         except BaseException as error:  # noqa: BLE001
+            # boundary: a callback of the caller's failed; without this, nobody would learn it.
             self._failure = StateError(f"the committer stopped: {type(error).__name__}: {error}")
         finally:
             self._ended = True
@@ -172,7 +173,11 @@ class Committer:
         if self._failure is not None and not marks:
             return
         self._failure = None
-        error = self._commit() if self._kept else None
+        try:
+            error = self._commit() if self._kept else None
+        except BaseException:
+            self._queue.extendleft(reversed(marks))
+            raise
         self._failure = error
         for mark in marks:
             if error is None:

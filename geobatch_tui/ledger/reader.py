@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.audit import audit
 from geobatch_tui.ledger.database import open_reader, scalar, translated
-from geobatch_tui.ledger.rows import iter_items, page_chunks, read_item
+from geobatch_tui.ledger.rows import document, iter_items, page_chunks, read_item
 from geobatch_tui.ledger.statements import path_text
 from geobatch_tui.ledger.updates import ChunkRow, ChunkState, ItemRow, ItemState
 from geobatch_tui.ledger.views import AttemptRow, Counts, EventRow, ItemCounts, RunRow, SegmentRow
@@ -198,7 +197,7 @@ class LedgerReader:
             )
             if not rows:
                 return
-            yield from (json.loads(row[1]) for row in rows)
+            yield from (document(row[1]) for row in rows)
             after = rows[-1][0]
 
     def dead_by_class(self) -> dict[str, int]:
@@ -227,7 +226,7 @@ class LedgerReader:
             (after_seq, limit),
         )
         return [
-            EventRow(seq, t, kind, item, chunk, json.loads(data or "{}"))
+            EventRow(seq, t, kind, item, chunk, document(data or "{}"))
             for seq, t, kind, item, chunk, data in rows
         ]
 
@@ -238,7 +237,7 @@ class LedgerReader:
             "SELECT data FROM note WHERE kind = ? AND epoch = (SELECT max(epoch) FROM run)",
             (kind,),
         )
-        return json.loads(rows[0][0]) if rows else None
+        return document(rows[0][0]) if rows else None
 
     def audit(self) -> list[str]:
         """Sentences about each broken invariant; empty if the ledger is sound. Reads all of it."""
@@ -282,5 +281,5 @@ class LedgerReader:
 
 def _run_of(row: tuple[Any, ...]) -> RunRow:
     values = list(row)
-    values[7], values[8] = json.loads(values[7]), json.loads(values[8])
+    values[7], values[8] = document(values[7]), document(values[8])
     return RunRow(*values)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from geobatch_tui.errors import LedgerCorruptError
 from geobatch_tui.ledger.updates import ChunkRow, ChunkState, ItemRow, ItemState
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _ITEM: Final = """
 SELECT i.item_id, key, source, src_size, src_mtime_ns, src_digest, params_digest, code_digest,
     fingerprint, doc.body, plan, out_path, first_chunk, n_chunks, state, n_done, n_dead, out_size,
     out_mtime_ns, out_digest, reason, facts
-FROM item AS i JOIN item_count USING (item_id) JOIN doc ON doc_id = params_doc WHERE """
+FROM item AS i LEFT JOIN item_count USING (item_id) LEFT JOIN doc ON doc_id = params_doc WHERE """
 
 CHUNK_COLUMNS: Final = """
 c.chunk_id, c.item_id, c.state, c.attempts, c.crashes, c.strikes, c.not_before, spool.name,
@@ -30,14 +31,38 @@ def item_of(row: tuple[Any, ...]) -> ItemRow:
     """An item from a row of ``_ITEM``."""
     values = list(row)
     for column in (9, 10, 21):
-        values[column] = json.loads(values[column])
-    values[14] = ItemState(values[14])
+        values[column] = document(values[column])
+    try:
+        values[14] = ItemState(values[14])
+    except ValueError as error:
+        raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
     return ItemRow(*values)
+
+
+def document(text: object) -> dict[str, Any]:
+    """A JSON object out of the database.
+
+    Raises:
+        LedgerCorruptError: it is none: a byte was changed where SQLite can't notice it.
+    """
+    try:
+        value = json.loads(str(text))
+        if isinstance(value, dict):
+            return value
+    except ValueError as error:
+        raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
+    raise LedgerCorruptError("the ledger is damaged: a document in it is no object")
 
 
 def chunk_of(row: tuple[Any, ...]) -> ChunkRow:
     """A chunk from a row of ``CHUNK_COLUMNS``."""
-    return ChunkRow(row[0], row[1], ChunkState(row[2]), *row[3:])
+    try:
+        state = ChunkState(row[2])
+    except ValueError as error:
+        raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
+    if row[7] is None:
+        raise LedgerCorruptError(f"the ledger is damaged: chunk {row[0]} has an unknown spool")
+    return ChunkRow(row[0], row[1], state, *row[3:])
 
 
 def read_item(connection: Connection, condition: str, value: object) -> ItemRow | None:
@@ -73,7 +98,7 @@ def page_chunks(
 ) -> list[ChunkRow]:
     """Up to ``limit`` chunks for which ``condition`` holds, in order of ids."""
     rows = connection.execute(
-        f"SELECT {CHUNK_COLUMNS} FROM chunk AS c JOIN spool USING (spool_id)"
+        f"SELECT {CHUNK_COLUMNS} FROM chunk AS c LEFT JOIN spool USING (spool_id)"
         f" WHERE {condition} ORDER BY c.chunk_id LIMIT {limit}",
         values,
     ).fetchall()

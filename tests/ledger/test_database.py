@@ -1,0 +1,153 @@
+"""How the ledger's file is opened, and which files are refused."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+
+import pytest
+
+from geobatch_tui.errors import (
+    DiskFullError,
+    ExitCode,
+    LedgerCorruptError,
+    LedgerTooNewError,
+    OutputGoneError,
+    StateError,
+)
+from geobatch_tui.ledger import database
+from geobatch_tui.ledger.ledger import Ledger
+from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.ledger.updates import ItemPlanned
+
+
+def raw(path, *statements):
+    """Run statements on the file behind the ledger's back."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return [connection.execute(statement).fetchone() for statement in statements]
+
+
+def test_it_is_durable_and_private(state, ledger):
+    """WAL, synchronous FULL, mode 0600 for the file and its companions."""
+    assert ledger._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert ledger._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    for path in state.root.glob("ledger.db*"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_a_newer_schema_is_refused(state, ledger):
+    """A ledger of a newer geobatch is neither read nor written, and not called damaged."""
+    ledger.close()
+    raw(state.ledger, "PRAGMA user_version = 2")
+    before = state.ledger.read_bytes()
+    for opening in (Ledger.open, LedgerReader):
+        with pytest.raises(LedgerTooNewError, match="schema 2") as caught:
+            opening(state.ledger)
+        assert caught.value.exit_code == ExitCode.ENVIRONMENT
+    assert state.ledger.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"not a database, but long enough to be looked at " * 100, b"\0" * 8192],
+    ids=["text", "zeros"],
+)
+def test_garbage_is_refused_and_kept(state, content):
+    """A file that is no database is not overwritten."""
+    state.ledger.write_bytes(content)
+    for opening in (Ledger.open, LedgerReader):
+        with pytest.raises(LedgerCorruptError):
+            opening(state.ledger)
+    assert state.ledger.read_bytes() == content
+
+
+def test_a_foreign_database_is_refused(state):
+    """Another program's database is no ledger."""
+    raw(state.ledger, "CREATE TABLE t (x)")
+    for opening in (Ledger.open, LedgerReader):
+        with pytest.raises(LedgerCorruptError, match="not a ledger"):
+            opening(state.ledger)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
+def test_a_truncated_ledger_is_refused(state, ledger, item, share):
+    """A ledger that lost its tail is damaged, whatever is left of it."""
+    ledger.apply([ItemPlanned(item(1, 1, 5000))])
+    ledger.close()
+    data = state.ledger.read_bytes()
+    state.ledger.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(LedgerCorruptError) as caught:
+        Ledger.open(state.ledger)
+    assert "repair" in caught.value.hint
+
+
+def test_an_empty_file_is_a_new_ledger(state):
+    """A crash between making the file and filling it leaves an empty one: begin there."""
+    state.ledger.touch()
+    with Ledger.open(state.ledger) as opened:
+        assert opened.begin_run("r", {}, {}) == 1
+
+
+def test_a_failed_migration_changes_nothing(state, monkeypatch):
+    """The schema is made, or brought up to date, in one transaction."""
+
+    def broken(connection):
+        connection.execute("CREATE TABLE half (x)")
+        raise sqlite3.OperationalError("interrupted")
+
+    monkeypatch.setattr(database, "MIGRATIONS", {0: broken})
+    with pytest.raises(StateError, match="interrupted"):
+        Ledger.open(state.ledger)
+    assert raw(state.ledger, "SELECT count(*) FROM sqlite_schema") == [(0,)]
+
+
+def test_no_ledger_to_read(state):
+    """Reading makes no ledger."""
+    with pytest.raises(StateError, match="no ledger"):
+        LedgerReader(state.ledger)
+    assert not state.ledger.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_FULL, DiskFullError),
+        (sqlite3.SQLITE_CORRUPT, LedgerCorruptError),
+        (sqlite3.SQLITE_NOTADB, LedgerCorruptError),
+        (sqlite3.SQLITE_READONLY, OutputGoneError),
+        (sqlite3.SQLITE_CANTOPEN, OutputGoneError),
+        (sqlite3.SQLITE_BUSY, StateError),
+        (sqlite3.SQLITE_IOERR | 3 << 8, StateError),
+        (sqlite3.SQLITE_CONSTRAINT, StateError),
+    ],
+)
+def test_errors_of_sqlite_are_classified(state, code, kind):
+    """Each primary code has its class; extended codes count as their primary one."""
+    state.ledger.touch()
+    error = sqlite3.OperationalError("text")
+    error.sqlite_errorcode = code
+    assert type(database.translate(error, state.ledger)) is kind
+
+
+def test_io_error_on_a_full_disk_is_a_full_disk(state, monkeypatch):
+    """SQLite reports a quota as 'disk I/O error'; a probe tells."""
+    state.ledger.touch()
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    monkeypatch.setattr(database, "_is_full", lambda directory: True)
+    assert type(database.translate(error, state.ledger)) is DiskFullError
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 1023, 1024, 1025, 3000])
+def test_bulk_writes_each_row_once(count):
+    """Padding and paging of a bulk statement neither lose nor double a row."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")
+        insert = "INSERT INTO t SELECT column1, column2 FROM {d} WHERE column1 IS NOT NULL"
+        assert database.bulk(connection, insert, [(n, -n) for n in range(count)]) == count
+        update = "UPDATE t SET b = d.column2 FROM {d} WHERE a = d.column1"
+        rows = [(n, n * 2) for n in range(count + 1)]
+        assert database.bulk(connection, update, rows) == count
+        found = connection.execute("SELECT a, b FROM t ORDER BY a").fetchall()
+    assert found == [(n, n * 2) for n in range(count)]
