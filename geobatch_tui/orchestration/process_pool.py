@@ -13,11 +13,9 @@ import mmap
 import os
 import signal
 import socket
-import tempfile
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -29,9 +27,11 @@ from geobatch_tui.orchestration import proc
 from geobatch_tui.orchestration.deaths import death
 from geobatch_tui.orchestration.launch import Process, launch, start_fork_server
 from geobatch_tui.orchestration.pool import Answered, Lost, PoolEvent, Ready
+from geobatch_tui.orchestration.worker_files import cut_flood, read_tail, shared_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from geobatch_tui.execution.messages import Task, WorkerCause
 
@@ -113,7 +113,7 @@ class ProcessPool:
         number = self._count
         self._err_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         ours, theirs = socket.socketpair()
-        page = _shared_page()
+        page = shared_page()
         shared = mmap.mmap(page, PAGE)
         ours.setblocking(False)
         path = self._err_dir / f"worker-{number}.err"
@@ -351,7 +351,7 @@ class ProcessPool:
             asked=worker.cause,
             retiring=worker.retiring and blamed is None,
             oom=rose,
-            said=_read_tail(worker.error_path),
+            said=read_tail(worker.error_path),
             torn=worker.torn,
         )
         self._forget(worker, Lost(worker.number, blamed, queued, cause, failure))
@@ -394,20 +394,9 @@ class ProcessPool:
         """Cut short what a task floods: from here, as it may hold the GIL over there."""
         for worker in self._workers.values():
             with contextlib.suppress(OSError):
-                _cut_flood(worker.error_path)
+                cut_flood(worker.error_path)
         loop = asyncio.get_running_loop()
         self._flood_timer = loop.call_later(1.0, self._watch_floods)
-
-
-def _shared_page() -> int:
-    """A file of one page in memory, without a name."""
-    if hasattr(os, "memfd_create"):
-        page = os.memfd_create("geobatch-worker", os.MFD_CLOEXEC)
-    else:
-        page, name = tempfile.mkstemp()
-        Path(name).unlink()
-    os.ftruncate(page, PAGE)
-    return page
 
 
 def _unreadable(ident: int, message: object) -> Outcome:
@@ -417,27 +406,3 @@ def _unreadable(ident: int, message: object) -> Outcome:
         text = f"the worker answered with a {type(message).__name__}"
     failure = Failure(OperationError.__name__, OperationError.reaction, text, stage="answer")
     return Outcome(ident, None, failure, 0.0, 0.0, 0, 0)
-
-
-def _read_tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - evidence.TAIL))
-            return evidence.tail(file.read())
-    except OSError:
-        return ""
-
-
-def _cut_flood(path: Path) -> None:
-    size = path.stat().st_size
-    if size <= evidence.FLOOD:
-        return
-    text = _read_tail(path)[-4096:]
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
-    try:
-        os.ftruncate(fd, 0)
-        note = f"{evidence.FLOOD_NOTE} {size} bytes dropped\n{text}\n"
-        os.write(fd, note.encode("utf-8", "backslashreplace"))
-    finally:
-        os.close(fd)
