@@ -28,6 +28,10 @@ _EXPECTED = {
     "dict_type": "must be a table of names and values",
     "model_type": "must be a table",
     "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "int_parsing": "must be a whole number",
+    "bool_parsing": "must be true or false",
+    "too_long": "has too many values",
 }
 _BOUNDS = {
     "greater_than_equal": ("ge", "must be {} or more"),
@@ -85,7 +89,7 @@ def describe(key: str, details: Sequence[ErrorDetails], value: Any) -> str:
 
     A value that may be of several types has one error for each.
     """
-    if details[0]["type"] == "missing":
+    if details[0]["type"] == "missing" and not isinstance(details[0]["loc"][-1], int):
         return f"{key} is missing"
     texts = list(dict.fromkeys(map(_allowed, details)))
     return f"{key} = {show_value(key, value)}: {', or '.join(texts)}"
@@ -100,6 +104,8 @@ def _allowed(detail: ErrorDetails) -> str:
         return text.format(context[name])
     if kind == "value_error":
         return safe(str(context["error"]))
+    if kind == "missing":
+        return "has too few values"
     if kind == "string_too_short" or (kind == "too_short" and not detail["input"]):
         return "must not be empty"
     return _EXPECTED.get(kind) or safe(detail["msg"])

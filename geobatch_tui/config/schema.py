@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -56,7 +57,7 @@ class Op(BaseModel):
 
     @model_serializer(mode="plain")
     def _flatten(self) -> dict[str, Any]:
-        return {"name": self.name, **self.params.model_dump(mode="json")}
+        return {"name": self.name, **self.params.model_dump()}
 
 
 class Job(Section):
@@ -98,9 +99,24 @@ class Job(Section):
 def dump_job(job: Job) -> dict[str, Any]:
     """``job`` as a job file would say it: sections of plain values, defaults included.
 
-    ``Job.model_validate`` reads it back as an equal job.
+    ``Job.model_validate`` reads it back as an equal job. Numbers that JSON has not become text
+    (``"nan"``): pydantic would make them null, and a nodata of NaN would be no nodata.
     """
-    return job.model_dump(mode="json")
+    values = job.model_dump(mode="json", exclude={"op"})
+    op = {"name": job.op.name, **job.op.params.model_dump(mode="json")}
+    sections = {name: op if name == "op" else values[name] for name in type(job).model_fields}
+    dumped: dict[str, Any] = _with_text_numbers(sections)
+    return dumped
+
+
+def _with_text_numbers(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return {key: _with_text_numbers(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_text_numbers(entry) for entry in value]
+    return value
 
 
 def build_params(name: str, values: Mapping[str, Any]) -> BaseModel:

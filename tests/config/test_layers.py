@@ -184,6 +184,22 @@ def test_wrong_parameters_of_an_operation_have_their_line(load, tmp_path):
     assert f'{tmp_path}/job.toml:8: op.resolution = "x": ' in message
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[1]", "op.resolution = [1]: must be a number, without quotes, or has too few values"),
+        ("[1, 2, 3]", "has too many values"),
+        ('"x"', "must be a number, or must be a list"),
+        ("{ a = 1 }", "must be a number"),
+    ],
+)
+def test_values_of_several_types_say_all_of_them(load, value, said):
+    """A key that takes a number or a pair says both, and is never called missing."""
+    message = refused(load, BASE.replace("[output]", f"resolution = {value}\n[output]"))
+    assert said in message
+    assert "missing" not in message
+
+
 def test_all_problems_are_reported_at_once(load):
     """One load tells everything that is wrong, from all layers, one line each."""
     text = BASE + '[engine]\nmax_worker = 1\nmax_workers = -1\n[log]\nlevel = "loud"\n'

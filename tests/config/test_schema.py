@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -80,6 +81,15 @@ def test_a_dumped_job_loads_as_the_same():
     assert again.engine.chunk_timeout == 90.0
     assert again.engine.memory_budget == 3 << 30
     assert again.op.params.dst_crs == "EPSG:6933"
+
+
+def test_a_parameter_of_nan_is_not_nothing():
+    """NaN survives dumps and tells a fingerprint from one without the parameter."""
+    nan = job(op={**VALUES["op"], "resolution": float("nan")})
+    assert nan.semantic() != job().semantic()
+    again = Job.model_validate(json.loads(json.dumps(dump_job(nan), allow_nan=False)))
+    assert math.isnan(again.op.params.resolution)
+    assert again.semantic() == nan.semantic()
 
 
 def test_jobs_are_frozen():
