@@ -15,25 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geobatch_tui.errors import OperationError
+from geobatch_tui.errors import OperationError, VerifyError
 from geobatch_tui.execution.messages import ChunkGrid, ItemReceipt
 from geobatch_tui.execution.raster import driver_copy, geotags
-from geobatch_tui.execution.raster.chunks import MASK_CODEC, encode_chunk
-from geobatch_tui.execution.raster.codecs import COMPRESSION_TAGS
+from geobatch_tui.execution.raster.chunks import encode_chunk
 from geobatch_tui.execution.raster.complete import Completer, needs_mask
+from geobatch_tui.execution.raster.directories import directories_of
 from geobatch_tui.execution.raster.disk import write_all
 from geobatch_tui.execution.raster.index import TileIndex
 from geobatch_tui.execution.raster.layout import (
-    Directory,
     Layout,
-    Tag,
     ghost_area,
     lay_out,
-    long,
-    short,
 )
 from geobatch_tui.execution.raster.part import new_file, part_path, removed_on_error
-from geobatch_tui.execution.raster.spool import read_rows
+from geobatch_tui.execution.raster.spool import is_intact, read_rows
 from geobatch_tui.execution.raster.stores import (
     MemoryStore,
     ScratchStore,
@@ -49,15 +45,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ItemContext, Segment
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.raster.geotags import Template
-    from geobatch_tui.execution.raster.index import LevelSlots, Slots
+    from geobatch_tui.execution.raster.index import Slots
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.tiles import Pixels, Valid
-
-_SHORT_MAX = 0xFFFF
-#: NewSubfileType: bit 0 a reduced image, bit 2 a mask.
-_REDUCED, _MASK = 1, 4
-#: PhotometricInterpretation of a mask.
-_TRANSPARENCY_MASK = 4
 
 
 def write_whole(
@@ -94,7 +84,8 @@ def assemble(
 
     Raises:
         VerifyError: a spool is gone or damaged, or the part reads back otherwise than it was
-            written; the part is removed.
+            written; the part is removed. Its evidence lists the ``chunks`` whose segments are
+            damaged and have to be computed again, if that is the cause.
         OperationError: a chunk is there twice.
         DiskFullError: no space; the part is removed.
         SchemaError, CrsError: GeoTIFF cannot hold this item.
@@ -102,10 +93,25 @@ def assemble(
     grid = item.plan.grid
     owned = owned_levels(plan, grid)
     index = TileIndex(plan)
-    with ExitStack() as stack:
-        with stage("assemble"):
-            stores = _load(item, index, segments, owned, stack)
-        return _finish(item, index, stores, owned, epoch, stage, stack)
+    try:
+        with ExitStack() as stack:
+            with stage("assemble"):
+                stores = _load(item, index, segments, owned, stack)
+            return _finish(item, index, stores, owned, epoch, stage, stack)
+    except VerifyError as error:
+        damaged = [segment.index for segment in segments if not is_intact(item, segment)]
+        if not damaged:
+            raise
+        raise _damage(damaged) from error
+
+
+def _damage(chunks: list[int]) -> VerifyError:
+    error = VerifyError(
+        f"{len(chunks)} spooled chunks are damaged, the first is {chunks[0]}",
+        hint="they have to be computed again",
+    )
+    error.evidence = {"chunks": chunks}  # type: ignore[attr-defined]
+    return error
 
 
 def _load(
@@ -178,7 +184,7 @@ def _write(
     framed = any(index.frame)
     by_band = encoding.interleave == "band" and index.plan.count > 1
     layout = lay_out(
-        _directories(index, template, mask=mask),
+        directories_of(index, template, mask=mask),
         (directories, tiles),
         ghost=ghost_area(by_band=by_band, mask=mask) if framed else b"",
         frame=index.frame,
@@ -206,58 +212,6 @@ def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:
             (ends[lasts] - starts[firsts]).tolist(),
             strict=True,
         )
-    )
-
-
-def _directories(index: TileIndex, template: Template, *, mask: bool) -> list[Directory]:
-    """Image, its mask, overviews, masks of overviews."""
-    base, *overviews = index.levels
-    images = [
-        Directory(_image_tags(index.plan, entry, template), entry.image["length"])
-        for entry in index.levels
-    ]
-    if not mask:
-        return images
-    return [
-        images[0],
-        Directory(_mask_tags(base), base.mask["length"]),
-        *images[1:],
-        *(Directory(_mask_tags(entry), entry.mask["length"]) for entry in overviews),
-    ]
-
-
-def _image_tags(plan: RasterPlan, slots: LevelSlots, template: Template) -> tuple[Tag, ...]:
-    reduced = slots.level.number > 0
-    compress = plan.encoding.compress
-    return (
-        *([long(254, _REDUCED)] if reduced else []),
-        *_size_tags(slots),
-        short(259, COMPRESSION_TAGS[compress]),
-        *([short(317, plan.encoding.predictor)] if compress != "NONE" else []),
-        *(template.overview_tags if reduced else template.tags),
-    )
-
-
-def _mask_tags(slots: LevelSlots) -> tuple[Tag, ...]:
-    return (
-        long(254, _MASK | (_REDUCED if slots.level.number else 0)),
-        *_size_tags(slots),
-        short(258, 1),
-        short(259, COMPRESSION_TAGS[MASK_CODEC.compress]),
-        short(262, _TRANSPARENCY_MASK),
-        short(277, 1),
-        short(284, 1),
-        short(317, MASK_CODEC.predictor),
-        short(339, 1),
-    )
-
-
-def _size_tags(slots: LevelSlots) -> tuple[Tag, ...]:
-    level = slots.level
-    sizes = {256: level.width, 257: level.height, 322: level.block_width, 323: level.block_height}
-    return tuple(
-        short(code, size) if size <= _SHORT_MAX else long(code, size)
-        for code, size in sizes.items()
     )
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import random
+import shutil
+import subprocess
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -404,6 +407,50 @@ def test_a_part_is_a_new_file(tmp_path):
     assert hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() == receipt.digest
 
 
+@pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="GDAL's tools are not installed")
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_another_gdal_agrees(tmp_path, interleave, sparse):
+    """The system's GDAL sees a COG, and in each level the checksums that the wheel's GDAL sees."""
+    plan = make_plan(
+        300, 200, count=3, block=32, validity="mask", interleave=interleave, sparse=sparse,
+        predictor=HORIZONTAL,
+    )  # fmt: skip
+    pixels, valid = noise(plan), holes_in(plan)
+    pixels[:, :64, :64] = 0
+    path = build(tmp_path, plan, pixels, valid, chunk=(64, 128)).part_path
+    shown = subprocess.run(
+        ["gdalinfo", "-json", "-checksum", path], capture_output=True, check=True, timeout=60
+    )
+    info = json.loads(shown.stdout)
+    assert info["metadata"]["IMAGE_STRUCTURE"]["LAYOUT"] == "COG"
+    assert shown.stderr == b""
+    for level in range(len(plan.encoding.overviews) + 1):
+        options = {"overview_level": level - 1} if level else {}
+        with rasterio.open(path, **options) as dataset:
+            for number, band in enumerate(info["bands"], 1):
+                place = band["overviews"][level - 1] if level else band
+                assert place["checksum"] == dataset.checksum(number)
+
+
+def test_wide_images(tmp_path):
+    """Sizes beyond 16 bits."""
+    plan = make_plan(70_000, 3, block=512, overviews=(), dtype="int16")
+    pixels = noise(plan)
+    receipt = build(tmp_path, plan, pixels, chunk=(512 * 64, 512))
+    check_pixels(receipt.part_path, plan, pixels)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_clean_write_says_nothing(tmp_path, caplog, capfd, masked):
+    """GDAL neither logs nor prints: whatever it says in a worker is evidence of trouble."""
+    plan = make_plan(200, 150, count=3, block=32, validity="mask")
+    with rasterio.Env():
+        build(tmp_path, plan, noise(plan), holes_in(plan) if masked else None, chunk=(64, 64))
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
 def test_kernels_without_copy_file_range(tmp_path, monkeypatch):
     """Plain reads and writes give the same file."""
     plan = make_plan(200, 200, count=3, block=32)
@@ -507,11 +554,14 @@ def test_damaged_spools_are_caught(tmp_path):
         flipped = bytearray(data)
         flipped[place] ^= 4
         path.write_bytes(flipped)
-        with pytest.raises(VerifyError):
+        with pytest.raises(VerifyError, match="damaged") as caught:
             assemble.assemble(item, SWEEP, segments, 1, no_stage)
+        hit = [s.index for s in segments if s.offset <= place < s.offset + s.length]
+        assert caught.value.evidence == {"chunks": hit}
     path.unlink()
-    with pytest.raises(VerifyError, match="gone"):
+    with pytest.raises(VerifyError, match="damaged") as caught:
         assemble.assemble(item, SWEEP, segments, 1, no_stage)
+    assert caught.value.evidence == {"chunks": list(range(len(segments)))}
     assert not list(tmp_path.glob(".*.part"))
 
 
