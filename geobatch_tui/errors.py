@@ -44,7 +44,7 @@ the process ends with when the error ends the run) and ``hint`` (what the operat
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Reaction(StrEnum):
@@ -92,6 +92,8 @@ class GeobatchError(Exception):
     def __init__(self, message: str = "", *, hint: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or type(self).__name__).strip())
         self.hint = hint or self.default_hint
+        #: JSON-ready facts for the dead letter: blocks that fail, chunks that are damaged.
+        self.evidence: dict[str, Any] = {}
 
     @property
     def message(self) -> str:

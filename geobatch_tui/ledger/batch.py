@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger import statements
 from geobatch_tui.ledger.database import bulk, scalar
+from geobatch_tui.ledger.requeue import requeue
 from geobatch_tui.ledger.statements import Interner, json_text, path_text, prose_text
 from geobatch_tui.ledger.updates import (
     ChunkDone,
@@ -29,6 +30,7 @@ from geobatch_tui.ledger.updates import (
     ItemPublished,
     ItemRow,
     ItemState,
+    LettersRequeued,
     Noted,
     RunEnded,
     SourceTouched,
@@ -90,6 +92,7 @@ class Batch:
             ChunkWaiting: self._waiting,
             ChunkReleased: self._released,
             DeadLetter: self._dead,
+            LettersRequeued: self._requeued,
             ItemPublished: self._published,
             RunEnded: self._ended,
             Noted: self._noted,
@@ -223,6 +226,11 @@ class Batch:
 
     def _touched(self, update: SourceTouched) -> None:
         self._touches[update.item_id] = update.src_mtime_ns
+
+    def _requeued(self, update: LettersRequeued) -> None:
+        self._write()
+        count = requeue(self._connection, update.classes, update.keys)
+        self._event("requeued", None, None, {"letters": count})
 
     def _published(self, update: ItemPublished) -> None:
         if update.item_id in self._publications:

@@ -174,6 +174,15 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class LettersRequeued:
+    """Dead letters get another chance while the run goes on: all (both None), by error class, or
+    by chunk or item key. See ``Ledger.requeue_dead``."""
+
+    classes: tuple[str, ...] | None = None
+    keys: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ItemPublished:
     """Rename ``part_path`` to the item's ``out_path``, sync the directory, then record it."""
 
@@ -209,6 +218,7 @@ Update = (
     | ChunkWaiting
     | ChunkReleased
     | DeadLetter
+    | LettersRequeued
     | ItemPublished
     | RunEnded
     | Noted

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.layout import StateDir
     from geobatch_tui.ledger.updates import ChunkRow, ItemRow
     from geobatch_tui.observability.snapshot import Snapshot
+    from geobatch_tui.orchestration.control import Control
     from geobatch_tui.orchestration.outcome import RunResult
     from geobatch_tui.orchestration.planner import Decision
 
 
-async def run(
+async def run(  # noqa: PLR0913 - each one is a flag of the command line
     loaded: LoadedJob,
     *,
     fresh: bool = False,
@@ -44,6 +45,7 @@ async def run(
     log_stream: Callable[[str], None] | None = None,
     log_format: Literal["json", "text"] = "json",
     max_duration: float | None = None,
+    control: Control | None = None,
 ) -> RunResult:
     """Plan and run a job; resumes by itself what an earlier run left unfinished.
 
@@ -55,6 +57,7 @@ async def run(
         log_stream: called with each log line.
         log_format: ``json`` or ``text``, for ``log_stream``.
         max_duration: seconds after which the run drains (exit code 16).
+        control: a handle through which the run can be steered from another thread.
 
     Raises:
         PreflightError: refused before any chunk ran (exit code 2).
@@ -70,6 +73,7 @@ async def run(
             log_stream=log_stream,
             log_format=log_format,
             max_duration=max_duration,
+            control=control,
         ),
     )
 

@@ -150,7 +150,7 @@ class Dispatcher:
             u.WorkerLost(event.worker, running.key if running else None, event.cause, event.failure)
         )
 
-    def _act(self, decision: u.Decision) -> None:  # noqa: C901, PLR0912 - one arm a decision
+    def _act(self, decision: u.Decision) -> None:  # noqa: C901 - one arm a decision
         listener = self._listener
         match decision:
             case u.Dispatch(worker, unit, attempt, _):

@@ -23,7 +23,7 @@ from geobatch_tui.orchestration.feeder import FINALISE_BYTES, HANDLES, Feeder, O
 from geobatch_tui.orchestration.letters import chunk_label, chunk_letter, item_letter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.errors import GeobatchError
@@ -201,11 +201,15 @@ class Engine:
 
     def buried(self, unit: u.Unit, failure: Failure) -> None:
         attempts = self._attempts.pop(unit.key, unit.attempts)
-        self._log_unit("chunk.dead", "error", unit, failure=failure)
-        self._tally.bury(failure.error_class)
+        event = "chunk.dead" if unit.kind is u.Kind.CHUNK else "assembly.failed"
+        self._log_unit(event, "error", unit, failure=failure)
         if unit.kind is not u.Kind.CHUNK:
-            self._item_dead(self.feeder.item(unit.ident), attempts, failure)
+            item = self.feeder.item(unit.ident)
+            if not self._recompute(item, failure):
+                self._tally.bury(failure.error_class)
+                self._item_dead(item, attempts, failure)
             return
+        self._tally.bury(failure.error_class)
         item, index = self.feeder.chunk(unit.ident)
         self._tally.running -= 1
         self._tally.dead += 1
@@ -282,7 +286,10 @@ class Engine:
 
     def _assemble(self, item: OpenItem) -> None:
         """Offer the assembly once the item's last chunk is durable: it is built from the ledger."""
-        task = asyncio.ensure_future(self._offer_assembly(item))
+        self._beside(self._offer_assembly(item))
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._side.add(task)
         task.add_done_callback(self._side_done)
 
@@ -300,6 +307,59 @@ class Engine:
         self._side.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.dispatcher.fail(error)
+
+    def _recompute(self, item: OpenItem, failure: Failure) -> bool:
+        """Spooled chunks turned out damaged when the item was assembled: once, compute them anew.
+
+        Returns False where the failure names no chunk, or it happened before.
+        """
+        damaged = [int(index) for index in failure.evidence.get("chunks", ())]
+        if not damaged or item.recomputed:
+            return False
+        item.recomputed = True
+        for index in damaged:
+            self._session.put(lu.ChunkReleased(item.first_chunk + index))
+        item.done -= len(damaged)
+        item.remaining += len(damaged)
+        self._tally.lose(len(damaged))
+        self._beside(self._feed_again())
+        return True
+
+    def requeue(self, classes: Sequence[str], keys: Sequence[str]) -> int:
+        """Give dead letters another chance while the run goes on; all if nothing is named.
+
+        Letters of items that could not be planned are left: they take a new run. Returns how many
+        were requeued.
+        """
+        chosen = [
+            letter
+            for letter in self._session.reader.dead_letters()
+            if (not classes or letter["error_class"] in classes)
+            and (not keys or letter["chunk"] in keys or letter["item"] in keys)
+            and self._is_planned(int(letter["item_id"]))
+        ]
+        if not chosen:
+            return 0
+        for letter in chosen:
+            item = self.feeder.open_item(int(letter["item_id"]))
+            if item is not None and letter["chunk"] is not None:
+                item.dead -= 1
+                item.remaining += 1
+        names = tuple(str(letter["chunk"] or letter["item"]) for letter in chosen)
+        self._session.put(lu.LettersRequeued(None, names))
+        self._beside(self._feed_again())
+        return len(chosen)
+
+    def _is_planned(self, item_id: int) -> bool:
+        row = self._session.reader.item(item_id)
+        return row is not None and bool(row.plan)
+
+    async def _feed_again(self) -> None:
+        """Chunks behind the feeder's cursor became pending: find them once that is durable."""
+        await self._session.flush()
+        self._tally.settle(self._session.reader)
+        self.feeder.rewind()
+        self.wanted(FEED)
 
     def _publish(self, item: OpenItem, receipt: ItemReceipt) -> None:
         facts = {**receipt.facts, "holes": item.dead}
@@ -320,7 +380,7 @@ class Engine:
         )
         self._tally.bury(failure.error_class)
         self._tally.items_dead += 1
-        letter = item_letter(row.key, row.source, row.src_digest, 1, failure, "")
+        letter = item_letter(row.item_id, row.key, row.source, row.src_digest, 1, failure, "")
         self._session.put(lu.DeadLetter(row.item_id, None, 1, 0, failure.error_class, letter))
         self._session.log.emit(
             "item.dead", level="error", item=row.key, error_message=failure.message
@@ -329,6 +389,7 @@ class Engine:
     def _item_dead(self, item: OpenItem, attempts: int, failure: Failure) -> None:
         context = item.context
         record = item_letter(
+            context.item_id,
             context.key,
             context.source,
             context.source_id.digest,
@@ -353,7 +414,11 @@ class Engine:
     def committed(self, batch: Sequence[lu.Update]) -> None:
         """A batch is durable (told on the loop's thread)."""
         for update in batch:
-            if isinstance(update, lu.ItemPublished):
+            if isinstance(update, lu.ChunkDone):
+                self.feeder.settled(update.chunk_id)
+            elif isinstance(update, lu.DeadLetter) and update.chunk_id is not None:
+                self.feeder.settled(update.chunk_id)
+            elif isinstance(update, lu.ItemPublished):
                 self._tally.published += 1
                 self._session.drop_work(update.item_id)
                 row = self._session.reader.item(update.item_id)
@@ -393,6 +458,9 @@ class Engine:
             }
         self._session.log.emit(event, level=level, item=key, **fields)
 
+
+FEED = 64
+"""Chunks offered at once when some became pending behind the feeder's cursor."""
 
 _SUSPENDED = {
     "space": "the disk is full: waiting for space; free some, or stop the run and resume later",

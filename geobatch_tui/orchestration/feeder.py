@@ -37,7 +37,7 @@ class OpenItem:
     remaining: int
     done: int
     dead: int
-    assembly_attempts: int = 0
+    recomputed: bool = False
 
     @property
     def whole(self) -> bool:
@@ -57,6 +57,7 @@ class Feeder:
         self._cursor = 0
         self._items: dict[int, OpenItem] = {}
         self._chunks: dict[int, OpenItem] = {}
+        self._settling: set[int] = set()
         self.exhausted = False
 
     def more(self, count: int) -> list[Unit]:
@@ -66,6 +67,10 @@ class Feeder:
             self.exhausted = True
         units = []
         for row in rows:
+            if row.chunk_id in self._chunks or row.chunk_id in self._settling:
+                # After a rewind: fed before, and not settled, or not durably so.
+                self._cursor = row.chunk_id
+                continue
             item = self.item(row.item_id)
             self._chunks[row.chunk_id] = item
             self._cursor = row.chunk_id
@@ -110,12 +115,26 @@ class Feeder:
     def settle(self, chunk_id: int, *, done: bool) -> OpenItem:
         """A chunk is done or dead: forget it."""
         item = self._chunks.pop(chunk_id)
+        self._settling.add(chunk_id)
         item.remaining -= 1
         if done:
             item.done += 1
         else:
             item.dead += 1
         return item
+
+    def settled(self, chunk_id: int) -> None:
+        """What became of a chunk is durable."""
+        self._settling.discard(chunk_id)
+
+    def open_item(self, item_id: int) -> OpenItem | None:
+        """The item, if it is open."""
+        return self._items.get(item_id)
+
+    def rewind(self) -> None:
+        """Look for open chunks from the start again: some became pending behind the cursor."""
+        self._cursor = 0
+        self.exhausted = False
 
     def close(self, item_id: int) -> None:
         """An item is published, held or dead: forget it."""

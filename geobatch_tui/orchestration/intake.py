@@ -138,6 +138,7 @@ class Intake:
         plan = ItemPlan(ONE_CHUNK, 0, 0, {})
         row = self._new_row(decision, plan, {})
         letter = item_letter(
+            row.item_id,
             decision.key,
             decision.source,
             decision.identity.digest,

@@ -27,6 +27,7 @@ def chunk_letter(
     """The record of a dead chunk."""
     window = item.plan.grid.window(index)
     return {
+        "item_id": item.item_id,
         "item": safe(item.key),
         "chunk": safe(chunk_label(item.key, item.plan.grid, index)),
         "feature": None,
@@ -39,10 +40,17 @@ def chunk_letter(
 
 
 def item_letter(
-    key: str, source: str, digest: str, attempts: int, failure: Failure, reproduce: str
+    item_id: int,
+    key: str,
+    source: str,
+    digest: str,
+    attempts: int,
+    failure: Failure,
+    reproduce: str,
 ) -> dict[str, Any]:
     """The record of an item that is dead as a whole: refused by its probe, or not assembled."""
     return {
+        "item_id": item_id,
         "item": safe(key),
         "chunk": None,
         "feature": None,

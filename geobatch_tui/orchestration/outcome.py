@@ -10,6 +10,8 @@ from geobatch_tui.errors import CrsError, ExitCode, UnsupportedFormatError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from geobatch_tui.ledger.reader import LedgerReader
+
 
 @dataclass(slots=True)
 class Tally:
@@ -40,6 +42,20 @@ class Tally:
     def bury(self, error_class: str) -> None:
         """Count a dead letter by its class."""
         self.dead_by_class[error_class] = self.dead_by_class.get(error_class, 0) + 1
+
+    def lose(self, chunks: int) -> None:
+        """Done chunks have to be done again; those of this run first."""
+        mine = min(self.done, chunks)
+        self.done -= mine
+        self.current -= chunks - mine
+
+    def settle(self, reader: LedgerReader) -> None:
+        """Take from the ledger what it knows better: what is dead, held and published."""
+        items = reader.item_counts()
+        self.dead = reader.counts()["dead"]
+        self.published, self.held = items["published"], items["held"]
+        self.items_dead = items["dead"]
+        self.dead_by_class = dict(reader.dead_by_class())
 
     def counts(self) -> dict[str, int]:
         """The object ``counts`` of the JSON results."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geobatch_tui.observability.snapshot import Snapshot
+    from geobatch_tui.orchestration.control import Control
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,4 @@ class Options:
     log_format: Literal["json", "text"] = "json"
     max_duration: float | None = None
     adopt_only: bool = False
+    control: Control | None = None

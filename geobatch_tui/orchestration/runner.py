@@ -17,6 +17,7 @@ from geobatch_tui.observability.snapshot import Snapshot
 from geobatch_tui.observability.versions import versions
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.breaker import exceeds
+from geobatch_tui.orchestration.control import listening, socket_path
 from geobatch_tui.orchestration.dispatcher import Dispatcher
 from geobatch_tui.orchestration.engine import Engine
 from geobatch_tui.orchestration.inputs import expand
@@ -31,7 +32,7 @@ from geobatch_tui.orchestration.signals import handled
 from geobatch_tui.orchestration.watch import MemoryWatch, SpaceWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.ledger.ledger import Ledger
@@ -44,6 +45,7 @@ GRACE = 30.0
 """Seconds that chunks in flight have to finish once the run drains."""
 
 SNAPSHOT_PERIOD = 0.25
+MAX_WORKERS = 1024
 NOTE_PERIOD = 1.0
 LETTERS_SHOWN = 20
 
@@ -111,6 +113,12 @@ class Run:
         pool: Pool | None = None
         with handled(drain=self._on_first, cancel=self._on_second, reopen_logs=log.reopen):
             async with contextlib.AsyncExitStack() as stack:
+                path = await stack.enter_async_context(
+                    listening(self, socket_path(self._session.run_id))
+                )
+                self._session.lock.update(socket=str(path or ""))
+                if self._options.control is not None:
+                    self._options.control.attach(self)
                 self._every(stack, self._watch_deadline())
                 self._every(stack, self._observe())
                 self._every(stack, self._note_progress())
@@ -235,6 +243,38 @@ class Run:
         self._stop = self._stop or "space"
         self._command(u.Verb.CANCEL)
 
+    def steer(self, verb: str, arguments: Mapping[str, Any], origin: str) -> dict[str, Any]:
+        """Apply an operator's command (see :mod:`geobatch_tui.orchestration.control`)."""
+        reply: dict[str, Any] = {"run_id": self._session.run_id, "state": self._state}
+        if verb == "ping":
+            return reply
+        fields = {"verb": verb, "origin": origin, **arguments}
+        self._session.log.emit("run.command", message=f"{verb} from {origin}", **fields)
+        self._session.put(lu.Noted("command", fields))
+        if verb == "set_workers":
+            reply["workers"] = self._set_workers(int(arguments["count"]))
+        elif verb == "retry_dead":
+            if self._engine is None:
+                raise ValueError("the run is still planning")
+            reply["requeued"] = self._engine.requeue(
+                tuple(arguments.get("classes", ())), tuple(arguments.get("keys", ()))
+            )
+        elif verb == "drain":
+            self.drain("drained")
+        elif verb == "cancel":
+            self._stop = self._stop or "cancelled"
+            self._cancel()
+        else:
+            self._command(u.Verb(verb))
+        return reply
+
+    def _set_workers(self, count: int) -> int:
+        if not 1 <= count <= MAX_WORKERS:
+            raise ValueError(f"workers must be 1 to {MAX_WORKERS}")
+        if self._dispatcher is not None:
+            self._dispatcher.tell(u.SetWorkers(count))
+        return count
+
     def _command(self, verb: u.Verb) -> None:
         if self._dispatcher is not None:
             self._dispatcher.tell(u.Command(verb))
@@ -293,9 +333,21 @@ class Run:
                 "eta_s": snapshot.eta_s and round(snapshot.eta_s, 1),
                 "rss_bytes": snapshot.rss_bytes,
                 "suspended": snapshot.suspended,
+                "state": snapshot.state,
+                "working": [list(entry) for entry in snapshot.working],
+                "workers": self._workers(),
             }
             self._session.put(lu.Noted("progress", rates))
             self._session.log.flush()
+
+    def _workers(self) -> dict[str, dict[str, int]]:
+        """Pid and resident bytes of each worker, by its number."""
+        ready = self._dispatcher.workers if self._dispatcher else {}
+        rss = self._memory.workers if self._memory else {}
+        return {
+            str(worker): {"pid": entry.pid, "rss": rss.get(worker, entry.rss)}
+            for worker, entry in ready.items()
+        }
 
     def snapshot(self) -> Snapshot:
         """The run as it stands."""
@@ -342,6 +394,11 @@ class Run:
         elif finish.failure is not None:
             reason = f"{reason}: {finish.failure.message}"
         tally.running = 0
+        if self._fatal is None:
+            await session.flush()
+            tally.settle(session.reader)
+            if reason == "complete":
+                code = exit_code(reason, tally, self._signal)
         state = "refused" if code == ExitCode.USAGE else state_of(code)
         letters = self._letters()
         session.put(lu.RunEnded(state, code, reason))

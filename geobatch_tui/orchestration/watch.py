@@ -28,6 +28,7 @@ class MemoryWatch:
 
     def __init__(self, pool: Pool, budget: int, tell: Callable[[u.Event], None]) -> None:
         self.rss = 0
+        self.workers: dict[int, int] = {}
         self._pool = pool
         self._budget = budget
         self._tell = tell
@@ -40,7 +41,7 @@ class MemoryWatch:
 
     def look(self) -> None:
         """Measure once."""
-        workers = self._pool.rss()
+        workers = self.workers = self._pool.rss()
         self.rss = own_rss() + sum(workers.values())
         level = pressure_level(self.rss, self._budget, self._level)
         if level is u.Level.KILL and workers:

@@ -178,7 +178,9 @@ class Faulty(Noop):
             for segment in sorted(task.segments, key=lambda segment: segment.index):
                 data = _unspool(Path(task.item.work_dir), segment)
                 if zlib.crc32(data) != segment.crc32:
-                    raise VerifyError(f"segment {segment.index} in {segment.spool} is damaged")
+                    error = VerifyError(f"segment {segment.index} in {segment.spool} is damaged")
+                    error.evidence = {"chunks": [segment.index]}
+                    raise error
                 parts.append(data)
             return _write_part(task.item, task.epoch, b"".join(parts))
 

@@ -73,7 +73,9 @@ def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
     assert os.fsencode(found.key) == b"caf\xe9.tif"
 
 
-@pytest.mark.parametrize("names", [("a.tif", "a.tiff"), ("A.tif", "a.tif"), ("é.tif", "e\u0301.tif")])
+@pytest.mark.parametrize(
+    "names", [("a.tif", "a.tiff"), ("A.tif", "a.tif"), ("é.tif", "e\u0301.tif")]
+)
 def test_colliding_outputs_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
     """Two inputs may not share an output name, nor differ by case or normal form alone."""
     for name in names:

@@ -13,7 +13,11 @@ GRID = ChunkGrid(1000, 500, 100, 100)
 def lattice(holes: tuple[int, ...] = ()) -> dict[str, object]:
     """A world in plate carrée as a 3 x 3 lattice."""
     points = [[lon, lat] for lat in (90.0, 0.0, -90.0) for lon in (-180.0, 0.0, 180.0)]
-    return {"cols": 3, "rows": 3, "points": [None if i in holes else p for i, p in enumerate(points)]}
+    return {
+        "cols": 3,
+        "rows": 3,
+        "points": [None if i in holes else p for i, p in enumerate(points)],
+    }
 
 
 def test_label_names_row_and_column() -> None:

@@ -363,7 +363,7 @@ async def test_one_chunk_item_done_but_not_published_is_done_again(tmp_path: Pat
 
 
 async def test_threads_give_the_same_bytes(tmp_path: Path) -> None:
-    """executor = thread is another way to the same outputs."""
+    """Threads are another way to the same outputs."""
     for name in ("process", "thread"):
         (tmp_path / name).mkdir()
     desks = {

@@ -110,7 +110,7 @@ def _damage(chunks: list[int]) -> VerifyError:
         f"{len(chunks)} spooled chunks are damaged, the first is {chunks[0]}",
         hint="they have to be computed again",
     )
-    error.evidence = {"chunks": chunks}  # type: ignore[attr-defined]
+    error.evidence = {"chunks": chunks}
     return error
 
 

@@ -182,7 +182,7 @@ def refuse_missing_blocks(path: str) -> None:
 
 def attach_blocks(error: CorruptSourceError, blocks: list[list[int]], limit: int = 1000) -> None:
     """Hang evidence on ``error``: the first ``limit`` of the ``blocks`` that cannot be read."""
-    error.evidence = {"blocks": blocks[:limit], "blocks_total": len(blocks)}  # type: ignore[attr-defined]
+    error.evidence = {"blocks": blocks[:limit], "blocks_total": len(blocks)}
 
 
 def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:

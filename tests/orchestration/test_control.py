@@ -1,0 +1,160 @@
+"""Steering a live run, from the same process and from another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from run_desk import Desk
+
+import geobatch_tui
+from geobatch_tui.errors import StateError
+from geobatch_tui.ledger.lock import read_holder
+from geobatch_tui.orchestration.control import Control, send
+from geobatch_tui.orchestration.outcome import RunResult
+
+
+@asynccontextmanager
+async def live(desk: Desk, **options: object) -> AsyncIterator[asyncio.Task[RunResult]]:
+    """A run that has begun to work; drained at the end if it still runs."""
+    began = asyncio.Event()
+
+    def look(snapshot: geobatch_tui.Snapshot) -> None:
+        if snapshot.counts["done"]:
+            began.set()
+
+    task = asyncio.create_task(geobatch_tui.run(desk.job(), observe=look, **options))  # type: ignore[arg-type]
+    waiting = asyncio.create_task(began.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+    try:
+        yield task
+    finally:
+        waiting.cancel()
+        if not task.done():
+            await asyncio.to_thread(send, desk.out, "cancel")
+            await asyncio.wait({task}, timeout=30)
+
+
+def slow(tmp_path: Path, **op: object) -> Desk:
+    return Desk(tmp_path, op={"chunks": 2000, "milliseconds": 10, **op})
+
+
+async def test_a_live_run_answers_and_drains(tmp_path: Path) -> None:
+    """ping tells the state; drain ends the run in order, exit 130, resumable."""
+    async with live(slow(tmp_path)) as task:
+        reply = await asyncio.to_thread(send, tmp_path / "out", "ping")
+        assert reply["state"] == "running"
+        await asyncio.to_thread(send, tmp_path / "out", "drain")
+        result = await asyncio.wait_for(task, 30)
+    assert result.exit_code == 130
+    assert 0 < result.counts["done"] < 2000
+
+
+async def test_pause_stops_and_resume_goes_on(tmp_path: Path) -> None:
+    """While paused nothing new is done."""
+    desk = slow(tmp_path)
+    async with live(desk) as task:
+        await asyncio.to_thread(send, desk.out, "pause")
+        await asyncio.sleep(0.5)
+        before = geobatch_tui.open_run(desk.out).status()["counts"]["done"]
+        await asyncio.sleep(0.5)
+        assert geobatch_tui.open_run(desk.out).status()["counts"]["done"] == before
+        await asyncio.to_thread(send, desk.out, "resume")
+        await asyncio.sleep(0.7)
+        assert geobatch_tui.open_run(desk.out).status()["counts"]["done"] > before
+        assert not task.done()
+
+
+async def test_dead_letters_are_retried_while_the_run_goes_on(tmp_path: Path) -> None:
+    """The cause was mended: retry_dead runs them in the same run, which ends with 0."""
+    state = tmp_path / "state"
+    state.mkdir()
+    desk = Desk(
+        tmp_path,
+        op={
+            "chunks": 300,
+            "milliseconds": 10,
+            "faults": {"raise": [0, 1]},
+            "times": 2,
+            "state_dir": str(state),
+        },
+        values={"retry": {"max_attempts": 2}},
+    )
+    async with live(desk) as task:
+        async with asyncio.timeout(20):
+            while len(list(geobatch_tui.open_run(desk.out).dead_letters())) < 2:
+                await asyncio.sleep(0.05)
+        reply = await asyncio.to_thread(send, desk.out, "retry_dead", classes=["OperationError"])
+        assert reply["requeued"] == 2
+        result = await asyncio.wait_for(task, 60)
+    assert (result.exit_code, result.counts["done"], result.counts["dead"]) == (0, 300, 0)
+    assert result.items["published"] == 1
+
+
+async def test_a_control_steers_from_a_thread(tmp_path: Path) -> None:
+    """What a console in the same process uses."""
+    control = Control()
+    async with live(slow(tmp_path), control=control) as task:
+        await asyncio.to_thread(control.send, "drain")
+        assert (await asyncio.wait_for(task, 30)).exit_code == 130
+
+
+async def test_junk_on_the_socket_changes_nothing(tmp_path: Path) -> None:
+    """Unknown verbs, bad JSON, half-open connections and long lines are refused."""
+    desk = slow(tmp_path)
+    async with live(desk) as task:
+        holder = read_holder(desk.out / ".geobatch/lock")
+        assert holder is not None
+
+        def talk(data: bytes) -> dict[str, object]:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(5)
+                connection.connect(holder.socket)
+                connection.sendall(data)
+                line = connection.makefile("rb").readline()
+                return json.loads(line) if line else {}
+
+        half_open = socket.socket(socket.AF_UNIX)
+        half_open.connect(holder.socket)
+        for junk in (b"no json\n", b"[]\n", b'{"verb":"rm"}\n', b'{"verb":"set_workers"}\n'):
+            assert (await asyncio.to_thread(talk, junk))["ok"] is False
+        with pytest.raises(OSError):
+            if not await asyncio.to_thread(talk, b"x" * 200_000 + b"\n"):
+                raise ConnectionResetError
+        assert not task.done()
+        half_open.close()
+
+
+async def test_nobody_listens_after_the_end(tmp_path: Path) -> None:
+    """Commands to a finished run say so; the socket is gone."""
+    desk = Desk(tmp_path)
+    await desk.run()
+    holder = read_holder(desk.out / ".geobatch/lock")
+    assert holder is not None
+    assert not Path(holder.socket).exists()
+    with pytest.raises(StateError, match="no live run"):
+        send(desk.out, "ping")
+
+
+async def test_a_damaged_spool_is_computed_again(tmp_path: Path) -> None:
+    """Assembly names the chunks whose bytes rotted; they are redone, the output is whole."""
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+    good = Desk(tmp_path / "good")
+    await good.run()
+    desk = Desk(tmp_path / "bad", op={"faults": {"raise": [9]}})
+    await desk.run()
+    (spool, *_) = sorted((desk.out / ".geobatch/work").rglob("*.spool"))
+    body = bytearray(spool.read_bytes())
+    body[0] ^= 1
+    spool.write_bytes(body)
+    desk.op = {}
+    result = await desk.run(retry_dead=True)
+    assert result.exit_code == 0
+    assert result.counts["done"] + result.counts["current"] == 10
+    assert desk.tree() == good.tree()
