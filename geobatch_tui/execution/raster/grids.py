@@ -133,7 +133,21 @@ def _from_suggestion(source: Source, dst_crs: CRS, wish: Wish, suggestion: Sugge
     _refuse_wrap(source, dst_crs, box)
     if wish.resolution is None and wish.size is None:
         return Choice(Grid(dst_crs, (a, 0.0, c, 0.0, e, f), width, height), "gdal")
-    return Choice(_lay(dst_crs, box, wish, (a, -e)), "gdal")
+    return Choice(_lay(dst_crs, _exact_extent(source, dst_crs, box), wish, (a, -e)), "gdal")
+
+
+def _exact_extent(source: Source, dst_crs: CRS, box: Box) -> Box:
+    """``box``, GDAL's extent rounded up to whole pixels of its own, before it was rounded: from
+    21 points along each edge of the source, as GDAL has it."""
+    along, zero, one = np.linspace(0, 1, 21), np.zeros(21), np.ones(21)
+    cols = np.concatenate([along, along, zero, one]) * source.width
+    rows = np.concatenate([zero, one, along, along]) * source.height
+    x, y = project(*apply(source.transform, cols, rows), source.crs, dst_crs)
+    if np.isnan(x).any():
+        return box
+    right, bottom = float(x.max()), float(y.min())
+    near = box.minx < right <= box.maxx and box.miny <= bottom < box.maxy
+    return Box(box.minx, bottom, right, box.maxy) if near else box
 
 
 def _from_area(
@@ -209,7 +223,8 @@ def _lay(
         width, height = _count(box.width, pixel_x), _count(box.height, pixel_y)
     elif wish.size is not None:
         width, height = _sized(box, wish.size)
-        pixel_x, pixel_y = box.width / width, box.height / height
+        pixel_x = box.width / width if wish.size[0] else box.height / height
+        pixel_y = box.height / height if wish.size[1] else pixel_x
     elif cover:
         width = max(1.0, math.ceil(box.width / pixel_x - _SLACK))
         height = max(1.0, math.ceil(box.height / pixel_y - _SLACK))

@@ -18,6 +18,8 @@ from geobatch_tui.execution.raster.mapping import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 
 if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
     from geobatch_tui.execution.messages import ChunkTask, FinaliseTask, ItemContext, ItemReceipt
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.raster.source import Held
@@ -157,7 +159,11 @@ def explain(
     if _says_memory(error):
         return MemoryBudgetError(f"{item.source}: GDAL ran out of memory: {error}")
     source.check_identity(item.source, item.source_id)
-    bad, tried, first = _bad_blocks(held, _needed(held, plan, window))
+    needed = _needed(held, plan, window)
+    # Opened anew: after an error some drivers go on as if nothing had happened.
+    driver = item.plan.notes.get("driver")
+    with source.open_source(item.source, allow_vrt=driver == "VRT") as dataset:
+        bad, tried, first = _bad_blocks(dataset, needed)
     if not bad:
         return TransientError(
             f"{item.source}: reading failed once ({error}), all {tried} blocks could be read after"
@@ -199,9 +205,8 @@ def _needed(held: Held, plan: RasterPlan, window: Window) -> Window:
     return Window(left, top, right - left, bottom - top)
 
 
-def _bad_blocks(held: Held, window: Window) -> tuple[list[tuple[int, int]], int, str]:
+def _bad_blocks(dataset: DatasetReader, window: Window) -> tuple[list[tuple[int, int]], int, str]:
     """Blocks (row, column) under ``window`` that fail, how many were tried, the first message."""
-    dataset = held.dataset
     rows, cols = dataset.block_shapes[0]
     bad: list[tuple[int, int]] = []
     tried, first = 0, ""

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Megabytes that GDAL may use to warp one block; larger blocks are split, always in the same way.
 MEM_LIMIT = 64
+#: GDAL's value of full alpha where it is not 255.
+_OPAQUE = {"int8": 127, "uint16": 65535, "int16": 32767}
 #: Options that are not the warper's: of the transformer.
 CENTRE, CHECK = "CENTER_LONG", "CHECK_WITH_INVERT_PROJ"
 #: Ours alone: bands have different nodata values.
@@ -85,7 +87,7 @@ def _read_per_band(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels
         pixels[chosen] = part[chosen]
     if plan.validity == "mask":
         return pixels, valid
-    opaque = np.array(255 if plan.dtype == "uint8" else 1).astype(plan.dtype)
+    opaque = np.array(_OPAQUE.get(plan.dtype, 255)).astype(plan.dtype)
     return np.concatenate([pixels, np.where(valid, opaque, 0)[np.newaxis]]), None
 
 
@@ -118,7 +120,8 @@ def _parts(window: Window, cols: int, rows: int) -> Iterator[Window]:
 
 def _virtual(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bool) -> WarpedVRT:
     """The virtual dataset over the full destination grid, kept with the source."""
-    key = f"{src_nodata!r} {alpha}"
+    grid = (plan.crs, plan.transform, plan.width, plan.height)
+    key = repr((grid, plan.warp, plan.nodata, plan.validity, src_nodata, alpha))
     if key not in held.warps:
         held.warps[key] = _build(held, plan, src_nodata, alpha=alpha)
     virtual: WarpedVRT = held.warps[key]
@@ -150,6 +153,8 @@ def _build(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bo
             nodata=nodata,
             init_dest_nodata="INIT_DEST" not in options,
             add_alpha=alpha,
+            # Left to itself, GDAL 3.12 makes int16 of int8.
+            dtype=plan.dtype,
             warp_mem_limit=MEM_LIMIT,
             XSCALE=repr(warp.xscale),
             YSCALE=repr(warp.yscale),

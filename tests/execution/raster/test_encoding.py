@@ -1,0 +1,114 @@
+"""Creation options by GDAL's names; what cannot be written is refused before anything is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from geobatch_tui.errors import PreflightError, SchemaError
+from geobatch_tui.execution.raster.encoding import Image, plan_encoding
+
+GREY = Image(3000, 2000, 1, "uint8", False, "none")
+
+
+def encode(image=GREY, form="COG", **creation):
+    return plan_encoding({"format": form, "creation": creation}, image)
+
+
+def test_defaults():
+    """DEFLATE 6, a fitting predictor, tiles of 512, overviews down to one tile for COG."""
+    cog = encode()
+    assert (cog.format, cog.compress, cog.level, cog.predictor) == ("COG", "DEFLATE", 6, 2)
+    assert (cog.block_width, cog.block_height) == (512, 512)
+    assert cog.overviews == ((1500, 1000), (750, 500), (375, 250))
+    assert cog.overview_resampling == "average"
+    assert encode(form="GTiff").overviews == ()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "palette", "predictor"),
+    [("uint8", False, 2), ("int64", False, 2), ("float32", False, 3), ("uint8", True, 1)],
+)
+def test_the_predictor_fits_the_type(dtype, palette, predictor):
+    """2 for integers, 3 for floats, none for class numbers."""
+    assert encode(Image(9, 9, 1, dtype, palette, "none")).predictor == predictor
+
+
+@pytest.mark.parametrize(
+    ("creation", "error", "says"),
+    [
+        ({"compres": "LZW"}, PreflightError, "compress"),
+        ({"compress": "LZMA"}, PreflightError, "LZMA"),
+        ({"level": 13}, PreflightError, "1 to 12"),
+        ({"level": "high"}, PreflightError, "1 to 12"),
+        ({"compress": "zstd", "level": 23}, PreflightError, "1 to 22"),
+        ({"blocksize": 100}, PreflightError, "multiples of 16"),
+        ({"predictor": 3}, SchemaError, "uint8"),
+        ({"predictor": 7}, PreflightError, "predictor"),
+        ({"compress": "none", "predictor": "yes"}, PreflightError, "without compression"),
+        ({"overview_resampling": "cubic"}, PreflightError, "AVERAGE"),
+        ({"bigtiff": "MAYBE"}, PreflightError, "IF_NEEDED"),
+        ({"overviews": "SOME"}, PreflightError, "AUTO"),
+        ({"interleave": "line"}, PreflightError, "PIXEL"),
+        ({"overview_count": "many"}, PreflightError, "overview_count"),
+    ],
+)
+def test_wrong_options_are_refused(creation, error, says):
+    """An option that is unknown or has no such value names itself."""
+    with pytest.raises(error, match=says):
+        encode(**creation)
+
+
+@pytest.mark.parametrize(
+    ("compress", "count", "dtype", "validity", "palette", "fits"),
+    [
+        ("JPEG", 3, "uint8", "none", False, True),
+        ("JPEG", 1, "uint8", "mask", False, True),
+        ("JPEG", 4, "uint8", "alpha", False, True),
+        ("JPEG", 2, "uint8", "none", False, False),
+        ("JPEG", 3, "uint16", "none", False, False),
+        ("JPEG", 3, "uint8", "nodata", False, False),
+        ("JPEG", 1, "uint8", "none", True, False),
+        ("WEBP", 4, "uint8", "alpha", False, True),
+        ("WEBP", 1, "uint8", "none", False, False),
+        ("WEBP", 3, "float32", "none", False, False),
+        ("LERC", 5, "float32", "nodata", False, True),
+        ("LERC_ZSTD", 1, "int16", "none", False, True),
+        ("LERC", 1, "uint64", "none", False, False),
+        ("DEFLATE", 7, "float64", "nodata", False, True),
+    ],
+)
+def test_codec_type_and_bands(compress, count, dtype, validity, palette, fits):
+    """Case 22: the matrix of codec, type, bands and validity, before the first write."""
+    image = Image(600, 600, count, dtype, palette, validity)
+    if not fits:
+        with pytest.raises(SchemaError):
+            encode(image, compress=compress)
+        return
+    encoded = encode(image, compress=compress, quality=80)
+    assert (encoded.driver_copy is None) == (compress == "DEFLATE")
+    if encoded.driver_copy is not None:
+        assert encoded.driver_copy["COMPRESS"] == compress
+        assert encoded.driver_copy["QUALITY"] == "80"
+        assert encoded.compress == "ZSTD", "the intermediate file is lossless"
+
+
+def test_formats():
+    """GTiff has its own names; lossy codecs are COG only; other formats are not ours."""
+    tiff = encode(form="gtiff", blockxsize=256, blockysize=128, zlevel=9, overviews=True)
+    assert (tiff.format, tiff.block_width, tiff.block_height, tiff.level) == ("GTiff", 256, 128, 9)
+    assert tiff.overviews[-1] == (188, 125)
+    with pytest.raises(PreflightError, match="COG"):
+        encode(form="GTiff", compress="JPEG")
+    with pytest.raises(PreflightError, match="PNG"):
+        encode(form="PNG")
+    with pytest.raises(PreflightError, match="tiled"):
+        encode(form="GTiff", tiled="no")
+
+
+def test_palettes_are_never_averaged():
+    """Overviews of class numbers are picked, not blended."""
+    image = Image(3000, 2000, 1, "uint8", True, "none")
+    assert encode(image).overview_resampling == "nearest"
+    assert encode(image, overview_resampling="mode").overview_resampling == "mode"
+    with pytest.raises(SchemaError, match="palette"):
+        encode(image, overview_resampling="average")

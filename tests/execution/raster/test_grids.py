@@ -1,0 +1,188 @@
+"""The default grid is GDAL's where that is sound, and the source's area of use where not."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+
+import corpus
+import numpy as np
+import pytest
+import rasterio
+from planning import globe, probe
+from pyproj import CRS
+from rasterio.transform import from_origin
+
+from geobatch_tui.errors import CrsError, SchemaError
+from geobatch_tui.execution.raster import grids, mapping
+from geobatch_tui.execution.raster.mapping import Box
+from geobatch_tui.execution.raster.plan import RasterPlan
+
+GLOBE = grids.Source(CRS.from_epsg(4326), (1.0, 0.0, -180.0, 0.0, -1.0, 90.0), 360, 180)
+needs_gdal = pytest.mark.skipif(
+    shutil.which("gdalwarp") is None, reason="gdalwarp is not installed"
+)
+
+
+def nothing():
+    return None
+
+
+def small(crs="EPSG:4326", box=(8.0, 46.0, 10.0, 48.0), pixels=200):
+    """A north-up source of ``pixels`` a side over ``box``."""
+    x, y = (box[2] - box[0]) / pixels, (box[3] - box[1]) / pixels
+    return grids.Source(CRS.from_user_input(crs), (x, 0.0, box[0], 0.0, -y, box[3]), pixels, pixels)
+
+
+@pytest.mark.parametrize(
+    ("crs", "story", "side"),
+    [
+        (3857, "area-of-use", 111_000),
+        (3395, "area-of-use", 111_000),
+        (3413, "area-of-use", 56_000),
+        (3031, "area-of-use", 56_000),
+        (2154, "area-of-use", 92_000),
+        (3035, "gdal", 88_000),
+        (32633, "gdal", 127_000),
+        (6933, "gdal", 93_000),
+    ],
+)
+def test_a_global_source_gets_a_sound_grid(tmp_path, crs, story, side):
+    """Case 86: no pixels of 40 km for 1 km, no width of 0, no 1e19 m; the plan says what it did."""
+    item = probe(globe(tmp_path / "globe.tif"), {"dst_crs": f"EPSG:{crs}"})
+    plan = RasterPlan.from_json(item.detail)
+    assert item.notes["grid"] == story
+    assert plan.transform[0] == pytest.approx(side, rel=0.02)
+    assert 10 < plan.width < 1000
+    assert 10 < plan.height < 1000
+    assert any("unsound" in text for text in item.warnings) == (story == "area-of-use")
+
+
+def test_no_overlap_is_refused_with_both_boxes(tmp_path):
+    """A scene of the Alps has nothing to show in Antarctica's CRS."""
+    with pytest.raises(CrsError, match="do not overlap") as caught:
+        probe(corpus.good(tmp_path), {"dst_crs": "EPSG:3031"})
+    assert "(8, 39.2, 20.8, 52)" in caught.value.message
+    assert "(-180, -90, 180, -60)" in caught.value.message
+
+
+def test_extent_source_refuses_what_auto_would_cut():
+    """Extent = source takes GDAL's grid or none."""
+    broken = ((1e20, 0.0, 0.0, 0.0, -1e20, 0.0), 10, 10)
+    wish = grids.Wish(extent="source")
+    with pytest.raises(CrsError, match="no sound grid"):
+        grids.choose(GLOBE, CRS.from_epsg(3413), wish, lambda: broken)
+
+
+def test_extent_area_of_use_cuts_even_a_sound_grid():
+    """Asked for, it is done without a warning."""
+    choice = grids.choose(GLOBE, CRS.from_epsg(3035), grids.Wish(extent="area-of-use"), nothing)
+    assert choice.story == "area-of-use"
+    assert choice.warnings == ()
+    assert choice.grid.width < 100
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ((float("nan"), 0.0, 0.0, 0.0, -1.0, 0.0), 10, 10),
+        ((111e3, 0.0, 0.0, 0.0, -111e3, 0.0), 0, 10),
+        ((4.1 * 111e3, 0.0, 0.0, 0.0, -4.1 * 111e3, 0.0), 10, 10),
+        ((111e3 / 4.1, 0.0, 0.0, 0.0, -111e3 / 4.1, 0.0), 10, 10),
+    ],
+    ids=["nan", "empty", "coarse", "fine"],
+)
+def test_what_counts_as_unsound(bad):
+    """Not finite, a side of 0, or pixels 4 times off."""
+    choice = grids.choose(GLOBE, CRS.from_epsg(3857), grids.Wish(), lambda: bad)
+    assert choice.story == "area-of-use"
+    fine = ((111e3, 0.0, -2e7, 0.0, -111e3, 2e7), 361, 361)
+    assert grids.choose(GLOBE, CRS.from_epsg(3857), grids.Wish(), lambda: fine).story == "gdal"
+
+
+def test_resolution_size_and_alignment():
+    """Counted from the top left corner as gdalwarp does."""
+    box = Box(105.0, 205.0, 1000.0, 1200.0)
+    utm = CRS.from_epsg(32632)
+    plain = grids.Wish(bounds=box, resolution=(100.0, 50.0))
+    grid = grids.choose(small(), utm, plain, nothing).grid
+    assert (grid.transform, grid.width, grid.height) == ((100, 0, 105, 0, -50, 1200), 9, 20)
+    tap = grids.Wish(bounds=box, resolution=(100.0, 100.0), target_aligned_pixels=True)
+    assert grids.choose(small(), utm, tap, nothing).grid.box == Box(100, 200, 1000, 1200)
+    sized = grids.choose(small(), utm, grids.Wish(bounds=box, size=(179, 0)), nothing).grid
+    assert (sized.width, sized.height) == (179, 199)
+    assert sized.transform == (5, 0, 105, 0, -5, 1200)
+
+
+def test_bounds_in_another_crs_are_densified():
+    """The box in dst_crs holds all of the box in bounds_crs, its bulging side too."""
+    wish = grids.Wish(bounds=Box(-20, 50, 40, 70), bounds_crs=mapping.LONLAT, resolution=(1e4, 1e4))
+    box = grids.choose(GLOBE, CRS.from_epsg(3035), wish, nothing).grid.box
+    x, y = mapping.project(np.array([10.0]), np.array([50.0]), mapping.LONLAT, CRS.from_epsg(3035))
+    assert box.miny <= y[0] < box.miny + 2e4
+    assert box.minx < x[0] < box.maxx
+
+
+def test_a_source_over_the_antimeridian_does_not_go_round_the_world():
+    """A scene of 2 degrees at 180 is refused, not made 360 degrees wide, and it says what helps."""
+    source = small("EPSG:32601", (100_000, 0, 400_000, 300_000))
+    wide = ((1000.0, 0.0, -20e6, 0.0, -1000.0, 3e5), 40_000, 300)
+    with pytest.raises(CrsError, match="antimeridian") as caught:
+        grids.choose(source, CRS.from_epsg(3857), grids.Wish(), lambda: wide)
+    assert "bounds" in caught.value.hint
+
+
+def test_too_many_pixels_are_refused():
+    """A resolution in the wrong unit ends in a message, not in an allocation."""
+    wish = grids.Wish(bounds=Box(0, 0, 1e6, 1e6), resolution=(1e-5, 1e-5))
+    with pytest.raises(SchemaError, match="pixels"):
+        grids.choose(small(), CRS.from_epsg(32632), wish, nothing)
+
+
+def test_poles_are_inside_where_a_point_stands_for_them():
+    """A polar CRS has the pole inside; a cylinder shows it as a line."""
+    polar = grids.Grid(CRS.from_epsg(3413), (1e5, 0, -5e6, 0, -1e5, 5e6), 100, 100)
+    plate = grids.Grid(CRS.from_epsg(6933), (1e5, 0, -17367530, 0, -1e5, 7.4e6), 347, 148)
+    assert mapping.poles_inside(polar) == [False, True]
+    assert mapping.poles_inside(plate) == [False, False]
+    assert mapping.lonlat_box(polar).maxy == 90
+
+
+@needs_gdal
+@pytest.mark.parametrize(
+    ("params", "flags"),
+    [
+        ({}, ""),
+        ({"resolution": 5000}, "-tr 5000 5000"),
+        ({"resolution": [5000, 3000], "target_aligned_pixels": True}, "-tr 5000 3000 -tap"),
+        ({"size": [300, 0]}, "-ts 300 0"),
+        ({"size": [300, 200]}, "-ts 300 200"),
+        ({"bounds": [4.2e6, 2.1e6, 4.9e6, 2.9e6], "resolution": 4000},
+         "-te 4200000 2100000 4900000 2900000 -tr 4000 4000"),
+        ({"bounds": [4.2e6, 2.1e6, 4.9e6, 2.9e6], "size": [0, 321]},
+         "-te 4200000 2100000 4900000 2900000 -ts 0 321"),
+    ],
+)  # fmt: skip
+def test_grids_are_those_of_gdalwarp(tmp_path, params, flags):
+    """Size and transform of gdalwarp for the same wishes; aligned, it trims empty rims by itself."""
+    path = corpus.good(tmp_path)
+    plan = RasterPlan.from_json(probe(path, {"dst_crs": "EPSG:3035", **params}).detail)
+    words = ["gdalwarp", "-q", "-t_srs", "EPSG:3035", *shlex.split(flags), str(path)]
+    subprocess.run([*words, str(tmp_path / "g.tif")], check=True)
+    with rasterio.open(tmp_path / "g.tif") as theirs:
+        slack = 1 if "-tap" in words else 0
+        assert 0 <= plan.width - theirs.width <= slack
+        assert 0 <= plan.height - theirs.height <= slack
+        assert plan.transform == pytest.approx(tuple(theirs.transform)[:6], rel=1e-6)
+
+
+def test_a_missing_datum_grid_is_told(tmp_path):
+    """Case 30: PROJ falls back to a worse transformation in silence; the plan does not."""
+    path = corpus.write(
+        tmp_path / "gb.tif", crs="EPSG:27700", transform=from_origin(4e5, 4e5, 100, 100)
+    )
+    item = probe(path, {"dst_crs": "EPSG:4326"})
+    (text,) = [text for text in item.warnings if "best transformation" in text]
+    assert re.search(r"needs \S*OSTN15\S*, which PROJ does not find", text)
