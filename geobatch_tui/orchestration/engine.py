@@ -19,14 +19,14 @@ from geobatch_tui.execution.messages import (
 )
 from geobatch_tui.ledger import updates as lu
 from geobatch_tui.orchestration import units as u
-from geobatch_tui.orchestration.feeder import FINALISE_BYTES, HANDLES, Feeder, OpenItem
-from geobatch_tui.orchestration.letters import chunk_label, chunk_letter, item_letter
+from geobatch_tui.orchestration.feeder import Feeder
+from geobatch_tui.orchestration.items import Items
+from geobatch_tui.orchestration.letters import chunk_label, chunk_letter
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
 
     from geobatch_tui.config.schema import Job
-    from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.messages import Outcome, Task
     from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.observability.rates import Rates
@@ -52,29 +52,22 @@ class Engine:
         self, session: Session, job: Job, operation: Operation, tally: Tally, rates: Rates
     ) -> None:
         self.feeder = Feeder(session.reader, session.state, job)
+        self.items = Items(session, job, operation, tally, self.feeder, self.wanted)
         self.suspensions: set[str] = set()
         self._session = session
         self._job = job
         self._operation = operation
         self._tally = tally
         self._rates = rates
-        self._dispatcher: Dispatcher | None = None
         self._space: SpaceWatch | None = None
-        self._side: set[asyncio.Task[None]] = set()
         self._attempts: dict[tuple[u.Kind, int], int] = {}
         self._debug = job.log.level == "debug"
-
-    @property
-    def dispatcher(self) -> Dispatcher:
-        if self._dispatcher is None:
-            raise RuntimeError("the engine has no dispatcher yet")
-        return self._dispatcher
 
     async def run(
         self, dispatcher: Dispatcher, workers: Sequence[Ready], space: SpaceWatch
     ) -> u.Finish:
         """Work off everything that the ledger holds open."""
-        self._dispatcher = dispatcher
+        self.items.attach(dispatcher)
         self._space = space
         await self._redo_unpublished()
         # Opened before the dispatcher asks for chunks, or it would find nothing to wait for.
@@ -84,12 +77,11 @@ class Engine:
         await asyncio.sleep(0)
         dispatcher.adopt(workers)
         for item in complete:
-            self._look_at(item)
+            self.items.look_at(item)
         try:
             return await running
         finally:
-            for task in self._side:
-                task.cancel()
+            self.items.close()
 
     async def _redo_unpublished(self) -> None:
         """An item of one chunk keeps no spool: done but not published means to be done again."""
@@ -134,7 +126,7 @@ class Engine:
             self._chunk_done(unit, worker, outcome, receipt)
         elif isinstance(receipt, ItemReceipt):
             self._attempts.pop(unit.key, None)
-            self._publish(self.feeder.item(unit.ident), receipt)
+            self.items.publish(self.feeder.item(unit.ident), receipt)
         else:
             raise TypeError(f"{unit.key} answered {type(receipt).__name__}")
 
@@ -178,9 +170,9 @@ class Engine:
         )
         self.feeder.settle(unit.ident, done=True)
         if receipt.item is not None:
-            self._publish(item, receipt.item)
+            self.items.publish(item, receipt.item)
         else:
-            self._look_at(item)
+            self.items.look_at(item)
 
     def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None:
         self._tally.retries += 1
@@ -205,9 +197,8 @@ class Engine:
         self._log_unit(event, "error", unit, failure=failure)
         if unit.kind is not u.Kind.CHUNK:
             item = self.feeder.item(unit.ident)
-            if not self._recompute(item, failure):
-                self._tally.bury(failure.error_class)
-                self._item_dead(item, attempts, failure)
+            if not self.items.recompute(item, failure):
+                self.items.bury(item, attempts, failure)
             return
         self._tally.bury(failure.error_class)
         item, index = self.feeder.chunk(unit.ident)
@@ -225,7 +216,7 @@ class Engine:
             )
         )
         self.feeder.settle(unit.ident, done=False)
-        self._look_at(item)
+        self.items.look_at(item)
 
     def released(self, unit: u.Unit) -> None:
         if unit.kind is u.Kind.CHUNK and self._attempts.pop(unit.key, None) is not None:
@@ -234,8 +225,8 @@ class Engine:
 
     def wanted(self, count: int) -> None:
         units = () if self.feeder.exhausted else tuple(self.feeder.more(count))
-        self.dispatcher.tell(u.Offered(units))
-        self._maybe_exhausted()
+        self.items.dispatcher.tell(u.Offered(units))
+        self.items.maybe_exhausted()
 
     def suspended(self, reason: str) -> None:
         self.suspensions.add(reason)
@@ -268,155 +259,10 @@ class Engine:
                 lu.Noted("worker.lost", {"worker": event.worker, "cause": event.cause})
             )
 
-    # --- items ---------------------------------------------------------------------------------
-
-    def _look_at(self, item: OpenItem) -> None:
-        """Something settled: is the item complete, or lost?"""
-        if item.remaining:
-            return
-        context = item.context
-        if not item.dead or (self._job.output.on_dead_chunk == "fill" and item.done):
-            self._assemble(item)
-            return
-        reason = f"{item.dead} of {len(context.plan.grid)} chunks are dead letters"
-        self._session.put(lu.ItemChanged(context.item_id, lu.ItemState.HELD, reason))
-        self._tally.held += 1
-        self._session.log.emit("item.held", level="error", message=reason, item=context.key)
-        self._close(item)
-
-    def _assemble(self, item: OpenItem) -> None:
-        """Offer the assembly once the item's last chunk is durable: it is built from the ledger."""
-        self._beside(self._offer_assembly(item))
-
-    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._side.add(task)
-        task.add_done_callback(self._side_done)
-
-    async def _offer_assembly(self, item: OpenItem) -> None:
-        await self._session.flush()
-        unit = u.Unit(
-            u.Kind.FINALISE,
-            item.context.item_id,
-            bytes=FINALISE_BYTES,
-            handles=HANDLES[u.Kind.FINALISE],
-        )
-        self.dispatcher.tell(u.Offered((unit,)))
-
-    def _side_done(self, task: asyncio.Task[None]) -> None:
-        self._side.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.dispatcher.fail(error)
-
-    def _recompute(self, item: OpenItem, failure: Failure) -> bool:
-        """Spooled chunks turned out damaged when the item was assembled: once, compute them anew.
-
-        Returns False where the failure names no chunk, or it happened before.
-        """
-        damaged = [int(index) for index in failure.evidence.get("chunks", ())]
-        if not damaged or item.recomputed:
-            return False
-        item.recomputed = True
-        for index in damaged:
-            self._session.put(lu.ChunkReleased(item.first_chunk + index))
-        item.done -= len(damaged)
-        item.remaining += len(damaged)
-        self._tally.lose(len(damaged))
-        self._beside(self._feed_again())
-        return True
-
-    def requeue(self, classes: Sequence[str], keys: Sequence[str]) -> int:
-        """Give dead letters another chance while the run goes on; all if nothing is named.
-
-        Letters of items that could not be planned are left: they take a new run. Returns how many
-        were requeued.
-        """
-        chosen = [
-            letter
-            for letter in self._session.reader.dead_letters()
-            if (not classes or letter["error_class"] in classes)
-            and (not keys or letter["chunk"] in keys or letter["item"] in keys)
-            and self._is_planned(int(letter["item_id"]))
-        ]
-        if not chosen:
-            return 0
-        for letter in chosen:
-            item = self.feeder.open_item(int(letter["item_id"]))
-            if item is not None and letter["chunk"] is not None:
-                item.dead -= 1
-                item.remaining += 1
-        names = tuple(str(letter["chunk"] or letter["item"]) for letter in chosen)
-        self._session.put(lu.LettersRequeued(None, names))
-        self._beside(self._feed_again())
-        return len(chosen)
-
-    def _is_planned(self, item_id: int) -> bool:
-        row = self._session.reader.item(item_id)
-        return row is not None and bool(row.plan)
-
-    async def _feed_again(self) -> None:
-        """Chunks behind the feeder's cursor became pending: find them once that is durable."""
-        await self._session.flush()
-        self._tally.settle(self._session.reader)
-        self.feeder.rewind()
-        self.wanted(FEED)
-
-    def _publish(self, item: OpenItem, receipt: ItemReceipt) -> None:
-        facts = {**receipt.facts, "holes": item.dead}
-        self._session.put(
-            lu.ItemPublished(
-                item.context.item_id, receipt.part_path, receipt.size, receipt.digest, facts
-            )
-        )
-        self._close(item)
-
-    def not_published(self, update: lu.ItemPublished, error: GeobatchError) -> None:
-        """A finished part could not take its final name, for a reason of its own."""
-        row = self._session.reader.item(update.item_id)
-        if row is None:
-            raise error
-        failure = Failure(
-            type(error).__name__, error.reaction, error.message, stage="publish", hint=error.hint
-        )
-        self._tally.bury(failure.error_class)
-        self._tally.items_dead += 1
-        letter = item_letter(row.item_id, row.key, row.source, row.src_digest, 1, failure, "")
-        self._session.put(lu.DeadLetter(row.item_id, None, 1, 0, failure.error_class, letter))
-        self._session.log.emit(
-            "item.dead", level="error", item=row.key, error_message=failure.message
-        )
-
-    def _item_dead(self, item: OpenItem, attempts: int, failure: Failure) -> None:
-        context = item.context
-        record = item_letter(
-            context.item_id,
-            context.key,
-            context.source,
-            context.source_id.digest,
-            attempts,
-            failure,
-            self._operation.gdal_command(context),
-        )
-        self._session.put(
-            lu.DeadLetter(context.item_id, None, attempts, 0, failure.error_class, record)
-        )
-        self._tally.items_dead += 1
-        self._close(item)
-
-    def _close(self, item: OpenItem) -> None:
-        self.feeder.close(item.context.item_id)
-        self._maybe_exhausted()
-
-    def _maybe_exhausted(self) -> None:
-        if self.feeder.idle:
-            self.dispatcher.tell(u.Exhausted())
-
     def committed(self, batch: Sequence[lu.Update]) -> None:
         """A batch is durable (told on the loop's thread)."""
         for update in batch:
-            if isinstance(update, lu.ChunkDone):
-                self.feeder.settled(update.chunk_id)
-            elif isinstance(update, lu.DeadLetter) and update.chunk_id is not None:
+            if isinstance(update, lu.ChunkDone | lu.DeadLetter):
                 self.feeder.settled(update.chunk_id)
             elif isinstance(update, lu.ItemPublished):
                 self._tally.published += 1
@@ -458,9 +304,6 @@ class Engine:
             }
         self._session.log.emit(event, level=level, item=key, **fields)
 
-
-FEED = 64
-"""Chunks offered at once when some became pending behind the feeder's cursor."""
 
 _SUSPENDED = {
     "space": "the disk is full: waiting for space; free some, or stop the run and resume later",

@@ -123,9 +123,10 @@ class Feeder:
             item.dead += 1
         return item
 
-    def settled(self, chunk_id: int) -> None:
-        """What became of a chunk is durable."""
-        self._settling.discard(chunk_id)
+    def settled(self, chunk_id: int | None) -> None:
+        """What became of a chunk is durable; None is no chunk's."""
+        if chunk_id is not None:
+            self._settling.discard(chunk_id)
 
     def open_item(self, item_id: int) -> OpenItem | None:
         """The item, if it is open."""

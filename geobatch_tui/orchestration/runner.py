@@ -256,7 +256,7 @@ class Run:
         elif verb == "retry_dead":
             if self._engine is None:
                 raise ValueError("the run is still planning")
-            reply["requeued"] = self._engine.requeue(
+            reply["requeued"] = self._engine.items.requeue(
                 tuple(arguments.get("classes", ())), tuple(arguments.get("keys", ()))
             )
         elif verb == "drain":
@@ -284,7 +284,7 @@ class Run:
         if isinstance(error, ItemPublishError) and self._engine is not None:
             for update in updates:
                 if isinstance(update, lu.ItemPublished):
-                    self._engine.not_published(update, error)
+                    self._engine.items.not_published(update, error)
         else:
             self.fatal(error)
 

@@ -25,7 +25,7 @@ class InlinePool:
         self._answer = answer
         self._queues: dict[int, deque[Task]] = {}
         self._next = 0
-        self._tell: Callable[[PoolEvent], None] = lambda event: None
+        self._tell: Callable[[PoolEvent], None] = lambda _: None
 
     def listen(self, callback: Callable[[PoolEvent], None]) -> None:
         self._tell = callback

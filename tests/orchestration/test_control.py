@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -45,7 +46,7 @@ def slow(tmp_path: Path, **op: object) -> Desk:
 
 
 async def test_a_live_run_answers_and_drains(tmp_path: Path) -> None:
-    """ping tells the state; drain ends the run in order, exit 130, resumable."""
+    """A ping tells the state; drain ends the run in order, exit 130, resumable."""
     async with live(slow(tmp_path)) as task:
         reply = await asyncio.to_thread(send, tmp_path / "out", "ping")
         assert reply["state"] == "running"
@@ -87,7 +88,7 @@ async def test_dead_letters_are_retried_while_the_run_goes_on(tmp_path: Path) ->
     )
     async with live(desk) as task:
         async with asyncio.timeout(20):
-            while len(list(geobatch_tui.open_run(desk.out).dead_letters())) < 2:
+            while len(list(geobatch_tui.open_run(desk.out).dead_letters())) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         reply = await asyncio.to_thread(send, desk.out, "retry_dead", classes=["OperationError"])
         assert reply["requeued"] == 2
@@ -123,9 +124,8 @@ async def test_junk_on_the_socket_changes_nothing(tmp_path: Path) -> None:
         half_open.connect(holder.socket)
         for junk in (b"no json\n", b"[]\n", b'{"verb":"rm"}\n', b'{"verb":"set_workers"}\n'):
             assert (await asyncio.to_thread(talk, junk))["ok"] is False
-        with pytest.raises(OSError):
-            if not await asyncio.to_thread(talk, b"x" * 200_000 + b"\n"):
-                raise ConnectionResetError
+        with contextlib.suppress(OSError):
+            assert await asyncio.to_thread(talk, b"x" * 200_000 + b"\n") == {}
         assert not task.done()
         half_open.close()
 
