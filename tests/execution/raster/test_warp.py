@@ -70,7 +70,7 @@ def gdalwarp(item, *, pinned=True):
     subdivide=st.integers(0, 2),
     data=st.data(),
 )  # fmt: skip
-def test_any_cut_gives_the_same_pixels(
+def test_any_cut_gives_the_same_pixels(  # noqa: PLR0917
     tmp_path, kernel, kind, scale, block, chunk, subdivide, data
 ):
     """Chunk sizes, their order and sub-windows never change a pixel."""
