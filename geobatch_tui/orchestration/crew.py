@@ -108,8 +108,7 @@ class Crew:
 
     def dismiss(self, worker: Worker) -> None:
         """The worker is asked to end: it gets nothing more."""
-        if not (worker.leaving or worker.dying):
-            self.leaving += 1
+        self.leaving += 1
         worker.leaving = True
         self.idle.pop(worker.number, None)
 

@@ -57,7 +57,7 @@ class Placement:
             return entry
         self._lane.passed()
         if not worker.queue and worker.usable:
-            if self._make_room or self._surplus > 0:
+            if self._make_room:
                 self._make_room = False
                 self.retire(worker)
             else:
@@ -72,8 +72,10 @@ class Placement:
             self._lane.closed(now)
 
     def retire(self, worker: Worker) -> None:
-        self.crew.dismiss(worker)
-        self._decide(u.RetireWorker(worker.number))
+        """Let an idle worker end, unless it is on its way already."""
+        if not (worker.leaving or worker.dying):
+            self.crew.dismiss(worker)
+            self._decide(u.RetireWorker(worker.number))
 
     def kill(self, worker: Worker, cause: WorkerCause) -> None:
         self.crew.doom(worker, cause)

@@ -7,22 +7,20 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.errors import ExitCode, GeobatchError
+from geobatch_tui.errors import GeobatchError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger import updates as lu
-from geobatch_tui.ledger.layout import write_json_atomic
 from geobatch_tui.ledger.publish import ItemPublishError
-from geobatch_tui.observability.rates import Rates
-from geobatch_tui.observability.snapshot import Snapshot
 from geobatch_tui.observability.versions import versions
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.breaker import exceeds
 from geobatch_tui.orchestration.control import listening, socket_path
 from geobatch_tui.orchestration.dispatcher import Dispatcher
+from geobatch_tui.orchestration.ending import end_run
 from geobatch_tui.orchestration.engine import Engine
 from geobatch_tui.orchestration.inputs import expand
 from geobatch_tui.orchestration.intake import Intake, report_decision
-from geobatch_tui.orchestration.outcome import RunResult, Tally, exit_code, state_of
+from geobatch_tui.orchestration.monitor import Monitor
 from geobatch_tui.orchestration.planner import Planner
 from geobatch_tui.orchestration.planning import Planning
 from geobatch_tui.orchestration.report import PlanReport
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.ledger.ledger import Ledger
+    from geobatch_tui.orchestration.outcome import RunResult
     from geobatch_tui.orchestration.planner import Decision
     from geobatch_tui.orchestration.pool import Pool
     from geobatch_tui.orchestration.run_options import Options
@@ -44,10 +43,7 @@ if TYPE_CHECKING:
 GRACE = 30.0
 """Seconds that chunks in flight have to finish once the run drains."""
 
-SNAPSHOT_PERIOD = 0.25
 MAX_WORKERS = 1024
-NOTE_PERIOD = 1.0
-LETTERS_SHOWN = 20
 
 
 async def execute(loaded: LoadedJob, options: Options) -> RunResult:
@@ -96,16 +92,16 @@ class Run:
         self._options = options
         self._operation = get_operation(loaded.job.op.name)
         self._resources = Resources.of(loaded.job)
-        self._tally = Tally()
-        self._rates = Rates()
-        self._dispatcher: Dispatcher | None = None
-        self._engine: Engine | None = None
-        self._memory: MemoryWatch | None = None
+        self._monitor = Monitor(
+            session,
+            loaded.job.job.name,
+            "px" if self._operation.data == "raster" else "features",
+            self._resources.budget,
+        )
         self._stop: str | None = None
         self._signal: int | None = None
         self._fatal: GeobatchError | None = None
         self._warnings: list[str] = []
-        self._state = "planning"
 
     async def run(self) -> RunResult:
         log = self._session.log
@@ -120,8 +116,9 @@ class Run:
                 if self._options.control is not None:
                     self._options.control.attach(self)
                 self._every(stack, self._watch_deadline())
-                self._every(stack, self._observe())
-                self._every(stack, self._note_progress())
+                if self._options.observe is not None:
+                    self._every(stack, self._monitor.observe(self._options.observe))
+                self._every(stack, self._monitor.note())
                 try:
                     pool = self._resources.make_pool(self._session.state.root)
                     finish = await self._phases(pool)
@@ -137,8 +134,8 @@ class Run:
         planned, workers = await self._plan(pool)
         if planned.reason != "complete" or self._options.adopt_only:
             return planned
-        self._state = "running"
-        self._rates.start(time.monotonic())
+        self._monitor.state = "running"
+        self._monitor.rates.start(time.monotonic())
         return await self._work(pool, workers)
 
     # --- plan phase ----------------------------------------------------------------------------
@@ -156,7 +153,7 @@ class Run:
         )
         report = PlanReport(self._resources.workers, str(session.output_dir))
         report.chunk_rows = session.reader.chunks
-        intake = Intake(session, job, recipe, self._tally)
+        intake = Intake(session, job, recipe, self._monitor.tally)
 
         def take(decision: Decision) -> None:
             report_decision(report, decision)
@@ -164,7 +161,7 @@ class Run:
 
         scheduler = self._resources.scheduler(job, session.run_id, "probe")
         planning = Planning(pool, scheduler, planner, take)
-        dispatcher = self._dispatcher = planning.dispatcher
+        dispatcher = self._monitor.dispatcher = planning.dispatcher
         finish = await planning.run(inputs)
         if finish.reason != "complete":
             return finish, dispatcher
@@ -173,7 +170,7 @@ class Run:
         for key in intake.orphans():
             report.warn(f"{key}: its input is no longer part of the job; the output is left alone")
         await session.flush()
-        self._tally.dead_by_class = dict(session.reader.dead_by_class())
+        self._monitor.tally.dead_by_class = dict(session.reader.dead_by_class())
         self._warnings = report.warnings
         for warning in report.warnings:
             session.log.emit("plan.warning", level="warning", message=warning)
@@ -186,7 +183,7 @@ class Run:
             swept_parts=swept,
             struck=session.recovery.running,
         )
-        session.put(lu.Noted("run.planned", {"current": self._tally.current}))
+        session.put(lu.Noted("run.planned", {"current": self._monitor.tally.current}))
         if exceeds(job.failures.max_failures, report.dead, report.chunks):
             return u.Finish("failures"), dispatcher
         return finish, dispatcher
@@ -195,16 +192,18 @@ class Run:
 
     async def _work(self, pool: Pool, planned: Dispatcher) -> u.Finish:
         session, job = self._session, self._job
-        engine = Engine(session, job, self._operation, self._tally, self._rates)
-        scheduler = self._resources.scheduler(job, session.run_id, "run", total=self._tally.total)
+        engine = Engine(session, job, self._operation, self._monitor.tally, self._monitor.rates)
+        scheduler = self._resources.scheduler(
+            job, session.run_id, "run", total=self._monitor.tally.total
+        )
         dispatcher = Dispatcher(pool, scheduler, engine)
-        self._engine, self._dispatcher = engine, dispatcher
+        self._monitor.engine, self._monitor.dispatcher = engine, dispatcher
         space = SpaceWatch(
             session.output_dir, job.engine.space_wait, dispatcher.tell, self._give_up_on_space
         )
-        self._memory = MemoryWatch(pool, self._resources.budget, dispatcher.tell)
+        self._monitor.memory = MemoryWatch(pool, self._resources.budget, dispatcher.tell)
         async with contextlib.AsyncExitStack() as stack:
-            self._every(stack, self._memory.run())
+            self._every(stack, self._monitor.memory.run())
             self._every(stack, space.run())
             finish = await engine.run(dispatcher, list(planned.workers.values()), space)
         await session.flush()
@@ -212,8 +211,8 @@ class Run:
 
     def committed(self, batch: Sequence[lu.Update]) -> None:
         """A batch of updates is durable."""
-        if self._engine is not None:
-            self._engine.committed(batch)
+        if self._monitor.engine is not None:
+            self._monitor.engine.committed(batch)
 
     # --- ends before its time ------------------------------------------------------------------
 
@@ -224,8 +223,8 @@ class Run:
     def drain(self, reason: str) -> None:
         """Start nothing new, finish what is in flight within the grace time, then end."""
         if self._stop is None:
-            self._stop = reason
-            self._state = "draining"
+            self._stop = self._monitor.reason = reason
+            self._monitor.state = "draining"
             self._session.log.emit("run.drain", level="warning", message=reason)
             asyncio.get_running_loop().call_later(GRACE, self._cancel)
         self._command(u.Verb.DRAIN)
@@ -245,7 +244,7 @@ class Run:
 
     def steer(self, verb: str, arguments: Mapping[str, Any], origin: str) -> dict[str, Any]:
         """Apply an operator's command (see :mod:`geobatch_tui.orchestration.control`)."""
-        reply: dict[str, Any] = {"run_id": self._session.run_id, "state": self._state}
+        reply: dict[str, Any] = {"run_id": self._session.run_id, "state": self._monitor.state}
         if verb == "ping":
             return reply
         fields = {"verb": verb, "origin": origin, **arguments}
@@ -254,9 +253,9 @@ class Run:
         if verb == "set_workers":
             reply["workers"] = self._set_workers(int(arguments["count"]))
         elif verb == "retry_dead":
-            if self._engine is None:
+            if self._monitor.engine is None:
                 raise ValueError("the run is still planning")
-            reply["requeued"] = self._engine.items.requeue(
+            reply["requeued"] = self._monitor.engine.items.requeue(
                 tuple(arguments.get("classes", ())), tuple(arguments.get("keys", ()))
             )
         elif verb == "drain":
@@ -271,28 +270,28 @@ class Run:
     def _set_workers(self, count: int) -> int:
         if not 1 <= count <= MAX_WORKERS:
             raise ValueError(f"workers must be 1 to {MAX_WORKERS}")
-        if self._dispatcher is not None:
-            self._dispatcher.tell(u.SetWorkers(count))
+        if self._monitor.dispatcher is not None:
+            self._monitor.dispatcher.tell(u.SetWorkers(count))
         return count
 
     def _command(self, verb: u.Verb) -> None:
-        if self._dispatcher is not None:
-            self._dispatcher.tell(u.Command(verb))
+        if self._monitor.dispatcher is not None:
+            self._monitor.dispatcher.tell(u.Command(verb))
 
     def not_committed(self, error: GeobatchError, updates: Sequence[lu.Update]) -> None:
         """The committer could not write: one publication, or anything at all."""
-        if isinstance(error, ItemPublishError) and self._engine is not None:
+        if isinstance(error, ItemPublishError) and self._monitor.engine is not None:
             for update in updates:
                 if isinstance(update, lu.ItemPublished):
-                    self._engine.items.not_published(update, error)
+                    self._monitor.engine.items.not_published(update, error)
         else:
             self.fatal(error)
 
     def fatal(self, error: GeobatchError) -> None:
         """Something that is no chunk's fault ends the run."""
         self._fatal = self._fatal or error
-        if self._dispatcher is not None:
-            self._dispatcher.fail(error)
+        if self._monitor.dispatcher is not None:
+            self._monitor.dispatcher.fail(error)
 
     # --- side tasks ----------------------------------------------------------------------------
 
@@ -302,8 +301,8 @@ class Run:
 
         def done(finished: asyncio.Task[None]) -> None:
             error = None if finished.cancelled() else finished.exception()
-            if error is not None and self._dispatcher is not None:
-                self._dispatcher.fail(error)
+            if error is not None and self._monitor.dispatcher is not None:
+                self._monitor.dispatcher.fail(error)
 
         task.add_done_callback(done)
         stack.callback(task.cancel)
@@ -314,135 +313,22 @@ class Run:
             await asyncio.sleep(max(0.0, limit - (time.monotonic() - self._session.started)))
             self.drain("deadline")
 
-    async def _observe(self) -> None:
-        observe = self._options.observe
-        while observe is not None:
-            observe(self.snapshot())
-            await asyncio.sleep(SNAPSHOT_PERIOD)
-
-    async def _note_progress(self) -> None:
-        """Leave the rates in the ledger for those who watch from another process."""
-        while True:
-            await asyncio.sleep(NOTE_PERIOD)
-            snapshot = self.snapshot()
-            rates = {
-                "chunks_per_s": round(snapshot.chunks_per_s, 3),
-                "units_per_s": round(snapshot.units_per_s, 1),
-                "bytes_in_per_s": round(snapshot.bytes_in_per_s, 1),
-                "bytes_out_per_s": round(snapshot.bytes_out_per_s, 1),
-                "eta_s": snapshot.eta_s and round(snapshot.eta_s, 1),
-                "rss_bytes": snapshot.rss_bytes,
-                "suspended": snapshot.suspended,
-                "state": snapshot.state,
-                "working": [list(entry) for entry in snapshot.working],
-                "workers": self._workers(),
-            }
-            self._session.put(lu.Noted("progress", rates))
-            self._session.log.flush()
-
-    def _workers(self) -> dict[str, dict[str, int]]:
-        """Pid and resident bytes of each worker, by its number."""
-        ready = self._dispatcher.workers if self._dispatcher else {}
-        rss = self._memory.workers if self._memory else {}
-        return {
-            str(worker): {"pid": entry.pid, "rss": rss.get(worker, entry.rss)}
-            for worker, entry in ready.items()
-        }
-
-    def snapshot(self) -> Snapshot:
-        """The run as it stands."""
-        now = time.monotonic()
-        tally, rates = self._tally, self._rates.at(now, self._tally.pending + self._tally.running)
-        return Snapshot(
-            run_id=self._session.run_id,
-            job=self._job.job.name,
-            state=self._state,
-            reason=self._stop or "",
-            elapsed_s=now - self._session.started,
-            counts=tally.counts(),
-            items=tally.item_counts(),
-            chunks_per_s=rates.chunks,
-            units_per_s=rates.units,
-            unit_name="px" if self._operation.data == "raster" else "features",
-            bytes_in_per_s=rates.bytes_in,
-            bytes_out_per_s=rates.bytes_out,
-            eta_s=rates.eta_s,
-            working=self._working(now),
-            dead_by_class=dict(tally.dead_by_class),
-            workers=len(self._dispatcher.workers) if self._dispatcher else 0,
-            suspended=", ".join(sorted(self._engine.suspensions)) if self._engine else "",
-            rss_bytes=self._memory.rss if self._memory else 0,
-            budget_bytes=self._resources.budget,
-        )
-
-    def _working(self, now: float) -> tuple[tuple[int, str, float, str], ...]:
-        if self._dispatcher is None or self._engine is None:
-            return ()
-        return tuple(
-            (worker, self._engine.label(unit), now - since, unit.kind.value)
-            for worker, unit, since in self._dispatcher.scheduler.stats().in_flight
-        )
-
-    # --- end -----------------------------------------------------------------------------------
-
     async def _end(self, finish: u.Finish) -> RunResult:
-        session, tally = self._session, self._tally
         reason = self._stop if self._stop and finish.reason != "complete" else finish.reason
-        code = exit_code(reason, tally, self._signal)
-        if self._fatal is not None:
-            code, reason = self._fatal.exit_code, self._fatal.message
-        elif finish.failure is not None:
-            reason = f"{reason}: {finish.failure.message}"
-        tally.running = 0
-        if self._fatal is None:
-            await session.flush()
-            tally.settle(session.reader)
-            if reason == "complete":
-                code = exit_code(reason, tally, self._signal)
-        state = "refused" if code == ExitCode.USAGE else state_of(code)
-        letters = self._letters()
-        session.put(lu.RunEnded(state, code, reason))
-        if self._fatal is None or code == ExitCode.USAGE:
-            await session.flush()
-        now = time.monotonic()
-        result = RunResult(
-            run_id=session.run_id,
-            state=state,
-            exit_code=code,
-            reason=reason,
-            output_dir=str(session.output_dir),
-            duration_s=round(now - session.started, 3),
-            counts=tally.counts(),
-            items=tally.item_counts(),
-            rates=self._rates.overall(now - session.started),
-            dead_by_class=tally.dead_by_class,
-            dead_letters=letters,
+        result = await end_run(
+            self._session,
+            self._monitor,
+            reason,
+            signal=self._signal,
+            fatal=self._fatal,
             warnings=self._warnings,
         )
-        with contextlib.suppress(OSError):
-            write_json_atomic(session.state.summary, result.to_json())
-        session.log.run_exit(code, reason, tally.counts(), letters)
         if self._fatal is not None:
             raise self._fatal
         if self._options.observe is not None:
-            self._state = state
-            self._options.observe(self.snapshot())
+            self._options.observe(self._monitor.snapshot())
         return result
-
-    def _letters(self) -> list[dict[str, Any]]:
-        letters: list[dict[str, Any]] = []
-        with contextlib.suppress(GeobatchError):
-            for letter in self._session.reader.dead_letters():
-                letters.append(_short(letter))
-                if len(letters) == LETTERS_SHOWN:
-                    break
-        return letters
 
 
 def _compressed(job: Any) -> bool:
     return str(job.output.creation.get("compress", "deflate")).upper() != "NONE"
-
-
-def _short(letter: Any) -> dict[str, Any]:
-    """A dead letter without its bulk, for the last line of the log and the result."""
-    return {key: value for key, value in letter.items() if key not in {"traceback", "evidence"}}

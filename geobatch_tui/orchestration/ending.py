@@ -1,0 +1,90 @@
+"""How a run ends: its code, its record in ledger and log, its result."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import ExitCode, GeobatchError
+from geobatch_tui.ledger import updates as lu
+from geobatch_tui.ledger.layout import write_json_atomic
+from geobatch_tui.orchestration.outcome import RunResult, exit_code, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from geobatch_tui.orchestration.monitor import Monitor
+    from geobatch_tui.orchestration.session import Session
+
+LETTERS_SHOWN = 20
+
+
+async def end_run(
+    session: Session,
+    monitor: Monitor,
+    reason: str,
+    *,
+    signal: int | None,
+    fatal: GeobatchError | None,
+    warnings: Sequence[str],
+) -> RunResult:
+    """Record the end of a run and give its result.
+
+    Args:
+        session: still open.
+        monitor: counts and rates.
+        reason: why it ended (see :class:`units.Finish`).
+        signal: the first signal that it got, if any.
+        fatal: the error that ended it; recorded as far as that can be done.
+        warnings: of the plan.
+    """
+    tally = monitor.tally
+    tally.running = 0
+    if fatal is None:
+        # Every publication is durable before anything is called a success.
+        await session.flush()
+        tally.settle(session.reader)
+    code = exit_code(reason, tally, signal) if fatal is None else fatal.exit_code
+    reason = reason if fatal is None else fatal.message
+    state = "refused" if code == ExitCode.USAGE else state_of(code)
+    letters = _letters(session)
+    session.put(lu.RunEnded(state, code, reason))
+    if fatal is None or code == ExitCode.USAGE:
+        await session.flush()
+    seconds = time.monotonic() - session.started
+    result = RunResult(
+        run_id=session.run_id,
+        state=state,
+        exit_code=code,
+        reason=reason,
+        output_dir=str(session.output_dir),
+        duration_s=round(seconds, 3),
+        counts=tally.counts(),
+        items=tally.item_counts(),
+        rates=monitor.rates.overall(seconds),
+        dead_by_class=tally.dead_by_class,
+        dead_letters=letters,
+        warnings=warnings,
+    )
+    # The summary is a copy for people: a full disk must not turn the end into an error.
+    with contextlib.suppress(GeobatchError):
+        write_json_atomic(session.state.summary, result.to_json())
+    session.log.run_exit(code, reason, tally.counts(), letters)
+    monitor.state, monitor.reason = state, reason
+    return result
+
+
+def _letters(session: Session) -> list[dict[str, Any]]:
+    letters: list[dict[str, Any]] = []
+    with contextlib.suppress(GeobatchError):
+        for letter in session.reader.dead_letters():
+            letters.append(_short(letter))
+            if len(letters) == LETTERS_SHOWN:
+                break
+    return letters
+
+
+def _short(letter: Mapping[str, Any]) -> dict[str, Any]:
+    """A dead letter without its bulk, for the last line of the log and the result."""
+    return {key: value for key, value in letter.items() if key not in {"traceback", "evidence"}}

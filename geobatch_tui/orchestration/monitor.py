@@ -1,0 +1,119 @@
+"""A run as it stands: snapshots for those who look on, and notes in the ledger for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from geobatch_tui.ledger import updates as lu
+from geobatch_tui.observability.rates import Rates
+from geobatch_tui.observability.snapshot import Snapshot
+from geobatch_tui.orchestration.outcome import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geobatch_tui.orchestration.dispatcher import Dispatcher
+    from geobatch_tui.orchestration.engine import Engine
+    from geobatch_tui.orchestration.session import Session
+    from geobatch_tui.orchestration.watch import MemoryWatch
+
+SNAPSHOT_PERIOD = 0.25
+NOTE_PERIOD = 1.0
+
+
+class Monitor:
+    """Counts, rates and the parts of a run that know what is going on.
+
+    Args:
+        session: the run's.
+        job: the job's name.
+        unit_name: px or features.
+        budget: bytes.
+
+    ``state`` and ``reason`` are set by the run as it goes; so are ``dispatcher``, ``engine`` and
+    ``memory`` once they exist.
+    """
+
+    def __init__(self, session: Session, job: str, unit_name: str, budget: int) -> None:
+        self.tally = Tally()
+        self.rates = Rates()
+        self.state = "planning"
+        self.reason = ""
+        self.dispatcher: Dispatcher | None = None
+        self.engine: Engine | None = None
+        self.memory: MemoryWatch | None = None
+        self._session = session
+        self._job = job
+        self._unit_name = unit_name
+        self._budget = budget
+
+    async def observe(self, observe: Callable[[Snapshot], None]) -> None:
+        """Show a snapshot four times a second."""
+        while True:
+            observe(self.snapshot())
+            await asyncio.sleep(SNAPSHOT_PERIOD)
+
+    async def note(self) -> None:
+        """Leave the rates in the ledger for those who watch from another process."""
+        while True:
+            await asyncio.sleep(NOTE_PERIOD)
+            snapshot = self.snapshot()
+            rates = {
+                "chunks_per_s": round(snapshot.chunks_per_s, 3),
+                "units_per_s": round(snapshot.units_per_s, 1),
+                "bytes_in_per_s": round(snapshot.bytes_in_per_s, 1),
+                "bytes_out_per_s": round(snapshot.bytes_out_per_s, 1),
+                "eta_s": snapshot.eta_s and round(snapshot.eta_s, 1),
+                "rss_bytes": snapshot.rss_bytes,
+                "suspended": snapshot.suspended,
+                "state": snapshot.state,
+                "working": [list(entry) for entry in snapshot.working],
+                "workers": self._workers(),
+            }
+            self._session.put(lu.Noted("progress", rates))
+            self._session.log.flush()
+
+    def _workers(self) -> dict[str, dict[str, int]]:
+        """Pid and resident bytes of each worker, by its number."""
+        ready = self.dispatcher.workers if self.dispatcher else {}
+        rss = self.memory.workers if self.memory else {}
+        return {
+            str(worker): {"pid": entry.pid, "rss": rss.get(worker, entry.rss)}
+            for worker, entry in ready.items()
+        }
+
+    def snapshot(self) -> Snapshot:
+        """The run as it stands."""
+        now = time.monotonic()
+        tally, rates = self.tally, self.rates.at(now, self.tally.pending + self.tally.running)
+        return Snapshot(
+            run_id=self._session.run_id,
+            job=self._job,
+            state=self.state,
+            reason=self.reason,
+            elapsed_s=now - self._session.started,
+            counts=tally.counts(),
+            items=tally.item_counts(),
+            chunks_per_s=rates.chunks,
+            units_per_s=rates.units,
+            unit_name=self._unit_name,
+            bytes_in_per_s=rates.bytes_in,
+            bytes_out_per_s=rates.bytes_out,
+            eta_s=rates.eta_s,
+            working=self._working(now),
+            dead_by_class=dict(tally.dead_by_class),
+            workers=len(self.dispatcher.workers) if self.dispatcher else 0,
+            suspended=", ".join(sorted(self.engine.suspensions)) if self.engine else "",
+            rss_bytes=self.memory.rss if self.memory else 0,
+            budget_bytes=self._budget,
+        )
+
+    def _working(self, now: float) -> tuple[tuple[int, str, float, str], ...]:
+        if self.dispatcher is None or self.engine is None:
+            return ()
+        return tuple(
+            (worker, self.engine.label(unit), now - since, unit.kind.value)
+            for worker, unit, since in self.dispatcher.scheduler.stats().in_flight
+        )
