@@ -194,7 +194,8 @@ class Shell:
         assert len(hand.queue) <= self.config.max_prefetch
         self.place[unit.key] = "flight"
         if self.config.budget_bytes and self.in_flight() > 1:
-            assert self.reserved() <= self.config.budget_bytes
+            baselines = self.live() * self.config.worker_baseline
+            assert self.reserved() + baselines <= self.config.budget_bytes
         if self.config.max_handles and self.in_flight() > 1:
             assert self.handles() <= self.config.max_handles
 
@@ -241,6 +242,7 @@ class Shell:
         hand = self.workers[decision.worker]
         assert not hand.queue
         assert not hand.leaving
+        assert hand.dying is None
         hand.leaving = True
 
     def _killworker(self, decision: u.KillWorker) -> None:
@@ -277,12 +279,11 @@ class Shell:
         return len(self.workers) + len(self.starting)
 
     def reserved(self) -> int:
-        """Bytes: what the largest unit of each worker may take, and the workers themselves."""
-        work = sum(
+        """Bytes: what the largest unit of each worker may take (nothing is measured here)."""
+        return sum(
             max((unit.bytes << unit.subdivide for unit in hand.queue), default=0)
             for hand in self.workers.values()
         )
-        return work + self.live() * self.config.worker_baseline
 
     def handles(self) -> int:
         return sum(
@@ -302,6 +303,8 @@ class Shell:
         assert stats.buried == places["dead"]
         assert stats.workers == len(self.workers)
         assert stats.starting == len(self.starting)
+        assert stats.reserved_bytes == self.reserved()
+        assert stats.reserved_handles == self.handles()
         assert not places.keys() & {"failed", "lost"}
         flying = [unit.key for hand in self.workers.values() for unit in hand.queue]
         assert len(flying) == len(set(flying))

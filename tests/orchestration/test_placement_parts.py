@@ -77,7 +77,7 @@ def test_depth_falls_at_the_first_slow_unit():
     durations = Durations(64)
     for _ in range(100):
         durations.note(u.Kind.CHUNK, 0.0001)
-    durations.note(u.Kind.CHUNK, 1.0)
+    durations.note(u.Kind.CHUNK, 0.03)
     assert durations.depth(u.Kind.CHUNK) == 1
 
 

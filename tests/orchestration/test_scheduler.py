@@ -99,6 +99,17 @@ def test_retry_budget_bounds_an_outage():
     assert fates == [u.Retry] * 10 + [u.Bury] * 5
 
 
+def test_successes_refill_the_retry_budget():
+    """Ten successes pay for one more retry."""
+    made = running(1, *chunks(60), max_attempts=100)
+    for _ in range(10):
+        made.fail(1, failure(Reaction.TRANSIENT, retry_after=1000.0))
+    for _ in range(10):
+        made.succeed(1)
+    assert of(u.Retry, made.fail(1, failure(Reaction.TRANSIENT)))
+    assert of(u.Bury, made.fail(1, failure(Reaction.TRANSIENT)))
+
+
 def test_attempts_of_earlier_runs_count():
     """A unit that has used up its attempts before gets one more, not five."""
     made = running(1, chunk(1, attempts=7))
@@ -286,6 +297,34 @@ def test_a_unit_that_kills_itself_is_found_at_last():
     assert next(iter(made.dead.values())).failure.reaction is Reaction.POISON
 
 
+def test_kills_at_random_do_not_convict():
+    """A unit that is killed often, but no more than others are, is not found guilty at eight."""
+    made = running(2, *chunks(40))
+    victim = made.workers[1].running.key
+    for _ in range(12):
+        number = next(n for n, hand in made.workers.items() if hand.running.key == victim)
+        made.lose(number, "signal", death(9))
+        other = next(n for n, hand in made.workers.items() if not hand.lane)
+        made.lose(other, "signal", death(9), blame=False)
+        made.obey()
+    assert not made.dead
+    assert made.unit[victim].strikes == 12
+
+
+def test_suspects_wait_in_line():
+    """Suspects are judged in the order in which they fell under suspicion."""
+    made = running(3, *chunks(30))
+    for number in (2, 1, 3):
+        made.lose(number, "exit", death())
+    judged = []
+    while len(judged) < 3:
+        made.obey()
+        lane = next(n for n, hand in made.workers.items() if hand.lane)
+        judged.append(made.workers[lane].running.ident)
+        made.succeed(lane)
+    assert judged == [1, 0, 2]
+
+
 # --- timeouts ----------------------------------------------------------------------------------
 
 
@@ -354,6 +393,32 @@ def test_a_unit_larger_than_the_budget_runs_alone():
     assert not of(u.Dispatch, made.succeed(1)), "the large one does not fit, the small one waits"
     assert only(u.Dispatch, made.succeed(2)).unit.ident == 5
     assert made.in_flight() == 1
+
+
+def test_a_large_suspect_is_not_starved():
+    """When the lane's unit does not fit, nothing else begins until it does."""
+    config = {"budget_bytes": 100 * MIB, "worker_baseline": 0}
+    made = running(3, *chunks(30, bytes=30 * MIB), **config)
+    made.offer(chunk(90, bytes=90 * MIB, strikes=1))
+    made.succeed(1)
+    made.obey()
+    assert made.in_flight() == 2
+    assert not of(u.Dispatch, made.succeed(2))
+    assert only(u.Dispatch, made.succeed(3)).unit.ident == 90
+
+
+def test_kinds_do_not_share_a_queue():
+    """An assembly is not queued behind chunks, nor chunks behind an assembly."""
+    made = running(1, *chunks(200), max_prefetch=8)
+    made.succeed(1, seconds=0.001)
+    made.offer(u.Unit(u.Kind.FINALISE, 1))
+    for _ in range(7):
+        assert not of(u.Dispatch, made.succeed(1, seconds=0.001))
+    assert only(u.Dispatch, made.succeed(1, seconds=0.001)).unit.kind is u.Kind.FINALISE
+    made.tick()
+    assert len(made.workers[1].queue) == 1
+    made.succeed(1, seconds=0.001)
+    assert made.workers[1].running.kind is u.Kind.CHUNK
 
 
 def test_a_hopeless_unit_is_buried():
@@ -436,6 +501,28 @@ def test_crash_loop():
     for _ in range(4):
         assert of(u.StartWorker, made.stillborn("exit", told))
     assert made.stillborn("exit", told)[-1] == u.Finish("crash-loop", told)
+
+
+def test_a_worker_that_starts_breaks_the_crash_loop():
+    """Only deaths in a row count."""
+    made = shell(1)
+    made.offer(*chunks(50))
+    for _ in range(5):
+        for _ in range(4):
+            made.stillborn("exit", failure(Reaction.POISON))
+        made.up()
+        made.lose(made.busy()[0], "retired", blame=False)
+    assert made.finish is None
+
+
+def test_work_done_breaks_the_loop_of_deaths():
+    """Workers that die between units, but get something done, are no loop."""
+    made = running(1, *chunks(100))
+    for _ in range(40):
+        made.succeed(made.busy()[0])
+        made.lose(made.busy()[0], "exit", death(), blame=False)
+        made.obey()
+    assert made.finish is None
 
 
 def test_workers_that_die_between_units_end_the_run():
