@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import StateError
+from geobatch_tui.ledger import columns
 from geobatch_tui.ledger.audit import audit
 from geobatch_tui.ledger.database import open_reader, scalar, translated
 from geobatch_tui.ledger.rows import document, iter_items, page_chunks, read_item
@@ -13,7 +14,8 @@ from geobatch_tui.ledger.updates import ChunkRow, ChunkState, ItemRow, ItemState
 from geobatch_tui.ledger.views import AttemptRow, Counts, EventRow, ItemCounts, RunRow, SegmentRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from array import array
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
@@ -181,6 +183,32 @@ class LedgerReader:
                     yield item
             after = ids[-1]
 
+    # --- a whole run at once --------------------------------------------------------------------
+
+    def outlines(self, after: int = 0, limit: int = _PAGE) -> list[columns.ItemOutline]:
+        """Up to ``limit`` items with ids above ``after``, in order, without their documents."""
+        with self._translated():
+            return columns.outlines(self._connection, after, limit)
+
+    def states(self, first: int, count: int) -> bytearray:
+        """States of ``count`` chunks from id ``first``, a byte each."""
+        with self._translated():
+            return columns.states(self._connection, first, count)
+
+    def states_of(self, ids: Sequence[int]) -> dict[int, int]:
+        """States of chunks by id."""
+        with self._translated():
+            return columns.states_of(self._connection, ids)
+
+    def busy(self) -> dict[int, int]:
+        """States of the chunks that are running or wait for a retry, by id."""
+        return dict(self._rows("SELECT chunk_id, state FROM chunk WHERE state IN (1, 2)"))
+
+    def figures(self, name: str, first: int, count: int) -> array[float]:
+        """A figure of ``columns.FIGURES`` for ``count`` chunks from id ``first``."""
+        with self._translated():
+            return columns.figures(self._connection, name, first, count)
+
     # --- what went wrong, what happened ---------------------------------------------------------
 
     def dead_letters(self, error_class: str | None = None) -> Iterator[Mapping[str, Any]]:
@@ -199,6 +227,11 @@ class LedgerReader:
                 return
             yield from (document(row[1]) for row in rows)
             after = rows[-1][0]
+
+    def letters(self, after: int = 0, limit: int = _PAGE) -> list[columns.Letter]:
+        """Up to ``limit`` dead letters with ids above ``after``, in the order of their death."""
+        with self._translated():
+            return columns.letters(self._connection, after, limit)
 
     def dead_by_class(self) -> dict[str, int]:
         """How many dead letters there are of each class, most first."""
@@ -229,6 +262,10 @@ class LedgerReader:
             EventRow(seq, t, kind, item, chunk, document(data or "{}"))
             for seq, t, kind, item, chunk, data in rows
         ]
+
+    def last_seq(self) -> int:
+        """Number of the newest event; 0 without one."""
+        return int(self._scalar("SELECT ifnull(max(seq), 0) FROM event"))
 
     def last_event(self, kind: str) -> Mapping[str, Any] | None:
         """The data of the newest ``Noted`` of this kind in the newest run; None if it has none.

@@ -1,0 +1,174 @@
+"""A run by script: a ledger that a test writes, and a store that reads it at a fake time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geobatch_tui.ledger import updates as lu
+from geobatch_tui.ledger.layout import StateDir
+from geobatch_tui.ledger.ledger import Ledger
+from geobatch_tui.ledger.lock import RunLock
+from geobatch_tui.tui.store import RunStore
+
+JOB = {"job": {"job": {"name": "relief"}, "op": {"name": "raster.reproject"}}}
+T0 = 1_795_000_000.0
+
+
+class Clock:
+    """A UNIX time that moves when it is told to."""
+
+    def __init__(self, t: float = T0) -> None:
+        self.t = t
+
+    def __call__(self) -> float:
+        return self.t
+
+
+class Script:
+    """Writes a ledger as an engine would. ``clock`` is also the ledger's time."""
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self.clock = clock
+        self.state = StateDir.open(directory, create=True)
+        self.ledger = Ledger.open(self.state.ledger, directory)
+        self.lock = RunLock.acquire(self.state.lock, {"run_id": "run-1", "t0": clock.t})
+        self.ledger.begin_run("run-1", JOB, {"gdal": "3.12"})
+        self.live = True
+
+    def put(self, *updates: lu.Update) -> None:
+        self.ledger.apply(updates)
+
+    def plan(
+        self,
+        item_id: int,
+        first: int,
+        columns: int = 1,
+        rows: int = 1,
+        *,
+        size: int = 256,
+        key: str = "",
+        **changes: Any,
+    ) -> lu.ItemRow:
+        """An item of ``columns`` x ``rows`` chunks from chunk ``first``."""
+        key = key or f"{item_id}.tif"
+        facts: dict[str, Any] = {
+            "item_id": item_id,
+            "key": key,
+            "source": f"/data/{key}",
+            "src_size": 10,
+            "src_mtime_ns": 20,
+            "src_digest": "a" * 32,
+            "params_digest": "b" * 32,
+            "code_digest": "c" * 32,
+            "fingerprint": "d" * 32,
+            "params": {"crs": "EPSG:6933"},
+            "plan": {
+                "grid": {
+                    "width": columns * size - 7,
+                    "height": rows * size - 5,
+                    "chunk_width": size,
+                    "chunk_height": size,
+                },
+                "bounds_lonlat": [11.0, 47.0, 12.0, 48.0],
+                "notes": {},
+            },
+            "out_path": str(self.state.output_dir / key),
+            "first_chunk": first,
+            "n_chunks": columns * rows,
+        }
+        item = lu.ItemRow(**(facts | changes))
+        self.put(lu.ItemPlanned(item))
+        return item
+
+    def start(self, *chunks: int) -> None:
+        self.put(*(lu.ChunkStarted(chunk) for chunk in chunks))
+
+    def done(self, *chunks: int, item: int = 1, **changes: Any) -> None:
+        facts: dict[str, Any] = {
+            "item_id": item,
+            "attempts": 1,
+            "spool": "1-99-1.spool",
+            "offset": 0,
+            "length": 100,
+            "crc32": 1,
+            "units": 65_536,
+            "bytes_in": 1000,
+            "bytes_out": 100,
+            "seconds": 0.25,
+            "nodata": 0.5,
+            "rss_peak": 1 << 20,
+        }
+        self.put(*(lu.ChunkDone(chunk_id=chunk, **(facts | changes)) for chunk in chunks))
+
+    def die(
+        self,
+        chunk: int | None,
+        message: str = "IReadBlock failed at X offset 3, Y offset 7",
+        *,
+        item: int = 1,
+        error: str = "CorruptSourceError",
+        **record: Any,
+    ) -> None:
+        place = f"{item}.tif" if chunk is None else f"{item}.tif@0,{chunk}"
+        facts = {
+            "item": f"{item}.tif",
+            "chunk": None if chunk is None else place,
+            "error_class": error,
+            "error_message": message,
+            "stage": "read",
+            "source": f"/data/{item}.tif",
+            "suggestion": "fetch the file again",
+        }
+        self.put(lu.DeadLetter(item, chunk, 3, 0, error, facts | record))
+
+    def progress(self, **data: Any) -> None:
+        facts = {
+            "chunks_per_s": 3.5,
+            "units_per_s": 2.1e6,
+            "bytes_in_per_s": 1.4e9,
+            "bytes_out_per_s": 3.1e8,
+            "eta_s": 1120.0,
+            "rss_bytes": 2 << 30,
+            "suspended": "",
+            "state": "running",
+        }
+        self.put(lu.Noted("progress", facts | data))
+
+    def end(self, state: str = "success", code: int = 0, reason: str = "complete") -> None:
+        self.put(lu.RunEnded(state, code, reason))
+        self.release()
+
+    def release(self) -> None:
+        """Let the lock go, as a process that died would."""
+        if self.live:
+            self.lock.release()
+            self.live = False
+
+    def close(self) -> None:
+        self.release()
+        self.ledger.close(archive=False)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of ledger and store."""
+    clock = Clock()
+    monkeypatch.setattr("geobatch_tui.ledger.ledger.time.time", clock)
+    return clock
+
+
+@pytest.fixture
+def script(tmp_path: Path, clock: Clock) -> Iterator[Script]:
+    script = Script(tmp_path / "out", clock)
+    yield script
+    script.close()
+
+
+@pytest.fixture
+def store(script: Script, clock: Clock) -> Iterator[RunStore]:
+    with RunStore(script.state.output_dir, clock) as store:
+        yield store
