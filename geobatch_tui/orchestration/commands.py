@@ -98,7 +98,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
     resources = Resources.of(job)
     output_dir = Path(job.output.dir)
     inputs = expand(job.source.inputs, output_dir, job.output.format)
-    report = PlanReport(resources.workers, str(output_dir))
+    report = PlanReport(resources.workers, str(output_dir), warnings=list(loaded.warnings))
 
     def take(decision: Decision) -> None:
         report.add(decision, grid_of(decision), unfinished_id(decision))

@@ -147,13 +147,7 @@ class Planner:
         row = self._rows(entry.key)
         identity = await self._identify(entry, row)
         if isinstance(identity, Failure):
-            if row is not None and row.state is ItemState.PUBLISHED:
-                # The work is done and its output stands: a source may be archived afterwards.
-                known = SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
-                base = Decision(entry.key, entry.path, known, row.fingerprint, "current", row=row)
-                return replace(await self._check_output(base, row), detail="source gone")
-            nobody = SourceIdentity(0, 0, "")
-            return Decision(entry.key, entry.path, nobody, "", "new", row=row, failure=identity)
+            return await self._missing_source(entry, row, identity)
         recipe = self._recipe
         fingerprint = item_fingerprint(
             recipe.params_digest, recipe.code_digest, identity, entry.key
@@ -161,9 +155,25 @@ class Planner:
         base = Decision(entry.key, entry.path, identity, fingerprint, "new", row=row)
         if row is not None:
             base = await self._compare(base, row)
-            if base.reason in {"current", "was_failed", "was_interrupted"} and row.plan:
+            known = row.plan or row.state is ItemState.DEAD
+            if base.reason in {"current", "was_failed", "was_interrupted"} and known:
                 return base
         return await self._probe(base)
+
+    async def _missing_source(
+        self, entry: Input, row: ItemRow | None, failure: Failure
+    ) -> Decision:
+        """A source that cannot be read: a dead letter, unless its work was done before."""
+        nobody = SourceIdentity(0, 0, "")
+        base = Decision(entry.key, entry.path, nobody, "", "new", row=row)
+        if row is not None and row.state is ItemState.PUBLISHED:
+            # The work is done and its output stands: a source may be archived afterwards.
+            known = SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
+            base = replace(base, identity=known, fingerprint=row.fingerprint, reason="current")
+            return replace(await self._check_output(base, row), detail="source gone")
+        if row is not None and row.state is ItemState.DEAD and not row.src_digest:
+            return replace(base, reason="was_failed", detail=row.reason)
+        return replace(base, failure=failure)
 
     async def _identify(self, entry: Input, row: ItemRow | None) -> SourceIdentity | Failure:
         try:

@@ -151,7 +151,11 @@ class Run:
             session.reader.item_by_key,
             adopt=self._options.adopt and not self._options.fresh,
         )
-        report = PlanReport(self._resources.workers, str(session.output_dir))
+        report = PlanReport(
+            self._resources.workers,
+            str(session.output_dir),
+            warnings=list(self._loaded.warnings),
+        )
         report.chunk_rows = session.reader.chunks
         intake = Intake(session, job, recipe, self._monitor.tally)
 

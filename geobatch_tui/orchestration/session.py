@@ -65,6 +65,8 @@ class Session:
         """Remove part files of earlier epochs; returns their number. Only the lock's holder may:
         a worker of a dead engine can leave nothing but such parts."""
         removed = 0
+        for leftover in Path(self.state.root).glob("worker-*.err"):
+            leftover.unlink(missing_ok=True)
         for directory, names, files in os.walk(self.output_dir):
             names[:] = [name for name in names if name != ".geobatch"]
             for name in files:

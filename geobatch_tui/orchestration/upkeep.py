@@ -44,9 +44,12 @@ def load_run(directory: Path, overrides: Sequence[str] = ()) -> LoadedJob:
             hint="run the job file again instead",
         ) from error
     before = from_plan_json(record)
-    if not overrides:
-        return before
-    after = from_plan_json(record, overrides=overrides)
+    after = from_plan_json(record, overrides=overrides) if overrides else before
+    if after.redacted:
+        raise ConfigError(
+            f"{', '.join(after.redacted)} held credentials, which are never kept with a run",
+            hint="run the job file again, or give these values by --set",
+        )
     changed = changed_keys(before.job.semantic(), after.job.semantic())
     if changed:
         raise ConfigError(

@@ -169,6 +169,9 @@ async def test_a_missing_source_is_a_dead_letter(tmp_path: Path) -> None:
     desk.source("a.tif").unlink()
     result = await desk.run()
     assert (result.exit_code, result.items["published"], result.items["dead"]) == (12, 1, 1)
+    again = await desk.run()
+    assert (again.exit_code, again.counts["dead"]) == (12, 1)
+    assert len(list(geobatch_tui.open_run(desk.out).dead_letters())) == 1
     desk.source("a.tif").write_bytes(b"back")
     result = await desk.run()
     assert (result.exit_code, result.items["published"]) == (0, 2)
