@@ -150,7 +150,7 @@ async def test_a_cancelled_wait_does_not_stop_it(desk, committer):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.wrap_future(committer.flush()), 0)
     committer.put(Noted("b", {}))
-    await asyncio.wrap_future(committer.flush())
+    await asyncio.wait_for(asyncio.wrap_future(committer.flush()), 10)
     assert [update.kind for update in desk.updates] == ["a", "b"]
 
 

@@ -82,6 +82,17 @@ def test_a_truncated_ledger_is_refused(state, ledger, item, share):
     assert "repair" in caught.value.hint
 
 
+def test_a_lost_page_is_noticed_at_once(state, ledger, item):
+    """A page of zeros in the middle is found on opening, not at the chunk that it held."""
+    ledger.apply([ItemPlanned(item(1, 1, 5000))])
+    ledger.close()
+    with state.ledger.open("r+b") as file:
+        file.seek(4096 * 60)
+        file.write(b"\0" * 4096)
+    with pytest.raises(LedgerCorruptError, match="damaged"):
+        Ledger.open(state.ledger)
+
+
 def test_an_empty_file_is_a_new_ledger(state):
     """A crash between making the file and filling it leaves an empty one: begin there."""
     state.ledger.touch()

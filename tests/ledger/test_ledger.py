@@ -289,6 +289,21 @@ def test_orphans_leave_the_counts_and_come_back(ledger, reader, item, done):
     assert reader.audit() == []
 
 
+def test_chunks_of_orphans_move_uncounted(state, ledger, item, done):
+    """A chunk that ends, or is recovered, after its item left the job changes no total."""
+    ledger.apply([ItemPlanned(item(1, 1, 3)), ChunkStarted(1), ChunkStarted(2)])
+    ledger.apply([ItemChanged(1, ItemState.ORPHAN), done(1, 1)])
+    ledger.close(archive=False)
+    with Ledger.open(state.ledger) as again, LedgerReader(state.ledger) as reader:
+        again.recover()
+        again.begin_run("run-2", {}, {})
+        assert set(reader.counts().values()) == {0}
+        assert reader.audit() == []
+        again.apply([ItemChanged(1, ItemState.PLANNED)])
+        assert (reader.counts()["total"], reader.counts()["done"]) == (3, 1)
+        assert reader.audit() == []
+
+
 def test_a_dead_orphan_comes_back_dead(ledger, reader, item):
     """A source that could not be read left the job and returned: it is still a dead letter."""
     ledger.apply([ItemPlanned(item(1, 1)), letter(1, None), ItemChanged(1, ItemState.ORPHAN)])
