@@ -29,7 +29,14 @@ class Listener(Protocol):
         """The task for a unit that is about to be sent."""
         ...
 
-    def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None: ...
+    def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:
+        """The unit is in the worker's queue."""
+        ...
+
+    def began(self, unit: u.Unit, worker: int) -> None:
+        """The unit reached the head of the worker's queue: only now can it do harm."""
+        ...
+
     def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None: ...
     def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None: ...
     def buried(self, unit: u.Unit, failure: Failure) -> None: ...
@@ -67,6 +74,7 @@ class Dispatcher:
         self._listener = listener
         self._clock = clock
         self._tasks: dict[int, u.Unit] = {}
+        self._heads: dict[int, tuple[u.Kind, int]] = {}
         self._next_task = 1
         self._events: list[u.Event] = []
         self._handling = False
@@ -82,15 +90,22 @@ class Dispatcher:
         self._handling = True
         try:
             while self._events:
-                for decision in self.scheduler.handle(self._events.pop(0), self._clock()):
+                event = self._events.pop(0)
+                touched = {event.worker} if isinstance(event, u.Succeeded | u.Failed) else set()
+                for decision in self.scheduler.handle(event, self._clock()):
                     self._act(decision)
+                    if isinstance(decision, u.Dispatch):
+                        touched.add(decision.worker)
+                for worker in touched:
+                    self._look_at_head(worker)
         finally:
             self._handling = False
 
     def adopt(self, workers: Sequence[Ready]) -> None:
-        """Take over workers that an earlier dispatcher of the same pool left idle."""
+        """Take over workers that an earlier dispatcher of the same pool left idle; before
+        :meth:`run`, which would start others."""
         for ready in workers:
-            self._on_pool(ready)
+            self._up(ready, fresh=False)
 
     async def run(self) -> u.Finish:
         """Work until the scheduler finishes; workers are left as they are then."""
@@ -125,11 +140,23 @@ class Dispatcher:
         if isinstance(event, Answered):
             self._answered(event)
         elif isinstance(event, Ready):
-            self.workers[event.worker] = event
-            self._listener.worker_up(event)
-            self.tell(u.WorkerUp(event.worker))
+            self._up(event, fresh=True)
         else:
             self._lost(event)
+
+    def _up(self, ready: Ready, *, fresh: bool) -> None:
+        self.workers[ready.worker] = ready
+        self._listener.worker_up(ready)
+        self.tell(u.WorkerUp(ready.worker, ready.rss, fresh=fresh))
+
+    def _look_at_head(self, worker: int) -> None:
+        """Tell the listener when another unit has become the one that the worker works on."""
+        unit = self.scheduler.running_on(worker)
+        if unit is None:
+            self._heads.pop(worker, None)
+        elif self._heads.get(worker) != unit.key:
+            self._heads[worker] = unit.key
+            self._listener.began(unit, worker)
 
     def _answered(self, event: Answered) -> None:
         outcome = event.outcome
@@ -142,6 +169,7 @@ class Dispatcher:
 
     def _lost(self, event: Lost) -> None:
         self.workers.pop(event.worker, None)
+        self._heads.pop(event.worker, None)
         running = self._tasks.pop(event.running, None) if event.running is not None else None
         for task_id in event.queued:
             self._tasks.pop(task_id, None)

@@ -61,6 +61,7 @@ class Engine:
         self._rates = rates
         self._space: SpaceWatch | None = None
         self._attempts: dict[tuple[u.Kind, int], int] = {}
+        self._running: set[int] = set()
         self._debug = job.log.level == "debug"
 
     async def run(
@@ -72,10 +73,10 @@ class Engine:
         await self._redo_unpublished()
         # Opened before the dispatcher asks for chunks, or it would find nothing to wait for.
         complete = self.feeder.complete()
+        dispatcher.adopt(workers)
         running = asyncio.ensure_future(dispatcher.run())
         # The dispatcher must listen before anything is offered.
         await asyncio.sleep(0)
-        dispatcher.adopt(workers)
         for item in complete:
             self.items.look_at(item)
         try:
@@ -112,11 +113,23 @@ class Engine:
 
     def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:
         self._attempts[unit.key] = attempt
+        if unit.kind is u.Kind.CHUNK and self._debug:
+            self._log_unit("chunk.start", "debug", unit, worker=worker, attempt=attempt)
+
+    def began(self, unit: u.Unit, worker: int) -> None:
+        del worker
         if unit.kind is u.Kind.CHUNK:
-            self._tally.running += 1
+            self._running.add(unit.ident)
+            self._tally.running = len(self._running)
+            # Only this one is suspect if the engine dies now, not those queued behind it.
             self._session.put(lu.ChunkStarted(unit.ident))
-            if self._debug:
-                self._log_unit("chunk.start", "debug", unit, worker=worker, attempt=attempt)
+
+    def _stopped(self, chunk_id: int) -> bool:
+        """The chunk is in no worker's hands any more; whether it had begun."""
+        begun = chunk_id in self._running
+        self._running.discard(chunk_id)
+        self._tally.running = len(self._running)
+        return begun
 
     def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None:
         receipt = outcome.receipt
@@ -136,7 +149,7 @@ class Engine:
         attempt = self._attempts.pop(unit.key)
         item, index = self.feeder.chunk(unit.ident)
         tally, segment = self._tally, receipt.segment
-        tally.running -= 1
+        self._stopped(unit.ident)
         tally.done += 1
         tally.units += receipt.units
         tally.bytes_in += receipt.bytes_in
@@ -177,7 +190,7 @@ class Engine:
     def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None:
         self._tally.retries += 1
         if unit.kind is u.Kind.CHUNK:
-            self._tally.running -= 1
+            self._stopped(unit.ident)
             self._session.put(
                 lu.ChunkWaiting(
                     unit.ident,
@@ -202,7 +215,7 @@ class Engine:
             return
         self._tally.bury(failure.error_class)
         item, index = self.feeder.chunk(unit.ident)
-        self._tally.running -= 1
+        self._stopped(unit.ident)
         self._tally.dead += 1
         record = chunk_letter(item.context, index, attempts, failure, self._operation)
         self._session.put(
@@ -219,8 +232,8 @@ class Engine:
         self.items.look_at(item)
 
     def released(self, unit: u.Unit) -> None:
-        if unit.kind is u.Kind.CHUNK and self._attempts.pop(unit.key, None) is not None:
-            self._tally.running -= 1
+        self._attempts.pop(unit.key, None)
+        if unit.kind is u.Kind.CHUNK and self._stopped(unit.ident):
             self._session.put(lu.ChunkReleased(unit.ident))
 
     def wanted(self, count: int) -> None:

@@ -85,6 +85,7 @@ class Resources:
                 run_id=run_id,
                 chunk_timeout=job.engine.chunk_timeout,
                 failure_limit=limit,
+                worker_baseline=WORKER_BYTES,
                 total=total,
             )
         )

@@ -26,6 +26,7 @@ class Recorder:
     done: list[int] = field(default_factory=list)
     dead: list[tuple[int, str]] = field(default_factory=list)
     notes: list[Any] = field(default_factory=list)
+    began_units: list[int] = field(default_factory=list)
 
     def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
         return InspectTask(task_id, "x", str(unit.ident))
@@ -48,6 +49,9 @@ class Recorder:
         self.notes.append(("retry", unit.ident))
 
     def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None: ...
+    def began(self, unit: u.Unit, worker: int) -> None:
+        self.began_units.append(unit.ident)
+
     def released(self, unit: u.Unit) -> None: ...
     def suspended(self, reason: str) -> None:
         self.notes.append(("suspend", reason))
@@ -87,6 +91,7 @@ async def test_every_unit_is_settled_once() -> None:
     assert end.reason == "complete"
     assert sorted(listener.done + [i for i, _ in listener.dead]) == list(range(1000))
     assert [i for i, _ in listener.dead] == [7 + 100 * n for n in range(10)]
+    assert sorted(listener.began_units) == list(range(1000))
 
 
 async def test_a_hanging_unit_is_killed_and_buried() -> None:
