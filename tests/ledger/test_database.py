@@ -82,13 +82,18 @@ def test_a_truncated_ledger_is_refused(state, ledger, item, share):
     assert "repair" in caught.value.hint
 
 
-def test_a_lost_page_is_noticed_at_once(state, ledger, item):
-    """A page of zeros in the middle is found on opening, not at the chunk that it held."""
+@pytest.mark.parametrize(
+    ("offset", "data"),
+    [(4096 * 60, b"\0" * 4096), (36, b"\0\0\0\7")],
+    ids=["page of zeros", "count of free pages"],
+)
+def test_damage_is_noticed_at_once(state, ledger, item, offset, data):
+    """Damage in the middle is found on opening, not at the chunk that lies there."""
     ledger.apply([ItemPlanned(item(1, 1, 5000))])
     ledger.close()
     with state.ledger.open("r+b") as file:
-        file.seek(4096 * 60)
-        file.write(b"\0" * 4096)
+        file.seek(offset)
+        file.write(data)
     with pytest.raises(LedgerCorruptError, match="damaged"):
         Ledger.open(state.ledger)
 
