@@ -62,7 +62,9 @@ def experiments(given: argparse.Namespace) -> dict[str, Experiment]:
         "ledger-deleted": lambda d: state.lose_ledger(three(d)),
         "ledger-damaged": lambda d: state.damage_ledger(three(d), seed),
         "output-damaged": lambda d: state.damage_output(three(d), seed),
-        "source-touched": lambda d: state.touch_source(chaos_jobs.raster(d, columns=4, rows=3)),
+        "source-touched": lambda d: state.touch_source(
+            chaos_jobs.raster(d, columns=4, rows=3, side=200)
+        ),
     }
     for name, numbers, gap, code in state.SIGNALS:
         key = "signal-" + name.lower().replace(" ", "-")

@@ -119,13 +119,13 @@ def tile_ranges(path: Path) -> list[tuple[int, int]]:
         return list(zip(page.dataoffsets, page.databytecounts, strict=True))
 
 
-#: Row-major index of the damaged tile of :func:`corrupt_tile`, in a grid of 2x2.
-CORRUPT_TILE = 2
+#: Row-major index of the damaged tile of :func:`corrupt_tile`, in a grid of 4x4.
+CORRUPT_TILE = 8
 
 
 def corrupt_tile(directory: Path) -> Path:
-    """Valid but for the tile at row 1, column 0, whose bytes are inverted."""
-    path = write(directory / "corrupt.tif")
+    """Valid but for the tile at row 2, column 0, whose bytes are inverted."""
+    path = write(directory / "corrupt.tif", picture(side=512))
     offset, length = tile_ranges(path)[CORRUPT_TILE]
     content = bytearray(path.read_bytes())
     content[offset : offset + length] = bytes(255 - b for b in content[offset : offset + length])
@@ -406,8 +406,8 @@ CASES: dict[str, Case] = {
     "html_as_tif": Case(html_as_tif, ("UnsupportedFormatError",), 11),
     "truncated": Case(truncated, ("CorruptSourceError",), 1),
     "corrupt_tile": Case(corrupt_tile, ("CorruptSourceError",), 1),
-    "vrt_as_tif": Case(vrt_as_tif, ("UnsupportedFormatError", "UnsafeInputError"), 11),
-    "vrt_of_outside": Case(vrt_of_outside, ("UnsupportedFormatError", "UnsafeInputError"), 11),
+    "vrt_as_tif": Case(vrt_as_tif, ("UnsafeInputError",), 1),
+    "vrt_of_outside": Case(vrt_of_outside, ("UnsafeInputError",), 1),
     "bomb_tiles": Case(bomb_tiles, ("UnsafeInputError", "MemoryBudgetError"), 1),
     "bomb_strip": Case(bomb_strip, ("UnsafeInputError", "MemoryBudgetError"), 1),
     "no_crs": Case(no_crs, ("CrsError",), 10),

@@ -55,7 +55,7 @@ def test_truncated_opens_and_fails_in_part(tmp_path):
 
 def test_exactly_one_tile_is_corrupt(tmp_path):
     """One tile fails; the others do not."""
-    assert blocks_that_fail(corpus.corrupt_tile(tmp_path)) == [(1, 0)]
+    assert blocks_that_fail(corpus.corrupt_tile(tmp_path)) == [(2, 0)]
 
 
 VRTS = [corpus.vrt_as_tif, corpus.vrt_of_outside]

@@ -108,12 +108,18 @@ class Fixture:
 
 
 def raster(
-    directory: Path, *, columns: int = COLUMNS, rows: int = ROWS, sources: int = 1, **changes: Any
+    directory: Path,
+    *,
+    columns: int = COLUMNS,
+    rows: int = ROWS,
+    sources: int = 1,
+    side: int = 1500,
+    **changes: Any,
 ) -> Fixture:
-    """Reproject ``sources`` synthetic rasters into ``columns`` x ``rows`` chunks of 128x128 each,
-    with two workers."""
+    """Reproject ``sources`` synthetic rasters, ``side`` pixels wide, into ``columns`` x ``rows``
+    chunks of 128x128 each, with two workers."""
     directory.mkdir(parents=True, exist_ok=True)
-    source = synthetic(directory / "source-0.tif")
+    source = synthetic(directory / "source-0.tif", side, side * 14 // 25)
     for number in range(1, sources):
         shutil.copyfile(source, directory / f"source-{number}.tif")
     tables = {

@@ -208,7 +208,11 @@ def change(fixture: Fixture, what: str, tables: dict[str, Any], reason: str) -> 
 
 
 def touch_source(fixture: Fixture) -> Verdict:
-    """A new mtime on the same bytes makes nothing stale; one changed byte makes that item so."""
+    """A new mtime on the same bytes makes nothing stale; one changed byte makes that item so.
+
+    The source must be under 128 KiB: of a larger one only head and tail are hashed, so its new
+    mtime counts as a change.
+    """
     verdict = Verdict("source touched, source changed")
     first = fixture.run()
     verdict.expect(first.code == 0, f"first run: {first.code}: {first.stderr[-1500:]}")

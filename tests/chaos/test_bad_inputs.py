@@ -79,9 +79,9 @@ def test_the_canary_is_unread(mixed):
             assert corpus.CANARY not in path.read_bytes(), path
 
 
-def test_a_corrupt_tile_costs_only_its_own_chunks(tmp_path):
-    """One corrupt tile of four: the dead chunks are those that need it, and the evidence says
-    where."""
+def test_a_corrupt_tile_costs_only_the_chunks_round_it(tmp_path):
+    """One corrupt tile of sixteen: dead are the chunk on it and at most those that touch it, whose
+    source windows have a margin; each says where in degrees and which block."""
     (tmp_path / "in").mkdir()
     path = corpus.corrupt_tile(tmp_path / "in")
     params = {"dst_crs": "EPSG:4326", "resampling": "nearest"}
@@ -93,9 +93,14 @@ def test_a_corrupt_tile_costs_only_its_own_chunks(tmp_path):
     job.write_text(corpus.job_text([path], tmp_path / "out", params=params, **tables))
     ended = harness.call("run", str(job), "--headless", "--json")
     assert ended.code == 12, ended.stderr[-2000:]
-    letters = harness.dead_letters(tmp_path / "out")
-    assert [letter["chunk"] for letter in letters] == ["corrupt.tif@1,0"]
-    assert ended.json["counts"]["done"] == 3
+    letters = {letter["chunk"]: letter for letter in harness.dead_letters(tmp_path / "out")}
+    touching = {f"corrupt.tif@{row},{col}" for row in (1, 2, 3) for col in (0, 1)}
+    assert "corrupt.tif@2,0" in letters
+    assert set(letters) <= touching
+    assert ended.json["counts"]["done"] == 16 - len(letters)
+    letter = letters["corrupt.tif@2,0"]
+    assert letter["window"] == [0, 256, 128, 128]
+    assert letter["bounds_lonlat"] == pytest.approx([8.0, 32.8, 14.4, 39.2])
 
 
 @pytest.mark.parametrize("name", ["missing", "zero_byte", "html_as_tif", "no_crs", "vrt_as_tif"])

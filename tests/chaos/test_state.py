@@ -51,5 +51,5 @@ def test_change_of_the_job_gives_the_right_reason(tmp_path, what, tables, reason
 
 def test_touched_source_is_current(tmp_path):
     """A new mtime alone changes nothing; a changed byte does."""
-    verdict = state.touch_source(chaos_jobs.raster(tmp_path, columns=4, rows=3))
+    verdict = state.touch_source(chaos_jobs.raster(tmp_path, columns=4, rows=3, side=200))
     assert verdict.faults == [], verdict
