@@ -102,8 +102,9 @@ class PlanReport:
         self._chunk_peak = max(self._chunk_peak, plan.chunk_bytes)
         self.peak_memory_bytes = self.workers * (self._chunk_peak + WORKER_BYTES)
         self.output_bytes += plan.output_bytes
-        if plan.notes:
-            self.notes.append({"item": safe(decision.key), **plan.notes})
+        told = {name: note for name, note in plan.notes.items() if name != "lonlat"}
+        if told:
+            self.notes.append({"item": safe(decision.key), **told})
         for warning in plan.warnings:
             self.warn(f"{safe(decision.key)}: {warning}")
 

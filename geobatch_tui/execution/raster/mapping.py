@@ -166,6 +166,25 @@ def lonlat_box(grid: Source | Grid) -> Box | None:
     return Box(west, -90.0 if south else box.miny, east, 90.0 if north else box.maxy)
 
 
+def lonlat_lattice(grid: Source | Grid, nodes: int) -> dict[str, Any]:
+    """Longitudes and latitudes of ``nodes`` x ``nodes`` places at equal steps over the raster,
+    row-major, None where there is none; so that a reader without PROJ can place a window.
+
+    Longitudes are counted to within 180 degrees of the middle one's: they run on over the
+    antimeridian, and may pass 180.
+    """
+    x, y = apply(grid.transform, *lattice(grid.width, grid.height, nodes))
+    lon, lat = (x, y) if is_degrees(grid.crs) else project(x, y, grid.crs, LONLAT)
+    middle = lon[nodes // 2, nodes // 2]
+    if np.isfinite(middle):
+        lon = unroll(lon, float(middle))
+    points = [
+        [round(float(u), 5), round(float(v), 5)] if np.isfinite(u) and np.isfinite(v) else None
+        for u, v in zip(lon.ravel(), lat.ravel(), strict=True)
+    ]
+    return {"cols": nodes, "rows": nodes, "points": points}
+
+
 def poles_inside(grid: Source | Grid) -> list[bool]:
     """Whether the south pole and the north pole are points inside of a raster."""
     x, y = project(np.zeros(2), np.array([-90.0, 90.0]), LONLAT, grid.crs)

@@ -56,6 +56,8 @@ _CACHED = 64 * 2**20
 HEADER_BYTES = 65536
 #: Read amplification from which the operator is told.
 _AMPLIFIED = 4.0
+#: Chunks beyond which an item is large enough for a finer lattice of places.
+MANY_CHUNKS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +338,7 @@ def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: 
     pyramid = raw // 3 if encoded.overviews or encoded.driver_copy else 0
     output_bytes = raw + pyramid + HEADER_BYTES
     box = mapping.lonlat_box(grid)
+    draft.notes["lonlat"] = mapping.lonlat_lattice(grid, _nodes(len(chunks)))
     return ItemPlan(
         grid=chunks,
         chunk_bytes=cost.of(
@@ -347,6 +350,13 @@ def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: 
         warnings=tuple(told),
         notes=draft.notes,
     )
+
+
+def _nodes(chunks: int) -> int:
+    """Nodes a side of the lattice that places chunks on the earth: few for many small files."""
+    if chunks == 1:
+        return 3
+    return 9 if chunks <= MANY_CHUNKS else 17
 
 
 def _mask(plan: RasterPlan) -> int:
