@@ -52,9 +52,7 @@ def experiments(given: argparse.Namespace) -> dict[str, Experiment]:
         ),
         "poison": lambda d: poison.ten_of_300(d, seed),
         "poison-and-kills": lambda d: poison.ten_of_300(d, seed, kill_gap=0.3),
-        "file-size": lambda d: space.limit_file_size(
-            chaos_jobs.raster(d, columns=8, rows=6), given.points
-        ),
+        "file-size": lambda d: space.limit_file_size(chaos_jobs.raster(d), given.points),
         "file-size-whole": lambda d: space.limit_file_size(
             chaos_jobs.raster(d, columns=8, rows=6, engine=WHOLE), given.points
         ),

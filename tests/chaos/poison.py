@@ -88,7 +88,9 @@ def ten_of_300(directory: Path, seed: int, kill_gap: float = 0.0) -> Verdict:
     for fault, numbers in faults.items():
         for number in numbers:
             name = found.get(number)
-            verdict.expect(name == CLASSES[fault], f"chunk {number} ({fault}) died of {name}")
+            # A kill of ours may strike a chunk while it hangs: then the crash is what is known.
+            fits = name == CLASSES[fault] or (killed and name == "WorkerCrashError")
+            verdict.expect(fits, f"chunk {number} ({fault}) died of {name}")
     counts = ended.json["counts"]
     verdict.expect(counts["done"] == 290, f"counts: {counts}")
     lines = harness.events(fixture.out)
