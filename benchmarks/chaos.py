@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import subprocess
 import sys
 import tempfile
 import time
@@ -100,7 +101,10 @@ def perform(chosen: dict[str, Experiment]) -> Iterator[tuple[str, Verdict, float
     for name, experiment in chosen.items():
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="geobatch-chaos-") as scratch:
-            verdict = experiment(Path(scratch) / "work")
+            try:
+                verdict = experiment(Path(scratch) / "work")
+            except subprocess.TimeoutExpired as error:
+                verdict = harness.Verdict(name, faults=[f"hangs: {error}"])
         yield name, verdict, time.monotonic() - began
 
 

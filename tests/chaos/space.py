@@ -49,7 +49,7 @@ def limit_file_size(fixture: Fixture, points: int) -> Verdict:
         try:
             ended = engine.wait(timeout=60)
         except subprocess.TimeoutExpired:
-            verdict.expect(False, f"{when}: hangs")  # noqa: FBT003
+            verdict.expect(False, f"{when}: hangs")
             continue
         codes.append(ended.code)
         verdict.expect(ended.code in HONEST, f"{when}: exit {ended.code}: {ended.stderr[-800:]}")
