@@ -113,7 +113,7 @@ def _rates(snapshot: Snapshot) -> Text:
     parts = [f"{figures.rate(snapshot.chunks_per_s)} chunks/s"]
     if snapshot.unit_name == "px":
         parts.append(f"{figures.rate(snapshot.units_per_s / 1e6)} Mpx/s")
-    else:
+    elif snapshot.unit_name:
         parts.append(f"{figures.rate(snapshot.units_per_s)} {snapshot.unit_name}/s")
     parts.append(figures.plural(snapshot.workers, "worker"))
     if snapshot.rss_bytes:

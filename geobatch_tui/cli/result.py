@@ -117,4 +117,4 @@ def next_steps(result: RunResult) -> Iterator[str]:
         yield f"why:    {figures.words('geobatch dead-letters', directory)}"
         yield f"again:  {figures.words('geobatch retry', directory)}   (when the cause is gone)"
     if result.exit_code in _RESUMABLE:
-        yield "go on:  the same command again; what is finished is not redone"
+        yield "go on:  run the same command again"

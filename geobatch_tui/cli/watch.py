@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,8 @@ from geobatch_tui.cli.status import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from geobatch_tui.observability.snapshot import Snapshot
 
 _LIVE = {"planning", "running", "draining"}
 
@@ -39,11 +42,10 @@ def watch(
 
 
 def _refresh(look: Callable[[], Mapping[str, Any]], period: float) -> Mapping[str, Any]:
-    """Repaint the status in place until the run ends; give the last state."""
-    from rich.console import Group
+    """Repaint the run in place until it ends; give the last state."""
     from rich.live import Live
 
-    from geobatch_tui.cli.glance import bar
+    from geobatch_tui.cli.glance import glance
 
     console = streams.err_console()
     with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -51,9 +53,31 @@ def _refresh(look: Callable[[], Mapping[str, Any]], period: float) -> Mapping[st
             state = look()
             if state["state"] not in _LIVE:
                 return state
-            width = min(console.width - 1, 100)
-            live.update(Group(bar(state["counts"], width), table_of(state)), refresh=True)
+            live.update(glance(snapshot_of(state), console.width), refresh=True)
             time.sleep(period)
+
+
+def snapshot_of(state: Mapping[str, Any]) -> Snapshot:
+    """A live run as its ledger tells it, in the form that the progress view takes."""
+    from geobatch_tui.observability.snapshot import Snapshot
+
+    rates = state.get("rates") or {}
+    known = {field.name for field in fields(Snapshot)} - {"workers"}
+    told = {key: value for key, value in rates.items() if key in known}
+    told["working"] = tuple(tuple(entry) for entry in rates.get("working", ()))
+    return Snapshot(
+        **{
+            "unit_name": "",
+            **told,
+            "run_id": state["run_id"],
+            "job": state["output_dir"],
+            "state": rates.get("state") or state["state"],
+            "elapsed_s": state["duration_s"],
+            "counts": state["counts"],
+            "items": state["items"],
+            "workers": len(rates.get("workers", ())),
+        }
+    )
 
 
 def _lines(look: Callable[[], Mapping[str, Any]], period: float) -> Mapping[str, Any]:

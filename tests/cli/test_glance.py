@@ -13,6 +13,7 @@ from rich.console import Console
 
 from geobatch_tui.cli import progress
 from geobatch_tui.cli.glance import glance, shares
+from geobatch_tui.cli.watch import snapshot_of
 from geobatch_tui.observability.lines import text_line
 from geobatch_tui.observability.snapshot import CHUNK_STATES, ITEM_STATES, Snapshot
 
@@ -129,3 +130,27 @@ def test_json_lines_survive_a_reader_that_leaves(monkeypatch):
         lines.line("{}")
         lines.line("{}")
         assert lines._gone
+
+
+def test_a_run_is_watched_by_its_ledger():
+    """What another process reads from the ledger is shown like the run's own progress."""
+    state = {
+        "run_id": "r",
+        "state": "running",
+        "output_dir": "out",
+        "duration_s": 5.0,
+        "counts": counts(total=10, done=5, pending=5),
+        "items": dict.fromkeys(ITEM_STATES, 0),
+        "rates": {
+            "chunks_per_s": 2.5,
+            "eta_s": 2.0,
+            "state": "draining",
+            "working": [[1, "a.tif@0,5", 0.5, "chunk"]],
+            "workers": {"1": {"pid": 7, "rss": 8}},
+            "something_new": 1,
+        },
+    }
+    shown = "\n".join(lines_of(snapshot_of(state)))
+    for part in ("draining", "50.0 %", "2.50 chunks/s", "1 worker", "a.tif@0,5", "2.0 s left"):
+        assert part in shown
+    assert "- %" in "\n".join(lines_of(snapshot_of(state | {"rates": {}, "counts": counts()})))
