@@ -207,7 +207,29 @@ class InspectTask:
     path: str
 
 
-Task = ProbeTask | ChunkTask | FinaliseTask | InspectTask
+@dataclass(frozen=True, slots=True)
+class PreviewTask:
+    """Read a window of a source for the eye: small, stretched, with what cannot be read marked.
+
+    ``detail`` is an item's raster plan (``ItemPlan.detail``), or empty where there is none;
+    ``window`` is in its grid, or None for the whole source. ``band`` counts from 1; 0 takes the
+    first three as red, green and blue where there are as many. ``columns`` and ``rows`` limit the
+    picture, in pixels. ``max_bytes`` limits one block of the source, ``max_seconds`` the reading.
+    """
+
+    task_id: int
+    source: str
+    allow_vrt: bool
+    detail: Json
+    window: Window | None
+    band: int
+    columns: int
+    rows: int
+    max_bytes: int = 256 << 20
+    max_seconds: float = 5.0
+
+
+Task = ProbeTask | ChunkTask | FinaliseTask | InspectTask | PreviewTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +270,26 @@ class InspectReceipt:
     digest: str
 
 
-Receipt = ItemPlan | ChunkReceipt | ItemReceipt | InspectReceipt
+@dataclass(frozen=True, slots=True)
+class PreviewReceipt:
+    """A picture of a window of a source.
+
+    ``pixels`` are ``width`` x ``height`` x 3 bytes, row-major, red before green before blue;
+    ``marks`` has a byte a pixel: 0 a value, 1 nodata, 2 it cannot be read, 3 it was not read, as
+    time ran out. ``facts`` are JSON-ready: ``window`` of the source in pixels, ``size`` of the
+    source, ``bands`` shown, ``count`` of bands, ``dtype``, ``nodata``, ``block``, ``low`` and
+    ``high`` (the values at black and white, by band), ``bad_blocks`` that were met and ``error``,
+    what the first of them said.
+    """
+
+    width: int
+    height: int
+    pixels: bytes
+    marks: bytes
+    facts: Json
+
+
+Receipt = ItemPlan | ChunkReceipt | ItemReceipt | InspectReceipt | PreviewReceipt
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from geobatch_tui.execution.messages import (
     FinaliseTask,
     InspectTask,
     Outcome,
+    PreviewTask,
     ProbeTask,
     Receipt,
     Task,
@@ -93,6 +94,10 @@ def _call(task: Task, recorder: Recorder) -> Receipt:
         return registry.get_operation(task.item.op).finalise(task, recorder.stage)
     if isinstance(task, ProbeTask):
         return registry.get_operation(task.op).probe(task, recorder.stage)
+    if isinstance(task, PreviewTask):
+        from geobatch_tui.execution.raster.preview import preview
+
+        return preview(task, recorder.stage)
     return registry.get_operation(task.op).inspect(task, recorder.stage)
 
 
@@ -100,7 +105,7 @@ def _places(task: Task) -> tuple[str, str]:
     """What the task reads, and where its output goes."""
     if isinstance(task, ChunkTask | FinaliseTask):
         return task.item.source, task.item.out_path
-    if isinstance(task, ProbeTask):
+    if isinstance(task, ProbeTask | PreviewTask):
         return task.source, ""
     return task.path, ""
 

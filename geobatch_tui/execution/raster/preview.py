@@ -1,0 +1,255 @@
+"""A small picture of a window of a source, for the eye: what a failing chunk would have read.
+
+Blocks are read singly and at full resolution, so that one that is damaged shows as such: decimated
+reads would take overviews, which may be sound where the pixels are not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from pyproj import CRS
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from geobatch_tui.errors import InvalidInputError
+from geobatch_tui.execution.messages import PreviewReceipt, Window
+from geobatch_tui.execution.raster import grids, scale, source, validity
+from geobatch_tui.execution.raster.mapping import Mapper
+from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.recorder import expected_gdal_errors
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.messages import PreviewTask
+    from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.raster.validity import Pixels
+
+    Index = np.ndarray[Any, np.dtype[np.int64]]
+
+VALUE, NODATA, UNREADABLE, UNREAD = range(4)
+#: Shares of the values, in percent, that the stretch maps to black and white.
+_LOW, _HIGH = 2, 98
+#: The largest picture, in pixels: it crosses a pipe and is drawn with half blocks.
+_MAX_COLUMNS, _MAX_ROWS = 160, 96
+_RGB: Final = 3
+
+
+def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
+    """Read the window of the source that ``task`` is about.
+
+    Raises:
+        InvalidInputError: the source cannot be opened, is dangerous, or has no such band; or the
+            window lies over no part of it. A block that cannot be read is no error.
+    """
+    with stage("open"), source.gdal_options():
+        # Its own dataset: what a failed read leaves behind must not reach a chunk.
+        source.release()
+        with source.open_source(task.source, allow_vrt=task.allow_vrt) as dataset:
+            source.refuse_bomb(task.source, dataset, task.max_bytes)
+            plan = RasterPlan.from_json(task.detail) if task.detail else None
+            window = _source_window(task, dataset, plan)
+            bands = _bands(task, dataset)
+            width, height = _fitted(window, task.columns, task.rows)
+            picture = _Picture.blank(window, len(bands), width, height)
+            blocks = _Blocks(dataset, bands, plan)
+            # Asked before any read: what a failed one leaves behind is raised by later calls.
+            facts = _facts(dataset, blocks, window)
+            with stage("read"), expected_gdal_errors():
+                picture.read(blocks, monotonic() + task.max_seconds)
+        return _receipt(picture, facts)
+
+
+def _bands(task: PreviewTask, dataset: DatasetReader) -> tuple[int, ...]:
+    if task.band > dataset.count:
+        raise InvalidInputError(f"{task.source} has {dataset.count} bands, no band {task.band}")
+    if task.band:
+        return (task.band,)
+    colours = dataset.count - validity.has_alpha(dataset)
+    return (1, 2, 3) if colours >= _RGB else (1,)
+
+
+def _fitted(window: Window, columns: int, rows: int) -> tuple[int, int]:
+    """Width and height of a picture of ``window`` in its proportions, at most as given."""
+    columns = max(1, min(columns, _MAX_COLUMNS, window.width))
+    rows = max(1, min(rows, _MAX_ROWS, window.height))
+    ratio = min(columns / window.width, rows / window.height)
+    width = max(1, min(columns, round(window.width * ratio)))
+    return width, max(1, min(rows, round(window.height * ratio)))
+
+
+def _source_window(task: PreviewTask, dataset: DatasetReader, plan: RasterPlan | None) -> Window:
+    """The part of the source behind the window of the plan's grid that is asked for."""
+    window = task.window
+    whole = Window(0, 0, dataset.width, dataset.height)
+    if window is None or plan is None:
+        return whole
+    if plan.warp is None:
+        return _clipped(task.source, whole, window)
+    grid = grids.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
+    a, b, c, d, e, f = (float(value) for value in tuple(dataset.transform)[:6])
+    own = grids.Source(
+        CRS.from_wkt(plan.warp.src_crs), (a, b, c, d, e, f), dataset.width, dataset.height
+    )
+    part = scale.source_window(Mapper.between(own, grid), window)
+    if part is None:
+        raise InvalidInputError(f"no part of {task.source} lies under this window")
+    left, top = math.floor(part.left), math.floor(part.top)
+    right, bottom = math.ceil(part.left + part.width), math.ceil(part.top + part.height)
+    return _clipped(task.source, whole, Window(left, top, right - left, bottom - top))
+
+
+def _clipped(path: str, whole: Window, part: Window) -> Window:
+    right = min(part.col_off + part.width, whole.width)
+    bottom = min(part.row_off + part.height, whole.height)
+    left, top = max(part.col_off, 0), max(part.row_off, 0)
+    if right <= left or bottom <= top:
+        raise InvalidInputError(
+            f"the window lies outside of {path} as it is now: {whole.width}x{whole.height} pixels",
+            hint="the source is another one than was planned; a new run plans it anew",
+        )
+    return Window(left, top, right - left, bottom - top)
+
+
+@dataclass(slots=True)
+class _Picture:
+    """Samples of a window: ``columns`` and ``rows`` are their places in the source."""
+
+    window: Window
+    columns: Index
+    rows: Index
+    values: Pixels
+    marks: np.ndarray[Any, np.dtype[np.uint8]]
+    bad: list[tuple[int, int]] = field(default_factory=list)
+    error: str = ""
+
+    @classmethod
+    def blank(cls, window: Window, bands: int, width: int, height: int) -> _Picture:
+        columns = window.col_off + (np.arange(width) * 2 + 1) * window.width // (2 * width)
+        rows = window.row_off + (np.arange(height) * 2 + 1) * window.height // (2 * height)
+        values = np.zeros((bands, height, width))
+        return cls(window, columns, rows, values, np.full((height, width), UNREAD, np.uint8))
+
+    def read(self, blocks: _Blocks, until: float) -> None:
+        """Fill in the samples, block by block; those of later blocks stay where time runs out."""
+        block_rows, block_cols = blocks.shape
+        for row in np.unique(self.rows // block_rows).tolist():
+            down = self.rows // block_rows == row
+            for col in np.unique(self.columns // block_cols).tolist():
+                if monotonic() > until:
+                    return
+                across = self.columns // block_cols == col
+                place = np.ix_(down, across)
+                try:
+                    part, valid = blocks.read(row, col)
+                except RasterioError as error:
+                    self.marks[place] = UNREADABLE
+                    self.bad.append((row, col))
+                    self.error = self.error or str(error.__cause__ or error)
+                    continue
+                inner = np.ix_(
+                    self.rows[down] - row * block_rows, self.columns[across] - col * block_cols
+                )
+                for index, band in enumerate(part):
+                    self.values[index][place] = band[inner]
+                self.marks[place] = np.where(valid[inner], VALUE, NODATA)
+
+
+class _Blocks:
+    """Reads whole blocks of some bands, and where they are valid."""
+
+    def __init__(
+        self, dataset: DatasetReader, bands: tuple[int, ...], plan: RasterPlan | None
+    ) -> None:
+        self._dataset = dataset
+        self.bands = bands
+        rows, cols = dataset.block_shapes[0]
+        self.shape = (int(rows), int(cols))
+        self._size = (dataset.width, dataset.height)
+        self._masked = validity.has_mask(dataset)
+        self._alpha = dataset.count if validity.has_alpha(dataset) else 0
+        self.nodata = [dataset.nodatavals[band - 1] for band in bands]
+        if plan is not None and plan.warp is not None and plan.warp.src_nodata is not None:
+            self.nodata = [plan.warp.src_nodata] * len(bands)
+        if self._alpha:
+            self.nodata = [None] * len(bands)
+
+    def read(self, row: int, col: int) -> tuple[Pixels, Pixels]:
+        """Values (bands, h, w) and validity (h, w) of a block, by its row and column."""
+        rows, cols = self.shape
+        width, height = self._size
+        window = RasterWindow(
+            col * cols,
+            row * rows,
+            min(cols, width - col * cols),
+            min(rows, height - row * rows),
+        )
+        pixels: Pixels = self._dataset.read(list(self.bands), window=window)
+        valid: Pixels = np.zeros(pixels.shape[1:], bool)
+        for band, nodata in zip(pixels, self.nodata, strict=True):
+            valid |= validity.differs(band, nodata)
+        if self._masked:
+            valid &= self._dataset.dataset_mask(window=window) > 0
+        if self._alpha:
+            valid &= self._dataset.read(self._alpha, window=window) > 0
+        return (np.abs(pixels) if pixels.dtype.kind == "c" else pixels), valid
+
+
+def _facts(dataset: DatasetReader, blocks: _Blocks, window: Window) -> dict[str, Any]:
+    nodata = blocks.nodata[0]
+    return {
+        "window": [window.col_off, window.row_off, window.width, window.height],
+        "size": [dataset.width, dataset.height],
+        "bands": list(blocks.bands),
+        "count": dataset.count,
+        "dtype": dataset.dtypes[0],
+        "nodata": None if nodata is None else repr(nodata),
+        "block": [blocks.shape[1], blocks.shape[0]],
+    }
+
+
+def _receipt(picture: _Picture, facts: dict[str, Any]) -> PreviewReceipt:
+    seen = picture.marks == VALUE
+    ends = [_ends(band[seen]) for band in picture.values]
+    layers = [
+        np.where(seen, _stretched(band, *limits), 0)
+        for band, limits in zip(picture.values, ends, strict=True)
+    ]
+    pixels = np.stack(layers if len(layers) == _RGB else layers * _RGB, axis=-1).astype(np.uint8)
+    height, width = picture.marks.shape
+    return PreviewReceipt(
+        width,
+        height,
+        pixels.tobytes(),
+        picture.marks.tobytes(),
+        facts
+        | {
+            "low": [low for low, _ in ends],
+            "high": [high for _, high in ends],
+            "bad_blocks": len(picture.bad),
+            "error": picture.error,
+        },
+    )
+
+
+def _ends(values: Pixels) -> tuple[float, float]:
+    """The values at black and white: 2 and 98 percent of those that are finite."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 0.0
+    low, high = np.percentile(finite, (_LOW, _HIGH))
+    return float(low), float(high)
+
+
+def _stretched(values: Pixels, low: float, high: float) -> Pixels:
+    """Values as 0 to 255 between ``low`` and ``high``; the middle where all are the same."""
+    if not high > low:
+        return np.full(values.shape, 128, np.uint8)
+    with np.errstate(invalid="ignore", over="ignore"):
+        share = np.nan_to_num((values - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
+    return np.round(np.clip(share, 0, 1) * 255).astype(np.uint8)
