@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,17 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geobatch_tui.cli import figures, options, streams
-from geobatch_tui.errors import ConfigError, OutputGoneError
+from geobatch_tui.errors import ConfigError
+from geobatch_tui.orchestration.export import stream_geojson, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from typing import TextIO
+    from collections.abc import Iterable, Mapping
 
     from rich.table import Table
 
 SHOWN = 20
 """Dead letters that a terminal is given."""
-_ON_GLOBE = 180.0
 
 
 def dead_letters(
@@ -106,51 +103,6 @@ def attempts(count: int) -> str:
 
 def _write_geojson(letters: Iterable[Mapping[str, Any]], path: Path) -> None:
     if str(path) == "-":
-        _stream_geojson(letters, sys.stdout)
+        stream_geojson(letters, sys.stdout)
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            _stream_geojson(letters, file)
-        part.replace(path)
-    except OSError as error:
-        raise OutputGoneError(
-            f"cannot write {path}: {error.strerror}", hint="check the directory"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _stream_geojson(letters: Iterable[Mapping[str, Any]], file: TextIO) -> None:
-    """A FeatureCollection (RFC 7946), one feature a line."""
-    file.write('{"type": "FeatureCollection", "features": [')
-    separator = "\n"
-    for letter in letters:
-        file.write(separator + json.dumps(feature(letter), allow_nan=False))
-        separator = ",\n"
-    file.write("\n]}\n")
-
-
-def feature(letter: Mapping[str, Any]) -> dict[str, Any]:
-    """A dead letter as a GeoJSON feature: the outline of its window, or no geometry."""
-    bounds = letter.get("bounds_lonlat")
-    properties = {key: value for key, value in letter.items() if key != "bounds_lonlat"}
-    return {
-        "type": "Feature",
-        "geometry": outline(bounds) if bounds else None,
-        "properties": properties,
-    }
-
-
-def outline(bounds: Sequence[float]) -> dict[str, Any]:
-    """The rectangle of west, south, east, north in degrees, cut at the antimeridian (west > east),
-    rings counter-clockwise: RFC 7946, 3.1.6 and 3.1.9."""
-    west, south, east, north = bounds
-    if west <= east:
-        return {"type": "Polygon", "coordinates": [_ring(west, south, east, north)]}
-    halves = [_ring(west, south, _ON_GLOBE, north), _ring(-_ON_GLOBE, south, east, north)]
-    return {"type": "MultiPolygon", "coordinates": [[half] for half in halves]}
-
-
-def _ring(west: float, south: float, east: float, north: float) -> list[list[float]]:
-    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    write_file(stream_geojson, letters, path)

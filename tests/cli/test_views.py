@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from itertools import pairwise
 
 import pytest
 from rich.console import Console
@@ -57,29 +56,6 @@ def test_explain_counts_every_chunk():
     """A million chunks in stretches lose none, and are read as a stream."""
     stream = ((f"x.tif@{n // 1000},{n % 1000}", "new", "") for n in range(1_000_000))
     assert list(plan.compressed(stream)) == ["x.tif@0,0 .. 999,999  (1,000,000)  new"]
-
-
-def test_dead_letter_is_a_feature():
-    """A dead letter becomes a GeoJSON feature: its window's outline, counter-clockwise."""
-    feature = dead_letters.feature(LETTER)
-    (ring,) = feature["geometry"]["coordinates"]
-    assert ring[0] == ring[-1] == [-82.0, -20.0]
-    area = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(ring)) / 2
-    assert area == pytest.approx(24 * 22)
-    assert feature["properties"]["chunk"] == "a.tif@0,1"
-
-
-def test_outline_is_cut_at_the_antimeridian():
-    """A window from 170 E to 170 W is two polygons of 10 degrees, not one of 340."""
-    outline = dead_letters.outline([170, -5, -170, 5])
-    assert outline["type"] == "MultiPolygon"
-    spans = [(part[0][0][0], part[0][1][0]) for part in outline["coordinates"]]
-    assert spans == [(170, 180), (-180, -170)]
-
-
-def test_item_without_a_place_has_no_geometry():
-    """A letter without bounds keeps its properties and has a null geometry (RFC 7946, 3.2)."""
-    assert dead_letters.feature({**LETTER, "bounds_lonlat": None})["geometry"] is None
 
 
 def test_geojson_file_is_whole_or_absent(tmp_path):

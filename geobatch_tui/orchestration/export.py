@@ -1,0 +1,128 @@
+"""Dead letters for other programs: GeoJSON for a GIS, CSV for a table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from geobatch_tui.errors import ConfigError, OutputGoneError
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    Letters = Iterable[Mapping[str, Any]]
+    Writer = Callable[[Letters, TextIO], None]
+
+_ON_GLOBE: Final = 180.0
+_COLUMNS: Final = (
+    "item",
+    "chunk",
+    "error_class",
+    "error_message",
+    "stage",
+    "attempts",
+    "source",
+    "suggestion",
+    "reproduce",
+)
+_PLACE: Final = (
+    ("window", ("col_off", "row_off", "width", "height")),
+    ("bounds_lonlat", ("west", "south", "east", "north")),
+)
+
+
+def write_letters(letters: Letters, path: Path) -> None:
+    """Write dead letters to ``path``: GeoJSON for ``.geojson`` and ``.json``, CSV for ``.csv``.
+    The file is there whole or not at all.
+
+    Raises:
+        ConfigError: its name has another ending.
+        OutputGoneError: it cannot be written.
+    """
+    writers: Mapping[str, Writer] = {
+        ".geojson": stream_geojson,
+        ".json": stream_geojson,
+        ".csv": stream_csv,
+    }
+    write = writers.get(path.suffix.lower())
+    if write is None:
+        raise ConfigError(
+            f"{safe(path.name)} says no format", hint="let its name end in .geojson or .csv"
+        )
+    write_file(write, letters, path)
+
+
+def write_file(write: Writer, letters: Letters, path: Path) -> None:
+    """Write ``letters`` with ``write`` to ``path``, whole or not at all.
+
+    Raises:
+        OutputGoneError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            write(letters, file)
+        part.replace(path)
+    except OSError as error:
+        raise OutputGoneError(
+            f"cannot write {safe(str(path))}: {error.strerror}", hint="check the directory"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def stream_csv(letters: Letters, file: TextIO) -> None:
+    """A table (RFC 4180), one letter a row. A text that a spreadsheet would take for a formula
+    is led by an apostrophe."""
+    writer = csv.writer(file)
+    writer.writerow([*_COLUMNS, *(name for _, names in _PLACE for name in names)])
+    for letter in letters:
+        row = [_cell(letter.get(name)) for name in _COLUMNS]
+        for key, names in _PLACE:
+            row += letter.get(key) or [""] * len(names)
+        writer.writerow(row)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def stream_geojson(letters: Letters, file: TextIO) -> None:
+    """A FeatureCollection (RFC 7946), one feature a line."""
+    file.write('{"type": "FeatureCollection", "features": [')
+    separator = "\n"
+    for letter in letters:
+        file.write(separator + json.dumps(feature(letter), allow_nan=False))
+        separator = ",\n"
+    file.write("\n]}\n")
+
+
+def feature(letter: Mapping[str, Any]) -> dict[str, Any]:
+    """A dead letter as a GeoJSON feature: the outline of its window, or no geometry."""
+    bounds = letter.get("bounds_lonlat")
+    properties = {key: value for key, value in letter.items() if key != "bounds_lonlat"}
+    return {
+        "type": "Feature",
+        "geometry": outline(bounds) if bounds else None,
+        "properties": properties,
+    }
+
+
+def outline(bounds: Sequence[float]) -> dict[str, Any]:
+    """The rectangle of west, south, east, north in degrees, cut at the antimeridian (west > east),
+    rings counter-clockwise: RFC 7946, 3.1.6 and 3.1.9."""
+    west, south, east, north = bounds
+    if west <= east:
+        return {"type": "Polygon", "coordinates": [_ring(west, south, east, north)]}
+    halves = [_ring(west, south, _ON_GLOBE, north), _ring(-_ON_GLOBE, south, east, north)]
+    return {"type": "MultiPolygon", "coordinates": [[half] for half in halves]}
+
+
+def _ring(west: float, south: float, east: float, north: float) -> list[list[float]]:
+    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
