@@ -1,9 +1,10 @@
 """Weighs the engine by itself: chunks that do nothing, a thousand to a million of them.
 
-Usage: ``uv run python benchmarks/noop.py [--level info] [CHUNKS ...]`` (default 1000 100000
-1000000)
+Usage: ``uv run python benchmarks/noop.py [--items 1] [--level info] [CHUNKS ...]`` (default 1000
+100000 1000000)
 
-For each count a job of ``test.noop`` with two workers: chunks committed a second (from the first
+For each count a job of ``test.noop`` with two workers, its chunks spread over ``--items`` inputs:
+chunks committed a second (from the first
 to the last ``chunk.done`` in the log, and over the whole command), peak memory of the engine's
 own process and of its tree, size of the ledger. Then the same job is interrupted at about half
 and started again: seconds from the start of the command to the first new chunk.
@@ -34,14 +35,16 @@ OPS = {"GEOBATCH_OPS": "geobatch_tui.testing.ops:NOOP"}
 COUNTS = (1_000, 100_000, 1_000_000)
 
 
-def job_of(directory: Path, chunks: int, level: str) -> Path:
-    """A job of one item with so many chunks."""
-    (directory / "input.txt").write_text("anything\n")
+def job_of(directory: Path, chunks: int, items: int, level: str) -> Path:
+    """A job of so many items with so many chunks in all."""
+    (directory / "in").mkdir()
+    for number in range(items):
+        (directory / "in" / f"{number}.txt").write_text("anything\n")
     return write_job(
         directory / "job.toml",
-        [directory / "input.txt"],
+        [directory / "in" / "*.txt"],
         directory / "out",
-        {"name": "test.noop", "chunks": chunks},
+        {"name": "test.noop", "chunks": chunks // items},
         engine={"max_workers": 2},
         log={"format": "json", "level": level},
     )
@@ -121,11 +124,11 @@ def _start(job: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def weigh(chunks: int, level: str) -> dict[str, Any]:
+def weigh(chunks: int, items: int, level: str) -> dict[str, Any]:
     """One line of the table."""
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
-        job = job_of(directory, chunks, level)
+        job = job_of(directory, chunks, items, level)
         out, state = directory / "out", directory / "out" / ".geobatch"
         done = checked(geobatch("run", str(job), "--headless", "--json"), OPS)
         counts = json.loads(done.stdout)["counts"]
@@ -133,6 +136,7 @@ def weigh(chunks: int, level: str) -> dict[str, Any]:
             raise SystemExit(f"{counts} for {chunks} chunks")
         line = {
             "chunks": chunks,
+            "items": items,
             "chunks/s": round(rate(state / "log.jsonl")),
             "wall s": done.seconds,
             "CPU s": done.cpu,
@@ -159,11 +163,12 @@ def main(words: Sequence[str] | None = None) -> None:
     """Weigh the given counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("chunks", nargs="*", type=int)
+    parser.add_argument("--items", type=int, default=1, help="must divide the chunks")
     parser.add_argument("--level", default="info", help="log level (chunk.done is an info line)")
     given = parser.parse_args(words)
     lines = []
     for chunks in given.chunks or COUNTS:
-        lines.append(weigh(chunks, given.level))
+        lines.append(weigh(chunks, given.items, given.level))
         print(table(lines), flush=True)
 
 
