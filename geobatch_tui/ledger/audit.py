@@ -111,6 +111,22 @@ _NEVER: Final[tuple[tuple[str, str], ...]] = (
         ("SELECT item_id FROM item WHERE params_doc NOT IN (SELECT doc_id FROM doc)"),
     ),
     (
+        "item {} has a damaged document or an unknown state",
+        (
+            "SELECT item_id FROM item LEFT JOIN doc ON doc_id = params_doc"
+            " WHERE NOT json_valid(plan) OR NOT json_valid(facts) OR NOT json_valid(body)"
+            " OR state NOT IN (0, 1, 3, 4, 5, 8)"
+        ),
+    ),
+    (
+        "chunk {} has an unknown state",
+        "SELECT chunk_id FROM chunk WHERE state NOT IN (0, 1, 2, 4, 5, 6, 7)",
+    ),
+    (
+        "dead letter {} is damaged",
+        "SELECT dead_id FROM dead WHERE NOT json_valid(record)",
+    ),
+    (
         "id {} was given, though the ledger holds it to be free",
         (
             "SELECT chunk_id FROM chunk WHERE chunk_id >= (SELECT next_chunk FROM tally)"

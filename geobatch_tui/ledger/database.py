@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -135,7 +136,25 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
         raise LedgerTooNewError(
             f"{path} has schema {version}; this geobatch knows schemas up to {VERSION}"
         )
+    if version == VERSION and _schema_of(connection) != _schema():
+        raise LedgerCorruptError(f"{path} is damaged: its schema is not that of version {version}")
     return version
+
+
+def _schema_of(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """Everything that the database declares, as text."""
+    return connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    ).fetchall()
+
+
+@cache
+def _schema() -> list[tuple[Any, ...]]:
+    """What a sound database declares: the same steps lead every file to it."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for step in range(VERSION):
+            MIGRATIONS[step](connection)
+        return _schema_of(connection)
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
@@ -219,6 +238,9 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise translate(error, path) from error
+    except UnicodeDecodeError as error:
+        # SQLite quotes a damaged schema in its message, and that is no text any more.
+        raise LedgerCorruptError(f"the ledger {path} is damaged: {error}") from error
     except OSError as error:
         if isinstance(error, StateError):
             raise
