@@ -38,7 +38,7 @@ def _wants_processes(words: list[str]) -> bool:
     """Whether this command will most likely start worker processes of its own."""
     if not words or words[0] not in _WITH_WORKERS:
         return False
-    if not {"--help", "-h", "--detach", "--tui"}.isdisjoint(words):
+    if not {"--help", "-h", "--detach"}.isdisjoint(words):
         return False
     if os.environ.get("GEOBATCH_ENGINE__EXECUTOR", "process") != "process":
         return False

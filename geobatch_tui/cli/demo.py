@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import geobatch_tui
-from geobatch_tui.cli import figures, options, streams
+from geobatch_tui.cli import console, figures, options, streams
 from geobatch_tui.errors import ExitCode, OutputGoneError, PreflightError
 
 if TYPE_CHECKING:
@@ -47,11 +47,16 @@ def demo(
     """
     from geobatch_tui.cli.run import give, run_shown
 
-    options.refuse_console(tui=tui, headless=False)
+    in_console = tui and console.wanted(tui=tui)
     place = copy_to(directory)
     streams.say(f"three rasters and one broken on purpose, copied to {place / 'data'}")
     streams.say(f"$ {figures.words('geobatch run', place / JOB)}")
-    result = run_shown(options.load(place / JOB))
+    loaded = options.load(place / JOB)
+    if in_console:
+        words = ["run", str(place / JOB), "--headless"]
+        result = console.run_in_console(loaded, words)
+    else:
+        result = run_shown(loaded)
     expected = as_expected(result)
     with streams.reader_may_leave():
         give(result, as_json=as_json)

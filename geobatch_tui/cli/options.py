@@ -133,18 +133,3 @@ def load(
     }
     path = job_file if job_file is not None else config
     return load_job(path, overrides=tuple(overrides or ()), flags=given)
-
-
-def refuse_console(*, tui: bool, headless: bool) -> None:
-    """There is no console yet: say so instead of doing something else.
-
-    Raises:
-        ConfigError: ``--tui`` was given.
-    """
-    if tui and headless:
-        raise ConfigError("--tui and --headless exclude each other")
-    if tui:
-        raise ConfigError(
-            "the console is not built yet in this version",
-            hint="leave --tui away; `geobatch watch DIR` follows a run in any terminal",
-        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geobatch_tui.cli import options, streams
+from geobatch_tui.cli import console, options, streams
 
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
@@ -53,7 +53,7 @@ def run(
     as_json: options.AsJson = False,
 ) -> int:
     """Plan and run a job. Resumes by itself where an earlier run of it was ended."""
-    options.refuse_console(tui=tui, headless=headless)
+    in_console = console.wanted(tui=tui, headless=headless or detach)
     loaded = options.load(
         job,
         config,
@@ -64,23 +64,26 @@ def run(
         failures__max_failures=max_failures,
         engine__max_duration=max_duration,
     )
+    words = ["run", str(loaded.path), "--headless"]
+    for name, value in {
+        "--crs": crs,
+        "--workers": workers,
+        "--output": output,
+        "--max-failures": max_failures,
+        "--max-duration": max_duration,
+    }.items():
+        words += [name, str(value)] if value is not None else []
+    for override in set_ or ():
+        words += ["--set", override]
     if detach:
         from geobatch_tui.cli.detach import run_detached
 
-        words = ["run", str(loaded.path), "--headless"]
-        for name, value in {
-            "--crs": crs,
-            "--workers": workers,
-            "--output": output,
-            "--max-failures": max_failures,
-            "--max-duration": max_duration,
-        }.items():
-            words += [name, str(value)] if value is not None else []
-        for override in set_ or ():
-            words += ["--set", override]
         words += ["--fresh"] * fresh + ["--retry-dead"] * retry_dead + ["--json"] * as_json
         return run_detached(words, Path(loaded.job.output.dir))
-    result = run_shown(loaded, fresh=fresh, retry_dead=retry_dead)
+    if in_console:
+        result = console.run_in_console(loaded, words, fresh=fresh, retry_dead=retry_dead)
+    else:
+        result = run_shown(loaded, fresh=fresh, retry_dead=retry_dead)
     with streams.reader_may_leave():
         give(result, as_json=as_json)
     return result.exit_code

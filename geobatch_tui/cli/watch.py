@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geobatch_tui.cli import figures, options, streams
+from geobatch_tui.cli import console, figures, options, streams
 from geobatch_tui.cli.status import table_of
 
 if TYPE_CHECKING:
@@ -26,13 +26,24 @@ def watch(
         float,
         typer.Option("--every", metavar="SECONDS", min=0.1, help="Time between two looks."),
     ] = 1.0,
+    headless: options.Headless = False,
+    tui: options.Tui = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="The console sends no command to the run.")
+    ] = False,
 ) -> int:
-    """Follow a run until it ends: its status, refreshed. Reads only.
+    """Look at a run: live, finished or crashed.
 
-    Works on a live, finished or crashed run. A full-screen console will take its place.
+    In a terminal this opens the console; a live run of yours can be steered from it. Without a
+    terminal, or with --headless, its status is followed until it ends.
     """
     from geobatch_tui import open_run
 
+    if console.wanted(tui=tui, headless=headless):
+        from geobatch_tui.tui.launch import watch as show
+
+        show(directory, read_only=read_only)
+        return 0
     view = open_run(directory)
     follow = _refresh if sys.stderr.isatty() else _lines
     state = follow(view.status, period)

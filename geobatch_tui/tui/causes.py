@@ -31,6 +31,11 @@ def normalised(message: str) -> str:
     return _NUMBER.sub("<n>", text).strip()
 
 
+def shortened(message: str) -> str:
+    """A message with the last part alone of each path: the place is told beside it."""
+    return _PATH.sub(lambda match: match[0].rstrip("/").rpartition("/")[2], message)
+
+
 def grouped(letters: Iterable[LetterView]) -> tuple[DeadGroup, ...]:
     """Letters by class and normalised message, the largest group first."""
     found: dict[tuple[str, str], list[LetterView]] = defaultdict(list)
@@ -46,7 +51,7 @@ def _group(key: tuple[str, str], letters: Sequence[LetterView]) -> DeadGroup:
     return DeadGroup(
         error_class=key[0],
         # One letter has nothing to be told apart from: its own words say more.
-        message=letters[0].message if len(letters) == 1 else key[1],
+        message=shortened(letters[0].message) if len(letters) == 1 else key[1],
         count=len(letters),
         where=_where(letters),
         suggestion=suggestions.most_common(1)[0][0] if suggestions else "",

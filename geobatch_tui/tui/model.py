@@ -181,7 +181,6 @@ class View:
     workers: tuple[WorkerRow, ...] = ()
     suspended: str = ""
     rss_bytes: int = 0
-    budget_bytes: int = 0
     groups: tuple[DeadGroup, ...] = ()
 
     @property

@@ -30,8 +30,6 @@ def told(progress: Mapping[str, Any]) -> dict[str, Any]:
         "eta_s": None if eta is None else float(eta),
         "suspended": safe(str(progress.get("suspended") or "")),
         "rss_bytes": int(progress.get("rss_bytes") or 0),
-        "budget_bytes": int(progress.get("budget_bytes") or 0),
-        "unit_name": safe(str(progress.get("unit_name") or "px")),
         "workers": _workers(progress),
     }
 

@@ -300,6 +300,7 @@ class RunStore:
             current=int(planned.get("current", 0)),
             history=history,
             latest=history[-1] if history else None,
+            unit_name=_unit(run),
             **facts,
         )
 
@@ -319,6 +320,11 @@ def _state(run: RunRow | None, progress: Mapping[str, Any], *, planned: bool, li
     if said == "running" and "operator" in str(progress.get("suspended") or ""):
         return "paused"
     return said
+
+
+def _unit(run: RunRow | None) -> str:
+    op = run.job.get("job", {}).get("op", {}).get("name", "") if run else ""
+    return "features" if str(op).startswith("vector.") else "px"
 
 
 def _samples(events: Iterable[EventRow]) -> list[Sample]:

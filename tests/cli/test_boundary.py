@@ -21,7 +21,7 @@ from geobatch_tui.errors import ConfigError, ExitCode, LockHeldError, StateError
         (["run", "missing.toml"], "missing.toml"),
         (["run", "job.toml", "--workers", "many"], "--workers"),
         (["run", "job.toml", "--config", "other.toml"], "two job files"),
-        (["run", "job.toml", "--tui"], "console"),
+        (["run", "job.toml", "--tui"], "--tui needs a terminal"),
         (["run", "job.toml", "--tui", "--headless"], "exclude"),
         (["dead-letters", ".", "--json", "--geojson", "x"], "exclude"),
         (["ops", "raster.reprojekt"], "raster.reproject"),

@@ -181,7 +181,7 @@ def test_progress_on_a_terminal(job, tmp_path):
     names cannot bring control characters along."""
     (tmp_path / "in\x1b]0;title\x07\x1b[31m.tif").write_text("x")
     path = job(chunks=10, milliseconds=100)
-    code, output = on_terminal(["run", str(path)], tmp_path, ENV)
+    code, output = on_terminal(["run", str(path), "--headless"], tmp_path, ENV)
     assert code == 0
     shown = ESCAPES.sub(b"", output).decode()
     assert "chunks/s" in shown

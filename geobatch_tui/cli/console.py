@@ -1,0 +1,59 @@
+"""The full-screen console, from the command line's side: when it opens, and what comes after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.cli import streams
+from geobatch_tui.errors import ConfigError, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.orchestration.outcome import RunResult
+
+_RESUMABLE = {ExitCode.SIGINT, ExitCode.SIGTERM}
+
+
+def wanted(*, tui: bool, headless: bool = False) -> bool:
+    """Whether this command opens the console: where there is a terminal to read and draw on,
+    unless ``--headless`` says no.
+
+    Raises:
+        ConfigError: both options are given, or ``--tui`` without a terminal.
+    """
+    from geobatch_tui.tui.terminal import is_terminal
+
+    if tui and headless:
+        raise ConfigError("--tui and --headless exclude each other")
+    if tui and not is_terminal():
+        raise ConfigError(
+            "--tui needs a terminal as stdin and stdout: there is none for the console here",
+            hint="leave --tui away; `geobatch watch DIR` shows the run from any terminal",
+        )
+    return not headless and is_terminal()
+
+
+def run_in_console(
+    loaded: LoadedJob, resume: Sequence[str], *, fresh: bool = False, retry_dead: bool = False
+) -> RunResult:
+    """Run a job with the console in front, and give its result once both have ended.
+
+    Args:
+        loaded: the job.
+        resume: the words of a command that goes on with the run in the background, for an
+            operator who leaves the console and not the run.
+        fresh: as for ``geobatch run``.
+        retry_dead: as for ``geobatch run``.
+    """
+    from geobatch_tui.tui.launch import run_hosted
+
+    closed = run_hosted(loaded, fresh=fresh, retry_dead=retry_dead)
+    if closed.detach and closed.result.exit_code in _RESUMABLE:
+        from geobatch_tui.cli.detach import run_detached
+
+        streams.say("the run goes on in the background")
+        run_detached(resume, Path(loaded.job.output.dir))
+    return closed.result

@@ -1,0 +1,92 @@
+"""The keys that work here, from the live bindings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from geobatch_tui.tui.keymap import KEYS, bind, keymap_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from textual.app import App, ComposeResult
+    from textual.binding import ActiveBinding, BindingType
+
+
+class Entry(NamedTuple):
+    """A key, what it does, whether it can be used now, and the action behind it."""
+
+    identifier: str
+    key: str
+    help: str
+    enabled: bool
+    everywhere: bool
+    action: str
+
+
+def entries(app: App[Any], active: Iterable[ActiveBinding]) -> list[Entry]:
+    """The keys of the registry among ``active``, each once, in the registry's order."""
+    found: dict[str, Entry] = {}
+    for entry in active:
+        identifier = entry.binding.id or ""
+        if identifier not in KEYS:
+            continue
+        key = app.get_key_display(entry.binding)
+        before = found.get(identifier)
+        found[identifier] = Entry(
+            identifier,
+            f"{before.key} {key}" if before and key not in before.key else key,
+            entry.binding.tooltip or KEYS[identifier].help,
+            entry.enabled,
+            entry.node is app,
+            entry.binding.action,
+        )
+    return sorted(found.values(), key=lambda entry: list(KEYS).index(entry.identifier))
+
+
+class HelpScreen(ModalScreen[None]):
+    """Two columns of keys: those of this screen, and those that work everywhere."""
+
+    BINDING_GROUP_TITLE = "Help"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("back", "dismiss"),
+        bind("help", "dismiss"),
+    ]
+
+    def __init__(self, title: str, keys: Sequence[Entry], problems: Sequence[str]) -> None:
+        super().__init__()
+        self._title = title
+        self._keys = keys
+        self._problems = problems
+
+    def compose(self) -> ComposeResult:
+        """A box with two lists and a foot."""
+        with Vertical(id="help") as box:
+            box.border_title = f"Help  {self._title}"
+            with VerticalScroll(can_focus=True), Horizontal(id="help-lists"):
+                yield self._column("This screen", everywhere=False)
+                yield self._column("Everywhere", everywhere=True)
+            yield Static(self._foot(), id="help-foot", markup=False)
+
+    def _column(self, title: str, *, everywhere: bool) -> Static:
+        keys = [entry for entry in self._keys if entry.everywhere is everywhere]
+        lines: list[Content] = [Content.assemble((title, "bold $primary"))]
+        for entry in keys:
+            style = "bold $accent" if entry.enabled else "$quiet"
+            lines.append(
+                Content.assemble(
+                    (f"{entry.key:<8}", style), (entry.help, "" if entry.enabled else "$quiet")
+                )
+            )
+        if not keys:
+            lines.append(Content.assemble(("no keys of its own", "$quiet")))
+        return Static(Content("\n").join(lines), classes="help-list", markup=False)
+
+    def _foot(self) -> Content:
+        lines = [f"keys: {keymap_path()}   conflicts {len(self._problems)}   esc close"]
+        return Content("\n".join([*lines, *self._problems]))

@@ -1,0 +1,26 @@
+"""The console's modes: a number key, a name, and how the screen is made when it is first shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.screen import Screen
+
+
+class Mode(NamedTuple):
+    """A mode; ``make`` imports its screen only when it is called."""
+
+    name: str
+    make: Callable[[], Screen[None]]
+
+
+def _run() -> Screen[None]:
+    from geobatch_tui.tui.screens.run import RunScreen
+
+    return RunScreen()
+
+
+MODES: Final = (Mode("run", _run),)

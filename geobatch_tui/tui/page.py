@@ -1,0 +1,60 @@
+"""A screen that shows a run: it hands each poll's finding to the widgets on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.screen import Screen
+
+from geobatch_tui.tui.model import Delta
+from geobatch_tui.tui.widgets.lines import Follower
+
+if TYPE_CHECKING:
+    from textual import getters
+
+    from geobatch_tui.tui.app import GeobatchApp
+    from geobatch_tui.tui.messages import RunChanged
+
+
+class Page(Screen[None]):
+    """A screen of a run. Breakpoints: ``-narrow``, ``-normal``, ``-wide``; ``-short``,
+    ``-medium``, ``-tall``; ``-tiny`` where there is room for nothing but numbers."""
+
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Textual
+        (0, "-slim"),
+        (60, "-narrow"),
+        (100, "-normal"),
+        (140, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-low"),
+        (18, "-short"),
+        (30, "-medium"),
+        (40, "-tall"),
+    ]
+
+    if TYPE_CHECKING:
+        app = getters.app(GeobatchApp)
+
+    def take(self, delta: Delta) -> None:
+        """Hand what a poll found to every widget that follows the run."""
+        with self.app.batch_update():
+            for widget in self.query(Follower):
+                widget.take(delta)
+
+    def on_run_changed(self, message: RunChanged) -> None:
+        """A poll found something."""
+        message.stop()
+        self.take(message.delta)
+
+    def on_mount(self) -> None:
+        """Show all that is known; from here on a poll hands over what changed."""
+        self.call_after_refresh(self.show_all)
+
+    def on_screen_resume(self) -> None:
+        """What changed while the screen was hidden was not handed over."""
+        self.show_all()
+
+    def show_all(self) -> None:
+        """Show the run as a whole."""
+        self.take(Delta((), reshaped=True, fresh=True, view=self.app.shown))

@@ -1,0 +1,47 @@
+"""The run at a glance: how far, how fast, who is at what, what failed, what was logged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.containers import Horizontal
+from textual.widgets import Footer
+
+from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.page import Page
+from geobatch_tui.tui.units import UNITS
+from geobatch_tui.tui.widgets.causes import Causes
+from geobatch_tui.tui.widgets.log_tail import LogPanel
+from geobatch_tui.tui.widgets.overview import Overview
+from geobatch_tui.tui.widgets.throughput import Throughput
+from geobatch_tui.tui.widgets.workers import Workers
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+
+class RunScreen(Page):
+    """Mode ``run``."""
+
+    BINDING_GROUP_TITLE = "Run"
+    HELP = "The run at a glance. Nothing here needs a key: all of it follows the run."
+    BINDINGS: ClassVar[list[BindingType]] = [bind("units", "units")]
+
+    def compose(self) -> ComposeResult:
+        """The panels; the style sheet places them by the size of the terminal."""
+        overview = Overview(id="overview")
+        overview.place = self.app.place
+        yield overview
+        with Horizontal(id="middle"):
+            yield Workers(id="workers")
+            yield Throughput(id="throughput")
+        yield Causes(id="causes")
+        yield LogPanel(self.app.link.tail, id="log")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def action_units(self) -> None:
+        """Tell throughput in the next unit."""
+        overview, plot = self.query_one(Overview), self.query_one(Throughput)
+        overview.unit = plot.unit = (plot.unit + 1) % len(UNITS)
+        self.show_all()

@@ -1,0 +1,171 @@
+"""What the operator can do to the job from anywhere in the console."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App
+
+from geobatch_tui.errors import GeobatchError
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.dialogs import Choice, Question
+
+if TYPE_CHECKING:
+    from geobatch_tui.tui.link import RunLink
+    from geobatch_tui.tui.model import View
+
+_CHANGES = frozenset({"pause", "workers", "retry", "stop_now"})
+
+
+class Ending(Enum):
+    """Why the console closed."""
+
+    LEFT = "left"
+    DETACH = "detach"  #: the run is to go on in the background once it has drained
+    LOST = "lost"  #: the terminal is gone
+
+
+class Steering(App[Ending]):
+    """Actions on the job. Each asks first where work could be lost.
+
+    Attributes:
+        link: the run.
+        shown: what is on the screen.
+        leaving: set once the console waits for a run in this process to drain.
+    """
+
+    link: RunLink
+    shown: View
+    leaving: Ending | None = None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Actions on the job are hidden in a read-only console, and dim where nothing is live."""
+        del parameters
+        if action not in _CHANGES:
+            return True
+        if self.link.read_only:
+            return False
+        return True if self.link.can_steer() else None
+
+    def action_pause(self) -> None:
+        """Start no new chunks, or go on."""
+        self.command("resume" if self.shown.state == "paused" else "pause")
+
+    def action_workers(self, step: int) -> None:
+        """One worker more or less."""
+        count = max(1, len(self.shown.workers) + step)
+        if count != len(self.shown.workers):
+            self.command("set_workers", count=count)
+
+    def action_retry(self) -> None:
+        """Try all dead letters again, after a question that says how many."""
+        letters = sum(group.count for group in self.shown.groups)
+        if not letters:
+            self.notify("there are no dead letters", markup=False)
+            return
+        text = f"{fmt.count(letters)} dead letters are tried again as they are."
+        self.ask(
+            "Retry",
+            text,
+            (
+                Choice("", "No", "leave them as they are"),
+                Choice("retry", "Retry all", "in this run, after the chunks that wait"),
+            ),
+            {"retry": lambda: self.command("retry_dead")},
+        )
+
+    def action_stop_now(self) -> None:
+        """End the run at once, after a question that names what is lost."""
+        running = self.shown.counts["running"]
+        text = (
+            f"{fmt.count(running)} running chunks will be abandoned, and redone when the run is "
+            "resumed. Nothing that is finished is lost."
+        )
+        self.ask(
+            "Stop now",
+            text,
+            (
+                Choice("", "No", "the run goes on"),
+                Choice("drain", "Drain instead", "finish the chunks in flight, then stop"),
+                Choice("cancel", "Stop now", "abandon the chunks in flight"),
+            ),
+            {"drain": lambda: self.command("drain"), "cancel": lambda: self.command("cancel")},
+        )
+
+    def action_leave(self) -> None:
+        """Leave the console. Where the run lives in it, ask what becomes of the run."""
+        if not self.link.hosted:
+            self.exit(Ending.LEFT)
+            return
+        if self.leaving is not None:
+            self.action_stop_now()
+            return
+        running = self.shown.counts["running"]
+        self.ask(
+            "Leave",
+            "The run lives in this process.",
+            (
+                Choice("", "Stay", "keep watching"),
+                Choice("stop", "Drain and stop", f"finish {running} running chunks, resume later"),
+                Choice(
+                    "detach", "Go on in the background", "drain, then resume without a terminal"
+                ),
+            ),
+            {
+                "stop": lambda: self.drain_and_leave(Ending.LEFT),
+                "detach": lambda: self.drain_and_leave(Ending.DETACH),
+            },
+        )
+
+    async def action_quit(self) -> None:
+        """Textual's own quit keys ask the same question."""
+        self.action_leave()
+
+    def action_help_quit(self) -> None:
+        """Ctrl-C in a console copies or interrupts nothing: it asks as well."""
+        self.action_leave()
+
+    def drain_and_leave(self, ending: Ending) -> None:
+        """Drain the run of this process; the console closes when it has ended."""
+        self.leaving = ending
+        if self.link.host is not None:
+            self.link.host.drain()
+        self.notify("draining: the console closes when the chunks in flight are done", markup=False)
+
+    def look_at_host(self) -> None:
+        """Close the console when the run that it waits for has ended, or never began."""
+        host = self.link.host
+        if host is None or not host.over:
+            return
+        if self.leaving is not None:
+            self.exit(self.leaving)
+        elif host.failed:
+            self.exit(Ending.LEFT)
+
+    def ask(
+        self, title: str, text: str, choices: tuple[Choice, ...], answers: dict[str, Any]
+    ) -> None:
+        """Ask a question, and do what its answer stands for."""
+
+        def answered(answer: str | None) -> None:
+            if answer in answers:
+                answers[answer]()
+
+        self.push_screen(Question(title, text, choices), answered)
+
+    def command(self, verb: str, **arguments: Any) -> None:
+        """Send a command to the run, and say what went wrong or came of it."""
+        self.run_worker(
+            self._send(verb, arguments), group="commands", exit_on_error=False, name=verb
+        )
+
+    async def _send(self, verb: str, arguments: dict[str, Any]) -> None:
+        try:
+            said = await asyncio.to_thread(self.link.send, verb, **arguments)
+        except GeobatchError as error:
+            self.notify(str(error), title=verb, severity="error", markup=False)
+            return
+        if said:
+            self.notify(said, title=verb, markup=False)

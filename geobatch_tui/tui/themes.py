@@ -1,0 +1,165 @@
+"""Colour themes: those that ship, and the user's own files, which are read again when changed."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from textual.color import Color, ColorParseError
+from textual.theme import Theme
+
+import geobatch_tui
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+DEFAULT: Final = "night"
+
+#: For themes that do not name them, such as Textual's own: states of chunks, a ramp for figures
+#: from low to high, and text that stays in the background.
+DEFAULTS: Final[Mapping[str, str]] = {
+    "chunk-wait": "#6b7785",
+    "chunk-run": "#4f9cf0",
+    "chunk-done": "#46a06f",
+    "chunk-dead": "#e5566a",
+    "chunk-retry": "#d79a2b",
+    "chunk-skip": "#8a7bab",
+    "chunk-cancel": "#a5705f",
+    "ramp-1": "#2f5f96",
+    "ramp-2": "#2f8a9c",
+    "ramp-3": "#5aa874",
+    "ramp-4": "#c79a2c",
+    "ramp-5": "#e5663f",
+    "quiet": "#7f8a97",
+}
+
+_COLORS: Final = (
+    "primary",
+    "secondary",
+    "accent",
+    "foreground",
+    "background",
+    "surface",
+    "panel",
+    "boost",
+    "success",
+    "warning",
+    "error",
+)
+_SCALARS: Final = {
+    "name": str,
+    "dark": bool,
+    "ansi": bool,
+    "luminosity_spread": float,
+    "text_alpha": float,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BadTheme:
+    """A theme file that cannot be used, and why."""
+
+    path: Path
+    reason: str
+
+
+def shipped() -> Path:
+    """The directory of the themes that ship: inside a package, or beside it in a clone."""
+    package = Path(geobatch_tui.__file__).parent
+    inside = package / "themes"
+    return inside if inside.is_dir() else package.parent / "themes"
+
+
+def config_home() -> Path:
+    """Where the user's own files of geobatch are."""
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "geobatch"
+
+
+def user_themes() -> Path:
+    """The directory of the user's own themes."""
+    return config_home() / "themes"
+
+
+def load_all() -> tuple[list[Theme], list[BadTheme]]:
+    """Themes that ship, then the user's, which replace those of the same name."""
+    found: dict[str, Theme] = {}
+    bad: list[BadTheme] = []
+    for path in (*_files(shipped()), *_files(user_themes())):
+        theme = load(path)
+        if isinstance(theme, BadTheme):
+            bad.append(theme)
+        else:
+            found[theme.name] = theme
+    return list(found.values()), bad
+
+
+def stamps() -> dict[Path, int]:
+    """Modification times of the user's themes: what changed is read again."""
+    found = {}
+    for path in _files(user_themes()):
+        try:
+            found[path] = path.stat().st_mtime_ns
+        except OSError:
+            continue
+    return found
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    if directory.is_dir():
+        yield from sorted(directory.glob("*.toml"))
+
+
+def load(path: Path) -> Theme | BadTheme:
+    """Read one theme file; never raises for what is in it."""
+    try:
+        return _theme(tomllib.loads(path.read_text(encoding="utf-8")), path.stem)
+    except (OSError, UnicodeDecodeError) as error:
+        return BadTheme(path, f"cannot be read: {error}")
+    except tomllib.TOMLDecodeError as error:
+        return BadTheme(path, f"is no TOML: {error}")
+    except ValueError as error:
+        return BadTheme(path, str(error))
+
+
+def _theme(data: dict[str, Any], stem: str) -> Theme:
+    colors = _table(data, "colors")
+    variables = _table(data, "variables")
+    for key, value in data.items():
+        kind = _SCALARS.get(key)
+        if kind is None:
+            raise ValueError(f"unknown key {safe(key, limit=40)}; there are {_listed(_SCALARS)}")
+        if not isinstance(value, kind):
+            raise ValueError(f"{key} must be of type {kind.__name__}")  # noqa: TRY004
+    if "primary" not in colors:
+        raise ValueError("colors.primary is missing")
+    if strange := sorted(set(colors).difference(_COLORS)):
+        raise ValueError(f"unknown colors {_listed(strange)}; there are {_listed(_COLORS)}")
+    for name, value in colors.items():
+        _check_color(f"colors.{name}", value)
+    for name in DEFAULTS:
+        if name in variables:
+            _check_color(f"variables.{name}", variables[name])
+    return Theme(**{"name": stem, **data, **colors}, variables=variables)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(safe(name, limit=40) for name in names)
+
+
+def _table(data: dict[str, Any], name: str) -> dict[str, str]:
+    table = data.pop(name, {})
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise ValueError(f"[{name}] must be a table of texts")
+    return table
+
+
+def _check_color(name: str, value: str) -> None:
+    try:
+        Color.parse(value)
+    except ColorParseError:
+        raise ValueError(f"{name} is no color: {safe(value, limit=40)}") from None

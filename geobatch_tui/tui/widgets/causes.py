@@ -1,0 +1,81 @@
+"""Dead letters by cause: what failed, how often, where, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.tui.model import DeadGroup, View
+
+
+class Causes(Lines):
+    """One line a cause, the most frequent first."""
+
+    BORDER_TITLE = "Dead letters by cause"
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        groups = view.groups
+        if not groups:
+            said = "nothing was given up" if view.run is not None else ""
+            return [Content.assemble((said, "$quiet"))]
+        wide = width >= 120
+        lines = [_head(width)] if wide and height >= 3 else []
+        room = height - len(lines)
+        shown = groups if len(groups) <= room else groups[: max(1, room - 1)]
+        row = _wide if wide else _narrow
+        lines += [row(group, width) for group in shown]
+        if len(shown) < len(groups):
+            rest = groups[len(shown) :]
+            count = sum(group.count for group in rest)
+            text = f"+{len(rest)} more causes with {fmt.count(count)} dead letters"
+            lines.append(Content.assemble((fmt.fit(text, width), "$quiet")))
+        return lines
+
+
+def _narrow(group: DeadGroup, width: int) -> Content:
+    where = min(22, max(10, width // 4))
+    message = width - 6 - 20 - where - 1
+    return Content.assemble(
+        (f"{fmt.right(fmt.count(group.count), 5)} ", "bold $error"),
+        (fmt.fit(group.error_class.removesuffix("Error"), 19) + " ", "bold"),
+        fmt.fit(group.message, message) + " ",
+        (fmt.fit_middle(group.where, where), "$quiet"),
+    )
+
+
+def _widths(width: int) -> tuple[int, int, int]:
+    """Of message, where, suggestion."""
+    left = width - (7 + 23 + 5 + 19 + 3)
+    where = min(28, left // 5)
+    suggestion = min(48, left // 3)
+    return left - where - suggestion, where, suggestion
+
+
+def _head(width: int) -> Content:
+    message, where, suggestion = _widths(width)
+    text = (
+        f"{'count':>6} {fmt.fit('class', 22)} {fmt.fit('message', message)} "
+        f"{fmt.fit('where', where)} {'try':>4} {'first':<9}{'last':<9} "
+        f"{fmt.fit('suggestion', suggestion)}"
+    )
+    return Content.assemble((fmt.fit(text, width), "$quiet"))
+
+
+def _wide(group: DeadGroup, width: int) -> Content:
+    message, where, suggestion = _widths(width)
+    return Content.assemble(
+        (f"{fmt.right(fmt.count(group.count), 6)} ", "bold $error"),
+        (fmt.fit(group.error_class, 22) + " ", "bold"),
+        fmt.fit(group.message, message) + " ",
+        (fmt.fit_middle(group.where, where) + " ", "$quiet"),
+        f"{group.attempts:>4} ",
+        (f"{fmt.clock(group.first_t)} {fmt.clock(group.last_t)}  ", "$quiet"),
+        (fmt.fit(group.suggestion, suggestion), "italic $quiet"),
+    )

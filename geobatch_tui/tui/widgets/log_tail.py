@@ -1,0 +1,49 @@
+"""The last lines of the run's log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from textual.content import Content
+
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.tui.model import View
+    from geobatch_tui.tui.tail import LogLine, LogTail
+
+_LEVELS: Final = {
+    "debug": ("DEBUG", "$quiet"),
+    "info": ("INFO", "$quiet"),
+    "warning": ("WARN", "bold $warning"),
+    "error": ("ERROR", "bold $error"),
+}
+
+
+class LogPanel(Lines):
+    """The end of the log; older lines scroll out."""
+
+    BORDER_TITLE = "Log"
+
+    def __init__(self, tail: LogTail, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._tail = tail
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        del view
+        lines = list(self._tail.lines)[-height:]
+        if not lines:
+            return [Content.assemble(("the log is empty", "$quiet"))]
+        return [_line(line, width) for line in lines]
+
+
+def _line(line: LogLine, width: int) -> Content:
+    level, style = _LEVELS.get(line.level, (line.level.upper(), "$quiet"))
+    return Content.assemble(
+        (f"{fmt.clock(line.t)} ", "$quiet"),
+        (f"{fmt.fit(level, 5)} ", style),
+        fmt.fit(line.text, max(0, width - 15)),
+    )

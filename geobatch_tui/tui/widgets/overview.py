@@ -1,0 +1,149 @@
+"""The three lines on top: which run, how far, how many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from geobatch_tui import __version__
+from geobatch_tui.observability.text import safe
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.glyphs import LOOKS, RUN_OTHER, RUN_STYLES, STACK
+from geobatch_tui.tui.units import UNITS, rate_of, text_of
+from geobatch_tui.tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.tui.model import View
+
+Piece = tuple[str, str]
+
+
+class Overview(Lines):
+    """Header, progress bar and counts. Never scrolls.
+
+    Attributes:
+        place: how the console is joined to the run, and where the run is.
+        frozen: whether the picture stands still.
+        unit: index into ``units.UNITS``.
+    """
+
+    DEFAULT_CSS = "Overview { height: 3; background: $panel; }"
+
+    place = ""
+    frozen = False
+    unit = 0
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        del height
+        return [self._title(view, width), _bar(view, width), self._counts(view, width)]
+
+    def _title(self, view: View, width: int) -> Content:
+        wide = width >= 140
+        left: list[Piece] = [
+            (f" geobatch{' ' + __version__ if wide else ''}  ", "bold $primary"),
+            (fmt.fit(safe(view.name), min(len(safe(view.name)), 40 if wide else 24)), "bold"),
+            ("  ", ""),
+            (f" {view.state.upper()} ", RUN_STYLES.get(view.state, RUN_OTHER)),
+        ]
+        if self.frozen:
+            left.append((" FROZEN ", "bold reverse $accent"))
+        if wide and view.run is not None:
+            left.append((f" since {fmt.clock(view.run.t0)}", "$quiet"))
+            left.append((f"   {fmt.fit_middle(self.place, 60).rstrip()}", "$quiet"))
+        right = self._right(view, wide=wide)
+        return ends(left, right, width)
+
+    def _right(self, view: View, *, wide: bool) -> list[Piece]:
+        right: list[Piece] = []
+        if wide and view.host:
+            right.append((f"{view.host}  ", "$quiet"))
+        if view.live and view.workers:
+            busy = sum(1 for worker in view.workers if worker.label)
+            right.append((f"{busy}/{len(view.workers)} workers  ", ""))
+        dead = len_of_dead(view)
+        right.append((f"▲ {fmt.count(dead)} dead  ", "bold $error" if dead else "$quiet"))
+        right.append((f"{fmt.clock(view.now)} ", ""))
+        return right
+
+    def _counts(self, view: View, width: int) -> Content:
+        counts = view.counts
+        gap = "   " if width >= 120 else "  "
+        left: list[Piece] = [(" ", "")]
+        for state in STACK:
+            look = LOOKS[state]
+            value = counts[look.field] - (view.current if look.name == "done" else 0)
+            if value or look.name in {"done", "run", "wait", "dead"}:
+                style = look.style if value else "$quiet"
+                left.append((f"{look.glyph} ", style))
+                left.append((f"{look.name} ", "$quiet"))
+                left.append((f"{fmt.count(value)}{gap}", ""))
+        if view.current:
+            left.append(("kept ", "$quiet"))
+            left.append((fmt.count(view.current), ""))
+        return ends(left, self._rates(view, width), width)
+
+    def _rates(self, view: View, width: int) -> list[Piece]:
+        if view.suspended and view.live:
+            return [(f"{fmt.fit(f'waits: {view.suspended}', 24).rstrip()} ", "bold $warning")]
+        sample = view.latest
+        if sample is None or not view.live:
+            items = view.items
+            return [(f"{items['published']} of {items['total']} published ", "$quiet")]
+        unit = UNITS[self.unit % len(UNITS)]
+        right: list[Piece] = [(f"{text_of(unit, rate_of(unit, sample), view.unit_name)} ", "bold")]
+        if width >= 120:
+            right.append((f"  in {fmt.size(sample.bytes_in_per_s)}/s", "$quiet"))
+            right.append((f"  out {fmt.size(sample.bytes_out_per_s)}/s", "$quiet"))
+            right.append((f"  rss {fmt.size(view.rss_bytes)} ", "$quiet"))
+        return right
+
+
+def len_of_dead(view: View) -> int:
+    """Dead letters of all groups: an item that was given up as a whole counts once."""
+    return sum(group.count for group in view.groups)
+
+
+def _bar(view: View, width: int) -> Content:
+    counts = view.counts
+    total = counts["total"]
+    tail = f"  {fmt.right(fmt.percent(view.settled, total), 6)}"
+    if width >= 120:
+        tail += f"  {fmt.count(view.settled)} / {fmt.count(total)}"
+    if view.live:
+        tail += f"  eta {fmt.duration(view.eta_s)} "
+    else:
+        tail += f"  in {fmt.duration(view.elapsed_s)} "
+    room = max(10, width - 1 - len(tail))
+    cells = fmt.shares([counts[LOOKS[state].field] for state in STACK], room)
+    pieces: list[Piece] = [(" ", "")]
+    for state, share in zip(STACK, cells, strict=True):
+        look = LOOKS[state]
+        glyph = "░" if look.name == "wait" else look.glyph
+        pieces.append((glyph * share, look.style))
+    if not total:
+        pieces.append(("░" * room, "$chunk-wait"))
+    pieces.append((tail, "bold"))
+    return Content.assemble(*pieces)
+
+
+def ends(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Content:
+    """Pieces at both ends of a line; where there is no room, the left ones are cut."""
+    room = width - sum(len_cells(text) for text, _ in right)
+    kept: list[Piece] = []
+    for text, style in left:
+        if room <= 0:
+            break
+        piece = text if len_cells(text) <= room else fmt.fit(text, room)
+        kept.append((piece, style))
+        room -= len_cells(piece)
+    return Content.assemble(*kept, (" " * max(0, room), ""), *right)
+
+
+def len_cells(text: str) -> int:
+    """Cells that a text takes."""
+    from rich.cells import cell_len
+
+    return cell_len(text)

@@ -1,0 +1,93 @@
+"""Throughput over time, in the unit that the operator chose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from textual.content import Content
+
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.units import UNITS, name_of, rate_of, text_of
+from geobatch_tui.tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.tui.model import Sample, View
+
+_BLOCKS: Final = " ▁▂▃▄▅▆▇█"
+_AXIS: Final = 6
+
+
+class Throughput(Lines):
+    """A filled plot with its axis. ``unit`` is an index into ``units.UNITS``."""
+
+    BORDER_TITLE = "Throughput"
+
+    unit = 0
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        unit = UNITS[self.unit % len(UNITS)]
+        self.border_title = f"Throughput  {name_of(unit, view.unit_name)}"
+        history = _since_work_began(view)
+        rows, columns = height - 1, width - _AXIS
+        if not history or rows < 2 or columns < 8:
+            return [Content.assemble(("no rates yet", "$quiet"))]
+        values = [rate_of(unit, sample) for sample in history]
+        means = fmt.columns(values, columns) if len(values) >= columns else values
+        top = _round_up(max(means))
+        now = text_of(unit, values[-1], view.unit_name)
+        mean = text_of(unit, sum(values) / len(values), view.unit_name)
+        lines = [
+            Content.assemble(
+                (f"{_label(row, rows, top):>5}┤", "$quiet"),
+                ("".join(_cell(value / top, row, rows) for value in means), "$chunk-run"),
+            )
+            for row in range(rows)
+        ]
+        said = f"now {now}   mean {mean}" if view.live else f"mean {mean}"
+        return [*lines, _foot(history[0].t, history[-1].t, len(means), said, width)]
+
+
+def _since_work_began(view: View) -> Sequence[Sample]:
+    """The history without the time of planning, when nothing moves."""
+    history = view.history
+    first = next((i for i, sample in enumerate(history) if sample.chunks_per_s > 0), None)
+    return () if first is None else history[first:]
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 5 times a power of ten, so that the axis keeps still."""
+    if value <= 0:
+        return 1.0
+    step = 10.0 ** (len(str(int(value))) - 1) if value >= 1 else 0.1
+    return next(step * factor for factor in (1, 2, 3, 4, 5, 6, 8, 10) if step * factor >= value)
+
+
+def _label(row: int, rows: int, top: float) -> str:
+    if row == 0:
+        return fmt.amount(top)
+    if rows >= 5 and row == rows // 2:
+        return fmt.amount(top * (rows - row) / rows)
+    return ""
+
+
+def _cell(share: float, row: int, rows: int) -> str:
+    """The block of a bar of height ``share`` (0 to 1) in one row from the top."""
+    eighths = round(8 * rows * share) - 8 * (rows - 1 - row)
+    if row == rows - 1 and share > 0:
+        eighths = max(1, eighths)
+    return _BLOCKS[max(0, min(8, eighths))]
+
+
+def _foot(first: float, last: float, columns: int, said: str, width: int) -> Content:
+    start, end = fmt.clock(first), fmt.clock(last)
+    text = " " * _AXIS + start
+    if columns >= len(start) + len(end) + 3:
+        text += " " * (columns - len(start) - len(end)) + end
+    line = fmt.fit(text, width)
+    if len(text.rstrip()) + len(said) + 2 <= width:
+        line = fmt.fit(text, width - len(said)) + said
+    elif len(said) + _AXIS <= width:
+        line = fmt.fit(" " * _AXIS + said, width)
+    return Content.assemble((line, "$quiet"))

@@ -1,0 +1,110 @@
+"""Workers: what each is at, for how long, with how much memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from textual.content import Content
+
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.procs import KEPT, CpuMeter
+from geobatch_tui.tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.tui.model import Delta, View, WorkerRow
+
+_SLOW: Final = 60.0  #: seconds at one chunk from which on it is marked
+
+
+class Workers(Lines):
+    """One line a worker; those that do not fit are counted on the last line."""
+
+    BORDER_TITLE = "Workers"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._meter = CpuMeter()
+
+    def take(self, delta: Delta) -> None:
+        if delta.view.host == os.uname().nodename:
+            pids = [worker.pid for worker in delta.view.workers if worker.pid]
+            self._meter.measure(pids, time.monotonic())
+        super().take(delta)
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        if not view.workers:
+            return [Content.assemble((_empty(view), "$quiet"))]
+        wide = width >= 64
+        lines = [self._head(width)] if wide else []
+        room = height - len(lines)
+        rows = view.workers
+        shown = rows if len(rows) <= room else rows[: max(0, room - 1)]
+        lines += [self._row(worker, width, wide=wide) for worker in shown]
+        if len(shown) < len(rows):
+            busy = sum(1 for worker in rows[len(shown) :] if worker.label)
+            more = len(rows) - len(shown)
+            lines.append(Content.assemble((f"+{more} more, {busy} of them at work", "$quiet")))
+        return lines
+
+    def _head(self, width: int) -> Content:
+        chunk = max(8, width - _FIXED)
+        spark = "last 60 s" if width >= _SPARK_FROM else ""
+        text = (
+            f" id {'pid':>7} {'stage':<9} {fmt.fit('chunk', chunk)} {'time':>6} {'rss':>7}"
+            f" {'cpu':>5} {spark}"
+        )
+        return Content.assemble((fmt.fit(text, width), "$quiet"))
+
+    def _row(self, worker: WorkerRow, width: int, *, wide: bool) -> Content:
+        at_work = bool(worker.label)
+        slow = worker.seconds >= _SLOW
+        glyph = ("▒", "$chunk-run") if at_work else ("·", "$chunk-wait")
+        seconds = fmt.span(worker.seconds) if at_work else "-"
+        late = "!" if slow else " "
+        rss = fmt.size(worker.rss_bytes) if worker.rss_bytes else "-"
+        if not wide:
+            label = max(6, width - 26)
+            return Content.assemble(
+                (f"{worker.number:>2} ", "$quiet"),
+                glyph,
+                " ",
+                fmt.fit_middle(worker.label or "idle", label),
+                (f" {_stage(worker):<6}"[:6], "$quiet"),
+                (f"{seconds:>6}{late}", "bold $warning" if slow else ""),
+                (f"{rss:>7}", "$quiet"),
+            )
+        label = max(8, width - _FIXED)
+        share = self._meter.share(worker.pid)
+        cpu = "-" if share is None else f"{100 * share:.0f}%"
+        parts: list[str | tuple[str, str]] = [
+            (f"{worker.number:>3} {worker.pid or '-':>7} ", "$quiet"),
+            (f"{_stage(worker) if at_work else 'idle':<9} ", "" if at_work else "$quiet"),
+            fmt.fit_middle(worker.label or "-", label),
+            (f" {seconds:>5}{late}", "bold $warning" if slow else ""),
+            f" {rss:>7}",
+            (f" {cpu:>5} ", "$quiet"),
+        ]
+        if width >= _SPARK_FROM:
+            history = list(self._meter.history.get(worker.pid, ()))
+            cells = fmt.columns([0.0] * (KEPT - len(history)) + history, _SPARK)
+            parts.append((fmt.sparkline(cells, _SPARK, top=1.0), "$chunk-run"))
+        return Content.assemble(*parts)
+
+
+_SPARK: Final = 12
+_SPARK_FROM: Final = 76
+_FIXED: Final = 4 + 8 + 10 + 7 + 8 + 7 + _SPARK
+
+
+def _stage(worker: WorkerRow) -> str:
+    return worker.kind if worker.label else ""
+
+
+def _empty(view: View) -> str:
+    if view.live:
+        return "workers are starting" if view.state == "planning" else "no workers"
+    return "no workers: the run is over" if view.run is not None else "no workers yet"
