@@ -79,6 +79,7 @@ class Dispatcher:
         self._events: list[u.Event] = []
         self._handling = False
         self._over: asyncio.Future[u.Finish] | None = None
+        self._finish: u.Finish | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
     def tell(self, event: u.Event) -> None:
@@ -112,6 +113,9 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
         self._pool.listen(self._on_pool)
+        if self._finish is not None:
+            # Adopting workers was enough to find that there is nothing to do.
+            return self._finish
         self._tick()
         try:
             return await self._over
@@ -205,5 +209,6 @@ class Dispatcher:
             case u.Unsuspend(reason):
                 listener.unsuspended(reason)
             case u.Finish():
+                self._finish = decision
                 if self._over is not None and not self._over.done():
                     self._over.set_result(decision)

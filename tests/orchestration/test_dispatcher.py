@@ -12,6 +12,7 @@ from geobatch_tui.errors import Reaction
 from geobatch_tui.execution.messages import Failure, InspectReceipt, InspectTask, Outcome, Task
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.dispatcher import Dispatcher
+from geobatch_tui.orchestration.pool import Ready
 from geobatch_tui.orchestration.scheduler import Scheduler, SchedulerConfig
 from geobatch_tui.testing.inline_pool import InlinePool
 
@@ -130,3 +131,11 @@ async def test_a_listener_that_raises_ends_the_run() -> None:
     loop.set_exception_handler(lambda *_: None)
     with pytest.raises(LookupError, match="bug"):
         await finish(dispatcher)
+
+
+async def test_nothing_to_do_is_found_while_workers_are_adopted() -> None:
+    """Warm workers and no unit: the end comes before run() is called, and is not lost."""
+    dispatcher, listener = make(0, ok)
+    dispatcher.adopt([Ready(7, 1, 1)])
+    assert (await finish(dispatcher)).reason == "complete"
+    assert listener.done == []
