@@ -220,7 +220,7 @@ class Committer:
         try:
             self._ledger.apply(self._kept)
         except DiskFullError:
-            if not self._ledger.reserve.release():
+            if not self._ledger.make_room():
                 raise
             self._spent = True
             self._ledger.apply(self._kept)

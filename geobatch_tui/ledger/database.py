@@ -7,6 +7,7 @@ descriptor drops SQLite's POSIX locks.
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import tempfile
 from contextlib import closing, contextmanager, suppress
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 APPLICATION_ID: Final = 0x47424C31
 VERSION: Final = 1
 _BUSY_MS: Final = 5_000
+_PROBE: Final = 65_536
 _ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 17 stays below SQLite's 32,766 variables
 
 
@@ -250,7 +252,7 @@ def translated(path: Path) -> Iterator[None]:
 def translate(error: sqlite3.Error, path: Path) -> StateError | DiskFullError:
     """Our error for one of SQLite's."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path.parent)):
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
         return DiskFullError(f"no space left for the ledger {path}")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return LedgerCorruptError(f"the ledger {path} is damaged: {error}")
@@ -274,13 +276,18 @@ def _is_denied(error: sqlite3.Error) -> bool:
     return code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 
 
-def _is_full(directory: Path) -> bool:
-    """Whether a small file can't be written there: SQLite hides quotas behind 'disk I/O error'."""
+def _is_full(path: Path) -> bool:
+    """Whether files can't grow there: SQLite hides quotas and limits behind 'disk I/O error'."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    for file in (path, path.with_name(path.name + "-wal")):
+        with suppress(OSError):
+            if limit != resource.RLIM_INFINITY and file.stat().st_size + _PROBE > limit:
+                return True
     try:
-        with tempfile.TemporaryFile(dir=directory) as file:
-            file.write(b"\1" * 65_536)
-            file.flush()
-            os.fsync(file.fileno())
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(b"\1" * _PROBE)
+            probe.flush()
+            os.fsync(probe.fileno())
     except OSError as error:
         return error.errno in FULL
     return False

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from contextlib import contextmanager, suppress
-from sqlite3 import Connection, OperationalError
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import StateError
@@ -39,7 +39,9 @@ class Ledger:
     and may block on the disk; ``Committer`` takes it to a thread of its own.
     """
 
-    def __init__(self, connection: Connection, path: Path, root: Path, *, ring: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, root: Path, *, ring: int
+    ) -> None:
         self.path = path
         self.reserve = Reserve(path.with_name("reserve"))
         self.epoch = 0
@@ -160,6 +162,17 @@ class Ledger:
             self._docs.forget()
             raise
 
+    def make_room(self) -> bool:
+        """Free what the ledger itself can spare on a full disk: the reserve, and the write-ahead
+        log, by folding it in. False if neither gave anything."""
+        spared = self.reserve.release()
+        log = self.path.with_name(self.path.name + "-wal")
+        before = log.stat().st_size if log.exists() else 0
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        after = log.stat().st_size if log.exists() else 0
+        return spared or after < before
+
     def requeue_dead(
         self,
         classes: Sequence[str] | None = None,
@@ -196,7 +209,7 @@ class Ledger:
                 from read-only media. Left undone while others read.
         """
         if archive:
-            with suppress(OperationalError):
+            with suppress(sqlite3.OperationalError):
                 failpoint("before_archive")
                 self._connection.execute("PRAGMA busy_timeout = 200")
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -152,7 +152,7 @@ def test_io_error_on_a_full_disk_is_a_full_disk(state, monkeypatch):
     state.ledger.touch()
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR
-    monkeypatch.setattr(database, "_is_full", lambda directory: True)
+    monkeypatch.setattr(database, "_is_full", lambda path: True)
     assert type(database.translate(error, state.ledger)) is DiskFullError
 
 

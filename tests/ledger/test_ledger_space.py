@@ -88,6 +88,21 @@ def test_the_reserve_records_the_end(small, item):
     ledger.close()
 
 
+def test_the_log_makes_room_for_itself(state, ledger, item, done):
+    """Folding the write-ahead log in frees its space, once, and loses nothing."""
+    ledger.reserve.release()
+    ledger.apply([ItemPlanned(item(1, 1, 50))])
+    for chunk in range(1, 51):
+        ledger.apply([done(chunk, 1)])
+    log = state.root / "ledger.db-wal"
+    assert log.stat().st_size > 0
+    assert ledger.make_room()
+    assert log.stat().st_size == 0
+    assert not ledger.make_room()
+    with LedgerReader(state.ledger) as reader:
+        assert reader.counts()["done"] == 50
+
+
 def test_a_new_ledger_on_a_full_disk(small):
     """No space for a ledger is said so, and leaves nothing that looks like one."""
     state = StateDir.open(small / "out", create=True)
@@ -102,7 +117,7 @@ def test_a_new_ledger_on_a_full_disk(small):
 LIMITED = """
 import resource, signal, sys
 from pathlib import Path
-from geobatch_tui.errors import DiskFullError, StateError
+from geobatch_tui.errors import DiskFullError
 from geobatch_tui.ledger.layout import StateDir
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.updates import Noted
@@ -115,8 +130,8 @@ try:
     ledger.begin_run("r", {}, {})
     for n in range(1, 400):
         ledger.apply([Noted("n", {"n": n, "text": "x" * 4000})])
-except (DiskFullError, StateError) as error:
-    print(n - 1, type(error).__name__)
+except DiskFullError as error:
+    print(n - 1)
 """
 
 
@@ -126,8 +141,7 @@ def test_a_file_size_limit_damages_nothing(tmp_path, limit):
     command = [sys.executable, "-c", textwrap.dedent(LIMITED), str(tmp_path / "out"), str(limit)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
-    count, name = ended.stdout.split()
-    assert name in ("DiskFullError", "StateError", "OutputGoneError")
+    count = ended.stdout
     state = StateDir.open(Path(tmp_path / "out"))
     with Ledger.open(state.ledger) as ledger, LedgerReader(state.ledger) as reader:
         ledger.recover()
