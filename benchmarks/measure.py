@@ -37,8 +37,8 @@ def geobatch(*words: str) -> list[str]:
 class Measured:
     """One run of a command.
 
-    ``seconds`` is wall time, ``cpu`` user and system time of it and all that it waited for, both
-    in seconds. ``rss`` is the peak of the process itself, ``tree_rss`` of the sum over its
+    ``seconds`` is wall time, ``cpu`` user and system time of it and its descendants, both in
+    seconds. ``rss`` is the peak of the process itself, ``tree_rss`` of the sum over its
     processes (pages that they share count once for each), ``tree_pss`` with shared pages divided
     among their users; all in bytes, sampled.
     """
@@ -58,6 +58,7 @@ class Scale:
 
     def __init__(self, pid: int, period: float = 0.05) -> None:
         self.rss = self.tree_rss = self.tree_pss = 0
+        self._cpu: dict[tuple[int, float], float] = {}
         self._root = psutil.Process(pid)
         self._period = period
         self._stop = threading.Event()
@@ -80,12 +81,19 @@ class Scale:
         for process in processes:
             try:
                 tree += process.memory_info().rss
+                times = process.cpu_times()
+                self._cpu[process.pid, process.create_time()] = times.user + times.system
                 pss += _pss(process.pid) if with_pss else 0
             except (psutil.Error, OSError):
                 continue
         self.rss = max(self.rss, own)
         self.tree_rss = max(self.tree_rss, tree)
         self.tree_pss = max(self.tree_pss, pss)
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of all processes seen, each as last sampled."""
+        return sum(self._cpu.values())
 
     def stop(self) -> None:
         self._stop.set()
@@ -116,6 +124,8 @@ def measure(
         after = os.times()
         cpu = after.children_user + after.children_system
         cpu -= before.children_user + before.children_system
+        # Workers of a fork server are not waited for by the command: they are only sampled.
+        cpu = max(cpu, scale.cpu)
         texts = []
         for stream in (out, err):
             stream.seek(0)
