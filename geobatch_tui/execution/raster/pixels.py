@@ -13,7 +13,16 @@ from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import CorruptSourceError, MemoryBudgetError, TransientError
 from geobatch_tui.execution.messages import ChunkReceipt, Segment, Window
-from geobatch_tui.execution.raster import assemble, grids, scale, source, spool, validity, warp
+from geobatch_tui.execution.raster import (
+    assemble,
+    fastwarp,
+    grids,
+    scale,
+    source,
+    spool,
+    validity,
+    warp,
+)
 from geobatch_tui.execution.raster.mapping import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 
@@ -109,7 +118,8 @@ def _read_part(
 ) -> tuple[Pixels, Valid | None]:
     try:
         if plan.warp is not None:
-            return warp.read(held, plan, window)
+            exact = plan.warp.path == fastwarp.EXACT
+            return (warp.read if exact else fastwarp.read)(held, plan, window)
         return _copy(held, plan, window, item.params)
     except (RasterioError, OSError) as error:
         raise explain(item, held, plan, window, error) from error

@@ -43,7 +43,10 @@ class Warp:
     """How source pixels become output pixels; None in the plan means a plain copy.
 
     ``xscale`` and ``yscale`` are GDAL's XSCALE and YSCALE: destination over source size for the
-    whole item, pinned so that every window gives the same pixels.
+    whole item, pinned so that every window gives the same pixels. ``path`` says where source
+    coordinates come from: ``exact``, GDAL's warper with PROJ for every pixel; ``separable``, our
+    kernels with PROJ for every column and row; ``lattice``, our kernels with coordinates that are
+    at most ``error_threshold`` source pixels from PROJ's.
     """
 
     src_crs: str
@@ -53,6 +56,8 @@ class Warp:
     tolerance: float
     src_nodata: Number | None
     options: Mapping[str, str]
+    error_threshold: float = 0.0
+    path: str = "exact"
 
 
 @dataclass(frozen=True, slots=True)

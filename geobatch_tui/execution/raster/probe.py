@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from geobatch_tui.execution.raster import (
     georeference,
     grids,
     mapping,
+    paths,
     scale,
     source,
     validity,
@@ -101,9 +102,12 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         _tell_of_datum(placed, dst_crs, told)
         mapper = mapping.Mapper(placed, chosen.grid, centre)
         warped = _plan_warp(placed, mapper, params, choice)
+        path, why = paths.choose(dataset, mapper, warped, params.error_threshold)
+        warped = replace(warped, path=path)
         notes |= {
             "grid": chosen.story, "xscale": warped.xscale, "yscale": warped.yscale,
-            "warp_options": dict(warped.options),
+            "warp_options": dict(warped.options), "coordinates": path, "coordinates_why": why,
+            "error_threshold": warped.error_threshold,
         }  # fmt: skip
         draft = _Draft(dataset, choice, chosen.grid, told, notes)
         return _finish(task, draft, warped, _amplification(dataset, mapper))
@@ -252,6 +256,7 @@ def _plan_warp(
         tolerance=EXACT,
         src_nodata=choice.src_nodata,
         options=options,
+        error_threshold=params.error_threshold,
     )
 
 

@@ -30,7 +30,7 @@ def params(**values):
         ({"size": [10, 10], "resolution": 5}, "exclude"),
         ({"target_aligned_pixels": True}, "needs resolution"),
         ({"add_alpha": True, "dst_nodata": 0}, "exclude"),
-        ({"error_threshold": 0.125}, "not built"),
+        ({"error_threshold": 0.6}, "between 0"),
         ({"warp_options": {"num_threads": 4}}, "NUM_THREADS"),
         ({"transform_options": {"COORDINATE_OPERATION": "x"}}, "COORDINATE_OPERATION"),
         ({"src_nodata": math.inf}, "infinite"),

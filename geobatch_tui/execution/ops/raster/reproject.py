@@ -103,11 +103,8 @@ class ReprojectParams(BaseModel):
             raise ValueError("dst_crs is empty")
         if self.add_alpha and self.dst_nodata is not None:
             raise ValueError("add_alpha and dst_nodata exclude each other")
-        if self.error_threshold != 0:
-            raise ValueError(
-                "error_threshold must be 0: coordinates are exact, and the approximate path "
-                "is not built"
-            )
+        if not 0 <= self.error_threshold <= 0.5:
+            raise ValueError("error_threshold must lie between 0 (exact) and 0.5 source pixels")
         if pinned := sorted(set(self.warp_options) & PINNED):
             raise ValueError(f"warp_options: {', '.join(pinned)} cannot be set; leave it out")
         unknown = sorted(set(self.transform_options) - TRANSFORM_OPTIONS)

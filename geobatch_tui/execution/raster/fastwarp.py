@@ -1,0 +1,360 @@
+"""Warps windows of an item by our own kernels, as near to GDAL's exact pixels as the plan's error
+threshold allows.
+
+A pixel depends on its place in the item alone: its source position comes from
+:mod:`.coordinates`, and :mod:`.kernels` sum the same taps in the same order however the work is
+cut. So windows are cut here as suits memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyproj import CRS
+
+from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.raster import coordinates, grids, sampling, taps
+from geobatch_tui.execution.raster.mapping import Mapper
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.execution.raster.mapping import Points
+    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.source import Held
+    from geobatch_tui.execution.raster.validity import Pixels, Valid
+
+SEPARABLE, LATTICE, EXACT = "separable", "lattice", "exact"
+#: The part of the source that is held at once, in bytes.
+SOURCE_BYTES = 24 * 2**20
+#: Sides of the destination parts that positions are computed for at once, and in which invalid
+#: pixels are looked for.
+PART, TILE = 512, 128
+
+
+def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
+    """Pixels (count, h, w) of ``window`` of the destination, and where they are valid, if the plan
+    keeps that in a mask."""
+    key = f"fastwarp {plan!r}"
+    warper = held.warps.get(key)
+    if warper is None:
+        warper = held.warps[key] = Warper.of(held, plan)
+    found: tuple[Pixels, Valid | None] = warper.read(window)
+    return found
+
+
+@dataclass(slots=True)
+class Target:
+    """What is being filled: color bands (bands, h, w), where they have a value, and alpha."""
+
+    pixels: Any
+    touched: Any
+    alpha: Any
+
+    def part(self, rows: slice, cols: slice) -> Target:
+        alpha = None if self.alpha is None else self.alpha[rows, cols]
+        return Target(self.pixels[:, rows, cols], self.touched[rows, cols], alpha)
+
+
+@dataclass(slots=True)
+class Warper:
+    """Warps windows of one item from one open source; belongs to one thread."""
+
+    plan: RasterPlan
+    mapper: Mapper
+    sampler: sampling.Sampler
+    kernel: taps.Kernel | None
+    lattice: coordinates.Lattice
+    vectors: coordinates.Vectors | None
+    avoid: Any
+
+    @classmethod
+    def of(cls, held: Held, plan: RasterPlan) -> Warper:
+        warp, dataset = plan.warp, held.dataset
+        if warp is None:
+            raise OperationError("this plan has no warp")
+        a, b, c, d, e, f = (float(value) for value in tuple(dataset.transform)[:6])
+        source = grids.Source(
+            CRS.from_wkt(warp.src_crs), (a, b, c, d, e, f), dataset.width, dataset.height
+        )
+        grid = grids.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
+        mapper = Mapper.between(source, grid)
+        own = warp.resampling
+        sampler = sampling.Sampler.of(dataset, plan)
+        return cls(
+            plan,
+            mapper,
+            sampler,
+            None if own == "nearest" else taps.Kernel.of(own, warp.xscale, warp.yscale),
+            coordinates.Lattice(mapper, warp.error_threshold),
+            coordinates.Vectors.of(mapper, 0.5) if warp.path == SEPARABLE else None,
+            sampling.avoided(plan.nodata, sampler.dtype, plan.dtype),
+        )
+
+    def close(self) -> None:
+        """Called with the source; nothing is held but arrays."""
+
+    def read(self, window: Window) -> tuple[Pixels, Valid | None]:
+        """See :func:`read`."""
+        plan, shape = self.plan, (window.height, window.width)
+        whole: Pixels = np.full((plan.count, *shape), plan.nodata or 0, plan.dtype)
+        target = Target(
+            whole[: self.sampler.bands],
+            np.zeros(shape, np.uint8),
+            whole[-1] if plan.validity == "alpha" else None,
+        )
+        if self.vectors is not None and self.kernel is not None:
+            self._read_separable(self.kernel, self.vectors, window, target)
+        else:
+            self._read_parts(window, target)
+        return whole, target.touched > 0 if plan.validity == "mask" else None
+
+    # --- any coordinates -----------------------------------------------------------------------
+
+    def _read_parts(self, window: Window, target: Target) -> None:
+        for rows, cols in _slices(window.height, window.width, PART):
+            part = Window(
+                window.col_off + cols.start, window.row_off + rows.start,
+                cols.stop - cols.start, rows.stop - rows.start,
+            )  # fmt: skip
+            if self.vectors is None:
+                x, y = self.lattice.centres(part)
+            else:
+                x, y = np.meshgrid(
+                    self.vectors.x[part.col_off : part.col_off + part.width],
+                    self.vectors.y[part.row_off : part.row_off + part.height],
+                )
+            self._place(x, y, target.part(rows, cols))
+
+    def _place(self, x: Points, y: Points, target: Target) -> None:
+        """Resample at positions ``x``, ``y`` (h, w), cut until each part's source fits."""
+        source = self.mapper.source
+        with np.errstate(invalid="ignore"):
+            on = (x >= 0) & (x <= source.width) & (y >= 0) & (y <= source.height)
+        if not on.any():
+            return
+        needed = self._needed(x[on], y[on])
+        height, width = x.shape
+        if self.sampler.bytes(*needed) > SOURCE_BYTES and max(height, width) > 1:
+            for rows, cols in _halves(height, width):
+                self._place(x[rows, cols], y[rows, cols], target.part(rows, cols))
+            return
+        sampled = self.sampler.read(*needed)
+        side = max(height, width) if sampled.valid is None else TILE
+        x = np.where(on, x, np.nan)
+        for rows, cols in _slices(height, width, side):
+            if on[rows, cols].any():
+                part = x[rows, cols], y[rows, cols]
+                clear = sampled.valid is None or sampled.all_valid(*self._needed(*_on(*part)))
+                inner = target.part(rows, cols)
+                self._resample(sampled, part[0], part[1], inner, masked=not clear)
+
+    def _needed(self, x: Points, y: Points) -> tuple[int, int, int, int]:
+        """Bounds of the source pixels that positions on the source take."""
+        source, kernel = self.mapper.source, self.kernel
+        lead, count = ((0, 0), (1, 1)) if kernel is None else (kernel.lead, kernel.taps)
+        bounds = []
+        for values, side, before, many in zip(
+            (x, y), (source.width, source.height), lead, count, strict=True
+        ):
+            # One pixel more than the taps, for what falls back and for rounding.
+            low = int(values.min()) - before - 2
+            high = int(values.max()) - before + many + 2
+            low, high = max(low, 0), min(high, side)
+            # Taps that lie beyond the source are moved into it.
+            bounds.append((min(low, max(side - many, 0)), max(high, min(many, side))))
+        (left, right), (top, bottom) = bounds
+        return left, top, right, bottom
+
+    def _resample(
+        self, sampled: sampling.Sampled, x: Points, y: Points, target: Target, *, masked: bool
+    ) -> None:
+        from geobatch_tui.execution.raster import kernels
+        from geobatch_tui.execution.raster import masked as invalid
+
+        x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
+        source, kernel = self.mapper.source, self.kernel
+        where = (x, y, sampled.off, (source.width, source.height))
+        out = np.ascontiguousarray(target.pixels.astype(self.sampler.dtype))
+        touched = np.zeros(x.shape, np.uint8)
+        masks = (sampled.valid, sampled.centre) if masked else ()
+        if kernel is None:
+            run = invalid.nearest if masks else kernels.nearest
+            run(sampled.pixels, *masks, *where, out, touched)
+        else:
+            how = (kernel.code, kernel.scale, kernel.lead, kernel.taps, kernel.falls_back)
+            run = invalid.gather if masks else kernels.gather
+            run(sampled.pixels, *masks, *where, *how, out, touched, *self._ends)
+        self._step_aside(out, touched > 0)
+        target.pixels[:] = out
+        target.touched[:] = touched
+        if target.alpha is not None:
+            self._fill_alpha(sampled, (x, y), target)
+
+    def _fill_alpha(
+        self, sampled: sampling.Sampled, at: tuple[Points, Points], target: Target
+    ) -> None:
+        """Alpha is that of the pixel that a position lies in."""
+        if sampled.alpha is None:
+            target.alpha[:] = np.where(target.touched > 0, _opaque(self.plan.dtype), 0)
+            return
+        source = self.mapper.source
+        on = target.touched > 0
+        index = []
+        for values, side, off in zip(at, (source.width, source.height), sampled.off, strict=True):
+            index.append(np.minimum((values[on] + taps.NUDGE).astype(np.int64), side - 1) - off)
+        target.alpha[on] = sampled.alpha[index[1], index[0]]
+
+    def _step_aside(self, out: Any, written: Any) -> None:
+        """Pixels that came out as nodata by chance, in all bands, are not."""
+        if self.avoid[0] != self.avoid[1]:
+            chance = (out == self.avoid[0]).all(axis=0)
+            if written is not None:
+                chance &= written
+            out[:, chance] = self.avoid[1]
+
+    @property
+    def _ends(self) -> tuple[bool, float, float]:
+        kind = np.dtype(self.plan.dtype)
+        if kind.kind == "f":
+            return False, 0.0, 0.0
+        limits = np.iinfo(kind)
+        return True, float(limits.min), float(limits.max)
+
+    # --- separable -----------------------------------------------------------------------------
+
+    def _read_separable(
+        self, kernel: taps.Kernel, vectors: coordinates.Vectors, window: Window, target: Target
+    ) -> None:
+        source = self.mapper.source
+        x = vectors.x[window.col_off : window.col_off + window.width]
+        y = vectors.y[window.row_off : window.row_off + window.height]
+        along = [
+            _Along(x, kernel.axis(x, source.width, 0)),
+            _Along(y, kernel.axis(y, source.height, 1)),
+        ]
+        short = along
+        if kernel.falls_back:
+            short = [
+                _Along(x, taps.BILINEAR.axis(x, source.width, 0)),
+                _Along(y, taps.BILINEAR.axis(y, source.height, 1)),
+            ]
+        for cols in _runs(along[0], source.width):
+            for rows in _runs(along[1], source.height):
+                whole = along[0].axis.whole[cols.start] and along[1].axis.whole[rows.start]
+                self._rectangle(along if whole else short, rows, cols, target)
+
+    def _rectangle(self, along: Any, rows: slice, cols: slice, target: Target) -> None:
+        """Resample rows and columns that are alike, cut until their source fits."""
+        needed = _bounds(along, rows, cols)
+        height, width = rows.stop - rows.start, cols.stop - cols.start
+        if self.sampler.bytes(*needed) > SOURCE_BYTES and max(height, width) > 1:
+            for inner in _halves(height, width):
+                self._rectangle(along, _shifted(inner[0], rows), _shifted(inner[1], cols), target)
+            return
+        sampled = self.sampler.read(*needed)
+        side = max(height, width) if sampled.valid is None else TILE
+        for inner in _slices(height, width, side):
+            tile = _shifted(inner[0], rows), _shifted(inner[1], cols)
+            if sampled.all_valid(*_bounds(along, *tile)):
+                self._sum_separably(sampled, along, *tile, target.part(*tile))
+            else:
+                x, y = np.meshgrid(along[0].positions[tile[1]], along[1].positions[tile[0]])
+                self._resample(sampled, x, y, target.part(*tile), masked=True)
+
+    def _sum_separably(
+        self, sampled: sampling.Sampled, along: Any, rows: slice, cols: slice, target: Target
+    ) -> None:
+        from geobatch_tui.execution.raster import kernels
+
+        x, y = along[0].axis, along[1].axis
+        out = np.empty(target.pixels.shape, self.sampler.dtype)
+        kernels.separable(
+            sampled.pixels,
+            (x.first[cols] - sampled.off[0]).astype(np.uint32),
+            np.ascontiguousarray(x.weights[:, cols]),
+            (y.first[rows] - sampled.off[1]).astype(np.uint32),
+            np.ascontiguousarray(y.weights[:, rows]),
+            out,
+            *self._ends,
+        )
+        self._step_aside(out, None)
+        target.pixels[:] = out
+        target.touched[:] = 1
+        if target.alpha is None:
+            return
+        if sampled.alpha is None:
+            target.alpha[:] = _opaque(self.plan.dtype)
+        else:
+            at = y.pixel[rows] - sampled.off[1], x.pixel[cols] - sampled.off[0]
+            target.alpha[:] = sampled.alpha[np.ix_(*at)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Along:
+    """Positions along one axis of the destination, and their taps."""
+
+    positions: Any
+    axis: taps.Axis
+
+
+def _on(x: Points, y: Points) -> tuple[Points, Points]:
+    on = ~np.isnan(x)
+    return x[on], y[on]
+
+
+#: What GDAL writes for opaque, by type; 255 in others.
+_OPAQUE = {"int16": 32767, "uint16": 65535}
+
+
+def _opaque(dtype: str) -> Any:
+    return np.array(_OPAQUE.get(dtype, 255)).astype(dtype)
+
+
+def _runs(along: _Along, side: int) -> Iterator[slice]:
+    """Stretches of positions on the source that are alike: no tap beyond it, or some; and that do
+    not jump over half of it, as at the antimeridian."""
+    axis = along.axis
+    kind = np.where(axis.pixel < 0, 0, np.where(axis.whole, 1, 2))
+    cuts = (np.diff(kind) != 0) | (np.abs(np.diff(along.positions)) > side / 2)
+    ends = [0, *(np.flatnonzero(cuts) + 1).tolist(), len(kind)]
+    for start, stop in itertools.pairwise(ends):
+        if start < stop and kind[start]:
+            yield slice(start, stop)
+
+
+def _bounds(along: Any, rows: slice, cols: slice) -> tuple[int, int, int, int]:
+    """Bounds of the source pixels under the taps of ``rows`` and ``cols``."""
+    x, y = along[0].axis, along[1].axis
+    across, down = x.first[cols], y.first[rows]
+    # The pixel that a position lies in is looked at too.
+    left = min(across.min(), x.pixel[cols].min())
+    right = max(across.max() + len(x.weights), x.pixel[cols].max() + 1)
+    top = min(down.min(), y.pixel[rows].min())
+    bottom = max(down.max() + len(y.weights), y.pixel[rows].max() + 1)
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _slices(height: int, width: int, side: int) -> Iterator[tuple[slice, slice]]:
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield slice(top, min(top + side, height)), slice(left, min(left + side, width))
+
+
+def _halves(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    if height >= width:
+        middle = height // 2
+        yield slice(0, middle), slice(0, width)
+        yield slice(middle, height), slice(0, width)
+    else:
+        middle = width // 2
+        yield slice(0, height), slice(0, middle)
+        yield slice(0, height), slice(middle, width)
+
+
+def _shifted(part: slice, by: slice) -> slice:
+    return slice(by.start + part.start, by.start + part.stop)

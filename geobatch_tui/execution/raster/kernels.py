@@ -1,0 +1,311 @@
+"""The loops over pixels where all of them are valid, compiled.
+
+Every function gives for a pixel the same bits whatever window it is called for: it sums the taps
+down the rows first, column by column, and then along the row. Sums are float64 for every type of
+pixel.
+
+Arrays of pixels are windows of the source (bands, h, w) that hold every tap asked for; positions
+are in pixels of the whole source, ``off`` is where the window starts (x, y), ``side`` the size of
+the whole source (x, y). ``whole``: round to whole numbers in ``low`` to ``high``.
+"""
+
+# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
+# ruff: noqa: PLR0913, PLR0917 -- a struct would have to be one of numba's
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+from __future__ import annotations
+
+import numpy as np
+
+from geobatch_tui.execution.raster.compiled import jit
+from geobatch_tui.execution.raster.weights import pixel_of, taps_at, weigh_row
+
+#: Unsigned, so that an index is never taken to count from the end.
+_1, _2, _3, _4, _5 = (np.uint32(i) for i in range(1, 6))
+
+
+# --- coordinates -------------------------------------------------------------------------------
+
+
+@jit
+def _blend(nodes, column, b0, b1, b2, b3):
+    return (
+        b0 * nodes[0, column]
+        + b1 * nodes[1, column]
+        + b2 * nodes[2, column]
+        + b3 * nodes[3, column]
+    )
+
+
+@jit
+def interpolate(nodes_x, nodes_y, cells, size, basis, x, y, left, top):
+    """Fill ``x`` and ``y`` (h, w), which start at (``left``, ``top``) of the item, within ``cells``
+    (n, 2: column, row) from their nodes (n, 4, 4); ``basis`` (size, 4) are the nodes' weights."""
+    height, width = x.shape
+    for n in range(len(cells)):
+        col0, row0 = cells[n, 0] * size - left, cells[n, 1] * size - top
+        low, high = max(0, -col0), min(size, width - col0)
+        for r in range(max(0, -row0), min(size, height - row0)):
+            b0, b1, b2, b3 = basis[r, 0], basis[r, 1], basis[r, 2], basis[r, 3]
+            x0 = _blend(nodes_x[n], 0, b0, b1, b2, b3)
+            x1 = _blend(nodes_x[n], 1, b0, b1, b2, b3)
+            x2 = _blend(nodes_x[n], 2, b0, b1, b2, b3)
+            x3 = _blend(nodes_x[n], 3, b0, b1, b2, b3)
+            y0 = _blend(nodes_y[n], 0, b0, b1, b2, b3)
+            y1 = _blend(nodes_y[n], 1, b0, b1, b2, b3)
+            y2 = _blend(nodes_y[n], 2, b0, b1, b2, b3)
+            y3 = _blend(nodes_y[n], 3, b0, b1, b2, b3)
+            row_x = x[row0 + r, col0 + low : col0 + high]
+            row_y = y[row0 + r, col0 + low : col0 + high]
+            part = basis[low:high]
+            for c in range(high - low):
+                c0, c1, c2, c3 = part[c, 0], part[c, 1], part[c, 2], part[c, 3]
+                row_x[c] = c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
+                row_y[c] = c0 * y0 + c1 * y1 + c2 * y2 + c3 * y3
+
+
+# --- separable ---------------------------------------------------------------------------------
+
+
+@jit
+def _down(rows, w, sums):
+    """Weighted sums of ``rows`` (taps, n) into ``sums`` (n,)."""
+    taps, n = len(w), len(sums)
+    if taps == 2:
+        r0, r1 = rows[0], rows[1]
+        w0, w1 = w[0], w[1]
+        for k in range(n):
+            sums[k] = w0 * r0[k] + w1 * r1[k]
+    elif taps == 4:
+        r0, r1, r2, r3 = rows[0], rows[1], rows[2], rows[3]
+        w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+        for k in range(n):
+            sums[k] = w0 * r0[k] + w1 * r1[k] + w2 * r2[k] + w3 * r3[k]
+    else:
+        r0, w0 = rows[0], w[0]
+        for k in range(n):
+            sums[k] = w0 * r0[k]
+        for t in range(1, taps):
+            r0, w0 = rows[t], w[t]
+            for k in range(n):
+                sums[k] += w0 * r0[k]
+
+
+@jit
+def _along(sums, first, w, out, whole, low, high):
+    """Weighted sums along ``sums`` at ``first`` (n,) with ``w`` (taps, n), rounded and clamped."""
+    taps, n = w.shape[0], len(out)
+    if taps == 2:
+        w0, w1 = w[0], w[1]
+        for c in range(n):
+            f = first[c]
+            value = w0[c] * sums[f] + w1[c] * sums[f + _1]
+            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+    elif taps == 4:
+        w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+        for c in range(n):
+            f = first[c]
+            value = (
+                w0[c] * sums[f] + w1[c] * sums[f + _1] + w2[c] * sums[f + _2] + w3[c] * sums[f + _3]
+            )
+            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+    elif taps == 6:
+        w0, w1, w2, w3, w4, w5 = w[0], w[1], w[2], w[3], w[4], w[5]
+        for c in range(n):
+            f = first[c]
+            value = (
+                w0[c] * sums[f] + w1[c] * sums[f + _1] + w2[c] * sums[f + _2]
+                + w3[c] * sums[f + _3] + w4[c] * sums[f + _4] + w5[c] * sums[f + _5]
+            )  # fmt: skip
+            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+    else:
+        for c in range(n):
+            f = first[c]
+            value = w[0, c] * sums[f]
+            for t in range(1, taps):
+                value += w[t, c] * sums[f + np.uint32(t)]
+            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+
+
+@jit
+def separable(source, first_x, weights_x, first_y, weights_y, out, whole, low, high):
+    """Resample ``source``, all valid, into ``out`` (bands, rows, columns).
+
+    ``first_x`` (columns,) uint32 are the first taps in the window, ``weights_x`` (taps, columns)
+    their weights; likewise of the rows. ``whole``: round to whole numbers in ``low`` to ``high``.
+    """
+    sums = np.empty(source.shape[2])
+    taps = weights_y.shape[0]
+    w = np.empty(taps)
+    for row in range(len(first_y)):
+        first = first_y[row]
+        w[:] = weights_y[:, row]
+        for band in range(source.shape[0]):
+            _down(source[band, first : first + taps], w, sums)
+            _along(sums, first_x, weights_x, out[band, row], whole, low, high)
+
+
+# --- any coordinates ---------------------------------------------------------------------------
+
+
+@jit
+def sum_of(pixels, row, col, wy, wx):
+    """Weighted sum of the taps from (``row``, ``col``) of ``pixels`` (h, w)."""
+    row, col = np.uint32(row), np.uint32(col)
+    if len(wx) == 2 and len(wy) == 2:
+        return wx[0] * (wy[0] * pixels[row, col] + wy[1] * pixels[row + _1, col]) + wx[1] * (
+            wy[0] * pixels[row, col + _1] + wy[1] * pixels[row + _1, col + _1]
+        )
+    total = 0.0
+    for i in range(len(wx)):
+        at = col + np.uint32(i)
+        part = wy[0] * pixels[row, at]
+        for j in range(1, len(wy)):
+            part += wy[j] * pixels[row + np.uint32(j), at]
+        if i == 0:
+            total = wx[0] * part
+        else:
+            total += wx[i] * part
+    return total
+
+
+@jit
+def nearest(source, x, y, off, side, out, touched):
+    """The pixel that each position lies in, all of them valid."""
+    height, width = x.shape
+    for r in range(height):
+        for c in range(width):
+            px, py = pixel_of(x[r, c], side[0]), pixel_of(y[r, c], side[1])
+            if px < 0 or py < 0:
+                continue
+            touched[r, c] = 1
+            at_x, at_y = np.uint32(px - off[0]), np.uint32(py - off[1])
+            for band in range(source.shape[0]):
+                out[band, r, c] = source[band, at_y, at_x]
+
+
+@jit
+def _two(flat, at, stride, wx, wy, ready, out, whole, low, high):
+    """A row of ``out`` from 2x2 taps whose first is ``flat[at]``; weights (2, n)."""
+    x0, x1, y0, y1 = wx[0], wx[1], wy[0], wy[1]
+    for c in range(len(out)):
+        if ready[c]:
+            f = at[c]
+            g = f + stride
+            value = x0[c] * (y0[c] * flat[f] + y1[c] * flat[g]) + x1[c] * (
+                y0[c] * flat[f + _1] + y1[c] * flat[g + _1]
+            )
+            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+
+
+@jit
+def _four(flat, at, stride, wx, wy, ready, out, whole, low, high):
+    """A row of ``out`` from 4x4 taps whose first is ``flat[at]``; weights (4, n)."""
+    for c in range(len(out)):
+        if ready[c]:
+            f = at[c]
+            g, h = f + stride, f + stride + stride
+            i = h + stride
+            y0, y1, y2, y3 = wy[0, c], wy[1, c], wy[2, c], wy[3, c]
+            value = wx[0, c] * (y0 * flat[f] + y1 * flat[g] + y2 * flat[h] + y3 * flat[i])
+            f, g, h, i = f + _1, g + _1, h + _1, i + _1
+            value += wx[1, c] * (y0 * flat[f] + y1 * flat[g] + y2 * flat[h] + y3 * flat[i])
+            f, g, h, i = f + _1, g + _1, h + _1, i + _1
+            value += wx[2, c] * (y0 * flat[f] + y1 * flat[g] + y2 * flat[h] + y3 * flat[i])
+            f, g, h, i = f + _1, g + _1, h + _1, i + _1
+            value += wx[3, c] * (y0 * flat[f] + y1 * flat[g] + y2 * flat[h] + y3 * flat[i])
+            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+
+
+@jit
+def _many(flat, at, stride, wx, wy, ready, out, whole, low, high):
+    """A row of ``out`` from any number of taps whose first is ``flat[at]``; weights (taps, n)."""
+    for c in range(len(out)):
+        if ready[c]:
+            value = 0.0
+            for i in range(wx.shape[0]):
+                f = at[c] + np.uint32(i)
+                part = wy[0, c] * flat[f]
+                for j in range(1, wy.shape[0]):
+                    f += stride
+                    part += wy[j, c] * flat[f]
+                value = wx[i, c] * part if i == 0 else value + wx[i, c] * part
+            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+
+
+@jit
+def _pick(source, at, stride, wx, wy, ready, out, r, whole, low, high):
+    """Row ``r`` of ``out`` (bands, h, w), where ``ready``."""
+    for band in range(source.shape[0]):
+        flat = source[band].reshape(-1)
+        row = out[band, r]
+        if wx.shape[0] == 2 and wy.shape[0] == 2:
+            _two(flat, at, stride, wx, wy, ready, row, whole, low, high)
+        elif wx.shape[0] == 4 and wy.shape[0] == 4:
+            _four(flat, at, stride, wx, wy, ready, row, whole, low, high)
+        else:
+            _many(flat, at, stride, wx, wy, ready, row, whole, low, high)
+
+
+@jit
+def _place(x, y, side, off, stride, lead, taps, at, dx, dy, ready):
+    """Of a row of positions the first tap, as a place in the window, and the distance from the tap
+    before; ``ready`` where no tap lies beyond the source."""
+    for c in range(len(x)):
+        base_x, base_y = np.floor(x[c] - 0.5), np.floor(y[c] - 0.5)
+        first_x, first_y = base_x - lead[0], base_y - lead[1]
+        inside = (
+            first_x >= 0.0 and first_x + taps[0] <= side[0]
+            and first_y >= 0.0 and first_y + taps[1] <= side[1]
+        )  # fmt: skip
+        ready[c] = inside
+        if inside:
+            dx[c], dy[c] = x[c] - 0.5 - base_x, y[c] - 0.5 - base_y
+            at[c] = np.uint32((int(first_y) - off[1]) * stride + int(first_x) - off[0])
+        else:
+            dx[c], dy[c] = 0.5, 0.5
+
+
+@jit
+def gather(
+    source, x, y, off, side, code, scale, lead, taps, falls_back, out, touched, whole, low, high
+):
+    """Resample ``source``, all valid, at positions ``x``, ``y`` (h, w).
+
+    ``scale``, ``lead`` and ``taps`` are pairs (x, y). ``touched`` (h, w) is set where there is a
+    value.
+    """
+    height, width = x.shape
+    stride = source.shape[2]
+    step = np.uint32(stride)
+    wx, wy = np.empty((taps[0], width)), np.empty((taps[1], width))
+    dx, dy = np.empty(width), np.empty(width)
+    at = np.zeros(width, np.uint32)
+    ready = np.zeros(width, np.bool_)
+    ax, ay = np.empty(taps[0]), np.empty(taps[1])
+    bx, by = np.empty(2), np.empty(2)
+    for r in range(height):
+        _place(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
+        weigh_row(code, dx, scale[0], lead[0], wx)
+        weigh_row(code, dy, scale[1], lead[1], wy)
+        _pick(source, at, step, wx, wy, ready, out, r, whole, low, high)
+        for c in range(width):
+            if ready[c]:
+                touched[r, c] = 1
+            elif pixel_of(x[r, c], side[0]) >= 0 and pixel_of(y[r, c], side[1]) >= 0:
+                # At the rim of the source, one by one.
+                touched[r, c] = 1
+                if falls_back:
+                    col, _ = taps_at(x[r, c], side[0], 1, 1.0, 0, bx)
+                    row, _ = taps_at(y[r, c], side[1], 1, 1.0, 0, by)
+                    _one(source, row - off[1], col - off[0], by, bx, out, r, c, whole, low, high)
+                else:
+                    col, _ = taps_at(x[r, c], side[0], code, scale[0], lead[0], ax)
+                    row, _ = taps_at(y[r, c], side[1], code, scale[1], lead[1], ay)
+                    _one(source, row - off[1], col - off[0], ay, ax, out, r, c, whole, low, high)
+
+
+@jit
+def _one(source, row, col, wy, wx, out, r, c, whole, low, high):
+    for band in range(source.shape[0]):
+        value = sum_of(source[band], row, col, wy, wx)
+        out[band, r, c] = min(max(np.floor(value + 0.5), low), high) if whole else value

@@ -1,0 +1,157 @@
+"""Chooses, at plan time, where an item's source coordinates come from: see :class:`.plan.Warp`.
+
+Our own kernels take an item only if nothing in its plan asks for more than they do, and if GDAL
+itself, asked for the coordinates of a few thousand points of this very grid, says the same as ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.errors import CRSError, RasterioError
+from rasterio.io import MemoryFile
+from rasterio.vrt import WarpedVRT
+
+from geobatch_tui.execution.raster import coordinates, fastwarp, sampling, taps, validity, warp
+from geobatch_tui.execution.recorder import expected_gdal_errors
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.raster.grids import Transform
+    from geobatch_tui.execution.raster.mapping import Mapper
+    from geobatch_tui.execution.raster.plan import Warp
+
+KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos", "average"})
+#: Options that do not change what a pixel is, but for those that are looked at one by one.
+_HARMLESS = frozenset({
+    "SOURCE_EXTRA", "SAMPLE_GRID", "SAMPLE_STEPS", "INIT_DEST", sampling.UNIFIED, warp.CENTRE,
+})  # fmt: skip
+#: Destination pixels under which GDAL's warper is done before our kernels are loaded.
+SMALL = 2**20
+#: Points a side at which GDAL is asked, and pixels a side of the picture that it is asked with.
+_POINTS, _SIDE = 40, 64
+#: What GDAL's coordinates may differ from ours, in source pixels: that of two builds of PROJ.
+_AGREE = 1e-6
+#: Share of points that may lie on the source for one of the two alone, as at a limb.
+_STRAY = 0.005
+
+
+def choose(
+    dataset: DatasetReader, mapper: Mapper, planned: Warp, threshold: float
+) -> tuple[str, str]:
+    """The path of an item, and why it is not a faster one (empty if it is the fastest)."""
+    if threshold <= 0:
+        return fastwarp.EXACT, "error_threshold is 0"
+    why = _beyond_kernels(dataset, planned) or _too_small(dataset, mapper, planned)
+    if not why and not agrees(mapper, planned):
+        why = "GDAL has other coordinates than PROJ alone"
+    if why:
+        return fastwarp.EXACT, why
+    if coordinates.is_separable(mapper):
+        return fastwarp.SEPARABLE, ""
+    return fastwarp.LATTICE, "the grid is not separable"
+
+
+def _beyond_kernels(dataset: DatasetReader, planned: Warp) -> str:
+    if planned.resampling not in KERNELS:
+        return f"{planned.resampling} is GDAL's"
+    dtype = dataset.dtypes[0]
+    if dtype not in sampling.NATIVE | sampling.WIDENED:
+        return f"{dtype} pixels are GDAL's"
+    options = dict(planned.options)
+    odd = sorted(set(options) - _HARMLESS)
+    if odd or options.get(sampling.UNIFIED) not in ("YES", "PARTIAL") or "INIT_DEST" in options:
+        return f"warp options: {', '.join(odd) or 'nodata'}"
+    if validity.has_alpha(dataset) and dtype != "uint8":
+        return f"alpha of {dtype}"
+    if planned.src_nodata is not None and validity.has_mask(dataset):
+        return "nodata and a mask"
+    return ""
+
+
+def _too_small(dataset: DatasetReader, mapper: Mapper, planned: Warp) -> str:
+    if mapper.grid.width * mapper.grid.height < SMALL:
+        return "few pixels"
+    if planned.resampling in taps.CODES:
+        kernel = taps.Kernel.of(planned.resampling, planned.xscale, planned.yscale)
+        if dataset.width < kernel.taps[0] + 2 or dataset.height < kernel.taps[1] + 2:
+            return "the source is smaller than the kernel"
+    return ""
+
+
+def agrees(mapper: Mapper, planned: Warp) -> bool:
+    """Whether GDAL's warper has our coordinates.
+
+    It warps a small picture that lies where the source lies and whose pixels hold their own
+    position; bilinear interpolation of that gives the position GDAL came from.
+    """
+    grid = mapper.grid
+    cols, rows = min(grid.width, _POINTS), min(grid.height, _POINTS)
+    step_x, step_y = grid.width / cols, grid.height / rows
+    try:
+        theirs = _ask(mapper, planned, (cols, rows), (step_x, step_y))
+    except (RasterioError, CRSError):
+        return False
+    at = np.meshgrid((np.arange(cols) + 0.5) * step_x, (np.arange(rows) + 0.5) * step_y)
+    x, y = coordinates.exact(mapper, *at)
+    source = mapper.source
+    # Within half a pixel of the picture's rim it says where the rim is.
+    rim_x, rim_y = source.width / _SIDE / 2, source.height / _SIDE / 2
+    with np.errstate(invalid="ignore"):
+        ours = (x > rim_x) & (x < source.width - rim_x) & (y > rim_y) & (y < source.height - rim_y)
+        outside = ~((x >= 0) & (x <= source.width) & (y >= 0) & (y <= source.height))
+        far = np.maximum(
+            np.abs(theirs[0] * (source.width / _SIDE) - x),
+            np.abs(theirs[1] * (source.height / _SIDE) - y),
+        )
+    known = ~np.isnan(theirs[0])
+    stray = (ours & ~known) | (outside & known)
+    return bool((far[ours & known] <= _AGREE).all()) and stray.mean() <= _STRAY
+
+
+def _ask(mapper: Mapper, planned: Warp, size: tuple[int, int], step: tuple[float, float]) -> Any:
+    source, grid = mapper.source, mapper.grid
+    centres = np.arange(_SIDE) + 0.5
+    picture = np.stack(np.meshgrid(centres, centres))
+    wide = _widened(source.transform, source.width / _SIDE, source.height / _SIDE)
+    options = dict(planned.options)
+    options.pop(sampling.UNIFIED, None)
+    options.pop("SOURCE_EXTRA", None)
+    centre = options.pop(warp.CENTRE, None)
+    crs = planned.src_crs if centre is None else warp.unrolled_wkt(planned.src_crs, centre)
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "width": _SIDE, "height": _SIDE, "count": 2, "dtype": "float64",
+        "transform": wide, "crs": planned.src_crs,
+    }  # fmt: skip
+    with expected_gdal_errors(), MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.write(picture)
+        with (
+            memory.open() as dataset,
+            WarpedVRT(
+                dataset,
+                src_crs=crs,
+                crs=grid.crs.to_wkt(),
+                width=size[0],
+                height=size[1],
+                transform=_widened(grid.transform, *step),
+                tolerance=planned.tolerance,
+                resampling=Resampling.bilinear,
+                nodata=float("nan"),
+                XSCALE="1",
+                YSCALE="1",
+                SOURCE_EXTRA="10",
+                **options,
+            ) as warped,
+        ):
+            return warped.read()
+
+
+def _widened(transform: Transform, across: float, down: float) -> Affine:
+    """``transform`` with pixels that many times larger."""
+    a, b, c, d, e, f = transform
+    return Affine(a * across, b * down, c, d * across, e * down, f)

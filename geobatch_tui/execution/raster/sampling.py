@@ -1,0 +1,130 @@
+"""Windows of a source as the compiled kernels take them: pixels, and which of them are valid.
+
+Validity is GDAL's, by kind of source. Alpha and masks count for all bands. Nodata counts for each
+band, and no output pixel is centred where all bands hold it (UNIFIED_SRC_NODATA=PARTIAL); or only
+where all bands hold it (YES).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rasterio.windows import Window as RasterWindow
+
+from geobatch_tui.execution.raster import validity
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+
+#: Types that the kernels take as they are.
+NATIVE = frozenset({"uint8", "int16", "uint16", "float32", "float64"})
+#: Types that go through float64, which holds them exactly.
+WIDENED = frozenset({"int8", "int32", "uint32"})
+#: GDAL's option: YES, PARTIAL.
+UNIFIED = "UNIFIED_SRC_NODATA"
+
+
+@dataclass(slots=True)
+class Sampled:
+    """A window of the source, from pixel ``off`` (x, y): ``pixels`` (bands, h, w); ``valid`` (bands
+    or 1, h, w), which of them may be taps; ``centre`` (h, w), which may have the centre of an
+    output pixel in them; both None if all may. ``alpha`` (h, w) if the source has it."""
+
+    off: tuple[int, int]
+    pixels: Any
+    valid: Any
+    centre: Any
+    alpha: Any
+
+    def all_valid(self, left: int, top: int, right: int, bottom: int) -> bool:
+        """Whether no source pixel in these bounds is invalid."""
+        if self.valid is None:
+            return True
+        rows = slice(top - self.off[1], bottom - self.off[1])
+        cols = slice(left - self.off[0], right - self.off[0])
+        return bool(self.valid[:, rows, cols].all())
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """Reads windows of one source for one plan."""
+
+    dataset: DatasetReader
+    bands: int
+    alpha: bool
+    mask: bool
+    nodata: Number | None
+    unified: bool
+
+    @classmethod
+    def of(cls, dataset: DatasetReader, plan: RasterPlan) -> Sampler:
+        alpha = validity.has_alpha(dataset)
+        nodata = None if plan.warp is None else plan.warp.src_nodata
+        unified = plan.warp is not None and plan.warp.options.get(UNIFIED) == "YES"
+        mask = nodata is None and validity.has_mask(dataset)
+        return cls(dataset, dataset.count - alpha, alpha, mask, nodata, unified)
+
+    @property
+    def dtype(self) -> Any:
+        """The type that the kernels work on."""
+        own = self.dataset.dtypes[0]
+        return np.dtype(own if own in NATIVE else "float64")
+
+    def bytes(self, left: int, top: int, right: int, bottom: int) -> int:
+        """Memory that a window takes."""
+        each = self.bands * (self.dtype.itemsize + (self.nodata is not None)) + 2
+        return int((right - left) * (bottom - top) * each)
+
+    def read(self, left: int, top: int, right: int, bottom: int) -> Sampled:
+        """The pixels in these bounds."""
+        window = RasterWindow(left, top, right - left, bottom - top)
+        pixels = self.dataset.read(window=window)
+        alpha = pixels[-1] if self.alpha else None
+        pixels = pixels[: self.bands].astype(self.dtype, copy=False)
+        valid = self._valid(pixels, alpha, window)
+        if valid is None or valid.all():
+            return Sampled((left, top), pixels, None, None, alpha)
+        centre = valid[0] if len(valid) == 1 else valid.any(axis=0)
+        return Sampled((left, top), pixels, valid, centre, alpha)
+
+    def _valid(self, pixels: Any, alpha: Any, window: RasterWindow) -> Any:
+        if alpha is not None:
+            return (alpha > 0)[np.newaxis]
+        if self.mask:
+            return (self.dataset.read_masks(1, window=window) > 0)[np.newaxis]
+        if self.nodata is None:
+            return None
+        valid = ~holds(pixels, self.nodata)
+        return valid.any(axis=0)[np.newaxis] if self.unified else valid
+
+
+def holds(pixels: Any, nodata: Number) -> Any:
+    """Where ``pixels`` are ``nodata`` to GDAL: of floats, to within two units in the last place
+    of their sum (GDALWarpNoDataMasker, ARE_REAL_EQUAL)."""
+    if math.isnan(nodata):
+        return np.isnan(pixels)
+    if pixels.dtype.kind != "f":
+        return pixels == pixels.dtype.type(nodata)
+    value = pixels.dtype.type(nodata)
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.abs(pixels - value) < np.finfo(pixels.dtype).eps * np.abs(pixels + value) * 2
+        return (pixels == value) | near
+
+
+def avoided(nodata: Number | None, work: Any, dtype: str) -> Any:
+    """``nodata``, and what to write where pixels of ``dtype`` happen to have it in all bands.
+
+    An array (2,) of the type ``work``, as GDAL 3.12 chooses; the same twice if there is none.
+    """
+    if nodata is None or math.isnan(nodata):
+        return np.zeros(2, work)
+    kind = np.dtype(dtype)
+    if kind.kind != "f":
+        return np.array([nodata, nodata + 1 if nodata == np.iinfo(kind).min else nodata - 1], work)
+    value, most = kind.type(nodata), np.finfo(kind).max
+    return np.array([value, np.nextafter(value, -most if value == most else most)], work)

@@ -1,0 +1,180 @@
+"""Weights of source pixels, compiled: which taps a position takes along an axis.
+
+See :mod:`.taps` for what a tap is; ``code`` is one of its ``CODES``.
+"""
+
+# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
+# ruff: noqa: PLR0911, PLR0913, PLR0917 -- formulas by case
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from geobatch_tui.execution.raster.compiled import jit
+
+#: A position this near beyond the edge of a pixel belongs to the next one.
+_NUDGE = 1e-10
+
+
+@jit
+def pixel_of(x, side):
+    """The pixel that a position lies in, -1 outside the source (GWKCheckAndComputeSrcOffsets)."""
+    if not (x >= 0.0 and x + _NUDGE <= side):
+        return -1
+    return min(int(x + _NUDGE), side - 1)
+
+
+@jit
+def _function(code, distance):
+    """The kernel's function of a distance."""
+    far = abs(distance)
+    if code == 1:
+        return max(1.0 - far, 0.0)
+    if code == 2:
+        if far <= 1.0:
+            return (1.5 * far - 2.5) * far * far + 1.0
+        return ((-0.5 * far + 2.5) * far - 4.0) * far + 2.0 if far <= 2.0 else 0.0
+    if code == 3:
+        if far <= 1.0:
+            return ((3.0 * far - 6.0) * far * far + 4.0) / 6.0
+        # GDAL's formula goes on below zero at the far side of a widened kernel.
+        return (2.0 - far) ** 3 / 6.0 if far <= 2.0 or distance > 0.0 else 0.0
+    if far == 0.0:
+        return 1.0
+    if far > 3.0:
+        return 0.0
+    angle = math.pi * far
+    return 3.0 * math.sin(angle) * math.sin(angle / 3.0) / (angle * angle)
+
+
+@jit
+def _lanczos(delta, w):
+    """The six weights of Lanczos 3 at full scale; two sines instead of twelve."""
+    if delta == 0.0:
+        w[:] = 0.0
+        w[2] = 1.0
+        return
+    angle = math.pi / 3.0 * delta
+    sine, cosine = math.sin(angle), math.cos(angle)
+    # sin(pi (d - k)) = (-1)^k sin(pi d); sin(pi/3 (d - k)) by the sum of angles, of period 3 but
+    # for a sign that cancels the other's.
+    common = math.sin(math.pi * delta) * 3.0 / (math.pi * math.pi)
+    root = 0.8660254037844386
+    even = common * sine
+    after = -common * (0.5 * sine - root * cosine)
+    before = -common * (0.5 * sine + root * cosine)
+    for t in range(6):
+        away = delta - (t - 2)
+        step = (t - 2) % 3
+        value = even if step == 0 else (after if step == 1 else before)
+        w[t] = value / (away * away)
+
+
+@jit
+def _weigh(delta, code, scale, lead, w):
+    """Weights into ``w`` of the taps of a position ``delta`` after the centre of a pixel, which
+    ``lead`` taps come before."""
+    if scale == 1.0:
+        if code == 1:
+            w[0] = 1.0 - delta
+            w[1] = delta
+        elif code == 2:
+            half = 0.5 * delta
+            w[0] = half * (-1.0 + delta * (2.0 - delta))
+            w[1] = 1.0 + half * delta * (-5.0 + 3.0 * delta)
+            w[2] = half * (1.0 + delta * (4.0 - 3.0 * delta))
+            w[3] = half * delta * (-1.0 + delta)
+        elif code == 4:
+            _lanczos(delta, w)
+        else:
+            for t in range(len(w)):
+                w[t] = _function(code, t - lead - delta)
+    else:
+        for t in range(len(w)):
+            w[t] = _function(code, (t - lead - delta) * scale)
+
+
+@jit
+def _scale_to_one(w):
+    total = 0.0
+    for t in range(len(w)):
+        total += w[t]
+    for t in range(len(w)):
+        w[t] /= total
+
+
+@jit
+def _fit(first, side, w):
+    """Move the taps into the source: those beyond it lose their weight. Returns the first."""
+    taps = len(w)
+    moved = min(max(first, 0), side - taps)
+    if moved > first:
+        by = moved - first
+        for t in range(taps - by):
+            w[t] = w[t + by]
+        for t in range(max(taps - by, 0), taps):
+            w[t] = 0.0
+    elif moved < first:
+        by = first - moved
+        for t in range(taps - 1, by - 1, -1):
+            w[t] = w[t - by]
+        for t in range(min(by, taps)):
+            w[t] = 0.0
+    return moved
+
+
+@jit
+def taps_at(x, side, code, scale, lead, w):
+    """Weights that sum to 1 into ``w``; returns the first tap and whether none lay outside."""
+    base = np.floor(x - 0.5)
+    first = int(base) - lead
+    _weigh(x - 0.5 - base, code, scale, lead, w)
+    whole = first >= 0 and first + len(w) <= side
+    if not whole:
+        first = _fit(first, side, w)
+    if not whole or scale != 1.0 or code > 2:
+        _scale_to_one(w)
+    return first, whole
+
+
+@jit
+def axis(x, side, code, scale, lead, first, weights, pixel, whole):
+    """Taps of positions ``x`` (n,) along an axis: ``first``, ``pixel`` (-1: outside) and ``whole``
+    (n,), ``weights`` (taps, n)."""
+    w = np.empty(weights.shape[0])
+    for n in range(len(x)):
+        pixel[n] = pixel_of(x[n], side)
+        if pixel[n] < 0:
+            first[n], whole[n] = 0, False
+            weights[:, n] = 0.0
+            continue
+        first[n], whole[n] = taps_at(x[n], side, code, scale, lead, w)
+        weights[:, n] = w
+
+
+@jit
+def weigh_row(code, delta, scale, lead, w):
+    """As :func:`_weigh`, and scaled to 1, for a row of positions into ``w`` (taps, n)."""
+    if scale == 1.0 and code == 1:
+        w0, w1 = w[0], w[1]
+        for c in range(len(delta)):
+            w0[c], w1[c] = 1.0 - delta[c], delta[c]
+    elif scale == 1.0 and code == 2:
+        w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+        for c in range(len(delta)):
+            d = delta[c]
+            half = 0.5 * d
+            w0[c] = half * (-1.0 + d * (2.0 - d))
+            w1[c] = 1.0 + half * d * (-5.0 + 3.0 * d)
+            w2[c] = half * (1.0 + d * (4.0 - 3.0 * d))
+            w3[c] = half * d * (-1.0 + d)
+    else:
+        taps = w.shape[0]
+        one = np.empty(taps)
+        for c in range(len(delta)):
+            _weigh(delta[c], code, scale, lead, one)
+            _scale_to_one(one)
+            for t in range(taps):
+                w[t, c] = one[t]

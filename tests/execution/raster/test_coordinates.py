@@ -1,0 +1,64 @@
+"""Interpolated coordinates are as near to PROJ's as asked, and depend on the place alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pyproj import CRS
+
+from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.raster import coordinates
+from geobatch_tui.execution.raster.grids import Grid, Source
+from geobatch_tui.execution.raster.mapping import Mapper
+
+WORLD = Source(CRS.from_epsg(4326), (0.1, 0.0, -180.0, 0.0, -0.1, 90.0), 3600, 1800)
+POLAR = Grid(CRS.from_epsg(3413), (25_000.0, 0.0, -6e6, 0.0, -25_000.0, 6e6), 480, 480)
+EUROPE = Grid(CRS.from_epsg(3035), (10_000.0, 0.0, 2.5e6, 0.0, -10_000.0, 5.5e6), 400, 400)
+MERCATOR = Grid(CRS.from_epsg(3857), (50_000.0, 0.0, -2e7, 0.0, -50_000.0, 1e7), 800, 400)
+
+
+def exactly(mapper, window, offset=0.5):
+    cols = np.arange(window.col_off, window.col_off + window.width) + offset
+    rows = np.arange(window.row_off, window.row_off + window.height) + offset
+    return coordinates.exact(mapper, *np.meshgrid(cols, rows))
+
+
+@pytest.mark.parametrize("grid", [POLAR, EUROPE])
+@pytest.mark.parametrize("threshold", [0.1, 0.001, 1e-6])
+def test_the_error_stays_below_the_threshold(grid, threshold):
+    """Everywhere, at a pole and along the antimeridian too."""
+    mapper = Mapper.between(WORLD, grid)
+    window = Window(0, 0, grid.width, grid.height)
+    lattice = coordinates.Lattice(mapper, threshold)
+    for got, true in zip(lattice.centres(window), exactly(mapper, window), strict=True):
+        assert np.array_equal(np.isnan(got), np.isnan(true))
+        assert np.nanmax(np.abs(got - true)) <= 2 * threshold
+    if threshold == 0.001:
+        assert lattice.counts[32] > 0
+
+
+def test_coordinates_do_not_depend_on_the_window():
+    """Any window has the bits of the whole, as cells lie on the item's grid."""
+    lattice = coordinates.Lattice(Mapper.between(WORLD, POLAR), 0.001)
+    whole = lattice.centres(Window(0, 0, 480, 480))
+    for window in (Window(3, 5, 70, 90), Window(200, 210, 77, 50), Window(479, 0, 1, 480)):
+        rows = slice(window.row_off, window.row_off + window.height)
+        cols = slice(window.col_off, window.col_off + window.width)
+        for part, all_of_it in zip(lattice.centres(window), whole, strict=True):
+            assert part.tobytes() == np.ascontiguousarray(all_of_it[rows, cols]).tobytes()
+
+
+def test_vectors_are_those_of_proj():
+    """A separable grid gets the very coordinates of every pixel."""
+    mapper = Mapper.between(WORLD, MERCATOR)
+    assert coordinates.is_separable(mapper)
+    vectors = coordinates.Vectors.of(mapper, 0.5)
+    x, y = exactly(mapper, Window(0, 0, 800, 400))
+    assert np.abs(x - vectors.x[None, :]).max() < coordinates.SEPARABLE
+    assert np.abs(y - vectors.y[:, None]).max() < coordinates.SEPARABLE
+
+
+@pytest.mark.parametrize("grid", [POLAR, EUROPE])
+def test_other_grids_are_not_separable(grid):
+    """Cones and planes bend meridians."""
+    assert not coordinates.is_separable(Mapper.between(WORLD, grid))

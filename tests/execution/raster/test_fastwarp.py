@@ -1,0 +1,185 @@
+"""Our kernels give GDAL's pixels, and the same ones in any cut."""
+
+from __future__ import annotations
+
+import corpus
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from planning import globe
+from rasterio.transform import from_origin
+from warping import compared, in_parts, planned, whole
+
+from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.raster import fastwarp, source
+
+KERNELS = ("nearest", "bilinear", "cubic", "cubicspline", "lanczos")
+#: A separable grid and one that is not.
+CRSS = ("EPSG:6933", "EPSG:3035")
+#: Up, equal, and down by 2.7 and 10, of a source of 256 pixels a side.
+SIDES = (600, 256, 95, 26)
+QUIET = settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    source.release()
+
+
+def assert_near(result, *, share=0.001):
+    """The contract: nearest but for pixels at an edge of the source's; else whole numbers by 1 at
+    most and in few pixels, others by a thousandth."""
+    delta = result.differences()
+    if result.plan.warp.resampling == "nearest":
+        delta = delta * ~result.near_edges()
+        assert not delta.any()
+    elif result.gdal.dtype.kind == "f":
+        extent = float(np.nanmax(result.gdal) - np.nanmin(result.gdal))
+        assert delta.max() <= 1e-3 * extent
+    else:
+        assert delta.max() <= 1
+        # A few of the few pixels of a small picture.
+        assert np.count_nonzero(delta) <= max(share * delta.size, 3)
+    assert result.rim() == 0
+
+
+@pytest.mark.parametrize("crs", CRSS)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_pixels_are_those_of_gdal_at_all_scales(tmp_path, crs, kernel):
+    """Three bands of uint8 enlarged, kept, and reduced by 2.7 and 10."""
+    path = corpus.write(tmp_path / "a.tif")
+    for side in SIDES:
+        assert_near(compared(path, {"dst_crs": crs, "resampling": kernel, "size": [side, side]}))
+
+
+@pytest.mark.parametrize("crs", CRSS)
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
+)
+def test_pixels_are_those_of_gdal_in_all_types(tmp_path, crs, dtype):
+    """Rounding, clamping and sign of every type, by a kernel that overshoots."""
+    path = corpus.write(tmp_path / "a.tif", corpus.picture(2, dtype=dtype))
+    for kernel, side in (("nearest", 256), ("bilinear", 300), ("lanczos", 300), ("lanczos", 100)):
+        assert_near(compared(path, {"dst_crs": crs, "resampling": kernel, "size": [side, side]}))
+
+
+@pytest.mark.parametrize("crs", CRSS)
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("alpha", {}),
+        ("dataset_mask", {}),
+        ("nan_nodata", {}),
+        ("good", {"add_alpha": True}),
+        ("good", {"src_nodata": 120}),
+        ("good", {"src_nodata": 120, "dst_nodata": 0}),
+    ],
+)
+def test_invalid_pixels_are_those_of_gdal(tmp_path, crs, kernel, name, more):
+    """Alpha, masks and nodata: the same pixels hide, and their neighbours are as GDAL's."""
+    path = corpus.CASES[name].make(tmp_path)
+    for side in (400, 90):
+        params = {"dst_crs": crs, "resampling": kernel, "size": [side, side], **more}
+        assert_near(compared(path, params))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_a_value_that_happens_to_be_nodata_is_kept_apart(tmp_path, dtype):
+    """Where all bands come out as the nodata of the output, they step aside as with GDAL."""
+    rows, cols = np.mgrid[0:120, 0:120]
+    pixels = ((rows + cols) % 100).astype(dtype)[np.newaxis]
+    pixels[:, 30:60, 20:50] = 7
+    path = corpus.write(tmp_path / "a.tif", pixels, nodata=7)
+    for kernel in ("nearest", "bilinear"):
+        for nodata in (0, 50):
+            params = {"dst_crs": "EPSG:6933", "resampling": kernel, "dst_nodata": nodata}
+            result = compared(path, {**params, "size": [120, 120]})
+            assert_near(result)
+            hidden = result.gdal == nodata
+            assert np.array_equal(result.ours == nodata, hidden)
+            assert hidden.any()
+
+
+@pytest.mark.parametrize(
+    "crs",
+    ["EPSG:3857", "EPSG:3413", "EPSG:3031", "EPSG:32633", "ESRI:54009", "+proj=ortho +lat_0=40"],
+)
+@pytest.mark.parametrize("kernel", ["nearest", "lanczos"])
+def test_hard_projections_come_out_as_gdals(tmp_path, crs, kernel):
+    """Poles, limbs and the antimeridian inside: each pixel on the source is, to GDAL too."""
+    path = globe(tmp_path / "globe.tif", step=0.5)
+    params = {"dst_crs": crs, "resampling": kernel, "size": [300, 0]}
+    if "ortho" in crs:
+        params["extent"] = "source"
+    result = compared(path, params)
+    assert_near(result)
+    assert result.valid.mean() > 0.3
+
+
+@pytest.mark.parametrize("crs", ["EPSG:3832", "EPSG:4326", "EPSG:2193"])
+def test_a_source_over_the_antimeridian_is_not_torn(tmp_path, crs):
+    """Longitudes from 175 to 188 and an output that goes on eastward, or counts from -180."""
+    place = from_origin(175, -30, 0.05, 0.05)
+    path = corpus.write(tmp_path / "a.tif", transform=place)
+    result = compared(path, {"dst_crs": crs, "resampling": "cubic", "size": [300, 300]})
+    assert_near(result)
+    assert result.valid.mean() > 0.5
+
+
+@QUIET
+@given(
+    job=st.tuples(
+        st.sampled_from(KERNELS),
+        st.sampled_from(["good", "alpha", "dataset_mask", "nan_nodata"]),
+        st.sampled_from(CRSS),
+        st.sampled_from([60, 300]),
+    ),
+    cut=st.tuples(st.integers(5, 300), st.integers(5, 300)),
+    inner=st.tuples(st.sampled_from([16, 64, 512]), st.sampled_from([20_000, 10**6, 10**8])),
+    data=st.data(),
+)
+def test_any_cut_gives_the_same_bits(tmp_path, monkeypatch, job, cut, inner, data):
+    """Windows, their order, parts inside of them and the memory for the source change nothing."""
+    kernel, name, crs, side = job
+    folder = tmp_path / name
+    folder.mkdir(exist_ok=True)
+    path = next((p for p in folder.iterdir() if p.stem == name), None)
+    path = path or corpus.CASES[name].make(folder)
+    params = {"dst_crs": crs, "resampling": kernel, "size": [side, side]}
+    item, plan = planned(path, params)
+    expected, expected_valid = in_parts(path, plan, item, [whole(plan)])
+    windows = [
+        Window(col, row, min(cut[0], side - col), min(cut[1], side - row))
+        for row in range(0, side, cut[1])
+        for col in range(0, side, cut[0])
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(fastwarp, "PART", inner[0])
+        patch.setattr(fastwarp, "TILE", min(inner[0], 128))
+        patch.setattr(fastwarp, "SOURCE_BYTES", inner[1])
+        got, valid = in_parts(path, plan, item, data.draw(st.permutations(windows)))
+    assert got.tobytes() == expected.tobytes()
+    assert np.array_equal(valid, expected_valid)
+
+
+def test_cells_do_not_move_with_the_window(tmp_path):
+    """On a grid that is not separable, with a pole inside, chunks equal the whole to the bit."""
+    path = globe(tmp_path / "globe.tif", step=0.5)
+    item, plan = planned(path, {"dst_crs": "EPSG:3413", "resampling": "cubic", "size": [333, 333]})
+    assert plan.warp.path == fastwarp.LATTICE
+    expected, _ = in_parts(path, plan, item, [whole(plan)])
+    windows = [
+        Window(col, row, min(47, 333 - col), min(91, 333 - row))
+        for row in range(0, 333, 91)
+        for col in range(0, 333, 47)
+    ]
+    got, _ = in_parts(path, plan, item, windows)
+    assert got.tobytes() == expected.tobytes()

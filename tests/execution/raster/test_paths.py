@@ -1,0 +1,96 @@
+"""Which items our kernels take, and which are left to GDAL."""
+
+from __future__ import annotations
+
+import corpus
+import pytest
+from planning import globe, probe
+
+from geobatch_tui.execution.raster import paths, source
+from geobatch_tui.execution.raster.plan import RasterPlan
+
+
+@pytest.fixture(autouse=True)
+def _all_sizes(monkeypatch):
+    monkeypatch.setattr(paths, "SMALL", 0)
+    yield
+    source.release()
+
+
+def path_of(path, dst_crs, **params):
+    params = {"dst_crs": dst_crs, "resampling": "bilinear", "error_threshold": 0.001, **params}
+    item = probe(path, params)
+    planned = RasterPlan.from_json(item.detail)
+    assert item.notes["coordinates"] == planned.warp.path
+    assert planned.warp.error_threshold == params["error_threshold"]
+    return planned.warp.path, item.notes["coordinates_why"]
+
+
+@pytest.mark.parametrize("crs", ["EPSG:6933", "EPSG:3857", "EPSG:4087", "EPSG:3395", "EPSG:4326"])
+def test_cylinders_are_separable(tmp_path, crs):
+    """Source x depends on the column alone, and y on the row alone."""
+    assert path_of(globe(tmp_path / "g.tif"), crs) == ("separable", "")
+
+
+@pytest.mark.parametrize("crs", ["EPSG:3035", "EPSG:32633", "EPSG:3413", "ESRI:54009"])
+def test_other_grids_are_interpolated(tmp_path, crs):
+    """Cones, planes and transverse cylinders have no coordinate vectors."""
+    assert path_of(globe(tmp_path / "g.tif"), crs)[0] == "lattice"
+
+
+def test_a_rotated_source_is_interpolated(tmp_path):
+    """A rotation mixes columns and rows even where the CRS does not."""
+    path = corpus.CASES["rotated"].make(tmp_path)
+    assert path_of(path, "EPSG:3857")[0] == "lattice"
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"error_threshold": 0.0}, "error_threshold is 0"),
+        ({"resampling": "mode"}, "mode is GDAL's"),
+        ({"transform_options": {"CHECK_WITH_INVERT_PROJ": "YES"}}, "CHECK_WITH_INVERT_PROJ"),
+        ({"warp_options": {"SRC_COORD_PRECISION": "0.1"}}, "SRC_COORD_PRECISION"),
+        ({"warp_options": {"UNIFIED_SRC_NODATA": "NO"}}, "warp options"),
+    ],
+)
+def test_what_only_gdal_can_do_is_left_to_it(tmp_path, params, why):
+    """The plan says why an item is not on the fast path."""
+    found, said = path_of(globe(tmp_path / "g.tif"), "EPSG:3035", **params)
+    assert found == "exact"
+    assert why in said
+
+
+def test_an_operation_that_gdal_picks_by_area_is_left_to_it(tmp_path):
+    """GDAL looks for the best datum shift where the source lies; PROJ alone picks by point."""
+    found, said = path_of(globe(tmp_path / "g.tif"), "EPSG:4267")
+    assert found == "exact"
+    assert "other coordinates" in said
+
+
+def test_an_interrupted_projection_is_left_to_gdal(tmp_path):
+    """Goode's homolosine: positions in the gaps are not on the Earth for GDAL."""
+    assert path_of(globe(tmp_path / "g.tif"), "+proj=igh +datum=WGS84")[0] == "exact"
+
+
+@pytest.mark.parametrize("name", ["band_nodata", "uint64"])
+def test_unusual_sources_are_left_to_gdal(tmp_path, name):
+    """Nodata that differs by band, and types that float64 does not hold."""
+    assert path_of(corpus.CASES[name].make(tmp_path), "EPSG:3857")[0] == "exact"
+
+
+def test_few_pixels_are_left_to_gdal(tmp_path, monkeypatch):
+    """By the number of output pixels of the item alone, so the choice is the same in every run."""
+    path = globe(tmp_path / "g.tif")
+    monkeypatch.setattr(paths, "SMALL", 100 * 100 + 1)
+    assert path_of(path, "EPSG:6933", size=[100, 100]) == ("exact", "few pixels")
+    monkeypatch.setattr(paths, "SMALL", 100 * 100)
+    assert path_of(path, "EPSG:6933", size=[100, 100])[0] == "separable"
+
+
+def test_a_source_narrower_than_the_kernel_is_left_to_gdal(tmp_path):
+    """There would be no room for the taps."""
+    path = corpus.write(tmp_path / "thin.tif", corpus.picture()[:, :, :6])
+    found, said = path_of(path, "EPSG:3857", resampling="lanczos")
+    assert found == "exact"
+    assert "smaller than the kernel" in said
