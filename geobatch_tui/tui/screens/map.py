@@ -1,0 +1,243 @@
+"""Every chunk in its place, and what is under the cursor."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from textual import on, work
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widgets import Footer
+
+from geobatch_tui.ledger.updates import ChunkState
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.page import Page
+from geobatch_tui.tui.widgets.chunk_map import ChunkMap
+from geobatch_tui.tui.widgets.chunk_map.codes import CODES, MODES
+from geobatch_tui.tui.widgets.chunk_map.histogram import Histogram, histogram
+from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard, HistogramPanel, Legend, MapHead
+from geobatch_tui.tui.widgets.chunk_map.place import Place
+from geobatch_tui.tui.widgets.chunk_map.reading import Reading, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from textual.app import ComposeResult
+    from textual.worker import Worker
+
+    from geobatch_tui.tui.model import Delta, LetterView
+    from geobatch_tui.tui.store import RunStore
+    from geobatch_tui.tui.widgets.chunk_map.codes import Mode
+
+_DURATION: Final = MODES[1]
+_REST: Final = 10.0  #: seconds between two histograms, or so many times as long as one took
+_ITEMS: Final = 64  #: items whose lattice is kept
+
+
+class MapScreen(Page):
+    """Mode ``map``."""
+
+    BINDING_GROUP_TITLE = "Map"
+    HELP = "Every chunk in its place on the ground. Zoomed out, a cell shows its worst chunk."
+    DEFAULT_CSS = """
+    MapScreen {
+        #map, CursorCard, #spread, #counts {
+            border: round $border-blurred;
+            border-title-color: $foreground;
+            border-title-style: bold;
+            border-subtitle-color: $quiet;
+        }
+        #map { width: 1fr; height: 1fr; }
+        #map:focus { border: round $border; }
+        #legend { height: 1; }
+        #card { height: 4; }
+        #side { width: 46; display: none; }
+        #side CursorCard { height: 16; }
+        #counts { height: 16; }
+        #spread { height: 1fr; }
+        &.-wide #side { display: block; }
+        &.-wide #legend, &.-wide #card { display: none; }
+        &.-low #card, &.-slim #card { display: none; }
+    }
+    """
+
+    class _Known(Message):
+        """Figures of the chunk under the cursor, and the place of its item, were read."""
+
+        bubble = False
+
+        def __init__(
+            self, key: tuple[int | None, int], figures: Mapping[str, float], place: Place | None
+        ) -> None:
+            self.key, self.figures, self.place = key, figures, place
+            super().__init__()
+
+    class _Spread(Message):
+        """A histogram was read."""
+
+        bubble = False
+
+        def __init__(self, mode: Mode, spread: Histogram | None, seconds: float) -> None:
+            self.mode, self.spread, self.seconds = mode, spread, seconds
+            super().__init__()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._key: tuple[int | None, int] | None = None
+        self._places: dict[int, Place] = {}
+        self._spread_mode: Mode | None = None
+        self._spread_next = 0.0
+
+    @property
+    def store(self) -> RunStore:
+        """The run."""
+        return self.app.link.store
+
+    @property
+    def map(self) -> ChunkMap:
+        """The map itself."""
+        return self.query_one("#map", ChunkMap)
+
+    def compose(self) -> ComposeResult:
+        """The map; below it legend and card, on a wide terminal beside it."""
+        yield MapHead(id="head")
+        with Horizontal():
+            yield ChunkMap(self.app.link.store, id="map")
+            with Vertical(id="side"):
+                yield CursorCard(id="side-card", classes="card")
+                yield Legend(id="counts")
+                yield HistogramPanel(id="spread")
+        yield Legend(id="legend")
+        yield CursorCard(id="card")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#counts").border_title = "Legend"
+        self.query_one("#card").border_subtitle = "enter:open  space:mark  v:rectangle"
+        self.map.focus()
+
+    def take(self, delta: Delta) -> None:
+        super().take(delta)
+        self._want_spread()
+
+    @on(ChunkMap.Moved)
+    def _read(self) -> None:
+        """The cursor or what is under it changed."""
+        chunk_map, store = self.map, self.store
+        reading = read(chunk_map.pictures, store, self._places)
+        if reading.key != self._key:
+            self._key = reading.key
+            self._tell(reading, None)
+            if reading.position is not None:
+                self._read_chunk(reading)
+        else:
+            self._tell(reading, self.query_one("#card", CursorCard).figures)
+        self._entitle()
+        self._want_spread()
+
+    def _tell(self, reading: Reading, figures: Mapping[str, float] | None) -> None:
+        letter = self._letter(reading)
+        for card in self.query(CursorCard):
+            card.reading, card.figures, card.letter = reading, figures, letter
+            card.renew()
+
+    def _letter(self, reading: Reading) -> LetterView | None:
+        if reading.position is None or reading.code != CODES[ChunkState.DEAD]:
+            return None
+        chunk = self.store.chunk_id(reading.position)
+        item = reading.item.item_id if reading.item else 0
+        return next(
+            (
+                letter
+                for letter in reversed(list(self.store.letters.values()))
+                if letter.item_id == item and letter.chunk_id in {chunk, None}
+            ),
+            None,
+        )
+
+    def _entitle(self) -> None:
+        head, chunk_map = self.query_one(MapHead), self.map
+        head.what = self._what()
+        unplaced = chunk_map.pictures.unplaced
+        lost = sum(
+            self.store.states.count(ChunkState.DEAD, item.first, item.first + item.n)
+            for item in unplaced
+        )
+        head.unplaced = len(unplaced), lost
+        head.renew()
+        planes = chunk_map.pictures.planes
+        for legend in self.query(Legend):
+            legend.mode, legend.scale = planes.mode, planes.scale
+            legend.renew()
+
+    def _what(self) -> str:
+        item = self.map.pictures.opened
+        if item is None:
+            items = self.map.pictures.items
+            chunks = len(self.map.pictures.planes.flags)
+            told = f"{fmt.count(len(items))} items, {fmt.count(chunks)} chunks"
+            return told if items else "nothing is planned yet"
+        wide, high = item.chunk_size
+        size = f" of {wide}x{high}" if wide and high else ""
+        return f"{item.key}  {item.columns}x{item.rows} chunks{size}"
+
+    # --- reading --------------------------------------------------------------------------------
+
+    @work(thread=True, exclusive=True, group="card", exit_on_error=False)
+    def _read_chunk(self, reading: Reading) -> None:
+        """Read the figures of one chunk, off the console's loop: a poll may hold the ledger."""
+        position, item = reading.position, reading.item
+        if position is None or item is None:
+            return
+        figures = {
+            mode.figure: self.store.figures_at((position,), mode.figure)[position]
+            for mode in MODES
+            if mode.figure
+        }
+        place = None if item.item_id in self._places else Place.of(item, item.lattice)
+        self.post_message(self._Known(reading.key, figures, place))
+
+    @on(_Known)
+    def _take_chunk(self, message: _Known) -> None:
+        if message.key != self._key:
+            return
+        store = self.store
+        if message.place is not None and message.key[0] is not None:
+            while len(self._places) >= _ITEMS:
+                self._places.pop(next(iter(self._places)))
+            self._places[store.item_at(message.key[0]).item_id] = message.place
+        self._tell(read(self.map.pictures, store, self._places), message.figures)
+
+    def _want_spread(self) -> None:
+        """Read the histogram where it is shown: at once for another mode, else now and then."""
+        if not self.query_one("#side").display:
+            return
+        mode = self.map.mode
+        mode = mode if mode.figure and mode.name != "worker" else _DURATION
+        if mode is self._spread_mode and time.monotonic() < self._spread_next:
+            return
+        self._spread_mode = mode
+        self._spread_next = time.monotonic() + _REST
+        self._read_spread(mode)
+
+    @work(thread=True, exclusive=True, group="spread", exit_on_error=False)
+    def _read_spread(self, mode: Mode) -> None:
+        begun = time.monotonic()
+        spread = histogram(mode, self.store.figures(mode.figure))
+        self.post_message(self._Spread(mode, spread, time.monotonic() - begun))
+
+    @on(_Spread)
+    def _take_spread(self, message: _Spread) -> None:
+        if message.mode is not self._spread_mode:
+            return
+        self._spread_next = time.monotonic() + max(_REST, _REST * message.seconds)
+        panel = self.query_one(HistogramPanel)
+        panel.border_title = message.mode.name
+        panel.histogram = message.spread
+        panel.renew()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What could not be read stays open on the card; the next move tries again."""
+        event.stop()

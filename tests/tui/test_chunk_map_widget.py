@@ -1,0 +1,293 @@
+"""The map as a widget: what it says, what it sends to the terminal, what it reads."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+from scripted_maps import MapApp, Store, items, scattered, settled
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.ledger.updates import ChunkState as S
+from geobatch_tui.tui.widgets.chunk_map.codes import MODES, Code
+from geobatch_tui.tui.widgets.chunk_map.grid import GridScene
+from geobatch_tui.tui.widgets.chunk_map.ground import GroundScene
+from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard, HistogramPanel, Legend, MapHead
+
+FOUR = [(9.0, 47.0, 10.5, 48.0), (10.6, 47, 12.1, 48), (9, 48.1, 10.5, 49.1), (10.6, 48.1, 12, 49)]
+EVIL = "[/bold]\x1b]52;c;AAAA\x07[@click=app.bell]\u202e.tif"
+
+
+@asynccontextmanager
+async def running(store, size=(80, 24)):
+    app = MapApp(store)
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        yield app, pilot
+
+
+def one(columns=30, rows=20, **options):
+    store = scattered(Store(items((columns, rows), **options)))
+    store.bury()
+    return store
+
+
+def four():
+    store = scattered(Store(items((9, 8), (9, 8), (12, 9), (1, 1), bounds=FOUR)))
+    store.bury()
+    return store
+
+
+def texts(app, kind):
+    return [line.plain for widget in app.screen.query(kind) for line in widget._lines]
+
+
+async def test_one_item_is_shown_in_its_grid():
+    """A run of one raster opens on its chunks, the cursor on the first."""
+    async with running(one()) as (app, _):
+        assert isinstance(app.chunk_map.pictures.top, GridScene)
+        assert "30x20 chunks of 1024x1024" in texts(app, MapHead)[0]
+        assert "r000c000" in texts(app, CursorCard)[0]
+
+
+async def test_enter_goes_down_and_escape_comes_back():
+    """Enter opens the item under the cursor, then says which chunk is meant; escape goes back."""
+    async with running(four()) as (app, pilot):
+        assert isinstance(app.chunk_map.pictures.top, GroundScene)
+        await pilot.press("n", "enter")
+        assert isinstance(app.chunk_map.pictures.top, GridScene)
+        assert app.told == []
+        dead = app.link.store.states.index(S.DEAD)
+        await pilot.press("enter")
+        assert app.told == [dead]
+        await pilot.press("escape")
+        assert isinstance(app.chunk_map.pictures.top, GroundScene)
+        assert not app.chunk_map.check_action("back", ())
+
+
+async def test_a_whole_item_of_one_chunk_is_selected_at_once():
+    """There is no grid to go down to."""
+    async with running(four()) as (app, pilot):
+        app.chunk_map.pictures.top.go(len(app.link.store.states) - 1)
+        await pilot.press("enter")
+        assert app.told == [len(app.link.store.states) - 1]
+
+
+async def test_a_rectangle_is_told():
+    """A rectangle is said as it grows, stays when it is ended, and goes with escape."""
+    async with running(one(10, 10)) as (app, pilot):
+        await pilot.press("v", "l", "j", "v", "l")
+        await pilot.pause()
+        assert app.told == [[(0, 1)], [(0, 2)], [(0, 2), (10, 12)]]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.told[-1] == []
+        await pilot.press("space")
+        await pilot.pause()
+        assert app.told[-1] == [(12, 13)]
+
+
+async def test_next_dead_goes_through_all_of_them():
+    """``n`` and ``N`` go to dead chunks and round; without any it is said."""
+    store = one(10, 10)
+    store.states[:] = bytes([S.DONE]) * 100
+    store.states[40] = store.states[77] = S.DEAD
+    async with running(store) as (app, pilot):
+        scene = app.chunk_map.pictures.top
+        await pilot.press("n")
+        assert (scene.row, scene.column) == (4, 0)
+        await pilot.press("n")
+        assert (scene.row, scene.column) == (7, 7)
+        await pilot.press("N")
+        assert (scene.row, scene.column) == (4, 0)
+        store.states[40] = store.states[77] = S.DONE
+        app.tick([40, 77])
+        await pilot.press("n")
+        assert [note.message for note in app._notifications] == ["no chunk is dead"]
+
+
+async def test_dead_items_without_a_place_are_found():
+    """An item that no probe placed is not on the ground: it is said on top, and ``n`` opens it."""
+    store = Store(items((3, 3), (3, 3), (1, 1), bounds=FOUR[:2]))
+    store.states[18] = S.DEAD
+    async with running(store, (120, 30)) as (app, pilot):
+        assert "1 item without a place, 1 dead" in texts(app, MapHead)[0]
+        await pilot.press("n")
+        assert app.chunk_map.pictures.opened.item_id == 3
+        assert "r000c000  ✗ 1 dead" in texts(app, CursorCard)[0]
+
+
+async def test_items_of_which_no_place_is_known_are_one_grid():
+    """Without any place all chunks are shown in order."""
+    async with running(Store(items((3, 3), (4, 4)))) as (app, _):
+        assert app.chunk_map.pictures.top.grid.n == 25
+
+
+async def test_a_tick_sends_only_what_changed():
+    """Twenty changed chunks of 10^6 are less than 4 kB to the terminal, and no full paint."""
+    store = Store(items((1000, 1000)))
+    async with running(store, (160, 48)) as (app, pilot):
+        compositor = app.screen._compositor
+        sent = []
+        for start in range(0, 900_000, 100_003):
+            changed = [start + 4321 * step for step in range(20)]
+            for position in changed:
+                store.states[position] = S.DEAD
+            app.tick(changed)
+            regions = set(app.chunk_map._repaint_regions)
+            assert sum(region.area for region in regions) < 150
+            compositor.update_widgets(set(app.screen.query("*")))
+            update = compositor.render_update()
+            sent.append(len(update.render_segments(app.console).encode()))
+            await pilot.pause()
+        assert max(sent) < 4096
+        assert min(sent) > 100
+
+
+async def test_nothing_changed_paints_nothing():
+    """A poll that found nothing new leaves the map alone."""
+    async with running(one()) as (app, _):
+        app.tick()
+        assert not app.chunk_map._repaint_regions
+
+
+async def test_a_tick_is_seen():
+    """A chunk that dies is a dead cell after the tick."""
+    store = Store(items((10, 10)))
+    async with running(store) as (app, pilot):
+        store.states[55] = S.DEAD
+        app.tick([55])
+        await pilot.pause()
+        assert sum(code == Code.DEAD for row in app.chunk_map.pictures.top.picture for code in row)
+
+
+async def test_figures_are_read_and_followed():
+    """A mode of figures reads them, and those of chunks that change after that."""
+    store = one(10, 10)
+    async with running(store) as (app, pilot):
+        await pilot.press("m")
+        await settled(pilot)
+        assert app.chunk_map.mode.name == "duration"
+        assert "Map · duration" in str(app.chunk_map.border_title)
+        store.states[99] = S.DONE
+        store.columns["seconds"][99] = 1e6
+        app.tick([99])
+        await settled(pilot)
+        assert app.chunk_map.pictures.planes.steps[99] == 16
+        assert Code.RAMP_5 in app.chunk_map.pictures.top.picture[-3]
+
+
+async def test_every_mode_can_be_shown():
+    """``m`` goes through all modes and comes back to states."""
+    async with running(one(10, 10)) as (app, pilot):
+        names = []
+        for _ in MODES:
+            await pilot.press("m")
+            await settled(pilot)
+            names.append(app.chunk_map.mode.name)
+        assert names == ["duration", "attempts", "memory", "worker", "nodata", "state"]
+
+
+async def test_what_cannot_be_read_is_said():
+    """A ledger that fails leaves the picture as it is, and says why."""
+    store = one(10, 10)
+
+    def fail(name):
+        raise StateError("the ledger [red]is gone[/red]")
+
+    async with running(store) as (app, pilot):
+        store.figures = fail
+        await pilot.press("m")
+        await settled(pilot)
+        assert app.chunk_map.mode.name == "state"
+        assert [note.message for note in app._notifications] == ["the ledger [red]is gone[/red]"]
+
+
+async def test_the_card_tells_of_the_chunk():
+    """Row and column, place, window, figures, and why a chunk is dead."""
+    store = one(10, 10, bounds=[(10, 40, 20, 50)])
+    async with running(store, (160, 48)) as (app, pilot):
+        await pilot.press("n")
+        await settled(pilot)
+        card = "\n".join(line.plain for line in app.screen.query_one("#side-card")._lines)
+        for part in (
+            "r002c005  ✗ 1 dead",
+            "lon 15.500 lat 47.500",
+            "px 5120,2048 +1024",
+            "attempts  1",
+            "memory    325 MB",
+            "CorruptSourceError: IReadBlock failed",
+        ):
+            assert part in card
+        histogram = "\n".join(texts(app, HistogramPanel))
+        assert "p50" in histogram
+
+
+async def test_the_cursor_stays_on_its_item():
+    """New items may move all positions: the opened item and its cursor stay."""
+    store = four()
+    async with running(store) as (app, pilot):
+        await pilot.press("n", "enter", "j")
+        before = app.chunk_map.pictures.top
+        place = before.column, before.row
+        store.items = items((9, 8), (9, 8), (12, 9), (1, 1), (5, 5), bounds=[*FOUR, FOUR[0]])
+        store.states += bytes(25)
+        app.tick(reshaped=True)
+        await pilot.pause()
+        top = app.chunk_map.pictures.top
+        assert (top.column, top.row) == place
+        assert app.chunk_map.pictures.opened.item_id == 1
+        store.items, store.states = items((1, 1), bounds=FOUR[:1]), bytearray(1)
+        app.chunk_map._next_load = 0
+        app.tick(reshaped=True)
+        await pilot.pause()
+        assert app.chunk_map.pictures.top.grid.n == 1
+
+
+async def test_changes_from_before_a_reshape_are_no_error():
+    """A tick may name positions that are gone by the time it is shown."""
+    store = one(10, 10)
+    async with running(store) as (app, _):
+        store.states = store.states[:50]
+        app.tick([99, 3])
+        assert len(app.chunk_map.pictures.planes.flags) == 100
+
+
+async def test_a_click_moves_the_cursor_and_a_second_opens():
+    """The mouse does what keys do."""
+    async with running(one(10, 10)) as (app, pilot):
+        await pilot.click("#map", offset=(40, 5))
+        scene = app.chunk_map.pictures.top
+        assert scene.cursor_box().left <= 39 < scene.cursor_box().right
+        await pilot.click("#map", offset=(40, 5), times=2)
+        await pilot.pause()
+        assert app.told == [scene.row * 10 + scene.column]
+
+
+async def test_names_are_never_markup():
+    """Names of files with markup and escapes are shown as text, and break nothing."""
+    from geobatch_tui.observability.text import safe
+
+    store = one(6, 6, key=safe(EVIL))
+    store.bury(safe(EVIL))
+    async with running(store, (160, 48)) as (app, pilot):
+        await pilot.press("n")
+        await settled(pilot)
+        shown = app.export_screenshot()
+        assert "[/bold]" in shown
+        assert "\x1b" not in shown
+
+
+async def test_without_colour_states_are_glyphs(monkeypatch):
+    """With NO_COLOR a dead chunk is told by its glyph, and no colour is sent."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    store = Store(items((10, 10)))
+    store.states[:] = bytes([S.DONE]) * 100
+    store.states[0] = S.DEAD
+    async with running(store) as (app, pilot):
+        await pilot.press("l", "l", "j")
+        rows = [app.chunk_map.render_line(y).text for y in range(app.chunk_map.size.height)]
+        drawn = "\n".join(rows)
+        assert "█" in drawn
+        assert "✗" in drawn
+        assert "▀" not in drawn
+        assert "✗ dead" in texts(app, Legend)[-1]
