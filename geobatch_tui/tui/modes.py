@@ -23,4 +23,10 @@ def _run() -> Screen[None]:
     return RunScreen()
 
 
-MODES: Final = (Mode("run", _run),)
+def _map() -> Screen[None]:
+    from geobatch_tui.tui.screens.map import MapScreen
+
+    return MapScreen()
+
+
+MODES: Final = (Mode("run", _run), Mode("map", _map))
