@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,9 @@ def run_in_console(
     from geobatch_tui.tui.launch import run_hosted
 
     closed = run_hosted(loaded, fresh=fresh, retry_dead=retry_dead)
+    if closed.lost:
+        streams.silence(sys.stdout)
+        streams.silence(sys.stderr)
     if closed.detach and closed.result.exit_code in _RESUMABLE:
         from geobatch_tui.cli.detach import run_detached
 

@@ -52,6 +52,7 @@ def entries(app: App[Any], active: Iterable[ActiveBinding]) -> list[Entry]:
 class HelpScreen(ModalScreen[None]):
     """Two columns of keys: those of this screen, and those that work everywhere."""
 
+    HORIZONTAL_BREAKPOINTS = [(0, "-stacked"), (112, "-beside")]  # noqa: RUF012 - Textual's form
     BINDING_GROUP_TITLE = "Help"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "dismiss"),

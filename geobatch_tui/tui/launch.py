@@ -27,10 +27,12 @@ class Closed:
     Attributes:
         result: of the run, which has ended.
         detach: the operator wants it resumed in the background.
+        lost: the terminal is gone: nothing can be written to it.
     """
 
     result: RunResult
     detach: bool
+    lost: bool
 
 
 def run_hosted(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = False) -> Closed:
@@ -61,7 +63,11 @@ def run_hosted(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = Fal
         # that stays open until the run has ended finds nothing to drain.
         host.drain()
     result = host.result()
-    return Closed(result, detach=ending is Ending.DETACH)
+    return Closed(
+        result,
+        detach=ending is Ending.DETACH,
+        lost=ending is Ending.LOST or terminal.is_gone(),
+    )
 
 
 def watch(directory: Path, *, read_only: bool = False) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class Script:
         self.clock = clock
         self.state = StateDir.open(directory, create=True)
         self.ledger = Ledger.open(self.state.ledger, directory)
-        self.lock = RunLock.acquire(self.state.lock, {"run_id": "run-1", "t0": clock.t})
+        self.lock = RunLock.acquire(
+            self.state.lock, {"run_id": "run-1", "t0": clock.t, "host": "node-1"}
+        )
         self.ledger.begin_run("run-1", JOB, {"gdal": "3.12"})
         self.live = True
 
@@ -106,24 +109,24 @@ class Script:
 
     def die(
         self,
-        chunk: int | None,
+        chunk_id: int | None,
         message: str = "IReadBlock failed at X offset 3, Y offset 7",
         *,
         item: int = 1,
         error: str = "CorruptSourceError",
         **record: Any,
     ) -> None:
-        place = f"{item}.tif" if chunk is None else f"{item}.tif@0,{chunk}"
+        place = f"{item}.tif" if chunk_id is None else f"{item}.tif@0,{chunk_id}"
         facts = {
             "item": f"{item}.tif",
-            "chunk": None if chunk is None else place,
+            "chunk": None if chunk_id is None else place,
             "error_class": error,
             "error_message": message,
             "stage": "read",
             "source": f"/data/{item}.tif",
             "suggestion": "fetch the file again",
         }
-        self.put(lu.DeadLetter(item, chunk, 3, 0, error, facts | record))
+        self.put(lu.DeadLetter(item, chunk_id, 3, 0, error, facts | record))
 
     def progress(self, **data: Any) -> None:
         facts = {
@@ -172,3 +175,39 @@ def script(tmp_path: Path, clock: Clock) -> Iterator[Script]:
 def store(script: Script, clock: Clock) -> Iterator[RunStore]:
     with RunStore(script.state.output_dir, clock) as store:
         yield store
+
+
+@pytest.fixture
+def utc() -> Iterator[None]:
+    """Local time is UTC."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.fixture
+def console(
+    script: Script, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, utc: None
+) -> Iterator[Callable[..., Any]]:
+    """``console()`` makes the console on the scripted run; it polls when a test says so."""
+    from geobatch_tui.tui.app import GeobatchApp
+    from geobatch_tui.tui.link import RunLink
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr("geobatch_tui.tui.widgets.overview.__version__", "1.0")
+    links = []
+
+    def make(**options: Any) -> GeobatchApp:
+        link = RunLink(Path("out"), clock=clock, **options)
+        links.append(link)
+        link.poll()
+        app = GeobatchApp(link, period=None)
+        app.shown = link.store.view
+        return app
+
+    yield make
+    for link in links:
+        link.close()

@@ -42,30 +42,36 @@ class Overview(Lines):
 
     def _title(self, view: View, width: int) -> Content:
         wide = width >= 140
+        name = safe(view.name)
         left: list[Piece] = [
-            (f" geobatch{' ' + __version__ if wide else ''}  ", "bold $primary"),
-            (fmt.fit(safe(view.name), min(len(safe(view.name)), 40 if wide else 24)), "bold"),
+            (fmt.fit(name, min(len_cells(name), 40 if wide else 24)), "bold"),
             ("  ", ""),
             (f" {view.state.upper()} ", RUN_STYLES.get(view.state, RUN_OTHER)),
         ]
         if self.frozen:
             left.append((" FROZEN ", "bold reverse $accent"))
+        brand = f" geobatch {__version__}  " if wide else " geobatch  "
+        left.insert(0, (brand if width >= 60 else " ", "bold $primary"))
         if wide and view.run is not None:
             left.append((f" since {fmt.clock(view.run.t0)}", "$quiet"))
             left.append((f"   {fmt.fit_middle(self.place, 60).rstrip()}", "$quiet"))
         right = self._right(view, wide=wide)
+        room = width - sum(len_cells(text) for text, _ in left) - 1
+        while len(right) > 1 and sum(len_cells(text) for text, _ in right) > room:
+            right.pop(0)
         return ends(left, right, width)
 
     def _right(self, view: View, *, wide: bool) -> list[Piece]:
+        """From the first to go where there is little room, to the last."""
         right: list[Piece] = []
         if wide and view.host:
             right.append((f"{view.host}  ", "$quiet"))
         if view.live and view.workers:
             busy = sum(1 for worker in view.workers if worker.label)
             right.append((f"{busy}/{len(view.workers)} workers  ", ""))
+        right.append((f"{fmt.clock(view.now)}  ", "$quiet"))
         dead = len_of_dead(view)
-        right.append((f"▲ {fmt.count(dead)} dead  ", "bold $error" if dead else "$quiet"))
-        right.append((f"{fmt.clock(view.now)} ", ""))
+        right.append((f"▲ {fmt.count(dead)} dead ", "bold $error" if dead else "$quiet"))
         return right
 
     def _counts(self, view: View, width: int) -> Content:
@@ -83,22 +89,26 @@ class Overview(Lines):
         if view.current:
             left.append(("kept ", "$quiet"))
             left.append((fmt.count(view.current), ""))
-        return ends(left, self._rates(view, width), width)
+        room = width - sum(len_cells(text) for text, _ in left) - 3
+        right = self._rates(view)
+        while len(right) > 1 and sum(len_cells(text) for text, _ in right) > room:
+            right.pop()
+        return ends(left, [*right, (" ", "")], width)
 
-    def _rates(self, view: View, width: int) -> list[Piece]:
+    def _rates(self, view: View) -> list[Piece]:
         if view.suspended and view.live:
-            return [(f"{fmt.fit(f'waits: {view.suspended}', 24).rstrip()} ", "bold $warning")]
+            return [(fmt.fit(f"waits: {view.suspended}", 24).rstrip(), "bold $warning")]
         sample = view.latest
         if sample is None or not view.live:
             items = view.items
-            return [(f"{items['published']} of {items['total']} published ", "$quiet")]
+            return [(f"{items['published']} of {items['total']} published", "$quiet")]
         unit = UNITS[self.unit % len(UNITS)]
-        right: list[Piece] = [(f"{text_of(unit, rate_of(unit, sample), view.unit_name)} ", "bold")]
-        if width >= 120:
-            right.append((f"  in {fmt.size(sample.bytes_in_per_s)}/s", "$quiet"))
-            right.append((f"  out {fmt.size(sample.bytes_out_per_s)}/s", "$quiet"))
-            right.append((f"  rss {fmt.size(view.rss_bytes)} ", "$quiet"))
-        return right
+        return [
+            (f"{text_of(unit, rate_of(unit, sample), view.unit_name)}", "bold"),
+            (f"   in {fmt.size(sample.bytes_in_per_s)}/s", "$quiet"),
+            (f"  out {fmt.size(sample.bytes_out_per_s)}/s", "$quiet"),
+            (f"  rss {fmt.size(view.rss_bytes)}", "$quiet"),
+        ]
 
 
 def len_of_dead(view: View) -> int:

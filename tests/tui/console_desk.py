@@ -1,0 +1,70 @@
+"""A console on a scripted run."""
+
+from __future__ import annotations
+
+from geobatch_tui.ledger import updates as lu
+
+
+def busy_run(script):
+    """A run in the middle: workers at work, letters of three causes, a retry, a paused disk."""
+    script.plan(1, 1, 40, 30, key="ndvi.tif")
+    script.plan(2, 1201, 10, 10, key="scl.tif")
+    script.put(lu.Noted("run.planned", {"current": 40}))
+    script.progress(chunks_per_s=0.0)
+    for step in range(30):
+        script.clock.t += 2
+        script.progress(
+            chunks_per_s=2 + step % 7, units_per_s=1e6 * (1 + step % 5), bytes_in_per_s=3e8 + step
+        )
+    script.start(*range(1, 700))
+    script.done(*range(1, 640))
+    for chunk in range(640, 671):
+        script.die(chunk, f"IReadBlock failed at X offset {chunk}, Y offset 7")
+    for chunk in range(671, 683):
+        script.die(chunk, "out of memory", error="MemoryBudgetError", source=f"/data/{chunk}.tif")
+    script.die(None, "/data/scl.tif is cut off at 300004 bytes", item=2)
+    script.put(lu.ChunkWaiting(690, 1, 0, 0, script.clock.t + 4, "RemoteIOError", "HTTP 503"))
+    script.put(*(lu.ChunkReleased(chunk) for chunk in range(683, 690)))
+    working = [[n, f"ndvi.tif@17,{n + 20}", 0.4 + n * 1.7, "chunk"] for n in range(5)]
+    working[3][2] = 75.0
+    script.progress(
+        chunks_per_s=3.5,
+        working=working,
+        workers={str(n): {"pid": 23110 + n, "rss": 900_000_000 - n * 10**7} for n in range(6)},
+    )
+    log = script.state.log
+    lines = [
+        ("info", "run.start", "run started", {}),
+        ("info", "chunk.done", "", {"chunk": "ndvi.tif@17,19", "duration_ms": 2310}),
+        (
+            "warning",
+            "chunk.retry",
+            "",
+            {
+                "chunk": "ndvi.tif@17,9",
+                "error_class": "RemoteIOError",
+                "error_message": "HTTP 503 /vsis3/s2-l2a/T32UPU/B08.tif",
+            },
+        ),
+        (
+            "error",
+            "chunk.dead",
+            "",
+            {
+                "chunk": "ndvi.tif@16,2",
+                "error_class": "CorruptSourceError",
+                "error_message": "IReadBlock failed at X offset 642",
+            },
+        ),
+    ]
+    with log.open("w") as file:
+        for level, event, message, fields in lines:
+            file.write(log_line(level, event, message, **fields) + "\n")
+
+
+def log_line(level, event, message="", **fields):
+    """A line of the log, at a fixed time."""
+    import json
+
+    head = {"time": "2026-11-24T12:04:30.123Z", "level": level, "logger": "geobatch"}
+    return json.dumps(head | {"message": message, "event": event} | fields)

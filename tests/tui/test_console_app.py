@@ -1,0 +1,429 @@
+"""The console as its operator meets it: keys, questions, what is sent to the run."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from console_desk import busy_run
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.ledger import updates as lu
+from geobatch_tui.tui.help import HelpScreen
+from geobatch_tui.tui.keymap import KEYS
+from geobatch_tui.tui.steering import Ending
+from geobatch_tui.tui.widgets.causes import Causes
+from geobatch_tui.tui.widgets.overview import Overview
+from geobatch_tui.tui.widgets.throughput import Throughput
+
+EVIL = (
+    "[red]a[/red]",
+    "[@click=app.bell]x[/]",
+    "\x1b[31mred\x1b]52;c;eA==\x07",
+    "\u202ecod\u2066",
+    "line\nbreak\ttab",
+    "\udcff\udcfe.tif",
+    "[/vsis3/…]",
+    "$error $chunk-dead",
+    "😀漢字é",
+)
+
+
+class Wire:
+    """Records the commands of a console in place of sending them."""
+
+    def __init__(self, app):
+        self.sent = []
+        self.answer = ""
+        app.link.send = self
+
+    def __call__(self, verb, **arguments):
+        self.sent.append((verb, arguments))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def shown(app):
+    """The text on the screen, a line each."""
+    lines = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in line) for line in lines)
+
+
+async def settle(pilot, script=None):
+    """Poll, and wait for the picture."""
+    if script is not None:
+        pilot.app.poll()
+    await pilot.pause()
+    await pilot.pause()
+
+
+async def test_run_screen_follows_the_run(console, script):
+    """What is committed is on the screen after the next poll."""
+    script.plan(1, 1, 10)
+    script.put(lu.Noted("run.planned", {"current": 0}))
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert "RUNNING" in shown(app)
+        assert re.search(r"done 0 ", shown(app))
+        script.done(1, 2, 3)
+        script.die(4)
+        await settle(pilot, script)
+        assert re.search(r"done 3 .*dead 1 ", shown(app))
+        assert "IReadBlock failed" in shown(app)
+        assert "40.0%" in shown(app)
+
+
+async def test_frozen_picture_stands_still(console, script):
+    """While frozen nothing changes on the screen; afterwards all of it is there."""
+    script.plan(1, 1, 10)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("p")
+        assert "FROZEN" in shown(app)
+        script.done(1, 2)
+        await settle(pilot, script)
+        assert re.search(r"done 0 ", shown(app))
+        await pilot.press("p")
+        await settle(pilot)
+        assert "FROZEN" not in shown(app)
+        assert re.search(r"done 2 ", shown(app))
+
+
+async def test_only_changed_lines_are_painted(console, script):
+    """A poll in which nothing but the time moved repaints the header alone."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, script)
+        causes, overview = app.screen.query_one(Causes), app.screen.query_one(Overview)
+        painted = []
+        causes.refresh = lambda *regions, **_: painted.append(("causes", regions))
+        overview.refresh = lambda *regions, **_: painted.append(("overview", regions))
+        script.clock.t += 1
+        await settle(pilot, script)
+        assert [name for name, _ in painted] == ["overview"]
+        assert [region.y for region in painted[0][1]] == [0]
+
+
+async def test_pause_and_resume_are_sent(console, script):
+    """P pauses a run, and lets a paused one go on."""
+    script.plan(1, 1, 10)
+    script.progress()
+    app = console()
+    wire = Wire(app)
+    async with app.run_test() as pilot:
+        await settle(pilot, script)
+        await pilot.press("P")
+        await settle(pilot)
+        script.progress(suspended="operator")
+        await settle(pilot, script)
+        assert "PAUSED" in shown(app)
+        await pilot.press("P")
+        await settle(pilot)
+    assert wire.sent == [("pause", {}), ("resume", {})]
+
+
+async def test_workers_are_changed_by_one(console, script):
+    """+ and - ask for one worker more or less, never for none."""
+    script.plan(1, 1, 10)
+    script.progress(workers={"0": {"pid": 1, "rss": 1}, "1": {"pid": 2, "rss": 1}})
+    app = console()
+    wire = Wire(app)
+    async with app.run_test() as pilot:
+        await settle(pilot, script)
+        await pilot.press("+", "-")
+        await settle(pilot)
+        script.progress(workers={"0": {"pid": 1, "rss": 1}})
+        await settle(pilot, script)
+        await pilot.press("-")
+        await settle(pilot)
+    assert wire.sent == [("set_workers", {"count": 3}), ("set_workers", {"count": 1})]
+
+
+async def test_retry_asks_first(console, script):
+    """R says how many letters it means; nothing is sent until the operator agrees."""
+    busy_run(script)
+    app = console()
+    wire = Wire(app)
+    async with app.run_test() as pilot:
+        await settle(pilot, script)
+        await pilot.press("R")
+        await pilot.pause()
+        assert "44 dead letters" in shown(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert wire.sent == []
+        await pilot.press("R")
+        await pilot.pause()
+        await pilot.press("down", "enter")
+        await settle(pilot)
+    assert wire.sent == [("retry_dead", {})]
+
+
+async def test_stop_names_what_is_lost(console, script):
+    """Q says how many chunks are abandoned, and offers to drain instead."""
+    busy_run(script)
+    app = console()
+    wire = Wire(app)
+    async with app.run_test() as pilot:
+        await settle(pilot, script)
+        await pilot.press("Q")
+        await pilot.pause()
+        assert "9 running chunks will be abandoned" in shown(app)
+        await pilot.press("down", "enter")
+        await settle(pilot)
+        await pilot.press("Q")
+        await pilot.pause()
+        await pilot.press("escape")
+        await settle(pilot)
+    assert wire.sent == [("drain", {})]
+
+
+async def test_refusals_are_told(console, script):
+    """What the run answers to a command is shown, as plain text."""
+    script.plan(1, 1, 10)
+    script.progress()
+    app = console()
+    wire = Wire(app)
+    wire.answer = StateError("the run refused [pause]: no")
+    async with app.run_test(notifications=True) as pilot:
+        await settle(pilot, script)
+        await pilot.press("P")
+        await settle(pilot)
+        await pilot.pause(0.1)
+        assert "the run refused [pause]" in shown(app)
+
+
+async def test_a_read_only_console_sends_nothing(console, script):
+    """Keys that change the job do nothing, and are not offered."""
+    busy_run(script)
+    app = console(read_only=True)
+    async with app.run_test() as pilot:
+        await settle(pilot, script)
+        await pilot.press("P", "R", "Q", "+")
+        await settle(pilot)
+        assert len(app.screen_stack) == 1
+        assert "Pause" not in shown(app)
+
+
+async def test_a_finished_run_cannot_be_steered(console, script):
+    """Where nothing is live, keys of the job are dim and do nothing."""
+    script.plan(1, 1, 1)
+    script.done(1)
+    script.end()
+    app = console()
+    wire = Wire(app)
+    async with app.run_test() as pilot:
+        await settle(pilot, script)
+        await pilot.press("P", "Q")
+        await settle(pilot)
+        assert "SUCCESS" in shown(app)
+    assert wire.sent == []
+
+
+async def test_leaving_an_attached_console_just_leaves(console, script):
+    """The run is not ours: q asks nothing."""
+    script.plan(1, 1, 1)
+    app = console()
+    async with app.run_test() as pilot:
+        await pilot.press("q")
+    assert app.return_value is Ending.LEFT
+
+
+class Host:
+    """A run in this process, by name only."""
+
+    def __init__(self):
+        self.over = False
+        self.failed = False
+        self.drained = 0
+        self.control = self
+
+    def drain(self):
+        self.drained += 1
+
+
+@pytest.mark.parametrize(
+    ("downs", "ending"), [(1, Ending.LEFT), (2, Ending.DETACH)], ids=["stop", "detach"]
+)
+async def test_leaving_a_run_of_ones_own_drains_it(console, script, downs, ending):
+    """The console stays until the run has drained, then ends as was chosen."""
+    script.plan(1, 1, 1)
+    host = Host()
+    app = console(host=host)
+    async with app.run_test() as pilot:
+        await pilot.press("q")
+        await pilot.pause()
+        assert host.drained == 0
+        await pilot.press(*["down"] * downs, "enter")
+        await settle(pilot)
+        assert host.drained == 1
+        app.look_at_host()
+        assert app.is_running
+        host.over = True
+        app.look_at_host()
+        await settle(pilot)
+    assert app.return_value is ending
+
+
+async def test_staying_is_the_first_answer(console, script):
+    """Enter on the question changes nothing."""
+    script.plan(1, 1, 1)
+    host = Host()
+    app = console(host=host)
+    async with app.run_test() as pilot:
+        await pilot.press("q")
+        await pilot.pause()
+        await pilot.press("enter")
+        await settle(pilot)
+        assert app.is_running
+        assert host.drained == 0
+
+
+async def test_a_lost_terminal_drains(console, script):
+    """HUP: the run of this process drains, the console closes."""
+    script.plan(1, 1, 1)
+    host = Host()
+    app = console(host=host)
+    async with app.run_test() as pilot:
+        app.lose_terminal()
+        await settle(pilot)
+    assert host.drained == 1
+    assert app.return_value is Ending.LOST
+
+
+async def test_end_and_crash_are_announced(console, script):
+    """A change of the run's state is a notice, once."""
+    script.plan(1, 1, 2)
+    script.start(1)
+    script.progress()
+    app = console()
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await settle(pilot, script)
+        script.release()
+        await settle(pilot, script)
+        await settle(pilot, script)
+        assert "CRASHED" in shown(app)
+        assert len(app._notifications) == 1
+        await pilot.pause(0.1)
+        assert "its process is gone" in shown(app)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48), (59, 17), (40, 10)])
+async def test_every_line_fits(console, script, size):
+    """At any size no line is longer than the terminal, and the numbers stay."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot, script)
+        lines = shown(app).split("\n")
+        assert len(lines) == size[1]
+        assert "RUNNING" in lines[0]
+        assert "60.1%" in lines[1]
+        assert "done 5" in lines[2]
+
+
+@pytest.mark.parametrize("text", EVIL, ids=range(len(EVIL)))
+async def test_foreign_text_is_shown_as_text(console, script, text, monkeypatch):
+    """Names and messages that could be markup, escapes or styles arrive as visible text."""
+    script.plan(1, 1, 3, key=text)
+    script.die(1, f"cannot open {text}", chunk=f"{text}@0,0", source=text, suggestion=text)
+    script.die(2, text, error="[bold]Odd[/]", source=text)
+    script.progress(working=[[0, text, 1.0, text]], workers={"0": {"pid": 1, "rss": 5}})
+    app = console()
+    async with app.run_test(size=(160, 48)) as pilot:
+        await settle(pilot, script)
+        said = shown(app)
+        for raw in "\x1b\x07\u202e\u2066\t":
+            assert raw not in said
+        plain = text if text.isprintable() else text[:2] if text[:2].isprintable() else ""
+        assert plain[:20] in said
+        picture = app.export_screenshot()
+        assert "\x1b" not in picture
+        assert "@click" not in str(list(_metas(app)))
+
+
+def _metas(app):
+    for line in app.screen._compositor.render_strips():
+        for segment in line:
+            if segment.style is not None:
+                yield {key for key in (segment.style.meta or {}) if key.startswith("@")}
+
+
+async def test_units_go_round(console, script):
+    """The key u tells throughput in chunks, pixels, bytes in and bytes out."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot, script)
+        titles = []
+        for _ in range(4):
+            titles.append(str(app.screen.query_one(Throughput).border_title))
+            await pilot.press("u")
+            await pilot.pause()
+        assert titles == [f"Throughput  {unit}" for unit in ("ch/min", "px/s", "B/s in", "B/s out")]
+
+
+async def test_help_comes_from_the_live_keys(console, script):
+    """Every key of the registry that works here is listed, with the key it is on."""
+    script.plan(1, 1, 1)
+    app = console()
+    async with app.run_test(size=(100, 40)) as pilot:
+        await settle(pilot, script)
+        await pilot.press("?")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
+        said = shown(app)
+        for identifier in ("job.pause", "freeze", "units", "detach", "workers.more"):
+            assert KEYS[identifier].help in said
+        await pilot.press("escape")
+        await pilot.pause()
+        assert not isinstance(app.screen, HelpScreen)
+
+
+async def test_keys_can_be_moved(console, script, tmp_path):
+    """The user's file moves a key by its id; the old key does nothing any more."""
+    path = tmp_path / "config" / "geobatch" / "keys.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('[keys]\nfreeze = "f9"\n')
+    script.plan(1, 1, 1)
+    app = console()
+    async with app.run_test() as pilot:
+        await pilot.press("p")
+        assert not app.frozen
+        await pilot.press("f9")
+        assert app.frozen
+
+
+async def test_palette_runs_what_keys_do(console, script):
+    """Commands are found by their sentence."""
+    script.plan(1, 1, 1)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot, script)
+        await pilot.press("colon")
+        await pilot.pause()
+        await pilot.press(*"hold the picture")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await pilot.pause(0.2)
+        assert app.frozen
+
+
+async def test_a_bad_theme_is_one_notice(console, script, tmp_path):
+    """A theme of the user's that cannot be used is said once, and nothing else happens."""
+    themes = tmp_path / "config" / "geobatch" / "themes"
+    themes.mkdir(parents=True)
+    (themes / "broken.toml").write_text("name = [")
+    (themes / "mine.toml").write_text('[colors]\nprimary = "#ff0000"\n')
+    script.plan(1, 1, 1)
+    app = console()
+    async with app.run_test() as pilot:
+        await settle(pilot)
+        assert "mine" in app.available_themes
+        assert len(app._notifications) == 1
+        app.theme = "mine"
+        await pilot.pause()
+        assert app.is_running

@@ -1,0 +1,142 @@
+"""The console on a real terminal: who may write there, and what happens when it goes away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from terminal_desk import Terminal
+
+from geobatch_tui.ledger.layout import StateDir
+from geobatch_tui.ledger.lock import RunLock, is_held
+from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.testing import OPS
+
+ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"
+ENV = {"GEOBATCH_OPS": OPS, "GEOBATCH_ENGINE__EXECUTOR": "thread"}
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job of 400 chunks of 30 ms; ``job(chunks, milliseconds)`` changes that."""
+
+    def write(chunks=400, milliseconds=30):
+        (tmp_path / "in.tif").write_text("x")
+        (tmp_path / "job.toml").write_text(
+            '[job]\nname = "quiet"\n[source]\ninputs = ["in.tif"]\n[op]\nname = "test.noop"\n'
+            f"chunks = {chunks}\nmilliseconds = {milliseconds}\n"
+            '[output]\ndir = "out"\n[engine]\nmax_workers = 2\n'
+        )
+
+    return write
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    """``terminal(*words)``: ``python WORDS`` on a terminal."""
+    opened = []
+
+    def start(*words, **options):
+        opened.append(Terminal([str(word) for word in words], tmp_path, **options))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+def run(path):
+    """The newest run, and how many chunks are done."""
+    with LedgerReader(StateDir.open(path / "out").ledger) as reader:
+        return reader.run(), reader.counts()["done"]
+
+
+def test_native_noise_does_not_reach_the_screen(terminal, script, tmp_path):
+    """What C code writes to fd 1 and 2 lands in a file; the picture has the terminal's size, and
+    the screen from before comes back."""
+    script.plan(1, 1, 10)
+    noisy = Path(__file__).with_name("noisy_console.py")
+    shown = terminal(noisy, script.state.output_dir, columns=100, rows=30)
+    shown.wait_for(b"Throughput")
+    shown.read(2.5)
+    shown.type(b"q")
+    assert shown.ended() == 0
+    assert ENTER in shown.output
+    assert LEAVE in shown.output
+    assert b"NOISE" not in shown.output.rpartition(LEAVE)[0]
+    assert (script.state.root / "console.err").read_bytes().count(b"NOISE") > 20
+    assert "─" * 30 in shown.output.decode(errors="replace")
+    assert b"\x1b[30;" in shown.output  # the last line of thirty was painted
+
+
+def test_a_run_in_the_console_gives_its_result(terminal, job, tmp_path):
+    """The console stays when the run has ended; on leaving it the result is on the terminal, and
+    the exit code is the run's."""
+    job(chunks=4, milliseconds=1)
+    shown = terminal("-m", "geobatch_tui", "run", "job.toml", **ENV)
+    shown.wait_for(b"SUCCESS")
+    shown.type(b"q")
+    assert shown.ended() == 0
+    assert b"success" in shown.output.rpartition(LEAVE)[2]
+    assert run(tmp_path)[0].state == "success"
+
+
+def test_a_lost_terminal_drains_the_run(terminal, job, tmp_path):
+    """HUP: chunks in flight are finished, the run ends resumable, and nothing spins."""
+    job(chunks=2000, milliseconds=30)
+    shown = terminal("-m", "geobatch_tui", "run", "job.toml", **ENV)
+    shown.wait_for(b"RUNNING")
+    shown.read(1.0)
+    shown.hang_up()
+    assert shown.ended(30) == 130
+    found, done = run(tmp_path)
+    assert (found.state, found.reason) == ("interrupted", "drained")
+    assert 0 < done < 2000
+    assert not is_held(StateDir.open(tmp_path / "out").lock)
+
+
+def test_a_terminal_that_does_not_read_holds_nothing_up(terminal, job, tmp_path):
+    """The engine has a loop of its own: it goes on while nobody reads the terminal."""
+    job(chunks=4000, milliseconds=5)
+    shown = terminal("-m", "geobatch_tui", "run", "job.toml", columns=200, rows=60, **ENV)
+    shown.wait_for(b"RUNNING")
+    shown.read(0.5)
+    # From here on nobody reads. Keys make the console paint all of the screen, again and again,
+    # until the terminal's buffer is full and its writer blocks.
+    for _ in range(60):
+        shown.type(b"?")
+        time.sleep(0.02)
+        shown.type(b"?")
+    time.sleep(1.0)
+    before = run(tmp_path)[1]
+    time.sleep(2.0)
+    assert run(tmp_path)[1] > before + 50
+    os.kill(shown.pid, signal.SIGTERM)
+    assert shown.ended(40) == 130
+    assert run(tmp_path)[0].state == "interrupted"
+
+
+def test_a_killed_console_leaves_an_attached_run_alone(terminal, script):
+    """SIGKILL to a console that only watches: the run keeps its lock and its ledger."""
+    script.plan(1, 1, 10)
+    shown = terminal("-m", "geobatch_tui", "watch", script.state.output_dir)
+    shown.wait_for(b"Throughput")
+    os.kill(shown.pid, signal.SIGKILL)
+    assert shown.ended() == -signal.SIGKILL
+    script.done(1)
+    with LedgerReader(script.state.ledger) as reader:
+        assert reader.counts()["done"] == 1
+
+
+def test_a_run_that_cannot_begin_says_so_without_a_console(terminal, job, tmp_path):
+    """Where another run holds the directory, that is a line on the terminal and exit code 13."""
+    job()
+    state = StateDir.open(tmp_path / "out", create=True)
+    with RunLock.acquire(state.lock):
+        shown = terminal("-m", "geobatch_tui", "run", "job.toml", **ENV)
+        assert shown.ended() == 13
+    assert b"geobatch: error:" in shown.output
+    assert ENTER not in shown.output

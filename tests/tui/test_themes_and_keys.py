@@ -1,0 +1,124 @@
+"""Themes and keys, from files."""
+
+from __future__ import annotations
+
+import pytest
+from textual.color import Color
+from textual.theme import Theme
+
+from geobatch_tui.tui import keymap, themes
+
+
+def shipped():
+    return themes.load_all()[0]
+
+
+def test_five_themes_ship(monkeypatch, tmp_path):
+    """Two light ones, a high-contrast one, one of sixteen colours; none of them is bad."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    found, bad = themes.load_all()
+    assert bad == []
+    assert {theme.name for theme in found} >= {"night", "day", "paper", "contrast", "terminal"}
+    assert sum(not theme.dark for theme in found) >= 2
+    assert sum(theme.ansi for theme in found) == 1
+
+
+@pytest.mark.parametrize("name", ["night", "day", "paper", "contrast"])
+def test_states_can_be_told_from_the_background(name):
+    """Colours of states that matter have a contrast of 3:1 at least, text 4.5:1, and the theme for
+    high contrast 7:1 for text (WCAG 2.2, 1.4.3, 1.4.6, 1.4.11)."""
+    theme = next(theme for theme in shipped() if theme.name == name)
+    ground = Color.parse(theme.background)
+    for state in ("run", "done", "dead", "retry"):
+        assert ratio(Color.parse(theme.variables[f"chunk-{state}"]), ground) >= 3, state
+    wanted = 7 if name == "contrast" else 4.5
+    for text in (theme.foreground, theme.success, theme.warning, theme.error):
+        assert ratio(Color.parse(text), ground) >= wanted, text
+    assert ratio(Color.parse(theme.variables["quiet"]), ground) >= (7 if wanted == 7 else 4)
+
+
+def ratio(one, other):
+    """Contrast of two colours by WCAG 2.2."""
+
+    def luminance(color):
+        parts = [part / 255 for part in color.rgb]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_every_theme_names_all_states():
+    """A theme that ships leaves no colour of ours to a default."""
+    for theme in shipped():
+        assert set(themes.DEFAULTS) <= set(theme.variables), theme.name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = [", "no TOML"),
+        ('[colors]\nsecondary = "red"', "primary is missing"),
+        ('[colors]\nprimary = "nocolour"', "is no color"),
+        ('[colors]\nprimary = "red"\nprimry = "red"', "unknown colors primry"),
+        ('colour = "x"\n[colors]\nprimary = "red"', "unknown key colour"),
+        ('dark = "yes"\n[colors]\nprimary = "red"', "dark must be of type bool"),
+        ("[colors]\nprimary = 5", "table of texts"),
+        ('[colors]\nprimary = "red"\n[variables]\nchunk-dead = "\\u001b[31m"', "is no color"),
+    ],
+)
+def test_bad_themes_say_why(tmp_path, text, said):
+    """A file that cannot be used is named with its reason; nothing is raised."""
+    path = tmp_path / "x.toml"
+    path.write_text(text)
+    found = themes.load(path)
+    assert isinstance(found, themes.BadTheme)
+    assert said in found.reason
+    assert "\x1b" not in found.reason
+
+
+def test_a_theme_without_a_name_has_its_files_name(tmp_path):
+    """``mine.toml`` is the theme ``mine``."""
+    path = tmp_path / "mine.toml"
+    path.write_text('[colors]\nprimary = "#102030"\n')
+    found = themes.load(path)
+    assert isinstance(found, Theme)
+    assert found.name == "mine"
+
+
+def test_one_key_means_one_thing():
+    """Among the keys that ship there is no conflict."""
+    assert keymap.conflicts({}) == []
+
+
+def test_uppercase_changes_the_job():
+    """Capital letters are for what changes the job, N and G of vim excepted; lowercase never is."""
+    changing = {"job.pause", "job.stop", "retry", "retry.with", "split", "dismiss"}
+    for identifier, key in keymap.KEYS.items():
+        if key.key in {"N", "G"}:
+            continue
+        assert (len(key.key) == 1 and key.key.isupper()) == (identifier in changing), identifier
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("keys = 5", "one table"),
+        ("[keys", "Expected"),
+        ('[keys]\nnonsense = "x"', "no key nonsense"),
+        ("[keys]\nfreeze = 5", "must be a text"),
+        ('[keys]\nfreeze = "P"', "means freeze and job.pause"),
+        ('[keys]\nunits = ":"', "means palette and units"),
+    ],
+)
+def test_problems_of_a_keymap_are_told(tmp_path, text, said):
+    """Unknown ids, wrong types and conflicts are sentences; the rest of the file counts."""
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
+    assert any(said in problem for problem in keymap.load_keymap(path).problems)
+
+
+def test_no_keymap_is_no_problem(tmp_path):
+    """Without a file the keys are those that ship."""
+    assert keymap.load_keymap(tmp_path / "none.toml") == keymap.Keymap({})
