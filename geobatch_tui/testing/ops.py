@@ -92,7 +92,7 @@ class Noop:
 
     name = "test.noop"
     version = 1
-    data: Literal["raster", "vector"] = "vector"
+    data: Literal["raster", "vector"] = "raster"
     summary = "does nothing to any file (for tests and benchmarks)"
     params: type[BaseModel] = NoopParams
 
