@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Script:
         *,
         size: int = 256,
         key: str = "",
+        bounds: Sequence[float] = (11.0, 47.0, 12.0, 48.0),
         **changes: Any,
     ) -> lu.ItemRow:
         """An item of ``columns`` x ``rows`` chunks from chunk ``first``."""
@@ -76,7 +77,7 @@ class Script:
                     "chunk_width": size,
                     "chunk_height": size,
                 },
-                "bounds_lonlat": [11.0, 47.0, 12.0, 48.0],
+                "bounds_lonlat": list(bounds),
                 "notes": {},
             },
             "out_path": str(self.state.output_dir / key),

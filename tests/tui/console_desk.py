@@ -7,8 +7,8 @@ from geobatch_tui.ledger import updates as lu
 
 def busy_run(script):
     """A run in the middle: workers at work, letters of three causes, a retry, a paused disk."""
-    script.plan(1, 1, 40, 30, key="ndvi.tif")
-    script.plan(2, 1201, 10, 10, key="scl.tif")
+    script.plan(1, 1, 40, 30, key="ndvi.tif", bounds=[7.0, 46.0, 12.0, 49.5])
+    script.plan(2, 1201, 10, 10, key="scl.tif", bounds=[12.5, 46.5, 14.0, 48.0])
     script.put(lu.Noted("run.planned", {"current": 40}))
     script.progress(chunks_per_s=0.0)
     for step in range(30):

@@ -75,6 +75,26 @@ async def test_run_screen_follows_the_run(console, script):
         assert "40.0%" in shown(app)
 
 
+async def test_nothing_is_planned_yet(console, script):
+    """A console that opens before the first item shows that, on every screen and for every key of
+    the map; what is planned then appears."""
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot, script)
+        assert "PLANNING" in shown(app)
+        for key in ("1", "tab", "m", "<", ">", "n", "right", "down", "v", "space", "enter"):
+            await pilot.press(key)
+        for mode in app.MODES:
+            await app.switch_mode(mode)
+            await settle(pilot, script)
+            await pilot.press("m", "<", ">", "n", "right", "down", "enter", "escape")
+        await app.switch_mode("run")
+        script.plan(1, 1, 10)
+        script.done(1)
+        await settle(pilot, script)
+        assert re.search(r"done 1 ", shown(app))
+
+
 async def test_frozen_picture_stands_still(console, script):
     """While frozen nothing changes on the screen; afterwards all of it is there."""
     script.plan(1, 1, 10)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.containers import Horizontal
+from textual import on
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer
 
 from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.page import Page
 from geobatch_tui.tui.units import UNITS
 from geobatch_tui.tui.widgets.causes import Causes
+from geobatch_tui.tui.widgets.chunk_map import ChunkMap
 from geobatch_tui.tui.widgets.log_tail import LogPanel
 from geobatch_tui.tui.widgets.overview import Overview
 from geobatch_tui.tui.widgets.throughput import Throughput
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 class RunScreen(Page):
     """Mode ``run``."""
 
+    AUTO_FOCUS = ""
     BINDING_GROUP_TITLE = "Run"
-    HELP = "The run at a glance. Nothing here needs a key: all of it follows the run."
     BINDINGS: ClassVar[list[BindingType]] = [bind("units", "units")]
 
     def compose(self) -> ComposeResult:
@@ -34,11 +36,18 @@ class RunScreen(Page):
         overview.place = self.app.place
         yield overview
         with Horizontal(id="middle"):
-            yield Workers(id="workers")
-            yield Throughput(id="throughput")
+            yield ChunkMap(self.app.link.store, id="overview-map")
+            with Vertical(id="side"):
+                yield Workers(id="workers")
+                yield Throughput(id="throughput")
         yield Causes(id="causes")
         yield LogPanel(self.app.link.tail, id="log")
         yield Footer(compact=True, show_command_palette=False)
+
+    @on(ChunkMap.ChunkSelected)
+    async def _to_the_map(self) -> None:
+        """The map has a screen of its own for what is behind a chunk."""
+        await self.app.switch_mode("map")
 
     def action_units(self) -> None:
         """Tell throughput in the next unit."""

@@ -62,21 +62,11 @@ class Workers(Lines):
     def _row(self, worker: WorkerRow, width: int, *, wide: bool) -> Content:
         at_work = bool(worker.label)
         slow = worker.seconds >= _SLOW
-        glyph = ("▒", "$chunk-run") if at_work else ("·", "$chunk-wait")
         seconds = fmt.span(worker.seconds) if at_work else "-"
         late = "!" if slow else " "
         rss = fmt.size(worker.rss_bytes) if worker.rss_bytes else "-"
         if not wide:
-            label = max(6, width - 26)
-            return Content.assemble(
-                (f"{worker.number:>2} ", "$quiet"),
-                glyph,
-                " ",
-                fmt.fit_middle(worker.label or "idle", label),
-                (f" {_stage(worker):<6}"[:6], "$quiet"),
-                (f"{seconds:>6}{late}", "bold $warning" if slow else ""),
-                (f"{rss:>7}", "$quiet"),
-            )
+            return _short_row(worker, width, seconds + late)
         label = max(8, width - _FIXED)
         share = self._meter.share(worker.pid)
         cpu = "-" if share is None else f"{100 * share:.0f}%"
@@ -93,6 +83,22 @@ class Workers(Lines):
             cells = fmt.columns([0.0] * (KEPT - len(history)) + history, _SPARK)
             parts.append((fmt.sparkline(cells, _SPARK, top=1.0), "$chunk-run"))
         return Content.assemble(*parts)
+
+
+def _short_row(worker: WorkerRow, width: int, seconds: str) -> Content:
+    """A row where there is no room for a head: the stage goes first."""
+    at_work = bool(worker.label)
+    stage = 6 if width >= 36 else 0
+    label = max(6, width - 18 - stage)
+    return Content.assemble(
+        (f"{worker.number:>2} ", "$quiet"),
+        ("▒", "$chunk-run") if at_work else ("·", "$chunk-wait"),
+        " ",
+        fmt.fit_middle(worker.label or "idle", label),
+        (fmt.fit(f" {_stage(worker)}", stage), "$quiet"),
+        (fmt.right(seconds, 7), "bold $warning" if worker.seconds >= _SLOW else ""),
+        (fmt.right(fmt.amount(worker.rss_bytes) if worker.rss_bytes else "-", 6), "$quiet"),
+    )
 
 
 _SPARK: Final = 12

@@ -54,8 +54,10 @@ class GridScene(Scene):
 
     def _fit(self) -> int:
         wide, high = max(1, self.width), max(1, self.height)
-        many = max(-(-self.grid.columns // wide), -(-self.grid.rows // high))
-        large = min(wide // self.grid.columns, high // self.grid.rows, 16)
+        # Before anything is planned there is not one row.
+        columns, rows = max(1, self.grid.columns), max(1, self.grid.rows)
+        many = max(-(-columns // wide), -(-rows // high))
+        large = min(wide // columns, high // rows, 16)
         return -large if large > 1 else max(1, many)
 
     @property
