@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+#: Formats that vector operations write; the first is their default.
+VECTOR_FORMATS = ("GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq")
+
+
 class Op(BaseModel):
     """The operation: its ``name`` and its own parameters, side by side in the job file."""
 
@@ -72,6 +76,29 @@ class Job(Section):
     failures: FailuresSection = Field(default_factory=FailuresSection)
     log: LogSection = Field(default_factory=LogSection)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_format(cls, data: Any) -> Any:
+        """Where no format is given, that of the operation's kind of data."""
+        if not isinstance(data, Mapping):
+            return data
+        output, name = data.get("output"), _op_name(data.get("op"))
+        if not isinstance(output, Mapping) or "format" in output or name is None:
+            return data
+        if get_operation(name).data == "vector":
+            return {**data, "output": {**output, "format": VECTOR_FORMATS[0]}}
+        return data
+
+    @model_validator(mode="after")
+    def _format_fits(self) -> Job:
+        vector = get_operation(self.op.name).data == "vector"
+        if vector != (self.output.format in VECTOR_FORMATS):
+            known = ", ".join(VECTOR_FORMATS) if vector else "COG, GTiff"
+            raise ValueError(
+                f"output.format: {self.op.name} does not write {self.output.format}, but {known}"
+            )
+        return self
+
     def semantic(self) -> dict[str, Any]:
         """The values that decide output bytes, JSON-ready, by section; for fingerprints.
 
@@ -94,6 +121,12 @@ class Job(Section):
         """All values with defaults, by section, JSON-ready; credentials masked if ``redacted``."""
         values = dump_job(self)
         return redact_value(values) if redacted else values
+
+
+def _op_name(op: Any) -> str | None:
+    """The name of an operation that there is, in an ``op`` section that is not checked yet."""
+    name = op.get("name") if isinstance(op, Mapping) else getattr(op, "name", None)
+    return name if isinstance(name, str) and name in operation_names() else None
 
 
 def dump_job(job: Job) -> dict[str, Any]:

@@ -92,7 +92,13 @@ class OutputSection(Section):
         marks={"path": True},
         help="Directory of the outputs; the run keeps its state in .geobatch/ there.",
     )
-    format: Literal["COG", "GTiff"] = setting("COG", kind="semantic", help="Output format.")
+    format: Literal["COG", "GTiff", "GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq"] = (
+        setting(
+            "COG",
+            kind="semantic",
+            help="Output format; the default of vector operations is GeoParquet.",
+        )
+    )
     creation: dict[str, CreationValue] = setting(
         default_factory=dict,
         kind="semantic",

@@ -244,11 +244,29 @@ class ItemReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureLetter:
+    """One feature that was set aside while the rest of its chunk went on.
+
+    ``fid`` is the source's id of it, ``position`` its number among the item's features, from 0.
+    ``error_class`` is a class of ``geobatch_tui.errors``. ``wkb`` is the geometry in hex, cut off
+    after some thousand characters; ``wkb_bytes`` is its whole length.
+    """
+
+    fid: int | None
+    position: int
+    error_class: str
+    reason: str
+    wkb: str
+    wkb_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkReceipt:
     """Proof of a finished chunk: where its bytes are and what they cost.
 
     ``units``: output pixels times bands, or features. ``seconds``: by stage. ``nodata``: share of
-    invalid units, 0 to 1. ``item`` is set where the chunk was the whole item.
+    invalid units, 0 to 1. ``item`` is set where the chunk was the whole item. ``letters``:
+    features that are not in the output.
     """
 
     index: int
@@ -259,6 +277,7 @@ class ChunkReceipt:
     nodata: float
     seconds: Json
     item: ItemReceipt | None = None
+    letters: tuple[FeatureLetter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,21 @@ if TYPE_CHECKING:
 RASTER_SUFFIXES = frozenset(
     {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".nc", ".hdf", ".h5", ".dem"}
 )
-SUFFIXES = {"COG": ".tif", "GTiff": ".tif"}
+VECTOR_SUFFIXES = frozenset(
+    {
+        ".gpkg", ".fgb", ".shp", ".geojson", ".geojsonl", ".geojsons", ".ndjson", ".jsonl",
+        ".parquet", ".geoparquet", ".csv", ".kml", ".gml",
+    }
+)  # fmt: skip
+SUFFIXES = {
+    "COG": ".tif",
+    "GTiff": ".tif",
+    "GeoParquet": ".parquet",
+    "FlatGeobuf": ".fgb",
+    "GPKG": ".gpkg",
+    "GeoJSON": ".geojson",
+    "GeoJSONSeq": ".geojsonl",
+}
 NAME_MAX = 255
 
 
@@ -44,12 +58,13 @@ def expand(inputs: Sequence[str], output_dir: Path, output_format: str) -> list[
             names differ only by case), an output that is its own input, or no input at all.
     """
     suffix = SUFFIXES[output_format]
+    suffixes = RASTER_SUFFIXES if suffix == ".tif" else VECTOR_SUFFIXES
     seen: set[str] = set()
     found: list[Input] = []
-    for path, relative in _walk(inputs, output_dir):
+    for path, relative in _walk(inputs, output_dir, suffixes):
         if path not in seen:
             seen.add(path)
-            found.append(Input(path, _key(relative, suffix)))
+            found.append(Input(path, _key(relative, suffix, suffixes)))
     if not found:
         shown = ", ".join(safe(entry) for entry in inputs) or "source.inputs is empty"
         raise PreflightError(f"no input matched: {shown}", hint="check source.inputs")
@@ -57,7 +72,9 @@ def expand(inputs: Sequence[str], output_dir: Path, output_format: str) -> list[
     return found
 
 
-def _walk(inputs: Iterable[str], output_dir: Path) -> Iterator[tuple[str, str]]:
+def _walk(
+    inputs: Iterable[str], output_dir: Path, suffixes: frozenset[str]
+) -> Iterator[tuple[str, str]]:
     """Yield (absolute path, path of the output without suffix change) of each input."""
     for entry in inputs:
         if "://" in entry:
@@ -66,9 +83,9 @@ def _walk(inputs: Iterable[str], output_dir: Path) -> Iterator[tuple[str, str]]:
                 hint="copy the file to a local disk first",
             )
         if entry.startswith("@"):
-            yield from _walk(_read_list(Path(entry[1:])), output_dir)
+            yield from _walk(_read_list(Path(entry[1:])), output_dir, suffixes)
         elif Path(entry).is_dir():
-            yield from _walk_directory(Path(entry), output_dir)
+            yield from _walk_directory(Path(entry), output_dir, suffixes)
         elif glob.has_magic(entry) and not os.path.lexists(entry):
             yield from _walk_glob(entry, output_dir)
         else:
@@ -92,13 +109,15 @@ def _read_list(path: Path) -> list[str]:
     ]
 
 
-def _walk_directory(root: Path, output_dir: Path) -> Iterator[tuple[str, str]]:
+def _walk_directory(
+    root: Path, output_dir: Path, suffixes: frozenset[str]
+) -> Iterator[tuple[str, str]]:
     root = root.absolute()
     for directory, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not _inside(Path(directory, name), output_dir))
         for name in sorted(files):
             path = Path(directory, name)
-            if path.suffix.lower() in RASTER_SUFFIXES and not name.startswith("."):
+            if path.suffix.lower() in suffixes and not name.startswith("."):
                 yield str(path), str(path.relative_to(root))
 
 
@@ -116,10 +135,10 @@ def _inside(path: Path, directory: Path) -> bool:
     return path.is_relative_to(directory)
 
 
-def _key(relative: str, suffix: str) -> str:
+def _key(relative: str, suffix: str, suffixes: frozenset[str] = RASTER_SUFFIXES) -> str:
     """The output name: the input's with the format's suffix, shortened if it is too long."""
     path = Path(relative)
-    stem = path.stem if path.suffix.lower() in RASTER_SUFFIXES else path.name
+    stem = path.stem if path.suffix.lower() in suffixes else path.name
     raw = os.fsencode(stem)
     room = NAME_MAX - len(suffix)
     if len(raw) > room:

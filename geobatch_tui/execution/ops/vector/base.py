@@ -1,0 +1,82 @@
+"""What all vector operations do the same way: only their work on a batch differs."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+from geobatch_tui.execution.ops.vector.fields import VectorParams
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from geobatch_tui.execution.messages import (
+        ChunkReceipt,
+        ChunkTask,
+        FinaliseTask,
+        InspectReceipt,
+        InspectTask,
+        ItemContext,
+        ItemPlan,
+        ItemReceipt,
+        ProbeTask,
+        Window,
+    )
+    from geobatch_tui.execution.ops.registry import Stage
+
+#: pyogrio stands for the GDAL in its wheel, shapely for GEOS, pyproj for PROJ.
+_LIBRARIES = ("pyogrio", "pyarrow", "pyproj", "shapely")
+
+
+class VectorOperation:
+    """See :class:`geobatch_tui.execution.ops.registry.Operation`.
+
+    ``work`` names a function of ``geobatch_tui.execution.vector.features``.
+    """
+
+    name: str
+    version = 1
+    data: Literal["raster", "vector"] = "vector"
+    summary: str
+    params: type[BaseModel] = VectorParams
+    work: str
+
+    def libraries(self) -> dict[str, str]:
+        return {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
+
+    def dst_crs(self, params: VectorParams) -> str:
+        """CRS of the output; empty: that of the source."""
+        return str(getattr(params, "dst_crs", ""))
+
+    def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
+        from geobatch_tui.execution.vector.probe import probe
+
+        params = self.params.model_validate(dict(task.params))
+        if not isinstance(params, VectorParams):
+            raise TypeError(f"parameters of {self.name} are no VectorParams")
+        return probe(task, params, self.dst_crs(params), stage)
+
+    def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
+        from geobatch_tui.execution.vector import features
+
+        return features.run(task, getattr(features, self.work), stage)
+
+    def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
+        from geobatch_tui.execution.vector.assemble import finalise
+
+        return finalise(task, stage)
+
+    def inspect(self, task: InspectTask, stage: Stage) -> InspectReceipt:
+        from geobatch_tui.execution.vector.inspect import inspect
+
+        return inspect(task.path, stage)
+
+    def gdal_command(self, item: ItemContext) -> str:
+        from geobatch_tui.execution.vector.commands import ogr2ogr
+
+        return ogr2ogr(item)
+
+    def reproduce(self, item: ItemContext, window: Window) -> str:
+        from geobatch_tui.execution.vector.commands import ogr2ogr_window
+
+        return ogr2ogr_window(item, window)

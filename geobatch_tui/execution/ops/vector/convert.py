@@ -1,0 +1,16 @@
+"""``vector.convert``: the same features in another format."""
+
+from __future__ import annotations
+
+from geobatch_tui.execution.ops.vector.base import VectorOperation
+
+
+class Convert(VectorOperation):
+    """See :class:`VectorOperation`."""
+
+    name = "vector.convert"
+    summary = "Rewrite features as GeoParquet, FlatGeobuf, GeoPackage or GeoJSON."
+    work = "convert"
+
+
+CONVERT = Convert()

@@ -1,0 +1,195 @@
+"""From the segments of an item to its part file: counted, written, read back, synced."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import EmptyInputError, GeometryError, VerifyError
+from geobatch_tui.execution.messages import ItemReceipt
+from geobatch_tui.execution.raster.disk import disk_errors
+from geobatch_tui.execution.raster.part import part_path, removed_on_error
+from geobatch_tui.execution.raster.verify import digest_of
+from geobatch_tui.execution.vector import geoparquet, ogr, spool, wkb
+from geobatch_tui.execution.vector.collect import Summary, good_batches
+from geobatch_tui.execution.vector.plan import VectorPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from geobatch_tui.execution.messages import FinaliseTask, ItemContext, Segment
+    from geobatch_tui.execution.ops.registry import Stage
+
+#: Suffixes by which OGR's drivers know their own files.
+SUFFIXES = {"FlatGeobuf": ".fgb", "GPKG": ".gpkg", "GeoJSON": ".geojson", "GeoJSONSeq": ".geojsonl"}
+
+
+def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
+    """Assemble a spooled item into its part file.
+
+    Raises: as :func:`assemble`.
+    """
+    return assemble(task.item, task.segments, task.epoch, stage)
+
+
+def assemble(
+    item: ItemContext, segments: Sequence[Segment], epoch: int, stage: Stage
+) -> ItemReceipt:
+    """Write, check and sync the part file of an item.
+
+    Raises:
+        VerifyError: a segment is damaged (its evidence names the chunk), the counts do not add up,
+            or the file reads back other than it was written.
+        GeometryError: more features are in quarantine than the job allows, or all are.
+        DiskFullError, OutputGoneError: the disk.
+    """
+    plan = VectorPlan.from_json(item.plan.detail)
+    with stage("count"):
+        parts = list(spool.contents(item, segments))
+        summary = _counted(item, parts)
+        _refuse_too_many(item, summary)
+    facts: dict[str, Any] = {
+        "features_in": summary.features_in,
+        "features_out": summary.out,
+        "features_quarantined": summary.dead,
+        "features_filtered": summary.filtered,
+        "geometry_types": [wkb.type_name(kind) for kind in summary.types],
+        **{name: count for name, count in sorted(summary.facts.items()) if count},
+    }
+    if summary.dead:
+        with stage("quarantine"):
+            facts["quarantine"] = _write_quarantine(item, plan, parts)
+    path = part_path(item, epoch)
+    with stage("write"), removed_on_error(path):
+        size, digest = _write(item, plan, parts, summary, path)
+    return ItemReceipt(str(path), size, digest, facts)
+
+
+def _counted(item: ItemContext, parts: Sequence[spool.Content]) -> Summary:
+    """Sum up the chunks. Raises VerifyError where features got lost or were made up."""
+    summary = Summary()
+    for part in parts:
+        stats = part.stats
+        planned = item.plan.grid.window(part.index).width
+        told = stats["out"] + stats["dead"] + stats["filtered"]
+        if not planned == stats["in"] == told:
+            error = VerifyError(
+                f"chunk {part.index}: {planned} features were planned and {stats['in']} read, but "
+                f"{stats['out']} published + {stats['dead']} quarantined + {stats['filtered']} "
+                f"filtered = {told}"
+            )
+            error.evidence = {"chunks": [part.index]}
+            raise error
+        summary.add(stats)
+    return summary
+
+
+def _refuse_too_many(item: ItemContext, summary: Summary) -> None:
+    limit = item.params.get("max_bad_features", "")
+    allowed = _allowed(limit, summary.features_in)
+    if allowed is not None and summary.dead > allowed:
+        raise GeometryError(
+            f"{summary.dead} of {summary.features_in} features are in quarantine; "
+            f"max_bad_features = {limit} allows {allowed}",
+            hint="look at the reasons in the dead letters, or allow more",
+        )
+    if summary.dead and summary.dead + summary.filtered == summary.features_in:
+        raise GeometryError(
+            f"none of {summary.features_in} features could be processed; {summary.dead} are in "
+            "quarantine"
+        )
+    if not summary.features_in:
+        raise EmptyInputError("no chunk of the item is there")
+
+
+def _allowed(limit: Any, features: int) -> int | None:
+    text = str(limit).strip()
+    if not text:
+        return None
+    return int(features * float(text[:-1]) / 100) if text.endswith("%") else int(text)
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def _write(
+    item: ItemContext,
+    plan: VectorPlan,
+    parts: Sequence[spool.Content],
+    summary: Summary,
+    path: Path,
+) -> tuple[int, str]:
+    """Write the part file; its size and digest, as read back from the disk."""
+    if plan.format == "GeoParquet":
+        written = geoparquet.write(item, plan, good_batches(parts), summary, path)
+        digest, size = digest_of(path)
+        if digest != written:
+            raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
+        geoparquet.check(path, item.fingerprint, summary.out)
+        return size, digest
+    with _scratch(item, epoch_name(path)) as directory:
+        made = directory / f"output{SUFFIXES[plan.format]}"
+        with disk_errors("cannot write", made):
+            ogr.write(item, plan, good_batches(parts), summary, made)
+            _sync(made)
+            ogr.check(made, plan, item.fingerprint, summary.out)
+            digest, size = digest_of(made)
+            _move(made, path)
+    return size, digest
+
+
+def epoch_name(path: Path) -> str:
+    """A directory name that no other try uses at the same time."""
+    return f"{path.suffixes[-2:][0].strip('.')}-{os.getpid()}-{threading.get_ident()}.d"
+
+
+@contextlib.contextmanager
+def _scratch(item: ItemContext, name: str) -> Iterator[Path]:
+    """A directory below the item's work directory: OGR names its files by suffix, and keeps
+    others beside them."""
+    directory = Path(item.work_dir) / name
+    with disk_errors("cannot write in", directory):
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _move(made: Path, path: Path) -> None:
+    """To the target directory; by a copy where that lies on another filesystem."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    made.chmod(0o666 & ~_umask())
+    shutil.move(made, path)
+    _sync(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _write_quarantine(item: ItemContext, plan: VectorPlan, parts: Sequence[spool.Content]) -> str:
+    """All features in quarantine, as they came, in a GeoPackage for QGIS; its path."""
+    target = Path(item.work_dir).parents[1] / "dead" / f"{item.key}.gpkg"
+    with _scratch(item, f"dead-{os.getpid()}-{threading.get_ident()}.d") as directory:
+        made = directory / "dead.gpkg"
+        with disk_errors("cannot write", target):
+            ogr.write_quarantine(plan, parts, made)
+            _move(made, target)
+    return str(target)

@@ -1,0 +1,100 @@
+"""What the segments of an item hold together: their counts, and their features as one stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from geobatch_tui.execution.vector import spool
+
+#: The box of a feature; null where it has no coordinate.
+BOX_TYPE = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
+
+
+def merged(one: list[float] | None, other: list[float] | None) -> list[float] | None:
+    """The box round two boxes; None is no box."""
+    if one is None or other is None:
+        return one or other
+    return [*map(min, one[:2], other[:2]), *map(max, one[2:], other[2:])]
+
+
+def free_name(wanted: str, taken: tuple[str, ...]) -> str:
+    """``wanted``, with underscores until no field has the name in any case."""
+    folded = {name.casefold() for name in taken}
+    while wanted.casefold() in folded:
+        wanted += "_"
+    return wanted
+
+
+@dataclass(slots=True)
+class Summary:
+    """What the chunks of an item say together. ``kinds``: types in WKB's numbers, with counts."""
+
+    features_in: int = 0
+    out: int = 0
+    dead: int = 0
+    filtered: int = 0
+    kinds: dict[int, int] = field(default_factory=dict)
+    bbox: list[float] | None = None
+    facts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, stats: dict[str, Any]) -> None:
+        """Take in the counts of one chunk."""
+        self.features_in += stats["in"]
+        self.out += stats["out"]
+        self.dead += stats["dead"]
+        self.filtered += stats["filtered"]
+        for kind, count in stats["kinds"].items():
+            self.kinds[int(kind)] = self.kinds.get(int(kind), 0) + count
+        for name, count in stats["facts"].items():
+            self.facts[name] = self.facts.get(name, 0) + count
+        self.bbox = merged(self.bbox, stats["bbox"])
+
+    @property
+    def types(self) -> list[int]:
+        """Types that occur; a null geometry has none."""
+        return sorted(kind for kind in self.kinds if kind)
+
+
+def good_batches(parts: Sequence[spool.Content]) -> Iterator[pa.RecordBatch]:
+    """What is published, in the order of the source."""
+    for part in parts:
+        with pa.ipc.open_stream(part.good) as reader:
+            yield from reader
+
+
+def evenly(
+    batches: Iterator[pa.RecordBatch], rows: int, column: str, limit: int
+) -> Iterator[pa.Table]:
+    """The same features in tables of ``rows``; one ends early where its ``column`` (binary)
+    reaches ``limit`` bytes. The cuts depend on the features alone, not on the batches."""
+    held: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in batches:
+        ends = _sizes(batch.column(column)).cumsum()
+        start = 0
+        while start < batch.num_rows:
+            base = int(ends[start - 1]) if start else 0
+            by_size = int(np.searchsorted(ends, base + limit - size)) + 1
+            stop = min(batch.num_rows, start + rows - count, by_size)
+            held.append(batch.slice(start, stop - start))
+            count += stop - start
+            size += int(ends[stop - 1]) - base
+            start = stop
+            if count == rows or size >= limit:
+                yield pa.Table.from_batches(held).combine_chunks()
+                held, count, size = [], 0, 0
+    if held:
+        yield pa.Table.from_batches(held).combine_chunks()
+
+
+def _sizes(column: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+    offsets = np.frombuffer(column.buffers()[1], np.int32)
+    offsets = offsets[column.offset : column.offset + len(column) + 1]
+    return np.diff(offsets).astype(np.int64)

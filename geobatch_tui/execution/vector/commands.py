@@ -1,0 +1,45 @@
+"""Commands of GDAL that come nearest to what an item does. Imports no library."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from geobatch_tui.execution.vector.plan import VectorPlan
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.messages import ItemContext, Window
+
+_DRIVERS = {"GeoParquet": "Parquet"}
+
+
+def ogr2ogr(item: ItemContext) -> str:
+    """The whole item."""
+    return shlex.join(_command(item, item.out_path, []))
+
+
+def ogr2ogr_window(item: ItemContext, window: Window) -> str:
+    """The features of one chunk, into a GeoPackage beside the shell."""
+    plan = VectorPlan.from_json(item.plan.detail)
+    if plan.access == "fid":
+        index = window.col_off // item.plan.grid.chunk_width
+        name = plan.fid_column.replace('"', '""')
+        low, high = plan.edges[index], plan.edges[index + 1]
+        choice = ["-where", f'"{name}" >= {low} AND "{name}" < {high}']
+    else:
+        limit = f"LIMIT {window.width} OFFSET {window.col_off}"
+        layer = plan.layer.replace('"', '""')
+        choice = ["-sql", f'SELECT * FROM "{layer}" {limit}']  # noqa: S608 - for a shell
+    return shlex.join(_command(item, "chunk.gpkg", choice))
+
+
+def _command(item: ItemContext, target: str, choice: list[str]) -> list[str]:
+    plan = VectorPlan.from_json(item.plan.detail)
+    driver = "GPKG" if target.endswith("chunk.gpkg") else _DRIVERS.get(plan.format, plan.format)
+    words = ["ogr2ogr", "-f", driver]
+    if plan.src_crs != plan.dst_crs:
+        words += ["-t_srs", str(item.params.get("dst_crs", ""))]
+    if plan.where and not choice:
+        words += ["-where", plan.where]
+    layer = [plan.layer] if plan.layer and "-sql" not in choice else []
+    return [*words, *choice, target, item.source, *layer]

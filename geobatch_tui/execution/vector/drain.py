@@ -1,0 +1,165 @@
+"""One sequential read of a source that cannot be read in parts, into parts on disk.
+
+The first worker that needs a part takes the item's lock and starts a thread that reads the source
+from start to end, and writes one file a chunk. Workers wait for the part that they need, so parts
+are worked on while later ones are still being read. If that worker dies, its lock is free and the
+next one reads again, past the parts that are there. In all the source is read once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from geobatch_tui.errors import CorruptSourceError, VerifyError
+from geobatch_tui.execution.raster.disk import disk_errors, write_all
+from geobatch_tui.execution.raster.source import check_identity
+from geobatch_tui.execution.vector import source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.execution.messages import ItemContext
+    from geobatch_tui.execution.vector.plan import VectorPlan
+
+_PAUSE = 0.01
+_LOCK = "drain.lock"
+
+
+def part_path(item: ItemContext, index: int) -> Path:
+    """Where the features of a chunk are drained to."""
+    return Path(item.work_dir) / f"part-{index:06d}.arrow"
+
+
+def read_part(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.RecordBatch]:
+    """The batches of a part, once it is there.
+
+    Raises:
+        GeobatchError: whatever ended the read of the source.
+    """
+    path = part_path(item, index)
+    _await(item, plan, path)
+    data = path.read_bytes()
+    body, crc = data[:-4], int.from_bytes(data[-4:], "little")
+    if zlib.crc32(body) != crc:
+        path.unlink(missing_ok=True)
+        raise VerifyError(f"{path.name} reads back other bytes than were written to it")
+    with pa.ipc.open_stream(body) as reader:
+        yield from reader
+
+
+def _await(item: ItemContext, plan: VectorPlan, path: Path) -> None:
+    drain = _Drain(item, plan)
+    while not path.exists():
+        if not drain.running and drain.lock():
+            # Between the look and the lock another worker may have written the last part.
+            if path.exists():
+                drain.unlock()
+                return
+            drain.start()
+        drain.raise_error()
+        time.sleep(_PAUSE)
+
+
+class _Drain:
+    """A thread that drains one item; it goes on after the task that started it."""
+
+    def __init__(self, item: ItemContext, plan: VectorPlan) -> None:
+        self._item, self._plan = item, plan
+        self._fd = -1
+        self._error: Exception | None = None
+        self.running = False
+
+    def lock(self) -> bool:
+        """Whether this worker may drain the item now."""
+        path = Path(self._item.work_dir) / _LOCK
+        with disk_errors("cannot lock", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return False
+        self._fd = fd
+        return True
+
+    def unlock(self) -> None:
+        os.close(self._fd)
+
+    def start(self) -> None:
+        self.running = True
+        threading.Thread(target=self._run, name="drain", daemon=True).start()
+
+    def raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            check_identity(self._item.source, self._item.source_id)
+            with disk_errors("cannot write a part in", self._item.work_dir):
+                self._fill()
+        except Exception as error:  # noqa: BLE001 - boundary: handed to the task that waits
+            self._error = error
+        finally:
+            self.unlock()
+            self.running = False
+
+    def _fill(self) -> None:
+        grid = self._item.plan.grid
+        size, index, held, rows = grid.chunk_width, 0, [], 0
+        for batch in _whole(self._item, self._plan):
+            rest = batch
+            while rows + rest.num_rows >= size:
+                held.append(rest.slice(0, size - rows))
+                self._write(index, held)
+                rest = rest.slice(size - rows)
+                index, held, rows = index + 1, [], 0
+            if rest.num_rows:
+                held.append(rest)
+                rows += rest.num_rows
+        if held:
+            self._write(index, held)
+            index += 1
+        if index < len(grid):
+            raise CorruptSourceError(
+                f"{self._item.source} ends after {(index - 1) * size + rows} features; "
+                f"{grid.width} were counted when the run was planned"
+            )
+
+    def _write(self, index: int, batches: list[pa.RecordBatch]) -> None:
+        path = part_path(self._item, index)
+        if path.exists():
+            return
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batches[0].schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        body = sink.getvalue()
+        scratch = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
+        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            write_all(fd, body)
+            write_all(fd, zlib.crc32(body).to_bytes(4, "little"))
+        finally:
+            os.close(fd)
+        scratch.rename(path)
+
+
+def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
+    """All features of the source, in its order."""
+    if plan.driver == "Parquet":
+        with source.ogr_errors(item.source), pq.ParquetFile(item.source) as file:
+            groups = list(range(file.metadata.num_row_groups))
+            yield from source.parquet_batches(file, plan, groups, 0)
+    else:
+        yield from source.open_stream(item.source, plan, where=plan.where)

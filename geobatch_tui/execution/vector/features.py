@@ -1,0 +1,257 @@
+"""One chunk of features: read, worked on, and spooled; what cannot be done is set aside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from geobatch_tui.execution.messages import ChunkReceipt, FeatureLetter
+from geobatch_tui.execution.raster.source import check_identity
+from geobatch_tui.execution.vector import assemble, kernels, source, spool, wkb
+from geobatch_tui.execution.vector.collect import BOX_TYPE, merged
+from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, WKB, VectorPlan
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.messages import ChunkTask, ItemContext
+    from geobatch_tui.execution.ops.registry import Stage
+
+#: Columns of a feature in quarantine beside the attributes.
+REASON, ERROR = "geobatch_reason", "geobatch_error"
+#: Characters of WKB in hex that a letter carries; the quarantine file has it all.
+HEX = 2000
+
+
+@dataclass(slots=True)
+class Worked:
+    """What an operation made of a batch.
+
+    ``found``: the new geometries. ``bad``: row to (error class, reason). ``dropped``: rows that
+    were not asked for. ``facts``: counts that are summed up over the item.
+    """
+
+    found: wkb.Coordinates
+    bad: dict[int, tuple[str, str]] = field(default_factory=dict)
+    dropped: NDArray[np.bool_] | None = None
+    facts: dict[str, int] = field(default_factory=dict)
+
+
+def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
+    """Compute a chunk into the spool, or the whole item into its part file.
+
+    Args:
+        task: which chunk.
+        work: makes a :class:`Worked` of a plan, the coordinates of a batch and the stage.
+        stage: names what is being done.
+    """
+    item = task.item
+    plan = VectorPlan.from_json(item.plan.detail)
+    check_identity(item.source, item.source_id)
+    out = _Chunk(item, plan, task.index)
+    batches = source.read_chunk(item, plan, task.index)
+    while True:
+        with stage("read"):
+            batch = next(batches, None)
+        if batch is None:
+            break
+        with stage("work"):
+            out.add(batch, work(plan, *out.readable(batch, item.params), stage))
+    check_identity(item.source, item.source_id)
+    with stage("encode"):
+        streams = out.streams()
+    with stage("spool"):
+        segment, length = spool.append(item, task.index, task.epoch, streams, out.stats)
+    whole = None
+    if task.whole:
+        whole = assemble.assemble(item, (segment,), task.epoch, stage)
+    return ChunkReceipt(
+        index=task.index,
+        segment=segment,
+        units=int(out.stats["in"]),
+        bytes_in=out.bytes_in,
+        bytes_out=length if whole is None else whole.size,
+        nodata=0.0,
+        seconds={},
+        item=whole,
+        letters=tuple(out.letters),
+    )
+
+
+class _Chunk:
+    """Gathers what becomes of the features of one chunk."""
+
+    def __init__(self, item: ItemContext, plan: VectorPlan, index: int) -> None:
+        self._item, self._plan = item, plan
+        self._position = item.plan.grid.window(index).col_off
+        fields = source.schema_of(plan)
+        self._fields = fields
+        self._good_schema = fields.append(pa.field(GEOMETRY, pa.binary())).append(
+            pa.field(BOX, BOX_TYPE)
+        )
+        self._dead_schema = (
+            fields.append(pa.field(FID, pa.int64()))
+            .append(pa.field(ERROR, pa.string()))
+            .append(pa.field(REASON, pa.string()))
+            .append(pa.field(GEOMETRY, pa.binary()))
+        )
+        self._good: list[pa.RecordBatch] = []
+        self._dead: list[pa.RecordBatch] = []
+        self.letters: list[FeatureLetter] = []
+        self.bytes_in = 0
+        self.stats: dict[str, Any] = {
+            "in": 0, "out": 0, "dead": 0, "filtered": 0, "kinds": {}, "bbox": None, "facts": {},
+        }  # fmt: skip
+
+    def readable(
+        self, batch: pa.RecordBatch, params: Any
+    ) -> tuple[wkb.Coordinates, dict[int, tuple[str, str]], NDArray[np.bool_]]:
+        """Coordinates of a batch, the rows that cannot be read, and those outside ``bounds``."""
+        found, measured = wkb.read(batch.column(WKB))
+        if measured:
+            self._count("m_dropped", measured)
+        wrong = np.flatnonzero((found.status != kernels.OK) & (found.status != kernels.NULL))
+        bad = {
+            row: ("GeometryError", wkb.REASONS[int(found.status[row])]) for row in wrong.tolist()
+        }
+        return found, bad, _beyond(found, params.get("bounds"))
+
+    def add(self, batch: pa.RecordBatch, worked: Worked) -> None:
+        """Take the result of one batch."""
+        count = batch.num_rows
+        self.bytes_in += batch.nbytes
+        keep = np.ones(count, np.bool_)
+        if worked.dropped is not None:
+            keep &= ~worked.dropped
+        bad = {row: why for row, why in worked.bad.items() if keep[row]}
+        self.stats["filtered"] += count - int(keep.sum())
+        if bad:
+            keep[list(bad)] = False
+            self._quarantine(batch, bad)
+        self.stats["in"] += count
+        self.stats["out"] += int(keep.sum())
+        for name, value in worked.facts.items():
+            self._count(name, value)
+        self._publish(batch, worked.found, keep)
+        self._position += count
+
+    def _count(self, name: str, value: int) -> None:
+        facts = self.stats["facts"]
+        facts[name] = facts.get(name, 0) + int(value)
+
+    def _publish(
+        self, batch: pa.RecordBatch, found: wkb.Coordinates, keep: NDArray[np.bool_]
+    ) -> None:
+        boxes = found.boxes()
+        known = np.isfinite(boxes[:, 0])
+        self._note(found, boxes, keep, known)
+        # A box that is null says that there is none: NaN would spoil the statistics.
+        mask = pa.array(~known)
+        sides = [pa.array(np.where(known, boxes[:, side], 0.0)) for side in range(4)]
+        box = pa.StructArray.from_arrays(sides, fields=list(BOX_TYPE), mask=mask)
+        columns = [batch.column(name) for name in self._fields.names]
+        made = pa.RecordBatch.from_arrays([*columns, found.column, box], schema=self._good_schema)
+        self._good.append(made if keep.all() else made.filter(pa.array(keep)))
+
+    def _note(
+        self,
+        found: wkb.Coordinates,
+        boxes: NDArray[np.float64],
+        keep: NDArray[np.bool_],
+        known: NDArray[np.bool_],
+    ) -> None:
+        kinds = self.stats["kinds"]
+        for kind, times in zip(*np.unique(found.kinds[keep], return_counts=True), strict=True):
+            kinds[str(kind)] = kinds.get(str(kind), 0) + int(times)
+        here = keep & known
+        self._count("empty", int((keep & ~known).sum()))
+        if here.any():
+            low, high = boxes[here, :2].min(axis=0), boxes[here, 2:].max(axis=0)
+            self.stats["bbox"] = merged(self.stats["bbox"], [*low.tolist(), *high.tolist()])
+
+    def _quarantine(self, batch: pa.RecordBatch, bad: dict[int, tuple[str, str]]) -> None:
+        rows = sorted(bad)
+        self.stats["dead"] += len(rows)
+        taken = batch.take(pa.array(rows))
+        fids, shapes = taken.column(FID), taken.column(WKB)
+        errors, reasons = ([bad[row][side] for row in rows] for side in (0, 1))
+        columns = [taken.column(name) for name in self._fields.names]
+        self._dead.append(
+            pa.RecordBatch.from_arrays(
+                [*columns, fids, pa.array(errors), pa.array(reasons), shapes],
+                schema=self._dead_schema,
+            )
+        )
+        for n, row in enumerate(rows):
+            raw = shapes[n].as_py() or b""
+            self.letters.append(
+                FeatureLetter(
+                    fid=fids[n].as_py(),
+                    position=self._position + row,
+                    error_class=errors[n],
+                    reason=reasons[n],
+                    wkb=raw[: HEX // 2].hex(),
+                    wkb_bytes=len(raw),
+                )
+            )
+
+    def streams(self) -> tuple[pa.Buffer, pa.Buffer]:
+        """The two Arrow streams of the segment."""
+        good = spool.encode(self._good, self._good_schema)
+        return good, spool.encode(self._dead, self._dead_schema)
+
+
+def _beyond(found: wkb.Coordinates, bounds: Any) -> NDArray[np.bool_]:
+    """Features whose box does not touch ``bounds`` (in the source's CRS); none if not asked."""
+    if not bounds:
+        return np.zeros(len(found.status), np.bool_)
+    minx, miny, maxx, maxy = bounds
+    box = found.boxes()
+    touches = (box[:, 0] <= maxx) & (box[:, 2] >= minx) & (box[:, 1] <= maxy) & (box[:, 3] >= miny)
+    out: NDArray[np.bool_] = ~touches
+    return out
+
+
+# --- what operations do to coordinates ---------------------------------------------------------
+
+
+def convert(
+    plan: VectorPlan,
+    found: wkb.Coordinates,
+    bad: dict[int, tuple[str, str]],
+    dropped: NDArray[np.bool_],
+    stage: Stage,
+) -> Worked:
+    """Leave every geometry as it is."""
+    del plan, stage
+    return Worked(found, bad, dropped)
+
+
+def reproject(
+    plan: VectorPlan,
+    found: wkb.Coordinates,
+    bad: dict[int, tuple[str, str]],
+    dropped: NDArray[np.bool_],
+    stage: Stage,
+) -> Worked:
+    """Transform coordinates within their WKB."""
+    from geobatch_tui.execution.vector.transform import reprojector
+
+    if plan.src_crs == plan.dst_crs:
+        return Worked(found, bad, dropped)
+    with stage("transform"):
+        moved = reprojector(plan.src_crs, plan.dst_crs).move(found)
+    for rows, reason in (
+        (moved.failed, "a coordinate has no place in the target CRS"),
+        (
+            moved.strayed,
+            "outside the area of use of the target CRS, and does not come back from it",
+        ),
+    ):
+        bad |= dict.fromkeys(np.flatnonzero(rows).tolist(), ("GeometryError", reason))
+    column = found.replaced(moved.x, moved.y)
+    facts = {"outside_area": int((moved.outside & ~dropped).sum())}
+    return Worked(replace(found, column=column, x=moved.x, y=moved.y), bad, dropped, facts)

@@ -1,0 +1,40 @@
+"""Reads a published vector file back: its fingerprint, and every feature of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from geobatch_tui.errors import GeobatchError, VerifyError
+from geobatch_tui.execution.messages import InspectReceipt
+from geobatch_tui.execution.raster.verify import digest_of
+from geobatch_tui.execution.vector import formats, geoparquet, ogr
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.ops.registry import Stage
+
+
+def inspect(path: str, stage: Stage) -> InspectReceipt:
+    """Embedded fingerprint (empty: not ours), size in bytes and BLAKE2b-128 of a vector file.
+
+    Raises:
+        VerifyError: the file is not there, is no vector file, or cannot be read to its end.
+    """
+    try:
+        with stage("digest"):
+            digest, size = digest_of(path)
+        with stage("read"):
+            parquet = formats.drivers_of(path) == ("Parquet",)
+            fingerprint = geoparquet.inspect(path) if parquet else ogr.inspect(path)
+    except (
+        OSError,
+        RuntimeError,
+        GeobatchError,
+        DataSourceError,
+        DataLayerError,
+        pa.ArrowException,
+    ) as error:
+        raise VerifyError(f"{path!r} cannot be read back: {error}") from error
+    return InspectReceipt(fingerprint, size, digest)

@@ -1,0 +1,184 @@
+"""Loops over WKB buffers, compiled by numba: coordinates are found, gathered and put back without
+making a geometry object.
+
+Numbers in WKB lie at any byte, so they are read and written byte by byte; the compiler makes one
+load or store of it.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator, assignment"
+# ruff: noqa: ANN001, ANN201, ANN202, C901, PLR0911, PLR0913, PLR0917  numba takes types from calls,
+# and every call that is not inlined costs
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_JIT: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+
+#: What is wrong with a geometry; 0 if nothing.
+OK, BROKEN, NOT_PLAIN, CURVE, NAN, SHORT_RING, DEEP, NULL = range(8)
+_DEPTH = 32
+_LINE, _POLYGON, _CIRCULAR, _TRIANGLE = 2, 3, 8, 17
+
+
+@njit(**_JIT)
+def _u32(buf, pos):
+    return (
+        np.uint32(buf[pos])
+        | np.uint32(buf[pos + 1]) << np.uint32(8)
+        | np.uint32(buf[pos + 2]) << np.uint32(16)
+        | np.uint32(buf[pos + 3]) << np.uint32(24)
+    )
+
+
+@njit(**_JIT)
+def _u64(buf, pos):
+    low, high = np.uint64(_u32(buf, pos)), np.uint64(_u32(buf, pos + 4))
+    return low | high << np.uint64(32)
+
+
+@njit(**_JIT)
+def _is_nan(bits):
+    return (bits & np.uint64(0x7FFFFFFFFFFFFFFF)) > np.uint64(0x7FF0000000000000)
+
+
+@njit(**_JIT)
+def _take(buf, pos, end, count, step, out):
+    """Gather ``count`` coordinates of ``step`` bytes at ``pos``; returns a status."""
+    xs, ys, at, total = out
+    if count < 0 or pos + count * step > end:
+        return BROKEN
+    k = total[0]
+    for i in range(count):
+        p = pos + i * step
+        x, y = _u64(buf, p), _u64(buf, p + 8)
+        if _is_nan(x) or _is_nan(y):
+            return NAN
+        xs[k], ys[k], at[k] = x, y, p
+        k += 1
+    total[0] = k
+    return OK
+
+
+@njit(**_JIT)
+def _leaf(buf, pos, end, base, step, out):
+    """Coordinates of a point, line or polygon whose header ends at ``pos``: (status, new pos)."""
+    if base == 1:
+        if pos + step > end:
+            return BROKEN, pos
+        if _is_nan(_u64(buf, pos)) and _is_nan(_u64(buf, pos + 8)):
+            return OK, pos + step  # WKB's way to say POINT EMPTY
+        return _take(buf, pos, end, 1, step, out), pos + step
+    if pos + 4 > end:
+        return BROKEN, pos
+    count = np.int64(_u32(buf, pos))
+    pos += 4
+    if base in (_LINE, _CIRCULAR):
+        return _take(buf, pos, end, count, step, out), pos + count * step
+    for _ in range(count):
+        if pos + 4 > end:
+            return BROKEN, pos
+        points = np.int64(_u32(buf, pos))
+        pos += 4
+        status = _take(buf, pos, end, points, step, out)
+        if status != OK:
+            return status, pos
+        if 0 < points < 4:
+            return SHORT_RING, pos
+        pos += points * step
+    return OK, pos
+
+
+@njit(**_JIT)
+def _walk(buf, pos, end, left, out):
+    """One geometry: (status, type with dimensions). ``left`` is room for the stack."""
+    depth, kind, curved = 0, np.int64(0), False
+    left[0] = 1
+    while True:
+        while left[depth] == 0:
+            if depth == 0:
+                status = BROKEN if pos != end else CURVE if curved else OK
+                return status, kind
+            depth -= 1
+        left[depth] -= 1
+        if pos + 5 > end:
+            return BROKEN, kind
+        code = np.int64(_u32(buf, pos + 1))
+        if buf[pos] != 1 or code >= 4000:
+            return NOT_PLAIN, kind
+        pos += 5
+        base, dims = code % 1000, code // 1000
+        if kind == 0:
+            kind = code
+        step = 8 * (2 if dims == 0 else 4 if dims == 3 else 3)
+        curved = curved or base > 7
+        if base in (1, _LINE, _POLYGON, _CIRCULAR, _TRIANGLE):
+            status, pos = _leaf(buf, pos, end, base, step, out)
+            if status != OK:
+                return status, kind
+        elif 4 <= base <= 16 and base not in (13, 14):
+            if pos + 4 > end:
+                return BROKEN, kind
+            if depth + 1 >= _DEPTH:
+                return DEEP, kind
+            depth += 1
+            left[depth] = np.int64(_u32(buf, pos))
+            pos += 4
+        else:
+            return BROKEN, kind
+
+
+@njit(**_JIT)
+def gather(buf, offsets, valid, xs, ys, at, first, status, kinds):
+    """Find all coordinates of the geometries ``buf[offsets[i]:offsets[i + 1]]``.
+
+    Fills, for each coordinate, the bits of its x and y and where it lies; for each geometry its
+    ``status``, its type, and in ``first`` (one longer) where its coordinates begin. A geometry
+    whose status is not OK gives no coordinates. Returns how many there are.
+    """
+    left = np.zeros(_DEPTH, np.int64)
+    total = np.zeros(1, np.int64)
+    out = (xs, ys, at, total)
+    for i in range(len(valid)):
+        first[i] = before = total[0]
+        if not valid[i]:
+            status[i], kinds[i] = NULL, 0
+            continue
+        status[i], kinds[i] = _walk(buf, np.int64(offsets[i]), np.int64(offsets[i + 1]), left, out)
+        if status[i] != OK:
+            total[0] = before
+    first[len(valid)] = total[0]
+    return total[0]
+
+
+@njit(**_JIT)
+def scatter(buf, xs, ys, at):
+    """Put coordinates (their bits) back where :func:`gather` found them."""
+    for k in range(len(at)):
+        x, y, pos = xs[k], ys[k], np.int64(at[k])
+        for byte in range(8):
+            shift = np.uint64(8 * byte)
+            buf[pos + byte] = np.uint8((x >> shift) & np.uint64(255))
+            buf[pos + 8 + byte] = np.uint8((y >> shift) & np.uint64(255))
+
+
+@njit(**_JIT)
+def boxes(x, y, first, out):
+    """Fill ``out`` (n, 4) with minx, miny, maxx, maxy of each geometry; NaN where there is no
+    coordinate or one is not finite. Returns nothing."""
+    for i in range(len(first) - 1):
+        minx = miny = np.inf
+        maxx = maxy = -np.inf
+        finite = first[i + 1] > first[i]
+        for k in range(first[i], first[i + 1]):
+            if not (np.isfinite(x[k]) and np.isfinite(y[k])):
+                finite = False
+                break
+            minx, maxx = min(minx, x[k]), max(maxx, x[k])
+            miny, maxy = min(miny, y[k]), max(maxy, y[k])
+        if finite:
+            out[i, 0], out[i, 1], out[i, 2], out[i, 3] = minx, miny, maxx, maxy
+        else:
+            out[i, :] = np.nan

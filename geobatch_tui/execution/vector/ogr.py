@@ -1,0 +1,218 @@
+"""FlatGeobuf, GeoPackage and GeoJSON, by OGR, with the same bytes at every run."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyogrio
+from pyogrio.errors import DataSourceError
+
+from geobatch_tui.errors import SchemaError, VerifyError
+from geobatch_tui.execution.vector.collect import Summary, evenly, free_name
+from geobatch_tui.execution.vector.formats import DRIVERS
+from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
+from geobatch_tui.execution.vector.source import schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from geobatch_tui.execution.messages import ItemContext
+    from geobatch_tui.execution.vector import spool
+    from geobatch_tui.execution.vector.plan import VectorPlan
+
+KEY = "GEOBATCH_FP"
+#: Features and bytes of a batch that OGR gets: one transaction of a GeoPackage.
+_ROWS, _BYTES = 65_536, 64 * 2**20
+_OPTIONS = {
+    # The file is one of ours until it is complete: it is synced once, at the end.
+    "OGR_SQLITE_SYNCHRONOUS": "OFF",
+    "OGR_SQLITE_JOURNAL": "MEMORY",
+    "OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z",
+}
+_ERRORS = (DataSourceError, RuntimeError, pa.ArrowException, OSError)
+
+
+def write(
+    item: ItemContext,
+    plan: VectorPlan,
+    batches: Iterator[pa.RecordBatch],
+    summary: Summary,
+    path: Path,
+) -> None:
+    """Write the features to ``path``, a new file.
+
+    Raises:
+        SchemaError: OGR cannot hold a field or a geometry in this format.
+    """
+    kind, promote = layer_type(summary.types)
+    geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
+    schema = schema_of(plan).append(_geometry_field(geometry))
+
+    def tables() -> Iterator[pa.RecordBatch]:
+        for table in evenly(batches, _ROWS, GEOMETRY, _BYTES):
+            column = table.column(GEOMETRY).combine_chunks()
+            if promote:
+                column = promoted(column)
+            kept = table.drop_columns([GEOMETRY, BOX]).append_column(geometry, column)
+            yield from kept.cast(schema).to_batches()
+
+    _write(
+        path,
+        pa.RecordBatchReader.from_batches(schema, tables()),
+        layer=plan.layer_name,
+        driver=DRIVERS[plan.format],
+        geometry_name=geometry,
+        geometry_type=kind,
+        crs=plan.dst_crs or None,
+        layer_options=_layer_options(item, plan, summary),
+        layer_metadata={KEY: item.fingerprint} if plan.format in {"GPKG", "FlatGeobuf"} else None,
+    )
+
+
+def _write(path: Path, reader: pa.RecordBatchReader, **how: Any) -> None:
+    import warnings
+
+    pyogrio.set_gdal_config_options(_OPTIONS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pyogrio.write_arrow(reader, path, **how)
+    except (*_ERRORS, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise SchemaError(f"OGR cannot write this layer as {how['driver']}: {error}") from error
+
+
+def _geometry_field(name: str) -> pa.Field:
+    return pa.field(name, pa.binary(), metadata={"ARROW:extension:name": "ogc.wkb"})
+
+
+def _layer_options(item: ItemContext, plan: VectorPlan, summary: Summary) -> dict[str, Any]:
+    if plan.format == "GPKG":
+        return {"FID": free_name("fid", plan.fields)}
+    if plan.format == "FlatGeobuf":
+        # An index cannot hold a feature without extent, and OGR refuses such a feature then.
+        return {"SPATIAL_INDEX": "NO" if summary.facts.get("empty") or not summary.out else "YES"}
+    if plan.format == "GeoJSON":
+        native = json.dumps({"type": "FeatureCollection", KEY.lower(): item.fingerprint})
+        return {
+            "RFC7946": "YES",
+            "WRITE_NAME": "NO",
+            "NATIVE_DATA": native,
+            "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
+        }
+    return {}
+
+
+def layer_type(kinds: Sequence[int]) -> tuple[str, bool]:
+    """Type of a layer that holds ``kinds`` (WKB's numbers), and whether single geometries are
+    written as multi ones: where both occur, and nothing else."""
+    bases = {kind % 1000 for kind in kinds}
+    deep = " Z" if any(kind >= 1000 for kind in kinds) else ""
+    for single, name in ((1, "Point"), (2, "LineString"), (3, "Polygon")):
+        if bases == {single}:
+            return name + deep, False
+        if bases in ({single, single + 3}, {single + 3}):
+            return f"Multi{name}{deep}", len(bases) > 1
+    if bases == {7}:
+        return f"GeometryCollection{deep}", False
+    return f"Unknown{deep}", False
+
+
+def promoted(column: pa.Array) -> pa.Array:
+    """Points, lines and polygons as multi geometries of one part; the others as they are."""
+    sizes = np.diff(
+        np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
+    )
+    starts = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column)]
+    data = np.frombuffer(column.buffers()[2] or b"", np.uint8)
+    valid = np.asarray(column.is_valid())
+    values: list[bytes | None] = []
+    for start, size, there in zip(starts.tolist(), sizes.tolist(), valid.tolist(), strict=True):
+        if not there:
+            values.append(None)
+            continue
+        value = data[start : start + size].tobytes()
+        code = int.from_bytes(value[1:5], "little")
+        if code % 1000 <= 3:
+            head = b"\x01" + (code + 3).to_bytes(4, "little") + b"\x01\0\0\0"
+            value = head + value
+        values.append(value)
+    return pa.array(values, pa.binary())
+
+
+def check(path: Path, plan: VectorPlan, fingerprint: str, features: int) -> None:
+    """Raises VerifyError if the file does not open, or holds another number of features."""
+    try:
+        info = pyogrio.read_info(path, force_feature_count=True)
+    except _ERRORS as error:
+        if not features and plan.format in {"GeoJSON", "GeoJSONSeq"}:
+            return
+        raise VerifyError(f"{path.name!r} cannot be read back: {error}") from error
+    if info["features"] != features:
+        raise VerifyError(
+            f"{path.name!r} holds {info['features']} features, {features} were written"
+        )
+    if plan.format in {"GPKG", "FlatGeobuf"} and _embedded(info) != fingerprint:
+        raise VerifyError(f"{path.name!r} does not carry its fingerprint")
+
+
+def _embedded(info: dict[str, Any]) -> str:
+    return str((info["layer_metadata"] or {}).get(KEY, ""))
+
+
+def inspect(path: str) -> str:
+    """Fingerprint of a published file, all features of which were read; empty: not ours, or a
+    GeoJSON text sequence, which has no place for one."""
+    with pyogrio.open_arrow(path, use_pyarrow=True) as (_, reader):
+        for _ in reader:
+            pass
+    info = pyogrio.read_info(path)
+    if info["driver"] == "GeoJSON":
+        with open(os.fspath(path), "rb") as file:  # noqa: PTH123 - odd bytes in names
+            head = file.read(4096).decode("utf-8", "replace")
+        _, found, rest = head.partition(f'"{KEY.lower()}": "')
+        return rest.partition('"')[0] if found else ""
+    return _embedded(info)
+
+
+def write_quarantine(plan: VectorPlan, parts: Sequence[spool.Content], path: Path) -> None:
+    """Features in quarantine, in their own CRS and with their reasons; geometries that OGR cannot
+    read are left null, and kept in hex in the field ``geobatch_wkb``."""
+    import shapely
+
+    tables = []
+    for part in parts:
+        with pa.ipc.open_stream(part.dead) as reader:
+            tables.append(reader.read_all())
+    table = pa.concat_tables(tables).combine_chunks()
+    raw = table.column(GEOMETRY).to_pylist()
+    shapes = shapely.from_wkb(np.array(raw, dtype=object), on_invalid="ignore")
+    fine = [value if shape is not None else None for value, shape in zip(raw, shapes, strict=True)]
+    lost = [
+        value.hex() if value is not None and shape is None else None
+        for value, shape in zip(raw, shapes, strict=True)
+    ]
+    names = [
+        "geobatch_fid" if name == FID else name
+        for name in table.drop_columns([GEOMETRY]).column_names
+    ]
+    flat = table.drop_columns([GEOMETRY]).rename_columns(names)
+    geometry = free_name("geom", tuple(names))
+    flat = flat.append_column("geobatch_wkb", pa.array(lost, pa.string()))
+    flat = flat.append_column(_geometry_field(geometry), pa.array(fine, pa.binary()))
+    _write(
+        path,
+        pa.RecordBatchReader.from_batches(flat.schema, iter(flat.to_batches())),
+        layer="quarantine",
+        driver="GPKG",
+        geometry_name=geometry,
+        geometry_type="Unknown",
+        crs=plan.src_crs or None,
+        layer_options={"FID": free_name("fid", tuple(names))},
+    )

@@ -1,0 +1,48 @@
+"""Creation options of vector outputs, checked when the item is planned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import PreflightError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Features of a row group, and the bytes of geometry after which one ends early.
+ROW_GROUP = 20_000
+ROW_GROUP_BYTES = 64 * 2**20
+_CODECS = {"ZSTD": "zstd", "SNAPPY": "snappy", "GZIP": "gzip", "NONE": "none"}
+_LEVELS = {"zstd": (1, 22), "gzip": (1, 9)}
+
+
+def writer_options(output: Mapping[str, Any]) -> dict[str, Any]:
+    """``codec``, ``level`` for GeoParquet; the other formats take no options.
+
+    Raises:
+        PreflightError: the format has no such option, or not with this value.
+    """
+    wanted = dict(output.get("creation") or {})
+    form = str(output["format"])
+    if form != "GeoParquet":
+        if wanted:
+            raise PreflightError(f"output.creation: {form} takes no option {next(iter(wanted))!r}")
+        return {}
+    if unknown := sorted(set(wanted) - {"compress", "level"}):
+        raise PreflightError(
+            f"output.creation: GeoParquet takes compress and level, not {unknown[0]!r}"
+        )
+    codec = _CODECS.get(str(wanted.get("compress", "ZSTD")).upper())
+    if codec is None:
+        raise PreflightError(
+            f"output.creation.compress: {wanted['compress']!r} is none of {', '.join(_CODECS)}"
+        )
+    if codec not in _LEVELS:
+        if "level" in wanted:
+            raise PreflightError(f"output.creation.level: {codec} has no levels")
+        return {"codec": codec, "level": None}
+    low, high = _LEVELS[codec]
+    level = wanted.get("level", 1 if codec == "zstd" else 6)
+    if not str(level).isdecimal() or not low <= int(level) <= high:
+        raise PreflightError(f"output.creation.level: {level!r} is not {low} to {high}")
+    return {"codec": codec, "level": int(level)}

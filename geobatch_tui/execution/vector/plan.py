@@ -1,0 +1,67 @@
+"""The plan of one vector item, as it goes through the ledger. Imports no library."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Access = Literal["fid", "window", "rows", "drain"]
+
+#: Columns beside the attributes: between reading and working, and in a spooled feature.
+FID, WKB = "__fid", "__wkb"
+GEOMETRY, BOX = "__geometry", "__bbox"
+
+
+@dataclass(frozen=True, slots=True)
+class VectorPlan:
+    """How the features of an item are read, and what is written.
+
+    Attributes:
+        driver: short name of OGR's driver, or ``Parquet``.
+        layer: its name in the source.
+        access: how a chunk reaches its features. ``fid``: a range of ids in SQL; ``window``: a
+            range of records; ``rows``: whole row groups; ``drain``: parts on disk, that one
+            sequential read of the source fills.
+        edges: for ``fid``, the first id of each chunk, and the end.
+        fid_column: name of the id in ``where``; empty if there is none.
+        geometry_column: of the source; empty where OGR leaves it without a name.
+        fields: names of the attributes, in order.
+        schema: of the attributes, an Arrow schema in hex; batches are cast to it.
+        count: features that the source gives, after ``where``.
+        where, encoding: as in the parameters.
+        src_crs, dst_crs: WKT; equal where nothing is transformed; empty where unknown.
+        format, layer_name: of the output.
+        options: of the writer, checked.
+    """
+
+    driver: str
+    layer: str
+    access: Access
+    edges: tuple[int, ...]
+    fid_column: str
+    geometry_column: str
+    fields: tuple[str, ...]
+    schema: str
+    count: int
+    where: str
+    encoding: str
+    src_crs: str
+    dst_crs: str
+    format: str
+    layer_name: str
+    options: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready, for ``ItemPlan.detail``."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> VectorPlan:
+        """The inverse of :meth:`to_json`."""
+        values = dict(data)
+        values["edges"] = tuple(values["edges"])
+        values["fields"] = tuple(values["fields"])
+        return cls(**values)

@@ -1,0 +1,191 @@
+"""Reads features as Arrow batches, each chunk by the quickest way that its format has.
+
+No read skips features one by one: a range of ids, of records or of row groups is found at once,
+and where a format has neither, one sequential read fills parts on disk (see ``drain``). A dataset
+is opened, read and closed in one thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
+from pyogrio.errors import DataSourceError
+
+from geobatch_tui.errors import (
+    CorruptSourceError,
+    SchemaError,
+    TransientError,
+    UnsupportedFormatError,
+)
+from geobatch_tui.execution.vector.plan import FID, WKB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from geobatch_tui.execution.messages import ItemContext, Window
+    from geobatch_tui.execution.vector.plan import VectorPlan
+
+#: Features in a batch. Larger ones fall out of the processor's cache.
+BATCH = 4096
+
+# Lines for people; what matters of them is raised, or is in the plan's warnings.
+logging.getLogger("pyogrio").setLevel(logging.ERROR)
+
+
+@contextmanager
+def ogr_errors(path: str, layer: str = "") -> Iterator[None]:
+    """Turn what pyogrio and Arrow raise about a source into our errors."""
+    what = f"layer {layer!r} of {path}" if layer else path
+    try:
+        yield
+    except DataSourceError as error:
+        if "not recognized" in str(error):
+            raise UnsupportedFormatError(f"{path}: {error}") from error
+        raise CorruptSourceError(f"{path} cannot be opened: {error}") from error
+    except (pyogrio.errors.DataLayerError, ValueError, KeyError) as error:
+        raise SchemaError(f"{what}: {error}", hint="check layer, columns and where") from error
+    except sqlite3.OperationalError as error:
+        raise TransientError(f"{what}: {error}") from error
+    except (RuntimeError, pa.ArrowException, OSError, sqlite3.Error) as error:
+        if "no such column" in str(error):
+            raise SchemaError(f"{what}: {error}", hint="check where") from error
+        raise CorruptSourceError(f"{what} cannot be read to its end: {error}") from error
+
+
+def open_stream(
+    path: str, plan: VectorPlan, *, where: str = "", skip: int = 0
+) -> Iterator[pa.RecordBatch]:
+    """Batches of an OGR source in its own order: attributes, ``FID`` and ``WKB``.
+
+    ``skip`` is for drivers that find a record by its number: others read all that are skipped.
+
+    Raises:
+        CorruptSourceError, SchemaError: see :func:`ogr_errors`.
+    """
+    with ogr_errors(path, plan.layer):
+        opened = pyogrio.open_arrow(
+            path,
+            layer=plan.layer,
+            encoding=plan.encoding or None,
+            columns=columns_for(plan.driver, where, plan.fields),
+            return_fids=True,
+            batch_size=BATCH,
+            use_pyarrow=True,
+            where=where or None,
+            skip_features=skip,
+        )
+        with opened as (meta, reader):
+            fid = meta["fid_column"]
+            geometry = meta["geometry_name"] or "wkb_geometry"
+            schema = schema_of(plan)
+            for batch in reader:
+                yield pinned(batch, schema, fid, geometry)
+
+
+def columns_for(driver: str, where: str, wanted: Iterable[str]) -> list[str] | None:
+    """Columns to ask OGR for; None is all of them.
+
+    A driver that evaluates ``where`` itself takes fields that are not asked for as null.
+    """
+    return None if where and driver not in {"GPKG", "SQLite"} else list(wanted)
+
+
+def schema_of(plan: VectorPlan) -> pa.Schema:
+    """The attributes of the plan."""
+    return pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(plan.schema)))
+
+
+def pinned(batch: Any, schema: pa.Schema, fid: str, geometry: str) -> pa.RecordBatch:
+    """A batch with exactly the attributes of ``schema``, then ``FID`` and ``WKB``.
+
+    Raises:
+        SchemaError: a value does not fit the type that the plan pinned.
+    """
+    columns = []
+    for field in schema:
+        column = batch.column(field.name)
+        if column.type != field.type:
+            try:
+                column = column.cast(field.type, safe=True)
+            except pa.ArrowInvalid as error:
+                raise SchemaError(
+                    f"field {field.name!r} does not fit {field.type}, the type that it had when "
+                    f"the run was planned: {error}"
+                ) from error
+        columns.append(column)
+    full = schema.append(pa.field(FID, pa.int64())).append(pa.field(WKB, pa.binary()))
+    wkb = batch.column(geometry)
+    wkb = wkb if wkb.type == pa.binary() else wkb.cast(pa.binary())
+    ids = batch.column(fid).cast(pa.int64())
+    return pa.RecordBatch.from_arrays([*columns, ids, wkb], schema=full)
+
+
+def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.RecordBatch]:
+    """The features of chunk ``index``, in the order of the source.
+
+    Raises:
+        CorruptSourceError: it gives other than the number of features that was planned; and as
+            :func:`open_stream`.
+    """
+    window = item.plan.grid.window(index)
+    if plan.access == "drain":
+        from geobatch_tui.execution.vector.drain import read_part
+
+        batches = read_part(item, plan, index)
+    elif plan.access == "rows":
+        batches = _row_groups(item.source, plan, window)
+    elif plan.access == "fid":
+        batches = open_stream(item.source, plan, where=_fid_range(plan, index))
+    else:
+        batches = _first(open_stream(item.source, plan, skip=window.col_off), window.width)
+    seen = 0
+    for batch in batches:
+        seen += batch.num_rows
+        yield batch
+    if seen != window.width:
+        raise CorruptSourceError(
+            f"{item.source}: chunk {index} has {seen} features, {window.width} were counted when "
+            "the run was planned",
+            hint="the source changed, or its own count is wrong; run again with --fresh",
+        )
+
+
+def _first(batches: Iterator[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch.slice(0, count)
+        count -= min(batch.num_rows, count)
+        if not count:
+            return
+
+
+def _fid_range(plan: VectorPlan, index: int) -> str:
+    name = plan.fid_column.replace('"', '""')
+    low, high = plan.edges[index], plan.edges[index + 1]
+    where = f'"{name}" >= {low} AND "{name}" < {high}'
+    return f"({plan.where}) AND {where}" if plan.where else where
+
+
+def _row_groups(path: str, plan: VectorPlan, window: Window) -> Iterator[pa.RecordBatch]:
+    with ogr_errors(path), pq.ParquetFile(path, memory_map=True) as file:
+        rows = file.metadata.row_group(0).num_rows
+        last = -(-(window.col_off + window.width) // rows)
+        groups = list(range(window.col_off // rows, last))
+        yield from parquet_batches(file, plan, groups, window.col_off)
+
+
+def parquet_batches(
+    file: pq.ParquetFile, plan: VectorPlan, groups: list[int], start: int
+) -> Iterator[pa.RecordBatch]:
+    """Batches of row groups of a GeoParquet file; ids are row numbers, from ``start``."""
+    schema = schema_of(plan)
+    wanted = [*plan.fields, plan.geometry_column]
+    for batch in file.iter_batches(BATCH, groups, wanted, use_threads=False):
+        numbers = pa.array(range(start, start + batch.num_rows), pa.int64())
+        start += batch.num_rows
+        yield pinned(batch.append_column(FID, numbers), schema, FID, plan.geometry_column)

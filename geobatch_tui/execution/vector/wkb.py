@@ -1,0 +1,144 @@
+"""Coordinates of a column of WKB as arrays, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from geobatch_tui.execution.vector import kernels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Names of the types of simple features, by their number in WKB.
+NAMES = {
+    1: "Point",
+    2: "LineString",
+    3: "Polygon",
+    4: "MultiPoint",
+    5: "MultiLineString",
+    6: "MultiPolygon",
+    7: "GeometryCollection",
+    8: "CircularString",
+    9: "CompoundCurve",
+    10: "CurvePolygon",
+    11: "MultiCurve",
+    12: "MultiSurface",
+    15: "PolyhedralSurface",
+    16: "TIN",
+    17: "Triangle",
+}
+
+REASONS = {
+    kernels.BROKEN: "its WKB is cut off or damaged",
+    kernels.NOT_PLAIN: "its WKB cannot be read",
+    kernels.CURVE: "it has curves or surfaces, which no output format here holds",
+    kernels.NAN: "a coordinate is not a number",
+    kernels.SHORT_RING: "a ring has fewer than 4 points",
+    kernels.DEEP: "collections are nested more than 32 deep",
+}
+
+
+def type_name(kind: int) -> str:
+    """``Polygon``, ``MultiPoint Z`` and so on, as GeoParquet and OGR call them."""
+    base = NAMES.get(kind % 1000, "Unknown")
+    return base + ("", " Z", " M", " ZM")[kind // 1000 % 4]
+
+
+@dataclass(slots=True)
+class Coordinates:
+    """The coordinates of a column of n geometries.
+
+    ``x`` and ``y`` are float64; those of geometry i are at ``first[i]`` to ``first[i + 1]``.
+    ``status`` and ``kinds`` (n) are as in :func:`kernels.gather`.
+    """
+
+    column: pa.Array
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    at: NDArray[np.uint32]
+    first: NDArray[np.int64]
+    status: NDArray[np.uint8]
+    kinds: NDArray[np.int64]
+
+    def owners(self) -> NDArray[np.int64]:
+        """For each coordinate, the geometry that it belongs to."""
+        return np.repeat(np.arange(len(self.status)), np.diff(self.first))
+
+    def boxes(self) -> NDArray[np.float64]:
+        """(n, 4) minx, miny, maxx, maxy; NaN without coordinates, or where one is not finite."""
+        out = np.empty((len(self.status), 4), np.float64)
+        kernels.boxes(self.x, self.y, self.first, out)
+        return out
+
+    def replaced(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> pa.Array:
+        """The column with other coordinates in the same places."""
+        validity, offsets, data = self.column.buffers()
+        fresh = np.array(_bytes(data))
+        kernels.scatter(fresh, x.view(np.uint64), y.view(np.uint64), self.at)
+        return pa.Array.from_buffers(
+            pa.binary(),
+            len(self.column),
+            [validity, offsets, pa.py_buffer(fresh)],
+            offset=self.column.offset,
+        )
+
+
+def _bytes(data: Any) -> NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+
+
+def coordinates(column: pa.Array) -> Coordinates:
+    """Find the coordinates of ``column`` (binary: ISO WKB, little-endian, or null)."""
+    count = len(column)
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: count + 1]
+    data = _bytes(column.buffers()[2])
+    valid = np.asarray(column.is_valid())
+    room = int(offsets[-1] - offsets[0]) // 16 if count else 0
+    xs, ys = np.empty(room, np.uint64), np.empty(room, np.uint64)
+    at, first = np.empty(room, np.uint32), np.zeros(count + 1, np.int64)
+    status, kinds = np.zeros(count, np.uint8), np.zeros(count, np.int64)
+    total = kernels.gather(data, offsets, valid, xs, ys, at, first, status, kinds) if count else 0
+    return Coordinates(
+        column,
+        xs[:total].view(np.float64),
+        ys[:total].view(np.float64),
+        at[:total],
+        first,
+        status,
+        kinds,
+    )
+
+
+def read(column: pa.Array) -> tuple[Coordinates, int]:
+    """The coordinates of ``column``, with every geometry as little-endian ISO WKB in 2D or with Z.
+
+    Geometries in another byte order, with SRID, or with M are written anew by GEOS; those that it
+    cannot read keep their status. Returns also how many lost their M.
+    """
+    if column.type != pa.binary():
+        column = column.cast(pa.binary())
+    found = coordinates(column)
+    measured = found.kinds >= 2000
+    odd = (found.status == kernels.NOT_PLAIN) | (measured & (found.status == kernels.OK))
+    if not odd.any():
+        return found, 0
+    values = column.to_pylist()
+    for row in np.flatnonzero(odd).tolist():
+        values[row] = _rewritten(values[row])
+    return coordinates(pa.array(values, pa.binary())), int(np.count_nonzero(measured))
+
+
+def _rewritten(value: bytes) -> bytes:
+    import shapely
+
+    shape = shapely.from_wkb(value, on_invalid="ignore")
+    if shape is None:
+        return value
+    written: bytes = shapely.to_wkb(
+        shape, output_dimension=3 if shape.has_z else 2, byte_order=1, flavor="iso"
+    )
+    return written

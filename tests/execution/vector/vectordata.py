@@ -1,0 +1,60 @@
+"""Small layers that tests write to files."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import shapely
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DRIVERS = {
+    "gpkg": "GPKG",
+    "fgb": "FlatGeobuf",
+    "geojson": "GeoJSON",
+    "geojsonl": "GeoJSONSeq",
+    "shp": "ESRI Shapefile",
+    "parquet": "Parquet",
+}
+
+
+def layer(count: int = 500, seed: int = 1) -> gpd.GeoDataFrame:
+    """Boxes in Europe with one attribute of each kind, one of them null."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(5, 15, count), rng.uniform(45, 55, count)
+    shapes = shapely.box(x, y, x + rng.uniform(0.01, 1, count), y + rng.uniform(0.01, 1, count))
+    names = [f"näme {n}" for n in range(count)]
+    names[count // 2] = None
+    return gpd.GeoDataFrame(
+        {
+            "name": names,
+            "whole": np.arange(count, dtype=np.int64) + 2**40,
+            "real": rng.normal(size=count),
+            "day": [dt.date(2020, 1, 1 + n % 28) for n in range(count)],
+        },
+        geometry=shapes,
+        crs=4326,
+    )
+
+
+def write(frame: gpd.GeoDataFrame, path: Path, **options) -> Path:
+    """Write ``frame`` by the driver of the suffix of ``path``."""
+    suffix = path.suffix[1:]
+    if suffix == "parquet":
+        frame.to_parquet(path, row_group_size=options.get("row_group_size", 100))
+        return path
+    if suffix == "shp":
+        options.setdefault("encoding", "UTF-8")
+    with np.errstate(all="ignore"):
+        pyogrio.write_dataframe(frame, path, driver=DRIVERS[suffix], **options)
+    return path
+
+
+def read(path: Path) -> gpd.GeoDataFrame:
+    """Any file that is written here, in its own order."""
+    return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
