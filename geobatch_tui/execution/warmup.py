@@ -18,7 +18,7 @@ LIBRARIES = (
     "imagecodecs",
 )
 #: Modules that load numba (0.5 s), which only large warps need: they load it themselves.
-HEAVY = frozenset({"compiled", "weights", "kernels", "masked"})
+HEAVY = frozenset({"compiled", "weights", "kernels", "masked", "means"})
 
 
 def import_all() -> None:

@@ -29,6 +29,8 @@ _EMPTY = 16
 #: Where, as shares of a cell, the interpolation is compared with PROJ: in the middle, and between
 #: the outer nodes, where a cubic through thirds is at its worst.
 _CHECKS = np.array([(0.5, 0.5), (1 / 6, 1 / 6), (5 / 6, 1 / 6), (1 / 6, 5 / 6), (5 / 6, 5 / 6)])
+#: The error is looked at in a few points only, so there it must be this much smaller.
+_RESERVE = 8
 #: Deviation in source pixels up to which a grid counts as separable.
 SEPARABLE = 1e-9
 #: Points a side at which separability is proved.
@@ -141,7 +143,7 @@ class Lattice:
         half = self.mapper.source.width / 2
         with np.errstate(invalid="ignore"):
             jump = np.ptp(nodes_x, axis=(1, 2)) > half
-            good = (error <= self.threshold) & ~jump  # NaN compares false
+            good = (error <= self.threshold / _RESERVE) & ~jump  # NaN compares false
         empty = np.isnan(nodes_x).all(axis=(1, 2)) & np.isnan(check_x).all(axis=1)
         return nodes_x, nodes_y, good, empty & (size <= _EMPTY)
 

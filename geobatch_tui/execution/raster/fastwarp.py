@@ -17,8 +17,9 @@ from pyproj import CRS
 
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.messages import Window
-from geobatch_tui.execution.raster import coordinates, grids, sampling, taps
+from geobatch_tui.execution.raster import averaging, coordinates, grids, sampling, taps
 from geobatch_tui.execution.raster.mapping import Mapper
+from geobatch_tui.execution.raster.target import Target, halves, slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.validity import Pixels, Valid
 
 SEPARABLE, LATTICE, EXACT = "separable", "lattice", "exact"
+AVERAGE = "average"
 #: The part of the source that is held at once, in bytes.
 SOURCE_BYTES = 24 * 2**20
 #: Sides of the destination parts that positions are computed for at once, and in which invalid
 #: pixels are looked for.
 PART, TILE = 512, 128
+
+#: What GDAL writes for opaque, by type; 255 in others.
+_OPAQUE = {"int16": 32767, "uint16": 65535}
 
 
 def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
@@ -45,19 +50,6 @@ def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | 
         warper = held.warps[key] = Warper.of(held, plan)
     found: tuple[Pixels, Valid | None] = warper.read(window)
     return found
-
-
-@dataclass(slots=True)
-class Target:
-    """What is being filled: color bands (bands, h, w), where they have a value, and alpha."""
-
-    pixels: Any
-    touched: Any
-    alpha: Any
-
-    def part(self, rows: slice, cols: slice) -> Target:
-        alpha = None if self.alpha is None else self.alpha[rows, cols]
-        return Target(self.pixels[:, rows, cols], self.touched[rows, cols], alpha)
 
 
 @dataclass(slots=True)
@@ -84,14 +76,15 @@ class Warper:
         grid = grids.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
         mapper = Mapper.between(source, grid)
         own = warp.resampling
+        offset = 0.0 if own == AVERAGE else 0.5
         sampler = sampling.Sampler.of(dataset, plan)
         return cls(
             plan,
             mapper,
             sampler,
-            None if own == "nearest" else taps.Kernel.of(own, warp.xscale, warp.yscale),
+            taps.Kernel.of(own, warp.xscale, warp.yscale) if own in taps.CODES else None,
             coordinates.Lattice(mapper, warp.error_threshold),
-            coordinates.Vectors.of(mapper, 0.5) if warp.path == SEPARABLE else None,
+            coordinates.Vectors.of(mapper, offset) if warp.path == SEPARABLE else None,
             sampling.avoided(plan.nodata, sampler.dtype, plan.dtype),
         )
 
@@ -107,7 +100,9 @@ class Warper:
             np.zeros(shape, np.uint8),
             whole[-1] if plan.validity == "alpha" else None,
         )
-        if self.vectors is not None and self.kernel is not None:
+        if plan.warp is not None and plan.warp.resampling == AVERAGE:
+            averaging.read(self, window, target, PART)
+        elif self.vectors is not None and self.kernel is not None:
             self._read_separable(self.kernel, self.vectors, window, target)
         else:
             self._read_parts(window, target)
@@ -116,7 +111,7 @@ class Warper:
     # --- any coordinates -----------------------------------------------------------------------
 
     def _read_parts(self, window: Window, target: Target) -> None:
-        for rows, cols in _slices(window.height, window.width, PART):
+        for rows, cols in slices(window.height, window.width, PART):
             part = Window(
                 window.col_off + cols.start, window.row_off + rows.start,
                 cols.stop - cols.start, rows.stop - rows.start,
@@ -140,13 +135,13 @@ class Warper:
         needed = self._needed(x[on], y[on])
         height, width = x.shape
         if self.sampler.bytes(*needed) > SOURCE_BYTES and max(height, width) > 1:
-            for rows, cols in _halves(height, width):
+            for rows, cols in halves(height, width):
                 self._place(x[rows, cols], y[rows, cols], target.part(rows, cols))
             return
         sampled = self.sampler.read(*needed)
         side = max(height, width) if sampled.valid is None else TILE
         x = np.where(on, x, np.nan)
-        for rows, cols in _slices(height, width, side):
+        for rows, cols in slices(height, width, side):
             if on[rows, cols].any():
                 part = x[rows, cols], y[rows, cols]
                 clear = sampled.valid is None or sampled.all_valid(*self._needed(*_on(*part)))
@@ -188,10 +183,8 @@ class Warper:
         else:
             how = (kernel.code, kernel.scale, kernel.lead, kernel.taps, kernel.falls_back)
             run = invalid.gather if masks else kernels.gather
-            run(sampled.pixels, *masks, *where, *how, out, touched, *self._ends)
-        self._step_aside(out, touched > 0)
-        target.pixels[:] = out
-        target.touched[:] = touched
+            run(sampled.pixels, *masks, *where, *how, out, touched, *self.ends)
+        self.finish(out, touched, target)
         if target.alpha is not None:
             self._fill_alpha(sampled, (x, y), target)
 
@@ -200,7 +193,7 @@ class Warper:
     ) -> None:
         """Alpha is that of the pixel that a position lies in."""
         if sampled.alpha is None:
-            target.alpha[:] = np.where(target.touched > 0, _opaque(self.plan.dtype), 0)
+            target.alpha[:] = np.where(target.touched > 0, self.opaque, 0)
             return
         source = self.mapper.source
         on = target.touched > 0
@@ -209,16 +202,25 @@ class Warper:
             index.append(np.minimum((values[on] + taps.NUDGE).astype(np.int64), side - 1) - off)
         target.alpha[on] = sampled.alpha[index[1], index[0]]
 
-    def _step_aside(self, out: Any, written: Any) -> None:
-        """Pixels that came out as nodata by chance, in all bands, are not."""
+    def finish(self, out: Any, touched: Any, target: Target) -> None:
+        """Pixels that came out as nodata by chance, in all bands, step aside; all are handed on.
+        ``touched`` (h, w) says which have a value; None: all."""
         if self.avoid[0] != self.avoid[1]:
             chance = (out == self.avoid[0]).all(axis=0)
-            if written is not None:
-                chance &= written
+            if touched is not None:
+                chance &= touched > 0
             out[:, chance] = self.avoid[1]
+        target.pixels[:] = out
+        target.touched[:] = 1 if touched is None else touched
 
     @property
-    def _ends(self) -> tuple[bool, float, float]:
+    def opaque(self) -> Any:
+        """Alpha of a pixel that has a value, where the source has no alpha."""
+        return np.array(_OPAQUE.get(self.plan.dtype, 255)).astype(self.plan.dtype)
+
+    @property
+    def ends(self) -> tuple[bool, float, float]:
+        """Whether pixels are whole numbers, the least and the largest."""
         kind = np.dtype(self.plan.dtype)
         if kind.kind == "f":
             return False, 0.0, 0.0
@@ -253,12 +255,12 @@ class Warper:
         needed = _bounds(along, rows, cols)
         height, width = rows.stop - rows.start, cols.stop - cols.start
         if self.sampler.bytes(*needed) > SOURCE_BYTES and max(height, width) > 1:
-            for inner in _halves(height, width):
+            for inner in halves(height, width):
                 self._rectangle(along, _shifted(inner[0], rows), _shifted(inner[1], cols), target)
             return
         sampled = self.sampler.read(*needed)
         side = max(height, width) if sampled.valid is None else TILE
-        for inner in _slices(height, width, side):
+        for inner in slices(height, width, side):
             tile = _shifted(inner[0], rows), _shifted(inner[1], cols)
             if sampled.all_valid(*_bounds(along, *tile)):
                 self._sum_separably(sampled, along, *tile, target.part(*tile))
@@ -280,15 +282,13 @@ class Warper:
             (y.first[rows] - sampled.off[1]).astype(np.uint32),
             np.ascontiguousarray(y.weights[:, rows]),
             out,
-            *self._ends,
+            *self.ends,
         )
-        self._step_aside(out, None)
-        target.pixels[:] = out
-        target.touched[:] = 1
+        self.finish(out, None, target)
         if target.alpha is None:
             return
         if sampled.alpha is None:
-            target.alpha[:] = _opaque(self.plan.dtype)
+            target.alpha[:] = self.opaque
         else:
             at = y.pixel[rows] - sampled.off[1], x.pixel[cols] - sampled.off[0]
             target.alpha[:] = sampled.alpha[np.ix_(*at)]
@@ -305,14 +305,6 @@ class _Along:
 def _on(x: Points, y: Points) -> tuple[Points, Points]:
     on = ~np.isnan(x)
     return x[on], y[on]
-
-
-#: What GDAL writes for opaque, by type; 255 in others.
-_OPAQUE = {"int16": 32767, "uint16": 65535}
-
-
-def _opaque(dtype: str) -> Any:
-    return np.array(_OPAQUE.get(dtype, 255)).astype(dtype)
 
 
 def _runs(along: _Along, side: int) -> Iterator[slice]:
@@ -337,23 +329,6 @@ def _bounds(along: Any, rows: slice, cols: slice) -> tuple[int, int, int, int]:
     top = min(down.min(), y.pixel[rows].min())
     bottom = max(down.max() + len(y.weights), y.pixel[rows].max() + 1)
     return int(left), int(top), int(right), int(bottom)
-
-
-def _slices(height: int, width: int, side: int) -> Iterator[tuple[slice, slice]]:
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            yield slice(top, min(top + side, height)), slice(left, min(left + side, width))
-
-
-def _halves(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    if height >= width:
-        middle = height // 2
-        yield slice(0, middle), slice(0, width)
-        yield slice(middle, height), slice(0, width)
-    else:
-        middle = width // 2
-        yield slice(0, height), slice(0, middle)
-        yield slice(0, height), slice(middle, width)
 
 
 def _shifted(part: slice, by: slice) -> slice:

@@ -34,7 +34,7 @@ def test_the_error_stays_below_the_threshold(grid, threshold):
         assert np.array_equal(np.isnan(got), np.isnan(true))
         assert np.nanmax(np.abs(got - true)) <= 2 * threshold
     if threshold == 0.001:
-        assert lattice.counts[32] > 0
+        assert lattice.counts[16] > 0
 
 
 def test_coordinates_do_not_depend_on_the_window():

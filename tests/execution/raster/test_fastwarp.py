@@ -14,7 +14,7 @@ from warping import compared, in_parts, planned, whole
 from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.raster import fastwarp, source
 
-KERNELS = ("nearest", "bilinear", "cubic", "cubicspline", "lanczos")
+KERNELS = ("nearest", "bilinear", "cubic", "cubicspline", "lanczos", "average")
 #: A separable grid and one that is not.
 CRSS = ("EPSG:6933", "EPSG:3035")
 #: Up, equal, and down by 2.7 and 10, of a source of 256 pixels a side.
@@ -66,7 +66,7 @@ def test_pixels_are_those_of_gdal_at_all_scales(tmp_path, crs, kernel):
 def test_pixels_are_those_of_gdal_in_all_types(tmp_path, crs, dtype):
     """Rounding, clamping and sign of every type, by a kernel that overshoots."""
     path = corpus.write(tmp_path / "a.tif", corpus.picture(2, dtype=dtype))
-    for kernel, side in (("nearest", 256), ("bilinear", 300), ("lanczos", 300), ("lanczos", 100)):
+    for kernel, side in (("nearest", 256), ("bilinear", 300), ("lanczos", 300), ("average", 100)):
         assert_near(compared(path, {"dst_crs": crs, "resampling": kernel, "size": [side, side]}))
 
 
@@ -112,7 +112,7 @@ def test_a_value_that_happens_to_be_nodata_is_kept_apart(tmp_path, dtype):
     "crs",
     ["EPSG:3857", "EPSG:3413", "EPSG:3031", "EPSG:32633", "ESRI:54009", "+proj=ortho +lat_0=40"],
 )
-@pytest.mark.parametrize("kernel", ["nearest", "lanczos"])
+@pytest.mark.parametrize("kernel", ["nearest", "lanczos", "average"])
 def test_hard_projections_come_out_as_gdals(tmp_path, crs, kernel):
     """Poles, limbs and the antimeridian inside: each pixel on the source is, to GDAL too."""
     path = globe(tmp_path / "globe.tif", step=0.5)
@@ -120,7 +120,8 @@ def test_hard_projections_come_out_as_gdals(tmp_path, crs, kernel):
     if "ortho" in crs:
         params["extent"] = "source"
     result = compared(path, params)
-    assert_near(result)
+    # Means over like weights are often halves, which the last bit of a position rounds up or down.
+    assert_near(result, share=0.006 if kernel == "average" else 0.001)
     assert result.valid.mean() > 0.3
 
 
