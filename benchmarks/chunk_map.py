@@ -1,8 +1,8 @@
 """Cost of the console's map: painting, ticks, keys, and bytes sent to the terminal.
 
-Prints one JSON object a case. The app draws headless, its writes are counted.
+Prints one JSON object a case. The app draws headless; bytes are what its terminal would get.
 
-    uv run python benchmarks/chunk_map.py [--chunks 1000] [--items 1] [--size 160x48]
+    uv run python benchmarks/chunk_map.py [--chunks 1000] [--items 1] [--size 160x48] [--guard]
 
 ``--chunks 1000`` is a grid of 1000 x 1000 chunks for each item.
 """
@@ -15,6 +15,7 @@ import json
 import math
 import random
 import statistics
+import sys
 import time
 from array import array
 from bisect import bisect_right
@@ -88,7 +89,6 @@ class Bench(App[None]):
     def __init__(self, source: Source) -> None:
         super().__init__()
         self.source = source
-        self.sent = 0
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return dict(themes.DEFAULTS)
@@ -96,8 +96,16 @@ class Bench(App[None]):
     def compose(self) -> ComposeResult:
         yield ChunkMap(self.source)
 
+    def screen_update(self, chunk_map: ChunkMap) -> int:
+        """Bytes that the terminal would get now. What the app itself would send later is empty."""
+        compositor: Any = self.screen._compositor  # noqa: SLF001 - Textual has no other way
+        compositor.update_widgets({chunk_map})
+        update = compositor.render_update()
+        return len(update.render_segments(self.console).encode()) if update is not None else 0
 
-def milliseconds(work: Callable[[], Any], rounds: int = ROUNDS) -> list[float]:
+
+def timed(work: Callable[[], Any], rounds: int = ROUNDS) -> list[float]:
+    """Milliseconds of each round."""
     found = []
     for _ in range(rounds):
         begun = time.perf_counter()
@@ -106,93 +114,71 @@ def milliseconds(work: Callable[[], Any], rounds: int = ROUNDS) -> list[float]:
     return found
 
 
-def told(name: str, values: list[float], **more: Any) -> None:
+def told(name: str, values: list[float], **more: Any) -> float:
+    """Print a case; its median."""
     ordered = sorted(values)
-    figures = {
-        "median_ms": round(statistics.median(values), 2),
-        "p95_ms": round(ordered[round(0.95 * (len(ordered) - 1))], 2),
-    }
-    print(json.dumps({"case": name, **figures, **more}))
+    median = statistics.median(values)
+    p95 = ordered[round(0.95 * (len(ordered) - 1))]
+    print(
+        json.dumps({"case": name, "median_ms": round(median, 2), "p95_ms": round(p95, 2), **more})
+    )
+    return median
 
 
-async def measure(side: int, count: int, size: tuple[int, int]) -> None:
-    source = Source(side, count)
+async def measure(source: Source, size: tuple[int, int]) -> list[str]:
+    """All cases; sentences on the limits that were broken."""
     rng = random.Random(1)
     app = Bench(source)
     async with app.run_test(size=size) as pilot:
         chunk_map = app.query_one(ChunkMap)
-
-        def write(text: str) -> None:
-            app.sent += len(text.encode())
-
-        driver: Any = app._driver  # noqa: SLF001 - what would go to the terminal
-        driver.write = write
-        driver._file = None  # noqa: SLF001
-        app._driver.is_headless  # noqa: B018, SLF001
-
-        begun = time.perf_counter()
-        chunk_map.take(Delta((), reshaped=True, fresh=True, view=View()))
-        told("load", [1000 * (time.perf_counter() - begun)], chunks=len(source.states))
+        view = View()
+        everything = Delta((), reshaped=True, fresh=True, view=view)
+        told("first load", timed(lambda: chunk_map.take(everything), 1), chunks=len(source.states))
         await pilot.pause()
         top = chunk_map.pictures.top
         if top is None:
             raise SystemExit("the map shows nothing")
-        lines = range(chunk_map.size.height)
 
         def full() -> None:
             top.paint()
-            for y in lines:
-                chunk_map.render_line(y)
+            chunk_map.refresh()
+            sent.append(app.screen_update(chunk_map))
 
-        told("full paint", milliseconds(full))
+        sent: list[int] = []
+        paint = told("full paint", timed(full), bytes=max(sent))
+        told("all states anew", timed(chunk_map.pictures.load))
 
-        def states() -> None:
-            chunk_map.pictures.load()
-
-        told("all states anew", milliseconds(states))
-
-        def change() -> list[int]:
-            start = rng.randrange(len(source.states) - TICK * 7)
-            changed = [start + 7 * index for index in range(TICK)]
+        def tick() -> None:
+            changed = rng.sample(range(len(source.states)), TICK)
             for position in changed:
                 source.states[position] = rng.choice((ChunkState.DONE, ChunkState.RUNNING))
-            return changed
-
-        view = View()
-        ticks, sent = [], []
-        for _ in range(ROUNDS):
-            changed = change()
             begun = time.perf_counter()
             chunk_map.take(Delta(changed, reshaped=False, fresh=True, view=view))
-            spent = time.perf_counter() - begun
-            dirty = list(chunk_map._repaint_regions)  # noqa: SLF001
-            update = app.screen._compositor  # noqa: SLF001
-            begun = time.perf_counter()
-            for region in dirty:
-                for y in range(region.y, region.bottom):
-                    chunk_map.render_line(y)
-            spent += time.perf_counter() - begun
-            update.update_widgets({chunk_map})
-            text = update.render_update()
-            if text is not None:
-                sent.append(len(text.render_segments(app.console).encode()))
-            ticks.append(1000 * spent)
-            await pilot.pause()
-        told(
-            "tick",
-            ticks,
-            changed=TICK,
-            bytes_median=statistics.median(sent or [0]),
-            bytes_max=max(sent or [0]),
-        )
+            sent.append(app.screen_update(chunk_map))
+            spent.append(1000 * (time.perf_counter() - begun))
 
-        keys = []
-        for key in ("right", "down", "left", "up") * 5 + (">", ">", "<", "<"):
-            begun = time.perf_counter()
-            await pilot.press(key)
-            keys.append(1000 * (time.perf_counter() - begun))
-        told("key, with the pilot's own waits", keys)
-        told("zoom", milliseconds(lambda: (top.zoom(1), top.zoom(-1)), 10), per="two steps")
+        sent, spent = [], []
+        for _ in range(ROUNDS):
+            tick()
+            await pilot.pause()
+        took = told("tick", spent, changed=TICK, bytes_median=statistics.median(sent))
+        largest = max(sent)
+
+        def key(action: Callable[[], None]) -> None:
+            action()
+            app.screen_update(chunk_map)
+
+        steps = [(1, 0), (0, 1), (-1, 0), (0, -1)]
+        moves = iter(steps * ROUNDS)
+        told("cursor key to paint", timed(lambda: key(lambda: chunk_map.action_step(*next(moves)))))
+        zooms = iter([1, 1, -1, -1] * ROUNDS)
+        told("zoom key to paint", timed(lambda: key(lambda: chunk_map.action_zoom(next(zooms)))))
+    limits = [
+        (paint < 30, f"a full paint takes {paint:.1f} ms, not under 30"),
+        (took < 5, f"a tick takes {took:.1f} ms, not under 5"),
+        (largest < 4096, f"a tick sends {largest} bytes, not under 4096"),
+    ]
+    return [broken for held, broken in limits if not held]
 
 
 def main() -> None:
@@ -200,9 +186,13 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=1000, help="chunks a side of each item")
     parser.add_argument("--items", type=int, default=1)
     parser.add_argument("--size", default="160x48")
+    parser.add_argument("--guard", action="store_true", help="fail where a limit is broken")
     arguments = parser.parse_args()
     wide, high = (int(part) for part in arguments.size.split("x"))
-    asyncio.run(measure(arguments.chunks, arguments.items, (wide, high)))
+    source = Source(arguments.chunks, arguments.items)
+    broken = asyncio.run(measure(source, (wide, high)))
+    if arguments.guard and broken:
+        sys.exit("; ".join(broken))
 
 
 if __name__ == "__main__":

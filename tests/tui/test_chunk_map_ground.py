@@ -75,9 +75,7 @@ def test_without_a_lattice_bounds_are_taken():
 )
 def test_the_extent_is_the_shortest_arc(bounds, found):
     """Items on both sides of the antimeridian do not make the whole world."""
-    shapes = [(1, 1)] * len(bounds)
-    places = [Place.of(item) for item in items(*shapes, bounds=bounds)]
-    assert extent(places) == pytest.approx(found)
+    assert extent(bounds) == pytest.approx(found)
 
 
 def test_chunks_lie_in_their_place():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
+from collections import defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import reduce
+from itertools import chain, pairwise
+from math import ceil, floor
+from operator import or_
 from typing import TYPE_CHECKING, Final
 
+from geobatch_tui.tui.widgets.chunk_map.place import Place
 from geobatch_tui.tui.widgets.chunk_map.planes import Grid, Span, at, fold, ranges, union
 
 if TYPE_CHECKING:
@@ -15,13 +19,16 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.model import ItemView
     from geobatch_tui.tui.widgets.chunk_map.ground import View
-    from geobatch_tui.tui.widgets.chunk_map.place import LonLat, Place
+    from geobatch_tui.tui.widgets.chunk_map.place import LonLat
     from geobatch_tui.tui.widgets.chunk_map.planes import Planes
 
 _PROBES: Final = 17
-_ONE: Final = Span(0, 0, 1, 1)
+_FEW: Final = (
+    4096  #: blocks of an item; up to that it costs less to lay all than to find those in view
+)
 
 Corner = tuple[float, float] | None
+Pixel = tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +62,27 @@ class _Print:
 class Footprints:
     """Blocks of chunks on pixels.
 
+    An item within one pixel is a point: one block, whose number is its place in a list. Larger
+    items are divided into blocks of about a pixel; their numbers follow those of all points.
+
     Args:
         planes: states and figures.
         items: all items, in order.
-        places: where they lie, by their ids.
+        exact: exact places of items, by their ids; for others their bounds are taken.
     """
 
     def __init__(
-        self, planes: Planes, items: Sequence[ItemView], places: Mapping[int, Place]
+        self, planes: Planes, items: Sequence[ItemView], exact: Mapping[int, Place]
     ) -> None:
         self._planes = planes
         self._items = items
-        self._places = places
-        self._prints: dict[int, list[_Print]] = {}
+        self._exact = exact
+        self._points: list[ItemView] = []
+        self._prints: list[_Print] = []
         self._bases: list[int] = []
-        self._order: list[_Print] = []
-        self._pixels: dict[int, list[int]] = {}
+        self._pixels: defaultdict[int, list[int]] = defaultdict(list)
         self._shown: dict[int, list[int]] = {}
+        self._of_item: dict[int, list[int]] = {}
         self._width = self._height = self._count = 0
 
     # --- laying ---------------------------------------------------------------------------------
@@ -79,22 +90,37 @@ class Footprints:
     def lay(self, view: View) -> None:
         """Find the pixels of all that is in view."""
         self._width, self._height = view.width, view.height
+        west, south, east, north = view.bounds
+        small = 1.5 * view.step / view.squeeze, 1.5 * view.step
+        large: list[tuple[ItemView, float]] = []
         for item in self._items:
-            place = self._places.get(item.item_id)
-            if place is not None and item.n:
-                for turn in _turns(place, view):
-                    self._lay(item, place, view, 360.0 * turn)
+            box = item.bounds_lonlat
+            if box is None or box[1] > north or box[3] < south or not item.n:
+                continue
+            left, right = box[0], box[2] if box[2] >= box[0] else box[2] + 360
+            for turn in range(ceil((west - right) / 360), floor((east - left) / 360) + 1):
+                if right - left < small[0] and box[3] - box[1] < small[1]:
+                    x = floor(view.x((left + right) / 2 + 360 * turn))
+                    y = floor(view.y((box[1] + box[3]) / 2))
+                    self._point(item, x, y)
+                else:
+                    large.append((item, 360.0 * turn))
+        self._count = len(self._points)
+        for item, shift in large:
+            place = self._exact.get(item.item_id) or Place.of(item)
+            if place is not None:
+                self._lay(item, place, view, shift)
+
+    def _point(self, item: ItemView, x: int, y: int) -> None:
+        if 0 <= x < self._width and 0 <= y < self._height:
+            self._pixels[y * self._width + x].append(len(self._points))
+            self._points.append(item)
 
     def _lay(self, item: ItemView, place: Place, view: View, shift: float) -> None:
         west, south, east, north = place.bounds
         left, right = view.x(west + shift), view.x(east + shift)
         top, bottom = view.y(north), view.y(south)
         if right < 0 or bottom < 0 or left >= view.width or top >= view.height:
-            return
-        if right - left < 1.5 and bottom - top < 1.5:
-            x, y = math.floor((left + right) / 2), math.floor((top + bottom) / 2)
-            entry = self._entry(item, _ONE, (item.columns, item.rows))
-            self._cover(Span(x, y, x + 1, y + 1), entry.base)
             return
         # A chunk without a grid has no place of its own.
         known = item.columns * item.rows == item.n and item.width > 0 and item.height > 0
@@ -103,100 +129,105 @@ class Footprints:
             max(1, int(columns / max(1.0, right - left))),
             max(1, int(rows / max(1.0, bottom - top))),
         )
-        wide, high = -(-columns // zoom[0]), -(-rows // zoom[1])
-        span = Span(0, 0, wide, high)
+        span = Span(0, 0, -(-columns // zoom[0]), -(-rows // zoom[1]))
         parts = (
             zoom[0] * item.chunk_size[0] / item.width if known else 1.0,
             zoom[1] * item.chunk_size[1] / item.height if known else 1.0,
         )
-        if left < 0 or top < 0 or right > view.width or bottom > view.height:
+        if _area(span) > _FEW:
             span = _in_view(place, view, shift, span, parts)
         if span.empty:
             return
-        entry = self._entry(item, span, zoom if known else (item.columns, item.rows))
+        base = self._entry(item, span, zoom if known else (item.columns, item.rows))
         us = _edges(range(span.left, span.right + 1), parts[0])
         vs = _edges(range(span.top, span.bottom + 1), parts[1])
-        self._fill(entry, [_corners(place, view, shift, v, us) for v in vs])
+        if item.item_id in self._exact:
+            self._fill(base, [_rounded(_corners(place, view, shift, v, us)) for v in vs])
+        else:
+            xs = [ceil(left + u * (right - left) - 0.5) for u in us]
+            ys = [ceil(top + v * (bottom - top) - 0.5) for v in vs]
+            self._fill_box(base, xs, ys)
 
-    def _entry(self, item: ItemView, blocks: Span, zoom: tuple[int, int]) -> _Print:
-        entries = self._prints.setdefault(item.item_id, [])
-        for entry in entries:
-            if (entry.blocks, entry.zoom) == (blocks, zoom):
-                return entry
+    def _entry(self, item: ItemView, blocks: Span, zoom: tuple[int, int]) -> int:
+        """The number of the first block of a part of an item, a new one."""
         grid = Grid(item.first, item.n, item.columns, item.rows)
-        entry = _Print(item, grid, blocks, zoom, self._count)
-        entries.append(entry)
-        self._bases.append(self._count)
-        self._order.append(entry)
+        base = self._count
+        self._bases.append(base)
+        self._prints.append(_Print(item, grid, blocks, zoom, base))
         self._count += (blocks.right - blocks.left) * (blocks.bottom - blocks.top)
-        return entry
+        return base
 
-    def _fill(self, entry: _Print, lines: Sequence[Sequence[Corner]]) -> None:
-        """Cover what lies between the corners of each block."""
-        block = entry.base
+    def _fill(self, block: int, lines: Sequence[Sequence[Pixel]]) -> None:
+        """Cover what lies between the corners of each block, from number ``block`` on."""
         for upper, lower in pairwise(lines):
-            for index in range(len(upper) - 1):
-                known = [
-                    corner
-                    for corner in (upper[index], upper[index + 1], lower[index], lower[index + 1])
-                    if corner is not None
-                ]
-                if known:
+            for a, b, c, d in zip(upper, upper[1:], lower, lower[1:], strict=False):
+                if a is not None and b is not None and c is not None and d is not None:
+                    self._cover(
+                        min(a[0], b[0], c[0], d[0]),
+                        min(a[1], b[1], c[1], d[1]),
+                        max(a[0], b[0], c[0], d[0]),
+                        max(a[1], b[1], c[1], d[1]),
+                        block,
+                    )
+                elif known := [corner for corner in (a, b, c, d) if corner is not None]:
                     xs, ys = zip(*known, strict=True)
-                    self._cover(_pixels(min(xs), min(ys), max(xs), max(ys)), block)
+                    self._cover(min(xs), min(ys), max(xs), max(ys), block)
                 block += 1
 
-    def _cover(self, box: Span, block: int) -> None:
-        for y in range(max(0, box.top), min(self._height, box.bottom)):
+    def _fill_box(self, block: int, xs: Sequence[int], ys: Sequence[int]) -> None:
+        """The same for blocks that lie straight: between ``xs`` and ``ys``."""
+        for top, bottom in pairwise(ys):
+            for left, right in pairwise(xs):
+                self._cover(left, top, right, bottom, block)
+                block += 1
+
+    def _cover(self, left: int, top: int, right: int, bottom: int, block: int) -> None:
+        """Pixels from ``left`` to before ``right``; a block between two middles has one, too."""
+        right, bottom = max(right, left + 1), max(bottom, top + 1)
+        columns = range(max(0, left), min(self._width, right))
+        for y in range(max(0, top), min(self._height, bottom)):
             start = y * self._width
-            for pixel in range(start + max(0, box.left), start + min(self._width, box.right)):
-                self._pixels.setdefault(pixel, []).append(block)
-                self._shown.setdefault(block, []).append(pixel)
+            for x in columns:
+                self._pixels[start + x].append(block)
 
     # --- painting -------------------------------------------------------------------------------
 
     def paint(self) -> list[bytearray]:
         """Codes of all pixels, by rows."""
-        flags, steps = bytearray(), bytearray()
-        figures = bool(self._planes.mode.figure)
-        for entry in self._order:
-            flags += b"".join(self._fold(entry, figures=False))
-            if figures:
-                steps += b"".join(self._fold(entry, figures=True))
-        codes = self._codes(flags, steps)
+        planes = self._planes
+        figures = bool(planes.mode.figure)
+        flags = self._folded(planes.flags)
+        steps = self._folded(planes.steps) if figures else b""
+        codes = planes.codes(flags, steps)
         rows = [bytearray(self._width) for _ in range(self._height)]
         for pixel, blocks in self._pixels.items():
             row, column = divmod(pixel, self._width)
             if len(blocks) == 1:
                 rows[row][column] = codes[blocks[0]]
             else:
-                rows[row][column] = self._mixed(flags, steps, blocks)
+                both = reduce(or_, {flags[block] for block in blocks})
+                step = reduce(or_, {steps[block] for block in blocks}) if figures else 0
+                rows[row][column] = planes.code(both, step)
         return rows
 
-    def _fold(self, entry: _Print, *, figures: bool) -> Iterator[bytes]:
-        plane = self._planes.steps if figures else self._planes.flags
-        if entry.blocks == _ONE:
-            yield union(plane, entry.grid.first, entry.grid.n)
-            return
-        yield from fold(plane, entry.grid, entry.blocks, entry.zoom)
-
-    def _codes(self, flags: bytearray, steps: bytearray) -> bytes:
-        return self._planes.codes(bytes(flags), bytes(steps))
-
-    def _mixed(self, flags: bytearray, steps: bytearray, blocks: Sequence[int]) -> int:
-        all_flags = all_steps = 0
-        for block in blocks:
-            all_flags |= flags[block]
-            if steps:
-                all_steps |= steps[block]
-        return self._planes.code(all_flags, all_steps)
+    def _folded(self, plane: bytearray) -> bytes:
+        """The bytes of all blocks, in the order of their numbers."""
+        points = bytes(
+            plane[item.first] if item.n == 1 else union(plane, item.first, item.n)
+            for item in self._points
+        )
+        lines = (fold(plane, entry.grid, entry.blocks, entry.zoom) for entry in self._prints)
+        return points + b"".join(chain.from_iterable(lines))
 
     def repaint(self, positions: Iterable[int]) -> Iterator[tuple[int, int]]:
         """Number and new code of each pixel that shows any of these chunks."""
+        self._index()
         pixels: set[int] = set()
         for position in positions:
-            for entry in self._prints.get(at(self._items, position).item_id, ()):
-                block = entry.block(position)
+            for which in self._of_item.get(at(self._items, position).item_id, ()):
+                block: int | None = which
+                if which < 0:
+                    block = self._prints[-1 - which].block(position)
                 if block is not None:
                     pixels.update(self._shown.get(block, ()))
         for pixel in pixels:
@@ -207,29 +238,50 @@ class Footprints:
                 steps |= higher
             yield pixel, self._planes.code(flags, steps)
 
+    def _index(self) -> None:
+        """Which blocks an item has, and which pixels a block: worked out at the first tick.
+        Points are named by their number, parts of larger items by -1 for the first, and so on."""
+        if self._shown:
+            return
+        for pixel, blocks in self._pixels.items():
+            for block in blocks:
+                self._shown.setdefault(block, []).append(pixel)
+        for number, item in enumerate(self._points):
+            self._of_item.setdefault(item.item_id, []).append(number)
+        for number, entry in enumerate(self._prints):
+            self._of_item.setdefault(entry.item.item_id, []).append(-1 - number)
+
     def _bytes(self, block: int) -> tuple[int, int]:
+        planes = self._planes
+        if block < len(self._points):
+            item = self._points[block]
+            return union(planes.flags, item.first, item.n), union(planes.steps, item.first, item.n)
         entry = self._of_block(block)
-        return self._planes.block(entry.grid, entry.chunks(block))
+        return planes.block(entry.grid, entry.chunks(block))
 
     def _of_block(self, block: int) -> _Print:
-        return self._order[bisect_right(self._bases, block) - 1]
+        return self._prints[bisect_right(self._bases, block) - 1]
 
     # --- looking up -----------------------------------------------------------------------------
 
-    def _blocks(self, box: Span) -> list[int]:
+    def _blocks(self, box: Span) -> set[int]:
         inside = box.meet(Span(0, 0, self._width, self._height))
         found: set[int] = set()
         for y in range(inside.top, inside.bottom):
             for x in range(inside.left, inside.right):
                 found.update(self._pixels.get(y * self._width + x, ()))
-        return sorted(found)
+        return found
 
     def under(self, box: Span) -> list[tuple[int, int]]:
         """Positions of the chunks on some pixels: first and end of each run of them."""
         found: list[tuple[int, int]] = []
         for block in self._blocks(box):
-            entry = self._of_block(block)
-            found += ranges(entry.grid, entry.chunks(block))
+            if block < len(self._points):
+                item = self._points[block]
+                found.append((item.first, item.first + item.n))
+            else:
+                entry = self._of_block(block)
+                found += ranges(entry.grid, entry.chunks(block))
         return _joined(found)
 
     def worst(self, box: Span) -> int | None:
@@ -239,16 +291,10 @@ class Footprints:
     def middle(self, position: int) -> LonLat | None:
         """The middle of a chunk; None: its place is not known."""
         item = at(self._items, position)
-        place = self._places.get(item.item_id)
-        return None if place is None else place.of_chunk(item, position - item.first)
-
-
-def _turns(place: Place, view: View) -> range:
-    """How many times round the earth to go for each appearance in view."""
-    west, _, east, _ = view.bounds
-    return range(
-        math.ceil((west - place.bounds[2]) / 360), math.floor((east - place.bounds[0]) / 360) + 1
-    )
+        place = self._exact.get(item.item_id) or Place.of(item)
+        if place is None:
+            return None
+        return place.of_chunk(item, position - item.first) or place.at(0.5, 0.5)
 
 
 def _edges(blocks: Iterable[float], part: float) -> list[float]:
@@ -266,17 +312,12 @@ def _corners(place: Place, view: View, shift: float, v: float, us: Sequence[floa
     ]
 
 
-def _pixels(left: float, top: float, right: float, bottom: float) -> Span:
-    """The pixels whose middle is inside, or the one that has the middle in it."""
-    x0, x1 = math.ceil(left - 0.5), math.ceil(right - 0.5)
-    y0, y1 = math.ceil(top - 0.5), math.ceil(bottom - 0.5)
-    if x1 <= x0:
-        x0 = math.floor((left + right) / 2)
-        x1 = x0 + 1
-    if y1 <= y0:
-        y0 = math.floor((top + bottom) / 2)
-        y1 = y0 + 1
-    return Span(x0, y0, x1, y1)
+def _rounded(corners: Sequence[Corner]) -> list[Pixel]:
+    """The first pixels whose middle is right of and below each corner."""
+    return [
+        None if corner is None else (ceil(corner[0] - 0.5), ceil(corner[1] - 0.5))
+        for corner in corners
+    ]
 
 
 def _in_view(

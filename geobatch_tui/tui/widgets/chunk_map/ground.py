@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.tui.widgets.chunk_map.coast import Coast
 from geobatch_tui.tui.widgets.chunk_map.footprints import Footprints
-from geobatch_tui.tui.widgets.chunk_map.place import Place, wrapped
+from geobatch_tui.tui.widgets.chunk_map.place import wrapped
 from geobatch_tui.tui.widgets.chunk_map.planes import Span
 from geobatch_tui.tui.widgets.chunk_map.scene import Scene
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from geobatch_tui.tui.model import ItemView
+    from geobatch_tui.tui.widgets.chunk_map.place import Place
     from geobatch_tui.tui.widgets.chunk_map.planes import Planes
+
+Box = tuple[float, float, float, float]
 
 _WORLD: Final = (-180.0, -90.0, 180.0, 90.0)
 _MARGIN: Final = 1.25  #: of the ground around what is shown
@@ -68,11 +71,13 @@ class GroundScene(Scene):
     Args:
         planes: states and figures.
         items: all items, in order; those whose place is unknown are not shown.
+
+    Attributes:
+        placed: ids of the items that are shown.
     """
 
     def __init__(self, planes: Planes, items: Sequence[ItemView]) -> None:
         super().__init__(planes)
-        self.places: dict[int, Place] = {}
         self._exact: dict[int, Place] = {}
         self._asked: dict[int, object] = {}
         self._fitted = True
@@ -92,19 +97,16 @@ class GroundScene(Scene):
         for key in gone:
             self._asked.pop(key)
             self._exact.pop(key, None)
-        self.places = {
-            item.item_id: place for item in items if (place := Place.of(item)) is not None
-        }
-        self.places |= self._exact
-        if self._cursor is None and self.places:
-            west, south, east, north = next(iter(self.places.values())).bounds
+        self.placed = {item.item_id for item in items if item.bounds_lonlat is not None}
+        boxes = [item.bounds_lonlat for item in items if item.bounds_lonlat is not None]
+        self._extent = extent(boxes)
+        if self._cursor is None and boxes:
+            west, south, east, north = boxes[0]
             self._cursor = (west + east) / 2, (south + north) / 2
 
     def place(self, exact: Mapping[int, Place]) -> None:
         """Take in exact places of items, by their ids, and paint."""
-        known = {key: place for key, place in exact.items() if key in self._asked}
-        self._exact |= known
-        self.places |= known
+        self._exact |= {key: place for key, place in exact.items() if key in self._asked}
         self.lay()
 
     def wanted(self, limit: int) -> list[int]:
@@ -112,10 +114,9 @@ class GroundScene(Scene):
         shape of their lattice to show. None is named twice."""
         edge = 4 * self._view.step
         sizes = [
-            (place.bounds[3] - place.bounds[1], item)
+            (item.bounds_lonlat[3] - item.bounds_lonlat[1], item)
             for item in self.items
-            if item.item_id not in self._asked
-            and (place := self.places.get(item.item_id)) is not None
+            if item.bounds_lonlat is not None and item.item_id not in self._asked
         ]
         large = sorted((pair for pair in sizes if pair[0] > edge), key=lambda pair: -pair[0])
         found = [item for _, item in large[:limit]]
@@ -140,7 +141,7 @@ class GroundScene(Scene):
         return lon + 360 * round((self._view.lon - lon) / 360)
 
     def _fit(self) -> View:
-        west, south, east, north = extent(list(self.places.values()))
+        west, south, east, north = self._extent
         lon, lat = (west + east) / 2, (south + north) / 2
         squeeze = max(0.2, math.cos(math.radians(lat)))
         wide = max((east - west) * squeeze * _MARGIN, _LEAST)
@@ -156,7 +157,7 @@ class GroundScene(Scene):
 
     def lay(self) -> None:
         """Work out anew which chunks each pixel shows, and paint."""
-        self._prints = Footprints(self.planes, self.items, self.places)
+        self._prints = Footprints(self.planes, self.items, self._exact)
         self._prints.lay(self._view)
         self._coast.draw(self._view)
         self.paint()
@@ -287,16 +288,14 @@ class GroundScene(Scene):
         return [] if box is None else self._prints.under(box)
 
 
-def extent(places: Sequence[Place]) -> tuple[float, float, float, float]:
-    """West, south, east, north of all places; the world where there is none or all round. Where
+def extent(boxes: Sequence[Box]) -> Box:
+    """West, south, east, north of all boxes; the world where there is none or all round. Where
     they lie on both sides of the antimeridian, east may pass 180."""
-    if not places:
+    if not boxes:
         return _WORLD
-    south = min(place.bounds[1] for place in places)
-    north = max(place.bounds[3] for place in places)
-    spans = sorted(
-        (wrapped(place.bounds[0]), place.bounds[2] - place.bounds[0]) for place in places
-    )
+    south = min(box[1] for box in boxes)
+    north = max(box[3] for box in boxes)
+    spans = sorted((wrapped(box[0]), (box[2] - box[0]) % 360 or box[2] - box[0]) for box in boxes)
     west, east = _narrowest(array("d", (w for w, _ in spans)), [width for _, width in spans])
     if east - west >= 300:
         return -180.0, south, 180.0, north

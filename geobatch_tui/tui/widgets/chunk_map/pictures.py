@@ -57,6 +57,7 @@ class Pictures:
         self._views: list[Scene] = []
         self._opened = 0
         self._size = (0, 0)
+        self._unplaced: list[ItemView] = []
 
     @property
     def top(self) -> Scene | None:
@@ -84,10 +85,7 @@ class Pictures:
     @property
     def unplaced(self) -> list[ItemView]:
         """Items that are not on the ground that is shown, because nobody knows where they lie."""
-        if not isinstance(self.top, GroundScene):
-            return []
-        places = self.top.places
-        return [item for item in self.items if item.item_id not in places]
+        return self._unplaced if isinstance(self.top, GroundScene) else []
 
     # --- following ------------------------------------------------------------------------------
 
@@ -116,6 +114,7 @@ class Pictures:
         """Take in the whole run; whether items came, went or moved. What is still there keeps its
         cursor and its view."""
         before, self.items = self.items, tuple(self._source.items)
+        self._unplaced = [item for item in self.items if item.bounds_lonlat is None]
         self.planes.load(self._source.states)
         if self._views and _alike(before, self.items):
             self.paint()
@@ -182,7 +181,7 @@ class Pictures:
         if found is None:
             return False
         item_id = self._source.item_at(found).item_id
-        if isinstance(self.top, GroundScene) and item_id in self.top.places:
+        if isinstance(self.top, GroundScene) and item_id in self.top.placed:
             self.top.go(found)
         else:
             self.show(found)

@@ -198,10 +198,9 @@ def fold(plane: bytearray, grid: Grid, blocks: Span, zoom: tuple[int, int]) -> I
         yield line
 
 
-def union(plane: bytearray, first: int, count: int) -> bytes:
-    """The OR of ``count`` bytes from ``first``, as one byte."""
-    part = bytes(plane[first : first + count])
-    return part if count == 1 else bytes((_any(part),))
+def union(plane: bytearray, first: int, count: int) -> int:
+    """The OR of ``count`` bytes from ``first``."""
+    return _any(plane[first : first + count])
 
 
 def ranges(grid: Grid, block: Span) -> Iterator[tuple[int, int]]:

@@ -31,7 +31,7 @@ from geobatch_tui.tui.widgets.chunk_map.place import Place
 from geobatch_tui.tui.widgets.lines import Follower
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from textual import events
     from textual.color import Color
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 _FAR: Final = 8
 _LATTICES: Final = 200  #: items whose exact shape is read for one view
 _REST: Final = 10.0  #: how many times as long as it took taking in all items rests
-
-_GAP: Final = 4  #: cells; to move the terminal's cursor takes about as many bytes
 
 _Boxes = tuple["Span", "Span | None"]
 
@@ -199,12 +197,8 @@ class ChunkMap(Follower, can_focus=True):
         for y, columns in dirty.items():
             lines.setdefault(y // 2, set()).update(columns)
         if lines:
-            regions = (
-                Region(start, y, end - start, 1)
-                for y, columns in lines.items()
-                for start, end in _runs(columns)
-            )
-            self.refresh(*regions)
+            # Textual sends a line from the first region on it to the end of each: one is best.
+            self.refresh(*(Region(min(at), y, max(at) + 1 - min(at), 1) for y, at in lines.items()))
 
     def _load(self) -> None:
         """Take in the whole run; while very many items are planned, not at every poll."""
@@ -484,18 +478,6 @@ class ChunkMap(Follower, can_focus=True):
 
 def _boxes(scene: Scene) -> _Boxes:
     return scene.cursor_box(), scene.selection_box()
-
-
-def _runs(columns: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """First and end of runs of columns; a gap that is cheaper to send than to skip is none."""
-    ordered = sorted(columns)
-    start = before = ordered[0]
-    for column in ordered[1:]:
-        if column - before > _GAP:
-            yield start, before + 1
-            start = column
-        before = column
-    yield start, before + 1
 
 
 def _cells(box: Span) -> Region:
