@@ -105,6 +105,9 @@ class Dispatcher:
     def adopt(self, workers: Sequence[Ready]) -> None:
         """Take over workers that an earlier dispatcher of the same pool left idle; before
         :meth:`run`, which would start others."""
+        # They get work at once, and a thread may answer before `run` has its turn: to the
+        # dispatcher before this one, which would drop the answer.
+        self._pool.listen(self._on_pool)
         for ready in workers:
             self._up(ready, fresh=False)
 
