@@ -291,3 +291,46 @@ async def test_without_colour_states_are_glyphs(monkeypatch):
         assert "✗" in drawn
         assert "▀" not in drawn
         assert "✗ dead" in texts(app, Legend)[-1]
+
+
+async def test_a_run_of_nothing_yet():
+    """Before anything is planned the map is empty, and every key does nothing."""
+    async with running(Store([])) as (app, pilot):
+        await pilot.press("j", "l", "less_than_sign", "greater_than_sign", "v", "space", "enter")
+        await settled(pilot)
+        assert texts(app, MapHead)[0].strip().startswith("nothing is planned yet")
+        assert "no chunk here" in texts(app, CursorCard)[0]
+        app.link.store.items, app.link.store.states = items((3, 3)), bytearray(9)
+        app.tick(reshaped=True)
+        await settled(pilot)
+        assert "r000c000" in texts(app, CursorCard)[0]
+
+
+async def test_chunks_are_shown_from_elsewhere():
+    """One chunk: its item, the cursor on it. Several of an item: a rectangle round them. Of
+    several items: the rectangle lies on the ground."""
+    store = four()
+    async with running(store) as (app, _):
+        chunk_map = app.chunk_map
+        chunk_map.show((75,))
+        assert chunk_map.pictures.opened.item_id == 2
+        assert chunk_map.pictures.top.under_cursor() == [(75, 76)]
+        assert chunk_map.selected == []
+        chunk_map.show((3, 11))
+        assert chunk_map.pictures.opened.item_id == 1
+        assert chunk_map.selected == [(2, 4), (11, 13)]
+        chunk_map.show((0, 143, 10_000))
+        assert isinstance(chunk_map.pictures.top, GroundScene)
+        runs = dict(chunk_map.selected)
+        assert 0 in runs
+        assert any(start <= 143 < end for start, end in runs.items())
+
+
+async def test_chunks_are_shown_as_soon_as_they_are_known():
+    """What is asked for before the run was read is shown after that."""
+    store = one(10, 10)
+    app = MapApp(store)
+    async with app.run_test() as pilot:
+        app.chunk_map.show((55,))
+        await settled(pilot)
+        assert app.chunk_map.pictures.top.under_cursor() == [(55, 56)]

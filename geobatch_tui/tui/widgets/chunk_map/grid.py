@@ -8,7 +8,7 @@ from geobatch_tui.tui.widgets.chunk_map.planes import Span, ranges
 from geobatch_tui.tui.widgets.chunk_map.scene import Scene, clamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from geobatch_tui.tui.widgets.chunk_map.planes import Grid, Planes
 
@@ -212,6 +212,12 @@ class GridScene(Scene):
 
     def end(self) -> None:
         self._anchor, self._kept = None, self._area()
+
+    def frame(self, positions: Sequence[int]) -> None:
+        places = [divmod(at - self.grid.first, self.grid.columns) for at in positions]
+        rows, columns = zip(*places, strict=True)
+        self._anchor = None
+        self._kept = Span(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
 
     def clear(self) -> bool:
         was = self._anchor is not None or self._kept is not None

@@ -259,6 +259,14 @@ class GroundScene(Scene):
         self._kept = self._area()
         self._anchor = None
 
+    def frame(self, positions: Sequence[int]) -> None:
+        middles = [place for at in positions if (place := self._prints.middle(at)) is not None]
+        self._anchor = self._kept = None
+        if middles:
+            lons = [self._turned(lon) for lon, _ in middles]
+            lats = [lat for _, lat in middles]
+            self._kept = min(lons), min(lats), max(lons), max(lats)
+
     def clear(self) -> bool:
         was = self._anchor is not None or self._kept is not None
         self._anchor = self._kept = None

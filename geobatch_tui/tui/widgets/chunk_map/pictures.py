@@ -149,6 +149,20 @@ class Pictures:
 
     # --- moving about ---------------------------------------------------------------------------
 
+    def frame(self, positions: Sequence[int]) -> None:
+        """Show chunks in a rectangle, the cursor on the first: in the grid of their item, or on
+        the ground if they are of several."""
+        known = [at for at in positions if 0 <= at < len(self.planes.flags)]
+        if not known or self.top is None:
+            return
+        several = len({self._source.item_at(at).item_id for at in known}) > 1
+        if several and self.ground is not None:
+            self.back()
+            self.top.go(known[0])
+        else:
+            self.show(known[0])
+        self.top.frame(known)
+
     def show(self, position: int) -> None:
         """Show a chunk in its grid, the cursor on it."""
         if not self._views or not 0 <= position < len(self.planes.flags):

@@ -134,6 +134,10 @@ class Scene(ABC):
         """Keep the rectangle as it is now."""
 
     @abstractmethod
+    def frame(self, positions: Sequence[int]) -> None:
+        """Select the smallest rectangle that has these chunks in it."""
+
+    @abstractmethod
     def clear(self) -> bool:
         """Select nothing; whether anything was selected."""
 

@@ -166,6 +166,7 @@ class ChunkMap(Follower, can_focus=True):
         self._wants = Wants()
         self._next_load = 0.0
         self._load_waits = False
+        self._to_show: Sequence[int] = ()
         self._palette: Palette | None = None
         self._selected: Sequence[tuple[int, int]] = ()
 
@@ -221,6 +222,9 @@ class ChunkMap(Follower, can_focus=True):
             self._read_all(self.mode)
         self._entitle()
         self._renew()
+        if self._to_show:
+            positions, self._to_show = self._to_show, ()
+            self.show(positions)
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -306,9 +310,18 @@ class ChunkMap(Follower, can_focus=True):
 
     # --- keys -----------------------------------------------------------------------------------
 
-    def show(self, position: int) -> None:
-        """Show a chunk, and put the cursor on it."""
-        self.pictures.show(position)
+    def show(self, positions: Sequence[int]) -> None:
+        """Show chunks: the cursor on the first, and of several the rectangle that has them all.
+
+        May be called before anything was taken in.
+        """
+        if self.pictures.top is None:
+            self._to_show = positions
+            return
+        if len(positions) == 1:
+            self.pictures.show(positions[0])
+        else:
+            self.pictures.frame(positions)
         self._entitle()
         self._renew()
 
@@ -365,7 +378,7 @@ class ChunkMap(Follower, can_focus=True):
         if position is None:
             return
         if isinstance(scene, GroundScene) and self._source.item_at(position).n > 1:
-            self.show(position)
+            self.show((position,))
         else:
             self.post_message(self.ChunkSelected(self, position))
 
