@@ -241,43 +241,19 @@ def _runs(values: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-# --- trying again -------------------------------------------------------------------------------
-
-MAX_KEY_BYTES: Final = 1 << 20
-"""Of all keys of one request: they travel as arguments of a command, or over a socket."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which letters are meant, in the fewest words: all of them (both empty), all of some
-    classes, or chunks and items by their names."""
-
-    classes: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
-
-
-def selection(
-    letters: Mapping[int, LetterView], chosen: Iterable[int], key: Callable[[int], str]
-) -> Selection | str:
-    """How ``chosen`` letters are named in a request; a sentence where they cannot be.
-
-    Args:
-        letters: all letters, by id.
-        chosen: ids of those that are meant.
-        key: the ledger's own name of a letter's chunk or item.
-    """
-    wanted = set(chosen) & letters.keys()
-    if len(wanted) == len(letters):
-        return Selection()
-    classes = {letters[dead_id].error_class for dead_id in wanted}
-    if all(
-        dead_id in wanted for dead_id, letter in letters.items() if letter.error_class in classes
-    ):
-        return Selection(classes=tuple(sorted(classes)))
-    keys = tuple(key(dead_id) for dead_id in sorted(wanted))
-    if sum(len(name.encode(errors="surrogateescape")) + 1 for name in keys) > MAX_KEY_BYTES:
-        return f"{len(keys)} chunks cannot be named in one request: choose all of a cause, or fewer"
-    return Selection(keys=keys)
+def chunk_named(items: Iterable[ItemView], name: str) -> tuple[ItemView, int | None] | None:
+    """The item and the ledger's id of a chunk called ``item@row,col``; an item's name alone has no
+    chunk. None: the job has neither."""
+    key, at, place = name.rpartition("@")
+    for item in items:
+        if shown(item.key) == shown(name):
+            return item, None
+        if at and shown(item.key) == shown(key):
+            row, _, col = place.partition(",")
+            if row.isdecimal() and col.isdecimal() and int(col) < item.columns:
+                index = int(row) * item.columns + int(col)
+                return (item, item.first_chunk + index) if index < item.n else None
+    return None
 
 
 def shown(text: str) -> str:

@@ -69,9 +69,7 @@ class RunLink:
         """
         if self.read_only:
             raise StateError("this console is read-only")
-        if self.host is not None:
-            if self.host.over:
-                raise StateError("the run has ended")
+        if self.host is not None and self.hosted:
             self.host.control.send(verb, **arguments)
             return ""
         reply = send(self.directory, verb, **arguments)

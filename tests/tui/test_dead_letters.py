@@ -9,21 +9,20 @@ from geobatch_tui.tui.filters import Filter, parse
 from geobatch_tui.tui.letters import (
     FIELDS,
     Rectangle,
-    Selection,
     by_cause,
     by_place,
     connected,
     listing,
     rectangles,
-    selection,
     shown,
 )
 from geobatch_tui.tui.model import ItemView, LetterView
+from geobatch_tui.tui.retry_plan import Selection, consequence, selection
 
 CELLS = st.sets(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=40)
 
 
-def item(item_id=1, columns=10, rows=10, key="a.tif"):
+def item(item_id=1, columns=10, rows=10, key="a.tif", state=ItemState.PLANNED, width=100):
     return ItemView(
         item_id=item_id,
         key=key,
@@ -34,11 +33,11 @@ def item(item_id=1, columns=10, rows=10, key="a.tif"):
         columns=columns,
         rows=rows,
         n=columns * rows,
-        width=0,
-        height=0,
+        width=width,
+        height=width,
         chunk_size=(1, 1),
         bounds_lonlat=None,
-        state=ItemState.PLANNED,
+        state=state,
         _load=lambda _: None,
     )
 
@@ -190,3 +189,40 @@ def test_selection_refuses_what_no_command_can_carry():
 def test_shown_text_is_harmless_and_not_escaped_twice(text, expected):
     """What was made harmless before stays as it is; what was not is escaped."""
     assert shown(text) == expected
+
+
+def test_consequence_of_chunks_and_items():
+    """Chunks are computed again, an item that was never planned is planned anew, one that failed
+    in assembly is assembled again."""
+    letters = known(
+        letter(1, (0, 0)),
+        letter(2, (0, 1), error="MemoryBudgetError"),
+        letter(3, None, item_id=2),
+        letter(4, None, item_id=3),
+    )
+    items = {1: item(1), 2: item(2, width=0), 3: item(3)}
+    found = consequence(letters, letters, items.get, live=False)
+    assert (found.letters, found.chunks, found.replanned, found.reassembled) == (4, 2, 1, 1)
+    assert found.classes == (("CorruptSourceError", 3), ("MemoryBudgetError", 1))
+    assert [line[0] for line in found.lines] == ["a.tif@0,0", "a.tif@0,1", "a.tif", "a.tif"]
+
+
+def test_live_run_leaves_items_that_were_never_planned():
+    """A live run plans nothing: such letters are counted as left, not as retried."""
+    letters = known(letter(1, (0, 0)), letter(2, None, item_id=2))
+    items = {1: item(1), 2: item(2, width=0)}
+    found = consequence(letters, letters, items.get, live=True)
+    assert (found.letters, found.left) == (1, 1)
+
+
+def test_published_item_with_holes_is_made_anew():
+    """The spools of a published item are gone: all of its chunks are computed, once."""
+    letters = known(letter(1, (0, 0)), letter(2, (0, 1)))
+    found = consequence(letters, letters, lambda _: item(state=ItemState.PUBLISHED), live=False)
+    assert (found.remade, found.chunks) == (1, 100)
+
+
+def test_letter_of_the_item_goes_with_its_chunks():
+    """A chunk is not retried without its item: the item's letter is shown as rerun, too."""
+    letters = known(letter(1, (0, 0)), letter(2, None))
+    assert consequence(letters, [1], lambda _: item(), live=False).letters == 2

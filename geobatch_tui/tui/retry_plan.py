@@ -1,0 +1,139 @@
+"""What a retry will do, worked out before it is asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from geobatch_tui.ledger.updates import ItemState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from geobatch_tui.tui.model import ItemView, LetterView
+
+MAX_KEY_BYTES: Final = 1 << 20
+"""Of all keys of one request: they travel as arguments of a command, or over a socket."""
+
+_PER_KEY: Final = 24  #: bytes that an argument takes beside its text
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which letters are meant, in the fewest words: all of them (both empty), all of some
+    classes, or chunks and items by their names."""
+
+    classes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+def selection(
+    letters: Mapping[int, LetterView], chosen: Iterable[int], key: Callable[[int], str]
+) -> Selection | str:
+    """How ``chosen`` letters are named in a request; a sentence where they cannot be.
+
+    Args:
+        letters: all letters, by id.
+        chosen: ids of those that are meant.
+        key: the ledger's own name of a letter's chunk or item.
+    """
+    wanted = set(chosen) & letters.keys()
+    if len(wanted) == len(letters):
+        return Selection()
+    classes = {letters[dead_id].error_class for dead_id in wanted}
+    if all(
+        dead_id in wanted for dead_id, letter in letters.items() if letter.error_class in classes
+    ):
+        return Selection(classes=tuple(sorted(classes)))
+    keys = tuple(key(dead_id) for dead_id in sorted(wanted))
+    if sum(len(name.encode(errors="surrogateescape")) + _PER_KEY for name in keys) > MAX_KEY_BYTES:
+        return f"{len(keys)} chunks cannot be named in one request: choose all of a cause, or fewer"
+    return Selection(keys=keys)
+
+
+CHUNK: Final = "computed again"
+PLANNED: Final = "planned anew, then computed"
+ASSEMBLED: Final = "assembled again"
+REMADE: Final = "the whole output is made anew"
+LEFT: Final = "left: it takes a new run"
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What is rerun.
+
+    Attributes:
+        letters: dead letters that are given another chance.
+        chunks: chunks that are computed, as far as it is known now.
+        replanned: items that are opened and planned anew.
+        reassembled: items whose chunks are done, and which are put together again.
+        remade: published items with holes, of which every chunk is computed again.
+        left: letters that a live run cannot take: their items were never planned.
+        classes: letters by class, most first.
+        lines: each letter's name, class, and what becomes of it.
+    """
+
+    letters: int
+    chunks: int
+    replanned: int
+    reassembled: int
+    remade: int
+    left: int
+    classes: tuple[tuple[str, int], ...]
+    lines: tuple[tuple[str, str, str], ...]
+
+
+def consequence(
+    letters: Mapping[int, LetterView],
+    chosen: Iterable[int],
+    item: Callable[[int], ItemView | None],
+    *,
+    live: bool,
+) -> Consequence:
+    """What a retry of ``chosen`` letters does.
+
+    Args:
+        letters: all letters, by id.
+        chosen: ids of those that are meant.
+        item: finds an item by its id.
+        live: the retry is for the run that is live, which plans no items.
+    """
+    wanted = {dead_id: letters[dead_id] for dead_id in chosen if dead_id in letters}
+    # Chunks cannot go on without their item: the ledger requeues its letter with theirs.
+    items = {letter.item_id for letter in wanted.values()}
+    wanted |= {
+        dead_id: letter
+        for dead_id, letter in letters.items()
+        if letter.chunk_id is None and letter.item_id in items
+    }
+    lines: list[tuple[str, str, str]] = []
+    counted: Counter[str] = Counter()
+    remade: dict[int, int] = {}
+    for dead_id in sorted(wanted):
+        letter = wanted[dead_id]
+        found = item(letter.item_id)
+        fate = _fate(letter, found, live=live)
+        counted[fate] += 1
+        lines.append((letter.where, letter.error_class, fate))
+        if fate == REMADE and found is not None:
+            remade[letter.item_id] = found.n
+    classes = Counter(letter.error_class for letter in wanted.values())
+    return Consequence(
+        letters=len(wanted) - counted[LEFT],
+        chunks=counted[CHUNK] + sum(remade.values()),
+        replanned=counted[PLANNED],
+        reassembled=counted[ASSEMBLED],
+        remade=len(remade),
+        left=counted[LEFT],
+        classes=tuple(classes.most_common()),
+        lines=tuple(lines),
+    )
+
+
+def _fate(letter: LetterView, item: ItemView | None, *, live: bool) -> str:
+    if item is None or not item.width:
+        return LEFT if live else PLANNED
+    if item.state is ItemState.PUBLISHED:
+        return REMADE
+    return CHUNK if letter.chunk_id is not None else ASSEMBLED
