@@ -29,4 +29,16 @@ def _map() -> Screen[None]:
     return MapScreen()
 
 
-MODES: Final = (Mode("run", _run), Mode("map", _map))
+def _dead() -> Screen[None]:
+    from geobatch_tui.tui.screens.dead import DeadScreen
+
+    return DeadScreen()
+
+
+def _log() -> Screen[None]:
+    from geobatch_tui.tui.screens.log import LogScreen
+
+    return LogScreen()
+
+
+MODES: Final = (Mode("run", _run), Mode("map", _map), Mode("dead", _dead), Mode("log", _log))

@@ -11,9 +11,11 @@ from textual.app import App
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.dialogs import Choice, Question
+from geobatch_tui.tui.rerun import rerun
 
 if TYPE_CHECKING:
     from geobatch_tui.tui.link import RunLink
+    from geobatch_tui.tui.messages import RetryRequested
     from geobatch_tui.tui.model import View
 
 _CHANGES = frozenset({"pause", "workers", "retry", "stop_now"})
@@ -75,6 +77,22 @@ class Steering(App[Ending]):
             ),
             {"retry": lambda: self.command("retry_dead")},
         )
+
+    def on_retry_requested(self, message: RetryRequested) -> None:
+        """The operator has chosen dead letters, and agreed to what a retry does."""
+        message.stop()
+        self.run_worker(self._rerun(message), group="commands", exit_on_error=False, name="retry")
+
+    async def _rerun(self, asked: RetryRequested) -> None:
+        try:
+            said = await asyncio.to_thread(
+                rerun, self.link, asked.classes, asked.keys, asked.changes
+            )
+        except GeobatchError as error:
+            text = f"{error}\n{error.hint}" if error.hint else str(error)
+            self.notify(text, title="retry", severity="error", markup=False)
+            return
+        self.notify(said, title="retry", markup=False)
 
     def action_stop_now(self) -> None:
         """End the run at once, after a question that names what is lost."""

@@ -1,0 +1,127 @@
+"""Shows what a retry will do, before it is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.keymap import bind
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+    from geobatch_tui.tui.retry_plan import Consequence
+
+_SHOWN: Final = 500
+
+
+class RetryDialog(ModalScreen[tuple[str, ...] | None]):
+    """Gives the changes (empty: none) if the operator agrees, else None.
+
+    Args:
+        found: what will be rerun.
+        live: in the run that is live, else by one in the background.
+        changes: whether values may be changed.
+    """
+
+    BINDING_GROUP_TITLE = "Retry"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("open", "agree"),
+        bind("back", "leave"),
+    ]
+    DEFAULT_CSS = """
+    RetryDialog { align: center middle; background: $background 60%; }
+    RetryDialog #retry {
+        width: 100; max-width: 96%; height: auto; max-height: 90%;
+        border: round $border; border-title-style: bold; border-subtitle-color: $quiet;
+        background: $surface; padding: 0 1;
+    }
+    RetryDialog #retry-list { height: auto; max-height: 1fr; margin-top: 1; }
+    RetryDialog #retry-list Static { height: auto; }
+    RetryDialog Static { height: auto; }
+    RetryDialog Input { margin-top: 1; }
+    """
+
+    def __init__(self, found: Consequence, *, live: bool, changes: bool = False) -> None:
+        super().__init__()
+        self._found = found
+        self._live = live
+        self._changes = changes
+
+    def compose(self) -> ComposeResult:
+        """Numbers, a list, and a field for changes."""
+        with Vertical(id="retry") as box:
+            box.border_title = "Retry"
+            box.border_subtitle = "enter retry  esc leave"
+            yield Static(summary(self._found, live=self._live), markup=False)
+            if self._changes:
+                yield Input(placeholder="engine.chunk_timeout=10m retry.max_attempts=8")
+            with VerticalScroll(id="retry-list", can_focus=True):
+                yield Static(lines(self._found), markup=False)
+
+    def on_mount(self) -> None:
+        """The field is typed in, or the list scrolled."""
+        self.query_one(Input if self._changes else VerticalScroll).focus()
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Enter in the field agrees as well."""
+        message.stop()
+        self.action_agree()
+
+    def action_agree(self) -> None:
+        """Try them again."""
+        if not self._found.letters:
+            self.dismiss(None)
+            return
+        words = self.query_one(Input).value.split() if self._changes else []
+        self.dismiss(tuple(words))
+
+    def action_leave(self) -> None:
+        """Leave them as they are."""
+        self.dismiss(None)
+
+
+def summary(found: Consequence, *, live: bool) -> Content:
+    """How many letters, chunks and items, and where."""
+    where = "in the run that is live" if live else "by a run in the background, as the job was"
+    texts = [
+        Content.assemble((_many(found.letters, "dead letter"), "bold"), f" tried again {where}")
+    ]
+    facts = [
+        (found.chunks, "chunk", "computed"),
+        (found.replanned, "item", "opened and planned anew"),
+        (found.reassembled, "item", "assembled again"),
+        (found.remade, "published output", "made anew, all chunks of it"),
+    ]
+    texts += [Content(f"  {_many(n, noun)} {what}") for n, noun, what in facts if n]
+    if found.left:
+        said = f"  {_many(found.left, 'letter')} left: their items take a new run to be planned"
+        texts.append(Content.styled(said, "$warning"))
+    classes = ", ".join(f"{name} {fmt.count(n)}" for name, n in found.classes)
+    return Content("\n").join([*texts, Content.styled(f"  {classes}", "$quiet")])
+
+
+def lines(found: Consequence) -> Content:
+    """A line a letter, of the first ones."""
+    rows = [
+        Content.assemble(
+            f"{fmt.fit_middle(where, 36)} ",
+            (f"{fmt.fit(error.removesuffix('Error'), 18)} ", "bold"),
+            (fate, "$quiet"),
+        )
+        for where, error, fate in found.lines[:_SHOWN]
+    ]
+    if len(found.lines) > _SHOWN:
+        more = fmt.count(len(found.lines) - _SHOWN)
+        rows.append(Content.styled(f"and {more} more", "$quiet"))
+    return Content("\n").join(rows)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{fmt.count(count)} {noun}{'' if count == 1 else 's'}"

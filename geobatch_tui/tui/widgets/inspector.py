@@ -1,0 +1,250 @@
+"""A dead letter in tabs: what happened, its trace, its log, its parameters, its files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.glyphs import LOOKS
+from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.letters import shown, shown_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+    from geobatch_tui.tui.dossier import Dossier
+
+TABS: Final = ("What", "Trace", "Log", "Params", "Files")
+_LEVELS: Final = {"warning": "bold $warning", "error": "bold $error"}
+_SHOWN_BLOCKS: Final = 12
+
+
+class Inspector(VerticalScroll, can_focus=True):
+    """All about one letter, a tab at a time. Text can be selected."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("detail.less", "tab(-1)", show=False),
+        bind("detail.more", "tab(1)", show=False),
+    ]
+    DEFAULT_CSS = """
+    Inspector { border: round $border-blurred; padding: 0 1; scrollbar-size-vertical: 1; }
+    Inspector:focus { border: round $border; }
+    Inspector Static { height: auto; }
+    """
+
+    tab: reactive[int] = reactive(0, init=False)
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.dossier: Dossier | None = None
+        self._of = ""
+
+    def compose(self) -> ComposeResult:
+        """One text that is scrolled."""
+        yield Static(markup=False)
+
+    def on_mount(self) -> None:
+        """Name the tabs."""
+        self._name_tabs()
+
+    def show(self, dossier: Dossier | None, of: str = "") -> None:
+        """Show a letter; ``of`` says of how many it is one. None: there is none."""
+        same = (
+            dossier is not None
+            and self.dossier is not None
+            and dossier.letter.dead_id == self.dossier.letter.dead_id
+        )
+        self.dossier, self._of = dossier, of
+        self._fill()
+        if not same:
+            self.scroll_home(animate=False)
+
+    def action_tab(self, step: int) -> None:
+        """Another tab."""
+        self.tab = (self.tab + step) % len(TABS)
+
+    def action_pick(self, number: int) -> None:
+        """A tab by its number."""
+        self.tab = number
+
+    def watch_tab(self) -> None:
+        """Show the tab from its top."""
+        self._name_tabs()
+        self._fill()
+        self.scroll_home(animate=False)
+
+    def _name_tabs(self) -> None:
+        # Constants only: what is foreign must not get into a title, which is markup.
+        names = [
+            f"[b reverse] {name} [/]" if number == self.tab else f"[$quiet]{name}[/]"
+            for number, name in enumerate(TABS)
+        ]
+        self.border_title = " ".join(names)
+        self.border_subtitle = "< > tab"
+
+    def _fill(self) -> None:
+        found = self.dossier
+        text = Content("") if found is None else _TABS[TABS[self.tab]](found)
+        if self._of and found is not None and self.tab == 0:
+            text = Content("\n").join([Content.styled(self._of, "$quiet"), text])
+        self.query_one(Static).update(text)
+
+
+# --- tabs ----------------------------------------------------------------------------------------
+
+
+def what(found: Dossier) -> Content:
+    """What happened, where, how often, and what to do."""
+    letter = found.letter
+    lines = [
+        Content.assemble(
+            (shown(letter.error_class), "bold $error"),
+            (f"  while {found.text('stage') or '-'}", "$quiet"),
+        ),
+        Content(found.text("error_message")),
+    ]
+    if found.text("suggestion"):
+        lines.append(Content.assemble(("try: ", "bold $accent"), found.text("suggestion")))
+    lines.append(Content(""))
+    lines += _place(found)
+    lines.append(_pair("attempts", _tries(found)))
+    if found.command:
+        lines.append(Content.assemble(("$ ", "bold $accent"), found.command))
+    lines += [
+        Content.styled(
+            f"  {attempt.attempts:>3}  {fmt.clock(attempt.t)}  {shown(attempt.error_class)}: "
+            f"{shown(attempt.message)}",
+            "$quiet",
+        )
+        for attempt in found.attempts
+    ]
+    lines += _around(found)
+    return Content("\n").join(lines)
+
+
+def _tries(found: Dossier) -> str:
+    letter = found.letter
+    said = f"{letter.attempts}, the last at {fmt.clock(letter.t)}"
+    return f"{said}; {letter.crashes} workers died" if letter.crashes else said
+
+
+def _place(found: Dossier) -> list[Content]:
+    lines = [_pair("chunk" if found.record.get("chunk") else "item", shown(found.key))]
+    if found.record.get("window"):
+        col, row, width, height = found.record["window"]
+        lines.append(_pair("window", f"{width} x {height} at column {col}, row {row}"))
+    if found.record.get("bounds_lonlat"):
+        west, south, east, north = found.record["bounds_lonlat"]
+        lines.append(_pair("lon, lat", f"{west:.4f} to {east:.4f}, {south:.4f} to {north:.4f}"))
+    return [*lines, _pair("source", found.text("source"))]
+
+
+def _around(found: Dossier) -> list[Content]:
+    if not found.neighbours:
+        return []
+    lines = [_pair("around", "the 5 x 5 chunks about it")]
+    for row, states in enumerate(found.neighbours):
+        cells: list[Content | tuple[str, str]] = [("           ", "")]
+        for col, state in enumerate(states):
+            here = (row, col) == (2, 2)
+            look = None if state is None else LOOKS.get(state)
+            glyph, style = (" ", "") if look is None else (look.glyph, look.style)
+            cells += [
+                ("[" if here else " ", "bold"),
+                (glyph, style),
+                ("]" if here else " ", "bold"),
+            ]
+        lines.append(Content.assemble(*cells))
+    return lines
+
+
+def trace(found: Dossier) -> Content:
+    """The traceback, and what GDAL and fd 2 of the worker said."""
+    lines = [Content(found.traceback() or "no traceback was recorded")]
+    evidence: Mapping[str, Any] = found.record.get("evidence") or {}
+    for name, value in evidence.items():
+        lines += [Content(""), Content.styled(shown(str(name)), "bold $primary")]
+        lines.append(Content(_told(name, value)))
+    return Content("\n").join(lines)
+
+
+def _told(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return shown_lines(value).rstrip()
+    if name == "blocks" and isinstance(value, list):
+        listed = ", ".join(" ".join(map(str, block)) for block in value[:_SHOWN_BLOCKS])
+        return shown(listed + (" ..." if len(value) > _SHOWN_BLOCKS else ""))
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return "\n".join(shown(entry) for entry in value)
+    return shown_lines(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def log(found: Dossier) -> Content:
+    """Lines of the log that name the chunk or its item."""
+    if not found.log:
+        return Content.styled("the log names neither the chunk nor its item", "$quiet")
+    return Content("\n").join(
+        Content.assemble(
+            (f"{entry.time} ", "$quiet"),
+            (f"{entry.level[:5]:<5} ", _LEVELS.get(entry.level, "$quiet")),
+            entry.text,
+        )
+        for entry in found.log
+    )
+
+
+def params(found: Dossier) -> Content:
+    """The operation's parameters, and what was planned for the item."""
+    lines = [_pair("operation", shown(found.op))]
+    item = found.item
+    if item is None:
+        return Content("\n").join(lines)
+    lines += [_pair(shown(name), _value(value)) for name, value in item.params.items()]
+    if not item.plan:
+        lines += [Content(""), Content.styled("the item was never planned", "$quiet")]
+        return Content("\n").join(lines)
+    lines += [Content(""), Content.styled("planned", "bold $primary")]
+    grid = item.plan.get("grid") or {}
+    lines.append(_pair("grid", _value(grid)))
+    for name, value in (item.plan.get("notes") or {}).items():
+        if name != "lonlat":
+            lines.append(_pair(shown(str(name)), _value(value)))
+    return Content("\n").join([*lines, _pair("fingerprint", shown(item.fingerprint))])
+
+
+def files(found: Dossier) -> Content:
+    """Source and output, as they are now."""
+    lines: list[Content] = []
+    for fact in found.files:
+        lines += [
+            Content.assemble((f"{fact.role:<8}", "bold $primary"), fact.path),
+            Content.styled(f"        {fact.state}", "$warning" if fact.alarm else "$quiet"),
+        ]
+    lines.append(_pair("digest", found.text("source_digest") or "-"))
+    return Content("\n").join(lines)
+
+
+def _value(value: Any) -> str:
+    return shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _pair(name: str, value: str) -> Content:
+    return Content.assemble((f"{name:<11}", "$quiet"), value)
+
+
+_TABS: Final[dict[str, Callable[[Dossier], Content]]] = {
+    "What": what,
+    "Trace": trace,
+    "Log": log,
+    "Params": params,
+    "Files": files,
+}

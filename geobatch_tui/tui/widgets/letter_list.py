@@ -1,0 +1,220 @@
+"""Dead letters as rows to walk, mark and fold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+
+from textual.content import Content
+
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.letters import Listing
+from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from textual.binding import BindingType
+
+    from geobatch_tui.tui.letters import Group
+    from geobatch_tui.tui.model import LetterView
+
+FOLDED_FROM: Final = 12
+"""A group of so many letters starts folded."""
+
+_WIDE: Final = 110
+
+
+class ListRow(NamedTuple):
+    """A row: a group's head (``letter`` is None) or a letter."""
+
+    group: Group
+    letter: int | None
+
+
+class LetterList(ScrollLines):
+    """The list.
+
+    Attributes:
+        marks: ids of the letters that are marked; those that are gone are dropped.
+    """
+
+    BORDER_TITLE = "Dead letters"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("mark", "mark"),
+        bind("mark.range", "range", show=False),
+        bind("mark.all", "all", show=False),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.marks: set[int] = set()
+        self._listing = Listing()
+        self._letters: Mapping[int, LetterView] = {}
+        self._rows: list[ListRow] = []
+        self._toggled: set[str] = set()
+        self._anchor: int | None = None
+
+    # --- rows -----------------------------------------------------------------------------------
+
+    def show(self, listing: Listing, letters: Mapping[int, LetterView]) -> None:
+        """Show a list; the cursor stays on its letter or group while it is there."""
+        before = self.current
+        self._listing, self._letters = listing, letters
+        self.marks &= letters.keys()
+        self._build(before)
+
+    def _build(self, before: ListRow | None) -> None:
+        self._rows = [row for group in self._listing.groups for row in self._of(group)]
+        if before is not None:
+            self._find(before)
+        self.renew()
+        self.keep_in_view(self.cursor)
+
+    def _of(self, group: Group) -> Iterable[ListRow]:
+        if not group.title or len(group.letters) == 1:  # the letter says it all
+            return [ListRow(group, dead_id) for dead_id in group.letters]
+        head = ListRow(group, None)
+        if self.is_folded(group):
+            return [head]
+        return [head, *(ListRow(group, dead_id) for dead_id in group.letters)]
+
+    def is_folded(self, group: Group) -> bool:
+        """Whether only the head of a group is shown."""
+        return (len(group.letters) >= FOLDED_FROM) is not (group.key in self._toggled)
+
+    def _find(self, wanted: ListRow) -> None:
+        """Put the cursor on the same letter, or on its group, or leave it where it is."""
+        for letter in dict.fromkeys((wanted.letter, None)):
+            for number, row in enumerate(self._rows):
+                same = row.letter == letter
+                if same and (letter is not None or row.group.key == wanted.group.key):
+                    self.set_reactive(ScrollLines.cursor, number)
+                    return
+
+    @property
+    def current(self) -> ListRow | None:
+        """The row under the cursor."""
+        return self._rows[self.cursor] if self.cursor < len(self._rows) else None
+
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """The letters that an action is for: those that are marked, else those of the row under
+        the cursor."""
+        if self.marks:
+            return tuple(sorted(self.marks))
+        row = self.current
+        if row is None:
+            return ()
+        return row.group.letters if row.letter is None else (row.letter,)
+
+    @property
+    def letter(self) -> int | None:
+        """The letter under the cursor; on the head of a group, its first."""
+        row = self.current
+        if row is None:
+            return None
+        return row.group.letters[0] if row.letter is None else row.letter
+
+    def fold(self) -> None:
+        """Fold or unfold the group under the cursor."""
+        row = self.current
+        if row is None or not row.group.title or len(row.group.letters) == 1:
+            return
+        self._toggled ^= {row.group.key}
+        self._build(ListRow(row.group, None))
+
+    # --- marks ----------------------------------------------------------------------------------
+
+    def action_mark(self) -> None:
+        """Mark or unmark the letter under the cursor, or all of its group."""
+        row = self.current
+        if row is None:
+            return
+        members = set(row.group.letters if row.letter is None else (row.letter,))
+        marking = not members <= self.marks
+        self._anchor = self.cursor if marking else None
+        self._mark(members, on=marking)
+        if row.letter is not None:
+            self.cursor += 1
+
+    def action_range(self) -> None:
+        """Mark from the last mark to here; without one, from here on."""
+        if self._anchor is None or self._anchor >= len(self._rows):
+            self._anchor = self.cursor
+            return
+        first, last = sorted((self._anchor, self.cursor))
+        rows = self._rows[first : last + 1]
+        members = {row.letter for row in rows if row.letter is not None}
+        for row in rows:
+            if row.letter is None and self.is_folded(row.group):
+                members |= set(row.group.letters)
+        self._anchor = None
+        self._mark(members, on=True)
+
+    def action_all(self) -> None:
+        """Mark all that are shown, or none if they are."""
+        members = {dead_id for group in self._listing.groups for dead_id in group.letters}
+        self._mark(members, on=not members <= self.marks)
+
+    def unmark(self) -> None:
+        """Mark nothing."""
+        self._mark(self.marks.copy(), on=False)
+
+    def _mark(self, members: set[int], *, on: bool) -> None:
+        self.marks = self.marks | members if on else self.marks - members
+        self.renew()
+        self.post_message(self.Moved(self))
+
+    # --- painting -------------------------------------------------------------------------------
+
+    def count(self) -> int:
+        return len(self._rows)
+
+    def line(self, number: int, width: int, *, at_cursor: bool) -> Content:
+        row = self._rows[number]
+        pointer = ">" if at_cursor else " "
+        if row.letter is None:
+            return self._head(row.group, pointer, width)
+        letter = self._letters.get(row.letter)
+        if letter is None:
+            return Content("")
+        mark = "*" if row.letter in self.marks else " "
+        indent = " " if len(row.group.letters) > 1 and row.group.title else ""
+        return _letter(letter, f"{pointer}{mark}{indent}", width)
+
+    def _head(self, group: Group, pointer: str, width: int) -> Content:
+        marked = len(self.marks.intersection(group.letters))
+        mark = "*" if marked == len(group.letters) else "+" if marked else " "
+        fold = "▸" if self.is_folded(group) else "▾"
+        count = f"{fmt.right(fmt.count(len(group.letters)), 5)} "
+        note = min(width // 3, max(0, width - 50), len(group.note) + 1)
+        title = width - 4 - len(count) - note
+        return Content.assemble(
+            f"{pointer}{mark}{fold} ",
+            (count, "bold $error"),
+            (fmt.fit(group.title.replace("  <path>: ", "  ", 1), title), "bold"),
+            (fmt.right(fmt.fit(group.note, note).rstrip(), note), "$quiet"),
+        )
+
+
+def _letter(letter: LetterView, lead: str, width: int) -> Content:
+    where = 30 if width >= _WIDE else min(24, max(14, width // 4))
+    name = 19 if width >= _WIDE else 14
+    stage = 8 if width >= _WIDE else 0
+    used = len(lead) + where + 1 + name + 1 + 3 + 9 + (stage + 1 if stage else 0)
+    return Content.assemble(
+        lead,
+        fmt.fit_middle(letter.where, where) + " ",
+        (fmt.fit(letter.error_class.removesuffix("Error"), name) + " ", "bold"),
+        f"{letter.attempts:>2} ",
+        (f"{fmt.clock(letter.t)} ", "$quiet"),
+        (f"{fmt.fit(letter.stage, stage)} " if stage else "", "$quiet"),
+        fmt.fit(_without_source(letter), max(0, width - used)),
+    )
+
+
+def _without_source(letter: LetterView) -> str:
+    """The message without the path that it begins with, as most do: the item stands beside it."""
+    rest = letter.message.removeprefix(letter.source) if letter.source else letter.message
+    return rest.lstrip(": ") or letter.message

@@ -1,0 +1,278 @@
+"""The log, line by line, however long it is: only what is on the screen is read and painted."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from textual.content import Content
+from textual.geometry import Size
+from textual.strip import Strip
+from textual.visual import Visual
+
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.letters import shown
+from geobatch_tui.tui.log_index import LEVELS, LogIndex, LogSelection, entry_of, time_of
+from geobatch_tui.tui.tail import said
+from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_STYLES: Final = {"warning": "bold $warning", "error": "bold $error"}
+_NAMES: Final = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR"}
+_KEPT: Final = 512
+_LONGEST: Final = 4000  #: characters of a line that are painted
+
+
+class LogView(ScrollLines):
+    """Lines of a selection of the log.
+
+    Attributes:
+        selection: which lines.
+        following: whether the cursor stays on the last line.
+        wrapped: whether long lines are broken rather than cut.
+        utc: whether times are UTC rather than local.
+    """
+
+    BORDER_TITLE = "Log"
+    DEFAULT_CSS = """
+    LogView { border: none; }
+    LogView:focus { border: none; }
+    """
+    BINDINGS: ClassVar = []
+
+    def __init__(self, index: LogIndex, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.selection = LogSelection(index)
+        self.following = True
+        self.wrapped = False
+        self.utc = False
+        self._shown = 0
+        self._wanted: int | None = None
+        self._entries: dict[int, dict[str, Any]] = {}
+        self._broken: dict[int, list[Strip]] = {}
+
+    # --- what is shown --------------------------------------------------------------------------
+
+    def choose(self, selection: LogSelection) -> None:
+        """Show other lines; the cursor stays on its line of the log, or the next one shown."""
+        if self._shown and not self.following:
+            self._wanted = self.selection.line(min(self.cursor, self._shown - 1))
+        self.selection = selection
+        self._shown = 0
+        self.forget()
+        self.grow()
+
+    def grow(self) -> None:
+        """Show lines that were found since."""
+        before, self._shown = self._shown, self.selection.count
+        if self._shown == before:
+            return
+        self._fit()
+        wanted = self._wanted
+        if wanted is not None and self.selection.searched > wanted:
+            self._wanted = None
+            self.cursor = self.selection.position(wanted)
+        if self.following:
+            self.cursor = self._shown - 1
+            # The new height counts after the next layout only.
+            self.call_after_refresh(self._to_last)
+        if before < round(self.scroll_y) + self.size.height:
+            self.refresh()
+
+    def _to_last(self) -> None:
+        if self.following:
+            self.keep_in_view(self.cursor)
+
+    def forget(self) -> None:
+        """Everything is painted anew."""
+        self._entries.clear()
+        self._broken.clear()
+        self.renew()
+
+    def _fit(self) -> None:
+        # Broken lines may take the whole screen: the last one can come to its top.
+        extra = max(0, self.size.height - 1) if self.wrapped else 0
+        self.virtual_size = Size(self.size.width, self._shown + extra)
+
+    def count(self) -> int:
+        return self._shown
+
+    def entry(self, position: int) -> dict[str, Any]:
+        """The entry at a position; empty if the file was taken away."""
+        if position not in self._entries:
+            if len(self._entries) > _KEPT:
+                self._entries.clear()
+            first = max(0, position - 8)
+            lines = self.selection.read(first, max(self.size.height, 16) + 8)
+            for number, line in enumerate(lines):
+                self._entries.setdefault(first + number, entry_of(line))
+        return self._entries.get(position, {})
+
+    def raw(self, position: int) -> str:
+        """The line at a position as it is in the file."""
+        lines = self.selection.read(position, 1)
+        return lines[0].decode("utf-8", "backslashreplace") if lines else ""
+
+    # --- moving ---------------------------------------------------------------------------------
+
+    def renew(self) -> None:
+        super().renew()
+        self._broken.clear()
+        self._fit()
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        """The line before it and the line under it are painted anew."""
+        for number in (before, now):
+            self._broken.pop(number, None)
+        super().watch_cursor(before, now)
+        if self.wrapped:
+            self.refresh()
+
+    def repaint_cursor(self) -> None:
+        super().repaint_cursor()
+        self._broken.pop(self.cursor, None)
+        if self.wrapped:
+            self.refresh()
+
+    def action_move(self, step: int) -> None:
+        self._leave(step)
+        super().action_move(step)
+
+    def action_page(self, pages: int) -> None:
+        self._leave(pages)
+        super().action_page(pages)
+
+    def action_to(self, number: int) -> None:
+        self._leave(-1)
+        super().action_to(number)
+
+    def action_to_end(self) -> None:
+        """The last line, and those that come after it."""
+        self.following = True
+        super().action_to_end()
+        self.post_message(self.Moved(self))
+
+    def _leave(self, step: int) -> None:
+        """Whoever moves up wants to read, not to follow."""
+        if step < 0:
+            self.following = False
+
+    def jump(self, rank: int, step: int) -> bool:
+        """Go to the next line of a level; whether there is one."""
+        found = self.selection.jump(self.cursor, rank, step)
+        if found is None or found >= self._shown:
+            return False
+        self.following = False
+        self.cursor = found
+        return True
+
+    def keep_in_view(self, number: int) -> None:
+        """Scroll as little as needed to show a line whole."""
+        height = self.scrollable_content_region.height
+        if not self.wrapped or not height:
+            super().keep_in_view(number)
+            return
+        top = round(self.scroll_y)
+        least = self._top_for(number, height)
+        if number < top or top < least:
+            self.scroll_to(y=min(number, least), animate=False, immediate=True, force=True)
+
+    def _top_for(self, number: int, height: int) -> int:
+        """The first line of the screen from which line ``number`` still fits on it."""
+        top = number
+        room = height - len(self._rows_of(number))
+        while top > 0 and (rows := len(self._rows_of(top - 1))) <= room:
+            room -= rows
+            top -= 1
+        return top
+
+    # --- painting -------------------------------------------------------------------------------
+
+    def line(self, number: int, width: int, *, at_cursor: bool) -> Content:
+        content = self._content(number, at_cursor=at_cursor)
+        return content.truncate(width, ellipsis=True)
+
+    def _content(self, number: int, *, at_cursor: bool) -> Content:
+        entry = self.entry(number)
+        level = str(entry.get("level", ""))
+        name = _NAMES.get(level, shown(level).upper()[:5])
+        return Content.assemble(
+            ">" if at_cursor else " ",
+            (f"{clock(entry, utc=self.utc)} ", "$quiet"),
+            (f"{name:<5} ", _STYLES.get(level, "$quiet")),
+            said({"event": ""} | entry)[:_LONGEST],
+        )
+
+    def _rows_of(self, number: int) -> list[Strip]:
+        rows = self._broken.get(number)
+        if rows is None:
+            if len(self._broken) > _KEPT:
+                self._broken.clear()
+            at_cursor = number == self.cursor
+            content = self._content(number, at_cursor=at_cursor)
+            if at_cursor:
+                content = content.stylize(self.cursor_style())
+            width = max(1, self.scrollable_content_region.width)
+            rows = Visual.to_strips(
+                self, content, width, None, self.visual_style, apply_selection=False, pad=True
+            )
+            self._broken[number] = rows
+        return rows
+
+    def render_line(self, y: int) -> Strip:
+        if not self.wrapped:
+            return super().render_line(y)
+        number = round(self.scroll_y)
+        while number < self._shown:
+            rows = self._rows_of(number)
+            if y < len(rows):
+                return rows[y]
+            y -= len(rows)
+            number += 1
+        return Strip.blank(self.size.width, self.visual_style.rich_style)
+
+
+def clock(entry: Mapping[str, Any], *, utc: bool) -> str:
+    """When it was written, with milliseconds; blanks where it does not say."""
+    t = time_of(entry)
+    if t is None:
+        return " " * 12
+    parts = time.gmtime(t) if utc else time.localtime(t)
+    return f"{time.strftime('%H:%M:%S', parts)}.{int(t * 1000) % 1000:03d}"
+
+
+def unfolded(entry: Mapping[str, Any]) -> Content:
+    """An entry with all its fields, a line each; long texts whole."""
+    lines = [
+        Content.assemble((f"{shown(str(name)):<14}", "$quiet"), *_field(value))
+        for name, value in entry.items()
+        if name != "batch_id"
+    ]
+    return Content("\n").join(lines)
+
+
+def _field(value: Any) -> list[str]:
+    import json
+
+    if not isinstance(value, str):
+        return [shown(json.dumps(value, ensure_ascii=False))]
+    lines = value.rstrip("\n").split("\n")
+    if len(lines) == 1:
+        return [shown(value)]
+    return ["\n  " + "\n  ".join(shown(line) for line in lines)]
+
+
+def level_name(rank: int) -> str:
+    """``INFO+``: that level and graver ones; all of them is ``ALL``."""
+    return "ALL" if rank == 0 else f"{_NAMES[LEVELS[rank]]}+" if rank < len(LEVELS) - 1 else "ERROR"
+
+
+def progress(index: LogIndex, selection: LogSelection) -> str:
+    """How far the file is read, while it is."""
+    if index.size and index.end < 0.99 * index.size:
+        return f"reading {fmt.percent(index.end, index.size)}"
+    if selection.searched < index.count:
+        return f"searching {fmt.percent(selection.searched, index.count)}"
+    return ""
