@@ -110,6 +110,7 @@ def test_workers_have_a_hue_each_and_none_without():
     [
         ("duration", 2.04, "2.0s"),
         ("duration", 0.023, "23ms"),
+        ("duration", 0.0023, "2.3ms"),
         ("attempts", 3, "3"),
         ("memory", 1.5e9, "1.5 GB"),
         ("worker", 4, "process 4"),

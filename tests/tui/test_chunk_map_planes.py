@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
-from scripted_maps import Source, items
+from scripted_maps import items
 
 from geobatch_tui.ledger.updates import ChunkState as S
 from geobatch_tui.tui.widgets.chunk_map.codes import CODES, MODES, PRECEDENCE, Code
@@ -120,11 +121,19 @@ def test_find_goes_round():
 
 
 def test_chunks_without_a_grid_form_a_square():
-    """An item whose chunks have no rows is not drawn as one long column."""
-    source = Source(items((1, 1000), (1, 3)))
-    grid = Grid.of(source.items[0])
-    assert (grid.columns, grid.rows) == (32, 32)
-    assert Grid.of(source.items[1]).columns == 1
+    """Features of a vector file, and chunks that nobody planned, are not one long line; a raster
+    that is a strip is one."""
+    vector, unknown, strip, few = (
+        replace(item, height=height)
+        for item, height in zip(
+            items((1000, 1), (1, 1000), (1, 9), (3, 1)), (1, 0, 9, 1), strict=True
+        )
+    )
+    for item in (vector, unknown):
+        grid = Grid.of(item)
+        assert (grid.columns, grid.rows) == (32, 32)
+    assert Grid.of(strip).columns == 1
+    assert Grid.of(few).columns == 3
 
 
 def test_new_states_forget_figures_that_do_not_fit():

@@ -209,15 +209,21 @@ async def test_the_card_tells_of_the_chunk():
         await pilot.press("n")
         await settled(pilot)
         card = "\n".join(line.plain for line in app.screen.query_one("#side-card")._lines)
+        assert "memory" not in card
         for part in (
             "r002c005  ✗ 1 dead",
             "lon 15.500 lat 47.500",
             "px 5120,2048 +1024",
             "attempts  1",
-            "memory    325 MB",
             "CorruptSourceError: IReadBlock failed",
+            "offset 3, Y offset 7",
         ):
             assert part in card
+        await pilot.press("h")
+        await settled(pilot)
+        card = "\n".join(line.plain for line in app.screen.query_one("#side-card")._lines)
+        assert "memory    324 MB" in card
+        assert "duration" in card
         histogram = "\n".join(texts(app, HistogramPanel))
         assert "p50" in histogram
 

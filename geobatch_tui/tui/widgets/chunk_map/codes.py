@@ -174,7 +174,9 @@ _NO_SCALE: Final = Scale.between(0.0, 1.0)
 
 
 def _seconds(value: float) -> str:
-    return span(value) if value >= 0.95 or not value else f"{value * 1000:.0f}ms"
+    if value >= 0.95 or not value:
+        return span(value)
+    return f"{value * 1000:.0f}ms" if value > 0.0095 else f"{value * 1000:.2g}ms"
 
 
 def _whole(value: float) -> str:

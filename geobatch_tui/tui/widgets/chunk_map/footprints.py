@@ -123,7 +123,7 @@ class Footprints:
         if right < 0 or bottom < 0 or left >= view.width or top >= view.height:
             return
         # A chunk without a grid has no place of its own.
-        known = item.columns * item.rows == item.n and item.width > 0 and item.height > 0
+        known = item.columns * item.rows == item.n and item.width > 0 and item.height > 1
         columns, rows = (item.columns, item.rows) if known else (1, 1)
         zoom = (
             max(1, int(columns / max(1.0, right - left))),

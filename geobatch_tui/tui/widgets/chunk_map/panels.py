@@ -32,6 +32,15 @@ Piece = tuple[str, str]
 _QUIET: Final = "$quiet"
 
 
+def _wrapped(text: str, width: int) -> list[str]:
+    """A text in up to four lines; what does not fit is cut."""
+    lines = Content(text).wrap(max(1, width))
+    kept = [line.plain.rstrip() for line in lines[:4]]
+    if len(lines) > 4:
+        kept[-1] = fmt.fit(f"{kept[-1]} {lines[4].plain}", width)
+    return kept
+
+
 def _line(pieces: Sequence[Piece], width: int) -> Content:
     """Pieces in one line of exactly ``width`` cells; the last ones are cut."""
     content = Content.assemble(*pieces)
@@ -175,7 +184,7 @@ class CursorCard(Lines):
         named = {"attempts", "nodata"}
         told = "  ".join(
             f"{name} {text}" if name in named else text
-            for name, text in figure_pieces(self.figures)
+            for name, text in figure_pieces(self.figures, reading.code)
         )
         room = max(8, width - len(told) - 2)
         return [(fmt.fit_middle(key, min(room, 40)).rstrip(), ""), (f"  {told}", _QUIET)]
@@ -202,10 +211,10 @@ class CursorCard(Lines):
         ]
         lines += [
             _line([(f"{name:<10}", _QUIET), (text, "")], width)
-            for name, text in figure_pieces(self.figures)
+            for name, text in figure_pieces(self.figures, reading.code)
         ]
         if self.letter is not None:
-            lines.append(_line([(self._error(), "$error")], width))
+            lines += [_line([(part, "$error")], width) for part in _wrapped(self._error(), width)]
         lines += [
             _line([(f"{'neighbours' if index == 1 else '':<12}", _QUIET), (row, "")], width)
             for index, row in enumerate(near)

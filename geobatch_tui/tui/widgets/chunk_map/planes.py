@@ -39,8 +39,9 @@ class Grid:
 
     @classmethod
     def of(cls, item: ItemView) -> Grid:
-        """The item's own grid, or about a square where it has none."""
-        if item.columns == 1 and item.rows > 4:
+        """The item's own grid; about a square where it has none, which is to say no height: the
+        features of a vector file are a row."""
+        if item.height <= 1 and item.n > 4:
             return cls.square(item.first, item.n)
         return cls(item.first, item.n, item.columns, item.rows)
 

@@ -139,10 +139,11 @@ def place_text(reading: Reading) -> str:
     return lonlat_text(reading.lonlat)
 
 
-def figure_pieces(figures: Mapping[str, float] | None) -> list[tuple[str, str]]:
-    """Names and texts of a chunk's figures; None: they are not read yet."""
+def figure_pieces(figures: Mapping[str, float] | None, code: int) -> list[tuple[str, str]]:
+    """Names and texts of a chunk's figures; None: they are not read yet. Of a chunk that is not
+    done only the attempts are known."""
     return [
         (mode.name, "…" if figures is None else mode.text(figures.get(mode.figure, 0.0)))
         for mode in MODES
-        if mode.figure
+        if mode.figure and (code == Code.DONE or mode.name == "attempts")
     ]
