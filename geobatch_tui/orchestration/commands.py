@@ -20,7 +20,7 @@ from geobatch_tui.orchestration.report import PlanReport
 from geobatch_tui.orchestration.resources import Resources
 from geobatch_tui.orchestration.run_options import Options, Requeue
 from geobatch_tui.orchestration.runner import execute
-from geobatch_tui.orchestration.session import reading, state_of_run
+from geobatch_tui.orchestration.session import read_suspects, reading, state_of_run
 from geobatch_tui.orchestration.upkeep import load_run
 
 if TYPE_CHECKING:
@@ -109,7 +109,10 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
         if reader is not None:
             report.chunk_rows = partial(_chunk_rows, state_of_run(output_dir))
         rows = reader.item_by_key if reader else _no_row
-        planner = Planner(job, resources.recipe(job, operation), rows, adopt=True)
+        suspects = read_suspects(state_of_run(output_dir)) if reader else frozenset()
+        planner = Planner(
+            job, resources.recipe(job, operation), rows, adopt=True, suspects=suspects
+        )
         pool = resources.make_pool(Path(scratch))
         planning = Planning(pool, resources.scheduler(job, "plan", "probe"), planner, take)
         try:

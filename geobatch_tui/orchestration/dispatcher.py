@@ -80,6 +80,7 @@ class Dispatcher:
         self._handling = False
         self._over: asyncio.Future[u.Finish] | None = None
         self._finish: u.Finish | None = None
+        self._error: BaseException | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
     def tell(self, event: u.Event) -> None:
@@ -116,6 +117,8 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
         self._pool.listen(self._on_pool)
+        if self._error is not None:
+            raise self._error
         if self._finish is not None:
             # Adopting workers was enough to find that there is nothing to do.
             return self._finish
@@ -128,6 +131,7 @@ class Dispatcher:
 
     def fail(self, error: BaseException) -> None:
         """End :meth:`run` with an error that is not a chunk's."""
+        self._error = self._error or error
         if self._over is not None and not self._over.done():
             self._over.set_exception(error)
 

@@ -109,6 +109,7 @@ class Engine:
             self._session.epoch,
             whole=item.whole,
             subdivide=unit.subdivide,
+            crashes=unit.crashes,
         )
 
     def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:
@@ -315,6 +316,7 @@ class Engine:
                 "error_message": failure.message,
                 "traceback": failure.traceback or None,
             }
+            fields["message"] = f"{failure.error_class}: {failure.message}"
         self._session.log.emit(event, level=level, item=key, **fields)
 
 

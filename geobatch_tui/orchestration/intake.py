@@ -154,6 +154,7 @@ class Intake:
         self._session.log.emit(
             "item.dead",
             level="error",
+            message=f"{failure.error_class}: {failure.message}",
             item=decision.key,
             stage=failure.stage,
             error_class=failure.error_class,

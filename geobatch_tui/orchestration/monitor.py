@@ -67,6 +67,7 @@ class Monitor:
                 "bytes_out_per_s": round(snapshot.bytes_out_per_s, 1),
                 "eta_s": snapshot.eta_s and round(snapshot.eta_s, 1),
                 "rss_bytes": snapshot.rss_bytes,
+                "unit_name": snapshot.unit_name,
                 "suspended": snapshot.suspended,
                 "state": snapshot.state,
                 "working": [list(entry) for entry in snapshot.working],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import GeobatchError
@@ -25,7 +26,7 @@ from geobatch_tui.orchestration.planner import Planner
 from geobatch_tui.orchestration.planning import Planning
 from geobatch_tui.orchestration.report import PlanReport
 from geobatch_tui.orchestration.resources import Resources
-from geobatch_tui.orchestration.session import open_session
+from geobatch_tui.orchestration.session import open_session, read_suspects
 from geobatch_tui.orchestration.signals import handled
 from geobatch_tui.orchestration.watch import MemoryWatch, SpaceWatch
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.ledger.ledger import Ledger
+    from geobatch_tui.orchestration.inputs import Input
     from geobatch_tui.orchestration.outcome import RunResult
     from geobatch_tui.orchestration.planner import Decision
     from geobatch_tui.orchestration.pool import Pool
@@ -53,6 +55,9 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
         LockHeldError, PreflightError, StateError: before or instead of a run. What goes wrong
             with chunks and items is in the result, not raised.
     """
+    job = loaded.job
+    # Before anything is written: a job without inputs leaves no trace.
+    inputs = expand(job.source.inputs, Path(job.output.dir), job.output.format)
     loop = asyncio.get_running_loop()
     holder: list[Run] = []
 
@@ -77,7 +82,7 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
         log_stream=options.log_stream,
         log_format=options.log_format,
     ) as session:
-        run = Run(session, loaded, options)
+        run = Run(session, loaded, options, inputs)
         holder.append(run)
         return await run.run()
 
@@ -85,7 +90,10 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
 class Run:
     """One run of a job. Use :func:`execute`."""
 
-    def __init__(self, session: Session, loaded: LoadedJob, options: Options) -> None:
+    def __init__(
+        self, session: Session, loaded: LoadedJob, options: Options, inputs: Sequence[Input]
+    ) -> None:
+        self._inputs = inputs
         self._session = session
         self._loaded = loaded
         self._job = loaded.job
@@ -142,7 +150,6 @@ class Run:
 
     async def _plan(self, pool: Pool) -> tuple[u.Finish, Dispatcher]:
         session, job = self._session, self._job
-        inputs = expand(job.source.inputs, session.output_dir, job.output.format)
         swept = session.sweep()
         recipe = self._resources.recipe(job, self._operation)
         planner = Planner(
@@ -150,6 +157,7 @@ class Run:
             recipe,
             session.reader.item_by_key,
             adopt=self._options.adopt and not self._options.fresh,
+            suspects=read_suspects(session.state),
         )
         report = PlanReport(
             self._resources.workers,
@@ -166,7 +174,7 @@ class Run:
         scheduler = self._resources.scheduler(job, session.run_id, "probe")
         planning = Planning(pool, scheduler, planner, take)
         dispatcher = self._monitor.dispatcher = planning.dispatcher
-        finish = await planning.run(inputs)
+        finish = await planning.run(self._inputs)
         if finish.reason != "complete":
             return finish, dispatcher
         report.check_disk(compressed=_compressed(job))
@@ -188,6 +196,7 @@ class Run:
             struck=session.recovery.running,
         )
         session.put(lu.Noted("run.planned", {"current": self._monitor.tally.current}))
+        session.drop_leftovers()
         if exceeds(job.failures.max_failures, report.dead, report.chunks):
             return u.Finish("failures"), dispatcher
         return finish, dispatcher

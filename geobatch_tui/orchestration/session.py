@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from geobatch_tui.errors import OutputGoneError, PlanMismatchError, PreflightError
+from geobatch_tui.errors import OutputGoneError, PlanMismatchError, PreflightError, StateError
 from geobatch_tui.ledger.committer import Committer
 from geobatch_tui.ledger.layout import StateDir, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.ledger.updates import ItemState
 from geobatch_tui.observability.log import Log
 from geobatch_tui.observability.text import safe
 from geobatch_tui.observability.versions import versions
@@ -76,9 +78,36 @@ class Session:
                     removed += 1
         return removed
 
+    def drop_leftovers(self) -> None:
+        """Once the plan is durable: remove spools of items that need none (the engine died before
+        it removed them), and what ``verify`` suspected, which the plan has looked at."""
+        for work in Path(self.state.works).glob("*"):
+            row = self.reader.item(int(work.name)) if work.name.isdecimal() else None
+            if row is None or row.state is ItemState.PUBLISHED:
+                shutil.rmtree(work, ignore_errors=True)
+        suspects_path(self.state).unlink(missing_ok=True)
+
     def drop_work(self, item_id: int) -> None:
         """Remove the spools of an item that needs them no more."""
         shutil.rmtree(self.state.work(item_id), ignore_errors=True)
+
+
+def suspects_path(state: StateDir) -> Path:
+    """Where ``verify`` leaves the names of outputs that it found damaged."""
+    return Path(state.root) / "suspects.json"
+
+
+def read_suspects(state: StateDir) -> frozenset[str]:
+    """Keys of outputs that ``verify`` found damaged since the last run."""
+    try:
+        return frozenset(json.loads(suspects_path(state).read_text(encoding="ascii"))["keys"])
+    except FileNotFoundError:
+        return frozenset()
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise StateError(
+            f"cannot read {safe(str(suspects_path(state)))}: {error}",
+            hint="remove it and run `geobatch verify` again",
+        ) from error
 
 
 def new_run_id() -> str:

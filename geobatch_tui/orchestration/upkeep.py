@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.config.layers import LoadedJob, from_plan_json
-from geobatch_tui.errors import ConfigError, LedgerCorruptError, StateError
+from geobatch_tui.errors import ConfigError, LedgerCorruptError, OutputGoneError, StateError
+from geobatch_tui.ledger.layout import write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.updates import ItemState
@@ -17,7 +19,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.fingerprints import changed_keys, digest_file
 from geobatch_tui.orchestration.run_options import Options
 from geobatch_tui.orchestration.runner import execute
-from geobatch_tui.orchestration.session import reading, state_of_run
+from geobatch_tui.orchestration.session import reading, state_of_run, suspects_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +81,18 @@ async def verify(directory: str | Path) -> dict[str, Any]:
             raise LedgerCorruptError(f"there is no ledger in {safe(str(directory))}")
         rows = [row for row in reader.items() if row.state is ItemState.PUBLISHED]
         found = await asyncio.gather(*map(damaged, rows))
-    return {"checked": len(rows), "damaged": [safe(path) for path in found if path]}
+    damaged_rows = [row for row, path in zip(rows, found, strict=True) if path]
+    _leave_word(Path(directory), [row.key for row in damaged_rows])
+    return {"checked": len(rows), "damaged": [safe(row.out_path) for row in damaged_rows]}
+
+
+def _leave_word(directory: Path, keys: list[str]) -> None:
+    """Tell the next run which outputs to read whole: their size and time may look sound."""
+    state = state_of_run(directory)
+    if keys:
+        # A read-only archive can be verified too; it is not going to be run again.
+        with contextlib.suppress(OutputGoneError):
+            write_json_atomic(suspects_path(state), {"keys": keys})
 
 
 async def repair(
