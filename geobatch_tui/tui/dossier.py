@@ -14,7 +14,7 @@ from geobatch_tui.tui.log_index import lines_about
 from geobatch_tui.tui.tail import said
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from geobatch_tui.ledger.columns import Letter
     from geobatch_tui.ledger.reader import LedgerReader
@@ -142,6 +142,22 @@ def _files(found: Dossier) -> list[FileFact]:
         return []
     facts = [_source(item.source, item)] if item.source else []
     return [*facts, _output(item.out_path)] if item.out_path else facts
+
+
+def changed_sources(reader: LedgerReader, items: Iterable[int]) -> set[int]:
+    """Ids of those items whose source is not the file that was planned; for a thread."""
+    found = set()
+    for item_id in items:
+        item = reader.item(item_id)
+        if item is None or not item.plan:
+            continue
+        try:
+            status = os.stat(item.source)  # noqa: PTH116
+        except OSError:
+            continue
+        if (status.st_size, status.st_mtime_ns) != (item.src_size, item.src_mtime_ns):
+            found.add(item_id)
+    return found
 
 
 def _source(path: str, item: ItemRow) -> FileFact:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from geobatch_tui.ledger.updates import ItemState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from geobatch_tui.tui.model import ItemView, LetterView
 
@@ -54,6 +54,7 @@ def selection(
 
 CHUNK: Final = "computed again"
 PLANNED: Final = "planned anew, then computed"
+CHANGED: Final = "source changed: planned anew"
 ASSEMBLED: Final = "assembled again"
 REMADE: Final = "the whole output is made anew"
 LEFT: Final = "left: it takes a new run"
@@ -66,7 +67,8 @@ class Consequence:
     Attributes:
         letters: dead letters that are given another chance.
         chunks: chunks that are computed, as far as it is known now.
-        replanned: items that are opened and planned anew.
+        replanned: items that are opened and planned anew, as they never were, or as their source
+            is another one now: how many chunks that makes is not known before.
         reassembled: items whose chunks are done, and which are put together again.
         remade: published items with holes, of which every chunk is computed again.
         left: letters that a live run cannot take: their items were never planned.
@@ -90,6 +92,7 @@ def consequence(
     item: Callable[[int], ItemView | None],
     *,
     live: bool,
+    changed: Collection[int] = (),
 ) -> Consequence:
     """What a retry of ``chosen`` letters does.
 
@@ -98,6 +101,7 @@ def consequence(
         chosen: ids of those that are meant.
         item: finds an item by its id.
         live: the retry is for the run that is live, which plans no items.
+        changed: ids of items whose source is not the one that was planned.
     """
     wanted = {dead_id: letters[dead_id] for dead_id in chosen if dead_id in letters}
     # Chunks cannot go on without their item: the ledger requeues its letter with theirs.
@@ -110,19 +114,22 @@ def consequence(
     lines: list[tuple[str, str, str]] = []
     counted: Counter[str] = Counter()
     remade: dict[int, int] = {}
+    replanned: set[int] = set()
     for dead_id in sorted(wanted):
         letter = wanted[dead_id]
         found = item(letter.item_id)
-        fate = _fate(letter, found, live=live)
+        fate = _fate(letter, found, live=live, changed=letter.item_id in changed)
         counted[fate] += 1
         lines.append((letter.where, letter.error_class, fate))
         if fate == REMADE and found is not None:
             remade[letter.item_id] = found.n
+        elif fate in (PLANNED, CHANGED):
+            replanned.add(letter.item_id)
     classes = Counter(letter.error_class for letter in wanted.values())
     return Consequence(
         letters=len(wanted) - counted[LEFT],
         chunks=counted[CHUNK] + sum(remade.values()),
-        replanned=counted[PLANNED],
+        replanned=len(replanned),
         reassembled=counted[ASSEMBLED],
         remade=len(remade),
         left=counted[LEFT],
@@ -131,9 +138,11 @@ def consequence(
     )
 
 
-def _fate(letter: LetterView, item: ItemView | None, *, live: bool) -> str:
+def _fate(letter: LetterView, item: ItemView | None, *, live: bool, changed: bool) -> str:
     if item is None or not item.width:
         return LEFT if live else PLANNED
+    if changed and not live:
+        return CHANGED
     if item.state is ItemState.PUBLISHED:
         return REMADE
     return CHUNK if letter.chunk_id is not None else ASSEMBLED

@@ -15,7 +15,7 @@ from geobatch_tui.tui.rerun import rerun
 
 if TYPE_CHECKING:
     from geobatch_tui.tui.link import RunLink
-    from geobatch_tui.tui.messages import RetryRequested
+    from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
     from geobatch_tui.tui.model import View
 
 _CHANGES = frozenset({"pause", "workers", "retry", "stop_now"})
@@ -93,6 +93,22 @@ class Steering(App[Ending]):
             self.notify(text, title="retry", severity="error", markup=False)
             return
         self.notify(said, title="retry", markup=False)
+
+    async def on_show_on_map(self, message: ShowOnMap) -> None:
+        """Another screen wants chunks or items to be shown where they lie."""
+        from geobatch_tui.tui.widgets.chunk_map.widget import ChunkMap
+
+        message.stop()
+        store = self.link.store
+        found = [store.position(chunk) for chunk in message.chunks]
+        for item in filter(None, map(store.item, message.items)):
+            found += [item.first, item.first + item.n - 1] if item.n > 1 else [item.first]
+        positions = [position for position in found if position is not None]
+        if not positions:
+            self.notify("the map has no place for it", title="map", markup=False)
+            return
+        await self.switch_mode("map")
+        self.screen_stack[0].query_one(ChunkMap).show(positions)
 
     def action_stop_now(self) -> None:
         """End the run at once, after a question that names what is lost."""

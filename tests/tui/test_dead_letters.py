@@ -226,3 +226,11 @@ def test_letter_of_the_item_goes_with_its_chunks():
     """A chunk is not retried without its item: the item's letter is shown as rerun, too."""
     letters = known(letter(1, (0, 0)), letter(2, None))
     assert consequence(letters, [1], lambda _: item(), live=False).letters == 2
+
+
+def test_items_whose_source_changed_are_planned_anew():
+    """Nobody knows how many chunks a file that was mended has: it is said, not guessed."""
+    letters = known(letter(1, (0, 0)), letter(2, (0, 1)))
+    found = consequence(letters, letters, lambda _: item(), live=False, changed={1})
+    assert (found.replanned, found.chunks) == (1, 0)
+    assert found.lines[0][2] == "source changed: planned anew"

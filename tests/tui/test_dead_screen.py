@@ -313,6 +313,16 @@ async def test_chosen_letters_are_shown_on_the_map(console, deaths, eye):
         assert sent[0].chunks == (1,)
 
 
+async def test_map_comes_to_the_chosen_letters(console, deaths, eye):
+    """The key o changes to the map, with the cursor on the chunk."""
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("j", "j", "o")
+        await until(lambda: app.current_mode == "map")
+        await until(lambda: "r000c001" in shown(app))
+
+
 async def test_letters_are_exported(console, deaths, eye, tmp_path):
     """ctrl+s asks for a name and writes what is shown."""
     app = console()

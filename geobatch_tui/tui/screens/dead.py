@@ -312,16 +312,20 @@ class DeadScreen(Page):
         chosen = self.list.chosen
         live = self.app.link.can_steer()
         store = self.app.link.store
-        found = consequence(self._letters, chosen, store.item, live=live)
+        items = {self._letters[dead_id].item_id for dead_id in chosen}
+        try:
+            names, changed = await asyncio.to_thread(
+                store.reading,
+                lambda reader: (_names(reader, chosen), dossier.changed_sources(reader, items)),
+            )
+        except GeobatchError as error:
+            self.notify(str(error), title="retry", severity="error", markup=False)
+            return
+        found = consequence(self._letters, chosen, store.item, live=live, changed=changed)
         answer = await self.app.push_screen_wait(
             RetryDialog(found, live=live, changes=changes and not live)
         )
         if answer is None:
-            return
-        try:
-            names = await asyncio.to_thread(store.reading, lambda reader: _names(reader, chosen))
-        except GeobatchError as error:
-            self.notify(str(error), title="retry", severity="error", markup=False)
             return
         named = selection(self._letters, chosen, lambda dead_id: names.get(dead_id, ""))
         if isinstance(named, str):
