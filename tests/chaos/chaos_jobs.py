@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import rasterio
 import tomli_w
-from harness import call, start, tree_hash
+from harness import call, files, start, tree_hash
 from rasterio.transform import from_bounds
 
 if TYPE_CHECKING:
@@ -58,6 +60,18 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return tables
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What an uninterrupted run gives: its tree, its wall seconds, bytes of its largest file."""
+
+    tree: dict[str, str]
+    seconds: float
+    largest: int
+
+
+_REFERENCES: dict[str, Reference] = {}
+
+
 @dataclass(slots=True)
 class Fixture:
     """A job file, its tables, its output directory, and how many chunks it has."""
@@ -90,17 +104,27 @@ class Fixture:
             raise AssertionError(f"plan ended with {ended.code}: {ended.stderr[-2000:]}")
         return ended.json
 
-    def reference(self) -> tuple[dict[str, str], float]:
-        """Tree of an uninterrupted run in a directory of its own, and its wall seconds."""
-        out = self.directory / "reference"
-        shutil.rmtree(out, ignore_errors=True)
-        ended = self.run("--output", str(out))
-        if ended.code != 0:
-            raise AssertionError(f"the reference ended with {ended.code}: {ended.stderr[-4000:]}")
-        tree = tree_hash(out)
-        if not tree:
-            raise AssertionError("the reference published nothing")
-        return tree, ended.seconds
+    def reference(self) -> Reference:
+        """An uninterrupted run of this job in a directory of its own; equal jobs share it."""
+        key = self._key()
+        if key not in _REFERENCES:
+            out = self.directory / "reference"
+            shutil.rmtree(out, ignore_errors=True)
+            ended = self.run("--output", str(out))
+            if ended.code != 0:
+                raise AssertionError(f"reference: exit {ended.code}: {ended.stderr[-4000:]}")
+            sizes = [path.stat().st_size for path in files(out)]
+            _REFERENCES[key] = Reference(tree_hash(out), ended.seconds, max(sizes))
+        return _REFERENCES[key]
+
+    def _key(self) -> str:
+        """Digest of the sources and of all that may change output bytes."""
+        tables = {name: self.tables[name] for name in ("op", "source", "engine")}
+        tables["output"] = {k: v for k, v in self.tables["output"].items() if k != "dir"}
+        digest = hashlib.sha256(json.dumps(tables, sort_keys=True).encode())
+        for path in sorted(self.directory.glob(self.tables["source"]["inputs"][0])):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
 
     def forget(self) -> None:
         """Remove outputs and state."""

@@ -31,7 +31,7 @@ def kill_engine(fixture: Fixture, kills: int, seed: int) -> Verdict:
     """
     rng = random.Random(seed)
     verdict = Verdict("kill -9 engine", seed)
-    reference, length = fixture.reference()
+    reference, length = fixture.reference().tree, fixture.reference().seconds
     fixture.forget()
     done = laps = wasted = worst = 0
     slowest = 0.0
@@ -123,7 +123,7 @@ def kill_workers(fixture: Fixture, kills: int, seed: int, gap: float = 0.12) -> 
     """
     rng = random.Random(seed)
     verdict = Verdict("kill -9 workers", seed)
-    reference, length = fixture.reference()
+    reference, length = fixture.reference().tree, fixture.reference().seconds
     fixture.forget()
     engine = fixture.start()
     done = 0
@@ -159,7 +159,7 @@ def failpoints(package: Path) -> list[str]:
 def kill_at(fixture: Fixture, name: str, passage: int = 1) -> Verdict:
     """Die at the n-th passage of a named place, then resume."""
     verdict = Verdict(f"kill at {name}:{passage}")
-    reference, _ = fixture.reference()
+    reference = fixture.reference().tree
     fixture.forget()
     ended = fixture.run(env={"GEOBATCH_FAILPOINT": f"{name}:{passage}"})
     verdict.figures = {"died": ended.code == -9, "code": ended.code}

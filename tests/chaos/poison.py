@@ -56,6 +56,11 @@ def faulty(
     return fixture
 
 
+def patient(directory: Path) -> Fixture:
+    """A job that takes 3 s and hardly any CPU: 300 chunks of 20 ms, two workers, no faults."""
+    return faulty(directory, {}, op={"milliseconds": 20.0})
+
+
 def chunk_number(letter: dict[str, Any]) -> int:
     """The number of a chunk of ``test.faulty`` by its key ``item@0,number``."""
     return int(letter["chunk"].rpartition(",")[2])

@@ -36,9 +36,8 @@ def limit_file_size(fixture: Fixture, points: int) -> Verdict:
     """
     verdict = Verdict("RLIMIT_FSIZE")
     fixture.write(engine=WAIT)
-    reference, _ = fixture.reference()
-    name = max(reference, key=lambda n: (fixture.directory / "reference" / n).stat().st_size)
-    size = (fixture.directory / "reference" / name).stat().st_size
+    reference = fixture.reference().tree
+    size = fixture.reference().largest
     codes: list[int] = []
     for point in range(points):
         share = 0.01 + (0.999 - 0.01) * point / max(1, points - 1)
@@ -117,7 +116,7 @@ def fill_disk(fixture: Fixture, *, megabytes: int = 64, leave: int = 10_000_000)
     The run must pause without charging an attempt, go on by itself, and give the usual tree.
     """
     verdict = Verdict("disk full, then room")
-    reference, _ = fixture.reference()
+    reference = fixture.reference().tree
     with tmpfs(fixture.directory / "disk", megabytes) as disk:
         fixture.out = disk / "out"
         fixture.write(output={"dir": str(fixture.out)})
@@ -161,7 +160,7 @@ def fill_disk_for_good(
     """As :func:`fill_disk`, but nobody makes room: the run ends with 17 past its pause limit, and
     resumes when there is room."""
     verdict = Verdict("disk full for good")
-    reference, _ = fixture.reference()
+    reference = fixture.reference().tree
     with tmpfs(fixture.directory / "disk2", megabytes) as disk:
         fixture.out = disk / "out"
         fixture.write(output={"dir": str(fixture.out)}, engine=WAIT)

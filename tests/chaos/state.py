@@ -31,7 +31,7 @@ def wait_for(out: Path, event: str, times: int = 1, limit: float = 60) -> bool:
 def two_engines(fixture: Fixture) -> Verdict:
     """A second engine on the same directory ends with 13 at once and names the first."""
     verdict = Verdict("two engines")
-    reference, _ = fixture.reference()
+    reference = fixture.reference().tree
     fixture.forget()
     first = fixture.start()
     verdict.expect(wait_for(fixture.out, "chunk.done"), "the first engine did not start")
@@ -65,7 +65,7 @@ def stop_by_signal(
     """Signals in the midst of a run (``after`` seconds, or once the first chunks are done): the
     documented code, no orphan, last log line ``run.exit``, and the same tree after a resume."""
     verdict = Verdict("signals")
-    reference, _ = fixture.reference()
+    reference = fixture.reference().tree
     fixture.forget()
     engine = fixture.start()
     if after is None:

@@ -113,20 +113,32 @@ def test_a_bad_input_alone_has_its_own_exit_code(tmp_path, name):
     assert harness.call("run", str(job), "--headless").code == case.alone
 
 
-@pytest.mark.parametrize("name", corpus.NAMES)
-def test_names_run_and_do_not_drive_anything(tmp_path, name):
-    """A file of any legal name gives an output of that very name, and no raw control byte of it
-    is on stdout or stderr."""
-    raw = corpus.NAMES[name]
-    (tmp_path / "in").mkdir()
-    path = corpus.named(tmp_path / "in", raw)
-    job = tmp_path / "job.toml"
-    job.write_text(corpus.job_text([tmp_path / "in"], tmp_path / "out"))
-    ended = harness.call("run", str(job), "--headless")
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    """One run over a directory of all names of the corpus."""
+    root = tmp_path_factory.mktemp("names")
+    (root / "in").mkdir()
+    for raw in corpus.NAMES.values():
+        corpus.named(root / "in", raw)
+    job = root / "job.toml"
+    job.write_text(corpus.job_text([root / "in"], root / "out"))
+    return root, harness.call("run", str(job), "--headless")
+
+
+def test_names_give_outputs_of_the_same_name(names):
+    """A file of any legal name gives an output of that very name, byte for byte."""
+    root, ended = names
     assert ended.code == 0, ended.stderr[-2000:]
-    outputs = [os.fsencode(found.name) for found in harness.files(tmp_path / "out")]
-    assert outputs == [os.fsencode(path.name)]
-    for text in (ended.stdout, ended.stderr):
+    outputs = sorted(os.fsencode(found.name) for found in harness.files(root / "out"))
+    assert outputs == sorted(corpus.NAMES.values())
+
+
+def test_names_do_not_drive_the_terminal(names):
+    """No control byte and no bidi mark of a name is on stdout or stderr, nor in a table of the
+    run."""
+    root, ended = names
+    status = harness.call("status", str(root / "out"))
+    for text in (ended.stdout, ended.stderr, status.stdout, status.stderr):
         assert not [c for c in text if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160)]
         assert "\u202e" not in text
 
@@ -166,7 +178,7 @@ def test_an_output_that_vanishes_ends_the_run(tmp_path):
     """The output directory is removed in the midst of a run: exit 17, no hang."""
     import chaos_jobs
 
-    fixture = chaos_jobs.raster(tmp_path, columns=40, rows=30)
+    fixture = chaos_jobs.raster(tmp_path)
     engine = fixture.start()
     while engine.alive() and not harness.count(harness.events(fixture.out), "chunk.done"):
         pass

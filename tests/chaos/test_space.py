@@ -29,13 +29,12 @@ needs_mount = pytest.mark.skipif(not space.may_mount(), reason="may not mount a 
 @needs_mount
 def test_full_disk_pauses_and_goes_on(tmp_path):
     """A disk that fills up pauses the run; with room again it finishes by itself."""
-    verdict = space.fill_disk(chaos_jobs.raster(tmp_path, columns=40, rows=30))
+    verdict = space.fill_disk(chaos_jobs.raster(tmp_path), leave=5_000_000)
     assert verdict.faults == [], verdict
 
 
 @needs_mount
-@pytest.mark.slow
 def test_full_disk_for_good_ends_resumable(tmp_path):
     """A disk that stays full: the run ends with its code, and resumes later."""
-    verdict = space.fill_disk_for_good(chaos_jobs.raster(tmp_path, columns=40, rows=30))
+    verdict = space.fill_disk_for_good(chaos_jobs.raster(tmp_path), leave=5_000_000)
     assert verdict.faults == [], verdict

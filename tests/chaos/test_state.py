@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import chaos_jobs
+import poison
 import pytest
 import state
 
@@ -11,15 +12,14 @@ SEED = 20240601
 
 def test_second_engine_is_refused(tmp_path):
     """One directory, two engines: the second ends with 13 and names the first."""
-    verdict = state.two_engines(chaos_jobs.raster(tmp_path, columns=40, rows=30))
+    verdict = state.two_engines(poison.patient(tmp_path))
     assert verdict.faults == [], verdict
 
 
 @pytest.mark.parametrize(("name", "numbers", "gap", "code"), state.SIGNALS)
 def test_signal_ends_resumable(tmp_path, name, numbers, gap, code):
     """INT and TERM, once and more: the documented code, and the same tree after a resume."""
-    fixture = chaos_jobs.raster(tmp_path, columns=40, rows=30)
-    verdict = state.stop_by_signal(fixture, numbers, gap, code)
+    verdict = state.stop_by_signal(poison.patient(tmp_path), numbers, gap, code)
     assert verdict.faults == [], verdict
 
 
