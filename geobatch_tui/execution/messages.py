@@ -164,7 +164,8 @@ class ChunkTask:
 
     ``whole`` is set for an item of one chunk: the worker then also writes, checks and syncs the
     part file, and the receipt carries the item's. ``subdivide`` n asks to compute the chunk in
-    4**n sub-windows, in turn, with the same result and less memory.
+    4**n sub-windows, in turn, with the same result and less memory. ``crashes``: how often it
+    ended or blocked its worker before.
     """
 
     task_id: int
@@ -174,6 +175,7 @@ class ChunkTask:
     epoch: int
     whole: bool = False
     subdivide: int = 0
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class Entry:
     @property
     def suspect(self) -> bool:
         """Whether it may run in the quarantine lane only."""
-        return self.unit.crashes > 0 or self.unit.strikes > 0
+        crashed = self.unit.crashes > 0 and not self.unit.divisible
+        return crashed or self.unit.strikes > 0
 
 
 class Backlog:

@@ -83,6 +83,7 @@ class Feeder:
                     attempts=row.attempts,
                     crashes=row.crashes,
                     strikes=row.strikes,
+                    divisible=bool(item.context.plan.notes.get("divisible")),
                 )
             )
         return units

@@ -26,7 +26,8 @@ class Unit:
     Identity is ``(kind, ident)``: a chunk's id, or an item's for the other kinds. ``bytes`` is the
     predicted peak memory in a worker, ``handles`` the open files it needs. ``strikes`` counts
     engine deaths and worker losses that it may have caused: one or more sends it to the
-    quarantine lane. ``attempts`` and ``crashes`` are those of earlier runs.
+    quarantine lane. ``attempts`` and ``crashes`` are those of earlier runs. ``divisible``: each
+    crash tells the operation which part to leave out, so that crashes do not condemn the unit.
     """
 
     kind: Kind
@@ -37,6 +38,7 @@ class Unit:
     crashes: int = 0
     strikes: int = 0
     subdivide: int = 0
+    divisible: bool = False
 
     @property
     def key(self) -> tuple[Kind, int]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SUBDIVISIONS = 3
 CRASHES = 2
+#: Crashes of a unit that loses one part with each.
+DIVISIONS = 256
 #: Kills from outside that convict a unit: so many with at most one of another worker among them;
 #: so many in any case. (Simulated: at two kills a second, of chunks that take half a second, 5
 #: kills would bury two innocents of 300, and these numbers none in 100 runs.)
@@ -165,9 +167,11 @@ def _short(unit: Unit, failure: Failure) -> Verdict:
 
 def _crashed(unit: Unit, failure: Failure, *, alone: bool) -> Verdict:
     """A crash alone in the lane convicts; a timeout takes two, for a strike alone says little
-    of a unit that is only slow."""
+    of a unit that is only slow. A divisible unit is tried on: each try leaves out what the last
+    one died of, and the operation itself gives up where it cannot tell."""
     unit = replace(_tried(unit), crashes=unit.crashes + 1)
-    if alone or unit.crashes >= CRASHES:
+    limit = DIVISIONS if unit.divisible else CRASHES
+    if (alone and not unit.divisible) or unit.crashes >= limit:
         return _bury(unit, failure, "ended or blocked its worker while it ran alone")
     return Verdict(Action.RETRY, unit, failure)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from geobatch_tui.execution.raster.source import check_identity
 from geobatch_tui.execution.vector import assemble, kernels, source, spool, wkb
 from geobatch_tui.execution.vector.collect import BOX_TYPE, merged
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, WKB, VectorPlan
+from geobatch_tui.execution.vector.trail import Trail
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,12 +42,24 @@ class Worked:
     facts: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an operation may look at beside the batch. ``trail`` is there for those that declare
+    themselves divisible."""
+
+    plan: VectorPlan
+    params: Any
+    stage: Stage
+    trail: Trail | None
+
+
 def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
     """Compute a chunk into the spool, or the whole item into its part file.
 
     Args:
         task: which chunk.
-        work: makes a :class:`Worked` of a plan, the coordinates of a batch and the stage.
+        work: makes a :class:`Worked` of a batch: of its :class:`Context`, its coordinates, the
+            rows that cannot be read, and those that are not asked for.
         stage: names what is being done.
     """
     item = task.item
@@ -53,13 +67,17 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
     check_identity(item.source, item.source_id)
     out = _Chunk(item, plan, task.index)
     batches = source.read_chunk(item, plan, task.index)
-    while True:
-        with stage("read"):
-            batch = next(batches, None)
-        if batch is None:
-            break
-        with stage("work"):
-            out.add(batch, work(plan, *out.readable(batch, item.params), stage))
+    with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
+        context = Context(plan, item.params, stage, trail)
+        while True:
+            with stage("read"):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            if trail is not None:
+                trail.begin(int(out.stats["in"]))
+            with stage("work"):
+                out.add(batch, work(context, *out.readable(batch, item.params)))
     check_identity(item.source, item.source_id)
     with stage("encode"):
         streams = out.streams()
@@ -219,30 +237,29 @@ def _beyond(found: wkb.Coordinates, bounds: Any) -> NDArray[np.bool_]:
 
 
 def convert(
-    plan: VectorPlan,
+    context: Context,
     found: wkb.Coordinates,
     bad: dict[int, tuple[str, str]],
     dropped: NDArray[np.bool_],
-    stage: Stage,
 ) -> Worked:
     """Leave every geometry as it is."""
-    del plan, stage
+    del context
     return Worked(found, bad, dropped)
 
 
 def reproject(
-    plan: VectorPlan,
+    context: Context,
     found: wkb.Coordinates,
     bad: dict[int, tuple[str, str]],
     dropped: NDArray[np.bool_],
-    stage: Stage,
 ) -> Worked:
     """Transform coordinates within their WKB."""
     from geobatch_tui.execution.vector.transform import reprojector
 
+    plan = context.plan
     if plan.src_crs == plan.dst_crs:
         return Worked(found, bad, dropped)
-    with stage("transform"):
+    with context.stage("transform"):
         moved = reprojector(plan.src_crs, plan.dst_crs).move(found)
     for rows, reason in (
         (moved.failed, "a coordinate has no place in the target CRS"),
@@ -255,3 +272,52 @@ def reproject(
     column = found.replaced(moved.x, moved.y)
     facts = {"outside_area": int((moved.outside & ~dropped).sum())}
     return Worked(replace(found, column=column, x=moved.x, y=moved.y), bad, dropped, facts)
+
+
+def make_valid(
+    context: Context,
+    found: wkb.Coordinates,
+    bad: dict[int, tuple[str, str]],
+    dropped: NDArray[np.bool_],
+) -> Worked:
+    """Repair what is invalid, and touch nothing else."""
+    from geobatch_tui.execution.vector import shapes
+
+    method = str(context.params["method"])
+    rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
+    rows = rows[~shapes.valid(found, rows)]
+    made, empty = shapes.touch(
+        found, rows, lambda shape: shapes.repaired(shape, method), bad, context.trail
+    )
+    bad |= dict.fromkeys(empty, ("GeometryError", "nothing of its dimension is left once repaired"))
+    still = [row for row in rows.tolist() if row not in bad]
+    wrong = np.array(still, np.int64)[~shapes.valid(made, np.array(still, np.int64))]
+    bad |= dict.fromkeys(wrong.tolist(), ("GeometryError", "still invalid once repaired"))
+    return Worked(made, bad, dropped, {"repaired": len(still) - len(wrong)})
+
+
+def clip(
+    context: Context,
+    found: wkb.Coordinates,
+    bad: dict[int, tuple[str, str]],
+    dropped: NDArray[np.bool_],
+) -> Worked:
+    """Cut off what lies outside ``bounds``; features wholly inside are not touched."""
+    from geobatch_tui.execution.vector import shapes
+
+    minx, miny, maxx, maxy = context.params["bounds"]
+    boxes = found.boxes()
+    inside = (
+        (boxes[:, 0] >= minx)
+        & (boxes[:, 1] >= miny)
+        & (boxes[:, 2] <= maxx)
+        & (boxes[:, 3] <= maxy)
+    )
+    rows = shapes.usable(found, bad, dropped)
+    rows = shapes.condemn(rows[~inside[rows]], bad, context.trail)
+    made, empty = shapes.touch(
+        found, rows, shapes.cutter(minx, miny, maxx, maxy), bad, context.trail
+    )
+    dropped = dropped.copy()
+    dropped[empty] = True
+    return Worked(made, bad, dropped, {"clipped": len(rows) - len(empty)})

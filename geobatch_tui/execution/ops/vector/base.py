@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
@@ -31,7 +32,8 @@ _LIBRARIES = ("pyogrio", "pyarrow", "pyproj", "shapely")
 class VectorOperation:
     """See :class:`geobatch_tui.execution.ops.registry.Operation`.
 
-    ``work`` names a function of ``geobatch_tui.execution.vector.features``.
+    ``work`` names a function of ``geobatch_tui.execution.vector.features``. ``divisible``: it keeps
+    a trail, so that a chunk that ends its worker is tried again without the feature that did it.
     """
 
     name: str
@@ -40,6 +42,7 @@ class VectorOperation:
     summary: str
     params: type[BaseModel] = VectorParams
     work: str
+    divisible = False
 
     def libraries(self) -> dict[str, str]:
         return {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
@@ -54,7 +57,8 @@ class VectorOperation:
         params = self.params.model_validate(dict(task.params))
         if not isinstance(params, VectorParams):
             raise TypeError(f"parameters of {self.name} are no VectorParams")
-        return probe(task, params, self.dst_crs(params), stage)
+        plan = probe(task, params, self.dst_crs(params), stage)
+        return replace(plan, notes={**plan.notes, "divisible": True}) if self.divisible else plan
 
     def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
         from geobatch_tui.execution.vector import features

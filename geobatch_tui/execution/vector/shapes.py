@@ -1,0 +1,131 @@
+"""Work that needs geometry objects of GEOS: only of the features that it touches.
+
+A feature may take GEOS for ever, or kill the process. So each one is named in the chunk's trail
+before it is touched (see ``trail``), and what an earlier try died of is set aside untried.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from geobatch_tui.execution.vector import kernels, wkb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.vector.trail import Trail
+
+    Bad = dict[int, tuple[str, str]]
+
+#: Dimension of the parts that a geometry of a type is made of; -1: of any.
+_DIMENSION = {1: 0, 4: 0, 2: 1, 5: 1, 3: 2, 6: 2}
+
+
+def usable(found: wkb.Coordinates, bad: Bad, dropped: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rows that have a geometry to work on."""
+    rows = (found.status == kernels.OK) & ~dropped
+    rows[list(bad)] = False
+    return np.flatnonzero(rows)
+
+
+def condemn(rows: NDArray[np.int64], bad: Bad, trail: Trail | None) -> NDArray[np.int64]:
+    """``rows`` without those that an earlier try of the chunk died of; they go to ``bad``."""
+    if trail is None or not trail.condemned:
+        return rows
+    died = [row for row in rows.tolist() if trail.is_condemned(row)]
+    reason = "its worker crashed, or ran into engine.chunk_timeout, while it worked on this one"
+    bad |= dict.fromkeys(died, ("PoisonError", reason))
+    return np.setdiff1d(rows, np.array(died, np.int64))
+
+
+def valid(found: wkb.Coordinates, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of ``rows`` are valid by GEOS."""
+    values = found.column.take(pa.array(rows)).to_numpy(zero_copy_only=False)
+    checked: NDArray[np.bool_] = shapely.is_valid(shapely.from_wkb(values))
+    return checked
+
+
+def repaired(shape: Any, method: str) -> Any:
+    """A valid geometry in place of ``shape``, by GEOS's method ``linework`` or ``structure``."""
+    return shapely.make_valid(shape, method=method)
+
+
+def cutter(minx: float, miny: float, maxx: float, maxy: float) -> Callable[[Any], Any]:
+    """A function that keeps what of a geometry lies in a rectangle."""
+    box = shapely.box(minx, miny, maxx, maxy)
+    shapely.prepare(box)
+    return lambda shape: shapely.intersection(shape, box)
+
+
+def touch(
+    found: wkb.Coordinates,
+    rows: NDArray[np.int64],
+    change: Callable[[Any], Any],
+    bad: Bad,
+    trail: Trail | None,
+) -> tuple[wkb.Coordinates, list[int]]:
+    """Replace the geometries of ``rows`` by what ``change`` makes of each.
+
+    A result keeps to the dimension of what it came from: of a polygon, only polygons are kept.
+    Rows whose ``change`` raises go to ``bad``. Returns the new column, and the rows of which
+    nothing is left.
+    """
+    values = found.column.take(pa.array(rows)).to_pylist()
+    made: dict[int, bytes] = {}
+    empty: list[int] = []
+    for row, value in zip(rows.tolist(), values, strict=True):
+        try:
+            with trail.at(row) if trail is not None else nullcontext():
+                shape = change(shapely.from_wkb(value))
+        except shapely.errors.GEOSException as error:
+            bad[row] = ("GeometryError", f"GEOS: {error}")
+            continue
+        kept = parts(shape, _DIMENSION.get(int(found.kinds[row]) % 1000, -1))
+        if kept is None:
+            empty.append(row)
+        else:
+            made[row] = shapely.to_wkb(kept, byte_order=1, flavor="iso")
+    return _with(found, made), empty
+
+
+def parts(shape: Any, dimension: int) -> Any:
+    """The parts of ``shape`` that have ``dimension`` (0 points, 1 lines, 2 areas, -1 any), as one
+    geometry; None if there are none."""
+    if shape is None or shape.is_empty:
+        return None
+    if dimension < 0:
+        return shape
+    pieces = [
+        piece
+        for piece in _pieces(shape)
+        if shapely.get_dimensions(piece) == dimension and not piece.is_empty
+    ]
+    if not pieces:
+        return None
+    if len(pieces) == 1:
+        return pieces[0]
+    join = (shapely.multipoints, shapely.multilinestrings, shapely.multipolygons)[dimension]
+    return join(pieces)
+
+
+def _pieces(shape: Any) -> list[Any]:
+    """Points, lines and polygons of which a geometry consists, however deep."""
+    if not hasattr(shape, "geoms"):
+        return [shape]
+    return [piece for part in shape.geoms for piece in _pieces(part)]
+
+
+def _with(found: wkb.Coordinates, made: dict[int, bytes]) -> wkb.Coordinates:
+    if not made:
+        return found
+    values = found.column.to_pylist()
+    for row, value in made.items():
+        values[row] = value
+    return wkb.coordinates(pa.array(values, pa.binary()))

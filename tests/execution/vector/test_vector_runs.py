@@ -1,0 +1,116 @@
+"""Vector jobs through the command line: killed and resumed, hanging and crashing features."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+import shapely
+import vectordata
+
+HERE = Path(__file__).parent
+
+
+def _command(out, source, *sets, op="vector.reproject", form="GeoParquet"):
+    job = out.with_suffix(".toml")
+    crs = 'dst_crs = "EPSG:3035"' if op == "vector.reproject" else ""
+    job.write_text(
+        f'[source]\ninputs = ["{source}"]\n[op]\nname = "{op}"\n{crs}\n'
+        f'[output]\ndir = "{out}"\nformat = "{form}"\n[engine]\nmax_workers = 2\n'
+    )
+    words = [word for pair in sets for word in ("--set", pair)]
+    return [sys.executable, "-m", "geobatch_tui", "run", str(job), "--json", *words]
+
+
+def _environment(**more):
+    keep = {key: value for key, value in os.environ.items() if not key.startswith("GEOBATCH_")}
+    return {**keep, **more}
+
+
+def _run(command, **more):
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=110, env=_environment(**more), check=False
+    )
+    return done, json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
+def test_a_killed_run_resumes_to_the_same_bytes(suffix, tmp_path):
+    """Killed by -9 in mid run: the second run computes only what is missing, and gives the same file."""
+    source = vectordata.write(vectordata.layer(2000), tmp_path / f"s.{suffix}")
+    chunks = "engine.chunk_features=50"
+    _run(_command(tmp_path / "golden", source))
+    golden = (tmp_path / "golden" / "s.parquet").read_bytes()
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        _command(out, source, chunks),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+        start_new_session=True,
+    )
+    log = out / ".geobatch" / "log.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if log.exists() and log.read_text().count('"chunk.done"') >= 3:
+            break
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "s.parquet").exists()
+    done, result = _run(_command(out, source, chunks))
+    assert done.returncode == 0, done.stderr
+    assert result["counts"]["current"] >= 1
+    assert result["counts"]["done"] + result["counts"]["current"] == 40
+    assert hashlib.sha256((out / "s.parquet").read_bytes()).digest() == (
+        hashlib.sha256(golden).digest()
+    )
+    done, result = _run(_command(out, source, chunks))
+    assert (done.returncode, result["counts"]["done"]) == (0, 0)
+
+
+@pytest.mark.parametrize("hang", [2000, pytest.param(1000, marks=pytest.mark.slow)])
+def test_features_that_hang_or_crash_are_left_out_alone(hang, tmp_path):
+    """Of two chunks, three features end their workers; all others are published."""
+    shapes = [shapely.Point(n % 50, 45) for n in range(200)]
+    for n, x in ((10, 2000), (20, hang), (150, 2000)):
+        shapes[n] = shapely.Point(x, 45)
+    frame = gpd.GeoDataFrame({"n": range(200)}, geometry=shapes, crs=3857)
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    out = tmp_path / "out"
+    done, _ = _run(
+        _command(
+            out, source, "engine.chunk_features=100", "engine.chunk_timeout=10s", op="test.hang"
+        ),
+        GEOBATCH_OPS="hangingop:HANG",
+        PYTHONPATH=str(HERE),
+    )
+    made = gpd.read_parquet(out / "s.parquet")
+    assert sorted(set(range(200)) - set(made["n"])) == [10, 20, 150], done.stderr
+    kept = gpd.read_file(out / ".geobatch" / "dead" / "s.parquet.gpkg")
+    assert sorted(kept["n"]) == [10, 20, 150]
+    assert set(kept["geobatch_error"]) == {"PoisonError"}
+
+
+def test_a_chunk_that_crashes_at_no_feature_is_a_dead_letter(tmp_path):
+    """Where no feature can be named, the chunk is given up after two crashes, not after hundreds."""
+    frame = gpd.GeoDataFrame({"n": [0]}, geometry=[shapely.Point(3000, 45)], crs=3857)
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    done, result = _run(
+        _command(tmp_path / "out", source, op="test.hang"),
+        GEOBATCH_OPS="hangingop:HANG",
+        PYTHONPATH=str(HERE),
+    )
+    assert done.returncode == 1
+    (letter,) = result["dead_letters"]
+    assert letter["error_class"] == "GeometryError"
+    assert "no feature that could be named" in letter["error_message"]
+    assert letter["attempts"] == 3

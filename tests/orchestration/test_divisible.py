@@ -1,0 +1,35 @@
+"""Units that name a part with each crash are not condemned by the first few."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from geobatch_tui.orchestration.backlog import Entry
+from geobatch_tui.orchestration.retry import RetryBudget, RetryPolicy
+from geobatch_tui.orchestration.units import Kind, Unit
+from geobatch_tui.orchestration.verdicts import CRASHES, DIVISIONS, Action, Judge
+
+
+def _timeouts_until_buried(unit):
+    judge = Judge(RetryPolicy(5, 0.5, 60.0, "run"), RetryBudget())
+    entry = Entry(unit)
+    for count in range(1, 2 * DIVISIONS):
+        verdict = judge.lost(entry, "timeout", None, 1.0)
+        if verdict.action is Action.BURY:
+            return count
+        entry.unit = verdict.unit
+    return None
+
+
+def test_a_divisible_unit_outlives_crashes():
+    """It is tried on until there can be no end; any other is given up after two timeouts."""
+    assert _timeouts_until_buried(Unit(Kind.CHUNK, 1)) == CRASHES
+    assert _timeouts_until_buried(Unit(Kind.CHUNK, 1, divisible=True)) == DIVISIONS
+
+
+def test_a_divisible_unit_is_no_suspect_for_its_crashes():
+    """Several may run at once; a strike that may be its neighbour's still sends it to the lane."""
+    unit = Unit(Kind.CHUNK, 1, crashes=1, divisible=True)
+    assert not Entry(unit).suspect
+    assert Entry(dataclasses.replace(unit, strikes=1)).suspect
+    assert Entry(dataclasses.replace(unit, divisible=False)).suspect
