@@ -39,8 +39,9 @@ def wanted(*, tui: bool, headless: bool = False) -> bool:
 
 def run_in_console(
     loaded: LoadedJob, resume: Sequence[str], *, fresh: bool = False, retry_dead: bool = False
-) -> RunResult:
-    """Run a job with the console in front, and give its result once both have ended.
+) -> RunResult | int:
+    """Run a job with the console in front, and give its result once both have ended; the exit
+    code of the command where the run goes on in the background.
 
     Args:
         loaded: the job.
@@ -59,5 +60,5 @@ def run_in_console(
         from geobatch_tui.cli.detach import run_detached
 
         streams.say("the run goes on in the background")
-        run_detached(resume, Path(loaded.job.output.dir))
+        return run_detached(resume, Path(loaded.job.output.dir))
     return closed.result

@@ -54,7 +54,10 @@ def demo(
     loaded = options.load(place / JOB)
     if in_console:
         words = ["run", str(place / JOB), "--headless"]
-        result = console.run_in_console(loaded, words)
+        closed = console.run_in_console(loaded, words)
+        if isinstance(closed, int):
+            return closed
+        result = closed
     else:
         result = run_shown(loaded)
     expected = as_expected(result)

@@ -81,7 +81,10 @@ def run(
         words += ["--fresh"] * fresh + ["--retry-dead"] * retry_dead + ["--json"] * as_json
         return run_detached(words, Path(loaded.job.output.dir))
     if in_console:
-        result = console.run_in_console(loaded, words, fresh=fresh, retry_dead=retry_dead)
+        closed = console.run_in_console(loaded, words, fresh=fresh, retry_dead=retry_dead)
+        if isinstance(closed, int):
+            return closed
+        result = closed
     else:
         result = run_shown(loaded, fresh=fresh, retry_dead=retry_dead)
     with streams.reader_may_leave():

@@ -75,6 +75,7 @@ class GeobatchApp(Steering):
         self._home: asyncio.AbstractEventLoop | None = None
         self._doom: Ending | None = None
         self._pending = Pending()
+        self._steerable: bool | None = None
         self._stamps = themes.stamps()
 
     @property
@@ -136,10 +137,11 @@ class GeobatchApp(Steering):
             return
         for notice in told(self.shown, delta.view):
             self.notify(notice.text, title=notice.title, severity=notice.severity, markup=False)
-        steerable = self.link.can_steer()
         self.shown = delta.view
         self.screen_stack[0].post_message(RunChanged(self._pending.take(delta.view)))
-        if steerable != self.link.can_steer() or delta.fresh:
+        if self._steerable != (steerable := self.link.can_steer()):
+            # The footer is made anew then: not at every poll.
+            self._steerable = steerable
             self.refresh_bindings()
 
     def _watch_outside(self) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from textual.color import Color, ColorParseError
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 import geobatch_tui
 from geobatch_tui.observability.text import safe
@@ -57,6 +58,11 @@ _SCALARS: Final = {
     "luminosity_spread": float,
     "text_alpha": float,
 }
+
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]*")
+_SHARE: Final = re.compile(r"\s\d{1,3}%$")
+_STYLES: Final = frozenset({"none", "not", "bold", "b", "italic", "i", "underline", "u", "reverse"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +147,12 @@ def _theme(data: dict[str, Any], stem: str) -> Theme:
         raise ValueError(f"unknown colors {_listed(strange)}; there are {_listed(_COLORS)}")
     for name, value in colors.items():
         _check_color(f"colors.{name}", value)
-    for name in DEFAULTS:
-        if name in variables:
-            _check_color(f"variables.{name}", variables[name])
+    for name, value in variables.items():
+        _check_variable(name, value)
+    if data.get("ansi"):
+        # Textual's style sheets ask for names that only themes of this kind have.
+        base = BUILTIN_THEMES["ansi-dark" if data.get("dark", True) else "ansi-light"]
+        variables = base.variables | variables
     return Theme(**{"name": stem, **data, **colors}, variables=variables)
 
 
@@ -156,6 +165,20 @@ def _table(data: dict[str, Any], name: str) -> dict[str, str]:
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise ValueError(f"[{name}] must be a table of texts")
     return table
+
+
+def _check_variable(name: str, value: str) -> None:
+    """A value that the style sheets could not take would end the console when it is used."""
+    where = f"variables.{safe(name, limit=60)}"
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{where} is no name")
+    if name.endswith("-style"):
+        if not set(value.split()) <= _STYLES:
+            raise ValueError(f"{where} is no text style: {safe(value, limit=40)}")
+        return
+    color = _SHARE.sub("", value).strip()
+    if color != "auto":
+        _check_color(where, color)
 
 
 def _check_color(name: str, value: str) -> None:

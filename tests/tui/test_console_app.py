@@ -6,6 +6,7 @@ import re
 
 import pytest
 from console_desk import busy_run
+from textual.color import Color
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger import updates as lu
@@ -376,7 +377,7 @@ async def test_units_go_round(console, script):
     """The key u tells throughput in chunks, pixels, bytes in and bytes out."""
     busy_run(script)
     app = console()
-    async with app.run_test(size=(120, 30)) as pilot:
+    async with app.run_test(size=(160, 48)) as pilot:
         await settle(pilot, script)
         titles = []
         for _ in range(4):
@@ -430,6 +431,28 @@ async def test_palette_runs_what_keys_do(console, script):
         await pilot.press("enter")
         await pilot.pause(0.2)
         assert app.frozen
+
+
+@pytest.mark.parametrize("name", ["night", "day", "paper", "contrast", "terminal", "textual-dark"])
+async def test_every_theme_colours_every_panel(console, script, name):
+    """Themes can be switched while the console runs; the header's name has their first colour."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(160, 48)) as pilot:
+        await settle(pilot, script)
+        for chosen in ("day", "terminal", name):
+            app.theme = chosen
+            await settle(pilot)
+        line = app.screen._compositor.render_strips()[0]
+        style = next(segment.style for segment in line if "geobatch" in segment.text)
+        primary = Color.parse(app.current_theme.primary)
+        assert style.color == primary.rich_color
+        for key in ("?", "R", "colon"):
+            await pilot.press(key)
+            await settle(pilot)
+            assert len(app.screen_stack) == 2
+            await pilot.press("escape")
+            await settle(pilot)
 
 
 async def test_a_bad_theme_is_one_notice(console, script, tmp_path):

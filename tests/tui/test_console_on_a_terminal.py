@@ -60,7 +60,7 @@ def test_native_noise_does_not_reach_the_screen(terminal, script, tmp_path):
     script.plan(1, 1, 10)
     noisy = Path(__file__).with_name("noisy_console.py")
     shown = terminal(noisy, script.state.output_dir, columns=100, rows=30)
-    shown.wait_for(b"Throughput")
+    shown.wait_for(b"Workers")
     shown.read(2.5)
     shown.type(b"q")
     assert shown.ended() == 0
@@ -82,6 +82,29 @@ def test_a_run_in_the_console_gives_its_result(terminal, job, tmp_path):
     assert shown.ended() == 0
     assert b"success" in shown.output.rpartition(LEAVE)[2]
     assert run(tmp_path)[0].state == "success"
+
+
+def test_a_run_goes_on_in_the_background(terminal, job, tmp_path):
+    """Leaving for the background drains, then a process without a terminal goes on to the end."""
+    job(chunks=300, milliseconds=10)
+    shown = terminal("-m", "geobatch_tui", "run", "job.toml", "--fresh", **ENV)
+    shown.wait_for(b"RUNNING")
+    shown.read(1.0)
+    shown.type(b"q")
+    shown.wait_for(b"The run lives in this process")
+    shown.type(b"\x1b[B\x1b[B\r")
+    assert shown.ended() == 0
+    said = shown.output.rpartition(LEAVE)[2]
+    assert b"in the background" in said
+    assert b"interrupted" not in said
+    until = time.monotonic() + 45
+    while run(tmp_path)[0].state != "success":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    with LedgerReader(StateDir.open(tmp_path / "out").ledger) as reader:
+        assert [row.state for row in reader.runs()] == ["success", "interrupted"]
+        # What was done before is not done again, though the first command said --fresh.
+        assert sum(row.n_done for row in reader.runs()) == 300
 
 
 def test_a_lost_terminal_drains_the_run(terminal, job, tmp_path):
@@ -123,7 +146,7 @@ def test_a_killed_console_leaves_an_attached_run_alone(terminal, script):
     """SIGKILL to a console that only watches: the run keeps its lock and its ledger."""
     script.plan(1, 1, 10)
     shown = terminal("-m", "geobatch_tui", "watch", script.state.output_dir)
-    shown.wait_for(b"Throughput")
+    shown.wait_for(b"Workers")
     os.kill(shown.pid, signal.SIGKILL)
     assert shown.ended() == -signal.SIGKILL
     script.done(1)

@@ -66,6 +66,9 @@ def test_every_theme_names_all_states():
         ('dark = "yes"\n[colors]\nprimary = "red"', "dark must be of type bool"),
         ("[colors]\nprimary = 5", "table of texts"),
         ('[colors]\nprimary = "red"\n[variables]\nchunk-dead = "\\u001b[31m"', "is no color"),
+        ('[colors]\nprimary = "red"\n[variables]\nborder = "5x;"', "border is no color"),
+        ('[colors]\nprimary = "red"\n[variables]\nlink-style = "red"', "no text style"),
+        ('[colors]\nprimary = "red"\n[variables]\n"a b" = "red"', "is no name"),
     ],
 )
 def test_bad_themes_say_why(tmp_path, text, said):

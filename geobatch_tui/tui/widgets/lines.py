@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
@@ -15,9 +16,12 @@ from geobatch_tui.tui.model import Delta, View
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.style import Style
     from textual import events
 
 EMPTY = Content("")
+
+_GAP = 32  #: cells
 
 
 class Follower(Widget):
@@ -65,11 +69,15 @@ class Lines(Follower):
             self._strips.clear()
             self.refresh()
             return
-        dirty = [y for y, line in enumerate(lines) if not line.is_same(before[y])]
-        for y in dirty:
-            self._strips.pop(y, None)
+        dirty = []
+        for y, line in enumerate(lines):
+            if line.is_same(before[y]):
+                continue
+            old = self._strips.pop(y, None)
+            spans = [(0, width)] if old is None else _differ(old, self.render_line(y))
+            dirty += [Region(start, y, end - start, 1) for start, end in spans]
         if dirty:
-            self.refresh(*(Region(0, y, width, 1) for y in dirty))
+            self.refresh(*dirty)
 
     def on_resize(self, event: events.Resize) -> None:
         """The lines depend on the size."""
@@ -94,3 +102,41 @@ class Lines(Follower):
             strip = painted[0] if painted else blank
             self._strips[y] = strip
         return strip
+
+
+def _differ(old: Strip, new: Strip) -> list[tuple[int, int]]:
+    """Where two strips of one width differ: first cell and the one behind the last of each span;
+    spans with little between them are one, since to move the terminal's cursor costs as much."""
+    before, after = _cells(old), _cells(new)
+    if len(before) != len(after):
+        return [(0, max(len(before), len(after)))]
+    spans: list[tuple[int, int]] = []
+    for x, cell in enumerate(after):
+        if cell == before[x]:
+            continue
+        start = x
+        # Half of a wide character cannot be painted.
+        while start and not (after[start][0] and before[start][0]):
+            start -= 1
+        if spans and start - spans[-1][1] < _GAP:
+            spans[-1] = (spans[-1][0], x + 1)
+        else:
+            spans.append((start, x + 1))
+    return spans
+
+
+def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
+    """A strip cell by cell; the second cell of a wide character is empty."""
+    cells: list[tuple[str, Style | None]] = []
+    for text, style, _ in strip:
+        if text.isascii():
+            cells.extend((char, style) for char in text)
+            continue
+        for char in text:
+            size = cell_len(char)
+            if size == 0 and cells:
+                cells[-1] = (cells[-1][0] + char, style)
+            else:
+                cells.append((char, style))
+                cells.extend([("", style)] * (size - 1))
+    return cells

@@ -12,7 +12,7 @@ from geobatch_tui.tui.widgets.lines import Lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.tui.model import View
+    from geobatch_tui.tui.model import Delta, View
     from geobatch_tui.tui.tail import LogLine, LogTail
 
 _LEVELS: Final = {
@@ -23,6 +23,10 @@ _LEVELS: Final = {
 }
 
 
+_CALM: Final = frozenset({"debug", "info"})
+_PERIOD: Final = 1.0
+
+
 class LogPanel(Lines):
     """The end of the log; older lines scroll out."""
 
@@ -31,6 +35,20 @@ class LogPanel(Lines):
     def __init__(self, tail: LogTail, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._tail = tail
+        self._shown = -1
+        self._next = 0.0
+
+    def take(self, delta: Delta) -> None:
+        """Scroll once a second at most: nobody reads faster, and each time costs a repaint. A
+        warning or an error is shown at once."""
+        if self._tail.version == self._shown and not delta.reshaped:
+            return
+        new = self._tail.version - self._shown
+        urgent = any(line.level not in _CALM for line in list(self._tail.lines)[-new:])
+        if delta.reshaped or urgent or delta.view.now >= self._next or not delta.view.live:
+            self._shown = self._tail.version
+            self._next = delta.view.now + _PERIOD
+            super().take(delta)
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
         del view

@@ -28,7 +28,9 @@ class Throughput(Lines):
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
         unit = UNITS[self.unit % len(UNITS)]
-        self.border_title = f"Throughput  {name_of(unit, view.unit_name)}"
+        title = f"Throughput  {name_of(unit, view.unit_name)}"
+        if title != self.border_title:  # to set it repaints everything
+            self.border_title = title
         history = _since_work_began(view)
         rows, columns = height - 1, width - _AXIS
         if not history or rows < 2 or columns < 8:
