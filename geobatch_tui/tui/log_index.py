@@ -337,19 +337,23 @@ def lines_about(path: Path, names: Sequence[str], limit: int = 200) -> list[dict
     if not needles:
         return []
     found: list[dict[str, Any]] = []
-    for line in _backwards(path):
-        if not any(needle in line for needle in needles):
+    for block in _backwards(path):
+        # Most of a long log is about others: it is not even cut into lines.
+        if not any(needle in block for needle in needles):
             continue
-        entry = entry_of(line)
-        if entry.get("chunk") in names or entry.get("item") in names:
-            found.append(entry)
-            if len(found) >= limit:
-                break
+        for line in reversed(block.split(b"\n")):
+            if not any(needle in line for needle in needles):
+                continue
+            entry = entry_of(line)
+            if entry.get("chunk") in names or entry.get("item") in names:
+                found.append(entry)
+                if len(found) >= limit:
+                    return found[::-1]
     return found[::-1]
 
 
 def _backwards(path: Path) -> Iterator[bytes]:
-    """Lines of a file, the last one first, a piece of it at a time."""
+    """Blocks of whole lines of a file, the last one first."""
     try:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
@@ -357,9 +361,12 @@ def _backwards(path: Path) -> Iterator[bytes]:
             while end:
                 begin = max(0, end - _BLOCK)
                 file.seek(begin)
-                head, *lines = (file.read(end - begin) + rest).split(b"\n")
-                yield from reversed(lines)
-                rest, end = head, begin
-            yield rest
+                data = file.read(end - begin) + rest
+                cut = data.find(b"\n") + 1 if begin else 0
+                if begin and not cut:  # all of it is the middle of one line
+                    rest, end = data, begin
+                    continue
+                yield data[cut:]
+                rest, end = data[:cut], begin
     except OSError:
         return

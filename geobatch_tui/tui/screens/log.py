@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _STEP: Final = 0.05  #: seconds of reading and searching between two looks at the screen
 _REST: Final = 0.25  #: seconds to the next look at a file that was read to its end
+_STILL: Final = 1.0  #: the same, where no run writes it
 
 
 class LogScreen(Page):
@@ -95,7 +96,8 @@ class LogScreen(Page):
             more = await asyncio.to_thread(_step, self._index, self.view.selection)
             if self.is_current and not self.app.frozen:
                 self._show()
-            await asyncio.sleep(0 if more and self.is_current else _REST)
+            rest = _REST if self.app.shown.live else _STILL
+            await asyncio.sleep(0 if more and self.is_current else rest)
 
     def _show(self) -> None:
         if self._version != self._index.version:  # the file is another one
