@@ -94,7 +94,7 @@ class GeobatchApp(Steering):
         if self._doom is not None:
             self.exit(self._doom)
         self.load_themes()
-        self.theme = themes.DEFAULT
+        self.theme = themes.first(self.available_themes)
         self.set_keymap(self.user_keys.changes)
         for problem in self.user_keys.problems:
             self.notify(problem, title="keys", severity="warning", markup=False)

@@ -16,7 +16,7 @@ import geobatch_tui
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 DEFAULT: Final = "night"
 
@@ -89,6 +89,12 @@ def config_home() -> Path:
 def user_themes() -> Path:
     """The directory of the user's own themes."""
     return config_home() / "themes"
+
+
+def first(names: Collection[str]) -> str:
+    """The theme to begin with: the one that TEXTUAL_THEME names, else the default."""
+    wanted = os.environ.get("TEXTUAL_THEME", "")
+    return wanted if wanted in names else DEFAULT
 
 
 def load_all() -> tuple[list[Theme], list[BadTheme]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -443,10 +444,7 @@ async def test_every_theme_colours_every_panel(console, script, name):
         for chosen in ("day", "terminal", name):
             app.theme = chosen
             await settle(pilot)
-        line = app.screen._compositor.render_strips()[0]
-        style = next(segment.style for segment in line if "geobatch" in segment.text)
-        primary = Color.parse(app.current_theme.primary)
-        assert style.color == primary.rich_color
+        assert brand(app).color == Color.parse(app.current_theme.primary).rich_color
         for key in ("?", "R", "colon"):
             await pilot.press(key)
             await settle(pilot)
@@ -470,3 +468,27 @@ async def test_a_bad_theme_is_one_notice(console, script, tmp_path):
         app.theme = "mine"
         await pilot.pause()
         assert app.is_running
+
+
+async def test_a_theme_that_changed_is_shown(console, script, tmp_path, monkeypatch):
+    """TEXTUAL_THEME names the first theme; a file of the user's that changes is read again."""
+    path = tmp_path / "config" / "geobatch" / "themes" / "mine.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('[colors]\nprimary = "#ff0000"\n')
+    monkeypatch.setenv("TEXTUAL_THEME", "mine")
+    script.plan(1, 1, 1)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, script)
+        assert brand(app).color.triplet.red > 250
+        path.write_text('[colors]\nprimary = "#00ff00"\n')
+        os.utime(path, (1, 1))
+        app._watch_outside()
+        await settle(pilot, script)
+        assert brand(app).color.triplet.green > 250
+
+
+def brand(app):
+    """The style of the product's name on top."""
+    line = app.screen._compositor.render_strips()[0]
+    return next(segment.style for segment in line if "geobatch" in segment.text)
