@@ -105,6 +105,15 @@ class LedgerReader:
             orphan=n[ItemState.ORPHAN],
         )
 
+    def quarantined_features(self) -> int:
+        """Features that published items had to leave out, by the facts of their receipts."""
+        return int(
+            self._scalar(
+                "SELECT coalesce(sum(facts ->> '$.features_quarantined'), 0) FROM item"
+                " WHERE state = 4"
+            )
+        )
+
     def data_version(self) -> int:
         """A number that changes when another connection has committed."""
         return int(self._scalar("PRAGMA data_version"))

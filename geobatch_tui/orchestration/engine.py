@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.session import Session
     from geobatch_tui.orchestration.watch import SpaceWatch
 
+LISTED = 100
+"""Ids of features that one line of the log names."""
+
 
 class Engine:
     """Listens to the dispatcher of the run phase and tells the ledger, the log and the tally.
@@ -182,6 +185,18 @@ class Engine:
             duration_ms=round(outcome.seconds * 1000, 3),
             worker=worker,
         )
+        if receipt.letters:
+            first = receipt.letters[0]
+            self._session.log.emit(
+                "features.quarantined",
+                level="warning",
+                message=f"{len(receipt.letters)} features are set aside; feature {first.fid}: "
+                f"{first.reason}",
+                item=item.context.key,
+                chunk=chunk_label(item.context.key, item.context.plan.grid, index),
+                error_class=first.error_class,
+                fids=[letter.fid for letter in receipt.letters[:LISTED]],
+            )
         self.feeder.settle(unit.ident, done=True)
         if receipt.item is not None:
             self.items.publish(item, receipt.item)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Tally:
     """Running counts of a run. Chunks: ``done`` by this invocation, ``current`` before it.
-    ``dead_by_class`` counts all dead letters on file, those of earlier runs included."""
+    ``dead_by_class`` counts all dead letters on file, those of earlier runs included;
+    ``quarantined`` counts features that published items had to leave out."""
 
     total: int = 0
     done: int = 0
@@ -32,6 +33,7 @@ class Tally:
     bytes_in: int = 0
     bytes_out: int = 0
     retries: int = 0
+    quarantined: int = 0
     dead_by_class: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -56,6 +58,7 @@ class Tally:
         self.published, self.held = items["published"], items["held"]
         self.items_dead = items["dead"]
         self.dead_by_class = dict(reader.dead_by_class())
+        self.quarantined = reader.quarantined_features()
 
     def counts(self) -> dict[str, int]:
         """The object ``counts`` of the JSON results."""
@@ -117,7 +120,7 @@ def exit_code(reason: str, tally: Tally, signal: int | None) -> int:
 
 def _complete(tally: Tally) -> int:
     if not tally.dead and not tally.held and not tally.items_dead:
-        return ExitCode.OK
+        return ExitCode.PARTIAL if tally.quarantined else ExitCode.OK
     if tally.published or tally.done or tally.current:
         return ExitCode.PARTIAL
     classes = set(tally.dead_by_class)

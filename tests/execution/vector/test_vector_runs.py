@@ -42,7 +42,7 @@ def _run(command, **more):
     return done, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
+@pytest.mark.parametrize("suffix", ["gpkg", pytest.param("geojson", marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_to_the_same_bytes(suffix, tmp_path):
     """Killed by -9 in mid run: the second run computes only what is missing, and gives the same file."""
     source = vectordata.write(vectordata.layer(2000), tmp_path / f"s.{suffix}")
@@ -86,18 +86,18 @@ def test_features_that_hang_or_crash_are_left_out_alone(hang, tmp_path):
     frame = gpd.GeoDataFrame({"n": range(200)}, geometry=shapes, crs=3857)
     source = vectordata.write(frame, tmp_path / "s.gpkg")
     out = tmp_path / "out"
-    done, _ = _run(
-        _command(
-            out, source, "engine.chunk_features=100", "engine.chunk_timeout=10s", op="test.hang"
-        ),
-        GEOBATCH_OPS="hangingop:HANG",
-        PYTHONPATH=str(HERE),
-    )
+    with_op = {"GEOBATCH_OPS": "hangingop:HANG", "PYTHONPATH": str(HERE)}
+    limits = ("engine.chunk_features=100", "engine.chunk_timeout=10s")
+    done, _ = _run(_command(out, source, *limits, op="test.hang"), **with_op)
     made = gpd.read_parquet(out / "s.parquet")
     assert sorted(set(range(200)) - set(made["n"])) == [10, 20, 150], done.stderr
     kept = gpd.read_file(out / ".geobatch" / "dead" / "s.parquet.gpkg")
     assert sorted(kept["n"]) == [10, 20, 150]
     assert set(kept["geobatch_error"]) == {"PoisonError"}
+    assert done.returncode == 12
+    assert '"event":"features.quarantined"' in done.stderr
+    again, result = _run(_command(out, source, op="test.hang"), **with_op)
+    assert (again.returncode, result["counts"]["done"]) == (12, 0)
 
 
 def test_a_chunk_that_crashes_at_no_feature_is_a_dead_letter(tmp_path):
