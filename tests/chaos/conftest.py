@@ -19,6 +19,9 @@ def _orphans_are_seen():
     if not sys.platform.startswith("linux"):
         pytest.skip("needs /proc and PR_SET_CHILD_SUBREAPER")
     harness.adopt_orphans()
+    # The promise is 1 s, and benchmarks/chaos.py holds to it; a test must also pass on a machine
+    # that is busy with other things, where a fork server may still be loading.
+    harness.ORPHAN_GRACE = 5.0
     yield
     harness.adopt_orphans(on=False)
     harness.reap()
