@@ -8,10 +8,23 @@ PROJ itself opens again after a fork.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
+import sys
+from typing import TYPE_CHECKING
 
 from geobatch_tui.execution import environment, warmup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PR_SET_PDEATHSIG = 1
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def _leave_terminal() -> None:
@@ -25,7 +38,25 @@ def _leave_terminal() -> None:
         os.setpgid(0, 0)
 
 
+@contextlib.contextmanager
+def _dying_with_the_engine() -> Iterator[None]:
+    """End at once if the engine dies while GDAL loads.
+
+    The fork server itself looks at the engine only once it serves, a second or more from here.
+    Not beyond the block: the kernel means the thread that started this process, which need not
+    live as long as the engine.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:
+        os._exit(1)
+    try:
+        yield
+    finally:
+        _prctl(_PR_SET_PDEATHSIG, 0)
+
+
 _leave_terminal()
-environment.apply()
-warmup.import_all()
-warmup.warm_up()
+with _dying_with_the_engine():
+    environment.apply()
+    warmup.import_all()
+    warmup.warm_up()

@@ -1,0 +1,43 @@
+"""The fork server does not outlive its engine, not even while it loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ENGINE = """
+import sys, time
+from multiprocessing import forkserver
+from geobatch_tui.orchestration.launch import start_fork_server
+start_fork_server()
+print(forkserver._forkserver._forkserver_pid, flush=True)
+time.sleep(60)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1, 0.3, 0.6])
+def test_it_dies_with_an_engine_that_is_killed(pause: float) -> None:
+    """SIGKILL to the engine at any moment of the loading: no orphan."""
+    engine = subprocess.Popen([sys.executable, "-c", ENGINE], stdout=subprocess.PIPE, text=True)
+    assert engine.stdout is not None
+    server = int(engine.stdout.readline())
+    # The interpreter needs a moment until it comes to our code at all.
+    time.sleep(0.3 + pause)
+    assert alive(server)
+    engine.kill()
+    engine.communicate()
+    deadline = time.monotonic() + 5
+    while alive(server) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not alive(server)
