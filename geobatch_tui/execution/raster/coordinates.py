@@ -18,6 +18,8 @@ import numpy as np
 from geobatch_tui.execution.raster import mapping
 
 if TYPE_CHECKING:
+    from pyproj import Transformer
+
     from geobatch_tui.execution.messages import Window
     from geobatch_tui.execution.raster.mapping import Mapper, Points
 
@@ -30,7 +32,7 @@ _EMPTY = 16
 #: the outer nodes, where a cubic through thirds is at its worst.
 _CHECKS = np.array([(0.5, 0.5), (1 / 6, 1 / 6), (5 / 6, 1 / 6), (1 / 6, 5 / 6), (5 / 6, 5 / 6)])
 #: The error is looked at in a few points only, so there it must be this much smaller.
-_RESERVE = 8
+_RESERVE = 16
 #: Deviation in source pixels up to which a grid counts as separable.
 SEPARABLE = 1e-9
 #: Points a side at which separability is proved.
@@ -39,18 +41,38 @@ _PROOF = 24
 Pair = tuple["Points", "Points"]
 
 
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """Source positions by PROJ; ``transformer`` is None where both CRSs are the same."""
+
+    mapper: Mapper
+    transformer: Transformer | None
+
+    @classmethod
+    def of(cls, mapper: Mapper) -> Exact:
+        src, dst = mapper.grid.crs, mapper.source.crs
+        return cls(mapper, None if src == dst else mapping.transformer(src, dst))
+
+    def __call__(self, cols: Points, rows: Points) -> Pair:
+        """Source positions of destination positions, in the order of GDAL's own arithmetic."""
+        a, b, c, d, e, f = self.mapper.grid.transform
+        x, y = c + cols * a + rows * b, f + cols * d + rows * e
+        if self.transformer is not None:
+            x, y = self.transformer.transform(x, y)
+            bad = ~(np.isfinite(x) & np.isfinite(y))
+            if bad.any():
+                x, y = np.where(bad, np.nan, x), np.where(bad, np.nan, y)
+        if self.mapper.centre is not None:
+            x = mapping.unroll(x, self.mapper.centre)
+        a, b, c, d, e, f = self.mapper.source.transform
+        if b == 0 and d == 0:
+            return -c / a + x * (1 / a), -f / e + y * (1 / e)
+        return mapping.invert(self.mapper.source.transform, x, y)
+
+
 def exact(mapper: Mapper, cols: Points, rows: Points) -> Pair:
-    """Source positions of destination positions, in the order of GDAL's own arithmetic."""
-    a, b, c, d, e, f = mapper.grid.transform
-    x, y = c + cols * a + rows * b, f + cols * d + rows * e
-    if mapper.grid.crs != mapper.source.crs:
-        x, y = mapping.project(x, y, mapper.grid.crs, mapper.source.crs)
-    if mapper.centre is not None:
-        x = mapping.unroll(x, mapper.centre)
-    a, b, c, d, e, f = mapper.source.transform
-    if b == 0 and d == 0:
-        return -c / a + x * (1 / a), -f / e + y * (1 / e)
-    return mapping.invert(mapper.source.transform, x, y)
+    """Source positions of destination positions by PROJ."""
+    return Exact.of(mapper)(cols, rows)
 
 
 def is_separable(mapper: Mapper) -> bool:
@@ -98,7 +120,7 @@ class Lattice:
     pixels went through PROJ one by one.
     """
 
-    mapper: Mapper
+    exact: Exact
     threshold: float
     counts: dict[int, int] = field(default_factory=lambda: dict.fromkeys((*SIZES, 0), 0))
 
@@ -134,13 +156,13 @@ class Lattice:
         between them is near enough, and whether nothing in the cell can be transformed."""
         nodes_x, nodes_y = self._nodes(cells, size)
         at = (cells[:, None, :] + _CHECKS[None]) * float(size)
-        check_x, check_y = exact(self.mapper, at[..., 0], at[..., 1])
+        check_x, check_y = self.exact(at[..., 0], at[..., 1])
         basis = lagrange(_CHECKS)  # (checks, 2, 4): of columns, of rows
         error = np.zeros(len(cells))
         for nodes, check in ((nodes_x, check_x), (nodes_y, check_y)):
             guess = np.einsum("ki,nij,kj->nk", basis[:, 1], nodes, basis[:, 0])
             error = np.maximum(error, np.abs(guess - check).max(axis=1))
-        half = self.mapper.source.width / 2
+        half = self.exact.mapper.source.width / 2
         with np.errstate(invalid="ignore"):
             jump = np.ptp(nodes_x, axis=(1, 2)) > half
             good = (error <= self.threshold / _RESERVE) & ~jump  # NaN compares false
@@ -158,13 +180,13 @@ class Lattice:
             at = np.meshgrid(
                 (left + np.arange(cols)) * size / 3, (top + np.arange(rows)) * size / 3
             )
-            x, y = exact(self.mapper, *at)
+            x, y = self.exact(*at)
             first = (cells * 3 - (left, top))[:, :, None] + np.arange(4)
             pick = first[:, 1, :, None], first[:, 0, None, :]
             return x[pick], y[pick]
         at_cols = (cells[:, 0, None, None] * 3 + np.arange(4)[None, None, :]) * size / 3
         at_rows = (cells[:, 1, None, None] * 3 + np.arange(4)[None, :, None]) * size / 3
-        return exact(self.mapper, *np.broadcast_arrays(at_cols, at_rows))
+        return self.exact(*np.broadcast_arrays(at_cols, at_rows))
 
     def _fill_exactly(
         self, cells: Any, offsets: list[float], out: list[Pair], window: Window
@@ -173,7 +195,7 @@ class Lattice:
         self.counts[0] += len(cells)
         at = cells[:, 1] - window.row_off, cells[:, 0] - window.col_off
         for (x, y), offset in zip(out, offsets, strict=True):
-            x[at], y[at] = exact(self.mapper, cells[:, 0] + offset, cells[:, 1] + offset)
+            x[at], y[at] = self.exact(cells[:, 0] + offset, cells[:, 1] + offset)
 
 
 def lagrange(at: Points) -> Points:

@@ -37,6 +37,8 @@ SOURCE_BYTES = 24 * 2**20
 #: pixels are looked for.
 PART, TILE = 512, 128
 
+#: How much smaller errors must be for pixels of more than 8 bits.
+_FINER = 32
 #: What GDAL writes for opaque, by type; 255 in others.
 _OPAQUE = {"int16": 32767, "uint16": 65535}
 
@@ -50,6 +52,15 @@ def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | 
         warper = held.warps[key] = Warper.of(held, plan)
     found: tuple[Pixels, Valid | None] = warper.read(window)
     return found
+
+
+def allowed(plan: RasterPlan) -> float:
+    """Error of interpolated coordinates, in source pixels: the plan's threshold for 8-bit pixels;
+    types of finer steps get a part of it, so that their pixels are as near in their own steps."""
+    if plan.warp is None:
+        return 0.0
+    fine = np.dtype(plan.dtype).itemsize > 1 and plan.warp.resampling != "nearest"
+    return plan.warp.error_threshold / (_FINER if fine else 1)
 
 
 @dataclass(slots=True)
@@ -83,7 +94,7 @@ class Warper:
             mapper,
             sampler,
             taps.Kernel.of(own, warp.xscale, warp.yscale) if own in taps.CODES else None,
-            coordinates.Lattice(mapper, warp.error_threshold),
+            coordinates.Lattice(coordinates.Exact.of(mapper), allowed(plan)),
             coordinates.Vectors.of(mapper, offset) if warp.path == SEPARABLE else None,
             sampling.avoided(plan.nodata, sampler.dtype, plan.dtype),
         )

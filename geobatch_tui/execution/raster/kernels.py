@@ -217,6 +217,29 @@ def _four(flat, at, stride, wx, wy, ready, out, whole, low, high):
 
 
 @jit
+def _six(flat, at, stride, wx, wy, ready, out, whole, low, high):
+    """A row of ``out`` from 6x6 taps whose first is ``flat[at]``; weights (6, n)."""
+    for c in range(len(out)):
+        if ready[c]:
+            value = 0.0
+            y0, y1, y2, y3, y4, y5 = wy[0, c], wy[1, c], wy[2, c], wy[3, c], wy[4, c], wy[5, c]
+            f0 = at[c] + np.uint32(0)
+            f1 = f0 + stride
+            f2 = f1 + stride
+            f3 = f2 + stride
+            f4 = f3 + stride
+            f5 = f4 + stride
+            for i in range(6):
+                n = np.uint32(i)
+                part = (
+                    y0 * flat[f0 + n] + y1 * flat[f1 + n] + y2 * flat[f2 + n]
+                    + y3 * flat[f3 + n] + y4 * flat[f4 + n] + y5 * flat[f5 + n]
+                )  # fmt: skip
+                value = wx[i, c] * part if i == 0 else value + wx[i, c] * part
+            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+
+
+@jit
 def _many(flat, at, stride, wx, wy, ready, out, whole, low, high):
     """A row of ``out`` from any number of taps whose first is ``flat[at]``; weights (taps, n)."""
     for c in range(len(out)):
@@ -242,6 +265,8 @@ def _pick(source, at, stride, wx, wy, ready, out, r, whole, low, high):
             _two(flat, at, stride, wx, wy, ready, row, whole, low, high)
         elif wx.shape[0] == 4 and wy.shape[0] == 4:
             _four(flat, at, stride, wx, wy, ready, row, whole, low, high)
+        elif wx.shape[0] == 6 and wy.shape[0] == 6:
+            _six(flat, at, stride, wx, wy, ready, row, whole, low, high)
         else:
             _many(flat, at, stride, wx, wy, ready, row, whole, low, high)
 

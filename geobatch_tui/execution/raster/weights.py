@@ -51,25 +51,26 @@ def _function(code, distance):
 
 @jit
 def _lanczos(delta, w):
-    """The six weights of Lanczos 3 at full scale; two sines instead of twelve."""
+    """The six weights of Lanczos 3 at full scale, from one sine instead of twelve."""
     if delta == 0.0:
         w[:] = 0.0
         w[2] = 1.0
         return
-    angle = math.pi / 3.0 * delta
-    sine, cosine = math.sin(angle), math.cos(angle)
-    # sin(pi (d - k)) = (-1)^k sin(pi d); sin(pi/3 (d - k)) by the sum of angles, of period 3 but
-    # for a sign that cancels the other's.
-    common = math.sin(math.pi * delta) * 3.0 / (math.pi * math.pi)
-    root = 0.8660254037844386
+    sine = math.sin(math.pi / 3.0 * delta)
+    square = sine * sine
+    # sin(pi d) is that of three times the angle. Of sin(pi (d - k)) sin(pi/3 (d - k)) there are
+    # three cases, by k mod 3: a sum of angles; its sign cancels that of sin(pi (d - k)).
+    common = (3.0 - 4.0 * square) * sine * 3.0 / (math.pi * math.pi)
+    root = 0.8660254037844386 * math.sqrt(1.0 - square)
     even = common * sine
-    after = -common * (0.5 * sine - root * cosine)
-    before = -common * (0.5 * sine + root * cosine)
-    for t in range(6):
-        away = delta - (t - 2)
-        step = (t - 2) % 3
-        value = even if step == 0 else (after if step == 1 else before)
-        w[t] = value / (away * away)
+    after = -common * (0.5 * sine - root)
+    before = -common * (0.5 * sine + root)
+    w[0] = after / ((delta + 2.0) * (delta + 2.0))
+    w[1] = before / ((delta + 1.0) * (delta + 1.0))
+    w[2] = even / (delta * delta)
+    w[3] = after / ((delta - 1.0) * (delta - 1.0))
+    w[4] = before / ((delta - 2.0) * (delta - 2.0))
+    w[5] = even / ((delta - 3.0) * (delta - 3.0))
 
 
 @jit

@@ -29,7 +29,7 @@ def test_the_error_stays_below_the_threshold(grid, threshold):
     """Everywhere, at a pole and along the antimeridian too."""
     mapper = Mapper.between(WORLD, grid)
     window = Window(0, 0, grid.width, grid.height)
-    lattice = coordinates.Lattice(mapper, threshold)
+    lattice = coordinates.Lattice(coordinates.Exact.of(mapper), threshold)
     for got, true in zip(lattice.centres(window), exactly(mapper, window), strict=True):
         assert np.array_equal(np.isnan(got), np.isnan(true))
         assert np.nanmax(np.abs(got - true)) <= 2 * threshold
@@ -39,7 +39,7 @@ def test_the_error_stays_below_the_threshold(grid, threshold):
 
 def test_coordinates_do_not_depend_on_the_window():
     """Any window has the bits of the whole, as cells lie on the item's grid."""
-    lattice = coordinates.Lattice(Mapper.between(WORLD, POLAR), 0.001)
+    lattice = coordinates.Lattice(coordinates.Exact.of(Mapper.between(WORLD, POLAR)), 0.001)
     whole = lattice.centres(Window(0, 0, 480, 480))
     for window in (Window(3, 5, 70, 90), Window(200, 210, 77, 50), Window(479, 0, 1, 480)):
         rows = slice(window.row_off, window.row_off + window.height)

@@ -1,7 +1,7 @@
 """``raster.reproject``: warp rasters into another CRS or onto another grid, as gdalwarp does.
 
 Each window equals the same window of the whole image, pixel for pixel; the pixels are those of
-``gdalwarp -et 0 -ovr NONE`` with the kernel scale pinned.
+``gdalwarp -et 0 -ovr NONE`` with the kernel scale pinned, to within ``error_threshold``.
 """
 
 from __future__ import annotations
@@ -89,7 +89,10 @@ class ReprojectParams(BaseModel):
         "Add an alpha band that is 0 where there is no data.",
     )
     error_threshold: float = semantic(
-        0.0, "Allowed error of approximated coordinates; 0: exact.", "source pixels"
+        0.001,
+        "Allowed error of source coordinates; a 32nd of it for pixels of more than 8 bits. "
+        "0: GDAL's warper, and PROJ for every pixel.",
+        "source pixels",
     )
     warp_options: Options = semantic({}, "GDAL's warp options, as with gdalwarp -wo.")
     transform_options: Options = semantic(
@@ -147,7 +150,7 @@ class Reproject:
     """The operation; see :class:`geobatch_tui.execution.ops.registry.Operation`."""
 
     name = "raster.reproject"
-    version = 1
+    version = 2
     data: Literal["raster", "vector"] = "raster"
     summary = "Warp rasters into another CRS or onto another grid."
     params: type[BaseModel] = ReprojectParams
