@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.widgets import Footer
 
+from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.updates import ChunkState
 from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.dossier import changed_sources
+from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.messages import RetryRequested
 from geobatch_tui.tui.page import Page
+from geobatch_tui.tui.retry_plan import consequence, selection
+from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.chunk_map import ChunkMap
+from geobatch_tui.tui.widgets.chunk_map.chosen import dead_within, names_of
 from geobatch_tui.tui.widgets.chunk_map.codes import CODES, MODES
 from geobatch_tui.tui.widgets.chunk_map.histogram import Histogram, histogram
 from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard, HistogramPanel, Legend, MapHead
 from geobatch_tui.tui.widgets.chunk_map.place import Place
 from geobatch_tui.tui.widgets.chunk_map.reading import Reading, read
+from geobatch_tui.tui.widgets.keys import KeyBar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from textual.app import ComposeResult
+    from textual.binding import BindingType
     from textual.worker import Worker
 
     from geobatch_tui.tui.model import Delta, LetterView
@@ -39,6 +48,7 @@ class MapScreen(Page):
     """Mode ``map``."""
 
     BINDING_GROUP_TITLE = "Map"
+    BINDINGS: ClassVar[list[BindingType]] = [bind("retry", "retry_chosen", show=False)]
     HELP = "Every chunk in its place on the ground. Zoomed out, a cell shows its worst chunk."
     DEFAULT_CSS = """
     MapScreen {
@@ -110,7 +120,7 @@ class MapScreen(Page):
                 yield HistogramPanel(id="spread")
         yield Legend(id="legend")
         yield CursorCard(id="card")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -182,6 +192,44 @@ class MapScreen(Page):
         wide, high = item.chunk_size
         size = f" of {wide}x{high}" if wide and high else ""
         return f"{item.key}  {item.columns}x{item.rows} chunks{size}"
+
+    # --- actions --------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A read-only console hides what changes the job."""
+        del parameters
+        return action != "retry_chosen" or not self.app.link.read_only
+
+    @work(exclusive=True, group="retry", exit_on_error=False)
+    async def action_retry_chosen(self) -> None:
+        """Try what is dead in the rectangle again, or under the cursor, after showing what that
+        does."""
+        scene, store, link = self.map.pictures.top, self.store, self.app.link
+        runs = self.map.selected or (scene.under_cursor() if scene is not None else [])
+        letters = store.letters
+        chosen = dead_within(store, letters.values(), runs)
+        if not chosen:
+            where = "in the rectangle" if self.map.selected else "under the cursor"
+            self.notify(f"nothing is dead {where}", title="retry", markup=False)
+            return
+        items = {letters[dead_id].item_id for dead_id in chosen}
+        try:
+            names, changed = await asyncio.to_thread(
+                store.reading,
+                lambda reader: (names_of(reader, chosen), changed_sources(reader, items)),
+            )
+        except GeobatchError as error:
+            self.notify(str(error), title="retry", severity="error", markup=False)
+            return
+        live = link.can_steer()
+        found = consequence(letters, chosen, store.item, live=live, changed=changed)
+        if await self.app.push_screen_wait(RetryDialog(found, live=live)) is None:
+            return
+        named = selection(letters, chosen, lambda dead_id: names.get(dead_id, ""))
+        if isinstance(named, str):
+            self.notify(named, title="retry", severity="warning", markup=False)
+        else:
+            self.post_message(RetryRequested(named.classes, named.keys))
 
     # --- reading --------------------------------------------------------------------------------
 

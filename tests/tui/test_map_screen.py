@@ -1,0 +1,155 @@
+"""The map's screen on a ledger, as its operator meets it."""
+
+from __future__ import annotations
+
+import pytest
+from scripted_maps import settled
+
+from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
+from geobatch_tui.tui.screens.map import MapScreen
+from geobatch_tui.tui.screens.retry import RetryDialog
+from geobatch_tui.tui.widgets.chunk_map import ChunkMap
+from geobatch_tui.tui.widgets.chunk_map.chosen import dead_within, names_of
+from geobatch_tui.tui.widgets.chunk_map.ground import GroundScene
+from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard
+
+LATTICE = {
+    "cols": 2,
+    "rows": 2,
+    "points": [[20.0, 10.0], [20.0, 9.0], [21.0, 10.0], [21.0, 9.0]],
+}
+
+
+@pytest.fixture
+def deaths(script):
+    """Six dead chunks of one item: four that touch, two apart."""
+    script.plan(1, 1, 10, 10, key="odd\x1b[31m.tif")
+    for chunk in (1, 2, 11, 12, 56, 99):
+        row, col = divmod(chunk - 1, 10)
+        script.die(chunk, f"damaged at {chunk}", chunk=f"odd\x1b[31m.tif@{row},{col}")
+    return script
+
+
+async def on_the_map(pilot):
+    await settled(pilot)
+    await pilot.press("2")
+    await settled(pilot)
+    assert isinstance(pilot.app.screen, MapScreen)
+    return pilot.app.screen
+
+
+async def asked(pilot, screen):
+    """Wait for a screen: the worker that asks ends only with the answer."""
+    for _ in range(200):
+        await pilot.pause(0.02)
+        if isinstance(pilot.app.screen, screen):
+            return
+    pytest.fail(f"there is no {screen.__name__}")
+
+
+def sent(app, monkeypatch):
+    told = []
+    monkeypatch.setattr(type(app), "on_retry_requested", lambda self, message: told.append(message))
+    return told
+
+
+def cards(app):
+    return "\n".join(line.plain for card in app.screen.query(CursorCard) for line in card._lines)
+
+
+async def test_the_dead_of_a_rectangle_are_retried(console, deaths, monkeypatch):
+    """``R`` asks about what is dead in the rectangle, and names just that, as the ledger does."""
+    app = console()
+    told = sent(app, monkeypatch)
+    async with app.run_test() as pilot:
+        await on_the_map(pilot)
+        await pilot.press("v", "l", "j", "v", "R")
+        await asked(pilot, RetryDialog)
+        await pilot.press("enter")
+        await settled(pilot)
+    assert told == [
+        RetryRequested(keys=tuple(f"odd\x1b[31m.tif@{at}" for at in ("0,0", "0,1", "1,0", "1,1")))
+    ]
+
+
+async def test_without_a_rectangle_the_cursor_counts(console, deaths, monkeypatch):
+    """One dead chunk under the cursor; where nothing is dead it is said, and nothing is asked."""
+    app = console()
+    told = sent(app, monkeypatch)
+    async with app.run_test() as pilot:
+        await on_the_map(pilot)
+        await pilot.press("l", "l", "R")
+        await settled(pilot)
+        assert [note.message for note in app._notifications] == ["nothing is dead under the cursor"]
+        await pilot.press("n", "R")
+        await asked(pilot, RetryDialog)
+        await pilot.press("escape")
+        await settled(pilot)
+        assert told == []
+        await pilot.press("R")
+        await asked(pilot, RetryDialog)
+        await pilot.press("enter")
+        await settled(pilot)
+    assert [len(message.keys) for message in told] == [1]
+
+
+async def test_a_read_only_console_retries_nothing(console, deaths):
+    """``R`` does not exist there."""
+    app = console(read_only=True)
+    async with app.run_test() as pilot:
+        screen = await on_the_map(pilot)
+        assert screen.check_action("retry_chosen", ()) is False
+        await pilot.press("R")
+        await settled(pilot)
+        assert isinstance(app.screen, MapScreen)
+
+
+async def test_others_show_chunks_on_the_map(console, deaths):
+    """What another screen wants to be shown is under the cursor when the map opens."""
+    app = console()
+    async with app.run_test() as pilot:
+        await settled(pilot)
+        app.screen.post_message(ShowOnMap(("56",), (56,)))
+        await settled(pilot)
+        assert isinstance(app.screen, MapScreen)
+        assert app.screen.query_one(ChunkMap).pictures.top.under_cursor() == [(55, 56)]
+
+
+async def test_the_exact_place_comes_from_the_plan(console, script):
+    """A raster that lies on its side is read from its lattice, on the ground and on the card."""
+    plan = {
+        "grid": {"width": 1000, "height": 1000, "chunk_width": 100, "chunk_height": 100},
+        "bounds_lonlat": [20.0, 9.0, 21.0, 10.0],
+        "notes": {"lonlat": LATTICE},
+    }
+    script.plan(1, 1, 10, 10, plan=plan)
+    script.plan(2, 101, 10, 10, plan={**plan, "bounds_lonlat": [21.5, 9, 22.5, 10], "notes": {}})
+    app = console()
+    async with app.run_test() as pilot:
+        screen = await on_the_map(pilot)
+        top = screen.map.pictures.top
+        assert isinstance(top, GroundScene)
+        top.go(9)
+        screen.map._renew()
+        await settled(pilot)
+        # Upper right of the raster is the south-west of the ground.
+        assert "lon 20.050 lat 9.050" in cards(app)
+        assert "r000c009" in cards(app)
+
+
+async def test_letters_by_place(script, store):
+    """A chunk's letter lies at its chunk, an item's wherever its item is; runs end before their
+    end. Names are the ledger's."""
+    script.plan(1, 1, 10, 1)
+    script.plan(2, 11, 5, 1)
+    script.die(3, "a", chunk="1.tif@0,2")
+    script.die(None, "b", item=2)
+    store.poll()
+    letters = list(store.letters.values())
+    first, second = (letter.dead_id for letter in letters)
+    assert dead_within(store, letters, [(0, 2)]) == ()
+    assert dead_within(store, letters, [(0, 1), (2, 3)]) == (first,)
+    assert dead_within(store, letters, [(0, 3), (12, 13)]) == (first, second)
+    assert dead_within(store, letters, []) == ()
+    named = store.reading(lambda reader: names_of(reader, (first, second)))
+    assert named == {first: "1.tif@0,2", second: "2.tif"}
