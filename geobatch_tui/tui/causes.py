@@ -16,19 +16,22 @@ if TYPE_CHECKING:
 _QUOTED = re.compile(r"'[^']{1,400}'|\"[^\"]{1,400}\"")
 _PATH = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:/)?(?:/[^\s/:,;()]+){2,}/?")
 _HEX = re.compile(r"\b(?:0x)?[0-9a-fA-F]{12,}\b")
-_NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d ]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w])")
+_SIZE = re.compile(r"(?<![\w.])\+?\d+ ?x ?\d+\b")
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:[ ,]\d{3}(?![\d]))*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w])")
+_LIST = re.compile(r"<n>(?:, ?<n>)+(?: ?\.\.\.)?")
 
 
 def normalised(message: str) -> str:
     """A message without what differs from chunk to chunk.
 
     Quoted names become ``<name>``, paths ``<path>``, long hexadecimal words ``<hex>``, numbers
-    ``<n>``.
+    ``<n>``, and so do lists of them: blocks and windows differ in how many there are, too.
     """
     text = _QUOTED.sub("<name>", message)
     text = _PATH.sub("<path>", text)
     text = _HEX.sub("<hex>", text)
-    return _NUMBER.sub("<n>", text).strip()
+    text = _SIZE.sub("<n>", text)
+    return _LIST.sub("<n>", _NUMBER.sub("<n>", text)).strip()
 
 
 def shortened(message: str) -> str:

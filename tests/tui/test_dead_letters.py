@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.ledger.updates import ItemState
+from geobatch_tui.tui.causes import normalised
 from geobatch_tui.tui.filters import Filter, parse
 from geobatch_tui.tui.letters import (
     FIELDS,
@@ -60,6 +61,33 @@ def letter(dead_id, cell=None, *, item_id=1, error="CorruptSourceError", cause="
         source="/data/a.tif",
         suggestion="",
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        (
+            "IReadBlock failed at X offset 3, Y offset 17",
+            "IReadBlock failed at X offset <n>, Y offset <n>",
+        ),
+        (
+            "/a/b.tif: 2 of 4 blocks (row,column 1,2, 1,3): x",
+            "<path>: <n> of <n> blocks (row,column <n>): x",
+        ),
+        (
+            "/a/b.tif: 9 of 9 blocks (row,column 1,2, 1,3 ...)",
+            "<path>: <n> of <n> blocks (row,column <n>)",
+        ),
+        ("window 10,20 +256x256 is empty", "window <n> <n> is empty"),
+        ("needs 65 536 bytes, -1.5e3 left", "needs <n> bytes, <n> left"),
+        ("'a b.tif' is 12345678901234abcd", "<name> is <hex>"),
+        ("HTTP 503 from /vsis3/x/y.tif", "HTTP <n> from <path>"),
+        ("int16 and EPSG:4326 stay", "int16 and EPSG:<n> stay"),
+    ],
+)
+def test_causes_do_not_differ_in_places(message, cause):
+    """Numbers, lists of them, windows, names and paths make no other cause."""
+    assert normalised(message) == cause
 
 
 def known(*letters):

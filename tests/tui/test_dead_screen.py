@@ -11,7 +11,6 @@ import pytest
 import textual
 from console_desk import busy_run
 from corpus import NAMES
-from textual.widgets import Footer
 
 from geobatch_tui.execution.messages import PreviewReceipt
 from geobatch_tui.ledger import updates as lu
@@ -442,7 +441,8 @@ async def _open(pilot):
     await pilot.press("j", "j", "space")
     await settle(pilot)
     # Its keys are not this screen's alone: they change with every mode that is added.
-    pilot.app.screen.query_one(Footer).visible = False
+    for bar in pilot.app.screen.query("Footer, KeyBar"):
+        bar.visible = False
 
 
 @pictures

@@ -10,7 +10,6 @@ import pytest
 import textual
 from console_desk import busy_run
 from corpus import NAMES
-from textual.widgets import Footer
 
 from geobatch_tui.tui.messages import ShowOnMap
 from geobatch_tui.tui.screens.log import LogScreen
@@ -274,7 +273,8 @@ def test_log_screen_picture(snap_compare, console, script, theme, size):
         screen = await opened(pilot, 4)
         await pilot.press("enter")
         # Its keys are not this screen's alone: they change with every mode that is added.
-        screen.query_one(Footer).visible = False
+        for bar in screen.query("Footer, KeyBar"):
+            bar.visible = False
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=before)

@@ -125,7 +125,7 @@ def what(found: Dossier) -> Content:
             f"{shown(attempt.message)}",
             "$quiet",
         )
-        for attempt in found.attempts
+        for attempt in (found.attempts if len(found.attempts) > 1 else ())
     ]
     lines += _around(found)
     return Content("\n").join(lines)
