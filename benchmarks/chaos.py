@@ -115,7 +115,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--worker-kills", type=int, default=300)
     parser.add_argument("--points", type=int, default=20)
-    parser.add_argument("--columns", type=int, default=160, help="chunks in a row, kill-workers")
+    parser.add_argument("--columns", type=int, default=60, help="chunks in a row, kill-workers")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
     given = parser.parse_args(words)
     every = experiments(given)

@@ -110,7 +110,7 @@ class Fixture:
         if key not in _REFERENCES:
             out = self.directory / "reference"
             shutil.rmtree(out, ignore_errors=True)
-            ended = self.run("--output", str(out))
+            ended = self.run("--output", str(out), timeout=1800)
             if ended.code != 0:
                 raise AssertionError(f"reference: exit {ended.code}: {ended.stderr[-4000:]}")
             sizes = [path.stat().st_size for path in files(out)]
