@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual import on, work
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
+from textual.widgets import Footer
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.updates import ChunkState
@@ -26,7 +27,6 @@ from geobatch_tui.tui.widgets.chunk_map.histogram import Histogram, histogram
 from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard, HistogramPanel, Legend, MapHead
 from geobatch_tui.tui.widgets.chunk_map.place import Place
 from geobatch_tui.tui.widgets.chunk_map.reading import Reading, read
-from geobatch_tui.tui.widgets.keys import KeyBar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,7 +120,7 @@ class MapScreen(Page):
                 yield HistogramPanel(id="spread")
         yield Legend(id="legend")
         yield CursorCard(id="card")
-        yield KeyBar()
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         super().on_mount()
