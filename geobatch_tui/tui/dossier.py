@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.format import clock
 from geobatch_tui.tui.letters import shown, shown_lines
-from geobatch_tui.tui.log_index import lines_about
+from geobatch_tui.tui.log_index import lines_about, time_of
 from geobatch_tui.tui.tail import said
 
 if TYPE_CHECKING:
@@ -126,8 +127,9 @@ def gather(store: RunStore, dead_id: int) -> Dossier | None:
 
 
 def _entry(entry: dict[str, Any]) -> LogEntry:
+    t = time_of(entry)
     return LogEntry(
-        safe(str(entry.get("time", "")))[11:23],
+        "" if t is None else clock(t),
         safe(str(entry.get("level", ""))),
         said({"event": ""} | entry),
     )

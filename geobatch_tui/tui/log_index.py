@@ -326,7 +326,8 @@ def _stretches(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def lines_about(path: Path, names: Sequence[str], limit: int = 200) -> list[dict[str, Any]]:
-    """The newest entries of a log that name a chunk or item, oldest first; for a thread.
+    """The newest entries of a log about these chunks or items, oldest first; for a thread. Those
+    about a chunk are not about its item.
 
     Args:
         path: the log.
@@ -345,7 +346,7 @@ def lines_about(path: Path, names: Sequence[str], limit: int = 200) -> list[dict
             if not any(needle in line for needle in needles):
                 continue
             entry = entry_of(line)
-            if entry.get("chunk") in names or entry.get("item") in names:
+            if (entry.get("chunk") or entry.get("item")) in names:
                 found.append(entry)
                 if len(found) >= limit:
                     return found[::-1]

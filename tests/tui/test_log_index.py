@@ -181,6 +181,7 @@ def test_lines_about_a_chunk(tmp_path, monkeypatch):
         "".join(line(n, chunk=names[n % 3]) for n in range(60))
         + line(60, message='line "a.tif@0,1"')
         + line(61, item="a.tif")
+        + line(62, item="a.tif", chunk="a.tif@5,5")
     )
     found = lines_about(path, ["a.tif@0,1", "a.tif"], limit=5)
     assert [entry["message"] for entry in found] == [

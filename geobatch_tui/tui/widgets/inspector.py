@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TABS: Final = ("What", "Trace", "Log", "Params", "Files")
 _LEVELS: Final = {"warning": "bold $warning", "error": "bold $error"}
+_NAMES: Final = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR"}
 _SHOWN_BLOCKS: Final = 12
 
 
@@ -195,7 +196,7 @@ def log(found: Dossier) -> Content:
     return Content("\n").join(
         Content.assemble(
             (f"{entry.time} ", "$quiet"),
-            (f"{entry.level[:5]:<5} ", _LEVELS.get(entry.level, "$quiet")),
+            (f"{_NAMES.get(entry.level, entry.level[:5]):<5} ", _LEVELS.get(entry.level, "$quiet")),
             entry.text,
         )
         for entry in found.log

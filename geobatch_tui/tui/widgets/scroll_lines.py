@@ -181,6 +181,7 @@ class ScrollLines(ScrollView, can_focus=True):
             at_cursor = number == self.cursor
             content = self.line(number, width, at_cursor=at_cursor)
             if at_cursor:
+                content = content.pad_right(max(0, width - content.cell_length))
                 content = content.stylize(self.cursor_style())
             painted = Visual.to_strips(
                 self, content, width, 1, self.visual_style, apply_selection=False, pad=True
