@@ -37,6 +37,8 @@ VALUE, NODATA, UNREADABLE, UNREAD = range(4)
 _LOW, _HIGH = 2, 98
 #: The largest picture, in pixels: it crosses a pipe and is drawn with half blocks.
 _MAX_COLUMNS, _MAX_ROWS = 160, 96
+#: Blocks that are read for one picture: of a vast window a coarse picture is shown at once.
+_MAX_BLOCKS = 1500
 _RGB: Final = 3
 
 
@@ -55,7 +57,7 @@ def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
             plan = RasterPlan.from_json(task.detail) if task.detail else None
             window = _source_window(task, dataset, plan)
             bands = _bands(task, dataset)
-            width, height = _fitted(window, task.columns, task.rows)
+            width, height = _affordable(dataset, window, *_fitted(window, task.columns, task.rows))
             picture = _Picture.blank(window, len(bands), width, height)
             blocks = _Blocks(dataset, bands, plan)
             # Asked before any read: what a failed one leaves behind is raised by later calls.
@@ -81,6 +83,18 @@ def _fitted(window: Window, columns: int, rows: int) -> tuple[int, int]:
     ratio = min(columns / window.width, rows / window.height)
     width = max(1, min(columns, round(window.width * ratio)))
     return width, max(1, min(rows, round(window.height * ratio)))
+
+
+def _affordable(dataset: DatasetReader, window: Window, width: int, height: int) -> tuple[int, int]:
+    """Width and height, made smaller where each sample would lie in a block of its own and there
+    would be too many of those."""
+    rows, cols = dataset.block_shapes[0]
+    across = min(width, window.width // cols + 2)
+    down = min(height, window.height // rows + 2)
+    if across * down <= _MAX_BLOCKS:
+        return width, height
+    ratio = math.sqrt(_MAX_BLOCKS / (across * down))
+    return max(1, int(across * ratio)), max(1, int(down * ratio))
 
 
 def _source_window(task: PreviewTask, dataset: DatasetReader, plan: RasterPlan | None) -> Window:

@@ -167,6 +167,15 @@ def test_picture_is_small(tmp_path):
     assert len(receipt.pixels) == 96 * 96 * 3
 
 
+def test_vast_window_gives_a_coarse_picture(tmp_path, monkeypatch):
+    """Where every sample lies in a block of its own, fewer blocks are read, over all of it."""
+    monkeypatch.setattr("geobatch_tui.execution.raster.preview._MAX_BLOCKS", 20)
+    path = write(tmp_path / "a.tif", picture(1, side=256), blockxsize=16, blockysize=16)
+    receipt, _, marks = look(path)
+    assert (receipt.width, receipt.height) == (4, 4)
+    assert (marks == VALUE).all()
+
+
 def test_time_runs_out(tmp_path):
     """What there was no time for is marked as not read."""
     _, _, marks = look(write(tmp_path / "a.tif"), max_seconds=-1.0)
