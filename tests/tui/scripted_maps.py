@@ -164,7 +164,7 @@ class MapApp(App[None]):
 
     def __init__(self, store: Store, theme: str = "night") -> None:
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
-        self.link = SimpleNamespace(store=store)
+        self.link = SimpleNamespace(store=store, read_only=False)
         self.told: list[object] = []
         self._theme_name = theme
 
