@@ -56,6 +56,7 @@ CHUNK: Final = "computed again"
 PLANNED: Final = "planned anew, then computed"
 CHANGED: Final = "source changed: planned anew"
 ASSEMBLED: Final = "assembled again"
+STALE: Final = "source changed: will fail again"
 REMADE: Final = "the whole output is made anew"
 LEFT: Final = "left: it takes a new run"
 
@@ -72,6 +73,7 @@ class Consequence:
         reassembled: items whose chunks are done, and which are put together again.
         remade: published items with holes, of which every chunk is computed again.
         left: letters that a live run cannot take: their items were never planned.
+        stale: letters of a live run whose source is another one now: it refuses that again.
         classes: letters by class, most first.
         lines: each letter's name, class, and what becomes of it.
     """
@@ -82,6 +84,7 @@ class Consequence:
     reassembled: int
     remade: int
     left: int
+    stale: int
     classes: tuple[tuple[str, int], ...]
     lines: tuple[tuple[str, str, str], ...]
 
@@ -133,6 +136,7 @@ def consequence(
         reassembled=counted[ASSEMBLED],
         remade=len(remade),
         left=counted[LEFT],
+        stale=counted[STALE],
         classes=tuple(classes.most_common()),
         lines=tuple(lines),
     )
@@ -141,8 +145,8 @@ def consequence(
 def _fate(letter: LetterView, item: ItemView | None, *, live: bool, changed: bool) -> str:
     if item is None or not item.width:
         return LEFT if live else PLANNED
-    if changed and not live:
-        return CHANGED
+    if changed:
+        return STALE if live else CHANGED
     if item.state is ItemState.PUBLISHED:
         return REMADE
     return CHUNK if letter.chunk_id is not None else ASSEMBLED

@@ -262,3 +262,10 @@ def test_items_whose_source_changed_are_planned_anew():
     found = consequence(letters, letters, lambda _: item(), live=False, changed={1})
     assert (found.replanned, found.chunks) == (1, 0)
     assert found.lines[0][2] == "source changed: planned anew"
+
+
+def test_live_run_refuses_a_source_that_changed():
+    """A live run goes on with what it planned: a mended file is for the next one."""
+    letters = known(letter(1, (0, 0)), letter(2, (0, 1)))
+    found = consequence(letters, letters, lambda _: item(), live=True, changed={1})
+    assert (found.stale, found.chunks) == (2, 0)

@@ -103,6 +103,9 @@ def summary(found: Consequence, *, live: bool) -> Content:
     if found.left:
         said = f"  {_many(found.left, 'letter')} left: their items take a new run to be planned"
         texts.append(Content.styled(said, "$warning"))
+    if found.stale:
+        said = f"  {_many(found.stale, 'letter')} will fail again: the source changed under the run"
+        texts.append(Content.styled(f"{said}; drain it, then retry", "$warning"))
     classes = ", ".join(f"{name} {fmt.count(n)}" for name, n in found.classes)
     return Content("\n").join([*texts, Content.styled(f"  {classes}", "$quiet")])
 
