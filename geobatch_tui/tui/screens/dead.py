@@ -79,7 +79,9 @@ class DeadScreen(Page):
     DeadScreen.-wide #inspector { column-span: 2; }
     DeadScreen.-slim #window, DeadScreen.-low #window { display: none; }
     DeadScreen.-slim #inspector, DeadScreen.-low #inspector { display: none; }
-    DeadScreen.-slim #dead, DeadScreen.-low #dead { grid-size: 1; grid-rows: 1fr; }
+    DeadScreen.-slim #dead, DeadScreen.-low #dead {
+        grid-size: 1; grid-columns: 1fr; grid-rows: 1fr;
+    }
     DeadScreen.-slim #letters, DeadScreen.-low #letters { column-span: 1; }
     DeadScreen #command { height: 1; color: $quiet; text-wrap: nowrap; text-overflow: ellipsis; }
     """
