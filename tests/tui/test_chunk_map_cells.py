@@ -34,6 +34,16 @@ def test_what_lies_under_is_seen_where_no_chunk_is():
     assert list(blocks(bytes(3), bytes(3))) == [("   ", UNDER)]
 
 
+def test_what_is_empty_is_never_the_foreground():
+    """An empty place that is selected has a background only."""
+    upper, lower = bytes([SELECTED, SELECTED, DONE]), bytes([SELECTED, DONE, SELECTED])
+    assert list(blocks(upper, lower)) == [
+        (" ", (SELECTED, SELECTED)),
+        ("▄", (DONE, SELECTED)),
+        ("▀", (DONE, SELECTED)),
+    ]
+
+
 def test_what_is_dead_has_a_glyph_in_colour_too():
     """A cell with a dead pixel is a dead cell, whatever the other pixel is."""
     found = list(blocks(bytes([DEAD, DONE]), bytes([DONE, DEAD | SELECTED])))

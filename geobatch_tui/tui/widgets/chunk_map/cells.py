@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Key = tuple[int, int]
-"""Codes of the upper and the lower pixel; of a glyph, its code and ``GLYPH``; of a glyph on its
+"""Codes of foreground and background; of a glyph, its code and ``GLYPH``; of a glyph on its
 colour, its code and ``FILLED``; of what lies under the chunks, ``UNDER``."""
 
 Run = tuple[str, Key]
@@ -48,8 +48,10 @@ def blocks(upper: bytes, lower: bytes, under: str = "") -> Iterator[Run]:
             yield under[x : x + count] or " " * count, UNDER
         elif _is_dead(top) or _is_dead(bottom):
             yield "✗" * count, (Code.DEAD | (top | bottom) & (SELECTED | CURSOR), FILLED)
-        elif not top:
-            yield "▄" * count, (bottom, Code.ABSENT)
+        elif not top & ~SELECTED:
+            # What has no colour of its own is never the foreground.
+            empty = not bottom & ~SELECTED
+            yield (" " if empty else "▄") * count, (bottom, top)
         elif top == bottom:
             # Filled with the colour behind it, too: some fonts leave gaps between full blocks.
             yield "▀" * count, (top, top)

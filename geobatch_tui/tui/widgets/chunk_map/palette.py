@@ -48,9 +48,10 @@ class Palette:
         self._cursor = color("cursor")
         self._ground = color("ground")
         self._text = color("text")
+        self._ansi = self._text.ansi is not None
         self._colors = {code: color(name) for code, name in CLASSES.items()}
         outline = color("outline")
-        if outline.ansi is None and self._ground.ansi is None:
+        if not self._ansi:
             outline = self._ground.blend(outline, _DIM)
         self._styles: dict[Key, Style] = {UNDER: base + Style(color=outline.rich_color)}
 
@@ -83,19 +84,16 @@ class Palette:
             color=mark.rich_color,
             bgcolor=behind.rich_color,
             bold=True,
-            underline=bool(code & SELECTED) and color.ansi is not None,
+            underline=bool(code & SELECTED) and self._ansi,
         )
 
-    def _block(self, top: int, bottom: int) -> Style:
-        lifted = bool((top | bottom) & SELECTED)
-        upper = self._color(top)
-        style = self._base + Style(color=upper.rich_color) if upper else self._base
-        if bottom:
-            lower = self._color(bottom)
-            style += Style(bgcolor=lower.rich_color) if lower else Style()
-        if lifted and self._text.ansi is not None:
-            style += Style(underline=True)
-        return style
+    def _block(self, front: int, back: int) -> Style:
+        """Two pixels. Where sixteen colours leave none for what is selected, it is striped."""
+        fore = self._color(front)
+        style = self._base + Style(color=fore.rich_color) if fore else self._base
+        striped = self._ansi and front == back and front & SELECTED and not front & CURSOR
+        behind = None if striped else self._color(back)
+        return style + Style(bgcolor=behind.rich_color) if behind else style
 
     def _color(self, code: int) -> Color | None:
         """The colour of a pixel; None: the ground's own."""
@@ -104,7 +102,4 @@ class Palette:
         color = self._colors.get(code & _PLAIN)
         if not code & SELECTED:
             return color
-        color = color or self._ground
-        if color.ansi is not None or self._text.ansi is not None:
-            return color
-        return color.blend(self._text, _LIFT)
+        return color if self._ansi else (color or self._ground).blend(self._text, _LIFT)
