@@ -256,7 +256,7 @@ def _many(flat, at, stride, wx, wy, ready, out, whole, low, high):
 
 
 @jit
-def _pick(source, at, stride, wx, wy, ready, out, r, whole, low, high):
+def pick_row(source, at, stride, wx, wy, ready, out, r, whole, low, high):
     """Row ``r`` of ``out`` (bands, h, w), where ``ready``."""
     for band in range(source.shape[0]):
         flat = source[band].reshape(-1)
@@ -272,7 +272,7 @@ def _pick(source, at, stride, wx, wy, ready, out, r, whole, low, high):
 
 
 @jit
-def _place(x, y, side, off, stride, lead, taps, at, dx, dy, ready):
+def place_row(x, y, side, off, stride, lead, taps, at, dx, dy, ready):
     """Of a row of positions the first tap, as a place in the window, and the distance from the tap
     before; ``ready`` where no tap lies beyond the source."""
     for c in range(len(x)):
@@ -309,10 +309,10 @@ def gather(
     ax, ay = np.empty(taps[0]), np.empty(taps[1])
     bx, by = np.empty(2), np.empty(2)
     for r in range(height):
-        _place(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
+        place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
         weigh_row(code, dx, scale[0], lead[0], wx)
         weigh_row(code, dy, scale[1], lead[1], wy)
-        _pick(source, at, step, wx, wy, ready, out, r, whole, low, high)
+        pick_row(source, at, step, wx, wy, ready, out, r, whole, low, high)
         for c in range(width):
             if ready[c]:
                 touched[r, c] = 1

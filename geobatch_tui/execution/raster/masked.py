@@ -6,15 +6,15 @@ an output pixel may have its centre in it. Where all taps are valid, a pixel get
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
-# ruff: noqa: PLR0912, PLR0913, PLR0917, C901 -- all cases of a pixel in one loop
+# ruff: noqa: PLR0912, PLR0913, PLR0915, PLR0917, C901 -- all cases of a pixel in one loop
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import numpy as np
 
 from geobatch_tui.execution.raster.compiled import jit
-from geobatch_tui.execution.raster.kernels import sum_of
-from geobatch_tui.execution.raster.weights import pixel_of, taps_at
+from geobatch_tui.execution.raster.kernels import pick_row, place_row, sum_of
+from geobatch_tui.execution.raster.weights import pixel_of, taps_at, weigh_row
 
 #: Weight of the valid taps below which GDAL leaves a pixel as it was.
 _LIGHT, _LIGHT_BILINEAR = 1e-6, 1e-5
@@ -65,6 +65,31 @@ def nearest(source, valid, centre, x, y, off, side, out, touched):
 
 
 @jit
+def _keep_clear(valid, at, stride, taps, ready):
+    """Leave ``ready`` only where all taps are valid in all bands; returns whether any is left.
+
+    The pixel that such a position lies in is one of its taps, and so valid too.
+    """
+    left = False
+    for c in range(len(ready)):
+        if not ready[c]:
+            continue
+        row, col = at[c] // stride, at[c] % stride
+        for band in range(valid.shape[0]):
+            if not ready[c]:
+                break
+            for j in range(taps[1]):
+                for i in range(taps[0]):
+                    if not valid[band, row + j, col + i]:
+                        ready[c] = False
+                        break
+                if not ready[c]:
+                    break
+        left = left or ready[c]
+    return left
+
+
+@jit
 def gather(
     source, valid, centre, x, y, off, side, code, scale, lead, taps, falls_back,
     out, touched, whole, low, high,
@@ -76,11 +101,26 @@ def gather(
     (GWKCubicResample4Sample).
     """
     height, width = x.shape
+    stride = source.shape[2]
+    step = np.uint32(stride)
+    rows_x, rows_y = np.empty((taps[0], width)), np.empty((taps[1], width))
+    dx, dy = np.empty(width), np.empty(width)
+    at = np.zeros(width, np.uint32)
+    ready = np.zeros(width, np.bool_)
     wx, wy = np.empty(taps[0]), np.empty(taps[1])
     bx, by = np.empty(2), np.empty(2)
     light = _LIGHT_BILINEAR if code == 1 and scale[0] == 1.0 and scale[1] == 1.0 else _LIGHT
     for r in range(height):
+        place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
+        clear = _keep_clear(valid, at, stride, taps, ready)
+        if clear:
+            weigh_row(code, dx, scale[0], lead[0], rows_x)
+            weigh_row(code, dy, scale[1], lead[1], rows_y)
+            pick_row(source, at, step, rows_x, rows_y, ready, out, r, whole, low, high)
         for c in range(width):
+            if ready[c]:
+                touched[r, c] = 1
+                continue
             at_x, at_y = x[r, c], y[r, c]
             px, py = pixel_of(at_x, side[0]), pixel_of(at_y, side[1])
             if px < 0 or py < 0 or not centre[py - off[1], px - off[0]]:
