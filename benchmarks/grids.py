@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import rasterio
 from data import path_of
 from jobs import reproject, write_job
 from measure import RESULTS, checked, geobatch, table
+from rasterio.errors import NotGeoreferencedWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +44,10 @@ def look(path: Path, picture: Path) -> dict[str, Any]:
             "mean": round(float(pixels[:, valid].mean()), 1) if valid.any() else "empty",
         }
     profile = {"driver": "PNG", "width": shape[1], "height": shape[0], "count": 3}
-    with rasterio.open(picture, "w", dtype="uint8", **profile) as dst:
-        dst.write(pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(picture, "w", dtype="uint8", **profile) as dst:
+            dst.write(pixels)
     return line
 
 
