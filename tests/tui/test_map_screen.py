@@ -6,12 +6,15 @@ import pytest
 from scripted_maps import settled
 
 from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
+from geobatch_tui.tui.previewer import Unseen
+from geobatch_tui.tui.screens.dead import DeadScreen
 from geobatch_tui.tui.screens.map import MapScreen
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.chunk_map import ChunkMap
 from geobatch_tui.tui.widgets.chunk_map.chosen import dead_within, names_of
 from geobatch_tui.tui.widgets.chunk_map.ground import GroundScene
 from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard
+from geobatch_tui.tui.widgets.letter_list import LetterList
 
 LATTICE = {
     "cols": 2,
@@ -28,6 +31,16 @@ def deaths(script):
         row, col = divmod(chunk - 1, 10)
         script.die(chunk, f"damaged at {chunk}", chunk=f"odd\x1b[31m.tif@{row},{col}")
     return script
+
+
+class NoPreview:
+    """No worker for previews."""
+
+    async def look(self, task):
+        return Unseen("there is nothing to see")
+
+    async def close(self):
+        pass
 
 
 async def on_the_map(pilot):
@@ -113,6 +126,29 @@ async def test_others_show_chunks_on_the_map(console, deaths):
         await settled(pilot)
         assert isinstance(app.screen, MapScreen)
         assert app.screen.query_one(ChunkMap).pictures.top.under_cursor() == [(55, 56)]
+
+
+async def test_enter_on_a_dead_chunk_leads_to_its_letter(console, deaths, monkeypatch):
+    """The list of dead letters opens with the cursor on it, also when it was open before; a chunk
+    that is not dead has nothing to open."""
+    monkeypatch.setattr("geobatch_tui.tui.screens.dead.Previewer", NoPreview)
+    app = console()
+    async with app.run_test() as pilot:
+        await on_the_map(pilot)
+        for chunk in (56, 99):
+            app.screen.map.show((chunk - 1,))
+            await settled(pilot)
+            await pilot.press("enter")
+            await asked(pilot, DeadScreen)
+            await settled(pilot)
+            letters = app.screen.query_one(LetterList)
+            assert app.link.store.letters[letters.letter].chunk_id == chunk
+            assert letters.chosen == (letters.letter,)
+            await on_the_map(pilot)
+        await pilot.press("k", "enter")
+        await settled(pilot)
+        assert isinstance(app.screen, MapScreen)
+        assert [note.message[-18:] for note in app._notifications] == ["has no dead letter"]
 
 
 async def test_the_exact_place_comes_from_the_plan(console, script):

@@ -27,6 +27,7 @@ from geobatch_tui.tui.widgets.chunk_map.histogram import Histogram, histogram
 from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard, HistogramPanel, Legend, MapHead
 from geobatch_tui.tui.widgets.chunk_map.place import Place
 from geobatch_tui.tui.widgets.chunk_map.reading import Reading, read
+from geobatch_tui.tui.widgets.letter_list import LetterList
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -194,6 +195,19 @@ class MapScreen(Page):
         return f"{item.key}  {item.columns}x{item.rows} chunks{size}"
 
     # --- actions --------------------------------------------------------------------------------
+
+    @on(ChunkMap.ChunkSelected)
+    async def _open(self, message: ChunkMap.ChunkSelected) -> None:
+        """A chunk that is dead leads to its letter; of others the card tells all there is."""
+        message.stop()
+        chunk_map = self.map
+        letter = self._letter(read(chunk_map.pictures, self.store, self._places))
+        if letter is None:
+            label = self.store.label(message.position)
+            self.notify(f"{label} has no dead letter", title="map", markup=False)
+            return
+        await self.app.switch_mode("dead")
+        self.app.screen_stack[0].query_one(LetterList).go(letter.dead_id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A read-only console hides what changes the job."""

@@ -54,6 +54,7 @@ class LetterList(ScrollLines):
         self._rows: list[ListRow] = []
         self._toggled: set[str] = set()
         self._anchor: int | None = None
+        self._awaited: int | None = None
 
     # --- rows -----------------------------------------------------------------------------------
 
@@ -63,6 +64,22 @@ class LetterList(ScrollLines):
         self._listing, self._letters = listing, letters
         self.marks &= letters.keys()
         self._build(before)
+        if self._awaited is not None:
+            self.go(self._awaited)
+            self._awaited = None
+
+    def go(self, dead_id: int) -> None:
+        """Put the cursor on a letter, and unfold its group. Before the list is there, it goes
+        there when it is shown."""
+        group = next((group for group in self._listing.groups if dead_id in group.letters), None)
+        if group is None:
+            self._awaited = dead_id
+            return
+        if group.title and len(group.letters) > 1 and self.is_folded(group):
+            self._toggled ^= {group.key}
+            self._build(None)
+        rows = [row.letter for row in self._rows]
+        self.cursor = rows.index(dead_id)
 
     def _build(self, before: ListRow | None) -> None:
         self._rows = [row for group in self._listing.groups for row in self._of(group)]
