@@ -53,6 +53,9 @@ def choose(
         return fastwarp.EXACT, why
     if coordinates.is_separable(mapper):
         return fastwarp.SEPARABLE, ""
+    if planned.resampling == fastwarp.AVERAGE and "SAMPLE_GRID" in planned.options:
+        # GDAL's mean of a pixel over the antimeridian depends on what else it has in memory.
+        return fastwarp.EXACT, "averages over poles, limbs and the antimeridian are GDAL's"
     return fastwarp.LATTICE, "the grid is not separable"
 
 

@@ -79,6 +79,14 @@ def test_unusual_sources_are_left_to_gdal(tmp_path, name):
     assert path_of(corpus.CASES[name].make(tmp_path), "EPSG:3857")[0] == "exact"
 
 
+def test_averages_over_a_pole_are_left_to_gdal(tmp_path):
+    """A pixel whose corners lie on both sides of the antimeridian has no extent of its own."""
+    path = globe(tmp_path / "g.tif")
+    assert path_of(path, "EPSG:3413", resampling="average")[0] == "exact"
+    assert path_of(path, "EPSG:3413", resampling="cubic")[0] == "lattice"
+    assert path_of(path, "EPSG:6933", resampling="average")[0] == "separable"
+
+
 def test_few_pixels_are_left_to_gdal(tmp_path, monkeypatch):
     """By the number of output pixels of the item alone, so the choice is the same in every run."""
     path = globe(tmp_path / "g.tif")
