@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from geobatch_tui.errors import GeobatchError, VerifyError
 from geobatch_tui.execution.messages import InspectReceipt
 from geobatch_tui.execution.raster.verify import digest_of
 from geobatch_tui.execution.vector import formats, geoparquet, ogr
+from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyogrio
-from pyogrio.errors import DataSourceError
 
 from geobatch_tui.errors import SchemaError, VerifyError
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name
 from geobatch_tui.execution.vector.formats import DRIVERS
+from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
 from geobatch_tui.execution.vector.source import schema_of
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pyogrio
 from pyproj import CRS
 from pyproj.transformer import TransformerGroup
 
@@ -29,6 +28,7 @@ from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.raster.source import filters
 from geobatch_tui.execution.vector import formats, source
+from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.options import writer_options
 from geobatch_tui.execution.vector.plan import VectorPlan
 

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pyogrio
-from pyogrio.errors import DataSourceError
 
 from geobatch_tui.errors import (
     CorruptSourceError,
@@ -23,6 +21,7 @@ from geobatch_tui.errors import (
     TransientError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError, pyogrio
 from geobatch_tui.execution.vector.plan import FID, WKB
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def ogr_errors(path: str, layer: str = "") -> Iterator[None]:
         if "not recognized" in str(error):
             raise UnsupportedFormatError(f"{path}: {error}") from error
         raise CorruptSourceError(f"{path} cannot be opened: {error}") from error
-    except (pyogrio.errors.DataLayerError, ValueError, KeyError) as error:
+    except (DataLayerError, ValueError, KeyError) as error:
         raise SchemaError(f"{what}: {error}", hint="check layer, columns and where") from error
     except sqlite3.OperationalError as error:
         raise TransientError(f"{what}: {error}") from error

@@ -1,0 +1,55 @@
+"""``pyogrio`` without pandas, in a worker process: most of its import is for tables not made here.
+
+pyogrio imports geopandas, and with it pandas, only to see whether they are there and how new. In a
+worker, stand-ins that carry the versions answer that; they are gone when the import is done, so
+whoever imports the real ones later gets them, and pyogrio works with them.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DataLayerError", "DataSourceError", "pyogrio"]
+
+#: Loaded in the fork server and its workers only: elsewhere other threads may import pandas now.
+_WORKER = "geobatch_tui.execution.preload"
+
+
+@contextmanager
+def _stand_ins(*names: str) -> Iterator[None]:
+    placed = {}
+    for name in names:
+        if name in sys.modules:
+            continue
+        try:
+            module = ModuleType(name)
+            module.__version__ = version(name)  # type: ignore[attr-defined]
+        except PackageNotFoundError:
+            continue
+        placed[name] = sys.modules[name] = module
+    try:
+        yield
+    finally:
+        for name in placed:
+            del sys.modules[name]
+
+
+def _import() -> Any:
+    if _WORKER not in sys.modules or "pyogrio" in sys.modules:
+        return import_module("pyogrio")
+    with _stand_ins("geopandas", "pandas"):
+        return import_module("pyogrio")
+
+
+pyogrio = _import()
+_errors = import_module("pyogrio.errors")
+DataLayerError = _errors.DataLayerError
+DataSourceError = _errors.DataSourceError
