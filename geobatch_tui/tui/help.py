@@ -69,6 +69,7 @@ class HelpScreen(ModalScreen[None]):
         """A box with two lists and a foot."""
         with Vertical(id="help") as box:
             box.border_title = f"Help  {self._title}"
+            box.border_subtitle = "esc close"
             with VerticalScroll(can_focus=True), Horizontal(id="help-lists"):
                 yield self._column("This screen", everywhere=False)
                 yield self._column("Everywhere", everywhere=True)
@@ -89,5 +90,5 @@ class HelpScreen(ModalScreen[None]):
         return Static(Content("\n").join(lines), classes="help-list", markup=False)
 
     def _foot(self) -> Content:
-        lines = [f"keys: {keymap_path()}   conflicts {len(self._problems)}   esc close"]
+        lines = [f"{keymap_path()}   conflicts {len(self._problems)}"]
         return Content("\n".join([*lines, *self._problems]))

@@ -15,6 +15,7 @@ from geobatch_tui.tui.help import HelpScreen
 from geobatch_tui.tui.keymap import KEYS
 from geobatch_tui.tui.steering import Ending
 from geobatch_tui.tui.widgets.causes import Causes
+from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.overview import Overview
 from geobatch_tui.tui.widgets.throughput import Throughput
 
@@ -386,6 +387,33 @@ async def test_units_go_round(console, script):
             await pilot.press("u")
             await pilot.pause()
         assert titles == [f"Throughput  {unit}" for unit in ("ch/min", "px/s", "B/s in", "B/s out")]
+
+
+@pytest.mark.parametrize("size", [(60, 18), (80, 24), (160, 48)])
+async def test_the_way_to_help_is_always_there(console, script, size):
+    """On every screen the bottom line has all modes, help and quit, whatever else fits."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=size) as pilot:
+        for mode in app.MODES:
+            await app.switch_mode(mode)
+            await settle(pilot, script)
+            last = shown(app).split("\n")[-1]
+            assert "? Help" in last
+            assert "q Quit" in last
+            assert re.search(r"1 .*2 .*3 .*4 ", last)
+
+
+async def test_a_click_on_a_key_presses_it(console, script):
+    """The bottom line can be used with the mouse."""
+    script.plan(1, 1, 1)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot, script)
+        last = shown(app).split("\n")[-1]
+        await pilot.click(KeyBar, offset=(last.index("Freeze"), 0))
+        await settle(pilot)
+        assert app.frozen
 
 
 async def test_help_comes_from_the_live_keys(console, script):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from textual import on, work
 from textual.containers import Container
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.tui import dossier
@@ -24,6 +24,7 @@ from geobatch_tui.tui.screens.export import ExportDialog
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.inspector import Inspector
+from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.letter_list import LetterList
 from geobatch_tui.tui.widgets.preview import Preview
 from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
@@ -105,7 +106,7 @@ class DeadScreen(Page):
             yield Preview(id="window")
             yield Inspector(id="inspector")
         yield Static(id="command", markup=False)
-        yield Footer(compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """The list has the keys."""

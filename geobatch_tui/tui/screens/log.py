@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual import on, work
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.keymap import bind
@@ -18,6 +18,7 @@ from geobatch_tui.tui.log_index import ERROR, FIELDS, LEVELS, LogIndex, LogSelec
 from geobatch_tui.tui.messages import ShowOnMap
 from geobatch_tui.tui.page import Page
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
+from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.log_view import LogView, level_name, progress, unfolded
 from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
 
@@ -73,7 +74,7 @@ class LogScreen(Page):
         with VerticalScroll(id="entry", can_focus=True) as box:
             box.border_title = "Entry"
             yield Static(markup=False)
-        yield Footer(compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Read the log from its beginning, and follow it."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer
 
 from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.page import Page
 from geobatch_tui.tui.units import UNITS
 from geobatch_tui.tui.widgets.causes import Causes
 from geobatch_tui.tui.widgets.chunk_map import ChunkMap
+from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.log_tail import LogPanel
 from geobatch_tui.tui.widgets.overview import Overview
 from geobatch_tui.tui.widgets.throughput import Throughput
@@ -42,7 +42,7 @@ class RunScreen(Page):
                 yield Throughput(id="throughput")
         yield Causes(id="causes")
         yield LogPanel(self.app.link.tail, id="log")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     @on(ChunkMap.ChunkSelected)
     async def _to_the_map(self) -> None:
