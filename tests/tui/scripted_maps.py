@@ -21,9 +21,11 @@ from geobatch_tui.tui.screens.map import MapScreen
 from geobatch_tui.tui.widgets.chunk_map import ChunkMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from textual.pilot import Pilot
+
+    from geobatch_tui.tui.page import Page
 
 S = ChunkState
 
@@ -162,11 +164,14 @@ class MapApp(App[None]):
 
     CSS_PATH = str(Path(tui.__file__).with_name("console.tcss"))
 
-    def __init__(self, store: Store, theme: str = "night") -> None:
+    def __init__(
+        self, store: Store, theme: str = "night", make: Callable[[], Page] = MapScreen
+    ) -> None:
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.link = SimpleNamespace(store=store, read_only=False)
         self.told: list[object] = []
         self._theme_name = theme
+        self._make = make
 
     @property
     def shown(self) -> View:
@@ -183,7 +188,7 @@ class MapApp(App[None]):
         for theme in themes.load_all()[0]:
             self.register_theme(theme)
         self.theme = self._theme_name
-        await self.push_screen(MapScreen())
+        await self.push_screen(self._make())
 
     def tick(self, changed: Iterable[int] = (), *, reshaped: bool = False) -> None:
         """Hand over what a poll found."""

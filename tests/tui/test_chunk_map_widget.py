@@ -8,6 +8,9 @@ from scripted_maps import MapApp, Store, items, scattered, settled
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.updates import ChunkState as S
+from geobatch_tui.tui.page import Page
+from geobatch_tui.tui.screens.map import MapScreen
+from geobatch_tui.tui.widgets.chunk_map import ChunkMap
 from geobatch_tui.tui.widgets.chunk_map.codes import MODES, Code
 from geobatch_tui.tui.widgets.chunk_map.grid import GridScene
 from geobatch_tui.tui.widgets.chunk_map.ground import GroundScene
@@ -17,9 +20,16 @@ FOUR = [(9.0, 47.0, 10.5, 48.0), (10.6, 47, 12.1, 48), (9, 48.1, 10.5, 49.1), (1
 EVIL = "[/bold]\x1b]52;c;AAAA\x07[@click=app.bell]\u202e.tif"
 
 
+class Bare(Page):
+    """A screen that leaves what the map says to the app."""
+
+    def compose(self):
+        yield ChunkMap(self.app.link.store, id="map")
+
+
 @asynccontextmanager
-async def running(store, size=(80, 24)):
-    app = MapApp(store)
+async def running(store, size=(80, 24), make=MapScreen):
+    app = MapApp(store, make=make)
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         yield app, pilot
@@ -51,7 +61,7 @@ async def test_one_item_is_shown_in_its_grid():
 
 async def test_enter_goes_down_and_escape_comes_back():
     """Enter opens the item under the cursor, then says which chunk is meant; escape goes back."""
-    async with running(four()) as (app, pilot):
+    async with running(four(), make=Bare) as (app, pilot):
         assert isinstance(app.chunk_map.pictures.top, GroundScene)
         await pilot.press("n", "enter")
         assert isinstance(app.chunk_map.pictures.top, GridScene)
@@ -66,7 +76,7 @@ async def test_enter_goes_down_and_escape_comes_back():
 
 async def test_a_whole_item_of_one_chunk_is_selected_at_once():
     """There is no grid to go down to."""
-    async with running(four()) as (app, pilot):
+    async with running(four(), make=Bare) as (app, pilot):
         app.chunk_map.pictures.top.go(len(app.link.store.states) - 1)
         await pilot.press("enter")
         assert app.told == [len(app.link.store.states) - 1]
@@ -260,10 +270,10 @@ async def test_changes_from_before_a_reshape_are_no_error():
 
 async def test_a_click_moves_the_cursor_and_a_second_opens():
     """The mouse does what keys do."""
-    async with running(one(10, 10)) as (app, pilot):
+    async with running(one(10, 10), make=Bare) as (app, pilot):
         await pilot.click("#map", offset=(40, 5))
         scene = app.chunk_map.pictures.top
-        assert scene.cursor_box().left <= 39 < scene.cursor_box().right
+        assert scene.cursor_box().left <= 40 < scene.cursor_box().right
         await pilot.click("#map", offset=(40, 5), times=2)
         await pilot.pause()
         assert app.told == [scene.row * 10 + scene.column]
