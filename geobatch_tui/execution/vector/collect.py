@@ -11,10 +11,34 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from geobatch_tui.execution.vector import spool
 
 #: The box of a feature; null where it has no coordinate.
 BOX_TYPE = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
+
+
+def flags(values: NDArray[np.bool_]) -> pa.Array:
+    """An Arrow array of booleans. From its bits: Arrow's own conversion loads pandas."""
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+
+
+def box_column(boxes: NDArray[np.float64], known: NDArray[np.bool_]) -> pa.Array:
+    """(n, 4) boxes as an Arrow column; null where one is not ``known``: NaN would spoil the
+    statistics."""
+    count = len(boxes)
+    sides = [
+        pa.Array.from_buffers(
+            pa.float64(), count, [None, pa.py_buffer(np.where(known, boxes[:, side], 0.0))]
+        )
+        for side in range(4)
+    ]
+    return pa.Array.from_buffers(BOX_TYPE, count, [_bits(known)], children=sides)
+
+
+def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(values, bitorder="little"))
 
 
 def merged(one: list[float] | None, other: list[float] | None) -> list[float] | None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from geobatch_tui.execution.messages import ChunkReceipt, FeatureLetter
 from geobatch_tui.execution.raster.source import check_identity
 from geobatch_tui.execution.vector import assemble, kernels, source, spool, wkb
-from geobatch_tui.execution.vector.collect import BOX_TYPE, merged
+from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, flags, merged
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, WKB, VectorPlan
 from geobatch_tui.execution.vector.trail import Trail
 
@@ -166,13 +166,10 @@ class _Chunk:
         boxes = found.boxes()
         known = np.isfinite(boxes[:, 0])
         self._note(found, boxes, keep, known)
-        # A box that is null says that there is none: NaN would spoil the statistics.
-        mask = pa.array(~known)
-        sides = [pa.array(np.where(known, boxes[:, side], 0.0)) for side in range(4)]
-        box = pa.StructArray.from_arrays(sides, fields=list(BOX_TYPE), mask=mask)
+        box = box_column(boxes, known)
         columns = [batch.column(name) for name in self._fields.names]
         made = pa.RecordBatch.from_arrays([*columns, found.column, box], schema=self._good_schema)
-        self._good.append(made if keep.all() else made.filter(pa.array(keep)))
+        self._good.append(made if keep.all() else made.filter(flags(keep)))
 
     def _note(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import SchemaError, VerifyError
+from geobatch_tui.execution.vector import wkb
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name
 from geobatch_tui.execution.vector.formats import DRIVERS
 from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
@@ -130,7 +131,7 @@ def promoted(column: pa.Array) -> pa.Array:
     )
     starts = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column)]
     data = np.frombuffer(column.buffers()[2] or b"", np.uint8)
-    valid = np.asarray(column.is_valid())
+    valid = wkb.validity(column)
     values: list[bytes | None] = []
     for start, size, there in zip(starts.tolist(), sizes.tolist(), valid.tolist(), strict=True):
         if not there:

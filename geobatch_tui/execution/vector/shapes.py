@@ -47,7 +47,7 @@ def condemn(rows: NDArray[np.int64], bad: Bad, trail: Trail | None) -> NDArray[n
 
 def valid(found: wkb.Coordinates, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of ``rows`` are valid by GEOS."""
-    values = found.column.take(pa.array(rows)).to_numpy(zero_copy_only=False)
+    values = np.array(found.column.take(pa.array(rows)).to_pylist(), dtype=object)
     checked: NDArray[np.bool_] = shapely.is_valid(shapely.from_wkb(values))
     return checked
 

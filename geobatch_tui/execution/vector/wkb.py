@@ -91,12 +91,21 @@ def _bytes(data: Any) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
 
 
+def validity(column: pa.Array) -> NDArray[np.bool_]:
+    """Which values are not null. By its bits: Arrow's own conversion loads pandas."""
+    bits = column.buffers()[0]
+    if bits is None or not len(column):
+        return np.ones(len(column), np.bool_)
+    flags = np.unpackbits(_bytes(bits), bitorder="little")
+    return flags[column.offset : column.offset + len(column)].astype(np.bool_)
+
+
 def coordinates(column: pa.Array) -> Coordinates:
     """Find the coordinates of ``column`` (binary: ISO WKB, little-endian, or null)."""
     count = len(column)
     offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: count + 1]
     data = _bytes(column.buffers()[2])
-    valid = np.asarray(column.is_valid())
+    valid = validity(column)
     room = int(offsets[-1] - offsets[0]) // 16 if count else 0
     xs, ys = np.empty(room, np.uint64), np.empty(room, np.uint64)
     at, first = np.empty(room, np.uint32), np.zeros(count + 1, np.int64)
