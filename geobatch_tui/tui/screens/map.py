@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual import on, work
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.widgets import Footer
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.updates import ChunkState
@@ -27,6 +26,7 @@ from geobatch_tui.tui.widgets.chunk_map.histogram import Histogram, histogram
 from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard, HistogramPanel, Legend, MapHead
 from geobatch_tui.tui.widgets.chunk_map.place import Place
 from geobatch_tui.tui.widgets.chunk_map.reading import Reading, read
+from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.letter_list import LetterList
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class MapScreen(Page):
                 yield HistogramPanel(id="spread")
         yield Legend(id="legend")
         yield CursorCard(id="card")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         super().on_mount()
