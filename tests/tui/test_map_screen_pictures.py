@@ -47,10 +47,13 @@ def test_ground(snap_compare, size):
     assert snap_compare(MapApp(store), terminal_size=size, run_before=pressing("n"))
 
 
-def test_item(snap_compare):
-    """An item that was opened: chunks drawn large, a frame round the one under the cursor."""
+@pytest.mark.parametrize("theme", ["night", "terminal"])
+def test_item(snap_compare, theme):
+    """An item that was opened: chunks drawn large, a frame round the one under the cursor, and
+    those that are selected."""
     store = store_of((9, 8), (9, 8), (12, 9), (4, 4), bounds=FOUR)
-    assert snap_compare(MapApp(store), run_before=pressing("n", "enter", "l"))
+    run = pressing("n", "enter", "v", "l", "j")
+    assert snap_compare(MapApp(store, theme), run_before=run)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
