@@ -31,6 +31,7 @@ from geobatch_tui.execution.vector import formats, source
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.options import writer_options
 from geobatch_tui.execution.vector.plan import VectorPlan
+from geobatch_tui.execution.vector.sequence import refuse_lost
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ProbeTask
@@ -111,13 +112,19 @@ def _ogr_layer(task: ProbeTask, params: VectorParams, drivers: tuple[str, ...]) 
     name = _choose_layer(task)
     with source.ogr_errors(task.source, name):
         encoding = params.encoding or None
+        sequence = "GeoJSONSeq" in drivers
         info = pyogrio.read_info(
-            task.source, layer=name, encoding=encoding, force_feature_count=not params.where
+            task.source,
+            layer=name,
+            encoding=encoding,
+            force_feature_count=sequence or not params.where,
         )
         if info["driver"] not in drivers:
             raise UnsupportedFormatError(
                 f"{task.source} is opened as {info['driver']}, but looks like {drivers[0]}"
             )
+        if info["driver"] == "GeoJSONSeq":
+            refuse_lost(task.source, int(info["features"]))
         if info["geometry_type"] is None:
             raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
         columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
