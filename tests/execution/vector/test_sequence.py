@@ -22,7 +22,7 @@ def test_a_broken_record_is_named(lines, tmp_path):
     broken = tmp_path / "broken.geojsonl"
     broken.write_text("\n".join(lines) + "\n")
     with pytest.raises(
-        CorruptSourceError, match="10 records, of which OGR reads 9.*broken: 5"
+        CorruptSourceError, match=r"10 records, of which OGR reads 9 as features; broken: 5$"
     ) as e:
         vectorjobs.probe("vector.convert", broken)
     assert e.value.evidence == {"records": [5], "records_total": 1}
