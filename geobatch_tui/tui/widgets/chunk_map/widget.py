@@ -58,7 +58,6 @@ class ChunkMap(Follower, can_focus=True):
 
     Attributes:
         pictures: what is shown, without the terminal.
-        as_glyphs: draw glyphs instead of coloured half blocks, even where there is colour.
     """
 
     ALLOW_SELECT: ClassVar[bool] = False
@@ -161,7 +160,6 @@ class ChunkMap(Follower, can_focus=True):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.pictures = Pictures(source)
-        self.as_glyphs = False
         self._source = source
         self._wants = Wants()
         self._next_load = 0.0
@@ -470,7 +468,7 @@ class ChunkMap(Follower, can_focus=True):
     @property
     def uses_glyphs(self) -> bool:
         """Whether chunks are drawn as glyphs, not as coloured half blocks."""
-        return self.as_glyphs or self.app.no_color
+        return self.app.no_color
 
     def _color(self, name: str) -> Color:
         return self.get_component_styles(f"chunk-map--{name}").color
