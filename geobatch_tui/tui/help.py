@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -9,6 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.keymap import KEYS, bind, keymap_path
 
 if TYPE_CHECKING:
@@ -90,5 +92,8 @@ class HelpScreen(ModalScreen[None]):
         return Static(Content("\n").join(lines), classes="help-list", markup=False)
 
     def _foot(self) -> Content:
-        lines = [f"{keymap_path()}   conflicts {len(self._problems)}"]
+        path = keymap_path()
+        home = Path.home()
+        shown = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+        lines = [f"{safe(shown)}   conflicts {len(self._problems)}"]
         return Content("\n".join([*lines, *self._problems]))

@@ -105,6 +105,6 @@ def said(entry: dict[str, Any]) -> str:
     place = entry.get("chunk") or entry.get("item")
     if place:
         words.insert(0, str(place))
-    if entry.get("error_message"):
+    if entry.get("error_message") and str(entry["error_message"]) not in words[-1]:
         words.append(f"{entry.get('error_class') or 'error'}: {entry['error_message']}")
     return safe(" ".join(words))
