@@ -140,12 +140,20 @@ class Dispatcher:
         self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
 
     def _on_pool(self, event: PoolEvent) -> None:
+        if self._over is not None and self._over.done():
+            # Workers that end now are being closed: nothing is to be started in their place.
+            self._forget(event)
+            return
         try:
             self._translate(event)
         except BaseException as error:
             # A callback's error would only be logged by the loop, and the run would hang.
             self.fail(error)
             raise
+
+    def _forget(self, event: PoolEvent) -> None:
+        if isinstance(event, Lost):
+            self.workers.pop(event.worker, None)
 
     def _translate(self, event: PoolEvent) -> None:
         if isinstance(event, Answered):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.execution.messages import ItemContext, ItemPlan, Segment, SourceIdentity
+from geobatch_tui.execution.messages import ItemContext, ItemPlan, Segment, Segments, SourceIdentity
 from geobatch_tui.orchestration.units import Kind, Unit
 
 if TYPE_CHECKING:
@@ -147,9 +147,9 @@ class Feeder:
         """Whether nothing is left to feed and no item is open."""
         return self.exhausted and not self._items
 
-    def segments(self, item: OpenItem) -> tuple[Segment, ...]:
+    def segments(self, item: OpenItem) -> Segments:
         """Where the bytes of an item's done chunks lie, in chunk order."""
-        return tuple(
+        return Segments.pack(
             Segment(row.index, row.spool, row.offset, row.length, row.crc32)
             for row in self._reader.segments(item.context.item_id)
         )

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.errors import GeobatchError
+from geobatch_tui.errors import DiskFullError, GeobatchError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger import updates as lu
 from geobatch_tui.ledger.publish import ItemPublishError
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.pool import Pool
     from geobatch_tui.orchestration.run_options import Options
     from geobatch_tui.orchestration.session import Session
+
+LEDGER_RETRY = 1.0
+"""Seconds between two tries to write a ledger on a full disk."""
 
 GRACE = 30.0
 """Seconds that chunks in flight have to finish once the run drains."""
@@ -106,6 +109,7 @@ class Run:
             "px" if self._operation.data == "raster" else "features",
             self._resources.budget,
         )
+        self._waiting: asyncio.Task[None] | None = None
         self._stop: str | None = None
         self._signal: int | None = None
         self._fatal: GeobatchError | None = None
@@ -297,8 +301,39 @@ class Run:
             for update in updates:
                 if isinstance(update, lu.ItemPublished):
                     self._monitor.engine.items.not_published(update, error)
+        elif isinstance(error, DiskFullError) and self._monitor.engine is not None:
+            self._ledger_is_full()
         else:
             self.fatal(error)
+
+    def _ledger_is_full(self) -> None:
+        """Nothing more is recorded: stop admitting, and try again until there is space. What the
+        committer could not write it keeps."""
+        self._command_space(ok=False)
+        if self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.ensure_future(self._wait_for_the_ledger())
+            self._waiting.add_done_callback(self._waited)
+
+    async def _wait_for_the_ledger(self) -> None:
+        patience = time.monotonic() + self._job.engine.space_wait
+        while True:
+            await asyncio.sleep(LEDGER_RETRY)
+            try:
+                await self._session.flush()
+            except DiskFullError as error:
+                if time.monotonic() > patience:
+                    self.fatal(error)
+                    return
+            else:
+                return
+
+    def _waited(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), GeobatchError):
+            self.fatal(error)
+
+    def _command_space(self, *, ok: bool) -> None:
+        if self._monitor.dispatcher is not None:
+            self._monitor.dispatcher.tell(u.Space(ok=ok))
 
     def fatal(self, error: GeobatchError) -> None:
         """Something that is no chunk's fault ends the run."""

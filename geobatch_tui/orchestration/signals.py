@@ -59,4 +59,8 @@ def handled(
     finally:
         for number in handlers:
             loop.remove_signal_handler(number)
+            if received and number in {signal.SIGINT, signal.SIGTERM}:
+                # The run has ended for a signal and the process is about to: one more of them
+                # must not replace its exit code.
+                signal.signal(number, signal.SIG_IGN)
         faulthandler.unregister(signal.SIGQUIT)

@@ -80,8 +80,9 @@ class SpaceWatch:
             self._since = time.monotonic()
 
     def progressed(self) -> None:
-        """A chunk was written: patience starts anew."""
-        self._since = None
+        """A chunk was written: patience starts anew, unless that is one of the last in flight."""
+        if not self._suspended:
+            self._since = None
 
     async def run(self) -> None:
         while True:
@@ -96,5 +97,6 @@ class SpaceWatch:
         if self._since is not None and time.monotonic() - self._since > self._patience:
             self._give_up()
         elif enough and self._suspended:
+            # ``_since`` stays: without a chunk that is written, patience goes on running out.
             self._suspended = False
             self._tell(u.Space(ok=True))

@@ -289,11 +289,11 @@ def test_a_unit_that_kills_itself_is_found_at_last():
     made = running(1, chunk(0))
     kills = 0
     while not made.dead:
-        assert kills < 8
+        assert kills < KILLS_ALONE
         made.lose(made.busy()[0], "signal", death("SIGKILL"))
         made.obey()
         kills += 1
-    assert kills == 8
+    assert kills == KILLS_ALONE
     assert next(iter(made.dead.values())).failure.reaction is Reaction.POISON
 
 

@@ -39,6 +39,9 @@ MAX_SIDE = 2**31 - 1
 #: GDAL's suggestion is taken if its pixels are this many times larger or smaller than the
 #: source's at most; sound ones measured lie between 0.3 and 2.3.
 UNSOUND_RATIO = 4.0
+#: A position that comes back this many pixels away shows what another one shows; more than this
+#: share of them, and the grid is folded. (A seam at 180 degrees is a line, not a share.)
+FOLD_PIXELS, FOLD_SHARE = 2.0, 0.05
 #: Slack in pixels before a fraction of one counts as a whole one.
 _SLACK = 1e-6
 
@@ -111,7 +114,7 @@ def choose(
     local = _local_size(source, dst_crs, shared)
     suggestion = suggest() if wish.extent != "area-of-use" else None
     if suggestion is not None:
-        fault = _fault(suggestion, local)
+        fault = _fault(suggestion, local) or _folded(source, dst_crs, suggestion)
         if fault is None:
             return _from_suggestion(source, dst_crs, wish, suggestion)
         if wish.extent == "source":
@@ -282,6 +285,28 @@ def _fault(suggestion: Suggestion, local: float | None) -> str | None:
                 "source pixel measures there"
             )
     return None
+
+
+def _folded(source: Source, dst_crs: CRS, suggestion: Suggestion) -> str | None:
+    """Whether the suggestion shows parts of the source more than once, as a transverse Mercator
+    zone does of a whole globe: positions whose way to the source and back ends elsewhere."""
+    transform, width, height = suggestion
+    cols, rows = lattice(width, height, 65)
+    x, y = apply(transform, cols, rows)
+    sx, sy = project(x, y, dst_crs, source.crs)
+    scol, srow = invert(source.transform, sx, sy)
+    with np.errstate(invalid="ignore"):
+        within = (scol >= 0) & (scol <= source.width) & (srow >= 0) & (srow <= source.height)
+    if not within.any():
+        return None
+    bx, by = project(sx[within], sy[within], source.crs, dst_crs)
+    bcol, brow = invert(transform, bx, by)
+    with np.errstate(invalid="ignore"):
+        away = np.hypot(bcol - cols[within], brow - rows[within]) > FOLD_PIXELS
+    share = float(away.mean())
+    if share <= FOLD_SHARE:
+        return None
+    return f"GDAL suggests {width}x{height} pixels, {share:.0%} of which repeat what others show"
 
 
 def _shared_box(source: Source, dst_crs: CRS) -> Box:
