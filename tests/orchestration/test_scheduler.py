@@ -11,6 +11,7 @@ from geobatch_tui.errors import Reaction
 from geobatch_tui.execution.messages import Failure
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.scheduler import Scheduler, SchedulerConfig
+from geobatch_tui.orchestration.verdicts import KILLS_ALONE
 
 MIB = 1 << 20
 
