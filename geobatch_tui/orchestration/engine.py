@@ -67,16 +67,15 @@ class Engine:
         self._running: set[int] = set()
         self._debug = job.log.level == "debug"
 
-    async def run(
-        self, dispatcher: Dispatcher, workers: Sequence[Ready], space: SpaceWatch
-    ) -> u.Finish:
+    async def run(self, dispatcher: Dispatcher, planned: Dispatcher, space: SpaceWatch) -> u.Finish:
         """Work off everything that the ledger holds open."""
         self.items.attach(dispatcher)
         self._space = space
         await self._redo_unpublished()
         # Opened before the dispatcher asks for chunks, or it would find nothing to wait for.
         complete = self.feeder.complete()
-        dispatcher.adopt(workers)
+        # Asked only now: a worker may have ended since the plan.
+        dispatcher.adopt(list(planned.workers.values()))
         running = asyncio.ensure_future(dispatcher.run())
         # The dispatcher must listen before anything is offered.
         await asyncio.sleep(0)

@@ -222,7 +222,7 @@ class Run:
         async with contextlib.AsyncExitStack() as stack:
             self._every(stack, self._monitor.memory.run())
             self._every(stack, space.run())
-            finish = await engine.run(dispatcher, list(planned.workers.values()), space)
+            finish = await engine.run(dispatcher, planned, space)
         await session.flush()
         return finish
 

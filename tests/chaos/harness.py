@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,9 +187,17 @@ def kill(pid: int) -> bool:
     return True
 
 
+def _own_servers() -> set[int]:
+    """The fork server and the resource tracker of this very process, if an earlier test in it
+    used workers, and what descends from them."""
+    pids = {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}
+    own = {pid for pid in pids if pid is not None}
+    return own | {child.pid for pid in own for child in descendants(pid)}
+
+
 def orphans(expected: Sequence[int] = ()) -> list[psutil.Process]:
     """Living processes below this one, but for those that it started itself and expects."""
-    keep = set(expected)
+    keep = set(expected) | _own_servers()
     return [child for child in descendants(os.getpid()) if child.pid not in keep]
 
 

@@ -80,8 +80,9 @@ def test_the_canary_is_unread(mixed):
 
 
 def test_a_corrupt_tile_costs_only_the_chunks_round_it(tmp_path):
-    """One corrupt tile of sixteen: dead are the chunk on it and at most those that touch it, whose
-    source windows have a margin; each says where in degrees and which block."""
+    """One corrupt tile of sixteen: dead are the chunk on it and at most those in its row and in
+    the rows that touch it: GDAL warps blocks of 512x128 pixels, wider than these chunks, and
+    source windows have a margin. Each says where in degrees and which block."""
     (tmp_path / "in").mkdir()
     path = corpus.corrupt_tile(tmp_path / "in")
     params = {"dst_crs": "EPSG:4326", "resampling": "nearest"}
@@ -94,7 +95,7 @@ def test_a_corrupt_tile_costs_only_the_chunks_round_it(tmp_path):
     ended = harness.call("run", str(job), "--headless", "--json")
     assert ended.code == 12, ended.stderr[-2000:]
     letters = {letter["chunk"]: letter for letter in harness.dead_letters(tmp_path / "out")}
-    touching = {f"corrupt.tif@{row},{col}" for row in (1, 2, 3) for col in (0, 1)}
+    touching = {f"corrupt.tif@{row},{col}" for row in (1, 2, 3) for col in range(4)}
     assert "corrupt.tif@2,0" in letters
     assert set(letters) <= touching
     assert ended.json["counts"]["done"] == 16 - len(letters)

@@ -13,6 +13,7 @@ from scheduler_shell import Shell, chunk, chunks, death, failure
 
 from geobatch_tui.errors import Reaction
 from geobatch_tui.orchestration.scheduler import SchedulerConfig
+from geobatch_tui.orchestration.verdicts import KILLS_EVER
 
 START = 0.3
 
@@ -157,7 +158,7 @@ def test_ten_bad_neighbours(how, first, workers):
     world = World(workers=workers, how=dict.fromkeys(bad, how), chunk_timeout=5.0)
     assert world.run(chunks(300)).reason == "complete"
     assert sorted(key[1] for key in world.shell.dead) == list(bad)
-    assert max(world.crashes.values(), default=0) <= (20 if how == "suicide" else 2)
+    assert max(world.crashes.values(), default=0) <= (KILLS_EVER if how == "suicide" else 2)
 
 
 def test_poison_amid_random_kills():

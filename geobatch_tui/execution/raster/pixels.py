@@ -201,6 +201,7 @@ def _needed(held: Held, plan: RasterPlan, window: Window) -> Window:
     if plan.warp is None:
         return window
     whole = Window(0, 0, dataset.width, dataset.height)
+    window = _whole_blocks(window, plan)
     grid = grids.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
     own = grids.Source(
         CRS.from_wkt(plan.warp.src_crs), tuple(dataset.transform)[:6], dataset.width, dataset.height
@@ -212,6 +213,16 @@ def _needed(held: Held, plan: RasterPlan, window: Window) -> Window:
     left, top = max(int(part.left) - extra, 0), max(int(part.top) - extra, 0)
     right = min(math.ceil(part.left + part.width) + extra, dataset.width)
     bottom = min(math.ceil(part.top + part.height) + extra, dataset.height)
+    return Window(left, top, right - left, bottom - top)
+
+
+def _whole_blocks(window: Window, plan: RasterPlan) -> Window:
+    """``window`` grown to blocks of GDAL's virtual dataset: it warps such a block as a whole, so
+    damage under any part of it fails every chunk that shares it."""
+    cols, rows = warp.BLOCK
+    left, top = window.col_off // cols * cols, window.row_off // rows * rows
+    right = min(-(-(window.col_off + window.width) // cols) * cols, plan.width)
+    bottom = min(-(-(window.row_off + window.height) // rows) * rows, plan.height)
     return Window(left, top, right - left, bottom - top)
 
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 MEM_LIMIT = 64
 #: GDAL's value of full alpha where it is not 255.
 _OPAQUE = {"int8": 127, "uint16": 65535, "int16": 32767}
+#: Pixels of a block of GDAL's warped virtual dataset, columns and rows.
+BLOCK = (512, 128)
 #: Options that are not the warper's: of the transformer.
 CENTRE, CHECK = "CENTER_LONG", "CHECK_WITH_INVERT_PROJ"
 #: Ours alone: bands have different nodata values.
