@@ -20,6 +20,9 @@ SUBDIVISIONS = 3
 CRASHES = 2
 #: Crashes of a unit that loses one part with each.
 DIVISIONS = 256
+#: Kills from outside that are no suspicion yet: the unit goes on with whoever is free. In the lane
+#: it would need a fresh worker, which takes longer and so is hit more often.
+PARDONED = 2
 #: Kills from outside that convict a unit: so many with at most one of another worker among them;
 #: so many in any case. (Simulated: at two kills a second, of chunks that take half a second, 5
 #: kills would bury two innocents of 300; measured under 300 kills in a run of 2,700 chunks: 8
@@ -149,6 +152,8 @@ class Judge:
         random, a unit that runs long is hit often, but so are its neighbours.
         """
         entry.kills.append(self._kills)
+        if len(entry.kills) <= PARDONED:
+            return Verdict(Action.RELEASE, entry.unit, failure)
         recent = entry.kills[-KILLS_ALONE:]
         others = recent[-1] - recent[0] + 1 - len(recent)
         unit = replace(entry.unit, strikes=entry.unit.strikes + 1)
