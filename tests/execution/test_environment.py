@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from geobatch_tui.execution.environment import FIXED, INDIRECT_DRIVERS, worker_environment
 
 
@@ -104,3 +106,25 @@ def test_gdal_under_this_environment(tmp_path):
     assert out["warped"] == 7
     assert out["cog"] == [2]
     assert out["threads"] == "1"
+
+
+FAULTS = """
+import resource
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+bytes(bytearray(1 << 20))
+before = faults()
+for _ in range(100):
+    bytes(bytearray(1 << 20))
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's variables")
+def test_buffers_of_a_tile_are_not_mapped_anew():
+    """Memory of a freed tile serves the next one: its pages do not fault again."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS],
+        env=worker_environment(os.environ), capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert int(done.stdout) < 100 * 256 / 4  # of 2 x 256 pages in each turn
