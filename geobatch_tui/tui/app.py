@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 LIVE_SECONDS: Final = 0.25
 STILL_SECONDS: Final = 1.0
+_SETTLE: Final = 0.01
 _PATIENCE: Final = 8  #: polls in a row that may fail before it is said
 
 
@@ -87,6 +88,11 @@ class GeobatchApp(Steering):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of chunk states, for themes that do not have them."""
         return dict(themes.DEFAULTS)
+
+    def delay_update(self, delay: float = _SETTLE) -> None:
+        """Hold painting back while a screen is being put up. Textual's 50 ms are more than all
+        else between a key and its picture."""
+        super().delay_update(delay)
 
     def on_mount(self) -> None:
         """Load themes and keys; start to follow the run."""

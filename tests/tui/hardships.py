@@ -1,0 +1,185 @@
+"""What terminals do to a run: each gives what is wrong with the outputs after it, or nothing.
+
+Short in the tests, long in ``benchmarks/console_hardships.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import rasterio
+import tomli_w
+from rasterio.transform import from_bounds
+from terminal_desk import ROOT, Terminal
+
+from geobatch_tui.ledger.layout import StateDir
+from geobatch_tui.ledger.lock import is_held
+from geobatch_tui.ledger.reader import LedgerReader
+
+SIZE = {"columns": 160, "rows": 48}
+WORDS = ("-m", "geobatch_tui")
+
+
+class Job:
+    """A job of real rasters in small chunks, and what it publishes when nobody disturbs it."""
+
+    def __init__(self, place, inputs, chunk):
+        self.place, self.out = place, place / "out"
+        table = {
+            "job": {"name": "hardships"},
+            "source": {"inputs": [str(path) for path in inputs]},
+            "op": {"name": "raster.reproject", "dst_crs": "EPSG:6933", "resampling": "cubic"},
+            "output": {"dir": "out", "creation": {"blocksize": 128}},
+            "engine": {"chunk_cols": chunk, "chunk_rows": chunk, "max_workers": 2},
+        }
+        place.mkdir(parents=True, exist_ok=True)
+        self.file = place / "job.toml"
+        self.file.write_text(tomli_w.dumps(table))
+        self.headless()
+        self.wanted = self.outputs()
+
+    def headless(self, *words):
+        """Run without a terminal, to the end or (with ``--detach``) to its beginning."""
+        command = [sys.executable, *WORDS, "run", str(self.file), "--headless", *words]
+        done = subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+
+    def outputs(self):
+        """Digests of all outputs by name."""
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(self.out.glob("*.tif"))
+        }
+
+    def forget(self):
+        """As if nothing had been run."""
+        shutil.rmtree(self.out)
+
+    def console(self, *words):
+        """A console on a terminal of its own."""
+        return Terminal([*WORDS, *map(str, words)], self.place, **SIZE)
+
+    def done(self):
+        """How many chunks are done, and how many there are."""
+        with LedgerReader(StateDir.open(self.out).ledger) as reader:
+            counts = reader.counts()
+        return counts["done"], counts["total"]
+
+    def finish(self, seconds=300.0):
+        """Wait until nobody holds the run; its state."""
+        state = StateDir.open(self.out)
+        until = time.monotonic() + seconds
+        while is_held(state.lock):
+            assert time.monotonic() < until, "the run does not end"
+            time.sleep(0.1)
+        with LedgerReader(state.ledger) as reader:
+            run = reader.run()
+        return run.state
+
+    def faults(self):
+        """What is wrong with the outputs."""
+        found = self.outputs()
+        names = sorted(self.wanted.keys() | found.keys())
+        return [name for name in names if self.wanted.get(name) != found.get(name)]
+
+
+def stops_reading(job, seconds):
+    """The terminal of a run's console stops reading for so long, while the run goes on; then it
+    reads again. The console still works."""
+    job.forget()
+    shown = job.console("run", job.file)
+    try:
+        shown.wait_for(b"RUNNING")
+        before = job.done()[0]
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            # Another screen paints everything: the terminal's buffer is full after a few.
+            if time.monotonic() < until - seconds / 2:
+                shown.type(b"21")
+            time.sleep(0.05)
+        after = job.done()[0]
+        shown.wait_for(b"SUCCESS", 300)
+        shown.type(b"q")
+        code = shown.ended(60)
+    finally:
+        shown.close()
+    faults = job.faults()
+    faults += [] if after > before else ["the run stood still"]
+    return faults + ([] if code == 0 else [f"exit code {code}"])
+
+
+def hangs_up(job):
+    """The terminal goes away in the middle: the run drains; started again, it ends."""
+    job.forget()
+    shown = job.console("run", job.file)
+    try:
+        shown.wait_for(b"RUNNING")
+        done, total = 0, 1
+        while done < total // 4:
+            shown.read(0.05)
+            done, total = job.done()
+        shown.hang_up()
+        code = shown.ended(60)
+    finally:
+        shown.close()
+    drained, total = job.done()
+    job.headless()
+    faults = job.faults()
+    faults += [] if done <= drained < total else [f"drained at {drained} of {total}"]
+    return faults + ([] if code == 130 else [f"exit code {code}"])
+
+
+def is_killed(job, times):
+    """Consoles on a run in the background are killed with -9."""
+    job.forget()
+    job.headless("--detach")
+    for _ in range(times):
+        shown = job.console("watch", job.out)
+        try:
+            shown.wait_for(b"Workers")
+            os.kill(shown.pid, signal.SIGKILL)
+            shown.ended()
+        finally:
+            shown.close()
+    state = job.finish()
+    return job.faults() + ([] if state == "success" else [state])
+
+
+def comes_in_crowds(job, count, at_once):
+    """So many consoles attach to a run in the background and leave it, some of them at once."""
+    job.forget()
+    job.headless("--detach")
+    codes = []
+    for _ in range(0, count, at_once):
+        crowd = [job.console("watch", job.out) for _ in range(at_once)]
+        try:
+            for shown in crowd:
+                shown.wait_for(b"Workers", 60)
+            for shown in crowd:
+                shown.type(b"q")
+            codes += [shown.ended() for shown in crowd]
+        finally:
+            for shown in crowd:
+                shown.close()
+    state = job.finish()
+    faults = job.faults() + ([] if state == "success" else [state])
+    return faults + ([] if not any(codes) else [f"exit codes {codes}"])
+
+
+def noise(path, side):
+    """A raster of noise, ``side`` pixels square, at ``path``; its path."""
+    facts = {"driver": "GTiff", "dtype": "uint16", "count": 1, "width": side, "height": side}
+    with rasterio.open(
+        path, "w", crs="EPSG:4326", transform=from_bounds(8, 45, 12, 49, side, side), **facts
+    ) as made:
+        made.write(np.random.default_rng(5).integers(0, 9999, (1, side, side), np.uint16))
+    return path

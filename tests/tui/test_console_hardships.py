@@ -1,0 +1,34 @@
+"""The outputs are the same bytes whatever happens to terminals and consoles. The long versions
+are ``benchmarks/console_hardships.py``."""
+
+from __future__ import annotations
+
+import pytest
+from hardships import Job, comes_in_crowds, hangs_up, is_killed, noise, stops_reading
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """A raster in some 700 chunks, run once undisturbed."""
+    place = tmp_path_factory.mktemp("hardships")
+    return Job(place / "job", [noise(place / "noise.tif", 3000)], 128)
+
+
+def test_a_terminal_that_stops_reading(job):
+    """Nobody reads for two seconds: the run goes on, and so does the console after that."""
+    assert stops_reading(job, 2.0) == []
+
+
+def test_a_terminal_that_hangs_up(job):
+    """The run drains, and the next one ends it."""
+    assert hangs_up(job) == []
+
+
+def test_a_console_that_is_killed(job):
+    """A run in the background does not notice."""
+    assert is_killed(job, 1) == []
+
+
+def test_many_consoles(job):
+    """Consoles come and go, two at once."""
+    assert comes_in_crowds(job, 4, 2) == []
