@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import threading
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,9 @@ from geobatch_tui.errors import EmptyInputError, GeometryError, VerifyError
 from geobatch_tui.execution.messages import ItemReceipt
 from geobatch_tui.execution.raster.disk import disk_errors
 from geobatch_tui.execution.raster.part import part_path, removed_on_error
-from geobatch_tui.execution.raster.verify import digest_of
-from geobatch_tui.execution.vector import geoparquet, ogr, spool, wkb
-from geobatch_tui.execution.vector.collect import Summary, good_batches
+from geobatch_tui.execution.raster.verify import DIGEST_SIZE, digest_of
+from geobatch_tui.execution.vector import geoparquet, ogr, pieces, spool, wkb
+from geobatch_tui.execution.vector.collect import Summary
 from geobatch_tui.execution.vector.plan import VectorPlan
 
 if TYPE_CHECKING:
@@ -49,8 +51,7 @@ def assemble(
     """
     plan = VectorPlan.from_json(item.plan.detail)
     with stage("count"):
-        parts = list(spool.contents(item, segments))
-        summary = _counted(item, parts)
+        summary = _counted(item, segments)
         _refuse_too_many(item, summary)
     facts: dict[str, Any] = {
         "features_in": summary.features_in,
@@ -62,27 +63,26 @@ def assemble(
     }
     if summary.dead:
         with stage("quarantine"):
-            facts["quarantine"] = _write_quarantine(item, plan, parts)
+            facts["quarantine"] = _write_quarantine(item, plan, spool.contents(item, segments))
     path = part_path(item, epoch)
     with stage("write"), removed_on_error(path):
-        size, digest = _write(item, plan, parts, summary, path)
+        size, digest = _write(item, plan, spool.contents(item, segments), summary, path)
     return ItemReceipt(str(path), size, digest, facts)
 
 
-def _counted(item: ItemContext, parts: Sequence[spool.Content]) -> Summary:
+def _counted(item: ItemContext, segments: Sequence[Segment]) -> Summary:
     """Sum up the chunks. Raises VerifyError where features got lost or were made up."""
     summary = Summary()
-    for part in parts:
-        stats = part.stats
-        planned = item.plan.grid.window(part.index).width
+    for segment, stats in zip(segments, spool.counts(item, segments), strict=True):
+        planned = item.plan.grid.window(segment.index).width
         told = stats["out"] + stats["dead"] + stats["filtered"]
         if not planned == stats["in"] == told:
             error = VerifyError(
-                f"chunk {part.index}: {planned} features were planned and {stats['in']} read, but "
-                f"{stats['out']} published + {stats['dead']} quarantined + {stats['filtered']} "
-                f"filtered = {told}"
+                f"chunk {segment.index}: {planned} features were planned and {stats['in']} read, "
+                f"but {stats['out']} published + {stats['dead']} quarantined + "
+                f"{stats['filtered']} filtered = {told}"
             )
-            error.evidence = {"chunks": [part.index]}
+            error.evidence = {"chunks": [segment.index]}
             raise error
         summary.add(stats)
     return summary
@@ -119,27 +119,39 @@ def _allowed(limit: Any, features: int) -> int | None:
 def _write(
     item: ItemContext,
     plan: VectorPlan,
-    parts: Sequence[spool.Content],
+    parts: Iterator[spool.Content],
     summary: Summary,
     path: Path,
 ) -> tuple[int, str]:
     """Write the part file; its size and digest, as read back from the disk."""
     if plan.format == "GeoParquet":
-        written = geoparquet.write(item, plan, good_batches(parts), summary, path)
-        digest, size = digest_of(path)
-        if digest != written:
+        written = geoparquet.write(item, plan, parts, summary, path)
+        size, digest, crc = _read_back(path)
+        if crc != written:
             raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
         geoparquet.check(path, item.fingerprint, summary.out)
         return size, digest
     with _scratch(item, epoch_name(path)) as directory:
         made = directory / f"output{SUFFIXES[plan.format]}"
         with disk_errors("cannot write", made):
-            ogr.write(item, plan, good_batches(parts), summary, made)
+            ogr.write(item, plan, pieces.good_batches(parts), summary, made)
             _sync(made)
             ogr.check(made, plan, item.fingerprint, summary.out)
             digest, size = digest_of(made)
             _move(made, path)
     return size, digest
+
+
+def _read_back(path: Path) -> tuple[int, str, int]:
+    """Size of a file, BLAKE2b-128 in hex, and CRC-32."""
+    digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+    size = crc = 0
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+            crc = zlib.crc32(piece, crc)
+            size += len(piece)
+    return size, digest.hexdigest(), crc
 
 
 def epoch_name(path: Path) -> str:
@@ -184,7 +196,7 @@ def _umask() -> int:
     return mask
 
 
-def _write_quarantine(item: ItemContext, plan: VectorPlan, parts: Sequence[spool.Content]) -> str:
+def _write_quarantine(item: ItemContext, plan: VectorPlan, parts: Iterator[spool.Content]) -> str:
     """All features in quarantine, as they came, in a GeoPackage for QGIS; its path."""
     target = Path(item.work_dir).parents[1] / "dead" / f"{item.key}.gpkg"
     with _scratch(item, f"dead-{os.getpid()}-{threading.get_ident()}.d") as directory:

@@ -1,4 +1,4 @@
-"""What the segments of an item hold together: their counts, and their features as one stream."""
+"""What the segments of an item hold together: their counts, and their features in even tables."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
-
-    from geobatch_tui.execution.vector import spool
 
 #: The box of a feature; null where it has no coordinate.
 BOX_TYPE = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
@@ -58,7 +56,8 @@ def free_name(wanted: str, taken: tuple[str, ...]) -> str:
 
 @dataclass(slots=True)
 class Summary:
-    """What the chunks of an item say together. ``kinds``: types in WKB's numbers, with counts."""
+    """What the chunks of an item say together. ``kinds``: types in WKB's numbers, with counts;
+    ``cells``: published features of each cell (see ``pieces``)."""
 
     features_in: int = 0
     out: int = 0
@@ -67,6 +66,7 @@ class Summary:
     kinds: dict[int, int] = field(default_factory=dict)
     bbox: list[float] | None = None
     facts: dict[str, int] = field(default_factory=dict)
+    cells: dict[int, int] = field(default_factory=dict)
 
     def add(self, stats: dict[str, Any]) -> None:
         """Take in the counts of one chunk."""
@@ -79,18 +79,13 @@ class Summary:
         for name, count in stats["facts"].items():
             self.facts[name] = self.facts.get(name, 0) + count
         self.bbox = merged(self.bbox, stats["bbox"])
+        for cell, rows, *_ in stats["pieces"]:
+            self.cells[cell] = self.cells.get(cell, 0) + rows
 
     @property
     def types(self) -> list[int]:
         """Types that occur; a null geometry has none."""
         return sorted(kind for kind in self.kinds if kind)
-
-
-def good_batches(parts: Sequence[spool.Content]) -> Iterator[pa.RecordBatch]:
-    """What is published, in the order of the source."""
-    for part in parts:
-        with pa.ipc.open_stream(part.good) as reader:
-            yield from reader
 
 
 def evenly(
@@ -112,13 +107,20 @@ def evenly(
             size += int(ends[stop - 1]) - base
             start = stop
             if count == rows or size >= limit:
-                yield pa.Table.from_batches(held).combine_chunks()
-                held, count, size = [], 0, 0
+                yield _joined(held)
+                count = size = 0
     if held:
-        yield pa.Table.from_batches(held).combine_chunks()
+        yield _joined(held)
 
 
-def _sizes(column: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _joined(held: list[pa.RecordBatch]) -> pa.Table:
+    """The batches as one, which takes their place in memory."""
+    table = pa.Table.from_batches(held).combine_chunks()
+    held.clear()
+    return table
+
+
+def _sizes(column: pa.Array) -> NDArray[np.int64]:
     offsets = np.frombuffer(column.buffers()[1], np.int32)
     offsets = offsets[column.offset : column.offset + len(column) + 1]
     return np.diff(offsets).astype(np.int64)

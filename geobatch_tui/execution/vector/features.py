@@ -12,7 +12,8 @@ import pyarrow as pa
 from geobatch_tui.execution.messages import ChunkReceipt, FeatureLetter
 from geobatch_tui.execution.raster.source import check_identity
 from geobatch_tui.execution.vector import assemble, kernels, source, spool, wkb
-from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, flags, merged
+from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, merged
+from geobatch_tui.execution.vector.pieces import Pieces
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, WKB, VectorPlan
 from geobatch_tui.execution.vector.trail import Trail
 
@@ -80,12 +81,14 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
                 out.add(batch, work(context, *out.readable(batch, item.params)))
     check_identity(item.source, item.source_id)
     with stage("encode"):
-        streams = out.streams()
+        good, dead = out.finish()
     with stage("spool"):
-        segment, length = spool.append(item, task.index, task.epoch, streams, out.stats)
+        segment, length = spool.append(item, task.index, task.epoch, good, dead, out.stats)
+    del good, dead
     whole = None
     if task.whole:
         whole = assemble.assemble(item, (segment,), task.epoch, stage)
+    pa.default_memory_pool().release_unused()
     return ChunkReceipt(
         index=task.index,
         segment=segment,
@@ -104,7 +107,8 @@ class _Chunk:
 
     def __init__(self, item: ItemContext, plan: VectorPlan, index: int) -> None:
         self._item, self._plan = item, plan
-        self._position = item.plan.grid.window(index).col_off
+        window = item.plan.grid.window(index)
+        self._position = window.col_off
         fields = source.schema_of(plan)
         self._fields = fields
         self._good_schema = fields.append(pa.field(GEOMETRY, pa.binary())).append(
@@ -116,7 +120,7 @@ class _Chunk:
             .append(pa.field(REASON, pa.string()))
             .append(pa.field(GEOMETRY, pa.binary()))
         )
-        self._good: list[pa.RecordBatch] = []
+        self._pieces = Pieces(plan, window, item.plan.grid.width, self._good_schema)
         self._dead: list[pa.RecordBatch] = []
         self.letters: list[FeatureLetter] = []
         self.bytes_in = 0
@@ -169,7 +173,7 @@ class _Chunk:
         box = box_column(boxes, known)
         columns = [batch.column(name) for name in self._fields.names]
         made = pa.RecordBatch.from_arrays([*columns, found.column, box], schema=self._good_schema)
-        self._good.append(made if keep.all() else made.filter(flags(keep)))
+        self._pieces.add(made, keep, self._position)
 
     def _note(
         self,
@@ -213,9 +217,10 @@ class _Chunk:
                 )
             )
 
-    def streams(self) -> tuple[pa.Buffer, pa.Buffer]:
-        """The two Arrow streams of the segment."""
-        good = spool.encode(self._good, self._good_schema)
+    def finish(self) -> tuple[list[bytes | pa.Buffer], pa.Buffer]:
+        """The features of the segment, and those in quarantine; after it ``stats`` are complete."""
+        good = self._pieces.finish()
+        self.stats["pieces"] = self._pieces.stats
         return good, spool.encode(self._dead, self._dead_schema)
 
 
@@ -266,9 +271,9 @@ def reproject(
         ),
     ):
         bad |= dict.fromkeys(np.flatnonzero(rows).tolist(), ("GeometryError", reason))
-    column = found.replaced(moved.x, moved.y)
+    column = found.replaced(found.x, found.y)
     facts = {"outside_area": int((moved.outside & ~dropped).sum())}
-    return Worked(replace(found, column=column, x=moved.x, y=moved.y), bad, dropped, facts)
+    return Worked(replace(found, column=column), bad, dropped, facts)
 
 
 def make_valid(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import struct
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,98 +14,133 @@ from pyproj import CRS
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
-from geobatch_tui.execution.vector import wkb
-from geobatch_tui.execution.vector.collect import BOX_TYPE, Summary, evenly, free_name
-from geobatch_tui.execution.vector.options import ROW_GROUP, ROW_GROUP_BYTES
-from geobatch_tui.execution.vector.plan import GEOMETRY
-from geobatch_tui.execution.vector.source import schema_of
+from geobatch_tui.execution.vector import pieces, thrift, wkb
+from geobatch_tui.execution.vector.thrift import List, Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from geobatch_tui.execution.messages import ItemContext
+    from geobatch_tui.execution.vector import spool
+    from geobatch_tui.execution.vector.collect import Summary
+    from geobatch_tui.execution.vector.pieces import Piece
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 VERSION = "1.1.0"
 KEY = "geobatch_fp"
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
-
-
-class _Sink:
-    """A file of Arrow's that hashes what is written to it."""
-
-    closed = False
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self.digest = hashlib.blake2b(digest_size=16)
-        self._at = 0
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data)
-        write_all(self._fd, view)
-        self.digest.update(view)
-        self._at += view.nbytes
-        return view.nbytes
-
-    def tell(self) -> int:
-        return self._at
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """The descriptor is not ours."""
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return True
+_MAGIC = b"PAR1"
+_TAIL = struct.Struct("<I4s")
+#: Numbers of fields in parquet.thrift: of FileMetaData, RowGroup, and ColumnChunk.
+_ROWS, _GROUPS = 3, 4
+_COLUMNS, _ORDINAL, _META = 1, 7, 3
+#: Fields that are offsets in the file: of RowGroup, ColumnChunk, and ColumnMetaData.
+_GROUP_OFFSETS, _COLUMN_OFFSETS, _META_OFFSETS = (5,), (2, 4, 6), (9, 10, 11, 14)
 
 
 def write(
     item: ItemContext,
     plan: VectorPlan,
-    batches: Iterator[pa.RecordBatch],
+    parts: Iterator[spool.Content],
     summary: Summary,
     path: Path,
-) -> str:
-    """Write the part file; BLAKE2b-128 of what was written, in hex."""
-    geometry = free_name("geometry", plan.fields)
-    box = free_name("bbox", (*plan.fields, geometry))
-    schema = (
-        schema_of(plan)
-        .append(pa.field(geometry, pa.binary()))
-        .append(pa.field(box, BOX_TYPE))
-        .with_metadata({
-            "geo": json.dumps(_geo(plan, summary, geometry, box), sort_keys=True),
-            KEY: item.fingerprint,
-        })
-    )  # fmt: skip
+) -> int:
+    """Write the part file: row groups that chunks have encoded are copied. Returns its CRC-32."""
+    schema = pieces.output_schema(plan)
+    geo = json.dumps(_geo(plan, summary, *schema.names[-2:]), sort_keys=True)
     with new_file(path) as fd, disk_errors("cannot write", path):
-        sink = _Sink(fd)
-        with pq.ParquetWriter(
-            sink,
-            schema,
-            compression=plan.options["codec"],
-            compression_level=plan.options["level"],
-            use_dictionary=[name for name in plan.fields if _repeats(schema.field(name).type)],
-            write_statistics=True,
-            version="2.6",
-        ) as writer:
-            for table in evenly(batches, ROW_GROUP, GEOMETRY, ROW_GROUP_BYTES):
-                renamed = table.rename_columns(schema.names).cast(schema)
-                writer.write_table(renamed, row_group_size=max(renamed.num_rows, 1))
-        return sink.digest.hexdigest()
+        file = _Assembly(
+            fd, _empty(plan, schema.with_metadata({"geo": geo, KEY: item.fingerprint}))
+        )
+        for group in _groups(plan, parts, summary.cells):
+            if len(group) == 1 and group[0].parquet:
+                file.copy(group[0].data)
+            else:
+                batches = [batch for piece in group for batch in piece.batches()]
+                file.copy(pieces.encoded(plan, batches))
+        return file.finish()
 
 
-def _repeats(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _groups(
+    plan: VectorPlan, parts: Iterator[spool.Content], cells: dict[int, int]
+) -> Iterator[list[Piece]]:
+    """Pieces of one row group each: of one cell, or of several with few features left."""
+    held: list[Piece] = []
+    rows, cell = 0, -1
+    for part in parts:
+        for piece in pieces.pieces_of(part):
+            if piece.cell != cell:
+                if rows + cells[piece.cell] > plan.cell and held:
+                    yield held
+                    held, rows = [], 0
+                cell = piece.cell
+                rows += cells[cell]
+            held.append(piece)
+    if held:
+        yield held
+
+
+def _empty(plan: VectorPlan, schema: pa.Schema) -> Struct:
+    """The footer of a file without row groups."""
+    sink = pa.BufferOutputStream()
+    pieces.writer(plan, sink, schema).close()
+    return _footer(memoryview(sink.getvalue()))[0]
+
+
+def _footer(file: memoryview) -> tuple[Struct, int]:
+    """Footer of a Parquet file, and where it begins."""
+    start = len(file) - _TAIL.size - _TAIL.unpack(file[-_TAIL.size :])[0]
+    return thrift.read(bytes(file[start : -_TAIL.size])), start
+
+
+class _Assembly:
+    """A Parquet file made of the row groups of others, whose bytes are copied as they are."""
+
+    def __init__(self, fd: int, footer: Struct) -> None:
+        self._fd, self._footer = fd, footer
+        self._groups: list[Struct] = []
+        self._at = self._rows = self._crc = 0
+        self._write(_MAGIC)
+
+    def copy(self, data: pa.Buffer) -> None:
+        """Append the row groups of a Parquet file in memory."""
+        view = memoryview(data)
+        footer, end = _footer(view)
+        shift = self._at - len(_MAGIC)
+        for group in footer.get(_GROUPS).values:
+            group.put(_ORDINAL, len(self._groups) & 0x7FFF, thrift.I16)
+            self._groups.append(_shifted(group, shift))
+        self._rows += footer.get(_ROWS)
+        self._write(view[len(_MAGIC) : end])
+
+    def finish(self) -> int:
+        """Write the footer; CRC-32 of the whole file."""
+        self._footer.put(_ROWS, self._rows)
+        self._footer.put(_GROUPS, List(thrift.STRUCT, self._groups))
+        text = thrift.write(self._footer)
+        self._write(text + _TAIL.pack(len(text), _MAGIC))
+        return self._crc
+
+    def _write(self, data: bytes | memoryview) -> None:
+        write_all(self._fd, data)
+        self._crc = zlib.crc32(data, self._crc)
+        self._at += len(data)
+
+
+def _shifted(group: Struct, shift: int) -> Struct:
+    """A row group whose columns lie ``shift`` bytes further on."""
+    _shift(group, _GROUP_OFFSETS, shift)
+    for column in group.get(_COLUMNS).values:
+        _shift(column, _COLUMN_OFFSETS, shift)
+        _shift(column.get(_META), _META_OFFSETS, shift)
+    return group
+
+
+def _shift(value: Struct, numbers: tuple[int, ...], shift: int) -> None:
+    for number in numbers:
+        if at := value.get(number):  # 0 stands for: not told
+            value.put(number, at + shift)
 
 
 def _geo(plan: VectorPlan, summary: Summary, geometry: str, box: str) -> dict[str, Any]:

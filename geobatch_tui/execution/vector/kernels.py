@@ -182,3 +182,21 @@ def boxes(x, y, first, out):
             out[i, 0], out[i, 1], out[i, 2], out[i, 3] = minx, miny, maxx, maxy
         else:
             out[i, :] = np.nan
+
+
+@njit(**_JIT)
+def sparse(x, y, first, which, step, out):
+    """Fill ``out`` with coordinates of the geometries ``which`` such that every other one is less
+    than ``step`` from the one before it in ``out``, in x and in y. Returns how many."""
+    total = 0
+    for i in range(len(which)):
+        if not which[i]:
+            continue
+        for k in range(first[i], first[i + 1]):
+            if k > first[i]:
+                last = out[total - 1]
+                if abs(x[k] - x[last]) < step and abs(y[k] - y[last]) < step:
+                    continue
+            out[total] = k
+            total += 1
+    return total

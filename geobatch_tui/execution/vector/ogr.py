@@ -181,7 +181,7 @@ def inspect(path: str) -> str:
     return _embedded(info)
 
 
-def write_quarantine(plan: VectorPlan, parts: Sequence[spool.Content], path: Path) -> None:
+def write_quarantine(plan: VectorPlan, parts: Iterator[spool.Content], path: Path) -> None:
     """Features in quarantine, in their own CRS and with their reasons; geometries that OGR cannot
     read are left null, and kept in hex in the field ``geobatch_wkb``."""
     import shapely

@@ -9,8 +9,9 @@ from geobatch_tui.errors import PreflightError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Features of a row group, and the bytes of geometry after which one ends early.
-ROW_GROUP = 20_000
+#: Features of a row group: at least and at most, by bytes of source. Large ones have fewer.
+_FEWEST, _MOST, _BYTES = 10_000, 20_000, 16 * 2**20
+#: Bytes of geometry after which a row group ends early.
 ROW_GROUP_BYTES = 64 * 2**20
 _CODECS = {"ZSTD": "zstd", "SNAPPY": "snappy", "GZIP": "gzip", "NONE": "none"}
 _LEVELS = {"zstd": (1, 22), "gzip": (1, 9)}
@@ -46,3 +47,9 @@ def writer_options(output: Mapping[str, Any]) -> dict[str, Any]:
     if not str(level).isdecimal() or not low <= int(level) <= high:
         raise PreflightError(f"output.creation.level: {level!r} is not {low} to {high}")
     return {"codec": codec, "level": int(level)}
+
+
+def row_group(each: float) -> int:
+    """Features of a row group, where one takes about ``each`` bytes in its source."""
+    features = min(max(int(_BYTES / each), _FEWEST), _MOST)
+    return max(min(features, int(ROW_GROUP_BYTES / each)), 100)

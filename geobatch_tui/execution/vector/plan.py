@@ -35,6 +35,7 @@ class VectorPlan:
         src_crs, dst_crs: WKT; equal where nothing is transformed; empty where unknown.
         format, layer_name: of the output.
         options: of the writer, checked.
+        cell: features of the source that make a row group of GeoParquet; 0 for other formats.
     """
 
     driver: str
@@ -53,6 +54,7 @@ class VectorPlan:
     format: str
     layer_name: str
     options: Mapping[str, Any]
+    cell: int
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready, for ``ItemPlan.detail``."""

@@ -29,7 +29,7 @@ from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.raster.source import filters
 from geobatch_tui.execution.vector import formats, source
 from geobatch_tui.execution.vector.lean import pyogrio
-from geobatch_tui.execution.vector.options import writer_options
+from geobatch_tui.execution.vector.options import row_group, writer_options
 from geobatch_tui.execution.vector.plan import VectorPlan
 from geobatch_tui.execution.vector.sequence import refuse_lost
 
@@ -101,6 +101,7 @@ def probe(task: ProbeTask, params: VectorParams, dst_crs: str, stage: Stage) -> 
             format=str(task.output["format"]),
             layer_name=_layer_name(task.key),
             options=options,
+            cell=0,
         )
         return _with_chunks(task, plan, layer, told)
 
@@ -358,14 +359,15 @@ def _with_chunks(task: ProbeTask, plan: VectorPlan, layer: _Layer, told: list[st
         with contextlib.suppress(OSError):
             size += Path(task.source).with_suffix(".dbf").stat().st_size
     each = max(size / plan.count, 64.0)
-    features = task.chunking.features or _features(each, task.chunking.max_bytes)
+    cell = row_group(each) if plan.format == "GeoParquet" else 0
+    features = task.chunking.features or _features(each, cell, task.chunking.max_bytes)
     access, edges = _access(task.source, plan, features)
     if access == "rows":
         features = max(features // layer.rows, 1) * layer.rows
         if features == layer.rows and plan.count <= layer.rows:
             features = plan.count
     grid = ChunkGrid(plan.count, 1, min(features, plan.count), 1)
-    values = plan.to_json() | {"access": access, "edges": list(edges)}
+    values = plan.to_json() | {"access": access, "edges": list(edges), "cell": cell}
     return ItemPlan(
         grid=grid,
         chunk_bytes=int(_BASE + _FACTOR * each * grid.chunk_width),
@@ -383,11 +385,12 @@ def _with_chunks(task: ProbeTask, plan: VectorPlan, layer: _Layer, told: list[st
     )
 
 
-def _features(each: float, max_bytes: int) -> int:
-    room = CHUNK_BYTES
-    if max_bytes:
-        room = min(room, max((max_bytes - _BASE) // _FACTOR, 2**16))
-    return int(min(max(room / each, _FEWEST), _MOST))
+def _features(each: float, cell: int, max_bytes: int) -> int:
+    """Features of a chunk: whole cells, as these are encoded by the chunk, if there is room."""
+    room = max((max_bytes - _BASE) // _FACTOR, 2**16) if max_bytes else 2**62
+    if cell and cell * each <= room:
+        return max(int(min(CHUNK_BYTES, room) / each) // cell, 1) * cell
+    return int(min(max(min(CHUNK_BYTES, room) / each, _FEWEST), _MOST))
 
 
 def _access(path: str, plan: VectorPlan, features: int) -> tuple[Access, tuple[int, ...]]:

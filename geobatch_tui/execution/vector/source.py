@@ -12,6 +12,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ItemContext, Window
     from geobatch_tui.execution.vector.plan import VectorPlan
 
-#: Features in a batch. Larger ones fall out of the processor's cache.
-BATCH = 4096
+#: Features in a batch, and bytes of geometry; a feature that has more is a batch of its own.
+#: Larger ones fall out of the processor's cache.
+BATCH, BATCH_BYTES = 4096, 4 * 2**20
 
 # Lines for people; what matters of them is raised, or is in the plan's warnings.
 logging.getLogger("pyogrio").setLevel(logging.ERROR)
@@ -146,13 +148,24 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
     seen = 0
     for batch in batches:
         seen += batch.num_rows
-        yield batch
+        yield from small(batch)
     if seen != window.width:
         raise CorruptSourceError(
             f"{item.source}: chunk {index} has {seen} features, {window.width} were counted when "
             "the run was planned",
             hint="the source changed, or its own count is wrong; run again with --fresh",
         )
+
+
+def small(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Slices of a batch with at most ``BATCH_BYTES`` of geometry, or of one feature."""
+    column, start, count = batch.column(WKB), 0, batch.num_rows
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: count + 1]
+    while start < count:
+        stop = int(np.searchsorted(offsets, int(offsets[start]) + BATCH_BYTES, "right")) - 1
+        stop = min(max(stop, start + 1), count)
+        yield batch.slice(start, stop - start)
+        start = stop
 
 
 def _first(batches: Iterator[pa.RecordBatch], count: int) -> Iterator[pa.RecordBatch]:

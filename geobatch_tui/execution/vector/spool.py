@@ -2,13 +2,12 @@
 
 As with rasters, each thread of each worker appends to a file of its own. A segment is one chunk::
 
-    Arrow stream of the features that are published
+    features that are published, in pieces (see ``pieces``)
     Arrow stream of those in quarantine, with their reasons
     counts and extent, as JSON
-    end:   magic, fingerprint, chunk, chunk size, the three lengths, CRC-32
+    end:   magic, fingerprint, chunk, chunk size, the three lengths, CRC-32 of counts and end
 
-padded at the front of ``end`` so that every segment starts at a multiple of 64 bytes, and its
-arrays can be used where they lie.
+padded at the front of ``end`` so that every segment starts at a multiple of 64 bytes.
 """
 
 from __future__ import annotations
@@ -36,20 +35,22 @@ from geobatch_tui.execution.raster.disk import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from geobatch_tui.execution.messages import ItemContext
 
-MAGIC = b"GBVEC1\r\n"
+MAGIC = b"GBVEC2\r\n"
 _END = struct.Struct("<8s16sQIQQQ")
 _CRC = struct.Struct("<I")
 _END_SIZE = _END.size + _CRC.size
-_ALIGN = 64
+#: Pieces start at multiples of it, so that their arrays can be used where they lie.
+ALIGN = 64
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A segment as read: ``stats`` as they were spooled; the streams still encoded."""
+    """A segment as read: ``stats`` as they were spooled; the features still encoded."""
 
     index: int
     stats: dict[str, Any]
@@ -67,7 +68,7 @@ def encode(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Buffer:
 
 
 def append(
-    item: ItemContext, index: int, epoch: int, streams: tuple[pa.Buffer, pa.Buffer], stats: Any
+    item: ItemContext, index: int, epoch: int, good: Sequence[Any], dead: Any, stats: Any
 ) -> tuple[Segment, int]:
     """Append chunk ``index`` to this thread's spool; durable and read back when it returns.
 
@@ -76,16 +77,16 @@ def append(
         DiskFullError, OutputGoneError: see :func:`disk_errors`.
     """
     said = json.dumps(stats, sort_keys=True).encode()
-    lengths = (streams[0].size, streams[1].size, len(said))
+    lengths = (sum(len(piece) for piece in good), len(dead), len(said))
     width = item.plan.grid.chunk_width
-    pad = bytes(-(sum(lengths) + _END_SIZE) % _ALIGN)
+    pad = bytes(-(sum(lengths) + _END_SIZE) % ALIGN)
     end = _END.pack(MAGIC, _identity(item), index, width, *lengths)
-    tail = said + pad + end + _CRC.pack(zlib.crc32(end))
+    tail = said + pad + end + _CRC.pack(zlib.crc32(end, zlib.crc32(said)))
     name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
     path = Path(item.work_dir) / name
     with disk_errors("cannot write the spool", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        offset, length, crc = _append(path, (*streams, tail))
+        offset, length, crc = _append(path, (*good, dead, tail))
     return Segment(index, name, offset, length, crc), length
 
 
@@ -115,7 +116,12 @@ def _append(path: Path, pieces: Sequence[Any]) -> tuple[int, int, int]:
 
 
 def _read_back(fd: int, path: Path, start: int, length: int, crc: int) -> None:
-    if zlib.crc32(read_exactly(fd, start, length)) != crc:
+    found, at, end = 0, start, start + length
+    while at < end:
+        piece = read_exactly(fd, at, min(_PIECE, end - at))
+        found = zlib.crc32(piece, found)
+        at += len(piece)
+    if found != crc:
         raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
 
 
@@ -123,36 +129,74 @@ def _identity(item: ItemContext) -> bytes:
     return hashlib.blake2b(item.fingerprint.encode(), digest_size=16).digest()
 
 
+def counts(item: ItemContext, segments: Sequence[Segment]) -> list[dict[str, Any]]:
+    """What the chunks of an item counted, without reading their features.
+
+    Raises: as :func:`contents`.
+    """
+    return [_checked(segment, item, _stats_of) for segment in segments]
+
+
 def contents(item: ItemContext, segments: Sequence[Segment]) -> Iterator[Content]:
-    """The segments of an item, in the order given, each mapped and checked as it is reached.
+    """The segments of an item, in the order given, each read and checked as it is reached.
+
+    They are read, not mapped: mapped pages count as memory for as long as the file is open.
 
     Raises:
         VerifyError: one is damaged or of another item; its evidence names the chunk.
     """
     for segment in segments:
+        yield _checked(segment, item, _content)
+
+
+def _checked[T](
+    segment: Segment, item: ItemContext, read: Callable[[ItemContext, Segment, int], T]
+) -> T:
+    try:
+        path = Path(item.work_dir) / segment.spool
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            yield _content(item, segment)
-        except (VerifyError, FileNotFoundError, pa.ArrowException) as error:
-            found = VerifyError(f"chunk {segment.index} in {segment.spool!r}: {error}")
-            found.evidence = {"chunks": [segment.index]}
-            raise found from error
+            return read(item, segment, fd)
+        finally:
+            os.close(fd)
+    except (VerifyError, FileNotFoundError, pa.ArrowException) as error:
+        found = VerifyError(f"chunk {segment.index} in {segment.spool!r}: {error}")
+        found.evidence = {"chunks": [segment.index]}
+        raise found from error
 
 
-def _content(item: ItemContext, segment: Segment) -> Content:
-    if segment.length < _END_SIZE:
-        raise VerifyError(f"{segment.length} bytes are too few for a segment")
-    with pa.memory_map(str(Path(item.work_dir) / segment.spool)) as file:
-        if file.size() < segment.offset + segment.length:
-            raise VerifyError("the spool is cut off")
-        file.seek(segment.offset)
-        whole = file.read_buffer(segment.length)
+def _content(item: ItemContext, segment: Segment, fd: int) -> Content:
+    _refuse_short(segment)
+    whole = pa.py_buffer(read_exactly(fd, segment.offset, segment.length))
     view = memoryview(whole)
     if zlib.crc32(view) != segment.crc32:
         raise VerifyError("its bytes are not those that were spooled")
-    end = bytes(view[-_END_SIZE : -_CRC.size])
-    magic, identity, index, width, good, dead, said = _END.unpack(end)
+    good, dead, said = _lengths(item, segment, bytes(view[-_END_SIZE:]))
+    stats = json.loads(bytes(view[good + dead : good + dead + said]))
+    return Content(segment.index, stats, whole[:good], whole[good : good + dead])
+
+
+def _stats_of(item: ItemContext, segment: Segment, fd: int) -> dict[str, Any]:
+    _refuse_short(segment)
+    end = read_exactly(fd, segment.offset + segment.length - _END_SIZE, _END_SIZE)
+    good, dead, said = _lengths(item, segment, end)
+    text = read_exactly(fd, segment.offset + good + dead, said)
+    if zlib.crc32(end[: -_CRC.size], zlib.crc32(text)) != _CRC.unpack(end[-_CRC.size :])[0]:
+        raise VerifyError("its counts are not those that were spooled")
+    stats: dict[str, Any] = json.loads(text)
+    return stats
+
+
+def _refuse_short(segment: Segment) -> None:
+    if segment.length < _END_SIZE:
+        raise VerifyError(f"{segment.length} bytes are too few for a segment")
+
+
+def _lengths(item: ItemContext, segment: Segment, end: bytes) -> tuple[int, int, int]:
+    magic, identity, index, width, good, dead, said = _END.unpack(end[: -_CRC.size])
     expected = (MAGIC, _identity(item), segment.index, item.plan.grid.chunk_width)
     if (magic, identity, index, width) != expected:
         raise VerifyError("the segment belongs to another item, plan or chunk grid")
-    stats = json.loads(bytes(view[good + dead : good + dead + said]))
-    return Content(segment.index, stats, whole[:good], whole[good : good + dead])
+    if good + dead + said + _END_SIZE > segment.length:
+        raise VerifyError("its lengths do not add up")
+    return good, dead, said

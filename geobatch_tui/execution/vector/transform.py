@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: How far a coordinate may be off after the way there and back: degrees, or metres.
 _DEGREES, _METRES = 1e-5, 1.0
+#: How far apart the coordinates of a feature are that go there and back: nonsense fills regions,
+#: so a feature that reaches this far into one is found.
+_STEP_DEGREES, _STEP_METRES = 0.02, 2000.0
 #: Beyond this latitude all longitudes are one place.
 _POLE = 89.9999
 
@@ -31,11 +34,9 @@ _local = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """``x``, ``y`` as transformed; per feature: ``failed`` (a coordinate has no place in the
-    target), ``strayed`` (the way back leads elsewhere), ``outside`` (outside the area of use)."""
+    """Per feature: ``failed`` (a coordinate has no place in the target), ``strayed`` (the way back
+    leads elsewhere), ``outside`` (outside the area of use, and neither)."""
 
-    x: Floats
-    y: Floats
     failed: Flags
     strayed: Flags
     outside: Flags
@@ -58,19 +59,25 @@ class Reprojector:
             self._lonlat = Transformer.from_crs(self._src, geodetic, always_xy=True)
 
     def move(self, found: Coordinates) -> Moved:
-        """Transform all coordinates of a column."""
-        x, y = self._there.transform(found.x, found.y, errcheck=False)
-        x, y = np.ascontiguousarray(x, np.float64), np.ascontiguousarray(y, np.float64)
+        """Transform all coordinates of a column, in place: those of ``found`` are the new ones."""
         count = len(found.status)
-        failed = np.zeros(count, np.bool_)
-        lost = ~(np.isfinite(x) & np.isfinite(y))
-        if lost.any():
-            failed[found.owners()[lost]] = True
-        outside = self._outside(found) & ~failed
-        strayed = np.zeros(count, np.bool_)
+        outside = self._outside(found)
+        chosen = np.empty(0, np.int64)
         if outside.any():
-            strayed = self._strayed(found, x, y, outside)
-        return Moved(x, y, failed, strayed, outside & ~strayed)
+            chosen = found.sparse(outside, _STEP_DEGREES if self._degrees else _STEP_METRES)
+        before = found.x[chosen], found.y[chosen]
+        self._there.transform(found.x, found.y, errcheck=False, inplace=True)
+        failed = np.zeros(count, np.bool_)
+        lost = ~(np.isfinite(found.x) & np.isfinite(found.y))
+        if lost.any():
+            failed[found.owners_of(np.flatnonzero(lost))] = True
+        strayed = np.zeros(count, np.bool_)
+        here = ~failed[found.owners_of(chosen)]
+        if here.any():
+            chosen = chosen[here]
+            off = self._off((before[0][here], before[1][here]), (found.x[chosen], found.y[chosen]))
+            strayed[found.owners_of(chosen[off])] = True
+        return Moved(failed, strayed, outside & ~failed & ~strayed)
 
     def _outside(self, found: Coordinates) -> Flags:
         """Features that reach beyond the area of use, by the corners of their boxes."""
@@ -87,22 +94,17 @@ class Reprojector:
         out: Flags = (beyond | (lat < south) | (lat > north)).any(axis=1)
         return out
 
-    def _strayed(self, found: Coordinates, x: Floats, y: Floats, which: Flags) -> Flags:
-        owners = found.owners()
-        chosen = which[owners]
-        back_x, back_y = self._there.transform(
-            x[chosen], y[chosen], errcheck=False, direction="INVERSE"
-        )
-        dx, dy = np.abs(back_x - found.x[chosen]), np.abs(back_y - found.y[chosen])
+    def _off(self, before: tuple[Floats, Floats], after: tuple[Floats, Floats]) -> Flags:
+        """Which coordinates do not come back to where they were."""
+        back_x, back_y = self._there.transform(*after, errcheck=False, direction="INVERSE")
+        dx, dy = np.abs(back_x - before[0]), np.abs(back_y - before[1])
         limit = _METRES
         if self._degrees:
             limit = _DEGREES
             dx = np.minimum(dx % 360.0, 360.0 - dx % 360.0)
-            dx[np.abs(found.y[chosen]) > _POLE] = 0.0
-        off = ~((dx <= limit) & (dy <= limit))
-        strayed = np.zeros(len(which), np.bool_)
-        strayed[owners[chosen][off]] = True
-        return strayed
+            dx[np.abs(before[1]) > _POLE] = 0.0
+        off: Flags = ~((dx <= limit) & (dy <= limit))
+        return off
 
 
 def reprojector(src: str, dst: str) -> Reprojector:

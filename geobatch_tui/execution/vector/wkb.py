@@ -52,7 +52,8 @@ def type_name(kind: int) -> str:
 class Coordinates:
     """The coordinates of a column of n geometries.
 
-    ``x`` and ``y`` are float64; those of geometry i are at ``first[i]`` to ``first[i + 1]``.
+    ``x`` and ``y`` are float64; those of geometry i are at ``first[i]`` to ``first[i + 1]``. ``at``
+    is where they lie in the bytes of the column's values.
     ``status`` and ``kinds`` (n) are as in :func:`kernels.gather`.
     """
 
@@ -64,9 +65,15 @@ class Coordinates:
     status: NDArray[np.uint8]
     kinds: NDArray[np.int64]
 
-    def owners(self) -> NDArray[np.int64]:
-        """For each coordinate, the geometry that it belongs to."""
-        return np.repeat(np.arange(len(self.status)), np.diff(self.first))
+    def owners_of(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The geometries that the coordinates ``which`` belong to."""
+        owners: NDArray[np.int64] = np.searchsorted(self.first, which, "right") - 1
+        return owners
+
+    def sparse(self, which: NDArray[np.bool_], step: float) -> NDArray[np.int64]:
+        """Coordinates of the geometries ``which``, none further than ``step`` from the next."""
+        out = np.empty(len(self.x), np.int64)
+        return out[: kernels.sparse(self.x, self.y, self.first, which, step, out)]
 
     def boxes(self) -> NDArray[np.float64]:
         """(n, 4) minx, miny, maxx, maxy; NaN without coordinates, or where one is not finite."""
@@ -76,15 +83,28 @@ class Coordinates:
 
     def replaced(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> pa.Array:
         """The column with other coordinates in the same places."""
-        validity, offsets, data = self.column.buffers()
-        fresh = np.array(_bytes(data))
+        offsets, data = _parts(self.column)
+        fresh = np.array(data)
         kernels.scatter(fresh, x.view(np.uint64), y.view(np.uint64), self.at)
-        return pa.Array.from_buffers(
-            pa.binary(),
-            len(self.column),
-            [validity, offsets, pa.py_buffer(fresh)],
-            offset=self.column.offset,
-        )
+        buffers = [
+            None if self.column.null_count == 0 else _bits(validity(self.column)),
+            pa.py_buffer(offsets),
+            pa.py_buffer(fresh),
+        ]
+        return pa.Array.from_buffers(pa.binary(), len(self.column), buffers)
+
+
+def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(values, bitorder="little"))
+
+
+def _parts(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Offsets from 0, and bytes, of just the values of a column, which may be a slice."""
+    if not len(column):
+        return np.zeros(1, np.int32), np.empty(0, np.uint8)
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
+    low, high = int(offsets[0]), int(offsets[-1])
+    return offsets - np.int32(low), _bytes(column.buffers()[2])[low:high]
 
 
 def _bytes(data: Any) -> NDArray[np.uint8]:
@@ -103,10 +123,9 @@ def validity(column: pa.Array) -> NDArray[np.bool_]:
 def coordinates(column: pa.Array) -> Coordinates:
     """Find the coordinates of ``column`` (binary: ISO WKB, little-endian, or null)."""
     count = len(column)
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: count + 1]
-    data = _bytes(column.buffers()[2])
+    offsets, data = _parts(column)
     valid = validity(column)
-    room = int(offsets[-1] - offsets[0]) // 16 if count else 0
+    room = len(data) // 16
     xs, ys = np.empty(room, np.uint64), np.empty(room, np.uint64)
     at, first = np.empty(room, np.uint32), np.zeros(count + 1, np.int64)
     status, kinds = np.zeros(count, np.uint8), np.zeros(count, np.int64)

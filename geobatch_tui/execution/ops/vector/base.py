@@ -37,7 +37,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 1
+    version = 2
     data: Literal["raster", "vector"] = "vector"
     summary: str
     params: type[BaseModel] = VectorParams
