@@ -17,8 +17,6 @@ LIBRARIES = (
     "pyproj",
     "imagecodecs",
 )
-#: Modules that load numba (0.5 s), which only large warps need: they load it themselves.
-HEAVY = frozenset({"compiled", "weights", "kernels", "masked", "means"})
 
 
 def import_all() -> None:
@@ -31,8 +29,6 @@ def import_all() -> None:
 
     # What cannot be imported here fails its own tasks later, with its own error.
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        if module.name.rpartition(".")[2] in HEAVY:
-            continue
         with contextlib.suppress(Exception):
             importlib.import_module(module.name)
     for name in registry.operation_names():

@@ -19,11 +19,11 @@ class Entry:
     """A live unit and what this run has learned of it.
 
     ``size`` and ``handles`` are what was reserved at dispatch. ``unknowns`` counts failures of
-    class unknown; ``kills`` holds, for each worker that was killed from outside under this unit,
-    the number of all such kills of any worker until then.
+    class unknown, ``kills`` the workers that were killed from outside under this unit, since
+    ``first_kill``.
     """
 
-    __slots__ = ("handles", "key", "kills", "size", "unit", "unknowns")
+    __slots__ = ("first_kill", "handles", "key", "kills", "size", "unit", "unknowns")
 
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
@@ -31,7 +31,8 @@ class Entry:
         self.size = 0
         self.handles = 0
         self.unknowns = 0
-        self.kills: list[int] = []
+        self.kills = 0
+        self.first_kill = 0.0
 
     @property
     def suspect(self) -> bool:

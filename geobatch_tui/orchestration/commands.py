@@ -157,7 +157,7 @@ def _context_of(decision: Decision, job: Job, output_dir: Path) -> ItemContext |
     )
 
 
-async def retry(
+async def retry(  # noqa: PLR0913 - each one is a flag of the command line
     directory: str | Path,
     *,
     classes: Sequence[str] = (),
@@ -166,6 +166,7 @@ async def retry(
     observe: Callable[[Snapshot], None] | None = None,
     log_stream: Callable[[str], None] | None = None,
     log_format: Literal["json", "text"] = "json",
+    control: Control | None = None,
 ) -> RunResult:
     """Requeue dead letters of a run and run again with the job that it had.
 
@@ -177,6 +178,7 @@ async def retry(
         observe: as for :func:`run`.
         log_stream: as for :func:`run`.
         log_format: as for :func:`run`.
+        control: as for :func:`run`.
 
     Raises:
         ConfigError: an override would change output bytes: published items would be stale, so
@@ -190,5 +192,6 @@ async def retry(
             observe=observe,
             log_stream=log_stream,
             log_format=log_format,
+            control=control,
         ),
     )

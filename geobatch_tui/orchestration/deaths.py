@@ -57,7 +57,7 @@ def death(
         return "signal", _failure(WorkerCrashError, text, facts)
     text = f"the worker {evidence.exit_words(exitcode)}"
     if exitcode == -signal.SIGKILL:
-        text += ", which it did not send itself: somebody killed it"
+        text += ", which no crash sends: somebody killed it"
     if torn:
         text += f"; {torn}"
     return ("signal" if exitcode < 0 else "exit"), _failure(WorkerCrashError, text, facts)

@@ -189,8 +189,6 @@ class Scheduler:
         if not crew.expects(event.worker, asked=asked):
             return
         outside = from_outside(event.cause, event.failure)
-        if outside:
-            self._judge.killed_from_outside()
         worker = crew.remove(event.worker)
         if worker is None:
             if self._stillborn.died(from_outside=outside):
@@ -203,7 +201,7 @@ class Scheduler:
                 self._release(entry)
         if blamed is not None:
             self._blameless.alive()
-            verdict = self._judge.lost(blamed, event.cause, event.failure, worker.limit)
+            verdict = self._judge.lost(blamed, event.cause, event.failure, now, worker.limit)
             self._carry_out(blamed, verdict, now)
         elif event.cause != "retired" and self._blameless.died(from_outside=outside):
             self._end("crash-loop", event.failure)
@@ -281,8 +279,7 @@ class Scheduler:
         elif entry.suspect and not was_suspect:
             backlog.append(entry)
         else:
-            # A suspect is tried on until it is cleared or convicted: kills that single it out
-            # are told from kills at random by coming in a row.
+            # A suspect is tried on until it is cleared or convicted.
             backlog.prepend(entry)
 
     def _bury(self, entry: Entry, unit: u.Unit, failure: Failure) -> None:

@@ -23,12 +23,12 @@ DIVISIONS = 256
 #: Kills from outside that are no suspicion yet: the unit goes on with whoever is free. In the lane
 #: it would need a fresh worker, which takes longer and so is hit more often.
 PARDONED = 2
-#: Kills from outside that convict a unit: so many with at most one of another worker among them;
-#: so many in any case. (Simulated: at two kills a second, of chunks that take half a second, 5
-#: kills would bury two innocents of 300; measured under 300 kills in a run of 2,700 chunks: 8
-#: buried six, 16 two. A unit that kills itself costs 40 starts of a worker, a few seconds.)
-KILLS_ALONE, OTHERS = 40, 1
-KILLS_EVER = 100
+#: From then on it waits before each try, longer every time up to the last of these, in seconds.
+KILL_STEP, KILL_WAIT = 0.05, 0.5
+#: So many kills from outside over so many seconds convict a unit. Nothing tells a unit that has
+#: itself killed from one that happens to be all that is left while somebody shoots at workers, as
+#: an assembly is, but that the shooting ends.
+KILLS, KILL_SECONDS = 16, 600.0
 #: Sent by somebody, not raised by what a unit computes; by number or by name.
 _SENT = frozenset({1, 2, 9, 15, "SIGHUP", "SIGINT", "SIGKILL", "SIGTERM"})
 
@@ -64,23 +64,18 @@ def from_outside(cause: WorkerCause, failure: Failure | None) -> bool:
 
 
 class Judge:
-    """Knows the policy and the budget, and all kills from outside.
+    """Knows the policy and the budget.
 
     Tries are counted in ``Unit.attempts``: every try that its own failure ended. Four limits
     bound them: ``max_attempts`` for transient and unknown failures, 3 subdivisions, 2 crashes. So
     no unit is tried more than ``max_attempts`` + 4 times, what was not its doing set aside.
     """
 
-    __slots__ = ("_budget", "_kills", "_policy")
+    __slots__ = ("_budget", "_policy")
 
     def __init__(self, policy: RetryPolicy, budget: RetryBudget) -> None:
         self._policy = policy
         self._budget = budget
-        self._kills = 0
-
-    def killed_from_outside(self) -> None:
-        """Note a kill from outside, whatever the worker did at that moment."""
-        self._kills += 1
 
     def failed(self, entry: Entry, failure: Failure) -> Verdict:  # noqa: PLR0911 - a table
         """A worker answered with a failure."""
@@ -102,15 +97,20 @@ class Judge:
                 return self._unknown(entry, failure)
 
     def lost(
-        self, entry: Entry, cause: WorkerCause, failure: Failure | None, limit: float = 0.0
+        self,
+        entry: Entry,
+        cause: WorkerCause,
+        failure: Failure | None,
+        now: float,
+        limit: float = 0.0,
     ) -> Verdict:
-        """The worker ended while it ran this unit. Kills from outside are noted before.
+        """The worker ended at ``now`` while it ran this unit.
 
         ``limit``: the seconds that the unit overran, where that was the cause.
         """
         unit = entry.unit
         if from_outside(cause, failure) and failure is not None:
-            return self._killed(entry, failure)
+            return _killed(entry, failure, now)
         match cause:
             case "retired":
                 return Verdict(Action.RELEASE, unit, failure or _failure(WorkerCrashError, "ended"))
@@ -145,23 +145,22 @@ class Judge:
             return _bury(unit, failure, "failed again after one retry")
         return Verdict(Action.RETRY, unit, failure, self._policy.delay(unit.key, unit.attempts))
 
-    def _killed(self, entry: Entry, failure: Failure) -> Verdict:
-        """Killed from outside: not the unit's doing, unless it keeps happening to this one.
 
-        A row of kills convicts if it leaves out all others but one: where somebody shoots at
-        random, a unit that runs long is hit often, but so are its neighbours.
-        """
-        entry.kills.append(self._kills)
-        if len(entry.kills) <= PARDONED:
-            return Verdict(Action.RELEASE, entry.unit, failure)
-        recent = entry.kills[-KILLS_ALONE:]
-        others = recent[-1] - recent[0] + 1 - len(recent)
-        unit = replace(entry.unit, strikes=entry.unit.strikes + 1)
-        singled_out = len(recent) == KILLS_ALONE and others <= OTHERS
-        if singled_out or len(entry.kills) >= KILLS_EVER:
-            told = replace(failure, reaction=Reaction.POISON)
-            return _bury(_tried(unit), told, f"its worker was killed {len(entry.kills)} times")
-        return Verdict(Action.RETRY, unit, failure)
+def _killed(entry: Entry, failure: Failure, now: float) -> Verdict:
+    """Killed from outside: not the unit's doing, unless it never ends."""
+    if not entry.kills:
+        entry.first_kill = now
+    entry.kills += 1
+    if entry.kills <= PARDONED:
+        return Verdict(Action.RELEASE, entry.unit, failure)
+    unit = replace(entry.unit, strikes=entry.unit.strikes + 1)
+    seconds = now - entry.first_kill
+    if entry.kills >= KILLS and seconds >= KILL_SECONDS:
+        told = replace(failure, reaction=Reaction.POISON)
+        why = f"its worker was killed {entry.kills} times in {seconds:.0f} s"
+        return _bury(_tried(unit), told, why)
+    delay = min(KILL_STEP * (entry.kills - PARDONED), KILL_WAIT)
+    return Verdict(Action.RETRY, unit, failure, delay)
 
 
 def _short(unit: Unit, failure: Failure) -> Verdict:

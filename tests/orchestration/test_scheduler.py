@@ -11,7 +11,7 @@ from geobatch_tui.errors import Reaction
 from geobatch_tui.execution.messages import Failure
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.scheduler import Scheduler, SchedulerConfig
-from geobatch_tui.orchestration.verdicts import KILLS_ALONE, PARDONED
+from geobatch_tui.orchestration.verdicts import KILL_SECONDS, KILLS, PARDONED
 
 MIB = 1 << 20
 
@@ -286,30 +286,43 @@ def test_answer_that_went_down_with_its_worker():
 
 
 def test_a_unit_that_kills_itself_is_found_at_last():
-    """SIGKILL never convicts at first; a unit under which every worker is killed, it does."""
+    """SIGKILL never convicts at first; a unit under which workers are killed for ten minutes, it
+    does."""
     made = running(1, chunk(0))
-    kills = 0
+    began, kills = made.now, 0
     while not made.dead:
-        assert kills < KILLS_ALONE
+        assert made.now - began <= KILL_SECONDS
         made.lose(made.busy()[0], "signal", death("SIGKILL"))
-        made.obey()
         kills += 1
-    assert kills == KILLS_ALONE
+        made.tick(10.0)
+        made.obey()
+    assert kills >= KILLS
+    assert made.now - began >= KILL_SECONDS
     assert next(iter(made.dead.values())).failure.reaction is Reaction.POISON
 
 
-def test_kills_at_random_do_not_convict():
-    """A unit that is killed often, but no more than others are, is not found guilty at eight."""
-    made = running(2, *chunks(40))
-    victim = made.workers[1].running.key
-    for _ in range(12):
-        number = next(n for n, hand in made.workers.items() if hand.running.key == victim)
-        made.lose(number, "signal", death(9))
-        other = next(n for n, hand in made.workers.items() if not hand.lane)
-        made.lose(other, "signal", death(9), blame=False)
+def test_few_kills_never_convict():
+    """Fifteen kills in an hour say little."""
+    made = running(1, chunk(0))
+    for _ in range(KILLS - 1):
+        made.lose(made.busy()[0], "signal", death("SIGKILL"))
+        made.tick(240.0)
         made.obey()
     assert not made.dead
-    assert made.unit[victim].strikes == 12 - PARDONED
+
+
+def test_what_was_killed_from_outside_waits_longer_each_time():
+    """Two kills are pardoned at once; from the third on there are waits, up to half a second."""
+    made = running(1, chunk(0))
+    delays = []
+    for _ in range(20):
+        out = made.lose(made.busy()[0], "signal", death("SIGKILL"))
+        delays += [retry.delay for retry in of(u.Retry, out)]
+        made.tick(1.0)
+        made.obey()
+    assert len(delays) == 20 - PARDONED
+    assert delays == sorted(delays)
+    assert (delays[0], delays[-1]) == (0.05, 0.5)
 
 
 def test_suspects_wait_in_line():
