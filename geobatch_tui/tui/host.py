@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.orchestration.control import Control
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
 
-    from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.observability.snapshot import Snapshot
     from geobatch_tui.orchestration.outcome import RunResult
 
@@ -24,18 +23,17 @@ class HostedRun:
     """A run in this process.
 
     Args:
-        loaded: the job.
+        directory: where the run's outputs go.
         begin: makes the run's coroutine, given a handle to steer it and a function that the run
             calls once it holds its directory (``observe`` of :func:`geobatch_tui.run`).
     """
 
     def __init__(
         self,
-        loaded: LoadedJob,
+        directory: Path,
         begin: Callable[[Control, Callable[[Snapshot], None]], Coroutine[Any, Any, RunResult]],
     ) -> None:
-        self.loaded = loaded
-        self.directory = Path(loaded.job.output.dir)
+        self.directory = directory
         self.control = Control()
         self._begin = begin
         self._result: RunResult | None = None
@@ -99,3 +97,29 @@ class HostedRun:
     def _begun(self, snapshot: Snapshot) -> None:
         del snapshot
         self._ready.set()
+
+
+def hosted_retry(
+    directory: Path, classes: Sequence[str], keys: Sequence[str], changes: Sequence[str]
+) -> HostedRun:
+    """Dead letters tried again by a run of this process; to be started.
+
+    Args:
+        directory: the output directory of the run that ended.
+        classes: only letters of these error classes; empty: of any.
+        keys: only these chunks or items, by the ledger's names; empty: all.
+        changes: ``KEY=VALUE`` of operational values.
+    """
+    from geobatch_tui.orchestration.commands import retry
+
+    return HostedRun(
+        directory,
+        lambda control, observe: retry(
+            directory,
+            classes=classes,
+            chunks=keys,
+            overrides=changes,
+            control=control,
+            observe=observe,
+        ),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError
@@ -13,8 +14,6 @@ from geobatch_tui.tui.host import HostedRun
 from geobatch_tui.tui.link import RunLink
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.orchestration.outcome import RunResult
     from geobatch_tui.tui.steering import Ending
@@ -25,7 +24,7 @@ class Closed:
     """How a console with a run of its own closed.
 
     Attributes:
-        result: of the run, which has ended.
+        result: of the run, or of the last one where dead letters were tried again; it has ended.
         detach: the operator wants it resumed in the background.
         lost: the terminal is gone: nothing can be written to it.
     """
@@ -47,22 +46,26 @@ def run_hosted(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = Fal
     from geobatch_tui.tui.steering import Ending
 
     host = HostedRun(
-        loaded,
+        Path(loaded.job.output.dir),
         lambda control, observe: geobatch_tui.run(
             loaded, fresh=fresh, retry_dead=retry_dead, control=control, observe=observe
         ),
     )
     host.start()
     ending: Ending | None = None
+    link: RunLink | None = None
     try:
         host.wait_ready()
         if not host.over:
-            ending = _show(RunLink(host.directory, host=host))
+            link = RunLink(host.directory, host=host)
+            ending = _show(link)
     finally:
         # Returned, crashed or without a terminal: the run is never left half done. A console
         # that stays open until the run has ended finds nothing to drain.
-        host.drain()
-    result = host.result()
+        last = link.host if link is not None and link.host is not None else host
+        last.drain()
+    # Of dead letters that were tried again here, this is how that ended.
+    result = last.result()
     return Closed(
         result,
         detach=ending is Ending.DETACH,

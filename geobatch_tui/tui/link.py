@@ -23,7 +23,8 @@ class RunLink:
 
     Args:
         directory: output directory of the run.
-        host: the run, where it lives in this process.
+        host: the run, where it lives in this process. One that has ended is replaced when its
+            dead letters are tried again.
         read_only: never send a command.
         clock: UNIX time.
 

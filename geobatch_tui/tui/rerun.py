@@ -1,4 +1,5 @@
-"""Dead letters tried again: in the run that is live, or by one in the background."""
+"""Dead letters tried again: in the run that is live, by another one in this process where the
+console has one, or by one in the background."""
 
 from __future__ import annotations
 
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 from geobatch_tui.errors import OutputGoneError, StateError
 from geobatch_tui.ledger.lock import is_held, read_holder
 from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.host import hosted_retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from geobatch_tui.tui.host import HostedRun
     from geobatch_tui.tui.link import RunLink
 
 LOG: Final = "detached.log"
@@ -57,12 +60,24 @@ def rerun(
             for part in batches(keys)
         ]
         return said[-1] or "they are tried again in this run"
+    if link.host is not None:
+        return _here(link, hosted_retry(link.directory, classes, keys, changes))
     words = ["retry", str(link.directory.absolute()), "--json"]
     words += [f"--class={name}" for name in classes]
     words += [f"--chunk={key}" for key in keys]
     words += [f"--set={change}" for change in changes]
     (start or start_in_background)(words, link.store.state_root)
     return "a run in the background tries them again"
+
+
+def _here(link: RunLink, again: HostedRun) -> str:
+    """Start a run in this process, in the place of the one that ended."""
+    again.start()
+    again.wait_ready()
+    if again.failed:
+        again.result()
+    link.host = again
+    return "they are tried again"
 
 
 def batches(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
