@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import harness
 from harness import Verdict
 
+from geobatch_tui.execution.raster.spool import MAGIC
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -33,7 +35,7 @@ def kill_engine(fixture: Fixture, kills: int, seed: int) -> Verdict:
     verdict = Verdict("kill -9 engine", seed)
     reference, length = fixture.reference().tree, fixture.reference().seconds
     fixture.forget()
-    done = laps = wasted = worst = 0
+    done = laps = wasted = worst = last = 0
     slowest = 0.0
     while done < kills:
         engine = fixture.start()
@@ -44,10 +46,12 @@ def kill_engine(fixture: Fixture, kills: int, seed: int) -> Verdict:
             engine.kill()
             done += 1
             slowest = max(slowest, _after_kill(fixture, verdict, reference, f"kill {done}"))
-            waste = waste_of(fixture)
-            wasted, worst = wasted + waste, max(worst, waste)
+            epoch, waste = waste_of(fixture)
+            # One that was killed before its run began has wasted nothing more.
+            wasted, worst = wasted + (waste if epoch != last else 0), max(worst, waste)
+            last = epoch
             continue
-        laps += 1
+        laps, last = laps + 1, 0
         _finished(fixture, verdict, engine.wait(), reference, f"lap {laps}")
         fixture.forget()
     _finished(fixture, verdict, fixture.run(), reference, "last lap")
@@ -63,26 +67,25 @@ def kill_engine(fixture: Fixture, kills: int, seed: int) -> Verdict:
     return verdict
 
 
-def waste_of(fixture: Fixture) -> int:
-    """Chunks that the last run finished and did not get to record: segments in the spools of its
-    epoch that the ledger does not know, counted by their bytes over the mean length."""
+def waste_of(fixture: Fixture) -> tuple[int, int]:
+    """The epoch of the last run, and how many chunks it finished and did not get to record:
+    segments in its spools, found by the mark at their end, that the ledger does not know."""
     ledger = fixture.out / harness.STATE / "ledger.db"
     if not ledger.exists():
-        return 0
+        return 0, 0
     with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as database:
         try:
-            epoch = database.execute("SELECT max(epoch) FROM run").fetchone()[0]
-            known, count, total = database.execute(
-                "SELECT coalesce(sum(iif(s.name GLOB ? || '-*', c.spool_length, 0)), 0),"
-                " count(*), coalesce(sum(c.spool_length), 0)"
-                " FROM chunk AS c JOIN spool AS s USING (spool_id) WHERE c.spool_length > 0",
+            epoch = database.execute("SELECT coalesce(max(epoch), 0) FROM run").fetchone()[0]
+            known = database.execute(
+                "SELECT count(*) FROM chunk JOIN spool AS s USING (spool_id)"
+                " WHERE spool_length > 0 AND s.name GLOB ? || '-*'",
                 (str(epoch),),
-            ).fetchone()
+            ).fetchone()[0]
         except sqlite3.Error:
-            return 0
+            return 0, 0
     spools = (fixture.out / harness.STATE / "work").rglob(f"{epoch}-*.spool")
-    there = sum(path.stat().st_size for path in spools)
-    return round(max(0, there - known) / (total / count)) if count else 0
+    there = sum(path.read_bytes().count(MAGIC) for path in spools)
+    return epoch, max(0, there - known)
 
 
 def _after_kill(fixture: Fixture, verdict: Verdict, reference: dict[str, str], when: str) -> float:
