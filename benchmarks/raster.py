@@ -4,14 +4,19 @@ Usage: ``uv run python benchmarks/raster.py [--rounds N] [ROW ...]``
 
 Each row is a piece of work with several contestants. They run one after another in each round
 (A B A B), in an empty directory, with a warm page cache; a table gives the medians of wall time,
-CPU time and peak memory, the ratio of geobatch to the peer, and how far their pixels differ.
+CPU time and peak memory, the ratio of geobatch to the peer and what it may be, how far their pixels
+differ, and the ratio to the floor: decoding the source and encoding the result on all cores, and
+nothing else. The table goes to ``results/raster.json``, the ratios to ``results/raster.png``.
 Absolute figures drift with the machine: only the ratios of one sitting mean anything.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
 import shutil
+import sys
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
@@ -21,58 +26,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import rasterio
 from data import path_of
-from jobs import reproject, write_job
-from measure import MB, Measured, checked, geobatch, median, table
+from floor import floor
+from jobs import write_job
+from measure import MB, RESULTS, Measured, checked, geobatch, median, table
+from raster_rows import ROWS
 from rasterio.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DEFLATE = ["-co", "COMPRESS=DEFLATE"]
-COG = ["-of", "COG", *DEFLATE, "-co", "PREDICTOR=YES", "-co", "NUM_THREADS=2"]
-TILED = ["-co", "TILED=YES", "-co", "BLOCKXSIZE=512", "-co", "BLOCKYSIZE=512", *DEFLATE]
-GTIFF = [*TILED, "-co", "PREDICTOR=2", "-co", "NUM_THREADS=2"]
-WARP = ["gdalwarp", "-q", "-multi", "-wo", "NUM_THREADS=2"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One piece of work.
-
-    ``data`` names a set of ``data.py``; ``op`` and ``output`` are tables of the job. ``peers``
-    are commands by name, without source and target, which are appended.
-    """
-
-    data: str
-    op: dict[str, Any]
-    output: dict[str, Any]
-    peers: dict[str, list[str]]
-
-
-def warp_row(data: str, crs: str, resampling: str, form: str) -> Row:
-    """A warp by geobatch and by gdalwarp, with the same compression."""
-    creation = {"compress": "deflate", "predictor": "yes", "blocksize": 512}
-    options = COG if form == "COG" else GTIFF
-    kernel = {"nearest": "near"}.get(resampling, resampling)
-    peer = [*WARP, "-t_srs", crs, "-r", kernel, *options]
-    output = {"format": form, "creation": creation}
-    return Row(data, reproject(crs, resampling), output, {"gdalwarp": peer})
-
-
-ROWS: dict[str, Row] = {
-    "6933-bilinear-cog": warp_row("relief", "EPSG:6933", "bilinear", "COG"),
-    "6933-bilinear-gtiff": warp_row("relief", "EPSG:6933", "bilinear", "GTiff"),
-    "6933-nearest-cog": warp_row("relief", "EPSG:6933", "nearest", "COG"),
-    "6933-cubic-cog": warp_row("relief", "EPSG:6933", "cubic", "COG"),
-    "6933-lanczos-cog": warp_row("relief", "EPSG:6933", "lanczos", "COG"),
-    "enlarged-6933-bilinear-cog": warp_row("enlarged", "EPSG:6933", "bilinear", "COG"),
-    "relief-cog": Row(
-        "relief",
-        {"name": "raster.convert"},
-        {"format": "COG", "creation": {"compress": "deflate", "predictor": "yes"}},
-        {"gdal_translate": ["gdal_translate", "-q", *COG]},
-    ),
-}
+    from raster_rows import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,79 +51,124 @@ def contestants(row: Row, directory: Path) -> list[Contestant]:
     """Geobatch and those peers of a row that are installed."""
     source = path_of(row.data)
     out = directory / "geobatch"
-    job = write_job(directory / "job.toml", [source], out, row.op, output=row.output)
-    found = [Contestant("geobatch", geobatch("run", str(job), "--headless"), out / source.name)]
+    many = source.is_dir()
+    inputs = sorted(source.glob("*.tif")) if many else [source]
+    job = write_job(directory / "job.toml", inputs, out, row.op, output=row.output)
+    ours = geobatch("run", str(job), "--headless")
+    found = [Contestant("geobatch", ours, out if many else out / source.name)]
     for name, command in row.peers.items():
-        if shutil.which(command[0]) is None:
+        program = Path(sys.executable).with_name(command[0])
+        words = [str(program) if program.exists() else command[0], *command[1:]]
+        if shutil.which(words[0]) is None:
             print(f"{name} is not installed: left out")
             continue
-        target = directory / f"{name}.tif"
-        found.append(Contestant(name, [*command, str(source), str(target)], target))
+        target = directory / (name if many else f"{name}.tif")
+        if many:
+            one = shlex.join([*words, "SOURCE", "TARGET"])
+            one = one.replace("SOURCE", f"{shlex.quote(str(source))}/{{}}")
+            one = one.replace("TARGET", f"{shlex.quote(str(target))}/{{}}")
+            listed = f"ls {shlex.quote(str(source))} | xargs -P2 -I{{}} {one}"
+            words = ["sh", "-c", f"mkdir {shlex.quote(str(target))} && {listed}"]
+        else:
+            words += [str(source), str(target)]
+        found.append(Contestant(name, words, target))
     return found
 
 
 def clear(contestant: Contestant) -> None:
     """Remove what an earlier round left."""
-    parent = contestant.result.parent
-    if contestant.name == "geobatch":
-        shutil.rmtree(parent, ignore_errors=True)
+    result = contestant.result
+    # Beside the file of geobatch there is its state.
+    at = result.parent if contestant.name == "geobatch" and result.suffix else result
+    if at.is_dir():
+        shutil.rmtree(at)
     else:
-        contestant.result.unlink(missing_ok=True)
+        at.unlink(missing_ok=True)
 
 
-def difference(one: Path, other: Path) -> str:
-    """How two rasters differ: share of samples that are not equal, and by more than 1."""
-    with rasterio.open(one) as a, rasterio.open(other) as b:
-        if a.shape != b.shape or not a.transform.almost_equals(b.transform, 1e-6):
-            return f"other grid: {a.shape} {b.shape}"
-        bands = range(1, min(a.count, b.count) + 1)
-        unequal = more = total = 0
-        for row in range(0, a.height, 512):
-            window = Window(0, row, a.width, min(512, a.height - row))
-            delta = np.abs(
-                a.read(list(bands), window=window).astype("f8")
-                - b.read(list(bands), window=window).astype("f8")
-            )
-            unequal += int(np.count_nonzero(delta))
-            more += int(np.count_nonzero(delta > 1))
-            total += delta.size
+def files_of(result: Path) -> list[Path]:
+    """The rasters of a result: itself, or those in it."""
+    return sorted(result.glob("*.tif")) if result.is_dir() else [result]
+
+
+def difference(ours: Path, theirs: Path) -> str:
+    """How two results differ: share of samples that are not equal, and by more than 1."""
+    unequal = more = total = 0
+    for one in files_of(ours):
+        other = theirs / one.name if theirs.is_dir() else theirs
+        with rasterio.open(one) as a, rasterio.open(other) as b:
+            if a.shape != b.shape or not a.transform.almost_equals(b.transform, 1e-6):
+                return f"other grid: {a.shape} {b.shape}"
+            bands = list(range(1, min(a.count, b.count) + 1))
+            for row in range(0, a.height, 512):
+                window = Window(0, row, a.width, min(512, a.height - row))
+                pair = [src.read(bands, window=window).astype("f8") for src in (a, b)]
+                delta = np.abs(pair[0] - pair[1])
+                unequal += int(np.count_nonzero(delta)) - int(np.isnan(pair).all(axis=0).sum())
+                more += int(np.count_nonzero(delta > 1))
+                total += delta.size
     return f"{unequal / total:.2%} / {more / total:.3%}"
 
 
 def compete(name: str, row: Row, rounds: int) -> list[dict[str, Any]]:
     """Run all contestants of a row in turn, ``rounds`` times; one table line for each."""
     runs: dict[str, list[Measured]] = defaultdict(list)
+    floors: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
         field = contestants(row, Path(scratch))
         for _ in range(rounds):
             for contestant in field:
                 clear(contestant)
                 runs[contestant.name].append(checked(contestant.command))
+            if field[0].result.is_file():
+                floors.append(floor(path_of(row.data), field[0].result))
         ours = field[0]
-        size = {c.name: c.result.stat().st_size for c in field}
+        size = {c.name: sum(f.stat().st_size for f in files_of(c.result)) for c in field}
         differ = {c.name: difference(ours.result, c.result) for c in field[1:]}
     base = median([run.seconds for run in runs[ours.name]])
+    first = field[1].name if len(field) > 1 else ""
     return [
         {
             "row": name,
             "who": who,
             "wall s": median([run.seconds for run in taken]),
-            "geobatch/peer": base / median([run.seconds for run in taken]),
+            "ratio": base / median([run.seconds for run in taken]),
+            "limit": row.limit if who == first else "",
             "CPU s": median([run.cpu for run in taken]),
             "RSS MB": round(median([run.tree_rss for run in taken]) / MB),
             "PSS MB": round(median([run.tree_pss for run in taken]) / MB),
             "file MB": size[who] / MB,
             "differ / >1": differ.get(who, ""),
+            "wall/floor": median([run.seconds for run in taken]) / median(floors) if floors else "",
         }
         for who, taken in runs.items()
     ]
+
+
+def write_results(lines: list[dict[str, Any]]) -> None:
+    """Keep the table as JSON, and the ratios as a picture."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "raster.json").write_text(json.dumps(lines, indent=1))
+    try:
+        from figures import bars
+    except ImportError:
+        print("matplotlib is not installed: no picture")
+        return
+    peers = [line for line in lines if line["limit"] != ""]
+    names = [f"{line['row']} / {line['who']}" for line in peers]
+    bars(
+        RESULTS / "raster.png",
+        names,
+        [line["ratio"] for line in peers],
+        [line["limit"] for line in peers],
+    )
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure the named rows, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args(words)
     unknown = set(given.rows) - set(ROWS)
     if unknown:
@@ -168,7 +176,8 @@ def main(words: Sequence[str] | None = None) -> None:
     lines: list[dict[str, Any]] = []
     for name in given.rows or ROWS:
         lines += compete(name, ROWS[name], given.rounds)
-        print(table(lines[-len(ROWS[name].peers) - 1 :]), flush=True)
+        print(table([line for line in lines if line["row"] == name]), flush=True)
+        write_results(lines)
     print()
     print(table(lines))
 
