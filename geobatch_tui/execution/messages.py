@@ -6,17 +6,14 @@ process can build and read all of it.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from geobatch_tui.errors import Reaction
 
 Json = Mapping[str, Any]
-
-_SEGMENT = struct.Struct("<QQQII")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,41 +189,6 @@ class Segment:
     offset: int
     length: int
     crc32: int
-
-
-@dataclass(frozen=True, slots=True)
-class Segments(Sequence[Segment]):
-    """Many segments in few bytes: a million of them must not be a million objects in the engine.
-
-    ``packed`` holds index, spool number, offset, length and CRC-32 of each, 32 bytes a segment.
-    """
-
-    spools: tuple[str, ...]
-    packed: bytes
-
-    @classmethod
-    def pack(cls, segments: Iterable[Segment]) -> Segments:
-        """Pack segments, in their order."""
-        numbers: dict[str, int] = {}
-        packed = bytearray()
-        for entry in segments:
-            number = numbers.setdefault(entry.spool, len(numbers))
-            packed += _SEGMENT.pack(entry.index, entry.offset, entry.length, number, entry.crc32)
-        return cls(tuple(numbers), bytes(packed))
-
-    def __len__(self) -> int:
-        return len(self.packed) // _SEGMENT.size
-
-    @overload
-    def __getitem__(self, key: int) -> Segment: ...
-    @overload
-    def __getitem__(self, key: slice) -> list[Segment]: ...
-    def __getitem__(self, key: int | slice) -> Segment | list[Segment]:
-        if isinstance(key, slice):
-            return [self[at] for at in range(*key.indices(len(self)))]
-        at = range(len(self))[key]
-        index, offset, length, number, crc32 = _SEGMENT.unpack_from(self.packed, at * _SEGMENT.size)
-        return Segment(index, self.spools[number], offset, length, crc32)
 
 
 @dataclass(frozen=True, slots=True)

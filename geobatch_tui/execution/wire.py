@@ -13,7 +13,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui import errors
-from geobatch_tui.execution import messages
+from geobatch_tui.execution import messages, segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,11 @@ LIMIT = 1 << 30
 
 _CLASSES: dict[tuple[str, str], type] = {
     (thing.__module__, name): thing
-    for name, thing in (*vars(messages).items(), ("Reaction", errors.Reaction))
+    for name, thing in (
+        *vars(messages).items(),
+        *vars(segments).items(),
+        ("Reaction", errors.Reaction),
+    )
     if isinstance(thing, type) and thing.__module__.startswith("geobatch_tui.")
 }
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.execution.messages import ItemContext, ItemPlan, Segment, Segments, SourceIdentity
+from geobatch_tui.execution.messages import ItemContext, ItemPlan, Segment, SourceIdentity
+from geobatch_tui.execution.segments import MANY, SegmentFile, Segments
 from geobatch_tui.orchestration.units import Kind, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.ledger.layout import StateDir
@@ -147,12 +148,19 @@ class Feeder:
         """Whether nothing is left to feed and no item is open."""
         return self.exhausted and not self._items
 
-    def segments(self, item: OpenItem) -> Segments:
+    def segments(self, item: OpenItem) -> Segments | SegmentFile:
         """Where the bytes of an item's done chunks lie, in chunk order."""
-        return Segments.pack(
-            Segment(row.index, row.spool, row.offset, row.length, row.crc32)
-            for row in self._reader.segments(item.context.item_id)
-        )
+        context = item.context
+        if len(context.plan.grid) < MANY:
+            return Segments.pack(self._segments(item))
+        try:
+            return SegmentFile.write(Path(context.work_dir) / "segments", self._segments(item))
+        except OSError:  # a full disk, as it may be: then the message carries them
+            return Segments.pack(self._segments(item))
+
+    def _segments(self, item: OpenItem) -> Iterator[Segment]:
+        for row in self._reader.segments(item.context.item_id):
+            yield Segment(row.index, row.spool, row.offset, row.length, row.crc32)
 
     def _context(self, row: ItemRow) -> ItemContext:
         work_dir = Path(self._state.work(row.item_id))
