@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 WHOLE_PIXELS = 2048 * 2048
 #: The longest side that is chosen, and the shortest.
 MAX_SIDE, MIN_SIDE = 4096, 1024
-#: Chunks that an item should have at least, so that several workers can share it.
-ENOUGH = 8
+#: Chunks that an item should have at least, so that several workers share it and end together.
+ENOUGH = 12
 #: Copies of a chunk's pixels held at once: as read, as tiles, encoded and decoded again.
 COPIES = 3
 #: What reading takes beside that: the warper's buffers and GDAL's block cache of one worker.
