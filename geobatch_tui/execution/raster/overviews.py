@@ -82,8 +82,33 @@ def _reduce_band(
     if valid is None:
         return _keep_from_nodata(blend(band, None), None, nodata)
     valid = _even(valid)
-    half = _keep_from_nodata(blend(band, valid), _any(valid), nodata)
-    return np.where(_any(valid), half, band[::2, ::2])
+    half, seen_any = _blend_partly(band, valid, blend)
+    half = _keep_from_nodata(half, seen_any, nodata)
+    np.copyto(half, band[::2, ::2], where=~seen_any)
+    return half
+
+
+def _blend_partly(
+    band: Pixels, valid: Valid, blend: Callable[[Pixels, Valid | None], Pixels]
+) -> tuple[Pixels, Valid]:
+    """``blend`` where a child is valid, and where that is; elsewhere the pixels mean nothing.
+
+    Most blocks are valid as a whole or not at all: only the others are weighed child by child.
+    """
+    number = _sum(valid, np.uint8)
+    half = blend(band, None)
+    rows, cols = np.nonzero((number > 0) & (number < 4))
+    if len(rows):
+        children, flags = (
+            np.empty((2, 2 * len(rows)), band.dtype),
+            np.empty((2, 2 * len(rows)), bool),
+        )
+        for row in (0, 1):
+            for col in (0, 1):
+                at = 2 * rows + row, 2 * cols + col
+                children[row, col::2], flags[row, col::2] = band[at], valid[at]
+        half[rows, cols] = blend(children, flags)[0]
+    return half, number > 0
 
 
 def _reduce_alpha(band: Pixels, blend: Callable[[Pixels, Valid | None], Pixels]) -> Pixels:
