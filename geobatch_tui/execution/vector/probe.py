@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 #: Bytes of source that a chunk holds, about, where nobody says how many features.
 CHUNK_BYTES = 8 * 2**20
+#: The same, where features may take long: then the cores are busy to the end, and little is done
+#: again when one ends its worker.
+_SLOW_BYTES = 2 * 2**20
 _FEWEST, _MOST = 500, 50_000
 #: Peak of a chunk, in bytes of its features: read, transformed, encoded; and what it all takes.
 _FACTOR, _BASE = 8, 96 * 2**20
@@ -64,8 +67,11 @@ class _Layer:
     rows: int = 0
 
 
-def probe(task: ProbeTask, params: VectorParams, dst_crs: str, stage: Stage) -> ItemPlan:
-    """Plan the item; ``dst_crs`` empty: coordinates stay as they are.
+def probe(
+    task: ProbeTask, params: VectorParams, dst_crs: str, stage: Stage, *, divisible: bool = False
+) -> ItemPlan:
+    """Plan the item; ``dst_crs`` empty: coordinates stay as they are. ``divisible``: a feature may
+    take long, or end its worker.
 
     Raises:
         InvalidInputError and its kin: this source cannot be processed.
@@ -103,7 +109,7 @@ def probe(task: ProbeTask, params: VectorParams, dst_crs: str, stage: Stage) -> 
             options=options,
             cell=0,
         )
-        return _with_chunks(task, plan, layer, told)
+        return _with_chunks(task, plan, layer, told, divisible=divisible)
 
 
 # --- what the source is ------------------------------------------------------------------------
@@ -349,7 +355,9 @@ def _layer_name(key: str) -> str:
 # --- chunks ------------------------------------------------------------------------------------
 
 
-def _with_chunks(task: ProbeTask, plan: VectorPlan, layer: _Layer, told: list[str]) -> ItemPlan:
+def _with_chunks(
+    task: ProbeTask, plan: VectorPlan, layer: _Layer, told: list[str], *, divisible: bool
+) -> ItemPlan:
     if plan.count < 1:
         raise EmptyInputError(
             f"{task.source} has no features" + (" that satisfy where" if plan.where else "")
@@ -360,7 +368,10 @@ def _with_chunks(task: ProbeTask, plan: VectorPlan, layer: _Layer, told: list[st
             size += Path(task.source).with_suffix(".dbf").stat().st_size
     each = max(size / plan.count, 64.0)
     cell = row_group(each) if plan.format == "GeoParquet" else 0
-    features = task.chunking.features or _features(each, cell, task.chunking.max_bytes)
+    features = task.chunking.features
+    if not features:
+        size_of = _SLOW_BYTES if divisible else CHUNK_BYTES
+        features = _features(each, 0 if divisible else cell, size_of, task.chunking.max_bytes)
     access, edges = _access(task.source, plan, features)
     if access == "rows":
         features = max(features // layer.rows, 1) * layer.rows
@@ -381,16 +392,17 @@ def _with_chunks(task: ProbeTask, plan: VectorPlan, layer: _Layer, told: list[st
             "features": plan.count,
             "geometry_type": layer.geometry_type,
             "access": access,
+            **({"divisible": True} if divisible else {}),
         },
     )
 
 
-def _features(each: float, cell: int, max_bytes: int) -> int:
+def _features(each: float, cell: int, size: int, max_bytes: int) -> int:
     """Features of a chunk: whole cells, as these are encoded by the chunk, if there is room."""
     room = max((max_bytes - _BASE) // _FACTOR, 2**16) if max_bytes else 2**62
     if cell and cell * each <= room:
-        return max(int(min(CHUNK_BYTES, room) / each) // cell, 1) * cell
-    return int(min(max(min(CHUNK_BYTES, room) / each, _FEWEST), _MOST))
+        return max(int(min(size, room) / each) // cell, 1) * cell
+    return int(min(max(min(size, room) / each, _FEWEST), _MOST))
 
 
 def _access(path: str, plan: VectorPlan, features: int) -> tuple[Access, tuple[int, ...]]:

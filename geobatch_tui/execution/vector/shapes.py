@@ -17,6 +17,7 @@ from geobatch_tui.execution.vector import kernels, wkb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -81,18 +82,34 @@ def touch(
     made: dict[int, bytes] = {}
     empty: list[int] = []
     for row, value in zip(rows.tolist(), values, strict=True):
+        dimension = _DIMENSION.get(int(found.kinds[row]) % 1000, -1)
         try:
-            with trail.at(row) if trail is not None else nullcontext():
-                shape = change(shapely.from_wkb(value))
+            changed = _changed(value, change, dimension, row, trail)
         except shapely.errors.GEOSException as error:
             bad[row] = ("GeometryError", f"GEOS: {error}")
             continue
-        kept = parts(shape, _DIMENSION.get(int(found.kinds[row]) % 1000, -1))
-        if kept is None:
-            empty.append(row)
+        if changed:
+            made[row] = changed
         else:
-            made[row] = shapely.to_wkb(kept, byte_order=1, flavor="iso")
+            empty.append(row)
     return _with(found, made), empty
+
+
+def _changed(
+    value: bytes, change: Callable[[Any], Any], dimension: int, row: int, trail: Trail | None
+) -> bytes:
+    """WKB of what ``change`` makes of a geometry; empty: nothing of its dimension is left."""
+    earlier = trail.made(row) if trail is not None else None
+    if earlier is not None:
+        return earlier
+    place: AbstractContextManager[list[bytes]] = nullcontext([])
+    if trail is not None:
+        place = trail.at(row)
+    with place as given:
+        kept = parts(change(shapely.from_wkb(value)), dimension)
+        written = b"" if kept is None else shapely.to_wkb(kept, byte_order=1, flavor="iso")
+        given.append(written)
+    return bytes(written)
 
 
 def parts(shape: Any, dimension: int) -> Any:

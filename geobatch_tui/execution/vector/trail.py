@@ -4,19 +4,27 @@ A worker that is killed for a chunk that takes too long, or by a crash in GEOS, 
 was. So the number of the feature is written to a mapped page before it is touched: the page
 outlives the process. Whether the last try died of its own doing, or was killed by somebody, is what
 the engine's count of crashes tells: a feature is condemned only if that count rose.
+
+A feature at which a long try ended is not condemned if most of the time went to others: it is tried
+once more. What took long is kept on disk when it is done, so that no try does it again, and the
+feature then has the time to itself.
 """
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import struct
+import threading
+import time
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeometryError
-from geobatch_tui.execution.raster.disk import disk_errors
+from geobatch_tui.execution.raster.disk import disk_errors, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +33,20 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ChunkTask
 
 #: Feature now worked on (one more than its number; 0: none), crashes before this try, crashes that
-#: named no feature, how many are condemned; then the condemned.
-_HEAD = struct.Struct("<QQQQ")
+#: named no feature, the feature spared by the last try (as the first), how many are condemned; when
+#: the try and the feature began, and when the process was last alive; then the condemned.
+_HEAD = struct.Struct("<QQQQQddd")
+_CURRENT, _SINCE, _ALIVE = 0, 48, 56
 _SIZE = 4096
 _ROOM = (_SIZE - _HEAD.size) // 8
 #: Crashes outside of any feature after which the chunk is given up.
 _BLIND = 2
+#: Seconds of a try below which it was no timeout, and the share of it that convicts a feature.
+_LONG, _SHARE = 5.0, 0.9
+_BEAT = 0.2
+#: Seconds that a feature must take to be kept; number, bytes and CRC-32 of one that is.
+_SLOW = 0.02
+_KEPT = struct.Struct("<QQI")
 
 
 class Trail:
@@ -41,7 +57,9 @@ class Trail:
     """
 
     def __init__(self, task: ChunkTask) -> None:
-        path = Path(task.item.work_dir) / f"chunk-{task.index:06d}.trail"
+        grid = f"{task.item.fingerprint} {task.item.plan.grid.chunk_width}"
+        of_what = hashlib.blake2b(grid.encode(), digest_size=4).hexdigest()
+        path = Path(task.item.work_dir) / f"chunk-{task.index:06d}-{of_what}.trail"
         with disk_errors("cannot write", path):
             path.parent.mkdir(parents=True, exist_ok=True)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -50,25 +68,32 @@ class Trail:
                 self._page = mmap.mmap(fd, _SIZE)
             finally:
                 os.close(fd)
+            self._made = _Made(path.with_suffix(".made"))
         self._base = 0
         self.condemned = self._judge(task)
+        self._ended = threading.Event()
 
     def _judge(self, task: ChunkTask) -> frozenset[int]:
-        current, crashes, blind, count = _HEAD.unpack_from(self._page)
+        current, crashes, blind, spared, count, began, since, alive = _HEAD.unpack_from(self._page)
         known = list(struct.unpack_from(f"<{count}Q", self._page, _HEAD.size))
+        sparing = spared
         if task.crashes > crashes:
-            if current:
+            sparing = 0
+            blind = 0 if current else blind + 1
+            shared = alive - began > _LONG and alive - since < _SHARE * (alive - began)
+            if shared and current != spared:
+                sparing = current
+            elif current:
                 known.append(current - 1)
-                blind = 0
-            else:
-                blind += 1
         if blind >= _BLIND or len(known) > _ROOM:
             raise GeometryError(
                 f"the chunk ended its workers {task.crashes} times"
                 + (", at no feature that could be named" if blind >= _BLIND else "")
             )
         struct.pack_into(f"<{len(known)}Q", self._page, _HEAD.size, *known)
-        _HEAD.pack_into(self._page, 0, 0, task.crashes, blind, len(known))
+        now = time.monotonic()
+        head = (0, task.crashes, blind, sparing, len(known), now, now, now)
+        _HEAD.pack_into(self._page, 0, *head)
         return frozenset(known)
 
     def begin(self, first: int) -> None:
@@ -79,18 +104,65 @@ class Trail:
         """Whether an earlier try died at this row of the batch."""
         return self._base + row in self.condemned
 
+    def made(self, row: int) -> bytes | None:
+        """What an earlier try, or none, made of this row of the batch."""
+        return self._made.found.get(self._base + row)
+
     @contextmanager
-    def at(self, row: int) -> Iterator[None]:
-        """This row of the batch is being worked on."""
-        struct.pack_into("<Q", self._page, 0, self._base + row + 1)
+    def at(self, row: int) -> Iterator[list[bytes]]:
+        """This row of the batch is being worked on; what it gives is kept, if it took long."""
+        began = time.monotonic()
+        struct.pack_into("<d", self._page, _SINCE, began)
+        struct.pack_into("<Q", self._page, _CURRENT, self._base + row + 1)
+        given: list[bytes] = []
         try:
-            yield
+            yield given
         finally:
             # An exception is the feature's answer, not a death.
-            struct.pack_into("<Q", self._page, 0, 0)
+            struct.pack_into("<Q", self._page, _CURRENT, 0)
+        if given and time.monotonic() - began > _SLOW:
+            self._made.keep(self._base + row, given[0])
+
+    def _beat(self) -> None:
+        while not self._ended.wait(_BEAT):
+            struct.pack_into("<d", self._page, _ALIVE, time.monotonic())
 
     def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._beat, name="trail", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
         self._page.close()
+        self._made.close()
+
+
+class _Made:
+    """What tries of a chunk made of features, in a file; it need not survive a power cut."""
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._path = path
+        self._fd = os.open(path, flags, 0o600)
+        self.found: dict[int, bytes] = {}
+        with open(self._fd, "rb", closefd=False) as file:
+            data = file.read()
+        at = 0
+        while at + _KEPT.size <= len(data):
+            number, size, crc = _KEPT.unpack_from(data, at)
+            value = data[at + _KEPT.size : at + _KEPT.size + size]
+            if len(value) != size or zlib.crc32(value) != crc:
+                break
+            self.found[number] = value
+            at += _KEPT.size + size
+        os.ftruncate(self._fd, at)
+        os.lseek(self._fd, at, os.SEEK_SET)
+
+    def keep(self, number: int, value: bytes) -> None:
+        with disk_errors("cannot write", self._path):
+            write_all(self._fd, _KEPT.pack(number, len(value), zlib.crc32(value)) + value)
+
+    def close(self) -> None:
+        os.close(self._fd)

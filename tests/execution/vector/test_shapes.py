@@ -150,6 +150,50 @@ def test_a_crash_condemns_the_feature_that_was_worked_on(tmp_path):
     assert Trail(_task(tmp_path, 2)).condemned == {107, 109}
 
 
+def _clock(monkeypatch, *times):
+    """Make ``time.monotonic`` of the trail give these, the last one for ever."""
+    left = list(times)
+    monkeypatch.setattr(
+        "geobatch_tui.execution.vector.trail.time.monotonic",
+        lambda: left.pop(0) if len(left) > 1 else left[0],
+    )
+
+
+def test_a_feature_that_had_little_of_a_long_try_is_tried_again(tmp_path, monkeypatch):
+    """A timeout condemns the feature that took the time, not the one that it happened to meet;
+    the second time in a row it is condemned whatever the clock says."""
+    for died, (share, expected) in enumerate([(0.5, set()), (0.5, {7}), (0.95, {7, 8})]):
+        with monkeypatch.context() as patch:
+            _clock(patch, 100.0, 120.0 - 20.0 * share, 120.0)
+            trail = Trail(_task(tmp_path, died))
+            _die(trail, 8 if died == 2 else 7)
+            with patch.context() as never:
+                never.setattr(trail._ended, "wait", lambda _, turns=[False, True]: turns.pop(0))
+                trail._beat()
+        assert Trail(_task(tmp_path, died + 1)).condemned == expected
+        # What was read is written again by the next try: it must not judge twice.
+        assert Trail(_task(tmp_path, died + 1)).condemned == expected
+
+
+def test_slow_results_are_kept_for_the_next_try(tmp_path, monkeypatch):
+    """A feature that took long is not worked on again; one that did not is not written down."""
+    with Trail(_task(tmp_path, 0)) as trail:
+        trail.begin(100)
+        with monkeypatch.context() as patch:
+            _clock(patch, 0.0, 1.0)
+            with trail.at(3) as given:
+                given.append(b"made")
+            _clock(patch, 0.0, 0.001)
+            with trail.at(4) as given:
+                given.append(b"quick")
+    (path,) = (tmp_path / ".geobatch" / "work" / "1").glob("*.made")
+    path.write_bytes(path.read_bytes() + b"torn off")
+    with Trail(_task(tmp_path, 1)) as trail:
+        trail.begin(100)
+        assert (trail.made(3), trail.made(4)) == (b"made", None)
+    assert not path.read_bytes().endswith(b"torn off")
+
+
 def test_a_kill_from_outside_condemns_nothing(tmp_path):
     """Where the engine's count of crashes did not rise, the feature is innocent."""
     _die(Trail(_task(tmp_path, 0)), 7)

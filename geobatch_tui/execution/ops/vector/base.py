@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
@@ -57,8 +56,7 @@ class VectorOperation:
         params = self.params.model_validate(dict(task.params))
         if not isinstance(params, VectorParams):
             raise TypeError(f"parameters of {self.name} are no VectorParams")
-        plan = probe(task, params, self.dst_crs(params), stage)
-        return replace(plan, notes={**plan.notes, "divisible": True}) if self.divisible else plan
+        return probe(task, params, self.dst_crs(params), stage, divisible=self.divisible)
 
     def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
         from geobatch_tui.execution.vector import features
