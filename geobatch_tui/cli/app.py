@@ -9,6 +9,7 @@ import typer
 from geobatch_tui import __version__
 from geobatch_tui.cli import (
     config,
+    console,
     dead_letters,
     demo,
     doctor,
@@ -18,6 +19,7 @@ from geobatch_tui.cli import (
     retry,
     run,
     status,
+    streams,
     verify,
     watch,
 )
@@ -41,12 +43,16 @@ def root(
         bool, typer.Option("--version", "-V", help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Say the version, or what there is to say."""
+    """Without a command, in a terminal: the console, with earlier runs."""
     if show_version:
         typer.echo(f"geobatch {__version__}")
         raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+    if context.invoked_subcommand is not None:
+        return
+    if console.wanted(tui=False):
+        raise typer.Exit(console.home())
+    typer.echo(context.get_help())
+    streams.say("the console needs a terminal as stdin and stdout: there is none here")
 
 
 _JOBS = "Jobs"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.orchestration.outcome import RunResult
+    from geobatch_tui.tui.wishes import Wish
 
 _RESUMABLE = {ExitCode.SIGINT, ExitCode.SIGTERM}
 
@@ -61,4 +62,40 @@ def run_in_console(
 
         streams.say("the run goes on in the background")
         return run_detached(resume, Path(loaded.job.output.dir))
+    if closed.wish is not None:
+        return follow(closed.wish)
     return closed.result
+
+
+def home() -> int:
+    """Open the console on the history of runs, and whatever is wished for there.
+
+    Returns:
+        The exit code of the last run that the console had; 0 without one.
+    """
+    from geobatch_tui.tui import launch
+
+    wish = launch.home()
+    return ExitCode.OK if wish is None else follow(wish)
+
+
+def follow(wish: Wish) -> int:
+    """Open what was wished for in a console, and what is wished for there, until nothing is.
+
+    Returns:
+        The exit code of the last run that the console had; 0 without one.
+    """
+    from geobatch_tui.cli.run import give
+    from geobatch_tui.config.layers import load_job
+    from geobatch_tui.tui import launch
+    from geobatch_tui.tui.wishes import Watch
+
+    if isinstance(wish, Watch):
+        wanted = launch.watch(wish.directory)
+        return ExitCode.OK if wanted is None else follow(wanted)
+    result = run_in_console(load_job(wish.job), ["run", str(wish.job), "--headless"])
+    if isinstance(result, int):
+        return result
+    with streams.reader_may_leave():
+        give(result, as_json=False)
+    return result.exit_code

@@ -42,8 +42,8 @@ def watch(
     if console.wanted(tui=tui, headless=headless):
         from geobatch_tui.tui.launch import watch as show
 
-        show(directory, read_only=read_only)
-        return 0
+        wish = show(directory, read_only=read_only)
+        return 0 if wish is None else console.follow(wish)
     view = open_run(directory)
     follow = _refresh if sys.stderr.isatty() else _lines
     state = follow(view.status, period)

@@ -21,6 +21,7 @@ from geobatch_tui.orchestration.ending import end_run
 from geobatch_tui.orchestration.engine import Engine
 from geobatch_tui.orchestration.inputs import expand
 from geobatch_tui.orchestration.intake import Intake, report_decision
+from geobatch_tui.orchestration.known import note
 from geobatch_tui.orchestration.monitor import Monitor
 from geobatch_tui.orchestration.planner import Planner
 from geobatch_tui.orchestration.planning import Planning
@@ -85,6 +86,7 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
         log_stream=options.log_stream,
         log_format=options.log_format,
     ) as session:
+        note(session.output_dir)
         run = Run(session, loaded, options, inputs)
         holder.append(run)
         return await run.run()

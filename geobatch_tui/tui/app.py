@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual.app import App
 from textual.reactive import var
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.observability.text import safe, safe_lines
-from geobatch_tui.tui import modes, terminal, themes
-from geobatch_tui.tui.commands import KeyCommands
-from geobatch_tui.tui.help import HelpScreen, entries
-from geobatch_tui.tui.keymap import bind, load_keymap
+from geobatch_tui.observability.text import safe
+from geobatch_tui.tui import modes
+from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.messages import RunChanged
 from geobatch_tui.tui.notices import told
 from geobatch_tui.tui.pending import Pending
-from geobatch_tui.tui.steering import Ending, Steering
+from geobatch_tui.tui.steering import Steering
 from geobatch_tui.tui.widgets.overview import Overview
 
 if TYPE_CHECKING:
@@ -28,10 +25,10 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.link import RunLink
     from geobatch_tui.tui.model import Delta, View
+    from geobatch_tui.tui.wishes import Ending
 
 LIVE_SECONDS: Final = 0.25
 STILL_SECONDS: Final = 1.0
-_SETTLE: Final = 0.01
 _PATIENCE: Final = 8  #: polls in a row that may fail before it is said
 
 
@@ -43,10 +40,6 @@ class GeobatchApp(Steering):
         period: seconds between two polls; None: only :meth:`poll` polls (for tests).
     """
 
-    TITLE = "geobatch"
-    CSS_PATH = "console.tcss"
-    ENABLE_COMMAND_PALETTE = True
-    COMMANDS: ClassVar[set[Any]] = App.COMMANDS | {KeyCommands}
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         mode.name: mode.make for mode in modes.MODES
     }
@@ -59,25 +52,18 @@ class GeobatchApp(Steering):
         bind("workers.less", "workers(-1)", show=False),
         bind("retry", "retry", show=False),
         bind("job.stop", "stop_now", show=False),
-        bind("palette", "command_palette"),
-        bind("help", "keys"),
-        bind("detach", "leave"),
     ]
 
     frozen: var[bool] = var(default=False)
 
     def __init__(self, link: RunLink, *, period: float | None = LIVE_SECONDS) -> None:
-        no_color = terminal.wants_no_color()
-        super().__init__(ansi_color=True if no_color else None)
+        super().__init__(watching=period is not None)
         self.link = link
+        self.read_only = link.read_only
         self.shown: View = link.store.view
-        self.user_keys = load_keymap()
         self._period = period
-        self._home: asyncio.AbstractEventLoop | None = None
-        self._doom: Ending | None = None
         self._pending = Pending()
         self._steerable: bool | None = None
-        self._stamps = themes.stamps()
 
     @property
     def place(self) -> str:
@@ -85,37 +71,10 @@ class GeobatchApp(Steering):
         how = "" if self.link.host is not None else "attached  "
         return f"{how}{safe(str(self.link.directory))}"
 
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Colours of chunk states, for themes that do not have them."""
-        return dict(themes.DEFAULTS)
-
-    def delay_update(self, delay: float = _SETTLE) -> None:
-        """Hold painting back while a screen is being put up. Textual's 50 ms are more than all
-        else between a key and its picture."""
-        super().delay_update(delay)
-
     def on_mount(self) -> None:
-        """Load themes and keys; start to follow the run."""
-        self._home = asyncio.get_running_loop()
-        if self._doom is not None:
-            self.exit(self._doom)
-        self.load_themes()
-        self.theme = themes.first(self.available_themes)
-        self.set_keymap(self.user_keys.changes)
-        for problem in self.user_keys.problems:
-            self.notify(problem, title="keys", severity="warning", markup=False)
+        """Start to follow the run. Textual calls the shell's, too."""
         if self._period is not None:
             self.run_worker(self._follow(self._period), name="follow", exit_on_error=False)
-            self.set_interval(terminal.WATCH_SECONDS, self._watch_outside)
-
-    def load_themes(self) -> None:
-        """Register all themes; files that cannot be used are one notice."""
-        found, bad = themes.load_all()
-        for theme in found:
-            self.register_theme(theme)
-        if bad:
-            said = "\n".join(f"{entry.path.name} {entry.reason}" for entry in bad)
-            self.notify(safe_lines(said), title="themes", severity="warning", markup=False)
 
     # --- following ------------------------------------------------------------------------------
 
@@ -150,31 +109,11 @@ class GeobatchApp(Steering):
             self._steerable = steerable
             self.refresh_bindings()
 
-    def _watch_outside(self) -> None:
-        """A terminal that is gone ends the console; themes that changed are read again."""
-        if not self.is_headless and terminal.is_gone():
-            self.lose_terminal()
-        stamps = themes.stamps()
-        if stamps != self._stamps:
-            self._stamps = stamps
-            self.load_themes()
-            self.refresh_css()
-
-    def lose_terminal(self) -> None:
-        """The terminal is gone: a run in this process drains, the console closes. May be called
-        from a signal handler."""
-        self._close(Ending.LOST)
-
-    def end_by_signal(self) -> None:
-        """Somebody ends the process: as :meth:`lose_terminal`."""
-        self._close(Ending.LEFT)
-
-    def _close(self, ending: Ending) -> None:
+    def close_with(self, ending: Ending) -> None:
+        """Drain a run of this process, too."""
         if self.link.host is not None:
             self.link.host.drain()
-        self._doom = ending
-        if self._home is not None:
-            self._home.call_soon_threadsafe(self.exit, ending)
+        super().close_with(ending)
 
     # --- the view -------------------------------------------------------------------------------
 
@@ -189,10 +128,3 @@ class GeobatchApp(Steering):
             overview.renew()
         if not frozen:
             self.deliver(self._pending.take(self.link.store.view))
-
-    def action_keys(self) -> None:
-        """The keys that work here."""
-        screen = self.screen
-        keys = entries(self, screen.active_bindings.values())
-        title = str(screen.BINDING_GROUP_TITLE or "")
-        self.push_screen(HelpScreen(title, keys, self.user_keys.problems))

@@ -59,6 +59,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "split": Key("S", "Split", "Split 2x2 and try again", "S"),
     "dismiss": Key("X", "Dismiss", "Dismiss with a note", "X"),
     "copy": Key("y", "Copy", "Copy the selection, or what reproduces it"),
+    "run.start": Key("ctrl+r", "Run", "Run this job, or go on with it", "^r"),
     "map.show": Key("o", "On map", "Show it on the map"),
     "map.mode": Key("m", "Mode", "What the map shows"),
     "detail.less": Key("less_than_sign", "Less", "Less detail", "<"),

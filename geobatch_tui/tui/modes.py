@@ -41,4 +41,19 @@ def _log() -> Screen[None]:
     return LogScreen()
 
 
-MODES: Final = (Mode("run", _run), Mode("map", _map), Mode("dead", _dead), Mode("log", _log))
+def _history() -> Screen[None]:
+    from geobatch_tui.tui.screens.history import HistoryScreen
+
+    return HistoryScreen()
+
+
+OF_ALL_RUNS: Final = (Mode("history", _history),)
+"""What a console without a run has, too."""
+
+MODES: Final = (
+    Mode("run", _run),
+    Mode("map", _map),
+    Mode("dead", _dead),
+    Mode("log", _log),
+    *OF_ALL_RUNS,
+)

@@ -1,4 +1,5 @@
-"""A screen that shows a run: it hands each poll's finding to the widgets on it."""
+"""Screens of the console, with their breakpoints; one that shows a run hands each poll's finding to
+the widgets on it."""
 
 from __future__ import annotations
 
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.app import GeobatchApp
     from geobatch_tui.tui.messages import RunChanged
+    from geobatch_tui.tui.shell import Shell
 
 
-class Page(Screen[None]):
-    """A screen of a run. Breakpoints: ``-narrow``, ``-normal``, ``-wide``; ``-short``,
-    ``-medium``, ``-tall``; ``-tiny`` where there is room for nothing but numbers."""
+class Frame(Screen[None]):
+    """A screen. Breakpoints: ``-slim``, ``-narrow``, ``-normal``, ``-wide``; ``-low``, ``-short``,
+    ``-medium``, ``-tall``; where it is slim or low there is room for nothing but numbers."""
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Textual
         (0, "-slim"),
@@ -32,6 +34,13 @@ class Page(Screen[None]):
         (30, "-medium"),
         (40, "-tall"),
     ]
+
+    if TYPE_CHECKING:
+        app = getters.app(Shell)
+
+
+class Page(Frame):
+    """A screen of a run."""
 
     if TYPE_CHECKING:
         app = getters.app(GeobatchApp)

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
 from typing import TYPE_CHECKING, Any
-
-from textual.app import App
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.dialogs import Choice, Question
 from geobatch_tui.tui.rerun import rerun
+from geobatch_tui.tui.shell import Shell
+from geobatch_tui.tui.wishes import Ending, Watch
 
 if TYPE_CHECKING:
     from geobatch_tui.tui.link import RunLink
     from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
     from geobatch_tui.tui.model import View
+    from geobatch_tui.tui.wishes import Wish
 
 _CHANGES = frozenset({"pause", "workers", "retry", "stop_now"})
 
 
-class Ending(Enum):
-    """Why the console closed."""
-
-    LEFT = "left"
-    DETACH = "detach"  #: the run is to go on in the background once it has drained
-    LOST = "lost"  #: the terminal is gone
-
-
-class Steering(App[Ending]):
+class Steering(Shell):
     """Actions on the job. Each asks first where work could be lost.
 
     Attributes:
@@ -153,13 +145,19 @@ class Steering(App[Ending]):
             },
         )
 
-    async def action_quit(self) -> None:
-        """Textual's own quit keys ask the same question."""
-        self.action_leave()
-
-    def action_help_quit(self) -> None:
-        """Ctrl-C in a console copies or interrupts nothing: it asks as well."""
-        self.action_leave()
+    def open(self, wish: Wish) -> None:
+        """Another run takes the place of this one, unless this one lives in the console."""
+        if isinstance(wish, Watch) and wish.directory.absolute() == self.link.directory.absolute():
+            self.switch_mode("run")
+        elif self.link.hosted:
+            self.notify(
+                "the run of this console goes on: leave it first (q), then open another",
+                title="history",
+                severity="warning",
+                markup=False,
+            )
+        else:
+            super().open(wish)
 
     def drain_and_leave(self, ending: Ending) -> None:
         """Drain the run of this process; the console closes when it has ended."""

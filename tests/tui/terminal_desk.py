@@ -55,7 +55,7 @@ class Terminal:
         """Read until the text was painted; fails if it is not."""
         until = time.monotonic() + seconds
         while text not in self.output:
-            assert time.monotonic() < until, self.output[-3000:]
+            assert time.monotonic() < until, self.output[-3000:].decode(errors="replace")
             self.read(0.1)
 
     def type(self, keys):

@@ -13,11 +13,11 @@ from geobatch_tui.errors import StateError
 from geobatch_tui.ledger import updates as lu
 from geobatch_tui.tui.help import HelpScreen
 from geobatch_tui.tui.keymap import KEYS
-from geobatch_tui.tui.steering import Ending
 from geobatch_tui.tui.widgets.causes import Causes
 from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.overview import Overview
 from geobatch_tui.tui.widgets.throughput import Throughput
+from geobatch_tui.tui.wishes import Ending
 
 EVIL = (
     "[red]a[/red]",
@@ -408,7 +408,7 @@ async def test_a_click_on_a_key_presses_it(console, script):
     """The bottom line can be used with the mouse."""
     script.plan(1, 1, 1)
     app = console()
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(100, 24)) as pilot:
         await settle(pilot, script)
         last = shown(app).split("\n")[-1]
         await pilot.click(KeyBar, offset=(last.index("Freeze"), 0))

@@ -140,7 +140,9 @@ def _tries(found: Dossier) -> str:
 
 def _place(found: Dossier) -> list[Content]:
     lines = [_pair("chunk" if found.record.get("chunk") else "item", shown(found.key))]
-    if found.record.get("window"):
+    if found.record.get("feature") is not None:
+        lines.append(_pair("feature", found.text("feature")))
+    elif found.record.get("window"):
         col, row, width, height = found.record["window"]
         lines.append(_pair("window", f"{width} x {height} at column {col}, row {row}"))
     if found.record.get("bounds_lonlat"):

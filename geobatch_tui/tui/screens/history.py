@@ -1,0 +1,265 @@
+"""Earlier runs of this user: open one, compare two, go on with one, make a job out of one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual import on, work
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from geobatch_tui.config.writer import write_job
+from geobatch_tui.errors import GeobatchError
+from geobatch_tui.ledger.layout import StateDir
+from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.known import known
+from geobatch_tui.orchestration.upkeep import load_run
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.dialogs import Choice, Question
+from geobatch_tui.tui.history import FIELDS, compare, gather
+from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.page import Frame
+from geobatch_tui.tui.widgets.filter_bar import FilterBar
+from geobatch_tui.tui.widgets.keys import KeyBar
+from geobatch_tui.tui.widgets.run_list import RunList
+from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
+from geobatch_tui.tui.wishes import Start, Watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+    from geobatch_tui.tui.history import PastRun
+
+_REST: Final = 2.0  #: seconds between two looks at the ledgers, while the screen is shown
+_NOTHING: Final = (
+    "There are no runs yet.\n\n"
+    "`geobatch demo --tui` runs one on data that comes along; `geobatch run job.toml` one of yours."
+)
+
+
+class HistoryScreen(Frame):
+    """Mode ``history``."""
+
+    BINDING_GROUP_TITLE = "History"
+    HELP = "Runs of this user, the last begun first. Mark two to compare them."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("run.start", "resume"),
+        bind("filter", "filter"),
+        bind("copy", "copy", show=False),
+        bind("back", "back", show=False),
+    ]
+    DEFAULT_CSS = """
+    HistoryScreen #runs { height: 2fr; }
+    HistoryScreen #compare {
+        height: 1fr; border: round $border-blurred; border-title-style: bold;
+        scrollbar-size-vertical: 1; padding: 0 1;
+    }
+    HistoryScreen #compare:focus { border: round $border; }
+    HistoryScreen #compare Static { height: auto; }
+    HistoryScreen.-low #compare, HistoryScreen.-slim #compare { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runs: list[PastRun] = []
+        self._read = False
+
+    def compose(self) -> ComposeResult:
+        """The list, and what differs."""
+        yield FilterBar(FIELDS, id="bar")
+        yield RunList(id="runs")
+        with VerticalScroll(id="compare", can_focus=True) as box:
+            box.border_title = "Run"
+            yield Static(markup=False)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Read the ledgers now, and again while the screen is shown."""
+        self.list.border_subtitle = "enter:open  space:mark two to compare"
+        self.list.focus()
+        self.look()
+        self.set_interval(_REST, self._again)
+
+    def on_screen_resume(self) -> None:
+        """Runs may have begun or ended meanwhile."""
+        self.look()
+
+    def _again(self) -> None:
+        if self.is_current:
+            self.look()
+
+    @property
+    def list(self) -> RunList:
+        """The list."""
+        return self.query_one(RunList)
+
+    @work(exclusive=True, group="history", exit_on_error=False)
+    async def look(self) -> None:
+        """Read the index and the ledgers."""
+        found = await asyncio.to_thread(lambda: gather(known()))
+        if found != self._runs or not self._read:
+            self._runs, self._read = found, True
+            self._arrange()
+
+    def _arrange(self) -> None:
+        chosen = self.query_one(FilterBar).chosen
+        shown = [run for run in self._runs if chosen.matches(run.fields())]
+        self.list.show(shown)
+        self._say(len(shown))
+        self._tell()
+
+    def _say(self, shown: int) -> None:
+        total = len(self._runs)
+        told = fmt.count(total) if shown == total else f"{fmt.count(shown)} of {fmt.count(total)}"
+        parts: list[tuple[str, str]] = [(" History ", "bold"), (f" {told} runs", "")]
+        if live := sum(run.state == "running" for run in self._runs):
+            parts.append((f"  {live} live", "bold $success"))
+        self.query_one(FilterBar).say(Content.assemble(*parts))
+
+    def _tell(self) -> None:
+        """Say what differs between two runs, or what there is of one."""
+        box = self.query_one("#compare", VerticalScroll)
+        pair, run = self.list.pair, self.list.current
+        if pair is not None:
+            title, content = "Compare", _comparison(*pair)
+        elif run is not None:
+            title, content = "Run", _about(run)
+        else:
+            title, content = "Run", Content(_NOTHING if self._read and not self._runs else "")
+        box.border_title = title
+        box.query_one(Static).update(content)
+
+    @on(ScrollLines.Moved)
+    def _moved(self, message: ScrollLines.Moved) -> None:
+        message.stop()
+        self._tell()
+
+    @on(FilterBar.Changed)
+    def _filtered(self, message: FilterBar.Changed) -> None:
+        message.stop()
+        self._arrange()
+
+    @on(FilterBar.Left)
+    def _typed(self, message: FilterBar.Left) -> None:
+        message.stop()
+        self.list.focus()
+
+    # --- actions --------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A read-only console starts nothing."""
+        del parameters
+        return action != "resume" or not self.app.read_only
+
+    @on(ScrollLines.Opened)
+    def _opened(self, message: ScrollLines.Opened) -> None:
+        """Show the run's directory in the console."""
+        message.stop()
+        run = self.list.current
+        if run is not None and run.row is not None:
+            self.app.open(Watch(run.directory))
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.query_one(FilterBar).type()
+
+    def action_back(self) -> None:
+        """To the list; then unmark; then drop the filter."""
+        if self.focused is not self.list:
+            self.list.focus()
+        elif self.list.marks:
+            self.list.marks = []
+            self.list.renew()
+            self._tell()
+        else:
+            self.query_one(FilterBar).clear()
+
+    def action_copy(self) -> None:
+        """Copy the directory."""
+        run = self.list.current
+        if run is not None:
+            self.app.copy_to_clipboard(str(run.directory))
+            self.notify("copied", markup=False)
+
+    @work(exclusive=True, group="resume", exit_on_error=False)
+    async def action_resume(self) -> None:
+        """Go on with the run under the cursor, after saying what is left of it."""
+        run = self.list.current
+        if run is None or run.row is None:
+            return
+        newest = next(other for other in self._runs if other.directory == run.directory)
+        if newest.state == "running":
+            self._refuse("this run is live: enter opens it")
+            return
+        left = f"{fmt.count(newest.left)} of {fmt.count(newest.total)} chunks are left"
+        dead = f", {fmt.count(newest.dead)} dead letters stay as they are" if newest.dead else ""
+        choices = (Choice("", "No", "start nothing"), Choice("go", "Resume", "in this console"))
+        said = f"{left}{dead}. Inputs that changed or came are planned anew."
+        if await self.app.push_screen_wait(Question("Resume", said, choices)) != "go":
+            return
+        try:
+            job = await asyncio.to_thread(_kept, run.directory)
+        except (GeobatchError, OSError) as error:
+            self._refuse(str(error))
+            return
+        self.app.open(Start(job))
+
+    def _refuse(self, text: str) -> None:
+        self.notify(text, title="history", severity="warning", markup=False)
+
+
+def _kept(directory: Path) -> Path:
+    """The job that a directory was run with, as a job file in its state directory."""
+    loaded = load_run(directory)
+    path = StateDir.open(directory).root / "resume.toml"
+    write_job(loaded.job, path)
+    return path
+
+
+def _about(run: PastRun) -> Content:
+    row = run.row
+    if row is None:
+        return Content(run.note)
+    parts: list[tuple[str, str] | str] = [
+        (f"{run.fields()['dir']}\n", "bold"),
+        f"run {run.run_id}  {run.state}",
+        f"  exit {row.exit_code}" if row.exit_code is not None else "",
+        f"  {safe(row.reason)}\n" if row.reason else "\n",
+        f"done {fmt.count(row.n_done)}  dead {fmt.count(row.n_dead)}  ",
+        f"retried {fmt.count(row.n_retry)}  in {fmt.size(row.bytes_in).strip()}  ",
+        f"out {fmt.size(row.bytes_out).strip()}\n",
+    ]
+    if run.newest:
+        parts.append(
+            f"of {fmt.count(run.total)} chunks there, {fmt.count(run.left)} are left and "
+            f"{fmt.count(run.dead)} are dead\n"
+        )
+    return Content.assemble(*parts)
+
+
+def _comparison(before: PastRun, after: PastRun) -> Content:
+    found = compare(before, after)
+    lines: list[Content] = [
+        Content.assemble(
+            (f"{before.run_id} → {after.run_id}", "bold"),
+            ("   ! changes the bytes of outputs", "$quiet")
+            if any(d.semantic for d in found)
+            else "",
+        )
+    ]
+    width = max((len(entry.what) for entry in found), default=0)
+    for entry in found:
+        mark = ("! ", "bold $warning") if entry.semantic else ("  ", "")
+        lines.append(
+            Content.assemble(
+                mark, (f"{entry.what:<{width}}  ", "bold"), f"{entry.before} → {entry.after}"
+            )
+        )
+    if not found:
+        lines.append(Content("nothing differs"))
+    return Content("\n").join(lines)

@@ -1,0 +1,142 @@
+"""What every console has, with a run or without: themes, keys, palette, help, and an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from textual.app import App, ScreenStackError
+
+from geobatch_tui.observability.text import safe_lines
+from geobatch_tui.tui import terminal, themes
+from geobatch_tui.tui.commands import KeyCommands
+from geobatch_tui.tui.help import HelpScreen, entries
+from geobatch_tui.tui.keymap import bind, load_keymap
+from geobatch_tui.tui.wishes import Ending
+
+if TYPE_CHECKING:
+    from textual.binding import BindingType
+
+    from geobatch_tui.tui.wishes import Wish
+
+_SETTLE: Final = 0.01
+
+
+class Shell(App[Ending]):
+    """A console.
+
+    Args:
+        watching: whether it looks after its terminal and its themes; not in tests.
+
+    Attributes:
+        wish: what is to be opened once it has closed.
+        read_only: whether it changes nothing.
+    """
+
+    TITLE = "geobatch"
+    CSS_PATH = "console.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[Any]] = App.COMMANDS | {KeyCommands}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("palette", "command_palette"),
+        bind("help", "keys"),
+        bind("detach", "leave"),
+    ]
+
+    wish: Wish | None = None
+    read_only = False
+
+    def __init__(self, *, watching: bool = True) -> None:
+        no_color = terminal.wants_no_color()
+        super().__init__(ansi_color=True if no_color else None)
+        self.user_keys = load_keymap()
+        self._watching = watching
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._doom: Ending | None = None
+        self._stamps = themes.stamps()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Colours of chunk states, for themes that do not have them."""
+        return dict(themes.DEFAULTS)
+
+    def delay_update(self, delay: float = _SETTLE) -> None:
+        """Hold painting back while a screen is being put up. Textual's 50 ms are more than all
+        else between a key and its picture."""
+        super().delay_update(delay)
+
+    def clear_selection(self) -> None:
+        """As Textual's, which fails when a field is mounted before its screen is on the stack."""
+        with contextlib.suppress(ScreenStackError):
+            super().clear_selection()
+
+    def on_mount(self) -> None:
+        """Load themes and keys; look after the terminal."""
+        self._home = asyncio.get_running_loop()
+        if self._doom is not None:
+            self.exit(self._doom)
+        self.load_themes()
+        self.theme = themes.first(self.available_themes)
+        self.set_keymap(self.user_keys.changes)
+        for problem in self.user_keys.problems:
+            self.notify(problem, title="keys", severity="warning", markup=False)
+        if self._watching:
+            self.set_interval(terminal.WATCH_SECONDS, self._watch_outside)
+
+    def load_themes(self) -> None:
+        """Register all themes; files that cannot be used are one notice."""
+        found, bad = themes.load_all()
+        for theme in found:
+            self.register_theme(theme)
+        if bad:
+            said = "\n".join(f"{entry.path.name} {entry.reason}" for entry in bad)
+            self.notify(safe_lines(said), title="themes", severity="warning", markup=False)
+
+    def _watch_outside(self) -> None:
+        """A terminal that is gone ends the console; themes that changed are read again."""
+        if not self.is_headless and terminal.is_gone():
+            self.lose_terminal()
+        stamps = themes.stamps()
+        if stamps != self._stamps:
+            self._stamps = stamps
+            self.load_themes()
+            self.refresh_css()
+
+    def lose_terminal(self) -> None:
+        """The terminal is gone: a run in this process drains, the console closes. May be called
+        from a signal handler."""
+        self.close_with(Ending.LOST)
+
+    def end_by_signal(self) -> None:
+        """Somebody ends the process: as :meth:`lose_terminal`."""
+        self.close_with(Ending.LEFT)
+
+    def close_with(self, ending: Ending) -> None:
+        """Close the console, from any thread and from a signal handler."""
+        self._doom = ending
+        if self._home is not None:
+            self._home.call_soon_threadsafe(self.exit, ending)
+
+    def open(self, wish: Wish) -> None:
+        """Close this console, and open what is wished for."""
+        self.wish = wish
+        self.exit(Ending.LEFT)
+
+    def action_leave(self) -> None:
+        """Leave the console."""
+        self.exit(Ending.LEFT)
+
+    async def action_quit(self) -> None:
+        """Textual's own quit keys ask the same question."""
+        self.action_leave()
+
+    def action_help_quit(self) -> None:
+        """Ctrl-C in a console copies or interrupts nothing: it asks as well."""
+        self.action_leave()
+
+    def action_keys(self) -> None:
+        """The keys that work here."""
+        screen = self.screen
+        keys = entries(self, screen.active_bindings.values())
+        title = str(screen.BINDING_GROUP_TITLE or "")
+        self.push_screen(HelpScreen(title, keys, self.user_keys.problems))

@@ -1,0 +1,224 @@
+"""Earlier runs: found by the index, read from their ledgers, compared, opened, gone on with."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from terminal_desk import Terminal
+
+from geobatch_tui.config.layers import load_job, make_job
+from geobatch_tui.ledger import updates as lu
+from geobatch_tui.ledger.layout import StateDir, write_json_atomic
+from geobatch_tui.ledger.ledger import Ledger
+from geobatch_tui.orchestration import known
+from geobatch_tui.tui.history import compare, gather
+from geobatch_tui.tui.home import HomeApp
+from geobatch_tui.tui.widgets.run_list import RunList
+from geobatch_tui.tui.wishes import Start, Watch
+
+
+@pytest.fixture
+def past(tmp_path, monkeypatch, utc):
+    """``past(name, *endings, **values)``: a directory with a run for each ending."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    t = [1_795_000_000.0]
+    monkeypatch.setattr("geobatch_tui.ledger.ledger.time.time", lambda: t[0])
+
+    def make(name, *endings, resampling="cubic"):
+        out = tmp_path / name
+        job = make_job(
+            {
+                "job": {"name": name},
+                "source": {"inputs": ["a.tif"]},
+                "op": {
+                    "name": "raster.reproject",
+                    "dst_crs": "EPSG:6933",
+                    "resampling": resampling,
+                },
+                "output": {"dir": str(out)},
+            }
+        )
+        state = StateDir.open(out, create=True)
+        write_json_atomic(state.plan, {"run_id": "x", **job.to_json()})
+        ledger = Ledger.open(state.ledger, out)
+        for number, ending in enumerate(endings):
+            ledger.recover()
+            ledger.begin_run(f"{name[:8]}-{number}", job.to_json(), {"gdal": f"3.{number}"})
+            t[0] += 60
+            if ending:
+                ledger.apply([lu.RunEnded(ending, 0, "complete")])
+            t[0] += 3600
+        ledger.close(archive=False)
+        known.note(out)
+        return out
+
+    return make
+
+
+def shown(app):
+    """What is on the screen, as text."""
+    lines = app.screen._compositor.render_strips(app.screen.size)
+    return "\n".join("".join(segment.text for segment in strip) for strip in lines)
+
+
+async def settle(pilot):
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def test_the_index_names_directories_that_hold_runs(past, tmp_path):
+    """The last used first; those that are gone are left out, and damage is no fault."""
+    first, second = past("first", "success"), past("second", "success")
+    time.sleep(0.01)
+    known.note(first)
+    (known.index_dir() / "broken.json").write_text("{")
+    (known.index_dir() / "gone.json").write_text(json.dumps({"directory": str(tmp_path / "no")}))
+    assert known.known() == [first, second]
+
+
+def test_the_index_is_bounded(past, tmp_path, monkeypatch):
+    """Directories that were not used for long are forgotten."""
+    monkeypatch.setattr(known, "KEPT", 2)
+    for name in ("one", "two", "three"):
+        past(name, "success")
+        time.sleep(0.01)
+    assert [path.name for path in known.known()] == ["three", "two"]
+
+
+def test_a_home_that_cannot_be_written_is_no_fault(monkeypatch, tmp_path):
+    """A run does not depend on its being noted."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    known.note(tmp_path)
+    assert known.known() == []
+
+
+def test_runs_are_read_from_their_ledgers(past):
+    """All runs of all directories, the last begun first; one that never ended and is not live has
+    crashed; a ledger that cannot be read is shown as such."""
+    first, second = past("first", "success", ""), past("second", "partial")
+    (second / ".geobatch" / "ledger.db").write_bytes(b"nothing of a ledger at all" * 100)
+    found = gather([first, second])
+    assert [(run.name, run.state, run.newest) for run in found] == [
+        ("first", "crashed", True),
+        ("first", "success", False),
+        ("?", "unreadable", True),
+    ]
+    assert found[2].note
+
+
+def test_two_runs_are_compared(past):
+    """Values of the job that differ, those that change outputs first and marked; versions."""
+    before, after = past("before", "success"), past("after", "success", resampling="bilinear")
+    old, new = gather([before])[0], gather([after])[0]
+    found = {entry.what: entry for entry in compare(old, new)}
+    assert (found["op.resampling"].before, found["op.resampling"].after) == ("cubic", "bilinear")
+    assert found["op.resampling"].semantic
+    assert not found["job.name"].semantic
+    assert "op.dst_crs" not in found
+    first, second = gather([past("twice", "success", "success")])
+    assert [entry.what for entry in compare(second, first)] == ["gdal"]
+
+
+async def test_history_opens_a_run(past):
+    """Enter closes this console with the wish to see the run under the cursor."""
+    past("first", "success")
+    second = past("second", "partial")
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        assert "second" in shown(app)
+        assert "PARTIAL" in shown(app).upper()
+        await pilot.press("enter")
+        await pilot.pause()
+    assert app.wish == Watch(second)
+
+
+async def test_history_filters_and_compares(past):
+    """Words hide runs; two that are marked are compared."""
+    past("first", "success")
+    past("second", "success", resampling="nearest")
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        await pilot.press("space", "down")
+        await pilot.pause()
+        assert "! op.resampling" in shown(app)
+        assert "cubic → nearest" in shown(app)
+        await pilot.press("slash", *"job:first", "enter")
+        await pilot.pause()
+        assert [run.name for run in app.screen.query_one(RunList).runs] == ["first"]
+        assert "1 of 2 runs" in shown(app)
+
+
+async def test_history_goes_on_with_a_run(past):
+    """After a question that says what is left, the job that the directory was run with is started:
+    the same job, whatever has become of its file."""
+    out = past("halfway", "interrupted")
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await pilot.press("ctrl+r")
+        await pilot.pause()
+        assert "0 of 0 chunks are left" in shown(app)
+        await pilot.press("down", "enter")
+        await settle(pilot)
+    assert isinstance(app.wish, Start)
+    again = load_job(app.wish.job, environ={})
+    assert again.job.output.dir == str(out)
+    assert again.job.op.params.resampling == "cubic"
+
+
+async def test_nothing_yet_is_said(past, tmp_path):
+    """Without any run the screen says how to come to one."""
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        assert "There are no runs yet" in shown(app)
+
+
+async def test_evil_names_in_the_history(past):
+    """Names of jobs and directories are shown as text."""
+    past("[bold]x\x1b]52;c;aGk=\x07\u202e[@click=app.bell]y", "success")
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(160, 30)) as pilot:
+        await settle(pilot)
+        text = shown(app)
+        assert "[bold]x" in text
+        assert not any(char in text for char in "\x1b\x07\u202e")
+
+
+async def test_history_within_the_console_of_a_run(past, console, script):
+    """Mode 5 of a run's console; its own directory is shown there and then."""
+    script.plan(1, 1, 4)
+    known.note(Path(script.state.output_dir))
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.press("5")
+        await settle(pilot)
+        assert "relief" in shown(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.current_mode == "run"
+        assert app.wish is None
+
+
+def test_geobatch_alone_opens_the_history(past, tmp_path):
+    """In a terminal the console opens; from the history a run is shown, and q leaves."""
+    past("first", "success")
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    opened = Terminal(["-m", "geobatch_tui"], tmp_path, **state)
+    try:
+        opened.wait_for(b"History")
+        opened.wait_for(b"first")
+        opened.type(b"\r")
+        opened.wait_for(b"Workers")
+        opened.type(b"q")
+        assert opened.ended() == 0
+    finally:
+        opened.close()
