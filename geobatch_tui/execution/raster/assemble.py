@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.messages import ItemContext, Segment
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.raster.chunks import KeptTiles
     from geobatch_tui.execution.raster.geotags import Template
     from geobatch_tui.execution.raster.index import Slots
     from geobatch_tui.execution.raster.plan import RasterPlan
@@ -57,6 +58,7 @@ def write_whole(
     valid: Valid | None,
     epoch: int,
     stage: Stage,
+    kept: KeptTiles | None = None,
 ) -> ItemReceipt:
     """Write the part file of an item of one chunk straight from memory.
 
@@ -65,7 +67,7 @@ def write_whole(
     """
     grid = ChunkGrid(plan.width, plan.height, plan.width, plan.height)
     with stage("encode"):
-        chunk = encode_chunk(plan, grid, 0, pixels, valid)
+        chunk = encode_chunk(plan, grid, 0, pixels, valid, kept)
     index = TileIndex(plan)
     index.put(0, chunk.rows)
     with ExitStack() as stack:
@@ -227,6 +229,7 @@ def _facts(
         "level": encoding.level,
         "predictor": encoding.predictor,
         "interleave": encoding.interleave,
+        "passthrough": encoding.passthrough,
         "overviews": len(encoding.overviews),
         "overview_resampling": encoding.overview_resampling if encoding.overviews else "",
         "bigtiff": layout.bigtiff,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,16 +100,37 @@ class TileWriter:
         empty: bool,
     ) -> None:
         data = b"" if codec is None else codec.encode(packed)
+        self._append((level.number, kind, plane, tile), data, zlib.crc32(packed), empty=empty)
+
+    def keep(self, level: Level, tile: int, plane: int, kept: Kept) -> None:
+        """Take a tile as it came."""
+        data = b"" if kept.empty and self._sparse else kept.data
+        self._append((level.number, IMAGE, plane, tile), data, kept.crc_raw, empty=kept.empty)
+
+    def _append(
+        self, place: tuple[int, int, int, int], data: bytes, crc_raw: int, *, empty: bool
+    ) -> None:
         if data and self._framed:
             self.payload += len(data).to_bytes(LEADER, "little")
         offset = len(self.payload)
         self.payload += data
         if data and self._framed:
             self.payload += data[-TRAILER:]
-        raw = zlib.crc32(packed)
-        self._rows.append((
-            level.number, kind, plane, tile, offset, len(data), zlib.crc32(data), raw, empty,
-        ))  # fmt: skip
+        self._rows.append((*place, offset, len(data), zlib.crc32(data), crc_raw, empty))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A tile that came encoded: its bytes, the CRC-32 of the tile that they hold, and whether a
+    reader would see the same without it."""
+
+    data: bytes
+    crc_raw: int
+    empty: bool
+
+
+#: By plane and number of the tile, at full resolution.
+KeptTiles = Mapping[tuple[int, int], Kept]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +142,12 @@ class EncodedChunk:
 
 
 def encode_chunk(
-    plan: RasterPlan, grid: ChunkGrid, index: int, pixels: Pixels, valid: Valid | None
+    plan: RasterPlan,
+    grid: ChunkGrid,
+    index: int,
+    pixels: Pixels,
+    valid: Valid | None,
+    kept: KeptTiles | None = None,
 ) -> EncodedChunk:
     """Encode and read back all tiles that chunk ``index`` owns, in the order of the final file.
 
@@ -131,6 +158,7 @@ def encode_chunk(
         pixels: (bands, h, w) of exactly the chunk's window, in the plan's dtype.
         valid: (h, w), or None where all are valid; only looked at where the plan's validity is
             ``mask`` or ``none``.
+        kept: tiles at full resolution that are not to be encoded.
 
     Raises:
         OperationError: shape or dtype are not the plan's.
@@ -147,7 +175,8 @@ def encode_chunk(
     for _ in range(1, owned):
         layers.append(reduce_for(plan, *layers[-1]))
     for level in reversed(pyramid(plan)[:owned]):
-        _encode_level(plan, writer, level, tiles_of(level, window), *layers.pop())
+        came = {} if level.number or kept is None else kept
+        _encode_level(plan, writer, level, tiles_of(level, window), layers.pop(), came)
     return EncodedChunk(writer.payload, writer.rows)
 
 
@@ -181,10 +210,11 @@ def _encode_level(
     writer: TileWriter,
     level: Level,
     numbers: np.ndarray[Any, np.dtype[np.int64]],
-    pixels: Pixels,
-    valid: Valid | None,
+    layer: tuple[Pixels, Valid | None],
+    kept: KeptTiles,
 ) -> None:
     """Interleaved by pixel, each tile is followed by its mask; by band, the mask comes last."""
+    pixels, valid = layer
     form = TileForm.of(plan)
     first = level.window(int(numbers[0]))
     places = []
@@ -195,7 +225,10 @@ def _encode_level(
         places.append((number, rows, cols))
     for plane in range(form.planes):
         for number, rows, cols in places:
-            writer.image(level, number, plane, pixels[form.bands(plane), rows, cols])
+            if (plane, number) in kept:
+                writer.keep(level, number, plane, kept[plane, number])
+            else:
+                writer.image(level, number, plane, pixels[form.bands(plane), rows, cols])
             if form.planes == 1 and valid is not None:
                 writer.mask(level, number, valid[rows, cols])
     if form.planes > 1 and valid is not None:

@@ -39,6 +39,10 @@ def _inflate(data: bytes, size: int) -> Any:
     return zlib.decompress(data, bufsize=size)
 
 
+def _inflate_checked(data: bytes, size: int) -> Any:
+    return imagecodecs.deflate_decode(data, out=size)
+
+
 def _deflate(raw: Any, level: int) -> Any:
     return imagecodecs.deflate_encode(raw, level=level)
 
@@ -123,15 +127,19 @@ class Codec:
             )
         return data
 
-    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
-        """The tile that ``data`` holds.
+    def decode(
+        self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], *, foreign: bool = False
+    ) -> Pixels:
+        """The tile that ``data`` holds. ``foreign``: nothing else is known of these bytes, so that
+        the checksum within has to be looked at, which ISA-L does not.
 
         Raises:
             VerifyError: the bytes are damaged or hold another number of pixels.
         """
         size = int(np.prod(shape)) * dtype.itemsize
         try:
-            raw = _DECODERS[self.compress](data, size)
+            decode = _inflate_checked if foreign and self.compress == "DEFLATE" else None
+            raw = (decode or _DECODERS[self.compress])(data, size)
         except _CODEC_ERRORS as error:
             raise VerifyError(f"a {self.compress} tile cannot be decoded: {error}") from error
         if len(raw) != size:

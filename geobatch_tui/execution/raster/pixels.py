@@ -17,6 +17,7 @@ from geobatch_tui.execution.raster import (
     assemble,
     fastwarp,
     grids,
+    passthrough,
     scale,
     source,
     spool,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.messages import ChunkTask, FinaliseTask, ItemContext, ItemReceipt
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.raster.chunks import KeptTiles
     from geobatch_tui.execution.raster.source import Held
     from geobatch_tui.execution.raster.validity import Pixels, Valid
 
@@ -42,15 +44,20 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     item = task.item
     plan = RasterPlan.from_json(item.plan.detail)
     window = item.plan.grid.window(task.index)
-    pixels, valid, bytes_in = read_chunk(item, plan, window, task.subdivide, stage)
+    kept: KeptTiles | None = None
+    if plan.encoding.passthrough:
+        valid = None
+        pixels, kept, bytes_in = read_encoded(item, plan, window, stage)
+    else:
+        pixels, valid, bytes_in = read_chunk(item, plan, window, task.subdivide, stage)
     share = validity.invalid_share(plan, pixels, valid)
     whole: ItemReceipt | None = None
     if task.whole:
-        whole = assemble.write_whole(item, plan, pixels, valid, task.epoch, stage)
+        whole = assemble.write_whole(item, plan, pixels, valid, task.epoch, stage, kept)
         segment, bytes_out = Segment(task.index, "", 0, 0, 0), whole.size
     else:
         segment, bytes_out = spool.write_chunk(
-            item, plan, task.index, pixels, valid, task.epoch, stage
+            item, plan, task.index, pixels, valid, task.epoch, stage, kept
         )
     return ChunkReceipt(
         index=task.index,
@@ -97,6 +104,24 @@ def read_chunk(
             if valid is not None and good is not None:
                 valid[rows, cols] = good
     return pixels, valid, max(_bytes_read() - before, 0)
+
+
+def read_encoded(
+    item: ItemContext, plan: RasterPlan, window: Window, stage: Stage
+) -> tuple[Pixels, KeptTiles, int]:
+    """Pixels (bands, h, w) of ``window``, the encoded tiles of the source that they came from, and
+    the bytes that were read. A tile at a time: there is nothing to subdivide.
+
+    Raises: as :func:`read_chunk`.
+    """
+    before = _bytes_read()
+    with stage("read"), source.held_source(item) as held:
+
+        def by_gdal(part: Window) -> Pixels:
+            return _read_part(item, held, plan, part)[0]
+
+        pixels, kept = passthrough.read(held, item.source, plan, window, by_gdal)
+    return pixels, kept, max(_bytes_read() - before, 0)
 
 
 def _quarters(window: Window, times: int) -> list[Window]:

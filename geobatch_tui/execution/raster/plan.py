@@ -21,7 +21,8 @@ class Encoding:
     is 1, 2 or 3; ``interleave`` is pixel or band. ``overviews`` lists width and height of each
     level, largest first. ``driver_copy`` holds the creation options of GDAL's COG driver where the
     assembler does not cover the codec (JPEG, WEBP, LERC), else None. ``sparse``: tiles that hold
-    nothing but nodata are left out. ``bigtiff`` is IF_NEEDED, YES or NO.
+    nothing but nodata are left out. ``bigtiff`` is IF_NEEDED, YES or NO. ``passthrough``: tiles of
+    full resolution are those of the source, byte for byte.
     """
 
     format: str
@@ -36,6 +37,7 @@ class Encoding:
     bigtiff: str = "IF_NEEDED"
     sparse: bool = False
     driver_copy: Mapping[str, str] | None = None
+    passthrough: bool = False
 
 
 @dataclass(frozen=True, slots=True)

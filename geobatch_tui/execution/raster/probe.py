@@ -20,6 +20,7 @@ from geobatch_tui.execution.raster import (
     georeference,
     grids,
     mapping,
+    passthrough,
     paths,
     scale,
     source,
@@ -321,6 +322,9 @@ def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: 
     )
     encoded = encoding.plan_encoding(task.output, image)
     plan = _raster_plan(dataset, choice, grid, (warped, encoded))
+    if warped is None:
+        plan = _passing_through(task, dataset, plan)
+        draft.notes["passthrough"] = plan.encoding.passthrough
     chunks, cost = _chunks(task, draft, plan, told)
     if amplification is not None:
         _, times = amplification(chunks)
@@ -355,6 +359,18 @@ def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: 
         warnings=tuple(told),
         notes=draft.notes,
     )
+
+
+def _passing_through(task: ProbeTask, dataset: DatasetReader, plan: RasterPlan) -> RasterPlan:
+    """``plan``, a plain copy, with the encoded tiles of the source where they can stay."""
+    creation = task.output.get("creation") or {}
+    if (
+        dataset.driver != "GTiff"
+        or task.params.get("dst_nodata") is not None
+        or not passthrough.fits(task.source, plan, creation)
+    ):
+        return plan
+    return replace(plan, encoding=replace(plan.encoding, passthrough=True))
 
 
 def _nodes(chunks: int) -> int:

@@ -37,6 +37,7 @@ from geobatch_tui.execution.raster.disk import (
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ItemContext
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.raster.chunks import KeptTiles
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.tiles import Pixels, Valid
 
@@ -47,7 +48,7 @@ _CRC = struct.Struct("<I")
 END_SIZE = _END.size + _CRC.size
 
 
-def write_chunk(
+def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
     item: ItemContext,
     plan: RasterPlan,
     index: int,
@@ -55,6 +56,7 @@ def write_chunk(
     valid: Valid | None,
     epoch: int,
     stage: Stage,
+    kept: KeptTiles | None = None,
 ) -> tuple[Segment, int]:
     """Encode chunk ``index`` and append it, durably, to this thread's spool.
 
@@ -66,6 +68,7 @@ def write_chunk(
         valid: (h, w) bool, or None where all are valid or validity lies in the pixels.
         epoch: of the run.
         stage: names what is being done.
+        kept: tiles at full resolution that are not to be encoded.
 
     Returns:
         Where the segment lies, and its length in bytes.
@@ -76,7 +79,7 @@ def write_chunk(
         OutputGoneError: the work directory vanished or became read-only.
     """
     with stage("encode"):
-        chunk = encode_chunk(plan, item.plan.grid, index, pixels, valid)
+        chunk = encode_chunk(plan, item.plan.grid, index, pixels, valid, kept)
         footer = _footer(item, index, chunk.rows, len(chunk.payload))
     name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
     path = Path(item.work_dir) / name

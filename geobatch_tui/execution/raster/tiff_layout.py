@@ -1,4 +1,4 @@
-"""Finds blocks of a TIFF that lie beyond the end of the file, without decoding any.
+"""Reads the directories of a TIFF, and finds blocks beyond the end of the file, without decoding.
 
 A truncated TIFF opens without complaint: only reading the missing blocks fails, hours later. The
 directory lists offset and length of every block, so this is known before.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
-_WANTED = {_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS}
+_WANTED = frozenset({_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS})
 _SIZES = {3: "u2", 4: "u4", 16: "u8"}
 _MAX_DIRECTORIES = 4096
 
@@ -77,6 +77,20 @@ def missing_blocks(path: Path) -> list[MissingBlocks]:
     return found
 
 
+def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, dict[int, np.ndarray]]:
+    """Byte order, ``<`` or ``>``, and those of the ``wanted`` tags that hold whole numbers, of the
+    first directory of the TIFF at ``path``.
+
+    Raises:
+        CorruptSourceError: the directory, or one of its tables, is beyond the end.
+    """
+    with path.open("rb") as file:
+        form = _form(file.read(4))
+        file.seek(8 if form.big else 4)
+        offset = _unpack(file, form.pointer, path, "the offset of its first directory")
+        return form.order, _directory(file, form, offset, path, wanted)[0]
+
+
 def _form(head: bytes) -> _Form:
     order = "<" if head[:2] == b"II" else ">"
     return _Form(order, struct.unpack(order + "H", head[2:4])[0] == 43)
@@ -90,7 +104,7 @@ def _unpack(file: BinaryIO, form: str, path: Path, what: str) -> int:
 
 
 def _directory(
-    file: BinaryIO, form: _Form, offset: int, path: Path
+    file: BinaryIO, form: _Form, offset: int, path: Path, wanted: frozenset[int] = _WANTED
 ) -> tuple[dict[int, np.ndarray], int]:
     file.seek(offset)
     count = _unpack(file, form.counter, path, "a directory")
@@ -102,7 +116,7 @@ def _directory(
     tables = {}
     for start in range(0, count * step, step):
         tag, kind, values, inline = struct.unpack_from(form.entry, entries, start)
-        if tag in _WANTED and kind in _SIZES:
+        if tag in wanted and kind in _SIZES:
             tables[tag] = _table(file, form, (kind, values, inline), path)
     return tables, next_offset
 

@@ -192,7 +192,7 @@ class TileForm:
         """
         first = np.full(1, self.missing, self.dtype).view(np.uint8)
         raw = tile.reshape(-1, 1).view(np.uint8)
-        return bool((raw == first).all())
+        return bool((raw[0] == first).all() and (raw == first).all())
 
 
 def _missing(dtype: np.dtype[Any], nodata: Number | None) -> Any:

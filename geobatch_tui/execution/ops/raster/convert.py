@@ -43,7 +43,7 @@ class Convert:
     """The operation; see :class:`geobatch_tui.execution.ops.registry.Operation`."""
 
     name = "raster.convert"
-    version = 1
+    version = 2
     data: Literal["raster", "vector"] = "raster"
     summary = "Rewrite rasters as COG or tiled GeoTIFF: same pixels, same grid."
     params: type[BaseModel] = ConvertParams
