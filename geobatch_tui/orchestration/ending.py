@@ -70,6 +70,7 @@ async def end_run(
     # The summary is a copy for people: a full disk must not turn the end into an error.
     with contextlib.suppress(GeobatchError):
         write_json_atomic(session.state.summary, result.to_json())
+    session.last_words.release()
     session.log.run_exit(code, reason, tally.counts(), letters)
     monitor.state, monitor.reason = state, reason
     return result

@@ -21,7 +21,7 @@ from geobatch_tui.ledger import updates as lu
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.feeder import Feeder
 from geobatch_tui.orchestration.items import Items
-from geobatch_tui.orchestration.letters import chunk_label, chunk_letter
+from geobatch_tui.orchestration.letters import chunk_label, chunk_letter, feature_letter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 LISTED = 100
 """Ids of features that one line of the log names."""
+LETTERS = 1000
+"""Features of one chunk that get a letter each; the quarantine file has all of them."""
 
 
 class Engine:
@@ -173,6 +175,14 @@ class Engine:
                 seconds=outcome.seconds,
                 nodata=receipt.nodata,
                 rss_peak=outcome.rss_peak,
+                letters=tuple(
+                    (
+                        letter.position,
+                        letter.error_class,
+                        feature_letter(item.context, index, attempt, letter, self._operation),
+                    )
+                    for letter in receipt.letters[:LETTERS]
+                ),
             )
         )
         self._session.log.emit(

@@ -130,14 +130,15 @@ class Items:
     def requeue(self, classes: Sequence[str], keys: Sequence[str]) -> int:
         """Give dead letters another chance while the run goes on; all if nothing is named.
 
-        Letters of items that could not be planned are left: they take a new run. Returns how many
-        were requeued.
+        Letters of items that could not be planned, and of single features, are left: they take a
+        new run. Returns how many were requeued.
         """
         chosen = [
             letter
             for letter in self._session.reader.dead_letters()
             if (not classes or letter["error_class"] in classes)
             and (not keys or letter["chunk"] in keys or letter["item"] in keys)
+            and letter["feature"] is None
             and self._is_planned(int(letter["item_id"]))
         ]
         if not chosen:

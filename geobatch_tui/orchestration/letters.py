@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from geobatch_tui.execution.messages import Window
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from geobatch_tui.execution.messages import ChunkGrid, Failure, ItemContext, Window
+    from geobatch_tui.execution.messages import ChunkGrid, Failure, FeatureLetter, ItemContext
     from geobatch_tui.execution.ops.registry import Operation
 
 Bounds = tuple[float, float, float, float]
@@ -36,6 +37,38 @@ def chunk_letter(
         "bounds_lonlat": window_bounds(item.plan.notes.get("lonlat"), item.plan.grid, window),
         "reproduce": operation.reproduce(item, window),
         **_evidence(failure, item.source, item.source_id.digest),
+    }
+
+
+def feature_letter(
+    item: ItemContext, index: int, attempts: int, letter: FeatureLetter, operation: Operation
+) -> dict[str, Any]:
+    """The record of a feature that its chunk goes without."""
+    window = item.plan.grid.window(index)
+    fid = "" if letter.fid is None else f" with fid {letter.fid}"
+    return {
+        "item_id": item.item_id,
+        "item": safe(item.key),
+        "chunk": safe(chunk_label(item.key, item.plan.grid, index)),
+        "feature": letter.position if letter.fid is None else letter.fid,
+        "error_class": letter.error_class,
+        "error_message": safe(f"feature {letter.position}{fid}: {letter.reason}"),
+        "stage": "work",
+        "attempts": attempts,
+        "window": [letter.position, window.row_off, 1, 1],
+        "bounds_lonlat": None,
+        "reproduce": operation.reproduce(item, Window(letter.position, window.row_off, 1, 1)),
+        "suggestion": "repair it in the quarantine file, or retry with other parameters",
+        "source": safe(item.source),
+        "source_digest": item.source_id.digest,
+        "reaction": "permanent",
+        "traceback": "",
+        "evidence": {
+            "position": letter.position,
+            "wkb": letter.wkb,
+            "wkb_bytes": letter.wkb_bytes,
+            "quarantine": safe(f".geobatch/dead/{item.key}.gpkg"),
+        },
     }
 
 

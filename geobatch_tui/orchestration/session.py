@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from geobatch_tui.errors import OutputGoneError, PlanMismatchError, PreflightError, StateError
 from geobatch_tui.ledger.committer import Committer
-from geobatch_tui.ledger.layout import StateDir, write_json_atomic
+from geobatch_tui.ledger.layout import Reserve, StateDir, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.reader import LedgerReader
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 PART = re.compile(r"^\..*\.(\d+)\.part$", re.DOTALL)
 """``.<stem>.<fp8>.<epoch>.part``: what a worker writes next to the final name."""
 
+LAST_WORDS = 128 * 1024
+"""Bytes kept free for the last line of the log, which holds 20 dead letters at most."""
+
 
 @dataclass(slots=True)
 class Session:
@@ -51,6 +54,7 @@ class Session:
     committer: Committer
     log: Log
     recovery: Recovery
+    last_words: Reserve
     next_item_id: int
     next_chunk_id: int
     started: float
@@ -184,6 +188,9 @@ def open_session(
             level=job.job.log.level,
         )
         stack.callback(log.close)
+        last_words = Reserve(Path(state.root) / "log.reserve", LAST_WORDS)
+        last_words.ensure()
+        stack.callback(last_words.release)
         committer = Committer(ledger, on_commit, on_error)
         stack.callback(committer.close)
         yield Session(
@@ -197,6 +204,7 @@ def open_session(
             committer,
             log,
             recovery,
+            last_words,
             *ids,
             time.monotonic(),
         )
