@@ -85,7 +85,9 @@ def card(letter: Mapping[str, Any]) -> Table:
     table.add_row("message", streams.foreign(letter["error_message"]))
     stage = letter.get("stage") or "-"
     table.add_row("stage", streams.foreign(f"{stage}, {attempts(letter['attempts'])}"))
-    if letter.get("window"):
+    if letter.get("feature") is not None:
+        table.add_row("feature", str(letter["feature"]))
+    elif letter.get("window"):
         col, row, width, height = letter["window"]
         table.add_row("window", f"{width} x {height} pixels at column {col}, row {row}")
     if letter.get("bounds_lonlat"):

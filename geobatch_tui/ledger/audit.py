@@ -91,7 +91,8 @@ _NEVER: Final[tuple[tuple[str, str], ...]] = (
         "chunk {} is dead, but neither it nor its item has a letter",
         (
             "SELECT chunk_id FROM chunk WHERE state = 5"
-            " AND chunk_id NOT IN (SELECT chunk_id FROM dead WHERE chunk_id IS NOT NULL)"
+            " AND chunk_id NOT IN"
+            " (SELECT chunk_id FROM dead WHERE chunk_id IS NOT NULL AND feature < 0)"
             " AND item_id NOT IN (SELECT item_id FROM dead WHERE chunk_id IS NULL)"
         ),
     ),
@@ -99,7 +100,7 @@ _NEVER: Final[tuple[tuple[str, str], ...]] = (
         "chunk {} has a dead letter, but is not dead",
         (
             "SELECT dead.chunk_id FROM dead LEFT JOIN chunk USING (chunk_id)"
-            " WHERE dead.chunk_id IS NOT NULL AND ifnull(chunk.state, 0) <> 5"
+            " WHERE dead.chunk_id IS NOT NULL AND feature < 0 AND ifnull(chunk.state, 0) <> 5"
         ),
     ),
     (

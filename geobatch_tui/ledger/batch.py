@@ -105,6 +105,7 @@ class Batch:
         self._moves: dict[int, int] = {}
         self._waits: dict[int, Row] = {}
         self._dones: dict[int, Row] = {}
+        self._features: list[Row] = []
         self._deads: dict[int, DeadLetter] = {}
         self._attempts: list[Row] = []
         self._changes: dict[int, ItemChanged] = {}
@@ -179,6 +180,10 @@ class Batch:
             update.nodata,
             update.rss_peak >> 10,
         )
+        self._features += [
+            self._letter_row(update.item_id, chunk, (update.attempts, 0), error, record, feature)
+            for feature, error, record in update.letters
+        ]
         self._sum("n_done", 1)
         self._sum("units", update.units)
         self._sum("bytes_in", update.bytes_in)
@@ -275,6 +280,7 @@ class Batch:
         self._change("chunk", statements.MOVE, list(self._moves.items()))
         self._change("chunk", statements.WAIT, list(self._waits.values()))
         self._change("chunk", statements.DONE, list(self._dones.values()))
+        self._set_aside()
         if self._deads:
             self._bury_chunks(list(self._deads.values()))
         if self._attempts:
@@ -341,6 +347,14 @@ class Batch:
         ]
         bulk(self._connection, statements.ITEM, rows)
 
+    def _set_aside(self) -> None:
+        """Replace the letters of features of the chunks that are done."""
+        if self._dones:
+            chunks = json.dumps(list(self._dones))
+            self._connection.execute(statements.FORGET_FEATURES, (chunks,))
+        if self._features:
+            bulk(self._connection, statements.DEAD, self._features)
+
     def _bury_chunks(self, letters: Sequence[DeadLetter]) -> None:
         rows: list[Row] = [(d.chunk_id, d.attempts, d.crashes) for d in letters]
         self._change("chunk", statements.BURY, rows)
@@ -360,15 +374,21 @@ class Batch:
         bulk(self._connection, statements.DEAD, [self._letter(letter)])
 
     def _letter(self, letter: DeadLetter) -> Row:
-        return (
-            letter.item_id,
-            letter.chunk_id,
-            self._now,
-            letter.attempts,
-            letter.crashes,
-            prose_text(letter.error_class),
-            json_text(letter.record),
+        counts = (letter.attempts, letter.crashes)
+        return self._letter_row(
+            letter.item_id, letter.chunk_id, counts, letter.error_class, letter.record
         )
+
+    def _letter_row(
+        self,
+        item: int,
+        chunk: int | None,
+        counts: tuple[int, int],
+        error: str,
+        record: Mapping[str, Any],
+        feature: int = -1,
+    ) -> Row:
+        return (item, chunk, self._now, *counts, prose_text(error), json_text(record), feature)
 
     def _publish(self, updates: Sequence[ItemPublished]) -> None:
         ids = json.dumps([update.item_id for update in updates])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.errors import LedgerCorruptError
+from geobatch_tui.ledger.database import scalar
 from geobatch_tui.ledger.rows import document
 from geobatch_tui.ledger.updates import ItemState
 
@@ -57,7 +58,8 @@ class ItemOutline:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter; ``chunk_id`` is None where the whole item was given up. ``t`` is UNIX time."""
+    """A dead letter; ``chunk_id`` is None where the whole item was given up. ``t`` is UNIX time.
+    ``feature``: the number in the item of the one feature that it is of, or -1."""
 
     dead_id: int
     item_id: int
@@ -67,6 +69,7 @@ class Letter:
     crashes: int
     error_class: str
     record: Mapping[str, Any]
+    feature: int = -1
 
 
 def states(connection: Connection, first: int, count: int) -> bytearray:
@@ -148,13 +151,16 @@ def _bounds(text: str | None) -> tuple[float, float, float, float] | None:
 
 def letters(connection: Connection, after: int, limit: int) -> list[Letter]:
     """Up to ``limit`` dead letters with ids above ``after``, in order, without those of orphans."""
+    # A ledger of schema 1, which a reader does not migrate, has no letters of features.
+    feature = "feature" if int(scalar(connection, "PRAGMA user_version")) > 1 else "-1"
     rows = connection.execute(
-        "SELECT dead_id, dead.item_id, chunk_id, t, attempts, crashes, error_class, record"
+        "SELECT dead_id, dead.item_id, chunk_id, t, attempts, crashes, error_class, record,"
+        f" {feature}"
         " FROM dead JOIN item USING (item_id) WHERE dead_id > ? AND item.state <> 8"
         " ORDER BY dead_id LIMIT ?",
         (after, limit),
     ).fetchall()
     return [
-        Letter(dead_id, item_id, chunk_id, t, attempts, crashes, error_class, document(record))
-        for dead_id, item_id, chunk_id, t, attempts, crashes, error_class, record in rows
+        Letter(dead_id, item_id, chunk_id, t, attempts, crashes, error_class, document(text), of)
+        for dead_id, item_id, chunk_id, t, attempts, crashes, error_class, text, of in rows
     ]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATION_ID: Final = 0x47424C31
-VERSION: Final = 1
+VERSION: Final = 2
 _BUSY_MS: Final = 5_000
 _PROBE: Final = 65_536
 _ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 17 stays below SQLite's 32,766 variables
@@ -179,8 +179,21 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
+def _letters_of_features(connection: sqlite3.Connection) -> None:
+    """A letter may be of one feature of a chunk that is done: its number in the item, or -1."""
+    connection.execute("ALTER TABLE dead ADD COLUMN feature INTEGER NOT NULL DEFAULT -1")
+    connection.execute("DROP INDEX dead_once")
+    connection.execute(
+        "CREATE UNIQUE INDEX dead_once ON dead (item_id, ifnull(chunk_id, -1), feature)"
+    )
+    connection.execute("CREATE INDEX dead_feature ON dead (chunk_id) WHERE feature >= 0")
+
+
 #: From each version to the next.
-MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {0: _create}
+MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {
+    0: _create,
+    1: _letters_of_features,
+}
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 _FRESH = "state = 0, attempts = 0, crashes = 0, strikes = 0, not_before = 0"
+_NO_SPOOL = "spool_id = 0, spool_offset = 0, spool_length = 0, crc32 = 0"
 _LETTERS = "SELECT dead_id FROM temp.chosen"
 _ITEMS = "SELECT item_id FROM dead WHERE dead_id IN (SELECT dead_id FROM temp.chosen)"
 
@@ -52,6 +53,11 @@ def _revive(connection: Connection) -> None:
         f"UPDATE chunk SET {_FRESH} WHERE state = 5 AND chunk_id IN"
         f" (SELECT chunk_id FROM dead WHERE dead_id IN ({_LETTERS}))"
     )
+    # A chunk that went without a feature is done again, and writes all its letters anew.
+    execute(
+        f"UPDATE chunk SET {_FRESH}, {_NO_SPOOL} WHERE state = 4 AND chunk_id IN"
+        f" (SELECT chunk_id FROM dead WHERE feature >= 0 AND dead_id IN ({_LETTERS}))"
+    )
     # Chunks that died with their item have no letters of their own.
     execute(
         f"UPDATE chunk SET {_FRESH} FROM (SELECT first_chunk, n_chunks FROM item"
@@ -62,7 +68,7 @@ def _revive(connection: Connection) -> None:
     )
     # Of a published item the spools are gone: it is made anew.
     execute(
-        f"UPDATE chunk SET {_FRESH}, spool_id = 0, spool_offset = 0, spool_length = 0, crc32 = 0"
+        f"UPDATE chunk SET {_FRESH}, {_NO_SPOOL}"
         "  FROM (SELECT first_chunk, n_chunks FROM item"
         f" WHERE state = 4 AND item_id IN ({_ITEMS})) AS i"
         " WHERE chunk_id >= i.first_chunk AND chunk_id < i.first_chunk + i.n_chunks"
@@ -74,5 +80,9 @@ def _revive(connection: Connection) -> None:
     execute(
         f"UPDATE item SET state = 0, reason = 'was_failed' WHERE state IN (3, 4, 5)"
         f" AND item_id IN ({_ITEMS})"
+    )
+    execute(
+        "DELETE FROM dead WHERE feature >= 0 AND chunk_id IN (SELECT chunk_id FROM dead"
+        f" WHERE feature >= 0 AND dead_id IN ({_LETTERS}))"
     )
     execute(f"DELETE FROM dead WHERE dead_id IN ({_LETTERS})")

@@ -26,9 +26,12 @@ BURY: Final = """
 UPDATE chunk SET state = 5, attempts = d.column2, crashes = d.column3, not_before = 0
     FROM {d} WHERE chunk_id = d.column1"""
 DEAD: Final = """
-INSERT OR REPLACE INTO dead (item_id, chunk_id, t, attempts, crashes, error_class, record)
-    SELECT column1, column2, column3, column4, column5, CAST(column6 AS TEXT), column7
+INSERT OR REPLACE INTO dead
+        (item_id, chunk_id, t, attempts, crashes, error_class, record, feature)
+    SELECT column1, column2, column3, column4, column5, CAST(column6 AS TEXT), column7, column8
     FROM {d} WHERE column1 IS NOT NULL"""
+FORGET_FEATURES: Final = """
+DELETE FROM dead WHERE feature >= 0 AND chunk_id IN (SELECT value FROM json_each(?))"""
 ATTEMPT: Final = """
 INSERT INTO attempt (chunk_id, epoch, t, attempts, crashes, strikes, error_class, message)
     SELECT column1, column2, column3, column4, column5,

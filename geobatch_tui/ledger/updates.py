@@ -123,7 +123,8 @@ class ChunkStarted:
 
 @dataclass(frozen=True, slots=True)
 class ChunkDone:
-    """``seconds`` is wall time in the worker, ``nodata`` the share of invalid units."""
+    """``seconds`` is wall time in the worker, ``nodata`` the share of invalid units. ``letters``:
+    features that the chunk goes without, by their number in the item; they replace earlier ones."""
 
     chunk_id: int
     item_id: int
@@ -138,6 +139,7 @@ class ChunkDone:
     seconds: float
     nodata: float
     rss_peak: int
+    letters: tuple[tuple[int, str, Json], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

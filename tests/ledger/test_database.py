@@ -40,13 +40,36 @@ def test_it_is_durable_and_private(state, ledger):
 def test_a_newer_schema_is_refused(state, ledger):
     """A ledger of a newer geobatch is neither read nor written, and not called damaged."""
     ledger.close()
-    raw(state.ledger, "PRAGMA user_version = 2")
+    raw(state.ledger, f"PRAGMA user_version = {database.VERSION + 1}")
     before = state.ledger.read_bytes()
     for opening in (Ledger.open, LedgerReader):
-        with pytest.raises(LedgerTooNewError, match="schema 2") as caught:
+        with pytest.raises(LedgerTooNewError, match=f"schema {database.VERSION + 1}") as caught:
             opening(state.ledger)
         assert caught.value.exit_code == ExitCode.ENVIRONMENT
     assert state.ledger.read_bytes() == before
+
+
+def test_a_ledger_of_schema_1_is_read_and_brought_up_to_date(state):
+    """Letters of an older geobatch are read as they are, and kept when a run migrates the file."""
+    with closing(sqlite3.connect(state.ledger, isolation_level=None)) as old:
+        database.MIGRATIONS[0](old)
+        old.execute("PRAGMA user_version = 1")
+        old.execute(
+            "INSERT INTO item VALUES (1, 3, 1, 1, 'k', 's', 1, 1, 'd', 'd', 'd', 'f', 1, 'o', 0, 0,"
+            " '', '', '{}', '{}')"
+        )
+        old.execute("UPDATE chunk SET state = 5")
+        old.execute(
+            "INSERT INTO dead (item_id, chunk_id, t, attempts, crashes, error_class, record)"
+            " VALUES (1, 1, 0, 1, 0, 'E', '{}')"
+        )
+    with LedgerReader(state.ledger) as reader:
+        assert [letter.feature for letter in reader.letters()] == [-1]
+    ledger = Ledger.open(state.ledger, state.output_dir)
+    with LedgerReader(state.ledger) as reader:
+        assert [(letter.chunk_id, letter.feature) for letter in reader.letters()] == [(1, -1)]
+    ledger.close()
+    assert raw(state.ledger, "PRAGMA user_version") == [(database.VERSION,)]
 
 
 @pytest.mark.parametrize(

@@ -19,17 +19,23 @@ def ogr2ogr(item: ItemContext) -> str:
 
 
 def ogr2ogr_window(item: ItemContext, window: Window) -> str:
-    """The features of one chunk, into a GeoPackage beside the shell."""
+    """The features of one chunk, or one of them, into a GeoPackage beside the shell."""
     plan = VectorPlan.from_json(item.plan.detail)
+    layer = plan.layer.replace('"', '""')
+    first, where = window.col_off, ""
     if plan.access == "fid":
         index = window.col_off // item.plan.grid.chunk_width
+        first -= item.plan.grid.window(index).col_off
         name = plan.fid_column.replace('"', '""')
         low, high = plan.edges[index], plan.edges[index + 1]
-        choice = ["-where", f'"{name}" >= {low} AND "{name}" < {high}']
+        where = f'"{name}" >= {low} AND "{name}" < {high}'
+        if plan.where:
+            where = f"({plan.where}) AND {where}"
+    if where and not first and window.width > 1:
+        choice = ["-where", where]
     else:
-        limit = f"LIMIT {window.width} OFFSET {window.col_off}"
-        layer = plan.layer.replace('"', '""')
-        choice = ["-sql", f'SELECT * FROM "{layer}" {limit}']  # noqa: S608 - for a shell
+        limit = f"LIMIT {window.width} OFFSET {first}"
+        choice = ["-sql", f'SELECT * FROM "{layer}"{where and " WHERE "}{where} {limit}']  # noqa: S608
     return shlex.join(_command(item, "chunk.gpkg", choice))
 
 

@@ -77,7 +77,9 @@ class Trail:
         current, crashes, blind, spared, count, began, since, alive = _HEAD.unpack_from(self._page)
         known = list(struct.unpack_from(f"<{count}Q", self._page, _HEAD.size))
         sparing = spared
-        if task.crashes > crashes:
+        if task.crashes < crashes:  # the chunk was given a new chance: so are its features
+            known, blind, sparing = [], 0, 0
+        elif task.crashes > crashes:
             sparing = 0
             blind = 0 if current else blind + 1
             shared = alive - began > _LONG and alive - since < _SHARE * (alive - began)

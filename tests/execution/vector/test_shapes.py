@@ -200,6 +200,13 @@ def test_a_kill_from_outside_condemns_nothing(tmp_path):
     assert Trail(_task(tmp_path, 0)).condemned == frozenset()
 
 
+def test_a_chunk_with_a_new_chance_tries_all_its_features(tmp_path):
+    """Where the engine's count of crashes was reset, nothing stays condemned."""
+    _die(Trail(_task(tmp_path, 0)), 7)
+    assert Trail(_task(tmp_path, 1)).condemned == {7}
+    assert Trail(_task(tmp_path, 0)).condemned == frozenset()
+
+
 def test_a_feature_that_raised_is_not_taken_for_a_death(tmp_path):
     """An exception clears the trail."""
     trail = Trail(_task(tmp_path, 0))

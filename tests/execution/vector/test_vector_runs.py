@@ -100,6 +100,42 @@ def test_features_that_hang_or_crash_are_left_out_alone(hang, tmp_path):
     assert (again.returncode, result["counts"]["done"]) == (12, 0)
 
 
+def _geobatch(*words, **more):
+    command = [sys.executable, "-m", "geobatch_tui", *map(str, words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=110, env=_environment(**more), check=False
+    )
+
+
+def test_each_feature_has_a_letter_and_can_be_tried_again(tmp_path):
+    """dead-letters names fid, cause and a command for just that feature; retry tries it again."""
+    shapes = [shapely.Point(10 + n % 5, 50) for n in range(60)]
+    shapes[7] = shapely.Point(200, 95)
+    shapes[44] = shapely.Point(float("nan"), 50)
+    frame = gpd.GeoDataFrame({"n": range(60)}, geometry=shapes, crs=4326)
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    out = tmp_path / "out"
+    done, result = _run(_command(out, source, "engine.chunk_features=20"))
+    assert done.returncode == 12, done.stderr
+    assert result["counts"] == {**result["counts"], "done": 3, "dead": 0}
+    letters = json.loads(_geobatch("dead-letters", out, "--json").stdout)
+    assert [(one["feature"], one["chunk"]) for one in letters] == [
+        (8, "s.parquet@0,0"),
+        (45, "s.parquet@0,2"),
+    ]
+    assert {one["error_class"] for one in letters} == {"GeometryError"}
+    assert "LIMIT 1 OFFSET 4" in letters[1]["reproduce"]
+    assert bytes.fromhex(letters[0]["evidence"]["wkb"])[:5] == b"\x01\x01\0\0\0"
+    shown = _geobatch("dead-letters", out).stdout
+    assert "feature 44 with fid 45" in " ".join(shown.split())
+    before = (out / "s.parquet").read_bytes()
+    again = _geobatch("retry", out, "--chunk", "s.parquet@0,2", "--json")
+    assert again.returncode == 12, again.stderr
+    assert json.loads(again.stdout)["counts"]["done"] == 3
+    assert (out / "s.parquet").read_bytes() == before
+    assert len(json.loads(_geobatch("dead-letters", out, "--json").stdout)) == 2
+
+
 def test_a_chunk_that_crashes_at_no_feature_is_a_dead_letter(tmp_path):
     """Where no feature can be named, the chunk is given up after two crashes, not after hundreds."""
     frame = gpd.GeoDataFrame({"n": [0]}, geometry=[shapely.Point(3000, 45)], crs=3857)
