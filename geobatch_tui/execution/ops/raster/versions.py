@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-#: rasterio stands for the GDAL in its wheel, which cannot be asked without loading it.
-_LIBRARIES = ("rasterio", "imagecodecs", "tifffile")
+#: rasterio and pyproj stand for the GDAL and the PROJ in their wheels, which cannot be asked without
+#: loading them; numba for the order in which its LLVM adds.
+_LIBRARIES = ("rasterio", "pyproj", "imagecodecs", "tifffile", "numba")
 
 
 def libraries() -> dict[str, str]:
