@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-#: rasterio and pyproj stand for the GDAL and the PROJ in their wheels, which cannot be asked without
-#: loading them; numba for the order in which its LLVM adds.
+#: rasterio and pyproj stand for the GDAL and the PROJ in their wheels, which cannot be asked
+#: without loading them; numba for the order in which its LLVM adds.
 _LIBRARIES = ("rasterio", "pyproj", "imagecodecs", "tifffile", "numba")
 
 
