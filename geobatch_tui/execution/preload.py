@@ -7,6 +7,7 @@ PROJ itself opens again after a fork.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -56,6 +57,9 @@ def _dying_with_the_engine() -> Iterator[None]:
 
 
 _leave_terminal()
+# It holds nothing but memory. Taking down GDAL and LLVM in order takes long on a busy machine, in
+# which the fork server would outlive its engine.
+atexit.register(os._exit, 0)
 with _dying_with_the_engine():
     environment.apply()
     warmup.import_all()
