@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LISTED = 100
 """Ids of features that one line of the log names."""
-LETTERS = 1000
+LETTERS = 20_000
 """Features of one chunk that get a letter each; the quarantine file has all of them."""
 
 

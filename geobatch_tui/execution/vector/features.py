@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 #: Columns of a feature in quarantine beside the attributes.
 REASON, ERROR = "geobatch_reason", "geobatch_error"
-#: Characters of WKB in hex that a letter carries; the quarantine file has it all.
-HEX = 2000
+#: Characters of WKB in hex that a letter carries, and those after the first of a chunk; the
+#: quarantine file has it all.
+HEX, SHORT_HEX, FIRST = 2000, 64, 200
 
 
 @dataclass(slots=True)
@@ -206,13 +207,14 @@ class _Chunk:
         )
         for n, row in enumerate(rows):
             raw = shapes[n].as_py() or b""
+            shown = HEX if len(self.letters) < FIRST else SHORT_HEX
             self.letters.append(
                 FeatureLetter(
                     fid=fids[n].as_py(),
                     position=self._position + row,
                     error_class=errors[n],
                     reason=reasons[n],
-                    wkb=raw[: HEX // 2].hex(),
+                    wkb=raw[: shown // 2].hex(),
                     wkb_bytes=len(raw),
                 )
             )
