@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KEY = "GEOBATCH_FP"
 #: Features and bytes of a batch that OGR gets: one transaction of a GeoPackage.
-_ROWS, _BYTES = 65_536, 64 * 2**20
+_ROWS, _BYTES = 65_536, 16 * 2**20
 _OPTIONS = {
     # The file is one of ours until it is complete: it is synced once, at the end.
     "OGR_SQLITE_SYNCHRONOUS": "OFF",
