@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import geobatch_tui
 from geobatch_tui.cli import console, figures, options, streams
+from geobatch_tui.config.presets import sample_dir
 from geobatch_tui.errors import ExitCode, OutputGoneError, PreflightError
 
 if TYPE_CHECKING:
@@ -69,14 +69,13 @@ def demo(
 
 
 def samples() -> Path:
-    """The directory of the sample files: inside an installed package, or beside it in a clone."""
-    package = Path(geobatch_tui.__file__).parent
-    for place in (package / "sample_configs", package.parent / "sample_configs"):
-        if (place / JOB).is_file():
-            return place
-    raise PreflightError(
-        "the sample files are missing from this installation", hint="install geobatch-tui again"
-    )
+    """The directory of the sample files. Raises PreflightError where it is missing."""
+    place = sample_dir()
+    if place is None:
+        raise PreflightError(
+            "the sample files are missing from this installation", hint="install geobatch-tui again"
+        )
+    return place
 
 
 def copy_to(directory: Path | None) -> Path:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from geobatch_tui.tui import modes
 from geobatch_tui.tui.keymap import bind
-from geobatch_tui.tui.model import View
 from geobatch_tui.tui.shell import Shell
 
 if TYPE_CHECKING:
@@ -26,5 +25,3 @@ class HomeApp(Shell):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind(f"mode.{mode.name}", f"switch_mode('{mode.name}')") for mode in modes.OF_ALL_RUNS
     ]
-
-    shown = View()

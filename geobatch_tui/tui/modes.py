@@ -47,7 +47,13 @@ def _history() -> Screen[None]:
     return HistoryScreen()
 
 
-OF_ALL_RUNS: Final = (Mode("history", _history),)
+def _config() -> Screen[None]:
+    from geobatch_tui.tui.screens.config import ConfigScreen
+
+    return ConfigScreen()
+
+
+OF_ALL_RUNS: Final = (Mode("history", _history), Mode("config", _config))
 """What a console without a run has, too."""
 
 MODES: Final = (

@@ -13,6 +13,7 @@ from geobatch_tui.tui import terminal, themes
 from geobatch_tui.tui.commands import KeyCommands
 from geobatch_tui.tui.help import HelpScreen, entries
 from geobatch_tui.tui.keymap import bind, load_keymap
+from geobatch_tui.tui.model import View
 from geobatch_tui.tui.wishes import Ending
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Shell(App[Ending]):
     Attributes:
         wish: what is to be opened once it has closed.
         read_only: whether it changes nothing.
+        shown: the run that is on the screen.
     """
 
     TITLE = "geobatch"
@@ -46,6 +48,7 @@ class Shell(App[Ending]):
 
     wish: Wish | None = None
     read_only = False
+    shown = View()
 
     def __init__(self, *, watching: bool = True) -> None:
         no_color = terminal.wants_no_color()

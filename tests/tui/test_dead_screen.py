@@ -328,7 +328,7 @@ async def test_letters_are_exported(console, deaths, eye, tmp_path):
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("slash", *"class:mem", "enter", "ctrl+s")
-        await until(lambda: app.screen.query("#export"))
+        await until(lambda: app.screen.query("#path"))
         await pilot.press("ctrl+u", *"dead.csv", "enter")
         await until((tmp_path / "dead.csv").exists)
         assert len((tmp_path / "dead.csv").read_text().splitlines()) == 3

@@ -20,7 +20,7 @@ from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.page import Page
 from geobatch_tui.tui.previewer import Previewer, Unseen, wanted
 from geobatch_tui.tui.retry_plan import consequence, selection
-from geobatch_tui.tui.screens.export import ExportDialog
+from geobatch_tui.tui.screens.path import PathDialog
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.inspector import Inspector
@@ -365,7 +365,8 @@ class DeadScreen(Page):
         if not chosen:
             return
         proposed = Path.cwd() / "dead-letters.geojson"
-        path = await self.app.push_screen_wait(ExportDialog(len(chosen), proposed))
+        said = f"{len(chosen)} dead letters, as .geojson with their outlines, or as .csv"
+        path = await self.app.push_screen_wait(PathDialog("Write", said, proposed))
         if path is None:
             return
         try:

@@ -18,6 +18,7 @@ from geobatch_tui.orchestration.known import known
 from geobatch_tui.orchestration.upkeep import load_run
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.dialogs import Choice, Question
+from geobatch_tui.tui.draft import Draft
 from geobatch_tui.tui.history import FIELDS, compare, gather
 from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.page import Frame
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _REST: Final = 2.0  #: seconds between two looks at the ledgers, while the screen is shown
 _NOTHING: Final = (
     "There are no runs yet.\n\n"
-    "`geobatch demo --tui` runs one on data that comes along; `geobatch run job.toml` one of yours."
+    "6 makes a job, from an example.  `geobatch demo --tui` runs one on data that comes along."
 )
 
 
@@ -49,6 +50,7 @@ class HistoryScreen(Frame):
     HELP = "Runs of this user, the last begun first. Mark two to compare them."
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("run.start", "resume"),
+        bind("run.clone", "clone"),
         bind("filter", "filter"),
         bind("copy", "copy", show=False),
         bind("back", "back", show=False),
@@ -154,7 +156,7 @@ class HistoryScreen(Frame):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A read-only console starts nothing."""
         del parameters
-        return action != "resume" or not self.app.read_only
+        return action not in {"resume", "clone"} or not self.app.read_only
 
     @on(ScrollLines.Opened)
     def _opened(self, message: ScrollLines.Opened) -> None:
@@ -208,6 +210,23 @@ class HistoryScreen(Frame):
             self._refuse(str(error))
             return
         self.app.open(Start(job))
+
+    async def action_clone(self) -> None:
+        """Edit a job that is as the run's was."""
+        from geobatch_tui.tui.screens.config import ConfigScreen
+
+        run = self.list.current
+        if run is None or run.row is None:
+            return
+        try:
+            draft = Draft.of_run(run.row.job)
+        except GeobatchError as error:
+            self._refuse(str(error))
+            return
+        await self.app.switch_mode("config")
+        screen = self.app.screen_stack[0]
+        if isinstance(screen, ConfigScreen):
+            screen.edit(draft)
 
     def _refuse(self, text: str) -> None:
         self.notify(text, title="history", severity="warning", markup=False)

@@ -54,7 +54,8 @@ class KeyBar(Lines):
         del view, height
         modes, near, far, always = self._entries()
         names = sum(entry.width for entry in (*modes, *always)) + 3 <= width
-        room = width - 1 - sum(_width(entry, names=names) for entry in (*modes, *always))
+        room = width - 1 - sum(_width(entry, names=names) for entry in modes)
+        room -= sum(entry.width for entry in always)
         chosen: list[Entry] = []
         room -= len(_BAR)
         for entry in (*near, *far):

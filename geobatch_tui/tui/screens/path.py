@@ -1,4 +1,4 @@
-"""Asks where dead letters are written to."""
+"""Asks for the path of a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -16,33 +17,39 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
 
-class ExportDialog(ModalScreen[Path | None]):
-    """Gives a path, or None. Args: ``count`` of letters, and the ``path`` that is proposed."""
+class PathDialog(ModalScreen[Path | None]):
+    """Gives a path, or None.
 
-    BINDING_GROUP_TITLE = "Export"
+    Args:
+        title: what is done with it, in a word.
+        said: a sentence above the field.
+        path: the one that is proposed.
+    """
+
+    BINDING_GROUP_TITLE = "Path"
     BINDINGS: ClassVar[list[BindingType]] = [bind("back", "leave")]
     DEFAULT_CSS = """
-    ExportDialog { align: center middle; background: $background 60%; }
-    ExportDialog #export {
+    PathDialog { align: center middle; background: $background 60%; }
+    PathDialog #path {
         width: 72; max-width: 96%; height: auto; border: round $border;
         border-title-style: bold; border-subtitle-color: $quiet;
         background: $surface; padding: 0 1;
     }
-    ExportDialog Static { height: auto; }
+    PathDialog Static { height: auto; }
     """
 
-    def __init__(self, count: int, path: Path) -> None:
+    def __init__(self, title: str, said: str, path: Path) -> None:
         super().__init__()
-        self._count = count
+        self._title = title
+        self._said = said
         self._path = path
 
     def compose(self) -> ComposeResult:
         """A sentence and a field."""
-        with Vertical(id="export") as box:
-            box.border_title = "Export"
-            box.border_subtitle = "enter write  esc leave"
-            said = f"{self._count} dead letters, as .geojson with their outlines, or as .csv"
-            yield Static(said, markup=False)
+        with Vertical(id="path") as box:
+            box.border_title = self._title
+            box.border_subtitle = f"enter {self._title.lower()}  esc leave"
+            yield Static(Content(self._said), markup=False)
             yield Input(str(self._path))
 
     def on_mount(self) -> None:
@@ -50,11 +57,11 @@ class ExportDialog(ModalScreen[Path | None]):
         self.query_one(Input).focus()
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Write it there."""
+        """This path."""
         message.stop()
         value = message.value.strip()
         self.dismiss(Path(value).expanduser() if value else None)
 
     def action_leave(self) -> None:
-        """Write nothing."""
+        """None."""
         self.dismiss(None)

@@ -1,0 +1,145 @@
+"""A job that is being edited: a file or an earlier run below, what was typed above."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from geobatch_tui.config.fields import Leaf, leaves
+from geobatch_tui.config.layers import LoadedJob, flat, from_plan_json, load_job
+from geobatch_tui.config.problems import InvalidJobError
+from geobatch_tui.errors import ConfigError
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A key of the form: its value as text, the layer that set it, and what is wrong with it."""
+
+    leaf: Leaf
+    text: str
+    layer: str
+    where: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A job that may be wrong.
+
+    Attributes:
+        path: the job file below; it is where the job is saved by default.
+        kept: of an earlier run, instead of a file.
+        edits: text by key, above all other layers.
+        loaded: the job, as it was when it last was right.
+        problems: sentences by key on what is wrong now; those of no key are under "".
+    """
+
+    path: Path | None
+    loaded: LoadedJob
+    kept: Mapping[str, Any] | None = None
+    edits: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_file(cls, path: Path, edits: Mapping[str, str] | None = None) -> Self:
+        """A job file. Raises ConfigError where it is wrong already."""
+        edits = edits or {}
+        loaded = load_job(path, overrides=_overrides(edits))
+        return cls(path, loaded, edits=edits)
+
+    @classmethod
+    def of_example(cls, path: Path, out: Path) -> Self:
+        """A job out of an example, whose outputs go to ``out``; it has no file of its own yet."""
+        kept = load_job(path, overrides=[f"output.dir={out}"]).to_json()
+        return cls.of_run(kept)
+
+    @classmethod
+    def of_run(cls, kept: Mapping[str, Any]) -> Self:
+        """The job of an earlier run, as the ledger keeps it. Raises ConfigError where it does not
+        fit this version."""
+        return cls(None, from_plan_json(kept), kept)
+
+    @property
+    def right(self) -> bool:
+        """Whether the job could be run."""
+        return not self.problems
+
+    @property
+    def changed(self) -> bool:
+        """Whether the job is not what its file says."""
+        return bool(self.edits) or self.path is None
+
+    def put(self, key: str, text: str) -> Draft:
+        """With another value, or, with no text, with that of the layers below."""
+        edits = {name: value for name, value in self.edits.items() if name != key}
+        if text.strip():
+            edits[key] = text.strip()
+        try:
+            if self.kept is not None:
+                loaded = from_plan_json(self.kept, overrides=_overrides(edits))
+            else:
+                loaded = load_job(self.path, overrides=_overrides(edits))
+        except InvalidJobError as error:
+            problems: dict[str, str] = {}
+            for problem in error.problems:
+                problems.setdefault(problem.key, problem.text)
+            return replace(self, edits=edits, problems=problems)
+        except ConfigError as error:
+            return replace(self, edits=edits, problems={"": str(error)})
+        return replace(self, edits=edits, loaded=loaded, problems={})
+
+    def fields(self) -> list[Field]:
+        """All keys in the order of the schema, those of the operation that is chosen."""
+        try:
+            known = leaves(self.edits.get("op.name", self.loaded.job.op.name))
+        except ConfigError:
+            known = leaves(self.loaded.job.op.name)
+        values = self.loaded.job.effective(redacted=True)
+        return [self._field(leaf, values) for leaf in known.values()]
+
+    def _field(self, leaf: Leaf, values: Mapping[str, Any]) -> Field:
+        problem = next(
+            (text for key, text in self.problems.items() if f"{key}.".startswith(f"{leaf.key}.")),
+            "",
+        )
+        if leaf.key in self.edits:
+            return Field(leaf, safe(self.edits[leaf.key]), "edited", problem=problem)
+        section, _, name = leaf.key.partition(".")
+        value = values.get(section, {}).get(name, leaf.default)
+        origins = [
+            origin
+            for key, origin in self.loaded.origins.items()
+            if f"{key}.".startswith(f"{leaf.key}.") and origin.layer != "default"
+        ]
+        layer, where = (origins[0].layer, origins[0].where) if origins else ("default", "")
+        return Field(leaf, safe(text_of(value)), layer, safe(where), problem)
+
+    def flat(self) -> dict[str, Any]:
+        """Values by dotted key, with what is secret masked."""
+        return flat(self.loaded.job.effective(redacted=True))
+
+
+def text_of(value: Any) -> str:
+    """A value as it could be typed: text as it is, all else as TOML has it on one line."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{name} = {_toml(entry)}" for name, entry in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    return _toml(value)
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _overrides(edits: Mapping[str, str]) -> list[str]:
+    return [f"{key}={text}" for key, text in edits.items()]

@@ -1,0 +1,81 @@
+"""The keys of a job as a form: a line each, below the name of its section."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from textual.content import Content
+
+from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.tui.draft import Field
+
+_NAME: Final = 22
+_LAYER: Final = 12
+_STYLES: Final = {"default": "$quiet", "edited": "bold $accent"}
+
+
+class FieldList(ScrollLines):
+    """The form."""
+
+    BORDER_TITLE = "Job"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._rows: list[Field | str] = []
+
+    def show(self, fields: Sequence[Field]) -> None:
+        """Show a job; the cursor stays on its key."""
+        before = self.current
+        self._rows, section = [], ""
+        for field in fields:
+            name = field.leaf.key.partition(".")[0]
+            if name != section:
+                self._rows.append(name)
+                section = name
+            self._rows.append(field)
+        keys = [row.leaf.key for row in self._rows if not isinstance(row, str)]
+        if before is not None and before.leaf.key in keys:
+            self.go(before.leaf.key)
+        elif before is None and keys:
+            self.go(keys[0])
+        self.renew()
+
+    def go(self, key: str) -> None:
+        """Put the cursor on a key."""
+        for number, row in enumerate(self._rows):
+            if not isinstance(row, str) and row.leaf.key == key:
+                self.set_reactive(ScrollLines.cursor, number)
+                self.keep_in_view(number)
+
+    @property
+    def current(self) -> Field | None:
+        """The key under the cursor; None on a section."""
+        row = self._rows[self.cursor] if self.cursor < len(self._rows) else None
+        return None if isinstance(row, str) else row
+
+    def count(self) -> int:
+        return len(self._rows)
+
+    def line(self, number: int, width: int, *, at_cursor: bool) -> Content:
+        row = self._rows[number]
+        if isinstance(row, str):
+            return Content.assemble((f"[{row}]", "bold $primary"))
+        mark = "!" if row.problem else ">" if at_cursor else " "
+        name = row.leaf.key.partition(".")[2]
+        # Of a value that has letters the unit is in it, or it has none: 30m, auto.
+        unit = f" {row.leaf.unit}" if row.leaf.unit and not row.text.strip("-.0123456789") else ""
+        unit = unit if row.text else ""
+        value = row.text or ("needed" if row.leaf.required else "-")
+        style = "bold $error" if row.problem else _STYLES.get(row.layer, "")
+        room = max(0, width - 2 - _NAME - 1 - _LAYER)
+        return Content.assemble(
+            (f"{mark} ", "bold $error" if row.problem else "bold"),
+            f"{fmt.fit(name, _NAME)} ",
+            (fmt.fit(f"{value}{unit}", room), style),
+            (fmt.right(row.layer, _LAYER), "$quiet"),
+        )

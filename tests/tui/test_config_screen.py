@@ -1,0 +1,233 @@
+"""The form of a job: made from the schema, checked at each value, planned, saved, run."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input, Static
+
+from geobatch_tui.config import presets
+from geobatch_tui.config.fields import leaves
+from geobatch_tui.config.layers import load_job
+from geobatch_tui.errors import ConfigError
+from geobatch_tui.tui.draft import Draft, text_of
+from geobatch_tui.tui.forecast import against_last
+from geobatch_tui.tui.home import HomeApp
+from geobatch_tui.tui.screens.config import ConfigScreen
+from geobatch_tui.tui.wishes import Start
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """A job file on a copy of an example's raster."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(presets.sample_dir() / "data" / "alps.tif", tmp_path / "alps.tif")
+    path = tmp_path / "job.toml"
+    path.write_text(
+        '[job]\nname = "alps"\n[source]\ninputs = ["alps.tif"]\n[op]\nname = "raster.reproject"\n'
+        'dst_crs = "EPSG:6933"\n[output]\ndir = "out"\n[engine]\nexecutor = "thread"\n'
+    )
+    return path
+
+
+@pytest.fixture
+def opened(job):
+    """``opened(size)``: a console on the form of the job."""
+
+    class Opened:
+        def __init__(self, size=(160, 48)):
+            self.app = HomeApp(watching=False)
+            self.size = size
+
+        async def __aenter__(self):
+            self.context = self.app.run_test(size=self.size)
+            pilot = await self.context.__aenter__()
+            await self.app.switch_mode("config")
+            self.screen.edit(Draft.of_file(job))
+            await pilot.pause()
+            return self, pilot
+
+        async def __aexit__(self, *reason):
+            await self.context.__aexit__(*reason)
+
+        @property
+        def screen(self):
+            found = self.app.screen_stack[0]
+            assert isinstance(found, ConfigScreen)
+            return found
+
+        def text(self):
+            lines = self.app.screen._compositor.render_strips(self.app.screen.size)
+            return "\n".join("".join(segment.text for segment in strip) for strip in lines)
+
+        async def set(self, pilot, key, value):
+            self.screen.list.go(key)
+            self.screen.list.renew()
+            await pilot.press("enter")
+            await pilot.pause()
+            typed = self.screen.query_one("#edit", Input)
+            if typed.display:
+                typed.value = value
+                await pilot.press("enter")
+            await pilot.pause()
+
+    return Opened
+
+
+def test_the_form_has_every_key_of_the_schema(job):
+    """Made by the schema alone, those of the operation included."""
+    fields = Draft.of_file(job).fields()
+    assert [field.leaf.key for field in fields] == list(leaves("raster.reproject"))
+    layers = {field.leaf.key: field.layer for field in fields}
+    assert layers["op.dst_crs"] == "file"
+    assert layers["op.resampling"] == "default"
+
+
+def test_values_as_text_mean_the_same_when_typed(job):
+    """Each value that a form shows can be typed back into it without changing the job."""
+    draft = Draft.of_file(job).put("output.creation", '{ compress = "zstd", level = 3 }')
+    assert draft.right
+    again = draft
+    for field in draft.fields():
+        if field.text:
+            again = again.put(field.leaf.key, field.text)
+            assert again.right, (field.leaf.key, again.problems)
+    assert again.loaded.job == draft.loaded.job
+
+
+def test_a_problem_stands_at_its_key(job):
+    """The rest of the form stays; taking the value back mends it."""
+    draft = Draft.of_file(job).put("engine.max_workers", "-3").put("op.resampling", "nosuch")
+    wrong = {field.leaf.key for field in draft.fields() if field.problem}
+    assert wrong == {"engine.max_workers", "op.resampling"}
+    assert draft.put("engine.max_workers", "").put("op.resampling", "").right
+
+
+def test_another_operation_has_other_keys(job):
+    """The form follows the operation; what does not fit it any more is said."""
+    draft = Draft.of_file(job).put("op.name", "raster.convert")
+    assert "op.dst_crs" in draft.problems
+
+
+def test_an_example_writes_below_the_working_directory(tmp_path):
+    """Never into the installed package."""
+    for path in presets.presets():
+        draft = Draft.of_example(path, tmp_path / "out")
+        assert draft.loaded.job.output.dir == str(tmp_path / "out")
+        assert draft.changed
+
+
+def test_values_on_one_line():
+    """As TOML has them; text as it is."""
+    assert text_of(["a b", 'c"']) == '["a b", "c\\""]'
+    assert text_of({"compress": "zstd", "level": 3}) == '{ compress = "zstd", level = 3 }'
+    assert text_of(None) == ""
+    assert text_of(value=True) == "true"
+
+
+async def test_values_are_edited_and_saved(opened, job):
+    """A word is the next one of its kind; what is typed is in the file beside; saved, it loads as
+    what was shown."""
+    async with opened() as (console, pilot):
+        before = load_job(job, environ={}).job.op.params.resampling
+        await console.set(pilot, "op.resampling", "")
+        await console.set(pilot, "engine.chunk_cols", "256")
+        assert "edited" in console.text()
+        assert "chunk_cols = 256" in console.text()
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        await pilot.press("enter")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "modified" not in console.text()
+    saved = load_job(job, environ={}).job
+    assert saved.engine.chunk_cols == 256
+    assert saved.op.params.resampling != before
+    assert tomllib.loads(job.read_text())["source"]["inputs"] == [str(job.parent / "alps.tif")]
+
+
+async def test_what_is_wrong_is_neither_saved_nor_run(opened, job):
+    """The key says what is wrong with it, and the cursor goes there."""
+    text = job.read_text()
+    async with opened() as (console, pilot):
+        await console.set(pilot, "engine.max_workers", "-3")
+        console.screen.list.go("job.name")
+        await pilot.press("ctrl+r")
+        await pilot.pause()
+        assert console.screen.list.current.leaf.key == "engine.max_workers"
+        assert "1 wrong" in console.text()
+        about = str(console.screen.query_one("#about", Static).content)
+        assert "max_workers" in about or "must" in about or "greater" in about
+    assert job.read_text() == text
+    assert console.app.wish is None
+
+
+async def test_a_job_that_is_saved_is_run_at_once(opened, job):
+    """The console closes with the wish to run the file."""
+    async with opened() as (console, pilot):
+        await pilot.press("ctrl+r")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+    assert console.app.wish == Start(job)
+
+
+async def test_the_plan_is_shown(opened, job):
+    """Chunks, memory and disk; nothing is written."""
+    async with opened((80, 24)) as (console, pilot):
+        await pilot.press("f5")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        said = str(console.screen.query_one("#plan Static", Static).content)
+        assert "1 items" in said
+        assert "to do" in said
+        assert "free" in said
+    assert not (job.parent / "out").exists()
+
+
+def test_the_last_run_is_compared(job, tmp_path):
+    """What differs from the job that the directory was run with, with what changes outputs."""
+    from geobatch_tui.ledger.layout import StateDir, write_json_atomic
+
+    draft = Draft.of_file(job)
+    assert against_last(draft.loaded) is None
+    state = StateDir.open(tmp_path / "out", create=True)
+    write_json_atomic(state.plan, {"run_id": "x", **draft.loaded.to_json()})
+    assert against_last(draft.loaded) == []
+    found = against_last(draft.put("op.resampling", "cubic").put("log.level", "debug").loaded)
+    assert [(entry.what, entry.semantic) for entry in found] == [
+        ("op.resampling", True),
+        ("log.level", False),
+    ]
+
+
+async def test_an_example_is_chosen(opened):
+    """^n lists the examples; the one that is chosen is in the form, not saved yet."""
+    async with opened() as (console, pilot):
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert "reproject" in console.text()
+        await pilot.press("down", "enter")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "not saved yet" in console.text()
+
+
+async def test_evil_values_are_text(opened, job):
+    """What a job file holds is shown, never obeyed."""
+    job.write_text(job.read_text().replace('"alps"', '"[bold]a\\u001b]52;c;x\\u0007\\u202e"'))
+    async with opened() as (console, pilot):
+        await pilot.pause()
+        assert "[bold]a" in console.text()
+        assert not any(char in console.text() for char in "\x1b\x07\u202e")
+
+
+def test_a_file_that_is_wrong_is_refused(tmp_path):
+    """There is nothing to show of it: the caller says why."""
+    (tmp_path / "job.toml").write_text("[nosuch]\n")
+    with pytest.raises(ConfigError):
+        Draft.of_file(Path(tmp_path / "job.toml"))

@@ -1,0 +1,123 @@
+"""Pictures of history and form, at all sizes, dark, light, in 16 colours and without any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import textual
+
+from geobatch_tui.config.layers import make_job
+from geobatch_tui.ledger.views import RunRow
+from geobatch_tui.tui.draft import Draft
+from geobatch_tui.tui.history import PastRun
+from geobatch_tui.tui.home import HomeApp
+from geobatch_tui.tui.screens.config import ConfigScreen
+
+SIZES = [(80, 24), (120, 30), (160, 48)]
+THEMES = ["night", "day", "terminal"]
+KNOWN = "8.2.8"
+
+pytestmark = pytest.mark.skipif(
+    textual.__version__ != KNOWN, reason=f"pictures were made with textual {KNOWN}"
+)
+
+
+def kept(resampling="cubic"):
+    """A job as a ledger keeps it."""
+    return make_job(
+        {
+            "job": {"name": "ndvi_s2"},
+            "source": {"inputs": ["/data/s2/*.tif"]},
+            "op": {"name": "raster.reproject", "dst_crs": "EPSG:6933", "resampling": resampling},
+            "output": {"dir": "/data/out/ndvi_s2"},
+        }
+    ).to_json()
+
+
+def past(number, state, done, dead, resampling="cubic"):
+    """A run of a made-up history; all lie in one year that is over."""
+    t0 = 1_600_000_000.0 - 90_000 * number
+    t1 = None if state == "running" else t0 + 4000 + 137 * number
+    row = RunRow(
+        epoch=number,
+        run_id=f"20200913T120000Z-{number:08x}",
+        state=state,
+        t0=t0,
+        t1=t1,
+        exit_code=0 if state == "success" else None,
+        reason="complete" if state == "success" else "",
+        job=kept(resampling),
+        versions={"gdal": "3.12.1"},
+        n_done=done,
+        n_dead=dead,
+        n_retry=3,
+        units=1,
+        bytes_in=10**9,
+        bytes_out=10**8,
+        seconds=9000.0,
+    )
+    return PastRun(
+        Path(f"/data/out/ndvi_s2_{number}"), row, state, True, 40, dead, done + dead + 40
+    )
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path, utc):
+    """The console without a run, on a made-up history."""
+    runs = [
+        past(0, "running", 9408, 47),
+        past(1, "interrupted", 6150, 2),
+        past(2, "success", 14903, 0, "bilinear"),
+        past(3, "partial", 14871, 32),
+        past(4, "crashed", 12, 0),
+    ]
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr("geobatch_tui.tui.screens.history.known", list)
+    monkeypatch.setattr("geobatch_tui.tui.screens.history.gather", lambda _: runs)
+    return lambda: HomeApp(watching=False)
+
+
+async def show_history(pilot):
+    """Two runs compared."""
+    await pilot.app.workers.wait_for_complete()
+    await pilot.press("down", "down", "space", "down")
+    await pilot.pause()
+
+
+async def show_form(pilot):
+    """A job with one value edited, and one that is wrong."""
+    await pilot.app.workers.wait_for_complete()
+    await pilot.app.switch_mode("config")
+    await pilot.pause()
+    screen = pilot.app.screen_stack[0]
+    assert isinstance(screen, ConfigScreen)
+    draft = Draft.of_run(kept()).put("engine.chunk_cols", "1024").put("engine.max_workers", "-1")
+    screen.edit(draft)
+    screen.list.go("engine.max_workers")
+    screen.list.renew()
+    await pilot.press("down", "up")
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("theme", THEMES)
+def test_history(snap_compare, home, monkeypatch, theme, size):
+    """Runs, and what differs between two of them."""
+    monkeypatch.setenv("TEXTUAL_THEME", theme)
+    assert snap_compare(home(), terminal_size=size, run_before=show_history)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("theme", THEMES)
+def test_form(snap_compare, home, monkeypatch, theme, size):
+    """The form; beside it, where there is room, what is wrong."""
+    monkeypatch.setenv("TEXTUAL_THEME", theme)
+    assert snap_compare(home(), terminal_size=size, run_before=show_form)
+
+
+@pytest.mark.parametrize("show", [show_history, show_form])
+def test_without_colors(snap_compare, home, monkeypatch, show):
+    """With NO_COLOR marks stand for what colours say elsewhere."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert snap_compare(home(), terminal_size=(120, 30), run_before=show)
