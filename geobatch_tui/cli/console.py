@@ -79,8 +79,12 @@ def home() -> int:
     return ExitCode.OK if wish is None else follow(wish)
 
 
-def follow(wish: Wish) -> int:
+def follow(wish: Wish, *, read_only: bool = False) -> int:
     """Open what was wished for in a console, and what is wished for there, until nothing is.
+
+    Args:
+        wish: the first.
+        read_only: whatever is opened is looked at only; nothing is started.
 
     Returns:
         The exit code of the last run that the console had; 0 without one.
@@ -91,8 +95,10 @@ def follow(wish: Wish) -> int:
     from geobatch_tui.tui.wishes import Watch
 
     if isinstance(wish, Watch):
-        wanted = launch.watch(wish.directory)
-        return ExitCode.OK if wanted is None else follow(wanted)
+        wanted = launch.watch(wish.directory, read_only=read_only)
+        return ExitCode.OK if wanted is None else follow(wanted, read_only=read_only)
+    if read_only:
+        raise ConfigError("this console is read-only: it starts no job")
     result = run_in_console(load_job(wish.job), ["run", str(wish.job), "--headless"])
     if isinstance(result, int):
         return result

@@ -43,7 +43,7 @@ def watch(
         from geobatch_tui.tui.launch import watch as show
 
         wish = show(directory, read_only=read_only)
-        return 0 if wish is None else console.follow(wish)
+        return 0 if wish is None else console.follow(wish, read_only=read_only)
     view = open_run(directory)
     follow = _refresh if sys.stderr.isatty() else _lines
     state = follow(view.status, period)
