@@ -86,7 +86,7 @@ def test_a_run_in_the_console_gives_its_result(terminal, job, tmp_path):
 
 def test_a_run_goes_on_in_the_background(terminal, job, tmp_path):
     """Leaving for the background drains, then a process without a terminal goes on to the end."""
-    job(chunks=300, milliseconds=10)
+    job(chunks=1500, milliseconds=10)
     shown = terminal("-m", "geobatch_tui", "run", "job.toml", "--fresh", **ENV)
     shown.wait_for(b"RUNNING")
     shown.read(1.0)
@@ -104,7 +104,7 @@ def test_a_run_goes_on_in_the_background(terminal, job, tmp_path):
     with LedgerReader(StateDir.open(tmp_path / "out").ledger) as reader:
         assert [row.state for row in reader.runs()] == ["success", "interrupted"]
         # What was done before is not done again, though the first command said --fresh.
-        assert sum(row.n_done for row in reader.runs()) == 300
+        assert sum(row.n_done for row in reader.runs()) == 1500
 
 
 def test_a_lost_terminal_drains_the_run(terminal, job, tmp_path):
