@@ -179,14 +179,7 @@ def open_session(
         write_json_atomic(state.plan, {"run_id": run_id, **job.to_json()})
         reader = LedgerReader(state.ledger)
         stack.callback(reader.close)
-        log = Log(
-            run_id,
-            state.log,
-            extra_path=Path(job.job.log.file) if job.job.log.file else None,
-            stream=log_stream,
-            stream_format=log_format,
-            level=job.job.log.level,
-        )
+        log = _log(job, run_id, state, log_stream, log_format)
         stack.callback(log.close)
         last_words = Reserve(Path(state.root) / "log.reserve", LAST_WORDS)
         last_words.ensure()
@@ -209,6 +202,24 @@ def open_session(
             time.monotonic(),
         )
         clean.append(True)
+
+
+def _log(
+    job: LoadedJob,
+    run_id: str,
+    state: StateDir,
+    stream: Callable[[str], None] | None,
+    stream_format: Literal["json", "text"],
+) -> Log:
+    config = job.job.log
+    return Log(
+        run_id,
+        state.log,
+        extra_path=Path(config.file) if config.file else None,
+        stream=stream,
+        stream_format=stream_format,
+        level=config.level,
+    )
 
 
 @contextlib.contextmanager
