@@ -20,6 +20,7 @@ from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.page import Page
 from geobatch_tui.tui.previewer import Previewer, Unseen, wanted
 from geobatch_tui.tui.retry_plan import consequence, selection
+from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.screens.path import PathDialog
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
@@ -46,7 +47,7 @@ _SETTLE: Final = 0.15
 _CHANGES: Final = frozenset({"retry_chosen", "retry_with"})
 
 
-class DeadScreen(Page):
+class DeadScreen(Filtered, Page):
     """Mode ``dead``.
 
     Args:
@@ -130,9 +131,9 @@ class DeadScreen(Page):
         letters = self.app.link.store.letters
         if letters is not self._letters or delta.reshaped:
             self._letters = letters
-            self._arrange()
+            self.refilter()
 
-    def _arrange(self) -> None:
+    def refilter(self) -> None:
         """Make the list anew; the cursor stays on its letter."""
         chosen = self.query_one(FilterBar).chosen
         self._listing = listing(
@@ -158,16 +159,6 @@ class DeadScreen(Page):
         if marked:
             parts.append((f"  {fmt.count(marked)} marked", "bold $accent"))
         self.query_one(FilterBar).say(Content.assemble(*parts))
-
-    @on(FilterBar.Changed)
-    def _filtered(self, message: FilterBar.Changed) -> None:
-        message.stop()
-        self._arrange()
-
-    @on(FilterBar.Left)
-    def _typed(self, message: FilterBar.Left) -> None:
-        message.stop()
-        self.list.focus()
 
     @on(ScrollLines.Moved)
     def _moved(self, message: ScrollLines.Moved) -> None:
@@ -261,16 +252,12 @@ class DeadScreen(Page):
     def action_group(self) -> None:
         """By cause, by place, or one by one."""
         self._grouping = (self._grouping + 1) % len(GROUPINGS)
-        self._arrange()
+        self.refilter()
 
     def action_sort(self) -> None:
         """Sort by the next column."""
         self._sort = (self._sort + 1) % len(SORTS)
-        self._arrange()
-
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.query_one(FilterBar).type()
+        self.refilter()
 
     def action_tab(self, step: int) -> None:
         """Another tab of the inspector."""
@@ -280,14 +267,11 @@ class DeadScreen(Page):
         """The next letter, or the one before."""
         self.list.cursor += step
 
-    def action_back(self) -> None:
-        """From the inspector to the list; then unmark; then drop the filter."""
-        if self.focused is not self.list:
-            self.list.focus()
-        elif self.list.marks:
-            self.list.unmark()
-        else:
-            self.query_one(FilterBar).clear()
+    def step_back(self) -> bool:
+        """Unmark."""
+        marked = bool(self.list.marks)
+        self.list.unmark()
+        return marked
 
     # --- actions --------------------------------------------------------------------------------
 

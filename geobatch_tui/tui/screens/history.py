@@ -21,7 +21,7 @@ from geobatch_tui.tui.dialogs import Choice, Question
 from geobatch_tui.tui.draft import Draft
 from geobatch_tui.tui.history import FIELDS, compare, gather
 from geobatch_tui.tui.keymap import bind
-from geobatch_tui.tui.page import Frame
+from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.run_list import RunList
@@ -43,7 +43,7 @@ _NOTHING: Final = (
 )
 
 
-class HistoryScreen(Frame):
+class HistoryScreen(Filtered):
     """Mode ``history``."""
 
     BINDING_GROUP_TITLE = "History"
@@ -106,9 +106,10 @@ class HistoryScreen(Frame):
         found = await asyncio.to_thread(lambda: gather(known()))
         if found != self._runs or not self._read:
             self._runs, self._read = found, True
-            self._arrange()
+            self.refilter()
 
-    def _arrange(self) -> None:
+    def refilter(self) -> None:
+        """Show the runs that the filter lets pass."""
         chosen = self.query_one(FilterBar).chosen
         shown = [run for run in self._runs if chosen.matches(run.fields())]
         self.list.show(shown)
@@ -141,16 +142,6 @@ class HistoryScreen(Frame):
         message.stop()
         self._tell()
 
-    @on(FilterBar.Changed)
-    def _filtered(self, message: FilterBar.Changed) -> None:
-        message.stop()
-        self._arrange()
-
-    @on(FilterBar.Left)
-    def _typed(self, message: FilterBar.Left) -> None:
-        message.stop()
-        self.list.focus()
-
     # --- actions --------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -166,20 +157,11 @@ class HistoryScreen(Frame):
         if run is not None and run.row is not None:
             self.app.open(Watch(run.directory))
 
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.query_one(FilterBar).type()
-
-    def action_back(self) -> None:
-        """To the list; then unmark; then drop the filter."""
-        if self.focused is not self.list:
-            self.list.focus()
-        elif self.list.marks:
-            self.list.marks = []
-            self.list.renew()
-            self._tell()
-        else:
-            self.query_one(FilterBar).clear()
+    def step_back(self) -> bool:
+        """Unmark."""
+        marked = bool(self.list.marks)
+        self.list.unmark()
+        return marked
 
     def action_copy(self) -> None:
         """Copy the directory."""

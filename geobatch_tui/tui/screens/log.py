@@ -17,6 +17,7 @@ from geobatch_tui.tui.letters import chunk_named
 from geobatch_tui.tui.log_index import ERROR, FIELDS, LEVELS, LogIndex, LogSelection
 from geobatch_tui.tui.messages import ShowOnMap
 from geobatch_tui.tui.page import Page
+from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.log_view import LogView, level_name, progress, unfolded
@@ -31,7 +32,7 @@ _REST: Final = 0.25  #: seconds to the next look at a file that was read to its 
 _STILL: Final = 1.0  #: the same, where no run writes it
 
 
-class LogScreen(Page):
+class LogScreen(Filtered, Page):
     """Mode ``log``."""
 
     BINDING_GROUP_TITLE = "Log"
@@ -103,7 +104,7 @@ class LogScreen(Page):
     def _show(self) -> None:
         if self._version != self._index.version:  # the file is another one
             self._version = self._index.version
-            self._choose()
+            self.refilter()
         self.view.grow()
         self._say()
 
@@ -126,22 +127,13 @@ class LogScreen(Page):
             parts.append((f"  {note}", "$warning"))
         self.query_one(FilterBar).say(Content.assemble(*parts))
 
-    def _choose(self) -> None:
+    def refilter(self) -> None:
+        """Show the lines that the filter and the level let pass."""
         chosen = self.query_one(FilterBar).chosen
         self.view.choose(LogSelection(self._index, chosen, self._rank))
         self._say()
 
     # --- messages -------------------------------------------------------------------------------
-
-    @on(FilterBar.Changed)
-    def _filtered(self, message: FilterBar.Changed) -> None:
-        message.stop()
-        self._choose()
-
-    @on(FilterBar.Left)
-    def _typed(self, message: FilterBar.Left) -> None:
-        message.stop()
-        self.view.focus()
 
     @on(ScrollLines.Moved)
     def _moved(self, message: ScrollLines.Moved) -> None:
@@ -171,21 +163,17 @@ class LogScreen(Page):
             self.view.action_to_end()
         self._say()
 
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.query_one(FilterBar).type()
-
     def action_level(self, step: int) -> None:
         """Graver lines only, or more of them."""
         rank = min(max(self._rank + step, 0), len(LEVELS) - 1)
         if rank != self._rank:
             self._rank = rank
-            self._choose()
+            self.refilter()
 
     def action_faults(self) -> None:
         """Errors only, or everything from info on."""
         self._rank = LEVELS.index("info") if self._rank == ERROR else ERROR
-        self._choose()
+        self.refilter()
 
     def action_error(self, step: int) -> None:
         """The next error, or the one before."""
@@ -229,14 +217,11 @@ class LogScreen(Page):
             )
         )
 
-    def action_back(self) -> None:
-        """From the entry to the lines; then fold it; then drop the filter."""
-        if self.focused is not self.view:
-            self.view.focus()
-        elif self.has_class("-unfolded"):
-            self.remove_class("-unfolded")
-        else:
-            self.query_one(FilterBar).clear()
+    def step_back(self) -> bool:
+        """Fold the entry."""
+        shown = self.has_class("-unfolded")
+        self.remove_class("-unfolded")
+        return shown
 
 
 def _step(index: LogIndex, selection: LogSelection) -> bool:

@@ -81,6 +81,12 @@ class RunList(ScrollLines):
         self.renew()
         self.post_message(self.Moved(self))
 
+    def unmark(self) -> None:
+        """Mark nothing."""
+        self.marks = []
+        self.renew()
+        self.post_message(self.Moved(self))
+
     def count(self) -> int:
         return len(self.runs)
 
