@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # First of all: workers warm up (GDAL loads) while this process still reads the job file.
         from geobatch_tui.orchestration.launch import start_fork_server
 
-        start_fork_server()
+        start_fork_server("vector" if _names_vectors(words[1:]) else "raster")
     from geobatch_tui.cli.boundary import run_command
 
     return run_command(words)
@@ -43,6 +43,25 @@ def _wants_processes(words: list[str]) -> bool:
     if os.environ.get("GEOBATCH_ENGINE__EXECUTOR", "process") != "process":
         return False
     return not any(word.endswith("engine.executor=thread") for word in words)
+
+
+def _names_vectors(words: list[str]) -> bool:
+    """Whether the command is about features, as far as can be told without reading its job.
+
+    It decides what workers load early, so a wrong guess costs time and nothing else.
+    """
+    if any("vector." in word for word in (*words, os.environ.get("GEOBATCH_OP__NAME", ""))):
+        return True
+    for word in words:
+        plan = f"{word}/.geobatch/plan.json"
+        for path in (word, plan):
+            try:
+                with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not loaded yet
+                    if b"vector." in file.read(1 << 16):
+                        return True
+            except OSError:
+                continue
+    return False
 
 
 if __name__ == "__main__":

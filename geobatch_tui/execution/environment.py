@@ -61,6 +61,8 @@ FIXED = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
+    # Arrow's allocator would start a thread in the fork server.
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
     # A grid that PROJ fetches by itself would change the pixels between two runs.
     "PROJ_NETWORK": "OFF",
     # Range requests of GDAL before 3.13 are retried only when they are sent one by one.
@@ -87,6 +89,12 @@ DEFAULTS = {
     "GDAL_HTTP_LOW_SPEED_TIME": "30",
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1024",
 }
+
+#: Says to the fork server whether to load libraries for ``raster`` or ``vector``.
+DATA = "GEOBATCH_PRELOAD"
+#: Instead of the above for features: their batches come in all sizes, and what the heap keeps of
+#: them is seldom used again.
+VECTOR_DEFAULTS = {"MALLOC_TRIM_THRESHOLD_": str(4 << 20)}
 
 _PASSED = {
     "PATH",
@@ -143,14 +151,19 @@ def _passed(base: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def worker_environment(base: Mapping[str, str], *, allow_vrt: bool = False) -> dict[str, str]:
+def worker_environment(
+    base: Mapping[str, str], *, allow_vrt: bool = False, data: str = ""
+) -> dict[str, str]:
     """The environment of a worker, made from ``base``, the engine's own.
 
     ``GEOBATCH_WORKER_ENV`` in ``base`` names further variables to pass on, separated by commas:
-    for operations of plug-ins. ``allow_vrt`` leaves the drivers VRT and GTI in; raw bands and
+    for operations of plug-ins. ``data`` (``raster`` or ``vector``) is what the worker will mostly
+    do; empty: as ``base`` says. ``allow_vrt`` leaves the drivers VRT and GTI in; raw bands and
     Python functions inside a VRT stay off.
     """
-    environment = {**DEFAULTS, **dict(_passed(base)), **FIXED}
+    data = data or base.get(DATA, "raster")
+    defaults = {**DEFAULTS, **VECTOR_DEFAULTS} if data == "vector" else DEFAULTS
+    environment = {**defaults, **dict(_passed(base)), **FIXED, DATA: data}
     allowed = {"VRT", "GTI"} if allow_vrt else set()
     skipped = [name for name in INDIRECT_DRIVERS if name not in allowed]
     asked = environment.get("GDAL_SKIP", "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PR_SET_PDEATHSIG = 1
+_MADV_DONTNEED = 4
 
 
 def _prctl(option: int, value: int) -> None:
@@ -37,6 +39,28 @@ def _leave_terminal() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with contextlib.suppress(PermissionError):  # a session leader may not, and need not
         os.setpgid(0, 0)
+
+
+def _drop_mapped() -> None:
+    """Unmap the pages of libraries that loading went through: most were LLVM's, for nothing.
+
+    The kernel maps those that a worker needs again from the page cache. Only ranges of files that
+    nothing was written to are dropped: what the loader relocated stays.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    with open("/proc/self/smaps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        lines = file.read().splitlines()
+    span, of_file = "", False
+    for line in lines:
+        word, *rest = line.split(maxsplit=4)
+        if not word.endswith(":"):
+            span, of_file = word, "w" not in rest[0] and rest[3] != "0"
+        elif word == "Anonymous:" and of_file and rest[0] == "0":
+            start, end = (int(side, 16) for side in span.split("-"))
+            libc.madvise(start, end - start, _MADV_DONTNEED)
 
 
 @contextlib.contextmanager
@@ -62,5 +86,10 @@ _leave_terminal()
 atexit.register(os._exit, 0)
 with _dying_with_the_engine():
     environment.apply()
-    warmup.import_all()
-    warmup.warm_up()
+    if os.environ[environment.DATA] == "vector":
+        warmup.warm_up_vector()
+    else:
+        warmup.import_all()
+        warmup.warm_up()
+    _drop_mapped()
+    gc.freeze()  # a collection in a worker would write to every page with objects

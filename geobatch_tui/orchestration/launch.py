@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 PRELOAD = "geobatch_tui.execution.preload"
 
 
-def start_fork_server() -> None:
+def start_fork_server(data: str = "raster") -> None:
     """Start the fork server, or do nothing if it runs. Returns while it still loads.
 
     Meant to be the first act of a command, before other threads run: for a moment
     ``os.environ`` is the environment of the workers.
+
+    Args:
+        data: ``raster`` or ``vector``: for what the server loads libraries. Its workers do both;
+            the other one costs each of them more time and memory at its first chunk.
 
     Raises:
         StateError: the platform has no fork server.
@@ -45,7 +49,8 @@ def start_fork_server() -> None:
         resource_tracker.ensure_running()
     forkserver.set_forkserver_preload([PRELOAD])
     # A Ctrl-C while it loads is for the engine alone.
-    with _blocked(signal.SIGINT, signal.SIGHUP), _environment(worker_environment(os.environ)):
+    environment = worker_environment(os.environ, data=data)
+    with _blocked(signal.SIGINT, signal.SIGHUP), _environment(environment):
         forkserver.ensure_running()
 
 

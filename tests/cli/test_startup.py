@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from geobatch_tui.__main__ import _wants_processes
+from geobatch_tui.__main__ import _names_vectors, _wants_processes
 from geobatch_tui.cli.boundary import run_command
 
 HEAVY = {"rasterio", "pyproj", "pyogrio", "numpy", "tifffile", "imagecodecs", "textual"}
@@ -55,6 +55,24 @@ def test_help_starts_no_worker(monkeypatch):
     assert not _wants_processes([])
     monkeypatch.setenv("GEOBATCH_ENGINE__EXECUTOR", "thread")
     assert not _wants_processes(["run", "job.toml"])
+
+
+def test_workers_load_what_the_job_is_about(monkeypatch, tmp_path):
+    """Features or rasters: by the words, the job file, or the plan of an earlier run."""
+    monkeypatch.delenv("GEOBATCH_OP__NAME", raising=False)
+    job = tmp_path / "job.toml"
+    job.write_text('[op]\nname = "vector.reproject"\n')
+    assert _names_vectors([str(job)])
+    assert not _names_vectors(["absent.toml", "--json"])
+    assert _names_vectors(["absent.toml", "--set", "op.name=vector.clip"])
+    job.write_text('[op]\nname = "raster.reproject"\n')
+    assert not _names_vectors([str(job)])
+    (tmp_path / ".geobatch").mkdir()
+    assert not _names_vectors([str(tmp_path)])
+    (tmp_path / ".geobatch" / "plan.json").write_text('{"op": {"name": "vector.filter"}}')
+    assert _names_vectors([str(tmp_path)])
+    monkeypatch.setenv("GEOBATCH_OP__NAME", "vector.convert")
+    assert _names_vectors(["absent.toml"])
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,48 @@ def test_buffers_of_a_tile_are_not_mapped_anew():
         env=worker_environment(os.environ), capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert int(done.stdout) < 100 * 256 / 4  # of 2 x 256 pages in each turn
+
+
+VECTOR_PROBE = """
+import json, os, sys
+from geobatch_tui.execution import preload
+from geobatch_tui.execution.vector import kernels
+import numpy as np, pyproj, rasterio
+from rasterio.io import MemoryFile
+loops = [kernels.gather, kernels.boxes, kernels.sparse, kernels.scatter]
+status = open("/proc/self/status").read().split()
+with MemoryFile() as memory:
+    with memory.open(driver="GTiff", width=4, height=4, count=1, dtype="uint8") as dataset:
+        dataset.write(np.ones((1, 4, 4), dtype="uint8"))
+    with memory.open() as dataset:
+        ones = int(dataset.read().sum())
+print(json.dumps({
+    "threads": status[status.index("Threads:") + 1],
+    "pandas": "pandas" in sys.modules,
+    "compiled": [len(loop.signatures) for loop in loops],
+    "ones": ones,
+    "x": pyproj.Transformer.from_crs(4326, 3857, always_xy=True).transform(1, 0)[0],
+    "heap": os.environ["MALLOC_TRIM_THRESHOLD_"],
+}))
+"""
+
+
+def test_loaded_for_features():
+    """The compiled loops are there before workers are forked; no thread is, nor pandas; and what
+    was unmapped comes back: GDAL and PROJ work."""
+    environ = {**os.environ, "GEOBATCH_PRELOAD": "vector"}
+    run = subprocess.run(
+        [sys.executable, "-c", VECTOR_PROBE],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environ,
+        timeout=120,
+    )
+    out = json.loads(run.stdout)
+    assert out["threads"] == "1"
+    assert not out["pandas"]
+    assert out["compiled"] == [1, 1, 1, 1]
+    assert out["ones"] == 16
+    assert out["x"] == pytest.approx(111319.49, abs=0.01)
+    assert out["heap"] == str(4 << 20)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: The modules of compiled functions.
-MODULES = ("weights", "kernels", "masked", "means")
+MODULES = ("weights", "kernels", "masked", "means", "../vector/kernels")
 
 
 def cache_directory() -> Path | None:
@@ -36,7 +36,7 @@ def cache_directory() -> Path | None:
 def _digest() -> str:
     total = hashlib.sha256()
     for name in MODULES:
-        total.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+        total.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return total.hexdigest()[:16]
 
 

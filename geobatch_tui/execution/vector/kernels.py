@@ -10,12 +10,9 @@ load or store of it.
 # and every call that is not inlined costs
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
-_JIT: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+from geobatch_tui.execution.raster.compiled import jit
 
 #: What is wrong with a geometry; 0 if nothing.
 OK, BROKEN, NOT_PLAIN, CURVE, NAN, SHORT_RING, DEEP, NULL = range(8)
@@ -23,7 +20,7 @@ _DEPTH = 32
 _LINE, _POLYGON, _CIRCULAR, _TRIANGLE = 2, 3, 8, 17
 
 
-@njit(**_JIT)
+@jit
 def _u32(buf, pos):
     return (
         np.uint32(buf[pos])
@@ -33,18 +30,18 @@ def _u32(buf, pos):
     )
 
 
-@njit(**_JIT)
+@jit
 def _u64(buf, pos):
     low, high = np.uint64(_u32(buf, pos)), np.uint64(_u32(buf, pos + 4))
     return low | high << np.uint64(32)
 
 
-@njit(**_JIT)
+@jit
 def _is_nan(bits):
     return (bits & np.uint64(0x7FFFFFFFFFFFFFFF)) > np.uint64(0x7FF0000000000000)
 
 
-@njit(**_JIT)
+@jit
 def _take(buf, pos, end, count, step, out):
     """Gather ``count`` coordinates of ``step`` bytes at ``pos``; returns a status."""
     xs, ys, at, total = out
@@ -62,7 +59,7 @@ def _take(buf, pos, end, count, step, out):
     return OK
 
 
-@njit(**_JIT)
+@jit
 def _leaf(buf, pos, end, base, step, out):
     """Coordinates of a point, line or polygon whose header ends at ``pos``: (status, new pos)."""
     if base == 1:
@@ -91,7 +88,7 @@ def _leaf(buf, pos, end, base, step, out):
     return OK, pos
 
 
-@njit(**_JIT)
+@jit
 def _walk(buf, pos, end, left, out):
     """One geometry: (status, type with dimensions). ``left`` is room for the stack."""
     depth, kind, curved = 0, np.int64(0), False
@@ -130,7 +127,7 @@ def _walk(buf, pos, end, left, out):
             return BROKEN, kind
 
 
-@njit(**_JIT)
+@jit
 def gather(buf, offsets, valid, xs, ys, at, first, status, kinds):
     """Find all coordinates of the geometries ``buf[offsets[i]:offsets[i + 1]]``.
 
@@ -153,7 +150,7 @@ def gather(buf, offsets, valid, xs, ys, at, first, status, kinds):
     return total[0]
 
 
-@njit(**_JIT)
+@jit
 def scatter(buf, xs, ys, at):
     """Put coordinates (their bits) back where :func:`gather` found them."""
     for k in range(len(at)):
@@ -164,7 +161,7 @@ def scatter(buf, xs, ys, at):
             buf[pos + 8 + byte] = np.uint8((y >> shift) & np.uint64(255))
 
 
-@njit(**_JIT)
+@jit
 def boxes(x, y, first, out):
     """Fill ``out`` (n, 4) with minx, miny, maxx, maxy of each geometry; NaN where there is no
     coordinate or one is not finite. Returns nothing."""
@@ -184,7 +181,7 @@ def boxes(x, y, first, out):
             out[i, :] = np.nan
 
 
-@njit(**_JIT)
+@jit
 def sparse(x, y, first, which, step, out):
     """Fill ``out`` with coordinates of the geometries ``which`` such that every other one is less
     than ``step`` from the one before it in ``out``, in x and in y. Returns how many."""
