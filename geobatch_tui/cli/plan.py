@@ -103,6 +103,8 @@ def _show(report: Mapping[str, Any]) -> None:
     table.add_row("chunks", f"{report['chunks']:,}")
     for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
         table.add_row("", streams.foreign(f"{count:,} {reason}"))
+    for key, count in report["changed"].items():
+        table.add_row("changed", streams.foreign(f"{key}: {count:,} chunks are stale"))
     if report["peak_memory_bytes"]:
         table.add_row("peak memory", figures.size(report["peak_memory_bytes"]))
     output = report["output_bytes"]

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from geobatch_tui.execution.messages import ItemContext, ItemPlan
+from geobatch_tui.execution.messages import ItemContext
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.orchestration.inputs import expand
-from geobatch_tui.orchestration.intake import grid_of, unfinished_id
+from geobatch_tui.orchestration.intake import UNPLANNED, plan_of, report_decision
 from geobatch_tui.orchestration.planner import Planner
 from geobatch_tui.orchestration.planning import Planning
 from geobatch_tui.orchestration.report import PlanReport
@@ -101,7 +101,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
     report = PlanReport(resources.workers, str(output_dir), warnings=list(loaded.warnings))
 
     def take(decision: Decision) -> None:
-        report.add(decision, grid_of(decision), unfinished_id(decision))
+        report_decision(report, decision)
         if gdal and (context := _context_of(decision, job, output_dir)) is not None:
             report.gdal_commands.append(operation.gdal_command(context))
 
@@ -137,10 +137,8 @@ def _no_row(key: str) -> ItemRow | None:
 
 def _context_of(decision: Decision, job: Job, output_dir: Path) -> ItemContext | None:
     """An item's context for showing, not for working: it has no work directory."""
-    item_plan = decision.plan
-    if item_plan is None and decision.row is not None and decision.row.plan:
-        item_plan = ItemPlan.from_json(decision.row.plan)
-    if item_plan is None:
+    item_plan = plan_of(decision)
+    if item_plan is UNPLANNED:
         return None
     return ItemContext(
         item_id=0,

@@ -22,13 +22,16 @@ ONE_CHUNK = ChunkGrid(1, 1, 1, 1)
 """The grid of an item that could not be planned: one chunk, so that the totals add up."""
 
 
-def grid_of(decision: Decision) -> ChunkGrid:
-    """The chunks that a decision is about."""
+UNPLANNED = ItemPlan(ONE_CHUNK, 0, 0, {})
+
+
+def plan_of(decision: Decision) -> ItemPlan:
+    """The plan of the item that a decision is about, new or as the ledger has it."""
     if decision.plan is not None:
-        return decision.plan.grid
+        return decision.plan
     if decision.row is not None and decision.row.plan and decision.failure is None:
-        return ItemPlan.from_json(decision.row.plan).grid
-    return ONE_CHUNK
+        return ItemPlan.from_json(decision.row.plan)
+    return UNPLANNED
 
 
 def unfinished_id(decision: Decision) -> int | None:
@@ -41,7 +44,7 @@ def unfinished_id(decision: Decision) -> int | None:
 
 def report_decision(report: PlanReport, decision: Decision) -> None:
     """Add a decision to a report."""
-    report.add(decision, grid_of(decision), unfinished_id(decision))
+    report.add(decision, plan_of(decision), unfinished_id(decision))
 
 
 class Intake:
@@ -135,8 +138,7 @@ class Intake:
         self._tally.published += 1
 
     def _refused(self, decision: Decision, failure: Failure) -> None:
-        plan = ItemPlan(ONE_CHUNK, 0, 0, {})
-        row = self._new_row(decision, plan, {})
+        row = self._new_row(decision, UNPLANNED, {})
         letter = item_letter(
             row.item_id,
             decision.key,

@@ -81,7 +81,8 @@ class Recipe:
 class Decision:
     """What is to be done about one input, and why.
 
-    ``reason`` is one of the reasons of ``plan --explain``. ``row`` is the ledger's, if any.
+    ``reason`` is one of the reasons of ``plan --explain``; ``changed``: keys of values that differ
+    where it is ``param_changed``. ``row`` is the ledger's, if any.
     ``plan`` is set where chunks are to be computed anew, ``failure`` where the probe refused,
     ``adopted`` where an intact output stands without a row.
     """
@@ -97,6 +98,7 @@ class Decision:
     failure: Failure | None = None
     adopted: InspectReceipt | None = None
     replaces: bool = False
+    changed: tuple[str, ...] = ()
 
 
 class Planner:
@@ -215,8 +217,8 @@ class Planner:
         """What changed since the ledger's row was written; None if nothing did."""
         recipe = self._recipe
         if row.params_digest != recipe.params_digest:
-            names = ", ".join(changed_keys(row.params, recipe.params))
-            return replace(base, reason="param_changed", detail=names)
+            names = tuple(changed_keys(row.params, recipe.params))
+            return replace(base, reason="param_changed", detail=", ".join(names), changed=names)
         if row.code_digest != recipe.code_digest:
             return replace(base, reason="code_changed", detail=recipe.operation.name)
         if row.fingerprint != base.fingerprint or self._touched_large(base.identity, row):

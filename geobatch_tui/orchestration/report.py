@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from geobatch_tui.orchestration.machine import free_disk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from geobatch_tui.execution.messages import ChunkGrid
+    from geobatch_tui.execution.messages import ChunkGrid, ItemPlan, Json
     from geobatch_tui.ledger.updates import ChunkRow
     from geobatch_tui.orchestration.planner import Decision
 
@@ -30,23 +31,31 @@ LEAST_RATIO = 20
 """A compressed output is assumed to be no smaller than its raw size by this factor."""
 
 
+PLACES = 200
+"""Items whose exact place on the earth is kept; of all others their bounds."""
+
+
 @dataclass(frozen=True, slots=True)
 class ItemReason:
     """Why an item's chunks run or not. ``item_id`` is set where the chunks differ: they are then
-    read from the ledger."""
+    read from the ledger. ``bounds`` are west, south, east, north in degrees, if known; ``refused``:
+    the probe did so."""
 
     key: str
     grid: ChunkGrid
     reason: str
     detail: str
     item_id: int | None = None
+    bounds: tuple[float, float, float, float] | None = None
+    refused: bool = False
 
 
 @dataclass(slots=True)
 class PlanReport:
     """The plan of a job, as ``geobatch plan`` shows it. Grows by :meth:`add`.
 
-    ``chunks`` and ``reasons`` count chunks; ``dead`` those that the probe refused. Byte figures:
+    ``chunks`` and ``reasons`` count chunks; ``dead`` those that the probe refused; ``changed``, by
+    the key of a value, those that are stale since it is another one. Byte figures:
     ``peak_memory_bytes`` for all workers together, ``output_bytes`` an upper estimate of what is
     still to be written, ``free_bytes`` on the output's filesystem.
     """
@@ -57,6 +66,7 @@ class PlanReport:
     chunks: int = 0
     dead: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
     peak_memory_bytes: int = 0
     output_bytes: int = 0
     free_bytes: int = 0
@@ -67,20 +77,33 @@ class PlanReport:
     foreign: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
     entries: list[ItemReason] = field(default_factory=list)
+    places: dict[str, Json] = field(default_factory=dict)
     chunk_rows: Callable[[int], Iterable[ChunkRow]] | None = None
     _more_warnings: int = 0
     _chunk_peak: int = 0
 
-    def add(self, decision: Decision, grid: ChunkGrid, unfinished: int | None) -> None:
+    def add(self, decision: Decision, plan: ItemPlan, unfinished: int | None) -> None:
         """Count one decision. ``unfinished`` is the item's id where its chunks differ."""
+        grid = plan.grid
         self.items += 1
         self.chunks += len(grid)
-        entry = ItemReason(decision.key, grid, decision.reason, decision.detail, unfinished)
+        entry = ItemReason(
+            decision.key,
+            grid,
+            decision.reason,
+            decision.detail,
+            unfinished,
+            plan.bounds_lonlat,
+            decision.failure is not None,
+        )
         self.entries.append(entry)
+        if len(self.places) < PLACES and (place := plan.notes.get("lonlat")):
+            self.places[decision.key] = place
+        self.changed.update(dict.fromkeys(decision.changed, len(grid)))
         if unfinished is None:
             self.reasons[decision.reason] += len(grid)
         else:
-            self.reasons.update(reason for _, reason, _ in self._chunk_reasons(entry))
+            self.reasons.update(reason for reason, _ in self.reasons_of(entry))
         if decision.failure is not None:
             self.dead += 1
             self.refused.append(
@@ -153,13 +176,17 @@ class PlanReport:
             yield from self._chunk_reasons(entry)
 
     def _chunk_reasons(self, entry: ItemReason) -> Iterator[tuple[str, str, str]]:
-        if entry.item_id is None or self.chunk_rows is None:
-            for index in range(len(entry.grid)):
-                yield safe(chunk_label(entry.key, entry.grid, index)), entry.reason, entry.detail
-            return
-        for index, row in enumerate(self.chunk_rows(entry.item_id)):
-            reason, detail = _reason_of(row, entry)
+        for index, (reason, detail) in enumerate(self.reasons_of(entry)):
             yield safe(chunk_label(entry.key, entry.grid, index)), reason, detail
+
+    def reasons_of(self, entry: ItemReason) -> Iterator[tuple[str, str]]:
+        """Yield (reason, detail) of the chunks of one item, in order; reads the ledger where they
+        differ."""
+        if entry.item_id is None or self.chunk_rows is None:
+            yield from repeat((entry.reason, entry.detail), len(entry.grid))
+            return
+        for row in self.chunk_rows(entry.item_id):
+            yield _reason_of(row, entry)
 
     def to_json(self) -> dict[str, Any]:
         """The shape of ``plan --json``."""
@@ -170,6 +197,7 @@ class PlanReport:
             "items": self.items,
             "chunks": self.chunks,
             "reasons": dict(self.reasons),
+            "changed": dict(self.changed),
             "peak_memory_bytes": self.peak_memory_bytes,
             "output_bytes": self.output_bytes,
             "free_bytes": self.free_bytes,

@@ -12,7 +12,9 @@ from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.session import state_of_run
 from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.glyphs import LOOKS
 from geobatch_tui.tui.history import changed
+from geobatch_tui.tui.plan_map import STALE, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,18 +35,18 @@ def forecast(report: Mapping[str, Any], loaded: LoadedJob) -> Content:
         report: as ``geobatch plan --json`` has it.
         loaded: the job that was planned.
     """
-    lines = [_work(report), _resources(report)]
+    lines = [_work(report), *_reasons(report), _resources(report)]
     differences = against_last(loaded)
     if differences is not None:
         lines.append([(_title(differences), "bold")])
-        lines += [
-            [
-                ("! " if entry.semantic else "  ", "bold $warning"),
-                (f"{entry.what}  ", "bold"),
-                (f"{entry.before} → {entry.after}", ""),
-            ]
-            for entry in differences[:_SHOWN]
-        ]
+        lines += [_difference(entry, report["changed"]) for entry in differences[:_SHOWN]]
+    # What an earlier run changed and did not finish.
+    known = {entry.what for entry in differences or ()}
+    lines += [
+        [("! ", "bold $warning"), (f"{safe(key)}  ", "bold"), (_stale(count), "bold $warning")]
+        for key, count in report["changed"].items()
+        if safe(key) not in known
+    ]
     for entry in report["refused"][:_SHOWN]:
         text = f"{entry['item']}: {entry['error_class']}: {entry['error_message']}"
         lines.append([(f"refused {text}", "bold $error")])
@@ -53,14 +55,38 @@ def forecast(report: Mapping[str, Any], loaded: LoadedJob) -> Content:
 
 
 def _work(report: Mapping[str, Any]) -> list[Piece]:
-    reasons = sorted(report["reasons"].items(), key=lambda entry: -entry[1])
-    stale = ", ".join(f"{fmt.count(count)} {reason}" for reason, count in reasons)
-    todo = sum(count for reason, count in reasons if reason != _NO_WORK)
+    todo = sum(count for reason, count in report["reasons"].items() if reason != _NO_WORK)
     return [
-        (f"{fmt.count(report['items'])} items, {fmt.count(report['chunks'])} chunks  ", "bold"),
+        (f"{_many(report['items'], 'item')}, {_many(report['chunks'], 'chunk')}  ", "bold"),
         (f"{fmt.count(todo)} to do", "bold $accent"),
-        (f"  ({stale})" if stale else "", "$quiet"),
     ]
+
+
+def _reasons(report: Mapping[str, Any]) -> list[list[Piece]]:
+    """How many chunks there are of each reason, as the map shows them."""
+    pieces: list[Piece] = []
+    for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
+        look = LOOKS[STATES.get(reason, STALE)]
+        pieces += [(look.glyph, look.style), (f" {fmt.count(count)} {reason}  ", "")]
+    return [pieces] if pieces else []
+
+
+def _difference(entry: Difference, stale: Mapping[str, int]) -> list[Piece]:
+    count = stale.get(entry.what, 0)
+    return [
+        ("! " if entry.semantic else "  ", "bold $warning"),
+        (f"{entry.what}  ", "bold"),
+        (f"{entry.before} → {entry.after}", ""),
+        (f"  {_stale(count)}" if count else "", "bold $warning"),
+    ]
+
+
+def _stale(chunks: int) -> str:
+    return f"{_many(chunks, 'chunk')} stale"
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{fmt.count(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def _resources(report: Mapping[str, Any]) -> list[Piece]:

@@ -144,6 +144,20 @@ async def test_param_changed_names_the_parameter(tmp_path: Path) -> None:
     assert {detail for _, _, detail in report.explain()} == {"op.bytes"}
 
 
+async def test_stale_chunks_are_counted_by_the_value_that_changed(tmp_path: Path) -> None:
+    """Each value with all chunks that it makes stale; values that change no bytes are not there."""
+    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
+    await desk.run()
+    desk.inputs.append("c.tif")
+    desk.source("c.tif").write_bytes(b"c")
+    desk.values = {"log": {"level": "debug"}}
+    report = await geobatch_tui.plan(desk.job(bytes=65, milliseconds=1))
+    assert report.to_json()["changed"] == {"op.bytes": 20}
+    report = await geobatch_tui.plan(desk.job(bytes=65, chunks=4))
+    assert report.to_json()["changed"] == {"op.bytes": 8, "op.chunks": 8}
+    assert report.to_json()["reasons"] == {"param_changed": 8, "new": 4}
+
+
 async def test_touching_changes_nothing(tmp_path: Path) -> None:
     """New times on a source or an output, with the same bytes, redo nothing."""
     desk = Desk(tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, Static
 
+import geobatch_tui
 from geobatch_tui.config import presets
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.layers import load_job
@@ -16,7 +17,9 @@ from geobatch_tui.errors import ConfigError
 from geobatch_tui.tui.draft import Draft, text_of
 from geobatch_tui.tui.forecast import against_last
 from geobatch_tui.tui.home import HomeApp
+from geobatch_tui.tui.plan_map import PlanMap
 from geobatch_tui.tui.screens.config import ConfigScreen
+from geobatch_tui.tui.widgets.chunk_map.codes import Code
 from geobatch_tui.tui.wishes import Start
 
 
@@ -183,10 +186,61 @@ async def test_the_plan_is_shown(opened, job):
         await console.app.workers.wait_for_complete()
         await pilot.pause()
         said = str(console.screen.query_one("#plan Static", Static).content)
-        assert "1 items" in said
+        assert "1 item, " in said
         assert "to do" in said
         assert "free" in said
     assert not (job.parent / "out").exists()
+
+
+async def test_stale_chunks_stand_at_the_value_that_changed(opened, job):
+    """After a run, a value that changes outputs has the number of chunks that it makes stale, on
+    the map, too; one that does not has none."""
+    loaded = load_job(job, overrides=["engine.chunk_cols=512", "engine.chunk_rows=512"], environ={})
+    result = await geobatch_tui.run(loaded)
+    assert result.exit_code == 0
+    async with opened() as (console, pilot):
+        for key, value in {"engine.chunk_cols": "512", "engine.chunk_rows": "512"}.items():
+            await console.set(pilot, key, value)
+        await pilot.press("f5")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        planned = console.screen.query_one(PlanMap)
+        chunks = len(planned.pictures.planes.flags)
+        assert chunks > 4
+        assert planned.display
+        assert planned.pictures.planes.counts([(0, chunks)]) == {Code.DONE: chunks}
+        assert f"█ {chunks} current" in console.text()
+        await console.set(pilot, "op.resampling", "")
+        await console.set(pilot, "log.level", "")
+        assert not planned.display, "the plan is of another job"
+        await pilot.press("f5")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert planned.pictures.planes.counts([(0, chunks)]) == {Code.RETRY: chunks}
+        said = str(console.screen.query_one("#plan Static", Static).content)
+        assert f"▚ {chunks} param_changed" in said
+        lines = {line.split()[0]: line for line in said.replace("! ", "").splitlines()}
+        assert f"{chunks} chunks stale" in lines["op.resampling"]
+        assert "stale" not in lines["log.level"]
+
+
+async def test_the_map_of_a_plan_shows_what_was_refused(opened, job):
+    """A source that cannot be read is dead before it ran; the map has no figures to show."""
+    shutil.copyfile(presets.sample_dir() / "data" / "broken.tif", job.parent / "broken.tif")
+    async with opened((80, 24)) as (console, pilot):
+        await console.set(pilot, "source.inputs", '["*.tif"]')
+        await pilot.press("f5")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        planned = console.screen.query_one(PlanMap)
+        counts = planned.pictures.planes.counts([(0, len(planned.pictures.planes.flags))])
+        assert counts[Code.DEAD] == 1
+        assert counts[Code.WAIT] >= 1
+        planned.focus()
+        before = planned.mode
+        await pilot.press("m", "greater_than_sign", "enter", "escape")
+        await pilot.pause()
+        assert planned.mode is before
 
 
 def test_the_last_run_is_compared(job, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container, Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
@@ -21,6 +21,7 @@ from geobatch_tui.tui.draft import Draft
 from geobatch_tui.tui.forecast import forecast
 from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.page import Frame
+from geobatch_tui.tui.plan_map import PlanMap, PlannedChunks
 from geobatch_tui.tui.screens.path import PathDialog
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.keys import KeyBar
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.orchestration.report import PlanReport
     from geobatch_tui.tui.draft import Field
 
 _NOTHING = "^n begins a job from an example, ^o reads a job file, c in the history clones a run's."
@@ -70,6 +73,14 @@ class ConfigScreen(Frame):
     }
     ConfigScreen VerticalScroll:focus { border: round $border; }
     ConfigScreen VerticalScroll Static { height: auto; }
+    ConfigScreen #places {
+        width: 2fr; display: none; border: round $border-blurred; border-title-style: bold;
+        border-subtitle-color: $quiet;
+    }
+    ConfigScreen #places:focus { border: round $border; }
+    ConfigScreen.-planned #places { display: block; }
+    ConfigScreen.-slim #places, ConfigScreen.-low #places { display: none; }
+    ConfigScreen #plan { width: 3fr; }
     ConfigScreen #about { height: 2; padding: 0 1; color: $quiet; }
     ConfigScreen #edit { display: none; border: none; height: 1; padding: 0; margin: 0 1; }
     ConfigScreen.-editing #edit { display: block; }
@@ -87,9 +98,11 @@ class ConfigScreen(Frame):
             with VerticalScroll(id="toml", can_focus=True) as box:
                 box.border_title = "TOML"
                 yield Static(markup=False)
-            with VerticalScroll(id="plan", can_focus=True) as box:
-                box.border_title = "Plan"
-                yield Static(markup=False)
+            with Horizontal(id="below"):
+                yield PlanMap(id="places")
+                with VerticalScroll(id="plan", can_focus=True) as box:
+                    box.border_title = "Plan"
+                    yield Static(markup=False)
         yield Static(id="about", markup=False)
         yield Input(id="edit", compact=True)
         yield KeyBar()
@@ -111,7 +124,7 @@ class ConfigScreen(Frame):
     def edit(self, draft: Draft) -> None:
         """Edit this job."""
         self.draft = draft
-        self._forecast(Content.assemble((_PLAN, "$quiet")))
+        self._forget_plan()
         self._show()
 
     def _take(self, make: Callable[[], Draft]) -> None:
@@ -192,6 +205,7 @@ class ConfigScreen(Frame):
     def _put(self, key: str, text: str) -> None:
         if self.draft is not None:
             self.draft = self.draft.put(key, text)
+            self._forget_plan()
             self._show()
 
     def _close(self) -> None:
@@ -299,19 +313,34 @@ class ConfigScreen(Frame):
             return
         self._forecast(Content.assemble(("planning ...", "$quiet")))
         loaded = draft.loaded
+        self.remove_class("-planned")
         try:
-            report = await asyncio.to_thread(lambda: asyncio.run(geobatch_tui.plan(loaded)))
+            report, chunks = await asyncio.to_thread(_planned, loaded)
         except GeobatchError as error:
             text = f"{error}\n{error.hint}" if error.hint else str(error)
             self._forecast(Content.assemble((safe_lines(text), "bold $error")))
             return
         self._forecast(forecast(report.to_json(), loaded))
+        self.add_class("-planned")
+        self.query_one(PlanMap).show_plan(chunks)
+
+    def _forget_plan(self) -> None:
+        """Another job has another plan."""
+        self.workers.cancel_group(self, "plan")
+        self.remove_class("-planned")
+        self._forecast(Content.assemble((_PLAN, "$quiet")))
 
     def _forecast(self, content: Content) -> None:
         self.query_one("#plan Static", Static).update(content)
 
     def _refuse(self, text: str) -> None:
         self.notify(text, title="config", severity="error", markup=False)
+
+
+def _planned(loaded: LoadedJob) -> tuple[PlanReport, PlannedChunks]:
+    """The plan of a job, and its map. Blocks: for a thread."""
+    report = asyncio.run(geobatch_tui.plan(loaded))
+    return report, PlannedChunks.of(report)
 
 
 def _next(field: Field) -> str:
