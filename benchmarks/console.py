@@ -327,9 +327,11 @@ def _commit(ledger: Ledger, log: Path, over: threading.Event) -> None:
             ledger.apply([*(done(chunk + n) for n in range(20)), lu.Noted("progress", data)])
             chunk += 20
             for n in range(20):
+                t = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{n * 12:03d}Z"
                 file.write(
-                    '{"time":"2026-11-24T12:04:30.123Z","level":"info","event":"chunk.done",'
-                    f'"message":"","chunk":"relief.tif@{chunk // SIDE},{n}","duration_ms":230}}\n'
+                    f'{{"time":"{t}","level":"info","event":"chunk.done","message":"","chunk":'
+                    f'"relief.tif@{(chunk + n) // SIDE},{(chunk + n) % SIDE}",'
+                    f'"duration_ms":{200 + 137 * (chunk + n) % 1900}}}\n'
                 )
             file.flush()
 
@@ -339,7 +341,8 @@ def _ticks(place: Path, seconds: float) -> Iterator[dict[str, Any]]:
     try:
         shown.wait_for(b"Workers", 60)
         process = psutil.Process(shown.pid)
-        for key, name in ((b"1", "run"), (b"2", "map"), (b"3", "dead"), (b"4", "log")):
+        screens = ((b"1", "run"), (b"2", "map"), (b"3", "dead"), (b"4", "log, followed"))
+        for key, name in (*screens, (b"kkk", "log, left")):
             shown.type(key)
             shown.read(2)
             before, begun = sum(process.cpu_times()[:2]), time.monotonic()
@@ -348,6 +351,7 @@ def _ticks(place: Path, seconds: float) -> Iterator[dict[str, Any]]:
             spent = sum(process.cpu_times()[:2]) - before
             yield {
                 "live, 80 chunks/s": name,
+                "bytes/s": sent / took,
                 "bytes/tick": sent / took * TICK,
                 "CPU %": 100 * spent / took,
             }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.ledger import updates as lu
 from geobatch_tui.observability.rates import Rates
@@ -12,7 +12,7 @@ from geobatch_tui.observability.snapshot import Snapshot
 from geobatch_tui.orchestration.outcome import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from geobatch_tui.orchestration.dispatcher import Dispatcher
     from geobatch_tui.orchestration.engine import Engine
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 SNAPSHOT_PERIOD = 0.25
 NOTE_PERIOD = 1.0
+STILL_PERIOD = 5.0
+"""Seconds between two notes of a run in which nothing moves: each is a write to disk, and wakes
+all who look on."""
+
+_AGEING = frozenset(
+    {"chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s", "eta_s", "rss_bytes"}
+)
 
 
 class Monitor:
@@ -57,24 +64,29 @@ class Monitor:
 
     async def note(self) -> None:
         """Leave the rates in the ledger for those who watch from another process."""
+        notes = Notes()
         while True:
             await asyncio.sleep(NOTE_PERIOD)
-            snapshot = self.snapshot()
-            rates = {
-                "chunks_per_s": round(snapshot.chunks_per_s, 3),
-                "units_per_s": round(snapshot.units_per_s, 1),
-                "bytes_in_per_s": round(snapshot.bytes_in_per_s, 1),
-                "bytes_out_per_s": round(snapshot.bytes_out_per_s, 1),
-                "eta_s": snapshot.eta_s and round(snapshot.eta_s, 1),
-                "rss_bytes": snapshot.rss_bytes,
-                "unit_name": snapshot.unit_name,
-                "suspended": snapshot.suspended,
-                "state": snapshot.state,
-                "working": [list(entry) for entry in snapshot.working],
-                "workers": self._workers(),
-            }
-            self._session.put(lu.Noted("progress", rates))
+            facts = self._facts()
+            if notes.due(facts, time.monotonic()):
+                self._session.put(lu.Noted("progress", facts))
             self._session.log.flush()
+
+    def _facts(self) -> dict[str, Any]:
+        snapshot = self.snapshot()
+        return {
+            "chunks_per_s": round(snapshot.chunks_per_s, 3),
+            "units_per_s": round(snapshot.units_per_s, 1),
+            "bytes_in_per_s": round(snapshot.bytes_in_per_s, 1),
+            "bytes_out_per_s": round(snapshot.bytes_out_per_s, 1),
+            "eta_s": snapshot.eta_s and round(snapshot.eta_s, 1),
+            "rss_bytes": snapshot.rss_bytes,
+            "unit_name": snapshot.unit_name,
+            "suspended": snapshot.suspended,
+            "state": snapshot.state,
+            "working": [list(entry) for entry in snapshot.working],
+            "workers": self._workers(),
+        }
 
     def _workers(self) -> dict[str, dict[str, int]]:
         """Pid and resident bytes of each worker, by its number."""
@@ -118,3 +130,23 @@ class Monitor:
             (worker, self.engine.label(unit), now - since, unit.kind.value)
             for worker, unit, since in self.dispatcher.scheduler.stats().in_flight
         )
+
+
+class Notes:
+    """Which notes are worth a write: all while a unit is worked on, and of those alike now and then
+    one."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] = {}
+        self._next = 0.0
+
+    def due(self, facts: Mapping[str, Any], now: float) -> bool:
+        """Whether ``facts`` are to be noted at ``now`` (monotonic seconds)."""
+        lasting = {key: value for key, value in facts.items() if key not in _AGEING}
+        lasting["workers"] = sorted(facts["workers"])
+        if not facts["working"] and lasting == self._last and now < self._next:
+            return False
+        self._last = lasting
+        # The period is counted in whole notes, however late each comes.
+        self._next = now + STILL_PERIOD - NOTE_PERIOD / 2
+        return True

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.wishes import Ending
 
 LIVE_SECONDS: Final = 0.25
-STILL_SECONDS: Final = 1.0
+_PAUSED: Final = 2  #: polls are so much rarer then
+_OVER: Final = 4
 _PATIENCE: Final = 8  #: polls in a row that may fail before it is said
 
 
@@ -89,7 +90,13 @@ class GeobatchApp(Steering):
                 if failures == _PATIENCE:
                     self.notify(str(error), title="ledger", severity="error", markup=False)
             self.look_at_host()
-            await asyncio.sleep(period if self.shown.live else STILL_SECONDS)
+            await asyncio.sleep(period * self._slowness())
+
+    def _slowness(self) -> int:
+        """By how much polls are rarer while little can happen."""
+        if not self.shown.live:
+            return _OVER
+        return _PAUSED if self.shown.state == "paused" else 1
 
     def poll(self) -> None:
         """Look at the run once, and show what was found."""

@@ -30,14 +30,15 @@ class CpuMeter:
         """
         alive = {}
         for pid in pids:
+            before = self._last.get(pid)
+            if before is not None and now - before[0] < 0.95:
+                alive[pid] = before
+                continue
             used = self._seconds(pid)
             if used is None:
                 continue
             alive[pid] = (now, used)
-            before = self._last.get(pid)
-            if before is not None and now - before[0] < 0.95:
-                alive[pid] = before
-            elif before is not None:
+            if before is not None:
                 share = max(0.0, used - before[1]) / (now - before[0])
                 self.history.setdefault(pid, deque(maxlen=KEPT)).append(share)
         self._last = alive

@@ -10,6 +10,7 @@ import pytest
 import textual
 from console_desk import busy_run
 from corpus import NAMES
+from textual.geometry import Region
 
 from geobatch_tui.tui.messages import ShowOnMap
 from geobatch_tui.tui.screens.log import LogScreen
@@ -84,6 +85,54 @@ async def test_log_follows_its_end(console, log):
         await pilot.pause()
         assert "line 201" in shown(app)
         assert "FOLLOW" in shown(app)
+
+
+async def test_new_lines_move_the_others_once_a_while(console, log, monkeypatch):
+    """After a rest a line is shown at once; those behind it wait."""
+    monkeypatch.setattr("geobatch_tui.tui.screens.log._SCROLL", 0.0)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, 199)
+        monkeypatch.setattr("geobatch_tui.tui.screens.log._SCROLL", 1000.0)
+        with log.open("a") as file:
+            file.write(line(200))
+        await until(lambda: screen.view.count() == 200)
+        with log.open("a") as file:
+            file.write(line(201))
+        await until(lambda: screen.view.selection.count == 201)
+        await pilot.pause(0.6)
+        assert screen.view.count() == 200
+
+
+async def test_scrolling_paints_what_differs(console, log):
+    """The regions that are painted anew hold every cell that differs, and little else."""
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, 199)
+        view, painted = screen.view, set()
+        refresh = view.refresh
+
+        def recorded(*regions, **options):
+            for region in regions or [Region(0, 0, *view.size)]:
+                painted.update((x, y) for y in region.line_range for x in region.column_range)
+            return refresh(*regions, **options)
+
+        view.refresh = recorded
+        before = [view.render_line(y).text for y in range(view.size.height)]
+        with log.open("a") as file:
+            file.write(line(200, message="a longer one") + line(201, "error") + line(202))
+        await until(lambda: view.count() == 202)
+        await pilot.pause()
+        after = [view.render_line(y).text for y in range(view.size.height)]
+        assert "a longer one" in after[-3]
+        differ = {
+            (x, y)
+            for y, (old, new) in enumerate(zip(before, after, strict=True))
+            for x in range(view.size.width - 1)
+            if old[x] != new[x]
+        }
+        assert differ <= painted
+        assert len(painted) < view.size.area / 2
 
 
 async def test_levels_hide_lines(console, log):

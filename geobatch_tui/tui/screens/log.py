@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _STEP: Final = 0.05  #: seconds of reading and searching between two looks at the screen
 _REST: Final = 0.25  #: seconds to the next look at a file that was read to its end
 _STILL: Final = 1.0  #: the same, where no run writes it
+_SCROLL: Final = 1.0
+"""Seconds between two times that new lines move all others: nobody reads faster, and each time is a
+picture of the whole screen. After a rest a line is shown at once."""
 
 
 class LogScreen(Filtered, Page):
@@ -67,6 +70,7 @@ class LogScreen(Filtered, Page):
         self._index = LogIndex(self.app.link.store.log_path)
         self._rank = LEVELS.index("info")
         self._version = 0
+        self._next = 0.0
 
     def compose(self) -> ComposeResult:
         """A line, the log, and the entry that is unfolded."""
@@ -94,19 +98,22 @@ class LogScreen(Filtered, Page):
     @work(exclusive=True, group="log", exit_on_error=False)
     async def read_on(self) -> None:
         """Take in the file and search it, a step at a time; rest while another screen is shown."""
+        busy = False
         while True:
-            more = await asyncio.to_thread(_step, self._index, self.view.selection)
+            before, busy = busy, await asyncio.to_thread(_step, self._index, self.view.selection)
             if self.is_current and not self.app.frozen:
-                self._show()
+                self._show(at_once=before and not busy)
             rest = _REST if self.app.shown.live else _STILL
-            await asyncio.sleep(0 if more and self.is_current else rest)
+            await asyncio.sleep(0 if busy and self.is_current else rest)
 
-    def _show(self) -> None:
+    def _show(self, *, at_once: bool) -> None:
         if self._version != self._index.version:  # the file is another one
             self._version = self._index.version
             self.refilter()
-        self.view.grow()
-        self._say()
+        elif at_once or monotonic() >= self._next:
+            if self.view.grow():
+                self._next = monotonic() + _SCROLL
+            self._say()
 
     def _say(self) -> None:
         view, total = self.view, self._index.count
@@ -131,6 +138,7 @@ class LogScreen(Filtered, Page):
         """Show the lines that the filter and the level let pass."""
         chosen = self.query_one(FilterBar).chosen
         self.view.choose(LogSelection(self._index, chosen, self._rank))
+        self._next = 0.0
         self._say()
 
     # --- messages -------------------------------------------------------------------------------

@@ -74,6 +74,7 @@ class FilterBar(Horizontal):
         super().__init__(id=id)
         self.chosen = Filter()
         self._fields = fields
+        self._said: Content | None = None
 
     def compose(self) -> ComposeResult:
         """What is said, or the field to type in."""
@@ -91,7 +92,9 @@ class FilterBar(Horizontal):
             style = "$warning" if self.chosen.problems else "bold $accent"
             note = f"  {self.chosen.problems[0]}" if self.chosen.problems else ""
             text = Content.assemble(text, ("  / ", "$quiet"), (self.chosen.text, style), note)
-        self.query_one("#said", Static).update(text)
+        if self._said is None or not self._said.is_same(text):
+            self._said = text
+            self.query_one("#said", Static).update(text)
 
     def type(self) -> None:
         """Let the operator type."""

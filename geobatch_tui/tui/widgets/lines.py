@@ -53,8 +53,9 @@ class Lines(Follower):
         raise NotImplementedError
 
     def take(self, delta: Delta) -> None:
-        self.view = delta.view
-        self.renew()
+        before, self.view = self.view, delta.view
+        if delta.fresh or delta.reshaped or not _looks_alike(before, delta.view):
+            self.renew()
 
     def renew(self) -> None:
         """Make the lines anew, and repaint those that differ."""
@@ -74,7 +75,7 @@ class Lines(Follower):
             if line.is_same(before[y]):
                 continue
             old = self._strips.pop(y, None)
-            spans = [(0, width)] if old is None else _differ(old, self.render_line(y))
+            spans = [(0, width)] if old is None else differ(old, self.render_line(y))
             dirty += [Region(start, y, end - start, 1) for start, end in spans]
         if dirty:
             self.refresh(*dirty)
@@ -104,7 +105,13 @@ class Lines(Follower):
         return strip
 
 
-def _differ(old: Strip, new: Strip) -> list[tuple[int, int]]:
+def _looks_alike(before: View, now: View) -> bool:
+    """Whether two views between which nothing was committed look the same: clocks show seconds,
+    and a run that is live may have died."""
+    return int(before.now) == int(now.now) and before.state == now.state
+
+
+def differ(old: Strip, new: Strip) -> list[tuple[int, int]]:
     """Where two strips of one width differ: first cell and the one behind the last of each span;
     spans with little between them are one, since to move the terminal's cursor costs as much."""
     before, after = _cells(old), _cells(new)

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.visual import Visual
 
@@ -14,6 +14,7 @@ from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.letters import shown
 from geobatch_tui.tui.log_index import LEVELS, LogIndex, LogSelection, entry_of, time_of
 from geobatch_tui.tui.tail import said
+from geobatch_tui.tui.widgets.lines import differ
 from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class LogView(ScrollLines):
         self._wanted: int | None = None
         self._entries: dict[int, dict[str, Any]] = {}
         self._broken: dict[int, list[Strip]] = {}
+        self._painted: dict[int, Strip] = {}
+        self._bar = (0, 0, 0)
 
     # --- what is shown --------------------------------------------------------------------------
 
@@ -64,11 +67,12 @@ class LogView(ScrollLines):
         self.forget()
         self.grow()
 
-    def grow(self) -> None:
-        """Show lines that were found since."""
+    def grow(self) -> bool:
+        """Show lines that were found since; whether there are any."""
         before, self._shown = self._shown, self.selection.count
         if self._shown == before:
-            return
+            return False
+        below = round(self.scroll_y) + self.size.height
         self._fit()
         wanted = self._wanted
         if wanted is not None and self.selection.searched > wanted:
@@ -76,14 +80,9 @@ class LogView(ScrollLines):
             self.cursor = self.selection.position(wanted)
         if self.following:
             self.cursor = self._shown - 1
-            # The new height counts after the next layout only.
-            self.call_after_refresh(self._to_last)
-        if before < round(self.scroll_y) + self.size.height:
+        if before < below:
             self.refresh()
-
-    def _to_last(self) -> None:
-        if self.following:
-            self.keep_in_view(self.cursor)
+        return True
 
     def forget(self) -> None:
         """Everything is painted anew."""
@@ -94,7 +93,24 @@ class LogView(ScrollLines):
     def _fit(self) -> None:
         # Broken lines may take the whole screen: the last one can come to its top.
         extra = max(0, self.size.height - 1) if self.wrapped else 0
-        self.virtual_size = Size(self.size.width, self._shown + extra)
+        size = Size(self.size.width, self._shown + extra)
+        if self.show_vertical_scrollbar and size.height > self.scrollable_content_region.height:
+            # As usual it lays the screen out and paints all lines, for a bar that moved a little.
+            self.set_reactive(LogView.virtual_size, size)
+            self._move_bar()
+        else:
+            self.virtual_size = size
+
+    def _move_bar(self) -> None:
+        """Tell the bar what is scrolled to, if that moves it by an eighth of a cell: each time it
+        is painted as a whole."""
+        lines, rows = self.virtual_size.height, max(1, self.scrollable_content_region.height)
+        thumb = 8 * max(1, rows * rows // max(1, lines))
+        start = int((8 * rows - thumb) * self.scroll_y / max(1, lines - rows))
+        if self._bar != (thumb, start, rows):
+            self._bar = thumb, start, rows
+            self.vertical_scrollbar.position = self.scroll_y
+            self.vertical_scrollbar.window_virtual_size = lines
 
     def count(self) -> int:
         return self._shown
@@ -120,6 +136,7 @@ class LogView(ScrollLines):
     def renew(self) -> None:
         super().renew()
         self._broken.clear()
+        self._painted.clear()
         self._fit()
 
     def watch_cursor(self, before: int, now: int) -> None:
@@ -221,9 +238,26 @@ class LogView(ScrollLines):
             self._broken[number] = rows
         return rows
 
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Instead of all lines paint what differs on them: lines of a log are much alike."""
+        self._move_bar()
+        if round(old_value) == round(new_value):
+            return
+        if self.wrapped or len(self._painted) != self.size.height:
+            self.refresh()
+            return
+        dirty = []
+        for y, before in list(self._painted.items()):
+            spans = differ(before, self.render_line(y))
+            # Textual sends a line from the first region on it to the end of the last one.
+            dirty += [Region(spans[0][0], y, spans[-1][1] - spans[0][0], 1)] if spans else []
+        if dirty:
+            self.refresh(*dirty)
+
     def render_line(self, y: int) -> Strip:
         if not self.wrapped:
-            return super().render_line(y)
+            strip = self._painted[y] = super().render_line(y)
+            return strip
         number = round(self.scroll_y)
         while number < self._shown:
             rows = self._rows_of(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _AXIS: Final = 6
+_GAP: Final = 60  #: seconds; a longer gap is a machine that slept
 
 
 class Throughput(Lines):
@@ -35,7 +37,7 @@ class Throughput(Lines):
         rows, columns = height - 1, width - _AXIS
         if not history or rows < 2 or columns < 8:
             return [Content.assemble(("no rates yet", "$quiet"))]
-        values = [rate_of(unit, sample) for sample in history]
+        values = [rate_of(unit, sample) for sample in each_second(history)]
         means = fmt.columns(values, columns) if len(values) >= columns else values
         top = _round_up(max(means))
         now = text_of(unit, values[-1], view.unit_name)
@@ -56,6 +58,15 @@ def _since_work_began(view: View) -> Sequence[Sample]:
     history = view.history
     first = next((i for i, sample in enumerate(history) if sample.chunks_per_s > 0), None)
     return () if first is None else history[first:]
+
+
+def each_second(history: Sequence[Sample]) -> list[Sample]:
+    """A sample for every second, so that time has a scale: a run that stands still notes its rates
+    less often."""
+    even: list[Sample] = []
+    for sample, after in pairwise(history):
+        even += [sample] * max(1, min(round(after.t - sample.t), _GAP))
+    return [*even, *history[-1:]]
 
 
 def _round_up(value: float) -> float:
