@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WITH_WORKERS = {"run", "retry", "plan", "demo"}
+_WITH_WORKERS = {"run", "retry", "plan", "demo", "trial"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

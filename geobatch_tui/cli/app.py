@@ -20,6 +20,7 @@ from geobatch_tui.cli import (
     run,
     status,
     streams,
+    trial,
     verify,
     watch,
 )
@@ -71,3 +72,4 @@ app.command("repair", rich_help_panel=_RUNS)(repair.repair)
 app.command("ops", rich_help_panel=_MORE)(ops.ops)
 app.command("doctor", rich_help_panel=_MORE)(doctor.doctor)
 app.command("demo", rich_help_panel=_MORE)(demo.demo)
+app.command("trial", hidden=True)(trial.trial)

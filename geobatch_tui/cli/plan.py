@@ -1,8 +1,10 @@
-"""``geobatch plan``: what would run, and why. Touches nothing."""
+"""``geobatch plan``: what would run, and why, and what it will cost. Touches nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +13,10 @@ from geobatch_tui.cli import figures, options, streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.orchestration.report import PlanReport
+    from geobatch_tui.orchestration.trial import Trial
 
 _SHOW = "What to show"
 
@@ -36,11 +42,24 @@ def plan(
             "--gdal", help="The nearest command of GDAL's own tools.", rich_help_panel=_SHOW
         ),
     ] = False,
+    attempt: Annotated[
+        int | None,
+        typer.Option(
+            "--try",
+            metavar="N",
+            min=1,
+            help="Also run N chunks, spread over all that is to be done, in a scratch directory: "
+            "their time and memory, and what the whole will take.",
+            rich_help_panel=_SHOW,
+            show_default=False,
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> int:
     """Show what would run and why: chunks, peak memory, output size. Touches nothing.
 
-    With --json, --explain adds the list "explain" of chunk, reason and detail.
+    With --json, --explain adds the list "explain" of chunk, reason and detail, --try the object
+    "trial".
     """
     import geobatch_tui
 
@@ -52,8 +71,11 @@ def plan(
         for command in report.gdal_commands:
             streams.write(command)
         return 0
+    trial = _try(loaded, report, attempt) if attempt is not None else None
     if as_json:
         result = report.to_json()
+        if trial is not None:
+            result = {**result, "trial": trial.to_json()}
         if explain:
             result = {**result, "explain": [list(line) for line in report.explain()]}
         streams.write_json(result)
@@ -63,7 +85,19 @@ def plan(
             streams.write(line)
         return 0
     _show(report.to_json())
+    if trial is not None:
+        _show_trial(trial)
     return 0
+
+
+def _try(loaded: LoadedJob, report: PlanReport, count: int) -> Trial:
+    """Run some chunks of a plan. Raises PreflightError where nothing is to be done."""
+    from geobatch_tui.orchestration.trial import choose, run_trial, todo
+
+    with tempfile.TemporaryDirectory(prefix="geobatch-trial-") as scratch:
+        return asyncio.run(
+            run_trial(loaded, choose(report, count), Path(scratch), open_chunks=todo(report))
+        )
 
 
 def compressed(lines: Iterable[tuple[str, str, str]]) -> Iterator[str]:
@@ -91,6 +125,32 @@ def _stretch(first: str, last: str, count: int, reason: str, detail: str) -> str
     where = first if count == 1 else f"{first} .. {last.rpartition('@')[2]}  ({count:,})"
     why = f"{reason}: {detail}" if detail else reason
     return streams.harmless(f"{where}  {why}")
+
+
+def _show_trial(trial: Trial) -> None:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column(overflow="fold")
+    for chunk in trial.chunks:
+        done = chunk.seconds is not None
+        table.add_row(
+            streams.foreign(chunk.label),
+            f"{chunk.seconds:.3f} s" if done else "dead" if chunk.error else "not run",
+            figures.size(chunk.peak_bytes) if chunk.peak_bytes else "",
+            streams.foreign(chunk.error, style="red"),
+        )
+    streams.show(table)
+    if trial.estimate_s is not None and trial.output_bytes is not None:
+        output = figures.size(trial.output_bytes)
+        streams.write(
+            f"{figures.plural(trial.todo, 'chunk')}, {figures.plural(trial.workers, 'worker')}: "
+            f"about {figures.duration(trial.estimate_s)}, {output} of output; "
+            f"a worker had {figures.size(trial.peak_bytes)} at most"
+        )
 
 
 def _show(report: Mapping[str, Any]) -> None:

@@ -19,7 +19,13 @@ PREFIX = "GEOBATCH_"
 
 #: Variables with our prefix that are not configuration.
 OTHER_VARIABLES = frozenset(
-    {"GEOBATCH_OPS", "GEOBATCH_WORKER_ENV", "GEOBATCH_TRACEBACK", "GEOBATCH_FAILPOINT"}
+    {
+        "GEOBATCH_OPS",
+        "GEOBATCH_WORKER_ENV",
+        "GEOBATCH_PRELOAD",  # workers that are threads have it in this process
+        "GEOBATCH_TRACEBACK",
+        "GEOBATCH_FAILPOINT",
+    }
 )
 
 #: Short names of the environment, kept for those who know them. An empty one counts as unset.

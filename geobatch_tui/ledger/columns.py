@@ -27,6 +27,7 @@ FIGURES: Final[Mapping[str, str]] = {
     "rss_bytes": "rss_kib * 1024.0",
     "nodata": "nodata",
     "spool": "spool_id",
+    "bytes_out": "bytes_out",
 }
 
 _OUTLINE: Final = """

@@ -51,12 +51,20 @@ class Engine:
         operation: the job's operation.
         tally: counts as they stood when the run began; kept up to date here.
         rates: measures throughput.
+        only: ids of the only chunks to run; None: all that are open.
     """
 
     def __init__(
-        self, session: Session, job: Job, operation: Operation, tally: Tally, rates: Rates
+        self,
+        session: Session,
+        job: Job,
+        operation: Operation,
+        tally: Tally,
+        rates: Rates,
+        *,
+        only: frozenset[int] | None = None,
     ) -> None:
-        self.feeder = Feeder(session.reader, session.state, job)
+        self.feeder = Feeder(session.reader, session.state, job, only)
         self.items = Items(session, job, operation, tally, self.feeder, self.wanted)
         self.suspensions: set[str] = set()
         self._session = session

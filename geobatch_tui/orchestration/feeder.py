@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from geobatch_tui.config.schema import Job
     from geobatch_tui.ledger.layout import StateDir
     from geobatch_tui.ledger.reader import LedgerReader
-    from geobatch_tui.ledger.updates import ItemRow
+    from geobatch_tui.ledger.updates import ChunkRow, ItemRow
 
 FINALISE_BYTES = 96 * 1024 * 1024
 """Predicted peak of an assembly: a row of tiles in hand, GDAL's cache for the read-back."""
@@ -47,10 +47,21 @@ class OpenItem:
 
 
 class Feeder:
-    """Reads open chunks in id order and turns them into units."""
+    """Reads open chunks in id order and turns them into units.
 
-    def __init__(self, reader: LedgerReader, state: StateDir, job: Job) -> None:
+    ``only`` has the ids of the only chunks to read; None: all. Items of which others are open stay
+    as they are.
+    """
+
+    def __init__(
+        self,
+        reader: LedgerReader,
+        state: StateDir,
+        job: Job,
+        only: frozenset[int] | None = None,
+    ) -> None:
         self._reader = reader
+        self._only = None if only is None else sorted(only)
         self._state = state
         self._op = job.op.name
         self._params: Mapping[str, Any] = job.op.params.model_dump(mode="json")
@@ -63,7 +74,7 @@ class Feeder:
 
     def more(self, count: int) -> list[Unit]:
         """Up to ``count`` further chunks as units; fewer once the ledger holds no more."""
-        rows = self._reader.open_chunks(self._cursor, count)
+        rows = self._rows(count)
         if len(rows) < count:
             self.exhausted = True
         units = []
@@ -88,6 +99,17 @@ class Feeder:
                 )
             )
         return units
+
+    def _rows(self, count: int) -> list[ChunkRow]:
+        if self._only is None:
+            return self._reader.open_chunks(self._cursor, count)
+        wanted = [chunk_id for chunk_id in self._only if chunk_id > self._cursor]
+        found = [self._reader.open_chunks(chunk_id - 1, 1) for chunk_id in wanted]
+        return [
+            rows[0]
+            for chunk_id, rows in zip(wanted, found, strict=True)
+            if rows and rows[0].chunk_id == chunk_id
+        ][:count]
 
     def complete(self) -> list[OpenItem]:
         """Items whose chunks were all settled when an earlier run ended before it assembled them,
@@ -145,8 +167,11 @@ class Feeder:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to feed and no item is open."""
-        return self.exhausted and not self._items
+        """Whether nothing is left to feed and no item is open, but for chunks that are not to be
+        read."""
+        if not self.exhausted or self._only is None:
+            return self.exhausted and not self._items
+        return not self._chunks and all(item.remaining for item in self._items.values())
 
     def segments(self, item: OpenItem) -> Segments | SegmentFile:
         """Where the bytes of an item's done chunks lie, in chunk order."""

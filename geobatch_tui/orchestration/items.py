@@ -75,6 +75,7 @@ class Items:
     def look_at(self, item: OpenItem) -> None:
         """A chunk of the item is settled: is the item complete, or lost?"""
         if item.remaining:
+            self.maybe_exhausted()
             return
         context = item.context
         if not item.dead or (self._job.output.on_dead_chunk == "fill" and item.done):

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from geobatch_tui.observability.snapshot import Snapshot
     from geobatch_tui.orchestration.control import Control
+    from geobatch_tui.orchestration.inputs import Input
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,18 @@ class Requeue:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """Part of a job: only these inputs, and of their items only these chunks, by item key."""
+
+    inputs: Sequence[Input]
+    chunks: Mapping[str, Collection[int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """How to run, beyond what the job says. ``observe`` gets a snapshot four times a second;
-    ``log_stream`` gets each line of log (with its newline left to the receiver)."""
+    ``log_stream`` gets each line of log (with its newline left to the receiver). With ``sample``
+    no more than that is run, and the user's index of runs does not hear of it."""
 
     fresh: bool = False
     adopt: bool = True
@@ -34,3 +44,4 @@ class Options:
     max_duration: float | None = None
     adopt_only: bool = False
     control: Control | None = None
+    sample: Sample | None = None

@@ -61,7 +61,11 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
     """
     job = loaded.job
     # Before anything is written: a job without inputs leaves no trace.
-    inputs = expand(job.source.inputs, Path(job.output.dir), job.output.format)
+    inputs = (
+        options.sample.inputs
+        if options.sample is not None
+        else expand(job.source.inputs, Path(job.output.dir), job.output.format)
+    )
     loop = asyncio.get_running_loop()
     holder: list[Run] = []
 
@@ -86,7 +90,8 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
         log_stream=options.log_stream,
         log_format=options.log_format,
     ) as session:
-        note(session.output_dir)
+        if options.sample is None:
+            note(session.output_dir)
         run = Run(session, loaded, options, inputs)
         holder.append(run)
         return await run.run()
@@ -211,7 +216,14 @@ class Run:
 
     async def _work(self, pool: Pool, planned: Dispatcher) -> u.Finish:
         session, job = self._session, self._job
-        engine = Engine(session, job, self._operation, self._monitor.tally, self._monitor.rates)
+        engine = Engine(
+            session,
+            job,
+            self._operation,
+            self._monitor.tally,
+            self._monitor.rates,
+            only=self._sampled(),
+        )
         scheduler = self._resources.scheduler(
             job, session.run_id, "run", total=self._monitor.tally.total
         )
@@ -227,6 +239,22 @@ class Run:
             finish = await engine.run(dispatcher, planned, space)
         await session.flush()
         return finish
+
+    def _sampled(self) -> frozenset[int] | None:
+        """Ids of the only chunks to run; None: all."""
+        if self._options.sample is None:
+            return None
+        rows = [
+            (self._session.reader.item_by_key(key), indexes)
+            for key, indexes in self._options.sample.chunks.items()
+        ]
+        return frozenset(
+            row.first_chunk + index
+            for row, indexes in rows
+            if row is not None
+            for index in indexes
+            if index < row.n_chunks
+        )
 
     def committed(self, batch: Sequence[lu.Update]) -> None:
         """A batch of updates is durable."""

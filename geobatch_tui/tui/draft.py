@@ -61,9 +61,10 @@ class Draft:
 
     @classmethod
     def of_run(cls, kept: Mapping[str, Any]) -> Self:
-        """The job of an earlier run, as the ledger keeps it. Raises ConfigError where it does not
-        fit this version."""
-        return cls(None, from_plan_json(kept), kept)
+        """The job of an earlier run, as the ledger keeps it: without credentials, which are a
+        problem of their keys. Raises ConfigError where it does not fit this version."""
+        loaded = from_plan_json(kept)
+        return cls(None, loaded, kept, problems=_masked(loaded))
 
     @property
     def right(self) -> bool:
@@ -92,7 +93,7 @@ class Draft:
             return replace(self, edits=edits, problems=problems)
         except ConfigError as error:
             return replace(self, edits=edits, problems={"": str(error)})
-        return replace(self, edits=edits, loaded=loaded, problems={})
+        return replace(self, edits=edits, loaded=loaded, problems=_masked(loaded))
 
     def fields(self) -> list[Field]:
         """All keys in the order of the schema, those of the operation that is chosen."""
@@ -123,6 +124,11 @@ class Draft:
     def flat(self) -> dict[str, Any]:
         """Values by dotted key, with what is secret masked."""
         return flat(self.loaded.job.effective(redacted=True))
+
+
+def _masked(loaded: LoadedJob) -> dict[str, str]:
+    said = "it held credentials, which are never kept with a run: give it again"
+    return dict.fromkeys(loaded.redacted, said)
 
 
 def text_of(value: Any) -> str:

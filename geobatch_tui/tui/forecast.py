@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.tui.history import Difference
 
-_NO_WORK: Final = "current"
+_NO_WORK: Final = frozenset({"current", "was_failed"})
 _SHOWN: Final = 20
 
 Piece = tuple[str, str]
@@ -55,7 +55,7 @@ def forecast(report: Mapping[str, Any], loaded: LoadedJob) -> Content:
 
 
 def _work(report: Mapping[str, Any]) -> list[Piece]:
-    todo = sum(count for reason, count in report["reasons"].items() if reason != _NO_WORK)
+    todo = sum(count for reason, count in report["reasons"].items() if reason not in _NO_WORK)
     return [
         (f"{_many(report['items'], 'item')}, {_many(report['chunks'], 'chunk')}  ", "bold"),
         (f"{fmt.count(todo)} to do", "bold $accent"),

@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.screen import Screen
+from textual.worker import Worker, WorkerState
 
+from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.model import Delta
 from geobatch_tui.tui.widgets.lines import Follower
 
@@ -37,6 +39,14 @@ class Frame(Screen[None]):
 
     if TYPE_CHECKING:
         app = getters.app(Shell)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """An error that nobody expected is said, and the screen stays as it is."""
+        event.stop()
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            text = f"{event.worker.name}: {type(error).__name__}: {error}"
+            self.notify(safe(text), title="console", severity="error", markup=False)
 
 
 class Page(Frame):

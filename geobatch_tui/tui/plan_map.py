@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from geobatch_tui.orchestration.report import ItemReason, PlanReport
+    from geobatch_tui.orchestration.trial import Trial
 
 STATES: Final[Mapping[str, ChunkState]] = {
     "new": ChunkState.PENDING,
@@ -68,6 +69,20 @@ class PlannedChunks:
         )
         self.states += _states(entry, report)
 
+    def settle(self, trial: Trial) -> list[int]:
+        """Take in which chunks were tried, and how that ended; where they stand."""
+        items = {item.key: item for item in self.items}
+        found = {
+            items[chunk.item].first + chunk.index: chunk
+            for chunk in trial.chunks
+            if chunk.item in items and chunk.index < items[chunk.item].n
+        }
+        for position, chunk in found.items():
+            if chunk.seconds is not None or chunk.error:
+                done = chunk.seconds is not None
+                self.states[position] = ChunkState.DONE if done else ChunkState.DEAD
+        return list(found)
+
     def replace(self, other: PlannedChunks) -> None:
         """Become another plan."""
         self.states, self.items = other.states, other.items
@@ -112,6 +127,10 @@ class PlanMap(ChunkMap):
         """Show a plan."""
         self._planned.replace(chunks)
         self.take(Delta((), reshaped=True, fresh=True, view=View()))
+
+    def show_tried(self, trial: Trial) -> None:
+        """Show which chunks a trial ran: they are done or dead."""
+        self.take(Delta(self._planned.settle(trial), reshaped=False, fresh=True, view=View()))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Of chunks that have not run there are no figures, and nothing to open."""

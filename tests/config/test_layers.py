@@ -13,6 +13,7 @@ from geobatch_tui.config.layers import LoadedJob, from_plan_json, load_job, make
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import InvalidJobError
 from geobatch_tui.errors import ConfigError, ExitCode
+from geobatch_tui.execution.environment import complete
 
 BASE = """\
 [source]
@@ -122,6 +123,10 @@ def test_the_short_names_of_the_environment(load):
 def test_variables_that_are_not_configuration_are_left_alone(load):
     """GEOBATCH_OPS and its like are no keys; other people's variables neither."""
     load(environ={"GEOBATCH_OPS": "x:Y", "GEOBATCHX": "1", "BATCH_OTHER": "1", "PATH": "/"})
+    # What workers that are threads leave in the environment of a console, which reads more jobs.
+    environ = {"PATH": "/"}
+    complete(environ)
+    load(environ=environ)
 
 
 @pytest.mark.parametrize(

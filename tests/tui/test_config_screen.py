@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import tempfile
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input, Static
+from textual.worker import WorkerCancelled
 
 import geobatch_tui
 from geobatch_tui.config import presets
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.layers import load_job
 from geobatch_tui.errors import ConfigError
+from geobatch_tui.orchestration.trial import CHUNKS
 from geobatch_tui.tui.draft import Draft, text_of
 from geobatch_tui.tui.forecast import against_last
 from geobatch_tui.tui.home import HomeApp
@@ -29,6 +34,7 @@ def job(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     shutil.copyfile(presets.sample_dir() / "data" / "alps.tif", tmp_path / "alps.tif")
     path = tmp_path / "job.toml"
     path.write_text(
@@ -241,6 +247,70 @@ async def test_the_map_of_a_plan_shows_what_was_refused(opened, job):
         await pilot.press("m", "greater_than_sign", "enter", "escape")
         await pilot.pause()
         assert planned.mode is before
+
+
+async def test_a_dry_run_tells_what_the_whole_will_take(opened, job):
+    """Nine chunks by a process of its own: seconds and memory of each, an estimate of all, those
+    that were tried on the map; no output, no state, no scratch is left."""
+    async with opened() as (console, pilot):
+        for key in ("engine.chunk_cols", "engine.chunk_rows"):
+            await console.set(pilot, key, "128")
+        await console.set(pilot, "output.creation", "{ blocksize = 128 }")
+        await pilot.press("d")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        said = str(console.screen.query_one("#plan Static", Static).content)
+        assert "dry run  about 00:0" in said, said
+        assert "without assembly" in said
+        assert len([line for line in said.splitlines() if "alps.tif@" in line]) == CHUNKS
+        planned = console.screen.query_one(PlanMap)
+        chunks = len(planned.pictures.planes.flags)
+        assert planned.pictures.planes.counts([(0, chunks)]) == {
+            Code.DONE: CHUNKS,
+            Code.WAIT: chunks - CHUNKS,
+        }
+        assert f"{chunks} to do" in said
+    assert not (job.parent / "out").exists()
+    assert not list(Path(tempfile.gettempdir()).glob("geobatch-trial-*"))
+
+
+async def test_a_dry_run_of_nothing(opened, job):
+    """What is current needs no try."""
+    result = await geobatch_tui.run(load_job(job, environ={}))
+    assert result.exit_code == 0
+    async with opened() as (console, pilot):
+        await pilot.press("d")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        said = [notice.message for notice in console.app._notifications]
+        assert said == ["the plan has nothing to do"]
+
+
+async def test_another_value_ends_a_dry_run(opened, job):
+    """It is of another job: its process ends, and its scratch is removed."""
+    async with opened() as (console, pilot):
+        await pilot.press("d")
+        pane = console.screen.pane
+        for _ in range(500):
+            if "of 1 chunks" in str(pane.query_one("#plan Static", Static).content):
+                break
+            await asyncio.sleep(0.02)
+        await console.set(pilot, "log.level", "")
+        with suppress(WorkerCancelled):
+            await console.app.workers.wait_for_complete()
+        assert "F5 plans" in str(pane.query_one("#plan Static", Static).content)
+        assert not list(Path(tempfile.gettempdir()).glob("geobatch-trial-*"))
+
+
+def test_credentials_of_a_run_are_asked_for(job):
+    """A job that is cloned does not have them: it is wrong until they are given again."""
+    url = '["https://u:canary@h/a.tif"]'
+    kept = load_job(job, overrides=[f"source.inputs={url}"], environ={}).to_json()
+    draft = Draft.of_run(kept)
+    assert not draft.right
+    assert "give it again" in draft.problems["source.inputs"]
+    assert draft.put("source.inputs", url).right
+    assert not draft.put("log.level", "debug").right
 
 
 def test_the_last_run_is_compared(job, tmp_path):

@@ -7,24 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
-from textual.containers import Container, Horizontal, VerticalScroll
+from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
-import geobatch_tui
 from geobatch_tui.config.presets import presets
 from geobatch_tui.config.writer import job_toml, write_job
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.tui.dialogs import Choice, Question
 from geobatch_tui.tui.draft import Draft
-from geobatch_tui.tui.forecast import forecast
 from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.page import Frame
-from geobatch_tui.tui.plan_map import PlanMap, PlannedChunks
 from geobatch_tui.tui.screens.path import PathDialog
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.keys import KeyBar
+from geobatch_tui.tui.widgets.plan_pane import PlanPane
 from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
 from geobatch_tui.tui.wishes import Start
 
@@ -34,13 +32,9 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from geobatch_tui.config.layers import LoadedJob
-    from geobatch_tui.orchestration.report import PlanReport
     from geobatch_tui.tui.draft import Field
 
 _NOTHING = "^n begins a job from an example, ^o reads a job file, c in the history clones a run's."
-
-_PLAN = "F5 plans the job and says what it makes stale; nothing is written."
 
 
 class ConfigScreen(Frame):
@@ -50,6 +44,7 @@ class ConfigScreen(Frame):
     HELP = "The job. Enter edits a value, or takes the next of its words; empty takes it back."
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("job.plan", "plan"),
+        bind("job.try", "attempt"),
         bind("export", "save"),
         bind("run.start", "start"),
         bind("job.new", "new"),
@@ -67,20 +62,12 @@ class ConfigScreen(Frame):
     ConfigScreen.-wide #toml, ConfigScreen.-toml #toml { display: block; }
     ConfigScreen.-toml #fields { display: none; }
     ConfigScreen.-wide #fields { display: block; }
-    ConfigScreen VerticalScroll {
+    ConfigScreen #toml {
         border: round $border-blurred; border-title-style: bold; border-subtitle-color: $quiet;
         scrollbar-size-vertical: 1; padding: 0 1;
     }
-    ConfigScreen VerticalScroll:focus { border: round $border; }
-    ConfigScreen VerticalScroll Static { height: auto; }
-    ConfigScreen #places {
-        width: 2fr; display: none; border: round $border-blurred; border-title-style: bold;
-        border-subtitle-color: $quiet;
-    }
-    ConfigScreen #places:focus { border: round $border; }
-    ConfigScreen.-planned #places { display: block; }
-    ConfigScreen.-slim #places, ConfigScreen.-low #places { display: none; }
-    ConfigScreen #plan { width: 3fr; }
+    ConfigScreen #toml:focus { border: round $border; }
+    ConfigScreen #toml Static { height: auto; }
     ConfigScreen #about { height: 2; padding: 0 1; color: $quiet; }
     ConfigScreen #edit { display: none; border: none; height: 1; padding: 0; margin: 0 1; }
     ConfigScreen.-editing #edit { display: block; }
@@ -98,11 +85,7 @@ class ConfigScreen(Frame):
             with VerticalScroll(id="toml", can_focus=True) as box:
                 box.border_title = "TOML"
                 yield Static(markup=False)
-            with Horizontal(id="below"):
-                yield PlanMap(id="places")
-                with VerticalScroll(id="plan", can_focus=True) as box:
-                    box.border_title = "Plan"
-                    yield Static(markup=False)
+            yield PlanPane()
         yield Static(id="about", markup=False)
         yield Input(id="edit", compact=True)
         yield KeyBar()
@@ -124,7 +107,7 @@ class ConfigScreen(Frame):
     def edit(self, draft: Draft) -> None:
         """Edit this job."""
         self.draft = draft
-        self._forget_plan()
+        self.pane.forget()
         self._show()
 
     def _take(self, make: Callable[[], Draft]) -> None:
@@ -205,7 +188,7 @@ class ConfigScreen(Frame):
     def _put(self, key: str, text: str) -> None:
         if self.draft is not None:
             self.draft = self.draft.put(key, text)
-            self._forget_plan()
+            self.pane.forget()
             self._show()
 
     def _close(self) -> None:
@@ -305,42 +288,25 @@ class ConfigScreen(Frame):
 
     # --- the plan -------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="plan", exit_on_error=False)
-    async def action_plan(self) -> None:
+    @property
+    def pane(self) -> PlanPane:
+        """The plan."""
+        return self.query_one(PlanPane)
+
+    def action_plan(self) -> None:
         """Plan the job: nothing is written."""
         draft = self._whole()
-        if draft is None:
-            return
-        self._forecast(Content.assemble(("planning ...", "$quiet")))
-        loaded = draft.loaded
-        self.remove_class("-planned")
-        try:
-            report, chunks = await asyncio.to_thread(_planned, loaded)
-        except GeobatchError as error:
-            text = f"{error}\n{error.hint}" if error.hint else str(error)
-            self._forecast(Content.assemble((safe_lines(text), "bold $error")))
-            return
-        self._forecast(forecast(report.to_json(), loaded))
-        self.add_class("-planned")
-        self.query_one(PlanMap).show_plan(chunks)
+        if draft is not None:
+            self.pane.plan(draft.loaded)
 
-    def _forget_plan(self) -> None:
-        """Another job has another plan."""
-        self.workers.cancel_group(self, "plan")
-        self.remove_class("-planned")
-        self._forecast(Content.assemble((_PLAN, "$quiet")))
-
-    def _forecast(self, content: Content) -> None:
-        self.query_one("#plan Static", Static).update(content)
+    def action_attempt(self) -> None:
+        """Run a few chunks in a scratch directory."""
+        draft = self._whole()
+        if draft is not None:
+            self.pane.attempt(draft.loaded)
 
     def _refuse(self, text: str) -> None:
         self.notify(text, title="config", severity="error", markup=False)
-
-
-def _planned(loaded: LoadedJob) -> tuple[PlanReport, PlannedChunks]:
-    """The plan of a job, and its map. Blocks: for a thread."""
-    report = asyncio.run(geobatch_tui.plan(loaded))
-    return report, PlannedChunks.of(report)
 
 
 def _next(field: Field) -> str:

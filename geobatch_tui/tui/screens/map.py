@@ -303,3 +303,4 @@ class MapScreen(Page):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """What could not be read stays open on the card; the next move tries again."""
         event.stop()
+        event.prevent_default()

@@ -1,0 +1,141 @@
+"""The plan of a job: its chunks on a map, what it will cost, and a dry run of a few of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from textual import work
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+from textual.worker import Worker, WorkerState
+
+import geobatch_tui
+from geobatch_tui.errors import GeobatchError
+from geobatch_tui.observability.text import safe_lines
+from geobatch_tui.orchestration.trial import choose, todo
+from geobatch_tui.tui.dry_run import dry_run, trial_lines
+from geobatch_tui.tui.forecast import forecast
+from geobatch_tui.tui.plan_map import PlanMap, PlannedChunks
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.orchestration.report import PlanReport
+    from geobatch_tui.orchestration.trial import Chosen, Trial
+
+_HINT: Final = (
+    "F5 plans the job and says what it makes stale.\n"
+    "d runs nine of its chunks in a scratch directory: what will the whole take?"
+)
+
+
+class PlanPane(Horizontal):
+    """Nothing that it does touches the outputs or the state of a run."""
+
+    DEFAULT_CSS = """
+    PlanPane #places {
+        width: 2fr; display: none; border: round $border-blurred; border-title-style: bold;
+        border-subtitle-color: $quiet;
+    }
+    PlanPane #places:focus { border: round $border; }
+    PlanPane.-planned #places { display: block; }
+    PlanPane #plan {
+        width: 3fr; border: round $border-blurred; border-title-style: bold; padding: 0 1;
+        scrollbar-size-vertical: 1;
+    }
+    PlanPane #plan:focus { border: round $border; }
+    PlanPane #plan Static { height: auto; }
+    Screen.-slim #places, Screen.-low #places { display: none; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._report: PlanReport | None = None
+
+    def compose(self) -> ComposeResult:
+        """The map, once there is a plan, and what is said of it."""
+        yield PlanMap(id="places")
+        with VerticalScroll(id="plan", can_focus=True) as box:
+            box.border_title = "Plan"
+            yield Static(markup=False)
+
+    def forget(self) -> None:
+        """There is another job: whatever is under way is ended, and the plan is gone."""
+        self.workers.cancel_group(self, "plan")
+        self.remove_class("-planned")
+        self._report = None
+        self._say(Content.styled(_HINT, "$quiet"))
+
+    @work(exclusive=True, group="plan", exit_on_error=False)
+    async def plan(self, loaded: LoadedJob) -> None:
+        """Plan a job."""
+        try:
+            await self._plan(loaded)
+        except GeobatchError as error:
+            self._refuse(error)
+
+    @work(exclusive=True, group="plan", exit_on_error=False)
+    async def attempt(self, loaded: LoadedJob) -> None:
+        """Run a few chunks of a job; plan it before, unless that was done."""
+        try:
+            report = self._report or await self._plan(loaded)
+            chosen, open_chunks = await asyncio.to_thread(_chosen, report)
+            if not chosen:
+                self.notify("the plan has nothing to do", title="dry run", markup=False)
+                return
+            count = sum(len(numbers) for numbers in chosen.values())
+            self._progress(0, count)
+            trial = await dry_run(
+                loaded, chosen, open_chunks, lambda done: self._progress(done, count)
+            )
+        except GeobatchError as error:
+            self._refuse(error)
+            return
+        self._show(trial, report, loaded)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What nobody expected is said, too: a plan that is never made looks like a slow one."""
+        event.stop()
+        if event.state is WorkerState.ERROR:
+            text = f"{type(event.worker.error).__name__}: {event.worker.error}"
+            self._say(Content.styled(safe_lines(text), "bold $error"))
+
+    async def _plan(self, loaded: LoadedJob) -> PlanReport:
+        self.remove_class("-planned")
+        self._report = None
+        self._say(Content.styled("planning ...", "$quiet"))
+        report, chunks = await asyncio.to_thread(_planned, loaded)
+        self._report = report
+        self._say(forecast(report.to_json(), loaded))
+        self.add_class("-planned")
+        self.query_one(PlanMap).show_plan(chunks)
+        return report
+
+    def _progress(self, done: int, count: int) -> None:
+        self._say(Content.styled(f"dry run: {done} of {count} chunks ...", "$quiet"))
+
+    def _show(self, trial: Trial, report: PlanReport, loaded: LoadedJob) -> None:
+        self.query_one(PlanMap).show_tried(trial)
+        self._say(Content("\n").join([*trial_lines(trial), forecast(report.to_json(), loaded)]))
+        self.query_one("#plan").scroll_home(animate=False)
+
+    def _refuse(self, error: GeobatchError) -> None:
+        text = f"{error}\n{error.hint}" if error.hint else str(error)
+        self._say(Content.styled(safe_lines(text), "bold $error"))
+
+    def _say(self, content: Content) -> None:
+        self.query_one("#plan Static", Static).update(content)
+
+
+def _planned(loaded: LoadedJob) -> tuple[PlanReport, PlannedChunks]:
+    """The plan of a job, and its map. Blocks: for a thread."""
+    report = asyncio.run(geobatch_tui.plan(loaded))
+    return report, PlannedChunks.of(report)
+
+
+def _chosen(report: PlanReport) -> tuple[Chosen, int]:
+    """Chunks to try, and how many there are to do. Reads the ledger: for a thread."""
+    return choose(report), todo(report)

@@ -1,0 +1,193 @@
+"""A trial: a few chunks of a plan, run by the engine itself, and nothing else touched."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from run_desk import Desk
+
+import geobatch_tui
+from geobatch_tui.config.schema import dump_job
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.messages import ChunkGrid
+from geobatch_tui.ledger.updates import ChunkRow, ChunkState
+from geobatch_tui.orchestration import known
+from geobatch_tui.orchestration.control import Control
+from geobatch_tui.orchestration.report import ItemReason, PlanReport
+from geobatch_tui.orchestration.trial import CHUNKS, Trial, TriedChunk, choose, run_trial, todo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def report_of(*entries: ItemReason) -> PlanReport:
+    return PlanReport(2, "out", entries=list(entries))
+
+
+def entry(key: str, chunks: int, reason: str = "new", **more: Any) -> ItemReason:
+    return ItemReason(key, ChunkGrid(chunks, 1, 1, 1), reason, "", **more)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 40), st.sampled_from(["new", "current", "param_changed"])),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(1, 12),
+)
+def test_chunks_are_spread_over_what_is_to_be_done(items: Sequence[Any], count: int) -> None:
+    """As many as asked for, each once, of open items only, and nowhere far from all of them."""
+    report = report_of(*(entry(str(at), size, reason) for at, (size, reason) in enumerate(items)))
+    chosen = choose(report, count)
+    open_ = [
+        (str(at), index)
+        for at, (size, reason) in enumerate(items)
+        if reason != "current"
+        for index in range(size)
+    ]
+    assert todo(report) == len(open_)
+    found = [(key, index) for key, indexes in chosen.items() for index in indexes]
+    assert len(set(found)) == len(found) == min(count, len(open_))
+    places = [open_.index(one) for one in found]
+    edges = [-1, *places, len(open_)]
+    step = -(-len(open_) // max(1, len(found)))
+    assert all(b - a <= 2 * step for a, b in pairwise(edges)) or not found
+
+
+def test_chunks_of_an_unfinished_item_are_looked_up() -> None:
+    """Those that are done or given up already are not tried; nor is what was refused."""
+    states = [ChunkState.DONE, ChunkState.PENDING, ChunkState.DEAD, ChunkState.PENDING]
+    rows = [ChunkRow(n + 1, 7, state, 0, 0, 0, 0.0) for n, state in enumerate(states)]
+    report = report_of(
+        entry("a.tif", 4, "was_interrupted", item_id=7), entry("b.tif", 1, refused=True)
+    )
+    report.chunk_rows = lambda item_id: rows if item_id == 7 else []
+    assert todo(report) == 2
+    assert choose(report) == {"a.tif": [1, 3]}
+
+
+def test_the_whole_is_estimated_from_what_was_done() -> None:
+    """Chunks that died say nothing of time; without any that was done there is no estimate."""
+    done = [TriedChunk("a", n, f"a@0,{n}", s, 100 + n, 50) for n, s in enumerate((1.0, 3.0))]
+    dead = TriedChunk("a", 9, "a@0,9", None, None, 0, "CorruptSourceError: cut off")
+    trial = Trial((*done, dead), todo=100, workers=4, state="partial")
+    assert (trial.seconds, trial.estimate_s, trial.output_bytes) == (2.0, 50.0, 5000.0)
+    assert trial.peak_bytes == 101
+    assert Trial.from_json(json.loads(json.dumps(trial.to_json()))) == trial
+    assert Trial((dead,), 100, 4, "failed").estimate_s is None
+
+
+async def test_a_trial_leaves_run_and_index_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a directory with an earlier run no byte changes; what is tried is what was chosen."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    log = tmp_path / "mine.jsonl"
+    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"], values={"log": {"file": str(log)}})
+    await desk.run()
+    before = everything(desk.out), log.read_bytes(), known.known()
+    changed = desk.job(bytes=65, faults={"raise": [3]})
+    report = await geobatch_tui.plan(changed)
+    chosen = choose(report)
+    assert sum(len(indexes) for indexes in chosen.values()) == CHUNKS
+    chosen["a.tif"] = [3, 5]
+    (tmp_path / "scratch").mkdir()
+    trial = await run_trial(changed, chosen, tmp_path / "scratch", open_chunks=todo(report))
+    assert [chunk.label for chunk in trial.chunks if chunk.item == "a.tif"] == [
+        "a.tif@0,3",
+        "a.tif@0,5",
+    ]
+    dead = [chunk for chunk in trial.chunks if chunk.seconds is None]
+    assert {chunk.index for chunk in dead} <= {3}
+    assert all(chunk.error for chunk in dead)
+    assert all(chunk.bytes_out for chunk in trial.chunks if chunk.seconds is not None)
+    assert trial.todo == 20
+    assert (everything(desk.out), log.read_bytes(), known.known()) == before
+
+
+def everything(root: Path) -> dict[str, bytes]:
+    """All files, but those that SQLite makes for any reader."""
+    return {
+        str(path): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not path.name.endswith(("-shm", "-wal"))
+    }
+
+
+async def test_whole_items_end_a_trial_too(tmp_path: Path) -> None:
+    """Where all chunks of an item are chosen it is assembled; one of a single chunk is, always."""
+    desk = Desk(tmp_path, op={"chunks": 2}, inputs=["a.tif", "b.tif"])
+    trial = await run_trial(
+        desk.job(), {"a.tif": [0, 1], "b.tif": [1]}, tmp_path / "one", open_chunks=4
+    )
+    assert [chunk.seconds is not None for chunk in trial.chunks] == [True] * 3
+    assert (tmp_path / "one" / "out" / "a.tif").exists()
+    assert not (tmp_path / "one" / "out" / "b.tif").exists()
+    single = Desk(tmp_path, op={"chunks": 1})
+    trial = await run_trial(single.job(), {"a.tif": [0]}, tmp_path / "two", open_chunks=1)
+    assert trial.state == "success"
+    assert not desk.out.exists()
+
+
+async def test_a_trial_can_be_ended(tmp_path: Path) -> None:
+    """What was in flight is not counted as dead."""
+    desk = Desk(tmp_path, op={"milliseconds": 60_000})
+    control = Control()
+    asyncio.get_running_loop().call_later(1.0, control.send, "cancel")
+    trial = await run_trial(
+        desk.job(), {"a.tif": [0, 5, 9]}, tmp_path / "scratch", open_chunks=10, control=control
+    )
+    assert trial.state == "interrupted"
+    assert [(chunk.seconds, chunk.error) for chunk in trial.chunks] == [(None, "")] * 3
+
+
+async def test_nothing_to_try_is_refused(tmp_path: Path) -> None:
+    """An item that is no part of the job is none to try."""
+    with pytest.raises(PreflightError, match="nothing to try"):
+        await run_trial(Desk(tmp_path).job(), {"z.tif": [0]}, tmp_path / "s", open_chunks=0)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_the_process_of_a_trial(tmp_path: Path, stays: bool) -> None:
+    """It tells what it found; if nobody waits for it any more it ends, and removes its scratch."""
+    slow = {} if stays else {"milliseconds": 60_000}
+    job = Desk(tmp_path, op={**slow, "chunks": 4}).job()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    wanted = {
+        "job": dump_job(job.job),
+        "chunks": {"a.tif": [0, 2]},
+        "todo": 4,
+        "scratch": str(scratch),
+    }
+    child = subprocess.Popen(
+        [sys.executable, "-m", "geobatch_tui", "trial"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(json.dumps(wanted).encode() + b"\n")
+    child.stdin.flush()
+    said = [json.loads(child.stdout.readline())]
+    if not stays:
+        child.stdin.close()
+    said += [json.loads(line) for line in child.stdout]
+    assert child.wait(30) == 0
+    assert "done" in said[0]
+    assert said[-1]["trial"]["state"] == ("success" if stays else "interrupted")
+    assert not scratch.exists()
+    child.stdout.close()
+    if stays:
+        child.stdin.close()
