@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: The modules of compiled functions.
-MODULES = ("weights", "kernels", "masked", "means", "../vector/kernels")
+MODULES = ("weights", "patches", "kernels", "masked", "means", "../vector/kernels")
 
 
 def cache_directory() -> Path | None:

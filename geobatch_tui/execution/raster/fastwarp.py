@@ -18,6 +18,7 @@ from pyproj import CRS
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.raster import averaging, coordinates, grids, sampling, taps
+from geobatch_tui.execution.raster.lattice import CELL, Cover, Lattice
 from geobatch_tui.execution.raster.mapping import Mapper
 from geobatch_tui.execution.raster.target import Target, halves, slices
 
@@ -36,6 +37,8 @@ SOURCE_BYTES = 24 * 2**20
 #: Sides of the destination parts that positions are computed for at once, and in which invalid
 #: pixels are looked for.
 PART, TILE = 512, 128
+#: Width of what is resampled at once in a row of cells.
+STRIP = 1024
 
 #: How much smaller errors must be for pixels of more than 8 bits.
 _FINER = 32
@@ -71,7 +74,7 @@ class Warper:
     mapper: Mapper
     sampler: sampling.Sampler
     kernel: taps.Kernel | None
-    lattice: coordinates.Lattice
+    lattice: Lattice
     vectors: coordinates.Vectors | None
     avoid: Any
 
@@ -94,7 +97,7 @@ class Warper:
             mapper,
             sampler,
             taps.Kernel.of(own, warp.xscale, warp.yscale) if own in taps.CODES else None,
-            coordinates.Lattice(coordinates.Exact.of(mapper), allowed(plan)),
+            Lattice(coordinates.Exact.of(mapper), allowed(plan)),
             coordinates.Vectors.of(mapper, offset) if warp.path == SEPARABLE else None,
             sampling.avoided(plan.nodata, sampler.dtype, plan.dtype),
         )
@@ -115,26 +118,44 @@ class Warper:
             averaging.read(self, window, target, PART)
         elif self.vectors is not None and self.kernel is not None:
             self._read_separable(self.kernel, self.vectors, window, target)
+        elif self.vectors is not None:
+            self._read_parts(self.vectors, window, target)
         else:
-            self._read_parts(window, target)
+            self._read_cells(self.lattice.cover(window), window, target)
         return whole, target.touched > 0 if plan.validity == "mask" else None
 
     # --- any coordinates -----------------------------------------------------------------------
 
-    def _read_parts(self, window: Window, target: Target) -> None:
+    def _read_parts(self, vectors: coordinates.Vectors, window: Window, target: Target) -> None:
         for rows, cols in slices(window.height, window.width, PART):
-            part = Window(
-                window.col_off + cols.start, window.row_off + rows.start,
-                cols.stop - cols.start, rows.stop - rows.start,
-            )  # fmt: skip
-            if self.vectors is None:
-                x, y = self.lattice.centres(part)
-            else:
-                x, y = np.meshgrid(
-                    self.vectors.x[part.col_off : part.col_off + part.width],
-                    self.vectors.y[part.row_off : part.row_off + part.height],
-                )
+            x, y = np.meshgrid(
+                vectors.x[window.col_off + cols.start : window.col_off + cols.stop],
+                vectors.y[window.row_off + rows.start : window.row_off + rows.stop],
+            )
             self._place(x, y, target.part(rows, cols))
+
+    def _read_cells(self, cover: Cover, window: Window, target: Target) -> None:
+        """Resample ``window``, cut along cells until each part's source fits."""
+        extent = cover.extent(window)
+        if extent is None:
+            return
+        needed = self._needed(*extent)
+        if self.sampler.bytes(*needed) > SOURCE_BYTES:
+            parts = list(_cut(window))
+            for part in parts if len(parts) > 1 else ():
+                self._read_cells(cover, part, target.part(*_slices(part, window)))
+            if len(parts) == 1:  # all in one cell: pixel by pixel
+                self._place(*cover.fill(window), target)
+            return
+        sampled = self.sampler.read(*needed)
+        # Strips of cells: their positions stay in the processor's cache.
+        width = STRIP if sampled.valid is None else TILE
+        for strip in _strips(window, width):
+            extent = cover.extent(strip)
+            if extent is not None:
+                clear = sampled.valid is None or sampled.all_valid(*self._needed(*extent))
+                inner = target.part(*_slices(strip, window))
+                self._resample(sampled, *cover.fill(strip), inner, masked=not clear)
 
     def _place(self, x: Points, y: Points, target: Target) -> None:
         """Resample at positions ``x``, ``y`` (h, w), cut until each part's source fits."""
@@ -143,7 +164,7 @@ class Warper:
             on = (x >= 0) & (x <= source.width) & (y >= 0) & (y <= source.height)
         if not on.any():
             return
-        needed = self._needed(x[on], y[on])
+        needed = self._needed(*_extent(x[on], y[on]))
         height, width = x.shape
         if self.sampler.bytes(*needed) > SOURCE_BYTES and max(height, width) > 1:
             for rows, cols in halves(height, width):
@@ -155,21 +176,24 @@ class Warper:
         for rows, cols in slices(height, width, side):
             if on[rows, cols].any():
                 part = x[rows, cols], y[rows, cols]
-                clear = sampled.valid is None or sampled.all_valid(*self._needed(*_on(*part)))
+                clear = sampled.valid is None or sampled.all_valid(
+                    *self._needed(*_extent_on(*part))
+                )
                 inner = target.part(rows, cols)
                 self._resample(sampled, part[0], part[1], inner, masked=not clear)
 
-    def _needed(self, x: Points, y: Points) -> tuple[int, int, int, int]:
-        """Bounds of the source pixels that positions on the source take."""
+    def _needed(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int, int]:
+        """Bounds of the source pixels that positions from (x0, y0) to (x1, y1) take, as far as they
+        are on the source."""
         source, kernel = self.mapper.source, self.kernel
         lead, count = ((0, 0), (1, 1)) if kernel is None else (kernel.lead, kernel.taps)
         bounds = []
-        for values, side, before, many in zip(
-            (x, y), (source.width, source.height), lead, count, strict=True
+        for start, stop, side, before, many in zip(
+            (x0, y0), (x1, y1), (source.width, source.height), lead, count, strict=True
         ):
             # One pixel more than the taps, for what falls back and for rounding.
-            low = int(values.min()) - before - 2
-            high = int(values.max()) - before + many + 2
+            low = int(max(start, 0.0)) - before - 2
+            high = int(min(stop, float(side))) - before + many + 2
             low, high = max(low, 0), min(high, side)
             # Taps that lie beyond the source are moved into it.
             bounds.append((min(low, max(side - many, 0)), max(high, min(many, side))))
@@ -313,9 +337,50 @@ class _Along:
     axis: taps.Axis
 
 
-def _on(x: Points, y: Points) -> tuple[Points, Points]:
+def _extent(x: Points, y: Points) -> tuple[float, float, float, float]:
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+def _extent_on(x: Points, y: Points) -> tuple[float, float, float, float]:
     on = ~np.isnan(x)
-    return x[on], y[on]
+    return _extent(x[on], y[on])
+
+
+def _cut(window: Window) -> Iterator[Window]:
+    """The halves of ``window`` along its longer side, cut between cells; or itself."""
+    down = window.height >= window.width
+    start, length = (window.row_off, window.height) if down else (window.col_off, window.width)
+    middle = (start + length // 2 + CELL // 2) // CELL * CELL
+    ends = (
+        [start, middle, start + length]
+        if start < middle < start + length
+        else [start, start + length]
+    )
+    for low, high in itertools.pairwise(ends):
+        if down:
+            yield Window(window.col_off, low, window.width, high - low)
+        else:
+            yield Window(low, window.row_off, high - low, window.height)
+
+
+def _strips(window: Window, width: int) -> Iterator[Window]:
+    """Parts of ``window`` of one row of cells and at most ``width`` pixels across, row-major."""
+    bottom, right = window.row_off + window.height, window.col_off + window.width
+    top = window.row_off
+    while top < bottom:
+        end = min((top // CELL + 1) * CELL, bottom)
+        left = window.col_off
+        while left < right:
+            stop = min((left // width + 1) * width, right)
+            yield Window(left, top, stop - left, end - top)
+            left = stop
+        top = end
+
+
+def _slices(part: Window, whole: Window) -> tuple[slice, slice]:
+    """Rows and columns of ``part`` in ``whole``."""
+    top, left = part.row_off - whole.row_off, part.col_off - whole.col_off
+    return slice(top, top + part.height), slice(left, left + part.width)
 
 
 def _runs(along: _Along, side: int) -> Iterator[slice]:

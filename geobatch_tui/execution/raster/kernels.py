@@ -23,46 +23,6 @@ from geobatch_tui.execution.raster.weights import pixel_of, taps_at, weigh_row
 _1, _2, _3, _4, _5 = (np.uint32(i) for i in range(1, 6))
 
 
-# --- coordinates -------------------------------------------------------------------------------
-
-
-@jit
-def _blend(nodes, column, b0, b1, b2, b3):
-    return (
-        b0 * nodes[0, column]
-        + b1 * nodes[1, column]
-        + b2 * nodes[2, column]
-        + b3 * nodes[3, column]
-    )
-
-
-@jit
-def interpolate(nodes_x, nodes_y, cells, size, basis, x, y, left, top):
-    """Fill ``x`` and ``y`` (h, w), which start at (``left``, ``top``) of the item, within ``cells``
-    (n, 2: column, row) from their nodes (n, 4, 4); ``basis`` (size, 4) are the nodes' weights."""
-    height, width = x.shape
-    for n in range(len(cells)):
-        col0, row0 = cells[n, 0] * size - left, cells[n, 1] * size - top
-        low, high = max(0, -col0), min(size, width - col0)
-        for r in range(max(0, -row0), min(size, height - row0)):
-            b0, b1, b2, b3 = basis[r, 0], basis[r, 1], basis[r, 2], basis[r, 3]
-            x0 = _blend(nodes_x[n], 0, b0, b1, b2, b3)
-            x1 = _blend(nodes_x[n], 1, b0, b1, b2, b3)
-            x2 = _blend(nodes_x[n], 2, b0, b1, b2, b3)
-            x3 = _blend(nodes_x[n], 3, b0, b1, b2, b3)
-            y0 = _blend(nodes_y[n], 0, b0, b1, b2, b3)
-            y1 = _blend(nodes_y[n], 1, b0, b1, b2, b3)
-            y2 = _blend(nodes_y[n], 2, b0, b1, b2, b3)
-            y3 = _blend(nodes_y[n], 3, b0, b1, b2, b3)
-            row_x = x[row0 + r, col0 + low : col0 + high]
-            row_y = y[row0 + r, col0 + low : col0 + high]
-            part = basis[low:high]
-            for c in range(high - low):
-                c0, c1, c2, c3 = part[c, 0], part[c, 1], part[c, 2], part[c, 3]
-                row_x[c] = c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
-                row_y[c] = c0 * y0 + c1 * y1 + c2 * y2 + c3 * y3
-
-
 # --- separable ---------------------------------------------------------------------------------
 
 
@@ -183,60 +143,29 @@ def nearest(source, x, y, off, side, out, touched):
                 out[band, r, c] = source[band, at_y, at_x]
 
 
-@jit
-def _two(flat, at, stride, wx, wy, ready, out, whole, low, high):
-    """A row of ``out`` from 2x2 taps whose first is ``flat[at]``; weights (2, n)."""
-    x0, x1, y0, y1 = wx[0], wx[1], wy[0], wy[1]
-    for c in range(len(out)):
-        if ready[c]:
-            f = at[c]
-            g = f + stride
-            value = x0[c] * (y0[c] * flat[f] + y1[c] * flat[g]) + x1[c] * (
-                y0[c] * flat[f + _1] + y1[c] * flat[g + _1]
-            )
-            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+def _picker(across, down):
+    """Compiles the sums of rows of taps of one size, whose loops are then written out."""
+
+    @jit
+    def pick(flat, at, stride, wx, wy, ready, out, whole, low, high):
+        for c in range(len(out)):
+            if ready[c]:
+                value = 0.0
+                for i in range(across):
+                    f = at[c] + np.uint32(i)
+                    part = wy[0, c] * flat[f]
+                    for j in range(1, down):
+                        f += stride
+                        part += wy[j, c] * flat[f]
+                    value = wx[i, c] * part if i == 0 else value + wx[i, c] * part
+                out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+
+    return pick
 
 
-@jit
-def _four(flat, at, stride, wx, wy, ready, out, whole, low, high):
-    """A row of ``out`` from 4x4 taps whose first is ``flat[at]``; weights (4, n)."""
-    for c in range(len(out)):
-        if ready[c]:
-            f = at[c]
-            g, h = f + stride, f + stride + stride
-            i = h + stride
-            y0, y1, y2, y3 = wy[0, c], wy[1, c], wy[2, c], wy[3, c]
-            value = wx[0, c] * (y0 * flat[f] + y1 * flat[g] + y2 * flat[h] + y3 * flat[i])
-            f, g, h, i = f + _1, g + _1, h + _1, i + _1
-            value += wx[1, c] * (y0 * flat[f] + y1 * flat[g] + y2 * flat[h] + y3 * flat[i])
-            f, g, h, i = f + _1, g + _1, h + _1, i + _1
-            value += wx[2, c] * (y0 * flat[f] + y1 * flat[g] + y2 * flat[h] + y3 * flat[i])
-            f, g, h, i = f + _1, g + _1, h + _1, i + _1
-            value += wx[3, c] * (y0 * flat[f] + y1 * flat[g] + y2 * flat[h] + y3 * flat[i])
-            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
-
-
-@jit
-def _six(flat, at, stride, wx, wy, ready, out, whole, low, high):
-    """A row of ``out`` from 6x6 taps whose first is ``flat[at]``; weights (6, n)."""
-    for c in range(len(out)):
-        if ready[c]:
-            value = 0.0
-            y0, y1, y2, y3, y4, y5 = wy[0, c], wy[1, c], wy[2, c], wy[3, c], wy[4, c], wy[5, c]
-            f0 = at[c] + np.uint32(0)
-            f1 = f0 + stride
-            f2 = f1 + stride
-            f3 = f2 + stride
-            f4 = f3 + stride
-            f5 = f4 + stride
-            for i in range(6):
-                n = np.uint32(i)
-                part = (
-                    y0 * flat[f0 + n] + y1 * flat[f1 + n] + y2 * flat[f2 + n]
-                    + y3 * flat[f3 + n] + y4 * flat[f4 + n] + y5 * flat[f5 + n]
-                )  # fmt: skip
-                value = wx[i, c] * part if i == 0 else value + wx[i, c] * part
-            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+#: Bilinear, cubic and Lanczos at full scale, and bilinear widened along one axis.
+_two, _four, _six = _picker(2, 2), _picker(4, 4), _picker(6, 6)
+_wide, _tall = _picker(4, 2), _picker(2, 4)
 
 
 @jit
@@ -267,6 +196,10 @@ def pick_row(source, at, stride, wx, wy, ready, out, r, whole, low, high):
             _four(flat, at, stride, wx, wy, ready, row, whole, low, high)
         elif wx.shape[0] == 6 and wy.shape[0] == 6:
             _six(flat, at, stride, wx, wy, ready, row, whole, low, high)
+        elif wx.shape[0] == 4 and wy.shape[0] == 2:
+            _wide(flat, at, stride, wx, wy, ready, row, whole, low, high)
+        elif wx.shape[0] == 2 and wy.shape[0] == 4:
+            _tall(flat, at, stride, wx, wy, ready, row, whole, low, high)
         else:
             _many(flat, at, stride, wx, wy, ready, row, whole, low, high)
 

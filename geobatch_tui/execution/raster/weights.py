@@ -74,6 +74,29 @@ def _lanczos(delta, w):
 
 
 @jit
+def _lanczos_widened(delta, scale, lead, w):
+    """Lanczos 3 at any scale: the sines of one tap are those of the tap before, turned on."""
+    angle, step = math.pi * (-lead - delta) * scale, math.pi * scale
+    sine, cosine = math.sin(angle), math.cos(angle)
+    slow_sine, slow_cosine = math.sin(angle / 3.0), math.cos(angle / 3.0)
+    turn, along = math.sin(step), math.cos(step)
+    slow_turn, slow_along = math.sin(step / 3.0), math.cos(step / 3.0)
+    for t in range(len(w)):
+        far = (t - lead - delta) * scale
+        angle = math.pi * far
+        w[t] = 0.0
+        if abs(far) < 1e-9:
+            w[t] = 1.0
+        elif abs(far) <= 3.0:
+            w[t] = 3.0 * sine * slow_sine / (angle * angle)
+        sine, cosine = sine * along + cosine * turn, cosine * along - sine * turn
+        slow_sine, slow_cosine = (
+            slow_sine * slow_along + slow_cosine * slow_turn,
+            slow_cosine * slow_along - slow_sine * slow_turn,
+        )
+
+
+@jit
 def _weigh(delta, code, scale, lead, w):
     """Weights into ``w`` of the taps of a position ``delta`` after the centre of a pixel, which
     ``lead`` taps come before."""
@@ -92,6 +115,8 @@ def _weigh(delta, code, scale, lead, w):
         else:
             for t in range(len(w)):
                 w[t] = _function(code, t - lead - delta)
+    elif code == 4:
+        _lanczos_widened(delta, scale, lead, w)
     else:
         for t in range(len(w)):
             w[t] = _function(code, (t - lead - delta) * scale)
@@ -171,6 +196,8 @@ def weigh_row(code, delta, scale, lead, w):
             w1[c] = 1.0 + half * d * (-5.0 + 3.0 * d)
             w2[c] = half * (1.0 + d * (4.0 - 3.0 * d))
             w3[c] = half * d * (-1.0 + d)
+    elif code < 3:
+        _weigh_widened(code, delta, scale, lead, w)
     else:
         taps = w.shape[0]
         one = np.empty(taps)
@@ -179,3 +206,25 @@ def weigh_row(code, delta, scale, lead, w):
             _scale_to_one(one)
             for t in range(taps):
                 w[t, c] = one[t]
+
+
+@jit
+def _weigh_widened(code, delta, scale, lead, w):
+    """Bilinear and cubic at any scale, tap by tap, so that positions are taken many at a time."""
+    total = np.zeros(len(delta))
+    for t in range(w.shape[0]):
+        row = w[t]
+        for c in range(len(delta)):
+            far = abs((t - lead - delta[c]) * scale)
+            if code == 1:
+                value = max(1.0 - far, 0.0)
+            else:
+                near = (1.5 * far - 2.5) * far * far + 1.0
+                outer = ((-0.5 * far + 2.5) * far - 4.0) * far + 2.0
+                value = near if far <= 1.0 else (outer if far <= 2.0 else 0.0)
+            row[c] = value
+            total[c] += value
+    for t in range(w.shape[0]):
+        row = w[t]
+        for c in range(len(delta)):
+            row[c] /= total[c]

@@ -7,7 +7,7 @@ import pytest
 from pyproj import CRS
 
 from geobatch_tui.execution.messages import Window
-from geobatch_tui.execution.raster import coordinates
+from geobatch_tui.execution.raster import coordinates, lattice
 from geobatch_tui.execution.raster.grids import Grid, Source
 from geobatch_tui.execution.raster.mapping import Mapper
 
@@ -29,22 +29,22 @@ def test_the_error_stays_below_the_threshold(grid, threshold):
     """Everywhere, at a pole and along the antimeridian too."""
     mapper = Mapper.between(WORLD, grid)
     window = Window(0, 0, grid.width, grid.height)
-    lattice = coordinates.Lattice(coordinates.Exact.of(mapper), threshold)
-    for got, true in zip(lattice.centres(window), exactly(mapper, window), strict=True):
+    cells = lattice.Lattice(coordinates.Exact.of(mapper), threshold)
+    for got, true in zip(cells.centres(window), exactly(mapper, window), strict=True):
         assert np.array_equal(np.isnan(got), np.isnan(true))
         assert np.nanmax(np.abs(got - true)) <= 2 * threshold
     if threshold == 0.001:
-        assert lattice.counts[16] > 0
+        assert cells.counts[16] > 0
 
 
 def test_coordinates_do_not_depend_on_the_window():
     """Any window has the bits of the whole, as cells lie on the item's grid."""
-    lattice = coordinates.Lattice(coordinates.Exact.of(Mapper.between(WORLD, POLAR)), 0.001)
-    whole = lattice.centres(Window(0, 0, 480, 480))
+    cells = lattice.Lattice(coordinates.Exact.of(Mapper.between(WORLD, POLAR)), 0.001)
+    whole = cells.centres(Window(0, 0, 480, 480))
     for window in (Window(3, 5, 70, 90), Window(200, 210, 77, 50), Window(479, 0, 1, 480)):
         rows = slice(window.row_off, window.row_off + window.height)
         cols = slice(window.col_off, window.col_off + window.width)
-        for part, all_of_it in zip(lattice.centres(window), whole, strict=True):
+        for part, all_of_it in zip(cells.centres(window), whole, strict=True):
             assert part.tobytes() == np.ascontiguousarray(all_of_it[rows, cols]).tobytes()
 
 

@@ -150,7 +150,7 @@ class Reproject:
     """The operation; see :class:`geobatch_tui.execution.ops.registry.Operation`."""
 
     name = "raster.reproject"
-    version = 2
+    version = 3
     data: Literal["raster", "vector"] = "raster"
     summary = "Warp rasters into another CRS or onto another grid."
     params: type[BaseModel] = ReprojectParams
