@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.cli import streams
+from geobatch_tui.cli import options, streams
 from geobatch_tui.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -90,7 +90,6 @@ def follow(wish: Wish, *, read_only: bool = False) -> int:
         The exit code of the last run that the console had; 0 without one.
     """
     from geobatch_tui.cli.run import give
-    from geobatch_tui.config.layers import load_job
     from geobatch_tui.tui import launch
     from geobatch_tui.tui.wishes import Watch
 
@@ -99,7 +98,8 @@ def follow(wish: Wish, *, read_only: bool = False) -> int:
         return ExitCode.OK if wanted is None else follow(wanted, read_only=read_only)
     if read_only:
         raise ConfigError("this console is read-only: it starts no job")
-    result = run_in_console(load_job(wish.job), ["run", str(wish.job), "--headless"])
+    loaded = options.load(wish.job)
+    result = run_in_console(loaded, ["run", str(wish.job), "--headless"])
     if isinstance(result, int):
         return result
     with streams.reader_may_leave():

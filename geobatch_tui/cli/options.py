@@ -18,7 +18,11 @@ _RESULT = "Result"
 
 JobFile = Annotated[
     Path | None,
-    typer.Argument(metavar="JOB", help="Job file, TOML or YAML.", show_default=False),
+    typer.Argument(
+        metavar="JOB",
+        help="Job file, TOML or YAML; or the output directory of a run: its job.",
+        show_default=False,
+    ),
 ]
 RunDir = Annotated[
     Path, typer.Argument(metavar="DIR", help="Output directory of a run.", show_default=False)
@@ -109,10 +113,10 @@ def load(
     overrides: list[str] | None = None,
     **flags: Any,
 ) -> LoadedJob:
-    """Read the job with all its layers.
+    """Read the job with all its layers; of an output directory, the job that it was run with.
 
     Args:
-        job_file: the argument of the command.
+        job_file: the argument of the command: a job file, or the output directory of a run.
         config: the same by option; exactly one of the two must be given.
         overrides: words of ``--set``.
         flags: short options by the dotted key that they set, ``__`` for the dot; None: not given.
@@ -132,4 +136,8 @@ def load(
         if value is not None
     }
     path = job_file if job_file is not None else config
+    if path is not None and path.is_dir():
+        from geobatch_tui.orchestration.upkeep import load_kept
+
+        return load_kept(path, tuple(overrides or ()), given)
     return load_job(path, overrides=tuple(overrides or ()), flags=given)

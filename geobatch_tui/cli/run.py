@@ -64,7 +64,8 @@ def run(
         failures__max_failures=max_failures,
         engine__max_duration=max_duration,
     )
-    words = ["run", str(loaded.path), "--headless"]
+    # Of a directory the job it was run with, whatever has become of the file that once was.
+    words = ["run", str((job or config or Path()).absolute()), "--headless"]
     for name, value in {
         "--crs": crs,
         "--workers": workers,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import tomli_w
 
@@ -17,6 +18,17 @@ from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from geobatch_tui.config.schema import Job
+
+
+#: What may hold a ``#`` that begins no comment, and comments: long texts first.
+_TOKENS: Final = re.compile(
+    r'"{3}(?:[^\\]|\\.)*?"{3}|'
+    r"'{3}.*?'{3}|"
+    r'"(?:[^"\\\n]|\\.)*"|'
+    r"'[^'\n]*'|"
+    r"#[^\n]*",
+    re.DOTALL,
+)
 
 
 def job_toml(job: Job, *, defaults: bool = False) -> str:
@@ -72,6 +84,11 @@ def write_job(job: Job, path: Path, *, defaults: bool = False) -> None:
             with suppress(OSError):
                 part.unlink()
         raise ConfigError(f"cannot write {name}: {error.strerror}") from error
+
+
+def comments(text: str) -> int:
+    """How many comments a job file in TOML has."""
+    return sum(match[0].startswith("#") for match in _TOKENS.finditer(text))
 
 
 def _differs(leaf: Leaf, value: Any) -> bool:

@@ -22,7 +22,7 @@ from geobatch_tui.orchestration.runner import execute
 from geobatch_tui.orchestration.session import reading, state_of_run, suspects_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from geobatch_tui.ledger.layout import StateDir
     from geobatch_tui.ledger.updates import ItemRow
@@ -32,11 +32,43 @@ VERIFY_AT_ONCE = 4
 
 
 def load_run(directory: Path, overrides: Sequence[str] = ()) -> LoadedJob:
-    """The job of an earlier run, from its state directory.
+    """The job of an earlier run, from its state directory, for what is not planned anew.
 
     Raises StateError where the record of the job is unreadable, ConfigError where an override is
     semantic.
     """
+    after = load_kept(directory, overrides)
+    before = from_plan_json(_record(directory)) if overrides else after
+    changed = changed_keys(before.job.semantic(), after.job.semantic())
+    if changed:
+        raise ConfigError(
+            f"--set changes {', '.join(changed)}, which would make published outputs stale",
+            hint="change the job file and use `geobatch run`: it redoes what the change touches",
+        )
+    return after
+
+
+def load_kept(
+    directory: Path, overrides: Sequence[str] = (), flags: Mapping[str, Any] | None = None
+) -> LoadedJob:
+    """The job that an output directory was last run with, under new values of the command line.
+
+    Raises:
+        StateError: there was no run, or the record of its job is unreadable.
+        ConfigError: it does not fit this version, the new values are wrong, or credentials that
+            it held are not among them.
+    """
+    loaded = from_plan_json(_record(directory), overrides=overrides, flags=flags)
+    if loaded.redacted:
+        raise ConfigError(
+            f"{', '.join(loaded.redacted)} held credentials, which are never kept with a run",
+            hint="run the job file again, or give these values by --set",
+        )
+    return loaded
+
+
+def _record(directory: Path) -> dict[str, Any]:
+    """What the state directory keeps of the job."""
     state = state_of_run(directory)
     try:
         record = json.loads(Path(state.plan).read_text(encoding="utf-8"))
@@ -45,20 +77,11 @@ def load_run(directory: Path, overrides: Sequence[str] = ()) -> LoadedJob:
             f"cannot read {safe(str(state.plan))}: {error}",
             hint="run the job file again instead",
         ) from error
-    before = from_plan_json(record)
-    after = from_plan_json(record, overrides=overrides) if overrides else before
-    if after.redacted:
-        raise ConfigError(
-            f"{', '.join(after.redacted)} held credentials, which are never kept with a run",
-            hint="run the job file again, or give these values by --set",
+    if not isinstance(record, dict):
+        raise StateError(
+            f"{safe(str(state.plan))} is damaged", hint="run the job file again instead"
         )
-    changed = changed_keys(before.job.semantic(), after.job.semantic())
-    if changed:
-        raise ConfigError(
-            f"--set changes {', '.join(changed)}, which would make published outputs stale",
-            hint="change the job file and use `geobatch run`: it redoes what the change touches",
-        )
-    return after
+    return record
 
 
 async def verify(directory: str | Path) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A job file is to be run, with the console in front."""
+    """A job is to be run, with the console in front: that of a file, or the one that an output
+    directory was run with."""
 
     job: Path
 

@@ -63,6 +63,27 @@ def test_run_and_resume(here, job):
     assert json.loads(here("verify", "out", "--json", check=0).stdout)["checked"] == 3
 
 
+def test_an_output_directory_stands_for_its_job(here, job):
+    """The job it was last run with, whatever has become of its file, under new values."""
+    path = job(chunks=2)
+    here("run", path, "--json", check=0)
+    path.write_text("[nosuch]\n")
+    again = json.loads(here("run", "out", "--json", check=0).stdout)
+    assert (again["counts"]["done"], again["counts"]["current"]) == (0, 6)
+    planned = json.loads(here("plan", "out", "--set", "op.bytes=65", "--json", check=0).stdout)
+    assert planned["changed"] == {"op.bytes": 6}
+    tried = json.loads(
+        here("plan", "out", "--set", "op.bytes=65", "--try", "2", "--json", check=0).stdout
+    )
+    assert len(tried["trial"]["chunks"]) == 2
+    assert tried["trial"]["estimate_s"] > 0
+    said = here("plan", "out", "--set", "op.bytes=65", "--try", "2", check=0).stdout
+    assert "6 chunks" in said
+    assert "in0.tif@0,1" in said
+    refused = here("run", "nowhere", "--json", check=2)
+    assert "nowhere" in refused.stderr
+
+
 def test_dead_letters_and_retry(here, job, tmp_path):
     """One dead chunk: exit 12, told with its cause; `retry` of a repaired fault ends with 0."""
     path = job(chunks=3, faults={"raise": [1]}, only_key="in1.tif")

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from geobatch_tui.config.show import rows
-from geobatch_tui.config.writer import job_toml, write_job
+from geobatch_tui.config.writer import comments, job_toml, write_job
 from geobatch_tui.errors import ConfigError
 
 
@@ -73,3 +73,21 @@ def test_what_cannot_be_written_is_said(load, tmp_path):
     with pytest.raises(ConfigError, match="UTF-8"):
         write_job(job, tmp_path / "k.toml")
     assert not (tmp_path / "k.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", 0),
+        ("a = 1 # one\n# two\n  # three", 3),
+        ("a = 'x # y' # one", 1),
+        ('a = "x \\" # y"', 0),
+        ('a = """\n# no\n\\""" # no\n""" # one', 1),
+        ("a = '''\n# no \\''' # one", 1),
+        ("a = '' # one\nb = \"\" # two", 2),
+        ('inputs = [  # one\n  "a#b.tif",  # two\n]', 2),
+    ],
+)
+def test_comments_are_counted(text, found):
+    """What begins with # inside a text is none."""
+    assert comments(text) == found

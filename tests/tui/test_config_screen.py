@@ -160,6 +160,29 @@ async def test_values_are_edited_and_saved(opened, job):
     assert tomllib.loads(job.read_text())["source"]["inputs"] == [str(job.parent / "alps.tif")]
 
 
+@pytest.mark.parametrize("answer", ["", "both", "lose"])
+async def test_comments_are_asked_for_before_they_are_lost(opened, job, answer):
+    """Nothing is written, the file as it was is kept beside it, or the comments are lost."""
+    before = "# why\n" + job.read_text() + "# more\n"
+    job.write_text(before)
+    async with opened() as (console, pilot):
+        await console.set(pilot, "engine.chunk_cols", "256")
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause(0.2)
+        assert "job.toml has 2 comments" in console.text()
+        await pilot.press(*["down"] * ["", "both", "lose"].index(answer), "enter")
+        await console.app.workers.wait_for_complete()
+        await pilot.pause()
+        assert ("modified" in console.text()) is (answer == "")
+    backup = job.with_name("job.toml.bak")
+    assert (job.read_text() == before) is (answer == "")
+    assert backup.exists() is (answer == "both")
+    if answer == "both":
+        assert backup.read_text() == before
+
+
 async def test_what_is_wrong_is_neither_saved_nor_run(opened, job):
     """The key says what is wrong with it, and the cursor goes there."""
     text = job.read_text()

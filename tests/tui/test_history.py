@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from terminal_desk import Terminal
 
-from geobatch_tui.config.layers import load_job, make_job
+from geobatch_tui.cli.options import load
+from geobatch_tui.config.layers import make_job
 from geobatch_tui.ledger import updates as lu
 from geobatch_tui.ledger.layout import StateDir, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
@@ -168,10 +169,11 @@ async def test_history_goes_on_with_a_run(past):
         assert "0 of 0 chunks are left" in shown(app)
         await pilot.press("down", "enter")
         await settle(pilot)
-    assert isinstance(app.wish, Start)
-    again = load_job(app.wish.job, environ={})
+    assert app.wish == Start(out)
+    again = load(app.wish.job)
     assert again.job.output.dir == str(out)
     assert again.job.op.params.resampling == "cubic"
+    assert not list(out.rglob("*.toml"))
 
 
 async def test_nothing_yet_is_said(past, tmp_path):

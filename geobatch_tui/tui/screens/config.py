@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,13 +11,14 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from geobatch_tui.config.presets import presets
-from geobatch_tui.config.writer import job_toml, write_job
+from geobatch_tui.config.writer import job_toml
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.tui.dialogs import Choice, Question
 from geobatch_tui.tui.draft import Draft
 from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.page import Frame
+from geobatch_tui.tui.saving import save
 from geobatch_tui.tui.screens.path import PathDialog
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.keys import KeyBar
@@ -242,15 +242,10 @@ class ConfigScreen(Frame):
         draft = self._whole()
         if draft is None:
             return None
-        proposed = draft.path or Path.cwd() / f"{draft.loaded.job.job.name}.toml"
-        said = "As TOML, with absolute paths. Comments of a file that is replaced are not kept."
-        path = await self.app.push_screen_wait(
-            PathDialog("Save", said, proposed.with_suffix(".toml"))
-        )
-        if path is None:
-            return None
         try:
-            await asyncio.to_thread(write_job, draft.loaded.job, path)
+            path = await save(self.app, draft)
+            if path is None:
+                return None
             self.edit(Draft.of_file(path))
         except GeobatchError as error:
             self._refuse(str(error))

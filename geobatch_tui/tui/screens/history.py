@@ -10,12 +10,10 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from geobatch_tui.config.writer import write_job
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.ledger.layout import StateDir
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.known import known
-from geobatch_tui.orchestration.upkeep import load_run
+from geobatch_tui.orchestration.upkeep import load_kept
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.dialogs import Choice, Question
 from geobatch_tui.tui.draft import Draft
@@ -29,8 +27,6 @@ from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
 from geobatch_tui.tui.wishes import Start, Watch
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
@@ -187,11 +183,12 @@ class HistoryScreen(Filtered):
         if await self.app.push_screen_wait(Question("Resume", said, choices)) != "go":
             return
         try:
-            job = await asyncio.to_thread(_kept, run.directory)
-        except (GeobatchError, OSError) as error:
-            self._refuse(str(error))
+            # Its job cannot be read, or lacks credentials: that is better said here.
+            await asyncio.to_thread(load_kept, run.directory)
+        except GeobatchError as error:
+            self._refuse(f"{error}; {error.hint}" if error.hint else str(error))
             return
-        self.app.open(Start(job))
+        self.app.open(Start(run.directory))
 
     async def action_clone(self) -> None:
         """Edit a job that is as the run's was."""
@@ -212,14 +209,6 @@ class HistoryScreen(Filtered):
 
     def _refuse(self, text: str) -> None:
         self.notify(text, title="history", severity="warning", markup=False)
-
-
-def _kept(directory: Path) -> Path:
-    """The job that a directory was run with, as a job file in its state directory."""
-    loaded = load_run(directory)
-    path = StateDir.open(directory).root / "resume.toml"
-    write_job(loaded.job, path)
-    return path
 
 
 def _about(run: PastRun) -> Content:
