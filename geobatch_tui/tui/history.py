@@ -130,7 +130,7 @@ def compare(before: PastRun, after: PastRun) -> list[Difference]:
     first, second = before.row, after.row
     figures = [
         ("duration", fmt.duration(before.seconds).strip(), fmt.duration(after.seconds).strip()),
-        ("chunks/min", _rate(before), _rate(after)),
+        ("chunks/min", rate_of(before), rate_of(after)),
         ("done", fmt.count(first.n_done), fmt.count(second.n_done)),
         ("dead", fmt.count(first.n_dead), fmt.count(second.n_dead)),
         ("retried", fmt.count(first.n_retry), fmt.count(second.n_retry)),
@@ -172,7 +172,8 @@ def _kind(key: str, kinds: Mapping[str, str]) -> str:
     return kinds.get(key) or kinds.get(".".join(key.split(".")[:2]), "")
 
 
-def _rate(run: PastRun) -> str:
+def rate_of(run: PastRun) -> str:
+    """Chunks a minute over the whole run."""
     if run.row is None or not run.seconds:
         return "-"
     return fmt.amount(60 * run.row.n_done / run.seconds).strip()

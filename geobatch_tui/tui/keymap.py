@@ -85,13 +85,16 @@ KEYS: Final[Mapping[str, Key]] = {
 """All keys by their ids. An id stays; its key is the user's to change."""
 
 
-def bind(identifier: str, action: str, *, show: bool = True, priority: bool = False) -> Binding:
-    """A binding of a key of the registry. Raises KeyError for an unknown id."""
+def bind(
+    identifier: str, action: str, *, show: bool = True, priority: bool = False, name: str = ""
+) -> Binding:
+    """A binding of a key of the registry, with a name of its own in the footer if there is a word
+    that fits better there. Raises KeyError for an unknown id."""
     key = KEYS[identifier]
     return Binding(
         key.key,
         action,
-        key.name,
+        name or key.name,
         show=show,
         key_display=key.display,
         priority=priority,

@@ -17,6 +17,7 @@ from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.orchestration import known
 from geobatch_tui.tui.history import compare, gather
 from geobatch_tui.tui.home import HomeApp
+from geobatch_tui.tui.screens.config import ConfigScreen
 from geobatch_tui.tui.widgets.run_list import RunList
 from geobatch_tui.tui.wishes import Start, Watch
 
@@ -174,6 +175,62 @@ async def test_history_goes_on_with_a_run(past):
     assert again.job.output.dir == str(out)
     assert again.job.op.params.resampling == "cubic"
     assert not list(out.rglob("*.toml"))
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+async def test_columns_stand_below_their_names(past, tmp_path, width):
+    """Whatever there is room for; the directory last, whole where it fits."""
+    past("first", "success")
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(width, 24)) as pilot:
+        await settle(pilot)
+        lines = shown(app).splitlines()
+    head = next(line for line in lines if "directory" in line)
+    row = next(line for line in lines if "first" in line and "success" in line)
+    for title, text in {"job": "first", "state": "success"}.items():
+        assert head.index(title) == row.index(text)
+    assert head.index("done") + 3 == row.index(" 0 ") + 1, "numbers end below the last letter"
+    assert len(head[head.index("directory") :].rstrip()) > 0
+    assert row[head.index("directory") :].rstrip("│ ").endswith("first")
+    assert ("took" in head) is (width > 100)
+    assert ("/min" in head) is (width > 140)
+
+
+async def test_a_run_is_cloned(past):
+    """Its job is in the form, as it was when the run began, not saved yet, to be planned."""
+    out = past("first", "success", resampling="nearest")
+    write_json_atomic(StateDir.open(out, create=False).plan, {"run_id": "another"})
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        await pilot.press("c")
+        await pilot.pause()
+        assert app.current_mode == "config"
+        screen = app.screen_stack[0]
+        assert isinstance(screen, ConfigScreen)
+        assert screen.draft.right
+        assert screen.draft.changed
+        assert screen.draft.loaded.job.op.params.resampling == "nearest"
+        assert screen.draft.loaded.job.output.dir == str(out)
+        assert "not saved yet" in shown(app)
+
+
+async def test_what_lacks_credentials_is_not_gone_on_with(past):
+    """It is said before the console closes: the job file has them, the run's record has not."""
+    out = past("first", "interrupted")
+    plan = StateDir.open(out, create=False).plan
+    record = json.loads(Path(plan).read_text())
+    write_json_atomic(plan, {**record, "redacted": ["source.inputs"]})
+    app = HomeApp(watching=False)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        await pilot.press("ctrl+r")
+        await pilot.pause()
+        await pilot.press("down", "enter")
+        await settle(pilot)
+        said = [notice.message for notice in app._notifications]
+        assert any("credentials" in text for text in said)
+    assert app.wish is None
 
 
 async def test_nothing_yet_is_said(past, tmp_path):

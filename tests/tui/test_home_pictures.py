@@ -116,8 +116,9 @@ def test_form(snap_compare, home, monkeypatch, theme, size):
     assert snap_compare(home(), terminal_size=size, run_before=show_form)
 
 
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("show", [show_history, show_form])
-def test_without_colors(snap_compare, home, monkeypatch, show):
+def test_without_colors(snap_compare, home, monkeypatch, show, size):
     """With NO_COLOR marks stand for what colours say elsewhere."""
     monkeypatch.setenv("NO_COLOR", "1")
-    assert snap_compare(home(), terminal_size=(120, 30), run_before=show)
+    assert snap_compare(home(), terminal_size=size, run_before=show)

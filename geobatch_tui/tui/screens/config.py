@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -216,7 +218,7 @@ class ConfigScreen(Frame):
     async def action_new(self) -> None:
         """Begin with an example; its outputs go below the working directory."""
         found = {path.name: path for path in presets()}
-        choices = [Choice(name, path.stem, _first_line(path)) for name, path in found.items()]
+        choices = [Choice(name, path.stem, _about_example(path)) for name, path in found.items()]
         none = Choice("", "None", "stay with what there is")
         name = await self.app.push_screen_wait(
             Question("New job", "An example to begin with:", (none, *choices))
@@ -314,7 +316,9 @@ def _wrongs(draft: Draft) -> str:
     return safe_lines("\n".join(lines))
 
 
-def _first_line(path: Path) -> str:
-    """The sentence that an example begins with."""
-    line = path.read_text(encoding="utf-8").partition("\n")[0]
-    return safe(line.removeprefix("#").strip(), 70)
+def _about_example(path: Path) -> str:
+    """The sentence that an example begins with, on one line of the dialog."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = takewhile(lambda line: line.startswith("# "), lines)
+    text = " ".join(line.removeprefix("# ").strip() for line in head)
+    return safe(textwrap.shorten(text.partition(". ")[0].partition(": ")[0], 54, placeholder=" …"))

@@ -22,7 +22,7 @@ from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.keys import KeyBar
-from geobatch_tui.tui.widgets.run_list import RunList
+from geobatch_tui.tui.widgets.run_list import RunHeading, RunList
 from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
 from geobatch_tui.tui.wishes import Start, Watch
 
@@ -45,7 +45,7 @@ class HistoryScreen(Filtered):
     BINDING_GROUP_TITLE = "History"
     HELP = "Runs of this user, the last begun first. Mark two to compare them."
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("run.start", "resume"),
+        bind("run.start", "resume", name="Resume"),
         bind("run.clone", "clone"),
         bind("filter", "filter"),
         bind("copy", "copy", show=False),
@@ -70,6 +70,7 @@ class HistoryScreen(Filtered):
     def compose(self) -> ComposeResult:
         """The list, and what differs."""
         yield FilterBar(FIELDS, id="bar")
+        yield RunHeading()
         yield RunList(id="runs")
         with VerticalScroll(id="compare", can_focus=True) as box:
             box.border_title = "Run"
@@ -219,6 +220,7 @@ def _about(run: PastRun) -> Content:
         (f"{run.fields()['dir']}\n", "bold"),
         f"run {run.run_id}  {run.state}",
         f"  exit {row.exit_code}" if row.exit_code is not None else "",
+        f"  took {fmt.duration(run.seconds)}" if run.seconds is not None else "",
         f"  {safe(row.reason)}\n" if row.reason else "\n",
         f"done {fmt.count(row.n_done)}  dead {fmt.count(row.n_dead)}  ",
         f"retried {fmt.count(row.n_retry)}  in {fmt.size(row.bytes_in).strip()}  ",
@@ -237,9 +239,7 @@ def _comparison(before: PastRun, after: PastRun) -> Content:
     lines: list[Content] = [
         Content.assemble(
             (f"{before.run_id} → {after.run_id}", "bold"),
-            ("   ! changes the bytes of outputs", "$quiet")
-            if any(d.semantic for d in found)
-            else "",
+            ("   ! changes outputs", "$quiet") if any(d.semantic for d in found) else "",
         )
     ]
     width = max((len(entry.what) for entry in found), default=0)

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, ClassVar, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from textual.content import Content
 
+from geobatch_tui.observability.text import safe
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.glyphs import RUN_OTHER, RUN_STYLES
+from geobatch_tui.tui.history import PastRun, rate_of
 from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.widgets.lines import Lines
 from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from textual.binding import BindingType
 
-    from geobatch_tui.tui.history import PastRun
+    from geobatch_tui.ledger.views import RunRow
+    from geobatch_tui.tui.model import View
 
 PAIR: Final = 2
 
-_WIDE: Final = 120
+_NORMAL: Final = 96  #: cells of the list
+_WIDE: Final = 136
 
 
 class RunList(ScrollLines):
@@ -92,27 +98,83 @@ class RunList(ScrollLines):
 
     def line(self, number: int, width: int, *, at_cursor: bool) -> Content:
         run = self.runs[number]
-        row = run.row
         lead = (">" if at_cursor else " ") + ("*" if run.key in self.marks else " ")
-        style = RUN_STYLES.get(run.state, RUN_OTHER)
-        name = 24 if width >= _WIDE else 16
-        head = [
-            (lead, ""),
-            (f"{fmt.fit(run.name, name)} ", "bold"),
-            (fmt.fit(f" {run.state} ", 13), style),
+        where = _short(str(run.fields()["dir"]))
+        if run.row is None:
+            style = RUN_STYLES.get(run.state, RUN_OTHER)
+            return Content.assemble(lead, (f"{run.state} ", style), f"{where}  {run.note}")
+        pieces: list[tuple[str, str]] = [(lead, "")]
+        used = len(lead)
+        for column in columns(width):
+            text = column.text(run)
+            size = column.width
+            pieces.append(
+                (fmt.right(text, size) if column.right else fmt.fit(text, size), column.style(run))
+            )
+            pieces.append((" ", ""))
+            used += size + 1
+        return Content.assemble(*pieces, (fmt.fit_middle(where, max(0, width - used)), ""))
+
+
+class RunHeading(Lines):
+    """The names of the list's columns, above it."""
+
+    DEFAULT_CSS = "RunHeading { height: 1; padding: 0 1; color: $quiet; }"
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        del view, height
+        pieces = [
+            fmt.right(column.title, column.width)
+            if column.right
+            else fmt.fit(column.title, column.width)
+            for column in columns(width)
         ]
-        if row is None:
-            return Content.assemble(*head, f" {run.directory}  {run.note}")
-        numbers = [
-            (f" {_when(row.t0)} ", "$quiet"),
-            (f"{fmt.duration(run.seconds):>9} ", ""),
-            (f"{fmt.right(fmt.count(row.n_done), 9)} ", ""),
-            (f"{fmt.right(fmt.count(row.n_dead), 6)} ", "bold $error" if row.n_dead else "$quiet"),
-        ]
-        used = 2 + name + 1 + 13 + 14 + 10 + 10 + 7
-        return Content.assemble(
-            *head, *numbers, (fmt.fit_middle(str(run.fields()["dir"]), max(0, width - used)), "")
-        )
+        return [Content.styled(fmt.fit("  " + " ".join([*pieces, "directory"]), width), "$quiet")]
+
+
+class Column(NamedTuple):
+    """A column of the list: its name, its cells, and what it shows of a run."""
+
+    title: str
+    width: int
+    text: Callable[[PastRun], str]
+    right: bool = False
+    style: Callable[[PastRun], str] = lambda _: ""
+
+
+def columns(width: int) -> list[Column]:
+    """The columns that there is room for, the directory behind them apart."""
+    job = Column("job", 14 if width < _NORMAL else 20, lambda run: run.name, style=lambda _: "bold")
+    if width < _NORMAL:
+        return [job, _STATE, _BEGAN, _DONE, _DEAD]
+    return [job, _STATE, _BEGAN, _TOOK, _DONE, _DEAD, *([_RATE, _OUT] if width >= _WIDE else [])]
+
+
+def _figure(read: Callable[[RunRow], str]) -> Callable[[PastRun], str]:
+    return lambda run: read(run.row) if run.row is not None else ""
+
+
+_STATE: Final = Column(
+    "state", 11, lambda run: run.state, style=lambda run: RUN_STYLES.get(run.state, RUN_OTHER)
+)
+_BEGAN: Final = Column("began", 12, _figure(lambda row: _when(row.t0)), style=lambda _: "$quiet")
+_TOOK: Final = Column("took", 9, lambda run: fmt.duration(run.seconds), right=True)
+_DONE: Final = Column("done", 8, _figure(lambda row: fmt.count(row.n_done)), right=True)
+_DEAD: Final = Column(
+    "dead",
+    5,
+    _figure(lambda row: fmt.count(row.n_dead)),
+    right=True,
+    style=lambda run: "bold $error" if run.row is not None and run.row.n_dead else "$quiet",
+)
+_RATE: Final = Column("/min", 6, rate_of, right=True)
+_OUT: Final = Column("out", 7, _figure(lambda row: fmt.size(row.bytes_out)), right=True)
+
+
+def _short(directory: str) -> str:
+    """A directory, the home as ``~``."""
+    home = safe(str(Path.home()))
+    return f"~{directory.removeprefix(home)}" if directory.startswith(f"{home}/") else directory
 
 
 def _when(t: float) -> str:
