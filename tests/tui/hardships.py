@@ -64,9 +64,9 @@ class Job:
         """As if nothing had been run."""
         shutil.rmtree(self.out)
 
-    def console(self, *words):
+    def console(self, *words, **env):
         """A console on a terminal of its own."""
-        return Terminal([*WORDS, *map(str, words)], self.place, **SIZE)
+        return Terminal([*WORDS, *map(str, words)], self.place, **SIZE, **env)
 
     def done(self):
         """How many chunks are done, and how many there are."""
@@ -85,6 +85,12 @@ class Job:
             run = reader.run()
         return run.state
 
+    @staticmethod
+    def digest(outputs):
+        """One digest of all outputs, names and bytes."""
+        text = "".join(f"{name} {digest}\n" for name, digest in sorted(outputs.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def faults(self):
         """What is wrong with the outputs."""
         found = self.outputs()
@@ -94,27 +100,38 @@ class Job:
 
 def stops_reading(job, seconds):
     """The terminal of a run's console stops reading for so long, while the run goes on; then it
-    reads again. The console still works."""
+    reads again. The console still works. One worker makes the run last."""
     job.forget()
-    shown = job.console("run", job.file)
+    shown = job.console("run", job.file, GEOBATCH_ENGINE__MAX_WORKERS="1")
+    faults = []
     try:
         shown.wait_for(b"RUNNING")
-        before = job.done()[0]
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            # Another screen paints everything: the terminal's buffer is full after a few.
-            if time.monotonic() < until - seconds / 2:
-                shown.type(b"21")
-            time.sleep(0.05)
-        after = job.done()[0]
-        shown.wait_for(b"SUCCESS", 300)
+        fill_up(shown)
+        before = job.done()[0]
+        time.sleep(max(1.0, until - time.monotonic()))
+        after, total = job.done()
+        if not before < after:
+            faults.append("the run stood still")
+        if after == total:
+            faults.append("the run had ended before it was read again")
+        shown.wait_for(b"SUCCESS", 600)
         shown.type(b"q")
         code = shown.ended(60)
     finally:
         shown.close()
-    faults = job.faults()
-    faults += [] if after > before else ["the run stood still"]
-    return faults + ([] if code == 0 else [f"exit code {code}"])
+    return faults + job.faults() + ([] if code == 0 else [f"exit code {code}"])
+
+
+def fill_up(shown, seconds=30.0):
+    """Have the console paint, unread, until it cannot: the terminal's buffer is full."""
+    until, full = time.monotonic() + seconds, 0
+    while full < 10:
+        assert time.monotonic() < until, "the terminal takes whatever it is sent"
+        before = shown.unread()
+        shown.type(b"21")  # another screen paints everything
+        time.sleep(0.05)
+        full = full + 1 if shown.unread() == before else 0
 
 
 def hangs_up(job):

@@ -61,6 +61,11 @@ class Terminal:
     def type(self, keys):
         os.write(self.primary, keys)
 
+    def unread(self):
+        """Bytes that wait to be read."""
+        count = fcntl.ioctl(self.primary, termios.FIONREAD, b"\0" * 4)
+        return struct.unpack("i", count)[0]
+
     def hang_up(self):
         """Close the terminal, as a lost connection does."""
         os.close(self.primary)
