@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.config.fields import Leaf, leaves
 from geobatch_tui.config.layers import LoadedJob, flat, from_plan_json, load_job
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+FIELDS: Final[Mapping[str, str]] = dict.fromkeys(
+    ("key", "value", "layer", "kind", "help", "problem"), "text"
+)
+"""What a filter of the form knows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A key of the form: its value as text, the layer that set it, and what is wrong with it."""
@@ -26,6 +32,17 @@ class Field:
     layer: str
     where: str = ""
     problem: str = ""
+
+    def row(self) -> dict[str, str | float]:
+        """The fields that a filter knows."""
+        return {
+            "key": self.leaf.key,
+            "value": self.text,
+            "layer": self.layer,
+            "kind": self.leaf.kind,
+            "help": self.leaf.help,
+            "problem": self.problem,
+        }
 
 
 @dataclass(frozen=True, slots=True)

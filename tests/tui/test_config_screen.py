@@ -183,6 +183,35 @@ async def test_comments_are_asked_for_before_they_are_lost(opened, job, answer):
         assert backup.read_text() == before
 
 
+async def test_the_form_is_filtered(opened):
+    """By the same grammar as all lists; what a key means counts, too."""
+    async with opened() as (console, pilot):
+        await pilot.press("slash", *"layer:file", "enter")
+        await pilot.pause()
+        rows = [row for row in console.screen.list._rows if not isinstance(row, str)]
+        assert {row.layer for row in rows} == {"file"}
+        assert "/ layer:file" in console.text()
+        await pilot.press("escape")
+        await pilot.pause()
+        rows = [row for row in console.screen.list._rows if not isinstance(row, str)]
+        assert [row.leaf.key for row in rows] == list(leaves("raster.reproject"))
+        await pilot.press("slash", *"cores", "enter")
+        await pilot.pause()
+        assert console.screen.list.current.leaf.key == "engine.max_workers"
+        await console.set(pilot, "engine.max_workers", "-3")
+        assert "1 wrong" in console.text()
+
+
+async def test_a_wrong_value_that_the_filter_hides_is_shown(opened):
+    """What keeps a job from being run is never out of sight."""
+    async with opened() as (console, pilot):
+        await console.set(pilot, "engine.max_workers", "-3")
+        await pilot.press("slash", *"resampling", "enter")
+        await pilot.press("ctrl+r")
+        await pilot.pause()
+        assert console.screen.list.current.leaf.key == "engine.max_workers"
+
+
 async def test_what_is_wrong_is_neither_saved_nor_run(opened, job):
     """The key says what is wrong with it, and the cursor goes there."""
     text = job.read_text()

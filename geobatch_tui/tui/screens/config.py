@@ -17,12 +17,13 @@ from geobatch_tui.config.writer import job_toml
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.tui.dialogs import Choice, Question
-from geobatch_tui.tui.draft import Draft
+from geobatch_tui.tui.draft import FIELDS, Draft
 from geobatch_tui.tui.keymap import bind
-from geobatch_tui.tui.page import Frame
 from geobatch_tui.tui.saving import save
+from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.screens.path import PathDialog
 from geobatch_tui.tui.widgets.field_list import FieldList
+from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.plan_pane import PlanPane
 from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _NOTHING = "^n begins a job from an example, ^o reads a job file, c in the history clones a run's."
 
 
-class ConfigScreen(Frame):
+class ConfigScreen(Filtered):
     """Mode ``config``. In the console of a run it begins with the run's job."""
 
     BINDING_GROUP_TITLE = "Config"
@@ -51,12 +52,12 @@ class ConfigScreen(Frame):
         bind("run.start", "start"),
         bind("job.new", "new"),
         bind("job.toml", "toml"),
+        bind("filter", "filter"),
         bind("job.read", "read", show=False),
         bind("copy", "copy", show=False),
         bind("back", "back", show=False),
     ]
     DEFAULT_CSS = """
-    ConfigScreen #head { height: 1; background: $surface; }
     ConfigScreen #panes { layout: grid; grid-size: 1; grid-rows: 3fr 2fr; }
     ConfigScreen.-wide #panes { grid-size: 2; grid-columns: 1fr 1fr; grid-rows: 3fr 2fr; }
     ConfigScreen.-wide #fields { row-span: 2; }
@@ -81,7 +82,7 @@ class ConfigScreen(Frame):
 
     def compose(self) -> ComposeResult:
         """Form, file, plan; below them what the key under the cursor means, or the field."""
-        yield Static(id="head", markup=False)
+        yield FilterBar(FIELDS, id="bar")
         with Container(id="panes"):
             yield FieldList(id="fields")
             with VerticalScroll(id="toml", can_focus=True) as box:
@@ -106,6 +107,15 @@ class ConfigScreen(Frame):
         """The form."""
         return self.query_one(FieldList)
 
+    @property
+    def bar(self) -> FilterBar:
+        """The line on top."""
+        return self.query_one(FilterBar)
+
+    def refilter(self) -> None:
+        """Show the keys that the filter lets pass."""
+        self._show()
+
     def edit(self, draft: Draft) -> None:
         """Edit this job."""
         self.draft = draft
@@ -121,12 +131,14 @@ class ConfigScreen(Frame):
     def _show(self) -> None:
         draft = self.draft
         if draft is None:
-            self.query_one("#head", Static).update(Content.assemble((" Config ", "bold"), _NOTHING))
+            self.bar.say(Content.assemble((" Config ", "bold"), _NOTHING))
             return
-        self.list.show(draft.fields())
+        fields = draft.fields()
+        shown = [field for field in fields if self.bar.chosen.matches(field.row())]
+        self.list.show(shown)
         name = safe(str(draft.path)) if draft.path else "not saved yet"
         state = f"{len(draft.problems)} wrong" if draft.problems else "right"
-        self.query_one("#head", Static).update(
+        self.bar.say(
             Content.assemble(
                 (" Config ", "bold"),
                 f" {safe(draft.loaded.job.job.name)}  ",
@@ -179,7 +191,7 @@ class ConfigScreen(Frame):
         typed.action_end()
 
     @on(Input.Submitted, "#edit")
-    def _typed(self, message: Input.Submitted) -> None:
+    def _entered(self, message: Input.Submitted) -> None:
         """The value counts; what is wrong with it is said at the key."""
         message.stop()
         field = self.list.current
@@ -198,9 +210,12 @@ class ConfigScreen(Frame):
         self.list.focus()
 
     def action_back(self) -> None:
-        """Leave the field; to the form."""
-        self.remove_class("-toml")
-        self._close()
+        """Leave the field; to the form; then drop the filter."""
+        if self.has_class("-editing") or self.has_class("-toml"):
+            self.remove_class("-toml")
+            self._close()
+        else:
+            super().action_back()
 
     def action_toml(self) -> None:
         """Where there is no room for both: the file, or the form."""
@@ -272,6 +287,9 @@ class ConfigScreen(Frame):
             return draft
         wrong = next((field for field in draft.fields() if field.problem), None)
         if wrong is not None:
+            if not self.bar.chosen.matches(wrong.row()):
+                self.bar.clear()
+                self.list.show(draft.fields())
             self.list.go(wrong.leaf.key)
             self.list.renew()
         self._about()

@@ -41,7 +41,7 @@ class FieldList(ScrollLines):
         keys = [row.leaf.key for row in self._rows if not isinstance(row, str)]
         if before is not None and before.leaf.key in keys:
             self.go(before.leaf.key)
-        elif before is None and keys:
+        elif keys:
             self.go(keys[0])
         self.renew()
 
