@@ -121,3 +121,20 @@ def test_unknown_combinations_are_refused(wrong):
     """A codec, level or predictor that cannot be written is named before any pixel is computed."""
     with pytest.raises(OperationError):
         codecs.check(*wrong)
+
+
+@pytest.mark.parametrize(("predictor", "dtype"), [(2, "uint8"), (2, "uint16"), (3, "float32")])
+@pytest.mark.parametrize("place", [(0, 0), (5, 9), (7, -1)])
+def test_a_predictor_gone_wrong_is_noticed(predictor, dtype, place, monkeypatch):
+    """Differences that do not add up to the tile again never leave as a good one."""
+    differences = codecs._differences
+
+    def wrong(rows, distance):
+        out = differences(rows, distance)
+        out[place] ^= 1
+        return out
+
+    monkeypatch.setattr(codecs, "_differences", wrong)
+    tile = np.random.default_rng(1).integers(0, 200, (8, 16, 3)).astype(dtype)
+    with pytest.raises(VerifyError, match="decodes to other pixels"):
+        codecs.Codec("DEFLATE", 6, predictor).encode(tile)
