@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: The modules of compiled functions.
-MODULES = ("weights", "patches", "kernels", "masked", "means", "../vector/kernels")
+MODULES = (
+    "weights",
+    "patches",
+    "kernels",
+    "masked",
+    "means",
+    "../vector/kernels",
+    "../vector/flatbuffer",
+    "../vector/properties",
+)
 
 
 def cache_directory() -> Path | None:

@@ -16,7 +16,7 @@ from geobatch_tui.execution.messages import ItemReceipt
 from geobatch_tui.execution.raster.disk import disk_errors
 from geobatch_tui.execution.raster.part import part_path, removed_on_error
 from geobatch_tui.execution.raster.verify import DIGEST_SIZE, digest_of
-from geobatch_tui.execution.vector import geoparquet, ogr, pieces, spool, wkb
+from geobatch_tui.execution.vector import flatgeobuf, geoparquet, ogr, pieces, spool, wkb
 from geobatch_tui.execution.vector.collect import Summary
 from geobatch_tui.execution.vector.plan import VectorPlan
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.messages import FinaliseTask, ItemContext, Segment
     from geobatch_tui.execution.ops.registry import Stage
 
+_PIECE = 1 << 20
 #: Suffixes by which OGR's drivers know their own files.
 SUFFIXES = {"FlatGeobuf": ".fgb", "GPKG": ".gpkg", "GeoJSON": ".geojson", "GeoJSONSeq": ".geojsonl"}
 
@@ -66,7 +67,7 @@ def assemble(
             facts["quarantine"] = _write_quarantine(item, plan, spool.contents(item, segments))
     path = part_path(item, epoch)
     with stage("write"), removed_on_error(path):
-        size, digest = _write(item, plan, spool.contents(item, segments), summary, path)
+        size, digest = _write(item, plan, segments, summary, path)
     return ItemReceipt(str(path), size, digest, facts)
 
 
@@ -119,17 +120,22 @@ def _allowed(limit: Any, features: int) -> int | None:
 def _write(
     item: ItemContext,
     plan: VectorPlan,
-    parts: Iterator[spool.Content],
+    segments: Sequence[Segment],
     summary: Summary,
     path: Path,
 ) -> tuple[int, str]:
     """Write the part file; its size and digest, as read back from the disk."""
+    parts = spool.contents(item, segments)
     if plan.format == "GeoParquet":
         written = geoparquet.write(item, plan, parts, summary, path)
-        size, digest, crc = _read_back(path)
-        if crc != written:
-            raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
+        size, digest = _read_back(path, 0, (0, written))
         geoparquet.check(path, item.fingerprint, summary.out)
+        return size, digest
+    if pieces.takes_records(plan) and summary.out:
+        with _scratch(item, epoch_name(path)) as directory:
+            cut, *crcs = flatgeobuf.write(item, plan, segments, parts, summary, path, directory)
+        size, digest = _read_back(path, cut, tuple(crcs))
+        ogr.check(path, plan, item.fingerprint, summary.out)
         return size, digest
     with _scratch(item, epoch_name(path)) as directory:
         made = directory / f"output{SUFFIXES[plan.format]}"
@@ -142,16 +148,23 @@ def _write(
     return size, digest
 
 
-def _read_back(path: Path) -> tuple[int, str, int]:
-    """Size of a file, BLAKE2b-128 in hex, and CRC-32."""
+def _read_back(path: Path, cut: int, written: tuple[int, ...]) -> tuple[int, str]:
+    """Size of a file, and BLAKE2b-128 in hex.
+
+    Raises VerifyError if the CRC-32s of what lies before ``cut``, and of the rest, are not those
+    ``written``.
+    """
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
-    size = crc = 0
+    size, crcs = 0, [0, 0]
     with path.open("rb", buffering=0) as file:
-        while piece := file.read(1 << 20):
+        while piece := file.read(min(_PIECE, cut - size) if size < cut else _PIECE):
             digest.update(piece)
-            crc = zlib.crc32(piece, crc)
+            side = int(size >= cut)
+            crcs[side] = zlib.crc32(piece, crcs[side])
             size += len(piece)
-    return size, digest.hexdigest(), crc
+    if tuple(crcs) != written:
+        raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
+    return size, digest.hexdigest()
 
 
 def epoch_name(path: Path) -> str:

@@ -22,6 +22,12 @@ def flags(values: NDArray[np.bool_]) -> pa.Array:
     return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
 
 
+def numbers(values: NDArray[Any]) -> pa.Array:
+    """An Arrow array of numbers, none of them null."""
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
 def box_column(boxes: NDArray[np.float64], known: NDArray[np.bool_]) -> pa.Array:
     """(n, 4) boxes as an Arrow column; null where one is not ``known``: NaN would spoil the
     statistics."""

@@ -22,11 +22,12 @@ _LINE, _POLYGON, _CIRCULAR, _TRIANGLE = 2, 3, 8, 17
 
 @jit
 def _u32(buf, pos):
+    at = np.uint64(pos)
     return (
-        np.uint32(buf[pos])
-        | np.uint32(buf[pos + 1]) << np.uint32(8)
-        | np.uint32(buf[pos + 2]) << np.uint32(16)
-        | np.uint32(buf[pos + 3]) << np.uint32(24)
+        np.uint32(buf[at])
+        | np.uint32(buf[at + np.uint64(1)]) << np.uint32(8)
+        | np.uint32(buf[at + np.uint64(2)]) << np.uint32(16)
+        | np.uint32(buf[at + np.uint64(3)]) << np.uint32(24)
     )
 
 

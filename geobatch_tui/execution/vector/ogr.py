@@ -61,15 +61,61 @@ def write(
             kept = table.drop_columns([GEOMETRY, BOX]).append_column(geometry, column)
             yield from kept.cast(schema).to_batches()
 
+    reader = pa.RecordBatchReader.from_batches(schema, tables())
+    _write_layer(item, plan, kind, path, reader, _layer_options(item, plan, summary))
+
+
+#: A geometry of each type.
+_SAMPLES = {
+    "Point": "POINT (0 0)",
+    "LineString": "LINESTRING (0 0, 1 1)",
+    "Polygon": "POLYGON ((0 0, 1 0, 1 1, 0 0))",
+    "MultiPoint": "MULTIPOINT (0 0)",
+    "MultiLineString": "MULTILINESTRING ((0 0, 1 1))",
+    "MultiPolygon": "MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)))",
+    "GeometryCollection": "GEOMETRYCOLLECTION (POINT (0 0))",
+    "Unknown": "POINT (0 0)",
+}
+
+
+def write_template(
+    item: ItemContext, plan: VectorPlan, summary: Summary, path: Path, **options: Any
+) -> None:
+    """Write the layer of an item as :func:`write` does, with one feature of no meaning."""
+    import shapely
+
+    kind, _ = layer_type(summary.types)
+    shape = shapely.from_wkt(_SAMPLES[kind.partition(" ")[0]])
+    if kind.endswith(" Z"):
+        shape = shapely.force_3d(shape)
+    geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
+    schema = schema_of(plan)
+    columns = [pa.nulls(1, each.type) for each in schema]
+    written = pa.array([shapely.to_wkb(shape, flavor="iso")], pa.binary())
+    schema = schema.append(_geometry_field(geometry))
+    table = pa.Table.from_arrays([*columns, written], schema=schema)
+    _write_layer(
+        item, plan, kind, path, table.to_reader(), _layer_options(item, plan, summary) | options
+    )
+
+
+def _write_layer(
+    item: ItemContext,
+    plan: VectorPlan,
+    kind: str,
+    path: Path,
+    reader: pa.RecordBatchReader,
+    options: dict[str, Any],
+) -> None:
     _write(
         path,
-        pa.RecordBatchReader.from_batches(schema, tables()),
+        reader,
         layer=plan.layer_name,
         driver=DRIVERS[plan.format],
-        geometry_name=geometry,
+        geometry_name=reader.schema.names[-1],
         geometry_type=kind,
         crs=plan.dst_crs or None,
-        layer_options=_layer_options(item, plan, summary),
+        layer_options=options,
         layer_metadata={KEY: item.fingerprint} if plan.format in {"GPKG", "FlatGeobuf"} else None,
     )
 

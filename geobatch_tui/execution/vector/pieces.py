@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geobatch_tui.execution.vector import collect, spool
+from geobatch_tui.execution.vector import collect, properties, spool, wkb
 from geobatch_tui.execution.vector.collect import BOX_TYPE, flags, free_name
 from geobatch_tui.execution.vector.options import ROW_GROUP_BYTES
 from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.messages import Window
     from geobatch_tui.execution.vector.plan import VectorPlan
+
+
+#: Columns of records: see ``properties.records``; and the box, NaN where there is none.
+RECORD, HEAD = "record", "head"
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+_RECORDS = pa.schema(
+    [(RECORD, pa.binary()), (HEAD, pa.uint32()), *((side, pa.float64()) for side in SIDES)]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,9 @@ class Pieces:
     """
 
     def __init__(self, plan: VectorPlan, window: Window, count: int, schema: pa.Schema) -> None:
-        self._plan, self._count, self._schema = plan, count, schema
+        self._plan, self._count = plan, count
+        self._records = takes_records(plan)
+        self._schema = _RECORDS if self._records else schema
         self._size = plan.cell or count
         self._first, self._end = window.col_off, window.col_off + window.width
         self._held: list[pa.RecordBatch] = []
@@ -80,7 +91,8 @@ class Pieces:
             stop = min(batch.num_rows, (cell + 1) * self._size - position)
             part, chosen = batch.slice(start, stop - start), keep[start:stop]
             if chosen.any():
-                self._held.append(part if chosen.all() else part.filter(flags(chosen)))
+                kept = part if chosen.all() else part.filter(flags(chosen))
+                self._held.append(_recorded(self._plan, kept) if self._records else kept)
             start = stop
 
     def finish(self) -> list[bytes | pa.Buffer]:
@@ -98,6 +110,22 @@ class Pieces:
         data = encoded(self._plan, held) if whole else spool.encode(held, self._schema)
         self.stats.append([self._cell, rows, int(whole), data.size])
         self.data += [data, bytes(-data.size % spool.ALIGN)]
+
+
+def takes_records(plan: VectorPlan) -> bool:
+    """Whether features are spooled as records: FlatGeobuf, of fields that are encoded here."""
+    if plan.format != "FlatGeobuf":
+        return False
+    return all(each.type in properties.TYPES for each in schema_of(plan))
+
+
+def _recorded(plan: VectorPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
+    record, heads = properties.records(batch, list(plan.fields), GEOMETRY)
+    box = batch.column(BOX)
+    known = wkb.validity(box)
+    sides = [np.where(known, box.field(n).to_numpy(), np.nan) for n in range(4)]
+    columns = [record, collect.numbers(heads), *map(collect.numbers, sides)]
+    return pa.RecordBatch.from_arrays(columns, schema=_RECORDS)
 
 
 def pieces_of(part: spool.Content) -> Iterator[Piece]:

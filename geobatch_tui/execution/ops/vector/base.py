@@ -36,7 +36,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 2
+    version = 3
     data: Literal["raster", "vector"] = "vector"
     summary: str
     params: type[BaseModel] = VectorParams

@@ -1,0 +1,320 @@
+"""FlatGeobuf, put together from the records of chunks: header, packed R-tree, features.
+
+OGR writes the header, of a layer of one feature; what it says of that feature is replaced. Features
+lie in the order of the tree's leaves, along a
+curve of Hilbert. Their bytes are those that OGR would write.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.errors import SchemaError, VerifyError
+from geobatch_tui.execution.raster.disk import disk_errors, write_all
+from geobatch_tui.execution.raster.part import new_file
+from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, properties
+from geobatch_tui.execution.vector.source import schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.messages import ItemContext, Segment
+    from geobatch_tui.execution.vector import spool
+    from geobatch_tui.execution.vector.collect import Summary
+    from geobatch_tui.execution.vector.plan import VectorPlan
+
+    Numbers = NDArray[np.int64]
+
+_MAGIC = 8
+_U32, _U64, _BOX = struct.Struct("<I"), struct.Struct("<Q"), struct.Struct("<4d")
+#: Numbers of fields of the tables Header and Column.
+_ENVELOPE, _COLUMNS, _COUNT, _NAME, _TYPE = 1, 7, 8, 0, 1
+#: Children of a node; a node is its box and where it leads.
+_CHILDREN = 16
+_NODE = np.dtype([("box", "<f8", 4), ("at", "<u8")])
+#: Bytes of records that are turned into features at a time, and nodes that are written at a time.
+_BLOCK, _NODES = 8 * 2**20, 2**16
+
+
+@dataclass(slots=True)
+class _Records:
+    """Where the records of an item lie: by file, place, length, and length of the properties."""
+
+    files: list[str] = field(default_factory=list)
+    file: list[NDArray[np.uint16]] = field(default_factory=list)
+    at: list[Numbers] = field(default_factory=list)
+    length: list[NDArray[np.uint32]] = field(default_factory=list)
+    head: list[NDArray[np.uint32]] = field(default_factory=list)
+    box: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def add(self, segment: Segment, part: spool.Content) -> None:
+        """Take in the records of a segment, which was read and checked."""
+        if segment.spool not in self.files:
+            self.files.append(segment.spool)
+        number = self.files.index(segment.spool)
+        for batch in pieces.good_batches(iter([part])):
+            column = batch.column(pieces.RECORD)
+            offsets = np.frombuffer(column.buffers()[1], np.int32)[: len(column) + 1]
+            start = column.buffers()[2].address - part.good.address + segment.offset
+            self.file.append(np.full(len(column), number, np.uint16))
+            self.at.append(offsets[:-1] + np.int64(start))
+            self.length.append(np.diff(offsets).astype(np.uint32))
+            self.head.append(batch.column(pieces.HEAD).to_numpy().copy())  # or all of it stays
+            sides = [batch.column(side).to_numpy() for side in pieces.SIDES]
+            self.box.append(np.stack(sides, axis=1))
+
+
+def write(
+    item: ItemContext,
+    plan: VectorPlan,
+    segments: Sequence[Segment],
+    parts: Iterator[spool.Content],
+    summary: Summary,
+    path: Path,
+    scratch: Path,
+) -> tuple[int, int, int]:
+    """Write the part file: where its features begin, CRC-32 of what lies before, and of them.
+
+    ``scratch`` is a directory for a while. Without an index if a feature has no extent.
+    """
+    found = _Records()
+    for segment, part in zip(segments, parts, strict=True):
+        found.add(segment, part)
+    boxes = np.concatenate(found.box)
+    found.box.clear()
+    indexed = not summary.facts.get("empty")
+    header = _header(item, plan, summary, scratch / "template.fgb", indexed=indexed)
+    order = np.arange(len(boxes), dtype=np.uint32)
+    if indexed:
+        keys = np.empty(len(boxes), np.uint32)
+        flatbuffer.hilbert(boxes, np.array(summary.bbox), keys)
+        order = np.argsort(~keys, kind="stable").astype(np.uint32)
+    with new_file(path) as fd, disk_errors("cannot write", path):
+        levels = _levels(len(boxes)) if indexed else []
+        start = len(header) + sum(levels) * _NODE.itemsize
+        os.lseek(fd, start, os.SEEK_SET)
+        ends = np.empty(len(boxes), np.uint64)
+        kind, multi = ogr.layer_type(summary.types)
+        typed = kind.startswith("Unknown")
+        crc = at = 0
+        with _Features(item, found, multi=multi, typed=typed) as features:
+            for block, sizes in features.blocks(order):
+                write_all(fd, block)
+                crc = zlib.crc32(block, crc)
+                ends[at : at + len(sizes)] = sizes
+                at += len(sizes)
+        np.cumsum(ends, out=ends)
+        os.lseek(fd, 0, os.SEEK_SET)
+        write_all(fd, header)
+        front = zlib.crc32(header)
+        for nodes in _tree(boxes, order, ends, levels):
+            write_all(fd, nodes)
+            front = zlib.crc32(nodes, front)
+    return start, front, crc
+
+
+# --- the header --------------------------------------------------------------------------------
+
+
+def _header(
+    item: ItemContext, plan: VectorPlan, summary: Summary, path: Path, *, indexed: bool
+) -> bytearray:
+    """Magic and header of the file. Raises SchemaError if OGR would keep a field otherwise."""
+    ogr.write_template(item, plan, summary, path, index="YES" if indexed else "NO")
+    data = path.read_bytes()
+    header = bytearray(data[: _MAGIC + 4 + _U32.unpack_from(data, _MAGIC)[0]])
+    table = _Table(header, _MAGIC + 4 + _U32.unpack_from(header, _MAGIC + 4)[0])
+    kept = []
+    columns = table.follow(_COLUMNS)
+    for n in range(_U32.unpack_from(header, columns)[0]):
+        at = columns + 4 + 4 * n
+        column = _Table(header, at + _U32.unpack_from(header, at)[0])
+        name = column.follow(_NAME)
+        size = _U32.unpack_from(header, name)[0]
+        kind = column.place(_TYPE)
+        kept.append((header[name + 4 : name + 4 + size].decode(), header[kind] if kind else 0))
+    wanted = [(each.name, properties.TYPES[each.type]) for each in schema_of(plan)]
+    if kept != wanted:
+        raise SchemaError(f"FlatGeobuf keeps the fields as {kept}, not as {wanted}")
+    _U64.pack_into(header, table.place(_COUNT), summary.out)
+    if summary.bbox is not None:
+        _BOX.pack_into(header, table.follow(_ENVELOPE) + 4, *summary.bbox)
+    return header
+
+
+class _Table:
+    """A table of a flatbuffer, whose offset to its vtable is at ``at``."""
+
+    def __init__(self, data: bytearray, at: int) -> None:
+        self._data, self._at = data, at
+        self._fields = at - struct.unpack_from("<i", data, at)[0]
+
+    def place(self, number: int) -> int:
+        """Where a field lies; 0: it is not there."""
+        if 4 + 2 * number >= struct.unpack_from("<H", self._data, self._fields)[0]:
+            return 0
+        offset: int = struct.unpack_from("<H", self._data, self._fields + 4 + 2 * number)[0]
+        return self._at + offset if offset else 0
+
+    def follow(self, number: int) -> int:
+        """Where that lies which a field refers to."""
+        at = self.place(number)
+        offset: int = _U32.unpack_from(self._data, at)[0]
+        return at + offset
+
+
+# --- the index ---------------------------------------------------------------------------------
+
+
+def _levels(count: int) -> list[int]:
+    """Nodes of each level of the tree, from the root to the leaves."""
+    levels = [count]
+    while len(levels) == 1 or levels[0] > 1:
+        levels.insert(0, -(-levels[0] // _CHILDREN))
+    return levels
+
+
+def _tree(
+    boxes: NDArray[np.float64],
+    order: NDArray[np.uint32],
+    ends: NDArray[np.uint64],
+    levels: list[int],
+) -> Iterator[memoryview]:
+    """The nodes in the order of the file, in pieces. ``ends``: where each feature ends."""
+    above: list[NDArray[np.float64]] = []
+    for _ in levels[1:]:
+        below = boxes if not above else above[0]
+        picked = order if not above else None
+        above.insert(0, _joined(below, picked))
+    first = 0
+    for upper, size in zip(above, levels, strict=False):
+        nodes = np.empty(size, _NODE)
+        nodes["box"] = upper
+        nodes["at"] = first + size + _CHILDREN * np.arange(size)
+        first += size
+        yield memoryview(nodes).cast("B")
+    for start in range(0, len(order) if levels else 0, _NODES):
+        chosen = order[start : start + _NODES]
+        nodes = np.empty(len(chosen), _NODE)
+        nodes["box"] = boxes[chosen]
+        nodes["at"][1:] = ends[start : start + len(chosen) - 1]
+        nodes["at"][0] = ends[start - 1] if start else 0
+        yield memoryview(nodes).cast("B")
+
+
+def _joined(boxes: NDArray[np.float64], order: NDArray[np.uint32] | None) -> NDArray[np.float64]:
+    """Boxes round each 16 boxes in turn, in ``order``."""
+    count = len(boxes)
+    out = np.empty((-(-count // _CHILDREN), 4))
+    for start in range(0, count, _NODES):
+        piece = boxes[start : start + _NODES] if order is None else boxes[order[start:][:_NODES]]
+        cuts = np.arange(0, len(piece), _CHILDREN)
+        place = slice(start // _CHILDREN, start // _CHILDREN + len(cuts))
+        out[place, :2] = np.minimum.reduceat(piece[:, :2], cuts)
+        out[place, 2:] = np.maximum.reduceat(piece[:, 2:], cuts)
+    return out
+
+
+# --- features ----------------------------------------------------------------------------------
+
+
+class _Features:
+    """Turns records, which lie anywhere in the spools, into features, in any order.
+
+    Records are read one by one: with mapped spools, all pages that the kernel maps around each
+    count as memory.
+    """
+
+    def __init__(self, item: ItemContext, found: _Records, *, multi: bool, typed: bool) -> None:
+        self._directory = Path(item.work_dir)
+        self._multi, self._typed = multi, typed
+        self._names = found.files
+        self._file, self._at = np.concatenate(found.file), np.concatenate(found.at)
+        self._length, self._head = np.concatenate(found.length), np.concatenate(found.head)
+        for held in (found.file, found.at, found.length, found.head):
+            held.clear()
+        self._fds: list[int] = []
+
+    def __enter__(self) -> Self:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            for name in self._names:
+                self._fds.append(os.open(self._directory / name, flags))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def blocks(self, order: NDArray[np.uint32]) -> Iterator[tuple[memoryview, Numbers]]:
+        """Features in ``order``, in blocks, and how long each is."""
+        lengths = self._length[order].astype(np.int64)
+        ends = np.cumsum(lengths)
+        start = 0
+        while start < len(order):
+            base = int(ends[start - 1]) if start else 0
+            stop = max(int(np.searchsorted(ends, base + _BLOCK, "right")), start + 1)
+            yield from self._block(order[start:stop], lengths[start:stop])
+            start = stop
+
+    def _block(
+        self, chosen: NDArray[np.uint32], lengths: Numbers
+    ) -> Iterator[tuple[memoryview, Numbers]]:
+        starts = np.cumsum(lengths) - lengths
+        records = self._read(chosen, starts, lengths)
+        heads = self._head[chosen].astype(np.int64)
+        widest = int(lengths.max())
+        room = flatbuffer.room(widest)
+        scratch = [np.empty(room, np.uint8), np.empty(widest + 16, np.uint8)]
+        parts = np.empty(widest // 5 + 2, np.int64)
+        out = np.empty(len(records) + len(records) // 4 + room, np.uint8)
+        sizes = np.empty(len(chosen), np.int64)
+        done = 0
+        while done < len(chosen):
+            count, size = flatbuffer.write(
+                out,
+                records,
+                starts[done:],
+                lengths[done:],
+                heads[done:],
+                self._multi,
+                self._typed,
+                *scratch,
+                parts,
+                sizes[done:],
+            )
+            yield memoryview(out)[:size], sizes[done : done + count]
+            done += count
+
+    def _read(
+        self, chosen: NDArray[np.uint32], starts: Numbers, lengths: Numbers
+    ) -> NDArray[np.uint8]:
+        """Records one after the other, read in the order in which they lie."""
+        out = np.empty(int(lengths.sum()), np.uint8)
+        view = memoryview(out)
+        file, at = self._file[chosen], self._at[chosen]
+        order = np.lexsort((at, file))
+        fds, read = self._fds, os.preadv
+        for number, offset, start, length in zip(
+            file[order].tolist(),
+            at[order].tolist(),
+            starts[order].tolist(),
+            lengths[order].tolist(),
+            strict=True,
+        ):
+            if read(fds[number], [view[start : start + length]], offset) != length:
+                raise VerifyError(f"a spool in {self._directory} became shorter")
+        return out

@@ -1,0 +1,110 @@
+"""Attributes of features as FlatGeobuf keeps them: for each field that is not null, its number and
+its value."""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator, assignment"
+# ruff: noqa: ANN001, ANN202  numba takes types from calls
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from geobatch_tui.execution.raster.compiled import jit
+from geobatch_tui.execution.vector import wkb
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Types of Arrow that FlatGeobuf keeps as they are, with its number for each.
+TYPES = {
+    pa.bool_(): 2,
+    pa.int16(): 3,
+    pa.int32(): 5,
+    pa.int64(): 7,
+    pa.float32(): 9,
+    pa.float64(): 10,
+    pa.string(): 11,
+    pa.binary(): 14,
+}
+
+
+@jit
+def _put(out, at, number, valid, values, width, offsets):
+    """Append a field to the properties of each feature; ``at`` is where they go on. ``width`` 0:
+    bytes by ``offsets``."""
+    for n in range(len(valid)):
+        if not valid[n]:
+            continue
+        pos = at[n]
+        out[pos], out[pos + 1] = number & 255, number >> 8
+        pos += 2
+        start, count = n * width, width
+        if width == 0:
+            start, count = offsets[n], offsets[n + 1] - offsets[n]
+            for byte in range(4):
+                out[pos + byte] = (count >> (8 * byte)) & 255
+            pos += 4
+        for byte in range(count):
+            out[pos + byte] = values[start + byte]
+        at[n] = pos + count
+
+
+@jit
+def _join(out, at, valid, values, offsets):
+    """Put a value after the properties of each feature."""
+    for n in range(len(valid)):
+        if valid[n]:
+            start, count = offsets[n], offsets[n + 1] - offsets[n]
+            into, source = out[at[n] : at[n] + count], values[start : start + count]
+            for byte in range(len(into)):
+                into[byte] = source[byte]
+
+
+def records(
+    batch: pa.RecordBatch, fields: list[str], geometry: str
+) -> tuple[pa.Array, NDArray[np.uint32]]:
+    """A record of each row: its properties, then its WKB; and how long the properties are.
+
+    ``fields`` are of ``TYPES``; ``geometry`` is a binary column.
+    """
+    count = batch.num_rows
+    columns = [_raw(batch.column(name)) for name in fields]
+    heads = np.zeros(count, np.int64)
+    for valid, _, width, offsets in columns:
+        heads += np.where(valid, 2 + (width or 4), 0)
+        if not width:
+            heads += np.where(valid, np.diff(offsets), 0)
+    valid, shapes, _, bounds = _raw(batch.column(geometry))
+    ends = np.zeros(count + 1, np.int64)
+    np.cumsum(heads + np.where(valid, np.diff(bounds), 0), out=ends[1:])
+    out = np.empty(int(ends[-1]), np.uint8)
+    at = ends[:-1].copy()
+    for number, (there, values, width, offsets) in enumerate(columns):
+        _put(out, at, number, there, values, width, offsets)
+    _join(out, at, valid, shapes, bounds)
+    buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(out)]
+    return pa.Array.from_buffers(pa.binary(), count, buffers), heads.astype(np.uint32)
+
+
+_NO_OFFSETS = np.zeros(1, np.int64)
+
+
+def _raw(
+    column: pa.Array,
+) -> tuple[NDArray[np.bool_], NDArray[np.uint8], int, NDArray[np.int64]]:
+    """Validity, bytes, bytes of a value (0: it varies), and where each value begins."""
+    valid, start, count = wkb.validity(column), column.offset, len(column)
+    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+        offsets = np.frombuffer(column.buffers()[1], np.int32)[start : start + count + 1]
+        return valid, _bytes(column.buffers()[2]), 0, offsets.astype(np.int64)
+    if pa.types.is_boolean(column.type):
+        bits = np.unpackbits(_bytes(column.buffers()[1]), bitorder="little")
+        return valid, bits[start : start + count], 1, _NO_OFFSETS
+    width = column.type.bit_width // 8
+    values = _bytes(column.buffers()[1])[start * width : (start + count) * width]
+    return valid, values, width, _NO_OFFSETS
+
+
+def _bytes(data: pa.Buffer | None) -> NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
