@@ -55,6 +55,7 @@ def doctor(
         *projections(facts),
         *machine(directory),
         *terminal(os.environ),
+        *console(),
     ]
     if as_json:
         streams.write_json(
@@ -184,6 +185,24 @@ def terminal(environ: Mapping[str, str]) -> Iterator[Finding]:
     encoding = (sys.stderr.encoding or locale.getencoding()).lower()
     if not encoding.startswith("utf"):
         yield Finding("terminal", f"encoding {encoding}: set LANG to a UTF-8 locale", WARN)
+
+
+def console() -> Iterator[Finding]:
+    """The user's own files for the console: keys and themes."""
+    from geobatch_tui.tui.keymap import keymap_path, load_keymap
+    from geobatch_tui.tui.themes import load_all
+
+    keys = load_keymap()
+    for problem in keys.problems:
+        yield Finding("keys", problem, WARN)
+    if not keys.problems:
+        own = f"{figures.plural(len(keys.changes), 'key')} of {keymap_path()}"
+        yield Finding("keys", f"no conflicts; {own}" if keys.changes else "no conflicts")
+    themes, bad = load_all()
+    for entry in bad:
+        yield Finding("themes", f"{entry.path} {entry.reason}", WARN)
+    if not bad:
+        yield Finding("themes", ", ".join(sorted(theme.name for theme in themes)))
 
 
 def _colours(environ: Mapping[str, str]) -> str:

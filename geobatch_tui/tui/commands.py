@@ -24,21 +24,17 @@ class KeyCommands(Provider):
     async def discover(self) -> Hits:
         """All commands, before anything is typed."""
         for entry, run in self._commands():
-            yield DiscoveryHit(entry.help, run, text=entry.help, help=f"key {entry.key}")
+            text = _text(entry)
+            yield DiscoveryHit(text, run, text=text, help=f"key {entry.key}")
 
     async def search(self, query: str) -> Hits:
         """Commands whose sentence matches."""
         matcher = self.matcher(query)
         for entry, run in self._commands():
-            score = matcher.match(entry.help)
+            text = _text(entry)
+            score = matcher.match(text)
             if score > 0:
-                yield Hit(
-                    score,
-                    matcher.highlight(entry.help),
-                    run,
-                    text=entry.help,
-                    help=f"key {entry.key}",
-                )
+                yield Hit(score, matcher.highlight(text), run, text=text, help=f"key {entry.key}")
 
     def _commands(self) -> list[tuple[Entry, Callable[[], Coroutine[Any, Any, None]]]]:
         active = list(self.screen.active_bindings.values())
@@ -54,3 +50,8 @@ class KeyCommands(Provider):
             await self.app.run_action(action, default_namespace=node)
 
         return run
+
+
+def _text(entry: Entry) -> str:
+    """A command by its short name, as in the footer, and by what it does."""
+    return f"{entry.name}: {entry.help}"

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """A key, what it does, whether it can be used now, and the action behind it."""
+    """A key, its short name, what it does, whether it can be used now, and the action behind."""
 
     identifier: str
     key: str
+    name: str
     help: str
     enabled: bool
     everywhere: bool
@@ -43,6 +44,7 @@ def entries(app: App[Any], active: Iterable[ActiveBinding]) -> list[Entry]:
         found[identifier] = Entry(
             identifier,
             f"{before.key} {key}" if before and key not in before.key else key,
+            entry.binding.description,
             entry.binding.tooltip or KEYS[identifier].help,
             entry.enabled,
             entry.node is app,

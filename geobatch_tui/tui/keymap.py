@@ -42,6 +42,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "mode.history": Key("5", "History", "Earlier runs"),
     "mode.config": Key("6", "Config", "The job's configuration"),
     "palette": Key("colon,ctrl+p", "Commands", "Find any command by its name", ":"),
+    "jump": Key("ctrl+o", "Jump", "Go to a screen, a run, an item or a chunk by its name", "^o"),
     "help": Key("question_mark,f1", "Help", "The keys that work here", "?"),
     "filter": Key("slash", "Filter", "Show only what matches", "/"),
     "faults": Key("z", "Faults", "Show only what went wrong"),
@@ -61,7 +62,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "copy": Key("y", "Copy", "Copy the selection, or what reproduces it"),
     "run.clone": Key("c", "Clone", "Make a job out of the run's"),
     "job.new": Key("ctrl+n", "New", "A new job, from an example", "^n"),
-    "job.read": Key("ctrl+o", "Read", "Read a job file", "^o"),
+    "job.read": Key("ctrl+l", "Load", "Read a job file", "^l"),
     "job.plan": Key("f5", "Plan", "What the job would do, and what it would make stale"),
     "job.try": Key("d", "Dry run", "Run nine chunks in a scratch directory"),
     "job.toml": Key("t", "TOML", "The form, or the job file that it makes"),
@@ -83,6 +84,15 @@ KEYS: Final[Mapping[str, Key]] = {
     "job.stop": Key("Q", "Stop now", "End the run at once", "Q"),
 }
 """All keys by their ids. An id stays; its key is the user's to change."""
+
+
+MOVES: Final = frozenset(
+    {
+        *("up", "down", "left", "right", "k", "j", "h", "l"),
+        *("pageup", "pagedown", "home", "end", "G", "tab", "shift+tab"),
+    }
+)
+"""Keys that move the cursor in every list and on the map, and are nobody's to change."""
 
 
 def bind(
@@ -147,8 +157,10 @@ def load_keymap(path: Path | None = None) -> Keymap:
 def conflicts(changes: Mapping[str, str]) -> list[str]:
     """Sentences about keys that would mean two things after ``changes``."""
     users: dict[str, list[str]] = defaultdict(list)
-    for name, key in KEYS.items():
-        for one in changes.get(name, key.key).split(","):
+    for key in MOVES:
+        users[key].append("a move of the cursor")
+    for name, entry in KEYS.items():
+        for one in changes.get(name, entry.key).split(","):
             users[_NAMES.get(one.strip(), one.strip())].append(name)
     return [
         f"the key {safe(key, limit=40)} means {' and '.join(names)}"

@@ -13,9 +13,12 @@ from geobatch_tui.tui.model import Delta
 from geobatch_tui.tui.widgets.lines import Follower
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from textual import getters
 
     from geobatch_tui.tui.app import GeobatchApp
+    from geobatch_tui.tui.jump import Place
     from geobatch_tui.tui.messages import RunChanged
     from geobatch_tui.tui.shell import Shell
 
@@ -39,6 +42,11 @@ class Frame(Screen[None]):
 
     if TYPE_CHECKING:
         app = getters.app(Shell)
+
+    def places(self, text: str) -> Iterable[Place]:
+        """Where one can jump to on this screen; ``text`` is what is typed of the name so far."""
+        del text
+        return ()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """An error that nobody expected is said, and the screen stays as it is."""

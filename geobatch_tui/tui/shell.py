@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.app import App, ScreenStackError
+from textual.command import CommandPalette
 
-from geobatch_tui.observability.text import safe_lines
+from geobatch_tui.observability.text import safe, safe_lines
+from geobatch_tui.orchestration.known import known
 from geobatch_tui.tui import terminal, themes
 from geobatch_tui.tui.commands import KeyCommands
 from geobatch_tui.tui.help import HelpScreen, entries
-from geobatch_tui.tui.keymap import bind, load_keymap
+from geobatch_tui.tui.jump import Jumps, Place
+from geobatch_tui.tui.keymap import KEYS, bind, load_keymap
 from geobatch_tui.tui.model import View
-from geobatch_tui.tui.wishes import Ending
+from geobatch_tui.tui.page import Frame
+from geobatch_tui.tui.wishes import Ending, Watch
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
+    from textual.screen import Screen
 
     from geobatch_tui.tui.wishes import Wish
 
@@ -42,6 +48,7 @@ class Shell(App[Ending]):
     COMMANDS: ClassVar[set[Any]] = App.COMMANDS | {KeyCommands}
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("palette", "command_palette"),
+        bind("jump", "jump", show=False),
         bind("help", "keys"),
         bind("detach", "leave"),
     ]
@@ -136,6 +143,36 @@ class Shell(App[Ending]):
     def action_help_quit(self) -> None:
         """Ctrl-C in a console copies or interrupts nothing: it asks as well."""
         self.action_leave()
+
+    def action_jump(self) -> None:
+        """Go somewhere by name."""
+        if self.use_command_palette and not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(providers=[Jumps], placeholder="Jump to ..."))
+
+    async def places(self, text: str, screen: Screen[Any]) -> list[Place]:
+        """Where one can jump to: screens, what the screen has, runs of this user.
+
+        Args:
+            text: what is typed of the name so far.
+            screen: the one that is shown.
+        """
+        modes = [
+            Place(KEYS[f"mode.{name}"].name, KEYS[f"mode.{name}"].help, partial(self._go, name))
+            for name in self.MODES
+        ]
+        own = screen.places(text) if isinstance(screen, Frame) else ()
+        runs = await asyncio.to_thread(known)
+        return [
+            *modes,
+            *own,
+            *(
+                Place(safe(str(path)), "Open this run", partial(self.open, Watch(path)))
+                for path in runs
+            ),
+        ]
+
+    async def _go(self, mode: str) -> None:
+        await self.switch_mode(mode)
 
     def action_keys(self) -> None:
         """The keys that work here."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.observability.text import safe
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.dialogs import Choice, Question
+from geobatch_tui.tui.jump import Place, matching
+from geobatch_tui.tui.letters import chunk_named
+from geobatch_tui.tui.messages import ShowOnMap
 from geobatch_tui.tui.rerun import rerun
 from geobatch_tui.tui.shell import Shell
 from geobatch_tui.tui.wishes import Ending, Watch
 
 if TYPE_CHECKING:
+    from textual.screen import Screen
+
     from geobatch_tui.tui.link import RunLink
-    from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
+    from geobatch_tui.tui.messages import RetryRequested
     from geobatch_tui.tui.model import View
     from geobatch_tui.tui.wishes import Wish
 
@@ -101,6 +108,22 @@ class Steering(Shell):
             return
         await self.switch_mode("map")
         self.screen_stack[0].query_one(ChunkMap).show(positions)
+
+    async def places(self, text: str, screen: Screen[Any]) -> list[Place]:
+        """Items and chunks of the run, too."""
+        items = self.link.store.items
+        found = []
+        chunk = chunk_named(items, text) if "@" in text else None
+        if chunk is not None and chunk[1] is not None:
+            name, show = safe(text), ShowOnMap((text,), (chunk[1],))
+            found.append(Place(name, "Show this chunk on the map", partial(self._show, show)))
+        for item in matching(items, text) if text else ():
+            show = ShowOnMap((item.key,), (), (item.item_id,))
+            found.append(Place(item.key, "Show this item on the map", partial(self._show, show)))
+        return [*found, *await super().places(text, screen)]
+
+    def _show(self, message: ShowOnMap) -> None:
+        self.post_message(message)
 
     def action_stop_now(self) -> None:
         """End the run at once, after a question that names what is lost."""

@@ -113,6 +113,7 @@ def test_uppercase_changes_the_job():
         ("[keys]\nfreeze = 5", "must be a text"),
         ('[keys]\nfreeze = "P"', "means freeze and job.pause"),
         ('[keys]\nunits = ":"', "means palette and units"),
+        ('[keys]\nunits = "j"', "means a move of the cursor and units"),
     ],
 )
 def test_problems_of_a_keymap_are_told(tmp_path, text, said):

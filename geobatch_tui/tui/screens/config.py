@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -18,6 +19,7 @@ from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.tui.dialogs import Choice, Question
 from geobatch_tui.tui.draft import FIELDS, Draft
+from geobatch_tui.tui.jump import Place
 from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.saving import save
 from geobatch_tui.tui.screens.filtered import Filtered
@@ -30,14 +32,14 @@ from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
 from geobatch_tui.tui.wishes import Start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
     from geobatch_tui.tui.draft import Field
 
-_NOTHING = "^n begins a job from an example, ^o reads a job file, c in the history clones a run's."
+_NOTHING = "^n begins a job from an example, ^l reads a job file, c in the history clones a run's."
 
 
 class ConfigScreen(Filtered):
@@ -111,6 +113,24 @@ class ConfigScreen(Filtered):
     def bar(self) -> FilterBar:
         """The line on top."""
         return self.query_one(FilterBar)
+
+    def places(self, text: str) -> Iterable[Place]:
+        """The keys of the form."""
+        del text
+        fields = self.draft.fields() if self.draft is not None else []
+        return [
+            Place(field.leaf.key, field.leaf.help, partial(self._stand_on, field.leaf.key))
+            for field in fields
+        ]
+
+    def _stand_on(self, key: str) -> None:
+        """Put the cursor on a key, whatever the filter says."""
+        if self.draft is not None and not self.list.has(key):
+            self.bar.clear()
+            self.list.show(self.draft.fields())
+        self.list.go(key)
+        self.list.renew()
+        self._about()
 
     def refilter(self) -> None:
         """Show the keys that the filter lets pass."""
@@ -287,11 +307,7 @@ class ConfigScreen(Filtered):
             return draft
         wrong = next((field for field in draft.fields() if field.problem), None)
         if wrong is not None:
-            if not self.bar.chosen.matches(wrong.row()):
-                self.bar.clear()
-                self.list.show(draft.fields())
-            self.list.go(wrong.leaf.key)
-            self.list.renew()
+            self._stand_on(wrong.leaf.key)
         self._about()
         self._refuse("something is wrong with the job: it is marked with !")
         return None

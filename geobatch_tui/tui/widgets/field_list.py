@@ -52,6 +52,10 @@ class FieldList(ScrollLines):
                 self.set_reactive(ScrollLines.cursor, number)
                 self.keep_in_view(number)
 
+    def has(self, key: str) -> bool:
+        """Whether a key is in the list."""
+        return any(not isinstance(row, str) and row.leaf.key == key for row in self._rows)
+
     @property
     def current(self) -> Field | None:
         """The key under the cursor; None on a section."""
