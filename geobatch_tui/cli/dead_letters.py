@@ -93,6 +93,8 @@ def card(letter: Mapping[str, Any]) -> Table:
     if letter.get("bounds_lonlat"):
         west, south, east, north = letter["bounds_lonlat"]
         table.add_row("lon, lat", f"{west:.4f} .. {east:.4f}, {south:.4f} .. {north:.4f}")
+    if mark := letter.get("dismissed"):
+        table.add_row("dismissed", streams.foreign(f"{mark['note'] or '-'} ({mark['by']})"))
     if letter.get("suggestion"):
         table.add_row("suggestion", streams.foreign(letter["suggestion"]))
     return table

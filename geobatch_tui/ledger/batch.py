@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger import statements
 from geobatch_tui.ledger.database import bulk, scalar
+from geobatch_tui.ledger.dismiss import dismiss
 from geobatch_tui.ledger.requeue import requeue
 from geobatch_tui.ledger.statements import Interner, json_text, path_text, prose_text
 from geobatch_tui.ledger.updates import (
@@ -30,6 +31,7 @@ from geobatch_tui.ledger.updates import (
     ItemPublished,
     ItemRow,
     ItemState,
+    LettersDismissed,
     LettersRequeued,
     Noted,
     RunEnded,
@@ -93,6 +95,7 @@ class Batch:
             ChunkReleased: self._released,
             DeadLetter: self._dead,
             LettersRequeued: self._requeued,
+            LettersDismissed: self._dismissed,
             ItemPublished: self._published,
             RunEnded: self._ended,
             Noted: self._noted,
@@ -236,6 +239,11 @@ class Batch:
         self._write()
         count = requeue(self._connection, update.classes, update.keys)
         self._event("requeued", None, None, {"letters": count})
+
+    def _dismissed(self, update: LettersDismissed) -> None:
+        self._write()
+        count = dismiss(self._connection, update.letters, update.note, update.by, self._now)
+        self._event("dismissed", None, None, {"letters": count})
 
     def _published(self, update: ItemPublished) -> None:
         if update.item_id in self._publications:

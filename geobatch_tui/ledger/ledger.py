@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.batch import Batch
 from geobatch_tui.ledger.database import open_writer, scalar, translated
+from geobatch_tui.ledger.dismiss import dismiss
 from geobatch_tui.ledger.failpoint import failpoint
 from geobatch_tui.ledger.layout import Reserve
 from geobatch_tui.ledger.publish import Publisher
@@ -191,6 +192,22 @@ class Ledger:
             count = requeue(self._connection, classes, chunk_keys)
             if count:
                 self._note("requeued", {"letters": count})
+        return count
+
+    def dismiss_dead(self, letters: Sequence[tuple[int, float]], note: str | None, by: str) -> int:
+        """Note that an operator knows of dead letters, and return of how many. They stay what they
+        are: chunks without a result. The note is their record's ``dismissed`` (``note``, ``by``,
+        ``t``), until they are tried again or it is taken back.
+
+        Args:
+            letters: their ids and times; ids are used again, so one alone could mean another.
+            note: what is known of them; None takes it back.
+            by: who says so.
+        """
+        with self._transaction():
+            count = dismiss(self._connection, letters, note, by, time.time())
+            if count:
+                self._note("dismissed", {"letters": count})
         return count
 
     def drop_items(self, ids: Sequence[int]) -> None:

@@ -185,6 +185,16 @@ class LettersRequeued:
 
 
 @dataclass(frozen=True, slots=True)
+class LettersDismissed:
+    """An operator knows of dead letters, or (``note`` None) takes that back. See
+    ``Ledger.dismiss_dead``."""
+
+    letters: tuple[tuple[int, float], ...]
+    note: str | None
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class ItemPublished:
     """Rename ``part_path`` to the item's ``out_path``, sync the directory, then record it."""
 
@@ -221,6 +231,7 @@ Update = (
     | ChunkReleased
     | DeadLetter
     | LettersRequeued
+    | LettersDismissed
     | ItemPublished
     | RunEnded
     | Noted

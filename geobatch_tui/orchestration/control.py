@@ -25,7 +25,9 @@ from geobatch_tui.orchestration.session import state_of_run
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-VERBS = frozenset({"ping", "pause", "resume", "set_workers", "drain", "cancel", "retry_dead"})
+VERBS = frozenset(
+    {"ping", "pause", "resume", "set_workers", "drain", "cancel", "retry_dead", "dismiss"}
+)
 LINE_LIMIT = 64 * 1024
 """Bytes of one command; a longer line ends the connection."""
 

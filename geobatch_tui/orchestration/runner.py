@@ -16,6 +16,7 @@ from geobatch_tui.observability.versions import versions
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.breaker import exceeds
 from geobatch_tui.orchestration.control import listening, socket_path
+from geobatch_tui.orchestration.dismissal import dismissal
 from geobatch_tui.orchestration.dispatcher import Dispatcher
 from geobatch_tui.orchestration.ending import end_run
 from geobatch_tui.orchestration.engine import Engine
@@ -294,6 +295,11 @@ class Run:
         reply: dict[str, Any] = {"run_id": self._session.run_id, "state": self._monitor.state}
         if verb == "ping":
             return reply
+        if verb == "dismiss":
+            update = dismissal(arguments, origin)
+            self._session.put(update)
+            reply["dismissed"] = len(update.letters)
+            arguments = {"letters": len(update.letters), "note": update.note}
         fields = {"verb": verb, "origin": origin, **arguments}
         self._session.log.emit("run.command", message=f"{verb} from {origin}", **fields)
         self._session.put(lu.Noted("command", fields))
@@ -310,7 +316,7 @@ class Run:
         elif verb == "cancel":
             self._stop = self._stop or "cancelled"
             self._cancel()
-        else:
+        elif verb != "dismiss":
             self._command(u.Verb(verb))
         return reply
 

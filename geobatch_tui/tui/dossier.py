@@ -112,7 +112,7 @@ def gather(store: RunStore, dead_id: int) -> Dossier | None:
     found = store.reading(read)
     if found is None:
         return None
-    names = [str(found.record.get(name) or "") for name in ("chunk", "item")]
+    names = _names(found)
     return Dossier(
         found.letter,
         found.item,
@@ -124,6 +124,16 @@ def gather(store: RunStore, dead_id: int) -> Dossier | None:
         found.op,
         found.job,
     )
+
+
+def _names(found: Dossier) -> list[str]:
+    """What the log may call the chunk and the item: their names as they are, where those of the
+    record had to be made harmless."""
+    names = [str(found.record.get(name) or "") for name in ("chunk", "item")]
+    if found.item is not None and names[1] != found.item.key:
+        place = names[0].rpartition("@")[2]
+        names += [f"{found.item.key}@{place}" if names[0] else "", found.item.key]
+    return names
 
 
 def _entry(entry: dict[str, Any]) -> LogEntry:

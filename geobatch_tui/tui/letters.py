@@ -23,6 +23,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "source": "text",
     "stage": "text",
     "suggestion": "text",
+    "note": "text",
     "attempts": "number",
     "crashes": "number",
 }
@@ -86,6 +87,7 @@ def row_of(letter: LetterView) -> Row:
         "source": letter.source,
         "stage": letter.stage,
         "suggestion": letter.suggestion,
+        "note": "" if letter.dismissed is None else f"dismissed: {letter.dismissed}",
         "attempts": letter.attempts,
         "crashes": letter.crashes,
     }
@@ -104,11 +106,12 @@ def listing(
         letters: by id.
         chosen: which of them.
         grouping: one of ``GROUPINGS``.
-        sort: one of ``SORTS``, within a group.
+        sort: one of ``SORTS``, within a group; letters that were dismissed come last in it.
         item: finds an item by its id.
     """
     passing = [letter for letter in letters.values() if chosen.matches(row_of(letter))]
     passing.sort(key=_KEYS[sort])
+    passing.sort(key=lambda letter: letter.dismissed is not None)  # what is known comes last
     if grouping == "cause":
         groups = by_cause(passing)
     elif grouping == "place":

@@ -116,7 +116,8 @@ class WorkerRow:
 @dataclass(frozen=True, slots=True)
 class LetterView:
     """A dead letter in short. ``where`` is the chunk or item, for people; ``cause`` the message
-    without what differs from chunk to chunk."""
+    without what differs from chunk to chunk. ``dismissed`` is the note of an operator who knows of
+    it, or None."""
 
     dead_id: int
     item_id: int
@@ -131,6 +132,7 @@ class LetterView:
     where: str
     source: str
     suggestion: str
+    dismissed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

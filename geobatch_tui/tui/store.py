@@ -15,6 +15,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.session import state_of_run
 from geobatch_tui.tui.causes import grouped, normalised
 from geobatch_tui.tui.chunks import Chunks, lattice_of
+from geobatch_tui.tui.letters import shown
 from geobatch_tui.tui.model import Delta, ItemView, LetterView, Sample, View
 from geobatch_tui.tui.progress import sample, told
 
@@ -34,6 +35,7 @@ _MENDS: Final = 3
 
 _RESTARTING: Final = frozenset({"run_started", "recovered", "requeued"})
 _RESHAPING: Final = frozenset({"planned", "adopted", "item", "published"})
+_DISMISSING: Final = "dismissed"
 _BURYING: Final = frozenset({"dead", "planned", "adopted", "item"})
 
 
@@ -203,6 +205,8 @@ class RunStore:
         changed = self._chunks.apply(self._reader, events)
         if kinds & _BURYING:
             self._read_letters(self.letters)
+        if _DISMISSING in kinds:
+            self._read_letters({})
         self._history.extend(_samples(events))
         return reshaped, changed
 
@@ -333,8 +337,9 @@ def _samples(events: Iterable[EventRow]) -> list[Sample]:
 
 def _short(letter: Letter) -> LetterView:
     def text(name: str) -> str:
-        return safe(str(letter.record.get(name) or ""))
+        return shown(str(letter.record.get(name) or ""))
 
+    mark = letter.record.get("dismissed")
     return LetterView(
         dead_id=letter.dead_id,
         item_id=letter.item_id,
@@ -349,4 +354,5 @@ def _short(letter: Letter) -> LetterView:
         where=text("chunk") or text("item"),
         source=text("source"),
         suggestion=text("suggestion"),
+        dismissed=shown(str(mark.get("note") or "")) if isinstance(mark, dict) else None,
     )

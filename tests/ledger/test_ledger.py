@@ -349,6 +349,25 @@ def test_letters_are_read_by_class(dead, reader):
     }
 
 
+def test_letters_are_dismissed_and_taken_back(dead, ledger, reader):
+    """A note stands in the record until it is taken back, or the letter is tried again."""
+    first, second, *_ = reader.letters()
+    assert ledger.dismiss_dead([(first.dead_id, first.t)], "cloud \x1b[2J\udcff", "me") == 1
+    assert reader.last_seq() == reader.events()[-1].seq
+    assert (reader.events()[-1].kind, reader.events()[-1].data) == ("dismissed", {"letters": 1})
+    before, after = first.record, reader.letters()[0].record
+    assert after["dismissed"]["note"] == "cloud \x1b[2J\udcff"
+    assert after["dismissed"]["by"] == "me"
+    assert {**before, "dismissed": after["dismissed"]} == after
+    # An id alone may be that of another letter by now.
+    assert ledger.dismiss_dead([(second.dead_id, second.t - 1)], "no", "me") == 0
+    assert "dismissed" not in reader.letters()[1].record
+    assert ledger.dismiss_dead([(first.dead_id, first.t)], None, "me") == 1
+    assert reader.letters()[0].record == before
+    assert ledger.dismiss_dead([(first.dead_id, first.t)], None, "me") == 0
+    assert reader.audit() == []
+
+
 def test_requeue_everything(dead, ledger, reader):
     """All letters go, all dead chunks are pending with fresh counts, all items planned."""
     assert ledger.requeue_dead() == 4

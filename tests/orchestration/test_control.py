@@ -15,7 +15,9 @@ from run_desk import Desk
 
 import geobatch_tui
 from geobatch_tui.errors import StateError
+from geobatch_tui.ledger.layout import StateDir
 from geobatch_tui.ledger.lock import read_holder
+from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.orchestration.control import Control, send
 from geobatch_tui.orchestration.outcome import RunResult
 
@@ -95,6 +97,29 @@ async def test_dead_letters_are_retried_while_the_run_goes_on(tmp_path: Path) ->
         result = await asyncio.wait_for(task, 60)
     assert (result.exit_code, result.counts["done"], result.counts["dead"]) == (0, 300, 0)
     assert result.items["published"] == 1
+
+
+async def test_dead_letters_are_dismissed_while_the_run_goes_on(tmp_path: Path) -> None:
+    """The note is in the record, and who gave it; the letter still counts."""
+    faults = {"raise": [0, 1]}
+    desk = Desk(tmp_path, op={"chunks": 300, "milliseconds": 10, "faults": faults})
+    async with live(desk) as task:
+        with contextlib.closing(LedgerReader(StateDir.open(desk.out).ledger)) as reader:
+            async with asyncio.timeout(20):
+                while len(reader.letters()) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            letters = [[letter.dead_id, letter.t] for letter in reader.letters()]
+            told = {"letters": letters[:1], "note": "known"}
+            reply = await asyncio.to_thread(send, desk.out, "dismiss", **told)
+            assert reply["dismissed"] == 1
+            with pytest.raises(StateError, match="pair of numbers"):
+                await asyncio.to_thread(send, desk.out, "dismiss", letters=[7], note="x")
+            result = await asyncio.wait_for(task, 60)
+            first, second = reader.letters()
+    assert first.record["dismissed"]["note"] == "known"
+    assert first.record["dismissed"]["by"].startswith("uid ")
+    assert "dismissed" not in second.record
+    assert (result.exit_code, result.counts["dead"]) == (12, 2)
 
 
 async def test_a_control_steers_from_a_thread(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from corpus import NAMES
 from geobatch_tui.execution.messages import PreviewReceipt
 from geobatch_tui.ledger import updates as lu
 from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.dialogs import Question
 from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.previewer import Unseen
 from geobatch_tui.tui.screens.dead import DeadScreen
+from geobatch_tui.tui.screens.note import NoteDialog
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.inspector import TABS, Inspector
@@ -361,6 +363,55 @@ async def test_operations_without_rasters_say_so(console, script, deaths, eye, m
         await opened(pilot)
         assert "vector.reproject reads no raster" in shown(app).replace("│", "")
         assert not eye.asked
+
+
+async def test_letters_are_dismissed_with_a_note(console, script, deaths, eye):
+    """The key X asks for a note, writes it to the ledger of a run that ended, and shows it; once
+    more it is taken back."""
+    script.end("partial", 12)
+    app = console()
+    async with app.run_test(size=(120, 30)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("g", "g", "X")
+        await until(lambda: isinstance(app.screen, NoteDialog))
+        await pilot.press(*"cloud", "enter")
+        await until(lambda: app.screen is screen)
+        await app.workers.wait_for_complete([w for w in app.workers if w.group == "dismiss"])
+        app.poll()
+        await settle(pilot)
+        letters = app.link.store.letters
+        assert [letter.dismissed for letter in letters.values()] == ["cloud"] + [None] * 5
+        assert "dismissed: cloud" in shown(app)
+        assert "1 dismissed" in shown(app)
+        assert screen.list.letter == 1  # it went to the end, and the cursor with it
+        assert screen.query_one(Inspector).dossier.record["dismissed"]["note"] == "cloud"
+        await pilot.press("slash", *"note:cloud", "enter")
+        await settle(pilot)
+        assert "1 shown" in shown(app)
+        await pilot.press("X")
+        await until(lambda: isinstance(app.screen, Question))
+        await pilot.press("down", "enter")
+        await until(lambda: app.screen is screen)
+        await app.workers.wait_for_complete([w for w in app.workers if w.group == "dismiss"])
+        app.poll()
+        await settle(pilot)
+        assert all(letter.dismissed is None for letter in app.link.store.letters.values())
+
+
+async def test_a_live_run_is_told_what_is_dismissed(console, script, deaths, eye):
+    """The ledger belongs to the run: it gets a command."""
+    asked = []
+    app = console()
+    app.link.send = lambda verb, **arguments: asked.append((verb, arguments)) or ""
+    async with app.run_test(size=(120, 30)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("g", "g", "X")
+        await until(lambda: isinstance(app.screen, NoteDialog))
+        await pilot.press(*"known", "enter")
+        await until(lambda: asked)
+        letter = app.link.store.letters[screen.list.letter]
+        told = {"letters": [[letter.dead_id, letter.t]], "note": "known"}
+        assert asked == [("dismiss", told)]
 
 
 def evil(script):

@@ -14,6 +14,8 @@ from textual.widgets import Static
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.tui import dossier
 from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.dialogs import Choice, Question
+from geobatch_tui.tui.dismissal import dismiss
 from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.letters import FIELDS, GROUPINGS, SORTS, Listing, listing
 from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
@@ -21,6 +23,7 @@ from geobatch_tui.tui.page import Page
 from geobatch_tui.tui.previewer import Previewer, Unseen, wanted
 from geobatch_tui.tui.retry_plan import consequence, selection
 from geobatch_tui.tui.screens.filtered import Filtered
+from geobatch_tui.tui.screens.note import NoteDialog
 from geobatch_tui.tui.screens.path import PathDialog
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
@@ -44,7 +47,11 @@ if TYPE_CHECKING:
 _SETTLE: Final = 0.15
 """Seconds that the cursor rests on a letter before it is read from disk."""
 
-_CHANGES: Final = frozenset({"retry_chosen", "retry_with"})
+_CHANGES: Final = frozenset({"retry_chosen", "retry_with", "dismiss_letters"})
+_STAYS: Final = (
+    "They stay what they are: their chunks have no result, and the exit code tells of them. The "
+    "note is kept in the ledger until they are tried again, or taken back by the same key."
+)
 
 
 class DeadScreen(Filtered, Page):
@@ -65,6 +72,7 @@ class DeadScreen(Filtered, Page):
         bind("detail.less", "tab(-1)", show=False),
         bind("detail.more", "tab(1)", show=False),
         bind("retry.with", "retry_with", show=False),
+        bind("dismiss", "dismiss_letters", show=False),
         bind("sort", "sort", show=False),
         bind("export", "export", show=False),
         bind("next", "neighbour(1)", show=False),
@@ -130,6 +138,9 @@ class DeadScreen(Filtered, Page):
         super().take(delta)
         letters = self.app.link.store.letters
         if letters is not self._letters or delta.reshaped:
+            held = 0 if self._dossier is None else self._dossier.letter.dead_id
+            if letters.get(held) != self._letters.get(held):  # dismissed meanwhile: read it anew
+                self._dossier = None
             self._letters = letters
             self.refilter()
 
@@ -156,6 +167,9 @@ class DeadScreen(Filtered, Page):
         ]
         if shown != total:
             parts.append((f"  {fmt.count(shown)} shown", "bold"))
+        known = sum(letter.dismissed is not None for letter in self._letters.values())
+        if known:
+            parts.append((f"  {fmt.count(known)} dismissed", "$quiet"))
         if marked:
             parts.append((f"  {fmt.count(marked)} marked", "bold $accent"))
         self.query_one(FilterBar).say(Content.assemble(*parts))
@@ -320,6 +334,33 @@ class DeadScreen(Filtered, Page):
             return
         self.list.unmark()
         self.post_message(RetryRequested(named.classes, named.keys, answer))
+
+    @work(exclusive=True, group="dismiss", exit_on_error=False)
+    async def action_dismiss_letters(self) -> None:
+        """Note that the chosen letters are known, or take that back where all are."""
+        chosen = [self._letters[dead_id] for dead_id in self.list.chosen]
+        if not chosen:
+            return
+        many = fmt.count(len(chosen)) + (" dead letter" if len(chosen) == 1 else " dead letters")
+        note = None
+        if any(letter.dismissed is None for letter in chosen):
+            note = await self.app.push_screen_wait(NoteDialog("Dismiss", f"{many}. {_STAYS}"))
+            if note is None:
+                return
+        else:
+            back = Choice("back", "Take back", "they are listed with their messages again")
+            choices = (Choice("", "No", "they stay dismissed"), back)
+            text = f"{many}, dismissed already."
+            if not await self.app.push_screen_wait(Question("Dismiss", text, choices)):
+                return
+        pairs = [(letter.dead_id, letter.t) for letter in chosen]
+        try:
+            said = await asyncio.to_thread(dismiss, self.app.link, pairs, note)
+        except GeobatchError as error:
+            self.notify(str(error), title="dismiss", severity="error", markup=False)
+            return
+        self.list.unmark()
+        self.notify(said, title="dismiss", markup=False)
 
     def action_map(self) -> None:
         """Show the chosen letters on the map."""

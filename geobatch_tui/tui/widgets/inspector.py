@@ -115,6 +115,7 @@ def what(found: Dossier) -> Content:
     ]
     if found.text("suggestion"):
         lines.append(Content.assemble(("try: ", "bold $accent"), found.text("suggestion")))
+    lines += _known(found)
     lines.append(Content(""))
     lines += _place(found)
     lines.append(_pair("attempts", _tries(found)))
@@ -130,6 +131,17 @@ def what(found: Dossier) -> Content:
     ]
     lines += _around(found)
     return Content("\n").join(lines)
+
+
+def _known(found: Dossier) -> list[Content]:
+    """Who dismissed it, when, and why."""
+    mark = found.record.get("dismissed")
+    if not isinstance(mark, dict):
+        return []
+    when = fmt.clock(float(mark.get("t") or 0))
+    by = shown(str(mark.get("by") or "?"))
+    note = shown(str(mark.get("note") or "without a note"))
+    return [Content.assemble(("dismissed: ", "bold $accent"), note, (f"  {by}, {when}", "$quiet"))]
 
 
 def _tries(found: Dossier) -> str:

@@ -219,16 +219,27 @@ def _letter(letter: LetterView, lead: str, width: int) -> Content:
     where = 30 if width >= _WIDE else min(24, max(14, width // 4))
     name = 19 if width >= _WIDE else 14
     stage = 8 if width >= _WIDE else 0
+    known = letter.dismissed is not None
     used = len(lead) + where + 1 + name + 1 + 3 + 9 + (stage + 1 if stage else 0)
     return Content.assemble(
         lead,
         fmt.fit_middle(letter.where, where) + " ",
-        (fmt.fit(letter.error_class.removesuffix("Error"), name) + " ", "bold"),
+        (
+            fmt.fit(letter.error_class.removesuffix("Error"), name) + " ",
+            "$quiet" if known else "bold",
+        ),
         f"{letter.attempts:>2} ",
         (f"{fmt.clock(letter.t)} ", "$quiet"),
         (f"{fmt.fit(letter.stage, stage)} " if stage else "", "$quiet"),
-        fmt.fit(_without_source(letter), max(0, width - used)),
+        (fmt.fit(_said(letter), max(0, width - used)), "$quiet italic" if known else ""),
     )
+
+
+def _said(letter: LetterView) -> str:
+    """The note of whoever dismissed the letter, else its message."""
+    if letter.dismissed is None:
+        return _without_source(letter)
+    return f"dismissed: {letter.dismissed or _without_source(letter)}"
 
 
 def _without_source(letter: LetterView) -> str:
