@@ -9,9 +9,11 @@ tifffile, whose import alone takes 0.18 s) could only lose something.
 
 from __future__ import annotations
 
+import json
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import rasterio
@@ -22,9 +24,10 @@ from rasterio.io import MemoryFile
 
 from geobatch_tui.errors import CrsError, OperationError, SchemaError
 from geobatch_tui.execution.raster.layout import Tag
+from geobatch_tui.execution.raster.plan import RasterPlan
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+    from geobatch_tui.execution.raster.plan import Number
 
 SIDE = 16
 #: Size and place of the pixels, and their encoding: the assembler's own.
@@ -34,6 +37,11 @@ _OWN_TAGS = frozenset({
 #: Tags that overviews carry too: how a pixel is to be read, and the nodata value.
 _OVERVIEW_TAGS = frozenset({258, 262, 277, 284, 320, 338, 339, 42113})
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
+#: ModelPixelScaleTag and ModelTiepointTag: where a north-up raster lies.
+_PIXEL_SCALE, _TIE_POINT = 33550, 33922
+#: Stand for the place and the fingerprint of an item, in tags that are shared.
+_UNIT = (1.0, 0.0, 0.0, 0.0, -1.0, 1.0)
+_NO_MARK = "?" * 32
 _ENTRY = struct.Struct("<HHI")
 #: In pixels. PixelIsPoint moves the tie point by half a pixel and back.
 _TRANSFORM_TOLERANCE = 1e-6
@@ -55,6 +63,37 @@ def make_template(plan: RasterPlan, fingerprint: str) -> Template:
         CrsError: GeoTIFF cannot hold the CRS.
         SchemaError: it cannot hold the geotransform, nodata value or bands.
     """
+    a, b, c, d, e, f = plan.transform
+    if b or d or a <= 0 or e >= 0 or plan.area_or_point == "Point":
+        return _made(plan, fingerprint)
+    # Thousands of small files of one kind differ in their place and fingerprint alone.
+    kind = replace(plan, transform=_UNIT, warp=None, width=SIDE, height=SIDE)
+    kind = replace(kind, encoding=replace(plan.encoding, overviews=()))
+    blank = _blank(json.dumps(kind.to_json()))
+    place = {
+        _PIXEL_SCALE: struct.pack("<3d", a, -e, 0.0),
+        _TIE_POINT: struct.pack("<6d", 0.0, 0.0, 0.0, c, f, 0.0),
+    }
+    mark = fingerprint.encode()
+    if len(mark) != len(_NO_MARK) or not place.keys() <= {tag.code for tag in blank.tags}:
+        return _made(plan, fingerprint)
+    tags = tuple(
+        replace(tag, value=place.get(tag.code, tag.value.replace(_NO_MARK.encode(), mark)))
+        for tag in blank.tags
+    )
+    identity = blank.identity | {
+        "transform": plan.transform,
+        "tags": blank.identity["tags"] | {"GEOBATCH_FP": fingerprint},
+    }
+    return Template(tags, blank.overview_tags, identity)
+
+
+@lru_cache(maxsize=8)
+def _blank(kind: str) -> Template:
+    return _made(RasterPlan.from_json(json.loads(kind)), _NO_MARK)
+
+
+def _made(plan: RasterPlan, fingerprint: str) -> Template:
     data = _write(plan, fingerprint)
     tags = tuple(tag for tag in parse_tags(data) if tag.code not in _OWN_TAGS)
     # The bytes alone: GDAL keeps what a TIFF cannot hold in a sidecar, which will not be there.

@@ -7,7 +7,7 @@ Points that cannot be transformed are NaN, never infinite.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +147,7 @@ def unroll(longitudes: Points, centre: float) -> Points:
     return moved
 
 
+@lru_cache(maxsize=16)
 def lonlat_box(grid: Source | Grid) -> Box | None:
     """Bounds of a raster in longitude and latitude, a pole inside included; None if unknown."""
     cols, rows = lattice(grid.width, grid.height, 101)
