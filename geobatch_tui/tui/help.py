@@ -70,14 +70,19 @@ class HelpScreen(ModalScreen[None]):
         self._problems = problems
 
     def compose(self) -> ComposeResult:
-        """A box with two lists and a foot."""
+        """Two lists, and the user's file of keys; what is wrong with it stands first."""
+        note = Static(self._note(), id="help-note", markup=False)
         with Vertical(id="help") as box:
             box.border_title = f"Help  {self._title}"
             box.border_subtitle = "esc close"
-            with VerticalScroll(can_focus=True), Horizontal(id="help-lists"):
-                yield self._column("This screen", everywhere=False)
-                yield self._column("Everywhere", everywhere=True)
-            yield Static(self._foot(), id="help-foot", markup=False)
+            with VerticalScroll(can_focus=True):
+                if self._problems:
+                    yield note
+                with Horizontal(id="help-lists"):
+                    yield self._column("This screen", everywhere=False)
+                    yield self._column("Everywhere", everywhere=True)
+                if not self._problems:
+                    yield note
 
     def _column(self, title: str, *, everywhere: bool) -> Static:
         keys = [entry for entry in self._keys if entry.everywhere is everywhere]
@@ -93,9 +98,15 @@ class HelpScreen(ModalScreen[None]):
             lines.append(Content.assemble(("no keys of its own", "$quiet")))
         return Static(Content("\n").join(lines), classes="help-list", markup=False)
 
-    def _foot(self) -> Content:
+    def _note(self) -> Content:
         path = keymap_path()
         home = Path.home()
         shown = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
-        lines = [f"{safe(shown)}   conflicts {len(self._problems)}"]
-        return Content("\n".join([*lines, *self._problems]))
+        count = len(self._problems)
+        wrong = f"{count} problem{'' if count == 1 else 's'}" if count else "no conflicts"
+        return Content("\n").join(
+            [
+                Content(f"{safe(shown)}   {wrong}"),
+                *(Content.styled(problem, "$warning") for problem in self._problems),
+            ]
+        )

@@ -447,6 +447,23 @@ async def test_keys_can_be_moved(console, script, tmp_path):
         assert app.frozen
 
 
+async def test_problems_of_the_keymap_are_in_the_help(console, script, tmp_path):
+    """First of all, whatever the size; and as a notice when the console opens."""
+    path = tmp_path / "config" / "geobatch" / "keys.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('[keys]\nfreeze = "P"\n')
+    script.plan(1, 1, 1)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert [notice.title for notice in app._notifications] == ["keys"]
+        await pilot.press("?")
+        await pilot.pause()
+        lines = app.screen._compositor.render_strips(app.screen.size)
+        text = "\n".join("".join(segment.text for segment in strip) for strip in lines)
+        assert "1 problem" in text
+        assert "the key P means freeze and job.pause" in text
+
+
 async def test_palette_runs_what_keys_do(console, script):
     """Commands are found by their sentence."""
     script.plan(1, 1, 1)

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.draft import Field
 
-_NOTHING = "^n begins a job from an example, ^l reads a job file, c in the history clones a run's."
+_NOTHING = (
+    "There is no job yet. ^n begins one with an example, ^l reads a job file, c in the history "
+    "makes one out of a run's."
+)
 
 
 class ConfigScreen(Filtered):
@@ -151,7 +154,8 @@ class ConfigScreen(Filtered):
     def _show(self) -> None:
         draft = self.draft
         if draft is None:
-            self.bar.say(Content.assemble((" Config ", "bold"), _NOTHING))
+            self.bar.say(Content.styled(" Config ", "bold"))
+            self.query_one("#about", Static).update(Content(_NOTHING))
             return
         fields = draft.fields()
         shown = [field for field in fields if self.bar.chosen.matches(field.row())]
