@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -152,6 +153,47 @@ def test_a_killed_console_leaves_an_attached_run_alone(terminal, script):
     script.done(1)
     with LedgerReader(script.state.ledger) as reader:
         assert reader.counts()["done"] == 1
+
+
+EDITOR = r"""#!/bin/sh
+cp "$1" got.txt
+trap 'echo CAUGHT; exit' INT
+echo EDITING
+while :; do sleep 0.1; done
+"""
+
+
+def test_an_editor_takes_the_terminal_and_gives_it_back(terminal, script, tmp_path):
+    """The entry under the cursor is in its file; it writes to the terminal, and an interrupt there
+    is its own; then the console goes on."""
+    script.plan(1, 1, 10)
+    entry = {"time": "2026-11-24T12:04:30Z", "message": "odd", "traceback": "a\nb\x1b[2J"}
+    script.state.log.write_text(
+        json.dumps(entry | {"level": "error"}, separators=(",", ":")) + "\n"
+    )
+    editor = tmp_path / "editor.sh"
+    editor.write_text(EDITOR)
+    editor.chmod(0o755)
+    env = {"EDITOR": str(editor), "VISUAL": ""}
+    shown = terminal("-m", "geobatch_tui", "watch", script.state.output_dir, **env)
+    shown.wait_for(b"Workers")
+    shown.type(b"4")
+    shown.wait_for(b"odd")
+    shown.type(b"e")
+    shown.wait_for(b"EDITING")
+    shown.type(b"\x03")
+    shown.wait_for(b"CAUGHT")
+    after = shown.output.index(b"CAUGHT")
+    shown.type(b"2")
+    until = time.monotonic() + 20
+    while b"Cursor" not in shown.output[after:]:
+        assert time.monotonic() < until
+        shown.read(0.1)
+    shown.type(b"q")
+    assert shown.ended() == 0
+    text = (tmp_path / "got.txt").read_text()
+    assert "message       odd\n" in text
+    assert "\n  a\n  b\\x1b[2J\n" in text
 
 
 def test_a_run_that_cannot_begin_says_so_without_a_console(terminal, job, tmp_path):

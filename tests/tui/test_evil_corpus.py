@@ -107,6 +107,9 @@ WALK = [
     ("\x1b", ""),
     ("A", "engine.chunk_timeout"),
     ("\x1b", ""),
+    ("X", "stay what they are"),  # a note to dismiss them with
+    ("\x1b", ""),
+    ("e", "Trace ---"),  # all about a letter, by another program
     ("/evil\r", ""),
     ("\x1b", ""),
     ("4", "lines"),
@@ -149,6 +152,7 @@ def test_evil_text_does_not_drive_the_terminal(run, size):
         columns=size[0],
         rows=size[1],
         XDG_STATE_HOME=str(root),
+        VISUAL="cat",
     )
     try:
         shown.wait_for(b"Workers")

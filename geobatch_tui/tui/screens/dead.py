@@ -19,6 +19,7 @@ from geobatch_tui.tui.dismissal import dismiss
 from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.letters import FIELDS, GROUPINGS, SORTS, Listing, listing
 from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
+from geobatch_tui.tui.outside import offer
 from geobatch_tui.tui.page import Page
 from geobatch_tui.tui.previewer import Previewer, Unseen, wanted
 from geobatch_tui.tui.retry_plan import consequence, selection
@@ -27,7 +28,7 @@ from geobatch_tui.tui.screens.note import NoteDialog
 from geobatch_tui.tui.screens.path import PathDialog
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
-from geobatch_tui.tui.widgets.inspector import Inspector
+from geobatch_tui.tui.widgets.inspector import Inspector, whole
 from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.letter_list import LetterList
 from geobatch_tui.tui.widgets.preview import Preview
@@ -68,6 +69,7 @@ class DeadScreen(Filtered, Page):
         bind("group", "group"),
         bind("filter", "filter"),
         bind("copy", "copy"),
+        bind("editor", "editor", show=False),
         bind("map.show", "map"),
         bind("detail.less", "tab(-1)", show=False),
         bind("detail.more", "tab(1)", show=False),
@@ -380,6 +382,11 @@ class DeadScreen(Filtered, Page):
         if text:
             self.app.copy_to_clipboard(text)
             self.notify("copied", markup=False)
+
+    def action_editor(self) -> None:
+        """Open all about the letter, every tab of it, in an editor or a pager."""
+        if self._dossier is not None:
+            offer(self.app, whole(self._dossier), "dead-letter.txt")
 
     @work(exclusive=True, group="export", exit_on_error=False)
     async def action_export(self) -> None:

@@ -16,6 +16,7 @@ from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.letters import chunk_named
 from geobatch_tui.tui.log_index import ERROR, FIELDS, LEVELS, LogIndex, LogSelection
 from geobatch_tui.tui.messages import ShowOnMap
+from geobatch_tui.tui.outside import offer
 from geobatch_tui.tui.page import Page
 from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
@@ -49,6 +50,7 @@ class LogScreen(Filtered, Page):
         bind("previous", "error(-1)", show=False),
         bind("wrap", "wrap"),
         bind("copy", "copy"),
+        bind("editor", "editor", show=False),
         bind("faults", "faults", show=False),
         bind("units", "utc", show=False),
         bind("map.show", "map", show=False),
@@ -206,6 +208,12 @@ class LogScreen(Filtered, Page):
         if text:
             self.app.copy_to_clipboard(text)
             self.notify("copied", markup=False)
+
+    def action_editor(self) -> None:
+        """Open the entry under the cursor, all of its fields, in an editor or a pager."""
+        if self.view.count():
+            text = unfolded(self.view.entry(self.view.cursor)).plain
+            offer(self.app, f"{text}\n", "log-entry.txt")
 
     def action_map(self) -> None:
         """Show the chunk or item of the line on the map."""

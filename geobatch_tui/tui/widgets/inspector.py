@@ -248,6 +248,12 @@ def files(found: Dossier) -> Content:
     return Content("\n").join(lines)
 
 
+def whole(found: Dossier) -> str:
+    """All tabs one below the other, as plain text."""
+    parts = [f"--- {name} ---\n{tab(found).plain}\n" for name, tab in _TABS.items()]
+    return "\n".join(parts)
+
+
 def _value(value: Any) -> str:
     return shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 

@@ -1,0 +1,108 @@
+"""Text shown by a program of the operator's: an editor or a pager, which has the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from textual.app import SuspendNotSupported
+
+from geobatch_tui.errors import ConfigError, GeobatchError, StateError
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from textual.app import App
+
+VARIABLES: Final = ("VISUAL", "EDITOR", "PAGER")
+_USUAL: Final = ("less", "nano", "vi", "more")
+
+
+def program() -> list[str]:
+    """The command that shows a file, without the file: that of the first of ``VARIABLES`` that is
+    set, else the first usual one that is installed.
+
+    Raises:
+        ConfigError: the variable is no command line, or there is none.
+    """
+    for name in VARIABLES:
+        if value := os.environ.get(name, "").strip():
+            try:
+                return shlex.split(value)
+            except ValueError as error:
+                raise ConfigError(f"${name} is no command: {safe(value)}: {error}") from error
+    for usual in _USUAL:
+        if found := shutil.which(usual):
+            return [found]
+    raise ConfigError("there is no editor", hint=f"set one of ${', $'.join(VARIABLES)}")
+
+
+def offer(app: App[Any], text: str, name: str) -> None:
+    """:func:`show_outside`; what goes wrong is a notice."""
+    try:
+        show_outside(app, text, name)
+    except GeobatchError as error:
+        said = f"{error}\n{error.hint}" if error.hint else str(error)
+        app.notify(said, title="editor", severity="error", markup=False)
+
+
+def show_outside(app: App[Any], text: str, name: str) -> None:
+    """Show a text until the operator closes the program. The console stands still meanwhile; a run
+    in this process goes on, as it has a thread of its own. What is changed in the file is lost.
+
+    Args:
+        app: the console.
+        text: harmless text.
+        name: of the file; its suffix tells the program what it is.
+
+    Raises:
+        ConfigError: there is no program, or it cannot be started.
+        StateError: the terminal cannot be lent, as in a browser.
+    """
+    words = program()
+    problem: OSError | None = None
+    with tempfile.TemporaryDirectory(prefix="geobatch-") as place:  # of mode 0700
+        path = Path(place) / name
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        try:
+            with app.suspend(), _interrupts_ignored():
+                # Descriptors 1 and 2 lead to a file while the console runs.
+                terminal = sys.__stderr__
+                try:
+                    subprocess.run(  # noqa: S603 - a program of the operator's own choice
+                        [*words, str(path)], stdout=terminal, stderr=terminal, check=False
+                    )
+                except OSError as error:
+                    # Raised here it would leave the console suspended.
+                    problem = error
+        except SuspendNotSupported as error:
+            raise StateError("this terminal cannot be lent to another program") from error
+    if problem is not None:
+        raise ConfigError(
+            f"cannot start {safe(words[0])}: {problem.strerror}",
+            hint=f"set one of ${', $'.join(VARIABLES)}",
+        ) from problem
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let Ctrl-C be the other program's alone: here it would end the run. Not by ``SIG_IGN``, which
+    the program would inherit."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
