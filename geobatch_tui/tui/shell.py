@@ -64,6 +64,7 @@ class Shell(App[Ending]):
         self._watching = watching
         self._home: asyncio.AbstractEventLoop | None = None
         self._doom: Ending | None = None
+        self._bad_themes: list[themes.BadTheme] = []
         self._stamps = themes.stamps()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -94,13 +95,14 @@ class Shell(App[Ending]):
             self.set_interval(terminal.WATCH_SECONDS, self._watch_outside)
 
     def load_themes(self) -> None:
-        """Register all themes; files that cannot be used are one notice."""
+        """Register all themes; files that cannot be used are one notice, until they are others."""
         found, bad = themes.load_all()
         for theme in found:
             self.register_theme(theme)
-        if bad:
+        if bad and bad != self._bad_themes:
             said = "\n".join(f"{entry.path.name} {entry.reason}" for entry in bad)
             self.notify(safe_lines(said), title="themes", severity="warning", markup=False)
+        self._bad_themes = bad
 
     def _watch_outside(self) -> None:
         """A terminal that is gone ends the console; themes that changed are read again."""
@@ -110,6 +112,8 @@ class Shell(App[Ending]):
         if stamps != self._stamps:
             self._stamps = stamps
             self.load_themes()
+            self.set_class(self.current_theme.dark, "-dark-mode")
+            self.set_class(not self.current_theme.dark, "-light-mode")
             self.refresh_css()
 
     def lose_terminal(self) -> None:

@@ -510,6 +510,10 @@ async def test_a_bad_theme_is_one_notice(console, script, tmp_path):
         await settle(pilot)
         assert "mine" in app.available_themes
         assert len(app._notifications) == 1
+        (themes / "other.toml").write_text('[colors]\nprimary = "#00ff00"\n')
+        app._watch_outside()
+        assert "other" in app.available_themes
+        assert len(app._notifications) == 1, "it was said before"
         app.theme = "mine"
         await pilot.pause()
         assert app.is_running
@@ -531,6 +535,13 @@ async def test_a_theme_that_changed_is_shown(console, script, tmp_path, monkeypa
         app._watch_outside()
         await settle(pilot, script)
         assert brand(app).color.triplet.green > 250
+        path.write_text('dark = false\n[colors]\nprimary = "#0000ff"\n')
+        os.utime(path, (2, 2))
+        app._watch_outside()
+        await settle(pilot, script)
+        assert brand(app).color.triplet.blue > 250
+        assert app.has_class("-light-mode")
+        assert not app.has_class("-dark-mode")
 
 
 def brand(app):
