@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from geobatch_tui.orchestration import units as u
@@ -51,6 +52,14 @@ class Listener(Protocol):
     def worker_lost(self, event: Lost) -> None: ...
 
 
+@dataclass(slots=True)
+class Record:
+    """Units that a worker finished, and those that failed on it."""
+
+    done: int = 0
+    failed: int = 0
+
+
 class Dispatcher:
     """Runs units on a pool until the scheduler says that it is over.
 
@@ -70,6 +79,7 @@ class Dispatcher:
     ) -> None:
         self.scheduler = scheduler
         self.workers: dict[int, Ready] = {}
+        self.records: dict[int, Record] = {}
         self._pool = pool
         self._listener = listener
         self._clock = clock
@@ -165,6 +175,7 @@ class Dispatcher:
 
     def _up(self, ready: Ready, *, fresh: bool) -> None:
         self.workers[ready.worker] = ready
+        self.records[ready.worker] = Record()
         self._listener.worker_up(ready)
         self.tell(u.WorkerUp(ready.worker, ready.rss, fresh=fresh))
 
@@ -180,14 +191,18 @@ class Dispatcher:
     def _answered(self, event: Answered) -> None:
         outcome = event.outcome
         unit = self._tasks.pop(outcome.task_id)
+        record = self.records.get(event.worker, Record())
         if outcome.failure is not None:
+            record.failed += 1
             self.tell(u.Failed(event.worker, unit.key, outcome.failure))
             return
+        record.done += 1
         self._listener.succeeded(unit, event.worker, outcome)
         self.tell(u.Succeeded(event.worker, unit.key, outcome.seconds, outcome.rss_peak))
 
     def _lost(self, event: Lost) -> None:
         self.workers.pop(event.worker, None)
+        self.records.pop(event.worker, None)
         self._heads.pop(event.worker, None)
         running = self._tasks.pop(event.running, None) if event.running is not None else None
         for task_id in event.queued:

@@ -89,12 +89,18 @@ class Monitor:
         }
 
     def _workers(self) -> dict[str, dict[str, int]]:
-        """Pid and resident bytes of each worker, by its number."""
-        ready = self.dispatcher.workers if self.dispatcher else {}
-        rss = self.memory.workers if self.memory else {}
+        """Pid, resident bytes, finished and failed units of each worker, by its number."""
+        if self.dispatcher is None:
+            return {}
+        rss, records = self.memory.workers if self.memory else {}, self.dispatcher.records
         return {
-            str(worker): {"pid": entry.pid, "rss": rss.get(worker, entry.rss)}
-            for worker, entry in ready.items()
+            str(worker): {
+                "pid": entry.pid,
+                "rss": rss.get(worker, entry.rss),
+                "done": records[worker].done,
+                "failed": records[worker].failed,
+            }
+            for worker, entry in self.dispatcher.workers.items()
         }
 
     def snapshot(self) -> Snapshot:

@@ -93,6 +93,9 @@ async def test_every_unit_is_settled_once() -> None:
     assert sorted(listener.done + [i for i, _ in listener.dead]) == list(range(1000))
     assert [i for i, _ in listener.dead] == [7 + 100 * n for n in range(10)]
     assert sorted(listener.began_units) == list(range(1000))
+    assert sum(record.done for record in dispatcher.records.values()) == 990
+    assert sum(record.failed for record in dispatcher.records.values()) == 10
+    assert dispatcher.records.keys() == dispatcher.workers.keys()
 
 
 async def test_a_hanging_unit_is_killed_and_buried() -> None:

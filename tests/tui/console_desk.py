@@ -30,7 +30,11 @@ def busy_run(script):
     script.progress(
         chunks_per_s=3.5,
         working=working,
-        workers={str(n): {"pid": 23110 + n, "rss": 900_000_000 - n * 10**7} for n in range(6)},
+        workers={
+            str(n): {"pid": 23110 + n, "rss": 900_000_000 - n * 10**7}
+            | ({"done": 130 + n, "failed": n % 3} if n != 4 else {})
+            for n in range(6)
+        },
     )
     log = script.state.log
     lines = [

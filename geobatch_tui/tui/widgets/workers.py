@@ -51,11 +51,12 @@ class Workers(Lines):
         return lines
 
     def _head(self, width: int) -> Content:
-        chunk = max(8, width - _FIXED)
+        chunk = fmt.fit("chunk", _label_width(width))
+        pid = f"{'pid':>7} " if width >= _PID_FROM else ""
         spark = "last 60 s" if width >= _SPARK_FROM else ""
         text = (
-            f" id {'pid':>7} {'stage':<9} {fmt.fit('chunk', chunk)} {'time':>6} {'rss':>7}"
-            f" {'cpu':>5} {spark}"
+            f" id {pid}{'stage':<8} {chunk} {'time':>5}  {'rss':>7} {'cpu':>5}"
+            f" {'done':>6} {'fail':>4} {spark}"
         )
         return Content.assemble((fmt.fit(text, width), "$quiet"))
 
@@ -67,16 +68,18 @@ class Workers(Lines):
         rss = fmt.size(worker.rss_bytes) if worker.rss_bytes else "-"
         if not wide:
             return _short_row(worker, width, seconds + late)
-        label = max(8, width - _FIXED)
         share = self._meter.share(worker.pid)
         cpu = "-" if share is None else f"{100 * share:.0f}%"
         parts: list[str | tuple[str, str]] = [
-            (f"{worker.number:>3} {worker.pid or '-':>7} ", "$quiet"),
-            (f"{_stage(worker) if at_work else 'idle':<9} ", "" if at_work else "$quiet"),
-            fmt.fit_middle(worker.label or "-", label),
+            (f"{worker.number:>3} ", "$quiet"),
+            (f"{worker.pid or '-':>7} " if width >= _PID_FROM else "", "$quiet"),
+            (f"{_stage(worker) if at_work else 'idle':<8.8} ", "" if at_work else "$quiet"),
+            fmt.fit_middle(worker.label or "-", _label_width(width)),
             (f" {seconds:>5}{late}", "bold $warning" if slow else ""),
             f" {rss:>7}",
-            (f" {cpu:>5} ", "$quiet"),
+            (f" {cpu:>5}", "$quiet"),
+            f" {_count(worker.done, 6)}",
+            (f" {_count(worker.failed, 4)} ", "bold $error" if worker.failed else "$quiet"),
         ]
         if width >= _SPARK_FROM:
             history = list(self._meter.history.get(worker.pid, ()))
@@ -102,8 +105,23 @@ def _short_row(worker: WorkerRow, width: int, seconds: str) -> Content:
 
 
 _SPARK: Final = 12
-_SPARK_FROM: Final = 76
-_FIXED: Final = 4 + 8 + 10 + 7 + 8 + 7 + _SPARK
+_SPARK_FROM: Final = 74
+_PID_FROM: Final = 88
+
+
+def _label_width(width: int) -> int:
+    """Cells that the other columns leave for the name of the chunk."""
+    spark = _SPARK if width >= _SPARK_FROM else 0
+    pid = 8 if width >= _PID_FROM else 0
+    return max(8, width - (4 + pid + 9 + 7 + 8 + 6 + 7 + 6 + spark))
+
+
+def _count(value: int | None, cells: int) -> str:
+    """A number of units, right-aligned; a dash where the run does not tell it."""
+    if value is None:
+        return "-".rjust(cells)
+    text = str(value)
+    return (text if len(text) <= cells else fmt.amount(value)).rjust(cells)
 
 
 def _stage(worker: WorkerRow) -> str:
