@@ -23,18 +23,24 @@ class Row:
     ``data`` names a set of ``data.py``; ``op`` and ``output`` are tables of the job. ``peers``
     are commands by name, to which source and target are appended; where ``data`` is a directory,
     to each of its files, two at a time by xargs. ``limit``: what the ratio of wall times to the
-    first peer may be.
+    first peer may be; None: no matter.
     """
 
     data: str
     op: dict[str, Any]
     output: dict[str, Any]
     peers: dict[str, list[str]]
-    limit: float
+    limit: float | None
 
 
+#: What gdalwarp makes of the whole of relief: nearly the whole globe about the meridian of zone 33,
+#: 7762x9249 pixels. (geobatch by itself would cut the output to the zone, and say so.)
+GLOBE = {
+    "bounds": [-16197651.066, -19795998.039, 17196763.957, 19995929.886],
+    "resolution": 4302.2951589,
+}
 #: Zone 33 and its neighbours, from the equator on: far from UTM's own limits, 4200x9300 pixels.
-UTM = {"bounds": [-1600000.0, 0.0, 2600000.0, 9300000.0], "resolution": 1000.0}
+ZONE = {"bounds": [-1600000.0, 0.0, 2600000.0, 9300000.0], "resolution": 1000.0}
 
 
 def warp_row(
@@ -42,7 +48,7 @@ def warp_row(
     crs: str,
     resampling: str,
     form: str,
-    limit: float,
+    limit: float | None,
     *,
     options: list[str] | None = None,
     grid: dict[str, Any] | None = None,
@@ -86,8 +92,12 @@ def _rows() -> dict[str, Row]:
     for code in (32633, 3035):
         for kernel in ("bilinear", "cubic"):
             name = f"{code}-{kernel}-cog"
-            grid = UTM if code == 32633 else None
+            grid = GLOBE if code == 32633 else None
             rows[name] = warp_row("relief", f"EPSG:{code}", kernel, "COG", 0.25, grid=grid)
+    for kernel in ("bilinear", "cubic"):
+        rows[f"zone33-{kernel}-cog"] = warp_row(
+            "relief", "EPSG:32633", kernel, "COG", None, grid=ZONE
+        )
     return rows | {
         "float-nan-cog": warp_row(
             "float-nan", "EPSG:6933", "bilinear", "COG", 0.45, options=FLOATS
