@@ -20,7 +20,7 @@ import shlex
 import sys
 import tempfile
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ from geobatch_tui.execution.messages import (
     Window,
 )
 from geobatch_tui.execution.ops.raster.reproject import REPROJECT
-from geobatch_tui.execution.raster import commands, coordinates, fastwarp, source, warp
+from geobatch_tui.execution.raster import commands, fastwarp, paths, source, warp
 from geobatch_tui.execution.raster.mapping import Box, project_box
 from geobatch_tui.execution.raster.plan import RasterPlan
 
@@ -99,7 +99,8 @@ def make_source(folder: Path, dtype: str) -> Path:
 
 
 def plan_item(path: Path, code: int, kernel: str, scale: float) -> tuple[ItemContext, RasterPlan]:
-    """The item of ``path`` on its exact path, and its plan on that of our kernels."""
+    """The item of ``path``, and its plan: on the path that the product takes, if not for the image's
+    being small."""
     dst = rasterio.CRS.from_epsg(code)
     from pyproj import CRS
 
@@ -125,23 +126,20 @@ def plan_item(path: Path, code: int, kernel: str, scale: float) -> tuple[ItemCon
         1, "key", str(path), SourceIdentity(status.st_size, status.st_mtime_ns, ""), "0" * 32,
         REPROJECT.name, params, {}, str(path.with_name("out.tif")), str(path.parent), item_plan,
     )  # fmt: skip
-    plan = RasterPlan.from_json(item_plan.detail)
-    if plan.warp is None:
-        raise SystemExit("this plan has no warp")
-    with source.held_source(item) as held:
-        mapper = fastwarp.Warper.of(held, plan).mapper
-    own = fastwarp.SEPARABLE if coordinates.is_separable(mapper) else fastwarp.LATTICE
-    return item, replace(plan, warp=replace(plan.warp, path=own, error_threshold=DEFAULT))
+    return item, RasterPlan.from_json(item_plan.detail)
 
 
 def ours(item: ItemContext, plan: RasterPlan) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """Pixels (h, w) and where they are valid, by our kernels and by our exact path."""
     window = Window(0, 0, plan.width, plan.height)
+    if plan.warp is None:
+        raise SystemExit("this plan has no warp")
     with source.held_source(item) as held:
-        pairs = [read(held, plan, window) for read in (fastwarp.read, warp.read)]
+        exact = warp.read(held, plan, window)
+        fast = exact if plan.warp.path == fastwarp.EXACT else fastwarp.read(held, plan, window)
     every = np.ones((plan.height, plan.width), bool)
-    fast, exact = ((pixels[0], every if good is None else good) for pixels, good in pairs)
-    return fast, exact
+    first, second = ((pixels[0], every if good is None else good) for pixels, good in (fast, exact))
+    return first, second
 
 
 def theirs(words: list[str], item: ItemContext, target: Path) -> tuple[Any, Any]:
@@ -213,6 +211,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtypes", nargs="*", default=DTYPES)
     given = parser.parse_args(words)
     environment.apply()
+    paths.SMALL = 0  # else images of this size are all left to GDAL
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

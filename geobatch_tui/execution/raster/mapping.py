@@ -50,9 +50,14 @@ class Box:
 
 
 @cache
+def _between(src: str, dst: str) -> Transformer:
+    return Transformer.from_crs(src, dst, always_xy=True)
+
+
 def transformer(src: CRS, dst: CRS) -> Transformer:
     """The transformer from ``src`` to ``dst``, x before y."""
-    return Transformer.from_crs(src, dst, always_xy=True)
+    # By the texts that they were made from: hashing a CRS writes its WKT anew each time.
+    return _between(src.srs, dst.srs)
 
 
 def project(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
@@ -186,14 +191,18 @@ def lonlat_lattice(grid: Source | Grid, nodes: int) -> dict[str, Any]:
     return {"cols": nodes, "rows": nodes, "points": points}
 
 
+@cache
+def _poles(crs: str) -> tuple[Points, Points]:
+    """X and y (2, 2) of the south and the north pole in ``crs``, on two meridians."""
+    lon, lat = np.meshgrid([0.0, 90.0], [-90.0, 90.0], indexing="ij")
+    return project(lon, lat, LONLAT, CRS.from_user_input(crs))
+
+
 def poles_inside(grid: Source | Grid) -> list[bool]:
     """Whether the south pole and the north pole are points inside of a raster."""
-    x, y = project(np.zeros(2), np.array([-90.0, 90.0]), LONLAT, grid.crs)
-    cols, rows = invert(grid.transform, x, y)
-    inside = (cols > 0) & (cols < grid.width) & (rows > 0) & (rows < grid.height)
     # A cylinder shows a pole as a line: there the neighbouring longitudes lie far apart.
-    x2, y2 = project(np.full(2, 90.0), np.array([-90.0, 90.0]), LONLAT, grid.crs)
-    cols2, rows2 = invert(grid.transform, x2, y2)
+    (cols, cols2), (rows, rows2) = invert(grid.transform, *_poles(grid.crs.srs))
+    inside = (cols > 0) & (cols < grid.width) & (rows > 0) & (rows < grid.height)
     with np.errstate(invalid="ignore"):
         one = np.hypot(cols2 - cols, rows2 - rows) < 0.5
     return [bool(value) for value in inside & one]
