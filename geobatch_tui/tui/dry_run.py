@@ -93,14 +93,19 @@ async def _end(child: Process, scratch: str) -> None:
     shutil.rmtree(Path(scratch), ignore_errors=True)
 
 
-def trial_lines(trial: Trial) -> list[Content]:
-    """What a trial found, for people: first what the whole will take, then each chunk."""
+def verdict(trial: Trial) -> list[Content]:
+    """What a trial says of the whole, for people."""
     failed = sum(bool(chunk.error) for chunk in trial.chunks)
     lines = [Content.assemble(("dry run  ", "bold"), *_estimate(trial))]
     if failed:
         noun = "chunk" if failed == 1 else "chunks"
         lines.append(Content.styled(f"{failed} of {len(trial.chunks)} {noun} died", "bold $error"))
-    return lines + [_line(chunk) for chunk in trial.chunks]
+    return lines
+
+
+def tried(trial: Trial) -> list[Content]:
+    """The chunks of a trial, a line each."""
+    return [_line(chunk) for chunk in trial.chunks]
 
 
 def _estimate(trial: Trial) -> list[tuple[str, str]]:

@@ -42,7 +42,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "mode.history": Key("5", "History", "Earlier runs"),
     "mode.config": Key("6", "Config", "The job's configuration"),
     "palette": Key("colon,ctrl+p", "Commands", "Find any command by its name", ":"),
-    "jump": Key("ctrl+o", "Jump", "Go to a screen, a run, an item or a chunk by its name", "^o"),
+    "jump": Key("ctrl+o", "Jump", "Go to a screen, a run or a chunk", "^o"),
     "help": Key("question_mark,f1", "Help", "The keys that work here", "?"),
     "filter": Key("slash", "Filter", "Show only what matches", "/"),
     "faults": Key("z", "Faults", "Show only what went wrong"),

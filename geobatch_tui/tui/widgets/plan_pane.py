@@ -15,7 +15,7 @@ import geobatch_tui
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe_lines
 from geobatch_tui.orchestration.trial import choose, todo
-from geobatch_tui.tui.dry_run import dry_run, trial_lines
+from geobatch_tui.tui.dry_run import dry_run, tried, verdict
 from geobatch_tui.tui.forecast import forecast
 from geobatch_tui.tui.plan_map import PlanMap, PlannedChunks
 
@@ -119,7 +119,8 @@ class PlanPane(Horizontal):
 
     def _show(self, trial: Trial, report: PlanReport, loaded: LoadedJob) -> None:
         self.query_one(PlanMap).show_tried(trial)
-        self._say(Content("\n").join([*trial_lines(trial), forecast(report.to_json(), loaded)]))
+        planned = forecast(report.to_json(), loaded)
+        self._say(Content("\n").join([*verdict(trial), planned, *tried(trial)]))
         self.query_one("#plan").scroll_home(animate=False)
 
     def _refuse(self, error: GeobatchError) -> None:

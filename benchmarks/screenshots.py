@@ -1,0 +1,96 @@
+"""Pictures of the console for the README, exported by itself: help, history, job.
+
+Usage: ``uv run python benchmarks/screenshots.py [DIR]``. Runs the examples in DIR (default: a new
+directory below /tmp, which the pictures name) and writes ``docs/screenshots/NAME-WxH.svg``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from measure import ROOT
+
+import geobatch_tui
+from geobatch_tui.config.layers import load_job
+from geobatch_tui.config.presets import sample_dir
+from geobatch_tui.tui.app import GeobatchApp
+from geobatch_tui.tui.draft import Draft
+from geobatch_tui.tui.home import HomeApp
+from geobatch_tui.tui.link import RunLink
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TARGET = ROOT / "docs" / "screenshots"
+SIZES = ((80, 24), (160, 48))
+#: job, ``--set``: the earlier runs of the history, oldest first
+RUNS = (
+    ("make-valid.toml", ()),
+    ("clip.toml", ()),
+    ("web.toml", ()),
+    ("demo.toml", ("op.resampling=bilinear",)),
+    ("demo.toml", ()),
+)
+
+
+async def history(place: Path) -> None:
+    """Real runs, one of them with a broken file."""
+    for name, overrides in RUNS:
+        job = place / name
+        loaded = load_job(job, overrides=[*overrides, f"output.dir={place / 'out' / job.stem}"])
+        result = await geobatch_tui.run(loaded)
+        print(f"{name}: {result.state}")
+
+
+async def picture(app: Any, name: str, size: tuple[int, int], keys: Sequence[str]) -> None:
+    """Press keys, wait for what they began, and export what is shown."""
+    async with app.run_test(size=size) as pilot:
+        await app.workers.wait_for_complete()
+        if name == "job":
+            await app.switch_mode("config")
+            edits = {"op.resampling": "lanczos", "output.dir": "out/demo"}
+            app.screen_stack[0].edit(Draft.of_file(Path("demo.toml"), edits))
+            app.screen_stack[0].list.go("op.resampling")
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause()
+            await app.workers.wait_for_complete()
+            await pilot.pause(0.2)
+        target = TARGET / f"{name}-{size[0]}x{size[1]}.svg"
+        target.write_text(app.export_screenshot(title="geobatch"), encoding="utf-8")
+        print(target.relative_to(ROOT))
+
+
+def main() -> None:
+    """Run the examples, then take the pictures."""
+    place = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="geobatch-"))
+    place.mkdir(exist_ok=True)
+    samples = sample_dir()
+    if samples is None:
+        raise SystemExit("the examples are missing")
+    shutil.copytree(samples, place, dirs_exist_ok=True)
+    os.environ |= {"XDG_STATE_HOME": f"{place}/state", "XDG_CONFIG_HOME": f"{place}/config"}
+    os.environ["HOME"] = str(place.parent / "home")
+    os.chdir(place)
+    resource_tracker.ensure_running()  # a console's own streams have no descriptor for it
+    asyncio.run(history(place))
+    for size in SIZES:
+        asyncio.run(picture(HomeApp(watching=False), "history", size, ("space", "down")))
+        asyncio.run(picture(HomeApp(watching=False), "job", size, ("down", "up", "d")))
+        link = RunLink(place / "out" / "demo")
+        link.poll()
+        app = GeobatchApp(link, period=None)
+        app.shown = link.store.view
+        asyncio.run(picture(app, "help", size, ("3", "question_mark")))
+        link.close()
+
+
+if __name__ == "__main__":
+    main()
