@@ -56,6 +56,7 @@ def forecast(report: Mapping[str, Any], loaded: LoadedJob) -> Content:
 
 def _work(report: Mapping[str, Any]) -> list[Piece]:
     todo = sum(count for reason, count in report["reasons"].items() if reason not in _NO_WORK)
+    todo -= len(report["refused"])
     return [
         (f"{_many(report['items'], 'item')}, {_many(report['chunks'], 'chunk')}  ", "bold"),
         (f"{fmt.count(todo)} to do", "bold $accent"),

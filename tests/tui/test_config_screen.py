@@ -294,6 +294,8 @@ async def test_the_map_of_a_plan_shows_what_was_refused(opened, job):
         counts = planned.pictures.planes.counts([(0, len(planned.pictures.planes.flags))])
         assert counts[Code.DEAD] == 1
         assert counts[Code.WAIT] >= 1
+        said = str(console.screen.query_one("#plan Static", Static).content)
+        assert f"{counts[Code.WAIT]} to do" in said
         planned.focus()
         before = planned.mode
         await pilot.press("m", "greater_than_sign", "enter", "escape")
