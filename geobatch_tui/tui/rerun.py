@@ -4,15 +4,11 @@ console has one, or by one in the background."""
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.errors import OutputGoneError, StateError
-from geobatch_tui.ledger.lock import is_held, read_holder
+from geobatch_tui.errors import StateError
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.background import LOG, Background
 from geobatch_tui.tui.host import hosted_retry
 
 if TYPE_CHECKING:
@@ -22,11 +18,9 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.host import HostedRun
     from geobatch_tui.tui.link import RunLink
 
-LOG: Final = "detached.log"
 _COMMAND_BYTES: Final = 32 * 1024  #: of names in one command; a longer line is refused
-_PATIENCE: Final = 30.0
-_PERIOD: Final = 0.05
-_TAIL: Final = 2000
+_TAIL: Final = 20  #: lines that are looked at for the reason of a failure
+_SAID: Final = 300
 
 
 def rerun(
@@ -106,57 +100,13 @@ def start_in_background(words: Sequence[str], root: Path) -> None:
         StateError: it ended at once, with what it said.
         OutputGoneError: the state directory cannot be written.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        log = os.open(root / LOG, flags, 0o600)
-    except OSError as error:
-        raise OutputGoneError(f"cannot write {safe(str(root / LOG))}: {error.strerror}") from error
-    try:
-        begin = os.fstat(log).st_size
-        child = subprocess.Popen(  # noqa: S603 - this very program, and words of the same user
-            [sys.executable, "-m", "geobatch_tui", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-    except OSError as error:  # too many names for one command line
-        raise StateError(f"cannot start geobatch: {error.strerror}") from error
-    finally:
-        os.close(log)
-    code = _wait(child, root / "lock")
+    child = Background.start(words, root)
+    code = child.wait()
     # 12 and 15 say that there are dead letters again: the run was started and has ended.
     if code not in (None, 0, 12, 15):
+        lines = child.last_words(_TAIL)
+        said = next((line for line in reversed(lines) if "error" in line), "".join(lines[-1:]))
         raise StateError(
-            f"the run in the background ended with {code}: {_said(root / LOG, begin)}",
+            f"the run in the background ended with {code}: {said[:_SAID]}",
             hint=f"all that it said is in {safe(str(root / LOG))}",
         )
-
-
-def _wait(child: subprocess.Popen[bytes], lock: Path) -> int | None:
-    """The exit code of a child that ended; None once it holds the run, or is slow."""
-    until = time.monotonic() + _PATIENCE
-    while time.monotonic() < until:
-        code = child.poll()
-        if code is not None:
-            return code
-        holder = read_holder(lock)
-        if holder is not None and holder.pid == child.pid and is_held(lock):
-            return None
-        time.sleep(_PERIOD)
-    return None
-
-
-def _said(log: Path, begin: int) -> str:
-    """The last sentence that a child wrote."""
-    try:
-        data = log.read_bytes()[begin:][-_TAIL:]
-    except OSError:
-        return ""
-    lines = data.decode(errors="backslashreplace").strip().splitlines()
-    return (
-        safe(next((line for line in reversed(lines) if "error" in line), lines[-1]), 300)
-        if (lines)
-        else ""
-    )
