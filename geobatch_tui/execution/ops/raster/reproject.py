@@ -10,24 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from geobatch_tui.execution.ops.raster.base import RasterOperation
 from geobatch_tui.execution.ops.raster.fields import Nodata, Options, SourceNodata, semantic
-from geobatch_tui.execution.ops.raster.versions import libraries
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from geobatch_tui.execution.messages import (
-        ChunkReceipt,
-        ChunkTask,
-        FinaliseTask,
-        InspectReceipt,
-        InspectTask,
-        ItemContext,
-        ItemPlan,
-        ItemReceipt,
-        ProbeTask,
-        Window,
-    )
+    from geobatch_tui.execution.messages import ItemContext, ItemPlan, ProbeTask, Window
     from geobatch_tui.execution.ops.registry import Stage
 
 Resampling = Literal[
@@ -146,37 +135,18 @@ def _check_extent(params: ReprojectParams) -> None:
         raise ValueError("target_aligned_pixels needs resolution")
 
 
-class Reproject:
-    """The operation; see :class:`geobatch_tui.execution.ops.registry.Operation`."""
+class Reproject(RasterOperation):
+    """See :class:`RasterOperation`."""
 
     name = "raster.reproject"
     version = 3
-    data: Literal["raster", "vector"] = "raster"
     summary = "Warp rasters into another CRS or onto another grid."
     params: type[BaseModel] = ReprojectParams
-
-    def libraries(self) -> dict[str, str]:
-        return libraries()
 
     def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
         from geobatch_tui.execution.raster.probe import probe_reproject
 
         return probe_reproject(task, ReprojectParams.model_validate(dict(task.params)), stage)
-
-    def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
-        from geobatch_tui.execution.raster.pixels import run
-
-        return run(task, stage)
-
-    def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
-        from geobatch_tui.execution.raster.pixels import finalise
-
-        return finalise(task, stage)
-
-    def inspect(self, task: InspectTask, stage: Stage) -> InspectReceipt:
-        from geobatch_tui.execution.raster.inspect import inspect
-
-        return inspect(task.path, stage)
 
     def gdal_command(self, item: ItemContext) -> str:
         from geobatch_tui.execution.raster.commands import gdalwarp
