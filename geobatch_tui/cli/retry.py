@@ -25,6 +25,13 @@ def retry(
             help="Only this chunk (item@row,col) or item, as `dead-letters` shows it. Repeatable.",
         ),
     ] = None,
+    split: Annotated[
+        bool,
+        typer.Option(
+            "--split",
+            help="Plan their items anew, in chunks half as wide and high, to find the bad part.",
+        ),
+    ] = False,
     set_: options.Overrides = None,
     as_json: options.AsJson = False,
 ) -> int:
@@ -39,6 +46,7 @@ def retry(
                 classes=tuple(classes or ()),
                 chunks=tuple(chunks or ()),
                 overrides=tuple(set_ or ()),
+                split=split,
                 observe=shown.observe,
                 log_stream=shown.line,
                 log_format=shown.format,

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from geobatch_tui.errors import ConfigError
 from geobatch_tui.execution.messages import ItemContext
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.reader import LedgerReader
@@ -21,6 +22,7 @@ from geobatch_tui.orchestration.resources import Resources
 from geobatch_tui.orchestration.run_options import Options, Requeue
 from geobatch_tui.orchestration.runner import execute
 from geobatch_tui.orchestration.session import read_suspects, reading, state_of_run
+from geobatch_tui.orchestration.splitting import splitting
 from geobatch_tui.orchestration.upkeep import load_run
 
 if TYPE_CHECKING:
@@ -161,6 +163,7 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
     classes: Sequence[str] = (),
     chunks: Sequence[str] = (),
     overrides: Sequence[str] = (),
+    split: bool = False,
     observe: Callable[[Snapshot], None] | None = None,
     log_stream: Callable[[str], None] | None = None,
     log_format: Literal["json", "text"] = "json",
@@ -173,6 +176,8 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
         classes: only letters of these error classes; empty: all.
         chunks: only these chunks (``item@row,col``) or items.
         overrides: ``KEY=VALUE`` of operational values, as ``--set`` takes them.
+        split: plan items with dead chunks anew, in chunks half as wide and half as high, and
+            compute all of these; see :mod:`geobatch_tui.orchestration.splitting`.
         observe: as for :func:`run`.
         log_stream: as for :func:`run`.
         log_format: as for :func:`run`.
@@ -180,13 +185,23 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
 
     Raises:
         ConfigError: an override would change output bytes: published items would be stale, so
-            that belongs into the job file and a new ``run``.
+            that belongs into the job file and a new ``run``. Or nothing can be split.
     """
     loaded = load_run(Path(directory), overrides)
+    replanned: tuple[int, ...] = ()
+    if split:
+        if get_operation(loaded.job.op.name).data != "raster":
+            raise ConfigError(
+                f"{loaded.job.op.name} has no chunks of pixels to split",
+                hint="retry with a lower engine.chunk_features instead",
+            )
+        halves = splitting(Path(directory), loaded.job.output.creation, classes, chunks)
+        replanned = halves.items
+        loaded = load_run(Path(directory), (*overrides, *halves.overrides))
     return await execute(
         loaded,
         Options(
-            requeue=Requeue(tuple(classes), tuple(chunks)),
+            requeue=Requeue(tuple(classes), tuple(chunks), replanned),
             observe=observe,
             log_stream=log_stream,
             log_format=log_format,

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """Dead letters to try again: all (both empty), by error class, or by chunk or item key."""
+    """Dead letters to try again: all (both empty), by error class, or by chunk or item key.
+    ``replanned``: ids of items that the ledger forgets, so that they are planned anew."""
 
     classes: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    replanned: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,8 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
     def requeue(ledger: Ledger) -> None:
         if options.requeue is not None:
             ledger.requeue_dead(options.requeue.classes or None, options.requeue.keys or None)
+            if options.requeue.replanned:
+                ledger.drop_items(options.requeue.replanned)
 
     with open_session(
         loaded,

@@ -100,7 +100,12 @@ class HostedRun:
 
 
 def hosted_retry(
-    directory: Path, classes: Sequence[str], keys: Sequence[str], changes: Sequence[str]
+    directory: Path,
+    classes: Sequence[str],
+    keys: Sequence[str],
+    changes: Sequence[str],
+    *,
+    split: bool = False,
 ) -> HostedRun:
     """Dead letters tried again by a run of this process; to be started.
 
@@ -109,6 +114,7 @@ def hosted_retry(
         classes: only letters of these error classes; empty: of any.
         keys: only these chunks or items, by the ledger's names; empty: all.
         changes: ``KEY=VALUE`` of operational values.
+        split: in chunks half as wide and half as high.
     """
     from geobatch_tui.orchestration.commands import retry
 
@@ -119,6 +125,7 @@ def hosted_retry(
             classes=classes,
             chunks=keys,
             overrides=changes,
+            split=split,
             control=control,
             observe=observe,
         ),

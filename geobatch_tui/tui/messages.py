@@ -30,11 +30,13 @@ class RetryRequested(Message):
         keys: only these chunks (``item@row,col``) or items, as the ledger names them; empty: all.
         changes: ``KEY=VALUE`` of operational values, as ``geobatch retry --set`` takes them; a
             live run takes none.
+        split: in chunks half as wide and half as high; not in a live run.
     """
 
     classes: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    split: bool = False
 
 
 @dataclass

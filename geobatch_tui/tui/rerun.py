@@ -29,6 +29,8 @@ def rerun(
     keys: Sequence[str],
     changes: Sequence[str] = (),
     start: Callable[[Sequence[str], Path], None] | None = None,
+    *,
+    split: bool = False,
 ) -> str:
     """Try dead letters again, and say how. Blocks for seconds: call it from a thread.
 
@@ -38,6 +40,7 @@ def rerun(
         keys: only these chunks or items, by the ledger's names; empty: all.
         changes: ``KEY=VALUE`` of operational values; only where no run is live.
         start: starts ``geobatch`` in the background with these words; for tests.
+        split: in chunks half as wide and half as high; only where no run is live.
 
     Raises:
         StateError: the console is read-only, the run refused, or none could be started.
@@ -45,7 +48,7 @@ def rerun(
     if link.read_only:
         raise StateError("this console is read-only")
     if link.can_steer():
-        if changes:
+        if changes or split:
             raise StateError(
                 "a live run takes no changes", hint="drain it first, then retry with changes"
             )
@@ -55,11 +58,12 @@ def rerun(
         ]
         return said[-1] or "they are tried again in this run"
     if link.host is not None:
-        return _here(link, hosted_retry(link.directory, classes, keys, changes))
+        return _here(link, hosted_retry(link.directory, classes, keys, changes, split=split))
     words = ["retry", str(link.directory.absolute()), "--json"]
     words += [f"--class={name}" for name in classes]
     words += [f"--chunk={key}" for key in keys]
     words += [f"--set={change}" for change in changes]
+    words += ["--split"] if split else []
     (start or start_in_background)(words, link.store.state_root)
     return "a run in the background tries them again"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.updates import ItemState
+from geobatch_tui.orchestration.splitting import halved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -58,6 +59,7 @@ CHANGED: Final = "source changed: planned anew"
 ASSEMBLED: Final = "assembled again"
 STALE: Final = "source changed: will fail again"
 REMADE: Final = "the whole output is made anew"
+SPLIT: Final = "its item is planned anew, in quarters of its chunks"
 LEFT: Final = "left: it takes a new run"
 
 
@@ -70,6 +72,7 @@ class Consequence:
         chunks: chunks that are computed, as far as it is known now.
         replanned: items that are opened and planned anew, as they never were, or as their source
             is another one now: how many chunks that makes is not known before.
+        split: items of which every chunk is computed again, in smaller ones.
         reassembled: items whose chunks are done, and which are put together again.
         remade: published items with holes, of which every chunk is computed again.
         left: letters that a live run cannot take: their items were never planned.
@@ -81,6 +84,7 @@ class Consequence:
     letters: int
     chunks: int
     replanned: int
+    split: int
     reassembled: int
     remade: int
     left: int
@@ -96,6 +100,7 @@ def consequence(
     *,
     live: bool,
     changed: Collection[int] = (),
+    tile: tuple[int, int] | None = None,
 ) -> Consequence:
     """What a retry of ``chosen`` letters does.
 
@@ -105,6 +110,8 @@ def consequence(
         item: finds an item by its id.
         live: the retry is for the run that is live, which plans no items.
         changed: ids of items whose source is not the one that was planned.
+        tile: columns and rows of the output's tiles: chunks are split as far as these allow; None:
+            they are tried as they are.
     """
     wanted = {dead_id: letters[dead_id] for dead_id in chosen if dead_id in letters}
     # Chunks cannot go on without their item: the ledger requeues its letter with theirs.
@@ -117,21 +124,28 @@ def consequence(
     lines: list[tuple[str, str, str]] = []
     counted: Counter[str] = Counter()
     remade: dict[int, int] = {}
+    split: dict[int, int] = {}
     replanned: set[int] = set()
     for dead_id in sorted(wanted):
         letter = wanted[dead_id]
         found = item(letter.item_id)
         fate = _fate(letter, found, live=live, changed=letter.item_id in changed)
+        half = halved(found.chunk_size, tile) if found is not None and tile is not None else None
+        if half is not None and letter.chunk_id is not None and fate in (CHUNK, CHANGED):
+            fate = SPLIT
         counted[fate] += 1
         lines.append((letter.where, letter.error_class, fate))
         if fate == REMADE and found is not None:
             remade[letter.item_id] = found.n
+        elif fate == SPLIT and found is not None and half is not None:
+            split[letter.item_id] = -(-found.width // half[0]) * -(-found.height // half[1])
         elif fate in (PLANNED, CHANGED):
             replanned.add(letter.item_id)
     classes = Counter(letter.error_class for letter in wanted.values())
     return Consequence(
         letters=len(wanted) - counted[LEFT],
-        chunks=counted[CHUNK] + sum(remade.values()),
+        chunks=counted[CHUNK] + sum(remade.values()) + sum(split.values()),
+        split=len(split),
         replanned=len(replanned),
         reassembled=counted[ASSEMBLED],
         remade=len(remade),

@@ -85,7 +85,7 @@ class Steering(Shell):
     async def _rerun(self, asked: RetryRequested) -> None:
         try:
             said = await asyncio.to_thread(
-                rerun, self.link, asked.classes, asked.keys, asked.changes
+                rerun, self.link, asked.classes, asked.keys, asked.changes, split=asked.split
             )
         except GeobatchError as error:
             text = f"{error}\n{error.hint}" if error.hint else str(error)

@@ -414,6 +414,40 @@ async def test_a_live_run_is_told_what_is_dismissed(console, script, deaths, eye
         assert asked == [("dismiss", told)]
 
 
+async def test_chunks_are_split_after_saying_what_that_is(console, script, eye, monkeypatch):
+    """The key S shows what is computed; what is one tile already cannot be split."""
+    script.plan(1, 1, 10, 10, size=1024)
+    script.die(12, "damaged", chunk="1.tif@1,1")
+    script.die(13, "damaged", chunk="1.tif@1,2")
+    script.plan(2, 101, 2, 2, size=512)
+    script.die(101, "damaged", item=2, chunk="2.tif@0,0")
+    script.end("partial", 12)
+    sent = []
+
+    def asked(link, classes, keys, changes, *, split):
+        sent.append((classes, keys, changes, split))
+        return "they are tried again"
+
+    monkeypatch.setattr("geobatch_tui.tui.steering.rerun", asked)
+    app = console()
+    async with app.run_test(size=(120, 30)) as pilot:
+        screen = await opened(pilot)
+        await pilot.press("g", "g", "S")
+        await until(lambda: isinstance(app.screen, RetryDialog))
+        await pilot.pause()
+        assert "400 chunks computed" in shown(app)
+        assert "1 item planned anew in chunks half as wide and high" in shown(app)
+        await pilot.press("enter")
+        await until(lambda: sent)
+        assert sent == [((), ("1.tif@1,1",), (), True)]
+        await until(lambda: app.screen is screen)
+        await pilot.press("G", "S")
+        await until(
+            lambda: any(note.message.startswith("none can be") for note in app._notifications)
+        )
+        assert app.screen is screen
+
+
 def evil(script):
     """A letter for each name of the corpus, in every field that may hold it."""
     lines = []

@@ -58,6 +58,17 @@ def test_finished_run_is_started_again(link, script):
     assert root == script.state.root
 
 
+def test_finished_run_is_split(link, script):
+    """The command is told, and a live run is not asked."""
+    with pytest.raises(StateError, match="no changes"):
+        rerun(link, [], [], split=True)
+    script.end("partial", 12)
+    link.poll()
+    started = []
+    rerun(link, [], [], start=lambda words, _: started.append(words), split=True)
+    assert started == [["retry", str(script.state.output_dir), "--json", "--split"]]
+
+
 def test_read_only_console_asks_nothing(script, clock):
     """A read-only console neither sends nor starts."""
     link = RunLink(script.state.output_dir, read_only=True, clock=clock)

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.orchestration.splitting import tile_of
 from geobatch_tui.tui import dossier
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.dialogs import Choice, Question
@@ -42,13 +43,15 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.messages import PreviewReceipt
     from geobatch_tui.ledger.reader import LedgerReader
+    from geobatch_tui.ledger.views import RunRow
     from geobatch_tui.tui.dossier import Dossier
     from geobatch_tui.tui.model import Delta, LetterView
 
 _SETTLE: Final = 0.15
 """Seconds that the cursor rests on a letter before it is read from disk."""
 
-_CHANGES: Final = frozenset({"retry_chosen", "retry_with", "dismiss_letters"})
+_CHANGES: Final = frozenset({"retry_chosen", "retry_with", "split", "dismiss_letters"})
+_PLANNING: Final = frozenset({"retry_with", "split"})  #: what a live run cannot do
 _STAYS: Final = (
     "They stay what they are: their chunks have no result, and the exit code tells of them. The "
     "note is kept in the ledger until they are tried again, or taken back by the same key."
@@ -74,6 +77,7 @@ class DeadScreen(Filtered, Page):
         bind("detail.less", "tab(-1)", show=False),
         bind("detail.more", "tab(1)", show=False),
         bind("retry.with", "retry_with", show=False),
+        bind("split", "split", show=False),
         bind("dismiss", "dismiss_letters", show=False),
         bind("sort", "sort", show=False),
         bind("export", "export", show=False),
@@ -298,7 +302,7 @@ class DeadScreen(Filtered, Page):
             return True
         if self.app.link.read_only:
             return False
-        if action == "retry_with" and self.app.link.can_steer():
+        if action in _PLANNING and self.app.link.can_steer():
             return None
         return True if self._listing.shown else None
 
@@ -310,8 +314,15 @@ class DeadScreen(Filtered, Page):
         """Try the chosen letters again, with other operational values."""
         self._retry(changes=True)
 
+    def action_split(self) -> None:
+        """Try the chosen chunks again in quarters, to find which part of them is bad."""
+        if self.app.shown.unit_name != "px":
+            self.notify("only chunks of rasters can be split", title="split", markup=False)
+            return
+        self._retry(changes=False, split=True)
+
     @work(exclusive=True, group="retry", exit_on_error=False)
-    async def _retry(self, *, changes: bool) -> None:
+    async def _retry(self, *, changes: bool, split: bool = False) -> None:
         chosen = self.list.chosen
         live = self.app.link.can_steer()
         store = self.app.link.store
@@ -324,7 +335,14 @@ class DeadScreen(Filtered, Page):
         except GeobatchError as error:
             self.notify(str(error), title="retry", severity="error", markup=False)
             return
-        found = consequence(self._letters, chosen, store.item, live=live, changed=changed)
+        tile = tile_of(_creation(self.app.shown.run)) if split else None
+        found = consequence(
+            self._letters, chosen, store.item, live=live, changed=changed, tile=tile
+        )
+        if split and not found.split:
+            said = "none can be split: a chunk of one tile, or an output that is published"
+            self.notify(said, title="split", severity="warning", markup=False)
+            return
         answer = await self.app.push_screen_wait(
             RetryDialog(found, live=live, changes=changes and not live)
         )
@@ -335,7 +353,7 @@ class DeadScreen(Filtered, Page):
             self.notify(named, title="retry", severity="warning", markup=False)
             return
         self.list.unmark()
-        self.post_message(RetryRequested(named.classes, named.keys, answer))
+        self.post_message(RetryRequested(named.classes, named.keys, answer, split))
 
     @work(exclusive=True, group="dismiss", exit_on_error=False)
     async def action_dismiss_letters(self) -> None:
@@ -407,6 +425,12 @@ class DeadScreen(Filtered, Page):
             self.notify(str(error), title="export", severity="error", markup=False)
             return
         self.notify(f"written to {path}", title="export", markup=False)
+
+
+def _creation(run: RunRow | None) -> Mapping[str, Any]:
+    """The job's ``output.creation``."""
+    job: dict[str, Any] = {} if run is None else run.job.get("job", {})
+    return dict(job.get("output", {}).get("creation", {}))
 
 
 def _names(reader: LedgerReader, chosen: tuple[int, ...]) -> dict[int, str]:

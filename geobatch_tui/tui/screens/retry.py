@@ -96,6 +96,7 @@ def summary(found: Consequence, *, live: bool) -> Content:
     facts = [
         (found.chunks, "chunk", "computed"),
         (found.replanned, "item", "opened and planned anew"),
+        (found.split, "item", "planned anew in chunks half as wide and high, all of them computed"),
         (found.reassembled, "item", "assembled again"),
         (found.remade, "published output", "made anew, all chunks of it"),
     ]

@@ -1,0 +1,98 @@
+"""Dead chunks split 2 x 2: their items are planned anew, in chunks half as wide and half as high.
+
+What is left dead after that is a quarter of the place, and so is the hole where holes are filled.
+All chunks of such an item are computed again: a grid of chunks is regular, and pixels do not depend
+on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from geobatch_tui.errors import ConfigError
+from geobatch_tui.ledger.updates import ItemState
+from geobatch_tui.orchestration.session import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from geobatch_tui.ledger.columns import Letter
+    from geobatch_tui.ledger.reader import LedgerReader
+
+_TILE: Final = 512  #: the side of a tile, where the job names none
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """Items that are planned anew (ids), and the size of their chunks from now on, in pixels."""
+
+    items: tuple[int, ...]
+    chunk: Pair
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """``KEY=VALUE`` for ``retry``."""
+        return f"engine.chunk_cols={self.chunk[0]}", f"engine.chunk_rows={self.chunk[1]}"
+
+
+def tile_of(creation: Mapping[str, Any]) -> Pair:
+    """Columns and rows of a tile of the output: a chunk is never smaller."""
+    side = creation.get("blocksize") or _TILE
+    return int(creation.get("blockxsize") or side), int(creation.get("blockysize") or side)
+
+
+def halved(chunk: Pair, tile: Pair) -> Pair | None:
+    """Half of a chunk's width and height, in whole tiles; None: it is one tile already."""
+    cols, rows = (
+        min(side, -(-side // (2 * step)) * step) for side, step in zip(chunk, tile, strict=True)
+    )
+    return None if (cols, rows) == chunk else (cols, rows)
+
+
+def splitting(
+    directory: Path, creation: Mapping[str, Any], classes: Sequence[str], keys: Sequence[str]
+) -> Splitting:
+    """What splitting dead chunks of a raster job comes to.
+
+    Args:
+        directory: the output directory of the run.
+        creation: the job's ``output.creation``.
+        classes: only letters of these error classes; empty: of any.
+        keys: only these chunks, by the ledger's names; empty: all.
+
+    Raises:
+        ConfigError: none of them can be split.
+        StateError: the ledger cannot be read.
+    """
+    chosen: dict[int, Pair] = {}
+    with reading(directory) as reader:
+        for letter in () if reader is None else _letters(reader):
+            name = letter.record.get("chunk") or letter.record.get("item")
+            if (classes and letter.error_class not in classes) or (keys and name not in keys):
+                continue
+            item = None if reader is None else reader.item(letter.item_id)
+            if letter.chunk_id is None or item is None or item.state is ItemState.PUBLISHED:
+                continue
+            grid = item.plan.get("grid") or {}
+            half = halved((grid["chunk_width"], grid["chunk_height"]), tile_of(creation))
+            if half is not None:
+                chosen[letter.item_id] = half
+    if not chosen:
+        raise ConfigError(
+            "none of these dead letters can be split",
+            hint="only chunks of a raster can, of more than one tile, whose output is held back",
+        )
+    sizes = list(chosen.values())
+    smallest = min(cols for cols, _ in sizes), min(rows for _, rows in sizes)
+    return Splitting(tuple(chosen), smallest)
+
+
+def _letters(reader: LedgerReader) -> list[Letter]:
+    found: list[Letter] = []
+    while page := reader.letters(found[-1].dead_id if found else 0):
+        found += page
+    return found
