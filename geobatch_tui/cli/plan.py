@@ -92,12 +92,11 @@ def plan(
 
 def _try(loaded: LoadedJob, report: PlanReport, count: int) -> Trial:
     """Run some chunks of a plan. Raises PreflightError where nothing is to be done."""
-    from geobatch_tui.orchestration.trial import choose, run_trial, todo
+    from geobatch_tui.orchestration.trial import choose, run_trial
 
+    chosen, todo = choose(report, count)
     with tempfile.TemporaryDirectory(prefix="geobatch-trial-") as scratch:
-        return asyncio.run(
-            run_trial(loaded, choose(report, count), Path(scratch), open_chunks=todo(report))
-        )
+        return asyncio.run(run_trial(loaded, chosen, Path(scratch), open_chunks=todo))
 
 
 def compressed(lines: Iterable[tuple[str, str, str]]) -> Iterator[str]:

@@ -57,7 +57,8 @@ class PlanReport:
     ``chunks`` and ``reasons`` count chunks; ``dead`` those that the probe refused; ``changed``, by
     the key of a value, those that are stale since it is another one. Byte figures:
     ``peak_memory_bytes`` for all workers together, ``output_bytes`` an upper estimate of what is
-    still to be written, ``free_bytes`` on the output's filesystem.
+    still to be written, ``free_bytes`` on the output's filesystem. With ``keeps`` there is an entry
+    for each item, which :meth:`explain` needs and a run does not.
     """
 
     workers: int
@@ -77,6 +78,7 @@ class PlanReport:
     foreign: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
     entries: list[ItemReason] = field(default_factory=list)
+    keeps: bool = True
     places: dict[str, Json] = field(default_factory=dict)
     chunk_rows: Callable[[int], Iterable[ChunkRow]] | None = None
     _more_warnings: int = 0
@@ -96,8 +98,9 @@ class PlanReport:
             plan.bounds_lonlat,
             decision.failure is not None,
         )
-        self.entries.append(entry)
-        if len(self.places) < PLACES and (place := plan.notes.get("lonlat")):
+        if self.keeps:
+            self.entries.append(entry)
+        if self.keeps and len(self.places) < PLACES and (place := plan.notes.get("lonlat")):
             self.places[decision.key] = place
         self.changed.update(dict.fromkeys(decision.changed, len(grid)))
         if unfinished is None:

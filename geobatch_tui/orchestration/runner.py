@@ -177,6 +177,7 @@ class Run:
             self._resources.workers,
             str(session.output_dir),
             warnings=list(self._loaded.warnings),
+            keeps=False,
         )
         report.chunk_rows = session.reader.chunks
         intake = Intake(session, job, recipe, self._monitor.tally)

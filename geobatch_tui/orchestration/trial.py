@@ -117,26 +117,21 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def choose(report: PlanReport, count: int = CHUNKS) -> Chosen:
-    """Chunks at equal steps over all that a plan has to do, by item; reads the ledger where the
-    chunks of an item differ. Empty: there is nothing to do."""
-    total = todo(report)
+def choose(report: PlanReport, count: int = CHUNKS) -> tuple[Chosen, int]:
+    """Chunks at equal steps over all that a plan has to do, by item, and how many those are in
+    all. Reads the ledger where the chunks of an item differ."""
+    sizes = [_open(entry, report) for entry in report.entries]
+    total = sum(sizes)
     count = min(count, total)
-    wanted = {(2 * number + 1) * total // (2 * count) for number in range(count)}
+    wanted = [(2 * number + 1) * total // (2 * count) for number in range(count)]
     chosen: Chosen = {}
     start = 0
-    for entry in report.entries:
-        size = _open(entry, report)
-        here = sorted(at - start for at in wanted if start <= at < start + size)
+    for entry, size in zip(report.entries, sizes, strict=True):
+        here = [at - start for at in wanted if start <= at < start + size]
         if here:
             chosen[entry.key] = _numbers(entry, report, here)
         start += size
-    return chosen
-
-
-def todo(report: PlanReport) -> int:
-    """Chunks that a plan has to do."""
-    return sum(_open(entry, report) for entry in report.entries)
+    return chosen, total
 
 
 def _open(entry: ItemReason, report: PlanReport) -> int:
@@ -173,7 +168,7 @@ async def run_trial(
 
     Args:
         loaded: the job.
-        chosen: the chunks, from :func:`choose`.
+        chosen: the chunks, as :func:`choose` gives them.
         scratch: an empty directory; the caller removes it.
         open_chunks: how many chunks the whole job has to do.
         observe: called four times a second with a snapshot, on the loop's thread.

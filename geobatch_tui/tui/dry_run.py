@@ -98,8 +98,7 @@ def verdict(trial: Trial) -> list[Content]:
     failed = sum(bool(chunk.error) for chunk in trial.chunks)
     lines = [Content.assemble(("dry run  ", "bold"), *_estimate(trial))]
     if failed:
-        noun = "chunk" if failed == 1 else "chunks"
-        lines.append(Content.styled(f"{failed} of {len(trial.chunks)} {noun} died", "bold $error"))
+        lines.append(Content.styled(f"{failed} of {len(trial.chunks)} chunks died", "bold $error"))
     return lines
 
 

@@ -23,7 +23,7 @@ from geobatch_tui.ledger.updates import ChunkRow, ChunkState
 from geobatch_tui.orchestration import known
 from geobatch_tui.orchestration.control import Control
 from geobatch_tui.orchestration.report import ItemReason, PlanReport
-from geobatch_tui.orchestration.trial import CHUNKS, Trial, TriedChunk, choose, run_trial, todo
+from geobatch_tui.orchestration.trial import CHUNKS, Trial, TriedChunk, choose, run_trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,14 +48,14 @@ def entry(key: str, chunks: int, reason: str = "new", **more: Any) -> ItemReason
 def test_chunks_are_spread_over_what_is_to_be_done(items: Sequence[Any], count: int) -> None:
     """As many as asked for, each once, of open items only, and nowhere far from all of them."""
     report = report_of(*(entry(str(at), size, reason) for at, (size, reason) in enumerate(items)))
-    chosen = choose(report, count)
+    chosen, total = choose(report, count)
     open_ = [
         (str(at), index)
         for at, (size, reason) in enumerate(items)
         if reason != "current"
         for index in range(size)
     ]
-    assert todo(report) == len(open_)
+    assert total == len(open_)
     found = [(key, index) for key, indexes in chosen.items() for index in indexes]
     assert len(set(found)) == len(found) == min(count, len(open_))
     places = [open_.index(one) for one in found]
@@ -72,8 +72,7 @@ def test_chunks_of_an_unfinished_item_are_looked_up() -> None:
         entry("a.tif", 4, "was_interrupted", item_id=7), entry("b.tif", 1, refused=True)
     )
     report.chunk_rows = lambda item_id: rows if item_id == 7 else []
-    assert todo(report) == 2
-    assert choose(report) == {"a.tif": [1, 3]}
+    assert choose(report) == ({"a.tif": [1, 3]}, 2)
 
 
 def test_the_whole_is_estimated_from_what_was_done() -> None:
@@ -98,11 +97,11 @@ async def test_a_trial_leaves_run_and_index_alone(
     before = everything(desk.out), log.read_bytes(), known.known()
     changed = desk.job(bytes=65, faults={"raise": [3]})
     report = await geobatch_tui.plan(changed)
-    chosen = choose(report)
+    chosen, total = choose(report)
     assert sum(len(indexes) for indexes in chosen.values()) == CHUNKS
     chosen["a.tif"] = [3, 5]
     (tmp_path / "scratch").mkdir()
-    trial = await run_trial(changed, chosen, tmp_path / "scratch", open_chunks=todo(report))
+    trial = await run_trial(changed, chosen, tmp_path / "scratch", open_chunks=total)
     assert [chunk.label for chunk in trial.chunks if chunk.item == "a.tif"] == [
         "a.tif@0,3",
         "a.tif@0,5",

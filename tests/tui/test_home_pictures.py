@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import textual
 
 from geobatch_tui.config.layers import make_job
+from geobatch_tui.execution.messages import ChunkGrid
 from geobatch_tui.ledger.views import RunRow
+from geobatch_tui.orchestration.report import ItemReason, PlanReport
+from geobatch_tui.orchestration.trial import Trial, TriedChunk
 from geobatch_tui.tui.draft import Draft
 from geobatch_tui.tui.history import PastRun
 from geobatch_tui.tui.home import HomeApp
+from geobatch_tui.tui.plan_map import PlannedChunks
 from geobatch_tui.tui.screens.config import ConfigScreen
 
 SIZES = [(80, 24), (120, 30), (160, 48)]
@@ -114,6 +119,82 @@ def test_form(snap_compare, home, monkeypatch, theme, size):
     """The form; beside it, where there is room, what is wrong."""
     monkeypatch.setenv("TEXTUAL_THEME", theme)
     assert snap_compare(home(), terminal_size=size, run_before=show_form)
+
+
+def planned():
+    """A plan of two items, one of them begun under another value, and of one that was refused."""
+    report = PlanReport(8, "/data/out/ndvi_s2", free_bytes=1_100_000_000_000)
+    for key, columns, rows, reason, bounds in (
+        ("T32TLS.tif", 24, 18, "param_changed", (7.0, 46.0, 9.5, 48.0)),
+        ("T32TMS.tif", 24, 18, "new", (9.5, 46.0, 12.0, 48.0)),
+    ):
+        grid = ChunkGrid(columns, rows, 1, 1)
+        report.entries.append(ItemReason(key, grid, reason, "", None, bounds))
+        report.reasons[reason] += len(grid)
+        report.chunks += len(grid)
+    report.entries.append(
+        ItemReason("T32TNS.tif", ChunkGrid(1, 1, 1, 1), "new", "", None, None, refused=True)
+    )
+    report.reasons["new"] += 1
+    report.chunks += 1
+    report.items = 3
+    report.changed["op.resampling"] = 432
+    report.peak_memory_bytes, report.output_bytes = 10_500_000_000, 212_000_000_000
+    report.refused.append(
+        {
+            "item": "T32TNS.tif",
+            "error_class": "CorruptSourceError",
+            "error_message": "T32TNS.tif is cut off",
+        }
+    )
+    return report
+
+
+@pytest.fixture
+def forecaster(monkeypatch):
+    """Plans and dry runs that are made up."""
+    report = planned()
+    made = report, PlannedChunks.of(report)
+    monkeypatch.setattr("geobatch_tui.tui.widgets.plan_pane._planned", lambda _: made)
+
+    async def dry_run(loaded, chosen, todo, tell):
+        chunks = [
+            TriedChunk(
+                key,
+                index,
+                f"{key}@{index // 24},{index % 24}",
+                1.5 + index / 99,
+                310 << 20,
+                200 << 20,
+            )
+            for key, numbers in chosen.items()
+            for index in numbers
+        ]
+        dead = replace(chunks[4], seconds=None, error="CorruptSourceError: IReadBlock failed")
+        return Trial((*chunks[:4], dead, *chunks[5:]), todo, 8, "partial")
+
+    monkeypatch.setattr("geobatch_tui.tui.widgets.plan_pane.dry_run", dry_run)
+
+
+async def show_dry_run(pilot):
+    """A job, its plan, and what a dry run found."""
+    await pilot.app.workers.wait_for_complete()
+    await pilot.app.switch_mode("config")
+    await pilot.pause()
+    screen = pilot.app.screen_stack[0]
+    assert isinstance(screen, ConfigScreen)
+    screen.edit(Draft.of_run(kept()))
+    await pilot.press("d")
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("theme", ["night", "terminal", ""])
+def test_dry_run(snap_compare, home, forecaster, monkeypatch, theme, size):
+    """The planned chunks on a map, those that were tried, and what the whole will take."""
+    monkeypatch.setenv("TEXTUAL_THEME" if theme else "NO_COLOR", theme or "1")
+    assert snap_compare(home(), terminal_size=size, run_before=show_dry_run)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -14,7 +14,7 @@ from textual.worker import Worker, WorkerState
 import geobatch_tui
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe_lines
-from geobatch_tui.orchestration.trial import choose, todo
+from geobatch_tui.orchestration.trial import choose
 from geobatch_tui.tui.dry_run import dry_run, tried, verdict
 from geobatch_tui.tui.forecast import forecast
 from geobatch_tui.tui.plan_map import PlanMap, PlannedChunks
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.orchestration.report import PlanReport
-    from geobatch_tui.orchestration.trial import Chosen, Trial
+    from geobatch_tui.orchestration.trial import Trial
 
 _HINT: Final = (
     "F5 plans the job and says what it makes stale.\n"
@@ -82,7 +82,7 @@ class PlanPane(Horizontal):
         """Run a few chunks of a job; plan it before, unless that was done."""
         try:
             report = self._report or await self._plan(loaded)
-            chosen, open_chunks = await asyncio.to_thread(_chosen, report)
+            chosen, open_chunks = await asyncio.to_thread(choose, report)
             if not chosen:
                 self.notify("the plan has nothing to do", title="dry run", markup=False)
                 return
@@ -135,8 +135,3 @@ def _planned(loaded: LoadedJob) -> tuple[PlanReport, PlannedChunks]:
     """The plan of a job, and its map. Blocks: for a thread."""
     report = asyncio.run(geobatch_tui.plan(loaded))
     return report, PlannedChunks.of(report)
-
-
-def _chosen(report: PlanReport) -> tuple[Chosen, int]:
-    """Chunks to try, and how many there are to do. Reads the ledger: for a thread."""
-    return choose(report), todo(report)
