@@ -99,7 +99,7 @@ def make_source(folder: Path, dtype: str) -> Path:
 
 
 def plan_item(path: Path, code: int, kernel: str, scale: float) -> tuple[ItemContext, RasterPlan]:
-    """The item of ``path``, and its plan: on the path that the product takes, if not for the image's
+    """The item of ``path``, and its plan: on the path that the product takes, but for the image
     being small."""
     dst = rasterio.CRS.from_epsg(code)
     from pyproj import CRS
@@ -115,7 +115,7 @@ def plan_item(path: Path, code: int, kernel: str, scale: float) -> tuple[ItemCon
             "resampling": kernel,
             "bounds": [box.minx, box.miny, box.maxx, box.maxy],
             "resolution": box.width / max(across, degrees.height / 0.3) * scale,
-            "error_threshold": 0.0,
+            "error_threshold": DEFAULT,
         }
     ).model_dump(mode="json")
     limits = Chunking(100_000, 100_000, 0, 2**31)

@@ -17,7 +17,7 @@ from pyproj import CRS
 
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.messages import Window
-from geobatch_tui.execution.raster import averaging, coordinates, grids, sampling, taps
+from geobatch_tui.execution.raster import averaging, coordinates, grids, sampling, taps, warp
 from geobatch_tui.execution.raster.lattice import CELL, Cover, Lattice
 from geobatch_tui.execution.raster.mapping import Mapper
 from geobatch_tui.execution.raster.target import Target, halves, slices
@@ -42,8 +42,6 @@ STRIP = 1024
 
 #: How much smaller errors must be for pixels of more than 8 bits.
 _FINER = 32
-#: What GDAL writes for opaque, by type; 255 in others.
-_OPAQUE = {"int16": 32767, "uint16": 65535}
 
 
 def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
@@ -80,25 +78,25 @@ class Warper:
 
     @classmethod
     def of(cls, held: Held, plan: RasterPlan) -> Warper:
-        warp, dataset = plan.warp, held.dataset
-        if warp is None:
+        planned, dataset = plan.warp, held.dataset
+        if planned is None:
             raise OperationError("this plan has no warp")
         a, b, c, d, e, f = (float(value) for value in tuple(dataset.transform)[:6])
         source = grids.Source(
-            CRS.from_wkt(warp.src_crs), (a, b, c, d, e, f), dataset.width, dataset.height
+            CRS.from_wkt(planned.src_crs), (a, b, c, d, e, f), dataset.width, dataset.height
         )
         grid = grids.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
         mapper = Mapper.between(source, grid)
-        own = warp.resampling
+        own = planned.resampling
         offset = 0.0 if own == AVERAGE else 0.5
         sampler = sampling.Sampler.of(dataset, plan)
         return cls(
             plan,
             mapper,
             sampler,
-            taps.Kernel.of(own, warp.xscale, warp.yscale) if own in taps.CODES else None,
+            taps.Kernel.of(own, planned.xscale, planned.yscale) if own in taps.CODES else None,
             Lattice(coordinates.Exact.of(mapper), allowed(plan)),
-            coordinates.Vectors.of(mapper, offset) if warp.path == SEPARABLE else None,
+            coordinates.Vectors.of(mapper, offset) if planned.path == SEPARABLE else None,
             sampling.avoided(plan.nodata, sampler.dtype, plan.dtype),
         )
 
@@ -251,7 +249,7 @@ class Warper:
     @property
     def opaque(self) -> Any:
         """Alpha of a pixel that has a value, where the source has no alpha."""
-        return np.array(_OPAQUE.get(self.plan.dtype, 255)).astype(self.plan.dtype)
+        return warp.opaque(self.plan.dtype)
 
     @property
     def ends(self) -> tuple[bool, float, float]:

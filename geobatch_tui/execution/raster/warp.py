@@ -10,6 +10,7 @@ requested window itself. So windows are read block by block.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,8 @@ MEM_LIMIT = 64
 _OPAQUE = {"int8": 127, "uint16": 65535, "int16": 32767}
 #: Pixels of a block of GDAL's warped virtual dataset, columns and rows.
 BLOCK = (512, 128)
+#: Resamplings that weigh the pixels around a position; the others count what an extent holds.
+KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos"})
 #: Options that are not the warper's: of the transformer.
 CENTRE, CHECK = "CENTER_LONG", "CHECK_WITH_INVERT_PROJ"
 #: Ours alone: bands have different nodata values.
@@ -60,9 +63,28 @@ def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | 
         return _read_per_band(held, plan, window)
     warped = _virtual(held, plan, plan.warp.src_nodata, alpha=_adds_alpha(held, plan))
     pixels = _read_blocks(warped, window)
+    if plan.validity == "alpha" and validity.has_alpha(held.dataset):
+        pixels[-1] = _alpha(held, plan, window, pixels)
     if plan.validity != "mask":
         return pixels, None
     return pixels[:-1], pixels[-1] > 0
+
+
+def _alpha(held: Held, plan: RasterPlan, window: Window, pixels: Pixels) -> Pixels:
+    """Alpha (h, w) as gdalwarp makes it: with a kernel that of the pixel that a position lies in,
+    else full. The virtual dataset's own is resampled like a colour."""
+    # Where nothing was written it holds zeros.
+    touched = (pixels != 0).any(axis=0)
+    if plan.warp is None or plan.warp.resampling not in KERNELS:
+        return np.where(touched, opaque(plan.dtype), 0).astype(plan.dtype)
+    near = replace(plan, warp=replace(plan.warp, resampling="nearest"))
+    picked = _read_blocks(_virtual(held, near, plan.warp.src_nodata, alpha=False), window)[-1]
+    return np.where(touched, picked, 0).astype(plan.dtype)
+
+
+def opaque(dtype: str) -> Any:
+    """GDAL's full alpha of pixels of ``dtype``."""
+    return np.array(_OPAQUE.get(dtype, 255)).astype(dtype)
 
 
 def _adds_alpha(held: Held, plan: RasterPlan) -> bool:
@@ -89,8 +111,8 @@ def _read_per_band(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels
         pixels[chosen] = part[chosen]
     if plan.validity == "mask":
         return pixels, valid
-    opaque = np.array(_OPAQUE.get(plan.dtype, 255)).astype(plan.dtype)
-    return np.concatenate([pixels, np.where(valid, opaque, 0)[np.newaxis]]), None
+    alpha = np.where(valid, opaque(plan.dtype), 0).astype(plan.dtype)
+    return np.concatenate([pixels, alpha[np.newaxis]]), None
 
 
 def _read_blocks(warped: WarpedVRT, window: Window) -> Pixels:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import subprocess
+
 import corpus
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from planning import globe
+from planning import globe, item_of, read_whole
+from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 from warping import compared, in_parts, planned, whole
 
 from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.ops.raster.reproject import REPROJECT
 from geobatch_tui.execution.raster import fastwarp, source
 
 KERNELS = ("nearest", "bilinear", "cubic", "cubicspline", "lanczos", "average")
@@ -89,6 +96,47 @@ def test_invalid_pixels_are_those_of_gdal(tmp_path, crs, kernel, name, more):
     for side in (400, 90):
         params = {"dst_crs": crs, "resampling": kernel, "size": [side, side], **more}
         assert_near(compared(path, params))
+
+
+def fading(path):
+    """Three bands under alpha that fades out in a ramp, with a hole of none."""
+    pixels = corpus.picture(4)
+    pixels[3] = np.linspace(0, 255, pixels.shape[2]).astype("uint8")
+    pixels[3, 40:60, 50:90] = 0
+    corpus.write(path, pixels, photometric="RGB")
+    with rasterio.open(path, "r+") as dst:
+        dst.colorinterp = (*dst.colorinterp[:3], ColorInterp.alpha)
+    return path
+
+
+@pytest.mark.parametrize("crs", CRSS)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_fading_alpha_is_gdalwarps(tmp_path, crs, kernel):
+    """GDAL's virtual dataset blends alpha like a colour; gdalwarp takes that of the pixel below, or
+    full alpha with means. Both of our paths do as gdalwarp."""
+    path = fading(tmp_path / "a.tif")
+    for side in (300, 90):
+        params = {"dst_crs": crs, "resampling": kernel, "size": [side, side]}
+        result = compared(path, params)
+        assert_near(result)
+        seen = result.valid & ~result.near_edges()
+        assert np.array_equal(result.ours[3][seen], result.gdal[3][seen])
+        values = np.unique(result.ours[3])
+        assert np.isin(values, [0, 255]).all() == (kernel == "average")
+
+
+@pytest.mark.parametrize("kernel", ["bilinear", "cubic", "mode", "average"])
+def test_fading_alpha_by_the_installed_gdalwarp(tmp_path, kernel):
+    """The exact path, pixel for pixel."""
+    if not shutil.which("gdalwarp"):
+        pytest.skip("no gdalwarp here")
+    item = item_of(fading(tmp_path / "a.tif"), {"dst_crs": "EPSG:3035", "resampling": kernel})
+    words = shlex.split(REPROJECT.gdal_command(item))
+    words[words.index("-of") : -1] = ["-q", "-of", "GTiff", item.source]
+    subprocess.run(words, check=True, capture_output=True)
+    ours, _ = read_whole(item)
+    with rasterio.open(item.out_path) as theirs:
+        assert np.array_equal(ours[3], theirs.read(4))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
