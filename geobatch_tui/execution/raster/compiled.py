@@ -26,6 +26,8 @@ MODULES = (
     "../vector/kernels",
     "../vector/flatbuffer",
     "../vector/properties",
+    "../vector/sqlitepages",
+    "../vector/sqliterows",
 )
 
 

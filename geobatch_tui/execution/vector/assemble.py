@@ -16,7 +16,15 @@ from geobatch_tui.execution.messages import ItemReceipt
 from geobatch_tui.execution.raster.disk import disk_errors
 from geobatch_tui.execution.raster.part import part_path, removed_on_error
 from geobatch_tui.execution.raster.verify import DIGEST_SIZE, digest_of
-from geobatch_tui.execution.vector import flatgeobuf, geoparquet, ogr, pieces, spool, wkb
+from geobatch_tui.execution.vector import (
+    flatgeobuf,
+    geopackage,
+    geoparquet,
+    ogr,
+    pieces,
+    spool,
+    wkb,
+)
 from geobatch_tui.execution.vector.collect import Summary
 from geobatch_tui.execution.vector.plan import VectorPlan
 
@@ -133,9 +141,15 @@ def _write(
         return size, digest
     if pieces.takes_records(plan) and summary.out:
         with _scratch(item, epoch_name(path)) as directory:
-            cut, *crcs = flatgeobuf.write(item, plan, segments, parts, summary, path, directory)
-        size, digest = _read_back(path, cut, tuple(crcs))
-        ogr.check(path, plan, item.fingerprint, summary.out)
+            if plan.format == "GPKG":
+                cut, *crcs = geopackage.write(item, plan, parts, summary, path, directory)
+            else:
+                cut, *crcs = flatgeobuf.write(item, plan, segments, parts, summary, path, directory)
+            # OGR knows a GeoPackage by its suffix, too.
+            named = directory / f"check{SUFFIXES[plan.format]}"
+            named.symlink_to(path.absolute())
+            size, digest = _read_back(path, cut, tuple(crcs))
+            ogr.check(named, plan, item.fingerprint, summary.out)
         return size, digest
     with _scratch(item, epoch_name(path)) as directory:
         made = directory / f"output{SUFFIXES[plan.format]}"

@@ -19,7 +19,7 @@ import numpy as np
 from geobatch_tui.errors import SchemaError, VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
-from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, properties
+from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, properties, wkb
 from geobatch_tui.execution.vector.source import schema_of
 
 if TYPE_CHECKING:
@@ -129,8 +129,19 @@ def write(
 def _header(
     item: ItemContext, plan: VectorPlan, summary: Summary, path: Path, *, indexed: bool
 ) -> bytearray:
-    """Magic and header of the file. Raises SchemaError if OGR would keep a field otherwise."""
-    ogr.write_template(item, plan, summary, path, index="YES" if indexed else "NO")
+    """Magic and header of the file.
+
+    Raises SchemaError if OGR would keep a field otherwise, or for a mix that it cannot read back.
+    """
+    kind, _ = ogr.layer_type(summary.types)
+    deep = {each >= 1000 for each in summary.types}
+    if len(deep) > 1 or (deep == {True} and kind == "Unknown"):
+        raise SchemaError(
+            "FlatGeobuf with Z needs features of one type, all of them with Z; these are "
+            + ", ".join(wkb.type_name(each) for each in summary.types),
+            hint="write GeoParquet or GPKG, or choose features by op.where",
+        )
+    ogr.write_template(item, plan, summary, kind, path, SPATIAL_INDEX="YES" if indexed else "NO")
     data = path.read_bytes()
     header = bytearray(data[: _MAGIC + 4 + _U32.unpack_from(data, _MAGIC)[0]])
     table = _Table(header, _MAGIC + 4 + _U32.unpack_from(header, _MAGIC + 4)[0])
@@ -141,8 +152,8 @@ def _header(
         column = _Table(header, at + _U32.unpack_from(header, at)[0])
         name = column.follow(_NAME)
         size = _U32.unpack_from(header, name)[0]
-        kind = column.place(_TYPE)
-        kept.append((header[name + 4 : name + 4 + size].decode(), header[kind] if kind else 0))
+        place = column.place(_TYPE)
+        kept.append((header[name + 4 : name + 4 + size].decode(), header[place] if place else 0))
     wanted = [(each.name, properties.TYPES[each.type]) for each in schema_of(plan)]
     if kept != wanted:
         raise SchemaError(f"FlatGeobuf keeps the fields as {kept}, not as {wanted}")

@@ -79,12 +79,12 @@ _SAMPLES = {
 
 
 def write_template(
-    item: ItemContext, plan: VectorPlan, summary: Summary, path: Path, **options: Any
+    item: ItemContext, plan: VectorPlan, summary: Summary, kind: str, path: Path, **options: Any
 ) -> None:
-    """Write the layer of an item as :func:`write` does, with one feature of no meaning."""
+    """Write the layer of an item as :func:`write` does, without features; FlatGeobuf: with one of
+    no meaning, as its header says less of an empty layer. ``kind``: its type of geometry."""
     import shapely
 
-    kind, _ = layer_type(summary.types)
     shape = shapely.from_wkt(_SAMPLES[kind.partition(" ")[0]])
     if kind.endswith(" Z"):
         shape = shapely.force_3d(shape)
@@ -94,6 +94,8 @@ def write_template(
     written = pa.array([shapely.to_wkb(shape, flavor="iso")], pa.binary())
     schema = schema.append(_geometry_field(geometry))
     table = pa.Table.from_arrays([*columns, written], schema=schema)
+    if plan.format != "FlatGeobuf":
+        table = table.slice(0, 0)
     _write_layer(
         item, plan, kind, path, table.to_reader(), _layer_options(item, plan, summary) | options
     )
@@ -167,7 +169,7 @@ def layer_type(kinds: Sequence[int]) -> tuple[str, bool]:
             return f"Multi{name}{deep}", len(bases) > 1
     if bases == {7}:
         return f"GeometryCollection{deep}", False
-    return f"Unknown{deep}", False
+    return "Unknown", False  # the name of any type, in 2D or with Z
 
 
 def promoted(column: pa.Array) -> pa.Array:

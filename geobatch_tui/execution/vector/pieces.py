@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geobatch_tui.execution.vector import collect, properties, spool, wkb
+from geobatch_tui.execution.vector import collect, properties, spool, sqliterows, wkb
 from geobatch_tui.execution.vector.collect import BOX_TYPE, flags, free_name
 from geobatch_tui.execution.vector.options import ROW_GROUP_BYTES
 from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
@@ -30,11 +30,17 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 
-#: Columns of records: see ``properties.records``; and the box, NaN where there is none.
-RECORD, HEAD = "record", "head"
+#: Columns of records: see ``records`` of ``properties`` and ``sqliterows`` (``KINDS`` is 0 in
+#: FlatGeobuf); and the box, NaN where there is none.
+RECORD, KINDS, HEAD = "record", "kinds", "head"
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 _RECORDS = pa.schema(
-    [(RECORD, pa.binary()), (HEAD, pa.uint32()), *((side, pa.float64()) for side in SIDES)]
+    [
+        (RECORD, pa.binary()),
+        (KINDS, pa.uint32()),
+        (HEAD, pa.uint32()),
+        *((side, pa.float64()) for side in SIDES),
+    ]
 )
 
 
@@ -113,18 +119,21 @@ class Pieces:
 
 
 def takes_records(plan: VectorPlan) -> bool:
-    """Whether features are spooled as records: FlatGeobuf, of fields that are encoded here."""
-    if plan.format != "FlatGeobuf":
-        return False
-    return all(each.type in properties.TYPES for each in schema_of(plan))
+    """Whether features are spooled as records, since the format and its fields are encoded here."""
+    kept = {"FlatGeobuf": properties.TYPES, "GPKG": sqliterows.TYPES}.get(plan.format, ())
+    return bool(kept) and all(each.type in kept for each in schema_of(plan))
 
 
 def _recorded(plan: VectorPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
-    record, heads = properties.records(batch, list(plan.fields), GEOMETRY)
+    if plan.format == "GPKG":
+        record, kinds, heads = sqliterows.records(batch, list(plan.fields), GEOMETRY)
+    else:
+        record, heads = properties.records(batch, list(plan.fields), GEOMETRY)
+        kinds = np.zeros(batch.num_rows, np.uint32)
     box = batch.column(BOX)
     known = wkb.validity(box)
     sides = [np.where(known, box.field(n).to_numpy(), np.nan) for n in range(4)]
-    columns = [record, collect.numbers(heads), *map(collect.numbers, sides)]
+    columns = [record, collect.numbers(kinds), collect.numbers(heads), *map(collect.numbers, sides)]
     return pa.RecordBatch.from_arrays(columns, schema=_RECORDS)
 
 

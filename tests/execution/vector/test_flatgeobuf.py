@@ -14,6 +14,7 @@ import vectordata
 import vectorjobs
 from geopandas.testing import assert_geodataframe_equal
 
+from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector import flatbuffer, properties
 
 SHAPES = {
@@ -155,6 +156,22 @@ def test_the_index_finds_what_is_there(tmp_path, count):
         expected = made[made.intersects(shapely.box(*box))]
         assert found.whole.tolist() == expected.whole.tolist()
         assert found.index.tolist() == expected.index.tolist()
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["POINT Z (1 2 3)", "LINESTRING Z (0 0 5, 1 1 6)"], ["POINT Z (1 2 3)", "POINT (1 2)"]],
+)
+def test_a_mix_with_heights_is_refused(tmp_path, texts):
+    """OGR cannot write or read such layers; a GeoPackage holds them."""
+    shapes = [shapely.from_wkt(text) for text in texts]
+    frame = gpd.GeoDataFrame({"n": [1, 2]}, geometry=shapes, crs=4326)
+    source = vectordata.write(frame, tmp_path / "s.gpkg", geometry_type="Unknown")
+    with pytest.raises(SchemaError, match="one type, all of them with Z"):
+        vectorjobs.run("vector.convert", source, tmp_path / "out", form="FlatGeobuf")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form="GPKG")
+    found = pyogrio.read_dataframe(done.path)
+    assert [shape.wkt for shape in found.geometry] == [shape.wkt for shape in shapes]
 
 
 def test_neighbours_lie_near_each_other(tmp_path):

@@ -1,0 +1,125 @@
+"""Tables of an SQLite file, written at its end page after page, in the order of their ids."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.execution.raster.disk import write_all
+from geobatch_tui.execution.vector import sqlitepages
+from geobatch_tui.execution.vector.sqlitepages import LEAVES, NEXT, PAGE, ROWS, STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.int64]
+
+#: Bytes that are written at a time, and leaves that are noted before they are put aside.
+_BLOCK, _LEAVES = 8 * 2**20, 2**14
+
+
+class Appended:
+    """The pages after the first ``pages`` of a file; ``crc`` is theirs."""
+
+    def __init__(self, fd: int, pages: int) -> None:
+        self._fd = fd
+        self.next = pages + 1
+        self.crc = 0
+        os.lseek(fd, pages * PAGE, os.SEEK_SET)
+
+    def write(self, data: memoryview) -> None:
+        """Append whole pages."""
+        write_all(self._fd, data)
+        self.crc = zlib.crc32(data, self.crc)
+
+    def number(self) -> int:
+        """The number of the next page, which is written next."""
+        if self.next == sqlitepages.LOCKED:
+            self.write(memoryview(bytes(PAGE)))
+            self.next += 1
+        self.next += 1
+        return self.next - 1
+
+
+class Table:
+    """One table: rows in the order of their ids, then :meth:`finish`."""
+
+    def __init__(self, pages: Appended) -> None:
+        self._pages = pages
+        self._leaf = np.zeros(PAGE, np.uint8)
+        self._state = np.zeros(STATE, np.int64)
+        self._full = np.empty((_LEAVES, 2), np.int64)
+        self._closed: list[Numbers] = []
+        self._out = np.empty(0, np.uint8)
+
+    def add(
+        self, kernel: Callable[..., Any], widest: int, columns: tuple[Any, ...], *rest: Any
+    ) -> None:
+        """Add rows by a kernel of ``sqlitepages``.
+
+        Args:
+            kernel: takes room for pages, the table's leaf, state and full leaves, ``columns``,
+                ``rest``, and room for a row.
+            widest: bytes of the longest row.
+            columns: arrays with an element for each row.
+            rest: what else the kernel takes.
+        """
+        need = _BLOCK + widest + widest // 1000 * 2 + 8 * PAGE
+        if len(self._out) < need:
+            self._out = np.empty(need, np.uint8)
+        row = np.empty(widest + 64, np.uint8)
+        done, count = 0, len(columns[0])
+        while done < count:
+            self._state[NEXT] = self._pages.next
+            part = [column[done:] for column in columns]
+            more, size = kernel(self._out, self._leaf, self._state, self._full, *part, *rest, row)
+            self._pages.write(memoryview(self._out)[:size])
+            self._pages.next = int(self._state[NEXT])
+            self._put_aside()
+            done += more
+
+    def _put_aside(self) -> None:
+        count = int(self._state[LEAVES])
+        if count:
+            self._closed.append(self._full[:count].copy())
+            self._state[LEAVES] = 0
+
+    def finish(self) -> bytes:
+        """Write what is left; the page that the table begins with."""
+        if not self._closed:
+            sqlitepages.seal(self._leaf, self._state)
+            return self._leaf.tobytes()
+        if self._state[ROWS]:
+            self._state[NEXT] = self._pages.next
+            room = np.empty(2 * PAGE, np.uint8)
+            size = sqlitepages.close(room, 0, self._leaf, self._state, self._full)
+            self._pages.write(memoryview(room)[:size])
+            self._pages.next = int(self._state[NEXT])
+            self._put_aside()
+        level = np.concatenate(self._closed)
+        while len(level) > sqlitepages.CHILDREN:
+            level = self._above(level)
+        return self._inner(level)
+
+    def _above(self, level: Numbers) -> Numbers:
+        """Pages above those of a level (number, last id), evenly filled."""
+        groups = np.array_split(level, -(-len(level) // sqlitepages.CHILDREN))
+        made = []
+        for group in groups:
+            page = self._inner(group)
+            made.append((self._pages.number(), int(group[-1, 1])))
+            self._pages.write(memoryview(page))
+        return np.array(made, np.int64)
+
+    @staticmethod
+    def _inner(group: Numbers) -> bytes:
+        page = np.zeros(PAGE, np.uint8)
+        sqlitepages.inner(
+            page, np.ascontiguousarray(group[:, 0]), np.ascontiguousarray(group[:, 1])
+        )
+        return page.tobytes()

@@ -1,0 +1,159 @@
+"""GeoPackage that is put together here: SQLite finds no fault with it, OGR what was written."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+import vectordata
+import vectorjobs
+from geopandas.testing import assert_geodataframe_equal
+
+from geobatch_tui.execution.vector import sqlitepages
+from geobatch_tui.execution.vector.sqlitetree import Appended, Table
+
+
+def ask(path, *queries):
+    """The first row of each query."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        return [db.execute(query).fetchone() for query in queries]
+
+
+def convert(frame, tmp_path, **more):
+    """``frame`` through `vector.convert` into a GeoPackage; the file."""
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    return vectorjobs.run("vector.convert", source, tmp_path / "out", form="GPKG", **more).path
+
+
+@pytest.mark.parametrize("count", [1, 51, 52, 53, 3000, 20_000])
+def test_sqlite_finds_no_fault(tmp_path, count):
+    """Pages, ids, and an R-tree of one to three levels; a search finds what is there."""
+    frame = vectordata.layer(count).drop(columns="day")
+    made = convert(frame, tmp_path, features=1700)
+    whole, tree, extent, rows, noted = ask(
+        made,
+        "PRAGMA integrity_check",
+        "SELECT rtreecheck('rtree_s_geom')",
+        "SELECT min_x, min_y, max_x, max_y FROM gpkg_contents",
+        "SELECT min(fid), max(fid), count(*) FROM s",
+        "SELECT feature_count, seq FROM gpkg_ogr_contents, sqlite_sequence",
+    )
+    assert (whole, tree) == (("ok",), ("ok",))
+    assert extent == tuple(frame.total_bounds)
+    assert rows == (1, count, count)
+    assert noted == (count, count)
+    assert_geodataframe_equal(pyogrio.read_dataframe(made), frame)
+    for box in ((5, 45, 6, 46), (9.5, 49.5, 9.6, 49.6), (0, 0, 1, 1)):
+        found = pyogrio.read_dataframe(made, bbox=box)
+        there = frame[frame.intersects(shapely.box(*box))]
+        assert sorted(found.whole) == sorted(there.whole)
+
+
+def test_the_same_layer_can_be_written_to(tmp_path):
+    """By OGR: features are added, changed and taken away, and the index follows."""
+    frame = vectordata.layer(200).drop(columns="day")
+    made = convert(frame, tmp_path)
+    pyogrio.write_dataframe(frame, made, layer="s", append=True)
+    assert len(pyogrio.read_dataframe(made)) == 400
+    assert len(pyogrio.read_dataframe(made, bbox=(5, 45, 15, 55))) == 400
+    assert ask(made, "PRAGMA integrity_check", "SELECT rtreecheck('rtree_s_geom')") == [
+        ("ok",),
+        ("ok",),
+    ]
+
+
+def test_rows_of_all_sizes(tmp_path):
+    """Within a leaf, just over it, and over many pages; each number in its least width."""
+    sizes = [0, 1, 3800, 3900, *range(3960, 4070), 4090, 4500, 8000, 8190, 12_300, 1_000_000, 5]
+    powers = [1, 7, 8, 15, 16, 23, 24, 31, 32, 47, 48, 62]
+    numbers = [0, -1, *(s * (2**p + d) for p in powers for s in (1, -1) for d in (-1, 0))]
+    count = len(sizes)
+    frame = gpd.GeoDataFrame(
+        {
+            "text": ["x" * size for size in sizes],
+            "number": np.resize(np.array(numbers, np.int64), count),
+            "real": np.linspace(-1e9, 1e9, count),
+            "yes": np.arange(count) % 2 == 0,
+        },
+        geometry=gpd.points_from_xy(np.arange(count), np.arange(count)),
+        crs=3857,
+    )
+    frame.loc[3, "text"] = None
+    made = convert(frame, tmp_path, features=500)
+    assert ask(made, "PRAGMA integrity_check") == [("ok",)]
+    assert_geodataframe_equal(pyogrio.read_dataframe(made), frame)
+
+
+def test_geometries_of_all_kinds(tmp_path):
+    """Null, empty, with Z, of several types: as they were, and as OGR writes them."""
+    texts = [
+        "POINT (1 2)",
+        "POINT EMPTY",
+        "LINESTRING (0 0, 1 1)",
+        "POLYGON EMPTY",
+        "MULTIPOINT (1 1, 2 2)",
+        "GEOMETRYCOLLECTION (POINT (1 2), LINESTRING (0 0, 3 3))",
+        "POLYGON Z ((0 0 1, 1 0 2, 1 1 3, 0 0 1))",
+        "POINT Z (1 2 3)",
+    ]
+    shapes = [*(shapely.from_wkt(text) for text in texts), None]
+    frame = gpd.GeoDataFrame({"n": np.arange(len(shapes))}, geometry=shapes, crs=4326)
+    source = tmp_path / "s.gpkg"
+    pyogrio.write_dataframe(frame, source, geometry_type="Unknown")
+    made = vectorjobs.run("vector.convert", source, tmp_path / "out", form="GPKG").path
+    assert ask(made, "PRAGMA integrity_check") == [("ok",)]
+    found = pyogrio.read_dataframe(made)
+    assert [shape and shape.wkt for shape in found.geometry] == [
+        shape and shape.wkt for shape in pyogrio.read_dataframe(source).geometry
+    ]
+    with closing(sqlite3.connect(source)) as theirs, closing(sqlite3.connect(made)) as ours:
+        query = "SELECT n, geom FROM s ORDER BY n"
+        for (n, one), (_, other) in zip(theirs.execute(query), ours.execute(query), strict=True):
+            flat = n != 6  # OGR keeps the range of heights, too
+            assert one == other if flat else (one[8:40], one[-80:]) == (other[8:40], other[-80:])
+
+
+def test_single_and_multi_polygons(tmp_path):
+    """All become multi polygons, as the layer says."""
+    frame = vectordata.layer(100).drop(columns="day")
+    frame.loc[50:, "geometry"] = [shapely.multipolygons([s]) for s in frame.geometry[50:]]
+    source = vectordata.write(frame, tmp_path / "s.fgb", geometry_type="Unknown")
+    made = vectorjobs.run("vector.convert", source, tmp_path / "out", form="GPKG").path
+    found = pyogrio.read_dataframe(made).sort_values("whole")
+    assert pyogrio.read_info(made)["geometry_type"] == "MultiPolygon"
+    assert set(found.geom_type) == {"MultiPolygon"}
+    assert ask(made, "PRAGMA integrity_check") == [("ok",)]
+    areas = shapely.area(frame.sort_values("whole").geometry.to_numpy())
+    assert np.array_equal(shapely.area(found.geometry.to_numpy()), areas)
+
+
+def test_a_table_over_the_page_that_sqlite_locks(tmp_path, monkeypatch):
+    """The page at 1 GiB stays empty, in leaves and in the pages of a long row. The file is sparse."""
+    path = tmp_path / "t.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA page_size = 4096")
+        db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, data)")
+    before = sqlitepages.LOCKED - 4
+    base = bytearray(path.read_bytes())
+    with path.open("r+b") as file:
+        pages = Appended(file.fileno(), before)
+        table = Table(pages)
+        values = np.arange(10 * 900, dtype=np.uint8).reshape(10, 900)
+        table.add(sqlitepages.blobs, 908, (np.arange(1, 11), values))
+        long = np.arange(9000, dtype=np.uint8).reshape(1, 9000)
+        table.add(sqlitepages.blobs, 9008, (np.array([11]), long))
+        base[4096:8192] = table.finish()
+        base[28:32] = (pages.next - 1).to_bytes(4, "big")
+        file.seek(0)
+        file.write(base)
+    assert pages.next > sqlitepages.LOCKED + 2
+    with closing(sqlite3.connect(path)) as db:
+        rows = db.execute("SELECT id, data FROM t ORDER BY id").fetchall()
+    assert [row[0] for row in rows] == list(range(1, 12))
+    assert rows[9][1] == values[9].tobytes()
+    assert rows[10][1] == long.tobytes()
