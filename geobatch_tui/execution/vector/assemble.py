@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,12 +171,16 @@ def _read_back(path: Path, cut: int, written: tuple[int, ...]) -> tuple[int, str
     """
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
     size, crcs = 0, [0, 0]
-    with path.open("rb", buffering=0) as file:
+    # The digest takes longest: a thread of its own computes it.
+    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1, "digest") as hashing:
+        waiting: Future[None] | None = None
         while piece := file.read(min(_PIECE, cut - size) if size < cut else _PIECE):
-            digest.update(piece)
             side = int(size >= cut)
             crcs[side] = zlib.crc32(piece, crcs[side])
             size += len(piece)
+            if waiting is not None:
+                waiting.result()
+            waiting = hashing.submit(digest.update, piece)
     if tuple(crcs) != written:
         raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
     return size, digest.hexdigest()

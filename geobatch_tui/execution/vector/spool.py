@@ -18,6 +18,7 @@ import os
 import struct
 import threading
 import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,13 +141,21 @@ def counts(item: ItemContext, segments: Sequence[Segment]) -> list[dict[str, Any
 def contents(item: ItemContext, segments: Sequence[Segment]) -> Iterator[Content]:
     """The segments of an item, in the order given, each read and checked as it is reached.
 
-    They are read, not mapped: mapped pages count as memory for as long as the file is open.
+    They are read, not mapped: mapped pages count as memory for as long as the file is open. While
+    one is worked on, a thread reads the next.
 
     Raises:
         VerifyError: one is damaged or of another item; its evidence names the chunk.
     """
-    for segment in segments:
-        yield _checked(segment, item, _content)
+    with ThreadPoolExecutor(1, "spool") as ahead:
+        coming: Future[Content] | None = None
+        for segment in segments:
+            one, coming = coming, ahead.submit(_checked, segment, item, _content)
+            if one is not None:
+                yield one.result()
+                del one  # or its bytes stay while two others are in memory
+        if coming is not None:
+            yield coming.result()
 
 
 def _checked[T](
