@@ -43,6 +43,8 @@ KEYS: Final[Mapping[str, Key]] = {
     "mode.config": Key("6", "Config", "The job's configuration"),
     "palette": Key("colon,ctrl+p", "Commands", "Find any command by its name", ":"),
     "jump": Key("ctrl+o", "Jump", "Go to a screen, a run or a chunk", "^o"),
+    "trail.back": Key("left_square_bracket", "Back", "The screen before", "["),
+    "trail.forward": Key("right_square_bracket", "Forward", "The screen after", "]"),
     "help": Key("question_mark,f1", "Help", "The keys that work here", "?"),
     "filter": Key("slash", "Filter", "Show only what matches", "/"),
     "faults": Key("z", "Faults", "Show only what went wrong"),
@@ -177,4 +179,6 @@ _NAMES: Final = {
     "-": "minus",
     "<": "less_than_sign",
     ">": "greater_than_sign",
+    "[": "left_square_bracket",
+    "]": "right_square_bracket",
 }

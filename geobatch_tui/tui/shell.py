@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.wishes import Wish
 
 _SETTLE: Final = 0.01
+_TRAIL: Final = 50  #: screens on the way that are remembered
 
 
 class Shell(App[Ending]):
@@ -49,6 +50,8 @@ class Shell(App[Ending]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("palette", "command_palette"),
         bind("jump", "jump", show=False),
+        bind("trail.back", "trail(-1)", show=False),
+        bind("trail.forward", "trail(1)", show=False),
         bind("help", "keys"),
         bind("detach", "leave"),
     ]
@@ -65,6 +68,8 @@ class Shell(App[Ending]):
         self._home: asyncio.AbstractEventLoop | None = None
         self._doom: Ending | None = None
         self._bad_themes: list[themes.BadTheme] = []
+        self._trail: list[str] = []
+        self._at = -1
         self._stamps = themes.stamps()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -84,6 +89,8 @@ class Shell(App[Ending]):
     def on_mount(self) -> None:
         """Load themes and keys; look after the terminal."""
         self._home = asyncio.get_running_loop()
+        self._note_mode(self.current_mode)
+        self.mode_change_signal.subscribe(self, self._note_mode)
         if self._doom is not None:
             self.exit(self._doom)
         self.load_themes()
@@ -147,6 +154,19 @@ class Shell(App[Ending]):
     def action_help_quit(self) -> None:
         """Ctrl-C in a console copies or interrupts nothing: it asks as well."""
         self.action_leave()
+
+    def _note_mode(self, mode: str) -> None:
+        """Keep the way through the screens; a new step ends what lay ahead."""
+        if self._at < 0 or self._trail[self._at] != mode:
+            self._trail = [*self._trail[: self._at + 1][-_TRAIL:], mode]
+            self._at = len(self._trail) - 1
+
+    async def action_trail(self, step: int) -> None:
+        """Go back on the way through the screens, or forward again."""
+        at = self._at + step
+        if 0 <= at < len(self._trail):
+            self._at = at
+            await self.switch_mode(self._trail[at])
 
     def action_jump(self) -> None:
         """Go somewhere by name."""

@@ -47,6 +47,20 @@ async def test_a_screen_is_jumped_to(two):
         assert app.current_mode == "history"
 
 
+async def test_the_way_through_the_screens(two):
+    """Back, and forward again; another way ends what lay ahead."""
+    app = two()
+    async with app.run_test(size=(100, 30)) as pilot:
+        seen = []
+        for key in ("2", "4", "[", "[", "[", "]", "5", "]", "["):
+            await pilot.press(
+                {"[": "left_square_bracket", "]": "right_square_bracket"}.get(key, key)
+            )
+            await pilot.pause()
+            seen.append(app.current_mode)
+        assert seen == ["map", "log", "map", "run", "run", "map", "history", "history", "map"]
+
+
 async def test_an_item_is_jumped_to(two):
     """The map shows it."""
     app = two()
