@@ -1,8 +1,8 @@
 """From GDAL's creation options to an :class:`Encoding`, refusing what cannot be written.
 
 Defaults, where they are ours and not GDAL's: COMPRESS=DEFLATE with LEVEL 6 (GDAL: LZW for COG,
-none for GTiff), PREDICTOR=YES unless the image is a palette (GDAL: NO), tiles of 512 (GDAL: 512 for
-COG, strips for GTiff), overviews by averaging (GDAL: cubic), by nearest for palettes.
+none for GTiff), PREDICTOR=YES unless the image is a palette (GDAL: NO), tiles of 512, or smaller
+where a smaller one holds the whole image (GDAL: 512 for COG, strips for GTiff), overviews by averaging (GDAL: cubic), by nearest for palettes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def plan_encoding(output: Mapping[str, Any], image: Image) -> Encoding:
         raise PreflightError(
             f"compress {compress!r} is not supported; known: {', '.join(OWN_CODECS + COPY_CODECS)}"
         )
-    width, height = _block(form, options)
+    width, height = _block(form, options, image)
     level = _level(compress, options)
     return Encoding(
         format="COG" if form == "COG" else "GTiff",
@@ -119,12 +119,18 @@ def _number(options: Mapping[str, str], key: str, default: int, limits: tuple[in
     return int(text)
 
 
-def _block(form: str, options: Mapping[str, str]) -> tuple[int, int]:
+def _block(form: str, options: Mapping[str, str], image: Image) -> tuple[int, int]:
     if not _flag(options, "TILED", default=True):
         raise PreflightError("tiled = no is not supported: chunks are written as tiles")
-    size = _number(options, "BLOCKSIZE", 512, (16, 8192))
-    width = _number(options, "BLOCKXSIZE", size, (16, 8192)) if form == "GTIFF" else size
-    height = _number(options, "BLOCKYSIZE", size, (16, 8192)) if form == "GTIFF" else size
+    # A tile is padded to its full size: thousands of small images would be mostly padding.
+    fitting = [min(-(-side // 16) * 16, 512) for side in (image.width, image.height)]
+    square = _number(options, "BLOCKSIZE", max(fitting), (16, 8192))
+    if form != "GTIFF":
+        width = height = square
+    else:
+        own = [square, square] if "BLOCKSIZE" in options else fitting
+        width = _number(options, "BLOCKXSIZE", own[0], (16, 8192))
+        height = _number(options, "BLOCKYSIZE", own[1], (16, 8192))
     if width % 16 or height % 16:
         raise PreflightError(f"blocks of {width}x{height} pixels; TIFF wants multiples of 16")
     return width, height
@@ -196,7 +202,7 @@ def _by_driver(form: str, compress: str, options: Mapping[str, str], image: Imag
     if form != "COG":
         raise PreflightError(f"compress = {compress} is written as a COG only; format = 'COG'")
     _check_matrix(compress, image)
-    size, _ = _block(form, options)
+    size, _ = _block(form, options, image)
     sizes = _overviews(form, options, image, size)
     resampling = _overview_resampling(options, image)
     copied = {

@@ -112,3 +112,22 @@ def test_palettes_are_never_averaged():
     assert encode(image, overview_resampling="mode").overview_resampling == "mode"
     with pytest.raises(SchemaError, match="palette"):
         encode(image, overview_resampling="average")
+
+
+@pytest.mark.parametrize(
+    ("form", "size", "creation", "block"),
+    [
+        ("GTiff", (243, 66), {}, (256, 80)),
+        ("GTiff", (10, 5000), {}, (16, 512)),
+        ("GTiff", (243, 66), {"blocksize": 128}, (128, 128)),
+        ("GTiff", (243, 66), {"blockxsize": 64}, (64, 80)),
+        ("COG", (243, 66), {}, (256, 256)),
+        ("COG", (2000, 66), {}, (512, 512)),
+        ("COG", (243, 66), {"blocksize": 512}, (512, 512)),
+    ],
+)
+def test_small_images_get_small_tiles(form, size, creation, block):
+    """Where nothing is asked for, a tile is no larger than the image."""
+    image = Image(*size, 1, "uint8", palette=False, validity="none")
+    planned = plan_encoding({"format": form, "creation": creation}, image)
+    assert (planned.block_width, planned.block_height) == block
