@@ -1,4 +1,4 @@
-"""Pictures of the console for the README, exported by itself: help, history, job.
+"""Pictures of the console for the README, exported by itself, on all of its screens.
 
 Usage: ``uv run python benchmarks/screenshots.py [DIR]``. Runs the examples in DIR (default: a new
 directory below /tmp, which the pictures name) and writes ``docs/screenshots/NAME-WxH.svg``.
@@ -15,6 +15,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tifffile
 from measure import ROOT
 
 import geobatch_tui
@@ -23,6 +24,7 @@ from geobatch_tui.config.presets import sample_dir
 from geobatch_tui.tui.app import GeobatchApp
 from geobatch_tui.tui.draft import Draft
 from geobatch_tui.tui.home import HomeApp
+from geobatch_tui.tui.host import HostedRun
 from geobatch_tui.tui.link import RunLink
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 TARGET = ROOT / "docs" / "screenshots"
 SIZES = ((80, 24), (160, 48))
+FINE = "[900, 900]"  #: metres of a pixel, a quarter of the source's
 #: job, ``--set``: the earlier runs of the history, oldest first
 RUNS = (
     ("make-valid.toml", ()),
@@ -63,9 +66,62 @@ async def picture(app: Any, name: str, size: tuple[int, int], keys: Sequence[str
             await pilot.pause()
             await app.workers.wait_for_complete()
             await pilot.pause(0.2)
-        target = TARGET / f"{name}-{size[0]}x{size[1]}.svg"
-        target.write_text(app.export_screenshot(title="geobatch"), encoding="utf-8")
-        print(target.relative_to(ROOT))
+        save(app, name, size)
+
+
+def fine_job(place: Path, size: tuple[int, int]) -> Path:
+    """The demo in fine pixels, so that it lasts, with a damaged tile in one of its files."""
+    home = place / f"fine-{size[0]}"
+    shutil.copytree(place / "data", home / "data")
+    torn = home / "data" / "alps.tif"
+    with tifffile.TiffFile(torn) as file:
+        page = file.pages[0]
+        begin, count = page.dataoffsets[7], page.databytecounts[7]
+    content = bytearray(torn.read_bytes())
+    content[begin : begin + count] = bytes(count)
+    torn.write_bytes(content)
+    return Path(shutil.copy(place / "demo.toml", home / "demo.toml"))
+
+
+async def live(place: Path, size: tuple[int, int]) -> None:
+    """A run in the console: at a glance and on the map while it goes on; its log and its dead
+    letters when it has ended."""
+    job = fine_job(place, size)
+    out = job.parent / "out"
+    loaded = load_job(job, overrides=[f"output.dir={out}", f"op.resolution={FINE}"])
+    host = HostedRun(
+        out, lambda control, observe: geobatch_tui.run(loaded, control=control, observe=observe)
+    )
+    host.start()
+    host.wait_ready()
+    link = RunLink(out, host=host)
+    link.poll()
+    app = GeobatchApp(link, period=0.25)
+    async with app.run_test(size=size) as pilot:
+        while app.shown.settled < 0.4 * max(1, app.shown.counts["total"]):
+            await pilot.pause(0.1)
+        save(app, "run", size)
+        await pilot.press("2")
+        await pilot.pause(1.5)
+        save(app, "map", size)
+        while not host.over:
+            await pilot.pause(0.2)
+        await pilot.press("4")
+        await pilot.pause(2)
+        save(app, "log", size)
+        await pilot.press("3")
+        await pilot.pause(0.5)
+        await pilot.press("g", "g", "n", "n")
+        await pilot.pause(8)  # the window is read by a worker that starts now
+        save(app, "dead", size)
+    link.close()
+
+
+def save(app: Any, name: str, size: tuple[int, int]) -> None:
+    """Export what is shown."""
+    target = TARGET / f"{name}-{size[0]}x{size[1]}.svg"
+    target.write_text(app.export_screenshot(title="geobatch"), encoding="utf-8")
+    print(target.relative_to(ROOT))
 
 
 def main() -> None:
@@ -82,6 +138,7 @@ def main() -> None:
     resource_tracker.ensure_running()  # a console's own streams have no descriptor for it
     asyncio.run(history(place))
     for size in SIZES:
+        asyncio.run(live(place, size))
         asyncio.run(picture(HomeApp(watching=False), "history", size, ("space", "down")))
         asyncio.run(picture(HomeApp(watching=False), "job", size, ("down", "up", "d")))
         link = RunLink(place / "out" / "demo")

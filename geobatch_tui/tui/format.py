@@ -72,6 +72,13 @@ def span(seconds: float) -> str:
     return f"{seconds / 3600:.0f}h" if seconds < 86_400 * 4 else f"{seconds / 86_400:.0f}d"
 
 
+def fine_span(seconds: float) -> str:
+    """As :func:`span`, in milliseconds below a second: ``15ms``, ``0.3ms``."""
+    if seconds >= 0.95 or not seconds:
+        return span(seconds)
+    return f"{seconds * 1000:.0f}ms" if seconds > 0.0095 else f"{seconds * 1000:.2g}ms"
+
+
 def clock(t: float) -> str:
     """UNIX time as local ``HH:MM:SS``."""
     return time.strftime("%H:%M:%S", time.localtime(t))

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui.format import span
+from geobatch_tui.tui.format import fine_span
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +101,7 @@ def said(entry: dict[str, Any]) -> str:
     """What a line of the log says, on one harmless line."""
     words = [str(entry.get("message") or _EVENTS.get(str(entry.get("event"))) or entry["event"])]
     if isinstance(entry.get("duration_ms"), int | float):
-        words.append(span(entry["duration_ms"] / 1000))
+        words.append(fine_span(entry["duration_ms"] / 1000))
     place = entry.get("chunk") or entry.get("item")
     if place:
         words.insert(0, str(place))

@@ -70,6 +70,22 @@ def test_spans_fit_five_cells(seconds):
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0s"),
+        (0.0003, "0.3ms"),
+        (0.0152, "15ms"),
+        (0.94, "940ms"),
+        (2.31, "2.3s"),
+        (97, "97s"),
+    ],
+)
+def test_fine_spans(seconds, text):
+    """Below a second there are milliseconds."""
+    assert fmt.fine_span(seconds) == text
+
+
+@pytest.mark.parametrize(
     ("part", "whole", "text"),
     [(0, 0, "-"), (0, 9, "0.0%"), (1, 10**6, "0.1%"), (999_999, 10**6, "99.9%"), (5, 5, "100.0%")],
 )

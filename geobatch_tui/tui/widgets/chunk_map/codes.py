@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.updates import ChunkState
-from geobatch_tui.tui.format import percent, size, span
+from geobatch_tui.tui.format import fine_span, percent, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -173,12 +173,6 @@ _BITS: Final = tuple(1 << step for step in range(STEPS))
 _NO_SCALE: Final = Scale.between(0.0, 1.0)
 
 
-def _seconds(value: float) -> str:
-    if value >= 0.95 or not value:
-        return span(value)
-    return f"{value * 1000:.0f}ms" if value > 0.0095 else f"{value * 1000:.2g}ms"
-
-
 def _whole(value: float) -> str:
     return f"{value:.0f}"
 
@@ -193,7 +187,7 @@ def _share(value: float) -> str:
 
 MODES: Final = (
     Mode("state", "", str, _NO_SCALE),
-    Mode("duration", "seconds", _seconds),
+    Mode("duration", "seconds", fine_span),
     Mode("attempts", "attempts", _whole, Scale((1.5, 2.5, 3.5, 4.5), 1, 5)),
     Mode("memory", "rss_bytes", size),
     Mode("worker", "spool", _worker, _NO_SCALE),
