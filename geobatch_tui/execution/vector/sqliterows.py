@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from geobatch_tui.execution.raster.compiled import jit
 from geobatch_tui.execution.vector import wkb
+from geobatch_tui.execution.vector.properties import iso_days
 from geobatch_tui.execution.vector.sqlitepages import put, width_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ TYPES = frozenset(
         pa.float64(),
         pa.string(),
         pa.binary(),
+        pa.date32(),
     )
 )
 #: SQLite's types: a float; 0 and 1, which take no byte; bytes and text, to which twice the length
@@ -152,6 +154,9 @@ def _column(column: pa.Array) -> _Column:
         offsets = np.frombuffer(column.buffers()[1], np.int32)[start : start + count + 1]
         base = _TEXT if pa.types.is_string(kind) else _BYTES
         return _Column(base, valid, _NONE, offsets.astype(np.int64), raw)
+    if pa.types.is_date32(kind):
+        text, bounds = iso_days(column, "D")
+        return _Column(_TEXT, valid, _NONE, bounds, text)
     if pa.types.is_boolean(kind):
         bits = np.unpackbits(raw, bitorder="little")[start : start + count]
         return _Column(_INTEGER, valid, bits.astype(np.int64), _NONE, _NO_BYTES)

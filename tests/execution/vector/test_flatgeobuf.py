@@ -51,6 +51,7 @@ def attributes(count: int) -> dict[str, pa.Array]:
         "single": pa.array([n / 2 for n in numbers], pa.float32()),
         "double": pa.array([float("nan") if n == 1 else n / 3 for n in numbers]),
         "text": pa.array(["" if n == 2 else "ä" * n for n in numbers]),
+        "day": pa.array([n * 1000 - 3000 for n in numbers], pa.date32()),
         "bytes": pa.array([bytes([n, 0]) for n in numbers], pa.binary()),
     }
     holes = pa.array([n % 3 != 2 for n in numbers])
