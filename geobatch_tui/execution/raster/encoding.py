@@ -2,7 +2,8 @@
 
 Defaults, where they are ours and not GDAL's: COMPRESS=DEFLATE with LEVEL 6 (GDAL: LZW for COG,
 none for GTiff), PREDICTOR=YES unless the image is a palette (GDAL: NO), tiles of 512, or smaller
-where a smaller one holds the whole image (GDAL: 512 for COG, strips for GTiff), overviews by averaging (GDAL: cubic), by nearest for palettes.
+where a smaller one holds the whole image (GDAL: 512 for COG, strips for GTiff), overviews by
+averaging (GDAL: cubic), by nearest for palettes.
 """
 
 from __future__ import annotations

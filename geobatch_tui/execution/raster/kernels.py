@@ -163,9 +163,10 @@ def _picker(across, down):
     return pick
 
 
-#: Bilinear, cubic and Lanczos at full scale, and bilinear widened along one axis.
+#: Bilinear, cubic and Lanczos at full scale; bilinear and cubic widened a little along one axis.
 _two, _four, _six = _picker(2, 2), _picker(4, 4), _picker(6, 6)
-_wide, _tall = _picker(4, 2), _picker(2, 4)
+_two_wide, _two_tall = _picker(4, 2), _picker(2, 4)
+_four_wide, _four_tall = _picker(6, 4), _picker(4, 6)
 
 
 @jit
@@ -187,19 +188,24 @@ def _many(flat, at, stride, wx, wy, ready, out, whole, low, high):
 @jit
 def pick_row(source, at, stride, wx, wy, ready, out, r, whole, low, high):
     """Row ``r`` of ``out`` (bands, h, w), where ``ready``."""
+    across, down = wx.shape[0], wy.shape[0]
     for band in range(source.shape[0]):
         flat = source[band].reshape(-1)
         row = out[band, r]
-        if wx.shape[0] == 2 and wy.shape[0] == 2:
+        if across == 2 and down == 2:
             _two(flat, at, stride, wx, wy, ready, row, whole, low, high)
-        elif wx.shape[0] == 4 and wy.shape[0] == 4:
+        elif across == 4 and down == 4:
             _four(flat, at, stride, wx, wy, ready, row, whole, low, high)
-        elif wx.shape[0] == 6 and wy.shape[0] == 6:
+        elif across == 6 and down == 6:
             _six(flat, at, stride, wx, wy, ready, row, whole, low, high)
-        elif wx.shape[0] == 4 and wy.shape[0] == 2:
-            _wide(flat, at, stride, wx, wy, ready, row, whole, low, high)
-        elif wx.shape[0] == 2 and wy.shape[0] == 4:
-            _tall(flat, at, stride, wx, wy, ready, row, whole, low, high)
+        elif across == 4 and down == 2:
+            _two_wide(flat, at, stride, wx, wy, ready, row, whole, low, high)
+        elif across == 2 and down == 4:
+            _two_tall(flat, at, stride, wx, wy, ready, row, whole, low, high)
+        elif across == 6 and down == 4:
+            _four_wide(flat, at, stride, wx, wy, ready, row, whole, low, high)
+        elif across == 4 and down == 6:
+            _four_tall(flat, at, stride, wx, wy, ready, row, whole, low, high)
         else:
             _many(flat, at, stride, wx, wy, ready, row, whole, low, high)
 
