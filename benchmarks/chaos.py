@@ -30,6 +30,7 @@ import kills
 import poison
 import space
 import state
+from kills import kill_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -65,6 +66,13 @@ def experiments(given: argparse.Namespace) -> dict[str, Experiment]:
             chaos_jobs.raster(d, columns=4, rows=3, side=200)
         ),
     }
+    for form in ("GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq"):
+        found[f"kill-engine-{form.lower()}"] = partial(
+            _features, form=form, kills=given.kills, seed=seed
+        )
+    found["kill-workers-features"] = lambda d: kills.kill_workers(
+        chaos_jobs.vector(d, "GPKG", chunks=given.columns * 60), given.worker_kills, seed
+    )
     for name, numbers, gap, code in state.SIGNALS:
         key = "signal-" + name.lower().replace(" ", "-")
         found[key] = partial(_signal, numbers=numbers, gap=gap, code=code)
@@ -81,6 +89,11 @@ def experiments(given: argparse.Namespace) -> dict[str, Experiment]:
 
 #: One chunk for the whole item.
 WHOLE = {"chunk_cols": 4096, "chunk_rows": 4096}
+
+
+def _features(directory: Path, form: str, kills: int, seed: int) -> Verdict:
+    crs = {"op": {"dst_crs": "EPSG:4326"}} if "JSON" in form else {}
+    return kill_engine(chaos_jobs.vector(directory, form, **crs), kills, seed)
 
 
 def _signal(directory: Path, numbers: list[int], gap: float, code: int) -> Verdict:

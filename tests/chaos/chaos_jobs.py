@@ -8,11 +8,16 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import geopandas as gpd
 import numpy as np
 import rasterio
+import shapely
 import tomli_w
 from harness import call, files, start, tree_hash
 from rasterio.transform import from_bounds
+
+from geobatch_tui.execution.raster import spool
+from geobatch_tui.execution.vector import spool as vector_spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,13 +79,15 @@ _REFERENCES: dict[str, Reference] = {}
 
 @dataclass(slots=True)
 class Fixture:
-    """A job file, its tables, its output directory, and how many chunks it has."""
+    """A job file, its tables, its output directory, how many chunks it has, and the mark of one in
+    a spool."""
 
     directory: Path
     path: Path
     tables: dict[str, Any]
     out: Path
     chunks: int
+    magic: bytes = spool.MAGIC
 
     def write(self, **changes: dict[str, Any]) -> None:
         """Write the job file, with these tables laid over it; the change stays."""
@@ -166,6 +173,50 @@ def raster(
     }
     fixture = Fixture(
         directory, directory / "job.toml", tables, directory / "out", columns * rows * sources
+    )
+    fixture.write(**changes)
+    return fixture
+
+
+def polygons(path: Path, count: int) -> Path:
+    """Stars of 5 to 200 corners in Europe, with a name and a number."""
+    rng = np.random.default_rng(20240601)
+    west, south, east, north = BOUNDS
+    shapes = []
+    for _ in range(count):
+        turns = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(5, 200)))
+        sides = rng.uniform(0.05, 0.2, len(turns))
+        x = rng.uniform(west + 1, east - 1) + sides * np.cos(turns)
+        y = rng.uniform(south + 1, north - 1) + sides * np.sin(turns)
+        shapes.append(shapely.polygons(np.column_stack([x, y])))
+    names = [f"star {n}" for n in range(count)]
+    frame = gpd.GeoDataFrame({"name": names, "n": range(count)}, geometry=shapes, crs=4326)
+    frame.to_file(path, driver="GPKG")
+    return path
+
+
+def vector(
+    directory: Path, form: str, *, chunks: int = 300, features: int = 60, **changes: Any
+) -> Fixture:
+    """Reproject polygons into one file of format ``form``, in ``chunks`` of so many features."""
+    directory.mkdir(parents=True, exist_ok=True)
+    polygons(directory / "source-0.gpkg", chunks * features)
+    tables = {
+        "job": {"name": "chaos"},
+        "source": {"inputs": ["source-*.gpkg"]},
+        "op": {"name": "vector.reproject", "dst_crs": "EPSG:3035"},
+        "output": {"dir": "out", "format": form},
+        "engine": {"max_workers": 2, "chunk_features": features},
+        "retry": {"backoff_base": "0.05s", "backoff_cap": "1s"},
+        "log": {"format": "json"},
+    }
+    fixture = Fixture(
+        directory,
+        directory / "job.toml",
+        tables,
+        directory / "out",
+        chunks,
+        magic=vector_spool.MAGIC,
     )
     fixture.write(**changes)
     return fixture

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 import harness
 from harness import Verdict
 
-from geobatch_tui.execution.raster.spool import MAGIC
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -89,7 +87,7 @@ def waste_of(fixture: Fixture) -> tuple[int, int]:
         except sqlite3.Error:
             return 0, 0
     spools = (fixture.out / harness.STATE / "work").rglob(f"{epoch}-*.spool")
-    there = sum(path.read_bytes().count(MAGIC) for path in spools)
+    there = sum(path.read_bytes().count(fixture.magic) for path in spools)
     return epoch, max(0, there - known)
 
 

@@ -20,6 +20,22 @@ def test_engine_killed_15_times_in_a_chain(tmp_path):
     assert verdict.faults == [], verdict
 
 
+@pytest.mark.parametrize("form", ["FlatGeobuf", "GPKG"])
+def test_engine_killed_in_a_chain_over_features(form, tmp_path):
+    """5 SIGKILLs over a job about features."""
+    verdict = kills.kill_engine(chaos_jobs.vector(tmp_path, form, chunks=100), 5, SEED)
+    assert verdict.faults == [], verdict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq"])
+def test_engine_killed_50_times_in_a_chain_over_features(form, tmp_path):
+    """50 of them, in every format."""
+    crs = {"op": {"dst_crs": "EPSG:4326"}} if "JSON" in form else {}
+    verdict = kills.kill_engine(chaos_jobs.vector(tmp_path, form, **crs), 50, SEED)
+    assert verdict.faults == [], verdict
+
+
 @pytest.mark.slow
 def test_engine_killed_200_times_in_a_chain(tmp_path):
     """The same, 200 times."""
