@@ -20,31 +20,38 @@ from geobatch_tui.errors import ConfigError, GeobatchError, StateError
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from textual.app import App
 
-VARIABLES: Final = ("VISUAL", "EDITOR", "PAGER")
+EDITORS: Final = ("VISUAL", "EDITOR")
+VARIABLES: Final = (*EDITORS, "PAGER")
 _USUAL: Final = ("less", "nano", "vi", "more")
+_EDITORS: Final = ("nano", "vi")
 
 
-def program() -> list[str]:
+def program(*, editing: bool = False) -> list[str]:
     """The command that shows a file, without the file: that of the first of ``VARIABLES`` that is
-    set, else the first usual one that is installed.
+    set, else the first usual one that is installed. With ``editing`` no pager will do.
 
     Raises:
         ConfigError: the variable is no command line, or there is none.
     """
-    for name in VARIABLES:
+    variables, usuals = (EDITORS, _EDITORS) if editing else (VARIABLES, _USUAL)
+    for name in variables:
         if value := os.environ.get(name, "").strip():
             try:
                 return shlex.split(value)
             except ValueError as error:
                 raise ConfigError(f"${name} is no command: {safe(value)}: {error}") from error
-    for usual in _USUAL:
+    for usual in usuals:
         if found := shutil.which(usual):
             return [found]
-    raise ConfigError("there is no editor", hint=f"set one of ${', $'.join(VARIABLES)}")
+    raise ConfigError("there is no editor", hint=_hint(variables))
+
+
+def _hint(variables: Sequence[str]) -> str:
+    return f"set one of ${', $'.join(variables)}"
 
 
 def offer(app: App[Any], text: str, name: str) -> None:
@@ -70,27 +77,41 @@ def show_outside(app: App[Any], text: str, name: str) -> None:
         StateError: the terminal cannot be lent, as in a browser.
     """
     words = program()
-    problem: OSError | None = None
     with tempfile.TemporaryDirectory(prefix="geobatch-") as place:  # of mode 0700
         path = Path(place) / name
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
-        try:
-            with app.suspend(), _interrupts_ignored():
-                # Descriptors 1 and 2 lead to a file while the console runs.
-                terminal = sys.__stderr__
-                try:
-                    subprocess.run(  # noqa: S603 - a program of the operator's own choice
-                        [*words, str(path)], stdout=terminal, stderr=terminal, check=False
-                    )
-                except OSError as error:
-                    # Raised here it would leave the console suspended.
-                    problem = error
-        except SuspendNotSupported as error:
-            raise StateError("this terminal cannot be lent to another program") from error
+        _lend(app, [*words, str(path)])
+
+
+def edit_outside(app: App[Any], path: Path) -> None:
+    """Let the operator edit a file in place; returns when the editor is closed.
+
+    Raises:
+        ConfigError: there is no editor, or it cannot be started.
+        StateError: the terminal cannot be lent, as in a browser.
+    """
+    _lend(app, [*program(editing=True), str(path)])
+
+
+def _lend(app: App[Any], words: Sequence[str]) -> None:
+    """Run a program that has the terminal meanwhile."""
+    problem: OSError | None = None
+    try:
+        with app.suspend(), _interrupts_ignored():
+            # Descriptors 1 and 2 lead to a file while the console runs.
+            terminal = sys.__stderr__
+            try:
+                subprocess.run(  # noqa: S603 - a program of the operator's own choice
+                    words, stdout=terminal, stderr=terminal, check=False
+                )
+            except OSError as error:
+                # Raised here it would leave the console suspended.
+                problem = error
+    except SuspendNotSupported as error:
+        raise StateError("this terminal cannot be lent to another program") from error
     if problem is not None:
         raise ConfigError(
-            f"cannot start {safe(words[0])}: {problem.strerror}",
-            hint=f"set one of ${', $'.join(VARIABLES)}",
+            f"cannot start {safe(words[0])}: {problem.strerror}", hint=_hint(VARIABLES)
         ) from problem
 
 

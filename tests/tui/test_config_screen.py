@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 import tomllib
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -181,6 +181,34 @@ async def test_comments_are_asked_for_before_they_are_lost(opened, job, answer):
     assert backup.exists() is (answer == "both")
     if answer == "both":
         assert backup.read_text() == before
+
+
+async def test_the_file_is_edited_by_a_program_of_the_operators(opened, job, tmp_path, monkeypatch):
+    """In place, comments and all; a file that is wrong afterwards is refused, and what is shown
+    stays; edits that are not saved would be lost, so they are saved first."""
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\ncat "$0.text" >> "$1"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    monkeypatch.setenv("PAGER", "/bin/false")
+    (tmp_path / "editor.text").write_text("chunk_cols = 640\n# mine\n")
+    async with opened() as (console, pilot):
+        monkeypatch.setattr(console.app, "suspend", nullcontext)
+        await pilot.press("e")
+        await pilot.pause()
+        assert console.screen.draft.loaded.job.engine.chunk_cols == 640
+        assert job.read_text().endswith("# mine\n")
+        assert not console.screen.draft.changed
+        (tmp_path / "editor.text").write_text("nosuch = 1\n")
+        await pilot.press("e")
+        await pilot.pause()
+        assert console.screen.draft.loaded.job.engine.chunk_cols == 640
+        assert any("nosuch" in notice.message for notice in console.app._notifications)
+        await console.set(pilot, "log.level", "")
+        before = job.read_text()
+        await pilot.press("e")
+        await pilot.pause()
+        assert job.read_text() == before
 
 
 async def test_the_form_is_filtered(opened):

@@ -21,6 +21,7 @@ from geobatch_tui.tui.dialogs import Choice, Question
 from geobatch_tui.tui.draft import FIELDS, Draft
 from geobatch_tui.tui.jump import Place
 from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.outside import edit_outside
 from geobatch_tui.tui.saving import save
 from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.screens.path import PathDialog
@@ -58,6 +59,7 @@ class ConfigScreen(Filtered):
         bind("job.new", "new"),
         bind("job.toml", "toml"),
         bind("filter", "filter"),
+        bind("editor", "edit_file", show=False),
         bind("job.read", "read", show=False),
         bind("copy", "copy", show=False),
         bind("back", "back", show=False),
@@ -273,6 +275,20 @@ class ConfigScreen(Filtered):
         path = await self.app.push_screen_wait(PathDialog("Read", said, Path.cwd() / "job.toml"))
         if path is not None:
             self._take(lambda: Draft.of_file(path))
+
+    def action_edit_file(self) -> None:
+        """Edit the job file itself, comments and all, and read it again."""
+        draft = self.draft
+        if draft is None or draft.path is None or draft.edits:
+            self._refuse("save the job first (^s): only a file can be edited")
+            return
+        path = draft.path
+        try:
+            edit_outside(self.app, path)
+        except GeobatchError as error:
+            self._refuse(f"{error}; {error.hint}" if error.hint else str(error))
+            return
+        self._take(lambda: Draft.of_file(path))
 
     @work(exclusive=True, group="job", exit_on_error=False)
     async def action_save(self) -> None:
