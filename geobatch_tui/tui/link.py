@@ -52,6 +52,14 @@ class RunLink:
         """Whether a run of this process is still going on."""
         return self.host is not None and not self.host.over
 
+    @property
+    def retries(self) -> str:
+        """How dead letters would be tried again, in words."""
+        if self.can_steer():
+            return "in the run that is live"
+        place = "of this console" if self.host is not None else "in the background"
+        return f"by a run {place}, as the job was"
+
     def poll(self) -> Delta:
         """Look at ledger and log. Raises StateError where the ledger cannot be read."""
         self.tail.poll()

@@ -340,11 +340,11 @@ class DeadScreen(Filtered, Page):
             self._letters, chosen, store.item, live=live, changed=changed, tile=tile
         )
         if split and not found.split:
-            said = "none can be split: a chunk of one tile, or an output that is published"
+            said = "none can be split: only chunks of more than one tile, of an output held back"
             self.notify(said, title="split", severity="warning", markup=False)
             return
         answer = await self.app.push_screen_wait(
-            RetryDialog(found, live=live, changes=changes and not live)
+            RetryDialog(found, self.app.link.retries, changes=changes and not live)
         )
         if answer is None:
             return

@@ -237,7 +237,7 @@ class MapScreen(Page):
             return
         live = link.can_steer()
         found = consequence(letters, chosen, store.item, live=live, changed=changed)
-        if await self.app.push_screen_wait(RetryDialog(found, live=live)) is None:
+        if await self.app.push_screen_wait(RetryDialog(found, link.retries)) is None:
             return
         named = selection(letters, chosen, lambda dead_id: names.get(dead_id, ""))
         if isinstance(named, str):

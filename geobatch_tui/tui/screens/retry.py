@@ -26,7 +26,7 @@ class RetryDialog(ModalScreen[tuple[str, ...] | None]):
 
     Args:
         found: what will be rerun.
-        live: in the run that is live, else by one in the background.
+        where: in or by which run, in words.
         changes: whether values may be changed.
     """
 
@@ -48,10 +48,10 @@ class RetryDialog(ModalScreen[tuple[str, ...] | None]):
     RetryDialog Input { margin-top: 1; }
     """
 
-    def __init__(self, found: Consequence, *, live: bool, changes: bool = False) -> None:
+    def __init__(self, found: Consequence, where: str, *, changes: bool = False) -> None:
         super().__init__()
         self._found = found
-        self._live = live
+        self._where = where
         self._changes = changes
 
     def compose(self) -> ComposeResult:
@@ -59,7 +59,7 @@ class RetryDialog(ModalScreen[tuple[str, ...] | None]):
         with Vertical(id="retry") as box:
             box.border_title = "Retry"
             box.border_subtitle = "enter retry  esc leave"
-            yield Static(summary(self._found, live=self._live), markup=False)
+            yield Static(summary(self._found, self._where), markup=False)
             if self._changes:
                 yield Input(placeholder="engine.chunk_timeout=10m retry.max_attempts=8")
             with VerticalScroll(id="retry-list", can_focus=True):
@@ -87,9 +87,8 @@ class RetryDialog(ModalScreen[tuple[str, ...] | None]):
         self.dismiss(None)
 
 
-def summary(found: Consequence, *, live: bool) -> Content:
+def summary(found: Consequence, where: str) -> Content:
     """How many letters, chunks and items, and where."""
-    where = "in the run that is live" if live else "by a run in the background, as the job was"
     texts = [
         Content.assemble((_many(found.letters, "dead letter"), "bold"), f" tried again {where}")
     ]
