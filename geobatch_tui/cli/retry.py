@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,15 @@ def retry(
             help="Plan their items anew, in chunks half as wide and high, to find the bad part.",
         ),
     ] = False,
+    replace: Annotated[
+        Path | None,
+        typer.Option(
+            "--replace",
+            metavar="FILE",
+            help="Repaired features, made from the quarantine file of the item in --chunk: their "
+            "geometries are taken in place of the source's.",
+        ),
+    ] = None,
     set_: options.Overrides = None,
     as_json: options.AsJson = False,
 ) -> int:
@@ -47,6 +57,7 @@ def retry(
                 chunks=tuple(chunks or ()),
                 overrides=tuple(set_ or ()),
                 split=split,
+                replace=replace,
                 observe=shown.observe,
                 log_stream=shown.line,
                 log_format=shown.format,

@@ -17,6 +17,7 @@ from geobatch_tui.orchestration.inputs import expand
 from geobatch_tui.orchestration.intake import UNPLANNED, plan_of, report_decision
 from geobatch_tui.orchestration.planner import Planner
 from geobatch_tui.orchestration.planning import Planning
+from geobatch_tui.orchestration.replacing import item_of
 from geobatch_tui.orchestration.report import PlanReport
 from geobatch_tui.orchestration.resources import Resources
 from geobatch_tui.orchestration.run_options import Options, Requeue
@@ -164,6 +165,7 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
     chunks: Sequence[str] = (),
     overrides: Sequence[str] = (),
     split: bool = False,
+    replace: str | Path | None = None,
     observe: Callable[[Snapshot], None] | None = None,
     log_stream: Callable[[str], None] | None = None,
     log_format: Literal["json", "text"] = "json",
@@ -178,6 +180,8 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
         overrides: ``KEY=VALUE`` of operational values, as ``--set`` takes them.
         split: plan items with dead chunks anew, in chunks half as wide and half as high, and
             compute all of these; see :mod:`geobatch_tui.orchestration.splitting`.
+        replace: a file of repaired features, made from the quarantine file of the one item in
+            ``chunks``: their geometries are taken in place of those in the source, from now on.
         observe: as for :func:`run`.
         log_stream: as for :func:`run`.
         log_format: as for :func:`run`.
@@ -188,6 +192,11 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
             that belongs into the job file and a new ``run``. Or nothing can be split.
     """
     loaded = load_run(Path(directory), overrides)
+    replaced = None
+    if replace is not None:
+        if get_operation(loaded.job.op.name).data != "vector":
+            raise ConfigError(f"{loaded.job.op.name} has no features to replace")
+        replaced = (item_of(chunks, Path(replace)), Path(replace))
     replanned: tuple[int, ...] = ()
     if split:
         if get_operation(loaded.job.op.name).data != "raster":
@@ -201,7 +210,7 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
     return await execute(
         loaded,
         Options(
-            requeue=Requeue(tuple(classes), tuple(chunks), replanned),
+            requeue=Requeue(tuple(classes), tuple(chunks), replanned, replaced),
             observe=observe,
             log_stream=log_stream,
             log_format=log_format,

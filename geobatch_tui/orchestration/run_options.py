@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
 
     from geobatch_tui.observability.snapshot import Snapshot
     from geobatch_tui.orchestration.control import Control
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Requeue:
     """Dead letters to try again: all (both empty), by error class, or by chunk or item key.
-    ``replanned``: ids of items that the ledger forgets, so that they are planned anew."""
+    ``replanned``: ids of items that the ledger forgets, so that they are planned anew;
+    ``replaced``: an item, and a file of repaired features for it."""
 
     classes: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     replanned: tuple[int, ...] = ()
+    replaced: tuple[str, Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)

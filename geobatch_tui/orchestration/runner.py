@@ -26,9 +26,10 @@ from geobatch_tui.orchestration.known import note
 from geobatch_tui.orchestration.monitor import Monitor
 from geobatch_tui.orchestration.planner import Planner
 from geobatch_tui.orchestration.planning import Planning
+from geobatch_tui.orchestration.replacing import install
 from geobatch_tui.orchestration.report import PlanReport
 from geobatch_tui.orchestration.resources import Resources
-from geobatch_tui.orchestration.session import open_session, read_suspects
+from geobatch_tui.orchestration.session import open_session, read_suspects, state_of_run
 from geobatch_tui.orchestration.signals import handled
 from geobatch_tui.orchestration.watch import MemoryWatch, SpaceWatch
 
@@ -80,6 +81,8 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
 
     def requeue(ledger: Ledger) -> None:
         if options.requeue is not None:
+            if options.requeue.replaced is not None:
+                install(state_of_run(Path(loaded.job.output.dir)).root, *options.requeue.replaced)
             ledger.requeue_dead(options.requeue.classes or None, options.requeue.keys or None)
             if options.requeue.replanned:
                 ledger.drop_items(options.requeue.replanned)

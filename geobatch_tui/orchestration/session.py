@@ -243,6 +243,7 @@ def _forget(state: StateDir) -> None:
         ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
     shutil.rmtree(Path(state.root) / "work", ignore_errors=True)
     shutil.rmtree(state.dead, ignore_errors=True)
+    shutil.rmtree(Path(state.root) / "replaced", ignore_errors=True)
 
 
 def state_of_run(directory: Path) -> StateDir:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from geobatch_tui.execution.messages import ChunkReceipt, FeatureLetter
 from geobatch_tui.execution.raster.source import check_identity
-from geobatch_tui.execution.vector import assemble, kernels, source, spool, wkb
+from geobatch_tui.execution.vector import assemble, kernels, replaced, source, spool, wkb
 from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, merged
 from geobatch_tui.execution.vector.pieces import Pieces
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, WKB, VectorPlan
@@ -69,6 +69,7 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
     check_identity(item.source, item.source_id)
     out = _Chunk(item, plan, task.index)
     batches = source.read_chunk(item, plan, task.index)
+    repaired = replaced.load(item, plan)
     with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
         context = Context(plan, item.params, stage, trail)
         while True:
@@ -76,6 +77,8 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
                 batch = next(batches, None)
             if batch is None:
                 break
+            if repaired:
+                batch = out.repair(batch, repaired)
             if trail is not None:
                 trail.begin(int(out.stats["in"]))
             with stage("work"):
@@ -141,6 +144,12 @@ class _Chunk:
             row: ("GeometryError", wkb.REASONS[int(found.status[row])]) for row in wrong.tolist()
         }
         return found, bad, _beyond(found, params.get("bounds"))
+
+    def repair(self, batch: pa.RecordBatch, repaired: dict[int, bytes]) -> pa.RecordBatch:
+        """A batch with repaired geometries in place of its own."""
+        batch, count = replaced.put_in(batch, repaired)
+        self._count("replaced", count)
+        return batch
 
     def add(self, batch: pa.RecordBatch, worked: Worked) -> None:
         """Take the result of one batch."""

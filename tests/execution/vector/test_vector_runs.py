@@ -131,6 +131,7 @@ def test_each_feature_has_a_letter_and_can_be_tried_again(tmp_path):
     assert done.returncode == 12, done.stderr
     assert result["counts"] == {**result["counts"], "done": 3, "dead": 0}
     letters = json.loads(_geobatch("dead-letters", out, "--json").stdout)
+    letters.sort(key=lambda one: one["feature"])  # they come in the order in which chunks ended
     assert [(one["feature"], one["chunk"]) for one in letters] == [
         (8, "s.parquet@0,0"),
         (45, "s.parquet@0,2"),
@@ -146,6 +147,39 @@ def test_each_feature_has_a_letter_and_can_be_tried_again(tmp_path):
     assert json.loads(again.stdout)["counts"]["done"] == 3
     assert (out / "s.parquet").read_bytes() == before
     assert len(json.loads(_geobatch("dead-letters", out, "--json").stdout)) == 2
+
+
+def test_repaired_features_are_put_back(tmp_path):
+    """From the quarantine file, mended as in QGIS; it holds for later runs, too, until --fresh."""
+    shapes = [shapely.Point(10 + n % 5, 50) for n in range(60)]
+    shapes[7] = shapely.Point(200, 95)
+    shapes[44] = shapely.Point(float("inf"), 50)
+    frame = gpd.GeoDataFrame({"n": range(60)}, geometry=shapes, crs=4326)
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    out = tmp_path / "out"
+    command = _command(out, source, "engine.chunk_features=20", form="GPKG")
+    done, _ = _run(command)
+    assert done.returncode == 12, done.stderr
+    kept = gpd.read_file(out / ".geobatch" / "dead" / "s.gpkg.gpkg")
+    kept.loc[kept.n == 44, "geometry"] = shapely.Point(11, 51)
+    mended = tmp_path / "mended.geojson"
+    kept[kept.n == 44].to_file(mended)
+    words = ("retry", out, "--chunk", "s.gpkg@0,2", "--json", "--replace")
+    refused = _geobatch(*words, tmp_path / "absent.gpkg")
+    assert refused.returncode == 2
+    assert "there is no file" in refused.stderr
+    again = _geobatch(*words, mended)
+    assert again.returncode == 12, again.stderr
+    assert [
+        one["feature"] for one in json.loads(_geobatch("dead-letters", out, "--json").stdout)
+    ] == [8]
+    made = gpd.read_file(out / "s.gpkg")
+    assert sorted(made.n) == [n for n in range(60) if n != 7]
+    assert made[made.n == 44].to_crs(4326).geometry.iloc[0].distance(shapely.Point(11, 51)) < 1e-9
+    done, result = _run(command)
+    assert (done.returncode, result["counts"]["done"]) == (12, 0)
+    done, _ = _run([*command, "--fresh"])
+    assert 44 not in set(gpd.read_file(out / "s.gpkg").n)
 
 
 def test_a_chunk_that_crashes_at_no_feature_is_a_dead_letter(tmp_path):

@@ -1,0 +1,71 @@
+"""Repaired features in place of those of the source: what ``retry --replace`` brings in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from pyproj import CRS
+
+from geobatch_tui.errors import CrsError, SchemaError
+from geobatch_tui.execution.vector import source
+from geobatch_tui.execution.vector.lean import pyogrio
+from geobatch_tui.execution.vector.plan import FID, WKB
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.messages import ItemContext
+    from geobatch_tui.execution.vector.plan import VectorPlan
+
+#: The field that says which feature is meant, as in the quarantine file.
+_FIELD = "geobatch_fid"
+
+
+def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
+    """Geometries (WKB) by the ids of the features whose they are to be; empty if there are none.
+
+    Raises:
+        SchemaError: the file has several layers, or no field ``geobatch_fid``.
+        CrsError: it is in another CRS than the source.
+    """
+    places = sorted((Path(item.work_dir).parents[1] / "replaced" / item.key).glob("*"))
+    if not places:
+        return {}
+    path = str(places[0])
+    with source.ogr_errors(path):
+        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+        if len(layers) != 1:
+            raise SchemaError(f"{path} has {len(layers)} layers; one of repaired features is taken")
+        info = pyogrio.read_info(path)
+        if _FIELD not in info["fields"]:
+            raise SchemaError(
+                f"{path} has no field {_FIELD!r}",
+                hint="start from the quarantine file, and keep its fields",
+            )
+        if plan.src_crs and not CRS.from_user_input(info["crs"] or "").equals(
+            CRS.from_wkt(plan.src_crs), ignore_axis_order=True
+        ):
+            raise CrsError(f"{path} is in another CRS than {item.source}")
+        with pyogrio.open_arrow(path, columns=[_FIELD], use_pyarrow=True) as (meta, reader):
+            table = reader.read_all()
+    shapes = table.column(meta["geometry_name"] or "wkb_geometry").to_pylist()
+    ids = table.column(_FIELD).to_pylist()
+    return {
+        int(fid): bytes(shape)
+        for fid, shape in zip(ids, shapes, strict=True)
+        if fid is not None and shape is not None
+    }
+
+
+def put_in(batch: pa.RecordBatch, repaired: dict[int, bytes]) -> tuple[pa.RecordBatch, int]:
+    """A batch with these geometries at their ids, and how many of them it has."""
+    ids = batch.column(FID).to_numpy()
+    rows = np.flatnonzero(np.isin(ids, list(repaired))).tolist()
+    if not rows:
+        return batch, 0
+    values = batch.column(WKB).to_pylist()
+    for row in rows:
+        values[row] = repaired[int(ids[row])]
+    place = batch.schema.get_field_index(WKB)
+    return batch.set_column(place, WKB, pa.array(values, pa.binary())), len(rows)

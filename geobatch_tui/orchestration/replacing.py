@@ -1,0 +1,53 @@
+"""Takes in a file of repaired features, for the workers that compute their item again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import ConfigError
+from geobatch_tui.ledger.layout import output_error, sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: One file each; a format of several files would come in incomplete.
+_SUFFIXES = (".gpkg", ".fgb", ".geojson")
+
+
+def item_of(chunks: Sequence[str], file: Path) -> str:
+    """The item that ``file`` is for, by the chunks or items that are to be retried.
+
+    Raises ConfigError if they are not of one item, or the file cannot be taken.
+    """
+    keys = {chunk.rpartition("@")[0] or chunk for chunk in chunks}
+    if len(keys) != 1:
+        raise ConfigError(
+            "--replace needs --chunk with the chunk or item that the features belong to"
+        )
+    if file.suffix.lower() not in _SUFFIXES:
+        raise ConfigError(f"--replace takes {', '.join(_SUFFIXES)}, not {file.name!r}")
+    if not file.is_file():
+        raise ConfigError(f"--replace: there is no file {str(file)!r}")
+    (key,) = keys
+    if Path(key).is_absolute() or ".." in Path(key).parts:
+        raise ConfigError(f"--chunk: {key!r} is no item")
+    return key
+
+
+def install(root: Path, key: str, file: Path) -> None:
+    """Copy ``file`` into the state directory ``root``, in place of an earlier one of the item."""
+    place = root / "replaced" / key
+    try:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(mode=0o700, parents=True)
+        fresh = place.with_name(f".{place.name}.new")
+        shutil.copyfile(file, fresh)
+        with fresh.open("rb") as copied:
+            os.fsync(copied.fileno())
+        fresh.rename(place / f"repaired{file.suffix.lower()}")
+        sync_directory(place)
+    except OSError as error:
+        raise output_error(error, place) from error
