@@ -1,9 +1,9 @@
 """What the console costs a run, and what it costs by itself.
 
-Usage: ``uv run python benchmarks/console.py [--rounds 5] [--seconds 20] [PART ...]``
+Usage: ``uv run python benchmarks/console.py [--rounds 5] [--copies 4] [--seconds 20] [PART ...]``
 
 overhead
-    relief.tif in chunks of 512, headless and with the console in front of it, by turns: seconds
+    relief.tif, --copies times, in chunks of 512, headless and in the console, by turns: seconds
     from the run's beginning to its end as the ledger has them, and CPU seconds of the process
     with engine and console and of all processes. The ratio of the medians is what counts.
 idle
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import os
 import select
+import shutil
 import statistics
 import subprocess
 import sys
@@ -59,9 +60,11 @@ KEYS = (b"l", b"j", b"\x1b[C", b"\x1b[B", b">", b"l", b"<", b"1", b"2", b"3", b"
 def overhead(given: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
     """Relief headless and in the console, by turns."""
     out = scratch / "relief"
+    source = ROOT / "benchmarks" / "data" / "relief.tif"
+    inputs = [shutil.copy(source, scratch / f"relief-{n}.tif") for n in range(given.copies)]
     job = write_job(
         scratch / "relief.toml",
-        [ROOT / "benchmarks" / "data" / "relief.tif"],
+        inputs,
         out,
         reproject("EPSG:6933", "bilinear"),
         engine={"chunk_cols": 512, "chunk_rows": 512, "max_workers": 2},
@@ -367,6 +370,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--copies", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=20.0)
     given = parser.parse_args(words)
     if unknown := set(given.parts) - set(PARTS):
