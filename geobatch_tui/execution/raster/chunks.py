@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import OperationError
-from geobatch_tui.execution.raster import codecs, overviews
+from geobatch_tui.execution.raster import codecs, convolution, overviews
 from geobatch_tui.execution.raster.codecs import Codec
 from geobatch_tui.execution.raster.tiles import (
     IMAGE,
@@ -181,15 +181,19 @@ def encode_chunk(
 
 
 def reduce_for(
-    plan: RasterPlan, pixels: Pixels, valid: Valid | None
+    plan: RasterPlan,
+    pixels: Pixels,
+    valid: Valid | None,
+    margins: convolution.Margins = convolution.NONE,
 ) -> tuple[Pixels, Valid | None]:
-    """Halve pixels (bands, h, w) and validity as the plan asks for."""
+    """Halve pixels (bands, h, w) and validity, but for their ``margins``, as the plan asks for."""
     return overviews.reduce(
         pixels,
         valid,
         resampling=plan.encoding.overview_resampling,
         nodata=plan.nodata,
         alpha=plan.validity == "alpha",
+        margins=margins,
     )
 
 

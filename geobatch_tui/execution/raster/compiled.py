@@ -23,6 +23,7 @@ MODULES = (
     "kernels",
     "masked",
     "means",
+    "halving",
     "../vector/kernels",
     "../vector/flatbuffer",
     "../vector/properties",

@@ -14,6 +14,7 @@ from geobatch_tui.execution.raster.chunks import (
     codec_of,
     reduce_for,
 )
+from geobatch_tui.execution.raster.convolution import MARGINS
 from geobatch_tui.execution.raster.index import UNSET
 from geobatch_tui.execution.raster.tiles import TileForm, unpack_mask
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from geobatch_tui.execution.messages import Window
+    from geobatch_tui.execution.raster.convolution import Margins
     from geobatch_tui.execution.raster.index import LevelSlots, Slots, TileIndex
     from geobatch_tui.execution.raster.stores import ScratchStore, Store
     from geobatch_tui.execution.raster.tiles import Level, Pixels, Valid
@@ -139,8 +141,8 @@ class Completer:
         writer = TileWriter(self._plan)
         level = slots.level
         for tile in range(level.tiles):
-            pixels, valid = self._children(below, level, tile, mask=mask)
-            pixels, valid = reduce_for(self._plan, pixels, valid)
+            pixels, valid, margins = self._children(below, level, tile, mask=mask)
+            pixels, valid = reduce_for(self._plan, pixels, valid, margins)
             for plane in range(self._form.planes):
                 writer.image(level, tile, plane, pixels[self._form.bands(plane)])
             if valid is not None:
@@ -159,28 +161,56 @@ class Completer:
 
     def _children(
         self, below: LevelSlots, level: Level, tile: int, *, mask: bool
-    ) -> tuple[Pixels, Valid | None]:
-        """Pixels (bands, h, w) and validity under a tile, in the level below."""
+    ) -> tuple[Pixels, Valid | None, Margins]:
+        """Pixels (bands, h, w) and validity under a tile, in the level below, with the margins that
+        the reduction looks at."""
         row, col = divmod(tile, level.across)
+        lower, full = below.level, MARGINS.get(self._plan.encoding.overview_resampling, 0)
         x, y = 2 * col * level.block_width, 2 * row * level.block_height
-        lower = below.level
-        width = min(2 * level.block_width, lower.width - x)
-        height = min(2 * level.block_height, lower.height - y)
-        pixels = np.empty((self._plan.count, height, width), self._form.dtype)
-        valid = np.empty((height, width), np.bool_) if mask else None
-        for down in range(2 * row, min(2 * row + 2, lower.down)):
-            for across in range(2 * col, min(2 * col + 2, lower.across)):
-                child = down * lower.across + across
-                at = lower.window(child)
-                rows = slice(at.row_off - y, at.row_off - y + at.height)
-                cols = slice(at.col_off - x, at.col_off - x + at.width)
-                for plane in range(self._form.planes):
-                    pixels[self._form.bands(plane), rows, cols] = self._decode(
-                        below.image[plane * lower.tiles + child], at
-                    )
-                if valid is not None:
-                    valid[rows, cols] = self._decode_mask(below.mask[child], lower, at)
-        return pixels, valid
+        right, bottom = (
+            min(x + 2 * level.block_width, lower.width),
+            min(y + 2 * level.block_height, lower.height),
+        )
+        margins = (
+            min(full, x), min(full, y),
+            min(full, lower.width - right), min(full, lower.height - bottom),
+        )  # fmt: skip
+        x, y, right, bottom = (
+            x - margins[0],
+            y - margins[1],
+            right + margins[2],
+            bottom + margins[3],
+        )
+        pixels = np.empty((self._plan.count, bottom - y, right - x), self._form.dtype)
+        valid = np.empty((bottom - y, right - x), np.bool_) if mask else None
+        for down in range(y // lower.block_height, -(-bottom // lower.block_height)):
+            for across in range(x // lower.block_width, -(-right // lower.block_width)):
+                self._place(below, down * lower.across + across, (x, y), pixels, valid)
+        return pixels, valid, margins
+
+    def _place(
+        self,
+        below: LevelSlots,
+        child: int,
+        corner: tuple[int, int],
+        pixels: Pixels,
+        valid: Valid | None,
+    ) -> None:
+        """What of tile ``child`` lies in ``pixels``, which start at ``corner`` (x, y)."""
+        at, (x, y) = below.level.window(child), corner
+        left, top = max(at.col_off, x), max(at.row_off, y)
+        right = min(at.col_off + at.width, x + pixels.shape[2])
+        bottom = min(at.row_off + at.height, y + pixels.shape[1])
+        rows, cols = slice(top - y, bottom - y), slice(left - x, right - x)
+        own = (
+            slice(top - at.row_off, bottom - at.row_off),
+            slice(left - at.col_off, right - at.col_off),
+        )
+        for plane in range(self._form.planes):
+            slot = below.image[plane * below.level.tiles + child]
+            pixels[self._form.bands(plane), rows, cols] = self._decode(slot, at)[:, *own]
+        if valid is not None:
+            valid[rows, cols] = self._decode_mask(below.mask[child], below.level, at)[own]
 
     def _decode(self, slot: Any, window: Window) -> Pixels:
         form = self._form

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import PreflightError, SchemaError
+from geobatch_tui.execution.raster import convolution
 from geobatch_tui.execution.raster.plan import Encoding
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ OWN_CODECS = ("NONE", "LZW", "DEFLATE", "ZSTD")
 COPY_CODECS = ("JPEG", "WEBP", "LERC", "LERC_DEFLATE", "LERC_ZSTD")
 _DEFAULT_LEVEL = {"DEFLATE": 6, "ZSTD": 9}
 _LEVELS = {"DEFLATE": (1, 12), "ZSTD": (1, 22)}
-_OVERVIEWS = ("average", "nearest", "mode")
+_OVERVIEWS = ("average", "nearest", "mode", "bilinear", "cubic")
+#: Overviews that only pick values that were there, as numbers of a palette need.
+_PICKING = ("nearest", "mode")
 _YES, _NO = {"YES", "TRUE", "ON", "1"}, {"NO", "FALSE", "OFF", "0"}
 _COMMON = {
     "COMPRESS", "LEVEL", "PREDICTOR", "BLOCKSIZE", "BIGTIFF", "SPARSE_OK", "OVERVIEWS",
@@ -185,8 +188,13 @@ def _overview_resampling(options: Mapping[str, str], image: Image) -> str:
     default = "NEAREST" if image.palette else "AVERAGE"
     known = tuple(name.upper() for name in _OVERVIEWS)
     value = _one_of(options, "OVERVIEW_RESAMPLING", known, default).lower()
-    if image.palette and value == "average":
-        raise SchemaError("the overviews of a palette cannot be averages of its numbers")
+    if image.palette and value not in _PICKING:
+        raise SchemaError("the overviews of a palette cannot be means of its numbers")
+    if value in convolution.MARGINS and image.dtype in {"int64", "uint64"}:
+        raise SchemaError(
+            f"overviews by {value} are computed as float64, which cannot hold all {image.dtype}",
+            hint="overview_resampling = average is exact",
+        )
     return value
 
 

@@ -12,6 +12,9 @@ same as reducing the whole. Rules:
     The commonest value of the valid children; of equally common ones, the first in row-major order.
 ``nearest``
     The top left child, valid or not.
+``bilinear``, ``cubic``
+    As :mod:`.convolution`, from neighbours of the children too; else as ``average``, which stands
+    in where what is valid of them weighs too little.
 
 Where no child is valid, the top left child stays. Alpha itself is reduced over all four children;
 an average of alpha above 0 stays above 0. A mask is valid where any child is, and with ``nearest``
@@ -26,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.raster import convolution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import Number
     from geobatch_tui.execution.raster.tiles import Pixels, Valid
 
+#: Those that look at the 2x2 children alone.
 RESAMPLINGS = ("average", "nearest", "mode")
 
 
@@ -43,16 +48,20 @@ def reduce(
     resampling: str,
     nodata: Number | None = None,
     alpha: bool = False,
+    margins: convolution.Margins = convolution.NONE,
 ) -> tuple[Pixels, Valid | None]:
     """Halve pixels (bands, h, w), and their validity (h, w) if there is one, rounding sizes up.
+
+    ``margins`` of both are neighbours that bilinear and cubic look at, and are not halved.
 
     Raises:
         OperationError: no such reduction.
     """
+    if resampling in convolution.MARGINS:
+        return _convolve(pixels, valid, resampling, nodata, alpha=alpha, margins=margins)
     if resampling not in RESAMPLINGS:
-        raise OperationError(
-            f"overviews cannot be made by {resampling!r}; known: {', '.join(RESAMPLINGS)}"
-        )
+        known = ", ".join((*RESAMPLINGS, *convolution.MARGINS))
+        raise OperationError(f"overviews cannot be made by {resampling!r}; known: {known}")
     if resampling == "nearest":
         half = np.ascontiguousarray(pixels[:, ::2, ::2])
         return half, None if valid is None else np.ascontiguousarray(valid[::2, ::2])
@@ -67,6 +76,50 @@ def reduce(
     if alpha:
         out[-1] = _reduce_alpha(pixels[-1], blend)
     return out, None if valid is None else _any(_even(valid))
+
+
+def _convolve(
+    pixels: Pixels,
+    valid: Valid | None,
+    resampling: str,
+    nodata: Number | None,
+    *,
+    alpha: bool,
+    margins: convolution.Margins,
+) -> tuple[Pixels, Valid | None]:
+    left, top, right, bottom = margins
+    rows, cols = slice(top, pixels.shape[1] - bottom), slice(left, pixels.shape[2] - right)
+    out, half_valid = reduce(
+        pixels[:, rows, cols],
+        None if valid is None else valid[rows, cols],
+        resampling="average",
+        nodata=nodata,
+        alpha=alpha,
+    )
+    seen = pixels[-1] > 0 if alpha else valid
+    for index, band in enumerate(pixels):
+        own = alpha and index == len(pixels) - 1
+        good = None if own else _band_validity(band, seen, nodata)
+        means, found = convolution.halve(band, good, resampling, margins)
+        # Where no child is valid, neighbours alone make no pixel.
+        if good is not None:
+            found &= _any(_even(good[rows, cols]))
+        values = _rounded(means, band.dtype)
+        if own:
+            values = np.maximum(values, (out[index] > 0).astype(band.dtype))
+        else:
+            values = _keep_from_nodata(values, found, nodata)
+        np.copyto(out[index], values, where=found)
+    return out, half_valid
+
+
+def _rounded(means: Pixels, dtype: Any) -> Pixels:
+    """As numbers of ``dtype``: whole ones rounded half up, and clamped."""
+    if dtype.kind in "fc":
+        return means.astype(dtype)
+    limits = np.iinfo(dtype)
+    whole: Pixels = np.clip(np.floor(means + 0.5), float(limits.min), float(limits.max))
+    return whole.astype(dtype)
 
 
 def _reduce_band(

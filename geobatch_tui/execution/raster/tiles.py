@@ -15,6 +15,7 @@ import numpy as np
 
 from geobatch_tui.errors import OperationError, SchemaError
 from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.raster import convolution
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ChunkGrid
@@ -86,7 +87,8 @@ def owned_levels(plan: RasterPlan, grid: ChunkGrid) -> int:
     """How many levels, from 0 up, a chunk can make by itself.
 
     A chunk owns level k if its side is a multiple of 2**k tiles, or if there is but one chunk
-    along that side: then no tile of the level needs a neighbour's pixels.
+    along that side: then no tile of the level needs a neighbour's pixels. Overviews by bilinear and
+    cubic always do, and are made when the item is assembled.
 
     Raises:
         OperationError: the grid is not the item's, or its chunks cut tiles in two.
@@ -104,6 +106,8 @@ def owned_levels(plan: RasterPlan, grid: ChunkGrid) -> int:
         if not (fits_across and fits_down):
             break
         levels += 1
+        if encoding.overview_resampling in convolution.MARGINS:
+            break
     if not levels:
         raise OperationError(
             f"chunks of {grid.chunk_width}x{grid.chunk_height} pixels cut tiles of "

@@ -45,7 +45,7 @@ def test_the_predictor_fits_the_type(dtype, palette, predictor):
         ({"predictor": 3}, SchemaError, "uint8"),
         ({"predictor": 7}, PreflightError, "predictor"),
         ({"compress": "none", "predictor": "yes"}, PreflightError, "without compression"),
-        ({"overview_resampling": "cubic"}, PreflightError, "AVERAGE"),
+        ({"overview_resampling": "lanczos"}, PreflightError, "CUBIC"),
         ({"bigtiff": "MAYBE"}, PreflightError, "IF_NEEDED"),
         ({"overviews": "SOME"}, PreflightError, "AUTO"),
         ({"interleave": "line"}, PreflightError, "PIXEL"),
