@@ -22,7 +22,7 @@ RASTER_SUFFIXES = frozenset(
 VECTOR_SUFFIXES = frozenset(
     {
         ".gpkg", ".fgb", ".shp", ".geojson", ".geojsonl", ".geojsons", ".ndjson", ".jsonl",
-        ".parquet", ".geoparquet", ".csv", ".kml", ".gml",
+        ".parquet", ".geoparquet", ".csv", ".kml", ".gml", ".zip",
     }
 )  # fmt: skip
 SUFFIXES = {

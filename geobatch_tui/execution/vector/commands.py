@@ -48,4 +48,4 @@ def _command(item: ItemContext, target: str, choice: list[str]) -> list[str]:
     if plan.where and not choice:
         words += ["-where", plan.where]
     layer = [plan.layer] if plan.layer and "-sql" not in choice else []
-    return [*words, *choice, target, item.source, *layer]
+    return [*words, *choice, target, plan.place or item.source, *layer]

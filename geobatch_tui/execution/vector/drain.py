@@ -162,4 +162,4 @@ def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
             groups = list(range(file.metadata.num_row_groups))
             yield from source.parquet_batches(file, plan, groups, 0)
     else:
-        yield from source.open_stream(item.source, plan, where=plan.where)
+        yield from source.open_stream(plan.place or item.source, plan, where=plan.where)

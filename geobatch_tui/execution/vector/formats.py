@@ -9,6 +9,7 @@ from geobatch_tui.errors import (
     UnsafeInputError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution.vector import archive
 
 _HEAD = 4096
 _BOM = b"\xef\xbb\xbf"
@@ -56,6 +57,8 @@ def drivers_of(path: str) -> tuple[str, ...]:
         raise SourceNotFoundError(f"{path} may not be read: {error.strerror}") from error
     if not head:
         raise UnsupportedFormatError(f"{path} is empty")
+    if head.startswith(archive.MAGIC):
+        return archive.look_into(path)[1]
     found = _by_magic(head) or _by_text(head, file.suffix.lower())
     if not found:
         raise UnsupportedFormatError(f"{path} is no vector format that is read here")
@@ -83,3 +86,13 @@ def _by_text(head: bytes, suffix: str) -> tuple[str, ...]:
         named = b"<kml" in lowered or suffix == ".kml"
         return _TEXT[".kml"] if named else _TEXT[".gml"] if suffix == ".gml" else ()
     return _TEXT[".csv"] if suffix == ".csv" else ()
+
+
+def place_of(path: str) -> str:
+    """What OGR opens for a source: the file itself, or the one inside of a zip archive.
+
+    Raises: as :func:`drivers_of`, which comes first.
+    """
+    with Path(path).open("rb") as handle:
+        packed = handle.read(len(archive.MAGIC)) == archive.MAGIC
+    return archive.look_into(path)[0] if packed else path

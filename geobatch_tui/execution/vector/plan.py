@@ -35,6 +35,7 @@ class VectorPlan:
         src_crs, dst_crs: WKT; equal where nothing is transformed; empty where unknown.
         format, layer_name: of the output.
         options: of the writer, checked.
+        place: what OGR opens: the source, or the file in it, if that is an archive.
         cell: features of the source that make a row group of GeoParquet; 0 for other formats.
     """
 
@@ -55,6 +56,7 @@ class VectorPlan:
     layer_name: str
     options: Mapping[str, Any]
     cell: int
+    place: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready, for ``ItemPlan.detail``."""

@@ -27,7 +27,7 @@ from geobatch_tui.errors import (
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.raster.source import filters
-from geobatch_tui.execution.vector import formats, source
+from geobatch_tui.execution.vector import archive, formats, source
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.options import row_group, writer_options
 from geobatch_tui.execution.vector.plan import VectorPlan
@@ -79,10 +79,11 @@ def probe(
     """
     with stage("open"):
         drivers = formats.drivers_of(task.source)
+        place = formats.place_of(task.source)
         layer = (
             _parquet_layer(task.source, params)
             if drivers == ("Parquet",)
-            else _ogr_layer(task, params, drivers)
+            else _ogr_layer(task, place, params, drivers)
         )
     with stage("plan"):
         told: list[str] = []
@@ -108,6 +109,7 @@ def probe(
             layer_name=_layer_name(task.key),
             options=options,
             cell=0,
+            place=place,
         )
         return _with_chunks(task, plan, layer, told, divisible=divisible)
 
@@ -115,13 +117,15 @@ def probe(
 # --- what the source is ------------------------------------------------------------------------
 
 
-def _ogr_layer(task: ProbeTask, params: VectorParams, drivers: tuple[str, ...]) -> _Layer:
-    name = _choose_layer(task)
+def _ogr_layer(
+    task: ProbeTask, place: str, params: VectorParams, drivers: tuple[str, ...]
+) -> _Layer:
+    name = _choose_layer(task, place)
     with source.ogr_errors(task.source, name):
         encoding = params.encoding or None
         sequence = "GeoJSONSeq" in drivers
         info = pyogrio.read_info(
-            task.source,
+            place,
             layer=name,
             encoding=encoding,
             force_feature_count=sequence or not params.where,
@@ -136,10 +140,10 @@ def _ogr_layer(task: ProbeTask, params: VectorParams, drivers: tuple[str, ...]) 
             raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
         columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
         count = int(info["features"])
-        if params.where or (info["driver"] == "ESRI Shapefile" and _has_deleted(task.source)):
-            count = _count(task.source, name, params, str(info["driver"]))
+        if params.where or (info["driver"] == "ESRI Shapefile" and _has_deleted(place)):
+            count = _count(place, name, params, str(info["driver"]))
         with pyogrio.open_arrow(
-            task.source, layer=name, encoding=encoding, columns=columns, use_pyarrow=True
+            place, layer=name, encoding=encoding, columns=columns, use_pyarrow=True
         ) as (meta, reader):
             names = [field for field in reader.schema.names if field in columns]
             schema = pa.schema([_plain(reader.schema.field(field)) for field in names])
@@ -157,9 +161,9 @@ def _ogr_layer(task: ProbeTask, params: VectorParams, drivers: tuple[str, ...]) 
     )
 
 
-def _choose_layer(task: ProbeTask) -> str:
+def _choose_layer(task: ProbeTask, place: str) -> str:
     with source.ogr_errors(task.source):
-        names = [str(name) for name, _ in pyogrio.list_layers(task.source)]
+        names = [str(name) for name, _ in pyogrio.list_layers(place)]
     asked = str(task.source_options.get("layer") or "")
     shown = ", ".join(repr(name) for name in names[:20])
     if asked:
@@ -362,8 +366,9 @@ def _with_chunks(
         raise EmptyInputError(
             f"{task.source} has no features" + (" that satisfy where" if plan.where else "")
         )
-    size = Path(task.source).stat().st_size
-    if plan.driver == "ESRI Shapefile":
+    packed = plan.place != task.source
+    size = archive.look_into(task.source)[2] if packed else Path(task.source).stat().st_size
+    if not packed and plan.driver == "ESRI Shapefile":
         with contextlib.suppress(OSError):
             size += Path(task.source).with_suffix(".dbf").stat().st_size
     each = max(size / plan.count, 64.0)
@@ -372,7 +377,7 @@ def _with_chunks(
     if not features:
         size_of = _SLOW_BYTES if divisible else CHUNK_BYTES
         features = _features(each, 0 if divisible else cell, size_of, task.chunking.max_bytes)
-    access, edges = _access(task.source, plan, features)
+    access, edges = ("drain", ()) if packed else _access(task.source, plan, features)
     if access == "rows":
         features = max(features // layer.rows, 1) * layer.rows
         if features == layer.rows and plan.count <= layer.rows:

@@ -142,9 +142,11 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
     elif plan.access == "rows":
         batches = _row_groups(item.source, plan, window)
     elif plan.access == "fid":
-        batches = open_stream(item.source, plan, where=_fid_range(plan, index))
+        batches = open_stream(plan.place or item.source, plan, where=_fid_range(plan, index))
     else:
-        batches = _first(open_stream(item.source, plan, skip=window.col_off), window.width)
+        batches = _first(
+            open_stream(plan.place or item.source, plan, skip=window.col_off), window.width
+        )
     seen = 0
     for batch in batches:
         seen += batch.num_rows
