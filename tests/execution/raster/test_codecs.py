@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -138,3 +140,16 @@ def test_a_predictor_gone_wrong_is_noticed(predictor, dtype, place, monkeypatch)
     tile = np.random.default_rng(1).integers(0, 200, (8, 16, 3)).astype(dtype)
     with pytest.raises(VerifyError, match="decodes to other pixels"):
         codecs.Codec("DEFLATE", 6, predictor).encode(tile)
+
+
+def test_the_fast_level_is_isa_ls(monkeypatch):
+    """Level 1 is ISA-L's: any inflater reads it, another one than ISA-L reads it back, and without
+    ISA-L it is refused."""
+    tile = np.random.default_rng(1).integers(0, 9, (64, 64, 3), "uint8")
+    monkeypatch.setattr(codecs, "_inflate", None)
+    monkeypatch.setitem(codecs._DECODERS, "DEFLATE", None)
+    data = codecs.Codec("DEFLATE", 1, 1).encode(tile)
+    assert zlib.decompress(data) == tile.tobytes()
+    monkeypatch.setattr(codecs.imagecodecs.ISAL, "available", False)
+    with pytest.raises(OperationError, match="choose 2"):
+        codecs.check("DEFLATE", 1, 1, "uint8")
