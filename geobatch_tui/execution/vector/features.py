@@ -260,6 +260,31 @@ def convert(
     return Worked(found, bad, dropped)
 
 
+def choose(
+    context: Context,
+    found: wkb.Coordinates,
+    bad: dict[int, tuple[str, str]],
+    dropped: NDArray[np.bool_],
+) -> Worked:
+    """Keep what lies to the mask as ``predicate`` says, if there is a mask."""
+    params = context.params
+    if not params["mask"]:
+        return Worked(found, bad, dropped)
+    from geobatch_tui.execution.vector import mask, shapes
+
+    layer = mask.mask_of(
+        params["mask"], params["mask_digest"], params["mask_layer"], context.plan.src_crs
+    )
+    rows = shapes.usable(found, bad, dropped)
+    apart = params["predicate"] == "disjoint"
+    near = layer.holds(found, rows, "intersects" if apart else params["predicate"], bad)
+    kept = np.setdiff1d(rows, near) if apart else near
+    # What cannot be read or compared stays, and goes to quarantine.
+    dropped = dropped.copy()
+    dropped[np.setdiff1d(np.flatnonzero(~dropped), np.concatenate([kept, list(bad)]))] = True
+    return Worked(found, bad, dropped)
+
+
 def reproject(
     context: Context,
     found: wkb.Coordinates,
