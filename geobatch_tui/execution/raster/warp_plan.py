@@ -1,0 +1,143 @@
+"""Plans the warp of an item: its grid, its kernel's scale, GDAL's options."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyproj.transformer import AreaOfInterest, TransformerGroup
+
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.raster import (
+    georeference,
+    grids,
+    mapping,
+    scale,
+    source,
+    validity,
+    warp,
+)
+from geobatch_tui.execution.raster.plan import Warp
+
+if TYPE_CHECKING:
+    from pyproj import CRS
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.messages import ChunkGrid
+    from geobatch_tui.execution.ops.raster.reproject import ReprojectParams
+
+#: The tolerance that stands for none: with 0, rasterio 1.5 passes no transformer at all.
+EXACT = 1e-9
+
+
+def choose_grid(
+    dataset: DatasetReader,
+    placed: grids.Source,
+    dst_crs: CRS,
+    params: ReprojectParams,
+    centre: float | None,
+) -> grids.Choice:
+    """The destination grid of ``dataset``, which lies as ``placed`` says; ``centre`` is the
+    longitude about which it is unrolled.
+
+    Raises:
+        PreflightError: ``bounds_crs`` is no CRS; and as :func:`.grids.choose`.
+    """
+    bounds_crs = None
+    if params.bounds_crs:
+        bounds_crs = georeference.parse(params.bounds_crs, "bounds_crs", PreflightError)
+    wish = grids.Wish(
+        bounds=None if params.bounds is None else mapping.Box(*params.bounds),
+        bounds_crs=bounds_crs,
+        extent=params.extent,
+        resolution=params.pixel,
+        size=params.size,
+        target_aligned_pixels=params.target_aligned_pixels,
+    )
+    src_wkt, dst_wkt = placed.crs.to_wkt(), dst_crs.to_wkt()
+    return grids.choose(
+        placed, dst_crs, wish, lambda: warp.suggestion(dataset, src_wkt, dst_wkt, centre)
+    )
+
+
+def plan_warp(
+    placed: grids.Source, mapper: mapping.Mapper, params: ReprojectParams, choice: validity.Choice
+) -> Warp:
+    """Kernel scale and options of the warp onto the grid of ``mapper``."""
+    whole = Window(0, 0, mapper.grid.width, mapper.grid.height)
+    xscale, yscale = scale.kernel_scale(mapper, whole)
+    options = {"UNIFIED_SRC_NODATA": "YES" if params.src_nodata is not None else "PARTIAL"}
+    options |= dict(params.warp_options)
+    xscale = float(options.pop("XSCALE", xscale))
+    yscale = float(options.pop("YSCALE", yscale))
+    extra = scale.margin(params.resampling, xscale, yscale)
+    if scale.is_hard(mapper):
+        # GDAL looks at a region's rim first and gives up where most of it fails; a pole inside a
+        # region does not show on its rim.
+        extra += scale.HARD_EXTRA
+        options.setdefault("SAMPLE_GRID", "YES")
+        options.setdefault("SAMPLE_STEPS", str(scale.HARD_STEPS))
+    asked = options.get("SOURCE_EXTRA", "0")
+    options["SOURCE_EXTRA"] = str(max(extra, int(asked) if asked.isdecimal() else 0))
+    if choice.per_band:
+        options[warp.PER_BAND] = "YES"
+    if mapper.centre is not None:
+        options[warp.CENTRE] = repr(mapper.centre)
+    options |= dict(params.transform_options)
+    return Warp(
+        src_crs=placed.crs.to_wkt(),
+        resampling=params.resampling,
+        xscale=xscale,
+        yscale=yscale,
+        tolerance=EXACT,
+        src_nodata=choice.src_nodata,
+        options=options,
+        error_threshold=params.error_threshold,
+    )
+
+
+def tell_of_datum(placed: grids.Source, dst_crs: CRS, told: list[str]) -> None:
+    """Warn, in ``told``, where PROJ knows a better transformation whose grid is not installed."""
+    box = mapping.lonlat_box(placed)
+    area = None
+    if box is not None and box.maxx <= 180 and box.minx >= -180:
+        area = AreaOfInterest(box.minx, box.miny, box.maxx, box.maxy)
+    with source.filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        group = TransformerGroup(placed.crs, dst_crs, always_xy=True, area_of_interest=area)
+    if group.best_available or not group.unavailable_operations:
+        return
+    best = group.unavailable_operations[0]
+    missing = [grid.short_name for grid in best.grids if not grid.available]
+    used = group.transformers[0] if group.transformers else None
+    accuracy = "unknown" if used is None or used.accuracy < 0 else f"{used.accuracy:g} m"
+    told.append(
+        f"the best transformation to {dst_crs.name!r} ({best.accuracy:g} m) needs "
+        f"{', '.join(missing) or 'a grid'}, which PROJ does not find; the accuracy of the one "
+        f"used is {accuracy}"
+    )
+
+
+def amplification_of(dataset: DatasetReader, mapper: mapping.Mapper) -> Any:
+    """A function of a chunk grid: source pixels decoded for its largest chunk, and how many times
+    the source is decoded over all, from a sample of chunks."""
+    rows, cols = (int(value) for value in dataset.block_shapes[0])
+
+    def of(chunks: ChunkGrid) -> tuple[int, float]:
+        picked = np.unique(np.linspace(0, len(chunks) - 1, min(len(chunks), 25)).astype(int))
+        largest, decoded, needed = 0, 0.0, 0.0
+        for index in picked.tolist():
+            part = scale.source_window(mapper, chunks.window(index), steps=7)
+            if part is None:
+                continue
+            left, right = part.left // cols, -(-(part.left + part.width) // cols)
+            top, bottom = part.top // rows, -(-(part.top + part.height) // rows)
+            blocks = max(right - left, 1) * max(bottom - top, 1)
+            largest = max(largest, int(blocks * cols * rows))
+            decoded += blocks * cols * rows
+            needed += max(part.width * part.height, 1.0)
+        return largest, decoded / needed if needed else 1.0
+
+    return of
