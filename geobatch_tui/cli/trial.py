@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.cli import streams
-from geobatch_tui.errors import ExitCode, GeobatchError
+from geobatch_tui.errors import ConfigError, ExitCode, GeobatchError
 
 if TYPE_CHECKING:
     from geobatch_tui.observability.snapshot import Snapshot
@@ -28,8 +28,14 @@ if TYPE_CHECKING:
 
 def trial() -> int:
     """Try chunks that a console chose. Not for people: see `geobatch plan --try`."""
-    wanted = json.loads(sys.stdin.readline())
-    scratch = Path(wanted["scratch"])
+    try:
+        wanted = json.loads(sys.stdin.readline())
+        scratch = Path(wanted["scratch"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            "`geobatch trial` is for the console, which tells it what to do",
+            hint="geobatch plan JOB.toml --try 9",
+        ) from error
     try:
         found = _run(wanted, scratch)
     except GeobatchError as error:

@@ -65,7 +65,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "run.clone": Key("c", "Clone", "Make a job out of the run's"),
     "job.new": Key("ctrl+n", "New", "A new job, from an example", "^n"),
     "job.read": Key("ctrl+l", "Load", "Read a job file", "^l"),
-    "job.plan": Key("f5", "Plan", "What the job would do, and what it makes stale"),
+    "job.plan": Key("f5", "Plan", "What the job would do, what it makes stale"),
     "job.try": Key("d", "Dry run", "Run nine chunks in a scratch directory"),
     "job.toml": Key("t", "TOML", "The form, or the job file that it makes"),
     "run.start": Key("ctrl+r", "Run", "Run this job, or go on with it", "^r"),

@@ -156,6 +156,19 @@ async def test_nothing_to_try_is_refused(tmp_path: Path) -> None:
         await run_trial(Desk(tmp_path).job(), {"z.tif": [0]}, tmp_path / "s", open_chunks=0)
 
 
+def test_a_trial_by_hand_is_told_the_way(tmp_path: Path) -> None:
+    """The command is for the console; a person is shown the one for people."""
+    done = subprocess.run(
+        [sys.executable, "-m", "geobatch_tui", "trial"],
+        input=b"\n",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"plan JOB.toml --try" in done.stderr
+
+
 @pytest.mark.parametrize("stays", [True, False])
 def test_the_process_of_a_trial(tmp_path: Path, stays: bool) -> None:
     """It tells what it found; if nobody waits for it any more it ends, and removes its scratch."""

@@ -95,6 +95,11 @@ def test_one_key_means_one_thing():
     assert keymap.conflicts({}) == []
 
 
+def test_what_a_key_does_fits_its_line_of_the_help():
+    """Where two lists stand side by side, 43 cells are left beside the key."""
+    assert [key.help for key in keymap.KEYS.values() if len(key.help) > 43] == []
+
+
 def test_uppercase_changes_the_job():
     """Capital letters are for what changes the job, N and G of vim excepted; lowercase never is."""
     changing = {"job.pause", "job.stop", "retry", "retry.with", "split", "dismiss"}
