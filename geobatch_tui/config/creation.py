@@ -27,6 +27,7 @@ KNOWN = frozenset(
         "overviews",
         "predictor",
         "quality",
+        "sort_by_bbox",
         "sparse_ok",
         "tiled",
         "zlevel",

@@ -134,12 +134,12 @@ def _write(
     path: Path,
 ) -> tuple[int, str]:
     """Write the part file; its size and digest, as read back from the disk."""
-    parts = spool.contents(item, segments)
     if plan.format == "GeoParquet":
-        written = geoparquet.write(item, plan, parts, summary, path)
+        written = geoparquet.write(item, plan, segments, summary, path)
         size, digest = _read_back(path, 0, (0, written))
         geoparquet.check(path, item.fingerprint, summary.out)
         return size, digest
+    parts = spool.contents(item, segments)
     if pieces.takes_records(plan) and summary.out:
         with _scratch(item, epoch_name(path)) as directory:
             if plan.format == "GPKG":

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import threading
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,15 +17,13 @@ from pyproj import CRS
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
-from geobatch_tui.execution.vector import pieces, thrift, wkb
+from geobatch_tui.execution.vector import pieces, sorting, spool, thrift, wkb
 from geobatch_tui.execution.vector.thrift import List, Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
-    from geobatch_tui.execution.messages import ItemContext
-    from geobatch_tui.execution.vector import spool
+    from geobatch_tui.execution.messages import ItemContext, Segment
     from geobatch_tui.execution.vector.collect import Summary
     from geobatch_tui.execution.vector.pieces import Piece
     from geobatch_tui.execution.vector.plan import VectorPlan
@@ -42,7 +43,7 @@ _GROUP_OFFSETS, _COLUMN_OFFSETS, _META_OFFSETS = (5,), (2, 4, 6), (9, 10, 11, 14
 def write(
     item: ItemContext,
     plan: VectorPlan,
-    parts: Iterator[spool.Content],
+    segments: Sequence[Segment],
     summary: Summary,
     path: Path,
 ) -> int:
@@ -53,13 +54,34 @@ def write(
         file = _Assembly(
             fd, _empty(plan, schema.with_metadata({"geo": geo, KEY: item.fingerprint}))
         )
-        for group in _groups(plan, parts, summary.cells):
+        if plan.options.get("sorted"):
+            _write_sorted(file, item, plan, segments, summary)
+            return file.finish()
+        for group in _groups(plan, spool.contents(item, segments), summary.cells):
             if len(group) == 1 and group[0].parquet:
                 file.copy(group[0].data)
             else:
                 batches = [batch for piece in group for batch in piece.batches()]
                 file.copy(pieces.encoded(plan, batches))
         return file.finish()
+
+
+def _write_sorted(
+    file: _Assembly,
+    item: ItemContext,
+    plan: VectorPlan,
+    segments: Sequence[Segment],
+    summary: Summary,
+) -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
+        return pieces.good_batches(spool.contents(item, segments))
+
+    scratch = Path(item.work_dir) / f"sorted-{os.getpid()}-{threading.get_ident()}.tmp"
+    try:
+        for table in sorting.sorted_groups(batches, summary.bbox, plan.cell, scratch):
+            file.copy(pieces.encoded(plan, table.to_batches()))
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _groups(

@@ -14,11 +14,12 @@ _FEWEST, _MOST, _BYTES = 10_000, 20_000, 16 * 2**20
 #: Bytes of geometry after which a row group ends early.
 ROW_GROUP_BYTES = 64 * 2**20
 _CODECS = {"ZSTD": "zstd", "SNAPPY": "snappy", "GZIP": "gzip", "NONE": "none"}
+_FLAGS = {"YES": True, "TRUE": True, "ON": True, "NO": False, "FALSE": False, "OFF": False}
 _LEVELS = {"zstd": (1, 22), "gzip": (1, 9)}
 
 
 def writer_options(output: Mapping[str, Any]) -> dict[str, Any]:
-    """``codec``, ``level`` for GeoParquet; the other formats take no options.
+    """``codec``, ``level`` and ``sorted`` for GeoParquet; the other formats take no options.
 
     Raises:
         PreflightError: the format has no such option, or not with this value.
@@ -29,10 +30,14 @@ def writer_options(output: Mapping[str, Any]) -> dict[str, Any]:
         if wanted:
             raise PreflightError(f"output.creation: {form} takes no option {next(iter(wanted))!r}")
         return {}
-    if unknown := sorted(set(wanted) - {"compress", "level"}):
+    if unknown := sorted(set(wanted) - {"compress", "level", "sort_by_bbox"}):
         raise PreflightError(
-            f"output.creation: GeoParquet takes compress and level, not {unknown[0]!r}"
+            "output.creation: GeoParquet takes compress, level and sort_by_bbox, not "
+            f"{unknown[0]!r}"
         )
+    told = str(wanted.get("sort_by_bbox", "NO")).upper()
+    if told not in _FLAGS:
+        raise PreflightError(f"output.creation.sort_by_bbox: {told!r} is neither YES nor NO")
     codec = _CODECS.get(str(wanted.get("compress", "ZSTD")).upper())
     if codec is None:
         raise PreflightError(
@@ -41,12 +46,12 @@ def writer_options(output: Mapping[str, Any]) -> dict[str, Any]:
     if codec not in _LEVELS:
         if "level" in wanted:
             raise PreflightError(f"output.creation.level: {codec} has no levels")
-        return {"codec": codec, "level": None}
+        return {"codec": codec, "level": None, "sorted": _FLAGS[told]}
     low, high = _LEVELS[codec]
     level = wanted.get("level", 1 if codec == "zstd" else 6)
     if not str(level).isdecimal() or not low <= int(level) <= high:
         raise PreflightError(f"output.creation.level: {level!r} is not {low} to {high}")
-    return {"codec": codec, "level": int(level)}
+    return {"codec": codec, "level": int(level), "sorted": _FLAGS[told]}
 
 
 def row_group(each: float) -> int:

@@ -111,7 +111,8 @@ class Pieces:
         if not held:
             return
         low, high = self._cell * self._size, min((self._cell + 1) * self._size, self._count)
-        whole = bool(self._plan.cell) and self._first <= low and high <= self._end
+        encodes = bool(self._plan.cell) and not self._plan.options.get("sorted")
+        whole = encodes and self._first <= low and high <= self._end
         rows = sum(batch.num_rows for batch in held)
         data = encoded(self._plan, held) if whole else spool.encode(held, self._schema)
         self.stats.append([self._cell, rows, int(whole), data.size])
@@ -124,6 +125,11 @@ def takes_records(plan: VectorPlan) -> bool:
     return bool(kept) and all(each.type in kept for each in schema_of(plan))
 
 
+def known_boxes(box: pa.Array) -> NDArray[np.bool_]:
+    """Which features have a box, by the column of boxes."""
+    return wkb.validity(box)
+
+
 def _recorded(plan: VectorPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
     if plan.format == "GPKG":
         record, kinds, heads = sqliterows.records(batch, list(plan.fields), GEOMETRY)
@@ -131,7 +137,7 @@ def _recorded(plan: VectorPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
         record, heads = properties.records(batch, list(plan.fields), GEOMETRY)
         kinds = np.zeros(batch.num_rows, np.uint32)
     box = batch.column(BOX)
-    known = wkb.validity(box)
+    known = known_boxes(box)
     sides = [np.where(known, box.field(n).to_numpy(), np.nan) for n in range(4)]
     columns = [record, collect.numbers(kinds), collect.numbers(heads), *map(collect.numbers, sides)]
     return pa.RecordBatch.from_arrays(columns, schema=_RECORDS)
