@@ -142,7 +142,8 @@ def _geometry_field(name: str) -> pa.Field:
 
 def _layer_options(item: ItemContext, plan: VectorPlan, summary: Summary) -> dict[str, Any]:
     if plan.format == "GPKG":
-        return {"FID": free_name("fid", plan.fields)}
+        geometry = free_name("geom", plan.fields)
+        return {"FID": free_name("fid", (*plan.fields, geometry)), "GEOMETRY_NAME": geometry}
     if plan.format == "FlatGeobuf":
         # An index cannot hold a feature without extent, and OGR refuses such a feature then.
         return {"SPATIAL_INDEX": "NO" if summary.facts.get("empty") or not summary.out else "YES"}
@@ -229,22 +230,29 @@ def inspect(path: str) -> str:
     return _embedded(info)
 
 
+def _readable(value: bytes) -> bool:
+    """Whether OGR reads this WKB: as GEOS does, and curves, too."""
+    import shapely
+
+    try:
+        return shapely.from_wkb(value, on_invalid="ignore") is not None
+    except NotImplementedError:  # shapely's word for curves
+        return True
+
+
 def write_quarantine(plan: VectorPlan, parts: Iterator[spool.Content], path: Path) -> None:
     """Features in quarantine, in their own CRS and with their reasons; geometries that OGR cannot
     read are left null, and kept in hex in the field ``geobatch_wkb``."""
-    import shapely
-
     tables = []
     for part in parts:
         with pa.ipc.open_stream(part.dead) as reader:
             tables.append(reader.read_all())
     table = pa.concat_tables(tables).combine_chunks()
     raw = table.column(GEOMETRY).to_pylist()
-    shapes = shapely.from_wkb(np.array(raw, dtype=object), on_invalid="ignore")
-    fine = [value if shape is not None else None for value, shape in zip(raw, shapes, strict=True)]
+    fine = [value if value is not None and _readable(value) else None for value in raw]
     lost = [
         value.hex() if value is not None and shape is None else None
-        for value, shape in zip(raw, shapes, strict=True)
+        for value, shape in zip(raw, fine, strict=True)
     ]
     names = [
         "geobatch_fid" if name == FID else name
@@ -262,5 +270,8 @@ def write_quarantine(plan: VectorPlan, parts: Iterator[spool.Content], path: Pat
         geometry_name=geometry,
         geometry_type="Unknown",
         crs=plan.src_crs or None,
-        layer_options={"FID": free_name("fid", tuple(names))},
+        layer_options={
+            "FID": free_name("fid", (*names, geometry)),
+            "GEOMETRY_NAME": geometry,
+        },
     )

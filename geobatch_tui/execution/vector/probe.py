@@ -332,11 +332,12 @@ def _check_fields(task: ProbeTask, layer: _Layer) -> None:
                 hint="leave it out by op.columns, or write GeoParquet",
             )
     seen: dict[str, str] = {}
-    for name in layer.fields.names if form == "GPKG" else ():
+    for name in layer.fields.names:
         other = seen.setdefault(name.casefold(), name)
         if other is not name:
             raise SchemaError(
-                f"GPKG takes fields {other!r} and {name!r} for one: case does not tell them apart",
+                f"{form} takes fields {other!r} and {name!r} for one: "
+                "case does not tell them apart",
                 hint="leave one out by op.columns, or write GeoParquet",
             )
 

@@ -1,0 +1,163 @@
+"""Odd sources that GIS people meet, and what becomes of each."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import geopandas as gpd
+import numpy as np
+import pyarrow as pa
+import pyogrio
+import pytest
+import shapely
+import vectordata
+import vectorjobs
+
+from geobatch_tui.errors import CrsError, GeobatchError, SchemaError
+
+
+def shapefile(tmp_path, frame=None, **options):
+    """A Shapefile of boxes with a name."""
+    if frame is None:
+        frame = vectordata.layer(60)[["name", "geometry"]]
+    (tmp_path / "in").mkdir()
+    return vectordata.write(frame, tmp_path / "in" / "s.shp", **options)
+
+
+def test_a_shapefile_without_its_index(tmp_path):
+    """Case 39: refused, by name of what is missing; not read as something else."""
+    source = shapefile(tmp_path)
+    source.with_suffix(".shx").unlink()
+    with pytest.raises(GeobatchError, match=r"shx|SHX"):
+        vectorjobs.run("vector.convert", source, tmp_path / "out")
+
+
+def test_a_shapefile_without_a_crs(tmp_path):
+    """Case 40: refused where a CRS is needed; one can be assigned."""
+    source = shapefile(tmp_path)
+    source.with_suffix(".prj").unlink()
+    params = {"dst_crs": "EPSG:3857"}
+    with pytest.raises(CrsError, match="no CRS"):
+        vectorjobs.probe("vector.reproject", source, params=params)
+    plan = vectorjobs.probe(
+        "vector.reproject", source, params=params, options={"src_crs": "EPSG:4326"}
+    )
+    assert plan.grid.width == 60
+
+
+def test_text_in_another_encoding(tmp_path):
+    """Case 41: the encoding that is given counts, not that of the file."""
+    frame = vectordata.layer(5)[["name", "geometry"]].assign(name="Köln")
+    source = shapefile(tmp_path, frame, encoding="cp1252")
+    source.with_suffix(".cpg").unlink(missing_ok=True)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params={"encoding": "cp1252"})
+    assert set(vectordata.read(done.path).name) == {"Köln"}
+
+
+@pytest.mark.parametrize("form", ["GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq"])
+def test_null_and_empty_geometries(form, tmp_path):
+    """Case 44: kept by every format, as null or empty, with their attributes."""
+    frame = vectordata.layer(40)
+    frame.loc[[3, 9], "geometry"] = [None, shapely.Polygon()]
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form, features=15)
+    made = vectordata.read(done.path).set_index("whole").geometry
+    bare = [shape is None or shape.is_empty for shape in made.loc[frame.whole]]
+    assert np.flatnonzero(bare).tolist() == [3, 9]
+    assert len(made) == 40
+
+
+def test_measures_and_curves(tmp_path):
+    """Case 48: M is dropped and counted, curves are set aside and named; the plan says both."""
+    flat = shapely.to_wkb(shapely.Point(1, 2))
+    measured = b"\x01" + (2001).to_bytes(4, "little") + np.array([1.0, 2.0, 9.0]).tobytes()
+    arc = b"\x01" + (8).to_bytes(4, "little") + (3).to_bytes(4, "little") + np.arange(6.0).tobytes()
+    field = pa.field("g", pa.binary(), metadata={"ARROW:extension:name": "ogc.wkb"})
+    table = pa.table([pa.array([flat, measured, arc], pa.binary())], pa.schema([field]))
+    source = tmp_path / "s.gpkg"
+    pyogrio.write_arrow(
+        table, source, driver="GPKG", geometry_name="g", geometry_type="Unknown", crs="EPSG:4326"
+    )
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form="GPKG")
+    facts = done.receipt.facts
+    assert (facts["features_out"], facts["features_quarantined"], facts["m_dropped"]) == (2, 1, 1)
+    assert "curves" in done.letters[0].reason
+    assert pyogrio.read_info(done.path)["geometry_type"] == "Point"
+
+
+def test_whole_numbers_with_nulls_stay_whole(tmp_path):
+    """Case 49: in every chunk, whichever of them has the null."""
+    frame = vectordata.layer(90)
+    frame["maybe"] = frame.whole.astype("Int64").where(frame.index != 77)
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=30)
+    made = gpd.read_parquet(done.path, columns=["maybe", "geometry"])
+    assert int(made.maybe.dropna().iloc[0]) == 2**40
+    assert made.maybe.isna().sum() == 1
+
+
+@pytest.mark.parametrize("form", ["FlatGeobuf", "GPKG"])
+def test_names_that_a_format_keeps_for_itself(form, tmp_path):
+    """Case 50: a field called fid or geom is a field, with its values."""
+    frame = vectordata.layer(30)[["geometry"]].assign(fid=range(100, 130), geom="g", ogc_fid=1.5)
+    source = vectordata.write(frame, tmp_path / "s.parquet")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form)
+    made = pyogrio.read_dataframe(done.path).sort_values("fid")
+    assert made.fid.tolist() == list(range(100, 130))
+    assert set(made.geom) == {"g"}
+    assert set(made.ogc_fid) == {1.5}
+
+
+def test_names_that_differ_in_case_only(tmp_path):
+    """Case 50: refused by the plan where OGR would take them for one; GeoParquet has both."""
+    frame = vectordata.layer(10)[["geometry"]].assign(Name="a", name="b")
+    source = vectordata.write(frame, tmp_path / "s.parquet")
+    for form in ("GPKG", "FlatGeobuf", "GeoJSON", "GeoJSONSeq"):
+        with pytest.raises(SchemaError, match="case does not tell them apart"):
+            vectorjobs.probe("vector.convert", source, form=form)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    made = vectordata.read(done.path)
+    assert (set(made.Name), set(made.name)) == ({"a"}, {"b"})
+
+
+@pytest.mark.parametrize("form", ["GeoParquet", "FlatGeobuf", "GPKG", "GeoJSONSeq"])
+def test_times_and_days(form, tmp_path):
+    """Case 52: a moment stays that moment, with a zone and without, and a day that day."""
+    moments = np.array(["2020-02-29T23:59:59.5", "1969-07-20T20:17:40", "NaT"], "datetime64[ms]")
+    frame = vectordata.layer(3)[["whole", "day", "geometry"]].assign(plain=moments)
+    frame["zoned"] = frame.plain.dt.tz_localize("UTC")
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form)
+    made = vectordata.read(done.path).sort_values("whole")
+    for name in ("plain", "zoned"):
+        values = np.array(gpd.pd.to_datetime(made[name], utc=True).dt.tz_localize(None))
+        assert values.astype("datetime64[ms]").tolist() == moments.tolist()
+    assert [str(day)[:10] for day in made.day] == [str(day) for day in frame.day]
+
+
+def test_a_geopackage_that_is_being_written(tmp_path):
+    """Case 55: rows in a write-ahead log count; so does a folder that nothing can be written to."""
+    source = vectordata.write(vectordata.layer(20), tmp_path / "s.gpkg")
+    with closing(sqlite3.connect(source, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("DROP TRIGGER rtree_s_geom_delete")
+        db.execute("DELETE FROM s WHERE fid = 7")
+        assert source.with_name("s.gpkg-wal").stat().st_size
+        done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=6)
+    assert done.receipt.facts["features_out"] == 19
+
+
+def test_markup_that_grows_without_end(tmp_path):
+    """Case 56: entities that expand to gigabytes are refused by the parser."""
+    lines = ['<!ENTITY a "aaaaaaaaaa">']
+    lines += [
+        f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
+    source = tmp_path / "s.kml"
+    source.write_text(
+        f'<?xml version="1.0"?><!DOCTYPE kml [{"".join(lines)}]><kml><Document><Placemark>'
+        "<name>&i;</name><Point><coordinates>1,2</coordinates></Point></Placemark></Document></kml>"
+    )
+    with pytest.raises(GeobatchError):
+        vectorjobs.run("vector.convert", source, tmp_path / "out")
