@@ -28,10 +28,12 @@ class Requeue:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Part of a job: only these inputs, and of their items only these chunks, by item key."""
+    """Part of a job: only these inputs, and of their items only these chunks, by item key, with so
+    many workers at most. The chunks are those of the whole job: its workers decide their size."""
 
     inputs: Sequence[Input]
     chunks: Mapping[str, Collection[int]]
+    workers: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,10 @@ class Run:
         self._job = loaded.job
         self._options = options
         self._operation = get_operation(loaded.job.op.name)
-        self._resources = Resources.of(loaded.job)
+        self._resources = self._crew = Resources.of(loaded.job)
+        if options.sample is not None:
+            fewer = min(self._resources.workers, options.sample.workers)
+            self._crew = replace(self._resources, workers=fewer)
         self._monitor = Monitor(
             session,
             loaded.job.job.name,
@@ -189,7 +193,7 @@ class Run:
             report_decision(report, decision)
             intake.take(decision)
 
-        scheduler = self._resources.scheduler(job, session.run_id, "probe")
+        scheduler = self._crew.scheduler(job, session.run_id, "probe")
         planning = Planning(pool, scheduler, planner, take)
         dispatcher = self._monitor.dispatcher = planning.dispatcher
         finish = await planning.run(self._inputs)
@@ -231,7 +235,7 @@ class Run:
             self._monitor.rates,
             only=self._sampled(),
         )
-        scheduler = self._resources.scheduler(
+        scheduler = self._crew.scheduler(
             job, session.run_id, "run", total=self._monitor.tally.total
         )
         dispatcher = Dispatcher(pool, scheduler, engine)

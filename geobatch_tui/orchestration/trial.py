@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 CHUNKS: Final = 9
 """Chunks that a trial runs, unless it is told otherwise."""
 
+WORKERS: Final = 2
+"""That a trial takes at most: the first chunk of each costs up to twenty times as much as the next
+one (measured), so with many workers it would tell of nothing else."""
+
 _NO_WORK: Final = frozenset({"current", "was_failed"})
 
 Chosen = dict[str, list[int]]
@@ -60,7 +64,7 @@ class Trial:
     Attributes:
         chunks: those that were tried, in the order of the plan.
         todo: chunks that the plan has to do.
-        workers: at once.
+        workers: of the whole job, at once.
         state: how the run of them ended: ``success`` and so on, as of any run.
     """
 
@@ -71,8 +75,11 @@ class Trial:
 
     @property
     def seconds(self) -> float | None:
-        """Mean of the chunks that were done; None: none was."""
-        return _mean([chunk.seconds for chunk in self.chunks if chunk.seconds is not None])
+        """Mean of the chunks that were done, without the slowest of each worker and as many of the
+        quickest; None: none was done."""
+        done = sorted(chunk.seconds for chunk in self.chunks if chunk.seconds is not None)
+        aside = min(WORKERS, max(0, len(done) - 1) // 2)
+        return _mean(done[aside : len(done) - aside])
 
     @property
     def estimate_s(self) -> float | None:
@@ -188,7 +195,7 @@ async def run_trial(
     out = scratch / "out"
     result = await execute(
         replace(loaded, job=_elsewhere(job, out)),
-        Options(observe=observe, control=control, sample=Sample(inputs, chosen)),
+        Options(observe=observe, control=control, sample=Sample(inputs, chosen, WORKERS)),
     )
     with LedgerReader(state_of_run(out).ledger) as reader:
         tried = tuple(_read(reader, chosen))

@@ -19,11 +19,13 @@ import geobatch_tui
 from geobatch_tui.config.schema import dump_job
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.messages import ChunkGrid
+from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.updates import ChunkRow, ChunkState
 from geobatch_tui.orchestration import known
 from geobatch_tui.orchestration.control import Control
 from geobatch_tui.orchestration.report import ItemReason, PlanReport
-from geobatch_tui.orchestration.trial import CHUNKS, Trial, TriedChunk, choose, run_trial
+from geobatch_tui.orchestration.resources import Resources
+from geobatch_tui.orchestration.trial import CHUNKS, WORKERS, Trial, TriedChunk, choose, run_trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +64,20 @@ def test_chunks_are_spread_over_what_is_to_be_done(items: Sequence[Any], count: 
     edges = [-1, *places, len(open_)]
     step = -(-len(open_) // max(1, len(found)))
     assert all(b - a <= 2 * step for a, b in pairwise(edges)) or not found
+
+
+def test_the_first_chunk_of_a_worker_counts_little() -> None:
+    """It compiles and opens what the next ones find; what is left out is as much at both ends."""
+
+    def mean(*seconds: float) -> float | None:
+        chunks = [TriedChunk("a", n, "a", s, 1, 1) for n, s in enumerate(seconds)]
+        return Trial(chunks, 100, 8, "success").seconds
+
+    assert mean(0.2, 0.15, 0.01, 0.02, 0.03, 0.01, 0.02, 0.03, 0.02) == pytest.approx(0.024)
+    assert mean(5.0, 1.0, 2.0) == 2.0
+    assert mean(5.0, 1.0) == 3.0
+    assert mean(5.0) == 5.0
+    assert mean() is None
 
 
 def test_chunks_of_an_unfinished_item_are_looked_up() -> None:
@@ -136,6 +152,34 @@ async def test_whole_items_end_a_trial_too(tmp_path: Path) -> None:
     trial = await run_trial(single.job(), {"a.tif": [0]}, tmp_path / "two", open_chunks=1)
     assert trial.state == "success"
     assert not desk.out.exists()
+
+
+async def test_a_trial_has_the_chunks_of_the_whole_job(tmp_path: Path) -> None:
+    """It takes few workers, but the size of a chunk is that which the job's own workers leave."""
+    desk = Desk(tmp_path, values={"engine": {"max_workers": 6}})
+    snapshots: list[Any] = []
+    sizes: list[int] = []
+    resources = Resources.of(desk.job().job)
+    recipe = resources.recipe(desk.job().job, get_operation("test.faulty"))
+    with pytest.MonkeyPatch.context() as patch:
+        whole = Resources.recipe
+
+        def spied(self: Resources, job: Any, operation: Any) -> Any:
+            found = whole(self, job, operation)
+            sizes.append(found.chunking.max_bytes)
+            return found
+
+        patch.setattr(Resources, "recipe", spied)
+        trial = await run_trial(
+            desk.job(milliseconds=50),
+            {"a.tif": list(range(10))},
+            tmp_path / "scratch",
+            open_chunks=10,
+            observe=snapshots.append,
+        )
+    assert sizes == [recipe.chunking.max_bytes]
+    assert trial.workers == resources.workers
+    assert max(snapshot.workers for snapshot in snapshots) <= WORKERS
 
 
 async def test_a_trial_can_be_ended(tmp_path: Path) -> None:
