@@ -124,7 +124,7 @@ class LogScreen(Filtered, Page):
         parts: list[Content | tuple[str, str]] = [
             (" Log ", "bold"),
             (f" {level_name(self._rank)} ", "reverse"),
-            (f"  {lines} lines", ""),
+            (f"  {lines} line{'' if total == 1 else 's'}", ""),
         ]
         if view.following:
             parts.append(("  FOLLOW", "bold $success"))
