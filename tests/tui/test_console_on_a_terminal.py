@@ -178,7 +178,7 @@ def test_an_editor_takes_the_terminal_and_gives_it_back(terminal, script, tmp_pa
     shown = terminal("-m", "geobatch_tui", "watch", script.state.output_dir, **env)
     shown.wait_for(b"Workers")
     shown.type(b"4")
-    shown.wait_for(b"1 line ")  # the entry itself is on the screen of the run, too
+    shown.wait_for(b"1 line")  # the entry itself is on the screen of the run, too
     shown.type(b"e")
     shown.wait_for(b"EDITING")
     shown.type(b"\x03")
