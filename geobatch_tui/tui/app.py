@@ -41,6 +41,7 @@ class GeobatchApp(Steering):
         period: seconds between two polls; None: only :meth:`poll` polls (for tests).
     """
 
+    PAGES = modes.MODES
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         mode.name: mode.make for mode in modes.MODES
     }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class HomeApp(Shell):
     """Opens on the history."""
 
+    PAGES = modes.OF_ALL_RUNS
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         mode.name: mode.make for mode in modes.OF_ALL_RUNS
     }

@@ -88,6 +88,12 @@ KEYS: Final[Mapping[str, Key]] = {
 """All keys by their ids. An id stays; its key is the user's to change."""
 
 
+CHANGES: Final = frozenset(
+    {"job.pause", "job.stop", "workers.more", "workers.less", "retry", "retry.with", "split"}
+    | {"dismiss", "run.clone", "run.start"}
+)
+"""What a read-only console does not have."""
+
 MOVES: Final = frozenset(
     {
         *("up", "down", "left", "right", "k", "j", "h", "l"),

@@ -1,4 +1,4 @@
-"""The console's modes: a number key, a name, and how the screen is made when it is first shown."""
+"""The console's modes: a name, and the screen, which is made when it is first shown."""
 
 from __future__ import annotations
 
@@ -11,46 +11,50 @@ if TYPE_CHECKING:
 
 
 class Mode(NamedTuple):
-    """A mode; ``make`` imports its screen only when it is called."""
+    """A mode; ``load`` imports the class of its screen only when it is called."""
 
     name: str
-    make: Callable[[], Screen[None]]
+    load: Callable[[], type[Screen[None]]]
+
+    def make(self) -> Screen[None]:
+        """A screen of the mode."""
+        return self.load()()
 
 
-def _run() -> Screen[None]:
+def _run() -> type[Screen[None]]:
     from geobatch_tui.tui.screens.run import RunScreen
 
-    return RunScreen()
+    return RunScreen
 
 
-def _map() -> Screen[None]:
+def _map() -> type[Screen[None]]:
     from geobatch_tui.tui.screens.map import MapScreen
 
-    return MapScreen()
+    return MapScreen
 
 
-def _dead() -> Screen[None]:
+def _dead() -> type[Screen[None]]:
     from geobatch_tui.tui.screens.dead import DeadScreen
 
-    return DeadScreen()
+    return DeadScreen
 
 
-def _log() -> Screen[None]:
+def _log() -> type[Screen[None]]:
     from geobatch_tui.tui.screens.log import LogScreen
 
-    return LogScreen()
+    return LogScreen
 
 
-def _history() -> Screen[None]:
+def _history() -> type[Screen[None]]:
     from geobatch_tui.tui.screens.history import HistoryScreen
 
-    return HistoryScreen()
+    return HistoryScreen
 
 
-def _config() -> Screen[None]:
+def _config() -> type[Screen[None]]:
     from geobatch_tui.tui.screens.config import ConfigScreen
 
-    return ConfigScreen()
+    return ConfigScreen
 
 
 OF_ALL_RUNS: Final = (Mode("history", _history), Mode("config", _config))

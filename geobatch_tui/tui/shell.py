@@ -22,9 +22,12 @@ from geobatch_tui.tui.page import Frame
 from geobatch_tui.tui.wishes import Ending, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual.binding import BindingType
     from textual.screen import Screen
 
+    from geobatch_tui.tui.modes import Mode
     from geobatch_tui.tui.wishes import Wish
 
 _SETTLE: Final = 0.01
@@ -38,6 +41,7 @@ class Shell(App[Ending]):
         watching: whether it looks after its terminal and its themes; not in tests.
 
     Attributes:
+        PAGES: its screens.
         wish: what is to be opened once it has closed.
         read_only: whether it changes nothing.
         shown: the run that is on the screen.
@@ -56,6 +60,7 @@ class Shell(App[Ending]):
         bind("detach", "leave"),
     ]
 
+    PAGES: ClassVar[Sequence[Mode]] = ()
     wish: Wish | None = None
     read_only = False
     shown = View()

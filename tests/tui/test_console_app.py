@@ -11,6 +11,7 @@ from textual.color import Color
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger import updates as lu
+from geobatch_tui.tui.commands import KeyCommands
 from geobatch_tui.tui.help import HelpScreen
 from geobatch_tui.tui.keymap import KEYS
 from geobatch_tui.tui.widgets.causes import Causes
@@ -445,6 +446,37 @@ async def test_keys_can_be_moved(console, script, tmp_path):
         assert not app.frozen
         await pilot.press("f9")
         assert app.frozen
+
+
+async def test_palette_reaches_every_screen(console, script):
+    """What is done on another screen is found, too, and done there."""
+    script.plan(1, 1, 4)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot, script)
+        for typed, mode in (("wrap long", "log"), ("read a job file", "config")):
+            await pilot.press("colon")
+            await pilot.pause()
+            await pilot.press(*typed)
+            await pilot.pause(0.5)
+            await pilot.press("enter")
+            await pilot.pause(0.3)
+            assert app.current_mode == mode
+        assert len(app.screen_stack) == 2, "the dialog of the action is open"
+
+
+async def test_a_read_only_palette_changes_nothing(console, script):
+    """It does not have what a read-only console has not."""
+    script.plan(1, 1, 4)
+    app = console(read_only=True)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot, script)
+        provider = KeyCommands(app.screen)
+        texts = [command.text for command in provider._commands()]
+        assert any(text.startswith("Dead") for text in texts)
+        assert not [
+            text for text in texts if "Retry" in text or "Resume" in text or "Clone" in text
+        ]
 
 
 async def test_problems_of_the_keymap_are_in_the_help(console, script, tmp_path):
