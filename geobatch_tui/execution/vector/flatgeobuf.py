@@ -20,6 +20,7 @@ from geobatch_tui.errors import SchemaError, VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, properties, wkb
+from geobatch_tui.execution.vector.behind import Behind
 from geobatch_tui.execution.vector.source import schema_of
 
 if TYPE_CHECKING:
@@ -106,13 +107,16 @@ def write(
         ends = np.empty(len(boxes), np.uint64)
         kind, multi = ogr.layer_type(summary.types)
         typed = kind.startswith("Unknown")
-        crc = at = 0
-        with _Features(item, found, multi=multi, typed=typed) as features:
+        at = 0
+        with (
+            _Features(item, found, multi=multi, typed=typed) as features,
+            Behind(fd) as behind,
+        ):
             for block, sizes in features.blocks(order):
-                write_all(fd, block)
-                crc = zlib.crc32(block, crc)
+                behind.write(block)
                 ends[at : at + len(sizes)] = sizes
                 at += len(sizes)
+            behind.wait()
         np.cumsum(ends, out=ends)
         os.lseek(fd, 0, os.SEEK_SET)
         write_all(fd, header)
@@ -120,7 +124,7 @@ def write(
         for nodes in _tree(boxes, order, ends, levels):
             write_all(fd, nodes)
             front = zlib.crc32(nodes, front)
-    return start, front, crc
+    return start, front, behind.crc
 
 
 # --- the header --------------------------------------------------------------------------------
@@ -291,10 +295,11 @@ class _Features:
         room = flatbuffer.room(widest)
         scratch = [np.empty(room, np.uint8), np.empty(widest + 16, np.uint8)]
         parts = np.empty(widest // 5 + 2, np.int64)
-        out = np.empty(len(records) + len(records) // 4 + room, np.uint8)
         sizes = np.empty(len(chosen), np.int64)
         done = 0
         while done < len(chosen):
+            # A new one each time: what was given away may still be on its way to the disk.
+            out = np.empty(len(records) + len(records) // 4 + room, np.uint8)
             count, size = flatbuffer.write(
                 out,
                 records,

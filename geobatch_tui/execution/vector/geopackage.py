@@ -79,17 +79,18 @@ def write(
     base = bytearray(made.read_bytes())
     found = _Boxes()
     with new_file(path) as fd, disk_errors("cannot write", path):
-        pages = Appended(fd, len(base) // PAGE)
-        table = Table(pages)
-        ident = 1
-        for batch in pieces.good_batches(parts):
-            ids = np.arange(ident, ident + batch.num_rows)
-            boxes = np.stack([batch.column(side).to_numpy() for side in pieces.SIDES], axis=1)
-            _add(table, batch, ids, boxes, srs, multi=multi)
-            found.add(ids, boxes)
-            ident += batch.num_rows
-        first = {roots["features"]: table.finish()}
-        first |= _index(pages, found, summary, roots)
+        with Appended(fd, len(base) // PAGE) as pages:
+            table = Table(pages)
+            ident = 1
+            for batch in pieces.good_batches(parts):
+                ids = np.arange(ident, ident + batch.num_rows)
+                boxes = np.stack([batch.column(side).to_numpy() for side in pieces.SIDES], axis=1)
+                _add(table, batch, ids, boxes, srs, multi=multi)
+                found.add(ids, boxes)
+                ident += batch.num_rows
+            first = {roots["features"]: table.finish()}
+            first |= _index(pages, found, summary, roots)
+            pages.wait()
         for number, page in first.items():
             base[(number - 1) * PAGE : number * PAGE] = page
         struct.pack_into(">I", base, _PAGES, pages.next - 1)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geobatch_tui.execution.raster.disk import write_all
 from geobatch_tui.execution.vector import sqlitepages
+from geobatch_tui.execution.vector.behind import Behind
 from geobatch_tui.execution.vector.sqlitepages import LEAVES, NEXT, PAGE, ROWS, STATE
 
 if TYPE_CHECKING:
@@ -23,19 +22,13 @@ if TYPE_CHECKING:
 _BLOCK, _LEAVES = 8 * 2**20, 2**14
 
 
-class Appended:
-    """The pages after the first ``pages`` of a file; ``crc`` is theirs."""
+class Appended(Behind):
+    """The pages after the first ``pages`` of a file."""
 
     def __init__(self, fd: int, pages: int) -> None:
-        self._fd = fd
+        super().__init__(fd)
         self.next = pages + 1
-        self.crc = 0
         os.lseek(fd, pages * PAGE, os.SEEK_SET)
-
-    def write(self, data: memoryview) -> None:
-        """Append whole pages."""
-        write_all(self._fd, data)
-        self.crc = zlib.crc32(data, self.crc)
 
     def number(self) -> int:
         """The number of the next page, which is written next."""
@@ -55,7 +48,7 @@ class Table:
         self._state = np.zeros(STATE, np.int64)
         self._full = np.empty((_LEAVES, 2), np.int64)
         self._closed: list[Numbers] = []
-        self._out = np.empty(0, np.uint8)
+        self._out = self._other = np.empty(0, np.uint8)
 
     def add(
         self, kernel: Callable[..., Any], widest: int, columns: tuple[Any, ...], *rest: Any
@@ -70,11 +63,13 @@ class Table:
             rest: what else the kernel takes.
         """
         need = _BLOCK + widest + widest // 1000 * 2 + 8 * PAGE
-        if len(self._out) < need:
-            self._out = np.empty(need, np.uint8)
         row = np.empty(widest + 64, np.uint8)
         done, count = 0, len(columns[0])
         while done < count:
+            # In turn: the other one may still be on its way to the disk.
+            self._out, self._other = self._other, self._out
+            if len(self._out) < need:
+                self._out = np.empty(need, np.uint8)
             self._state[NEXT] = self._pages.next
             part = [column[done:] for column in columns]
             more, size = kernel(self._out, self._leaf, self._state, self._full, *part, *rest, row)

@@ -142,13 +142,14 @@ def test_a_table_over_the_page_that_sqlite_locks(tmp_path, monkeypatch):
     before = sqlitepages.LOCKED - 4
     base = bytearray(path.read_bytes())
     with path.open("r+b") as file:
-        pages = Appended(file.fileno(), before)
-        table = Table(pages)
-        values = np.arange(10 * 900, dtype=np.uint8).reshape(10, 900)
-        table.add(sqlitepages.blobs, 908, (np.arange(1, 11), values))
-        long = np.arange(9000, dtype=np.uint8).reshape(1, 9000)
-        table.add(sqlitepages.blobs, 9008, (np.array([11]), long))
-        base[4096:8192] = table.finish()
+        with Appended(file.fileno(), before) as pages:
+            table = Table(pages)
+            values = np.arange(10 * 900, dtype=np.uint8).reshape(10, 900)
+            table.add(sqlitepages.blobs, 908, (np.arange(1, 11), values))
+            long = np.arange(9000, dtype=np.uint8).reshape(1, 9000)
+            table.add(sqlitepages.blobs, 9008, (np.array([11]), long))
+            base[4096:8192] = table.finish()
+            pages.wait()
         base[28:32] = (pages.next - 1).to_bytes(4, "big")
         file.seek(0)
         file.write(base)
