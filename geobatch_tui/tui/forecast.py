@@ -104,7 +104,12 @@ def _title(differences: Sequence[Difference]) -> str:
     if not differences:
         return "the job is that of the last run"
     semantic = sum(entry.semantic for entry in differences)
-    return f"against the last run: {len(differences)} values differ, {semantic} change the outputs"
+    differ = "differs" if len(differences) == 1 else "differ"
+    change = "changes" if semantic == 1 else "change"
+    return (
+        f"against the last run: {_many(len(differences), 'value')} {differ}, "
+        f"{semantic} {change} the outputs"
+    )
 
 
 def against_last(loaded: LoadedJob) -> list[Difference] | None:
