@@ -89,7 +89,7 @@ class Warper:
         mapper = Mapper.between(source, grid)
         own = planned.resampling
         offset = 0.0 if own == AVERAGE else 0.5
-        sampler = sampling.Sampler.of(dataset, plan)
+        sampler = sampling.Sampler.of(held, plan)
         return cls(
             plan,
             mapper,

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.source import Held
     from geobatch_tui.execution.raster.validity import Pixels, Valid
 
+#: Pixels of a source that is looked at as a whole: where a window needs them costs as much.
+_SMALL = 2**20
 _IO = Path("/proc/thread-self/io")
 
 
@@ -143,8 +145,11 @@ def _read_part(
 ) -> tuple[Pixels, Valid | None]:
     try:
         if plan.warp is not None:
-            exact = plan.warp.path == fastwarp.EXACT
-            return (warp.read if exact else fastwarp.read)(held, plan, window)
+            if plan.warp.path != fastwarp.EXACT:
+                return fastwarp.read(held, plan, window)
+            _check_warped(held, plan, window)
+            return warp.read(held, plan, window)
+        held.check(*_bounds(window))
         return _copy(held, plan, window, item.params)
     except (RasterioError, OSError) as error:
         raise explain(item, held, plan, window, error) from error
@@ -239,6 +244,21 @@ def _needed(held: Held, plan: RasterPlan, window: Window) -> Window:
     right = min(math.ceil(part.left + part.width) + extra, dataset.width)
     bottom = min(math.ceil(part.top + part.height) + extra, dataset.height)
     return Window(left, top, right - left, bottom - top)
+
+
+def _check_warped(held: Held, plan: RasterPlan, window: Window) -> None:
+    """Raises CorruptSourceError if a block that ``window`` needs is damaged."""
+    checks, width, height = held.checksums, held.dataset.width, held.dataset.height
+    if checks is None:
+        return
+    # To look at all of a small source costs less than to find out what of it is needed.
+    if width * height > _SMALL or checks.damaged(0, 0, width, height):
+        held.check(*_bounds(_needed(held, plan, window)))
+
+
+def _bounds(window: Window) -> tuple[int, int, int, int]:
+    left, top = window.col_off, window.row_off
+    return left, top, left + window.width, top + window.height
 
 
 def _whole_blocks(window: Window, plan: RasterPlan) -> Window:

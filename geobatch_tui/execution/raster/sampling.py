@@ -17,9 +17,8 @@ from rasterio.windows import Window as RasterWindow
 from geobatch_tui.execution.raster import validity
 
 if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
-
     from geobatch_tui.execution.raster.plan import Number, RasterPlan
+    from geobatch_tui.execution.raster.source import Held
 
 #: Types that the kernels take as they are.
 NATIVE = frozenset({"uint8", "int16", "uint16", "float32", "float64"})
@@ -54,7 +53,7 @@ class Sampled:
 class Sampler:
     """Reads windows of one source for one plan."""
 
-    dataset: DatasetReader
+    held: Held
     bands: int
     alpha: bool
     mask: bool
@@ -62,17 +61,18 @@ class Sampler:
     unified: bool
 
     @classmethod
-    def of(cls, dataset: DatasetReader, plan: RasterPlan) -> Sampler:
+    def of(cls, held: Held, plan: RasterPlan) -> Sampler:
+        dataset = held.dataset
         alpha = validity.has_alpha(dataset)
         nodata = None if plan.warp is None else plan.warp.src_nodata
         unified = plan.warp is not None and plan.warp.options.get(UNIFIED) == "YES"
         mask = nodata is None and validity.has_mask(dataset)
-        return cls(dataset, dataset.count - alpha, alpha, mask, nodata, unified)
+        return cls(held, dataset.count - alpha, alpha, mask, nodata, unified)
 
     @property
     def dtype(self) -> Any:
         """The type that the kernels work on."""
-        own = self.dataset.dtypes[0]
+        own = self.held.dataset.dtypes[0]
         return np.dtype(own if own in NATIVE else "float64")
 
     def bytes(self, left: int, top: int, right: int, bottom: int) -> int:
@@ -81,9 +81,10 @@ class Sampler:
         return int((right - left) * (bottom - top) * each)
 
     def read(self, left: int, top: int, right: int, bottom: int) -> Sampled:
-        """The pixels in these bounds."""
+        """The pixels in these bounds. Raises CorruptSourceError if a block is damaged."""
+        self.held.check(left, top, right, bottom)
         window = RasterWindow(left, top, right - left, bottom - top)
-        pixels = self.dataset.read(window=window)
+        pixels = self.held.dataset.read(window=window)
         alpha = pixels[-1] if self.alpha else None
         pixels = pixels[: self.bands].astype(self.dtype, copy=False)
         valid = self._valid(pixels, alpha, window)
@@ -96,7 +97,7 @@ class Sampler:
         if alpha is not None:
             return (alpha > 0)[np.newaxis]
         if self.mask:
-            return (self.dataset.read_masks(1, window=window) > 0)[np.newaxis]
+            return (self.held.dataset.read_masks(1, window=window) > 0)[np.newaxis]
         if self.nodata is None:
             return None
         valid = ~holds(pixels, self.nodata)

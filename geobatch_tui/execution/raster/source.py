@@ -30,6 +30,7 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.raster import formats, tiff_layout, vrt_sources
+from geobatch_tui.execution.raster.checksums import Checksums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,9 +228,28 @@ class Held:
     """An open source and what was built on it; belongs to one thread. ``warps`` are virtual
     datasets over ``dataset``, kept by whoever made them and closed with it."""
 
+    path: str
     dataset: DatasetReader
     stack: contextlib.ExitStack
+    checksums: Checksums | None = None
     warps: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, left: int, top: int, right: int, bottom: int) -> None:
+        """Raises CorruptSourceError if a block under these bounds in pixels is damaged, though GDAL
+        may not notice; its evidence lists them as [row, column]."""
+        checks = self.checksums
+        if checks is None:
+            return
+        damaged = checks.damaged(left, top, right, bottom)
+        if damaged:
+            listed = ", ".join(f"{row},{col}" for row, col in damaged[:5])
+            error = CorruptSourceError(
+                f"{self.path}: {len(damaged)} of {checks.across * checks.down} blocks cannot "
+                f"be read (row,column {listed}{' ...' if len(damaged) > 5 else ''}): their "
+                "checksums are wrong, though GDAL may read them without a word"
+            )
+            attach_blocks(error, [list(block) for block in damaged])
+            raise error
 
 
 class _Slot(threading.local):
@@ -274,7 +294,10 @@ def held_source(item: ItemContext) -> Iterator[Held]:
             allow_vrt = item.plan.notes.get("driver") == "VRT"
             with contextlib.ExitStack() as stack:
                 dataset = _open(item.source, stack, allow_vrt=allow_vrt)
-                _slot.held = Held(dataset, stack.pop_all())
+                checksums = Checksums.of(item.source, dataset)
+                if checksums is not None:
+                    stack.callback(checksums.close)
+                _slot.held = Held(item.source, dataset, stack.pop_all(), checksums)
             _slot.key = key
         try:
             yield _slot.held

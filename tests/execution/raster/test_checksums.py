@@ -1,0 +1,126 @@
+"""Damage that GDAL reads without a word is found by the checksum in the block."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+
+import corpus
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from planning import item_of, read_whole
+
+from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.raster import source
+from geobatch_tui.execution.raster.checksums import Checksums
+
+LAYOUTS = [
+    {"tiled": True, "blockxsize": 64, "blockysize": 64},
+    {"tiled": True, "blockxsize": 64, "blockysize": 64, "interleave": "band"},
+    {"blockysize": 20},
+]
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    source.release()
+
+
+def written(path, dtype="uint8", **layout):
+    """256 pixels a side, in a ramp that predictors like."""
+    profile = {
+        **corpus.profile_of(corpus.picture(3, dtype=dtype)),
+        "compress": "deflate",
+        "zlevel": 1,
+    }
+    for name in ("tiled", "blockxsize", "blockysize", "interleave"):
+        profile.pop(name, None)
+    with rasterio.open(path, "w", **{**profile, **layout}) as dst:
+        dst.write(corpus.picture(3, dtype=dtype))
+    return path
+
+
+def blocks_of(path):
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        return list(zip(page.dataoffsets, page.databytecounts, strict=True))
+
+
+def damage(path, block):
+    """Change a byte of a block so that GDAL still reads it, as other pixels; None if none does."""
+    good = path.read_bytes()
+    offset, length = blocks_of(path)[block]
+    with rasterio.open(path) as src:
+        before = src.read()
+    for place in range(offset + length // 8, offset + length - 4, max(length // 40, 1)):
+        bad = bytearray(good)
+        bad[place] ^= 0xFF
+        path.write_bytes(bad)
+        try:
+            with rasterio.open(path) as src:
+                if (src.read() != before).any():
+                    return bytes(bad)
+        except rasterio.errors.RasterioError:
+            continue
+    raise AssertionError("GDAL noticed all of it: this layer has become unnecessary")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("op", ["raster.convert", "raster.reproject"])
+def test_silent_damage_is_an_error(tmp_path, layout, dtype, op):
+    """With the place of the block, by every way of reading."""
+    path = written(tmp_path / "a.tif", dtype, **layout)
+    damage(path, 5)
+    per_row = 1 if "blockxsize" not in layout else 4
+    params = {} if op == "raster.convert" else {"dst_crs": "EPSG:3035", "size": [300, 300]}
+    item = item_of(path, params, op=op, output={"creation": {"blocksize": 128, "level": 5}})
+    with pytest.raises(CorruptSourceError, match="checksum") as caught:
+        read_whole(item)
+    assert caught.value.evidence["blocks"] == [list(divmod(5, per_row))]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_sound_files_pass(tmp_path, layout):
+    """All blocks, the last ones with fewer rows too; each is looked at once."""
+    path = written(tmp_path / "a.tif", **layout)
+    with rasterio.open(path) as src:
+        checks = Checksums.of(str(path), src)
+        assert checks is not None
+        assert checks.damaged(0, 0, src.width, src.height) == []
+    assert all(checks.seen)
+    path.write_bytes(b"")
+    assert checks.damaged(0, 0, 256, 256) == []
+    checks.close()
+
+
+def test_blocks_of_other_sizes_pass(tmp_path):
+    """A stream with more than a block holds, or with something behind it, is as good to GDAL."""
+    path = written(tmp_path / "a.tif", tiled=True, blockxsize=64, blockysize=64)
+    data = path.read_bytes()
+    offset, length = blocks_of(path)[0]
+    raw = zlib.decompress(data[offset : offset + length])
+    with rasterio.open(path) as src:
+        checks = Checksums.of(str(path), src)
+    assert checks is not None
+    for stream in (zlib.compress(raw + b"more"), zlib.compress(raw) + b"behind"):
+        path.write_bytes(data + stream)
+        counts = np.concatenate([[len(stream)], checks.counts[1:]])
+        offsets = np.concatenate([[len(data)], checks.offsets[1:]])
+        appended = replace(checks, offsets=offsets, counts=counts, seen=bytearray(len(counts)))
+        assert appended.damaged(0, 0, 1, 1) == []
+    path.write_bytes(data + stream[:-10])
+    appended.seen[0] = 0
+    assert appended.damaged(0, 0, 1, 1) == [(0, 0)]
+    checks.close()
+
+
+@pytest.mark.parametrize("compress", ["lzw", "zstd", "none"])
+def test_other_codecs_have_none(tmp_path, compress):
+    """So GDAL is trusted."""
+    path = written(tmp_path / "a.tif", compress=compress)
+    with rasterio.open(path) as src:
+        assert Checksums.of(str(path), src) is None
