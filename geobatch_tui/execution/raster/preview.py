@@ -6,6 +6,7 @@ reads would take overviews, which may be sound where the pixels are not.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 from time import monotonic
@@ -16,9 +17,10 @@ from pyproj import CRS
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
-from geobatch_tui.errors import InvalidInputError
+from geobatch_tui.errors import CorruptSourceError, InvalidInputError
 from geobatch_tui.execution.messages import PreviewReceipt, Window
 from geobatch_tui.execution.raster import grids, scale, source, validity
+from geobatch_tui.execution.raster.checksums import Checksums
 from geobatch_tui.execution.raster.mapping import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.recorder import expected_gdal_errors
@@ -52,14 +54,18 @@ def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
     with stage("open"), source.gdal_options():
         # Its own dataset: what a failed read leaves behind must not reach a chunk.
         source.release()
-        with source.open_source(task.source, allow_vrt=task.allow_vrt) as dataset:
+        opened = source.open_source(task.source, allow_vrt=task.allow_vrt)
+        with opened as dataset, contextlib.ExitStack() as stack:
             source.refuse_bomb(task.source, dataset, task.max_bytes)
             plan = RasterPlan.from_json(task.detail) if task.detail else None
             window = _source_window(task, dataset, plan)
             bands = _bands(task, dataset)
             width, height = _affordable(dataset, window, *_fitted(window, task.columns, task.rows))
             picture = _Picture.blank(window, len(bands), width, height)
-            blocks = _Blocks(dataset, bands, plan)
+            checksums = Checksums.of(task.source, dataset)
+            if checksums is not None:
+                stack.callback(checksums.close)
+            blocks = _Blocks(dataset, bands, plan, checksums)
             # Asked before any read: what a failed one leaves behind is raised by later calls.
             facts = _facts(dataset, blocks, window)
             with stage("read"), expected_gdal_errors():
@@ -161,7 +167,7 @@ class _Picture:
                 place = np.ix_(down, across)
                 try:
                     part, valid = blocks.read(row, col)
-                except RasterioError as error:
+                except (RasterioError, CorruptSourceError) as error:
                     self.marks[place] = UNREADABLE
                     self.bad.append((row, col))
                     self.error = self.error or str(error.__cause__ or error)
@@ -178,8 +184,13 @@ class _Blocks:
     """Reads whole blocks of some bands, and where they are valid."""
 
     def __init__(
-        self, dataset: DatasetReader, bands: tuple[int, ...], plan: RasterPlan | None
+        self,
+        dataset: DatasetReader,
+        bands: tuple[int, ...],
+        plan: RasterPlan | None,
+        checksums: Checksums | None,
     ) -> None:
+        self._checksums = checksums
         self._dataset = dataset
         self.bands = bands
         rows, cols = dataset.block_shapes[0]
@@ -194,7 +205,11 @@ class _Blocks:
             self.nodata = [None] * len(bands)
 
     def read(self, row: int, col: int) -> tuple[Pixels, Pixels]:
-        """Values (bands, h, w) and validity (h, w) of a block, by its row and column."""
+        """Values (bands, h, w) and validity (h, w) of a block, by its row and column.
+
+        Raises:
+            RasterioError, CorruptSourceError: GDAL cannot read it, or would read it wrongly.
+        """
         rows, cols = self.shape
         width, height = self._size
         window = RasterWindow(
@@ -203,6 +218,9 @@ class _Blocks:
             min(cols, width - col * cols),
             min(rows, height - row * rows),
         )
+        x, y = col * cols, row * rows
+        if self._checksums is not None and self._checksums.damaged(x, y, x + 1, y + 1):
+            raise CorruptSourceError("the checksum in the block is wrong")
         pixels: Pixels = self._dataset.read(list(self.bands), window=window)
         valid: Pixels = np.zeros(pixels.shape[1:], bool)
         for band, nodata in zip(pixels, self.nodata, strict=True):

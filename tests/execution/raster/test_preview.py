@@ -218,3 +218,16 @@ def test_messages_cross_the_pipe(tmp_path):
     for message in (asked, answer):
         [(_, body)] = list(wire.Frames().feed(wire.pack(1, message)))
         assert wire.unpack(body) == message
+
+
+def test_damage_that_gdal_does_not_notice_is_marked(tmp_path):
+    """By the checksum in the block, as in a chunk."""
+    from test_checksums import damage, written
+
+    path = written(tmp_path / "a.tif", tiled=True, blockxsize=64, blockysize=64)
+    damage(path, 5)
+    receipt = preview(PreviewTask(1, str(path), False, {}, None, 1, 64, 64), no_stage)
+    marks = np.frombuffer(receipt.marks, np.uint8).reshape(receipt.height, receipt.width)
+    assert (marks[17:31, 17:31] == UNREADABLE).all()
+    assert np.count_nonzero(marks == UNREADABLE) == 16 * 16
+    assert "checksum" in receipt.facts["error"]
