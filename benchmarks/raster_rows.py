@@ -71,7 +71,9 @@ def warp_row(
     return Row(data, reproject(crs, resampling, **grid or {}), output, peers, limit)
 
 
-def convert_row(data: str, form: str, limit: float, creation: dict[str, Any] | None = None) -> Row:
+def convert_row(
+    data: str, form: str, limit: float | None, creation: dict[str, Any] | None = None
+) -> Row:
     """The same pixels in another layout, by geobatch, gdal_translate and rio cogeo."""
     peers = {"gdal_translate": ["gdal_translate", "-q", *(COG if form == "COG" else GTIFF)]}
     if form == "COG":
@@ -109,8 +111,10 @@ def _rows() -> dict[str, Row]:
             {"xargs gdalwarp": ["gdalwarp", "-q", "-t_srs", "EPSG:3857", "-r", "bilinear", *GTIFF]},
             0.15,
         ),
-        # A level that is asked for must be that of every tile: nothing is passed through.
-        "relief-cog": convert_row("relief", "COG", 0.45, CREATION | {"level": 6}),
+        # Its tiles are already what the output asks for: by default they are passed through, and
+        # overviews are made. A level that is asked for must be that of every tile.
+        "relief-cog": convert_row("relief", "COG", 0.45),
+        "relief-cog-anew": convert_row("relief", "COG", None, CREATION | {"level": 6}),
         "passthrough-cog": convert_row("enlarged", "COG", 0.25),
         "passthrough-gtiff": convert_row("enlarged", "GTiff", 0.25),
     }  # fmt: skip
