@@ -133,7 +133,7 @@ def compete(name: str, row: Row, rounds: int) -> list[dict[str, Any]]:
             "who": who,
             "wall s": median([run.seconds for run in taken]),
             "ratio": base / median([run.seconds for run in taken]),
-            "limit": row.limit if who == first else "",
+            "limit": (row.limit or "") if who == first else "",
             "CPU s": median([run.cpu for run in taken]),
             "RSS MB": round(median([run.tree_rss for run in taken]) / MB),
             "PSS MB": round(median([run.tree_pss for run in taken]) / MB),
