@@ -92,6 +92,8 @@ DEFAULTS = {
 
 #: Says to the fork server whether to load libraries for ``raster`` or ``vector``.
 DATA = "GEOBATCH_PRELOAD"
+#: Tells the fork server which process started it.
+ENGINE = "GEOBATCH_ENGINE_PID"
 #: Instead of the above for features: their batches come in all sizes, and what the heap keeps of
 #: them is seldom used again.
 VECTOR_DEFAULTS = {"MALLOC_TRIM_THRESHOLD_": str(4 << 20)}

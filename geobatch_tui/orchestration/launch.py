@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.execution.environment import worker_environment
+from geobatch_tui.execution.environment import ENGINE, worker_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def start_fork_server(data: str = "raster") -> None:
         resource_tracker.ensure_running()
     forkserver.set_forkserver_preload([PRELOAD])
     # A Ctrl-C while it loads is for the engine alone.
-    environment = worker_environment(os.environ, data=data)
+    environment = worker_environment(os.environ, data=data) | {ENGINE: str(os.getpid())}
     with _blocked(signal.SIGINT, signal.SIGHUP), _environment(environment):
         forkserver.ensure_running()
 
