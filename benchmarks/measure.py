@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 MB = 1e6
+_SUBREAPER = 36
 
 
 def geobatch(*words: str) -> list[str]:
@@ -108,38 +110,68 @@ def _pss(pid: int) -> int:
 
 
 def measure(
-    command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
+    command: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    *,
+    weigh: bool = True,
 ) -> Measured:
-    """Run a command to its end and weigh it all the while."""
+    """Run a command to its end and, if asked to, weigh its memory all the while.
+
+    To weigh takes a fifth of a core, which the command may want: what is timed is better not
+    weighed, and weighed in a run of its own.
+    """
+    _adopt()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         before = os.times()
         began = time.perf_counter()
         process = subprocess.Popen(
             command, env={**os.environ, **(env or {})}, cwd=cwd, stdout=out, stderr=err
         )
-        scale = Scale(process.pid)
+        scale = Scale(process.pid) if weigh else None
         code = process.wait()
         seconds = time.perf_counter() - began
-        scale.stop()
+        if scale is not None:
+            scale.stop()
+        _bury()
         after = os.times()
         cpu = after.children_user + after.children_system
         cpu -= before.children_user + before.children_system
-        # Workers of a fork server are not waited for by the command: they are only sampled.
-        cpu = max(cpu, scale.cpu)
         texts = []
         for stream in (out, err):
             stream.seek(0)
             texts.append(stream.read().decode(errors="replace"))
-    return Measured(
-        seconds, cpu, scale.rss, scale.tree_rss, scale.tree_pss, code, texts[0], texts[1]
-    )
+    memory = (0, 0, 0) if scale is None else (scale.rss, scale.tree_rss, scale.tree_pss)
+    return Measured(seconds, cpu, *memory, code, texts[0], texts[1])
+
+
+def _adopt() -> None:
+    """Have what a command leaves behind (its fork server) become a child of this process, so that
+    its CPU seconds, and its own children's, come in here."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def _bury(seconds: float = 5.0) -> None:
+    """Wait for all of them."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.01)
+        except ChildProcessError:
+            return
 
 
 def checked(
-    command: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
+    command: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    *,
+    weigh: bool = True,
 ) -> Measured:
     """As :func:`measure`; ends the benchmark if the command failed."""
-    done = measure(command, env, cwd)
+    done = measure(command, env, cwd, weigh=weigh)
     if done.code != 0:
         raise SystemExit(
             f"exit {done.code}: {' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"

@@ -111,15 +111,21 @@ def difference(ours: Path, theirs: Path) -> str:
 
 
 def compete(name: str, row: Row, rounds: int) -> list[dict[str, Any]]:
-    """Run all contestants of a row in turn, ``rounds`` times; one table line for each."""
+    """Run all contestants of a row in turn, once to weigh them and ``rounds`` times by the clock;
+    one table line for each."""
     runs: dict[str, list[Measured]] = defaultdict(list)
+    weighed: dict[str, Measured] = {}
     floors: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
         field = contestants(row, Path(scratch))
-        for _ in range(rounds):
+        for turn in range(rounds + 1):
             for contestant in field:
                 clear(contestant)
-                runs[contestant.name].append(checked(contestant.command))
+                done = checked(contestant.command, weigh=not turn)
+                if turn:
+                    runs[contestant.name].append(done)
+                else:
+                    weighed[contestant.name] = done
             if field[0].result.is_file():
                 floors.append(floor(path_of(row.data), field[0].result))
         ours = field[0]
@@ -135,8 +141,8 @@ def compete(name: str, row: Row, rounds: int) -> list[dict[str, Any]]:
             "ratio": base / median([run.seconds for run in taken]),
             "limit": (row.limit or "") if who == first else "",
             "CPU s": median([run.cpu for run in taken]),
-            "RSS MB": round(median([run.tree_rss for run in taken]) / MB),
-            "PSS MB": round(median([run.tree_pss for run in taken]) / MB),
+            "RSS MB": round(weighed[who].tree_rss / MB),
+            "PSS MB": round(weighed[who].tree_pss / MB),
             "file MB": size[who] / MB,
             "differ / >1": differ.get(who, ""),
             "wall/floor": median([run.seconds for run in taken]) / median(floors) if floors else "",

@@ -22,6 +22,7 @@ from terminal_desk import ROOT, Terminal
 from geobatch_tui.ledger.layout import StateDir
 from geobatch_tui.ledger.lock import is_held
 from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.orchestration import control
 
 SIZE = {"columns": 160, "rows": 48}
 WORDS = ("-m", "geobatch_tui")
@@ -107,7 +108,10 @@ def stops_reading(job, seconds):
     try:
         shown.wait_for(b"RUNNING")
         until = time.monotonic() + seconds
+        # It takes a while until the terminal is full: a quick run would be over.
+        control.send(job.out, "pause")
         fill_up(shown)
+        control.send(job.out, "resume")
         before = job.done()[0]
         time.sleep(max(1.0, until - time.monotonic()))
         after, total = job.done()
