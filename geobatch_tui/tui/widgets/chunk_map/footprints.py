@@ -83,6 +83,8 @@ class Footprints:
         self._pixels: defaultdict[int, list[int]] = defaultdict(list)
         self._shown: dict[int, list[int]] = {}
         self._of_item: dict[int, list[int]] = {}
+        #: Flags and steps of blocks since they were last touched: items may lie on one another.
+        self._known: dict[int, tuple[int, int]] = {}
         self._width = self._height = self._count = 0
 
     # --- laying ---------------------------------------------------------------------------------
@@ -194,6 +196,7 @@ class Footprints:
 
     def paint(self) -> list[bytearray]:
         """Codes of all pixels, by rows."""
+        self._known.clear()
         planes = self._planes
         figures = bool(planes.mode.figure)
         flags = self._folded(planes.flags)
@@ -229,11 +232,14 @@ class Footprints:
                 if which < 0:
                     block = self._prints[-1 - which].block(position)
                 if block is not None:
+                    self._known.pop(block, None)
                     pixels.update(self._shown.get(block, ()))
         for pixel in pixels:
             flags = steps = 0
             for block in self._pixels[pixel]:
-                more, higher = self._bytes(block)
+                if block not in self._known:
+                    self._known[block] = self._bytes(block)
+                more, higher = self._known[block]
                 flags |= more
                 steps |= higher
             yield pixel, self._planes.code(flags, steps)
