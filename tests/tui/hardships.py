@@ -113,8 +113,11 @@ def stops_reading(job, seconds):
         fill_up(shown)
         control.send(job.out, "resume")
         before = job.done()[0]
-        time.sleep(max(1.0, until - time.monotonic()))
-        after, total = job.done()
+        time.sleep(max(0.0, until - time.monotonic()))
+        patience = time.monotonic() + 10
+        while (done := job.done())[0] <= before and time.monotonic() < patience:
+            time.sleep(0.02)
+        after, total = done
         if not before < after:
             faults.append("the run stood still")
         if after == total:
