@@ -148,7 +148,7 @@ class Warper:
         sampled = self.sampler.read(*needed)
         # Strips of cells: their positions stay in the processor's cache.
         width = STRIP if sampled.valid is None else TILE
-        for strip in _strips(window, width):
+        for strip in warp.parts(window, width, CELL):
             extent = cover.extent(strip)
             if extent is not None:
                 clear = sampled.valid is None or sampled.all_valid(*self._needed(*extent))
@@ -359,20 +359,6 @@ def _cut(window: Window) -> Iterator[Window]:
             yield Window(window.col_off, low, window.width, high - low)
         else:
             yield Window(low, window.row_off, high - low, window.height)
-
-
-def _strips(window: Window, width: int) -> Iterator[Window]:
-    """Parts of ``window`` of one row of cells and at most ``width`` pixels across, row-major."""
-    bottom, right = window.row_off + window.height, window.col_off + window.width
-    top = window.row_off
-    while top < bottom:
-        end = min((top // CELL + 1) * CELL, bottom)
-        left = window.col_off
-        while left < right:
-            stop = min((left // width + 1) * width, right)
-            yield Window(left, top, stop - left, end - top)
-            left = stop
-        top = end
 
 
 def _slices(part: Window, whole: Window) -> tuple[slice, slice]:

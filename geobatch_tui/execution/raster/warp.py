@@ -120,7 +120,7 @@ def _read_blocks(warped: WarpedVRT, window: Window) -> Pixels:
         (warped.count, window.height, window.width), np.dtype(warped.dtypes[0])
     )
     rows, cols = warped.block_shapes[0]
-    for part in _parts(window, int(cols), int(rows)):
+    for part in parts(window, int(cols), int(rows)):
         top, left = part.row_off - window.row_off, part.col_off - window.col_off
         pixels[:, top : top + part.height, left : left + part.width] = warped.read(
             window=RasterWindow(part.col_off, part.row_off, part.width, part.height)
@@ -128,7 +128,7 @@ def _read_blocks(warped: WarpedVRT, window: Window) -> Pixels:
     return pixels
 
 
-def _parts(window: Window, cols: int, rows: int) -> Iterator[Window]:
+def parts(window: Window, cols: int, rows: int) -> Iterator[Window]:
     """``window`` cut along a grid of ``cols`` x ``rows`` pixels, row-major."""
     bottom, right = window.row_off + window.height, window.col_off + window.width
     top = window.row_off

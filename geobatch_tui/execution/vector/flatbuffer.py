@@ -30,7 +30,7 @@ def room(record: int) -> int:
 
 
 @jit
-def _copy(out, to, data, at, count):
+def copy(out, to, data, at, count):
     """Copy bytes. By views, whose indexes need no check of their sign: five times as fast."""
     into, source = out[to : to + count], data[at : at + count]
     for n in range(len(into)):
@@ -178,12 +178,12 @@ def _simple(buf, state, wkb, pos, base, step, kind):
     for _ in range(runs):
         count, start, at = _run(wkb, at, base, step)
         if step == 16:
-            _copy(buf, flat, wkb, start, 16 * count)
+            copy(buf, flat, wkb, start, 16 * count)
         else:
             for k in range(count):
                 p = start + 24 * k
-                _copy(buf, flat + 16 * k, wkb, p, 16)
-                _copy(buf, high + 8 * k, wkb, p + 16, 8)
+                copy(buf, flat + 16 * k, wkb, p, 16)
+                copy(buf, high + 8 * k, wkb, p + 16, 8)
             high += 8 * count
         flat += 16 * count
     return _geometry(buf, state, ends, xy, z, kind, 0), at
@@ -283,7 +283,7 @@ def build(buf, state, parts, wkb, pos, properties, typed):
     count = len(properties)
     if count:
         start, held = _vector(buf, state, count, 1)
-        _copy(buf, start, properties, 0, count)
+        copy(buf, start, properties, 0, count)
     start = state[_SIZE]
     state[_FIELDS : _FIELDS + 8] = 0
     if held:
@@ -318,13 +318,13 @@ def write(out, wkb, starts, lengths, heads, multi, typed, buf, scratch, parts, s
                 scratch[0] = 1
                 _number(scratch, 1, code + 3, 4)
                 _number(scratch, 5, 1, 4)
-                _copy(scratch, 9, wkb, pos, end - pos)
+                copy(scratch, 9, wkb, pos, end - pos)
                 size = build(buf, state, parts, scratch, 0, properties, typed)
             else:
                 size = build(buf, state, parts, wkb, pos, properties, typed)
         if at + size > len(out):
             return n, at
-        _copy(out, at, buf, len(buf) - size, size)
+        copy(out, at, buf, len(buf) - size, size)
         sizes[n] = size
         at += size
     return len(starts), at

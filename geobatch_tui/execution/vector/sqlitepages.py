@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from geobatch_tui.execution.raster.compiled import jit
+from geobatch_tui.execution.vector.flatbuffer import copy
 from geobatch_tui.execution.vector.kernels import _u32
 
 PAGE = 4096
@@ -63,13 +64,6 @@ def put(buf, at, value):
 
 
 @jit
-def _copy(out, to, data, at, count):
-    into, source = out[to : to + count], data[at : at + count]
-    for n in range(len(into)):
-        into[n] = source[n]
-
-
-@jit
 def _number(out, at, state):
     """Number of the next page, and where it goes; the locked one is left empty."""
     if state[NEXT] == LOCKED:
@@ -94,7 +88,7 @@ def close(out, at, leaf, state, full):
     """Write the leaf at work and note its number and last id in ``full``; where ``out`` goes on."""
     seal(leaf, state)
     number, at = _number(out, at, state)
-    _copy(out, at, leaf, 0, PAGE)
+    copy(out, at, leaf, 0, PAGE)
     full[state[LEAVES], 0], full[state[LEAVES], 1] = number, state[LAST]
     state[LEAVES] += 1
     state[ROWS], state[BYTES] = 0, 0
@@ -123,7 +117,7 @@ def add(out, at, leaf, state, full, row, size, ident):
     state[ROWS] += 1
     state[LAST] = ident
     place = put(leaf, put(leaf, place, size), ident)
-    _copy(leaf, place, row, 0, local)
+    copy(leaf, place, row, 0, local)
     if over:
         number, at = _number(out, at, state)
         _big(leaf, place + local, number, 4)
@@ -131,7 +125,7 @@ def add(out, at, leaf, state, full, row, size, ident):
         while True:
             count = min(size - done, _OVER)
             here = at
-            _copy(out, here + 4, row, done, count)
+            copy(out, here + 4, row, done, count)
             out[here + 4 + count : here + PAGE] = 0
             done += count
             at += PAGE
@@ -172,7 +166,7 @@ def _blob(row, at, wkb, start, end, srs, box, multi):
     elif code % 1000 != 1:
         flags |= _XY
         sides = np.array([box[0], box[2], box[1], box[3]]).view(np.uint8)
-        _copy(row, head, sides, 0, _ENVELOPE)
+        copy(row, head, sides, 0, _ENVELOPE)
         head += _ENVELOPE
     row[at + 3] = flags
     if multi and code % 1000 <= 3:
@@ -180,7 +174,7 @@ def _blob(row, at, wkb, start, end, srs, box, multi):
         _little(row, head + 1, code + 3, 4)
         _little(row, head + 5, 1, 4)
         head += 9
-    _copy(row, head, wkb, start, end - start)
+    copy(row, head, wkb, start, end - start)
     return head + end - start
 
 
@@ -213,11 +207,11 @@ def features(
         place = put(row, 0, head)
         row[place] = 0
         place = put(row, place + 1, kind)
-        _copy(row, place, data, start, types[n])
+        copy(row, place, data, start, types[n])
         place += types[n]
         if kind:
             place = _blob(row, place, data, shape, end, srs, boxes[n], multi)
-        _copy(row, place, data, values, shape - values)
+        copy(row, place, data, values, shape - values)
         place += shape - values
         after = add(out, at, leaf, state, full, row, place, ids[n])
         if after < 0:
@@ -248,7 +242,7 @@ def blobs(out, leaf, state, full, ids, values, row):
     row[0], row[1] = 2 + width_of(12 + 2 * size), 0
     head = put(row, 2, 12 + 2 * size)
     for n in range(len(ids)):
-        _copy(row, head, values[n], 0, size)
+        copy(row, head, values[n], 0, size)
         after = add(out, at, leaf, state, full, row, head + size, ids[n])
         if after < 0:
             return n, at
