@@ -18,6 +18,8 @@ from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, WKB, VectorPl
 from geobatch_tui.execution.vector.trail import Trail
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.messages import ChunkTask, ItemContext
@@ -275,14 +277,20 @@ def choose(
     layer = mask.mask_of(
         params["mask"], params["mask_digest"], params["mask_layer"], context.plan.src_crs
     )
-    rows = shapes.usable(found, bad, dropped)
-    apart = params["predicate"] == "disjoint"
-    near = layer.holds(found, rows, "intersects" if apart else params["predicate"], bad)
-    kept = np.setdiff1d(rows, near) if apart else near
+    rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
+    chosen = shapes.tested(found, rows, layer.test(params["predicate"]), bad, context.trail)
     # What cannot be read or compared stays, and goes to quarantine.
-    dropped = dropped.copy()
-    dropped[np.setdiff1d(np.flatnonzero(~dropped), np.concatenate([kept, list(bad)]))] = True
-    return Worked(found, bad, dropped)
+    return Worked(found, bad, _only(rows[chosen], bad, dropped))
+
+
+def _only(
+    rows: NDArray[np.int64], bad: dict[int, tuple[str, str]], dropped: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """``dropped``, and all else but ``rows`` and those that are bad."""
+    out = np.ones(len(dropped), np.bool_)
+    out[rows] = False
+    out[list(bad)] = False
+    return out | dropped
 
 
 def reproject(
@@ -323,15 +331,17 @@ def make_valid(
 
     method = str(context.params["method"])
     rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
-    rows = rows[~shapes.valid(found, rows)]
+    rows = rows[~shapes.tested(found, rows, shapes.valid, bad, context.trail)]
+    rows = shapes.without(rows, bad)
     made, empty = shapes.touch(
         found, rows, lambda shape: shapes.repaired(shape, method), bad, context.trail
     )
     bad |= dict.fromkeys(empty, ("GeometryError", "nothing of its dimension is left once repaired"))
-    still = [row for row in rows.tolist() if row not in bad]
-    wrong = np.array(still, np.int64)[~shapes.valid(made, np.array(still, np.int64))]
+    still = shapes.without(rows, bad)
+    fine = shapes.tested(made, still, shapes.valid, bad, context.trail)
+    wrong = shapes.without(still[~fine], bad)
     bad |= dict.fromkeys(wrong.tolist(), ("GeometryError", "still invalid once repaired"))
-    return Worked(made, bad, dropped, {"repaired": len(still) - len(wrong)})
+    return Worked(made, bad, dropped, {"repaired": int(fine.sum())})
 
 
 def clip(
@@ -340,22 +350,40 @@ def clip(
     bad: dict[int, tuple[str, str]],
     dropped: NDArray[np.bool_],
 ) -> Worked:
-    """Cut off what lies outside ``bounds``; features wholly inside are not touched."""
+    """Cut off what lies outside ``bounds``, or outside the polygons of ``like``; features wholly
+    inside are not touched."""
     from geobatch_tui.execution.vector import shapes
 
-    minx, miny, maxx, maxy = context.params["bounds"]
-    boxes = found.boxes()
-    inside = (
-        (boxes[:, 0] >= minx)
-        & (boxes[:, 1] >= miny)
-        & (boxes[:, 2] <= maxx)
-        & (boxes[:, 3] <= maxy)
-    )
-    rows = shapes.usable(found, bad, dropped)
-    rows = shapes.condemn(rows[~inside[rows]], bad, context.trail)
-    made, empty = shapes.touch(
-        found, rows, shapes.cutter(minx, miny, maxx, maxy), bad, context.trail
-    )
+    rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
+    if context.params["like"]:
+        kept, across, cut = _across(context, found, rows, bad)
+        dropped = _only(kept, bad, dropped)
+    else:
+        minx, miny, maxx, maxy = context.params["bounds"]
+        boxes = found.boxes()[rows]
+        inside = (boxes[:, :2] >= (minx, miny)) & (boxes[:, 2:] <= (maxx, maxy))
+        across, cut = rows[~inside.all(axis=1)], shapes.cutter(minx, miny, maxx, maxy)
+    made, empty = shapes.touch(found, across, cut, bad, context.trail)
     dropped = dropped.copy()
     dropped[empty] = True
-    return Worked(made, bad, dropped, {"clipped": len(rows) - len(empty)})
+    return Worked(made, bad, dropped, {"clipped": len(shapes.without(across, bad)) - len(empty)})
+
+
+def _across(
+    context: Context,
+    found: wkb.Coordinates,
+    rows: NDArray[np.int64],
+    bad: dict[int, tuple[str, str]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Callable[[Any], Any]]:
+    """Those of ``rows`` that meet the area of ``like``; those of them that it does not cover;
+    and what cuts these."""
+    from geobatch_tui.execution.vector import mask, shapes
+
+    params, trail = context.params, context.trail
+    area = mask.area_of(
+        params["like"], params["like_digest"], params["like_layer"], context.plan.src_crs
+    )
+    meets = shapes.tested(found, rows, area.meets, bad, trail)
+    met = shapes.without(rows[meets], bad)
+    covered = shapes.tested(found, met, area.covers, bad, trail)
+    return met, shapes.without(met[~covered], bad), shapes.sound(area.cut)

@@ -1,8 +1,12 @@
-"""A layer of areas that features are compared with, found by a spatial index."""
+"""Geometries of a second file: what features are compared with, or cut at.
+
+They are prepared, so that a comparison looks at the few edges that matter, and found by an index of
+their boxes. GEOS completes what it prepares as it is used, so each thread has its own.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,55 +25,99 @@ from geobatch_tui.execution.vector import formats, source
 from geobatch_tui.execution.vector.lean import pyogrio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.vector.wkb import Coordinates
+    from geobatch_tui.execution.vector.shapes import Test
 
-    Bad = dict[int, tuple[str, str]]
+#: What GEOS asks of a mask, so that a feature lies to it as the key says.
+_ASKED = {
+    "intersects": shapely.intersects,
+    "disjoint": shapely.intersects,
+    "within": shapely.contains,
+    "contains": shapely.within,
+    "touches": shapely.touches,
+    "covered_by": shapely.covers,
+}
+#: Files that a thread keeps open at a time.
+_KEPT = 2
 
 
 class Mask:
-    """Geometries of one layer, all in the CRS of the features."""
+    """Geometries that lie in the CRS of the features."""
 
     def __init__(self, shapes: NDArray[Any]) -> None:
+        shapely.prepare(shapes)
+        self._shapes = shapes
         self._tree = shapely.STRtree(shapes)
 
-    def holds(
-        self, found: Coordinates, rows: NDArray[np.int64], predicate: str, bad: Bad
-    ) -> NDArray[np.int64]:
-        """Those of ``rows`` that stand in the relation ``predicate`` (a name of GEOS) to any
-        geometry of the mask. Rows that GEOS cannot compare go to ``bad``."""
-        values = np.array(found.column.take(_indices(rows)).to_pylist(), dtype=object)
-        shapes = shapely.from_wkb(values)
-        try:
-            hits = self._tree.query(shapes, predicate=predicate)[0]
-        except shapely.errors.GEOSException:
-            hits = self._one_by_one(shapes, rows, predicate, bad)
-        chosen: NDArray[np.int64] = rows[np.unique(hits)]
-        return chosen
+    def test(self, predicate: str) -> Test:
+        """A function that says which of some features lie to any geometry of the mask as
+        ``predicate``, a name of GEOS, says; ``disjoint``: to none of it."""
+        asked = _ASKED[predicate]
 
-    def _one_by_one(
-        self, shapes: NDArray[Any], rows: NDArray[np.int64], predicate: str, bad: Bad
-    ) -> NDArray[np.int64]:
-        hits = []
-        for n, shape in enumerate(shapes):
-            try:
-                if len(self._tree.query(shape, predicate=predicate)):
-                    hits.append(n)
-            except shapely.errors.GEOSException as error:
-                bad[int(rows[n])] = ("GeometryError", f"GEOS: {error}")
-        return np.array(hits, np.int64)
+        def holds(features: NDArray[Any]) -> NDArray[np.bool_]:
+            at, near = self._tree.query(features)
+            found = np.zeros(len(features), np.bool_)
+            found[at[asked(self._shapes[near], features[at])]] = True
+            return ~found if predicate == "disjoint" else found
+
+        return holds
+
+    def near(self, shape: Any) -> NDArray[Any]:
+        """The geometries whose boxes touch that of ``shape``."""
+        found: NDArray[Any] = self._shapes[np.sort(self._tree.query(shape))]
+        return found
 
 
-def _indices(rows: NDArray[np.int64]) -> Any:
-    import pyarrow as pa
+class Area:
+    """The ground that polygons cover, in pieces that have at most corners in common."""
 
-    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
+    def __init__(self, shapes: NDArray[Any]) -> None:
+        self._pieces = Mask(shapely.get_parts(shapely.union_all(shapes)))
+        self.meets = self._pieces.test("intersects")
+        self._in_a_piece = self._pieces.test("covered_by")
+
+    def covers(self, features: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which of the features lie in it; parts of one may lie in several pieces."""
+        found = self._in_a_piece(features)
+        for n in np.flatnonzero(~found & (shapely.get_num_geometries(features) > 1)).tolist():
+            found[n] = bool(shapely.covers(self._near(features[n]), features[n]))
+        return found
+
+    def cut(self, shape: Any) -> Any:
+        """What of ``shape`` lies in the area."""
+        return shapely.intersection(shape, self._near(shape))
+
+    def _near(self, shape: Any) -> Any:
+        pieces = self._pieces.near(shape)
+        return pieces[0] if len(pieces) == 1 else shapely.multipolygons(pieces)
 
 
-@lru_cache(maxsize=2)
+class _Here(threading.local):
+    """What a thread keeps, the latest last."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[Any, ...], Any] = {}
+
+
+_here = _Here()
+
+
+def _once(make: Callable[[NDArray[Any]], Any], *key: str) -> Any:
+    kept = _here.kept
+    name = (make, *key)
+    if name not in kept:
+        made = make(_read(*key, polygons=make is Area))
+        while len(kept) >= _KEPT:
+            del kept[next(iter(kept))]
+        kept[name] = made
+    return kept[name]
+
+
 def mask_of(path: str, digest: str, layer: str, crs: str) -> Mask:
-    """The mask at ``path``, once in a process.
+    """The mask at ``path``, once in a thread.
 
     Args:
         path: absolute.
@@ -84,17 +132,32 @@ def mask_of(path: str, digest: str, layer: str, crs: str) -> Mask:
         GeometryError: a geometry is not valid.
         EmptyInputError: it has none.
     """
+    made: Mask = _once(Mask, path, digest, layer, crs)
+    return made
+
+
+def area_of(path: str, digest: str, layer: str, crs: str) -> Area:
+    """The area of the polygons at ``path``, once in a thread.
+
+    Args, and raises: as :func:`mask_of`; and GeometryError where one is no polygon.
+    """
+    made: Area = _once(Area, path, digest, layer, crs)
+    return made
+
+
+def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> NDArray[Any]:
     formats.drivers_of(path)
+    place = formats.place_of(path)
     if digest_of(path)[0] != digest:
         raise SourceChangedError(f"{path} is not the file that it was when the run was planned")
     with source.ogr_errors(path, layer):
-        names = [str(name) for name, _ in pyogrio.list_layers(path)]
+        names = [str(name) for name, _ in pyogrio.list_layers(place)]
         if layer not in names and (layer or len(names) != 1):
             raise SchemaError(
                 f"{path} has the layers {', '.join(map(repr, names[:20]))}",
-                hint="say which one: op.mask_layer",
+                hint=f"say which one: op.{'like' if polygons else 'mask'}_layer",
             )
-        info = pyogrio.read_info(path, layer=layer or names[0])
+        info = pyogrio.read_info(place, layer=layer or names[0])
         if crs and not CRS.from_user_input(info["crs"] or "").equals(
             CRS.from_wkt(crs), ignore_axis_order=True
         ):
@@ -102,18 +165,26 @@ def mask_of(path: str, digest: str, layer: str, crs: str) -> Mask:
                 f"{path} is not in the CRS of the source",
                 hint="reproject it first, so that both mean the same lines",
             )
-        with pyogrio.open_arrow(path, layer=layer or names[0], columns=[], use_pyarrow=True) as (
+        with pyogrio.open_arrow(place, layer=layer or names[0], columns=[], use_pyarrow=True) as (
             meta,
             reader,
         ):
             column = reader.read_all().column(meta["geometry_name"] or "wkb_geometry")
-    shapes = shapely.from_wkb(np.array(column.to_pylist(), dtype=object))
+    shapes: NDArray[Any] = shapely.from_wkb(np.array(column.to_pylist(), dtype=object))
     shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
+    _refuse(path, shapes, polygons=polygons)
+    return shapes
+
+
+def _refuse(path: str, shapes: NDArray[Any], *, polygons: bool) -> None:
     if not len(shapes):
         raise EmptyInputError(f"{path} has no geometries")
-    if not shapely.is_valid(shapes).all():
+    if polygons and (others := int((~np.isin(shapely.get_type_id(shapes), (3, 6))).sum())):
         raise GeometryError(
-            f"{path} has {int((~shapely.is_valid(shapes)).sum())} invalid geometries",
-            hint="repair it first with vector.make-valid",
+            f"{path} has {others} geometries that are no polygons: they enclose no area",
+            hint="name a layer of polygons, or choose features with vector.filter and its mask",
         )
-    return Mask(shapes)
+    if wrong := int((~shapely.is_valid(shapes)).sum()):
+        raise GeometryError(
+            f"{path} has {wrong} invalid geometries", hint="repair it first with vector.make-valid"
+        )

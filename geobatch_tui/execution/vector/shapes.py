@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.trail import Trail
 
     Bad = dict[int, tuple[str, str]]
+    #: Says something of each of an array of geometries.
+    Test = Callable[[NDArray[Any]], NDArray[np.bool_]]
 
 #: Dimension of the parts that a geometry of a type is made of; -1: of any.
 _DIMENSION = {1: 0, 4: 0, 2: 1, 5: 1, 3: 2, 6: 2}
@@ -46,11 +48,43 @@ def condemn(rows: NDArray[np.int64], bad: Bad, trail: Trail | None) -> NDArray[n
     return np.setdiff1d(rows, np.array(died, np.int64))
 
 
-def valid(found: wkb.Coordinates, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of ``rows`` are valid by GEOS."""
-    values = np.array(found.column.take(pa.array(rows)).to_pylist(), dtype=object)
-    checked: NDArray[np.bool_] = shapely.is_valid(shapely.from_wkb(values))
+def tested(
+    found: wkb.Coordinates,
+    rows: NDArray[np.int64],
+    test: Test,
+    bad: Bad,
+    trail: Trail | None,
+) -> NDArray[np.bool_]:
+    """What ``test`` says of the geometries of ``rows``, all at once.
+
+    One by one where that raises, and those that raise go to ``bad``; and where an earlier try of
+    the chunk ended its worker, so that the next knows at which.
+    """
+    shapes = shapely.from_wkb(np.array(found.column.take(pa.array(rows)).to_pylist(), dtype=object))
+    if trail is None or not trail.careful:
+        try:
+            return test(shapes)
+        except shapely.errors.GEOSException:
+            pass
+    answers = np.zeros(len(rows), np.bool_)
+    for n, row in enumerate(rows.tolist()):
+        try:
+            with _place(trail, row):
+                answers[n] = test(shapes[n : n + 1])[0]
+        except shapely.errors.GEOSException as error:
+            bad[row] = ("GeometryError", f"GEOS: {error}")
+    return answers
+
+
+def valid(shapes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which geometries are valid by GEOS."""
+    checked: NDArray[np.bool_] = shapely.is_valid(shapes)
     return checked
+
+
+def without(rows: NDArray[np.int64], bad: Bad) -> NDArray[np.int64]:
+    """``rows`` that are not in ``bad``."""
+    return np.array([row for row in rows.tolist() if row not in bad], np.int64)
 
 
 def repaired(shape: Any, method: str) -> Any:
@@ -62,7 +96,26 @@ def cutter(minx: float, miny: float, maxx: float, maxy: float) -> Callable[[Any]
     """A function that keeps what of a geometry lies in a rectangle."""
     box = shapely.box(minx, miny, maxx, maxy)
     shapely.prepare(box)
-    return lambda shape: shapely.intersection(shape, box)
+    return sound(lambda shape: shapely.intersection(shape, box))
+
+
+class InvalidShapeError(Exception):
+    """A geometry is not valid, so what GEOS makes of it may be anything."""
+
+
+def sound(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``change``, of valid geometries alone.
+
+    Raises, when called: InvalidShapeError.
+    """
+
+    def checked(shape: Any) -> Any:
+        if not shapely.is_valid(shape):
+            why = shapely.is_valid_reason(shape)
+            raise InvalidShapeError(f"is not valid ({why}); repair it with vector.make-valid first")
+        return change(shape)
+
+    return checked
 
 
 def touch(
@@ -88,6 +141,9 @@ def touch(
         except shapely.errors.GEOSException as error:
             bad[row] = ("GeometryError", f"GEOS: {error}")
             continue
+        except InvalidShapeError as error:
+            bad[row] = ("GeometryError", str(error))
+            continue
         if changed:
             made[row] = changed
         else:
@@ -102,14 +158,16 @@ def _changed(
     earlier = trail.made(row) if trail is not None else None
     if earlier is not None:
         return earlier
-    place: AbstractContextManager[list[bytes]] = nullcontext([])
-    if trail is not None:
-        place = trail.at(row)
-    with place as given:
+    with _place(trail, row) as given:
         kept = parts(change(shapely.from_wkb(value)), dimension)
         written = b"" if kept is None else shapely.to_wkb(kept, byte_order=1, flavor="iso")
         given.append(written)
     return bytes(written)
+
+
+def _place(trail: Trail | None, row: int) -> AbstractContextManager[list[bytes]]:
+    """Where the trail says that ``row`` is being worked on, if there is one."""
+    return nullcontext([]) if trail is None else trail.at(row)
 
 
 def parts(shape: Any, dimension: int) -> Any:

@@ -70,6 +70,9 @@ class Trail:
                 os.close(fd)
             self._made = _Made(path.with_suffix(".made"))
         self._base = 0
+        #: Whether features are to be taken one by one, where all at once would be quicker: an
+        #: earlier try died, and perhaps at none that it had named.
+        self.careful = task.crashes > 0
         self.condemned = self._judge(task)
         self._ended = threading.Event()
 

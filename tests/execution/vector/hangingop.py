@@ -6,12 +6,15 @@ import os
 import signal
 import time
 
+import shapely
+
 from geobatch_tui.execution.ops.vector.make_valid import MakeValid
 from geobatch_tui.execution.vector import features, shapes
 
 
 def work(context, found, bad, dropped):
-    """Features at x = 1000 hang, those at x = 2000 crash, those at x = 3000 crash unseen."""
+    """Features at x = 1000 hang, those at x = 2000 crash, those at x = 3000 crash unseen; those at
+    x = 4000 crash as all are tested at once."""
     rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
     for row in rows.tolist():
         x = found.x[found.first[row]]
@@ -22,7 +25,14 @@ def work(context, found, bad, dropped):
                 time.sleep(1000)
             if x == 2000:
                 os.kill(os.getpid(), signal.SIGSEGV)
+    shapes.tested(found, shapes.without(rows, bad), _test, bad, context.trail)
     return features.Worked(found, bad, dropped)
+
+
+def _test(tested):
+    if (shapely.get_x(tested) == 4000).any():
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return shapely.is_valid(tested)
 
 
 class Hang(MakeValid):

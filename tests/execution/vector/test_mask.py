@@ -1,6 +1,9 @@
-"""`vector.filter` by a mask: as geopandas finds them, and only in the CRS of the source."""
+"""`vector.filter` by a mask and `vector.clip` by polygons: as geopandas does, and only in the CRS of
+the source."""
 
 from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
 
 import geopandas as gpd
 import numpy as np
@@ -11,7 +14,9 @@ import vectorjobs
 from pydantic import ValidationError
 
 from geobatch_tui.errors import CrsError, GeometryError, SchemaError, SourceChangedError
+from geobatch_tui.execution.ops.vector.clip import ClipParams
 from geobatch_tui.execution.ops.vector.filter import FilterParams
+from geobatch_tui.execution.vector import mask
 
 
 @pytest.fixture
@@ -87,3 +92,80 @@ def test_masks_that_are_refused(tmp_path):
     vectordata.write(box, mask, layer="one")
     vectordata.write(box, mask, layer="two", append=True)
     refused(SchemaError, "'one', 'two'")
+
+
+@pytest.mark.parametrize("features", [0, 90])
+def test_features_are_cut_at_polygons(features, areas, tmp_path):
+    """As geopandas cuts them; what lies inside keeps its bytes, though two polygons share it."""
+    frame = vectordata.layer(600)
+    frame.loc[5, "geometry"] = shapely.box(5, 45, 15, 55)
+    frame.loc[6, "geometry"] = shapely.box(6.5, 47.2, 8.4, 47.8)
+    apart = [shapely.box(6.1, 46.1, 6.2, 46.2), shapely.box(12, 52, 12.1, 52.1)]
+    frame.loc[7, "geometry"] = shapely.multipolygons(apart)
+    frame.loc[8, "geometry"] = shapely.box(9, 46, 9.5, 49)
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    frame = vectordata.read(source)
+    params = {"like": str(areas)}
+    done = vectorjobs.run("vector.clip", source, tmp_path / "out", params=params, features=features)
+    made = vectordata.read(done.path).set_index("whole").geometry
+    area = gpd.read_file(areas).union_all()
+    cut = frame.set_index("whole").geometry.intersection(area)
+    cut = cut[shapely.area(cut.to_numpy()) > 0]
+    assert made.index.tolist() == cut.index.tolist()
+    assert set(made.geom_type) == {"Polygon", "MultiPolygon"}
+    sizes = [shapely.area(shapes.to_numpy()) for shapes in (made, cut)]
+    np.testing.assert_allclose(*sizes, rtol=1e-12)
+    assert shapely.is_valid(made.to_numpy()).all()
+    inside = frame[frame.covered_by(area)].set_index("whole").geometry
+    assert len(inside) > 20
+    assert frame.whole[[6, 7]].isin(inside.index).all()
+    for number, shape in inside.items():
+        assert shapely.to_wkb(made[number]) == shapely.to_wkb(shape)
+    facts = done.receipt.facts
+    assert facts["features_out"] + facts["features_filtered"] == 600
+    assert facts["clipped"] == len(made) - len(inside)
+
+
+def test_lines_and_points_stay_what_they_are(areas, tmp_path):
+    """A line along the rim and a point on it are inside; one that only touches it is not."""
+    texts = [
+        "LINESTRING (5 47.5, 10 47.5)",
+        "LINESTRING (6 46, 6 48)",
+        "LINESTRING (5 46, 6 46)",
+        "POINT (6 47)",
+        "POINT (5 47)",
+    ]
+    frame = gpd.GeoDataFrame({"n": range(5)}, geometry=gpd.GeoSeries.from_wkt(texts), crs=4326)
+    source = vectordata.write(frame, tmp_path / "s.parquet")
+    done = vectorjobs.run("vector.clip", source, tmp_path / "out", params={"like": str(areas)})
+    made = vectordata.read(done.path).set_index("n").geometry
+    assert made.index.tolist() == [0, 1, 3]
+    assert made.geom_type.tolist() == ["LineString", "LineString", "Point"]
+    assert made[0].length == 3
+
+
+def test_what_cannot_be_cut_goes_to_quarantine(areas, tmp_path):
+    """An invalid polygon across the rim; a plane of lines encloses nothing to cut at."""
+    frame = vectordata.layer(60)
+    frame.loc[4, "geometry"] = shapely.from_wkt("POLYGON((5 45,8 48,8 45,5 48,5 45))")
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    done = vectorjobs.run("vector.clip", source, tmp_path / "out", params={"like": str(areas)})
+    (letter,) = done.letters
+    assert letter.position == 4
+    assert "Self-intersection" in letter.reason
+    assert "vector.make-valid" in letter.reason
+    lines = gpd.GeoDataFrame(geometry=[shapely.LineString([(0, 0), (9, 60)])], crs=4326)
+    params = {"like": str(vectordata.write(lines, tmp_path / "lines.gpkg"))}
+    with pytest.raises(GeometryError, match="no polygons"):
+        vectorjobs.run("vector.clip", source, tmp_path / "out", params=params)
+    with pytest.raises(ValidationError, match="needs bounds or like, one of them"):
+        ClipParams(like=str(areas), bounds=(0, 0, 1, 1))
+
+
+def test_a_thread_has_a_mask_of_its_own(areas):
+    """GEOS completes what it prepares as it is used; the same thread reads the file once."""
+    known = FilterParams(mask=str(areas)).mask_digest
+    mine = mask.mask_of(str(areas), known, "", "")
+    assert mask.mask_of(str(areas), known, "", "") is mine
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(mask.mask_of, str(areas), known, "", "").result() is not mine

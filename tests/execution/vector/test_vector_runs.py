@@ -91,9 +91,10 @@ def test_a_killed_run_resumes_to_the_same_bytes(suffix, tmp_path):
 
 @pytest.mark.parametrize("hang", [2000, pytest.param(1000, marks=pytest.mark.slow)])
 def test_features_that_hang_or_crash_are_left_out_alone(hang, tmp_path):
-    """Of two chunks, three features end their workers; all others are published."""
+    """Of two chunks, four features end their workers; all others are published. One of them does as
+    all are tested at once: then they are tested one by one."""
     shapes = [shapely.Point(n % 50, 45) for n in range(200)]
-    for n, x in ((10, 2000), (20, hang), (150, 2000)):
+    for n, x in ((10, 2000), (20, hang), (150, 2000), (160, 4000)):
         shapes[n] = shapely.Point(x, 45)
     frame = gpd.GeoDataFrame({"n": range(200)}, geometry=shapes, crs=3857)
     source = vectordata.write(frame, tmp_path / "s.gpkg")
@@ -102,9 +103,9 @@ def test_features_that_hang_or_crash_are_left_out_alone(hang, tmp_path):
     limits = ("engine.chunk_features=100", "engine.chunk_timeout=10s")
     done, _ = _run(_command(out, source, *limits, op="test.hang"), **with_op)
     made = gpd.read_parquet(out / "s.parquet")
-    assert sorted(set(range(200)) - set(made["n"])) == [10, 20, 150], done.stderr
+    assert sorted(set(range(200)) - set(made["n"])) == [10, 20, 150, 160], done.stderr
     kept = gpd.read_file(out / ".geobatch" / "dead" / "s.parquet.gpkg")
-    assert sorted(kept["n"]) == [10, 20, 150]
+    assert sorted(kept["n"]) == [10, 20, 150, 160]
     assert set(kept["geobatch_error"]) == {"PoisonError"}
     assert done.returncode == 12
     assert '"event":"features.quarantined"' in done.stderr

@@ -31,8 +31,7 @@ _LIBRARIES = ("pyogrio", "pyarrow", "pyproj", "shapely")
 class VectorOperation:
     """See :class:`geobatch_tui.execution.ops.registry.Operation`.
 
-    ``work`` names a function of ``geobatch_tui.execution.vector.features``. ``divisible``: it keeps
-    a trail, so that a chunk that ends its worker is tried again without the feature that did it.
+    ``work`` names a function of ``geobatch_tui.execution.vector.features``.
     """
 
     name: str
@@ -41,7 +40,6 @@ class VectorOperation:
     summary: str
     params: type[BaseModel] = VectorParams
     work: str
-    divisible = False
 
     def libraries(self) -> dict[str, str]:
         return {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
@@ -50,13 +48,19 @@ class VectorOperation:
         """CRS of the output; empty: that of the source."""
         return str(getattr(params, "dst_crs", ""))
 
+    def divides(self, params: VectorParams) -> bool:
+        """Whether a chunk keeps a trail, so that one that ends its worker is tried again without
+        the feature that did it."""
+        del params
+        return False
+
     def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
         from geobatch_tui.execution.vector.probe import probe
 
         params = self.params.model_validate(dict(task.params))
         if not isinstance(params, VectorParams):
             raise TypeError(f"parameters of {self.name} are no VectorParams")
-        return probe(task, params, self.dst_crs(params), stage, divisible=self.divisible)
+        return probe(task, params, self.dst_crs(params), stage, divisible=self.divides(params))
 
     def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
         from geobatch_tui.execution.vector import features

@@ -3,13 +3,12 @@ asked."""
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from geobatch_tui.execution.ops.vector.base import VectorOperation
+from geobatch_tui.execution.ops.vector.compared import compared, with_digest
 from geobatch_tui.execution.ops.vector.fields import VectorParams, semantic
 
 if TYPE_CHECKING:
@@ -17,17 +16,13 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-_PIECE = 1 << 20
-
 
 class FilterParams(VectorParams):
     """Parameters of ``vector.filter``: at least one of ``where``, ``bounds`` and ``mask``."""
 
-    mask: str = Field(
-        "",
-        description="File of one layer, in the CRS of the sources: only features that lie to any "
-        "geometry of it as predicate says.",
-        json_schema_extra={"unit": "", "kind": "operational", "path": True},
+    mask: str = compared(
+        "File of one layer, in the CRS of the sources: only features that lie to any geometry of "
+        "it as predicate says."
     )
     mask_layer: str = semantic("", "Layer of the mask, where it has several.")
     predicate: Literal["intersects", "within", "contains", "touches", "disjoint"] = semantic(
@@ -40,27 +35,13 @@ class FilterParams(VectorParams):
     @model_validator(mode="before")
     @classmethod
     def _know_the_mask(cls, values: Any) -> Any:
-        """The content of the mask decides what comes out, so it is part of the parameters."""
-        if isinstance(values, dict) and values.get("mask") and not values.get("mask_digest"):
-            return {**values, "mask_digest": _digest(str(values["mask"]))}
-        return values
+        return with_digest(values, "mask")
 
     @model_validator(mode="after")
     def _chooses(self) -> Self:
         if not self.where and self.bounds is None and not self.mask:
             raise ValueError("vector.filter needs where, bounds or mask")
         return self
-
-
-def _digest(path: str) -> str:
-    state = hashlib.blake2b(digest_size=16)
-    try:
-        with Path(path).open("rb") as file:
-            while piece := file.read(_PIECE):
-                state.update(piece)
-    except OSError as error:
-        raise ValueError(f"mask: {path} cannot be read: {error.strerror}") from error
-    return state.hexdigest()
 
 
 class Filter(VectorOperation):
@@ -70,6 +51,9 @@ class Filter(VectorOperation):
     summary = "Keep the features that satisfy a condition, touch a rectangle, or lie to a mask."
     params: type[BaseModel] = FilterParams
     work = "choose"
+
+    def divides(self, params: VectorParams) -> bool:
+        return bool(getattr(params, "mask", ""))
 
 
 FILTER = Filter()

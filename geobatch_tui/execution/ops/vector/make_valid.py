@@ -32,7 +32,10 @@ class MakeValid(VectorOperation):
     summary = "Repair invalid geometries; valid ones are not touched."
     params: type[BaseModel] = MakeValidParams
     work = "make_valid"
-    divisible = True
+
+    def divides(self, params: VectorParams) -> bool:
+        del params
+        return True
 
 
 MAKE_VALID = MakeValid()
