@@ -38,13 +38,13 @@ FAST = 1
 _CODEC_ERRORS = (RuntimeError, ValueError, zlib.error)
 
 
-def _inflate(data: bytes, size: int) -> Any:
+def _inflate(data: bytes, size: Any) -> Any:
     if imagecodecs.ISAL.available:
         return imagecodecs.isal_decode(data, out=size)
     return zlib.decompress(data, bufsize=size)
 
 
-def _inflate_checked(data: bytes, size: int) -> Any:
+def _inflate_checked(data: bytes, size: Any) -> Any:
     return imagecodecs.deflate_decode(data, out=size)
 
 
@@ -58,7 +58,7 @@ def _zstd(raw: Any, level: int) -> Any:
     return imagecodecs.zstd_encode(raw, level=level)
 
 
-def _unzstd(data: bytes, size: int) -> Any:
+def _unzstd(data: bytes, size: Any) -> Any:
     return imagecodecs.zstd_decode(data, out=size)
 
 
@@ -66,7 +66,7 @@ def _lzw(raw: Any, _level: int) -> Any:
     return imagecodecs.lzw_encode(raw)
 
 
-def _unlzw(data: bytes, size: int) -> Any:
+def _unlzw(data: bytes, size: Any) -> Any:
     return imagecodecs.lzw_decode(data, out=size)
 
 
@@ -76,7 +76,8 @@ _ENCODERS: dict[str, Callable[[Any, int], Any]] = {
     "ZSTD": _zstd,
     "LZW": _lzw,
 }
-_DECODERS: dict[str, Callable[[bytes, int], Any]] = {
+#: They take the number of bytes to expect, or an array to fill.
+_DECODERS: dict[str, Callable[[bytes, Any], Any]] = {
     "NONE": lambda data, _size: data,
     "DEFLATE": _inflate,
     "ZSTD": _unzstd,
@@ -162,6 +163,27 @@ class Codec:
         if len(raw) != size:
             raise VerifyError(f"a {self.compress} tile holds {len(raw)} bytes, not {size}")
         return raw
+
+
+def expand(compress: str, data: bytes, out: Any) -> None:
+    """Decompress foreign ``data`` into ``out``, an array of bytes that it fills. The checksum of
+    DEFLATE is looked at.
+
+    Raises:
+        VerifyError: the bytes are damaged, or hold another number of pixels.
+    """
+    if compress == "NONE":
+        if len(data) == len(out):
+            out[:] = np.frombuffer(data, np.uint8)
+            return
+    else:
+        decode = _inflate_checked if compress == "DEFLATE" else _DECODERS[compress]
+        try:
+            data = decode(data, out)
+        except _CODEC_ERRORS as error:
+            raise VerifyError(f"a {compress} block cannot be decoded: {error}") from error
+    if len(data) != len(out):
+        raise VerifyError(f"a {compress} block holds {len(data)} bytes, not {len(out)}")
 
 
 def _predict(tile: Pixels, predictor: int) -> Pixels:

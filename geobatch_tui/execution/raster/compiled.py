@@ -24,6 +24,7 @@ MODULES = (
     "masked",
     "means",
     "halving",
+    "predictors",
     "../vector/kernels",
     "../vector/flatbuffer",
     "../vector/properties",

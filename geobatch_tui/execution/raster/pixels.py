@@ -149,7 +149,6 @@ def _read_part(
                 return fastwarp.read(held, plan, window)
             _check_warped(held, plan, window)
             return warp.read(held, plan, window)
-        held.check(*_bounds(window))
         return _copy(held, plan, window, item.params)
     except (RasterioError, OSError) as error:
         raise explain(item, held, plan, window, error) from error
@@ -158,7 +157,7 @@ def _read_part(
 def _copy(held: Held, plan: RasterPlan, window: Window, params: Any) -> tuple[Pixels, Valid | None]:
     """Pixels as they are; where nodata is renamed, the pixels that held the old one, too."""
     part = RasterWindow(window.col_off, window.row_off, window.width, window.height)
-    pixels: Pixels = held.dataset.read(window=part)
+    pixels = held.read(*_bounds(window))
     if plan.validity == "mask":
         return pixels, held.dataset.dataset_mask(window=part) > 0 if not validity.nodata_differs(
             held.dataset

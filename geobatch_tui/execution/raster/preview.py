@@ -20,7 +20,6 @@ from rasterio.windows import Window as RasterWindow
 from geobatch_tui.errors import CorruptSourceError, InvalidInputError
 from geobatch_tui.execution.messages import PreviewReceipt, Window
 from geobatch_tui.execution.raster import grids, scale, source, validity
-from geobatch_tui.execution.raster.checksums import Checksums
 from geobatch_tui.execution.raster.mapping import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.recorder import expected_gdal_errors
@@ -62,10 +61,7 @@ def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
             bands = _bands(task, dataset)
             width, height = _affordable(dataset, window, *_fitted(window, task.columns, task.rows))
             picture = _Picture.blank(window, len(bands), width, height)
-            checksums = Checksums.of(task.source, dataset)
-            if checksums is not None:
-                stack.callback(checksums.close)
-            blocks = _Blocks(dataset, bands, plan, checksums)
+            blocks = _Blocks(source.Held.of(task.source, dataset, stack), bands, plan)
             # Asked before any read: what a failed one leaves behind is raised by later calls.
             facts = _facts(dataset, blocks, window)
             with stage("read"), expected_gdal_errors():
@@ -183,15 +179,9 @@ class _Picture:
 class _Blocks:
     """Reads whole blocks of some bands, and where they are valid."""
 
-    def __init__(
-        self,
-        dataset: DatasetReader,
-        bands: tuple[int, ...],
-        plan: RasterPlan | None,
-        checksums: Checksums | None,
-    ) -> None:
-        self._checksums = checksums
-        self._dataset = dataset
+    def __init__(self, held: source.Held, bands: tuple[int, ...], plan: RasterPlan | None) -> None:
+        self._held = held
+        self._dataset = dataset = held.dataset
         self.bands = bands
         rows, cols = dataset.block_shapes[0]
         self.shape = (int(rows), int(cols))
@@ -219,8 +209,7 @@ class _Blocks:
             min(rows, height - row * rows),
         )
         x, y = col * cols, row * rows
-        if self._checksums is not None and self._checksums.damaged(x, y, x + 1, y + 1):
-            raise CorruptSourceError("the checksum in the block is wrong")
+        self._held.check(x, y, x + 1, y + 1)
         pixels: Pixels = self._dataset.read(list(self.bands), window=window)
         valid: Pixels = np.zeros(pixels.shape[1:], bool)
         for band, nodata in zip(pixels, self.nodata, strict=True):

@@ -82,9 +82,8 @@ class Sampler:
 
     def read(self, left: int, top: int, right: int, bottom: int) -> Sampled:
         """The pixels in these bounds. Raises CorruptSourceError if a block is damaged."""
-        self.held.check(left, top, right, bottom)
+        pixels = self.held.read(left, top, right, bottom)
         window = RasterWindow(left, top, right - left, bottom - top)
-        pixels = self.held.dataset.read(window=window)
         alpha = pixels[-1] if self.alpha else None
         pixels = pixels[: self.bands].astype(self.dtype, copy=False)
         valid = self._valid(pixels, alpha, window)

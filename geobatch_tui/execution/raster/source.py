@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import (
     CorruptSourceError,
@@ -30,6 +31,8 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.raster import formats, tiff_layout, vrt_sources
+from geobatch_tui.execution.raster.block_table import BlockTable
+from geobatch_tui.execution.raster.blocks import Blocks, DamagedBlocksError
 from geobatch_tui.execution.raster.checksums import Checksums
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.messages import ItemContext, SourceIdentity
+    from geobatch_tui.execution.raster.tiles import Pixels
 
 #: A header that claims more raw bytes than this, and BOMB_RATIO times the file, is not believed.
 BOMB_BYTES = 2**36
@@ -225,31 +229,64 @@ def block_bytes(dataset: DatasetReader) -> int:
 
 @dataclass(slots=True)
 class Held:
-    """An open source and what was built on it; belongs to one thread. ``warps`` are virtual
-    datasets over ``dataset``, kept by whoever made them and closed with it."""
+    """An open source and what was built on it; belongs to one thread. ``blocks`` and ``checksums``
+    look at its blocks without GDAL, where they can. ``warps`` are virtual datasets over
+    ``dataset``, kept by whoever made them and closed with it."""
 
     path: str
     dataset: DatasetReader
     stack: contextlib.ExitStack
+    blocks: Blocks | None = None
     checksums: Checksums | None = None
     warps: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, path: str, dataset: DatasetReader, stack: contextlib.ExitStack) -> Held:
+        """``stack`` closes ``dataset``, and what is opened here."""
+        table = BlockTable.of(path, dataset)
+        if table is None or not table.compress:
+            return cls(path, dataset, stack)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        stack.callback(os.close, fd)
+        blocks, checksums = Blocks.of(fd, table, dataset), Checksums.of(fd, table)
+        return cls(path, dataset, stack, blocks, checksums)
+
+    def read(self, left: int, top: int, right: int, bottom: int) -> Pixels:
+        """Pixels (bands, h, w) in these bounds, all bands, as they are stored.
+
+        Raises:
+            CorruptSourceError: as :meth:`check`.
+            RasterioError: GDAL cannot read them.
+        """
+        if self.blocks is None:
+            self.check(left, top, right, bottom)
+            window = RasterWindow(left, top, right - left, bottom - top)
+            pixels: Pixels = self.dataset.read(window=window)
+            return pixels
+        try:
+            return self.blocks.read(left, top, right, bottom)
+        except DamagedBlocksError as error:
+            raise self._corrupt(error.blocks) from error
 
     def check(self, left: int, top: int, right: int, bottom: int) -> None:
         """Raises CorruptSourceError if a block under these bounds in pixels is damaged, though GDAL
         may not notice; its evidence lists them as [row, column]."""
-        checks = self.checksums
-        if checks is None:
-            return
-        damaged = checks.damaged(left, top, right, bottom)
-        if damaged:
-            listed = ", ".join(f"{row},{col}" for row, col in damaged[:5])
-            error = CorruptSourceError(
-                f"{self.path}: {len(damaged)} of {checks.across * checks.down} blocks cannot "
-                f"be read (row,column {listed}{' ...' if len(damaged) > 5 else ''}): their "
-                "checksums are wrong, though GDAL may read them without a word"
-            )
-            attach_blocks(error, [list(block) for block in damaged])
-            raise error
+        if self.checksums is not None:
+            damaged = self.checksums.damaged(left, top, right, bottom)
+            if damaged:
+                raise self._corrupt(damaged)
+
+    def _corrupt(self, damaged: list[tuple[int, int]]) -> CorruptSourceError:
+        listed = ", ".join(f"{row},{col}" for row, col in damaged[:5])
+        rows, cols = self.dataset.block_shapes[0]
+        total = -(-self.dataset.height // rows) * -(-self.dataset.width // cols)
+        error = CorruptSourceError(
+            f"{self.path}: {len(damaged)} of {total} blocks cannot be read (row,column "
+            f"{listed}{' ...' if len(damaged) > 5 else ''}): their checksums are wrong, though "
+            "GDAL may read them without a word"
+        )
+        attach_blocks(error, [list(block) for block in damaged])
+        return error
 
 
 class _Slot(threading.local):
@@ -294,10 +331,9 @@ def held_source(item: ItemContext) -> Iterator[Held]:
             allow_vrt = item.plan.notes.get("driver") == "VRT"
             with contextlib.ExitStack() as stack:
                 dataset = _open(item.source, stack, allow_vrt=allow_vrt)
-                checksums = Checksums.of(item.source, dataset)
-                if checksums is not None:
-                    stack.callback(checksums.close)
-                _slot.held = Held(item.source, dataset, stack.pop_all(), checksums)
+                held = Held.of(item.source, dataset, stack)
+                held.stack = stack.pop_all()
+                _slot.held = held
             _slot.key = key
         try:
             yield _slot.held

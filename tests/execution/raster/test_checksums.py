@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import zlib
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ from planning import item_of, read_whole
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.raster import source
+from geobatch_tui.execution.raster.block_table import BlockTable
 from geobatch_tui.execution.raster.checksums import Checksums
 
 LAYOUTS = [
@@ -47,6 +50,18 @@ def blocks_of(path):
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages[0]
         return list(zip(page.dataoffsets, page.databytecounts, strict=True))
+
+
+@contextlib.contextmanager
+def checked(path):
+    """The blocks of the file at ``path``, as they were when it was opened."""
+    with rasterio.open(path) as src:
+        table = BlockTable.of(str(path), src)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        yield Checksums.of(fd, table)
+    finally:
+        os.close(fd)
 
 
 def damage(path, block):
@@ -87,14 +102,11 @@ def test_silent_damage_is_an_error(tmp_path, layout, dtype, op):
 def test_sound_files_pass(tmp_path, layout):
     """All blocks, the last ones with fewer rows too; each is looked at once."""
     path = written(tmp_path / "a.tif", **layout)
-    with rasterio.open(path) as src:
-        checks = Checksums.of(str(path), src)
-        assert checks is not None
-        assert checks.damaged(0, 0, src.width, src.height) == []
-    assert all(checks.seen)
-    path.write_bytes(b"")
-    assert checks.damaged(0, 0, 256, 256) == []
-    checks.close()
+    with checked(path) as checks:
+        assert checks.damaged(0, 0, 256, 256) == []
+        assert all(checks.seen)
+        path.write_bytes(b"")
+        assert checks.damaged(0, 0, 256, 256) == []
 
 
 def test_blocks_of_other_sizes_pass(tmp_path):
@@ -103,24 +115,23 @@ def test_blocks_of_other_sizes_pass(tmp_path):
     data = path.read_bytes()
     offset, length = blocks_of(path)[0]
     raw = zlib.decompress(data[offset : offset + length])
-    with rasterio.open(path) as src:
-        checks = Checksums.of(str(path), src)
-    assert checks is not None
-    for stream in (zlib.compress(raw + b"more"), zlib.compress(raw) + b"behind"):
-        path.write_bytes(data + stream)
-        counts = np.concatenate([[len(stream)], checks.counts[1:]])
-        offsets = np.concatenate([[len(data)], checks.offsets[1:]])
-        appended = replace(checks, offsets=offsets, counts=counts, seen=bytearray(len(counts)))
-        assert appended.damaged(0, 0, 1, 1) == []
-    path.write_bytes(data + stream[:-10])
-    appended.seen[0] = 0
-    assert appended.damaged(0, 0, 1, 1) == [(0, 0)]
-    checks.close()
+    with checked(path) as checks:
+        for stream in (zlib.compress(raw + b"more"), zlib.compress(raw) + b"behind"):
+            path.write_bytes(data + stream)
+            table = checks.table
+            counts = np.concatenate([[len(stream)], table.counts[1:]])
+            offsets = np.concatenate([[len(data)], table.offsets[1:]])
+            table = replace(table, offsets=offsets, counts=counts)
+            appended = replace(checks, table=table, seen=bytearray(len(counts)))
+            assert appended.damaged(0, 0, 1, 1) == []
+        path.write_bytes(data + stream[:-10])
+        appended.seen[0] = 0
+        assert appended.damaged(0, 0, 1, 1) == [(0, 0)]
 
 
 @pytest.mark.parametrize("compress", ["lzw", "zstd", "none"])
 def test_other_codecs_have_none(tmp_path, compress):
     """So GDAL is trusted."""
     path = written(tmp_path / "a.tif", compress=compress)
-    with rasterio.open(path) as src:
-        assert Checksums.of(str(path), src) is None
+    with checked(path) as checks:
+        assert checks is None

@@ -15,9 +15,12 @@ def encode(image=GREY, form="COG", **creation):
 
 
 def test_defaults():
-    """DEFLATE 6, a fitting predictor, tiles of 512, overviews down to one tile for COG."""
+    """DEFLATE, a fitting predictor and its level, tiles of 512, overviews down to one tile for COG."""
     cog = encode()
-    assert (cog.format, cog.compress, cog.level, cog.predictor) == ("COG", "DEFLATE", 6, 2)
+    assert (cog.format, cog.compress, cog.level, cog.predictor) == ("COG", "DEFLATE", 5, 2)
+    floats = encode(Image(3000, 2000, 1, "float32", False, "none"))
+    assert (floats.level, floats.predictor) == (2, 3)
+    assert encode(predictor="no").level == 6
     assert (cog.block_width, cog.block_height) == (512, 512)
     assert cog.overviews == ((1500, 1000), (750, 500), (375, 250))
     assert cog.overview_resampling == "average"

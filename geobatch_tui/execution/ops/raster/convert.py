@@ -32,7 +32,7 @@ class Convert(RasterOperation):
     """See :class:`RasterOperation`."""
 
     name = "raster.convert"
-    version = 3
+    version = 4
     summary = "Rewrite rasters as COG or tiled GeoTIFF: same pixels, same grid."
     params: type[BaseModel] = ConvertParams
 

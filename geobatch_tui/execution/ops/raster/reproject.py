@@ -139,7 +139,7 @@ class Reproject(RasterOperation):
     """See :class:`RasterOperation`."""
 
     name = "raster.reproject"
-    version = 3
+    version = 4
     summary = "Warp rasters into another CRS or onto another grid."
     params: type[BaseModel] = ReprojectParams
 
