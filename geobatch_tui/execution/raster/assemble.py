@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.tiles import Pixels, Valid
 
+#: Bytes of a file under which a thread takes longer to start than to read it.
+ALONE = 1 << 20
+
 
 def write_whole(
     item: ItemContext,
@@ -184,6 +187,9 @@ def _verify(
     """Read every byte in a thread of its own, while GDAL decodes its sample in this one: nearly
     always the other cores have nothing left to do. Returns the digest, and how many tiles GDAL
     decoded."""
+    if written.size < ALONE:
+        digest = check_bytes(path, written)
+        return digest, check_with_gdal(path, index, template.identity, mask=mask)
     with ThreadPoolExecutor(1) as other:
         reading = other.submit(check_bytes, path, written)
         try:

@@ -13,11 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pyproj import CRS
 
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.messages import Window
-from geobatch_tui.execution.raster import averaging, coordinates, grids, sampling, taps, warp
+from geobatch_tui.execution.raster import (
+    averaging,
+    coordinates,
+    grids,
+    mapping,
+    sampling,
+    taps,
+    warp,
+)
 from geobatch_tui.execution.raster.lattice import CELL, Cover, Lattice
 from geobatch_tui.execution.raster.mapping import Mapper
 from geobatch_tui.execution.raster.target import Target, halves, slices
@@ -83,9 +90,9 @@ class Warper:
             raise OperationError("this plan has no warp")
         a, b, c, d, e, f = (float(value) for value in tuple(dataset.transform)[:6])
         source = grids.Source(
-            CRS.from_wkt(planned.src_crs), (a, b, c, d, e, f), dataset.width, dataset.height
+            mapping.crs_of(planned.src_crs), (a, b, c, d, e, f), dataset.width, dataset.height
         )
-        grid = grids.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
+        grid = grids.Grid(mapping.crs_of(plan.crs), plan.transform, plan.width, plan.height)
         mapper = Mapper.between(source, grid)
         own = planned.resampling
         offset = 0.0 if own == AVERAGE else 0.5
@@ -278,8 +285,9 @@ class Warper:
                 _Along(x, taps.BILINEAR.axis(x, source.width, 0)),
                 _Along(y, taps.BILINEAR.axis(y, source.height, 1)),
             ]
-        for cols in _runs(along[0], source.width):
-            for rows in _runs(along[1], source.height):
+        apart = kernel.falls_back
+        for cols in _runs(along[0], source.width, apart=apart):
+            for rows in _runs(along[1], source.height, apart=apart):
                 whole = along[0].axis.whole[cols.start] and along[1].axis.whole[rows.start]
                 self._rectangle(along if whole else short, rows, cols, target)
 
@@ -367,11 +375,11 @@ def _slices(part: Window, whole: Window) -> tuple[slice, slice]:
     return slice(top, top + part.height), slice(left, left + part.width)
 
 
-def _runs(along: _Along, side: int) -> Iterator[slice]:
-    """Stretches of positions on the source that are alike: no tap beyond it, or some; and that do
-    not jump over half of it, as at the antimeridian."""
+def _runs(along: _Along, side: int, *, apart: bool) -> Iterator[slice]:
+    """Stretches of positions on the source that do not jump over half of it, as at the
+    antimeridian; ``apart``: and are alike, without a tap beyond it, or with some."""
     axis = along.axis
-    kind = np.where(axis.pixel < 0, 0, np.where(axis.whole, 1, 2))
+    kind = np.where(axis.pixel < 0, 0, np.where(axis.whole | (not apart), 1, 2))
     cuts = (np.diff(kind) != 0) | (np.abs(np.diff(along.positions)) > side / 2)
     ends = [0, *(np.flatnonzero(cuts) + 1).tolist(), len(kind)]
     for start, stop in itertools.pairwise(ends):

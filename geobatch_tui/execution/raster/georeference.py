@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from pyproj import CRS
 from pyproj.exceptions import CRSError as ProjError
 from rasterio.errors import NotGeoreferencedWarning
 
 from geobatch_tui.errors import CrsError, GeobatchError
+from geobatch_tui.execution.raster import mapping
 from geobatch_tui.execution.raster.grids import Source
 from geobatch_tui.execution.raster.source import filters
 
 if TYPE_CHECKING:
+    from pyproj import CRS
     from rasterio.io import DatasetReader
 
 
@@ -57,9 +59,11 @@ def place(dataset: DatasetReader, assigned: str, told: list[str]) -> Source:
 def _crs(dataset: DatasetReader, assigned: str) -> CRS:
     if assigned:
         return parse(assigned, "src_crs", CrsError)
-    if dataset.crs is None or not dataset.crs.to_wkt():
+    own = dataset.crs
+    text = own.to_wkt() if own is not None else ""
+    if not text:
         raise CrsError(f"{dataset.name} has no CRS")
-    crs = parse(dataset.crs.to_wkt(), f"the CRS of {dataset.name}", CrsError)
+    crs = parse(text, f"the CRS of {dataset.name}", CrsError)
     if crs.is_engineering:
         raise CrsError(f"{dataset.name} is in a local CRS ({crs.name!r}), not on the Earth")
     return crs
@@ -68,21 +72,29 @@ def _crs(dataset: DatasetReader, assigned: str) -> CRS:
 def parse(text: str, what: str, error: type[GeobatchError]) -> CRS:
     """``text`` as a CRS; raises ``error`` where PROJ does not know it."""
     try:
-        return CRS.from_user_input(text)
+        return mapping.crs_of(text)
     except ProjError as cause:
         raise error(f"{what} {text[:80]!r} is not a CRS that PROJ knows: {cause}") from cause
 
 
 def horizontal(crs: CRS, what: str, told: list[str]) -> CRS:
     """The horizontal part of ``crs``, with a warning where there is another."""
-    flat = crs
+    flat = _flat(crs.srs)
+    if flat is None:
+        return crs
+    told.append(f"{what} has a vertical CRS ({crs.name!r}): heights are not transformed")
+    return flat
+
+
+@lru_cache(maxsize=64)
+def _flat(text: str) -> CRS | None:
+    """The horizontal part of the CRS of a text; None if there is no other."""
+    crs = flat = mapping.crs_of(text)
     if crs.is_compound:
         flat = crs.sub_crs_list[0]
     if len(flat.axis_info) > 2:
         flat = flat.to_2d()
-    if flat != crs:
-        told.append(f"{what} has a vertical CRS ({crs.name!r}): heights are not transformed")
-    return flat
+    return None if flat == crs else flat
 
 
 def require(placed: Source, wanted: str) -> None:

@@ -20,10 +20,13 @@ from geobatch_tui.execution.raster.mapping import (
     apply,
     invert,
     is_degrees,
+    is_separable,
     lattice,
     lonlat_box,
     project,
+    project_axes,
     project_box,
+    project_lattice,
     unroll,
 )
 
@@ -292,14 +295,17 @@ def _folded(source: Source, dst_crs: CRS, suggestion: Suggestion) -> str | None:
     zone does of a whole globe: positions whose way to the source and back ends elsewhere."""
     transform, width, height = suggestion
     cols, rows = lattice(width, height, 65)
-    x, y = apply(transform, cols, rows)
-    sx, sy = project(x, y, dst_crs, source.crs)
+    sx, sy = project_lattice(Grid(dst_crs, transform, width, height), 65, source.crs)
     scol, srow = invert(source.transform, sx, sy)
     with np.errstate(invalid="ignore"):
         within = (scol >= 0) & (scol <= source.width) & (srow >= 0) & (srow <= source.height)
     if not within.any():
         return None
-    bx, by = project(sx[within], sy[within], source.crs, dst_crs)
+    if is_separable(dst_crs, source.crs):
+        back = project_axes(sx[0], sy[:, 0], source.crs, dst_crs)
+        bx, by = back[0][within], back[1][within]
+    else:
+        bx, by = project(sx[within], sy[within], source.crs, dst_crs)
     bcol, brow = invert(transform, bx, by)
     with np.errstate(invalid="ignore"):
         away = np.hypot(bcol - cols[within], brow - rows[within]) > FOLD_PIXELS
@@ -364,8 +370,7 @@ def _refuse_wrap(source: Source, dst_crs: CRS, box: Box) -> None:
     globe = lonlat_box(source)
     if globe is None or globe.width >= 180:
         return
-    cols, rows = lattice(source.width, source.height, 21)
-    x, _ = project(*apply(source.transform, cols, rows), source.crs, dst_crs)
+    x, _ = project_lattice(source, 21, dst_crs)
     if np.isnan(x).all():
         return
     spread = float(np.nanmax(x) - np.nanmin(x))

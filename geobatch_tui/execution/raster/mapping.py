@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     Points = np.ndarray[Any, np.dtype[np.float64]]
 
 LONLAT = CRS.from_epsg(4326)
+#: West, south, east and north of where CRSs without an area of use are looked at.
+_NOT_POLES = (-180.0, -85.0, 180.0, 85.0)
+#: Coordinates that differ by less than this part of their range are the same.
+_ALIKE = 1e-12
 #: Wider than this in degrees, a box is taken to go round the world.
 ROUND = 350.0
 
@@ -60,11 +64,76 @@ def transformer(src: CRS, dst: CRS) -> Transformer:
     return _between(src.srs, dst.srs)
 
 
+@lru_cache(maxsize=64)
+def crs_of(text: str) -> CRS:
+    """The CRS of a text, read once. Raises pyproj's CRSError."""
+    return CRS.from_user_input(text)
+
+
+def wkt_of(crs: CRS) -> str:
+    """``crs`` as WKT 2."""
+    return _wkt_of(crs.srs)
+
+
+@lru_cache(maxsize=64)
+def _wkt_of(text: str) -> str:
+    return crs_of(text).to_wkt()
+
+
 def project(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
     """Points of ``src`` in ``dst``; NaN where that fails."""
     px, py = transformer(src, dst).transform(np.asarray(x, "f8"), np.asarray(y, "f8"))
     bad = ~(np.isfinite(px) & np.isfinite(py))
     return np.where(bad, np.nan, px), np.where(bad, np.nan, py)
+
+
+def project_axes(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
+    """The points (m, n) of all ``x`` (n,) and ``y`` (m,) of ``src`` in ``dst``; NaN where that
+    fails. Where x depends on x alone and y on y alone, as between cylinders, n + m are computed."""
+    if is_separable(src, dst):
+        middle_x, middle_y = np.full(len(y), x[len(x) // 2]), np.full(len(x), y[len(y) // 2])
+        across, down = project(x, middle_y, src, dst)[0], project(middle_x, y, src, dst)[1]
+        if np.isfinite(across).all() and np.isfinite(down).all():
+            u, v = np.meshgrid(across, down)
+            return u, v
+    return project(*np.meshgrid(x, y), src, dst)
+
+
+def is_separable(src: CRS, dst: CRS) -> bool:
+    """Whether x depends on x alone and y on y alone, looked at over most of what both CRSs are
+    made for."""
+    return _is_separable(src.srs, dst.srs)
+
+
+@cache
+def _is_separable(src: str, dst: str) -> bool:
+    pair = crs_of(src), crs_of(dst)
+    shared = shared_area(*pair)
+    box = None if shared is None else project_box(shared, pair[0])
+    if box is None:
+        return False
+    u, v = lattice(1.0, 1.0, 25)
+    x, y = project(box.minx + u * box.width, box.miny + v * box.height, *pair)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return False
+    spread = float(np.ptp(x, axis=0).max()), float(np.ptp(y, axis=1).max())
+    return spread[0] <= _ALIKE * float(np.ptp(x)) and spread[1] <= _ALIKE * float(np.ptp(y))
+
+
+def shared_area(src: CRS, dst: CRS) -> Box | None:
+    """Most of the longitudes and latitudes that two CRSs are both made for; None if there are none,
+    or one of them reaches over the antimeridian."""
+    west, south, east, north = _NOT_POLES
+    for area in (src.area_of_use, dst.area_of_use):
+        if area is not None:
+            if area.west > area.east:
+                return None
+            west, south = max(west, area.west), max(south, area.south)
+            east, north = min(east, area.east), min(north, area.north)
+    if west >= east or south >= north:
+        return None
+    x, y = (east - west) / 20, (north - south) / 20
+    return Box(west + x, south + y, east - x, north - y)
 
 
 def is_degrees(crs: CRS) -> bool:
@@ -117,6 +186,17 @@ def lattice(width: float, height: float, steps: int) -> tuple[Points, Points]:
     return cols, rows
 
 
+def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, Points]:
+    """(steps, steps) positions spread evenly over a raster, in ``dst``."""
+    a, b, c, d, e, f = grid.transform
+    if b or d:
+        positions = apply(grid.transform, *lattice(grid.width, grid.height, steps))
+        return project(*positions, grid.crs, dst)
+    x = a * np.linspace(0, grid.width, steps) + c
+    y = e * np.linspace(0, grid.height, steps) + f
+    return project_axes(x, y, grid.crs, dst)
+
+
 @dataclass(frozen=True, slots=True)
 class Mapper:
     """Pixels of a destination grid to pixels of its source."""
@@ -132,6 +212,13 @@ class Mapper:
     def to_source(self, cols: Points, rows: Points) -> tuple[Points, Points]:
         """Source pixel positions of destination pixel positions; NaN where there are none."""
         x, y = project(*apply(self.grid.transform, cols, rows), self.grid.crs, self.source.crs)
+        if self.centre is not None:
+            x = unroll(x, self.centre)
+        return invert(self.source.transform, x, y)
+
+    def lattice_to_source(self, steps: int) -> tuple[Points, Points]:
+        """Source pixel positions of (steps, steps) positions spread evenly over the destination."""
+        x, y = project_lattice(self.grid, steps, self.source.crs)
         if self.centre is not None:
             x = unroll(x, self.centre)
         return invert(self.source.transform, x, y)
@@ -155,11 +242,10 @@ def unroll(longitudes: Points, centre: float) -> Points:
 @lru_cache(maxsize=16)
 def lonlat_box(grid: Source | Grid) -> Box | None:
     """Bounds of a raster in longitude and latitude, a pole inside included; None if unknown."""
-    cols, rows = lattice(grid.width, grid.height, 101)
-    x, y = apply(grid.transform, cols, rows)
     if is_degrees(grid.crs):
+        x, y = apply(grid.transform, *corners(grid.width, grid.height))
         return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
-    lon, lat = project(x, y, grid.crs, LONLAT)
+    lon, lat = project_lattice(grid, 101, LONLAT)
     if np.isnan(lon).all():
         return None
     middle = lon[50, 50] if np.isfinite(lon[50, 50]) else float(np.nanmedian(lon))

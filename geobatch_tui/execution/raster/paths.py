@@ -6,6 +6,7 @@ itself, asked for the coordinates of a few thousand points of this very grid, sa
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,22 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
-from geobatch_tui.execution.raster import coordinates, fastwarp, sampling, taps, validity, warp
+from geobatch_tui.execution.raster import (
+    coordinates,
+    fastwarp,
+    mapping,
+    pairs,
+    sampling,
+    taps,
+    validity,
+    warp,
+)
 from geobatch_tui.execution.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyproj import CRS
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.raster.grids import Transform
@@ -30,8 +43,10 @@ KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos", "
 _HARMLESS = frozenset({
     "SOURCE_EXTRA", "SAMPLE_GRID", "SAMPLE_STEPS", "INIT_DEST", sampling.UNIFIED, warp.CENTRE,
 })  # fmt: skip
-#: Destination pixels under which GDAL's warper is done before our kernels are loaded.
+#: Destination pixels under which GDAL's warper is done before it could be asked for coordinates.
 SMALL = 2**20
+#: Source pixels that a small grid may reach beyond its source.
+_RIM = 8.0
 #: Points a side at which GDAL is asked, and pixels a side of the picture that it is asked with.
 _POINTS, _SIDE = 40, 64
 #: What GDAL's coordinates may differ from ours, in source pixels: that of two builds of PROJ.
@@ -46,8 +61,10 @@ def choose(
     """The path of an item, and why it is not a faster one (empty if it is the fastest)."""
     if threshold <= 0:
         return fastwarp.EXACT, "error_threshold is 0"
-    why = _beyond_kernels(dataset, planned) or _too_small(dataset, mapper, planned)
-    if not why and not agrees(mapper, planned):
+    why = _beyond_kernels(dataset, planned) or _too_small(dataset, planned)
+    if not why and mapper.grid.width * mapper.grid.height < SMALL:
+        return _of_few_pixels(mapper)
+    if not why and not agrees(mapper, planned.options, planned.tolerance):
         why = "GDAL has other coordinates than PROJ alone"
     if why:
         return fastwarp.EXACT, why
@@ -76,9 +93,39 @@ def _beyond_kernels(dataset: DatasetReader, planned: Warp) -> str:
     return ""
 
 
-def _too_small(dataset: DatasetReader, mapper: Mapper, planned: Warp) -> str:
-    if mapper.grid.width * mapper.grid.height < SMALL:
-        return "few pixels"
+def _of_few_pixels(mapper: Mapper) -> tuple[str, str]:
+    """The path of a small item. GDAL is asked once for all grids of its two CRSs, not for each."""
+    src, dst = mapper.source.crs, mapper.grid.crs
+    plain = mapper.centre is None and agree(src, dst)
+    if plain and coordinates.is_separable(mapper) and _lies_on_source(mapper):
+        return fastwarp.SEPARABLE, ""
+    return fastwarp.EXACT, "few pixels"
+
+
+def _lies_on_source(mapper: Mapper) -> bool:
+    """Whether no pixel of a separable grid is so far off the source that GDAL might look for it a
+    turn of the globe away."""
+    vectors = coordinates.Vectors.of(mapper, 0.5)
+    return all(
+        values.min() >= -_RIM and values.max() <= side + _RIM
+        for values, side in ((vectors.x, mapper.source.width), (vectors.y, mapper.source.height))
+    )
+
+
+def agree(src: CRS, dst: CRS) -> bool:
+    """Whether GDAL's warper has our coordinates on every grid in ``dst`` over a source in ``src``:
+    there is one way between them, and on a grid that stands for all it has them."""
+    return _agree(src.srs, dst.srs)
+
+
+@cache
+def _agree(src: str, dst: str) -> bool:
+    pair = mapping.crs_of(src), mapping.crs_of(dst)
+    mapper = pairs.reference(*pair) if pairs.has_one_way(*pair) else None
+    return mapper is not None and agrees(mapper, {}, 1e-9)
+
+
+def _too_small(dataset: DatasetReader, planned: Warp) -> str:
     if planned.resampling in taps.CODES:
         kernel = taps.Kernel.of(planned.resampling, planned.xscale, planned.yscale)
         if dataset.width < kernel.taps[0] + 2 or dataset.height < kernel.taps[1] + 2:
@@ -86,8 +133,8 @@ def _too_small(dataset: DatasetReader, mapper: Mapper, planned: Warp) -> str:
     return ""
 
 
-def agrees(mapper: Mapper, planned: Warp) -> bool:
-    """Whether GDAL's warper has our coordinates.
+def agrees(mapper: Mapper, options: Mapping[str, str], tolerance: float) -> bool:
+    """Whether GDAL's warper, with its ``options``, has our coordinates.
 
     It warps a small picture that lies where the source lies and whose pixels hold their own
     position; bilinear interpolation of that gives the position GDAL came from.
@@ -96,7 +143,7 @@ def agrees(mapper: Mapper, planned: Warp) -> bool:
     cols, rows = min(grid.width, _POINTS), min(grid.height, _POINTS)
     step_x, step_y = grid.width / cols, grid.height / rows
     try:
-        theirs = _ask(mapper, planned, (cols, rows), (step_x, step_y))
+        theirs = _ask(mapper, (options, tolerance), (cols, rows), (step_x, step_y))
     except (RasterioError, CRSError):
         return False
     at = np.meshgrid((np.arange(cols) + 0.5) * step_x, (np.arange(rows) + 0.5) * step_y)
@@ -116,19 +163,26 @@ def agrees(mapper: Mapper, planned: Warp) -> bool:
     return bool((far[ours & known] <= _AGREE).all()) and stray.mean() <= _STRAY
 
 
-def _ask(mapper: Mapper, planned: Warp, size: tuple[int, int], step: tuple[float, float]) -> Any:
+def _ask(
+    mapper: Mapper,
+    how: tuple[Mapping[str, str], float],
+    size: tuple[int, int],
+    step: tuple[float, float],
+) -> Any:
     source, grid = mapper.source, mapper.grid
     centres = np.arange(_SIDE) + 0.5
     picture = np.stack(np.meshgrid(centres, centres))
     wide = _widened(source.transform, source.width / _SIDE, source.height / _SIDE)
-    options = dict(planned.options)
+    options, tolerance = dict(how[0]), how[1]
     options.pop(sampling.UNIFIED, None)
     options.pop("SOURCE_EXTRA", None)
     centre = options.pop(warp.CENTRE, None)
-    crs = planned.src_crs if centre is None else warp.unrolled_wkt(planned.src_crs, centre)
+    crs = mapping.wkt_of(source.crs)
+    if centre is not None:
+        crs = warp.unrolled_wkt(crs, centre)
     profile: dict[str, Any] = {
         "driver": "GTiff", "width": _SIDE, "height": _SIDE, "count": 2, "dtype": "float64",
-        "transform": wide, "crs": planned.src_crs,
+        "transform": wide, "crs": mapping.wkt_of(source.crs),
     }  # fmt: skip
     with expected_gdal_errors(), MemoryFile() as memory:
         with memory.open(**profile) as dataset:
@@ -138,11 +192,11 @@ def _ask(mapper: Mapper, planned: Warp, size: tuple[int, int], step: tuple[float
             WarpedVRT(
                 dataset,
                 src_crs=crs,
-                crs=grid.crs.to_wkt(),
+                crs=mapping.wkt_of(grid.crs),
                 width=size[0],
                 height=size[1],
                 transform=_widened(grid.transform, *step),
-                tolerance=planned.tolerance,
+                tolerance=tolerance,
                 resampling=Resampling.bilinear,
                 nodata=float("nan"),
                 XSCALE="1",

@@ -305,7 +305,7 @@ def _raster_plan(
     return RasterPlan(
         width=grid.width,
         height=grid.height,
-        crs=grid.crs.to_wkt(),
+        crs=mapping.wkt_of(grid.crs),
         transform=grid.transform,
         count=dataset.count + extra,
         dtype=dataset.dtypes[0],

@@ -151,8 +151,7 @@ def is_hard(mapper: Mapper) -> bool:
     """Whether parts of the destination have no source coordinate, or a pole lies inside it, or
     neighbouring pixels lie half the source apart: then the rim of a region says too little."""
     grid = mapper.grid
-    cols, rows = np.meshgrid(np.linspace(0, grid.width, 65), np.linspace(0, grid.height, 65))
-    x, y = mapper.to_source(cols, rows)
+    x, y = mapper.lattice_to_source(65)
     if np.isnan(x).any() or any(poles_inside(grid)):
         return True
     for values, side in ((x, mapper.source.width), (y, mapper.source.height)):

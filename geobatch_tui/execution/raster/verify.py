@@ -138,7 +138,8 @@ def check_with_gdal(path: Path, index: TileIndex, identity: dict[str, Any], *, m
     """
     decoded = 0
     try:
-        with readable_name(path) as name:
+        # The bytes alone count: what lies beside the part belongs to other files.
+        with readable_name(path) as name, rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
             for slots in index.levels:
                 number = slots.level.number
                 options = {"overview_level": number - 1} if number else {}

@@ -14,6 +14,7 @@ from geobatch_tui.execution.raster import (
     georeference,
     grids,
     mapping,
+    pairs,
     scale,
     source,
     validity,
@@ -56,7 +57,7 @@ def choose_grid(
         size=params.size,
         target_aligned_pixels=params.target_aligned_pixels,
     )
-    src_wkt, dst_wkt = placed.crs.to_wkt(), dst_crs.to_wkt()
+    src_wkt, dst_wkt = mapping.wkt_of(placed.crs), mapping.wkt_of(dst_crs)
     return grids.choose(
         placed, dst_crs, wish, lambda: warp.suggestion(dataset, src_wkt, dst_wkt, centre)
     )
@@ -87,7 +88,7 @@ def plan_warp(
         options[warp.CENTRE] = repr(mapper.centre)
     options |= dict(params.transform_options)
     return Warp(
-        src_crs=placed.crs.to_wkt(),
+        src_crs=mapping.wkt_of(placed.crs),
         resampling=params.resampling,
         xscale=xscale,
         yscale=yscale,
@@ -100,6 +101,8 @@ def plan_warp(
 
 def tell_of_datum(placed: grids.Source, dst_crs: CRS, told: list[str]) -> None:
     """Warn, in ``told``, where PROJ knows a better transformation whose grid is not installed."""
+    if pairs.has_one_way(placed.crs, dst_crs):
+        return
     box = mapping.lonlat_box(placed)
     area = None
     if box is not None and box.maxx <= 180 and box.minx >= -180:

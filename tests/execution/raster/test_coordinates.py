@@ -7,7 +7,7 @@ import pytest
 from pyproj import CRS
 
 from geobatch_tui.execution.messages import Window
-from geobatch_tui.execution.raster import coordinates, lattice
+from geobatch_tui.execution.raster import coordinates, lattice, mapping
 from geobatch_tui.execution.raster.grids import Grid, Source
 from geobatch_tui.execution.raster.mapping import Mapper
 
@@ -62,3 +62,39 @@ def test_vectors_are_those_of_proj():
 def test_other_grids_are_not_separable(grid):
     """Cones and planes bend meridians."""
     assert not coordinates.is_separable(Mapper.between(WORLD, grid))
+
+
+@pytest.mark.parametrize(
+    ("src", "dst"),
+    [
+        ("EPSG:4326", "EPSG:3857"),
+        ("EPSG:3857", "EPSG:4326"),
+        ("EPSG:4326", "EPSG:6933"),
+        ("EPSG:4326", "EPSG:3035"),
+        ("EPSG:32633", "EPSG:3857"),
+    ],
+)
+@pytest.mark.parametrize("box", [(-170.0, -80.0, 170.0, 80.0), (-200.0, -95.0, 200.0, 95.0)])
+def test_a_lattice_by_its_axes_is_the_lattice(src, dst, box):
+    """Separable or not, inside of the globe or beyond it."""
+    source, target = CRS(src), CRS(dst)
+    west, south, east, north = box
+    corners = mapping.project(
+        np.array([west, east]), np.array([south, north]), mapping.LONLAT, source
+    )
+    ends = np.where(np.isfinite(corners), corners, 2e7)
+    x, y = np.linspace(*ends[0], 21), np.linspace(*ends[1], 15)
+    found = mapping.project_axes(x, y, source, target)
+    wanted = mapping.project(*np.meshgrid(x, y), source, target)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-9)
+
+
+def test_separable_is_said_of_cylinders_alone():
+    """What lets a lattice be computed by its axes."""
+    lonlat = CRS("EPSG:4326")
+    for code in (3857, 6933, 4087, 3395):
+        assert mapping.is_separable(lonlat, CRS(f"EPSG:{code}"))
+        assert mapping.is_separable(CRS(f"EPSG:{code}"), lonlat)
+    for code in (3035, 32633, 3413, 27700):
+        assert not mapping.is_separable(lonlat, CRS(f"EPSG:{code}"))

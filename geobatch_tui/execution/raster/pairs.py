@@ -1,0 +1,63 @@
+"""What holds for every grid of two CRSs: found out once in a process, and used for thousands of
+small files, which differ in their place alone.
+
+Coordinates are a function of the point alone as long as there is one way between the two CRSs.
+Where PROJ knows several, or would need a grid that it does not find, GDAL chooses by the area of a
+source, and PROJ by itself from point to point: then each grid has to be looked at.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pyproj.transformer import TransformerGroup
+
+from geobatch_tui.execution.raster import mapping
+from geobatch_tui.execution.raster.grids import Grid, Source
+from geobatch_tui.execution.raster.mapping import Mapper
+from geobatch_tui.execution.raster.source import filters
+
+if TYPE_CHECKING:
+    from pyproj import CRS
+
+    from geobatch_tui.execution.raster.mapping import Box
+
+#: Pixels a side of the grids that stand for all. With so many, what GDAL's coordinates may differ
+#: is less than a millimetre.
+_SIDE = 2**18
+
+
+def has_one_way(src: CRS, dst: CRS) -> bool:
+    """Whether PROJ knows exactly one operation from ``src`` to ``dst``, and lacks none."""
+    return _has_one_way(src.srs, dst.srs)
+
+
+@cache
+def _has_one_way(src: str, dst: str) -> bool:
+    with filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        group = TransformerGroup(src, dst, always_xy=True)
+    return (
+        len(group.transformers) == 1 and not group.unavailable_operations and group.best_available
+    )
+
+
+def reference(src: CRS, dst: CRS) -> Mapper | None:
+    """A source and a grid that cover most of what both CRSs are made for; None if that cannot be
+    told, or lies beyond the antimeridian."""
+    shared = mapping.shared_area(src, dst)
+    if shared is None:
+        return None
+    source_box, grid_box = (mapping.project_box(shared, crs) for crs in (src, dst))
+    if source_box is None or grid_box is None:
+        return None
+    mapper = Mapper.between(
+        Source(src, _over(source_box), _SIDE, _SIDE), Grid(dst, _over(grid_box), _SIDE, _SIDE)
+    )
+    return None if mapper.centre is not None else mapper
+
+
+def _over(box: Box) -> tuple[float, float, float, float, float, float]:
+    return (box.width / _SIDE, 0.0, box.minx, 0.0, -box.height / _SIDE, box.maxy)
