@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from geobatch_tui.execution.messages import ChunkReceipt, FeatureLetter
 from geobatch_tui.execution.raster.source import check_identity
-from geobatch_tui.execution.vector import assemble, kernels, replaced, source, spool, wkb
+from geobatch_tui.execution.vector import assemble, kernels, limits, replaced, source, spool, wkb
 from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, merged
 from geobatch_tui.execution.vector.pieces import Pieces
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, WKB, VectorPlan
@@ -117,7 +117,8 @@ class _Chunk:
         self._position = window.col_off
         fields = source.schema_of(plan)
         self._fields = fields
-        self._good_schema = fields.append(pa.field(GEOMETRY, pa.binary())).append(
+        self._written = source.written_schema(plan)
+        self._good_schema = self._written.append(pa.field(GEOMETRY, pa.binary())).append(
             pa.field(BOX, BOX_TYPE)
         )
         self._dead_schema = (
@@ -160,16 +161,23 @@ class _Chunk:
         keep = np.ones(count, np.bool_)
         if worked.dropped is not None:
             keep &= ~worked.dropped
-        bad = {row: why for row, why in worked.bad.items() if keep[row]}
+        unfit: dict[int, tuple[str, str]] = {}
+        columns, facts = limits.fit(
+            self._plan.format,
+            [batch.column(name) for name in self._fields.names],
+            self._written,
+            unfit,
+        )
+        bad = {row: why for row, why in (unfit | worked.bad).items() if keep[row]}
         self.stats["filtered"] += count - int(keep.sum())
         if bad:
             keep[list(bad)] = False
             self._quarantine(batch, bad)
         self.stats["in"] += count
         self.stats["out"] += int(keep.sum())
-        for name, value in worked.facts.items():
+        for name, value in (worked.facts | facts).items():
             self._count(name, value)
-        self._publish(batch, worked.found, keep)
+        self._publish(columns, worked.found, keep)
         self._position += count
 
     def _count(self, name: str, value: int) -> None:
@@ -177,13 +185,12 @@ class _Chunk:
         facts[name] = facts.get(name, 0) + int(value)
 
     def _publish(
-        self, batch: pa.RecordBatch, found: wkb.Coordinates, keep: NDArray[np.bool_]
+        self, columns: list[pa.Array], found: wkb.Coordinates, keep: NDArray[np.bool_]
     ) -> None:
         boxes = found.boxes()
         known = np.isfinite(boxes[:, 0])
         self._note(found, boxes, keep, known)
         box = box_column(boxes, known)
-        columns = [batch.column(name) for name in self._fields.names]
         made = pa.RecordBatch.from_arrays([*columns, found.column, box], schema=self._good_schema)
         self._pieces.add(made, keep, self._position)
 

@@ -21,7 +21,7 @@ from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, properties, wkb
 from geobatch_tui.execution.vector.behind import Behind
-from geobatch_tui.execution.vector.source import schema_of
+from geobatch_tui.execution.vector.source import written_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -158,7 +158,7 @@ def _header(
         size = _U32.unpack_from(header, name)[0]
         place = column.place(_TYPE)
         kept.append((header[name + 4 : name + 4 + size].decode(), header[place] if place else 0))
-    wanted = [(each.name, properties.TYPES[each.type]) for each in schema_of(plan)]
+    wanted = [(each.name, properties.TYPES[each.type]) for each in written_schema(plan)]
     if kept != wanted:
         raise SchemaError(f"FlatGeobuf keeps the fields as {kept}, not as {wanted}")
     _U64.pack_into(header, table.place(_COUNT), summary.out)

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import SchemaError, VerifyError
-from geobatch_tui.execution.vector import wkb
+from geobatch_tui.execution.vector import limits, wkb
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name
 from geobatch_tui.execution.vector.formats import DRIVERS
 from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
-from geobatch_tui.execution.vector.source import schema_of
+from geobatch_tui.execution.vector.source import written_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +51,7 @@ def write(
     """
     kind, promote = layer_type(summary.types)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
-    schema = schema_of(plan).append(_geometry_field(geometry))
+    schema = written_schema(plan).append(_geometry_field(geometry))
 
     def tables() -> Iterator[pa.RecordBatch]:
         for table in evenly(batches, _ROWS, GEOMETRY, _BYTES):
@@ -89,7 +89,7 @@ def write_template(
     if kind.endswith(" Z"):
         shape = shapely.force_3d(shape)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
-    schema = schema_of(plan)
+    schema = written_schema(plan)
     columns = [pa.nulls(1, each.type) for each in schema]
     written = pa.array([shapely.to_wkb(shape, flavor="iso")], pa.binary())
     schema = schema.append(_geometry_field(geometry))
@@ -254,11 +254,12 @@ def write_quarantine(plan: VectorPlan, parts: Iterator[spool.Content], path: Pat
         value.hex() if value is not None and shape is None else None
         for value, shape in zip(raw, fine, strict=True)
     ]
-    names = [
-        "geobatch_fid" if name == FID else name
-        for name in table.drop_columns([GEOMETRY]).column_names
-    ]
-    flat = table.drop_columns([GEOMETRY]).rename_columns(names)
+    names: list[str] = []
+    columns = []
+    for name in table.drop_columns([GEOMETRY]).column_names:
+        names.append(free_name("geobatch_fid" if name == FID else name, tuple(names)))
+        columns.append(limits.legible(table.column(name).combine_chunks(), name))
+    flat = pa.table(columns, names)
     geometry = free_name("geom", tuple(names))
     flat = flat.append_column("geobatch_wkb", pa.array(lost, pa.string()))
     flat = flat.append_column(_geometry_field(geometry), pa.array(fine, pa.binary()))

@@ -19,7 +19,7 @@ from geobatch_tui.execution.vector import collect, properties, spool, sqliterows
 from geobatch_tui.execution.vector.collect import BOX_TYPE, flags, free_name
 from geobatch_tui.execution.vector.options import ROW_GROUP_BYTES
 from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
-from geobatch_tui.execution.vector.source import schema_of
+from geobatch_tui.execution.vector.source import written_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +122,7 @@ class Pieces:
 def takes_records(plan: VectorPlan) -> bool:
     """Whether features are spooled as records, since the format and its fields are encoded here."""
     kept = {"FlatGeobuf": properties.TYPES, "GPKG": sqliterows.TYPES}.get(plan.format, ())
-    return bool(kept) and all(each.type in kept for each in schema_of(plan))
+    return bool(kept) and all(each.type in kept for each in written_schema(plan))
 
 
 def known_boxes(box: pa.Array) -> NDArray[np.bool_]:
@@ -186,7 +186,7 @@ def output_schema(plan: VectorPlan) -> pa.Schema:
     geometry = free_name("geometry", plan.fields)
     box = free_name("bbox", (*plan.fields, geometry))
     shape, extent = pa.field(geometry, pa.binary()), pa.field(box, BOX_TYPE)
-    return schema_of(plan).append(shape).append(extent)
+    return written_schema(plan).append(shape).append(extent)
 
 
 def writer(plan: VectorPlan, sink: Any, schema: pa.Schema) -> pq.ParquetWriter:

@@ -29,7 +29,8 @@ class VectorPlan:
         fid_column: name of the id in ``where``; empty if there is none.
         geometry_column: of the source; empty where OGR leaves it without a name.
         fields: names of the attributes, in order.
-        schema: of the attributes, an Arrow schema in hex; batches are cast to it.
+        schema: of the attributes, an Arrow schema in hex; batches that are read are cast to it.
+        written: the same of the attributes as they are written; in the same order.
         count: features that the source gives, after ``where``.
         where, encoding: as in the parameters.
         src_crs, dst_crs: WKT; equal where nothing is transformed; empty where unknown.
@@ -47,6 +48,7 @@ class VectorPlan:
     geometry_column: str
     fields: tuple[str, ...]
     schema: str
+    written: str
     count: int
     where: str
     encoding: str

@@ -27,7 +27,7 @@ from geobatch_tui.errors import (
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.raster.source import filters
-from geobatch_tui.execution.vector import archive, formats, source
+from geobatch_tui.execution.vector import archive, formats, limits, source
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.options import row_group, writer_options
 from geobatch_tui.execution.vector.plan import VectorPlan
@@ -87,7 +87,7 @@ def probe(
         )
     with stage("plan"):
         told: list[str] = []
-        _check_fields(task, layer)
+        out = limits.written(str(task.output["format"]), layer.fields, told)
         src, dst = _crs(task, layer, dst_crs, told)
         _tell_of_geometry(layer, told)
         options = writer_options(task.output)
@@ -100,6 +100,7 @@ def probe(
             geometry_column=layer.geometry,
             fields=tuple(layer.fields.names),
             schema=layer.fields.serialize().to_pybytes().hex(),
+            written=out.serialize().to_pybytes().hex(),
             count=layer.count,
             where=params.where,
             encoding=params.encoding,
@@ -318,39 +319,6 @@ def _tell_of_geometry(layer: _Layer, told: list[str]) -> None:
         told.append(f"the source has measures (M, {kind!r}): they are dropped")
     if any(word in kind for word in ("Curve", "Surface", "CircularString", "TIN")):
         told.append(f"the source has curves or surfaces ({kind!r}): such features are quarantined")
-
-
-def _check_fields(task: ProbeTask, layer: _Layer) -> None:
-    """Raises SchemaError where the output format cannot hold a field."""
-    form = str(task.output["format"])
-    if form == "GeoParquet":
-        return
-    for field in layer.fields:
-        if not _holds(field.type):
-            raise SchemaError(
-                f"{form} cannot hold field {field.name!r} of type {field.type}",
-                hint="leave it out by op.columns, or write GeoParquet",
-            )
-    seen: dict[str, str] = {}
-    for name in layer.fields.names:
-        other = seen.setdefault(name.casefold(), name)
-        if other is not name:
-            raise SchemaError(
-                f"{form} takes fields {other!r} and {name!r} for one: "
-                "case does not tell them apart",
-                hint="leave one out by op.columns, or write GeoParquet",
-            )
-
-
-def _holds(kind: pa.DataType) -> bool:
-    """Whether OGR has a type for it."""
-    inner = pa.types.is_list(kind) and not pa.types.is_nested(kind.value_type)
-    return inner or not (
-        pa.types.is_nested(kind)
-        or pa.types.is_dictionary(kind)
-        or pa.types.is_duration(kind)
-        or pa.types.is_interval(kind)
-    )
 
 
 def _layer_name(key: str) -> str:

@@ -98,8 +98,13 @@ def columns_for(driver: str, where: str, wanted: Iterable[str]) -> list[str] | N
 
 
 def schema_of(plan: VectorPlan) -> pa.Schema:
-    """The attributes of the plan."""
+    """The attributes of the plan, as they are read."""
     return pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(plan.schema)))
+
+
+def written_schema(plan: VectorPlan) -> pa.Schema:
+    """The attributes of the plan, as they are written."""
+    return pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(plan.written)))
 
 
 def pinned(batch: Any, schema: pa.Schema, fid: str, geometry: str) -> pa.RecordBatch:

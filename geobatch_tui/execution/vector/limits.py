@@ -1,0 +1,217 @@
+"""What an output format can hold of the attributes.
+
+A type that it does not have is refused, or becomes the nearest one, and the plan says so; a feature
+with a value that does not fit is set aside.
+
+OGR writes most of these without a word, and other than they were: an unsigned number beyond its own
+range, a year of five digits, a list with a null in it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geobatch_tui.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Bad = dict[int, tuple[str, str]]
+
+#: Decimal digits that any number of double precision keeps.
+_DIGITS = 15
+_DAY = dt.timedelta(days=1)
+_EPOCH = dt.date(1970, 1, 1)
+#: First and last day with a year of four digits, counted from 1970.
+_DAYS = ((dt.date.min - _EPOCH) // _DAY, (dt.date.max - _EPOCH) // _DAY)
+_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+_JSON = frozenset({"GeoJSON", "GeoJSONSeq"})
+_HINT = "leave it out by op.columns, or write GeoParquet"
+
+
+def written(form: str, fields: pa.Schema, told: list[str]) -> pa.Schema:
+    """The attributes as ``form`` holds them; ``told`` gets what is lost by that.
+
+    Raises:
+        SchemaError: it holds no such type, or takes two names for one.
+    """
+    if form == "GeoParquet":
+        return fields
+    _refuse_like_names(form, fields.names)
+    made = []
+    for field in fields:
+        kind = _kind(field.type)
+        if kind is None:
+            raise SchemaError(
+                f"{form} cannot hold field {field.name!r} of type {field.type}", hint=_HINT
+            )
+        if note := _note(form, field.type, kind):
+            told.append(f"field {field.name!r} ({field.type}): {note}")
+        made.append(pa.field(field.name, kind, nullable=True))
+    return pa.schema(made)
+
+
+def _refuse_like_names(form: str, names: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other is not name:
+            raise SchemaError(
+                f"{form} takes fields {other!r} and {name!r} for one: "
+                "case does not tell them apart",
+                hint="leave one out by op.columns, or write GeoParquet",
+            )
+
+
+#: Types that become another, of which OGR knows what to do.
+_NEAREST: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType], ...] = (
+    (pa.types.is_uint64, pa.int64()),
+    (pa.types.is_float16, pa.float32()),
+    (pa.types.is_date64, pa.date32()),
+    (pa.types.is_null, pa.string()),
+    (pa.types.is_large_string, pa.string()),
+    (pa.types.is_string_view, pa.string()),
+    (pa.types.is_large_binary, pa.binary()),
+    (pa.types.is_binary_view, pa.binary()),
+    (pa.types.is_fixed_size_binary, pa.binary()),
+)
+_LISTED = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string)
+_KEPT = (
+    *_LISTED,
+    pa.types.is_binary,
+    pa.types.is_date32,
+    pa.types.is_time,
+)
+
+
+def _kind(kind: pa.DataType) -> pa.DataType | None:
+    """The type in which values of ``kind`` are given to OGR; None: there is none."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _kind(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return _kind(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        inner = _kind(kind.value_type)
+        return pa.list_(inner) if inner and any(ask(inner) for ask in _LISTED) else None
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp(kind.unit, "UTC" if kind.tz else None)
+    if pa.types.is_decimal(kind) and kind.precision <= _DIGITS:
+        return pa.float64()
+    kept = kind if any(ask(kind) for ask in _KEPT) else None
+    return next((nearest for ask, nearest in _NEAREST if ask(kind)), kept)
+
+
+def _note(form: str, kind: pa.DataType, made: pa.DataType) -> str:
+    """What ``form`` does to values of ``kind``, given as ``made``; empty: it keeps them."""
+    json = form in _JSON
+    days, times = pa.types.is_date32(made), pa.types.is_time(made)
+    moments = pa.types.is_timestamp(made)
+    fine = (moments or times) and kind.unit in {"us", "ns"}
+    notes = (
+        (
+            pa.types.is_uint64(kind),
+            "written as int64; a feature with a greater number is set aside",
+        ),
+        (pa.types.is_decimal(kind), "becomes a real number"),
+        (pa.types.is_null(kind), "has no values; becomes text"),
+        (pa.types.is_binary(made) and json, "becomes text in hexadecimal digits"),
+        (pa.types.is_list(made) and not json, "becomes text in JSON"),
+        (days and form == "FlatGeobuf", "a day becomes its midnight"),
+        (times and not json, "a time of day becomes text"),
+        (moments and kind.tz not in (None, "UTC"), "moments are written in UTC"),
+        (moments and not kind.tz and form == "GPKG", "GPKG takes moments without a zone for UTC"),
+        (fine, "rounded to milliseconds"),
+    )
+    return "; ".join(note for holds, note in notes if holds)
+
+
+# --- values ------------------------------------------------------------------------------------
+
+
+def fit(
+    form: str, columns: list[pa.Array], fields: pa.Schema, bad: Bad
+) -> tuple[list[pa.Array], dict[str, int]]:
+    """The values of a batch in the types of ``fields``, the schema that :func:`written` made, and
+    counts of what else became of them.
+
+    Rows with a value that ``form`` cannot hold go to ``bad``; what stands there then has no
+    meaning.
+    """
+    if form == "GeoParquet":
+        return columns, {}
+    made, lost = [], 0
+    for column, field in zip(columns, fields, strict=True):
+        made.append(_fitted(column, field, bad))
+        if pa.types.is_floating(field.type) and form != "FlatGeobuf":
+            lost += pc.is_nan(made[-1]).true_count
+            if form in _JSON:
+                _set_aside(pc.is_inf(made[-1]), field.name, "is infinite", bad)
+    return made, {"nan_to_null": lost}
+
+
+def _fitted(column: pa.Array, field: pa.Field, bad: Bad) -> pa.Array:
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    kind = column.type
+    if pa.types.is_uint64(kind):
+        over = pc.greater(column, pa.scalar(2**63 - 1, pa.uint64()))
+        _set_aside(over, field.name, "is above 2^63 - 1", bad)
+    elif pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        _set_aside(_odd_years(column), field.name, "has no year from 1 to 9999", bad)
+    elif pa.types.is_list(field.type):
+        column = column.cast(field.type)
+        _set_aside(_with_nulls(column), field.name, "has a null in its list", bad)
+    return column if column.type == field.type else column.cast(field.type, safe=False)
+
+
+def legible(column: pa.Array, name: str) -> pa.Array:
+    """The values as a GeoPackage holds them all; as text, where it does not."""
+    kind, bad = _kind(column.type), dict[int, tuple[str, str]]()
+    if kind is not None and not pa.types.is_decimal(column.type):
+        fitted = _fitted(column, pa.field(name, kind), bad)
+        if not bad:
+            return fitted
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowNotImplementedError:
+        texts = [str(value.as_py()) if value.is_valid else None for value in column]
+        return pa.array(texts, pa.string())
+
+
+def _set_aside(rows: pa.Array | None, name: str, why: str, bad: Bad) -> None:
+    if rows is None or not rows.true_count:
+        return
+    for row in np.flatnonzero(rows.fill_null(False).to_numpy(zero_copy_only=False)).tolist():
+        bad.setdefault(row, ("SchemaError", f"the output cannot hold its field {name!r}: it {why}"))
+
+
+def _odd_years(column: pa.Array) -> pa.Array | None:
+    kind = column.type
+    wide = pa.int32() if pa.types.is_date32(kind) else pa.int64()
+    unit = 1 if pa.types.is_date32(kind) else _PER_DAY[getattr(kind, "unit", "ms")]
+    low, high = _DAYS[0] * unit, (_DAYS[1] + 1) * unit - 1
+    limits = np.iinfo(wide.to_pandas_dtype())
+    if low <= limits.min and high >= limits.max:  # nanoseconds end long before
+        return None
+    numbers = column.view(wide)
+    return pc.or_(
+        pc.less(numbers, pa.scalar(max(low, limits.min), wide)),
+        pc.greater(numbers, pa.scalar(min(high, limits.max), wide)),
+    )
+
+
+def _with_nulls(column: pa.ListArray) -> pa.Array | None:
+    if not column.flatten().null_count:
+        return None
+    empty: NDArray[Any] = column.flatten().is_null().to_numpy(zero_copy_only=False)
+    lists = pc.list_parent_indices(column).to_numpy()
+    found = np.zeros(len(column), np.bool_)
+    found[lists[empty]] = True
+    return pa.array(found)

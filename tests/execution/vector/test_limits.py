@@ -1,0 +1,165 @@
+"""What formats hold of the attributes: kept, changed and told, or refused; never changed unsaid."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+
+import geopandas as gpd
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
+import pytest
+import shapely
+import vectorjobs
+
+from geobatch_tui.errors import SchemaError
+
+OGR = ("FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq")
+JSON = ("GeoJSON", "GeoJSONSeq")
+MOMENT = dt.datetime(2020, 7, 1, 1, 2, 3, 456000, tzinfo=dt.UTC)
+
+
+def parquet(tmp_path, *columns, points=None):
+    """A GeoParquet file with points, and these columns: k0, k1, ..."""
+    count = len(columns[0])
+    points = points or [shapely.Point(n, n) for n in range(count)]
+    shapes = pa.array([shapely.to_wkb(point) for point in points], pa.binary())
+    column = {"encoding": "WKB", "geometry_types": ["Point"]}
+    geo = {"version": "1.1.0", "primary_column": "g", "columns": {"g": column}}
+    names = {f"k{n}": column for n, column in enumerate(columns)}
+    table = pa.table({"n": range(count), **names, "g": shapes})
+    path = tmp_path / "s.parquet"
+    pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+    return path
+
+
+def attributes(path):
+    """Rows of a file in the order of ``n``."""
+    _, table = pyogrio.read_arrow(path)
+    return table.sort_by("n")
+
+
+FIRST = dt.datetime.min  # noqa: DTZ901 - FlatGeobuf has days without a zone
+#: Values, how each format reads back, and what the plan says; "" where nothing is to be said.
+KEPT = [
+    (pa.array([0, 2**62 + 1, None], pa.uint64()), [0, 2**62 + 1, None], OGR, "int64"),
+    (pa.array([1, 0.5, None], pa.float16()), [1, 0.5, None], OGR, ""),
+    (pa.array([Decimal("1.10")], pa.decimal128(5, 2)), [1.1], OGR, "real number"),
+    (pa.nulls(2), [None, None], ("FlatGeobuf", "GPKG"), "no values"),
+    (pa.array(["a", None, "b", "a"]).dictionary_encode(), ["a", None, "b", "a"], OGR, ""),
+    (pa.array([b"ab", None], pa.binary(2)), [b"ab", None], ("FlatGeobuf", "GPKG"), ""),
+    (pa.array([b"\0a", None], pa.large_binary()), ["0061", None], JSON, "hexadecimal"),
+    (pa.array([[1, 2], [], None], pa.large_list(pa.int32())), [[1, 2], [], None], JSON, ""),
+    (
+        pa.array([[1, 2], None], pa.list_(pa.int32(), 2)),
+        ["[ 1, 2 ]", None],
+        ("FlatGeobuf", "GPKG"),
+        "text in JSON",
+    ),
+    (pa.array([dt.date(1, 1, 1)]), [FIRST], ("FlatGeobuf",), "midnight"),
+    (pa.array([dt.date(9999, 12, 31)]), [dt.date(9999, 12, 31)], ("GPKG", *JSON), ""),
+    (pa.array([dt.time(1, 2, 3)]), ["01:02:03"], ("FlatGeobuf", "GPKG"), "text"),
+    (pa.array([dt.time(1, 2, 3)]), [dt.time(1, 2, 3)], JSON, "rounded"),
+    (
+        pa.array([MOMENT], pa.timestamp("ms", "Europe/Berlin")),
+        [MOMENT],
+        ("GPKG", *JSON),
+        "in UTC",
+    ),
+    (pa.array([MOMENT], pa.timestamp("ms")), [MOMENT], ("GPKG",), "for UTC"),
+]
+
+
+@pytest.mark.parametrize(("values", "expected", "forms", "note"), KEPT)
+def test_values_are_kept_or_the_plan_says_what_becomes_of_them(
+    values, expected, forms, note, tmp_path
+):
+    """By every format in question."""
+    source = parquet(tmp_path, values)
+    for form in forms:
+        done = vectorjobs.run("vector.convert", source, tmp_path / form, form=form)
+        column = attributes(done.path).column("k0")
+        column = pa.chunked_array(getattr(chunk, "storage", chunk) for chunk in column.chunks)
+        assert column.to_pylist() == expected
+        told = [line for line in done.plan.warnings if "'k0'" in line]
+        assert bool(told) == bool(note)
+        assert note in "".join(told)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([{"a": 1}]),
+        pa.array([1], pa.duration("s")),
+        pa.array([[b"x"]], pa.list_(pa.binary())),
+        pa.array([[[1]]], pa.list_(pa.list_(pa.int8()))),
+        pa.array([Decimal(10) ** 20], pa.decimal128(38, 2)),
+    ],
+)
+def test_types_that_ogr_has_none_for_are_refused(values, tmp_path):
+    """By the plan, with a way out; GeoParquet keeps them."""
+    source = parquet(tmp_path, values)
+    for form in OGR:
+        with pytest.raises(SchemaError, match=f"{form} cannot hold field 'k0'") as refused:
+            vectorjobs.probe("vector.convert", source, form=form)
+        assert "op.columns" in refused.value.hint
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert pq.read_table(done.path).column("k0").to_pylist() == values.to_pylist()
+
+
+def test_values_that_do_not_fit_are_set_aside(tmp_path):
+    """The feature, not the item, and not another value; the quarantine file has them in full."""
+    odd = -800_000
+    columns = (
+        pa.array([2**64 - 1, 1, 1, 1, 1], pa.uint64()),
+        pa.array([1, odd, 1, 1, 1], pa.int32()).cast(pa.date32()),
+        pa.array([1, 1, 253402300800000, 1, None], pa.int64()).cast(pa.timestamp("ms")),
+        pa.array([[1], [1], [1], [None, 1], None], pa.list_(pa.int32())),
+    )
+    source = parquet(tmp_path, *columns)
+    for form in OGR:
+        done = vectorjobs.run("vector.convert", source, tmp_path / form, form=form)
+        assert attributes(done.path).column("n").to_pylist() == [4]
+        assert [letter.position for letter in done.letters] == [0, 1, 2, 3]
+        fields = [letter.reason.split("'")[1] for letter in done.letters]
+        assert fields == ["k0", "k1", "k2", "k3"]
+        assert {letter.error_class for letter in done.letters} == {"SchemaError"}
+    kept = gpd.read_file(done.receipt.facts["quarantine"])
+    assert kept.k0[0] == str(2**64 - 1)
+    assert kept.k2[2].startswith("10000-01-01")
+
+
+def test_numbers_that_are_none(tmp_path):
+    """NaN becomes null where the format has none, and is counted; GeoJSON has no infinity."""
+    source = parquet(tmp_path, pa.array([1.0, np.nan, np.inf]))
+    for form in OGR:
+        done = vectorjobs.run("vector.convert", source, tmp_path / form, form=form)
+        values = attributes(done.path).column("k0").to_pylist()
+        facts = done.receipt.facts
+        assert facts.get("nan_to_null", 0) == (form != "FlatGeobuf")
+        if form in JSON:
+            assert values == [1.0, None]
+            assert "infinite" in done.letters[0].reason
+        else:
+            assert (values[0], values[2]) == (1.0, np.inf)
+
+
+def test_a_quarantine_file_has_all_fields(tmp_path):
+    """Also those of GeoParquet that a GeoPackage has no type for, as text; and names that differ in
+    case alone."""
+    source = parquet(
+        tmp_path,
+        pa.array([{"a": 1}, {"a": 2}]),
+        pa.array(["x", "y"]),
+        points=[shapely.Point(1, 1), shapely.Point(np.nan, 1)],
+    )
+    table = pq.read_table(source)
+    names = [name.replace("k1", "K0") for name in table.column_names]
+    made = table.rename_columns(names).replace_schema_metadata(table.schema.metadata)
+    pq.write_table(made, source)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    kept = gpd.read_file(done.receipt.facts["quarantine"])
+    assert (kept.k0[0], kept.K0_[0], kept.geobatch_fid[0]) == ("{'a': 2}", "y", 1)
