@@ -30,13 +30,13 @@ class VectorPlan:
         geometry_column: of the source; empty where OGR leaves it without a name.
         fields: names of the attributes, in order.
         schema: of the attributes, an Arrow schema in hex; batches that are read are cast to it.
-        written: the same of the attributes as they are written; in the same order.
         count: features that the source gives, after ``where``.
         where, encoding: as in the parameters.
         src_crs, dst_crs: WKT; equal where nothing is transformed; empty where unknown.
         format, layer_name: of the output.
         options: of the writer, checked.
         place: what OGR opens: the source, or the file in it, if that is an archive.
+        written: as ``schema``, of the attributes as they are written, in the same order.
         cell: features of the source that make a row group of GeoParquet; 0 for other formats.
     """
 
@@ -48,7 +48,6 @@ class VectorPlan:
     geometry_column: str
     fields: tuple[str, ...]
     schema: str
-    written: str
     count: int
     where: str
     encoding: str
@@ -59,6 +58,7 @@ class VectorPlan:
     options: Mapping[str, Any]
     cell: int
     place: str = ""
+    written: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready, for ``ItemPlan.detail``."""

@@ -104,7 +104,7 @@ def schema_of(plan: VectorPlan) -> pa.Schema:
 
 def written_schema(plan: VectorPlan) -> pa.Schema:
     """The attributes of the plan, as they are written."""
-    return pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(plan.written)))
+    return pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(plan.written or plan.schema)))
 
 
 def pinned(batch: Any, schema: pa.Schema, fid: str, geometry: str) -> pa.RecordBatch:

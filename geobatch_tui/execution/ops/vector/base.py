@@ -35,7 +35,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 3
+    version = 4
     data: Literal["raster", "vector"] = "vector"
     summary: str
     params: type[BaseModel] = VectorParams

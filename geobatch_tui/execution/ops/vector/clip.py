@@ -48,7 +48,6 @@ class Clip(VectorOperation):
     """See :class:`VectorOperation`."""
 
     name = "vector.clip"
-    version = 4
     summary = "Cut features at a rectangle or at polygons; those outside are left out."
     params: type[BaseModel] = ClipParams
     work = "clip"
