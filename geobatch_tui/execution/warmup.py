@@ -46,7 +46,7 @@ def warm_up_vector() -> None:
     import pyarrow as pa
 
     from geobatch_tui.execution.ops import registry
-    from geobatch_tui.execution.vector import assemble, features, probe, transform, wkb
+    from geobatch_tui.execution.vector import assemble, features, ground, probe, transform, wkb
 
     del assemble, features, probe, transform
     for name in registry.operation_names():
@@ -57,7 +57,8 @@ def warm_up_vector() -> None:
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(point)]
     found = wkb.coordinates(pa.Array.from_buffers(pa.binary(), 1, buffers))
     found.boxes()
-    found.sparse(found.status == 0, 1.0)
+    nowhere = ground.Ground(lambda x, y: (x, y, x > y), 1.0, (2.0, 2.0), 2.0)
+    found.doubtful(found.status == 0, nowhere, 1.0)
     found.replaced(found.x, found.y)
 
 

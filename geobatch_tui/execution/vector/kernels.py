@@ -183,15 +183,56 @@ def boxes(x, y, first, out):
 
 
 @jit
-def sparse(x, y, first, which, step, out):
-    """Fill ``out`` with coordinates of the geometries ``which`` such that every other one is less
-    than ``step`` from the one before it in ``out``, in x and in y. Returns how many."""
-    total = 0
+def _cell(x, y, left, bottom, size, state):
+    """Row and column of the cell that a coordinate lies in; row -1 if in none."""
+    column, row = np.floor((x - left) / size), np.floor((y - bottom) / size)
+    if 0 <= column < state.shape[1] and 0 <= row < state.shape[0]:
+        return np.int64(row), np.int64(column)
+    return -1, -1
+
+
+@jit
+def visit(x, y, first, which, left, bottom, size, state, fresh):
+    """Mark in ``fresh`` the cells of ``state`` 0 that coordinates of the geometries ``which`` lie
+    in."""
+    west = south = 1.0
+    east = north = 0.0
     for i in range(len(which)):
         if not which[i]:
             continue
         for k in range(first[i], first[i + 1]):
-            if k > first[i]:
+            # The next coordinate lies mostly in the cell of the one before.
+            if west < x[k] < east and south < y[k] < north:
+                continue
+            row, column = _cell(x[k], y[k], left, bottom, size, state)
+            if row >= 0:
+                west, south = left + column * size, bottom + row * size
+                east, north = west + size, south + size
+                if state[row, column] == 0:
+                    fresh[row, column] = True
+
+
+@jit
+def sparse(x, y, first, which, step, left, bottom, size, state, out):
+    """Fill ``out`` with coordinates of the geometries ``which`` outside cells of ``state`` 1, such
+    that every other one there is less than ``step`` from the one before it in ``out``, in x and in
+    y. Returns how many."""
+    total = 0
+    west = south = 1.0
+    east = north = 0.0
+    for i in range(len(which)):
+        if not which[i]:
+            continue
+        begin = total
+        for k in range(first[i], first[i + 1]):
+            if west < x[k] < east and south < y[k] < north:
+                continue
+            row, column = _cell(x[k], y[k], left, bottom, size, state)
+            if row >= 0 and state[row, column] == 1:
+                west, south = left + column * size, bottom + row * size
+                east, north = west + size, south + size
+                continue
+            if total > begin:
                 last = out[total - 1]
                 if abs(x[k] - x[last]) < step and abs(y[k] - y[last]) < step:
                     continue

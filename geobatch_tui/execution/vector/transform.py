@@ -1,7 +1,8 @@
 """Coordinates from one CRS into another, and which features cannot go there.
 
 A feature fails where a coordinate comes out infinite, or where it lies outside the area of use of
-the target and does not come back to where it was: projections give finite nonsense there.
+the target and does not come back to where it was: projections give finite nonsense there. See
+``ground`` for where that is looked at.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pyproj import CRS, Transformer
 
+from geobatch_tui.execution.vector.ground import Ground
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -23,9 +26,14 @@ if TYPE_CHECKING:
 
 #: How far a coordinate may be off after the way there and back: degrees, or metres.
 _DEGREES, _METRES = 1e-5, 1.0
-#: How far apart the coordinates of a feature are that go there and back: nonsense fills regions,
-#: so a feature that reaches this far into one is found.
+#: How far apart the coordinates of a feature are that go there and back where the ground is not
+#: firm: nonsense fills regions, so a feature that reaches this far into one is found.
 _STEP_DEGREES, _STEP_METRES = 0.02, 2000.0
+#: Sides of the cells of the ground, and how far they reach: longitudes and latitudes; metres.
+_CELL_DEGREES, _GLOBE = 1.0, (180.0, 90.0)
+_CELL_METRES, _PLANE = 1e5, (2e7, 2e7)
+#: The same for points of the lattice of the ground, since the error grows towards a rim.
+_LATTICE = 0.1
 #: Beyond this latitude all longitudes are one place.
 _POLE = 89.9999
 
@@ -57,6 +65,11 @@ class Reprojector:
         if not self._degrees:
             geodetic = self._src.geodetic_crs or CRS.from_epsg(4326)
             self._lonlat = Transformer.from_crs(self._src, geodetic, always_xy=True)
+        self._ground = (
+            Ground(self._send, _CELL_DEGREES, _GLOBE, 90.0)
+            if self._degrees
+            else Ground(self._send, _CELL_METRES, _PLANE, np.inf)
+        )
 
     def move(self, found: Coordinates) -> Moved:
         """Transform all coordinates of a column, in place: those of ``found`` are the new ones."""
@@ -64,7 +77,8 @@ class Reprojector:
         outside = self._outside(found)
         chosen = np.empty(0, np.int64)
         if outside.any():
-            chosen = found.sparse(outside, _STEP_DEGREES if self._degrees else _STEP_METRES)
+            step = _STEP_DEGREES if self._degrees else _STEP_METRES
+            chosen = found.doubtful(outside, self._ground, step)
         before = found.x[chosen], found.y[chosen]
         self._there.transform(found.x, found.y, errcheck=False, inplace=True)
         failed = np.zeros(count, np.bool_)
@@ -94,8 +108,19 @@ class Reprojector:
         out: Flags = (beyond | (lat < south) | (lat > north)).any(axis=1)
         return out
 
-    def _off(self, before: tuple[Floats, Floats], after: tuple[Floats, Floats]) -> Flags:
-        """Which coordinates do not come back to where they were."""
+    def _send(self, x: Floats, y: Floats) -> tuple[Floats, Floats, Flags]:
+        """Images of points, and which points have one and come back."""
+        there = self._there.transform(x, y, errcheck=False)
+        found = np.isfinite(there[0]) & np.isfinite(there[1])
+        back = np.zeros(len(x), np.bool_)
+        after = there[0][found], there[1][found]
+        back[found] = ~self._off((x[found], y[found]), after, _LATTICE)
+        return *there, back
+
+    def _off(
+        self, before: tuple[Floats, Floats], after: tuple[Floats, Floats], share: float = 1.0
+    ) -> Flags:
+        """Which coordinates do not come back to where they were, within a share of the limit."""
         back_x, back_y = self._there.transform(*after, errcheck=False, direction="INVERSE")
         dx, dy = np.abs(back_x - before[0]), np.abs(back_y - before[1])
         limit = _METRES
@@ -103,7 +128,7 @@ class Reprojector:
             limit = _DEGREES
             dx = np.minimum(dx % 360.0, 360.0 - dx % 360.0)
             dx[np.abs(before[1]) > _POLE] = 0.0
-        off: Flags = ~((dx <= limit) & (dy <= limit))
+        off: Flags = ~((dx <= share * limit) & (dy <= share * limit))
         return off
 
 

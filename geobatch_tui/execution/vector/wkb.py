@@ -13,6 +13,8 @@ from geobatch_tui.execution.vector import kernels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from geobatch_tui.execution.vector.ground import Ground
+
 #: Names of the types of simple features, by their number in WKB.
 NAMES = {
     1: "Point",
@@ -70,10 +72,13 @@ class Coordinates:
         owners: NDArray[np.int64] = np.searchsorted(self.first, which, "right") - 1
         return owners
 
-    def sparse(self, which: NDArray[np.bool_], step: float) -> NDArray[np.int64]:
-        """Coordinates of the geometries ``which``, none further than ``step`` from the next."""
+    def doubtful(self, which: NDArray[np.bool_], ground: Ground, step: float) -> NDArray[np.int64]:
+        """Coordinates of the geometries ``which`` that do not lie on firm ``ground``, none of those
+        left out further than ``step`` from one that is not."""
+        ground.learn(self.x, self.y, self.first, which)
+        place = ground.left, ground.bottom, ground.cell, ground.state
         out = np.empty(len(self.x), np.int64)
-        return out[: kernels.sparse(self.x, self.y, self.first, which, step, out)]
+        return out[: kernels.sparse(self.x, self.y, self.first, which, step, *place, out)]
 
     def boxes(self) -> NDArray[np.float64]:
         """(n, 4) minx, miny, maxx, maxy; NaN without coordinates, or where one is not finite."""

@@ -122,7 +122,9 @@ def test_every_coordinate_is_near_one_that_was_sent_there_and_back():
     first = np.array([0, 1500, 1500, 5000, 5000])
     out = np.empty(5000, np.int64)
     which = np.array([False, True, True, True])
-    count = kernels.sparse(x, y, first, which, transform._STEP_DEGREES, out)
+    nowhere = np.zeros((1, 1), np.uint8)
+    step = transform._STEP_DEGREES
+    count = kernels.sparse(x, y, first, which, step, 0.0, 0.0, 1.0, nowhere, out)
     chosen = out[:count]
     assert chosen[0] == 1500
     assert count < 3500
