@@ -75,8 +75,8 @@ class Ground:
         wanted[down, across] = True
         rows, columns = np.nonzero(wanted & ~self._seen)
         step = self.cell / _POINTS
-        x: Floats = self.left + (columns - _RIM) * step
-        y: Floats = self.bottom + (rows - _RIM) * step
+        x = np.asarray(self.left + (columns - _RIM) * step, np.float64)
+        y = np.asarray(self.bottom + (rows - _RIM) * step, np.float64)
         np.clip(y, -self._limit, self._limit, out=y)
         self._x[rows, columns], self._y[rows, columns], self._back[rows, columns] = self._sends(
             x, y
