@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.forkserver import get_inherited_fds
 from pathlib import Path
+from queue import SimpleQueue
 from time import thread_time
 from typing import Any, Protocol
 
 from geobatch_tui.errors import MemoryBudgetError, OperationError
-from geobatch_tui.execution import classify, evidence, wire
+from geobatch_tui.execution import classify, evidence, syncing, wire
 from geobatch_tui.execution.messages import (
     ChunkReceipt,
     ChunkTask,
@@ -298,6 +299,78 @@ def _die_with(parent_sentinel: int) -> None:
     threading.Thread(target=guard, name="parent guard", daemon=True).start()
 
 
+#: Answers that may wait for the disk before the next task does.
+AHEAD = 8
+
+
+class Answers:
+    """Sends outcomes in the order of their tasks, each once all that its task wrote is on disk.
+
+    Syncs are waited for in a thread, which then sends. A worker that dies meanwhile did not
+    answer: the task goes to another, and is blamed for nothing.
+    """
+
+    def __init__(self, pipe: socket.socket) -> None:
+        self._pipe = pipe
+        self._queue: SimpleQueue[tuple[Task, Outcome, bytes, list[syncing.Sync]] | None]
+        self._queue = SimpleQueue()
+        self._room = threading.Semaphore(AHEAD)
+        self._waiting = 0
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def put(self, task: Task, outcome: Outcome, syncs: list[syncing.Sync]) -> None:
+        """Answer for ``task``; may wait until there is room. Raises OSError if nobody listens."""
+        frame = answer(outcome)
+        if outcome.failure is not None:
+            for sync in syncs:
+                sync.drop()
+            syncs = []
+        if not syncs and not self._waiting:
+            self._pipe.sendall(frame)
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._main, name="answers", daemon=True)
+            self._thread.start()
+        self._room.acquire()
+        with self._lock:
+            self._waiting += 1
+        self._queue.put((task, outcome, frame, syncs))
+
+    def close(self) -> None:
+        """Wait until everything is sent."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+
+    def _main(self) -> None:
+        try:
+            while (entry := self._queue.get()) is not None:
+                self._pipe.sendall(_synced(*entry))
+                with self._lock:
+                    self._waiting -= 1
+                self._room.release()
+        except BaseException:  # noqa: BLE001 - boundary: without its answers a worker is of no use
+            import traceback
+
+            traceback.print_exc()
+            os._exit(70)
+
+
+def _synced(task: Task, outcome: Outcome, frame: bytes, syncs: list[syncing.Sync]) -> bytes:
+    """The frame to send once the syncs are done: of a failure, if one of them fails."""
+    for number, sync in enumerate(syncs):
+        try:
+            sync.finish()
+        except Exception as error:  # noqa: BLE001 - boundary: a failure is an answer
+            for other in syncs[number + 1 :]:
+                other.drop()
+            source, out = _places(task)
+            failure = classify.failure(error, stage="write", source=source, out=out)
+            return answer(replace(outcome, receipt=None, failure=failure, evidence={}))
+    return frame
+
+
 class _Loop:
     """Tasks in, outcomes out, in order, until the engine says that it is enough."""
 
@@ -309,6 +382,7 @@ class _Loop:
         self._errors = errors
         self._frames = wire.Frames()
         self._waiting: deque[tuple[int, bytes]] = deque()
+        self._answers = Answers(pipe)
 
     def run(self) -> int:
         recorder, meter = Recorder(), Meter()
@@ -317,21 +391,25 @@ class _Loop:
         while True:
             frame = self._next()
             if frame is None or self._cells[STOP]:
+                self._answers.close()
                 return 0
             ident, body = frame
             self._cells[RUNNING] = ident + 1
-            outgoing = self._work(ident, body, recorder, meter)
-            self._pipe.sendall(outgoing)
+            self._work(ident, body, recorder, meter)
             self._cells[RUNNING] = 0
 
-    def _work(self, ident: int, body: bytes, recorder: Recorder, meter: Meter) -> bytes:
+    def _work(self, ident: int, body: bytes, recorder: Recorder, meter: Meter) -> None:
         try:
             task: Task = wire.unpack(body)
         except Exception as error:  # noqa: BLE001 - boundary: what cannot be read is answered
             failure = classify.failure(error, stage="receive")
             rss = meter.baseline
-            return answer(Outcome(ident, None, failure, 0.0, 0.0, rss, rss))
-        return answer(run_task(task, recorder, meter, self._errors))
+            unread = InspectTask(ident, "", "")
+            self._answers.put(unread, Outcome(ident, None, failure, 0.0, 0.0, rss, rss), [])
+            return
+        with syncing.collected() as syncs:
+            outcome = run_task(task, recorder, meter, self._errors)
+        self._answers.put(task, outcome, syncs)
 
     def _next(self) -> tuple[int, bytes] | None:
         """The next frame; None at the end of the pipe, or where the engine says so."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OnCommit = Callable[[tuple[Update, ...]], None]
 OnError = Callable[[GeobatchError, tuple[Update, ...]], None]
 
-_QUIET: Final = 0.005  #: seconds without an arrival that count as idle
+_QUIET: Final = 0.025  #: seconds without an arrival that count as idle
 
 
 class _Mark:

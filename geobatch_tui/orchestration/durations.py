@@ -6,9 +6,10 @@ from collections import deque
 
 from geobatch_tui.orchestration.units import Kind
 
-#: Work that a worker's queue should hold, in seconds: many times a round trip through a pipe,
-#: and little enough that what is queued behind a slow unit hardly waits.
-QUEUED_SECONDS = 0.020
+#: Work that a worker's queue should hold, in seconds: many times a round trip through a pipe and
+#: a sync of what was written, and little enough that what is queued behind a slow unit hardly
+#: waits.
+QUEUED_SECONDS = 0.060
 TIMEOUT_FACTOR = 20
 SAMPLES = 200
 ENOUGH = 5

@@ -63,8 +63,8 @@ def test_waiting_wakes_in_time():
 
 
 def test_depth_of_prefetch():
-    """A queue holds 20 ms of work: 64 tiny units at most, one of those over 10 ms."""
-    for seconds, depth in [(0.0, 64), (1e-5, 64), (0.001, 20), (0.0099, 2), (0.011, 1), (9.0, 1)]:
+    """A queue holds 60 ms of work: 64 tiny units at most, one of those over 30 ms."""
+    for seconds, depth in [(0.0, 64), (1e-5, 64), (0.002, 30), (0.029, 2), (0.031, 1), (9.0, 1)]:
         durations = Durations(64)
         assert durations.depth(u.Kind.CHUNK) == 1
         durations.note(u.Kind.CHUNK, seconds)
@@ -77,7 +77,7 @@ def test_depth_falls_at_the_first_slow_unit():
     durations = Durations(64)
     for _ in range(100):
         durations.note(u.Kind.CHUNK, 0.0001)
-    durations.note(u.Kind.CHUNK, 0.03)
+    durations.note(u.Kind.CHUNK, 0.1)
     assert durations.depth(u.Kind.CHUNK) == 1
 
 

@@ -169,7 +169,7 @@ def _finish(
     copies = plan.encoding.driver_copy is not None
     target = work / f"{epoch}-{os.getpid()}-{threading.get_ident()}.tif" if copies else part
     with stage("write"):
-        layout, written = _write(target, index, stores, template, mask=mask)
+        layout, written = _write(target, index, stores, template, mask=mask, later=not copies)
     with removed_on_error(target), stage("verify"):
         digest, verified = _verify(target, written, index, template, mask=mask)
     facts = _facts(index, layout, written.slots, mask=mask, holes=holes, verified=verified)
@@ -201,7 +201,13 @@ def _verify(
 
 
 def _write(
-    path: Path, index: TileIndex, stores: Sequence[Store], template: Template, *, mask: bool
+    path: Path,
+    index: TileIndex,
+    stores: Sequence[Store],
+    template: Template,
+    *,
+    mask: bool,
+    later: bool,
 ) -> tuple[Layout, Written]:
     slots, directories, tiles = index.sequence(mask=mask)
     encoding = index.plan.encoding
@@ -214,7 +220,7 @@ def _write(
         frame=index.frame,
         bigtiff=encoding.bigtiff,
     )
-    with new_file(path) as fd:
+    with new_file(path, later=later) as fd:
         write_all(fd, layout.header)
         for store, offset, length in _runs(slots, index.frame):
             stores[store].copy(fd, offset, length)

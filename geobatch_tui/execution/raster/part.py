@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geobatch_tui.execution import syncing
 from geobatch_tui.execution.raster.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ def _name_max(directory: Path) -> int:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[int]:
+def new_file(path: Path, *, later: bool = False) -> Iterator[int]:
     """A new file at ``path``, open for writing; synced and closed at the end, removed on error.
+    ``later``: it need only be on disk before the task is answered for.
 
     What lies at ``path`` is unlinked, not truncated: a straggler that still writes to it only
     reaches a file without a name. Links are not followed. Missing directories are made.
@@ -70,8 +72,14 @@ def new_file(path: Path) -> Iterator[int]:
         with removed_on_error(path):
             try:
                 yield fd
-                os.fsync(fd)
-            finally:
+                if not later:
+                    os.fsync(fd)
+            except BaseException:
+                os.close(fd)
+                raise
+            if later:
+                syncing.finish_later(fd, path)
+            else:
                 os.close(fd)
 
 

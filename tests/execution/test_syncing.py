@@ -1,0 +1,112 @@
+"""A worker answers for a task once what it wrote is on disk, and works meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+
+import pytest
+
+from geobatch_tui.errors import DiskFullError
+from geobatch_tui.execution import syncing, wire
+from geobatch_tui.execution.messages import InspectReceipt, InspectTask, Outcome
+from geobatch_tui.execution.raster.part import new_file
+from geobatch_tui.execution.worker import Answers
+
+
+@pytest.fixture
+def ends():
+    """The engine's and the worker's end of a pipe."""
+    engine, worker = socket.socketpair()
+    engine.settimeout(20)
+    yield engine, worker
+    engine.close()
+    worker.close()
+
+
+class Disk:
+    """A disk that syncs when it is told to, or refuses to."""
+
+    def __init__(self):
+        self.go, self.error, self.synced = threading.Event(), None, []
+
+    def fsync(self, fd):
+        assert self.go.wait(20)
+        if self.error is not None:
+            raise OSError(self.error, "no")
+        self.synced.append(fd)
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    disk = Disk()
+    monkeypatch.setattr(os, "fsync", disk.fsync)
+    return disk
+
+
+def put(answers, ident, path=None):
+    """Answer for a task that wrote ``path``."""
+    with syncing.collected() as syncs:
+        if path is not None:
+            with new_file(path, later=True) as fd:
+                os.write(fd, b"bytes")
+    outcome = Outcome(ident, InspectReceipt("", 0, ""), None, 0.0, 0.0, 0, 0)
+    answers.put(InspectTask(ident, "op", str(path or "")), outcome, syncs)
+
+
+def take(engine, count):
+    """The next outcomes."""
+    frames, found = wire.Frames(), []
+    while len(found) < count:
+        found += [wire.unpack(body) for _, body in frames.feed(engine.recv(1 << 16))]
+    return found
+
+
+def test_answers_wait_for_the_disk_and_keep_their_order(ends, disk, tmp_path):
+    """Nothing is sent before its sync, nor before what came earlier; the worker need not wait."""
+    engine, worker = ends
+    answers = Answers(worker)
+    put(answers, 1)
+    assert [outcome.task_id for outcome in take(engine, 1)] == [1]
+    put(answers, 2, tmp_path / "a")
+    put(answers, 3)
+    put(answers, 4, tmp_path / "b")
+    engine.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        engine.recv(1)
+    engine.settimeout(20)
+    assert not disk.synced
+    disk.go.set()
+    assert [outcome.task_id for outcome in take(engine, 3)] == [2, 3, 4]
+    assert len(disk.synced) == 2
+    answers.close()
+
+
+def test_what_did_not_reach_the_disk_is_a_failure_and_removed(ends, disk, tmp_path):
+    """Found out after the task's end, and answered for that task alone."""
+    engine, worker = ends
+    disk.error = errno.ENOSPC
+    answers = Answers(worker)
+    put(answers, 1, tmp_path / "a")
+    put(answers, 2)
+    disk.go.set()
+    first, second = take(engine, 2)
+    assert first.receipt is None
+    assert (first.failure.error_class, first.failure.stage) == ("DiskFullError", "write")
+    assert second.failure is None
+    assert not (tmp_path / "a").exists()
+    answers.close()
+
+
+def test_nobody_collects_and_the_sync_is_waited_for(disk, tmp_path):
+    """In the threads of an engine there is nothing beside the next task."""
+    disk.go.set()
+    with new_file(tmp_path / "a", later=True):
+        assert not disk.synced
+    assert len(disk.synced) == 1
+    disk.error = errno.ENOSPC
+    with pytest.raises(DiskFullError), new_file(tmp_path / "b", later=True):
+        pass
+    assert not (tmp_path / "b").exists()
