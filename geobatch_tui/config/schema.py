@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 #: Formats that vector operations write; the first is their default.
-VECTOR_FORMATS = ("GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq")
+VECTOR_FORMATS = ("GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq", "Shapefile")
 
 
 class Op(BaseModel):

@@ -92,18 +92,23 @@ class OutputSection(Section):
         marks={"path": True},
         help="Directory of the outputs; the run keeps its state in .geobatch/ there.",
     )
-    format: Literal["COG", "GTiff", "GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq"] = (
-        setting(
-            "COG",
-            kind="semantic",
-            help="Output format; the default of vector operations is GeoParquet.",
-        )
+    format: Literal[
+        "COG", "GTiff", "GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq", "Shapefile"
+    ] = setting(
+        "COG",
+        kind="semantic",
+        help="Output format; the default of vector operations is GeoParquet.",
     )
     creation: dict[str, CreationValue] = setting(
         default_factory=dict,
         kind="semantic",
         marks={"fold": True},
         help="Creation options by GDAL's names: compress, level, predictor, blocksize and so on.",
+    )
+    allow_lossy: bool = setting(
+        False,
+        kind="operational",
+        help="Write a Shapefile (.shp.zip) though it loses what the plan lists.",
     )
     on_dead_chunk: Literal["hold", "fill"] = setting(
         "hold",

@@ -33,6 +33,7 @@ SUFFIXES = {
     "GPKG": ".gpkg",
     "GeoJSON": ".geojson",
     "GeoJSONSeq": ".geojsonl",
+    "Shapefile": ".shp.zip",
 }
 NAME_MAX = 255
 
@@ -139,6 +140,9 @@ def _key(relative: str, suffix: str, suffixes: frozenset[str] = RASTER_SUFFIXES)
     """The output name: the input's with the format's suffix, shortened if it is too long."""
     path = Path(relative)
     stem = path.stem if path.suffix.lower() in suffixes else path.name
+    if path.suffix.lower() == ".zip":  # a.shp.zip
+        inner = Path(stem)
+        stem = inner.stem if inner.suffix.lower() in suffixes else stem
     raw = os.fsencode(stem)
     room = NAME_MAX - len(suffix)
     if len(raw) > room:

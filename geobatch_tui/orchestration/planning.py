@@ -5,16 +5,26 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from geobatch_tui import errors
+from geobatch_tui.errors import GeobatchError, Reaction
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from geobatch_tui.execution.messages import Failure
     from geobatch_tui.orchestration.inputs import Input
     from geobatch_tui.orchestration.planner import Decision, Planner
     from geobatch_tui.orchestration.pool import Pool
     from geobatch_tui.orchestration.scheduler import Scheduler
+
+
+def _error(failure: Failure) -> GeobatchError:
+    """The error that a worker raised, from its evidence."""
+    kind = getattr(errors, failure.error_class, GeobatchError)
+    error: GeobatchError = kind(failure.message, hint=failure.hint)
+    return error
 
 
 class Planning:
@@ -36,6 +46,9 @@ class Planning:
 
         When all inputs are decided the dispatcher is told that nothing more will be offered; when
         the dispatcher ends before (drained, failed), deciding is cancelled.
+
+        Raises:
+            PreflightError, or another that is no input's fault: what ended a probe.
         """
         running = asyncio.ensure_future(self.dispatcher.run())
         await asyncio.sleep(0)
@@ -45,7 +58,10 @@ class Planning:
             if deciding.done():
                 deciding.result()
                 self.dispatcher.tell(u.Exhausted())
-            return await running
+            finish = await running
+            if finish.failure is not None and finish.failure.reaction is Reaction.FATAL:
+                raise _error(finish.failure)
+            return finish
         finally:
             running.cancel()
             deciding.cancel()

@@ -23,6 +23,7 @@ from geobatch_tui.execution.vector import (
     geoparquet,
     ogr,
     pieces,
+    shapefile,
     spool,
     wkb,
 )
@@ -37,7 +38,13 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 #: Suffixes by which OGR's drivers know their own files.
-SUFFIXES = {"FlatGeobuf": ".fgb", "GPKG": ".gpkg", "GeoJSON": ".geojson", "GeoJSONSeq": ".geojsonl"}
+SUFFIXES = {
+    "FlatGeobuf": ".fgb",
+    "GPKG": ".gpkg",
+    "GeoJSON": ".geojson",
+    "GeoJSONSeq": ".geojsonl",
+    "Shapefile": shapefile.SUFFIX,
+}
 
 
 def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
@@ -155,7 +162,12 @@ def _write(
     with _scratch(item, epoch_name(path)) as directory:
         made = directory / f"output{SUFFIXES[plan.format]}"
         with disk_errors("cannot write", made):
-            ogr.write(item, plan, pieces.good_batches(parts), summary, made)
+            if plan.format == "Shapefile":
+                layer = directory / f"{plan.layer_name}.shp"
+                ogr.write(item, plan, pieces.good_batches(parts), summary, layer)
+                shapefile.pack(layer, made, item.fingerprint)
+            else:
+                ogr.write(item, plan, pieces.good_batches(parts), summary, made)
             _sync(made)
             ogr.check(made, plan, item.fingerprint, summary.out)
             digest, size = digest_of(made)

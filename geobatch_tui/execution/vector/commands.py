@@ -10,7 +10,7 @@ from geobatch_tui.execution.vector.plan import VectorPlan
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ItemContext, Window
 
-_DRIVERS = {"GeoParquet": "Parquet"}
+_DRIVERS = {"GeoParquet": "Parquet", "Shapefile": "ESRI Shapefile"}
 
 
 def ogr2ogr(item: ItemContext) -> str:

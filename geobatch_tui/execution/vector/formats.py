@@ -21,6 +21,7 @@ DRIVERS = {
     "GPKG": "GPKG",
     "GeoJSON": "GeoJSON",
     "GeoJSONSeq": "GeoJSONSeq",
+    "Shapefile": "ESRI Shapefile",
 }
 #: What OGR may find behind a text file with this suffix.
 _TEXT = {

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geobatch_tui.errors import SchemaError
+from geobatch_tui.execution.vector import shapefile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,15 +47,16 @@ def written(form: str, fields: pa.Schema, told: list[str]) -> pa.Schema:
         return fields
     _refuse_like_names(form, fields.names)
     made = []
-    for field in fields:
+    names = shapefile.names(fields.names) if form == "Shapefile" else fields.names
+    for field, name in zip(fields, names, strict=True):
         kind = _kind(field.type)
-        if kind is None:
+        if kind is None or (form == "Shapefile" and _is_any(kind, _NOT_IN_TABLES)):
             raise SchemaError(
                 f"{form} cannot hold field {field.name!r} of type {field.type}", hint=_HINT
             )
         if note := _note(form, field.type, kind):
             told.append(f"field {field.name!r} ({field.type}): {note}")
-        made.append(pa.field(field.name, kind, nullable=True))
+        made.append(pa.field(name, kind, nullable=True))
     return pa.schema(made)
 
 
@@ -89,6 +91,12 @@ _KEPT = (
     pa.types.is_date32,
     pa.types.is_time,
 )
+#: Types that a Shapefile has none for, nor text that is worth it.
+_NOT_IN_TABLES = (pa.types.is_binary, pa.types.is_list)
+
+
+def _is_any(kind: pa.DataType, asked: tuple[Callable[[pa.DataType], bool], ...]) -> bool:
+    return any(ask(kind) for ask in asked)
 
 
 def _kind(kind: pa.DataType) -> pa.DataType | None:
@@ -99,12 +107,12 @@ def _kind(kind: pa.DataType) -> pa.DataType | None:
         return _kind(kind.value_type)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         inner = _kind(kind.value_type)
-        return pa.list_(inner) if inner and any(ask(inner) for ask in _LISTED) else None
+        return pa.list_(inner) if inner and _is_any(inner, _LISTED) else None
     if pa.types.is_timestamp(kind):
         return pa.timestamp(kind.unit, "UTC" if kind.tz else None)
     if pa.types.is_decimal(kind) and kind.precision <= _DIGITS:
         return pa.float64()
-    kept = kind if any(ask(kind) for ask in _KEPT) else None
+    kept = kind if _is_any(kind, _KEPT) else None
     return next((nearest for ask, nearest in _NEAREST if ask(kind)), kept)
 
 
@@ -146,14 +154,17 @@ def fit(
     """
     if form == "GeoParquet":
         return columns, {}
-    made, lost = [], 0
-    for column, field in zip(columns, fields, strict=True):
-        made.append(_fitted(column, field, bad))
+    made, counts = [], {"nan_to_null": 0, "text_cut": 0}
+    for given, field in zip(columns, fields, strict=True):
+        column = _fitted(given, field, bad)
         if pa.types.is_floating(field.type) and form != "FlatGeobuf":
-            lost += pc.is_nan(made[-1]).true_count
+            counts["nan_to_null"] += pc.is_nan(column).true_count
             if form in _JSON:
-                _set_aside(pc.is_inf(made[-1]), field.name, "is infinite", bad)
-    return made, {"nan_to_null": lost}
+                _set_aside(pc.is_inf(column), field.name, "is infinite", bad)
+        if form == "Shapefile":
+            column = _in_table(column, field.name, bad, counts)
+        made.append(column)
+    return made, counts
 
 
 def _fitted(column: pa.Array, field: pa.Field, bad: Bad) -> pa.Array:
@@ -183,6 +194,29 @@ def legible(column: pa.Array, name: str) -> pa.Array:
     except pa.ArrowNotImplementedError:
         texts = [str(value.as_py()) if value.is_valid else None for value in column]
         return pa.array(texts, pa.string())
+
+
+#: Numbers that OGR writes into a table as they are: with up to 18 characters, or 24.
+_WHOLE, _REAL = (-(10**17), 10**18), 1e22
+
+
+def _in_table(column: pa.Array, name: str, bad: Bad, counts: dict[str, int]) -> pa.Array:
+    """Values as a table of dBASE takes them: OGR cuts numbers that are too long, at their end."""
+    kind = column.type
+    if pa.types.is_int64(kind):
+        over = pc.or_(pc.less_equal(column, _WHOLE[0]), pc.greater_equal(column, _WHOLE[1]))
+        _set_aside(over, name, "has more than 18 characters", bad)
+    elif pa.types.is_floating(kind):
+        _set_aside(pc.greater_equal(pc.abs(column), _REAL), name, f"is {_REAL:g} or more", bad)
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+    elif pa.types.is_string(kind):
+        _set_aside(pc.match_substring(column, "\0"), name, "has a character of zero", bad)
+        long = pc.greater(pc.binary_length(column), shapefile.TEXT)
+        counts["text_cut"] += long.true_count
+        if long.true_count:
+            texts = column.to_pylist()
+            column = pa.array([text and shapefile.cut(text, shapefile.TEXT) for text in texts])
+    return column
 
 
 def _set_aside(rows: pa.Array | None, name: str, why: str, bad: Bad) -> None:

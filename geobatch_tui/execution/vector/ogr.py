@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import SchemaError, VerifyError
-from geobatch_tui.execution.vector import limits, wkb
+from geobatch_tui.execution.vector import limits, shapefile, wkb
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name
-from geobatch_tui.execution.vector.formats import DRIVERS
+from geobatch_tui.execution.vector.formats import DRIVERS, place_of
 from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
 from geobatch_tui.execution.vector.source import written_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from geobatch_tui.execution.messages import ItemContext
     from geobatch_tui.execution.vector import spool
@@ -49,6 +49,8 @@ def write(
     Raises:
         SchemaError: OGR cannot hold a field or a geometry in this format.
     """
+    if plan.format == "Shapefile":
+        shapefile.refuse_mixed(summary.types)
     kind, promote = layer_type(summary.types)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
     schema = written_schema(plan).append(_geometry_field(geometry))
@@ -118,6 +120,7 @@ def _write_layer(
         geometry_type=kind,
         crs=plan.dst_crs or None,
         layer_options=options,
+        encoding="UTF-8" if plan.format == "Shapefile" else None,
         layer_metadata={KEY: item.fingerprint} if plan.format in {"GPKG", "FlatGeobuf"} else None,
     )
 
@@ -155,7 +158,7 @@ def _layer_options(item: ItemContext, plan: VectorPlan, summary: Summary) -> dic
             "NATIVE_DATA": native,
             "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
         }
-    return {}
+    return shapefile.OPTIONS if plan.format == "Shapefile" else {}
 
 
 def layer_type(kinds: Sequence[int]) -> tuple[str, bool]:
@@ -207,7 +210,8 @@ def check(path: Path, plan: VectorPlan, fingerprint: str, features: int) -> None
         raise VerifyError(
             f"{path.name!r} holds {info['features']} features, {features} were written"
         )
-    if plan.format in {"GPKG", "FlatGeobuf"} and _embedded(info) != fingerprint:
+    told = shapefile.fingerprint_of(path) if plan.format == "Shapefile" else _embedded(info)
+    if plan.format in {"GPKG", "FlatGeobuf", "Shapefile"} and told != fingerprint:
         raise VerifyError(f"{path.name!r} does not carry its fingerprint")
 
 
@@ -218,10 +222,13 @@ def _embedded(info: dict[str, Any]) -> str:
 def inspect(path: str) -> str:
     """Fingerprint of a published file, all features of which were read; empty: not ours, or a
     GeoJSON text sequence, which has no place for one."""
-    with pyogrio.open_arrow(path, use_pyarrow=True) as (_, reader):
+    place = place_of(path)
+    with pyogrio.open_arrow(place, use_pyarrow=True) as (_, reader):
         for _ in reader:
             pass
-    info = pyogrio.read_info(path)
+    info = pyogrio.read_info(place)
+    if info["driver"] == "ESRI Shapefile":
+        return shapefile.fingerprint_of(Path(path))
     if info["driver"] == "GeoJSON":
         with open(os.fspath(path), "rb") as file:  # noqa: PTH123 - odd bytes in names
             head = file.read(4096).decode("utf-8", "replace")

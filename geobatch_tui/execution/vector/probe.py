@@ -27,7 +27,7 @@ from geobatch_tui.errors import (
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.raster.source import filters
-from geobatch_tui.execution.vector import archive, formats, limits, source
+from geobatch_tui.execution.vector import archive, formats, limits, shapefile, source
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.options import row_group, writer_options
 from geobatch_tui.execution.vector.plan import VectorPlan
@@ -88,6 +88,9 @@ def probe(
     with stage("plan"):
         told: list[str] = []
         out = limits.written(str(task.output["format"]), layer.fields, told)
+        if task.output["format"] == "Shapefile":
+            allowed = bool(task.output.get("allow_lossy"))
+            shapefile.refuse(layer.fields, allowed=allowed, told=told)
         src, dst = _crs(task, layer, dst_crs, told)
         _tell_of_geometry(layer, told)
         options = writer_options(task.output)
@@ -322,7 +325,7 @@ def _tell_of_geometry(layer: _Layer, told: list[str]) -> None:
 
 
 def _layer_name(key: str) -> str:
-    return Path(key).stem or "layer"
+    return Path(key.removesuffix(".zip")).stem or "layer"
 
 
 # --- chunks ------------------------------------------------------------------------------------

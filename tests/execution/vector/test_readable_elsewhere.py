@@ -16,7 +16,7 @@ OGRINFO = shutil.which("ogrinfo")
 
 
 @pytest.mark.skipif(OGRINFO is None, reason="ogrinfo of GDAL's tools is not on this machine")
-@pytest.mark.parametrize("form", ["FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq"])
+@pytest.mark.parametrize("form", ["FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq", "Shapefile"])
 def test_gdals_tools_read_every_feature(form, tmp_path):
     """Another GDAL than the writer counts the features and finds the CRS, without a word on stderr."""
     source = vectordata.write(vectordata.layer(120), tmp_path / "s.gpkg")

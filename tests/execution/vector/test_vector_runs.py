@@ -150,6 +150,18 @@ def test_each_feature_has_a_letter_and_can_be_tried_again(tmp_path):
     assert len(json.loads(_geobatch("dead-letters", out, "--json").stdout)) == 2
 
 
+def test_what_no_source_could_do_is_refused(tmp_path):
+    """Case 51: what the probe of the first source refuses ends plan and run with 2, and its reason."""
+    source = vectordata.write(vectordata.layer(5), tmp_path / "s.gpkg")
+    out = tmp_path / "out"
+    command = _command(out, source, form="Shapefile")
+    for words in (command[3:], ("plan", out.with_suffix(".toml"))):
+        done = _geobatch(*words)
+        assert done.returncode == 2
+        assert "would lose" in done.stderr
+    assert not list(out.glob("*.zip"))
+
+
 def test_repaired_features_are_put_back(tmp_path):
     """From the quarantine file, mended as in QGIS; it holds for later runs, too, until --fresh."""
     shapes = [shapely.Point(10 + n % 5, 50) for n in range(60)]

@@ -28,6 +28,7 @@ SUFFIXES = {
     "GPKG": ".gpkg",
     "GeoJSON": ".geojson",
     "GeoJSONSeq": ".geojsonl",
+    "Shapefile": ".shp.zip",
 }
 FINGERPRINT = "0123456789abcdef" * 2
 
@@ -74,7 +75,7 @@ def probe(
         options or {},
         op,
         values,
-        {"format": form, "creation": creation or {}},
+        {"format": form, "creation": creation or {}, "allow_lossy": True},
         Chunking(0, 0, features, 0),
     )
     return operation.probe(task, stage)
