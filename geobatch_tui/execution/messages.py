@@ -7,7 +7,7 @@ process can build and read all of it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -98,8 +98,9 @@ class ItemPlan:
     notes: Json = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready, for the ledger."""
-        return asdict(self)
+        """JSON-ready, for the ledger. What is JSON already is shared, not copied."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values | {"grid": asdict(self.grid), "detail": dict(self.detail)}
 
     @classmethod
     def from_json(cls, data: Json) -> ItemPlan:

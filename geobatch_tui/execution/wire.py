@@ -10,13 +10,15 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui import errors
 from geobatch_tui.execution import messages, segments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 HEADER = struct.Struct("!IQ")
 #: A frame larger than this is no message of ours but a lost framing.
@@ -33,6 +35,21 @@ _CLASSES: dict[tuple[str, str], type] = {
 }
 
 
+#: A message as the arguments that make it. By default each field of a frozen one is set by a loop
+#: in Python, which takes the engine longer than all the rest of a frame.
+_ARGUMENTS: dict[type, Callable[[object], Any]] = {
+    thing: attrgetter(*(field.name for field in fields(thing)))
+    for thing in _CLASSES.values()
+    if thing.__module__ == messages.__name__ and is_dataclass(thing) and len(fields(thing)) > 1
+}
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, thing: Any) -> Any:
+        arguments = _ARGUMENTS.get(type(thing))
+        return NotImplemented if arguments is None else (type(thing), arguments(thing))
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         found = _CLASSES.get((module, name))
@@ -43,7 +60,9 @@ class _Unpickler(pickle.Unpickler):
 
 def pack(ident: int, message: object) -> bytes:
     """One frame. Raises whatever pickling raises for a message that is not plain."""
-    body = pickle.dumps(message, 5)
+    buffer = io.BytesIO()
+    _Pickler(buffer, 5).dump(message)
+    body = buffer.getbuffer()
     return HEADER.pack(len(body), ident) + body
 
 

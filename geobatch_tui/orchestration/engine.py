@@ -313,10 +313,8 @@ class Engine:
             elif isinstance(update, lu.ItemPublished):
                 self._tally.published += 1
                 self._session.drop_work(update.item_id)
-                row = self._session.reader.item(update.item_id)
-                self._session.log.emit(
-                    "item.published", item=row.key if row else None, bytes=update.out_size
-                )
+                key = self.items.publishing.pop(update.item_id, None)
+                self._session.log.emit("item.published", item=key, bytes=update.out_size)
 
     def label(self, unit: u.Unit) -> str:
         """What a person calls a unit that is in flight."""

@@ -37,6 +37,8 @@ class Items:
         tally: counts.
         feeder: knows the open items.
         feed: asks the feeder for more chunks and offers them.
+
+    ``publishing`` has the keys, by item id, of those whose publication is not durable yet.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Items:
         self._feed = feed
         self._dispatcher: Dispatcher | None = None
         self._side: set[asyncio.Task[None]] = set()
+        self.publishing: dict[int, str] = {}
 
     @property
     def dispatcher(self) -> Dispatcher:
@@ -168,6 +171,7 @@ class Items:
     def publish(self, item: OpenItem, receipt: ItemReceipt) -> None:
         """The part is complete and checked: have it named."""
         facts = {**receipt.facts, "holes": item.dead}
+        self.publishing[item.context.item_id] = item.context.key
         self._session.put(
             lu.ItemPublished(
                 item.context.item_id, receipt.part_path, receipt.size, receipt.digest, facts
@@ -177,6 +181,7 @@ class Items:
 
     def not_published(self, update: lu.ItemPublished, error: GeobatchError) -> None:
         """A finished part could not take its final name, for a reason of its own."""
+        self.publishing.pop(update.item_id, None)
         row = self._session.reader.item(update.item_id)
         if row is None:
             raise error

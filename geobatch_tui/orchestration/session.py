@@ -92,8 +92,10 @@ class Session:
         suspects_path(self.state).unlink(missing_ok=True)
 
     def drop_work(self, item_id: int) -> None:
-        """Remove the spools of an item that needs them no more."""
-        shutil.rmtree(self.state.work(item_id), ignore_errors=True)
+        """Remove the spools of an item that needs them no more. A small file never had any."""
+        work = self.state.work(item_id)
+        if work.exists():
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def suspects_path(state: StateDir) -> Path:
