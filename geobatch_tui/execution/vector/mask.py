@@ -21,7 +21,7 @@ from geobatch_tui.errors import (
     SourceChangedError,
 )
 from geobatch_tui.execution.raster.verify import digest_of
-from geobatch_tui.execution.vector import formats, source
+from geobatch_tui.execution.vector import arrow, formats, source
 from geobatch_tui.execution.vector.lean import pyogrio
 
 if TYPE_CHECKING:
@@ -165,10 +165,7 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
                 f"{path} is not in the CRS of the source",
                 hint="reproject it first, so that both mean the same lines",
             )
-        with pyogrio.open_arrow(place, layer=layer or names[0], columns=[], use_pyarrow=True) as (
-            meta,
-            reader,
-        ):
+        with arrow.opened(place, layer=layer or names[0], columns=[]) as (meta, reader):
             column = reader.read_all().column(meta["geometry_name"] or "wkb_geometry")
     shapes: NDArray[Any] = shapely.from_wkb(np.array(column.to_pylist(), dtype=object))
     shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]

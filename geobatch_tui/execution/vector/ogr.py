@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import SchemaError, VerifyError
-from geobatch_tui.execution.vector import limits, shapefile, wkb
+from geobatch_tui.execution.vector import arrow, limits, shapefile, wkb
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name
 from geobatch_tui.execution.vector.formats import DRIVERS, place_of
 from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
@@ -223,7 +223,7 @@ def inspect(path: str) -> str:
     """Fingerprint of a published file, all features of which were read; empty: not ours, or a
     GeoJSON text sequence, which has no place for one."""
     place = place_of(path)
-    with pyogrio.open_arrow(place, use_pyarrow=True) as (_, reader):
+    with arrow.opened(place) as (_, reader):
         for _ in reader:
             pass
     info = pyogrio.read_info(place)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyproj import CRS
 
 from geobatch_tui.errors import CrsError, SchemaError
-from geobatch_tui.execution.vector import source
+from geobatch_tui.execution.vector import arrow, source
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.plan import FID, WKB
 
@@ -47,7 +47,7 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
             CRS.from_wkt(plan.src_crs), ignore_axis_order=True
         ):
             raise CrsError(f"{path} is in another CRS than {item.source}")
-        with pyogrio.open_arrow(path, columns=[_FIELD], use_pyarrow=True) as (meta, reader):
+        with arrow.opened(path, columns=[_FIELD]) as (meta, reader):
             table = reader.read_all()
     shapes = table.column(meta["geometry_name"] or "wkb_geometry").to_pylist()
     ids = table.column(_FIELD).to_pylist()

@@ -22,7 +22,8 @@ from geobatch_tui.errors import (
     TransientError,
     UnsupportedFormatError,
 )
-from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError, pyogrio
+from geobatch_tui.execution.vector import arrow
+from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
 from geobatch_tui.execution.vector.plan import FID, WKB
 
 if TYPE_CHECKING:
@@ -70,14 +71,13 @@ def open_stream(
         CorruptSourceError, SchemaError: see :func:`ogr_errors`.
     """
     with ogr_errors(path, plan.layer):
-        opened = pyogrio.open_arrow(
+        opened = arrow.opened(
             path,
             layer=plan.layer,
             encoding=plan.encoding or None,
             columns=columns_for(plan.driver, where, plan.fields),
             return_fids=True,
             batch_size=BATCH,
-            use_pyarrow=True,
             where=where or None,
             skip_features=skip,
         )
@@ -86,7 +86,9 @@ def open_stream(
             geometry = meta["geometry_name"] or "wkb_geometry"
             schema = schema_of(plan)
             for batch in reader:
-                yield pinned(batch, schema, fid, geometry)
+                made = pinned(batch, schema, fid, geometry)
+                arrow.refuse_overlaps(path, made.column(WKB))
+                yield made
 
 
 def columns_for(driver: str, where: str, wanted: Iterable[str]) -> list[str] | None:

@@ -68,6 +68,20 @@ def test_null_and_empty_geometries(form, tmp_path):
     assert len(made) == 40
 
 
+def test_a_flatgeobuf_with_a_null_geometry(tmp_path):
+    """Case 44, as a source: the features behind it have their own geometries, not those of others;
+    as a mask, too."""
+    frame = vectordata.layer(300)
+    frame.loc[[7, 250], "geometry"] = None
+    source = vectordata.write(frame, tmp_path / "s.fgb", SPATIAL_INDEX="NO")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    made = vectordata.read(done.path).geometry
+    assert [*made.to_wkb()] == [*frame.geometry.to_wkb()]
+    params = {"mask": str(source)}
+    done = vectorjobs.run("vector.filter", source, tmp_path / "near", params=params)
+    assert done.receipt.facts["features_out"] == 298
+
+
 def test_measures_and_curves(tmp_path):
     """Case 48: M is dropped and counted, curves are set aside and named; the plan says both."""
     flat = shapely.to_wkb(shapely.Point(1, 2))

@@ -1,0 +1,54 @@
+"""Opens a source as a stream of Arrow batches; what GDAL's own streams do wrong is kept out.
+
+GDAL 3.12 loses its place in a batch of a FlatGeobuf file after a feature without geometry: those
+behind it get bytes of others, or the process ends. Its general way, feature by feature, does not. A
+file with a spatial index has no such features, and is read the quick way.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector.lean import pyogrio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+_GENERAL = "OGR_FLATGEOBUF_STREAM_BASE_IMPL"
+_MAGIC = b"fgb\x03"
+
+
+@contextmanager
+def opened(place: str, **how: Any) -> Iterator[tuple[dict[str, Any], Any]]:
+    """``pyogrio.open_arrow`` of ``place``, what OGR opens, with pyarrow's batches."""
+    if _may_lose_its_place(place):
+        # For good: another thread may be at such a file, and others are only read more slowly.
+        pyogrio.set_gdal_config_options({_GENERAL: "YES"})
+    with pyogrio.open_arrow(place, use_pyarrow=True, **how) as stream:
+        yield stream
+
+
+def _may_lose_its_place(place: str) -> bool:
+    if place.startswith("/vsi"):
+        flat = place.lower().endswith(".fgb")
+    else:
+        with open(place, "rb") as file:  # noqa: PTH123 - odd bytes in names
+            flat = file.read(len(_MAGIC)) == _MAGIC
+    return flat and not pyogrio.read_info(place)["capabilities"]["fast_spatial_filter"]
+
+
+def refuse_overlaps(place: str, shapes: pa.Array) -> None:
+    """Raises CorruptSourceError where values of a binary column lie over one another in memory, so
+    that they cannot be those of the file."""
+    offsets = np.frombuffer(shapes.buffers()[1], np.int32)[shapes.offset :][: len(shapes) + 1]
+    if (np.diff(offsets) < 0).any():
+        raise CorruptSourceError(
+            f"GDAL reads geometries of {place} that overlap in memory",
+            hint="copy the layer with ogr2ogr to another format, and give that",
+        )
