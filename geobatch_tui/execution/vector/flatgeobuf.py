@@ -21,6 +21,7 @@ from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, properties, wkb
 from geobatch_tui.execution.vector.behind import Behind
+from geobatch_tui.execution.vector.room import Room
 from geobatch_tui.execution.vector.source import written_schema
 
 if TYPE_CHECKING:
@@ -259,6 +260,7 @@ class _Features:
         for held in (found.file, found.at, found.length, found.head):
             held.clear()
         self._fds: list[int] = []
+        self._room, self._turn = Room(), False
 
     def __enter__(self) -> Self:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -293,13 +295,15 @@ class _Features:
         heads = self._head[chosen].astype(np.int64)
         widest = int(lengths.max())
         room = flatbuffer.room(widest)
-        scratch = [np.empty(room, np.uint8), np.empty(widest + 16, np.uint8)]
+        # The builder works from the end of its room, and clears nothing before.
+        build, scratch = self._room.of("build", room), self._room.of("scratch", widest + 16)
         parts = np.empty(widest // 5 + 2, np.int64)
         sizes = np.empty(len(chosen), np.int64)
         done = 0
         while done < len(chosen):
-            # A new one each time: what was given away may still be on its way to the disk.
-            out = np.empty(len(records) + len(records) // 4 + room, np.uint8)
+            # In turn: what was given away last may still be on its way to the disk.
+            self._turn = not self._turn
+            out = self._room.of(f"out {self._turn}", len(records) + len(records) // 4 + room)
             count, size = flatbuffer.write(
                 out,
                 records,
@@ -308,7 +312,8 @@ class _Features:
                 heads[done:],
                 self._multi,
                 self._typed,
-                *scratch,
+                build,
+                scratch,
                 parts,
                 sizes[done:],
             )
@@ -319,7 +324,7 @@ class _Features:
         self, chosen: NDArray[np.uint32], starts: Numbers, lengths: Numbers
     ) -> NDArray[np.uint8]:
         """Records one after the other, read in the order in which they lie."""
-        out = np.empty(int(lengths.sum()), np.uint8)
+        out = self._room.of("records", int(lengths.sum()))
         view = memoryview(out)
         file, at = self._file[chosen], self._at[chosen]
         order = np.lexsort((at, file))
