@@ -156,8 +156,10 @@ def _write(
             # OGR knows a GeoPackage by its suffix, too.
             named = directory / f"check{SUFFIXES[plan.format]}"
             named.symlink_to(path.absolute())
-            size, digest = _read_back(path, cut, tuple(crcs))
-            ogr.check(named, plan, item.fingerprint, summary.out)
+            with ThreadPoolExecutor(1, "check") as checking:
+                sound = checking.submit(_check, named, item, plan, summary)
+                size, digest = _read_back(path, cut, tuple(crcs))
+                sound.result()
         return size, digest
     with _scratch(item, epoch_name(path)) as directory:
         made = directory / f"output{SUFFIXES[plan.format]}"
@@ -169,10 +171,17 @@ def _write(
             else:
                 ogr.write(item, plan, pieces.good_batches(parts), summary, made)
             _sync(made)
-            ogr.check(made, plan, item.fingerprint, summary.out)
+            _check(made, item, plan, summary)
             digest, size = digest_of(made)
             _move(made, path)
     return size, digest
+
+
+def _check(made: Path, item: ItemContext, plan: VectorPlan, summary: Summary) -> None:
+    """Raises VerifyError where OGR, or SQLite, finds another file than was to be written."""
+    if plan.format == "GPKG":
+        geopackage.check(made)
+    ogr.check(made, plan, item.fingerprint, summary.out)
 
 
 def _read_back(path: Path, cut: int, written: tuple[int, ...]) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geobatch_tui.errors import SchemaError
+from geobatch_tui.errors import SchemaError, VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, sqlitepages
@@ -168,6 +168,28 @@ def _add(
     )
     raw = np.frombuffer(data, np.uint8) if data is not None else np.zeros(1, np.uint8)
     table.add(sqlitepages.features, int(lengths.max(initial=0)), columns, raw, srs, multi)
+
+
+def check(path: Path) -> None:
+    """Let SQLite look at every page, and at whether R-tree and features agree.
+
+    Raises:
+        VerifyError: it finds a fault.
+    """
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as db:
+            said = [db.execute("PRAGMA integrity_check(1)").fetchone()[0]]
+            trees = db.execute(
+                "SELECT 'rtree_' || table_name || '_' || column_name FROM gpkg_extensions "
+                "WHERE extension_name = 'gpkg_rtree_index'"
+            ).fetchall()
+            said += [db.execute("SELECT rtreecheck(?)", tree).fetchone()[0] for tree in trees]
+    except sqlite3.Error as error:
+        raise VerifyError(f"{path.name!r} cannot be read back: {error}") from error
+    if faults := [text for text in said if text != "ok"]:
+        raise VerifyError(f"{path.name!r} is damaged: {faults[0][:300]}")
 
 
 # --- the R-tree --------------------------------------------------------------------------------

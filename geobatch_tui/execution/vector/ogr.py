@@ -199,9 +199,13 @@ def promoted(column: pa.Array) -> pa.Array:
 
 
 def check(path: Path, plan: VectorPlan, fingerprint: str, features: int) -> None:
-    """Raises VerifyError if the file does not open, or holds another number of features."""
+    """Raises VerifyError if the file does not open, or holds another number of features. Those of
+    FlatGeobuf are gone through one by one: its own count is only a number in its header."""
     try:
         info = pyogrio.read_info(path, force_feature_count=True)
+        if plan.format == "FlatGeobuf":
+            with arrow.opened(str(path), read_geometry=False) as (_, reader):
+                info["features"] = sum(batch.num_rows for batch in reader)
     except _ERRORS as error:
         if not features and plan.format in {"GeoJSON", "GeoJSONSeq"}:
             return

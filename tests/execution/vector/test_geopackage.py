@@ -14,7 +14,8 @@ import vectordata
 import vectorjobs
 from geopandas.testing import assert_geodataframe_equal
 
-from geobatch_tui.execution.vector import sqlitepages
+from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.vector import geopackage, sqlitepages
 from geobatch_tui.execution.vector.sqlitetree import Appended, Table
 
 
@@ -53,6 +54,24 @@ def test_sqlite_finds_no_fault(tmp_path, count):
         found = pyogrio.read_dataframe(made, bbox=box)
         there = frame[frame.intersects(shapely.box(*box))]
         assert sorted(found.whole) == sorted(there.whole)
+
+
+@pytest.mark.parametrize("part", ["_nodes", "_add"])
+def test_a_faulty_file_is_not_published(part, tmp_path, monkeypatch):
+    """SQLite looks at what was written: a box too small in the R-tree, features out of order."""
+    whole = getattr(geopackage, part)
+
+    def faulty(*given, **more):
+        if part == "_add":
+            return whole(*given[:2], given[2][::-1].copy(), *given[3:], **more)
+        made = whole(*given, **more)
+        made[0, 12:16] = made[0, 16:20]
+        return made
+
+    monkeypatch.setattr(geopackage, part, faulty)
+    with pytest.raises(VerifyError, match="is damaged"):
+        convert(vectordata.layer(300), tmp_path)
+    assert not list((tmp_path / "out").glob("*.gpkg"))
 
 
 def test_the_same_layer_can_be_written_to(tmp_path):
