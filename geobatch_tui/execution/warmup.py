@@ -26,11 +26,14 @@ def import_all() -> None:
 
     import geobatch_tui.execution.raster as package
     from geobatch_tui.execution.ops import registry
+    from geobatch_tui.execution.raster.cache import MODULES
 
     # What cannot be imported here fails its own tasks later, with its own error.
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        with contextlib.suppress(Exception):
-            importlib.import_module(module.name)
+    for module in pkgutil.iter_modules(package.__path__):
+        # Nor are the compiled loops: their machine code is loaded without them.
+        if module.name not in (*MODULES, "compiled"):
+            with contextlib.suppress(Exception):
+                importlib.import_module(f"{package.__name__}.{module.name}")
     for name in registry.operation_names():
         with contextlib.suppress(Exception):
             registry.get_operation(name)
@@ -74,6 +77,8 @@ def warm_up() -> None:
     from rasterio.transform import from_origin
     from rasterio.vrt import WarpedVRT
 
+    from geobatch_tui.execution.raster import native
+
     profile = {
         "driver": "GTiff",
         "width": 4,
@@ -88,3 +93,4 @@ def warm_up() -> None:
             dataset.write(np.ones((1, 4, 4), dtype="uint8"))
         with memory.open() as dataset, WarpedVRT(dataset, crs="EPSG:3857") as warped:
             warped.read()
+    native.prepare()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.raster import loops
 from geobatch_tui.execution.raster.target import Target, halves, slices
 
 if TYPE_CHECKING:
@@ -101,13 +102,11 @@ def _needed(warper: Warper, corners: Corners, on: Any) -> tuple[int, int, int, i
 
 
 def _average(warper: Warper, sampled: Sampled, corners: Corners, target: Target) -> None:
-    from geobatch_tui.execution.raster import means
-
     source, warp = warper.mapper.source, warper.plan.warp
     masked = sampled.valid is not None
     out = np.ascontiguousarray(target.pixels.astype(warper.sampler.dtype))
     touched = np.zeros(out.shape[1:], np.uint8)
-    means.average(
+    loops.average(
         sampled.pixels,
         sampled.valid if masked else np.ones((1, 1, 1), bool),
         masked,

@@ -16,7 +16,7 @@ import numpy as np
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.raster import codecs, predictors
+from geobatch_tui.execution.raster import codecs, loops
 from geobatch_tui.execution.raster.checksums import ends_well
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _by_band(raw: Pixels, shape: tuple[int, int, int], dtype: Any, predictor: in
         return np.ascontiguousarray(np.moveaxis(raw.view(dtype).reshape(shape), -1, 0))
     out = np.empty((samples, height, width), unsigned)
     if predictor == codecs.HORIZONTAL:
-        predictors.sum_differences(raw.view(unsigned).reshape(shape), out)
+        loops.sum_differences(raw.view(unsigned).reshape(shape), out)
     else:
-        predictors.join_bytes(raw.reshape(height, -1), out)
+        loops.join_bytes(raw.reshape(height, -1), out)
     return out.view(dtype)

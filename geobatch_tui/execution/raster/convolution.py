@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geobatch_tui.execution.raster import loops
+
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.tiles import Pixels, Valid
 
@@ -44,16 +46,14 @@ def halve(
     ``band`` (h, w) and ``valid`` include ``margins``, which are smaller than the kernel's only at
     the rim of the image.
     """
-    from geobatch_tui.execution.raster import halving
-
     left, top, right, bottom = margins
     height, width = band.shape[0] - top - bottom, band.shape[1] - left - right
     means, weighs = np.empty((2, (height + 1) // 2, (width + 1) // 2))
     masked = valid is not None
-    halving.halve(
+    loops.halve(
         np.ascontiguousarray(band),
         np.ascontiguousarray(valid) if masked else np.ones((1, 1), bool),
-        masked, left, top, weights(resampling), means, weighs,
+        masked, left, top, weights(resampling), means, weighs, *np.empty((2, band.shape[1])),
     )  # fmt: skip
     good: Valid = weighs > _LIGHT
     return means, good

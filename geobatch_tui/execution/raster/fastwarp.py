@@ -20,6 +20,7 @@ from geobatch_tui.execution.raster import (
     averaging,
     coordinates,
     grids,
+    loops,
     mapping,
     sampling,
     taps,
@@ -208,9 +209,6 @@ class Warper:
     def _resample(
         self, sampled: sampling.Sampled, x: Points, y: Points, target: Target, *, masked: bool
     ) -> None:
-        from geobatch_tui.execution.raster import kernels
-        from geobatch_tui.execution.raster import masked as invalid
-
         x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         source, kernel = self.mapper.source, self.kernel
         where = (x, y, sampled.off, (source.width, source.height))
@@ -218,12 +216,14 @@ class Warper:
         touched = np.zeros(x.shape, np.uint8)
         masks = (sampled.valid, sampled.centre) if masked else ()
         if kernel is None:
-            run = invalid.nearest if masks else kernels.nearest
+            run = loops.nearest_masked if masks else loops.nearest
             run(sampled.pixels, *masks, *where, out, touched)
         else:
             how = (kernel.code, kernel.scale, kernel.lead, kernel.taps, kernel.falls_back)
-            run = invalid.gather if masks else kernels.gather
-            run(sampled.pixels, *masks, *where, *how, out, touched, *self.ends)
+            run = loops.gather_masked if masks else loops.gather
+            scratch = loops.scratch(kernel.taps, x.shape[1])
+            planes = sampled.pixels.reshape(len(sampled.pixels), -1)
+            run(sampled.pixels, planes, *masks, *where, *how, out, touched, *self.ends, *scratch)
         self.finish(out, touched, target)
         if target.alpha is not None:
             self._fill_alpha(sampled, (x, y), target)
@@ -312,11 +312,9 @@ class Warper:
     def _sum_separably(
         self, sampled: sampling.Sampled, along: Any, rows: slice, cols: slice, target: Target
     ) -> None:
-        from geobatch_tui.execution.raster import kernels
-
         x, y = along[0].axis, along[1].axis
         out = np.empty(target.pixels.shape, self.sampler.dtype)
-        kernels.separable(
+        loops.separable(
             sampled.pixels,
             (x.first[cols] - sampled.off[0]).astype(np.uint32),
             np.ascontiguousarray(x.weights[:, cols]),
@@ -324,6 +322,8 @@ class Warper:
             np.ascontiguousarray(y.weights[:, rows]),
             out,
             *self.ends,
+            np.empty(sampled.pixels.shape[2]),
+            np.empty(len(y.weights)),
         )
         self.finish(out, None, target)
         if target.alpha is None:

@@ -5,8 +5,6 @@
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
-import numpy as np
-
 from geobatch_tui.execution.raster.compiled import jit
 
 
@@ -30,13 +28,12 @@ def _down(band, valid, masked, first, last, taps, shift, sums, weighs):
 
 
 @jit
-def halve(band, valid, masked, left, top, taps, means, weighs):
+def halve(band, valid, masked, left, top, taps, means, weighs, sums, parts):
     """Fill ``means`` and ``weighs`` (h, w), float64, from ``band`` (rows, columns), of which the
     first output pixel covers those from (``left``, ``top``) on. ``valid`` is looked at if
-    ``masked``."""
+    ``masked``. ``sums`` and ``parts`` (columns,) are overwritten."""
     rows, cols = band.shape
     margin = len(taps) // 2 - 1
-    sums, parts = np.empty(cols), np.empty(cols)
     for row in range(means.shape[0]):
         start = top + 2 * row - margin
         first, last = max(start, 0), min(start + len(taps), rows)

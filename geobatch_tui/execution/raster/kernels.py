@@ -87,18 +87,18 @@ def _along(sums, first, w, out, whole, low, high):
 
 
 @jit
-def separable(source, first_x, weights_x, first_y, weights_y, out, whole, low, high):
+def separable(source, first_x, weights_x, first_y, weights_y, out, whole, low, high, sums, w):
     """Resample ``source``, all valid, into ``out`` (bands, rows, columns).
 
     ``first_x`` (columns,) uint32 are the first taps in the window, ``weights_x`` (taps, columns)
     their weights; likewise of the rows. ``whole``: round to whole numbers in ``low`` to ``high``.
+    ``sums`` (columns of the source,) and ``w`` (taps,) are overwritten.
     """
-    sums = np.empty(source.shape[2])
     taps = weights_y.shape[0]
-    w = np.empty(taps)
     for row in range(len(first_y)):
         first = first_y[row]
-        w[:] = weights_y[:, row]
+        for t in range(taps):
+            w[t] = weights_y[t, row]
         for band in range(source.shape[0]):
             _down(source[band, first : first + taps], w, sums)
             _along(sums, first_x, weights_x, out[band, row], whole, low, high)
@@ -186,11 +186,12 @@ def _many(flat, at, stride, wx, wy, ready, out, whole, low, high):
 
 
 @jit
-def pick_row(source, at, stride, wx, wy, ready, out, r, whole, low, high):
-    """Row ``r`` of ``out`` (bands, h, w), where ``ready``."""
+def pick_row(planes, at, stride, wx, wy, ready, out, r, whole, low, high):
+    """Row ``r`` of ``out`` (bands, h, w), where ``ready``; ``planes`` are bands as they lie in
+    memory."""
     across, down = wx.shape[0], wy.shape[0]
-    for band in range(source.shape[0]):
-        flat = source[band].reshape(-1)
+    for band in range(planes.shape[0]):
+        flat = planes[band]
         row = out[band, r]
         if across == 2 and down == 2:
             _two(flat, at, stride, wx, wy, ready, row, whole, low, high)
@@ -230,28 +231,41 @@ def place_row(x, y, side, off, stride, lead, taps, at, dx, dy, ready):
 
 
 @jit
+def parts_of(rows, taps):
+    """Weights of both axes, distances of both, and a row to spare."""
+    both = taps[0] + taps[1]
+    return rows[: taps[0]], rows[taps[0] : both], rows[both], rows[both + 1], rows[both + 2]
+
+
+@jit
+def parts_of_few(few, taps):
+    """Weights of one position along both axes, and those of a bilinear one."""
+    both = taps[0] + taps[1]
+    return few[: taps[0]], few[taps[0] : both], few[both : both + 2], few[both + 2 : both + 4]
+
+
+@jit
 def gather(
-    source, x, y, off, side, code, scale, lead, taps, falls_back, out, touched, whole, low, high
-):
-    """Resample ``source``, all valid, at positions ``x``, ``y`` (h, w).
+    source, planes, x, y, off, side, code, scale, lead, taps, falls_back, out, touched,
+    whole, low, high, rows, at, ready, few,
+):  # fmt: skip
+    """Resample ``source``, all valid, at positions ``x``, ``y`` (h, w). ``planes`` (bands, h * w)
+    is the same.
 
     ``scale``, ``lead`` and ``taps`` are pairs (x, y). ``touched`` (h, w) is set where there is a
-    value.
+    value. ``rows`` (taps of both axes and 3, w), ``at`` and ``ready`` (w,), and ``few`` (as many
+    as rows and 4,) are overwritten.
     """
     height, width = x.shape
     stride = source.shape[2]
     step = np.uint32(stride)
-    wx, wy = np.empty((taps[0], width)), np.empty((taps[1], width))
-    dx, dy = np.empty(width), np.empty(width)
-    at = np.zeros(width, np.uint32)
-    ready = np.zeros(width, np.bool_)
-    ax, ay = np.empty(taps[0]), np.empty(taps[1])
-    bx, by = np.empty(2), np.empty(2)
+    wx, wy, dx, dy, spare = parts_of(rows, taps)
+    ax, ay, bx, by = parts_of_few(few, taps)
     for r in range(height):
         place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
-        weigh_row(code, dx, scale[0], lead[0], wx)
-        weigh_row(code, dy, scale[1], lead[1], wy)
-        pick_row(source, at, step, wx, wy, ready, out, r, whole, low, high)
+        weigh_row(code, dx, scale[0], lead[0], wx, spare, ax)
+        weigh_row(code, dy, scale[1], lead[1], wy, spare, ay)
+        pick_row(planes, at, step, wx, wy, ready, out, r, whole, low, high)
         for c in range(width):
             if ready[c]:
                 touched[r, c] = 1

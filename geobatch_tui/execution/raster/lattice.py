@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geobatch_tui.execution.raster import loops
+
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import Window
     from geobatch_tui.execution.raster.coordinates import Exact, Pair
@@ -77,15 +79,13 @@ class Cover:
 
     def fill(self, window: Window, which: int = 0) -> Pair:
         """X and y (h, w) of the pixels of ``window``, a part of this one's, at offset ``which``."""
-        from geobatch_tui.execution.raster import patches
-
         shape = (window.height, window.width)
         x, y = np.full(shape, np.nan), np.full(shape, np.nan)
         for every in self.cells:
             cells = every.within(window)
             if len(cells.places):
                 basis = _basis(cells.size, self.offsets[which])
-                patches.interpolate(
+                loops.interpolate(
                     cells.x, cells.y, cells.places, cells.size, basis, x, y,
                     window.col_off, window.row_off,
                 )  # fmt: skip
@@ -127,8 +127,6 @@ class Lattice:
 
     def cover(self, window: Window, offsets: tuple[float, ...] = (0.5,)) -> Cover:
         """The coordinates of the pixels of ``window`` at ``offsets``."""
-        from geobatch_tui.execution.raster import patches
-
         found: list[Cells] = []
         cells = self._largest(window)
         checks = self._checks(cells)
@@ -150,11 +148,12 @@ class Lattice:
         source = self.exact.mapper.source
         side = (source.width, source.height)
         for each in found:
-            patches.extents_of_cells(
-                each.x, each.y, each.places, CELL // each.size, first, side, extents
-            )
+            loops.extents_of_cells(
+                each.x, each.y, each.places, CELL // each.size, first, side, extents,
+                np.empty((4, 4)),
+            )  # fmt: skip
         for x, y in singles.at:
-            patches.extents_of_pixels(x, y, singles.places, CELL, first, side, extents)
+            loops.extents_of_pixels(x, y, singles.places, CELL, first, side, extents)
         return Cover(offsets, found, singles, first, extents)
 
     def centres(self, window: Window) -> Pair:
@@ -190,12 +189,10 @@ class Lattice:
 
     def _judge(self, cells: Cells, checks: Pair) -> tuple[Any, Any]:
         """Whether interpolation in ``cells`` is near enough, and whether they have no position."""
-        from geobatch_tui.execution.raster import patches
-
         good, empty = np.empty((2, len(cells.places)), bool)
         half = self.exact.mapper.source.width / 2
         limit = self.threshold / _RESERVE
-        patches.judge(cells.x, cells.y, *checks, lagrange(_CHECKS / 6), limit, half, good, empty)
+        loops.judge(cells.x, cells.y, *checks, lagrange(_CHECKS / 6), limit, half, good, empty)
         return good, empty
 
     def _quarters(self, cells: Cells, checks: Pair, window: Window) -> tuple[Cells, Pair]:

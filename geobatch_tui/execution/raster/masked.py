@@ -13,7 +13,13 @@ from __future__ import annotations
 import numpy as np
 
 from geobatch_tui.execution.raster.compiled import jit
-from geobatch_tui.execution.raster.kernels import pick_row, place_row, sum_of
+from geobatch_tui.execution.raster.kernels import (
+    parts_of,
+    parts_of_few,
+    pick_row,
+    place_row,
+    sum_of,
+)
 from geobatch_tui.execution.raster.weights import pixel_of, taps_at, weigh_row
 
 #: Weight of the valid taps below which GDAL leaves a pixel as it was.
@@ -81,7 +87,7 @@ def _keep_clear(valid, at, stride, taps, ready):
             for j in range(taps[1]):
                 for i in range(taps[0]):
                     if not valid[band, row + j, col + i]:
-                        ready[c] = False
+                        ready[c] = 0
                         break
                 if not ready[c]:
                     break
@@ -91,8 +97,8 @@ def _keep_clear(valid, at, stride, taps, ready):
 
 @jit
 def gather(
-    source, valid, centre, x, y, off, side, code, scale, lead, taps, falls_back,
-    out, touched, whole, low, high,
+    source, planes, valid, centre, x, y, off, side, code, scale, lead, taps, falls_back,
+    out, touched, whole, low, high, rows, at, ready, few,
 ):  # fmt: skip
     """As :func:`.kernels.gather`.
 
@@ -103,20 +109,16 @@ def gather(
     height, width = x.shape
     stride = source.shape[2]
     step = np.uint32(stride)
-    rows_x, rows_y = np.empty((taps[0], width)), np.empty((taps[1], width))
-    dx, dy = np.empty(width), np.empty(width)
-    at = np.zeros(width, np.uint32)
-    ready = np.zeros(width, np.bool_)
-    wx, wy = np.empty(taps[0]), np.empty(taps[1])
-    bx, by = np.empty(2), np.empty(2)
+    rows_x, rows_y, dx, dy, spare = parts_of(rows, taps)
+    wx, wy, bx, by = parts_of_few(few, taps)
     light = _LIGHT_BILINEAR if code == 1 and scale[0] == 1.0 and scale[1] == 1.0 else _LIGHT
     for r in range(height):
         place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
         clear = _keep_clear(valid, at, stride, taps, ready)
         if clear:
-            weigh_row(code, dx, scale[0], lead[0], rows_x)
-            weigh_row(code, dy, scale[1], lead[1], rows_y)
-            pick_row(source, at, step, rows_x, rows_y, ready, out, r, whole, low, high)
+            weigh_row(code, dx, scale[0], lead[0], rows_x, spare, wx)
+            weigh_row(code, dy, scale[1], lead[1], rows_y, spare, wy)
+            pick_row(planes, at, step, rows_x, rows_y, ready, out, r, whole, low, high)
         for c in range(width):
             if ready[c]:
                 touched[r, c] = 1

@@ -93,10 +93,9 @@ def judge(nodes_x, nodes_y, check_x, check_y, basis, limit, jump, good, empty):
 
 
 @jit
-def _extent(nodes):
+def _extent(nodes, rows):
     """Least and largest value that the patch between the nodes (4, 4) takes at most: those of its
-    control points as a Bezier patch, which encloses it."""
-    rows = np.empty((4, 4))
+    control points as a Bezier patch, which encloses it. ``rows`` (4, 4) is overwritten."""
     for i in range(4):
         a, b, c, d = nodes[0, i], nodes[1, i], nodes[2, i], nodes[3, i]
         rows[0, i] = a
@@ -122,13 +121,13 @@ def _widen(extents, row, col, x0, x1, y0, y1):
 
 
 @jit
-def extents_of_cells(nodes_x, nodes_y, places, per, first, side, extents):
+def extents_of_cells(nodes_x, nodes_y, places, per, first, side, extents, rows):
     """Widen ``extents`` (4: x from, to, y from, to; rows, columns) of the largest cells, from cell
     ``first`` (column, row) on, by those of smaller ones, of which ``per`` make up a side. Cells
-    beside the source of ``side`` (x, y) pixels do not count."""
+    beside the source of ``side`` (x, y) pixels do not count. ``rows`` (4, 4) is overwritten."""
     for n in range(len(places)):
-        x0, x1 = _extent(nodes_x[n])
-        y0, y1 = _extent(nodes_y[n])
+        x0, x1 = _extent(nodes_x[n], rows)
+        y0, y1 = _extent(nodes_y[n], rows)
         if x1 >= 0.0 and x0 <= side[0] and y1 >= 0.0 and y0 <= side[1]:
             row, col = places[n, 1] // per - first[1], places[n, 0] // per - first[0]
             _widen(extents, row, col, x0, x1, y0, y1)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from geobatch_tui.execution.raster import loops
+
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.mapping import Points
 
@@ -59,15 +61,13 @@ class Kernel:
     def axis(self, x: Points, side: int, which: int) -> Axis:
         """Taps of positions ``x`` along axis ``which`` (0: x, 1: y) of a source that is ``side``
         pixels long there, room enough for all taps."""
-        from geobatch_tui.execution.raster import weights
-
         n, taps = len(x), self.taps[which]
         axis = Axis(
             np.empty(n, np.int64), np.empty((taps, n)), np.empty(n, np.int64), np.empty(n, bool)
         )
-        weights.axis(
+        loops.axis(
             x, side, self.code, self.scale[which], self.lead[which],
-            axis.first, axis.weights, axis.pixel, axis.whole,
+            axis.first, axis.weights, axis.pixel, axis.whole, np.empty(taps),
         )  # fmt: skip
         return axis
 

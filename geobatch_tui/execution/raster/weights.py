@@ -166,23 +166,25 @@ def taps_at(x, side, code, scale, lead, w):
 
 
 @jit
-def axis(x, side, code, scale, lead, first, weights, pixel, whole):
+def axis(x, side, code, scale, lead, first, weights, pixel, whole, w):
     """Taps of positions ``x`` (n,) along an axis: ``first``, ``pixel`` (-1: outside) and ``whole``
-    (n,), ``weights`` (taps, n)."""
-    w = np.empty(weights.shape[0])
+    (n,), ``weights`` (taps, n). ``w`` (taps,) is overwritten."""
     for n in range(len(x)):
         pixel[n] = pixel_of(x[n], side)
         if pixel[n] < 0:
             first[n], whole[n] = 0, False
-            weights[:, n] = 0.0
+            for t in range(len(w)):
+                weights[t, n] = 0.0
             continue
         first[n], whole[n] = taps_at(x[n], side, code, scale, lead, w)
-        weights[:, n] = w
+        for t in range(len(w)):
+            weights[t, n] = w[t]
 
 
 @jit
-def weigh_row(code, delta, scale, lead, w):
-    """As :func:`_weigh`, and scaled to 1, for a row of positions into ``w`` (taps, n)."""
+def weigh_row(code, delta, scale, lead, w, total, one):
+    """As :func:`_weigh`, and scaled to 1, for a row of positions into ``w`` (taps, n). ``total``
+    (n,) and ``one`` (taps,) are overwritten."""
     if scale == 1.0 and code == 1:
         w0, w1 = w[0], w[1]
         for c in range(len(delta)):
@@ -197,10 +199,9 @@ def weigh_row(code, delta, scale, lead, w):
             w2[c] = half * (1.0 + d * (4.0 - 3.0 * d))
             w3[c] = half * d * (-1.0 + d)
     elif code < 3:
-        _weigh_widened(code, delta, scale, lead, w)
+        _weigh_widened(code, delta, scale, lead, w, total)
     else:
         taps = w.shape[0]
-        one = np.empty(taps)
         for c in range(len(delta)):
             _weigh(delta[c], code, scale, lead, one)
             _scale_to_one(one)
@@ -209,9 +210,9 @@ def weigh_row(code, delta, scale, lead, w):
 
 
 @jit
-def _weigh_widened(code, delta, scale, lead, w):
+def _weigh_widened(code, delta, scale, lead, w, total):
     """Bilinear and cubic at any scale, tap by tap, so that positions are taken many at a time."""
-    total = np.zeros(len(delta))
+    total[:] = 0.0
     for t in range(w.shape[0]):
         row = w[t]
         for c in range(len(delta)):

@@ -1,0 +1,285 @@
+"""Calls compiled loops without loading the compiler.
+
+To import numba and to set it up for the first call takes 0.2 s in each process; the loops of a
+short job run for less. So the machine code of a loop is kept in the user's cache as an object file,
+which LLVM's linker alone loads in milliseconds. Numba compiles what is not there, once for a
+machine and version.
+
+Numba tells the object code of a function by a private attribute only. Where that is gone, or on a
+system without ELF, its own cache is used: the same loops, called through numba.
+
+A loop takes arrays that lie in memory in one piece, row by row, and never allocates or raises: what
+its code holds of numba's runtime for these cases cannot be reached, and would end the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import importlib
+import importlib.util
+import struct
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.execution.raster.cache import cache_directory, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Parts of numba's runtime, for references and exceptions that loops do not have.
+_UNREACHABLE = frozenset({
+    "NRT_Free", "NRT_MemInfo_call_dtor", "numba_do_raise", "numba_gil_ensure", "numba_gil_release",
+    "numba_runtime_build_excinfo_struct", "numba_unpickle",
+})  # fmt: skip
+_DIGEST = 32
+_SYMTAB, _UNDEFINED = 2, 0
+#: Names of scalar types, to numba and to ctypes.
+_SCALARS = {
+    "int": ("intp", ctypes.c_ssize_t),
+    "float": ("float64", ctypes.c_double),
+    "bool": ("boolean", ctypes.c_bool),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a loop.
+
+    ``type`` is a type of numpy; ``T``, for that of the first such argument; or, of a scalar, int,
+    float or bool. ``dimensions`` is 0 for scalars. ``pair``: two scalars, as a tuple.
+    """
+
+    type: str
+    dimensions: int = 0
+    pair: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> Argument:
+        """From ``float64:2``, an array of two dimensions, ``int``, or ``int,int``."""
+        kind, _, dimensions = text.partition(":")
+        first, _, second = kind.partition(",")
+        return cls(first, int(dimensions or 0), bool(second))
+
+    def flat(self, value: Any, generic: str) -> Iterator[Any]:
+        """What is handed to machine code: a pointer and the sides, or the scalars."""
+        if not self.dimensions:
+            yield from value if self.pair else (value,)
+            return
+        wanted = generic if self.type == "T" else self.type
+        if value.dtype == np.bool_:
+            value = value.view(np.uint8)
+        if value.dtype.name != wanted or value.ndim != self.dimensions:
+            raise TypeError(f"{value.ndim} dimensions of {value.dtype} in the place of {self}")
+        if not value.flags.c_contiguous:
+            raise TypeError(f"an array with gaps in the place of {self}")
+        yield value.ctypes.data
+        yield from value.shape
+
+
+@dataclass(slots=True)
+class Loop:
+    """A compiled function of a module of this package, called with arrays of any of its types."""
+
+    module: str
+    name: str
+    arguments: tuple[Argument, ...]
+    _found: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, place: str, arguments: str) -> Loop:
+        """``place`` is module.name, ``arguments`` are as in :meth:`Argument.of`."""
+        module, _, name = place.rpartition(".")
+        return cls(module, name, tuple(map(Argument.of, arguments.split())))
+
+    def __call__(self, *values: Any) -> None:
+        """Run it. Raises TypeError if an array is not of the type and form that it should be."""
+        generic = ""
+        for argument, value in zip(self.arguments, values, strict=True):
+            if argument.type == "T":
+                generic = value.dtype.name
+                break
+        if generic not in self._found:
+            self._found[generic] = self._load(generic)
+        function = self._found[generic]
+        if function is None:
+            getattr(importlib.import_module(f"{__package__}.{self.module}"), self.name)(*values)
+            return
+        flat: list[Any] = []
+        for argument, value in zip(self.arguments, values, strict=True):
+            flat.extend(argument.flat(value, generic))
+        function(*flat)
+
+    def _load(self, generic: str) -> Any:
+        """The function for pixels of type ``generic``, as one of ctypes; None: numba calls it."""
+        directory = _directory()
+        if directory is None:
+            return None
+        path = directory / f"{self.module}.{self.name}-{generic}.o"
+        kept = _read(path)
+        if kept is None:
+            kept = _object_of(_compile(self, generic))
+            if kept is None:
+                return None
+            _write(path, *kept)
+        kinds: list[Any] = []
+        for argument in self.arguments:
+            if argument.dimensions:
+                kinds += [ctypes.c_void_p] + [ctypes.c_ssize_t] * argument.dimensions
+            else:
+                kinds += [_SCALARS[argument.type][1]] * (2 if argument.pair else 1)
+        return ctypes.CFUNCTYPE(None, *kinds)(_link(*kept))
+
+
+# --- compiling ---------------------------------------------------------------------------------
+
+
+def _compile(loop: Loop, generic: str) -> Any:
+    """The loop as a C function of pointers and numbers, by numba."""
+    numba: Any = importlib.import_module("numba")
+    module = importlib.import_module(f"{__package__}.{loop.module}")
+    kinds: list[Any] = []
+    names: list[str] = []
+    passed: list[str] = []
+    for number, argument in enumerate(loop.arguments):
+        name = f"a{number}"
+        if argument.dimensions:
+            dtype = generic if argument.type == "T" else argument.type
+            sides = [f"{name}_{side}" for side in range(argument.dimensions)]
+            kinds += [numba.types.CPointer(getattr(numba.types, dtype))]
+            kinds += [numba.types.intp] * argument.dimensions
+            names += [name, *sides]
+            passed.append(f"carray({name}, ({', '.join(sides)},))")
+        else:
+            parts = [f"{name}_0", f"{name}_1"] if argument.pair else [name]
+            kinds += [getattr(numba.types, _SCALARS[argument.type][0])] * len(parts)
+            names += parts
+            passed.append(f"({', '.join(parts)})" if argument.pair else name)
+    text = f"def {loop.name}({', '.join(names)}):\n    loop({', '.join(passed)})\n"
+    scope = {"carray": numba.carray, "loop": getattr(module, loop.name)}
+    exec(text, scope)  # noqa: S102 - of names that are written here
+    signature = numba.types.void(*kinds)
+    return numba.cfunc(signature, error_model="numpy")(scope[loop.name])
+
+
+def _object_of(compiled: Any) -> tuple[str, bytes] | None:
+    """Symbol and object code; None if they cannot be had, or need more of numba than is known."""
+    try:
+        symbol = str(compiled._wrapper_name)  # noqa: SLF001 - there is no public way
+        code = bytes(compiled._library._get_compiled_object())  # noqa: SLF001 - nor here
+    except AttributeError:
+        return None
+    if not code.startswith(b"\x7fELF"):
+        return None
+    process = ctypes.CDLL(None)
+    for name in undefined_symbols(code) - _UNREACHABLE:
+        if not hasattr(process, name):
+            return None
+    return symbol, code
+
+
+def undefined_symbols(code: bytes) -> set[str]:
+    """Names that a 64-bit ELF object does not define itself (System V ABI, chapter 4)."""
+    (start,) = struct.unpack_from("<Q", code, 40)
+    size, count = struct.unpack_from("<HH", code, 58)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", code, start + i * size) for i in range(count)]
+    found = set()
+    for _, kind, _, _, offset, length, link, _, _, step in sections:
+        if kind != _SYMTAB:
+            continue
+        names = sections[link][4]
+        for at in range(offset, offset + length, step):
+            name, _, _, section = struct.unpack_from("<IBBH", code, at)
+            if name and section == _UNDEFINED:
+                found.add(code[names + name : code.index(b"\0", names + name)].decode())
+    return found
+
+
+# --- the cache ---------------------------------------------------------------------------------
+
+
+@cache
+def _directory() -> Path | None:
+    """Where object files are kept; None if they cannot be used."""
+    base = cache_directory() if sys.platform == "linux" else None
+    if base is None:
+        return None
+    directory = base / f"objects-{_machine()}"
+    try:
+        directory.mkdir(exist_ok=True, mode=0o700)
+    except OSError:
+        return None
+    return directory
+
+
+def _machine() -> str:
+    """What object code depends on beside its source: the processor, numba and LLVM."""
+    import llvmlite
+    from llvmlite import binding
+
+    total = hashlib.blake2b(digest().encode(), digest_size=8)
+    spec = importlib.util.find_spec("numba")  # finds it, and imports nothing
+    if spec is not None and spec.origin is not None:
+        total.update(Path(spec.origin).with_name("_version.py").read_bytes())
+    own = Path(__file__).read_bytes()
+    total.update(own + llvmlite.__version__.encode())
+    total.update(binding.get_host_cpu_name().encode())
+    total.update(binding.get_host_cpu_features().flatten().encode())
+    return total.hexdigest()
+
+
+def _read(path: Path) -> tuple[str, bytes] | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    digest, rest = data[:_DIGEST], data[_DIGEST:]
+    if hashlib.blake2b(rest, digest_size=_DIGEST).digest() != digest:
+        return None  # cut short or damaged: it is compiled anew
+    symbol, _, code = rest.partition(b"\n")
+    return symbol.decode(), code
+
+
+def _write(path: Path, symbol: str, code: bytes) -> None:
+    rest = symbol.encode() + b"\n" + code
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(hashlib.blake2b(rest, digest_size=_DIGEST).digest() + rest)
+        Path(file.name).replace(path)
+
+
+_engines: list[Any] = []
+
+
+@cache
+def prepare() -> Any:
+    """Load the linker, once for a process and those that are forked from it."""
+    from llvmlite import binding
+
+    _directory()
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding
+
+
+def _link(symbol: str, code: bytes) -> int:
+    """Load object code into this process; the address of ``symbol``."""
+    binding = prepare()
+    abort = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
+    for name in _UNREACHABLE:
+        # Where numba is loaded too, its own are known; and it takes over these when it comes.
+        if binding.address_of_symbol(name) is None:
+            binding.add_symbol(name, abort)
+    machine = binding.Target.from_default_triple().create_target_machine()
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)  # the code lives as long as it
+    return int(engine.get_function_address(symbol))

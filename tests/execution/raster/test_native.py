@@ -1,0 +1,126 @@
+"""Machine code that is kept and linked gives what numba's own calls give."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from geobatch_tui.execution.raster import kernels, loops, native
+
+
+@pytest.fixture(name="cached")
+def _cached(tmp_path, monkeypatch):
+    """A cache of its own, with nothing in it."""
+    monkeypatch.setattr(native, "_directory", lambda: tmp_path)
+    return tmp_path
+
+
+def differences(dtype="uint8"):
+    rng = np.random.default_rng(1)
+    raw = rng.integers(0, 255, (9, 7, 3)).astype(dtype)
+    return raw, np.empty((3, 9, 7), dtype)
+
+
+def fresh(loop):
+    return native.Loop(loop.module, loop.name, loop.arguments)
+
+
+def test_first_compiled_then_linked(cached):
+    """The same pixels, and no second compilation."""
+    raw, out = differences()
+    fresh(loops.sum_differences)(raw, out)
+    np.testing.assert_array_equal(out, np.cumsum(raw, axis=1, dtype="uint8").transpose(2, 0, 1))
+    (kept,) = cached.iterdir()
+    assert kept.name == "predictors.sum_differences-uint8.o"
+    before = kept.stat().st_mtime_ns
+    _, again = differences()
+    fresh(loops.sum_differences)(raw, again)
+    np.testing.assert_array_equal(again, out)
+    assert kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_linked_code_gives_what_numba_gives(dtype, monkeypatch):
+    """Through the linker and through numba, in the bits."""
+    rng = np.random.default_rng(2)
+    source = (rng.random((2, 40, 50)) * 200).astype(dtype)
+    x, y = rng.random((30, 33)) * 54 - 2, rng.random((30, 33)) * 44 - 2
+    found = []
+    for linked in (True, False):
+        if not linked:
+            monkeypatch.setattr(native, "_directory", lambda: None)
+        out, touched = np.zeros((2, 30, 33), dtype), np.zeros((30, 33), np.uint8)
+        fresh(loops.gather)(
+            source, source.reshape(2, -1), x, y, (0, 0), (50, 40), 4, (1.0, 0.7), (2, 4), (6, 10),
+            False, out, touched, dtype == "uint8", 0.0, 255.0, *loops.scratch((6, 10), 33),
+        )  # fmt: skip
+        found.append((out, touched))
+    np.testing.assert_array_equal(found[0][0].view(np.uint8), found[1][0].view(np.uint8))
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    assert found[0][1].any()
+
+
+@pytest.mark.parametrize("hurt", [lambda code: code[:-9], lambda code: b"x" + code, lambda _: b""])
+def test_a_damaged_object_is_compiled_anew(cached, hurt):
+    """Never run."""
+    raw, out = differences("uint16")
+    fresh(loops.sum_differences)(raw, out)
+    (kept,) = cached.iterdir()
+    kept.write_bytes(hurt(kept.read_bytes()))
+    assert native._read(kept) is None
+    _, again = differences("uint16")
+    fresh(loops.sum_differences)(raw, again)
+    np.testing.assert_array_equal(again, out)
+    assert native._read(kept) is not None
+
+
+def test_code_that_needs_more_is_not_kept(cached, monkeypatch):
+    """What only numba has, numba runs: where a loop allocates, for one."""
+    monkeypatch.setattr(native, "_UNREACHABLE", frozenset())
+    raw, out = differences("uint32")
+    fresh(loops.sum_differences)(raw, out)
+    np.testing.assert_array_equal(out, np.cumsum(raw, axis=1, dtype="uint32").transpose(2, 0, 1))
+    assert not list(cached.iterdir())
+
+
+@pytest.mark.parametrize("name", [name for name, value in vars(loops).items()
+                                  if isinstance(value, native.Loop)])  # fmt: skip
+def test_every_loop_can_be_kept(name):
+    """None allocates, raises, or calls anything but libm."""
+    loop = getattr(loops, name)
+    wide = "uint32" if name == "join_bytes" else "uint8"
+    generic = wide if any(argument.type == "T" for argument in loop.arguments) else ""
+    _, code = native._object_of(native._compile(loop, generic))
+    process = ctypes.CDLL(None)
+    left = {symbol for symbol in native.undefined_symbols(code) if not hasattr(process, symbol)}
+    assert left <= native._UNREACHABLE
+
+
+def test_wrong_arrays_are_refused():
+    """Of another type, with gaps, or of other dimensions: memory would be read wrongly."""
+    raw, _ = differences()
+    for bad in (raw.astype("uint16"), raw[:, ::2], raw[0]):
+        with pytest.raises(TypeError):
+            loops.sum_differences(raw, bad)
+    with pytest.raises(ValueError, match="argument"):
+        loops.sum_differences(raw)
+    assert callable(kernels.gather)
+
+
+def test_numba_is_not_loaded_for_kept_code():
+    """That is what it is for."""
+    raw, out = differences()
+    loops.sum_differences(raw, out)
+    code = (
+        "import sys, numpy as np\n"
+        "from geobatch_tui.execution.raster import loops\n"
+        "raw, out = np.ones((4, 4, 3), 'u1'), np.empty((3, 4, 4), 'u1')\n"
+        "loops.sum_differences(raw, out)\n"
+        "assert (out[:, :, 3] == 4).all()\n"
+        "assert 'numba' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
