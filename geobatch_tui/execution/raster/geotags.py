@@ -9,11 +9,9 @@ tifffile, whose import alone takes 0.18 s) could only lose something.
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import rasterio
@@ -24,10 +22,9 @@ from rasterio.io import MemoryFile
 
 from geobatch_tui.errors import CrsError, OperationError, SchemaError
 from geobatch_tui.execution.raster.layout import Tag
-from geobatch_tui.execution.raster.plan import RasterPlan
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.plan import Number
+    from geobatch_tui.execution.raster.plan import Number, RasterPlan
 
 SIDE = 16
 #: Size and place of the pixels, and their encoding: the assembler's own.
@@ -47,13 +44,20 @@ _ENTRY = struct.Struct("<HHI")
 _TRANSFORM_TOLERANCE = 1e-6
 
 
+#: Templates without place and fingerprint, by kind, and how many are kept.
+_blanks: dict[str, Template] = {}
+_KINDS = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Tags for the full resolution and for overviews, and what a reader makes of them."""
+    """Tags for the full resolution and for overviews, and what a reader makes of them. ``kind``:
+    what items have in common whose tags differ in place and fingerprint alone; empty: nothing."""
 
     tags: tuple[Tag, ...]
     overview_tags: tuple[Tag, ...]
     identity: dict[str, Any]
+    kind: str = ""
 
 
 def make_template(plan: RasterPlan, fingerprint: str) -> Template:
@@ -69,7 +73,12 @@ def make_template(plan: RasterPlan, fingerprint: str) -> Template:
     # Thousands of small files of one kind differ in their place and fingerprint alone.
     kind = replace(plan, transform=_UNIT, warp=None, width=SIDE, height=SIDE)
     kind = replace(kind, encoding=replace(plan.encoding, overviews=()))
-    blank = _blank(json.dumps(kind.to_json()))
+    name = repr(kind)
+    blank = _blanks.get(name)
+    if blank is None:
+        if len(_blanks) >= _KINDS:
+            _blanks.clear()
+        blank = _blanks[name] = _made(kind, _NO_MARK)
     place = {
         _PIXEL_SCALE: struct.pack("<3d", a, -e, 0.0),
         _TIE_POINT: struct.pack("<6d", 0.0, 0.0, 0.0, c, f, 0.0),
@@ -85,12 +94,7 @@ def make_template(plan: RasterPlan, fingerprint: str) -> Template:
         "transform": plan.transform,
         "tags": blank.identity["tags"] | {"GEOBATCH_FP": fingerprint},
     }
-    return Template(tags, blank.overview_tags, identity)
-
-
-@lru_cache(maxsize=8)
-def _blank(kind: str) -> Template:
-    return _made(RasterPlan.from_json(json.loads(kind)), _NO_MARK)
+    return Template(tags, blank.overview_tags, identity, name)
 
 
 def _made(plan: RasterPlan, fingerprint: str) -> Template:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +18,19 @@ import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import MaskFlags
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.raster.disk import read_exactly
 from geobatch_tui.execution.raster.geotags import describe
 from geobatch_tui.execution.raster.part import readable_name
+from geobatch_tui.execution.raster.source import filters
 from geobatch_tui.execution.raster.tiles import TileForm, pack_mask
 
 if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
     from geobatch_tui.execution.messages import Window
     from geobatch_tui.execution.raster.index import LevelSlots, Slots, TileIndex
 
@@ -129,27 +133,47 @@ def _check_tiles(fd: int, path: Path, written: Written, digest: Any) -> None:
         end += len(data)
 
 
-def check_with_gdal(path: Path, index: TileIndex, identity: dict[str, Any], *, mask: bool) -> int:
-    """Open the file as GeoTIFF by GDAL and compare; the number of tiles decoded.
+def check_with_gdal(
+    path: Path, index: TileIndex, identity: dict[str, Any], *, mask: bool, placed: bool = False
+) -> int:
+    """Open the file as GeoTIFF by GDAL and compare; the number of tiles decoded. ``placed``: where
+    it lies need not be looked at: to read a CRS takes longer than all else of a small file.
 
     Raises:
         VerifyError: size, bands, CRS, geotransform, nodata, tags, layout, overviews or the pixels
             of a sampled tile are not what was meant.
     """
     decoded = 0
+    # The bytes alone count: what lies beside the part belongs to other files.
+    config = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    if placed:
+        config["GDAL_GEOREF_SOURCES"] = "NONE"
+        identity = _placeless(identity)
     try:
-        # The bytes alone count: what lies beside the part belongs to other files.
-        with readable_name(path) as name, rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
+        with readable_name(path) as name, rasterio.Env(**config):
             for slots in index.levels:
                 number = slots.level.number
                 options = {"overview_level": number - 1} if number else {}
-                with rasterio.open(name, driver="GTiff", sharing=False, **options) as dataset:
+                with _opened(name, **options) as dataset:
                     if not number:
                         _check_dataset(dataset, index, identity)
                     decoded += _check_level(dataset, index, slots, mask=mask)
     except READ_ERRORS as error:
         raise VerifyError(f"{path.name!r} cannot be read by GDAL: {error}") from error
     return decoded
+
+
+def _placeless(identity: dict[str, Any]) -> dict[str, Any]:
+    """``identity`` without what GDAL reads from the tags of a place."""
+    rest = {name: value for name, value in identity.items() if name not in ("crs", "transform")}
+    tags = {name: value for name, value in rest["tags"].items() if name != "AREA_OR_POINT"}
+    return rest | {"tags": tags}
+
+
+def _opened(name: str, **options: Any) -> DatasetReader:
+    with filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(name, driver="GTiff", sharing=False, **options)
 
 
 def _check_dataset(dataset: Any, index: TileIndex, identity: dict[str, Any]) -> None:

@@ -540,8 +540,28 @@ def test_other_metadata_is_caught(tmp_path, monkeypatch, name):
         return replace(template, identity={**template.identity, name: "other"})
 
     monkeypatch.setattr(assemble.geotags, "make_template", other)
+    monkeypatch.setattr(assemble, "_placed", set())
     with pytest.raises(VerifyError, match=name):
         build(tmp_path, SWEEP, noise(SWEEP))
+
+
+def test_the_first_small_file_of_a_kind_has_its_place_read_back(tmp_path, monkeypatch):
+    """The CRS of thousands is looked up once; a file of another kind, or a large one, anew."""
+    real, asked = assemble.check_with_gdal, []
+
+    def spy(path, index, identity, *, mask, placed=False):
+        asked.append(placed)
+        return real(path, index, identity, mask=mask, placed=placed)
+
+    monkeypatch.setattr(assemble, "check_with_gdal", spy)
+    monkeypatch.setattr(assemble, "_placed", set())
+    plan = make_plan(64, 48, block=32, format="GTiff")
+    moved = replace(plan, transform=(*plan.transform[:5], plan.transform[5] + 1000.0))
+    for each in (plan, plan, moved, replace(plan, descriptions=("else",) * plan.count), plan):
+        build(tmp_path, each, noise(each))
+    monkeypatch.setattr(assemble, "ALONE", 1)
+    build(tmp_path, plan, noise(plan))
+    assert asked == [False, True, True, False, True, False]
 
 
 def test_damaged_spools_are_caught(tmp_path):
