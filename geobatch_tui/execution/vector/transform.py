@@ -8,12 +8,15 @@ the target and does not come back to where it was: projections give finite nonse
 from __future__ import annotations
 
 import threading
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pyproj import CRS, Transformer
+from pyproj.transformer import TransformerGroup
 
+from geobatch_tui.execution.raster.source import filters
 from geobatch_tui.execution.vector.ground import Ground
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ _CELL_DEGREES, _GLOBE = 1.0, (180.0, 90.0)
 _CELL_METRES, _PLANE = 1e5, (2e7, 2e7)
 #: The same for points of the lattice of the ground, since the error grows towards a rim.
 _LATTICE = 0.1
+#: How a pipeline begins whose next step takes radians; and a radian's share of a degree, as PROJ
+#: has it.
+_FROM_DEGREES = "proj=pipeline step proj=unitconvert xy_in=deg xy_out=rad step proj="
+_RADIAN = np.pi / 180
 #: Beyond this latitude all longitudes are one place.
 _POLE = 89.9999
 
@@ -56,6 +63,7 @@ class Reprojector:
     def __init__(self, src: str, dst: str) -> None:
         self._src, dst_crs = CRS.from_wkt(src), CRS.from_wkt(dst)
         self._there = Transformer.from_crs(self._src, dst_crs, always_xy=True)
+        self._step = _single_step(self._src, dst_crs, self._there)
         area = dst_crs.area_of_use
         self._area = None if area is None else (area.west, area.south, area.east, area.north)
         if self._area is not None and self._area == (-180.0, -90.0, 180.0, 90.0):
@@ -80,7 +88,7 @@ class Reprojector:
             step = _STEP_DEGREES if self._degrees else _STEP_METRES
             chosen = found.doubtful(outside, self._ground, step)
         before = found.x[chosen], found.y[chosen]
-        self._there.transform(found.x, found.y, errcheck=False, inplace=True)
+        self._transform(found.x, found.y)
         failed = np.zeros(count, np.bool_)
         lost = ~(np.isfinite(found.x) & np.isfinite(found.y))
         if lost.any():
@@ -92,6 +100,15 @@ class Reprojector:
             off = self._off((before[0][here], before[1][here]), (found.x[chosen], found.y[chosen]))
             strayed[found.owners_of(chosen[off])] = True
         return Moved(failed, strayed, outside & ~failed & ~strayed)
+
+    def _transform(self, x: Floats, y: Floats) -> None:
+        """Transform coordinates in place."""
+        if self._step is None:
+            self._there.transform(x, y, errcheck=False, inplace=True)
+            return
+        x *= _RADIAN
+        y *= _RADIAN
+        self._step.transform(x, y, errcheck=False, inplace=True, radians=True)
 
     def _outside(self, found: Coordinates) -> Flags:
         """Features that reach beyond the area of use, by the corners of their boxes."""
@@ -130,6 +147,32 @@ class Reprojector:
             dx[np.abs(before[1]) > _POLE] = 0.0
         off: Flags = ~((dx <= share * limit) & (dy <= share * limit))
         return off
+
+
+def _single_step(src: CRS, dst: CRS, whole: Transformer) -> Transformer | None:
+    """The projection of a transformation that besides it only turns degrees into radians; None if
+    there is more to it.
+
+    PROJ takes a quarter less time for it than for the pipeline, and gives the same bits: on a net
+    round the globe, that is made sure of.
+    """
+    with filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        group = TransformerGroup(src, dst, always_xy=True)
+    texts = {each.definition for each in group.transformers}
+    if len(texts) != 1 or group.unavailable_operations:
+        return None
+    (text,) = texts
+    step = text.removeprefix(_FROM_DEGREES)
+    if step == text or " step " in step:
+        return None
+    single = Transformer.from_pipeline(f"proj={step}")
+    net = np.meshgrid(np.arange(-189.7, 190.0, 9.1), np.arange(-90.0, 91.0, 4.5))
+    x, y = (side.ravel() for side in net)
+    expected = whole.transform(x, y, errcheck=False)
+    made = single.transform(x * _RADIAN, y * _RADIAN, errcheck=False, radians=True)
+    same = all(np.array_equal(*pair) for pair in zip(made, expected, strict=True))
+    return single if same else None
 
 
 def reprojector(src: str, dst: str) -> Reprojector:

@@ -80,3 +80,21 @@ def test_beyond_its_reach_no_ground_is_firm():
         np.array([0, 4]), np.zeros(1, np.uint8), np.zeros(1, np.int64),
     )  # fmt: skip
     assert column.doubtful(np.array([True]), plane, 1e-9).tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "single"),
+    [(4326, 3035, True), (4326, 3857, True), (4258, 32633, True), (4326, 27700, False),
+     (3035, 4326, False), (4267, 4326, False), (4807, 2154, False)],
+)  # fmt: skip
+def test_a_projection_by_itself_gives_the_bits_of_the_pipeline(source, target, single):
+    """Also where there is no image, and beyond the globe."""
+    codes = (pyproj.CRS.from_epsg(code).to_wkt() for code in (source, target))
+    reprojector = transform.Reprojector(*codes)
+    assert (reprojector._step is not None) is single
+    rng = np.random.default_rng(target)
+    x, y = rng.uniform(-400, 400, 20_000), rng.uniform(-91, 91, 20_000)
+    expected = reprojector._there.transform(x, y, errcheck=False)
+    reprojector._transform(x, y)
+    assert np.array_equal(x, expected[0])
+    assert np.array_equal(y, expected[1])
