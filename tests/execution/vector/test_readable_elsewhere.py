@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import struct
 import subprocess
 from contextlib import closing
 
@@ -33,22 +34,46 @@ def test_gdals_tools_read_every_feature(form, tmp_path):
     assert "Warning" not in said.stderr
 
 
-def test_a_geopackage_is_a_sound_database_with_its_index(tmp_path):
-    """SQLite finds no damage; the tables that GeoPackage asks for and the R-tree agree."""
+def test_a_geopackage_keeps_the_rules_of_its_standard(tmp_path):
+    """Those that a reader relies on: marks, tables, extent, extension and triggers of the R-tree, and
+    the head of each geometry. SQLite finds no damage."""
     source = vectordata.write(vectordata.layer(120), tmp_path / "s.fgb")
     params = {"dst_crs": "EPSG:3035"}
     done = vectorjobs.run(
         "vector.reproject", source, tmp_path / "out", params=params, form="GPKG", features=50
     )
     with closing(sqlite3.connect(done.path)) as connection:
-        ask = lambda sql: connection.execute(sql).fetchone()  # noqa: E731
-        assert ask("PRAGMA integrity_check") == ("ok",)
-        assert ask("PRAGMA application_id") == (0x47504B47,)
-        table, column, srs = ask(
-            "SELECT table_name, column_name, srs_id FROM gpkg_geometry_columns"
+        ask = lambda sql: connection.execute(sql).fetchall()  # noqa: E731
+        assert ask("PRAGMA integrity_check") == [("ok",)]
+        assert ask("PRAGMA foreign_key_check") == []
+        assert ask("PRAGMA application_id") == [(0x47504B47,)]
+        assert ask("PRAGMA user_version")[0][0] >= 10200
+        assert {-1, 0, 3035} <= {row[0] for row in ask("SELECT srs_id FROM gpkg_spatial_ref_sys")}
+        (contents,) = ask(
+            "SELECT table_name, data_type, srs_id, min_x, min_y, max_x, max_y, last_change "
+            "FROM gpkg_contents"
         )
-        assert srs == 3035
-        assert ask(f'SELECT count(*) FROM "{table}"') == (120,)  # noqa: S608 - its own name
-        assert ask(f'SELECT count(*) FROM "rtree_{table}_{column}"') == (120,)  # noqa: S608
-        assert ask("SELECT feature_count FROM gpkg_ogr_contents") == (120,)
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert contents[:3] == ("s", "features", 3035)
+        made = vectordata.read(done.path)
+        assert contents[3:7] == tuple(made.total_bounds)
+        assert contents[7] == "1970-01-01T00:00:00.000Z"
+        geometry = ask("SELECT * FROM gpkg_geometry_columns")
+        assert geometry == [("s", "geom", "POLYGON", 3035, 0, 0)]
+        ((_, name, kind, _, _, key), *_) = ask("PRAGMA table_info(s)")
+        assert (name, kind, key) == ("fid", "INTEGER", 1)
+        extensions = ask(
+            "SELECT table_name, column_name, extension_name, scope FROM gpkg_extensions"
+        )
+        assert ("s", "geom", "gpkg_rtree_index", "write-only") in extensions
+        triggers = {row[0] for row in ask("SELECT name FROM sqlite_schema WHERE type = 'trigger'")}
+        of_index = {f"rtree_s_geom_{event}" for event in ("insert", "delete")}
+        assert of_index <= triggers
+        assert len([name for name in triggers if name.startswith("rtree_s_geom_update")]) >= 4
+        assert ask("SELECT count(*) FROM rtree_s_geom") == [(120,)]
+        assert ask("SELECT feature_count FROM gpkg_ogr_contents") == [(120,)]
+        heads = ask("SELECT geom FROM s ORDER BY fid")
+    for (blob,), shape in zip(heads, made.geometry, strict=True):
+        magic, version, flags, srs, *box = struct.unpack_from("<2sBBi4d", blob)
+        assert (magic, version, flags, srs) == (b"GP", 0, 0b011, 3035)
+        minx, miny, maxx, maxy = shape.bounds
+        assert box == [minx, maxx, miny, maxy]
