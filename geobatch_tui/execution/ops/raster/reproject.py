@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from geobatch_tui.execution.datum import grids
 from geobatch_tui.execution.ops.raster.base import RasterOperation
 from geobatch_tui.execution.ops.raster.fields import Nodata, Options, SourceNodata, semantic
 
@@ -142,6 +143,9 @@ class Reproject(RasterOperation):
     version = 4
     summary = "Warp rasters into another CRS or onto another grid."
     params: type[BaseModel] = ReprojectParams
+
+    def libraries(self) -> dict[str, str]:
+        return super().libraries() | grids()
 
     def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
         from geobatch_tui.execution.raster.probe import probe_reproject

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import field_validator
 
+from geobatch_tui.execution.datum import grids
 from geobatch_tui.execution.ops.vector.base import VectorOperation
 from geobatch_tui.execution.ops.vector.fields import VectorParams, semantic
 
@@ -37,6 +38,9 @@ class Reproject(VectorOperation):
     summary = "Transform features into another CRS; what cannot go there is set aside."
     params: type[BaseModel] = ReprojectParams
     work = "reproject"
+
+    def libraries(self) -> dict[str, str]:
+        return super().libraries() | grids()
 
 
 REPROJECT = Reproject()
