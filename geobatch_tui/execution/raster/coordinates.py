@@ -63,20 +63,23 @@ def exact(mapper: Mapper, cols: Points, rows: Points) -> Pair:
 
 
 def is_separable(mapper: Mapper) -> bool:
-    """Whether source x depends on the column alone, and y on the row alone, by PROJ's word.
+    """Whether source x depends on the column alone, and y on the row alone, by PROJ's word."""
+    return separable(mapper) is not None
 
-    Looked at are points spread over the whole grid, and every column and row once.
-    """
+
+def separable(mapper: Mapper) -> Vectors | None:
+    """Source x of every column and y of every row, at their centres; None if there is no such
+    thing. Looked at are points spread over the whole grid, and every column and row once."""
     width, height = mapper.grid.width, mapper.grid.height
     cols = np.unique(np.linspace(0, width - 1, _PROOF).astype(int)) + 0.5
     rows = np.unique(np.linspace(0, height - 1, _PROOF).astype(int)) + 0.5
     x, y = exact(mapper, *np.meshgrid(cols, rows))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return False
+        return None
     if np.ptp(x, axis=0).max() >= SEPARABLE or np.ptp(y, axis=1).max() >= SEPARABLE:
-        return False
+        return None
     vectors = Vectors.of(mapper, 0.5)
-    return bool(np.isfinite(vectors.x).all() and np.isfinite(vectors.y).all())
+    return vectors if np.isfinite(vectors.x).all() and np.isfinite(vectors.y).all() else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,15 @@ from geobatch_tui.execution.raster.mapping import (
     ROUND,
     Box,
     apply,
+    axes,
     invert,
     is_degrees,
-    is_separable,
     lattice,
     lonlat_box,
     project,
-    project_axes,
     project_box,
     project_lattice,
+    separately,
     unroll,
 )
 
@@ -294,6 +294,8 @@ def _folded(source: Source, dst_crs: CRS, suggestion: Suggestion) -> str | None:
     """Whether the suggestion shows parts of the source more than once, as a transverse Mercator
     zone does of a whole globe: positions whose way to the source and back ends elsewhere."""
     transform, width, height = suggestion
+    if _returns(source, Grid(dst_crs, transform, width, height)):
+        return None
     cols, rows = lattice(width, height, 65)
     sx, sy = project_lattice(Grid(dst_crs, transform, width, height), 65, source.crs)
     scol, srow = invert(source.transform, sx, sy)
@@ -301,11 +303,7 @@ def _folded(source: Source, dst_crs: CRS, suggestion: Suggestion) -> str | None:
         within = (scol >= 0) & (scol <= source.width) & (srow >= 0) & (srow <= source.height)
     if not within.any():
         return None
-    if is_separable(dst_crs, source.crs):
-        back = project_axes(sx[0], sy[:, 0], source.crs, dst_crs)
-        bx, by = back[0][within], back[1][within]
-    else:
-        bx, by = project(sx[within], sy[within], source.crs, dst_crs)
+    bx, by = project(sx[within], sy[within], source.crs, dst_crs)
     bcol, brow = invert(transform, bx, by)
     with np.errstate(invalid="ignore"):
         away = np.hypot(bcol - cols[within], brow - rows[within]) > FOLD_PIXELS
@@ -313,6 +311,21 @@ def _folded(source: Source, dst_crs: CRS, suggestion: Suggestion) -> str | None:
     if share <= FOLD_SHARE:
         return None
     return f"GDAL suggests {width}x{height} pixels, {share:.0%} of which repeat what others show"
+
+
+def _returns(source: Source, grid: Grid) -> bool:
+    """Whether every column and every row comes back from the source, each by itself."""
+    there = separately(*axes(grid, 65), grid.crs, source.crs)
+    back = None if there is None else separately(*there, source.crs, grid.crs)
+    if back is None:
+        return False
+    half = FOLD_PIXELS / 2
+    return all(
+        bool(np.abs(found - meant).max() < half * abs(pixel))
+        for found, meant, pixel in zip(
+            back, axes(grid, 65), (grid.transform[0], grid.transform[4]), strict=True
+        )
+    )
 
 
 def _shared_box(source: Source, dst_crs: CRS) -> Box:

@@ -87,16 +87,30 @@ def project(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
     return np.where(bad, np.nan, px), np.where(bad, np.nan, py)
 
 
+def separately(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points] | None:
+    """``x`` (n,) and ``y`` (m,) of ``src``, each by itself in ``dst``; None unless x depends on x
+    alone there and y on y alone, as between cylinders, or where one of them fails."""
+    if not is_separable(src, dst):
+        return None
+    n, m = len(x), len(y)
+    # Both in one call: n points along the middle row, m along the middle column.
+    u, v = project(
+        np.concatenate([x, np.full(m, x[n // 2])]),
+        np.concatenate([np.full(n, y[m // 2]), y]),
+        src,
+        dst,
+    )
+    return (u[:n], v[n:]) if np.isfinite(u).all() else None
+
+
 def project_axes(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
     """The points (m, n) of all ``x`` (n,) and ``y`` (m,) of ``src`` in ``dst``; NaN where that
-    fails. Where x depends on x alone and y on y alone, as between cylinders, n + m are computed."""
-    if is_separable(src, dst):
-        middle_x, middle_y = np.full(len(y), x[len(x) // 2]), np.full(len(x), y[len(y) // 2])
-        across, down = project(x, middle_y, src, dst)[0], project(middle_x, y, src, dst)[1]
-        if np.isfinite(across).all() and np.isfinite(down).all():
-            u, v = np.meshgrid(across, down)
-            return u, v
-    return project(*np.meshgrid(x, y), src, dst)
+    fails."""
+    alone = separately(x, y, src, dst)
+    if alone is None:
+        return project(*np.meshgrid(x, y), src, dst)
+    u, v = np.meshgrid(*alone)
+    return u, v
 
 
 def is_separable(src: CRS, dst: CRS) -> bool:
@@ -188,13 +202,16 @@ def lattice(width: float, height: float, steps: int) -> tuple[Points, Points]:
 
 def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, Points]:
     """(steps, steps) positions spread evenly over a raster, in ``dst``."""
-    a, b, c, d, e, f = grid.transform
-    if b or d:
+    if grid.transform[1] or grid.transform[3]:
         positions = apply(grid.transform, *lattice(grid.width, grid.height, steps))
         return project(*positions, grid.crs, dst)
-    x = a * np.linspace(0, grid.width, steps) + c
-    y = e * np.linspace(0, grid.height, steps) + f
-    return project_axes(x, y, grid.crs, dst)
+    return project_axes(*axes(grid, steps), grid.crs, dst)
+
+
+def axes(grid: Source | Grid, steps: int) -> tuple[Points, Points]:
+    """X and y (steps,), evenly along the sides of a raster that is not rotated."""
+    a, _, c, _, e, f = grid.transform
+    return a * np.linspace(0, grid.width, steps) + c, e * np.linspace(0, grid.height, steps) + f
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +262,13 @@ def lonlat_box(grid: Source | Grid) -> Box | None:
     if is_degrees(grid.crs):
         x, y = apply(grid.transform, *corners(grid.width, grid.height))
         return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+    rotated = bool(grid.transform[1] or grid.transform[3])
+    alone = None if rotated else separately(*axes(grid, 101), grid.crs, LONLAT)
+    if alone is not None:
+        lon, lat = unroll(alone[0], float(alone[0][50])), alone[1]
+        west, east = float(lon.min()), float(lon.max())
+        west, east = (west, east) if east - west <= ROUND else (-180.0, 180.0)
+        return Box(west, float(lat.min()), east, float(lat.max()))
     lon, lat = project_lattice(grid, 101, LONLAT)
     if np.isnan(lon).all():
         return None

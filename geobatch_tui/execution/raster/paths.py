@@ -97,15 +97,15 @@ def _of_few_pixels(mapper: Mapper) -> tuple[str, str]:
     """The path of a small item. GDAL is asked once for all grids of its two CRSs, not for each."""
     src, dst = mapper.source.crs, mapper.grid.crs
     plain = mapper.centre is None and agree(src, dst)
-    if plain and coordinates.is_separable(mapper) and _lies_on_source(mapper):
+    vectors = coordinates.separable(mapper) if plain else None
+    if vectors is not None and _lies_on_source(mapper, vectors):
         return fastwarp.SEPARABLE, ""
     return fastwarp.EXACT, "few pixels"
 
 
-def _lies_on_source(mapper: Mapper) -> bool:
+def _lies_on_source(mapper: Mapper, vectors: coordinates.Vectors) -> bool:
     """Whether no pixel of a separable grid is so far off the source that GDAL might look for it a
     turn of the globe away."""
-    vectors = coordinates.Vectors.of(mapper, 0.5)
     return all(
         values.min() >= -_RIM and values.max() <= side + _RIM
         for values, side in ((vectors.x, mapper.source.width), (vectors.y, mapper.source.height))

@@ -134,19 +134,22 @@ def _check_tiles(fd: int, path: Path, written: Written, digest: Any) -> None:
 
 
 def check_with_gdal(
-    path: Path, index: TileIndex, identity: dict[str, Any], *, mask: bool, placed: bool = False
+    path: Path, index: TileIndex, identity: dict[str, Any], *, mask: bool, alike: bool = False
 ) -> int:
-    """Open the file as GeoTIFF by GDAL and compare; the number of tiles decoded. ``placed``: where
-    it lies need not be looked at: to read a CRS takes longer than all else of a small file.
+    """Open the file as GeoTIFF by GDAL and compare; how many tiles were looked at.
+
+    ``alike``: one of the same tags was compared whole, and the bytes of this one are those that
+    were meant. Then GDAL need not decode its tiles, nor look up its CRS, which take longer than to
+    make a small file.
 
     Raises:
         VerifyError: size, bands, CRS, geotransform, nodata, tags, layout, overviews or the pixels
             of a sampled tile are not what was meant.
     """
-    decoded = 0
+    looked_at = 0
     # The bytes alone count: what lies beside the part belongs to other files.
     config = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-    if placed:
+    if alike:
         config["GDAL_GEOREF_SOURCES"] = "NONE"
         identity = _placeless(identity)
     try:
@@ -157,10 +160,14 @@ def check_with_gdal(
                 with _opened(name, **options) as dataset:
                     if not number:
                         _check_dataset(dataset, index, identity)
-                    decoded += _check_level(dataset, index, slots, mask=mask)
+                    _check_size(dataset, slots)
+                    sample = _sample(slots)
+                    if not alike:
+                        _check_tiles_of(dataset, index, slots, sample, mask=mask)
+                    looked_at += len(sample) * (index.planes + mask)
     except READ_ERRORS as error:
         raise VerifyError(f"{path.name!r} cannot be read by GDAL: {error}") from error
-    return decoded
+    return looked_at
 
 
 def _placeless(identity: dict[str, Any]) -> dict[str, Any]:
@@ -193,12 +200,22 @@ def _check_dataset(dataset: Any, index: TileIndex, identity: dict[str, Any]) -> 
         raise VerifyError(f"GDAL sees blocks of {dataset.block_shapes}, not {block}")
 
 
-def _check_level(dataset: Any, index: TileIndex, slots: LevelSlots, *, mask: bool) -> int:
+def _check_size(dataset: Any, slots: LevelSlots) -> None:
     level = slots.level
     if (dataset.width, dataset.height) != (level.width, level.height):
         raise VerifyError(f"level {level.number} is {dataset.width}x{dataset.height} to GDAL")
-    form = TileForm.of(index.plan)
-    sample = np.unique(np.linspace(0, level.tiles - 1, SAMPLES).astype(np.int64)).tolist()
+
+
+def _sample(slots: LevelSlots) -> list[int]:
+    """Numbers of the tiles to look at."""
+    last = slots.level.tiles - 1
+    return [int(tile) for tile in np.unique(np.linspace(0, last, SAMPLES).astype(np.int64))]
+
+
+def _check_tiles_of(
+    dataset: Any, index: TileIndex, slots: LevelSlots, sample: list[int], *, mask: bool
+) -> None:
+    level, form = slots.level, TileForm.of(index.plan)
     for tile in sample:
         at = level.window(tile)
         for plane in range(form.planes):
@@ -210,7 +227,6 @@ def _check_level(dataset: Any, index: TileIndex, slots: LevelSlots, *, mask: boo
             valid = dataset.dataset_mask(window=_window(at)) != 0
             packed = pack_mask(valid, level.block_width, level.block_height)
             _same(zlib.crc32(packed), slots.mask[tile], level.number, tile)
-    return len(sample) * (form.planes + mask)
 
 
 def _same(crc: int, slot: Any, level: int, tile: int) -> None:

@@ -540,28 +540,30 @@ def test_other_metadata_is_caught(tmp_path, monkeypatch, name):
         return replace(template, identity={**template.identity, name: "other"})
 
     monkeypatch.setattr(assemble.geotags, "make_template", other)
-    monkeypatch.setattr(assemble, "_placed", set())
+    monkeypatch.setattr(assemble, "_compared", set())
     with pytest.raises(VerifyError, match=name):
         build(tmp_path, SWEEP, noise(SWEEP))
 
 
-def test_the_first_small_file_of_a_kind_has_its_place_read_back(tmp_path, monkeypatch):
-    """The CRS of thousands is looked up once; a file of another kind, or a large one, anew."""
+def test_the_first_small_file_of_a_kind_is_read_whole_by_gdal(tmp_path, monkeypatch):
+    """Of thousands one; one of another kind, or a large one, anew."""
     real, asked = assemble.check_with_gdal, []
 
-    def spy(path, index, identity, *, mask, placed=False):
-        asked.append(placed)
-        return real(path, index, identity, mask=mask, placed=placed)
+    def spy(path, index, identity, *, mask, alike=False):
+        asked.append(alike)
+        return real(path, index, identity, mask=mask, alike=alike)
 
     monkeypatch.setattr(assemble, "check_with_gdal", spy)
-    monkeypatch.setattr(assemble, "_placed", set())
-    plan = make_plan(64, 48, block=32, format="GTiff")
+    monkeypatch.setattr(assemble, "_compared", set())
+    plan = make_plan(64, 48, block=64, format="GTiff")
     moved = replace(plan, transform=(*plan.transform[:5], plan.transform[5] + 1000.0))
-    for each in (plan, plan, moved, replace(plan, descriptions=("else",) * plan.count), plan):
+    tiles = make_plan(64, 48, block=32, format="GTiff")
+    other = replace(plan, descriptions=("else",) * plan.count)
+    for each in (plan, plan, moved, other, plan, tiles, tiles):
         build(tmp_path, each, noise(each))
     monkeypatch.setattr(assemble, "ALONE", 1)
     build(tmp_path, plan, noise(plan))
-    assert asked == [False, True, True, False, True, False]
+    assert asked == [False, True, True, False, True, False, False, False]
 
 
 def test_damaged_spools_are_caught(tmp_path):
