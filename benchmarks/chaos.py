@@ -66,7 +66,7 @@ def experiments(given: argparse.Namespace) -> dict[str, Experiment]:
             chaos_jobs.raster(d, columns=4, rows=3, side=200)
         ),
     }
-    for form in ("GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq"):
+    for form in ("GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq", "Shapefile"):
         found[f"kill-engine-{form.lower()}"] = partial(
             _features, form=form, kills=given.kills, seed=seed
         )

@@ -205,7 +205,7 @@ def vector(
         "job": {"name": "chaos"},
         "source": {"inputs": ["source-*.gpkg"]},
         "op": {"name": "vector.reproject", "dst_crs": "EPSG:3035"},
-        "output": {"dir": "out", "format": form},
+        "output": {"dir": "out", "format": form, "allow_lossy": form == "Shapefile"},
         "engine": {"max_workers": 2, "chunk_features": features},
         "retry": {"backoff_base": "0.05s", "backoff_cap": "1s"},
         "log": {"format": "json"},

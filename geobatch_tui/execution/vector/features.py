@@ -162,12 +162,9 @@ class _Chunk:
         if worked.dropped is not None:
             keep &= ~worked.dropped
         unfit: dict[int, tuple[str, str]] = {}
-        columns, facts = limits.fit(
-            self._plan.format,
-            [batch.column(name) for name in self._fields.names],
-            self._written,
-            unfit,
-        )
+        names = self._fields.names
+        read = limits.readable([batch.column(name) for name in names], names, unfit)
+        columns, facts = limits.fit(self._plan.format, read, self._written, unfit)
         bad = {row: why for row, why in (unfit | worked.bad).items() if keep[row]}
         self.stats["filtered"] += count - int(keep.sum())
         if bad:

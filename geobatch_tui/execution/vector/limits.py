@@ -143,6 +143,35 @@ def _note(form: str, kind: pa.DataType, made: pa.DataType) -> str:
 # --- values ------------------------------------------------------------------------------------
 
 
+def readable(columns: list[pa.Array], names: list[str], bad: Bad) -> list[pa.Array]:
+    """The values of a batch, with null for text that is not in UTF-8; its rows go to ``bad``.
+
+    OGR hands on the bytes of a file whose encoding it takes for another.
+    """
+    return [
+        _in_utf8(column, name, bad) if pa.types.is_string(column.type) else column
+        for column, name in zip(columns, names, strict=True)
+    ]
+
+
+def _in_utf8(column: pa.StringArray, name: str, bad: Bad) -> pa.StringArray:
+    if _is_utf8(column):
+        return column
+    wrong = pa.array(not _is_utf8(column.slice(row, 1)) for row in range(len(column)))
+    reason = f"the text of its field {name!r} is not in UTF-8; say its encoding by op.encoding"
+    for row in np.flatnonzero(wrong.to_numpy(zero_copy_only=False)).tolist():
+        bad.setdefault(row, ("SchemaError", reason))
+    return pc.if_else(wrong, pa.scalar(None, pa.string()), column)
+
+
+def _is_utf8(column: pa.StringArray) -> bool:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
 def fit(
     form: str, columns: list[pa.Array], fields: pa.Schema, bad: Bad
 ) -> tuple[list[pa.Array], dict[str, int]]:
@@ -184,6 +213,9 @@ def _fitted(column: pa.Array, field: pa.Field, bad: Bad) -> pa.Array:
 
 def legible(column: pa.Array, name: str) -> pa.Array:
     """The values as a GeoPackage holds them all; as text, where it does not."""
+    if pa.types.is_string(column.type) and not _is_utf8(column):
+        raw = column.cast(pa.binary()).to_pylist()
+        return pa.array([text and text.decode("utf-8", "backslashreplace") for text in raw])
     kind, bad = _kind(column.type), dict[int, tuple[str, str]]()
     if kind is not None and not pa.types.is_decimal(column.type):
         fitted = _fitted(column, pa.field(name, kind), bad)

@@ -138,6 +138,11 @@ def _ogr_layer(
             raise UnsupportedFormatError(
                 f"{task.source} is opened as {info['driver']}, but looks like {drivers[0]}"
             )
+        if params.encoding and info["driver"] != "ESRI Shapefile":
+            raise SchemaError(
+                f"op.encoding is for Shapefiles; {info['driver']} is read as UTF-8 ({task.source})",
+                hint="leave it empty, and recode the file first, as with iconv",
+            )
         if info["driver"] == "GeoJSONSeq":
             refuse_lost(task.source, int(info["features"]))
         if info["geometry_type"] is None:

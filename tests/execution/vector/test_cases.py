@@ -55,6 +55,29 @@ def test_text_in_another_encoding(tmp_path):
     assert set(vectordata.read(done.path).name) == {"Köln"}
 
 
+@pytest.mark.parametrize("form", ["GeoParquet", "GPKG", "Shapefile"])
+def test_text_that_is_not_what_it_is_said_to_be(form, tmp_path):
+    """Case 41: bytes that are no UTF-8 are not handed on: the feature is set aside."""
+    frame = vectordata.layer(5)[["name", "geometry"]].assign(name=["a", "Köln", "b", "c", None])
+    source = shapefile(tmp_path, frame, encoding="cp1252")
+    source.with_suffix(".cpg").write_text("UTF-8")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form)
+    assert [letter.position for letter in done.letters] == [1]
+    assert "op.encoding" in done.letters[0].reason
+    assert len(vectordata.read(done.path)) == 4
+    kept = gpd.read_file(done.receipt.facts["quarantine"])
+    assert kept.name[0] == r"K\xf6ln"
+
+
+def test_an_encoding_is_for_shapefiles(tmp_path):
+    """Case 41: other formats are read as UTF-8; that is said, not passed over."""
+    source = tmp_path / "s.csv"
+    source.write_text('WKT,name\n"POINT (1 2)",a\n')
+    given = {"params": {"encoding": "cp1252"}, "options": {"src_crs": "EPSG:4326"}}
+    with pytest.raises(SchemaError, match="for Shapefiles"):
+        vectorjobs.probe("vector.convert", source, **given)
+
+
 @pytest.mark.parametrize("form", ["GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq"])
 def test_null_and_empty_geometries(form, tmp_path):
     """Case 44: kept by every format, as null or empty, with their attributes."""

@@ -36,9 +36,7 @@ class VectorParams(BaseModel):
     columns: tuple[str, ...] | None = semantic(
         None, "Only these attributes, in the order of the source; empty list: none."
     )
-    encoding: str = semantic(
-        "", "Encoding of text in Shapefiles and CSV, in place of what the file says."
-    )
+    encoding: str = semantic("", "Encoding of text in Shapefiles, in place of what the file says.")
     max_bad_features: str = operational(
         "",
         "Publish an item only if at most so many features are in quarantine: a number, or a share "
