@@ -46,7 +46,7 @@ SOURCE_BYTES = 24 * 2**20
 #: pixels are looked for.
 PART, TILE = 512, 128
 #: Width of what is resampled at once in a row of cells.
-STRIP = 1024
+STRIP = 512
 
 #: How much smaller errors must be for pixels of more than 8 bits.
 _FINER = 32

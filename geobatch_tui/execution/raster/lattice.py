@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 #: Sides in pixels of the cells, largest first. Of less than 8, their nodes and checks cost as much
 #: as the pixels.
-SIZES = (32, 16, 8)
+SIZES = (64, 32, 16, 8)
 CELL = SIZES[0]
-#: Cells of this side and smaller that fail at every point looked at are taken to be empty.
+#: Cells of this side and smaller that fail at every point looked at are taken to be empty; so are
+#: the largest, if all around them fail too.
 _EMPTY = 16
 #: Where, as column and row in sixths of a side, interpolation is compared with PROJ: in the middle,
 #: and between the outer nodes, where a cubic through thirds is at its worst.
@@ -136,7 +137,11 @@ class Lattice:
             good, empty = self._judge(cells, checks)
             self.counts[size] += int(good.sum())
             found.append(_by_row(_those(cells, good)))
-            left = ~good & ~empty if size <= _EMPTY else ~good
+            if size == CELL and empty.any():
+                empty = self._deserted(empty, window)
+            elif size > _EMPTY:
+                empty[:] = False
+            left = ~good & ~empty
             if size == SIZES[-1]:
                 cells = _those(cells, left)
             else:
@@ -167,9 +172,7 @@ class Lattice:
 
     def _largest(self, window: Window) -> Cells:
         """The largest cells that ``window`` meets. Neighbours share their nodes."""
-        left, top = window.col_off // CELL, window.row_off // CELL
-        cols = -(-(window.col_off + window.width) // CELL) - left
-        rows = -(-(window.row_off + window.height) // CELL) - top
+        left, top, cols, rows = _span(window)
         nodes = np.meshgrid(
             (left * 3 + np.arange(cols * 3 + 1)) * CELL / 3,
             (top * 3 + np.arange(rows * 3 + 1)) * CELL / 3,
@@ -194,6 +197,26 @@ class Lattice:
         limit = self.threshold / _RESERVE
         loops.judge(cells.x, cells.y, *checks, lagrange(_CHECKS / 6), limit, half, good, empty)
         return good, empty
+
+    def _deserted(self, empty: Any, window: Window) -> Any:
+        """Which of the largest cells of ``window`` are ``empty``, and all eight around them too.
+
+        So nothing that reaches out of a cell is lost, however pointed; what is seen nowhere from
+        one node to the next, a sixth of a cell, is.
+        """
+        left, top, cols, rows = _span(window)
+        wide = np.ones((rows + 2, cols + 2), bool)
+        wide[1:-1, 1:-1] = empty.reshape(rows, cols)
+        ring = np.ones(wide.shape, bool)
+        ring[1:-1, 1:-1] = False
+        at = np.argwhere(ring)[:, ::-1] + (left - 1, top - 1)
+        steps = np.stack(np.meshgrid(np.arange(0, 7, 2), np.arange(0, 7, 2)), axis=-1)
+        points = (at[:, None, :] * 6 + np.concatenate([steps.reshape(-1, 2), _CHECKS])[None]) * (
+            CELL / 6
+        )
+        wide[ring] = np.isnan(self.exact(points[..., 0], points[..., 1])[0]).all(axis=1)
+        alone = np.lib.stride_tricks.sliding_window_view(wide, (3, 3)).all(axis=(2, 3))
+        return alone.reshape(-1)
 
     def _quarters(self, cells: Cells, checks: Pair, window: Window) -> tuple[Cells, Pair]:
         """Each of ``cells`` cut in four, as far as ``window`` needs them, and their checks.
@@ -280,11 +303,18 @@ def _met(places: Any, size: int, window: Window) -> Any:
     return met.all(axis=1)
 
 
+def _span(window: Window) -> tuple[int, int, int, int]:
+    """Of the largest cells that ``window`` meets the first column and row, and how many there are
+    of both."""
+    left, top = window.col_off // CELL, window.row_off // CELL
+    right = -(-(window.col_off + window.width) // CELL)
+    bottom = -(-(window.row_off + window.height) // CELL)
+    return left, top, right - left, bottom - top
+
+
 def _no_extents(window: Window) -> tuple[tuple[int, int], Any]:
     """Of the largest cells that ``window`` meets the first, and extents of nothing for all."""
-    left, top = window.col_off // CELL, window.row_off // CELL
-    cols = -(-(window.col_off + window.width) // CELL) - left
-    rows = -(-(window.row_off + window.height) // CELL) - top
+    left, top, cols, rows = _span(window)
     extents = np.empty((4, rows, cols))
     extents[::2], extents[1::2] = np.inf, -np.inf
     return (left, top), extents
