@@ -24,6 +24,7 @@ MODULES = (
     "../vector/flatbuffer",
     "../vector/properties",
     "../vector/sqlitepages",
+    "../vector/sqliteread",
     "../vector/sqliterows",
 )
 

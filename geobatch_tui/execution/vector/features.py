@@ -319,7 +319,8 @@ def reproject(
         ),
     ):
         bad |= dict.fromkeys(np.flatnonzero(rows).tolist(), ("GeometryError", reason))
-    column = found.replaced(found.x, found.y)
+    # What goes to quarantine goes there as it came.
+    column = found.replaced(found.x, found.y, in_place=not bad)
     facts = {"outside_area": int((moved.outside & ~dropped).sum())}
     return Worked(replace(found, column=column), bad, dropped, facts)
 
