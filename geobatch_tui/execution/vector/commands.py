@@ -19,9 +19,13 @@ def ogr2ogr(item: ItemContext) -> str:
 
 
 def ogr2ogr_window(item: ItemContext, window: Window) -> str:
-    """The features of one chunk, or one of them, into a GeoPackage beside the shell."""
+    """The features of one chunk, or one of them, into a GeoPackage beside the shell; of a record
+    that is no feature, its text."""
     plan = VectorPlan.from_json(item.plan.detail)
     layer = plan.layer.replace('"', '""')
+    if (record := window.col_off - plan.count + len(plan.lost)) >= 0:
+        wanted = f"NF && ++n == {plan.lost[record]}"
+        return shlex.join(["awk", wanted, item.source])
     first, where = window.col_off, ""
     if plan.access == "fid":
         index = window.col_off // item.plan.grid.chunk_width

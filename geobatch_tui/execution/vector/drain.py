@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from geobatch_tui.errors import CorruptSourceError, VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.source import check_identity
-from geobatch_tui.execution.vector import source
+from geobatch_tui.execution.vector import sequence, source
+from geobatch_tui.execution.vector.plan import UNREAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,10 +157,20 @@ class _Drain:
 
 
 def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
-    """All features of the source, in its order."""
+    """All features of the source, in its order; behind them, records that are none."""
     if plan.driver == "Parquet":
         with source.ogr_errors(item.source), pq.ParquetFile(item.source) as file:
             groups = list(range(file.metadata.num_row_groups))
             yield from source.parquet_batches(file, plan, groups, 0)
-    else:
-        yield from source.open_stream(plan.place or item.source, plan, where=plan.where)
+        return
+    batches = source.open_stream(plan.place or item.source, plan, where=plan.where)
+    if not plan.lost:
+        yield from batches
+        return
+    schema = source.full_schema(plan).append(pa.field(UNREAD, pa.string()))
+    for batch in batches:
+        read = pa.nulls(batch.num_rows, pa.string())
+        yield pa.RecordBatch.from_arrays([*batch.columns, read], schema=schema)
+    reasons = pa.array(sequence.reasons(item.source, plan.lost), pa.string())
+    columns = [pa.nulls(len(reasons), each.type) for each in schema][:-1]
+    yield pa.RecordBatch.from_arrays([*columns, reasons], schema=schema)

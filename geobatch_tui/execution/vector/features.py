@@ -14,7 +14,7 @@ from geobatch_tui.execution.raster.source import check_identity
 from geobatch_tui.execution.vector import assemble, kernels, limits, replaced, source, spool, wkb
 from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, merged
 from geobatch_tui.execution.vector.pieces import Pieces
-from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, WKB, VectorPlan
+from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, UNREAD, WKB, VectorPlan
 from geobatch_tui.execution.vector.trail import Trail
 
 if TYPE_CHECKING:
@@ -140,13 +140,19 @@ class _Chunk:
     ) -> tuple[wkb.Coordinates, dict[int, tuple[str, str]], NDArray[np.bool_]]:
         """Coordinates of a batch, the rows that cannot be read, and those outside ``bounds``."""
         found, measured = wkb.read(batch.column(WKB))
+        beyond = _beyond(found, params.get("bounds"))
         if measured:
             self._count("m_dropped", measured)
         wrong = np.flatnonzero((found.status != kernels.OK) & (found.status != kernels.NULL))
         bad = {
             row: ("GeometryError", wkb.REASONS[int(found.status[row])]) for row in wrong.tolist()
         }
-        return found, bad, _beyond(found, params.get("bounds"))
+        if self._plan.lost:
+            unread = batch.column(UNREAD).to_pylist()
+            bad |= {row: ("CorruptSourceError", why) for row, why in enumerate(unread) if why}
+        # What cannot be read may lie anywhere.
+        beyond[list(bad)] = False
+        return found, bad, beyond
 
     def repair(self, batch: pa.RecordBatch, repaired: dict[int, bytes]) -> pa.RecordBatch:
         """A batch with repaired geometries in place of its own."""

@@ -13,6 +13,8 @@ Access = Literal["fid", "window", "rows", "drain"]
 #: Columns beside the attributes: between reading and working, and in a spooled feature.
 FID, WKB = "__fid", "__wkb"
 GEOMETRY, BOX = "__geometry", "__bbox"
+#: Why a record of the source is no feature; null for features. Only where the plan has ``lost``.
+UNREAD = "__unread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class VectorPlan:
         geometry_column: of the source; empty where OGR leaves it without a name.
         fields: names of the attributes, in order.
         schema: of the attributes, an Arrow schema in hex; batches that are read are cast to it.
-        count: features that the source gives, after ``where``.
+        count: features that the source gives, after ``where``, and records that are lost.
         where, encoding: as in the parameters.
         src_crs, dst_crs: WKT; equal where nothing is transformed; empty where unknown.
         format, layer_name: of the output.
@@ -38,6 +40,8 @@ class VectorPlan:
         place: what OGR opens: the source, or the file in it, if that is an archive.
         written: as ``schema``, of the attributes as they are written, in the same order.
         cell: features of the source that make a row group of GeoParquet; 0 for other formats.
+        lost: numbers, from 1, of records that OGR leaves out; they follow the features, and are set
+            aside.
     """
 
     driver: str
@@ -59,6 +63,7 @@ class VectorPlan:
     cell: int
     place: str = ""
     written: str = ""
+    lost: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready, for ``ItemPlan.detail``."""
@@ -70,4 +75,5 @@ class VectorPlan:
         values = dict(data)
         values["edges"] = tuple(values["edges"])
         values["fields"] = tuple(values["fields"])
+        values["lost"] = tuple(values.get("lost", ()))
         return cls(**values)

@@ -31,7 +31,7 @@ from geobatch_tui.execution.vector import archive, formats, limits, shapefile, s
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.options import row_group, writer_options
 from geobatch_tui.execution.vector.plan import VectorPlan
-from geobatch_tui.execution.vector.sequence import refuse_lost
+from geobatch_tui.execution.vector.sequence import lost
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ProbeTask
@@ -65,6 +65,7 @@ class _Layer:
     count: int
     encoding: str
     rows: int = 0
+    lost: tuple[int, ...] = ()
 
 
 def probe(
@@ -93,6 +94,7 @@ def probe(
             shapefile.refuse(layer.fields, allowed=allowed, told=told)
         src, dst = _crs(task, layer, dst_crs, told)
         _tell_of_geometry(layer, told)
+        _tell_of_records(layer, told)
         options = writer_options(task.output)
         plan = VectorPlan(
             driver=layer.driver,
@@ -114,6 +116,7 @@ def probe(
             options=options,
             cell=0,
             place=place,
+            lost=layer.lost,
         )
         return _with_chunks(task, plan, layer, told, divisible=divisible)
 
@@ -132,7 +135,7 @@ def _ogr_layer(
             place,
             layer=name,
             encoding=encoding,
-            force_feature_count=sequence or not params.where,
+            force_feature_count=not params.where and not sequence,
         )
         if info["driver"] not in drivers:
             raise UnsupportedFormatError(
@@ -143,14 +146,17 @@ def _ogr_layer(
                 f"op.encoding is for Shapefiles; {info['driver']} is read as UTF-8 ({task.source})",
                 hint="leave it empty, and recode the file first, as with iconv",
             )
-        if info["driver"] == "GeoJSONSeq":
-            refuse_lost(task.source, int(info["features"]))
         if info["geometry_type"] is None:
             raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
         columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
         count = int(info["features"])
+        left_out: tuple[int, ...] = ()
+        if info["driver"] == "GeoJSONSeq":
+            # OGR's own count is of objects, also of those that are no features.
+            count = _count(place, name, "", "GeoJSONSeq")
+            left_out = lost(task.source, count)
         if params.where or (info["driver"] == "ESRI Shapefile" and _has_deleted(place)):
-            count = _count(place, name, params, str(info["driver"]))
+            count = _count(place, name, params.where, str(info["driver"]), encoding)
         with pyogrio.open_arrow(
             place, layer=name, encoding=encoding, columns=columns, use_pyarrow=True
         ) as (meta, reader):
@@ -165,8 +171,9 @@ def _ogr_layer(
         geometry_type=str(info["geometry_type"]),
         fid_column=str(info["fid_column"] or ""),
         crs=info["crs"],
-        count=count,
+        count=count + len(left_out),
         encoding=params.encoding,
+        lost=left_out,
     )
 
 
@@ -199,16 +206,16 @@ def _columns(asked: tuple[str, ...] | None, there: list[str], path: str) -> list
     return [name for name in there if name in asked]
 
 
-def _count(path: str, layer: str, params: VectorParams, driver: str) -> int:
+def _count(path: str, layer: str, where: str, driver: str, encoding: str | None = None) -> int:
     """Features that ``where`` leaves, in one pass over the attributes."""
     with pyogrio.open_arrow(
         path,
         layer=layer,
-        encoding=params.encoding or None,
-        columns=source.columns_for(driver, params.where, ()),
+        encoding=encoding,
+        columns=source.columns_for(driver, where, ()),
         read_geometry=False,
         return_fids=True,
-        where=params.where or None,
+        where=where or None,
         use_pyarrow=True,
     ) as (_, reader):
         return sum(batch.num_rows for batch in reader)
@@ -319,6 +326,12 @@ def _tell_of_datum(src: CRS, dst: CRS, told: list[str]) -> None:
         f"the best transformation to {dst.name!r} ({best.accuracy:g} m) needs "
         f"{', '.join(missing) or 'a grid'}, which PROJ does not find"
     )
+
+
+def _tell_of_records(layer: _Layer, told: list[str]) -> None:
+    if layer.lost:
+        shown = ", ".join(map(str, layer.lost[:20])) + (", ..." if len(layer.lost) > 20 else "")
+        told.append(f"{len(layer.lost)} records are no features, and are set aside: {shown}")
 
 
 def _tell_of_geometry(layer: _Layer, told: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyproj import CRS
 
 from geobatch_tui.errors import CrsError, SchemaError
@@ -60,12 +61,13 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
 
 def put_in(batch: pa.RecordBatch, repaired: dict[int, bytes]) -> tuple[pa.RecordBatch, int]:
     """A batch with these geometries at their ids, and how many of them it has."""
-    ids = batch.column(FID).to_numpy()
-    rows = np.flatnonzero(np.isin(ids, list(repaired))).tolist()
+    ids = batch.column(FID)
+    there = pc.is_in(ids, value_set=pa.array(repaired, pa.int64()))  # a null is not
+    rows = np.flatnonzero(there.to_numpy(zero_copy_only=False)).tolist()
     if not rows:
         return batch, 0
     values = batch.column(WKB).to_pylist()
     for row in rows:
-        values[row] = repaired[int(ids[row])]
+        values[row] = repaired[ids[row].as_py()]
     place = batch.schema.get_field_index(WKB)
     return batch.set_column(place, WKB, pa.array(values, pa.binary())), len(rows)

@@ -1,14 +1,15 @@
-"""GeoJSON text sequences: how many records there are, and which cannot be read.
+"""GeoJSON text sequences: how many records there are, and which are no features.
 
 OGR leaves out a record that is no JSON and goes on, with a line on stderr. A feature must not get
-lost like that, so the records are counted.
+lost like that, so the records are counted, and those that are left out are set aside by their
+numbers.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import CorruptSourceError
 
@@ -18,17 +19,26 @@ if TYPE_CHECKING:
 _SEPARATOR = b"\x1e"
 _PIECE = 1 << 20
 _LISTED = 20
+#: Records that are no features, and are set aside one by one; a file with more is none of these.
+_MOST = 10_000
+_SHOWN = 80
+#: As OGR does, what follows a whole object is not looked at.
+_DECODER = json.JSONDecoder()
 
 
-def refuse_lost(path: str, features: int) -> None:
-    """Raises CorruptSourceError if OGR reads other than ``features`` of the records at ``path``.
+def lost(path: str, features: int) -> tuple[int, ...]:
+    """Numbers, from 1, of the records at ``path`` that OGR leaves out as it reads ``features``.
 
-    Its evidence lists the numbers of the first records that are no JSON objects, from 1.
+    Raises:
+        CorruptSourceError: they are too many, or are not to be told from the others. Its evidence
+            lists the first ones that are no features.
     """
     count = sum(1 for _ in records(path))
     if count == features:
-        return
-    bad = [number for number, record in enumerate(records(path), 1) if not _is_object(record)]
+        return ()
+    bad = tuple(n for n, record in enumerate(records(path), 1) if _fault(record))
+    if features and count - features == len(bad) <= _MOST:
+        return bad
     shown = ", ".join(map(str, bad[:_LISTED])) or "none that is no JSON"
     error = CorruptSourceError(
         f"{path} has {count} records, of which OGR reads {features} as features; broken: {shown}",
@@ -36,6 +46,15 @@ def refuse_lost(path: str, features: int) -> None:
     )
     error.evidence = {"records": bad[:1000], "records_total": len(bad)}
     raise error
+
+
+def reasons(path: str, numbers: tuple[int, ...]) -> Iterator[str]:
+    """Why each of these records is no feature."""
+    wanted = frozenset(numbers)
+    for number, record in enumerate(records(path), 1):
+        if number in wanted:
+            start = record.decode("utf-8", "backslashreplace").strip()[:_SHOWN]
+            yield f"record {number} {_fault(record)}; it begins with {start!r}"
 
 
 def records(path: str) -> Iterator[bytes]:
@@ -54,8 +73,21 @@ def records(path: str) -> Iterator[bytes]:
             yield rest
 
 
-def _is_object(record: bytes) -> bool:
+def _fault(record: bytes) -> str:
+    """What is wrong with a record; empty: it is a feature, or a geometry."""
     try:
-        return isinstance(json.loads(record), dict)
-    except ValueError:
-        return False
+        value: Any = _DECODER.raw_decode(record.decode("utf-8-sig").strip())[0]
+    except ValueError as error:
+        return f"is no JSON ({error})"
+    if not isinstance(value, dict):
+        return "is no JSON object"
+    kind = value.get("type")
+    if str(kind).casefold() == "feature" or _is_geometry(value):
+        return ""
+    return f"is no feature, but of type {kind!r}"
+
+
+def _is_geometry(value: dict[str, Any]) -> bool:
+    import shapely
+
+    return shapely.from_geojson(json.dumps(value), on_invalid="ignore") is not None

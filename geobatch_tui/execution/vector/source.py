@@ -104,6 +104,15 @@ def schema_of(plan: VectorPlan) -> pa.Schema:
     return pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(plan.schema)))
 
 
+def full_schema(plan: VectorPlan) -> pa.Schema:
+    """The schema of batches as they are read: the attributes, ``FID`` and ``WKB``."""
+    return _with_id_and_shape(schema_of(plan))
+
+
+def _with_id_and_shape(schema: pa.Schema) -> pa.Schema:
+    return schema.append(pa.field(FID, pa.int64())).append(pa.field(WKB, pa.binary()))
+
+
 def written_schema(plan: VectorPlan) -> pa.Schema:
     """The attributes of the plan, as they are written."""
     return pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(plan.written or plan.schema)))
@@ -127,11 +136,10 @@ def pinned(batch: Any, schema: pa.Schema, fid: str, geometry: str) -> pa.RecordB
                     f"the run was planned: {error}"
                 ) from error
         columns.append(column)
-    full = schema.append(pa.field(FID, pa.int64())).append(pa.field(WKB, pa.binary()))
     wkb = batch.column(geometry)
     wkb = wkb if wkb.type == pa.binary() else wkb.cast(pa.binary())
     ids = batch.column(fid).cast(pa.int64())
-    return pa.RecordBatch.from_arrays([*columns, ids, wkb], schema=full)
+    return pa.RecordBatch.from_arrays([*columns, ids, wkb], schema=_with_id_and_shape(schema))
 
 
 def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.RecordBatch]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import struct
 from contextlib import closing
 
 import geopandas as gpd
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyogrio
 import pytest
 import shapely
@@ -103,6 +106,38 @@ def test_a_flatgeobuf_with_a_null_geometry(tmp_path):
     params = {"mask": str(source)}
     done = vectorjobs.run("vector.filter", source, tmp_path / "near", params=params)
     assert done.receipt.facts["features_out"] == 298
+
+
+def _points(tmp_path, *values):
+    """A GeoParquet file of raw WKB, with ``n`` from 0."""
+    column = {"encoding": "WKB", "geometry_types": []}
+    geo = {"version": "1.1.0", "primary_column": "g", "columns": {"g": column}}
+    table = pa.table({"n": range(len(values)), "g": pa.array(values, pa.binary())})
+    path = tmp_path / "s.parquet"
+    pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+    return path
+
+
+@pytest.mark.parametrize("params", [{}, {"bounds": [0, 0, 9, 9]}])
+def test_geometries_that_are_none(params, tmp_path):
+    """Case 46: cut off, too short a ring, NaN, nonsense: each is set aside with its bytes, also where
+    only a part of the world is asked for: who knows where they lie?"""
+    fine, far = (shapely.to_wkb(shapely.Point(xy, 1)) for xy in (1, 20))
+    ring = struct.pack("<BIII6d", 1, 3, 1, 3, 0, 0, 1, 1, 0, 0)
+    nan = struct.pack("<BI2d", 1, 1, np.nan, 5)
+    source = _points(tmp_path, fine, fine[:12], ring, nan, b"junk", b"", far)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params=params)
+    assert vectordata.read(done.path).n.tolist() == ([0] if params else [0, 6])
+    assert {letter.position: letter.reason for letter in done.letters} == {
+        1: "its WKB is cut off or damaged",
+        2: "a ring has fewer than 4 points",
+        3: "a coordinate is not a number",
+        4: "its WKB is cut off or damaged",
+        5: "its WKB is cut off or damaged",
+    }
+    assert bytes.fromhex(done.letters[0].wkb) == fine[:12]
+    kept = gpd.read_file(done.receipt.facts["quarantine"])
+    assert kept.geobatch_wkb[0] == fine[:12].hex()
 
 
 def test_measures_and_curves(tmp_path):

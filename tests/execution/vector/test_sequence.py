@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+
+import geopandas as gpd
 import pytest
 import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.vector import sequence
 from geobatch_tui.execution.vector.sequence import records
 
 
@@ -16,16 +23,78 @@ def lines(tmp_path):
     return source.read_text().splitlines()
 
 
-def test_a_broken_record_is_named(lines, tmp_path):
-    """OGR would leave it out; the source is refused, with the number of the record."""
+def _broken(lines, tmp_path):
     lines[4] = lines[4][:60]
-    broken = tmp_path / "broken.geojsonl"
-    broken.write_text("\n".join(lines) + "\n")
-    with pytest.raises(
-        CorruptSourceError, match=r"10 records, of which OGR reads 9 as features; broken: 5$"
-    ) as e:
-        vectorjobs.probe("vector.convert", broken)
-    assert e.value.evidence == {"records": [5], "records_total": 1}
+    lines[7] = '{"type": "Nothing"}'
+    source = tmp_path / "broken.geojsonl"
+    source.write_text("\n".join(lines) + "\n")
+    return source
+
+
+@pytest.mark.parametrize("features", [0, 3])
+@pytest.mark.parametrize("params", [{}, {"bounds": [-180, -90, 180, 90]}])
+def test_a_broken_record_is_set_aside(params, features, lines, tmp_path):
+    """Case 53: OGR would leave it out; here the others are published, and it has a letter."""
+    source = _broken(lines, tmp_path)
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", params=params, features=features
+    )
+    assert "2 records are no features, and are set aside: 5, 8" in done.plan.warnings
+    made = vectordata.read(done.path)
+    assert made.whole.tolist() == [2**40 + n for n in range(10) if n not in (4, 7)]
+    facts = done.receipt.facts
+    assert (facts["features_in"], facts["features_quarantined"]) == (10, 2)
+    first, second = done.letters
+    assert first.reason.startswith("record 5 is no JSON (")
+    assert 'begins with \'{ "type": "Feature"' in first.reason
+    assert second.reason.startswith("record 8 is no feature, but of type 'Nothing'")
+    assert [(one.fid, one.position) for one in done.letters] == [(None, 8), (None, 9)]
+    assert gpd.read_file(facts["quarantine"]).geobatch_error.tolist() == ["CorruptSourceError"] * 2
+
+
+@pytest.mark.filterwarnings("ignore:OGRGeoJSON")
+@pytest.mark.parametrize(
+    "odd",
+    ["{}", "5", "null", "[1]", '{"type": "Topology"}', '{"type": "Point", "coordinates": ["a"]}'],
+)
+def test_records_that_are_no_features(odd, lines, tmp_path):
+    """Each kind is told from a bare geometry, and from JSON that something follows: OGR reads these."""
+    lines[3], lines[5] = '{"type": "Point", "coordinates": [5, 5]}', lines[5] + " x"
+    lines.insert(8, odd)
+    source = tmp_path / "s.geojsonl"
+    source.write_text("\n".join(lines) + "\n")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert len(vectordata.read(done.path)) == 10
+    assert [one.reason.split()[1] for one in done.letters] == ["9"]
+
+
+def test_the_text_of_a_broken_record_is_found(lines, tmp_path):
+    """Its letter has a command that prints it."""
+    source = _broken(lines, tmp_path)
+    plan = vectorjobs.probe("vector.convert", source)
+    item = vectorjobs.context("vector.convert", source, tmp_path, plan, None, "GeoParquet")
+    command = get_operation("vector.convert").reproduce(item, Window(8, 0, 1, 1))
+    said = subprocess.run(shlex.split(command), capture_output=True, text=True, check=True)
+    assert said.stdout == lines[4] + "\n"
+
+
+def test_a_where_counts_broken_records_too(lines, tmp_path):
+    """What cannot be read may satisfy it."""
+    params = {"where": f"whole < {2**40 + 3}"}
+    done = vectorjobs.run(
+        "vector.convert", _broken(lines, tmp_path), tmp_path / "out", params=params, features=2
+    )
+    assert [len(vectordata.read(done.path)), len(done.letters)] == [3, 2]
+
+
+def test_records_that_ogr_leaves_out_unsaid(lines, tmp_path, monkeypatch):
+    """Where it cannot be told which they are, or most are none, the source is refused."""
+    source = _broken(lines, tmp_path)
+    monkeypatch.setattr(sequence, "_MOST", 1)
+    match = r"10 records, of which OGR reads 8 as features; broken: 5, 8$"
+    with pytest.raises(CorruptSourceError, match=match) as e:
+        vectorjobs.probe("vector.convert", source)
+    assert e.value.evidence == {"records": (5, 8), "records_total": 2}
 
 
 def test_blank_lines_and_separators_are_no_records(lines, tmp_path):
