@@ -30,6 +30,9 @@ REASON, ERROR = "geobatch_reason", "geobatch_error"
 #: Characters of WKB in hex that a letter carries, and those after the first of a chunk; the
 #: quarantine file has it all.
 HEX, SHORT_HEX, FIRST = 2000, 64, 200
+#: Values of ``geometry_kind``, in the order of WKB's numbers, which go on with the multi types.
+_KINDS = ("points", "lines", "polygons")
+_LAST_MULTI = 6
 
 
 @dataclass(slots=True)
@@ -84,7 +87,8 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
             if trail is not None:
                 trail.begin(int(out.stats["in"]))
             with stage("work"):
-                out.add(batch, work(context, *out.readable(batch, item.params)))
+                worked = work(context, *out.readable(batch, item.params))
+                out.add(batch, of_kind(worked, item.params))
     check_identity(item.source, item.source_id)
     with stage("encode"):
         good, dead = out.finish()
@@ -247,6 +251,27 @@ class _Chunk:
         return good, spool.encode(self._dead, self._dead_schema)
 
 
+def of_kind(worked: Worked, params: Any) -> Worked:
+    """``worked`` with what is of another kind than ``geometry_kind`` set aside, or dropped."""
+    wanted = str(params.get("geometry_kind", "any"))
+    if wanted == "any":
+        return worked
+    kinds = worked.found.kinds % 1000
+    other = (kinds != 0) & ((kinds > _LAST_MULTI) | ((kinds - 1) % 3 != _KINDS.index(wanted)))
+    if params["other_kinds"] == "filter":
+        other[list(worked.bad)] = False
+        none = np.zeros(len(other), np.bool_)
+        dropped = other | (none if worked.dropped is None else worked.dropped)
+        return replace(worked, dropped=dropped)
+    bad = {
+        row: ("SchemaError", f"it is a {wkb.type_name(kind)}; geometry_kind asks for {wanted}")
+        for row, kind in zip(
+            np.flatnonzero(other).tolist(), worked.found.kinds[other].tolist(), strict=True
+        )
+    }
+    return replace(worked, bad=bad | worked.bad)
+
+
 def _beyond(found: wkb.Coordinates, bounds: Any) -> NDArray[np.bool_]:
     """Features whose box does not touch ``bounds`` (in the source's CRS); none if not asked."""
     if not bounds:
@@ -340,12 +365,17 @@ def make_valid(
     """Repair what is invalid, and touch nothing else."""
     from geobatch_tui.execution.vector import shapes
 
-    method = str(context.params["method"])
+    method, collapsed = str(context.params["method"]), bool(context.params["keep_collapsed"])
     rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
     rows = rows[~shapes.tested(found, rows, shapes.valid, bad, context.trail)]
     rows = shapes.without(rows, bad)
     made, empty = shapes.touch(
-        found, rows, lambda shape: shapes.repaired(shape, method), bad, context.trail
+        found,
+        rows,
+        lambda shape: shapes.repaired(shape, method),
+        bad,
+        context.trail,
+        collapsed=collapsed,
     )
     bad |= dict.fromkeys(empty, ("GeometryError", "nothing of its dimension is left once repaired"))
     still = shapes.without(rows, bad)

@@ -16,7 +16,7 @@ import shapely
 from geobatch_tui.execution.vector import kernels, wkb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -124,10 +124,13 @@ def touch(
     change: Callable[[Any], Any],
     bad: Bad,
     trail: Trail | None,
+    *,
+    collapsed: bool = False,
 ) -> tuple[wkb.Coordinates, list[int]]:
     """Replace the geometries of ``rows`` by what ``change`` makes of each.
 
-    A result keeps to the dimension of what it came from: of a polygon, only polygons are kept.
+    A result keeps to the dimension of what it came from: of a polygon, only polygons are kept;
+    where there are none and ``collapsed``, the parts of the largest dimension below.
     Rows whose ``change`` raises go to ``bad``. Returns the new column, and the rows of which
     nothing is left.
     """
@@ -136,8 +139,9 @@ def touch(
     empty: list[int] = []
     for row, value in zip(rows.tolist(), values, strict=True):
         dimension = _DIMENSION.get(int(found.kinds[row]) % 1000, -1)
+        dimensions = range(dimension, -1, -1) if collapsed and dimension > 0 else (dimension,)
         try:
-            changed = _changed(value, change, dimension, row, trail)
+            changed = _changed(value, change, dimensions, row, trail)
         except shapely.errors.GEOSException as error:
             bad[row] = ("GeometryError", f"GEOS: {error}")
             continue
@@ -152,14 +156,20 @@ def touch(
 
 
 def _changed(
-    value: bytes, change: Callable[[Any], Any], dimension: int, row: int, trail: Trail | None
+    value: bytes,
+    change: Callable[[Any], Any],
+    dimensions: Iterable[int],
+    row: int,
+    trail: Trail | None,
 ) -> bytes:
-    """WKB of what ``change`` makes of a geometry; empty: nothing of its dimension is left."""
+    """WKB of what ``change`` makes of a geometry: its parts of the first of ``dimensions`` that has
+    any; empty: none has."""
     earlier = trail.made(row) if trail is not None else None
     if earlier is not None:
         return earlier
     with _place(trail, row) as given:
-        kept = parts(change(shapely.from_wkb(value)), dimension)
+        changed = change(shapely.from_wkb(value))
+        kept = next(filter(None, (parts(changed, dimension) for dimension in dimensions)), None)
         written = b"" if kept is None else shapely.to_wkb(kept, byte_order=1, flavor="iso")
         given.append(written)
     return bytes(written)

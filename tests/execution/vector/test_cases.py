@@ -140,6 +140,64 @@ def test_geometries_that_are_none(params, tmp_path):
     assert kept.geobatch_wkb[0] == fine[:12].hex()
 
 
+@pytest.fixture
+def mixed(tmp_path):
+    """Two polygons, one of them multi, a line, a point, a collection and no geometry at all."""
+    one, two = shapely.box(1, 1, 2, 2), shapely.box(3, 3, 4, 4)
+    line, point = shapely.LineString([(0, 0), (1, 1)]), shapely.Point(5, 5)
+    both = shapely.GeometryCollection([one, point])
+    shapes = [one, shapely.MultiPolygon([one, two]), line, point, both, None]
+    frame = gpd.GeoDataFrame({"n": range(6)}, geometry=shapes, crs=4326)
+    return vectordata.write(frame, tmp_path / "s.parquet")
+
+
+def _numbers(path):
+    made = vectordata.read(path)
+    return sorted(int(n) for n in made.n)
+
+
+@pytest.mark.parametrize("form", ["GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq"])
+def test_mixed_types_are_kept(form, mixed, tmp_path):
+    """Case 45: in a layer that says that it holds any, where the format can say it."""
+    done = vectorjobs.run("vector.convert", mixed, tmp_path / "out", form=form, features=2)
+    assert _numbers(done.path) == [0, 1, 2, 3, 4, 5]
+    made = vectordata.read(done.path).set_index("n").geometry
+    assert made[1].geom_type == "MultiPolygon"
+    assert made[4].geom_type == "GeometryCollection"
+    if form in {"FlatGeobuf", "GPKG"}:
+        assert pyogrio.read_info(done.path)["geometry_type"] == "Unknown"
+
+
+@pytest.mark.parametrize("form", list(vectorjobs.SUFFIXES))
+def test_mixed_types_are_set_aside_if_asked_for(form, mixed, tmp_path):
+    """Case 45: one kind is published, single promoted to multi; the others have letters."""
+    params = {"geometry_kind": "polygons"}
+    done = vectorjobs.run("vector.convert", mixed, tmp_path / "out", params=params, form=form)
+    assert _numbers(done.path) == [0, 1, 5]
+    assert {one.position: one.reason for one in done.letters} == {
+        2: "it is a LineString; geometry_kind asks for polygons",
+        3: "it is a Point; geometry_kind asks for polygons",
+        4: "it is a GeometryCollection; geometry_kind asks for polygons",
+    }
+    if form in {"FlatGeobuf", "GPKG"}:
+        assert pyogrio.read_info(done.path)["geometry_type"] == "MultiPolygon"
+
+
+def test_mixed_types_are_split_by_a_job_for_each(mixed, tmp_path):
+    """Case 45: every feature of a kind is in the output of just one of them."""
+    made = {}
+    for kind in ("points", "lines", "polygons"):
+        params = {"geometry_kind": kind, "other_kinds": "filter"}
+        done = vectorjobs.run(
+            "vector.convert", mixed, tmp_path / kind, params=params, form="Shapefile", features=2
+        )
+        made[kind] = _numbers(done.path)
+        assert not done.letters
+        facts = done.receipt.facts
+        assert facts["features_in"] == 6 == facts["features_out"] + facts["features_filtered"]
+    assert made == {"points": [3, 5], "lines": [2, 5], "polygons": [0, 1, 5]}
+
+
 def test_measures_and_curves(tmp_path):
     """Case 48: M is dropped and counted, curves are set aside and named; the plan says both."""
     flat = shapely.to_wkb(shapely.Point(1, 2))

@@ -39,6 +39,23 @@ def test_only_invalid_geometries_are_touched(tmp_path):
     assert "once repaired" in done.letters[0].reason
 
 
+def test_what_collapses_is_kept_if_asked_for(tmp_path):
+    """Case 43: as the line or point that is left of it, checked as the others; what has an area keeps
+    that alone."""
+    dot = shapely.Polygon([(7, 7), (7, 7), (7, 7), (7, 7)])
+    frame = gpd.GeoDataFrame({"n": range(4)}, geometry=[BOWTIE, SPIKE, FLAT, dot], crs=4326)
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    for method in ("linework", "structure"):
+        params = {"method": method, "keep_collapsed": True}
+        done = vectorjobs.run("vector.make-valid", source, tmp_path / method, params=params)
+        made = gpd.read_parquet(done.path)
+        assert not done.letters
+        assert made.geometry.is_valid.all()
+        kinds = made.geom_type.str.replace("Multi", "").tolist()
+        assert kinds == ["Polygon", "Polygon", "LineString", "Point"]
+        assert made.geometry[2].bounds == (0, 0, 2, 2)
+
+
 def test_methods_differ_where_geos_says_so(tmp_path):
     """The method reaches GEOS: overlapping shells are joined by one, and cut by the other."""
     shape = shapely.MultiPolygon([shapely.box(0, 0, 2, 2), shapely.box(1, 1, 3, 3)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -37,6 +37,14 @@ class VectorParams(BaseModel):
         None, "Only these attributes, in the order of the source; empty list: none."
     )
     encoding: str = semantic("", "Encoding of text in Shapefiles, in place of what the file says.")
+    geometry_kind: Literal["any", "points", "lines", "polygons"] = semantic(
+        "any", "Only geometries of this kind, single or multi, in an output."
+    )
+    other_kinds: Literal["quarantine", "filter"] = semantic(
+        "quarantine",
+        "Features of another kind than geometry_kind are set aside, or filtered: then a job for "
+        "each kind splits a mixed layer.",
+    )
     max_bad_features: str = operational(
         "",
         "Publish an item only if at most so many features are in quarantine: a number, or a share "

@@ -23,6 +23,11 @@ class MakeValidParams(VectorParams):
         "How GEOS repairs: linework keeps every line and makes areas of what they enclose; "
         "structure first makes rings valid, then joins shells and takes away holes.",
     )
+    keep_collapsed: bool = semantic(
+        False,
+        "Publish a feature that has no part of its dimension left as the line or point that it "
+        "collapsed to, in place of setting it aside.",
+    )
 
 
 class MakeValid(VectorOperation):
