@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiofiles
 
 from geobatch_tui.errors import SourceNotFoundError
+from geobatch_tui.execution import sources
 from geobatch_tui.execution.messages import SourceIdentity
 from geobatch_tui.observability.text import safe
 
@@ -41,20 +42,29 @@ def digest(value: Any) -> str:
 
 
 def identify(path: str) -> SourceIdentity:
-    """Size, mtime and the hash of size, head and tail of a file.
+    """Size, mtime and the hash of size, head and tail of a source; of a directory that is one, of
+    each file in it.
 
     Raises SourceNotFoundError if it cannot be read. A file of at most 128 KiB is hashed whole.
     """
     try:
-        with Path(path).open("rb", buffering=0) as file:
-            stat = os.fstat(file.fileno())
-            state = hashlib.blake2b(str(stat.st_size).encode(), digest_size=16)
-            state.update(file.read(EDGE))
-            if stat.st_size > EDGE:
-                file.seek(max(EDGE, stat.st_size - EDGE))
-                state.update(file.read(EDGE))
+        if not sources.is_dataset(path):
+            return _identify_file(Path(path))
+        size, mtime_ns = sources.status(path)
+        each = {one.name: _identify_file(one).digest for one in sources.files(path)}
     except OSError as error:
         raise SourceNotFoundError(f"{safe(path)}: {error.strerror}") from error
+    return SourceIdentity(size, mtime_ns, digest(each))
+
+
+def _identify_file(path: Path) -> SourceIdentity:
+    with path.open("rb", buffering=0) as file:
+        stat = os.fstat(file.fileno())
+        state = hashlib.blake2b(str(stat.st_size).encode(), digest_size=16)
+        state.update(file.read(EDGE))
+        if stat.st_size > EDGE:
+            file.seek(max(EDGE, stat.st_size - EDGE))
+            state.update(file.read(EDGE))
     return SourceIdentity(stat.st_size, stat.st_mtime_ns, state.hexdigest())
 
 

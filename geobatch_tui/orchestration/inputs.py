@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution import sources
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ RASTER_SUFFIXES = frozenset(
 VECTOR_SUFFIXES = frozenset(
     {
         ".gpkg", ".fgb", ".shp", ".geojson", ".geojsonl", ".geojsons", ".ndjson", ".jsonl",
-        ".parquet", ".geoparquet", ".csv", ".kml", ".gml", ".zip",
+        ".parquet", ".geoparquet", ".csv", ".kml", ".gml", ".gdb", ".zip",
     }
 )  # fmt: skip
 SUFFIXES = {
@@ -85,10 +86,10 @@ def _walk(
             )
         if entry.startswith("@"):
             yield from _walk(_read_list(Path(entry[1:])), output_dir, suffixes)
-        elif Path(entry).is_dir():
+        elif Path(entry).is_dir() and not _is_dataset(Path(entry), suffixes):
             yield from _walk_directory(Path(entry), output_dir, suffixes)
         elif glob.has_magic(entry) and not os.path.lexists(entry):
-            yield from _walk_glob(entry, output_dir)
+            yield from _walk_glob(entry, output_dir, suffixes)
         else:
             path = os.path.abspath(entry)  # noqa: PTH100 - Path.resolve would follow links
             yield path, os.path.basename(path)  # noqa: PTH119 - the same
@@ -110,25 +111,37 @@ def _read_list(path: Path) -> list[str]:
     ]
 
 
+def _is_dataset(path: Path, suffixes: frozenset[str]) -> bool:
+    """Whether a directory is one input, where inputs have these suffixes."""
+    return path.suffix.lower() in suffixes and sources.is_dataset(path)
+
+
 def _walk_directory(
     root: Path, output_dir: Path, suffixes: frozenset[str]
 ) -> Iterator[tuple[str, str]]:
     root = root.absolute()
     for directory, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not _inside(Path(directory, name), output_dir))
-        for name in sorted(files):
+        inner = sorted(name for name in names if not _inside(Path(directory, name), output_dir))
+        whole = {name for name in inner if _is_dataset(Path(directory, name), suffixes)}
+        names[:] = [name for name in inner if name not in whole]
+        for name in sorted([*files, *whole]):
             path = Path(directory, name)
             if path.suffix.lower() in suffixes and not name.startswith("."):
                 yield str(path), str(path.relative_to(root))
 
 
-def _walk_glob(pattern: str, output_dir: Path) -> Iterator[tuple[str, str]]:
+def _walk_glob(
+    pattern: str, output_dir: Path, suffixes: frozenset[str]
+) -> Iterator[tuple[str, str]]:
     pattern = os.path.abspath(pattern)  # noqa: PTH100 - a pattern, not a path
     parts = Path(pattern).parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:fixed])
     for path in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - keeps odd bytes
-        if Path(path).is_file() and not _inside(Path(path), output_dir):
+        one = Path(path)
+        within = any(_is_dataset(parent, suffixes) for parent in one.parents)
+        whole = one.is_file() or _is_dataset(one, suffixes)
+        if whole and not within and not _inside(one, output_dir):
             yield path, str(Path(path).relative_to(base))
 
 

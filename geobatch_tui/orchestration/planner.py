@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import Reaction, SourceNotFoundError
+from geobatch_tui.execution import sources
 from geobatch_tui.execution.messages import (
     Chunking,
     Failure,
@@ -187,11 +188,8 @@ class Planner:
 
     async def _identify(self, entry: Input, row: ItemRow | None) -> SourceIdentity | Failure:
         try:
-            stat = os.stat(entry.path)  # noqa: PTH116 - the path may hold any bytes
-            if row is not None and (stat.st_size, stat.st_mtime_ns) == (
-                row.src_size,
-                row.src_mtime_ns,
-            ):
+            status = sources.status(entry.path)
+            if row is not None and status == (row.src_size, row.src_mtime_ns):
                 return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
             return await asyncio.to_thread(identify, entry.path)
         except SourceNotFoundError as error:

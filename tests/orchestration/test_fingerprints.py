@@ -53,6 +53,25 @@ def test_a_small_file_is_hashed_whole(tmp_path: Path) -> None:
     assert len(seen) == len(range(0, 2 * EDGE, 997))
 
 
+def test_a_directory_that_is_one_dataset(tmp_path: Path) -> None:
+    """Any file of it counts, and its name; locks of other programs do not."""
+    path = tmp_path / "x.gdb"
+    path.mkdir()
+    (path / "a").write_bytes(b"abc")
+    (path / "b").write_bytes(b"de")
+    before = identify(str(path))
+    assert (before.size, before.mtime_ns) == (
+        5,
+        max(one.stat().st_mtime_ns for one in path.iterdir()),
+    )
+    (path / "x.sr.lock").write_bytes(b"")
+    assert identify(str(path)) == before
+    (path / "b").write_bytes(b"df")
+    changed = identify(str(path))
+    (path / "b").rename(path / "c")
+    assert len({before.digest, changed.digest, identify(str(path)).digest}) == 3
+
+
 def test_touching_keeps_the_digest(tmp_path: Path) -> None:
     """The time of a file is kept beside the digest, not in it."""
     path = tmp_path / "a"

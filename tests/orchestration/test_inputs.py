@@ -52,6 +52,22 @@ def test_missing_file_stays_an_input(tmp_path: Path) -> None:
     assert keys(expand([str(tmp_path / "gone.tif")], tmp_path / "out", "COG")) == ["gone.tif"]
 
 
+def test_a_geodatabase_is_one_input(tmp_path: Path) -> None:
+    """A directory with that suffix, named, found in another, or by a pattern; not its files. Jobs of
+    rasters look into it, as into any directory."""
+    touch(tmp_path / "in/a/x.gdb/a00000001.gdbtable")
+    touch(tmp_path / "in/a/x.gdb/gdb.csv")
+    touch(tmp_path / "in/b.tif")
+    for entry in ("in/a/x.gdb", "in/a", "in/**/*", "in/a/*.gdb"):
+        found = expand([str(tmp_path / entry)], tmp_path / "out", "GPKG")
+        paths = [one.path for one in found if not one.path.endswith(".tif")]
+        assert paths == [str(tmp_path / "in/a/x.gdb")]
+        assert found[0].key.endswith("x.gpkg")
+    touch(tmp_path / "in/a/x.gdb/c.tif")
+    found = expand([str(tmp_path / "in")], tmp_path / "out", "COG")
+    assert keys(found) == ["b.tif", "a/x.gdb/c.tif"]
+
+
 def test_outputs_are_no_inputs(tmp_path: Path) -> None:
     """A second run over a directory does not eat the first one's outputs."""
     touch(tmp_path / "a.tif")

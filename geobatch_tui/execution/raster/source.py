@@ -30,6 +30,7 @@ from geobatch_tui.errors import (
     UnsafeInputError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution import sources
 from geobatch_tui.execution.raster import formats, tiff_layout, vrt_sources
 from geobatch_tui.execution.raster.block_table import BlockTable
 from geobatch_tui.execution.raster.blocks import Blocks, DamagedBlocksError
@@ -300,14 +301,14 @@ _slot = _Slot()
 def check_identity(path: str, expected: SourceIdentity) -> None:
     """Raises SourceChangedError if size or time of ``path`` are not ``expected`` any more."""
     try:
-        status = Path(path).stat()
+        size, mtime_ns = sources.status(path)
     except FileNotFoundError as error:
         raise SourceNotFoundError(f"{path} is gone since the run was planned") from error
-    if (status.st_size, status.st_mtime_ns) != (expected.size, expected.mtime_ns):
+    if (size, mtime_ns) != (expected.size, expected.mtime_ns):
         raise SourceChangedError(
             f"{path} changed since the run was planned: it had {expected.size} bytes, it has "
-            f"{status.st_size}, with another time"
-            if status.st_size != expected.size
+            f"{size}, with another time"
+            if size != expected.size
             else f"{path} changed since the run was planned: same size, another time"
         )
 

@@ -11,6 +11,7 @@ from geobatch_tui.errors import (
     UnsafeInputError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution import sources
 
 MAGIC = b"PK\x03\x04"
 #: Drivers for the names of files. GeoJSON text sequences are not among them: records that OGR
@@ -24,6 +25,7 @@ _DRIVERS = {
     ".csv": ("CSV",),
     ".kml": ("KML", "LIBKML"),
     ".gml": ("GML",),
+    ".gdb": ("OpenFileGDB",),
 }
 #: A file that unpacks to more than this many bytes, and so many times its own, is no data.
 _LARGE, _RATIO = 2**28, 500
@@ -46,7 +48,7 @@ def look_into(path: str) -> tuple[str, tuple[str, ...], int]:
         raise CorruptSourceError(f"{path} cannot be read: {error}") from error
     for each in files:
         _refuse_unsafe(path, each)
-    found = [each.filename for each in files if _is_vector(PurePosixPath(each.filename))]
+    found = sorted({str(one) for each in files for one in _vectors(PurePosixPath(each.filename))})
     if not found:
         raise UnsupportedFormatError(f"{path} has no vector file that is read here")
     if len(found) > 1:
@@ -63,14 +65,18 @@ def look_into(path: str) -> tuple[str, tuple[str, ...], int]:
         if not {
             PurePosixPath(each.filename),
             PurePosixPath(each.filename).with_suffix(""),
+            *PurePosixPath(each.filename).parents,
         }.isdisjoint(beside)
     )
     return f"/vsizip/{{{path}}}/{name}", _DRIVERS[one.suffix.lower()], size
 
 
-def _is_vector(name: PurePosixPath) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
-    return not hidden and name.suffix.lower() in _DRIVERS
+def _vectors(name: PurePosixPath) -> list[PurePosixPath]:
+    """The vector file that a file in an archive is, or is a part of, if any."""
+    if any(part.startswith((".", "__MACOSX")) for part in name.parts):
+        return []
+    whole = [one for one in name.parents if one.suffix.lower() in sources.DIRECTORIES]
+    return whole[-1:] or [name] * (name.suffix.lower() in _DRIVERS)
 
 
 def _refuse_unsafe(path: str, each: zipfile.ZipInfo) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.sources import is_dataset
 from geobatch_tui.execution.vector.lean import pyogrio
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def opened(place: str, **how: Any) -> Iterator[tuple[dict[str, Any], Any]]:
 
 
 def _may_lose_its_place(place: str) -> bool:
-    if place.startswith("/vsi"):
+    if place.startswith("/vsi") or is_dataset(place):
         flat = place.lower().endswith(".fgb")
     else:
         with open(place, "rb") as file:  # noqa: PTH123 - odd bytes in names

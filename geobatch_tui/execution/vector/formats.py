@@ -9,6 +9,7 @@ from geobatch_tui.errors import (
     UnsafeInputError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution import sources
 from geobatch_tui.execution.vector import archive
 
 _HEAD = 4096
@@ -38,7 +39,7 @@ _TEXT = {
 
 
 def drivers_of(path: str) -> tuple[str, ...]:
-    """Drivers that may open ``path``, an absolute name of a file; ``Parquet`` is pyarrow.
+    """Drivers that may open ``path``, an absolute name of a source; ``Parquet`` is pyarrow.
 
     Raises:
         SourceNotFoundError, UnsafeInputError, UnsupportedFormatError.
@@ -50,6 +51,8 @@ def drivers_of(path: str) -> tuple[str, ...]:
             hint="OGR's own syntax (/vsi..., DRIVER:name) and URLs are not taken as sources",
         )
     try:
+        if sources.is_dataset(file):
+            return ("OpenFileGDB",)
         if not file.is_file():
             raise SourceNotFoundError(f"{path} does not exist or is no regular file")
         with file.open("rb") as handle:
@@ -94,6 +97,8 @@ def place_of(path: str) -> str:
 
     Raises: as :func:`drivers_of`, which comes first.
     """
+    if sources.is_dataset(path):
+        return path
     with Path(path).open("rb") as handle:
         packed = handle.read(len(archive.MAGIC)) == archive.MAGIC
     return archive.look_into(path)[0] if packed else path

@@ -24,6 +24,7 @@ from geobatch_tui.errors import (
     SchemaError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution import sources
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.raster.source import filters
@@ -65,6 +66,7 @@ class _Layer:
     count: int
     encoding: str
     rows: int = 0
+    jumps: bool = False
     lost: tuple[int, ...] = ()
 
 
@@ -174,6 +176,7 @@ def _ogr_layer(
         count=count + len(left_out),
         encoding=params.encoding,
         lost=left_out,
+        jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
     )
 
 
@@ -357,7 +360,7 @@ def _with_chunks(
             f"{task.source} has no features" + (" that satisfy where" if plan.where else "")
         )
     packed = plan.place != task.source
-    size = archive.look_into(task.source)[2] if packed else Path(task.source).stat().st_size
+    size = archive.look_into(task.source)[2] if packed else sources.status(task.source)[0]
     if not packed and plan.driver == "ESRI Shapefile":
         with contextlib.suppress(OSError):
             size += Path(task.source).with_suffix(".dbf").stat().st_size
@@ -367,7 +370,10 @@ def _with_chunks(
     if not features:
         size_of = _SLOW_BYTES if divisible else CHUNK_BYTES
         features = _features(each, 0 if divisible else cell, size_of, task.chunking.max_bytes)
-    access, edges = ("drain", ()) if packed else _access(task.source, plan, features)
+    access: Access = "drain"
+    edges: tuple[int, ...] = ()
+    if not packed:
+        access, edges = _access(task.source, plan, features, jumps=layer.jumps)
     if access == "rows":
         features = max(features // layer.rows, 1) * layer.rows
         if features == layer.rows and plan.count <= layer.rows:
@@ -400,11 +406,16 @@ def _features(each: float, cell: int, size: int, max_bytes: int) -> int:
     return int(min(max(min(size, room) / each, _FEWEST), _MOST))
 
 
-def _access(path: str, plan: VectorPlan, features: int) -> tuple[Access, tuple[int, ...]]:
+def _access(
+    path: str, plan: VectorPlan, features: int, *, jumps: bool
+) -> tuple[Access, tuple[int, ...]]:
+    """How chunks of ``features`` are read; ``jumps``: OGR goes to a record by its number."""
     if plan.driver in {"GPKG", "SQLite"} and plan.fid_column:
         edges = _fid_edges(path, plan, features)
         return ("fid", edges) if edges else ("drain", ())
     if plan.driver == "ESRI Shapefile" and not plan.where and not _has_deleted(path):
+        return "window", ()
+    if plan.driver == "OpenFileGDB" and not plan.where and jumps:
         return "window", ()
     if plan.driver == "Parquet":
         with pq.ParquetFile(path) as file:

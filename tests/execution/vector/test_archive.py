@@ -16,6 +16,7 @@ from geobatch_tui.errors import (
     UnsafeInputError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution.sources import files
 from geobatch_tui.execution.vector import archive
 
 
@@ -67,6 +68,15 @@ def test_what_is_refused(tmp_path, monkeypatch):
     source.write_bytes(source.read_bytes()[:60])
     with pytest.raises(CorruptSourceError):
         vectorjobs.probe("vector.convert", source)
+
+
+def test_a_packed_geodatabase(tmp_path):
+    """A directory in the archive is one source, whatever its files are called."""
+    source = vectordata.write(vectordata.layer(300), tmp_path / "s.gdb")
+    packed = pack(tmp_path / "s.gdb.zip", **{f"a/s.gdb/{one.name}": one for one in files(source)})
+    plain = vectorjobs.run("vector.convert", source, tmp_path / "x")
+    done = vectorjobs.run("vector.convert", packed, tmp_path / "y", features=70)
+    assert done.path.read_bytes() == plain.path.read_bytes()
 
 
 def test_a_geopackage_comes_out_whole(tmp_path):

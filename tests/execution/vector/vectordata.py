@@ -20,6 +20,7 @@ DRIVERS = {
     "geojsonl": "GeoJSONSeq",
     "shp": "ESRI Shapefile",
     "parquet": "Parquet",
+    "gdb": "OpenFileGDB",
 }
 
 
@@ -50,6 +51,8 @@ def write(frame: gpd.GeoDataFrame, path: Path, **options) -> Path:
         return path
     if suffix == "shp":
         options.setdefault("encoding", "UTF-8")
+    if suffix == "gdb":  # else whole numbers become real
+        options.setdefault("TARGET_ARCGIS_VERSION", "ARCGIS_PRO_3_2_OR_LATER")
     with np.errstate(all="ignore"):
         pyogrio.write_dataframe(frame, path, driver=DRIVERS[suffix], **options)
     return path

@@ -16,6 +16,7 @@ from geobatch_tui.execution.messages import (
     SourceIdentity,
 )
 from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.sources import status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,14 +86,13 @@ def context(
     op: str, source: Path, out: Path, plan: ItemPlan, params: dict[str, Any] | None, form: str
 ) -> ItemContext:
     """The item as workers know it."""
-    stat = source.stat()
     name = source.stem + SUFFIXES[form]
     operation = get_operation(op)
     return ItemContext(
         1,
         name,
         str(source),
-        SourceIdentity(stat.st_size, stat.st_mtime_ns, "d"),
+        SourceIdentity(*status(str(source)), "d"),
         FINGERPRINT,
         op,
         operation.params.model_validate(params or {}).model_dump(mode="json"),

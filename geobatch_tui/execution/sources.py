@@ -1,0 +1,38 @@
+"""What a source is on disk: a file, or a directory that is one dataset."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+#: Suffixes of directories that are read as one dataset: file geodatabases.
+DIRECTORIES = frozenset({".gdb"})
+#: Files that programs put there while they have it open.
+_LOCKS = (".lock",)
+
+
+def is_dataset(path: str | Path) -> bool:
+    """Whether ``path`` is a directory that is one dataset."""
+    return Path(path).suffix.lower() in DIRECTORIES and Path(path).is_dir()
+
+
+def files(path: str) -> list[Path]:
+    """The files of such a directory, by name, without locks.
+
+    Raises OSError if it cannot be read.
+    """
+    with os.scandir(path) as entries:
+        found = [Path(one.path) for one in entries if one.is_file()]
+    return sorted(one for one in found if not one.name.endswith(_LOCKS))
+
+
+def status(path: str) -> tuple[int, int]:
+    """Bytes and time of last change (ns) of a source; of a directory, the sum and the latest.
+
+    Raises OSError if it cannot be read.
+    """
+    if not is_dataset(path):
+        one = os.stat(path)  # noqa: PTH116 - the path may hold any bytes
+        return one.st_size, one.st_mtime_ns
+    found = [each.stat() for each in files(path)]
+    return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
