@@ -79,10 +79,10 @@ DEFAULTS = {
     # in one of a thousand files that takes three times as long as the opening itself.
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "MALLOC_ARENA_MAX": "2",
-    # Tiles are allocated and freed by the thousand: from the heap, whose pages stay. By glibc's
-    # default such blocks are mapped anew each time, and every page of them faults. Chunks are
-    # larger: they are mapped, and go back to the system.
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    # Tiles and windows are allocated and freed by the thousand: from the heap, whose pages stay. By
+    # glibc's default such blocks are mapped anew each time, and the system clears every page of
+    # them. Chunks are larger than this, glibc's largest: they are mapped, and go back.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",
@@ -99,7 +99,10 @@ DATA = "GEOBATCH_PRELOAD"
 ENGINE = "GEOBATCH_ENGINE_PID"
 #: Instead of the above for features: their batches come in all sizes, and what the heap keeps of
 #: them is seldom used again.
-VECTOR_DEFAULTS = {"MALLOC_TRIM_THRESHOLD_": str(4 << 20)}
+VECTOR_DEFAULTS = {
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 20),
+}
 
 _PASSED = {
     "PATH",

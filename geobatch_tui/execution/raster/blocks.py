@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.tiles import Pixels
 
 #: Decoded blocks that are kept, in bytes: the next window often needs those at its rim again.
-KEPT_BYTES = 64 * 2**20
+KEPT_BYTES = 128 * 2**20
 
 
 class DamagedBlocksError(Exception):

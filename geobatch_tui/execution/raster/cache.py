@@ -19,6 +19,7 @@ MODULES = (
     "masked",
     "means",
     "halving",
+    "averages",
     "predictors",
     "../vector/kernels",
     "../vector/flatbuffer",

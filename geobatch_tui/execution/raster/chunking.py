@@ -23,8 +23,8 @@ MAX_SIDE, MIN_SIDE = 4096, 1024
 ENOUGH = 12
 #: Copies of a chunk's pixels held at once: as read, as tiles, encoded and decoded again.
 COPIES = 3
-#: What reading takes beside that: the warper's buffers and GDAL's block cache of one worker.
-OVERHEAD = 96 * 2**20
+#: What reading takes beside that: the warper's buffers, and the blocks that one worker keeps.
+OVERHEAD = 160 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

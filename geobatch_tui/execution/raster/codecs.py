@@ -123,7 +123,8 @@ class Codec:
         Raises:
             VerifyError: the encoder failed, or its bytes decode to something else.
         """
-        predicted = _predict(tile, self.predictor)
+        rows = _rows(tile, self.predictor)
+        predicted = tile if self.predictor == 1 else _differences(rows, tile.shape[2])
         try:
             data = bytes(_ENCODERS[self.compress](predicted, self.level))
         except _CODEC_ERRORS as error:
@@ -133,7 +134,7 @@ class Codec:
         fast = self.compress == "DEFLATE" and self.level == FAST
         decode = _inflate_checked if fast else _DECODERS[self.compress]
         raw = self._expand(data, tile.nbytes, decode)
-        if not _holds(raw, tile, self.predictor):
+        if not _holds(raw, rows, tile.shape[2] if self.predictor != 1 else 0):
             raise VerifyError(
                 f"a tile encoded with {self.compress} (level {self.level}, predictor "
                 f"{self.predictor}) decodes to other pixels"
@@ -186,15 +187,12 @@ def expand(compress: str, data: bytes, out: Any) -> None:
         raise VerifyError(f"a {compress} block holds {len(data)} bytes, not {len(out)}")
 
 
-def _predict(tile: Pixels, predictor: int) -> Pixels:
-    if predictor == 1:
-        return tile
-    return _differences(_rows(tile, predictor), tile.shape[2])
-
-
 def _rows(tile: Pixels, predictor: int) -> Pixels:
-    """The rows (height, n) of whole numbers that a predictor takes the differences of."""
+    """The rows (height, n) of whole numbers that a predictor takes the differences of; without
+    one, bytes."""
     height, width, samples = tile.shape
+    if predictor == 1:
+        return tile.reshape(height, -1).view(np.uint8)
     size = tile.dtype.itemsize
     if predictor == HORIZONTAL:
         return tile.view(f"<u{size}").reshape(height, -1)
@@ -220,13 +218,13 @@ def _unpredict(raw: Any, shape: tuple[int, ...], dtype: np.dtype[Any], predictor
     return values
 
 
-def _holds(raw: Any, tile: Pixels, predictor: int) -> bool:
-    """Whether ``raw``, decompressed, decodes to ``tile``, byte by byte: NaN is equal to itself
+def _holds(raw: Any, rows: Pixels, distance: int) -> bool:
+    """Whether ``raw``, decompressed, are the differences of ``rows`` over ``distance``, as a
+    decoder adds them up; 0: the rows themselves. All are compared as bytes: NaN is equal to itself
     here, 0.0 differs from -0.0."""
-    if predictor == 1:
-        return np.array_equal(np.frombuffer(raw, np.uint8), tile.reshape(-1).view(np.uint8))
-    rows, samples = _rows(tile, predictor), tile.shape[2]
     stored = np.frombuffer(raw, rows.dtype).reshape(rows.shape)
-    if not np.array_equal(stored[:, :samples], rows[:, :samples]):
+    if not distance:
+        return np.array_equal(stored, rows)
+    if not np.array_equal(stored[:, :distance], rows[:, :distance]):
         return False
-    return np.array_equal(stored[:, samples:] + rows[:, :-samples], rows[:, samples:])
+    return np.array_equal(stored[:, distance:] + rows[:, :-distance], rows[:, distance:])

@@ -44,6 +44,8 @@ halve = Loop.of(
     "halving.halve",
     "T:2 uint8:2 bool int int float64:1 float64:2 float64:2 float64:1 float64:1",
 )
+average_whole = Loop.of("averages.whole", "T:2 uint8:2 bool T:1 bool T:2")
+average_floats = Loop.of("averages.floating", "T:2 uint8:2 bool T:1 bool T:2")
 sum_differences = Loop.of("predictors.sum_differences", "T:3 T:3")
 join_bytes = Loop.of("predictors.join_bytes", "uint8:2 T:3")
 interpolate = Loop.of(

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from geobatch_tui.errors import OperationError
-from geobatch_tui.execution.raster import convolution
+from geobatch_tui.execution.raster import convolution, loops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import Number
     from geobatch_tui.execution.raster.tiles import Pixels, Valid
 
+#: Types of pixels that have compiled loops.
+_COMPILED = frozenset({
+    "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"
+})  # fmt: skip
 #: Those that look at the 2x2 children alone.
 RESAMPLINGS = ("average", "nearest", "mode")
 
@@ -128,6 +132,8 @@ def _reduce_band(
     nodata: Number | None,
     blend: Callable[[Pixels, Valid | None], Pixels],
 ) -> Pixels:
+    if blend is _average and band.dtype.name in _COMPILED:
+        return _average_band(band, seen, nodata)
     valid = _band_validity(band, seen, nodata)
     if valid is not None and valid.all():
         valid = None
@@ -138,6 +144,22 @@ def _reduce_band(
     half, seen_any = _blend_partly(band, valid, blend)
     half = _keep_from_nodata(half, seen_any, nodata)
     np.copyto(half, band[::2, ::2], where=~seen_any)
+    return half
+
+
+def _average_band(band: Pixels, seen: Valid | None, nodata: Number | None) -> Pixels:
+    """The same as what follows from :func:`_average`, in one go."""
+    rows, cols = band.shape
+    half: Pixels = np.empty((-(-rows // 2), -(-cols // 2)), band.dtype)
+    excluded = _is_number(nodata)
+    values = np.zeros(2, band.dtype)
+    if _is_number(nodata):
+        values[0] = nodata
+        values[1] = _neighbour(values[0])
+    masked = seen is not None
+    flags = np.zeros((1, 1), np.uint8) if seen is None else np.ascontiguousarray(seen)
+    run = loops.average_floats if band.dtype.kind == "f" else loops.average_whole
+    run(np.ascontiguousarray(band), flags, masked, values, excluded, half)
     return half
 
 
@@ -288,7 +310,7 @@ def _is_number(nodata: Number | None) -> TypeGuard[Number]:
 
 
 def _neighbour(value: Any) -> Any:
-    """The next value up. There is one: a mean of other values is below the type's highest."""
+    """The next value up; of the highest itself: a mean of others is below it."""
     if value.dtype.kind in "fc":
         return value + value.dtype.type(np.spacing(abs(value)))
-    return value.dtype.type(int(value) + 1)
+    return value.dtype.type(min(int(value) + 1, np.iinfo(value.dtype).max))

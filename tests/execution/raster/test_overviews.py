@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.raster import overviews
 from geobatch_tui.execution.raster.overviews import RESAMPLINGS, reduce
 
 
@@ -162,3 +164,25 @@ def test_unknown_reductions_are_refused():
     """With the names of those that there are."""
     with pytest.raises(OperationError, match=r"lanczos.*cubic"):
         reduce(np.zeros((1, 2, 2), np.uint8), None, resampling="lanczos")
+
+
+@pytest.mark.parametrize("name", sorted(overviews._COMPILED))
+def test_compiled_averages(name, monkeypatch):
+    """Compiled loops and array expressions give the same bytes."""
+    random = np.random.default_rng(5)
+    dtype = np.dtype(name)
+    if dtype.kind == "f":
+        values = [0.0, -0.0, np.nan, np.inf, -np.inf, 3, -7, 1.5, 1e30, 2, 4]
+    else:
+        limits = np.iinfo(dtype)
+        values = [limits.min, limits.max, limits.max - 1, 0, 1, 2, 3, 4, 9]
+    for shape, nodata, masked in itertools.product(
+        [(1, 1), (1, 5), (4, 4), (7, 9), (64, 33)], [None, 0, 3, 9], [False, True]
+    ):
+        band = random.choice(np.array(values, dtype), shape)
+        seen = random.random(shape) < 0.6 if masked else None
+        found = reduce(band[np.newaxis], seen, resampling="average", nodata=nodata)[0]
+        with monkeypatch.context() as patch:
+            patch.setattr(overviews, "_COMPILED", frozenset())
+            expected = reduce(band[np.newaxis], seen, resampling="average", nodata=nodata)[0]
+        assert found.tobytes() == expected.tobytes(), (shape, nodata, masked)
