@@ -49,15 +49,7 @@ def warm_up_vector() -> None:
     import pyarrow as pa
 
     from geobatch_tui.execution.ops import registry
-    from geobatch_tui.execution.vector import (
-        assemble,
-        features,
-        ground,
-        probe,
-        scan,
-        transform,
-        wkb,
-    )
+    from geobatch_tui.execution.vector import assemble, features, ground, probe, transform, wkb
 
     del assemble, features, probe, transform
     for name in registry.operation_names():
@@ -71,7 +63,6 @@ def warm_up_vector() -> None:
     nowhere = ground.Ground(lambda x, y: (x, y, x > y), 1.0, (2.0, 2.0), 2.0)
     found.doubtful(found.status == 0, nowhere, 1.0)
     found.replaced(found.x, found.y)
-    scan.warm_up()
 
 
 def warm_up() -> None:

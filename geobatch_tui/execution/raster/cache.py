@@ -25,7 +25,6 @@ MODULES = (
     "../vector/flatbuffer",
     "../vector/properties",
     "../vector/sqlitepages",
-    "../vector/sqliteread",
     "../vector/sqliterows",
 )
 

@@ -350,8 +350,7 @@ def reproject(
         ),
     ):
         bad |= dict.fromkeys(np.flatnonzero(rows).tolist(), ("GeometryError", reason))
-    # What goes to quarantine goes there as it came.
-    column = found.replaced(found.x, found.y, in_place=not bad)
+    column = found.replaced(found.x, found.y)
     facts = {"outside_area": int((moved.outside & ~dropped).sum())}
     return Worked(replace(found, column=column), bad, dropped, facts)
 

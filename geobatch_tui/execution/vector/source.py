@@ -22,7 +22,7 @@ from geobatch_tui.errors import (
     TransientError,
     UnsupportedFormatError,
 )
-from geobatch_tui.execution.vector import arrow, scan
+from geobatch_tui.execution.vector import arrow
 from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
 from geobatch_tui.execution.vector.plan import FID, WKB
 
@@ -157,7 +157,7 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
     elif plan.access == "rows":
         batches = _row_groups(item.source, plan, window)
     elif plan.access == "fid":
-        batches = _by_ids(item, plan, plan.edges[index], plan.edges[index + 1])
+        batches = open_stream(plan.place or item.source, plan, where=_fid_range(plan, index))
     else:
         batches = _first(
             open_stream(plan.place or item.source, plan, skip=window.col_off), window.width
@@ -193,23 +193,9 @@ def _first(batches: Iterator[pa.RecordBatch], count: int) -> Iterator[pa.RecordB
             return
 
 
-def _by_ids(item: ItemContext, plan: VectorPlan, low: int, high: int) -> Iterator[pa.RecordBatch]:
-    """Features of ids from ``low`` to below ``high``: past OGR, as far as that goes."""
-    place = plan.place or item.source
-    table = None
-    if plan.driver == "GPKG" and place == item.source:
-        with ogr_errors(item.source, plan.layer):
-            schema = schema_of(plan)
-            table = scan.table_of(place, plan, schema)
-            if table is not None:
-                most = BATCH, BATCH_BYTES
-                low = yield from scan.batches(place, table, schema, (low, high), most)
-    if low < high:
-        yield from open_stream(place, plan, where=_fid_range(plan, low, high))
-
-
-def _fid_range(plan: VectorPlan, low: int, high: int) -> str:
+def _fid_range(plan: VectorPlan, index: int) -> str:
     name = plan.fid_column.replace('"', '""')
+    low, high = plan.edges[index], plan.edges[index + 1]
     where = f'"{name}" >= {low} AND "{name}" < {high}'
     return f"({plan.where}) AND {where}" if plan.where else where
 

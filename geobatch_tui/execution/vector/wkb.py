@@ -86,15 +86,9 @@ class Coordinates:
         kernels.boxes(self.x, self.y, self.first, out)
         return out
 
-    def replaced(
-        self, x: NDArray[np.float64], y: NDArray[np.float64], *, in_place: bool = False
-    ) -> pa.Array:
-        """The column with other coordinates in the same places; ``in_place``: nobody needs this one
-        any more, and its memory may be used for that one."""
+    def replaced(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> pa.Array:
+        """The column with other coordinates in the same places."""
         offsets, data = _parts(self.column)
-        if in_place and data.flags.writeable:
-            kernels.scatter(data, x.view(np.uint64), y.view(np.uint64), self.at)
-            return self.column
         fresh = np.array(data)
         kernels.scatter(fresh, x.view(np.uint64), y.view(np.uint64), self.at)
         buffers = [

@@ -267,7 +267,8 @@ def test_where_bounds_and_columns_choose(suffix, tmp_path):
     assert done.receipt.facts["features_filtered"] == len(chosen) - len(touching)
 
 
-def test_sparse_ids_of_a_geopackage_are_split_evenly(tmp_path):
+@pytest.mark.parametrize("last", [300_000, 2**62, 2**63 - 1])
+def test_sparse_ids_of_a_geopackage_are_split_evenly(tmp_path, last):
     """Ids with gaps give chunks of the size that was asked for, and every feature once."""
     import sqlite3
 
@@ -280,6 +281,7 @@ def test_sparse_ids_of_a_geopackage_are_split_evenly(tmp_path):
         connection.execute(f'DROP TRIGGER "{name}"')
     connection.execute("UPDATE s SET fid = fid * 1000 WHERE fid > 100")
     connection.execute("DELETE FROM s WHERE fid BETWEEN 50 AND 60")
+    connection.execute("UPDATE s SET fid = ? WHERE fid = 300000", (last,))
     connection.execute("UPDATE gpkg_ogr_contents SET feature_count = 289")
     connection.commit()
     connection.close()
