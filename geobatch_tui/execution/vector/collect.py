@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from geobatch_tui.execution.vector.wkb import validity
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-#: The box of a feature; null where it has no coordinate.
+#: The box of a feature: null where it has no geometry, its sides null where that is empty.
 BOX_TYPE = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
 
 
@@ -28,17 +30,30 @@ def numbers(values: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
 
 
-def box_column(boxes: NDArray[np.float64], known: NDArray[np.bool_]) -> pa.Array:
-    """(n, 4) boxes as an Arrow column; null where one is not ``known``: NaN would spoil the
-    statistics."""
+def box_column(
+    boxes: NDArray[np.float64], known: NDArray[np.bool_], there: NDArray[np.bool_]
+) -> pa.Array:
+    """(n, 4) boxes as an Arrow column, with null sides where one is not ``known``: NaN would spoil
+    the statistics. ``there``: which features have a geometry."""
     count = len(boxes)
+    bits = None if known.all() else _bits(known)
     sides = [
         pa.Array.from_buffers(
-            pa.float64(), count, [None, pa.py_buffer(np.where(known, boxes[:, side], 0.0))]
+            pa.float64(), count, [bits, pa.py_buffer(np.where(known, boxes[:, side], 0.0))]
         )
         for side in range(4)
     ]
-    return pa.Array.from_buffers(BOX_TYPE, count, [_bits(known)], children=sides)
+    return pa.Array.from_buffers(BOX_TYPE, count, [_bits(there)], children=sides)
+
+
+def box_sides(column: pa.Array) -> tuple[NDArray[np.bool_], list[NDArray[np.float64]]]:
+    """Which features have a box, by the column of boxes; and the sides, without meaning for the
+    others."""
+    fields = [column.field(side) for side in range(4)]
+    known = validity(column) & validity(fields[0])
+    values = [np.frombuffer(one.buffers()[1] or b"", np.float64) for one in fields]
+    pairs = zip(fields, values, strict=True)
+    return known, [side[one.offset : one.offset + len(one)] for one, side in pairs]
 
 
 def _bits(values: NDArray[np.bool_]) -> pa.Buffer:

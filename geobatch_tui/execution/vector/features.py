@@ -197,7 +197,7 @@ class _Chunk:
         boxes = found.boxes()
         known = np.isfinite(boxes[:, 0])
         self._note(found, boxes, keep, known)
-        box = box_column(boxes, known)
+        box = box_column(boxes, known, wkb.validity(found.column))
         made = pa.RecordBatch.from_arrays([*columns, found.column, box], schema=self._good_schema)
         self._pieces.add(made, keep, self._position)
 

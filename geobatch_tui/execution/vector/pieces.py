@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geobatch_tui.execution.vector import collect, properties, spool, sqliterows, wkb
+from geobatch_tui.execution.vector import collect, properties, spool, sqliterows
 from geobatch_tui.execution.vector.collect import BOX_TYPE, flags, free_name
 from geobatch_tui.execution.vector.options import ROW_GROUP_BYTES
 from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
@@ -125,20 +125,14 @@ def takes_records(plan: VectorPlan) -> bool:
     return bool(kept) and all(each.type in kept for each in written_schema(plan))
 
 
-def known_boxes(box: pa.Array) -> NDArray[np.bool_]:
-    """Which features have a box, by the column of boxes."""
-    return wkb.validity(box)
-
-
 def _recorded(plan: VectorPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
     if plan.format == "GPKG":
         record, kinds, heads = sqliterows.records(batch, list(plan.fields), GEOMETRY)
     else:
         record, heads = properties.records(batch, list(plan.fields), GEOMETRY)
         kinds = np.zeros(batch.num_rows, np.uint32)
-    box = batch.column(BOX)
-    known = known_boxes(box)
-    sides = [np.where(known, box.field(n).to_numpy(), np.nan) for n in range(4)]
+    known, boxes = collect.box_sides(batch.column(BOX))
+    sides = [np.where(known, side, np.nan) for side in boxes]
     columns = [record, collect.numbers(kinds), collect.numbers(heads), *map(collect.numbers, sides)]
     return pa.RecordBatch.from_arrays(columns, schema=_RECORDS)
 

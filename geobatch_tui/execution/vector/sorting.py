@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.raster.disk import disk_errors, read_exactly, write_all
-from geobatch_tui.execution.vector import flatbuffer, pieces, spool
-from geobatch_tui.execution.vector.collect import numbers
+from geobatch_tui.execution.vector import flatbuffer, spool
+from geobatch_tui.execution.vector.collect import box_sides, numbers
 from geobatch_tui.execution.vector.plan import BOX
 
 if TYPE_CHECKING:
@@ -59,9 +59,8 @@ def _ranks(batches: Iterator[pa.RecordBatch], extent: list[float] | None) -> NDA
     """The place of each feature along the curve."""
     keys = [np.empty(0, np.uint64)]
     for batch in batches:
-        box = batch.column(BOX)
-        known = pieces.known_boxes(box)
-        boxes = np.stack([box.field(side).to_numpy() for side in range(4)], axis=1)
+        known, sides = box_sides(batch.column(BOX))
+        boxes = np.stack(sides, axis=1)
         found = np.full(len(boxes), 2**32, np.uint64)  # beyond the curve
         if extent is not None and known.any():
             here = np.empty(int(known.sum()), np.uint32)

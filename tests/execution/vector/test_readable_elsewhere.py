@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
 import struct
 import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+import shapely
 import vectordata
 import vectorjobs
 
@@ -32,6 +36,36 @@ def test_gdals_tools_read_every_feature(form, tmp_path):
     assert "WGS 84" in said.stdout
     assert "ERROR" not in said.stderr
     assert "Warning" not in said.stderr
+
+
+@pytest.mark.parametrize("creation", [{}, {"sort_by_bbox": "YES", "compress": "NONE"}])
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3035", "EPSG:2056", ""])
+def test_geoparquet_passes_a_public_validator(crs, creation, tmp_path):
+    """Every rule of the specification that it tests, and those on boxes: of a layer with all types of
+    geometry, heights, and features without a geometry or with an empty one."""
+    frame = vectordata.layer(300).set_crs(crs or None, allow_override=True)
+    odd = [
+        None,
+        shapely.Polygon(),
+        shapely.Point(1, 2, 3),
+        shapely.LineString([(0, 0), (9, 9)]),
+        shapely.MultiPoint([(1, 1), (2, 2)]),
+        shapely.MultiLineString([[(0, 0), (1, 1)]]),
+        shapely.MultiPolygon([shapely.box(0, 0, 1, 1)]),
+        shapely.GeometryCollection([shapely.Point(3, 3), shapely.box(5, 5, 6, 6)]),
+    ]
+    frame.loc[100:107, "geometry"] = odd
+    source = vectordata.write(frame, tmp_path / "s.parquet")
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", creation=creation, features=70
+    )
+    validator = Path(sys.executable).with_name("geoparquet-validator")
+    command = [validator, "check", "--json", done.path]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    # Those on distribution are advice, on the order of features among others.
+    outcomes = [one for one in json.loads(said)["outcomes"] if "distribution" not in one["id"]]
+    assert [one for one in outcomes if one["status"] not in {"pass", "skip"}] == []
+    assert len([one for one in outcomes if one["status"] == "pass"]) > 15
 
 
 def test_a_geopackage_keeps_the_rules_of_its_standard(tmp_path):

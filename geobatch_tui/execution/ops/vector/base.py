@@ -35,7 +35,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 4
+    version = 5
     data: Literal["raster", "vector"] = "vector"
     summary: str
     params: type[BaseModel] = VectorParams
