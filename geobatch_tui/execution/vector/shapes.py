@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     #: Says something of each of an array of geometries.
     Test = Callable[[NDArray[Any]], NDArray[np.bool_]]
 
+#: Coordinates of a geometry that is tested by itself.
+_LARGE = 20_000
 #: Dimension of the parts that a geometry of a type is made of; -1: of any.
 _DIMENSION = {1: 0, 4: 0, 2: 1, 5: 1, 3: 2, 6: 2}
 
@@ -55,19 +57,24 @@ def tested(
     bad: Bad,
     trail: Trail | None,
 ) -> NDArray[np.bool_]:
-    """What ``test`` says of the geometries of ``rows``, all at once.
+    """What ``test`` says of the geometries of ``rows``: of all at once that are not large.
 
     One by one where that raises, and those that raise go to ``bad``; and where an earlier try of
-    the chunk ended its worker, so that the next knows at which.
+    the chunk ended its worker, so that the next knows at which. Large ones may take so long that
+    their time is to be known, too.
     """
     shapes = shapely.from_wkb(np.array(found.column.take(pa.array(rows)).to_pylist(), dtype=object))
+    answers = np.zeros(len(rows), np.bool_)
+    alone = np.ones(len(rows), np.bool_)
     if trail is None or not trail.careful:
+        large = np.diff(found.first)[rows] > _LARGE
         try:
-            return test(shapes)
+            answers[~large] = test(shapes[~large])
+            alone = large
         except shapely.errors.GEOSException:
             pass
-    answers = np.zeros(len(rows), np.bool_)
-    for n, row in enumerate(rows.tolist()):
+    for n in np.flatnonzero(alone).tolist():
+        row = int(rows[n])
         try:
             with _place(trail, row):
                 answers[n] = test(shapes[n : n + 1])[0]

@@ -5,7 +5,7 @@ was. So the number of the feature is written to a mapped page before it is touch
 outlives the process. Whether the last try died of its own doing, or was killed by somebody, is what
 the engine's count of crashes tells: a feature is condemned only if that count rose.
 
-A feature at which a long try ended is not condemned if most of the time went to others: it is tried
+A feature at which a long try ended is not condemned if much of the time went to others: it is tried
 once more. What took long is kept on disk when it is done, so that no try does it again, and the
 feature then has the time to itself.
 """
@@ -70,6 +70,7 @@ class Trail:
                 os.close(fd)
             self._made = _Made(path.with_suffix(".made"))
         self._base = 0
+        self._spent: dict[int, float] = {}
         #: Whether features are to be taken one by one, where all at once would be quicker: an
         #: earlier try died, and perhaps at none that it had named.
         self.careful = task.crashes > 0
@@ -115,18 +116,24 @@ class Trail:
 
     @contextmanager
     def at(self, row: int) -> Iterator[list[bytes]]:
-        """This row of the batch is being worked on; what it gives is kept, if it took long."""
-        began = time.monotonic()
-        struct.pack_into("<d", self._page, _SINCE, began)
-        struct.pack_into("<Q", self._page, _CURRENT, self._base + row + 1)
+        """This row of the batch is being worked on; what it gives is kept, if it took long.
+
+        What the row took in this try before, at another step, counts as its time, too.
+        """
+        began, number = time.monotonic(), self._base + row
+        struct.pack_into("<d", self._page, _SINCE, began - self._spent.get(number, 0.0))
+        struct.pack_into("<Q", self._page, _CURRENT, number + 1)
         given: list[bytes] = []
         try:
             yield given
         finally:
             # An exception is the feature's answer, not a death.
             struct.pack_into("<Q", self._page, _CURRENT, 0)
-        if given and time.monotonic() - began > _SLOW:
-            self._made.keep(self._base + row, given[0])
+        took = time.monotonic() - began
+        if took > _SLOW:
+            self._spent[number] = self._spent.get(number, 0.0) + took
+            if given:
+                self._made.keep(number, given[0])
 
     def _beat(self) -> None:
         while not self._ended.wait(_BEAT):

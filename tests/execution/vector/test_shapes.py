@@ -6,6 +6,7 @@ import dataclasses
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
 import pytest
 import shapely
 import vectordata
@@ -14,6 +15,7 @@ import vectorjobs
 from geobatch_tui.errors import GeometryError
 from geobatch_tui.execution.messages import ChunkTask
 from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.vector import shapes, wkb
 from geobatch_tui.execution.vector.shapes import parts
 from geobatch_tui.execution.vector.trail import Trail
 
@@ -190,6 +192,39 @@ def test_a_feature_that_had_little_of_a_long_try_is_tried_again(tmp_path, monkey
         assert Trail(_task(tmp_path, died + 1)).condemned == expected
         # What was read is written again by the next try: it must not judge twice.
         assert Trail(_task(tmp_path, died + 1)).condemned == expected
+
+
+def test_all_that_a_feature_took_in_a_try_is_its_time(tmp_path, monkeypatch):
+    """Also what it took at an earlier step: tested for 8 s and repaired for 11 s of 20, it is the one."""
+    with monkeypatch.context() as patch:
+        _clock(patch, 100.0, 100.5, 108.5, 108.5, 108.6, 109.0, 120.0)
+        trail = Trail(_task(tmp_path, 0))
+        with trail.at(7):
+            pass
+        with trail.at(3):
+            pass
+        _die(trail, 7)
+        with patch.context() as never:
+            never.setattr(trail._ended, "wait", lambda _, turns=[False, True]: turns.pop(0))
+            trail._beat()
+    assert Trail(_task(tmp_path, 1)).condemned == {7}
+
+
+def test_large_geometries_are_tested_under_their_names(tmp_path, monkeypatch):
+    """The others all at once, in the same order."""
+    monkeypatch.setattr(shapes, "_LARGE", 5)
+    frame = gpd.GeoDataFrame(
+        geometry=[BOWTIE, shapely.Point(0, 0).buffer(1), shapely.box(0, 0, 1, 1), SPIKE], crs=4326
+    )
+    vectordata.write(frame, tmp_path / "s.gpkg")
+    found = wkb.coordinates(pa.array(frame.geometry.to_wkb(), pa.binary()))
+    seen = []
+    with Trail(_task(tmp_path, 0)) as trail:
+        place = trail.at
+        monkeypatch.setattr(trail, "at", lambda row: (seen.append(row), place(row))[1])
+        answers = shapes.tested(found, np.array([0, 1, 3]), shapes.valid, {}, trail)
+    assert answers.tolist() == [False, True, False]
+    assert seen == [1, 3]
 
 
 def test_slow_results_are_kept_for_the_next_try(tmp_path, monkeypatch):
