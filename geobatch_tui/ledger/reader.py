@@ -8,14 +8,14 @@ from geobatch_tui.errors import StateError
 from geobatch_tui.ledger import columns
 from geobatch_tui.ledger.audit import audit
 from geobatch_tui.ledger.database import open_reader, scalar, translated
-from geobatch_tui.ledger.rows import document, iter_items, page_chunks, read_item
+from geobatch_tui.ledger.rows import document, iter_items, page_chunks, read_item, read_items
 from geobatch_tui.ledger.statements import path_text
 from geobatch_tui.ledger.updates import ChunkRow, ChunkState, ItemRow, ItemState
 from geobatch_tui.ledger.views import AttemptRow, Counts, EventRow, ItemCounts, RunRow, SegmentRow
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
@@ -129,6 +129,11 @@ class LedgerReader:
         """The item of this id."""
         with self._translated():
             return read_item(self._connection, "i.item_id = ?", item_id)
+
+    def items_of(self, ids: Collection[int]) -> list[ItemRow]:
+        """The items of these ids, in order; those that there are."""
+        with self._translated():
+            return read_items(self._connection, ids)
 
     def item_by_key(self, key: str) -> ItemRow | None:
         """The item of this output name."""

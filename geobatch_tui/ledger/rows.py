@@ -11,7 +11,7 @@ from geobatch_tui.errors import LedgerCorruptError
 from geobatch_tui.ledger.updates import ChunkRow, ChunkState, ItemRow, ItemState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from sqlite3 import Connection
 
 _PAGE: Final = 512
@@ -69,6 +69,15 @@ def read_item(connection: Connection, condition: str, value: object) -> ItemRow 
     """The item for which ``condition`` holds, with one parameter."""
     row = connection.execute(_ITEM + condition, (value,)).fetchone()
     return None if row is None else item_of(row)
+
+
+def read_items(connection: Connection, ids: Collection[int]) -> list[ItemRow]:
+    """The items of these ids, in order."""
+    rows = connection.execute(
+        _ITEM + "i.item_id IN (SELECT value FROM json_each(?)) ORDER BY i.item_id",
+        (json.dumps(sorted(ids)),),
+    ).fetchall()
+    return [item_of(row) for row in rows]
 
 
 def page_items(connection: Connection, after: int, limit: int) -> list[ItemRow]:

@@ -16,6 +16,7 @@ from geobatch_tui.orchestration.units import Kind, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.ledger.layout import StateDir
@@ -77,15 +78,19 @@ class Feeder:
         rows = self._rows(count)
         if len(rows) < count:
             self.exhausted = True
+        if rows:
+            self._cursor = rows[-1].chunk_id
+        # After a rewind some were fed before, and are not settled, or not durably so.
+        rows = [
+            row
+            for row in rows
+            if row.chunk_id not in self._chunks and row.chunk_id not in self._settling
+        ]
+        self._load({row.item_id for row in rows} - self._items.keys())
         units = []
         for row in rows:
-            if row.chunk_id in self._chunks or row.chunk_id in self._settling:
-                # After a rewind: fed before, and not settled, or not durably so.
-                self._cursor = row.chunk_id
-                continue
             item = self.item(row.item_id)
             self._chunks[row.chunk_id] = item
-            self._cursor = row.chunk_id
             units.append(
                 Unit(
                     Kind.CHUNK,
@@ -119,17 +124,21 @@ class Feeder:
     def item(self, item_id: int) -> OpenItem:
         """The open item, loaded at its first chunk."""
         if item_id not in self._items:
-            row = self._reader.item(item_id)
-            if row is None:
-                raise KeyError(f"item {item_id} is not in the ledger")
-            self._items[item_id] = OpenItem(
+            self._load({item_id})
+        if item_id not in self._items:
+            raise KeyError(f"item {item_id} is not in the ledger")
+        return self._items[item_id]
+
+    def _load(self, ids: AbstractSet[int]) -> None:
+        """Open items, with one question to the ledger."""
+        for row in self._reader.items_of(ids) if ids else ():
+            self._items[row.item_id] = OpenItem(
                 context=self._context(row),
                 first_chunk=row.first_chunk,
                 remaining=row.n_chunks - row.n_done - row.n_dead,
                 done=row.n_done,
                 dead=row.n_dead,
             )
-        return self._items[item_id]
 
     def chunk(self, chunk_id: int) -> tuple[OpenItem, int]:
         """The item of a fed, unsettled chunk, and the chunk's index in it."""

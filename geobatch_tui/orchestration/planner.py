@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections import deque
 from dataclasses import dataclass, replace
+from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ from geobatch_tui.orchestration.fingerprints import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.messages import Outcome, Task
@@ -49,6 +50,11 @@ if TYPE_CHECKING:
 
 LOOKAHEAD = 256
 """Inputs that may be in the planner at once."""
+
+TOGETHER = 16
+"""Inputs that a thread reads in one go: to hand it each would take longer than a small file."""
+
+Identified = SourceIdentity | Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,8 @@ class Planner:
         self._suspects = suspects
         self._params = job.op.params.model_dump(mode="json")
         self._output = job.output.model_dump(mode="json")
-        self._source = job.source.model_dump(mode="json")
+        # Without the inputs: with them, each of ten thousand probes would carry the names of all.
+        self._source = job.source.model_dump(mode="json", exclude={"inputs"})
         self._waiting: dict[int, asyncio.Future[Outcome | Failure]] = {}
         self._tasks: dict[int, Callable[[int], Task]] = {}
         self._next = 0
@@ -144,9 +151,12 @@ class Planner:
         """Decide on each input, in order."""
         pending: deque[asyncio.Task[Decision]] = deque()
         try:
-            for entry in inputs:
-                pending.append(asyncio.create_task(self._one(entry)))
-                if len(pending) >= LOOKAHEAD:
+            for group in batched(inputs, TOGETHER):
+                rows = [self._rows(entry.key) for entry in group]
+                found = asyncio.create_task(asyncio.to_thread(_identify, group, rows))
+                for at, (entry, row) in enumerate(zip(group, rows, strict=True)):
+                    pending.append(asyncio.create_task(self._one(entry, row, found, at)))
+                while len(pending) > LOOKAHEAD - TOGETHER:
                     yield await pending.popleft()
             while pending:
                 yield await pending.popleft()
@@ -154,9 +164,11 @@ class Planner:
             for task in pending:
                 task.cancel()
 
-    async def _one(self, entry: Input) -> Decision:
-        row = self._rows(entry.key)
-        identity = await self._identify(entry, row)
+    async def _one(
+        self, entry: Input, row: ItemRow | None, found: asyncio.Task[list[Identified]], at: int
+    ) -> Decision:
+        # Shielded: it is the others' too.
+        identity = (await asyncio.shield(found))[at]
         if isinstance(identity, Failure):
             return await self._missing_source(entry, row, identity)
         recipe = self._recipe
@@ -185,18 +197,6 @@ class Planner:
         if row is not None and row.state is ItemState.DEAD and not row.src_digest:
             return replace(base, reason="was_failed", detail=row.reason)
         return replace(base, failure=failure)
-
-    async def _identify(self, entry: Input, row: ItemRow | None) -> SourceIdentity | Failure:
-        try:
-            status = sources.status(entry.path)
-            if row is not None and status == (row.src_size, row.src_mtime_ns):
-                return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
-            return await asyncio.to_thread(identify, entry.path)
-        except SourceNotFoundError as error:
-            return _missing(error.message, error.hint)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            return _missing(f"{entry.path}: {reason}", SourceNotFoundError.default_hint)
 
     async def _compare(self, base: Decision, row: ItemRow) -> Decision:
         """Reason of an item that the ledger knows."""
@@ -320,6 +320,23 @@ class Planner:
     def unsuspended(self, reason: str) -> None: ...
     def worker_up(self, event: Ready) -> None: ...
     def worker_lost(self, event: Lost) -> None: ...
+
+
+def _identify(group: Sequence[Input], rows: Sequence[ItemRow | None]) -> list[Identified]:
+    """What the files of a group of inputs are."""
+    return [_identify_one(entry.path, row) for entry, row in zip(group, rows, strict=True)]
+
+
+def _identify_one(path: str, row: ItemRow | None) -> Identified:
+    try:
+        if row is not None and sources.status(path) == (row.src_size, row.src_mtime_ns):
+            return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
+        return identify(path)
+    except SourceNotFoundError as error:
+        return _missing(error.message, error.hint)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return _missing(f"{path}: {reason}", SourceNotFoundError.default_hint)
 
 
 def _missing(message: str, hint: str) -> Failure:

@@ -173,10 +173,12 @@ class Run:
         session, job = self._session, self._job
         swept = session.sweep()
         recipe = self._resources.recipe(job, self._operation)
+        # A ledger that never had an item need not be asked for each.
+        empty = session.next_item_id == 1
         planner = Planner(
             job,
             recipe,
-            session.reader.item_by_key,
+            _no_row if empty else session.reader.item_by_key,
             adopt=self._options.adopt and not self._options.fresh,
             suspects=read_suspects(session.state),
         )
@@ -422,6 +424,10 @@ class Run:
         if self._options.observe is not None:
             self._options.observe(self._monitor.snapshot())
         return result
+
+
+def _no_row(key: str) -> None:
+    del key
 
 
 def _compressed(job: Any) -> bool:
