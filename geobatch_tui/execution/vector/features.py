@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +15,9 @@ from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, merged
 from geobatch_tui.execution.vector.pieces import Pieces
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, UNREAD, WKB, VectorPlan
 from geobatch_tui.execution.vector.trail import Trail
+from geobatch_tui.execution.vector.work import Context, Worked, of_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.messages import ChunkTask, ItemContext
@@ -30,34 +28,6 @@ REASON, ERROR = "geobatch_reason", "geobatch_error"
 #: Characters of WKB in hex that a letter carries, and those after the first of a chunk; the
 #: quarantine file has it all.
 HEX, SHORT_HEX, FIRST = 2000, 64, 200
-#: Values of ``geometry_kind``, in the order of WKB's numbers, which go on with the multi types.
-_KINDS = ("points", "lines", "polygons")
-_LAST_MULTI = 6
-
-
-@dataclass(slots=True)
-class Worked:
-    """What an operation made of a batch.
-
-    ``found``: the new geometries. ``bad``: row to (error class, reason). ``dropped``: rows that
-    were not asked for. ``facts``: counts that are summed up over the item.
-    """
-
-    found: wkb.Coordinates
-    bad: dict[int, tuple[str, str]] = field(default_factory=dict)
-    dropped: NDArray[np.bool_] | None = None
-    facts: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What an operation may look at beside the batch. ``trail`` is there for those that declare
-    themselves divisible."""
-
-    plan: VectorPlan
-    params: Any
-    stage: Stage
-    trail: Trail | None
 
 
 def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
@@ -251,27 +221,6 @@ class _Chunk:
         return good, spool.encode(self._dead, self._dead_schema)
 
 
-def of_kind(worked: Worked, params: Any) -> Worked:
-    """``worked`` with what is of another kind than ``geometry_kind`` set aside, or dropped."""
-    wanted = str(params.get("geometry_kind", "any"))
-    if wanted == "any":
-        return worked
-    kinds = worked.found.kinds % 1000
-    other = (kinds != 0) & ((kinds > _LAST_MULTI) | ((kinds - 1) % 3 != _KINDS.index(wanted)))
-    if params["other_kinds"] == "filter":
-        other[list(worked.bad)] = False
-        none = np.zeros(len(other), np.bool_)
-        dropped = other | (none if worked.dropped is None else worked.dropped)
-        return replace(worked, dropped=dropped)
-    bad = {
-        row: ("SchemaError", f"it is a {wkb.type_name(kind)}; geometry_kind asks for {wanted}")
-        for row, kind in zip(
-            np.flatnonzero(other).tolist(), worked.found.kinds[other].tolist(), strict=True
-        )
-    }
-    return replace(worked, bad=bad | worked.bad)
-
-
 def _beyond(found: wkb.Coordinates, bounds: Any) -> NDArray[np.bool_]:
     """Features whose box does not touch ``bounds`` (in the source's CRS); none if not asked."""
     if not bounds:
@@ -281,149 +230,3 @@ def _beyond(found: wkb.Coordinates, bounds: Any) -> NDArray[np.bool_]:
     touches = (box[:, 0] <= maxx) & (box[:, 2] >= minx) & (box[:, 1] <= maxy) & (box[:, 3] >= miny)
     out: NDArray[np.bool_] = ~touches
     return out
-
-
-# --- what operations do to coordinates ---------------------------------------------------------
-
-
-def convert(
-    context: Context,
-    found: wkb.Coordinates,
-    bad: dict[int, tuple[str, str]],
-    dropped: NDArray[np.bool_],
-) -> Worked:
-    """Leave every geometry as it is."""
-    del context
-    return Worked(found, bad, dropped)
-
-
-def choose(
-    context: Context,
-    found: wkb.Coordinates,
-    bad: dict[int, tuple[str, str]],
-    dropped: NDArray[np.bool_],
-) -> Worked:
-    """Keep what lies to the mask as ``predicate`` says, if there is a mask."""
-    params = context.params
-    if not params["mask"]:
-        return Worked(found, bad, dropped)
-    from geobatch_tui.execution.vector import mask, shapes
-
-    layer = mask.mask_of(
-        params["mask"], params["mask_digest"], params["mask_layer"], context.plan.src_crs
-    )
-    rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
-    chosen = shapes.tested(found, rows, layer.test(params["predicate"]), bad, context.trail)
-    # What cannot be read or compared stays, and goes to quarantine.
-    return Worked(found, bad, _only(rows[chosen], bad, dropped))
-
-
-def _only(
-    rows: NDArray[np.int64], bad: dict[int, tuple[str, str]], dropped: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """``dropped``, and all else but ``rows`` and those that are bad."""
-    out = np.ones(len(dropped), np.bool_)
-    out[rows] = False
-    out[list(bad)] = False
-    return out | dropped
-
-
-def reproject(
-    context: Context,
-    found: wkb.Coordinates,
-    bad: dict[int, tuple[str, str]],
-    dropped: NDArray[np.bool_],
-) -> Worked:
-    """Transform coordinates within their WKB."""
-    from geobatch_tui.execution.vector.transform import reprojector
-
-    plan = context.plan
-    if plan.src_crs == plan.dst_crs:
-        return Worked(found, bad, dropped)
-    with context.stage("transform"):
-        moved = reprojector(plan.src_crs, plan.dst_crs).move(found)
-    for rows, reason in (
-        (moved.failed, "a coordinate has no place in the target CRS"),
-        (
-            moved.strayed,
-            "outside the area of use of the target CRS, and does not come back from it",
-        ),
-    ):
-        bad |= dict.fromkeys(np.flatnonzero(rows).tolist(), ("GeometryError", reason))
-    column = found.replaced(found.x, found.y)
-    facts = {"outside_area": int((moved.outside & ~dropped).sum())}
-    return Worked(replace(found, column=column), bad, dropped, facts)
-
-
-def make_valid(
-    context: Context,
-    found: wkb.Coordinates,
-    bad: dict[int, tuple[str, str]],
-    dropped: NDArray[np.bool_],
-) -> Worked:
-    """Repair what is invalid, and touch nothing else."""
-    from geobatch_tui.execution.vector import shapes
-
-    method, collapsed = str(context.params["method"]), bool(context.params["keep_collapsed"])
-    rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
-    rows = rows[~shapes.tested(found, rows, shapes.valid, bad, context.trail)]
-    rows = shapes.without(rows, bad)
-    made, empty = shapes.touch(
-        found,
-        rows,
-        lambda shape: shapes.repaired(shape, method),
-        bad,
-        context.trail,
-        collapsed=collapsed,
-    )
-    bad |= dict.fromkeys(empty, ("GeometryError", "nothing of its dimension is left once repaired"))
-    still = shapes.without(rows, bad)
-    fine = shapes.tested(made, still, shapes.valid, bad, context.trail)
-    wrong = shapes.without(still[~fine], bad)
-    bad |= dict.fromkeys(wrong.tolist(), ("GeometryError", "still invalid once repaired"))
-    return Worked(made, bad, dropped, {"repaired": int(fine.sum())})
-
-
-def clip(
-    context: Context,
-    found: wkb.Coordinates,
-    bad: dict[int, tuple[str, str]],
-    dropped: NDArray[np.bool_],
-) -> Worked:
-    """Cut off what lies outside ``bounds``, or outside the polygons of ``like``; features wholly
-    inside are not touched."""
-    from geobatch_tui.execution.vector import shapes
-
-    rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
-    if context.params["like"]:
-        kept, across, cut = _across(context, found, rows, bad)
-        dropped = _only(kept, bad, dropped)
-    else:
-        minx, miny, maxx, maxy = context.params["bounds"]
-        boxes = found.boxes()[rows]
-        inside = (boxes[:, :2] >= (minx, miny)) & (boxes[:, 2:] <= (maxx, maxy))
-        across, cut = rows[~inside.all(axis=1)], shapes.cutter(minx, miny, maxx, maxy)
-    made, empty = shapes.touch(found, across, cut, bad, context.trail)
-    dropped = dropped.copy()
-    dropped[empty] = True
-    return Worked(made, bad, dropped, {"clipped": len(shapes.without(across, bad)) - len(empty)})
-
-
-def _across(
-    context: Context,
-    found: wkb.Coordinates,
-    rows: NDArray[np.int64],
-    bad: dict[int, tuple[str, str]],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Callable[[Any], Any]]:
-    """Those of ``rows`` that meet the area of ``like``; those of them that it does not cover;
-    and what cuts these."""
-    from geobatch_tui.execution.vector import mask, shapes
-
-    params, trail = context.params, context.trail
-    area = mask.area_of(
-        params["like"], params["like_digest"], params["like_layer"], context.plan.src_crs
-    )
-    meets = shapes.tested(found, rows, area.meets, bad, trail)
-    met = shapes.without(rows[meets], bad)
-    covered = shapes.tested(found, met, area.covers, bad, trail)
-    return met, shapes.without(met[~covered], bad), shapes.sound(area.cut)

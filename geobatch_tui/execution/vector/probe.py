@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import sqlite3
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyproj import CRS
 from pyproj.transformer import TransformerGroup
 
-from geobatch_tui.errors import (
-    CrsError,
-    EmptyInputError,
-    GeobatchError,
-    PreflightError,
-    SchemaError,
-    UnsupportedFormatError,
-)
+from geobatch_tui.errors import CrsError, EmptyInputError, GeobatchError, PreflightError
 from geobatch_tui.execution import sources
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.raster.source import filters
-from geobatch_tui.execution.vector import archive, formats, limits, shapefile, source
-from geobatch_tui.execution.vector.lean import pyogrio
+from geobatch_tui.execution.vector import archive, formats, limits, ranges, shapefile
+from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
 from geobatch_tui.execution.vector.options import row_group, writer_options
 from geobatch_tui.execution.vector.plan import VectorPlan
-from geobatch_tui.execution.vector.sequence import lost
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ProbeTask
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.ops.vector.fields import VectorParams
+    from geobatch_tui.execution.vector.layer import Layer
     from geobatch_tui.execution.vector.plan import Access
 
 #: Bytes of source that a chunk holds, about, where nobody says how many features.
@@ -48,26 +35,6 @@ _SLOW_BYTES = 2 * 2**20
 _FEWEST, _MOST = 500, 50_000
 #: Peak of a chunk, in bytes of its features: read, transformed, encoded; and what it all takes.
 _FACTOR, _BASE = 8, 96 * 2**20
-#: Row groups of more raw bytes than this are not read by chunks that want a part of one.
-_LARGE_GROUP = 256 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """What a source says of itself. ``fields``: schema of the attributes."""
-
-    driver: str
-    name: str
-    fields: pa.Schema
-    geometry: str
-    geometry_type: str
-    fid_column: str
-    crs: str | None
-    count: int
-    encoding: str
-    rows: int = 0
-    jumps: bool = False
-    lost: tuple[int, ...] = ()
 
 
 def probe(
@@ -84,9 +51,9 @@ def probe(
         drivers = formats.drivers_of(task.source)
         place = formats.place_of(task.source)
         layer = (
-            _parquet_layer(task.source, params)
+            parquet_layer(task.source, params)
             if drivers == ("Parquet",)
-            else _ogr_layer(task, place, params, drivers)
+            else ogr_layer(task, place, params, drivers)
         )
     with stage("plan"):
         told: list[str] = []
@@ -123,169 +90,8 @@ def probe(
         return _with_chunks(task, plan, layer, told, divisible=divisible)
 
 
-# --- what the source is ------------------------------------------------------------------------
-
-
-def _ogr_layer(
-    task: ProbeTask, place: str, params: VectorParams, drivers: tuple[str, ...]
-) -> _Layer:
-    name = _choose_layer(task, place)
-    with source.ogr_errors(task.source, name):
-        encoding = params.encoding or None
-        sequence = "GeoJSONSeq" in drivers
-        info = pyogrio.read_info(
-            place,
-            layer=name,
-            encoding=encoding,
-            force_feature_count=not params.where and not sequence,
-        )
-        if info["driver"] not in drivers:
-            raise UnsupportedFormatError(
-                f"{task.source} is opened as {info['driver']}, but looks like {drivers[0]}"
-            )
-        if params.encoding and info["driver"] != "ESRI Shapefile":
-            raise SchemaError(
-                f"op.encoding is for Shapefiles; {info['driver']} is read as UTF-8 ({task.source})",
-                hint="leave it empty, and recode the file first, as with iconv",
-            )
-        if info["geometry_type"] is None:
-            raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
-        columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
-        count = int(info["features"])
-        left_out: tuple[int, ...] = ()
-        if info["driver"] == "GeoJSONSeq":
-            # OGR's own count is of objects, also of those that are no features.
-            count = _count(place, name, "", "GeoJSONSeq")
-            left_out = lost(task.source, count)
-        if params.where or (info["driver"] == "ESRI Shapefile" and _has_deleted(place)):
-            count = _count(place, name, params.where, str(info["driver"]), encoding)
-        with pyogrio.open_arrow(
-            place, layer=name, encoding=encoding, columns=columns, use_pyarrow=True
-        ) as (meta, reader):
-            names = [field for field in reader.schema.names if field in columns]
-            schema = pa.schema([_plain(reader.schema.field(field)) for field in names])
-            geometry = str(meta["geometry_name"] or "")
-    return _Layer(
-        driver=str(info["driver"]),
-        name=name,
-        fields=schema,
-        geometry=geometry,
-        geometry_type=str(info["geometry_type"]),
-        fid_column=str(info["fid_column"] or ""),
-        crs=info["crs"],
-        count=count + len(left_out),
-        encoding=params.encoding,
-        lost=left_out,
-        jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
-    )
-
-
-def _choose_layer(task: ProbeTask, place: str) -> str:
-    with source.ogr_errors(task.source):
-        names = [str(name) for name, _ in pyogrio.list_layers(place)]
-    asked = str(task.source_options.get("layer") or "")
-    shown = ", ".join(repr(name) for name in names[:20])
-    if asked:
-        if asked not in names:
-            raise SchemaError(f"{task.source} has no layer {asked!r}, only {shown}")
-        return asked
-    if len(names) > 1:
-        raise SchemaError(
-            f"{task.source} has {len(names)} layers: {shown}",
-            hint="say which one: source.layer",
-        )
-    if not names:
-        raise EmptyInputError(f"{task.source} has no layer")
-    return names[0]
-
-
-def _columns(asked: tuple[str, ...] | None, there: list[str], path: str) -> list[str]:
-    if asked is None:
-        return there
-    if missing := [name for name in asked if name not in there]:
-        raise SchemaError(
-            f"{path} has no field {missing[0]!r}; it has {', '.join(map(repr, there[:50]))}"
-        )
-    return [name for name in there if name in asked]
-
-
-def _count(path: str, layer: str, where: str, driver: str, encoding: str | None = None) -> int:
-    """Features that ``where`` leaves, in one pass over the attributes."""
-    with pyogrio.open_arrow(
-        path,
-        layer=layer,
-        encoding=encoding,
-        columns=source.columns_for(driver, where, ()),
-        read_geometry=False,
-        return_fids=True,
-        where=where or None,
-        use_pyarrow=True,
-    ) as (_, reader):
-        return sum(batch.num_rows for batch in reader)
-
-
-def _plain(field: pa.Field) -> pa.Field:
-    """A field without notes on its origin; what follows from them is in its type."""
-    return pa.field(field.name, field.type, nullable=True)
-
-
-def _parquet_layer(path: str, params: VectorParams) -> _Layer:
-    if params.where:
-        raise SchemaError(
-            f"where is not read for GeoParquet ({path})",
-            hint="use vector.filter by bounds, or convert the file to GPKG first",
-        )
-    with source.ogr_errors(path), pq.ParquetFile(path) as file:
-        schema, meta = file.schema_arrow, file.metadata
-        raw = (schema.metadata or {}).get(b"geo") or (meta.metadata or {}).get(b"geo")
-        if raw is None:
-            raise SchemaError(f"{path} is Parquet, but not GeoParquet: it has no key 'geo'")
-        geo = json.loads(raw)
-        name = str(geo["primary_column"])
-        column = geo["columns"][name]
-        if str(column.get("encoding")) != "WKB":
-            raise SchemaError(f"{path}: geometry is encoded as {column.get('encoding')}, not WKB")
-        drop = {name, *_covering(column)}
-        there = [field for field in schema.names if field not in drop]
-        chosen = _columns(params.columns, there, path)
-        fields = pa.schema([_plain(schema.field(field)) for field in chosen])
-        rows = _uniform_groups(meta)
-        count = int(meta.num_rows)
-    crs: Any = column.get("crs", "OGC:CRS84")
-    kinds = column.get("geometry_types") or []
-    return _Layer(
-        driver="Parquet",
-        name="",
-        fields=fields,
-        geometry=name,
-        geometry_type=str(kinds[0]) if len(kinds) == 1 else "Unknown",
-        fid_column="",
-        crs=json.dumps(crs) if isinstance(crs, dict) else crs,
-        count=count,
-        encoding="",
-        rows=rows,
-    )
-
-
-def _covering(column: dict[str, Any]) -> set[str]:
-    """Columns that only hold boxes of the geometries: they are computed anew."""
-    box = column.get("covering", {}).get("bbox", {})
-    return {str(path[0]) for path in box.values()}
-
-
-def _uniform_groups(meta: Any) -> int:
-    """Rows of each row group, if all but the last have the same and none is large; else 0."""
-    sizes = [meta.row_group(index).num_rows for index in range(meta.num_row_groups)]
-    largest = max(
-        (meta.row_group(index).total_byte_size for index in range(meta.num_row_groups)), default=0
-    )
-    if not sizes or largest > _LARGE_GROUP or len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
-        return 0
-    return int(sizes[0])
-
-
 def _crs(
-    task: ProbeTask, layer: _Layer, dst_crs: str, told: list[str]
+    task: ProbeTask, layer: Layer, dst_crs: str, told: list[str]
 ) -> tuple[CRS | None, CRS | None]:
     assigned = str(task.source_options.get("src_crs") or "")
     text = assigned or layer.crs
@@ -331,13 +137,13 @@ def _tell_of_datum(src: CRS, dst: CRS, told: list[str]) -> None:
     )
 
 
-def _tell_of_records(layer: _Layer, told: list[str]) -> None:
+def _tell_of_records(layer: Layer, told: list[str]) -> None:
     if layer.lost:
         shown = ", ".join(map(str, layer.lost[:20])) + (", ..." if len(layer.lost) > 20 else "")
         told.append(f"{len(layer.lost)} records are no features, and are set aside: {shown}")
 
 
-def _tell_of_geometry(layer: _Layer, told: list[str]) -> None:
+def _tell_of_geometry(layer: Layer, told: list[str]) -> None:
     kind = layer.geometry_type
     if "Measured" in kind or kind.endswith((" M", " ZM")):
         told.append(f"the source has measures (M, {kind!r}): they are dropped")
@@ -353,7 +159,7 @@ def _layer_name(key: str) -> str:
 
 
 def _with_chunks(
-    task: ProbeTask, plan: VectorPlan, layer: _Layer, told: list[str], *, divisible: bool
+    task: ProbeTask, plan: VectorPlan, layer: Layer, told: list[str], *, divisible: bool
 ) -> ItemPlan:
     if plan.count < 1:
         raise EmptyInputError(
@@ -373,7 +179,7 @@ def _with_chunks(
     access: Access = "drain"
     edges: tuple[int, ...] = ()
     if not packed:
-        access, edges = _access(task.source, plan, features, jumps=layer.jumps)
+        access, edges = ranges.access(task.source, plan, features, jumps=layer.jumps)
     if access == "rows":
         features = max(features // layer.rows, 1) * layer.rows
         if features == layer.rows and plan.count <= layer.rows:
@@ -404,106 +210,3 @@ def _features(each: float, cell: int, size: int, max_bytes: int) -> int:
     if cell and cell * each <= room:
         return max(int(min(size, room) / each) // cell, 1) * cell
     return int(min(max(min(size, room) / each, _FEWEST), _MOST))
-
-
-def _access(
-    path: str, plan: VectorPlan, features: int, *, jumps: bool
-) -> tuple[Access, tuple[int, ...]]:
-    """How chunks of ``features`` are read; ``jumps``: OGR goes to a record by its number."""
-    if plan.driver in {"GPKG", "SQLite"} and plan.fid_column:
-        edges = _fid_edges(path, plan, features)
-        return ("fid", edges) if edges else ("drain", ())
-    if plan.driver == "ESRI Shapefile" and not plan.where and not _has_deleted(path):
-        return "window", ()
-    if plan.driver == "OpenFileGDB" and not plan.where and jumps:
-        return "window", ()
-    if plan.driver == "Parquet":
-        with pq.ParquetFile(path) as file:
-            return ("rows" if _uniform_groups(file.metadata) else "drain"), ()
-    return "drain", ()
-
-
-def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
-    """First id of each chunk, and one beyond the last; empty if ids come in no order."""
-    if plan.where:
-        return _edges_by_where(path, plan, features)
-    fid, table = (name.replace('"', '""') for name in (plan.fid_column, plan.layer))
-    edges: list[int] = []
-    with contextlib.closing(_open_sqlite(path)) as connection, source.ogr_errors(path, plan.layer):
-        low, high, count = connection.execute(
-            f'SELECT min("{fid}"), max("{fid}"), count(*) FROM "{table}"'  # noqa: S608 - quoted
-        ).fetchone()
-        if count != plan.count:
-            raise SchemaError(
-                f"layer {plan.layer!r} of {path} has {count} rows, but says {plan.count}",
-                hint="copy the layer with ogr2ogr: that counts it anew",
-            )
-        if high - low + 1 == count:
-            edges = list(range(low, high + 1, features))
-        else:
-            edges = [
-                int(row[0])
-                for row in connection.execute(
-                    f'SELECT f FROM (SELECT "{fid}" AS f, '  # noqa: S608 - names are quoted
-                    f'row_number() OVER (ORDER BY "{fid}") - 1 AS n FROM "{table}") '
-                    "WHERE n % ? = 0",
-                    (features,),
-                )
-            ]
-    return (*edges, int(high) + 1)
-
-
-def _open_sqlite(path: str) -> sqlite3.Connection:
-    uri = Path(path).as_uri()
-    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True)
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.OperationalError:
-        # A write-ahead log on a medium that cannot be written.
-        connection.close()
-        connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
-    return connection
-
-
-def _edges_by_where(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
-    edges: list[int] = []
-    seen, last = 0, -(2**63)
-    with (
-        source.ogr_errors(path, plan.layer),
-        pyogrio.open_arrow(
-            path,
-            layer=plan.layer,
-            columns=[],
-            read_geometry=False,
-            return_fids=True,
-            where=plan.where,
-            use_pyarrow=True,
-        ) as (meta, reader),
-    ):
-        for batch in reader:
-            ids = batch.column(meta["fid_column"]).to_numpy()
-            if len(ids) and (ids[0] <= last or (np.diff(ids) <= 0).any()):
-                return ()
-            edges += ids[-seen % features :: features].tolist()
-            seen += len(ids)
-            last = int(ids[-1]) if len(ids) else last
-    return (*edges, last + 1)
-
-
-def _has_deleted(path: str) -> bool:
-    """Whether records of a Shapefile are marked as deleted: windows would overlap."""
-    table = Path(path).with_suffix(".dbf")
-    if not table.exists():
-        return True
-    head = np.fromfile(table, "<u1", 32)
-    if len(head) < 32:
-        return True
-    count, start, length = (
-        int(head[4:8].view("<u4")[0]),
-        int(head[8:10].view("<u2")[0]),
-        int(head[10:12].view("<u2")[0]),
-    )
-    if not count or length < 1:
-        return True
-    flags = np.memmap(table, np.uint8, "r")[start::length][:count]
-    return bool((flags == ord("*")).any())

@@ -10,6 +10,7 @@ import shapely
 
 from geobatch_tui.execution.ops.vector.make_valid import MakeValid
 from geobatch_tui.execution.vector import features, shapes
+from geobatch_tui.execution.vector.work import Worked
 
 
 def work(context, found, bad, dropped):
@@ -26,7 +27,7 @@ def work(context, found, bad, dropped):
             if x == 2000:
                 os.kill(os.getpid(), signal.SIGSEGV)
     shapes.tested(found, shapes.without(rows, bad), _test, bad, context.trail)
-    return features.Worked(found, bad, dropped)
+    return Worked(found, bad, dropped)
 
 
 def _test(tested):

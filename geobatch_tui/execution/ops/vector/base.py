@@ -31,7 +31,7 @@ _LIBRARIES = ("pyogrio", "pyarrow", "pyproj", "shapely")
 class VectorOperation:
     """See :class:`geobatch_tui.execution.ops.registry.Operation`.
 
-    ``work`` names a function of ``geobatch_tui.execution.vector.features``.
+    ``work`` names a function of ``geobatch_tui.execution.vector.work``.
     """
 
     name: str
@@ -63,9 +63,9 @@ class VectorOperation:
         return probe(task, params, self.dst_crs(params), stage, divisible=self.divides(params))
 
     def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
-        from geobatch_tui.execution.vector import features
+        from geobatch_tui.execution.vector import features, work
 
-        return features.run(task, getattr(features, self.work), stage)
+        return features.run(task, getattr(work, self.work), stage)
 
     def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
         from geobatch_tui.execution.vector.assemble import finalise

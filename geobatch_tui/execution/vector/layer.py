@@ -1,0 +1,191 @@
+"""What a vector source says of itself: its layer, fields, CRS and number of features."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from geobatch_tui.errors import EmptyInputError, SchemaError, UnsupportedFormatError
+from geobatch_tui.execution.vector import ranges, source
+from geobatch_tui.execution.vector.lean import pyogrio
+from geobatch_tui.execution.vector.sequence import lost
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.messages import ProbeTask
+    from geobatch_tui.execution.ops.vector.fields import VectorParams
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What a source says of itself. ``fields``: schema of the attributes."""
+
+    driver: str
+    name: str
+    fields: pa.Schema
+    geometry: str
+    geometry_type: str
+    fid_column: str
+    crs: str | None
+    count: int
+    encoding: str
+    rows: int = 0
+    jumps: bool = False
+    lost: tuple[int, ...] = ()
+
+
+def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[str, ...]) -> Layer:
+    """The layer of a source that OGR opens at ``place`` by one of ``drivers``.
+
+    Raises:
+        InvalidInputError and its kin: it cannot be read as asked.
+    """
+    name = _choose_layer(task, place)
+    with source.ogr_errors(task.source, name):
+        encoding = params.encoding or None
+        sequence = "GeoJSONSeq" in drivers
+        info = pyogrio.read_info(
+            place,
+            layer=name,
+            encoding=encoding,
+            force_feature_count=not params.where and not sequence,
+        )
+        if info["driver"] not in drivers:
+            raise UnsupportedFormatError(
+                f"{task.source} is opened as {info['driver']}, but looks like {drivers[0]}"
+            )
+        if params.encoding and info["driver"] != "ESRI Shapefile":
+            raise SchemaError(
+                f"op.encoding is for Shapefiles; {info['driver']} is read as UTF-8 ({task.source})",
+                hint="leave it empty, and recode the file first, as with iconv",
+            )
+        if info["geometry_type"] is None:
+            raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
+        columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
+        count = int(info["features"])
+        left_out: tuple[int, ...] = ()
+        if info["driver"] == "GeoJSONSeq":
+            # OGR's own count is of objects, also of those that are no features.
+            count = _count(place, name, "", "GeoJSONSeq")
+            left_out = lost(task.source, count)
+        if params.where or (info["driver"] == "ESRI Shapefile" and ranges.has_deleted(place)):
+            count = _count(place, name, params.where, str(info["driver"]), encoding)
+        with pyogrio.open_arrow(
+            place, layer=name, encoding=encoding, columns=columns, use_pyarrow=True
+        ) as (meta, reader):
+            names = [field for field in reader.schema.names if field in columns]
+            schema = pa.schema([_plain(reader.schema.field(field)) for field in names])
+            geometry = str(meta["geometry_name"] or "")
+    return Layer(
+        driver=str(info["driver"]),
+        name=name,
+        fields=schema,
+        geometry=geometry,
+        geometry_type=str(info["geometry_type"]),
+        fid_column=str(info["fid_column"] or ""),
+        crs=info["crs"],
+        count=count + len(left_out),
+        encoding=params.encoding,
+        lost=left_out,
+        jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
+    )
+
+
+def _choose_layer(task: ProbeTask, place: str) -> str:
+    with source.ogr_errors(task.source):
+        names = [str(name) for name, _ in pyogrio.list_layers(place)]
+    asked = str(task.source_options.get("layer") or "")
+    shown = ", ".join(repr(name) for name in names[:20])
+    if asked:
+        if asked not in names:
+            raise SchemaError(f"{task.source} has no layer {asked!r}, only {shown}")
+        return asked
+    if len(names) > 1:
+        raise SchemaError(
+            f"{task.source} has {len(names)} layers: {shown}",
+            hint="say which one: source.layer",
+        )
+    if not names:
+        raise EmptyInputError(f"{task.source} has no layer")
+    return names[0]
+
+
+def _columns(asked: tuple[str, ...] | None, there: list[str], path: str) -> list[str]:
+    if asked is None:
+        return there
+    if missing := [name for name in asked if name not in there]:
+        raise SchemaError(
+            f"{path} has no field {missing[0]!r}; it has {', '.join(map(repr, there[:50]))}"
+        )
+    return [name for name in there if name in asked]
+
+
+def _count(path: str, layer: str, where: str, driver: str, encoding: str | None = None) -> int:
+    """Features that ``where`` leaves, in one pass over the attributes."""
+    with pyogrio.open_arrow(
+        path,
+        layer=layer,
+        encoding=encoding,
+        columns=source.columns_for(driver, where, ()),
+        read_geometry=False,
+        return_fids=True,
+        where=where or None,
+        use_pyarrow=True,
+    ) as (_, reader):
+        return sum(batch.num_rows for batch in reader)
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """A field without notes on its origin; what follows from them is in its type."""
+    return pa.field(field.name, field.type, nullable=True)
+
+
+def parquet_layer(path: str, params: VectorParams) -> Layer:
+    """The layer of a GeoParquet file.
+
+    Raises: as :func:`ogr_layer`.
+    """
+    if params.where:
+        raise SchemaError(
+            f"where is not read for GeoParquet ({path})",
+            hint="use vector.filter by bounds, or convert the file to GPKG first",
+        )
+    with source.ogr_errors(path), pq.ParquetFile(path) as file:
+        schema, meta = file.schema_arrow, file.metadata
+        raw = (schema.metadata or {}).get(b"geo") or (meta.metadata or {}).get(b"geo")
+        if raw is None:
+            raise SchemaError(f"{path} is Parquet, but not GeoParquet: it has no key 'geo'")
+        geo = json.loads(raw)
+        name = str(geo["primary_column"])
+        column = geo["columns"][name]
+        if str(column.get("encoding")) != "WKB":
+            raise SchemaError(f"{path}: geometry is encoded as {column.get('encoding')}, not WKB")
+        drop = {name, *_covering(column)}
+        there = [field for field in schema.names if field not in drop]
+        chosen = _columns(params.columns, there, path)
+        fields = pa.schema([_plain(schema.field(field)) for field in chosen])
+        rows = ranges.uniform_groups(meta)
+        count = int(meta.num_rows)
+    crs: Any = column.get("crs", "OGC:CRS84")
+    kinds = column.get("geometry_types") or []
+    return Layer(
+        driver="Parquet",
+        name="",
+        fields=fields,
+        geometry=name,
+        geometry_type=str(kinds[0]) if len(kinds) == 1 else "Unknown",
+        fid_column="",
+        crs=json.dumps(crs) if isinstance(crs, dict) else crs,
+        count=count,
+        encoding="",
+        rows=rows,
+    )
+
+
+def _covering(column: dict[str, Any]) -> set[str]:
+    """Columns that only hold boxes of the geometries: they are computed anew."""
+    box = column.get("covering", {}).get("bbox", {})
+    return {str(path[0]) for path in box.values()}

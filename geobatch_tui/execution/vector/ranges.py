@@ -1,0 +1,135 @@
+"""How chunks reach their features: by ids, by numbers of records, by row groups, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from geobatch_tui.errors import SchemaError
+from geobatch_tui.execution.vector import source
+from geobatch_tui.execution.vector.lean import pyogrio
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.vector.plan import Access, VectorPlan
+
+#: Row groups of more raw bytes than this are not read by chunks that want a part of one.
+_LARGE_GROUP = 256 * 2**20
+
+
+def access(
+    path: str, plan: VectorPlan, features: int, *, jumps: bool
+) -> tuple[Access, tuple[int, ...]]:
+    """How chunks of ``features`` are read; ``jumps``: OGR goes to a record by its number."""
+    if plan.driver in {"GPKG", "SQLite"} and plan.fid_column:
+        edges = _fid_edges(path, plan, features)
+        return ("fid", edges) if edges else ("drain", ())
+    if plan.driver == "ESRI Shapefile" and not plan.where and not has_deleted(path):
+        return "window", ()
+    if plan.driver == "OpenFileGDB" and not plan.where and jumps:
+        return "window", ()
+    if plan.driver == "Parquet":
+        with pq.ParquetFile(path) as file:
+            return ("rows" if uniform_groups(file.metadata) else "drain"), ()
+    return "drain", ()
+
+
+def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
+    """First id of each chunk, and one beyond the last; empty if ids come in no order."""
+    if plan.where:
+        return _edges_by_where(path, plan, features)
+    fid, table = (name.replace('"', '""') for name in (plan.fid_column, plan.layer))
+    edges: list[int] = []
+    with contextlib.closing(_open_sqlite(path)) as connection, source.ogr_errors(path, plan.layer):
+        low, high, count = connection.execute(
+            f'SELECT min("{fid}"), max("{fid}"), count(*) FROM "{table}"'  # noqa: S608 - quoted
+        ).fetchone()
+        if count != plan.count:
+            raise SchemaError(
+                f"layer {plan.layer!r} of {path} has {count} rows, but says {plan.count}",
+                hint="copy the layer with ogr2ogr: that counts it anew",
+            )
+        if high - low + 1 == count:
+            edges = list(range(low, high + 1, features))
+        else:
+            edges = [
+                int(row[0])
+                for row in connection.execute(
+                    f'SELECT f FROM (SELECT "{fid}" AS f, '  # noqa: S608 - names are quoted
+                    f'row_number() OVER (ORDER BY "{fid}") - 1 AS n FROM "{table}") '
+                    "WHERE n % ? = 0",
+                    (features,),
+                )
+            ]
+    return (*edges, int(high) + 1)
+
+
+def _open_sqlite(path: str) -> sqlite3.Connection:
+    uri = Path(path).as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", uri=True)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.OperationalError:
+        # A write-ahead log on a medium that cannot be written.
+        connection.close()
+        connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
+    return connection
+
+
+def _edges_by_where(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
+    edges: list[int] = []
+    seen, last = 0, -(2**63)
+    with (
+        source.ogr_errors(path, plan.layer),
+        pyogrio.open_arrow(
+            path,
+            layer=plan.layer,
+            columns=[],
+            read_geometry=False,
+            return_fids=True,
+            where=plan.where,
+            use_pyarrow=True,
+        ) as (meta, reader),
+    ):
+        for batch in reader:
+            ids = batch.column(meta["fid_column"]).to_numpy()
+            if len(ids) and (ids[0] <= last or (np.diff(ids) <= 0).any()):
+                return ()
+            edges += ids[-seen % features :: features].tolist()
+            seen += len(ids)
+            last = int(ids[-1]) if len(ids) else last
+    return (*edges, last + 1)
+
+
+def has_deleted(path: str) -> bool:
+    """Whether records of a Shapefile are marked as deleted: windows would overlap."""
+    table = Path(path).with_suffix(".dbf")
+    if not table.exists():
+        return True
+    head = np.fromfile(table, "<u1", 32)
+    if len(head) < 32:
+        return True
+    count, start, length = (
+        int(head[4:8].view("<u4")[0]),
+        int(head[8:10].view("<u2")[0]),
+        int(head[10:12].view("<u2")[0]),
+    )
+    if not count or length < 1:
+        return True
+    flags = np.memmap(table, np.uint8, "r")[start::length][:count]
+    return bool((flags == ord("*")).any())
+
+
+def uniform_groups(meta: Any) -> int:
+    """Rows of each row group, if all but the last have the same and none is large; else 0."""
+    sizes = [meta.row_group(index).num_rows for index in range(meta.num_row_groups)]
+    largest = max(
+        (meta.row_group(index).total_byte_size for index in range(meta.num_row_groups)), default=0
+    )
+    if not sizes or largest > _LARGE_GROUP or len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
+        return 0
+    return int(sizes[0])
