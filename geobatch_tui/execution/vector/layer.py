@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geobatch_tui.errors import EmptyInputError, SchemaError, UnsupportedFormatError
-from geobatch_tui.execution.vector import ranges, source
+from geobatch_tui.execution.vector import moments, ranges, source
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.sequence import lost
 
@@ -33,6 +33,8 @@ class Layer:
     count: int
     encoding: str
     rows: int = 0
+    as_text: bool = False
+    told: tuple[str, ...] = ()
     jumps: bool = False
     lost: tuple[int, ...] = ()
 
@@ -79,10 +81,14 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
             names = [field for field in reader.schema.names if field in columns]
             schema = pa.schema([_plain(reader.schema.field(field)) for field in names])
             geometry = str(meta["geometry_name"] or "")
+        told: list[str] = []
+        in_utc = moments.zoned(place, name, str(info["driver"]), schema, told)
     return Layer(
         driver=str(info["driver"]),
         name=name,
-        fields=schema,
+        fields=schema if in_utc is None else in_utc,
+        as_text=in_utc is not None,
+        told=tuple(told),
         geometry=geometry,
         geometry_type=str(info["geometry_type"]),
         fid_column=str(info["fid_column"] or ""),

@@ -54,10 +54,28 @@ def written(form: str, fields: pa.Schema, told: list[str]) -> pa.Schema:
             raise SchemaError(
                 f"{form} cannot hold field {field.name!r} of type {field.type}", hint=_HINT
             )
-        if note := _note(form, field.type, kind):
-            told.append(f"field {field.name!r} ({field.type}): {note}")
-        made.append(pa.field(name, kind, nullable=True))
+        if lost := _note(form, field.type, kind):
+            told.append(f"field {field.name!r} ({field.type}): {lost}")
+        note = _MARK if form == "GPKG" and _is_json(field.type) else None
+        made.append(pa.field(name, kind, nullable=True, metadata=note))
     return pa.schema(made)
+
+
+#: On a text field that holds JSON, and as OGR wants to be told of it.
+_MARK = {"geobatch": "json"}
+_TOLD = {"ARROW:extension:name": "arrow.json"}
+
+
+def _is_json(kind: pa.DataType) -> bool:
+    return getattr(kind, "extension_name", "") == "arrow.json"
+
+
+def for_ogr(fields: pa.Schema) -> pa.Schema:
+    """``fields``, as :func:`written` made them, for OGR: text that holds JSON is said to be it."""
+    wanted = {key.encode(): value.encode() for key, value in _MARK.items()}
+    return pa.schema(
+        each.with_metadata(_TOLD) if each.metadata == wanted else each for each in fields
+    )
 
 
 def _refuse_like_names(form: str, names: list[str]) -> None:

@@ -53,7 +53,7 @@ def write(
         shapefile.refuse_mixed(summary.types)
     kind, promote = layer_type(summary.types)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
-    schema = written_schema(plan).append(_geometry_field(geometry))
+    schema = limits.for_ogr(written_schema(plan)).append(_geometry_field(geometry))
 
     def tables() -> Iterator[pa.RecordBatch]:
         for table in evenly(batches, _ROWS, GEOMETRY, _BYTES):
@@ -91,7 +91,7 @@ def write_template(
     if kind.endswith(" Z"):
         shape = shapely.force_3d(shape)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
-    schema = written_schema(plan)
+    schema = limits.for_ogr(written_schema(plan))
     columns = [pa.nulls(1, each.type) for each in schema]
     written = pa.array([shapely.to_wkb(shape, flavor="iso")], pa.binary())
     schema = schema.append(_geometry_field(geometry))

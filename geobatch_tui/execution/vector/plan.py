@@ -42,6 +42,7 @@ class VectorPlan:
         cell: features of the source that make a row group of GeoParquet; 0 for other formats.
         lost: numbers, from 1, of records that OGR leaves out; they follow the features, and are set
             aside.
+        moments_as_text: moments are read with their zones (see ``moments``).
     """
 
     driver: str
@@ -64,6 +65,7 @@ class VectorPlan:
     place: str = ""
     written: str = ""
     lost: tuple[int, ...] = ()
+    moments_as_text: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready, for ``ItemPlan.detail``."""

@@ -56,7 +56,7 @@ def probe(
             else ogr_layer(task, place, params, drivers)
         )
     with stage("plan"):
-        told: list[str] = []
+        told = list(layer.told)
         out = limits.written(str(task.output["format"]), layer.fields, told)
         if task.output["format"] == "Shapefile":
             allowed = bool(task.output.get("allow_lossy"))
@@ -86,6 +86,7 @@ def probe(
             cell=0,
             place=place,
             lost=layer.lost,
+            moments_as_text=layer.as_text,
         )
         return _with_chunks(task, plan, layer, told, divisible=divisible)
 

@@ -22,7 +22,7 @@ from geobatch_tui.errors import (
     TransientError,
     UnsupportedFormatError,
 )
-from geobatch_tui.execution.vector import arrow
+from geobatch_tui.execution.vector import arrow, moments
 from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
 from geobatch_tui.execution.vector.plan import FID, WKB
 
@@ -80,6 +80,7 @@ def open_stream(
             batch_size=BATCH,
             where=where or None,
             skip_features=skip,
+            datetime_as_string=plan.moments_as_text,
         )
         with opened as (meta, reader):
             fid = meta["fid_column"]
@@ -129,7 +130,10 @@ def pinned(batch: Any, schema: pa.Schema, fid: str, geometry: str) -> pa.RecordB
         column = batch.column(field.name)
         if column.type != field.type:
             try:
-                column = column.cast(field.type, safe=True)
+                if pa.types.is_string(column.type) and pa.types.is_timestamp(field.type):
+                    column = moments.parsed(column, field.type)
+                else:
+                    column = column.cast(field.type, safe=True)
             except pa.ArrowInvalid as error:
                 raise SchemaError(
                     f"field {field.name!r} does not fit {field.type}, the type that it had when "

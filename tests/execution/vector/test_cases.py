@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import struct
+import subprocess
 from contextlib import closing
 
 import geopandas as gpd
@@ -264,6 +266,49 @@ def test_times_and_days(form, tmp_path):
         values = np.array(gpd.pd.to_datetime(made[name], utc=True).dt.tz_localize(None))
         assert values.astype("datetime64[ms]").tolist() == moments.tolist()
     assert [str(day)[:10] for day in made.day] == [str(day) for day in frame.day]
+
+
+ZONED = {
+    0: ("2020-01-01T10:00:00+02:00", "2020-01-01T08:00:00.000"),
+    1: ("2020-01-01T10:00:00Z", "2020-01-01T10:00:00.000"),
+    2: ("2020-01-01T10:00:00.5-05:30", "2020-01-01T15:30:00.500"),
+    3: (None, None),
+}
+PLAIN = {4: ("2020-01-01T11:00:00", "2020-01-01T11:00:00.000")}
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "geojsonl", "fgb", "gml"])
+@pytest.mark.parametrize("given", [ZONED, PLAIN, ZONED | PLAIN])
+@pytest.mark.skipif(shutil.which("ogr2ogr") is None, reason="ogr2ogr is not installed")
+def test_moments_of_several_zones(given, suffix, tmp_path):
+    """Case 52: OGR leaves out the zones, and 10:00+02:00 becomes 10:00; here it is 08:00 in UTC, and
+    the plan tells of those without a zone beside others."""
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"n": n, "moment": text},
+            "geometry": {"type": "Point", "coordinates": [n, 1]},
+        }
+        for n, (text, _) in given.items()
+    ]
+    source = tmp_path / "s.geojson"
+    source.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    if suffix == "geojsonl":
+        source = tmp_path / "s.geojsonl"
+        source.write_text("".join(json.dumps(feature) + "\n" for feature in features))
+    elif suffix != "geojson":
+        made = tmp_path / f"s.{suffix}"
+        driver = {"fgb": "FlatGeobuf", "gml": "GML"}[suffix]
+        subprocess.run(["ogr2ogr", "-f", driver, str(made), str(source)], check=True)
+        source = made
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=2)
+    table = pq.read_table(done.path).sort_by("n")
+    column = table["moment"]
+    assert column.type.tz == ("UTC" if given is not PLAIN else None)
+    wanted = [text and int(np.datetime64(text, "ms").astype(int)) for _, text in given.values()]
+    assert column.cast(pa.timestamp("ms")).cast(pa.int64()).to_pylist() == wanted
+    told = any("without a zone are taken for UTC" in line for line in done.plan.warnings)
+    assert told == (given == ZONED | PLAIN)
 
 
 def test_a_geopackage_that_is_being_written(tmp_path):

@@ -89,6 +89,47 @@ def test_values_are_kept_or_the_plan_says_what_becomes_of_them(
         assert note in "".join(told)
 
 
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
+@pytest.mark.parametrize("more", [{}, {"hour": [dt.time(1), dt.time(2)]}])
+def test_text_that_is_said_to_be_json(more, suffix, tmp_path):
+    """Stays so in a GeoPackage, written by geobatch or (with a time of day) by OGR; and in
+    GeoParquet."""
+    values = pa.array(['{"a": 1}', None], pa.string())
+    fields = [pa.field(name, pa.string()) for name in ("plain", "notes")]
+    fields[1] = fields[1].with_metadata({"ARROW:extension:name": "arrow.json"})
+    if suffix == "geojson":  # OGR sees by their values what they are
+        values = pa.array(['{"a": 1}', '{"a": 2}'], pa.string())
+    shapes = pa.array([shapely.to_wkb(shapely.Point(1, 1))] * 2, pa.binary())
+    kind = pa.field("g", pa.binary(), metadata={"ARROW:extension:name": "ogc.wkb"})
+    hours = [pa.field(name, pa.time32("ms")) for name in more]
+    columns = [
+        pa.array([0, 1]),
+        pa.array(["a", "b"]),
+        values,
+        *map(pa.array, more.values()),
+        shapes,
+    ]
+    schema = pa.schema([pa.field("n", pa.int64()), *fields, *hours, kind])
+    source = tmp_path / f"s.{suffix}"
+    pyogrio.write_arrow(
+        pa.table([pa.array(one) for one in columns], schema=schema), source,
+        driver={"gpkg": "GPKG", "geojson": "GeoJSON"}[suffix], geometry_name="g",
+        geometry_type="Point", crs="EPSG:4326",
+    )  # fmt: skip
+    said = dict(
+        zip(*(pyogrio.read_info(source)[key] for key in ("fields", "ogr_subtypes")), strict=True)
+    )
+    assert said["notes"] == "OFSTJSON"
+    done = vectorjobs.run("vector.convert", source, tmp_path / "a", form="GPKG")
+    info = pyogrio.read_info(done.path)
+    made = dict(zip(info["fields"], info["ogr_subtypes"], strict=True))
+    assert (made["plain"], made["notes"]) == ("OFSTNone", "OFSTJSON")
+    assert json.loads(attributes(done.path)["notes"][0].as_py()) == {"a": 1}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "b")
+    assert json.loads(pq.read_table(done.path)["notes"][0].as_py()) == {"a": 1}
+    assert json.loads(gpd.read_parquet(done.path).notes[0]) == {"a": 1}
+
+
 @pytest.mark.parametrize(
     "values",
     [

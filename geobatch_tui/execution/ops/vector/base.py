@@ -35,7 +35,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 5
+    version = 6
     data: Literal["raster", "vector"] = "vector"
     summary: str
     params: type[BaseModel] = VectorParams

@@ -1,0 +1,78 @@
+"""Moments with a zone that OGR's Arrow batches leave out, so that they are read as text.
+
+Where a format does not say once that all moments of a field have one zone, OGR gives them without:
+what is 10:00+02:00 in the file is 10:00 then. Its text has the zone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geobatch_tui.execution.vector.lean import pyogrio
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ZONE = r"T.*(Z|[+-]\d\d(:?\d\d)?)$"
+#: Formats that have no zones: OGR says UTC of what is nowhere said.
+_WITHOUT = frozenset({"OpenFileGDB"})
+
+
+def zoned(
+    place: str, layer: str, driver: str, fields: pa.Schema, told: list[str]
+) -> pa.Schema | None:
+    """``fields`` with moments in UTC where any has a zone in the source; None: none has.
+
+    ``told`` gets the fields in which others have none. Reads all moments, but only where OGR gives
+    them without a zone.
+    """
+    names = [each.name for each in fields if pa.types.is_timestamp(each.type) and not each.type.tz]
+    if not names or driver in _WITHOUT:
+        return None
+    counts = _counts(place, layer, names)
+    if not any(with_one for with_one, _ in counts.values()):
+        return None
+    for name, (with_one, without) in counts.items():
+        if with_one and without:
+            told.append(f"field {name!r}: {without} moments without a zone are taken for UTC")
+    made = [
+        pa.field(each.name, pa.timestamp(each.type.unit, "UTC"))
+        if counts.get(each.name, (0, 0))[0]
+        else each
+        for each in fields
+    ]
+    return pa.schema(made)
+
+
+def _counts(place: str, layer: str, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """How many moments of each field have a zone, and how many have none."""
+    found = dict.fromkeys(names, (0, 0))
+    with pyogrio.open_arrow(
+        place,
+        layer=layer,
+        columns=list(names),
+        read_geometry=False,
+        datetime_as_string=True,
+        use_pyarrow=True,
+    ) as (_, reader):
+        for batch in reader:
+            for name in names:
+                has = pc.match_substring_regex(batch.column(name), _ZONE)
+                one, none = found[name]
+                found[name] = one + has.true_count, none + has.false_count
+    return found
+
+
+def parsed(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Text of moments as the type ``kind``; without a zone they are taken for UTC.
+
+    Raises:
+        pa.ArrowInvalid: one is no moment of that type.
+    """
+    if kind.tz is None:
+        return column.cast(kind)
+    has = pc.match_substring_regex(column, _ZONE)
+    return pc.if_else(has, column, pc.binary_join_element_wise(column, "Z", "")).cast(kind)
