@@ -16,6 +16,7 @@ MODULES = (
     "weights",
     "patches",
     "kernels",
+    "quads",
     "masked",
     "means",
     "halving",

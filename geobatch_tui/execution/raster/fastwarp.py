@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 
 SEPARABLE, LATTICE, EXACT = "separable", "lattice", "exact"
 AVERAGE = "average"
-#: The part of the source that is held at once, in bytes.
-SOURCE_BYTES = 24 * 2**20
+#: The part of the source that is held at once, in bytes: little enough to come from the heap.
+SOURCE_BYTES = 16 * 2**20
+#: Share of a box of the source that its parts must need at most to be read apart.
+SAVING = 0.75
 #: Sides of the destination parts that positions are computed for at once, and in which invalid
 #: pixels are looked for.
 PART, TILE = 512, 128
@@ -146,6 +148,8 @@ class Warper:
         if extent is None:
             return
         needed = self._needed(*extent)
+        if self._around(extent, window) and self._place_sides(*cover.fill(window), needed, target):
+            return
         if self.sampler.bytes(*needed) > SOURCE_BYTES:
             parts = list(_cut(window))
             for part in parts if len(parts) > 1 else ():
@@ -162,6 +166,30 @@ class Warper:
                 clear = sampled.valid is None or sampled.all_valid(*self._needed(*extent))
                 inner = target.part(*_slices(strip, window))
                 self._resample(sampled, *cover.fill(strip), inner, masked=not clear)
+
+    def _around(self, extent: tuple[float, float, float, float], window: Window) -> bool:
+        """Whether positions reach over most of the source, as at the antimeridian, in a part that
+        is small enough to look at each."""
+        wide = extent[2] - extent[0] > self.mapper.source.width / 2
+        return wide and max(window.width, window.height) <= PART
+
+    def _place_sides(
+        self, x: Points, y: Points, needed: tuple[int, int, int, int], target: Target
+    ) -> bool:
+        """Resample positions in the left half of the source and those in the right half apart, if
+        that needs much less of it."""
+        middle = self.mapper.source.width / 2
+        sides = [np.where(x < middle, x, np.nan), np.where(x >= middle, x, np.nan)]
+        apart = 0
+        for side in sides:
+            on = ~np.isnan(side)
+            if on.any():
+                apart += _area(self._needed(*_extent(side[on], y[on])))
+        if apart > SAVING * _area(needed):
+            return False
+        for side in sides:
+            self._place(side, y, target)
+        return True
 
     def _place(self, x: Points, y: Points, target: Target) -> None:
         """Resample at positions ``x``, ``y`` (h, w), cut until each part's source fits."""
@@ -213,17 +241,21 @@ class Warper:
         source, kernel = self.mapper.source, self.kernel
         where = (x, y, sampled.off, (source.width, source.height))
         out = np.ascontiguousarray(target.pixels.astype(self.sampler.dtype))
-        touched = np.zeros(x.shape, np.uint8)
+        touched = np.array(target.touched)
         masks = (sampled.valid, sampled.centre) if masked else ()
         if kernel is None:
             run = loops.nearest_masked if masks else loops.nearest
             run(sampled.pixels, *masks, *where, out, touched)
         else:
             how = (kernel.code, kernel.scale, kernel.lead, kernel.taps, kernel.falls_back)
-            run = loops.gather_masked if masks else loops.gather
-            scratch = loops.scratch(kernel.taps, x.shape[1])
-            planes = sampled.pixels.reshape(len(sampled.pixels), -1)
-            run(sampled.pixels, planes, *masks, *where, *how, out, touched, *self.ends, *scratch)
+            scratch = loops.scratch(kernel.taps, x.shape[1], self.sampler.dtype)
+            quads = None if masks else sampled.quads()
+            if masks:
+                run = loops.gather_masked
+            else:
+                run = loops.gather if quads is None else loops.gather_quads
+            taken = sampled.planes if quads is None else quads
+            run(sampled.pixels, taken, *masks, *where, *how, out, touched, *self.ends, *scratch)
         self.finish(out, touched, target)
         if target.alpha is not None:
             self._fill_alpha(sampled, (x, y), target)
@@ -236,7 +268,7 @@ class Warper:
             target.alpha[:] = np.where(target.touched > 0, self.opaque, 0)
             return
         source = self.mapper.source
-        on = target.touched > 0
+        on = (target.touched > 0) & ~np.isnan(at[0])
         index = []
         for values, side, off in zip(at, (source.width, source.height), sampled.off, strict=True):
             index.append(np.minimum((values[on] + taps.NUDGE).astype(np.int64), side - 1) - off)
@@ -341,6 +373,11 @@ class _Along:
 
     positions: Any
     axis: taps.Axis
+
+
+def _area(bounds: tuple[int, int, int, int]) -> int:
+    left, top, right, bottom = bounds
+    return (right - left) * (bottom - top)
 
 
 def _extent(x: Points, y: Points) -> tuple[float, float, float, float]:

@@ -186,7 +186,7 @@ def _many(flat, at, stride, wx, wy, ready, out, whole, low, high):
 
 
 @jit
-def pick_row(planes, at, stride, wx, wy, ready, out, r, whole, low, high):
+def pick_row(planes, at, stride, wx, wy, ready, out, r, whole, low, high, _picked):
     """Row ``r`` of ``out`` (bands, h, w), where ``ready``; ``planes`` are bands as they lie in
     memory."""
     across, down = wx.shape[0], wy.shape[0]
@@ -227,7 +227,7 @@ def place_row(x, y, side, off, stride, lead, taps, at, dx, dy, ready):
             dx[c], dy[c] = x[c] - 0.5 - base_x, y[c] - 0.5 - base_y
             at[c] = np.uint32((int(first_y) - off[1]) * stride + int(first_x) - off[0])
         else:
-            dx[c], dy[c] = 0.5, 0.5
+            at[c], dx[c], dy[c] = 0, 0.5, 0.5
 
 
 @jit
@@ -245,45 +245,52 @@ def parts_of_few(few, taps):
 
 
 @jit
-def gather(
-    source, planes, x, y, off, side, code, scale, lead, taps, falls_back, out, touched,
-    whole, low, high, rows, at, ready, few,
-):  # fmt: skip
-    """Resample ``source``, all valid, at positions ``x``, ``y`` (h, w). ``planes`` (bands, h * w)
-    is the same.
-
-    ``scale``, ``lead`` and ``taps`` are pairs (x, y). ``touched`` (h, w) is set where there is a
-    value. ``rows`` (taps of both axes and 3, w), ``at`` and ``ready`` (w,), and ``few`` (as many
-    as rows and 4,) are overwritten.
-    """
-    height, width = x.shape
-    stride = source.shape[2]
-    step = np.uint32(stride)
-    wx, wy, dx, dy, spare = parts_of(rows, taps)
-    ax, ay, bx, by = parts_of_few(few, taps)
-    for r in range(height):
-        place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
-        weigh_row(code, dx, scale[0], lead[0], wx, spare, ax)
-        weigh_row(code, dy, scale[1], lead[1], wy, spare, ay)
-        pick_row(planes, at, step, wx, wy, ready, out, r, whole, low, high)
-        for c in range(width):
-            if ready[c]:
-                touched[r, c] = 1
-            elif pixel_of(x[r, c], side[0]) >= 0 and pixel_of(y[r, c], side[1]) >= 0:
-                # At the rim of the source, one by one.
-                touched[r, c] = 1
-                if falls_back:
-                    col, _ = taps_at(x[r, c], side[0], 1, 1.0, 0, bx)
-                    row, _ = taps_at(y[r, c], side[1], 1, 1.0, 0, by)
-                    _one(source, row - off[1], col - off[0], by, bx, out, r, c, whole, low, high)
-                else:
-                    col, _ = taps_at(x[r, c], side[0], code, scale[0], lead[0], ax)
-                    row, _ = taps_at(y[r, c], side[1], code, scale[1], lead[1], ay)
-                    _one(source, row - off[1], col - off[0], ay, ax, out, r, c, whole, low, high)
-
-
-@jit
 def _one(source, row, col, wy, wx, out, r, c, whole, low, high):
     for band in range(source.shape[0]):
         value = sum_of(source[band], row, col, wy, wx)
         out[band, r, c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+
+
+def gatherer(pick):
+    """Compiles the loop over rows of positions; ``pick`` sums the taps of a row of them."""
+
+    @jit
+    def gather(
+        source, taken, x, y, off, side, code, scale, lead, taps, falls_back, out, touched,
+        whole, low, high, rows, at, ready, few, picked,
+    ):  # fmt: skip
+        height, width = x.shape
+        stride = source.shape[2]
+        step = np.uint32(stride)
+        wx, wy, dx, dy, spare = parts_of(rows, taps)
+        ax, ay, bx, by = parts_of_few(few, taps)
+        for r in range(height):
+            place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
+            weigh_row(code, dx, scale[0], lead[0], wx, spare, ax)
+            weigh_row(code, dy, scale[1], lead[1], wy, spare, ay)
+            pick(taken, at, step, wx, wy, ready, out, r, whole, low, high, picked)
+            for c in range(width):
+                if ready[c]:
+                    touched[r, c] = 1
+                elif pixel_of(x[r, c], side[0]) >= 0 and pixel_of(y[r, c], side[1]) >= 0:
+                    # At the rim of the source, one by one.
+                    touched[r, c] = 1
+                    if falls_back:
+                        col, _ = taps_at(x[r, c], side[0], 1, 1.0, 0, bx)
+                        row, _ = taps_at(y[r, c], side[1], 1, 1.0, 0, by)
+                        row, col = row - off[1], col - off[0]
+                        _one(source, row, col, by, bx, out, r, c, whole, low, high)
+                    else:
+                        col, _ = taps_at(x[r, c], side[0], code, scale[0], lead[0], ax)
+                        row, _ = taps_at(y[r, c], side[1], code, scale[1], lead[1], ay)
+                        row, col = row - off[1], col - off[0]
+                        _one(source, row, col, ay, ax, out, r, c, whole, low, high)
+
+    return gather
+
+
+#: Resample ``source``, all valid, at positions ``x``, ``y`` (h, w). ``taken`` is the same as it is
+#: picked from, here (bands, h * w). ``scale``, ``lead`` and ``taps`` are pairs (x, y). ``touched``
+#: (h, w) is set where there is a value. ``rows`` (taps of both axes and 3, w), ``at`` and ``ready``
+#: (w,), ``few`` (as many as rows and 4,) and ``picked`` (w, 4) are overwritten.
+gather = gatherer(pick_row)

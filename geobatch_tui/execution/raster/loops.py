@@ -19,10 +19,14 @@ _WHERE = "float64:2 float64:2 int,int int,int"
 _KERNEL = "int float,float int,int int,int bool"
 _OUT = "T:3 uint8:2"
 _ENDS = "bool float float"
-_SCRATCH = "float64:2 uint32:1 uint8:1 float64:1"
+_SCRATCH = "float64:2 uint32:1 uint8:1 float64:1 T:2"
+_GATHER = f"{_SOURCE} T:2 {_WHERE} {_KERNEL} {_OUT} {_ENDS} {_SCRATCH}"
 
 nearest = Loop.of("kernels.nearest", f"{_SOURCE} {_WHERE} {_OUT}")
-gather = Loop.of("kernels.gather", f"{_SOURCE} T:2 {_WHERE} {_KERNEL} {_OUT} {_ENDS} {_SCRATCH}")
+gather = Loop.of("kernels.gather", _GATHER)
+gather_quads = Loop.of("quads.gather", _GATHER, packs=True)
+interleave_bytes = Loop.of("quads.interleave_bytes", "uint8:2 uint32:1")
+interleave_words = Loop.of("quads.interleave_words", "uint16:2 uint64:1")
 separable = Loop.of(
     "kernels.separable",
     f"{_SOURCE} uint32:1 float64:2 uint32:1 float64:2 T:3 {_ENDS} float64:1 float64:1",
@@ -66,12 +70,13 @@ extents_of_pixels = Loop.of(
 )
 
 
-def scratch(taps: tuple[int, int], width: int) -> tuple[Any, Any, Any, Any]:
-    """What :data:`gather` overwrites, for ``taps`` (x, y) and a window ``width`` pixels wide."""
+def scratch(taps: tuple[int, int], width: int, dtype: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """What :data:`gather` overwrites, for ``taps`` (x, y) and ``width`` pixels of ``dtype``."""
     rows = sum(taps) + 3
     return (
         np.empty((rows, width)),
         np.zeros(width, np.uint32),
         np.zeros(width, np.uint8),
         np.empty(rows + 4),
+        np.empty((width, 4), dtype),
     )

@@ -98,7 +98,7 @@ def _keep_clear(valid, at, stride, taps, ready):
 @jit
 def gather(
     source, planes, valid, centre, x, y, off, side, code, scale, lead, taps, falls_back,
-    out, touched, whole, low, high, rows, at, ready, few,
+    out, touched, whole, low, high, rows, at, ready, few, picked,
 ):  # fmt: skip
     """As :func:`.kernels.gather`.
 
@@ -118,7 +118,7 @@ def gather(
         if clear:
             weigh_row(code, dx, scale[0], lead[0], rows_x, spare, wx)
             weigh_row(code, dy, scale[1], lead[1], rows_y, spare, wy)
-            pick_row(planes, at, step, rows_x, rows_y, ready, out, r, whole, low, high)
+            pick_row(planes, at, step, rows_x, rows_y, ready, out, r, whole, low, high, picked)
         for c in range(width):
             if ready[c]:
                 touched[r, c] = 1

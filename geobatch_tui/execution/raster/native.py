@@ -86,18 +86,22 @@ class Argument:
 
 @dataclass(slots=True)
 class Loop:
-    """A compiled function of a module of this package, called with arrays of any of its types."""
+    """A compiled function of a module of this package, called with arrays of any of its types.
+
+    ``packs``: LLVM is to look for operations that stand side by side, and make one of them.
+    """
 
     module: str
     name: str
     arguments: tuple[Argument, ...]
+    packs: bool = False
     _found: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, place: str, arguments: str) -> Loop:
+    def of(cls, place: str, arguments: str, *, packs: bool = False) -> Loop:
         """``place`` is module.name, ``arguments`` are as in :meth:`Argument.of`."""
         module, _, name = place.rpartition(".")
-        return cls(module, name, tuple(map(Argument.of, arguments.split())))
+        return cls(module, name, tuple(map(Argument.of, arguments.split())), packs)
 
     def __call__(self, *values: Any) -> None:
         """Run it. Raises TypeError if an array is not of the type and form that it should be."""
@@ -166,7 +170,12 @@ def _compile(loop: Loop, generic: str) -> Any:
     scope = {"carray": numba.carray, "loop": getattr(module, loop.name)}
     exec(text, scope)  # noqa: S102 - of names that are written here
     signature = numba.types.void(*kinds)
-    return numba.cfunc(signature, error_model="numpy")(scope[loop.name])
+    before = numba.config.SLP_VECTORIZE
+    numba.config.SLP_VECTORIZE = int(loop.packs)
+    try:
+        return numba.cfunc(signature, error_model="numpy")(scope[loop.name])
+    finally:
+        numba.config.SLP_VECTORIZE = before
 
 
 def _object_of(compiled: Any) -> tuple[str, bytes] | None:

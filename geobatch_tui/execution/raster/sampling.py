@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rasterio.windows import Window as RasterWindow
 
-from geobatch_tui.execution.raster import validity
+from geobatch_tui.execution.raster import loops, validity
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import Number, RasterPlan
@@ -26,6 +26,8 @@ NATIVE = frozenset({"uint8", "int16", "uint16", "float32", "float64"})
 WIDENED = frozenset({"int8", "int32", "uint32"})
 #: GDAL's option: YES, PARTIAL.
 UNIFIED = "UNIFIED_SRC_NODATA"
+#: Numbers of bands that are resampled together.
+QUADS = (3, 4)
 
 
 @dataclass(slots=True)
@@ -39,6 +41,24 @@ class Sampled:
     valid: Any
     centre: Any
     alpha: Any
+    _quads: Any = None
+
+    @property
+    def planes(self) -> Any:
+        """The pixels as (bands, h * w)."""
+        return self.pixels.reshape(len(self.pixels), -1)
+
+    def quads(self) -> Any:
+        """Whole numbers of three or four bands as (h * w, 4), made once; None of others. With three
+        bands the last stands twice."""
+        dtype = self.pixels.dtype
+        if self._quads is None and len(self.pixels) in QUADS and dtype.kind != "f":
+            small = dtype.itemsize == 1
+            together = np.empty(self.planes.shape[1], np.uint32 if small else np.uint64)
+            run = loops.interleave_bytes if small else loops.interleave_words
+            run(self.planes.view(f"u{dtype.itemsize}"), together)
+            self._quads = together.view(dtype).reshape(-1, 4)
+        return self._quads
 
     def all_valid(self, left: int, top: int, right: int, bottom: int) -> bool:
         """Whether no source pixel in these bounds is invalid."""
