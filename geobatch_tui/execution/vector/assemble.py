@@ -23,6 +23,7 @@ from geobatch_tui.execution.vector import (
     geoparquet,
     ogr,
     pieces,
+    records,
     shapefile,
     spool,
     wkb,
@@ -147,7 +148,7 @@ def _write(
         geoparquet.check(path, item.fingerprint, summary.out)
         return size, digest
     parts = spool.contents(item, segments)
-    if pieces.takes_records(plan) and summary.out:
+    if records.taken(plan) and summary.out:
         with _scratch(item, epoch_name(path)) as directory:
             if plan.format == "GPKG":
                 cut, *crcs = geopackage.write(item, plan, parts, summary, path, directory)

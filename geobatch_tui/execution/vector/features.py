@@ -10,10 +10,20 @@ import pyarrow as pa
 
 from geobatch_tui.execution.messages import ChunkReceipt, FeatureLetter
 from geobatch_tui.execution.raster.source import check_identity
-from geobatch_tui.execution.vector import assemble, kernels, limits, replaced, source, spool, wkb
+from geobatch_tui.execution.vector import (
+    assemble,
+    kernels,
+    limits,
+    records,
+    replaced,
+    source,
+    spool,
+    wkb,
+)
 from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, merged
 from geobatch_tui.execution.vector.pieces import Pieces
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, UNREAD, WKB, VectorPlan
+from geobatch_tui.execution.vector.room import own
 from geobatch_tui.execution.vector.trail import Trail
 from geobatch_tui.execution.vector.work import Context, Worked, of_kind
 
@@ -46,7 +56,7 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
     batches = source.read_chunk(item, plan, task.index)
     repaired = replaced.load(item, plan)
     with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
-        context = Context(plan, item.params, stage, trail)
+        context = Context(plan, item.params, stage, trail, own() if records.taken(plan) else None)
         while True:
             with stage("read"):
                 batch = next(batches, None)
@@ -113,7 +123,7 @@ class _Chunk:
         self, batch: pa.RecordBatch, params: Any
     ) -> tuple[wkb.Coordinates, dict[int, tuple[str, str]], NDArray[np.bool_]]:
         """Coordinates of a batch, the rows that cannot be read, and those outside ``bounds``."""
-        found, measured = wkb.read(batch.column(WKB))
+        found, measured = wkb.read(batch.column(WKB), own())
         beyond = _beyond(found, params.get("bounds"))
         if measured:
             self._count("m_dropped", measured)

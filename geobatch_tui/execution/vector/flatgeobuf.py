@@ -19,7 +19,7 @@ import numpy as np
 from geobatch_tui.errors import SchemaError, VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
-from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, properties, wkb
+from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, properties, records, wkb
 from geobatch_tui.execution.vector.behind import Behind
 from geobatch_tui.execution.vector.room import Room
 from geobatch_tui.execution.vector.source import written_schema
@@ -64,16 +64,15 @@ class _Records:
         if segment.spool not in self.files:
             self.files.append(segment.spool)
         number = self.files.index(segment.spool)
-        for batch in pieces.good_batches(iter([part])):
-            column = batch.column(pieces.RECORD)
-            offsets = np.frombuffer(column.buffers()[1], np.int32)[: len(column) + 1]
-            start = column.buffers()[2].address - part.good.address + segment.offset
-            self.file.append(np.full(len(column), number, np.uint16))
-            self.at.append(offsets[:-1] + np.int64(start))
-            self.length.append(np.diff(offsets).astype(np.uint32))
-            self.head.append(batch.column(pieces.HEAD).to_numpy().copy())  # or all of it stays
-            sides = [batch.column(side).to_numpy() for side in pieces.SIDES]
-            self.box.append(np.stack(sides, axis=1))
+        for piece in pieces.pieces_of(part):
+            start = piece.data.address - part.good.address + segment.offset
+            for at, block in records.blocks(memoryview(piece.data)):
+                self.file.append(np.full(len(block.heads), number, np.uint16))
+                self.at.append(block.starts[:-1] + np.int64(start + at))
+                self.length.append(np.diff(block.starts).astype(np.uint32))
+                # Copies, or all of the segment stays.
+                self.head.append(block.heads.copy())
+                self.box.append(block.boxes.copy())
 
 
 def write(

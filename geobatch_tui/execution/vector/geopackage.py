@@ -20,7 +20,7 @@ import numpy as np
 from geobatch_tui.errors import SchemaError, VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
-from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, sqlitepages
+from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, records, sqlitepages
 from geobatch_tui.execution.vector.sqlitepages import PAGE
 from geobatch_tui.execution.vector.sqlitetree import Appended, Table
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.messages import ItemContext
     from geobatch_tui.execution.vector import spool
     from geobatch_tui.execution.vector.collect import Summary
     from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.records import Records
 
 #: Entries of a node of the R-tree, with pages of 4096 bytes; a node and an entry, big-endian.
 _ENTRIES, _NODE = 51, 1228
@@ -82,12 +82,11 @@ def write(
         with Appended(fd, len(base) // PAGE) as pages:
             table = Table(pages)
             ident = 1
-            for batch in pieces.good_batches(parts):
-                ids = np.arange(ident, ident + batch.num_rows)
-                boxes = np.stack([batch.column(side).to_numpy() for side in pieces.SIDES], axis=1)
-                _add(table, batch, ids, boxes, srs, multi=multi)
-                found.add(ids, boxes)
-                ident += batch.num_rows
+            for block in _blocks(parts):
+                ids = np.arange(ident, ident + len(block.heads))
+                _add(table, block, ids, srs, multi=multi)
+                found.add(ids, block.boxes)
+                ident += len(ids)
             first = {roots["features"]: table.finish()}
             first |= _index(pages, found, summary, roots)
             pages.wait()
@@ -145,29 +144,18 @@ def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[
     return int(srs), roots
 
 
-def _add(
-    table: Table,
-    batch: pa.RecordBatch,
-    ids: NDArray[np.int64],
-    boxes: NDArray[np.float64],
-    srs: int,
-    *,
-    multi: bool,
-) -> None:
-    column = batch.column(pieces.RECORD)
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[: len(column) + 1].astype(np.int64)
-    data = column.buffers()[2]
-    lengths = np.diff(offsets)
-    columns = (
-        ids,
-        offsets[:-1],
-        lengths,
-        batch.column(pieces.KINDS).to_numpy().astype(np.int64),
-        batch.column(pieces.HEAD).to_numpy().astype(np.int64),
-        boxes,
-    )
-    raw = np.frombuffer(data, np.uint8) if data is not None else np.zeros(1, np.uint8)
-    table.add(sqlitepages.features, int(lengths.max(initial=0)), columns, raw, srs, multi)
+def _blocks(parts: Iterator[spool.Content]) -> Iterator[Records]:
+    for part in parts:
+        for piece in pieces.pieces_of(part):
+            for _, block in records.blocks(memoryview(piece.data)):
+                yield block
+
+
+def _add(table: Table, block: Records, ids: NDArray[np.int64], srs: int, *, multi: bool) -> None:
+    lengths = np.diff(block.starts)
+    kinds, heads = block.kinds.astype(np.int64), block.heads.astype(np.int64)
+    columns = (ids, block.starts[:-1], lengths, kinds, heads, block.boxes)
+    table.add(sqlitepages.features, int(lengths.max(initial=0)), columns, block.data, srs, multi)
 
 
 def check(path: Path) -> None:

@@ -3,7 +3,8 @@
 A cell is ``plan.cell`` features of the source in turn, counted from its first, so it does not
 depend on how the item is cut into chunks. A GeoParquet cell that lies wholly in a chunk is encoded
 there, as a small Parquet file of its own; the row groups of these files are copied into the output.
-Of a cell that chunks share, and in other formats, pieces are Arrow streams.
+Features of FlatGeobuf and GeoPackage are encoded there, too (see ``records``). Of a cell that
+chunks share, and in other formats, pieces are Arrow streams.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geobatch_tui.execution.vector import collect, properties, spool, sqliterows
+from geobatch_tui.execution.vector import collect, records, spool
 from geobatch_tui.execution.vector.collect import BOX_TYPE, flags, free_name
 from geobatch_tui.execution.vector.options import ROW_GROUP_BYTES
 from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
@@ -28,20 +28,6 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.messages import Window
     from geobatch_tui.execution.vector.plan import VectorPlan
-
-
-#: Columns of records: see ``records`` of ``properties`` and ``sqliterows`` (``KINDS`` is 0 in
-#: FlatGeobuf); and the box, NaN where there is none.
-RECORD, KINDS, HEAD = "record", "kinds", "head"
-SIDES = ("xmin", "ymin", "xmax", "ymax")
-_RECORDS = pa.schema(
-    [
-        (RECORD, pa.binary()),
-        (KINDS, pa.uint32()),
-        (HEAD, pa.uint32()),
-        *((side, pa.float64()) for side in SIDES),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +62,14 @@ class Pieces:
     """
 
     def __init__(self, plan: VectorPlan, window: Window, count: int, schema: pa.Schema) -> None:
-        self._plan, self._count = plan, count
-        self._records = takes_records(plan)
-        self._schema = _RECORDS if self._records else schema
+        self._plan, self._count, self._schema = plan, count, schema
+        self._records = records.taken(plan)
         self._size = plan.cell or count
         self._first, self._end = window.col_off, window.col_off + window.width
         self._held: list[pa.RecordBatch] = []
+        self._blocks: list[records.Records] = []
         self._cell = window.col_off // self._size
-        self.data: list[bytes | pa.Buffer] = []
+        self.data: list[bytes | memoryview | pa.Buffer] = []
         self.stats: list[list[int]] = []
 
     def add(self, batch: pa.RecordBatch, keep: NDArray[Any], position: int) -> None:
@@ -98,15 +84,24 @@ class Pieces:
             part, chosen = batch.slice(start, stop - start), keep[start:stop]
             if chosen.any():
                 kept = part if chosen.all() else part.filter(flags(chosen))
-                self._held.append(_recorded(self._plan, kept) if self._records else kept)
+                if self._records:
+                    self._blocks.append(records.of_batch(self._plan, kept))
+                else:
+                    self._held.append(kept)
             start = stop
 
-    def finish(self) -> list[bytes | pa.Buffer]:
+    def finish(self) -> list[bytes | memoryview | pa.Buffer]:
         """All pieces one after the other; ``stats`` says where each lies."""
         self._close()
         return self.data
 
     def _close(self) -> None:
+        if self._blocks:
+            data = [part for block in self._blocks for part in block.block()]
+            rows = sum(len(block.heads) for block in self._blocks)
+            self.stats.append([self._cell, rows, 0, sum(map(len, data))])
+            self.data += data
+            self._blocks = []
         held, self._held = self._held, []
         if not held:
             return
@@ -117,24 +112,6 @@ class Pieces:
         data = encoded(self._plan, held) if whole else spool.encode(held, self._schema)
         self.stats.append([self._cell, rows, int(whole), data.size])
         self.data += [data, bytes(-data.size % spool.ALIGN)]
-
-
-def takes_records(plan: VectorPlan) -> bool:
-    """Whether features are spooled as records, since the format and its fields are encoded here."""
-    kept = {"FlatGeobuf": properties.TYPES, "GPKG": sqliterows.TYPES}.get(plan.format, ())
-    return bool(kept) and all(each.type in kept for each in written_schema(plan))
-
-
-def _recorded(plan: VectorPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
-    if plan.format == "GPKG":
-        record, kinds, heads = sqliterows.records(batch, list(plan.fields), GEOMETRY)
-    else:
-        record, heads = properties.records(batch, list(plan.fields), GEOMETRY)
-        kinds = np.zeros(batch.num_rows, np.uint32)
-    known, boxes = collect.box_sides(batch.column(BOX))
-    sides = [np.where(known, side, np.nan) for side in boxes]
-    columns = [record, collect.numbers(kinds), collect.numbers(heads), *map(collect.numbers, sides)]
-    return pa.RecordBatch.from_arrays(columns, schema=_RECORDS)
 
 
 def pieces_of(part: spool.Content) -> Iterator[Piece]:

@@ -64,8 +64,9 @@ def _join(out, at, valid, values, offsets):
 
 def records(
     batch: pa.RecordBatch, fields: list[str], geometry: str
-) -> tuple[pa.Array, NDArray[np.uint32]]:
-    """A record of each row: its properties, then its WKB; and how long the properties are.
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint32]]:
+    """A record of each row, one after the other: its properties, then its WKB; where each begins,
+    and the last ends; and how long the properties are.
 
     ``fields`` are of ``TYPES``; ``geometry`` is a binary column.
     """
@@ -84,8 +85,7 @@ def records(
     for number, (there, values, width, offsets) in enumerate(columns):
         _put(out, at, number, there, values, width, offsets)
     _join(out, at, valid, shapes, bounds)
-    buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(out)]
-    return pa.Array.from_buffers(pa.binary(), count, buffers), heads.astype(np.uint32)
+    return out, ends, heads.astype(np.uint32)
 
 
 _NO_OFFSETS = np.zeros(1, np.int64)

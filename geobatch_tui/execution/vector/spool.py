@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.messages import ItemContext
 
-MAGIC = b"GBVEC2\r\n"
+MAGIC = b"GBVEC3\r\n"
 _END = struct.Struct("<8s16sQIQQQ")
 _CRC = struct.Struct("<I")
 _END_SIZE = _END.size + _CRC.size

@@ -118,9 +118,9 @@ _NONE, _NO_BYTES = np.zeros(1, np.int64), np.empty(0, np.uint8)
 
 def records(
     batch: pa.RecordBatch, fields: list[str], geometry: str
-) -> tuple[pa.Array, NDArray[np.uint32], NDArray[np.uint32]]:
-    """A record of each row: types of its attributes, their values, its WKB; and how long the types
-    are, and types and values together.
+) -> tuple[NDArray[np.uint8], Numbers, NDArray[np.uint32], NDArray[np.uint32]]:
+    """A record of each row, one after the other: types of its attributes, their values, its WKB;
+    where each begins, and the last ends; how long the types are, and types and values together.
 
     ``fields`` are of ``TYPES``; ``geometry`` is a binary column.
     """
@@ -141,9 +141,7 @@ def records(
             out, at_types, at_values, each.base, each.valid, each.numbers, each.offsets, each.data
         )
     _join(out, at_values, shapes.valid, shapes.data, shapes.offsets)
-    buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(out)]
-    record = pa.Array.from_buffers(pa.binary(), count, buffers)
-    return record, types.astype(np.uint32), (types + values).astype(np.uint32)
+    return out, ends, types.astype(np.uint32), (types + values).astype(np.uint32)
 
 
 def _column(column: pa.Array) -> _Column:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.vector import kernels
+from geobatch_tui.execution.vector.room import Room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,10 +87,13 @@ class Coordinates:
         kernels.boxes(self.x, self.y, self.first, out)
         return out
 
-    def replaced(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> pa.Array:
-        """The column with other coordinates in the same places."""
+    def replaced(
+        self, x: NDArray[np.float64], y: NDArray[np.float64], room: Room | None = None
+    ) -> pa.Array:
+        """The column with other coordinates in the same places; its bytes in ``room``, if given."""
         offsets, data = _parts(self.column)
-        fresh = np.array(data)
+        fresh = np.empty_like(data) if room is None else room.of("shapes", len(data))
+        fresh[:] = data
         kernels.scatter(fresh, x.view(np.uint64), y.view(np.uint64), self.at)
         buffers = [
             None if self.column.null_count == 0 else _bits(validity(self.column)),
@@ -125,14 +129,15 @@ def validity(column: pa.Array) -> NDArray[np.bool_]:
     return flags[column.offset : column.offset + len(column)].astype(np.bool_)
 
 
-def coordinates(column: pa.Array) -> Coordinates:
-    """Find the coordinates of ``column`` (binary: ISO WKB, little-endian, or null)."""
+def coordinates(column: pa.Array, room: Room | None = None) -> Coordinates:
+    """Find the coordinates of ``column`` (binary: ISO WKB, little-endian, or null); they lie in
+    ``room``, if given."""
     count = len(column)
     offsets, data = _parts(column)
     valid = validity(column)
-    room = len(data) // 16
-    xs, ys = np.empty(room, np.uint64), np.empty(room, np.uint64)
-    at, first = np.empty(room, np.uint32), np.zeros(count + 1, np.int64)
+    room, most = room or Room(), len(data) // 16
+    xs, ys = room.of("x", 8 * most).view(np.uint64), room.of("y", 8 * most).view(np.uint64)
+    at, first = room.of("at", 4 * most).view(np.uint32), np.zeros(count + 1, np.int64)
     status, kinds = np.zeros(count, np.uint8), np.zeros(count, np.int64)
     total = kernels.gather(data, offsets, valid, xs, ys, at, first, status, kinds) if count else 0
     return Coordinates(
@@ -146,15 +151,16 @@ def coordinates(column: pa.Array) -> Coordinates:
     )
 
 
-def read(column: pa.Array) -> tuple[Coordinates, int]:
-    """The coordinates of ``column``, with every geometry as little-endian ISO WKB in 2D or with Z.
+def read(column: pa.Array, room: Room | None = None) -> tuple[Coordinates, int]:
+    """The coordinates of ``column``, with every geometry as little-endian ISO WKB in 2D or with Z;
+    they lie in ``room``, if given.
 
     Geometries in another byte order, with SRID, or with M are written anew by GEOS; those that it
     cannot read keep their status. Returns also how many lost their M.
     """
     if column.type != pa.binary():
         column = column.cast(pa.binary())
-    found = coordinates(column)
+    found = coordinates(column, room)
     measured = found.kinds >= 2000
     odd = (found.status == kernels.NOT_PLAIN) | (measured & (found.status == kernels.OK))
     if not odd.any():
@@ -162,7 +168,7 @@ def read(column: pa.Array) -> tuple[Coordinates, int]:
     values = column.to_pylist()
     for row in np.flatnonzero(odd).tolist():
         values[row] = _rewritten(values[row])
-    return coordinates(pa.array(values, pa.binary())), int(np.count_nonzero(measured))
+    return coordinates(pa.array(values, pa.binary()), room), int(np.count_nonzero(measured))
 
 
 def _rewritten(value: bytes) -> bytes:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.room import Room
     from geobatch_tui.execution.vector.trail import Trail
 
 #: Values of ``geometry_kind``, in the order of WKB's numbers, which go on with the multi types.
@@ -40,12 +41,13 @@ class Worked:
 @dataclass(frozen=True, slots=True)
 class Context:
     """What an operation may look at beside the batch. ``trail`` is there for those that declare
-    themselves divisible."""
+    themselves divisible; ``room`` where a batch is gone before the next is read."""
 
     plan: VectorPlan
     params: Any
     stage: Stage
     trail: Trail | None
+    room: Room | None
 
 
 def convert(
@@ -112,7 +114,7 @@ def reproject(
         ),
     ):
         bad |= dict.fromkeys(np.flatnonzero(rows).tolist(), ("GeometryError", reason))
-    column = found.replaced(found.x, found.y)
+    column = found.replaced(found.x, found.y, context.room)
     facts = {"outside_area": int((moved.outside & ~dropped).sum())}
     return Worked(replace(found, column=column), bad, dropped, facts)
 

@@ -87,14 +87,13 @@ def by_ogr(path, columns, shapes, kind) -> list[bytes]:
 def by_us(columns, shapes, *, typed: bool, multi: bool = False) -> list[bytes]:
     """Features as chunks and the assembler make them."""
     batch = pa.RecordBatch.from_arrays([*columns.values(), shapes], names=[*columns, "g"])
-    record, heads = properties.records(batch, list(columns), "g")
-    offsets = np.frombuffer(record.buffers()[1], np.int32).astype(np.int64)
-    data, lengths = np.frombuffer(record.buffers()[2], np.uint8), np.diff(offsets)
+    data, offsets, heads = properties.records(batch, list(columns), "g")
+    lengths = np.diff(offsets)
     room = flatbuffer.room(int(lengths.max()))
     out, sizes = np.empty(room * len(lengths), np.uint8), np.zeros(len(lengths), np.int64)
     scratch = [np.empty(room, np.uint8), np.empty(room, np.uint8), np.empty(room, np.int64)]
     done, _ = flatbuffer.write(
-        out, np.array(data), offsets[:-1], lengths, heads.astype(np.int64), multi, typed,
+        out, data, offsets[:-1], lengths, heads.astype(np.int64), multi, typed,
         *scratch, sizes,
     )  # fmt: skip
     assert done == len(lengths)

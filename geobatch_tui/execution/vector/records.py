@@ -1,0 +1,92 @@
+"""Features as FlatGeobuf and GeoPackage are made of them: attributes encoded, then WKB.
+
+In the spool they lie in blocks: a head, arrays with an element for each feature, and the bytes of
+all. A block is written from where its arrays are, and used where it was read; nothing is copied.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.execution.vector import collect, properties, sqliterows
+from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
+from geobatch_tui.execution.vector.source import written_schema
+from geobatch_tui.execution.vector.spool import ALIGN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.vector.plan import VectorPlan
+
+#: Features of a block, and bytes of all of them.
+_HEAD = struct.Struct("<QQ")
+_TYPES = {"FlatGeobuf": properties.TYPES, "GPKG": sqliterows.TYPES}
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records of n features.
+
+    Attributes:
+        data: all of them, one after the other.
+        starts: where each begins in ``data``, and where the last ends (n + 1).
+        kinds: bytes of the types of its attributes, which come first; 0 in FlatGeobuf.
+        heads: bytes of all that stands before its WKB.
+        boxes: minx, miny, maxx, maxy of each (n, 4); NaN where there is none.
+    """
+
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    kinds: NDArray[np.uint32]
+    heads: NDArray[np.uint32]
+    boxes: NDArray[np.float64]
+
+    def block(self) -> list[bytes | memoryview]:
+        """What is spooled, in pieces."""
+        front = b"".join((
+            _HEAD.pack(len(self.kinds), len(self.data)),
+            *(each.tobytes() for each in (self.starts, self.boxes, self.kinds, self.heads)),
+        ))  # fmt: skip
+        return [front, bytes(-len(front) % ALIGN), self.data.data, bytes(-len(self.data) % ALIGN)]
+
+
+def taken(plan: VectorPlan) -> bool:
+    """Whether features are spooled as records, since the format and its fields are encoded here."""
+    kept = _TYPES.get(plan.format, frozenset())
+    return bool(kept) and all(each.type in kept for each in written_schema(plan))
+
+
+def of_batch(plan: VectorPlan, batch: pa.RecordBatch) -> Records:
+    """The features of a batch: attributes, ``GEOMETRY`` and ``BOX``."""
+    if plan.format == "GPKG":
+        data, starts, kinds, heads = sqliterows.records(batch, list(plan.fields), GEOMETRY)
+    else:
+        data, starts, heads = properties.records(batch, list(plan.fields), GEOMETRY)
+        kinds = np.zeros(batch.num_rows, np.uint32)
+    known, sides = collect.box_sides(batch.column(BOX))
+    boxes = np.stack([np.where(known, side, np.nan) for side in sides], axis=1)
+    return Records(data, starts, kinds, heads, boxes)
+
+
+def blocks(piece: memoryview) -> Iterator[tuple[int, Records]]:
+    """The blocks of what was spooled, and where in it the ``data`` of each begins."""
+    at = 0
+    while at < len(piece):
+        rows, size = _HEAD.unpack_from(piece, at)
+        at += _HEAD.size
+        arrays = []
+        for kind, count in (("<i8", rows + 1), ("<f8", 4 * rows), ("<u4", rows), ("<u4", rows)):
+            arrays.append(np.frombuffer(piece, kind, count, at))
+            at += arrays[-1].nbytes
+        at += -at % ALIGN
+        data = np.frombuffer(piece, np.uint8, size, at)
+        starts, boxes, kinds, heads = arrays
+        yield at, Records(data, starts, kinds, heads, boxes.reshape(-1, 4))
+        at += size + -size % ALIGN
