@@ -25,6 +25,7 @@ from measure import ROOT, table
 sys.path.insert(0, str(ROOT / "tests" / "chaos"))
 
 import chaos_jobs
+import equal
 import harness
 import kills
 import poison
@@ -66,10 +67,11 @@ def experiments(given: argparse.Namespace) -> dict[str, Experiment]:
             chaos_jobs.raster(d, columns=4, rows=3, side=200)
         ),
     }
-    for form in ("GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq", "Shapefile"):
+    for form in chaos_jobs.VECTOR_FORMATS:
         found[f"kill-engine-{form.lower()}"] = partial(
             _features, form=form, kills=given.kills, seed=seed
         )
+        found[f"cut-otherwise-{form.lower()}"] = partial(_cut, form=form)
     found["kill-workers-features"] = lambda d: kills.kill_workers(
         chaos_jobs.vector(d, "GPKG", chunks=given.columns * 60), given.worker_kills, seed
     )
@@ -92,8 +94,11 @@ WHOLE = {"chunk_cols": 4096, "chunk_rows": 4096}
 
 
 def _features(directory: Path, form: str, kills: int, seed: int) -> Verdict:
-    crs = {"op": {"dst_crs": "EPSG:4326"}} if "JSON" in form else {}
-    return kill_engine(chaos_jobs.vector(directory, form, **crs), kills, seed)
+    return kill_engine(chaos_jobs.vector(directory, form), kills, seed)
+
+
+def _cut(directory: Path, form: str) -> Verdict:
+    return equal.cut_otherwise(chaos_jobs.vector(directory, form, chunks=50))
 
 
 def _signal(directory: Path, numbers: list[int], gap: float, code: int) -> Verdict:

@@ -28,6 +28,7 @@ CHUNK = 128
 #: Degrees that the source covers: Europe and a bit more.
 BOUNDS = (-12.0, 34.0, 38.0, 62.0)
 COLUMNS, ROWS = 20, 15
+VECTOR_FORMATS = ("GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq", "Shapefile")
 
 
 def synthetic(path: Path, width: int = 1500, height: int = 840) -> Path:
@@ -200,11 +201,12 @@ def vector(
 ) -> Fixture:
     """Reproject polygons into one file of format ``form``, in ``chunks`` of so many features."""
     directory.mkdir(parents=True, exist_ok=True)
+    crs = "EPSG:4326" if "JSON" in form else "EPSG:3035"
     polygons(directory / "source-0.gpkg", chunks * features)
     tables = {
         "job": {"name": "chaos"},
         "source": {"inputs": ["source-*.gpkg"]},
-        "op": {"name": "vector.reproject", "dst_crs": "EPSG:3035"},
+        "op": {"name": "vector.reproject", "dst_crs": crs},
         "output": {"dir": "out", "format": form, "allow_lossy": form == "Shapefile"},
         "engine": {"max_workers": 2, "chunk_features": features},
         "retry": {"backoff_base": "0.05s", "backoff_cap": "1s"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import chaos_jobs
+import equal
 import kills
 import pytest
 
@@ -28,11 +29,26 @@ def test_engine_killed_in_a_chain_over_features(form, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq"])
+@pytest.mark.parametrize("form", chaos_jobs.VECTOR_FORMATS)
 def test_engine_killed_50_times_in_a_chain_over_features(form, tmp_path):
     """50 of them, in every format."""
-    crs = {"op": {"dst_crs": "EPSG:4326"}} if "JSON" in form else {}
-    verdict = kills.kill_engine(chaos_jobs.vector(tmp_path, form, **crs), 50, SEED)
+    verdict = kills.kill_engine(chaos_jobs.vector(tmp_path, form), 50, SEED)
+    assert verdict.faults == [], verdict
+
+
+QUICK = ("GPKG",)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(form, marks=[] if form in QUICK else pytest.mark.slow)
+        for form in chaos_jobs.VECTOR_FORMATS
+    ],
+)
+def test_features_cut_otherwise(form, tmp_path):
+    """Other chunks and workers give the same bytes, and a second run does nothing."""
+    verdict = equal.cut_otherwise(chaos_jobs.vector(tmp_path, form, chunks=10))
     assert verdict.faults == [], verdict
 
 

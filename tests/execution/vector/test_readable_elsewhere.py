@@ -12,12 +12,14 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import shapely
 import vectordata
 import vectorjobs
 
 OGRINFO = shutil.which("ogrinfo")
+PYTHON = Path("/usr/bin/python3")
 
 
 @pytest.mark.skipif(OGRINFO is None, reason="ogrinfo of GDAL's tools is not on this machine")
@@ -66,6 +68,37 @@ def test_geoparquet_passes_a_public_validator(crs, creation, tmp_path):
     outcomes = [one for one in json.loads(said)["outcomes"] if "distribution" not in one["id"]]
     assert [one for one in outcomes if one["status"] not in {"pass", "skip"}] == []
     assert len([one for one in outcomes if one["status"] == "pass"]) > 15
+
+
+def _validates() -> bool:
+    """Whether the system's Python has GDAL's validator of GeoPackages."""
+    command = [PYTHON, "-c", "import osgeo.gdal, osgeo_utils.samples.validate_gpkg"]
+    return (
+        PYTHON.exists() and not subprocess.run(command, capture_output=True, check=False).returncode
+    )
+
+
+@pytest.mark.skipif(not _validates(), reason="GDAL's validate_gpkg is not on this machine")
+def test_gdals_validator_accepts_geopackages(tmp_path):
+    """The output, of geobatch and (with lists) of OGR, and the quarantine file: no requirement of the
+    standard is broken, and nothing is warned of."""
+    frame = vectordata.layer(120)
+    frame.loc[[7, 9], "geometry"] = [shapely.Point(np.nan, 5), None]
+    frame["list"] = [[n, 1] for n in range(120)]
+    source = vectordata.write(frame, tmp_path / "s.parquet")
+    for name in ("plain", "with lists"):
+        params = {"dst_crs": "EPSG:3035"} | (
+            {"columns": ["name", "day"]} if name == "plain" else {}
+        )
+        done = vectorjobs.run(
+            "vector.reproject", source, tmp_path / name, params=params, form="GPKG", features=50
+        )
+        made = done.path, Path(done.receipt.facts["quarantine"])
+        for path in made:
+            words = ["-k", "--extra", "--warning-as-error", str(path)]
+            command = [PYTHON, "-m", "osgeo_utils.samples.validate_gpkg", *words]
+            said = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert (said.returncode, said.stdout) == (0, ""), said.stderr
 
 
 def test_a_geopackage_keeps_the_rules_of_its_standard(tmp_path):
