@@ -29,17 +29,17 @@ def place(dataset: DatasetReader, assigned: str, told: list[str]) -> Source:
             or RPCs.
     """
     transform = dataset.transform
-    with filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        points, _ = dataset.gcps
-        rpcs = dataset.rpcs
-    if transform.is_identity and (points or rpcs):
-        what = f"{len(points)} ground control points" if points else "RPCs"
-        raise CrsError(
-            f"{dataset.name} has only {what}, no geotransform",
-            hint="rectify it first: gdalwarp -order 1 or -rpc",
-        )
     if transform.is_identity:
+        with filters, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            points, _ = dataset.gcps
+            rpcs = dataset.rpcs
+        if points or rpcs:
+            what = f"{len(points)} ground control points" if points else "RPCs"
+            raise CrsError(
+                f"{dataset.name} has only {what}, no geotransform",
+                hint="rectify it first: gdalwarp -order 1 or -rpc",
+            )
         raise CrsError(
             f"{dataset.name} has no geotransform: nobody knows where its pixels lie",
             hint="assign one: gdal_translate -a_ullr, or a world file",

@@ -7,7 +7,7 @@ numbers (a, b, c, d, e, f) of x = a*col + b*row + c, y = d*col + e*row + f.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,7 +53,7 @@ _SLACK = 1e-6
 class Grid:
     """A north-up destination grid in ``crs``."""
 
-    crs: CRS
+    crs: CRS = field(hash=False)  # its hash writes its WKT anew each time
     transform: Transform
     width: int
     height: int
@@ -68,7 +68,7 @@ class Grid:
 class Source:
     """Where a source lies: its horizontal CRS, its transform, its size in pixels."""
 
-    crs: CRS
+    crs: CRS = field(hash=False)  # as above
     transform: Transform
     width: int
     height: int

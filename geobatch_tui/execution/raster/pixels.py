@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 #: Pixels of a source that is looked at as a whole: where a window needs them costs as much.
 _SMALL = 2**20
-_IO = Path("/proc/thread-self/io")
+_IO = "/proc/thread-self/io"
 
 
 def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
@@ -295,7 +295,11 @@ def _bad_blocks(dataset: DatasetReader, window: Window) -> tuple[list[tuple[int,
 def _bytes_read() -> int:
     """Bytes that this thread has read through the kernel, from a cache or not; 0 if unknown."""
     try:
-        text = _IO.read_text()
+        fd = os.open(_IO, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return 0
-    return int(text.partition("rchar:")[2].split(None, 1)[0])
+    try:
+        text = os.read(fd, 512)
+    finally:
+        os.close(fd)
+    return int(text.partition(b"rchar:")[2].split(None, 1)[0])

@@ -17,6 +17,7 @@ from geobatch_tui.execution.raster import (
     pairs,
     scale,
     source,
+    suggestion,
     validity,
     warp,
 )
@@ -58,9 +59,12 @@ def choose_grid(
         target_aligned_pixels=params.target_aligned_pixels,
     )
     src_wkt, dst_wkt = mapping.wkt_of(placed.crs), mapping.wkt_of(dst_crs)
-    return grids.choose(
-        placed, dst_crs, wish, lambda: warp.suggestion(dataset, src_wkt, dst_wkt, centre)
-    )
+
+    def suggest() -> grids.Suggestion | None:
+        simple = suggestion.of(placed, dst_crs) if centre is None else None
+        return simple or warp.suggestion(dataset, src_wkt, dst_wkt, centre)
+
+    return grids.choose(placed, dst_crs, wish, suggest)
 
 
 def plan_warp(
