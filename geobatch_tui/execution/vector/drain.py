@@ -161,7 +161,8 @@ def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
     if plan.driver == "Parquet":
         with source.ogr_errors(item.source), pq.ParquetFile(item.source) as file:
             groups = list(range(file.metadata.num_row_groups))
-            yield from source.parquet_batches(file, plan, groups, 0)
+            bounds = item.params.get("bounds")
+            yield from source.parquet_batches(file, plan, groups, 0, bounds)
         return
     batches = source.open_stream(plan.place or item.source, plan, where=plan.where)
     if not plan.lost:

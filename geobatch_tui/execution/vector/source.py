@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from geobatch_tui.errors import (
     TransientError,
     UnsupportedFormatError,
 )
-from geobatch_tui.execution.vector import arrow, moments
+from geobatch_tui.execution.vector import arrow, moments, pruning
 from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
 from geobatch_tui.execution.vector.plan import FID, WKB
 
@@ -159,7 +160,7 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
 
         batches = read_part(item, plan, index)
     elif plan.access == "rows":
-        batches = _row_groups(item.source, plan, window)
+        batches = _row_groups(item, plan, window)
     elif plan.access == "fid":
         batches = open_stream(plan.place or item.source, plan, where=_fid_range(plan, index))
     else:
@@ -204,21 +205,40 @@ def _fid_range(plan: VectorPlan, index: int) -> str:
     return f"({plan.where}) AND {where}" if plan.where else where
 
 
-def _row_groups(path: str, plan: VectorPlan, window: Window) -> Iterator[pa.RecordBatch]:
-    with ogr_errors(path), pq.ParquetFile(path, memory_map=True) as file:
+def _row_groups(item: ItemContext, plan: VectorPlan, window: Window) -> Iterator[pa.RecordBatch]:
+    with ogr_errors(item.source), pq.ParquetFile(item.source, memory_map=True) as file:
         rows = file.metadata.row_group(0).num_rows
         last = -(-(window.col_off + window.width) // rows)
         groups = list(range(window.col_off // rows, last))
-        yield from parquet_batches(file, plan, groups, window.col_off)
+        yield from parquet_batches(file, plan, groups, window.col_off, item.params.get("bounds"))
 
 
 def parquet_batches(
-    file: pq.ParquetFile, plan: VectorPlan, groups: list[int], start: int
+    file: pq.ParquetFile, plan: VectorPlan, groups: list[int], start: int, bounds: Any
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of row groups of a GeoParquet file; ids are row numbers, from ``start``."""
+    """Batches of row groups of a GeoParquet file; ids are row numbers, from ``start``.
+
+    A row group outside of ``bounds`` is not read: its features come without anything, and are left
+    out as those that are read and lie outside.
+    """
     schema = schema_of(plan)
     wanted = [*plan.fields, plan.geometry_column]
-    for batch in file.iter_batches(BATCH, groups, wanted, use_threads=False):
-        numbers = pa.array(range(start, start + batch.num_rows), pa.int64())
-        start += batch.num_rows
-        yield pinned(batch.append_column(FID, numbers), schema, FID, plan.geometry_column)
+    unread = pruning.outside(file, plan.geometry_column, bounds)
+    for skipped, some in groupby(groups, unread.__contains__):
+        if skipped:
+            count = sum(file.metadata.row_group(group).num_rows for group in some)
+            yield _nothing(plan, start, count)
+            start += count
+            continue
+        for batch in file.iter_batches(BATCH, list(some), wanted, use_threads=False):
+            numbers = pa.array(range(start, start + batch.num_rows), pa.int64())
+            start += batch.num_rows
+            yield pinned(batch.append_column(FID, numbers), schema, FID, plan.geometry_column)
+
+
+def _nothing(plan: VectorPlan, start: int, count: int) -> pa.RecordBatch:
+    """``count`` features without attributes or geometry, with ids from ``start``."""
+    schema = full_schema(plan)
+    columns = [pa.nulls(count, each.type) for each in schema]
+    columns[-2] = pa.array(range(start, start + count), pa.int64())
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,0 +1,89 @@
+"""Row groups outside of bounds are not read, and nothing else comes out than if they were."""
+
+from __future__ import annotations
+
+import geopandas as gpd
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import shapely
+import vectordata
+import vectorjobs
+
+from geobatch_tui.execution.vector import pruning
+
+BOUNDS = (2.0, 0.0, 4.5, 1.0)
+
+
+@pytest.fixture
+def strip(tmp_path):
+    """A thousand points from x = 0 to 10, a hundred in a row group; one has no geometry."""
+    points = shapely.points(np.arange(1000) / 100.0, 0.5)
+    frame = gpd.GeoDataFrame({"n": range(1000)}, geometry=points, crs=4326)
+    frame.loc[950, "geometry"] = None
+    path = tmp_path / "s.parquet"
+    frame.to_parquet(path, row_group_size=100, write_covering_bbox=True)
+    return path
+
+
+def _read(monkeypatch):
+    """Row groups that are read from now on."""
+    read = []
+    real = pq.ParquetFile.iter_batches
+
+    def spy(self, size, groups, *more, **options):
+        read.extend(groups)
+        return real(self, size, groups, *more, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", spy)
+    return read
+
+
+@pytest.mark.parametrize("op", ["vector.convert", "vector.clip"])
+@pytest.mark.parametrize("features", [0, 100, 300])
+def test_groups_outside_are_not_read(op, features, strip, tmp_path, monkeypatch):
+    """Whatever the chunks; counts are those of a run that reads them."""
+    params = {"bounds": BOUNDS}
+    done = []
+    for prune in (False, True):
+        read = _read(monkeypatch)
+        with monkeypatch.context() as patch:
+            if not prune:
+                patch.setattr(pruning, "outside", lambda *_: frozenset())
+            out = tmp_path / str(prune)
+            done.append(vectorjobs.run(op, strip, out, params=params, features=features))
+        # The last has a feature without a box, which is to be looked at.
+        assert sorted(read) == ([2, 3, 4, 9] if prune else list(range(10)))
+        monkeypatch.undo()
+    whole, pruned = done
+    assert pruned.path.read_bytes() == whole.path.read_bytes()
+    assert pruned.receipt.facts == whole.receipt.facts
+    assert pruned.receipt.facts["features_filtered"] == 749
+    assert vectordata.read(pruned.path).n.tolist() == list(range(200, 451))
+
+
+def test_uneven_groups_are_passed_over_as_well(strip, tmp_path, monkeypatch):
+    """A file that is drained."""
+    table = pq.read_table(strip)
+    with pq.ParquetWriter(tmp_path / "u.parquet", table.schema) as file:
+        for start, count in ((0, 100), (100, 50), (150, 450), (600, 400)):
+            file.write_table(table.slice(start, count))
+    read = _read(monkeypatch)
+    params = {"bounds": BOUNDS}
+    done = vectorjobs.run("vector.convert", tmp_path / "u.parquet", tmp_path / "out", params=params)
+    assert done.plan.notes["access"] == "drain"
+    assert read == [2, 3]
+    assert vectordata.read(done.path).n.tolist() == list(range(200, 451))
+
+
+def test_without_boxes_all_is_read(strip, tmp_path):
+    """No covering, no statistics, or no bounds: nothing is passed over."""
+    bare = tmp_path / "bare.parquet"
+    gpd.read_parquet(strip).to_parquet(bare, row_group_size=100)
+    mute = tmp_path / "mute.parquet"
+    pq.write_table(pq.read_table(strip), mute, row_group_size=100, write_statistics=False)
+    for path, bounds in ((bare, BOUNDS), (mute, BOUNDS), (strip, None)):
+        with pq.ParquetFile(path) as file:
+            assert pruning.outside(file, "geometry", bounds) == frozenset()
+    with pq.ParquetFile(strip) as file:
+        assert len(pruning.outside(file, "geometry", (20, 0, 30, 1))) == 9
