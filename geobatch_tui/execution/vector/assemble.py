@@ -147,13 +147,10 @@ def _write(
         size, digest = _read_back(path, 0, (0, written))
         geoparquet.check(path, item.fingerprint, summary.out)
         return size, digest
-    parts = spool.contents(item, segments)
     if records.taken(plan) and summary.out:
+        write = geopackage.write if plan.format == "GPKG" else flatgeobuf.write
         with _scratch(item, epoch_name(path)) as directory:
-            if plan.format == "GPKG":
-                cut, *crcs = geopackage.write(item, plan, parts, summary, path, directory)
-            else:
-                cut, *crcs = flatgeobuf.write(item, plan, segments, parts, summary, path, directory)
+            cut, *crcs = write(item, plan, segments, summary, path, directory)
             # OGR knows a GeoPackage by its suffix, too.
             named = directory / f"check{SUFFIXES[plan.format]}"
             named.symlink_to(path.absolute())
@@ -162,6 +159,7 @@ def _write(
                 size, digest = _read_back(path, cut, tuple(crcs))
                 sound.result()
         return size, digest
+    parts = spool.contents(item, segments)
     with _scratch(item, epoch_name(path)) as directory:
         made = directory / f"output{SUFFIXES[plan.format]}"
         with disk_errors("cannot write", made):

@@ -8,7 +8,10 @@ offset is known when it is needed. Alignment counts from the size, as it does fo
 # ruff: noqa: ANN001, ANN201, ANN202, C901, PLR0913, PLR0917  numba takes types from calls
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numba import types
 
 from geobatch_tui.execution.raster.compiled import jit
 from geobatch_tui.execution.vector.kernels import _is_nan, _u32, _u64
@@ -22,6 +25,9 @@ STATE = 64
 _DEPTH = 32
 #: Numbers of the fields of the table Geometry.
 _ENDS, _XY, _Z, _TYPE, _PARTS = 0, 1, 2, 6, 7
+_pread: Any = types.ExternalFunction(
+    "pread", types.intp(types.int32, types.voidptr, types.uintp, types.int64)
+)
 
 
 def room(record: int) -> int:
@@ -294,6 +300,21 @@ def build(buf, state, parts, wkb, pos, properties, typed):
     _align(buf, state, 8, state[_ALIGN])
     _refer(buf, state, feature)
     return _push(buf, state, state[_SIZE], 4)
+
+
+@jit
+def fetch(fds, at, starts, lengths, order, out):
+    """Read ``lengths[n]`` bytes at ``at[n]`` of the file ``fds[n]`` to ``out[starts[n]:]``, each n
+    of ``order`` in turn; whether all are there."""
+    for n in order:
+        got = np.int64(0)
+        while got < lengths[n]:
+            place = out[starts[n] + got :].ctypes
+            more = _pread(fds[n], place, np.uintp(lengths[n] - got), np.int64(at[n] + got))
+            if more <= 0:
+                return False
+            got += more
+    return True
 
 
 @jit

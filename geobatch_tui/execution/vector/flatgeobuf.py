@@ -12,14 +12,22 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geobatch_tui.errors import SchemaError, VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
-from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, properties, records, wkb
+from geobatch_tui.execution.vector import (
+    flatbuffer,
+    ogr,
+    pieces,
+    properties,
+    records,
+    spool,
+    wkb,
+)
 from geobatch_tui.execution.vector.behind import Behind
 from geobatch_tui.execution.vector.room import Room
 from geobatch_tui.execution.vector.source import written_schema
@@ -31,7 +39,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.messages import ItemContext, Segment
-    from geobatch_tui.execution.vector import spool
     from geobatch_tui.execution.vector.collect import Summary
     from geobatch_tui.execution.vector.plan import VectorPlan
 
@@ -59,27 +66,24 @@ class _Records:
     head: list[NDArray[np.uint32]] = field(default_factory=list)
     box: list[NDArray[np.float64]] = field(default_factory=list)
 
-    def add(self, segment: Segment, part: spool.Content) -> None:
-        """Take in the records of a segment, which was read and checked."""
+    def add(self, segment: Segment, fd: int, stats: dict[str, Any]) -> None:
+        """Take in the records of a segment, which was checked."""
         if segment.spool not in self.files:
             self.files.append(segment.spool)
         number = self.files.index(segment.spool)
-        for piece in pieces.pieces_of(part):
-            start = piece.data.address - part.good.address + segment.offset
-            for at, block in records.blocks(memoryview(piece.data)):
+        for start, end in pieces.places(stats):
+            for at, block in records.fronts(fd, segment.offset + start, segment.offset + end):
                 self.file.append(np.full(len(block.heads), number, np.uint16))
-                self.at.append(block.starts[:-1] + np.int64(start + at))
+                self.at.append(block.starts[:-1] + np.int64(at))
                 self.length.append(np.diff(block.starts).astype(np.uint32))
-                # Copies, or all of the segment stays.
-                self.head.append(block.heads.copy())
-                self.box.append(block.boxes.copy())
+                self.head.append(block.heads)
+                self.box.append(block.boxes)
 
 
 def write(
     item: ItemContext,
     plan: VectorPlan,
     segments: Sequence[Segment],
-    parts: Iterator[spool.Content],
     summary: Summary,
     path: Path,
     scratch: Path,
@@ -89,8 +93,8 @@ def write(
     ``scratch`` is a directory for a while. Without an index if a feature has no extent.
     """
     found = _Records()
-    for segment, part in zip(segments, parts, strict=True):
-        found.add(segment, part)
+    for segment, fd, stats in spool.passed(item, segments):
+        found.add(segment, fd, stats)
     boxes = np.concatenate(found.box)
     found.box.clear()
     indexed = not summary.facts.get("empty")
@@ -324,17 +328,9 @@ class _Features:
     ) -> NDArray[np.uint8]:
         """Records one after the other, read in the order in which they lie."""
         out = self._room.of("records", int(lengths.sum()))
-        view = memoryview(out)
         file, at = self._file[chosen], self._at[chosen]
         order = np.lexsort((at, file))
-        fds, read = self._fds, os.preadv
-        for number, offset, start, length in zip(
-            file[order].tolist(),
-            at[order].tolist(),
-            starts[order].tolist(),
-            lengths[order].tolist(),
-            strict=True,
-        ):
-            if read(fds[number], [view[start : start + length]], offset) != length:
-                raise VerifyError(f"a spool in {self._directory} became shorter")
+        fds = np.array(self._fds, np.int32)[file]
+        if not flatbuffer.fetch(fds, at, starts, lengths, order, out):
+            raise VerifyError(f"a spool in {self._directory} became shorter")
         return out

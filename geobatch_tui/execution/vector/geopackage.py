@@ -20,18 +20,17 @@ import numpy as np
 from geobatch_tui.errors import SchemaError, VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
-from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, records, sqlitepages
+from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, records, spool, sqlitepages
 from geobatch_tui.execution.vector.sqlitepages import PAGE
 from geobatch_tui.execution.vector.sqlitetree import Appended, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.messages import ItemContext
-    from geobatch_tui.execution.vector import spool
+    from geobatch_tui.execution.messages import ItemContext, Segment
     from geobatch_tui.execution.vector.collect import Summary
     from geobatch_tui.execution.vector.plan import VectorPlan
     from geobatch_tui.execution.vector.records import Records
@@ -63,7 +62,7 @@ class _Boxes:
 def write(
     item: ItemContext,
     plan: VectorPlan,
-    parts: Iterator[spool.Content],
+    segments: Sequence[Segment],
     summary: Summary,
     path: Path,
     scratch: Path,
@@ -82,7 +81,7 @@ def write(
         with Appended(fd, len(base) // PAGE) as pages:
             table = Table(pages)
             ident = 1
-            for block in _blocks(parts):
+            for block in _blocks(spool.contents(item, segments)):
                 ids = np.arange(ident, ident + len(block.heads))
                 _add(table, block, ids, srs, multi=multi)
                 found.add(ids, block.boxes)
@@ -147,8 +146,7 @@ def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[
 def _blocks(parts: Iterator[spool.Content]) -> Iterator[Records]:
     for part in parts:
         for piece in pieces.pieces_of(part):
-            for _, block in records.blocks(memoryview(piece.data)):
-                yield block
+            yield from records.blocks(memoryview(piece.data))
 
 
 def _add(table: Table, block: Records, ids: NDArray[np.int64], srs: int, *, multi: bool) -> None:

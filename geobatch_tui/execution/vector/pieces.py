@@ -116,9 +116,17 @@ class Pieces:
 
 def pieces_of(part: spool.Content) -> Iterator[Piece]:
     """The pieces of a segment, in the order of the source."""
+    for (cell, rows, parquet, _), (start, end) in zip(
+        part.stats["pieces"], places(part.stats), strict=True
+    ):
+        yield Piece(cell, rows, bool(parquet), part.good[start:end])
+
+
+def places(stats: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    """Where each piece of a segment begins in it, and ends."""
     at = 0
-    for cell, rows, parquet, size in part.stats["pieces"]:
-        yield Piece(cell, rows, bool(parquet), part.good[at : at + size])
+    for *_, size in stats["pieces"]:
+        yield at, at + size
         at += size + -size % spool.ALIGN
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geobatch_tui.execution.raster.disk import read_exactly
 from geobatch_tui.execution.vector import collect, properties, sqliterows
 from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
 from geobatch_tui.execution.vector.source import written_schema
@@ -75,18 +76,38 @@ def of_batch(plan: VectorPlan, batch: pa.RecordBatch) -> Records:
     return Records(data, starts, kinds, heads, boxes)
 
 
-def blocks(piece: memoryview) -> Iterator[tuple[int, Records]]:
-    """The blocks of what was spooled, and where in it the ``data`` of each begins."""
+def blocks(piece: memoryview) -> Iterator[Records]:
+    """The blocks of what was spooled."""
     at = 0
     while at < len(piece):
         rows, size = _HEAD.unpack_from(piece, at)
-        at += _HEAD.size
-        arrays = []
-        for kind, count in (("<i8", rows + 1), ("<f8", 4 * rows), ("<u4", rows), ("<u4", rows)):
-            arrays.append(np.frombuffer(piece, kind, count, at))
-            at += arrays[-1].nbytes
-        at += -at % ALIGN
-        data = np.frombuffer(piece, np.uint8, size, at)
-        starts, boxes, kinds, heads = arrays
-        yield at, Records(data, starts, kinds, heads, boxes.reshape(-1, 4))
+        front = piece[at : at + _front(rows)]
+        at += len(front)
+        yield _parsed(front, rows, np.frombuffer(piece, np.uint8, size, at))
         at += size + -size % ALIGN
+
+
+def fronts(fd: int, at: int, end: int) -> Iterator[tuple[int, Records]]:
+    """The blocks that lie from ``at`` to ``end`` of a file, without their ``data``; and where that
+    begins."""
+    while at < end:
+        rows, size = _HEAD.unpack(read_exactly(fd, at, _HEAD.size))
+        front = memoryview(read_exactly(fd, at, _front(rows)))
+        at += len(front)
+        yield at, _parsed(front, rows, np.empty(0, np.uint8))
+        at += size + -size % ALIGN
+
+
+def _front(rows: int) -> int:
+    """Bytes of a block before its ``data``."""
+    size = _HEAD.size + 8 * (rows + 1) + (4 * 8 + 4 + 4) * rows
+    return size + -size % ALIGN
+
+
+def _parsed(front: memoryview, rows: int, data: NDArray[np.uint8]) -> Records:
+    arrays, at = [], _HEAD.size
+    for kind, count in (("<i8", rows + 1), ("<f8", 4 * rows), ("<u4", rows), ("<u4", rows)):
+        arrays.append(np.frombuffer(front, kind, count, at))
+        at += arrays[-1].nbytes
+    starts, boxes, kinds, heads = arrays
+    return Records(data, starts, kinds, heads, boxes.reshape(-1, 4))

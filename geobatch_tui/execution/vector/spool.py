@@ -158,6 +158,29 @@ def contents(item: ItemContext, segments: Sequence[Segment]) -> Iterator[Content
             yield coming.result()
 
 
+def passed(
+    item: ItemContext, segments: Sequence[Segment]
+) -> Iterator[tuple[Segment, int, dict[str, Any]]]:
+    """The segments of an item, each read through and checked, but not kept: with an open file, for
+    as long as it is the turn of this one, and its stats.
+
+    Raises: as :func:`contents`.
+    """
+
+    def read(item: ItemContext, segment: Segment, fd: int) -> tuple[int, dict[str, Any]]:
+        _refuse_short(segment)
+        path = Path(item.work_dir) / segment.spool
+        _read_back(fd, path, segment.offset, segment.length, segment.crc32)
+        return os.dup(fd), _stats_of(item, segment, fd)
+
+    for segment in segments:
+        fd, stats = _checked(segment, item, read)
+        try:
+            yield segment, fd, stats
+        finally:
+            os.close(fd)
+
+
 def _checked[T](
     segment: Segment, item: ItemContext, read: Callable[[ItemContext, Segment, int], T]
 ) -> T:

@@ -365,12 +365,13 @@ def test_parts_survive_the_worker_that_drained(tmp_path):
     operation.run(ChunkTask(0, item, 0, 2, 1), vectorjobs.stage)
 
 
-def test_a_damaged_spool_names_its_chunk(tmp_path):
+@pytest.mark.parametrize("form", ["GeoParquet", "FlatGeobuf", "GPKG", "GeoJSONSeq"])
+def test_a_damaged_spool_names_its_chunk(tmp_path, form):
     """The assembly refuses a damaged segment and says which chunk to compute again."""
     source = vectordata.write(vectordata.layer(100), tmp_path / "s.gpkg")
     operation = get_operation("vector.convert")
-    plan = vectorjobs.probe("vector.convert", source, features=40)
-    item = vectorjobs.context("vector.convert", source, tmp_path, plan, None, "GeoParquet")
+    plan = vectorjobs.probe("vector.convert", source, features=40, form=form)
+    item = vectorjobs.context("vector.convert", source, tmp_path, plan, None, form)
     chunks = [operation.run(ChunkTask(n, item, n, 1, 1), vectorjobs.stage) for n in range(3)]
     where = chunks[1].segment
     spool = tmp_path / ".geobatch" / "work" / "1" / where.spool
