@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 from geobatch_tui.errors import CorruptSourceError, VerifyError
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.source import check_identity
-from geobatch_tui.execution.vector import sequence, source
-from geobatch_tui.execution.vector.plan import UNREAD
+from geobatch_tui.execution.vector import geojson, sequence, source
+from geobatch_tui.execution.vector.plan import UNREAD, WKB
+from geobatch_tui.execution.vector.wkb import validity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 _PAUSE = 0.01
 _LOCK = "drain.lock"
+#: Formats in which OGR loses geometries, or whole records.
+_TOLD = frozenset({"GeoJSON", "GeoJSONSeq"})
+_NO_GEOMETRY = "OGR cannot read its geometry, which is not null in the file"
 
 
 def part_path(item: ItemContext, index: int) -> Path:
@@ -165,13 +169,55 @@ def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
             yield from source.parquet_batches(file, plan, groups, 0, bounds)
         return
     batches = source.open_stream(plan.place or item.source, plan, where=plan.where)
-    if not plan.lost:
+    if plan.driver not in _TOLD or plan.place not in ("", item.source):
         yield from batches
         return
     schema = source.full_schema(plan).append(pa.field(UNREAD, pa.string()))
+    missing = _Missing(item, plan)
     for batch in batches:
-        read = pa.nulls(batch.num_rows, pa.string())
-        yield pa.RecordBatch.from_arrays([*batch.columns, read], schema=schema)
-    reasons = pa.array(sequence.reasons(item.source, plan.lost), pa.string())
-    columns = [pa.nulls(len(reasons), each.type) for each in schema][:-1]
-    yield pa.RecordBatch.from_arrays([*columns, reasons], schema=schema)
+        reasons = missing.reasons(batch)
+        yield pa.RecordBatch.from_arrays([*batch.columns, reasons], schema=schema)
+    if plan.lost:
+        reasons = pa.array(sequence.reasons(item.source, plan.lost), pa.string())
+        columns = [pa.nulls(len(reasons), each.type) for each in schema][:-1]
+        yield pa.RecordBatch.from_arrays([*columns, reasons], schema=schema)
+
+
+class _Missing:
+    """Finds features of GeoJSON that have a geometry in the file, and none as OGR reads them."""
+
+    def __init__(self, item: ItemContext, plan: VectorPlan) -> None:
+        self._item, self._plan = item, plan
+        self._there: bytes | None = None
+        self._seen = 0
+
+    def reasons(self, batch: pa.RecordBatch) -> pa.Array:
+        """For each of the next features, what is wrong with it; null: nothing."""
+        start, self._seen = self._seen, self._seen + batch.num_rows
+        shapes = batch.column(WKB)
+        # With ``where``, features are left out, and it is not known which these are.
+        if not shapes.null_count or self._plan.where:
+            return pa.nulls(batch.num_rows, pa.string())
+        there = self._told()[start : self._seen]
+        none = ~validity(shapes)
+        return pa.array(
+            [
+                _NO_GEOMETRY if has and empty else None
+                for has, empty in zip(there, none, strict=True)
+            ],
+            pa.string(),
+        )
+
+    def _told(self) -> bytes:
+        """Which features have one, as the file says; if it is not known which is which, none."""
+        if self._there is None:
+            count = self._plan.count - len(self._plan.lost)
+            is_sequence = self._plan.driver == "GeoJSONSeq"
+            try:
+                found = geojson.with_geometry(
+                    self._item.source, sequence=is_sequence, lost=self._plan.lost
+                )
+            except ValueError:  # OGR takes more for JSON
+                found = b""
+            self._there = found if len(found) == count else bytes(count)
+        return self._there

@@ -131,7 +131,7 @@ class _Chunk:
         bad = {
             row: ("GeometryError", wkb.REASONS[int(found.status[row])]) for row in wrong.tolist()
         }
-        if self._plan.lost:
+        if UNREAD in batch.schema.names:
             unread = batch.column(UNREAD).to_pylist()
             bad |= {row: ("CorruptSourceError", why) for row, why in enumerate(unread) if why}
         # What cannot be read may lie anywhere.

@@ -13,7 +13,8 @@ Access = Literal["fid", "window", "rows", "drain"]
 #: Columns beside the attributes: between reading and working, and in a spooled feature.
 FID, WKB = "__fid", "__wkb"
 GEOMETRY, BOX = "__geometry", "__bbox"
-#: Why a record of the source is no feature; null for features. Only where the plan has ``lost``.
+#: Why a feature of the source, or a record that is none, cannot be read; null: it can. Not in all
+#: batches.
 UNREAD = "__unread"
 
 

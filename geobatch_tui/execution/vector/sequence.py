@@ -73,10 +73,19 @@ def records(path: str) -> Iterator[bytes]:
             yield rest
 
 
+def decoded(record: bytes) -> Any:
+    """The first value in a record.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    return _DECODER.raw_decode(record.decode("utf-8-sig").strip())[0]
+
+
 def _fault(record: bytes) -> str:
     """What is wrong with a record; empty: it is a feature, or a geometry."""
     try:
-        value: Any = _DECODER.raw_decode(record.decode("utf-8-sig").strip())[0]
+        value = decoded(record)
     except ValueError as error:
         return f"is no JSON ({error})"
     if not isinstance(value, dict):

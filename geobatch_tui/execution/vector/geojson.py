@@ -1,0 +1,110 @@
+"""Which features of a GeoJSON file have a geometry, as the file itself says.
+
+OGR gives a feature no geometry where it cannot read the one that it has, with a line on stderr at
+most.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.execution.vector.sequence import decoded, records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+_PIECE = 1 << 20
+_BLANK = " \t\r\n,:"
+_ENDS = frozenset(_BLANK + "]}")
+_DECODER = json.JSONDecoder()
+
+
+def with_geometry(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
+    """A byte for each feature at ``path``: 1 if it has a geometry with coordinates, else 0.
+
+    Args:
+        path: a file with a collection, or a text ``sequence``.
+        sequence: which of these.
+        lost: numbers, from 1, of records of a sequence that are none.
+    """
+    if sequence:
+        left_out = frozenset(lost)
+        found = (decoded(one) for n, one in enumerate(records(path), 1) if n not in left_out)
+        return bytes(_has_geometry(value) for value in found)
+    with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+        return bytes(_has_geometry(value) for value in _collected(_Text(file)))
+
+
+def _has_geometry(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    shape = value.get("geometry") if "geometry" in value else value
+    if not isinstance(shape, dict):
+        return shape is not None
+    # One without coordinates may be taken for none (RFC 7946, 3.1).
+    return bool(shape.get("coordinates", shape.get("geometries", "there")))
+
+
+class _Text:
+    """A text, of which little more than one value is in memory."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._held, self._at = "", 0
+
+    def _more(self) -> bool:
+        piece = self._file.read(max(_PIECE, len(self._held) - self._at))
+        self._held, self._at = self._held[self._at :] + piece, 0
+        return bool(piece)
+
+    def next(self) -> str:
+        """The next character that is no blank or comma; it stays. Empty: there is none."""
+        while True:
+            while self._at < len(self._held) and self._held[self._at] in _BLANK:
+                self._at += 1
+            if self._at < len(self._held) or not self._more():
+                return self._held[self._at : self._at + 1]
+
+    def skip(self) -> None:
+        """Past that character."""
+        self._at += 1
+
+    def value(self) -> Any:
+        """The value that begins there.
+
+        Raises:
+            ValueError: it is no JSON.
+        """
+        self.next()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._held, self._at)
+            except ValueError:
+                if not self._more():
+                    raise
+                continue
+            if self._held[end : end + 1] in _ENDS:
+                self._at = end
+                return value
+            size = end - self._at
+            if not self._more():  # else a number may go on
+                self._at = size
+                return value
+
+
+def _collected(text: _Text) -> Iterator[Any]:
+    """The features of a collection; of another text, none."""
+    if text.next() != "{":
+        return
+    text.skip()
+    while text.next() == '"':
+        if text.value() != "features":
+            text.value()
+        elif text.next() == "[":
+            text.skip()
+            while text.next() not in {"]", ""}:
+                yield text.value()
+            return

@@ -1,0 +1,82 @@
+"""A geometry that OGR cannot read is not taken for none."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+import vectordata
+import vectorjobs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geobatch_tui.execution.vector import geojson
+
+BROKEN = [
+    {"type": "Polygon", "coordinates": [[["a", "b"]]]},
+    {"type": "Nothing", "coordinates": [0, 0]},
+    {"type": "Point"},
+    {"type": "Point", "coordinates": [None, 0]},
+    5,
+]
+NONE = [None, {"type": "Point", "coordinates": []}, {"type": "Polygon", "coordinates": []}]
+FINE = [{"type": "Point", "coordinates": [n, 1.5]} for n in range(5)]
+
+
+def _features(shapes):
+    return [
+        {"type": "Feature", "properties": {"n": n}, "geometry": shape}
+        for n, shape in enumerate(shapes)
+    ]
+
+
+@pytest.fixture(params=["geojson", "geojsonl"])
+def source(request, tmp_path):
+    """Features with fine, broken and no geometries, in turn."""
+    shapes = [*FINE[:2], *BROKEN, *FINE[2:4], *NONE, FINE[4]]
+    path = tmp_path / f"s.{request.param}"
+    if request.param == "geojson":
+        head = {"type": "FeatureCollection", "name": 'a "features": [', "bbox": [0, 1, 2, 3]}
+        path.write_text(json.dumps({**head, "features": _features(shapes), "more": [1, {}]}))
+    else:
+        path.write_text("".join(json.dumps(one) + "\n" for one in [*_features(shapes), 7]))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("features", [0, 3])
+def test_broken_geometries_are_set_aside(source, features, tmp_path):
+    """Case 46: with a letter each; features without a geometry are published."""
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=features)
+    assert vectordata.read(done.path).n.tolist() == [0, 1, 7, 8, 9, 10, 11, 12]
+    letters = [one for one in done.letters if "record" not in one.reason]
+    assert [one.position for one in letters] == [2, 3, 4, 5, 6]
+    assert {one.reason for one in letters[:3]} == {
+        "OGR cannot read its geometry, which is not null in the file"
+    }
+
+
+@given(
+    st.lists(st.sampled_from([None, FINE[0], BROKEN[0]]), max_size=30),
+    st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False) | st.text(), max_size=4),
+    st.integers(1, 60),
+    st.sampled_from([None, 1]),
+)
+def test_a_collection_is_read_in_pieces(shapes, more, piece, indent):
+    """Wherever it is cut."""
+    more.pop("features", None)
+    whole = json.dumps({**more, "features": _features(shapes), "z": 1.25}, indent=indent)
+
+    class Slow(io.StringIO):
+        def read(self, _=-1):
+            return super().read(piece)
+
+    found = list(geojson._collected(geojson._Text(Slow(whole))))
+    assert found == _features(shapes)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"type": "Feature"}', '{"features": 5}'])
+def test_what_is_no_collection_has_no_features(text):
+    """It is left to OGR to say so."""
+    assert list(geojson._collected(geojson._Text(io.StringIO(text)))) == []
