@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from geobatch_tui.errors import SchemaError, VerifyError
+from geobatch_tui.errors import GeobatchError, SchemaError, VerifyError
 from geobatch_tui.execution.vector import arrow, limits, shapefile, wkb
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name
 from geobatch_tui.execution.vector.formats import DRIVERS, place_of
@@ -48,6 +48,7 @@ def write(
 
     Raises:
         SchemaError: OGR cannot hold a field or a geometry in this format.
+        GeobatchError: whatever ended ``batches``.
     """
     if plan.format == "Shapefile":
         shapefile.refuse_mixed(summary.types)
@@ -55,16 +56,28 @@ def write(
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
     schema = limits.for_ogr(written_schema(plan)).append(_geometry_field(geometry))
 
+    failed: list[GeobatchError] = []
+
     def tables() -> Iterator[pa.RecordBatch]:
-        for table in evenly(batches, _ROWS, GEOMETRY, _BYTES):
-            column = table.column(GEOMETRY).combine_chunks()
-            if promote:
-                column = promoted(column)
-            kept = table.drop_columns([GEOMETRY, BOX]).append_column(geometry, column)
-            yield from kept.cast(schema).to_batches()
+        try:
+            for table in evenly(batches, _ROWS, GEOMETRY, _BYTES):
+                column = table.column(GEOMETRY).combine_chunks()
+                if promote:
+                    column = promoted(column)
+                kept = table.drop_columns([GEOMETRY, BOX]).append_column(geometry, column)
+                yield from kept.cast(schema).to_batches()
+        except GeobatchError as error:
+            # On its way through OGR it would lose what it says.
+            failed.append(error)
+            raise
 
     reader = pa.RecordBatchReader.from_batches(schema, tables())
-    _write_layer(item, plan, kind, path, reader, _layer_options(item, plan, summary))
+    try:
+        _write_layer(item, plan, kind, path, reader, _layer_options(item, plan, summary))
+    except SchemaError:
+        if failed:
+            raise failed[0] from None
+        raise
 
 
 #: A geometry of each type.
