@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -82,6 +83,8 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
             schema = pa.schema([_plain(reader.schema.field(field)) for field in names])
             geometry = str(meta["geometry_name"] or "")
         told: list[str] = []
+        if info["driver"] == "ESRI Shapefile" and not encoding:
+            _tell_of_encoding(place, str(info["encoding"]), schema, told)
         in_utc = moments.zoned(place, name, str(info["driver"]), schema, told)
     return Layer(
         driver=str(info["driver"]),
@@ -98,6 +101,16 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         lost=left_out,
         jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
     )
+
+
+def _tell_of_encoding(place: str, guess: str, fields: pa.Schema, told: list[str]) -> None:
+    if place.startswith("/vsi") or not any(pa.types.is_string(each.type) for each in fields):
+        return
+    if not any(Path(place).with_suffix(suffix).exists() for suffix in (".cpg", ".CPG")):
+        told.append(
+            f"no .cpg file says the encoding of the text, which is read as {guess}; if it is "
+            "another, say it by op.encoding"
+        )
 
 
 def _choose_layer(task: ProbeTask, place: str) -> str:

@@ -44,7 +44,7 @@ def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
         return _edges_by_where(path, plan, features)
     fid, table = (name.replace('"', '""') for name in (plan.fid_column, plan.layer))
     edges: list[int] = []
-    with contextlib.closing(_open_sqlite(path)) as connection, source.ogr_errors(path, plan.layer):
+    with source.ogr_errors(path, plan.layer), contextlib.closing(_open_sqlite(path)) as connection:
         low, high, count = connection.execute(
             f'SELECT min("{fid}"), max("{fid}"), count(*) FROM "{table}"'  # noqa: S608 - quoted
         ).fetchone()
@@ -73,9 +73,11 @@ def _open_sqlite(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{uri}?mode=ro", uri=True)
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.OperationalError:
-        # A write-ahead log on a medium that cannot be written.
+    except sqlite3.OperationalError as error:
         connection.close()
+        if source.is_locked(error):
+            raise
+        # A write-ahead log on a medium that cannot be written.
         connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
     return connection
 

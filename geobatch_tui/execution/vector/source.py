@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from geobatch_tui.errors import (
     CorruptSourceError,
+    GeobatchError,
     SchemaError,
     TransientError,
     UnsupportedFormatError,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 #: Larger ones fall out of the processor's cache.
 BATCH, BATCH_BYTES = 4096, 4 * 2**20
 
+#: What pyogrio, Arrow and SQLite raise about a source; pyogrio's own errors are RuntimeErrors.
+_FOREIGN = (RuntimeError, ValueError, KeyError, pa.ArrowException, OSError, sqlite3.Error)
+
 # Lines for people; what matters of them is raised, or is in the plan's warnings.
 logging.getLogger("pyogrio").setLevel(logging.ERROR)
 
@@ -44,21 +48,30 @@ logging.getLogger("pyogrio").setLevel(logging.ERROR)
 @contextmanager
 def ogr_errors(path: str, layer: str = "") -> Iterator[None]:
     """Turn what pyogrio and Arrow raise about a source into our errors."""
-    what = f"layer {layer!r} of {path}" if layer else path
     try:
         yield
-    except DataSourceError as error:
-        if "not recognized" in str(error):
-            raise UnsupportedFormatError(f"{path}: {error}") from error
-        raise CorruptSourceError(f"{path} cannot be opened: {error}") from error
-    except (DataLayerError, ValueError, KeyError) as error:
-        raise SchemaError(f"{what}: {error}", hint="check layer, columns and where") from error
-    except sqlite3.OperationalError as error:
-        raise TransientError(f"{what}: {error}") from error
-    except (RuntimeError, pa.ArrowException, OSError, sqlite3.Error) as error:
-        if "no such column" in str(error):
-            raise SchemaError(f"{what}: {error}", hint="check where") from error
-        raise CorruptSourceError(f"{what} cannot be read to its end: {error}") from error
+    except _FOREIGN as error:
+        raise _ours(error, path, layer) from error
+
+
+def _ours(error: Exception, path: str, layer: str) -> GeobatchError:
+    what, said = f"layer {layer!r} of {path}" if layer else path, str(error)
+    if is_locked(error) or isinstance(error, sqlite3.OperationalError):
+        return TransientError(f"{what}: {error}")
+    if isinstance(error, DataLayerError | ValueError | KeyError):
+        return SchemaError(f"{what}: {error}", hint="check layer, columns and where")
+    if "no such column" in said:
+        return SchemaError(f"{what}: {error}", hint="check where")
+    if not isinstance(error, DataSourceError):
+        return CorruptSourceError(f"{what} cannot be read to its end: {error}")
+    if "not recognized" in said:
+        return UnsupportedFormatError(f"{path}: {error}")
+    return CorruptSourceError(f"{path} cannot be opened: {error}")
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether SQLite says that another process writes to the file at the moment."""
+    return "database is locked" in str(error)
 
 
 def open_stream(

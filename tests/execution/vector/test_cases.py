@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import struct
 import subprocess
+import sys
 from contextlib import closing
 
 import geopandas as gpd
@@ -19,7 +20,9 @@ import shapely
 import vectordata
 import vectorjobs
 
-from geobatch_tui.errors import CrsError, GeobatchError, SchemaError
+from geobatch_tui.errors import CrsError, GeobatchError, SchemaError, TransientError
+from geobatch_tui.execution.vector import source as features_of
+from geobatch_tui.execution.vector.plan import WKB, VectorPlan
 
 
 def shapefile(tmp_path, frame=None, **options):
@@ -58,6 +61,18 @@ def test_text_in_another_encoding(tmp_path):
     source.with_suffix(".cpg").unlink(missing_ok=True)
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", params={"encoding": "cp1252"})
     assert set(vectordata.read(done.path).name) == {"Köln"}
+    assert not [line for line in done.plan.warnings if "encoding" in line]
+
+
+def test_an_encoding_that_is_a_guess(tmp_path):
+    """Case 41: the plan says which, where no file says it; not where there is no text."""
+    source = shapefile(tmp_path)
+    said = vectorjobs.probe("vector.convert", source).warnings
+    assert not [line for line in said if "encoding" in line]
+    source.with_suffix(".cpg").unlink()
+    (told,) = vectorjobs.probe("vector.convert", source).warnings
+    assert "read as ISO-8859-1" in told
+    assert not vectorjobs.probe("vector.convert", source, params={"columns": []}).warnings
 
 
 @pytest.mark.parametrize("form", ["GeoParquet", "GPKG", "Shapefile"])
@@ -200,6 +215,64 @@ def test_mixed_types_are_split_by_a_job_for_each(mixed, tmp_path):
     assert made == {"points": [3, 5], "lines": [2, 5], "polygons": [0, 1, 5]}
 
 
+BOWTIE = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2), (0, 0)])
+
+
+def test_an_invalid_geometry_is_not_cut(tmp_path):
+    """Case 42: what GEOS makes of it may be anything. It is set aside where it lies across the rim,
+    and left as it is inside; repaired first, it is cut."""
+    inside = shapely.affinity.translate(BOWTIE, 10, 10)
+    frame = gpd.GeoDataFrame(
+        {"n": range(3)}, geometry=[BOWTIE, inside, shapely.box(0, 0, 9, 9)], crs=4326
+    )
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    params = {"bounds": (1.0, 0.0, 20.0, 20.0)}
+    done = vectorjobs.run("vector.clip", source, tmp_path / "out", params=params)
+    assert vectordata.read(done.path).n.tolist() == [1, 2]
+    assert [letter.position for letter in done.letters] == [0]
+    assert "is not valid (Self-intersection" in done.letters[0].reason
+    mended = vectorjobs.run("vector.make-valid", source, tmp_path / "mended", form="GPKG")
+    done = vectorjobs.run("vector.clip", mended.path, tmp_path / "cut", params=params)
+    made = vectordata.read(done.path)
+    assert made.n.tolist() == [0, 1, 2]
+    assert made.geometry[0].area == pytest.approx(1.0)
+
+
+def test_a_huge_polygon_is_a_batch_of_its_own(tmp_path, monkeypatch):
+    """Case 47: it holds up no other, and no batch is larger than it must be."""
+    monkeypatch.setattr(features_of, "BATCH_BYTES", 4000)
+    huge = shapely.Point(0, 0).buffer(1, quad_segs=500)
+    shapes = [shapely.Point(n, 1) for n in range(500)]
+    shapes[200] = huge
+    frame = gpd.GeoDataFrame({"n": range(500)}, geometry=shapes, crs=4326)
+    source = vectordata.write(frame, tmp_path / "s.parquet")
+    plan = vectorjobs.probe("vector.convert", source)
+    item = vectorjobs.context("vector.convert", source, tmp_path, plan, None, "GeoParquet")
+    detail = VectorPlan.from_json(plan.detail)
+    batches = list(features_of.read_chunk(item, detail, 0))
+    numbers = [batch.column("n").to_pylist() for batch in batches]
+    assert [n for some in numbers for n in some] == list(range(500))
+    assert [200] in numbers
+    sizes = [sum(len(shape) for shape in batch.column(WKB).to_pylist()) for batch in batches]
+    assert sorted(sizes)[-2] <= 4000 < max(sizes)
+
+
+def test_coordinates_that_come_in_the_order_of_their_authority(tmp_path):
+    """Case 33: latitude first, in GML of EPSG:4326; it is x that is the longitude in what comes out."""
+    source = tmp_path / "s.gml"
+    source.write_text(
+        '<?xml version="1.0"?><ogr:FeatureCollection xmlns:ogr="http://ogr.maptools.org/" '
+        'xmlns:gml="http://www.opengis.net/gml/3.2" gml:id="a"><ogr:featureMember>'
+        '<ogr:s gml:id="s.0"><ogr:geometryProperty><gml:Point gml:id="p" '
+        'srsName="urn:ogc:def:crs:EPSG::4326"><gml:pos>51 7</gml:pos></gml:Point>'
+        "</ogr:geometryProperty><ogr:n>0</ogr:n></ogr:s></ogr:featureMember></ogr:FeatureCollection>"
+    )
+    params = {"dst_crs": "EPSG:3035"}
+    done = vectorjobs.run("vector.reproject", source, tmp_path / "out", params=params)
+    point = vectordata.read(done.path).to_crs("OGC:CRS84").geometry[0]
+    assert (point.x, point.y) == pytest.approx((7, 51))
+
+
 def test_measures_and_curves(tmp_path):
     """Case 48: M is dropped and counted, curves are set aside and named; the plan says both."""
     flat = shapely.to_wkb(shapely.Point(1, 2))
@@ -321,6 +394,25 @@ def test_a_geopackage_that_is_being_written(tmp_path):
         assert source.with_name("s.gpkg-wal").stat().st_size
         done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=6)
     assert done.receipt.facts["features_out"] == 19
+
+
+def test_a_geopackage_that_is_locked(tmp_path):
+    """Case 55: the run tries again later; it is no broken file."""
+    source = vectordata.write(vectordata.layer(20), tmp_path / "s.gpkg")
+    # In another process: within one, a lock of another SQLite is none.
+    code = (
+        f"import sqlite3; db = sqlite3.connect({str(source)!r}, isolation_level=None);"
+        "db.execute('BEGIN EXCLUSIVE'); print(1, flush=True); input()"
+    )
+    command = [sys.executable, "-c", code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as writer:
+        assert writer.stdout.readline() == "1\n"
+        with pytest.raises(TransientError, match="locked"):
+            vectorjobs.run("vector.convert", source, tmp_path / "out")
+        writer.communicate("\n")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert done.receipt.facts["features_out"] == 20
 
 
 def test_markup_that_grows_without_end(tmp_path):

@@ -35,7 +35,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 6
+    version = 7
     data: Literal["raster", "vector"] = "vector"
     summary: str
     params: type[BaseModel] = VectorParams
