@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """An open file that is complete but may not be on disk."""
+    """An open file that is complete but may not be on disk. ``shared``: others' bytes are in it,
+    too, so that it stays whatever happens."""
 
     fd: int
     path: Path
+    shared: bool = False
 
     def finish(self) -> None:
-        """Sync and close it; remove it where that fails.
+        """Sync and close it; remove it where that fails, unless it is shared.
 
         Raises:
             DiskFullError, OutputGoneError, OSError: it is not on disk. It must not be tried again.
@@ -39,8 +41,9 @@ class Sync:
                 finally:
                     os.close(self.fd)
         except BaseException:
-            with suppress(OSError):
-                self.path.unlink()
+            if not self.shared:
+                with suppress(OSError):
+                    self.path.unlink()
             raise
 
     def drop(self) -> None:
@@ -57,12 +60,12 @@ class _Caller(threading.local):
 _caller = _Caller()
 
 
-def finish_later(fd: int, path: Path) -> None:
+def finish_later(fd: int, path: Path, *, shared: bool = False) -> None:
     """Sync and close ``fd``: before the task is answered for, but not necessarily now.
 
     Raises: as :meth:`Sync.finish`, unless the caller collects.
     """
-    sync = Sync(fd, path)
+    sync = Sync(fd, path, shared)
     if _caller.syncs is None:
         sync.finish()
     else:

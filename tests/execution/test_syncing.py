@@ -110,3 +110,13 @@ def test_nobody_collects_and_the_sync_is_waited_for(disk, tmp_path):
     with pytest.raises(DiskFullError), new_file(tmp_path / "b", later=True):
         pass
     assert not (tmp_path / "b").exists()
+
+
+def test_a_shared_file_outlives_a_failed_sync(disk, tmp_path):
+    """What other tasks wrote to it before is on disk."""
+    disk.go.set()
+    disk.error = errno.ENOSPC
+    path = tmp_path / "a.spool"
+    with pytest.raises(DiskFullError):
+        syncing.finish_later(os.open(path, os.O_CREAT | os.O_WRONLY), path, shared=True)
+    assert path.exists()

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution import syncing
 from geobatch_tui.execution.messages import Segment
 from geobatch_tui.execution.raster.disk import (
     disk_errors,
@@ -71,7 +72,8 @@ def encode(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Buffer:
 def append(
     item: ItemContext, index: int, epoch: int, good: Sequence[Any], dead: Any, stats: Any
 ) -> tuple[Segment, int]:
-    """Append chunk ``index`` to this thread's spool; durable and read back when it returns.
+    """Append chunk ``index`` to this thread's spool; read back when it returns, and on disk before
+    the chunk is answered for.
 
     Raises:
         VerifyError: the spool reads back other bytes.
@@ -102,7 +104,6 @@ def _append(path: Path, pieces: Sequence[Any]) -> tuple[int, int, int]:
                 write_all(fd, piece)
                 crc = zlib.crc32(piece, crc)
                 length += len(piece)
-            os.fsync(fd)
             if not start:
                 sync_directory(path.parent)
             _read_back(fd, path, start, length, crc)
@@ -111,8 +112,10 @@ def _append(path: Path, pieces: Sequence[Any]) -> tuple[int, int, int]:
             with suppress(OSError):
                 os.ftruncate(fd, start)
             raise
-    finally:
+    except BaseException:
         os.close(fd)
+        raise
+    syncing.finish_later(fd, path, shared=True)
     return start, length, crc
 
 
