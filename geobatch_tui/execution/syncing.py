@@ -1,7 +1,8 @@
 """Waits for the disk beside the next task, where the caller allows it.
 
 A sync takes the disk longer than a small file takes the processor. So a worker goes on with its
-next task meanwhile, and answers for a task once all that it wrote is on disk.
+next task meanwhile, and answers for a task once all that it wrote is on disk. A large file is
+synced beside its own task already, which reads it back meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True)
+#: Bytes of a file from which a thread of its own is soon paid for.
+LARGE = 1 << 20
+
+
+@dataclass(slots=True)
 class Sync:
     """An open file that is complete but may not be on disk. ``shared``: others' bytes are in it,
     too, so that it stays whatever happens."""
@@ -27,6 +32,29 @@ class Sync:
     fd: int
     path: Path
     shared: bool = False
+    _thread: threading.Thread | None = None
+    _error: OSError | None = None
+
+    def begin(self) -> None:
+        """Sync it in a thread, so that less is left to :meth:`finish`."""
+        self._thread = threading.Thread(target=self._attempt, name="sync", daemon=True)
+        self._thread.start()
+
+    def _attempt(self) -> None:
+        try:
+            os.fsync(self.fd)
+        except OSError as error:
+            self._error = error
+
+    def _end(self) -> None:
+        """Wait until it was tried, once, and close it; raises what the try raised."""
+        if self._thread is None:
+            self._attempt()
+        else:
+            self._thread.join()
+        os.close(self.fd)
+        if self._error is not None:
+            raise self._error
 
     def finish(self) -> None:
         """Sync and close it; remove it where that fails, unless it is shared.
@@ -36,10 +64,7 @@ class Sync:
         """
         try:
             with disk_errors("cannot write", self.path):
-                try:
-                    os.fsync(self.fd)
-                finally:
-                    os.close(self.fd)
+                self._end()
         except BaseException:
             if not self.shared:
                 with suppress(OSError):
@@ -47,7 +72,9 @@ class Sync:
             raise
 
     def drop(self) -> None:
-        """Close it without a sync: what it belongs to failed."""
+        """Close it, on disk or not: what it belongs to failed."""
+        if self._thread is not None:
+            self._thread.join()
         os.close(self.fd)
 
 
@@ -70,6 +97,8 @@ def finish_later(fd: int, path: Path, *, shared: bool = False) -> None:
         sync.finish()
     else:
         _caller.syncs.append(sync)
+        if not shared and os.fstat(fd).st_size >= LARGE:
+            sync.begin()
 
 
 @contextmanager

@@ -30,9 +30,11 @@ class Disk:
     """A disk that syncs when it is told to, or refuses to."""
 
     def __init__(self):
-        self.go, self.error, self.synced = threading.Event(), None, []
+        self.asked, self.go = threading.Event(), threading.Event()
+        self.error, self.synced = None, []
 
     def fsync(self, fd):
+        self.asked.set()
         assert self.go.wait(20)
         if self.error is not None:
             raise OSError(self.error, "no")
@@ -46,12 +48,12 @@ def disk(monkeypatch):
     return disk
 
 
-def put(answers, ident, path=None):
-    """Answer for a task that wrote ``path``."""
+def put(answers, ident, path=None, size=5):
+    """Answer for a task that wrote ``path``, ``size`` bytes."""
     with syncing.collected() as syncs:
         if path is not None:
             with new_file(path, later=True) as fd:
-                os.write(fd, b"bytes")
+                os.write(fd, bytes(size))
     outcome = Outcome(ident, InspectReceipt("", 0, ""), None, 0.0, 0.0, 0, 0)
     answers.put(InspectTask(ident, "op", str(path or "")), outcome, syncs)
 
@@ -84,12 +86,13 @@ def test_answers_wait_for_the_disk_and_keep_their_order(ends, disk, tmp_path):
     answers.close()
 
 
-def test_what_did_not_reach_the_disk_is_a_failure_and_removed(ends, disk, tmp_path):
+@pytest.mark.parametrize("size", [5, syncing.LARGE])
+def test_what_did_not_reach_the_disk_is_a_failure_and_removed(ends, disk, tmp_path, size):
     """Found out after the task's end, and answered for that task alone."""
     engine, worker = ends
     disk.error = errno.ENOSPC
     answers = Answers(worker)
-    put(answers, 1, tmp_path / "a")
+    put(answers, 1, tmp_path / "a", size)
     put(answers, 2)
     disk.go.set()
     first, second = take(engine, 2)
@@ -120,3 +123,36 @@ def test_a_shared_file_outlives_a_failed_sync(disk, tmp_path):
     with pytest.raises(DiskFullError):
         syncing.finish_later(os.open(path, os.O_CREAT | os.O_WRONLY), path, shared=True)
     assert path.exists()
+
+
+def test_a_large_file_is_synced_beside_its_own_task(ends, disk, tmp_path):
+    """And once only; its answer waits for that."""
+    engine, worker = ends
+    answers = Answers(worker)
+    with syncing.collected() as syncs:
+        with new_file(tmp_path / "a", later=True) as fd:
+            os.write(fd, bytes(syncing.LARGE))
+        assert disk.asked.wait(20)
+    answers.put(InspectTask(1, "op", ""), Outcome(1, None, None, 0.0, 0.0, 0, 0), syncs)
+    engine.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        engine.recv(1)
+    engine.settimeout(20)
+    disk.go.set()
+    take(engine, 1)
+    answers.close()
+    assert len(disk.synced) == 1
+
+
+def test_a_large_file_of_a_task_that_failed_is_left_once_its_sync_ends(disk, tmp_path):
+    """Its descriptor must not be another file's by then."""
+    with syncing.collected() as syncs, new_file(tmp_path / "a", later=True) as fd:
+        os.write(fd, bytes(syncing.LARGE))
+    assert disk.asked.wait(20)
+    dropped = threading.Thread(target=syncs[0].drop)
+    dropped.start()
+    os.fstat(fd)
+    disk.go.set()
+    dropped.join(20)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
