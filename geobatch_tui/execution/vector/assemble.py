@@ -7,12 +7,12 @@ import hashlib
 import os
 import shutil
 import threading
-import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import EmptyInputError, GeometryError, VerifyError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.messages import ItemReceipt
 from geobatch_tui.execution.raster.disk import disk_errors
 from geobatch_tui.execution.raster.part import part_path, removed_on_error
@@ -196,7 +196,7 @@ def _read_back(path: Path, cut: int, written: tuple[int, ...]) -> tuple[int, str
         waiting: Future[None] | None = None
         while piece := file.read(min(_PIECE, cut - size) if size < cut else _PIECE):
             side = int(size >= cut)
-            crcs[side] = zlib.crc32(piece, crcs[side])
+            crcs[side] = crc32(piece, crcs[side])
             size += len(piece)
             if waiting is not None:
                 waiting.result()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import write_all
 
 if TYPE_CHECKING:
@@ -44,4 +44,4 @@ class Behind:
 
     def _write(self, data: memoryview) -> None:
         write_all(self._fd, data)
-        self.crc = zlib.crc32(data, self.crc)
+        self.crc = crc32(data, self.crc)

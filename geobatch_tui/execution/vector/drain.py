@@ -12,7 +12,6 @@ import fcntl
 import os
 import threading
 import time
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geobatch_tui.errors import CorruptSourceError, VerifyError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.source import check_identity
 from geobatch_tui.execution.vector import geojson, sequence, source
@@ -54,7 +54,7 @@ def read_part(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.Re
     _await(item, plan, path)
     data = path.read_bytes()
     body, crc = data[:-4], int.from_bytes(data[-4:], "little")
-    if zlib.crc32(body) != crc:
+    if crc32(body) != crc:
         path.unlink(missing_ok=True)
         raise VerifyError(f"{path.name} reads back other bytes than were written to it")
     with pa.ipc.open_stream(body) as reader:
@@ -154,7 +154,7 @@ class _Drain:
         fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
             write_all(fd, body)
-            write_all(fd, zlib.crc32(body).to_bytes(4, "little"))
+            write_all(fd, crc32(body).to_bytes(4, "little"))
         finally:
             os.close(fd)
         scratch.rename(path)

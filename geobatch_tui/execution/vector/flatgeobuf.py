@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import SchemaError, VerifyError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import (
@@ -124,10 +124,10 @@ def write(
         np.cumsum(ends, out=ends)
         os.lseek(fd, 0, os.SEEK_SET)
         write_all(fd, header)
-        front = zlib.crc32(header)
+        front = crc32(header)
         for nodes in _tree(boxes, order, ends, levels):
             write_all(fd, nodes)
-            front = zlib.crc32(nodes, front)
+            front = crc32(nodes, front)
     return start, front, behind.crc
 
 

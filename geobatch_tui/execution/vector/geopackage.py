@@ -11,13 +11,13 @@ import contextlib
 import os
 import sqlite3
 import struct
-import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.errors import SchemaError, VerifyError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, records, spool, sqlitepages
@@ -94,7 +94,7 @@ def write(
         struct.pack_into(">I", base, _PAGES, pages.next - 1)
         os.lseek(fd, 0, os.SEEK_SET)
         write_all(fd, base)
-    return len(base), zlib.crc32(base), pages.crc
+    return len(base), crc32(base), pages.crc
 
 
 def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[str, int]]:

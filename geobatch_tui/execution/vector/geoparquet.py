@@ -6,7 +6,6 @@ import json
 import os
 import struct
 import threading
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from pyproj import CRS
 
 from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import pieces, sorting, spool, thrift, wkb
@@ -146,7 +146,7 @@ class _Assembly:
 
     def _write(self, data: bytes | memoryview) -> None:
         write_all(self._fd, data)
-        self._crc = zlib.crc32(data, self._crc)
+        self._crc = crc32(data, self._crc)
         self._at += len(data)
 
 

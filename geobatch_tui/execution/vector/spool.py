@@ -17,7 +17,6 @@ import json
 import os
 import struct
 import threading
-import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ import pyarrow as pa
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution import syncing
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.messages import Segment
 from geobatch_tui.execution.raster.disk import (
     disk_errors,
@@ -84,7 +84,7 @@ def append(
     width = item.plan.grid.chunk_width
     pad = bytes(-(sum(lengths) + _END_SIZE) % ALIGN)
     end = _END.pack(MAGIC, _identity(item), index, width, *lengths)
-    tail = said + pad + end + _CRC.pack(zlib.crc32(end, zlib.crc32(said)))
+    tail = said + pad + end + _CRC.pack(crc32(end, crc32(said)))
     name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
     path = Path(item.work_dir) / name
     with disk_errors("cannot write the spool", path):
@@ -102,7 +102,7 @@ def _append(path: Path, pieces: Sequence[Any]) -> tuple[int, int, int]:
             crc = length = 0
             for piece in pieces:
                 write_all(fd, piece)
-                crc = zlib.crc32(piece, crc)
+                crc = crc32(piece, crc)
                 length += len(piece)
             if not start:
                 sync_directory(path.parent)
@@ -123,7 +123,7 @@ def _read_back(fd: int, path: Path, start: int, length: int, crc: int) -> None:
     found, at, end = 0, start, start + length
     while at < end:
         piece = read_exactly(fd, at, min(_PIECE, end - at))
-        found = zlib.crc32(piece, found)
+        found = crc32(piece, found)
         at += len(piece)
     if found != crc:
         raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
@@ -204,7 +204,7 @@ def _content(item: ItemContext, segment: Segment, fd: int) -> Content:
     _refuse_short(segment)
     whole = pa.py_buffer(read_exactly(fd, segment.offset, segment.length))
     view = memoryview(whole)
-    if zlib.crc32(view) != segment.crc32:
+    if crc32(view) != segment.crc32:
         raise VerifyError("its bytes are not those that were spooled")
     good, dead, said = _lengths(item, segment, bytes(view[-_END_SIZE:]))
     stats = json.loads(bytes(view[good + dead : good + dead + said]))
@@ -216,7 +216,7 @@ def _stats_of(item: ItemContext, segment: Segment, fd: int) -> dict[str, Any]:
     end = read_exactly(fd, segment.offset + segment.length - _END_SIZE, _END_SIZE)
     good, dead, said = _lengths(item, segment, end)
     text = read_exactly(fd, segment.offset + good + dead, said)
-    if zlib.crc32(end[: -_CRC.size], zlib.crc32(text)) != _CRC.unpack(end[-_CRC.size :])[0]:
+    if crc32(end[: -_CRC.size], crc32(text)) != _CRC.unpack(end[-_CRC.size :])[0]:
         raise VerifyError("its counts are not those that were spooled")
     stats: dict[str, Any] = json.loads(text)
     return stats

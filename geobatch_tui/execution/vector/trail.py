@@ -18,12 +18,12 @@ import os
 import struct
 import threading
 import time
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeometryError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class _Made:
         while at + _KEPT.size <= len(data):
             number, size, crc = _KEPT.unpack_from(data, at)
             value = data[at + _KEPT.size : at + _KEPT.size + size]
-            if len(value) != size or zlib.crc32(value) != crc:
+            if len(value) != size or crc32(value) != crc:
                 break
             self.found[number] = value
             at += _KEPT.size + size
@@ -174,7 +174,7 @@ class _Made:
 
     def keep(self, number: int, value: bytes) -> None:
         with disk_errors("cannot write", self._path):
-            write_all(self._fd, _KEPT.pack(number, len(value), zlib.crc32(value)) + value)
+            write_all(self._fd, _KEPT.pack(number, len(value), crc32(value)) + value)
 
     def close(self) -> None:
         os.close(self._fd)
