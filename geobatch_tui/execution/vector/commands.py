@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.vector.plan import VectorPlan
@@ -22,11 +23,11 @@ def ogr2ogr_window(item: ItemContext, window: Window) -> str:
     """The features of one chunk, or one of them, into a GeoPackage beside the shell; of a record
     that is no feature, its text."""
     plan = VectorPlan.from_json(item.plan.detail)
-    layer = plan.layer.replace('"', '""')
+    layer = (plan.layer or Path(item.source).stem).replace('"', '""')
     if (record := window.col_off - plan.count + len(plan.lost)) >= 0:
         wanted = f"NF && ++n == {plan.lost[record]}"
         return shlex.join(["awk", wanted, item.source])
-    first, where = window.col_off, ""
+    first, where = window.col_off, plan.where
     if plan.access == "fid":
         index = window.col_off // item.plan.grid.chunk_width
         first -= item.plan.grid.window(index).col_off

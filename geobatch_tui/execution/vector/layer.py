@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 
 from geobatch_tui.errors import EmptyInputError, SchemaError, UnsupportedFormatError
 from geobatch_tui.execution.vector import moments, ranges, source
+from geobatch_tui.execution.vector.condition import Condition
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.sequence import lost
 
@@ -167,11 +169,6 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
 
     Raises: as :func:`ogr_layer`.
     """
-    if params.where:
-        raise SchemaError(
-            f"where is not read for GeoParquet ({path})",
-            hint="use vector.filter by bounds, or convert the file to GPKG first",
-        )
     with source.ogr_errors(path), pq.ParquetFile(path) as file:
         schema, meta = file.schema_arrow, file.metadata
         raw = (schema.metadata or {}).get(b"geo") or (meta.metadata or {}).get(b"geo")
@@ -188,6 +185,8 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
         fields = pa.schema([_plain(schema.field(field)) for field in chosen])
         rows = ranges.uniform_groups(meta)
         count = int(meta.num_rows)
+        if params.where:
+            count = _count_rows(file, Condition(params.where, there), name, path)
     crs: Any = column.get("crs", "OGC:CRS84")
     kinds = column.get("geometry_types") or []
     return Layer(
@@ -202,6 +201,18 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
         encoding="",
         rows=rows,
     )
+
+
+def _count_rows(file: pq.ParquetFile, condition: Condition, geometry: str, path: str) -> int:
+    """Features that ``condition`` leaves, in one pass over the attributes in question."""
+    columns = condition.names or [geometry]
+    try:
+        return sum(
+            int(condition.holds(batch).sum())
+            for batch in file.iter_batches(source.BATCH, columns=columns, use_threads=False)
+        )
+    except sqlite3.Error as error:
+        raise SchemaError(f"where, for {path}: {error}", hint="check where") from error
 
 
 def _covering(column: dict[str, Any]) -> set[str]:

@@ -32,7 +32,7 @@ def access(
         return "window", ()
     if plan.driver == "OpenFileGDB" and not plan.where and jumps:
         return "window", ()
-    if plan.driver == "Parquet":
+    if plan.driver == "Parquet" and not plan.where:
         with pq.ParquetFile(path) as file:
             return ("rows" if uniform_groups(file.metadata) else "drain"), ()
     return "drain", ()

@@ -25,6 +25,8 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.vector import arrow, moments, pruning
+from geobatch_tui.execution.vector.collect import flags
+from geobatch_tui.execution.vector.condition import Condition
 from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
 from geobatch_tui.execution.vector.plan import FID, WKB
 
@@ -235,8 +237,11 @@ def parquet_batches(
     out as those that are read and lie outside.
     """
     schema = schema_of(plan)
-    wanted = [*plan.fields, plan.geometry_column]
-    unread = pruning.outside(file, plan.geometry_column, bounds)
+    condition = Condition(plan.where, _attributes(file, plan)) if plan.where else None
+    asked = condition.names if condition else []
+    wanted = list(dict.fromkeys([*plan.fields, *asked, plan.geometry_column]))
+    # Whether features that are not read satisfy a condition is not known.
+    unread = pruning.outside(file, plan.geometry_column, None if condition else bounds)
     for skipped, some in groupby(groups, unread.__contains__):
         if skipped:
             count = sum(file.metadata.row_group(group).num_rows for group in some)
@@ -246,7 +251,14 @@ def parquet_batches(
         for batch in file.iter_batches(BATCH, list(some), wanted, use_threads=False):
             numbers = pa.array(range(start, start + batch.num_rows), pa.int64())
             start += batch.num_rows
-            yield pinned(batch.append_column(FID, numbers), schema, FID, plan.geometry_column)
+            found = batch.append_column(FID, numbers)
+            if condition is not None:
+                found = found.filter(flags(condition.holds(batch)))
+            yield pinned(found, schema, FID, plan.geometry_column)
+
+
+def _attributes(file: pq.ParquetFile, plan: VectorPlan) -> list[str]:
+    return [name for name in file.schema_arrow.names if name != plan.geometry_column]
 
 
 def _nothing(plan: VectorPlan, start: int, count: int) -> pa.RecordBatch:

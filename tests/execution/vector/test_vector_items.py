@@ -245,7 +245,7 @@ def test_an_item_of_only_bad_features_is_not_published(tmp_path):
         )
 
 
-@pytest.mark.parametrize("suffix", ["gpkg", "shp", "fgb", "geojson"])
+@pytest.mark.parametrize("suffix", ["gpkg", "shp", "fgb", "geojson", "parquet"])
 def test_where_bounds_and_columns_choose(suffix, tmp_path):
     """Where is OGR's, bounds go by boxes, columns keep the order of the source."""
     frame = vectordata.layer(300)

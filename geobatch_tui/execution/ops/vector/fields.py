@@ -26,7 +26,9 @@ class VectorParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     where: str = semantic(
-        "", "Only features for which this condition holds, in OGR's SQL (GeoPackage: SQLite's)."
+        "",
+        "Only features for which this condition holds, in OGR's SQL (GeoPackage and GeoParquet: "
+        "SQLite's).",
     )
     bounds: tuple[float, float, float, float] | None = semantic(
         None,

@@ -1,0 +1,95 @@
+"""``where`` for GeoParquet: SQLite's answer, and OGR's."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+import shutil
+import subprocess
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+import vectordata
+import vectorjobs
+
+from geobatch_tui.errors import SchemaError
+from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.vector.condition import Condition
+
+CONDITIONS = [
+    "real > 0",
+    "name LIKE 'näme 1%' AND NOT whole % 2",
+    "name IS NULL OR day < '2020-01-05'",
+    "real > 5 OR 1 = 1",
+]
+
+
+@pytest.mark.parametrize("where", CONDITIONS)
+@pytest.mark.parametrize("columns", [None, ["whole"]])
+def test_it_chooses_as_for_a_geopackage(where, columns, tmp_path):
+    """The same features of the same layer, with their own ids."""
+    frame = vectordata.layer(300)
+    params = {"where": where, "columns": columns}
+    made = []
+    for suffix in ("gpkg", "parquet"):
+        source = vectordata.write(frame, tmp_path / f"s.{suffix}")
+        done = vectorjobs.run(
+            "vector.convert", source, tmp_path / suffix, params=params, form="GPKG", features=40
+        )
+        made.append(vectordata.read(done.path).whole.tolist())
+        assert done.receipt.facts["features_in"] == len(made[-1])
+    assert made[0] == made[1] != []
+
+
+def test_values_of_every_type():
+    """As numbers, text, ISO 8601 or JSON; names that SQLite would take for its own."""
+    columns = {
+        "select": pa.array([1, None]),
+        'a "b"': pa.array(["x", None]),
+        "moment": pa.array([dt.datetime(2020, 1, 2, 3, tzinfo=dt.UTC), None]),
+        "hour": pa.array([dt.time(1, 2), None]),
+        "list": pa.array([[1, 2], None]),
+        "sum": pa.array([Decimal("1.5"), None]),
+        "raw": pa.array([b"ab", None]),
+        "flag": pa.array([True, None]),
+        "took": pa.array([dt.timedelta(1), None]),
+        "unused": pa.array([{"a": 1}, None]),
+    }
+    batch = pa.record_batch(columns)
+    for where in (
+        '"select" = 1',
+        '"a ""b""" = \'x\'',
+        "moment = '2020-01-02T03:00:00+00:00'",
+        "hour = '01:02:00'",
+        "json_extract(list, '$[1]') = 2",
+        '"sum" > 1.25',
+        "raw = x'6162'",
+        "flag",
+        "took IS NOT NULL",
+    ):
+        assert Condition(where, columns).holds(batch).tolist() == [True, False], where
+    assert Condition("flag", columns).names == ["flag"]
+
+
+@pytest.mark.parametrize("where", ["nofield = 1", "real >", "1) UNION SELECT 1 --"])
+def test_what_is_no_condition_is_refused(where, tmp_path):
+    """When the run is planned."""
+    source = vectordata.write(vectordata.layer(10), tmp_path / "s.parquet")
+    with pytest.raises(SchemaError, match="where"):
+        vectorjobs.probe("vector.convert", source, params={"where": where})
+
+
+@pytest.mark.skipif(shutil.which("ogr2ogr") is None, reason="ogr2ogr is not installed")
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
+def test_the_command_of_a_chosen_feature_finds_it(suffix, tmp_path):
+    """Also in a source without ids: its place is that among those that satisfy ``where``."""
+    source = vectordata.write(vectordata.layer(60), tmp_path / f"s.{suffix}")
+    params = {"where": "real > 0"}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params=params, features=10)
+    made = vectordata.read(done.path)
+    command = get_operation("vector.convert").reproduce(done.item, Window(17, 0, 1, 1))
+    subprocess.run(shlex.split(command), cwd=tmp_path, check=True, capture_output=True)
+    found = vectordata.read(tmp_path / "chunk.gpkg")
+    assert found.whole.tolist() == [made.whole[17]]
