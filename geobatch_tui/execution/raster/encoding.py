@@ -6,8 +6,9 @@ holds the whole image (GDAL: 512 for COG, strips for GTiff), overviews by averag
 by nearest for palettes.
 
 The LEVEL of DEFLATE is the quickest of libdeflate whose files are as large as GDAL's with zlib at
-level 6, to within 2 %. Differences have few matches to be found, so the search for them pays least
-there: for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 2 by 33 %.
+level 6, to within 2.5 %. Differences have few matches to be found, so the search for them pays
+least there: for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 2 by
+33 %.
 """
 
 from __future__ import annotations
