@@ -84,6 +84,19 @@ def read_exactly(fd: int, offset: int, length: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def fill(fd: int, offset: int, view: memoryview) -> None:
+    """Read as many bytes from ``offset`` as ``view`` holds.
+
+    Raises:
+        VerifyError: the file ends before.
+    """
+    while view:
+        count = os.preadv(fd, [view], offset)
+        if not count:
+            raise VerifyError(f"the file ends at byte {offset}; {len(view)} more were expected")
+        offset, view = offset + count, view[count:]
+
+
 def copy_range(source: int, target: int, offset: int, length: int) -> None:
     """Append ``length`` bytes from ``offset`` of one file at another's position.
 

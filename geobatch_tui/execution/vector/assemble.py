@@ -194,10 +194,14 @@ def _read_back(path: Path, cut: int, written: tuple[int, ...]) -> tuple[int, str
     # The digest takes longest: a thread of its own computes it.
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1, "digest") as hashing:
         waiting: Future[None] | None = None
-        while piece := file.read(min(_PIECE, cut - size) if size < cut else _PIECE):
+        # In turn: the one before is still being digested.
+        room, other = memoryview(bytearray(_PIECE)), memoryview(bytearray(_PIECE))
+        while count := file.readinto(room[: cut - size] if size < cut else room):
+            piece = room[:count]
+            room, other = other, room
             side = int(size >= cut)
             crcs[side] = crc32(piece, crcs[side])
-            size += len(piece)
+            size += count
             if waiting is not None:
                 waiting.result()
             waiting = hashing.submit(digest.update, piece)

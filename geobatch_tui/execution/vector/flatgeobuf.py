@@ -104,7 +104,7 @@ def write(
         keys = np.empty(len(boxes), np.uint32)
         flatbuffer.hilbert(boxes, np.array(summary.bbox), keys)
         order = np.argsort(~keys, kind="stable").astype(np.uint32)
-    with new_file(path) as fd, disk_errors("cannot write", path):
+    with new_file(path, later=True) as fd, disk_errors("cannot write", path):
         levels = _levels(len(boxes)) if indexed else []
         start = len(header) + sum(levels) * _NODE.itemsize
         os.lseek(fd, start, os.SEEK_SET)

@@ -77,7 +77,7 @@ def write(
     srs, roots = _prepare(made, plan, summary)
     base = bytearray(made.read_bytes())
     found = _Boxes()
-    with new_file(path) as fd, disk_errors("cannot write", path):
+    with new_file(path, later=True) as fd, disk_errors("cannot write", path):
         with Appended(fd, len(base) // PAGE) as pages:
             table = Table(pages)
             ident = 1

@@ -50,7 +50,7 @@ def write(
     """Write the part file: row groups that chunks have encoded are copied. Returns its CRC-32."""
     schema = pieces.output_schema(plan)
     geo = json.dumps(_geo(plan, summary, *schema.names[-2:]), sort_keys=True)
-    with new_file(path) as fd, disk_errors("cannot write", path):
+    with new_file(path, later=True) as fd, disk_errors("cannot write", path):
         file = _Assembly(
             fd, _empty(plan, schema.with_metadata({"geo": geo, KEY: item.fingerprint}))
         )

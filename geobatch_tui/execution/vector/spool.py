@@ -31,10 +31,12 @@ from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.messages import Segment
 from geobatch_tui.execution.raster.disk import (
     disk_errors,
+    fill,
     read_exactly,
     sync_directory,
     write_all,
 )
+from geobatch_tui.execution.vector.room import own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -121,8 +123,10 @@ def _append(path: Path, pieces: Sequence[Any]) -> tuple[int, int, int]:
 
 def _read_back(fd: int, path: Path, start: int, length: int, crc: int) -> None:
     found, at, end = 0, start, start + length
+    room = memoryview(own().of("piece", _PIECE))
     while at < end:
-        piece = read_exactly(fd, at, min(_PIECE, end - at))
+        piece = room[: min(_PIECE, end - at)]
+        fill(fd, at, piece)
         found = crc32(piece, found)
         at += len(piece)
     if found != crc:
