@@ -208,8 +208,10 @@ def _check_size(dataset: Any, slots: LevelSlots) -> None:
 
 def _sample(slots: LevelSlots) -> list[int]:
     """Numbers of the tiles to look at."""
-    last = slots.level.tiles - 1
-    return [int(tile) for tile in np.unique(np.linspace(0, last, SAMPLES).astype(np.int64))]
+    tiles = slots.level.tiles
+    if tiles <= SAMPLES:
+        return list(range(tiles))
+    return [int(tile) for tile in np.unique(np.linspace(0, tiles - 1, SAMPLES).astype(np.int64))]
 
 
 def _check_tiles_of(
