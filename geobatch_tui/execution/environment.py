@@ -97,11 +97,11 @@ DEFAULTS = {
 DATA = "GEOBATCH_PRELOAD"
 #: Tells the fork server which process started it.
 ENGINE = "GEOBATCH_ENGINE_PID"
-#: Instead of the above for features: their batches come in all sizes, and what the heap keeps of
-#: them is seldom used again.
+#: Instead of the above for features, whose batches come in all sizes. Large ones go back to the
+#: system; what the heap keeps holds a few of the others, or each would have its pages cleared anew.
 VECTOR_DEFAULTS = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
 }
 
 _PASSED = {

@@ -81,7 +81,7 @@ def write(
         with Appended(fd, len(base) // PAGE) as pages:
             table = Table(pages)
             ident = 1
-            for block in _blocks(spool.contents(item, segments)):
+            for block in _blocks(spool.contents(item, segments, in_turn=True)):
                 ids = np.arange(ident, ident + len(block.heads))
                 _add(table, block, ids, srs, multi=multi)
                 found.add(ids, block.boxes)

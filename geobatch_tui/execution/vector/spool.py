@@ -20,6 +20,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ from geobatch_tui.execution.raster.disk import (
     sync_directory,
     write_all,
 )
-from geobatch_tui.execution.vector.room import own
+from geobatch_tui.execution.vector.room import Room, own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -145,19 +146,26 @@ def counts(item: ItemContext, segments: Sequence[Segment]) -> list[dict[str, Any
     return [_checked(segment, item, _stats_of) for segment in segments]
 
 
-def contents(item: ItemContext, segments: Sequence[Segment]) -> Iterator[Content]:
+def contents(
+    item: ItemContext, segments: Sequence[Segment], *, in_turn: bool = False
+) -> Iterator[Content]:
     """The segments of an item, in the order given, each read and checked as it is reached.
 
     They are read, not mapped: mapped pages count as memory for as long as the file is open. While
-    one is worked on, a thread reads the next.
+    one is worked on, a thread reads the next. ``in_turn``: the caller is done with one when it asks
+    for the next, so its memory is used again.
 
     Raises:
         VerifyError: one is damaged or of another item; its evidence names the chunk.
     """
+    rooms = (Room(), Room()) if in_turn else ()
+
     with ThreadPoolExecutor(1, "spool") as ahead:
         coming: Future[Content] | None = None
-        for segment in segments:
-            one, coming = coming, ahead.submit(_checked, segment, item, _content)
+        for number, segment in enumerate(segments):
+            room = rooms[number % 2] if rooms else Room()
+            read = partial(_content, room)
+            one, coming = coming, ahead.submit(_checked, segment, item, read)
             if one is not None:
                 yield one.result()
                 del one  # or its bytes stay while two others are in memory
@@ -204,10 +212,11 @@ def _checked[T](
         raise found from error
 
 
-def _content(item: ItemContext, segment: Segment, fd: int) -> Content:
+def _content(room: Room, item: ItemContext, segment: Segment, fd: int) -> Content:
     _refuse_short(segment)
-    whole = pa.py_buffer(read_exactly(fd, segment.offset, segment.length))
-    view = memoryview(whole)
+    view = memoryview(room.of("segment", segment.length))
+    fill(fd, segment.offset, view)
+    whole = pa.py_buffer(view)
     if crc32(view) != segment.crc32:
         raise VerifyError("its bytes are not those that were spooled")
     good, dead, said = _lengths(item, segment, bytes(view[-_END_SIZE:]))
