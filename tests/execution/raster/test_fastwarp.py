@@ -183,6 +183,41 @@ def test_a_source_over_the_antimeridian_is_not_torn(tmp_path, crs):
     assert result.valid.mean() > 0.5
 
 
+@pytest.mark.parametrize("kind", ["valid", "alpha", "nodata"])
+@pytest.mark.parametrize("kernel", ["nearest", "cubic"])
+def test_both_sides_of_the_antimeridian_are_read_apart(tmp_path, monkeypatch, kernel, kind):
+    """Around a pole, where parts reach from one end of the source to the other: the same bits as
+    from boxes over the whole of its width, which are not read."""
+    path = globe(tmp_path / "globe.tif", step=0.5, bands=4 if kind == "alpha" else 3)
+    with rasterio.open(path, "r+") as dataset:
+        if kind == "alpha":
+            red, green, blue = ColorInterp.red, ColorInterp.green, ColorInterp.blue
+            dataset.colorinterp = red, green, blue, ColorInterp.alpha
+            dataset.write(dataset.read(4) // 100 * 100, 4)
+        elif kind == "nodata":
+            dataset.nodata = 121
+    item, plan = planned(path, {"dst_crs": "EPSG:3413", "resampling": kernel, "size": [500, 0]})
+    place_sides = fastwarp.Warper._place_sides
+    taken = []
+
+    def counted(self, *args):
+        taken.append(place_sides(self, *args))
+        return taken[-1]
+
+    found = []
+    for way in (counted, lambda *_args: False):
+        monkeypatch.setattr(fastwarp.Warper, "_place_sides", way)
+        monkeypatch.setattr(fastwarp, "PART", 64)
+        windows = [Window(x, y, 60, 60) for x in (220, 280) for y in (0, 60, 120, 180, 240)]
+        with source.held_source(item) as held:
+            found.append([fastwarp.read(held, plan, window) for window in windows])
+        source.release()
+    assert any(taken)
+    for (one, valid), (other, also) in zip(*found, strict=True):
+        assert one.tobytes() == other.tobytes()
+        assert (valid is None and also is None) or (valid == also).all()
+
+
 @QUIET
 @given(
     job=st.tuples(
