@@ -13,11 +13,11 @@ from geobatch_tui.execution.raster.source import check_identity
 from geobatch_tui.execution.vector import (
     assemble,
     kernels,
-    limits,
     records,
     replaced,
     source,
     spool,
+    values,
     wkb,
 )
 from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, merged
@@ -153,8 +153,8 @@ class _Chunk:
             keep &= ~worked.dropped
         unfit: dict[int, tuple[str, str]] = {}
         names = self._fields.names
-        read = limits.readable([batch.column(name) for name in names], names, unfit)
-        columns, facts = limits.fit(self._plan.format, read, self._written, unfit)
+        read = values.readable([batch.column(name) for name in names], names, unfit)
+        columns, facts = values.fit(self._plan.format, read, self._written, unfit)
         bad = {row: why for row, why in (unfit | worked.bad).items() if keep[row]}
         self.stats["filtered"] += count - int(keep.sum())
         if bad:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import GeobatchError, SchemaError, VerifyError
-from geobatch_tui.execution.vector import arrow, limits, shapefile, wkb
+from geobatch_tui.execution.vector import arrow, limits, shapefile, values, wkb
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name
 from geobatch_tui.execution.vector.formats import DRIVERS, place_of
 from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
@@ -197,18 +197,18 @@ def promoted(column: pa.Array) -> pa.Array:
     starts = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column)]
     data = np.frombuffer(column.buffers()[2] or b"", np.uint8)
     valid = wkb.validity(column)
-    values: list[bytes | None] = []
+    made: list[bytes | None] = []
     for start, size, there in zip(starts.tolist(), sizes.tolist(), valid.tolist(), strict=True):
         if not there:
-            values.append(None)
+            made.append(None)
             continue
         value = data[start : start + size].tobytes()
         code = int.from_bytes(value[1:5], "little")
         if code % 1000 <= 3:
             head = b"\x01" + (code + 3).to_bytes(4, "little") + b"\x01\0\0\0"
             value = head + value
-        values.append(value)
-    return pa.array(values, pa.binary())
+        made.append(value)
+    return pa.array(made, pa.binary())
 
 
 def check(path: Path, plan: VectorPlan, fingerprint: str, features: int) -> None:
@@ -282,7 +282,7 @@ def write_quarantine(plan: VectorPlan, parts: Iterator[spool.Content], path: Pat
     columns = []
     for name in table.drop_columns([GEOMETRY]).column_names:
         names.append(free_name("geobatch_fid" if name == FID else name, tuple(names)))
-        columns.append(limits.legible(table.column(name).combine_chunks(), name))
+        columns.append(values.legible(table.column(name).combine_chunks(), name))
     flat = pa.table(columns, names)
     geometry = free_name("geom", tuple(names))
     flat = flat.append_column("geobatch_wkb", pa.array(lost, pa.string()))

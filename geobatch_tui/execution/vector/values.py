@@ -1,0 +1,169 @@
+"""Values of attributes in the types that an output format holds; a feature with one that does not
+fit is set aside.
+
+OGR writes most of these without a word, and other than they were: an unsigned number beyond its own
+range, a year of five digits, a list with a null in it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from geobatch_tui.execution.vector import shapefile
+from geobatch_tui.execution.vector.limits import JSON, kind_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Bad = dict[int, tuple[str, str]]
+
+_DAY = dt.timedelta(days=1)
+_EPOCH = dt.date(1970, 1, 1)
+#: First and last day with a year of four digits, counted from 1970.
+_DAYS = ((dt.date.min - _EPOCH) // _DAY, (dt.date.max - _EPOCH) // _DAY)
+_PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+
+
+def readable(columns: list[pa.Array], names: list[str], bad: Bad) -> list[pa.Array]:
+    """The values of a batch, with null for text that is not in UTF-8; its rows go to ``bad``.
+
+    OGR hands on the bytes of a file whose encoding it takes for another.
+    """
+    return [
+        _in_utf8(column, name, bad) if pa.types.is_string(column.type) else column
+        for column, name in zip(columns, names, strict=True)
+    ]
+
+
+def _in_utf8(column: pa.StringArray, name: str, bad: Bad) -> pa.StringArray:
+    if _is_utf8(column):
+        return column
+    wrong = pa.array(not _is_utf8(column.slice(row, 1)) for row in range(len(column)))
+    reason = f"the text of its field {name!r} is not in UTF-8; say its encoding by op.encoding"
+    for row in np.flatnonzero(wrong.to_numpy(zero_copy_only=False)).tolist():
+        bad.setdefault(row, ("SchemaError", reason))
+    return pc.if_else(wrong, pa.scalar(None, pa.string()), column)
+
+
+def _is_utf8(column: pa.StringArray) -> bool:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def fit(
+    form: str, columns: list[pa.Array], fields: pa.Schema, bad: Bad
+) -> tuple[list[pa.Array], dict[str, int]]:
+    """The values of a batch in the types of ``fields``, as :func:`limits.written` made them; and
+    counts of what else became of them.
+
+    Rows with a value that ``form`` cannot hold go to ``bad``; what stands there then has no
+    meaning.
+    """
+    if form == "GeoParquet":
+        return columns, {}
+    made, counts = [], {"nan_to_null": 0, "text_cut": 0}
+    for given, field in zip(columns, fields, strict=True):
+        column = _fitted(given, field, bad)
+        if pa.types.is_floating(field.type) and form != "FlatGeobuf":
+            counts["nan_to_null"] += pc.is_nan(column).true_count
+            if form in JSON:
+                _set_aside(pc.is_inf(column), field.name, "is infinite", bad)
+        if form == "Shapefile":
+            column = _in_table(column, field.name, bad, counts)
+        made.append(column)
+    return made, counts
+
+
+def _fitted(column: pa.Array, field: pa.Field, bad: Bad) -> pa.Array:
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    kind = column.type
+    if pa.types.is_uint64(kind):
+        over = pc.greater(column, pa.scalar(2**63 - 1, pa.uint64()))
+        _set_aside(over, field.name, "is above 2^63 - 1", bad)
+    elif pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        _set_aside(_odd_years(column), field.name, "has no year from 1 to 9999", bad)
+    elif pa.types.is_list(field.type):
+        column = column.cast(field.type)
+        _set_aside(_with_nulls(column), field.name, "has a null in its list", bad)
+    return column if column.type == field.type else column.cast(field.type, safe=False)
+
+
+def legible(column: pa.Array, name: str) -> pa.Array:
+    """The values as a GeoPackage holds them all; as text, where it does not."""
+    if pa.types.is_string(column.type) and not _is_utf8(column):
+        raw = column.cast(pa.binary()).to_pylist()
+        return pa.array([text and text.decode("utf-8", "backslashreplace") for text in raw])
+    kind, bad = kind_of(column.type), dict[int, tuple[str, str]]()
+    if kind is not None and not pa.types.is_decimal(column.type):
+        fitted = _fitted(column, pa.field(name, kind), bad)
+        if not bad:
+            return fitted
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowNotImplementedError:
+        texts = [str(value.as_py()) if value.is_valid else None for value in column]
+        return pa.array(texts, pa.string())
+
+
+#: Numbers that OGR writes into a table as they are: with up to 18 characters, or 24.
+_WHOLE, _REAL = (-(10**17), 10**18), 1e22
+
+
+def _in_table(column: pa.Array, name: str, bad: Bad, counts: dict[str, int]) -> pa.Array:
+    """Values as a table of dBASE takes them: OGR cuts numbers that are too long, at their end."""
+    kind = column.type
+    if pa.types.is_int64(kind):
+        over = pc.or_(pc.less_equal(column, _WHOLE[0]), pc.greater_equal(column, _WHOLE[1]))
+        _set_aside(over, name, "has more than 18 characters", bad)
+    elif pa.types.is_floating(kind):
+        _set_aside(pc.greater_equal(pc.abs(column), _REAL), name, f"is {_REAL:g} or more", bad)
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
+    elif pa.types.is_string(kind):
+        _set_aside(pc.match_substring(column, "\0"), name, "has a character of zero", bad)
+        long = pc.greater(pc.binary_length(column), shapefile.TEXT)
+        counts["text_cut"] += long.true_count
+        if long.true_count:
+            texts = column.to_pylist()
+            column = pa.array([text and shapefile.cut(text, shapefile.TEXT) for text in texts])
+    return column
+
+
+def _set_aside(rows: pa.Array | None, name: str, why: str, bad: Bad) -> None:
+    if rows is None or not rows.true_count:
+        return
+    for row in np.flatnonzero(rows.fill_null(False).to_numpy(zero_copy_only=False)).tolist():
+        bad.setdefault(row, ("SchemaError", f"the output cannot hold its field {name!r}: it {why}"))
+
+
+def _odd_years(column: pa.Array) -> pa.Array | None:
+    kind = column.type
+    wide = pa.int32() if pa.types.is_date32(kind) else pa.int64()
+    unit = 1 if pa.types.is_date32(kind) else _PER_DAY[getattr(kind, "unit", "ms")]
+    low, high = _DAYS[0] * unit, (_DAYS[1] + 1) * unit - 1
+    limits = np.iinfo(wide.to_pandas_dtype())
+    if low <= limits.min and high >= limits.max:  # nanoseconds end long before
+        return None
+    numbers = column.view(wide)
+    return pc.or_(
+        pc.less(numbers, pa.scalar(max(low, limits.min), wide)),
+        pc.greater(numbers, pa.scalar(min(high, limits.max), wide)),
+    )
+
+
+def _with_nulls(column: pa.ListArray) -> pa.Array | None:
+    if not column.flatten().null_count:
+        return None
+    empty: NDArray[Any] = column.flatten().is_null().to_numpy(zero_copy_only=False)
+    lists = pc.list_parent_indices(column).to_numpy()
+    found = np.zeros(len(column), np.bool_)
+    found[lists[empty]] = True
+    return pa.array(found)
