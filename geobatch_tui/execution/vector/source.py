@@ -103,7 +103,10 @@ def open_stream(
             geometry = meta["geometry_name"] or "wkb_geometry"
             schema = schema_of(plan)
             for batch in reader:
-                made = pinned(batch, schema, fid, geometry)
+                # The id comes first; in GeoJSON, a field may have the same name.
+                names = list(batch.schema.names)
+                names[names.index(fid)] = FID
+                made = pinned(batch.rename_columns(names), schema, FID, geometry)
                 arrow.refuse_overlaps(path, made.column(WKB))
                 yield made
 

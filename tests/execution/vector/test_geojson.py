@@ -57,6 +57,23 @@ def test_broken_geometries_are_set_aside(source, features, tmp_path):
     }
 
 
+@pytest.mark.parametrize("form", ["GeoParquet", "GPKG"])
+@pytest.mark.parametrize("suffix", ["geojson", "geojsonl"])
+@pytest.mark.parametrize("own", [{}, {"id": 3}])
+def test_a_field_called_id(own, suffix, form, tmp_path):
+    """It is a field, with its values, though OGR calls its own ids so, too."""
+    features = [
+        {**own, "type": "Feature", "properties": {"id": n + 7}, "geometry": FINE[n]}
+        for n in range(3)
+    ]
+    source = tmp_path / f"s.{suffix}"
+    whole = {"type": "FeatureCollection", "features": features}
+    lines = "".join(json.dumps(one) + "\n" for one in features)
+    source.write_text(lines if suffix == "geojsonl" else json.dumps(whole))
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form, features=2)
+    assert vectordata.read(done.path)["id"].tolist() == [7, 8, 9]
+
+
 @given(
     st.lists(st.sampled_from([None, FINE[0], BROKEN[0]]), max_size=30),
     st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False) | st.text(), max_size=4),
