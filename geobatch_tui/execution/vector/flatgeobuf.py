@@ -1,36 +1,32 @@
 """FlatGeobuf, put together from the records of chunks: header, packed R-tree, features.
 
-OGR writes the header, of a layer of one feature; what it says of that feature is replaced. Features
-lie in the order of the tree's leaves, along a
-curve of Hilbert. Their bytes are those that OGR would write.
+Features lie in the order of the tree's leaves, along a curve of Hilbert. Their bytes are those that
+OGR would write. See ``flatheader`` for the header.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geobatch_tui.errors import SchemaError, VerifyError
+from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import (
     flatbuffer,
+    flatheader,
     ogr,
     pieces,
-    properties,
     records,
     spool,
-    wkb,
 )
 from geobatch_tui.execution.vector.behind import Behind
 from geobatch_tui.execution.vector.room import Room
-from geobatch_tui.execution.vector.source import written_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,10 +40,6 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
 
-_MAGIC = 8
-_U32, _U64, _BOX = struct.Struct("<I"), struct.Struct("<Q"), struct.Struct("<4d")
-#: Numbers of fields of the tables Header and Column.
-_ENVELOPE, _COLUMNS, _COUNT, _NAME, _TYPE = 1, 7, 8, 0, 1
 #: Children of a node; a node is its box and where it leads.
 _CHILDREN = 16
 _NODE = np.dtype([("box", "<f8", 4), ("at", "<u8")])
@@ -98,7 +90,7 @@ def write(
     boxes = np.concatenate(found.box)
     found.box.clear()
     indexed = not summary.facts.get("empty")
-    header = _header(item, plan, summary, scratch / "template.fgb", indexed=indexed)
+    header = flatheader.header(item, plan, summary, scratch / "template.fgb", indexed=indexed)
     order = np.arange(len(boxes), dtype=np.uint32)
     if indexed:
         keys = np.empty(len(boxes), np.uint32)
@@ -129,67 +121,6 @@ def write(
             write_all(fd, nodes)
             front = crc32(nodes, front)
     return start, front, behind.crc
-
-
-# --- the header --------------------------------------------------------------------------------
-
-
-def _header(
-    item: ItemContext, plan: VectorPlan, summary: Summary, path: Path, *, indexed: bool
-) -> bytearray:
-    """Magic and header of the file.
-
-    Raises SchemaError if OGR would keep a field otherwise, or for a mix that it cannot read back.
-    """
-    kind, _ = ogr.layer_type(summary.types)
-    deep = {each >= 1000 for each in summary.types}
-    if len(deep) > 1 or (deep == {True} and kind == "Unknown"):
-        raise SchemaError(
-            "FlatGeobuf with Z needs features of one type, all of them with Z; these are "
-            + ", ".join(wkb.type_name(each) for each in summary.types),
-            hint="write GeoParquet or GPKG, or choose features by op.where",
-        )
-    ogr.write_template(item, plan, summary, kind, path, SPATIAL_INDEX="YES" if indexed else "NO")
-    data = path.read_bytes()
-    header = bytearray(data[: _MAGIC + 4 + _U32.unpack_from(data, _MAGIC)[0]])
-    table = _Table(header, _MAGIC + 4 + _U32.unpack_from(header, _MAGIC + 4)[0])
-    kept = []
-    columns = table.follow(_COLUMNS)
-    for n in range(_U32.unpack_from(header, columns)[0]):
-        at = columns + 4 + 4 * n
-        column = _Table(header, at + _U32.unpack_from(header, at)[0])
-        name = column.follow(_NAME)
-        size = _U32.unpack_from(header, name)[0]
-        place = column.place(_TYPE)
-        kept.append((header[name + 4 : name + 4 + size].decode(), header[place] if place else 0))
-    wanted = [(each.name, properties.TYPES[each.type]) for each in written_schema(plan)]
-    if kept != wanted:
-        raise SchemaError(f"FlatGeobuf keeps the fields as {kept}, not as {wanted}")
-    _U64.pack_into(header, table.place(_COUNT), summary.out)
-    if summary.bbox is not None:
-        _BOX.pack_into(header, table.follow(_ENVELOPE) + 4, *summary.bbox)
-    return header
-
-
-class _Table:
-    """A table of a flatbuffer, whose offset to its vtable is at ``at``."""
-
-    def __init__(self, data: bytearray, at: int) -> None:
-        self._data, self._at = data, at
-        self._fields = at - struct.unpack_from("<i", data, at)[0]
-
-    def place(self, number: int) -> int:
-        """Where a field lies; 0: it is not there."""
-        if 4 + 2 * number >= struct.unpack_from("<H", self._data, self._fields)[0]:
-            return 0
-        offset: int = struct.unpack_from("<H", self._data, self._fields + 4 + 2 * number)[0]
-        return self._at + offset if offset else 0
-
-    def follow(self, number: int) -> int:
-        """Where that lies which a field refers to."""
-        at = self.place(number)
-        offset: int = _U32.unpack_from(self._data, at)[0]
-        return at + offset
 
 
 # --- the index ---------------------------------------------------------------------------------
