@@ -144,17 +144,20 @@ def nearest(source, x, y, off, side, out, touched):
 
 
 def _picker(across, down):
-    """Compiles the sums of rows of taps of one size, whose loops are then written out."""
+    """Compiles the sums of rows of taps of one size, whose loops are then written out; 0: of any
+    size."""
 
     @jit
     def pick(flat, at, stride, wx, wy, ready, out, whole, low, high):
+        columns = across if across > 0 else wx.shape[0]
+        rows = down if down > 0 else wy.shape[0]
         for c in range(len(out)):
             if ready[c]:
                 value = 0.0
-                for i in range(across):
+                for i in range(columns):
                     f = at[c] + np.uint32(i)
                     part = wy[0, c] * flat[f]
-                    for j in range(1, down):
+                    for j in range(1, rows):
                         f += stride
                         part += wy[j, c] * flat[f]
                     value = wx[i, c] * part if i == 0 else value + wx[i, c] * part
@@ -167,22 +170,7 @@ def _picker(across, down):
 _two, _four, _six = _picker(2, 2), _picker(4, 4), _picker(6, 6)
 _two_wide, _two_tall = _picker(4, 2), _picker(2, 4)
 _four_wide, _four_tall = _picker(6, 4), _picker(4, 6)
-
-
-@jit
-def _many(flat, at, stride, wx, wy, ready, out, whole, low, high):
-    """A row of ``out`` from any number of taps whose first is ``flat[at]``; weights (taps, n)."""
-    for c in range(len(out)):
-        if ready[c]:
-            value = 0.0
-            for i in range(wx.shape[0]):
-                f = at[c] + np.uint32(i)
-                part = wy[0, c] * flat[f]
-                for j in range(1, wy.shape[0]):
-                    f += stride
-                    part += wy[j, c] * flat[f]
-                value = wx[i, c] * part if i == 0 else value + wx[i, c] * part
-            out[c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+_many = _picker(0, 0)
 
 
 @jit

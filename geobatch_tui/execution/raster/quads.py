@@ -46,18 +46,21 @@ def _put(picked, c, v0, v1, v2, v3, whole, low, high):
 
 
 def _picker(across, down):
-    """Compiles the sums of rows of taps of one size, whose loops are then written out."""
+    """Compiles the sums of rows of taps of one size, whose loops are then written out; 0: of any
+    size."""
 
     @jit
     def pick(quads, at, stride, wx, wy, whole, low, high, picked):
+        columns = across if across > 0 else wx.shape[0]
+        rows = down if down > 0 else wy.shape[0]
         for c in range(len(at)):
             v0, v1, v2, v3 = 0.0, 0.0, 0.0, 0.0
-            for i in range(across):
+            for i in range(columns):
                 f = at[c] + np.uint32(i)
                 w = wy[0, c]
                 p0, p1 = w * quads[f, 0], w * quads[f, 1]
                 p2, p3 = w * quads[f, 2], w * quads[f, 3]
-                for j in range(1, down):
+                for j in range(1, rows):
                     f += stride
                     w = wy[j, c]
                     p0, p1 = p0 + w * quads[f, 0], p1 + w * quads[f, 1]
@@ -75,28 +78,7 @@ def _picker(across, down):
 _two, _four, _six = _picker(2, 2), _picker(4, 4), _picker(6, 6)
 _two_wide, _two_tall = _picker(4, 2), _picker(2, 4)
 _four_wide, _four_tall = _picker(6, 4), _picker(4, 6)
-
-
-@jit
-def _many(quads, at, stride, wx, wy, whole, low, high, picked):
-    for c in range(len(at)):
-        v0, v1, v2, v3 = 0.0, 0.0, 0.0, 0.0
-        for i in range(wx.shape[0]):
-            f = at[c] + np.uint32(i)
-            w = wy[0, c]
-            p0, p1 = w * quads[f, 0], w * quads[f, 1]
-            p2, p3 = w * quads[f, 2], w * quads[f, 3]
-            for j in range(1, wy.shape[0]):
-                f += stride
-                w = wy[j, c]
-                p0, p1 = p0 + w * quads[f, 0], p1 + w * quads[f, 1]
-                p2, p3 = p2 + w * quads[f, 2], p3 + w * quads[f, 3]
-            w = wx[i, c]
-            if i == 0:
-                v0, v1, v2, v3 = w * p0, w * p1, w * p2, w * p3
-            else:
-                v0, v1, v2, v3 = v0 + w * p0, v1 + w * p1, v2 + w * p2, v3 + w * p3
-        _put(picked, c, v0, v1, v2, v3, whole, low, high)
+_many = _picker(0, 0)
 
 
 @jit
