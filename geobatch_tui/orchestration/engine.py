@@ -19,7 +19,7 @@ from geobatch_tui.execution.messages import (
 )
 from geobatch_tui.ledger import updates as lu
 from geobatch_tui.orchestration import units as u
-from geobatch_tui.orchestration.feeder import Feeder
+from geobatch_tui.orchestration.feeder import Feeder, OpenItem
 from geobatch_tui.orchestration.items import Items
 from geobatch_tui.orchestration.letters import chunk_label, chunk_letter, feature_letter
 
@@ -193,13 +193,31 @@ class Engine:
                 ),
             )
         )
+        self._tell(item, index, attempt, worker, outcome.seconds, receipt)
+        self.feeder.settle(unit.ident, done=True)
+        if receipt.item is not None:
+            self.items.publish(item, receipt.item)
+        else:
+            self.items.look_at(item)
+
+    def _tell(
+        self,
+        item: OpenItem,
+        index: int,
+        attempt: int,
+        worker: int,
+        seconds: float,
+        receipt: ChunkReceipt,
+    ) -> None:
+        """Log that a chunk is done, and which of its features are set aside."""
+        chunk = chunk_label(item.context.key, item.context.plan.grid, index)
         self._session.log.emit(
             "chunk.done",
             item=item.context.key,
-            chunk=chunk_label(item.context.key, item.context.plan.grid, index),
+            chunk=chunk,
             chunk_offset=index,
             attempt=attempt,
-            duration_ms=round(outcome.seconds * 1000, 3),
+            duration_ms=round(seconds * 1000, 3),
             worker=worker,
         )
         if receipt.letters:
@@ -210,15 +228,10 @@ class Engine:
                 message=f"{len(receipt.letters)} features are set aside; feature {first.fid}: "
                 f"{first.reason}",
                 item=item.context.key,
-                chunk=chunk_label(item.context.key, item.context.plan.grid, index),
+                chunk=chunk,
                 error_class=first.error_class,
                 fids=[letter.fid for letter in receipt.letters[:LISTED]],
             )
-        self.feeder.settle(unit.ident, done=True)
-        if receipt.item is not None:
-            self.items.publish(item, receipt.item)
-        else:
-            self.items.look_at(item)
 
     def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None:
         self._tally.retries += 1
