@@ -31,6 +31,11 @@ _DRIVERS = {
 _LARGE, _RATIO = 2**28, 500
 
 
+def is_inside(place: str) -> bool:
+    """Whether what OGR opens lies in an archive."""
+    return place.startswith("/vsi")
+
+
 def look_into(path: str) -> tuple[str, tuple[str, ...], int]:
     """GDAL's name of the one vector file in an archive, drivers that may open it, and its size
     unpacked, with the files beside it that have its name.

@@ -14,6 +14,8 @@ import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.sources import is_dataset
+from geobatch_tui.execution.vector.archive import is_inside
+from geobatch_tui.execution.vector.formats import SEQUENCE
 from geobatch_tui.execution.vector.lean import pyogrio
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ def opened(place: str, **how: Any) -> Iterator[tuple[dict[str, Any], Any]]:
 
 
 def _may_lose_its_place(place: str) -> bool:
-    if place.startswith("/vsi") or is_dataset(place):
+    if place.startswith(SEQUENCE):
+        return False
+    if is_inside(place) or is_dataset(place):
         flat = place.lower().endswith(".fgb")
     else:
         with open(place, "rb") as file:  # noqa: PTH123 - odd bytes in names

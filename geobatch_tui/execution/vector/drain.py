@@ -22,7 +22,7 @@ from geobatch_tui.errors import CorruptSourceError, VerifyError
 from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.source import check_identity
-from geobatch_tui.execution.vector import geojson, sequence, source
+from geobatch_tui.execution.vector import archive, geojson, sequence, source
 from geobatch_tui.execution.vector.plan import UNREAD, WKB
 from geobatch_tui.execution.vector.wkb import validity
 
@@ -169,7 +169,7 @@ def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
             yield from source.parquet_batches(file, plan, groups, 0, bounds)
         return
     batches = source.open_stream(plan.place or item.source, plan, where=plan.where)
-    if plan.driver not in _TOLD or plan.place not in ("", item.source):
+    if plan.driver not in _TOLD or archive.is_inside(plan.place):
         yield from batches
         return
     schema = source.full_schema(plan).append(pa.field(UNREAD, pa.string()))

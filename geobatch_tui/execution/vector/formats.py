@@ -24,6 +24,8 @@ DRIVERS = {
     "GeoJSONSeq": "GeoJSONSeq",
     "Shapefile": "ESRI Shapefile",
 }
+#: Before the name of a file, for OGR: it is a GeoJSON text sequence, whatever it looks like.
+SEQUENCE = "GeoJSONSeq:"
 #: What OGR may find behind a text file with this suffix.
 _TEXT = {
     ".csv": ("CSV",),

@@ -38,6 +38,17 @@ def with_geometry(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> b
         return bytes(_has_geometry(value) for value in _collected(_Text(file)))
 
 
+def goes_on(path: str) -> bool:
+    """Whether anything follows the first value at ``path``. If that is no JSON: it does not."""
+    with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+        text = _Text(file)
+        try:
+            text.value()
+        except ValueError:
+            return False
+        return bool(text.next())
+
+
 def _has_geometry(value: Any) -> bool:
     if not isinstance(value, dict):
         return False

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geobatch_tui.errors import EmptyInputError, SchemaError, UnsupportedFormatError
-from geobatch_tui.execution.vector import moments, ranges, source
+from geobatch_tui.errors import (
+    CorruptSourceError,
+    EmptyInputError,
+    SchemaError,
+    UnsupportedFormatError,
+)
+from geobatch_tui.execution.vector import formats, geojson, moments, ranges, sequence, source
 from geobatch_tui.execution.vector.condition import Condition
 from geobatch_tui.execution.vector.lean import pyogrio
-from geobatch_tui.execution.vector.sequence import lost
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ProbeTask
@@ -24,9 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What a source says of itself. ``fields``: schema of the attributes."""
+    """What a source says of itself. ``place``: what OGR opens. ``fields``: schema of the
+    attributes."""
 
     driver: str
+    place: str
     name: str
     fields: pa.Schema
     geometry: str
@@ -51,31 +57,14 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
     name = _choose_layer(task, place)
     with source.ogr_errors(task.source, name):
         encoding = params.encoding or None
-        sequence = "GeoJSONSeq" in drivers
-        info = pyogrio.read_info(
-            place,
-            layer=name,
-            encoding=encoding,
-            force_feature_count=not params.where and not sequence,
-        )
-        if info["driver"] not in drivers:
-            raise UnsupportedFormatError(
-                f"{task.source} is opened as {info['driver']}, but looks like {drivers[0]}"
-            )
-        if params.encoding and info["driver"] != "ESRI Shapefile":
-            raise SchemaError(
-                f"op.encoding is for Shapefiles; {info['driver']} is read as UTF-8 ({task.source})",
-                hint="leave it empty, and recode the file first, as with iconv",
-            )
-        if info["geometry_type"] is None:
-            raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
+        place, info = _info(task, place, name, params, drivers)
         columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
         count = int(info["features"])
         left_out: tuple[int, ...] = ()
         if info["driver"] == "GeoJSONSeq":
             # OGR's own count is of objects, also of those that are no features.
             count = _count(place, name, "", "GeoJSONSeq")
-            left_out = lost(task.source, count)
+            left_out = sequence.lost(task.source, count)
         if params.where or (info["driver"] == "ESRI Shapefile" and ranges.has_deleted(place)):
             count = _count(place, name, params.where, str(info["driver"]), encoding)
         with pyogrio.open_arrow(
@@ -90,6 +79,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         in_utc = moments.zoned(place, name, str(info["driver"]), schema, told)
     return Layer(
         driver=str(info["driver"]),
+        place=place,
         name=name,
         fields=schema if in_utc is None else in_utc,
         as_text=in_utc is not None,
@@ -103,6 +93,40 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         lost=left_out,
         jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
     )
+
+
+def _info(
+    task: ProbeTask, place: str, name: str, params: VectorParams, drivers: tuple[str, ...]
+) -> tuple[str, dict[str, Any]]:
+    """What OGR says of a layer, and the place at which it says so."""
+    how: dict[str, Any] = {
+        "layer": name,
+        "encoding": params.encoding or None,
+        "force_feature_count": not params.where and "GeoJSONSeq" not in drivers,
+    }
+    info = pyogrio.read_info(place, **how)
+    # OGR takes a text sequence for GeoJSON if its second record is no object: of one feature.
+    single = info["driver"] == "GeoJSON" and info["features"] < 2 and place == task.source
+    if single and geojson.goes_on(place):
+        if not sequence.is_one(place):
+            raise CorruptSourceError(
+                f"{place} goes on after its first feature, which is all that OGR reads",
+                hint="write one feature a line, as jq -c does, or a FeatureCollection",
+            )
+        place = formats.SEQUENCE + place
+        info = pyogrio.read_info(place, **how)
+    if info["driver"] not in drivers:
+        raise UnsupportedFormatError(
+            f"{task.source} is opened as {info['driver']}, but looks like {drivers[0]}"
+        )
+    if params.encoding and info["driver"] != "ESRI Shapefile":
+        raise SchemaError(
+            f"op.encoding is for Shapefiles; {info['driver']} is read as UTF-8 ({task.source})",
+            hint="leave it empty, and recode the file first, as with iconv",
+        )
+    if info["geometry_type"] is None:
+        raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
+    return place, info
 
 
 def _tell_of_encoding(place: str, guess: str, fields: pa.Schema, told: list[str]) -> None:
@@ -191,6 +215,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
     kinds = column.get("geometry_types") or []
     return Layer(
         driver="Parquet",
+        place=path,
         name="",
         fields=fields,
         geometry=name,

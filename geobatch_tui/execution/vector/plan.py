@@ -38,7 +38,8 @@ class VectorPlan:
         src_crs, dst_crs: WKT; equal where nothing is transformed; empty where unknown.
         format, layer_name: of the output.
         options: of the writer, checked.
-        place: what OGR opens: the source, or the file in it, if that is an archive.
+        place: what OGR opens: the source, after its driver where that is to be told, or the file in
+            it, if that is an archive.
         written: as ``schema``, of the attributes as they are written, in the same order.
         cell: features of the source that make a row group of GeoParquet; 0 for other formats.
         lost: numbers, from 1, of records that OGR leaves out; they follow the features, and are set

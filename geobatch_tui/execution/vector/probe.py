@@ -84,7 +84,7 @@ def probe(
             layer_name=_layer_name(task.key),
             options=options,
             cell=0,
-            place=place,
+            place=layer.place,
             lost=layer.lost,
             moments_as_text=layer.as_text,
         )
@@ -166,7 +166,7 @@ def _with_chunks(
         raise EmptyInputError(
             f"{task.source} has no features" + (" that satisfy where" if plan.where else "")
         )
-    packed = plan.place != task.source
+    packed = archive.is_inside(plan.place)
     size = archive.look_into(task.source)[2] if packed else sources.status(task.source)[0]
     if not packed and plan.driver == "ESRI Shapefile":
         with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ numbers.
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,12 @@ _MOST = 10_000
 _SHOWN = 80
 #: As OGR does, what follows a whole object is not looked at.
 _DECODER = json.JSONDecoder()
+
+
+def is_one(path: str) -> bool:
+    """Whether the first of several records at ``path`` is whole."""
+    first, more = [*islice(records(path), 2), b"", b""][:2]
+    return bool(more) and not _fault(first)
 
 
 def lost(path: str, features: int) -> tuple[int, ...]:

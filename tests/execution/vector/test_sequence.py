@@ -106,3 +106,33 @@ def test_blank_lines_and_separators_are_no_records(lines, tmp_path):
     separated.write_text("".join(f"\x1e{line.replace(', ', ',' + chr(10))}\n" for line in lines))
     assert len(list(records(str(separated)))) == 10
     assert vectorjobs.probe("vector.convert", separated).grid.width == 10
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "geojsonl"])
+@pytest.mark.parametrize("odd", ["xyz", "[1]", "null"])
+def test_a_second_record_that_is_no_object(odd, suffix, lines, tmp_path):
+    """OGR takes such a sequence for GeoJSON of one feature, and says nothing of the others."""
+    lines.insert(1, odd)
+    source = tmp_path / f"a [b].{suffix}"
+    source.write_text("\n".join(lines) + "\n")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=4)
+    assert vectordata.read(done.path).whole.tolist() == [2**40 + n for n in range(10)]
+    assert [one.reason.split()[1] for one in done.letters] == ["2"]
+
+
+def test_features_with_commas_between_are_all_read(lines, tmp_path):
+    """The same where each line but the last ends in a comma."""
+    source = tmp_path / "s.geojson"
+    source.write_text(",\n".join(lines))
+    assert len(vectordata.read(vectorjobs.run("vector.convert", source, tmp_path / "o").path)) == 10
+
+
+def test_features_without_lines_of_their_own(lines, tmp_path):
+    """Nobody could say where they end for OGR: the source is refused, not cut."""
+    source = tmp_path / "s.geojson"
+    for text in (lines[0] + " " + lines[1], lines[0].replace(",", ",\n") + ",\n" + lines[1]):
+        source.write_text(text)
+        with pytest.raises(CorruptSourceError, match="goes on after its first feature"):
+            vectorjobs.probe("vector.convert", source)
+    source.write_text(lines[0].replace(",", ",\n") + "\n\n")
+    assert vectorjobs.probe("vector.convert", source).grid.width == 1
