@@ -6,11 +6,10 @@ most.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.execution.vector.sequence import decoded, records
+from geobatch_tui.execution.vector.sequence import decoded, records, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 _BLANK = " \t\r\n,:"
 _ENDS = frozenset(_BLANK + "]}")
-_DECODER = json.JSONDecoder()
 
 
 def with_geometry(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
@@ -92,7 +90,7 @@ class _Text:
         self.next()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._held, self._at)
+                value, end = value_at(self._held, self._at)
             except ValueError:
                 if not self._more():
                     raise

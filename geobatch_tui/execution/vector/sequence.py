@@ -84,9 +84,20 @@ def decoded(record: bytes) -> Any:
     """The first value in a record.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is no JSON, or nested deeper than can be read.
     """
-    return _DECODER.raw_decode(record.decode("utf-8-sig").strip())[0]
+    return value_at(record.decode("utf-8-sig").strip(), 0)[0]
+
+
+def value_at(text: str, start: int) -> tuple[Any, int]:
+    """The value that begins there, and where it ends.
+
+    Raises: as :func:`decoded`.
+    """
+    try:
+        return _DECODER.raw_decode(text, start)
+    except RecursionError as error:
+        raise ValueError("its values are nested too deep") from error
 
 
 def _fault(record: bytes) -> str:

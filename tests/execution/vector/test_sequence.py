@@ -136,3 +136,14 @@ def test_features_without_lines_of_their_own(lines, tmp_path):
             vectorjobs.probe("vector.convert", source)
     source.write_text(lines[0].replace(",", ",\n") + "\n\n")
     assert vectorjobs.probe("vector.convert", source).grid.width == 1
+
+
+def test_a_record_nested_too_deep(lines, tmp_path):
+    """It is no error of the program's, and no reason to give up the others."""
+    deep = "[" * 200_000 + "]" * 200_000
+    lines[3] = lines[3].replace('"name": ', f'"odd": {deep}, "name": ')
+    source = tmp_path / "s.geojsonl"
+    source.write_text("\n".join(lines) + "\n")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert len(vectordata.read(done.path)) == 9
+    assert done.letters[0].reason.startswith("record 4 is no JSON (its values are nested too deep)")
