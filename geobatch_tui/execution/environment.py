@@ -78,6 +78,9 @@ DEFAULTS = {
     # What lies beside a file is asked for by name. Else every opening of a file lists its folder:
     # in one of a thousand files that takes three times as long as the opening itself.
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    # OGR gives up a file of GeoJSON at a feature of about a million vertices. The engine watches
+    # the memory of workers, whatever takes it.
+    "OGR_GEOJSON_MAX_OBJ_SIZE": "0",
     "MALLOC_ARENA_MAX": "2",
     # Tiles and windows are allocated and freed by the thousand: from the heap, whose pages stay. By
     # glibc's default such blocks are mapped anew each time, and the system clears every page of

@@ -44,6 +44,13 @@ def test_user_may_tune_but_not_loosen():
     assert set(made["GDAL_SKIP"].split(",")) == {*INDIRECT_DRIVERS, "PDF", "NITF"}
 
 
+def test_features_of_geojson_may_be_large():
+    """Case 47: OGR's own limit gives up the whole file; a user may set another."""
+    limit = "OGR_GEOJSON_MAX_OBJ_SIZE"
+    assert worker_environment({})[limit] == "0"
+    assert worker_environment({limit: "50"})[limit] == "50"
+
+
 def test_allow_vrt():
     """VRT can be let in; URLs cannot."""
     skipped = worker_environment({}, allow_vrt=True)["GDAL_SKIP"].split(",")
