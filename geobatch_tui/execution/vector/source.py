@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 #: Larger ones fall out of the processor's cache.
 BATCH, BATCH_BYTES = 4096, 4 * 2**20
 
+#: What Arrow says of a file that is no whole Parquet file.
+_CUT = ("Parquet magic bytes", "Parquet file size")
 #: What pyogrio, Arrow and SQLite raise about a source; pyogrio's own errors are RuntimeErrors.
 _FOREIGN = (RuntimeError, ValueError, KeyError, pa.ArrowException, OSError, sqlite3.Error)
 
@@ -49,10 +51,13 @@ logging.getLogger("pyogrio").setLevel(logging.ERROR)
 
 @contextmanager
 def ogr_errors(path: str, layer: str = "") -> Iterator[None]:
-    """Turn what pyogrio and Arrow raise about a source into our errors."""
+    """Turn what pyogrio and Arrow raise about a source into our errors. What the disk says, with a
+    number, is left as it is: it says nothing of the source."""
     try:
         yield
     except _FOREIGN as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise _ours(error, path, layer) from error
 
 
@@ -60,11 +65,12 @@ def _ours(error: Exception, path: str, layer: str) -> GeobatchError:
     what, said = f"layer {layer!r} of {path}" if layer else path, str(error)
     if is_locked(error) or isinstance(error, sqlite3.OperationalError):
         return TransientError(f"{what}: {error}")
-    if isinstance(error, DataLayerError | ValueError | KeyError):
+    cut = said.startswith(_CUT)
+    if isinstance(error, DataLayerError | ValueError | KeyError) and not cut:
         return SchemaError(f"{what}: {error}", hint="check layer, columns and where")
     if "no such column" in said:
         return SchemaError(f"{what}: {error}", hint="check where")
-    if not isinstance(error, DataSourceError):
+    if not isinstance(error, DataSourceError) and not cut:
         return CorruptSourceError(f"{what} cannot be read to its end: {error}")
     if "not recognized" in said:
         return UnsupportedFormatError(f"{path}: {error}")

@@ -1,0 +1,38 @@
+"""What goes wrong while a source is read is told apart by its cause."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import vectordata
+import vectorjobs
+
+from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution import classify
+from geobatch_tui.execution.vector.source import ogr_errors
+
+
+@pytest.mark.parametrize("keep", [5, 20_000, -200])
+def test_a_parquet_file_that_is_cut_off(keep, tmp_path):
+    """It is a damaged file, not one whose columns are to be looked at."""
+    source = vectordata.write(vectordata.layer(300), tmp_path / "s.parquet")
+    source.write_bytes(source.read_bytes()[:keep])
+    with pytest.raises(CorruptSourceError, match="cannot be opened: Parquet"):
+        vectorjobs.probe("vector.convert", source)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.EIO, "RemoteIOError"),
+        (errno.ESTALE, "RemoteIOError"),
+        (errno.EMFILE, "OpenFilesError"),
+        (errno.ENOMEM, "MemoryBudgetError"),
+    ],
+)
+def test_the_disk_is_not_the_source(number, kind):
+    """Nothing that may pass is taken for damage, which is for good."""
+    with pytest.raises(OSError, match="no") as caught, ogr_errors("/s.parquet"):
+        raise OSError(number, "no")
+    assert classify.failure(caught.value, source="/s.parquet").error_class == kind
