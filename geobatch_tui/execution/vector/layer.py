@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from geobatch_tui.errors import (
     CorruptSourceError,
@@ -22,6 +21,8 @@ from geobatch_tui.execution.vector.condition import Condition
 from geobatch_tui.execution.vector.lean import pyogrio
 
 if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
     from geobatch_tui.execution.messages import ProbeTask
     from geobatch_tui.execution.ops.vector.fields import VectorParams
 
@@ -193,7 +194,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
 
     Raises: as :func:`ogr_layer`.
     """
-    with source.ogr_errors(path), pq.ParquetFile(path) as file:
+    with source.ogr_errors(path), source.parquet_file(path) as file:
         schema, meta = file.schema_arrow, file.metadata
         raw = (schema.metadata or {}).get(b"geo") or (meta.metadata or {}).get(b"geo")
         if raw is None:

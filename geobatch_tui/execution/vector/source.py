@@ -230,11 +230,16 @@ def _fid_range(plan: VectorPlan, index: int) -> str:
 
 
 def _row_groups(item: ItemContext, plan: VectorPlan, window: Window) -> Iterator[pa.RecordBatch]:
-    with ogr_errors(item.source), pq.ParquetFile(item.source, memory_map=True) as file:
+    with ogr_errors(item.source), parquet_file(item.source, memory_map=True) as file:
         rows = file.metadata.row_group(0).num_rows
         last = -(-(window.col_off + window.width) // rows)
         groups = list(range(window.col_off // rows, last))
         yield from parquet_batches(file, plan, groups, window.col_off, item.params.get("bounds"))
+
+
+def parquet_file(path: str, *, memory_map: bool = False) -> pq.ParquetFile:
+    """A Parquet file to read features from; pages that carry a checksum are checked by it."""
+    return pq.ParquetFile(path, memory_map=memory_map, page_checksum_verification=True)
 
 
 def parquet_batches(

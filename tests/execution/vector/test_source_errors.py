@@ -36,3 +36,20 @@ def test_the_disk_is_not_the_source(number, kind):
     with pytest.raises(OSError, match="no") as caught, ogr_errors("/s.parquet"):
         raise OSError(number, "no")
     assert classify.failure(caught.value, source="/s.parquet").error_class == kind
+
+
+@pytest.mark.parametrize("rows", [100, 70])
+def test_pages_with_a_wrong_checksum(rows, tmp_path):
+    """Damage that decodes is found where the file tells of it, read by row groups or in turn."""
+    source = tmp_path / "s.parquet"
+    vectordata.layer(300).to_parquet(
+        source, row_group_size=rows, write_page_checksum=True, compression="NONE",
+        use_dictionary=False,
+    )  # fmt: skip
+    assert vectorjobs.run("vector.convert", source, tmp_path / "o").receipt.facts["features_out"]
+    data = source.read_bytes()
+    assert data.count("näme 17".encode()) >= 1
+    source.write_bytes(data.replace("näme 17".encode(), "nåme 17".encode(), 1))
+    params = {"where": "whole > 0"} if rows == 70 else {}
+    with pytest.raises(CorruptSourceError, match="CRC checksum"):
+        vectorjobs.run("vector.convert", source, tmp_path / "out", params=params)
