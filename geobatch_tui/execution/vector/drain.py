@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from geobatch_tui.errors import CorruptSourceError, VerifyError
 from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
+from geobatch_tui.execution.raster.part import removed_on_error
 from geobatch_tui.execution.raster.source import check_identity
 from geobatch_tui.execution.vector import archive, geojson, sequence, source
 from geobatch_tui.execution.vector.plan import UNREAD, WKB
@@ -64,13 +64,14 @@ def read_part(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.Re
 def _await(item: ItemContext, plan: VectorPlan, path: Path) -> None:
     drain = _Drain(item, plan)
     while not path.exists():
-        if not drain.running and drain.lock():
+        running = drain.running
+        drain.raise_error()
+        if not running and drain.lock():
             # Between the look and the lock another worker may have written the last part.
             if path.exists():
                 drain.unlock()
                 return
             drain.start()
-        drain.raise_error()
         time.sleep(_PAUSE)
 
 
@@ -151,19 +152,21 @@ class _Drain:
                 writer.write_batch(batch)
         body = sink.getvalue()
         scratch = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
-        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        try:
-            write_all(fd, body)
-            write_all(fd, crc32(body).to_bytes(4, "little"))
-        finally:
-            os.close(fd)
-        scratch.rename(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with removed_on_error(scratch):
+            fd = os.open(scratch, flags, 0o600)
+            try:
+                write_all(fd, body)
+                write_all(fd, crc32(body).to_bytes(4, "little"))
+            finally:
+                os.close(fd)
+            scratch.rename(path)
 
 
 def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
     """All features of the source, in its order; behind them, records that are none."""
     if plan.driver == "Parquet":
-        with source.ogr_errors(item.source), pq.ParquetFile(item.source) as file:
+        with source.ogr_errors(item.source), source.parquet_file(item.source) as file:
             groups = list(range(file.metadata.num_row_groups))
             bounds = item.params.get("bounds")
             yield from source.parquet_batches(file, plan, groups, 0, bounds)

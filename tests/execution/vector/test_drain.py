@@ -1,0 +1,68 @@
+"""One read of a source fills parts on disk; what ends it is told once."""
+
+from __future__ import annotations
+
+import errno
+import threading
+
+import pytest
+import vectordata
+import vectorjobs
+
+from geobatch_tui.errors import CorruptSourceError, DiskFullError
+from geobatch_tui.execution.messages import ChunkTask
+from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.vector import drain, source
+
+
+@pytest.fixture
+def item(tmp_path):
+    path = vectordata.write(vectordata.layer(20), tmp_path / "s.geojson")
+    plan = vectorjobs.probe("vector.convert", path, features=5)
+    assert plan.notes["access"] == "drain"
+    return vectorjobs.context("vector.convert", path, tmp_path / "out", plan, None, "GeoParquet")
+
+
+def _run(item):
+    get_operation("vector.convert").run(ChunkTask(0, item, 1, 1, 1), vectorjobs.stage)
+
+
+def _join():
+    for thread in threading.enumerate():
+        if thread.name == "drain":
+            thread.join(20)
+
+
+def test_a_source_that_cannot_be_read_is_read_once(item, monkeypatch):
+    """The task that waits learns of the error; nobody reads the source again behind its back."""
+    reads, asleep = [], threading.Event()
+
+    def opened(*_, **__):
+        reads.append(threading.current_thread().name)
+        assert asleep.wait(20)
+        raise CorruptSourceError("it ends here")
+
+    def sleep(_):
+        asleep.set()
+        _join()
+
+    monkeypatch.setattr(source, "open_stream", opened)
+    monkeypatch.setattr(drain.time, "sleep", sleep)
+    with pytest.raises(CorruptSourceError, match="it ends here"):
+        _run(item)
+    _join()
+    assert reads == ["drain"]
+
+
+def test_a_part_that_does_not_fit_on_the_disk_leaves_nothing(item, monkeypatch):
+    """A full disk gets back the room of what could not be finished."""
+
+    def full(fd, data):
+        del fd, data
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(drain, "write_all", full)
+    with pytest.raises(DiskFullError):
+        _run(item)
+    parts = drain.part_path(item, 0).parent
+    assert [path.name for path in parts.iterdir() if path.suffix != ".lock"] == []
