@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster import codecs, convolution, overviews
 from geobatch_tui.execution.raster.codecs import Codec
 from geobatch_tui.execution.raster.tiles import (
@@ -100,7 +100,7 @@ class TileWriter:
         empty: bool,
     ) -> None:
         data = b"" if codec is None else codec.encode(packed)
-        self._append((level.number, kind, plane, tile), data, zlib.crc32(packed), empty=empty)
+        self._append((level.number, kind, plane, tile), data, crc32(packed), empty=empty)
 
     def keep(self, level: Level, tile: int, plane: int, kept: Kept) -> None:
         """Take a tile as it came."""
@@ -116,7 +116,7 @@ class TileWriter:
         self.payload += data
         if data and self._framed:
             self.payload += data[-TRAILER:]
-        self._rows.append((*place, offset, len(data), zlib.crc32(data), crc_raw, empty))
+        self._rows.append((*place, offset, len(data), crc32(data), crc_raw, empty))
 
 
 @dataclass(frozen=True, slots=True)

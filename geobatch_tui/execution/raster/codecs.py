@@ -22,6 +22,7 @@ import imagecodecs
 import numpy as np
 
 from geobatch_tui.errors import OperationError, VerifyError
+from geobatch_tui.execution.raster import loops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,8 +203,8 @@ def _rows(tile: Pixels, predictor: int) -> Pixels:
 
 
 def _differences(rows: Pixels, distance: int) -> Pixels:
-    out = rows.copy()
-    np.subtract(rows[:, distance:], rows[:, :-distance], out=out[:, distance:])
+    out = np.empty_like(rows)
+    loops.differences(rows, distance, out)
     return out
 
 
@@ -225,6 +226,6 @@ def _holds(raw: Any, rows: Pixels, distance: int) -> bool:
     stored = np.frombuffer(raw, rows.dtype).reshape(rows.shape)
     if not distance:
         return np.array_equal(stored, rows)
-    if not np.array_equal(stored[:, :distance], rows[:, :distance]):
-        return False
-    return np.array_equal(stored[:, distance:] + rows[:, :-distance], rows[:, distance:])
+    wrong = np.zeros(1, np.uint8)
+    loops.are_differences(stored, rows, distance, np.empty(rows.shape[1], rows.dtype), wrong)
+    return not wrong[0]

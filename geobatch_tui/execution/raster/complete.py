@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.chunks import (
     MASK_CODEC,
     TileWriter,
@@ -228,6 +228,6 @@ class Completer:
     def _read(self, slot: Any) -> bytes:
         store: Store = self._stores[int(slot["store"])]
         data = store.read(int(slot["offset"]), int(slot["length"]))
-        if zlib.crc32(data) != slot["crc"]:
+        if crc32(data) != slot["crc"]:
             raise VerifyError("a spooled tile is damaged: its checksum differs")
         return data

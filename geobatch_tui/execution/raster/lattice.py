@@ -69,7 +69,8 @@ class Cover:
     """The coordinates of one window: interpolated in ``cells``, taken from PROJ in ``singles``.
 
     ``offsets`` are the places in a pixel that can be asked for (0.5: its centre). ``extents`` are
-    those of the positions, over the largest cells from ``first`` (column, row) on.
+    those of the positions, over the largest cells from ``first`` (column, row) on. ``gaps`` says
+    whether there are cells without a position.
     """
 
     offsets: tuple[float, ...]
@@ -77,11 +78,13 @@ class Cover:
     singles: Singles
     first: tuple[int, int]
     extents: Any
+    gaps: bool
 
     def fill(self, window: Window, which: int = 0) -> Pair:
         """X and y (h, w) of the pixels of ``window``, a part of this one's, at offset ``which``."""
-        shape = (window.height, window.width)
-        x, y = np.full(shape, np.nan), np.full(shape, np.nan)
+        x, y = np.empty((2, window.height, window.width))
+        if self.gaps:
+            x[:], y[:] = np.nan, np.nan
         for every in self.cells:
             cells = every.within(window)
             if len(cells.places):
@@ -129,6 +132,7 @@ class Lattice:
     def cover(self, window: Window, offsets: tuple[float, ...] = (0.5,)) -> Cover:
         """The coordinates of the pixels of ``window`` at ``offsets``."""
         found: list[Cells] = []
+        gaps = False
         cells = self._largest(window)
         checks = self._checks(cells)
         for size in SIZES:
@@ -141,6 +145,7 @@ class Lattice:
                 empty = self._deserted(empty, window)
             elif size > _EMPTY:
                 empty[:] = False
+            gaps |= bool(empty.any())
             left = ~good & ~empty
             if size == SIZES[-1]:
                 cells = _those(cells, left)
@@ -159,7 +164,7 @@ class Lattice:
             )  # fmt: skip
         for x, y in singles.at:
             loops.extents_of_pixels(x, y, singles.places, CELL, first, side, extents)
-        return Cover(offsets, found, singles, first, extents)
+        return Cover(offsets, found, singles, first, extents, gaps)
 
     def centres(self, window: Window) -> Pair:
         """X and y (h, w) of the centres of the pixels of ``window``."""
@@ -284,7 +289,7 @@ def lagrange(at: Points) -> Points:
 
 @cache
 def _basis(size: int, offset: float) -> Points:
-    return lagrange((np.arange(size) + offset) / size)
+    return np.ascontiguousarray(lagrange((np.arange(size) + offset) / size).T)
 
 
 def _those(cells: Cells, which: Any) -> Cells:

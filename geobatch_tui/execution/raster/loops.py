@@ -50,6 +50,9 @@ halve = Loop.of(
 )
 average_whole = Loop.of("averages.whole", "T:2 uint8:2 bool T:1 bool T:2")
 average_floats = Loop.of("averages.floating", "T:2 uint8:2 bool T:1 bool T:2")
+interleave = Loop.of("packing.interleave", "T:1 int int,int int,int T:2")
+differences = Loop.of("packing.differences", "T:2 int T:2")
+are_differences = Loop.of("packing.are_differences", "T:2 T:2 int T:1 uint8:1")
 sum_differences = Loop.of("predictors.sum_differences", "T:3 T:3")
 join_bytes = Loop.of("predictors.join_bytes", "uint8:2 T:3")
 interpolate = Loop.of(

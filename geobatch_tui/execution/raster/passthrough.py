@@ -8,7 +8,6 @@ by the checksum within, and goes into the overviews.
 from __future__ import annotations
 
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError, SourceChangedError, VerifyError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.chunks import TRAILER, Kept, codec_of
 from geobatch_tui.execution.raster.source import attach_blocks
 from geobatch_tui.execution.raster.tiff_layout import first_directory
@@ -145,7 +145,7 @@ class EncodedTiles:
         whole = (window.height, window.width) == (form.height, form.width)
         # Beyond the image a tile may hold anything; what counts is what a reader sees.
         seen = decoded if whole else form.pack(form.unpack(decoded, window))
-        return Kept(data, zlib.crc32(seen), form.is_missing(seen)), decoded
+        return Kept(data, crc32(seen), form.is_missing(seen)), decoded
 
 
 def read(

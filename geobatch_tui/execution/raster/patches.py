@@ -27,13 +27,13 @@ def _blend(nodes, column, b0, b1, b2, b3):
 @jit
 def interpolate(nodes_x, nodes_y, places, size, basis, x, y, left, top):
     """Fill ``x`` and ``y`` (h, w), which start at (``left``, ``top``) of the item, within the cells
-    of ``size`` pixels; ``basis`` (size, 4) are the nodes' weights."""
+    of ``size`` pixels; ``basis`` (4, size) are the nodes' weights."""
     height, width = x.shape
     for n in range(len(places)):
         col0, row0 = places[n, 0] * size - left, places[n, 1] * size - top
         low, high = max(0, -col0), min(size, width - col0)
         for r in range(max(0, -row0), min(size, height - row0)):
-            b0, b1, b2, b3 = basis[r, 0], basis[r, 1], basis[r, 2], basis[r, 3]
+            b0, b1, b2, b3 = basis[0, r], basis[1, r], basis[2, r], basis[3, r]
             x0 = _blend(nodes_x[n], 0, b0, b1, b2, b3)
             x1 = _blend(nodes_x[n], 1, b0, b1, b2, b3)
             x2 = _blend(nodes_x[n], 2, b0, b1, b2, b3)
@@ -44,9 +44,9 @@ def interpolate(nodes_x, nodes_y, places, size, basis, x, y, left, top):
             y3 = _blend(nodes_y[n], 3, b0, b1, b2, b3)
             row_x = x[row0 + r, col0 + low : col0 + high]
             row_y = y[row0 + r, col0 + low : col0 + high]
-            part = basis[low:high]
+            p0, p1, p2, p3 = basis[0, low:], basis[1, low:], basis[2, low:], basis[3, low:]
             for c in range(high - low):
-                c0, c1, c2, c3 = part[c, 0], part[c, 1], part[c, 2], part[c, 3]
+                c0, c1, c2, c3 = p0[c], p1[c], p2[c], p3[c]
                 row_x[c] = c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
                 row_y[c] = c0 * y0 + c1 * y1 + c2 * y2 + c3 * y3
 

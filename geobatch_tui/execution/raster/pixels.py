@@ -96,16 +96,28 @@ def read_chunk(
     """
     before = _bytes_read()
     with stage("read"), source.held_source(item) as held:
-        pixels: Pixels = np.empty((plan.count, window.height, window.width), plan.dtype)
-        valid = np.ones((window.height, window.width), bool) if plan.validity == "mask" else None
-        for part in _quarters(window, subdivide):
-            values, good = _read_part(item, held, plan, part)
-            rows = slice(part.row_off - window.row_off, part.row_off - window.row_off + part.height)
-            cols = slice(part.col_off - window.col_off, part.col_off - window.col_off + part.width)
-            pixels[:, rows, cols] = values
-            if valid is not None and good is not None:
-                valid[rows, cols] = good
+        if not subdivide:
+            pixels, valid = _read_part(item, held, plan, window)
+        else:
+            pixels, valid = _read_quarters(item, held, plan, window, subdivide)
+    if valid is None and plan.validity == "mask":
+        valid = np.ones((window.height, window.width), bool)
     return pixels, valid, max(_bytes_read() - before, 0)
+
+
+def _read_quarters(
+    item: ItemContext, held: Held, plan: RasterPlan, window: Window, times: int
+) -> tuple[Pixels, Valid | None]:
+    pixels: Pixels = np.empty((plan.count, window.height, window.width), plan.dtype)
+    valid = np.ones((window.height, window.width), bool) if plan.validity == "mask" else None
+    for part in _quarters(window, times):
+        values, good = _read_part(item, held, plan, part)
+        rows = slice(part.row_off - window.row_off, part.row_off - window.row_off + part.height)
+        cols = slice(part.col_off - window.col_off, part.col_off - window.col_off + part.width)
+        pixels[:, rows, cols] = values
+        if valid is not None and good is not None:
+            valid[rows, cols] = good
+    return pixels, valid
 
 
 def read_encoded(

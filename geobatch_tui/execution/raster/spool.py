@@ -17,7 +17,6 @@ import hashlib
 import os
 import struct
 import threading
-import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.messages import Segment
 from geobatch_tui.execution.raster.chunks import ROW, Rows, encode_chunk
 from geobatch_tui.execution.raster.disk import (
@@ -102,7 +102,7 @@ def _append(path: Path, payload: bytearray, footer: bytes) -> tuple[int, int]:
             os.fsync(fd)
             if not start:
                 sync_directory(path.parent)
-            crc = zlib.crc32(footer, zlib.crc32(payload))
+            crc = crc32(footer, crc32(payload))
             _read_back(fd, path, start, len(payload) + len(footer), crc)
         except BaseException:
             # Room is given back at once; the error that counts is the first one.
@@ -115,7 +115,7 @@ def _append(path: Path, payload: bytearray, footer: bytes) -> tuple[int, int]:
 
 
 def _read_back(fd: int, path: Path, offset: int, length: int, crc: int) -> None:
-    if zlib.crc32(read_exactly(fd, offset, length)) != crc:
+    if crc32(read_exactly(fd, offset, length)) != crc:
         raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
 
 
@@ -131,7 +131,7 @@ def _footer(item: ItemContext, index: int, rows: Rows, length: int) -> bytes:
         length,
     )
     footer = rows.tobytes() + end
-    return footer + _CRC.pack(zlib.crc32(footer))
+    return footer + _CRC.pack(crc32(footer))
 
 
 def _identity(item: ItemContext) -> bytes:
@@ -158,7 +158,7 @@ def read_rows(fd: int, item: ItemContext, segment: Segment) -> Rows:
     if (identity, index, width, height) != expected:
         raise VerifyError(f"{where}: the segment belongs to another item, plan or chunk grid")
     packed = read_exactly(fd, segment.offset + length, count * ROW.itemsize)
-    if zlib.crc32(packed + end[: _END.size]) != _CRC.unpack(end[_END.size :])[0]:
+    if crc32(packed + end[: _END.size]) != _CRC.unpack(end[_END.size :])[0]:
         raise VerifyError(f"{where}: its index is damaged")
     rows = np.frombuffer(packed, ROW).copy()
     if (rows["offset"] + rows["length"] > length).any():
@@ -178,7 +178,7 @@ def is_intact(item: ItemContext, segment: Segment) -> bool:
         return False
     try:
         read_rows(fd, item, segment)
-        return zlib.crc32(read_exactly(fd, segment.offset, segment.length)) == segment.crc32
+        return crc32(read_exactly(fd, segment.offset, segment.length)) == segment.crc32
     except VerifyError:
         return False
     finally:

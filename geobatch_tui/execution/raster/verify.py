@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import read_exactly
 from geobatch_tui.execution.raster.geotags import describe
 from geobatch_tui.execution.raster.part import readable_name
@@ -123,7 +123,7 @@ def _check_tiles(fd: int, path: Path, written: Written, digest: Any) -> None:
         tile = memoryview(data)[leader : leader + length]
         if (
             end + leader != offset
-            or zlib.crc32(tile) != crc
+            or crc32(tile) != crc
             or (leader and data[:leader] != length.to_bytes(leader, "little"))
             or (trailer and data[-trailer:] != tile[-trailer:])
         ):
@@ -223,12 +223,12 @@ def _check_tiles_of(
         for plane in range(form.planes):
             bands = range(form.bands(plane).start + 1, form.bands(plane).stop + 1)
             pixels = dataset.read(list(bands), window=_window(at))
-            raw = zlib.crc32(form.pack(pixels))
+            raw = crc32(form.pack(pixels))
             _same(raw, slots.image[plane * level.tiles + tile], level.number, tile)
         if mask:
             valid = dataset.dataset_mask(window=_window(at)) != 0
             packed = pack_mask(valid, level.block_width, level.block_height)
-            _same(zlib.crc32(packed), slots.mask[tile], level.number, tile)
+            _same(crc32(packed), slots.mask[tile], level.number, tile)
 
 
 def _same(crc: int, slot: Any, level: int, tile: int) -> None:
