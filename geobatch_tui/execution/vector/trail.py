@@ -64,17 +64,19 @@ class Trail:
             path.parent.mkdir(parents=True, exist_ok=True)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
-                os.ftruncate(fd, _SIZE)
+                # With its room on the disk: a page that has none ends the process that writes it.
+                os.posix_fallocate(fd, 0, _SIZE)
                 self._page = mmap.mmap(fd, _SIZE)
             finally:
                 os.close(fd)
-            self._made = _Made(path.with_suffix(".made"))
         self._base = 0
         self._spent: dict[int, float] = {}
         #: Whether features are to be taken one by one, where all at once would be quicker: an
         #: earlier try died, and perhaps at none that it had named.
         self.careful = task.crashes > 0
         self.condemned = self._judge(task)
+        with disk_errors("cannot write", path):
+            self._made = _Made(path.with_suffix(".made"))
         self._ended = threading.Event()
 
     def _judge(self, task: ChunkTask) -> frozenset[int]:

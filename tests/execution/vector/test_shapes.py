@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import gc
+import os
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -12,7 +16,7 @@ import shapely
 import vectordata
 import vectorjobs
 
-from geobatch_tui.errors import GeometryError
+from geobatch_tui.errors import DiskFullError, GeometryError
 from geobatch_tui.execution.messages import ChunkTask
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.vector import shapes, wkb
@@ -286,3 +290,28 @@ def test_a_condemned_feature_is_set_aside_untried(tmp_path):
     assert (letter.position, letter.error_class) == (1, "PoisonError")
     assert "chunk_timeout" in letter.reason
     assert receipt.item.facts["features_out"] == 1
+
+
+def test_a_trail_needs_room_on_the_disk(tmp_path, monkeypatch):
+    """Else the first write to its page would end the worker, and the chunk be blamed for it."""
+
+    def full(fd, start, size):
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DiskFullError):
+        Trail(_task(tmp_path, 0))
+
+
+def test_a_chunk_that_is_given_up_leaves_no_file_open(tmp_path):
+    """The worker that hears of it goes on."""
+    for crashes in (0, 1):
+        with Trail(_task(tmp_path, crashes)):
+            pass
+    gc.collect()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(GeometryError):
+            Trail(_task(tmp_path, 2))
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
