@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.execution.raster.disk import disk_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -26,12 +26,12 @@ LARGE = 1 << 20
 
 @dataclass(slots=True)
 class Sync:
-    """An open file that is complete but may not be on disk. ``shared``: others' bytes are in it,
-    too, so that it stays whatever happens."""
+    """An open file that is complete but may not be on disk. ``undo``: what is done where it is not;
+    without it the file is removed."""
 
     fd: int
     path: Path
-    shared: bool = False
+    undo: Callable[[], None] | None = None
     _thread: threading.Thread | None = None
     _error: OSError | None = None
 
@@ -57,7 +57,7 @@ class Sync:
             raise self._error
 
     def finish(self) -> None:
-        """Sync and close it; remove it where that fails, unless it is shared.
+        """Sync and close it; take back what was written where that fails.
 
         Raises:
             DiskFullError, OutputGoneError, OSError: it is not on disk. It must not be tried again.
@@ -66,9 +66,8 @@ class Sync:
             with disk_errors("cannot write", self.path):
                 self._end()
         except BaseException:
-            if not self.shared:
-                with suppress(OSError):
-                    self.path.unlink()
+            with suppress(OSError):
+                (self.undo or self.path.unlink)()
             raise
 
     def drop(self) -> None:
@@ -87,17 +86,18 @@ class _Caller(threading.local):
 _caller = _Caller()
 
 
-def finish_later(fd: int, path: Path, *, shared: bool = False) -> None:
-    """Sync and close ``fd``: before the task is answered for, but not necessarily now.
+def finish_later(fd: int, path: Path, *, undo: Callable[[], None] | None = None) -> None:
+    """Sync and close ``fd``: before the task is answered for, but not necessarily now. ``undo``: in
+    place of removing ``path``, where that fails; other bytes in it stay.
 
     Raises: as :meth:`Sync.finish`, unless the caller collects.
     """
-    sync = Sync(fd, path, shared)
+    sync = Sync(fd, path, undo)
     if _caller.syncs is None:
         sync.finish()
     else:
         _caller.syncs.append(sync)
-        if not shared and os.fstat(fd).st_size >= LARGE:
+        if undo is None and os.fstat(fd).st_size >= LARGE:
             sync.begin()
 
 

@@ -119,9 +119,11 @@ def test_a_shared_file_outlives_a_failed_sync(disk, tmp_path):
     """What other tasks wrote to it before is on disk."""
     disk.go.set()
     disk.error = errno.ENOSPC
-    path = tmp_path / "a.spool"
+    path, undone = tmp_path / "a.spool", []
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY)
     with pytest.raises(DiskFullError):
-        syncing.finish_later(os.open(path, os.O_CREAT | os.O_WRONLY), path, shared=True)
+        syncing.finish_later(fd, path, undo=lambda: undone.append(1))
+    assert undone == [1]
     assert path.exists()
 
 

@@ -77,7 +77,8 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
     del good, dead
     whole = None
     if task.whole:
-        whole = assemble.assemble(item, (segment,), task.epoch, stage)
+        with spool.cut_on_error(item, segment):
+            whole = assemble.assemble(item, (segment,), task.epoch, stage)
     pa.default_memory_pool().release_unused()
     return ChunkReceipt(
         index=task.index,

@@ -7,7 +7,8 @@ As with rasters, each thread of each worker appends to a file of its own. A segm
     counts and extent, as JSON
     end:   magic, fingerprint, chunk, chunk size, the three lengths, CRC-32 of counts and end
 
-padded at the front of ``end`` so that every segment starts at a multiple of 64 bytes.
+padded at the front of ``end`` so that every segment starts at a multiple of 64 bytes. One that is
+not answered for after all is cut off again, unless another follows it by then.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import struct
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,7 +93,8 @@ def append(
     path = Path(item.work_dir) / name
     with disk_errors("cannot write the spool", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        offset, length, crc = _append(path, (*good, dead, tail))
+        with _own_lock.lock:
+            offset, length, crc = _append(path, (*good, dead, tail))
     return Segment(index, name, offset, length, crc), length
 
 
@@ -118,8 +120,42 @@ def _append(path: Path, pieces: Sequence[Any]) -> tuple[int, int, int]:
     except BaseException:
         os.close(fd)
         raise
-    syncing.finish_later(fd, path, shared=True)
+    syncing.finish_later(fd, path, undo=partial(_cut, path, start, start + length, _own_lock.lock))
     return start, length, crc
+
+
+class _OwnLock(threading.local):
+    """Held where this thread's spools grow or shrink: its syncs may end in another thread."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_own_lock = _OwnLock()
+
+
+def _cut(path: Path, start: int, end: int, lock: threading.RLock) -> None:
+    """Give back the room of a segment that nobody will read, if it is the last."""
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with lock:
+            if os.fstat(fd).st_size == end:
+                os.ftruncate(fd, start)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def cut_on_error(item: ItemContext, segment: Segment) -> Iterator[None]:
+    """Cut off a segment of this thread's again if anything within raises: its chunk will be
+    computed, and spooled, once more."""
+    try:
+        yield
+    except BaseException:
+        path, end = Path(item.work_dir) / segment.spool, segment.offset + segment.length
+        with suppress(OSError):
+            _cut(path, segment.offset, end, _own_lock.lock)
+        raise
 
 
 def _read_back(fd: int, path: Path, start: int, length: int, crc: int) -> None:
@@ -186,7 +222,8 @@ def passed(
         _refuse_short(segment)
         path = Path(item.work_dir) / segment.spool
         _read_back(fd, path, segment.offset, segment.length, segment.crc32)
-        return os.dup(fd), _stats_of(item, segment, fd)
+        stats = _stats_of(item, segment, fd)
+        return os.dup(fd), stats
 
     for segment in segments:
         fd, stats = _checked(segment, item, read)

@@ -1,0 +1,90 @@
+"""Spools of features: what becomes of segments that nobody will read, and of files left open."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import vectordata
+import vectorjobs
+
+from geobatch_tui.errors import DiskFullError, VerifyError
+from geobatch_tui.execution import syncing
+from geobatch_tui.execution.messages import ChunkTask
+from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.vector import assemble, spool
+
+
+@pytest.fixture
+def item(tmp_path):
+    source = vectordata.write(vectordata.layer(40), tmp_path / "s.fgb")
+    plan = vectorjobs.probe("vector.convert", source, form="FlatGeobuf", features=10)
+    return vectorjobs.context("vector.convert", source, tmp_path / "out", plan, None, "FlatGeobuf")
+
+
+def _run(item, index, **how):
+    task = ChunkTask(index, item, index, 1, 1, **how)
+    return get_operation("vector.convert").run(task, vectorjobs.stage)
+
+
+def _sizes(item):
+    return [path.stat().st_size for path in Path(item.work_dir).glob("*.spool")]
+
+
+def _full(fd):
+    raise OSError(errno.ENOSPC, "no")
+
+
+def test_a_segment_that_is_not_on_disk_is_cut_off(item, monkeypatch):
+    """Its chunk is computed again: on a full disk it must not take the room twice."""
+    first = _run(item, 0).segment
+    with syncing.collected() as syncs:
+        _run(item, 1)
+    monkeypatch.setattr(os, "fsync", _full)
+    with pytest.raises(DiskFullError):
+        syncs[0].finish()
+    assert _sizes(item) == [first.offset + first.length]
+
+
+def test_a_segment_that_another_follows_stays(item, monkeypatch):
+    """Nothing is cut that was answered for."""
+    with syncing.collected() as syncs:
+        _run(item, 0)
+        second = _run(item, 1).segment
+    monkeypatch.setattr(os, "fsync", _full)
+    with pytest.raises(DiskFullError):
+        syncs[0].finish()
+    monkeypatch.undo()
+    syncs[1].finish()
+    assert _sizes(item) == [second.offset + second.length]
+    assert spool.counts(item, [second])[0]["out"] == 10
+
+
+def test_an_output_that_does_not_fit_takes_no_room_for_its_chunk(item, monkeypatch):
+    """However often the item is tried, its spool does not grow."""
+
+    def full(*_, **__):
+        raise DiskFullError("no room")
+
+    monkeypatch.setattr(assemble, "assemble", full)
+    for _ in range(3):
+        with pytest.raises(DiskFullError):
+            _run(item, 0, whole=True)
+    assert _sizes(item) == [0]
+
+
+def _fds():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_damaged_segment_leaves_no_file_open(item):
+    """A worker meets many of them."""
+    segment = _run(item, 0).segment
+    before = _fds()
+    for _ in range(5):
+        with pytest.raises(VerifyError):
+            list(spool.passed(item, [replace(segment, index=segment.index + 1)]))
+    assert _fds() == before
