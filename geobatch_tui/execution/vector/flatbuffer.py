@@ -305,16 +305,17 @@ def build(buf, state, parts, wkb, pos, properties, typed):
 @jit
 def fetch(fds, at, starts, lengths, order, out):
     """Read ``lengths[n]`` bytes at ``at[n]`` of the file ``fds[n]`` to ``out[starts[n]:]``, each n
-    of ``order`` in turn; whether all are there."""
-    for n in order:
+    of ``order`` in turn; how many are there before one cannot be read."""
+    for done in range(len(order)):
+        n = order[done]
         got = np.int64(0)
         while got < lengths[n]:
             place = out[starts[n] + got :].ctypes
             more = _pread(fds[n], place, np.uintp(lengths[n] - got), np.int64(at[n] + got))
             if more <= 0:
-                return False
+                return done
             got += more
-    return True
+    return len(order)
 
 
 @jit

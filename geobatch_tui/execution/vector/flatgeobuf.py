@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.crc import crc32
+from geobatch_tui.execution.raster import disk
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import (
@@ -262,6 +262,9 @@ class _Features:
         file, at = self._file[chosen], self._at[chosen]
         order = np.lexsort((at, file))
         fds = np.array(self._fds, np.int32)[file]
-        if not flatbuffer.fetch(fds, at, starts, lengths, order, out):
-            raise VerifyError(f"a spool in {self._directory} became shorter")
+        while (done := flatbuffer.fetch(fds, at, starts, lengths, order, out)) < len(order):
+            # What cannot be read is read again by Python, which says why; or it can by now.
+            n = order[done]
+            disk.fill(int(fds[n]), int(at[n]), memoryview(out)[starts[n] : starts[n] + lengths[n]])
+            order = order[done + 1 :]
         return out

@@ -15,7 +15,7 @@ from geobatch_tui.errors import DiskFullError, VerifyError
 from geobatch_tui.execution import syncing
 from geobatch_tui.execution.messages import ChunkTask
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.vector import assemble, spool
+from geobatch_tui.execution.vector import assemble, flatgeobuf, spool
 
 
 @pytest.fixture
@@ -88,3 +88,38 @@ def test_a_damaged_segment_leaves_no_file_open(item):
         with pytest.raises(VerifyError):
             list(spool.passed(item, [replace(segment, index=segment.index + 1)]))
     assert _fds() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.EIO, OSError), (None, VerifyError)], ids=["disk", "short"]
+)
+def test_a_record_that_cannot_be_read(number, error, item, monkeypatch):
+    """An error of the disk is told from a spool that became shorter; what can be read in the end
+    is."""
+    segments = [_run(item, n).segment for n in range(4)]
+    paths = list(Path(item.work_dir).glob("*.spool"))
+    whole = paths[0].read_bytes()
+    fetch = flatgeobuf.flatbuffer.fetch
+    calls = []
+
+    def fetched(fds, at, starts, lengths, order, out):
+        calls.append(len(order))
+        read = order if len(calls) > 2 else order[:3]
+        return fetch(fds, at, starts, lengths, read, out)
+
+    expected = assemble.assemble(item, segments, 1, vectorjobs.stage)
+    monkeypatch.setattr(flatgeobuf.flatbuffer, "fetch", fetched)
+    assert assemble.assemble(item, segments, 2, vectorjobs.stage).digest == expected.digest
+    assert calls == [40, 36, 32]
+    calls.clear()
+
+    def fill(fd, offset, view):
+        del fd, offset, view
+        if number:
+            raise OSError(number, "no")
+        raise VerifyError("the file ends")
+
+    monkeypatch.setattr(flatgeobuf.disk, "fill", fill)
+    with pytest.raises(error):
+        assemble.assemble(item, segments, 3, vectorjobs.stage)
+    assert paths[0].read_bytes() == whole
