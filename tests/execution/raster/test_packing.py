@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geobatch_tui.execution.raster import codecs, loops, native
@@ -17,6 +17,7 @@ def form_of(bands, dtype):
     return TileForm(16, 32, 1, bands, np.dtype(dtype), np.dtype(dtype).type(0), None)
 
 
+@settings(deadline=None)  # the first of each type is compiled
 @given(
     dtype=st.sampled_from(DTYPES),
     bands=st.integers(1, 6),
@@ -40,6 +41,7 @@ def test_pixels_lie_side_by_side(dtype, bands, height, width, corner, order, see
     assert not tile[:, width:].any()
 
 
+@settings(deadline=None)  # the first of each type is compiled
 @given(
     dtype=st.sampled_from(["uint8", "uint16", "uint32", "uint64"]),
     height=st.integers(1, 5),
