@@ -14,6 +14,7 @@ import gc
 import os
 import signal
 import sys
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution import environment, warmup
@@ -81,10 +82,22 @@ def _dying_with_the_engine() -> Iterator[None]:
         _prctl(_PR_SET_PDEATHSIG, 0)
 
 
+def _end() -> None:
+    """End now: it holds nothing but memory, and a socket's name.
+
+    Taking down GDAL and LLVM in order takes long on a busy machine, in which the fork server would
+    outlive its engine. The folder of the socket is the engine's to remove, if it still can.
+    """
+    address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]  # noqa: SLF001
+    if isinstance(address, str) and address.startswith("/"):
+        with contextlib.suppress(OSError):
+            os.unlink(address)  # noqa: PTH108 - pathlib is no lighter here
+            os.rmdir(os.path.dirname(address))  # noqa: PTH106, PTH120
+    os._exit(0)
+
+
 _leave_terminal()
-# It holds nothing but memory. Taking down GDAL and LLVM in order takes long on a busy machine, in
-# which the fork server would outlive its engine.
-atexit.register(os._exit, 0)
+atexit.register(_end)
 with _dying_with_the_engine():
     environment.apply()
     if os.environ[environment.DATA] == "vector":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -41,3 +42,26 @@ def test_it_dies_with_an_engine_that_is_killed(pause: float) -> None:
     while alive(server) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not alive(server)
+
+
+def test_an_engine_that_is_killed_leaves_no_folder(tmp_path: Path) -> None:
+    """The fork server removes its socket, and the folder that was made for it."""
+    # It answers once it has loaded.
+    asked = "forkserver.read_signed(forkserver.connect_to_new_process([])[0])\nprint(flush=True)\n"
+    loaded = ENGINE.replace("time.sleep(60)", f"{asked}time.sleep(60)")
+    engine = subprocess.Popen(
+        [sys.executable, "-c", loaded],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    assert engine.stdout is not None
+    server = int(engine.stdout.readline())
+    engine.stdout.readline()
+    assert len(list(tmp_path.glob("pymp-*/listener-*"))) == 1
+    engine.kill()
+    engine.communicate()
+    deadline = time.monotonic() + 5
+    while alive(server) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert list(tmp_path.iterdir()) == []
