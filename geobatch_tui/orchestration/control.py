@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +33,9 @@ LINE_LIMIT = 64 * 1024
 """Bytes of one command; a longer line ends the connection."""
 
 REPLY_SECONDS = 10.0
+_FRESH = 60.0
+"""Seconds in which a socket is not swept."""
+
 _UCRED = struct.Struct("3i")
 
 
@@ -94,6 +98,7 @@ async def listening(run: Steered, path: Path) -> AsyncIterator[Path | None]:
     """
     try:
         _make_private(path.parent)
+        _sweep(path.parent)
         _remove(path)
         server = await asyncio.start_unix_server(
             lambda reader, writer: _serve(run, reader, writer), path, limit=LINE_LIMIT
@@ -112,6 +117,20 @@ async def listening(run: Steered, path: Path) -> AsyncIterator[Path | None]:
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
+
+
+def _sweep(directory: Path) -> None:
+    """Remove the sockets of engines that were killed: nobody listens there."""
+    for path in directory.glob("*.sock"):
+        # One that was made just now may be about to listen.
+        if time.time() - path.lstat().st_mtime < _FRESH:
+            continue
+        with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+            connection.setblocking(False)
+            try:
+                connection.connect(str(path))
+            except ConnectionRefusedError:
+                _remove(path)
 
 
 def _close_to_others(path: Path) -> None:
@@ -154,7 +173,7 @@ def _answer(run: Steered, line: bytes, origin: str) -> dict[str, Any]:
         if verb not in VERBS:
             return {"ok": False, "error": "there is no such command"}
         return {"ok": True, **run.steer(verb, command, origin)}
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         return {"ok": False, "error": safe(str(error), limit=200)}
 
 

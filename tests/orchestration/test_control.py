@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 from run_desk import Desk
@@ -18,7 +21,7 @@ from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.layout import StateDir
 from geobatch_tui.ledger.lock import read_holder
 from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.orchestration.control import Control, send
+from geobatch_tui.orchestration.control import Control, Steered, listening, send
 from geobatch_tui.orchestration.outcome import RunResult
 
 
@@ -147,7 +150,8 @@ async def test_junk_on_the_socket_changes_nothing(tmp_path: Path) -> None:
 
         half_open = socket.socket(socket.AF_UNIX)
         half_open.connect(holder.socket)
-        for junk in (b"no json\n", b"[]\n", b'{"verb":"rm"}\n', b'{"verb":"set_workers"}\n'):
+        deep = b"[" * 60_000 + b"\n"
+        for junk in (b"no json\n", deep, b"[]\n", b'{"verb":"rm"}\n', b'{"verb":"set_workers"}\n'):
             assert (await asyncio.to_thread(talk, junk))["ok"] is False
         with contextlib.suppress(OSError):
             assert await asyncio.to_thread(talk, b"x" * 200_000 + b"\n") == {}
@@ -164,6 +168,29 @@ async def test_nobody_listens_after_the_end(tmp_path: Path) -> None:
     assert not Path(holder.socket).exists()
     with pytest.raises(StateError, match="no live run"):
         send(desk.out, "ping")
+
+
+async def test_sockets_of_killed_engines_are_swept(tmp_path: Path) -> None:
+    """Those that somebody listens at stay, and those that may be about to be listened at."""
+
+    def bound(name: str, *, listens: bool, age: float = 3600.0) -> tuple[Path, socket.socket]:
+        path, one = tmp_path / name, socket.socket(socket.AF_UNIX)
+        one.bind(str(path))
+        if listens:
+            one.listen()
+        os.utime(path, (time.time() - age, time.time() - age))
+        return path, one
+
+    tmp_path.chmod(0o700)
+    live, listener = bound("live.sock", listens=True)
+    fresh, coming = bound("fresh.sock", listens=False, age=0.0)
+    dead, gone = bound("dead.sock", listens=False)
+    gone.close()
+    async with listening(cast("Steered", None), tmp_path / "own.sock") as path:
+        assert path is not None
+        assert [one.exists() for one in (live, fresh, dead)] == [True, True, False]
+    listener.close()
+    coming.close()
 
 
 async def test_a_damaged_spool_is_computed_again(tmp_path: Path) -> None:
