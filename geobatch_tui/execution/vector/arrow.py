@@ -17,6 +17,7 @@ from geobatch_tui.execution.sources import is_dataset
 from geobatch_tui.execution.vector.archive import is_inside
 from geobatch_tui.execution.vector.formats import SEQUENCE
 from geobatch_tui.execution.vector.lean import pyogrio
+from geobatch_tui.execution.vector.names import exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def opened(place: str, **how: Any) -> Iterator[tuple[dict[str, Any], Any]]:
     if _may_lose_its_place(place):
         # For good: another thread may be at such a file, and others are only read more slowly.
         pyogrio.set_gdal_config_options({_GENERAL: "YES"})
-    with pyogrio.open_arrow(place, use_pyarrow=True, **how) as stream:
+    with pyogrio.open_arrow(exact(place), use_pyarrow=True, **how) as stream:
         yield stream
 
 
@@ -45,7 +46,7 @@ def _may_lose_its_place(place: str) -> bool:
     else:
         with open(place, "rb") as file:  # noqa: PTH123 - odd bytes in names
             flat = file.read(len(_MAGIC)) == _MAGIC
-    return flat and not pyogrio.read_info(place)["capabilities"]["fast_spatial_filter"]
+    return flat and not pyogrio.read_info(exact(place))["capabilities"]["fast_spatial_filter"]
 
 
 def refuse_overlaps(place: str, shapes: pa.Array) -> None:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyproj import CRS
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
-from geobatch_tui.execution.vector import pieces, sorting, spool, thrift, wkb
+from geobatch_tui.execution.vector import pieces, sorting, source, spool, thrift, wkb
 from geobatch_tui.execution.vector.thrift import List, Struct
 
 if TYPE_CHECKING:
@@ -181,7 +180,7 @@ def _geo(plan: VectorPlan, summary: Summary, geometry: str, box: str) -> dict[st
 def check(path: Path, fingerprint: str, features: int) -> None:
     """Raises VerifyError if the file does not open, or holds something else."""
     try:
-        with pq.ParquetFile(path) as file:
+        with source.parquet_file(path) as file:
             meta = file.metadata
             found = (meta.metadata or {}).get(KEY.encode(), b"").decode()
             rows = meta.num_rows
@@ -195,7 +194,7 @@ def check(path: Path, fingerprint: str, features: int) -> None:
 
 def inspect(path: str) -> str:
     """Fingerprint of a published file, every column of which was decoded; empty: not ours."""
-    with pq.ParquetFile(path) as file:
+    with source.parquet_file(path) as file:
         for group in range(file.metadata.num_row_groups):
             file.read_row_group(group, use_threads=False)
         found: bytes = (file.metadata.metadata or {}).get(KEY.encode(), b"")

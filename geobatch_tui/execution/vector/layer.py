@@ -19,6 +19,7 @@ from geobatch_tui.errors import (
 from geobatch_tui.execution.vector import formats, geojson, moments, ranges, sequence, source
 from geobatch_tui.execution.vector.condition import Condition
 from geobatch_tui.execution.vector.lean import pyogrio
+from geobatch_tui.execution.vector.names import exact
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -69,7 +70,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         if params.where or (info["driver"] == "ESRI Shapefile" and ranges.has_deleted(place)):
             count = _count(place, name, params.where, str(info["driver"]), encoding)
         with pyogrio.open_arrow(
-            place, layer=name, encoding=encoding, columns=columns, use_pyarrow=True
+            exact(place), layer=name, encoding=encoding, columns=columns, use_pyarrow=True
         ) as (meta, reader):
             names = [field for field in reader.schema.names if field in columns]
             schema = pa.schema([_plain(reader.schema.field(field)) for field in names])
@@ -105,7 +106,7 @@ def _info(
         "encoding": params.encoding or None,
         "force_feature_count": not params.where and "GeoJSONSeq" not in drivers,
     }
-    info = pyogrio.read_info(place, **how)
+    info = pyogrio.read_info(exact(place), **how)
     # OGR takes a text sequence for GeoJSON if its second record is no object: of one feature.
     single = info["driver"] == "GeoJSON" and info["features"] < 2 and place == task.source
     if single and geojson.goes_on(place):
@@ -115,7 +116,7 @@ def _info(
                 hint="write one feature a line, as jq -c does, or a FeatureCollection",
             )
         place = formats.SEQUENCE + place
-        info = pyogrio.read_info(place, **how)
+        info = pyogrio.read_info(exact(place), **how)
     if info["driver"] not in drivers:
         raise UnsupportedFormatError(
             f"{task.source} is opened as {info['driver']}, but looks like {drivers[0]}"
@@ -142,7 +143,7 @@ def _tell_of_encoding(place: str, guess: str, fields: pa.Schema, told: list[str]
 
 def _choose_layer(task: ProbeTask, place: str) -> str:
     with source.ogr_errors(task.source):
-        names = [str(name) for name, _ in pyogrio.list_layers(place)]
+        names = [str(name) for name, _ in pyogrio.list_layers(exact(place))]
     asked = str(task.source_options.get("layer") or "")
     shown = ", ".join(repr(name) for name in names[:20])
     if asked:
@@ -172,7 +173,7 @@ def _columns(asked: tuple[str, ...] | None, there: list[str], path: str) -> list
 def _count(path: str, layer: str, where: str, driver: str, encoding: str | None = None) -> int:
     """Features that ``where`` leaves, in one pass over the attributes."""
     with pyogrio.open_arrow(
-        path,
+        exact(path),
         layer=layer,
         encoding=encoding,
         columns=source.columns_for(driver, where, ()),

@@ -23,6 +23,7 @@ from geobatch_tui.errors import (
 from geobatch_tui.execution.raster.verify import digest_of
 from geobatch_tui.execution.vector import arrow, formats, source
 from geobatch_tui.execution.vector.lean import pyogrio
+from geobatch_tui.execution.vector.names import exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,13 +152,13 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
     if digest_of(path)[0] != digest:
         raise SourceChangedError(f"{path} is not the file that it was when the run was planned")
     with source.ogr_errors(path, layer):
-        names = [str(name) for name, _ in pyogrio.list_layers(place)]
+        names = [str(name) for name, _ in pyogrio.list_layers(exact(place))]
         if layer not in names and (layer or len(names) != 1):
             raise SchemaError(
                 f"{path} has the layers {', '.join(map(repr, names[:20]))}",
                 hint=f"say which one: op.{'like' if polygons else 'mask'}_layer",
             )
-        info = pyogrio.read_info(place, layer=layer or names[0])
+        info = pyogrio.read_info(exact(place), layer=layer or names[0])
         if crs and not CRS.from_user_input(info["crs"] or "").equals(
             CRS.from_wkt(crs), ignore_axis_order=True
         ):

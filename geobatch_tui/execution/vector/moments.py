@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geobatch_tui.execution.vector.lean import pyogrio
+from geobatch_tui.execution.vector.names import exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ def _counts(place: str, layer: str, names: Sequence[str]) -> dict[str, tuple[int
     """How many moments of each field have a zone, and how many have none."""
     found = dict.fromkeys(names, (0, 0))
     with pyogrio.open_arrow(
-        place,
+        exact(place),
         layer=layer,
         columns=list(names),
         read_geometry=False,

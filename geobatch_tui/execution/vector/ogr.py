@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import GeobatchError, SchemaError, VerifyError
-from geobatch_tui.execution.vector import arrow, limits, shapefile, values, wkb
+from geobatch_tui.execution.raster.part import readable_name
+from geobatch_tui.execution.vector import arrow, limits, names, shapefile, values, wkb
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name
 from geobatch_tui.execution.vector.formats import DRIVERS, place_of
 from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
@@ -145,7 +147,8 @@ def _write(path: Path, reader: pa.RecordBatchReader, **how: Any) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pyogrio.write_arrow(reader, path, **how)
+            with names.writable(path) as name:
+                pyogrio.write_arrow(reader, name, **how)
     except (*_ERRORS, ValueError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
@@ -215,7 +218,7 @@ def check(path: Path, plan: VectorPlan, fingerprint: str, features: int) -> None
     """Raises VerifyError if the file does not open, or holds another number of features. Those of
     FlatGeobuf are gone through one by one: its own count is only a number in its header."""
     try:
-        info = pyogrio.read_info(path, force_feature_count=True)
+        info = pyogrio.read_info(names.exact(path), force_feature_count=True)
         if plan.format == "FlatGeobuf":
             with arrow.opened(str(path), read_geometry=False) as (_, reader):
                 info["features"] = sum(batch.num_rows for batch in reader)
@@ -239,11 +242,14 @@ def _embedded(info: dict[str, Any]) -> str:
 def inspect(path: str) -> str:
     """Fingerprint of a published file, all features of which were read; empty: not ours, or a
     GeoJSON text sequence, which has no place for one."""
-    place = place_of(path)
-    with arrow.opened(place) as (_, reader):
-        for _ in reader:
-            pass
-    info = pyogrio.read_info(place)
+    # The layer of a text file has the name of the file, which pyogrio takes for UTF-8.
+    text = Path(path).suffix in {".geojson", ".geojsonl"}
+    with readable_name(path) if text else nullcontext(path) as name:
+        place = place_of(name)
+        with arrow.opened(place) as (_, reader):
+            for _ in reader:
+                pass
+        info = pyogrio.read_info(names.exact(place))
     if info["driver"] == "ESRI Shapefile":
         return shapefile.fingerprint_of(Path(path))
     if info["driver"] == "GeoJSON":

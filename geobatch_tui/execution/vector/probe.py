@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from geobatch_tui.execution import sources
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.raster.source import filters
-from geobatch_tui.execution.vector import archive, formats, limits, ranges, shapefile
+from geobatch_tui.execution.vector import archive, formats, limits, names, ranges, shapefile
 from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
 from geobatch_tui.execution.vector.options import row_group, writer_options
 from geobatch_tui.execution.vector.plan import VectorPlan
@@ -81,7 +82,7 @@ def probe(
             src_crs=src.to_wkt() if src is not None else "",
             dst_crs=dst.to_wkt() if dst is not None else "",
             format=str(task.output["format"]),
-            layer_name=_layer_name(task.key),
+            layer_name=_layer_name(task.key, str(task.output["format"])),
             options=options,
             cell=0,
             place=layer.place,
@@ -152,8 +153,17 @@ def _tell_of_geometry(layer: Layer, told: list[str]) -> None:
         told.append(f"the source has curves or surfaces ({kind!r}): such features are quarantined")
 
 
-def _layer_name(key: str) -> str:
-    return Path(key.removesuffix(".zip")).stem or "layer"
+#: What names of layers of a GeoPackage may not begin with.
+_SIGNS = tuple("`~!@#$%^&*()+-={}|[]\\:\";'<>?,./")
+_RESERVED = ("gpkg", "sqlite_", "rtree_", *_SIGNS)
+
+
+def _layer_name(key: str, form: str) -> str:
+    stem = Path(key.removesuffix(".zip")).stem or "layer"
+    name = os.fsencode(stem).decode("utf-8", "replace")
+    if form == "Shapefile":  # where it is the name of files
+        return names.plain(name)
+    return f"_{name}" if form == "GPKG" and name.casefold().startswith(_RESERVED) else name
 
 
 # --- chunks ------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector import source
 from geobatch_tui.execution.vector.lean import pyogrio
+from geobatch_tui.execution.vector.names import exact
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.vector.plan import Access, VectorPlan
@@ -33,7 +33,7 @@ def access(
     if plan.driver == "OpenFileGDB" and not plan.where and jumps:
         return "window", ()
     if plan.driver == "Parquet" and not plan.where:
-        with pq.ParquetFile(path) as file:
+        with source.parquet_file(path) as file:
             return ("rows" if uniform_groups(file.metadata) else "drain"), ()
     return "drain", ()
 
@@ -88,7 +88,7 @@ def _edges_by_where(path: str, plan: VectorPlan, features: int) -> tuple[int, ..
     with (
         source.ogr_errors(path, plan.layer),
         pyogrio.open_arrow(
-            path,
+            exact(path),
             layer=plan.layer,
             columns=[],
             read_geometry=False,

@@ -13,6 +13,7 @@ from pyproj import CRS
 from geobatch_tui.errors import CrsError, SchemaError
 from geobatch_tui.execution.vector import arrow, source
 from geobatch_tui.execution.vector.lean import pyogrio
+from geobatch_tui.execution.vector.names import exact
 from geobatch_tui.execution.vector.plan import FID, WKB
 
 if TYPE_CHECKING:
@@ -35,10 +36,10 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
         return {}
     path = str(places[0])
     with source.ogr_errors(path):
-        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+        layers = [str(name) for name, _ in pyogrio.list_layers(exact(path))]
         if len(layers) != 1:
             raise SchemaError(f"{path} has {len(layers)} layers; one of repaired features is taken")
-        info = pyogrio.read_info(path)
+        info = pyogrio.read_info(exact(path))
         if _FIELD not in info["fields"]:
             raise SchemaError(
                 f"{path} has no field {_FIELD!r}",

@@ -24,6 +24,7 @@ from geobatch_tui.errors import (
     TransientError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution.raster.part import readable_name
 from geobatch_tui.execution.vector import arrow, moments, pruning
 from geobatch_tui.execution.vector.collect import flags
 from geobatch_tui.execution.vector.condition import Condition
@@ -32,6 +33,7 @@ from geobatch_tui.execution.vector.plan import FID, WKB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from geobatch_tui.execution.messages import ItemContext, Window
     from geobatch_tui.execution.vector.plan import VectorPlan
@@ -237,9 +239,10 @@ def _row_groups(item: ItemContext, plan: VectorPlan, window: Window) -> Iterator
         yield from parquet_batches(file, plan, groups, window.col_off, item.params.get("bounds"))
 
 
-def parquet_file(path: str, *, memory_map: bool = False) -> pq.ParquetFile:
+def parquet_file(path: str | Path, *, memory_map: bool = False) -> pq.ParquetFile:
     """A Parquet file to read features from; pages that carry a checksum are checked by it."""
-    return pq.ParquetFile(path, memory_map=memory_map, page_checksum_verification=True)
+    with readable_name(path) as name:
+        return pq.ParquetFile(name, memory_map=memory_map, page_checksum_verification=True)
 
 
 def parquet_batches(
