@@ -42,8 +42,8 @@ def import_all() -> None:
 def warm_up_vector() -> None:
     """Import what chunks of features need, and load the compiled loops.
 
-    The machine code of a loop lies in the user's cache; LLVM links it at the first call, which
-    takes 0.3 s and 80 MB. Here that is done once for all workers.
+    The machine code of a loop lies in the user's cache, and is linked at its first call: here, once
+    for all workers.
     """
     import numpy as np
     import pyarrow as pa

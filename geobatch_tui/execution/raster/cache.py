@@ -26,7 +26,7 @@ MODULES = (
     "../vector/flatbuffer",
     "../vector/properties",
     "../vector/sqlitepages",
-    "../vector/sqliterows",
+    "../vector/sqlitevalues",
 )
 
 

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from geobatch_tui.execution.raster.cache import cache_directory, digest
+from geobatch_tui.execution.raster.compiled import dispatcher
 
 #: Parts of numba's runtime, for references and exceptions that loops do not have.
 _UNREACHABLE = frozenset({
@@ -78,34 +79,46 @@ class Loop:
     """A compiled function of a module of this package, called with arrays of any of its types.
 
     ``packs``: LLVM is to look for operations that stand side by side, and make one of them.
+    ``package``: of ``execution``, that the module is in. ``results``: how many whole numbers the
+    function returns.
     """
 
     module: str
     name: str
     arguments: tuple[Argument, ...]
     packs: bool = False
+    package: str = "raster"
+    results: int = 0
     #: By type of the generic pixels: the function, None if numba calls it, and the dtype of each
     #: argument. This is asked for thousands of times in a chunk.
     _found: dict[Any, tuple[Any, tuple[Any, ...]]] = field(default_factory=dict)
     _first: int | None = None
 
     @classmethod
-    def of(cls, place: str, arguments: str, *, packs: bool = False) -> Loop:
+    def of(cls, place: str, arguments: str, **more: Any) -> Loop:
         """``place`` is module.name, ``arguments`` are as in :meth:`Argument.of`."""
         module, _, name = place.rpartition(".")
-        return cls(module, name, tuple(map(Argument.of, arguments.split())), packs)
+        return cls(module, name, tuple(map(Argument.of, arguments.split())), **more)
 
     def __post_init__(self) -> None:
         generic = [at for at, argument in enumerate(self.arguments) if argument.type == "T"]
         self._first = generic[0] if generic else None
 
-    def __call__(self, *values: Any) -> None:
-        """Run it. Raises TypeError if an array is not of the type and form that it should be."""
+    @property
+    def function(self) -> Any:
+        """As numba calls it."""
+        module = importlib.import_module(f"geobatch_tui.execution.{self.package}.{self.module}")
+        return getattr(module, self.name)
+
+    def __call__(self, *values: Any) -> Any:
+        """Run it: the number that it returns, or all of several.
+
+        Raises TypeError if an array is not of the type and form that it should be.
+        """
         generic = None if self._first is None else values[self._first].dtype
         function, kinds = self._found.get(generic) or self._find(generic)
         if function is None:
-            getattr(importlib.import_module(f"{__package__}.{self.module}"), self.name)(*values)
-            return
+            return self.function(*values)
         flat: list[Any] = []
         for argument, kind, value in zip(self.arguments, kinds, values, strict=True):
             if kind is not None:
@@ -116,7 +129,11 @@ class Loop:
                 flat += value
             else:
                 flat.append(value)
-        function(*flat)
+        if not self.results:
+            return function(*flat)
+        found = (ctypes.c_int64 * self.results)()
+        function(*flat, found)
+        return found[0] if self.results == 1 else tuple(found)
 
     def _find(self, generic: Any) -> tuple[Any, tuple[Any, ...]]:
         if generic is not None and not generic.isnative:
@@ -131,7 +148,7 @@ class Loop:
         directory = _directory()
         if directory is None:
             return None
-        path = directory / f"{self.module}.{self.name}-{generic}.o"
+        path = directory / f"{self.package}.{self.module}.{self.name}-{generic}.o"
         kept = _read(path)
         if kept is None:
             kept = _object_of(_compile(self, generic))
@@ -144,6 +161,7 @@ class Loop:
                 kinds += [ctypes.c_void_p] + [ctypes.c_ssize_t] * argument.dimensions
             else:
                 kinds += [_SCALARS[argument.type][1]] * (2 if argument.pair else 1)
+        kinds += [ctypes.c_void_p] * bool(self.results)
         return ctypes.CFUNCTYPE(None, *kinds)(_link(*kept))
 
 
@@ -171,7 +189,6 @@ def _address(value: Any) -> int:
 def _compile(loop: Loop, generic: str) -> Any:
     """The loop as a C function of pointers and numbers, by numba."""
     numba: Any = importlib.import_module("numba")
-    module = importlib.import_module(f"{__package__}.{loop.module}")
     kinds: list[Any] = []
     names: list[str] = []
     passed: list[str] = []
@@ -189,8 +206,14 @@ def _compile(loop: Loop, generic: str) -> Any:
             kinds += [getattr(numba.types, _SCALARS[argument.type][0])] * len(parts)
             names += parts
             passed.append(f"({', '.join(parts)})" if argument.pair else name)
-    text = f"def {loop.name}({', '.join(names)}):\n    loop({', '.join(passed)})\n"
-    scope = {"carray": numba.carray, "loop": getattr(module, loop.name)}
+    call = f"loop({', '.join(passed)})"
+    if loop.results:
+        kinds.append(numba.types.CPointer(numba.types.int64))
+        names.append("found")
+        places = [f"found[{number}]" for number in range(loop.results)]
+        call = f"{', '.join(places)} = {call}"
+    text = f"def {loop.name}({', '.join(names)}):\n    {call}\n"
+    scope = {"carray": numba.carray, "loop": dispatcher(loop.function)}
     exec(text, scope)  # noqa: S102 - of names that are written here
     signature = numba.types.void(*kinds)
     before = numba.config.SLP_VECTORIZE

@@ -8,26 +8,21 @@ offset is known when it is needed. Alignment counts from the size, as it does fo
 # ruff: noqa: ANN001, ANN201, ANN202, C901, PLR0913, PLR0917  numba takes types from calls
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import types
 
-from geobatch_tui.execution.raster.compiled import jit
+from geobatch_tui.execution.raster.compiled import external, jit
 from geobatch_tui.execution.vector.kernels import _is_nan, _u32, _u64
 
-#: Cells of the state: bytes written, largest alignment, vtables; then where the fields of the
-#: current table lie, and then where each vtable lies.
-_SIZE, _ALIGN, _TABLES, _FIELDS, _VTABLES = 0, 1, 2, 8, 16
-#: Cells that a state needs.
-STATE = 64
 #: How deep collections are nested at most, as ``kernels`` has it.
 _DEPTH = 32
+#: Cells of the state: bytes written, largest alignment, vtables; then where the fields of the
+#: current table lie, and then where each vtable lies; then three stacks of collections.
+_SIZE, _ALIGN, _TABLES, _FIELDS, _VTABLES, _STACKS = 0, 1, 2, 8, 16, 64
+#: Cells that a state needs.
+STATE = _STACKS + 3 * _DEPTH
 #: Numbers of the fields of the table Geometry.
 _ENDS, _XY, _Z, _TYPE, _PARTS = 0, 1, 2, 6, 7
-_pread: Any = types.ExternalFunction(
-    "pread", types.intp(types.int32, types.voidptr, types.uintp, types.int64)
-)
+_pread = external("pread", "intp", "int32 voidptr uintp int64", globals())
 
 
 def room(record: int) -> int:
@@ -227,8 +222,8 @@ def _empty(wkb, pos):
 @jit
 def _any(buf, state, parts, wkb, pos, typed):
     """Any geometry but an empty one; what refers to it. ``parts`` is a stack."""
-    kinds, left = np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64)
-    bottom = np.zeros(_DEPTH, np.int64)
+    kinds, left = state[_STACKS : _STACKS + _DEPTH], state[_STACKS + _DEPTH : STATE - _DEPTH]
+    bottom = state[STATE - _DEPTH :]
     depth, top, made = 0, 0, 0
     while True:
         bare, after = _empty(wkb, pos)
@@ -281,7 +276,7 @@ def build(buf, state, parts, wkb, pos, properties, typed):
         properties: of the feature, encoded.
         typed: whether geometries say their type, as a layer of unknown type needs.
     """
-    state[:] = 0
+    state[:_STACKS] = 0
     state[_ALIGN] = 8
     geometry, held = 0, 0
     if pos >= 0 and not _empty(wkb, pos)[0]:
@@ -319,14 +314,14 @@ def fetch(fds, at, starts, lengths, order, out):
 
 
 @jit
-def write(out, wkb, starts, lengths, heads, multi, typed, buf, scratch, parts, sizes):
+def write(out, wkb, starts, lengths, heads, multi, typed, buf, scratch, parts, sizes, state):
     """Features one after the other, into ``out``; stops before it is full.
 
     Record n is ``wkb[starts[n] : starts[n] + lengths[n]]``: ``heads[n]`` bytes of properties, then
     WKB, or nothing. ``multi``: single geometries are written as multi ones of one part. Fills
-    ``sizes``; returns how many features, and how many bytes.
+    ``sizes``; returns how many features, and how many bytes. ``buf``, ``parts`` and ``state`` are
+    as for :func:`build`.
     """
-    state = np.zeros(STATE, np.int64)
     at = 0
     for n in range(len(starts)):
         start, end = starts[n], starts[n] + lengths[n]

@@ -20,6 +20,7 @@ from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import (
     flatbuffer,
     flatheader,
+    loops,
     ogr,
     pieces,
     records,
@@ -94,7 +95,7 @@ def write(
     order = np.arange(len(boxes), dtype=np.uint32)
     if indexed:
         keys = np.empty(len(boxes), np.uint32)
-        flatbuffer.hilbert(boxes, np.array(summary.bbox), keys)
+        loops.hilbert(boxes, np.array(summary.bbox, np.float64), keys)
         order = np.argsort(~keys, kind="stable").astype(np.uint32)
     with new_file(path, later=True) as fd, disk_errors("cannot write", path):
         levels = _levels(len(boxes)) if indexed else []
@@ -233,12 +234,13 @@ class _Features:
         build, scratch = self._room.of("build", room), self._room.of("scratch", widest + 16)
         parts = np.empty(widest // 5 + 2, np.int64)
         sizes = np.empty(len(chosen), np.int64)
+        state = np.empty(flatbuffer.STATE, np.int64)
         done = 0
         while done < len(chosen):
             # In turn: what was given away last may still be on its way to the disk.
             self._turn = not self._turn
             out = self._room.of(f"out {self._turn}", len(records) + len(records) // 4 + room)
-            count, size = flatbuffer.write(
+            count, size = loops.write(
                 out,
                 records,
                 starts[done:],
@@ -250,6 +252,7 @@ class _Features:
                 scratch,
                 parts,
                 sizes[done:],
+                state,
             )
             yield memoryview(out)[:size], sizes[done : done + count]
             done += count
@@ -262,7 +265,7 @@ class _Features:
         file, at = self._file[chosen], self._at[chosen]
         order = np.lexsort((at, file))
         fds = np.array(self._fds, np.int32)[file]
-        while (done := flatbuffer.fetch(fds, at, starts, lengths, order, out)) < len(order):
+        while (done := loops.fetch(fds, at, starts, lengths, order, out)) < len(order):
             # What cannot be read is read again by Python, which says why; or it can by now.
             n = order[done]
             disk.fill(int(fds[n]), int(at[n]), memoryview(out)[starts[n] : starts[n] + lengths[n]])

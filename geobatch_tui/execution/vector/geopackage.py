@@ -20,7 +20,7 @@ from geobatch_tui.errors import SchemaError, VerifyError
 from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
-from geobatch_tui.execution.vector import flatbuffer, ogr, pieces, records, spool, sqlitepages
+from geobatch_tui.execution.vector import loops, ogr, pieces, records, spool
 from geobatch_tui.execution.vector.sqlitepages import PAGE
 from geobatch_tui.execution.vector.sqlitetree import Appended, Table
 
@@ -153,7 +153,8 @@ def _add(table: Table, block: Records, ids: NDArray[np.int64], srs: int, *, mult
     lengths = np.diff(block.starts)
     kinds, heads = block.kinds.astype(np.int64), block.heads.astype(np.int64)
     columns = (ids, block.starts[:-1], lengths, kinds, heads, block.boxes)
-    table.add(sqlitepages.features, int(lengths.max(initial=0)), columns, block.data, srs, multi)
+    rest = (block.data, srs, multi, np.empty(4))
+    table.add(loops.features, int(lengths.max(initial=0)), columns, *rest)
 
 
 def check(path: Path) -> None:
@@ -191,8 +192,9 @@ def _index(
     if not len(ids):
         return {}
     keys = np.empty(len(ids), np.uint32)
-    extent = np.array(summary.bbox)
-    flatbuffer.hilbert(sides[:, [0, 2, 1, 3]].astype(np.float64), extent, keys)
+    extent = np.array(summary.bbox, np.float64)
+    middles = np.ascontiguousarray(sides[:, [0, 2, 1, 3]], np.float64)
+    loops.hilbert(middles, extent, keys)
     order = np.argsort(keys, kind="stable")
     ids, sides = ids[order], sides[order]
     levels = [len(ids)]
@@ -213,18 +215,18 @@ def _index(
     number = 1
     for level in reversed(made):
         numbers = np.arange(number, number + len(level))
-        nodes.add(sqlitepages.blobs, _NODE + 8, (numbers, level))
+        nodes.add(loops.blobs, _NODE + 8, (numbers, level))
         number += len(level)
     leaf = first[len(levels) - 2] + np.arange(len(ids)) // _ENTRIES
     by_id = np.argsort(ids, kind="stable")
-    entries.add(sqlitepages.pairs, 8, (ids[by_id], leaf[by_id]))
+    entries.add(loops.pairs, 8, (ids[by_id], leaf[by_id]))
     above = [
         first[depth] + np.arange(levels[len(levels) - 2 - depth]) // _ENTRIES
         for depth in range(len(levels) - 2)
     ]
     if above:
         leads = np.concatenate(above)
-        parents.add(sqlitepages.pairs, 8, (np.arange(2, 2 + len(leads)), leads))
+        parents.add(loops.pairs, 8, (np.arange(2, 2 + len(leads)), leads))
     return {
         roots["node"]: nodes.finish(),
         roots["rowid"]: entries.finish(),

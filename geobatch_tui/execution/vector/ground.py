@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geobatch_tui.execution.vector import kernels
+from geobatch_tui.execution.vector import loops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class Ground:
     def learn(self, x: Floats, y: Floats, first: Numbers, which: NDArray[np.bool_]) -> None:
         """Look at the cells that coordinates of the geometries ``which`` lie in."""
         fresh = np.zeros(self.state.shape, np.bool_)
-        kernels.visit(x, y, first, which, self.left, self.bottom, self.cell, self.state, fresh)
+        loops.visit(x, y, first, which, self.left, self.bottom, self.cell, self.state, fresh)
         rows, columns = np.nonzero(fresh)
         if not len(rows):
             return

@@ -17,6 +17,8 @@ from geobatch_tui.execution.raster.compiled import jit
 #: What is wrong with a geometry; 0 if nothing.
 OK, BROKEN, NOT_PLAIN, CURVE, NAN, SHORT_RING, DEEP, NULL = range(8)
 _DEPTH = 32
+#: Cells that :func:`gather` overwrites.
+SCRATCH = _DEPTH + 1
 _LINE, _POLYGON, _CIRCULAR, _TRIANGLE = 2, 3, 8, 17
 
 
@@ -129,15 +131,16 @@ def _walk(buf, pos, end, left, out):
 
 
 @jit
-def gather(buf, offsets, valid, xs, ys, at, first, status, kinds):
+def gather(buf, offsets, valid, xs, ys, at, first, status, kinds, scratch):
     """Find all coordinates of the geometries ``buf[offsets[i]:offsets[i + 1]]``.
 
     Fills, for each coordinate, the bits of its x and y and where it lies; for each geometry its
     ``status``, its type, and in ``first`` (one longer) where its coordinates begin. A geometry
-    whose status is not OK gives no coordinates. Returns how many there are.
+    whose status is not OK gives no coordinates. ``scratch`` is of ``SCRATCH`` cells. Returns how
+    many there are.
     """
-    left = np.zeros(_DEPTH, np.int64)
-    total = np.zeros(1, np.int64)
+    left, total = scratch[:_DEPTH], scratch[_DEPTH:]
+    total[0] = 0
     out = (xs, ys, at, total)
     for i in range(len(valid)):
         first[i] = before = total[0]

@@ -2,7 +2,7 @@
 its value."""
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator, assignment"
-# ruff: noqa: ANN001, ANN202  numba takes types from calls
+# ruff: noqa: ANN001, ANN201  numba takes types from calls
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.raster.compiled import jit
-from geobatch_tui.execution.vector import wkb
+from geobatch_tui.execution.vector import loops, wkb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ TYPES = {
 
 
 @jit
-def _put(out, at, number, valid, values, width, offsets):
+def put(out, at, number, valid, values, width, offsets):
     """Append a field to the properties of each feature; ``at`` is where they go on. ``width`` 0:
     bytes by ``offsets``."""
     for n in range(len(valid)):
@@ -52,7 +52,7 @@ def _put(out, at, number, valid, values, width, offsets):
 
 
 @jit
-def _join(out, at, valid, values, offsets):
+def join(out, at, valid, values, offsets):
     """Put a value after the properties of each feature."""
     for n in range(len(valid)):
         if valid[n]:
@@ -83,8 +83,8 @@ def records(
     out = np.empty(int(ends[-1]), np.uint8)
     at = ends[:-1].copy()
     for number, (there, values, width, offsets) in enumerate(columns):
-        _put(out, at, number, there, values, width, offsets)
-    _join(out, at, valid, shapes, bounds)
+        loops.put(out, at, number, there, values, width, offsets)
+    loops.join(out, at, valid, shapes, bounds)
     return out, ends, heads.astype(np.uint32)
 
 

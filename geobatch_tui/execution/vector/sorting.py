@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.raster.disk import disk_errors, read_exactly, write_all
-from geobatch_tui.execution.vector import flatbuffer, spool
+from geobatch_tui.execution.vector import loops, spool
 from geobatch_tui.execution.vector.collect import box_sides, numbers
 from geobatch_tui.execution.vector.plan import BOX
 
@@ -64,7 +64,7 @@ def _ranks(batches: Iterator[pa.RecordBatch], extent: list[float] | None) -> NDA
         found = np.full(len(boxes), 2**32, np.uint64)  # beyond the curve
         if extent is not None and known.any():
             here = np.empty(int(known.sum()), np.uint32)
-            flatbuffer.hilbert(np.ascontiguousarray(boxes[known]), np.array(extent), here)
+            loops.hilbert(np.ascontiguousarray(boxes[known]), np.array(extent, np.float64), here)
             found[known] = here
         keys.append(found)
     order = np.argsort(np.concatenate(keys), kind="stable")

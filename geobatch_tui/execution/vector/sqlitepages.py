@@ -154,8 +154,8 @@ def inner(page, children, ids):
 
 
 @jit
-def _blob(row, at, wkb, start, end, srs, box, multi):
-    """Write a geometry as GeoPackage keeps it; where it ends."""
+def _blob(row, at, wkb, start, end, srs, box, multi, sides):
+    """Write a geometry as GeoPackage keeps it; where it ends. ``sides`` is scratch."""
     code = np.int64(_u32(wkb, start + 1))
     row[at], row[at + 1], row[at + 2] = 71, 80, 0
     flags = _PLAIN
@@ -165,8 +165,8 @@ def _blob(row, at, wkb, start, end, srs, box, multi):
         flags |= _EMPTY
     elif code % 1000 != 1:
         flags |= _XY
-        sides = np.array([box[0], box[2], box[1], box[3]]).view(np.uint8)
-        copy(row, head, sides, 0, _ENVELOPE)
+        sides[0], sides[1], sides[2], sides[3] = box[0], box[2], box[1], box[3]
+        copy(row, head, sides.view(np.uint8), 0, _ENVELOPE)
         head += _ENVELOPE
     row[at + 3] = flags
     if multi and code % 1000 <= 3:
@@ -180,13 +180,13 @@ def _blob(row, at, wkb, start, end, srs, box, multi):
 
 @jit
 def features(
-    out, leaf, state, full, ids, starts, lengths, types, heads, boxes, data, srs, multi, row
+    out, leaf, state, full, ids, starts, lengths, types, heads, boxes, data, srs, multi, sides, row
 ):
     """Add features as rows; stops before ``out`` is full.
 
     Record n is ``data[starts[n] : starts[n] + lengths[n]]``: ``types[n]`` bytes of types of the
-    attributes, then to ``heads[n]`` their values, then WKB, or nothing. ``row`` has room for one.
-    Returns how many features, and bytes.
+    attributes, then to ``heads[n]`` their values, then WKB, or nothing. ``row`` has room for one,
+    ``sides`` for four floats. Returns how many features, and bytes.
     """
     at = 0
     for n in range(len(starts)):
@@ -210,7 +210,7 @@ def features(
         copy(row, place, data, start, types[n])
         place += types[n]
         if kind:
-            place = _blob(row, place, data, shape, end, srs, boxes[n], multi)
+            place = _blob(row, place, data, shape, end, srs, boxes[n], multi, sides)
         copy(row, place, data, values, shape - values)
         place += shape - values
         after = add(out, at, leaf, state, full, row, place, ids[n])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geobatch_tui.execution.vector import sqlitepages
+from geobatch_tui.execution.vector import loops, sqlitepages
 from geobatch_tui.execution.vector.behind import Behind
 from geobatch_tui.execution.vector.sqlitepages import LEAVES, NEXT, PAGE, ROWS, STATE
 
@@ -53,7 +53,7 @@ class Table:
     def add(
         self, kernel: Callable[..., Any], widest: int, columns: tuple[Any, ...], *rest: Any
     ) -> None:
-        """Add rows by a kernel of ``sqlitepages``.
+        """Add rows by a loop of ``sqlitepages``.
 
         Args:
             kernel: takes room for pages, the table's leaf, state and full leaves, ``columns``,
@@ -87,12 +87,12 @@ class Table:
     def finish(self) -> bytes:
         """Write what is left; the page that the table begins with."""
         if not self._closed:
-            sqlitepages.seal(self._leaf, self._state)
+            loops.seal(self._leaf, self._state)
             return self._leaf.tobytes()
         if self._state[ROWS]:
             self._state[NEXT] = self._pages.next
             room = np.empty(2 * PAGE, np.uint8)
-            size = sqlitepages.close(room, 0, self._leaf, self._state, self._full)
+            size = loops.close(room, 0, self._leaf, self._state, self._full)
             self._pages.write(memoryview(room)[:size])
             self._pages.next = int(self._state[NEXT])
             self._put_aside()
@@ -114,7 +114,5 @@ class Table:
     @staticmethod
     def _inner(group: Numbers) -> bytes:
         page = np.zeros(PAGE, np.uint8)
-        sqlitepages.inner(
-            page, np.ascontiguousarray(group[:, 0]), np.ascontiguousarray(group[:, 1])
-        )
+        loops.inner(page, np.ascontiguousarray(group[:, 0]), np.ascontiguousarray(group[:, 1]))
         return page.tobytes()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from geobatch_tui.execution.vector import kernels
+from geobatch_tui.execution.vector import kernels, loops
 from geobatch_tui.execution.vector.room import Room
 
 if TYPE_CHECKING:
@@ -79,12 +79,12 @@ class Coordinates:
         ground.learn(self.x, self.y, self.first, which)
         place = ground.left, ground.bottom, ground.cell, ground.state
         out = np.empty(len(self.x), np.int64)
-        return out[: kernels.sparse(self.x, self.y, self.first, which, step, *place, out)]
+        return out[: loops.sparse(self.x, self.y, self.first, which, step, *place, out)]
 
     def boxes(self) -> NDArray[np.float64]:
         """(n, 4) minx, miny, maxx, maxy; NaN without coordinates, or where one is not finite."""
         out = np.empty((len(self.status), 4), np.float64)
-        kernels.boxes(self.x, self.y, self.first, out)
+        loops.boxes(self.x, self.y, self.first, out)
         return out
 
     def replaced(
@@ -94,7 +94,7 @@ class Coordinates:
         offsets, data = _parts(self.column)
         fresh = np.empty_like(data) if room is None else room.of("shapes", len(data))
         fresh[:] = data
-        kernels.scatter(fresh, x.view(np.uint64), y.view(np.uint64), self.at)
+        loops.scatter(fresh, x.view(np.uint64), y.view(np.uint64), self.at)
         buffers = [
             None if self.column.null_count == 0 else _bits(validity(self.column)),
             pa.py_buffer(offsets),
@@ -139,7 +139,8 @@ def coordinates(column: pa.Array, room: Room | None = None) -> Coordinates:
     xs, ys = room.of("x", 8 * most).view(np.uint64), room.of("y", 8 * most).view(np.uint64)
     at, first = room.of("at", 4 * most).view(np.uint32), np.zeros(count + 1, np.int64)
     status, kinds = np.zeros(count, np.uint8), np.zeros(count, np.int64)
-    total = kernels.gather(data, offsets, valid, xs, ys, at, first, status, kinds) if count else 0
+    scratch = np.empty(kernels.SCRATCH, np.int64)
+    total = loops.gather(data, offsets, valid, xs, ys, at, first, status, kinds, scratch)
     return Coordinates(
         column,
         xs[:total].view(np.float64),

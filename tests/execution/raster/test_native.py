@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from geobatch_tui.execution.raster import kernels, loops, native
+from geobatch_tui.execution.vector import loops as vector_loops
 
 
 @pytest.fixture(name="cached")
@@ -35,7 +36,7 @@ def test_first_compiled_then_linked(cached):
     fresh(loops.sum_differences)(raw, out)
     np.testing.assert_array_equal(out, np.cumsum(raw, axis=1, dtype="uint8").transpose(2, 0, 1))
     (kept,) = cached.iterdir()
-    assert kept.name == "predictors.sum_differences-uint8.o"
+    assert kept.name == "raster.predictors.sum_differences-uint8.o"
     before = kept.stat().st_mtime_ns
     _, again = differences()
     fresh(loops.sum_differences)(raw, again)
@@ -87,12 +88,19 @@ def test_code_that_needs_more_is_not_kept(cached, monkeypatch):
     assert not list(cached.iterdir())
 
 
-@pytest.mark.parametrize("name", [name for name, value in vars(loops).items()
-                                  if isinstance(value, native.Loop)])  # fmt: skip
-def test_every_loop_can_be_kept(name):
-    """None allocates, raises, or calls anything but libm."""
-    loop = getattr(loops, name)
-    wide = "uint32" if name == "join_bytes" else "uint8"
+@pytest.mark.parametrize(
+    "loop",
+    [
+        value
+        for module in (loops, vector_loops)
+        for value in vars(module).values()
+        if isinstance(value, native.Loop)
+    ],
+    ids=lambda loop: f"{loop.module}.{loop.name}",
+)
+def test_every_loop_can_be_kept(loop):
+    """None allocates, raises, or calls anything but libc."""
+    wide = "uint32" if loop.name == "join_bytes" else "uint8"
     generic = wide if any(argument.type == "T" for argument in loop.arguments) else ""
     _, code = native._object_of(native._compile(loop, generic))
     process = ctypes.CDLL(None)

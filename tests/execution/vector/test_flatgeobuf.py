@@ -15,7 +15,7 @@ import vectorjobs
 from geopandas.testing import assert_geodataframe_equal
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector import flatbuffer, properties
+from geobatch_tui.execution.vector import flatbuffer, loops, properties
 
 SHAPES = {
     "Point": ["POINT (1 2)", "POINT EMPTY", None],
@@ -92,9 +92,9 @@ def by_us(columns, shapes, *, typed: bool, multi: bool = False) -> list[bytes]:
     room = flatbuffer.room(int(lengths.max()))
     out, sizes = np.empty(room * len(lengths), np.uint8), np.zeros(len(lengths), np.int64)
     scratch = [np.empty(room, np.uint8), np.empty(room, np.uint8), np.empty(room, np.int64)]
-    done, _ = flatbuffer.write(
+    done, _ = loops.write(
         out, data, offsets[:-1], lengths, heads.astype(np.int64), multi, typed,
-        *scratch, sizes,
+        *scratch, sizes, np.empty(flatbuffer.STATE, np.int64),
     )  # fmt: skip
     assert done == len(lengths)
     ends = np.cumsum(sizes)

@@ -15,7 +15,7 @@ import vectorjobs
 from geopandas.testing import assert_geodataframe_equal
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.vector import geopackage, sqlitepages
+from geobatch_tui.execution.vector import geopackage, loops, sqlitepages
 from geobatch_tui.execution.vector.sqlitetree import Appended, Table
 
 
@@ -164,9 +164,9 @@ def test_a_table_over_the_page_that_sqlite_locks(tmp_path, monkeypatch):
         with Appended(file.fileno(), before) as pages:
             table = Table(pages)
             values = np.arange(10 * 900, dtype=np.uint8).reshape(10, 900)
-            table.add(sqlitepages.blobs, 908, (np.arange(1, 11), values))
+            table.add(loops.blobs, 908, (np.arange(1, 11), values))
             long = np.arange(9000, dtype=np.uint8).reshape(1, 9000)
-            table.add(sqlitepages.blobs, 9008, (np.array([11]), long))
+            table.add(loops.blobs, 9008, (np.array([11]), long))
             base[4096:8192] = table.finish()
             pages.wait()
         base[28:32] = (pages.next - 1).to_bytes(4, "big")

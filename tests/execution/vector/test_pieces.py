@@ -13,7 +13,7 @@ import pytest
 import vectordata
 import vectorjobs
 
-from geobatch_tui.execution.vector import geoparquet, kernels, probe, thrift, transform
+from geobatch_tui.execution.vector import geoparquet, loops, probe, thrift, transform
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +124,7 @@ def test_every_coordinate_is_near_one_that_was_sent_there_and_back():
     which = np.array([False, True, True, True])
     nowhere = np.zeros((1, 1), np.uint8)
     step = transform._STEP_DEGREES
-    count = kernels.sparse(x, y, first, which, step, 0.0, 0.0, 1.0, nowhere, out)
+    count = loops.sparse(x, y, first, which, step, 0.0, 0.0, 1.0, nowhere, out)
     chosen = out[:count]
     assert chosen[0] == 1500
     assert count < 3500

@@ -99,7 +99,7 @@ def test_a_record_that_cannot_be_read(number, error, item, monkeypatch):
     segments = [_run(item, n).segment for n in range(4)]
     paths = list(Path(item.work_dir).glob("*.spool"))
     whole = paths[0].read_bytes()
-    fetch = flatgeobuf.flatbuffer.fetch
+    fetch = flatgeobuf.loops.fetch
     calls = []
 
     def fetched(fds, at, starts, lengths, order, out):
@@ -108,7 +108,7 @@ def test_a_record_that_cannot_be_read(number, error, item, monkeypatch):
         return fetch(fds, at, starts, lengths, read, out)
 
     expected = assemble.assemble(item, segments, 1, vectorjobs.stage)
-    monkeypatch.setattr(flatgeobuf.flatbuffer, "fetch", fetched)
+    monkeypatch.setattr(flatgeobuf.loops, "fetch", fetched)
     assert assemble.assemble(item, segments, 2, vectorjobs.stage).digest == expected.digest
     assert calls == [40, 36, 32]
     calls.clear()
