@@ -118,6 +118,6 @@ def _average(warper: Warper, sampled: Sampled, corners: Corners, target: Target)
         touched,
         *warper.ends,
     )
-    warper.finish(out, touched, target)
+    warper.finish(Target.of(out, touched), target)
     if target.alpha is not None:
         target.alpha[touched > 0] = warper.opaque

@@ -117,7 +117,7 @@ class Warper:
         """See :func:`read`."""
         plan, shape = self.plan, (window.height, window.width)
         whole: Pixels = np.full((plan.count, *shape), plan.nodata or 0, plan.dtype)
-        target = Target(
+        target = Target.of(
             whole[: self.sampler.bands],
             np.zeros(shape, np.uint8),
             whole[-1] if plan.validity == "alpha" else None,
@@ -240,12 +240,12 @@ class Warper:
         x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         source, kernel = self.mapper.source, self.kernel
         where = (x, y, sampled.off, (source.width, source.height))
-        out = np.ascontiguousarray(target.pixels.astype(self.sampler.dtype))
-        touched = np.array(target.touched)
+        filled = self._widened(target)
+        out = (*filled.whole[:2], filled.corner)
         masks = (sampled.valid, sampled.centre) if masked else ()
         if kernel is None:
             run = loops.nearest_masked if masks else loops.nearest
-            run(sampled.pixels, *masks, *where, out, touched)
+            run(sampled.pixels, *masks, *where, *out)
         else:
             how = (kernel.code, kernel.scale, kernel.lead, kernel.taps, kernel.falls_back)
             scratch = loops.scratch(kernel.taps, x.shape[1], self.sampler.dtype)
@@ -255,8 +255,8 @@ class Warper:
             else:
                 run = loops.gather if quads is None else loops.gather_quads
             taken = sampled.planes if quads is None else quads
-            run(sampled.pixels, taken, *masks, *where, *how, out, touched, *self.ends, *scratch)
-        self.finish(out, touched, target)
+            run(sampled.pixels, taken, *masks, *where, *how, *out, *self.ends, *scratch)
+        self.finish(filled, target)
         if target.alpha is not None:
             self._fill_alpha(sampled, (x, y), target)
 
@@ -274,16 +274,23 @@ class Warper:
             index.append(np.minimum((values[on] + taps.NUDGE).astype(np.int64), side - 1) - off)
         target.alpha[on] = sampled.alpha[index[1], index[0]]
 
-    def finish(self, out: Any, touched: Any, target: Target) -> None:
-        """Pixels that came out as nodata by chance, in all bands, step aside; all are handed on.
-        ``touched`` (h, w) says which have a value; None: all."""
+    def _widened(self, target: Target) -> Target:
+        """``target``, or a copy of it if kernels work on another type."""
+        if target.whole[0].dtype == self.sampler.dtype:
+            return target
+        pixels = np.ascontiguousarray(target.pixels.astype(self.sampler.dtype))
+        return Target.of(pixels, np.array(target.touched))
+
+    def finish(self, filled: Target, target: Target) -> None:
+        """Pixels that came out as nodata by chance, in all bands, step aside; what is ``filled``
+        goes to ``target``, if that is another."""
         if self.avoid[0] != self.avoid[1]:
-            chance = (out == self.avoid[0]).all(axis=0)
-            if touched is not None:
-                chance &= touched > 0
-            out[:, chance] = self.avoid[1]
-        target.pixels[:] = out
-        target.touched[:] = 1 if touched is None else touched
+            pixels = filled.pixels
+            chance = (pixels == self.avoid[0]).all(axis=0) & (filled.touched > 0)
+            pixels[:, chance] = self.avoid[1]
+        if filled is not target:
+            target.pixels[:] = filled.pixels
+            target.touched[:] = filled.touched
 
     @property
     def opaque(self) -> Any:
@@ -345,19 +352,21 @@ class Warper:
         self, sampled: sampling.Sampled, along: Any, rows: slice, cols: slice, target: Target
     ) -> None:
         x, y = along[0].axis, along[1].axis
-        out = np.empty(target.pixels.shape, self.sampler.dtype)
+        filled = self._widened(target)
         loops.separable(
             sampled.pixels,
             (x.first[cols] - sampled.off[0]).astype(np.uint32),
             np.ascontiguousarray(x.weights[:, cols]),
             (y.first[rows] - sampled.off[1]).astype(np.uint32),
             np.ascontiguousarray(y.weights[:, rows]),
-            out,
+            filled.whole[0],
+            filled.corner,
             *self.ends,
             np.empty(sampled.pixels.shape[2]),
             np.empty(len(y.weights)),
         )
-        self.finish(out, None, target)
+        filled.touched[:] = 1
+        self.finish(filled, target)
         if target.alpha is None:
             return
         if sampled.alpha is None:

@@ -6,7 +6,9 @@ pixel.
 
 Arrays of pixels are windows of the source (bands, h, w) that hold every tap asked for; positions
 are in pixels of the whole source, ``off`` is where the window starts (x, y), ``side`` the size of
-the whole source (x, y). ``whole``: round to whole numbers in ``low`` to ``high``.
+the whole source (x, y). ``corner`` (row, column) is where the part that is resampled starts in
+``out`` (bands, h, w) and ``touched`` (h, w). ``whole``: round to whole numbers in ``low`` to
+``high``.
 """
 
 # ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
@@ -87,21 +89,26 @@ def _along(sums, first, w, out, whole, low, high):
 
 
 @jit
-def separable(source, first_x, weights_x, first_y, weights_y, out, whole, low, high, sums, w):
-    """Resample ``source``, all valid, into ``out`` (bands, rows, columns).
+def separable(
+    source, first_x, weights_x, first_y, weights_y, out, corner, whole, low, high, sums, w
+):  # fmt: skip
+    """Resample ``source``, all valid, into a part of ``out``.
 
     ``first_x`` (columns,) uint32 are the first taps in the window, ``weights_x`` (taps, columns)
     their weights; likewise of the rows. ``whole``: round to whole numbers in ``low`` to ``high``.
     ``sums`` (columns of the source,) and ``w`` (taps,) are overwritten.
     """
     taps = weights_y.shape[0]
+    left, right = corner[1], corner[1] + len(first_x)
     for row in range(len(first_y)):
         first = first_y[row]
         for t in range(taps):
             w[t] = weights_y[t, row]
         for band in range(source.shape[0]):
             _down(source[band, first : first + taps], w, sums)
-            _along(sums, first_x, weights_x, out[band, row], whole, low, high)
+            _along(
+                sums, first_x, weights_x, out[band, corner[0] + row, left:right], whole, low, high
+            )
 
 
 # --- any coordinates ---------------------------------------------------------------------------
@@ -129,7 +136,7 @@ def sum_of(pixels, row, col, wy, wx):
 
 
 @jit
-def nearest(source, x, y, off, side, out, touched):
+def nearest(source, x, y, off, side, out, touched, corner):
     """The pixel that each position lies in, all of them valid."""
     height, width = x.shape
     for r in range(height):
@@ -137,10 +144,11 @@ def nearest(source, x, y, off, side, out, touched):
             px, py = pixel_of(x[r, c], side[0]), pixel_of(y[r, c], side[1])
             if px < 0 or py < 0:
                 continue
-            touched[r, c] = 1
+            down, across = corner[0] + r, corner[1] + c
+            touched[down, across] = 1
             at_x, at_y = np.uint32(px - off[0]), np.uint32(py - off[1])
             for band in range(source.shape[0]):
-                out[band, r, c] = source[band, at_y, at_x]
+                out[band, down, across] = source[band, at_y, at_x]
 
 
 def _picker(across, down):
@@ -174,13 +182,14 @@ _many = _picker(0, 0)
 
 
 @jit
-def pick_row(planes, at, stride, wx, wy, ready, out, r, whole, low, high, _picked):
-    """Row ``r`` of ``out`` (bands, h, w), where ``ready``; ``planes`` are bands as they lie in
-    memory."""
+def pick_row(planes, at, stride, wx, wy, ready, out, r, left, whole, low, high, _picked):
+    """Row ``r`` of ``out`` from column ``left``, where ``ready``; ``planes`` are bands as they lie
+    in memory."""
     across, down = wx.shape[0], wy.shape[0]
+    right = left + len(at)
     for band in range(planes.shape[0]):
         flat = planes[band]
-        row = out[band, r]
+        row = out[band, r, left:right]
         if across == 2 and down == 2:
             _two(flat, at, stride, wx, wy, ready, row, whole, low, high)
         elif across == 4 and down == 4:
@@ -245,7 +254,7 @@ def gatherer(pick):
     @jit
     def gather(
         source, taken, x, y, off, side, code, scale, lead, taps, falls_back, out, touched,
-        whole, low, high, rows, at, ready, few, picked,
+        corner, whole, low, high, rows, at, ready, few, picked,
     ):  # fmt: skip
         height, width = x.shape
         stride = source.shape[2]
@@ -256,23 +265,25 @@ def gatherer(pick):
             place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
             weigh_row(code, dx, scale[0], lead[0], wx, spare, ax)
             weigh_row(code, dy, scale[1], lead[1], wy, spare, ay)
-            pick(taken, at, step, wx, wy, ready, out, r, whole, low, high, picked)
+            down, left = corner[0] + r, corner[1]
+            pick(taken, at, step, wx, wy, ready, out, down, left, whole, low, high, picked)
+            line = touched[down, left : left + width]
             for c in range(width):
                 if ready[c]:
-                    touched[r, c] = 1
+                    line[c] = 1
                 elif pixel_of(x[r, c], side[0]) >= 0 and pixel_of(y[r, c], side[1]) >= 0:
                     # At the rim of the source, one by one.
-                    touched[r, c] = 1
+                    line[c] = 1
                     if falls_back:
                         col, _ = taps_at(x[r, c], side[0], 1, 1.0, 0, bx)
                         row, _ = taps_at(y[r, c], side[1], 1, 1.0, 0, by)
                         row, col = row - off[1], col - off[0]
-                        _one(source, row, col, by, bx, out, r, c, whole, low, high)
+                        _one(source, row, col, by, bx, out, down, left + c, whole, low, high)
                     else:
                         col, _ = taps_at(x[r, c], side[0], code, scale[0], lead[0], ax)
                         row, _ = taps_at(y[r, c], side[1], code, scale[1], lead[1], ay)
                         row, col = row - off[1], col - off[0]
-                        _one(source, row, col, ay, ax, out, r, c, whole, low, high)
+                        _one(source, row, col, ay, ax, out, down, left + c, whole, low, high)
 
     return gather
 

@@ -17,7 +17,8 @@ _MASKS = "uint8:3 uint8:2"
 #: Positions, where the window starts, the sides of the source.
 _WHERE = "float64:2 float64:2 int,int int,int"
 _KERNEL = "int float,float int,int int,int bool"
-_OUT = "T:3 uint8:2"
+#: What is filled, and where the part starts in it.
+_OUT = "T:3 uint8:2 int,int"
 _ENDS = "bool float float"
 _SCRATCH = "float64:2 uint32:1 uint8:1 float64:1 T:2"
 _GATHER = f"{_SOURCE} T:2 {_WHERE} {_KERNEL} {_OUT} {_ENDS} {_SCRATCH}"
@@ -29,7 +30,7 @@ interleave_bytes = Loop.of("quads.interleave_bytes", "uint8:2 uint32:1")
 interleave_words = Loop.of("quads.interleave_words", "uint16:2 uint64:1")
 separable = Loop.of(
     "kernels.separable",
-    f"{_SOURCE} uint32:1 float64:2 uint32:1 float64:2 T:3 {_ENDS} float64:1 float64:1",
+    f"{_SOURCE} uint32:1 float64:2 uint32:1 float64:2 T:3 int,int {_ENDS} float64:1 float64:1",
 )
 nearest_masked = Loop.of("masked.nearest", f"{_SOURCE} {_MASKS} {_WHERE} {_OUT}")
 gather_masked = Loop.of(
@@ -38,7 +39,7 @@ gather_masked = Loop.of(
 average = Loop.of(
     "means.average",
     "T:3 uint8:3 bool float64:2 float64:2 float64:2 float64:2 int,int int,int float "
-    f"{_OUT} {_ENDS}",
+    f"T:3 uint8:2 {_ENDS}",
 )
 axis = Loop.of(
     "weights.axis",

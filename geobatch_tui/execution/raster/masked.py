@@ -56,7 +56,7 @@ def _masked_sum(pixels, valid, row, col, wy, wx, real_y, real_x, wide_y, wide_x)
 
 
 @jit
-def nearest(source, valid, centre, x, y, off, side, out, touched):
+def nearest(source, valid, centre, x, y, off, side, out, touched, corner):
     """As :func:`.kernels.nearest`."""
     height, width = x.shape
     for r in range(height):
@@ -64,10 +64,11 @@ def nearest(source, valid, centre, x, y, off, side, out, touched):
             px, py = pixel_of(x[r, c], side[0]), pixel_of(y[r, c], side[1])
             if px < 0 or py < 0 or not centre[py - off[1], px - off[0]]:
                 continue
-            touched[r, c] = 1
+            down, across = corner[0] + r, corner[1] + c
+            touched[down, across] = 1
             for band in range(source.shape[0]):
                 if valid[min(band, valid.shape[0] - 1), py - off[1], px - off[0]]:
-                    out[band, r, c] = source[band, py - off[1], px - off[0]]
+                    out[band, down, across] = source[band, py - off[1], px - off[0]]
 
 
 @jit
@@ -98,7 +99,7 @@ def _keep_clear(valid, at, stride, taps, ready):
 @jit
 def gather(
     source, planes, valid, centre, x, y, off, side, code, scale, lead, taps, falls_back,
-    out, touched, whole, low, high, rows, at, ready, few, picked,
+    out, touched, corner, whole, low, high, rows, at, ready, few, picked,
 ):  # fmt: skip
     """As :func:`.kernels.gather`.
 
@@ -113,15 +114,18 @@ def gather(
     wx, wy, bx, by = parts_of_few(few, taps)
     light = _LIGHT_BILINEAR if code == 1 and scale[0] == 1.0 and scale[1] == 1.0 else _LIGHT
     for r in range(height):
+        down, left = corner[0] + r, corner[1]
         place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
         clear = _keep_clear(valid, at, stride, taps, ready)
         if clear:
             weigh_row(code, dx, scale[0], lead[0], rows_x, spare, wx)
             weigh_row(code, dy, scale[1], lead[1], rows_y, spare, wy)
-            pick_row(planes, at, step, rows_x, rows_y, ready, out, r, whole, low, high, picked)
+            pick_row(
+                planes, at, step, rows_x, rows_y, ready, out, down, left, whole, low, high, picked
+            )
         for c in range(width):
             if ready[c]:
-                touched[r, c] = 1
+                touched[down, left + c] = 1
                 continue
             at_x, at_y = x[r, c], y[r, c]
             px, py = pixel_of(at_x, side[0]), pixel_of(at_y, side[1])
@@ -166,8 +170,10 @@ def gather(
                     if heft < light or (code == 4 and found < asked // 2):
                         continue
                     value = total / heft
-                touched[r, c] = 1
-                out[band, r, c] = min(max(np.floor(value + 0.5), low), high) if whole else value
+                touched[down, left + c] = 1
+                out[band, down, left + c] = (
+                    min(max(np.floor(value + 0.5), low), high) if whole else value
+                )
 
 
 @jit

@@ -9,19 +9,49 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Target:
-    """Color bands ``pixels`` (bands, h, w), ``touched`` (h, w) where they have a value, and
-    ``alpha`` (h, w) if the output has it."""
+    """A part of what is filled: color bands ``pixels`` (bands, h, w), ``touched`` (h, w) where they
+    have a value, and ``alpha`` (h, w) if the output has it.
 
-    pixels: Any
-    touched: Any
-    alpha: Any
+    Compiled loops take the whole arrays, which lie in memory in one piece, and the ``corner`` (row,
+    column) of the part in them.
+    """
+
+    whole: tuple[Any, Any, Any]
+    corner: tuple[int, int]
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, pixels: Any, touched: Any, alpha: Any = None) -> Target:
+        """All of these arrays."""
+        return cls((pixels, touched, alpha), (0, 0), touched.shape)
+
+    @property
+    def pixels(self) -> Any:
+        """A view of the part."""
+        rows, cols = self._at
+        return self.whole[0][:, rows, cols]
+
+    @property
+    def touched(self) -> Any:
+        """A view of the part."""
+        return self.whole[1][self._at]
+
+    @property
+    def alpha(self) -> Any:
+        """A view of the part; None if there is none."""
+        return None if self.whole[2] is None else self.whole[2][self._at]
+
+    @property
+    def _at(self) -> tuple[slice, slice]:
+        (row, col), (height, width) = self.corner, self.shape
+        return slice(row, row + height), slice(col, col + width)
 
     def part(self, rows: slice, cols: slice) -> Target:
-        """A view of some rows and columns."""
-        alpha = None if self.alpha is None else self.alpha[rows, cols]
-        return Target(self.pixels[:, rows, cols], self.touched[rows, cols], alpha)
+        """Some rows and columns of this part."""
+        corner = self.corner[0] + rows.start, self.corner[1] + cols.start
+        return Target(self.whole, corner, (rows.stop - rows.start, cols.stop - cols.start))
 
 
 def slices(height: int, width: int, side: int) -> Iterator[tuple[slice, slice]]:

@@ -57,7 +57,7 @@ def test_linked_code_gives_what_numba_gives(dtype, monkeypatch):
         out, touched = np.zeros((2, 30, 33), dtype), np.zeros((30, 33), np.uint8)
         fresh(loops.gather)(
             source, source.reshape(2, -1), x, y, (0, 0), (50, 40), 4, (1.0, 0.7), (2, 4), (6, 10),
-            False, out, touched, dtype == "uint8", 0.0, 255.0, *loops.scratch((6, 10), 33, dtype),
+            False, out, touched, (0, 0), dtype == "uint8", 0.0, 255.0, *loops.scratch((6, 10), 33, dtype),
         )  # fmt: skip
         found.append((out, touched))
     np.testing.assert_array_equal(found[0][0].view(np.uint8), found[1][0].view(np.uint8))

@@ -10,6 +10,7 @@ from geobatch_tui.execution.raster.sampling import Sampled
 from geobatch_tui.execution.raster.taps import Kernel
 
 SIDE = (90, 70)
+CORNER = (3, 5)
 KERNELS = [
     ("bilinear", 1.0, 1.0),
     ("bilinear", 0.7, 1.0),
@@ -23,14 +24,16 @@ KERNELS = [
 
 
 def warped(run, taken, sampled, kernel, place):
-    """Pixels and what was touched, in arrays that hold something before."""
-    out = np.full((len(sampled.pixels), *place[0].shape), 7, sampled.pixels.dtype)
-    touched = np.zeros(place[0].shape, np.uint8)
+    """Pixels and what was touched, in a part of arrays that hold something before."""
+    sides = [side + start + 2 for side, start in zip(place[0].shape, CORNER, strict=True)]
+    out = np.full((len(sampled.pixels), *sides), 7, sampled.pixels.dtype)
+    touched = np.zeros(sides, np.uint8)
     limits = np.iinfo(out.dtype)
     how = (kernel.code, kernel.scale, kernel.lead, kernel.taps, kernel.falls_back)
     scratch = loops.scratch(kernel.taps, place[0].shape[1], out.dtype)
     ends = True, float(limits.min), float(limits.max)
-    run(sampled.pixels, taken, *place, (0, 0), SIDE, *how, out, touched, *ends, *scratch)
+    whole = out, touched, CORNER
+    run(sampled.pixels, taken, *place, (0, 0), SIDE, *how, *whole, *ends, *scratch)
     return out, touched
 
 
@@ -53,6 +56,10 @@ def test_same_bits(name, xscale, yscale, bands, dtype):
     assert one.tobytes() == other.tobytes()
     assert touched.tobytes() == also.tobytes()
     assert 0.5 < touched.mean() < 0.95
+    around = np.ones(touched.shape, bool)
+    around[3:-2, 5:-2] = False
+    assert not touched[around].any()
+    assert (one[:, around] == 7).all()
 
 
 def test_quads_are_of_few_whole_numbers():
