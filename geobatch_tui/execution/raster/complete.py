@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.stores import ScratchStore, Store
     from geobatch_tui.execution.raster.tiles import Level, Pixels, Valid
 
-#: Encoded tiles are kept in memory up to this many bytes.
-_BATCH = 8 << 20
+#: When an item is completed the other cores have nothing left to do, nearly always.
+THREADS = 2
+#: Tiles that may be encoded and not yet entered.
+_BATCH = 16
 
 
 def needs_mask(index: TileIndex) -> bool:
@@ -44,7 +48,7 @@ class Completer:
     """Fills the empty slots of an index with tiles that it encodes into ``scratch``.
 
     ``stores`` are all stores by number; ``scratch`` is one of them, at ``scratch_number``. At most
-    the four children of one tile, and a few encoded megabytes, are in memory.
+    the four children of one tile for each thread, and a few encoded tiles, are in memory.
     """
 
     def __init__(
@@ -137,20 +141,22 @@ class Completer:
         return slots
 
     def _build(self, below: LevelSlots, slots: LevelSlots, *, mask: bool) -> None:
-        """All tiles of a level from the one below it."""
-        writer = TileWriter(self._plan)
-        level = slots.level
-        for tile in range(level.tiles):
-            pixels, valid, margins = self._children(below, level, tile, mask=mask)
+        """All tiles of a level from the one below it, in their order."""
+
+        def encode(tile: int) -> TileWriter:
+            writer = TileWriter(self._plan)
+            pixels, valid, margins = self._children(below, slots.level, tile, mask=mask)
             pixels, valid = reduce_for(self._plan, pixels, valid, margins)
             for plane in range(self._form.planes):
-                writer.image(level, tile, plane, pixels[self._form.bands(plane)])
+                writer.image(slots.level, tile, plane, pixels[self._form.bands(plane)])
             if valid is not None:
-                writer.mask(level, tile, valid)
-            if len(writer.payload) > _BATCH:
-                self._enter(writer)
-                writer = TileWriter(self._plan)
-        self._enter(writer)
+                writer.mask(slots.level, tile, valid)
+            return writer
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            for tiles in batched(range(slots.level.tiles), _BATCH):
+                for writer in pool.map(encode, tiles):
+                    self._enter(writer)
 
     def _enter(self, writer: TileWriter) -> None:
         rows = writer.rows

@@ -182,7 +182,7 @@ _many = _picker(0, 0)
 
 
 @jit
-def pick_row(planes, at, stride, wx, wy, ready, out, r, left, whole, low, high, _picked):
+def pick_row(planes, at, stride, wx, wy, ready, _full, out, r, left, whole, low, high, _picked):
     """Row ``r`` of ``out`` from column ``left``, where ``ready``; ``planes`` are bands as they lie
     in memory."""
     across, down = wx.shape[0], wy.shape[0]
@@ -211,20 +211,26 @@ def pick_row(planes, at, stride, wx, wy, ready, out, r, left, whole, low, high, 
 @jit
 def place_row(x, y, side, off, stride, lead, taps, at, dx, dy, ready):
     """Of a row of positions the first tap, as a place in the window, and the distance from the tap
-    before; ``ready`` where no tap lies beyond the source."""
+    before; ``ready`` where no tap lies beyond the source. Returns whether that is so everywhere.
+
+    Without a branch, so that many positions are looked at together.
+    """
+    low_x, high_x = float(lead[0]), float(side[0] - taps[0] + lead[0])
+    low_y, high_y = float(lead[1]), float(side[1] - taps[1] + lead[1])
+    left, top = np.uint32(lead[0] + off[0]), np.uint32(lead[1] + off[1])
+    step = np.uint32(stride)
+    beyond = 0
     for c in range(len(x)):
         base_x, base_y = np.floor(x[c] - 0.5), np.floor(y[c] - 0.5)
-        first_x, first_y = base_x - lead[0], base_y - lead[1]
-        inside = (
-            first_x >= 0.0 and first_x + taps[0] <= side[0]
-            and first_y >= 0.0 and first_y + taps[1] <= side[1]
-        )  # fmt: skip
+        inside = (base_x >= low_x) & (base_x <= high_x) & (base_y >= low_y) & (base_y <= high_y)
         ready[c] = inside
-        if inside:
-            dx[c], dy[c] = x[c] - 0.5 - base_x, y[c] - 0.5 - base_y
-            at[c] = np.uint32((int(first_y) - off[1]) * stride + int(first_x) - off[0])
-        else:
-            at[c], dx[c], dy[c] = 0, 0.5, 0.5
+        beyond += not inside
+        dx[c] = x[c] - 0.5 - base_x if inside else 0.5
+        dy[c] = y[c] - 0.5 - base_y if inside else 0.5
+        row = np.uint32(np.int32(base_y if inside else 0.0)) - top
+        column = np.uint32(np.int32(base_x if inside else 0.0)) - left
+        at[c] = row * step + column if inside else 0
+    return beyond == 0
 
 
 @jit
@@ -262,12 +268,15 @@ def gatherer(pick):
         wx, wy, dx, dy, spare = parts_of(rows, taps)
         ax, ay, bx, by = parts_of_few(few, taps)
         for r in range(height):
-            place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
+            full = place_row(x[r], y[r], side, off, stride, lead, taps, at, dx, dy, ready)
             weigh_row(code, dx, scale[0], lead[0], wx, spare, ax)
             weigh_row(code, dy, scale[1], lead[1], wy, spare, ay)
             down, left = corner[0] + r, corner[1]
-            pick(taken, at, step, wx, wy, ready, out, down, left, whole, low, high, picked)
+            pick(taken, at, step, wx, wy, ready, full, out, down, left, whole, low, high, picked)
             line = touched[down, left : left + width]
+            if full:
+                line[:] = 1
+                continue
             for c in range(width):
                 if ready[c]:
                     line[c] = 1

@@ -121,8 +121,9 @@ def gather(
             weigh_row(code, dx, scale[0], lead[0], rows_x, spare, wx)
             weigh_row(code, dy, scale[1], lead[1], rows_y, spare, wy)
             pick_row(
-                planes, at, step, rows_x, rows_y, ready, out, down, left, whole, low, high, picked
-            )
+                planes, at, step, rows_x, rows_y, ready, False,
+                out, down, left, whole, low, high, picked,
+            )  # fmt: skip
         for c in range(width):
             if ready[c]:
                 touched[down, left + c] = 1

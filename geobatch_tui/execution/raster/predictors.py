@@ -21,11 +21,11 @@ def sum_differences(raw, out):
         if samples == 3:
             # The commonest number of bands, in one go.
             a, b, c = raw[r, 0, 0], raw[r, 0, 1], raw[r, 0, 2]
-            out[0, r, 0], out[1, r, 0], out[2, r, 0] = a, b, c
+            red, green, blue = out[0, r], out[1, r], out[2, r]
+            red[0], green[0], blue[0] = a, b, c
             for k in range(1, width):
-                out[0, r, k] = out[0, r, k - 1] + raw[r, k, 0]
-                out[1, r, k] = out[1, r, k - 1] + raw[r, k, 1]
-                out[2, r, k] = out[2, r, k - 1] + raw[r, k, 2]
+                a, b, c = a + raw[r, k, 0], b + raw[r, k, 1], c + raw[r, k, 2]
+                red[k], green[k], blue[k] = a, b, c
         else:
             for s in range(samples):
                 out[s, r, 0] = raw[r, 0, s]

@@ -82,7 +82,7 @@ _many = _picker(0, 0)
 
 
 @jit
-def _pick_row(quads, at, stride, wx, wy, ready, out, r, left, whole, low, high, picked):
+def _pick_row(quads, at, stride, wx, wy, ready, full, out, r, left, whole, low, high, picked):
     across, down = wx.shape[0], wy.shape[0]
     if across == 2 and down == 2:
         _two(quads, at, stride, wx, wy, whole, low, high, picked)
@@ -100,13 +100,17 @@ def _pick_row(quads, at, stride, wx, wy, ready, out, r, left, whole, low, high, 
         _four_tall(quads, at, stride, wx, wy, whole, low, high, picked)
     else:
         _many(quads, at, stride, wx, wy, whole, low, high, picked)
-    _deal(picked, ready, out, r, left)
+    _deal(picked, ready, full, out, r, left)
 
 
 @jit
-def _deal(picked, ready, out, r, left):
+def _deal(picked, ready, full, out, r, left):
     for band in range(out.shape[0]):
         row = out[band, r, left : left + len(ready)]
+        if full:
+            for c in range(len(row)):
+                row[c] = picked[c, band]
+            continue
         for c in range(len(row)):
             if ready[c]:
                 row[c] = picked[c, band]
