@@ -10,6 +10,7 @@ import typer
 
 from geobatch_tui.cli import figures, options, streams
 from geobatch_tui.errors import ConfigError
+from geobatch_tui.observability.shell import pasteable
 from geobatch_tui.orchestration.export import stream_geojson, write_file
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def _show(letters: Iterable[Mapping[str, Any]], directory: Path) -> None:
         streams.show(card(letter))
         if letter.get("reproduce"):
             # On a line of its own, unwrapped: it is there to be copied.
-            streams.show(streams.foreign(f"$ {letter['reproduce']}"), wrap=False)
+            command = pasteable(str(letter["reproduce"]))
+            streams.show(streams.foreign(f"$ {command}"), wrap=False)
         streams.show("")
     if not count:
         streams.say("no dead letters")

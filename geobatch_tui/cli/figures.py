@@ -41,4 +41,7 @@ def words(command: str, *arguments: object) -> str:
     """A command line to type, its arguments quoted for a shell."""
     import shlex
 
-    return " ".join([command, *(shlex.quote(str(argument)) for argument in arguments)])
+    from geobatch_tui.observability.shell import pasteable
+
+    quoted = (shlex.quote(str(argument)) for argument in arguments)
+    return pasteable(" ".join([command, *quoted]))

@@ -47,7 +47,7 @@ def table_of(state: Mapping[str, Any]) -> Table:
             table.add_row("", f"{counts[key]:,} {key}")
     if rates.get("chunks_per_s"):
         table.add_row("rate", f"{figures.rate(rates['chunks_per_s'])} chunks/s")
-    if rates.get("eta_s") is not None:
+    if rates.get("eta_s") and state["state"] == "running":
         table.add_row("left", f"about {figures.duration(rates['eta_s'])}")
     table.add_row("time", figures.duration(state["duration_s"]))
     return table

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from geobatch_tui.observability.shell import pasteable
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.format import clock
 from geobatch_tui.tui.letters import shown, shown_lines
@@ -220,33 +220,3 @@ def around(store: RunStore, item_id: int, chunk_id: int | None) -> list[list[int
         ]
         for r in range(row - 2, row + 3)
     ]
-
-
-# --- the command ---------------------------------------------------------------------------------
-
-
-def pasteable(command: str) -> str:
-    """A shell command in printable characters only, so that pasting it does nothing but type it.
-
-    Words with control characters or undecodable bytes are quoted as ``$'...'``, which bash, zsh
-    and ksh read back to the same bytes.
-    """
-    if safe(command.replace("\\", "/")) == command.replace("\\", "/"):
-        return command
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return safe(command)
-    return " ".join(_quoted(word) for word in words)
-
-
-def _quoted(word: str) -> str:
-    if safe(word.replace("\\", "/")) == word.replace("\\", "/"):
-        return shlex.quote(word)
-    # Octal, as it ends after three digits: some shells take more than two behind \\x.
-    return "$'" + "".join(map(_typed, os.fsencode(word))) + "'"
-
-
-def _typed(byte: int) -> str:
-    plain = 32 <= byte < 127 and byte not in b"'\\"
-    return chr(byte) if plain else f"\\{byte:03o}"

@@ -34,3 +34,4 @@ def test_words_quote_for_a_shell():
     assert (
         figures.words("geobatch retry", "my out; rm -rf x") == "geobatch retry 'my out; rm -rf x'"
     )
+    assert figures.words("geobatch retry", "a\x1b[2J") == "geobatch retry $'a\\033[2J'"

@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from geobatch_tui.cli import dead_letters, ops, plan, streams
+from geobatch_tui.cli import dead_letters, ops, plan, status, streams
 
 LETTER = {
     "item": "a.tif",
@@ -101,3 +101,28 @@ def test_text_is_escaped_once():
 def test_type_in_words(schema, text):
     """JSON schema types read as words."""
     assert ops.type_name(schema) == text
+
+
+def test_commands_of_dead_letters_are_there_to_be_copied(tmp_path, capsys):
+    """Names that a terminal must not be sent are quoted, so that a shell finds the file."""
+    dead_letters._show([LETTER | {"reproduce": "gdalinfo 'two\nlines.tif'"}], tmp_path)
+    assert "$ gdalinfo $'two\\012lines.tif'\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("state", "eta", "shown"),
+    [("running", 75.0, True), ("running", 0.0, False), ("crashed", 75.0, False)],
+)
+def test_status_tells_a_time_left_while_there_is_one(state, eta, shown):
+    """Not of a run that is gone, nor of one whose chunks are not known yet."""
+    counts = dict.fromkeys(("total", "done", "current", "running", "pending", "dead", "skipped"), 1)
+    said = {
+        "run_id": "r",
+        "state": state,
+        "output_dir": "out",
+        "counts": counts,
+        "items": {"total": 1, "published": 0, "held": 0, "dead": 0},
+        "rates": {"chunks_per_s": 2.0, "eta_s": eta},
+        "duration_s": 5.0,
+    }
+    assert ("about" in text_of(status.table_of(said))) is shown

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.tui.dossier import pasteable
+from geobatch_tui.observability.shell import pasteable
 from geobatch_tui.tui.link import RunLink
 from geobatch_tui.tui.rerun import batches, rerun, start_in_background
 
