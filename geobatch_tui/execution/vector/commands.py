@@ -50,6 +50,8 @@ def _command(item: ItemContext, target: str, choice: list[str]) -> list[str]:
     words = ["ogr2ogr", "-f", driver]
     if plan.src_crs != plan.dst_crs:
         words += ["-t_srs", str(item.params.get("dst_crs", ""))]
+    if item.params.get("wrapdateline"):
+        words += ["-wrapdateline"]
     if plan.where and not choice:
         words += ["-where", plan.where]
     layer = [plan.layer] if plan.layer and "-sql" not in choice else []

@@ -194,24 +194,24 @@ def parts(shape: Any, dimension: int) -> Any:
         return None
     if dimension < 0:
         return shape
-    pieces = [
+    found = [
         piece
-        for piece in _pieces(shape)
+        for piece in pieces(shape)
         if shapely.get_dimensions(piece) == dimension and not piece.is_empty
     ]
-    if not pieces:
+    if not found:
         return None
-    if len(pieces) == 1:
-        return pieces[0]
+    if len(found) == 1:
+        return found[0]
     join = (shapely.multipoints, shapely.multilinestrings, shapely.multipolygons)[dimension]
-    return join(pieces)
+    return join(found)
 
 
-def _pieces(shape: Any) -> list[Any]:
+def pieces(shape: Any) -> list[Any]:
     """Points, lines and polygons of which a geometry consists, however deep."""
     if not hasattr(shape, "geoms"):
         return [shape]
-    return [piece for part in shape.geoms for piece in _pieces(part)]
+    return [piece for part in shape.geoms for piece in pieces(part)]
 
 
 def _with(found: wkb.Coordinates, made: dict[int, bytes]) -> wkb.Coordinates:

@@ -98,12 +98,13 @@ def reproject(
     bad: dict[int, tuple[str, str]],
     dropped: NDArray[np.bool_],
 ) -> Worked:
-    """Transform coordinates within their WKB."""
+    """Transform coordinates within their WKB; tell what lies across the antimeridian, or cut it
+    there."""
     from geobatch_tui.execution.vector.transform import reprojector
 
     plan = context.plan
     if plan.src_crs == plan.dst_crs:
-        return Worked(found, bad, dropped)
+        return _at_antimeridian(context, Worked(found, bad, dropped))
     with context.stage("transform"):
         moved = reprojector(plan.src_crs, plan.dst_crs).move(found)
     for rows, reason in (
@@ -116,7 +117,21 @@ def reproject(
         bad |= dict.fromkeys(np.flatnonzero(rows).tolist(), ("GeometryError", reason))
     column = found.replaced(found.x, found.y, context.room)
     facts = {"outside_area": int((moved.outside & ~dropped).sum())}
-    return Worked(replace(found, column=column), bad, dropped, facts)
+    return _at_antimeridian(context, Worked(replace(found, column=column), bad, dropped, facts))
+
+
+def _at_antimeridian(context: Context, worked: Worked) -> Worked:
+    from geobatch_tui.execution.vector import dateline, shapes
+
+    if worked.dropped is None or not dateline.in_degrees(context.plan.dst_crs):
+        return worked
+    rows = shapes.usable(worked.found, worked.bad, worked.dropped)
+    rows = dateline.across(worked.found, rows)
+    facts = worked.facts | {"across_antimeridian": len(rows)}
+    if not context.params.get("wrapdateline") or not len(rows):
+        return replace(worked, facts=facts)
+    made, _ = shapes.touch(worked.found, rows, dateline.cut, worked.bad, None)
+    return replace(worked, found=made, facts=facts)
 
 
 def make_valid(

@@ -23,6 +23,10 @@ class ReprojectParams(VectorParams):
 
     dst_crs: str = semantic(..., "CRS of the output: a code as EPSG:3857, WKT or a PROJ string.")
 
+    wrapdateline: bool = semantic(
+        False, "Cut lines and polygons across the antimeridian there, where dst_crs is in degrees."
+    )
+
     @field_validator("dst_crs")
     @classmethod
     def _given(cls, value: str) -> str:

@@ -1,0 +1,134 @@
+"""Features across the antimeridian, in longitude and latitude: told, or cut in two there.
+
+A line from 179 to -179 is meant to be short, but whoever reads the file takes it for one around the
+world. As GDAL does, a step is taken to be across if both its ends are within 10 degrees of it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from pyproj import CRS
+
+from geobatch_tui.execution.vector import shapes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.vector.wkb import Coordinates
+
+_HALF, _TURN = 180.0, 360.0
+_NEAR = _HALF - 10.0
+#: More than any latitude.
+_BEYOND = 91.0
+
+
+@cache
+def in_degrees(crs: str) -> bool:
+    """Whether coordinates in ``crs``, as WKT, are longitude and latitude in degrees."""
+    found = CRS.from_wkt(crs) if crs else None
+    if found is None or not found.is_geographic:
+        return False
+    return all(axis.unit_name == "degree" for axis in found.axis_info[:2])
+
+
+def across(found: Coordinates, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of ``rows`` that have a step across the antimeridian."""
+    box = found.boxes()[rows]
+    wide = rows[(box[:, 0] < -_NEAR) & (box[:, 2] > _NEAR)]
+    values = [found.column[row].as_py() for row in wide.tolist()]
+    crossing = [any(map(_steps_across, shapes.pieces(shapely.from_wkb(one)))) for one in values]
+    return wide[np.array(crossing, np.bool_)]
+
+
+def cut(shape: Any) -> Any:
+    """``shape`` cut at the antimeridian.
+
+    Raises:
+        InvalidShapeError: it is not valid, or goes round a pole.
+    """
+    made = [part for piece in shapes.pieces(shape) for part in _cut(piece)]
+    if len({shapely.get_dimensions(part) for part in made}) > 1:
+        return shapely.geometrycollections(made)
+    return shapes.parts(shapely.geometrycollections(made), int(shapely.get_dimensions(made[0])))
+
+
+def _steps_across(piece: Any) -> bool:
+    return any(bool(_turns(line).any()) for line in _lines(piece))
+
+
+def _lines(piece: Any) -> list[Any]:
+    """The coordinates of a point, line or polygon, ring by ring."""
+    lines = [piece.exterior, *piece.interiors] if piece.geom_type == "Polygon" else [piece]
+    return [shapely.get_coordinates(line) for line in lines]
+
+
+def _turns(at: NDArray[np.float64]) -> NDArray[np.int64]:
+    """By how many turns each coordinate but the first lies further on than it says, at its step."""
+    x, before = at[1:, 0], at[:-1, 0]
+    turns = ((before > _NEAR) & (x < -_NEAR)).astype(np.int64)
+    turns -= (before < -_NEAR) & (x > _NEAR)
+    # An edge of a map of the whole world, from one side to the other, is as long as it looks.
+    edge = (np.abs(x) == _HALF) & (np.abs(before) == _HALF) & (at[1:, 1] == at[:-1, 1])
+    turns[edge] = 0
+    return turns
+
+
+def _cut(piece: Any) -> list[Any]:
+    if not _steps_across(piece):
+        return [piece]
+    flat = _unrolled(piece)
+    if not shapely.is_valid(flat):
+        why = shapely.is_valid_reason(flat)
+        raise shapes.InvalidShapeError(f"is across the antimeridian and not valid ({why})")
+    west, _, east, _ = shapely.bounds(flat)
+    first, last = (int(np.floor((side + _HALF) / _TURN)) for side in (west, east))
+    made = []
+    for turn in range(first, last + 1):
+        left = turn * _TURN - _HALF
+        part = shapely.intersection(flat, shapely.box(left, -_BEYOND, left + _TURN, _BEYOND))
+        moved = shapely.transform(part, lambda at, by=turn: _moved(at, -by), include_z=part.has_z)
+        made += [
+            one
+            for one in shapes.pieces(moved)
+            if not one.is_empty and shapely.get_dimensions(one) == shapely.get_dimensions(piece)
+        ]
+    return made
+
+
+def _moved(at: NDArray[np.float64], turns: Any) -> NDArray[np.float64]:
+    moved = at.copy()
+    moved[:, 0] += turns * _TURN
+    return moved
+
+
+def _unrolled(piece: Any) -> Any:
+    """A line or polygon as it lies on a map that goes on beyond the antimeridian."""
+    if piece.geom_type != "Polygon":
+        return shapely.transform(piece, _unroll, include_z=piece.has_z)
+    shell = shapely.transform(piece.exterior, _unroll, include_z=piece.has_z)
+    middle = _middle(shell)
+    holes = []
+    for ring in piece.interiors:
+        hole = shapely.transform(ring, _unroll, include_z=piece.has_z)
+        turns = round((middle - _middle(hole)) / _TURN)
+        holes.append(
+            shapely.transform(hole, lambda at, by=turns: _moved(at, by), include_z=piece.has_z)
+        )
+    return shapely.polygons(shell, holes or None)
+
+
+def _unroll(at: NDArray[np.float64]) -> NDArray[np.float64]:
+    turns = np.concatenate([[0], np.cumsum(_turns(at))])
+    closed = len(at) > 1 and bool((at[0] == at[-1]).all())
+    if closed and turns[-1]:
+        raise shapes.InvalidShapeError("goes round a pole: it cannot be cut at the antimeridian")
+    return _moved(at, turns)
+
+
+def _middle(ring: Any) -> float:
+    west, _, east, _ = shapely.bounds(ring)
+    return float(west + east) / 2

@@ -1,0 +1,132 @@
+"""Case 34: what lies across the antimeridian is told, or cut there, and nothing else is touched."""
+
+from __future__ import annotations
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+import vectordata
+import vectorjobs
+from shapely import box
+
+from geobatch_tui.execution.vector import dateline
+from geobatch_tui.execution.vector.shapes import InvalidShapeError
+
+#: Mercator round 150 degrees: both sides of the antimeridian are side by side.
+PACIFIC = "EPSG:3832"
+HOLE = shapely.Polygon(box(172, -20, 188, 0).exterior, [box(182, -12, 186, -8).exterior])
+SHAPES = {
+    "polygon": box(172, -20, 188, 0),
+    "hole": HOLE,
+    "line": shapely.LineString([(175, 0, 5), (185, 10, 15)]),
+    "multi": shapely.MultiPolygon([box(160, 0, 165, 5), box(178, 0, 182, 5)]),
+    "near": box(172, -20, 179, 0),
+    "side": box(181, 0, 182, 5),
+    "point": shapely.Point(181, 3),
+}
+
+
+def _rolled(shape):
+    """Longitudes from -180 to 180."""
+
+    def roll(at):
+        at = at.copy()
+        at[:, 0] = (at[:, 0] + 180) % 360 - 180
+        return at
+
+    return shapely.transform(shape, roll, include_z=shape.has_z)
+
+
+def _run(tmp_path, shapes, *, wrap, form="GeoParquet"):
+    frame = gpd.GeoDataFrame({"name": list(shapes)}, geometry=list(shapes.values()), crs=4326)
+    source = tmp_path / "s.gpkg"
+    vectordata.write(frame.to_crs(PACIFIC), source, geometry_type="Unknown")
+    params = {"dst_crs": "EPSG:4326", "wrapdateline": wrap}
+    return vectorjobs.run(
+        "vector.reproject", source, tmp_path / "out", params=params, features=3, form=form
+    )
+
+
+@pytest.mark.filterwarnings("ignore:A geometry of type")
+@pytest.mark.parametrize("form", ["GeoParquet", "GeoJSON"])
+def test_features_are_cut_at_the_antimeridian(form, tmp_path):
+    """Each covers the ground that it covered, in degrees from -180 to 180; areas stay."""
+    flat = {name: shape for name, shape in SHAPES.items() if not shape.has_z}
+    done = _run(tmp_path, flat, wrap=True, form=form)
+    assert done.receipt.facts["across_antimeridian"] == 3
+    made = vectordata.read(done.path).set_index("name").geometry
+    assert made.is_valid.all()
+    for name, shape in flat.items():
+        west, _, east, _ = made[name].bounds
+        assert -180 <= west <= east <= 180
+        assert made[name].area == pytest.approx(shape.area)
+        for part in shapely.get_parts(made[name]):
+            assert part.bounds[2] - part.bounds[0] < 10
+    parts = shapely.get_parts(made["polygon"])
+    assert sorted(part.bounds[0] for part in parts) == pytest.approx([-180, 172])
+
+
+def test_lines_keep_their_heights(tmp_path):
+    """They are interpolated at the cut."""
+    made = vectordata.read(_run(tmp_path, {"line": SHAPES["line"]}, wrap=True).path).geometry[0]
+    at = shapely.get_coordinates(made, include_z=True)
+    assert np.sort(at[:, 2]) == pytest.approx([5, 10, 10, 15], abs=0.01)
+    assert sorted(at[:, 0]) == pytest.approx([-180, -175, 175, 180])
+
+
+def test_without_the_option_they_are_told(tmp_path):
+    """As GDAL leaves them; how many there are is a fact of the output."""
+    done = _run(tmp_path, {"polygon": SHAPES["polygon"], "near": SHAPES["near"]}, wrap=False)
+    assert done.receipt.facts["across_antimeridian"] == 1
+    west, _, east, _ = vectordata.read(done.path).geometry[0].bounds
+    assert (west, east) == pytest.approx((-172, 172))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        box(-180, -85, 180, 85),
+        box(-160, 0, 160, 10),
+        shapely.MultiPolygon([box(175, 0, 180, 5), box(-180, 0, -175, 5)]),
+        shapely.LineString([(-179, 0), (0, 0), (179, 0)]),
+        shapely.MultiPoint([(-179, 0), (179, 0)]),
+    ],
+)
+def test_wide_features_are_left_alone(shape):
+    """The whole world, what was cut already, and what goes the long way round."""
+    assert not any(map(dateline._steps_across, shapely.get_parts(shape)))
+    assert dateline.cut(shape).equals(shape)
+
+
+def test_a_ring_round_a_pole_is_set_aside(tmp_path):
+    """It has no two sides; the others are published."""
+    x = np.arange(-175, 180, 10)
+    ring = shapely.Polygon(np.stack([x, np.full(len(x), -70.0)], axis=1))
+    with pytest.raises(InvalidShapeError, match="round a pole"):
+        dateline.cut(ring)
+    frame = gpd.GeoDataFrame({"n": [0, 1]}, geometry=[ring, box(0, -80, 1, -79)], crs=4326)
+    source = vectordata.write(frame.to_crs(3031), tmp_path / "s.gpkg")
+    params = {"dst_crs": "EPSG:4326", "wrapdateline": True}
+    done = vectorjobs.run("vector.reproject", source, tmp_path / "out", params=params)
+    assert [letter.reason for letter in done.letters] == [
+        "goes round a pole: it cannot be cut at the antimeridian"
+    ]
+
+
+@pytest.mark.parametrize("vertex", [180.0, -180.0])
+def test_a_vertex_on_the_antimeridian(vertex):
+    """It may be written as either side."""
+    ring = [(172, 0), (vertex, 0), (-172, 0), (-172, 10), (-vertex, 10), (172, 10), (172, 0)]
+    made = dateline.cut(shapely.Polygon(ring))
+    assert made.area == pytest.approx(160)
+    assert made.is_valid
+
+
+def test_in_degrees_alone():
+    """Metres have no antimeridian that is known."""
+    from pyproj import CRS
+
+    assert dateline.in_degrees(CRS.from_epsg(4326).to_wkt())
+    assert not dateline.in_degrees(CRS.from_epsg(3857).to_wkt())
+    assert not dateline.in_degrees("")
