@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import SourceChangedError, SourceNotFoundError
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.messages import SourceIdentity
 
 #: Suffixes of directories that are read as one dataset: file geodatabases.
 DIRECTORIES = frozenset({".gdb"})
@@ -36,3 +42,18 @@ def status(path: str) -> tuple[int, int]:
         return one.st_size, one.st_mtime_ns
     found = [each.stat() for each in files(path)]
     return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
+
+
+def check_identity(path: str, expected: SourceIdentity) -> None:
+    """Raises SourceChangedError if size or time of ``path`` are not ``expected`` any more."""
+    try:
+        size, mtime_ns = status(path)
+    except FileNotFoundError as error:
+        raise SourceNotFoundError(f"{path} is gone since the run was planned") from error
+    if (size, mtime_ns) != (expected.size, expected.mtime_ns):
+        raise SourceChangedError(
+            f"{path} changed since the run was planned: it had {expected.size} bytes, it has "
+            f"{size}, with another time"
+            if size != expected.size
+            else f"{path} changed since the run was planned: same size, another time"
+        )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pkgutil
+import sys
+from types import ModuleType
+from typing import Any, NoReturn
 
 #: In the order of their cost; tifffile (0.3 s) comes in only with modules that need it.
 LIBRARIES = (
@@ -19,8 +22,28 @@ LIBRARIES = (
 )
 
 
+def import_pyproj() -> None:
+    """Import pyproj without what it fetches grids by: HTTP and TLS, which take as long as all else
+    of it. Workers fetch nothing."""
+    wanted = "urllib.request"
+    if wanted in sys.modules or "pyproj" in sys.modules:
+        return
+    stand_in: Any = ModuleType(wanted)
+    stand_in.urlretrieve = _refuse
+    sys.modules[wanted] = stand_in
+    try:
+        importlib.import_module("pyproj")
+    finally:
+        del sys.modules[wanted]
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise OSError("a worker fetches no grids")
+
+
 def import_all() -> None:
     """Import what chunks need: the libraries, and the modules of operations that use them."""
+    import_pyproj()
     for name in LIBRARIES:
         importlib.import_module(name)
 
@@ -48,6 +71,7 @@ def warm_up_vector() -> None:
     import numpy as np
     import pyarrow as pa
 
+    import_pyproj()
     from geobatch_tui.execution.ops import registry
     from geobatch_tui.execution.vector import assemble, features, ground, probe, transform, wkb
 

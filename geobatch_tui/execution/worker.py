@@ -13,6 +13,7 @@ import mmap
 import os
 import signal
 import socket
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
@@ -182,6 +183,15 @@ def answer(outcome: Outcome) -> bytes:
         )
 
 
+def needs_gdal(task: Task) -> bool:
+    """Whether a task may call rasterio's GDAL, which takes long to load. Operations of features
+    do not: pyogrio has a GDAL of its own."""
+    if "rasterio" in sys.modules or isinstance(task, PreviewTask):
+        return True
+    name = task.item.op if isinstance(task, ChunkTask | FinaliseTask) else task.op
+    return not name.startswith("vector.")
+
+
 def enter_gdal() -> None:
     """Send GDAL's errors of this thread to its recorder and not to fd 2, from here on.
 
@@ -261,7 +271,6 @@ class WorkerProcess:
         if os.environ.get("GEOBATCH_OPS", "") != self.ops:
             os.environ["GEOBATCH_OPS"] = self.ops
             registry._entries.cache_clear()  # noqa: SLF001 - the same package, for tests
-        enter_gdal()
 
 
 def _isolate() -> None:
@@ -383,6 +392,7 @@ class _Loop:
         self._frames = wire.Frames()
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._answers = Answers(pipe)
+        self._listens = False
 
     def run(self) -> int:
         recorder, meter = Recorder(), Meter()
@@ -407,6 +417,9 @@ class _Loop:
             unread = InspectTask(ident, "", "")
             self._answers.put(unread, Outcome(ident, None, failure, 0.0, 0.0, rss, rss), [])
             return
+        if not self._listens and needs_gdal(task):
+            self._listens = True
+            enter_gdal()
         with syncing.collected() as syncs:
             outcome = run_task(task, recorder, meter, self._errors)
         self._answers.put(task, outcome, syncs)

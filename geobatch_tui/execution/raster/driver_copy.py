@@ -16,11 +16,12 @@ import rasterio
 import rasterio.shutil
 
 from geobatch_tui.errors import DiskFullError, OperationError, VerifyError
+from geobatch_tui.execution.digest import digest_of
 from geobatch_tui.execution.messages import ItemReceipt
 from geobatch_tui.execution.raster.disk import copy_range
 from geobatch_tui.execution.raster.geotags import describe
 from geobatch_tui.execution.raster.part import new_file, readable_name, removed_on_error
-from geobatch_tui.execution.raster.verify import READ_ERRORS, digest_of, read_blocks
+from geobatch_tui.execution.raster.verify import READ_ERRORS, read_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,12 +7,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pyproj.exceptions import CRSError as ProjError
-from rasterio.errors import NotGeoreferencedWarning
 
 from geobatch_tui.errors import CrsError, GeobatchError
+from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster import mapping
 from geobatch_tui.execution.raster.grids import Source
-from geobatch_tui.execution.raster.source import filters
 
 if TYPE_CHECKING:
     from pyproj import CRS
@@ -30,6 +29,8 @@ def place(dataset: DatasetReader, assigned: str, told: list[str]) -> Source:
     """
     transform = dataset.transform
     if transform.is_identity:
+        from rasterio.errors import NotGeoreferencedWarning
+
         with filters, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             points, _ = dataset.gcps

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.digest import digest_of
 from geobatch_tui.execution.messages import InspectReceipt
 from geobatch_tui.execution.raster.part import readable_name
-from geobatch_tui.execution.raster.verify import READ_ERRORS, digest_of, read_blocks
+from geobatch_tui.execution.raster.verify import READ_ERRORS, read_blocks
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage

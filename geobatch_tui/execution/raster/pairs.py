@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from pyproj.transformer import TransformerGroup
 
+from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster import mapping
 from geobatch_tui.execution.raster.grids import Grid, Source
 from geobatch_tui.execution.raster.mapping import Mapper
-from geobatch_tui.execution.raster.source import filters
 
 if TYPE_CHECKING:
     from pyproj import CRS

@@ -12,6 +12,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import CorruptSourceError, MemoryBudgetError, TransientError
+from geobatch_tui.execution import sources
 from geobatch_tui.execution.messages import ChunkReceipt, Segment, Window
 from geobatch_tui.execution.raster import (
     assemble,
@@ -209,7 +210,7 @@ def explain(
     """The typed error for a failed read: which blocks of the source cannot be read."""
     if _says_memory(error):
         return MemoryBudgetError(f"{item.source}: GDAL ran out of memory: {error}")
-    source.check_identity(item.source, item.source_id)
+    sources.check_identity(item.source, item.source_id)
     needed = _needed(held, plan, window)
     # Opened anew: after an error some drivers go on as if nothing had happened.
     driver = item.plan.notes.get("driver")

@@ -25,12 +25,12 @@ from geobatch_tui.errors import (
     CorruptSourceError,
     MemoryBudgetError,
     SchemaError,
-    SourceChangedError,
     SourceNotFoundError,
     UnsafeInputError,
     UnsupportedFormatError,
 )
 from geobatch_tui.execution import sources
+from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster import formats, tiff_layout, vrt_sources
 from geobatch_tui.execution.raster.block_table import BlockTable
 from geobatch_tui.execution.raster.blocks import Blocks, DamagedBlocksError
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
-    from geobatch_tui.execution.messages import ItemContext, SourceIdentity
+    from geobatch_tui.execution.messages import ItemContext
     from geobatch_tui.execution.raster.tiles import Pixels
 
 #: A header that claims more raw bytes than this, and BOMB_RATIO times the file, is not believed.
@@ -50,10 +50,6 @@ BOMB_RATIO = 10_000
 #: Files next to an image that GDAL reads with it.
 _SIDECARS = (".aux.xml", ".msk", ".ovr", ".hdr")
 _REPLACED = (".tfw", ".wld", ".prj", ".hdr", ".jgw", ".pgw")
-
-
-#: Held while warning filters are changed: they belong to the process, not to a thread.
-filters = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -298,21 +294,6 @@ class _Slot(threading.local):
 _slot = _Slot()
 
 
-def check_identity(path: str, expected: SourceIdentity) -> None:
-    """Raises SourceChangedError if size or time of ``path`` are not ``expected`` any more."""
-    try:
-        size, mtime_ns = sources.status(path)
-    except FileNotFoundError as error:
-        raise SourceNotFoundError(f"{path} is gone since the run was planned") from error
-    if (size, mtime_ns) != (expected.size, expected.mtime_ns):
-        raise SourceChangedError(
-            f"{path} changed since the run was planned: it had {expected.size} bytes, it has "
-            f"{size}, with another time"
-            if size != expected.size
-            else f"{path} changed since the run was planned: same size, another time"
-        )
-
-
 @contextlib.contextmanager
 def held_source(item: ItemContext) -> Iterator[Held]:
     """The source of ``item``, kept open by this thread until another item's is asked for.
@@ -323,7 +304,7 @@ def held_source(item: ItemContext) -> Iterator[Held]:
     Raises:
         SourceChangedError: its size or time changed; and as :func:`open_source`.
     """
-    check_identity(item.source, item.source_id)
+    sources.check_identity(item.source, item.source_id)
     identity = item.source_id
     key = (item.source, identity.size, identity.mtime_ns, item.fingerprint)
     with gdal_options():
@@ -338,7 +319,7 @@ def held_source(item: ItemContext) -> Iterator[Held]:
             _slot.key = key
         try:
             yield _slot.held
-            check_identity(item.source, item.source_id)
+            sources.check_identity(item.source, item.source_id)
         except BaseException:
             release()
             raise

@@ -10,7 +10,6 @@ import hashlib
 import os
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,13 +21,16 @@ from rasterio.windows import Window as RasterioWindow
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.crc import crc32
+from geobatch_tui.execution.digest import DIGEST_SIZE
+from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster.disk import read_exactly
 from geobatch_tui.execution.raster.geotags import describe
 from geobatch_tui.execution.raster.part import readable_name
-from geobatch_tui.execution.raster.source import filters
 from geobatch_tui.execution.raster.tiles import TileForm, pack_mask
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.messages import Window
@@ -36,23 +38,9 @@ if TYPE_CHECKING:
 
 #: Tiles of each level and plane that GDAL decodes, spread evenly.
 SAMPLES = 8
-#: BLAKE2b-128.
-DIGEST_SIZE = 16
-_PIECE = 1 << 20
 #: What reading by rasterio raises. The second is GDAL's where rasterio has no class of its own; it
 #: has no public name.
 READ_ERRORS = (RasterioError, CPLE_BaseError, OSError)
-
-
-def digest_of(path: str | Path) -> tuple[str, int]:
-    """BLAKE2b-128 of a file, in hex, and its size."""
-    digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
-    size = 0
-    with Path(path).open("rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-            size += len(piece)
-    return digest.hexdigest(), size
 
 
 def read_blocks(name: str, overview: int | None = None) -> tuple[str, int]:

@@ -10,13 +10,13 @@ from pyproj.transformer import AreaOfInterest, TransformerGroup
 
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster import (
     georeference,
     grids,
     mapping,
     pairs,
     scale,
-    source,
     suggestion,
     validity,
     warp,
@@ -111,7 +111,7 @@ def tell_of_datum(placed: grids.Source, dst_crs: CRS, told: list[str]) -> None:
     area = None
     if box is not None and box.maxx <= 180 and box.minx >= -180:
         area = AreaOfInterest(box.minx, box.miny, box.maxx, box.maxy)
-    with source.filters, warnings.catch_warnings():
+    with filters, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         group = TransformerGroup(placed.crs, dst_crs, always_xy=True, area_of_interest=area)
     if group.best_available or not group.unavailable_operations:

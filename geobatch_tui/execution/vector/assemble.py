@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import EmptyInputError, GeometryError, VerifyError
 from geobatch_tui.execution.crc import crc32
+from geobatch_tui.execution.digest import DIGEST_SIZE, digest_of
 from geobatch_tui.execution.messages import ItemReceipt
 from geobatch_tui.execution.raster.disk import disk_errors
 from geobatch_tui.execution.raster.part import part_path, removed_on_error
-from geobatch_tui.execution.raster.verify import DIGEST_SIZE, digest_of
 from geobatch_tui.execution.vector import (
     flatgeobuf,
     geopackage,

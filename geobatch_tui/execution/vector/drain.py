@@ -21,7 +21,7 @@ from geobatch_tui.errors import CorruptSourceError, VerifyError
 from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import removed_on_error
-from geobatch_tui.execution.raster.source import check_identity
+from geobatch_tui.execution.sources import check_identity
 from geobatch_tui.execution.vector import archive, geojson, sequence, source
 from geobatch_tui.execution.vector.plan import UNREAD, WKB
 from geobatch_tui.execution.vector.wkb import validity

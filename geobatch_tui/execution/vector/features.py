@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.messages import ChunkReceipt, FeatureLetter
-from geobatch_tui.execution.raster.source import check_identity
+from geobatch_tui.execution.sources import check_identity
 from geobatch_tui.execution.vector import (
     assemble,
     kernels,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from geobatch_tui.errors import GeobatchError, VerifyError
+from geobatch_tui.execution.digest import digest_of
 from geobatch_tui.execution.messages import InspectReceipt
-from geobatch_tui.execution.raster.verify import digest_of
 from geobatch_tui.execution.vector import formats, geoparquet, ogr
 from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
 

@@ -20,7 +20,7 @@ from geobatch_tui.errors import (
     SchemaError,
     SourceChangedError,
 )
-from geobatch_tui.execution.raster.verify import digest_of
+from geobatch_tui.execution.digest import digest_of
 from geobatch_tui.execution.vector import arrow, formats, source
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
@@ -50,6 +49,8 @@ def zoned(
 
 def _counts(place: str, layer: str, names: Sequence[str]) -> dict[str, tuple[int, int]]:
     """How many moments of each field have a zone, and how many have none."""
+    import pyarrow.compute as pc
+
     found = dict.fromkeys(names, (0, 0))
     with pyogrio.open_arrow(
         exact(place),
@@ -73,6 +74,8 @@ def parsed(column: pa.Array, kind: pa.DataType) -> pa.Array:
     Raises:
         pa.ArrowInvalid: one is no moment of that type.
     """
+    import pyarrow.compute as pc
+
     if kind.tz is None:
         return column.cast(kind)
     has = pc.match_substring_regex(column, _ZONE)

@@ -148,10 +148,15 @@ def encoded(plan: VectorPlan, batches: list[pa.RecordBatch]) -> pa.Buffer:
     with writer(plan, sink, schema) as file:
         rows = sum(batch.num_rows for batch in batches)
         for table in collect.evenly(_taken(batches), rows, GEOMETRY, ROW_GROUP_BYTES):
-            file.write_table(
-                table.rename_columns(schema.names).cast(schema), row_group_size=table.num_rows
-            )
+            file.write_table(_named(table, schema), row_group_size=table.num_rows)
     return sink.getvalue()
+
+
+def _named(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    if table.schema.types == schema.types:
+        # A cast would load all that Arrow computes with.
+        return pa.Table.from_arrays(table.columns, schema=schema)
+    return table.rename_columns(schema.names).cast(schema)
 
 
 def _taken(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -14,8 +14,8 @@ from pyproj.transformer import TransformerGroup
 from geobatch_tui.errors import CrsError, EmptyInputError, GeobatchError, PreflightError
 from geobatch_tui.execution import sources
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
+from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster.georeference import horizontal, parse
-from geobatch_tui.execution.raster.source import filters
 from geobatch_tui.execution.vector import archive, formats, limits, names, ranges, shapefile
 from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
 from geobatch_tui.execution.vector.options import row_group, writer_options

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyproj import CRS
 
 from geobatch_tui.errors import CrsError, SchemaError
@@ -62,6 +61,8 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
 
 def put_in(batch: pa.RecordBatch, repaired: dict[int, bytes]) -> tuple[pa.RecordBatch, int]:
     """A batch with these geometries at their ids, and how many of them it has."""
+    import pyarrow.compute as pc
+
     ids = batch.column(FID)
     there = pc.is_in(ids, value_set=pa.array(repaired, pa.int64()))  # a null is not
     rows = np.flatnonzero(there.to_numpy(zero_copy_only=False)).tolist()

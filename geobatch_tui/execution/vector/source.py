@@ -169,7 +169,8 @@ def pinned(batch: Any, schema: pa.Schema, fid: str, geometry: str) -> pa.RecordB
         columns.append(column)
     wkb = batch.column(geometry)
     wkb = wkb if wkb.type == pa.binary() else wkb.cast(pa.binary())
-    ids = batch.column(fid).cast(pa.int64())
+    ids = batch.column(fid)
+    ids = ids if ids.type == pa.int64() else ids.cast(pa.int64())
     return pa.RecordBatch.from_arrays([*columns, ids, wkb], schema=_with_id_and_shape(schema))
 
 

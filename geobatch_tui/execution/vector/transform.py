@@ -16,7 +16,7 @@ import numpy as np
 from pyproj import CRS, Transformer
 from pyproj.transformer import TransformerGroup
 
-from geobatch_tui.execution.raster.source import filters
+from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.vector.ground import Ground
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from geobatch_tui.execution.vector import shapefile
 from geobatch_tui.execution.vector.limits import JSON, kind_of
@@ -43,6 +42,8 @@ def readable(columns: list[pa.Array], names: list[str], bad: Bad) -> list[pa.Arr
 def _in_utf8(column: pa.StringArray, name: str, bad: Bad) -> pa.StringArray:
     if _is_utf8(column):
         return column
+    import pyarrow.compute as pc
+
     wrong = pa.array(not _is_utf8(column.slice(row, 1)) for row in range(len(column)))
     reason = f"the text of its field {name!r} is not in UTF-8; say its encoding by op.encoding"
     for row in np.flatnonzero(wrong.to_numpy(zero_copy_only=False)).tolist():
@@ -69,6 +70,8 @@ def fit(
     """
     if form == "GeoParquet":
         return columns, {}
+    import pyarrow.compute as pc
+
     made, counts = [], {"nan_to_null": 0, "text_cut": 0}
     for given, field in zip(columns, fields, strict=True):
         column = _fitted(given, field, bad)
@@ -83,6 +86,8 @@ def fit(
 
 
 def _fitted(column: pa.Array, field: pa.Field, bad: Bad) -> pa.Array:
+    import pyarrow.compute as pc
+
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage
     kind = column.type
@@ -120,6 +125,8 @@ _WHOLE, _REAL = (-(10**17), 10**18), 1e22
 
 def _in_table(column: pa.Array, name: str, bad: Bad, counts: dict[str, int]) -> pa.Array:
     """Values as a table of dBASE takes them: OGR cuts numbers that are too long, at their end."""
+    import pyarrow.compute as pc
+
     kind = column.type
     if pa.types.is_int64(kind):
         over = pc.or_(pc.less_equal(column, _WHOLE[0]), pc.greater_equal(column, _WHOLE[1]))
@@ -145,6 +152,8 @@ def _set_aside(rows: pa.Array | None, name: str, why: str, bad: Bad) -> None:
 
 
 def _odd_years(column: pa.Array) -> pa.Array | None:
+    import pyarrow.compute as pc
+
     kind = column.type
     wide = pa.int32() if pa.types.is_date32(kind) else pa.int64()
     unit = 1 if pa.types.is_date32(kind) else _PER_DAY[getattr(kind, "unit", "ms")]
@@ -160,6 +169,8 @@ def _odd_years(column: pa.Array) -> pa.Array | None:
 
 
 def _with_nulls(column: pa.ListArray) -> pa.Array | None:
+    import pyarrow.compute as pc
+
     if not column.flatten().null_count:
         return None
     empty: NDArray[Any] = column.flatten().is_null().to_numpy(zero_copy_only=False)
