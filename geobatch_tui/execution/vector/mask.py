@@ -14,6 +14,7 @@ import shapely
 from pyproj import CRS
 
 from geobatch_tui.errors import (
+    CorruptSourceError,
     CrsError,
     EmptyInputError,
     GeometryError,
@@ -21,9 +22,10 @@ from geobatch_tui.errors import (
     SourceChangedError,
 )
 from geobatch_tui.execution.digest import digest_of
-from geobatch_tui.execution.vector import arrow, formats, source
+from geobatch_tui.execution.vector import archive, arrow, formats, geojson, sequence, source
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
+from geobatch_tui.execution.vector.wkb import validity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,10 +170,32 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
             )
         with arrow.opened(place, layer=layer or names[0], columns=[]) as (meta, reader):
             column = reader.read_all().column(meta["geometry_name"] or "wkb_geometry")
+        if info["driver"] in {"GeoJSON", "GeoJSONSeq"} and not archive.is_inside(place):
+            _refuse_losses(path, column, is_sequence=info["driver"] == "GeoJSONSeq")
     shapes: NDArray[Any] = shapely.from_wkb(np.array(column.to_pylist(), dtype=object))
     shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
     _refuse(path, shapes, polygons=polygons)
     return shapes
+
+
+def _refuse_losses(path: str, column: Any, *, is_sequence: bool) -> None:
+    """Raises CorruptSourceError where OGR leaves out records or geometries of GeoJSON: features
+    would be chosen, or cut, by what is left."""
+    if is_sequence:
+        wrong = list(sequence.lost(path, len(column)))
+    else:
+        wrong = [2] if len(column) < 2 and geojson.goes_on(path) else []
+    if not wrong and column.null_count:
+        told = geojson.with_geometry(path, sequence=is_sequence)
+        read = np.concatenate([validity(chunk) for chunk in column.chunks])
+        if len(told) == len(read):
+            wrong = (np.flatnonzero(np.frombuffer(told, np.bool_) & ~read) + 1).tolist()
+    if wrong:
+        listed = ", ".join(map(str, wrong[:20])) + (", ..." if len(wrong) > 20 else "")
+        raise CorruptSourceError(
+            f"{path}: OGR cannot read all of its features; broken: {listed}",
+            hint="repair or remove these: nothing may be left out of what others are compared with",
+        )
 
 
 def _refuse(path: str, shapes: NDArray[Any], *, polygons: bool) -> None:

@@ -13,7 +13,13 @@ import vectordata
 import vectorjobs
 from pydantic import ValidationError
 
-from geobatch_tui.errors import CrsError, GeometryError, SchemaError, SourceChangedError
+from geobatch_tui.errors import (
+    CorruptSourceError,
+    CrsError,
+    GeometryError,
+    SchemaError,
+    SourceChangedError,
+)
 from geobatch_tui.execution.ops.vector.clip import ClipParams
 from geobatch_tui.execution.ops.vector.filter import FilterParams
 from geobatch_tui.execution.vector import mask
@@ -169,3 +175,34 @@ def test_a_thread_has_a_mask_of_its_own(areas):
     assert mask.mask_of(str(areas), known, "", "") is mine
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(mask.mask_of, str(areas), known, "", "").result() is not mine
+
+
+_GOOD = (
+    '{"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [6, 46]}}'
+)
+_NULL = '{"type": "Feature", "properties": {}, "geometry": null}'
+_ODD = '{"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": ["a"]}}'
+
+
+@pytest.mark.filterwarnings("ignore:OGRGeoJSON")
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [
+        ("\n".join([_GOOD, _GOOD, _GOOD[:40], _GOOD]), "3"),
+        (f"{_GOOD}\nxyz\n{_GOOD}", "2"),
+        (f"{_GOOD}\n{_NULL}\n{_ODD}", "3"),
+        (f'{{"type": "FeatureCollection", "features": [{_NULL}, {_ODD}, {_GOOD}]}}', "2"),
+        (f"{_GOOD}\n{_NULL}\n{_GOOD}", ""),
+        (f'{{"type": "FeatureCollection", "features": [{_NULL}, {_GOOD}]}}', ""),
+    ],
+)
+def test_a_mask_that_is_read_in_part_is_refused(text, broken, tmp_path):
+    """OGR leaves out what it cannot read, and features would be chosen by the rest."""
+    source = vectordata.write(vectordata.layer(20), tmp_path / "s.gpkg")
+    (tmp_path / "mask.geojson").write_text(text)
+    params = {"mask": str(tmp_path / "mask.geojson"), "predicate": "disjoint"}
+    if not broken:
+        assert vectorjobs.run("vector.filter", source, tmp_path / "out", params=params)
+        return
+    with pytest.raises(CorruptSourceError, match=f"broken: {broken}$"):
+        vectorjobs.run("vector.filter", source, tmp_path / "out", params=params)
