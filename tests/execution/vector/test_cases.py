@@ -428,3 +428,32 @@ def test_markup_that_grows_without_end(tmp_path):
     )
     with pytest.raises(GeobatchError):
         vectorjobs.run("vector.convert", source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("form", list(vectorjobs.SUFFIXES))
+@pytest.mark.parametrize("op", ["vector.convert", "vector.clip"])
+def test_nothing_lies_in_the_bounds(op, form, tmp_path):
+    """Case 85: an output without features is an output; with its fields, where a format has any."""
+    source = vectordata.write(vectordata.layer(30), tmp_path / "s.gpkg")
+    params = {"bounds": [100, 10, 101, 11]}
+    done = vectorjobs.run(op, source, tmp_path / "out", form=form, params=params, features=10)
+    facts = done.receipt.facts
+    assert [facts["features_out"], facts["features_filtered"]] == [0, 30]
+    if form in {"GeoParquet", "FlatGeobuf", "GPKG"}:
+        made = vectordata.read(done.path)
+        assert len(made) == 0
+        assert {"name", "whole", "real", "day"} <= set(made.columns)
+
+
+def test_a_vertical_crs_is_left_out_and_told(tmp_path):
+    """Case 37: heights stay as they are; the plan says so."""
+    frame = vectordata.layer(5).set_geometry(shapely.points(np.arange(15.0).reshape(5, 3)))
+    source = vectordata.write(
+        frame.set_crs("EPSG:4326+5773", allow_override=True), tmp_path / "s.gpkg"
+    )
+    done = vectorjobs.run(
+        "vector.reproject", source, tmp_path / "out", params={"dst_crs": "EPSG:3857"}
+    )
+    assert any("vertical" in told for told in done.plan.warnings), done.plan.warnings
+    made = vectordata.read(done.path)
+    assert shapely.get_z(made.geometry).tolist() == [2, 5, 8, 11, 14]
