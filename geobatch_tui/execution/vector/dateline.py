@@ -6,14 +6,13 @@ world. As GDAL does, a step is taken to be across if both its ends are within 10
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
-from pyproj import CRS
 
 from geobatch_tui.execution.vector import shapes
+from geobatch_tui.execution.vector.transform import NEAR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,27 +20,15 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.wkb import Coordinates
 
 _HALF, _TURN = 180.0, 360.0
-_NEAR = _HALF - 10.0
 #: More than any latitude.
 _BEYOND = 91.0
 
 
-@cache
-def in_degrees(crs: str) -> bool:
-    """Whether coordinates in ``crs``, as WKT, are longitude and latitude in degrees."""
-    found = CRS.from_wkt(crs) if crs else None
-    if found is None or not found.is_geographic:
-        return False
-    return all(axis.unit_name == "degree" for axis in found.axis_info[:2])
-
-
 def across(found: Coordinates, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Those of ``rows`` that have a step across the antimeridian."""
-    box = found.boxes()[rows]
-    wide = rows[(box[:, 0] < -_NEAR) & (box[:, 2] > _NEAR)]
-    values = [found.column[row].as_py() for row in wide.tolist()]
+    values = [found.column[row].as_py() for row in rows.tolist()]
     crossing = [any(map(_steps_across, shapes.pieces(shapely.from_wkb(one)))) for one in values]
-    return wide[np.array(crossing, np.bool_)]
+    return rows[np.array(crossing, np.bool_)]
 
 
 def cut(shape: Any) -> Any:
@@ -69,8 +56,8 @@ def _lines(piece: Any) -> list[Any]:
 def _turns(at: NDArray[np.float64]) -> NDArray[np.int64]:
     """By how many turns each coordinate but the first lies further on than it says, at its step."""
     x, before = at[1:, 0], at[:-1, 0]
-    turns = ((before > _NEAR) & (x < -_NEAR)).astype(np.int64)
-    turns -= (before < -_NEAR) & (x > _NEAR)
+    turns = ((before > NEAR) & (x < -NEAR)).astype(np.int64)
+    turns -= (before < -NEAR) & (x > NEAR)
     # An edge of a map of the whole world, from one side to the other, is as long as it looks.
     edge = (np.abs(x) == _HALF) & (np.abs(before) == _HALF) & (at[1:, 1] == at[:-1, 1])
     turns[edge] = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +44,9 @@ _FROM_DEGREES = "proj=pipeline step proj=unitconvert xy_in=deg xy_out=rad step p
 _RADIAN = np.pi / 180
 #: Beyond this latitude all longitudes are one place.
 _POLE = 89.9999
+
+#: Longitudes beyond it are near the antimeridian: 10 degrees, as GDAL has it.
+NEAR = 170.0
 
 _local = threading.local()
 
@@ -182,3 +186,19 @@ def reprojector(src: str, dst: str) -> Reprojector:
         known[src, dst] = Reprojector(src, dst)
         _local.known = known
     return known[src, dst]
+
+
+@cache
+def in_degrees(crs: str) -> bool:
+    """Whether coordinates in ``crs``, as WKT, are longitude and latitude in degrees."""
+    found = CRS.from_wkt(crs) if crs else None
+    if found is None or not found.is_geographic:
+        return False
+    return all(axis.unit_name == "degree" for axis in found.axis_info[:2])
+
+
+def near_both_sides(found: Coordinates) -> Flags:
+    """Features that may lie across the antimeridian: they come near it on both sides."""
+    box = found.boxes()
+    near: Flags = (box[:, 0] < -NEAR) & (box[:, 2] > NEAR)
+    return near

@@ -121,12 +121,18 @@ def reproject(
 
 
 def _at_antimeridian(context: Context, worked: Worked) -> Worked:
+    from geobatch_tui.execution.vector.transform import in_degrees, near_both_sides
+
+    if worked.dropped is None or not in_degrees(context.plan.dst_crs):
+        return worked
+    may_be = near_both_sides(worked.found) & ~worked.dropped
+    may_be[list(worked.bad)] = False
+    if not may_be.any():
+        return worked
+    # Geometry objects only where there is anything to look at: they take long to load.
     from geobatch_tui.execution.vector import dateline, shapes
 
-    if worked.dropped is None or not dateline.in_degrees(context.plan.dst_crs):
-        return worked
-    rows = shapes.usable(worked.found, worked.bad, worked.dropped)
-    rows = dateline.across(worked.found, rows)
+    rows = dateline.across(worked.found, np.flatnonzero(may_be))
     facts = worked.facts | {"across_antimeridian": len(rows)}
     if not context.params.get("wrapdateline") or not len(rows):
         return replace(worked, facts=facts)

@@ -12,6 +12,7 @@ from shapely import box
 
 from geobatch_tui.execution.vector import dateline
 from geobatch_tui.execution.vector.shapes import InvalidShapeError
+from geobatch_tui.execution.vector.transform import in_degrees
 
 #: Mercator round 150 degrees: both sides of the antimeridian are side by side.
 PACIFIC = "EPSG:3832"
@@ -127,6 +128,6 @@ def test_in_degrees_alone():
     """Metres have no antimeridian that is known."""
     from pyproj import CRS
 
-    assert dateline.in_degrees(CRS.from_epsg(4326).to_wkt())
-    assert not dateline.in_degrees(CRS.from_epsg(3857).to_wkt())
-    assert not dateline.in_degrees("")
+    assert in_degrees(CRS.from_epsg(4326).to_wkt())
+    assert not in_degrees(CRS.from_epsg(3857).to_wkt())
+    assert not in_degrees("")
