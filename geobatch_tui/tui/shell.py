@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, override
 
+from textual import events, on
 from textual.app import App, ScreenStackError
 from textual.command import CommandPalette
 
@@ -90,6 +92,19 @@ class Shell(App[Ending]):
         """As Textual's, which fails when a field is mounted before its screen is on the stack."""
         with contextlib.suppress(ScreenStackError):
             super().clear_selection()
+
+    @override
+    def deliver_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> str | None:
+        """Save a picture in the current folder: most servers have none for downloads."""
+        return super().deliver_screenshot(filename, path or str(Path.cwd()), time_format)
+
+    @on(events.DeliveryComplete)
+    def _say_where(self, event: events.DeliveryComplete) -> None:
+        """Say it in place of Textual, which takes what is in the name for markup."""
+        event.prevent_default()
+        self.notify(f"saved {safe(str(event.path or ''))}", title="screenshot", markup=False)
 
     def on_mount(self) -> None:
         """Load themes and keys; look after the terminal."""

@@ -369,6 +369,24 @@ async def test_foreign_text_is_shown_as_text(console, script, text, monkeypatch)
         assert "@click" not in str(list(_metas(app)))
 
 
+async def test_a_picture_is_saved_where_the_operator_is(console, script, tmp_path, monkeypatch):
+    """There need be no folder for downloads; and the name of this one is text."""
+    place = tmp_path / "a [bold]b[" / "c]"
+    place.mkdir(parents=True)
+    script.plan(1, 1, 10)
+    app = console()
+    async with app.run_test(size=(160, 48), notifications=True) as pilot:
+        await settle(pilot, script)
+        monkeypatch.chdir(place)
+        app.action_screenshot("picture.svg")
+        for _ in range(100):
+            await pilot.pause(0.05)
+            if "saved" in shown(app):
+                break
+        assert "[bold]b[/c]/picture.svg" in "".join(shown(app).split()).replace("▌", "")
+    assert (place / "picture.svg").read_text().startswith("<svg")
+
+
 def _metas(app):
     for line in app.screen._compositor.render_strips():
         for segment in line:
