@@ -16,21 +16,26 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import hashlib
 import importlib
 import importlib.util
+import os
 import struct
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geobatch_tui.execution.raster.cache import cache_directory, digest
 from geobatch_tui.execution.raster.compiled import dispatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Parts of numba's runtime, for references and exceptions that loops do not have.
 _UNREACHABLE = frozenset({
@@ -149,12 +154,9 @@ class Loop:
         if directory is None:
             return None
         path = directory / f"{self.package}.{self.module}.{self.name}-{generic}.o"
-        kept = _read(path)
+        kept = _read(path) or _made(self, generic, path)
         if kept is None:
-            kept = _object_of(_compile(self, generic))
-            if kept is None:
-                return None
-            _write(path, *kept)
+            return None
         kinds: list[Any] = []
         for argument in self.arguments:
             if argument.dimensions:
@@ -222,6 +224,29 @@ def _compile(loop: Loop, generic: str) -> Any:
         return numba.cfunc(signature, error_model="numpy")(scope[loop.name])
     finally:
         numba.config.SLP_VECTORIZE = before
+
+
+def _made(loop: Loop, generic: str, path: Path) -> tuple[str, bytes] | None:
+    """The object code of a loop, compiled and kept at ``path``. Workers that need the same loops at
+    the same time wait for the one that compiles them."""
+    with _alone(path.parent.with_suffix(".lock")):
+        kept = _read(path)
+        if kept is None:
+            kept = _object_of(_compile(loop, generic))
+            if kept is not None:
+                _write(path, *kept)
+        return kept
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock, where the file system has locks: without it time is lost, and nothing else."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, file)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _object_of(compiled: Any) -> tuple[str, bytes] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 
@@ -132,3 +133,21 @@ def test_numba_is_not_loaded_for_kept_code():
         "assert 'numba' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_of_two_processes_one_compiles(tmp_path):
+    """The other waits, and takes what was kept: it never loads the compiler."""
+    code = (
+        "import sys, numpy as np\n"
+        "from geobatch_tui.execution.raster import loops\n"
+        "loops.sum_differences(np.ones((2, 2, 3), 'u1'), np.ones((3, 2, 2), 'u1'))\n"
+        "print('numba' in sys.modules)\n"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    assert sorted(process.communicate()[0].strip() for process in both) == ["False", "True"]
