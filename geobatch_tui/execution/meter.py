@@ -11,12 +11,17 @@ import resource
 import sys
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Tasks shorter than this (seconds) are not asked for their peak: reading it costs more than they
 #: do, and they can't have allocated much.
 SHORT = 0.010
-#: Bytes over its baseline from which a worker first tidies up, then reports its size.
-TIDY = 250 * 1024 * 1024
+#: Bytes over its baseline from which a worker first tidies up, then reports its size; from which
+#: it does so when it has had nothing to do for a while.
+TIDY, TIDY_IDLE = 250 * 1024 * 1024, 16 * 1024 * 1024
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
@@ -45,7 +50,7 @@ class Meter:
         self._status = self._open("/proc/self/status", os.O_RDONLY)
         self._clear = self._open("/proc/self/clear_refs", os.O_WRONLY)
         self._dirty = True
-        self._rss = self.baseline
+        self._rss, self._rested = self.baseline, 0
         self.begin()
 
     @staticmethod
@@ -79,6 +84,18 @@ class Meter:
             self._rss = rss = self._read_rss()
         return seconds, cpu, rss, peak
 
+    def rest(self) -> None:
+        """Give back memory that was kept for a next task, as none came."""
+        tidy()
+        self._rss = self._read_rss()
+        # What is left is in use for good; only more is worth another try.
+        self._rested = self._rss
+
+    @property
+    def swollen(self) -> bool:
+        """Whether the last task left the process larger than at first, or at its last rest."""
+        return self._rss > max(self.baseline, self._rested) + TIDY_IDLE
+
     def _read_rss(self) -> int:
         if self._statm is None:
             return _maximum()
@@ -89,8 +106,20 @@ class Meter:
         return int(found[1]) * 1024 if found else _maximum()
 
 
+#: Called by :func:`tidy`.
+_keepers: list[Callable[[], None]] = []
+
+
+def when_tidied(let_go: Callable[[], None]) -> None:
+    """Have ``let_go`` called whenever memory is given back: it drops what was kept for later."""
+    _keepers.append(let_go)
+
+
 def tidy() -> None:
-    """Give memory back: cycles to Python's allocator, free arenas of glibc to the kernel."""
+    """Give memory back: what is kept to be used again, cycles to Python's allocator, free arenas of
+    glibc to the kernel."""
+    for let_go in _keepers:
+        let_go()
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

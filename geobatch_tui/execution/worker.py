@@ -48,6 +48,8 @@ CONTROL = (1 << 64) - 1
 #: whether it shall stop before its next task.
 RUNNING, STOP = 0, 1
 PAGE = mmap.PAGESIZE
+#: Seconds without a task after which a worker gives back memory that it kept for it.
+IDLE = 0.2
 
 
 class Measure(Protocol):
@@ -399,7 +401,7 @@ class _Loop:
         self._pipe.setblocking(True)
         self._pipe.sendall(wire.pack(CONTROL, resident()))
         while True:
-            frame = self._next()
+            frame = self._next(meter)
             if frame is None or self._cells[STOP]:
                 self._answers.close()
                 return 0
@@ -424,9 +426,11 @@ class _Loop:
             outcome = run_task(task, recorder, meter, self._errors)
         self._answers.put(task, outcome, syncs)
 
-    def _next(self) -> tuple[int, bytes] | None:
+    def _next(self, meter: Meter) -> tuple[int, bytes] | None:
         """The next frame; None at the end of the pipe, or where the engine says so."""
         while not self._waiting:
+            if meter.swollen and not wait([self._pipe], IDLE):
+                meter.rest()
             data = self._pipe.recv(1 << 18)
             if not data:
                 return None

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geobatch_tui.execution.meter import when_tidied
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Bytes of an array that a thread holds for its next batch at most.
-_MOST = 8 * 2**20
+_MOST = 4 * 2**20
 
 
 class Room:
@@ -34,6 +36,10 @@ class Room:
             held = self._held[use] = np.empty(size, np.uint8)
         return held[:size]
 
+    def clear(self) -> None:
+        """Hold none."""
+        self._held.clear()
+
 
 class _Own(threading.local):
     def __init__(self) -> None:
@@ -46,3 +52,6 @@ _own = _Own()
 def own() -> Room:
     """That of this thread, for what is gone with its batch."""
     return _own.room
+
+
+when_tidied(lambda: own().clear())

@@ -1,0 +1,64 @@
+"""Memory that was kept for a next task goes back where none comes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from geobatch_tui.execution import meter, wire, worker
+from geobatch_tui.execution.meter import Meter
+
+
+def test_a_swollen_process_rests_and_is_not_swollen_any_more(monkeypatch):
+    """What is kept for later is dropped; what is left after a rest is not tried again."""
+    kept = [np.ones(8 * 2**20), np.ones(4 * 2**20)]
+    monkeypatch.setattr(meter, "_keepers", [lambda: kept.pop(0)])
+    monkeypatch.setattr(meter, "SHORT", 0.0)
+    one = Meter()
+    one.baseline -= 96 * 2**20  # as it was before both
+    one.begin()
+    one.end()
+    assert one.swollen
+    before = meter.resident()
+    one.rest()
+    assert before - meter.resident() > 48 * 2**20
+    assert not one.swollen
+    kept.append(np.ones(8 * 2**20))
+    one.begin()
+    one.end()
+    assert one.swollen
+
+
+@dataclass
+class _Swollen:
+    """A meter that notes when it is told to rest."""
+
+    rests: list[int] = field(default_factory=list)
+
+    @property
+    def swollen(self) -> bool:
+        return not self.rests
+
+    def rest(self) -> None:
+        self.rests.append(1)
+
+
+def test_a_worker_rests_once_while_it_waits(monkeypatch):
+    """Not where the next task is there already."""
+    monkeypatch.setattr(worker, "IDLE", 0.01)
+    ours, theirs = socket.socketpair()
+    page = os.memfd_create("page")
+    os.ftruncate(page, worker.PAGE)
+    loop = worker._Loop(ours, page, None)
+    with ours, theirs:
+        busy, idle = _Swollen(), _Swollen()
+        theirs.sendall(wire.pack(1, "task"))
+        assert loop._next(busy)[0] == 1
+        assert not busy.rests
+        theirs.close()
+        monkeypatch.setattr(worker, "wait", lambda pipes, seconds: [])
+        assert loop._next(idle) is None
+        assert idle.rests == [1]
