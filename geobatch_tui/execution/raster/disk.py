@@ -67,6 +67,20 @@ def write_all(fd: int, data: Any) -> None:
         rest = rest[written:]
 
 
+def write_at(fd: int, offset: int, data: Any) -> None:
+    """Write every byte of ``data`` from ``offset``; the file's position stays where it is.
+
+    Raises:
+        OSError: not all could be written. What was written before stays.
+    """
+    rest = memoryview(data).cast("B")
+    while rest:
+        written = os.pwrite(fd, rest, offset)
+        if not written:
+            raise OSError(errno.EIO, "a write of 0 bytes")
+        offset, rest = offset + written, rest[written:]
+
+
 def read_exactly(fd: int, offset: int, length: int) -> bytes:
     """``length`` bytes from ``offset``.
 
@@ -95,6 +109,13 @@ def fill(fd: int, offset: int, view: memoryview) -> None:
         if not count:
             raise VerifyError(f"the file ends at byte {offset}; {len(view)} more were expected")
         offset, view = offset + count, view[count:]
+
+
+def forget(fd: int, offset: int, length: int) -> None:
+    """Tell the system that nobody will read these bytes soon, so that it can use their memory for
+    others at once, as for what is written next. Where it cannot be told, it finds out later."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
 
 
 def copy_range(source: int, target: int, offset: int, length: int) -> None:

@@ -28,8 +28,10 @@ from geobatch_tui.execution.vector import (
     spool,
     wkb,
 )
+from geobatch_tui.execution.vector.behind import Written
 from geobatch_tui.execution.vector.collect import Summary
 from geobatch_tui.execution.vector.plan import VectorPlan
+from geobatch_tui.execution.vector.room import own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,6 +55,7 @@ def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
 
     Raises: as :func:`assemble`.
     """
+    own().clear()
     return assemble(task.item, task.segments, task.epoch, stage)
 
 
@@ -143,23 +146,23 @@ def _write(
 ) -> tuple[int, str]:
     """Write the part file; its size and digest, as read back from the disk."""
     if plan.format == "GeoParquet":
-        written = geoparquet.write(item, plan, segments, summary, path)
-        size, digest = _read_back(path, 0, (0, written))
+        crc = geoparquet.write(item, plan, segments, summary, path)
+        size, digest = _read_back(path, Written((), (crc,)))
         geoparquet.check(path, item.fingerprint, summary.out)
         return size, digest
     if records.taken(plan) and summary.out:
         write = geopackage.write if plan.format == "GPKG" else flatgeobuf.write
         with _scratch(item, epoch_name(path)) as directory:
-            cut, *crcs = write(item, plan, segments, summary, path, directory)
+            written = write(item, plan, segments, summary, path, directory)
             # OGR knows a GeoPackage by its suffix, too.
             named = directory / f"check{SUFFIXES[plan.format]}"
             named.symlink_to(path.absolute())
             with ThreadPoolExecutor(1, "check") as checking:
                 sound = checking.submit(_check, named, item, plan, summary)
-                size, digest = _read_back(path, cut, tuple(crcs))
+                size, digest = _read_back(path, written)
                 sound.result()
         return size, digest
-    parts = spool.contents(item, segments)
+    parts = spool.contents(item, segments, last=True)
     with _scratch(item, epoch_name(path)) as directory:
         made = directory / f"output{SUFFIXES[plan.format]}"
         with disk_errors("cannot write", made):
@@ -183,29 +186,28 @@ def _check(made: Path, item: ItemContext, plan: VectorPlan, summary: Summary) ->
     ogr.check(made, plan, item.fingerprint, summary.out)
 
 
-def _read_back(path: Path, cut: int, written: tuple[int, ...]) -> tuple[int, str]:
-    """Size of a file, and BLAKE2b-128 in hex.
-
-    Raises VerifyError if the CRC-32s of what lies before ``cut``, and of the rest, are not those
-    ``written``.
-    """
+def _read_back(path: Path, written: Written) -> tuple[int, str]:
+    """Size of a file, and BLAKE2b-128 in hex. Raises VerifyError if it is not what was written."""
     digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
-    size, crcs = 0, [0, 0]
+    size, crcs = 0, [0]
+    cuts = list(written.cuts)
     # The digest takes longest: a thread of its own computes it.
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1, "digest") as hashing:
         waiting: Future[None] | None = None
         # In turn: the one before is still being digested.
         room, other = memoryview(bytearray(_PIECE)), memoryview(bytearray(_PIECE))
-        while count := file.readinto(room[: cut - size] if size < cut else room):
+        while count := file.readinto(room[: cuts[0] - size] if cuts else room):
             piece = room[:count]
             room, other = other, room
-            side = int(size >= cut)
-            crcs[side] = crc32(piece, crcs[side])
+            crcs[-1] = crc32(piece, crcs[-1])
             size += count
+            if cuts and size == cuts[0]:
+                del cuts[0]
+                crcs.append(0)
             if waiting is not None:
                 waiting.result()
             waiting = hashing.submit(digest.update, piece)
-    if tuple(crcs) != written:
+    if tuple(crcs) != written.crcs:
         raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
     return size, digest.hexdigest()
 

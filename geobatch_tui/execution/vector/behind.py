@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.crc import crc32
@@ -10,6 +11,15 @@ from geobatch_tui.execution.raster.disk import write_all
 
 if TYPE_CHECKING:
     from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written to a file: the CRC-32 of what lies before the first of ``cuts``, between
+    them, and behind the last."""
+
+    cuts: tuple[int, ...]
+    crcs: tuple[int, ...]
 
 
 class Behind:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from geobatch_tui.execution.vector.wkb import validity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,6 +28,14 @@ def numbers(values: NDArray[Any]) -> pa.Array:
     """An Arrow array of numbers, none of them null."""
     kind = pa.from_numpy_dtype(values.dtype)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def texts(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
+    """An Arrow array of bytes or text, as ``kind`` says, none of them null."""
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(value) for value in values], out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(kind, len(values), buffers)
 
 
 def box_column(

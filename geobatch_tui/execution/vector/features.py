@@ -20,7 +20,7 @@ from geobatch_tui.execution.vector import (
     values,
     wkb,
 )
-from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, merged
+from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, merged, numbers, texts
 from geobatch_tui.execution.vector.pieces import Pieces
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, UNREAD, WKB, VectorPlan
 from geobatch_tui.execution.vector.room import own
@@ -69,6 +69,7 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
             with stage("work"):
                 worked = work(context, *out.readable(batch, item.params))
                 out.add(batch, of_kind(worked, item.params))
+            del batch, worked
     check_identity(item.source, item.source_id)
     with stage("encode"):
         good, dead = out.finish()
@@ -178,6 +179,7 @@ class _Chunk:
         boxes = found.boxes()
         known = np.isfinite(boxes[:, 0])
         self._note(found, boxes, keep, known)
+        found.let_go()
         box = box_column(boxes, known, wkb.validity(found.column))
         made = pa.RecordBatch.from_arrays([*columns, found.column, box], schema=self._good_schema)
         self._pieces.add(made, keep, self._position)
@@ -201,13 +203,14 @@ class _Chunk:
     def _quarantine(self, batch: pa.RecordBatch, bad: dict[int, tuple[str, str]]) -> None:
         rows = sorted(bad)
         self.stats["dead"] += len(rows)
-        taken = batch.take(pa.array(rows))
+        taken = batch.take(numbers(np.array(rows)))
         fids, shapes = taken.column(FID), taken.column(WKB)
         errors, reasons = ([bad[row][side] for row in rows] for side in (0, 1))
+        said = [texts([one.encode() for one in side], pa.string()) for side in (errors, reasons)]
         columns = [taken.column(name) for name in self._fields.names]
         self._dead.append(
             pa.RecordBatch.from_arrays(
-                [*columns, fids, pa.array(errors), pa.array(reasons), shapes],
+                [*columns, fids, *said, shapes],
                 schema=self._dead_schema,
             )
         )

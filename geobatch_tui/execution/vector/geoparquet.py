@@ -56,7 +56,7 @@ def write(
         if plan.options.get("sorted"):
             _write_sorted(file, item, plan, segments, summary)
             return file.finish()
-        for group in _groups(plan, spool.contents(item, segments), summary.cells):
+        for group in _groups(plan, spool.contents(item, segments, last=True), summary.cells):
             if len(group) == 1 and group[0].parquet:
                 file.copy(group[0].data)
             else:

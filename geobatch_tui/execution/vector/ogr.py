@@ -14,7 +14,7 @@ import pyarrow as pa
 from geobatch_tui.errors import GeobatchError, SchemaError, VerifyError
 from geobatch_tui.execution.raster.part import readable_name
 from geobatch_tui.execution.vector import arrow, limits, names, shapefile, values, wkb
-from geobatch_tui.execution.vector.collect import Summary, evenly, free_name
+from geobatch_tui.execution.vector.collect import Summary, evenly, free_name, texts
 from geobatch_tui.execution.vector.formats import DRIVERS, place_of
 from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
@@ -108,7 +108,7 @@ def write_template(
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
     schema = limits.for_ogr(written_schema(plan))
     columns = [pa.nulls(1, each.type) for each in schema]
-    written = pa.array([shapely.to_wkb(shape, flavor="iso")], pa.binary())
+    written = texts([shapely.to_wkb(shape, flavor="iso")], pa.binary())
     schema = schema.append(_geometry_field(geometry))
     table = pa.Table.from_arrays([*columns, written], schema=schema)
     if plan.format != "FlatGeobuf":

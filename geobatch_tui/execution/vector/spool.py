@@ -34,6 +34,7 @@ from geobatch_tui.execution.messages import Segment
 from geobatch_tui.execution.raster.disk import (
     disk_errors,
     fill,
+    forget,
     read_exactly,
     sync_directory,
     write_all,
@@ -52,6 +53,8 @@ _END_SIZE = _END.size + _CRC.size
 #: Pieces start at multiples of it, so that their arrays can be used where they lie.
 ALIGN = 64
 _PIECE = 1 << 20
+#: Bytes of a segment whose memory is used again.
+_KEPT = 12 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,24 +186,29 @@ def counts(item: ItemContext, segments: Sequence[Segment]) -> list[dict[str, Any
 
 
 def contents(
-    item: ItemContext, segments: Sequence[Segment], *, in_turn: bool = False
+    item: ItemContext,
+    segments: Sequence[Segment],
+    *,
+    in_turn: bool = False,
+    last: bool = False,
 ) -> Iterator[Content]:
     """The segments of an item, in the order given, each read and checked as it is reached.
 
     They are read, not mapped: mapped pages count as memory for as long as the file is open. While
     one is worked on, a thread reads the next. ``in_turn``: the caller is done with one when it asks
-    for the next, so its memory is used again.
+    for the next, so its memory is used again. ``last``: they are read for the last time, so the
+    system need not keep them; what is written next goes where they were.
 
     Raises:
         VerifyError: one is damaged or of another item; its evidence names the chunk.
     """
-    rooms = (Room(), Room()) if in_turn else ()
+    rooms = (Room(_KEPT), Room(_KEPT)) if in_turn else ()
 
     with ThreadPoolExecutor(1, "spool") as ahead:
         coming: Future[Content] | None = None
         for number, segment in enumerate(segments):
             room = rooms[number % 2] if rooms else Room()
-            read = partial(_content, room)
+            read = partial(_content, room, last=last)
             one, coming = coming, ahead.submit(_checked, segment, item, read)
             if one is not None:
                 yield one.result()
@@ -249,10 +257,12 @@ def _checked[T](
         raise found from error
 
 
-def _content(room: Room, item: ItemContext, segment: Segment, fd: int) -> Content:
+def _content(room: Room, item: ItemContext, segment: Segment, fd: int, *, last: bool) -> Content:
     _refuse_short(segment)
     view = memoryview(room.of("segment", segment.length))
     fill(fd, segment.offset, view)
+    if last and segment.length >= syncing.LARGE:
+        forget(fd, segment.offset, segment.length)
     whole = pa.py_buffer(view)
     if crc32(view) != segment.crc32:
         raise VerifyError("its bytes are not those that were spooled")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int64]
 
 #: Bytes that are written at a time, and leaves that are noted before they are put aside.
-_BLOCK, _LEAVES = 8 * 2**20, 2**14
+_BLOCK, _LEAVES = 4 * 2**20, 2**14
+#: Bytes of room for pages that is used again; more is there for the row that needs it.
+_KEPT = 3 * _BLOCK
 
 
 class Appended(Behind):
@@ -68,7 +70,7 @@ class Table:
         while done < count:
             # In turn: the other one may still be on its way to the disk.
             self._out, self._other = self._other, self._out
-            if len(self._out) < need:
+            if not need <= len(self._out) <= max(need, _KEPT):
                 self._out = np.empty(need, np.uint8)
             self._state[NEXT] = self._pages.next
             part = [column[done:] for column in columns]

@@ -87,6 +87,11 @@ class Coordinates:
         loops.boxes(self.x, self.y, self.first, out)
         return out
 
+    def let_go(self) -> None:
+        """Hold no coordinates any more, only the column: of a large geometry, they are as large."""
+        self.x = self.y = np.empty(0, np.float64)
+        self.at = np.empty(0, np.uint32)
+
     def replaced(
         self, x: NDArray[np.float64], y: NDArray[np.float64], room: Room | None = None
     ) -> pa.Array:

@@ -15,7 +15,7 @@ import vectorjobs
 from geopandas.testing import assert_geodataframe_equal
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.vector import geopackage, loops, sqlitepages
+from geobatch_tui.execution.vector import geopackage, loops, rtree, sqlitepages
 from geobatch_tui.execution.vector.sqlitetree import Appended, Table
 
 
@@ -59,7 +59,8 @@ def test_sqlite_finds_no_fault(tmp_path, count):
 @pytest.mark.parametrize("part", ["_nodes", "_add"])
 def test_a_faulty_file_is_not_published(part, tmp_path, monkeypatch):
     """SQLite looks at what was written: a box too small in the R-tree, features out of order."""
-    whole = getattr(geopackage, part)
+    module = rtree if part == "_nodes" else geopackage
+    whole = getattr(module, part)
 
     def faulty(*given, **more):
         if part == "_add":
@@ -68,7 +69,7 @@ def test_a_faulty_file_is_not_published(part, tmp_path, monkeypatch):
         made[0, 12:16] = made[0, 16:20]
         return made
 
-    monkeypatch.setattr(geopackage, part, faulty)
+    monkeypatch.setattr(module, part, faulty)
     with pytest.raises(VerifyError, match="is damaged"):
         convert(vectordata.layer(300), tmp_path)
     assert not list((tmp_path / "out").glob("*.gpkg"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import vectordata
 
@@ -21,6 +22,21 @@ assert flags == {n: v for n, v in vars(importlib.reload(compat)).items() if n.is
 print("fine")
 """
 
+WHOLE = """
+import sys, types
+from pathlib import Path
+sys.modules["geobatch_tui.execution.preload"] = types.ModuleType("preload")
+sys.path.insert(0, sys.argv[2])
+import vectorjobs
+source, out = Path(sys.argv[1]), Path(sys.argv[1]).parent / "out"
+for form in ("GPKG", "FlatGeobuf", "GeoParquet"):
+    done = vectorjobs.run("vector.reproject", source, out, form=form, features=3,
+                          params={"dst_crs": "EPSG:3857"})
+    assert done.receipt.facts["features_out"] == 7
+assert "pandas" not in sys.modules, "pandas was loaded"
+print("fine")
+"""
+
 
 def test_a_worker_does_without_pandas_until_it_is_asked_for(tmp_path):
     """No pandas at first; what pyogrio found out of it is true; geopandas reads by pyogrio later."""
@@ -28,4 +44,13 @@ def test_a_worker_does_without_pandas_until_it_is_asked_for(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(source)], capture_output=True, text=True, check=False
     )
+    assert done.stdout == "fine\n", done.stderr
+
+
+def test_whole_outputs_are_made_without_pandas(tmp_path):
+    """Chunks and assembly: to load it takes longer than many a job, and 60 MB."""
+    source = vectordata.write(vectordata.layer(7), tmp_path / "s.gpkg")
+    here = str(Path(__file__).parent)
+    words = [sys.executable, "-c", WHOLE, str(source), here]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.stdout == "fine\n", done.stderr

@@ -13,7 +13,7 @@ import pytest
 import vectordata
 import vectorjobs
 
-from geobatch_tui.execution.vector import geoparquet, loops, probe, thrift, transform
+from geobatch_tui.execution.vector import geoparquet, loops, probe, spool, thrift, transform
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +113,20 @@ def test_the_crc_of_the_writer_is_that_of_the_file(tmp_path, monkeypatch):
     source = vectordata.write(vectordata.layer(250), tmp_path / "s.gpkg")
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=100)
     assert zlib.crc32(done.path.read_bytes()) == seen[0]
+
+
+@pytest.mark.parametrize("form", ["GPKG", "GeoParquet"])
+def test_spools_are_given_up_as_they_are_read_for_the_last_time(form, tmp_path, monkeypatch):
+    """All of each, once: what is written next can go where they were."""
+    given_up = []
+    monkeypatch.setattr(
+        spool, "forget", lambda _, offset, length: given_up.append((offset, length))
+    )
+    monkeypatch.setattr(spool.syncing, "LARGE", 1)
+    source = vectordata.write(vectordata.layer(250), tmp_path / "s.gpkg")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form, features=100)
+    segments = [(chunk.segment.offset, chunk.segment.length) for chunk in done.chunks]
+    assert given_up == segments
 
 
 def test_every_coordinate_is_near_one_that_was_sent_there_and_back():
