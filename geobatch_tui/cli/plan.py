@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geobatch_tui.cli import figures, options, streams
+from geobatch_tui.observability.shell import pasteable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -69,16 +70,11 @@ def plan(
     report = asyncio.run(geobatch_tui.plan(loaded, gdal=gdal))
     if gdal:
         for command in report.gdal_commands:
-            streams.write(command)
+            streams.write(pasteable(command))
         return 0
     trial = _try(loaded, report, attempt) if attempt is not None else None
     if as_json:
-        result = report.to_json()
-        if trial is not None:
-            result = {**result, "trial": trial.to_json()}
-        if explain:
-            result = {**result, "explain": [list(line) for line in report.explain()]}
-        streams.write_json(result)
+        streams.write_json(_json(report, trial, explain=explain))
         return 0
     if explain:
         for line in compressed(report.explain()):
@@ -88,6 +84,15 @@ def plan(
     if trial is not None:
         _show_trial(trial)
     return 0
+
+
+def _json(report: PlanReport, trial: Trial | None, *, explain: bool) -> dict[str, Any]:
+    result = report.to_json()
+    if trial is not None:
+        result = {**result, "trial": trial.to_json()}
+    if explain:
+        result = {**result, "explain": [list(line) for line in report.explain()]}
+    return result
 
 
 def _try(loaded: LoadedJob, report: PlanReport, count: int) -> Trial:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+import geobatch_tui
 from geobatch_tui.cli import dead_letters, ops, plan, status, streams
 
 LETTER = {
@@ -126,3 +128,21 @@ def test_status_tells_a_time_left_while_there_is_one(state, eta, shown):
         "duration_s": 5.0,
     }
     assert ("about" in text_of(status.table_of(said))) is shown
+
+
+def test_commands_of_gdal_are_there_to_be_copied(monkeypatch, capsys):
+    """One a line, whatever bytes their names have."""
+
+    async def planned(loaded, *, gdal):
+        assert gdal
+        del loaded
+        return SimpleNamespace(
+            gdal_commands=["gdalwarp 'a\x1b[2J\n.tif' 'lat\udce9.tif'", "gdalwarp b c"]
+        )
+
+    monkeypatch.setattr(geobatch_tui, "plan", planned)
+    monkeypatch.setattr(plan.options, "load", lambda *_, **__: None)
+    assert plan.plan(gdal=True) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "gdalwarp $'a\\033[2J\\012.tif' $'lat\\351.tif'"
+    assert second == "gdalwarp b c"
