@@ -11,6 +11,8 @@ import typer
 from geobatch_tui.cli import console, options, streams
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.orchestration.outcome import RunResult
 
@@ -64,18 +66,14 @@ def run(
         failures__max_failures=max_failures,
         engine__max_duration=max_duration,
     )
-    # Of a directory the job it was run with, whatever has become of the file that once was.
-    words = ["run", str((job or config or Path()).absolute()), "--headless"]
-    for name, value in {
+    values = {
         "--crs": crs,
         "--workers": workers,
         "--output": output,
         "--max-failures": max_failures,
         "--max-duration": max_duration,
-    }.items():
-        words += [name, str(value)] if value is not None else []
-    for override in set_ or ():
-        words += ["--set", override]
+    }
+    words = _words(job or config or Path(), values, set_ or ())
     if detach:
         from geobatch_tui.cli.detach import run_detached
 
@@ -91,6 +89,17 @@ def run(
     with streams.reader_may_leave():
         give(result, as_json=as_json)
     return result.exit_code
+
+
+def _words(job: Path, values: Mapping[str, object], overrides: Iterable[str]) -> list[str]:
+    """The arguments of ``geobatch`` that run the job in a process of its own."""
+    # Of a directory the job it was run with, whatever has become of the file that once was.
+    words = ["run", str(job.absolute()), "--headless"]
+    for name, value in values.items():
+        words += [name, str(value)] if value is not None else []
+    for override in overrides:
+        words += ["--set", override]
+    return words
 
 
 def run_shown(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = False) -> RunResult:
