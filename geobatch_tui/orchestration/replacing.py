@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -40,14 +41,19 @@ def item_of(chunks: Sequence[str], file: Path) -> str:
 def install(root: Path, key: str, file: Path) -> None:
     """Copy ``file`` into the state directory ``root``, in place of an earlier one of the item."""
     place = root / "replaced" / key
+    fresh = place.with_name(f".{place.name}.new")
     try:
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(mode=0o700, parents=True)
-        fresh = place.with_name(f".{place.name}.new")
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copyfile(file, fresh)
         with fresh.open("rb") as copied:
             os.fsync(copied.fileno())
+        # Not before: if there is no room, the earlier one stays.
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(mode=0o700)
         fresh.rename(place / f"repaired{file.suffix.lower()}")
-        sync_directory(place)
+        for directory in (place, place.parent):
+            sync_directory(directory)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
         raise output_error(error, place) from error
