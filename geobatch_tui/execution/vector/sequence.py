@@ -7,6 +7,7 @@ numbers.
 
 from __future__ import annotations
 
+import codecs
 import json
 from itertools import islice
 from pathlib import Path
@@ -30,7 +31,7 @@ _DECODER = json.JSONDecoder()
 def is_one(path: str) -> bool:
     """Whether the first of several records at ``path`` is whole."""
     first, more = [*islice(records(path), 2), b"", b""][:2]
-    return bool(more) and not _fault(first)
+    return bool(more) and not _fault(first.removeprefix(codecs.BOM_UTF8))
 
 
 def lost(path: str, features: int) -> tuple[int, ...]:
@@ -102,6 +103,8 @@ def value_at(text: str, start: int) -> tuple[Any, int]:
 
 def _fault(record: bytes) -> str:
     """What is wrong with a record; empty: it is a feature, or a geometry."""
+    if record.startswith(codecs.BOM_UTF8):
+        return "begins with a byte order mark, which OGR does not read"
     try:
         value = decoded(record)
     except ValueError as error:

@@ -147,3 +147,12 @@ def test_a_record_nested_too_deep(lines, tmp_path):
     done = vectorjobs.run("vector.convert", source, tmp_path / "out")
     assert len(vectordata.read(done.path)) == 9
     assert done.letters[0].reason.startswith("record 4 is no JSON (its values are nested too deep)")
+
+
+def test_a_byte_order_mark_costs_the_first_record_alone(lines, tmp_path):
+    """OGR leaves it out; the others are published."""
+    source = tmp_path / "s.geojsonl"
+    source.write_text("\ufeff" + "\n".join(lines) + "\n")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=4)
+    assert len(vectordata.read(done.path)) == 9
+    assert done.letters[0].reason.startswith("record 1 begins with a byte order mark")
