@@ -44,14 +44,12 @@ def _corners(warper: Warper, window: Window) -> Corners:
 
 def _place(warper: Warper, corners: Corners, target: Target) -> None:
     """Average over ``corners``, cut until each part's source fits."""
-    from geobatch_tui.execution.raster.fastwarp import SOURCE_BYTES
-
     on = _near_source(warper, corners)
     if not on.any():
         return
     needed = _needed(warper, corners, on)
     height, width = on.shape
-    if warper.sampler.bytes(*needed) > SOURCE_BYTES and max(height, width) > 1:
+    if not warper.sampler.fits(*needed) and max(height, width) > 1:
         for rows, cols in halves(height, width):
             x1, y1, x2, y2 = (each[rows, cols] for each in corners)
             _place(warper, (x1, y1, x2, y2), target.part(rows, cols))

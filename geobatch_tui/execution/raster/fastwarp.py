@@ -23,12 +23,13 @@ from geobatch_tui.execution.raster import (
     loops,
     mapping,
     sampling,
+    separable,
     taps,
     warp,
 )
 from geobatch_tui.execution.raster.lattice import CELL, Cover, Lattice
 from geobatch_tui.execution.raster.mapping import Mapper
-from geobatch_tui.execution.raster.target import Target, halves, slices
+from geobatch_tui.execution.raster.target import TILE, Target, halves, slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,13 +41,10 @@ if TYPE_CHECKING:
 
 SEPARABLE, LATTICE, EXACT = "separable", "lattice", "exact"
 AVERAGE = "average"
-#: The part of the source that is held at once, in bytes: little enough to come from the heap.
-SOURCE_BYTES = 16 * 2**20
 #: Share of a box of the source that its parts must need at most to be read apart.
 SAVING = 0.75
-#: Sides of the destination parts that positions are computed for at once, and in which invalid
-#: pixels are looked for.
-PART, TILE = 512, 128
+#: Side of the destination parts that positions are computed for at once.
+PART = 512
 #: Width of what is resampled at once in a row of cells.
 STRIP = 512
 
@@ -125,7 +123,7 @@ class Warper:
         if plan.warp is not None and plan.warp.resampling == AVERAGE:
             averaging.read(self, window, target, PART)
         elif self.vectors is not None and self.kernel is not None:
-            self._read_separable(self.kernel, self.vectors, window, target)
+            separable.read(self, self.kernel, self.vectors, window, target)
         elif self.vectors is not None:
             self._read_parts(self.vectors, window, target)
         else:
@@ -150,7 +148,7 @@ class Warper:
         needed = self._needed(*extent)
         if self._around(extent, window) and self._place_sides(*cover.fill(window), needed, target):
             return
-        if self.sampler.bytes(*needed) > SOURCE_BYTES:
+        if not self.sampler.fits(*needed):
             parts = list(_cut(window))
             for part in parts if len(parts) > 1 else ():
                 self._read_cells(cover, part, target.part(*_slices(part, window)))
@@ -165,7 +163,7 @@ class Warper:
             if extent is not None:
                 clear = sampled.valid is None or sampled.all_valid(*self._needed(*extent))
                 inner = target.part(*_slices(strip, window))
-                self._resample(sampled, *cover.fill(strip), inner, masked=not clear)
+                self.resample(sampled, *cover.fill(strip), inner, masked=not clear)
 
     def _around(self, extent: tuple[float, float, float, float], window: Window) -> bool:
         """Whether positions reach over most of the source, as at the antimeridian, in a part that
@@ -200,7 +198,7 @@ class Warper:
             return
         needed = self._needed(*_extent(x[on], y[on]))
         height, width = x.shape
-        if self.sampler.bytes(*needed) > SOURCE_BYTES and max(height, width) > 1:
+        if not self.sampler.fits(*needed) and max(height, width) > 1:
             for rows, cols in halves(height, width):
                 self._place(x[rows, cols], y[rows, cols], target.part(rows, cols))
             return
@@ -214,7 +212,7 @@ class Warper:
                     *self._needed(*_extent_on(*part))
                 )
                 inner = target.part(rows, cols)
-                self._resample(sampled, part[0], part[1], inner, masked=not clear)
+                self.resample(sampled, part[0], part[1], inner, masked=not clear)
 
     def _needed(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int, int]:
         """Bounds of the source pixels that positions from (x0, y0) to (x1, y1) take, as far as they
@@ -234,13 +232,15 @@ class Warper:
         (left, right), (top, bottom) = bounds
         return left, top, right, bottom
 
-    def _resample(
+    def resample(
         self, sampled: sampling.Sampled, x: Points, y: Points, target: Target, *, masked: bool
     ) -> None:
+        """Fill ``target`` at positions ``x``, ``y`` (h, w); ``masked`` if any pixel of ``sampled``
+        that they may take is invalid."""
         x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         source, kernel = self.mapper.source, self.kernel
         where = (x, y, sampled.off, (source.width, source.height))
-        filled = self._widened(target)
+        filled = self.widened(target)
         out = (*filled.whole[:2], filled.corner)
         masks = (sampled.valid, sampled.centre) if masked else ()
         if kernel is None:
@@ -274,7 +274,7 @@ class Warper:
             index.append(np.minimum((values[on] + taps.NUDGE).astype(np.int64), side - 1) - off)
         target.alpha[on] = sampled.alpha[index[1], index[0]]
 
-    def _widened(self, target: Target) -> Target:
+    def widened(self, target: Target) -> Target:
         """``target``, or a copy of it if kernels work on another type."""
         if target.whole[0].dtype == self.sampler.dtype:
             return target
@@ -305,83 +305,6 @@ class Warper:
             return False, 0.0, 0.0
         limits = np.iinfo(kind)
         return True, float(limits.min), float(limits.max)
-
-    # --- separable -----------------------------------------------------------------------------
-
-    def _read_separable(
-        self, kernel: taps.Kernel, vectors: coordinates.Vectors, window: Window, target: Target
-    ) -> None:
-        source = self.mapper.source
-        x = vectors.x[window.col_off : window.col_off + window.width]
-        y = vectors.y[window.row_off : window.row_off + window.height]
-        along = [
-            _Along(x, kernel.axis(x, source.width, 0)),
-            _Along(y, kernel.axis(y, source.height, 1)),
-        ]
-        short = along
-        if kernel.falls_back:
-            short = [
-                _Along(x, taps.BILINEAR.axis(x, source.width, 0)),
-                _Along(y, taps.BILINEAR.axis(y, source.height, 1)),
-            ]
-        apart = kernel.falls_back
-        for cols in _runs(along[0], source.width, apart=apart):
-            for rows in _runs(along[1], source.height, apart=apart):
-                whole = along[0].axis.whole[cols.start] and along[1].axis.whole[rows.start]
-                self._rectangle(along if whole else short, rows, cols, target)
-
-    def _rectangle(self, along: Any, rows: slice, cols: slice, target: Target) -> None:
-        """Resample rows and columns that are alike, cut until their source fits."""
-        needed = _bounds(along, rows, cols)
-        height, width = rows.stop - rows.start, cols.stop - cols.start
-        if self.sampler.bytes(*needed) > SOURCE_BYTES and max(height, width) > 1:
-            for inner in halves(height, width):
-                self._rectangle(along, _shifted(inner[0], rows), _shifted(inner[1], cols), target)
-            return
-        sampled = self.sampler.read(*needed)
-        side = max(height, width) if sampled.valid is None else TILE
-        for inner in slices(height, width, side):
-            tile = _shifted(inner[0], rows), _shifted(inner[1], cols)
-            if sampled.all_valid(*_bounds(along, *tile)):
-                self._sum_separably(sampled, along, *tile, target.part(*tile))
-            else:
-                x, y = np.meshgrid(along[0].positions[tile[1]], along[1].positions[tile[0]])
-                self._resample(sampled, x, y, target.part(*tile), masked=True)
-
-    def _sum_separably(
-        self, sampled: sampling.Sampled, along: Any, rows: slice, cols: slice, target: Target
-    ) -> None:
-        x, y = along[0].axis, along[1].axis
-        filled = self._widened(target)
-        loops.separable(
-            sampled.pixels,
-            (x.first[cols] - sampled.off[0]).astype(np.uint32),
-            np.ascontiguousarray(x.weights[:, cols]),
-            (y.first[rows] - sampled.off[1]).astype(np.uint32),
-            np.ascontiguousarray(y.weights[:, rows]),
-            filled.whole[0],
-            filled.corner,
-            *self.ends,
-            np.empty(sampled.pixels.shape[2]),
-            np.empty(len(y.weights)),
-        )
-        filled.touched[:] = 1
-        self.finish(filled, target)
-        if target.alpha is None:
-            return
-        if sampled.alpha is None:
-            target.alpha[:] = self.opaque
-        else:
-            at = y.pixel[rows] - sampled.off[1], x.pixel[cols] - sampled.off[0]
-            target.alpha[:] = sampled.alpha[np.ix_(*at)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Along:
-    """Positions along one axis of the destination, and their taps."""
-
-    positions: Any
-    axis: taps.Axis
 
 
 def _area(bounds: tuple[int, int, int, int]) -> int:
@@ -419,31 +342,3 @@ def _slices(part: Window, whole: Window) -> tuple[slice, slice]:
     """Rows and columns of ``part`` in ``whole``."""
     top, left = part.row_off - whole.row_off, part.col_off - whole.col_off
     return slice(top, top + part.height), slice(left, left + part.width)
-
-
-def _runs(along: _Along, side: int, *, apart: bool) -> Iterator[slice]:
-    """Stretches of positions on the source that do not jump over half of it, as at the
-    antimeridian; ``apart``: and are alike, without a tap beyond it, or with some."""
-    axis = along.axis
-    kind = np.where(axis.pixel < 0, 0, np.where(axis.whole | (not apart), 1, 2))
-    cuts = (np.diff(kind) != 0) | (np.abs(np.diff(along.positions)) > side / 2)
-    ends = [0, *(np.flatnonzero(cuts) + 1).tolist(), len(kind)]
-    for start, stop in itertools.pairwise(ends):
-        if start < stop and kind[start]:
-            yield slice(start, stop)
-
-
-def _bounds(along: Any, rows: slice, cols: slice) -> tuple[int, int, int, int]:
-    """Bounds of the source pixels under the taps of ``rows`` and ``cols``."""
-    x, y = along[0].axis, along[1].axis
-    across, down = x.first[cols], y.first[rows]
-    # The pixel that a position lies in is looked at too.
-    left = min(across.min(), x.pixel[cols].min())
-    right = max(across.max() + len(x.weights), x.pixel[cols].max() + 1)
-    top = min(down.min(), y.pixel[rows].min())
-    bottom = max(down.max() + len(y.weights), y.pixel[rows].max() + 1)
-    return int(left), int(top), int(right), int(bottom)
-
-
-def _shifted(part: slice, by: slice) -> slice:
-    return slice(by.start + part.start, by.start + part.stop)

@@ -26,6 +26,8 @@ NATIVE = frozenset({"uint8", "int16", "uint16", "float32", "float64"})
 WIDENED = frozenset({"int8", "int32", "uint32"})
 #: GDAL's option: YES, PARTIAL.
 UNIFIED = "UNIFIED_SRC_NODATA"
+#: The part of a source that is held at once, in bytes: little enough to come from the heap.
+SOURCE_BYTES = 16 * 2**20
 #: Numbers of bands that are resampled together.
 QUADS = (3, 4)
 
@@ -95,10 +97,10 @@ class Sampler:
         own = self.held.dataset.dtypes[0]
         return np.dtype(own if own in NATIVE else "float64")
 
-    def bytes(self, left: int, top: int, right: int, bottom: int) -> int:
-        """Memory that a window takes."""
+    def fits(self, left: int, top: int, right: int, bottom: int) -> bool:
+        """Whether a window is small enough to be held at once."""
         each = self.bands * (self.dtype.itemsize + (self.nodata is not None)) + 2
-        return int((right - left) * (bottom - top) * each)
+        return int((right - left) * (bottom - top) * each) <= SOURCE_BYTES
 
     def read(self, left: int, top: int, right: int, bottom: int) -> Sampled:
         """The pixels in these bounds. Raises CorruptSourceError if a block is damaged."""

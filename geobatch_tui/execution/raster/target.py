@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: Side of the parts in which invalid pixels are looked for.
+TILE = 128
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -19,7 +19,7 @@ from warping import compared, in_parts, planned, whole
 
 from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.ops.raster.reproject import REPROJECT
-from geobatch_tui.execution.raster import fastwarp, source
+from geobatch_tui.execution.raster import fastwarp, sampling, separable, source
 
 KERNELS = ("nearest", "bilinear", "cubic", "cubicspline", "lanczos", "average")
 #: A separable grid and one that is not.
@@ -247,8 +247,9 @@ def test_any_cut_gives_the_same_bits(tmp_path, monkeypatch, job, cut, inner, dat
     ]
     with monkeypatch.context() as patch:
         patch.setattr(fastwarp, "PART", inner[0])
-        patch.setattr(fastwarp, "TILE", min(inner[0], 128))
-        patch.setattr(fastwarp, "SOURCE_BYTES", inner[1])
+        for module in (fastwarp, separable):
+            patch.setattr(module, "TILE", min(inner[0], 128))
+        patch.setattr(sampling, "SOURCE_BYTES", inner[1])
         got, valid = in_parts(path, plan, item, data.draw(st.permutations(windows)))
     assert got.tobytes() == expected.tobytes()
     assert np.array_equal(valid, expected_valid)
