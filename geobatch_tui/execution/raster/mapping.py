@@ -11,9 +11,13 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pyproj import CRS, Transformer
+from pyproj import CRS
+
+from geobatch_tui.execution import ways
 
 if TYPE_CHECKING:
+    from pyproj import Transformer
+
     from geobatch_tui.execution.raster.grids import Grid, Source, Transform
 
     Points = np.ndarray[Any, np.dtype[np.float64]]
@@ -55,13 +59,13 @@ class Box:
 
 @cache
 def _between(src: str, dst: str) -> Transformer:
-    return Transformer.from_crs(src, dst, always_xy=True)
+    return ways.transformer(src, dst)
 
 
 def transformer(src: CRS, dst: CRS) -> Transformer:
     """The transformer from ``src`` to ``dst``, x before y."""
-    # By the texts that they were made from: hashing a CRS writes its WKT anew each time.
-    return _between(src.srs, dst.srs)
+    # By their WKT, which plans hold too: what a probe searched for serves the chunks.
+    return _between(wkt_of(src), wkt_of(dst))
 
 
 @lru_cache(maxsize=64)

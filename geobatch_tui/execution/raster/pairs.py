@@ -8,13 +8,9 @@ source, and PROJ by itself from point to point: then each grid has to be looked 
 
 from __future__ import annotations
 
-import warnings
-from functools import cache
 from typing import TYPE_CHECKING
 
-from pyproj.transformer import TransformerGroup
-
-from geobatch_tui.execution.quiet import filters
+from geobatch_tui.execution import ways
 from geobatch_tui.execution.raster import mapping
 from geobatch_tui.execution.raster.grids import Grid, Source
 from geobatch_tui.execution.raster.mapping import Mapper
@@ -31,17 +27,8 @@ _SIDE = 2**18
 
 def has_one_way(src: CRS, dst: CRS) -> bool:
     """Whether PROJ knows exactly one operation from ``src`` to ``dst``, and lacks none."""
-    return _has_one_way(src.srs, dst.srs)
-
-
-@cache
-def _has_one_way(src: str, dst: str) -> bool:
-    with filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        group = TransformerGroup(src, dst, always_xy=True)
-    return (
-        len(group.transformers) == 1 and not group.unavailable_operations and group.best_available
-    )
+    found = ways.known(mapping.wkt_of(src), mapping.wkt_of(dst))
+    return len(found.pipelines) == 1 and found.lacking is None and found.best
 
 
 def reference(src: CRS, dst: CRS) -> Mapper | None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pyproj.transformer import AreaOfInterest, TransformerGroup
+from pyproj.transformer import AreaOfInterest
 
 from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution import ways
 from geobatch_tui.execution.messages import Window
-from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster import (
     georeference,
     grids,
     mapping,
-    pairs,
     scale,
     suggestion,
     validity,
@@ -105,23 +103,20 @@ def plan_warp(
 
 def tell_of_datum(placed: grids.Source, dst_crs: CRS, told: list[str]) -> None:
     """Warn, in ``told``, where PROJ knows a better transformation whose grid is not installed."""
-    if pairs.has_one_way(placed.crs, dst_crs):
+    # What is nowhere lacking is not lacking here.
+    if ways.known(mapping.wkt_of(placed.crs), mapping.wkt_of(dst_crs)).lacking is None:
         return
     box = mapping.lonlat_box(placed)
     area = None
     if box is not None and box.maxx <= 180 and box.minx >= -180:
         area = AreaOfInterest(box.minx, box.miny, box.maxx, box.maxy)
-    with filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        group = TransformerGroup(placed.crs, dst_crs, always_xy=True, area_of_interest=area)
-    if group.best_available or not group.unavailable_operations:
+    found = ways.between(placed.crs, dst_crs, area)
+    if found.best or found.lacking is None:
         return
-    best = group.unavailable_operations[0]
-    missing = [grid.short_name for grid in best.grids if not grid.available]
-    used = group.transformers[0] if group.transformers else None
-    accuracy = "unknown" if used is None or used.accuracy < 0 else f"{used.accuracy:g} m"
+    best, missing = found.lacking
+    accuracy = "unknown" if found.accuracy < 0 else f"{found.accuracy:g} m"
     told.append(
-        f"the best transformation to {dst_crs.name!r} ({best.accuracy:g} m) needs "
+        f"the best transformation to {dst_crs.name!r} ({best:g} m) needs "
         f"{', '.join(missing) or 'a grid'}, which PROJ does not find; the accuracy of the one "
         f"used is {accuracy}"
     )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyproj import CRS
-from pyproj.transformer import TransformerGroup
 
 from geobatch_tui.errors import CrsError, EmptyInputError, GeobatchError, PreflightError
-from geobatch_tui.execution import sources
+from geobatch_tui.execution import sources, ways
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
-from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.vector import archive, formats, limits, names, ranges, shapefile
 from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
@@ -124,17 +121,15 @@ def _require_lonlat(crs: CRS, error: type[GeobatchError]) -> None:
 
 
 def _tell_of_datum(src: CRS, dst: CRS, told: list[str]) -> None:
-    with filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        group = TransformerGroup(src, dst, always_xy=True)
-    if not group.transformers:
+    # By the texts that the plan holds: chunks in this process search no more.
+    found = ways.known(src.to_wkt(), dst.to_wkt())
+    if not found.pipelines:
         raise CrsError(f"PROJ knows no way from {src.name!r} to {dst.name!r}")
-    if group.best_available or not group.unavailable_operations:
+    if found.best or found.lacking is None:
         return
-    best = group.unavailable_operations[0]
-    missing = [grid.short_name for grid in best.grids if not grid.available]
+    best, missing = found.lacking
     told.append(
-        f"the best transformation to {dst.name!r} ({best.accuracy:g} m) needs "
+        f"the best transformation to {dst.name!r} ({best:g} m) needs "
         f"{', '.join(missing) or 'a grid'}, which PROJ does not find"
     )
 

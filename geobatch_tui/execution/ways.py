@@ -1,0 +1,78 @@
+"""Which operations PROJ knows from one CRS to another: found out once in a process, as each search
+of its database takes as long as the transformation of 100,000 points."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pyproj import Transformer
+from pyproj.transformer import TransformerGroup
+
+from geobatch_tui.execution.quiet import filters
+
+if TYPE_CHECKING:
+    from pyproj.transformer import AreaOfInterest
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Operations from one CRS to another, x before y.
+
+    Attributes:
+        pipelines: of those that PROJ can use, the best first.
+        lacking: of the best one that it cannot use, as it does not find a grid: accuracy in metres,
+            and the names of the grids. None: it can use all.
+        best: whether the best of all is among ``pipelines``.
+        accuracy: of the first of ``pipelines``, in metres; below 0 if unknown.
+    """
+
+    pipelines: tuple[str, ...]
+    lacking: tuple[float, tuple[str, ...]] | None
+    best: bool
+    accuracy: float = -1.0
+
+    @property
+    def pipeline(self) -> str:
+        """The operation that is used for all points; empty: it depends on the point."""
+        alike = set(self.pipelines)
+        return alike.pop() if len(alike) == 1 and self.lacking is None else ""
+
+
+def between(src: object, dst: object, area: AreaOfInterest | None = None) -> Ways:
+    """The ways from ``src`` to ``dst`` (anything that pyproj takes for a CRS), near ``area``."""
+    with filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        group = TransformerGroup(src, dst, always_xy=True, area_of_interest=area)
+    lacking = None
+    if group.unavailable_operations:
+        first = group.unavailable_operations[0]
+        missing = tuple(grid.short_name for grid in first.grids if not grid.available)
+        lacking = first.accuracy, missing
+    found = group.transformers
+    return Ways(
+        tuple(each.definition for each in found),
+        lacking,
+        group.best_available,
+        found[0].accuracy if found else -1.0,
+    )
+
+
+@cache
+def known(src: str, dst: str) -> Ways:
+    """As :func:`between`, by the texts of two CRSs."""
+    return between(src, dst)
+
+
+def transformer(src: str, dst: str) -> Transformer:
+    """The transformation between the CRSs of two texts, x before y.
+
+    Where one operation is used for all points, it is taken by itself: PROJ searches its database
+    once less, and gives the same bits.
+    """
+    pipeline = known(src, dst).pipeline
+    if pipeline:
+        return Transformer.from_pipeline(pipeline)
+    return Transformer.from_crs(src, dst, always_xy=True)
