@@ -141,7 +141,7 @@ def test_buffers_of_a_tile_are_not_mapped_anew():
 VECTOR_PROBE = """
 import json, os, sys
 from geobatch_tui.execution import preload
-costly = ("numba", "pandas", "pyarrow.compute", "rasterio", "urllib.request")
+costly = ("numba", "pandas", "pyarrow.compute", "pydantic", "rasterio", "urllib.request")
 loaded = [name for name in costly if name in sys.modules]
 from geobatch_tui.execution.vector import loops
 import numpy as np, pyproj, rasterio
@@ -168,8 +168,9 @@ def test_loaded_for_features():
     """The compiled loops are there before workers are forked; no thread is, nor what
     chunks of features do without; and what was unmapped comes back: GDAL and PROJ work."""
     warmup.warm_up_vector()  # compiles what was never compiled on this machine
-    # Another test of this process may have chosen for rasters.
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    # Other tests of this process may have chosen for rasters, or given operations of their own.
+    others = ("MALLOC_", "GEOBATCH_OPS")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     environ = {**own, "GEOBATCH_PRELOAD": "vector"}
     run = subprocess.run(
         [sys.executable, "-c", VECTOR_PROBE],

@@ -40,7 +40,8 @@ GROUP = "geobatch.ops"
 
 
 class Operation(Protocol):
-    """One operation. Importing its module must not import GDAL; running it may.
+    """One operation. Importing its module must not import GDAL; running it may. Workers run it
+    without asking for ``params``: a module that imports pydantic only then loads in half the time.
 
     ``version`` is raised whenever the same parameters give other bytes. ``params`` is a frozen
     pydantic model whose fields carry help, unit and ``kind`` (semantic or operational).
@@ -50,7 +51,9 @@ class Operation(Protocol):
     version: int
     data: Literal["raster", "vector"]
     summary: str
-    params: type[BaseModel]
+
+    @property
+    def params(self) -> type[BaseModel]: ...
 
     def libraries(self) -> dict[str, str]:
         """Libraries whose version changes the output bytes, major.minor; reads metadata only."""

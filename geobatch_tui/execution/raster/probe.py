@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.messages import ChunkGrid, ProbeTask
-    from geobatch_tui.execution.ops.raster.convert import ConvertParams
-    from geobatch_tui.execution.ops.raster.reproject import ReprojectParams
+    from geobatch_tui.execution.ops.raster.params import ConvertParams, ReprojectParams
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.raster.plan import Encoding
 

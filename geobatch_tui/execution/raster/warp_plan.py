@@ -10,6 +10,7 @@ from pyproj.transformer import AreaOfInterest
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution import ways
 from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.ops.given import pixel_of
 from geobatch_tui.execution.raster import (
     georeference,
     grids,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.messages import ChunkGrid
-    from geobatch_tui.execution.ops.raster.reproject import ReprojectParams
+    from geobatch_tui.execution.ops.raster.params import ReprojectParams
 
 #: The tolerance that stands for none: with 0, rasterio 1.5 passes no transformer at all.
 EXACT = 1e-9
@@ -52,7 +53,7 @@ def choose_grid(
         bounds=None if params.bounds is None else mapping.Box(*params.bounds),
         bounds_crs=bounds_crs,
         extent=params.extent,
-        resolution=params.pixel,
+        resolution=pixel_of(params.resolution),
         size=params.size,
         target_aligned_pixels=params.target_aligned_pixels,
     )

@@ -7,8 +7,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from geobatch_tui.execution.ops.raster.convert import ConvertParams
-from geobatch_tui.execution.ops.raster.reproject import ReprojectParams
+from geobatch_tui.execution.ops.raster.params import ConvertParams, ReprojectParams
 
 
 def params(**values):

@@ -20,8 +20,7 @@ from geobatch_tui.errors import (
     SchemaError,
     SourceChangedError,
 )
-from geobatch_tui.execution.ops.vector.clip import ClipParams
-from geobatch_tui.execution.ops.vector.filter import FilterParams
+from geobatch_tui.execution.ops.vector.params import ClipParams, FilterParams
 from geobatch_tui.execution.vector import mask
 
 

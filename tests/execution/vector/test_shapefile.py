@@ -34,11 +34,13 @@ def test_what_would_be_lost_is_named_and_refused(tmp_path):
     frame["seen"] = pd.Timestamp("2020-01-01T01:02:03")
     source = vectordata.write(frame, tmp_path / "s.gpkg")
     output = {"format": "Shapefile", "creation": {}}
+    operation = get_operation("vector.convert")
+    params = operation.params().model_dump(mode="json")
     task = ProbeTask(
-        0, "s.shp.zip", str(source), {}, "vector.convert", {}, output, Chunking(0, 0, 0, 0)
+        0, "s.shp.zip", str(source), {}, "vector.convert", params, output, Chunking(0, 0, 0, 0)
     )
     with pytest.raises(PreflightError) as refused:
-        get_operation("vector.convert").probe(task, vectorjobs.stage)
+        operation.probe(task, vectorjobs.stage)
     assert "allow_lossy" in refused.value.hint
     told = "; ".join(vectorjobs.probe("vector.convert", source, form="Shapefile").warnings)
     for text in (str(refused.value), told):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
-from geobatch_tui.execution.ops.vector.fields import VectorParams
+from geobatch_tui.execution.ops.given import given
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Window,
     )
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.ops.vector.fields import VectorParams
 
 #: pyogrio stands for the GDAL in its wheel, shapely for GEOS, pyproj for PROJ.
 _LIBRARIES = ("pyogrio", "pyarrow", "pyproj", "shapely")
@@ -38,8 +39,13 @@ class VectorOperation:
     version = 7
     data: Literal["raster", "vector"] = "vector"
     summary: str
-    params: type[BaseModel] = VectorParams
     work: str
+
+    @property
+    def params(self) -> type[BaseModel]:
+        from geobatch_tui.execution.ops.vector.fields import VectorParams
+
+        return VectorParams
 
     def libraries(self) -> dict[str, str]:
         return {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
@@ -57,9 +63,7 @@ class VectorOperation:
     def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
         from geobatch_tui.execution.vector.probe import probe
 
-        params = self.params.model_validate(dict(task.params))
-        if not isinstance(params, VectorParams):
-            raise TypeError(f"parameters of {self.name} are no VectorParams")
+        params: VectorParams = given(task.params)
         return probe(task, params, self.dst_crs(params), stage, divisible=self.divides(params))
 
     def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
