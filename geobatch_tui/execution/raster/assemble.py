@@ -7,8 +7,6 @@ compared.
 
 from __future__ import annotations
 
-import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +16,7 @@ import numpy as np
 
 from geobatch_tui.errors import OperationError, VerifyError
 from geobatch_tui.execution.messages import ChunkGrid, ItemReceipt
-from geobatch_tui.execution.raster import driver_copy, geotags
+from geobatch_tui.execution.raster import geotags
 from geobatch_tui.execution.raster.chunks import encode_chunk
 from geobatch_tui.execution.raster.complete import Completer, needs_mask
 from geobatch_tui.execution.raster.directories import directories_of
@@ -161,8 +159,7 @@ def _finish(
 ) -> ItemReceipt:
     """Complete the index, write the file, verify it."""
     plan = index.plan
-    work = Path(item.work_dir)
-    scratch = ScratchStore(work)
+    scratch = ScratchStore(Path(item.work_dir))
     stack.callback(scratch.close)
     stores = [*stores, scratch]
     mask = needs_mask(index)
@@ -170,18 +167,11 @@ def _finish(
         template = geotags.make_template(plan, item.fingerprint)
         holes = Completer(index, stores, scratch, len(stores) - 1).complete(owned, mask=mask)
     part = part_path(item, epoch)
-    copies = plan.encoding.driver_copy is not None
-    target = work / f"{epoch}-{os.getpid()}-{threading.get_ident()}.tif" if copies else part
     with stage("write"):
-        layout, written = _write(target, index, stores, template, mask=mask, later=not copies)
-    with removed_on_error(target), stage("verify"):
-        digest, verified = _verify(target, written, index, template, mask=mask)
+        layout, written = _write(part, index, stores, template, mask=mask)
+    with removed_on_error(part), stage("verify"):
+        digest, verified = _verify(part, written, index, template, mask=mask)
     facts = _facts(index, layout, written.slots, mask=mask, holes=holes, verified=verified)
-    if copies:
-        try:
-            return driver_copy.copy(plan, target, part, template, facts, stage)
-        finally:
-            target.unlink(missing_ok=True)
     return ItemReceipt(str(part), layout.size, digest, facts)
 
 
@@ -222,7 +212,6 @@ def _write(
     template: Template,
     *,
     mask: bool,
-    later: bool,
 ) -> tuple[Layout, Written]:
     slots, directories, tiles = index.sequence(mask=mask)
     encoding = index.plan.encoding
@@ -235,7 +224,7 @@ def _write(
         frame=index.frame,
         bigtiff=encoding.bigtiff,
     )
-    with new_file(path, later=later) as fd:
+    with new_file(path, later=True) as fd:
         write_all(fd, layout.header)
         for store, offset, length in _runs(slots, index.frame):
             stores[store].copy(fd, offset, length)
@@ -271,6 +260,7 @@ def _facts(
         "compress": encoding.compress,
         "level": encoding.level,
         "predictor": encoding.predictor,
+        "max_z_error": encoding.max_z_error,
         "interleave": encoding.interleave,
         "passthrough": encoding.passthrough,
         "overviews": len(encoding.overviews),

@@ -10,20 +10,25 @@ import numpy as np
 
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.crc import crc32
-from geobatch_tui.execution.raster import codecs, convolution, overviews
+from geobatch_tui.execution.raster import convolution, overviews
 from geobatch_tui.execution.raster.codecs import Codec
+from geobatch_tui.execution.raster.tile_codecs import codec_of
 from geobatch_tui.execution.raster.tiles import (
     IMAGE,
     MASK,
+    RAW,
     Level,
     TileForm,
     owned_levels,
     pack_mask,
     pyramid,
+    spread,
     tiles_of,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from geobatch_tui.execution.messages import ChunkGrid
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.tiles import Pixels, Valid
@@ -47,16 +52,14 @@ ROW = np.dtype([
 Rows = np.ndarray[Any, np.dtype[Any]]
 
 
-def codec_of(plan: RasterPlan) -> Codec:
-    """The codec of the image tiles. Raises OperationError if there is no such codec."""
-    encoding = plan.encoding
-    codecs.check(encoding.compress, encoding.level, encoding.predictor, plan.dtype)
-    return Codec(encoding.compress, encoding.level, encoding.predictor)
+def raw_codec_of(plan: RasterPlan) -> Codec:
+    """What keeps the pixels under a lossy tile until the overviews above it are made."""
+    return Codec("ZSTD", 1, 3 if plan.dtype.startswith("float") else 2)
 
 
 def is_framed(plan: RasterPlan) -> bool:
     """Whether tiles carry the leader and trailer of a COG."""
-    return plan.encoding.format == "COG" and plan.encoding.driver_copy is None
+    return plan.encoding.format == "COG"
 
 
 class TileWriter:
@@ -66,6 +69,7 @@ class TileWriter:
         self.payload = bytearray()
         self._rows: list[tuple[int, ...]] = []
         self._codec = codec_of(plan)
+        self._raw_codec = raw_codec_of(plan)
         self._form = TileForm.of(plan)
         self._framed = is_framed(plan)
         self._sparse = plan.encoding.sparse if sparse is None else sparse
@@ -77,30 +81,32 @@ class TileWriter:
 
     def image(self, level: Level, tile: int, plane: int, pixels: Pixels) -> None:
         """Encode the pixels (samples, h, w) of one plane of a tile."""
+        form, (_, height, width) = self._form, pixels.shape
+        packed = form.pack(pixels)
+        empty = form.is_missing(packed)
+        place = (level.number, IMAGE, plane, tile)
+        if empty and self._sparse:
+            self._append(place, b"", crc32(packed), empty=True)
+            return
+        if self._codec.blurs:
+            spread(packed, height, width)
+        data, seen = self._codec.store(packed)
+        if not self._codec.exact:
+            form.clear_beyond(seen, height, width)
+        self._append(place, data, crc32(seen), empty=empty)
+
+    def raw(self, level: Level, tile: int, plane: int, pixels: Pixels) -> None:
+        """Keep the pixels (samples, h, w) of one plane of a tile as they are."""
         packed = self._form.pack(pixels)
-        empty = self._form.is_missing(packed)
-        skip = empty and self._sparse
-        self._add(level, IMAGE, plane, tile, packed, None if skip else self._codec, empty=empty)
+        data = self._raw_codec.encode(packed)
+        self._append((level.number, RAW, plane, tile), data, crc32(packed), empty=False)
 
     def mask(self, level: Level, tile: int, valid: Valid) -> None:
         """Encode the validity (h, w) of a tile."""
         packed = pack_mask(valid, level.block_width, level.block_height)
-        shaped = packed[:, :, np.newaxis]
-        self._add(level, MASK, 0, tile, shaped, MASK_CODEC, empty=not packed.any())
-
-    def _add(
-        self,
-        level: Level,
-        kind: int,
-        plane: int,
-        tile: int,
-        packed: Pixels,
-        codec: Codec | None,
-        *,
-        empty: bool,
-    ) -> None:
-        data = b"" if codec is None else codec.encode(packed)
-        self._append((level.number, kind, plane, tile), data, crc32(packed), empty=empty)
+        data = MASK_CODEC.encode(packed[:, :, np.newaxis])
+        place = (level.number, MASK, 0, tile)
+        self._append(place, data, crc32(packed), empty=not packed.any())
 
     def keep(self, level: Level, tile: int, plane: int, kept: Kept) -> None:
         """Take a tile as it came."""
@@ -169,14 +175,18 @@ def encode_chunk(
     if plan.validity not in ("mask", "none") or (valid is not None and valid.all()):
         valid = None
     writer = TileWriter(plan)
-    owned = owned_levels(plan, grid)
+    levels, owned = pyramid(plan), owned_levels(plan, grid)
+    last = levels[owned - 1] if owned < len(levels) and not codec_of(plan).exact else None
     # Reductions come first: the final file starts with the smallest overview.
     layers = [(pixels, valid)]
     for _ in range(1, owned):
         layers.append(reduce_for(plan, *layers[-1]))
-    for level in reversed(pyramid(plan)[:owned]):
+    for level in reversed(levels[:owned]):
         came = {} if level.number or kept is None else kept
-        _encode_level(plan, writer, level, tiles_of(level, window), layers.pop(), came)
+        layer, numbers = layers.pop(), tiles_of(level, window)
+        _encode_level(plan, writer, level, numbers, layer, came)
+        if level == last:
+            _keep_level(plan, writer, level, numbers, layer[0])
     return EncodedChunk(writer.payload, writer.rows)
 
 
@@ -220,13 +230,7 @@ def _encode_level(
     """Interleaved by pixel, each tile is followed by its mask; by band, the mask comes last."""
     pixels, valid = layer
     form = TileForm.of(plan)
-    first = level.window(int(numbers[0]))
-    places = []
-    for number in numbers.tolist():
-        at = level.window(number)
-        rows = slice(at.row_off - first.row_off, at.row_off - first.row_off + at.height)
-        cols = slice(at.col_off - first.col_off, at.col_off - first.col_off + at.width)
-        places.append((number, rows, cols))
+    places = list(_places(level, numbers))
     for plane in range(form.planes):
         for number, rows, cols in places:
             if (plane, number) in kept:
@@ -238,3 +242,29 @@ def _encode_level(
     if form.planes > 1 and valid is not None:
         for number, rows, cols in places:
             writer.mask(level, number, valid[rows, cols])
+
+
+def _keep_level(
+    plan: RasterPlan,
+    writer: TileWriter,
+    level: Level,
+    numbers: np.ndarray[Any, np.dtype[np.int64]],
+    pixels: Pixels,
+) -> None:
+    """The last level of a chunk once more, without loss, for the overviews above it."""
+    form = TileForm.of(plan)
+    for plane in range(form.planes):
+        for number, rows, cols in _places(level, numbers):
+            writer.raw(level, number, plane, pixels[form.bands(plane), rows, cols])
+
+
+def _places(
+    level: Level, numbers: np.ndarray[Any, np.dtype[np.int64]]
+) -> Iterator[tuple[int, slice, slice]]:
+    """The number of each tile, and its rows and columns in a chunk that starts with the first."""
+    first = level.window(int(numbers[0]))
+    for number in numbers.tolist():
+        at = level.window(number)
+        rows = slice(at.row_off - first.row_off, at.row_off - first.row_off + at.height)
+        cols = slice(at.col_off - first.col_off, at.col_off - first.col_off + at.width)
+        yield number, rows, cols

@@ -116,6 +116,18 @@ class Codec:
     level: int
     predictor: int
 
+    @property
+    def exact(self) -> bool:
+        return True
+
+    @property
+    def blurs(self) -> bool:
+        return False
+
+    def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
+        """As :meth:`encode`; the bytes, and the tile that they decode to."""
+        return self.encode(tile), tile
+
     def encode(self, tile: Pixels) -> bytes:
         """Encode a C-contiguous little-endian tile (height, width, samples), and read it back.
 

@@ -14,6 +14,11 @@ from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ItemContext, Window
 
+#: Names of a codec's scale among the options of GDAL's GTiff driver.
+_LEVELS = {
+    "DEFLATE": "ZLEVEL", "ZSTD": "ZSTD_LEVEL", "LERC_DEFLATE": "ZLEVEL", "LERC_ZSTD": "ZSTD_LEVEL",
+    "JPEG": "JPEG_QUALITY", "WEBP": "WEBP_LEVEL",
+}  # fmt: skip
 #: GDAL's files in memory: the command computes and leaves nothing behind.
 _NOWHERE = "/vsimem/window.tif"
 
@@ -90,12 +95,12 @@ def _extent(plan: RasterPlan, col: int, row: int, width: int, height: int) -> li
 
 def _creation(plan: RasterPlan) -> list[str]:
     encoding = plan.encoding
-    options = dict(encoding.driver_copy or {})
-    if not options:
-        options = {"COMPRESS": encoding.compress}
-        if encoding.predictor != 1:
-            options["PREDICTOR"] = "YES" if encoding.format == "COG" else str(encoding.predictor)
-        options |= _layout(plan)
+    options = {"COMPRESS": encoding.compress}
+    if encoding.predictor != 1:
+        options["PREDICTOR"] = "YES" if encoding.format == "COG" else str(encoding.predictor)
+    if encoding.max_z_error:
+        options["MAX_Z_ERROR"] = repr(encoding.max_z_error)
+    options |= _layout(plan)
     words = ["-of", encoding.format]
     for name, value in options.items():
         words += ["-co", f"{name}={value}"]
@@ -104,11 +109,11 @@ def _creation(plan: RasterPlan) -> list[str]:
 
 def _layout(plan: RasterPlan) -> dict[str, str]:
     encoding = plan.encoding
-    level = {"DEFLATE": "ZLEVEL", "ZSTD": "ZSTD_LEVEL"}.get(encoding.compress)
+    level = _LEVELS.get(encoding.compress)
     if encoding.format == "COG":
         layout = {"BLOCKSIZE": str(encoding.block_width)}
         layout["OVERVIEW_RESAMPLING"] = encoding.overview_resampling.upper()
-        level = level and "LEVEL"
+        level = level and ("QUALITY" if encoding.compress in {"JPEG", "WEBP"} else "LEVEL")
     else:
         layout = {
             "TILED": "YES",

@@ -13,11 +13,12 @@ from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.chunks import (
     MASK_CODEC,
     TileWriter,
-    codec_of,
+    raw_codec_of,
     reduce_for,
 )
 from geobatch_tui.execution.raster.convolution import MARGINS
 from geobatch_tui.execution.raster.index import UNSET
+from geobatch_tui.execution.raster.tile_codecs import codec_of
 from geobatch_tui.execution.raster.tiles import TileForm, unpack_mask
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Completer:
         self._scratch = scratch
         self._number = scratch_number
         self._form = TileForm.of(index.plan)
-        self._codec = codec_of(index.plan)
+        self._codec = raw_codec_of(index.plan) if index.lossy else codec_of(index.plan)
         self._constants: dict[tuple[object, ...], Slots] = {}
 
     def complete(self, owned: int, *, mask: bool) -> int:
@@ -148,7 +149,10 @@ class Completer:
             pixels, valid, margins = self._children(below, slots.level, tile, mask=mask)
             pixels, valid = reduce_for(self._plan, pixels, valid, margins)
             for plane in range(self._form.planes):
-                writer.image(slots.level, tile, plane, pixels[self._form.bands(plane)])
+                bands = pixels[self._form.bands(plane)]
+                writer.image(slots.level, tile, plane, bands)
+                if self._index.lossy and slots is not self._index.levels[-1]:
+                    writer.raw(slots.level, tile, plane, bands)
             if valid is not None:
                 writer.mask(slots.level, tile, valid)
             return writer
@@ -213,13 +217,19 @@ class Completer:
             slice(left - at.col_off, right - at.col_off),
         )
         for plane in range(self._form.planes):
-            slot = below.image[plane * below.level.tiles + child]
-            pixels[self._form.bands(plane), rows, cols] = self._decode(slot, at)[:, *own]
+            kept = below.raw if self._index.lossy else below.image
+            slot = kept[plane * below.level.tiles + child]
+            tile = self._decode(slot, plane, at)
+            pixels[self._form.bands(plane), rows, cols] = tile[:, *own]
         if valid is not None:
             valid[rows, cols] = self._decode_mask(below.mask[child], below.level, at)[own]
 
-    def _decode(self, slot: Any, window: Window) -> Pixels:
+    def _decode(self, slot: Any, plane: int, window: Window) -> Pixels:
         form = self._form
+        if slot["store"] == UNSET:
+            # A hole, of which a lossy codec keeps no other tile.
+            fill = form.fill[form.bands(plane), np.newaxis, np.newaxis]
+            return np.broadcast_to(fill, (form.samples, window.height, window.width))
         if not slot["length"]:
             return np.full((form.samples, window.height, window.width), form.missing, form.dtype)
         shape = (form.height, form.width, form.samples)

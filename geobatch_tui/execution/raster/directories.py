@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.execution.raster.chunks import MASK_CODEC
 from geobatch_tui.execution.raster.codecs import COMPRESSION_TAGS
 from geobatch_tui.execution.raster.layout import Directory, Tag, long, short
+from geobatch_tui.execution.raster.tile_codecs import compression_tags
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.geotags import Template
@@ -39,12 +40,10 @@ def directories_of(index: TileIndex, template: Template, *, mask: bool) -> list[
 
 def _image_tags(plan: RasterPlan, slots: LevelSlots, template: Template) -> tuple[Tag, ...]:
     reduced = slots.level.number > 0
-    compress = plan.encoding.compress
     return (
         *([long(254, _REDUCED)] if reduced else []),
         *_size_tags(slots),
-        short(259, COMPRESSION_TAGS[compress]),
-        *([short(317, plan.encoding.predictor)] if compress != "NONE" else []),
+        *compression_tags(plan),
         *(template.overview_tags if reduced else template.tags),
     )
 

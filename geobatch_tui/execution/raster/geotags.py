@@ -22,6 +22,7 @@ from rasterio.io import MemoryFile
 
 from geobatch_tui.errors import CrsError, OperationError, SchemaError
 from geobatch_tui.execution.raster.layout import Tag
+from geobatch_tui.execution.raster.webp import LOSSLESS
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import Number, RasterPlan
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 SIDE = 16
 #: Size and place of the pixels, and their encoding: the assembler's own.
 _OWN_TAGS = frozenset({
-    254, 256, 257, 259, 273, 278, 279, 317, 322, 323, 324, 325,
+    254, 256, 257, 259, 273, 278, 279, 317, 322, 323, 324, 325, 347, 50674,
 })  # fmt: skip
 #: Tags that overviews carry too: how a pixel is to be read, and the nodata value.
-_OVERVIEW_TAGS = frozenset({258, 262, 277, 284, 320, 338, 339, 42113})
+_OVERVIEW_TAGS = frozenset({258, 262, 277, 284, 320, 338, 339, 530, 532, 42113})
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
 #: ModelPixelScaleTag and ModelTiepointTag: where a north-up raster lies.
 _PIXEL_SCALE, _TIE_POINT = 33550, 33922
@@ -137,7 +138,7 @@ def _write(plan: RasterPlan, fingerprint: str) -> bytes:
         "crs": _crs(plan),
         "transform": rasterio.Affine(*plan.transform),
         "interleave": plan.encoding.interleave,
-        "photometric": _photometric(plan),
+        **_colours(plan),
         "tiled": True,
         "blockxsize": SIDE,
         "blockysize": SIDE,
@@ -155,7 +156,7 @@ def _write(plan: RasterPlan, fingerprint: str) -> bytes:
 
 
 def _write_bands(plan: RasterPlan, dataset: Any) -> None:
-    if plan.colorinterp and plan.colormap is None:
+    if plan.colorinterp and plan.colormap is None and not _is_ycbcr(plan):
         dataset.colorinterp = [ColorInterp[name] for name in plan.colorinterp]
     if plan.colormap is not None:
         dataset.write_colormap(1, dict(enumerate(plan.colormap)))
@@ -177,9 +178,29 @@ def _crs(plan: RasterPlan) -> CRS | None:
         raise CrsError(f"the CRS cannot be read: {error}") from error
 
 
+def _is_ycbcr(plan: RasterPlan) -> bool:
+    """Three bands in JPEG: they read back as red, green and blue whatever they were."""
+    return plan.encoding.compress == "JPEG" and plan.count == 3
+
+
+def _colours(plan: RasterPlan) -> dict[str, Any]:
+    """GDAL's options for colours, and for codecs that have a say in them or in metadata."""
+    encoding = plan.encoding
+    if encoding.compress == "JPEG":
+        return {"photometric": _photometric(plan), "compress": "JPEG"}
+    options: dict[str, Any] = {"photometric": _photometric(plan)}
+    if encoding.compress == "WEBP" and encoding.level == LOSSLESS:
+        options |= {"compress": "WEBP", "webp_lossless": True}
+    if encoding.max_z_error:
+        options |= {"compress": "LERC", "max_z_error": encoding.max_z_error}
+    return options
+
+
 def _photometric(plan: RasterPlan) -> str:
     if plan.colormap is not None:
         return "PALETTE"
+    if _is_ycbcr(plan):
+        return "YCBCR"
     rgb = plan.colorinterp[:3] == ("red", "green", "blue") and plan.dtype in ("uint8", "uint16")
     return "RGB" if rgb else "MINISBLACK"
 

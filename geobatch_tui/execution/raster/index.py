@@ -12,7 +12,16 @@ import numpy as np
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.raster.chunks import LEADER, TRAILER, is_framed
-from geobatch_tui.execution.raster.tiles import IMAGE, MASK, Level, TileForm, pyramid, tiles_of
+from geobatch_tui.execution.raster.tile_codecs import codec_of
+from geobatch_tui.execution.raster.tiles import (
+    IMAGE,
+    MASK,
+    RAW,
+    Level,
+    TileForm,
+    pyramid,
+    tiles_of,
+)
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ChunkGrid
@@ -31,11 +40,13 @@ Slots = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, slots=True)
 class LevelSlots:
-    """Slots of one level: of its image planes, and of its mask."""
+    """Slots of one level: of its image planes, of its mask, and of its image planes as they were
+    before a lossy codec, where overviews are made from them."""
 
     level: Level
     image: Slots
     mask: Slots
+    raw: Slots
 
 
 class TileIndex:
@@ -44,9 +55,15 @@ class TileIndex:
     def __init__(self, plan: RasterPlan) -> None:
         self.plan = plan
         self.planes = TileForm.of(plan).planes
+        self.lossy = not codec_of(plan).exact
         self.frame = (LEADER, TRAILER) if is_framed(plan) else (0, 0)
         self.levels = tuple(
-            LevelSlots(level, _unset(level.tiles * self.planes), _unset(level.tiles))
+            LevelSlots(
+                level,
+                _unset(level.tiles * self.planes),
+                _unset(level.tiles),
+                _unset(level.tiles * self.planes if self.lossy else 0),
+            )
             for level in pyramid(plan)
         )
 
@@ -57,7 +74,7 @@ class TileIndex:
             VerifyError: a tile that is not in the item, or is there already.
         """
         for slots in self.levels:
-            for kind, target in ((IMAGE, slots.image), (MASK, slots.mask)):
+            for kind, target in ((IMAGE, slots.image), (MASK, slots.mask), (RAW, slots.raw)):
                 chosen = rows[(rows["level"] == slots.level.number) & (rows["kind"] == kind)]
                 if not len(chosen):
                     continue
@@ -78,17 +95,20 @@ class TileIndex:
         if (rows["level"] >= owned).any():
             raise VerifyError(f"chunk {index}: its segment holds levels that it does not own")
         window = grid.window(index)
-        masked = bool((rows["kind"] != IMAGE).any())
+        masked = bool((rows["kind"] == MASK).any())
+        kept = owned - 1 if self.lossy and owned < len(self.levels) else None
         for slots in self.levels[:owned]:
             mine = rows[rows["level"] == slots.level.number]
             tiles = tiles_of(slots.level, window)
             image = mine[mine["kind"] == IMAGE]
-            mask = mine[mine["kind"] != IMAGE]
+            mask, raw = mine[mine["kind"] == MASK], mine[mine["kind"] == RAW]
             planes = np.repeat(np.arange(self.planes), len(tiles))
             if (
                 not np.array_equal(image["tile"], np.tile(tiles, self.planes))
                 or not np.array_equal(image["plane"], planes)
                 or not np.array_equal(mask["tile"], tiles if masked else tiles[:0])
+                or len(raw) != (len(image) if slots.level.number == kept else 0)
+                or (len(raw) and (raw[["plane", "tile"]] != image[["plane", "tile"]]).any())
             ):
                 raise VerifyError(
                     f"chunk {index}: its segment holds other tiles of level {slots.level.number} "

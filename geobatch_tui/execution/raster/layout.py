@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Integers = np.ndarray[Any, np.dtype[Any]]
 
-SHORT, LONG, LONG8 = 3, 4, 16
+SHORT, LONG, UNDEFINED, LONG8 = 3, 4, 7, 16
 TILE_OFFSETS, TILE_LENGTHS = 324, 325
 #: Above this a file is BigTIFF: 4 GiB less 64 KiB of room for edits in place.
 CLASSIC_LIMIT = (1 << 32) - (1 << 16)

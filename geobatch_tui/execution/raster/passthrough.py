@@ -16,9 +16,10 @@ import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError, SourceChangedError, VerifyError
 from geobatch_tui.execution.crc import crc32
-from geobatch_tui.execution.raster.chunks import TRAILER, Kept, codec_of
+from geobatch_tui.execution.raster.chunks import TRAILER, Kept
 from geobatch_tui.execution.raster.source import attach_blocks
 from geobatch_tui.execution.raster.tiff_layout import first_directory
+from geobatch_tui.execution.raster.tile_codecs import lossless_codec_of
 from geobatch_tui.execution.raster.tiles import TileForm, pyramid, tiles_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def fits(path: str, plan: RasterPlan, creation: Mapping[str, Any]) -> bool:
 def _tables(path: str, plan: RasterPlan) -> tuple[Any, Any] | None:
     """Offsets and lengths of the tiles; None if they are not what ``plan`` asks for."""
     encoding = plan.encoding
-    if encoding.driver_copy is not None or encoding.compress not in CODECS:
+    if encoding.compress not in CODECS:
         return None
     order, tags = first_directory(Path(path), _WANTED)
     if order != "<":
@@ -122,7 +123,7 @@ class EncodedTiles:
         if tables is None:
             raise SourceChangedError(f"{path}: its tiles are not those that were planned")
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return cls(fd, TileForm.of(plan), codec_of(plan), pyramid(plan)[0], *tables)
+        return cls(fd, TileForm.of(plan), lossless_codec_of(plan), pyramid(plan)[0], *tables)
 
     def close(self) -> None:
         os.close(self.fd)

@@ -54,6 +54,8 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     else:
         pixels, valid, bytes_in = read_chunk(item, plan, window, task.subdivide, stage)
     share = validity.invalid_share(plan, pixels, valid)
+    if plan.encoding.alpha_as_mask:
+        plan, pixels, valid = plan.stored(), pixels[:-1], pixels[-1] > 0
     whole: ItemReceipt | None = None
     if task.whole:
         whole = assemble.write_whole(item, plan, pixels, valid, task.epoch, stage, kept)
@@ -77,7 +79,7 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
 def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
     """Assemble the item from its segments."""
     source.release()
-    plan = RasterPlan.from_json(task.item.plan.detail)
+    plan = RasterPlan.from_json(task.item.plan.detail).stored()
     return assemble.assemble(task.item, plan, task.segments, task.epoch, stage)
 
 

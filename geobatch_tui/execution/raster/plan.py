@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,13 +16,14 @@ Number = int | float
 class Encoding:
     """How pixels become bytes.
 
-    ``format`` is COG or GTiff; ``compress`` is NONE, LZW, DEFLATE or ZSTD (for a ``driver_copy``
-    these are those of the intermediate file); ``level`` is the codec's own scale; ``predictor``
-    is 1, 2 or 3; ``interleave`` is pixel or band. ``overviews`` lists width and height of each
-    level, largest first. ``driver_copy`` holds the creation options of GDAL's COG driver where the
-    assembler does not cover the codec (JPEG, WEBP, LERC), else None. ``sparse``: tiles that hold
-    nothing but nodata are left out. ``bigtiff`` is IF_NEEDED, YES or NO. ``passthrough``: tiles of
-    full resolution are those of the source, byte for byte.
+    ``format`` is COG or GTiff; ``compress`` is NONE, LZW, DEFLATE, ZSTD, JPEG, WEBP, LERC,
+    LERC_DEFLATE or LERC_ZSTD; ``level`` is the codec's own scale, the quality of JPEG and WEBP
+    (100: WEBP without loss), that of the second codec of LERC; ``predictor`` is 1, 2 or 3;
+    ``interleave`` is pixel or band. ``overviews`` lists width and height of each level, largest
+    first. ``sparse``: tiles that hold nothing but nodata are left out. ``bigtiff`` is IF_NEEDED,
+    YES or NO. ``passthrough``: tiles of full resolution are those of the source, byte for byte.
+    ``max_z_error`` is how far LERC may move a value, in its unit. ``alpha_as_mask``: alpha is
+    stored as a mask, since the codec has no band for it.
     """
 
     format: str
@@ -36,8 +37,9 @@ class Encoding:
     overview_resampling: str
     bigtiff: str = "IF_NEEDED"
     sparse: bool = False
-    driver_copy: Mapping[str, str] | None = None
     passthrough: bool = False
+    max_z_error: float = 0.0
+    alpha_as_mask: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,22 @@ class RasterPlan:
     warp: Warp | None
     encoding: Encoding
 
+    def stored(self) -> RasterPlan:
+        """The plan of what lies in the file, where that has no band for alpha but a mask."""
+        if not self.encoding.alpha_as_mask:
+            return self
+        return replace(
+            self,
+            count=self.count - 1,
+            validity="mask",
+            colorinterp=self.colorinterp[:-1],
+            descriptions=self.descriptions[:-1],
+            scales=self.scales[:-1],
+            offsets=self.offsets[:-1],
+            units=self.units[:-1],
+            encoding=replace(self.encoding, alpha_as_mask=False),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready; NaN and infinities become strings."""
         return _pack(asdict(self))  # type: ignore[no-any-return]
@@ -102,6 +120,8 @@ class RasterPlan:
         values = dict(data)
         encoding = dict(values["encoding"])
         encoding["overviews"] = tuple((w, h) for w, h in encoding["overviews"])
+        # Ledgers of earlier versions have it; what was planned so is stale.
+        encoding.pop("driver_copy", None)
         values["encoding"] = Encoding(**encoding)
         if values["warp"] is not None:
             warp = dict(values["warp"])

@@ -14,6 +14,7 @@ from geobatch_tui.errors import PreflightError, SchemaError
 from geobatch_tui.execution.messages import ItemPlan
 from geobatch_tui.execution.raster import (
     chunking,
+    codec_options,
     encoding,
     georeference,
     grids,
@@ -198,7 +199,7 @@ def _check_resampling(dataset: DatasetReader, params: ReprojectParams, told: lis
 def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: Any) -> ItemPlan:
     dataset, choice, grid, told = draft.dataset, draft.choice, draft.grid, draft.warnings
     count = dataset.count + choice.adds_alpha
-    image = encoding.Image(
+    image = codec_options.Image(
         grid.width,
         grid.height,
         count,
@@ -222,15 +223,12 @@ def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: 
                 f"{dataset.block_shapes[0][0]} pixels: about {times:.0f} times the pixels needed "
                 "are decoded; tiles of 512x512 would read faster"
             )
-    if encoded.driver_copy is not None:
-        told.append(
-            f"{encoded.driver_copy['COMPRESS']} is written by GDAL's COG driver from a lossless "
-            "file, in one go at the end of the item"
-        )
+    if encoded.alpha_as_mask:
+        told.append("JPEG has no alpha: it becomes a mask, which hides pixels whose alpha is 0")
     draft.notes["overviews"] = [list(size) for size in encoded.overviews]
     draft.notes["overview_resampling"] = encoded.overview_resampling
     raw = grid.width * grid.height * (count * np.dtype(plan.dtype).itemsize + _mask(plan))
-    pyramid = raw // 3 if encoded.overviews or encoded.driver_copy else 0
+    pyramid = raw // 3 if encoded.overviews else 0
     output_bytes = raw + pyramid + HEADER_BYTES
     box = mapping.lonlat_box(grid)
     draft.notes["lonlat"] = mapping.lonlat_lattice(grid, _nodes(len(chunks)))

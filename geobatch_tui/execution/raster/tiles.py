@@ -3,7 +3,7 @@
 Level 0 is the full resolution; each further level halves width and height, rounded up. Tiles of a
 level are numbered row-major from 0. A *plane* is what one tile holds of a pixel: all bands with
 pixel interleave (one plane), a single band with band interleave (one plane a band). The mask is a
-plane of its own kind.
+plane of its own kind, and so is what overviews are made from where the codec of the image is lossy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Pixels = np.ndarray[Any, np.dtype[Any]]
     Valid = np.ndarray[Any, np.dtype[np.bool_]]
 
-IMAGE, MASK = 0, 1
+IMAGE, MASK, RAW = 0, 1, 2
 #: Numbers of samples, and sizes of a value, that a compiled loop puts side by side.
 _SAMPLES, _SIZES = (2, 3, 4), (1, 2, 4, 8)
 
@@ -185,9 +185,13 @@ class TileForm:
         if not _interleave(pixels, tile):
             for sample in range(samples):
                 tile[:height, :width, sample] = pixels[sample]
+        self.clear_beyond(tile, height, width)
+        return tile
+
+    def clear_beyond(self, tile: Pixels, height: int, width: int) -> None:
+        """Make what lies beyond the image ``missing``."""
         tile[height:] = self.missing
         tile[:height, width:] = self.missing
-        return tile
 
     def unpack(self, tile: Pixels, window: Window) -> Pixels:
         """Pixels (samples, h, w) of a tile, without what lies beyond the image."""
@@ -201,6 +205,13 @@ class TileForm:
         first = np.full(1, self.missing, self.dtype).view(np.uint8)
         raw = tile.reshape(-1, 1).view(np.uint8)
         return bool((raw[0] == first).all() and (raw == first).all())
+
+
+def spread(tile: Pixels, height: int, width: int) -> None:
+    """Repeat the last row and column of the image beyond it: a codec that blurs would draw a
+    sharp edge into what is seen."""
+    tile[:height, width:] = tile[:height, width - 1 : width]
+    tile[height:] = tile[height - 1]
 
 
 def _missing(dtype: np.dtype[Any], nodata: Number | None) -> Any:

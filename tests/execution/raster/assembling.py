@@ -45,7 +45,7 @@ def make_plan(width, height, *, count=1, dtype="uint8", block=64, crs="EPSG:3035
         "overview_resampling": "average",
     }
     encoding.update({name: changes.pop(name) for name in list(changes) if name in encoding})
-    for name in ("bigtiff", "sparse", "driver_copy"):
+    for name in ("bigtiff", "sparse", "max_z_error", "alpha_as_mask"):
         if name in changes:
             encoding[name] = changes.pop(name)
     fields = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from geobatch_tui.errors import PreflightError, SchemaError
-from geobatch_tui.execution.raster.encoding import Image, plan_encoding
+from geobatch_tui.execution.raster.codec_options import Image
+from geobatch_tui.execution.raster.encoding import plan_encoding
 
 GREY = Image(3000, 2000, 1, "uint8", False, "none")
 
@@ -53,6 +54,12 @@ def test_the_predictor_fits_the_type(dtype, palette, predictor):
         ({"overviews": "SOME"}, PreflightError, "AUTO"),
         ({"interleave": "line"}, PreflightError, "PIXEL"),
         ({"overview_count": "many"}, PreflightError, "overview_count"),
+        ({"compress": "JPEG", "quality": 0}, PreflightError, "1 to 100"),
+        ({"compress": "JPEG", "lossless": True}, PreflightError, "without loss"),
+        ({"compress": "JPEG", "interleave": "band"}, PreflightError, "together"),
+        ({"compress": "LERC", "max_z_error": -1}, PreflightError, "max_z_error"),
+        ({"compress": "LERC", "max_z_error": "little"}, PreflightError, "max_z_error"),
+        ({"compress": "LERC_ZSTD", "level": 23}, PreflightError, "1 to 22"),
     ],
 )
 def test_wrong_options_are_refused(creation, error, says):
@@ -87,21 +94,55 @@ def test_codec_type_and_bands(compress, count, dtype, validity, palette, fits):
         with pytest.raises(SchemaError):
             encode(image, compress=compress)
         return
-    encoded = encode(image, compress=compress, quality=80)
-    assert (encoded.driver_copy is None) == (compress == "DEFLATE")
-    if encoded.driver_copy is not None:
-        assert encoded.driver_copy["COMPRESS"] == compress
-        assert encoded.driver_copy["QUALITY"] == "80"
-        assert encoded.compress == "ZSTD", "the intermediate file is lossless"
+    for form in ("COG", "GTiff"):
+        encoded = encode(image, form, compress=compress, quality=80, max_z_error=0.5)
+        assert encoded.compress == compress
+        assert encoded.alpha_as_mask == (compress == "JPEG" and validity == "alpha")
+        if compress in {"JPEG", "WEBP"}:
+            assert (encoded.level, encoded.predictor) == (80, 1)
+        if compress.startswith("LERC"):
+            assert (encoded.max_z_error, encoded.predictor) == (0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("creation", "level"),
+    [
+        ({"compress": "JPEG"}, 75),
+        ({"compress": "WEBP", "lossless": True}, 100),
+        ({"compress": "LERC"}, 0),
+        ({"compress": "LERC_DEFLATE"}, 6),
+        ({"compress": "LERC_ZSTD"}, 9),
+        ({"compress": "LERC_ZSTD", "level": 3}, 3),
+    ],
+)
+def test_levels_of_codecs_of_pictures(creation, level):
+    """GDAL's defaults, and GDAL's own names for GTiff."""
+    image = Image(600, 600, 3, "uint8", palette=False, validity="none")
+    assert encode(image, **creation).level == level
+    assert encode(image, "GTiff", **creation).level == level
+
+
+def test_gtiff_has_its_own_names_for_quality():
+    """As GDAL's driver, which knows neither QUALITY nor LOSSLESS."""
+    image = Image(600, 600, 3, "uint8", palette=False, validity="none")
+    assert encode(image, "GTiff", compress="JPEG", jpeg_quality=90).level == 90
+    assert encode(image, "GTiff", compress="WEBP", webp_level=90).level == 90
+    assert encode(image, "GTiff", compress="WEBP", webp_lossless="yes").level == 100
+
+
+def test_nodata_goes_with_webp_without_loss():
+    """Only a lossy codec would smear it."""
+    image = Image(600, 600, 3, "uint8", palette=False, validity="nodata")
+    assert encode(image, compress="WEBP", quality=100).level == 100
+    with pytest.raises(SchemaError, match="nodata"):
+        encode(image, compress="WEBP", quality=99)
 
 
 def test_formats():
-    """GTiff has its own names; lossy codecs are COG only; other formats are not ours."""
+    """GTiff has its own names; other formats are not ours."""
     tiff = encode(form="gtiff", blockxsize=256, blockysize=128, zlevel=9, overviews=True)
     assert (tiff.format, tiff.block_width, tiff.block_height, tiff.level) == ("GTiff", 256, 128, 9)
     assert tiff.overviews[-1] == (188, 125)
-    with pytest.raises(PreflightError, match="COG"):
-        encode(form="GTiff", compress="JPEG")
     with pytest.raises(PreflightError, match="PNG"):
         encode(form="PNG")
     with pytest.raises(PreflightError, match="tiled"):

@@ -126,6 +126,31 @@ def test_errors_are_told_apart(tmp_path):
         assert isinstance(pixels.explain(item, held, plan, window, chained), MemoryBudgetError)
 
 
+@pytest.mark.parametrize("compress", ["JPEG", "WEBP", "LERC_ZSTD"])
+def test_alpha_goes_along_with_codecs_of_pictures(tmp_path, compress):
+    """As a band, or as a mask in JPEG; the same bytes from one chunk or many, and the same pixels
+    shown as without loss."""
+    path = corpus.good(tmp_path)
+    params = {"dst_crs": "EPSG:3035", "resampling": "cubic", "add_alpha": True}
+    output = {"creation": {"blocksize": 64, "compress": compress, "max_z_error": 2}}
+    whole = item_of(path, params, output=output)
+    cut = item_of(path, params, output=output, cols=64, rows=128)
+    first = Path(publish(whole)[0]).read_bytes()
+    part, _ = publish(cut)
+    assert Path(part).read_bytes() == first
+    alpha = read_whole(whole)[0][-1]
+    assert 0 < (alpha > 0).mean() < 1
+    with rasterio.open(part) as out:
+        assert out.count == (3 if compress == "JPEG" else 4)
+        np.testing.assert_array_equal(out.dataset_mask() > 0, alpha > 0)
+    told = " ".join(whole.plan.warnings)
+    assert ("becomes a mask" in told) == (compress == "JPEG")
+    words = OPERATIONS[whole.op].gdal_command(whole)
+    scale = {"JPEG": "QUALITY=75", "WEBP": "QUALITY=75", "LERC_ZSTD": "MAX_Z_ERROR=2.0"}
+    assert f"COMPRESS={compress}" in words
+    assert scale[compress] in words
+
+
 @pytest.mark.parametrize("op", ["raster.reproject", "raster.convert"])
 def test_commands_are_one_word_a_word(tmp_path, op):
     """Names that a shell would take apart are quoted, in both commands."""

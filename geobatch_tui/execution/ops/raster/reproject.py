@@ -23,7 +23,7 @@ class Reproject(RasterOperation):
     """See :class:`RasterOperation`."""
 
     name = "raster.reproject"
-    version = 4
+    version = 5
     summary = "Warp rasters into another CRS or onto another grid."
 
     @property
