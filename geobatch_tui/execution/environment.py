@@ -103,8 +103,8 @@ ENGINE = "GEOBATCH_ENGINE_PID"
 #: Instead of the above for features, whose batches come in all sizes. Large ones go back to the
 #: system; what the heap keeps holds a few of the others, or each would have its pages cleared anew.
 VECTOR_DEFAULTS = {
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(2 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
 }
 
 _PASSED = {
