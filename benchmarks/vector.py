@@ -124,7 +124,7 @@ def run(name: str, row: Row, rounds: int) -> list[dict[str, Any]]:
     contestant."""
     source = path_of(row.data)
     seen: dict[str, list[Any]] = defaultdict(list)
-    weighed: dict[str, float] = {}
+    weighed: dict[str, tuple[float, float]] = {}
     files: dict[str, Path] = {}
     with tempfile.TemporaryDirectory(dir=source.parent) as scratch:
         for turn in range(rounds + 1):
@@ -141,7 +141,7 @@ def run(name: str, row: Row, rounds: int) -> list[dict[str, Any]]:
                 if turn:
                     seen[contestant].append(done)
                 else:
-                    weighed[contestant] = done.tree_pss / MB
+                    weighed[contestant] = done.tree_rss / MB, done.tree_pss / MB
                 files[contestant] = target
         held = {contestant: features(path) for contestant, path in files.items()}
         sizes = {contestant: path.stat().st_size for contestant, path in files.items()}
@@ -153,7 +153,8 @@ def run(name: str, row: Row, rounds: int) -> list[dict[str, Any]]:
             "seconds": median([one.seconds for one in runs]),
             "ratio": ours / median([one.seconds for one in runs]),
             "cpu": median([one.cpu for one in runs]),
-            "PSS MB": weighed[contestant],
+            "RSS MB": weighed[contestant][0],
+            "PSS MB": weighed[contestant][1],
             "file MB": sizes[contestant] / MB,
             "features": len(held[contestant]),
             "apart": apart(held["geobatch"], held[contestant]),
