@@ -21,11 +21,11 @@ def ogr2ogr(item: ItemContext) -> str:
 
 def ogr2ogr_window(item: ItemContext, window: Window) -> str:
     """The features of one chunk, or one of them, into a GeoPackage beside the shell; of a record
-    that is no feature, its text."""
+    that is none, or more, its text."""
     plan = VectorPlan.from_json(item.plan.detail)
     layer = (plan.layer or Path(item.source).stem).replace('"', '""')
-    if (record := window.col_off - plan.count + len(plan.lost)) >= 0:
-        wanted = f"NF && ++n == {plan.lost[record]}"
+    if (record := window.col_off - plan.count + len(plan.aside)) >= 0:
+        wanted = f"NF && ++n == {plan.aside[record]}"
         return shlex.join(["awk", wanted, item.source])
     first, where = window.col_off, plan.where
     if plan.access == "fid":

@@ -180,8 +180,9 @@ def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         reasons = missing.reasons(batch)
         yield pa.RecordBatch.from_arrays([*batch.columns, reasons], schema=schema)
-    if plan.lost:
-        reasons = pa.array(sequence.reasons(item.source, plan.lost), pa.string())
+    if plan.aside:
+        lost, rests = (sequence.reasons(item.source, some) for some in (plan.lost, plan.shared))
+        reasons = pa.array([*lost, *rests], pa.string())
         columns = [pa.nulls(len(reasons), each.type) for each in schema][:-1]
         yield pa.RecordBatch.from_arrays([*columns, reasons], schema=schema)
 
@@ -214,7 +215,7 @@ class _Missing:
     def _told(self) -> bytes:
         """Which features have one, as the file says; if it is not known which is which, none."""
         if self._there is None:
-            count = self._plan.count - len(self._plan.lost)
+            count = self._plan.count - len(self._plan.aside)
             is_sequence = self._plan.driver == "GeoJSONSeq"
             try:
                 found = geojson.with_geometry(

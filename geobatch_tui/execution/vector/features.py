@@ -120,6 +120,8 @@ class _Chunk:
         self.stats: dict[str, Any] = {
             "in": 0, "out": 0, "dead": 0, "filtered": 0, "kinds": {}, "bbox": None, "facts": {},
         }  # fmt: skip
+        if plan.access == "none":
+            self.stats["in"] = self.stats["filtered"] = window.width
 
     def readable(
         self, batch: pa.RecordBatch, params: Any

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Layer:
     """What a source says of itself. ``place``: what OGR opens. ``fields``: schema of the
-    attributes."""
+    attributes. ``none_left``: ``where`` leaves no feature; then ``count`` is of all."""
 
     driver: str
     place: str
@@ -48,6 +48,8 @@ class Layer:
     told: tuple[str, ...] = ()
     jumps: bool = False
     lost: tuple[int, ...] = ()
+    shared: tuple[int, ...] = ()
+    none_left: bool = False
 
 
 def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[str, ...]) -> Layer:
@@ -63,12 +65,17 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
         count = int(info["features"])
         left_out: tuple[int, ...] = ()
+        shared: tuple[int, ...] = ()
         if info["driver"] == "GeoJSONSeq":
             # OGR's own count is of objects, also of those that are no features.
             count = _count(place, name, "", "GeoJSONSeq")
             left_out = sequence.lost(task.source, count)
+            shared = sequence.shared(task.source, left_out)
         if params.where or (info["driver"] == "ESRI Shapefile" and ranges.has_deleted(place)):
             count = _count(place, name, params.where, str(info["driver"]), encoding)
+        none_left = bool(params.where) and not (count or left_out or shared)
+        if none_left:
+            count = _count(place, name, "", str(info["driver"]), encoding)
         with pyogrio.open_arrow(
             exact(place), layer=name, encoding=encoding, columns=columns, use_pyarrow=True
         ) as (meta, reader):
@@ -90,9 +97,11 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         geometry_type=str(info["geometry_type"]),
         fid_column=str(info["fid_column"] or ""),
         crs=info["crs"],
-        count=count + len(left_out),
+        count=count + len(left_out) + len(shared),
         encoding=params.encoding,
         lost=left_out,
+        shared=shared,
+        none_left=none_left,
         jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
     )
 
@@ -211,8 +220,11 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
         fields = pa.schema([_plain(schema.field(field)) for field in chosen])
         rows = ranges.uniform_groups(meta)
         count = int(meta.num_rows)
+        none_left = False
         if params.where:
             count = _count_rows(file, Condition(params.where, there), name, path)
+            none_left = not count
+            count = count or int(meta.num_rows)
     crs: Any = column.get("crs", "OGC:CRS84")
     kinds = column.get("geometry_types") or []
     return Layer(
@@ -227,6 +239,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
         count=count,
         encoding="",
         rows=rows,
+        none_left=none_left,
     )
 
 

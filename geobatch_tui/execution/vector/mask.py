@@ -183,6 +183,7 @@ def _refuse_losses(path: str, column: Any, *, is_sequence: bool) -> None:
     would be chosen, or cut, by what is left."""
     if is_sequence:
         wrong = list(sequence.lost(path, len(column)))
+        wrong = sorted({*wrong, *sequence.shared(path, tuple(wrong))})
     else:
         wrong = [2] if len(column) < 2 and geojson.goes_on(path) else []
     if not wrong and column.null_count:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Access = Literal["fid", "window", "rows", "drain"]
+Access = Literal["fid", "window", "rows", "drain", "none"]
 
 #: Columns beside the attributes: between reading and working, and in a spooled feature.
 FID, WKB = "__fid", "__wkb"
@@ -27,13 +27,14 @@ class VectorPlan:
         layer: its name in the source.
         access: how a chunk reaches its features. ``fid``: a range of ids in SQL; ``window``: a
             range of records; ``rows``: whole row groups; ``drain``: parts on disk, that one
-            sequential read of the source fills.
+            sequential read of the source fills; ``none``: ``where`` leaves none, nothing is read.
         edges: for ``fid``, the first id of each chunk, and the end.
         fid_column: name of the id in ``where``; empty if there is none.
         geometry_column: of the source; empty where OGR leaves it without a name.
         fields: names of the attributes, in order.
         schema: of the attributes, an Arrow schema in hex; batches that are read are cast to it.
-        count: features that the source gives, after ``where``, and records that are lost.
+        count: features that the source gives, after ``where``, and records that are set aside; if
+            ``where`` leaves none: those of the source, all of which are filtered.
         where, encoding: as in the parameters.
         src_crs, dst_crs: WKT; equal where nothing is transformed; empty where unknown.
         format, layer_name: of the output.
@@ -44,6 +45,8 @@ class VectorPlan:
         cell: features of the source that make a row group of GeoParquet; 0 for other formats.
         lost: numbers, from 1, of records that OGR leaves out; they follow the features, and are set
             aside.
+        shared: numbers of records of which OGR reads the first feature only; what follows it is set
+            aside, one for each, after ``lost``.
         moments_as_text: moments are read with their zones (see ``moments``).
     """
 
@@ -67,7 +70,13 @@ class VectorPlan:
     place: str = ""
     written: str = ""
     lost: tuple[int, ...] = ()
+    shared: tuple[int, ...] = ()
     moments_as_text: bool = False
+
+    @property
+    def aside(self) -> tuple[int, ...]:
+        """Numbers of the records that are set aside, as they follow the features."""
+        return self.lost + self.shared
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready, for ``ItemPlan.detail``."""
@@ -80,4 +89,5 @@ class VectorPlan:
         values["edges"] = tuple(values["edges"])
         values["fields"] = tuple(values["fields"])
         values["lost"] = tuple(values.get("lost", ()))
+        values["shared"] = tuple(values.get("shared", ()))
         return cls(**values)

@@ -84,6 +84,7 @@ def probe(
             cell=0,
             place=layer.place,
             lost=layer.lost,
+            shared=layer.shared,
             moments_as_text=layer.as_text,
         )
         return _with_chunks(task, plan, layer, told, divisible=divisible)
@@ -138,6 +139,12 @@ def _tell_of_records(layer: Layer, told: list[str]) -> None:
     if layer.lost:
         shown = ", ".join(map(str, layer.lost[:20])) + (", ..." if len(layer.lost) > 20 else "")
         told.append(f"{len(layer.lost)} records are no features, and are set aside: {shown}")
+    if layer.shared:
+        shown = ", ".join(map(str, layer.shared[:20])) + (", ..." if layer.shared[20:] else "")
+        told.append(
+            f"{len(layer.shared)} records go on after their first features, which are all that OGR "
+            f"reads; what follows is set aside: {shown}"
+        )
 
 
 def _tell_of_geometry(layer: Layer, told: list[str]) -> None:
@@ -168,9 +175,7 @@ def _with_chunks(
     task: ProbeTask, plan: VectorPlan, layer: Layer, told: list[str], *, divisible: bool
 ) -> ItemPlan:
     if plan.count < 1:
-        raise EmptyInputError(
-            f"{task.source} has no features" + (" that satisfy where" if plan.where else "")
-        )
+        raise EmptyInputError(f"{task.source} has no features")
     packed = archive.is_inside(plan.place)
     size = archive.look_into(task.source)[2] if packed else sources.status(task.source)[0]
     if not packed and plan.driver == "ESRI Shapefile":
@@ -184,7 +189,10 @@ def _with_chunks(
         features = _features(each, 0 if divisible else cell, size_of, task.chunking.max_bytes)
     access: Access = "drain"
     edges: tuple[int, ...] = ()
-    if not packed:
+    if layer.none_left:
+        access, features = "none", plan.count
+        told.append(f"no feature of {task.source} satisfies where: the output will have none")
+    elif not packed:
         access, edges = ranges.access(task.source, plan, features, jumps=layer.jumps)
     if access == "rows":
         features = max(features // layer.rows, 1) * layer.rows
@@ -194,7 +202,7 @@ def _with_chunks(
     values = plan.to_json() | {"access": access, "edges": list(edges), "cell": cell}
     return ItemPlan(
         grid=grid,
-        chunk_bytes=int(_BASE + _FACTOR * each * grid.chunk_width),
+        chunk_bytes=int(_BASE + _FACTOR * each * (0 if access == "none" else grid.chunk_width)),
         output_bytes=int(4 * size + 2**20),
         detail=values,
         bounds_lonlat=None,

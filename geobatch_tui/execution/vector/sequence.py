@@ -1,14 +1,15 @@
 """GeoJSON text sequences: how many records there are, and which are no features.
 
-OGR leaves out a record that is no JSON and goes on, with a line on stderr. A feature must not get
-lost like that, so the records are counted, and those that are left out are set aside by their
-numbers.
+OGR leaves out a record that is no JSON and goes on, with a line on stderr; of features that share a
+record, it reads the first and says nothing. A feature must not get lost like that, so the records
+are counted and looked at, and what is left out is set aside by the numbers of its records.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
+import re
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,10 @@ _LISTED = 20
 #: Records that are no features, and are set aside one by one; a file with more is none of these.
 _MOST = 10_000
 _SHOWN = 80
-#: As OGR does, what follows a whole object is not looked at.
+#: What no object has but in its text, or in a list of objects: another value may follow here.
+_GOES_ON = re.compile(rb'}[\]\s]*(?:[^\s,}\]]|,\s*[^\s"])')
+#: What may stand between records.
+_BETWEEN = " \t\r\n,\x1e"
 _DECODER = json.JSONDecoder()
 
 
@@ -56,11 +60,35 @@ def lost(path: str, features: int) -> tuple[int, ...]:
     raise error
 
 
+def shared(path: str, lost: tuple[int, ...]) -> tuple[int, ...]:
+    """Numbers, from 1, of the records at ``path`` that hold more than the feature that OGR reads;
+    of those but ``lost``.
+
+    Raises:
+        CorruptSourceError: they are too many.
+    """
+    left_out = frozenset(lost)
+    found = tuple(n for n, one in enumerate(records(path), 1) if n not in left_out and _rest(one))
+    if len(found) > _MOST:
+        raise CorruptSourceError(
+            f"{path} has {len(found)} records of more than one feature; OGR reads only the first",
+            hint="write one feature a line, as jq -c does",
+        )
+    return found
+
+
 def reasons(path: str, numbers: tuple[int, ...]) -> Iterator[str]:
-    """Why each of these records is no feature."""
+    """Why each of these records is no feature, or what OGR does not read of it."""
     wanted = frozenset(numbers)
     for number, record in enumerate(records(path), 1):
-        if number in wanted:
+        if number not in wanted:
+            continue
+        if rest := _rest(record):
+            yield (
+                f"record {number} goes on after its first feature, which is all that OGR reads; "
+                f"what follows begins with {rest[:_SHOWN]!r}"
+            )
+        else:
             start = record.decode("utf-8", "backslashreplace").strip()[:_SHOWN]
             yield f"record {number} {_fault(record)}; it begins with {start!r}"
 
@@ -115,6 +143,16 @@ def _fault(record: bytes) -> str:
     if str(kind).casefold() == "feature" or _is_geometry(value):
         return ""
     return f"is no feature, but of type {kind!r}"
+
+
+def _rest(record: bytes) -> str:
+    """What follows the first feature of a record, if there may be features in it. As OGR does,
+    other things are passed over."""
+    if not _GOES_ON.search(record) or _fault(record):
+        return ""
+    text = record.decode("utf-8").strip()
+    rest = text[value_at(text, 0)[1] :].strip(_BETWEEN)
+    return rest if "{" in rest else ""
 
 
 def _is_geometry(value: dict[str, Any]) -> bool:

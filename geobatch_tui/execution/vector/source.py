@@ -181,6 +181,8 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
         CorruptSourceError: it gives other than the number of features that was planned; and as
             :func:`open_stream`.
     """
+    if plan.access == "none":
+        return
     window = item.plan.grid.window(index)
     if plan.access == "drain":
         from geobatch_tui.execution.vector.drain import read_part

@@ -430,12 +430,19 @@ def test_markup_that_grows_without_end(tmp_path):
         vectorjobs.run("vector.convert", source, tmp_path / "out")
 
 
+NOTHING = {
+    "bounds": ("vector.convert", {"bounds": [100, 10, 101, 11]}),
+    "clip": ("vector.clip", {"bounds": [100, 10, 101, 11]}),
+    "where": ("vector.convert", {"where": "whole < 0"}),
+}
+
+
 @pytest.mark.parametrize("form", list(vectorjobs.SUFFIXES))
-@pytest.mark.parametrize("op", ["vector.convert", "vector.clip"])
-def test_nothing_lies_in_the_bounds(op, form, tmp_path):
+@pytest.mark.parametrize("asked", list(NOTHING))
+def test_nothing_is_left(asked, form, tmp_path):
     """Case 85: an output without features is an output; with its fields, where a format has any."""
     source = vectordata.write(vectordata.layer(30), tmp_path / "s.gpkg")
-    params = {"bounds": [100, 10, 101, 11]}
+    op, params = NOTHING[asked]
     done = vectorjobs.run(op, source, tmp_path / "out", form=form, params=params, features=10)
     facts = done.receipt.facts
     assert [facts["features_out"], facts["features_filtered"]] == [0, 30]
@@ -443,6 +450,19 @@ def test_nothing_lies_in_the_bounds(op, form, tmp_path):
         made = vectordata.read(done.path)
         assert len(made) == 0
         assert {"name", "whole", "real", "day"} <= set(made.columns)
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "fgb", "shp", "geojson", "geojsonl", "parquet", "gdb"])
+def test_no_feature_satisfies_where(suffix, tmp_path):
+    """Case 85: the plan says so, in every format of sources, and the output has none."""
+    frame = vectordata.layer(30)[["whole", "geometry"]]
+    source = vectordata.write(frame, tmp_path / f"s.{suffix}")
+    params = {"where": "whole < 0"}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params=params)
+    assert any("no feature" in line and "satisfies where" in line for line in done.plan.warnings)
+    facts = done.receipt.facts
+    assert [facts[f"features_{what}"] for what in ("in", "out", "filtered")] == [30, 0, 30]
+    assert len(vectordata.read(done.path)) == 0
 
 
 def test_a_vertical_crs_is_left_out_and_told(tmp_path):

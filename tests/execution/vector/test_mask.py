@@ -192,6 +192,7 @@ _ODD = '{"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coo
         (f"{_GOOD}\n{_NULL}\n{_ODD}", "3"),
         (f'{{"type": "FeatureCollection", "features": [{_NULL}, {_ODD}, {_GOOD}]}}', "2"),
         (f"{_GOOD}\n{_NULL}\n{_GOOD}", ""),
+        (f"{_GOOD}\n{_GOOD}{_GOOD}\n", "2"),
         (f'{{"type": "FeatureCollection", "features": [{_NULL}, {_GOOD}]}}', ""),
     ],
 )

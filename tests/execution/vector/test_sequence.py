@@ -156,3 +156,73 @@ def test_a_byte_order_mark_costs_the_first_record_alone(lines, tmp_path):
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=4)
     assert len(vectordata.read(done.path)) == 9
     assert done.letters[0].reason.startswith("record 1 begins with a byte order mark")
+
+
+def _together(lines):
+    """Features that share a line with the one before: after a blank, a comma, nothing, a separator,
+    other text; the last is cut off."""
+    shared = [
+        f"{lines[1]} {lines[2]}",
+        f"{lines[4]}, {lines[5]}",
+        f"{lines[6]}{lines[7]}{lines[8]}",
+    ]
+    odd = [f"{lines[9]}\x1e{lines[9]}", f"{lines[9]}] x {lines[9]}", lines[9] + lines[9][:40]]
+    return [lines[0], shared[0], lines[3], *shared[1:], *odd, lines[9]]
+
+
+@pytest.mark.parametrize("features", [0, 3])
+@pytest.mark.parametrize("separator", ["", "\x1e"])
+@pytest.mark.parametrize("params", [{}, {"bounds": [-180, -90, 180, 90]}, {"where": "whole > 0"}])
+def test_features_that_share_a_record(params, separator, features, lines, tmp_path):
+    """Case 53: OGR reads the first of them; what follows has a letter, and is not lost in silence."""
+    text = "".join(f"{separator}{line}\n" for line in _together(lines))
+    source = tmp_path / "s.geojsonl"
+    if separator:  # between records it is one; a record may hold several lines
+        text = text.replace("\x1e{", "\n{").replace("\n\n{", f"\n{separator}{{")
+        text = separator + text.lstrip()
+    source.write_text(text)
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", params=params, features=features
+    )
+    numbers = vectordata.read(done.path).whole - 2**40
+    assert numbers.tolist() == [0, 1, 3, 4, 6, 9, 9, 9, 9]
+    assert [one.reason.split()[1] for one in done.letters] == ["2", "4", "5", "6", "7", "8"]
+    assert {one.reason.split("; ")[0].split(" ", 2)[2] for one in done.letters} == {
+        "goes on after its first feature, which is all that OGR reads"
+    }
+    assert any("what follows is set aside: 2, 4, 5, 6, 7, 8" in told for told in done.plan.warnings)
+    facts = done.receipt.facts
+    assert (facts["features_in"], facts["features_out"]) == (15, 9)
+
+
+def test_braces_in_values_are_no_features(lines, tmp_path):
+    """In text, and in lists of objects; a collection of geometries has these."""
+    lines[2] = lines[2].replace("näme 2", "} {a}, {b} ] {")
+    lines[3] = lines[3].replace('"name": ', '"odd": [{"a": 1}, {"b": [{}]}], "name": ')
+    both = (
+        '{"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [1, 2]}, '
+    )
+    both += '{"type": "Point", "coordinates": [1, 2]}]}'
+    source = tmp_path / "s.geojsonl"
+    source.write_text("\n".join([*lines, both]) + "\n")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert done.receipt.facts["features_out"] == 11
+    assert not done.letters
+
+
+def test_the_text_of_a_shared_record_is_found(lines, tmp_path):
+    """Its letter has a command that prints it, behind those of records that are none."""
+    source = tmp_path / "s.geojsonl"
+    source.write_text("\n".join([lines[0], lines[1] + lines[2], "xyz", lines[3]]) + "\n")
+    plan = vectorjobs.probe("vector.convert", source)
+    item = vectorjobs.context("vector.convert", source, tmp_path, plan, None, "GeoParquet")
+    said = [
+        subprocess.run(
+            shlex.split(get_operation("vector.convert").reproduce(item, Window(n, 0, 1, 1))),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for n in (3, 4)
+    ]
+    assert said == ["xyz\n", lines[1] + lines[2] + "\n"]

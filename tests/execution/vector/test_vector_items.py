@@ -478,7 +478,8 @@ def test_what_cannot_work_is_refused_before_any_feature_is_read(tmp_path):
         )
     with pytest.raises(PreflightError, match="level"):
         vectorjobs.probe("vector.convert", source, creation={"level": 40})
-    with pytest.raises(EmptyInputError, match="satisfy where"):
-        vectorjobs.probe("vector.convert", source, params={"where": "whole < 0"})
+    nothing = vectordata.write(vectordata.layer(3).iloc[:0], tmp_path / "nothing.gpkg")
+    with pytest.raises(EmptyInputError, match="no features"):
+        vectorjobs.probe("vector.convert", nothing)
     with pytest.raises(SchemaError, match="nofield"):
         vectorjobs.probe("vector.convert", source, params={"where": "nofield = 1"})
