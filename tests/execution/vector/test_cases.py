@@ -302,6 +302,89 @@ def test_whole_numbers_with_nulls_stay_whole(tmp_path):
     assert made.maybe.isna().sum() == 1
 
 
+@pytest.mark.filterwarnings("ignore:Could not parse column 'any' as JSON")
+@pytest.mark.parametrize("form", ["GeoParquet", "GPKG", "FlatGeobuf"])
+@pytest.mark.parametrize("suffix", ["geojsonl", "geojson", "csv"])
+def test_a_field_that_changes_its_type(suffix, form, tmp_path):
+    """Case 49: it has one type in all chunks, that of all its values, whatever those of a chunk are."""
+    values = [7] * 40 + [1.5] * 40 + [None] * 20
+    mixed = [7] * 50 + ["x"] * 50
+    source = tmp_path / f"s.{suffix}"
+    if suffix == "csv":
+        rows = [
+            f'"POINT ({n} 1)",{"" if a is None else a},{b}'
+            for n, (a, b) in enumerate(zip(values, mixed, strict=True))
+        ]
+        source.write_text("\n".join(["WKT,number,any", *rows]) + "\n")
+    else:
+        features = [
+            {
+                "type": "Feature",
+                "properties": {"number": a, "any": b},
+                "geometry": {"type": "Point", "coordinates": [n, 1]},
+            }
+            for n, (a, b) in enumerate(zip(values, mixed, strict=True))
+        ]
+        text = json.dumps({"type": "FeatureCollection", "features": features})
+        lines = "".join(json.dumps(one) + "\n" for one in features)
+        source.write_text(lines if suffix == "geojsonl" else text)
+    options = {"src_crs": "EPSG:4326"}
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", form=form, features=20, options=options
+    )
+    made = vectordata.read(done.path)
+    made = made.iloc[made.geometry.x.argsort()]
+    number = made.number if suffix != "csv" else made.number.replace("", None).astype(float)
+    assert [None if np.isnan(one) else one for one in number] == values
+    assert [str(one) for one in made["any"]] == [str(one) for one in mixed]
+
+
+def test_sources_of_one_job_with_other_fields(tmp_path):
+    """Case 49: each has its own schema in its own output; no value is lost, or takes the type that the
+    field has in the other."""
+    one = vectordata.layer(30).drop(columns="day")
+    two = one.drop(columns="real").assign(whole="text", more=1.5)
+    (tmp_path / "in").mkdir()
+    for name, frame in (("one", one), ("two", two)):
+        vectordata.write(frame, tmp_path / "in" / f"{name}.gpkg")
+    job = tmp_path / "job.toml"
+    job.write_text(
+        f'[source]\ninputs = ["{tmp_path / "in"}"]\n[op]\nname = "vector.convert"\n'
+        f'[output]\ndir = "{tmp_path / "out"}"\nformat = "GeoParquet"\n'
+        "[engine]\nmax_workers = 1\nchunk_features = 8\n"
+    )
+    command = [sys.executable, "-m", "geobatch_tui", "run", str(job), "--json"]
+    subprocess.run(command, capture_output=True, check=True)
+    fields = {
+        name: {
+            field.name: str(field.type)
+            for field in pq.read_schema(tmp_path / "out" / f"{name}.parquet")
+            if field.name not in {"geometry", "bbox"}
+        }
+        for name in ("one", "two")
+    }
+    assert fields["one"] == {"name": "string", "whole": "int64", "real": "double"}
+    assert fields["two"] == {"name": "string", "whole": "string", "more": "double"}
+    made = vectordata.read(tmp_path / "out" / "one.parquet")
+    assert made.whole.tolist() == one.whole.tolist()
+
+
+def test_a_value_that_does_not_fit_the_pinned_type():
+    """Case 49: the chunk fails, by the name of the field; nothing is rounded, cut or wraps round."""
+    schema = pa.schema([("n", pa.int32())])
+    ids, shapes = pa.array([1], pa.int64()), pa.array([b"x"], pa.binary())
+
+    def pinned(values):
+        batch = pa.RecordBatch.from_arrays([values, ids, shapes], ["n", "fid", "g"])
+        return features_of.pinned(batch, schema, "fid", "g").column("n").to_pylist()
+
+    assert pinned(pa.array([7], pa.int64())) == [7]
+    assert pinned(pa.array([7.0])) == [7]
+    for wrong in (pa.array([2**31]), pa.array([1.5]), pa.array(["x"]), pa.array([float("nan")])):
+        with pytest.raises(SchemaError, match="field 'n' does not fit int32"):
+            pinned(wrong)
+
+
 @pytest.mark.parametrize("form", ["FlatGeobuf", "GPKG"])
 def test_names_that_a_format_keeps_for_itself(form, tmp_path):
     """Case 50: a field called fid or geom is a field, with its values."""
@@ -312,6 +395,21 @@ def test_names_that_a_format_keeps_for_itself(form, tmp_path):
     assert made.fid.tolist() == list(range(100, 130))
     assert set(made.geom) == {"g"}
     assert set(made.ogc_fid) == {1.5}
+
+
+@pytest.mark.parametrize("form", list(vectorjobs.SUFFIXES))
+@pytest.mark.parametrize("given", [[7, 7, 7, 1, -1, 3], [None, 7, 0, 1, None, 7], [*"aabcdd"]])
+def test_a_field_called_fid_that_is_no_key(given, form, tmp_path):
+    """Case 50: its values may be there twice, be null, below 0 or text: they are the field's, in order,
+    and no feature is put in place of another."""
+    kind = "Int64" if 7 in given else "string"
+    frame = vectordata.layer(6)[["whole", "geometry"]].assign(fid=gpd.pd.array(given, dtype=kind))
+    source = vectordata.write(frame, tmp_path / "s.parquet")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form, features=4)
+    made = vectordata.read(done.path).sort_values("whole")
+    assert [None if gpd.pd.isna(value) else value for value in made.fid] == given
+    assert made.whole.tolist() == frame.whole.tolist()
+    assert not done.letters
 
 
 def test_names_that_differ_in_case_only(tmp_path):

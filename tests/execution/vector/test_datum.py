@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -80,3 +81,26 @@ def test_a_grid_that_comes_or_goes_makes_outputs_stale(name, grid):
     grid.write_bytes(grid.read_bytes() + b"\0")
     assert operation.libraries() != with_one
     assert "grids" not in get_operation(name.replace("reproject", "convert")).libraries()
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_missing_grid_is_told(back, tmp_path):
+    """Case 30: PROJ falls back to a worse transformation in silence; the plan does not, there or back.
+    Where no grid would be better, nothing is told."""
+    env = {**os.environ, "PROJ_USER_WRITABLE_DIRECTORY": str(tmp_path / "absent")}
+    code, other = ("EPSG:27700", "EPSG:4326") if back else ("EPSG:4326", "EPSG:27700")
+    frame = gpd.GeoDataFrame(geometry=[shapely.Point(-2, 52)], crs=4326).to_crs(code)
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    job = tmp_path / "job.toml"
+    told = {}
+    for target in (other, code):
+        job.write_text(
+            f'[source]\ninputs = ["{source}"]\n[op]\nname = "vector.reproject"\n'
+            f'dst_crs = "{target}"\n[output]\ndir = "{tmp_path / "out"}"\n'
+        )
+        command = [sys.executable, "-m", "geobatch_tui", "plan", str(job), "--json"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+        told[target] = [one for one in json.loads(ran.stdout)["warnings"] if "PROJ" in one]
+    (text,) = told[other]
+    assert re.search(r"best transformation .* needs \S*OSTN15\S*, which PROJ does not find", text)
+    assert told[code] == []
