@@ -181,14 +181,15 @@ def _rank(line: bytes) -> int:
 
 
 def entry_of(line: bytes) -> dict[str, Any]:
-    """A line as its fields; one that is no JSON object as a message without a level."""
+    """A line as its fields; one that is no JSON object as a message without a level, in which bytes
+    that are no text are surrogates."""
     try:
         found = json.loads(line[:_LONG])
         if isinstance(found, dict):
             return found
     except (ValueError, RecursionError):
         pass
-    return {"message": line[:_LONG].decode("utf-8", "backslashreplace")}
+    return {"message": line[:_LONG].decode("utf-8", "surrogateescape")}
 
 
 def time_of(entry: Mapping[str, Any]) -> float | None:

@@ -166,7 +166,7 @@ def test_jump_goes_to_errors_that_are_shown(log):
 
 def test_entries_that_are_no_json_are_messages():
     """Whatever a line holds, it can be shown."""
-    assert entry_of(b"\xff[1,2]") == {"message": "\\xff[1,2]"}
+    assert entry_of(b"\xff[1,2]") == {"message": "\udcff[1,2]"}
     assert entry_of(b"[1,2]") == {"message": "[1,2]"}
     assert entry_of(b"[" * 100_000)["message"].startswith("[")
 

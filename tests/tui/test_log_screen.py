@@ -286,6 +286,18 @@ async def test_evil_lines_do_nothing(console, script):
             assert shown(app).replace("\n", "").isprintable()
 
 
+async def test_bytes_that_are_no_text_are_one_escape(console, script):
+    """A byte that is not UTF-8 is one escape, in a line as in the entry; and no other reads so."""
+    script.state.log.write_bytes(b"caf\xe9 and \x1b[31m and \\xe9\n")
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, 1)
+        await pilot.press("enter")
+        await pilot.pause()
+        told = "caf\\xe9 and \\x1b[31m and \\\\xe9"
+        assert shown(app).count(told) == 2
+
+
 async def test_long_log_stays_quick(console, script, monkeypatch):
     """Of a long log only what is on the screen is parsed: to open it and to jump through it."""
     from geobatch_tui.tui.widgets import log_view

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from console_desk import log_line
 
+from geobatch_tui.observability.lines import LineMaker
 from geobatch_tui.tui.tail import LogTail, parse
 
 
@@ -26,6 +29,15 @@ def test_a_line_says_place_event_and_error_once():
 def test_what_drives_a_terminal_is_escaped():
     """A line of the log is one harmless line."""
     assert said("info", "x", "a\x1b[31m\nb") == "a\\x1b[31m\\x0ab"
+
+
+def test_what_the_log_escaped_is_not_escaped_again():
+    """The log escapes a name that is no text when it is written; its words are told as they are."""
+    name = os.fsdecode(b"caf\xe9.tif")
+    text = LineMaker("r").json_line(
+        0.0, "info", "geobatch", "x", f"{name} is gone", {"chunk": f"{name}@0,1"}
+    )
+    assert parse(text.encode()).text == "caf\\xe9.tif@0,1 caf\\xe9.tif is gone"
 
 
 def test_broken_lines_are_left_out():

@@ -141,8 +141,9 @@ def _bar(view: View, width: int) -> Content:
 
 
 def ends(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Content:
-    """Pieces at both ends of a line; where there is no room, the left ones are cut."""
-    room = width - sum(len_cells(text) for text, _ in right)
+    """Pieces at both ends of a line; where there is no room, the left ones are cut, and a blank
+    keeps them off the right ones."""
+    room = width - sum(len_cells(text) for text, _ in right) - 1
     kept: list[Piece] = []
     for text, style in left:
         if room <= 0:
@@ -150,7 +151,7 @@ def ends(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Content:
         piece = text if len_cells(text) <= room else fmt.fit(text, room)
         kept.append((piece, style))
         room -= len_cells(piece)
-    return Content.assemble(*kept, (" " * max(0, room), ""), *right)
+    return Content.assemble(*kept, (" " * (max(0, room) + 1), ""), *right)
 
 
 def len_cells(text: str) -> int:
