@@ -14,6 +14,7 @@ import typer
 from geobatch_tui.cli import streams
 from geobatch_tui.cli.app import app
 from geobatch_tui.errors import ExitCode, GeobatchError
+from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,16 +66,16 @@ def _ending(error: Exception) -> int:
 def report(error: GeobatchError) -> None:
     """The lines of an error, then its hint."""
     for line in error.message.splitlines():
-        streams.say(f"{PROGRAM}: error: {streams.harmless(line)}")
+        streams.say(f"{PROGRAM}: error: {harmless(line)}")
     if error.hint:
-        streams.say(f"{PROGRAM}: hint: {streams.harmless(error.hint)}")
+        streams.say(f"{PROGRAM}: hint: {harmless(error.hint)}")
 
 
 def _usage(error: Any) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
     for line in error.format_message().splitlines():
-        streams.say(f"{PROGRAM}: error: {streams.harmless(line)}")
+        streams.say(f"{PROGRAM}: error: {harmless(line)}")
     streams.say(f"{PROGRAM}: hint: see `{path} --help`")
     return int(error.exit_code)
 
@@ -82,7 +83,7 @@ def _usage(error: Any) -> int:
 def _unexpected(error: Exception) -> int:
     """A bug, ours or a plug-in's: one line for the person, the traceback for the developer."""
     first = next(iter(str(error).splitlines()), "")
-    streams.say(f"{PROGRAM}: error: unexpected {type(error).__name__}: {streams.harmless(first)}")
+    streams.say(f"{PROGRAM}: error: unexpected {type(error).__name__}: {harmless(first)}")
     text = "".join(traceback.format_exception(error))
     if os.environ.get("GEOBATCH_TRACEBACK"):
         sys.stderr.write(text)
@@ -94,7 +95,5 @@ def _unexpected(error: Exception) -> int:
     except OSError:
         sys.stderr.write(text)
         return ExitCode.RUNTIME
-    streams.say(
-        f"{PROGRAM}: hint: this is a bug; the traceback is in {streams.harmless(str(Path(name)))}"
-    )
+    streams.say(f"{PROGRAM}: hint: this is a bug; the traceback is in {harmless(str(Path(name)))}")
     return ExitCode.RUNTIME

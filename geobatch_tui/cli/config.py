@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from geobatch_tui.cli import options, streams
+from geobatch_tui.observability.text import harmless
 
 app = typer.Typer(
     help="The job file: effective values, errors, schema.",
@@ -63,7 +64,7 @@ def check(
     """Check a job: exit 0 if it is right, else 2 with file, line and key of each error."""
     options.load(job, config, set_)
     path = job if job is not None else config
-    streams.write(f"{streams.harmless(str(path))}: right")
+    streams.write(f"{harmless(str(path))}: right")
     return 0
 
 

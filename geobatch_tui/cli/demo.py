@@ -12,6 +12,7 @@ import typer
 from geobatch_tui.cli import console, figures, options, streams
 from geobatch_tui.config.presets import sample_dir
 from geobatch_tui.errors import ExitCode, OutputGoneError, PreflightError
+from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +115,7 @@ def comment(result: RunResult, place: Path, *, expected: bool) -> Iterator[str]:
     yield ""
     if not expected:
         log = f"{result.output_dir}/.geobatch/log.jsonl"
-        yield f"this is not what the demo expects; the log is {streams.harmless(log)}"
+        yield f"this is not what the demo expects; the log is {harmless(log)}"
         return
     yield from streams.prose(
         f"{BROKEN} was cut off on purpose. It is in the dead letters with its cause, nothing of "

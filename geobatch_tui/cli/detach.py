@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.cli import figures, streams
 from geobatch_tui.errors import ExitCode, OutputGoneError
+from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def run_detached(words: Sequence[str], directory: Path) -> int:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OutputGoneError(
-            f"cannot write to {streams.harmless(str(directory))}: {error.strerror}"
+            f"cannot write to {harmless(str(directory))}: {error.strerror}"
         ) from error
     child = Background.start(words, state)
     code = child.wait(_GRACE)

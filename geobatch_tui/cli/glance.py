@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from geobatch_tui.cli import figures, streams
+from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +78,7 @@ def shares(counts: Mapping[str, int], cells: int) -> dict[str, int]:
 def _title(snapshot: Snapshot) -> Text:
     text = streams.foreign(snapshot.job or snapshot.run_id, style="bold")
     text.append("  ")
-    text.append(streams.harmless(snapshot.state), style=_STATE_STYLES.get(snapshot.state, "yellow"))
+    text.append(harmless(snapshot.state), style=_STATE_STYLES.get(snapshot.state, "yellow"))
     return text
 
 
@@ -124,8 +125,8 @@ def _rates(snapshot: Snapshot) -> Text:
 
 def _working(worker: int, label: str, seconds: float, kind: str) -> Text:
     text = streams.foreign(f"  {worker:>2}  ", style="dim")
-    text.append(streams.harmless(label))
-    stage = f"  {streams.harmless(kind)}" if kind not in {"", "chunk"} else ""
+    text.append(harmless(label))
+    stage = f"  {harmless(kind)}" if kind not in {"", "chunk"} else ""
     return text.append(f"{stage}  {figures.duration(seconds)}", style="dim")
 
 

@@ -11,6 +11,7 @@ import typer
 
 from geobatch_tui.cli import figures, options, streams
 from geobatch_tui.observability.shell import pasteable
+from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -128,7 +129,7 @@ def compressed(lines: Iterable[tuple[str, str, str]]) -> Iterator[str]:
 def _stretch(first: str, last: str, count: int, reason: str, detail: str) -> str:
     where = first if count == 1 else f"{first} .. {last.rpartition('@')[2]}  ({count:,})"
     why = f"{reason}: {detail}" if detail else reason
-    return streams.harmless(f"{where}  {why}")
+    return harmless(f"{where}  {why}")
 
 
 def _show_trial(trial: Trial) -> None:

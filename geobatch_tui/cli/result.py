@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.cli import figures, streams
 from geobatch_tui.errors import ExitCode
+from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,9 +47,9 @@ def summary(result: RunResult) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    state = Text(streams.harmless(result.state), style=_STYLES.get(result.state, "red"))
+    state = Text(harmless(result.state), style=_STYLES.get(result.state, "red"))
     if result.reason not in {"", "complete", result.state}:
-        state.append(f" ({streams.harmless(result.reason)})")
+        state.append(f" ({harmless(result.reason)})")
     state.append(f", exit {result.exit_code}, {figures.duration(result.duration_s)}", style="dim")
     table.add_row("result", state)
     table.add_row("output", streams.foreign(result.output_dir))
@@ -106,7 +107,7 @@ def causes(by_class: Mapping[str, int], letters: Sequence[Mapping[str, Any]]) ->
 def _instance(letter: Mapping[str, Any]) -> Any:
     text = streams.foreign(letter["chunk"] or letter["item"], style="bold")
     text.append(": ", style="not bold")
-    text.append(streams.harmless(letter["error_message"]), style="not bold")
+    text.append(harmless(letter["error_message"]), style="not bold")
     return text
 
 

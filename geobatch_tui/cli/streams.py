@@ -14,7 +14,7 @@ import textwrap
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.observability.text import safe
+from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,13 +70,6 @@ def show(*parts: RenderableType, wrap: bool = True) -> None:
         console.print(*parts, soft_wrap=not wrap)
     for line in captured.get().splitlines():
         write(line.rstrip())
-
-
-def harmless(text: str) -> str:
-    """Text from outside on one line, escaped once: a text that went through ``safe`` before (all
-    that a ledger holds) stays as it is, its backslashes too."""
-    bare = text.replace("\\", "")
-    return text if safe(bare) == bare else safe(text)
 
 
 def foreign(text: object, style: str = "") -> Text:

@@ -45,6 +45,18 @@ def safe_lines(text: str) -> str:
     return "\n".join(safe(line) for line in text.split("\n"))
 
 
+def harmless(text: str) -> str:
+    """As :func:`safe`, but only once: what went through it before (all text of a ledger and of its
+    log) stays as it is, its backslashes too."""
+    bare = text.replace("\\", "")
+    return text if safe(bare) == bare else safe(text)
+
+
+def harmless_lines(text: str) -> str:
+    """As :func:`harmless`; line breaks stay."""
+    return "\n".join(harmless(line) for line in text.split("\n"))
+
+
 def _pieces(text: str) -> list[str]:
     pieces = []
     for position, char in enumerate(text):

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.observability.shell import pasteable
-from geobatch_tui.observability.text import safe
+from geobatch_tui.observability.text import harmless, harmless_lines, safe
 from geobatch_tui.tui.format import clock
-from geobatch_tui.tui.letters import shown, shown_lines
 from geobatch_tui.tui.log_index import lines_about, time_of
 from geobatch_tui.tui.tail import said
 
@@ -77,11 +76,11 @@ class Dossier:
     def text(self, name: str) -> str:
         """A field of the record, harmless, on one line; empty where it has none."""
         value = self.record.get(name)
-        return "" if value is None else shown(str(value))
+        return "" if value is None else harmless(str(value))
 
     def traceback(self) -> str:
         """The traceback, harmless."""
-        return shown_lines(str(self.record.get("traceback") or "")).rstrip()
+        return harmless_lines(str(self.record.get("traceback") or "")).rstrip()
 
 
 def gather(store: RunStore, dead_id: int) -> Dossier | None:
@@ -176,25 +175,25 @@ def _source(path: str, item: ItemRow) -> FileFact:
     try:
         status = os.stat(path)  # noqa: PTH116 - a path of the ledger, as it was written
     except OSError as error:
-        return FileFact("source", shown(path), error.strerror or str(error), alarm=True)
+        return FileFact("source", harmless(path), error.strerror or str(error), alarm=True)
     state = f"{status.st_size:,} bytes, {_day(status.st_mtime)}"
     if not item.plan:
-        return FileFact("source", shown(path), state)
+        return FileFact("source", harmless(path), state)
     if (status.st_size, status.st_mtime_ns) != (item.src_size, item.src_mtime_ns):
         return FileFact(
-            "source", shown(path), f"{state}: changed since the run was planned", alarm=True
+            "source", harmless(path), f"{state}: changed since the run was planned", alarm=True
         )
-    return FileFact("source", shown(path), f"{state}: as planned")
+    return FileFact("source", harmless(path), f"{state}: as planned")
 
 
 def _output(path: str) -> FileFact:
     try:
         status = os.stat(path)  # noqa: PTH116
     except FileNotFoundError:
-        return FileFact("output", shown(path), "not published")
+        return FileFact("output", harmless(path), "not published")
     except OSError as error:
-        return FileFact("output", shown(path), error.strerror or str(error), alarm=True)
-    return FileFact("output", shown(path), f"{status.st_size:,} bytes, {_day(status.st_mtime)}")
+        return FileFact("output", harmless(path), error.strerror or str(error), alarm=True)
+    return FileFact("output", harmless(path), f"{status.st_size:,} bytes, {_day(status.st_mtime)}")
 
 
 def _day(t: float) -> str:

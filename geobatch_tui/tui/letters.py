@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from geobatch_tui.observability.text import safe
+from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui.causes import grouped
 
 if TYPE_CHECKING:
@@ -249,23 +249,11 @@ def chunk_named(items: Iterable[ItemView], name: str) -> tuple[ItemView, int | N
     chunk. None: the job has neither."""
     key, at, place = name.rpartition("@")
     for item in items:
-        if shown(item.key) == shown(name):
+        if harmless(item.key) == harmless(name):
             return item, None
-        if at and shown(item.key) == shown(key):
+        if at and harmless(item.key) == harmless(key):
             row, _, col = place.partition(",")
             if row.isdecimal() and col.isdecimal() and int(col) < item.columns:
                 index = int(row) * item.columns + int(col)
                 return (item, item.first_chunk + index) if index < item.n else None
     return None
-
-
-def shown(text: str) -> str:
-    """Text of the ledger for the screen: it was made harmless when it was written, so what is
-    harmless is shown as it is, and only the rest is escaped."""
-    plain = text.replace("\\", "/")
-    return text if safe(plain) == plain else safe(text)
-
-
-def shown_lines(text: str) -> str:
-    """As :func:`shown`; line breaks stay."""
-    return "\n".join(shown(line) for line in text.split("\n"))

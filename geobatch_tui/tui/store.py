@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.lock import is_held, read_holder
 from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.observability.text import safe
+from geobatch_tui.observability.text import harmless, safe
 from geobatch_tui.orchestration.session import state_of_run
 from geobatch_tui.tui.causes import grouped, normalised
 from geobatch_tui.tui.chunks import Chunks, lattice_of
-from geobatch_tui.tui.letters import shown
 from geobatch_tui.tui.model import Delta, ItemView, LetterView, Sample, View
 from geobatch_tui.tui.progress import sample, told
 
@@ -337,7 +336,7 @@ def _samples(events: Iterable[EventRow]) -> list[Sample]:
 
 def _short(letter: Letter) -> LetterView:
     def text(name: str) -> str:
-        return shown(str(letter.record.get(name) or ""))
+        return harmless(str(letter.record.get(name) or ""))
 
     mark = letter.record.get("dismissed")
     return LetterView(
@@ -354,5 +353,5 @@ def _short(letter: Letter) -> LetterView:
         where=text("chunk") or text("item"),
         source=text("source"),
         suggestion=text("suggestion"),
-        dismissed=shown(str(mark.get("note") or "")) if isinstance(mark, dict) else None,
+        dismissed=harmless(str(mark.get("note") or "")) if isinstance(mark, dict) else None,
     )

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from geobatch_tui.observability.text import safe
+from geobatch_tui.observability.text import harmless, safe
 from geobatch_tui.tui.format import fine_span
-from geobatch_tui.tui.letters import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,4 +107,4 @@ def said(entry: dict[str, Any]) -> str:
         words.insert(0, str(place))
     if entry.get("error_message") and str(entry["error_message"]) not in words[-1]:
         words.append(f"{entry.get('error_class') or 'error'}: {entry['error_message']}")
-    return " ".join(shown(word) for word in words)
+    return " ".join(harmless(word) for word in words)

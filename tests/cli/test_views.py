@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import geobatch_tui
-from geobatch_tui.cli import dead_letters, ops, plan, status, streams
+from geobatch_tui.cli import dead_letters, ops, plan, status
 
 LETTER = {
     "item": "a.tif",
@@ -81,13 +81,6 @@ def test_letter_is_shown_as_text():
     assert "\\x1b[31m" in shown
     assert "\x1b" not in shown
     assert max(map(len, shown.splitlines())) <= 80
-
-
-def test_text_is_escaped_once():
-    """What a ledger holds was made safe before: it is not escaped again, raw text is."""
-    assert streams.harmless("a\x1bb") == "a\\x1bb"
-    assert streams.harmless("a\\x1bb") == "a\\x1bb"
-    assert streams.harmless("plain") == "plain"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobatch_tui.observability.text import safe, safe_lines
+from geobatch_tui.observability.text import harmless, safe, safe_lines
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=40) | st.text(
     "\\xu01b\x1b\x07\n\x7f\x85\u202e\u200b\udcff\udc80\ud800\U000e0041é界😀 ", max_size=20
@@ -54,6 +54,21 @@ def unescape(text: str) -> str:
 def test_what_does_not_print_is_shown(text, shown):
     """Controls, bidi and zero-width characters and raw bytes become escapes; the rest stays."""
     assert safe(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("esc\\x1b[2J", "esc\\x1b[2J"),
+        ("esc\x1b[2J", "esc\\x1b[2J"),
+        ("two\nlines", "two\\x0alines"),
+        ("bidi\u202e", "bidi\\u202e"),
+    ],
+)
+def test_what_is_harmless_is_not_escaped_twice(text, expected):
+    """What was made harmless before stays as it is; what was not is escaped."""
+    assert harmless(text) == expected
 
 
 @given(ANY)

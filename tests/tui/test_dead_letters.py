@@ -15,7 +15,6 @@ from geobatch_tui.tui.letters import (
     connected,
     listing,
     rectangles,
-    shown,
 )
 from geobatch_tui.tui.model import ItemView, LetterView
 from geobatch_tui.tui.retry_plan import Selection, consequence, selection
@@ -202,21 +201,6 @@ def test_selection_refuses_what_no_command_can_carry():
     said = selection(letters, {1, 2}, lambda _: "x" * 600_000)
     assert isinstance(said, str)
     assert "all of a cause" in said
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("plain", "plain"),
-        ("esc\\x1b[2J", "esc\\x1b[2J"),
-        ("esc\x1b[2J", "esc\\x1b[2J"),
-        ("two\nlines", "two\\x0alines"),
-        ("bidi\u202e", "bidi\\u202e"),
-    ],
-)
-def test_shown_text_is_harmless_and_not_escaped_twice(text, expected):
-    """What was made harmless before stays as it is; what was not is escaped."""
-    assert shown(text) == expected
 
 
 def test_consequence_of_chunks_and_items():

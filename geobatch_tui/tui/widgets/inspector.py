@@ -10,10 +10,10 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from geobatch_tui.observability.text import harmless, harmless_lines
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.glyphs import LOOKS
 from geobatch_tui.tui.keymap import bind
-from geobatch_tui.tui.letters import shown, shown_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,7 +108,7 @@ def what(found: Dossier) -> Content:
     letter = found.letter
     lines = [
         Content.assemble(
-            (shown(letter.error_class), "bold $error"),
+            (harmless(letter.error_class), "bold $error"),
             (f"  while {found.text('stage') or '-'}", "$quiet"),
         ),
         Content(found.text("error_message")),
@@ -123,8 +123,8 @@ def what(found: Dossier) -> Content:
         lines.append(Content.assemble(("$ ", "bold $accent"), found.command))
     lines += [
         Content.styled(
-            f"  {attempt.attempts:>3}  {fmt.clock(attempt.t)}  {shown(attempt.error_class)}: "
-            f"{shown(attempt.message)}",
+            f"  {attempt.attempts:>3}  {fmt.clock(attempt.t)}  {harmless(attempt.error_class)}: "
+            f"{harmless(attempt.message)}",
             "$quiet",
         )
         for attempt in (found.attempts if len(found.attempts) > 1 else ())
@@ -139,8 +139,8 @@ def _known(found: Dossier) -> list[Content]:
     if not isinstance(mark, dict):
         return []
     when = fmt.clock(float(mark.get("t") or 0))
-    by = shown(str(mark.get("by") or "?"))
-    note = shown(str(mark.get("note") or "without a note"))
+    by = harmless(str(mark.get("by") or "?"))
+    note = harmless(str(mark.get("note") or "without a note"))
     return [Content.assemble(("dismissed: ", "bold $accent"), note, (f"  {by}, {when}", "$quiet"))]
 
 
@@ -151,7 +151,7 @@ def _tries(found: Dossier) -> str:
 
 
 def _place(found: Dossier) -> list[Content]:
-    lines = [_pair("chunk" if found.record.get("chunk") else "item", shown(found.key))]
+    lines = [_pair("chunk" if found.record.get("chunk") else "item", harmless(found.key))]
     if found.record.get("feature") is not None:
         lines.append(_pair("feature", found.text("feature")))
     elif found.record.get("window"):
@@ -187,20 +187,20 @@ def trace(found: Dossier) -> Content:
     lines = [Content(found.traceback() or "no traceback was recorded")]
     evidence: Mapping[str, Any] = found.record.get("evidence") or {}
     for name, value in evidence.items():
-        lines += [Content(""), Content.styled(shown(str(name)), "bold $primary")]
+        lines += [Content(""), Content.styled(harmless(str(name)), "bold $primary")]
         lines.append(Content(_told(name, value)))
     return Content("\n").join(lines)
 
 
 def _told(name: str, value: Any) -> str:
     if isinstance(value, str):
-        return shown_lines(value).rstrip()
+        return harmless_lines(value).rstrip()
     if name == "blocks" and isinstance(value, list):
         listed = ", ".join(" ".join(map(str, block)) for block in value[:_SHOWN_BLOCKS])
-        return shown(listed + (" ..." if len(value) > _SHOWN_BLOCKS else ""))
+        return harmless(listed + (" ..." if len(value) > _SHOWN_BLOCKS else ""))
     if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
-        return "\n".join(shown(entry) for entry in value)
-    return shown_lines(json.dumps(value, indent=1, ensure_ascii=False))
+        return "\n".join(harmless(entry) for entry in value)
+    return harmless_lines(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def log(found: Dossier) -> Content:
@@ -219,11 +219,11 @@ def log(found: Dossier) -> Content:
 
 def params(found: Dossier) -> Content:
     """The operation's parameters, and what was planned for the item."""
-    lines = [_pair("operation", shown(found.op))]
+    lines = [_pair("operation", harmless(found.op))]
     item = found.item
     if item is None:
         return Content("\n").join(lines)
-    lines += [_pair(shown(name), _value(value)) for name, value in item.params.items()]
+    lines += [_pair(harmless(name), _value(value)) for name, value in item.params.items()]
     if not item.plan:
         lines += [Content(""), Content.styled("the item was never planned", "$quiet")]
         return Content("\n").join(lines)
@@ -232,8 +232,8 @@ def params(found: Dossier) -> Content:
     lines.append(_pair("grid", _value(grid)))
     for name, value in (item.plan.get("notes") or {}).items():
         if name != "lonlat":
-            lines.append(_pair(shown(str(name)), _value(value)))
-    return Content("\n").join([*lines, _pair("fingerprint", shown(item.fingerprint))])
+            lines.append(_pair(harmless(str(name)), _value(value)))
+    return Content("\n").join([*lines, _pair("fingerprint", harmless(item.fingerprint))])
 
 
 def files(found: Dossier) -> Content:
@@ -255,7 +255,7 @@ def whole(found: Dossier) -> str:
 
 
 def _value(value: Any) -> str:
-    return shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return harmless(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _pair(name: str, value: str) -> Content:

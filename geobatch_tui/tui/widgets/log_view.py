@@ -10,8 +10,8 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.visual import Visual
 
+from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.letters import shown
 from geobatch_tui.tui.log_index import LEVELS, LogIndex, LogSelection, entry_of, time_of
 from geobatch_tui.tui.tail import said
 from geobatch_tui.tui.widgets.lines import differ
@@ -214,7 +214,7 @@ class LogView(ScrollLines):
     def _content(self, number: int, *, at_cursor: bool) -> Content:
         entry = self.entry(number)
         level = str(entry.get("level", ""))
-        name = _NAMES.get(level, shown(level).upper()[:5])
+        name = _NAMES.get(level, harmless(level).upper()[:5])
         return Content.assemble(
             ">" if at_cursor else " ",
             (f"{clock(entry, utc=self.utc)} ", "$quiet"),
@@ -280,7 +280,7 @@ def clock(entry: Mapping[str, Any], *, utc: bool) -> str:
 def unfolded(entry: Mapping[str, Any]) -> Content:
     """An entry with all its fields, a line each; long texts whole."""
     lines = [
-        Content.assemble((f"{shown(str(name)):<14}", "$quiet"), *_field(value))
+        Content.assemble((f"{harmless(str(name)):<14}", "$quiet"), *_field(value))
         for name, value in entry.items()
         if name != "batch_id"
     ]
@@ -291,11 +291,11 @@ def _field(value: Any) -> list[str]:
     import json
 
     if not isinstance(value, str):
-        return [shown(json.dumps(value, ensure_ascii=False))]
+        return [harmless(json.dumps(value, ensure_ascii=False))]
     lines = value.rstrip("\n").split("\n")
     if len(lines) == 1:
-        return [shown(value)]
-    return ["\n  " + "\n  ".join(shown(line) for line in lines)]
+        return [harmless(value)]
+    return ["\n  " + "\n  ".join(harmless(line) for line in lines)]
 
 
 def level_name(rank: int) -> str:

@@ -12,8 +12,8 @@ from textual.strip import Strip
 from textual.visual import Visual
 from textual.widget import Widget
 
+from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.letters import shown
 from geobatch_tui.tui.previewer import Unseen
 
 if TYPE_CHECKING:
@@ -216,8 +216,8 @@ def _caption(text: str, width: int) -> Content:
 
 
 def _reason(unseen: Unseen, width: int) -> list[Content]:
-    lines = [Content.styled(line, "$warning") for line in _wrapped(shown(unseen.reason), width)]
-    hints = _wrapped(shown(unseen.hint), width)
+    lines = [Content.styled(line, "$warning") for line in _wrapped(harmless(unseen.reason), width)]
+    hints = _wrapped(harmless(unseen.hint), width)
     return lines + [Content.styled(line, "$quiet") for line in hints]
 
 
