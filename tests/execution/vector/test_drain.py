@@ -9,7 +9,7 @@ import pytest
 import vectordata
 import vectorjobs
 
-from geobatch_tui.errors import CorruptSourceError, DiskFullError
+from geobatch_tui.errors import CorruptSourceError, DiskFullError, VerifyError
 from geobatch_tui.execution.messages import ChunkTask
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.vector import drain, source
@@ -66,3 +66,15 @@ def test_a_part_that_does_not_fit_on_the_disk_leaves_nothing(item, monkeypatch):
         _run(item)
     parts = drain.part_path(item, 0).parent
     assert [path.name for path in parts.iterdir() if path.suffix != ".lock"] == []
+
+
+@pytest.mark.parametrize("kept", [b"", bytes(4), bytes(100)], ids=["nothing", "a sum", "zeros"])
+def test_a_part_that_lost_its_bytes_is_read_again(item, kept):
+    """A name may outlive the bytes of its file where the machine lost its power."""
+    path = drain.part_path(item, 1)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(kept)
+    with pytest.raises(VerifyError, match="reads back other bytes"):
+        _run(item)
+    _run(item)
+    _join()
