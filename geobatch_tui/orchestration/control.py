@@ -122,10 +122,11 @@ def _remove(path: Path) -> None:
 def _sweep(directory: Path) -> None:
     """Remove the sockets of engines that were killed: nobody listens there."""
     for path in directory.glob("*.sock"):
-        # One that was made just now may be about to listen.
-        if time.time() - path.lstat().st_mtime < _FRESH:
-            continue
+        # Another engine may sweep, or end, at the same time: then it is gone.
         with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+            # One that was made just now may be about to listen.
+            if time.time() - path.lstat().st_mtime < _FRESH:
+                continue
             connection.setblocking(False)
             try:
                 connection.connect(str(path))

@@ -193,6 +193,21 @@ async def test_sockets_of_killed_engines_are_swept(tmp_path: Path) -> None:
     coming.close()
 
 
+async def test_two_engines_may_sweep_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that another one removed first is no reason not to listen."""
+    tmp_path.chmod(0o700)
+    seen = Path.glob
+
+    def glob(directory: Path, pattern: str) -> list[Path]:
+        return [*seen(directory, pattern), directory / "gone.sock"]
+
+    monkeypatch.setattr(Path, "glob", glob)
+    async with listening(cast("Steered", None), tmp_path / "own.sock") as path:
+        assert path is not None
+
+
 async def test_a_damaged_spool_is_computed_again(tmp_path: Path) -> None:
     """Assembly names the chunks whose bytes rotted; they are redone, the output is whole."""
     for name in ("good", "bad"):
