@@ -100,6 +100,8 @@ DEFAULTS = {
 DATA = "GEOBATCH_PRELOAD"
 #: Tells the fork server which process started it.
 ENGINE = "GEOBATCH_ENGINE_PID"
+#: Tells the fork server the folder of its socket, which it knows itself only once it serves.
+FOLDER = "GEOBATCH_SOCKET_FOLDER"
 #: Instead of the above for features, whose batches come in all sizes. Large ones go back to the
 #: system; what the heap keeps holds a few of the others, or each would have its pages cleared anew.
 VECTOR_DEFAULTS = {

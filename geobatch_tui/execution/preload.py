@@ -14,7 +14,6 @@ import gc
 import os
 import signal
 import sys
-from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution import environment, warmup
@@ -22,6 +21,9 @@ from geobatch_tui.execution import environment, warmup
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: Of the engine; they do not stay in the environment.
+_ENGINE = os.environ.get(environment.ENGINE, "")
+_FOLDER = os.environ.get(environment.FOLDER, "")
 _PR_SET_PDEATHSIG = 1
 _MADV_DONTNEED = 4
 
@@ -72,28 +74,42 @@ def _dying_with_the_engine() -> Iterator[None]:
     Not beyond the block: the kernel means the thread that started this process, which need not
     live as long as the engine.
     """
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # An engine that died before has left this process to init, or to another reaper of orphans.
-    if os.environ.get(environment.ENGINE, str(os.getppid())) != str(os.getppid()):
-        os._exit(1)
+    before = signal.signal(signal.SIGTERM, _told_to_end)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if _is_orphan():
+        _end(1)
     try:
         yield
     finally:
         _prctl(_PR_SET_PDEATHSIG, 0)
+        signal.signal(signal.SIGTERM, before)
 
 
-def _end() -> None:
+def _is_orphan() -> bool:
+    """An engine that died has left this process to init, or to another reaper of orphans."""
+    return _ENGINE not in {"", str(os.getppid())}
+
+
+def _told_to_end(*_: object) -> None:
+    if _is_orphan():
+        _end()
+    # Of somebody else's SIGTERM; the engine may start another server, in the same folder.
+    os._exit(1)
+
+
+def _end(code: int = 0) -> None:
     """End now: it holds nothing but memory, and a socket's name.
 
     Taking down GDAL and LLVM in order takes long on a busy machine, in which the fork server would
     outlive its engine. The folder of the socket is the engine's to remove, if it still can.
     """
-    address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]  # noqa: SLF001
-    if isinstance(address, str) and address.startswith("/"):
+    if _FOLDER:
         with contextlib.suppress(OSError):
-            os.unlink(address)  # noqa: PTH108 - pathlib is no lighter here
-            os.rmdir(os.path.dirname(address))  # noqa: PTH106, PTH120
-    os._exit(0)
+            for name in os.listdir(_FOLDER):  # noqa: PTH208 - pathlib is no lighter here
+                if name.startswith("listener-"):
+                    os.unlink(os.path.join(_FOLDER, name))  # noqa: PTH108, PTH118
+            os.rmdir(_FOLDER)  # noqa: PTH106
+    os._exit(code)
 
 
 _leave_terminal()

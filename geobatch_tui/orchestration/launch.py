@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.execution.environment import ENGINE, worker_environment
+from geobatch_tui.execution.environment import ENGINE, FOLDER, worker_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,14 +42,15 @@ def start_fork_server(data: str = "raster") -> None:
             "this platform has no fork server, which worker processes need",
             hint='set engine.executor = "thread"',
         )
-    from multiprocessing import forkserver, resource_tracker
+    from multiprocessing import forkserver, resource_tracker, util
 
     # The tracker first: console code that closes or redirects fd 2 later breaks its start.
     with _blocked(signal.SIGHUP):
         resource_tracker.ensure_running()
     forkserver.set_forkserver_preload([PRELOAD])
     # A Ctrl-C while it loads is for the engine alone.
-    environment = worker_environment(os.environ, data=data) | {ENGINE: str(os.getpid())}
+    told = {ENGINE: str(os.getpid()), FOLDER: util.get_temp_dir()}
+    environment = worker_environment(os.environ, data=data) | told
     with _blocked(signal.SIGINT, signal.SIGHUP), _environment(environment):
         forkserver.ensure_running()
 

@@ -28,9 +28,14 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.1, 0.3, 0.6])
-def test_it_dies_with_an_engine_that_is_killed(pause: float) -> None:
-    """SIGKILL to the engine at any moment of the loading: no orphan."""
-    engine = subprocess.Popen([sys.executable, "-c", ENGINE], stdout=subprocess.PIPE, text=True)
+def test_it_dies_with_an_engine_that_is_killed(pause: float, tmp_path: Path) -> None:
+    """SIGKILL to the engine at any moment of the loading: no orphan, and no folder of a socket."""
+    engine = subprocess.Popen(
+        [sys.executable, "-c", ENGINE],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
     assert engine.stdout is not None
     server = int(engine.stdout.readline())
     # The interpreter needs a moment until it comes to our code at all.
@@ -42,6 +47,7 @@ def test_it_dies_with_an_engine_that_is_killed(pause: float) -> None:
     while alive(server) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not alive(server)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_engine_that_is_killed_leaves_no_folder(tmp_path: Path) -> None:
