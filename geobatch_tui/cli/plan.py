@@ -22,6 +22,31 @@ if TYPE_CHECKING:
 
 _SHOW = "What to show"
 
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="The reason of each chunk; equal neighbours on one line.",
+        rich_help_panel=_SHOW,
+    ),
+]
+Gdal = Annotated[
+    bool,
+    typer.Option("--gdal", help="The nearest command of GDAL's own tools.", rich_help_panel=_SHOW),
+]
+Attempt = Annotated[
+    int | None,
+    typer.Option(
+        "--try",
+        metavar="N",
+        min=1,
+        help="Also run N chunks, spread over all that is to be done, in a scratch directory: "
+        "their time and memory, and what the whole will take.",
+        rich_help_panel=_SHOW,
+        show_default=False,
+    ),
+]
+
 
 def plan(
     job: options.JobFile = None,
@@ -30,32 +55,9 @@ def plan(
     crs: options.Crs = None,
     workers: options.Workers = None,
     output: options.Output = None,
-    explain: Annotated[
-        bool,
-        typer.Option(
-            "--explain",
-            help="The reason of each chunk; equal neighbours on one line.",
-            rich_help_panel=_SHOW,
-        ),
-    ] = False,
-    gdal: Annotated[
-        bool,
-        typer.Option(
-            "--gdal", help="The nearest command of GDAL's own tools.", rich_help_panel=_SHOW
-        ),
-    ] = False,
-    attempt: Annotated[
-        int | None,
-        typer.Option(
-            "--try",
-            metavar="N",
-            min=1,
-            help="Also run N chunks, spread over all that is to be done, in a scratch directory: "
-            "their time and memory, and what the whole will take.",
-            rich_help_panel=_SHOW,
-            show_default=False,
-        ),
-    ] = None,
+    explain: Explain = False,
+    gdal: Gdal = False,
+    attempt: Attempt = None,
     as_json: options.AsJson = False,
 ) -> int:
     """Show what would run and why: chunks, peak memory, output size. Touches nothing.

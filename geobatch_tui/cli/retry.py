@@ -11,37 +11,42 @@ import typer
 from geobatch_tui.cli import options, streams
 from geobatch_tui.cli.run import give
 
+Classes = Annotated[
+    list[str] | None,
+    typer.Option("--class", metavar="C", help="Only dead letters of this cause. Repeatable."),
+]
+Chunks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--chunk",
+        metavar="KEY",
+        help="Only this chunk (item@row,col) or item, as `dead-letters` shows it. Repeatable.",
+    ),
+]
+Split = Annotated[
+    bool,
+    typer.Option(
+        "--split",
+        help="Plan their items anew, in chunks half as wide and high, to find the bad part.",
+    ),
+]
+Replace = Annotated[
+    Path | None,
+    typer.Option(
+        "--replace",
+        metavar="FILE",
+        help="Repaired features, made from the quarantine file of the item in --chunk: their "
+        "geometries are taken in place of the source's.",
+    ),
+]
+
 
 def retry(
     directory: options.RunDir,
-    classes: Annotated[
-        list[str] | None,
-        typer.Option("--class", metavar="C", help="Only dead letters of this cause. Repeatable."),
-    ] = None,
-    chunks: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--chunk",
-            metavar="KEY",
-            help="Only this chunk (item@row,col) or item, as `dead-letters` shows it. Repeatable.",
-        ),
-    ] = None,
-    split: Annotated[
-        bool,
-        typer.Option(
-            "--split",
-            help="Plan their items anew, in chunks half as wide and high, to find the bad part.",
-        ),
-    ] = False,
-    replace: Annotated[
-        Path | None,
-        typer.Option(
-            "--replace",
-            metavar="FILE",
-            help="Repaired features, made from the quarantine file of the item in --chunk: their "
-            "geometries are taken in place of the source's.",
-        ),
-    ] = None,
+    classes: Classes = None,
+    chunks: Chunks = None,
+    split: Split = False,
+    replace: Replace = None,
     set_: options.Overrides = None,
     as_json: options.AsJson = False,
 ) -> int:

@@ -16,6 +16,33 @@ if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.orchestration.outcome import RunResult
 
+_HOW = "How it runs"
+
+Detach = Annotated[
+    bool,
+    typer.Option(
+        "--detach",
+        help="Run in the background; print the run directory. Follow it with `watch`.",
+        rich_help_panel=_HOW,
+    ),
+]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh",
+        help="Forget the earlier run of this output directory; redo everything.",
+        rich_help_panel=_HOW,
+    ),
+]
+RetryDead = Annotated[
+    bool,
+    typer.Option(
+        "--retry-dead",
+        help="Try the dead letters of the earlier run again.",
+        rich_help_panel=_HOW,
+    ),
+]
+
 
 def run(
     job: options.JobFile = None,
@@ -26,30 +53,9 @@ def run(
     output: options.Output = None,
     headless: options.Headless = False,
     tui: options.Tui = False,
-    detach: Annotated[
-        bool,
-        typer.Option(
-            "--detach",
-            help="Run in the background; print the run directory. Follow it with `watch`.",
-            rich_help_panel="How it runs",
-        ),
-    ] = False,
-    fresh: Annotated[
-        bool,
-        typer.Option(
-            "--fresh",
-            help="Forget the earlier run of this output directory; redo everything.",
-            rich_help_panel="How it runs",
-        ),
-    ] = False,
-    retry_dead: Annotated[
-        bool,
-        typer.Option(
-            "--retry-dead",
-            help="Try the dead letters of the earlier run again.",
-            rich_help_panel="How it runs",
-        ),
-    ] = False,
+    detach: Detach = False,
+    fresh: Fresh = False,
+    retry_dead: RetryDead = False,
     max_failures: options.MaxFailures = None,
     max_duration: options.MaxDuration = None,
     as_json: options.AsJson = False,
@@ -80,10 +86,9 @@ def run(
         words += ["--fresh"] * fresh + ["--retry-dead"] * retry_dead + ["--json"] * as_json
         return run_detached(words, Path(loaded.job.output.dir))
     if in_console:
-        closed = console.run_in_console(loaded, words, fresh=fresh, retry_dead=retry_dead)
-        if isinstance(closed, int):
-            return closed
-        result = closed
+        result = console.run_in_console(loaded, words, fresh=fresh, retry_dead=retry_dead)
+        if isinstance(result, int):
+            return result
     else:
         result = run_shown(loaded, fresh=fresh, retry_dead=retry_dead)
     with streams.reader_may_leave():

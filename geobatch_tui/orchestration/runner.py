@@ -199,8 +199,15 @@ class Run:
         planning = Planning(pool, scheduler, planner, take)
         dispatcher = self._monitor.dispatcher = planning.dispatcher
         finish = await planning.run(self._inputs)
-        if finish.reason != "complete":
-            return finish, dispatcher
+        if finish.reason == "complete":
+            await self._planned(report, intake, swept)
+            if exceeds(job.failures.max_failures, report.dead, report.chunks):
+                finish = u.Finish("failures")
+        return finish, dispatcher
+
+    async def _planned(self, report: PlanReport, intake: Intake, swept: int) -> None:
+        """Make the plan durable, and tell what it found."""
+        session, job = self._session, self._job
         report.check_disk(compressed=_compressed(job))
         report.check_existing(job.output.if_exists)
         for key in intake.orphans():
@@ -221,9 +228,6 @@ class Run:
         )
         session.put(lu.Noted("run.planned", {"current": self._monitor.tally.current}))
         session.drop_leftovers()
-        if exceeds(job.failures.max_failures, report.dead, report.chunks):
-            return u.Finish("failures"), dispatcher
-        return finish, dispatcher
 
     # --- run phase -----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.errors import OutputGoneError, PlanMismatchError, PreflightError, StateError
 from geobatch_tui.ledger.committer import Committer
@@ -166,12 +166,11 @@ def open_session(
     state = StateDir.open(output_dir, create=True)
     run_id = new_run_id()
     with contextlib.ExitStack() as stack:
-        lock = RunLock.acquire(state.lock, _lock_body(run_id))
+        lock = RunLock.acquire(state.lock, {"run_id": run_id, "t0": time.time()})
         stack.callback(lock.release)
         if fresh:
             _forget(state)
-        ledger = Ledger.open(state.ledger, output_dir)
-        clean = stack.enter_context(_closing(ledger))
+        ledger = stack.enter_context(_ledger(state, output_dir))
         recovery = ledger.recover()
         epoch = ledger.begin_run(run_id, job.to_json(), versions())
         lock.update(run_id=run_id, epoch=epoch)
@@ -179,15 +178,11 @@ def open_session(
             requeue(ledger)
         ids = ledger.next_item_id(), ledger.next_chunk_id()
         write_json_atomic(state.plan, {"run_id": run_id, **job.to_json()})
-        reader = LedgerReader(state.ledger)
-        stack.callback(reader.close)
+        reader = stack.enter_context(contextlib.closing(LedgerReader(state.ledger)))
         log = _log(job, run_id, state, log_stream, log_format)
         stack.callback(log.close)
-        last_words = Reserve(Path(state.root) / "log.reserve", LAST_WORDS)
-        last_words.ensure()
-        stack.callback(last_words.release)
-        committer = Committer(ledger, on_commit, on_error)
-        stack.callback(committer.close)
+        last_words = stack.enter_context(_last_words(state))
+        committer = stack.enter_context(contextlib.closing(Committer(ledger, on_commit, on_error)))
         yield Session(
             run_id,
             epoch,
@@ -203,7 +198,6 @@ def open_session(
             *ids,
             time.monotonic(),
         )
-        clean.append(True)
 
 
 def _log(
@@ -225,17 +219,26 @@ def _log(
 
 
 @contextlib.contextmanager
-def _closing(ledger: Ledger) -> Iterator[list[bool]]:
-    """Close the ledger; fold it into one file only at a clean end."""
-    clean: list[bool] = []
+def _ledger(state: StateDir, output_dir: Path) -> Iterator[Ledger]:
+    """The ledger; folded into one file only at a clean end."""
+    ledger = Ledger.open(state.ledger, output_dir)
+    clean = False
     try:
-        yield clean
+        yield ledger
+        clean = True
     finally:
-        ledger.close(archive=bool(clean))
+        ledger.close(archive=clean)
 
 
-def _lock_body(run_id: str) -> dict[str, Any]:
-    return {"run_id": run_id, "t0": time.time()}
+@contextlib.contextmanager
+def _last_words(state: StateDir) -> Iterator[Reserve]:
+    """Room for the last line of the log, kept until it is written."""
+    reserve = Reserve(Path(state.root) / "log.reserve", LAST_WORDS)
+    reserve.ensure()
+    try:
+        yield reserve
+    finally:
+        reserve.release()
 
 
 def _forget(state: StateDir) -> None:

@@ -113,14 +113,7 @@ def consequence(
         tile: columns and rows of the output's tiles: chunks are split as far as these allow; None:
             they are tried as they are.
     """
-    wanted = {dead_id: letters[dead_id] for dead_id in chosen if dead_id in letters}
-    # Chunks cannot go on without their item: the ledger requeues its letter with theirs.
-    items = {letter.item_id for letter in wanted.values()}
-    wanted |= {
-        dead_id: letter
-        for dead_id, letter in letters.items()
-        if letter.chunk_id is None and letter.item_id in items
-    }
+    wanted = _requeued(letters, chosen)
     lines: list[tuple[str, str, str]] = []
     counted: Counter[str] = Counter()
     remade: dict[int, int] = {}
@@ -130,15 +123,14 @@ def consequence(
         letter = wanted[dead_id]
         found = item(letter.item_id)
         fate = _fate(letter, found, live=live, changed=letter.item_id in changed)
-        half = halved(found.chunk_size, tile) if found is not None and tile is not None else None
-        if half is not None and letter.chunk_id is not None and fate in (CHUNK, CHANGED):
+        halves = _halves(letter, found, tile) if fate in (CHUNK, CHANGED) else 0
+        if halves:
             fate = SPLIT
+            split[letter.item_id] = halves
         counted[fate] += 1
         lines.append((letter.where, letter.error_class, fate))
         if fate == REMADE and found is not None:
             remade[letter.item_id] = found.n
-        elif fate == SPLIT and found is not None and half is not None:
-            split[letter.item_id] = -(-found.width // half[0]) * -(-found.height // half[1])
         elif fate in (PLANNED, CHANGED):
             replanned.add(letter.item_id)
     classes = Counter(letter.error_class for letter in wanted.values())
@@ -154,6 +146,26 @@ def consequence(
         classes=tuple(classes.most_common()),
         lines=tuple(lines),
     )
+
+
+def _requeued(letters: Mapping[int, LetterView], chosen: Iterable[int]) -> dict[int, LetterView]:
+    """The letters that are chosen, and those of their items: chunks cannot go on without their
+    item, so the ledger requeues its letter with theirs."""
+    wanted = {dead_id: letters[dead_id] for dead_id in chosen if dead_id in letters}
+    items = {letter.item_id for letter in wanted.values()}
+    return wanted | {
+        dead_id: letter
+        for dead_id, letter in letters.items()
+        if letter.chunk_id is None and letter.item_id in items
+    }
+
+
+def _halves(letter: LetterView, item: ItemView | None, tile: tuple[int, int] | None) -> int:
+    """How many chunks half as wide and high the item of a chunk's letter has; 0: none."""
+    if item is None or tile is None or letter.chunk_id is None:
+        return 0
+    half = halved(item.chunk_size, tile)
+    return 0 if half is None else -(-item.width // half[0]) * -(-item.height // half[1])
 
 
 def _fate(letter: LetterView, item: ItemView | None, *, live: bool, changed: bool) -> str:
