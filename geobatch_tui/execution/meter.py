@@ -10,8 +10,8 @@ import re
 import resource
 import sys
 from pathlib import Path
-from time import perf_counter, process_time
-from typing import TYPE_CHECKING
+from time import perf_counter, process_time, thread_time
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,14 @@ def _maximum() -> int:
     """The largest resident size so far: in KiB on Linux, in bytes on macOS."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class Measure(Protocol):
+    """Measures one task at a time."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> tuple[float, float, int, int]: ...
 
 
 class Meter:
@@ -104,6 +112,24 @@ class Meter:
     def _read_peak(self) -> int:
         found = _PEAK.search(os.pread(self._status, 4096, 0)) if self._status is not None else None
         return int(found[1]) * 1024 if found else _maximum()
+
+
+class ThreadMeter:
+    """Measures a task of one thread; memory is that of the process, and has no peak of its own."""
+
+    def __init__(self) -> None:
+        self._meter = Meter()
+        self._cpu = 0.0
+
+    def begin(self) -> None:
+        """Start measuring a task."""
+        self._cpu = thread_time()
+        self._meter.begin()
+
+    def end(self) -> tuple[float, float, int, int]:
+        """As `Meter.end`, with the CPU time of this thread alone."""
+        seconds, _, rss, _ = self._meter.end()
+        return seconds, thread_time() - self._cpu, rss, rss
 
 
 #: Called by :func:`tidy`.

@@ -16,9 +16,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution import classify, environment
-from geobatch_tui.execution.meter import resident
+from geobatch_tui.execution.meter import ThreadMeter, resident
 from geobatch_tui.execution.recorder import Recorder
-from geobatch_tui.execution.worker import ThreadMeter, enter_gdal, run_task
+from geobatch_tui.execution.tasks import enter_gdal, run_task
 from geobatch_tui.orchestration.deaths import death
 from geobatch_tui.orchestration.pool import Answered, Lost, PoolEvent, Ready
 

@@ -11,9 +11,9 @@ import pytest
 
 from geobatch_tui.errors import DiskFullError
 from geobatch_tui.execution import syncing, wire
+from geobatch_tui.execution.answers import Answers
 from geobatch_tui.execution.messages import InspectReceipt, InspectTask, Outcome
 from geobatch_tui.execution.raster.part import new_file
-from geobatch_tui.execution.worker import Answers
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from planning import item_of, no_stage
 from geobatch_tui.errors import InvalidInputError, UnsafeInputError
 from geobatch_tui.execution import wire
 from geobatch_tui.execution.messages import Outcome, PreviewReceipt, PreviewTask, Window
+from geobatch_tui.execution.meter import ThreadMeter
 from geobatch_tui.execution.raster.preview import NODATA, UNREAD, UNREADABLE, VALUE, preview
 from geobatch_tui.execution.recorder import Recorder, listen_to_gdal
-from geobatch_tui.execution.worker import ThreadMeter, run_task
+from geobatch_tui.execution.tasks import run_task
 
 
 def task(path, *, item=None, window=None, band=0, columns=64, rows=64, **more):

@@ -1,4 +1,4 @@
-"""What a worker does before a task."""
+"""What is done before a task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from geobatch_tui.execution.messages import InspectTask
-from geobatch_tui.execution.worker import needs_gdal
+from geobatch_tui.execution.tasks import needs_gdal
 
 
 @pytest.mark.parametrize(
