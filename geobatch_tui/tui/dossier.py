@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from geobatch_tui.observability.shell import pasteable
 from geobatch_tui.observability.text import harmless, harmless_lines, safe
 from geobatch_tui.tui.format import clock
-from geobatch_tui.tui.log_index import lines_about, time_of
+from geobatch_tui.tui.log_entry import lines_about, time_of
 from geobatch_tui.tui.tail import said
 
 if TYPE_CHECKING:

@@ -6,9 +6,11 @@ import tracemalloc
 
 import pytest
 
-from geobatch_tui.tui import log_index
+from geobatch_tui.tui import log_entry, log_index
 from geobatch_tui.tui.filters import parse
-from geobatch_tui.tui.log_index import ERROR, FIELDS, LogIndex, LogSelection, entry_of, lines_about
+from geobatch_tui.tui.log_entry import FIELDS, entry_of, lines_about
+from geobatch_tui.tui.log_index import ERROR, LogIndex
+from geobatch_tui.tui.log_selection import LogSelection
 
 
 def line(number, level="info", **fields):
@@ -174,7 +176,7 @@ def test_entries_that_are_no_json_are_messages():
 def test_lines_about_a_chunk(tmp_path, monkeypatch):
     """Lines that name the chunk or its item, the newest ones, oldest first; no others that only
     mention it."""
-    monkeypatch.setattr(log_index, "_BLOCK", 300)
+    monkeypatch.setattr(log_entry, "_BLOCK", 300)
     path = tmp_path / "log.jsonl"
     names = ["a.tif@0,1", "a.tif@0,10", "b.tif@0,1"]
     path.write_text(

@@ -14,7 +14,9 @@ from textual.widgets import Static
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.letters import chunk_named
-from geobatch_tui.tui.log_index import ERROR, FIELDS, LEVELS, LogIndex, LogSelection
+from geobatch_tui.tui.log_entry import FIELDS
+from geobatch_tui.tui.log_index import ERROR, LEVELS, LogIndex
+from geobatch_tui.tui.log_selection import LogSelection
 from geobatch_tui.tui.messages import ShowOnMap
 from geobatch_tui.tui.outside import offer
 from geobatch_tui.tui.page import Page

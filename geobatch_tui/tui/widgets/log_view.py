@@ -12,7 +12,9 @@ from textual.visual import Visual
 
 from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.log_index import LEVELS, LogIndex, LogSelection, entry_of, time_of
+from geobatch_tui.tui.log_entry import entry_of, time_of
+from geobatch_tui.tui.log_index import LEVELS, LogIndex
+from geobatch_tui.tui.log_selection import LogSelection
 from geobatch_tui.tui.tail import said
 from geobatch_tui.tui.widgets.lines import differ
 from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
