@@ -247,6 +247,12 @@ class LedgerReader:
         with self._translated():
             return columns.letters(self._connection, after, limit)
 
+    def all_letters(self, after: int = 0) -> Iterator[columns.Letter]:
+        """All dead letters with ids above ``after``, in the order of their death."""
+        while page := self.letters(after):
+            yield from page
+            after = page[-1].dead_id
+
     def dead_by_class(self) -> dict[str, int]:
         """How many dead letters there are of each class, most first."""
         return dict(

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from geobatch_tui.ledger.columns import Letter
-    from geobatch_tui.ledger.reader import LedgerReader
 
 _TILE: Final = 512  #: the side of a tile, where the job names none
 
@@ -70,7 +68,7 @@ def splitting(
     """
     chosen: dict[int, Pair] = {}
     with reading(directory) as reader:
-        for letter in () if reader is None else _letters(reader):
+        for letter in () if reader is None else reader.all_letters():
             name = letter.record.get("chunk") or letter.record.get("item")
             if (classes and letter.error_class not in classes) or (keys and name not in keys):
                 continue
@@ -89,10 +87,3 @@ def splitting(
     sizes = list(chosen.values())
     smallest = min(cols for cols, _ in sizes), min(rows for _, rows in sizes)
     return Splitting(tuple(chosen), smallest)
-
-
-def _letters(reader: LedgerReader) -> list[Letter]:
-    found: list[Letter] = []
-    while page := reader.letters(found[-1].dead_id if found else 0):
-        found += page
-    return found

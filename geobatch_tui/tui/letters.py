@@ -10,8 +10,9 @@ from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui.causes import grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from geobatch_tui.ledger.reader import LedgerReader
     from geobatch_tui.tui.filters import Filter, Row
     from geobatch_tui.tui.model import ItemView, LetterView
 
@@ -257,3 +258,16 @@ def chunk_named(items: Iterable[ItemView], name: str) -> tuple[ItemView, int | N
                 index = int(row) * item.columns + int(col)
                 return (item, item.first_chunk + index) if index < item.n else None
     return None
+
+
+def names_of(reader: LedgerReader, chosen: Collection[int]) -> dict[int, str]:
+    """The ledger's own names of the chunks or items of letters, by the letters' ids."""
+    wanted = set(chosen)
+    found: dict[int, str] = {}
+    for letter in reader.all_letters(min(wanted) - 1) if wanted else ():
+        if letter.dead_id in wanted:
+            record = letter.record
+            found[letter.dead_id] = str(record.get("chunk") or record.get("item") or "")
+            if len(found) == len(wanted):
+                break
+    return found

@@ -250,10 +250,8 @@ class RunStore:
     def _read_letters(self, known: Mapping[int, LetterView]) -> None:
         """Read the letters behind those known, or all, if some of those known are gone."""
         letters = dict(known)
-        after = max(letters, default=0)
-        while page := self._reader.letters(after):
-            letters |= {letter.dead_id: _short(letter) for letter in page}
-            after = page[-1].dead_id
+        for letter in self._reader.all_letters(max(letters, default=0)):
+            letters[letter.dead_id] = _short(letter)
         total = sum(self._reader.dead_by_class().values())
         if known and total != len(letters):
             self._read_letters({})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from scripted_maps import settled
 
+from geobatch_tui.tui.letters import names_of
 from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.previewer import Unseen
 from geobatch_tui.tui.screens.dead import DeadScreen
 from geobatch_tui.tui.screens.map import MapScreen
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.chunk_map import ChunkMap
-from geobatch_tui.tui.widgets.chunk_map.chosen import dead_within, names_of
+from geobatch_tui.tui.widgets.chunk_map.chosen import dead_within
 from geobatch_tui.tui.widgets.chunk_map.ground import GroundScene
 from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard
 from geobatch_tui.tui.widgets.letter_list import LetterList

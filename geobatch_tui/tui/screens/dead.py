@@ -18,7 +18,7 @@ from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.dialogs import Choice, Question
 from geobatch_tui.tui.dismissal import dismiss
 from geobatch_tui.tui.keymap import bind
-from geobatch_tui.tui.letters import FIELDS, GROUPINGS, SORTS, Listing, listing
+from geobatch_tui.tui.letters import FIELDS, GROUPINGS, SORTS, Listing, listing, names_of
 from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.outside import offer
 from geobatch_tui.tui.page import Page
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from geobatch_tui.execution.messages import PreviewReceipt
-    from geobatch_tui.ledger.reader import LedgerReader
     from geobatch_tui.ledger.views import RunRow
     from geobatch_tui.tui.dossier import Dossier
     from geobatch_tui.tui.model import Delta, LetterView
@@ -330,7 +329,7 @@ class DeadScreen(Filtered, Page):
         try:
             names, changed = await asyncio.to_thread(
                 store.reading,
-                lambda reader: (_names(reader, chosen), dossier.changed_sources(reader, items)),
+                lambda reader: (names_of(reader, chosen), dossier.changed_sources(reader, items)),
             )
         except GeobatchError as error:
             self.notify(str(error), title="retry", severity="error", markup=False)
@@ -433,27 +432,10 @@ def _creation(run: RunRow | None) -> Mapping[str, Any]:
     return dict(job.get("output", {}).get("creation", {}))
 
 
-def _names(reader: LedgerReader, chosen: tuple[int, ...]) -> dict[int, str]:
-    """The ledger's own names of chunks and items, by letter."""
-    wanted_ids = set(chosen)
-    return {
-        letter.dead_id: str(letter.record.get("chunk") or letter.record.get("item") or "")
-        for letter in _pages(reader)
-        if letter.dead_id in wanted_ids
-    }
-
-
-def _pages(reader: LedgerReader) -> Any:
-    after = 0
-    while page := reader.letters(after):
-        yield from page
-        after = page[-1].dead_id
-
-
 def _export(store: Any, chosen: set[int], path: Path) -> None:
     from geobatch_tui.orchestration.export import write_letters
 
     records = store.reading(
-        lambda reader: [letter.record for letter in _pages(reader) if letter.dead_id in chosen]
+        lambda reader: [one.record for one in reader.all_letters() if one.dead_id in chosen]
     )
     write_letters(records, path)

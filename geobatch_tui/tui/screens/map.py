@@ -15,12 +15,13 @@ from geobatch_tui.ledger.updates import ChunkState
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.dossier import changed_sources
 from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.letters import names_of
 from geobatch_tui.tui.messages import RetryRequested
 from geobatch_tui.tui.page import Page
 from geobatch_tui.tui.retry_plan import consequence, selection
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.chunk_map import ChunkMap
-from geobatch_tui.tui.widgets.chunk_map.chosen import dead_within, names_of
+from geobatch_tui.tui.widgets.chunk_map.chosen import dead_within
 from geobatch_tui.tui.widgets.chunk_map.codes import CODES, MODES
 from geobatch_tui.tui.widgets.chunk_map.histogram import Histogram, histogram
 from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard, HistogramPanel, Legend, MapHead

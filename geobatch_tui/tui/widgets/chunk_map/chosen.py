@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from geobatch_tui.ledger.reader import LedgerReader
     from geobatch_tui.tui.model import ItemView, LetterView
 
 
@@ -44,16 +43,3 @@ def dead_within(
         if span is not None and meets(*span):
             found.append(letter.dead_id)
     return tuple(found)
-
-
-def names_of(reader: LedgerReader, chosen: Sequence[int]) -> dict[int, str]:
-    """The ledger's own names of the chunks or items of letters, by the letters' ids."""
-    wanted, after = set(chosen), min(chosen, default=1) - 1
-    found: dict[int, str] = {}
-    while len(found) < len(wanted) and (page := reader.letters(after)):
-        for letter in page:
-            if letter.dead_id in wanted:
-                record = letter.record
-                found[letter.dead_id] = str(record.get("chunk") or record.get("item") or "")
-        after = page[-1].dead_id
-    return found
