@@ -24,6 +24,7 @@ from geobatch_tui.execution.raster.part import removed_on_error
 from geobatch_tui.execution.sources import check_identity
 from geobatch_tui.execution.vector import archive, geojson, sequence, source
 from geobatch_tui.execution.vector.plan import UNREAD, WKB
+from geobatch_tui.execution.vector.unread import NO_GEOMETRY
 from geobatch_tui.execution.vector.wkb import validity
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _PAUSE = 0.01
 _LOCK = "drain.lock"
 #: Formats in which OGR loses geometries, or whole records.
 _TOLD = frozenset({"GeoJSON", "GeoJSONSeq"})
-_NO_GEOMETRY = "OGR cannot read its geometry, which is not null in the file"
 
 
 def part_path(item: ItemContext, index: int) -> Path:
@@ -207,7 +207,7 @@ class _Missing:
         none = ~validity(shapes)
         return pa.array(
             [
-                _NO_GEOMETRY if has and empty else None
+                NO_GEOMETRY if has and empty else None
                 for has, empty in zip(there, none, strict=True)
             ],
             pa.string(),

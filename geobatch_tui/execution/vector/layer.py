@@ -85,6 +85,8 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         told: list[str] = []
         if info["driver"] == "ESRI Shapefile" and not encoding:
             _tell_of_encoding(place, str(info["encoding"]), schema, told)
+        if info["driver"] == "ESRI Shapefile":
+            _tell_of_table(place, told)
         in_utc = moments.zoned(place, name, str(info["driver"]), schema, told)
     return Layer(
         driver=str(info["driver"]),
@@ -138,6 +140,13 @@ def _info(
     if info["geometry_type"] is None:
         raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
     return place, info
+
+
+def _tell_of_table(place: str, told: list[str]) -> None:
+    if not place.startswith("/vsi") and not any(
+        Path(place).with_suffix(suffix).exists() for suffix in (".dbf", ".DBF")
+    ):
+        told.append("there is no .dbf file: features have no attributes")
 
 
 def _tell_of_encoding(place: str, guess: str, fields: pa.Schema, told: list[str]) -> None:

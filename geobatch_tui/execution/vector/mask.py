@@ -22,7 +22,7 @@ from geobatch_tui.errors import (
     SourceChangedError,
 )
 from geobatch_tui.execution.digest import digest_of
-from geobatch_tui.execution.vector import archive, arrow, formats, geojson, sequence, source
+from geobatch_tui.execution.vector import archive, arrow, formats, geojson, sequence, source, unread
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
 from geobatch_tui.execution.vector.wkb import validity
@@ -168,8 +168,13 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
                 f"{path} is not in the CRS of the source",
                 hint="reproject it first, so that both mean the same lines",
             )
-        with arrow.opened(place, layer=layer or names[0], columns=[]) as (meta, reader):
-            column = reader.read_all().column(meta["geometry_name"] or "wkb_geometry")
+        with arrow.opened(place, layer=layer or names[0], columns=[], return_fids=True) as opened:
+            meta, table = opened[0], opened[1].read_all()
+            column = table.column(meta["geometry_name"] or "wkb_geometry")
+        if column.null_count and not archive.is_inside(place):
+            ids = table.column(meta["fid_column"]).filter(column.is_null()).to_pylist()
+            known = layer or names[0], str(meta["fid_column"]), str(meta["geometry_name"])
+            _refuse_broken(path, [*unread.in_file(place, info["driver"], known, ids)])
         if info["driver"] in {"GeoJSON", "GeoJSONSeq"} and not archive.is_inside(place):
             _refuse_losses(path, column, is_sequence=info["driver"] == "GeoJSONSeq")
     shapes: NDArray[Any] = shapely.from_wkb(np.array(column.to_pylist(), dtype=object))
@@ -191,6 +196,10 @@ def _refuse_losses(path: str, column: Any, *, is_sequence: bool) -> None:
         read = np.concatenate([validity(chunk) for chunk in column.chunks])
         if len(told) == len(read):
             wrong = (np.flatnonzero(np.frombuffer(told, np.bool_) & ~read) + 1).tolist()
+    _refuse_broken(path, wrong)
+
+
+def _refuse_broken(path: str, wrong: list[int]) -> None:
     if wrong:
         listed = ", ".join(map(str, wrong[:20])) + (", ..." if len(wrong) > 20 else "")
         raise CorruptSourceError(

@@ -60,7 +60,6 @@ def probe(
             allowed = bool(task.output.get("allow_lossy"))
             shapefile.refuse(layer.fields, allowed=allowed, told=told)
         src, dst = _crs(task, layer, dst_crs, told)
-        _tell_of_geometry(layer, told)
         _tell_of_records(layer, told)
         options = writer_options(task.output)
         plan = VectorPlan(
@@ -145,14 +144,6 @@ def _tell_of_records(layer: Layer, told: list[str]) -> None:
             f"{len(layer.shared)} records go on after their first features, which are all that OGR "
             f"reads; what follows is set aside: {shown}"
         )
-
-
-def _tell_of_geometry(layer: Layer, told: list[str]) -> None:
-    kind = layer.geometry_type
-    if "Measured" in kind or kind.endswith((" M", " ZM")):
-        told.append(f"the source has measures (M, {kind!r}): they are dropped")
-    if any(word in kind for word in ("Curve", "Surface", "CircularString", "TIN")):
-        told.append(f"the source has curves or surfaces ({kind!r}): such features are quarantined")
 
 
 #: What names of layers of a GeoPackage may not begin with.

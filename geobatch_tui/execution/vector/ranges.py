@@ -44,7 +44,7 @@ def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
         return _edges_by_where(path, plan, features)
     fid, table = (name.replace('"', '""') for name in (plan.fid_column, plan.layer))
     edges: list[int] = []
-    with source.ogr_errors(path, plan.layer), contextlib.closing(_open_sqlite(path)) as connection:
+    with source.ogr_errors(path, plan.layer), contextlib.closing(open_sqlite(path)) as connection:
         low, high, count = connection.execute(
             f'SELECT min("{fid}"), max("{fid}"), count(*) FROM "{table}"'  # noqa: S608 - quoted
         ).fetchone()
@@ -68,7 +68,8 @@ def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
     return (*edges, int(high) + 1)
 
 
-def _open_sqlite(path: str) -> sqlite3.Connection:
+def open_sqlite(path: str) -> sqlite3.Connection:
+    """A GeoPackage, to read from."""
     uri = Path(path).as_uri()
     connection = sqlite3.connect(f"{uri}?mode=ro", uri=True)
     try:

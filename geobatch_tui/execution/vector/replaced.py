@@ -13,7 +13,7 @@ from geobatch_tui.errors import CrsError, SchemaError
 from geobatch_tui.execution.vector import arrow, source
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
-from geobatch_tui.execution.vector.plan import FID, WKB
+from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ItemContext
@@ -72,4 +72,10 @@ def put_in(batch: pa.RecordBatch, repaired: dict[int, bytes]) -> tuple[pa.Record
     for row in rows:
         values[row] = repaired[ids[row].as_py()]
     place = batch.schema.get_field_index(WKB)
-    return batch.set_column(place, WKB, pa.array(values, pa.binary())), len(rows)
+    batch = batch.set_column(place, WKB, pa.array(values, pa.binary()))
+    place = batch.schema.get_field_index(UNREAD)
+    if place >= 0:
+        reasons = batch.column(place).to_pylist()
+        kept = [None if row in rows else why for row, why in enumerate(reasons)]
+        batch = batch.set_column(place, UNREAD, pa.array(kept, pa.string()))
+    return batch, len(rows)

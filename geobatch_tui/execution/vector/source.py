@@ -25,11 +25,11 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.raster.part import readable_name
-from geobatch_tui.execution.vector import arrow, moments, pruning
+from geobatch_tui.execution.vector import arrow, moments, pruning, unread
 from geobatch_tui.execution.vector.collect import flags
 from geobatch_tui.execution.vector.condition import Condition
 from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
-from geobatch_tui.execution.vector.plan import FID, WKB
+from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,7 +87,8 @@ def is_locked(error: Exception) -> bool:
 def open_stream(
     path: str, plan: VectorPlan, *, where: str = "", skip: int = 0
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of an OGR source in its own order: attributes, ``FID`` and ``WKB``.
+    """Batches of an OGR source in its own order: attributes, ``FID``, ``WKB``, and ``UNREAD`` where
+    geometries may be unreadable.
 
     ``skip`` is for drivers that find a record by its number: others read all that are skipped.
 
@@ -114,8 +115,11 @@ def open_stream(
                 # The id comes first; in GeoJSON, a field may have the same name.
                 names = list(batch.schema.names)
                 names[names.index(fid)] = FID
-                made = pinned(batch.rename_columns(names), schema, FID, geometry)
+                read = batch.rename_columns(names)
+                made = pinned(read, schema, FID, geometry)
                 arrow.refuse_overlaps(path, made.column(WKB))
+                if plan.driver in unread.DRIVERS:
+                    made = made.append_column(UNREAD, unread.reasons(path, plan, made, read))
                 yield made
 
 
@@ -124,6 +128,8 @@ def columns_for(driver: str, where: str, wanted: Iterable[str]) -> list[str] | N
 
     A driver that evaluates ``where`` itself takes fields that are not asked for as null.
     """
+    if driver == "CSV":  # one of them has the text of the geometry
+        return None
     return None if where and driver not in {"GPKG", "SQLite"} else list(wanted)
 
 

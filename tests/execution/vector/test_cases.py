@@ -41,6 +41,16 @@ def test_a_shapefile_without_its_index(tmp_path):
         vectorjobs.run("vector.convert", source, tmp_path / "out")
 
 
+def test_a_shapefile_without_its_table(tmp_path):
+    """Case 41: OGR reads it without attributes, and says nothing; the plan does."""
+    source = shapefile(tmp_path)
+    assert not [one for one in vectorjobs.probe("vector.convert", source).warnings if "dbf" in one]
+    source.with_suffix(".dbf").unlink()
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert "there is no .dbf file: features have no attributes" in done.plan.warnings
+    assert len(vectordata.read(done.path)) == 60
+
+
 def test_a_shapefile_without_a_crs(tmp_path):
     """Case 40: refused where a CRS is needed; one can be assigned."""
     source = shapefile(tmp_path)
@@ -274,7 +284,7 @@ def test_coordinates_that_come_in_the_order_of_their_authority(tmp_path):
 
 
 def test_measures_and_curves(tmp_path):
-    """Case 48: M is dropped and counted, curves are set aside and named; the plan says both."""
+    """Case 48: M is dropped and counted, curves are set aside and named."""
     flat = shapely.to_wkb(shapely.Point(1, 2))
     measured = b"\x01" + (2001).to_bytes(4, "little") + np.array([1.0, 2.0, 9.0]).tobytes()
     arc = b"\x01" + (8).to_bytes(4, "little") + (3).to_bytes(4, "little") + np.arange(6.0).tobytes()
@@ -514,16 +524,23 @@ def test_a_geopackage_that_is_locked(tmp_path):
 
 
 def test_markup_that_grows_without_end(tmp_path):
-    """Case 56: entities that expand to gigabytes are refused by the parser."""
+    """Case 56: entities that expand to gigabytes are refused by the parser; without them, the
+    file is read."""
     lines = ['<!ENTITY a "aaaaaaaaaa">']
     lines += [
         f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi", strict=True)
     ]
     source = tmp_path / "s.kml"
-    source.write_text(
-        f'<?xml version="1.0"?><!DOCTYPE kml [{"".join(lines)}]><kml><Document><Placemark>'
-        "<name>&i;</name><Point><coordinates>1,2</coordinates></Point></Placemark></Document></kml>"
-    )
+
+    def write(name, kinds=""):
+        source.write_text(
+            f'<?xml version="1.0"?>{kinds}<kml><Document><Placemark><name>'
+            f"{name}</name><Point><coordinates>1,2</coordinates></Point></Placemark></Document></kml>"
+        )
+
+    write("a")
+    assert vectorjobs.probe("vector.convert", source).grid.width == 1
+    write("&i;", f"<!DOCTYPE kml [{''.join(lines)}]>")
     with pytest.raises(GeobatchError):
         vectorjobs.run("vector.convert", source, tmp_path / "out")
 

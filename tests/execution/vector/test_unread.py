@@ -1,0 +1,138 @@
+"""Geometries that OGR cannot read, and gives as none without a word: each is set aside."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import geopandas as gpd
+import pytest
+import shapely
+import vectordata
+import vectorjobs
+
+from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector.unread import NO_GEOMETRY
+
+EMPTY = [shapely.Polygon(), None]
+
+
+def _cut(tmp_path):
+    """A Shapefile whose last shapes are not in the file; the first is null."""
+    frame = vectordata.layer(20)[["whole", "geometry"]]
+    frame.loc[0, "geometry"] = None
+    source = vectordata.write(frame, tmp_path / "s.shp")
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 2 // 3])
+    return source
+
+
+def _delete(source, number):
+    table = source.with_suffix(".dbf")
+    data = bytearray(table.read_bytes())
+    start, length = int.from_bytes(data[8:10], "little"), int.from_bytes(data[10:12], "little")
+    data[start + number * length] = ord("*")
+    table.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["window", "deleted", "where", "bounds"])
+def test_a_shapefile_that_is_cut_off(how, tmp_path):
+    """Case 46: its attributes are all there, and were published without their shapes."""
+    source = _cut(tmp_path)
+    params = {
+        "where": {"where": f"whole <> {2**40 + 1}"},
+        "bounds": {"bounds": [-180, -90, 180, 90]},
+    }
+    if how == "deleted":
+        _delete(source, 1)
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", params=params.get(how), features=6
+    )
+    assert done.plan.notes["access"] == ("drain" if how in {"deleted", "where"} else "window")
+    here = list(range(14))
+    if how in {"deleted", "where"}:
+        here.remove(1)
+    if how == "bounds":  # a feature without a shape touches nothing
+        here.remove(0)
+    fids = [letter.fid for letter in done.letters]
+    assert {letter.reason for letter in done.letters} == {NO_GEOMETRY}
+    made = vectordata.read(done.path)
+    assert (made.whole - 2**40).tolist() == [n for n in here if n not in fids]
+    assert fids == list(range(min(fids), 20))
+    assert made.geometry.isna().tolist() == [
+        n == 0 and how != "bounds" for n in here if n not in fids
+    ]
+
+
+def test_empty_shapes_are_no_broken_ones(tmp_path):
+    """Null and without points, of all kinds of shapes: as in the file."""
+    for n, kind in enumerate([shapely.box(0, 0, 1, 1), shapely.MultiPoint([(1, 1)])]):
+        frame = gpd.GeoDataFrame({"n": range(3)}, geometry=[kind, *EMPTY], crs=4326)
+        (tmp_path / str(n)).mkdir()
+        source = vectordata.write(frame, tmp_path / str(n) / "s.shp")
+        done = vectorjobs.run("vector.convert", source, tmp_path / f"out{n}")
+        assert done.receipt.facts["features_out"] == 3
+        assert not done.letters
+
+
+def _junk(tmp_path):
+    """A GeoPackage with values that are no geometries: in features 3 and 11, 12 is empty."""
+    frame = vectordata.layer(20)[["whole", "geometry"]]
+    frame.loc[[5, 6], "geometry"] = EMPTY
+    source = vectordata.write(frame, tmp_path / "s.gpkg")
+    with closing(sqlite3.connect(source)) as db:
+        triggers = db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for (name,) in triggers:
+            db.execute(f'DROP TRIGGER "{name}"')
+        db.execute("UPDATE s SET geom = 'junk' WHERE fid = 3")
+        db.execute("UPDATE s SET geom = x'00' WHERE fid = 11")
+        db.execute("UPDATE s SET geom = x'' WHERE fid = 12")
+        db.commit()
+    return source
+
+
+@pytest.mark.parametrize("broken", [_cut, _junk])
+def test_a_mask_that_is_broken_is_refused(broken, tmp_path):
+    """Features would be chosen by what is left of it."""
+    mask = broken(tmp_path)
+    source = vectordata.write(vectordata.layer(20), tmp_path / "t.gpkg")
+    params = {"mask": str(mask), "predicate": "disjoint"}
+    with pytest.raises(CorruptSourceError, match="cannot read all of its features"):
+        vectorjobs.run("vector.filter", source, tmp_path / "out", params=params)
+
+
+@pytest.mark.parametrize("where", ["", "whole > 0"])
+def test_values_of_a_geopackage_that_are_no_geometries(where, tmp_path):
+    """Case 46: what is neither null nor empty, and is no geometry; it can be put back."""
+    source = _junk(tmp_path)
+    params = {"where": where}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params=params, features=8)
+    assert [(one.fid, one.reason) for one in done.letters] == [(3, NO_GEOMETRY), (11, NO_GEOMETRY)]
+    assert done.receipt.facts["features_out"] == 18
+    place = tmp_path / "again" / ".geobatch" / "replaced" / "s.parquet"
+    place.mkdir(parents=True)
+    mended = gpd.GeoDataFrame({"geobatch_fid": [3]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326)
+    vectordata.write(mended, place / "r.gpkg")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "again", params=params, features=8)
+    assert [one.fid for one in done.letters] == [11]
+
+
+@pytest.mark.parametrize("columns", [None, [], ["n"]])
+def test_text_of_a_csv_file_that_is_no_geometry(columns, tmp_path):
+    """Case 46: whichever columns are asked for."""
+    source = tmp_path / "s.csv"
+    source.write_text('WKT,n\n"POINT (1 2)",0\n"POINT (1 ",1\njunk,2\n,3\n"POINT EMPTY",4\n')
+    options = {"src_crs": "EPSG:4326"}
+    done = vectorjobs.run(
+        "vector.convert",
+        source,
+        tmp_path / "out",
+        params={"columns": columns},
+        options=options,
+        features=2,
+    )
+    assert [(one.position, one.reason) for one in done.letters] == [
+        (1, NO_GEOMETRY),
+        (2, NO_GEOMETRY),
+    ]
+    assert done.receipt.facts["features_out"] == 3
