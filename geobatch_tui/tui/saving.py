@@ -11,7 +11,7 @@ from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.dialogs import Choice, Question
-from geobatch_tui.tui.screens.path import PathDialog
+from geobatch_tui.tui.screens.line import PathDialog
 
 if TYPE_CHECKING:
     from geobatch_tui.tui.draft import Draft

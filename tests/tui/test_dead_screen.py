@@ -19,7 +19,7 @@ from geobatch_tui.tui.dialogs import Question
 from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.previewer import Unseen
 from geobatch_tui.tui.screens.dead import DeadScreen
-from geobatch_tui.tui.screens.note import NoteDialog
+from geobatch_tui.tui.screens.line import NoteDialog, PathDialog
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.inspector import TABS, Inspector
@@ -330,7 +330,7 @@ async def test_letters_are_exported(console, deaths, eye, tmp_path):
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         await pilot.press("slash", *"class:mem", "enter", "ctrl+s")
-        await until(lambda: app.screen.query("#path"))
+        await until(lambda: isinstance(app.screen, PathDialog))
         await pilot.press("ctrl+u", *"dead.csv", "enter")
         await until((tmp_path / "dead.csv").exists)
         assert len((tmp_path / "dead.csv").read_text().splitlines()) == 3

@@ -24,7 +24,7 @@ from geobatch_tui.tui.keymap import bind
 from geobatch_tui.tui.outside import edit_outside
 from geobatch_tui.tui.saving import save
 from geobatch_tui.tui.screens.filtered import Filtered
-from geobatch_tui.tui.screens.path import PathDialog
+from geobatch_tui.tui.screens.line import PathDialog
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.keys import KeyBar

@@ -25,8 +25,7 @@ from geobatch_tui.tui.page import Page
 from geobatch_tui.tui.previewer import Previewer, Unseen, wanted
 from geobatch_tui.tui.retry_plan import consequence, selection
 from geobatch_tui.tui.screens.filtered import Filtered
-from geobatch_tui.tui.screens.note import NoteDialog
-from geobatch_tui.tui.screens.path import PathDialog
+from geobatch_tui.tui.screens.line import NoteDialog, PathDialog
 from geobatch_tui.tui.screens.retry import RetryDialog
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.inspector import Inspector, whole
