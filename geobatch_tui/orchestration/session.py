@@ -166,11 +166,11 @@ def open_session(
     state = StateDir.open(output_dir, create=True)
     run_id = new_run_id()
     with contextlib.ExitStack() as stack:
-        lock = RunLock.acquire(state.lock, {"run_id": run_id, "t0": time.time()})
-        stack.callback(lock.release)
+        asked = {"run_id": run_id, "t0": time.time()}
+        lock = stack.enter_context(RunLock.acquire(state.lock, asked))
         if fresh:
             _forget(state)
-        ledger = stack.enter_context(_ledger(state, output_dir))
+        ledger = stack.enter_context(Ledger.open(state.ledger, output_dir))
         recovery = ledger.recover()
         epoch = ledger.begin_run(run_id, job.to_json(), versions())
         lock.update(run_id=run_id, epoch=epoch)
@@ -178,7 +178,7 @@ def open_session(
             requeue(ledger)
         ids = ledger.next_item_id(), ledger.next_chunk_id()
         write_json_atomic(state.plan, {"run_id": run_id, **job.to_json()})
-        reader = stack.enter_context(contextlib.closing(LedgerReader(state.ledger)))
+        reader = stack.enter_context(LedgerReader(state.ledger))
         log = _log(job, run_id, state, log_stream, log_format)
         stack.callback(log.close)
         last_words = stack.enter_context(_last_words(state))
@@ -216,18 +216,6 @@ def _log(
         stream_format=stream_format,
         level=config.level,
     )
-
-
-@contextlib.contextmanager
-def _ledger(state: StateDir, output_dir: Path) -> Iterator[Ledger]:
-    """The ledger; folded into one file only at a clean end."""
-    ledger = Ledger.open(state.ledger, output_dir)
-    clean = False
-    try:
-        yield ledger
-        clean = True
-    finally:
-        ledger.close(archive=clean)
 
 
 @contextlib.contextmanager
