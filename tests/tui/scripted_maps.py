@@ -198,9 +198,6 @@ class MapApp(App[None]):
     def on_chunk_map_chunk_selected(self, message: ChunkMap.ChunkSelected) -> None:
         self.told.append(message.position)
 
-    def on_chunk_map_selection_changed(self, message: ChunkMap.SelectionChanged) -> None:
-        self.told.append(list(message.runs))
-
 
 async def settled(pilot: Pilot[None]) -> None:
     """Wait until nothing is read or painted any more."""

@@ -108,39 +108,14 @@ class ChunkMap(Follower, can_focus=True):
     ]
 
     class Moved(Message):
-        """The cursor, the view, the mode or what is under the cursor changed."""
-
-        def __init__(self, chunk_map: ChunkMap) -> None:
-            self.map = chunk_map
-            super().__init__()
-
-        @property
-        def control(self) -> ChunkMap:
-            return self.map
+        """The cursor, the view, the mode, the rectangle or what is under the cursor changed."""
 
     class ChunkSelected(Message):
         """The operator wants to see a chunk; ``position`` is that in the run's states."""
 
-        def __init__(self, chunk_map: ChunkMap, position: int) -> None:
-            self.map = chunk_map
+        def __init__(self, position: int) -> None:
             self.position = position
             super().__init__()
-
-        @property
-        def control(self) -> ChunkMap:
-            return self.map
-
-    class SelectionChanged(Message):
-        """Another rectangle is selected, or none: first and end position of each run of chunks."""
-
-        def __init__(self, chunk_map: ChunkMap, runs: Sequence[tuple[int, int]]) -> None:
-            self.map = chunk_map
-            self.runs = runs
-            super().__init__()
-
-        @property
-        def control(self) -> ChunkMap:
-            return self.map
 
     class _Placed(Message):
         """Exact places of items were read."""
@@ -166,7 +141,6 @@ class ChunkMap(Follower, can_focus=True):
         self._load_waits = False
         self._to_show: Sequence[int] = ()
         self._palette: Palette | None = None
-        self._selected: Sequence[tuple[int, int]] = ()
 
     @property
     def mode(self) -> Mode:
@@ -176,7 +150,8 @@ class ChunkMap(Follower, can_focus=True):
     @property
     def selected(self) -> Sequence[tuple[int, int]]:
         """First and end position of each run of selected chunks."""
-        return self._selected
+        scene = self.pictures.top
+        return scene.selected() if scene is not None else ()
 
     # --- following ------------------------------------------------------------------------------
 
@@ -185,7 +160,7 @@ class ChunkMap(Follower, can_focus=True):
             self._load()
         elif not self._load_waits and (dirty := self.pictures.touch(delta.changed)) is not None:
             self._send(dirty)
-            self.post_message(self.Moved(self))
+            self.post_message(self.Moved())
             if self.mode.figure:
                 self._wants.add(delta.changed)
                 self._read_more()
@@ -378,7 +353,7 @@ class ChunkMap(Follower, can_focus=True):
         if isinstance(scene, GroundScene) and self._source.item_at(position).n > 1:
             self.show((position,))
         else:
-            self.post_message(self.ChunkSelected(self, position))
+            self.post_message(self.ChunkSelected(position))
 
     def action_back(self) -> None:
         """Select nothing, or leave the item's grid."""
@@ -430,20 +405,12 @@ class ChunkMap(Follower, can_focus=True):
             else:
                 boxes.pop()
             self.refresh(*(_cells(box) for box in boxes if box is not None))
-        self._tell()
+        self.post_message(self.Moved())
 
     def _renew(self) -> None:
         """Repaint everything."""
         self.refresh()
-        self._tell()
-
-    def _tell(self) -> None:
-        scene = self.pictures.top
-        runs = scene.selected() if scene is not None else []
-        if runs != self._selected:
-            self._selected = runs
-            self.post_message(self.SelectionChanged(self, runs))
-        self.post_message(self.Moved(self))
+        self.post_message(self.Moved())
 
     def _entitle(self) -> None:
         """Say in the border what is shown. It does not change from tick to tick: a new title
