@@ -112,6 +112,7 @@ def _end(code: int = 0) -> None:
     os._exit(code)
 
 
+gc.disable()  # what is loaded here stays
 _leave_terminal()
 atexit.register(_end)
 with _dying_with_the_engine():
@@ -123,3 +124,4 @@ with _dying_with_the_engine():
         warmup.warm_up()
     _drop_mapped()
     gc.freeze()  # a collection in a worker would write to every page with objects
+    gc.enable()

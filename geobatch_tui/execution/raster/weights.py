@@ -198,6 +198,8 @@ def weigh_row(code, delta, scale, lead, w, total, one):
             w1[c] = 1.0 + half * d * (-5.0 + 3.0 * d)
             w2[c] = half * (1.0 + d * (4.0 - 3.0 * d))
             w3[c] = half * d * (-1.0 + d)
+    elif code == 1 and w.shape[0] == 4:
+        _weigh_four(delta, scale, lead, w)
     elif code < 3:
         _weigh_widened(code, delta, scale, lead, w, total)
     else:
@@ -207,6 +209,23 @@ def weigh_row(code, delta, scale, lead, w, total, one):
             _scale_to_one(one)
             for t in range(taps):
                 w[t, c] = one[t]
+
+
+@jit
+def _tent(far):
+    return max(1.0 - abs(far), 0.0)
+
+
+@jit
+def _weigh_four(delta, scale, lead, w):
+    """As :func:`_weigh_widened`, of a bilinear kernel that is widened to four taps."""
+    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+    for c in range(len(delta)):
+        d = delta[c]
+        a, b = _tent((0 - lead - d) * scale), _tent((1 - lead - d) * scale)
+        e, f = _tent((2 - lead - d) * scale), _tent((3 - lead - d) * scale)
+        total = a + b + e + f
+        w0[c], w1[c], w2[c], w3[c] = a / total, b / total, e / total, f / total
 
 
 @jit
