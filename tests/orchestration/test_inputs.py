@@ -90,14 +90,21 @@ def test_bytes_that_are_no_text_survive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [("a.tif", "a.tiff"), ("A.tif", "a.tif"), ("é.tif", "e\u0301.tif")]
+    ("names", "form"),
+    [
+        (("a.tif", "a.tiff"), "COG"),
+        (("A.tif", "a.tif"), "COG"),
+        (("é.tif", "e\u0301.tif"), "COG"),
+        (("a.gpkg", "a.fgb"), "GeoParquet"),
+        (("a.shp", "A.geojson"), "Shapefile"),
+    ],
 )
-def test_colliding_outputs_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+def test_colliding_outputs_are_refused(tmp_path: Path, names: tuple[str, str], form: str) -> None:
     """Two inputs may not share an output name, nor differ by case or normal form alone."""
     for name in names:
         touch(tmp_path / name)
     with pytest.raises(PreflightError, match="collide"):
-        expand([str(tmp_path / name) for name in names], tmp_path / "out", "COG")
+        expand([str(tmp_path / name) for name in names], tmp_path / "out", form)
 
 
 def test_output_over_its_input_is_refused(tmp_path: Path) -> None:

@@ -60,6 +60,11 @@ def ogr_errors(path: str, layer: str = "") -> Iterator[None]:
     except _FOREIGN as error:
         if isinstance(error, OSError) and error.errno:
             raise
+        if isinstance(error, UnicodeError) and not path.isprintable():
+            raise UnsupportedFormatError(
+                f"{path}: its layer has the name of the file, which is not UTF-8",
+                hint="give the file another name",
+            ) from error
         raise _ours(error, path, layer) from error
 
 

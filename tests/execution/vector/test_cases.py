@@ -493,7 +493,7 @@ def test_moments_of_several_zones(given, suffix, tmp_path):
 
 
 def test_a_geopackage_that_is_being_written(tmp_path):
-    """Case 55: rows in a write-ahead log count; so does a folder that nothing can be written to."""
+    """Case 55: rows in a write-ahead log count."""
     source = vectordata.write(vectordata.layer(20), tmp_path / "s.gpkg")
     with closing(sqlite3.connect(source, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = WAL")
@@ -502,6 +502,33 @@ def test_a_geopackage_that_is_being_written(tmp_path):
         assert source.with_name("s.gpkg-wal").stat().st_size
         done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=6)
     assert done.receipt.facts["features_out"] == 19
+
+
+@pytest.fixture
+def medium(tmp_path):
+    """A place, and what makes it read-only."""
+    place = tmp_path / "medium"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(place)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("nothing can be mounted here")
+    remount = ["mount", "-o", "remount,ro", str(place)]
+    yield place, lambda: subprocess.run(remount, check=True)
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.filterwarnings("ignore:unable to open database file:RuntimeWarning")
+def test_a_geopackage_on_a_medium_that_cannot_be_written_to(medium, tmp_path):
+    """Case 55: with a write-ahead log, for which SQLite itself wants to write beside it."""
+    place, make_read_only = medium
+    source = vectordata.write(vectordata.layer(20), place / "s.gpkg")
+    with closing(sqlite3.connect(source, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    make_read_only()
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=6)
+    assert done.receipt.facts["features_out"] == 20
 
 
 def test_a_geopackage_that_is_locked(tmp_path):

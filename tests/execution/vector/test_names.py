@@ -9,6 +9,7 @@ import pytest
 import vectordata
 import vectorjobs
 
+from geobatch_tui.errors import UnsupportedFormatError
 from geobatch_tui.execution.messages import InspectTask
 from geobatch_tui.execution.ops.registry import get_operation
 
@@ -44,6 +45,18 @@ def test_sources_are_read_by_their_names(name, suffix, sources, tmp_path):
     shutil.copy(sources[suffix], source)
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=5)
     assert done.receipt.facts["features_out"] == 12
+
+
+@pytest.mark.parametrize("suffix", ["geojsonl", "shp"])
+def test_layers_of_names_that_are_not_utf8(suffix, tmp_path):
+    """Where OGR names the layer after the file, it is refused, and the reason is the name."""
+    source = vectordata.write(vectordata.layer(12), tmp_path / f"s.{suffix}")
+    for each in [*tmp_path.iterdir()]:
+        each.rename(tmp_path / os.fsdecode(b"lat\xe9" + each.suffix.encode()))
+    source = tmp_path / os.fsdecode(b"lat\xe9." + suffix.encode())
+    with pytest.raises(UnsupportedFormatError, match="which is not UTF-8") as e:
+        vectorjobs.probe("vector.convert", source)
+    assert "another name" in e.value.hint
 
 
 @pytest.mark.parametrize("form", list(vectorjobs.SUFFIXES))
