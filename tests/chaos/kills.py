@@ -125,28 +125,33 @@ def kill_workers(fixture: Fixture, kills: int, seed: int, gap: float = 0.12) -> 
     """SIGKILL a random worker ``kills`` times during one run; ``gap``: mean seconds between.
 
     The run must survive them all: same tree, no dead letter. It is a fault if it ended before all
-    kills were dealt, as then less was proven than said.
+    kills were dealt, or if most hit workers that were only starting, as then less was proven than
+    said. So each waits for another chunk to be done since the last.
     """
     rng = random.Random(seed)
     verdict = Verdict("kill -9 workers", seed)
     reference, length = fixture.reference().tree, fixture.reference().seconds
     fixture.forget()
     engine = fixture.start()
-    done = 0
+    done = seen = 0
     while engine.alive() and done < kills:
         time.sleep(rng.expovariate(1 / gap))
+        chunks = harness.count(harness.events(fixture.out), "chunk.done")
         workers = engine.workers()
-        if workers and engine.alive():
+        if chunks > seen and workers and engine.alive():
             done += harness.kill(rng.choice(workers))
+            seen = chunks
     ended = engine.wait(timeout=600)
     verdict.expect(done == kills, f"the run ended after {done} of {kills} kills")
     _finished(fixture, verdict, ended, reference, "end")
     lines = harness.events(fixture.out)
+    lost = harness.count(lines, "worker.lost")
+    verdict.expect(lost * 4 >= done, f"of {done} workers that were killed, {lost} had started")
     verdict.figures = {
         "kills": done,
         "undisturbed s": round(length, 2),
         "run s": round(ended.seconds, 2),
-        "worker.lost": harness.count(lines, "worker.lost"),
+        "worker.lost": lost,
         "chunk.retry": harness.count(lines, "chunk.retry"),
         "dead": harness.count(lines, "chunk.dead"),
     }
