@@ -239,7 +239,7 @@ Task = ProbeTask | ChunkTask | FinaliseTask | InspectTask | PreviewTask
 @dataclass(frozen=True, slots=True)
 class ItemReceipt:
     """Proof of an assembled item: an absolute ``part_path`` in the target directory, its ``size``
-    in bytes, the BLAKE2b-128 hex ``digest`` of its bytes, and JSON-ready ``facts``."""
+    in bytes, the SHA-256 hex ``digest`` of its bytes, and JSON-ready ``facts``."""
 
     part_path: str
     size: int

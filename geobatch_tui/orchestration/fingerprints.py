@@ -12,6 +12,7 @@ import aiofiles
 
 from geobatch_tui.errors import SourceNotFoundError
 from geobatch_tui.execution import sources
+from geobatch_tui.execution.digest import alike
 from geobatch_tui.execution.messages import SourceIdentity
 from geobatch_tui.observability.text import safe
 
@@ -68,13 +69,14 @@ def _identify_file(path: Path) -> SourceIdentity:
     return SourceIdentity(stat.st_size, stat.st_mtime_ns, state.hexdigest())
 
 
-async def digest_file(path: Path) -> str:
-    """BLAKE2b-128 of a whole file, read without blocking the loop."""
-    state = hashlib.blake2b(digest_size=16)
+async def has_digest(path: Path, digest: str) -> bool:
+    """Whether an output's bytes are those that are known by ``digest``; the file is read without
+    blocking the loop."""
+    state = alike(digest)
     async with aiofiles.open(path, "rb") as file:
         while block := await file.read(READ_SIZE):
             state.update(block)
-    return state.hexdigest()
+    return bool(state.hexdigest() == digest)
 
 
 def code_identity(operation: Operation) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from geobatch_tui.orchestration.fingerprints import (
     changed_keys,
     code_identity,
     digest,
-    digest_file,
+    has_digest,
     identify,
     item_fingerprint,
 )
@@ -237,7 +237,7 @@ class Planner:
         if stat.st_size != row.out_size:
             return replace(base, reason="output_damaged", detail=row.key)
         trusted = stat.st_mtime_ns == row.out_mtime_ns and row.key not in self._suspects
-        if not trusted and await digest_file(path) != row.out_digest:
+        if not trusted and not await has_digest(path, row.out_digest):
             return replace(base, reason="output_damaged", detail=row.key)
         return replace(base, reason="current")
 

@@ -16,7 +16,7 @@ from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.updates import ItemState
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.fingerprints import changed_keys, digest_file
+from geobatch_tui.orchestration.fingerprints import changed_keys, has_digest
 from geobatch_tui.orchestration.run_options import Options
 from geobatch_tui.orchestration.runner import execute
 from geobatch_tui.orchestration.session import reading, state_of_run, suspects_path
@@ -94,7 +94,7 @@ async def verify(directory: str | Path) -> dict[str, Any]:
     async def damaged(row: ItemRow) -> str | None:
         async with gate:
             try:
-                intact = await digest_file(Path(row.out_path)) == row.out_digest
+                intact = await has_digest(Path(row.out_path), row.out_digest)
             except OSError:
                 intact = False
             return None if intact else row.out_path

@@ -13,7 +13,7 @@ from geobatch_tui.orchestration.fingerprints import (
     EDGE,
     changed_keys,
     digest,
-    digest_file,
+    has_digest,
     identify,
     item_fingerprint,
 )
@@ -110,11 +110,16 @@ def test_changed_keys_are_named_by_their_path() -> None:
     assert changed_keys(old, new) == ["op.resampling", "output.format"]
 
 
-async def test_whole_file_digest_matches_hashlib(tmp_path: Path) -> None:
-    """``verify`` computes the plain BLAKE2b-128 of the bytes, across several reads."""
+async def test_outputs_are_known_by_their_sha256(tmp_path: Path) -> None:
+    """``verify`` computes it across several reads; and BLAKE2b-128 for ledgers of before."""
     import hashlib
 
     path = tmp_path / "a"
     body = os.urandom(9 * 1024 * 1024)
     path.write_bytes(body)
-    assert await digest_file(path) == hashlib.blake2b(body, digest_size=16).hexdigest()
+    known = [hashlib.sha256(body).hexdigest(), hashlib.blake2b(body, digest_size=16).hexdigest()]
+    for one in known:
+        assert await has_digest(path, one)
+    path.write_bytes(body[:-1] + b"?")
+    for one in known:
+        assert not await has_digest(path, one)

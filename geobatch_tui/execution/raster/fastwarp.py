@@ -46,7 +46,7 @@ SAVING = 0.75
 #: Side of the destination parts that positions are computed for at once.
 PART = 512
 #: Width of what is resampled at once in a row of cells.
-STRIP = 512
+STRIP = 1024
 
 #: How much smaller errors must be for pixels of more than 8 bits.
 _FINER = 32

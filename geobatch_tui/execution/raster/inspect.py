@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def inspect(path: str, stage: Stage) -> InspectReceipt:
-    """Embedded fingerprint (empty: not ours), size in bytes and BLAKE2b-128 of a GeoTIFF.
+    """Embedded fingerprint (empty: not ours), size in bytes and SHA-256 of a GeoTIFF.
 
     Raises:
         VerifyError: the file is not there, is no GeoTIFF, or a block of the image, a mask or an

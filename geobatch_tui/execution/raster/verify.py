@@ -6,7 +6,6 @@ nothing counts as written before it was read.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.crc import crc32
-from geobatch_tui.execution.digest import DIGEST_SIZE
+from geobatch_tui.execution.digest import output_digest
 from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster.disk import read_exactly
 from geobatch_tui.execution.raster.geotags import describe
@@ -74,7 +73,7 @@ class Written:
 
 
 def check_bytes(path: Path, written: Written) -> str:
-    """Read the whole file once and compare it with what was meant; its BLAKE2b-128 in hex.
+    """Read the whole file once and compare it with what was meant; its SHA-256 in hex.
 
     Raises:
         VerifyError: size, header, a tile's checksum, leader or trailer differ.
@@ -84,13 +83,13 @@ def check_bytes(path: Path, written: Written) -> str:
         size = os.fstat(fd).st_size
         if size != written.size:
             raise VerifyError(f"{path.name!r} has {size} bytes where {written.size} were written")
-        digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+        digest = output_digest()
         header = read_exactly(fd, 0, len(written.header))
         digest.update(header)
         if header != written.header:
             raise VerifyError(f"{path.name!r}: the header reads back otherwise than it was written")
         _check_tiles(fd, path, written, digest)
-        return digest.hexdigest()
+        return str(digest.hexdigest())
     finally:
         os.close(fd)
 

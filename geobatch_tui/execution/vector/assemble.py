@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import threading
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import EmptyInputError, GeometryError, VerifyError
 from geobatch_tui.execution.crc import crc32
-from geobatch_tui.execution.digest import DIGEST_SIZE, digest_of
+from geobatch_tui.execution.digest import digest_of, output_digest
 from geobatch_tui.execution.messages import ItemReceipt
 from geobatch_tui.execution.raster.disk import disk_errors
 from geobatch_tui.execution.raster.part import part_path, removed_on_error
@@ -187,8 +186,8 @@ def _check(made: Path, item: ItemContext, plan: VectorPlan, summary: Summary) ->
 
 
 def _read_back(path: Path, written: Written) -> tuple[int, str]:
-    """Size of a file, and BLAKE2b-128 in hex. Raises VerifyError if it is not what was written."""
-    digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+    """Size of a file, and SHA-256 in hex. Raises VerifyError if it is not what was written."""
+    digest = output_digest()
     size, crcs = 0, [0]
     cuts = list(written.cuts)
     # The digest takes longest: a thread of its own computes it.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def inspect(path: str, stage: Stage) -> InspectReceipt:
-    """Embedded fingerprint (empty: not ours), size in bytes and BLAKE2b-128 of a vector file.
+    """Embedded fingerprint (empty: not ours), size in bytes and SHA-256 of a vector file.
 
     Raises:
         VerifyError: the file is not there, is no vector file, or cannot be read to its end.

@@ -21,7 +21,7 @@ from geobatch_tui.errors import (
     SchemaError,
     SourceChangedError,
 )
-from geobatch_tui.execution.digest import digest_of
+from geobatch_tui.execution.digest import digest_of, short_digest
 from geobatch_tui.execution.vector import archive, arrow, formats, geojson, sequence, source, unread
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
@@ -151,7 +151,7 @@ def area_of(path: str, digest: str, layer: str, crs: str) -> Area:
 def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> NDArray[Any]:
     formats.drivers_of(path)
     place = formats.place_of(path)
-    if digest_of(path)[0] != digest:
+    if digest_of(path, short_digest())[0] != digest:
         raise SourceChangedError(f"{path} is not the file that it was when the run was planned")
     with source.ogr_errors(path, layer):
         names = [str(name) for name, _ in pyogrio.list_layers(exact(place))]
