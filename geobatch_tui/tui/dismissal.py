@@ -37,5 +37,5 @@ def dismiss(link: RunLink, letters: Sequence[tuple[int, float]], note: str | Non
         count = len(letters)
     else:
         count = dismissal.dismiss(link.directory, letters, note)
-    noun = "dead letter" if count == 1 else "dead letters"
-    return f"{fmt.count(count)} {noun} {'dismissed' if note is not None else 'as before'}"
+    many = fmt.plural(count, "dead letter")
+    return f"{many} {'dismissed' if note is not None else 'as before'}"

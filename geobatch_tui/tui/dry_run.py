@@ -111,10 +111,10 @@ def _estimate(trial: Trial) -> list[tuple[str, str]]:
     estimate, output = trial.estimate_s, trial.output_bytes
     if estimate is None or output is None:
         return [("no chunk was done: nothing can be estimated", "bold $warning")]
-    workers = f"{trial.workers} worker{'' if trial.workers == 1 else 's'}"
+    chunks, workers = fmt.plural(trial.todo, "chunk"), fmt.plural(trial.workers, "worker")
     return [
         (f"about {fmt.duration(estimate).strip()}", "bold $accent"),
-        (f" for {fmt.count(trial.todo)} chunks with {workers}, without assembly;", ""),
+        (f" for {chunks} with {workers}, without assembly;", ""),
         (f" output about {fmt.size(output).strip()};", ""),
         (f" a worker has {fmt.size(trial.peak_bytes).strip()} at most", ""),
     ]

@@ -57,8 +57,9 @@ def forecast(report: Mapping[str, Any], loaded: LoadedJob) -> Content:
 def _work(report: Mapping[str, Any]) -> list[Piece]:
     todo = sum(count for reason, count in report["reasons"].items() if reason not in _NO_WORK)
     todo -= len(report["refused"])
+    items, chunks = fmt.plural(report["items"], "item"), fmt.plural(report["chunks"], "chunk")
     return [
-        (f"{_many(report['items'], 'item')}, {_many(report['chunks'], 'chunk')}  ", "bold"),
+        (f"{items}, {chunks}  ", "bold"),
         (f"{fmt.count(todo)} to do", "bold $accent"),
     ]
 
@@ -83,11 +84,7 @@ def _difference(entry: Difference, stale: Mapping[str, int]) -> list[Piece]:
 
 
 def _stale(chunks: int) -> str:
-    return f"{_many(chunks, 'chunk')} stale"
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{fmt.count(number)} {noun}{'' if number == 1 else 's'}"
+    return f"{fmt.plural(chunks, 'chunk')} stale"
 
 
 def _resources(report: Mapping[str, Any]) -> list[Piece]:
@@ -107,7 +104,7 @@ def _title(differences: Sequence[Difference]) -> str:
     differ = "differs" if len(differences) == 1 else "differ"
     change = "changes" if semantic == 1 else "change"
     return (
-        f"against the last run: {_many(len(differences), 'value')} {differ}, "
+        f"against the last run: {fmt.plural(len(differences), 'value')} {differ}, "
         f"{semantic} {change} the outputs"
     )
 

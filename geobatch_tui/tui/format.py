@@ -24,6 +24,11 @@ def count(value: int) -> str:
     return f"{value:,}".replace(",", " ")
 
 
+def plural(value: int, noun: str) -> str:
+    """``1 chunk``, ``2 chunks``, ``15 000 chunks``."""
+    return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
+
+
 def size(value: float) -> str:
     """Bytes in decimal units with two or three digits: ``1.4 GB``, ``310 MB``."""
     return _scaled(value, _SIZES, 1000.0)

@@ -42,11 +42,10 @@ async def _lose(app: Shell, path: Path, found: int) -> bool:
     """Ask what is to become of comments, and keep the file as it is under another name, if that
     is wanted; whether to go on."""
     backup = path.with_name(f"{path.name}{_BACKUP}")
-    lines = f"{fmt.count(found)} comment{'' if found == 1 else 's'}"
     answer = await app.push_screen_wait(
         Question(
             "Save",
-            f"{safe(path.name)} has {lines}, which the form does not keep.",
+            f"{safe(path.name)} has {fmt.plural(found, 'comment')}, which the form does not keep.",
             (
                 Choice("", "No", "write nothing"),
                 Choice("both", "Both", f"the file as it is becomes {safe(backup.name)}"),

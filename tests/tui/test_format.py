@@ -19,6 +19,15 @@ def test_counts_have_their_thousands_apart(value, text):
     assert fmt.count(value) == text
 
 
+def test_one_is_no_plural():
+    """Only of one thing there is one; of none there are many."""
+    assert [fmt.plural(n, "chunk") for n in (0, 1, 2_000)] == [
+        "0 chunks",
+        "1 chunk",
+        "2 000 chunks",
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

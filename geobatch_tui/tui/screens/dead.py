@@ -359,7 +359,7 @@ class DeadScreen(Filtered, Page):
         chosen = [self._letters[dead_id] for dead_id in self.list.chosen]
         if not chosen:
             return
-        many = fmt.count(len(chosen)) + (" dead letter" if len(chosen) == 1 else " dead letters")
+        many = fmt.plural(len(chosen), "dead letter")
         note = None
         if any(letter.dismissed is None for letter in chosen):
             note = await self.app.push_screen_wait(NoteDialog("Dismiss", f"{many}. {_STAYS}"))
@@ -413,7 +413,8 @@ class DeadScreen(Filtered, Page):
         if not chosen:
             return
         proposed = Path.cwd() / "dead-letters.geojson"
-        said = f"{len(chosen)} dead letters, as .geojson with their outlines, or as .csv"
+        many = fmt.plural(len(chosen), "dead letter")
+        said = f"{many}, as .geojson with their outlines, or as .csv"
         path = await self.app.push_screen_wait(PathDialog("Write", said, proposed))
         if path is None:
             return

@@ -189,7 +189,7 @@ class MapScreen(Page):
         if item is None:
             items = self.map.pictures.items
             chunks = len(self.map.pictures.planes.flags)
-            told = f"{fmt.count(len(items))} items, {fmt.count(chunks)} chunks"
+            told = f"{fmt.plural(len(items), 'item')}, {fmt.plural(chunks, 'chunk')}"
             return told if items else "nothing is planned yet"
         wide, high = item.chunk_size
         size = f" of {wide}x{high}" if wide and high else ""

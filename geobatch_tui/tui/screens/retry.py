@@ -89,9 +89,8 @@ class RetryDialog(ModalScreen[tuple[str, ...] | None]):
 
 def summary(found: Consequence, where: str) -> Content:
     """How many letters, chunks and items, and where."""
-    texts = [
-        Content.assemble((_many(found.letters, "dead letter"), "bold"), f" tried again {where}")
-    ]
+    many = fmt.plural(found.letters, "dead letter")
+    texts = [Content.assemble((many, "bold"), f" tried again {where}")]
     facts = [
         (found.chunks, "chunk", "computed"),
         (found.replanned, "item", "opened and planned anew"),
@@ -99,13 +98,15 @@ def summary(found: Consequence, where: str) -> Content:
         (found.reassembled, "item", "assembled again"),
         (found.remade, "published output", "made anew, all chunks of it"),
     ]
-    texts += [Content(f"  {_many(n, noun)} {what}") for n, noun, what in facts if n]
+    texts += [Content(f"  {fmt.plural(n, noun)} {what}") for n, noun, what in facts if n]
     if found.left:
-        said = f"  {_many(found.left, 'letter')} left: their items take a new run to be planned"
+        many = fmt.plural(found.left, "letter")
+        said = f"  {many} left: their items take a new run to be planned"
         texts.append(Content.styled(said, "$warning"))
     if found.stale:
-        said = f"  {_many(found.stale, 'letter')} will fail again: the source changed under the run"
-        texts.append(Content.styled(f"{said}; drain it, then retry", "$warning"))
+        many = fmt.plural(found.stale, "letter")
+        said = f"  {many} will fail again: the source changed under the run; drain it, then retry"
+        texts.append(Content.styled(said, "$warning"))
     classes = ", ".join(f"{name} {fmt.count(n)}" for name, n in found.classes)
     return Content("\n").join([*texts, Content.styled(f"  {classes}", "$quiet")])
 
@@ -124,7 +125,3 @@ def lines(found: Consequence) -> Content:
         more = fmt.count(len(found.lines) - _SHOWN)
         rows.append(Content.styled(f"and {more} more", "$quiet"))
     return Content("\n").join(rows)
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{fmt.count(count)} {noun}{'' if count == 1 else 's'}"

@@ -71,8 +71,8 @@ class Overview(Lines):
             right.append((f"{busy}/{len(view.workers)} workers  ", ""))
         right.append((f"{fmt.clock(view.now)}  ", "$quiet"))
         dead = len_of_dead(view)
-        noun = "dead letter" if dead == 1 else "dead letters"
-        right.append((f"▲ {fmt.count(dead)} {noun} ", "bold $error" if dead else "$quiet"))
+        told = fmt.plural(dead, "dead letter")
+        right.append((f"▲ {told} ", "bold $error" if dead else "$quiet"))
         return right
 
     def _counts(self, view: View, width: int) -> Content:
