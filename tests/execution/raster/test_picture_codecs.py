@@ -8,7 +8,7 @@ import pytest
 import rasterio
 import tifffile
 from assembling import build, make_plan
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
@@ -197,6 +197,7 @@ def test_tags_of_lerc(tmp_path, outer):
 
 
 @settings(max_examples=60, deadline=None)
+@example(seed=4422551, dtype="float32", samples=4, limit=0.01, nodata=None, gaps="none")
 @given(
     seed=st.integers(0, 2**32),
     dtype=st.sampled_from(
@@ -223,8 +224,9 @@ def test_lerc_keeps_within_its_limit(seed, dtype, samples, limit, nodata, gaps):
     data, seen = codec.store(tile)
     np.testing.assert_array_equal(codec.decode(data, tile.shape, tile.dtype), seen)
     off = np.abs(seen.astype(np.float64) - tile)
-    assert not (off > limit + 4 * np.spacing(np.float64(100))).any() or dtype == "float32"
-    assert not (off > limit * (1 + 1e-5)).any()
+    # Floats are rounded once more as they are decoded.
+    slack = 4 * np.spacing(np.abs(tile)) if limit and dtype.startswith("float") else 0
+    assert not (off > limit + slack).any()
     if nodata is not None:
         np.testing.assert_array_equal(seen == nodata, tile == nodata)
 
