@@ -105,8 +105,8 @@ FOLDER = "GEOBATCH_SOCKET_FOLDER"
 #: Instead of the above for features, whose batches come in all sizes. Large ones go back to the
 #: system; what the heap keeps holds a few of the others, or each would have its pages cleared anew.
 VECTOR_DEFAULTS = {
-    "MALLOC_MMAP_THRESHOLD_": str(2 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
 }
 
 _PASSED = {

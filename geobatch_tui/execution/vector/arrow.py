@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.sources import is_dataset
@@ -21,8 +22,6 @@ from geobatch_tui.execution.vector.names import exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pyarrow as pa
 
 _GENERAL = "OGR_FLATGEOBUF_STREAM_BASE_IMPL"
 _MAGIC = b"fgb\x03"
@@ -58,3 +57,9 @@ def refuse_overlaps(place: str, shapes: pa.Array) -> None:
             f"GDAL reads geometries of {place} that overlap in memory",
             hint="copy the layer with ogr2ogr to another format, and give that",
         )
+
+
+def apart(column: pa.Array) -> pa.Array:
+    """A copy of a column. What GDAL gives at a time is freed together: as long as one of its
+    columns is there, its geometries are, too."""
+    return pa.concat_arrays([column, column.slice(0, 0)])

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: The box of a feature: null where it has no geometry, its sides null where that is empty.
 BOX_TYPE = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
+#: Values that a writer of Parquet takes at once, by default: it may end a page behind them. So it
+#: does not matter to its pages whether an array ends there.
+STEP = 1024
 
 
 def flags(values: NDArray[np.bool_]) -> pa.Array:
@@ -121,7 +124,8 @@ def evenly(
     batches: Iterator[pa.RecordBatch], rows: int, column: str, limit: int
 ) -> Iterator[pa.Table]:
     """The same features in tables of ``rows``; one ends early where its ``column`` (binary)
-    reaches ``limit`` bytes. The cuts depend on the features alone, not on the batches."""
+    reaches ``limit`` bytes. The cuts depend on the features alone, not on the batches, and so do
+    those of ``column``: it is in chunks of ``STEP`` features."""
     held: list[pa.RecordBatch] = []
     count = size = 0
     for batch in batches:
@@ -136,17 +140,38 @@ def evenly(
             size += int(ends[stop - 1]) - base
             start = stop
             if count == rows or size >= limit:
-                yield _joined(held)
+                yield _joined(held, column)
                 count = size = 0
     if held:
-        yield _joined(held)
+        yield _joined(held, column)
 
 
-def _joined(held: list[pa.RecordBatch]) -> pa.Table:
-    """The batches as one, which takes their place in memory."""
-    table = pa.Table.from_batches(held).combine_chunks()
+def _joined(held: list[pa.RecordBatch], column: str) -> pa.Table:
+    """The batches as one, which takes their place in memory. The ``column`` that takes most of it
+    is not there twice."""
+    schema = held[0].schema
+    at = schema.get_field_index(column)
+    others = pa.Table.from_batches([batch.drop_columns([column]) for batch in held])
+    values = [batch.column(at) for batch in held]
     held.clear()
-    return table
+    columns = others.combine_chunks().columns
+    del others
+    columns.insert(at, pa.chunked_array(list(_stepwise(values)), schema.field(at).type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _stepwise(values: list[pa.Array]) -> Iterator[pa.Array]:
+    """The same values in arrays of ``STEP``; empties ``values``."""
+    values.reverse()
+    while values:
+        parts, room = [], STEP
+        while values and room:
+            first = values.pop()
+            parts.append(first.slice(0, room))
+            if len(first) > room:
+                values.append(first.slice(room))
+            room -= len(parts[-1])
+        yield parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
 
 
 def _sizes(column: pa.Array) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from geobatch_tui.execution.vector import (
     kernels,
     records,
     replaced,
+    segment,
     source,
     spool,
     values,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.messages import ChunkTask, ItemContext
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.vector.segment import Begun
 
 #: Columns of a feature in quarantine beside the attributes.
 REASON, ERROR = "geobatch_reason", "geobatch_error"
@@ -52,41 +54,42 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
     item = task.item
     plan = VectorPlan.from_json(item.plan.detail)
     check_identity(item.source, item.source_id)
-    out = _Chunk(item, plan, task.index)
-    batches = source.read_chunk(item, plan, task.index)
     repaired = replaced.load(item, plan)
-    with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
-        context = Context(plan, item.params, stage, trail, own() if records.taken(plan) else None)
-        while True:
-            with stage("read"):
-                batch = next(batches, None)
-            if batch is None:
-                break
-            if repaired:
-                batch = out.repair(batch, repaired)
-            if trail is not None:
-                trail.begin(int(out.stats["in"]))
-            with stage("work"):
-                worked = work(context, *out.readable(batch, item.params))
-                out.add(batch, of_kind(worked, item.params))
-            del batch, worked
-    check_identity(item.source, item.source_id)
-    with stage("encode"):
-        good, dead = out.finish()
-    with stage("spool"):
-        segment, length = spool.append(item, task.index, task.epoch, good, dead, out.stats)
-    del good, dead
+    with segment.begun(item, task.index, task.epoch, stage) as spooled:
+        out = _Chunk(item, plan, task.index, spooled)
+        batches = source.read_chunk(item, plan, task.index)
+        with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
+            room = own() if records.taken(plan) else None
+            context = Context(plan, item.params, stage, trail, room)
+            while True:
+                with stage("read"):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                if repaired:
+                    batch = out.repair(batch, repaired)
+                if trail is not None:
+                    trail.begin(int(out.stats["in"]))
+                with stage("work"):
+                    worked = work(context, *out.readable(batch, item.params))
+                    out.add(batch, of_kind(worked, item.params))
+                del batch, worked
+        check_identity(item.source, item.source_id)
+        with stage("encode"):
+            dead = out.finish()
+        done = spooled.finish(dead, out.stats)
+    del dead
     whole = None
     if task.whole:
-        with spool.cut_on_error(item, segment):
-            whole = assemble.assemble(item, (segment,), task.epoch, stage)
+        with segment.cut_on_error(item, done):
+            whole = assemble.assemble(item, (done,), task.epoch, stage)
     pa.default_memory_pool().release_unused()
     return ChunkReceipt(
         index=task.index,
-        segment=segment,
+        segment=done,
         units=int(out.stats["in"]),
         bytes_in=out.bytes_in,
-        bytes_out=length if whole is None else whole.size,
+        bytes_out=done.length if whole is None else whole.size,
         nodata=0.0,
         seconds={},
         item=whole,
@@ -97,7 +100,7 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
 class _Chunk:
     """Gathers what becomes of the features of one chunk."""
 
-    def __init__(self, item: ItemContext, plan: VectorPlan, index: int) -> None:
+    def __init__(self, item: ItemContext, plan: VectorPlan, index: int, spooled: Begun) -> None:
         self._item, self._plan = item, plan
         window = item.plan.grid.window(index)
         self._position = window.col_off
@@ -113,7 +116,7 @@ class _Chunk:
             .append(pa.field(REASON, pa.string()))
             .append(pa.field(GEOMETRY, pa.binary()))
         )
-        self._pieces = Pieces(plan, window, item.plan.grid.width, self._good_schema)
+        self._pieces = Pieces(plan, window, item.plan.grid.width, self._good_schema, spooled)
         self._dead: list[pa.RecordBatch] = []
         self.letters: list[FeatureLetter] = []
         self.bytes_in = 0
@@ -230,11 +233,10 @@ class _Chunk:
                 )
             )
 
-    def finish(self) -> tuple[list[bytes | pa.Buffer], pa.Buffer]:
-        """The features of the segment, and those in quarantine; after it ``stats`` are complete."""
-        good = self._pieces.finish()
-        self.stats["pieces"] = self._pieces.stats
-        return good, spool.encode(self._dead, self._dead_schema)
+    def finish(self) -> pa.Buffer:
+        """Spool what is left; the features in quarantine. After it ``stats`` are complete."""
+        self.stats["pieces"] = self._pieces.finish()
+        return spool.encode(self._dead, self._dead_schema)
 
 
 def _beyond(found: wkb.Coordinates, bounds: Any) -> NDArray[np.bool_]:

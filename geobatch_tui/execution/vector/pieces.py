@@ -9,25 +9,27 @@ chunks share, and in other formats, pieces are Arrow streams.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geobatch_tui.execution.vector import collect, records, spool
+from geobatch_tui.execution.vector import collect, records, segment, spool
 from geobatch_tui.execution.vector.collect import BOX_TYPE, flags, free_name
 from geobatch_tui.execution.vector.options import ROW_GROUP_BYTES
 from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
 from geobatch_tui.execution.vector.source import written_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.messages import Window
     from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.segment import Begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +54,28 @@ class Piece:
 
 
 class Pieces:
-    """Gathers the pieces of a chunk, and encodes each as soon as it is complete.
+    """Gathers the pieces of a chunk, and spools of each what is complete.
 
     Args:
         plan: of the item.
         window: of the chunk.
         count: features of the item.
         schema: of the batches.
+        spooled: the segment of the chunk.
     """
 
-    def __init__(self, plan: VectorPlan, window: Window, count: int, schema: pa.Schema) -> None:
+    def __init__(
+        self, plan: VectorPlan, window: Window, count: int, schema: pa.Schema, spooled: Begun
+    ) -> None:
         self._plan, self._count, self._schema = plan, count, schema
+        self._spooled = spooled
         self._records = records.taken(plan)
         self._size = plan.cell or count
         self._first, self._end = window.col_off, window.col_off + window.width
         self._held: list[pa.RecordBatch] = []
-        self._blocks: list[records.Records] = []
+        self._rows, self._begin = 0, 0
         self._cell = window.col_off // self._size
-        self.data: list[bytes | memoryview | pa.Buffer] = []
-        self.stats: list[list[int]] = []
+        self._stats: list[list[int]] = []
 
     def add(self, batch: pa.RecordBatch, keep: NDArray[Any], position: int) -> None:
         """Take in the rows of ``batch`` to ``keep``; its first is feature ``position``."""
@@ -84,34 +89,37 @@ class Pieces:
             part, chosen = batch.slice(start, stop - start), keep[start:stop]
             if chosen.any():
                 kept = part if chosen.all() else part.filter(flags(chosen))
+                self._rows += kept.num_rows
                 if self._records:
-                    self._blocks.append(records.of_batch(self._plan, kept))
+                    for data in records.of_batch(self._plan, kept).block():
+                        self._spooled.write(data)
                 else:
                     self._held.append(kept)
             start = stop
 
-    def finish(self) -> list[bytes | memoryview | pa.Buffer]:
-        """All pieces one after the other; ``stats`` says where each lies."""
+    def finish(self) -> list[list[int]]:
+        """Spool what is left; what the pieces are, one after the other."""
         self._close()
-        return self.data
+        return self._stats
 
     def _close(self) -> None:
-        if self._blocks:
-            data = [part for block in self._blocks for part in block.block()]
-            rows = sum(len(block.heads) for block in self._blocks)
-            self.stats.append([self._cell, rows, 0, sum(map(len, data))])
-            self.data += data
-            self._blocks = []
         held, self._held = self._held, []
-        if not held:
-            return
+        whole = self._is_whole() if held else False
+        if whole:
+            encode(self._plan, held, Sink(self._spooled.write))
+        elif held:
+            self._spooled.write(spool.encode(held, self._schema))
+        if self._rows:
+            size = self._spooled.length - self._begin
+            self._stats.append([self._cell, self._rows, int(whole), size])
+            self._spooled.write(bytes(-size % segment.ALIGN))
+        self._rows, self._begin = 0, self._spooled.length
+
+    def _is_whole(self) -> bool:
+        """Whether the cell is a row group, or more, and lies in this chunk alone."""
         low, high = self._cell * self._size, min((self._cell + 1) * self._size, self._count)
         encodes = bool(self._plan.cell) and not self._plan.options.get("sorted")
-        whole = encodes and self._first <= low and high <= self._end
-        rows = sum(batch.num_rows for batch in held)
-        data = encoded(self._plan, held) if whole else spool.encode(held, self._schema)
-        self.stats.append([self._cell, rows, int(whole), data.size])
-        self.data += [data, bytes(-data.size % spool.ALIGN)]
+        return encodes and self._first <= low and high <= self._end
 
 
 def pieces_of(part: spool.Content) -> Iterator[Piece]:
@@ -127,7 +135,7 @@ def places(stats: dict[str, Any]) -> Iterator[tuple[int, int]]:
     at = 0
     for *_, size in stats["pieces"]:
         yield at, at + size
-        at += size + -size % spool.ALIGN
+        at += size + -size % segment.ALIGN
 
 
 def good_batches(parts: Iterator[spool.Content]) -> Iterator[pa.RecordBatch]:
@@ -137,19 +145,39 @@ def good_batches(parts: Iterator[spool.Content]) -> Iterator[pa.RecordBatch]:
             yield from piece.batches()
 
 
+class Sink(io.RawIOBase):
+    """A file for Arrow to write to; ``write`` takes what it gives."""
+
+    def __init__(self, write: Callable[[Any], object]) -> None:
+        self._write = write
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._write(data)
+        return len(data)
+
+
 def encoded(plan: VectorPlan, batches: list[pa.RecordBatch]) -> pa.Buffer:
-    """Features as a Parquet file without description, in as few row groups as their bytes allow.
+    """As :func:`encode`, in memory."""
+    sink = pa.BufferOutputStream()
+    encode(plan, batches, sink)
+    return sink.getvalue()
+
+
+def encode(plan: VectorPlan, batches: list[pa.RecordBatch], sink: Any) -> None:
+    """Write features as a Parquet file without description, in as few row groups as their bytes
+    allow.
 
     The bytes depend on the features alone, not on how they come in batches. Empties ``batches``, so
     that they are not in memory twice.
     """
-    sink = pa.BufferOutputStream()
     schema = output_schema(plan)
     with writer(plan, sink, schema) as file:
         rows = sum(batch.num_rows for batch in batches)
         for table in collect.evenly(_taken(batches), rows, GEOMETRY, ROW_GROUP_BYTES):
             file.write_table(_named(table, schema), row_group_size=table.num_rows)
-    return sink.getvalue()
 
 
 def _named(table: pa.Table, schema: pa.Schema) -> pa.Table:

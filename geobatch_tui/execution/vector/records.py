@@ -15,8 +15,8 @@ import numpy as np
 from geobatch_tui.execution.raster.disk import read_exactly
 from geobatch_tui.execution.vector import collect, properties, sqliterows
 from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
+from geobatch_tui.execution.vector.segment import ALIGN
 from geobatch_tui.execution.vector.source import written_schema
-from geobatch_tui.execution.vector.spool import ALIGN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

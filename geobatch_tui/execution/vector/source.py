@@ -123,9 +123,12 @@ def open_stream(
                 read = batch.rename_columns(names)
                 made = pinned(read, schema, FID, geometry)
                 arrow.refuse_overlaps(path, made.column(WKB))
+                columns = [*map(arrow.apart, made.columns[:-1]), made.columns[-1]]
+                made = pa.RecordBatch.from_arrays(columns, schema=made.schema)
                 if plan.driver in unread.DRIVERS:
                     made = made.append_column(UNREAD, unread.reasons(path, plan, made, read))
                 yield made
+                del batch, read, made, columns  # or two are there while the next one is read
 
 
 def columns_for(driver: str, where: str, wanted: Iterable[str]) -> list[str] | None:
@@ -211,6 +214,7 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
     for batch in batches:
         seen += batch.num_rows
         yield from small(batch)
+        del batch  # as in open_stream
     if seen != window.width:
         raise CorruptSourceError(
             f"{item.source}: chunk {index} has {seen} features, {window.width} were counted when "
