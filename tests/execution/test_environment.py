@@ -186,7 +186,7 @@ def test_loaded_for_features():
     assert out["linked"] == [[None]] * 4
     assert out["ones"] == 16
     assert out["x"] == pytest.approx(111319.49, abs=0.01)
-    assert out["heap"] == str(16 << 20)
+    assert out["heap"] == str(1 << 20)
 
 
 def test_a_fork_server_whose_engine_is_gone_loads_nothing():
