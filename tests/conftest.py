@@ -9,3 +9,8 @@ os.environ["GEOBATCH_OPS"] = "geobatch_tui.testing.ops:NOOP,geobatch_tui.testing
 
 # Runs of tests are nothing that the user ran.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="geobatch-state-")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes that run tests: tests wait a third of the time, for processes of their own."""
+    return (os.cpu_count() or 1) + 1
