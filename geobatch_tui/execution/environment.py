@@ -37,8 +37,9 @@ INDIRECT_DRIVERS = (
     "NGW",
     "WFS",
     "OAPIF",
+    "OGCAPI",
     "CSW",
-    "Elastic",
+    "Elasticsearch",
     "Carto",
     "AmigoCloud",
     "PGeo",
@@ -48,6 +49,7 @@ INDIRECT_DRIVERS = (
     "ODBC",
     "MSSQLSpatial",
     "MongoDBv3",
+    "ADBC",
 )
 
 #: Set for every worker, whatever the user's shell says.

@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from geobatch_tui.execution.vector.skipped import unsaid
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,9 +45,10 @@ def _stand_ins(*names: str) -> Iterator[None]:
 
 
 def _import() -> Any:
-    if _WORKER not in sys.modules or "pyogrio" in sys.modules:
-        return import_module("pyogrio")
-    with _stand_ins("geopandas", "pandas"):
+    if "pyogrio" in sys.modules:
+        return sys.modules["pyogrio"]
+    spared = ("geopandas", "pandas") if _WORKER in sys.modules else ()
+    with _stand_ins(*spared), unsaid():
         return import_module("pyogrio")
 
 
