@@ -247,6 +247,11 @@ class SourceChangedError(IntegrityError):
 class VerifyError(IntegrityError):
     """Read-back found other pixels than were written."""
 
+    default_hint = (
+        "retry it; if it fails again in the same way, look for faults of the disk or of memory, "
+        "or report it"
+    )
+
 
 class PlanMismatchError(IntegrityError):
     """The output directory belongs to another job."""

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
 #: Tiles of each level and plane that GDAL decodes, spread evenly.
 SAMPLES = 8
+#: Codecs of which each library may decode the same bytes to pixels a little different.
+_PICTURES = frozenset({"JPEG", "WEBP"})
+_OTHER_DECODER = (
+    "at any quality, imagecodecs and rasterio have to decode {0} to the same pixels: install both "
+    "from their wheels, or choose compress = DEFLATE, which loses nothing"
+)
 #: What reading by rasterio raises. The second is GDAL's where rasterio has no class of its own; it
 #: has no public name.
 READ_ERRORS = (RasterioError, CPLE_BaseError, OSError)
@@ -205,23 +211,25 @@ def _check_tiles_of(
     dataset: Any, index: TileIndex, slots: LevelSlots, sample: list[int], *, mask: bool
 ) -> None:
     level, form = slots.level, TileForm.of(index.plan)
+    compress = index.plan.encoding.compress
+    hint = _OTHER_DECODER.format(compress) if compress in _PICTURES else ""
     for tile in sample:
         at = level.window(tile)
         for plane in range(form.planes):
             bands = range(form.bands(plane).start + 1, form.bands(plane).stop + 1)
             pixels = dataset.read(list(bands), window=_window(at))
             raw = crc32(form.pack(pixels))
-            _same(raw, slots.image[plane * level.tiles + tile], level.number, tile)
+            _same(raw, slots.image[plane * level.tiles + tile], level.number, tile, hint)
         if mask:
             valid = dataset.dataset_mask(window=_window(at)) != 0
             packed = pack_mask(valid, level.block_width, level.block_height)
             _same(crc32(packed), slots.mask[tile], level.number, tile)
 
 
-def _same(crc: int, slot: Any, level: int, tile: int) -> None:
+def _same(crc: int, slot: Any, level: int, tile: int, hint: str = "") -> None:
     if crc != slot["crc_raw"]:
         raise VerifyError(
-            f"GDAL reads other pixels in tile {tile} of level {level} than were meant"
+            f"GDAL reads other pixels in tile {tile} of level {level} than were meant", hint=hint
         )
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.raster import likeness
+from geobatch_tui.execution.crc import crc32
+from geobatch_tui.execution.raster import assemble, likeness, verify
 from geobatch_tui.execution.raster.codecs import Codec
 from geobatch_tui.execution.raster.jpeg import JpegCodec
 from geobatch_tui.execution.raster.lerc import LercCodec
@@ -279,10 +280,28 @@ def test_other_pictures_are_caught(monkeypatch):
     tile = np.full((16, 16, 3), 200, np.uint8)
     for codec, name in ((JpegCodec(75, 3), "jpeg8_decode"), (WebpCodec(75), "webp_decode")):
         monkeypatch.setattr(imagecodecs, name, lambda *_a, **_k: tile // 2)
-        with pytest.raises(VerifyError, match="other colours"):
+        with pytest.raises(VerifyError, match="other colours") as caught:
             codec.store(tile)
+        assert "compress = DEFLATE" in caught.value.hint
     blank = np.zeros_like(tile)
     likeness.check_likeness("JPEG", tile, blank, np.zeros((16, 16), np.bool_))
+
+
+@pytest.mark.parametrize(
+    ("compress", "level", "told"), [("JPEG", 75, "imagecodecs"), ("DEFLATE", 6, "retry")]
+)
+def test_who_decodes_otherwise_is_told_what_to_do(compress, level, told, tmp_path, monkeypatch):
+    """A picture is decoded as well as its library does; other codecs leave no room for that."""
+    plan = make_plan(64, 64, count=3, dtype="uint8", compress=compress, level=level)
+
+    def otherwise(data):
+        return crc32(data) ^ (memoryview(data).nbytes == 64 * 64 * 3)
+
+    monkeypatch.setattr(verify, "crc32", otherwise)
+    monkeypatch.setattr(assemble, "_compared", set())
+    with pytest.raises(VerifyError, match="GDAL reads other pixels") as caught:
+        build(tmp_path, plan, smooth(plan))
+    assert told in caught.value.hint
 
 
 @pytest.mark.parametrize(
