@@ -159,12 +159,17 @@ def differs(band: Pixels, nodata: Number | None) -> Valid:
 def invalid_share(plan: RasterPlan, pixels: Pixels, valid: Valid | None) -> float:
     """Share of pixels, 0 to 1, that are invalid in every band."""
     if valid is not None:
-        return 1.0 - float(valid.mean())
+        return 1.0 - _share(valid)
     if plan.validity == "alpha":
-        return float((pixels[-1] == 0).mean())
+        return _share(pixels[-1] == 0)
     if plan.validity == "nodata":
         seen = differs(pixels[0], plan.nodata)
         for band in pixels[1:]:
             seen |= differs(band, plan.nodata)
-        return 1.0 - float(seen.mean())
+        return 1.0 - _share(seen)
     return 0.0
+
+
+def _share(mask: Valid) -> float:
+    # The mean of truth values converts each of them to a number first.
+    return int(np.count_nonzero(mask)) / mask.size
