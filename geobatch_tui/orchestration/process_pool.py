@@ -16,6 +16,7 @@ import socket
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ from geobatch_tui.execution.worker import CONTROL, PAGE, RUNNING, STOP, WorkerPr
 from geobatch_tui.orchestration import proc
 from geobatch_tui.orchestration.deaths import death
 from geobatch_tui.orchestration.launch import Process, launch, start_fork_server
+from geobatch_tui.orchestration.pipe import Pipe
 from geobatch_tui.orchestration.pool import Answered, Lost, PoolEvent, Ready
 from geobatch_tui.orchestration.worker_files import cut_flood, read_tail, shared_page
 
@@ -41,30 +43,23 @@ __all__ = ["ProcessPool", "start_fork_server"]
 GROWTH: Final = 300 * 1024 * 1024
 #: Seconds from SIGTERM to SIGKILL.
 KILL_AFTER: Final = 5.0
-_READ = 1 << 18
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
     number: int
-    pipe: socket.socket
     shared: mmap.mmap
     cells: memoryview
     error_path: Path
+    pipe: Pipe = field(init=False)
     process: Process | None = None
     ready: bool = False
     baseline: int = 0
     queue: deque[int] = field(default_factory=deque)
-    frames: wire.Frames = field(default_factory=wire.Frames)
-    outgoing: bytearray = field(default_factory=bytearray)
-    flushing: bool = False
-    writing: bool = False
     retiring: bool = False
     held: list[int] = field(default_factory=list)
     cause: WorkerCause | None = None
     timer: asyncio.TimerHandle | None = None
-    open: bool = True
-    torn: str = ""
 
 
 class ProcessPool:
@@ -115,9 +110,9 @@ class ProcessPool:
         ours, theirs = socket.socketpair()
         page = shared_page()
         shared = mmap.mmap(page, PAGE)
-        ours.setblocking(False)
         path = self._err_dir / f"worker-{number}.err"
-        worker = _Worker(number, ours, shared, memoryview(shared).cast("Q"), path)
+        worker = _Worker(number, shared, memoryview(shared).cast("Q"), path)
+        worker.pipe = Pipe(ours, partial(self._message, worker), partial(self._torn, worker))
         self._workers[number] = worker
         if self._starter is None:
             self._starter = threading.Thread(
@@ -141,7 +136,7 @@ class ProcessPool:
             to.held.append(task.task_id)
             return
         to.queue.append(task.task_id)
-        self._send(to, frame)
+        to.pipe.send(frame)
 
     def retire(self, worker: int) -> None:
         """Let a worker finish its queue and end; ``Lost`` with cause ``retired`` follows."""
@@ -214,67 +209,17 @@ class ProcessPool:
             self._forget(worker, Lost(worker.number, None, tuple(worker.queue), "exit", failure))
             return
         worker.process = outcome
-        loop = asyncio.get_running_loop()
-        loop.add_reader(worker.pipe.fileno(), self._readable, worker)
-        loop.add_reader(outcome.sentinel, self._died, worker)
-        self._flush(worker)
+        asyncio.get_running_loop().add_reader(outcome.sentinel, self._died, worker)
+        worker.pipe.start()
         if worker.cause is not None:
             self._end(worker)
 
-    # --- the pipe --------------------------------------------------------------------------
+    # --- messages --------------------------------------------------------------------------
 
-    def _send(self, worker: _Worker, frame: bytes) -> None:
-        """Queue bytes; those of one turn of the loop go out together."""
-        worker.outgoing += frame
-        if not worker.flushing and not worker.writing:
-            worker.flushing = True
-            asyncio.get_running_loop().call_soon(self._flush, worker)
-
-    def _flush(self, worker: _Worker) -> None:
-        worker.flushing = False
-        if worker.process is None or worker.number not in self._workers:
-            return
-        outgoing = worker.outgoing
-        try:
-            while outgoing:
-                del outgoing[: worker.pipe.send(outgoing)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            outgoing.clear()  # it is dying: the sentinel tells the rest
-        loop = asyncio.get_running_loop()
-        if outgoing and not worker.writing:
-            loop.add_writer(worker.pipe.fileno(), self._flush, worker)
-        elif worker.writing and not outgoing:
-            loop.remove_writer(worker.pipe.fileno())
-        worker.writing = bool(outgoing)
-
-    def _readable(self, worker: _Worker) -> None:
-        try:
-            data = worker.pipe.recv(_READ)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._take(worker, data)
-            return
-        # The worker closed its end: it is dying, or something closed it behind its back.
-        self._torn(worker, "")
-
-    def _take(self, worker: _Worker, data: bytes) -> None:
-        try:
-            for ident, body in worker.frames.feed(data):
-                self._message(worker, ident, body)
-        except ValueError as error:
-            self._torn(worker, f"the worker's pipe carries no messages: {error}")
-
-    def _torn(self, worker: _Worker, why: str) -> None:
+    def _torn(self, worker: _Worker) -> None:
         """No more will come through the pipe: the worker has to end."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(worker.pipe.fileno())
-        worker.open, worker.torn = False, why
         if worker.timer is None:
+            loop = asyncio.get_running_loop()
             worker.timer = loop.call_later(self._kill_after, self._signal, worker, signal.SIGKILL)
 
     def _message(self, worker: _Worker, ident: int, body: bytes) -> None:
@@ -289,7 +234,7 @@ class ProcessPool:
             self._callback(Ready(worker.number, pid, worker.baseline))
             return
         if not worker.queue or worker.queue[0] != ident:
-            self._torn(worker, f"the worker answered task {ident}, which it does not have")
+            worker.pipe.tear(f"the worker answered task {ident}, which it does not have")
             return
         worker.queue.popleft()
         outcome = message if isinstance(message, Outcome) else _unreadable(ident, message)
@@ -307,7 +252,7 @@ class ProcessPool:
     def _retire(self, worker: _Worker) -> None:
         if not worker.retiring:
             worker.retiring = True
-            self._send(worker, wire.pack(CONTROL, None))
+            worker.pipe.send(wire.pack(CONTROL, None))
 
     # --- ending ----------------------------------------------------------------------------
 
@@ -341,7 +286,7 @@ class ProcessPool:
         # Its children die with it; and it does, if it was the fork server that died.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        self._drain(worker)
+        worker.pipe.drain()
         rose = self._oom_rose()
         running = worker.cells[RUNNING] - 1
         blamed = running if running in worker.queue else None
@@ -352,19 +297,9 @@ class ProcessPool:
             retiring=worker.retiring and blamed is None,
             oom=rose,
             said=read_tail(worker.error_path),
-            torn=worker.torn,
+            torn=worker.pipe.why,
         )
         self._forget(worker, Lost(worker.number, blamed, queued, cause, failure))
-
-    def _drain(self, worker: _Worker) -> None:
-        while worker.open:
-            try:
-                data = worker.pipe.recv(_READ)
-            except OSError:
-                return
-            if not data:
-                return
-            self._take(worker, data)
 
     def _oom_rose(self) -> bool:
         now = proc.oom_kills()
@@ -372,16 +307,13 @@ class ProcessPool:
         return rose
 
     def _forget(self, worker: _Worker, lost: Lost) -> None:
-        loop = asyncio.get_running_loop()
         if worker.timer is not None:
             worker.timer.cancel()
-        loop.remove_reader(worker.pipe.fileno())
-        loop.remove_writer(worker.pipe.fileno())
         worker.pipe.close()
         worker.cells.release()
         worker.shared.close()
         if worker.process is not None:
-            loop.remove_reader(worker.process.sentinel)
+            asyncio.get_running_loop().remove_reader(worker.process.sentinel)
             worker.process.close()
         with contextlib.suppress(OSError):
             worker.error_path.unlink()

@@ -224,7 +224,7 @@ async def test_answer_sent_before_death_counts(desk):
     ident = desk.chunk(worker)
     state = desk.pool._workers[worker]
     # The loop does not look at the pipe until the worker is dead.
-    asyncio.get_running_loop().remove_reader(state.pipe.fileno())
+    asyncio.get_running_loop().remove_reader(state.pipe._end.fileno())
     await asyncio.sleep(0.2)
     os.kill(desk.ready[worker].pid, signal.SIGKILL)
     lost = await desk.loss(worker)
@@ -367,9 +367,9 @@ async def test_large_message_does_not_block_the_loop(desk):
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert time.monotonic() - start < 0.4
-    assert desk.pool._workers[worker].writing
+    assert desk.pool._workers[worker].pipe._writing
     assert (await desk.outcome(big)).receipt is not None
-    assert not desk.pool._workers[worker].writing
+    assert not desk.pool._workers[worker].pipe._writing
 
 
 async def test_closed_descriptors_end_the_worker_not_the_pool(desk):
