@@ -17,22 +17,25 @@ if TYPE_CHECKING:
 
 
 _ROW = "__geobatch_row"
+_LARGEST = 2**63 - 1
 
 
 class Condition:
     """A condition in SQLite's SQL on attributes.
 
     Numbers and text are what they are; moments, days and times are text as ISO 8601 has it, lists
-    and records are JSON.
+    and records are JSON. What is in double quotes is a name.
     """
 
     def __init__(self, where: str, there: Iterable[str]) -> None:
         text = where.casefold().replace('""', '"')
         #: Those attributes that are ``there`` and may be meant.
         self.names = [name for name in there if name.casefold() in text]
-        columns = [f'"{name.replace(chr(34), chr(34) * 2)}"' for name in self.names]
+        columns = [_quoted(name) for name in self.names]
         places = ", ".join("?" * (len(columns) + 1))
-        self._create = f"CREATE TABLE t ({', '.join([_ROW, *columns])})"
+        # Without SQLite's own numbers of rows: they would be those of the batch.
+        row = f"{_ROW} INTEGER PRIMARY KEY"
+        self._create = f"CREATE TABLE t ({', '.join([row, *columns])}) WITHOUT ROWID"
         self._insert = f"INSERT INTO t VALUES ({places})"  # noqa: S608 - question marks
         # On a line of its own: it may end in a comment.
         self._select = f"SELECT {_ROW} FROM t WHERE ({where}\n)"  # noqa: S608 - the user's own
@@ -45,11 +48,36 @@ class Condition:
         """
         columns = [_plain(batch.column(name)) for name in self.names]
         found = np.zeros(batch.num_rows, np.bool_)
-        with closing(sqlite3.connect(":memory:")) as db:
+        with closing(_database(text_in_double_quotes=False)) as db:
             db.execute(self._create)
             db.executemany(self._insert, zip(range(batch.num_rows), *columns, strict=True))
             found[[row[0] for row in db.execute(self._select)]] = True
         return found
+
+
+def misread(where: str, names: Iterable[str]) -> str:
+    """What SQLite says of a word in double quotes that is none of ``names``, of a table that OGR
+    reads: else it takes it for text, so that any condition on a name with a slip in it holds for
+    all features, or none. Empty: there is none, or OGR itself will find the fault.
+    """
+    for allowed in (True, False):
+        with closing(_database(text_in_double_quotes=allowed)) as db:
+            try:
+                db.execute(f"CREATE TABLE t ({', '.join(map(_quoted, names))})")
+                db.execute(f"SELECT 1 FROM t WHERE ({where}\n)")  # noqa: S608 - the user's own
+            except sqlite3.Error as error:
+                return "" if allowed else str(error)
+    return ""
+
+
+def _database(*, text_in_double_quotes: bool) -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:")
+    db.setconfig(sqlite3.SQLITE_DBCONFIG_DQS_DML, text_in_double_quotes)
+    return db
+
+
+def _quoted(name: str) -> str:
+    return f'"{name.replace(chr(34), chr(34) * 2)}"'
 
 
 def _plain(column: pa.Array) -> list[Any]:
@@ -57,7 +85,7 @@ def _plain(column: pa.Array) -> list[Any]:
     if pa.types.is_duration(kind):
         return [None if value is None else str(value) for value in column.to_pylist()]
     if pa.types.is_temporal(kind):
-        return [None if value is None else value.isoformat() for value in column.to_pylist()]
+        return [_iso(value) if value.is_valid else None for value in column]
     if pa.types.is_nested(kind):
         return [
             None if value is None else json.dumps(value, default=str)
@@ -65,4 +93,20 @@ def _plain(column: pa.Array) -> list[Any]:
         ]
     if pa.types.is_decimal(kind):
         return [None if value is None else float(value) for value in column.to_pylist()]
+    if pa.types.is_uint64(kind):
+        # SQLite's own numbers beyond its whole ones are real, too.
+        return [
+            float(value) if value is not None and value > _LARGEST else value
+            for value in column.to_pylist()
+        ]
     return list(column.to_pylist())
+
+
+def _iso(value: pa.Scalar) -> str:
+    try:
+        return str(value.as_py().isoformat())
+    except (OverflowError, ValueError):
+        # Python's years end at 9999, and Arrow's text of others is wrong.
+        unit: Any = "D" if pa.types.is_date32(value.type) else getattr(value.type, "unit", "ms")
+        zone = "+00:00" if getattr(value.type, "tz", None) else ""
+        return str(np.datetime64(value.value, unit)) + zone

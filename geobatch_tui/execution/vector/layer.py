@@ -17,7 +17,7 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.vector import formats, geojson, moments, ranges, sequence, source
-from geobatch_tui.execution.vector.condition import Condition
+from geobatch_tui.execution.vector.condition import Condition, misread
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.messages import ProbeTask
     from geobatch_tui.execution.ops.vector.fields import VectorParams
+
+_CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         encoding = params.encoding or None
         place, info = _info(task, place, name, params, drivers)
         columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
+        if params.where:
+            _refuse_misread(task.source, info, params.where)
         count = int(info["features"])
         left_out: tuple[int, ...] = ()
         shared: tuple[int, ...] = ()
@@ -140,6 +144,15 @@ def _info(
     if info["geometry_type"] is None:
         raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
     return place, info
+
+
+def _refuse_misread(path: str, info: dict[str, Any], where: str) -> None:
+    """Raises SchemaError where SQLite, which OGR hands a condition to, would take a name with a
+    slip in it for text."""
+    if info["driver"] in {"GPKG", "SQLite"}:
+        own = [str(info[name]) for name in ("fid_column", "geometry_name") if info[name]]
+        if said := misread(where, [*map(str, info["fields"]), *own]):
+            raise SchemaError(f"where, for {path}: {said}", hint=_CHECK_WHERE)
 
 
 def _tell_of_table(place: str, told: list[str]) -> None:
@@ -261,7 +274,7 @@ def _count_rows(file: pq.ParquetFile, condition: Condition, geometry: str, path:
             for batch in file.iter_batches(source.BATCH, columns=columns, use_threads=False)
         )
     except sqlite3.Error as error:
-        raise SchemaError(f"where, for {path}: {error}", hint="check where") from error
+        raise SchemaError(f"where, for {path}: {error}", hint=_CHECK_WHERE) from error
 
 
 def _covering(column: dict[str, Any]) -> set[str]:

@@ -73,6 +73,49 @@ def test_values_of_every_type():
     assert Condition("flag", columns).names == ["flag"]
 
 
+def test_values_beyond_those_of_python_and_of_sqlite():
+    """They are compared, too, and end no chunk."""
+    columns = {
+        "large": pa.array([2**63 + 2**60, 1, None], pa.uint64()),
+        "moment": pa.array([10**12, 1, None], pa.timestamp("s")),
+        "fine": pa.array([1_000_000_001, 1, None], pa.timestamp("ns")),
+        "day": pa.array([10**7, 1, None], pa.date32()),
+    }
+    batch = pa.record_batch(columns)
+    for where in (
+        "large > 9e18",
+        "moment LIKE '33658-09-27T01:46:40%'",
+        "fine > '1970-01-01T00:00:01'",
+        "day LIKE '29349-__-__'",
+    ):
+        assert Condition(where, columns).holds(batch).tolist() == [True, False, False], where
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "parquet"])
+@pytest.mark.parametrize("where", ['"whloe" > 3', 'whole > 3 OR name = "x"'])
+def test_a_name_with_a_slip_in_it_is_not_text(where, suffix, tmp_path):
+    """SQLite takes it for text if it is in double quotes: the condition then holds for all."""
+    source = vectordata.write(vectordata.layer(10), tmp_path / f"s.{suffix}")
+    with pytest.raises(SchemaError, match="no such column") as caught:
+        vectorjobs.probe("vector.convert", source, params={"where": where})
+    assert "single" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "where", ['"fid" > 3', 'rowid > 3 AND "geom" IS NOT NULL', 'm."whole" > 3', "ST_IsEmpty(geom)"]
+)
+def test_what_ogr_knows_of_a_geopackage_may_be_named(where, tmp_path):
+    source = vectordata.write(vectordata.layer(10), tmp_path / "s.gpkg")
+    assert vectorjobs.probe("vector.convert", source, params={"where": where}).grid.width
+
+
+def test_numbers_of_rows_are_no_attributes(tmp_path):
+    """They would be those of a batch, so that other features were chosen by other chunks."""
+    source = vectordata.write(vectordata.layer(10), tmp_path / "s.parquet")
+    with pytest.raises(SchemaError, match="no such column: rowid"):
+        vectorjobs.probe("vector.convert", source, params={"where": "rowid < 3"})
+
+
 @pytest.mark.parametrize("where", ["nofield = 1", "real >", "1) UNION SELECT 1 --"])
 def test_what_is_no_condition_is_refused(where, tmp_path):
     """When the run is planned."""
