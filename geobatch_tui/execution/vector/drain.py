@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError, VerifyError
@@ -23,12 +24,14 @@ from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import removed_on_error
 from geobatch_tui.execution.sources import check_identity
 from geobatch_tui.execution.vector import archive, geojson, sequence, source
-from geobatch_tui.execution.vector.plan import UNREAD, WKB
+from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 from geobatch_tui.execution.vector.unread import NO_GEOMETRY
 from geobatch_tui.execution.vector.wkb import validity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from geobatch_tui.execution.messages import ItemContext
     from geobatch_tui.execution.vector.plan import VectorPlan
@@ -193,36 +196,37 @@ class _Missing:
 
     def __init__(self, item: ItemContext, plan: VectorPlan) -> None:
         self._item, self._plan = item, plan
-        self._there: bytes | None = None
+        self._there: NDArray[np.bool_] | None = None
+        self._ids = self._order = np.empty(0, np.int64)
         self._seen = 0
 
     def reasons(self, batch: pa.RecordBatch) -> pa.Array:
         """For each of the next features, what is wrong with it; null: nothing."""
         start, self._seen = self._seen, self._seen + batch.num_rows
-        shapes = batch.column(WKB)
-        # With ``where``, features are left out, and it is not known which these are.
-        if not shapes.null_count or self._plan.where:
+        if not batch.column(WKB).null_count:
             return pa.nulls(batch.num_rows, pa.string())
-        there = self._told()[start : self._seen]
-        none = ~validity(shapes)
-        return pa.array(
-            [
-                NO_GEOMETRY if has and empty else None
-                for has, empty in zip(there, none, strict=True)
-            ],
-            pa.string(),
-        )
+        there = self._told()
+        if self._plan.where:
+            places = self._order[np.searchsorted(self._ids, batch.column(FID), sorter=self._order)]
+        else:
+            places = np.arange(start, self._seen)
+        broken = there[places] & ~validity(batch.column(WKB))
+        return pa.array([NO_GEOMETRY if one else None for one in broken], pa.string())
 
-    def _told(self) -> bytes:
+    def _told(self) -> NDArray[np.bool_]:
         """Which features have one, as the file says; if it is not known which is which, none."""
         if self._there is None:
-            count = self._plan.count - len(self._plan.aside)
-            is_sequence = self._plan.driver == "GeoJSONSeq"
+            plan = self._plan
+            count = plan.count - len(plan.aside)
+            if plan.where:
+                # Which of all features are left is told by their ids alone.
+                self._ids = source.ids(plan.place or self._item.source, plan)
+                self._order, count = np.argsort(self._ids), len(self._ids)
             try:
                 found = geojson.with_geometry(
-                    self._item.source, sequence=is_sequence, lost=self._plan.lost
+                    self._item.source, sequence=plan.driver == "GeoJSONSeq", lost=plan.lost
                 )
             except ValueError:  # OGR takes more for JSON
                 found = b""
-            self._there = found if len(found) == count else bytes(count)
+            self._there = np.frombuffer(found if len(found) == count else bytes(count), np.bool_)
         return self._there

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from geobatch_tui.execution.messages import ItemContext, Window
     from geobatch_tui.execution.vector.plan import VectorPlan
 
@@ -129,6 +131,18 @@ def open_stream(
                     made = made.append_column(UNREAD, unread.reasons(path, plan, made, read))
                 yield made
                 del batch, read, made, columns  # or two are there while the next one is read
+
+
+def ids(path: str, plan: VectorPlan) -> NDArray[np.int64]:
+    """Ids of all features of an OGR source, in its own order, whatever ``where`` leaves of them.
+
+    Raises: as :func:`open_stream`.
+    """
+    how = {"columns": [], "read_geometry": False, "return_fids": True}
+    with ogr_errors(path, plan.layer), arrow.opened(path, layer=plan.layer, **how) as opened:
+        meta, reader = opened
+        found = [batch.column(meta["fid_column"]).to_numpy() for batch in reader]
+    return np.concatenate([np.empty(0, np.int64), *found])
 
 
 def columns_for(driver: str, where: str, wanted: Iterable[str]) -> list[str] | None:

@@ -57,6 +57,21 @@ def test_broken_geometries_are_set_aside(source, features, tmp_path):
     }
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("features", [0, 2])
+def test_broken_geometries_are_set_aside_of_chosen_features_too(source, features, tmp_path):
+    """They are found by their ids: which of all features OGR gives is not known else."""
+    params = {"where": "n NOT IN (1, 3, 8)"}
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", params=params, features=features
+    )
+    made = vectordata.read(done.path)
+    assert made.n.tolist() == [0, 7, 9, 10, 11, 12]
+    assert made.geometry.isna().sum() <= len(NONE)
+    letters = [one for one in done.letters if "record" not in one.reason]
+    assert [one.position for one in letters] == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("form", ["GeoParquet", "GPKG"])
 @pytest.mark.parametrize("suffix", ["geojson", "geojsonl"])
 @pytest.mark.parametrize("own", [{}, {"id": 3}])
