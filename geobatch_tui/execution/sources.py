@@ -1,4 +1,4 @@
-"""What a source is on disk: a file, or a directory that is one dataset."""
+"""What a source is on disk: a file, some files that belong together, or a directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 #: Suffixes of directories that are read as one dataset: file geodatabases.
 DIRECTORIES = frozenset({".gdb"})
-#: Files that programs put there while they have it open.
+#: Suffixes of files beside one with the suffix, without which it is another source: attributes and
+#: their encoding, the places of shapes, the CRS.
+_BESIDE = {".shp": (".dbf", ".DBF", ".shx", ".SHX", ".cpg", ".CPG", ".prj", ".PRJ")}
+#: Files that programs put into a directory while they have it open.
 _LOCKS = (".lock",)
 
 
@@ -23,23 +26,25 @@ def is_dataset(path: str | Path) -> bool:
 
 
 def files(path: str) -> list[Path]:
-    """The files of such a directory, by name, without locks.
+    """The files that a source consists of: of a directory all but locks, by name; of others, first
+    the one that is named.
 
     Raises OSError if it cannot be read.
     """
+    if not is_dataset(path):
+        one = Path(path)
+        beside = map(one.with_suffix, _BESIDE.get(one.suffix.lower(), ()))
+        return [one, *(other for other in beside if other.is_file())]
     with os.scandir(path) as entries:
         found = [Path(one.path) for one in entries if one.is_file()]
     return sorted(one for one in found if not one.name.endswith(_LOCKS))
 
 
 def status(path: str) -> tuple[int, int]:
-    """Bytes and time of last change (ns) of a source; of a directory, the sum and the latest.
+    """Bytes and time of last change (ns) of a source; of several files, the sum and the latest.
 
     Raises OSError if it cannot be read.
     """
-    if not is_dataset(path):
-        one = os.stat(path)  # noqa: PTH116 - the path may hold any bytes
-        return one.st_size, one.st_mtime_ns
     found = [each.stat() for each in files(path)]
     return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 

@@ -43,16 +43,17 @@ def digest(value: Any) -> str:
 
 
 def identify(path: str) -> SourceIdentity:
-    """Size, mtime and the hash of size, head and tail of a source; of a directory that is one, of
-    each file in it.
+    """Size, mtime and the hash of size, head and tail of a source; of each file of one that
+    consists of several.
 
     Raises SourceNotFoundError if it cannot be read. A file of at most 128 KiB is hashed whole.
     """
     try:
-        if not sources.is_dataset(path):
+        found = sources.files(path)
+        if found == [Path(path)]:
             return _identify_file(Path(path))
         size, mtime_ns = sources.status(path)
-        each = {one.name: _identify_file(one).digest for one in sources.files(path)}
+        each = {one.name: _identify_file(one).digest for one in found}
     except OSError as error:
         raise SourceNotFoundError(f"{safe(path)}: {error.strerror}") from error
     return SourceIdentity(size, mtime_ns, digest(each))

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from geobatch_tui.execution import sources
 from geobatch_tui.observability.shell import pasteable
 from geobatch_tui.observability.text import harmless, harmless_lines, safe
 from geobatch_tui.tui.format import clock
@@ -163,23 +164,23 @@ def changed_sources(reader: LedgerReader, items: Iterable[int]) -> set[int]:
         if item is None or not item.plan:
             continue
         try:
-            status = os.stat(item.source)  # noqa: PTH116
+            status = sources.status(item.source)
         except OSError:
             continue
-        if (status.st_size, status.st_mtime_ns) != (item.src_size, item.src_mtime_ns):
+        if status != (item.src_size, item.src_mtime_ns):
             found.add(item_id)
     return found
 
 
 def _source(path: str, item: ItemRow) -> FileFact:
     try:
-        status = os.stat(path)  # noqa: PTH116 - a path of the ledger, as it was written
+        size, mtime_ns = sources.status(path)
     except OSError as error:
         return FileFact("source", harmless(path), error.strerror or str(error), alarm=True)
-    state = f"{status.st_size:,} bytes, {_day(status.st_mtime)}"
+    state = f"{size:,} bytes, {_day(mtime_ns / 1e9)}"
     if not item.plan:
         return FileFact("source", harmless(path), state)
-    if (status.st_size, status.st_mtime_ns) != (item.src_size, item.src_mtime_ns):
+    if (size, mtime_ns) != (item.src_size, item.src_mtime_ns):
         return FileFact(
             "source", harmless(path), f"{state}: changed since the run was planned", alarm=True
         )

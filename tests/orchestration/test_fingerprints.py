@@ -72,6 +72,23 @@ def test_a_directory_that_is_one_dataset(tmp_path: Path) -> None:
     assert len({before.digest, changed.digest, identify(str(path)).digest}) == 3
 
 
+def test_a_shapefile_is_more_than_its_shapes(tmp_path: Path) -> None:
+    """Other attributes, or another CRS beside the same shapes, are another source."""
+    path = tmp_path / "x.shp"
+    path.write_bytes(b"shapes")
+    seen = [identify(str(path))]
+    for suffix in (".dbf", ".prj", ".cpg", ".DBF"):
+        path.with_suffix(suffix).write_bytes(b"more")
+        seen.append(identify(str(path)))
+    (tmp_path / "y.dbf").write_bytes(b"not of it")
+    path.with_suffix(".qix").write_bytes(b"nor this: programs make it to search")
+    assert identify(str(path)) == seen[-1]
+    path.with_suffix(".dbf").write_bytes(b"less")
+    seen.append(identify(str(path)))
+    assert len({one.digest for one in seen}) == len(seen)
+    assert seen[-1].size == len(b"shapes") + 4 * len(b"more")
+
+
 def test_touching_keeps_the_digest(tmp_path: Path) -> None:
     """The time of a file is kept beside the digest, not in it."""
     path = tmp_path / "a"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,9 +168,6 @@ def _with_chunks(
         raise EmptyInputError(f"{task.source} has no features")
     packed = archive.is_inside(plan.place)
     size = archive.look_into(task.source)[2] if packed else sources.status(task.source)[0]
-    if not packed and plan.driver == "ESRI Shapefile":
-        with contextlib.suppress(OSError):
-            size += Path(task.source).with_suffix(".dbf").stat().st_size
     each = max(size / plan.count, 64.0)
     cell = row_group(each) if plan.format == "GeoParquet" else 0
     features = task.chunking.features
