@@ -33,6 +33,7 @@ The tree::
     ├── StateError                  the run's own state                             exit 17
     │   ├── LockHeldError                                                           exit 13
     │   ├── LedgerCorruptError
+    │   ├── LedgerEmptyError
     │   ├── LedgerTooNewError
     │   └── OutputGoneError         the output root vanished or went read-only      fatal
     └── OperationError              an operation has a bug                          unknown
@@ -283,6 +284,12 @@ class LedgerCorruptError(StateError):
     """The ledger is damaged."""
 
     default_hint = "`geobatch repair DIR` rebuilds it from the outputs"
+
+
+class LedgerEmptyError(StateError):
+    """There is no ledger, or nothing in it: a run ended before it began, as on a full disk."""
+
+    default_hint = "run the job again: it takes up outputs that are right, and makes the rest"
 
 
 class LedgerTooNewError(StateError):

@@ -28,10 +28,13 @@ def run_detached(words: Sequence[str], directory: Path) -> int:
         0 if the run lives, else the exit code that it ended with.
 
     Raises:
+        PreflightError: the output directory is a file.
         OutputGoneError: the output directory cannot be made or written.
     """
     from geobatch_tui.orchestration.background import Background
+    from geobatch_tui.orchestration.session import refuse_file
 
+    refuse_file(directory)
     state = directory / ".geobatch"
     made = _missing(state)
     try:

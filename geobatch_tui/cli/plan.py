@@ -11,7 +11,7 @@ import typer
 
 from geobatch_tui.cli import figures, options, streams
 from geobatch_tui.observability.shell import pasteable
-from geobatch_tui.observability.text import harmless
+from geobatch_tui.observability.text import harmless, many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -171,7 +171,7 @@ def _show(report: Mapping[str, Any]) -> None:
     for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
         table.add_row("", streams.foreign(f"{count:,} {reason}"))
     for key, count in report["changed"].items():
-        table.add_row("changed", streams.foreign(f"{key}: {count:,} chunks are stale"))
+        table.add_row("changed", streams.foreign(f"{key}: {many(count, 'chunk')} stale"))
     if report["peak_memory_bytes"]:
         table.add_row("peak memory", figures.size(report["peak_memory_bytes"]))
     output = report["output_bytes"]

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from geobatch_tui.errors import (
     DiskFullError,
     LedgerCorruptError,
+    LedgerEmptyError,
     LedgerTooNewError,
     OutputGoneError,
     StateError,
@@ -68,13 +69,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
     On media that cannot be written, a ledger that was closed well is opened as immutable.
 
     Raises:
-        LedgerTooNewError, LedgerCorruptError, StateError: as ``open_writer``; also when there is
-            no ledger.
+        LedgerEmptyError: there is none, or no run has begun in it.
+        LedgerTooNewError, LedgerCorruptError, StateError: as ``open_writer``.
     """
     if not path.is_file():
-        raise StateError(
-            f"there is no ledger at {path}", hint="`geobatch repair DIR` rebuilds a lost one"
-        )
+        raise LedgerEmptyError(f"there is no ledger at {path}")
     with translated(path):
         try:
             return _opened(path, "ro")
@@ -94,6 +93,7 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
     connection = _connect(path, mode)
     try:
         connection.execute("PRAGMA query_only = ON")
+        _refuse_empty(connection, path)
         check_version(connection, path)
     except BaseException:
         connection.close()
@@ -159,8 +159,17 @@ def _schema() -> list[tuple[Any, ...]]:
         return _schema_of(connection)
 
 
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return not scalar(connection, "SELECT count(*) FROM sqlite_schema")
+
+
+def _refuse_empty(connection: sqlite3.Connection, path: Path) -> None:
+    if _is_empty(connection):
+        raise LedgerEmptyError(f"{path} is empty: no run has begun in it")
+
+
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    if not scalar(connection, "SELECT count(*) FROM sqlite_schema"):
+    if _is_empty(connection):
         return
     check_version(connection, path)
     found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]

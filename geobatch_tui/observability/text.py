@@ -57,6 +57,11 @@ def harmless_lines(text: str) -> str:
     return "\n".join(harmless(line) for line in text.split("\n"))
 
 
+def many(count: int, noun: str) -> str:
+    """``1 chunk``, ``2 chunks``, ``15,000 chunks``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def _pieces(text: str) -> list[str]:
     pieces = []
     for position, char in enumerate(text):

@@ -22,7 +22,12 @@ from geobatch_tui.orchestration.report import PlanReport
 from geobatch_tui.orchestration.resources import Resources
 from geobatch_tui.orchestration.run_options import Options, Requeue
 from geobatch_tui.orchestration.runner import execute
-from geobatch_tui.orchestration.session import read_suspects, reading, state_of_run
+from geobatch_tui.orchestration.session import (
+    read_suspects,
+    reading,
+    refuse_file,
+    state_of_run,
+)
 from geobatch_tui.orchestration.splitting import splitting
 from geobatch_tui.orchestration.upkeep import load_run
 
@@ -100,6 +105,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
     operation = get_operation(job.op.name)
     resources = Resources.of(job)
     output_dir = Path(job.output.dir)
+    refuse_file(output_dir)
     inputs = expand(job.source.inputs, output_dir, job.output.format)
     report = PlanReport(resources.workers, str(output_dir), warnings=list(loaded.warnings))
 

@@ -18,6 +18,7 @@ from geobatch_tui.execution.messages import (
     ItemReceipt,
 )
 from geobatch_tui.ledger import updates as lu
+from geobatch_tui.observability.text import many
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.feeder import Feeder, OpenItem
 from geobatch_tui.orchestration.items import Items
@@ -225,7 +226,7 @@ class Engine:
             self._session.log.emit(
                 "features.quarantined",
                 level="warning",
-                message=f"{len(receipt.letters)} features are set aside; feature {first.fid}: "
+                message=f"{many(len(receipt.letters), 'feature')} set aside; feature {first.fid}: "
                 f"{first.reason}",
                 item=item.context.key,
                 chunk=chunk,

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from geobatch_tui.errors import OutputGoneError, PlanMismatchError, PreflightError, StateError
+from geobatch_tui.errors import (
+    LedgerEmptyError,
+    OutputGoneError,
+    PlanMismatchError,
+    PreflightError,
+    StateError,
+)
 from geobatch_tui.ledger.committer import Committer
 from geobatch_tui.ledger.layout import Reserve, StateDir, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
@@ -121,11 +127,24 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(4)
 
 
+def refuse_file(output_dir: Path) -> None:
+    """Raises PreflightError where the output directory, or what it is to lie in, is a file."""
+    place = next(one for one in (output_dir, *output_dir.parents) if os.path.lexists(one))
+    if not place.is_dir():
+        kind = "a file" if place.is_file() else "no directory"
+        raise PreflightError(
+            f"output.dir {safe(str(output_dir))} cannot be a directory: "
+            + (f"it is {kind}" if place == output_dir else f"{safe(str(place))} is {kind}"),
+            hint="choose another output.dir, as by --output DIR, or move what is there away",
+        )
+
+
 def probe_output(output_dir: Path) -> None:
     """Make the output directory and write to it once.
 
     Raises PreflightError where that fails: a run would find out at its first publish.
     """
+    refuse_file(output_dir)
     probe = output_dir / f".geobatch-probe-{os.getpid()}"
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -259,16 +278,11 @@ def state_of_run(directory: Path) -> StateDir:
 
 @contextlib.contextmanager
 def reading(output_dir: Path) -> Iterator[LedgerReader | None]:
-    """A reader of the ledger in an output directory; None where there is no ledger."""
-    if not (output_dir / ".geobatch").is_dir():
-        yield None
-        return
-    state = state_of_run(output_dir)
-    if not Path(state.ledger).exists():
-        yield None
-        return
-    reader = LedgerReader(state.ledger)
-    try:
+    """A reader of the ledger in an output directory; None where there is none, or none that a run
+    has begun."""
+    with contextlib.ExitStack() as stack:
+        reader = None
+        if (output_dir / ".geobatch").is_dir():
+            with contextlib.suppress(LedgerEmptyError):
+                reader = stack.enter_context(LedgerReader(state_of_run(output_dir).ledger))
         yield reader
-    finally:
-        reader.close()

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.config.layers import LoadedJob, from_plan_json
-from geobatch_tui.errors import ConfigError, LedgerCorruptError, OutputGoneError, StateError
+from geobatch_tui.errors import (
+    ConfigError,
+    LedgerCorruptError,
+    LedgerEmptyError,
+    OutputGoneError,
+    StateError,
+)
 from geobatch_tui.ledger.layout import write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
@@ -101,7 +107,7 @@ async def verify(directory: str | Path) -> dict[str, Any]:
 
     with reading(Path(directory)) as reader:
         if reader is None:
-            raise LedgerCorruptError(f"there is no ledger in {safe(str(directory))}")
+            raise LedgerEmptyError(f"there is no ledger in {safe(str(directory))}")
         rows = [row for row in reader.items() if row.state is ItemState.PUBLISHED]
         found = await asyncio.gather(*map(damaged, rows))
     damaged_rows = [row for row, path in zip(rows, found, strict=True) if path]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.orchestration.control import send
+from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.store import RunStore
 from geobatch_tui.tui.tail import LogTail
 
@@ -83,7 +84,7 @@ class RunLink:
             return ""
         reply = send(self.directory, verb, **arguments)
         if "requeued" in reply:
-            return f"{reply['requeued']} dead letters will be tried again"
+            return f"{fmt.plural(reply['requeued'], 'dead letter')} will be tried again"
         return ""
 
     def close(self) -> None:

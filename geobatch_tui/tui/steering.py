@@ -66,7 +66,7 @@ class Steering(Shell):
         if not letters:
             self.notify("there are no dead letters", markup=False)
             return
-        text = f"{fmt.count(letters)} dead letters are tried again as they are."
+        text = f"{fmt.plural(letters, 'dead letter')} tried again, with the job as it is."
         self.ask(
             "Retry",
             text,

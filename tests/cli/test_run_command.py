@@ -170,6 +170,36 @@ def test_detach_tells_of_a_refusal(geobatch, job, tmp_path):
     assert "in*.tif" in done.stderr
 
 
+@pytest.mark.parametrize("words", [["run"], ["run", "--detach"], ["plan"]])
+def test_an_output_directory_that_is_a_file(words, here, job, tmp_path):
+    """It is said which one it is, and what to do; nothing of it changes."""
+    path = job()
+    (tmp_path / "notes").write_text("mine")
+    for below in ("", "/a/b"):
+        done = here(words[0], path, *words[1:], "--output", f"notes{below}", check=2)
+        assert f"output.dir {tmp_path}/notes{below} cannot be a directory" in done.stderr
+        assert "is a file" in done.stderr
+        assert "hint: choose another output.dir" in done.stderr
+        assert done.stdout == ""
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_a_run_that_ended_before_its_ledger_began(here, job, tmp_path):
+    """As on a full disk: nothing is damaged, and no command sends to one that cannot help."""
+    path = job()
+    state = tmp_path / "out" / ".geobatch"
+    state.mkdir(parents=True)
+    (state / "ledger.db").touch()
+    for words in (["status"], ["watch"], ["dead-letters"], ["verify"], ["repair"], ["retry"]):
+        told = here(*words, "out", check=17).stderr
+        assert "hint: run the job" in told, words
+        assert "damaged" not in told
+        assert "repair DIR" not in told
+    here("plan", path, check=0)
+    here("run", path, check=0)
+    here("verify", "out", check=0)
+
+
 def on_terminal(words, cwd, env, columns=80):
     """Run a command on a terminal of 80 x 24; gives exit code and what it painted."""
     primary, secondary = pty.openpty()

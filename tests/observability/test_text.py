@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobatch_tui.observability.text import harmless, safe, safe_lines
+from geobatch_tui.observability.text import harmless, many, safe, safe_lines
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=40) | st.text(
     "\\xu01b\x1b\x07\n\x7f\x85\u202e\u200b\udcff\udc80\ud800\U000e0041é界😀 ", max_size=20
@@ -103,3 +103,11 @@ def test_lines_stay_lines(text):
     """A traceback keeps its line breaks, and nothing else that could drive a terminal."""
     lines = safe_lines(text).split("\n")
     assert lines == [safe(line) for line in text.split("\n")]
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(0, "0 chunks"), (1, "1 chunk"), (2, "2 chunks"), (15_000, "15,000 chunks")],
+)
+def test_one_thing_is_one(count, shown):
+    assert many(count, "chunk") == shown

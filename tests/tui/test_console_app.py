@@ -166,6 +166,20 @@ async def test_workers_are_changed_by_one(console, script):
     assert wire.sent == [("set_workers", {"count": 3}), ("set_workers", {"count": 1})]
 
 
+async def test_one_letter_is_one(console, script):
+    """In the question, and in what the run answers."""
+    script.plan(1, 1, 2)
+    script.start(1)
+    script.die(1, "out of luck")
+    app = console()
+    Wire(app)
+    async with app.run_test() as pilot:
+        await settle(pilot, script)
+        await pilot.press("R")
+        await pilot.pause()
+        assert "1 dead letter tried again" in shown(app)
+
+
 async def test_retry_asks_first(console, script):
     """R says how many letters it means; nothing is sent until the operator agrees."""
     busy_run(script)

@@ -16,6 +16,7 @@ from geobatch_tui.execution.vector import archive, formats, limits, names, range
 from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
 from geobatch_tui.execution.vector.options import row_group, writer_options
 from geobatch_tui.execution.vector.plan import VectorPlan
+from geobatch_tui.observability.text import many
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ProbeTask
@@ -134,15 +135,13 @@ def _tell_of_datum(src: CRS, dst: CRS, told: list[str]) -> None:
 
 
 def _tell_of_records(layer: Layer, told: list[str]) -> None:
-    if layer.lost:
-        shown = ", ".join(map(str, layer.lost[:20])) + (", ..." if len(layer.lost) > 20 else "")
-        told.append(f"{len(layer.lost)} records are no features, and are set aside: {shown}")
-    if layer.shared:
-        shown = ", ".join(map(str, layer.shared[:20])) + (", ..." if layer.shared[20:] else "")
-        told.append(
-            f"{len(layer.shared)} records go on after their first features, which are all that OGR "
-            f"reads; what follows is set aside: {shown}"
-        )
+    for numbers, why in (
+        (layer.lost, "set aside for being no features"),
+        (layer.shared, "with more than a first feature, all that OGR reads; the rest is set aside"),
+    ):
+        if numbers:
+            shown = ", ".join(map(str, numbers[:20])) + (", ..." if len(numbers) > 20 else "")
+            told.append(f"{many(len(numbers), 'record')} {why}: {shown}")
 
 
 #: What names of layers of a GeoPackage may not begin with.

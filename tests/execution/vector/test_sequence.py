@@ -39,7 +39,7 @@ def test_a_broken_record_is_set_aside(params, features, lines, tmp_path):
     done = vectorjobs.run(
         "vector.convert", source, tmp_path / "out", params=params, features=features
     )
-    assert "2 records are no features, and are set aside: 5, 8" in done.plan.warnings
+    assert "2 records set aside for being no features: 5, 8" in done.plan.warnings
     made = vectordata.read(done.path)
     assert made.whole.tolist() == [2**40 + n for n in range(10) if n not in (4, 7)]
     facts = done.receipt.facts
@@ -190,7 +190,7 @@ def test_features_that_share_a_record(params, separator, features, lines, tmp_pa
     assert {one.reason.split("; ")[0].split(" ", 2)[2] for one in done.letters} == {
         "goes on after its first feature, which is all that OGR reads"
     }
-    assert any("what follows is set aside: 2, 4, 5, 6, 7, 8" in told for told in done.plan.warnings)
+    assert any("the rest is set aside: 2, 4, 5, 6, 7, 8" in told for told in done.plan.warnings)
     facts = done.receipt.facts
     assert (facts["features_in"], facts["features_out"]) == (15, 9)
 
