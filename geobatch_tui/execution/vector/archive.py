@@ -1,9 +1,16 @@
-"""A zip archive with one vector file in it, read where it is: nothing is unpacked."""
+"""A zip archive with one vector file in it, read where it is. It is unpacked only where the file
+itself has to be looked at: for what OGR leaves out unsaid.
+"""
 
 from __future__ import annotations
 
+import shutil
 import zipfile
-from pathlib import PurePosixPath
+import zlib
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING, Self
 
 from geobatch_tui.errors import (
     CorruptSourceError,
@@ -12,6 +19,9 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution import sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAGIC = b"PK\x03\x04"
 #: Drivers for the names of files. GeoJSON text sequences are not among them: records that OGR
@@ -29,11 +39,83 @@ _DRIVERS = {
 }
 #: A file that unpacks to more than this many bytes, and so many times its own, is no data.
 _LARGE, _RATIO = 2**28, 500
+_PIECE = 1 << 20
 
 
 def is_inside(place: str) -> bool:
     """Whether what OGR opens lies in an archive."""
     return place.startswith("/vsi")
+
+
+@contextmanager
+def opened(path: str, place: str) -> Iterator[IO[bytes]]:
+    """The bytes of what OGR opens at ``place``: of the file ``path``, or of one in that archive.
+
+    Raises:
+        CorruptSourceError: they cannot be unpacked.
+    """
+    if not is_inside(place):
+        with Path(path).open("rb") as file:
+            yield file
+        return
+    with _files(path) as (archive, there), archive.open(there[_name(path, place)]) as member:
+        yield member
+
+
+@contextmanager
+def _files(path: str) -> Iterator[tuple[zipfile.ZipFile, dict[PurePosixPath, zipfile.ZipInfo]]]:
+    """An archive, and its files by their names."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive, {PurePosixPath(each.filename): each for each in archive.infolist()}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise CorruptSourceError(f"{path} cannot be unpacked: {error}") from error
+
+
+def _name(path: str, place: str) -> PurePosixPath:
+    return PurePosixPath(place.removeprefix(f"/vsizip/{{{path}}}/"))
+
+
+class Plain:
+    """The file that OGR opens at ``place``, for others to read: one in the archive ``path`` is
+    unpacked when first asked for, into ``folder``, until this is closed."""
+
+    def __init__(self, path: str, place: str, folder: str | None = None) -> None:
+        self._path, self.place, self._folder = path, place, folder
+        self._unpacked: TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._unpacked is not None:
+            self._unpacked.cleanup()
+
+    def name(self) -> str:
+        """Its name, beside which the index of a Shapefile lies.
+
+        Raises:
+            CorruptSourceError: it cannot be unpacked.
+            OSError: there is no room for it.
+        """
+        if not is_inside(self.place):
+            return self._path
+        if self._unpacked is None:
+            self._unpacked = TemporaryDirectory(prefix="unpacked-", dir=self._folder)
+            self._unpack(Path(self._unpacked.name))
+        return f"{self._unpacked.name}/it{_name(self._path, self.place).suffix.lower()}"
+
+    def _unpack(self, folder: Path) -> None:
+        name = _name(self._path, self.place)
+        wanted = [name]
+        if name.suffix.lower() == ".shp":
+            wanted += [name.with_suffix(end) for end in (".SHX", ".shx")]
+        with _files(self._path) as (archive, there):
+            for one in wanted:
+                if one in there:
+                    target = folder / f"it{one.suffix.lower()}"
+                    with archive.open(there[one]) as member, target.open("wb") as file:
+                        shutil.copyfileobj(member, file, _PIECE)
 
 
 def look_into(path: str) -> tuple[str, tuple[str, ...], int]:

@@ -175,12 +175,17 @@ def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
             bounds = item.params.get("bounds")
             yield from source.parquet_batches(file, plan, groups, 0, bounds)
         return
-    batches = source.open_stream(plan.place or item.source, plan, where=plan.where)
-    if plan.driver not in _TOLD or archive.is_inside(plan.place):
-        yield from batches
-        return
+    place = plan.place or item.source
+    with archive.Plain(item.source, place, item.work_dir) as plain:
+        batches = source.open_stream(place, plan, where=plan.where, plain=plain)
+        yield from _told(item, plan, batches, plain) if plan.driver in _TOLD else batches
+
+
+def _told(
+    item: ItemContext, plan: VectorPlan, batches: Iterator[pa.RecordBatch], plain: archive.Plain
+) -> Iterator[pa.RecordBatch]:
     schema = source.full_schema(plan).append(pa.field(UNREAD, pa.string()))
-    missing = _Missing(item, plan)
+    missing = _Missing(plan, plain)
     for batch in batches:
         reasons = missing.reasons(batch)
         yield pa.RecordBatch.from_arrays([*batch.columns, reasons], schema=schema)
@@ -194,8 +199,8 @@ def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
 class _Missing:
     """Finds features of GeoJSON that have a geometry in the file, and none as OGR reads them."""
 
-    def __init__(self, item: ItemContext, plan: VectorPlan) -> None:
-        self._item, self._plan = item, plan
+    def __init__(self, plan: VectorPlan, plain: archive.Plain) -> None:
+        self._plan, self._plain = plan, plain
         self._there: NDArray[np.bool_] | None = None
         self._ids = self._order = np.empty(0, np.int64)
         self._seen = 0
@@ -220,11 +225,11 @@ class _Missing:
             count = plan.count - len(plan.aside)
             if plan.where:
                 # Which of all features are left is told by their ids alone.
-                self._ids = source.ids(plan.place or self._item.source, plan)
+                self._ids = source.ids(self._plain.place, plan)
                 self._order, count = np.argsort(self._ids), len(self._ids)
             try:
                 found = geojson.with_geometry(
-                    self._item.source, sequence=plan.driver == "GeoJSONSeq", lost=plan.lost
+                    self._plain.name(), sequence=plan.driver == "GeoJSONSeq", lost=plan.lost
                 )
             except ValueError:  # OGR takes more for JSON
                 found = b""

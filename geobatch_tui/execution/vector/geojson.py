@@ -6,9 +6,11 @@ most.
 
 from __future__ import annotations
 
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geobatch_tui.execution.vector import archive
 from geobatch_tui.execution.vector.sequence import decoded, records, value_at
 
 if TYPE_CHECKING:
@@ -36,10 +38,14 @@ def with_geometry(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> b
         return bytes(_has_geometry(value) for value in _collected(_Text(file)))
 
 
-def goes_on(path: str) -> bool:
-    """Whether anything follows the first value at ``path``. If that is no JSON: it does not."""
-    with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
-        text = _Text(file)
+def goes_on(path: str, place: str) -> bool:
+    """Whether anything follows the first value of what OGR opens at ``place``, which is ``path`` or
+    lies in it. If that is no JSON: it does not."""
+    with (
+        archive.opened(path, place) as file,
+        TextIOWrapper(file, encoding="utf-8-sig", errors="replace") as decoded_file,
+    ):
+        text = _Text(decoded_file)
         try:
             text.value()
         except ValueError:

@@ -16,7 +16,15 @@ from geobatch_tui.errors import (
     SchemaError,
     UnsupportedFormatError,
 )
-from geobatch_tui.execution.vector import formats, geojson, moments, ranges, sequence, source
+from geobatch_tui.execution.vector import (
+    archive,
+    formats,
+    geojson,
+    moments,
+    ranges,
+    sequence,
+    source,
+)
 from geobatch_tui.execution.vector.condition import Condition, misread
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
@@ -123,11 +131,11 @@ def _info(
     }
     info = pyogrio.read_info(exact(place), **how)
     # OGR takes a text sequence for GeoJSON if its second record is no object: of one feature.
-    single = info["driver"] == "GeoJSON" and info["features"] < 2 and place == task.source
-    if single and geojson.goes_on(place):
-        if not sequence.is_one(place):
+    single = info["driver"] == "GeoJSON" and info["features"] < 2
+    if single and geojson.goes_on(task.source, place):
+        if archive.is_inside(place) or not sequence.is_one(place):
             raise CorruptSourceError(
-                f"{place} goes on after its first feature, which is all that OGR reads",
+                f"{task.source} goes on after its first feature, which is all that OGR reads",
                 hint="write one feature a line, as jq -c does, or a FeatureCollection",
             )
         place = formats.SEQUENCE + place

@@ -6,6 +6,7 @@ their boxes. GEOS completes what it prepares as it is used, so each thread has i
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -171,28 +172,29 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
         with arrow.opened(place, layer=layer or names[0], columns=[], return_fids=True) as opened:
             meta, table = opened[0], opened[1].read_all()
             column = table.column(meta["geometry_name"] or "wkb_geometry")
-        if column.null_count and not archive.is_inside(place):
-            ids = table.column(meta["fid_column"]).filter(column.is_null()).to_pylist()
-            known = layer or names[0], str(meta["fid_column"]), str(meta["geometry_name"])
-            _refuse_broken(path, [*unread.in_file(place, info["driver"], known, ids)])
-        if info["driver"] in {"GeoJSON", "GeoJSONSeq"} and not archive.is_inside(place):
-            _refuse_losses(path, column, is_sequence=info["driver"] == "GeoJSONSeq")
+        with archive.Plain(path, place, os.environ.get("CPL_TMPDIR")) as plain:
+            if column.null_count and info["driver"] in unread.DRIVERS:
+                ids = table.column(meta["fid_column"]).filter(column.is_null()).to_pylist()
+                known = layer or names[0], str(meta["fid_column"]), str(meta["geometry_name"])
+                _refuse_broken(path, [*unread.in_file(plain.name(), info["driver"], known, ids)])
+            if info["driver"] in {"GeoJSON", "GeoJSONSeq"}:
+                _refuse_losses(path, plain, column, is_sequence=info["driver"] == "GeoJSONSeq")
     shapes: NDArray[Any] = shapely.from_wkb(np.array(column.to_pylist(), dtype=object))
     shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
     _refuse(path, shapes, polygons=polygons)
     return shapes
 
 
-def _refuse_losses(path: str, column: Any, *, is_sequence: bool) -> None:
+def _refuse_losses(path: str, plain: archive.Plain, column: Any, *, is_sequence: bool) -> None:
     """Raises CorruptSourceError where OGR leaves out records or geometries of GeoJSON: features
     would be chosen, or cut, by what is left."""
     if is_sequence:
         wrong = list(sequence.lost(path, len(column)))
         wrong = sorted({*wrong, *sequence.shared(path, tuple(wrong))})
     else:
-        wrong = [2] if len(column) < 2 and geojson.goes_on(path) else []
+        wrong = [2] if len(column) < 2 and geojson.goes_on(path, plain.place) else []
     if not wrong and column.null_count:
-        told = geojson.with_geometry(path, sequence=is_sequence)
+        told = geojson.with_geometry(plain.name(), sequence=is_sequence)
         read = np.concatenate([validity(chunk) for chunk in column.chunks])
         if len(told) == len(read):
             wrong = (np.flatnonzero(np.frombuffer(told, np.bool_) & ~read) + 1).tolist()

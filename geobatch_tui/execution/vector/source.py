@@ -25,7 +25,7 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.raster.part import readable_name
-from geobatch_tui.execution.vector import arrow, moments, pruning, unread
+from geobatch_tui.execution.vector import archive, arrow, moments, pruning, unread
 from geobatch_tui.execution.vector.collect import flags
 from geobatch_tui.execution.vector.condition import Condition
 from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
@@ -92,16 +92,23 @@ def is_locked(error: Exception) -> bool:
 
 
 def open_stream(
-    path: str, plan: VectorPlan, *, where: str = "", skip: int = 0
+    path: str,
+    plan: VectorPlan,
+    *,
+    where: str = "",
+    skip: int = 0,
+    plain: archive.Plain | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Batches of an OGR source in its own order: attributes, ``FID``, ``WKB``, and ``UNREAD`` where
     geometries may be unreadable.
 
     ``skip`` is for drivers that find a record by its number: others read all that are skipped.
+    ``plain`` is the file itself, if that is not ``path``.
 
     Raises:
         CorruptSourceError, SchemaError: see :func:`ogr_errors`.
     """
+    file = plain or archive.Plain(path, path)
     with ogr_errors(path, plan.layer):
         opened = arrow.opened(
             path,
@@ -128,7 +135,7 @@ def open_stream(
                 columns = [*map(arrow.apart, made.columns[:-1]), made.columns[-1]]
                 made = pa.RecordBatch.from_arrays(columns, schema=made.schema)
                 if plan.driver in unread.DRIVERS:
-                    made = made.append_column(UNREAD, unread.reasons(path, plan, made, read))
+                    made = made.append_column(UNREAD, unread.reasons(file, plan, made, read))
                 yield made
                 del batch, read, made, columns  # or two are there while the next one is read
 

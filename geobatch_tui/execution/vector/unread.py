@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from geobatch_tui.execution.vector import archive
 from geobatch_tui.execution.vector.plan import FID, WKB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from geobatch_tui.execution.vector import archive
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 NO_GEOMETRY = "OGR cannot read its geometry, which is not null in the file"
@@ -33,17 +33,19 @@ _POINTS_AT = {3: 40, 5: 40, 8: 36}
 _SHAPE_HEAD = 44
 
 
-def reasons(path: str, plan: VectorPlan, found: pa.RecordBatch, read: pa.RecordBatch) -> pa.Array:
+def reasons(
+    file: archive.Plain, plan: VectorPlan, found: pa.RecordBatch, read: pa.RecordBatch
+) -> pa.Array:
     """For each feature, what is wrong with it; null: nothing.
 
     Args:
-        path: what OGR opened.
+        file: what OGR opened.
         plan: of the item.
         found: the features as they are worked on.
         read: the same, as OGR gave them, with all attributes.
     """
     count = found.num_rows
-    if not found.column(WKB).null_count or archive.is_inside(path):
+    if not found.column(WKB).null_count:
         return pa.nulls(count, pa.string())
     rows = np.flatnonzero(found.column(WKB).is_null().to_numpy(zero_copy_only=False)).tolist()
     ids = {found.column(FID)[row].as_py(): row for row in rows}
@@ -51,7 +53,7 @@ def reasons(path: str, plan: VectorPlan, found: pa.RecordBatch, read: pa.RecordB
         broken = {row for row in rows if _in_text(read, row)}
     else:
         names = plan.layer, plan.fid_column, plan.geometry_column
-        broken = {ids[fid] for fid in in_file(path, plan.driver, names, list(ids))}
+        broken = {ids[fid] for fid in in_file(file.name(), plan.driver, names, list(ids))}
     return pa.array([NO_GEOMETRY if row in broken else None for row in range(count)], pa.string())
 
 

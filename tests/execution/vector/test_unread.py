@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import zipfile
 from contextlib import closing
 
 import geopandas as gpd
@@ -25,6 +27,16 @@ def _cut(tmp_path):
     data = source.read_bytes()
     source.write_bytes(data[: len(data) * 2 // 3])
     return source
+
+
+def _packed(source):
+    """A file and those beside it, in an archive of their own."""
+    packed = source.parent / "packed" / "s.zip"
+    packed.parent.mkdir()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one in source.parent.glob(f"{source.stem}.*"):
+            archive.write(one, f"a folder/{one.name}")
+    return packed
 
 
 def _delete(source, number):
@@ -91,10 +103,58 @@ def _junk(tmp_path):
     return source
 
 
-@pytest.mark.parametrize("broken", [_cut, _junk])
-def test_a_mask_that_is_broken_is_refused(broken, tmp_path):
+def _text(tmp_path):
+    """GeoJSON whose second feature has junk for coordinates."""
+    shapes = [{"type": "Point", "coordinates": each} for each in ([1, 2], [None, 0], [3, 4])]
+    features = [{"type": "Feature", "properties": {"whole": 1}, "geometry": one} for one in shapes]
+    source = tmp_path / "s.geojson"
+    source.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return source
+
+
+@pytest.mark.parametrize("suffix", [".shp", ".SHP"])
+@pytest.mark.parametrize("where", ["", "whole > 0"])
+def test_a_packed_shapefile_that_is_cut_off(where, suffix, tmp_path):
+    """As one that is not packed, and nothing stays unpacked."""
+    source = _cut(tmp_path)
+    if suffix != source.suffix:
+        for one in list(source.parent.glob("s.*")):
+            one.rename(one.with_suffix(one.suffix.upper()))
+        source = source.with_suffix(suffix)
+    run = {"params": {"where": where}, "features": 6}
+    plain = vectorjobs.run("vector.convert", source, tmp_path / "a", **run)
+    done = vectorjobs.run("vector.convert", _packed(source), tmp_path / "b", **run)
+    told = [(letter.fid, letter.reason) for letter in done.letters]
+    assert told == [(letter.fid, letter.reason) for letter in plain.letters]
+    assert told[-1] == (19, NO_GEOMETRY)
+    assert done.path.read_bytes() == plain.path.read_bytes()
+    assert not list(tmp_path.rglob("unpacked-*"))
+
+
+@pytest.mark.parametrize("broken", [_junk, _text])
+def test_packed_geometries_that_are_none(broken, tmp_path):
+    """Each is set aside, as from the file itself."""
+    source = broken(tmp_path)
+    done = vectorjobs.run("vector.convert", _packed(source), tmp_path / "out", features=8)
+    assert done.plan.notes["access"] == "drain"
+    fids = {"s.gpkg": [3, 11], "s.geojson": [1]}[source.name]
+    assert [(one.fid, one.reason) for one in done.letters] == [(fid, NO_GEOMETRY) for fid in fids]
+
+
+def test_a_packed_text_that_goes_on_after_its_feature(tmp_path):
+    """OGR reads the first value only: the others would be missing without a word."""
+    source = tmp_path / "s.geojson"
+    source.write_text('{"type":"Feature","properties":{},"geometry":null}\n["no feature"]\n')
+    with pytest.raises(CorruptSourceError, match="goes on after its first feature"):
+        vectorjobs.probe("vector.convert", _packed(source))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("broken", [_cut, _junk, _text])
+def test_a_mask_that_is_broken_is_refused(broken, packed, tmp_path):
     """Features would be chosen by what is left of it."""
     mask = broken(tmp_path)
+    mask = _packed(mask) if packed else mask
     source = vectordata.write(vectordata.layer(20), tmp_path / "t.gpkg")
     params = {"mask": str(mask), "predicate": "disjoint"}
     with pytest.raises(CorruptSourceError, match="cannot read all of its features"):
@@ -117,15 +177,16 @@ def test_values_of_a_geopackage_that_are_no_geometries(where, tmp_path):
     assert [one.fid for one in done.letters] == [11]
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("columns", [None, [], ["n"]])
-def test_text_of_a_csv_file_that_is_no_geometry(columns, tmp_path):
+def test_text_of_a_csv_file_that_is_no_geometry(columns, packed, tmp_path):
     """Case 46: whichever columns are asked for."""
     source = tmp_path / "s.csv"
     source.write_text('WKT,n\n"POINT (1 2)",0\n"POINT (1 ",1\njunk,2\n,3\n"POINT EMPTY",4\n')
     options = {"src_crs": "EPSG:4326"}
     done = vectorjobs.run(
         "vector.convert",
-        source,
+        _packed(source) if packed else source,
         tmp_path / "out",
         params={"columns": columns},
         options=options,
