@@ -15,24 +15,20 @@ from geobatch_tui.ledger import updates as lu
 from geobatch_tui.ledger.publish import ItemPublishError
 from geobatch_tui.observability.versions import versions
 from geobatch_tui.orchestration import units as u
-from geobatch_tui.orchestration.breaker import exceeds
 from geobatch_tui.orchestration.control import listening, socket_path
 from geobatch_tui.orchestration.dismissal import dismissal
 from geobatch_tui.orchestration.dispatcher import Dispatcher
 from geobatch_tui.orchestration.ending import end_run
 from geobatch_tui.orchestration.engine import Engine
 from geobatch_tui.orchestration.inputs import expand
-from geobatch_tui.orchestration.intake import Intake, report_decision
 from geobatch_tui.orchestration.known import note
 from geobatch_tui.orchestration.monitor import Monitor
-from geobatch_tui.orchestration.planner import Planner
-from geobatch_tui.orchestration.planning import Planning
+from geobatch_tui.orchestration.plan_phase import PlanPhase
 from geobatch_tui.orchestration.replacing import install
-from geobatch_tui.orchestration.report import PlanReport
 from geobatch_tui.orchestration.resources import Resources
-from geobatch_tui.orchestration.session import open_session, read_suspects, state_of_run
+from geobatch_tui.orchestration.session import open_session, state_of_run
 from geobatch_tui.orchestration.signals import handled
-from geobatch_tui.orchestration.watch import MemoryWatch, SpaceWatch
+from geobatch_tui.orchestration.watch import LedgerWatch, MemoryWatch, SpaceWatch
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -41,13 +37,9 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.ledger import Ledger
     from geobatch_tui.orchestration.inputs import Input
     from geobatch_tui.orchestration.outcome import RunResult
-    from geobatch_tui.orchestration.planner import Decision
     from geobatch_tui.orchestration.pool import Pool
     from geobatch_tui.orchestration.run_options import Options
     from geobatch_tui.orchestration.session import Session
-
-LEDGER_RETRY = 1.0
-"""Seconds between two tries to write a ledger on a full disk."""
 
 GRACE = 30.0
 """Seconds that chunks in flight have to finish once the run drains."""
@@ -126,11 +118,11 @@ class Run:
             "px" if self._operation.data == "raster" else "features",
             self._resources.budget,
         )
-        self._waiting: asyncio.Task[None] | None = None
+        self._ledger = LedgerWatch(session.flush, loaded.job.engine.space_wait, self.fatal)
         self._stop: str | None = None
         self._signal: int | None = None
         self._fatal: GeobatchError | None = None
-        self._warnings: list[str] = []
+        self._warnings: Sequence[str] = ()
 
     async def run(self) -> RunResult:
         log = self._session.log
@@ -160,74 +152,21 @@ class Run:
         return await self._end(finish)
 
     async def _phases(self, pool: Pool) -> u.Finish:
-        planned, workers = await self._plan(pool)
-        if planned.reason != "complete" or self._options.adopt_only:
-            return planned
+        phase = PlanPhase(
+            self._session, self._loaded, self._operation, self._resources, self._monitor
+        )
+        planned = await phase.run(
+            pool,
+            self._crew.scheduler(self._job, self._session.run_id, "probe"),
+            self._inputs,
+            adopt=self._options.adopt and not self._options.fresh,
+        )
+        self._warnings = planned.warnings
+        if planned.finish.reason != "complete" or self._options.adopt_only:
+            return planned.finish
         self._monitor.state = "running"
         self._monitor.rates.start(time.monotonic())
-        return await self._work(pool, workers)
-
-    # --- plan phase ----------------------------------------------------------------------------
-
-    async def _plan(self, pool: Pool) -> tuple[u.Finish, Dispatcher]:
-        session, job = self._session, self._job
-        swept = session.sweep()
-        recipe = self._resources.recipe(job, self._operation)
-        # A ledger that never had an item need not be asked for each.
-        empty = session.next_item_id == 1
-        planner = Planner(
-            job,
-            recipe,
-            _no_row if empty else session.reader.item_by_key,
-            adopt=self._options.adopt and not self._options.fresh,
-            suspects=read_suspects(session.state),
-        )
-        report = PlanReport(
-            self._resources.workers,
-            str(session.output_dir),
-            warnings=list(self._loaded.warnings),
-            keeps=False,
-        )
-        report.chunk_rows = session.reader.chunks
-        intake = Intake(session, job, recipe, self._monitor.tally)
-
-        def take(decision: Decision) -> None:
-            report_decision(report, decision)
-            intake.take(decision)
-
-        scheduler = self._crew.scheduler(job, session.run_id, "probe")
-        planning = Planning(pool, scheduler, planner, take)
-        dispatcher = self._monitor.dispatcher = planning.dispatcher
-        finish = await planning.run(self._inputs)
-        if finish.reason == "complete":
-            await self._planned(report, intake, swept)
-            if exceeds(job.failures.max_failures, report.dead, report.chunks):
-                finish = u.Finish("failures")
-        return finish, dispatcher
-
-    async def _planned(self, report: PlanReport, intake: Intake, swept: int) -> None:
-        """Make the plan durable, and tell what it found."""
-        session, job = self._session, self._job
-        report.check_disk(compressed=_compressed(job))
-        report.check_existing(job.output.if_exists)
-        for key in intake.orphans():
-            report.warn(f"{key}: its input is no longer part of the job; the output is left alone")
-        await session.flush()
-        self._monitor.tally.dead_by_class = dict(session.reader.dead_by_class())
-        self._warnings = report.warnings
-        for warning in report.warnings:
-            session.log.emit("plan.warning", level="warning", message=warning)
-        session.log.emit(
-            "plan.done",
-            message=f"{report.items} items, {report.chunks} chunks",
-            reasons=dict(report.reasons),
-            peak_memory_bytes=report.peak_memory_bytes,
-            output_bytes=report.output_bytes,
-            swept_parts=swept,
-            struck=session.recovery.running,
-        )
-        session.put(lu.Noted("run.planned", {"current": self._monitor.tally.current}))
-        session.drop_leftovers()
+        return await self._work(pool, planned.dispatcher)
 
     # --- run phase -----------------------------------------------------------------------------
 
@@ -339,13 +278,15 @@ class Run:
     def _set_workers(self, count: int) -> int:
         if not 1 <= count <= MAX_WORKERS:
             raise ValueError(f"workers must be 1 to {MAX_WORKERS}")
-        if self._monitor.dispatcher is not None:
-            self._monitor.dispatcher.tell(u.SetWorkers(count))
+        self._tell(u.SetWorkers(count))
         return count
 
     def _command(self, verb: u.Verb) -> None:
+        self._tell(u.Command(verb))
+
+    def _tell(self, event: u.Event) -> None:
         if self._monitor.dispatcher is not None:
-            self._monitor.dispatcher.tell(u.Command(verb))
+            self._monitor.dispatcher.tell(event)
 
     def not_committed(self, error: GeobatchError, updates: Sequence[lu.Update]) -> None:
         """The committer could not write: one publication, or anything at all."""
@@ -354,38 +295,11 @@ class Run:
                 if isinstance(update, lu.ItemPublished):
                     self._monitor.engine.items.not_published(update, error)
         elif isinstance(error, DiskFullError) and self._monitor.engine is not None:
-            self._ledger_is_full()
+            # Nothing more is recorded: stop admitting. The committer keeps what it has.
+            self._tell(u.Space(ok=False))
+            self._ledger.suspended()
         else:
             self.fatal(error)
-
-    def _ledger_is_full(self) -> None:
-        """Nothing more is recorded: stop admitting, and try again until there is space. What the
-        committer could not write it keeps."""
-        self._command_space(ok=False)
-        if self._waiting is None or self._waiting.done():
-            self._waiting = asyncio.ensure_future(self._wait_for_the_ledger())
-            self._waiting.add_done_callback(self._waited)
-
-    async def _wait_for_the_ledger(self) -> None:
-        patience = time.monotonic() + self._job.engine.space_wait
-        while True:
-            await asyncio.sleep(LEDGER_RETRY)
-            try:
-                await self._session.flush()
-            except DiskFullError as error:
-                if time.monotonic() > patience:
-                    self.fatal(error)
-                    return
-            else:
-                return
-
-    def _waited(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and isinstance(error := task.exception(), GeobatchError):
-            self.fatal(error)
-
-    def _command_space(self, *, ok: bool) -> None:
-        if self._monitor.dispatcher is not None:
-            self._monitor.dispatcher.tell(u.Space(ok=ok))
 
     def fatal(self, error: GeobatchError) -> None:
         """Something that is no chunk's fault ends the run."""
@@ -428,11 +342,3 @@ class Run:
         if self._options.observe is not None:
             self._options.observe(self._monitor.snapshot())
         return result
-
-
-def _no_row(key: str) -> None:
-    del key
-
-
-def _compressed(job: Any) -> bool:
-    return str(job.output.creation.get("compress", "deflate")).upper() != "NONE"

@@ -1,4 +1,5 @@
-"""Side tasks of a run: memory pressure, free disk, deadline. They tell, the scheduler decides."""
+"""Side tasks of a run: memory pressure, free disk, a ledger without space. They tell, the scheduler
+decides."""
 
 from __future__ import annotations
 
@@ -6,18 +7,21 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from geobatch_tui.errors import DiskFullError, GeobatchError
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.admission import pressure_level
 from geobatch_tui.orchestration.machine import disk_size, free_disk, own_rss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from geobatch_tui.orchestration.pool import Pool
 
 MEMORY_PERIOD = 0.2
 SPACE_PERIOD = 1.0
+LEDGER_RETRY = 1.0
+"""Seconds between two tries to write a ledger on a full disk."""
 LOW_WATER = 64 * 1024 * 1024
 LOW_SHARE = 50
 """Admission stops under 64 MiB of free disk, or a 50th of a smaller filesystem."""
@@ -100,3 +104,45 @@ class SpaceWatch:
             # ``_since`` stays: without a chunk that is written, patience goes on running out.
             self._suspended = False
             self._tell(u.Space(ok=True))
+
+
+class LedgerWatch:
+    """Tries again to write a ledger that found no space, until it can.
+
+    Args:
+        flush: writes what the ledger has kept; raises DiskFullError while there is no space.
+        patience: seconds after which it gives up.
+        fatal: told of the error that ends the run: that of the last try, or another than space.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[], Awaitable[None]],
+        patience: float,
+        fatal: Callable[[GeobatchError], None],
+    ) -> None:
+        self._flush = flush
+        self._patience = patience
+        self._fatal = fatal
+        self._waiting: asyncio.Task[None] | None = None
+
+    def suspended(self) -> None:
+        """The ledger could not be written for want of space."""
+        if self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.ensure_future(self._wait())
+
+    async def _wait(self) -> None:
+        until = time.monotonic() + self._patience
+        while True:
+            await asyncio.sleep(LEDGER_RETRY)
+            try:
+                await self._flush()
+            except DiskFullError as error:
+                if time.monotonic() > until:
+                    self._fatal(error)
+                    return
+            except GeobatchError as error:
+                self._fatal(error)
+                return
+            else:
+                return
