@@ -81,7 +81,7 @@ class Plain:
     unpacked when first asked for, into ``folder``, until this is closed."""
 
     def __init__(self, path: str, place: str, folder: str | None = None) -> None:
-        self._path, self.place, self._folder = path, place, folder
+        self.path, self.place, self._folder = path, place, folder
         self._unpacked: TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
@@ -99,18 +99,18 @@ class Plain:
             OSError: there is no room for it.
         """
         if not is_inside(self.place):
-            return self._path
+            return self.path
         if self._unpacked is None:
             self._unpacked = TemporaryDirectory(prefix="unpacked-", dir=self._folder)
             self._unpack(Path(self._unpacked.name))
-        return f"{self._unpacked.name}/it{_name(self._path, self.place).suffix.lower()}"
+        return f"{self._unpacked.name}/it{_name(self.path, self.place).suffix.lower()}"
 
     def _unpack(self, folder: Path) -> None:
-        name = _name(self._path, self.place)
+        name = _name(self.path, self.place)
         wanted = [name]
         if name.suffix.lower() == ".shp":
             wanted += [name.with_suffix(end) for end in (".SHX", ".shx")]
-        with _files(self._path) as (archive, there):
+        with _files(self.path) as (archive, there):
             for one in wanted:
                 if one in there:
                     target = folder / f"it{one.suffix.lower()}"

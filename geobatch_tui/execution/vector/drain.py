@@ -12,6 +12,7 @@ import fcntl
 import os
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import removed_on_error
 from geobatch_tui.execution.sources import check_identity
-from geobatch_tui.execution.vector import archive, geojson, sequence, source
+from geobatch_tui.execution.vector import archive, geojson, kml, sequence, source
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 from geobatch_tui.execution.vector.unread import NO_GEOMETRY
 from geobatch_tui.execution.vector.wkb import validity
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _PAUSE = 0.01
 _LOCK = "drain.lock"
 #: Formats in which OGR loses geometries, or whole records.
-_TOLD = frozenset({"GeoJSON", "GeoJSONSeq"})
+_TOLD = frozenset({"GeoJSON", "GeoJSONSeq", *kml.DRIVERS})
 
 
 def part_path(item: ItemContext, index: int) -> Path:
@@ -185,7 +186,9 @@ def _told(
     item: ItemContext, plan: VectorPlan, batches: Iterator[pa.RecordBatch], plain: archive.Plain
 ) -> Iterator[pa.RecordBatch]:
     schema = source.full_schema(plan).append(pa.field(UNREAD, pa.string()))
-    missing = _Missing(plan, plain)
+    missing: _Missing | _Placed = _Missing(plan, plain)
+    if plan.driver in kml.DRIVERS:
+        missing = _Placed(plan, plain)
     for batch in batches:
         reasons = missing.reasons(batch)
         yield pa.RecordBatch.from_arrays([*batch.columns, reasons], schema=schema)
@@ -235,3 +238,15 @@ class _Missing:
                 found = b""
             self._there = np.frombuffer(found if len(found) == count else bytes(count), np.bool_)
         return self._there
+
+
+class _Placed:
+    """Finds features of KML that have other coordinates in the file than OGR reads, or any."""
+
+    def __init__(self, plan: VectorPlan, plain: archive.Plain) -> None:
+        ids = partial(source.ids, plain.place, plan)
+        self._file = kml.Placemarks(plain, plan.driver, plan.layer, ids)
+
+    def reasons(self, batch: pa.RecordBatch) -> pa.Array:
+        """For each of the next features, what is wrong with it; null: nothing."""
+        return self._file.reasons(batch.column(WKB), batch.column(FID).to_numpy())

@@ -23,7 +23,16 @@ from geobatch_tui.errors import (
     SourceChangedError,
 )
 from geobatch_tui.execution.digest import digest_of, short_digest
-from geobatch_tui.execution.vector import archive, arrow, formats, geojson, sequence, source, unread
+from geobatch_tui.execution.vector import (
+    archive,
+    arrow,
+    formats,
+    geojson,
+    kml,
+    sequence,
+    source,
+    unread,
+)
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
 from geobatch_tui.execution.vector.wkb import validity
@@ -179,6 +188,11 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
                 _refuse_broken(path, [*unread.in_file(plain.name(), info["driver"], known, ids)])
             if info["driver"] in {"GeoJSON", "GeoJSONSeq"}:
                 _refuse_losses(path, plain, column, is_sequence=info["driver"] == "GeoJSONSeq")
+            if info["driver"] in kml.DRIVERS:
+                ids = table.column(meta["fid_column"]).to_numpy()
+                found = kml.Placemarks(plain, info["driver"], layer or names[0], lambda: ids)
+                told = found.reasons(column.combine_chunks(), ids)
+                _refuse_broken(path, ids[~told.is_null().to_numpy(zero_copy_only=False)].tolist())
     shapes: NDArray[Any] = shapely.from_wkb(np.array(column.to_pylist(), dtype=object))
     shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
     _refuse(path, shapes, polygons=polygons)

@@ -1,0 +1,141 @@
+"""KML whose coordinates OGR reads as others, or as none, without a word: each is set aside."""
+
+from __future__ import annotations
+
+import zipfile
+
+import pytest
+import vectordata
+import vectorjobs
+
+from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector import kml
+from geobatch_tui.execution.vector.kml import NO_NUMBERS
+from geobatch_tui.execution.vector.unread import NO_GEOMETRY
+
+HEAD = (
+    '<kml xmlns="http://www.opengis.net/kml/2.2" xmlns:gx="http://www.google.com/kml/ext/2.2">'
+    "<Document><name>all</name>"
+)
+TAIL = "</Document></kml>"
+
+
+def point(text):
+    return f"<Point><coordinates>{text}</coordinates></Point>"
+
+
+def line(text):
+    return f"<LineString><coordinates>{text}</coordinates></LineString>"
+
+
+def ring(text):
+    text = f"<coordinates>{text}</coordinates>"
+    return f"<Polygon><outerBoundaryIs><LinearRing>{text}</LinearRing></outerBoundaryIs></Polygon>"
+
+
+def placemark(shape, name="x"):
+    return f"<Placemark><name>{name}</name>{shape}</Placemark>"
+
+
+FINE = [
+    point("10,50"),
+    point(" +10.,.5e1,-3 "),
+    point("10, 50"),
+    point("10 ,50,"),
+    line("10,50 20,51\n\t12,13"),
+    line("10, 50, 1 20, 51, 2"),
+    line("10,50,1, 20,51,2, "),
+    line("<![CDATA[10,50 20,51]]>"),
+    line("10,50 <!-- no place --> 20,51"),
+    ring("0,0 1,0 1,1 0,0"),
+    "<gx:Track><when/><when/><gx:coord>1 2 3</gx:coord><gx:coord>2 3 3</gx:coord></gx:Track>",
+]
+NONE = ["", point(""), "<Point/>", ring(" "), "<MultiGeometry></MultiGeometry>"]
+BROKEN = [
+    point("junk"),
+    point("10"),
+    point("10;50"),
+    point("10,x"),
+    point(","),
+    point("nan,inf"),
+    point("10N,50E"),
+    point("10,5,50,5"),
+    line("10,50 x,y 11,51"),
+    line("10,50&#160;20,51"),
+    line("10, 50, 20, 51"),
+    line("10,50, 20,51,\n12,13"),
+    line("10,50,1,2 20,51,3,4"),
+    line("10,,5 20,51,3"),
+    ring("junk"),
+    f"<MultiGeometry>{point('10,50')}{point('junk')}</MultiGeometry>",
+    "<gx:Track><when/><when/><gx:coord/><gx:coord>1 3 3</gx:coord></gx:Track>",
+]
+MODEL = "<Model><Location><longitude>1</longitude><latitude>2</latitude></Location></Model>"
+
+
+def write(path, *shapes, more=""):
+    path.write_text(HEAD + "".join(map(placemark, shapes)) + more + TAIL)
+    return path
+
+
+def told(done):
+    return [(letter.position, letter.reason) for letter in done.letters]
+
+
+def test_coordinates_that_are_no_numbers(tmp_path):
+    """OGR reads 0 for them, or leaves a place out; what it reads as it is meant, is taken."""
+    source = write(tmp_path / "s.kml", *FINE, *NONE, *BROKEN, MODEL)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=10)
+    first = len(FINE) + len(NONE)
+    wanted = [(first + n, NO_NUMBERS) for n in range(len(BROKEN))]
+    assert told(done) == [*wanted, (first + len(BROKEN), NO_GEOMETRY)]
+    made = vectordata.read(done.path)
+    assert len(made) == first
+    here = made.geometry[: len(FINE)]
+    assert not (here.is_empty | here.isna()).any()
+
+
+@pytest.mark.parametrize("where", ["", "Name <> 'left out'"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("layer", "positions"), [("all", [0]), ("f", [1, 5]), ("f (#2)", [])])
+def test_folders_are_layers(layer, positions, packed, where, tmp_path):
+    """Of one name, within one another, empty, and with what is no feature."""
+    good, bad = placemark(point("1,2")), placemark(point("junk"))
+    unlike = '<Placemark id="f.7">' + good.removeprefix("<Placemark>")
+    left_out = placemark(point("1,3"), "left out")
+    folders = (
+        f"<Folder><name>f</name>{good}{bad}{unlike}<NetworkLink><name>n</name></NetworkLink>"
+        f"<GroundOverlay><name>o</name></GroundOverlay>{left_out}"
+        f"<Folder><name>g</name>{bad}{bad}</Folder>{bad}</Folder>"
+        f"<Folder/><Folder><name>f</name>{good}</Folder>"
+    )
+    source = write(tmp_path / "s.kml", point("junk"), point("1,2"), more=folders)
+    if packed:
+        source = tmp_path / "s.zip"
+        with zipfile.ZipFile(source, "w") as archive:
+            archive.write(tmp_path / "s.kml", "doc.kml")
+    options, params = {"layer": layer}, {"where": where}
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", options=options, params=params
+    )
+    if where:
+        positions = [at - (at == 5) for at in positions]
+    assert told(done) == [(at, NO_NUMBERS) for at in positions]
+
+
+def test_a_mask_of_kml_that_is_broken_is_refused(tmp_path):
+    """Features would be chosen by what OGR makes of it."""
+    mask = write(tmp_path / "m.kml", ring("0,0 1,0 1,1 0,0"), ring("0,0 9,0 x,9 0,9 0,0"))
+    source = vectordata.write(vectordata.layer(5).to_crs(4326), tmp_path / "s.gpkg")
+    params = {"mask": str(mask), "predicate": "intersects"}
+    with pytest.raises(CorruptSourceError, match="cannot read all of its features"):
+        vectorjobs.run("vector.filter", source, tmp_path / "out", params=params)
+
+
+def test_broken_placemarks_of_unknown_layers_are_refused(tmp_path, monkeypatch):
+    """Better no output than one with places that nobody meant."""
+    more = "<NetworkLink><name>n</name></NetworkLink>"
+    source = write(tmp_path / "s.kml", point("1,2"), "\n" + point("junk"), more=more)
+    monkeypatch.setattr(kml, "_FEATURES", frozenset({"Placemark", "NetworkLink"}))
+    with pytest.raises(CorruptSourceError, match="in lines 2"):
+        vectorjobs.run("vector.convert", source, tmp_path / "out")
