@@ -7,7 +7,6 @@ OGR would write. See ``flatheader`` for the header, ``flatindex`` for the tree.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,18 +19,20 @@ from geobatch_tui.execution.vector import (
     flatheader,
     loops,
     ogr,
+    openfiles,
     pieces,
     records,
     spool,
 )
 from geobatch_tui.execution.vector.behind import Behind, Written
 from geobatch_tui.execution.vector.flatindex import Index
+from geobatch_tui.execution.vector.openfiles import OpenFiles
 from geobatch_tui.execution.vector.ranked import Ranked, evenly
 from geobatch_tui.execution.vector.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Self
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -79,9 +80,10 @@ def write(
         index = Index(fd, len(header), found.count if indexed else 0)
         os.lseek(fd, index.end, os.SEEK_SET)
         with (
-            _Features(item, names, multi=multi, typed=typed) as features,
+            OpenFiles(item.work_dir, names) as spools,
             Behind(fd) as behind,
         ):
+            features = _Features(spools, multi=multi, typed=typed)
             for rows in evenly(found.blocks(), _ROWS):
                 sizes = []
                 for block, some in features.blocks(rows):
@@ -132,26 +134,10 @@ class _Features:
     count as memory.
     """
 
-    def __init__(self, item: ItemContext, names: list[str], *, multi: bool, typed: bool) -> None:
-        self._directory = Path(item.work_dir)
+    def __init__(self, spools: OpenFiles, *, multi: bool, typed: bool) -> None:
+        self._spools = spools
         self._multi, self._typed = multi, typed
-        self._names = names
-        self._fds: list[int] = []
         self._room, self._turn = Room(_KEPT), False
-
-    def __enter__(self) -> Self:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            for name in self._names:
-                self._fds.append(os.open(self._directory / name, flags))
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        while self._fds:
-            os.close(self._fds.pop())
 
     def blocks(self, rows: Rows) -> Iterator[tuple[memoryview, Numbers]]:
         """Features of these records, in blocks, and how long each is."""
@@ -202,12 +188,30 @@ class _Features:
         out = self._room.of("records", int(lengths.sum()))
         file, at = rows["file"].copy(), rows["at"].copy()
         order = np.lexsort((at, file))
-        fds = np.array(self._fds, np.int32)[file]
+        numbers, firsts = np.unique(file[order], return_index=True)
+        for start in range(0, len(numbers), openfiles.MOST):
+            some = numbers[start : start + openfiles.MOST]
+            fds = self._spools.fds(some.tolist())[file]
+            stop = start + len(some)
+            end = firsts[stop] if stop < len(firsts) else len(order)
+            self._fetch(fds, at, starts, lengths, order[firsts[start] : end], out)
+        return out
+
+    @staticmethod
+    def _fetch(
+        fds: NDArray[np.int32],
+        at: Numbers,
+        starts: Numbers,
+        lengths: Numbers,
+        order: Numbers,
+        out: NDArray[np.uint8],
+    ) -> None:
+        """Read the records ``order``, whose files are open."""
+        wanted = order
         while (done := loops.fetch(fds, at, starts, lengths, order, out)) < len(order):
             # What cannot be read is read again by Python, which says why; or it can by now.
             n = order[done]
             disk.fill(int(fds[n]), int(at[n]), memoryview(out)[starts[n] : starts[n] + lengths[n]])
             order = order[done + 1 :]
-        for n in np.flatnonzero(lengths >= _LARGE).tolist():
+        for n in wanted[lengths[wanted] >= _LARGE].tolist():
             forget(int(fds[n]), int(at[n]), int(lengths[n]))
-        return out
