@@ -47,12 +47,15 @@ def install(root: Path, key: str, file: Path) -> None:
         shutil.copyfile(file, fresh)
         with fresh.open("rb") as copied:
             os.fsync(copied.fileno())
-        # Not before: if there is no room, the earlier one stays.
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(mode=0o700)
-        fresh.rename(place / f"repaired{file.suffix.lower()}")
+        # The earlier one goes last: whatever happens, one of them is there.
+        place.mkdir(mode=0o700, exist_ok=True)
+        named = place / f"repaired{file.suffix.lower()}"
+        fresh.rename(named)
         for directory in (place, place.parent):
             sync_directory(directory)
+        for other in place.iterdir():
+            if other != named:
+                other.unlink()
     except OSError as error:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)

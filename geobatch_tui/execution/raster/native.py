@@ -329,9 +329,13 @@ def _read(path: Path) -> tuple[str, bytes] | None:
 
 def _write(path: Path, symbol: str, code: bytes) -> None:
     rest = symbol.encode() + b"\n" + code
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time alone
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.blake2b(rest, digest_size=_DIGEST).digest() + rest)
+    # A cache that cannot be written costs time alone; what is half written goes again.
+    with (
+        contextlib.suppress(OSError),
+        tempfile.NamedTemporaryFile(dir=path.parent, delete_on_close=False) as file,
+    ):
+        file.write(hashlib.blake2b(rest, digest_size=_DIGEST).digest() + rest)
+        file.close()
         Path(file.name).replace(path)
 
 

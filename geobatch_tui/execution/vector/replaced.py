@@ -30,10 +30,11 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
         SchemaError: the file has several layers, or no field ``geobatch_fid``.
         CrsError: it is in another CRS than the source.
     """
-    places = sorted((Path(item.work_dir).parents[1] / "replaced" / item.key).glob("*"))
+    places = list((Path(item.work_dir).parents[1] / "replaced" / item.key).glob("*"))
     if not places:
         return {}
-    path = str(places[0])
+    # Two of them where the engine died before it removed the earlier one.
+    path = str(max(places, key=lambda one: one.stat().st_mtime_ns))
     with source.ogr_errors(path):
         layers = [str(name) for name, _ in pyogrio.list_layers(exact(path))]
         if len(layers) != 1:

@@ -31,6 +31,8 @@ _ASKED = 500
 #: same as plain ones). A point has none.
 _POINTS_AT = {3: 40, 5: 40, 8: 36}
 _SHAPE_HEAD = 44
+#: Bytes of the head of an index of shapes, and of an entry, which begins with the place of a shape.
+_INDEX_HEAD, _INDEX_ENTRY = 100, 8
 
 
 def reasons(
@@ -102,11 +104,12 @@ def _in_shapes(path: str, ids: list[int]) -> Iterator[int]:
     )
     if index is None:
         return
-    places = np.fromfile(index, ">i4", offset=100)[0::2]
-    with Path(path).open("rb") as file:
+    with index.open("rb") as places, Path(path).open("rb") as file:
         for number in ids:
-            if number < len(places):
-                file.seek(int(places[number]) * 2 + 8)
+            places.seek(_INDEX_HEAD + _INDEX_ENTRY * number)
+            place = places.read(4)
+            if len(place) == 4:
+                file.seek(int.from_bytes(place, "big") * 2 + 8)
                 if _has_points(file.read(_SHAPE_HEAD)):
                     yield number
 

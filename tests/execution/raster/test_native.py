@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +80,19 @@ def test_a_damaged_object_is_compiled_anew(cached, hurt):
     fresh(loops.sum_differences)(raw, again)
     np.testing.assert_array_equal(again, out)
     assert native._read(kept) is not None
+
+
+def test_a_cache_that_cannot_be_written_is_left_alone(cached, monkeypatch):
+    """As on a full disk: the loop runs, and no process leaves a file behind."""
+    raw, out = differences("uint64")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(Path, "replace", full)
+    fresh(loops.sum_differences)(raw, out)
+    np.testing.assert_array_equal(out, np.cumsum(raw, axis=1, dtype="uint64").transpose(2, 0, 1))
+    assert [one.name for one in cached.iterdir() if one.suffix != ".lock"] == []
 
 
 def test_code_that_needs_more_is_not_kept(cached, monkeypatch):

@@ -14,6 +14,7 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector import unread
 from geobatch_tui.execution.vector.unread import NO_GEOMETRY
 
 EMPTY = [shapely.Polygon(), None]
@@ -74,6 +75,16 @@ def test_a_shapefile_that_is_cut_off(how, tmp_path):
     assert made.geometry.isna().tolist() == [
         n == 0 and how != "bounds" for n in here if n not in fids
     ]
+
+
+def test_an_index_of_shapes_is_not_read_for_each_batch(tmp_path):
+    """A few places of it are looked at, however long it is."""
+    source = vectordata.write(vectordata.layer(20)[["whole", "geometry"]], tmp_path / "s.shp")
+    with source.with_suffix(".shx").open("r+b") as index:
+        index.truncate(2**40)
+    names = "s", "FID", "geometry"
+    found = unread.in_file(str(source), "ESRI Shapefile", names, [3, 19, 2**30, 2**38])
+    assert list(found) == [3, 19]
 
 
 def test_empty_shapes_are_no_broken_ones(tmp_path):
