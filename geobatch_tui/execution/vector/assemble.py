@@ -22,6 +22,7 @@ from geobatch_tui.execution.vector import (
     geoparquet,
     ogr,
     pieces,
+    quarantine,
     records,
     shapefile,
     spool,
@@ -83,7 +84,7 @@ def assemble(
     }
     if summary.dead:
         with stage("quarantine"):
-            facts["quarantine"] = _write_quarantine(item, plan, spool.contents(item, segments))
+            facts["quarantine"] = _write_quarantine(item, plan, segments)
     path = part_path(item, epoch)
     with stage("write"), removed_on_error(path):
         size, digest = _write(item, plan, segments, summary, path)
@@ -253,12 +254,14 @@ def _umask() -> int:
     return mask
 
 
-def _write_quarantine(item: ItemContext, plan: VectorPlan, parts: Iterator[spool.Content]) -> str:
+def _write_quarantine(item: ItemContext, plan: VectorPlan, segments: Sequence[Segment]) -> str:
     """All features in quarantine, as they came, in a GeoPackage for QGIS; its path."""
+    told = zip(segments, spool.counts(item, segments), strict=True)
+    parts = spool.contents(item, [one for one, stats in told if stats["dead"]], in_turn=True)
     target = Path(item.work_dir).parents[1] / "dead" / f"{item.key}.gpkg"
     with _scratch(item, f"dead-{os.getpid()}-{threading.get_ident()}.d") as directory:
         made = directory / "dead.gpkg"
         with disk_errors("cannot write", target):
-            ogr.write_quarantine(plan, parts, made)
+            quarantine.write(plan, parts, made)
             _move(made, target)
     return str(target)

@@ -13,23 +13,22 @@ import pyarrow as pa
 
 from geobatch_tui.errors import GeobatchError, SchemaError, VerifyError
 from geobatch_tui.execution.raster.part import readable_name
-from geobatch_tui.execution.vector import arrow, limits, names, shapefile, values, wkb
+from geobatch_tui.execution.vector import arrow, limits, names, shapefile, wkb
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name, texts
 from geobatch_tui.execution.vector.formats import DRIVERS, place_of
 from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
-from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
+from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
 from geobatch_tui.execution.vector.source import written_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from geobatch_tui.execution.messages import ItemContext
-    from geobatch_tui.execution.vector import spool
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 KEY = "GEOBATCH_FP"
 #: Features and bytes of a batch that OGR gets: one transaction of a GeoPackage.
-_ROWS, _BYTES = 65_536, 16 * 2**20
+ROWS, BYTES = 65_536, 16 * 2**20
 _OPTIONS = {
     # The file is one of ours until it is complete: it is synced once, at the end.
     "OGR_SQLITE_SYNCHRONOUS": "OFF",
@@ -56,13 +55,13 @@ def write(
         shapefile.refuse_mixed(summary.types)
     kind, promote = layer_type(summary.types)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
-    schema = limits.for_ogr(written_schema(plan)).append(_geometry_field(geometry))
+    schema = limits.for_ogr(written_schema(plan)).append(geometry_field(geometry))
 
     failed: list[GeobatchError] = []
 
     def tables() -> Iterator[pa.RecordBatch]:
         try:
-            for table in evenly(batches, _ROWS, GEOMETRY, _BYTES):
+            for table in evenly(batches, ROWS, GEOMETRY, BYTES):
                 column = table.column(GEOMETRY).combine_chunks()
                 if promote:
                     column = promoted(column)
@@ -109,7 +108,7 @@ def write_template(
     schema = limits.for_ogr(written_schema(plan))
     columns = [pa.nulls(1, each.type) for each in schema]
     written = texts([shapely.to_wkb(shape, flavor="iso")], pa.binary())
-    schema = schema.append(_geometry_field(geometry))
+    schema = schema.append(geometry_field(geometry))
     table = pa.Table.from_arrays([*columns, written], schema=schema)
     if plan.format != "FlatGeobuf":
         table = table.slice(0, 0)
@@ -126,7 +125,7 @@ def _write_layer(
     reader: pa.RecordBatchReader,
     options: dict[str, Any],
 ) -> None:
-    _write(
+    write_stream(
         path,
         reader,
         layer=plan.layer_name,
@@ -140,7 +139,12 @@ def _write_layer(
     )
 
 
-def _write(path: Path, reader: pa.RecordBatchReader, **how: Any) -> None:
+def write_stream(path: Path, reader: pa.RecordBatchReader, **how: Any) -> None:
+    """Write what ``reader`` gives to ``path``; ``how``: as for pyogrio.
+
+    Raises:
+        SchemaError: OGR cannot, or ``reader`` ended with an error.
+    """
     import warnings
 
     pyogrio.set_gdal_config_options(_OPTIONS)
@@ -155,7 +159,8 @@ def _write(path: Path, reader: pa.RecordBatchReader, **how: Any) -> None:
         raise SchemaError(f"OGR cannot write this layer as {how['driver']}: {error}") from error
 
 
-def _geometry_field(name: str) -> pa.Field:
+def geometry_field(name: str) -> pa.Field:
+    """The field of a layer's geometry, WKB."""
     return pa.field(name, pa.binary(), metadata={"ARROW:extension:name": "ogc.wkb"})
 
 
@@ -258,51 +263,3 @@ def inspect(path: str) -> str:
         _, found, rest = head.partition(f'"{KEY.lower()}": "')
         return rest.partition('"')[0] if found else ""
     return _embedded(info)
-
-
-def _readable(value: bytes) -> bool:
-    """Whether OGR reads this WKB: as GEOS does, and curves, too."""
-    import shapely
-
-    try:
-        return shapely.from_wkb(value, on_invalid="ignore") is not None
-    except NotImplementedError:  # shapely's word for curves
-        return True
-
-
-def write_quarantine(plan: VectorPlan, parts: Iterator[spool.Content], path: Path) -> None:
-    """Features in quarantine, in their own CRS and with their reasons; geometries that OGR cannot
-    read are left null, and kept in hex in the field ``geobatch_wkb``."""
-    tables = []
-    for part in parts:
-        with pa.ipc.open_stream(part.dead) as reader:
-            tables.append(reader.read_all())
-    table = pa.concat_tables(tables).combine_chunks()
-    raw = table.column(GEOMETRY).to_pylist()
-    fine = [value if value is not None and _readable(value) else None for value in raw]
-    lost = [
-        value.hex() if value is not None and shape is None else None
-        for value, shape in zip(raw, fine, strict=True)
-    ]
-    names: list[str] = []
-    columns = []
-    for name in table.drop_columns([GEOMETRY]).column_names:
-        names.append(free_name("geobatch_fid" if name == FID else name, tuple(names)))
-        columns.append(values.legible(table.column(name).combine_chunks(), name))
-    flat = pa.table(columns, names)
-    geometry = free_name("geom", tuple(names))
-    flat = flat.append_column("geobatch_wkb", pa.array(lost, pa.string()))
-    flat = flat.append_column(_geometry_field(geometry), pa.array(fine, pa.binary()))
-    _write(
-        path,
-        pa.RecordBatchReader.from_batches(flat.schema, iter(flat.to_batches())),
-        layer="quarantine",
-        driver="GPKG",
-        geometry_name=geometry,
-        geometry_type="Unknown",
-        crs=plan.src_crs or None,
-        layer_options={
-            "FID": free_name("fid", (*names, geometry)),
-            "GEOMETRY_NAME": geometry,
-        },
-    )

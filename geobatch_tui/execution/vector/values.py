@@ -102,13 +102,14 @@ def _fitted(column: pa.Array, field: pa.Field, bad: Bad) -> pa.Array:
     return column if column.type == field.type else column.cast(field.type, safe=False)
 
 
-def legible(column: pa.Array, name: str) -> pa.Array:
-    """The values as a GeoPackage holds them all; as text, where it does not."""
+def legible(column: pa.Array, name: str, *, as_text: bool = False) -> pa.Array:
+    """The values as a GeoPackage holds them all; as text, where it does not, or if so asked."""
     if pa.types.is_string(column.type) and not _is_utf8(column):
         raw = column.cast(pa.binary()).to_pylist()
-        return pa.array([text and text.decode("utf-8", "backslashreplace") for text in raw])
+        escaped = [one if one is None else one.decode("utf-8", "backslashreplace") for one in raw]
+        return pa.array(escaped, pa.string())
     kind, bad = kind_of(column.type), dict[int, tuple[str, str]]()
-    if kind is not None and not pa.types.is_decimal(column.type):
+    if kind is not None and not pa.types.is_decimal(column.type) and not as_text:
         fitted = _fitted(column, pa.field(name, kind), bad)
         if not bad:
             return fitted

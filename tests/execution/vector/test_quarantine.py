@@ -1,0 +1,76 @@
+"""The file of the features in quarantine: made bit by bit, the same as if made at once."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyarrow as pa
+import pytest
+import shapely
+import vectorjobs
+
+from geobatch_tui.execution.vector import ogr, values
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Sixty lines, half of them with a place that is no number; of ``big``, one of these cannot be
+    written as a number."""
+    shapes = [shapely.from_wkt(f"LINESTRING (0 {n}, 1 {n})") for n in range(60)]
+    with np.errstate(invalid="ignore"):
+        for n in range(0, 60, 2):
+            shapes[n] = shapely.LineString([(0, n), (np.nan, n)])
+    big = np.arange(60, dtype=np.uint64)
+    big[58] = 2**64 - 1
+    frame = gpd.GeoDataFrame({"n": range(60), "big": big}, geometry=shapes, crs=4326)
+    frame.to_parquet(tmp_path / "s.parquet")
+    return tmp_path / "s.parquet"
+
+
+def made(source, out, features=0):
+    done = vectorjobs.run("vector.convert", source, out, features=features)
+    assert done.receipt.facts["features_quarantined"] == 30
+    assert not list(out.rglob("*.arrow"))
+    return Path(done.receipt.facts["quarantine"])
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_chunks_make_no_difference(source, tmp_path):
+    """Nor does it matter in which of them a value cannot be written as what it is."""
+    whole = made(source, tmp_path / "whole")
+    assert made(source, tmp_path / "parts", features=7).read_bytes() == whole.read_bytes()
+    with closing(sqlite3.connect(whole)) as database:
+        rows = database.execute("SELECT geobatch_fid, n, big FROM quarantine").fetchall()
+    assert rows[:2] == [(0, 0, "0"), (2, 2, "2")]
+    assert rows[-1] == (58, 58, str(2**64 - 1))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_few_features_are_in_memory_at_a_time(source, tmp_path, monkeypatch):
+    """OGR gets them in batches of a size."""
+    write, sizes = ogr.write_stream, []
+
+    def watched(path, reader, **how):
+        def told():
+            for batch in reader:
+                sizes.append(batch.num_rows)
+                yield batch
+
+        write(path, pa.RecordBatchReader.from_batches(reader.schema, told()), **how)
+
+    monkeypatch.setattr(ogr, "write_stream", watched)
+    monkeypatch.setattr(ogr, "ROWS", 8)
+    kept = gpd.read_file(made(source, tmp_path / "out", features=20))
+    assert sizes == [8, 8, 8, 6]
+    assert kept.geobatch_fid.tolist() == list(range(0, 60, 2))
+
+
+def test_text_that_is_not_utf8_is_text(tmp_path):
+    """Beside empty text, too."""
+    raw = pa.array([b"", b"\xff", b"a", None], pa.binary())
+    column = pa.Array.from_buffers(pa.string(), 4, raw.buffers())
+    assert values.legible(column, "name").to_pylist() == ["", "\\xff", "a", None]
