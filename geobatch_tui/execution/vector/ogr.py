@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from geobatch_tui.errors import GeobatchError, SchemaError, VerifyError
 from geobatch_tui.execution.raster.part import readable_name
-from geobatch_tui.execution.vector import arrow, limits, names, shapefile, wkb
+from geobatch_tui.execution.vector import arrow, limits, names, parts, shapefile, wkb
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name, texts
 from geobatch_tui.execution.vector.formats import DRIVERS, place_of
 from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
@@ -54,6 +54,7 @@ def write(
     if plan.format == "Shapefile":
         shapefile.refuse_mixed(summary.types)
     kind, promote = layer_type(summary.types)
+    at_risk = plan.format in limits.JSON and parts.may_be_lost(summary.types)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
     schema = limits.for_ogr(written_schema(plan)).append(geometry_field(geometry))
 
@@ -65,6 +66,8 @@ def write(
                 column = table.column(GEOMETRY).combine_chunks()
                 if promote:
                     column = promoted(column)
+                if at_risk:
+                    column = parts.kept(column, plan.format)
                 kept = table.drop_columns([GEOMETRY, BOX]).append_column(geometry, column)
                 yield from kept.cast(schema).to_batches()
         except GeobatchError as error:
