@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
@@ -26,10 +28,19 @@ def outside(file: pq.ParquetFile, geometry: str, bounds: Any) -> frozenset[int]:
         told = [group.column(place).statistics for place in places]
         if any(one is None or not one.has_min_max or one.null_count != 0 for one in told):
             continue
-        left, bottom, right, top = told[0].min, told[1].min, told[2].max, told[3].max
+        left, bottom = (_beyond(one.min, one, -np.inf) for one in told[:2])
+        right, top = (_beyond(one.max, one, np.inf) for one in told[2:])
         if left > maxx or right < minx or bottom > maxy or top < miny:
             found.add(index)
     return frozenset(found)
+
+
+def _beyond(side: float, told: pq.Statistics, towards: float) -> float:
+    """``side``, or the next number ``towards`` where it is of short floats: nobody says that these
+    were rounded outwards."""
+    if told.physical_type != "FLOAT":
+        return side
+    return float(np.nextafter(np.float32(side), np.float32(towards)))
 
 
 def _places(file: pq.ParquetFile, geometry: str) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
@@ -60,6 +61,23 @@ def test_groups_outside_are_not_read(op, features, strip, tmp_path, monkeypatch)
     assert pruned.receipt.facts == whole.receipt.facts
     assert pruned.receipt.facts["features_filtered"] == 749
     assert vectordata.read(pruned.path).n.tolist() == list(range(200, 451))
+
+
+@pytest.mark.parametrize("bounds", [(-1.0, 0.0, 0.1, 1.0), (0.7, 0.0, 9.0, 1.0)])
+def test_boxes_of_short_floats_may_be_off(bounds, tmp_path):
+    """Rounded to the nearest, as others write them, a box need not hold its feature."""
+    points = shapely.points([0.1, 0.7], 0.5)
+    frame = gpd.GeoDataFrame({"n": [0, 1]}, geometry=points, crs=4326)
+    path = tmp_path / "s.parquet"
+    frame.to_parquet(path, write_covering_bbox=True)
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("bbox")
+    short = pa.struct([(name, pa.float32()) for name in ("xmin", "ymin", "xmax", "ymax")])
+    boxes = pa.array(table.column(place).to_pylist()).cast(short)
+    rounded = table.set_column(place, "bbox", boxes)
+    pq.write_table(rounded, path, row_group_size=1)
+    done = vectorjobs.run("vector.convert", path, tmp_path / "out", params={"bounds": bounds})
+    assert vectordata.read(done.path).n.tolist() == [0 if bounds[0] < 0 else 1]
 
 
 def test_uneven_groups_are_passed_over_as_well(strip, tmp_path, monkeypatch):
