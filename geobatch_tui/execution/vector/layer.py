@@ -72,22 +72,10 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
     with source.ogr_errors(task.source, name):
         encoding = params.encoding or None
         place, info = _info(task, place, name, params, drivers)
-        columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
         if params.where:
             _refuse_misread(task.source, info, params.where)
-        count = int(info["features"])
-        left_out: tuple[int, ...] = ()
-        shared: tuple[int, ...] = ()
-        if info["driver"] == "GeoJSONSeq":
-            # OGR's own count is of objects, also of those that are no features.
-            count = _count(place, name, "", "GeoJSONSeq")
-            left_out = sequence.lost(task.source, count)
-            shared = sequence.shared(task.source, left_out)
-        if params.where or (info["driver"] == "ESRI Shapefile" and ranges.has_deleted(place)):
-            count = _count(place, name, params.where, str(info["driver"]), encoding)
-        none_left = bool(params.where) and not (count or left_out or shared)
-        if none_left:
-            count = _count(place, name, "", str(info["driver"]), encoding)
+        columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
+        counted = _counted(task.source, place, name, params, info)
         with pyogrio.open_arrow(
             exact(place), layer=name, encoding=encoding, columns=columns, use_pyarrow=True
         ) as (meta, reader):
@@ -95,9 +83,9 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
             schema = pa.schema([_plain(reader.schema.field(field)) for field in names])
             geometry = str(meta["geometry_name"] or "")
         told: list[str] = []
-        if info["driver"] == "ESRI Shapefile" and not encoding:
-            _tell_of_encoding(place, str(info["encoding"]), schema, told)
         if info["driver"] == "ESRI Shapefile":
+            if not encoding:
+                _tell_of_encoding(place, str(info["encoding"]), schema, told)
             _tell_of_table(place, told)
         in_utc = moments.zoned(place, name, str(info["driver"]), schema, told)
     return Layer(
@@ -111,13 +99,37 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         geometry_type=str(info["geometry_type"]),
         fid_column=str(info["fid_column"] or ""),
         crs=info["crs"],
-        count=count + len(left_out) + len(shared),
         encoding=params.encoding,
-        lost=left_out,
-        shared=shared,
-        none_left=none_left,
         jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
+        **counted,
     )
+
+
+def _counted(
+    path: str, place: str, name: str, params: VectorParams, info: dict[str, Any]
+) -> dict[str, Any]:
+    """How many features a layer has, those of OGR's and those that it leaves out: fields of
+    :class:`Layer`."""
+    driver, encoding = str(info["driver"]), params.encoding or None
+    count = int(info["features"])
+    lost: tuple[int, ...] = ()
+    shared: tuple[int, ...] = ()
+    if driver == "GeoJSONSeq":
+        # OGR's own count is of objects, also of those that are no features.
+        count = _count(place, name, "", driver)
+        lost = sequence.lost(path, count)
+        shared = sequence.shared(path, lost)
+    if params.where or (driver == "ESRI Shapefile" and ranges.has_deleted(place)):
+        count = _count(place, name, params.where, driver, encoding)
+    none_left = bool(params.where) and not (count or lost or shared)
+    if none_left:
+        count = _count(place, name, "", driver, encoding)
+    return {
+        "count": count + len(lost) + len(shared),
+        "lost": lost,
+        "shared": shared,
+        "none_left": none_left,
+    }
 
 
 def _info(
