@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ChunkGrid, Failure, FeatureLetter, ItemContext
     from geobatch_tui.execution.ops.registry import Operation
 
-Bounds = tuple[float, float, float, float]
-
 
 def chunk_label(key: str, grid: ChunkGrid, index: int) -> str:
     """The chunk's key for people and for ``--chunk``: ``item@row,col``."""

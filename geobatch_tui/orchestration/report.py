@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.ledger.updates import ChunkState, ItemState
+from geobatch_tui.ledger.updates import ChunkState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.letters import chunk_label
 from geobatch_tui.orchestration.machine import free_disk
@@ -222,7 +222,3 @@ def _reason_of(row: ChunkRow, entry: ItemReason) -> tuple[str, str]:
     if row.attempts or row.strikes or row.state is ChunkState.RUNNING:
         return "was_interrupted", ""
     return "new", ""
-
-
-UNFINISHED = frozenset({ItemState.PLANNED, ItemState.ASSEMBLING, ItemState.HELD, ItemState.DEAD})
-"""States in which an item's chunks may differ from one another."""

@@ -78,8 +78,7 @@ class Ranked:
         """All rows in the order of their keys, in blocks; as often as it is called. No row can be
         added after it."""
         if not self._runs:
-            if self._held >= 0:
-                self._run = _sorted(self._run[: self._held])
+            self._run = _sorted(self._run[: self._held])
             if self._held:
                 yield self._run
             return
