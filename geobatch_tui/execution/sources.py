@@ -16,6 +16,8 @@ DIRECTORIES = frozenset({".gdb"})
 #: Suffixes of files beside one with the suffix, without which it is another source: attributes and
 #: their encoding, the places of shapes, the CRS.
 _BESIDE = {".shp": (".dbf", ".DBF", ".shx", ".SHX", ".cpg", ".CPG", ".prj", ".PRJ")}
+#: Files of SQLite, and what stands behind their names where changes lie that are not in them yet.
+_HELD_BACK, _LOG = frozenset({".gpkg"}), "-wal"
 #: Files that programs put into a directory while they have it open.
 _LOCKS = (".lock",)
 
@@ -33,11 +35,22 @@ def files(path: str) -> list[Path]:
     """
     if not is_dataset(path):
         one = Path(path)
-        beside = map(one.with_suffix, _BESIDE.get(one.suffix.lower(), ()))
-        return [one, *(other for other in beside if other.is_file())]
+        kind = one.suffix.lower()
+        beside = [one.with_suffix(suffix) for suffix in _BESIDE.get(kind, ())]
+        beside += [one.with_name(one.name + _LOG)] if kind in _HELD_BACK else []
+        return [one, *filter(_holds_any, beside)]
     with os.scandir(path) as entries:
         found = [Path(one.path) for one in entries if one.is_file()]
     return sorted(one for one in found if not one.name.endswith(_LOCKS))
+
+
+def _holds_any(path: Path) -> bool:
+    """Whether there is a file with anything in it: who looks at a GeoPackage may leave one with
+    nothing."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def status(path: str) -> tuple[int, int]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from geobatch_tui.errors import SourceNotFoundError
+from geobatch_tui.execution import sources
 from geobatch_tui.execution.messages import SourceIdentity
 from geobatch_tui.orchestration.fingerprints import (
     EDGE,
@@ -87,6 +90,23 @@ def test_a_shapefile_is_more_than_its_shapes(tmp_path: Path) -> None:
     seen.append(identify(str(path)))
     assert len({one.digest for one in seen}) == len(seen)
     assert seen[-1].size == len(b"shapes") + 4 * len(b"more")
+
+
+def test_what_a_geopackage_holds_back_counts(tmp_path: Path) -> None:
+    """Of one that is open elsewhere, as in QGIS, edits lie in a file beside it, and are read."""
+    path = tmp_path / "x.gpkg"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("CREATE TABLE t (n)")
+        db.execute("PRAGMA journal_mode = WAL")
+        before = identify(str(path))
+        # To look at it makes empty files, too.
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as other:
+            assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
+            assert identify(str(path)) == before
+        db.execute("INSERT INTO t VALUES (1)")
+        after = identify(str(path))
+    assert after.digest != before.digest
+    assert sources.status(str(path)) != (after.size, after.mtime_ns)
 
 
 def test_touching_keeps_the_digest(tmp_path: Path) -> None:
