@@ -7,6 +7,7 @@ most.
 from __future__ import annotations
 
 from io import TextIOWrapper
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _BLANK = " \t\r\n,:"
+#: Characters of the longest word, or escape, that JSON of Python's knows, and a few more.
+_LONGEST = 16
 _ENDS = frozenset(_BLANK + "]}")
 
 
@@ -97,8 +100,8 @@ class _Text:
         while True:
             try:
                 value, end = value_at(self._held, self._at)
-            except ValueError:
-                if not self._more():
+            except ValueError as error:
+                if not _may_be_cut(error, len(self._held)) or not self._more():
                     raise
                 continue
             if self._held[end : end + 1] in _ENDS:
@@ -108,6 +111,13 @@ class _Text:
             if not self._more():  # else a number may go on
                 self._at = size
                 return value
+
+
+def _may_be_cut(error: ValueError, length: int) -> bool:
+    """Whether a text of this ``length`` may be no JSON only since more of it follows."""
+    if not isinstance(error, JSONDecodeError):  # nested too deep
+        return False
+    return error.pos > length - _LONGEST or error.msg.startswith("Unterminated string")
 
 
 def _collected(text: _Text) -> Iterator[Any]:

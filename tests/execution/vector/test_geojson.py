@@ -108,6 +108,31 @@ def test_a_collection_is_read_in_pieces(shapes, more, piece, indent):
     assert found == _features(shapes)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    ["nan", "[1, 2,, 3]", "{1: 2}", '"a\\q"', "[" * 10**6],
+    ids=["word", "list", "object", "text", "deep"],
+)
+def test_a_value_that_is_none_is_not_sought_to_the_end(wrong):
+    """All of the file would be in memory, however large."""
+    file = io.StringIO(wrong + ", 5" * 10**7)
+    with pytest.raises(ValueError, match=r"."):
+        geojson._Text(file).value()
+    assert file.tell() <= 4 * geojson._PIECE
+
+
+def test_a_value_may_be_cut_anywhere():
+    """What is not all there yet is no error."""
+    whole = '{"a": [1.5e3, -2, true, null, "x\\u00e9\\n\\\\", {"b": [], "c": {}}], "": NaN} '
+    for piece in (1, 2, 3, 5, 7):
+
+        class Slow(io.StringIO):
+            def read(self, _=-1, piece=piece):
+                return super().read(piece)
+
+        assert geojson._Text(Slow(whole)).value()["a"][4] == "xé\n\\"
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"type": "Feature"}', '{"features": 5}'])
 def test_what_is_no_collection_has_no_features(text):
     """It is left to OGR to say so."""
