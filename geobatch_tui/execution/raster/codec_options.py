@@ -27,8 +27,8 @@ _DEFAULT_LEVEL = {"DEFLATE": 6, "ZSTD": 9}
 _PREDICTED_LEVEL = {2: 5, 3: 2}
 _LEVELS = {"DEFLATE": (1, 12), "ZSTD": (1, 22)}
 _LEVEL_KEYS = {"DEFLATE": ("LEVEL", "ZLEVEL"), "ZSTD": ("LEVEL", "ZSTD_LEVEL")}
-#: As by GDAL: the default, and what stands for no loss in WEBP.
-_QUALITY, _LOSSLESS = 75, 100
+#: As by GDAL: the default, and what its COG driver takes for no loss in WEBP.
+_QUALITY, LOSSLESS = 75, 100
 _QUALITY_KEYS = {"JPEG": ("QUALITY", "JPEG_QUALITY"), "WEBP": ("QUALITY", "WEBP_LEVEL")}
 
 
@@ -71,7 +71,7 @@ def choose(options: Mapping[str, str], image: Image) -> CodecChoice:
         if interleave == "band":
             raise PreflightError(f"{compress} stores bands together: interleave = PIXEL")
         quality = _quality(compress, options)
-        if image.validity == "nodata" and (compress, quality) != ("WEBP", _LOSSLESS):
+        if image.validity == "nodata" and (compress, quality) != ("WEBP", LOSSLESS):
             raise SchemaError(
                 f"{compress} is lossy: nodata would be smeared into its neighbours",
                 hint="set add_alpha = true, or compress = DEFLATE",
@@ -92,7 +92,7 @@ def _quality(compress: str, options: Mapping[str, str]) -> int:
     if lossless and compress == "JPEG":
         raise PreflightError("JPEG is never without loss; compress = WEBP is, or DEFLATE")
     if lossless:
-        return _LOSSLESS
+        return LOSSLESS
     for key in _QUALITY_KEYS[compress]:
         if key in options:
             return creation.number(options, key, 0, (1, 100))

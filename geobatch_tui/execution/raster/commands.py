@@ -9,6 +9,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.raster.codec_options import LOSSLESS
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def _creation(plan: RasterPlan) -> list[str]:
 def _layout(plan: RasterPlan) -> dict[str, str]:
     encoding = plan.encoding
     level = _LEVELS.get(encoding.compress)
+    band = {"INTERLEAVE": "BAND"} if encoding.interleave == "band" else {}
     if encoding.format == "COG":
         layout = {"BLOCKSIZE": str(encoding.block_width)}
         layout["OVERVIEW_RESAMPLING"] = encoding.overview_resampling.upper()
@@ -120,4 +122,8 @@ def _layout(plan: RasterPlan) -> dict[str, str]:
             "BLOCKXSIZE": str(encoding.block_width),
             "BLOCKYSIZE": str(encoding.block_height),
         }
-    return layout | ({level: str(encoding.level)} if level else {})
+        if encoding.compress == "WEBP" and encoding.level == LOSSLESS:
+            layout["WEBP_LOSSLESS"] = "YES"
+        if encoding.compress == "JPEG" and plan.stored().count == 3:
+            layout["PHOTOMETRIC"] = "YCBCR"
+    return band | layout | ({level: str(encoding.level)} if level else {})

@@ -21,8 +21,8 @@ from rasterio.errors import CRSError
 from rasterio.io import MemoryFile
 
 from geobatch_tui.errors import CrsError, OperationError, SchemaError
+from geobatch_tui.execution.raster.codec_options import LOSSLESS
 from geobatch_tui.execution.raster.layout import Tag
-from geobatch_tui.execution.raster.webp import LOSSLESS
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import Number, RasterPlan

@@ -9,13 +9,12 @@ import imagecodecs
 import numpy as np
 
 from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.raster.codec_options import LOSSLESS
 from geobatch_tui.execution.raster.likeness import check_likeness
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.tiles import Pixels
 
-#: The quality that GDAL's COG driver takes for "lossless".
-LOSSLESS = 100
 #: What stands for quality without loss: how hard to try. GDAL's 100 takes 2.2 times as long for
 #: files that are smaller by 0.4 %.
 _EFFORT = 75

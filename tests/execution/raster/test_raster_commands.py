@@ -1,0 +1,56 @@
+"""Commands of GDAL's tools that make the nearest file."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+from assembling import build, make_item, make_plan
+
+from geobatch_tui.execution.raster.commands import gdal_translate
+
+CASES = [
+    ({"compress": "WEBP", "level": 100}, 3),
+    ({"compress": "WEBP", "level": 100, "format": "GTiff"}, 3),
+    ({"compress": "JPEG", "level": 80, "format": "GTiff"}, 3),
+    ({"compress": "JPEG", "level": 80, "format": "GTiff"}, 1),
+    ({"compress": "DEFLATE", "level": 6, "interleave": "band", "format": "GTiff"}, 2),
+]
+
+
+@pytest.mark.skipif(shutil.which("gdal_translate") is None, reason="GDAL's tools are not installed")
+@pytest.mark.parametrize(("changes", "count"), CASES)
+def test_gdal_makes_the_same_kind_of_file(changes, count, tmp_path):
+    """Lossless where ours is, in the same colours, bands in the same order."""
+    plan = make_plan(100, 90, count=count, **changes)
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 255, (count, 90, 100)).astype("uint8")
+    ours = build(tmp_path / "ours", plan, pixels).part_path
+    with rasterio.open(
+        tmp_path / "in.tif", "w", driver="GTiff", width=100, height=90, count=count, dtype="uint8",
+        crs="EPSG:3035", transform=rasterio.Affine(*plan.transform),
+        photometric="RGB" if count == 3 else "MINISBLACK",
+    ) as file:  # fmt: skip
+        file.write(pixels)
+    item = make_item(plan, tmp_path)
+    item = replace(item, plan=replace(item.plan, detail=plan.to_json()))
+    words = shlex.split(gdal_translate(item))
+    words[-2:] = [str(tmp_path / "in.tif"), str(tmp_path / "gdal.tif")]
+    subprocess.run(words, check=True, capture_output=True)
+    found = []
+    for path in (ours, tmp_path / "gdal.tif"):
+        with rasterio.open(path) as file:
+            found.append(
+                (
+                    file.profile["compress"],
+                    file.photometric,
+                    file.interleaving,
+                    np.array_equal(file.read(), pixels),
+                )
+            )
+    assert found[0] == found[1]
