@@ -6,6 +6,7 @@ world. As GDAL does, a step is taken to be across if both its ends are within 10
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,51 @@ def cut(shape: Any) -> Any:
     if len({shapely.get_dimensions(part) for part in made}) > 1:
         return shapely.geometrycollections(made)
     return shapes.parts(shapely.geometrycollections(made), int(shapely.get_dimensions(made[0])))
+
+
+def parted(shape: Any) -> Any:
+    """``shape`` with its lines in parts where they change sides at a vertex on the antimeridian.
+
+    OGR, as it cuts lines for GeoJSON, leaves single places of these, or nothing at all.
+    """
+    if shape.geom_type == "LineString":
+        lines = _parts_of(shapely.get_coordinates(shape, include_z=shape.has_z))
+        made = [shapely.linestrings(line) for line in lines]
+        return made[0] if len(made) == 1 else shapely.multilinestrings(made)
+    if shape.geom_type not in {"MultiLineString", "GeometryCollection"}:
+        return shape
+    each = [parted(part) for part in shape.geoms]
+    if shape.geom_type == "GeometryCollection":
+        return shapely.geometrycollections(each)
+    return shapely.multilinestrings(shapely.get_parts(each))
+
+
+def _parts_of(at: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    x, y = at[:, 0], at[:, 1]
+    across = (np.minimum(x[1:], x[:-1]) < -NEAR) & (np.maximum(x[1:], x[:-1]) > NEAR)
+    on = np.abs(x) == _HALF
+    if on.all() and (y[1:] == y[:-1])[across].all():
+        # Edges of a map of the whole world: with a place in their middle they look as long to OGR.
+        steps = np.flatnonzero(across)
+        return [np.insert(at, steps + 1, (at[steps] + at[steps + 1]) / 2, axis=0)]
+    parts = [[at[0]]]
+    for step, (here, there) in enumerate(pairwise(at)):
+        if not across[step] or not (on[step] or on[step + 1]):
+            parts[-1].append(there)
+        elif on[step]:
+            over = _other_side(here)
+            parts.append([there] if (over == there).all() else [over, there])
+        else:
+            parts[-1].append(_other_side(there))
+            parts.append([there])
+    made = [np.array(part) for part in parts]
+    return [part for part in made if len(np.unique(part[:, :2], axis=0)) > 1] or [at]
+
+
+def _other_side(place: NDArray[np.float64]) -> NDArray[np.float64]:
+    over = place.copy()
+    over[0] = -over[0]
+    return over
 
 
 def _steps_across(piece: Any) -> bool:

@@ -54,7 +54,7 @@ def write(
     if plan.format == "Shapefile":
         shapefile.refuse_mixed(summary.types)
     kind, promote = layer_type(summary.types)
-    at_risk = plan.format in limits.JSON and parts.may_be_lost(summary.types)
+    mends = parts.mends(plan.format, summary)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
     schema = limits.for_ogr(written_schema(plan)).append(geometry_field(geometry))
 
@@ -66,8 +66,8 @@ def write(
                 column = table.column(GEOMETRY).combine_chunks()
                 if promote:
                     column = promoted(column)
-                if at_risk:
-                    column = parts.kept(column, plan.format)
+                for mend in mends:
+                    column = mend(column)
                 kept = table.drop_columns([GEOMETRY, BOX]).append_column(geometry, column)
                 yield from kept.cast(schema).to_batches()
         except GeobatchError as error:

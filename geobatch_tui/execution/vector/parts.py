@@ -1,46 +1,80 @@
 """Parts of geometries that OGR loses as it writes GeoJSON, without a word.
 
 An empty point among them makes null of the whole. It says nothing, so it is left out: as OGR itself
-does in FlatGeobuf. And in a collection (of GeoJSON, not of text sequences) multi points are lost;
-others come out as their parts, and so do these then.
+does in FlatGeobuf. In a collection, multi points are lost, but not in text sequences; others come
+out as their parts, and so do these then. And what OGR leaves of lines that change sides at a vertex
+on the antimeridian is one place, or nothing: see ``dateline.parted``.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from geobatch_tui.execution.vector.limits import JSON
+from geobatch_tui.execution.vector.transform import NEAR
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from geobatch_tui.execution.vector.collect import Summary
+
+    Mend = Callable[[pa.Array], pa.Array]
+
 #: By their numbers in WKB, which are GEOS's, too.
-_MULTIPOINT, _COLLECTION = 4, 7
+_LINE, _MULTIPOINT, _MULTILINE, _COLLECTION = 2, 4, 5, 7
+_HALF = 180.0
 
 
-def may_be_lost(kinds: Iterable[int]) -> bool:
-    """Whether geometries of these types, in WKB's numbers, may have such parts."""
-    return any(kind % 1000 in {_MULTIPOINT, _COLLECTION} for kind in kinds)
+def mends(form: str, summary: Summary) -> list[Mend]:
+    """What makes of a column of WKB one of which OGR loses nothing in this format. What is empty as
+    a whole stays as it is."""
+    apart, bases = form == "GeoJSON", {kind % 1000 for kind in summary.types}
+    made: list[Mend] = []
+    if form in JSON and bases & {_MULTIPOINT, _COLLECTION}:
+        points = partial(_at_risk, apart=apart), partial(_without_risk, apart=apart)
+        made.append(partial(_mended, {_MULTIPOINT, _COLLECTION}, *points))
+    box = summary.bbox or (0, 0, 0, 0)
+    if apart and box[0] < -NEAR and box[2] > NEAR and bases & {_LINE, _MULTILINE, _COLLECTION}:
+        from geobatch_tui.execution.vector import dateline
+
+        lines = {_LINE, _MULTILINE, _COLLECTION}
+        made.append(partial(_mended, lines, _at_the_antimeridian, dateline.parted))
+    return made
 
 
-def kept(column: pa.Array, form: str) -> pa.Array:
-    """A column of WKB as OGR loses nothing of it in ``form``: GeoJSON, or GeoJSONSeq. What is empty
-    as a whole stays as it is."""
+def _mended(
+    bases: set[int],
+    at_risk: Callable[[NDArray[Any]], NDArray[np.int64]],
+    mend: Callable[[Any], Any],
+    column: pa.Array,
+) -> pa.Array:
     import shapely
 
     raw = column.to_pylist()
-    kinds = [int.from_bytes(one[1:5], "little") if one else 0 for one in raw]
-    rows = np.flatnonzero([may_be_lost([kind]) for kind in kinds])
+    rows = [n for n, one in enumerate(raw) if one and _base(one) in bases]
     shapes = shapely.from_wkb(np.array([raw[row] for row in rows], dtype=object))
-    apart = form == "GeoJSON"
-    for n in _at_risk(shapes, apart=apart).tolist():
+    for n in at_risk(shapes).tolist():
         if not shapely.is_empty(shapes[n]):
-            made = _without_risk(shapes[n], apart=apart)
-            raw[rows[n]] = shapely.to_wkb(made, flavor="iso", byte_order=1)
+            raw[rows[n]] = shapely.to_wkb(mend(shapes[n]), flavor="iso", byte_order=1)
     return pa.array(raw, pa.binary())
+
+
+def _base(value: bytes) -> int:
+    return int.from_bytes(value[1:5], "little") % 1000
+
+
+def _at_the_antimeridian(shapes: NDArray[Any]) -> NDArray[np.int64]:
+    import shapely
+
+    west, _, east, _ = shapely.bounds(shapes).T
+    wide = (west < -NEAR) & (east > NEAR)
+    return np.flatnonzero(wide & ((west == -_HALF) | (east == _HALF)))
 
 
 def _at_risk(shapes: NDArray[Any], *, apart: bool) -> NDArray[np.int64]:
