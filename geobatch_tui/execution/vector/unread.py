@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NO_GEOMETRY = "OGR cannot read its geometry, which is not null in the file"
 
 #: Drivers whose files are asked here.
-DRIVERS = frozenset({"ESRI Shapefile", "GPKG", "CSV"})
+DRIVERS = frozenset({"ESRI Shapefile", "GPKG", "SQLite", "CSV"})
 #: Ids in one question to SQLite.
 _ASKED = 500
 #: Where a shape has the number of its points, by the remainder of its type by 10 (Z and M have the
@@ -60,17 +60,17 @@ def reasons(
 
 
 def in_file(path: str, driver: str, names: tuple[str, str, str], ids: list[int]) -> Iterator[int]:
-    """Those of the ids that have a geometry in a GeoPackage or Shapefile; ``names``: of the layer,
+    """Those of the ids that have a geometry in a database or Shapefile; ``names``: of the layer,
     its ids and geometries."""
-    if driver == "GPKG":
+    if driver in {"GPKG", "SQLite"}:
         yield from _in_table(path, names, ids)
     elif driver == "ESRI Shapefile":
         yield from _in_shapes(path, ids)
 
 
 def _in_table(path: str, names: tuple[str, str, str], ids: list[int]) -> Iterator[int]:
-    """Those of the ids whose value in a GeoPackage holds something, and does not say that it is
-    empty."""
+    """Those of the ids whose value in a GeoPackage, or another database, holds something, and does
+    not say that it is empty."""
     from geobatch_tui.execution.vector.ranges import open_sqlite
 
     table, fid, shape = (name.replace('"', '""') for name in names)

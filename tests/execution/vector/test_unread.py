@@ -8,6 +8,7 @@ import zipfile
 from contextlib import closing
 
 import geopandas as gpd
+import pyogrio
 import pytest
 import shapely
 import vectordata
@@ -186,6 +187,28 @@ def test_values_of_a_geopackage_that_are_no_geometries(where, tmp_path):
     vectordata.write(mended, place / "r.gpkg")
     done = vectorjobs.run("vector.convert", source, tmp_path / "again", params=params, features=8)
     assert [one.fid for one in done.letters] == [11]
+
+
+@pytest.mark.parametrize("spatialite", ["NO", "YES"])
+def test_values_of_other_databases_that_are_no_geometries(spatialite, tmp_path):
+    """Of plain SQLite, and as SpatiaLite writes it; empty ones are no broken ones."""
+    frame = vectordata.layer(9)[["whole", "geometry"]]
+    frame.loc[[5, 6], "geometry"] = EMPTY
+    source = tmp_path / "s.sqlite"
+    pyogrio.write_dataframe(
+        frame, source, driver="SQLite", geometry_type="Unknown", SPATIALITE=spatialite
+    )
+    with closing(sqlite3.connect(source)) as db:
+        for (name,) in db.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            db.execute(f'DROP TRIGGER "{name}"')
+        db.execute("UPDATE s SET geometry = 'junk' WHERE ogc_fid = 3")
+        db.execute("UPDATE s SET geometry = x'' WHERE ogc_fid = 4")
+        db.commit()
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=2)
+    assert done.plan.notes["driver"] == "SQLite"
+    assert [(one.fid, one.reason) for one in done.letters] == [(3, NO_GEOMETRY)]
 
 
 @pytest.mark.parametrize("packed", [False, True])
