@@ -24,7 +24,7 @@ from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import removed_on_error
 from geobatch_tui.execution.sources import check_identity
-from geobatch_tui.execution.vector import archive, geojson, kml, sequence, source
+from geobatch_tui.execution.vector import archive, geojson, misread, sequence, source
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 from geobatch_tui.execution.vector.unread import NO_GEOMETRY
 from geobatch_tui.execution.vector.wkb import validity
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _PAUSE = 0.01
 _LOCK = "drain.lock"
 #: Formats in which OGR loses geometries, or whole records.
-_TOLD = frozenset({"GeoJSON", "GeoJSONSeq", *kml.DRIVERS})
+_TOLD = frozenset({"GeoJSON", "GeoJSONSeq", *misread.DRIVERS})
 
 
 def part_path(item: ItemContext, index: int) -> Path:
@@ -187,7 +187,7 @@ def _told(
 ) -> Iterator[pa.RecordBatch]:
     schema = source.full_schema(plan).append(pa.field(UNREAD, pa.string()))
     missing: _Missing | _Placed = _Missing(plan, plain)
-    if plan.driver in kml.DRIVERS:
+    if plan.driver in misread.DRIVERS:
         missing = _Placed(plan, plain)
     for batch in batches:
         reasons = missing.reasons(batch)
@@ -241,11 +241,11 @@ class _Missing:
 
 
 class _Placed:
-    """Finds features of KML that have other coordinates in the file than OGR reads, or any."""
+    """Finds features of KML and GML with other coordinates in the file than OGR reads, or any."""
 
     def __init__(self, plan: VectorPlan, plain: archive.Plain) -> None:
         ids = partial(source.ids, plain.place, plan)
-        self._file = kml.Placemarks(plain, plan.driver, plan.layer, ids)
+        self._file = misread.Misread(plain, plan.driver, plan.layer, ids)
 
     def reasons(self, batch: pa.RecordBatch) -> pa.Array:
         """For each of the next features, what is wrong with it; null: nothing."""

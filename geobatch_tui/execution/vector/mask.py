@@ -28,7 +28,7 @@ from geobatch_tui.execution.vector import (
     arrow,
     formats,
     geojson,
-    kml,
+    misread,
     sequence,
     source,
     unread,
@@ -188,9 +188,9 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
                 _refuse_broken(path, [*unread.in_file(plain.name(), info["driver"], known, ids)])
             if info["driver"] in {"GeoJSON", "GeoJSONSeq"}:
                 _refuse_losses(path, plain, column, is_sequence=info["driver"] == "GeoJSONSeq")
-            if info["driver"] in kml.DRIVERS:
+            if info["driver"] in misread.DRIVERS:
                 ids = table.column(meta["fid_column"]).to_numpy()
-                found = kml.Placemarks(plain, info["driver"], layer or names[0], lambda: ids)
+                found = misread.Misread(plain, info["driver"], layer or names[0], lambda: ids)
                 told = found.reasons(column.combine_chunks(), ids)
                 _refuse_broken(path, ids[~told.is_null().to_numpy(zero_copy_only=False)].tolist())
     shapes: NDArray[Any] = shapely.from_wkb(np.array(column.to_pylist(), dtype=object))

@@ -10,7 +10,7 @@ import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector import kml
-from geobatch_tui.execution.vector.kml import NO_NUMBERS
+from geobatch_tui.execution.vector.misread import NO_NUMBERS
 from geobatch_tui.execution.vector.unread import NO_GEOMETRY
 
 HEAD = (

@@ -1,0 +1,54 @@
+"""Which features of GML have coordinates that are numbers, as the file says."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from geobatch_tui.execution.vector.xmltext import BROKEN, NONE, NUMBER, XmlReader, tuples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Elements whose children are features.
+_MEMBERS = frozenset({"featureMember", "featureMembers", "member"})
+_LINES = {"LineString", "LinearRing", "LineStringSegment", "Arc", "ArcString", "Circle", "Curve"}
+_LIST = re.compile(rf"[\s,]*+(?:{NUMBER}(?:[\s,]++|\Z))*+", re.ASCII)
+_ONE = re.compile(rf"\s*+(?:{NUMBER}\s*+)?+", re.ASCII)
+#: Elements with coordinates, those that they may stand in, and what their text is.
+_TEXTS = {
+    "pos": (frozenset({"Point", *_LINES}), _LIST),
+    "posList": (frozenset(_LINES), _LIST),
+    "coordinates": (frozenset({"Point", *_LINES}), tuples(r"\s*+,\s*+")),
+    **{name: (frozenset({"coord"}), _ONE) for name in "XYZ"},
+}
+#: Attributes of ``coordinates`` that say what is between numbers; such texts are not looked at.
+_SIGNS = {"decimal": ".", "cs": ",", "ts": " "}
+
+
+class Features(XmlReader):
+    """The features of a file: the children of its members, in layers by their names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._layers: defaultdict[str, bytearray] = defaultdict(bytearray)
+        self._within = -1  # depth of the feature, if in one
+
+    def begin(self, name: str, attributes: Mapping[str, str]) -> re.Pattern[str] | None:
+        parent = self.path[-1] if self.path else ""
+        if self._within < 0 and parent in _MEMBERS:
+            self._within, self.mark = len(self.path), NONE
+        parents, pattern = _TEXTS.get(name, ((), _LIST))
+        usual = all(attributes.get(key, sign) == sign for key, sign in _SIGNS.items())
+        return pattern if parent in parents and usual and "boundedBy" not in self.path else None
+
+    def end(self, name: str) -> None:
+        if len(self.path) == self._within:
+            self._within = -1
+            # A feature may have several geometries, of which OGR reads one: null need not be wrong.
+            self._layers[name].append(self.mark if self.mark == BROKEN else NONE)
+
+    def marks(self, layer: str, place: str) -> bytearray | None:
+        del place
+        return self._layers.get(layer)

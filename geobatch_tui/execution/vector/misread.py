@@ -1,0 +1,90 @@
+"""Features of KML and GML whose coordinates are not what OGR makes of them.
+
+It takes text that is no number for 0, or leaves out the place, without a word. So the file itself
+is asked. See ``kml`` and ``gml`` for how it is read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from xml.parsers.expat import ExpatError
+
+import numpy as np
+import pyarrow as pa
+
+from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector import gml, kml
+from geobatch_tui.execution.vector.unread import NO_GEOMETRY
+from geobatch_tui.execution.vector.wkb import validity
+from geobatch_tui.execution.vector.xmltext import BROKEN, LISTED, SOME, XmlReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.vector.archive import Plain
+
+DRIVERS = frozenset({"LIBKML", "KML", "GML"})
+NO_NUMBERS = "not all of its coordinates are numbers, and OGR reads others in their place"
+
+
+class Misread:
+    """Tells which features of a layer are broken."""
+
+    def __init__(
+        self, plain: Plain, driver: str, layer: str, ids: Callable[[], NDArray[np.int64]]
+    ) -> None:
+        """Read the file; ``ids`` gives those of all features of the layer, in order.
+
+        Raises:
+            CorruptSourceError: it is no XML.
+        """
+        self._plain, self._layer, self._ids = plain, layer, ids
+        self._reader: XmlReader = gml.Features() if driver == "GML" else kml.Placemarks(driver)
+        self._known: tuple[NDArray[np.int64], NDArray[np.uint8]] | None = None
+        try:
+            self._reader.read(plain.name())
+        except (ExpatError, ValueError, LookupError) as error:
+            raise CorruptSourceError(f"{plain.path} cannot be read to its end: {error}") from error
+
+    def reasons(self, shapes: pa.Array, ids: Any) -> pa.Array:
+        """For each of some features, what is wrong with it; null: nothing. ``shapes``: as OGR reads
+        them.
+
+        Raises:
+            CorruptSourceError: some are broken, and it is not known which of OGR's features.
+        """
+        if not shapes.null_count and not self._reader.lines:
+            return pa.nulls(len(shapes), pa.string())
+        if self._known is None:
+            self._known = self._by_id()
+        known, marks = self._known
+        mark = marks[np.searchsorted(known, ids)]
+        broken, unread = mark == BROKEN, (mark == SOME) & ~validity(shapes)
+        told = [
+            NO_NUMBERS if one else NO_GEOMETRY if other else None
+            for one, other in zip(broken.tolist(), unread.tolist(), strict=True)
+        ]
+        return pa.array(told, pa.string())
+
+    def _by_id(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """The ids of all features, and what each has; where features share one, the worst."""
+        every = self._ids()
+        ids, places = np.unique(every, return_inverse=True)
+        marks = np.zeros(len(ids), np.uint8)
+        np.maximum.at(marks, places, self._in_order(len(every)))
+        return ids, marks
+
+    def _in_order(self, count: int) -> NDArray[np.uint8]:
+        marks = self._reader.marks(self._layer, self._plain.place)
+        if marks is not None and len(marks) == count:
+            return np.frombuffer(bytes(marks), np.uint8)
+        lines = self._reader.lines
+        if lines:
+            shown = ", ".join(map(str, lines[:LISTED])) + (", ..." if len(lines) > LISTED else "")
+            raise CorruptSourceError(
+                f"{self._plain.path} has coordinates that are no numbers, in lines {shown}",
+                hint="repair or remove these: which of its features they are is not known",
+            )
+        return np.zeros(count, np.uint8)

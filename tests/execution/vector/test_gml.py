@@ -1,0 +1,84 @@
+"""GML whose coordinates OGR reads as 0 where they are no numbers: each is set aside."""
+
+from __future__ import annotations
+
+import pytest
+import vectordata
+import vectorjobs
+
+from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector.misread import NO_NUMBERS
+
+HEAD = (
+    '<a:FeatureCollection xmlns:a="http://a" xmlns:gml="http://www.opengis.net/gml">'
+    "<gml:boundedBy><gml:Box><gml:coordinates>unknown</gml:coordinates></gml:Box></gml:boundedBy>"
+)
+TAIL = "</a:FeatureCollection>"
+
+
+def point(tag, text, attributes=""):
+    return f"<gml:Point><gml:{tag}{attributes}>{text}</gml:{tag}></gml:Point>"
+
+
+def line(tag, text):
+    return f"<gml:LineString><gml:{tag}>{text}</gml:{tag}></gml:LineString>"
+
+
+def coord(x, y):
+    coord = f"<gml:coord><gml:X>{x}</gml:X><gml:Y>{y}</gml:Y></gml:coord>"
+    return f"<gml:Point>{coord}</gml:Point>"
+
+
+FINE = [
+    point("coordinates", "10,50"),
+    point("coordinates", " 10.5,+50e0 "),
+    point("coordinates", "10;50", ' cs=";"'),
+    point("pos", "10 50"),
+    line("coordinates", "10,50 11,51\n12,52"),
+    line("posList", "10 50\n 11 51"),
+    coord("10", " 50 "),
+    "",
+]
+BROKEN = [
+    point("coordinates", "abc,def"),
+    point("pos", "10 x"),
+    point("pos", "10 NaN"),
+    line("posList", "10 50 11 junk"),
+    line("coordinates", "10,50 11,x"),
+    coord("10", "N50"),
+]
+
+
+def write(path, *shapes, name="f"):
+    features = "".join(
+        f"<gml:featureMember><a:{name}>" + (f"<a:g>{shape}</a:g>" if shape else "") +
+        f"<a:n>{n}</a:n><a:pos>no place</a:pos></a:{name}></gml:featureMember>\n"
+        for n, shape in enumerate(shapes)
+    )  # fmt: skip
+    path.write_text(HEAD + features + TAIL)
+    return path
+
+
+@pytest.mark.parametrize("where", ["", "n <> 1"])
+def test_coordinates_that_are_no_numbers(where, tmp_path):
+    """What is no text of coordinates may be anything."""
+    source = write(tmp_path / "s.gml", *FINE, *BROKEN)
+    options, params = {"src_crs": "EPSG:4326"}, {"where": where}
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", options=options, params=params, features=5
+    )
+    assert done.plan.notes["driver"] == "GML"
+    first = len(FINE) - bool(where)
+    wanted = [(first + n, NO_NUMBERS) for n in range(len(BROKEN))]
+    assert [(letter.position, letter.reason) for letter in done.letters] == wanted
+    made = vectordata.read(done.path)
+    assert made.n.tolist() == [n for n in range(len(FINE)) if not where or n != 1]
+    assert made.geometry.isna().tolist() == [False] * (first - 1) + [True]
+
+
+def test_broken_features_of_unknown_layers_are_refused(tmp_path, monkeypatch):
+    """Better no output than one with places that nobody meant."""
+    source = write(tmp_path / "s.gml", FINE[0], BROKEN[0])
+    monkeypatch.setattr("geobatch_tui.execution.vector.gml._MEMBERS", frozenset({"others"}))
+    with pytest.raises(CorruptSourceError, match="no numbers, in lines 2"):
+        vectorjobs.run("vector.convert", source, tmp_path / "out", options={"src_crs": "EPSG:4326"})
