@@ -14,10 +14,19 @@ if TYPE_CHECKING:
 #: Suffixes of directories that are read as one dataset: file geodatabases.
 DIRECTORIES = frozenset({".gdb"})
 #: Suffixes of files beside one with the suffix, without which it is another source: attributes and
-#: their encoding, the places of shapes, the CRS.
-_BESIDE = {".shp": (".dbf", ".DBF", ".shx", ".SHX", ".cpg", ".CPG", ".prj", ".PRJ")}
-#: Files of SQLite, and what stands behind their names where changes lie that are not in them yet.
-_HELD_BACK, _LOG = frozenset({".gpkg"}), "-wal"
+#: their encoding, the places of shapes, the CRS; where a picture lies.
+_BESIDE = {
+    ".shp": (".dbf", ".DBF", ".shx", ".SHX", ".cpg", ".CPG", ".prj", ".PRJ"),
+    ".tif": (".tfw", ".wld"),
+    ".tiff": (".tfw", ".wld"),
+    ".png": (".pgw", ".wld"),
+    ".jpg": (".jgw", ".wld"),
+    ".jpeg": (".jgw", ".wld"),
+    ".img": (".hdr",),
+}
+#: The same, of files that have this behind the whole name: what SQLite has not yet put into the
+#: file itself; a mask.
+_BEHIND = {".gpkg": ("-wal",), **dict.fromkeys((".tif", ".tiff", ".png", ".jpg"), (".msk",))}
 #: Files that programs put into a directory while they have it open.
 _LOCKS = (".lock",)
 
@@ -37,7 +46,7 @@ def files(path: str) -> list[Path]:
         one = Path(path)
         kind = one.suffix.lower()
         beside = [one.with_suffix(suffix) for suffix in _BESIDE.get(kind, ())]
-        beside += [one.with_name(one.name + _LOG)] if kind in _HELD_BACK else []
+        beside += [one.with_name(one.name + ending) for ending in _BEHIND.get(kind, ())]
         return [one, *filter(_holds_any, beside)]
     with os.scandir(path) as entries:
         found = [Path(one.path) for one in entries if one.is_file()]

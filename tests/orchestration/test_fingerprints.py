@@ -92,6 +92,23 @@ def test_a_shapefile_is_more_than_its_shapes(tmp_path: Path) -> None:
     assert seen[-1].size == len(b"shapes") + 4 * len(b"more")
 
 
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("a.tif", "a.tfw"), ("a.TIF", "a.TIF.msk"), ("a.png", "a.pgw"), ("a.jpeg", "a.wld")],
+)
+def test_where_a_picture_lies_is_part_of_it(tmp_path: Path, name: str, other: str) -> None:
+    """As its mask is. What programs write as they look at it, such as statistics, is not."""
+    path = tmp_path / name
+    path.write_bytes(b"pixels")
+    seen = [identify(str(path)).digest]
+    for text in ("10", "20"):
+        (tmp_path / other).write_text(text)
+        seen.append(identify(str(path)).digest)
+    (tmp_path / f"{name}.aux.xml").write_text("<PAMDataset/>")
+    assert identify(str(path)).digest == seen[-1]
+    assert len(set(seen)) == 3
+
+
 def test_what_a_geopackage_holds_back_counts(tmp_path: Path) -> None:
     """Of one that is open elsewhere, as in QGIS, edits lie in a file beside it, and are read."""
     path = tmp_path / "x.gpkg"

@@ -13,6 +13,7 @@ from geobatch_tui.execution.ops.raster.convert import CONVERT
 from geobatch_tui.execution.ops.raster.reproject import REPROJECT
 from geobatch_tui.execution.raster import pixels
 from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.sources import status
 
 OPERATIONS = {"raster.reproject": REPROJECT, "raster.convert": CONVERT}
 BUDGET = 512 * 2**20
@@ -36,8 +37,7 @@ def item_of(path, params, **how):
     plan = probe(path, params, **how)
     op = how.get("op", "raster.reproject")
     checked = OPERATIONS[op].params.model_validate(params).model_dump(mode="json")
-    status = path.stat()
-    identity = SourceIdentity(status.st_size, status.st_mtime_ns, "")
+    identity = SourceIdentity(*status(str(path)), "")
     return ItemContext(
         item_id=1,
         key="key",
