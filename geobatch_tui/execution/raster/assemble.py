@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.tiles import Pixels, Valid
 
+#: Spools that stay open; more are there after many runs, or of more workers than that.
+OPEN_SPOOLS = 64
 #: Bytes of a file under which a thread takes longer to start than to read it.
 ALONE = 1 << 20
 #: Kinds of files of one tile of which this process has had GDAL read one back whole, and how many
@@ -138,11 +140,13 @@ def _load(
     for segment in present:
         if segment.spool not in numbers:
             numbers[segment.spool] = len(stores)
-            store = SpoolStore(Path(item.work_dir) / segment.spool)
+            stays = len(stores) < OPEN_SPOOLS
+            store = SpoolStore(Path(item.work_dir) / segment.spool, stays=stays)
             stack.callback(store.close)
             stores.append(store)
         number = numbers[segment.spool]
-        rows = read_rows(stores[number].fd, item, segment)
+        with stores[number].opened() as fd:
+            rows = read_rows(fd, item, segment)
         index.check_chunk(rows, item.plan.grid, segment.index, owned)
         index.put(number, rows)
     return list(stores)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from geobatch_tui.errors import VerifyError
@@ -15,7 +16,7 @@ from geobatch_tui.execution.raster.disk import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from collections.abc import Buffer, Iterator
     from pathlib import Path
 
 
@@ -34,22 +35,42 @@ class Store(Protocol):
 
 
 class SpoolStore:
-    """A spool, opened for reading."""
+    """A spool to read from. One that does not ``stay`` open is opened each time: there may be more
+    of them than a process can have open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, stays: bool) -> None:
+        self._path = path
+        self._fd = self._open() if stays else -1
+
+    def _open(self) -> int:
         try:
-            self.fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            return os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise VerifyError(f"the spool {path.name!r} is gone") from error
+            raise VerifyError(f"the spool {self._path.name!r} is gone") from error
+
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """Its file descriptor, for as long as the block lasts."""
+        if self._fd >= 0:
+            yield self._fd
+            return
+        fd = self._open()
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def read(self, offset: int, length: int) -> bytes:
-        return read_exactly(self.fd, offset, length)
+        with self.opened() as fd:
+            return read_exactly(fd, offset, length)
 
     def copy(self, target: int, offset: int, length: int) -> None:
-        copy_range(self.fd, target, offset, length)
+        with self.opened() as fd:
+            copy_range(fd, target, offset, length)
 
     def close(self) -> None:
-        os.close(self.fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 class MemoryStore:
