@@ -46,7 +46,10 @@ class Misread:
         try:
             self._reader.read(plain.name())
         except (ExpatError, ValueError, LookupError) as error:
-            raise CorruptSourceError(f"{plain.path} cannot be read to its end: {error}") from error
+            raise CorruptSourceError(
+                f"{plain.path} cannot be read to its end: {error}",
+                hint="repair it as XML: what stands behind that place would be left out",
+            ) from error
 
     def reasons(self, shapes: pa.Array, ids: Any) -> pa.Array:
         """For each of some features, what is wrong with it; null: nothing. ``shapes``: as OGR reads

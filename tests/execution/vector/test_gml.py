@@ -82,3 +82,14 @@ def test_broken_features_of_unknown_layers_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("geobatch_tui.execution.vector.gml._MEMBERS", frozenset({"others"}))
     with pytest.raises(CorruptSourceError, match="no numbers, in lines 2"):
         vectorjobs.run("vector.convert", source, tmp_path / "out", options={"src_crs": "EPSG:4326"})
+
+
+def test_a_file_that_breaks_off_is_refused(tmp_path):
+    """OGR reads what stands before the fault, at most, and says nothing."""
+    source = write(tmp_path / "s.gml", *FINE * 100)
+    text = source.read_text()
+    at = text.rindex("<a:n>")
+    source.write_text(text[:at] + "<a:t>this & that</a:t>" + text[at:])
+    with pytest.raises(CorruptSourceError, match="cannot be read to its end") as caught:
+        vectorjobs.run("vector.convert", source, tmp_path / "out", options={"src_crs": "EPSG:4326"})
+    assert "repair it" in caught.value.hint
