@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import SourceChangedError, SourceNotFoundError
+from geobatch_tui.errors import GeobatchError, SourceChangedError, SourceNotFoundError
+from geobatch_tui.execution.raster import vrt_sources
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import SourceIdentity
@@ -27,6 +29,8 @@ _BESIDE = {
 #: The same, of files that have this behind the whole name: what SQLite has not yet put into the
 #: file itself; a mask.
 _BEHIND = {".gpkg": ("-wal",), **dict.fromkeys((".tif", ".tiff", ".png", ".jpg"), (".msk",))}
+#: Bytes of a VRT that is looked into, in any process: those of ten thousand names, and more.
+_PARSED = 16 * 2**20
 #: Files that programs put into a directory while they have it open.
 _LOCKS = (".lock",)
 
@@ -53,6 +57,34 @@ def files(path: str) -> list[Path]:
     return sorted(one for one in found if not one.name.endswith(_LOCKS))
 
 
+def named(path: str) -> list[Path]:
+    """Files that a VRT names, or one that it names does; of another source, none. Who opens it says
+    what is wrong with those that are not there, or may not be read."""
+    found: dict[Path, None] = {}
+    last = [Path(path)]
+    for _ in range(vrt_sources.MAX_DEPTH):
+        last = [other for one in last for other in _named_in(one) if other not in found]
+        found |= dict.fromkeys(last)
+    return list(filter(_holds_any, found))
+
+
+def _named_in(path: Path) -> tuple[Path, ...]:
+    if path.suffix.lower() != ".vrt":
+        return ()
+    try:
+        now = path.stat()
+        return _parsed(path, now.st_size, now.st_mtime_ns) if now.st_size <= _PARSED else ()
+    except (GeobatchError, OSError):
+        return ()
+
+
+@lru_cache(maxsize=16)
+def _parsed(path: Path, size: int, mtime_ns: int) -> tuple[Path, ...]:
+    """What the VRT names; once, as long as it has this size and time."""
+    del size, mtime_ns
+    return tuple(vrt_sources.vrt_sources(path))
+
+
 def _holds_any(path: Path) -> bool:
     """Whether there is a file with anything in it: who looks at a GeoPackage may leave one with
     nothing."""
@@ -67,7 +99,7 @@ def status(path: str) -> tuple[int, int]:
 
     Raises OSError if it cannot be read.
     """
-    found = [each.stat() for each in files(path)]
+    found = [each.stat() for each in (*files(path), *named(path))]
     return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 
 

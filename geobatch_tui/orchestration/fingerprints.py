@@ -49,11 +49,14 @@ def identify(path: str) -> SourceIdentity:
     Raises SourceNotFoundError if it cannot be read. A file of at most 128 KiB is hashed whole.
     """
     try:
-        found = sources.files(path)
-        if found == [Path(path)]:
+        found, named = sources.files(path), sources.named(path)
+        if found == [Path(path)] and not named:
             return _identify_file(Path(path))
         size, mtime_ns = sources.status(path)
-        each = {one.name: _identify_file(one).digest for one in found}
+        each: dict[str, Any] = {one.name: _identify_file(one).digest for one in found}
+        for one in named:  # not read: a VRT may name any file
+            now = one.stat()
+            each[str(one)] = [now.st_size, now.st_mtime_ns]
     except OSError as error:
         raise SourceNotFoundError(f"{safe(path)}: {error.strerror}") from error
     return SourceIdentity(size, mtime_ns, digest(each))

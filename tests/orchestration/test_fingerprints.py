@@ -109,6 +109,41 @@ def test_where_a_picture_lies_is_part_of_it(tmp_path: Path, name: str, other: st
     assert len(set(seen)) == 3
 
 
+def _vrt(path: Path, *names: str) -> Path:
+    bands = "".join(f'<SourceFilename relativeToVRT="1">{name}</SourceFilename>' for name in names)
+    path.write_text(f"<VRTDataset>{bands}</VRTDataset>")
+    return path
+
+
+def test_what_a_vrt_names_is_part_of_it(tmp_path: Path) -> None:
+    """Also where it is another VRT that does; by size and time, so that no file is read for it."""
+    (tmp_path / "below").mkdir()
+    pixels, others = tmp_path / "below" / "a.tif", tmp_path / "a.tif"
+    pixels.write_bytes(b"pixels")
+    others.write_bytes(b"others")
+    _vrt(tmp_path / "inner.vrt", "below/a.tif", "a.tif")
+    path = _vrt(tmp_path / "outer.vrt", "inner.vrt")
+    seen = [identify(str(path))]
+    for one in (pixels, others):
+        os.utime(one, ns=(1, seen[-1].mtime_ns + 10**9))
+        seen.append(identify(str(path)))
+        assert sources.status(str(path)) == (seen[-1].size, seen[-1].mtime_ns)
+    pixels.write_bytes(b"more pixels")
+    seen.append(identify(str(path)))
+    pixels.unlink()
+    seen.append(identify(str(path)))
+    assert len({one.digest for one in seen}) == len(seen)
+    assert len({(one.size, one.mtime_ns) for one in seen}) == len(seen)
+
+
+@pytest.mark.parametrize("name", ["/vsicurl/x", "pipe", "self.vrt", "none.tif", "<!DOCTYPE a>"])
+def test_what_a_vrt_may_not_name_is_left_alone(tmp_path: Path, name: str) -> None:
+    """Who opens it says what is wrong with it; nothing waits, or goes round for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    path = _vrt(tmp_path / "self.vrt", name)
+    assert identify(str(path)).size >= path.stat().st_size
+
+
 def test_what_a_geopackage_holds_back_counts(tmp_path: Path) -> None:
     """Of one that is open elsewhere, as in QGIS, edits lie in a file beside it, and are read."""
     path = tmp_path / "x.gpkg"
