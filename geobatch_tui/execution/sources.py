@@ -29,6 +29,8 @@ _BESIDE = {
 #: The same, of files that have this behind the whole name: what SQLite has not yet put into the
 #: file itself; a mask.
 _BEHIND = {".gpkg": ("-wal",), **dict.fromkeys((".tif", ".tiff", ".png", ".jpg"), (".msk",))}
+#: Suffix of files that name others.
+_NAMING = ".vrt"
 #: Bytes of a VRT that is looked into, in any process: those of ten thousand names, and more.
 _PARSED = 16 * 2**20
 #: Files that programs put into a directory while they have it open.
@@ -60,6 +62,8 @@ def files(path: str) -> list[Path]:
 def named(path: str) -> list[Path]:
     """Files that a VRT names, or one that it names does; of another source, none. Who opens it says
     what is wrong with those that are not there, or may not be read."""
+    if not path.lower().endswith(_NAMING):
+        return []
     found: dict[Path, None] = {}
     last = [Path(path)]
     for _ in range(vrt_sources.MAX_DEPTH):
@@ -69,7 +73,7 @@ def named(path: str) -> list[Path]:
 
 
 def _named_in(path: Path) -> tuple[Path, ...]:
-    if path.suffix.lower() != ".vrt":
+    if path.suffix.lower() != _NAMING:
         return ()
     try:
         now = path.stat()

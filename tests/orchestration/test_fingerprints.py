@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,21 +144,39 @@ def test_what_a_vrt_may_not_name_is_left_alone(tmp_path: Path, name: str) -> Non
     assert identify(str(path)).size >= path.stat().st_size
 
 
+_ELSEWHERE = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+for step in ("CREATE TABLE t (n)", "PRAGMA journal_mode = WAL", "INSERT INTO t VALUES (1)"):
+    db.execute(step)
+    print(step, flush=True)
+    sys.stdin.readline()
+db.close()
+"""
+
+
 def test_what_a_geopackage_holds_back_counts(tmp_path: Path) -> None:
     """Of one that is open elsewhere, as in QGIS, edits lie in a file beside it, and are read."""
     path = tmp_path / "x.gpkg"
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("CREATE TABLE t (n)")
-        db.execute("PRAGMA journal_mode = WAL")
-        before = identify(str(path))
-        # To look at it makes empty files, too.
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as other:
-            assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
-            assert identify(str(path)) == before
-        db.execute("INSERT INTO t VALUES (1)")
-        after = identify(str(path))
-    assert after.digest != before.digest
-    assert sources.status(str(path)) != (after.size, after.mtime_ns)
+    # In a process of its own: who closes a file drops all locks that this process has on it.
+    with subprocess.Popen(
+        [sys.executable, "-c", _ELSEWHERE, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        seen = []
+        for _ in range(3):
+            other.stdout.readline()
+            seen.append(identify(str(path)))
+            other.stdin.write(b"\n")
+    # To get ready for it writes to the file itself, as does the end.
+    seen.append(identify(str(path)))
+    assert len({one.digest for one in seen}) == 4
+    path.with_name("x.gpkg-wal").touch()
+    assert identify(str(path)) == seen[-1]
 
 
 def test_touching_keeps_the_digest(tmp_path: Path) -> None:
