@@ -66,8 +66,9 @@ class ChunkGrid:
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
-    """Identity of a source file: ``size`` in bytes, ``mtime_ns``, and a BLAKE2b-128 hex digest
-    over its first and last 64 KiB and its size."""
+    """Identity of a source: ``size`` in bytes, ``mtime_ns``, and a BLAKE2b-128 hex digest over its
+    first and last 64 KiB and its size; of one of several files, the sum of their sizes, the latest
+    of their times, and a digest over all."""
 
     size: int
     mtime_ns: int

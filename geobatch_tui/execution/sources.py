@@ -60,8 +60,9 @@ def files(path: str) -> list[Path]:
 
 
 def named(path: str) -> list[Path]:
-    """Files that a VRT names, or one that it names does; of another source, none. Who opens it says
-    what is wrong with those that are not there, or may not be read."""
+    """Files that a VRT names, or one that it names does; of another source, or of a VRT too large
+    to be looked into, none. Who opens it says what is wrong with those that are not there, or may
+    not be read."""
     if not path.lower().endswith(_NAMING):
         return []
     found: dict[Path, None] = {}
