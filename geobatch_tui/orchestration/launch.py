@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 PRELOAD = "geobatch_tui.execution.preload"
 
+_LONGEST = 75
+"""Bytes of TMPDIR up to which there is room for multiprocessing's own names, which have 32."""
+
 
 def start_fork_server(data: str = "raster") -> None:
     """Start the fork server, or do nothing if it runs. Returns while it still loads.
@@ -42,17 +45,32 @@ def start_fork_server(data: str = "raster") -> None:
             "this platform has no fork server, which worker processes need",
             hint='set engine.executor = "thread"',
         )
-    from multiprocessing import forkserver, resource_tracker, util
+    from multiprocessing import forkserver, resource_tracker
 
     # The tracker first: console code that closes or redirects fd 2 later breaks its start.
     with _blocked(signal.SIGHUP):
         resource_tracker.ensure_running()
     forkserver.set_forkserver_preload([PRELOAD])
     # A Ctrl-C while it loads is for the engine alone.
-    told = {ENGINE: str(os.getpid()), FOLDER: util.get_temp_dir()}
+    told = {ENGINE: str(os.getpid()), FOLDER: _socket_folder()}
     environment = worker_environment(os.environ, data=data) | told
     with _blocked(signal.SIGINT, signal.SIGHUP), _environment(environment):
         forkserver.ensure_running()
+
+
+def _socket_folder() -> str:
+    """The folder of the fork server's socket, whose whole name may have 107 bytes: below /tmp where
+    TMPDIR is too long for that, as on clusters."""
+    import tempfile
+    from multiprocessing import util
+
+    before = tempfile.tempdir
+    try:
+        if len(os.fsencode(tempfile.gettempdir())) > _LONGEST:
+            tempfile.tempdir = "/tmp"  # noqa: S108 - a folder of its own is made in it
+        return str(util.get_temp_dir())
+    finally:
+        tempfile.tempdir = before
 
 
 @contextlib.contextmanager

@@ -71,3 +71,22 @@ def test_an_engine_that_is_killed_leaves_no_folder(tmp_path: Path) -> None:
     while alive(server) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_tmpdir_is_not_too_long(tmp_path: Path) -> None:
+    """As on clusters: names of sockets have 107 bytes at most, so that one lies below /tmp."""
+    place = tmp_path / ("x" * 100)
+    place.mkdir()
+    shown = "import tempfile\nfrom multiprocessing import util\n"
+    shown += "print(util.get_temp_dir(), tempfile.gettempdir(), flush=True)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", ENGINE.replace("time.sleep(60)", shown)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(place)},
+        check=True,
+    )
+    folder, temporary = done.stdout.splitlines()[1].split()
+    assert folder.startswith("/tmp/pymp-")
+    assert temporary == str(place)
+    assert not Path(folder).exists()
