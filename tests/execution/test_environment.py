@@ -144,7 +144,7 @@ from geobatch_tui.execution import preload
 costly = ("numba", "pandas", "pyarrow.compute", "pydantic", "rasterio", "urllib.request")
 loaded = [name for name in costly if name in sys.modules]
 from geobatch_tui.execution.vector import loops
-import numpy as np, pyproj, rasterio
+import numpy as np, pyarrow, pyproj, rasterio
 from rasterio.io import MemoryFile
 linked = [loops.gather, loops.boxes, loops.sparse, loops.scatter]
 status = open("/proc/self/status").read().split()
@@ -160,6 +160,7 @@ print(json.dumps({
     "ones": ones,
     "x": pyproj.Transformer.from_crs(4326, 3857, always_xy=True).transform(1, 0)[0],
     "heap": [os.environ["GLIBC_TUNABLES"], os.environ["MALLOC_TRIM_THRESHOLD_"]],
+    "arrow": pyarrow.default_memory_pool().backend_name,
 }))
 """
 
@@ -169,7 +170,7 @@ def test_loaded_for_features():
     chunks of features do without; and what was unmapped comes back: GDAL and PROJ work."""
     warmup.warm_up_vector()  # compiles what was never compiled on this machine
     # Other tests of this process may have chosen for rasters, or given operations of their own.
-    others = ("MALLOC_", "GLIBC_", "GEOBATCH_OPS")
+    others = ("MALLOC_", "GLIBC_", "ARROW_", "GEOBATCH_OPS")
     own = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     environ = {**own, "GEOBATCH_PRELOAD": "vector"}
     run = subprocess.run(
@@ -187,6 +188,7 @@ def test_loaded_for_features():
     assert out["ones"] == 16
     assert out["x"] == pytest.approx(111319.49, abs=0.01)
     assert out["heap"] == ["glibc.malloc.hugetlb=1", str(2 << 20)]
+    assert out["arrow"] == "system"
 
 
 def test_a_fork_server_whose_engine_is_gone_loads_nothing():

@@ -209,9 +209,30 @@ def writer(plan: VectorPlan, sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
         compression=plan.options["codec"],
         compression_level=plan.options["level"],
         use_dictionary=[name for name in plan.fields if _repeats(schema.field(name).type)],
-        write_statistics=True,
+        write_statistics=_told(schema),
         version="2.6",
     )
+
+
+def _told(schema: pa.Schema) -> list[str]:
+    """Paths of the columns with statistics: all but the geometry. The least and the largest WKB say
+    nothing, and to look for them is to hold the largest features more than once."""
+    *fields, _, box = schema
+    return [path for field in (*fields, box) for path in _leaves(field.type, field.name)]
+
+
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+
+
+def _leaves(kind: pa.DataType, path: str) -> Iterator[str]:
+    """Paths of what lies in a column, as Parquet names them."""
+    if pa.types.is_struct(kind):
+        for inner in kind:
+            yield from _leaves(inner.type, f"{path}.{inner.name}")
+    elif any(is_one(kind) for is_one in _LISTS):
+        yield from _leaves(kind.value_type, f"{path}.list.element")
+    else:
+        yield path
 
 
 def _repeats(kind: pa.DataType) -> bool:

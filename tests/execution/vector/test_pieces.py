@@ -13,7 +13,7 @@ import pytest
 import vectordata
 import vectorjobs
 
-from geobatch_tui.execution.vector import geoparquet, loops, probe, spool, thrift, transform
+from geobatch_tui.execution.vector import geoparquet, loops, pieces, probe, spool, thrift, transform
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,8 @@ def test_cells_shared_by_chunks_or_not_give_the_same_bytes(tmp_path):
 
 
 def test_copied_row_groups_read_as_if_written_at_once(tmp_path):
-    """Values, statistics and sizes are those of a file that pyarrow wrote as a whole."""
+    """Values, statistics and sizes are those of a file that pyarrow wrote as a whole; but bytes of
+    geometries have no least and largest."""
     source = vectordata.write(vectordata.layer(350), tmp_path / "s.gpkg")
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=100)
     table = pq.read_table(done.path)
@@ -60,11 +61,30 @@ def test_copied_row_groups_read_as_if_written_at_once(tmp_path):
             for c in range(ours.metadata.num_columns):
                 one, other = (group.column(c) for group in groups)
                 assert one.path_in_schema == other.path_in_schema
+                assert one.is_stats_set == (one.path_in_schema != "geometry")
+                if not one.is_stats_set:
+                    continue
                 assert one.statistics.null_count == other.statistics.null_count
                 assert (one.statistics.min, one.statistics.max) == (
                     other.statistics.min,
                     other.statistics.max,
                 )
+
+
+def test_all_columns_but_the_geometry_have_statistics():
+    """Those inside of lists, too."""
+    box = pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])
+    kinds = {
+        "n": pa.int32(), "few": pa.list_(pa.int32(), 2), "many": pa.list_(pa.string()),
+        "large": pa.large_list(pa.int8()), "lists": pa.list_(pa.list_(pa.int8())), "a.b": pa.int8(),
+        "shape": pa.binary(), "box": box,
+    }  # fmt: skip
+    schema = pa.schema(list(kinds.items()))
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    written = pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
+    paths = [written.column(n).path for n in range(len(written))]
+    assert pieces._told(schema) == [path for path in paths if path != "shape"]
 
 
 @pytest.mark.parametrize("features", [50, 100, 300])

@@ -36,7 +36,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 7
+    version = 8
     data: Literal["raster", "vector"] = "vector"
     summary: str
     work: str
