@@ -120,7 +120,10 @@ class Dispatcher:
         # dispatcher before this one, which would drop the answer.
         self._pool.listen(self._on_pool)
         for ready in workers:
-            self._up(ready, fresh=False)
+            self._enter(ready)
+        if workers:
+            kept = (u.WorkerUp(ready.worker, ready.rss, fresh=False) for ready in workers)
+            self.tell(u.WorkersKept(tuple(kept)))
 
     async def run(self) -> u.Finish:
         """Work until the scheduler finishes; workers are left as they are then."""
@@ -169,15 +172,15 @@ class Dispatcher:
         if isinstance(event, Answered):
             self._answered(event)
         elif isinstance(event, Ready):
-            self._up(event, fresh=True)
+            self._enter(event)
+            self.tell(u.WorkerUp(event.worker, event.rss))
         else:
             self._lost(event)
 
-    def _up(self, ready: Ready, *, fresh: bool) -> None:
+    def _enter(self, ready: Ready) -> None:
         self.workers[ready.worker] = ready
         self.records[ready.worker] = Record()
         self._listener.worker_up(ready)
-        self.tell(u.WorkerUp(ready.worker, ready.rss, fresh=fresh))
 
     def _look_at_head(self, worker: int) -> None:
         """Tell the listener when another unit has become the one that the worker works on."""

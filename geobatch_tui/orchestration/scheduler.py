@@ -69,6 +69,7 @@ class Scheduler:
             u.Offered: self._on_offered,
             u.Exhausted: self._on_exhausted,
             u.WorkerUp: self._on_up,
+            u.WorkersKept: self._on_kept,
             u.Succeeded: self._on_succeeded,
             u.Failed: self._on_failed,
             u.WorkerLost: self._on_lost,
@@ -165,6 +166,10 @@ class Scheduler:
         if self._place.crew.arrive(event.worker, fresh=event.fresh):
             self._stillborn.alive()
             self._place.prediction.warmed_up(event.rss)
+
+    def _on_kept(self, event: u.WorkersKept, now: float) -> None:
+        for each in event.workers:
+            self._on_up(each, now)
 
     def _on_succeeded(self, event: u.Succeeded, now: float) -> Worker | None:
         worker, entry = self._answered(event.worker, event.key, now)

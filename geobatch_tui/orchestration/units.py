@@ -80,6 +80,14 @@ class WorkerUp:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkersKept:
+    """Workers that were up before, all at once: of them one by one, others would be started in
+    place of those that are still to come."""
+
+    workers: tuple[WorkerUp, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Succeeded:
     worker: int
     key: tuple[Kind, int]
@@ -148,6 +156,7 @@ Event = (
     Offered
     | Exhausted
     | WorkerUp
+    | WorkersKept
     | Succeeded
     | Failed
     | WorkerLost

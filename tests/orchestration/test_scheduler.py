@@ -497,6 +497,17 @@ def test_adopted_workers_serve_but_not_the_lane():
     assert only(u.Dispatch, out) == u.Dispatch(2, chunk(0, strikes=1), 1, True)
 
 
+def test_adopted_workers_come_all_at_once():
+    """None is started in place of one that is there, which would then be one too many."""
+    made = Scheduler(SchedulerConfig(workers=2, run_id="test"))
+    kept = tuple(u.WorkerUp(number, fresh=False) for number in (1, 2))
+    out = made.handle(u.WorkersKept(kept), 0.0)
+    out += made.handle(u.Offered(tuple(chunk(n) for n in range(4))), 0.0)
+    assert not of(u.StartWorker, out)
+    assert not of(u.RetireWorker, out)
+    assert {each.worker for each in of(u.Dispatch, out)} == {1, 2}
+
+
 def test_lane_takes_the_next_free_slot():
     """With all workers busy, the first that becomes free makes room for the lane's."""
     made = running(2, *chunks(8))
