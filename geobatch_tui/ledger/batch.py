@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from geobatch_tui.ledger import statements
 from geobatch_tui.ledger.database import bulk
 from geobatch_tui.ledger.dismiss import dismiss
-from geobatch_tui.ledger.gathered import Gathered
+from geobatch_tui.ledger.gathered import Gathered, Row
 from geobatch_tui.ledger.requeue import requeue
 from geobatch_tui.ledger.statements import Interner, json_text, prose_text
 from geobatch_tui.ledger.updates import (
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from geobatch_tui.ledger.publish import Publisher
-
-Row = tuple[object, ...]
 
 MESSAGE_LENGTH: Final = 2_000  #: characters of an attempt's message; the dead letter has it all
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.ledger.publish import Published, Publisher
 
-Row = tuple[object, ...]
+Row = tuple[object, ...]  #: parameters of a statement
 
 
 class Gathered:
