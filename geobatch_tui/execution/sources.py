@@ -49,14 +49,20 @@ def files(path: str) -> list[Path]:
     Raises OSError if it cannot be read.
     """
     if not is_dataset(path):
-        one = Path(path)
-        kind = one.suffix.lower()
-        beside = [one.with_suffix(suffix) for suffix in _BESIDE.get(kind, ())]
-        beside += [one.with_name(one.name + ending) for ending in _BEHIND.get(kind, ())]
-        return [one, *filter(_holds_any, beside)]
+        return [Path(path), *filter(_content, _beside(path))]
     with os.scandir(path) as entries:
         found = [Path(one.path) for one in entries if one.is_file()]
     return sorted(one for one in found if not one.name.endswith(_LOCKS))
+
+
+@lru_cache(maxsize=16)
+def _beside(path: str) -> tuple[Path, ...]:
+    """The files that belong to a source of one file, if they are there."""
+    one = Path(path)
+    kind = one.suffix.lower()
+    beside = [one.with_suffix(suffix) for suffix in _BESIDE.get(kind, ())]
+    beside += [one.with_name(one.name + ending) for ending in _BEHIND.get(kind, ())]
+    return tuple(beside)
 
 
 def named(path: str) -> list[Path]:
@@ -70,7 +76,7 @@ def named(path: str) -> list[Path]:
     for _ in range(vrt_sources.MAX_DEPTH):
         last = [other for one in last for other in _named_in(one) if other not in found]
         found |= dict.fromkeys(last)
-    return list(filter(_holds_any, found))
+    return list(filter(_content, found))
 
 
 def _named_in(path: Path) -> tuple[Path, ...]:
@@ -90,13 +96,14 @@ def _parsed(path: Path, size: int, mtime_ns: int) -> tuple[Path, ...]:
     return tuple(vrt_sources.vrt_sources(path))
 
 
-def _holds_any(path: Path) -> bool:
-    """Whether there is a file with anything in it: who looks at a GeoPackage may leave one with
-    nothing."""
+def _content(path: Path) -> os.stat_result | None:
+    """What a file with anything in it is; None of another: who looks at a GeoPackage may leave one
+    with nothing."""
     try:
-        return path.stat().st_size > 0
+        found = path.stat()
     except OSError:
-        return False
+        return None
+    return found if found.st_size else None
 
 
 def status(path: str) -> tuple[int, int]:
@@ -104,7 +111,11 @@ def status(path: str) -> tuple[int, int]:
 
     Raises OSError if it cannot be read.
     """
-    found = [each.stat() for each in (*files(path), *named(path))]
+    if is_dataset(path):
+        found = [each.stat() for each in files(path)]
+    else:
+        found = [Path(path).stat(), *filter(None, map(_content, _beside(path)))]
+        found += [each.stat() for each in named(path)]
     return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
 
 

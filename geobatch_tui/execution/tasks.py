@@ -153,5 +153,7 @@ def enter_gdal() -> None:
     """
     import rasterio
 
+    from geobatch_tui.execution.raster.source import OPTIONS
+
     listen_to_gdal()
-    rasterio.Env().__enter__()
+    rasterio.Env(**OPTIONS).__enter__()

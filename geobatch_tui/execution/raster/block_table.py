@@ -17,7 +17,7 @@ from geobatch_tui.execution.raster.tiff_layout import first_directory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rasterio.io import DatasetReader
+    from geobatch_tui.execution.raster.facts import Facts
 
 #: TIFF's numbers of the codecs that are decoded here, by name.
 _CODECS = {1: "NONE", 5: "LZW", 8: "DEFLATE", 32946: "DEFLATE", 50000: "ZSTD"}
@@ -65,16 +65,16 @@ class BlockTable:
     counts: Any
 
     @classmethod
-    def of(cls, path: str, dataset: DatasetReader) -> BlockTable | None:
-        """Of the file at ``path``, open as ``dataset``; None if it is no GeoTIFF, or its blocks
-        cannot be told."""
-        if dataset.driver != "GTiff":
+    def of(cls, path: str, facts: Facts) -> BlockTable | None:
+        """Of the file at ``path``, of which GDAL says ``facts``; None if it is no GeoTIFF, or its
+        blocks cannot be told."""
+        if facts.driver != "GTiff":
             return None
         try:
             order, tags = first_directory(Path(path), _WANTED)
         except CorruptSourceError:
             return None  # GDAL has its own words for it
-        return _table(order, tags, dataset)
+        return _table(order, tags, facts)
 
     @property
     def full_size(self) -> int:
@@ -98,22 +98,22 @@ class BlockTable:
         return range(row * self.across + col, plane * self.planes, plane)
 
 
-def _table(order: str, tags: dict[int, Any], dataset: DatasetReader) -> BlockTable | None:
+def _table(order: str, tags: dict[int, Any], facts: Facts) -> BlockTable | None:
     one = {tag: _one(tags, tag) for tag in _WANTED}
     image = one[_WIDTH], one[_HEIGHT], one[_SAMPLES]
-    if image != (dataset.width, dataset.height, dataset.count) or not one[_BITS]:
+    if image != (facts.width, facts.height, facts.count) or not one[_BITS]:
         return None
     strips = _TILES not in tags
     if strips:
-        block = dataset.width, min(one[_ROWS] or dataset.height, dataset.height)
+        block = facts.width, min(one[_ROWS] or facts.height, facts.height)
         offsets, counts = tags.get(_STRIPS), tags.get(_STRIP_COUNTS)
     else:
         block = one[_TILE_WIDTH], one[_TILE_HEIGHT]
         offsets, counts = tags[_TILES], tags.get(_TILE_COUNTS)
     if not all(block) or offsets is None or counts is None:
         return None
-    across, down = -(-dataset.width // block[0]), -(-dataset.height // block[1])
-    planes = dataset.count if one[_PLANAR] == 2 else 1
+    across, down = -(-facts.width // block[0]), -(-facts.height // block[1])
+    planes = facts.count if one[_PLANAR] == 2 else 1
     if not len(offsets) == len(counts) == across * down * planes:
         return None
     return BlockTable(
@@ -121,23 +121,22 @@ def _table(order: str, tags: dict[int, Any], dataset: DatasetReader) -> BlockTab
         across=across,
         down=down,
         planes=planes,
-        samples=dataset.count // planes,
-        rows=dataset.height,
+        samples=facts.count // planes,
+        rows=facts.height,
         bits=one[_BITS],
         compress=_CODECS.get(one[_COMPRESSION], ""),
         predictor=one[_PREDICTOR],
-        plain=order == "<" and _is_plain(tags, one, dataset),
+        plain=order == "<" and _is_plain(tags, one, facts),
         strips=strips,
         offsets=offsets,
         counts=counts,
     )
 
 
-def _is_plain(tags: dict[int, Any], one: dict[int, int], dataset: DatasetReader) -> bool:
-    names = set(dataset.dtypes)
-    if len(names) > 1 or names & {"complex_int16", "complex64", "complex128"}:
+def _is_plain(tags: dict[int, Any], one: dict[int, int], facts: Facts) -> bool:
+    if facts.dtype.startswith("complex"):
         return False
-    dtype = np.dtype(names.pop())
+    dtype = np.dtype(facts.dtype)
     alike = all(len(set(np.atleast_1d(tags.get(tag, 0)).tolist())) == 1 for tag in (_BITS, _FORMAT))
     floating = dtype.kind == "f"
     return (

@@ -20,6 +20,8 @@ from geobatch_tui.execution.raster import codecs, loops
 from geobatch_tui.execution.raster.checksums import ends_well
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.raster.block_table import BlockTable
@@ -39,21 +41,23 @@ class DamagedBlocksError(Exception):
 
 @dataclass(slots=True)
 class Blocks:
-    """The blocks of one open source; belongs to one thread."""
+    """The blocks of one open source; belongs to one thread. ``dataset`` opens it by GDAL."""
 
     fd: int
     table: BlockTable
-    dataset: DatasetReader
     dtype: Any
+    dataset: Callable[[], DatasetReader]
     kept: OrderedDict[int, Pixels] = field(default_factory=OrderedDict)
     held_bytes: int = 0
 
     @classmethod
-    def of(cls, fd: int, table: BlockTable, dataset: DatasetReader) -> Blocks | None:
+    def of(
+        cls, fd: int, table: BlockTable, dtype: str, dataset: Callable[[], DatasetReader]
+    ) -> Blocks | None:
         """None if only GDAL can read them. ``fd`` stays the caller's."""
         if not (table.plain and table.compress):
             return None
-        return cls(fd, table, dataset, np.dtype(dataset.dtypes[0]))
+        return cls(fd, table, np.dtype(dtype), dataset)
 
     def read(self, left: int, top: int, right: int, bottom: int) -> Pixels:
         """Pixels (bands, h, w) in these bounds, which lie on the image.
@@ -113,7 +117,7 @@ class Blocks:
         return _by_band(raw, (height, table.width, table.samples), self.dtype, table.predictor)
 
     def _by_gdal(self, plane: int, row: int, col: int) -> Pixels:
-        table, dataset = self.table, self.dataset
+        table, dataset = self.table, self.dataset()
         x, y = col * table.width, row * table.height
         window = RasterWindow(
             x, y, min(table.width, dataset.width - x), min(table.height, dataset.height - y)

@@ -55,10 +55,9 @@ _FINER = 32
 def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
     """Pixels (count, h, w) of ``window`` of the destination, and where they are valid, if the plan
     keeps that in a mask."""
-    key = f"fastwarp {plan!r}"
-    warper = held.warps.get(key)
-    if warper is None:
-        warper = held.warps[key] = Warper.of(held, plan)
+    warper = held.warps.get("fastwarp")
+    if warper is None or warper.plan != plan:
+        warper = held.warps["fastwarp"] = Warper.of(held, plan)
     found: tuple[Pixels, Valid | None] = warper.read(window)
     return found
 
@@ -86,12 +85,11 @@ class Warper:
 
     @classmethod
     def of(cls, held: Held, plan: RasterPlan) -> Warper:
-        planned, dataset = plan.warp, held.dataset
+        planned, facts = plan.warp, held.facts
         if planned is None:
             raise OperationError("this plan has no warp")
-        a, b, c, d, e, f = (float(value) for value in tuple(dataset.transform)[:6])
         source = grids.Source(
-            mapping.crs_of(planned.src_crs), (a, b, c, d, e, f), dataset.width, dataset.height
+            mapping.crs_of(planned.src_crs), facts.transform, facts.width, facts.height
         )
         grid = grids.Grid(mapping.crs_of(plan.crs), plan.transform, plan.width, plan.height)
         mapper = Mapper.between(source, grid)

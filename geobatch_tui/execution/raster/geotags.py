@@ -87,15 +87,20 @@ def make_template(plan: RasterPlan, fingerprint: str) -> Template:
     mark = fingerprint.encode()
     if len(mark) != len(_NO_MARK) or not place.keys() <= {tag.code for tag in blank.tags}:
         return _made(plan, fingerprint)
-    tags = tuple(
-        replace(tag, value=place.get(tag.code, tag.value.replace(_NO_MARK.encode(), mark)))
-        for tag in blank.tags
-    )
+    tags = tuple(_filled(tag, place, mark) for tag in blank.tags)
     identity = blank.identity | {
         "transform": plan.transform,
         "tags": blank.identity["tags"] | {"GEOBATCH_FP": fingerprint},
     }
     return Template(tags, blank.overview_tags, identity, name)
+
+
+def _filled(tag: Tag, place: dict[int, bytes], mark: bytes) -> Tag:
+    """A tag of a blank with the place and the fingerprint of an item."""
+    if tag.code in place:
+        return replace(tag, value=place[tag.code])
+    blank = _NO_MARK.encode()
+    return replace(tag, value=tag.value.replace(blank, mark)) if blank in tag.value else tag
 
 
 def _made(plan: RasterPlan, fingerprint: str) -> Template:

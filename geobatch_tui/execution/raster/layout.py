@@ -163,8 +163,17 @@ def _in_order(directories: Sequence[Directory], order: tuple[Integers, Integers]
 
 
 def _header_size(directories: Sequence[Directory], ghost: bytes, flavour: _Flavour) -> int:
-    nowhere = [np.zeros(len(entry.lengths), np.uint64) for entry in directories]
-    return len(_header(directories, nowhere, ghost, flavour))
+    size = _start(ghost, flavour)
+    for entry in directories:
+        tags = (*entry.tags, *_tile_tags(entry, np.zeros(len(entry.lengths), np.uint64), flavour))
+        size += flavour.directory_size(len(tags)) + sum(_room(tag, flavour) for tag in tags)
+    return size
+
+
+def _start(ghost: bytes, flavour: _Flavour) -> int:
+    """Where the first directory lies."""
+    start = len(flavour.magic) + flavour.inline + len(ghost)
+    return start + start % 2
 
 
 def _header(
@@ -178,8 +187,7 @@ def _header(
         sorted((*entry.tags, *_tile_tags(entry, at, flavour)), key=lambda tag: tag.code)
         for entry, at in zip(directories, offsets, strict=True)
     ]
-    start = len(flavour.magic) + flavour.inline + len(ghost)
-    start += start % 2
+    start = _start(ghost, flavour)
     starts, small = [], start
     for tags in all_tags:
         starts.append(small)

@@ -23,7 +23,6 @@ from geobatch_tui.execution.raster import (
     pairs,
     sampling,
     taps,
-    validity,
     warp,
 )
 from geobatch_tui.execution.recorder import expected_gdal_errors
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pyproj import CRS
-    from rasterio.io import DatasetReader
 
+    from geobatch_tui.execution.raster.facts import Facts
     from geobatch_tui.execution.raster.grids import Transform
     from geobatch_tui.execution.raster.mapping import Mapper
     from geobatch_tui.execution.raster.plan import Warp
@@ -55,13 +54,11 @@ _AGREE = 1e-6
 _STRAY = 0.005
 
 
-def choose(
-    dataset: DatasetReader, mapper: Mapper, planned: Warp, threshold: float
-) -> tuple[str, str]:
+def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tuple[str, str]:
     """The path of an item, and why it is not a faster one (empty if it is the fastest)."""
     if threshold <= 0:
         return fastwarp.EXACT, "error_threshold is 0"
-    why = _beyond_kernels(dataset, planned) or _too_small(dataset, planned)
+    why = _beyond_kernels(facts, planned) or _too_small(facts, planned)
     if not why and mapper.grid.width * mapper.grid.height < SMALL:
         return _of_few_pixels(mapper)
     if not why and not agrees(mapper, planned.options, planned.tolerance):
@@ -76,19 +73,19 @@ def choose(
     return fastwarp.LATTICE, "the grid is not separable"
 
 
-def _beyond_kernels(dataset: DatasetReader, planned: Warp) -> str:
+def _beyond_kernels(facts: Facts, planned: Warp) -> str:
     if planned.resampling not in KERNELS:
         return f"{planned.resampling} is GDAL's"
-    dtype = dataset.dtypes[0]
+    dtype = facts.dtype
     if dtype not in sampling.NATIVE | sampling.WIDENED:
         return f"{dtype} pixels are GDAL's"
     options = dict(planned.options)
     odd = sorted(set(options) - _HARMLESS)
     if odd or options.get(sampling.UNIFIED) not in ("YES", "PARTIAL") or "INIT_DEST" in options:
         return f"warp options: {', '.join(odd) or 'nodata'}"
-    if validity.has_alpha(dataset) and dtype != "uint8":
+    if facts.alpha and dtype != "uint8":
         return f"alpha of {dtype}"
-    if planned.src_nodata is not None and validity.has_mask(dataset):
+    if planned.src_nodata is not None and facts.mask:
         return "nodata and a mask"
     return ""
 
@@ -125,10 +122,10 @@ def _agree(src: str, dst: str) -> bool:
     return mapper is not None and agrees(mapper, {}, 1e-9)
 
 
-def _too_small(dataset: DatasetReader, planned: Warp) -> str:
+def _too_small(facts: Facts, planned: Warp) -> str:
     if planned.resampling in taps.CODES:
         kernel = taps.Kernel.of(planned.resampling, planned.xscale, planned.yscale)
-        if dataset.width < kernel.taps[0] + 2 or dataset.height < kernel.taps[1] + 2:
+        if facts.width < kernel.taps[0] + 2 or facts.height < kernel.taps[1] + 2:
             return "the source is smaller than the kernel"
     return ""
 

@@ -174,12 +174,12 @@ def _copy(held: Held, plan: RasterPlan, window: Window, params: Any) -> tuple[Pi
     part = RasterWindow(window.col_off, window.row_off, window.width, window.height)
     pixels = held.read(*_bounds(window))
     if plan.validity == "mask":
-        return pixels, held.dataset.dataset_mask(window=part) > 0 if not validity.nodata_differs(
-            held.dataset
-        ) else np.logical_and.reduce(
+        return pixels, held.dataset.dataset_mask(
+            window=part
+        ) > 0 if not held.facts.nodata_differs else np.logical_and.reduce(
             [
                 validity.differs(band, value)
-                for band, value in zip(pixels, held.dataset.nodatavals, strict=True)
+                for band, value in zip(pixels, held.facts.nodatavals, strict=True)
             ]
         )
     if plan.validity == "nodata" and params.get("dst_nodata") is not None:
@@ -193,10 +193,9 @@ def _rename_nodata(
     own = params.get("src_nodata")
     if own == "none":
         return
-    masked = validity.has_mask(held.dataset)
-    hidden = held.dataset.dataset_mask(window=part) == 0 if masked else None
+    hidden = held.dataset.dataset_mask(window=part) == 0 if held.facts.mask else None
     for index, band in enumerate(pixels):
-        value = held.dataset.nodatavals[index] if own is None else float(own)
+        value = held.facts.nodatavals[index] if own is None else float(own)
         invalid = ~validity.differs(band, value) if value is not None else None
         for where in (hidden, invalid):
             if where is not None:
@@ -241,28 +240,26 @@ def _says_memory(error: BaseException | None) -> bool:
 
 def _needed(held: Held, plan: RasterPlan, window: Window) -> Window:
     """The window of the source that ``window`` of the output is computed from, with a margin."""
-    dataset = held.dataset
+    facts = held.facts
     if plan.warp is None:
         return window
-    whole = Window(0, 0, dataset.width, dataset.height)
+    whole = Window(0, 0, facts.width, facts.height)
     window = _whole_blocks(window, plan)
     grid = grids.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
-    own = grids.Source(
-        CRS.from_wkt(plan.warp.src_crs), tuple(dataset.transform)[:6], dataset.width, dataset.height
-    )
+    own = grids.Source(CRS.from_wkt(plan.warp.src_crs), facts.transform, facts.width, facts.height)
     part = scale.source_window(Mapper.between(own, grid), window)
     if part is None or part.failed:
         return whole
     extra = scale.margin(plan.warp.resampling, plan.warp.xscale, plan.warp.yscale) + 8
     left, top = max(int(part.left) - extra, 0), max(int(part.top) - extra, 0)
-    right = min(math.ceil(part.left + part.width) + extra, dataset.width)
-    bottom = min(math.ceil(part.top + part.height) + extra, dataset.height)
+    right = min(math.ceil(part.left + part.width) + extra, facts.width)
+    bottom = min(math.ceil(part.top + part.height) + extra, facts.height)
     return Window(left, top, right - left, bottom - top)
 
 
 def _check_warped(held: Held, plan: RasterPlan, window: Window) -> None:
     """Raises CorruptSourceError if a block that ``window`` needs is damaged."""
-    checks, width, height = held.checksums, held.dataset.width, held.dataset.height
+    checks, width, height = held.checksums, held.facts.width, held.facts.height
     if checks is None:
         return
     # To look at all of a small source costs less than to find out what of it is needed.

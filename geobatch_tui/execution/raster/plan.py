@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class RasterPlan:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready; NaN and infinities become strings."""
-        return _pack(asdict(self))  # type: ignore[no-any-return]
+        return _pack(self)  # type: ignore[no-any-return]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RasterPlan:
@@ -125,9 +125,9 @@ class RasterPlan:
         values["encoding"] = Encoding(**encoding)
         if values["warp"] is not None:
             warp = dict(values["warp"])
-            warp["src_nodata"] = _number(warp["src_nodata"])
+            warp["src_nodata"] = number_of(warp["src_nodata"])
             values["warp"] = Warp(**warp)
-        values["nodata"] = _number(values["nodata"])
+        values["nodata"] = number_of(values["nodata"])
         for name in ("transform", "colorinterp", "descriptions", "scales", "offsets", "units"):
             values[name] = tuple(values[name])
         if values["colormap"] is not None:
@@ -135,15 +135,23 @@ class RasterPlan:
         return cls(**values)
 
 
-def _number(value: str | Number | None) -> Number | None:
+def number_of(value: str | Number | None) -> Number | None:
+    """The inverse of :func:`json_number`."""
     return float(value) if isinstance(value, str) else value
 
 
+def json_number(value: Number | None) -> str | Number | None:
+    """A number as JSON can hold it: NaN and infinities become strings."""
+    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _pack(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    if isinstance(value, dict):
-        return {key: _pack(entry) for key, entry in value.items()}
+    if isinstance(value, float):
+        return json_number(value)
     if isinstance(value, list | tuple):
         return [_pack(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _pack(entry) for key, entry in value.items()}
+    if isinstance(value, RasterPlan | Warp | Encoding):
+        return {name: _pack(getattr(value, name)) for name in value.__dataclass_fields__}
     return value

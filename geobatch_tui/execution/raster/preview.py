@@ -20,13 +20,12 @@ from rasterio.windows import Window as RasterWindow
 from geobatch_tui.errors import CorruptSourceError, InvalidInputError
 from geobatch_tui.execution.messages import PreviewReceipt, Window
 from geobatch_tui.execution.raster import grids, scale, source, validity
+from geobatch_tui.execution.raster.facts import Facts
 from geobatch_tui.execution.raster.mapping import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
-
     from geobatch_tui.execution.messages import PreviewTask
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.raster.validity import Pixels
@@ -56,25 +55,26 @@ def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
         opened = source.open_source(task.source, allow_vrt=task.allow_vrt)
         with opened as dataset, contextlib.ExitStack() as stack:
             source.refuse_bomb(task.source, dataset, task.max_bytes)
+            facts = Facts.of(dataset)
             plan = RasterPlan.from_json(task.detail) if task.detail else None
-            window = _source_window(task, dataset, plan)
-            bands = _bands(task, dataset)
-            width, height = _affordable(dataset, window, *_fitted(window, task.columns, task.rows))
+            window = _source_window(task, facts, plan)
+            bands = _bands(task, facts)
+            width, height = _affordable(facts, window, *_fitted(window, task.columns, task.rows))
             picture = _Picture.blank(window, len(bands), width, height)
-            blocks = _Blocks(source.Held.of(task.source, dataset, stack), bands, plan)
+            blocks = _Blocks(source.Held.of(task.source, facts, stack, dataset), bands, plan)
             # Asked before any read: what a failed one leaves behind is raised by later calls.
-            facts = _facts(dataset, blocks, window)
+            told = _told(facts, blocks, window)
             with stage("read"), expected_gdal_errors():
                 picture.read(blocks, monotonic() + task.max_seconds)
-        return _receipt(picture, facts)
+        return _receipt(picture, told)
 
 
-def _bands(task: PreviewTask, dataset: DatasetReader) -> tuple[int, ...]:
-    if task.band > dataset.count:
-        raise InvalidInputError(f"{task.source} has {dataset.count} bands, no band {task.band}")
+def _bands(task: PreviewTask, facts: Facts) -> tuple[int, ...]:
+    if task.band > facts.count:
+        raise InvalidInputError(f"{task.source} has {facts.count} bands, no band {task.band}")
     if task.band:
         return (task.band,)
-    colours = dataset.count - validity.has_alpha(dataset)
+    colours = facts.count - facts.alpha
     return (1, 2, 3) if colours >= _RGB else (1,)
 
 
@@ -87,10 +87,10 @@ def _fitted(window: Window, columns: int, rows: int) -> tuple[int, int]:
     return width, max(1, min(rows, round(window.height * ratio)))
 
 
-def _affordable(dataset: DatasetReader, window: Window, width: int, height: int) -> tuple[int, int]:
+def _affordable(facts: Facts, window: Window, width: int, height: int) -> tuple[int, int]:
     """Width and height, made smaller where each sample would lie in a block of its own and there
     would be too many of those."""
-    rows, cols = dataset.block_shapes[0]
+    cols, rows = facts.block
     across = min(width, window.width // cols + 2)
     down = min(height, window.height // rows + 2)
     if across * down <= _MAX_BLOCKS:
@@ -99,19 +99,16 @@ def _affordable(dataset: DatasetReader, window: Window, width: int, height: int)
     return max(1, int(across * ratio)), max(1, int(down * ratio))
 
 
-def _source_window(task: PreviewTask, dataset: DatasetReader, plan: RasterPlan | None) -> Window:
+def _source_window(task: PreviewTask, facts: Facts, plan: RasterPlan | None) -> Window:
     """The part of the source behind the window of the plan's grid that is asked for."""
     window = task.window
-    whole = Window(0, 0, dataset.width, dataset.height)
+    whole = Window(0, 0, facts.width, facts.height)
     if window is None or plan is None:
         return whole
     if plan.warp is None:
         return _clipped(task.source, whole, window)
     grid = grids.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
-    a, b, c, d, e, f = (float(value) for value in tuple(dataset.transform)[:6])
-    own = grids.Source(
-        CRS.from_wkt(plan.warp.src_crs), (a, b, c, d, e, f), dataset.width, dataset.height
-    )
+    own = grids.Source(CRS.from_wkt(plan.warp.src_crs), facts.transform, facts.width, facts.height)
     part = scale.source_window(Mapper.between(own, grid), window)
     if part is None:
         raise InvalidInputError(f"no part of {task.source} lies under this window")
@@ -181,14 +178,13 @@ class _Blocks:
 
     def __init__(self, held: source.Held, bands: tuple[int, ...], plan: RasterPlan | None) -> None:
         self._held = held
-        self._dataset = dataset = held.dataset
+        self._dataset, facts = held.dataset, held.facts
         self.bands = bands
-        rows, cols = dataset.block_shapes[0]
-        self.shape = (int(rows), int(cols))
-        self._size = (dataset.width, dataset.height)
-        self._masked = validity.has_mask(dataset)
-        self._alpha = dataset.count if validity.has_alpha(dataset) else 0
-        self.nodata = [dataset.nodatavals[band - 1] for band in bands]
+        self.shape = (facts.block[1], facts.block[0])
+        self._size = (facts.width, facts.height)
+        self._masked = facts.mask
+        self._alpha = facts.count if facts.alpha else 0
+        self.nodata = [facts.nodatavals[band - 1] for band in bands]
         if plan is not None and plan.warp is not None and plan.warp.src_nodata is not None:
             self.nodata = [plan.warp.src_nodata] * len(bands)
         if self._alpha:
@@ -221,14 +217,14 @@ class _Blocks:
         return (np.abs(pixels) if pixels.dtype.kind == "c" else pixels), valid
 
 
-def _facts(dataset: DatasetReader, blocks: _Blocks, window: Window) -> dict[str, Any]:
+def _told(facts: Facts, blocks: _Blocks, window: Window) -> dict[str, Any]:
     nodata = blocks.nodata[0]
     return {
         "window": [window.col_off, window.row_off, window.width, window.height],
-        "size": [dataset.width, dataset.height],
+        "size": [facts.width, facts.height],
         "bands": list(blocks.bands),
-        "count": dataset.count,
-        "dtype": dataset.dtypes[0],
+        "count": facts.count,
+        "dtype": facts.dtype,
         "nodata": None if nodata is None else repr(nodata),
         "block": [blocks.shape[1], blocks.shape[0]],
     }

@@ -25,6 +25,7 @@ from geobatch_tui.execution.raster import (
     validity,
     warp_plan,
 )
+from geobatch_tui.execution.raster.facts import Facts
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class _Draft:
     """What was found out of an item so far."""
 
     dataset: DatasetReader
+    facts: Facts
     choice: validity.Choice
     grid: grids.Grid
     warnings: list[str]
@@ -76,7 +78,7 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         MemoryBudgetError: a block or a chunk needs more memory than there is.
     """
     with _opened(task, stage) as dataset, stage("plan"):
-        notes, told = _start(task, dataset)
+        facts, told = _start(task, dataset)
         placed = georeference.place(dataset, _src_crs(task, params.src_crs), told)
         georeference.require(placed, str(task.source_options.get("require_crs") or ""))
         _check_resampling(dataset, params, told)
@@ -84,7 +86,7 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
             georeference.parse(params.dst_crs, "dst_crs", PreflightError), "dst_crs", told
         )
         choice = validity.choose(
-            dataset,
+            facts,
             src_nodata=params.src_nodata,
             dst_nodata=params.dst_nodata,
             add_alpha=params.add_alpha,
@@ -97,28 +99,28 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         warp_plan.tell_of_datum(placed, dst_crs, told)
         mapper = mapping.Mapper(placed, chosen.grid, centre)
         warped = warp_plan.plan_warp(placed, mapper, params, choice)
-        path, why = paths.choose(dataset, mapper, warped, params.error_threshold)
+        path, why = paths.choose(facts, mapper, warped, params.error_threshold)
         warped = replace(warped, path=path)
-        notes |= {
+        notes = facts.to_notes() | {
             "grid": chosen.story, "xscale": warped.xscale, "yscale": warped.yscale,
             "warp_options": dict(warped.options), "coordinates": path, "coordinates_why": why,
             "error_threshold": warped.error_threshold,
         }  # fmt: skip
-        draft = _Draft(dataset, choice, chosen.grid, told, notes)
-        return _finish(task, draft, warped, warp_plan.amplification_of(dataset, mapper))
+        draft = _Draft(dataset, facts, choice, chosen.grid, told, notes)
+        return _finish(task, draft, warped, warp_plan.amplification_of(facts, mapper))
 
 
 def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemPlan:
     """Plan a plain copy of the source of ``task``; errors as :func:`probe_reproject`."""
     with _opened(task, stage) as dataset, stage("plan"):
-        notes, told = _start(task, dataset)
+        facts, told = _start(task, dataset)
         placed = georeference.place(dataset, _src_crs(task, params.src_crs), told)
         georeference.require(placed, str(task.source_options.get("require_crs") or ""))
         a, b, _, d, e, _ = placed.transform
         if b or d or a < 0 or e > 0:
             told.append("the grid is rotated or upside down and is kept as it is")
         choice = validity.choose(
-            dataset,
+            facts,
             src_nodata=params.src_nodata,
             dst_nodata=params.dst_nodata,
             add_alpha=False,
@@ -126,8 +128,8 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
         )
         told += choice.warnings
         grid = grids.Grid(placed.crs, placed.transform, dataset.width, dataset.height)
-        notes["grid"] = "source"
-        return _finish(task, _Draft(dataset, choice, grid, told, notes), None, None)
+        notes = facts.to_notes() | {"grid": "source"}
+        return _finish(task, _Draft(dataset, facts, choice, grid, told, notes), None, None)
 
 
 # --- opening -----------------------------------------------------------------------------------
@@ -147,19 +149,13 @@ def _opened(task: ProbeTask, stage: Stage) -> Any:
         yield dataset
 
 
-def _start(task: ProbeTask, dataset: DatasetReader) -> tuple[dict[str, Any], list[str]]:
-    """First notes and warnings, after the refusals that look at bands and types alone."""
+def _start(task: ProbeTask, dataset: DatasetReader) -> tuple[Facts, list[str]]:
+    """First facts and warnings, after the refusals that look at bands and types alone."""
     _check_types(task.source, dataset)
-    rows, cols = dataset.block_shapes[0]
-    notes = {
-        "driver": dataset.driver,
-        "source_size": [dataset.width, dataset.height, dataset.count],
-        "source_block": [int(cols), int(rows)],
-    }
     told = []
     if dataset.tags().get("AREA_OR_POINT") == "Point":
         told.append("the source says AREA_OR_POINT=Point: kept, half-pixel shift accounted for")
-    return notes, told
+    return Facts.of(dataset), told
 
 
 def _check_types(path: str, dataset: DatasetReader) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rasterio.windows import Window as RasterWindow
 
-from geobatch_tui.execution.raster import loops, validity
+from geobatch_tui.execution.raster import loops
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import Number, RasterPlan
@@ -84,17 +84,16 @@ class Sampler:
 
     @classmethod
     def of(cls, held: Held, plan: RasterPlan) -> Sampler:
-        dataset = held.dataset
-        alpha = validity.has_alpha(dataset)
+        facts = held.facts
         nodata = None if plan.warp is None else plan.warp.src_nodata
         unified = plan.warp is not None and plan.warp.options.get(UNIFIED) == "YES"
-        mask = nodata is None and validity.has_mask(dataset)
-        return cls(held, dataset.count - alpha, alpha, mask, nodata, unified)
+        mask = nodata is None and facts.mask
+        return cls(held, facts.count - facts.alpha, facts.alpha, mask, nodata, unified)
 
     @property
     def dtype(self) -> Any:
         """The type that the kernels work on."""
-        own = self.held.dataset.dtypes[0]
+        own = self.held.facts.dtype
         return np.dtype(own if own in NATIVE else "float64")
 
     def fits(self, left: int, top: int, right: int, bottom: int) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
+from rasterio.env import getenv, hasenv
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window as RasterWindow
 
@@ -35,6 +36,7 @@ from geobatch_tui.execution.raster import formats, tiff_layout, vrt_sources
 from geobatch_tui.execution.raster.block_table import BlockTable
 from geobatch_tui.execution.raster.blocks import Blocks, DamagedBlocksError
 from geobatch_tui.execution.raster.checksums import Checksums
+from geobatch_tui.execution.raster.facts import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 #: A header that claims more raw bytes than this, and BOMB_RATIO times the file, is not believed.
 BOMB_BYTES = 2**36
 BOMB_RATIO = 10_000
+#: A damaged JPEG is an error, not a grey area.
+OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "YES"}
 #: Files next to an image that GDAL reads with it.
 _SIDECARS = (".aux.xml", ".msk", ".ovr", ".hdr")
 _REPLACED = (".tfw", ".wld", ".prj", ".hdr", ".jgw", ".pgw")
@@ -54,9 +58,13 @@ _REPLACED = (".tfw", ".wld", ".prj", ".hdr", ".jgw", ".pgw")
 
 @contextlib.contextmanager
 def gdal_options() -> Iterator[None]:
-    """GDAL's options around every read: a damaged JPEG is an error, not a grey area."""
-    with rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING="YES"):
+    """GDAL's options around every read, unless they hold already (see
+    :func:`geobatch_tui.execution.tasks.enter_gdal`)."""
+    if hasenv() and OPTIONS.items() <= getenv().items():
         yield
+    else:
+        with rasterio.Env(**OPTIONS):
+            yield
 
 
 @contextlib.contextmanager
@@ -227,26 +235,41 @@ def block_bytes(dataset: DatasetReader) -> int:
 @dataclass(slots=True)
 class Held:
     """An open source and what was built on it; belongs to one thread. ``blocks`` and ``checksums``
-    look at its blocks without GDAL, where they can. ``warps`` are virtual datasets over
-    ``dataset``, kept by whoever made them and closed with it."""
+    look at its blocks without GDAL, where they can; ``dataset`` is opened when it is first asked
+    for. ``warps`` are virtual datasets over it, kept by whoever made them and closed with it."""
 
     path: str
-    dataset: DatasetReader
+    facts: Facts
     stack: contextlib.ExitStack
+    opened: DatasetReader | None = None
     blocks: Blocks | None = None
     checksums: Checksums | None = None
     warps: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: str, dataset: DatasetReader, stack: contextlib.ExitStack) -> Held:
-        """``stack`` closes ``dataset``, and what is opened here."""
-        table = BlockTable.of(path, dataset)
-        if table is None or not table.compress:
-            return cls(path, dataset, stack)
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        stack.callback(os.close, fd)
-        blocks, checksums = Blocks.of(fd, table, dataset), Checksums.of(fd, table)
-        return cls(path, dataset, stack, blocks, checksums)
+    def of(
+        cls,
+        path: str,
+        facts: Facts,
+        stack: contextlib.ExitStack,
+        opened: DatasetReader | None = None,
+    ) -> Held:
+        """``stack`` closes what is opened here, and ``opened``, if the source is that already."""
+        held = cls(path, facts, stack, opened)
+        table = BlockTable.of(path, facts)
+        if table is not None and table.compress:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, fd)
+            held.blocks = Blocks.of(fd, table, facts.dtype, lambda: held.dataset)
+            held.checksums = Checksums.of(fd, table)
+        return held
+
+    @property
+    def dataset(self) -> DatasetReader:
+        """The source, open. Raises: as :func:`open_source`."""
+        if self.opened is None:
+            self.opened = _open(self.path, self.stack, allow_vrt=self.facts.driver == "VRT")
+        return self.opened
 
     def read(self, left: int, top: int, right: int, bottom: int) -> Pixels:
         """Pixels (bands, h, w) in these bounds, all bands, as they are stored.
@@ -275,8 +298,8 @@ class Held:
 
     def _corrupt(self, damaged: list[tuple[int, int]]) -> CorruptSourceError:
         listed = ", ".join(f"{row},{col}" for row, col in damaged[:5])
-        rows, cols = self.dataset.block_shapes[0]
-        total = -(-self.dataset.height // rows) * -(-self.dataset.width // cols)
+        cols, rows = self.facts.block
+        total = -(-self.facts.height // rows) * -(-self.facts.width // cols)
         error = CorruptSourceError(
             f"{self.path}: {len(damaged)} of {total} blocks cannot be read (row,column "
             f"{listed}{' ...' if len(damaged) > 5 else ''}): their checksums are wrong, though "
@@ -310,10 +333,8 @@ def held_source(item: ItemContext) -> Iterator[Held]:
     with gdal_options():
         if _slot.held is None or _slot.key != key:
             release()
-            allow_vrt = item.plan.notes.get("driver") == "VRT"
             with contextlib.ExitStack() as stack:
-                dataset = _open(item.source, stack, allow_vrt=allow_vrt)
-                held = Held.of(item.source, dataset, stack)
+                held = _held(item, stack)
                 held.stack = stack.pop_all()
                 _slot.held = held
             _slot.key = key
@@ -323,6 +344,16 @@ def held_source(item: ItemContext) -> Iterator[Held]:
         except BaseException:
             release()
             raise
+
+
+def _held(item: ItemContext, stack: contextlib.ExitStack) -> Held:
+    facts = Facts.from_notes(item.plan.notes)
+    if facts is not None:
+        return Held.of(item.source, facts, stack)
+    # Planned by an earlier version, which kept no facts.
+    allow_vrt = item.plan.notes.get("driver") == "VRT"
+    dataset = _open(item.source, stack, allow_vrt=allow_vrt)
+    return Held.of(item.source, Facts.of(dataset), stack, dataset)
 
 
 def release() -> None:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rasterio.enums import ColorInterp, MaskFlags
 
 from geobatch_tui.errors import SchemaError
 
 if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
-
+    from geobatch_tui.execution.raster.facts import Facts
     from geobatch_tui.execution.raster.plan import Number, RasterPlan
 
     Pixels = np.ndarray[Any, np.dtype[Any]]
@@ -40,34 +38,8 @@ class Choice:
     warnings: tuple[str, ...] = ()
 
 
-def has_alpha(dataset: DatasetReader) -> bool:
-    """Whether the last band is alpha. Raises SchemaError if another one is."""
-    positions = [i for i, kind in enumerate(dataset.colorinterp) if kind == ColorInterp.alpha]
-    if positions and positions != [dataset.count - 1]:
-        raise SchemaError(
-            f"band {positions[0] + 1} of {dataset.count} is an alpha band; only the last may be",
-            hint="reorder the bands with gdal_translate -b first",
-        )
-    return bool(positions)
-
-
-def has_mask(dataset: DatasetReader) -> bool:
-    """Whether one mask, kept apart from the bands, holds for the whole dataset."""
-    flags = dataset.mask_flag_enums[0]
-    return (
-        MaskFlags.per_dataset in flags
-        and MaskFlags.alpha not in flags
-        and MaskFlags.nodata not in flags
-    )
-
-
-def nodata_differs(dataset: DatasetReader) -> bool:
-    """Whether bands have different nodata values."""
-    return len({_comparable(value) for value in dataset.nodatavals}) > 1
-
-
 def choose(
-    dataset: DatasetReader,
+    facts: Facts,
     *,
     src_nodata: float | str | None,
     dst_nodata: float | None,
@@ -82,19 +54,19 @@ def choose(
     Raises:
         SchemaError: a nodata value does not fit the data type, or alpha is asked for twice.
     """
-    dtype = dataset.dtypes[0]
+    dtype = facts.dtype
     wanted = None if dst_nodata is None else fitted(dst_nodata, dtype, "dst_nodata")
-    if has_alpha(dataset):
+    if facts.alpha:
         if add_alpha:
             raise SchemaError("add_alpha is set, but the source has an alpha band already")
-        known = [value for value in dataset.nodatavals if value is not None]
+        known = [value for value in facts.nodatavals if value is not None]
         ignored = (f"nodata {known[0]} is ignored: the source has alpha",) if known else ()
         return Choice("alpha", None, None, warnings=ignored)
-    source, per_band = _source_nodata(dataset, src_nodata)
+    source, per_band = _source_nodata(facts, src_nodata)
     if add_alpha:
         return Choice("alpha", source, None, adds_alpha=True, per_band=per_band)
     if per_band:
-        listed = ", ".join(str(value) for value in dataset.nodatavals)
+        listed = ", ".join(str(value) for value in facts.nodatavals)
         note = (
             f"bands have different nodata values ({listed}): the output gets a mask instead, "
             "which hides a pixel that is nodata in any of them"
@@ -102,20 +74,20 @@ def choose(
         return Choice("mask", None, None, per_band=True, warnings=(note,))
     if wanted is not None or source is not None:
         return Choice("nodata", source, source if wanted is None else wanted)
-    if has_mask(dataset) or outside:
+    if facts.mask or outside:
         return Choice("mask", None, None)
     return Choice("none", None, None)
 
 
-def _source_nodata(dataset: DatasetReader, asked: float | str | None) -> tuple[Number | None, bool]:
+def _source_nodata(facts: Facts, asked: float | str | None) -> tuple[Number | None, bool]:
     if asked == "none":
         return None, False
     if asked is not None:
-        return fitted(float(asked), dataset.dtypes[0], "src_nodata"), False
-    if nodata_differs(dataset):
+        return fitted(float(asked), facts.dtype, "src_nodata"), False
+    if facts.nodata_differs:
         return None, True
-    own = dataset.nodatavals[0]
-    return (None if own is None else fitted(own, dataset.dtypes[0], "the source's nodata")), False
+    own = facts.nodatavals[0]
+    return (None if own is None else fitted(own, facts.dtype, "the source's nodata")), False
 
 
 def fitted(value: Number, dtype: str, what: str) -> Number:
@@ -142,10 +114,6 @@ def fitted(value: Number, dtype: str, what: str) -> Number:
     if math.isfinite(value) and not math.isclose(held, value, rel_tol=_FLOAT_SLACK):
         raise SchemaError(f"{what} {value!r} cannot be held by {dtype} pixels")
     return held
-
-
-def _comparable(value: float | None) -> float | str | None:
-    return "nan" if value is not None and math.isnan(value) else value
 
 
 def differs(band: Pixels, nodata: Number | None) -> Valid:

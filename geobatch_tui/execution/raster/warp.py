@@ -63,7 +63,7 @@ def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | 
         return _read_per_band(held, plan, window)
     warped = _virtual(held, plan, plan.warp.src_nodata, alpha=_adds_alpha(held, plan))
     pixels = _read_blocks(warped, window)
-    if plan.validity == "alpha" and validity.has_alpha(held.dataset):
+    if plan.validity == "alpha" and held.facts.alpha:
         pixels[-1] = _alpha(held, plan, window, pixels)
     if plan.validity != "mask":
         return pixels, None
@@ -88,15 +88,13 @@ def opaque(dtype: str) -> Any:
 
 
 def _adds_alpha(held: Held, plan: RasterPlan) -> bool:
-    return plan.validity == "mask" or (
-        plan.validity == "alpha" and not validity.has_alpha(held.dataset)
-    )
+    return plan.validity == "mask" or (plan.validity == "alpha" and not held.facts.alpha)
 
 
 def _read_per_band(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
     """Bands with different nodata: each value has its own virtual dataset, as rasterio passes one
     value for all bands. A pixel is valid where all bands are."""
-    bands = held.dataset.nodatavals
+    bands = held.facts.nodatavals
     pixels: Pixels = np.empty((len(bands), window.height, window.width), plan.dtype)
     valid = np.ones((window.height, window.width), bool)
     for value in dict.fromkeys(bands):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.messages import ChunkGrid
     from geobatch_tui.execution.ops.raster.params import ReprojectParams
+    from geobatch_tui.execution.raster.facts import Facts
 
 #: The tolerance that stands for none: with 0, rasterio 1.5 passes no transformer at all.
 EXACT = 1e-9
@@ -123,10 +124,10 @@ def tell_of_datum(placed: grids.Source, dst_crs: CRS, told: list[str]) -> None:
     )
 
 
-def amplification_of(dataset: DatasetReader, mapper: mapping.Mapper) -> Any:
+def amplification_of(facts: Facts, mapper: mapping.Mapper) -> Any:
     """A function of a chunk grid: source pixels decoded for its largest chunk, and how many times
     the source is decoded over all, from a sample of chunks."""
-    rows, cols = (int(value) for value in dataset.block_shapes[0])
+    cols, rows = facts.block
 
     def of(chunks: ChunkGrid) -> tuple[int, float]:
         picked = np.unique(np.linspace(0, len(chunks) - 1, min(len(chunks), 25)).astype(int))

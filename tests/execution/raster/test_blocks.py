@@ -20,6 +20,7 @@ from test_checksums import blocks_of
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.raster import blocks as module
 from geobatch_tui.execution.raster import source
+from geobatch_tui.execution.raster.facts import Facts
 
 LAYOUTS = [
     {"tiled": True, "blockxsize": 64, "blockysize": 32},
@@ -49,7 +50,7 @@ def held(path):
         contextlib.ExitStack() as stack,
         rasterio.open(path) as plain,
     ):
-        yield source.Held.of(str(path), dataset, stack), plain
+        yield source.Held.of(str(path), Facts.of(dataset), stack, dataset), plain
 
 
 def by_gdal(dataset, left, top, right, bottom):

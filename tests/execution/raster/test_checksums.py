@@ -18,6 +18,7 @@ from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.raster import source
 from geobatch_tui.execution.raster.block_table import BlockTable
 from geobatch_tui.execution.raster.checksums import Checksums
+from geobatch_tui.execution.raster.facts import Facts
 
 LAYOUTS = [
     {"tiled": True, "blockxsize": 64, "blockysize": 64},
@@ -56,7 +57,7 @@ def blocks_of(path):
 def checked(path):
     """The blocks of the file at ``path``, as they were when it was opened."""
     with rasterio.open(path) as src:
-        table = BlockTable.of(str(path), src)
+        table = BlockTable.of(str(path), Facts.of(src))
     fd = os.open(path, os.O_RDONLY)
     try:
         yield Checksums.of(fd, table)

@@ -120,9 +120,10 @@ def test_each_thread_holds_its_own_dataset(tmp_path):
     item = item_of(corpus.good(tmp_path), {"dst_crs": "EPSG:3857"})
     other = item_of(corpus.alpha(tmp_path), {"dst_crs": "EPSG:3857"})
     with source.held_source(item) as first:
-        pass
+        opened = first.dataset
     with source.held_source(item) as again:
         assert again is first
+        assert again.dataset is opened
     elsewhere = []
 
     def there():
@@ -133,9 +134,9 @@ def test_each_thread_holds_its_own_dataset(tmp_path):
     thread = threading.Thread(target=there)
     thread.start()
     thread.join()
-    assert elsewhere[0] is not first.dataset
+    assert elsewhere[0] is not opened
     with source.held_source(other):
-        assert first.dataset.closed
+        assert opened.closed
 
 
 def test_a_huge_block_does_not_fit(tmp_path):
