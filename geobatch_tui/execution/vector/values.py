@@ -29,29 +29,48 @@ _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_00
 
 
 def readable(columns: list[pa.Array], names: list[str], bad: Bad) -> list[pa.Array]:
-    """The values of a batch, with null for text that is not in UTF-8; its rows go to ``bad``.
+    """The values of a batch, with null for what has text that is not in UTF-8; its rows go to
+    ``bad``.
 
     OGR hands on the bytes of a file whose encoding it takes for another.
     """
+    pairs = zip(columns, names, strict=True)
     return [
-        _in_utf8(column, name, bad) if pa.types.is_string(column.type) else column
-        for column, name in zip(columns, names, strict=True)
+        _in_utf8(column, name, bad) if _may_be_text(column.type) else column
+        for column, name in pairs
     ]
 
 
-def _in_utf8(column: pa.StringArray, name: str, bad: Bad) -> pa.StringArray:
+def _may_be_text(kind: pa.DataType) -> bool:
+    """Whether there may be text in values: as JSON, or in a list, too."""
+    return any(
+        (
+            pa.types.is_string(kind),
+            pa.types.is_large_string(kind),
+            pa.types.is_nested(kind),
+            pa.types.is_dictionary(kind),
+            isinstance(kind, pa.BaseExtensionType),
+        )
+    )
+
+
+def _in_utf8(column: pa.Array, name: str, bad: Bad) -> pa.Array:
     if _is_utf8(column):
         return column
-    import pyarrow.compute as pc
+    reason = (
+        f"the text of its field {name!r} is not in UTF-8; recode the file, or say the encoding of "
+        "a Shapefile by op.encoding"
+    )
+    # Each by itself: a slice of lists is of one text still.
+    wrong = [row for row in range(len(column)) if not _is_utf8(column.take(pa.array([row])))]
+    bad |= {row: ("SchemaError", reason) for row in wrong if row not in bad}
+    rows: list[int | None] = list(range(len(column)))
+    for row in wrong:
+        rows[row] = None
+    return column.take(pa.array(rows, pa.int64()))
 
-    wrong = pa.array(not _is_utf8(column.slice(row, 1)) for row in range(len(column)))
-    reason = f"the text of its field {name!r} is not in UTF-8; say its encoding by op.encoding"
-    for row in np.flatnonzero(wrong.to_numpy(zero_copy_only=False)).tolist():
-        bad.setdefault(row, ("SchemaError", reason))
-    return pc.if_else(wrong, pa.scalar(None, pa.string()), column)
 
-
-def _is_utf8(column: pa.StringArray) -> bool:
+def _is_utf8(column: pa.Array) -> bool:
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
@@ -104,10 +123,10 @@ def _fitted(column: pa.Array, field: pa.Field, bad: Bad) -> pa.Array:
 
 def legible(column: pa.Array, name: str, *, as_text: bool = False) -> pa.Array:
     """The values as a GeoPackage holds them all; as text, where it does not, or if so asked."""
-    if pa.types.is_string(column.type) and not _is_utf8(column):
-        raw = column.cast(pa.binary()).to_pylist()
-        escaped = [one if one is None else one.decode("utf-8", "backslashreplace") for one in raw]
-        return pa.array(escaped, pa.string())
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    if _may_be_text(column.type) and not _is_utf8(column):
+        return _escaped(column)
     kind, bad = kind_of(column.type), dict[int, tuple[str, str]]()
     if kind is not None and not pa.types.is_decimal(column.type) and not as_text:
         fitted = _fitted(column, pa.field(name, kind), bad)
@@ -118,6 +137,19 @@ def legible(column: pa.Array, name: str, *, as_text: bool = False) -> pa.Array:
     except pa.ArrowNotImplementedError:
         texts = [str(value.as_py()) if value.is_valid else None for value in column]
         return pa.array(texts, pa.string())
+
+
+def _escaped(column: pa.Array) -> pa.StringArray:
+    """Text, or lists of it, with escapes for what is not in UTF-8; null for other such values."""
+    if pa.types.is_string(column.type):
+        raw = column.cast(pa.binary()).to_pylist()
+        return pa.array(
+            [one and one.decode("utf-8", "backslashreplace") for one in raw], pa.string()
+        )
+    if pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type):
+        raw = column.cast(pa.list_(pa.binary())).to_pylist()
+        return pa.array([one if one is None else str(one) for one in raw], pa.string())
+    return legible(_in_utf8(column, "", {}), "", as_text=True)
 
 
 #: Numbers that OGR writes into a table as they are: with up to 18 characters, or 24.

@@ -99,6 +99,22 @@ def test_text_that_is_not_what_it_is_said_to_be(form, tmp_path):
     assert kept.name[0] == r"K\xf6ln"
 
 
+@pytest.mark.parametrize("form", ["GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON"])
+@pytest.mark.parametrize("value", ['{"a": "K\xf6ln"}', '["a", "K\xf6ln"]'])
+def test_text_in_lists_and_objects_that_is_not_utf8(value, form, tmp_path):
+    """Case 41: nor are such bytes within a value, which would be no text in any output."""
+    source = tmp_path / "s.geojsonl"
+    line = '{"type": "Feature", "properties": {"n": %s}, "geometry": null}\n'
+    lines = [line % one for one in (value, value.replace("\xf6", "oe"), "null")]
+    source.write_bytes("".join(lines).encode("latin-1"))
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form)
+    assert [letter.position for letter in done.letters] == [0]
+    assert "not in UTF-8; recode the file" in done.letters[0].reason
+    assert len(vectordata.read(done.path)) == 2
+    (kept,) = gpd.read_file(done.receipt.facts["quarantine"]).n
+    assert r"K\xf6ln" in kept
+
+
 def test_an_encoding_is_for_shapefiles(tmp_path):
     """Case 41: other formats are read as UTF-8; that is said, not passed over."""
     source = tmp_path / "s.csv"
