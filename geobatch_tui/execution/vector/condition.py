@@ -23,19 +23,16 @@ _LARGEST = 2**63 - 1
 class Condition:
     """A condition in SQLite's SQL on attributes.
 
-    Numbers and text are what they are; moments, days and times are text as ISO 8601 has it, lists
-    and records are JSON. What is in double quotes is a name.
+    Numbers and text are what they are, and compared with one another as in a GeoPackage; moments,
+    days and times are text as ISO 8601 has it, lists and records are JSON. What is in double quotes
+    is a name.
     """
 
     def __init__(self, where: str, there: Iterable[str]) -> None:
         text = where.casefold().replace('""', '"')
         #: Those attributes that are ``there`` and may be meant.
         self.names = [name for name in there if name.casefold() in text]
-        columns = [_quoted(name) for name in self.names]
-        places = ", ".join("?" * (len(columns) + 1))
-        # Without SQLite's own numbers of rows: they would be those of the batch.
-        row = f"{_ROW} INTEGER PRIMARY KEY"
-        self._create = f"CREATE TABLE t ({', '.join([row, *columns])}) WITHOUT ROWID"
+        places = ", ".join("?" * (len(self.names) + 1))
         self._insert = f"INSERT INTO t VALUES ({places})"  # noqa: S608 - question marks
         # On a line of its own: it may end in a comment.
         self._select = f"SELECT {_ROW} FROM t WHERE ({where}\n)"  # noqa: S608 - the user's own
@@ -47,9 +44,12 @@ class Condition:
             sqlite3.Error: it is no condition on these attributes.
         """
         columns = [_plain(batch.column(name)) for name in self.names]
+        row = f"{_ROW} INTEGER PRIMARY KEY"
+        made = [row, *(_declared(name, batch.schema.field(name).type) for name in self.names)]
         found = np.zeros(batch.num_rows, np.bool_)
         with closing(_database(text_in_double_quotes=False)) as db:
-            db.execute(self._create)
+            # Without SQLite's own numbers of rows: they would be those of the batch.
+            db.execute(f"CREATE TABLE t ({', '.join(made)}) WITHOUT ROWID")
             db.executemany(self._insert, zip(range(batch.num_rows), *columns, strict=True))
             found[[row[0] for row in db.execute(self._select)]] = True
         return found
@@ -78,6 +78,16 @@ def _database(*, text_in_double_quotes: bool) -> sqlite3.Connection:
 
 def _quoted(name: str) -> str:
     return f'"{name.replace(chr(34), chr(34) * 2)}"'
+
+
+def _declared(name: str, kind: pa.DataType) -> str:
+    """A column. Without its type, SQLite would take no number for equal to any text."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    whole = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+    real = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return f"{_quoted(name)} {'INTEGER' * whole}{'REAL' * real}{'TEXT' * text}"
 
 
 def _plain(column: pa.Array) -> list[Any]:

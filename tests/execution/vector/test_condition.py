@@ -43,6 +43,30 @@ def test_it_chooses_as_for_a_geopackage(where, columns, tmp_path):
     assert made[0] == made[1] != []
 
 
+@pytest.mark.parametrize(
+    ("where", "wanted"),
+    [
+        ("code = 1", [0]),
+        ("code > 2", [2, 3]),
+        ("code IN (1, '03')", [0, 2]),
+        ("n = '2'", [2]),
+        ("half = '0.5'", [1]),
+        ("flag = '1'", [0, 2]),
+    ],
+)
+def test_numbers_are_compared_with_text_as_in_a_geopackage(where, wanted, tmp_path):
+    """Else a condition would hold for none, or all, of the same features in another format."""
+    values = {"code": ["1", "2", "3", "40"], "n": range(4), "half": [0, 0.5, 1, 1.5]}
+    values["code"][2] = "03" if "03" in where else "3"
+    frame = vectordata.layer(4)[["geometry"]].assign(**values, flag=[True, False] * 2)
+    for suffix in ("gpkg", "parquet"):
+        source = vectordata.write(frame, tmp_path / f"s.{suffix}")
+        done = vectorjobs.run(
+            "vector.convert", source, tmp_path / suffix, params={"where": where}, features=3
+        )
+        assert vectordata.read(done.path).n.tolist() == wanted, suffix
+
+
 def test_values_of_every_type():
     """As numbers, text, ISO 8601 or JSON; names that SQLite would take for its own."""
     columns = {
