@@ -55,18 +55,23 @@ class Condition:
         return found
 
 
-def misread(where: str, names: Iterable[str]) -> str:
-    """What SQLite says of a word in double quotes that is none of ``names``, of a table that OGR
-    reads: else it takes it for text, so that any condition on a name with a slip in it holds for
-    all features, or none. Empty: there is none, or OGR itself will find the fault.
+def fault(where: str, names: Iterable[str]) -> str:
+    """What SQLite says against a condition on a table of these ``names`` that OGR reads. Empty:
+    nothing, or OGR itself will say it.
+
+    OGR calls a file damaged where the condition is no SQL; and takes a word in double quotes that
+    is no name for text, so that one with a slip in it holds for all features, or none.
     """
     for allowed in (True, False):
         with closing(_database(text_in_double_quotes=allowed)) as db:
             try:
                 db.execute(f"CREATE TABLE t ({', '.join(map(_quoted, names))})")
-                db.execute(f"SELECT 1 FROM t WHERE ({where}\n)")  # noqa: S608 - the user's own
+                for end in ("\n)", ")"):  # a comment would take OGR's words behind it in, too
+                    db.execute(f"SELECT 1 FROM t WHERE ({where}{end}")  # noqa: S608 - the user's own
             except sqlite3.Error as error:
-                return "" if allowed else str(error)
+                # What is not there here may be there for OGR, as functions of its own.
+                unknown = allowed and str(error).startswith("no such")
+                return "" if unknown else str(error)
     return ""
 
 

@@ -25,7 +25,7 @@ from geobatch_tui.execution.vector import (
     sequence,
     source,
 )
-from geobatch_tui.execution.vector.condition import Condition, misread
+from geobatch_tui.execution.vector.condition import Condition, fault
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
 
@@ -73,7 +73,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         encoding = params.encoding or None
         place, info = _info(task, place, name, params, drivers)
         if params.where:
-            _refuse_misread(task.source, info, params.where)
+            _refuse_faulty(task.source, info, params.where)
         columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
         counted = _counted(task.source, place, name, params, info)
         with pyogrio.open_arrow(
@@ -166,12 +166,12 @@ def _info(
     return place, info
 
 
-def _refuse_misread(path: str, info: dict[str, Any], where: str) -> None:
-    """Raises SchemaError where SQLite, which OGR hands a condition to, would take a name with a
-    slip in it for text."""
+def _refuse_faulty(path: str, info: dict[str, Any], where: str) -> None:
+    """Raises SchemaError where SQLite, which OGR hands a condition to, has a fault to find with
+    it."""
     if info["driver"] in {"GPKG", "SQLite"}:
         own = [str(info[name]) for name in ("fid_column", "geometry_name") if info[name]]
-        if said := misread(where, [*map(str, info["fields"]), *own]):
+        if said := fault(where, [*map(str, info["fields"]), *own]):
             raise SchemaError(f"where, for {path}: {said}", hint=_CHECK_WHERE)
 
 

@@ -77,7 +77,7 @@ def _ours(error: Exception, path: str, layer: str) -> GeobatchError:
     cut = said.startswith(_CUT)
     if isinstance(error, DataLayerError | ValueError | KeyError) and not cut:
         return SchemaError(f"{what}: {error}", hint="check layer, columns and where")
-    if "no such column" in said:
+    if "no such column" in said or "no such function" in said:
         return SchemaError(f"{what}: {error}", hint="check where")
     if not isinstance(error, DataSourceError) and not cut:
         return CorruptSourceError(f"{what} cannot be read to its end: {error}")
