@@ -59,7 +59,8 @@ def goes_on(path: str, place: str) -> bool:
 def _has_geometry(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    shape = value.get("geometry") if "geometry" in value else value
+    alone = str(value.get("type")).casefold() != "feature" and "geometry" not in value
+    shape = value if alone else value.get("geometry")
     if not isinstance(shape, dict):
         return shape is not None
     # One without coordinates may be taken for none (RFC 7946, 3.1).
@@ -121,15 +122,17 @@ def _may_be_cut(error: ValueError, length: int) -> bool:
 
 
 def _collected(text: _Text) -> Iterator[Any]:
-    """The features of a collection; of another text, none."""
+    """The features of a collection, as OGR counts them; of another text, none."""
     if text.next() != "{":
         return
     text.skip()
     while text.next() == '"':
-        if text.value() != "features":
+        if text.value() != "features" or text.next() != "[":
             text.value()
-        elif text.next() == "[":
-            text.skip()
-            while text.next() not in {"]", ""}:
-                yield text.value()
-            return
+            continue
+        text.skip()
+        while text.next() not in {"]", ""}:
+            value = text.value()
+            if isinstance(value, dict) and value.get("type") == "Feature":
+                yield value
+        text.skip()

@@ -72,6 +72,32 @@ def test_broken_geometries_are_set_aside_of_chosen_features_too(source, features
     assert [one.position for one in letters] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("suffix", ["geojson", "geojsonl"])
+def test_a_feature_without_a_member_for_its_geometry_has_none(suffix, tmp_path):
+    """It is published, as one whose geometry is null."""
+    features = _features([FINE[0], None, BROKEN[2]])
+    del features[1]["geometry"]
+    source = tmp_path / f"s.{suffix}"
+    whole = {"type": "FeatureCollection", "features": features}
+    lines = "".join(json.dumps(one) + "\n" for one in features)
+    source.write_text(lines if suffix == "geojsonl" else json.dumps(whole))
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert vectordata.read(done.path).geometry.isna().tolist() == [False, True]
+    assert [one.position for one in done.letters] == [2]
+
+
+@pytest.mark.parametrize("odd", ["null", "5", '{"type": "feature"}', json.dumps(FINE[0])])
+def test_broken_geometries_are_told_among_what_is_no_feature(odd, tmp_path):
+    """OGR passes it over; and reads all members that are called features."""
+    one, two = (json.dumps(shape) for shape in _features([BROKEN[0], FINE[1]]))
+    text = '{"features": [%s, %s], "more": {}, "features": [%s, %s]}'
+    source = tmp_path / "s.geojson"
+    source.write_text(text.replace("{", '{"type": "FeatureCollection", ', 1) % (odd, two, one, two))
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert vectordata.read(done.path).n.tolist() == [1, 1]
+    assert [one.position for one in done.letters] == [1]
+
+
 @pytest.mark.parametrize("form", ["GeoParquet", "GPKG"])
 @pytest.mark.parametrize("suffix", ["geojson", "geojsonl"])
 @pytest.mark.parametrize("own", [{}, {"id": 3}])
