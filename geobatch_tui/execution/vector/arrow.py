@@ -1,8 +1,9 @@
 """Opens a source as a stream of Arrow batches; what GDAL's own streams do wrong is kept out.
 
 GDAL 3.12 loses its place in a batch of a FlatGeobuf file after a feature without geometry: those
-behind it get bytes of others, or the process ends. Its general way, feature by feature, does not. A
-file with a spatial index has no such features, and is read the quick way.
+behind it get bytes of others, or the process ends. Nor does it find any feature by a condition on
+moments that it is to give as text. Its general way, feature by feature, does better. A file with a
+spatial index has no features without geometry, and is read the quick way.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _MAGIC = b"fgb\x03"
 @contextmanager
 def opened(place: str, **how: Any) -> Iterator[tuple[dict[str, Any], Any]]:
     """``pyogrio.open_arrow`` of ``place``, what OGR opens, with pyarrow's batches."""
-    if _may_lose_its_place(place):
+    by_text = how.get("where") and how.get("datetime_as_string")
+    if by_text or _may_lose_its_place(place):
         # For good: another thread may be at such a file, and others are only read more slowly.
         pyogrio.set_gdal_config_options({_GENERAL: "YES"})
     with pyogrio.open_arrow(exact(place), use_pyarrow=True, **how) as stream:

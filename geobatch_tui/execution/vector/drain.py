@@ -127,9 +127,10 @@ class _Drain:
 
     def _fill(self) -> None:
         grid = self._item.plan.grid
-        size, index, held, rows = grid.chunk_width, 0, [], 0
+        size, index, held, rows, seen = grid.chunk_width, 0, [], 0, 0
         for batch in _whole(self._item, self._plan):
             rest = batch
+            seen += batch.num_rows
             while rows + rest.num_rows >= size:
                 held.append(rest.slice(0, size - rows))
                 self._write(index, held)
@@ -143,7 +144,7 @@ class _Drain:
             index += 1
         if index < len(grid):
             raise CorruptSourceError(
-                f"{self._item.source} ends after {(index - 1) * size + rows} features; "
+                f"{self._item.source} ends after {seen} features; "
                 f"{grid.width} were counted when the run was planned"
             )
 

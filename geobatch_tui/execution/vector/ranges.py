@@ -41,7 +41,7 @@ def access(
 def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
     """First id of each chunk, and one beyond the last; empty if ids come in no order."""
     if plan.where:
-        return _edges_by_where(path, plan, features)
+        return _edges_as_read(path, plan, features)
     fid, table = (name.replace('"', '""') for name in (plan.fid_column, plan.layer))
     edges: list[int] = []
     with source.ogr_errors(path, plan.layer), contextlib.closing(open_sqlite(path)) as connection:
@@ -53,6 +53,8 @@ def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
                 f"layer {plan.layer!r} of {path} has {count} rows, but says {plan.count}",
                 hint="copy the layer with ogr2ogr: that counts it anew",
             )
+        if not _is_table(connection, plan.layer):  # ids of a view may be repeated
+            return _edges_as_read(path, plan, features)
         if high - low + 1 == count:
             edges = list(range(low, high + 1, features))
         else:
@@ -66,6 +68,11 @@ def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
                 )
             ]
     return (*edges, int(high) + 1)
+
+
+def _is_table(connection: sqlite3.Connection, name: str) -> bool:
+    asked = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)"
+    return connection.execute(asked, (name,)).fetchone() is not None
 
 
 def open_sqlite(path: str) -> sqlite3.Connection:
@@ -83,7 +90,8 @@ def open_sqlite(path: str) -> sqlite3.Connection:
     return connection
 
 
-def _edges_by_where(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
+def _edges_as_read(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
+    """As :func:`_fid_edges`, by one pass over the ids as OGR gives them."""
     edges: list[int] = []
     seen, last = 0, -(2**63)
     with (
@@ -94,7 +102,7 @@ def _edges_by_where(path: str, plan: VectorPlan, features: int) -> tuple[int, ..
             columns=[],
             read_geometry=False,
             return_fids=True,
-            where=plan.where,
+            where=plan.where or None,
             use_pyarrow=True,
         ) as (meta, reader),
     ):

@@ -52,7 +52,7 @@ def reasons(
     rows = np.flatnonzero(found.column(WKB).is_null().to_numpy(zero_copy_only=False)).tolist()
     ids = {found.column(FID)[row].as_py(): row for row in rows}
     if plan.driver == "CSV":
-        broken = {row for row in rows if _in_text(read, row)}
+        broken = {row for row in rows if _in_text(read, row, plan.geometry_column)}
     else:
         names = plan.layer, plan.fid_column, plan.geometry_column
         broken = {ids[fid] for fid in in_file(file.name(), plan.driver, names, list(ids))}
@@ -87,10 +87,12 @@ def _in_table(path: str, names: tuple[str, str, str], ids: list[int]) -> Iterato
                     yield int(one)
 
 
-def _in_text(read: pa.RecordBatch, row: int) -> bool:
-    """Whether a line of a CSV file has something where OGR looks for the geometry."""
+def _in_text(read: pa.RecordBatch, row: int, geometry: str) -> bool:
+    """Whether a line of a CSV file has something where OGR looks for the ``geometry``: in a field
+    WKT, or one after which it names the geometry."""
+    wanted = geometry.removeprefix("geom_").upper() or "WKT"
     for name, column in zip(read.schema.names, read.columns, strict=True):
-        if name.upper() == "WKT" or name.upper().startswith("_WKT"):
+        if name.upper() == wanted:
             value = column[row].as_py()
             return isinstance(value, str) and bool(value.strip())
     return False

@@ -231,3 +231,15 @@ def test_text_of_a_csv_file_that_is_no_geometry(columns, packed, tmp_path):
         (2, NO_GEOMETRY),
     ]
     assert done.receipt.facts["features_out"] == 3
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".CSV"])
+def test_text_of_a_csv_file_whose_types_say_which_field_is_the_geometry(suffix, tmp_path):
+    """Case 46: whatever its name."""
+    source = tmp_path / f"s{suffix}"
+    source.write_text('n,shape\n0,"POINT (1 2)"\n1,"POINT (1 "\n2,\n')
+    source.with_suffix(".csvt").write_text("Integer,WKT\n")
+    options = {"src_crs": "EPSG:4326"}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", options=options)
+    assert [(one.position, one.reason) for one in done.letters] == [(1, NO_GEOMETRY)]
+    assert done.receipt.facts["features_out"] == 2

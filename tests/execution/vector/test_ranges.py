@@ -1,0 +1,60 @@
+"""How chunks reach their features."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+
+import pytest
+import vectordata
+import vectorjobs
+
+_VIEW = """
+CREATE VIEW v AS SELECT {ids} AS OGC_FID, geom, whole FROM s;
+INSERT INTO gpkg_contents (table_name, data_type, srs_id) VALUES ('v', 'features', 4326);
+INSERT INTO gpkg_geometry_columns VALUES ('v', 'geom', 'POLYGON', 4326, 0, 0);
+"""
+
+
+@pytest.mark.parametrize(
+    ("ids", "access"),
+    [("fid", "fid"), ("fid / 2", "drain"), ("4 * fid", "fid"), ("7 - fid", "drain")],
+)
+def test_a_view_of_a_geopackage(ids, access, tmp_path):
+    """Its ids may come in any order, and be repeated."""
+    source = vectordata.write(vectordata.layer(7), tmp_path / "s.gpkg")
+    with contextlib.closing(sqlite3.connect(source)) as connection:
+        connection.executescript(_VIEW.format(ids=ids))
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", features=2, options={"layer": "v"}
+    )
+    assert done.plan.notes["access"] == access
+    assert sorted(vectordata.read(done.path).whole) == [2**40 + n for n in range(7)]
+
+
+@pytest.mark.parametrize("suffix", ["fgb", "geojson", "gpkg"])
+def test_moments_with_zones_in_a_condition(suffix, tmp_path):
+    """Where they are read as text, too."""
+    moments = [f"2020-0{n}-01T00:00:00+0{n}:00" for n in range(1, 6)]
+    source = tmp_path / "s.geojson"
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"m": moment},
+            "geometry": {"type": "Point", "coordinates": [1, 2]},
+        }
+        for moment in moments
+    ]
+    source.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    if suffix != "geojson":
+        done = vectorjobs.run(
+            "vector.convert",
+            source,
+            tmp_path / "made",
+            form={"fgb": "FlatGeobuf", "gpkg": "GPKG"}[suffix],
+        )
+        source = done.path
+    params = {"where": "m > '2020-03-15'"}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params=params, features=1)
+    assert [one.month for one in vectordata.read(done.path).m] == [3, 4]
