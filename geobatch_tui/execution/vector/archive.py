@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 import zlib
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -72,8 +73,14 @@ def _files(path: str) -> Iterator[tuple[zipfile.ZipFile, dict[PurePosixPath, zip
         raise CorruptSourceError(f"{path} cannot be unpacked: {error}") from error
 
 
+def _inside(path: str) -> str:
+    """How GDAL calls what is in an archive. Braces end its name, but those in the name do, too."""
+    odd = not {"{", "}"}.isdisjoint(path) and path.lower().endswith(".zip")
+    return f"/vsizip/{path}/" if odd else f"/vsizip/{{{path}}}/"
+
+
 def _name(path: str, place: str) -> PurePosixPath:
-    return PurePosixPath(place.removeprefix(f"/vsizip/{{{path}}}/"))
+    return PurePosixPath(place.removeprefix(_inside(path)))
 
 
 class Plain:
@@ -128,6 +135,29 @@ def look_into(path: str) -> tuple[str, tuple[str, ...], int]:
         UnsafeInputError: a name leads out of the archive, a file is encrypted, or is a bomb.
         CorruptSourceError: the archive cannot be read.
     """
+    one, members = _found(path)
+    size = sum(each.file_size for each in members)
+    return f"{_inside(path)}{one}", _DRIVERS[one.suffix.lower()], size
+
+
+def check(path: str) -> None:
+    """Read the one vector file in an archive, and what belongs to it, by the checksums. GDAL looks
+    at these only where it unpacks a file from start to end.
+
+    Raises:
+        CorruptSourceError: it holds other bytes than were packed; and as :func:`look_into`.
+    """
+    _, members = _found(path)
+    with _files(path) as (archive, _):
+        for each in members:
+            with archive.open(each) as member:
+                while member.read(_PIECE):
+                    pass
+
+
+def _found(path: str) -> tuple[PurePosixPath, list[zipfile.ZipInfo]]:
+    """The one vector file in an archive, and the files that it consists of. Raises as
+    :func:`look_into`."""
     try:
         with zipfile.ZipFile(path) as archive:
             files = [each for each in archive.infolist() if not each.is_dir()]
@@ -143,19 +173,21 @@ def look_into(path: str) -> tuple[str, tuple[str, ...], int]:
             f"{path} has {len(found)} vector files: {', '.join(map(repr, found[:20]))}",
             hint="unpack it, and give the files",
         )
-    (name,) = found
-    one = PurePosixPath(name)
-    beside = {one.with_suffix(""), one}
-    size = sum(
-        each.file_size
-        for each in files
-        if not {
-            PurePosixPath(each.filename),
-            PurePosixPath(each.filename).with_suffix(""),
-            *PurePosixPath(each.filename).parents,
-        }.isdisjoint(beside)
-    )
-    return f"/vsizip/{{{path}}}/{name}", _DRIVERS[one.suffix.lower()], size
+    one = PurePosixPath(found[0])
+    members = [each for each in files if _is_of(PurePosixPath(each.filename), one)]
+    names = Counter(each.filename for each in members)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise SchemaError(
+            f"{path} has several files with the name {twice[0]!r}",
+            hint="pack it anew: which one is meant is not known",
+        )
+    return one, members
+
+
+def _is_of(name: PurePosixPath, one: PurePosixPath) -> bool:
+    """Whether a file is ``one``, in it, or beside it with its name."""
+    parts = {name, name.with_suffix(""), *name.parents}
+    return not parts.isdisjoint({one, one.with_suffix("")})
 
 
 def _vectors(name: PurePosixPath) -> list[PurePosixPath]:
@@ -168,8 +200,10 @@ def _vectors(name: PurePosixPath) -> list[PurePosixPath]:
 
 def _refuse_unsafe(path: str, each: zipfile.ZipInfo) -> None:
     name = PurePosixPath(each.filename)
-    if name.is_absolute() or ".." in name.parts or "\\" in each.filename:
+    if name.is_absolute() or ".." in name.parts:
         raise UnsafeInputError(f"{path}: {each.filename!r} leads out of the archive")
+    if "\\" in each.filename:
+        raise UnsafeInputError(f"{path}: {each.filename!r} may lead out: it has a backslash")
     if each.flag_bits & 1:
         raise UnsafeInputError(f"{path}: {each.filename!r} is encrypted")
     if each.file_size > max(_LARGE, _RATIO * each.compress_size):

@@ -163,6 +163,8 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
     place = formats.place_of(path)
     if digest_of(path, short_digest())[0] != digest:
         raise SourceChangedError(f"{path} is not the file that it was when the run was planned")
+    if archive.is_inside(place):
+        archive.check(path)
     with source.ogr_errors(path, layer):
         names = [str(name) for name, _ in pyogrio.list_layers(exact(place))]
         if layer not in names and (layer or len(names) != 1):

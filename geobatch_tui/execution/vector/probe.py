@@ -48,6 +48,8 @@ def probe(
     with stage("open"):
         drivers = formats.drivers_of(task.source)
         place = formats.place_of(task.source)
+        if archive.is_inside(place):
+            archive.check(task.source)
         layer = (
             parquet_layer(task.source, params)
             if drivers == ("Parquet",)

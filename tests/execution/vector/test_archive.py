@@ -63,11 +63,56 @@ def test_what_is_refused(tmp_path, monkeypatch):
     refused(UnsupportedFormatError, "no vector file", **{"readme.txt": ""})
     refused(SchemaError, "2 vector files", **{"a.geojson": empty, "b.geojson": empty})
     refused(UnsafeInputError, "leads out", **{"../a.geojson": empty})
+    refused(UnsafeInputError, "has a backslash", **{"b\\a.geojson": empty})
     refused(UnsafeInputError, "unpacks to", **{"a.geojson": b" " * 2**22})
     source = pack(tmp_path / "s.zip", **{"a.geojson": empty})
     source.write_bytes(source.read_bytes()[:60])
     with pytest.raises(CorruptSourceError):
         vectorjobs.probe("vector.convert", source)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("suffix", ["fgb", "gpkg", "shp", "geojson"])
+def test_other_bytes_than_were_packed_are_refused(suffix, packing, tmp_path):
+    """GDAL would read what is not compressed as it is, and of the rest what it comes upon."""
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    vectordata.write(vectordata.layer(300), folder / f"s.{suffix}")
+    source = tmp_path / "s.zip"
+    with zipfile.ZipFile(source, "w", packing) as packed:
+        for each in sorted(folder.iterdir()):
+            packed.write(each, each.name)
+        largest = max(packed.infolist(), key=lambda one: one.compress_size)
+    raw = bytearray(source.read_bytes())
+    raw[largest.header_offset + 100 + largest.compress_size // 2] ^= 1
+    source.write_bytes(raw)
+    with pytest.raises(CorruptSourceError, match="cannot be unpacked"):
+        vectorjobs.probe("vector.convert", source)
+    params = {"mask": str(source), "predicate": "intersects"}
+    layer = vectordata.write(vectordata.layer(5), tmp_path / "l.gpkg")
+    with pytest.raises(CorruptSourceError, match="cannot be unpacked"):
+        vectorjobs.run("vector.filter", layer, tmp_path / "out", params=params)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    """GDAL takes the first, other programs the last."""
+    source = tmp_path / "s.zip"
+    with zipfile.ZipFile(source, "w") as packed:
+        packed.writestr("s.geojson", "{}")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            packed.writestr("s.geojson", "{}")
+    with pytest.raises(SchemaError, match=r"several files with the name 's\.geojson'"):
+        vectorjobs.probe("vector.convert", source)
+
+
+@pytest.mark.parametrize("name", ["a}b", "a{b", "}{", "a {b} [c]"])
+def test_an_archive_with_braces_in_its_name(name, tmp_path):
+    """GDAL takes braces round the name for its end."""
+    source = pack(tmp_path / f"{name}.zip", **{"s.csv": 'WKT\n"POINT (1 2)"\njunk\n'})
+    options = {"src_crs": "EPSG:4326"}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", options=options)
+    assert len(vectordata.read(done.path)) == 1
+    assert len(done.letters) == 1
 
 
 def test_a_packed_geodatabase(tmp_path):
