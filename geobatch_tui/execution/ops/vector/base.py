@@ -36,7 +36,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 8
+    version = 9
     data: Literal["raster", "vector"] = "vector"
     summary: str
     work: str
