@@ -9,6 +9,7 @@ Positions count from the corner of the first pixel; NaN stands for "not on the s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,15 +72,19 @@ def separable(mapper: Mapper) -> Vectors | None:
     """Source x of every column and y of every row, at their centres; None if there is no such
     thing. Looked at are points spread over the whole grid, and every column and row once."""
     width, height = mapper.grid.width, mapper.grid.height
-    cols = np.unique(np.linspace(0, width - 1, _PROOF).astype(int)) + 0.5
-    rows = np.unique(np.linspace(0, height - 1, _PROOF).astype(int)) + 0.5
-    x, y = exact(mapper, *np.meshgrid(cols, rows))
+    x, y = exact(mapper, *np.meshgrid(_spread(width), _spread(height)))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return None
     if np.ptp(x, axis=0).max() >= SEPARABLE or np.ptp(y, axis=1).max() >= SEPARABLE:
         return None
     vectors = Vectors.of(mapper, 0.5)
     return vectors if np.isfinite(vectors.x).all() and np.isfinite(vectors.y).all() else None
+
+
+@lru_cache(maxsize=64)
+def _spread(side: int) -> Points:
+    """Centres of pixels spread over a side."""
+    return np.unique(np.linspace(0, side - 1, _PROOF).astype(int)) + 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,10 @@ class Vectors:
         more = 1 if offset == 0 else 0
         cols = np.arange(mapper.grid.width + more, dtype=np.float64) + offset
         rows = np.arange(mapper.grid.height + more, dtype=np.float64) + offset
-        middle_col = np.full(len(rows), mapper.grid.width // 2 + 0.5)
-        middle_row = np.full(len(cols), mapper.grid.height // 2 + 0.5)
-        x, _ = exact(mapper, cols, middle_row)
-        _, y = exact(mapper, middle_col, rows)
-        return cls(x, y)
+        # Both in one call: along the middle row, and along the middle column.
+        x, y = exact(
+            mapper,
+            np.concatenate([cols, np.full(len(rows), mapper.grid.width // 2 + 0.5)]),
+            np.concatenate([np.full(len(cols), mapper.grid.height // 2 + 0.5), rows]),
+        )
+        return cls(x[: len(cols)], y[len(cols) :])

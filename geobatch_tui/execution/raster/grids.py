@@ -383,7 +383,10 @@ def _refuse_wrap(source: Source, dst_crs: CRS, box: Box) -> None:
     globe = lonlat_box(source)
     if globe is None or globe.width >= 180:
         return
-    x, _ = project_lattice(source, 21, dst_crs)
+    rotated = bool(source.transform[1] or source.transform[3])
+    alone = None if rotated else separately(*axes(source, 21), source.crs, dst_crs)
+    # Along a column of a cylinder x stays where it is.
+    x = project_lattice(source, 21, dst_crs)[0] if alone is None else alone[0][np.newaxis]
     if np.isnan(x).all():
         return
     spread = float(np.nanmax(x) - np.nanmin(x))

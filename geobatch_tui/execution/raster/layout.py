@@ -82,6 +82,10 @@ class _Flavour:
         return "<Q" if self.big else "<I"
 
     @property
+    def entry(self) -> str:
+        return "<HHQ" if self.big else "<HHI"
+
+    @property
     def counter(self) -> str:
         return "<Q" if self.big else "<H"
 
@@ -232,8 +236,7 @@ def _write_directory(
     values_start = len(out) + flavour.directory_size(len(tags))
     out += struct.pack(flavour.counter, len(tags))
     for tag in tags:
-        out += struct.pack("<HH", tag.code, tag.type)
-        out += struct.pack(flavour.pointer, tag.count)
+        out += struct.pack(flavour.entry, tag.code, tag.type, tag.count)
         if not _room(tag, flavour):
             out += tag.value.ljust(flavour.inline, b"\0")
             continue

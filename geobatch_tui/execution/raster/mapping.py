@@ -87,8 +87,10 @@ def _wkt_of(text: str) -> str:
 def project(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
     """Points of ``src`` in ``dst``; NaN where that fails."""
     px, py = transformer(src, dst).transform(np.asarray(x, "f8"), np.asarray(y, "f8"))
-    bad = ~(np.isfinite(px) & np.isfinite(py))
-    return np.where(bad, np.nan, px), np.where(bad, np.nan, py)
+    good = np.isfinite(px) & np.isfinite(py)
+    if good.all():
+        return px, py
+    return np.where(good, px, np.nan), np.where(good, py, np.nan)
 
 
 def separately(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points] | None:
@@ -215,7 +217,15 @@ def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, 
 def axes(grid: Source | Grid, steps: int) -> tuple[Points, Points]:
     """X and y (steps,), evenly along the sides of a raster that is not rotated."""
     a, _, c, _, e, f = grid.transform
-    return a * np.linspace(0, grid.width, steps) + c, e * np.linspace(0, grid.height, steps) + f
+    return a * _evenly(grid.width, steps) + c, e * _evenly(grid.height, steps) + f
+
+
+@lru_cache(maxsize=64)
+def _evenly(side: int, steps: int) -> Points:
+    # Thousands of small files have sides of few lengths.
+    places = np.linspace(0, side, steps)
+    places.setflags(write=False)
+    return places
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +246,18 @@ class Mapper:
         if self.centre is not None:
             x = unroll(x, self.centre)
         return invert(self.source.transform, x, y)
+
+    def axes_to_source(self, steps: int) -> tuple[Points, Points] | None:
+        """Source x and y (steps,) of positions spread evenly along the sides of the destination;
+        None unless each depends on its own side alone, and all are there."""
+        source, grid = self.source.transform, self.grid.transform
+        if any((source[1], source[3], grid[1], grid[3])):
+            return None
+        alone = separately(*axes(self.grid, steps), self.grid.crs, self.source.crs)
+        if alone is None:
+            return None
+        x = alone[0] if self.centre is None else unroll(alone[0], self.centre)
+        return invert(source, x, alone[1])
 
     def lattice_to_source(self, steps: int) -> tuple[Points, Points]:
         """Source pixel positions of (steps, steps) positions spread evenly over the destination."""

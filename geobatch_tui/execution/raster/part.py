@@ -42,13 +42,11 @@ def part_path(item: ItemContext, epoch: int) -> Path:
 
 def _name_max(directory: Path) -> int:
     """Longest name in bytes; the directory itself may not be there yet."""
-    for path in (directory, *directory.parents):
-        try:
-            limit = os.pathconf(path, "PC_NAME_MAX")
-        except OSError:
-            continue
-        return limit if limit > 0 else _NAME_MAX
-    return _NAME_MAX
+    try:
+        limit = os.pathconf(directory, "PC_NAME_MAX")
+    except OSError:
+        return _NAME_MAX if directory == directory.parent else _name_max(directory.parent)
+    return limit if limit > 0 else _NAME_MAX
 
 
 @contextmanager
@@ -64,11 +62,8 @@ def new_file(path: Path, *, later: bool = False) -> Iterator[int]:
         OutputGoneError: the directory vanished or became read-only.
         OSError: another failure of the disk; a failed fsync is never tried again.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with disk_errors("cannot write", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        fd = os.open(path, flags, 0o666)
+        fd = _create(path)
         with removed_on_error(path):
             try:
                 yield fd
@@ -81,6 +76,17 @@ def new_file(path: Path, *, later: bool = False) -> Iterator[int]:
                 syncing.finish_later(fd, path)
             else:
                 os.close(fd)
+
+
+def _create(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        path.unlink(missing_ok=True)
+    return os.open(path, flags, 0o666)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from geobatch_tui.execution.raster import (
     mapping,
     passthrough,
     paths,
+    scale,
     source,
     validity,
     warp_plan,
@@ -29,6 +31,8 @@ from geobatch_tui.execution.raster.facts import Facts
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.messages import ChunkGrid, ProbeTask
@@ -98,7 +102,8 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         told += chosen.warnings
         warp_plan.tell_of_datum(placed, dst_crs, told)
         mapper = mapping.Mapper(placed, chosen.grid, centre)
-        warped = warp_plan.plan_warp(placed, mapper, params, choice)
+        needed = scale.whole_window(mapper)
+        warped = warp_plan.plan_warp(mapper, needed, params, choice)
         path, why = paths.choose(facts, mapper, warped, params.error_threshold)
         warped = replace(warped, path=path)
         notes = facts.to_notes() | {
@@ -107,7 +112,8 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
             "error_threshold": warped.error_threshold,
         }  # fmt: skip
         draft = _Draft(dataset, facts, choice, chosen.grid, told, notes)
-        return _finish(task, draft, warped, warp_plan.amplification_of(facts, mapper))
+        decoding = partial(warp_plan.amplification, facts, mapper, needed)
+        return _finish(task, draft, warped, decoding)
 
 
 def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemPlan:
@@ -192,7 +198,12 @@ def _check_resampling(dataset: DatasetReader, params: ReprojectParams, told: lis
 # --- putting it together -----------------------------------------------------------------------
 
 
-def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: Any) -> ItemPlan:
+def _finish(
+    task: ProbeTask,
+    draft: _Draft,
+    warped: Warp | None,
+    amplification: Callable[[ChunkGrid], float] | None,
+) -> ItemPlan:
     dataset, choice, grid, told = draft.dataset, draft.choice, draft.grid, draft.warnings
     count = dataset.count + choice.adds_alpha
     image = codec_options.Image(
@@ -210,7 +221,7 @@ def _finish(task: ProbeTask, draft: _Draft, warped: Warp | None, amplification: 
         draft.notes["passthrough"] = plan.encoding.passthrough
     chunks, cost = _chunks(task, draft, plan, told)
     if amplification is not None:
-        _, times = amplification(chunks)
+        times = amplification(chunks)
         draft.notes["read_amplification"] = round(times, 2)
         raw_source = dataset.width * dataset.height * source.pixel_bytes(dataset)
         if times >= _AMPLIFIED and raw_source > _CACHED:

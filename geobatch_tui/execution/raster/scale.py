@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from geobatch_tui.execution.raster.grids import Source
 from geobatch_tui.execution.raster.mapping import poles_inside
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.grids import Grid
     from geobatch_tui.execution.raster.mapping import Mapper
 
 #: Points along an edge that GDAL transforms.
@@ -64,19 +66,25 @@ def source_window(mapper: Mapper, window: Window, steps: int = STEPS) -> SourceW
     return SourceWindow(left, top, right - left, bottom - top, failed)
 
 
-def kernel_scale(mapper: Mapper, whole: Window) -> tuple[float, float]:
-    """XSCALE and YSCALE: destination over source size, snapped where 1/scale is nearly whole.
+def whole_window(mapper: Mapper) -> SourceWindow:
+    """What the whole destination needs of the source.
 
     Raises:
         CrsError: no pixel of the destination lies over the source.
     """
-    needed = source_window(mapper, whole)
+    needed = source_window(mapper, Window(0, 0, mapper.grid.width, mapper.grid.height))
     if needed is None:
         raise CrsError(
             f"the destination grid {mapper.grid.box} does not meet the source anywhere",
             hint="check bounds and dst_crs",
         )
-    return snapped(whole.width / needed.width), snapped(whole.height / needed.height)
+    return needed
+
+
+def kernel_scale(grid: Grid, needed: SourceWindow) -> tuple[float, float]:
+    """XSCALE and YSCALE of a destination that needs this of its source: destination over source
+    size, snapped where 1/scale is nearly whole."""
+    return snapped(grid.width / needed.width), snapped(grid.height / needed.height)
 
 
 def snapped(scale: float) -> float:
@@ -98,11 +106,15 @@ def margin(resampling: str, xscale: float, yscale: float) -> int:
     return math.ceil(radius / min(xscale, yscale, 1.0)) + 2
 
 
+@cache
+def _rim(steps: int) -> tuple[Any, Any]:
+    """Places along the edges of a square of side 1."""
+    along, zero, one = np.linspace(0, 1, steps), np.zeros(steps), np.ones(steps)
+    return np.concatenate([along, along, zero, one]), np.concatenate([zero, one, along, along])
+
+
 def _edges(window: Window, steps: int) -> tuple[Any, Any]:
-    along = np.linspace(0, 1, steps)
-    zero, one = np.zeros(steps), np.ones(steps)
-    u = np.concatenate([along, along, zero, one])
-    v = np.concatenate([zero, one, along, along])
+    u, v = _rim(steps)
     return window.col_off + u * window.width, window.row_off + v * window.height
 
 
@@ -151,11 +163,15 @@ def is_hard(mapper: Mapper) -> bool:
     """Whether parts of the destination have no source coordinate, or a pole lies inside it, or
     neighbouring pixels lie half the source apart: then the rim of a region says too little."""
     grid = mapper.grid
-    x, y = mapper.lattice_to_source(65)
-    if np.isnan(x).any() or any(poles_inside(grid)):
+    if any(poles_inside(grid)):
         return True
-    for values, side in ((x, mapper.source.width), (y, mapper.source.height)):
-        steps = max(np.abs(np.diff(values, axis=0)).max(), np.abs(np.diff(values, axis=1)).max())
-        if steps > side / 2:
+    sides = mapper.source.width, mapper.source.height
+    alone = mapper.axes_to_source(65)
+    if alone is not None:
+        steps = [np.abs(np.diff(values)).max() for values in alone]
+    else:
+        x, y = mapper.lattice_to_source(65)
+        if np.isnan(x).any():
             return True
-    return False
+        steps = [max(np.abs(np.diff(each, axis=axis)).max() for axis in (0, 1)) for each in (x, y)]
+    return any(step > side / 2 for step, side in zip(steps, sides, strict=True))

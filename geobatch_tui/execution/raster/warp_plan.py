@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyproj.transformer import AreaOfInterest
 
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution import ways
-from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.ops.given import pixel_of
 from geobatch_tui.execution.raster import (
     georeference,
@@ -68,11 +67,14 @@ def choose_grid(
 
 
 def plan_warp(
-    placed: grids.Source, mapper: mapping.Mapper, params: ReprojectParams, choice: validity.Choice
+    mapper: mapping.Mapper,
+    needed: scale.SourceWindow,
+    params: ReprojectParams,
+    choice: validity.Choice,
 ) -> Warp:
-    """Kernel scale and options of the warp onto the grid of ``mapper``."""
-    whole = Window(0, 0, mapper.grid.width, mapper.grid.height)
-    xscale, yscale = scale.kernel_scale(mapper, whole)
+    """Kernel scale and options of the warp onto the grid of ``mapper``, which needs this much of
+    its source."""
+    xscale, yscale = scale.kernel_scale(mapper.grid, needed)
     options = {"UNIFIED_SRC_NODATA": "YES" if params.src_nodata is not None else "PARTIAL"}
     options |= dict(params.warp_options)
     xscale = float(options.pop("XSCALE", xscale))
@@ -92,7 +94,7 @@ def plan_warp(
         options[warp.CENTRE] = repr(mapper.centre)
     options |= dict(params.transform_options)
     return Warp(
-        src_crs=mapping.wkt_of(placed.crs),
+        src_crs=mapping.wkt_of(mapper.source.crs),
         resampling=params.resampling,
         xscale=xscale,
         yscale=yscale,
@@ -124,24 +126,20 @@ def tell_of_datum(placed: grids.Source, dst_crs: CRS, told: list[str]) -> None:
     )
 
 
-def amplification_of(facts: Facts, mapper: mapping.Mapper) -> Any:
-    """A function of a chunk grid: source pixels decoded for its largest chunk, and how many times
-    the source is decoded over all, from a sample of chunks."""
+def amplification(
+    facts: Facts, mapper: mapping.Mapper, needed: scale.SourceWindow, chunks: ChunkGrid
+) -> float:
+    """How many times what the destination ``needed`` of its source is decoded for these chunks, by
+    a sample of them: blocks are decoded whole, and again for every chunk that shares them."""
     cols, rows = facts.block
-
-    def of(chunks: ChunkGrid) -> tuple[int, float]:
+    parts: list[scale.SourceWindow | None] = [needed]
+    if len(chunks) > 1:
         picked = np.unique(np.linspace(0, len(chunks) - 1, min(len(chunks), 25)).astype(int))
-        largest, decoded, needed = 0, 0.0, 0.0
-        for index in picked.tolist():
-            part = scale.source_window(mapper, chunks.window(index), steps=7)
-            if part is None:
-                continue
-            left, right = part.left // cols, -(-(part.left + part.width) // cols)
-            top, bottom = part.top // rows, -(-(part.top + part.height) // rows)
-            blocks = max(right - left, 1) * max(bottom - top, 1)
-            largest = max(largest, int(blocks * cols * rows))
-            decoded += blocks * cols * rows
-            needed += max(part.width * part.height, 1.0)
-        return largest, decoded / needed if needed else 1.0
-
-    return of
+        parts = [scale.source_window(mapper, chunks.window(i), steps=7) for i in picked.tolist()]
+    decoded, wanted = 0.0, 0.0
+    for part in filter(None, parts):
+        left, right = part.left // cols, -(-(part.left + part.width) // cols)
+        top, bottom = part.top // rows, -(-(part.top + part.height) // rows)
+        decoded += max(right - left, 1) * max(bottom - top, 1) * cols * rows
+        wanted += max(part.width * part.height, 1.0)
+    return decoded / wanted if wanted else 1.0
