@@ -20,7 +20,9 @@ from geobatch_tui.errors import (
     UnsafeInputError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution import environment
 from geobatch_tui.execution.raster import pixels, source
+from geobatch_tui.execution.raster.facts import Facts
 from geobatch_tui.execution.raster.plan import RasterPlan
 
 
@@ -204,3 +206,34 @@ def test_a_netcdf_of_subdatasets_names_them(tmp_path):
 
     with pytest.raises(source.SchemaError, match="tas, pr"):
         source._refuse_subdatasets("/a.nc", Container())
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("ending", [".tif.msk", ".tif.aux.xml", ".tfw", ".TFW", ".wld"])
+def test_files_beside_a_source_count_as_they_do_to_gdal(tmp_path, ending):
+    """Though the directory is not listed: masks, nodata and places in other files."""
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:9] = 255
+    profile = {"driver": "GTiff", "width": 64, "height": 64, "count": 1, "dtype": "uint8"}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False),
+        rasterio.open(tmp_path / "a.tif", "w", **profile) as dst,
+    ):
+        dst.write(np.ones((1, 64, 64), np.uint8))
+        if ending == ".tif.msk":
+            dst.write_mask(mask)
+    beside = {
+        ".tif.aux.xml": '<PAMDataset><PAMRasterBand band="1"><NoDataValue>1</NoDataValue>'
+        "</PAMRasterBand></PAMDataset>"
+    }.get(ending, "10\n0\n0\n-10\n500005\n4000000\n")
+    if ending != ".tif.msk":
+        (tmp_path / f"a{ending}").write_text(beside)
+    path = str(tmp_path / "a.tif")
+    with rasterio.open(path) as plain:
+        expected = Facts.of(plain)
+        shown = plain.read_masks(1)
+    how = environment.DEFAULTS["GDAL_DISABLE_READDIR_ON_OPEN"]
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=how), source.open_source(path) as ours:
+        assert Facts.of(ours) == expected
+        np.testing.assert_array_equal(ours.read_masks(1), shown)
+    assert expected.mask or expected.nodatavals == (1,) or expected.transform[0] == 10
