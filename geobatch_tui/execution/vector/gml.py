@@ -6,14 +6,15 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.vector.xmltext import BROKEN, NONE, NUMBER, XmlReader, tuples
+from geobatch_tui.execution.vector.xmltext import MORE, NONE, NUMBER, XmlReader, tuples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Elements whose children are features.
 _MEMBERS = frozenset({"featureMember", "featureMembers", "member"})
-_LINES = {"LineString", "LinearRing", "LineStringSegment", "Arc", "ArcString", "Circle", "Curve"}
+_ARCS = {"Arc", "ArcString", "Circle", "Geodesic", "GeodesicString"}
+_LINES = {"LineString", "LinearRing", "LineStringSegment", "Curve", *_ARCS}
 _LIST = re.compile(rf"[\s,]*+(?:{NUMBER}(?:[\s,]++|\Z))*+", re.ASCII)
 _ONE = re.compile(rf"\s*+(?:{NUMBER}\s*+)?+", re.ASCII)
 #: Elements with coordinates, those that they may stand in, and what their text is.
@@ -29,6 +30,9 @@ _SIGNS = {"decimal": ".", "cs": ",", "ts": " "}
 
 class Features(XmlReader):
     """The features of a file: the children of its members, in layers by their names."""
+
+    shapes = frozenset({"LinearRing", "Ring"})
+    holders = frozenset({"exterior", "interior", "outerBoundaryIs", "innerBoundaryIs"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +51,7 @@ class Features(XmlReader):
         if len(self.path) == self._within:
             self._within = -1
             # A feature may have several geometries, of which OGR reads one: null need not be wrong.
-            self._layers[name].append(self.mark if self.mark == BROKEN else NONE)
+            self._layers[name].append(self.mark if self.mark >= MORE else NONE)
 
     def marks(self, layer: str, place: str) -> bytearray | None:
         del place

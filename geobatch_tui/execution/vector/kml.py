@@ -18,14 +18,24 @@ _CONTAINERS = frozenset({"Document", "Folder"})
 _FEATURES = frozenset({"Placemark", "GroundOverlay"})
 _OTHERS = frozenset({"NetworkLink", "ScreenOverlay", "PhotoOverlay", "Tour"})
 _MEMBERS = _CONTAINERS | _FEATURES | _OTHERS
-#: Elements with coordinates, in those that they may stand in.
-_TEXTS = {
-    "coordinates": frozenset({"Point", "LineString", "LinearRing"}),
-    "coord": frozenset({"Track"}),
-}
-#: LIBKML takes blanks beside a comma as they are meant; the other driver does not.
-_COORDINATES = {"LIBKML": tuples(r"\s*+,\s*+"), "KML": tuples(",")}
 _COORD = re.compile(rf"\s*+{NUMBER}\s++{NUMBER}(?:\s++{NUMBER})?+\s*+", re.ASCII)
+_ONE = re.compile(rf"\s*+{NUMBER}\s*+", re.ASCII)
+#: Elements with coordinates, those that they may stand in, and what their text is.
+_SIDES, _PLACE = ("north", "south", "east", "west", "rotation"), ("longitude", "latitude")
+_TEXTS = {
+    "coordinates": (frozenset({"Point", "LineString", "LinearRing"}), tuples(",")),
+    "coord": (frozenset({"Track"}), _COORD),
+}
+#: LIBKML takes blanks beside a comma as they are meant, and makes geometries of where a picture
+#: lies, and a camera stands. The other driver does not.
+_TEXTS_OF_LIBKML = _TEXTS | {
+    "coordinates": (_TEXTS["coordinates"][0] | {"LatLonQuad"}, tuples(r"\s*+,\s*+")),
+    **{name: (frozenset({"LatLonBox"}), _ONE) for name in _SIDES},
+    **{name: (frozenset({"Camera"}), _ONE) for name in _PLACE},
+}
+_SHAPES = frozenset(
+    ("Point", "LineString", "LinearRing", "Polygon", "MultiGeometry", "Track", "MultiTrack")
+)
 
 
 @dataclass(slots=True)
@@ -39,10 +49,13 @@ class _Container:
 class Placemarks(XmlReader):
     """The placemarks of a file that ``driver`` opens."""
 
+    shapes = _SHAPES
+    holders = frozenset({"Placemark", "outerBoundaryIs", "innerBoundaryIs"})
+
     def __init__(self, driver: str) -> None:
         super().__init__()
         self._knows_layers = driver == "LIBKML"
-        self._patterns = {"coordinates": _COORDINATES[driver], "coord": _COORD}
+        self._texts = _TEXTS_OF_LIBKML if self._knows_layers else _TEXTS
         self._open: list[_Container] = []
         self._containers: list[_Container] = []
         self._within = -1  # depth of the placemark, if in one
@@ -50,8 +63,8 @@ class Placemarks(XmlReader):
     def begin(self, name: str, attributes: Mapping[str, str]) -> re.Pattern[str] | None:
         del attributes
         if self._within >= 0:
-            if name in _TEXTS and self.path[-1] in _TEXTS[name]:
-                return self._patterns[name]
+            if name in self._texts and self.path[-1] in self._texts[name][0]:
+                return self._texts[name][1]
             if name == "Model" and self.mark == NONE:
                 self.mark = SOME
         elif name in _MEMBERS and self._is_home():

@@ -1,7 +1,8 @@
 """Features of KML and GML whose coordinates are not what OGR makes of them.
 
-It takes text that is no number for 0, or leaves out the place, without a word. So the file itself
-is asked. See ``kml`` and ``gml`` for how it is read.
+It takes text that is no number for 0, or leaves out the place; and of several geometries in the
+place of one it takes the first, or the last: all without a word. So the file itself is asked. See
+``kml`` and ``gml`` for how it is read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector import gml, kml
 from geobatch_tui.execution.vector.unread import NO_GEOMETRY
 from geobatch_tui.execution.vector.wkb import validity
-from geobatch_tui.execution.vector.xmltext import BROKEN, LISTED, SOME, XmlReader
+from geobatch_tui.execution.vector.xmltext import BROKEN, LISTED, MORE, SOME, XmlReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 DRIVERS = frozenset({"LIBKML", "KML", "GML"})
 NO_NUMBERS = "not all of its coordinates are numbers, and OGR reads others in their place"
+TOO_MANY = "it has several geometries, or rings, in the place of one, which is all that OGR reads"
+_REASONS = {BROKEN: NO_NUMBERS, MORE: TOO_MANY}
 
 
 class Misread:
@@ -64,10 +67,10 @@ class Misread:
             self._known = self._by_id()
         known, marks = self._known
         mark = marks[np.searchsorted(known, ids)]
-        broken, unread = mark == BROKEN, (mark == SOME) & ~validity(shapes)
+        unread = (mark == SOME) & ~validity(shapes)
         told = [
-            NO_NUMBERS if one else NO_GEOMETRY if other else None
-            for one, other in zip(broken.tolist(), unread.tolist(), strict=True)
+            NO_GEOMETRY if one else _REASONS.get(other)
+            for one, other in zip(unread.tolist(), mark.tolist(), strict=True)
         ]
         return pa.array(told, pa.string())
 
@@ -87,7 +90,8 @@ class Misread:
         if lines:
             shown = ", ".join(map(str, lines[:LISTED])) + (", ..." if len(lines) > LISTED else "")
             raise CorruptSourceError(
-                f"{self._plain.path} has coordinates that are no numbers, in lines {shown}",
+                f"{self._plain.path} has coordinates that are no numbers, or geometries that OGR "
+                f"leaves out, in lines {shown}",
                 hint="repair or remove these: which of its features they are is not known",
             )
         return np.zeros(count, np.uint8)

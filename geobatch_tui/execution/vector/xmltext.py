@@ -9,8 +9,9 @@ from xml.parsers import expat
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What a feature has: no geometry, one, or one whose coordinates are not all numbers.
-NONE, SOME, BROKEN = range(3)
+#: What a feature has: no geometry, one, more of which OGR reads one, or one whose coordinates are
+#: not all numbers.
+NONE, SOME, MORE, BROKEN = range(4)
 NUMBER = r"[+-]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?+\d++)?+"
 LISTED = 20
 _PIECE = 1 << 20
@@ -26,13 +27,21 @@ def tuples(comma: str) -> re.Pattern[str]:
 class XmlReader:
     """What a format of features has in common with another. Names are without their prefixes."""
 
+    #: Geometries; and elements of which OGR reads one of these.
+    shapes: frozenset[str]
+    holders: frozenset[str]
+
     def __init__(self) -> None:
         #: Names of the elements that are open.
         self.path: list[str] = []
         self.mark = NONE
-        #: Of the first texts that are broken.
+        #: Of what is wrong first.
         self.lines: list[int] = []
         self._text: list[str] = []
+        #: How many elements are open within the text of coordinates, and it.
+        self._inside = 0
+        #: How many are open around each holder that has its geometry.
+        self._filled: set[int] = set()
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -60,21 +69,42 @@ class XmlReader:
 
     def _start(self, name: str, attributes: Mapping[str, str]) -> None:
         name = name.rpartition(":")[2]
-        self._pattern = self.begin(name, attributes)
-        self._parser.CharacterDataHandler = self._text.append if self._pattern else None
+        if self._inside:
+            self._inside += 1
+            self._text.append("<")  # OGR passes over what stands in it
+        else:
+            self._note_shape(name)
+            self._pattern = self.begin(name, attributes)
+            self._inside = int(self._pattern is not None)
+            self._parser.CharacterDataHandler = self._text.append if self._inside else None
         self.path.append(name)
+
+    def _note_shape(self, name: str) -> None:
+        depth = len(self.path)
+        if name in self.holders:
+            self._filled.discard(depth)
+        if name in self.shapes and self.path and self.path[-1] in self.holders:
+            if depth - 1 in self._filled:
+                self._worsen(MORE)
+            self._filled.add(depth - 1)
+
+    def _worsen(self, mark: int) -> None:
+        if self.mark < MORE and len(self.lines) <= LISTED:
+            self.lines.append(self._parser.CurrentLineNumber)
+        self.mark = max(self.mark, mark)
 
     def _end(self, _: str) -> None:
         name = self.path.pop()
-        if self._parser.CharacterDataHandler is None:
+        if not self._inside:
             self.end(name)
+            return
+        self._inside -= 1
+        if self._inside:
             return
         self._parser.CharacterDataHandler = None
         text = "".join(self._text)
         self._text.clear()
         if self._pattern is not None and self._pattern.fullmatch(text) is None:
-            if self.mark != BROKEN and len(self.lines) <= LISTED:
-                self.lines.append(self._parser.CurrentLineNumber)
-            self.mark = BROKEN
+            self._worsen(BROKEN)
         elif self.mark == NONE and text.strip():
             self.mark = SOME

@@ -7,7 +7,7 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.vector.misread import NO_NUMBERS
+from geobatch_tui.execution.vector.misread import NO_NUMBERS, TOO_MANY
 
 HEAD = (
     '<a:FeatureCollection xmlns:a="http://a" xmlns:gml="http://www.opengis.net/gml">'
@@ -24,6 +24,11 @@ def line(tag, text):
     return f"<gml:LineString><gml:{tag}>{text}</gml:{tag}></gml:LineString>"
 
 
+def geodesic(text):
+    segment = f"<gml:GeodesicString><gml:posList>{text}</gml:posList></gml:GeodesicString>"
+    return f"<gml:Curve><gml:segments>{segment}</gml:segments></gml:Curve>"
+
+
 def coord(x, y):
     coord = f"<gml:coord><gml:X>{x}</gml:X><gml:Y>{y}</gml:Y></gml:coord>"
     return f"<gml:Point>{coord}</gml:Point>"
@@ -36,6 +41,7 @@ FINE = [
     point("pos", "10 50"),
     line("coordinates", "10,50 11,51\n12,52"),
     line("posList", "10 50\n 11 51"),
+    geodesic("10 50 11 51"),
     coord("10", " 50 "),
     "",
 ]
@@ -45,6 +51,7 @@ BROKEN = [
     point("pos", "10 NaN"),
     line("posList", "10 50 11 junk"),
     line("coordinates", "10,50 11,x"),
+    geodesic("10 50 11 x"),
     coord("10", "N50"),
 ]
 
@@ -57,6 +64,23 @@ def write(path, *shapes, name="f"):
     )  # fmt: skip
     path.write_text(HEAD + features + TAIL)
     return path
+
+
+def test_more_than_one_ring_in_the_place_of_one(tmp_path):
+    """OGR reads the first."""
+    rings = [
+        f"<gml:LinearRing><gml:posList>{text}</gml:posList></gml:LinearRing>"
+        for text in ("0 0 9 0 9 9 0 0", "5 1 6 1 6 2 5 1", "7 1 8 1 8 2 7 1")
+    ]
+    outer, *inner = (f"<gml:exterior>{rings[0]}</gml:exterior>", *rings[1:])
+    apart = "".join(f"<gml:interior>{one}</gml:interior>" for one in inner)
+    together = f"<gml:interior>{inner[0]}{inner[1]}</gml:interior>"
+    shapes = [f"<gml:Polygon>{outer}{holes}</gml:Polygon>" for holes in (apart, together)]
+    source = write(tmp_path / "s.gml", *shapes)
+    options = {"src_crs": "EPSG:4326"}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", options=options)
+    assert [(letter.position, letter.reason) for letter in done.letters] == [(1, TOO_MANY)]
+    assert len(vectordata.read(done.path).geometry[0].interiors) == 2
 
 
 @pytest.mark.parametrize("where", ["", "n <> 1"])
@@ -80,7 +104,7 @@ def test_broken_features_of_unknown_layers_are_refused(tmp_path, monkeypatch):
     """Better no output than one with places that nobody meant."""
     source = write(tmp_path / "s.gml", FINE[0], BROKEN[0])
     monkeypatch.setattr("geobatch_tui.execution.vector.gml._MEMBERS", frozenset({"others"}))
-    with pytest.raises(CorruptSourceError, match="no numbers, in lines 2"):
+    with pytest.raises(CorruptSourceError, match=r"no numbers, .* in lines 2"):
         vectorjobs.run("vector.convert", source, tmp_path / "out", options={"src_crs": "EPSG:4326"})
 
 

@@ -10,7 +10,7 @@ import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector import kml
-from geobatch_tui.execution.vector.misread import NO_NUMBERS
+from geobatch_tui.execution.vector.misread import NO_NUMBERS, TOO_MANY
 from geobatch_tui.execution.vector.unread import NO_GEOMETRY
 
 HEAD = (
@@ -49,6 +49,8 @@ FINE = [
     line("10,50 <!-- no place --> 20,51"),
     ring("0,0 1,0 1,1 0,0"),
     "<gx:Track><when/><when/><gx:coord>1 2 3</gx:coord><gx:coord>2 3 3</gx:coord></gx:Track>",
+    "<Camera><longitude>1</longitude><latitude> 2.5 </latitude></Camera>",
+    f"<LookAt><longitude>x</longitude></LookAt>{point('10,50')}",
 ]
 NONE = ["", point(""), "<Point/>", ring(" "), "<MultiGeometry></MultiGeometry>"]
 BROKEN = [
@@ -69,6 +71,9 @@ BROKEN = [
     ring("junk"),
     f"<MultiGeometry>{point('10,50')}{point('junk')}</MultiGeometry>",
     "<gx:Track><when/><when/><gx:coord/><gx:coord>1 3 3</gx:coord></gx:Track>",
+    "<Camera><longitude>1E</longitude><latitude>2</latitude></Camera>",
+    line("10,50 11,51<b>x</b>"),
+    point("10<b/>,50"),
 ]
 MODEL = "<Model><Location><longitude>1</longitude><latitude>2</latitude></Location></Model>"
 
@@ -93,6 +98,43 @@ def test_coordinates_that_are_no_numbers(tmp_path):
     assert len(made) == first
     here = made.geometry[: len(FINE)]
     assert not (here.is_empty | here.isna()).any()
+
+
+def rings(*holders):
+    """A polygon; each holder is a name and the rings in it."""
+    text = "".join(f"<{name}IsX>{each * count}</{name}IsX>" for name, each, count in holders)
+    return f"<Polygon>{text}</Polygon>".replace("IsX", "BoundaryIs")
+
+
+def test_more_than_one_geometry_in_its_place(tmp_path):
+    """OGR reads one of them, and says nothing of the others: a hole is lost, or a line."""
+    outer = "<LinearRing><coordinates>0,0 9,0 9,9 0,0</coordinates></LinearRing>"
+    inner = "<LinearRing><coordinates>5,1 6,1 6,2 5,1</coordinates></LinearRing>"
+    fine = [
+        rings(("outer", outer, 1), ("inner", inner, 1), ("inner", inner, 1)),
+        f"<MultiGeometry>{point('1,2') * 2}{rings(('outer', outer, 1)) * 2}</MultiGeometry>",
+    ]
+    more = [
+        rings(("outer", outer, 1), ("inner", inner, 2)),
+        rings(("outer", outer, 2)),
+        point("1,2") + line("1,2 3,4"),
+        f"<MultiGeometry>{rings(('outer', outer, 1), ('inner', inner, 2))}</MultiGeometry>",
+    ]
+    source = write(tmp_path / "s.kml", *fine, *more, point("1,2"))
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert told(done) == [(2 + n, TOO_MANY) for n in range(len(more))]
+
+
+def test_pictures_that_lie_nowhere(tmp_path):
+    """OGR makes polygons of their corners, or sides; of what is no number, too."""
+    box = "<LatLonBox><north>{0}</north><south>1</south><east>4</east><west>3</west></LatLonBox>"
+    quad = "<gx:LatLonQuad><coordinates>{0},1 2,1 2,2 1,2</coordinates></gx:LatLonQuad>"
+    shapes = [one.format(value) for value in ("2", "x") for one in (box, quad)]
+    more = "".join(f"<GroundOverlay><name>o</name>{one}</GroundOverlay>" for one in shapes)
+    source = write(tmp_path / "s.kml", more=more)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert told(done) == [(2, NO_NUMBERS), (3, NO_NUMBERS)]
+    assert not vectordata.read(done.path).geometry.isna().any()
 
 
 @pytest.mark.parametrize("where", ["", "Name <> 'left out'"])
