@@ -21,10 +21,14 @@ def ogr2ogr(item: ItemContext) -> str:
 
 def ogr2ogr_window(item: ItemContext, window: Window) -> str:
     """The features of one chunk, or one of them, into a GeoPackage beside the shell; of a record
-    that is none, or more, its text."""
+    that is none, or more, its text; of one that OGR leaves out, what it says against it."""
     plan = VectorPlan.from_json(item.plan.detail)
     layer = (plan.layer or Path(item.source).stem).replace('"', '""')
     if (record := window.col_off - plan.count + len(plan.aside)) >= 0:
+        if plan.driver == "GML":
+            words = ["ogrinfo", "--config", "GML_SKIP_CORRUPTED_FEATURES", "YES", "-q", "-fid"]
+            place = plan.place or item.source
+            return shlex.join([*words, str(plan.aside[record] - 1), place, plan.layer])
         wanted = f"NF && ++n == {plan.aside[record]}"
         return shlex.join(["awk", wanted, item.source])
     first, where = window.col_off, plan.where

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,7 +171,7 @@ class _Drain:
 
 
 def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
-    """All features of the source, in its order; behind them, records that are none."""
+    """All features of the source, in its order; behind them, what OGR leaves out."""
     if plan.driver == "Parquet":
         with source.ogr_errors(item.source), source.parquet_file(item.source) as file:
             groups = list(range(file.metadata.num_row_groups))
@@ -194,10 +195,15 @@ def _told(
         reasons = missing.reasons(batch)
         yield pa.RecordBatch.from_arrays([*batch.columns, reasons], schema=schema)
     if plan.aside:
-        lost, rests = (sequence.reasons(item.source, some) for some in (plan.lost, plan.shared))
-        reasons = pa.array([*lost, *rests], pa.string())
+        reasons = pa.array(_reasons_aside(item.source, plan), pa.string())
         columns = [pa.nulls(len(reasons), each.type) for each in schema][:-1]
         yield pa.RecordBatch.from_arrays([*columns, reasons], schema=schema)
+
+
+def _reasons_aside(path: str, plan: VectorPlan) -> Iterator[str]:
+    if plan.driver == "GML":
+        return (f"OGR cannot read the geometry of feature {number}" for number in plan.lost)
+    return chain.from_iterable(sequence.reasons(path, some) for some in (plan.lost, plan.shared))
 
 
 class _Missing:
@@ -246,7 +252,7 @@ class _Placed:
 
     def __init__(self, plan: VectorPlan, plain: archive.Plain) -> None:
         ids = partial(source.ids, plain.place, plan)
-        self._file = misread.Misread(plain, plan.driver, plan.layer, ids)
+        self._file = misread.Misread(plain, plan.driver, plan.layer, ids, plan.lost)
 
     def reasons(self, batch: pa.RecordBatch) -> pa.Array:
         """For each of the next features, what is wrong with it; null: nothing."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import (
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ProbeTask
     from geobatch_tui.execution.ops.vector.fields import VectorParams
 
+#: Features of GML that are left out one by one; a file with more is refused.
+_MOST = 10_000
 _CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 
 
@@ -119,6 +122,9 @@ def _counted(
         count = _count(place, name, "", driver)
         lost = sequence.lost(path, count)
         shared = sequence.shared(path, lost)
+    if driver == "GML":
+        lost = _left_out(path, place, name, count)
+        count -= len(lost)
     if params.where or (driver == "ESRI Shapefile" and ranges.has_deleted(place)):
         count = _count(place, name, params.where, driver, encoding)
     none_left = bool(params.where) and not (count or lost or shared)
@@ -132,6 +138,23 @@ def _counted(
     }
 
 
+def _left_out(path: str, place: str, name: str, count: int) -> tuple[int, ...]:
+    """Numbers, from 1, of the features of GML, ``count`` in all, whose geometry OGR cannot read."""
+    found = source.all_ids(path, place, name)
+    lacking = count - len(found)
+    if not lacking:
+        return ()
+    # Without ids of their own, or with ids in their order, OGR numbers them.
+    missing = np.setdiff1d(np.arange(count), found)
+    if len(missing) == lacking <= _MOST:
+        return tuple((missing + 1).tolist())
+    raise CorruptSourceError(
+        f"{path} has {count} features, of which OGR reads {len(found)}",
+        hint="repair the geometries of the others; which ones these are is not known, or they are "
+        "too many",
+    )
+
+
 def _info(
     task: ProbeTask, place: str, name: str, params: VectorParams, drivers: tuple[str, ...]
 ) -> tuple[str, dict[str, Any]]:
@@ -139,7 +162,8 @@ def _info(
     how: dict[str, Any] = {
         "layer": name,
         "encoding": params.encoding or None,
-        "force_feature_count": not params.where and "GeoJSONSeq" not in drivers,
+        "force_feature_count": "GML" in drivers
+        or (not params.where and "GeoJSONSeq" not in drivers),
     }
     info = pyogrio.read_info(exact(place), **how)
     # OGR takes a text sequence for GeoJSON if its second record is no object: of one feature.

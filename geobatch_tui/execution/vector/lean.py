@@ -53,6 +53,9 @@ def _import() -> Any:
 
 
 pyogrio = _import()
+# OGR ends GML at the first geometry that it cannot read, as if there were no more features. So it
+# goes on to the next one, and whoever reads GML counts what it left out (see ``layer``).
+pyogrio.set_gdal_config_options({"GML_SKIP_CORRUPTED_FEATURES": "YES"})
 _errors = import_module("pyogrio.errors")
 DataLayerError = _errors.DataLayerError
 DataSourceError = _errors.DataSourceError

@@ -172,7 +172,7 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
                 f"{path} has the layers {', '.join(map(repr, names[:20]))}",
                 hint=f"say which one: op.{'like' if polygons else 'mask'}_layer",
             )
-        info = pyogrio.read_info(exact(place), layer=layer or names[0])
+        info = pyogrio.read_info(exact(place), layer=layer or names[0], force_feature_count=True)
         if crs and not CRS.from_user_input(info["crs"] or "").equals(
             CRS.from_wkt(crs), ignore_axis_order=True
         ):
@@ -190,12 +190,17 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
                 _refuse_broken(path, [*unread.in_file(plain.name(), info["driver"], known, ids)])
             if info["driver"] in {"GeoJSON", "GeoJSONSeq"}:
                 _refuse_losses(path, plain, column, is_sequence=info["driver"] == "GeoJSONSeq")
+            if info["driver"] == "GML" and len(column) != info["features"]:
+                raise _broken(path, "their numbers are not known")
             if info["driver"] in misread.DRIVERS:
                 ids = table.column(meta["fid_column"]).to_numpy()
                 found = misread.Misread(plain, info["driver"], layer or names[0], lambda: ids)
                 told = found.reasons(column.combine_chunks(), ids)
                 _refuse_broken(path, ids[~told.is_null().to_numpy(zero_copy_only=False)].tolist())
-    shapes: NDArray[Any] = shapely.from_wkb(np.array(column.to_pylist(), dtype=object))
+    raw = np.array(column.to_pylist(), dtype=object)
+    shapes: NDArray[Any] = shapely.from_wkb(raw, on_invalid="ignore")
+    lacking = shapely.is_missing(shapes) & np.array([one is not None for one in raw], bool)
+    _refuse_broken(path, (np.flatnonzero(lacking) + 1).tolist())
     shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
     _refuse(path, shapes, polygons=polygons)
     return shapes
@@ -220,10 +225,14 @@ def _refuse_losses(path: str, plain: archive.Plain, column: Any, *, is_sequence:
 def _refuse_broken(path: str, wrong: list[int]) -> None:
     if wrong:
         listed = ", ".join(map(str, wrong[:20])) + (", ..." if len(wrong) > 20 else "")
-        raise CorruptSourceError(
-            f"{path}: OGR cannot read all of its features; broken: {listed}",
-            hint="repair or remove these: nothing may be left out of what others are compared with",
-        )
+        raise _broken(path, f"broken: {listed}")
+
+
+def _broken(path: str, which: str) -> CorruptSourceError:
+    return CorruptSourceError(
+        f"{path}: OGR cannot read all of its features; {which}",
+        hint="repair or remove these: nothing may be left out of what others are compared with",
+    )
 
 
 def _refuse(path: str, shapes: NDArray[Any], *, polygons: bool) -> None:

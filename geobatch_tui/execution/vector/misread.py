@@ -36,14 +36,20 @@ class Misread:
     """Tells which features of a layer are broken."""
 
     def __init__(
-        self, plain: Plain, driver: str, layer: str, ids: Callable[[], NDArray[np.int64]]
+        self,
+        plain: Plain,
+        driver: str,
+        layer: str,
+        ids: Callable[[], NDArray[np.int64]],
+        lost: tuple[int, ...] = (),
     ) -> None:
-        """Read the file; ``ids`` gives those of all features of the layer, in order.
+        """Read the file; ``ids`` gives those of all features of the layer, in order, but of those
+        that OGR leaves out, whose numbers, from 1, are ``lost``.
 
         Raises:
             CorruptSourceError: it is no XML.
         """
-        self._plain, self._layer, self._ids = plain, layer, ids
+        self._plain, self._layer, self._ids, self._lost = plain, layer, ids, lost
         self._reader: XmlReader = gml.Features() if driver == "GML" else kml.Placemarks(driver)
         self._known: tuple[NDArray[np.int64], NDArray[np.uint8]] | None = None
         try:
@@ -84,8 +90,8 @@ class Misread:
 
     def _in_order(self, count: int) -> NDArray[np.uint8]:
         marks = self._reader.marks(self._layer, self._plain.place)
-        if marks is not None and len(marks) == count:
-            return np.frombuffer(bytes(marks), np.uint8)
+        if marks is not None and len(marks) == count + len(self._lost):
+            return np.delete(np.frombuffer(bytes(marks), np.uint8), np.array(self._lost, int) - 1)
         lines = self._reader.lines
         if lines:
             shown = ", ".join(map(str, lines[:LISTED])) + (", ..." if len(lines) > LISTED else "")

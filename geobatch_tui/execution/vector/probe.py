@@ -137,13 +137,16 @@ def _tell_of_datum(src: CRS, dst: CRS, told: list[str]) -> None:
 
 
 def _tell_of_records(layer: Layer, told: list[str]) -> None:
+    kind, lost = "record", "set aside for being no features"
+    if layer.driver == "GML":
+        kind, lost = "feature", "set aside, as OGR cannot read their geometries"
     for numbers, why in (
-        (layer.lost, "set aside for being no features"),
+        (layer.lost, lost),
         (layer.shared, "with more than a first feature, all that OGR reads; the rest is set aside"),
     ):
         if numbers:
             shown = ", ".join(map(str, numbers[:20])) + (", ..." if len(numbers) > 20 else "")
-            told.append(f"{many(len(numbers), 'record')} {why}: {shown}")
+            told.append(f"{many(len(numbers), kind)} {why}: {shown}")
 
 
 #: What names of layers of a GeoPackage may not begin with.

@@ -145,8 +145,16 @@ def ids(path: str, plan: VectorPlan) -> NDArray[np.int64]:
 
     Raises: as :func:`open_stream`.
     """
+    return all_ids(path, path, plan.layer)
+
+
+def all_ids(path: str, place: str, layer: str) -> NDArray[np.int64]:
+    """Ids of all features of a layer of ``place``, what OGR opens of ``path``, in its own order.
+
+    Raises: as :func:`open_stream`.
+    """
     how = {"columns": [], "read_geometry": False, "return_fids": True}
-    with ogr_errors(path, plan.layer), arrow.opened(path, layer=plan.layer, **how) as opened:
+    with ogr_errors(path, layer), arrow.opened(place, layer=layer, **how) as opened:
         meta, reader = opened
         found = [batch.column(meta["fid_column"]).to_numpy() for batch in reader]
     return np.concatenate([np.empty(0, np.int64), *found])

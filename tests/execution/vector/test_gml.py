@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.vector.misread import NO_NUMBERS, TOO_MANY
 
 HEAD = (
@@ -98,6 +102,72 @@ def test_coordinates_that_are_no_numbers(where, tmp_path):
     made = vectordata.read(done.path)
     assert made.n.tolist() == [n for n in range(len(FINE)) if not where or n != 1]
     assert made.geometry.isna().tolist() == [False] * (first - 1) + [True]
+
+
+UNREAD = [
+    point("pos", "10"),
+    line("posList", "10 50 11"),
+    geodesic("1 2 3 4").replace("GeodesicString", "Bezier"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("where", ["", "n < 5"])
+@pytest.mark.parametrize("features", [0, 2])
+def test_geometries_that_ogr_cannot_read(features, where, tmp_path):
+    """It ends the file there, as if no features followed; under a condition nobody would know."""
+    shapes = [FINE[0], UNREAD[0], BROKEN[0], *UNREAD[1:], FINE[0], FINE[0]]
+    source = write(tmp_path / "s.gml", *shapes)
+    options, params = {"src_crs": "EPSG:4326"}, {"where": where}
+    done = vectorjobs.run(
+        "vector.convert",
+        source,
+        tmp_path / "out",
+        options=options,
+        params=params,
+        features=features,
+    )
+    assert vectordata.read(done.path).n.tolist() == ([0] if where else [0, 5, 6])
+    reasons = [f"OGR cannot read the geometry of feature {n}" for n in (2, 4, 5)]
+    assert [letter.reason for letter in done.letters] == [NO_NUMBERS, *reasons]
+    assert any(
+        "set aside, as OGR cannot read their geometries: 2, 4, 5" in told
+        for told in done.plan.warnings
+    )
+    first = done.plan.grid.width - 3
+    command = get_operation("vector.convert").reproduce(done.item, Window(first, 0, 1, 1))
+    assert shlex.split(command)[-4:] == ["-fid", "1", str(source), "f"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("text", ["0 0 90", "0 0 90 0 90 90"])
+def test_a_mask_of_which_ogr_leaves_out_features_is_refused(text, tmp_path):
+    """Features would be chosen by the others. Nor is a ring taken that is not closed."""
+    ring = "<gml:LinearRing><gml:posList>0 0 90 0 90 90 0 0</gml:posList></gml:LinearRing>"
+    shape = f"<gml:Polygon srsName='EPSG:4326'><gml:exterior>{ring}</gml:exterior></gml:Polygon>"
+    mask = write(tmp_path / "m.gml", shape, shape.replace("0 0 90 0 90 90 0 0", text), shape)
+    source = vectordata.write(vectordata.layer(5), tmp_path / "s.gpkg")
+    params = {"mask": str(mask), "predicate": "intersects"}
+    with pytest.raises(CorruptSourceError, match="cannot read all of its features"):
+        vectorjobs.run("vector.filter", source, tmp_path / "out", params=params)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_features_without_order_that_ogr_leaves_out(tmp_path):
+    """Which ones they are is not known: the source is refused, whatever is asked of it."""
+    options = {"src_crs": "EPSG:4326"}
+    for shape in (FINE[0], UNREAD[0]):
+        source = write(tmp_path / f"s{len(shape)}.gml", FINE[0], shape, FINE[0])
+        text = source.read_text()
+        for own in (7, 3, 9):
+            text = text.replace("<a:f>", f"<a:f fid='f.{own}'>", 1)
+        source.write_text(text)
+        if shape == FINE[0]:
+            done = vectorjobs.run("vector.convert", source, tmp_path / "out", options=options)
+            assert len(vectordata.read(done.path)) == 3
+    for where in ("", "n < 5"):
+        with pytest.raises(CorruptSourceError, match="has 3 features, of which OGR reads 2"):
+            vectorjobs.probe("vector.convert", source, options=options, params={"where": where})
 
 
 def test_broken_features_of_unknown_layers_are_refused(tmp_path, monkeypatch):
