@@ -11,6 +11,8 @@ from geobatch_tui.execution.vector.plan import VectorPlan
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ItemContext, Window
 
+#: Past features that cannot be read.
+_GOES_ON = ["--config", "GML_SKIP_CORRUPTED_FEATURES", "YES"]
 _DRIVERS = {"GeoParquet": "Parquet", "Shapefile": "ESRI Shapefile"}
 
 
@@ -26,9 +28,8 @@ def ogr2ogr_window(item: ItemContext, window: Window) -> str:
     layer = (plan.layer or Path(item.source).stem).replace('"', '""')
     if (record := window.col_off - plan.count + len(plan.aside)) >= 0:
         if plan.driver == "GML":
-            words = ["ogrinfo", "--config", "GML_SKIP_CORRUPTED_FEATURES", "YES", "-q", "-fid"]
-            place = plan.place or item.source
-            return shlex.join([*words, str(plan.aside[record] - 1), place, plan.layer])
+            chosen = ["-q", "-fid", str(plan.aside[record] - 1), plan.place or item.source]
+            return shlex.join(["ogrinfo", *_GOES_ON, *chosen, plan.layer])
         wanted = f"NF && ++n == {plan.aside[record]}"
         return shlex.join(["awk", wanted, item.source])
     first, where = window.col_off, plan.where
@@ -52,6 +53,8 @@ def _command(item: ItemContext, target: str, choice: list[str]) -> list[str]:
     plan = VectorPlan.from_json(item.plan.detail)
     driver = "GPKG" if target.endswith("chunk.gpkg") else _DRIVERS.get(plan.format, plan.format)
     words = ["ogr2ogr", "-f", driver]
+    if plan.driver == "GML" and plan.lost:
+        words += _GOES_ON
     if plan.src_crs != plan.dst_crs:
         words += ["-t_srs", str(item.params.get("dst_crs", ""))]
     if item.params.get("wrapdateline"):

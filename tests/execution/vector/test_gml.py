@@ -137,6 +137,8 @@ def test_geometries_that_ogr_cannot_read(features, where, tmp_path):
     first = done.plan.grid.width - 3
     command = get_operation("vector.convert").reproduce(done.item, Window(first, 0, 1, 1))
     assert shlex.split(command)[-4:] == ["-fid", "1", str(source), "f"]
+    command = get_operation("vector.convert").reproduce(done.item, Window(1, 0, 1, 1))
+    assert "GML_SKIP_CORRUPTED_FEATURES" in shlex.split(command)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
