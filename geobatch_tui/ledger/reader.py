@@ -8,7 +8,14 @@ from geobatch_tui.errors import StateError
 from geobatch_tui.ledger import columns
 from geobatch_tui.ledger.audit import audit
 from geobatch_tui.ledger.database import open_reader, scalar, translated
-from geobatch_tui.ledger.rows import document, iter_items, page_chunks, read_item, read_items
+from geobatch_tui.ledger.rows import (
+    document,
+    iter_items,
+    page_chunks,
+    read_item,
+    read_items,
+    state_of,
+)
 from geobatch_tui.ledger.statements import path_text
 from geobatch_tui.ledger.updates import ChunkRow, ChunkState, ItemRow, ItemState
 from geobatch_tui.ledger.views import AttemptRow, Counts, EventRow, ItemCounts, RunRow, SegmentRow
@@ -35,6 +42,10 @@ SELECT i.item_id FROM item AS i JOIN item_count AS c USING (item_id)
     WHERE i.state IN (0, 1, 3) AND i.state <> 3 AND i.item_id > ?1
     AND c.n_done + c.n_skipped + iif(?2, c.n_dead, 0) = i.n_chunks
     ORDER BY i.item_id LIMIT ?3"""
+
+
+_NAMES: Final = """
+SELECT item_id, key, state FROM item WHERE item_id > ? ORDER BY item_id LIMIT 4096"""
 
 
 class LedgerReader:
@@ -124,6 +135,14 @@ class LedgerReader:
         """Items with ids above ``after``, in order; read a page at a time."""
         with self._translated():
             yield from iter_items(self._connection, after, limit)
+
+    def names(self) -> Iterator[tuple[int, str, ItemState]]:
+        """Id, output name and state of all items, in order, without their documents; read a page at
+        a time."""
+        after = 0
+        while page := self._rows(_NAMES, (after,)):
+            yield from ((item_id, key, state_of(state)) for item_id, key, state in page)
+            after = page[-1][0]
 
     def item(self, item_id: int) -> ItemRow | None:
         """The item of this id."""

@@ -32,11 +32,16 @@ def item_of(row: tuple[Any, ...]) -> ItemRow:
     values = list(row)
     for column in (9, 10, 21):
         values[column] = document(values[column])
+    values[14] = state_of(values[14])
+    return ItemRow(*values)
+
+
+def state_of(value: Any) -> ItemState:
+    """The state of an item. Raises LedgerCorruptError if it is none."""
     try:
-        values[14] = ItemState(values[14])
+        return ItemState(value)
     except ValueError as error:
         raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
-    return ItemRow(*values)
 
 
 def document(text: object) -> dict[str, Any]:

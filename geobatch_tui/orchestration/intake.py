@@ -78,12 +78,12 @@ class Intake:
     def orphans(self) -> list[str]:
         """Mark items whose inputs left the job; returns the names of their outputs."""
         left = []
-        for row in self._session.reader.items():
-            if row.key not in self._keys:
-                left.append(row.key)
-                if row.state is not lu.ItemState.ORPHAN:
+        for item_id, key, state in self._session.reader.names():
+            if key not in self._keys:
+                left.append(key)
+                if state is not lu.ItemState.ORPHAN:
                     self._session.put(
-                        lu.ItemChanged(row.item_id, lu.ItemState.ORPHAN, "no longer an input")
+                        lu.ItemChanged(item_id, lu.ItemState.ORPHAN, "no longer an input")
                     )
         return left
 

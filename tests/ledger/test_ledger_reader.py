@@ -13,7 +13,7 @@ import pytest
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.committer import Committer
 from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.ledger.updates import ChunkStarted, ItemPlanned
+from geobatch_tui.ledger.updates import ChunkStarted, ItemPlanned, ItemState
 
 POLL = """
 import sys, time
@@ -136,6 +136,16 @@ def test_pages_survive_writes_between_them(ledger, reader, item):
     assert seen == [*range(1, 1201), 5000]
     assert [row.item_id for row in reader.items(after=1199, limit=1)] == [1200]
     assert len(list(reader.items(limit=700))) == 700
+
+
+def test_names_are_read_without_documents(ledger, reader, item):
+    """More of them than a page holds; a document that cannot be read is in nobody's way."""
+    ledger.apply([ItemPlanned(item(n, n)) for n in range(1, 5001)])
+    ledger._connection.execute("UPDATE item SET plan = 'no JSON' WHERE item_id = 7")
+    rows = list(reader.names())
+    assert [number for number, _, _ in rows] == list(range(1, 5001))
+    assert rows[6][1] == item(7, 7).key
+    assert {state for _, _, state in rows} == {ItemState.PLANNED}
 
 
 def test_a_reader_may_live_in_another_thread(ledger, reader, item):
