@@ -106,7 +106,7 @@ class HelpScreen(ModalScreen[None]):
         wrong = f"{count} problem{'' if count == 1 else 's'}" if count else "no conflicts"
         return Content("\n").join(
             [
-                Content(f"{safe(shown)}   {wrong}"),
+                Content(f"{wrong} in {safe(shown)}"),
                 *(Content.styled(problem, "$warning") for problem in self._problems),
             ]
         )
