@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.cells import cell_len
 
 from geobatch_tui.tui.model import NO_COUNTS, Sample, View
 from geobatch_tui.tui.widgets.overview import Overview
+
+
+def bar(**facts):
+    """The second line, of a live run with 40 of 100 chunks done and an eta of a minute."""
+    counts = NO_COUNTS | {"total": 100, "done": 40, "pending": 60}
+    view = View(state="running", live=True, counts=counts, eta_s=60.0)
+    return Overview().build(replace(view, **facts), 80, 3)[1].plain
 
 
 def counts_line(width, count):
@@ -26,3 +35,21 @@ def test_rates_stand_apart(width, count):
     assert " 670 ch/min " in line
     if "MB/s" in line:
         assert " 670 ch/min   in 1.8 MB/s " in line
+
+
+def test_eta_of_a_run_that_goes_on():
+    assert bar().endswith("  eta 00:01:00 ")
+
+
+def test_a_run_that_waits_has_no_eta():
+    """Nobody knows when the operator lets it go on."""
+    assert bar(state="paused", suspended="operator").endswith("  eta --:--:-- ")
+
+
+def test_a_run_whose_chunks_are_done_is_finishing():
+    """Its outputs are being put together; while it still plans, more chunks are to come."""
+    done = NO_COUNTS | {"total": 100, "done": 99, "dead": 1}
+    line = bar(counts=done, eta_s=0.0)
+    assert "100.0%  finishing " in line
+    assert cell_len(line) == cell_len(bar())
+    assert "eta" in bar(counts=done, state="planning")

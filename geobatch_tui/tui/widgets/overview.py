@@ -123,8 +123,11 @@ def _bar(view: View, width: int) -> Content:
     tail = f"  {fmt.right(fmt.percent(view.settled, total), 6)}"
     if width >= 120:
         tail += f"  {fmt.count(view.settled)} / {fmt.count(total)}"
-    if view.live:
-        tail += f"  eta {fmt.duration(view.eta_s)} "
+    if view.live and view.state != "planning" and view.settled == total > 0:
+        tail += "  finishing    "  # outputs are put together and published
+    elif view.live:
+        # Nobody knows when a run goes on that waits; the engine's figure grows meanwhile.
+        tail += f"  eta {fmt.duration(None if view.suspended else view.eta_s)} "
     else:
         tail += f"  in {fmt.duration(view.elapsed_s)} "
     room = max(10, width - 1 - len(tail))
