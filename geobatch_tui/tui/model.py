@@ -202,6 +202,21 @@ class View:
         return max(0.0, end - self.run.t0)
 
     @property
+    def overall(self) -> Sample | None:
+        """The rates of the whole run so far; None before a chunk of it was done."""
+        run, seconds = self.run, self.elapsed_s
+        if run is None or not run.n_done or not seconds:
+            return None
+        return Sample(
+            t=run.t0,
+            chunks_per_s=run.n_done / seconds,
+            units_per_s=run.units / seconds,
+            bytes_in_per_s=run.bytes_in / seconds,
+            bytes_out_per_s=run.bytes_out / seconds,
+            rss_bytes=self.rss_bytes,
+        )
+
+    @property
     def settled(self) -> int:
         """Chunks that need no more work."""
         counts = self.counts

@@ -2,8 +2,37 @@
 
 from __future__ import annotations
 
-from geobatch_tui.tui.model import Sample
-from geobatch_tui.tui.widgets.throughput import each_second
+from dataclasses import replace
+
+from geobatch_tui.ledger.views import RunRow
+from geobatch_tui.tui.model import Sample, View
+from geobatch_tui.tui.widgets.throughput import Throughput, each_second
+
+RUN = RunRow(
+    epoch=1,
+    run_id="r",
+    state="success",
+    t0=100.0,
+    t1=120.0,
+    exit_code=0,
+    reason="complete",
+    job={},
+    versions={},
+    n_done=30,
+    n_dead=0,
+    n_retry=0,
+    units=3000,
+    bytes_in=10**6,
+    bytes_out=10**6,
+    seconds=40.0,
+)
+
+
+def plot(view, *, unit=0, height=10):
+    """The lines of a plot."""
+    widget = Throughput()
+    widget.unit = unit
+    return [line.plain for line in widget.build(view, 78, height)]
 
 
 def sample(t, rate):
@@ -29,3 +58,27 @@ def test_a_machine_that_slept_does_not_fill_the_plot():
 
 def test_nothing_noted():
     assert rates() == []
+
+
+def test_the_mean_is_that_of_the_whole_run():
+    """30 chunks in 20 s are 90 a minute, as the history has it, whatever rates were noted."""
+    view = View(run=RUN, history=(sample(110.0, 0.1), sample(111.0, 0.2)))
+    assert plot(view)[-1].endswith(" mean 90 ch/min")
+    assert plot(view, unit=1)[-1].endswith(" mean 150 px/s")
+
+
+def test_a_run_too_short_for_rates_has_a_mean():
+    assert plot(View(run=RUN)) == ["mean 90 ch/min"]
+    assert plot(View(run=replace(RUN, n_done=0))) == ["no rates yet"]
+
+
+def test_a_run_that_waits_has_no_rate_now():
+    running = View(run=replace(RUN, t1=None), now=120.0, live=True, history=(sample(110.0, 1.0),))
+    assert "now 60 ch/min   mean 90 ch/min" in plot(running)[-1]
+    assert "now" not in plot(replace(running, suspended="operator"))[-1]
+
+
+def test_the_middle_of_the_axis_is_half_of_its_top():
+    lines = plot(View(run=RUN, history=(sample(110.0, 1.0),)), height=10)
+    assert lines[0].startswith("   60┤")
+    assert lines[4].startswith("   30┤")

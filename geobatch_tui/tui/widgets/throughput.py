@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geobatch_tui.tui.model import Sample, View
+    from geobatch_tui.tui.units import Unit
 
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _AXIS: Final = 6
@@ -36,12 +37,10 @@ class Throughput(Lines):
         history = _since_work_began(view)
         rows, columns = height - 1, width - _AXIS
         if not history or rows < 2 or columns < 8:
-            return [Content.assemble(("no rates yet", "$quiet"))]
+            return [Content.assemble((_mean(view, unit) or "no rates yet", "$quiet"))]
         values = [rate_of(unit, sample) for sample in each_second(history)]
         means = fmt.columns(values, columns) if len(values) >= columns else values
         top = _round_up(max(means))
-        now = text_of(unit, values[-1], view.unit_name)
-        mean = text_of(unit, sum(values) / len(values), view.unit_name)
         lines = [
             Content.assemble(
                 (f"{_label(row, rows, top):>5}┤", "$quiet"),
@@ -49,8 +48,17 @@ class Throughput(Lines):
             )
             for row in range(rows)
         ]
-        said = f"now {now}   mean {mean}" if view.live else f"mean {mean}"
+        said = _mean(view, unit)
+        if view.live and not view.suspended:
+            said = f"now {text_of(unit, values[-1], view.unit_name)}   {said}"
         return [*lines, _foot(history[0].t, history[-1].t, len(means), said, width)]
+
+
+def _mean(view: View, unit: Unit) -> str:
+    """The rate of the whole run: that of its history and its result. The mean of what is plotted
+    is another: those are rates of the last minute, and there is none of a run of a second."""
+    overall = view.overall
+    return f"mean {text_of(unit, rate_of(unit, overall), view.unit_name)}" if overall else ""
 
 
 def _since_work_began(view: View) -> Sequence[Sample]:
@@ -81,7 +89,7 @@ def _label(row: int, rows: int, top: float) -> str:
     if row == 0:
         return fmt.amount(top)
     if rows >= 5 and row == rows // 2:
-        return fmt.amount(top * (rows - row) / rows)
+        return fmt.amount(top / 2)
     return ""
 
 
