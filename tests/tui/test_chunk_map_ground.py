@@ -99,6 +99,34 @@ def test_the_ground_between_items_is_empty():
     assert scene.under_cursor() == []
 
 
+@pytest.mark.parametrize("width", [30, 42, 50, 62, 78, 100, 158])
+def test_tiles_that_meet_leave_no_gap(width):
+    """Whatever part of a pixel a tile is: the world in 42 by 21 of them has no holes."""
+    step = 360 / 42
+    tiles = [
+        (-180 + x * step, 90 - (y + 1) * step, -180 + (x + 1) * step, 90 - y * step)
+        for y in range(21)
+        for x in range(42)
+    ]
+    scene = scene_of(Source(items(*[(1, 1)] * len(tiles), bounds=tiles)), (width, width // 2))
+    assert sum(row.count(0) for row in scene.picture) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_cursor_finds_the_chunk_that_it_goes_to(seed):
+    """Also one so thin that it has the middle of no pixel."""
+    chance = random.Random(seed)
+    bounds = []
+    for _ in range(40):
+        west, south = chance.uniform(-150, 100), chance.uniform(-80, 60)
+        sides = chance.choice([(30.0, 1.0), (1.0, 20.0), (0.1, 0.1), (20.0, 15.0)])
+        bounds.append((west, south, west + sides[0], south + sides[1]))
+    scene = scene_of(Source(items(*[(1, 1)] * len(bounds), bounds=bounds)))
+    for position in range(len(bounds)):
+        scene.go(position)
+        assert any(first <= position < end for first, end in scene.under_cursor())
+
+
 def test_items_in_one_pixel_show_the_worst_of_all():
     """Of a hundred items in a pixel the dead chunk of one is seen."""
     boxes = [(10 + i * 1e-4, 50, 10 + i * 1e-4, 50.0001) for i in range(100)]

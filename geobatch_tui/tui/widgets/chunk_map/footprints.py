@@ -93,7 +93,7 @@ class Footprints:
         """Find the pixels of all that is in view."""
         self._width, self._height = view.width, view.height
         west, south, east, north = view.bounds
-        small = 1.5 * view.step / view.squeeze, 1.5 * view.step
+        small = view.step / view.squeeze, view.step  # of a pixel: larger points would leave gaps
         large: list[tuple[ItemView, float]] = []
         for item in self._items:
             box = item.bounds_lonlat
@@ -146,8 +146,8 @@ class Footprints:
         if item.item_id in self._exact:
             self._fill(base, [_rounded(_corners(place, view, shift, v, us)) for v in vs])
         else:
-            xs = [ceil(left + u * (right - left) - 0.5) for u in us]
-            ys = [ceil(top + v * (bottom - top) - 0.5) for v in vs]
+            xs = _spans([left + u * (right - left) for u in us])
+            ys = _spans([top + v * (bottom - top) for v in vs])
             self._fill_box(base, xs, ys)
 
     def _entry(self, item: ItemView, blocks: Span, zoom: tuple[int, int]) -> int:
@@ -176,10 +176,12 @@ class Footprints:
                     self._cover(min(xs), min(ys), max(xs), max(ys), block)
                 block += 1
 
-    def _fill_box(self, block: int, xs: Sequence[int], ys: Sequence[int]) -> None:
-        """The same for blocks that lie straight: between ``xs`` and ``ys``."""
-        for top, bottom in pairwise(ys):
-            for left, right in pairwise(xs):
+    def _fill_box(
+        self, block: int, xs: Sequence[tuple[int, int]], ys: Sequence[tuple[int, int]]
+    ) -> None:
+        """The same for blocks that lie straight, in columns ``xs`` and rows ``ys`` of pixels."""
+        for top, bottom in ys:
+            for left, right in xs:
                 self._cover(left, top, right, bottom, block)
                 block += 1
 
@@ -306,6 +308,19 @@ class Footprints:
 def _edges(blocks: Iterable[float], part: float) -> list[float]:
     """Where blocks begin, as parts of the item; a block is ``part`` of it, the last one less."""
     return [min(1.0, block * part) for block in blocks]
+
+
+def _spans(edges: Sequence[float]) -> list[tuple[int, int]]:
+    """First and end of the pixels between each edge and the next: those whose middle is there, or
+    the one that the middle between both edges lies in, where the cursor looks for the block."""
+    spans = []
+    for begin, end in pairwise(edges):
+        first, last = ceil(begin - 0.5), ceil(end - 0.5)
+        if last <= first:
+            first = floor((begin + end) / 2)
+            last = first + 1
+        spans.append((first, last))
+    return spans
 
 
 def _corners(place: Place, view: View, shift: float, v: float, us: Sequence[float]) -> list[Corner]:
