@@ -167,6 +167,19 @@ async def test_filter_hides_lines_and_keeps_the_place(console, log):
         assert not screen.query_one(FilterBar).chosen
 
 
+async def test_a_filter_does_not_wait_for_the_next_look_at_the_file(console, log, monkeypatch):
+    """However long the screen rests where no run writes, what is typed is searched at once."""
+    monkeypatch.setattr("geobatch_tui.tui.screens.log._STILL", 3600.0)
+    monkeypatch.setattr("geobatch_tui.tui.screens.log._REST", 3600.0)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await opened(pilot, 199)
+        await pilot.press("slash", *"message:199", "enter")
+        await until(lambda: screen.view.count() == 1)
+        await pilot.press("escape", "z")
+        await until(lambda: "ERROR" in shown(app).splitlines()[0] and "searching" not in shown(app))
+
+
 async def test_jump_to_errors(console, log):
     """N and n go from error to error, and say so where there is none."""
     app = console()

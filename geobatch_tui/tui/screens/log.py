@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -75,6 +76,7 @@ class LogScreen(Filtered, Page):
         self._rank = LEVELS.index("info")
         self._version = 0
         self._next = 0.0
+        self._woken = asyncio.Event()
 
     def compose(self) -> ComposeResult:
         """A line, the log, and the entry that is unfolded."""
@@ -107,8 +109,16 @@ class LogScreen(Filtered, Page):
             before, busy = busy, await asyncio.to_thread(_step, self._index, self.view.selection)
             if self.is_current and not self.app.frozen:
                 self._show(at_once=before and not busy)
-            rest = _REST if self.app.shown.live else _STILL
-            await asyncio.sleep(0 if busy and self.is_current else rest)
+            if busy and self.is_current:
+                await asyncio.sleep(0)
+            else:
+                await self._rest(_REST if self.app.shown.live else _STILL)
+
+    async def _rest(self, seconds: float) -> None:
+        """Rest so long, or until there is something else to look for."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        self._woken.clear()
 
     def _show(self, *, at_once: bool) -> None:
         if self._version != self._index.version:  # the file is another one
@@ -143,6 +153,7 @@ class LogScreen(Filtered, Page):
         chosen = self.query_one(FilterBar).chosen
         self.view.choose(LogSelection(self._index, chosen, self._rank))
         self._next = 0.0
+        self._woken.set()
         self._say()
 
     # --- messages -------------------------------------------------------------------------------
