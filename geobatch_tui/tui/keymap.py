@@ -55,7 +55,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "mark": Key("space", "Mark", "Mark or unmark"),
     "mark.range": Key("v", "Range", "Mark a range"),
     "mark.all": Key("a", "All", "Mark all that are shown"),
-    "group": Key("g", "Group", "Group by cause, or list one by one"),
+    "group": Key("g", "Group", "Group, or list one by one"),
     "sort": Key("s", "Sort", "Sort by the next column"),
     "retry": Key("R", "Retry", "Try dead letters again", "R"),
     "retry.with": Key("A", "Retry with", "Try again with changes", "A"),
@@ -104,10 +104,16 @@ MOVES: Final = frozenset(
 
 
 def bind(
-    identifier: str, action: str, *, show: bool = True, priority: bool = False, name: str = ""
+    identifier: str,
+    action: str,
+    *,
+    show: bool = True,
+    priority: bool = False,
+    name: str = "",
+    does: str = "",
 ) -> Binding:
-    """A binding of a key of the registry, with a name of its own in the footer if there is a word
-    that fits better there. Raises KeyError for an unknown id."""
+    """A binding of a key of the registry; with a name of its own in the footer, and what it does in
+    the help, if there are words that fit better there. Raises KeyError for an unknown id."""
     key = KEYS[identifier]
     return Binding(
         key.key,
@@ -116,7 +122,7 @@ def bind(
         show=show,
         key_display=key.display,
         priority=priority,
-        tooltip=key.help,
+        tooltip=does or key.help,
         id=identifier,
     )
 
@@ -188,3 +194,6 @@ _NAMES: Final = {
     "[": "left_square_bracket",
     "]": "right_square_bracket",
 }
+
+SIGNS: Final = frozenset(_NAMES.values())
+"""Keys that are typed, though not by a letter or digit."""

@@ -128,10 +128,13 @@ class Steering(Shell):
     def action_stop_now(self) -> None:
         """End the run at once, after a question that names what is lost."""
         running = self.shown.counts["running"]
-        text = (
-            f"{fmt.count(running)} running chunks will be abandoned, and redone when the run is "
-            "resumed. Nothing that is finished is lost."
+        lost = (
+            f"{fmt.plural(running, 'running chunk')} will be abandoned, and redone when the run is "
+            "resumed."
+            if running
+            else "No chunk is running."
         )
+        text = f"{lost} Nothing that is finished is lost."
         self.ask(
             "Stop now",
             text,
@@ -151,13 +154,13 @@ class Steering(Shell):
         if self.leaving is not None:
             self.action_stop_now()
             return
-        running = self.shown.counts["running"]
+        chunks = fmt.plural(self.shown.counts["running"], "running chunk")
         self.ask(
             "Leave",
             "The run lives in this process.",
             (
                 Choice("", "Stay", "keep watching"),
-                Choice("stop", "Drain and stop", f"finish {running} running chunks, resume later"),
+                Choice("stop", "Drain and stop", f"finish {chunks}, resume later"),
                 Choice(
                     "detach", "Go on in the background", "drain, then resume without a terminal"
                 ),

@@ -227,7 +227,7 @@ async def test_the_form_is_filtered(opened):
         await pilot.pause()
         assert console.screen.list.current.leaf.key == "engine.max_workers"
         await console.set(pilot, "engine.max_workers", "-3")
-        assert "1 wrong" in console.text()
+        assert "1 error" in console.text()
 
 
 async def test_a_wrong_value_that_the_filter_hides_is_shown(opened):
@@ -249,7 +249,7 @@ async def test_what_is_wrong_is_neither_saved_nor_run(opened, job):
         await pilot.press("ctrl+r")
         await pilot.pause()
         assert console.screen.list.current.leaf.key == "engine.max_workers"
-        assert "1 wrong" in console.text()
+        assert "1 error" in console.text()
         about = str(console.screen.query_one("#about", Static).content)
         assert "max_workers" in about or "must" in about or "greater" in about
     assert job.read_text() == text

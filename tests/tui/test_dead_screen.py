@@ -18,9 +18,10 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.dialogs import Question
 from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.previewer import Unseen
+from geobatch_tui.tui.retry_plan import Consequence
 from geobatch_tui.tui.screens.dead import DeadScreen
 from geobatch_tui.tui.screens.line import NoteDialog, PathDialog
-from geobatch_tui.tui.screens.retry import RetryDialog
+from geobatch_tui.tui.screens.retry import RetryDialog, lines
 from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.inspector import TABS, Inspector
 
@@ -161,6 +162,10 @@ async def test_filter_hides_and_escape_brings_back(console, deaths, eye):
         await settle(pilot)
         assert "2 shown" in shown(app)
         assert "/ class:mem" in shown(app)
+        assert "no letter matches" not in shown(app)
+        await pilot.press("slash", *"nosuchword", "enter")
+        await settle(pilot)
+        assert "no letter matches" in shown(app)
         assert screen.focused is screen.list
         await pilot.press("escape")
         await settle(pilot)
@@ -219,6 +224,16 @@ async def test_retry_shows_what_is_rerun_before_it_is(console, deaths, eye):
         await pilot.press("enter")
         await until(lambda: asked)
         assert asked == [("retry_dead", {"classes": [], "keys": ["1.tif@0,0", "1.tif@0,1"]})]
+
+
+def test_rows_of_a_retry_are_as_wide_as_what_is_in_them():
+    """So that what becomes of each letter has room beside it on a small screen."""
+    rows = (("a.tif", "CorruptSourceError", "planned anew, then computed"), ("bcd.tif", "X", "y"))
+    found = Consequence(2, 0, 2, 0, 0, 0, 0, 0, (), rows)
+    assert lines(found).plain.splitlines() == [
+        "a.tif    CorruptSource  planned anew, then computed",
+        "bcd.tif  X              y",
+    ]
 
 
 async def test_retry_of_a_cause_names_the_class(console, deaths, eye):

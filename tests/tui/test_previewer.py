@@ -212,9 +212,11 @@ def test_captions_tell_damage_first():
         "dtype": "uint8", "nodata": None, "block": [256, 1], "low": [1.0, 2.0, 3.0],
         "high": [250.0, 251.0, 252.0], "bad_blocks": 2, "error": "x",
     }  # fmt: skip
-    said = captions(PreviewReceipt(1, 1, b"abc", b"\1", facts))
+    said = captions(PreviewReceipt(2, 1, b"abcdef", b"\0\1", facts))
     assert said[0] == "? 2 blocks unreadable"
     assert "bands 1,2,3 as RGB uint8" in said
     assert "p2-98 1 to 252" in said
     assert "· masked" in said
     assert "3x4 at 1,2" in said
+    nothing_read = captions(PreviewReceipt(2, 1, b"abcdef", b"\2\2", facts))
+    assert "p2-98" not in " ".join(nothing_read)

@@ -17,6 +17,7 @@ from geobatch_tui.config.presets import presets
 from geobatch_tui.config.writer import job_toml
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe, safe_lines
+from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.dialogs import Choice, Question
 from geobatch_tui.tui.draft import FIELDS, Draft
 from geobatch_tui.tui.jump import Place
@@ -73,7 +74,8 @@ class ConfigScreen(Filtered):
     ConfigScreen.-toml #fields { display: none; }
     ConfigScreen.-wide #fields { display: block; }
     ConfigScreen #toml {
-        border: round $border-blurred; border-title-style: bold; border-subtitle-color: $quiet;
+        border: round $border-blurred; border-title-color: $foreground;
+        border-title-style: bold; border-subtitle-color: $quiet;
         scrollbar-size-vertical: 1; padding: 0 1;
     }
     ConfigScreen #toml:focus { border: round $border; }
@@ -163,7 +165,7 @@ class ConfigScreen(Filtered):
         shown = [field for field in fields if self.bar.chosen.matches(field.row())]
         self.list.show(shown)
         name = safe(str(draft.path)) if draft.path else "not saved yet"
-        state = f"{len(draft.problems)} wrong" if draft.problems else "right"
+        state = fmt.plural(len(draft.problems), "error") if draft.problems else "valid"
         self.bar.say(
             Content.assemble(
                 (" Config ", "bold"),

@@ -51,8 +51,8 @@ _SETTLE: Final = 0.15
 _CHANGES: Final = frozenset({"retry_chosen", "retry_with", "split", "dismiss_letters"})
 _PLANNING: Final = frozenset({"retry_with", "split"})  #: what a live run cannot do
 _STAYS: Final = (
-    "They stay what they are: their chunks have no result, and the exit code tells of them. The "
-    "note is kept in the ledger until they are tried again, or taken back by the same key."
+    "What is dismissed has no result still, and the exit code tells of it. The note is kept in the "
+    "ledger until the chunk is tried again, or taken back by the same key."
 )
 
 
@@ -67,13 +67,13 @@ class DeadScreen(Filtered, Page):
     HELP = "What was given up. Mark letters or stand on a group, then retry, export or map them."
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("retry", "retry_chosen"),
-        bind("group", "group"),
+        bind("group", "group", does="Group by cause or place, or one by one"),
         bind("filter", "filter"),
         bind("copy", "copy"),
         bind("editor", "editor", show=False),
         bind("map.show", "map"),
-        bind("detail.less", "tab(-1)", show=False),
-        bind("detail.more", "tab(1)", show=False),
+        bind("detail.less", "tab(-1)", show=False, name="Tab before", does="The tab before"),
+        bind("detail.more", "tab(1)", show=False, name="Tab after", does="The tab after"),
         bind("retry.with", "retry_with", show=False),
         bind("split", "split", show=False),
         bind("dismiss", "dismiss_letters", show=False),
@@ -81,7 +81,7 @@ class DeadScreen(Filtered, Page):
         bind("export", "export", show=False),
         bind("next", "neighbour(1)", show=False),
         bind("previous", "neighbour(-1)", show=False),
-        bind("map.mode", "band", show=False),
+        bind("map.mode", "band", show=False, name="Band", does="The next band of the window"),
         bind("back", "back", show=False),
     ]
     DEFAULT_CSS = """
@@ -158,6 +158,7 @@ class DeadScreen(Filtered, Page):
             SORTS[self._sort],
             self.app.link.store.item,
         )
+        self.list.nothing = "no letter matches" if self._letters else "nothing is given up"
         self.list.show(self._listing, self._letters)
         self._say()
         self._look()

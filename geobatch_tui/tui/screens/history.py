@@ -54,7 +54,8 @@ class HistoryScreen(Filtered):
     DEFAULT_CSS = """
     HistoryScreen #runs { height: 2fr; }
     HistoryScreen #compare {
-        height: 1fr; border: round $border-blurred; border-title-style: bold;
+        height: 1fr; border: round $border-blurred;
+        border-title-color: $foreground; border-title-style: bold;
         scrollbar-size-vertical: 1; padding: 0 1;
     }
     HistoryScreen #compare:focus { border: round $border; }
@@ -109,6 +110,7 @@ class HistoryScreen(Filtered):
         """Show the runs that the filter lets pass."""
         chosen = self.query_one(FilterBar).chosen
         shown = [run for run in self._runs if chosen.matches(run.fields())]
+        self.list.nothing = "no run matches" if self._runs else ""
         self.list.show(shown)
         self._say(len(shown))
         self._tell()
@@ -116,7 +118,10 @@ class HistoryScreen(Filtered):
     def _say(self, shown: int) -> None:
         total = len(self._runs)
         told = fmt.count(total) if shown == total else f"{fmt.count(shown)} of {fmt.count(total)}"
-        parts: list[tuple[str, str]] = [(" History ", "bold"), (f" {told} runs", "")]
+        parts: list[tuple[str, str]] = [
+            (" History ", "bold"),
+            (f" {told} run{'' if total == 1 else 's'}", ""),
+        ]
         if live := sum(run.state == "running" for run in self._runs):
             parts.append((f"  {live} live", "bold $success"))
         self.query_one(FilterBar).say(Content.assemble(*parts))
@@ -228,8 +233,8 @@ def _about(run: PastRun) -> Content:
     ]
     if run.newest:
         parts.append(
-            f"of {fmt.count(run.total)} chunks there, {fmt.count(run.left)} are left and "
-            f"{fmt.count(run.dead)} are dead\n"
+            f"of {fmt.plural(run.total, 'chunk')} there: {fmt.count(run.left)} left, "
+            f"{fmt.count(run.dead)} dead\n"
         )
     return Content.assemble(*parts)
 

@@ -47,15 +47,15 @@ class LogScreen(Filtered, Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("follow", "follow"),
         bind("filter", "filter"),
-        bind("detail.less", "level(1)"),
-        bind("detail.more", "level(-1)"),
-        bind("next", "error(1)"),
-        bind("previous", "error(-1)", show=False),
+        bind("detail.less", "level(1)", does="Graver lines only"),
+        bind("detail.more", "level(-1)", does="Lines of the next lower level, too"),
+        bind("next", "error(1)", does="The next error"),
+        bind("previous", "error(-1)", show=False, does="The error before"),
         bind("wrap", "wrap"),
         bind("copy", "copy"),
         bind("editor", "editor", show=False),
         bind("faults", "faults", show=False),
-        bind("units", "utc", show=False),
+        bind("units", "utc", show=False, name="UTC", does="Times in UTC, or local"),
         bind("map.show", "map", show=False),
         bind("back", "back", show=False),
     ]
@@ -63,7 +63,7 @@ class LogScreen(Filtered, Page):
     LogScreen LogView { height: 1fr; }
     LogScreen #entry {
         height: 40%; display: none; border: round $border-blurred; padding: 0 1;
-        border-title-style: bold; scrollbar-size-vertical: 1;
+        border-title-color: $foreground; border-title-style: bold; scrollbar-size-vertical: 1;
     }
     LogScreen #entry:focus { border: round $border; }
     LogScreen.-unfolded #entry { display: block; }
@@ -146,6 +146,7 @@ class LogScreen(Filtered, Page):
             parts.append(("  UTC", "$quiet"))
         if note := progress(self._index, view.selection):
             parts.append((f"  {note}", "$warning"))
+        view.nothing = "" if note else "no line matches" if total else "nothing is logged yet"
         self.query_one(FilterBar).say(Content.assemble(*parts))
 
     def refilter(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from rich.cells import cell_len
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -43,7 +44,9 @@ class RetryDialog(ModalScreen[tuple[str, ...] | None]):
         background: $surface; padding: 0 1;
     }
     RetryDialog #retry-list { height: auto; max-height: 1fr; margin-top: 1; }
-    RetryDialog #retry-list Static { height: auto; }
+    RetryDialog #retry-list Static {
+        height: auto; text-wrap: nowrap; text-overflow: ellipsis;
+    }
     RetryDialog Static { height: auto; }
     RetryDialog Input { margin-top: 1; }
     """
@@ -112,14 +115,19 @@ def summary(found: Consequence, where: str) -> Content:
 
 
 def lines(found: Consequence) -> Content:
-    """A line a letter, of the first ones."""
+    """A line a letter, of the first ones; columns no wider than what is in them."""
+    first = [
+        (where, name.removesuffix("Error"), fate) for where, name, fate in found.lines[:_SHOWN]
+    ]
+    wide = min(36, max((cell_len(where) for where, _, _ in first), default=0))
+    broad = min(18, max((cell_len(name) for _, name, _ in first), default=0))
     rows = [
         Content.assemble(
-            f"{fmt.fit_middle(where, 36)} ",
-            (f"{fmt.fit(error.removesuffix('Error'), 18)} ", "bold"),
+            f"{fmt.fit_middle(where, wide)}  ",
+            (f"{fmt.fit(name, broad)}  ", "bold"),
             (fate, "$quiet"),
         )
-        for where, error, fate in found.lines[:_SHOWN]
+        for where, name, fate in first
     ]
     if len(found.lines) > _SHOWN:
         more = fmt.count(len(found.lines) - _SHOWN)

@@ -33,11 +33,15 @@ class Inspector(VerticalScroll, can_focus=True):
     """All about one letter, a tab at a time. Text can be selected."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("detail.less", "tab(-1)", show=False),
-        bind("detail.more", "tab(1)", show=False),
+        bind("detail.less", "tab(-1)", show=False, name="Tab before", does="The tab before"),
+        bind("detail.more", "tab(1)", show=False, name="Tab after", does="The tab after"),
     ]
     DEFAULT_CSS = """
-    Inspector { border: round $border-blurred; padding: 0 1; scrollbar-size-vertical: 1; }
+    Inspector {
+        border: round $border-blurred; padding: 0 1;
+        border-title-color: $foreground; border-subtitle-color: $quiet;
+        scrollbar-size-vertical: 1;
+    }
     Inspector:focus { border: round $border; }
     Inspector Static { height: auto; }
     """

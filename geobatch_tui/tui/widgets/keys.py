@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.cells import cell_len
 from textual.content import Content
+from textual.widgets import Input
 
+from geobatch_tui.tui.keymap import SIGNS
 from geobatch_tui.tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -98,9 +101,7 @@ class KeyBar(Lines):
         modes, near, far, always, later = [], [], [], [], []
         for active in self._active():
             binding = active.binding
-            entry = Entry(
-                self.app.get_key_display(binding), binding.description, binding, active.enabled
-            )
+            entry = Entry(self._name_of(binding), binding.description, binding, active.enabled)
             identifier = binding.id or ""
             if identifier.startswith("mode."):
                 modes.append(entry)
@@ -115,13 +116,25 @@ class KeyBar(Lines):
         return modes, near, [*far, *later], always
 
     def _active(self) -> Iterator[ActiveBinding]:
-        """Each binding that is to be shown, once, with its first key."""
+        """Each binding that is to be shown, once, with its first key; none that would be typed."""
         seen: set[str] = set()
         for active in self.screen.active_bindings.values():
             name = active.binding.id or active.binding.action
-            if active.binding.show and name not in seen:
+            typed = self._typing and active.binding.key in SIGNS
+            if active.binding.show and name not in seen and not typed:
                 seen.add(name)
                 yield active
+
+    @property
+    def _typing(self) -> bool:
+        return isinstance(self.screen.focused, Input)
+
+    def _name_of(self, binding: Binding) -> str:
+        """How a key is shown. A key with two names, as ``:`` and ``ctrl+p``, is shown by the first
+        of them; while one types, Textual leaves only the other one."""
+        if self._typing:
+            binding = replace(binding, key_display=None)
+        return self.app.get_key_display(binding)
 
     async def on_click(self, event: events.Click) -> None:
         """Press the key under the mouse."""

@@ -23,6 +23,7 @@ FOLDED_FROM: Final = 12
 """A group of so many letters starts folded."""
 
 _WIDE: Final = 110
+_ROOMY: Final = 90
 
 
 class ListRow(NamedTuple):
@@ -217,7 +218,7 @@ class LetterList(ScrollLines):
 
 def _letter(letter: LetterView, lead: str, width: int) -> Content:
     where = 30 if width >= _WIDE else min(24, max(14, width // 4))
-    name = 19 if width >= _WIDE else 14
+    name = 19 if width >= _ROOMY else 14
     stage = 8 if width >= _WIDE else 0
     known = letter.dismissed is not None
     used = len(lead) + where + 1 + name + 1 + 3 + 9 + (stage + 1 if stage else 0)

@@ -37,13 +37,15 @@ class PlanPane(Horizontal):
 
     DEFAULT_CSS = """
     PlanPane #places {
-        width: 2fr; display: none; border: round $border-blurred; border-title-style: bold;
+        width: 2fr; display: none; border: round $border-blurred;
+        border-title-color: $foreground; border-title-style: bold;
         border-subtitle-color: $quiet;
     }
     PlanPane #places:focus { border: round $border; }
     PlanPane.-planned #places { display: block; }
     PlanPane #plan {
-        width: 3fr; border: round $border-blurred; border-title-style: bold; padding: 0 1;
+        width: 3fr; border: round $border-blurred; padding: 0 1;
+        border-title-color: $foreground; border-title-style: bold;
         scrollbar-size-vertical: 1;
     }
     PlanPane #plan:focus { border: round $border; }

@@ -123,7 +123,9 @@ def captions(receipt: PreviewReceipt) -> list[str]:
     which = f"band {bands[0]}/{facts['count']}" if len(bands) == 1 else "bands 1,2,3 as RGB"
     low, high = facts["low"], facts["high"]
     span = f"{_number(min(low))} to {_number(max(high))}"
-    lines = [f"{which} {facts['dtype']}", f"p2-98 {span}"]
+    lines = [f"{which} {facts['dtype']}"]
+    if VALUE in receipt.marks:
+        lines.append(f"p2-98 {span}")
     if facts["bad_blocks"]:
         noun = "block" if facts["bad_blocks"] == 1 else "blocks"
         lines.insert(0, f"? {fmt.count(facts['bad_blocks'])} {noun} unreadable")
@@ -155,7 +157,10 @@ class Preview(Widget):
     ALLOW_SELECT: ClassVar[bool] = False
     BORDER_TITLE = "Window"
     DEFAULT_CSS = """
-    Preview { border: round $border-blurred; border-title-style: bold; }
+    Preview {
+        border: round $border-blurred;
+        border-title-color: $foreground; border-title-style: bold;
+    }
     """
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from textual.content import Content
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
@@ -16,13 +17,17 @@ from geobatch_tui.tui.keymap import bind
 if TYPE_CHECKING:
     from textual import events
     from textual.binding import BindingType
-    from textual.content import Content
 
 from textual.binding import Binding
 
 
 class ScrollLines(ScrollView, can_focus=True):
-    """Lines by number, with a cursor; overwrite :meth:`count` and :meth:`line`."""
+    """Lines by number, with a cursor; overwrite :meth:`count` and :meth:`line`.
+
+    Attributes:
+        cursor: the number of the line that it is on.
+        nothing: what is said where there is no line.
+    """
 
     ALLOW_SELECT: ClassVar[bool] = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -37,6 +42,7 @@ class ScrollLines(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     ScrollLines {
         border: round $border-blurred;
+        border-title-color: $foreground;
         border-title-style: bold;
         border-subtitle-color: $quiet;
         overflow-x: hidden;
@@ -46,6 +52,7 @@ class ScrollLines(ScrollView, can_focus=True):
     """
 
     cursor: reactive[int] = reactive(0, init=False, repaint=False)
+    nothing: reactive[str] = reactive("", init=False)
 
     class Moved(Message):
         """The cursor came to another line."""
@@ -173,7 +180,8 @@ class ScrollLines(ScrollView, can_focus=True):
         number = round(self.scroll_y) + y
         width = self.scrollable_content_region.width
         if number >= self.count() or not width:
-            return Strip.blank(self.size.width, self.visual_style.rich_style)
+            said = self.nothing if not number and not self.count() else ""
+            return self._strip_of(Content.styled(said, "$quiet"), self.size.width)
         strip = self._strips.get(number)
         if strip is None:
             if len(self._strips) > 512:
@@ -183,9 +191,10 @@ class ScrollLines(ScrollView, can_focus=True):
             if at_cursor:
                 content = content.pad_right(max(0, width - content.cell_length))
                 content = content.stylize(self.cursor_style())
-            painted = Visual.to_strips(
-                self, content, width, 1, self.visual_style, apply_selection=False, pad=True
-            )
-            strip = painted[0] if painted else Strip.blank(width, self.visual_style.rich_style)
-            self._strips[number] = strip
+            strip = self._strips[number] = self._strip_of(content, width)
         return strip
+
+    def _strip_of(self, content: Content, width: int) -> Strip:
+        style = self.visual_style
+        painted = Visual.to_strips(self, content, width, 1, style, apply_selection=False, pad=True)
+        return painted[0] if painted else Strip.blank(width, style.rich_style)

@@ -1,0 +1,79 @@
+"""What the console says can be read, is true of one and of none, and names keys that work."""
+
+from __future__ import annotations
+
+from console_desk import busy_run
+from textual.color import Color
+
+
+def shown(app):
+    """The text on the screen, a line each."""
+    lines = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in line) for line in lines)
+
+
+async def settle(pilot):
+    """Poll, and wait for the picture."""
+    pilot.app.poll()
+    await pilot.pause()
+    await pilot.pause()
+
+
+async def test_questions_count_one_chunk_and_none(console, script):
+    """Whoever stops or leaves a run with one chunk at work, or none, reads no plural of it."""
+    script.plan(1, 1, 3)
+    script.start(1)
+    app = console()
+    async with app.run_test() as pilot:
+        await settle(pilot)
+        await pilot.press("Q")
+        await pilot.pause()
+        assert "1 running chunk will be abandoned" in shown(app)
+        await pilot.press("escape")
+        script.done(1)
+        await settle(pilot)
+        await pilot.press("Q")
+        await pilot.pause()
+        assert "No chunk is running. Nothing that is finished is lost." in shown(app)
+
+
+async def test_only_keys_that_are_not_typed_are_offered_while_one_types(console, script):
+    """In the field of a filter : and ? are text: their other keys stand there instead."""
+    script.plan(1, 1, 3)
+    app = console()
+    async with app.run_test(size=(160, 30)) as pilot:
+        await settle(pilot)
+        await pilot.press("3")
+        await pilot.pause()
+        assert ": Commands" in shown(app).splitlines()[-1]
+        await pilot.press("slash")
+        await pilot.pause()
+        line = shown(app).splitlines()[-1]
+        assert "^p Commands" in line
+        assert "f1 Help" in line
+        assert "/ Filter" not in line
+
+
+async def test_titles_can_be_read_without_the_focus(console, script):
+    """A border may be dim, the words in it may not."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(160, 48)) as pilot:
+        await settle(pilot)
+        for mode in "123456":
+            await pilot.press(mode)
+            await pilot.pause()
+            for widget in app.screen.query("*"):
+                assert not list(dim_words(widget)), (mode, widget)
+
+
+def dim_words(widget):
+    """The title and subtitle of a widget that have the colour of a border without the focus."""
+    dim = Color.parse(widget.app.theme_variables["border-blurred"])
+    styles = widget.styles
+    for rule in ("border_title", "border_subtitle"):
+        words = getattr(widget, rule)
+        own = styles.has_rule(f"{rule}_color")
+        color = getattr(styles, f"{rule}_color") if own else styles.border_top[1]
+        if words and widget.display and not widget.has_focus and color.rgb == dim.rgb:
+            yield words
