@@ -107,7 +107,7 @@ WALK = [
     ("\x1b", ""),
     ("A", "engine.chunk_timeout"),
     ("\x1b", ""),
-    ("X", "stay what they are"),  # a note to dismiss them with
+    ("X", "What is dismissed"),  # a note to dismiss them with
     ("\x1b", ""),
     ("e", "Trace ---"),  # all about a letter, by another program
     ("/evil\r", ""),
