@@ -167,7 +167,7 @@ async def test_the_exact_place_comes_from_the_plan(console, script):
         top = screen.map.pictures.top
         assert isinstance(top, GroundScene)
         top.go(9)
-        screen.map._renew()
+        screen.map.renew()
         await settled(pilot)
         # Upper right of the raster is the south-west of the ground.
         assert "lon 20.050 lat 9.050" in cards(app)
