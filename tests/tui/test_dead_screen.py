@@ -59,8 +59,8 @@ class Eye:
 @pytest.fixture
 def eye(monkeypatch):
     eye = Eye()
-    monkeypatch.setattr("geobatch_tui.tui.screens.dead.Previewer", lambda: eye)
-    monkeypatch.setattr("geobatch_tui.tui.screens.dead._SETTLE", 0.0)
+    monkeypatch.setattr("geobatch_tui.tui.screens.evidence.Previewer", lambda: eye)
+    monkeypatch.setattr("geobatch_tui.tui.screens.evidence._SETTLE", 0.0)
     return eye
 
 

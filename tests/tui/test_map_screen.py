@@ -132,7 +132,7 @@ async def test_others_show_chunks_on_the_map(console, deaths):
 async def test_enter_on_a_dead_chunk_leads_to_its_letter(console, deaths, monkeypatch):
     """The list of dead letters opens with the cursor on it, also when it was open before; a chunk
     that is not dead has nothing to open."""
-    monkeypatch.setattr("geobatch_tui.tui.screens.dead.Previewer", NoPreview)
+    monkeypatch.setattr("geobatch_tui.tui.screens.evidence.Previewer", NoPreview)
     app = console()
     async with app.run_test() as pilot:
         await on_the_map(pilot)
