@@ -59,7 +59,7 @@ class Evidence(Page):
         if dead_id is None:
             self.dossier = self._pictured = None
             self.query_one(Inspector).show(None)
-            self.query_one(Preview).show(Unseen("nothing is given up"))
+            self.query_one(Preview).show(Unseen(self.list.nothing))
             self.query_one("#command", Static).update(Content(""))
         elif self.dossier is None or self.dossier.letter.dead_id != dead_id:
             self.read_letter(dead_id)
