@@ -27,8 +27,9 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
     """Geometries (WKB) by the ids of the features whose they are to be; empty if there are none.
 
     Raises:
-        SchemaError: the file has several layers, or no field ``geobatch_fid``.
-        CrsError: it is in another CRS than the source.
+        SchemaError: the file has several layers, no field ``geobatch_fid``, no whole numbers in it,
+            or several features for one.
+        CrsError: it is in another CRS than the source, or in none.
     """
     places = list((Path(item.work_dir).parents[1] / "replaced" / item.key).glob("*"))
     if not places:
@@ -45,19 +46,27 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
                 f"{path} has no field {_FIELD!r}",
                 hint="start from the quarantine file, and keep its fields",
             )
-        if plan.src_crs and not CRS.from_user_input(info["crs"] or "").equals(
+        if plan.src_crs and not info["crs"]:
+            raise CrsError(f"{path} has no CRS; the quarantine file has that of the source")
+        if plan.src_crs and not CRS.from_user_input(info["crs"]).equals(
             CRS.from_wkt(plan.src_crs), ignore_axis_order=True
         ):
             raise CrsError(f"{path} is in another CRS than {item.source}")
         with arrow.opened(path, columns=[_FIELD]) as (meta, reader):
             table = reader.read_all()
     shapes = table.column(meta["geometry_name"] or "wkb_geometry").to_pylist()
-    ids = table.column(_FIELD).to_pylist()
-    return {
-        int(fid): bytes(shape)
-        for fid, shape in zip(ids, shapes, strict=True)
-        if fid is not None and shape is not None
-    }
+    try:
+        ids = table.column(_FIELD).cast(pa.int64()).to_pylist()
+    except pa.ArrowInvalid as error:
+        raise SchemaError(f"{path}: {_FIELD} is to be a whole number: {error}") from error
+    repaired: dict[int, bytes] = {}
+    for fid, shape in zip(ids, shapes, strict=True):
+        if fid is None or shape is None:
+            continue
+        if fid in repaired:
+            raise SchemaError(f"{path} has several features with {_FIELD} {fid}")
+        repaired[fid] = bytes(shape)
+    return repaired
 
 
 def put_in(batch: pa.RecordBatch, repaired: dict[int, bytes]) -> tuple[pa.RecordBatch, int]:
