@@ -27,7 +27,7 @@ from geobatch_tui.execution.raster.part import removed_on_error
 from geobatch_tui.execution.sources import check_identity
 from geobatch_tui.execution.vector import archive, geojson, misread, sequence, source
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
-from geobatch_tui.execution.vector.unread import NO_GEOMETRY
+from geobatch_tui.execution.vector.unread import NO_GEOMETRY, TOO_LARGE
 from geobatch_tui.execution.vector.wkb import validity
 
 if TYPE_CHECKING:
@@ -207,29 +207,35 @@ def _reasons_aside(path: str, plan: VectorPlan) -> Iterator[str]:
 
 
 class _Missing:
-    """Finds features of GeoJSON that have a geometry in the file, and none as OGR reads them."""
+    """Finds features of GeoJSON that have a geometry in the file, and none as OGR reads them; or
+    whole numbers beyond those of 64 bits."""
 
     def __init__(self, plan: VectorPlan, plain: archive.Plain) -> None:
         self._plan, self._plain = plan, plain
-        self._there: NDArray[np.bool_] | None = None
+        self._there: NDArray[np.uint8] | None = None
         self._ids = self._order = np.empty(0, np.int64)
         self._seen = 0
 
     def reasons(self, batch: pa.RecordBatch) -> pa.Array:
         """For each of the next features, what is wrong with it; null: nothing."""
         start, self._seen = self._seen, self._seen + batch.num_rows
-        if not batch.column(WKB).null_count:
+        if not batch.column(WKB).null_count and not _at_an_end(batch):
             return pa.nulls(batch.num_rows, pa.string())
         there = self._told()
         if self._plan.where:
             places = self._order[np.searchsorted(self._ids, batch.column(FID), sorter=self._order)]
         else:
             places = np.arange(start, self._seen)
-        broken = there[places] & ~validity(batch.column(WKB))
-        return pa.array([NO_GEOMETRY if one else None for one in broken], pa.string())
+        broken = (there[places] & geojson.GEOMETRY > 0) & ~validity(batch.column(WKB))
+        large = there[places] & geojson.BEYOND > 0
+        reasons = [
+            NO_GEOMETRY if one else TOO_LARGE if other else None
+            for one, other in zip(broken.tolist(), large.tolist(), strict=True)
+        ]
+        return pa.array(reasons, pa.string())
 
-    def _told(self) -> NDArray[np.bool_]:
-        """Which features have one, as the file says; if it is not known which is which, none."""
+    def _told(self) -> NDArray[np.uint8]:
+        """What features have, as the file says; if it is not known which is which, nothing."""
         if self._there is None:
             plan = self._plan
             count = plan.count - len(plan.aside)
@@ -238,13 +244,26 @@ class _Missing:
                 self._ids = source.ids(self._plain.place, plan)
                 self._order, count = np.argsort(self._ids), len(self._ids)
             try:
-                found = geojson.with_geometry(
+                found = geojson.told(
                     self._plain.name(), sequence=plan.driver == "GeoJSONSeq", lost=plan.lost
                 )
             except ValueError:  # OGR takes more for JSON
                 found = b""
-            self._there = np.frombuffer(found if len(found) == count else bytes(count), np.bool_)
+            self._there = np.frombuffer(found if len(found) == count else bytes(count), np.uint8)
         return self._there
+
+
+def _at_an_end(batch: pa.RecordBatch) -> bool:
+    """Whether a whole number is the least or the largest of 64 bits."""
+    import pyarrow.compute as pc
+
+    for column in batch.columns:
+        values = column.flatten() if pa.types.is_list(column.type) else column
+        if pa.types.is_int64(values.type):
+            ends = pc.min_max(values)
+            if ends["min"].as_py() == geojson.LEAST or ends["max"].as_py() == geojson.LARGEST:
+                return True
+    return False
 
 
 class _Placed:

@@ -1,7 +1,8 @@
-"""Which features of a GeoJSON file have a geometry, as the file itself says.
+"""Which features of a GeoJSON file have a geometry, or numbers that OGR reads as others, as the
+file itself says.
 
-OGR gives a feature no geometry where it cannot read the one that it has, with a line on stderr at
-most.
+OGR gives a feature no geometry where it cannot read the one that it has, and puts the end of the
+range of 64 bits for a whole number beyond, with a line on stderr at most.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
+#: What a feature has: a geometry with coordinates; a whole number beyond 64 bits.
+GEOMETRY, BEYOND = 1, 2
+#: The ends of their range.
+LEAST, LARGEST = -(2**63), 2**63 - 1
 _PIECE = 1 << 20
 _BLANK = " \t\r\n,:"
 #: Characters of the longest word, or escape, that JSON of Python's knows, and a few more.
@@ -25,8 +30,8 @@ _LONGEST = 16
 _ENDS = frozenset(_BLANK + "]}")
 
 
-def with_geometry(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
-    """A byte for each feature at ``path``: 1 if it has a geometry with coordinates, else 0.
+def told(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
+    """A byte for each feature at ``path``: ``GEOMETRY`` and ``BEYOND``, as far as it has them.
 
     Args:
         path: a file with a collection, or a text ``sequence``.
@@ -36,9 +41,9 @@ def with_geometry(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> b
     if sequence:
         left_out = frozenset(lost)
         found = (decoded(one) for n, one in enumerate(records(path), 1) if n not in left_out)
-        return bytes(_has_geometry(value) for value in found)
+        return bytes(map(_flags, found))
     with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
-        return bytes(_has_geometry(value) for value in _collected(_Text(file)))
+        return bytes(map(_flags, _collected(_Text(file))))
 
 
 def goes_on(path: str, place: str) -> bool:
@@ -54,6 +59,18 @@ def goes_on(path: str, place: str) -> bool:
         except ValueError:
             return False
         return bool(text.next())
+
+
+def _flags(value: Any) -> int:
+    return GEOMETRY * _has_geometry(value) | BEYOND * _goes_beyond(value)
+
+
+def _goes_beyond(value: Any) -> bool:
+    own = value.get("properties") if isinstance(value, dict) else None
+    if not isinstance(own, dict):
+        return False
+    lists = ([one] if not isinstance(one, list) else one for one in own.values())
+    return any(type(one) is int and not LEAST <= one <= LARGEST for some in lists for one in some)
 
 
 def _has_geometry(value: Any) -> bool:

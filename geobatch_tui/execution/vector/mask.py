@@ -215,10 +215,11 @@ def _refuse_losses(path: str, plain: archive.Plain, column: Any, *, is_sequence:
     else:
         wrong = [2] if len(column) < 2 and geojson.goes_on(path, plain.place) else []
     if not wrong and column.null_count:
-        told = geojson.with_geometry(plain.name(), sequence=is_sequence)
+        told = geojson.told(plain.name(), sequence=is_sequence)
         read = np.concatenate([validity(chunk) for chunk in column.chunks])
         if len(told) == len(read):
-            wrong = (np.flatnonzero(np.frombuffer(told, np.bool_) & ~read) + 1).tolist()
+            there = np.frombuffer(told, np.uint8) & geojson.GEOMETRY > 0
+            wrong = (np.flatnonzero(there & ~read) + 1).tolist()
     _refuse_broken(path, wrong)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector import archive
     from geobatch_tui.execution.vector.plan import VectorPlan
 
+TOO_LARGE = "it has a whole number beyond the range of 64 bits, for which OGR reads another"
 NO_GEOMETRY = "OGR cannot read its geometry, which is not null in the file"
 
 #: Drivers whose files are asked here.

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.execution.vector import geojson
+from geobatch_tui.execution.vector.unread import TOO_LARGE
 
 BROKEN = [
     {"type": "Polygon", "coordinates": [[["a", "b"]]]},
@@ -84,6 +85,25 @@ def test_a_feature_without_a_member_for_its_geometry_has_none(suffix, tmp_path):
     done = vectorjobs.run("vector.convert", source, tmp_path / "out")
     assert vectordata.read(done.path).geometry.isna().tolist() == [False, True]
     assert [one.position for one in done.letters] == [2]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("where", ["", "k <> 4"])
+@pytest.mark.parametrize("text", ["%s", "[1, %s]"])
+def test_whole_numbers_beyond_64_bits(text, where, tmp_path):
+    """OGR puts the end of their range for them. What is the end is left."""
+    numbers = [1, 2**63 - 1, 2**64 - 1, -(2**63), -(2**63) - 1, 10**30]
+    line = '{"type": "Feature", "properties": {"k": %d, "n": %s}, "geometry": %s}\n'
+    shape = json.dumps(FINE[0])
+    source = tmp_path / "s.geojsonl"
+    source.write_text("".join(line % (k, text % n, shape) for k, n in enumerate(numbers)))
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params={"where": where})
+    assert vectordata.read(done.path).k.tolist() == [0, 1, 3]
+    lost = [2, 4, 5] if not where else [2, 4]
+    assert [(one.position, one.reason) for one in done.letters] == [(n, TOO_LARGE) for n in lost]
+    params = {"where": where, "columns": ["k"]}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "k", params=params)
+    assert not done.letters
 
 
 @pytest.mark.parametrize("odd", ["null", "5", '{"type": "feature"}', json.dumps(FINE[0])])
