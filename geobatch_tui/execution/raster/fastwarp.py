@@ -112,7 +112,9 @@ class Warper:
     def read(self, window: Window) -> tuple[Pixels, Valid | None]:
         """See :func:`read`."""
         plan, shape = self.plan, (window.height, window.width)
-        whole: Pixels = np.full((plan.count, *shape), plan.nodata or 0, plan.dtype)
+        whole: Pixels = np.zeros((plan.count, *shape), plan.dtype)
+        if plan.nodata:
+            whole[:] = plan.nodata
         target = Target.of(
             whole[: self.sampler.bands],
             np.zeros(shape, np.uint8),

@@ -174,17 +174,21 @@ def _copy(held: Held, plan: RasterPlan, window: Window, params: Any) -> tuple[Pi
     part = RasterWindow(window.col_off, window.row_off, window.width, window.height)
     pixels = held.read(*_bounds(window))
     if plan.validity == "mask":
-        return pixels, held.dataset.dataset_mask(
-            window=part
-        ) > 0 if not held.facts.nodata_differs else np.logical_and.reduce(
-            [
-                validity.differs(band, value)
-                for band, value in zip(pixels, held.facts.nodatavals, strict=True)
-            ]
-        )
+        return pixels, _valid(held, part, pixels)
     if plan.validity == "nodata" and params.get("dst_nodata") is not None:
         _rename_nodata(held, plan, part, pixels, params)
     return pixels, None
+
+
+def _valid(held: Held, part: RasterWindow, pixels: Pixels) -> Valid:
+    """Where all bands of ``part`` of the source, with these ``pixels``, are valid."""
+    facts = held.facts
+    if not facts.nodata_differs:
+        shown: Valid = held.dataset.dataset_mask(window=part) > 0
+        return shown
+    pairs = zip(pixels, facts.nodatavals, strict=True)
+    seen: Valid = np.logical_and.reduce([validity.differs(band, value) for band, value in pairs])
+    return seen
 
 
 def _rename_nodata(
