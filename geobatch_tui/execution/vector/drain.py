@@ -270,9 +270,10 @@ class _Placed:
     """Finds features of KML and GML with other coordinates in the file than OGR reads, or any."""
 
     def __init__(self, plan: VectorPlan, plain: archive.Plain) -> None:
-        ids = partial(source.ids, plain.place, plan)
+        ids = partial(source.ids, plain.place, plan) if plan.where else None
+        self._count = plan.count - len(plan.aside)
         self._file = misread.Misread(plain, plan.driver, plan.layer, ids, plan.lost)
 
     def reasons(self, batch: pa.RecordBatch) -> pa.Array:
         """For each of the next features, what is wrong with it; null: nothing."""
-        return self._file.reasons(batch.column(WKB), batch.column(FID).to_numpy())
+        return self._file.reasons(batch.column(WKB), batch.column(FID).to_numpy(), self._count)

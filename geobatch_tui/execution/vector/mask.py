@@ -194,8 +194,8 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
                 raise _broken(path, "their numbers are not known")
             if info["driver"] in misread.DRIVERS:
                 ids = table.column(meta["fid_column"]).to_numpy()
-                found = misread.Misread(plain, info["driver"], layer or names[0], lambda: ids)
-                told = found.reasons(column.combine_chunks(), ids)
+                found = misread.Misread(plain, info["driver"], layer or names[0], None)
+                told = found.reasons(column.combine_chunks(), ids, len(column))
                 _refuse_broken(path, ids[~told.is_null().to_numpy(zero_copy_only=False)].tolist())
     raw = np.array(column.to_pylist(), dtype=object)
     shapes: NDArray[Any] = shapely.from_wkb(raw, on_invalid="ignore")

@@ -40,18 +40,28 @@ class Misread:
         plain: Plain,
         driver: str,
         layer: str,
-        ids: Callable[[], NDArray[np.int64]],
+        ids: Callable[[], NDArray[np.int64]] | None,
         lost: tuple[int, ...] = (),
     ) -> None:
-        """Read the file; ``ids`` gives those of all features of the layer, in order, but of those
-        that OGR leaves out, whose numbers, from 1, are ``lost``.
+        """Read the file.
+
+        Args:
+            plain: what OGR opens.
+            driver: by which it does.
+            layer: name of it.
+            ids: gives those of all features of the layer, in order, if not all of them are asked
+                about; else they are in their order, each once.
+            lost: numbers, from 1, of features that OGR leaves out.
 
         Raises:
             CorruptSourceError: it is no XML.
         """
         self._plain, self._layer, self._ids, self._lost = plain, layer, ids, lost
+        self._seen = 0
         self._reader: XmlReader = gml.Features() if driver == "GML" else kml.Placemarks(driver)
-        self._known: tuple[NDArray[np.int64], NDArray[np.uint8]] | None = None
+        self._marks: NDArray[np.uint8] | None = None
+        #: Ids of the marks, in order.
+        self._known = np.empty(0, np.int64)
         try:
             self._reader.read(plain.name())
         except (ExpatError, ValueError, LookupError) as error:
@@ -60,19 +70,26 @@ class Misread:
                 hint="repair it as XML: what stands behind that place would be left out",
             ) from error
 
-    def reasons(self, shapes: pa.Array, ids: Any) -> pa.Array:
-        """For each of some features, what is wrong with it; null: nothing. ``shapes``: as OGR reads
-        them.
+    def reasons(self, shapes: pa.Array, ids: Any, count: int) -> pa.Array:
+        """For each of the next features, what is wrong with it; null: nothing.
+
+        Args:
+            shapes: of these features, as OGR reads them.
+            ids: of these features.
+            count: of all features that are asked about.
 
         Raises:
             CorruptSourceError: some are broken, and it is not known which of OGR's features.
         """
+        start, self._seen = self._seen, self._seen + len(shapes)
         if not shapes.null_count and not self._reader.lines:
             return pa.nulls(len(shapes), pa.string())
-        if self._known is None:
-            self._known = self._by_id()
-        known, marks = self._known
-        mark = marks[np.searchsorted(known, ids)]
+        if self._marks is None:
+            self._marks = self._in_order(count) if self._ids is None else self._by_id(self._ids())
+        if self._ids is None:
+            mark = self._marks[start : self._seen]
+        else:
+            mark = self._marks[np.searchsorted(self._known, ids)]
         unread = (mark == SOME) & ~validity(shapes)
         told = [
             NO_GEOMETRY if one else _REASONS.get(other)
@@ -80,13 +97,12 @@ class Misread:
         ]
         return pa.array(told, pa.string())
 
-    def _by_id(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """The ids of all features, and what each has; where features share one, the worst."""
-        every = self._ids()
-        ids, places = np.unique(every, return_inverse=True)
-        marks = np.zeros(len(ids), np.uint8)
+    def _by_id(self, every: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """What the features have, in the order of their ids; where they share one, the worst."""
+        self._known, places = np.unique(every, return_inverse=True)
+        marks = np.zeros(len(self._known), np.uint8)
         np.maximum.at(marks, places, self._in_order(len(every)))
-        return ids, marks
+        return marks
 
     def _in_order(self, count: int) -> NDArray[np.uint8]:
         marks = self._reader.marks(self._layer, self._plain.place)

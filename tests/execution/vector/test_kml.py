@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 
+import pyogrio.raw
 import pytest
 import vectordata
 import vectorjobs
@@ -163,6 +164,21 @@ def test_folders_are_layers(layer, positions, packed, where, tmp_path):
     if where:
         positions = [at - (at == 5) for at in positions]
     assert told(done) == [(at, NO_NUMBERS) for at in positions]
+
+
+def test_features_that_share_an_id(tmp_path):
+    """What is wrong with one is not said of the other."""
+    shapes = [point("1,2"), point("junk"), point("3,4"), point("5,6")]
+    source = write(tmp_path / "s.kml", *shapes)
+    text = source.read_text()
+    for own in ("all.3", "all.4", "all.4", "all.5"):
+        text = text.replace("<Placemark>", f'<Placemark id="{own}">', 1)
+    source.write_text(text)
+    found = pyogrio.raw.read(source, columns=[], return_fids=True)
+    assert found[1].tolist() == [3, 4, 4, 5]
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=2)
+    assert told(done) == [(1, NO_NUMBERS)]
+    assert len(vectordata.read(done.path)) == 3
 
 
 def test_a_mask_of_kml_that_is_broken_is_refused(tmp_path):
