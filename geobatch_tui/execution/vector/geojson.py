@@ -7,6 +7,7 @@ range of 64 bits for a whole number beyond, with a line on stderr at most.
 
 from __future__ import annotations
 
+import re
 from io import TextIOWrapper
 from json import JSONDecodeError
 from pathlib import Path
@@ -24,6 +25,8 @@ GEOMETRY, BEYOND = 1, 2
 #: The ends of their range.
 LEAST, LARGEST = -(2**63), 2**63 - 1
 _PIECE = 1 << 20
+#: What says where an object ends: whole texts, brackets, and the start of a text that is cut.
+_MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"|["[\]{}]', re.DOTALL)
 _BLANK = " \t\r\n,:"
 #: Characters of the longest word, or escape, that JSON of Python's knows, and a few more.
 _LONGEST = 16
@@ -47,18 +50,14 @@ def told(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
 
 
 def goes_on(path: str, place: str) -> bool:
-    """Whether anything follows the first value of what OGR opens at ``place``, which is ``path`` or
-    lies in it. If that is no JSON: it does not."""
+    """Whether anything follows the first object of what OGR opens at ``place``, which is ``path``
+    or lies in it."""
     with (
         archive.opened(path, place) as file,
         TextIOWrapper(file, encoding="utf-8-sig", errors="replace") as decoded_file,
     ):
         text = _Text(decoded_file)
-        try:
-            text.value()
-        except ValueError:
-            return False
-        return bool(text.next())
+        return text.pass_over() and bool(text.next())
 
 
 def _flags(value: Any) -> int:
@@ -107,6 +106,26 @@ class _Text:
     def skip(self) -> None:
         """Past that character."""
         self._at += 1
+
+    def pass_over(self) -> bool:
+        """Past the object or list that begins there, which may be too large to be read; whether it
+        ends at all."""
+        self.next()
+        depth = 0
+        while True:
+            for found in _MARK.finditer(self._held, self._at):
+                mark = found[0]
+                if mark == '"':  # its end is not here yet
+                    break
+                self._at = found.end()
+                depth += mark in "[{"
+                depth -= mark in "]}"
+                if depth <= 0:
+                    return True
+            else:
+                self._at = len(self._held)
+            if not self._more():
+                return False
 
     def value(self) -> Any:
         """The value that begins there.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 
 import pytest
 import vectordata
@@ -177,6 +178,39 @@ def test_a_value_may_be_cut_anywhere():
                 return super().read(piece)
 
         assert geojson._Text(Slow(whole)).value()["a"][4] == "xé\n\\"
+
+
+@given(
+    st.recursive(
+        st.text() | st.none(), lambda one: st.lists(one) | st.dictionaries(st.text(), one)
+    ),
+    st.sampled_from(["", " \n", " x", ",\n{}"]),
+    st.integers(1, 9),
+    st.booleans(),
+)
+def test_what_follows_an_object_is_found(value, rest, piece, plain):
+    """Wherever it is cut; without reading it."""
+
+    class Slow(io.StringIO):
+        def read(self, _=-1):
+            return super().read(piece)
+
+    text = geojson._Text(Slow(json.dumps({"a": value}, ensure_ascii=plain) + rest))
+    assert text.pass_over()
+    assert bool(text.next()) == bool(rest.strip())
+    assert not geojson._Text(Slow(json.dumps({"a": value})[:-1])).pass_over()
+
+
+def test_an_object_is_passed_over_in_little_memory(tmp_path):
+    """It may be larger than what there is."""
+    source = tmp_path / "s.geojson"
+    shape = [[n, n] for n in range(400_000)]
+    source.write_text(json.dumps(_features([{"type": "LineString", "coordinates": shape}])[0]))
+    tracemalloc.start()
+    assert not geojson.goes_on(str(source), str(source))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * geojson._PIECE < 2 * source.stat().st_size
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"type": "Feature"}', '{"features": 5}'])
