@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.block_table import BlockTable
     from geobatch_tui.execution.raster.tiles import Pixels
 
-#: Decoded blocks that are kept, in bytes: the next window often needs those at its rim again.
-KEPT_BYTES = 128 * 2**20
+#: Decoded blocks that are kept, in bytes: the next window often needs those at its rim again. Of
+#: strips it needs all that lie beside it; of tiles more than this only costs, as every page of
+#: memory does that is touched for the first time.
+KEPT_STRIPS, KEPT_TILES = 128 * 2**20, 48 * 2**20
 
 
 class DamagedBlocksError(Exception):
@@ -95,7 +97,8 @@ class Blocks:
         if block is not None:
             self.kept[at] = block
             self.held_bytes += block.nbytes
-            while self.held_bytes > KEPT_BYTES and len(self.kept) > 1:
+            room = KEPT_STRIPS if self.table.strips else KEPT_TILES
+            while self.held_bytes > room and len(self.kept) > 1:
                 self.held_bytes -= self.kept.popitem(last=False)[1].nbytes
         return block
 

@@ -82,7 +82,7 @@ def test_any_windows_in_any_order(tmp_path_factory, corners):
     if not path.exists():
         write(path, "uint8", compress="deflate", predictor=2, **LAYOUTS[0])
     with pytest.MonkeyPatch.context() as patch, held(path) as (ours, plain):
-        patch.setattr(module, "KEPT_BYTES", 20_000)  # three blocks
+        patch.setattr(module, "KEPT_TILES", 20_000)  # three blocks
         for x0, y0, x1, y1 in corners:
             bounds = (min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1)
             np.testing.assert_array_equal(ours.read(*bounds), by_gdal(plain, *bounds))
