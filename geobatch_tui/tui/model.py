@@ -217,6 +217,11 @@ class View:
         )
 
     @property
+    def dead_letters(self) -> int:
+        """Dead letters of all groups: an item that was given up as a whole counts once."""
+        return sum(group.count for group in self.groups)
+
+    @property
     def settled(self) -> int:
         """Chunks that need no more work."""
         counts = self.counts

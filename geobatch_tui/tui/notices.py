@@ -35,11 +35,9 @@ def _turned(now: View) -> Iterator[Notice]:
     if now.state == "crashed":
         yield Notice("crashed", "its process is gone; run the job again to resume", "error")
     elif run is not None and run.t1 is not None:
-        counts = now.counts
-        text = (
-            f"{fmt.count(counts['done'])} chunks done, {fmt.count(counts['dead'])} dead, "
-            f"exit code {run.exit_code}"
-        )
+        letters = fmt.plural(now.dead_letters, "dead letter")
+        done = fmt.plural(now.counts["done"], "chunk")
+        text = f"{done} done, {letters}, exit code {run.exit_code}"
         severity: Literal["information", "warning"] = (
             "information" if run.exit_code == 0 else "warning"
         )

@@ -62,7 +62,7 @@ class Steering(Shell):
 
     def action_retry(self) -> None:
         """Try all dead letters again, after a question that says how many."""
-        letters = sum(group.count for group in self.shown.groups)
+        letters = self.shown.dead_letters
         if not letters:
             self.notify("there are no dead letters", markup=False)
             return

@@ -294,7 +294,7 @@ async def test_inspector_tells_all(console, script, deaths, eye):
         await settle(pilot)
         text = shown(app)
         for word in (
-            "while read", "try: fetch the file again", "256 x 256 at column 0, row 0",
+            "stage read", "try: fetch the file again", "256 x 256 at column 0, row 0",
             "11.0000 to 11.1000", "[✗] ✗ ", "$ gdalinfo /data/1.tif # 1",
         ):  # fmt: skip
             assert word in text

@@ -192,6 +192,9 @@ class MapScreen(Page):
             told = f"{fmt.plural(len(items), 'item')}, {fmt.plural(chunks, 'chunk')}"
             return told if items else "nothing is planned yet"
         wide, high = item.chunk_size
+        unit = self.app.shown.unit_name
+        if unit != "px":
+            return f"{item.key}  {fmt.plural(item.n, 'chunk')} of {fmt.count(wide)} {unit}"
         size = f" of {wide}x{high}" if wide and high else ""
         return f"{item.key}  {item.columns}x{item.rows} chunks{size}"
 

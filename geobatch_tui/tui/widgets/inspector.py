@@ -113,7 +113,7 @@ def what(found: Dossier) -> Content:
     lines = [
         Content.assemble(
             (harmless(letter.error_class), "bold $error"),
-            (f"  while {found.text('stage') or '-'}", "$quiet"),
+            (f"  stage {found.text('stage') or '-'}", "$quiet"),
         ),
         Content(found.text("error_message")),
     ]
@@ -151,7 +151,7 @@ def _known(found: Dossier) -> list[Content]:
 def _tries(found: Dossier) -> str:
     letter = found.letter
     said = f"{letter.attempts}, the last at {fmt.clock(letter.t)}"
-    return f"{said}; {letter.crashes} workers died" if letter.crashes else said
+    return f"{said}; {fmt.plural(letter.crashes, 'worker')} died" if letter.crashes else said
 
 
 def _place(found: Dossier) -> list[Content]:

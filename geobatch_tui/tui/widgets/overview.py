@@ -70,7 +70,7 @@ class Overview(Lines):
             busy = sum(1 for worker in view.workers if worker.label)
             right.append((f"{busy}/{len(view.workers)} workers  ", ""))
         right.append((f"{fmt.clock(view.now)}  ", "$quiet"))
-        dead = len_of_dead(view)
+        dead = view.dead_letters
         told = fmt.plural(dead, "dead letter")
         right.append((f"▲ {told} ", "bold $error" if dead else "$quiet"))
         return right
@@ -110,11 +110,6 @@ class Overview(Lines):
             (f"  out {fmt.size(sample.bytes_out_per_s)}/s", "$quiet"),
             (f"  rss {fmt.size(view.rss_bytes)}", "$quiet"),
         ]
-
-
-def len_of_dead(view: View) -> int:
-    """Dead letters of all groups: an item that was given up as a whole counts once."""
-    return sum(group.count for group in view.groups)
 
 
 def _bar(view: View, width: int) -> Content:

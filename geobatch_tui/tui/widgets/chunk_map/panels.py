@@ -70,7 +70,7 @@ class MapHead(Lines):
             left.append((text + (f", {fmt.count(lost)} dead" if lost else ""), "$warning"))
         right: list[Piece] = [
             (f"retry {fmt.count(view.counts['retry'])}  ", _QUIET),
-            (f"▲ {fmt.count(dead)} dead ", "bold $error" if dead else _QUIET),
+            (f"✗ {fmt.count(dead)} dead ", "bold $error" if dead else _QUIET),
         ]
         tail = Content.assemble(*right)
         head = _line(left, max(0, width - tail.cell_length))
@@ -153,9 +153,8 @@ class CursorCard(Lines):
     letter: LetterView | None = None
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
-        del view
-        reading = self.reading
-        lines = self._tall(width) if height > 3 else self._flat(width)
+        reading, unit = self.reading, view.unit_name
+        lines = self._tall(width, unit) if height > 3 else self._flat(width, unit)
         if reading.selected is not None and height > 1:
             total = sum(reading.selected.values())
             pieces: list[Piece] = [(f"selected {fmt.count(total)}  ", "bold")]
@@ -165,18 +164,18 @@ class CursorCard(Lines):
             ]
         return lines
 
-    def _flat(self, width: int) -> list[Content]:
+    def _flat(self, width: int, unit: str) -> list[Content]:
         reading = self.reading
         if reading.item is None or reading.counts is None:
             return [_line([("no chunk here   ", _QUIET), (place_text(reading), "")], width)]
         first: list[Piece] = [
             (f"{reading.name}  ", "bold"),
             *counts_pieces(reading.counts),
-            (f"   {place_text(reading)}   {window_text(reading)}", ""),
+            (f"   {place_text(reading)}   {window_text(reading, unit)}", ""),
         ]
-        return [_line(first, width), _line(self._second(width), width)]
+        return [_line(first, width), _line(self._second(width, unit), width)]
 
-    def _second(self, width: int) -> list[Piece]:
+    def _second(self, width: int, unit: str) -> list[Piece]:
         reading = self.reading
         if self.letter is not None:
             return [(self._error(), "$error")]
@@ -184,7 +183,7 @@ class CursorCard(Lines):
         named = {"attempts", "nodata"}
         told = "  ".join(
             f"{name} {text}" if name in named else text
-            for name, text in figure_pieces(self.figures, reading.code)
+            for name, text in figure_pieces(self.figures, reading.code, unit)
         )
         room = max(8, width - len(told) - 2)
         return [(fmt.fit_middle(key, min(room, 40)).rstrip(), ""), (f"  {told}", _QUIET)]
@@ -193,7 +192,7 @@ class CursorCard(Lines):
         letter = self.letter
         return "" if letter is None else f"{letter.error_class}: {letter.message}"
 
-    def _tall(self, width: int) -> list[Content]:
+    def _tall(self, width: int, unit: str) -> list[Content]:
         reading = self.reading
         if reading.item is None or reading.counts is None:
             return [
@@ -206,12 +205,12 @@ class CursorCard(Lines):
             _line([(f"{reading.name}  ", "bold"), *counts_pieces(reading.counts)], width),
             _line([(fmt.fit_middle(item.key, width), "")], width),
             _line([(f"row {reading.row}  column {reading.column}", "")], width),
-            _line([(window_text(reading), "")], width),
+            _line([(window_text(reading, unit), "")], width),
             _line([(place_text(reading), "")], width),
         ]
         lines += [
             _line([(f"{name:<10}", _QUIET), (text, "")], width)
-            for name, text in figure_pieces(self.figures, reading.code)
+            for name, text in figure_pieces(self.figures, reading.code, unit)
         ]
         if self.letter is not None:
             lines += [_line([(part, "$error")], width) for part in _wrapped(self._error(), width)]

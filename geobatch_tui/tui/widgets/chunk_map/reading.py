@@ -126,11 +126,13 @@ def near_text(near: Sequence[int], code: int) -> list[str]:
     return [" ".join(marks[start : start + 3]) for start in (0, 3, 6)]
 
 
-def window_text(reading: Reading) -> str:
-    """``px 72704,40960 +1024``, or with two sides where they differ."""
+def window_text(reading: Reading, unit: str) -> str:
+    """``px 72704,40960 +1024``, or with two sides where they differ; ``features 1165 +1165``."""
     left, top, width, height = reading.window
     if not width or not height:
-        return "px -"
+        return f"{unit} -"
+    if unit != "px":
+        return f"{unit} {left} +{width}"
     return f"px {left},{top} +{width}" + ("" if width == height else f"x{height}")
 
 
@@ -139,11 +141,15 @@ def place_text(reading: Reading) -> str:
     return lonlat_text(reading.lonlat)
 
 
-def figure_pieces(figures: Mapping[str, float] | None, code: int) -> list[tuple[str, str]]:
+def figure_pieces(
+    figures: Mapping[str, float] | None, code: int, unit: str
+) -> list[tuple[str, str]]:
     """Names and texts of a chunk's figures; None: they are not read yet. Of a chunk that is not
-    done only the attempts are known."""
+    done only the attempts are known, and only pixels may be without data."""
     return [
         (mode.name, "…" if figures is None else mode.text(figures.get(mode.figure, 0.0)))
         for mode in MODES
-        if mode.figure and (code == Code.DONE or mode.name == "attempts")
+        if mode.figure
+        and (code == Code.DONE or mode.name == "attempts")
+        and (unit == "px" or mode.name != "nodata")
     ]
