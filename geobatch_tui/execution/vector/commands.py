@@ -30,6 +30,8 @@ def ogr2ogr_window(item: ItemContext, window: Window) -> str:
         if plan.driver == "GML":
             chosen = ["-q", "-fid", str(plan.aside[record] - 1), plan.place or item.source]
             return shlex.join(["ogrinfo", *_GOES_ON, *chosen, plan.layer])
+        if plan.driver == "GeoJSON":
+            return shlex.join(["jq", f".features[{plan.aside[record] - 1}]", item.source])
         wanted = f"NF && ++n == {plan.aside[record]}"
         return shlex.join(["awk", wanted, item.source])
     first, where = window.col_off, plan.where

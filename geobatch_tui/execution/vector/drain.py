@@ -201,6 +201,8 @@ def _told(
 
 
 def _reasons_aside(path: str, plan: VectorPlan) -> Iterator[str]:
+    if plan.driver == "GeoJSON":
+        return geojson.reasons(path, plan.place or path, plan.lost)
     if plan.driver == "GML":
         return (f"OGR cannot read the geometry of feature {number}" for number in plan.lost)
     return chain.from_iterable(sequence.reasons(path, some) for some in (plan.lost, plan.shared))

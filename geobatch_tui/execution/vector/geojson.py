@@ -1,18 +1,21 @@
-"""Which features of a GeoJSON file have a geometry, or numbers that OGR reads as others, as the
-file itself says.
+"""Which features of a GeoJSON file have a geometry, or numbers that OGR reads as others, and what
+beside features is in it, as the file itself says.
 
 OGR gives a feature no geometry where it cannot read the one that it has, and puts the end of the
-range of 64 bits for a whole number beyond, with a line on stderr at most.
+range of 64 bits for a whole number beyond, with a line on stderr at most. It passes over members of
+a collection that are no features, as geometries of their own, without a word.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from io import TextIOWrapper
 from json import JSONDecodeError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector import archive
 from geobatch_tui.execution.vector.sequence import decoded, records, value_at
 
@@ -25,6 +28,9 @@ GEOMETRY, BEYOND = 1, 2
 #: The ends of their range.
 LEAST, LARGEST = -(2**63), 2**63 - 1
 _PIECE = 1 << 20
+_BRACE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}]', re.DOTALL)
+#: Members that are no features, and are set aside one by one; and what of them is shown.
+_MOST, _SHOWN = 10_000, 80
 #: What says where an object ends: whole texts, brackets, and the start of a text that is cut.
 _MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"|["[\]{}]', re.DOTALL)
 _BLANK = " \t\r\n,:"
@@ -46,16 +52,90 @@ def told(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
         found = (decoded(one) for n, one in enumerate(records(path), 1) if n not in left_out)
         return bytes(map(_flags, found))
     with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
-        return bytes(map(_flags, _collected(_Text(file))))
+        return bytes(map(_flags, filter(_is_feature, _members(_Text(file)))))
+
+
+def lost(path: str, place: str, features: int) -> tuple[int, ...]:
+    """Numbers, from 1, of the members of a collection that are objects and no features, in what OGR
+    opens at ``place``, and reads ``features`` of.
+
+    Raises:
+        CorruptSourceError: they are too many.
+    """
+    with archive.opened(path, place) as file:
+        if _objects(file) <= features:
+            return ()
+    try:
+        found = tuple(n for n, value in _numbered(path, place) if _is_odd(value))
+    except ValueError:  # OGR takes more for JSON
+        return ()
+    if len(found) > _MOST:
+        raise CorruptSourceError(
+            f"{path} has {len(found)} members in its collection that are no features",
+            hint="make features of them: the others are all that OGR reads",
+        )
+    return found
+
+
+def reasons(path: str, place: str, numbers: tuple[int, ...]) -> Iterator[str]:
+    """Why each of these members is no feature."""
+    wanted = frozenset(numbers)
+    for n, value in _numbered(path, place):
+        if n in wanted:
+            start = json.dumps(value, ensure_ascii=False)[:_SHOWN]
+            yield (
+                f"member {n} of the collection is no feature, but of type {value.get('type')!r}; "
+                f"it begins with {start!r}"
+            )
+
+
+def _objects(file: IO[bytes]) -> int:
+    """How many objects are members of a collection."""
+    held, depth, count, key = b"", 0, 0, b""
+    while piece := file.read(max(_PIECE, len(held))):
+        held += piece
+        at = 0
+        for found in _BRACE.finditer(held):
+            mark = found[0]
+            if mark == b'"':  # its end is not here yet
+                break
+            at = found.end()
+            if mark == b"{":
+                depth += 1
+                count += depth == 2 and key == b'"features"'
+            elif mark == b"}":
+                depth -= 1
+            elif depth == 1:
+                key = mark
+        else:
+            at = len(held)
+        held = held[at:]
+    return count
+
+
+def _is_odd(value: Any) -> bool:
+    return isinstance(value, dict) and not _is_feature(value)
+
+
+def _is_feature(value: Any) -> bool:
+    """As OGR tells them in a collection."""
+    return isinstance(value, dict) and value.get("type") == "Feature"
+
+
+def _numbered(path: str, place: str) -> Iterator[tuple[int, Any]]:
+    """The members of a collection, from 1."""
+    with archive.opened(path, place) as file, _decoded(file) as text:
+        yield from enumerate(_members(_Text(text)), 1)
+
+
+def _decoded(file: IO[bytes]) -> TextIOWrapper:
+    return TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
 
 
 def goes_on(path: str, place: str) -> bool:
     """Whether anything follows the first object of what OGR opens at ``place``, which is ``path``
     or lies in it."""
-    with (
-        archive.opened(path, place) as file,
-        TextIOWrapper(file, encoding="utf-8-sig", errors="replace") as decoded_file,
-    ):
+    with archive.opened(path, place) as file, _decoded(file) as decoded_file:
         text = _Text(decoded_file)
         return text.pass_over() and bool(text.next())
 
@@ -157,8 +237,8 @@ def _may_be_cut(error: ValueError, length: int) -> bool:
     return error.pos > length - _LONGEST or error.msg.startswith("Unterminated string")
 
 
-def _collected(text: _Text) -> Iterator[Any]:
-    """The features of a collection, as OGR counts them; of another text, none."""
+def _members(text: _Text) -> Iterator[Any]:
+    """The members of a collection; of another text, none."""
     if text.next() != "{":
         return
     text.skip()
@@ -168,7 +248,5 @@ def _collected(text: _Text) -> Iterator[Any]:
             continue
         text.skip()
         while text.next() not in {"]", ""}:
-            value = text.value()
-            if isinstance(value, dict) and value.get("type") == "Feature":
-                yield value
+            yield text.value()
         text.skip()

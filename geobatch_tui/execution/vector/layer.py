@@ -122,6 +122,9 @@ def _counted(
         count = _count(place, name, "", driver)
         lost = sequence.lost(path, count)
         shared = sequence.shared(path, lost)
+    if driver == "GeoJSON":
+        whole = count if count >= 0 else _count(place, name, "", driver)
+        lost = geojson.lost(path, place, whole)
     if driver == "GML":
         lost = _left_out(path, place, name, count)
         count -= len(lost)

@@ -214,6 +214,7 @@ def _refuse_losses(path: str, plain: archive.Plain, column: Any, *, is_sequence:
         wrong = sorted({*wrong, *sequence.shared(path, tuple(wrong))})
     else:
         wrong = [2] if len(column) < 2 and geojson.goes_on(path, plain.place) else []
+        wrong += geojson.lost(path, plain.place, len(column))
     if not wrong and column.null_count:
         told = geojson.told(plain.name(), sequence=is_sequence)
         read = np.concatenate([validity(chunk) for chunk in column.chunks])

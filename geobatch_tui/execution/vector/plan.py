@@ -43,8 +43,8 @@ class VectorPlan:
             it, if that is an archive.
         written: as ``schema``, of the attributes as they are written, in the same order.
         cell: features of the source that make a row group of GeoParquet; 0 for other formats.
-        lost: numbers, from 1, of records, or features of GML, that OGR leaves out; they follow the
-            features, and are set aside.
+        lost: numbers, from 1, of records, members of a GeoJSON collection, or features of GML, that
+            OGR leaves out; they follow the features, and are set aside.
         shared: numbers of records of which OGR reads the first feature only; what follows it is set
             aside, one for each, after ``lost``.
         moments_as_text: moments are read with their zones (see ``moments``).

@@ -138,7 +138,9 @@ def _tell_of_datum(src: CRS, dst: CRS, told: list[str]) -> None:
 
 def _tell_of_records(layer: Layer, told: list[str]) -> None:
     kind, lost = "record", "set aside for being no features"
-    if layer.driver == "GML":
+    if layer.driver == "GeoJSON":
+        kind = "member"
+    elif layer.driver == "GML":
         kind, lost = "feature", "set aside, as OGR cannot read their geometries"
     for numbers, why in (
         (layer.lost, lost),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import tracemalloc
+import zipfile
 
 import pytest
 import vectordata
@@ -12,6 +14,9 @@ import vectorjobs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.messages import Window
+from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.vector import geojson
 from geobatch_tui.execution.vector.unread import TOO_LARGE
 
@@ -116,7 +121,69 @@ def test_broken_geometries_are_told_among_what_is_no_feature(odd, tmp_path):
     source.write_text(text.replace("{", '{"type": "FeatureCollection", ', 1) % (odd, two, one, two))
     done = vectorjobs.run("vector.convert", source, tmp_path / "out")
     assert vectordata.read(done.path).n.tolist() == [1, 1]
-    assert [one.position for one in done.letters] == [1]
+    assert [one.position for one in done.letters] == [1, 3][: 1 + odd.startswith("{")]
+
+
+ODD = [FINE[0], {"type": "feature"}, {}, {"properties": {"n": 1}, "geometry": FINE[0]}]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("where", ["", "n < 2"])
+def test_members_that_are_no_features(where, packed, indent, tmp_path):
+    """OGR passes them over without a word; what is no object has nothing to lose."""
+    one, *others = _features(FINE[:4])
+    whole = {
+        "name": "all {",
+        "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}},
+        "features": [one, None, *ODD, *others, 5],
+        "links": [{"features": [{}]}],
+    }
+    source = tmp_path / "s.geojson"
+    source.write_text(json.dumps({"type": "FeatureCollection", **whole}, indent=indent))
+    if packed:
+        with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+            archive.write(source, source.name)
+        source = tmp_path / "s.zip"
+    params = {"where": where}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params=params, features=3)
+    assert vectordata.read(done.path).n.tolist() == [0, 1] + [2, 3] * (not where)
+    assert [one.reason.split(";")[0] for one in done.letters] == [
+        f"member {n} of the collection is no feature, but of type {kind}"
+        for n, kind in enumerate(("'Point'", "'feature'", "None", "None"), 3)
+    ]
+    assert "4 members set aside for being no features: 3, 4, 5, 6" in done.plan.warnings
+    item, first = done.item, done.plan.grid.width - 4
+    command = get_operation("vector.convert").reproduce(item, Window(first, 0, 1, 1))
+    assert shlex.split(command)[:2] == ["jq", ".features[2]"]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 50, 10**6])
+def test_members_are_counted_wherever_the_file_is_cut(piece):
+    """Also with braces, quotes and escapes in text."""
+
+    class Slow(io.BytesIO):
+        def read(self, _=-1):
+            return super().read(piece)
+
+    one = {"type": "Feature", "properties": {'a"{': "}\\", "ü": [{}, '\\"']}, "geometry": FINE[0]}
+    whole = {"links": [{}], "features": [one, None, {}, [], one], "more": [{}]}
+    for indent in (None, 2):
+        text = json.dumps(whole, indent=indent, ensure_ascii=False).encode()
+        assert geojson._objects(Slow(text)) == 3
+    assert geojson._objects(Slow(json.dumps(one).encode())) == 0
+
+
+def test_a_mask_with_members_that_are_no_features_is_refused(tmp_path):
+    """They may be what was meant."""
+    ring = [[0, 0], [90, 0], [90, 90], [0, 0]]
+    shapes = _features([{"type": "Polygon", "coordinates": [ring]}] * 2)
+    mask = tmp_path / "m.geojson"
+    mask.write_text(json.dumps({"type": "FeatureCollection", "features": [*shapes, FINE[0]]}))
+    source = vectordata.write(vectordata.layer(5), tmp_path / "s.gpkg")
+    params = {"mask": str(mask), "predicate": "intersects"}
+    with pytest.raises(CorruptSourceError, match=r"cannot read all of its features; broken: 3$"):
+        vectorjobs.run("vector.filter", source, tmp_path / "out", params=params)
 
 
 @pytest.mark.parametrize("form", ["GeoParquet", "GPKG"])
@@ -151,7 +218,7 @@ def test_a_collection_is_read_in_pieces(shapes, more, piece, indent):
         def read(self, _=-1):
             return super().read(piece)
 
-    found = list(geojson._collected(geojson._Text(Slow(whole))))
+    found = list(geojson._members(geojson._Text(Slow(whole))))
     assert found == _features(shapes)
 
 
@@ -216,4 +283,4 @@ def test_an_object_is_passed_over_in_little_memory(tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"type": "Feature"}', '{"features": 5}'])
 def test_what_is_no_collection_has_no_features(text):
     """It is left to OGR to say so."""
-    assert list(geojson._collected(geojson._Text(io.StringIO(text)))) == []
+    assert list(geojson._members(geojson._Text(io.StringIO(text)))) == []
