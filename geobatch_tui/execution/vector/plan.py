@@ -16,6 +16,8 @@ GEOMETRY, BOX = "__geometry", "__bbox"
 #: Why a feature of the source, or a record that is none, cannot be read; null: it can. Not in all
 #: batches.
 UNREAD = "__unread"
+#: Names that no attribute may have.
+TAKEN = frozenset({FID, WKB, GEOMETRY, BOX, UNREAD})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 
 from pyproj import CRS
 
-from geobatch_tui.errors import CrsError, EmptyInputError, GeobatchError, PreflightError
+from geobatch_tui.errors import (
+    CrsError,
+    EmptyInputError,
+    GeobatchError,
+    PreflightError,
+    SchemaError,
+)
 from geobatch_tui.execution import sources, ways
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.vector import archive, formats, limits, names, ranges, shapefile
 from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
 from geobatch_tui.execution.vector.options import row_group, writer_options
-from geobatch_tui.execution.vector.plan import VectorPlan
+from geobatch_tui.execution.vector.plan import TAKEN, VectorPlan
 from geobatch_tui.observability.text import many
 
 if TYPE_CHECKING:
@@ -56,6 +62,11 @@ def probe(
             else ogr_layer(task, place, params, drivers)
         )
     with stage("plan"):
+        if taken := sorted(TAKEN.intersection(layer.fields.names)):
+            raise SchemaError(
+                f"{task.source} has a field {taken[0]!r}, a name that features have here for more",
+                hint="rename it, or leave it out by op.columns",
+            )
         told = list(layer.told)
         out = limits.written(str(task.output["format"]), layer.fields, told)
         if task.output["format"] == "Shapefile":

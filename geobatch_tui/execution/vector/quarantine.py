@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from geobatch_tui.execution.vector import ogr, values
 from geobatch_tui.execution.vector.collect import evenly, free_name
-from geobatch_tui.execution.vector.plan import FID, GEOMETRY
+from geobatch_tui.execution.vector.plan import GEOMETRY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +51,10 @@ def write(plan: VectorPlan, parts: Iterator[Content], path: Path) -> None:
     gathered.unlink()
 
 
-def _gather(parts: Iterator[Content], path: Path) -> frozenset[str]:
-    """Write the features to an Arrow stream; the fields that can only be written as text."""
-    kinds: dict[str, set[pa.DataType]] = {}
+def _gather(parts: Iterator[Content], path: Path) -> frozenset[int]:
+    """Write the features to an Arrow stream; places of the fields that can only be written as
+    text."""
+    kinds: dict[int, set[pa.DataType]] = {}
     with path.open("wb") as file:
         writer = None
         for part in parts:
@@ -61,29 +62,33 @@ def _gather(parts: Iterator[Content], path: Path) -> frozenset[str]:
                 for batch in reader:
                     writer = writer or pa.ipc.new_stream(file, batch.schema)
                     writer.write_batch(batch)
-                    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                        if name != GEOMETRY:
-                            kinds.setdefault(name, set()).add(values.legible(column, name).type)
+                    for n, column in enumerate(batch.columns[:-1]):
+                        kinds.setdefault(n, set()).add(values.legible(column, "").type)
         if writer is not None:
             writer.close()
     text = pa.string()
-    return frozenset(name for name, some in kinds.items() if some == {text} or len(some) > 1)
+    return frozenset(n for n, some in kinds.items() if some == {text} or len(some) > 1)
 
 
-def _shown(table: pa.Table, as_text: frozenset[str]) -> pa.Table:
-    """Features as they are written, their geometry last."""
-    raw = table.column(GEOMETRY).to_pylist()
+def _shown(table: pa.Table, as_text: frozenset[int]) -> pa.Table:
+    """Features as they are written, their geometry last. Fields of the source that are called as
+    those that tell of a feature, as in a quarantine file, get another name."""
+    raw = table.columns[-1].to_pylist()
     fine = [value if value is not None and _readable(value) else None for value in raw]
     lost = [
         value.hex() if value is not None and shape is None else None
         for value, shape in zip(raw, fine, strict=True)
     ]
+    *fields, _, error, reason, _ = table.column_names
+    own = ("geobatch_fid", error, reason, _RAW)
     names: list[str] = []
-    columns = []
-    for name in table.drop_columns([GEOMETRY]).column_names:
-        names.append(free_name("geobatch_fid" if name == FID else name, tuple(names)))
-        column = table.column(name).combine_chunks()
-        columns.append(values.legible(column, name, as_text=name in as_text))
+    for name in fields:
+        names.append(free_name(name, (*names, *own)))
+    names += own[:-1]
+    columns = [
+        values.legible(column.combine_chunks(), name, as_text=n in as_text)
+        for n, (column, name) in enumerate(zip(table.columns[:-1], names, strict=True))
+    ]
     geometry = free_name("geom", tuple(names))
     flat = pa.table(columns, names).append_column(_RAW, pa.array(lost, pa.string()))
     return flat.append_column(ogr.geometry_field(geometry), pa.array(fine, pa.binary()))

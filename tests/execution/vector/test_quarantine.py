@@ -13,6 +13,7 @@ import pytest
 import shapely
 import vectorjobs
 
+from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector import ogr, values
 
 
@@ -67,6 +68,30 @@ def test_few_features_are_in_memory_at_a_time(source, tmp_path, monkeypatch):
     kept = gpd.read_file(made(source, tmp_path / "out", features=20))
     assert sizes == [8, 8, 8, 6]
     assert kept.geobatch_fid.tolist() == list(range(0, 60, 2))
+
+
+OWN = ("geobatch_fid", "geobatch_error", "geobatch_reason", "geobatch_wkb")
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_quarantine_file_as_a_source(source, tmp_path):
+    """What it tells of its features stays, by other names: ``retry --replace`` goes by these."""
+    frame = gpd.read_parquet(source).assign(**dict.fromkeys(OWN, "was"))
+    frame.to_parquet(tmp_path / "own.parquet")
+    kept = gpd.read_file(made(tmp_path / "own.parquet", tmp_path / "out"))
+    assert kept.geobatch_fid.tolist() == list(range(0, 60, 2))
+    assert set(kept.geobatch_error) == {"GeometryError"}
+    assert [set(kept[f"{name}_"]) for name in OWN] == [{"was"}] * 4
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("name", ["__unread", "__fid", "__bbox"])
+def test_a_field_with_a_name_of_our_own_is_refused(name, source, tmp_path):
+    """What is in it would be taken for what it is not."""
+    gpd.read_parquet(source).assign(**{name: "x"}).to_parquet(tmp_path / "s2.parquet")
+    with pytest.raises(SchemaError, match=f"has a field '{name}'"):
+        vectorjobs.probe("vector.convert", tmp_path / "s2.parquet")
+    vectorjobs.probe("vector.convert", tmp_path / "s2.parquet", params={"columns": ["n"]})
 
 
 def test_text_that_is_not_utf8_is_text(tmp_path):
