@@ -19,6 +19,7 @@ from geobatch_tui.tui.commands import KeyCommands
 from geobatch_tui.tui.help import HelpScreen, entries
 from geobatch_tui.tui.jump import Jumps, Place
 from geobatch_tui.tui.keymap import KEYS, bind, load_keymap
+from geobatch_tui.tui.legible import legible
 from geobatch_tui.tui.model import View
 from geobatch_tui.tui.page import Frame
 from geobatch_tui.tui.wishes import Ending, Watch
@@ -82,6 +83,12 @@ class Shell(App[Ending]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of chunk states, for themes that do not have them."""
         return dict(themes.DEFAULTS)
+
+    def get_css_variables(self) -> dict[str, str]:
+        """The theme's variables; words can be read in all of its colours."""
+        # Words that are painted, not laid out, have their colours from the attribute.
+        self.theme_variables = legible(super().get_css_variables())
+        return self.theme_variables
 
     def delay_update(self, delay: float = _SETTLE) -> None:
         """Hold painting back while a screen is being put up. Textual's 50 ms are more than all

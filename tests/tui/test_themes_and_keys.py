@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from textual.color import Color
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from geobatch_tui.tui import keymap, themes
+from geobatch_tui.tui.legible import GROUNDS, WORDS, legible
 
 
 def shipped():
@@ -47,6 +48,23 @@ def ratio(one, other):
 
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("name", sorted(BUILTIN_THEMES))
+def test_words_can_be_read_in_themes_of_textual(name):
+    """Its light themes have yellows that no word can be read in, and greys of ours none."""
+    variables = legible({**themes.DEFAULTS, **BUILTIN_THEMES[name].to_color_system().generate()})
+    colors = {key: Color.parse(variables[key]) for key in (*WORDS, *GROUNDS)}
+    for word in WORDS:
+        for ground in GROUNDS:
+            if colors[word].ansi is None and colors[ground].ansi is None:
+                assert ratio(colors[word], colors[ground]) >= 3, (word, ground)
+
+
+def test_themes_that_ship_are_left_as_they_are():
+    for theme in shipped():
+        variables = {**theme.to_color_system().generate(), **theme.variables}
+        assert legible(variables) == variables, theme.name
 
 
 def test_every_theme_names_all_states():
