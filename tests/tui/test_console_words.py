@@ -54,6 +54,20 @@ async def test_only_keys_that_are_not_typed_are_offered_while_one_types(console,
         assert "/ Filter" not in line
 
 
+async def test_the_key_that_pauses_goes_on_where_the_run_is_paused(console, script):
+    """It says what it does next."""
+    script.plan(1, 1, 3)
+    script.progress()
+    app = console()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await settle(pilot)
+        assert "P Pause" in shown(app).splitlines()[-1]
+        script.progress(suspended="operator")
+        await settle(pilot)
+        assert "PAUSED" in shown(app)
+        assert "P Go on" in shown(app).splitlines()[-1]
+
+
 async def test_titles_can_be_read_without_the_focus(console, script):
     """A border may be dim, the words in it may not."""
     busy_run(script)
@@ -65,6 +79,18 @@ async def test_titles_can_be_read_without_the_focus(console, script):
             await pilot.pause()
             for widget in app.screen.query("*"):
                 assert not list(dim_words(widget)), (mode, widget)
+
+
+async def test_a_theme_of_textual_is_made_legible(console, script):
+    """Both for the style sheets and for what is painted by itself."""
+    script.plan(1, 1, 3)
+    app = console()
+    async with app.run_test() as pilot:
+        await settle(pilot)
+        app.theme = "textual-light"
+        await pilot.pause()
+        assert app.theme_variables["warning"] != app.current_theme.warning
+        assert app.get_css_variables()["warning"] == app.theme_variables["warning"]
 
 
 def dim_words(widget):

@@ -54,8 +54,8 @@ class KeyBar(Lines):
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.renew())
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
-        del view, height
-        modes, near, far, always = self._entries()
+        del height
+        modes, near, far, always = self._entries(paused=view.state == "paused")
         names = sum(entry.width for entry in (*modes, *always)) + 3 <= width
         room = width - 1 - sum(_width(entry, names=names) for entry in modes)
         room -= sum(entry.width for entry in always)
@@ -96,13 +96,16 @@ class KeyBar(Lines):
                 pieces.append((" " * gap, ""))
         return Content.assemble(*pieces)
 
-    def _entries(self) -> tuple[list[Entry], list[Entry], list[Entry], list[Entry]]:
+    def _entries(
+        self, *, paused: bool
+    ) -> tuple[list[Entry], list[Entry], list[Entry], list[Entry]]:
         """Modes, keys of this screen, keys of everywhere, and those that are always there."""
         modes, near, far, always, later = [], [], [], [], []
         for active in self._active():
             binding = active.binding
-            entry = Entry(self._name_of(binding), binding.description, binding, active.enabled)
             identifier = binding.id or ""
+            name = "Go on" if paused and identifier == "job.pause" else binding.description
+            entry = Entry(self._name_of(binding), name, binding, active.enabled)
             if identifier.startswith("mode."):
                 modes.append(entry)
             elif identifier in _ALWAYS:

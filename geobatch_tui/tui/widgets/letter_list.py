@@ -24,6 +24,7 @@ FOLDED_FROM: Final = 12
 
 _WIDE: Final = 110
 _ROOMY: Final = 90
+_NOTE: Final = 10  #: cells; with fewer the note of a group says nothing
 
 
 class ListRow(NamedTuple):
@@ -206,7 +207,8 @@ class LetterList(ScrollLines):
         mark = "*" if marked == len(group.letters) else "+" if marked else " "
         fold = "▸" if self.is_folded(group) else "▾"
         count = f"{fmt.right(fmt.count(len(group.letters)), 5)} "
-        note = min(width // 3, max(0, width - 50), len(group.note) + 1)
+        room = min(width // 3, max(0, width - 50))
+        note = min(room, len(group.note) + 1) if room >= _NOTE else 0
         title = width - 4 - len(count) - note
         return Content.assemble(
             f"{pointer}{mark}{fold} ",
