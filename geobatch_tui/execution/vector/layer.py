@@ -24,6 +24,7 @@ from geobatch_tui.execution.vector import (
     moments,
     ranges,
     sequence,
+    shaperows,
     source,
 )
 from geobatch_tui.execution.vector.condition import Condition, fault
@@ -122,6 +123,8 @@ def _counted(
         count = _count(place, name, "", driver)
         lost = sequence.lost(path, count)
         shared = sequence.shared(path, lost)
+    if driver == "ESRI Shapefile":
+        shaperows.refuse_uneven(path, place)
     if driver == "GeoJSON":
         whole = count if count >= 0 else _count(place, name, "", driver)
         lost = geojson.lost(path, place, whole)

@@ -30,6 +30,7 @@ from geobatch_tui.execution.vector import (
     geojson,
     misread,
     sequence,
+    shaperows,
     source,
     unread,
 )
@@ -190,6 +191,8 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
                 _refuse_broken(path, [*unread.in_file(plain.name(), info["driver"], known, ids)])
             if info["driver"] in {"GeoJSON", "GeoJSONSeq"}:
                 _refuse_losses(path, plain, column, is_sequence=info["driver"] == "GeoJSONSeq")
+            if info["driver"] == "ESRI Shapefile":
+                shaperows.refuse_uneven(path, place)
             if info["driver"] == "GML" and len(column) != info["features"]:
                 raise _broken(path, "their numbers are not known")
             if info["driver"] in misread.DRIVERS:

@@ -112,8 +112,10 @@ def _in_shapes(path: str, ids: list[int]) -> Iterator[int]:
             places.seek(_INDEX_HEAD + _INDEX_ENTRY * number)
             place = places.read(4)
             if len(place) == 4:
-                file.seek(int.from_bytes(place, "big") * 2 + 8)
-                if _has_points(file.read(_SHAPE_HEAD)):
+                file.seek(int.from_bytes(place, "big") * 2)
+                head = file.read(8 + _SHAPE_HEAD)
+                length = max(int.from_bytes(head[4:8], "big") * 2, 4)
+                if _has_points(head[8 : 8 + length]):
                     yield number
 
 

@@ -233,6 +233,17 @@ def test_text_of_a_csv_file_that_is_no_geometry(columns, packed, tmp_path):
     assert done.receipt.facts["features_out"] == 3
 
 
+def test_a_shape_that_is_too_short_for_its_type(tmp_path):
+    """Case 46: what stands behind it is another's."""
+    frame = gpd.GeoDataFrame(geometry=shapely.points([(n, 0) for n in range(3)]), crs=4326)
+    source = vectordata.write(frame, tmp_path / "s.shp")
+    raw = bytearray(source.read_bytes())
+    raw[108] = 3  # a line, of which a point is no more than the start
+    source.write_bytes(raw)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert [(one.position, one.reason) for one in done.letters] == [(0, NO_GEOMETRY)]
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".CSV"])
 def test_text_of_a_csv_file_whose_types_say_which_field_is_the_geometry(suffix, tmp_path):
     """Case 46: whatever its name."""
