@@ -15,6 +15,7 @@ from geobatch_tui.tui.messages import RunChanged
 from geobatch_tui.tui.notices import told
 from geobatch_tui.tui.pending import Pending
 from geobatch_tui.tui.steering import Steering
+from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.overview import Overview
 
 if TYPE_CHECKING:
@@ -134,5 +135,7 @@ class GeobatchApp(Steering):
         for overview in self.screen_stack[0].query(Overview):
             overview.frozen = frozen
             overview.renew()
+        for keys in self.screen_stack[0].query(KeyBar):
+            keys.renew()
         if not frozen:
             self.deliver(self._pending.take(self.link.store.view))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from console_desk import busy_run
 from textual.color import Color
 
@@ -66,6 +67,25 @@ async def test_the_key_that_pauses_goes_on_where_the_run_is_paused(console, scri
         await settle(pilot)
         assert "PAUSED" in shown(app)
         assert "P Go on" in shown(app).splitlines()[-1]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=["80x24", "160x48"])
+async def test_every_screen_says_that_it_stands_still(console, script, size):
+    """Wherever it was frozen; and that it goes on, wherever that was said."""
+    script.plan(1, 1, 3)
+    app = console()
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        await pilot.press("2", "p")
+        for mode in "234561":
+            await pilot.press(mode)
+            await pilot.pause()
+            assert "p Unfreeze" in shown(app).splitlines()[-1], mode
+        assert "FROZEN" in shown(app)
+        await pilot.press("2", "p", "1")
+        await pilot.pause()
+        assert "FROZEN" not in shown(app)
+        assert "Unfreeze" not in shown(app)
 
 
 async def test_titles_can_be_read_without_the_focus(console, script):

@@ -49,6 +49,11 @@ class RunScreen(Page):
         """The map has a screen of its own for what is behind a chunk."""
         await self.app.switch_mode("map")
 
+    def show_all(self) -> None:
+        """It may have been frozen on another screen."""
+        self.query_one(Overview).frozen = self.app.frozen
+        super().show_all()
+
     def action_units(self) -> None:
         """Tell throughput in the next unit."""
         overview, plot = self.query_one(Overview), self.query_one(Throughput)

@@ -100,7 +100,11 @@ class KeyBar(Lines):
         self, *, paused: bool
     ) -> tuple[list[Entry], list[Entry], list[Entry], list[Entry]]:
         """Modes, keys of this screen, keys of everywhere, and those that are always there."""
-        modes, near, far, always, later = [], [], [], [], []
+        modes: list[Entry] = []
+        near: list[Entry] = []
+        far: list[Entry] = []
+        always: list[Entry] = []
+        later: list[Entry] = []
         for active in self._active():
             binding = active.binding
             identifier = binding.id or ""
@@ -108,6 +112,8 @@ class KeyBar(Lines):
             entry = Entry(self._name_of(binding), name, binding, active.enabled)
             if identifier.startswith("mode."):
                 modes.append(entry)
+            elif identifier == "freeze" and getattr(self.app, "frozen", False):
+                always.insert(0, entry._replace(name="Unfreeze"))
             elif identifier in _ALWAYS:
                 always.append(entry)
             elif identifier in _LATER:
