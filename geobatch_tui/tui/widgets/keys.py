@@ -105,15 +105,18 @@ class KeyBar(Lines):
         far: list[Entry] = []
         always: list[Entry] = []
         later: list[Entry] = []
+        # What ends a state that would else stay as it is has a place on the smallest screen.
+        ends = {"job.pause": "Go on"} if paused else {}
+        if getattr(self.app, "frozen", False):
+            ends["freeze"] = "Unfreeze"
         for active in self._active():
             binding = active.binding
             identifier = binding.id or ""
-            name = "Go on" if paused and identifier == "job.pause" else binding.description
-            entry = Entry(self._name_of(binding), name, binding, active.enabled)
+            entry = Entry(self._name_of(binding), binding.description, binding, active.enabled)
             if identifier.startswith("mode."):
                 modes.append(entry)
-            elif identifier == "freeze" and getattr(self.app, "frozen", False):
-                always.insert(0, entry._replace(name="Unfreeze"))
+            elif identifier in ends:
+                always.insert(0, entry._replace(name=ends[identifier]))
             elif identifier in _ALWAYS:
                 always.append(entry)
             elif identifier in _LATER:
