@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 #: Features of GML that are left out one by one; a file with more is refused.
 _MOST = 10_000
+#: Drivers that end at what they cannot read as if nothing followed.
+_COUNTED = frozenset({"GML", "SQLite"})
 _CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 
 
@@ -123,6 +125,8 @@ def _counted(
         count = _count(place, name, "", driver)
         lost = sequence.lost(path, count)
         shared = sequence.shared(path, lost)
+    if driver == "SQLite" and params.where and (read := _count(place, name, "", driver)) != count:
+        raise CorruptSourceError(f"{path} has {count} rows, of which OGR reads {read}")
     if driver == "ESRI Shapefile":
         shaperows.refuse_uneven(path, place)
     if driver == "GeoJSON":
@@ -168,7 +172,8 @@ def _info(
     how: dict[str, Any] = {
         "layer": name,
         "encoding": params.encoding or None,
-        "force_feature_count": "GML" in drivers
+        # By it, what OGR leaves out is known; or raised, where a database is damaged.
+        "force_feature_count": not _COUNTED.isdisjoint(drivers)
         or (not params.where and "GeoJSONSeq" not in drivers),
     }
     info = pyogrio.read_info(exact(place), **how)

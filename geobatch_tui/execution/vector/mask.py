@@ -54,6 +54,8 @@ _ASKED = {
     "touches": shapely.touches,
     "covered_by": shapely.covers,
 }
+#: Drivers that may end at what they cannot read as if nothing followed.
+_COUNTED = frozenset({"GML", "GPKG", "SQLite"})
 #: Files that a thread keeps open at a time.
 _KEPT = 2
 
@@ -193,7 +195,7 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
                 _refuse_losses(path, plain, column, is_sequence=info["driver"] == "GeoJSONSeq")
             if info["driver"] == "ESRI Shapefile":
                 shaperows.refuse_uneven(path, place)
-            if info["driver"] == "GML" and len(column) != info["features"]:
+            if info["driver"] in _COUNTED and len(column) != info["features"]:
                 raise _broken(path, "their numbers are not known")
             if info["driver"] in misread.DRIVERS:
                 ids = table.column(meta["fid_column"]).to_numpy()

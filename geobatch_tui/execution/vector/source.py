@@ -46,6 +46,8 @@ BATCH, BATCH_BYTES = 4096, 4 * 2**20
 
 #: What Arrow says of a file that is no whole Parquet file.
 _CUT = ("Parquet magic bytes", "Parquet file size")
+#: What SQLite says of a file that is not as it wrote it.
+_DAMAGED = "database disk image is malformed"
 #: What pyogrio, Arrow and SQLite raise about a source; pyogrio's own errors are RuntimeErrors.
 _FOREIGN = (RuntimeError, ValueError, KeyError, pa.ArrowException, OSError, sqlite3.Error)
 
@@ -75,7 +77,8 @@ def _ours(error: Exception, path: str, layer: str) -> GeobatchError:
     if is_locked(error) or isinstance(error, sqlite3.OperationalError):
         return TransientError(f"{what}: {error}")
     cut = said.startswith(_CUT)
-    if isinstance(error, DataLayerError | ValueError | KeyError) and not cut:
+    damaged = cut or _DAMAGED in said
+    if isinstance(error, DataLayerError | ValueError | KeyError) and not damaged:
         return SchemaError(f"{what}: {error}", hint="check layer, columns and where")
     if "no such column" in said or "no such function" in said:
         return SchemaError(f"{what}: {error}", hint="check where")

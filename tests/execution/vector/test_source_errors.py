@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import sqlite3
 
+import pyogrio
 import pytest
 import vectordata
 import vectorjobs
@@ -20,6 +23,28 @@ def test_a_parquet_file_that_is_cut_off(keep, tmp_path):
     source.write_bytes(source.read_bytes()[:keep])
     with pytest.raises(CorruptSourceError, match="cannot be opened: Parquet"):
         vectorjobs.probe("vector.convert", source)
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("where", ["", "whole > 0"])
+@pytest.mark.parametrize("driver", ["GPKG", "SQLite"])
+def test_a_database_that_is_damaged(driver, where, indexed, tmp_path):
+    """OGR ends there as if no rows followed: under a condition nobody would know."""
+    source = tmp_path / f"s.{driver.lower()}"
+    pyogrio.write_dataframe(vectordata.layer(3000), source, driver=driver)
+    if indexed:  # by which rows may be counted
+        with contextlib.closing(sqlite3.connect(source)) as database:
+            database.execute("CREATE INDEX i ON s (whole)")
+    raw = bytearray(source.read_bytes())
+    page = raw.index("näme 1501".encode()) // 4096 * 4096
+    raw[page : page + 4096] = bytes(4096)
+    source.write_bytes(raw)
+    with pytest.raises(CorruptSourceError):
+        vectorjobs.run("vector.convert", source, tmp_path / "out", params={"where": where})
+    layer = vectordata.write(vectordata.layer(5), tmp_path / "l.gpkg")
+    params = {"mask": str(source), "predicate": "intersects"}
+    with pytest.raises(CorruptSourceError):
+        vectorjobs.run("vector.filter", layer, tmp_path / "filtered", params=params)
 
 
 @pytest.mark.parametrize(
