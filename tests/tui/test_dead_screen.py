@@ -120,6 +120,7 @@ async def test_letters_are_grouped_by_cause_then_by_place(console, deaths, eye):
         await pilot.press("g")
         await settle(pilot)
         assert screen.list.count() == 6
+        assert "6  one by one, sorted by death" in shown(app)
 
 
 async def test_new_letters_arrive_and_the_cursor_stays(console, script, deaths, eye):

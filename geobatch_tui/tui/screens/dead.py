@@ -131,10 +131,12 @@ class DeadScreen(Filtered, Evidence, Remedies):
 
     def _say(self) -> None:
         total, shown, marked = self.listing.total, self.listing.shown, len(self.list.marks)
+        grouping = GROUPINGS[self._grouping]
+        by = "one by one" if grouping == "none" else f"by {grouping}"
         parts: list[Content | tuple[str, str]] = [
             (" Dead letters ", "bold"),
             (fmt.count(total), "bold $error" if total else "bold $success"),
-            (f"  by {GROUPINGS[self._grouping]}, sorted by {SORTS[self._sort]}", "$quiet"),
+            (f"  {by}, sorted by {SORTS[self._sort]}", "$quiet"),
         ]
         if shown != total:
             parts.append((f"  {fmt.count(shown)} shown", "bold"))
