@@ -112,8 +112,9 @@ def _estimate(trial: Trial) -> list[tuple[str, str]]:
     if estimate is None or output is None:
         return [("no chunk was done: nothing can be estimated", "bold $warning")]
     chunks, workers = fmt.plural(trial.todo, "chunk"), fmt.plural(trial.workers, "worker")
+    long = fmt.duration(estimate) if estimate >= 60 else fmt.fine_span(estimate)
     return [
-        (f"about {fmt.duration(estimate).strip()}", "bold $accent"),
+        (f"about {long.strip()}", "bold $accent"),
         (f" for {chunks} with {workers}, without assembly;", ""),
         (f" output about {fmt.size(output).strip()};", ""),
         (f" a worker has {fmt.size(trial.peak_bytes).strip()} at most", ""),
