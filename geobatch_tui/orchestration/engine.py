@@ -299,7 +299,7 @@ class Engine:
 
     def unsuspended(self, reason: str) -> None:
         self.suspensions.discard(reason)
-        self._session.log.emit("run.unsuspend", message=reason)
+        self._session.log.emit("run.unsuspend", message=_GOES_ON.get(reason, reason))
         self._session.put(lu.Noted("unsuspend", {"reason": reason}))
 
     def worker_up(self, event: Ready) -> None:
@@ -368,4 +368,9 @@ _SUSPENDED = {
     "space": "the disk is full: waiting for space; free some, or stop the run and resume later",
     "memory": "memory is short: nothing new is started until it falls",
     "operator": "paused by the operator",
+}
+_GOES_ON = {
+    "space": "there is space on the disk again",
+    "memory": "there is memory again",
+    "operator": "taken up again by the operator",
 }

@@ -107,6 +107,7 @@ class Monitor:
         """The run as it stands."""
         now = time.monotonic()
         tally, rates = self.tally, self.rates.at(now, self.tally.pending + self.tally.running)
+        suspended = ", ".join(sorted(self.engine.suspensions)) if self.engine else ""
         return Snapshot(
             run_id=self._session.run_id,
             job=self._job,
@@ -120,11 +121,12 @@ class Monitor:
             unit_name=self._unit_name,
             bytes_in_per_s=rates.bytes_in,
             bytes_out_per_s=rates.bytes_out,
-            eta_s=rates.eta_s,
+            # Nobody knows when a run that stands still goes on.
+            eta_s=None if suspended else rates.eta_s,
             working=self._working(now),
             dead_by_class=dict(tally.dead_by_class),
             workers=len(self.dispatcher.workers) if self.dispatcher else 0,
-            suspended=", ".join(sorted(self.engine.suspensions)) if self.engine else "",
+            suspended=suspended,
             rss_bytes=self.memory.rss if self.memory else 0,
             budget_bytes=self._budget,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.ledger import updates as lu
+from geobatch_tui.observability.text import many
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.breaker import exceeds
 from geobatch_tui.orchestration.intake import Intake, report_decision
@@ -113,7 +114,7 @@ class PlanPhase:
             session.log.emit("plan.warning", level="warning", message=warning)
         session.log.emit(
             "plan.done",
-            message=f"{report.items} items, {report.chunks} chunks",
+            message=f"{many(report.items, 'item')}, {many(report.chunks, 'chunk')}",
             reasons=dict(report.reasons),
             peak_memory_bytes=report.peak_memory_bytes,
             output_bytes=report.output_bytes,

@@ -238,7 +238,11 @@ class Run:
         self._cancel()
 
     def _cancel(self) -> None:
-        self._session.log.emit("run.cancel", level="warning")
+        self._session.log.emit(
+            "run.cancel",
+            level="warning",
+            message="ends what is in flight: the next run does it again",
+        )
         self._command(u.Verb.CANCEL)
 
     def _give_up_on_space(self) -> None:
@@ -256,7 +260,8 @@ class Run:
             reply["dismissed"] = len(update.letters)
             arguments = {"letters": len(update.letters), "note": update.note}
         fields = {"verb": verb, "origin": origin, **arguments}
-        self._session.log.emit("run.command", message=f"{verb} from {origin}", **fields)
+        asked = f"{verb} {arguments['count']}" if verb == "set_workers" else verb
+        self._session.log.emit("run.command", message=f"{asked} from {origin}", **fields)
         self._session.put(lu.Noted("command", fields))
         if verb == "set_workers":
             reply["workers"] = self._set_workers(int(arguments["count"]))

@@ -62,10 +62,21 @@ async def test_a_live_run_answers_and_drains(tmp_path: Path) -> None:
 
 
 async def test_pause_stops_and_resume_goes_on(tmp_path: Path) -> None:
-    """While paused nothing new is done."""
+    """While paused nothing new is done, and nobody knows when it will end."""
     desk = slow(tmp_path)
+
+    async def end_is_known(*, known: bool) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                rates = geobatch_tui.open_run(desk.out).status()["rates"]
+                if (rates.get("eta_s") is not None) is known:
+                    return
+                await asyncio.sleep(0.1)
+
     async with live(desk) as task:
+        await end_is_known(known=True)
         await asyncio.to_thread(send, desk.out, "pause")
+        await end_is_known(known=False)
         await asyncio.sleep(0.5)
         before = geobatch_tui.open_run(desk.out).status()["counts"]["done"]
         await asyncio.sleep(0.5)
