@@ -25,9 +25,9 @@ from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import removed_on_error
 from geobatch_tui.execution.sources import check_identity
-from geobatch_tui.execution.vector import archive, geojson, misread, sequence, source
+from geobatch_tui.execution.vector import archive, coordinates, geojson, misread, sequence, source
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
-from geobatch_tui.execution.vector.unread import NO_GEOMETRY, TOO_LARGE
+from geobatch_tui.execution.vector.unread import LEFT_OUT, NO_GEOMETRY, TOO_LARGE
 from geobatch_tui.execution.vector.wkb import validity
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ _PAUSE = 0.01
 _LOCK = "drain.lock"
 #: Formats in which OGR loses geometries, or whole records.
 _TOLD = frozenset({"GeoJSON", "GeoJSONSeq", *misread.DRIVERS})
+#: Bytes of WKB of what has no parts.
+_EMPTY = 9
 
 
 def part_path(item: ItemContext, index: int) -> Path:
@@ -209,7 +211,7 @@ def _reasons_aside(path: str, plan: VectorPlan) -> Iterator[str]:
 
 
 class _Missing:
-    """Finds features of GeoJSON that have a geometry in the file, and none as OGR reads them; or
+    """Finds features of GeoJSON of whose geometry OGR reads nothing, or not all; or that have
     whole numbers beyond those of 64 bits."""
 
     def __init__(self, plan: VectorPlan, plain: archive.Plain) -> None:
@@ -217,23 +219,24 @@ class _Missing:
         self._there: NDArray[np.uint8] | None = None
         self._ids = self._order = np.empty(0, np.int64)
         self._seen = 0
+        self._doubtful = coordinates.are_doubtful(plain.name())
 
     def reasons(self, batch: pa.RecordBatch) -> pa.Array:
         """For each of the next features, what is wrong with it; null: nothing."""
         start, self._seen = self._seen, self._seen + batch.num_rows
-        if not batch.column(WKB).null_count and not _at_an_end(batch):
+        ends = _at_ends(batch)
+        if not (self._doubtful or _has_empty(batch.column(WKB)) or ends.any()):
             return pa.nulls(batch.num_rows, pa.string())
         there = self._told()
         if self._plan.where:
             places = self._order[np.searchsorted(self._ids, batch.column(FID), sorter=self._order)]
         else:
             places = np.arange(start, self._seen)
-        broken = (there[places] & geojson.GEOMETRY > 0) & ~validity(batch.column(WKB))
-        large = there[places] & geojson.BEYOND > 0
-        reasons = [
-            NO_GEOMETRY if one else TOO_LARGE if other else None
-            for one, other in zip(broken.tolist(), large.tolist(), strict=True)
-        ]
+        marks = there[places]
+        reasons = np.full(batch.num_rows, None, object)
+        reasons[marks & geojson.BROKEN > 0] = LEFT_OUT
+        reasons[(marks & geojson.GEOMETRY > 0) & ~validity(batch.column(WKB))] = NO_GEOMETRY
+        reasons[(marks & geojson.BEYOND > 0) & ends] = TOO_LARGE
         return pa.array(reasons, pa.string())
 
     def _told(self) -> NDArray[np.uint8]:
@@ -255,17 +258,28 @@ class _Missing:
         return self._there
 
 
-def _at_an_end(batch: pa.RecordBatch) -> bool:
-    """Whether a whole number is the least or the largest of 64 bits."""
+def _has_empty(shapes: pa.Array) -> bool:
+    """Whether a geometry is null, or has no parts."""
+    offsets = np.frombuffer(shapes.buffers()[1], np.int32)[shapes.offset :][: len(shapes) + 1]
+    return bool(shapes.null_count or (np.diff(offsets) <= _EMPTY).any())
+
+
+def _at_ends(batch: pa.RecordBatch) -> NDArray[np.bool_]:
+    """Which features have a whole number that is the least or the largest of 64 bits."""
     import pyarrow.compute as pc
 
+    found = np.zeros(batch.num_rows, np.bool_)
     for column in batch.columns:
-        values = column.flatten() if pa.types.is_list(column.type) else column
-        if pa.types.is_int64(values.type):
-            ends = pc.min_max(values)
-            if ends["min"].as_py() == geojson.LEAST or ends["max"].as_py() == geojson.LARGEST:
-                return True
-    return False
+        is_list = pa.types.is_list(column.type)
+        values = column.flatten() if is_list else column
+        if not pa.types.is_int64(values.type):
+            continue
+        ends = pc.min_max(values)
+        if ends["min"].as_py() == geojson.LEAST or ends["max"].as_py() == geojson.LARGEST:
+            wanted = pa.array([geojson.LEAST, geojson.LARGEST], pa.int64())
+            at = pc.is_in(values, value_set=wanted).to_numpy(zero_copy_only=False)
+            found[pc.list_parent_indices(column).to_numpy()[at] if is_list else at] = True
+    return found
 
 
 class _Placed:

@@ -1,5 +1,5 @@
-"""Which features of a GeoJSON file have a geometry, or numbers that OGR reads as others, and what
-beside features is in it, as the file itself says.
+"""Which features of a GeoJSON file have a geometry, and whether a whole one, or numbers that OGR
+reads as others, and what beside features is in it, as the file itself says.
 
 OGR gives a feature no geometry where it cannot read the one that it has, and puts the end of the
 range of 64 bits for a whole number beyond, with a line on stderr at most. It passes over members of
@@ -17,18 +17,24 @@ from typing import IO, TYPE_CHECKING, Any
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector import archive
+from geobatch_tui.execution.vector.coordinates import is_whole
 from geobatch_tui.execution.vector.sequence import decoded, records, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-#: What a feature has: a geometry with coordinates; a whole number beyond 64 bits.
-GEOMETRY, BEYOND = 1, 2
+#: What a feature has: a geometry with coordinates; a whole number beyond 64 bits; a geometry that
+#: cannot be read whole.
+GEOMETRY, BEYOND, BROKEN = 1, 2, 4
 #: The ends of their range.
 LEAST, LARGEST = -(2**63), 2**63 - 1
 _PIECE = 1 << 20
-_BRACE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}]', re.DOTALL)
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_FLAT = rb'\{(?:[^"{}]++|%b)*+\}' % _STRING
+_DEEPER = rb'\{(?:[^"{}]++|%b|%b)*+\}' % (_STRING, _FLAT)
+#: An object with others in it, as most features are; a string; and what may be the start of one.
+_BRACE = re.compile(rb'%b|%b|["{}]' % (_DEEPER, _STRING), re.DOTALL)
 #: Members that are no features, and are set aside one by one; and what of them is shown.
 _MOST, _SHOWN = 10_000, 80
 #: What says where an object ends: whole texts, brackets, and the start of a text that is cut.
@@ -40,7 +46,8 @@ _ENDS = frozenset(_BLANK + "]}")
 
 
 def told(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
-    """A byte for each feature at ``path``: ``GEOMETRY`` and ``BEYOND``, as far as it has them.
+    """A byte for each feature at ``path``, of what holds for it: ``GEOMETRY``, ``BEYOND``,
+    ``BROKEN``.
 
     Args:
         path: a file with a collection, or a text ``sequence``.
@@ -95,14 +102,17 @@ def _objects(file: IO[bytes]) -> int:
     while piece := file.read(max(_PIECE, len(held))):
         held += piece
         at = 0
-        for found in _BRACE.finditer(held):
+        if not depth:  # what is in the outermost object is not passed over at once
+            at = held.find(b"{") + 1
+            depth = min(at, 1)
+        for found in _BRACE.finditer(held, at):
             mark = found[0]
             if mark == b'"':  # its end is not here yet
                 break
             at = found.end()
-            if mark == b"{":
-                depth += 1
-                count += depth == 2 and key == b'"features"'
+            if mark.startswith(b"{"):
+                count += depth == 1 and key == b'"features"'
+                depth += mark == b"{"
             elif mark == b"}":
                 depth -= 1
             elif depth == 1:
@@ -141,7 +151,10 @@ def goes_on(path: str, place: str) -> bool:
 
 
 def _flags(value: Any) -> int:
-    return GEOMETRY * _has_geometry(value) | BEYOND * _goes_beyond(value)
+    shape = _shape(value)
+    there = _is_geometry(shape)
+    broken = there and not (isinstance(shape, dict) and is_whole(shape))
+    return GEOMETRY * there | BEYOND * _goes_beyond(value) | BROKEN * broken
 
 
 def _goes_beyond(value: Any) -> bool:
@@ -152,11 +165,15 @@ def _goes_beyond(value: Any) -> bool:
     return any(type(one) is int and not LEAST <= one <= LARGEST for some in lists for one in some)
 
 
-def _has_geometry(value: Any) -> bool:
+def _shape(value: Any) -> Any:
+    """What stands for the geometry of a feature, or of what is one alone."""
     if not isinstance(value, dict):
-        return False
+        return None
     alone = str(value.get("type")).casefold() != "feature" and "geometry" not in value
-    shape = value if alone else value.get("geometry")
+    return value if alone else value.get("geometry")
+
+
+def _is_geometry(shape: Any) -> bool:
     if not isinstance(shape, dict):
         return shape is not None
     # One without coordinates may be taken for none (RFC 7946, 3.1).

@@ -26,6 +26,7 @@ from geobatch_tui.execution.digest import digest_of, short_digest
 from geobatch_tui.execution.vector import (
     archive,
     arrow,
+    coordinates,
     formats,
     geojson,
     misread,
@@ -220,12 +221,13 @@ def _refuse_losses(path: str, plain: archive.Plain, column: Any, *, is_sequence:
     else:
         wrong = [2] if len(column) < 2 and geojson.goes_on(path, plain.place) else []
         wrong += geojson.lost(path, plain.place, len(column))
-    if not wrong and column.null_count:
+    if not wrong and (column.null_count or coordinates.are_doubtful(plain.name())):
         told = geojson.told(plain.name(), sequence=is_sequence)
         read = np.concatenate([validity(chunk) for chunk in column.chunks])
         if len(told) == len(read):
-            there = np.frombuffer(told, np.uint8) & geojson.GEOMETRY > 0
-            wrong = (np.flatnonzero(there & ~read) + 1).tolist()
+            marks = np.frombuffer(told, np.uint8)
+            lacking = (marks & geojson.GEOMETRY > 0) & ~read
+            wrong = (np.flatnonzero(lacking | (marks & geojson.BROKEN > 0)) + 1).tolist()
     _refuse_broken(path, wrong)
 
 

@@ -14,7 +14,7 @@ from geobatch_tui.execution.vector import arrow, source
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
-from geobatch_tui.execution.vector.unread import TOO_LARGE
+from geobatch_tui.execution.vector.unread import is_of_geometry
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ItemContext
@@ -87,7 +87,7 @@ def put_in(batch: pa.RecordBatch, repaired: dict[int, bytes]) -> tuple[pa.Record
     place = batch.schema.get_field_index(UNREAD)
     if place >= 0:
         reasons = batch.column(place).to_pylist()
-        mended = {row for row in rows if reasons[row] != TOO_LARGE}  # that is no geometry
+        mended = {row for row in rows if is_of_geometry(reasons[row])}
         kept = [None if row in mended else why for row, why in enumerate(reasons)]
         batch = batch.set_column(place, UNREAD, pa.array(kept, pa.string()))
     return batch, len(rows)

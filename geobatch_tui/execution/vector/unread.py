@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 TOO_LARGE = "it has a whole number beyond the range of 64 bits, for which OGR reads another"
+#: With what other reasons begin that are not of geometries.
+FIELD = "its field"
+LEFT_OUT = "OGR cannot read all of its geometry, and leaves out the rest"
 NO_GEOMETRY = "OGR cannot read its geometry, which is not null in the file"
 
 #: Drivers whose files are asked here.
@@ -58,6 +61,11 @@ def reasons(
         names = plan.layer, plan.fid_column, plan.geometry_column
         broken = {ids[fid] for fid in in_file(file.name(), plan.driver, names, list(ids))}
     return pa.array([NO_GEOMETRY if row in broken else None for row in range(count)], pa.string())
+
+
+def is_of_geometry(reason: str | None) -> bool:
+    """Whether a feature is whole by another geometry."""
+    return reason != TOO_LARGE and not (reason or "").startswith(FIELD)
 
 
 def in_file(path: str, driver: str, names: tuple[str, str, str], ids: list[int]) -> Iterator[int]:

@@ -18,7 +18,7 @@ from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.vector import geojson
-from geobatch_tui.execution.vector.unread import TOO_LARGE
+from geobatch_tui.execution.vector.unread import LEFT_OUT, TOO_LARGE
 
 BROKEN = [
     {"type": "Polygon", "coordinates": [[["a", "b"]]]},
@@ -124,6 +124,105 @@ def test_broken_geometries_are_told_among_what_is_no_feature(odd, tmp_path):
     assert [one.position for one in done.letters] == [1, 3][: 1 + odd.startswith("{")]
 
 
+RING = [[0, 0], [9, 0], [9, 9], [0, 0]]
+_POINT = {"type": "Point", "coordinates": [1, 2]}
+
+
+def _of(kind, *parts):
+    return {"type": kind, "coordinates": list(parts)}
+
+
+def _together(*shapes):
+    return {"type": "GeometryCollection", "geometries": list(shapes)}
+
+
+#: Shapes with a part that OGR leaves out.
+PARTLY = [
+    _of("MultiPolygon", [RING], [[["a", "b"]]]),
+    _of("MultiPolygon", [RING], [[[1]]]),
+    _of("MultiPolygon", [RING], 5),
+    _of("MultiPolygon", [RING], RING),
+    _of("MultiPolygon", [RING, None]),
+    _of("Polygon", None, RING),
+    _of("Polygon", RING, [["x", 1]]),
+    _of("Polygon", RING, [1, 2]),
+    _of("MultiLineString", RING, None),
+    _of("MultiLineString", RING, "x"),
+    _of("MultiLineString", RING, [[0, 0], [1, True]]),
+    _of("MultiLineString", RING, [RING]),
+    _of("Point", float("nan"), 0),
+]
+#: Shapes of which all places lie too deep, or not deep enough.
+MISPLACED = [
+    _of("MultiPolygon", *RING),
+    _of("MultiPolygon", RING, RING),
+    _of("MultiLineString", [RING]),
+]
+PARTS = [
+    _together(_POINT, None),
+    _together(_POINT, 5),
+    _together(_POINT, {"type": "Foo"}),
+    _together(_POINT, _together(_of("Point", "x", 0))),
+    _together(_POINT, PARTLY[0]),
+]
+#: Shapes of which nothing is left out.
+WHOLE = [
+    _of("MultiPolygon", [RING, []], []),
+    _of("MultiLineString", RING, []),
+    _of("LineString", [0, 0], [1.5e-3, -2, 3, 4]),
+    _of("MultiPolygon"),
+    _of("MULTIPOINT", [0, 0, 1]),
+]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("form", ["geojson", "geojsonl", "indented"])
+@pytest.mark.parametrize("where", ["", "n <> 1"])
+@pytest.mark.parametrize("broken", [*([one] for one in PARTLY), MISPLACED, PARTS])
+def test_geometries_of_which_ogr_leaves_out_parts(broken, where, form, tmp_path):
+    """It reads the others, and says so on stderr at most."""
+    fine = [*WHOLE, _together(_POINT), _together()] if broken == PARTS else WHOLE
+    features = _features([*fine, *broken, FINE[0]])
+    source = tmp_path / f"s.{'geojsonl' if form == 'geojsonl' else 'geojson'}"
+    whole = {"type": "FeatureCollection", "features": features}
+    lines = "".join(json.dumps(one) + "\n" for one in features)
+    text = json.dumps(whole, indent=2 if form == "indented" else None)
+    source.write_text(lines if form == "geojsonl" else text)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params={"where": where})
+    first = len(fine) - bool(where)
+    wanted = [(first + n, LEFT_OUT) for n in range(len(broken))]
+    assert [(one.position, one.reason) for one in done.letters] == wanted
+    made = [n for n in range(len(fine)) if not where or n != 1]
+    assert vectordata.read(done.path).n.tolist() == [*made, len(features) - 1]
+
+
+def test_coordinates_that_are_as_they_should_be_are_not_looked_at_again(tmp_path, monkeypatch):
+    """That takes as long as reading them. What is empty is looked at."""
+    features = _features([*WHOLE[1:3], FINE[0], WHOLE[4]])
+    features[0]["properties"] = {"coordinates_of": "a", "large": 2**64}
+    source = tmp_path / "s.geojson"
+    source.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    monkeypatch.setattr(geojson, "told", None)
+    vectorjobs.run("vector.convert", source, tmp_path / "out")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_large_numbers_of_other_fields_are_nothing_to_a_doubtful_file(tmp_path):
+    """Nor are those that a collection has, where OGR reads real ones."""
+    features = _features([FINE[0], None, PARTLY[0]])
+    features[0]["properties"]["large"] = 10**30
+    source = tmp_path / "s.geojson"
+    source.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert [(one.position, one.reason) for one in done.letters] == [(2, LEFT_OUT)]
+    assert vectordata.read(done.path).large[0] == 1e30
+    source = source.with_suffix(".geojsonl")
+    source.write_text("".join(json.dumps(one) + "\n" for one in features))
+    params = {"columns": ["n"]}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params=params)
+    assert [(one.position, one.reason) for one in done.letters] == [(2, LEFT_OUT)]
+
+
 ODD = [FINE[0], {"type": "feature"}, {}, {"properties": {"n": 1}, "geometry": FINE[0]}]
 
 
@@ -172,6 +271,21 @@ def test_members_are_counted_wherever_the_file_is_cut(piece):
         text = json.dumps(whole, indent=indent, ensure_ascii=False).encode()
         assert geojson._objects(Slow(text)) == 3
     assert geojson._objects(Slow(json.dumps(one).encode())) == 0
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("suffix", ["geojson", "geojsonl"])
+@pytest.mark.parametrize("broken", [PARTLY[0], PARTLY[5], PARTS[0]])
+def test_a_mask_of_which_ogr_leaves_out_parts_is_refused(broken, suffix, tmp_path):
+    features = _features([_of("Polygon", RING), broken])
+    mask = tmp_path / f"m.{suffix}"
+    whole = {"type": "FeatureCollection", "features": features}
+    lines = "".join(json.dumps(one) + "\n" for one in features)
+    mask.write_text(lines if suffix == "geojsonl" else json.dumps(whole))
+    source = vectordata.write(vectordata.layer(5), tmp_path / "s.gpkg")
+    params = {"mask": str(mask), "predicate": "intersects"}
+    with pytest.raises(CorruptSourceError, match=r"cannot read all of its features; broken: 2$"):
+        vectorjobs.run("vector.filter", source, tmp_path / "out", params=params)
 
 
 def test_a_mask_with_members_that_are_no_features_is_refused(tmp_path):

@@ -36,7 +36,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 9
+    version = 10
     data: Literal["raster", "vector"] = "vector"
     summary: str
     work: str
