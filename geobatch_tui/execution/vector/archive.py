@@ -107,22 +107,37 @@ class Plain:
         """
         if not is_inside(self.place):
             return self.path
+        own = _name(self.path, self.place)
+        others = [own.with_suffix(end) for end in (".SHX", ".shx") if own.suffix.lower() == ".shp"]
+        return str(self._unpacked_as(own.suffix, own, *others))
+
+    def beside(self, *ends: str) -> Path | None:
+        """The file beside it whose name has one of these ``ends``, if there is one.
+
+        Raises: as :meth:`name`.
+        """
+        if not is_inside(self.place):
+            found = (Path(self.path).with_suffix(end) for end in ends)
+            return next((one for one in found if one.exists()), None)
+        own = _name(self.path, self.place)
+        made = self._unpacked_as(ends[0], *map(own.with_suffix, ends))
+        return made if made.exists() else None
+
+    def _unpacked_as(self, suffix: str, *wanted: PurePosixPath) -> Path:
+        """The file with ``suffix``, for which those ``wanted`` are unpacked unless they are."""
         if self._unpacked is None:
             self._unpacked = TemporaryDirectory(prefix="unpacked-", dir=self._folder)
-            self._unpack(Path(self._unpacked.name))
-        return f"{self._unpacked.name}/it{_name(self.path, self.place).suffix.lower()}"
-
-    def _unpack(self, folder: Path) -> None:
-        name = _name(self.path, self.place)
-        wanted = [name]
-        if name.suffix.lower() == ".shp":
-            wanted += [name.with_suffix(end) for end in (".SHX", ".shx")]
+        folder = Path(self._unpacked.name)
+        made = folder / f"it{suffix.lower()}"
+        if made.exists():
+            return made
         with _files(self.path) as (archive, there):
             for one in wanted:
                 if one in there:
                     target = folder / f"it{one.suffix.lower()}"
                     with archive.open(there[one]) as member, target.open("wb") as file:
                         shutil.copyfileobj(member, file, _PIECE)
+        return made
 
 
 def look_into(path: str) -> tuple[str, tuple[str, ...], int]:

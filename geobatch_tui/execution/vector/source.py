@@ -25,7 +25,7 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.raster.part import readable_name
-from geobatch_tui.execution.vector import archive, arrow, moments, pruning, unread
+from geobatch_tui.execution.vector import archive, arrow, moments, pruning, shapetable, unread
 from geobatch_tui.execution.vector.collect import flags
 from geobatch_tui.execution.vector.condition import Condition
 from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
@@ -128,6 +128,9 @@ def open_stream(
             fid = meta["fid_column"]
             geometry = meta["geometry_name"] or "wkb_geometry"
             schema = schema_of(plan)
+            table = None
+            if plan.driver == "ESRI Shapefile":
+                table = shapetable.opened(file, path, plan, schema)
             for batch in reader:
                 # The id comes first; in GeoJSON, a field may have the same name.
                 names = list(batch.schema.names)
@@ -138,7 +141,10 @@ def open_stream(
                 columns = [*map(arrow.apart, made.columns[:-1]), made.columns[-1]]
                 made = pa.RecordBatch.from_arrays(columns, schema=made.schema)
                 if plan.driver in unread.DRIVERS:
-                    made = made.append_column(UNREAD, unread.reasons(file, plan, made, read))
+                    reasons = unread.reasons(file, plan, made, read)
+                    if table is not None:
+                        reasons = table.reasons(made, reasons)
+                    made = made.append_column(UNREAD, reasons)
                 yield made
                 del batch, read, made, columns  # or two are there while the next one is read
 

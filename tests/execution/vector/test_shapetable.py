@@ -1,0 +1,92 @@
+"""Texts in the table of a Shapefile that are no values of their fields: OGR makes some of them."""
+
+from __future__ import annotations
+
+import zipfile
+
+import geopandas as gpd
+import pytest
+import shapely
+import vectordata
+import vectorjobs
+
+#: Width, decimals and type of a field; texts that are fine; and texts that are not.
+FIELDS = {
+    "whole number": ("N", 10, 0, ["12", "", "**********", "*", "-5", "7.", "+8.00"],
+              ["abc", "1x2", "1.5", "1e3", "1,5", "1 2", "-", ".", "nan", "12345678*"]),
+    "number": ("F", 12, 3, ["1.5", "", "*", "-.5", "1.25e+003", "nan", "-inf", "3"],
+               ["abc", "1,5", "1d3", "1.2.3", "1e", "--5", "0x10", "N/A"]),
+    "day": ("D", 8, 0, ["20240229", "19001231", "", "0", "00000000"],
+            ["20230229", "20201301", "20200431", "2020-1-1", "20200100", "abcdefgh", "2020"]),
+    "yes or no": ("L", 1, 0, ["T", "f", "y", "N", "?", "", "0"], ["X", "1"]),
+}  # fmt: skip
+
+
+def write(path, kind, width, decimals, texts):
+    """A Shapefile of points with a field ``n``, and one of these texts, to the right or left."""
+    shapes = [shapely.Point(n, 1) for n in range(len(texts))]
+    vectordata.write(gpd.GeoDataFrame({"n": range(len(texts))}, geometry=shapes, crs=4326), path)
+    fields = b"".join(
+        name.ljust(11, b"\0") + code.encode() + bytes(4) + bytes([size, some]) + bytes(14)
+        for name, code, size, some in ((b"n", "N", 4, 0), (b"v", kind, width, decimals))
+    )
+    rows = b"".join(
+        f" {n:4}{text:>{width}}".encode() if n % 2 else f" {n:4}{text:<{width}}".encode()
+        for n, text in enumerate(texts)
+    )
+    sizes = (len(texts), 65 + 32, 1 + 4 + width)
+    head = bytes([3, 120, 1, 1]) + b"".join(
+        one.to_bytes(size, "little") for one, size in zip(sizes, (4, 2, 2), strict=True)
+    )
+    path.with_suffix(".dbf").write_bytes(head + bytes(20) + fields + b"\r" + rows + b"\x1a")
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("where", ["", "n <> 1"])
+@pytest.mark.parametrize("name", FIELDS)
+def test_texts_that_are_no_values(name, where, packed, tmp_path):
+    """Each is set aside; what OGR takes for null is null."""
+    kind, width, decimals, fine, wrong = FIELDS[name]
+    (tmp_path / "s").mkdir()
+    source = write(tmp_path / "s" / "s.shp", kind, width, decimals, [*fine, *wrong])
+    if packed:
+        with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+            for each in source.parent.iterdir():
+                archive.write(each, each.name.upper())
+        source = tmp_path / "s.zip"
+    params = {"where": where}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params=params, features=4)
+    first = len(fine) - bool(where)
+    assert [(one.position, one.reason) for one in done.letters] == [
+        (first + n, f"its field 'v' has {text!r}, which is no {name}: OGR reads another")
+        for n, text in enumerate(wrong)
+    ]
+    made = [n for n in range(len(fine)) if not where or n != 1]
+    assert vectordata.read(done.path).n.tolist() == made
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "n", params={**params, "columns": ["n"]}
+    )
+    assert not done.letters
+
+
+def test_values_are_those_of_the_table(tmp_path):
+    """Also the text of another encoding, and in fields behind it."""
+    frame = vectordata.layer(300)
+    frame["größe"] = frame.pop("real")
+    source = vectordata.write(frame, tmp_path / "s.shp", encoding="ISO-8859-1")
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=70)
+    assert not done.letters
+    made = vectordata.read(done.path)
+    assert made.whole.tolist() == frame.whole.tolist()
+    assert made["größe"].tolist() == pytest.approx(frame["größe"].tolist())
+    assert str(made.day[3]) == "2020-01-04"
+
+
+def test_a_text_ends_at_its_first_zero_byte(tmp_path):
+    """As C reads it; what stands behind it is no text."""
+    source = write(tmp_path / "s.shp", "N", 10, 0, ["1", "12\0\0abc", "\0" * 10, "\0x"])
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert not done.letters
+    assert vectordata.read(done.path).v.fillna(-1).tolist() == [1, 12, -1, -1]
