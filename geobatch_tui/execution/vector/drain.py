@@ -288,7 +288,8 @@ class _Placed:
     def __init__(self, plan: VectorPlan, plain: archive.Plain) -> None:
         ids = partial(source.ids, plain.place, plan) if plan.where else None
         self._count = plan.count - len(plan.aside)
-        self._file = misread.Misread(plain, plan.driver, plan.layer, ids, plan.lost)
+        schema = source.schema_of(plan)
+        self._file = misread.Misread(plain, plan.driver, plan.layer, ids, plan.lost, schema)
 
     def reasons(self, batch: pa.RecordBatch) -> pa.Array:
         """For each of the next features, what is wrong with it; null: nothing."""

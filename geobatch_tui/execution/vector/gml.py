@@ -1,4 +1,5 @@
-"""Which features of GML have coordinates that are numbers, as the file says."""
+"""Which features of GML have coordinates that are numbers, and values that OGR does not change, as
+the file says."""
 
 from __future__ import annotations
 
@@ -6,10 +7,23 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.vector.xmltext import MORE, NONE, NUMBER, XmlReader, tuples
+from geobatch_tui.execution.vector import xmlvalues
+from geobatch_tui.execution.vector.xmltext import (
+    BROKEN,
+    MORE,
+    NONE,
+    NUMBER,
+    VALUE,
+    XmlReader,
+    tuples,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from geobatch_tui.execution.vector.xmltext import Check
 
 #: Elements whose children are features.
 _MEMBERS = frozenset({"featureMember", "featureMembers", "member"})
@@ -34,18 +48,26 @@ class Features(XmlReader):
     shapes = frozenset({"LinearRing", "Ring"})
     holders = frozenset({"exterior", "interior", "outerBoundaryIs", "innerBoundaryIs"})
 
-    def __init__(self) -> None:
+    def __init__(self, schema: pa.Schema) -> None:
+        """``schema``: of the attributes that are looked at."""
         super().__init__()
+        self._values = xmlvalues.checks(schema)
         self._layers: defaultdict[str, bytearray] = defaultdict(bytearray)
         self._within = -1  # depth of the feature, if in one
 
-    def begin(self, name: str, attributes: Mapping[str, str]) -> re.Pattern[str] | None:
+    def begin(self, name: str, attributes: Mapping[str, str]) -> Check | None:
         parent = self.path[-1] if self.path else ""
         if self._within < 0 and parent in _MEMBERS:
             self._within, self.mark = len(self.path), NONE
+        self.fault = BROKEN
+        if self._within == len(self.path) - 1 and name in self._values:
+            self.fault = VALUE
+            return self._values[name]
         parents, pattern = _TEXTS.get(name, ((), _LIST))
         usual = all(attributes.get(key, sign) == sign for key, sign in _SIGNS.items())
-        return pattern if parent in parents and usual and "boundedBy" not in self.path else None
+        if parent in parents and usual and "boundedBy" not in self.path:
+            return pattern.fullmatch
+        return None
 
     def end(self, name: str) -> None:
         if len(self.path) == self._within:

@@ -13,6 +13,8 @@ from geobatch_tui.execution.vector.xmltext import NONE, NUMBER, SOME, XmlReader,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from geobatch_tui.execution.vector.xmltext import Check
+
 _CONTAINERS = frozenset({"Document", "Folder"})
 #: Elements of a container that are features, to OGR; others lie in a layer, and are none.
 _FEATURES = frozenset({"Placemark", "GroundOverlay"})
@@ -60,11 +62,11 @@ class Placemarks(XmlReader):
         self._containers: list[_Container] = []
         self._within = -1  # depth of the placemark, if in one
 
-    def begin(self, name: str, attributes: Mapping[str, str]) -> re.Pattern[str] | None:
+    def begin(self, name: str, attributes: Mapping[str, str]) -> Check | None:
         del attributes
         if self._within >= 0:
             if name in self._texts and self.path[-1] in self._texts[name][0]:
-                return self._texts[name][1]
+                return self._texts[name][1].fullmatch
             if name == "Model" and self.mark == NONE:
                 self.mark = SOME
         elif name in _MEMBERS and self._is_home():

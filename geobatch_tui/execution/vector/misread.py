@@ -1,4 +1,4 @@
-"""Features of KML and GML whose coordinates are not what OGR makes of them.
+"""Features of KML and GML whose coordinates, or values, are not what OGR makes of them.
 
 It takes text that is no number for 0, or leaves out the place; and of several geometries in the
 place of one it takes the first, or the last: all without a word. So the file itself is asked. See
@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector import gml, kml
-from geobatch_tui.execution.vector.unread import NO_GEOMETRY
+from geobatch_tui.execution.vector.unread import FIELD, NO_GEOMETRY
 from geobatch_tui.execution.vector.wkb import validity
-from geobatch_tui.execution.vector.xmltext import BROKEN, LISTED, MORE, SOME, XmlReader
+from geobatch_tui.execution.vector.xmltext import BROKEN, LISTED, MORE, SOME, VALUE, XmlReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.archive import Plain
 
 DRIVERS = frozenset({"LIBKML", "KML", "GML"})
+OTHER_VALUE = (
+    f"{FIELD}s have a whole number beyond the range of 64 bits, or a day or time that there is "
+    "none of: OGR reads another value, or null"
+)
 NO_NUMBERS = "not all of its coordinates are numbers, and OGR reads others in their place"
 TOO_MANY = "it has several geometries, or rings, in the place of one, which is all that OGR reads"
-_REASONS = {BROKEN: NO_NUMBERS, MORE: TOO_MANY}
+_REASONS = {BROKEN: NO_NUMBERS, MORE: TOO_MANY, VALUE: OTHER_VALUE}
 
 
 class Misread:
@@ -42,6 +46,7 @@ class Misread:
         layer: str,
         ids: Callable[[], NDArray[np.int64]] | None,
         lost: tuple[int, ...] = (),
+        schema: pa.Schema | None = None,
     ) -> None:
         """Read the file.
 
@@ -52,13 +57,16 @@ class Misread:
             ids: gives those of all features of the layer, in order, if not all of them are asked
                 about; else they are in their order, each once.
             lost: numbers, from 1, of features that OGR leaves out.
+            schema: of the attributes of GML that are looked at, too.
 
         Raises:
             CorruptSourceError: it is no XML.
         """
         self._plain, self._layer, self._ids, self._lost = plain, layer, ids, lost
         self._seen = 0
-        self._reader: XmlReader = gml.Features() if driver == "GML" else kml.Placemarks(driver)
+        self._reader: XmlReader = kml.Placemarks(driver)
+        if driver == "GML":
+            self._reader = gml.Features(schema or pa.schema([]))
         self._marks: NDArray[np.uint8] | None = None
         #: Ids of the marks, in order.
         self._known = np.empty(0, np.int64)
@@ -112,8 +120,8 @@ class Misread:
         if lines:
             shown = ", ".join(map(str, lines[:LISTED])) + (", ..." if len(lines) > LISTED else "")
             raise CorruptSourceError(
-                f"{self._plain.path} has coordinates that are no numbers, or geometries that OGR "
-                f"leaves out, in lines {shown}",
+                f"{self._plain.path} has coordinates that are no numbers, or values or geometries "
+                f"that OGR leaves out, in lines {shown}",
                 hint="repair or remove these: which of its features they are is not known",
             )
         return np.zeros(count, np.uint8)

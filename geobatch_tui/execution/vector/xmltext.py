@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    Check = Callable[[str], object]
 
 #: What a feature has: no geometry, one, more of which OGR reads one, or one whose coordinates are
-#: not all numbers.
-NONE, SOME, MORE, BROKEN = range(4)
+#: not all numbers; or, whatever of these, a value that OGR reads as another.
+NONE, SOME, MORE, BROKEN, VALUE = range(5)
 NUMBER = r"[+-]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?+\d++)?+"
 LISTED = 20
 _PIECE = 1 << 20
@@ -37,6 +39,9 @@ class XmlReader:
         self.mark = NONE
         #: Of what is wrong first.
         self.lines: list[int] = []
+        #: What text that is wrong makes of the feature.
+        self.fault = BROKEN
+        self._check: Check | None = None
         self._text: list[str] = []
         #: How many elements are open within the text of coordinates, and it.
         self._inside = 0
@@ -47,12 +52,12 @@ class XmlReader:
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
 
-    def begin(self, name: str, attributes: Mapping[str, str]) -> re.Pattern[str] | None:
-        """An element begins; the pattern of its text, if that has coordinates."""
+    def begin(self, name: str, attributes: Mapping[str, str]) -> Check | None:
+        """An element begins; what holds for its text, if that is looked at."""
         raise NotImplementedError
 
     def end(self, name: str) -> None:
-        """An element without coordinates ended; ``path`` has those around it."""
+        """An element whose text is not looked at ended; ``path`` has those around it."""
         raise NotImplementedError
 
     def marks(self, layer: str, place: str) -> bytearray | None:
@@ -74,8 +79,8 @@ class XmlReader:
             self._text.append("<")  # OGR passes over what stands in it
         else:
             self._note_shape(name)
-            self._pattern = self.begin(name, attributes)
-            self._inside = int(self._pattern is not None)
+            self._check = self.begin(name, attributes)
+            self._inside = int(self._check is not None)
             self._parser.CharacterDataHandler = self._text.append if self._inside else None
         self.path.append(name)
 
@@ -104,7 +109,7 @@ class XmlReader:
         self._parser.CharacterDataHandler = None
         text = "".join(self._text)
         self._text.clear()
-        if self._pattern is not None and self._pattern.fullmatch(text) is None:
-            self._worsen(BROKEN)
-        elif self.mark == NONE and text.strip():
+        if self._check is not None and not self._check(text):
+            self._worsen(self.fault)
+        elif self.mark == NONE and self.fault == BROKEN and text.strip():
             self.mark = SOME

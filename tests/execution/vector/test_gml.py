@@ -11,7 +11,7 @@ import vectorjobs
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.vector.misread import NO_NUMBERS, TOO_MANY
+from geobatch_tui.execution.vector.misread import NO_NUMBERS, OTHER_VALUE, TOO_MANY
 
 HEAD = (
     '<a:FeatureCollection xmlns:a="http://a" xmlns:gml="http://www.opengis.net/gml">'
@@ -102,6 +102,48 @@ def test_coordinates_that_are_no_numbers(where, tmp_path):
     made = vectordata.read(done.path)
     assert made.n.tolist() == [n for n in range(len(FINE)) if not where or n != 1]
     assert made.geometry.isna().tolist() == [False] * (first - 1) + [True]
+
+
+VALUES = {
+    "n": (["7", "-9223372036854775808", "", " 9223372036854775807 "],
+          ["9223372036854775808", "-99999999999999999999"]),
+    "day": (["2024-02-29", "", "0001-01-01"], ["2023-02-29", "2020-13-01", "2020-04-31"]),
+    "moment": (["2020-02-29T23:59:59", "", "2020-01-01T00:00:00"],
+               ["2020-02-30T00:00:00", "2020-13-01T00:00:00"]),
+    "time": (["10:00:00", "", "23:59:59"], ["25:00:00", "24:00:00"]),
+}  # fmt: skip
+
+
+def write_values(path, name, texts):
+    features = "".join(
+        f"<gml:featureMember><a:f><a:g>{FINE[3]}</a:g><a:k>{k}</a:k>"
+        f"<a:{name}>{text}</a:{name}></a:f></gml:featureMember>\n"
+        for k, text in enumerate(texts)
+    )
+    path.write_text(HEAD + features + TAIL)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("where", ["", "k <> 1"])
+@pytest.mark.parametrize("name", VALUES)
+def test_values_that_ogr_reads_as_others(name, where, tmp_path):
+    """The end of 64 bits for numbers beyond, other days for those that there are none of, or null."""
+    fine, wrong = VALUES[name]
+    source = write_values(tmp_path / "s.gml", name, [*fine, *wrong])
+    options, params = {"src_crs": "EPSG:4326"}, {"where": where}
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", options=options, params=params, features=4
+    )
+    first = len(fine) - bool(where)
+    wanted = [(first + n, OTHER_VALUE) for n in range(len(wrong))]
+    assert [(letter.position, letter.reason) for letter in done.letters] == wanted
+    made = vectordata.read(done.path)
+    assert made.k.tolist() == [n for n in range(len(fine)) if not where or n != 1]
+    assert made[name].isna().sum() == (not where or fine[1] != "") * fine.count("")
+    params["columns"] = ["k"]
+    done = vectorjobs.run("vector.convert", source, tmp_path / "k", options=options, params=params)
+    assert not done.letters
 
 
 UNREAD = [
