@@ -80,13 +80,16 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         place, info = _info(task, place, name, params, drivers)
         if params.where:
             _refuse_faulty(task.source, info, params.where)
-        columns = _columns(params.columns, [str(field) for field in info["fields"]], task.source)
+        own_id = _id_that_is_a_field(place, name, info)
+        there = [*own_id, *(str(field) for field in info["fields"])]
+        columns = _columns(params.columns, there, task.source)
         counted = _counted(task.source, place, name, params, info)
         with pyogrio.open_arrow(
             exact(place), layer=name, encoding=encoding, columns=columns, use_pyarrow=True
         ) as (meta, reader):
             names = [field for field in reader.schema.names if field in columns]
-            schema = pa.schema([_plain(reader.schema.field(field)) for field in names])
+            first = [pa.field(field, pa.int64()) for field in own_id if field in columns]
+            schema = pa.schema([*first, *(_plain(reader.schema.field(field)) for field in names)])
             geometry = str(meta["geometry_name"] or "")
         told: list[str] = []
         if info["driver"] == "ESRI Shapefile":
@@ -109,6 +112,19 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
         **counted,
     )
+
+
+def _id_that_is_a_field(place: str, name: str, info: dict[str, Any]) -> list[str]:
+    """The name of the first column of a view, which OGR takes for the id, if there is nothing to
+    say that it is one; else none.
+
+    Raises:
+        SchemaError: it is no id, as OGR takes it.
+    """
+    fid = str(info["fid_column"] or "")
+    if info["driver"] != "GPKG" or not fid or archive.is_inside(place):
+        return []
+    return [fid] if ranges.is_field_of_view(place, name, fid) else []
 
 
 def _counted(

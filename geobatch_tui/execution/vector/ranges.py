@@ -17,6 +17,13 @@ from geobatch_tui.execution.vector.names import exact
 if TYPE_CHECKING:
     from geobatch_tui.execution.vector.plan import Access, VectorPlan
 
+#: A column of that name is meant for OGR's id.
+_OGRS = "OGC_FID"
+#: Whether a table of features has a key of that name.
+_IDS = (
+    "SELECT 1 FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' "
+    "AND m.name NOT LIKE 'gpkg%' AND c.pk AND lower(c.name) = lower(?)"
+)
 #: Row groups of more raw bytes than this are not read by chunks that want a part of one.
 _LARGE_GROUP = 256 * 2**20
 
@@ -68,6 +75,28 @@ def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
                 )
             ]
     return (*edges, int(high) + 1)
+
+
+def is_field_of_view(path: str, layer: str, fid: str) -> bool:
+    """Whether a layer of a GeoPackage is a view whose first column, which OGR takes for the id,
+    has not the name of the id of any table.
+
+    Raises:
+        SchemaError: it has values that are no whole numbers, of which OGR makes some.
+    """
+    view, name = (one.replace('"', '""') for one in (layer, fid))
+    with contextlib.closing(open_sqlite(path)) as connection:
+        is_id = fid.upper() == _OGRS or connection.execute(_IDS, (fid,)).fetchone()
+        if is_id or _is_table(connection, layer):
+            return False
+        asked = f'SELECT 1 FROM "{view}" WHERE typeof("{name}") <> \'integer\' LIMIT 1'  # noqa: S608
+        if connection.execute(asked).fetchone():
+            raise SchemaError(
+                f"{path}: OGR takes {fid!r}, the first column of the view {layer!r}, for the ids "
+                "of its features, but it has values that are no whole numbers",
+                hint="make the id of a table the first column of the view",
+            )
+    return True
 
 
 def _is_table(connection: sqlite3.Connection, name: str) -> bool:

@@ -136,6 +136,8 @@ def open_stream(
                 names = list(batch.schema.names)
                 names[names.index(fid)] = FID
                 read = batch.rename_columns(names)
+                if fid in schema.names and fid not in names:
+                    read = read.append_column(fid, read.column(FID))
                 made = pinned(read, schema, FID, geometry)
                 arrow.refuse_overlaps(path, made.column(WKB))
                 columns = [*map(arrow.apart, made.columns[:-1]), made.columns[-1]]

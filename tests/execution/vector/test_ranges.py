@@ -10,6 +10,8 @@ import pytest
 import vectordata
 import vectorjobs
 
+from geobatch_tui.errors import SchemaError
+
 _VIEW = """
 CREATE VIEW v AS SELECT {ids} AS OGC_FID, geom, whole FROM s;
 INSERT INTO gpkg_contents (table_name, data_type, srs_id) VALUES ('v', 'features', 4326);
@@ -31,6 +33,54 @@ def test_a_view_of_a_geopackage(ids, access, tmp_path):
     )
     assert done.plan.notes["access"] == access
     assert sorted(vectordata.read(done.path).whole) == [2**40 + n for n in range(7)]
+
+
+_FIRST = """
+CREATE VIEW v AS SELECT {column}, whole, geom FROM s;
+INSERT INTO gpkg_contents (table_name, data_type, srs_id) VALUES ('v', 'features', 4326);
+INSERT INTO gpkg_geometry_columns VALUES ('v', 'geom', 'POLYGON', 4326, 0, 0);
+"""
+
+
+def _view(path, column, values):
+    frame = vectordata.layer(4)[["whole", "geometry"]].assign(k=values)
+    source = vectordata.write(frame, path, layer="s")
+    with contextlib.closing(sqlite3.connect(source)) as connection:
+        connection.executescript(_FIRST.format(column=column))
+    return source
+
+
+@pytest.mark.parametrize(
+    ("where", "columns", "features"), [("", None, 0), ("k > 7", None, 2), ("", ["k"], 3)]
+)
+def test_the_first_column_of_a_view_is_not_lost(where, columns, features, tmp_path):
+    """OGR takes it for the id, of whatever it is the number."""
+    source = _view(tmp_path / "s.gpkg", "k", [9, 7, 9, 8])
+    params = {"where": where, "columns": columns}
+    done = vectorjobs.run(
+        "vector.convert",
+        source,
+        tmp_path / "out",
+        params=params,
+        features=features,
+        options={"layer": "v"},
+    )
+    made = vectordata.read(done.path)
+    assert made.k.tolist() == ([9, 9, 8] if where else [9, 7, 9, 8])
+    assert ("whole" in made) == (columns is None)
+
+
+def test_a_first_column_that_is_an_id_is_no_field(tmp_path):
+    source = _view(tmp_path / "s.gpkg", "fid", [9, 7, 9, 8])
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", options={"layer": "v"})
+    assert "fid" not in vectordata.read(done.path)
+
+
+def test_a_first_column_that_cannot_be_an_id_is_refused(tmp_path):
+    """OGR makes an id of what is none."""
+    source = _view(tmp_path / "s.gpkg", "CAST(k AS INTEGER) AS kk", [9, None, 9, 8])
+    with pytest.raises(SchemaError, match="takes 'kk', the first column of the view 'v'"):
+        vectorjobs.probe("vector.convert", source, options={"layer": "v"})
 
 
 @pytest.mark.parametrize("suffix", ["fgb", "geojson", "gpkg"])
