@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
 _MOST = 10_000
 #: Drivers that end at what they cannot read as if nothing followed.
 _COUNTED = frozenset({"GML", "SQLite"})
+#: How XML says its encoding, and encodings that OGR reads it in.
+_HEAD = 200
+_ENCODED = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([\w.-]+)", re.ASCII)
+_ENCODINGS = frozenset(("utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"))
 _CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 
 
@@ -74,7 +79,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
     Raises:
         InvalidInputError and its kin: it cannot be read as asked.
     """
-    name = _choose_layer(task, place)
+    name = _choose_layer(task, place, drivers)
     with source.ogr_errors(task.source, name):
         encoding = params.encoding or None
         place, info = _info(task, place, name, params, drivers)
@@ -243,7 +248,7 @@ def _tell_of_encoding(place: str, guess: str, fields: pa.Schema, told: list[str]
         )
 
 
-def _choose_layer(task: ProbeTask, place: str) -> str:
+def _choose_layer(task: ProbeTask, place: str, drivers: tuple[str, ...]) -> str:
     with source.ogr_errors(task.source):
         names = [str(name) for name, _ in pyogrio.list_layers(exact(place))]
     asked = str(task.source_options.get("layer") or "")
@@ -258,8 +263,22 @@ def _choose_layer(task: ProbeTask, place: str) -> str:
             hint="say which one: source.layer",
         )
     if not names:
+        if "GML" in drivers:
+            _refuse_encoding(task.source, place)
         raise EmptyInputError(f"{task.source} has no layer")
     return names[0]
+
+
+def _refuse_encoding(path: str, place: str) -> None:
+    """Raises UnsupportedFormatError where GML, which OGR reads no layer of, is in an encoding that
+    it does not know."""
+    with archive.opened(path, place) as file:
+        found = _ENCODED.match(file.read(_HEAD))
+    if found and (encoding := found[1].decode()).lower() not in _ENCODINGS:
+        raise UnsupportedFormatError(
+            f"{path} is in the encoding {encoding}, as it says, which OGR does not read in GML",
+            hint=f"recode it: iconv -f {encoding} -t UTF-8, and say so in its first line",
+        )
 
 
 def _columns(asked: tuple[str, ...] | None, there: list[str], path: str) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 import vectordata
 import vectorjobs
 
-from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.errors import CorruptSourceError, UnsupportedFormatError
 from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.vector.misread import NO_NUMBERS, OTHER_VALUE, TOO_MANY
@@ -144,6 +144,16 @@ def test_values_that_ogr_reads_as_others(name, where, tmp_path):
     params["columns"] = ["k"]
     done = vectorjobs.run("vector.convert", source, tmp_path / "k", options=options, params=params)
     assert not done.letters
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-2", "windows-1250", "KOI8-R"])
+def test_an_encoding_that_ogr_does_not_know(encoding, tmp_path):
+    """It finds no layer then."""
+    source = write(tmp_path / "s.gml", FINE[0])
+    source.write_text(f'<?xml version="1.0" encoding="{encoding}"?>\n' + source.read_text())
+    with pytest.raises(UnsupportedFormatError, match=f"in the encoding {encoding}") as caught:
+        vectorjobs.probe("vector.convert", source, options={"src_crs": "EPSG:4326"})
+    assert f"iconv -f {encoding}" in caught.value.hint
 
 
 UNREAD = [
