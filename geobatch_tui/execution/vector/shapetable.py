@@ -49,6 +49,18 @@ _KINDS: tuple[tuple[Callable[[pa.DataType], bool], str, str], ...] = (
     (pa.types.is_date32, rf"{_DAY}|0|0{{8}}", "day"),
     (pa.types.is_boolean, r"[tfyn0?*]", "yes or no"),
 )
+#: Points in plain ones.
+_PLAIN = {"whole number": 0, "number": 1}
+
+
+#: What is what in a plain number, in the order in which it stands there: blanks, a sign, digits and
+#: a point; and what is in none.
+_BLANK, _SIGN, _DIGIT, _OTHER = range(4)
+_POINT = ord(".")
+_ORDER = np.full(256, _OTHER, np.uint8)
+_ORDER[list(b" ")] = _BLANK
+_ORDER[list(b"+-")] = _SIGN
+_ORDER[list(b"0123456789.")] = _DIGIT
 
 
 class Table:
@@ -83,7 +95,10 @@ class Table:
         rows = self._rows[ids[0] : ids[-1] + 1] if one_by_one else self._rows[ids]
         told: dict[int, str] = {}
         for name, place, pattern, kind in self._fields:
-            texts = _binary(rows[:, place])
+            column = np.ascontiguousarray(rows[:, place])
+            if kind in _PLAIN and _are_plain(column, _PLAIN[kind]):
+                continue
+            texts = _binary(column)
             fine = pc.match_substring_regex(texts, pattern)
             for row in np.flatnonzero(~fine.to_numpy(zero_copy_only=False)).tolist():
                 text = texts[row].as_py().partition(b"\0")[0].decode("utf-8", "replace").strip()
@@ -100,11 +115,24 @@ def _widths(fields: bytes) -> Iterator[int]:
         yield fields[start + 16]
 
 
+def _are_plain(column: NDArray[np.uint8], points: int) -> bool:
+    """Whether all texts are blank, or numbers on the right of their field, as most tables have
+    them: with a sign and some ``points`` at most. It is a quick look; others may be right, too."""
+    order = _ORDER[column]
+    left, right, last = order[:, :-1], order[:, 1:], order[:, -1:]
+    if (right < left).any() or ((left == _SIGN) & (right == _SIGN)).any():
+        return False
+    if (last == _SIGN).any() or (last == _OTHER).any():
+        return False
+    point = column == _POINT
+    return not point[:, -1:].any() and bool((point.sum(axis=1, dtype=np.uint8) <= points).all())
+
+
 def _binary(column: NDArray[np.uint8]) -> pa.Array:
     """A binary column of fields of one width."""
     count, width = column.shape
     offsets = np.arange(count + 1, dtype=np.int32) * np.int32(width)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(column))]
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(column)]
     return pa.Array.from_buffers(pa.binary(), count, buffers)
 
 

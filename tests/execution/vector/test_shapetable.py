@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import zipfile
 
 import geopandas as gpd
+import numpy as np
 import pytest
 import shapely
 import vectordata
 import vectorjobs
+
+from geobatch_tui.execution.vector import shapetable
 
 #: Width, decimals and type of a field; texts that are fine; and texts that are not.
 FIELDS = {
@@ -90,3 +94,14 @@ def test_a_text_ends_at_its_first_zero_byte(tmp_path):
     done = vectorjobs.run("vector.convert", source, tmp_path / "out")
     assert not done.letters
     assert vectordata.read(done.path).v.fillna(-1).tolist() == [1, 12, -1, -1]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", ["whole number", "number"])
+def test_what_is_plain_at_a_quick_look_is_a_number(kind, width):
+    """Whatever stands in the field."""
+    for text in map("".join, itertools.product("12 -+.e*x\0", repeat=width)):
+        column = np.frombuffer(text.encode(), np.uint8).reshape(1, width)
+        if shapetable._are_plain(column, shapetable._PLAIN[kind]):
+            own = text.strip()
+            assert not own or float(own) == (int(own) if kind == "whole number" else float(own))
