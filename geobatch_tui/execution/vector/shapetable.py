@@ -57,10 +57,12 @@ _PLAIN = {"whole number": 0, "number": 1}
 #: a point; and what is in none.
 _BLANK, _SIGN, _DIGIT, _OTHER = range(4)
 _POINT = ord(".")
-_ORDER = np.full(256, _OTHER, np.uint8)
-_ORDER[list(b" ")] = _BLANK
-_ORDER[list(b"+-")] = _SIGN
-_ORDER[list(b"0123456789.")] = _DIGIT
+_OF = {
+    **dict.fromkeys(b" ", _BLANK),
+    **dict.fromkeys(b"+-", _SIGN),
+    **dict.fromkeys(b"0123456789.", _DIGIT),
+}
+_ORDER = bytes(_OF.get(one, _OTHER) for one in range(256))
 
 
 class Table:
@@ -118,7 +120,8 @@ def _widths(fields: bytes) -> Iterator[int]:
 def _are_plain(column: NDArray[np.uint8], points: int) -> bool:
     """Whether all texts are blank, or numbers on the right of their field, as most tables have
     them: with a sign and some ``points`` at most. It is a quick look; others may be right, too."""
-    order = _ORDER[column]
+    read = column.tobytes().translate(_ORDER)
+    order = np.frombuffer(read, np.uint8).reshape(column.shape)
     left, right, last = order[:, :-1], order[:, 1:], order[:, -1:]
     if (right < left).any() or ((left == _SIGN) & (right == _SIGN)).any():
         return False
