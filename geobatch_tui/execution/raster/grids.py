@@ -26,6 +26,7 @@ from geobatch_tui.execution.raster.mapping import (
     project,
     project_box,
     project_lattice,
+    project_sides,
     separately,
     unroll,
 )
@@ -315,7 +316,7 @@ def _folded(source: Source, dst_crs: CRS, suggestion: Suggestion) -> str | None:
 
 def _returns(source: Source, grid: Grid) -> bool:
     """Whether every column and every row comes back from the source, each by itself."""
-    there = separately(*axes(grid, 65), grid.crs, source.crs)
+    there = project_sides(grid, 65, source.crs)
     back = None if there is None else separately(*there, source.crs, grid.crs)
     if back is None:
         return False
@@ -383,8 +384,7 @@ def _refuse_wrap(source: Source, dst_crs: CRS, box: Box) -> None:
     globe = lonlat_box(source)
     if globe is None or globe.width >= 180:
         return
-    rotated = bool(source.transform[1] or source.transform[3])
-    alone = None if rotated else separately(*axes(source, 21), source.crs, dst_crs)
+    alone = project_sides(source, 21, dst_crs)
     # Along a column of a cylinder x stays where it is.
     x = project_lattice(source, 21, dst_crs)[0] if alone is None else alone[0][np.newaxis]
     if np.isnan(x).all():

@@ -214,6 +214,14 @@ def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, 
     return project_axes(*axes(grid, steps), grid.crs, dst)
 
 
+def project_sides(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, Points] | None:
+    """X and y (steps,) in ``dst`` of places evenly along the sides of a raster; None unless each
+    depends on its own side alone, and all are there."""
+    if grid.transform[1] or grid.transform[3]:
+        return None
+    return separately(*axes(grid, steps), grid.crs, dst)
+
+
 def axes(grid: Source | Grid, steps: int) -> tuple[Points, Points]:
     """X and y (steps,), evenly along the sides of a raster that is not rotated."""
     a, _, c, _, e, f = grid.transform
@@ -250,11 +258,9 @@ class Mapper:
     def axes_to_source(self, steps: int) -> tuple[Points, Points] | None:
         """Source x and y (steps,) of positions spread evenly along the sides of the destination;
         None unless each depends on its own side alone, and all are there."""
-        source, grid = self.source.transform, self.grid.transform
-        if any((source[1], source[3], grid[1], grid[3])):
-            return None
-        alone = separately(*axes(self.grid, steps), self.grid.crs, self.source.crs)
-        if alone is None:
+        source = self.source.transform
+        alone = project_sides(self.grid, steps, self.source.crs)
+        if alone is None or source[1] or source[3]:
             return None
         x = alone[0] if self.centre is None else unroll(alone[0], self.centre)
         return invert(source, x, alone[1])
@@ -288,8 +294,7 @@ def lonlat_box(grid: Source | Grid) -> Box | None:
     if is_degrees(grid.crs):
         x, y = apply(grid.transform, *corners(grid.width, grid.height))
         return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
-    rotated = bool(grid.transform[1] or grid.transform[3])
-    alone = None if rotated else separately(*axes(grid, 101), grid.crs, LONLAT)
+    alone = project_sides(grid, 101, LONLAT)
     if alone is not None:
         lon, lat = unroll(alone[0], float(alone[0][50])), alone[1]
         west, east = float(lon.min()), float(lon.max())
