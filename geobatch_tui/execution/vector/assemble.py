@@ -172,6 +172,8 @@ def _write(
                 shapefile.pack(layer, made, item.fingerprint)
             else:
                 ogr.write(item, plan, pieces.good_batches(parts), summary, made)
+            if plan.format == "GPKG":
+                geopackage.tell_dimensions(made, plan, summary)
             _sync(made)
             _check(made, item, plan, summary)
             digest, size = digest_of(made)

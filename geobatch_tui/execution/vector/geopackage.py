@@ -77,11 +77,8 @@ def write(
 def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[str, int]]:
     """Say in an empty layer what it will hold; its id of the CRS, and where its tables begin."""
     name = plan.layer_name
-    before = path.read_bytes()[_VERSION]
     box: list[float] | list[None] = summary.bbox or [None] * 4
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("PRAGMA journal_mode = OFF")
-        db.execute("PRAGMA synchronous = OFF")
+    with _changed(path) as db:
         if (size := db.execute("PRAGMA page_size").fetchone()[0]) != PAGE:
             raise SchemaError(f"OGR makes GeoPackages with pages of {size} bytes, not of {PAGE}")
         db.execute("BEGIN")
@@ -95,6 +92,7 @@ def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[
             (summary.out, name),
         )
         db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, summary.out))
+        _tell_dimensions(db, name, summary.types)
         db.execute("COMMIT")
         srs, column = db.execute(
             "SELECT srs_id, column_name FROM gpkg_geometry_columns WHERE table_name = ?", (name,)
@@ -114,10 +112,41 @@ def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[
             )
             for use, table in tables.items()
         }
+    return int(srs), roots
+
+
+def tell_dimensions(path: Path, plan: VectorPlan, summary: Summary) -> None:
+    """Say in a GeoPackage of OGR's whether its geometries have Z and M: all, some or none. OGR says
+    what the type of the layer has, not what the geometries have."""
+    with _changed(path) as db:
+        _tell_dimensions(db, plan.layer_name, summary.types)
+
+
+#: What a GeoPackage says of Z, and of M.
+_PROHIBITED, _MANDATORY, _OPTIONAL = range(3)
+
+
+def _tell_dimensions(db: sqlite3.Connection, name: str, kinds: Sequence[int]) -> None:
+    have_z, have_m = ({kind // step % 2 == 1 for kind in kinds} for step in (1000, 2000))
+    told = [
+        _PROHIBITED if True not in have else _OPTIONAL if False in have else _MANDATORY
+        for have in (have_z, have_m)
+    ]
+    db.execute("UPDATE gpkg_geometry_columns SET z = ?, m = ? WHERE table_name = ?", (*told, name))
+
+
+@contextlib.contextmanager
+def _changed(path: Path) -> Iterator[sqlite3.Connection]:
+    """A GeoPackage, to change it: not on the disk when it is closed. It keeps the version of the
+    SQLite that wrote it, which is OGR's."""
     with path.open("r+b") as file:
+        before = file.read(_VERSION.stop)[_VERSION]
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = OFF")
+            db.execute("PRAGMA synchronous = OFF")
+            yield db
         file.seek(_VERSION.start)
         file.write(before)
-    return int(srs), roots
 
 
 def _blocks(parts: Iterator[spool.Content]) -> Iterator[Records]:

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import pytest
 import shapely
@@ -137,6 +138,30 @@ def test_geometries_of_all_kinds(tmp_path):
         for (n, one), (_, other) in zip(theirs.execute(query), ours.execute(query), strict=True):
             flat = n != 6  # OGR keeps the range of heights, too
             assert one == other if flat else (one[8:40], one[-80:]) == (other[8:40], other[-80:])
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (["POINT (1 2)", "POINT (5 5)"], ("POINT", 0, 0)),
+        (["POINT Z (1 2 3)", "POINT Z (5 5 5)"], ("POINT", 1, 0)),
+        (["POINT Z (1 2 3)", "POINT (5 5)"], ("POINT", 2, 0)),
+        (["POINT Z (1 2 3)", "LINESTRING (0 0, 1 1)"], ("GEOMETRY", 2, 0)),
+    ],
+)
+@pytest.mark.parametrize("field", ["number", "moment"])
+def test_whether_geometries_have_z_is_told(texts, told, field, tmp_path):
+    """Of all, of none or of some of them; also where OGR writes the features."""
+    values = {"number": [1, 2], "moment": pd.to_datetime(["2024-01-01", "2025-02-02"], utc=True)}
+    frame = gpd.GeoDataFrame(
+        {field: values[field]}, geometry=[shapely.from_wkt(text) for text in texts], crs=4326
+    )
+    source = tmp_path / "s.parquet"
+    frame.to_parquet(source)
+    made = vectorjobs.run("vector.convert", source, tmp_path / "out", form="GPKG").path
+    query = "SELECT geometry_type_name, z, m FROM gpkg_geometry_columns"
+    assert ask(made, query, "PRAGMA integrity_check") == [told, ("ok",)]
+    assert [one.wkt for one in pyogrio.read_dataframe(made).geometry] == texts
 
 
 def test_single_and_multi_polygons(tmp_path):

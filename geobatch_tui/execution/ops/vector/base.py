@@ -36,7 +36,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 10
+    version = 11
     data: Literal["raster", "vector"] = "vector"
     summary: str
     work: str
