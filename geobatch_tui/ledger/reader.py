@@ -272,6 +272,14 @@ class LedgerReader:
             yield from page
             after = page[-1].dead_id
 
+    def newest_letter(self) -> tuple[int, float]:
+        """Id and time of the dead letter that came last; zeros without one."""
+        rows = self._rows(
+            "SELECT dead_id, t FROM dead JOIN item USING (item_id) WHERE state <> 8"
+            " ORDER BY dead_id DESC LIMIT 1"
+        )
+        return (rows[0][0], rows[0][1]) if rows else (0, 0.0)
+
     def dead_by_class(self) -> dict[str, int]:
         """How many dead letters there are of each class, most first."""
         return dict(

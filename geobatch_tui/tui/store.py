@@ -202,10 +202,11 @@ class RunStore:
         self._seq = last
         reshaped = bool(kinds & _RESHAPING) and self._chunks.reshape(self._reader, events)
         changed = self._chunks.apply(self._reader, events)
-        if kinds & _BURYING:
-            self._read_letters(self.letters)
         if _DISMISSING in kinds:
             self._read_letters({})
+        elif kinds & _BURYING or _newest(self.letters) != self._reader.newest_letter():
+            # Letters of features come with a chunk that is done: no event tells of them.
+            self._read_letters(self.letters)
         self._history.extend(_samples(events))
         return reshaped, changed
 
@@ -253,7 +254,7 @@ class RunStore:
         for letter in self._reader.all_letters(max(letters, default=0)):
             letters[letter.dead_id] = _short(letter)
         total = sum(self._reader.dead_by_class().values())
-        if known and total != len(letters):
+        if known and (total != len(letters) or _newest(letters) != self._reader.newest_letter()):
             self._read_letters({})
             return
         self.letters = letters
@@ -330,6 +331,12 @@ def _unit(run: RunRow | None) -> str:
 
 def _samples(events: Iterable[EventRow]) -> list[Sample]:
     return [sample(event.t, event.data) for event in events if event.kind == "progress"]
+
+
+def _newest(letters: Mapping[int, LetterView]) -> tuple[int, float]:
+    """Id and time of the last letter."""
+    last = max(letters, default=0)
+    return (last, letters[last].t) if last else (0, 0.0)
 
 
 def _short(letter: Letter) -> LetterView:

@@ -143,6 +143,38 @@ def test_letters_are_grouped_by_cause(script, store):
     assert len(store.letters) == 6
 
 
+def test_features_set_aside_are_letters_at_once(script, store):
+    """They come with a chunk that is done, and no chunk dies; one that is done again replaces its
+    letters, or takes them away."""
+
+    def aside(*positions):
+        facts = {"error_class": "InvalidGeometryError", "error_message": "not closed"}
+        return tuple((position, facts["error_class"], facts) for position in positions)
+
+    script.plan(1, 1, 3)
+    script.die(3)
+    assert len(store.poll() and store.letters) == 1
+    script.done(1, letters=aside(*range(11)))
+    assert store.poll().view.dead_letters == 12
+    assert len(store.letters) == 12
+    script.done(2, letters=aside(*range(17)))
+    assert store.poll().view.dead_letters == 29
+    script.done(2, letters=aside(4))
+    assert store.poll().view.dead_letters == 13
+    script.done(2)
+    assert store.poll().view.dead_letters == 12
+
+
+def test_letters_are_not_read_again_where_none_came(script, store, monkeypatch):
+    """A run with many letters goes on: they are read when there is another, not at each poll."""
+    script.plan(1, 1, 4)
+    script.die(1)
+    store.poll()
+    monkeypatch.setattr(store._reader, "all_letters", lambda after=0: pytest.fail("read again"))
+    script.done(2)
+    assert store.poll().view.dead_letters == 1
+
+
 def test_a_letter_that_was_requeued_is_gone(script, store):
     """After a requeue the letters and the states are read anew."""
     script.plan(1, 1, 3)
