@@ -20,6 +20,7 @@ from geobatch_tui.errors import (
 )
 from geobatch_tui.execution.vector import (
     archive,
+    domains,
     formats,
     geojson,
     moments,
@@ -94,9 +95,11 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         ) as (meta, reader):
             names = [field for field in reader.schema.names if field in columns]
             first = [pa.field(field, pa.int64()) for field in own_id if field in columns]
-            schema = pa.schema([*first, *(_plain(reader.schema.field(field)) for field in names)])
+            fields = [reader.schema.field(field) for field in names]
+            schema = pa.schema([*first, *map(domains.coded, fields)])
             geometry = str(meta["geometry_name"] or "")
         told: list[str] = []
+        domains.tell(fields, told)
         if info["driver"] == "ESRI Shapefile":
             if not encoding:
                 _tell_of_encoding(place, str(info["encoding"]), schema, told)

@@ -25,7 +25,15 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
 )
 from geobatch_tui.execution.raster.part import readable_name
-from geobatch_tui.execution.vector import archive, arrow, moments, pruning, shapetable, unread
+from geobatch_tui.execution.vector import (
+    archive,
+    arrow,
+    domains,
+    moments,
+    pruning,
+    shapetable,
+    unread,
+)
 from geobatch_tui.execution.vector.collect import flags
 from geobatch_tui.execution.vector.condition import Condition
 from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
@@ -208,7 +216,7 @@ def pinned(batch: Any, schema: pa.Schema, fid: str, geometry: str) -> pa.RecordB
     """
     columns = []
     for field in schema:
-        column = batch.column(field.name)
+        column = domains.codes(batch.column(field.name), field.type)
         if column.type != field.type:
             try:
                 if pa.types.is_string(column.type) and pa.types.is_timestamp(field.type):
