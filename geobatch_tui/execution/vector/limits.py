@@ -77,6 +77,7 @@ _NEAREST: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType], ...] = (
     (pa.types.is_uint64, pa.int64()),
     (pa.types.is_float16, pa.float32()),
     (pa.types.is_date64, pa.date32()),
+    (pa.types.is_time64, pa.time32("ms")),
     (pa.types.is_null, pa.string()),
     (pa.types.is_large_string, pa.string()),
     (pa.types.is_string_view, pa.string()),
@@ -109,11 +110,16 @@ def kind_of(kind: pa.DataType) -> pa.DataType | None:
         inner = kind_of(kind.value_type)
         return pa.list_(inner) if inner and _is_any(inner, _LISTED) else None
     if pa.types.is_timestamp(kind):
-        return pa.timestamp(kind.unit, "UTC" if kind.tz else None)
+        return pa.timestamp(_coarse(kind.unit), "UTC" if kind.tz else None)
     if pa.types.is_decimal(kind) and kind.precision <= _DIGITS:
         return pa.float64()
     kept = kind if _is_any(kind, _KEPT) else None
     return next((nearest for ask, nearest in _NEAREST if ask(kind)), kept)
+
+
+def _coarse(unit: str) -> str:
+    """The unit in which OGR is given moments: it takes finer ones for others, as 60 seconds."""
+    return unit if unit == "s" else "ms"
 
 
 def _note(form: str, kind: pa.DataType, made: pa.DataType) -> str:

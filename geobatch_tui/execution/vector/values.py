@@ -14,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.vector import shapefile
+from geobatch_tui.execution.vector.collect import flags
 from geobatch_tui.execution.vector.limits import JSON, kind_of
+from geobatch_tui.execution.vector.wkb import validity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,11 +116,35 @@ def _fitted(column: pa.Array, field: pa.Field, bad: Bad) -> pa.Array:
         over = pc.greater(column, pa.scalar(2**63 - 1, pa.uint64()))
         _set_aside(over, field.name, "is above 2^63 - 1", bad)
     elif pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        if field.type != kind and pa.types.is_timestamp(field.type):
+            column = _in_milliseconds(column, field.type)
         _set_aside(_odd_years(column), field.name, "has no year from 1 to 9999", bad)
     elif pa.types.is_list(field.type):
         column = column.cast(field.type)
         _set_aside(_with_nulls(column), field.name, "has a null in its list", bad)
+    elif pa.types.is_time64(kind):
+        column = _in_milliseconds(column, field.type)
     return column if column.type == field.type else column.cast(field.type, safe=False)
+
+
+#: Units that are finer than milliseconds, and how many of them make one.
+_FINE = {"us": 1000, "ns": 1_000_000}
+_LAST_OF_DAY = _PER_DAY["ms"] - 1
+
+
+def _in_milliseconds(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Moments or times of day, rounded: of 59.9996 seconds OGR makes 60. A time of day stays in its
+    day."""
+    step = _FINE.get(column.type.unit)
+    if step is None:
+        return column
+    given = np.frombuffer(column.buffers()[1], np.int64)[column.offset :][: len(column)]
+    whole, rest = np.divmod(given, step)
+    whole += rest >= step // 2
+    if pa.types.is_time(kind):
+        whole = np.minimum(whole, _LAST_OF_DAY).astype(np.int32)
+    valid = None if not column.null_count else flags(validity(column)).buffers()[1]
+    return pa.Array.from_buffers(kind, len(column), [valid, pa.py_buffer(whole)])
 
 
 def legible(column: pa.Array, name: str, *, as_text: bool = False) -> pa.Array:

@@ -151,6 +151,44 @@ def test_types_that_ogr_has_none_for_are_refused(values, tmp_path):
     assert pq.read_table(done.path).column("k0").to_pylist() == values.to_pylist()
 
 
+@pytest.mark.parametrize("form", OGR)
+@pytest.mark.parametrize("unit", ["us", "ns"])
+def test_no_minute_has_sixty_seconds(form, unit, tmp_path):
+    """Moments and times of day are rounded to milliseconds, to the next minute, hour or year."""
+    moments = [
+        "2024-01-01T12:00:59.999600",
+        "2024-12-31T23:59:59.999999",
+        "1969-12-31T23:59:59.999500",
+        "2024-01-01T12:00:59.999499",
+    ]
+    given = np.array(moments, f"datetime64[{unit}]")
+    column = pa.concat_arrays(
+        [pa.array(given).cast(pa.timestamp(unit, "UTC")), pa.nulls(1, pa.timestamp(unit, "UTC"))]
+    )
+    times = pa.array(
+        [dt.time(12, 0, 59, 999600), dt.time(23, 59, 59, 999999), None, dt.time(1), dt.time(2)],
+        pa.time64(unit),
+    )
+    made = vectorjobs.run(
+        "vector.convert", parquet(tmp_path, column, times), tmp_path / "out", form=form
+    )
+    read = attributes(made.path)
+    wanted = [
+        "2024-01-01T12:01:00",
+        "2025-01-01T00:00:00",
+        "1970-01-01T00:00:00",
+        "2024-01-01T12:00:59.999",
+    ]
+    found = read["k0"].cast(pa.timestamp("ms")).to_pylist()
+    assert found == [*map(dt.datetime.fromisoformat, wanted), None]
+    texts = ["12:01:00", "23:59:59.999", None, "01:00:00", "02:00:00"]
+    assert [
+        one and str(one)[: len(text)]
+        for one, text in zip(read["k1"].to_pylist(), texts, strict=True)
+    ] == texts
+    assert b":60" not in made.path.read_bytes()
+
+
 def test_values_that_do_not_fit_are_set_aside(tmp_path):
     """The feature, not the item, and not another value; the quarantine file has them in full."""
     odd = -800_000
