@@ -153,3 +153,26 @@ def sync_directory(path: str | Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def open_spool(path: Path) -> tuple[int, int]:
+    """Open a spool to append to it, and to read; made if it is not there. Its size, too.
+
+    The name of a new one is on disk before its first byte is written, and so are those of the
+    item's folder and of ``work``: else a power cut could take a file whose bytes were synced.
+
+    Raises:
+        OSError: it cannot be made or opened, or a folder cannot be synced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    try:
+        size = os.fstat(fd).st_size
+        if not size:
+            for folder in path.parents[:3]:
+                sync_directory(folder)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, size

@@ -29,8 +29,8 @@ from geobatch_tui.execution.messages import Segment
 from geobatch_tui.execution.raster.chunks import ROW, Rows, encode_chunk
 from geobatch_tui.execution.raster.disk import (
     disk_errors,
+    open_spool,
     read_exactly,
-    sync_directory,
     write_all,
 )
 
@@ -84,7 +84,6 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
     name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
     path = Path(item.work_dir) / name
     with stage("spool"), disk_errors("cannot write the spool", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         offset, crc = _append(path, chunk.payload, footer)
     length = len(chunk.payload) + len(footer)
     return Segment(index, name, offset, length, crc), length
@@ -92,16 +91,12 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
 
 def _append(path: Path, payload: bytearray, footer: bytes) -> tuple[int, int]:
     """Append, sync and read back; where the segment starts, and its CRC-32."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path, flags, 0o600)
+    fd, start = open_spool(path)
     try:
-        start = os.fstat(fd).st_size
         try:
             write_all(fd, payload)
             write_all(fd, footer)
             os.fsync(fd)
-            if not start:
-                sync_directory(path.parent)
             crc = crc32(footer, crc32(payload))
             _read_back(fd, path, start, len(payload) + len(footer), crc)
         except BaseException:

@@ -53,10 +53,16 @@ SUFFIXES = {
 def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
     """Assemble a spooled item into its part file.
 
-    Raises: as :func:`assemble`.
+    Raises: as :func:`assemble`; the evidence of a VerifyError names all chunks whose segments are
+        gone or damaged, so that all are computed again at once.
     """
     own().clear()
-    return assemble(task.item, task.segments, task.epoch, stage)
+    try:
+        return assemble(task.item, task.segments, task.epoch, stage)
+    except VerifyError as error:
+        if chunks := spool.damaged(task.item, task.segments):
+            error.evidence = {"chunks": chunks}
+        raise
 
 
 def assemble(

@@ -27,7 +27,7 @@ from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution import syncing
 from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.messages import Segment
-from geobatch_tui.execution.raster.disk import disk_errors, fill, sync_directory, write_all
+from geobatch_tui.execution.raster.disk import disk_errors, fill, open_spool, write_all
 from geobatch_tui.execution.vector.room import own
 
 if TYPE_CHECKING:
@@ -85,16 +85,10 @@ class Begun:
         """
         with self._stage("spool"), disk_errors("cannot write the spool", self._path), self._lock:
             if self._fd < 0:
-                self._open()
+                self._fd, self._start = open_spool(self._path)
             write_all(self._fd, data)
             self._crc = crc32(data, self._crc)
             self.length += len(data)
-
-    def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(self._path, flags, 0o600)
-        self._start = os.fstat(self._fd).st_size
 
     def finish(self, dead: pa.Buffer, stats: Any) -> Segment:
         """Append the features in quarantine and the counts; read back when it returns, and on disk
@@ -112,8 +106,6 @@ class Begun:
         self.write(dead)
         self.write(said + pad + end + CRC.pack(crc32(end, crc32(said))))
         with self._stage("spool"), disk_errors("cannot write the spool", self._path):
-            if not self._start:
-                sync_directory(self._path.parent)
             read_back(self._fd, self._path, self._start, self.length, self._crc)
         # From here on it is closed by who syncs it.
         fd, self._fd = self._fd, -1

@@ -107,10 +107,7 @@ def passed(
     """
 
     def read(item: ItemContext, segment: Segment, fd: int) -> tuple[int, dict[str, Any]]:
-        _refuse_short(segment)
-        path = Path(item.work_dir) / segment.spool
-        read_back(fd, path, segment.offset, segment.length, segment.crc32)
-        stats = _stats_of(item, segment, fd)
+        stats = _whole(item, segment, fd)
         return os.dup(fd), stats
 
     for segment in segments:
@@ -119,6 +116,25 @@ def passed(
             yield segment, fd, stats
         finally:
             os.close(fd)
+
+
+def damaged(item: ItemContext, segments: Sequence[Segment]) -> list[int]:
+    """The chunks whose segments are gone or damaged. Reads all of them."""
+    found = []
+    for segment in segments:
+        try:
+            _checked(segment, item, _whole)
+        except VerifyError:
+            found.append(segment.index)
+    return found
+
+
+def _whole(item: ItemContext, segment: Segment, fd: int) -> dict[str, Any]:
+    """The stats of a segment, every byte of which is read and checked."""
+    _refuse_short(segment)
+    path = Path(item.work_dir) / segment.spool
+    read_back(fd, path, segment.offset, segment.length, segment.crc32)
+    return _stats_of(item, segment, fd)
 
 
 def _checked[T](

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,8 @@ PLAN = make_plan(200, 150, count=3, block=32, predictor=2)
 
 @pytest.fixture
 def item(tmp_path):
-    return make_item(PLAN, tmp_path, chunk=(64, 64))
+    item = make_item(PLAN, tmp_path, chunk=(64, 64))
+    return replace(item, work_dir=str(tmp_path / ".geobatch" / "work" / "1"))
 
 
 def rows_of(item, segment):
@@ -92,19 +94,39 @@ def test_a_full_disk_leaves_the_spool_as_it_was(item, monkeypatch, code, after):
     assert spool.is_intact(item, again)
 
 
-def test_a_failed_sync_is_a_failure(item, monkeypatch):
-    """The sync is asked for once; its failure costs the segment."""
-    calls = []
+@pytest.mark.parametrize("lost", ["*.spool", "1", "work", ".geobatch"])
+def test_a_failed_sync_is_a_failure(item, monkeypatch, lost):
+    """Of the spool, or of a folder that holds its name or that of its folder: each is synced before
+    the chunk counts, once, and its failure costs the segment."""
+    fsync, calls = os.fsync, []
 
     def fail(fd):
-        calls.append(fd)
-        raise OSError(errno.EIO, "lost")
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        if path.match(lost):
+            calls.append(path)
+            raise OSError(errno.EIO, "lost")
+        fsync(fd)
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="lost"):
         spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
     assert len(calls) == 1
     assert [path.stat().st_size for path in Path(item.work_dir).iterdir()] == [0]
+
+
+def test_a_name_that_was_not_synced_is_synced_with_the_next_chunk(item, monkeypatch):
+    """A spool that has bytes has its name on disk."""
+    fsync, calls = os.fsync, []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _fd: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: calls.append(stat.S_ISDIR(os.fstat(fd).st_mode)) or fsync(fd)
+    )
+    for index in (0, 1):
+        spool.write_chunk(item, PLAN, index, noise(PLAN)[:, :64, :64], None, 1, no_stage)
+    assert calls == [True, True, True, False, False]
 
 
 def test_a_vanished_disk_ends_the_run(item, monkeypatch):
@@ -189,7 +211,7 @@ def test_spools_do_not_follow_links(item, tmp_path, monkeypatch):
     monkeypatch.setattr(spool.threading, "get_ident", lambda: 8)
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    Path(item.work_dir).mkdir()
+    Path(item.work_dir).mkdir(parents=True)
     (Path(item.work_dir) / "1-7-8.spool").symlink_to(victim)
     with pytest.raises(OSError, match="symbolic link"):
         spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)

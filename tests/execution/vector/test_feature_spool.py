@@ -13,7 +13,7 @@ import vectorjobs
 
 from geobatch_tui.errors import DiskFullError, VerifyError
 from geobatch_tui.execution import syncing
-from geobatch_tui.execution.messages import ChunkTask
+from geobatch_tui.execution.messages import ChunkTask, FinaliseTask
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.vector import assemble, flatgeobuf, spool
 
@@ -47,6 +47,25 @@ def test_a_segment_that_is_not_on_disk_is_cut_off(item, monkeypatch):
     with pytest.raises(DiskFullError):
         syncs[0].finish()
     assert _sizes(item) == [first.offset + first.length]
+
+
+@pytest.mark.parametrize("lost", ["*.spool", "1", "work", ".geobatch"])
+def test_a_failed_sync_is_a_failure(item, monkeypatch, lost):
+    """Of the spool, or of a folder that holds its name or that of its folder."""
+    fsync, calls = os.fsync, []
+
+    def fail(fd):
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        if path.match(lost):
+            calls.append(path)
+            raise OSError(errno.EIO, "lost")
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="lost"):
+        _run(item, 0)
+    assert len(calls) == 1
+    assert _sizes(item) == [0]
 
 
 def test_a_segment_that_another_follows_stays(item, monkeypatch):
@@ -123,3 +142,37 @@ def test_a_record_that_cannot_be_read(number, error, item, monkeypatch):
     with pytest.raises(error):
         assemble.assemble(item, segments, 3, vectorjobs.stage)
     assert paths[0].read_bytes() == whole
+
+
+FORMS = ["GeoParquet", "FlatGeobuf", "GPKG", "GeoJSONSeq", "Shapefile"]
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut", "flipped"])
+@pytest.mark.parametrize("form", FORMS)
+def test_all_chunks_whose_spool_is_damaged_are_named(form, harm, tmp_path):
+    """As after a power cut: they are computed again at once, or the item would be lost at the
+    second one."""
+    source = vectordata.write(vectordata.layer(40), tmp_path / "s.fgb")
+    plan = vectorjobs.probe("vector.convert", source, form=form, features=8)
+    item = vectorjobs.context("vector.convert", source, tmp_path / "out", plan, None, form)
+    segments = [_run(item, index).segment for index in range(2)]
+    (early,) = Path(item.work_dir).glob("*.spool")
+    kept = early.rename(early.with_name("kept.spool"))
+    segments = [replace(segment, spool=kept.name) for segment in segments]
+    segments += [_run(item, index).segment for index in range(2, 5)]
+    if harm == "gone":
+        kept.unlink()
+    else:
+        data = bytearray(kept.read_bytes())
+        for segment in segments[:2]:
+            data[segment.offset] ^= 1
+        kept.write_bytes(data[: segments[0].length // 2] if harm == "cut" else data)
+    with pytest.raises(VerifyError) as caught:
+        get_operation("vector.convert").finalise(
+            FinaliseTask(9, item, 1, tuple(segments)), vectorjobs.stage
+        )
+    assert caught.value.evidence == {"chunks": [0, 1]}
+    again = [_run(item, index).segment for index in range(2)]
+    get_operation("vector.convert").finalise(
+        FinaliseTask(9, item, 1, (*again, *segments[2:])), vectorjobs.stage
+    )
