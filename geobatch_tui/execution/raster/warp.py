@@ -187,9 +187,16 @@ def _build(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bo
 def unrolled_wkt(wkt: str, centre: str) -> str:
     """A geographic CRS whose longitudes are counted to within 180 degrees of ``centre``.
 
-    GDAL reads the extension from WKT 1; gdalwarp sets the same by itself (InsertCenterLong).
+    GDAL reads the extension from WKT 1; gdalwarp sets the same by itself (InsertCenterLong). GDAL
+    caches transformations by a text that leaves extensions out, so the centre is in the name of
+    the unit too: else a second source in one process gets the longitudes of the first. (In the
+    name of the CRS it would keep PROJ from finding some datum operations.)
     """
     text: str = CRS.from_wkt(wkt).to_2d().to_wkt("WKT1_GDAL")
+    head, unit, tail = text.rpartition('UNIT["degree"')
+    if not unit:
+        raise OperationError(f"a CRS that is unrolled about {centre} has no degrees: {text}")
+    text = f'{head}UNIT["degree counted about {centre}"{tail}'
     # The code would have GDAL look the definition up again, without the extension.
     head, authority, tail = text.rpartition(',AUTHORITY["')
     if authority and tail.count("]") == 2:

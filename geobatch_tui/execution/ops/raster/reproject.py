@@ -23,7 +23,7 @@ class Reproject(RasterOperation):
     """See :class:`RasterOperation`."""
 
     name = "raster.reproject"
-    version = 5
+    version = 6
     summary = "Warp rasters into another CRS or onto another grid."
 
     @property
