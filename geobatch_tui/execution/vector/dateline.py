@@ -38,7 +38,31 @@ def cut(shape: Any) -> Any:
     Raises:
         InvalidShapeError: it is not valid, or goes round a pole.
     """
-    made = [part for piece in shapes.pieces(shape) for part in _cut(piece)]
+    return _joined([part for piece in shapes.pieces(shape) for part in _cut(piece)])
+
+
+def rolled(shape: Any) -> Any:
+    """``shape``, which goes on beyond the antimeridian as if it were not there, cut there.
+
+    Raises:
+        InvalidShapeError: a line or polygon of it is not valid.
+    """
+    made: list[Any] = []
+    for piece in shapes.pieces(shape):
+        west, _, east, _ = shapely.bounds(piece)
+        if piece.is_empty or (west >= -_HALF and east <= _HALF):
+            made.append(piece)
+        elif piece.geom_type == "Point":
+            turn = np.floor((west + _HALF) / _TURN)
+            made.append(
+                shapely.transform(piece, lambda at, by=turn: _moved(at, -by), include_z=piece.has_z)
+            )
+        else:
+            made += _turns_of(piece)
+    return _joined(made)
+
+
+def _joined(made: list[Any]) -> Any:
     if len({shapely.get_dimensions(part) for part in made}) > 1:
         return shapely.geometrycollections(made)
     return shapes.parts(shapely.geometrycollections(made), int(shapely.get_dimensions(made[0])))
@@ -113,7 +137,15 @@ def _turns(at: NDArray[np.float64]) -> NDArray[np.int64]:
 def _cut(piece: Any) -> list[Any]:
     if not _steps_across(piece):
         return [piece]
-    flat = _unrolled(piece)
+    return _turns_of(_unrolled(piece))
+
+
+def _turns_of(flat: Any) -> list[Any]:
+    """The parts of an unrolled line or polygon, each turn moved to the first.
+
+    Raises:
+        InvalidShapeError: it is not valid.
+    """
     if not shapely.is_valid(flat):
         why = shapely.is_valid_reason(flat)
         raise shapes.InvalidShapeError(f"is across the antimeridian and not valid ({why})")
@@ -127,7 +159,7 @@ def _cut(piece: Any) -> list[Any]:
         made += [
             one
             for one in shapes.pieces(moved)
-            if not one.is_empty and shapely.get_dimensions(one) == shapely.get_dimensions(piece)
+            if not one.is_empty and shapely.get_dimensions(one) == shapely.get_dimensions(flat)
         ]
     return made
 

@@ -13,6 +13,7 @@ from geobatch_tui.execution.sources import check_identity
 from geobatch_tui.execution.vector import (
     assemble,
     kernels,
+    lonlat,
     records,
     replaced,
     segment,
@@ -72,7 +73,8 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
                     trail.begin(int(out.stats["in"]))
                 with stage("work"):
                     worked = work(context, *out.readable(batch, item.params))
-                    out.add(batch, of_kind(worked, item.params))
+                    worked = of_kind(worked, item.params)
+                    out.add(batch, lonlat.fitted(worked) if plan.format == "GeoJSON" else worked)
                 del batch, worked
         check_identity(item.source, item.source_id)
         with stage("encode"):

@@ -110,7 +110,11 @@ def _crs(
     if not text:
         if dst_crs:
             raise CrsError(f"{task.source} has no CRS")
-        told.append("the source has no CRS, nor has the output")
+        told.append(
+            "the source has no CRS; its coordinates are taken for longitude and latitude on WGS 84"
+            if str(task.output["format"]) in limits.JSON
+            else "the source has no CRS, nor has the output"
+        )
         return None, None
     src = horizontal(parse(text, "the CRS of the source", CrsError), "the source", told)
     wanted = str(task.source_options.get("require_crs") or "")
