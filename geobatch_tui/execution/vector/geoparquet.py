@@ -174,7 +174,11 @@ def _geo(plan: VectorPlan, summary: Summary, geometry: str, box: str) -> dict[st
     }
     if summary.bbox is not None:
         column["bbox"] = summary.bbox
-    return {"version": VERSION, "primary_column": geometry, "columns": {geometry: column}}
+    column |= plan.geo.get("own", {})
+    if summary.facts.get("replaced"):  # by geometries of which the source says nothing
+        column.pop("orientation", None)
+    columns = {**plan.geo.get("others", {}), geometry: column}
+    return {"version": VERSION, "primary_column": geometry, "columns": columns}
 
 
 def check(path: Path, fingerprint: str, features: int) -> None:

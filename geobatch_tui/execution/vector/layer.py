@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from geobatch_tui.execution.vector import (
     domains,
     formats,
     geojson,
+    geokey,
     moments,
     ranges,
     sequence,
@@ -34,6 +35,8 @@ from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow.parquet as pq
 
     from geobatch_tui.execution.messages import ProbeTask
@@ -47,13 +50,16 @@ _COUNTED = frozenset({"GML", "SQLite"})
 _HEAD = 200
 _ENCODED = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([\w.-]+)", re.ASCII)
 _ENCODINGS = frozenset(("utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"))
+#: How Arrow names geometries of OGR's.
+_GEOMETRIES = frozenset((b"geoarrow.wkb", b"ogc.wkb"))
 _CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
     """What a source says of itself. ``place``: what OGR opens. ``fields``: schema of the
-    attributes. ``none_left``: ``where`` leaves no feature; then ``count`` is of all."""
+    attributes. ``none_left``: ``where`` leaves no feature; then ``count`` is of all. ``geo``: see
+    ``geokey``."""
 
     driver: str
     place: str
@@ -72,6 +78,7 @@ class Layer:
     lost: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
     none_left: bool = False
+    geo: Mapping[str, Any] = field(default_factory=dict)
 
 
 def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[str, ...]) -> Layer:
@@ -98,7 +105,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
             fields = [reader.schema.field(field) for field in names]
             schema = pa.schema([*first, *map(domains.coded, fields)])
             geometry = str(meta["geometry_name"] or "")
-        told: list[str] = []
+        told = _further_geometries(reader.schema, geometry)
         domains.tell(fields, told)
         if info["driver"] == "ESRI Shapefile":
             if not encoding:
@@ -120,6 +127,17 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
         **counted,
     )
+
+
+def _further_geometries(schema: pa.Schema, first: str) -> list[str]:
+    """What to tell of geometry fields of a layer beside the ``first``, which alone is read."""
+    others = [
+        each.name
+        for each in schema
+        if (each.metadata or {}).get(b"ARROW:extension:name") in _GEOMETRIES and each.name != first
+    ]
+    shown = ", ".join(map(repr, others))
+    return [f"of several geometry fields only {first!r} is read, not {shown}"] if others else []
 
 
 def _id_that_is_a_field(place: str, name: str, info: dict[str, Any]) -> list[str]:
@@ -355,6 +373,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
         encoding="",
         rows=rows,
         none_left=none_left,
+        geo=geokey.described(geo, name, chosen),
     )
 
 

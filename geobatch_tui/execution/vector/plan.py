@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class VectorPlan:
         shared: numbers of records of which OGR reads the first feature only; what follows it is set
             aside, one for each, after ``lost``.
         moments_as_text: moments are read with their zones (see ``moments``).
+        geo: what GeoParquet is to say of geometries (see ``geokey``).
     """
 
     driver: str
@@ -74,6 +75,7 @@ class VectorPlan:
     lost: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
     moments_as_text: bool = False
+    geo: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def aside(self) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from geobatch_tui.errors import (
 from geobatch_tui.execution import sources, ways
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.raster.georeference import horizontal, parse
-from geobatch_tui.execution.vector import archive, formats, limits, names, ranges, shapefile
+from geobatch_tui.execution.vector import archive, formats, geokey, limits, names, ranges, shapefile
 from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
 from geobatch_tui.execution.vector.options import row_group, writer_options
 from geobatch_tui.execution.vector.plan import TAKEN, VectorPlan
@@ -42,10 +42,16 @@ _FACTOR, _BASE = 8, 96 * 2**20
 
 
 def probe(
-    task: ProbeTask, params: VectorParams, dst_crs: str, stage: Stage, *, divisible: bool = False
+    task: ProbeTask,
+    params: VectorParams,
+    dst_crs: str,
+    stage: Stage,
+    *,
+    divisible: bool = False,
+    same_shapes: bool = False,
 ) -> ItemPlan:
     """Plan the item; ``dst_crs`` empty: coordinates stay as they are. ``divisible``: a feature may
-    take long, or end its worker.
+    take long, or end its worker. ``same_shapes``: geometries are published as they are.
 
     Raises:
         InvalidInputError and its kin: this source cannot be processed.
@@ -75,6 +81,13 @@ def probe(
         src, dst = _crs(task, layer, dst_crs, told)
         _tell_of_records(layer, told)
         options = writer_options(task.output)
+        geo = geokey.kept(
+            layer.geo,
+            str(task.output["format"]),
+            told,
+            moved=src != dst,
+            same_shapes=same_shapes,
+        )
         plan = VectorPlan(
             driver=layer.driver,
             layer=layer.name,
@@ -98,6 +111,7 @@ def probe(
             lost=layer.lost,
             shared=layer.shared,
             moments_as_text=layer.as_text,
+            geo=geo,
         )
         return _with_chunks(task, plan, layer, told, divisible=divisible)
 

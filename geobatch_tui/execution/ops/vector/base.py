@@ -40,6 +40,8 @@ class VectorOperation:
     data: Literal["raster", "vector"] = "vector"
     summary: str
     work: str
+    #: Whether geometries are published as they are in the source.
+    same_shapes = False
 
     @property
     def params(self) -> type[BaseModel]:
@@ -64,7 +66,14 @@ class VectorOperation:
         from geobatch_tui.execution.vector.probe import probe
 
         params: VectorParams = given(task.params)
-        return probe(task, params, self.dst_crs(params), stage, divisible=self.divides(params))
+        return probe(
+            task,
+            params,
+            self.dst_crs(params),
+            stage,
+            divisible=self.divides(params),
+            same_shapes=self.same_shapes,
+        )
 
     def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
         from geobatch_tui.execution.vector import features, work

@@ -11,6 +11,7 @@ class Convert(VectorOperation):
     name = "vector.convert"
     summary = "Rewrite features as GeoParquet, FlatGeobuf, GeoPackage or GeoJSON."
     work = "convert"
+    same_shapes = True
 
 
 CONVERT = Convert()

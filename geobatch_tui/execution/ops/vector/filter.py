@@ -19,6 +19,7 @@ class Filter(VectorOperation):
     name = "vector.filter"
     summary = "Keep the features that satisfy a condition, touch a rectangle, or lie to a mask."
     work = "choose"
+    same_shapes = True
 
     @property
     def params(self) -> type[BaseModel]:

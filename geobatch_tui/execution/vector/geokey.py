@@ -1,0 +1,77 @@
+"""The key ``geo`` of GeoParquet: what a source says there of its geometries beside their CRS, and
+what of it is true of an output.
+
+A further geometry column is an attribute: no operation changes it. In GeoParquet it is described as
+in the source; other formats hold its bytes, and no reader knows them for a geometry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+#: What is said of a column, and how the plan tells of it.
+_SAID = {
+    "edges": "edges between vertices are {}",
+    "epoch": "coordinates are of the epoch {}",
+    "orientation": "rings of polygons are {}",
+}
+#: What is meant where nothing is said.
+_USUAL = {"edges": "planar"}
+#: Of a further column: what is true of all features only, or of other columns.
+_OF_THE_WHOLE = ("bbox", "covering")
+
+
+def described(geo: Mapping[str, Any], name: str, fields: Iterable[str]) -> dict[str, Any]:
+    """What ``geo`` says of the column ``name`` (``own``), and of those of ``fields`` that are
+    geometries (``others``); empty: nothing."""
+    columns = geo["columns"]
+    own = {
+        key: columns[name][key]
+        for key in _SAID
+        if columns[name].get(key) not in {None, _USUAL.get(key)}
+    }
+    others = {
+        field: {key: value for key, value in columns[field].items() if key not in _OF_THE_WHOLE}
+        for field in fields
+        if field in columns
+    }
+    return {"own": own, "others": others} if own or others else {}
+
+
+def kept(
+    geo: Mapping[str, Any], form: str, told: list[str], *, moved: bool, same_shapes: bool
+) -> dict[str, Any]:
+    """What of :func:`described` is true of an output; ``told`` gets what is not said there.
+
+    Args:
+        geo: what the source says.
+        form: of the output.
+        told: warnings of the plan.
+        moved: whether coordinates go to another CRS.
+        same_shapes: whether geometries are those of the source, or no part of a polygon is new.
+    """
+    own = dict(geo.get("own", {}))
+    for key, value in geo.get("own", {}).items():
+        lost = form != "GeoParquet" or moved or (key == "orientation" and not same_shapes)
+        if lost:
+            del own[key]
+            told.append(f"the source says that {_SAID[key].format(value)}; the output does not")
+    if own.get("edges") and not same_shapes:
+        told.append(f"the source has {own['edges']} edges: GEOS takes them for straight ones")
+    for name, column in geo.get("others", {}).items():
+        crs = _name_of(column.get("crs", "OGC:CRS84"))
+        what = f"{name!r} is a further geometry column, in {crs}"
+        if form == "GeoParquet":
+            told.append(f"{what}: it is kept as it is")
+        else:
+            told.append(f"{what}: {form} holds one, so it becomes bytes of WKB")
+    return {"own": own, "others": geo.get("others", {})} if geo else {}
+
+
+def _name_of(crs: Any) -> str:
+    if crs is None:
+        return "no CRS"
+    return repr(crs.get("name", "its own CRS")) if isinstance(crs, dict) else repr(crs)
