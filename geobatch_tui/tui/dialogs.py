@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.modal import Modal, Options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Choice:
     meaning: str
 
 
-class Question(ModalScreen[str]):
+class Question(Modal[str]):
     """A question with a few answers; gives the id of the answer, or "" when it was left.
 
     The first answer is the one that changes least.
@@ -49,7 +49,7 @@ class Question(ModalScreen[str]):
         with Vertical(id="question") as box:
             box.border_title = self._title
             yield Static(Content(self._text), id="question-text", markup=False)
-            yield OptionList(
+            yield Options(
                 *(
                     Option(
                         Content.assemble((choice.name, "bold"), f"\n  {choice.meaning}"),
@@ -60,10 +60,6 @@ class Question(ModalScreen[str]):
                 markup=False,
                 compact=True,
             )
-
-    def on_mount(self) -> None:
-        """Enter takes the first answer."""
-        self.query_one(OptionList).focus()
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
         """An answer was chosen."""

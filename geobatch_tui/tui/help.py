@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.keymap import KEYS, bind, keymap_path
+from geobatch_tui.tui.modal import Modal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,7 +53,7 @@ def entries(app: App[Any], active: Iterable[ActiveBinding]) -> list[Entry]:
     return sorted(found.values(), key=lambda entry: list(KEYS).index(entry.identifier))
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Modal[None]):
     """Two columns of keys: those of this screen, and those that work everywhere."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-stacked"), (112, "-beside")]  # noqa: RUF012 - Textual's form

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, override
 
 from textual import events, on
 from textual.app import App, ScreenStackError
-from textual.command import CommandPalette
 
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.orchestration.known import known
@@ -20,6 +19,7 @@ from geobatch_tui.tui.help import HelpScreen, entries
 from geobatch_tui.tui.jump import Jumps, Place
 from geobatch_tui.tui.keymap import KEYS, bind, load_keymap
 from geobatch_tui.tui.legible import legible
+from geobatch_tui.tui.modal import Palette
 from geobatch_tui.tui.model import View
 from geobatch_tui.tui.page import Frame
 from geobatch_tui.tui.wishes import Ending, Watch
@@ -195,10 +195,16 @@ class Shell(App[Ending]):
             self._at = at
             await self.switch_mode(self._trail[at])
 
+    @override
+    def action_command_palette(self) -> None:
+        """Find a command by its name."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
     def action_jump(self) -> None:
         """Go somewhere by name."""
-        if self.use_command_palette and not isinstance(self.screen, CommandPalette):
-            self.push_screen(CommandPalette(providers=[Jumps], placeholder="Jump to ..."))
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette([Jumps], placeholder="Jump to ..."))
 
     async def places(self, text: str, screen: Screen[Any]) -> list[Place]:
         """Where one can jump to: screens, what the screen has, runs of this user.

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from geobatch_tui.ledger.dismiss import NOTE_LENGTH
 from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.modal import Modal
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
 
-class LineDialog[Meant](ModalScreen[Meant | None]):
+class LineDialog[Meant](Modal[Meant | None]):
     """Gives what was typed, or None; without a word in it there is none.
 
     Args:
@@ -58,10 +58,6 @@ class LineDialog[Meant](ModalScreen[Meant | None]):
             box.border_subtitle = f"enter {self._title.lower()}  esc leave"
             yield Static(Content(self._said), markup=False)
             yield self.field()
-
-    def on_mount(self) -> None:
-        """Type at once."""
-        self.query_one(Input).focus()
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """This line."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from rich.cells import cell_len
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.modal import Modal
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SHOWN: Final = 500
 
 
-class RetryDialog(ModalScreen[tuple[str, ...] | None]):
+class RetryDialog(Modal[tuple[str, ...] | None]):
     """Gives the changes (empty: none) if the operator agrees, else None.
 
     Args:
@@ -67,10 +67,6 @@ class RetryDialog(ModalScreen[tuple[str, ...] | None]):
                 yield Input(placeholder="engine.chunk_timeout=10m retry.max_attempts=8")
             with VerticalScroll(id="retry-list", can_focus=True):
                 yield Static(lines(self._found), markup=False)
-
-    def on_mount(self) -> None:
-        """The field is typed in, or the list scrolled."""
-        self.query_one(Input if self._changes else VerticalScroll).focus()
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Enter in the field agrees as well."""

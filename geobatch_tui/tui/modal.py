@@ -1,0 +1,81 @@
+"""Screens above others: dialogs and the palette. Each is answered once.
+
+Keys that arrive in one read (pasted, repeated, or held up by a slow line) reach the widgets of a
+dialog that the first of them has closed. Textual would close the screen below it for the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.await_complete import AwaitComplete
+from textual.binding import Binding
+from textual.command import CommandList, CommandPalette
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList
+
+if TYPE_CHECKING:
+    from textual.binding import BindingType
+    from textual.events import Mount
+
+
+class Modal[Result](ModalScreen[Result]):
+    """A dialog: whatever would close it again, once it is no longer on top, does nothing."""
+
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        """Close the dialog with its answer."""
+        return super().dismiss(result) if self.is_active else AwaitComplete()
+
+
+class Options(OptionList):
+    """A list that can be paged through before it is laid out, when Textual's fails."""
+
+    def action_page_up(self) -> None:
+        """One page up."""
+        if is_laid_out(self):
+            super().action_page_up()  # type: ignore[no-untyped-call]
+
+    def action_page_down(self) -> None:
+        """One page down."""
+        if is_laid_out(self):
+            super().action_page_down()  # type: ignore[no-untyped-call]
+
+
+class Palette(CommandPalette):
+    """Textual's palette. A command that was chosen is run once, and paging waits for the list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pagedown", "page(1)", "Next page", show=False),
+        Binding("pageup", "page(-1)", "Previous page", show=False),
+    ]
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Close the palette."""
+        return super().dismiss(result) if self.is_active else AwaitComplete()
+
+    def action_page(self, step: int) -> None:
+        """A page up or down."""
+        commands = self.query_one(CommandList)
+        if not is_laid_out(commands):
+            return
+        if step > 0:
+            commands.action_page_down()  # type: ignore[no-untyped-call]
+        else:
+            commands.action_page_up()  # type: ignore[no-untyped-call]
+
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _only_while_open(self, message: Input.Submitted | OptionList.OptionSelected) -> None:
+        if not self.is_active:
+            message.prevent_default().stop()
+
+    def on_mount(self, event: Mount) -> None:
+        """Textual's looks for the screen below, which is none where it was closed already."""
+        if not self.is_active:
+            event.prevent_default()
+
+
+def is_laid_out(options: OptionList) -> bool:
+    """Whether a list has lines to be paged through."""
+    return bool(options.option_count and options.scrollable_content_region)

@@ -1,0 +1,114 @@
+"""Keys that arrive in one read: a dialog is answered once, and the screen below it stays."""
+
+from __future__ import annotations
+
+from console_desk import busy_run
+from keys_at_once import type_at_once
+from textual.command import CommandList, CommandPalette
+
+from geobatch_tui.tui.dialogs import Question
+
+
+async def settle(pilot):
+    """Wait until everything that was typed has been done."""
+    for _ in range(4):
+        await pilot.pause()
+
+
+async def opened(pilot, *keys):
+    """Press keys one by one, and wait for what they open."""
+    await pilot.press(*keys)
+    await settle(pilot)
+    if isinstance(pilot.app.screen, CommandPalette):
+        while not pilot.app.screen.query_one(CommandList).option_count:
+            await pilot.pause(0.02)
+
+
+DIALOGS = (
+    ("colon", "f", "r", "e", "e", "z"),
+    ("ctrl+o", "down"),
+    ("R",),
+    ("question_mark",),
+    ("3", "R"),
+    ("3", "X"),
+    ("6", "ctrl+s"),
+)
+
+
+async def test_a_dialog_is_closed_once(console, script, monkeypatch):
+    """By doubled, held and pasted keys: nothing below it is closed, and nothing raises."""
+    busy_run(script)
+    app = console()
+    monkeypatch.setattr(app, "command", lambda *_, **__: None)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        for keys in DIALOGS:
+            for typed in (["enter"] * 5, ["escape", "enter", "escape"]):
+                await opened(pilot, "1", *keys)
+                type_at_once(app, *typed)
+                await settle(pilot)
+                while len(app.screen_stack) > 1:
+                    await opened(pilot, "escape")
+                assert type(app.screen).__name__ in {f"{name.title()}Screen" for name in app.MODES}
+
+
+async def test_a_command_is_run_once(console, script):
+    """However often Enter came."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        frozen = []
+        app.action_freeze = lambda: frozen.append(1)
+        await opened(pilot, "colon")
+        await opened(pilot, *"freeze")
+        await pilot.pause(0.4)
+        type_at_once(app, *["enter"] * 6)
+        await settle(pilot)
+        assert frozen == [1]
+
+
+async def test_the_next_question_is_not_closed_for_the_first(console, script):
+    """A dialog that was answered, or lies below another, closes no other one."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await opened(pilot, "Q")
+        first = app.screen
+        assert isinstance(first, Question)
+        first.dismiss("")
+        app.action_retry()
+        second = app.screen
+        assert isinstance(second, Question)
+        first.dismiss("cancel")
+        assert app.screen is second
+
+
+async def test_paging_a_list_that_is_not_laid_out(console, script):
+    """Keys behind the one that opens a list reach it before it has lines."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        for opening in ("colon", "ctrl+o", "Q"):
+            for page in ("pageup", "pagedown"):
+                type_at_once(app, opening, page, "up", page, page, "down", page)
+                await settle(pilot)
+                type_at_once(app, page, "up", page)
+                await settle(pilot)
+                type_at_once(app, "escape", "escape")
+                await settle(pilot)
+                assert len(app.screen_stack) == 1
+
+
+async def test_a_palette_that_is_closed_before_it_was_shown(console, script):
+    """Its keys came with the one that opened it."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        for opening in ("colon", "ctrl+o", "question_mark", "Q"):
+            type_at_once(app, opening, "escape", "escape")
+            await settle(pilot)
+            assert len(app.screen_stack) == 1
