@@ -76,7 +76,7 @@ def probe() -> dict[str, Any]:
     """Ask the native libraries, in a process of their own: one that crashes is a finding too."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "geobatch_tui.execution.examine"],
+            [sys.executable, "-P", "-m", "geobatch_tui.execution.examine"],
             capture_output=True,
             timeout=_TIMEOUT,
             check=False,

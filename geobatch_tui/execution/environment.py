@@ -72,6 +72,8 @@ FIXED = {
     # Writers that stamp the time give other bytes at every run.
     "OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z",
     "PYTHONNOUSERSITE": "1",
+    # A Python that a worker starts looks for no module in the current directory.
+    "PYTHONSAFEPATH": "1",
 }
 
 #: Set unless the user's environment says otherwise.

@@ -55,7 +55,7 @@ class Background:
         try:
             begin = os.fstat(log).st_size
             child = subprocess.Popen(  # noqa: S603 - this very program, and words of the same user
-                [sys.executable, "-m", "geobatch_tui", *words],
+                [sys.executable, "-P", "-m", "geobatch_tui", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

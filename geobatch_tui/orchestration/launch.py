@@ -45,17 +45,28 @@ def start_fork_server(data: str = "raster") -> None:
             "this platform has no fork server, which worker processes need",
             hint='set engine.executor = "thread"',
         )
-    from multiprocessing import forkserver, resource_tracker
+    from multiprocessing import forkserver
 
     # The tracker first: console code that closes or redirects fd 2 later breaks its start.
-    with _blocked(signal.SIGHUP):
-        resource_tracker.ensure_running()
+    start_tracker()
     forkserver.set_forkserver_preload([PRELOAD])
     # A Ctrl-C while it loads is for the engine alone.
     told = {ENGINE: str(os.getpid()), FOLDER: _socket_folder()}
     environment = worker_environment(os.environ, data=data) | told
     with _blocked(signal.SIGINT, signal.SIGHUP), _environment(environment):
         forkserver.ensure_running()
+
+
+def start_tracker() -> None:
+    """Start multiprocessing's resource tracker, or do nothing if it runs.
+
+    It is a ``python -c``, which would take its modules from the current directory first: a file
+    ``signal.py`` there would run.
+    """
+    from multiprocessing import resource_tracker
+
+    with _blocked(signal.SIGHUP), _environment({**os.environ, "PYTHONSAFEPATH": "1"}):
+        resource_tracker.ensure_running()
 
 
 def _socket_folder() -> str:

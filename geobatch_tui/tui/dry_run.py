@@ -51,7 +51,7 @@ async def dry_run(
     scratch = tempfile.mkdtemp(prefix="geobatch-trial-")
     wanted = {"job": dump_job(loaded.job), "chunks": chosen, "todo": todo, "scratch": scratch}
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "geobatch_tui", "trial"),
+        *(sys.executable, "-P", "-m", "geobatch_tui", "trial"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -74,10 +74,10 @@ def guarded(native_log: Path) -> Iterator[None]:
     Raises:
         OSError: the file cannot be opened.
     """
-    from multiprocessing import resource_tracker
+    from geobatch_tui.orchestration.launch import start_tracker
 
     # Within Textual sys.stderr has no descriptor, and a start of the tracker would fail.
-    resource_tracker.ensure_running()
+    start_tracker()
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     log = os.open(native_log, flags, 0o600)
     for stream in (sys.stdout, sys.stderr):

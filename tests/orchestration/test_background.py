@@ -25,7 +25,7 @@ def program(tmp_path: Path, text: str) -> str:
 def test_the_last_words_are_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a long output the end is quoted, not of what an earlier command wrote, and safely."""
     (tmp_path / LOG).write_text("earlier\n")
-    shell = r"head -c 600000 /dev/zero | tr '\0' '\n'; printf 'error: \033[2J %s\n' $3; exit 3"
+    shell = r"head -c 600000 /dev/zero | tr '\0' '\n'; printf 'error: \033[2J %s\n' $4; exit 3"
     monkeypatch.setattr(sys, "executable", program(tmp_path, shell))
     child = Background.start(["retry"], tmp_path)
     assert child.wait() == 3

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+import geobatch_tui
 
 ENGINE = """
 import sys, time
@@ -90,3 +93,33 @@ def test_a_long_tmpdir_is_not_too_long(tmp_path: Path) -> None:
     assert folder.startswith("/tmp/pymp-")
     assert temporary == str(place)
     assert not Path(folder).exists()
+
+
+def test_nothing_is_imported_from_the_current_directory(tmp_path: Path) -> None:
+    """``cd downloads; geobatch plan``: a ``signal.py`` that lies there is no part of the program,
+    for the tracker, the fork server and what workers start."""
+    program = tmp_path / "program" / "engine.py"
+    program.parent.mkdir()
+    asked = "import os\nserver = forkserver._forkserver._forkserver_pid\n"
+    asked += "forkserver.read_signed(forkserver.connect_to_new_process([])[0])\n"
+    asked += "print('PYTHONSAFEPATH' in os.environ)\n"
+    asked += "print(open(f'/proc/{server}/environ').read().count('PYTHONSAFEPATH=1'), flush=True)\n"
+    asked += "os._exit(0)\n"
+    program.write_text(ENGINE.replace("time.sleep(60)", asked))
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    hit = tmp_path / "hit"
+    (downloads / "signal.py").write_text(f"open({str(hit)!r}, 'a')\nraise SystemExit\n")
+    done = subprocess.run(
+        [sys.executable, program], stdout=subprocess.PIPE, text=True, check=True, cwd=downloads
+    )
+    assert not hit.exists()
+    assert done.stdout.split()[1:] == ["False", "1"]
+
+
+def test_each_python_that_is_started_leaves_out_the_current_directory() -> None:
+    """``python -m geobatch_tui`` would run a ``geobatch_tui.py`` that lies there."""
+    package = Path(geobatch_tui.__file__).parent
+    texts = [path.read_text() for path in package.rglob("*.py") if path.parent.name != "testing"]
+    started = re.findall(r"sys\.executable(, \"-\S+?\")?", "".join(texts))
+    assert started == [', "-P"'] * 3
