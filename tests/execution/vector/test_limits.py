@@ -189,6 +189,34 @@ def test_no_minute_has_sixty_seconds(form, unit, tmp_path):
     assert b":60" not in made.path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("kind", "listed"),
+    [
+        (pa.decimal128(15, 3), False),
+        (pa.decimal32(9, 4), False),
+        (pa.decimal64(15, 15), False),
+        (pa.decimal128(15, 3), True),
+    ],
+)
+def test_decimals_become_the_nearest_numbers(kind, listed, tmp_path):
+    """Also in lists, where some are null, and in later batches of a file."""
+    rng = np.random.default_rng(1)
+    top = 10**kind.precision
+    digits = [int(one) for one in rng.integers(-top + 1, top, 5000)]
+    numbers = [Decimal(one).scaleb(-kind.scale) for one in digits]
+    given = [None if n % 7 == 0 else one for n, one in enumerate(numbers)]
+    wanted = [None if one is None else float(one) for one in given]
+    column = (
+        pa.array([[one or Decimal(0)] for one in given], pa.list_(kind))
+        if listed
+        else pa.array(given, kind)
+    )
+    source = parquet(tmp_path, column, points=[shapely.Point(1, 1)] * len(given))
+    made = vectorjobs.run("vector.convert", source, tmp_path / "out", form="GPKG")
+    found = attributes(made.path)["k0"].to_pylist()
+    assert [json.loads(one)[0] or None for one in found] == wanted if listed else found == wanted
+
+
 def test_values_that_do_not_fit_are_set_aside(tmp_path):
     """The feature, not the item, and not another value; the quarantine file has them in full."""
     odd = -800_000
