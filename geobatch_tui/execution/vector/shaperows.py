@@ -9,31 +9,54 @@ import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import numpy as np
+
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector import archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Bytes of the head of an index of shapes, and of an entry; of the head of a table.
-_INDEX_HEAD, _INDEX_ENTRY, _TABLE_HEAD = 100, 8, 32
+#: Bytes of the head of an index of shapes, or of the shapes, and of an entry of the index; of the
+#: head of a table.
+_HEAD, _ENTRY, _TABLE_HEAD = 100, 8, 32
+#: Where a head says how long its file is, in words of two bytes.
+_LENGTH = slice(24, 28)
+_INDEX, _TABLE, _SHAPES = (".shx", ".SHX"), (".dbf", ".DBF"), (".shp", ".SHP")
 
 
 def refuse_uneven(path: str, place: str) -> None:
-    """Raises CorruptSourceError where there are more of these or those, or a table is cut off.
-    ``place``: what OGR opens, which is ``path`` or lies in it."""
-    shapes = _asked(path, place, (".shx", ".SHX"), _entries)
-    rows = _asked(path, place, (".dbf", ".DBF"), _rows)
-    if shapes is not None and rows is not None and shapes != rows:
+    """Raises CorruptSourceError where there are more of these or those, by the head of a file or by
+    its size, or a table is cut off. ``place``: what OGR opens, which is ``path`` or lies in it."""
+    shapes = _asked(path, place, _INDEX, _entries)
+    rows = _asked(path, place, _TABLE, _rows)
+    if shapes is not None and shapes[0] != shapes[1]:
         raise CorruptSourceError(
-            f"{path} has {shapes} shapes, but {rows} rows of attributes",
+            f"the .shx file of {path} says in its head that it has {shapes[0]} shapes, but has "
+            f"{shapes[1]}",
+            hint="remove it, and have it made again: ogr2ogr --config SHAPE_RESTORE_SHX YES",
+        )
+    if shapes is not None and rows is not None and shapes[0] != min(rows):
+        raise CorruptSourceError(
+            f"{path} has {shapes[0]} shapes, but {min(rows)} rows of attributes",
             hint="repair it, or give it without its .dbf file, and so without attributes",
         )
 
 
-def _asked(
-    path: str, place: str, ends: tuple[str, ...], ask: Callable[[IO[bytes]], int | None]
-) -> int | None:
+def tell_of_rest(path: str, place: str, told: list[str]) -> None:
+    """Say where a file goes on after what its index, or its head, tells of."""
+    rows = _asked(path, place, _TABLE, _rows)
+    if rows is not None and rows[1] > rows[0]:
+        told.append(f"the .dbf file has {rows[1]} rows, of which its head tells {rows[0]}")
+    end = _asked(path, place, _INDEX, _end)
+    size = _asked(path, place, _SHAPES, lambda file: file.seek(0, os.SEEK_END))
+    if end is not None and size is not None and size - end >= _ENTRY:
+        told.append(f"the .shp file goes on for {size - end} bytes after its last shape")
+
+
+def _asked[T](
+    path: str, place: str, ends: tuple[str, ...], ask: Callable[[IO[bytes]], T | None]
+) -> T | None:
     for end in ends:
         other = str(Path(place).with_suffix(end))
         try:
@@ -44,16 +67,27 @@ def _asked(
     return None
 
 
-def _entries(file: IO[bytes]) -> int:
-    return (file.seek(0, os.SEEK_END) - _INDEX_HEAD) // _INDEX_ENTRY
+def _entries(file: IO[bytes]) -> tuple[int, int]:
+    """Shapes of an index, by its head and by its size."""
+    said = int.from_bytes(file.read(_HEAD)[_LENGTH], "big") * 2
+    size = file.seek(0, os.SEEK_END)
+    return (said - _HEAD) // _ENTRY, (size - _HEAD) // _ENTRY
 
 
-def _rows(file: IO[bytes]) -> int | None:
-    """Rows that are whole; None: it is no table, as OGR will say."""
+def _end(file: IO[bytes]) -> int | None:
+    """Where the last shape of an index ends in the file of shapes; None: it has none."""
+    raw = file.read()[_HEAD:]
+    entries = np.frombuffer(raw[: len(raw) // _ENTRY * _ENTRY], ">u4").reshape(-1, 2)
+    ends = (entries[:, 0].astype(np.int64) + entries[:, 1]) * 2 + _ENTRY
+    return int(ends.max()) if len(ends) else None
+
+
+def _rows(file: IO[bytes]) -> tuple[int, int] | None:
+    """Whole rows of a table, by its head and by its size; None: it is no table, as OGR will say."""
     head = file.read(_TABLE_HEAD)
     count, start, each = (
         int.from_bytes(head[a:b], "little") for a, b in ((4, 8), (8, 10), (10, 12))
     )
     if len(head) < _TABLE_HEAD or not each:
         return None
-    return min(count, max(file.seek(0, os.SEEK_END) - start, 0) // each)
+    return count, max(file.seek(0, os.SEEK_END) - start, 0) // each

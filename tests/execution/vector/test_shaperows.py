@@ -36,11 +36,23 @@ def _index(source):
     index.write_bytes(raw)
 
 
+def _index_says_fewer(source):
+    index = source.with_suffix(".shx")
+    raw = bytearray(index.read_bytes())
+    raw[27] -= 8
+    index.write_bytes(raw)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("where", ["", "whole > 0"])
 @pytest.mark.parametrize(
     ("damage", "said"),
-    [(_fewer, "6 shapes, but 3"), (_cut, "6 shapes, but 5"), (_index, "4 shapes, but 6")],
+    [
+        (_fewer, "6 shapes, but 3"),
+        (_cut, "6 shapes, but 5"),
+        (_index, "4 shapes, but 6"),
+        (_index_says_fewer, "4 shapes, but has 6"),
+    ],
 )
 def test_rows_and_shapes_of_other_numbers(damage, said, where, packed, source, tmp_path):
     """Whatever is asked of it."""
@@ -52,6 +64,23 @@ def test_rows_and_shapes_of_other_numbers(damage, said, where, packed, source, t
         source = tmp_path / "s.zip"
     with pytest.raises(CorruptSourceError, match=said):
         vectorjobs.probe("vector.convert", source, params={"where": where})
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rest", "said"),
+    [
+        (".shp", bytes(200), ".shp file goes on for 200 bytes after its last shape"),
+        (".dbf", bytes(100), "rows, of which its head tells 6"),
+    ],
+)
+def test_a_file_that_goes_on_is_told(suffix, rest, said, source, tmp_path):
+    """It has six features, as its index and the head of its table say."""
+    assert not vectorjobs.probe("vector.convert", source).warnings
+    path = source.with_suffix(suffix)
+    path.write_bytes(path.read_bytes() + rest)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert done.receipt.facts["features_out"] == 6
+    assert any(said in line for line in done.plan.warnings)
 
 
 def test_a_mask_with_fewer_rows_is_refused(source, tmp_path):
