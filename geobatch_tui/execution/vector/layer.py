@@ -112,7 +112,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
                 _tell_of_encoding(place, str(info["encoding"]), schema, told)
             _tell_of_table(place, told)
             shaperows.tell_of_rest(task.source, place, told)
-        in_utc = moments.zoned(place, name, str(info["driver"]), schema, told)
+        in_utc = moments.zoned(place, name, schema, told)
     return Layer(
         driver=str(info["driver"]),
         place=place,

@@ -17,20 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ZONE = r"T.*(Z|[+-]\d\d(:?\d\d)?)$"
-#: Formats that have no zones: OGR says UTC of what is nowhere said.
-_WITHOUT = frozenset({"OpenFileGDB"})
+#: What stands behind text of file geodatabases.
+_ENDS = "\0"
 
 
-def zoned(
-    place: str, layer: str, driver: str, fields: pa.Schema, told: list[str]
-) -> pa.Schema | None:
+def zoned(place: str, layer: str, fields: pa.Schema, told: list[str]) -> pa.Schema | None:
     """``fields`` with moments in UTC where any has a zone in the source; None: none has.
 
     ``told`` gets the fields in which others have none. Reads all moments, but only where OGR gives
     them without a zone.
     """
     names = [each.name for each in fields if pa.types.is_timestamp(each.type) and not each.type.tz]
-    if not names or driver in _WITHOUT:
+    if not names:
         return None
     counts = _counts(place, layer, names)
     if not any(with_one for with_one, _ in counts.values()):
@@ -62,10 +60,16 @@ def _counts(place: str, layer: str, names: Sequence[str]) -> dict[str, tuple[int
     ) as (_, reader):
         for batch in reader:
             for name in names:
-                has = pc.match_substring_regex(batch.column(name), _ZONE)
+                has = pc.match_substring_regex(_text(batch.column(name)), _ZONE)
                 one, none = found[name]
                 found[name] = one + has.true_count, none + has.false_count
     return found
+
+
+def _text(column: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.utf8_rtrim(column, _ENDS)
 
 
 def parsed(column: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -76,6 +80,7 @@ def parsed(column: pa.Array, kind: pa.DataType) -> pa.Array:
     """
     import pyarrow.compute as pc
 
+    column = _text(column)
     if kind.tz is None:
         return column.cast(kind)
     has = pc.match_substring_regex(column, _ZONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 import sqlite3
@@ -506,6 +507,37 @@ def test_moments_of_several_zones(given, suffix, tmp_path):
     assert column.cast(pa.timestamp("ms")).cast(pa.int64()).to_pylist() == wanted
     told = any("without a zone are taken for UTC" in line for line in done.plan.warnings)
     assert told == (given == ZONED | PLAIN)
+
+
+@pytest.mark.parametrize("features", [2, 9])
+@pytest.mark.parametrize(
+    ("options", "hour", "zone"),
+    [
+        (["TIME_IN_UTC=YES"], 8, "UTC"),
+        (["TIME_IN_UTC=NO"], 8, None),
+        (["TARGET_ARCGIS_VERSION=ARCGIS_PRO_3_2_OR_LATER"], 8, "UTC"),
+    ],
+)
+@pytest.mark.skipif(shutil.which("ogr2ogr") is None, reason="ogr2ogr is not installed")
+def test_moments_of_a_file_geodatabase(options, hour, zone, features, tmp_path):
+    """One says of all its moments that they are in UTC, or has the zone of each beside it."""
+    source, made = tmp_path / "s.csv", tmp_path / "s.gdb"
+    rows = [
+        "n,moment,x,y",
+        "1,2024/06/01 10:00:00+02,1,2",
+        "2,2024/06/01 08:00:00+00,1,2",
+        "3,,1,2",
+    ]
+    source.write_text("\n".join(rows) + "\n")
+    source.with_suffix(".csvt").write_text("Integer,DateTime,Real,Real\n")
+    how = ["-oo", "X_POSSIBLE_NAMES=x", "-oo", "Y_POSSIBLE_NAMES=y", "-a_srs", "EPSG:4326"]
+    how += [word for option in options for word in ("-lco", option)]
+    subprocess.run(["ogr2ogr", "-f", "OpenFileGDB", str(made), str(source), *how], check=True)
+    done = vectorjobs.run("vector.convert", made, tmp_path / "out", features=features)
+    column = pq.read_table(done.path)["moment"]
+    assert column.type.tz == zone
+    moment = dt.datetime(2024, 6, 1, hour, tzinfo=dt.UTC if zone else None)
+    assert column.to_pylist() == [moment, moment, None]
 
 
 def test_a_geopackage_that_is_being_written(tmp_path):
