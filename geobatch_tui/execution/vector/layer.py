@@ -135,7 +135,8 @@ def _further_geometries(schema: pa.Schema, first: str) -> list[str]:
     others = [
         each.name
         for each in schema
-        if (each.metadata or {}).get(b"ARROW:extension:name") in _GEOMETRIES and each.name != first
+        if (each.metadata or {}).get(b"ARROW:extension:name") in _GEOMETRIES
+        and each.name != (first or source.UNNAMED)
     ]
     shown = ", ".join(map(repr, others))
     return [f"of several geometry fields only {first!r} is read, not {shown}"] if others else []

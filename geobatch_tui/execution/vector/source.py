@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 #: Larger ones fall out of the processor's cache.
 BATCH, BATCH_BYTES = 4096, 4 * 2**20
 
+#: How OGR calls geometries without a name in its batches.
+UNNAMED = "wkb_geometry"
+
 #: What Arrow says of a file that is no whole Parquet file.
 _CUT = ("Parquet magic bytes", "Parquet file size")
 #: What SQLite says of a file that is not as it wrote it.
@@ -134,7 +137,7 @@ def open_stream(
         )
         with opened as (meta, reader):
             fid = meta["fid_column"]
-            geometry = meta["geometry_name"] or "wkb_geometry"
+            geometry = meta["geometry_name"] or UNNAMED
             schema = schema_of(plan)
             table = None
             if plan.driver == "ESRI Shapefile":
