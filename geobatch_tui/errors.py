@@ -149,7 +149,9 @@ class CrsError(InvalidInputError):
     """The coordinate reference system is missing, unknown or unfit."""
 
     exit_code = ExitCode.CRS
-    default_hint = "give source.src_crs if you know it"
+    default_hint = (
+        "source.src_crs is for files that have no CRS, source.override_crs replaces a wrong one"
+    )
 
 
 class GeometryError(InvalidInputError):

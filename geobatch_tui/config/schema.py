@@ -99,6 +99,14 @@ class Job(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_override(self) -> Job:
+        if self.source.override_crs and getattr(self.op.params, "src_crs", ""):
+            raise ValueError(
+                "source.override_crs: op.src_crs too replaces the CRS of every file; leave one out"
+            )
+        return self
+
     def semantic(self) -> dict[str, Any]:
         """The values that decide output bytes, JSON-ready, by section; for fingerprints.
 

@@ -73,7 +73,14 @@ class SourceSection(Section):
     layer: str = setting(
         "", kind="semantic", help="Vector layer; required when a file has several."
     )
-    src_crs: CrsText = setting("", kind="semantic", help="CRS to assign to a file that has none.")
+    src_crs: CrsText = setting(
+        "", kind="semantic", help="CRS of files that have none; the others keep their own."
+    )
+    override_crs: CrsText = setting(
+        "",
+        kind="semantic",
+        help="CRS that replaces that of every file, for files that say a wrong one.",
+    )
     require_crs: CrsText = setting(
         "", kind="operational", help="Refuse, before any pixel is read, what is not in this CRS."
     )

@@ -219,6 +219,7 @@ class Engine:
             chunk_offset=index,
             attempt=attempt,
             duration_ms=round(seconds * 1000, 3),
+            crs_source=item.context.plan.notes.get("crs_source"),
             worker=worker,
         )
         if receipt.letters:
@@ -328,7 +329,12 @@ class Engine:
                 self._tally.published += 1
                 self._session.drop_work(update.item_id)
                 key = self.items.publishing.pop(update.item_id, None)
-                self._session.log.emit("item.published", item=key, bytes=update.out_size)
+                self._session.log.emit(
+                    "item.published",
+                    item=key,
+                    crs_source=update.facts.get("crs_source"),
+                    bytes=update.out_size,
+                )
 
     def label(self, unit: u.Unit) -> str:
         """What a person calls a unit that is in flight."""
@@ -347,11 +353,11 @@ class Engine:
     ) -> None:
         if unit.kind is u.Kind.CHUNK:
             item, index = self.feeder.chunk(unit.ident)
-            key = item.context.key
-            fields["chunk"] = chunk_label(key, item.context.plan.grid, index)
+            fields["chunk"] = chunk_label(item.context.key, item.context.plan.grid, index)
             fields["chunk_offset"] = index
         else:
-            key = self.feeder.item(unit.ident).context.key
+            item = self.feeder.item(unit.ident)
+        fields["crs_source"] = item.context.plan.notes.get("crs_source")
         if failure is not None:
             fields |= {
                 "attempt": unit.attempts,
@@ -361,7 +367,7 @@ class Engine:
                 "traceback": failure.traceback or None,
             }
             fields["message"] = f"{failure.error_class}: {failure.message}"
-        self._session.log.emit(event, level=level, item=key, **fields)
+        self._session.log.emit(event, level=level, item=item.context.key, **fields)
 
 
 _SUSPENDED = {

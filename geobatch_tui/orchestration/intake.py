@@ -159,6 +159,7 @@ class Intake:
             message=f"{failure.error_class}: {failure.message}",
             item=decision.key,
             stage=failure.stage,
+            crs_source=failure.evidence.get("crs_source"),
             error_class=failure.error_class,
             error_message=failure.message,
             traceback=failure.traceback or None,

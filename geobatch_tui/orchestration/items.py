@@ -171,6 +171,8 @@ class Items:
     def publish(self, item: OpenItem, receipt: ItemReceipt) -> None:
         """The part is complete and checked: have it named."""
         facts = {**receipt.facts, "holes": item.dead}
+        if crs_source := item.context.plan.notes.get("crs_source"):
+            facts["crs_source"] = crs_source
         self.publishing[item.context.item_id] = item.context.key
         self._session.put(
             lu.ItemPublished(
@@ -208,6 +210,7 @@ class Items:
             failure,
             self._operation.gdal_command(context),
         )
+        record["crs_source"] = context.plan.notes.get("crs_source")
         self._session.put(
             lu.DeadLetter(context.item_id, None, attempts, 0, failure.error_class, record)
         )

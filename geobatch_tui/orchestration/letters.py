@@ -30,7 +30,7 @@ def chunk_letter(
         "item": safe(item.key),
         "chunk": safe(chunk_label(item.key, item.plan.grid, index)),
         "feature": None,
-        **_cause(failure, attempts),
+        **_cause(failure, attempts, item.plan.notes),
         "window": [window.col_off, window.row_off, window.width, window.height],
         "bounds_lonlat": window_bounds(item.plan.notes.get("lonlat"), item.plan.grid, window),
         "reproduce": operation.reproduce(item, window),
@@ -52,6 +52,7 @@ def feature_letter(
         "error_class": letter.error_class,
         "error_message": safe(f"feature {letter.position}{fid}: {letter.reason}"),
         "stage": "work",
+        "crs_source": item.plan.notes.get("crs_source"),
         "attempts": attempts,
         "window": [letter.position, window.row_off, 1, 1],
         "bounds_lonlat": None,
@@ -85,7 +86,7 @@ def item_letter(
         "item": safe(key),
         "chunk": None,
         "feature": None,
-        **_cause(failure, attempts),
+        **_cause(failure, attempts, failure.evidence),
         "window": None,
         "bounds_lonlat": None,
         "reproduce": reproduce,
@@ -93,11 +94,13 @@ def item_letter(
     }
 
 
-def _cause(failure: Failure, attempts: int) -> dict[str, Any]:
+def _cause(failure: Failure, attempts: int, known: Mapping[str, Any]) -> dict[str, Any]:
+    """``known``: what is known of the source's CRS."""
     return {
         "error_class": failure.error_class,
         "error_message": safe(failure.message),
         "stage": failure.stage,
+        "crs_source": known.get("crs_source"),
         "attempts": attempts,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import corpus
@@ -51,6 +52,21 @@ def test_each_case_ends_as_the_catalogue_says(mixed, tmp_path, name):
         with rasterio.open(root / "out" / item) as src:
             assert src.crs.to_epsg() == 3857
             assert src.dataset_mask().any()
+
+
+def test_where_a_crs_comes_from_is_on_record(mixed):
+    """In the log, in letters and in what the ledger knows of an output; nowhere without a CRS."""
+    root, _, letters = mixed
+    assert letters["no_crs.tif"]["crs_source"] is None
+    assert letters["corrupt.tif"]["crs_source"] == "file"
+    lines = harness.events(root / "out")
+    told = [line for line in lines if line["event"] in {"chunk.done", "chunk.dead"}]
+    published = [line for line in lines if line["event"] == "item.published"]
+    assert published
+    assert {line["crs_source"] for line in told + published} == {"file"}
+    with sqlite3.connect(root / "out" / ".geobatch" / "ledger.db") as ledger:
+        query = "SELECT DISTINCT facts ->> 'crs_source' FROM item WHERE out_digest <> ''"
+        assert ledger.execute(query).fetchall() == [("file",)]
 
 
 def test_nothing_half_written_is_left(mixed):

@@ -59,8 +59,8 @@ def test_defaults_are_written_as_they_are_dumped():
 def test_the_contract_of_the_job_file():
     """The keys of the documented job file are all there."""
     documented = """
-        job.name source.inputs source.layer source.src_crs source.require_crs op.name output.dir
-        output.format output.creation output.on_dead_chunk output.if_exists engine.executor
+        job.name source.inputs source.layer source.src_crs source.override_crs source.require_crs op.name
+        output.dir output.format output.creation output.on_dead_chunk output.if_exists engine.executor
         engine.max_workers engine.max_open_files engine.memory_budget engine.chunk_cols
         engine.chunk_rows engine.chunk_features engine.chunk_timeout retry.max_attempts
         retry.backoff_base retry.backoff_cap failures.max_failures log.format log.level log.file
@@ -92,6 +92,24 @@ def test_a_parameter_of_nan_is_not_nothing():
     assert again.semantic() == nan.semantic()
 
 
+def test_the_crs_is_overridden_once():
+    """source.override_crs and the operation's src_crs would replace each other."""
+    for given in ({"op": "EPSG:32632"}, {"source": "EPSG:32632"}, {"fills": "EPSG:32632"}):
+        job(
+            source={
+                "inputs": ["/x"],
+                "src_crs": given.get("fills", ""),
+                "override_crs": given.get("source", ""),
+            },
+            op={"name": "raster.convert", "src_crs": given.get("op", "")},
+        )
+    with pytest.raises(ValidationError, match=r"source\.override_crs: op\.src_crs too replaces"):
+        job(
+            source={"inputs": ["/x"], "override_crs": "EPSG:32632"},
+            op={"name": "raster.convert", "src_crs": "EPSG:32632"},
+        )
+
+
 def test_jobs_are_frozen():
     """A job cannot be changed after it was checked."""
     with pytest.raises(ValidationError):
@@ -101,7 +119,7 @@ def test_jobs_are_frozen():
 def test_semantic_values_are_those_that_make_bytes():
     """Fingerprints see the operation, formats and assigned CRS, and nothing operational."""
     said = job(source={"inputs": ["/x"], "src_crs": "epsg:4326"}).semantic()
-    assert said["source"] == {"layer": "", "src_crs": "EPSG:4326"}
+    assert said["source"] == {"layer": "", "src_crs": "EPSG:4326", "override_crs": ""}
     assert said["op"]["name"] == "fake.reproject"
     assert "api_token" not in said["op"]
     assert set(said["output"]) == {"format", "creation"}

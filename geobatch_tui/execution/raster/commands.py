@@ -46,8 +46,8 @@ def gdal_translate(item: ItemContext) -> str:
     """The gdal_translate command for the whole item."""
     plan = RasterPlan.from_json(item.plan.detail)
     words = ["gdal_translate", *_nodata_words(plan.nodata, "-a_nodata"), *_creation(plan)]
-    if item.params.get("src_crs"):
-        words += ["-a_srs", str(item.params["src_crs"])]
+    if assigned := item.plan.notes.get("assigned_crs"):
+        words += ["-a_srs", str(assigned)]
     return shlex.join([*words, item.source, item.out_path])
 
 
@@ -68,8 +68,8 @@ def _warp_words(item: ItemContext, plan: RasterPlan) -> list[str]:
     options = dict(warp.options)
     if "CHECK_WITH_INVERT_PROJ" in options:
         words += ["--config", "CHECK_WITH_INVERT_PROJ", options["CHECK_WITH_INVERT_PROJ"]]
-    if item.params.get("src_crs"):
-        words += ["-s_srs", str(item.params["src_crs"])]
+    if assigned := item.plan.notes.get("assigned_crs"):
+        words += ["-s_srs", str(assigned)]
     words += ["-t_srs", str(item.params.get("dst_crs") or plan.crs)]
     words += _nodata_words(warp.src_nodata, "-srcnodata")
     words += _nodata_words(plan.nodata, "-dstnodata")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pyproj.exceptions import CRSError as ProjError
 
@@ -12,16 +13,50 @@ from geobatch_tui.errors import CrsError, GeobatchError
 from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster import mapping
 from geobatch_tui.execution.raster.grids import Source
+from geobatch_tui.execution.raster.mapping import named
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from pyproj import CRS
     from rasterio.io import DatasetReader
 
+#: Where the CRS of a source comes from: log lines, letters and facts say it.
+CrsSource = Literal["file", "sidecar", "src_crs", "override"]
+#: Drivers of formats that hold no CRS: theirs is in a file beside them.
+_BARE = frozenset({"AAIGrid", "BMP", "GIF", "JPEG", "PNG", "WEBP"})
+#: Drivers that take the CRS of a file beside them before their own, unless they are told not to.
+_BESIDE_FIRST = frozenset({"GTiff", "JP2OpenJPEG"})
+_BESIDE = (".aux.xml", ".tab")
 
-def place(dataset: DatasetReader, assigned: str, told: list[str]) -> Source:
-    """The horizontal CRS, transform and size of ``dataset``.
 
-    ``assigned`` stands in for the file's own CRS if not empty; ``told`` gets warnings.
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """CRSs that a job gives to its sources, empty where it does not: ``fills`` is for a source
+    that has none, ``replaces`` is taken whatever the source says; ``key`` is the key of that."""
+
+    fills: str
+    replaces: str
+    key: str
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], own: str = "") -> Assigned:
+        """By the keys of the section ``source``, and the operation's own ``src_crs``."""
+        replaces = own or str(options.get("override_crs") or "")
+        key = "op.src_crs" if own else "source.override_crs"
+        return cls(str(options.get("src_crs") or ""), replaces, key)
+
+    def notes(self, crs_source: CrsSource) -> dict[str, str]:
+        """What the plan of an item says of this: JSON-ready."""
+        given = {"override": self.replaces, "src_crs": self.fills}.get(crs_source)
+        return {"crs_source": crs_source} | ({"assigned_crs": given} if given else {})
+
+
+def place(dataset: DatasetReader, assigned: Assigned, told: list[str]) -> tuple[Source, CrsSource]:
+    """The horizontal CRS, transform and size of ``dataset``, and where its CRS comes from.
+
+    ``told`` gets warnings.
 
     Raises:
         CrsError: no CRS, one that is not of the Earth, no transform, or only ground control points
@@ -47,27 +82,96 @@ def place(dataset: DatasetReader, assigned: str, told: list[str]) -> Source:
         )
     if transform.is_degenerate:
         raise CrsError(f"{dataset.name} has a degenerate geotransform {tuple(transform)[:6]}")
-    crs = _crs(dataset, assigned)
+    own = dataset.crs
+    text = own.to_wkt() if own is not None else ""
+    crs, crs_source = choose(text, assigned, dataset.name, told)
+    if crs is None:
+        raise CrsError(f"{dataset.name} has no CRS", hint=NO_CRS)
+    if crs.is_engineering:
+        raise CrsError(
+            f"{dataset.name} is in a local CRS ({crs.name!r}), not on the Earth", hint=NO_CRS
+        )
+    if crs_source == "file" and _is_beside(dataset, text):
+        crs_source = "sidecar"
     numbers = tuple(float(value) for value in transform)[:6]
     return Source(
         horizontal(crs, "the source", told),
         numbers,  # type: ignore[arg-type]
         dataset.width,
         dataset.height,
+    ), crs_source
+
+
+NO_CRS = "give source.src_crs if you know it; it is taken for the files that have no CRS"
+_WRONG_CRS = "give source.override_crs, which replaces the CRS of every file of this job"
+
+
+def choose(
+    own: str, assigned: Assigned, name: str, told: list[str]
+) -> tuple[CRS | None, CrsSource]:
+    """The CRS of the source ``name``, and where it comes from; None if nobody gives one.
+
+    ``own`` is what the source says, empty if nothing. A local CRS is taken for none where
+    ``src_crs`` is given. ``told`` gets warnings.
+
+    Raises:
+        CrsError: PROJ does not know it.
+    """
+    if assigned.replaces:
+        crs = parse(assigned.replaces, assigned.key, CrsError)
+        if own and not _same(was := _known(own), crs):
+            said = named(was) if was is not None else "one that PROJ does not know"
+            told.append(f"{assigned.key} replaces the CRS of the source, {said}, by {named(crs)}")
+        return crs, "override"
+    given = parse(assigned.fills, "source.src_crs", CrsError) if assigned.fills else None
+    if not own:
+        return given, "src_crs"
+    stated = _known(own)
+    if stated is None:
+        raise CrsError(
+            f"the CRS of {name} {own[:80]!r} is not a CRS that PROJ knows", hint=_WRONG_CRS
+        )
+    if given is None or _same(stated, given):
+        return stated, "file"
+    if stated.is_engineering:
+        told.append(
+            f"the source is in a local CRS ({stated.name!r}), which counts as none: it is taken to "
+            f"be in source.src_crs, {named(given)}"
+        )
+        return given, "src_crs"
+    told.append(
+        f"the source is in {named(stated)}, which stands: source.src_crs is for files without a "
+        "CRS; source.override_crs would replace it"
     )
+    return stated, "file"
 
 
-def _crs(dataset: DatasetReader, assigned: str) -> CRS:
-    if assigned:
-        return parse(assigned, "src_crs", CrsError)
-    own = dataset.crs
-    text = own.to_wkt() if own is not None else ""
-    if not text:
-        raise CrsError(f"{dataset.name} has no CRS")
-    crs = parse(text, f"the CRS of {dataset.name}", CrsError)
-    if crs.is_engineering:
-        raise CrsError(f"{dataset.name} is in a local CRS ({crs.name!r}), not on the Earth")
-    return crs
+def _known(text: str) -> CRS | None:
+    """``text`` as a CRS; None where PROJ does not know it."""
+    try:
+        return mapping.crs_of(text)
+    except ProjError:
+        return None
+
+
+def _same(one: CRS | None, other: CRS) -> bool:
+    return one is not None and one.equals(other, ignore_axis_order=True)
+
+
+def _is_beside(dataset: DatasetReader, text: str) -> bool:
+    """Whether the CRS of ``dataset``, the WKT ``text``, is from a file beside it."""
+    if dataset.driver in _BARE:
+        return True
+    beside = [file for file in dataset.files[1:] if file.lower().endswith(_BESIDE)]
+    if dataset.driver not in _BESIDE_FIRST or not beside:
+        return False
+    import rasterio
+
+    with rasterio.open(
+        dataset.name, driver=dataset.driver, sharing=False, GEOREF_SOURCES="INTERNAL"
+    ) as alone:
+        inside = alone.crs
+    return inside is None or inside.to_wkt() != text
 
 
 def parse(text: str, what: str, error: type[GeobatchError]) -> CRS:
@@ -83,7 +187,7 @@ def horizontal(crs: CRS, what: str, told: list[str]) -> CRS:
     flat = _flat(crs.srs)
     if flat is None:
         return crs
-    told.append(f"{what} has a vertical CRS ({crs.name!r}): heights are not transformed")
+    told.append(f"{what} has a vertical CRS, {named(crs)}: heights are not transformed")
     return flat
 
 
@@ -98,13 +202,13 @@ def _flat(text: str) -> CRS | None:
     return None if flat == crs else flat
 
 
-def require(placed: Source, wanted: str) -> None:
+def require(crs_of_source: CRS, wanted: str) -> None:
     """Raises CrsError if the source is not in ``wanted`` (empty: any will do)."""
     if not wanted:
         return
     crs = parse(wanted, "require_crs", CrsError)
-    if not placed.crs.equals(crs, ignore_axis_order=True):
+    if not crs_of_source.equals(crs, ignore_axis_order=True):
         raise CrsError(
-            f"the source is in {placed.crs.name!r}, require_crs asks for {crs.name!r}",
+            f"the source is in {named(crs_of_source)}, require_crs asks for {mapping.named(crs)}",
             hint="leave it out of this job, or drop source.require_crs",
         )

@@ -23,6 +23,7 @@ from geobatch_tui.execution.raster.mapping import (
     is_degrees,
     lattice,
     lonlat_box,
+    named,
     project,
     project_box,
     project_lattice,
@@ -123,7 +124,7 @@ def choose(
             return _from_suggestion(source, dst_crs, wish, suggestion)
         if wish.extent == "source":
             raise CrsError(
-                f"the whole source has no sound grid in {dst_crs.name!r}: {fault}",
+                f"the whole source has no sound grid in {named(dst_crs)}: {fault}",
                 hint='give bounds and resolution, or extent = "auto"',
             )
     else:
@@ -164,7 +165,7 @@ def _from_area(
     box = project_box(shared, dst_crs)
     if box is None or local is None:
         raise CrsError(
-            f"no grid can be found for {dst_crs.name!r}: {fault}",
+            f"no grid can be found for {named(dst_crs)}: {fault}",
             hint="give bounds and resolution",
         )
     _refuse_wrap(source, dst_crs, box)
@@ -173,7 +174,7 @@ def _from_area(
         return Choice(grid, "area-of-use")
     warning = (
         f"the default grid is unsound ({fault}); the extent is cut to {shared} (longitude, "
-        f"latitude), where the source meets the area of use of {dst_crs.name!r}: "
+        f"latitude), where the source meets the area of use of {named(dst_crs)}: "
         f"{grid.width}x{grid.height} pixels of {grid.transform[0]:.9g}. Give bounds, resolution "
         "or size to choose otherwise"
     )
@@ -193,7 +194,7 @@ def _from_bounds(
         return Choice(_lay(dst_crs, box, wish, (a, -e)), "bounds")
     if local is None:
         raise CrsError(
-            f"the centre of bounds {box} lies outside of what {dst_crs.name!r} can show of the "
+            f"the centre of bounds {box} lies outside of what {named(dst_crs)} can show of the "
             "source, so the size of a pixel is unknown",
             hint="give resolution or size",
         )
@@ -207,7 +208,7 @@ def _wished_box(wish: Wish, dst_crs: CRS) -> Box:
         return wish.bounds
     box = project_box(wish.bounds, dst_crs, wish.bounds_crs)
     if box is None:
-        raise CrsError(f"bounds {wish.bounds} cannot be transformed to {dst_crs.name!r}")
+        raise CrsError(f"bounds {wish.bounds} cannot be transformed to {named(dst_crs)}")
     return box
 
 
@@ -334,7 +335,7 @@ def _shared_box(source: Source, dst_crs: CRS) -> Box:
     box = lonlat_box(source)
     if box is None:
         raise CrsError(
-            f"no point of the source can be placed on the globe by its CRS {source.crs.name!r}"
+            f"no point of the source can be placed on the globe by its CRS {named(source.crs)}"
         )
     area = dst_crs.area_of_use
     if area is None:
@@ -345,7 +346,7 @@ def _shared_box(source: Source, dst_crs: CRS) -> Box:
     south, north = max(area.south, box.miny), min(area.north, box.maxy)
     if not pieces or south >= north:
         raise CrsError(
-            f"the source covers {box} (longitude, latitude) and {dst_crs.name!r} is for "
+            f"the source covers {box} (longitude, latitude) and {named(dst_crs)} is for "
             f"{Box(west, area.south, east, area.north)}: they do not overlap",
             hint="choose another dst_crs, or give bounds if you mean it",
         )
@@ -395,6 +396,6 @@ def _refuse_wrap(source: Source, dst_crs: CRS, box: Box) -> None:
     if np.nanmax(jumps) > spread / 2 and (degrees > ROUND or box.width > 0.9 * spread):
         raise CrsError(
             f"the source crosses the antimeridian: it is {globe.width:.4g} degrees wide, the "
-            f"output in {dst_crs.name!r} would go round the world ({box})",
+            f"output in {named(dst_crs)} would go round the world ({box})",
             hint="give bounds on one side of it, or a dst_crs centred there",
         )

@@ -74,6 +74,18 @@ def crs_of(text: str) -> CRS:
     return CRS.from_user_input(text)
 
 
+def named(crs: CRS) -> str:
+    """The name of ``crs`` and its code, if it has one, for messages."""
+    return _named(crs.srs)
+
+
+@lru_cache(maxsize=64)
+def _named(text: str) -> str:
+    crs = crs_of(text)
+    code = crs.to_authority(min_confidence=100)
+    return f"{crs.name!r} ({code[0]}:{code[1]})" if code else repr(crs.name)
+
+
 def wkt_of(crs: CRS) -> str:
     """``crs`` as WKT 2."""
     return _wkt_of(crs.srs)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rasterio.enums import ColorInterp
 
-from geobatch_tui.errors import PreflightError, SchemaError
+from geobatch_tui.errors import GeobatchError, PreflightError, SchemaError
 from geobatch_tui.execution.messages import ItemPlan
 from geobatch_tui.execution.raster import (
     chunking,
@@ -31,7 +31,7 @@ from geobatch_tui.execution.raster.facts import Facts
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rasterio.io import DatasetReader
 
@@ -81,10 +81,9 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         PreflightError: no source could, with this configuration.
         MemoryBudgetError: a block or a chunk needs more memory than there is.
     """
-    with _opened(task, stage) as dataset, stage("plan"):
+    with _opened(task, stage) as (dataset, known), stage("plan"):
         facts, told = _start(task, dataset)
-        placed = georeference.place(dataset, _src_crs(task, params.src_crs), told)
-        georeference.require(placed, str(task.source_options.get("require_crs") or ""))
+        placed = _placed(task, dataset, params.src_crs, told, known)
         _check_resampling(dataset, params, told)
         dst_crs = georeference.horizontal(
             georeference.parse(params.dst_crs, "dst_crs", PreflightError), "dst_crs", told
@@ -106,7 +105,7 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         warped = warp_plan.plan_warp(mapper, needed, params, choice)
         path, why = paths.choose(facts, mapper, warped, params.error_threshold)
         warped = replace(warped, path=path)
-        notes = facts.to_notes() | {
+        notes = facts.to_notes() | known | {
             "grid": chosen.story, "xscale": warped.xscale, "yscale": warped.yscale,
             "warp_options": dict(warped.options), "coordinates": path, "coordinates_why": why,
             "error_threshold": warped.error_threshold,
@@ -118,10 +117,9 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
 
 def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemPlan:
     """Plan a plain copy of the source of ``task``; errors as :func:`probe_reproject`."""
-    with _opened(task, stage) as dataset, stage("plan"):
+    with _opened(task, stage) as (dataset, known), stage("plan"):
         facts, told = _start(task, dataset)
-        placed = georeference.place(dataset, _src_crs(task, params.src_crs), told)
-        georeference.require(placed, str(task.source_options.get("require_crs") or ""))
+        placed = _placed(task, dataset, params.src_crs, told, known)
         a, b, _, d, e, _ = placed.transform
         if b or d or a < 0 or e > 0:
             told.append("the grid is rotated or upside down and is kept as it is")
@@ -134,7 +132,7 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
         )
         told += choice.warnings
         grid = grids.Grid(placed.crs, placed.transform, dataset.width, dataset.height)
-        notes = facts.to_notes() | {"grid": "source"}
+        notes = facts.to_notes() | known | {"grid": "source"}
         return _finish(task, _Draft(dataset, facts, choice, grid, told, notes), None, None)
 
 
@@ -142,9 +140,11 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
 
 
 @contextlib.contextmanager
-def _opened(task: ProbeTask, stage: Stage) -> Any:
+def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict[str, Any]]]:
+    """The dataset, and what is known of its CRS: an error takes that with it as evidence."""
     allow_vrt = bool(task.source_options.get("allow_vrt"))
     source.release()
+    known: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         with stage("open"):
             stack.enter_context(source.gdal_options())
@@ -152,7 +152,11 @@ def _opened(task: ProbeTask, stage: Stage) -> Any:
             source.refuse_bomb(task.source, dataset, task.chunking.max_bytes)
             if dataset.driver == "GTiff":
                 source.refuse_missing_blocks(task.source)
-        yield dataset
+        try:
+            yield dataset, known
+        except GeobatchError as error:
+            error.evidence = {**known, **error.evidence}
+            raise
 
 
 def _start(task: ProbeTask, dataset: DatasetReader) -> tuple[Facts, list[str]]:
@@ -178,8 +182,16 @@ def _check_types(path: str, dataset: DatasetReader) -> None:
         raise SchemaError(f"{path} has a palette on other than one uint8 band")
 
 
-def _src_crs(task: ProbeTask, own: str) -> str:
-    return own or str(task.source_options.get("src_crs") or "")
+def _placed(
+    task: ProbeTask, dataset: DatasetReader, own: str, told: list[str], known: dict[str, Any]
+) -> grids.Source:
+    """Where the source lies, in the CRS that the job requires; ``known`` gets where its CRS comes
+    from. ``own``: the operation's ``src_crs``."""
+    assigned = georeference.Assigned.of(task.source_options, own)
+    placed, crs_source = georeference.place(dataset, assigned, told)
+    known |= assigned.notes(crs_source)
+    georeference.require(placed.crs, str(task.source_options.get("require_crs") or ""))
+    return placed
 
 
 def _check_resampling(dataset: DatasetReader, params: ReprojectParams, told: list[str]) -> None:

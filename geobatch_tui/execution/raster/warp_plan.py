@@ -120,7 +120,7 @@ def tell_of_datum(placed: grids.Source, dst_crs: CRS, told: list[str]) -> None:
     best, missing = found.lacking
     accuracy = "unknown" if found.accuracy < 0 else f"{found.accuracy:g} m"
     told.append(
-        f"the best transformation to {dst_crs.name!r} ({best:g} m) needs "
+        f"the best transformation to {mapping.named(dst_crs)} ({best:g} m) needs "
         f"{', '.join(missing) or 'a grid'}, which PROJ does not find; the accuracy of the one "
         f"used is {accuracy}"
     )

@@ -59,6 +59,8 @@ def _command(item: ItemContext, target: str, choice: list[str]) -> list[str]:
         words += _GOES_ON
     if plan.src_crs != plan.dst_crs:
         words += ["-t_srs", str(item.params.get("dst_crs", ""))]
+    if assigned := item.plan.notes.get("assigned_crs"):
+        words += ["-s_srs" if "-t_srs" in words else "-a_srs", str(assigned)]
     if item.params.get("wrapdateline"):
         words += ["-wrapdateline"]
     if plan.where and not choice:

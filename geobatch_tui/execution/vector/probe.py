@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ from geobatch_tui.errors import (
 )
 from geobatch_tui.execution import sources, ways
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
+from geobatch_tui.execution.raster import georeference
 from geobatch_tui.execution.raster.georeference import horizontal, parse
+from geobatch_tui.execution.raster.mapping import named
 from geobatch_tui.execution.vector import archive, formats, geokey, limits, names, ranges, shapefile
 from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
 from geobatch_tui.execution.vector.options import row_group, writer_options
@@ -78,7 +81,7 @@ def probe(
         if task.output["format"] == "Shapefile":
             allowed = bool(task.output.get("allow_lossy"))
             shapefile.refuse(layer.fields, allowed=allowed, told=told)
-        src, dst = _crs(task, layer, dst_crs, told)
+        src, dst, known = _crs(task, layer, dst_crs, told)
         _tell_of_records(layer, told)
         options = writer_options(task.output)
         geo = geokey.kept(
@@ -113,27 +116,40 @@ def probe(
             moments_as_text=layer.as_text,
             geo=geo,
         )
-        return _with_chunks(task, plan, layer, told, divisible=divisible)
+        planned = _with_chunks(task, plan, layer, told, divisible=divisible)
+        return replace(planned, notes={**planned.notes, **known})
 
 
 def _crs(
     task: ProbeTask, layer: Layer, dst_crs: str, told: list[str]
-) -> tuple[CRS | None, CRS | None]:
-    assigned = str(task.source_options.get("src_crs") or "")
-    text = assigned or layer.crs
-    if not text:
+) -> tuple[CRS | None, CRS | None, dict[str, str]]:
+    """The CRS of the source and that of the output, None where unknown, and what the plan says of
+    where the first comes from."""
+    assigned = georeference.Assigned.of(task.source_options)
+    src, crs_source = georeference.choose(layer.crs or "", assigned, task.source, told)
+    if src is None:
         if dst_crs:
-            raise CrsError(f"{task.source} has no CRS")
+            raise CrsError(f"{task.source} has no CRS", hint=georeference.NO_CRS)
         told.append(
             "the source has no CRS; its coordinates are taken for longitude and latitude on WGS 84"
             if str(task.output["format"]) in limits.JSON
             else "the source has no CRS, nor has the output"
         )
-        return None, None
-    src = horizontal(parse(text, "the CRS of the source", CrsError), "the source", told)
-    wanted = str(task.source_options.get("require_crs") or "")
-    if wanted and not src.equals(parse(wanted, "require_crs", CrsError), ignore_axis_order=True):
-        raise CrsError(f"{task.source} is in {src.name!r}, require_crs asks for {wanted}")
+        return None, None, {}
+    if crs_source == "file" and layer.driver == "ESRI Shapefile":
+        crs_source = "sidecar"
+    known = assigned.notes(crs_source)
+    try:
+        return *_checked(task, src, dst_crs, told), known
+    except GeobatchError as error:
+        error.evidence = {**known, **error.evidence}
+        raise
+
+
+def _checked(task: ProbeTask, src: CRS, dst_crs: str, told: list[str]) -> tuple[CRS, CRS]:
+    """The horizontal CRSs of source and output, which are as the job and the format want them."""
+    src = horizontal(src, "the source", told)
+    georeference.require(src, str(task.source_options.get("require_crs") or ""))
     dst = src
     if dst_crs:
         dst = horizontal(parse(dst_crs, "dst_crs", PreflightError), "dst_crs", told)
@@ -146,7 +162,7 @@ def _crs(
 def _require_lonlat(crs: CRS, error: type[GeobatchError]) -> None:
     if not crs.equals(CRS.from_epsg(4326), ignore_axis_order=True):
         raise error(
-            f"GeoJSON is in longitude and latitude on WGS 84 (RFC 7946), not in {crs.name!r}",
+            f"GeoJSON is in longitude and latitude on WGS 84 (RFC 7946), not in {named(crs)}",
             hint="vector.reproject with dst_crs = EPSG:4326, or another output.format",
         )
 
@@ -155,12 +171,12 @@ def _tell_of_datum(src: CRS, dst: CRS, told: list[str]) -> None:
     # By the texts that the plan holds: chunks in this process search no more.
     found = ways.known(src.to_wkt(), dst.to_wkt())
     if not found.pipelines:
-        raise CrsError(f"PROJ knows no way from {src.name!r} to {dst.name!r}")
+        raise CrsError(f"PROJ knows no way from {named(src)} to {named(dst)}")
     if found.best or found.lacking is None:
         return
     best, missing = found.lacking
     told.append(
-        f"the best transformation to {dst.name!r} ({best:g} m) needs "
+        f"the best transformation to {named(dst)} ({best:g} m) needs "
         f"{', '.join(missing) or 'a grid'}, which PROJ does not find"
     )
 

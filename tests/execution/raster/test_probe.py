@@ -11,6 +11,7 @@ import rasterio
 from planning import probe
 from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.shutil import copy as rio_copy
 
 from geobatch_tui import errors
 from geobatch_tui.errors import CrsError, PreflightError, SchemaError
@@ -48,13 +49,67 @@ def test_sound_sources_are_planned(tmp_path, name, op):
     assert 33 < south < north < 60
 
 
-def test_the_crs_can_be_given(tmp_path):
-    """src_crs of the operation or of the source stands in for a missing one."""
+def test_a_missing_crs_can_be_given(tmp_path):
+    """src_crs of the source fills the gap; the operation's, and override_crs, do so too."""
     path = corpus.no_crs(tmp_path)
     told = probe(path, {**TO_3857, "src_crs": "EPSG:4326"})
-    assert told.detail == probe(path, TO_3857, src_crs="EPSG:4326").detail
-    with pytest.raises(CrsError, match="has no CRS"):
+    filled = probe(path, TO_3857, src_crs="EPSG:4326")
+    replaced = probe(path, TO_3857, src_crs="EPSG:32632", override_crs="EPSG:4326")
+    assert told.detail == filled.detail == replaced.detail
+    assert filled.notes["crs_source"] == "src_crs"
+    assert told.notes["crs_source"] == replaced.notes["crs_source"] == "override"
+    assert not filled.warnings
+    assert not replaced.warnings
+    with pytest.raises(CrsError, match="has no CRS") as caught:
         probe(path, TO_3857)
+    assert "source.src_crs" in caught.value.hint
+    assert "crs_source" not in caught.value.evidence
+
+
+@pytest.mark.parametrize("op", ["raster.reproject", "raster.convert"])
+def test_the_crs_of_a_file_stands(tmp_path, op):
+    """src_crs does not touch a file that has a CRS, and the plan says so; override_crs replaces
+    it, and the plan says that."""
+    path = corpus.good(tmp_path)
+    params = TO_3857 if op == "raster.reproject" else {}
+    alone = probe(path, params, op=op)
+    given = probe(path, params, op=op, src_crs="EPSG:32632")
+    assert given.detail == alone.detail
+    assert given.notes["crs_source"] == alone.notes["crs_source"] == "file"
+    assert any("'WGS 84' (EPSG:4326), which stands" in text for text in given.warnings)
+    assert not probe(path, params, op=op, src_crs="OGC:CRS84").warnings
+
+    changed = probe(path, params, op=op, override_crs="EPSG:4258")
+    assert changed.notes["crs_source"] == "override"
+    assert any(
+        "source.override_crs replaces the CRS of the source, 'WGS 84' (EPSG:4326), by "
+        "'ETRS89' (EPSG:4258)" in text
+        for text in changed.warnings
+    )
+
+
+def test_a_crs_beside_the_file_is_told_apart(tmp_path):
+    """The CRS of a GeoTIFF may lie in its .aux.xml, as that of a PNG does."""
+    path = corpus.no_crs(tmp_path)
+    beside = path.with_name(path.name + ".aux.xml")
+    beside.write_text("<PAMDataset><SRS>EPSG:4326</SRS></PAMDataset>")
+    assert probe(path, TO_3857, src_crs="EPSG:32632").notes["crs_source"] == "sidecar"
+    good = corpus.good(tmp_path)
+    beside.rename(good.with_name(good.name + ".aux.xml"))
+    assert probe(good, TO_3857).notes["crs_source"] == "file"
+    with rasterio.open(good) as dataset:
+        rio_copy(dataset, tmp_path / "a.png", driver="PNG", worldfile="YES")
+    assert probe(tmp_path / "a.png", TO_3857).notes["crs_source"] == "sidecar"
+
+
+def test_where_the_crs_is_from_goes_with_a_refusal(tmp_path):
+    """A letter of what is refused for its CRS says where that comes from, and its code."""
+    path = corpus.good(tmp_path)
+    with pytest.raises(
+        CrsError, match=r"'WGS 84' \(EPSG:4326\), require_crs .* \(EPSG:32632\)"
+    ) as caught:
+        probe(path, TO_3857, require_crs="EPSG:32632")
+    assert caught.value.evidence["crs_source"] == "file"
 
 
 def test_required_crs(tmp_path):
@@ -94,6 +149,7 @@ def test_local_crs(tmp_path):
     path = corpus.write(tmp_path / "local.tif", crs='LOCAL_CS["site",UNIT["metre",1]]')
     with pytest.raises(CrsError, match=r"local CRS|no CRS"):
         probe(path, TO_3857)
+    assert probe(path, TO_3857, src_crs="EPSG:4326").notes["crs_source"] == "src_crs"
 
 
 def test_point_pixels_are_kept_and_told(tmp_path):

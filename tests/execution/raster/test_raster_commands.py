@@ -23,6 +23,17 @@ CASES = [
 ]
 
 
+def test_an_assigned_crs_is_in_the_command(tmp_path):
+    """Where the plan takes another CRS than the file's, GDAL is told so."""
+    plan = make_plan(100, 90)
+    item = make_item(plan, tmp_path)
+    item = replace(item, plan=replace(item.plan, detail=plan.to_json()))
+    assert "-a_srs" not in gdal_translate(item)
+    noted = replace(item.plan, notes={"crs_source": "src_crs", "assigned_crs": "EPSG:3035"})
+    words = shlex.split(gdal_translate(replace(item, plan=noted)))
+    assert words[words.index("-a_srs") + 1] == "EPSG:3035"
+
+
 @pytest.mark.skipif(shutil.which("gdal_translate") is None, reason="GDAL's tools are not installed")
 @pytest.mark.parametrize(("changes", "count"), CASES)
 def test_gdal_makes_the_same_kind_of_file(changes, count, tmp_path):

@@ -39,7 +39,9 @@ class ReprojectParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     dst_crs: str = semantic(..., "CRS of the output: a code as EPSG:3857, WKT or a PROJ string.")
-    src_crs: str = semantic("", "CRS of the sources, in place of their own; empty: their own.")
+    src_crs: str = semantic(
+        "", "CRS of the sources, in place of their own, as source.override_crs; empty: their own."
+    )
     resampling: Resampling = semantic("nearest", "How pixels are interpolated, by GDAL's names.")
     bounds: tuple[float, float, float, float] | None = semantic(
         None, "Extent of the output: minx, miny, maxx, maxy.", "units of bounds_crs"
@@ -131,7 +133,9 @@ class ConvertParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
-    src_crs: str = semantic("", "CRS of the sources, in place of their own; empty: their own.")
+    src_crs: str = semantic(
+        "", "CRS of the sources, in place of their own, as source.override_crs; empty: their own."
+    )
     src_nodata: SourceNodata = semantic(
         None, 'Nodata of the sources, in place of their own; "none" drops it.', "pixel value"
     )
