@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.cli import options, streams
+from geobatch_tui.cli import figures, options, streams
 from geobatch_tui.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.orchestration.outcome import RunResult
+    from geobatch_tui.tui.host import HostedRun
     from geobatch_tui.tui.wishes import Wish
 
 _RESUMABLE = {ExitCode.SIGINT, ExitCode.SIGTERM}
@@ -53,7 +54,7 @@ def run_in_console(
     """
     from geobatch_tui.tui.launch import run_hosted
 
-    closed = run_hosted(loaded, fresh=fresh, retry_dead=retry_dead)
+    closed = run_hosted(loaded, without_console, fresh=fresh, retry_dead=retry_dead)
     if closed.lost:
         streams.silence(sys.stdout)
         streams.silence(sys.stderr)
@@ -65,6 +66,36 @@ def run_in_console(
     if closed.wish is not None:
         return follow(closed.wish)
     return closed.result
+
+
+def without_console(host: HostedRun, failure: str) -> None:
+    """Follow a run whose console failed, until it ends: as ``--headless`` shows it.
+
+    Args:
+        host: the run, which goes on in this process.
+        failure: what failed, and where the traceback is.
+    """
+    from geobatch_tui.cli.progress import follow
+    from geobatch_tui.tui.terminal import signals_handled
+
+    streams.say(f"geobatch: the console failed: {failure}")
+    if host.over:
+        return
+    watch = figures.words("geobatch watch", host.directory)
+    streams.say(f"geobatch: the run goes on; Ctrl-C drains it, and this steers it:  {watch}")
+    asked = False
+
+    def stop() -> None:
+        nonlocal asked
+        if asked:
+            host.cancel()
+        else:
+            host.drain()
+        asked = True
+
+    with signals_handled(host.drain, stop), follow("auto") as shown:
+        host.observe(shown.observe)
+        host.wait()
 
 
 def home() -> int:

@@ -42,6 +42,11 @@ class HostedRun:
         self._over = threading.Event()
         # Not a daemon: whatever happens to the console, chunks in flight are finished.
         self._thread = threading.Thread(target=self._work, name="engine")
+        self._observe: Callable[[Snapshot], None] | None = None
+
+    def observe(self, take: Callable[[Snapshot], None] | None) -> None:
+        """From now on have each snapshot of the run taken, on the engine's thread."""
+        self._observe = take
 
     def start(self) -> None:
         """Start the engine. Returns at once."""
@@ -95,8 +100,9 @@ class HostedRun:
             self._ready.set()
 
     def _begun(self, snapshot: Snapshot) -> None:
-        del snapshot
         self._ready.set()
+        if (take := self._observe) is not None:
+            take(snapshot)
 
 
 def hosted_retry(

@@ -12,6 +12,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.tui import terminal
 from geobatch_tui.tui.host import HostedRun
 from geobatch_tui.tui.link import RunLink
+from geobatch_tui.tui.wishes import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.orchestration.outcome import RunResult
     from geobatch_tui.tui.shell import Shell
-    from geobatch_tui.tui.wishes import Ending, Wish
+    from geobatch_tui.tui.wishes import Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,28 @@ class Closed:
     wish: Wish | None = None
 
 
-def run_hosted(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = False) -> Closed:
+def run_hosted(
+    loaded: LoadedJob,
+    go_on: Callable[[HostedRun, str], None],
+    *,
+    fresh: bool = False,
+    retry_dead: bool = False,
+) -> Closed:
     """Run a job with the console in front; returns when both have ended.
 
-    Whatever happens to the console, the run is drained and waited for.
+    A console that is left, or whose terminal is gone, drains the run. One that fails does not: the
+    run goes on without it.
+
+    Args:
+        loaded: the job.
+        go_on: follows a run whose console failed until it has ended; told what failed.
+        fresh: as for :func:`geobatch_tui.run`.
+        retry_dead: as for :func:`geobatch_tui.run`.
 
     Raises:
         GeobatchError: what the run raised instead of giving a result.
     """
     import geobatch_tui
-    from geobatch_tui.tui.wishes import Ending
 
     host = HostedRun(
         Path(loaded.job.output.dir),
@@ -57,27 +70,36 @@ def run_hosted(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = Fal
         ),
     )
     host.start()
-    shown: Shown | None = None
+    host.wait_ready()
     link: RunLink | None = None
+    shown = Shown()
     try:
-        host.wait_ready()
-        if not host.over:
-            link = RunLink(host.directory, host=host)
-            shown = _show_run(link)
+        try:
+            if not host.over:
+                link = RunLink(host.directory, host=host)
+                shown = _show_run(link)
+        except Exception as error:  # noqa: BLE001 - boundary: a console may fail, its run goes on
+            shown = Shown(failure=_kept(error, _log_of(host.directory)))
+        if shown.failure and shown.ending is None and not terminal.is_gone():
+            go_on(_last(host, link), shown.failure)
     finally:
-        # Returned, crashed or without a terminal: the run is never left half done. A console
-        # that stays open until the run has ended finds nothing to drain.
-        last = link.host if link is not None and link.host is not None else host
+        # Whatever happened, the run is never left half done. A console that stays open until it
+        # has ended finds nothing to drain.
+        last = _last(host, link)
         last.drain()
-    # Of dead letters that were tried again here, this is how that ended.
+        last.wait()
     result = last.result()
-    ending = shown.ending if shown is not None else None
     return Closed(
         result,
-        detach=ending is Ending.DETACH,
-        lost=ending is Ending.LOST or terminal.is_gone(),
-        wish=shown.wish if shown is not None else None,
+        detach=shown.ending is Ending.DETACH,
+        lost=shown.ending is Ending.LOST or terminal.is_gone(),
+        wish=shown.wish,
     )
+
+
+def _last(host: HostedRun, link: RunLink | None) -> HostedRun:
+    """The run of this process: if dead letters were tried again here, that one."""
+    return link.host if link is not None and link.host is not None else host
 
 
 def watch(directory: Path, *, read_only: bool = False) -> Wish | None:
@@ -88,8 +110,9 @@ def watch(directory: Path, *, read_only: bool = False) -> Wish | None:
 
     Raises:
         PlanMismatchError, StateError: there is no run to read.
+        GeobatchError: the console failed.
     """
-    return _show_run(RunLink(directory, read_only=read_only)).wish
+    return _wish_of(_show_run(RunLink(directory, read_only=read_only)))
 
 
 def home() -> Wish | None:
@@ -108,23 +131,29 @@ def home() -> Wish | None:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:  # a home that cannot be written
         log = Path(tempfile.mkdtemp(prefix="geobatch-")) / log.name
-    return _show(HomeApp, log).wish
+    return _wish_of(_show(HomeApp, log))
 
 
 class Shown(NamedTuple):
-    """How a console closed, and what is wished for next."""
+    """How a console closed, what is wished for next, and, if it failed, what failed and where the
+    traceback is."""
 
-    ending: Ending | None
-    wish: Wish | None
+    ending: Ending | None = None
+    wish: Wish | None = None
+    failure: str = ""
 
 
 def _show_run(link: RunLink) -> Shown:
     from geobatch_tui.tui.app import GeobatchApp
 
     try:
-        return _show(lambda: GeobatchApp(link), StateDir.open(link.directory).root / "console.err")
+        return _show(lambda: GeobatchApp(link), _log_of(link.directory))
     finally:
         link.close()
+
+
+def _log_of(directory: Path) -> Path:
+    return StateDir.open(directory).root / "console.err"
 
 
 def _show(make: Callable[[], Shell], log: Path) -> Shown:
@@ -133,8 +162,39 @@ def _show(make: Callable[[], Shell], log: Path) -> Shown:
         with terminal.signals_handled(app.lose_terminal, app.end_by_signal):
             ending = app.run()
     if app.return_code:
+        return Shown(app.leaving, failure=_told(app.failure, log))
+    return Shown(ending, app.wish)
+
+
+def _wish_of(shown: Shown) -> Wish | None:
+    """What is wished for next.
+
+    Raises:
+        GeobatchError: the console failed.
+    """
+    if shown.failure:
         raise GeobatchError(
-            f"the console failed; what it said is in {safe(str(log))}",
+            f"the console failed: {shown.failure}",
             hint="`geobatch status DIR` and `geobatch watch DIR` show the run",
         )
-    return Shown(ending, app.wish)
+    return shown.wish
+
+
+def _kept(error: Exception, log: Path) -> str:
+    """Append the traceback of a console that could not be opened; what failed, in words."""
+    import traceback
+
+    try:
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write("".join(traceback.format_exception(error)))
+    except OSError:
+        return _what(error)
+    return _told(error, log)
+
+
+def _told(error: Exception | None, log: Path) -> str:
+    return f"{_what(error)}; the traceback is in {safe(str(log))}"
+
+
+def _what(error: Exception | None) -> str:
+    return safe(f"{type(error).__name__}: {error}") if error is not None else "for no known reason"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, override
 
+from rich.text import Text
 from textual import events, on
 from textual.app import App, ScreenStackError
 
@@ -46,6 +48,8 @@ class Shell(App[Ending]):
     Attributes:
         PAGES: its screens.
         wish: what is to be opened once it has closed.
+        leaving: set once the console waits for a run in this process to drain.
+        failure: what ended the console, if it failed.
         read_only: whether it changes nothing.
         shown: the run that is on the screen.
     """
@@ -65,6 +69,8 @@ class Shell(App[Ending]):
 
     PAGES: ClassVar[Sequence[Mode]] = ()
     wish: Wish | None = None
+    leaving: Ending | None = None
+    failure: Exception | None = None
     read_only = False
     shown = View()
 
@@ -106,6 +112,17 @@ class Shell(App[Ending]):
     ) -> str | None:
         """Save a picture in the current folder: most servers have none for downloads."""
         return super().deliver_screenshot(filename, path or str(Path.cwd()), time_format)
+
+    @override
+    def _handle_exception(self, error: Exception) -> None:
+        """Keep what failed for whoever opened the console."""
+        self.failure = self.failure or error
+        super()._handle_exception(error)
+
+    @override
+    def _fatal_error(self) -> None:
+        """Textual's traceback has the values of variables, and secrets may be among them."""
+        self.panic(Text(safe_lines(traceback.format_exc())))
 
     @on(events.DeliveryComplete)
     def _say_where(self, event: events.DeliveryComplete) -> None:

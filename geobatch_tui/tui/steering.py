@@ -34,12 +34,10 @@ class Steering(Shell):
     Attributes:
         link: the run.
         shown: what is on the screen.
-        leaving: set once the console waits for a run in this process to drain.
     """
 
     link: RunLink
     shown: View
-    leaving: Ending | None = None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Actions on the job are hidden in a read-only console, and dim where nothing is live."""

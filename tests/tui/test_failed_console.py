@@ -1,0 +1,84 @@
+"""A console that fails ends no run."""
+
+from __future__ import annotations
+
+import pytest
+
+from geobatch_tui import load_job
+from geobatch_tui.cli import console as cli
+from geobatch_tui.errors import GeobatchError
+from geobatch_tui.testing import OPS
+from geobatch_tui.tui import launch
+from geobatch_tui.tui.wishes import Ending
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """A job of some chunks of 10 ms."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GEOBATCH_OPS", OPS)
+    monkeypatch.setenv("GEOBATCH_ENGINE__EXECUTOR", "thread")
+    (tmp_path / "in.tif").write_text("x")
+    path = tmp_path / "job.toml"
+    path.write_text(
+        '[source]\ninputs = ["in.tif"]\n[op]\nname = "test.noop"\nchunks = 20\nmilliseconds = 10\n'
+        '[output]\ndir = "out"\n[engine]\nmax_workers = 2\n'
+    )
+    return load_job(path)
+
+
+def test_the_run_goes_on_and_its_code_is_the_commands(job, monkeypatch, capsys, tmp_path):
+    """Nothing is drained; what failed is on stderr, and its traceback in the file that is named."""
+
+    def fail(link):
+        link.close()
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(launch, "_show_run", fail)
+    monkeypatch.setattr(launch.terminal, "is_gone", lambda: False)
+    result = cli.run_in_console(job, ["run", "job.toml"])
+    assert (result.state, result.exit_code, result.counts["done"]) == ("success", 0, 20)
+    said = capsys.readouterr().err
+    log = tmp_path / "out/.geobatch/console.err"
+    assert "the console failed: KeyError: 'a bug'" in said
+    assert f"the traceback is in {log}" in said
+    assert "in fail\n" in log.read_text()
+
+
+def test_an_operator_who_left_is_obeyed(job, monkeypatch):
+    """The console fails while it waits for the run to drain: the run is detached as asked."""
+
+    def fail(link):
+        link.close()
+        link.host.drain()
+        return launch.Shown(Ending.DETACH, failure="KeyError")
+
+    monkeypatch.setattr(launch, "_show_run", fail)
+    closed = launch.run_hosted(job, lambda *_: pytest.fail("followed"))
+    assert closed.detach
+
+
+def test_a_lost_terminal_is_no_reason_to_go_on(job, monkeypatch):
+    """Nobody could see or stop it there: it drains, as ever."""
+
+    def fail(link):
+        link.close()
+        return launch.Shown(failure="OSError")
+
+    monkeypatch.setattr(launch, "_show_run", fail)
+    monkeypatch.setattr(launch.terminal, "is_gone", lambda: True)
+    closed = launch.run_hosted(job, lambda *_: pytest.fail("followed"))
+    assert closed.lost
+    assert closed.result.exit_code == 130
+
+
+def test_a_console_on_another_run_says_that_it_failed(monkeypatch, script):
+    """There is no run to go on with; the exit code is 1."""
+
+    def fail(link):
+        link.close()
+        return launch.Shown(failure="KeyError: 0")
+
+    monkeypatch.setattr(launch, "_show_run", fail)
+    with pytest.raises(GeobatchError, match="the console failed: KeyError: 0"):
+        launch.watch(script.state.output_dir)
