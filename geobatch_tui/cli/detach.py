@@ -6,8 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.cli import figures, streams
-from geobatch_tui.errors import ExitCode, OutputGoneError
-from geobatch_tui.observability.text import harmless
+from geobatch_tui.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,20 +28,16 @@ def run_detached(words: Sequence[str], directory: Path) -> int:
 
     Raises:
         PreflightError: the output directory is a file.
-        OutputGoneError: the output directory cannot be made or written.
+        OutputGoneError, DiskFullError: the output directory cannot be made or written.
+        StateError: its state directory is not the user's own.
     """
+    from geobatch_tui.ledger.layout import NAME, make_root
     from geobatch_tui.orchestration.background import Background
     from geobatch_tui.orchestration.session import refuse_file
 
     refuse_file(directory)
-    state = directory / ".geobatch"
-    made = _missing(state)
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputGoneError(
-            f"cannot write to {harmless(str(directory))}: {error.strerror}"
-        ) from error
+    made = _missing(directory / NAME)
+    state = make_root(directory)
     child = Background.start(words, state)
     code = child.wait(_GRACE)
     if code is not None and code != 0:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
 from geobatch_tui.ledger.failpoint import failpoint
 from geobatch_tui.ledger.filesystem import holds_wal, type_of
+from geobatch_tui.ledger.owner import refuse_foreign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,15 +51,13 @@ class StateDir:
             create: make it, with mode 0700, and ``output_dir`` too.
 
         Raises:
-            StateError: there is none and ``create`` is off; it is no plain directory; or no
-                local filesystem can hold the ledger.
+            StateError: there is none and ``create`` is off; it is no plain directory, or with
+                ``create`` not the user's own; or no local filesystem can hold the ledger.
             OutputGoneError: ``output_dir`` can't be made or written.
             DiskFullError: no space for it.
         """
         output_dir = output_dir.absolute()
-        root = output_dir / NAME
-        if create:
-            _make(output_dir, root)
+        root = make_root(output_dir) if create else output_dir / NAME
         _check(root)
         return cls(output_dir, root, _place_ledger(output_dir, root, create=create))
 
@@ -96,13 +95,23 @@ class StateDir:
         return self.root / f"worker-{number}.err"
 
 
-def _make(output_dir: Path, root: Path) -> None:
+def make_root(output_dir: Path) -> Path:
+    """Make the state directory of ``output_dir``, and that too; or find one that is ours.
+
+    Raises:
+        StateError: it is no plain directory, or not the user's own.
+        OutputGoneError, DiskFullError: it can't be made.
+    """
+    root = output_dir / NAME
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             root.mkdir(mode=0o700)
     except OSError as error:
         raise output_error(error, output_dir) from error
+    _check(root)
+    refuse_foreign(root)
+    return root
 
 
 def _check(root: Path) -> None:

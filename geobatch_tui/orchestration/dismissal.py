@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.updates import LettersDismissed
-from geobatch_tui.orchestration.session import state_of_run
+from geobatch_tui.orchestration.session import own_state_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ def dismiss(directory: Path, letters: Sequence[tuple[int, float]], note: str | N
         LockHeldError: a run is live: it is to be told, by the command ``dismiss``.
         PlanMismatchError, StateError: there is no run, or its ledger cannot be written.
     """
-    state = state_of_run(directory)
+    state = own_state_of_run(directory)
     with (
         RunLock.acquire(state.lock),
         Ledger.open(state.ledger, state.output_dir) as ledger,

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from geobatch_tui.ledger.committer import Committer
 from geobatch_tui.ledger.layout import Reserve, StateDir, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
+from geobatch_tui.ledger.owner import refuse_foreign, remove_tree
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.ledger.updates import ItemState
 from geobatch_tui.observability.log import Log
@@ -91,17 +91,22 @@ class Session:
     def drop_leftovers(self) -> None:
         """Once the plan is durable: remove spools of items that need none (the engine died before
         it removed them), and what ``verify`` suspected, which the plan has looked at."""
-        for work in Path(self.state.works).glob("*"):
-            row = self.reader.item(int(work.name)) if work.name.isdecimal() else None
+        for work in _spooled(self.state):
+            row = self.reader.item(int(work.name))
             if row is None or row.state is ItemState.PUBLISHED:
-                shutil.rmtree(work, ignore_errors=True)
+                remove_tree(work)
         suspects_path(self.state).unlink(missing_ok=True)
 
     def drop_work(self, item_id: int) -> None:
         """Remove the spools of an item that needs them no more. A small file never had any."""
         work = self.state.work(item_id)
         if work.exists():
-            shutil.rmtree(work, ignore_errors=True)
+            remove_tree(work)
+
+
+def _spooled(state: StateDir) -> list[Path]:
+    """Work directories of items: what else lies beside them was not made by a run."""
+    return [work for work in Path(state.works).glob("*") if re.fullmatch("[0-9]{1,18}", work.name)]
 
 
 def suspects_path(state: StateDir) -> Path:
@@ -253,9 +258,8 @@ def _forget(state: StateDir) -> None:
     ledger = Path(state.ledger)
     for suffix in ("", "-wal", "-shm", "-journal"):
         ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
-    shutil.rmtree(Path(state.root) / "work", ignore_errors=True)
-    shutil.rmtree(state.dead, ignore_errors=True)
-    shutil.rmtree(Path(state.root) / "replaced", ignore_errors=True)
+    for place in (*_spooled(state), state.dead, Path(state.root) / "replaced"):
+        remove_tree(place)
 
 
 def state_of_run(directory: Path) -> StateDir:
@@ -274,6 +278,18 @@ def state_of_run(directory: Path) -> StateDir:
         raise OutputGoneError(
             f"cannot read the state of {safe(str(directory))}: {error.strerror}"
         ) from error
+
+
+def own_state_of_run(directory: Path) -> StateDir:
+    """The state directory of an earlier run in ``directory``, to be obeyed or changed.
+
+    Raises:
+        PlanMismatchError: there is none.
+        StateError: it is not the user's own.
+    """
+    state = state_of_run(directory)
+    refuse_foreign(Path(state.root))
+    return state
 
 
 @contextlib.contextmanager

@@ -25,7 +25,12 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.fingerprints import changed_keys, has_digest
 from geobatch_tui.orchestration.run_options import Options
 from geobatch_tui.orchestration.runner import execute
-from geobatch_tui.orchestration.session import reading, state_of_run, suspects_path
+from geobatch_tui.orchestration.session import (
+    own_state_of_run,
+    reading,
+    state_of_run,
+    suspects_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +80,7 @@ def load_kept(
 
 def _record(directory: Path) -> dict[str, Any]:
     """What the state directory keeps of the job."""
-    state = state_of_run(directory)
+    state = own_state_of_run(directory)
     try:
         record = json.loads(Path(state.plan).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -134,7 +139,7 @@ async def repair(
     are lost with the ledger: their chunks are redone by the next run.
     """
     loaded = load_run(Path(directory))
-    state = state_of_run(Path(directory))
+    state = own_state_of_run(Path(directory))
     kept = _set_aside(state)
     result = await execute(loaded, Options(adopt_only=True, log_stream=log_stream))
     return {

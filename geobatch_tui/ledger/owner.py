@@ -1,0 +1,105 @@
+"""Whose a state directory is: a run obeys, and removes, nothing that somebody else may have made.
+
+As git does with repositories of other owners. Reading what a run left needs no such trust.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import shutil
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDERS: Final = ("work", "dead", "replaced")
+_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+def refuse_foreign(root: Path) -> None:
+    """Refuse a state directory that is not the user's own.
+
+    Args:
+        root: an existing directory, no link.
+
+    Raises:
+        StateError: another user owns it or may write to it, or one of its folders is a link, no
+            directory, or another user's.
+    """
+    found = root.lstat()
+    if not _is_ours(found, root):
+        raise StateError(
+            f"{safe(str(root))} belongs to {_name(found.st_uid)}, whose state is not obeyed",
+            hint="work as that user, choose another output.dir, or, if you know what is in it, "
+            "`chown -R` it to yourself",
+        )
+    if found.st_mode & _OTHERS and found.st_mode & _OTHERS & ~_made_now(root)[1]:
+        raise StateError(
+            f"other users may write to {safe(str(root))}, so that it cannot be trusted",
+            hint=f"if you know that nobody did: chmod go-w {shlex.quote(safe(str(root)))}",
+        )
+    for name in FOLDERS:
+        with suppress(FileNotFoundError):
+            _check_folder(root / name)
+
+
+def remove_tree(place: Path) -> None:
+    """Remove a directory and all in it, as far as that can be done. No link is followed: not
+    ``place`` itself, nor the directory that it is in."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(OSError):
+        parent = os.open(place.parent, flags)
+        try:
+            shutil.rmtree(place.name, ignore_errors=True, dir_fd=parent)
+        finally:
+            os.close(parent)
+
+
+def _check_folder(folder: Path) -> None:
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise StateError(
+            f"{safe(str(folder))} is a symbolic link, which geobatch does not follow",
+            hint="remove the link; to keep state elsewhere, link the output directory itself",
+        )
+    if not stat.S_ISDIR(found.st_mode):
+        raise StateError(f"{safe(str(folder))} is not a directory", hint="move that file away")
+    if not _is_ours(found, folder.parent):
+        raise StateError(
+            f"{safe(str(folder))} belongs to {_name(found.st_uid)}",
+            hint="move it away, or `chown -R` it to yourself",
+        )
+
+
+def _is_ours(found: os.stat_result, root: Path) -> bool:
+    return found.st_uid in {os.geteuid(), 0} or found.st_uid == _made_now(root)[0]
+
+
+def _made_now(root: Path) -> tuple[int, int]:
+    """Owner and mode of a directory that we make beside ``root`` with mode 0700: FAT, SMB and NFS
+    with squashed users have their own, which say nothing. (-1, 0) where none can be made."""
+    probe = root.with_name(f".geobatch-probe-{secrets.token_hex(8)}")
+    try:
+        probe.mkdir(mode=0o700)
+    except OSError:
+        return -1, 0
+    try:
+        made = probe.lstat()
+    finally:
+        probe.rmdir()
+    return made.st_uid, made.st_mode
+
+
+def _name(uid: int) -> str:
+    import pwd
+
+    with suppress(KeyError):
+        return f"the user {safe(pwd.getpwuid(uid).pw_name)}"
+    return f"the user of id {uid}"

@@ -1,0 +1,85 @@
+"""A run obeys a state directory that is the user's own, and no other; and removes nothing else."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.ledger import owner
+from geobatch_tui.ledger.layout import StateDir
+from geobatch_tui.ledger.owner import FOLDERS, refuse_foreign, remove_tree
+
+OTHER = 4_000_000_000
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
+def test_a_directory_that_others_may_write_to_is_refused(tmp_path, mode):
+    """Whatever lies in it, anybody may have put there; it is said what to do."""
+    state = StateDir.open(tmp_path / "out", create=True)
+    state.root.chmod(mode)
+    with pytest.raises(StateError, match="other users may write") as caught:
+        StateDir.open(tmp_path / "out", create=True)
+    assert "chmod go-w" in caught.value.hint
+    assert StateDir.open(tmp_path / "out") == state  # for readers
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".geobatch"]
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o2750])
+def test_readers_are_no_matter(tmp_path, mode):
+    """Who may only read does no harm."""
+    StateDir.open(tmp_path, create=True).root.chmod(mode)
+    assert StateDir.open(tmp_path, create=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_directory_of_another_user_is_refused(tmp_path):
+    """As git refuses a repository that is another user's; root's own is taken."""
+    state = StateDir.open(tmp_path, create=True)
+    os.chown(state.root, OTHER, OTHER)
+    with pytest.raises(StateError, match="the user of id 4000000000") as caught:
+        StateDir.open(tmp_path, create=True)
+    assert "chown" in caught.value.hint
+    assert StateDir.open(tmp_path) == state
+
+
+def test_filesystems_without_owners_and_modes_are_taken(tmp_path, monkeypatch):
+    """FAT, SMB and NFS with squashed users give each file the same owner, and perhaps 0777."""
+    state = StateDir.open(tmp_path, create=True)
+    state.root.chmod(0o777)
+    monkeypatch.setattr(os, "geteuid", lambda: OTHER)
+    monkeypatch.setattr(owner, "_made_now", lambda root: (os.getuid(), 0o40777))
+    refuse_foreign(state.root)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_linked_folders_are_refused(tmp_path, name):
+    """What they lead to would be emptied."""
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    state = StateDir.open(tmp_path / "out", create=True)
+    (state.root / name).symlink_to(papers)
+    with pytest.raises(StateError, match=f"{name} is a symbolic link"):
+        StateDir.open(tmp_path / "out", create=True)
+    (state.root / name).unlink()
+    (state.root / name).write_text("")
+    with pytest.raises(StateError, match=f"{name} is not a directory"):
+        StateDir.open(tmp_path / "out", create=True)
+
+
+def test_removing_follows_no_link(tmp_path):
+    """Neither at the name that is removed, nor above it, nor below it."""
+    papers = tmp_path / "papers"
+    (papers / "7").mkdir(parents=True)
+    (papers / "7" / "text").write_text("mine")
+    work = tmp_path / "work"
+    work.symlink_to(papers)
+    remove_tree(work / "7")
+    remove_tree(work)
+    work.unlink()
+    (work / "7").mkdir(parents=True)
+    (work / "7" / "link").symlink_to(papers)
+    remove_tree(work / "7")
+    assert not (work / "7").exists()
+    assert (papers / "7" / "text").read_text() == "mine"
