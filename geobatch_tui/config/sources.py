@@ -22,6 +22,7 @@ OTHER_VARIABLES = frozenset(
     {
         "GEOBATCH_OPS",
         "GEOBATCH_WORKER_ENV",
+        "GEOBATCH_DRIVERS",
         "GEOBATCH_PRELOAD",  # workers that are threads have it in this process
         "GEOBATCH_TRACEBACK",
         "GEOBATCH_FAILPOINT",

@@ -13,50 +13,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
 
-#: Drivers that open something else than the file they were given: another file, a URL, a command
-#: pipeline, a database. GDAL reads GDAL_SKIP when it registers its drivers, and at no later time.
-#: WarpedVRT, MemoryFile and the COG driver (short of its TILING_SCHEME) work without the driver
-#: called VRT. But GDAL registers it by itself with the first WarpedVRT of a process, so skipping
-#: is a second line only: what decides is that every source is opened with a pinned driver.
-INDIRECT_DRIVERS = (
-    "VRT",
-    "GTI",
-    "GDALG",
-    "DERIVED",
-    "WMS",
-    "WMTS",
-    "WCS",
-    "HTTP",
-    "STACIT",
-    "STACTA",
-    "EEDA",
-    "EEDAI",
-    "PLMOSAIC",
-    "PLSCENES",
-    "OGR_VRT",
-    "NGW",
-    "WFS",
-    "OAPIF",
-    "OGCAPI",
-    "CSW",
-    "Elasticsearch",
-    "Carto",
-    "AmigoCloud",
-    "PGeo",
-    "PostgreSQL",
-    "PostGISRaster",
-    "MySQL",
-    "ODBC",
-    "MSSQLSpatial",
-    "MongoDBv3",
-    "ADBC",
-)
-
 #: Set for every worker, whatever the user's shell says.
 FIXED = {
     "GDAL_VRT_ENABLE_PYTHON": "NO",
     "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO",
     "GDAL_MEM_ENABLE_OPEN": "NO",
+    # What lies beside a file is asked for by name, in the cases that are looked at first. Else
+    # every opening of a file lists its folder, too: in one of a thousand files that takes three
+    # times as long as the opening itself.
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    # No file of a network has this name. (See also `drivers`, which takes them all away.)
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
     # One GDAL thread: with more, a failed range read has ended as blank pixels.
     "GDAL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -79,9 +46,6 @@ FIXED = {
 #: Set unless the user's environment says otherwise.
 DEFAULTS = {
     "GDAL_CACHEMAX": "64",  # MB, each worker; GDAL's own default is 5 % of the machine, each
-    # What lies beside a file is asked for by name. Else every opening of a file lists its folder:
-    # in one of a thousand files that takes three times as long as the opening itself.
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     # OGR gives up a file of GeoJSON at a feature of about a million vertices. The engine watches
     # the memory of workers, whatever takes it.
     "OGR_GEOJSON_MAX_OBJ_SIZE": "0",
@@ -131,6 +95,7 @@ _PASSED = {
     "VIRTUAL_ENV",
     "GEOBATCH_OPS",
     "GEOBATCH_WORKER_ENV",
+    "GEOBATCH_DRIVERS",
     "NO_PROXY",
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -175,27 +140,16 @@ def _passed(base: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def worker_environment(
-    base: Mapping[str, str], *, allow_vrt: bool = False, data: str = ""
-) -> dict[str, str]:
+def worker_environment(base: Mapping[str, str], *, data: str = "") -> dict[str, str]:
     """The environment of a worker, made from ``base``, the engine's own.
 
     ``GEOBATCH_WORKER_ENV`` in ``base`` names further variables to pass on, separated by commas:
     for operations of plug-ins. ``data`` (``raster`` or ``vector``) is what the worker will mostly
-    do; empty: as ``base`` says. ``allow_vrt`` leaves the drivers VRT and GTI in; raw bands and
-    Python functions inside a VRT stay off.
+    do; empty: as ``base`` says.
     """
     data = data or base.get(DATA, "raster")
     defaults = {**DEFAULTS, **VECTOR_DEFAULTS} if data == "vector" else DEFAULTS
-    environment = {**defaults, **dict(_passed(base)), **FIXED, DATA: data}
-    allowed = {"VRT", "GTI"} if allow_vrt else set()
-    skipped = [name for name in INDIRECT_DRIVERS if name not in allowed]
-    asked = environment.get("GDAL_SKIP", "")
-    # With a comma anywhere in it, GDAL splits at commas, else at spaces.
-    own = asked.split(",") if "," in asked else asked.split()
-    skipped += [name for name in own if name not in skipped]
-    environment["GDAL_SKIP"] = ",".join(skipped) if len(skipped) > 1 else "".join(skipped)
-    return environment
+    return {**defaults, **dict(_passed(base)), **FIXED, DATA: data}
 
 
 def complete(environ: MutableMapping[str, str] | None = None) -> None:

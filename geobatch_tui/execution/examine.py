@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-RASTER_DRIVERS = ("GTiff", "COG", "VRT", "PNG", "JPEG", "netCDF", "Zarr", "JP2OpenJPEG")
+RASTER_DRIVERS = ("GTiff", "COG", "VRT", "PNG", "JPEG", "netCDF", "HDF5", "JP2OpenJPEG")
 VECTOR_DRIVERS = ("GPKG", "FlatGeobuf", "Parquet", "GeoJSON", "GeoJSONSeq", "ESRI Shapefile")
 
 DATUMS = {

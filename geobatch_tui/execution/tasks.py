@@ -22,6 +22,7 @@ from geobatch_tui.execution.messages import (
 )
 from geobatch_tui.execution.ops import registry
 from geobatch_tui.execution.recorder import ErrorFile, Recorder, is_flooded, listen_to_gdal
+from geobatch_tui.execution.warmup import restrict_gdal
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.meter import Measure
@@ -155,5 +156,6 @@ def enter_gdal() -> None:
 
     from geobatch_tui.execution.raster.source import OPTIONS
 
+    restrict_gdal()
     listen_to_gdal()
     rasterio.Env(**OPTIONS).__enter__()

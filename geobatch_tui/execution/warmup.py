@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import pkgutil
 import sys
+from functools import cache
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -89,8 +90,20 @@ def warm_up_vector() -> None:
     found.replaced(found.x, found.y)
 
 
+@cache
+def restrict_gdal() -> None:
+    """Register the drivers of rasterio's GDAL, and keep those that are meant for use."""
+    import rasterio
+    from rasterio import _env
+
+    from geobatch_tui.execution import drivers
+
+    with rasterio.Env():
+        drivers.keep_only(drivers.RASTER, _env)
+
+
 def warm_up() -> None:
-    """Register GDAL's drivers and warp a few pixels.
+    """Register GDAL's drivers, drop most of them, and warp a few pixels.
 
     The first calls take locks that deadlock with the GIL when two threads make them at once
     (rasterio#3611). No dataset stays open.
@@ -103,6 +116,7 @@ def warm_up() -> None:
 
     from geobatch_tui.execution.raster import native
 
+    restrict_gdal()
     profile = {
         "driver": "GTiff",
         "width": 4,

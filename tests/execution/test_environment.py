@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from geobatch_tui.execution import warmup
-from geobatch_tui.execution.environment import FIXED, INDIRECT_DRIVERS, worker_environment
+from geobatch_tui.execution.drivers import RASTER
+from geobatch_tui.execution.environment import FIXED, worker_environment
 
 
 def test_secrets_of_the_shell_stay_out():
@@ -42,7 +43,7 @@ def test_user_may_tune_but_not_loosen():
     made = worker_environment(base)
     assert made["GDAL_CACHEMAX"] == "256"
     assert {name: made[name] for name in FIXED} == FIXED
-    assert set(made["GDAL_SKIP"].split(",")) == {*INDIRECT_DRIVERS, "PDF", "NITF"}
+    assert made["GDAL_SKIP"] == "PDF NITF"
 
 
 def test_features_of_geojson_may_be_large():
@@ -50,13 +51,6 @@ def test_features_of_geojson_may_be_large():
     limit = "OGR_GEOJSON_MAX_OBJ_SIZE"
     assert worker_environment({})[limit] == "0"
     assert worker_environment({limit: "50"})[limit] == "50"
-
-
-def test_allow_vrt():
-    """VRT can be let in; URLs cannot."""
-    skipped = worker_environment({}, allow_vrt=True)["GDAL_SKIP"].split(",")
-    assert "VRT" not in skipped
-    assert "WMS" in skipped
 
 
 PROBE = """
@@ -96,8 +90,7 @@ print(json.dumps(out))
 
 
 def test_gdal_under_this_environment(tmp_path):
-    """Drivers that open something else are gone, but for the VRT driver, which GDAL brings back
-    with the first WarpedVRT; raw bands and addresses stay closed; the warper and the COG driver
+    """Drivers that open something else are gone; raw bands and addresses stay closed; the warper and the COG driver
     work; loading it all starts no thread."""
     run = subprocess.run(
         [sys.executable, "-c", PROBE, str(tmp_path)],
@@ -108,8 +101,7 @@ def test_gdal_under_this_environment(tmp_path):
         timeout=60,
     )
     out = json.loads(run.stdout)
-    assert set(out["drivers"]) & set(INDIRECT_DRIVERS) == {"VRT"}
-    assert {"GTiff", "COG", "MEM"} <= set(out["drivers"])
+    assert set(out["drivers"]) == RASTER
     assert "opened" not in out
     assert out["warped"] == 7
     assert out["cog"] == [2]

@@ -46,19 +46,27 @@ _OTHER_DECODER = (
 #: What reading by rasterio raises. The second is GDAL's where rasterio has no class of its own; it
 #: has no public name.
 READ_ERRORS = (RasterioError, CPLE_BaseError, OSError)
+#: The bytes of an output alone count: what lies beside it belongs to others.
+_ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 
 
 def read_blocks(name: str, overview: int | None = None) -> tuple[str, int]:
-    """Decode every block of one level of a GeoTIFF, and of its mask.
+    """Decode every block of one level of a GeoTIFF, and of its mask. No other file is opened.
 
     Returns:
         The fingerprint in its tags (empty: none), and the number of overviews.
 
     Raises:
         RasterioError: a block cannot be decoded, or the file is no GeoTIFF.
+        VerifyError: it names another file, for its overviews.
     """
     options = {} if overview is None else {"overview_level": overview}
-    with rasterio.open(name, driver="GTiff", sharing=False, **options) as dataset:
+    with (
+        rasterio.Env(**_ALONE),
+        rasterio.open(name, driver="GTiff", sharing=False, **options) as dataset,
+    ):
+        if named := dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE"):
+            raise VerifyError(f"{name!r} names another file, {named!r}, for its overviews")
         masked = MaskFlags.per_dataset in dataset.mask_flag_enums[0]
         for _, window in dataset.block_windows(1):
             dataset.read(window=window)
@@ -140,8 +148,7 @@ def check_with_gdal(
             of a sampled tile are not what was meant.
     """
     looked_at = 0
-    # The bytes alone count: what lies beside the part belongs to other files.
-    config = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    config = dict(_ALONE)
     if alike:
         config["GDAL_GEOREF_SOURCES"] = "NONE"
         identity = _placeless(identity)

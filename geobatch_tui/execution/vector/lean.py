@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.execution.vector.skipped import unsaid
+from geobatch_tui.execution import drivers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,11 +48,12 @@ def _import() -> Any:
     if "pyogrio" in sys.modules:
         return sys.modules["pyogrio"]
     spared = ("geopandas", "pandas") if _WORKER in sys.modules else ()
-    with _stand_ins(*spared), unsaid():
+    with _stand_ins(*spared):
         return import_module("pyogrio")
 
 
 pyogrio = _import()
+drivers.keep_only(drivers.VECTOR, import_module("pyogrio._err"))
 # OGR ends GML at the first geometry that it cannot read, as if there were no more features. So it
 # goes on to the next one, and whoever reads GML counts what it left out (see ``layer``).
 pyogrio.set_gdal_config_options({"GML_SKIP_CORRUPTED_FEATURES": "YES"})

@@ -232,7 +232,7 @@ def test_files_beside_a_source_count_as_they_do_to_gdal(tmp_path, ending):
     with rasterio.open(path) as plain:
         expected = Facts.of(plain)
         shown = plain.read_masks(1)
-    how = environment.DEFAULTS["GDAL_DISABLE_READDIR_ON_OPEN"]
+    how = environment.FIXED["GDAL_DISABLE_READDIR_ON_OPEN"]
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=how), source.open_source(path) as ours:
         assert Facts.of(ours) == expected
         np.testing.assert_array_equal(ours.read_masks(1), shown)

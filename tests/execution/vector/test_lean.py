@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,27 +57,6 @@ def test_whole_outputs_are_made_without_pandas(tmp_path):
     assert done.stdout == "fine\n", done.stderr
 
 
-SKIPPING = """
-from geobatch_tui.execution import environment
-environment.complete()
-from geobatch_tui.execution.vector.lean import pyogrio
-assert "WFS" not in pyogrio.list_drivers()
-"""
-
-
-def test_drivers_that_a_build_lacks_are_skipped_without_a_word():
-    """Of those that the user names OGR does say it, as of anything else."""
-    done = subprocess.run(
-        [sys.executable, "-c", SKIPPING],
-        env={**os.environ, "GDAL_SKIP": "NoSuchDriver"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert [line for line in done.stderr.splitlines() if "NoSuchDriver" not in line] == []
-    assert "NoSuchDriver" in done.stderr
-
-
 @pytest.mark.parametrize("output", [(), ("--json",)], ids=["human", "json"])
 def test_runs_say_nothing_of_drivers(output, tmp_path):
     """The standard error of a run has lines of geobatch only."""
@@ -91,5 +69,4 @@ def test_runs_say_nothing_of_drivers(output, tmp_path):
     words = [sys.executable, "-m", "geobatch_tui", "run", str(job), *output]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "GDAL_SKIP" not in done.stderr
     assert "Unable to find driver" not in done.stderr

@@ -1,0 +1,94 @@
+"""What workers keep of GDAL: drivers that stay with the file they are given, and no network."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import threading
+
+import pyogrio
+import pytest
+import rasterio
+from rasterio.errors import RasterioIOError
+
+from geobatch_tui.execution import drivers, warmup
+from geobatch_tui.execution.raster import formats as raster_formats
+from geobatch_tui.execution.vector import archive, formats, lean
+
+
+def test_drivers_of_both_libraries():
+    """All that formats name is there, and nothing else, whatever this GDAL brings."""
+    warmup.restrict_gdal()
+    with rasterio.Env() as env:
+        assert set(env.drivers()) == drivers.RASTER
+    assert {name for _, name in raster_formats._MAGIC} <= drivers.RASTER
+    assert set(lean.pyogrio.list_drivers()) == drivers.VECTOR
+    named = [*formats._TEXT.values(), *archive._DRIVERS.values(), formats.DRIVERS.values()]
+    magic = [formats._by_magic(head) for head in (b"SQLite format 3\0", b"fgb\x03fgb", b"\0\0'\n")]
+    there = {name for names in (*named, *magic) for name in names if name}
+    assert there <= drivers.VECTOR
+    assert len(magic) == sum(map(bool, magic))
+
+
+@pytest.fixture
+def asked():
+    """Addresses that were asked for at a server of this machine, and where it is."""
+    found: list[str] = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            found.append(self.path)
+            self.send_error(404)
+
+        def do_HEAD(self):
+            self.do_GET()
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield found, f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("suffix", ["tif", "none", "geojson"])
+@pytest.mark.parametrize("system", ["vsicurl", "vsicurl_streaming", "vsis3", "vsis3_streaming"])
+def test_no_network(system, suffix, asked, monkeypatch):
+    """A file that names a URL, of any suffix, gets nothing out; in either GDAL."""
+    found, server = asked
+    warmup.restrict_gdal()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_HTTPS": "NO",
+        "AWS_S3_ENDPOINT": server, "AWS_VIRTUAL_HOSTING": "FALSE",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    place = f"http://{server}" if "curl" in system else "bucket"
+    name = f"/{system}/{place}/x.{suffix}"
+    with contextlib.suppress(RasterioIOError):
+        rasterio.open(name).close()
+    with contextlib.suppress(pyogrio.errors.DataSourceError):
+        lean.pyogrio.read_info(name)
+    assert not found
+
+
+def test_a_plugin_may_keep_further_drivers(monkeypatch):
+    """A GDAL that cannot be reached is an error; drivers that the user names are kept."""
+
+    class Gdal:
+        gone: list[int]
+
+        def __init__(self):
+            self.gone = []
+            self.GDALGetDriverCount = lambda: 3
+            self.GDALGetDriver = lambda number: number
+            self.GDALGetDriverShortName = lambda number: [b"GTiff", b"Zarr", b"MRF"][number]
+            self.GDALDeregisterDriver = self.gone.append
+            self.VSIGetFileSystemsPrefixes = lambda: [None]
+            self.CSLDestroy = lambda _: None
+
+    gdal = Gdal()
+    monkeypatch.setattr(drivers, "_library", lambda _: gdal)
+    monkeypatch.setenv("GEOBATCH_DRIVERS", "Zarr, XYZ")
+    drivers.keep_only(drivers.RASTER, contextlib)
+    assert gdal.gone == [2]
