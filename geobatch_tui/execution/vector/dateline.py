@@ -1,7 +1,8 @@
 """Features across the antimeridian, in longitude and latitude: told, or cut in two there.
 
 A line from 179 to -179 is meant to be short, but whoever reads the file takes it for one around the
-world. As GDAL does, a step is taken to be across if both its ends are within 10 degrees of it.
+world. As GDAL does, a step is taken to be across if both its ends are within 10 degrees of it; or
+if it is on its way in the projection that it comes from.
 """
 
 from __future__ import annotations
@@ -16,11 +17,19 @@ from geobatch_tui.execution.vector import shapes
 from geobatch_tui.execution.vector.transform import NEAR
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.vector.wkb import Coordinates
 
+    #: Makes longitudes and latitudes of coordinates.
+    There = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[Any, Any]]
+
 _HALF, _TURN = 180.0, 360.0
+#: Places on a step that are looked at, with its ends.
+_PLACES = 5
 #: More than any latitude.
 _BEYOND = 91.0
 
@@ -66,6 +75,35 @@ def _joined(made: list[Any]) -> Any:
     if len({shapely.get_dimensions(part) for part in made}) > 1:
         return shapely.geometrycollections(made)
     return shapes.parts(shapely.geometrycollections(made), int(shapely.get_dimensions(made[0])))
+
+
+def on_the_way(
+    before: pa.Array, rows: NDArray[np.int64], there: There
+) -> tuple[NDArray[np.int64], Callable[[Any], Any]]:
+    """Those of ``rows`` that have a step across the antimeridian on its way in their projection, in
+    which they are ``before``; and what cuts these, one after the other.
+
+    ``there`` makes longitudes and latitudes of their coordinates.
+    """
+    given = [shapely.from_wkb(before[row].as_py()) for row in rows.tolist()]
+    crossing = [_crosses(shape, there) for shape in given]
+    coming = iter([shape for shape, is_it in zip(given, crossing, strict=True) if is_it])
+    return rows[np.array(crossing, np.bool_)], lambda _: _cut_on_the_way(next(coming), there)
+
+
+def _crosses(shape: Any, there: There) -> bool:
+    lines = (line for piece in shapes.pieces(shape) for line in _lines(piece))
+    return any(bool(_turns_on_the_way(line, there).any()) for line in lines)
+
+
+def _cut_on_the_way(shape: Any, there: There) -> Any:
+    def unroll(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        turns = _summed(at, _turns_on_the_way(at, there))
+        made = at.copy()
+        made[:, 0], made[:, 1] = there(at[:, 0], at[:, 1])
+        return _moved(made, turns)
+
+    return rolled(_joined([_unrolled(piece, unroll) for piece in shapes.pieces(shape)]))
 
 
 def parted(shape: Any) -> Any:
@@ -134,10 +172,24 @@ def _turns(at: NDArray[np.float64]) -> NDArray[np.int64]:
     return turns
 
 
+def _turns_on_the_way(at: NDArray[np.float64], there: There) -> NDArray[np.int64]:
+    """As :func:`_turns`, of coordinates in a projection: between two of them, places on the way
+    tell on which side of the world it leads. Where it leads the long way round, a step is across if
+    GDAL takes it to be so."""
+    shares = np.linspace(0, 1, _PLACES)[:, None]
+    x, y = (side[:-1] + shares * (side[1:] - side[:-1]) for side in (at[:, 0], at[:, 1]))
+    lon, lat = (side.reshape(x.shape) for side in there(x.ravel(), y.ravel()))
+    steps = (np.diff(lon, axis=0) + _HALF) % _TURN - _HALF
+    far = (steps.sum(axis=0) - (lon[-1] - lon[0])) / _TURN
+    turns = np.where(np.isfinite(far), np.round(far), 0).astype(np.int64)
+    ends = np.column_stack([np.append(lon[0], lon[-1, -1:]), np.append(lat[0], lat[-1, -1:])])
+    return np.where(turns, turns, _turns(ends))
+
+
 def _cut(piece: Any) -> list[Any]:
     if not _steps_across(piece):
         return [piece]
-    return _turns_of(_unrolled(piece))
+    return _turns_of(_unrolled(piece, _unroll))
 
 
 def _turns_of(flat: Any) -> list[Any]:
@@ -170,15 +222,16 @@ def _moved(at: NDArray[np.float64], turns: Any) -> NDArray[np.float64]:
     return moved
 
 
-def _unrolled(piece: Any) -> Any:
-    """A line or polygon as it lies on a map that goes on beyond the antimeridian."""
+def _unrolled(piece: Any, unroll: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Any:
+    """A line or polygon as it lies on a map that goes on beyond the antimeridian; ``unroll`` makes
+    the coordinates of one of its lines."""
     if piece.geom_type != "Polygon":
-        return shapely.transform(piece, _unroll, include_z=piece.has_z)
-    shell = shapely.transform(piece.exterior, _unroll, include_z=piece.has_z)
+        return shapely.transform(piece, unroll, include_z=piece.has_z)
+    shell = shapely.transform(piece.exterior, unroll, include_z=piece.has_z)
     middle = _middle(shell)
     holes = []
     for ring in piece.interiors:
-        hole = shapely.transform(ring, _unroll, include_z=piece.has_z)
+        hole = shapely.transform(ring, unroll, include_z=piece.has_z)
         turns = round((middle - _middle(hole)) / _TURN)
         holes.append(
             shapely.transform(hole, lambda at, by=turns: _moved(at, by), include_z=piece.has_z)
@@ -187,11 +240,20 @@ def _unrolled(piece: Any) -> Any:
 
 
 def _unroll(at: NDArray[np.float64]) -> NDArray[np.float64]:
-    turns = np.concatenate([[0], np.cumsum(_turns(at))])
+    return _moved(at, _summed(at, _turns(at)))
+
+
+def _summed(at: NDArray[np.float64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The turns of each coordinate of a line, by those of its ``steps``.
+
+    Raises:
+        InvalidShapeError: it comes back another number of turns away.
+    """
+    turns = np.concatenate([[0], np.cumsum(steps)])
     closed = len(at) > 1 and bool((at[0] == at[-1]).all())
     if closed and turns[-1]:
         raise shapes.InvalidShapeError("goes round a pole: it cannot be cut at the antimeridian")
-    return _moved(at, turns)
+    return turns
 
 
 def _middle(ring: Any) -> float:

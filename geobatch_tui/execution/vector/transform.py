@@ -45,6 +45,7 @@ _POLE = 89.9999
 
 #: Longitudes beyond it are near the antimeridian: 10 degrees, as GDAL has it.
 NEAR = 170.0
+_HALF_ROUND = 180.0
 
 _local = threading.local()
 
@@ -80,6 +81,17 @@ class Reprojector:
             if self._degrees
             else Ground(self._send, _CELL_METRES, _PLANE, np.inf)
         )
+
+    def lonlat(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Coordinates of the target, which is in degrees."""
+        there = self._there.transform(x, y, errcheck=False)
+        return there[0], there[1]
+
+    @property
+    def unrolls(self) -> bool:
+        """Whether the source is a projection, in which a way tells which side of the globe it is
+        on."""
+        return not self._degrees
 
     def move(self, found: Coordinates) -> Moved:
         """Transform all coordinates of a column, in place: those of ``found`` are the new ones."""
@@ -186,6 +198,14 @@ def in_degrees(crs: str) -> bool:
     if found is None or not found.is_geographic:
         return False
     return all(axis.unit_name == "degree" for axis in found.axis_info[:2])
+
+
+def half_round(found: Coordinates) -> Flags:
+    """Features that reach more than half round the globe, as those do that lie across the
+    antimeridian."""
+    box = found.boxes()
+    wide: Flags = box[:, 2] - box[:, 0] > _HALF_ROUND
+    return wide
 
 
 def near_both_sides(found: Coordinates) -> Flags:

@@ -115,28 +115,41 @@ def reproject(
         ),
     ):
         bad |= dict.fromkeys(np.flatnonzero(rows).tolist(), ("GeometryError", reason))
+    before = found.column
     column = found.replaced(found.x, found.y, context.room)
     facts = {"outside_area": int((moved.outside & ~dropped).sum())}
-    return _at_antimeridian(context, Worked(replace(found, column=column), bad, dropped, facts))
+    worked = Worked(replace(found, column=column), bad, dropped, facts)
+    return _at_antimeridian(context, worked, before)
 
 
-def _at_antimeridian(context: Context, worked: Worked) -> Worked:
-    from geobatch_tui.execution.vector.transform import in_degrees, near_both_sides
+def _at_antimeridian(context: Context, worked: Worked, before: Any = None) -> Worked:
+    """Tell what lies across the antimeridian, or cut it; ``before``: the geometries in the CRS of
+    the source, if they were in another."""
+    from geobatch_tui.execution.vector import transform
 
-    if worked.dropped is None or not in_degrees(context.plan.dst_crs):
+    plan = context.plan
+    if worked.dropped is None or not transform.in_degrees(plan.dst_crs):
         return worked
-    may_be = near_both_sides(worked.found) & ~worked.dropped
+    moves = transform.reprojector(plan.src_crs, plan.dst_crs) if before is not None else None
+    if moves is not None and not moves.unrolls:
+        moves = None
+    look = transform.near_both_sides if moves is None else transform.half_round
+    may_be = look(worked.found) & ~worked.dropped
     may_be[list(worked.bad)] = False
     if not may_be.any():
         return worked
     # Geometry objects only where there is anything to look at: they take long to load.
     from geobatch_tui.execution.vector import dateline, shapes
 
-    rows = dateline.across(worked.found, np.flatnonzero(may_be))
+    rows = np.flatnonzero(may_be)
+    if moves is None:
+        rows, cut = dateline.across(worked.found, rows), dateline.cut
+    else:
+        rows, cut = dateline.on_the_way(before, rows, moves.lonlat)
     facts = worked.facts | {"across_antimeridian": len(rows)}
     if not context.params.get("wrapdateline") or not len(rows):
         return replace(worked, facts=facts)
-    made, _ = shapes.touch(worked.found, rows, dateline.cut, worked.bad, None)
+    made, _ = shapes.touch(worked.found, rows, cut, worked.bad, None)
     return replace(worked, found=made, facts=facts)
 
 

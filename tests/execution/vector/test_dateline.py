@@ -131,3 +131,48 @@ def test_in_degrees_alone():
     assert in_degrees(CRS.from_epsg(4326).to_wkt())
     assert not in_degrees(CRS.from_epsg(3857).to_wkt())
     assert not in_degrees("")
+
+
+#: In a Mercator projection round 150 degrees: the steps that end far from the antimeridian.
+FAR = {
+    "LINESTRING (0 0,6000000 0)": "MULTILINESTRING ((150 0,180 0),(-180 0,-156.1 0))",
+    "LINESTRING (6000000 0,0 0)": "MULTILINESTRING ((150 0,180 0),(-180 0,-156.1 0))",
+    "POLYGON ((2000000 0,5000000 0,5000000 1000000,2000000 1000000,2000000 0))":
+        "MULTIPOLYGON (((168 0,180 0,180 9,168 9,168 0)),"
+        "((-180 0,-165.1 0,-165.1 9,-180 9,-180 0)))",
+    "LINESTRING (-16000000 0,0 0)": "LINESTRING (6.27 0,150 0)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrap", [True, False])
+def test_steps_that_end_far_from_the_antimeridian(wrap, tmp_path):
+    """Their way in their projection leads across it; without the option they are told."""
+    source = tmp_path / "s.csv"
+    source.write_text("n,WKT\n" + "".join(f'{n},"{text}"\n' for n, text in enumerate(FAR)))
+    params = {"dst_crs": "EPSG:4326", "wrapdateline": wrap}
+    done = vectorjobs.run(
+        "vector.reproject",
+        source,
+        tmp_path / "out",
+        params=params,
+        features=2,
+        options={"src_crs": PACIFIC},
+    )
+    assert not done.letters
+    assert done.receipt.facts["across_antimeridian"] == 3
+    if wrap:
+        for made, wanted in zip(vectordata.read(done.path).geometry, FAR.values(), strict=True):
+            assert shapely.hausdorff_distance(made, shapely.from_wkt(wanted)) < 0.1
+
+
+def test_the_long_way_in_a_projection_is_not_across(tmp_path):
+    """A map of most of the world, as Mercator has it round Greenwich, and a line over it."""
+    shapes = [box(-1.8e7, -1e7, 1.8e7, 1e7), shapely.LineString([(-1.8e7, 0), (1.8e7, 0)])]
+    source = vectordata.write(
+        gpd.GeoDataFrame({"n": [0, 1]}, geometry=shapes, crs=3857), tmp_path / "s.gpkg"
+    )
+    params = {"dst_crs": "EPSG:4326", "wrapdateline": True}
+    done = vectorjobs.run("vector.reproject", source, tmp_path / "out", params=params)
+    assert [shape.geom_type for shape in vectordata.read(done.path).geometry] == [
+        "Polygon", "LineString",
+    ]  # fmt: skip
