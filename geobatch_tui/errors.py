@@ -21,6 +21,7 @@ The tree::
     ├── ResourceError               this machine ran short                          resource
     │   ├── MemoryBudgetError
     │   ├── OpenFilesError
+    │   ├── ProcessLimitError
     │   └── DiskFullError                                                           space
     ├── PoisonError                 the chunk kills or blocks its worker            poison
     │   ├── WorkerCrashError
@@ -198,6 +199,7 @@ class ResourceError(GeobatchError):
     """This machine ran short of something."""
 
     reaction = Reaction.RESOURCE
+    exit_code = ExitCode.ENVIRONMENT
 
 
 class MemoryBudgetError(ResourceError):
@@ -212,11 +214,19 @@ class OpenFilesError(ResourceError):
     default_hint = "raise `ulimit -n` or lower engine.max_open_files"
 
 
+class ProcessLimitError(ResourceError):
+    """No more processes or threads may be started."""
+
+    default_hint = (
+        "raise `ulimit -u`, or pids.max of the cgroup (TasksMax of a unit), or lower "
+        "engine.max_workers"
+    )
+
+
 class DiskFullError(ResourceError):
     """No space left where the output goes."""
 
     reaction = Reaction.SPACE
-    exit_code = ExitCode.ENVIRONMENT
     default_hint = "free some space: the run goes on by itself, or resumes when started again"
 
 

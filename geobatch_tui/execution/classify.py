@@ -23,6 +23,7 @@ from geobatch_tui.errors import (
     OpenFilesError,
     OperationError,
     OutputGoneError,
+    ProcessLimitError,
     RemoteIOError,
     SourceNotFoundError,
     ThrottledError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 Kind = type[GeobatchError]
 
 #: errno -> class. ENOENT, EACCES, EPERM, EROFS depend on which file it was: see `_by_errno`.
+#: EAGAIN is what fork and pthread_create answer with, and no local file.
 BY_ERRNO: dict[int, Kind] = {
     errno.ENOSPC: DiskFullError,
     errno.EDQUOT: DiskFullError,
@@ -50,7 +52,7 @@ BY_ERRNO: dict[int, Kind] = {
     errno.ENOMEM: MemoryBudgetError,
     errno.EIO: RemoteIOError,
     errno.ESTALE: RemoteIOError,
-    errno.EAGAIN: RemoteIOError,
+    errno.EAGAIN: ProcessLimitError,
     errno.ECONNRESET: RemoteIOError,
     errno.ECONNREFUSED: RemoteIOError,
     errno.ECONNABORTED: RemoteIOError,
@@ -96,6 +98,8 @@ BY_MESSAGE: tuple[tuple[str, Kind, Kind], ...] = (
     (r"disk quota exceeded", DiskFullError, DiskFullError),
     (r"file too large", DiskFullError, DiskFullError),
     (r"too many open files", OpenFilesError, OpenFilesError),
+    (r"can't start new thread|pthread_create", ProcessLimitError, ProcessLimitError),
+    (r"resource temporarily unavailable", ProcessLimitError, RemoteIOError),
     (r"\bHTTP\b.*\b40[13]\b", AuthExpiredError, AuthExpiredError),
     (r"access ?denied|signature ?does ?not ?match", AuthExpiredError, AuthExpiredError),
     (r"(?:invalid ?credential|expired ?token|has expired)", AuthExpiredError, AuthExpiredError),
@@ -145,6 +149,13 @@ _BUGS = (
 )
 
 
+def no_thread(error: BaseException) -> bool:
+    """Whether the system refused to start a process or a thread."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EAGAIN
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+
+
 def is_remote(source: str) -> bool:
     """Whether reading ``source`` crosses a network."""
     return not source.startswith("file://") and _REMOTE.search(source) is not None
@@ -171,6 +182,8 @@ def _by_errno(error: BaseException, source: str, out: str) -> Kind | None:
         return None
     if number in _DENIED or number in _GONE:
         return _by_place(str(error.filename or ""), source, out, gone=number in _GONE)
+    if number == errno.EAGAIN and is_remote(source):
+        return RemoteIOError
     return BY_ERRNO.get(number)
 
 

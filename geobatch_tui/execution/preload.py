@@ -112,6 +112,24 @@ def _end(code: int = 0) -> None:
     os._exit(code)
 
 
+_fork, _server = os.fork, os.getpid()
+
+
+def _fork_or_say() -> int:
+    """Fork; where the system refuses that, the number of its error in place of a pid, negative.
+
+    The server passes on what it gets as a pid, so the engine learns of it. An error raised in the
+    server would end it, and all workers with it.
+    """
+    if os.getpid() != _server:
+        return _fork()
+    try:
+        return _fork()
+    except OSError as error:
+        return -(error.errno or 1)
+
+
+os.fork = _fork_or_say
 gc.disable()  # what is loaded here stays
 _leave_terminal()
 atexit.register(_end)

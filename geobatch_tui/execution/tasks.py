@@ -13,8 +13,12 @@ from geobatch_tui.execution.messages import (
     ChunkTask,
     Failure,
     FinaliseTask,
+    InspectReceipt,
     InspectTask,
+    ItemPlan,
+    ItemReceipt,
     Outcome,
+    PreviewReceipt,
     PreviewTask,
     ProbeTask,
     Receipt,
@@ -42,7 +46,7 @@ def run_task(task: Task, recorder: Recorder, meter: Measure, fd2: ErrorFile | No
     receipt: Receipt | None = None
     failure: Failure | None = None
     try:
-        receipt = _call(task, recorder)
+        receipt = _receipt(task, recorder)
     except BaseException as error:  # noqa: BLE001 - boundary: foreign code raises anything
         failure = _failure(error, task, recorder)
     said = fd2.take() if fd2 is not None else b""
@@ -57,6 +61,25 @@ def run_task(task: Task, recorder: Recorder, meter: Measure, fd2: ErrorFile | No
         receipt = replace(receipt, seconds=recorder.seconds)
     seconds, cpu, rss, peak = meter.end()
     return Outcome(task.task_id, receipt, failure, seconds, cpu, rss, peak, facts)
+
+
+_RECEIPTS: dict[type[Task], type[Receipt]] = {
+    ChunkTask: ChunkReceipt,
+    FinaliseTask: ItemReceipt,
+    ProbeTask: ItemPlan,
+    PreviewTask: PreviewReceipt,
+    InspectTask: InspectReceipt,
+}
+
+
+def _receipt(task: Task, recorder: Recorder) -> Receipt:
+    receipt = _call(task, recorder)
+    kind = _RECEIPTS[type(task)]
+    if not isinstance(receipt, kind):
+        raise OperationError(
+            f"the operation answered {type(receipt).__name__} where {kind.__name__} was asked for"
+        )
+    return receipt
 
 
 def _call(task: Task, recorder: Recorder) -> Receipt:

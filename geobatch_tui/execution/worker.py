@@ -10,18 +10,20 @@ import faulthandler
 import fcntl
 import mmap
 import os
+import resource
 import signal
 import socket
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.forkserver import get_inherited_fds
 from pathlib import Path
 
+from geobatch_tui.errors import OperationError
 from geobatch_tui.execution import classify, syncing, wire
 from geobatch_tui.execution.answers import Answers
-from geobatch_tui.execution.messages import InspectTask, Outcome, Task
+from geobatch_tui.execution.messages import Failure, InspectTask, Outcome, Task
 from geobatch_tui.execution.meter import Meter, resident
 from geobatch_tui.execution.ops import registry
 from geobatch_tui.execution.recorder import ErrorFile, Recorder
@@ -33,6 +35,8 @@ CONTROL = (1 << 64) - 1
 #: whether it shall stop before its next task.
 RUNNING, STOP = 0, 1
 PAGE = mmap.PAGESIZE
+#: Exit codes: the system refused a thread; any other error that no task is to blame for.
+LIMITED, BROKEN = 75, 70
 #: Seconds without a task after which a worker gives back memory that it kept for it.
 IDLE = 0.2
 
@@ -59,7 +63,7 @@ class WorkerProcess:
 
     def _bootstrap(self, parent_sentinel: int) -> int:
         pipe, page = get_inherited_fds() or (-1, -1)
-        code = 70
+        code = BROKEN
         errors = None
         try:
             os.umask(os.umask(0o077))
@@ -69,7 +73,9 @@ class WorkerProcess:
             _die_with(parent_sentinel)
             self._settle()
             code = _Loop(socket.socket(fileno=pipe), page, errors).run()
-        except BaseException:  # noqa: BLE001 - boundary: the last of this process
+        except BaseException as error:  # noqa: BLE001 - boundary: the last of this process
+            if classify.no_thread(error):
+                code = LIMITED
             if errors is not None:
                 import traceback
 
@@ -136,6 +142,8 @@ class _Loop:
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._answers = Answers(pipe)
         self._listens = False
+        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._spoilt = False
 
     def run(self) -> int:
         recorder, meter = Recorder(), Meter()
@@ -150,6 +158,9 @@ class _Loop:
             self._cells[RUNNING] = ident + 1
             self._work(ident, body, recorder, meter)
             self._cells[RUNNING] = 0
+            if self._spoilt:
+                self._answers.close()
+                return 0
 
     def _work(self, ident: int, body: bytes, recorder: Recorder, meter: Meter) -> None:
         try:
@@ -165,7 +176,25 @@ class _Loop:
             enter_gdal()
         with syncing.collected() as syncs:
             outcome = run_task(task, recorder, meter, self._errors)
+            if resource.getrlimit(resource.RLIMIT_NOFILE) != self._files:
+                outcome = self._refuse(outcome)
         self._answers.put(task, outcome, syncs)
+
+    def _refuse(self, outcome: Outcome) -> Outcome:
+        """The task changed a limit that those behind it live by: it is to blame, whatever it
+        answered. Where the limit cannot be put back, this worker ends."""
+        now = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self._files)
+        except (ValueError, OSError):
+            self._spoilt = True
+        failure = Failure(
+            OperationError.__name__,
+            OperationError.reaction,
+            f"the operation changed the limit of open files from {self._files[0]} to {now[0]}",
+            evidence=outcome.failure.evidence if outcome.failure else outcome.evidence,
+        )
+        return replace(outcome, receipt=None, failure=failure, evidence={})
 
     def _next(self, meter: Meter) -> tuple[int, bytes] | None:
         """The next frame; None at the end of the pipe, or where the engine says so."""

@@ -20,10 +20,23 @@ class Entry:
 
     ``size`` and ``handles`` are what was reserved at dispatch. ``unknowns`` counts failures of
     class unknown, ``kills`` the workers that were killed from outside under this unit, since
-    ``first_kill``.
+    ``first_kill``: ``alone`` of them in a row hit this unit and no other worker, the last was
+    number ``last_shot`` of all. ``refused`` counts how often the system refused it a process or a
+    thread while one worker was all there was.
     """
 
-    __slots__ = ("first_kill", "handles", "key", "kills", "size", "unit", "unknowns")
+    __slots__ = (
+        "alone",
+        "first_kill",
+        "handles",
+        "key",
+        "kills",
+        "last_shot",
+        "refused",
+        "size",
+        "unit",
+        "unknowns",
+    )
 
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
@@ -31,8 +44,9 @@ class Entry:
         self.size = 0
         self.handles = 0
         self.unknowns = 0
-        self.kills = 0
+        self.kills = self.refused = 0
         self.first_kill = 0.0
+        self.alone = self.last_shot = 0
 
     @property
     def suspect(self) -> bool:

@@ -9,10 +9,12 @@ from geobatch_tui.errors import (
     ChunkTimeoutError,
     GeobatchError,
     MemoryBudgetError,
+    ProcessLimitError,
     WorkerCrashError,
 )
 from geobatch_tui.execution import evidence
 from geobatch_tui.execution.messages import Failure
+from geobatch_tui.execution.worker import LIMITED
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.messages import WorkerCause
@@ -55,6 +57,9 @@ def death(
     if exitcode is None:
         text = "the worker is gone together with the fork server: somebody killed that"
         return "signal", _failure(WorkerCrashError, text, facts)
+    if exitcode == LIMITED:
+        text = "the worker could start no thread: there are as many as this user may have"
+        return "exit", _failure(ProcessLimitError, text, facts)
     text = f"the worker {evidence.exit_words(exitcode)}"
     if exitcode == -signal.SIGKILL:
         text += ", which no crash sends: somebody killed it"

@@ -149,7 +149,12 @@ class Dispatcher:
             self._over.set_exception(error)
 
     def _tick(self) -> None:
-        self.tell(u.Tick())
+        # An error of a callback is only logged by the loop, and the run would hang.
+        try:
+            self.tell(u.Tick())
+        except Exception as error:  # noqa: BLE001 - boundary: it ends the run, with its name
+            self.fail(error)
+            return
         self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
 
     def _on_pool(self, event: PoolEvent) -> None:
@@ -159,10 +164,8 @@ class Dispatcher:
             return
         try:
             self._translate(event)
-        except BaseException as error:
-            # A callback's error would only be logged by the loop, and the run would hang.
+        except Exception as error:  # noqa: BLE001 - boundary: see _tick
             self.fail(error)
-            raise
 
     def _forget(self, event: PoolEvent) -> None:
         if isinstance(event, Lost):

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.errors import ExitCode, GeobatchError
 from geobatch_tui.ledger import updates as lu
 from geobatch_tui.ledger.layout import write_json_atomic
+from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.outcome import RunResult, exit_code, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from geobatch_tui.execution.messages import Failure
     from geobatch_tui.orchestration.monitor import Monitor
     from geobatch_tui.orchestration.session import Session
 
@@ -27,6 +29,7 @@ async def end_run(
     *,
     signal: int | None,
     fatal: GeobatchError | None,
+    cause: Failure | None = None,
     warnings: Sequence[str],
 ) -> RunResult:
     """Record the end of a run and give its result.
@@ -37,6 +40,7 @@ async def end_run(
         reason: why it ended (see :class:`units.Finish`).
         signal: the first signal that it got, if any.
         fatal: the error that ended it; recorded as far as that can be done.
+        cause: the failure of a worker that ended it.
         warnings: of the plan.
     """
     tally = monitor.tally
@@ -47,6 +51,8 @@ async def end_run(
         tally.settle(session.reader)
     code = exit_code(reason, tally, signal) if fatal is None else fatal.exit_code
     reason = reason if fatal is None else fatal.message
+    if cause is not None and fatal is None:
+        reason = _explain(session, reason, cause)
     state = "refused" if code == ExitCode.USAGE else state_of(code)
     letters = _letters(session)
     session.put(lu.RunEnded(state, code, reason))
@@ -74,6 +80,22 @@ async def end_run(
     session.log.run_exit(code, reason, tally.counts(), letters)
     monitor.state, monitor.reason = state, reason
     return result
+
+
+def _explain(session: Session, reason: str, cause: Failure) -> str:
+    """The reason with its cause, which the log gets with all that is known of it."""
+    session.log.emit(
+        "run.failed",
+        level="error",
+        message=f"{cause.error_class}: {cause.message}",
+        stage=cause.stage,
+        error_class=cause.error_class,
+        error_message=cause.message,
+        hint=cause.hint or None,
+        traceback=cause.traceback or None,
+        stderr=cause.evidence.get("stderr"),
+    )
+    return f"{reason}: {cause.error_class}: {safe(cause.message)}"
 
 
 def _letters(session: Session) -> list[dict[str, Any]]:

@@ -197,9 +197,6 @@ class Feeder:
             yield Segment(row.index, row.spool, row.offset, row.length, row.crc32)
 
     def _context(self, row: ItemRow) -> ItemContext:
-        work_dir = Path(self._state.work(row.item_id))
-        if row.n_chunks > 1:
-            work_dir.mkdir(parents=True, exist_ok=True)
         return ItemContext(
             item_id=row.item_id,
             key=row.key,
@@ -210,6 +207,6 @@ class Feeder:
             params=self._params,
             output=self._output,
             out_path=row.out_path,
-            work_dir=str(work_dir),
+            work_dir=str(self._state.work(row.item_id)),
             plan=ItemPlan.from_json(row.plan),
         )

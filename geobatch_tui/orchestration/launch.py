@@ -152,13 +152,20 @@ def launch(body: Any, fds: list[int]) -> Process:
     payload = b"".join(bytes(reduction.ForkingPickler.dumps(part)) for part in parts)
     sentinel, lifeline = forkserver.connect_to_new_process(fds)
     try:
-        pid = forkserver.read_signed(sentinel)
+        pid = _refuse_error(forkserver.read_signed(sentinel))
         _write_all(lifeline, payload)
     except BaseException:
         os.close(sentinel)
         os.close(lifeline)
         raise
     return Process(pid, sentinel, lifeline)
+
+
+def _refuse_error(pid: int) -> int:
+    """A pid; where it is the number of an error instead (see ``preload``), that is raised."""
+    if pid < 0:
+        raise OSError(-pid, f"cannot start a worker process: {os.strerror(-pid)}")
+    return pid
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -103,26 +103,40 @@ class ProcessPool:
 
     def spawn(self) -> int:
         """Start a worker and return its number; ``Ready`` or ``Lost`` follows."""
-        loop = asyncio.get_running_loop()
         self._count += 1
         number = self._count
+        try:
+            self._begin(number)
+        except (OSError, RuntimeError) as error:
+            failure = classify.failure(error, stage="start", out=os.fspath(self._err_dir / "out"))
+            lost = Lost(number, None, (), "exit", failure)
+            asyncio.get_running_loop().call_soon(self._callback, lost)
+        return number
+
+    def _begin(self, number: int) -> None:
+        loop = asyncio.get_running_loop()
         self._err_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._starter is None:
+            starter = threading.Thread(
+                target=self._start_all, args=(loop,), name="worker starter", daemon=True
+            )
+            starter.start()
+            self._starter = starter
         ours, theirs = socket.socketpair()
-        page = shared_page()
+        try:
+            page = shared_page()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         shared = mmap.mmap(page, PAGE)
         path = self._err_dir / f"worker-{number}.err"
         worker = _Worker(number, shared, memoryview(shared).cast("Q"), path)
         worker.pipe = Pipe(ours, partial(self._message, worker), partial(self._torn, worker))
         self._workers[number] = worker
-        if self._starter is None:
-            self._starter = threading.Thread(
-                target=self._start_all, args=(loop,), name="worker starter", daemon=True
-            )
-            self._starter.start()
         if self._flood_timer is None:
             self._flood_timer = loop.call_later(1.0, self._watch_floods)
         self._starts.put((worker, theirs, page))
-        return number
 
     def submit(self, worker: int, task: Task) -> None:
         """Queue a task on a worker. One that is being replaced gives it back by its ``Lost``."""

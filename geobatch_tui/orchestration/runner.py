@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.errors import DiskFullError, GeobatchError
+from geobatch_tui.errors import DiskFullError, GeobatchError, OperationError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger import updates as lu
 from geobatch_tui.ledger.publish import ItemPublishError
@@ -27,6 +27,7 @@ from geobatch_tui.orchestration.plan_phase import PlanPhase
 from geobatch_tui.orchestration.replacing import install
 from geobatch_tui.orchestration.resources import Resources
 from geobatch_tui.orchestration.session import open_session, state_of_run
+from geobatch_tui.orchestration.shortage import shortage
 from geobatch_tui.orchestration.signals import handled
 from geobatch_tui.orchestration.watch import LedgerWatch, MemoryWatch, SpaceWatch
 
@@ -46,6 +47,9 @@ GRACE = 30.0
 
 MAX_WORKERS = 1024
 
+_BY_A_FAILURE = {"fatal", "crash-loop"}
+"""Ends that one failure of a worker explains."""
+
 
 async def execute(loaded: LoadedJob, options: Options) -> RunResult:
     """Run a job to its end and say how it ended.
@@ -53,7 +57,18 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
     Raises:
         LockHeldError, PreflightError, StateError: before or instead of a run. What goes wrong
             with chunks and items is in the result, not raised.
+        ResourceError, OutputGoneError: the engine itself is short of something.
     """
+    try:
+        return await _execute(loaded, options)
+    except (OSError, RuntimeError, MemoryError) as error:
+        known = shortage(error, Path(loaded.job.output.dir))
+        if known is None:
+            raise
+        raise known from error
+
+
+async def _execute(loaded: LoadedJob, options: Options) -> RunResult:
     job = loaded.job
     # Before anything is written: a job without inputs leaves no trace.
     inputs = (
@@ -122,6 +137,7 @@ class Run:
         self._stop: str | None = None
         self._signal: int | None = None
         self._fatal: GeobatchError | None = None
+        self._bug: Exception | None = None
         self._warnings: Sequence[str] = ()
 
     async def run(self) -> RunResult:
@@ -146,10 +162,21 @@ class Run:
                 except GeobatchError as error:
                     self._fatal = self._fatal or error
                     finish = u.Finish("fatal")
+                except Exception as error:  # noqa: BLE001 - boundary: it is recorded, then raised
+                    self._unexpected(error)
+                    finish = u.Finish("fatal")
                 finally:
                     if pool is not None:
                         await pool.close(0.0)
         return await self._end(finish)
+
+    def _unexpected(self, error: Exception) -> None:
+        """What the machine lacks ends the run like any other cause; a bug is raised in the end."""
+        known = shortage(error, self._session.output_dir)
+        if known is None:
+            self._bug = error
+            known = OperationError(f"unexpected {type(error).__name__}: {error}")
+        self._fatal = self._fatal or known
 
     async def _phases(self, pool: Pool) -> u.Finish:
         phase = PlanPhase(
@@ -214,8 +241,12 @@ class Run:
 
     def committed(self, batch: Sequence[lu.Update]) -> None:
         """A batch of updates is durable."""
-        if self._monitor.engine is not None:
+        if self._monitor.engine is None:
+            return
+        try:
             self._monitor.engine.committed(batch)
+        except Exception as error:  # noqa: BLE001 - boundary: the loop would only log it
+            self._died(error)
 
     # --- ends before its time ------------------------------------------------------------------
 
@@ -309,8 +340,7 @@ class Run:
     def fatal(self, error: GeobatchError) -> None:
         """Something that is no chunk's fault ends the run."""
         self._fatal = self._fatal or error
-        if self._monitor.dispatcher is not None:
-            self._monitor.dispatcher.fail(error)
+        self._died(error)
 
     # --- side tasks ----------------------------------------------------------------------------
 
@@ -320,11 +350,16 @@ class Run:
 
         def done(finished: asyncio.Task[None]) -> None:
             error = None if finished.cancelled() else finished.exception()
-            if error is not None and self._monitor.dispatcher is not None:
-                self._monitor.dispatcher.fail(error)
+            if error is not None:
+                self._died(error)
 
         task.add_done_callback(done)
         stack.callback(task.cancel)
+
+    def _died(self, error: BaseException) -> None:
+        """Something beside the phases failed: they end."""
+        if self._monitor.dispatcher is not None:
+            self._monitor.dispatcher.fail(error)
 
     async def _watch_deadline(self) -> None:
         limit = self._options.max_duration or self._job.engine.max_duration
@@ -340,8 +375,11 @@ class Run:
             reason,
             signal=self._signal,
             fatal=self._fatal,
+            cause=finish.failure if reason in _BY_A_FAILURE else None,
             warnings=self._warnings,
         )
+        if self._bug is not None:
+            raise self._bug
         if self._fatal is not None:
             raise self._fatal
         if self._options.observe is not None:

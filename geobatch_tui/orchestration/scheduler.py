@@ -16,6 +16,7 @@ What the shell must do:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.orchestration import units as u
@@ -25,7 +26,15 @@ from geobatch_tui.orchestration.feed import Feeding
 from geobatch_tui.orchestration.placement import Placement
 from geobatch_tui.orchestration.retry import RetryBudget, RetryPolicy
 from geobatch_tui.orchestration.scheduler_config import SchedulerConfig, Stats
-from geobatch_tui.orchestration.verdicts import Action, Judge, Verdict, from_outside, hopeless
+from geobatch_tui.orchestration.verdicts import (
+    FEWER_TRIES,
+    Action,
+    Judge,
+    Verdict,
+    from_outside,
+    hopeless,
+    is_limited,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,8 +204,12 @@ class Scheduler:
             return
         outside = from_outside(event.cause, event.failure)
         worker = crew.remove(event.worker)
+        if outside and event.running is None:
+            self._judge.stray()
         if worker is None:
-            if self._stillborn.died(from_outside=outside):
+            if is_limited(event.failure) and crew.up:
+                self._place.target = len(crew.up)
+            elif self._stillborn.died(from_outside=outside):
                 self._end("crash-loop", event.failure)
             return
         self._place.lost(worker, now)
@@ -206,7 +219,9 @@ class Scheduler:
                 self._release(entry)
         if blamed is not None:
             self._blameless.alive()
-            verdict = self._judge.lost(blamed, event.cause, event.failure, now, worker.limit)
+            verdict = self._judge.lost(
+                blamed, event.cause, event.failure, now, worker.limit, others=len(crew.up)
+            )
             self._carry_out(blamed, verdict, now)
         elif event.cause != "retired" and self._blameless.died(from_outside=outside):
             self._end("crash-loop", event.failure)
@@ -266,12 +281,27 @@ class Scheduler:
                 self._retry(entry, verdict, now)
             case Action.RELEASE:
                 self._release(entry)
+            case Action.FEWER:
+                self._try_with_fewer(entry, verdict, now)
             case Action.SUSPEND:
                 self._release(entry)
                 self._place.gate.suspend("space")
             case Action.END:
                 self._release(entry)
                 self._stop_now("fatal", verdict.failure)
+
+    def _try_with_fewer(self, entry: Entry, verdict: Verdict, now: float) -> None:
+        place = self._place
+        if place.target > 1:
+            place.target = max(1, min(place.target, place.crew.live) - 1)
+        else:
+            entry.refused += 1
+        if entry.refused >= FEWER_TRIES:
+            self._release(entry)
+            self._stop_now("fatal", verdict.failure)
+        else:
+            delay = verdict.delay * (1 + entry.refused)
+            self._retry(entry, replace(verdict, delay=delay), now)
 
     def _retry(self, entry: Entry, verdict: Verdict, now: float) -> None:
         was_suspect = entry.suspect

@@ -71,12 +71,15 @@ class ThreadPool:
         self._count += 1
         worker = _Worker(self._count)
         self._workers[worker.number] = worker
-        threading.Thread(
-            target=self._run,
-            args=(worker, asyncio.get_running_loop()),
-            name=f"worker {worker.number}",
-            daemon=True,
-        ).start()
+        loop = asyncio.get_running_loop()
+        thread = threading.Thread(
+            target=self._run, args=(worker, loop), name=f"worker {worker.number}", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            failure = classify.failure(error, stage="start")
+            loop.call_soon(self._lose, worker, "exit", failure)
         return worker.number
 
     def submit(self, worker: int, task: Task) -> None:

@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import ChunkTimeoutError, MemoryBudgetError, Reaction, WorkerCrashError
+from geobatch_tui.errors import (
+    ChunkTimeoutError,
+    MemoryBudgetError,
+    ProcessLimitError,
+    Reaction,
+    WorkerCrashError,
+)
 from geobatch_tui.execution.messages import Failure
 
 if TYPE_CHECKING:
@@ -25,10 +31,14 @@ DIVISIONS = 256
 PARDONED = 2
 #: From then on it waits before each try, longer every time up to the last of these, in seconds.
 KILL_STEP, KILL_WAIT = 0.05, 0.5
-#: So many kills from outside over so many seconds convict a unit. Nothing tells a unit that has
-#: itself killed from one that happens to be all that is left while somebody shoots at workers, as
-#: an assembly is, but that the shooting ends.
+#: So many kills from outside over so many seconds convict a unit. Where no other worker was up,
+#: nothing tells a unit that has itself killed from one that happens to be all that is left while
+#: somebody shoots at workers, as an assembly is, but that the shooting ends. Where others were up
+#: and none of them was hit in all that time, the unit has itself killed.
 KILLS, KILL_SECONDS = 16, 600.0
+#: Seconds until a unit is tried again that could start no process or thread, more each time; and
+#: tries with one worker alone after which that ends the run.
+FEWER_WAIT, FEWER_TRIES = 0.5, 6
 #: Sent by somebody, not raised by what a unit computes; by number or by name.
 _SENT = frozenset({1, 2, 9, 15, "SIGHUP", "SIGINT", "SIGKILL", "SIGTERM"})
 
@@ -37,6 +47,7 @@ class Action(Enum):
     RETRY = "retry"
     BURY = "bury"
     RELEASE = "release"  #: back to its queue without a mark
+    FEWER = "fewer"  #: tried again, after a while, beside fewer workers
     SUSPEND = "suspend"  #: released, and the run pauses for space
     END = "end"  #: released, and the run ends
 
@@ -63,6 +74,11 @@ def from_outside(cause: WorkerCause, failure: Failure | None) -> bool:
     return facts.get("signal") in _SENT or facts.get("exitcode", 0) is None
 
 
+def is_limited(failure: Failure | None) -> bool:
+    """Whether the system refused a process or a thread: no unit is to blame for that."""
+    return failure is not None and failure.error_class == ProcessLimitError.__name__
+
+
 class Judge:
     """Knows the policy and the budget.
 
@@ -71,15 +87,18 @@ class Judge:
     no unit is tried more than ``max_attempts`` + 4 times, what was not its doing set aside.
     """
 
-    __slots__ = ("_budget", "_policy")
+    __slots__ = ("_budget", "_policy", "_shots")
 
     def __init__(self, policy: RetryPolicy, budget: RetryBudget) -> None:
+        self._shots = 0
         self._policy = policy
         self._budget = budget
 
     def failed(self, entry: Entry, failure: Failure) -> Verdict:  # noqa: PLR0911 - a table
         """A worker answered with a failure."""
         unit = entry.unit
+        if is_limited(failure):
+            return Verdict(Action.FEWER, unit, failure, FEWER_WAIT)
         match failure.reaction:
             case Reaction.TRANSIENT:
                 return self._transient(unit, failure)
@@ -103,14 +122,19 @@ class Judge:
         failure: Failure | None,
         now: float,
         limit: float = 0.0,
+        *,
+        others: int = 0,
     ) -> Verdict:
         """The worker ended at ``now`` while it ran this unit.
 
-        ``limit``: the seconds that the unit overran, where that was the cause.
+        ``limit``: the seconds that the unit overran, where that was the cause. ``others``: how
+        many workers are up beside it.
         """
         unit = entry.unit
+        if failure is not None and is_limited(failure):
+            return Verdict(Action.FEWER, unit, failure, FEWER_WAIT)
         if from_outside(cause, failure) and failure is not None:
-            return _killed(entry, failure, now)
+            return self._killed(entry, failure, now, others)
         match cause:
             case "retired":
                 return Verdict(Action.RELEASE, unit, failure or _failure(WorkerCrashError, "ended"))
@@ -129,6 +153,30 @@ class Judge:
                 told = failure or _failure(WorkerCrashError, "the worker process died")
                 return _crashed(unit, replace(told, reaction=Reaction.POISON), alone=entry.suspect)
 
+    def stray(self) -> None:
+        """A worker was killed from outside while it ran nothing."""
+        self._shots += 1
+
+    def _killed(self, entry: Entry, failure: Failure, now: float, others: int) -> Verdict:
+        """Killed from outside: not the unit's doing, unless it never ends, or hits it alone."""
+        self._shots += 1
+        if not others or self._shots - entry.last_shot > 1:
+            entry.alone = 0
+        entry.last_shot, entry.alone = self._shots, entry.alone + 1
+        if not entry.kills:
+            entry.first_kill = now
+        entry.kills += 1
+        if entry.kills <= PARDONED:
+            return Verdict(Action.RELEASE, entry.unit, failure)
+        unit = replace(entry.unit, strikes=entry.unit.strikes + 1)
+        seconds = now - entry.first_kill
+        if entry.kills >= KILLS and (seconds >= KILL_SECONDS or entry.alone >= KILLS):
+            told = replace(failure, reaction=Reaction.POISON)
+            why = f"its worker was killed {entry.kills} times in {seconds:.0f} s"
+            return _bury(_tried(unit), told, why)
+        delay = min(KILL_STEP * (entry.kills - PARDONED), KILL_WAIT)
+        return Verdict(Action.RETRY, unit, failure, delay)
+
     def _transient(self, unit: Unit, failure: Failure) -> Verdict:
         unit = _tried(unit)
         if unit.attempts >= self._policy.max_attempts:
@@ -144,23 +192,6 @@ class Judge:
         if entry.unknowns > 1 or unit.attempts >= self._policy.max_attempts:
             return _bury(unit, failure, "failed again after one retry")
         return Verdict(Action.RETRY, unit, failure, self._policy.delay(unit.key, unit.attempts))
-
-
-def _killed(entry: Entry, failure: Failure, now: float) -> Verdict:
-    """Killed from outside: not the unit's doing, unless it never ends."""
-    if not entry.kills:
-        entry.first_kill = now
-    entry.kills += 1
-    if entry.kills <= PARDONED:
-        return Verdict(Action.RELEASE, entry.unit, failure)
-    unit = replace(entry.unit, strikes=entry.unit.strikes + 1)
-    seconds = now - entry.first_kill
-    if entry.kills >= KILLS and seconds >= KILL_SECONDS:
-        told = replace(failure, reaction=Reaction.POISON)
-        why = f"its worker was killed {entry.kills} times in {seconds:.0f} s"
-        return _bury(_tried(unit), told, why)
-    delay = min(KILL_STEP * (entry.kills - PARDONED), KILL_WAIT)
-    return Verdict(Action.RETRY, unit, failure, delay)
 
 
 def _short(unit: Unit, failure: Failure) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -11,12 +12,15 @@ from geobatch_tui.execution.worker import PAGE
 
 
 def shared_page() -> int:
-    """A file of one page in memory, without a name."""
+    """A file of one page in memory, without a name. Its size is sealed where the system can: an
+    operation that cut it would end the engine, which looks at it, by SIGBUS."""
     if hasattr(os, "memfd_create"):
-        page = os.memfd_create("geobatch-worker", os.MFD_CLOEXEC)
-    else:
-        page, name = tempfile.mkstemp()
-        Path(name).unlink()
+        page = os.memfd_create("geobatch-worker", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(page, PAGE)
+        fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+        return page
+    page, name = tempfile.mkstemp()
+    Path(name).unlink()
     os.ftruncate(page, PAGE)
     return page
 

@@ -72,6 +72,28 @@ def _stop(_: int) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def _term(_: int) -> None:
+    """As if somebody else had ended it."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    sleep(60)
+
+
+def _few_files(_: int) -> None:
+    """The hard limit falls too: only root could raise it again."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+
+
+def _cut_page(_: int) -> None:
+    """Cuts the page that it shares with the engine."""
+    for link in Path("/proc/self/fd").iterdir():
+        if os.path.lexists(link) and "memfd:geobatch" in os.fspath(link.readlink()):
+            os.ftruncate(int(link.name), 0)
+
+
+def _no_thread(_: int) -> NoReturn:
+    raise RuntimeError("can't start new thread")
+
+
 def _exit_zero(_: int) -> NoReturn:
     os._exit(0)
 
@@ -193,6 +215,10 @@ FAULTS: dict[str, Callable[[int], None]] = {
     "deaf": _deaf,
     "stop": _stop,
     "exit": _exit_zero,
+    "term": _term,
+    "few_files": _few_files,
+    "cut_page": _cut_page,
+    "no_thread": _no_thread,
     "sys_exit": _sys_exit,
     "sigkill": _sigkill,
     "unpicklable": _unpicklable,

@@ -39,7 +39,7 @@ EXPECTED_ERRNO = {
     "ENFILE": "OpenFilesError",
     "ENOMEM": "MemoryBudgetError",
     "ESTALE": "RemoteIOError",
-    "EAGAIN": "RemoteIOError",
+    "EAGAIN": "ProcessLimitError",
     "ECONNRESET": "RemoteIOError",
     "ETIMEDOUT": "RemoteIOError",
     "EIO": "RemoteIOError",
@@ -73,6 +73,8 @@ REAL = [
     (ZeroDivisionError("x"), "OperationError"),
     (SystemExit(3), "OperationError"),
     (KeyboardInterrupt(), "OperationError"),
+    (RuntimeError("can't start new thread"), "ProcessLimitError"),
+    (BlockingIOError(errno.EAGAIN, "fork"), "ProcessLimitError"),
 ]
 
 
@@ -87,6 +89,8 @@ MESSAGES = [
     ("Disk quota exceeded", "DiskFullError", None),
     ("write: File too large", "DiskFullError", None),
     ("a.tif: Too many open files", "OpenFilesError", None),
+    ("libgomp: pthread_create failed", "ProcessLimitError", None),
+    ("Resource temporarily unavailable", "ProcessLimitError", "RemoteIOError"),
     ("HTTP response code: 403", "AuthExpiredError", None),
     ("HTTP error code : 401", "AuthExpiredError", None),
     ("AccessDenied: no", "AuthExpiredError", None),

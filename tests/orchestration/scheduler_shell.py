@@ -206,7 +206,9 @@ class Shell:
         assert decision.delay >= 0
         assert unit.attempts in (before.attempts, before.attempts + 1)
         counts = (unit.attempts, unit.crashes, unit.strikes, unit.subdivide)
-        assert counts > (before.attempts, before.crashes, before.strikes, before.subdivide)
+        same = (before.attempts, before.crashes, before.strikes, before.subdivide)
+        limited = decision.failure.error_class == "ProcessLimitError"
+        assert counts == same if limited else counts > same
         self.unit[unit.key] = unit
         self.place[unit.key] = "waiting" if decision.delay else "queued"
         self.due[unit.key] = self.now + decision.delay

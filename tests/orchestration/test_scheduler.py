@@ -325,6 +325,95 @@ def test_what_was_killed_from_outside_waits_longer_each_time():
     assert (delays[0], delays[-1]) == (0.05, 0.5)
 
 
+def test_a_unit_that_kills_itself_is_found_where_no_other_worker_is_hit():
+    """Whoever shoots at workers hits one of two in the end."""
+    made = running(2, *chunks(2))
+    victim = made.busy()[0]
+    key = made.workers[victim].running.key
+    kills = 0
+    while not made.dead:
+        assert kills < 2 * KILLS
+        (worker,) = [n for n in made.busy() if made.workers[n].running.key == key] or [None]
+        if worker is not None:
+            made.lose(worker, "signal", death("SIGTERM"))
+            kills += 1
+        made.tick(1.0)
+        made.obey()
+    assert list(made.dead) == [key]
+    assert kills == KILLS
+
+
+@pytest.mark.parametrize("other", ["busy", "idle"])
+def test_a_shooter_that_hits_others_too_convicts_nobody(other):
+    """One stray shot in a row is enough."""
+    made = running(2, *chunks(2))
+    key = made.workers[made.busy()[0]].running.key
+    if other == "idle":
+        made.succeed(made.busy()[1])
+    for shot in range(4 * KILLS):
+        hit = [n for n in made.busy() if made.workers[n].running.key == key]
+        away = [n for n in made.workers if n not in hit]
+        if shot % KILLS == KILLS - 1 and away:
+            made.lose(away[0], "signal", death("SIGKILL"))
+        elif hit:
+            made.lose(hit[0], "signal", death("SIGKILL"))
+        made.tick(1.0)
+        made.obey()
+    assert not made.dead
+
+
+# --- a limit of processes or threads -----------------------------------------------------------
+
+LIMITED = Failure("ProcessLimitError", Reaction.RESOURCE, "can't start new thread")
+
+
+def test_a_unit_that_gets_no_thread_is_tried_beside_fewer():
+    """It is not to blame: no attempt is charged, one worker fewer is kept."""
+    made = running(4, *chunks(8))
+    out = made.fail(made.busy()[0], LIMITED)
+    retry = only(u.Retry, out)
+    assert (retry.unit.attempts, retry.unit.subdivide, retry.delay) == (0, 0, 0.5)
+    made.target = 3
+    for _ in range(30):
+        for worker in made.busy():
+            made.succeed(worker)
+        made.tick(1.0)
+        made.obey()
+    assert made.scheduler.stats().target == 3
+    assert not made.dead
+
+
+def test_a_worker_that_gets_no_thread_condemns_nobody():
+    """It ends; its unit is tried again beside fewer, without a mark."""
+    made = running(2, *chunks(2))
+    out = made.lose(made.busy()[0], "exit", LIMITED)
+    retry = only(u.Retry, out)
+    assert (retry.unit.crashes, retry.unit.strikes) == (0, 0)
+    assert made.scheduler.stats().target == 1
+
+
+def test_a_limit_that_leaves_no_room_for_one_worker_ends_the_run():
+    """With the limit as the cause."""
+    made = running(1, chunk(0))
+    while made.finish is None:
+        made.fail(made.busy()[0], LIMITED)
+        made.tick(5.0)
+        made.obey()
+    assert (made.finish.reason, made.finish.failure) == ("fatal", LIMITED)
+    assert not made.dead
+
+
+def test_workers_that_cannot_be_started_are_gone_without():
+    """Those that are there do the work."""
+    made = shell(4)
+    made.offer(*chunks(40))
+    made.up()
+    while made.starting:
+        made.send(u.WorkerLost(made.starting.pop(0), None, "exit", LIMITED))
+    assert made.scheduler.stats().target == 1
+    assert made.finish is None
+
+
 def test_suspects_wait_in_line():
     """Suspects are judged in the order in which they fell under suspicion."""
     made = running(3, *chunks(30))
