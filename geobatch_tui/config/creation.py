@@ -19,6 +19,7 @@ KNOWN = frozenset(
         "blockysize",
         "compress",
         "interleave",
+        "jpeg_quality",
         "level",
         "lossless",
         "max_z_error",
@@ -30,6 +31,8 @@ KNOWN = frozenset(
         "sort_by_bbox",
         "sparse_ok",
         "tiled",
+        "webp_level",
+        "webp_lossless",
         "zlevel",
         "zstd_level",
     }

@@ -31,6 +31,7 @@ from geobatch_tui.config.sources import (
     unknown,
 )
 from geobatch_tui.errors import ConfigError
+from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -271,11 +272,19 @@ class _Assembly:
             _leaf, key = self._leaf_of(".".join(loc[: _DEPTH + 1]))
             by_key.setdefault(key if key in self.values else ".".join(loc[:2]), []).append(detail)
         for key, details in by_key.items():
+            if not key:  # of the job as a whole: its validators name the key first
+                self.problems += [self._of_whole(detail) for detail in details]
+                continue
             done = any(problem.key.startswith("op") for problem in self.problems)
             if key == "op.params" or (key == "op.name" and done):
                 continue  # follows from what is reported already
             text = describe(key, details, self.values.get(key, details[0]["input"]))
             self.problems.append(Problem(self._where(key), key, text))
+
+    def _of_whole(self, detail: ErrorDetails) -> Problem:
+        text = str(detail.get("ctx", {}).get("error") or detail["msg"])
+        key = text.partition(": ")[0]
+        return Problem(self._where(key), key, safe(text))
 
     def _where(self, key: str) -> str:
         if key in self.origins:

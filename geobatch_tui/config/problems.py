@@ -92,6 +92,8 @@ def describe(key: str, details: Sequence[ErrorDetails], value: Any) -> str:
     if details[0]["type"] == "missing" and not isinstance(details[0]["loc"][-1], int):
         return f"{key} is missing"
     texts = list(dict.fromkeys(map(_allowed, details)))
+    if "." not in key:  # a whole section, whose values follow from no single line
+        return f"{key}: {', or '.join(texts)}"
     return f"{key} = {show_value(key, value)}: {', or '.join(texts)}"
 
 

@@ -149,7 +149,7 @@ class EngineSection(Section):
         help="Workers at once; 0: the cores that this process may use.",
     )
     max_open_files: int = setting(
-        32, kind="operational", unit="files", ge=2, help="Datasets open at once, in all workers."
+        32, kind="operational", unit="files", ge=4, help="Datasets open at once, in all workers."
     )
     memory_budget: AutoBytes = setting(
         "auto",

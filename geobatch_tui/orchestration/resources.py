@@ -55,13 +55,13 @@ class Resources:
                 hint="raise engine.memory_budget",
             )
         room = open_files() - RESERVED_FILES
-        handles = min(job.engine.max_open_files, room)
-        if handles < HANDLES_PER_WORKER:
+        if room < HANDLES_PER_WORKER:
             raise PreflightError(
                 f"the limit of {open_files()} open files leaves {max(room, 0)} for datasets, "
                 f"{HANDLES_PER_WORKER} are needed",
-                hint="raise `ulimit -n`, or engine.max_open_files if that is the limit",
+                hint="raise `ulimit -n`",
             )
+        handles = min(job.engine.max_open_files, room)
         wanted = job.engine.max_workers or cores()
         fitting = (budget - ENGINE_BYTES) // (WORKER_BYTES + CHUNK_FLOOR)
         return cls(max(1, min(wanted, fitting)), budget, handles, job.engine.executor)

@@ -166,6 +166,7 @@ def test_an_unknown_key_in_any_layer_names_the_nearest(load, layers, said):
         ('[engine]\nchunk_timeout = "5x"', "engine.chunk_timeout = \"5x\": must be '90s'"),
         ("[job]\nname = 5", "job.name = 5: must be text in quotes"),
         ("[log]\nlevel = []", "log.level = []: must be one of"),
+        ("[engine]\nmax_open_files = 3", "engine.max_open_files = 3: must be 4 or more"),
         ("engine = 3", "engine must be a table"),
         ("engin = 3", "did you mean 'engine'?"),
     ],
@@ -178,6 +179,18 @@ def test_an_invalid_value_names_file_line_and_key(load, tmp_path, line, said):
     place = 1 if top_level else text.count("\n")
     assert said in message
     assert f"{tmp_path}/job.toml:{place}: " in message
+
+
+def test_what_does_not_go_together_is_a_sentence(load, tmp_path):
+    """A format that the operation does not write is told at its line, without the values of the
+    whole job; so is what a section says against itself."""
+    message = refused(load, BASE + 'format = "GPKG"\n')
+    said = "output.format: fake.reproject does not write GPKG, but COG, GTiff"
+    assert message == f"{tmp_path}/job.toml:{BASE.count(chr(10)) + 1}: {said}"
+    text = BASE.replace("fake.reproject", "raster.reproject").replace(
+        "[output]", "add_alpha = true\ndst_nodata = 0\n[output]"
+    )
+    assert refused(load, text).endswith(": op: add_alpha and dst_nodata exclude each other")
 
 
 def test_wrong_parameters_of_an_operation_have_their_line(load, tmp_path):

@@ -16,7 +16,8 @@ _COMMON = {
     "COMPRESS", "LEVEL", "PREDICTOR", "BLOCKSIZE", "BIGTIFF", "SPARSE_OK", "OVERVIEWS",
     "OVERVIEW_RESAMPLING", "INTERLEAVE", "QUALITY", "MAX_Z_ERROR", "LOSSLESS",
 }  # fmt: skip
-_ALLOWED = {
+#: Options by format.
+ALLOWED = {
     "COG": _COMMON | {"OVERVIEW_COUNT", "ADD_MASK"},
     "GTIFF": _COMMON | {
         "TILED", "BLOCKXSIZE", "BLOCKYSIZE", "ZLEVEL", "ZSTD_LEVEL", "JPEG_QUALITY", "WEBP_LEVEL",
@@ -31,13 +32,13 @@ def options(form: str, creation: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         PreflightError: there is no such format, or it has no such option.
     """
-    if form not in _ALLOWED:
+    if form not in ALLOWED:
         raise PreflightError(f"output.format {form!r} is not a raster format; known: COG, GTiff")
     chosen = {}
     for name, value in creation.items():
         key = str(name).upper()
-        if key not in _ALLOWED[form]:
-            near = get_close_matches(key, _ALLOWED[form], 1)
+        if key not in ALLOWED[form]:
+            near = get_close_matches(key, ALLOWED[form], 1)
             known = f"did you mean {near[0].lower()!r}?" if near else "see `geobatch ops`"
             raise PreflightError(f"{form} has no creation option {name!r}; {known}")
         text = ("YES" if value else "NO") if isinstance(value, bool) else str(value)

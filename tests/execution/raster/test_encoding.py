@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from geobatch_tui.config.creation import check_creation
 from geobatch_tui.errors import PreflightError, SchemaError
+from geobatch_tui.execution.raster import creation as creation_options
 from geobatch_tui.execution.raster.codec_options import Image
 from geobatch_tui.execution.raster.encoding import plan_encoding
 
@@ -120,6 +122,12 @@ def test_levels_of_codecs_of_pictures(creation, level):
     image = Image(600, 600, 3, "uint8", palette=False, validity="none")
     assert encode(image, **creation).level == level
     assert encode(image, "GTiff", **creation).level == level
+
+
+def test_the_job_file_knows_what_the_writer_knows():
+    """Each option that a format of rasters takes may be in a job."""
+    asked = {name.lower(): 1 for names in creation_options.ALLOWED.values() for name in names}
+    assert check_creation(asked) == asked
 
 
 def test_gtiff_has_its_own_names_for_quality():
