@@ -32,7 +32,7 @@ from geobatch_tui.errors import (
 )
 from geobatch_tui.execution import sources
 from geobatch_tui.execution.quiet import filters
-from geobatch_tui.execution.raster import beside, formats, tiff_layout, vrt_sources
+from geobatch_tui.execution.raster import beside, formats, hdf5, tiff_layout, vrt_sources
 from geobatch_tui.execution.raster.block_table import BlockTable
 from geobatch_tui.execution.raster.blocks import Blocks, DamagedBlocksError
 from geobatch_tui.execution.raster.checksums import Checksums
@@ -111,6 +111,8 @@ def look(path: str, *, allow_vrt: bool = False, depth: int = 0) -> str:
         raise SourceNotFoundError(f"{path} may not be read: {error.strerror}") from error
     beside.refuse_unsafe(file)
     driver = formats.driver_of(file, head, size=size, allow_vrt=allow_vrt)
+    if head.startswith(hdf5.MAGIC):
+        hdf5.refuse_other_files(path)
     if driver == "VRT":
         if depth >= vrt_sources.MAX_DEPTH:
             raise UnsafeInputError(f"{path}: VRTs are nested more than {depth} deep")
