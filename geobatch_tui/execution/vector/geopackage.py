@@ -128,8 +128,10 @@ _PROHIBITED, _MANDATORY, _OPTIONAL = range(3)
 
 def _tell_dimensions(db: sqlite3.Connection, name: str, kinds: Sequence[int]) -> None:
     have_z, have_m = ({kind // step % 2 == 1 for kind in kinds} for step in (1000, 2000))
+    # Of a layer of several types OGR makes one of type "3D Unknown", which pyogrio does not open.
+    mixed = ogr.layer_type(kinds)[0].startswith("Unknown")
     told = [
-        _PROHIBITED if True not in have else _OPTIONAL if False in have else _MANDATORY
+        _PROHIBITED if True not in have else _OPTIONAL if mixed or False in have else _MANDATORY
         for have in (have_z, have_m)
     ]
     db.execute("UPDATE gpkg_geometry_columns SET z = ?, m = ? WHERE table_name = ?", (*told, name))

@@ -147,6 +147,7 @@ def test_geometries_of_all_kinds(tmp_path):
         (["POINT Z (1 2 3)", "POINT Z (5 5 5)"], ("POINT", 1, 0)),
         (["POINT Z (1 2 3)", "POINT (5 5)"], ("POINT", 2, 0)),
         (["POINT Z (1 2 3)", "LINESTRING (0 0, 1 1)"], ("GEOMETRY", 2, 0)),
+        (["POINT Z (1 2 3)", "LINESTRING Z (0 0 1, 1 1 2)"], ("GEOMETRY", 2, 0)),
     ],
 )
 @pytest.mark.parametrize("field", ["number", "moment"])
