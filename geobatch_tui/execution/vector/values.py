@@ -119,6 +119,7 @@ def _fitted(column: pa.Array, field: pa.Field, bad: Bad) -> pa.Array:
         if field.type != kind and pa.types.is_timestamp(field.type):
             column = _in_milliseconds(column, field.type)
         _set_aside(_odd_years(column), field.name, "has no year from 1 to 9999", bad)
+        _set_aside(_before_1970(column), field.name, _LAST_SECOND, bad)
     elif pa.types.is_decimal(kind):
         column = _nearest(column)
     elif pa.types.is_list(field.type):
@@ -149,8 +150,8 @@ def _list_of_nearest(column: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(kind, len(lists), buffers, offset=lists.offset, children=inner)
 
 
-def _with_nulls_of(column: pa.Array, found: NDArray[Any], kind: pa.DataType) -> pa.Array:
-    """An array of ``kind``, of these numbers, and null where ``column`` is."""
+def _with_nulls_of(column: pa.Array, found: Any, kind: pa.DataType) -> pa.Array:
+    """An array of ``kind``, of these numbers or bits, and null where ``column`` is."""
     valid = flags(validity(column)).buffers()[1] if column.null_count else None
     return pa.Array.from_buffers(kind, len(column), [valid, pa.py_buffer(found)])
 
@@ -252,6 +253,25 @@ def _odd_years(column: pa.Array) -> pa.Array | None:
         pc.less(numbers, pa.scalar(max(low, limits.min), wide)),
         pc.greater(numbers, pa.scalar(min(high, limits.max), wide)),
     )
+
+
+#: OGR counts seconds towards 1970, and then takes away their fraction: from those of 0, it cannot.
+_LAST_SECOND = (
+    "is before 1970, in the last second of a minute and with a fraction of it, and OGR writes the "
+    "minute that follows; GeoParquet holds it"
+)
+
+
+def _before_1970(column: pa.Array) -> pa.Array | None:
+    """Which moments OGR would write as others."""
+    second = _PER_DAY.get(getattr(column.type, "unit", "s"), 0) // _PER_DAY["s"]
+    if second < 2:
+        return None
+    raw = np.frombuffer(column.buffers()[1], np.int64)[column.offset :][: len(column)]
+    if not (raw < 0).any():
+        return None
+    wrong = (raw < 0) & (raw % (60 * second) > 59 * second)
+    return _with_nulls_of(column, flags(wrong).buffers()[1], pa.bool_())
 
 
 def _with_nulls(column: pa.ListArray) -> pa.Array | None:

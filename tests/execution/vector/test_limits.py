@@ -270,3 +270,32 @@ def test_a_quarantine_file_has_all_fields(tmp_path):
     done = vectorjobs.run("vector.convert", source, tmp_path / "out")
     kept = gpd.read_file(done.receipt.facts["quarantine"])
     assert (kept.k0[0], kept.K0_[0], kept.geobatch_fid[0]) == ("{'a': 2}", "y", 1)
+
+
+#: Moments before 1970, of which OGR writes another minute where they have second 59 and a fraction.
+EARLY = {
+    "1969-12-31T23:59:59.999": False,
+    "1899-12-31T23:59:59.001": False,
+    "1969-12-31T23:59:59.000": True,
+    "1969-12-31T23:59:58.999": True,
+    "1950-01-01T10:00:00.500": True,
+    "1970-01-01T00:00:59.500": True,
+}
+
+
+@pytest.mark.parametrize("form", OGR)
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_a_fraction_of_the_last_second_of_a_minute_before_1970(form, unit, tmp_path):
+    """It is kept, or set aside; the others are written as they are."""
+    given = np.array(list(EARLY), f"datetime64[{unit}]")
+    column = pa.concat_arrays(
+        [pa.array(given).cast(pa.timestamp(unit, "UTC")), pa.nulls(1, pa.timestamp(unit, "UTC"))]
+    )
+    source = parquet(tmp_path, column)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form)
+    kept = [text for text, fine in EARLY.items() if fine]
+    assert len(done.letters) == len(EARLY) - len(kept)
+    assert all("the last second of a minute" in letter.reason for letter in done.letters)
+    made = attributes(done.path)["k0"].to_pylist()
+    wanted = [dt.datetime.fromisoformat(text).replace(tzinfo=None) for text in kept]
+    assert [one and one.replace(tzinfo=None) for one in made] == [*wanted, None]
