@@ -187,8 +187,7 @@ class Gathered:
         ids = json.dumps([update.item_id for update in updates])
         found = dict(
             self._connection.execute(
-                "SELECT item_id, out_path FROM item"
-                " WHERE item_id IN (SELECT value FROM json_each(?))",
+                "SELECT item_id, key FROM item WHERE item_id IN (SELECT value FROM json_each(?))",
                 (ids,),
             ).fetchall()
         )

@@ -18,6 +18,7 @@ from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
 from geobatch_tui.ledger.failpoint import failpoint
 from geobatch_tui.ledger.filesystem import holds_wal, type_of
 from geobatch_tui.ledger.owner import refuse_foreign
+from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,6 +113,22 @@ def make_root(output_dir: Path) -> Path:
     _check(root)
     refuse_foreign(root)
     return root
+
+
+def output_path(output_dir: Path, key: str) -> Path:
+    """The final name of an item's output. What else a ledger's row says of it is not obeyed: the
+    directory may have been moved, or be another user's.
+
+    Raises:
+        StateError: it would not lie in ``output_dir``.
+    """
+    inner = Path(key)
+    if inner.is_absolute() or ".." in inner.parts or not inner.name:
+        raise StateError(
+            f"the ledger of {safe(str(output_dir))} names an output outside of it: {safe(key)}",
+            hint="`geobatch run JOB --fresh` makes a new ledger",
+        )
+    return output_dir / inner
 
 
 def _check(root: Path) -> None:

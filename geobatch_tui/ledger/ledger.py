@@ -60,7 +60,7 @@ class Ledger:
 
         Args:
             path: ``StateDir.ledger``.
-            output_dir: where relative ``out_path`` start; by default the parent of the directory
+            output_dir: where the outputs are; by default the parent of the directory
                 that ``path`` lies in.
             ring: how many events are kept.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError, VerifyError
 from geobatch_tui.ledger.failpoint import failpoint
-from geobatch_tui.ledger.layout import output_error, sync_directory
+from geobatch_tui.ledger.layout import output_error, output_path, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,24 +53,25 @@ class Publisher:
         self._known: set[Path] = set()
 
     def rename(self, targets: Sequence[tuple[ItemPublished, str]]) -> list[Published]:
-        """Rename each part file to its target; relative targets are below the root.
+        """Rename each part file to its output, which is named by the item's key.
 
         Raises:
+            StateError: a key leads out of the root.
             ItemPublishError: a part is missing, has another size, or its target is a directory.
             OutputGoneError: the target's directory is gone or read-only.
             DiskFullError: no space for the new name.
         """
-        return [self._rename_one(update, self._root / target) for update, target in targets]
+        return [self._rename_one(update, output_path(self._root, key)) for update, key in targets]
 
-    def sync(self, paths: Iterable[str]) -> None:
-        """Sync each directory of ``paths`` once, and once in a process those above it up to the
-        root: the name of a new directory needs a sync as well.
+    def sync(self, keys: Iterable[str]) -> None:
+        """Sync each directory of the outputs ``keys`` once, and once in a process those above it
+        up to the root: the name of a new directory needs a sync as well.
 
         Raises:
             OutputGoneError, StateError: a sync failed. It must not be tried again: the kernel may
                 have dropped what it could not write.
         """
-        parents = {(self._root / path).parent for path in paths}
+        parents = {(self._root / key).parent for key in keys}
         above = {
             upper
             for parent in parents - self._known

@@ -196,7 +196,7 @@ class LettersDismissed:
 
 @dataclass(frozen=True, slots=True)
 class ItemPublished:
-    """Rename ``part_path`` to the item's ``out_path``, sync the directory, then record it."""
+    """Rename ``part_path`` to the item's output, sync the directory, then record it."""
 
     item_id: int
     part_path: str

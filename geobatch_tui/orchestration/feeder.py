@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.execution.messages import ItemContext, ItemPlan, Segment, SourceIdentity
 from geobatch_tui.execution.segments import MANY, SegmentFile, Segments
+from geobatch_tui.ledger.layout import output_path
 from geobatch_tui.orchestration.units import Kind, Unit
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class Feeder:
             op=self._op,
             params=self._params,
             output=self._output,
-            out_path=row.out_path,
+            out_path=str(output_path(self._state.output_dir, row.key)),
             work_dir=str(self._state.work(row.item_id)),
             plan=ItemPlan.from_json(row.plan),
         )

@@ -17,7 +17,7 @@ from geobatch_tui.errors import (
     OutputGoneError,
     StateError,
 )
-from geobatch_tui.ledger.layout import write_json_atomic
+from geobatch_tui.ledger.layout import output_path, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.updates import ItemState
@@ -88,11 +88,14 @@ def _record(directory: Path) -> dict[str, Any]:
             f"cannot read {safe(str(state.plan))}: {error}",
             hint="run the job file again instead",
         ) from error
-    if not isinstance(record, dict):
+    try:
+        # Outputs are where the state is: the directory may have been moved, or copied.
+        record["job"]["output"]["dir"] = str(state.output_dir)
+    except (KeyError, TypeError) as error:
         raise StateError(
             f"{safe(str(state.plan))} is damaged", hint="run the job file again instead"
-        )
-    return record
+        ) from error
+    return dict(record)
 
 
 async def verify(directory: str | Path) -> dict[str, Any]:
@@ -101,23 +104,23 @@ async def verify(directory: str | Path) -> dict[str, Any]:
     Returns ``{"checked": n, "damaged": [paths]}``; a missing output is damaged.
     """
     gate = asyncio.Semaphore(VERIFY_AT_ONCE)
+    root = state_of_run(Path(directory)).output_dir
 
     async def damaged(row: ItemRow) -> str | None:
         async with gate:
             try:
-                intact = await has_digest(Path(row.out_path), row.out_digest)
-            except OSError:
+                intact = await has_digest(output_path(root, row.key), row.out_digest)
+            except (OSError, StateError):
                 intact = False
-            return None if intact else row.out_path
+            return None if intact else safe(str(root / row.key))
 
     with reading(Path(directory)) as reader:
         if reader is None:
             raise LedgerEmptyError(f"there is no ledger in {safe(str(directory))}")
         rows = [row for row in reader.items() if row.state is ItemState.PUBLISHED]
         found = await asyncio.gather(*map(damaged, rows))
-    damaged_rows = [row for row, path in zip(rows, found, strict=True) if path]
-    _leave_word(Path(directory), [row.key for row in damaged_rows])
-    return {"checked": len(rows), "damaged": [safe(row.out_path) for row in damaged_rows]}
+    _leave_word(Path(directory), [row.key for row, path in zip(rows, found, strict=True) if path])
+    return {"checked": len(rows), "damaged": [path for path in found if path]}
 
 
 def _leave_word(directory: Path, keys: list[str]) -> None:

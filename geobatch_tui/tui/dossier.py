@@ -16,6 +16,7 @@ from geobatch_tui.tui.tail import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from geobatch_tui.ledger.columns import Letter
     from geobatch_tui.ledger.reader import LedgerReader
@@ -118,7 +119,7 @@ def gather(store: RunStore, dead_id: int) -> Dossier | None:
         found.item,
         found.attempts,
         [_entry(entry) for entry in lines_about(store.log_path, names, LOG_LINES)],
-        list(_files(found)),
+        list(_files(found, store.directory.absolute())),
         around(store, found.letter.item_id, found.letter.chunk_id),
         found.command,
         found.op,
@@ -148,12 +149,12 @@ def _entry(entry: dict[str, Any]) -> LogEntry:
 # --- files ---------------------------------------------------------------------------------------
 
 
-def _files(found: Dossier) -> list[FileFact]:
+def _files(found: Dossier, directory: Path) -> list[FileFact]:
     item = found.item
     if item is None:
         return []
     facts = [_source(item.source, item)] if item.source else []
-    return [*facts, _output(item.out_path)] if item.out_path else facts
+    return [*facts, _output(str(directory / item.key))] if item.out_path else facts
 
 
 def changed_sources(reader: LedgerReader, items: Iterable[int]) -> set[int]:

@@ -73,8 +73,7 @@ def test_rename_then_sync_once_then_commit(ledger, item, published, calls):
 
 def test_a_new_directory_is_synced_up_to_the_root(ledger, item, state, published, calls):
     """The name of a new directory must be durable as well; later batches need not repeat it."""
-    paths = {n: str(state.output_dir / "a" / "b" / f"{n}.tif") for n in (1, 2)}
-    ledger.apply([ItemPlanned(item(n, n, out_path=paths[n])) for n in (1, 2)])
+    ledger.apply([ItemPlanned(item(n, n, key=f"a/b/{n}.tif")) for n in (1, 2)])
     updates = [published(n, f"a/b/{n}") for n in (1, 2)]
     calls.clear()
     ledger.apply(updates[:1])
@@ -96,10 +95,20 @@ def test_a_published_item_says_where_and_what(ledger, reader, item, state, publi
     assert list(state.output_dir.glob(".*.part")) == []
 
 
-def test_a_relative_target_lies_below_the_output(ledger, item, state, published):
-    """A tree that was moved goes on: relative targets follow it."""
-    ledger.apply([ItemPlanned(item(1, 1, out_path="1.tif")), published(1)])
+def test_an_output_lies_below_the_directory(ledger, item, state, published):
+    """Where it lay when it was planned is not asked: a tree that was moved goes on."""
+    ledger.apply([ItemPlanned(item(1, 1, out_path="/elsewhere/1.tif")), published(1)])
     assert (state.output_dir / "1.tif").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("key", ["/elsewhere/1.tif", "../1.tif", "a/../../1.tif", "..", "", "."])
+def test_no_name_leads_out_of_the_directory(ledger, item, published, key):
+    """A ledger is only as good as whoever wrote it."""
+    ledger.apply([ItemPlanned(item(1, 1, key=key))])
+    update = published(1)
+    with pytest.raises(StateError, match="outside of it"):
+        ledger.apply([update])
+    assert Path(update.part_path).exists()
 
 
 def test_a_commit_that_fails_after_the_rename_is_harmless(
@@ -207,7 +216,7 @@ def test_a_rename_that_fails_by_the_root(ledger, reader, item, published, monkey
 def test_a_vanished_directory_is_a_lost_output(ledger, item, state, published):
     """Part and directory gone: the output is gone, not the item at fault."""
     target = state.output_dir / "sub" / "1.tif"
-    ledger.apply([ItemPlanned(item(1, 1, out_path=str(target)))])
+    ledger.apply([ItemPlanned(item(1, 1, key="sub/1.tif"))])
     update = published(1, "sub/1")
     Path(update.part_path).unlink()
     target.parent.rmdir()

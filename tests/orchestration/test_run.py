@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,32 @@ async def test_retry_takes_the_job_from_the_run(tmp_path: Path) -> None:
     assert (one.counts["dead"], one.counts["done"]) == (1, 1)
     rest = await geobatch_tui.retry(desk.out)
     assert (rest.exit_code, rest.counts["dead"]) == (0, 0)
+
+
+async def test_outputs_are_where_the_state_is(tmp_path: Path) -> None:
+    """Of a directory that was moved, and of one whose ledger and plan name others."""
+    desk = Desk(
+        tmp_path,
+        op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)},
+        values={"retry": {"max_attempts": 1}},
+        inputs=["a.tif", "b.tif"],
+    )
+    assert (await desk.run()).counts["dead"] == 2
+    moved, victim = tmp_path / "moved", tmp_path / "victim"
+    desk.out.rename(moved)
+    victim.write_text("mine")
+    with sqlite3.connect(moved / ".geobatch" / "ledger.db") as ledger:
+        ledger.execute("UPDATE item SET out_path = ? WHERE key = 'b.tif'", (str(victim),))
+    ledger.close()
+    assert (await geobatch_tui.retry(moved)).exit_code == 0
+    assert victim.read_text() == "mine"
+    assert not desk.out.exists()
+    assert {path.name for path in moved.glob("*.tif")} == {"a.tif", "b.tif"}
+    assert await geobatch_tui.verify(moved) == {"checked": 2, "damaged": []}
+    desk.values["output"] = {"dir": str(moved)}
+    assert await desk.reasons() == {"current": 20}
+    (moved / "a.tif").write_text("")
+    assert (await geobatch_tui.verify(moved))["damaged"] == [str(moved / "a.tif")]
 
 
 async def test_retry_refuses_what_would_make_outputs_stale(tmp_path: Path) -> None:
