@@ -24,6 +24,7 @@ from geobatch_tui.execution.raster.mapping import (
     lattice,
     lonlat_box,
     named,
+    poles_inside,
     project,
     project_box,
     project_lattice,
@@ -141,12 +142,21 @@ def _from_suggestion(source: Source, dst_crs: CRS, wish: Wish, suggestion: Sugge
     _refuse_wrap(source, dst_crs, box)
     if wish.resolution is None and wish.size is None:
         return Choice(Grid(dst_crs, (a, 0.0, c, 0.0, e, f), width, height), "gdal")
-    return Choice(_lay(dst_crs, _exact_extent(source, dst_crs, box), wish, (a, -e)), "gdal")
+    if wish.resolution is not None:
+        box = _trimmed(source, dst_crs, suggestion)
+    return Choice(_lay(dst_crs, box, wish, (a, -e)), "gdal")
 
 
-def _exact_extent(source: Source, dst_crs: CRS, box: Box) -> Box:
-    """``box``, GDAL's extent rounded up to whole pixels of its own, before it was rounded: from
-    21 points along each edge of the source, as GDAL has it."""
+def _trimmed(source: Source, dst_crs: CRS, suggestion: Suggestion) -> Box:
+    """GDAL's extent, which counts whole pixels of its own, without what it was rounded up by: from
+    21 points along each edge of the source, as gdalwarp has it for a given resolution.
+
+    Around a pole the edges say too little: then the extent stays.
+    """
+    (a, _, c, _, e, f), width, height = suggestion
+    box = Box(c, f + e * height, c + a * width, f)
+    if any(poles_inside(source)):
+        return box
     along, zero, one = np.linspace(0, 1, 21), np.zeros(21), np.ones(21)
     cols = np.concatenate([along, along, zero, one]) * source.width
     rows = np.concatenate([zero, one, along, along]) * source.height
@@ -154,8 +164,11 @@ def _exact_extent(source: Source, dst_crs: CRS, box: Box) -> Box:
     if np.isnan(x).any():
         return box
     right, bottom = float(x.max()), float(y.min())
-    near = box.minx < right <= box.maxx and box.miny <= bottom < box.maxy
-    return Box(box.minx, bottom, right, box.maxy) if near else box
+    same = abs(x.min() - box.minx) < a and abs(y.max() - box.maxy) < -e
+    near = abs(right - box.maxx) < a and abs(bottom - box.miny) < -e
+    if not (same and near):
+        return box
+    return Box(box.minx, max(bottom, box.miny), min(right, box.maxx), box.maxy)
 
 
 def _from_area(

@@ -150,6 +150,25 @@ def test_poles_are_inside_where_a_point_stands_for_them():
     assert mapping.lonlat_box(polar).maxy == 90
 
 
+@pytest.mark.parametrize("corner", [(-3_950_000, 4_350_000), (-500_000, 6_000_000)])
+@pytest.mark.parametrize("wish", [{"resolution": 0.5}, {"size": [720, 0]}, {"size": [700, 90]}])
+def test_a_pole_stays_inside_at_any_resolution(tmp_path, corner, wish):
+    """Around a pole the edges of a source say nothing of its extent in degrees."""
+    pixels = np.full((1, 332, 316), 100, "u1")
+    transform = from_origin(*corner, 25_000, 25_000)
+    path = corpus.write(tmp_path / "pole.tif", pixels, crs="EPSG:3976", transform=transform)
+    extent = []
+    for params in ({}, wish):
+        plan = RasterPlan.from_json(probe(path, {"dst_crs": "EPSG:4326", **params}).detail)
+        grid = grids.Grid(mapping.LONLAT, plan.transform, plan.width, plan.height)
+        extent.append(grid.box)
+    gdal, wished = extent
+    assert gdal.miny < -89.5
+    half = 0.51 * wished.height / plan.height
+    for side in ("minx", "miny", "maxx", "maxy"):
+        assert getattr(wished, side) == pytest.approx(getattr(gdal, side), abs=half)
+
+
 @needs_gdal
 @pytest.mark.parametrize(
     ("params", "flags"),
@@ -157,6 +176,8 @@ def test_poles_are_inside_where_a_point_stands_for_them():
         ({}, ""),
         ({"resolution": 5000}, "-tr 5000 5000"),
         ({"resolution": [5000, 3000], "target_aligned_pixels": True}, "-tr 5000 3000 -tap"),
+        ({"resolution": 33333}, "-tr 33333 33333"),
+        ({"resolution": 7777}, "-tr 7777 7777"),
         ({"size": [300, 0]}, "-ts 300 0"),
         ({"size": [300, 200]}, "-ts 300 200"),
         ({"bounds": [4.2e6, 2.1e6, 4.9e6, 2.9e6], "resolution": 4000},
@@ -176,6 +197,22 @@ def test_grids_are_those_of_gdalwarp(tmp_path, params, flags):
         assert 0 <= plan.width - theirs.width <= slack
         assert 0 <= plan.height - theirs.height <= slack
         assert plan.transform == pytest.approx(tuple(theirs.transform)[:6], rel=1e-6)
+
+
+@needs_gdal
+@pytest.mark.parametrize("resolution", [25_000, 27_171])
+def test_a_resolution_counts_the_pixels_of_gdalwarp(tmp_path, resolution):
+    """GDAL's own extent is rounded to whole pixels of its own: up on one axis here, and down on
+    the other."""
+    path = corpus.write(
+        tmp_path / "a.tif", np.ones((1, 77, 123), "u1"), transform=from_origin(5, 60, 0.1, 0.1)
+    )
+    plan = probe(path, {"dst_crs": "EPSG:6933", "resolution": resolution}).detail
+    step = str(resolution)
+    words = ["gdalwarp", "-q", "-of", "VRT", "-t_srs", "EPSG:6933", "-tr", step, step, str(path)]
+    subprocess.run([*words, str(tmp_path / "g.vrt")], check=True)
+    with rasterio.open(tmp_path / "g.vrt") as theirs:
+        assert (plan["width"], plan["height"]) == (theirs.width, theirs.height)
 
 
 def test_a_missing_datum_grid_is_told(tmp_path):
