@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 #: Objects that are made before Python looks for garbage. Imports make hundreds of thousands that
 #: stay, and were looked through again and again.
 _YOUNG = 50_000
+#: As ``ExitCode.SIGINT``, whose module is not loaded yet.
+_INTERRUPTED = 130
 _WITH_WORKERS = {"run", "retry", "plan", "demo", "trial"}
 
 
@@ -69,6 +71,21 @@ def _names_vectors(words: list[str]) -> bool:
     return False
 
 
+def open_standard_streams() -> None:
+    """Open what is closed of the descriptors 0, 1 and 2 on /dev/null, before any file, pipe or
+    database takes their numbers: a worker leads its own output there."""
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # The lowest number that is free, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            stream = open(fd, mode, closefd=False)  # noqa: SIM115 - a descriptor, for good
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
 def command() -> NoReturn:
     """Run the command line, and end the process with its exit code.
 
@@ -78,7 +95,11 @@ def command() -> NoReturn:
     import atexit
 
     gc.set_threshold(_YOUNG)
-    code = main()
+    open_standard_streams()
+    try:
+        code = main()
+    except KeyboardInterrupt:  # while modules are loaded: nothing has begun
+        code = _INTERRUPTED
     atexit._run_exitfuncs()  # noqa: SLF001 -- what the interpreter itself calls
     for stream in (sys.stdout, sys.stderr):
         try:

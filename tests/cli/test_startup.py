@@ -133,3 +133,46 @@ def test_no_color_is_obeyed():
     assert child.returncode == 0
     assert b"dead-letters" in output
     assert b"\x1b[3" not in output
+
+
+def _command(body, redirect=""):
+    """What a process of its own ends with that runs ``body`` and then the command."""
+    code = f"import geobatch_tui.__main__ as m\n{body}\nm.command()"
+    words = ["sh", "-c", f'exec "$0" -c "$1" {redirect}', sys.executable, code]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_ctrl_c_before_anything_began_prints_nothing():
+    """As while modules are loaded: the exit code says it all."""
+    body = "def main():\n    raise KeyboardInterrupt\nm.main = main"
+    done = _command(body)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("redirect", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_opened_on_nothing(redirect, tmp_path):
+    """Before a pipe or the ledger takes their numbers."""
+    seen = tmp_path / "seen"
+    body = (
+        "import os\n"
+        "def main():\n"
+        "    print('lost', file=m.sys.stderr)\n"
+        f"    with open({str(seen)!r}, 'w') as file:\n"
+        "        print(*(os.readlink(f'/proc/self/fd/{n}') for n in range(3)), file=file)\n"
+        "    return 0\n"
+        "m.main = main"
+    )
+    assert _command(body, redirect).returncode == 0
+    places = seen.read_text().split()
+    for fd, sign in enumerate(("<&-", ">&-", "2>&-")):
+        assert places[fd] == "/dev/null" or sign not in redirect.split()
+
+
+def test_a_run_without_streams_runs(job_file, tmp_path):
+    """Workers lead their own output to descriptors 1 and 2, and take nothing else with them."""
+    words = [sys.executable, "-m", "geobatch_tui", "run", str(job_file()), "--headless"]
+    done = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *words], timeout=60, check=False)
+    assert done.returncode == 0
+    log = next(tmp_path.rglob("log.jsonl")).read_text(encoding="utf-8")
+    assert '"worker.lost"' not in log
+    assert log.count('"run.exit"') == 1
