@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.execution import evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 #: Messages kept of one task.
@@ -80,8 +80,26 @@ def expected_gdal_errors() -> Iterator[None]:
             recorder.messages[before:] = [m for m in recorder.messages[before:] if not m.failed]
 
 
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Say that this thread compiles machine code, or waits for another that does: once for a
+    machine, so it is no part of the time that its task may take."""
+    recorder: Recorder | None = getattr(_current, "recorder", None)
+    if recorder is None:
+        yield
+        return
+    recorder.on_compiling(True)
+    try:
+        yield
+    finally:
+        recorder.on_compiling(False)
+
+
 class Recorder:
     """Records one task at a time, of one thread.
+
+    Args:
+        on_compiling: called with True before the thread compiles, with False afterwards.
 
     Attributes:
         seconds: wall time by stage; that of a stage inside another counts for the inner one only.
@@ -89,7 +107,8 @@ class Recorder:
         messages: of GDAL, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_compiling: Callable[[bool], None] = lambda _: None) -> None:
+        self.on_compiling = on_compiling
         self.seconds: dict[str, float] = {}
         self.failed_stage = ""
         self.messages: list[GdalMessage] = []

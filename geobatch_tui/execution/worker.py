@@ -14,6 +14,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
@@ -32,8 +33,9 @@ from geobatch_tui.execution.tasks import enter_gdal, needs_gdal, run_task
 #: In the place of a task id: "ready" from a worker, "that is all" to one.
 CONTROL = (1 << 64) - 1
 #: Cells of the shared page: one more than the id of the task that the worker works on, or 0; and
-#: whether it shall stop before its next task.
-RUNNING, STOP = 0, 1
+#: whether it shall stop before its next task; since when it compiles machine code, by the clock of
+#: time.monotonic_ns, or 0.
+RUNNING, STOP, COMPILING = 0, 1, 2
 PAGE = mmap.PAGESIZE
 #: Exit codes: the system refused a thread; any other error that no task is to blame for.
 LIMITED, BROKEN = 75, 70
@@ -146,7 +148,7 @@ class _Loop:
         self._spoilt = False
 
     def run(self) -> int:
-        recorder, meter = Recorder(), Meter()
+        recorder, meter = Recorder(self._compiling), Meter()
         self._pipe.setblocking(True)
         self._pipe.sendall(wire.pack(CONTROL, resident()))
         while True:
@@ -161,6 +163,9 @@ class _Loop:
             if self._spoilt:
                 self._answers.close()
                 return 0
+
+    def _compiling(self, now: bool) -> None:  # noqa: FBT001 - a switch
+        self._cells[COMPILING] = time.monotonic_ns() if now else 0
 
     def _work(self, ident: int, body: bytes, recorder: Recorder, meter: Meter) -> None:
         try:

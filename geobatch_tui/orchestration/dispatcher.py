@@ -151,7 +151,7 @@ class Dispatcher:
     def _tick(self) -> None:
         # An error of a callback is only logged by the loop, and the run would hang.
         try:
-            self.tell(u.Tick())
+            self.tell(u.Tick(self._pool.compiling()))
         except Exception as error:  # noqa: BLE001 - boundary: it ends the run, with its name
             self.fail(error)
             return

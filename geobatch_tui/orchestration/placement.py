@@ -88,11 +88,14 @@ class Placement:
             return given
         return self.durations.timeout(kind)
 
-    def kill_overdue(self, now: float) -> None:
-        """End the workers whose unit runs for too long."""
+    def kill_overdue(self, now: float, compiling: frozenset[int]) -> None:
+        """End the workers whose unit runs for too long; it begins anew for those that compile."""
         limits: dict[u.Kind, float] = {}
         for worker in self.crew.up.values():
             if not worker.queue or worker.dying:
+                continue
+            if worker.number in compiling:
+                worker.since = now
                 continue
             kind = worker.queue[0].unit.kind
             if kind not in limits:

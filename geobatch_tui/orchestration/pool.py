@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.messages import Failure, Outcome, Task, WorkerCause
 
 
+#: A worker that compiles for longer hangs.
+COMPILING_SECONDS = 600.0
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A worker finished its warm-up and takes tasks."""
@@ -69,6 +73,10 @@ class Pool(Protocol):
 
     def kill(self, worker: int, cause: WorkerCause) -> None:
         """End a worker now: SIGTERM, then SIGKILL after 5 s. ``Lost`` follows with this cause."""
+        ...
+
+    def compiling(self) -> frozenset[int]:
+        """Workers that compile machine code, for no longer than :data:`COMPILING_SECONDS`."""
         ...
 
     def rss(self) -> dict[int, int]:

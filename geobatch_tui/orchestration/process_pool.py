@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,12 +24,12 @@ from typing import TYPE_CHECKING, Final
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution import classify, evidence, wire
 from geobatch_tui.execution.messages import Failure, Outcome
-from geobatch_tui.execution.worker import CONTROL, PAGE, RUNNING, STOP, WorkerProcess
+from geobatch_tui.execution.worker import COMPILING, CONTROL, PAGE, RUNNING, STOP, WorkerProcess
 from geobatch_tui.orchestration import proc
 from geobatch_tui.orchestration.deaths import death
 from geobatch_tui.orchestration.launch import Process, launch, start_fork_server
 from geobatch_tui.orchestration.pipe import Pipe
-from geobatch_tui.orchestration.pool import Answered, Lost, PoolEvent, Ready
+from geobatch_tui.orchestration.pool import COMPILING_SECONDS, Answered, Lost, PoolEvent, Ready
 from geobatch_tui.orchestration.worker_files import cut_flood, read_tail, shared_page
 
 if TYPE_CHECKING:
@@ -162,6 +163,15 @@ class ProcessPool:
         if target.cause is None:
             target.cause = cause
             self._end(target)
+
+    def compiling(self) -> frozenset[int]:
+        """Workers that compile machine code, by what they write into their page."""
+        oldest = time.monotonic_ns() - int(COMPILING_SECONDS * 1e9)
+        return frozenset(
+            number
+            for number, worker in self._workers.items()
+            if worker.cells[COMPILING] > max(oldest, 0)
+        )
 
     def rss(self) -> dict[int, int]:
         """Resident bytes of each worker, its children included."""

@@ -227,9 +227,8 @@ class Scheduler:
             self._end("crash-loop", event.failure)
 
     def _on_tick(self, event: u.Tick, now: float) -> None:
-        del event
         self._feeding.again()
-        self._place.kill_overdue(now)
+        self._place.kill_overdue(now, event.compiling)
 
     def _on_pressure(self, event: u.Pressure, now: float) -> None:
         del now

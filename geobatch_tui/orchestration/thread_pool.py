@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -20,7 +21,7 @@ from geobatch_tui.execution.meter import ThreadMeter, resident
 from geobatch_tui.execution.recorder import Recorder
 from geobatch_tui.execution.tasks import enter_gdal, run_task
 from geobatch_tui.orchestration.deaths import death
-from geobatch_tui.orchestration.pool import Answered, Lost, PoolEvent, Ready
+from geobatch_tui.orchestration.pool import COMPILING_SECONDS, Answered, Lost, PoolEvent, Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,11 @@ class _Worker:
     tasks: SimpleQueue[Task | None] = field(default_factory=SimpleQueue)
     queue: deque[int] = field(default_factory=deque)
     running: int | None = None
+    compiling: float = 0.0
     stop: bool = False
+
+    def note_compiling(self, now: bool) -> None:  # noqa: FBT001 - a switch
+        self.compiling = time.monotonic() if now else 0.0
 
 
 class ThreadPool:
@@ -99,6 +104,13 @@ class ThreadPool:
         target.tasks.put(None)
         asyncio.get_running_loop().call_soon(self._abandon, target, cause)
 
+    def compiling(self) -> frozenset[int]:
+        """Threads that compile machine code, or wait for one that does."""
+        oldest = time.monotonic() - COMPILING_SECONDS
+        return frozenset(
+            number for number, each in self._workers.items() if each.compiling > max(oldest, 0.0)
+        )
+
     def rss(self) -> dict[int, int]:
         """Nothing for each thread: their memory is in this process's own."""
         return dict.fromkeys(self._workers, 0)
@@ -129,7 +141,7 @@ class ThreadPool:
         try:
             _warm_up()
             enter_gdal()
-            recorder, meter = Recorder(), ThreadMeter()
+            recorder, meter = Recorder(worker.note_compiling), ThreadMeter()
         except Exception as error:  # noqa: BLE001 - boundary: told by Lost, on the loop
             failure = classify.failure(error, stage="start")
             tell(self._lose, worker, "exit", failure)

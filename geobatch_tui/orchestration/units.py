@@ -115,7 +115,10 @@ class WorkerLost:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed: look at timeouts, waiting retries, the lane."""
+    """Time has passed: look at timeouts, waiting retries, the lane. ``compiling``: workers that
+    compile machine code, whose units are not charged with that time."""
+
+    compiling: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

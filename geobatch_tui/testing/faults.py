@@ -20,6 +20,7 @@ from time import sleep
 from typing import TYPE_CHECKING, NoReturn
 
 from geobatch_tui.errors import RemoteIOError
+from geobatch_tui.execution.recorder import compiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,12 @@ def _abort(_: int) -> NoReturn:
 def _hang(_: int) -> None:
     while True:
         sleep(3600)
+
+
+def _compile(_: int) -> None:
+    """As long as it is said to compile, its time does not count."""
+    with compiling():
+        _hang(0)
 
 
 def _busy(_: int) -> None:
@@ -211,6 +218,7 @@ FAULTS: dict[str, Callable[[int], None]] = {
     "segfault": _segfault,
     "abort": _abort,
     "hang": _hang,
+    "compile": _compile,
     "busy": _busy,
     "deaf": _deaf,
     "stop": _stop,

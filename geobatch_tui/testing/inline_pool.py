@@ -50,6 +50,9 @@ class InlinePool:
     def kill(self, worker: int, cause: WorkerCause) -> None:
         asyncio.get_running_loop().call_soon(self._lose, worker, cause)
 
+    def compiling(self) -> frozenset[int]:
+        return frozenset()
+
     def rss(self) -> dict[int, int]:
         return dict.fromkeys(self._queues, 1)
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import Reaction
 from geobatch_tui.execution.messages import Failure
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.scheduler import Scheduler, SchedulerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 REACTIONS = {
     Reaction.TRANSIENT: "RemoteIOError",
@@ -150,9 +154,9 @@ class Shell:
         number = self.starting.pop(0)
         return self.send(u.WorkerLost(number, None, cause, told))
 
-    def tick(self, seconds: float = 0.0) -> list[u.Decision]:
+    def tick(self, seconds: float = 0.0, compiling: Iterable[int] = ()) -> list[u.Decision]:
         self.now += seconds
-        return self.send(u.Tick())
+        return self.send(u.Tick(frozenset(compiling)))
 
     def pressure(self, level: u.Level, worker: int | None = None) -> list[u.Decision]:
         self.level = level

@@ -19,7 +19,7 @@ from pool_desk import Desk
 from geobatch_tui.errors import Reaction
 from geobatch_tui.execution import wire
 from geobatch_tui.execution.messages import ChunkReceipt, InspectTask, ProbeTask
-from geobatch_tui.orchestration import proc
+from geobatch_tui.orchestration import proc, process_pool
 from geobatch_tui.orchestration.pool import Answered, Lost
 from geobatch_tui.orchestration.process_pool import ProcessPool
 from geobatch_tui.testing import OPS
@@ -163,6 +163,22 @@ async def test_warning_on_fd_2_is_evidence_and_no_failure(desk):
     outcome = await desk.outcome(desk.fault(await desk.worker(), "warn"))
     assert outcome.failure is None
     assert "42112" in outcome.evidence["stderr"]
+
+
+async def test_who_compiles_is_known(desk, monkeypatch):
+    """From here, while it does; not of one that has been at it for too long."""
+    worker, other = await desk.worker(), await desk.worker()
+    assert desk.pool.compiling() == frozenset()
+    desk.fault(worker, "compile")
+    desk.fault(other, "hang")
+    async with asyncio.timeout(20):
+        while desk.pool.compiling() != {worker}:  # noqa: ASYNC110 - a page tells nobody
+            await asyncio.sleep(0.02)
+    monkeypatch.setattr(process_pool, "COMPILING_SECONDS", 0.0)
+    assert desk.pool.compiling() == frozenset()
+    for number in (worker, other):
+        desk.pool.kill(number, "timeout")
+        await desk.loss(number)
 
 
 @pytest.mark.parametrize("fault", ["hang", "busy", "deaf", "stop", "child"])

@@ -255,6 +255,17 @@ def test_two_timeouts_convict():
     assert bury.failure.evidence["timeout_s"] == 5.0
 
 
+def test_compiling_is_not_charged():
+    """What a worker compiles on first use does not end it; afterwards its unit has all its time."""
+    made = running(2, *chunks(2), chunk_timeout=5.0)
+    first, second = made.busy()
+    for _ in range(4):
+        made.tick(4.0, compiling={first, second})
+    made.tick(4.0, compiling={second})
+    assert only(u.KillWorker, made.tick(4.0, compiling={second})) == u.KillWorker(first, "timeout")
+    assert only(u.KillWorker, made.tick(5.1)) == u.KillWorker(second, "timeout")
+
+
 def test_success_in_the_lane_clears():
     """A suspect that succeeds is done; its worker serves nothing else."""
     made = running(1, chunk(0, strikes=1), chunk(1))

@@ -33,6 +33,7 @@ import numpy as np
 
 from geobatch_tui.execution.raster.cache import cache_directory, digest
 from geobatch_tui.execution.raster.compiled import dispatcher
+from geobatch_tui.execution.recorder import compiling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +98,8 @@ class Loop:
     #: By type of the generic pixels: the function, None if numba calls it, and the dtype of each
     #: argument. This is asked for thousands of times in a chunk.
     _found: dict[Any, tuple[Any, tuple[Any, ...]]] = field(default_factory=dict)
+    #: Types that numba has called the function for.
+    _met: set[Any] = field(default_factory=set)
     _first: int | None = None
 
     @classmethod
@@ -123,7 +126,7 @@ class Loop:
         generic = None if self._first is None else values[self._first].dtype
         function, kinds = self._found.get(generic) or self._find(generic)
         if function is None:
-            return self.function(*values)
+            return self._by_numba(generic, values)
         flat: list[Any] = []
         for argument, kind, value in zip(self.arguments, kinds, values, strict=True):
             if kind is not None:
@@ -139,6 +142,14 @@ class Loop:
         found = (ctypes.c_int64 * self.results)()
         function(*flat, found)
         return found[0] if self.results == 1 else tuple(found)
+
+    def _by_numba(self, generic: Any, values: tuple[Any, ...]) -> Any:
+        """The first call for a type compiles the loop, or loads it from numba's cache."""
+        if generic in self._met:
+            return self.function(*values)
+        self._met.add(generic)
+        with compiling():
+            return self.function(*values)
 
     def _find(self, generic: Any) -> tuple[Any, tuple[Any, ...]]:
         if generic is not None and not generic.isnative:
@@ -229,7 +240,7 @@ def _compile(loop: Loop, generic: str) -> Any:
 def _made(loop: Loop, generic: str, path: Path) -> tuple[str, bytes] | None:
     """The object code of a loop, compiled and kept at ``path``. Workers that need the same loops at
     the same time wait for the one that compiles them."""
-    with _alone(path.parent.with_suffix(".lock")):
+    with compiling(), _alone(path.parent.with_suffix(".lock")):
         kept = _read(path)
         if kept is None:
             kept = _object_of(_compile(loop, generic))

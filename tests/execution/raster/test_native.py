@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from geobatch_tui.execution.raster import kernels, loops, native
+from geobatch_tui.execution.recorder import Recorder
 from geobatch_tui.execution.vector import loops as vector_loops
 
 
@@ -45,6 +46,22 @@ def test_first_compiled_then_linked(cached):
     fresh(loops.sum_differences)(raw, again)
     np.testing.assert_array_equal(again, out)
     assert kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_compiling_is_told(cached, monkeypatch, kept):
+    """By the first call, and by no other: with a cache, and where numba calls the loop."""
+    if not kept:
+        monkeypatch.setattr(native, "_directory", lambda: None)
+    told = []
+    recorder = Recorder(told.append)
+    recorder.begin()
+    loop = fresh(loops.sum_differences)
+    for _ in range(2):
+        loop(*differences())
+    assert told == [True, False]
+    fresh(loops.sum_differences)(*differences())
+    assert len(told) == (2 if kept else 4)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
