@@ -88,6 +88,10 @@ def assemble(
         "geometry_types": [wkb.type_name(kind) for kind in summary.types],
         **{name: count for name, count in sorted(summary.facts.items()) if count},
     }
+    if plan.format in {"FlatGeobuf", "Shapefile"} and not ogr.measured(summary.types):
+        dropped = sum(count for kind, count in summary.kinds.items() if kind >= wkb.MEASURED)
+        if dropped:
+            facts["m_dropped"] = facts.get("m_dropped", 0) + dropped
     if summary.dead:
         with stage("quarantine"):
             facts["quarantine"] = _write_quarantine(item, plan, segments)

@@ -13,6 +13,7 @@ from geobatch_tui.execution.sources import check_identity
 from geobatch_tui.execution.vector import (
     assemble,
     kernels,
+    limits,
     lonlat,
     records,
     replaced,
@@ -106,6 +107,7 @@ class _Chunk:
         self._item, self._plan = item, plan
         window = item.plan.grid.window(index)
         self._position = window.col_off
+        self._measured = np.zeros(0, np.bool_)
         fields = source.schema_of(plan)
         self._fields = fields
         self._written = source.written_schema(plan)
@@ -132,10 +134,12 @@ class _Chunk:
         self, batch: pa.RecordBatch, params: Any
     ) -> tuple[wkb.Coordinates, dict[int, tuple[str, str]], NDArray[np.bool_]]:
         """Coordinates of a batch, the rows that cannot be read, and those outside ``bounds``."""
-        found, measured = wkb.read(batch.column(WKB), own())
+        keeps_m = self._plan.format in limits.WITH_M
+        found, dropped = wkb.read(batch.column(WKB), own(), keeps_m=keeps_m)
+        self._measured = found.kinds >= wkb.MEASURED
         beyond = _beyond(found, params.get("bounds"))
-        if measured:
-            self._count("m_dropped", measured)
+        if dropped:
+            self._count("m_dropped", dropped)
         wrong = np.flatnonzero((found.status != kernels.OK) & (found.status != kernels.NULL))
         bad = {
             row: ("GeometryError", wkb.REASONS[int(found.status[row])]) for row in wrong.tolist()
@@ -173,6 +177,8 @@ class _Chunk:
         self.stats["out"] += int(keep.sum())
         for name, value in (worked.facts | facts).items():
             self._count(name, value)
+        if (lost := self._measured & keep & (worked.found.kinds < wkb.MEASURED)).any():
+            self._count("m_dropped", int(lost.sum()))
         self._publish(columns, worked.found, keep)
         self._position += count
 

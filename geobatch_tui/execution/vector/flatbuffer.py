@@ -21,7 +21,7 @@ _SIZE, _ALIGN, _TABLES, _FIELDS, _VTABLES, _STACKS = 0, 1, 2, 8, 16, 64
 #: Cells that a state needs.
 STATE = _STACKS + 3 * _DEPTH
 #: Numbers of the fields of the table Geometry.
-_ENDS, _XY, _Z, _TYPE, _PARTS = 0, 1, 2, 6, 7
+_ENDS, _XY, _Z, _M, _TYPE, _PARTS = 0, 1, 2, 3, 6, 7
 _pread = external("pread", "intp", "int32 voidptr uintp int64", globals())
 
 
@@ -114,11 +114,13 @@ def _end_table(buf, state, start, fields):
 
 
 @jit
-def _geometry(buf, state, ends, xy, z, kind, parts):
+def _geometry(buf, state, ends, xy, z, m, kind, parts):
     start = state[_SIZE]
     state[_FIELDS : _FIELDS + 8] = 0
     if parts:
         state[_FIELDS + _PARTS] = _refer(buf, state, parts)
+    if m:
+        state[_FIELDS + _M] = _refer(buf, state, m)
     if z:
         state[_FIELDS + _Z] = _refer(buf, state, z)
     if xy:
@@ -128,6 +130,12 @@ def _geometry(buf, state, ends, xy, z, kind, parts):
     if kind:
         state[_FIELDS + _TYPE] = _push(buf, state, kind, 1)
     return _end_table(buf, state, start, 8)
+
+
+@jit
+def _step(code):
+    """Bytes of a coordinate of a geometry of type ``code``."""
+    return 16 + 8 * (code // 1000 % 2) + (8 if code >= 2000 else 0)
 
 
 @jit
@@ -147,8 +155,21 @@ def _run(wkb, pos, base, step):
 
 
 @jit
-def _simple(buf, state, wkb, pos, base, step, kind):
+def _spread(buf, flat, high, along, wkb, start, count, step):
+    """Put x and y, Z (at ``high``, unless that is 0) and M (at ``along``) of coordinates apart."""
+    for k in range(count):
+        p = start + step * k
+        copy(buf, flat + 16 * k, wkb, p, 16)
+        if high:
+            copy(buf, high + 8 * k, wkb, p + 16, 8)
+        if along:
+            copy(buf, along + 8 * k, wkb, p + step - 8, 8)
+
+
+@jit
+def _simple(buf, state, wkb, pos, base, code, kind, measured):
     """A geometry without parts of its own: (what refers to it, where its WKB ends)."""
+    step = _step(code)
     runs = 1
     if base >= 3:
         runs = np.int64(_u32(wkb, pos))
@@ -170,24 +191,24 @@ def _simple(buf, state, wkb, pos, base, step, kind):
                 _number(buf, start, total, 4)
                 start += 4
     if total == 0:
-        return _geometry(buf, state, ends, 0, 0, kind, 0), at
+        return _geometry(buf, state, ends, 0, 0, 0, kind, 0), at
     flat, xy = _vector(buf, state, 2 * total, 8)
-    high, z = (0, 0)
-    if step == 24:
+    high, z, along, m = 0, 0, 0, 0
+    if code // 1000 % 2 == 1:
         high, z = _vector(buf, state, total, 8)
+    if measured and code >= 2000:
+        along, m = _vector(buf, state, total, 8)
     at = pos
     for _ in range(runs):
         count, start, at = _run(wkb, at, base, step)
         if step == 16:
             copy(buf, flat, wkb, start, 16 * count)
         else:
-            for k in range(count):
-                p = start + 24 * k
-                copy(buf, flat + 16 * k, wkb, p, 16)
-                copy(buf, high + 8 * k, wkb, p + 16, 8)
+            _spread(buf, flat, high if z else 0, along if m else 0, wkb, start, count, step)
             high += 8 * count
+            along += 8 * count
         flat += 16 * count
-    return _geometry(buf, state, ends, xy, z, kind, 0), at
+    return _geometry(buf, state, ends, xy, z, m, kind, 0), at
 
 
 @jit
@@ -197,7 +218,7 @@ def _empty(wkb, pos):
     while left:
         left -= 1
         code = np.int64(_u32(wkb, pos + 1))
-        base, step = code % 1000, 24 if code >= 1000 else 16
+        base, step = code % 1000, _step(code)
         pos += 5
         if base == 1:
             bare = bare and _is_nan(_u64(wkb, pos)) and _is_nan(_u64(wkb, pos + 8))
@@ -220,7 +241,7 @@ def _empty(wkb, pos):
 
 
 @jit
-def _any(buf, state, parts, wkb, pos, typed):
+def _any(buf, state, parts, wkb, pos, typed, measured):
     """Any geometry but an empty one; what refers to it. ``parts`` is a stack."""
     kinds, left = state[_STACKS : _STACKS + _DEPTH], state[_STACKS + _DEPTH : STATE - _DEPTH]
     bottom = state[STATE - _DEPTH :]
@@ -228,7 +249,7 @@ def _any(buf, state, parts, wkb, pos, typed):
     while True:
         bare, after = _empty(wkb, pos)
         code = np.int64(_u32(wkb, pos + 1))
-        base, step = code % 1000, 24 if code >= 1000 else 16
+        base = code % 1000
         if base >= 6 and not bare:
             kinds[depth], left[depth], bottom[depth] = base, np.int64(_u32(wkb, pos + 5)), top
             depth += 1
@@ -236,7 +257,7 @@ def _any(buf, state, parts, wkb, pos, typed):
             continue
         if not bare:
             told = base if typed or depth else 0
-            made, _ = _simple(buf, state, wkb, pos + 5, base, step, told)
+            made, _ = _simple(buf, state, wkb, pos + 5, base, code, told, measured)
         pos = after
         while depth:
             if not bare:
@@ -260,27 +281,28 @@ def _collected(buf, state, parts, bottom, top, base):
     for n in range(top - 1, bottom - 1, -1):
         _refer(buf, state, parts[n])
     held = _push(buf, state, count, 4)
-    return _geometry(buf, state, 0, 0, 0, base, held)
+    return _geometry(buf, state, 0, 0, 0, 0, base, held)
 
 
 @jit
-def build(buf, state, parts, wkb, pos, properties, typed):
+def build(buf, state, parts, wkb, pos, properties, typed, measured):
     """One feature at the end of ``buf``; returns its bytes, with the four of its size.
 
     Args:
         buf: long enough, see :func:`room`.
         state: int64, of ``STATE`` cells.
         parts: int64, one for each part of a geometry at least.
-        wkb: holds plain ISO WKB in 2D or with Z.
+        wkb: holds plain ISO WKB.
         pos: where in it; below 0: there is no geometry. An empty one is left out, too.
         properties: of the feature, encoded.
         typed: whether geometries say their type, as a layer of unknown type needs.
+        measured: whether M is written.
     """
     state[:_STACKS] = 0
     state[_ALIGN] = 8
     geometry, held = 0, 0
     if pos >= 0 and not _empty(wkb, pos)[0]:
-        geometry = _any(buf, state, parts, wkb, pos, typed)
+        geometry = _any(buf, state, parts, wkb, pos, typed, measured)
     count = len(properties)
     if count:
         start, held = _vector(buf, state, count, 1)
@@ -314,13 +336,14 @@ def fetch(fds, at, starts, lengths, order, out):
 
 
 @jit
-def write(out, wkb, starts, lengths, heads, multi, typed, buf, scratch, parts, sizes, state):
+def write(
+    out, wkb, starts, lengths, heads, multi, typed, measured, buf, scratch, parts, sizes, state
+):
     """Features one after the other, into ``out``; stops before it is full.
 
     Record n is ``wkb[starts[n] : starts[n] + lengths[n]]``: ``heads[n]`` bytes of properties, then
     WKB, or nothing. ``multi``: single geometries are written as multi ones of one part. Fills
-    ``sizes``; returns how many features, and how many bytes. ``buf``, ``parts`` and ``state`` are
-    as for :func:`build`.
+    ``sizes``; returns how many features, and how many bytes. The rest is as for :func:`build`.
     """
     at = 0
     for n in range(len(starts)):
@@ -328,7 +351,7 @@ def write(out, wkb, starts, lengths, heads, multi, typed, buf, scratch, parts, s
         pos = start + heads[n]
         properties = wkb[start:pos]
         if pos == end:
-            size = build(buf, state, parts, wkb, -1, properties, typed)
+            size = build(buf, state, parts, wkb, -1, properties, typed, measured)
         else:
             code = np.int64(_u32(wkb, pos + 1))
             if multi and code % 1000 <= 3:
@@ -336,9 +359,9 @@ def write(out, wkb, starts, lengths, heads, multi, typed, buf, scratch, parts, s
                 _number(scratch, 1, code + 3, 4)
                 _number(scratch, 5, 1, 4)
                 copy(scratch, 9, wkb, pos, end - pos)
-                size = build(buf, state, parts, scratch, 0, properties, typed)
+                size = build(buf, state, parts, scratch, 0, properties, typed, measured)
             else:
-                size = build(buf, state, parts, wkb, pos, properties, typed)
+                size = build(buf, state, parts, wkb, pos, properties, typed, measured)
         if at + size > len(out):
             return n, at
         copy(out, at, buf, len(buf) - size, size)

@@ -83,7 +83,8 @@ def write(
             OpenFiles(item.work_dir, names) as spools,
             Behind(fd) as behind,
         ):
-            features = _Features(spools, multi=multi, typed=typed)
+            flags = {"multi": multi, "typed": typed, "measured": ogr.measured(summary.types)}
+            features = _Features(spools, **flags)
             for rows in evenly(found.blocks(), _ROWS):
                 sizes = []
                 for block, some in features.blocks(rows):
@@ -134,9 +135,9 @@ class _Features:
     count as memory.
     """
 
-    def __init__(self, spools: OpenFiles, *, multi: bool, typed: bool) -> None:
+    def __init__(self, spools: OpenFiles, *, multi: bool, typed: bool, measured: bool) -> None:
         self._spools = spools
-        self._multi, self._typed = multi, typed
+        self._flags = multi, typed, measured
         self._room, self._turn = Room(_KEPT), False
 
     def blocks(self, rows: Rows) -> Iterator[tuple[memoryview, Numbers]]:
@@ -172,8 +173,7 @@ class _Features:
                 starts[done:],
                 lengths[done:],
                 heads[done:],
-                self._multi,
-                self._typed,
+                *self._flags,
                 build,
                 scratch,
                 parts,

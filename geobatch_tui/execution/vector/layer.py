@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sqlite3
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +33,7 @@ from geobatch_tui.execution.vector import (
     source,
 )
 from geobatch_tui.execution.vector.condition import Condition, fault
-from geobatch_tui.execution.vector.lean import pyogrio
+from geobatch_tui.execution.vector.lean import MEASURED, pyogrio
 from geobatch_tui.execution.vector.names import exact
 
 if TYPE_CHECKING:
@@ -58,8 +60,8 @@ _CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 @dataclass(frozen=True, slots=True)
 class Layer:
     """What a source says of itself. ``place``: what OGR opens. ``fields``: schema of the
-    attributes. ``none_left``: ``where`` leaves no feature; then ``count`` is of all. ``geo``: see
-    ``geokey``."""
+    attributes. ``none_left``: ``where`` leaves no feature; then ``count`` is of all. ``measured``:
+    geometries have M, as the source says. ``geo``: see ``geokey``."""
 
     driver: str
     place: str
@@ -78,6 +80,7 @@ class Layer:
     lost: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
     none_left: bool = False
+    measured: bool = False
     geo: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -106,6 +109,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
             schema = pa.schema([*first, *map(domains.coded, fields)])
             geometry = str(meta["geometry_name"] or "")
         told = _further_geometries(reader.schema, geometry)
+        measured = _is_measured(place, name, info)
         domains.tell(fields, told)
         if info["driver"] == "ESRI Shapefile":
             if not encoding:
@@ -122,12 +126,31 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         told=tuple(told),
         geometry=geometry,
         geometry_type=str(info["geometry_type"]),
+        measured=measured,
         fid_column=str(info["fid_column"] or ""),
         crs=info["crs"],
         encoding=params.encoding,
         jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
         **counted,
     )
+
+
+def _is_measured(place: str, name: str, info: dict[str, Any]) -> bool:
+    """Whether a layer says that its geometries have M, all or some of them."""
+    if info["driver"] == "GPKG" and not archive.is_inside(place):
+        asked = "SELECT m FROM gpkg_geometry_columns WHERE table_name = ?"
+        with contextlib.closing(ranges.open_sqlite(place)) as connection:
+            return connection.execute(asked, (name,)).fetchone() not in {None, (0,)}
+    return bool(info["measured"])
+
+
+def _told(place: str, how: dict[str, Any]) -> dict[str, Any]:
+    """What pyogrio says of a layer; ``measured``: and that its type has M."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        info: dict[str, Any] = pyogrio.read_info(exact(place), **how)
+    info["measured"] = any(str(one.message).startswith(MEASURED) for one in said)
+    return info
 
 
 def _further_geometries(schema: pa.Schema, first: str) -> list[str]:
@@ -220,7 +243,7 @@ def _info(
         "force_feature_count": not _COUNTED.isdisjoint(drivers)
         or (not params.where and "GeoJSONSeq" not in drivers),
     }
-    info = pyogrio.read_info(exact(place), **how)
+    info = _told(place, how)
     # OGR takes a text sequence for GeoJSON if its second record is no object: of one feature.
     single = info["driver"] == "GeoJSON" and info["features"] < 2
     if single and geojson.goes_on(task.source, place):
@@ -230,7 +253,7 @@ def _info(
                 hint="write one feature a line, as jq -c does, or a FeatureCollection",
             )
         place = formats.SEQUENCE + place
-        info = pyogrio.read_info(exact(place), **how)
+        info = _told(place, how)
     if info["driver"] not in drivers:
         raise UnsupportedFormatError(
             f"{task.source} is opened as {info['driver']}, but looks like {drivers[0]}"
@@ -369,6 +392,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
         fields=fields,
         geometry=name,
         geometry_type=str(kinds[0]) if len(kinds) == 1 else "Unknown",
+        measured=any(str(kind).endswith("M") for kind in kinds),
         fid_column="",
         crs=json.dumps(crs) if isinstance(crs, dict) else crs,
         count=count,

@@ -7,7 +7,9 @@ whoever imports the real ones later gets them, and pyogrio works with them.
 
 from __future__ import annotations
 
+import re
 import sys
+import warnings
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +21,7 @@ from geobatch_tui.execution import drivers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DataLayerError", "DataSourceError", "pyogrio"]
+__all__ = ["MEASURED", "DataLayerError", "DataSourceError", "pyogrio"]
 
 #: Loaded in the fork server and its workers only: elsewhere other threads may import pandas now.
 _WORKER = "geobatch_tui.execution.preload"
@@ -54,6 +56,10 @@ def _import() -> Any:
 
 pyogrio = _import()
 drivers.keep_only(drivers.VECTOR, import_module("pyogrio._err"))
+#: How pyogrio warns of a layer whose type has M, which it does not tell otherwise. What becomes of
+#: M is in the plan's warnings (see ``layer``).
+MEASURED = "Measured (M) geometry types are not supported"
+warnings.filterwarnings("ignore", message=re.escape(MEASURED))
 # OGR ends GML at the first geometry that it cannot read, as if there were no more features. So it
 # goes on to the next one, and whoever reads GML counts what it left out (see ``layer``).
 pyogrio.set_gdal_config_options({"GML_SKIP_CORRUPTED_FEATURES": "YES"})

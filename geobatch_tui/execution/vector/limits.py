@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 #: Decimal digits that any number of double precision keeps.
 _DIGITS = 15
 JSON = frozenset({"GeoJSON", "GeoJSONSeq"})
+#: Formats that hold M; see also ``ogr.measured``.
+WITH_M = frozenset({"GPKG", "FlatGeobuf", "Shapefile"})
 _HINT = "leave it out by op.columns, or write GeoParquet"
 
 

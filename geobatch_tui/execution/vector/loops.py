@@ -30,7 +30,8 @@ sparse = _loop("kernels.sparse", f"{_CHOSEN} float {_GROUND} int64:1", 1)
 fetch = _loop("flatbuffer.fetch", "int32:1 int64:1 int64:1 int64:1 int64:1 uint8:1", 1)
 write = _loop(
     "flatbuffer.write",
-    "uint8:1 uint8:1 int64:1 int64:1 int64:1 bool bool uint8:1 uint8:1 int64:1 int64:1 int64:1",
+    "uint8:1 uint8:1 int64:1 int64:1 int64:1 bool bool bool "
+    "uint8:1 uint8:1 int64:1 int64:1 int64:1",
     2,
 )
 hilbert = _loop("flatbuffer.hilbert", "float64:2 float64:1 uint32:1")

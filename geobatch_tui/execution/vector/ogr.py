@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,9 +105,7 @@ def write_template(
     no meaning, as its header says less of an empty layer. ``kind``: its type of geometry."""
     import shapely
 
-    shape = shapely.from_wkt(_SAMPLES[kind.partition(" ")[0]])
-    if kind.endswith(" Z"):
-        shape = shapely.force_3d(shape)
+    shape = shapely.from_wkt(_sample(kind))
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
     schema = limits.for_ogr(written_schema(plan))
     columns = [pa.nulls(1, each.type) for each in schema]
@@ -118,6 +117,13 @@ def write_template(
     _write_layer(
         item, plan, kind, path, table.to_reader(), _layer_options(item, plan, summary) | options
     )
+
+
+def _sample(kind: str) -> str:
+    """WKT of a geometry of a type."""
+    name, _, dimensions = kind.partition(" ")
+    named = re.sub(r"([A-Z]+) ", rf"\1 {dimensions} ", _SAMPLES[name])
+    return re.sub(r"(\d \d)", r"\1" + " 0" * len(dimensions), named)
 
 
 def _write_layer(
@@ -134,7 +140,7 @@ def _write_layer(
         layer=plan.layer_name,
         driver=DRIVERS[plan.format],
         geometry_name=reader.schema.names[-1],
-        geometry_type=kind,
+        geometry_type=_called(kind),
         crs=plan.dst_crs or None,
         layer_options=options,
         encoding="UTF-8" if plan.format == "Shapefile" else None,
@@ -185,11 +191,29 @@ def _layer_options(item: ItemContext, plan: VectorPlan, summary: Summary) -> dic
     return shapefile.OPTIONS if plan.format == "Shapefile" else {}
 
 
+def _called(kind: str) -> str:
+    """How pyogrio calls a type."""
+    name, _, dimensions = kind.partition(" ")
+    if "M" not in dimensions:
+        return kind
+    if kind == "Point M":
+        return "PointM"
+    return f"Measured {'3D ' if 'Z' in dimensions else ''}{name}"
+
+
+def measured(kinds: Sequence[int]) -> bool:
+    """Whether geometries of the types ``kinds`` (WKB's numbers) have M in FlatGeobuf and in
+    Shapefiles: where all have it, and are of one type."""
+    return layer_type(kinds)[0].endswith("M")
+
+
 def layer_type(kinds: Sequence[int]) -> tuple[str, bool]:
     """Type of a layer that holds ``kinds`` (WKB's numbers), and whether single geometries are
     written as multi ones: where both occur, and nothing else."""
     bases = {kind % 1000 for kind in kinds}
-    deep = " Z" if any(kind >= 1000 for kind in kinds) else ""
+    deep = "Z" if any(kind // 1000 % 2 for kind in kinds) else ""
+    deep += "M" if min(kinds, default=0) >= wkb.MEASURED else ""
+    deep = f" {deep}" if deep else ""
     for single, name in ((1, "Point"), (2, "LineString"), (3, "Polygon")):
         if bases == {single}:
             return name + deep, False
@@ -197,7 +221,7 @@ def layer_type(kinds: Sequence[int]) -> tuple[str, bool]:
             return f"Multi{name}{deep}", len(bases) > 1
     if bases == {7}:
         return f"GeometryCollection{deep}", False
-    return "Unknown", False  # the name of any type, in 2D or with Z
+    return "Unknown", False  # the name of any type, of any dimensions
 
 
 def promoted(column: pa.Array) -> pa.Array:

@@ -84,9 +84,12 @@ def probe(
         src, dst, known = _crs(task, layer, dst_crs, told)
         _tell_of_records(layer, told)
         options = writer_options(task.output)
+        form = str(task.output["format"])
+        if layer.measured and form not in limits.WITH_M:
+            told.append(f"geometries have M, which is left out: {form} does not hold it")
         geo = geokey.kept(
             layer.geo,
-            str(task.output["format"]),
+            form,
             told,
             moved=src != dst,
             same_shapes=same_shapes,

@@ -117,7 +117,7 @@ def refuse_mixed(kinds: Sequence[int]) -> None:
             f"Shapefile holds one type of geometry, not {shown}",
             hint="choose one by op.where, or write GPKG",
         )
-    if len({kind >= 1000 for kind in kinds}) > 1:
+    if len({kind // 1000 % 2 for kind in kinds}) > 1:
         raise SchemaError(
             "some features have heights and others have none; a Shapefile would make up zeros",
             hint="write GPKG",

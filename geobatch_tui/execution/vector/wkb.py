@@ -35,6 +35,9 @@ NAMES = {
     17: "Triangle",
 }
 
+#: The least type of a geometry with M, in ISO WKB's numbers.
+MEASURED = 2000
+
 REASONS = {
     kernels.BROKEN: "its WKB is cut off or damaged",
     kernels.NOT_PLAIN: "its WKB cannot be read",
@@ -157,33 +160,34 @@ def coordinates(column: pa.Array, room: Room | None = None) -> Coordinates:
     )
 
 
-def read(column: pa.Array, room: Room | None = None) -> tuple[Coordinates, int]:
-    """The coordinates of ``column``, with every geometry as little-endian ISO WKB in 2D or with Z;
-    they lie in ``room``, if given.
+def read(
+    column: pa.Array, room: Room | None = None, *, keeps_m: bool = False
+) -> tuple[Coordinates, int]:
+    """The coordinates of ``column``, with every geometry as little-endian ISO WKB; they lie in
+    ``room``, if given.
 
-    Geometries in another byte order, with SRID, or with M are written anew by GEOS; those that it
-    cannot read keep their status. Returns also how many lost their M.
+    Geometries in another byte order, with SRID, or with M unless ``keeps_m`` are written anew by
+    GEOS; those that it cannot read keep their status. Returns also how many lost their M.
     """
     if column.type != pa.binary():
         column = column.cast(pa.binary())
     found = coordinates(column, room)
-    measured = found.kinds >= 2000
+    measured = found.kinds >= MEASURED if not keeps_m else np.zeros(len(column), np.bool_)
     odd = (found.status == kernels.NOT_PLAIN) | (measured & (found.status == kernels.OK))
     if not odd.any():
         return found, 0
     values = column.to_pylist()
     for row in np.flatnonzero(odd).tolist():
-        values[row] = _rewritten(values[row])
+        values[row] = _rewritten(values[row], keeps_m=keeps_m)
     return coordinates(pa.array(values, pa.binary()), room), int(np.count_nonzero(measured))
 
 
-def _rewritten(value: bytes) -> bytes:
+def _rewritten(value: bytes, *, keeps_m: bool) -> bytes:
     import shapely
 
     shape = shapely.from_wkb(value, on_invalid="ignore")
     if shape is None:
         return value
-    written: bytes = shapely.to_wkb(
-        shape, output_dimension=3 if shape.has_z else 2, byte_order=1, flavor="iso"
-    )
+    dimensions = 4 if keeps_m else 3 if shape.has_z else 2
+    written: bytes = shapely.to_wkb(shape, output_dimension=dimensions, byte_order=1, flavor="iso")
     return written

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import struct
 
 import geopandas as gpd
@@ -15,7 +17,7 @@ import vectorjobs
 from geopandas.testing import assert_geodataframe_equal
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector import flatbuffer, loops, properties
+from geobatch_tui.execution.vector import flatbuffer, loops, ogr, properties
 
 SHAPES = {
     "Point": ["POINT (1 2)", "POINT EMPTY", None],
@@ -84,7 +86,9 @@ def by_ogr(path, columns, shapes, kind) -> list[bytes]:
     return found
 
 
-def by_us(columns, shapes, *, typed: bool, multi: bool = False) -> list[bytes]:
+def by_us(
+    columns, shapes, *, typed: bool, multi: bool = False, measured: bool = False
+) -> list[bytes]:
     """Features as chunks and the assembler make them."""
     batch = pa.RecordBatch.from_arrays([*columns.values(), shapes], names=[*columns, "g"])
     data, offsets, heads = properties.records(batch, list(columns), "g")
@@ -93,7 +97,7 @@ def by_us(columns, shapes, *, typed: bool, multi: bool = False) -> list[bytes]:
     out, sizes = np.empty(room * len(lengths), np.uint8), np.zeros(len(lengths), np.int64)
     scratch = [np.empty(room, np.uint8), np.empty(room, np.uint8), np.empty(room, np.int64)]
     done, _ = loops.write(
-        out, data, offsets[:-1], lengths, heads.astype(np.int64), multi, typed,
+        out, data, offsets[:-1], lengths, heads.astype(np.int64), multi, typed, measured,
         *scratch, sizes, np.empty(flatbuffer.STATE, np.int64),
     )  # fmt: skip
     assert done == len(lengths)
@@ -101,25 +105,34 @@ def by_us(columns, shapes, *, typed: bool, multi: bool = False) -> list[bytes]:
     return [out[end - size : end].tobytes() for end, size in zip(ends, sizes, strict=True)]
 
 
-def wkb(texts, *, deep: bool = False) -> pa.Array:
+def wkb(texts, dimensions: str = "") -> pa.Array:
+    """Geometries with these ``dimensions`` beside x and y, whose values differ."""
+    if dimensions:
+        step = itertools.count()
+        texts = [
+            re.sub(
+                r"\d \d",
+                lambda found: " ".join([found[0], *(f"{next(step) / 2}" for _ in dimensions)]),
+                re.sub(r"([A-Z]+) ", rf"\1 {dimensions} ", text),
+            )
+            for text in texts
+        ]
     shapes = [None if text is None else shapely.from_wkt(text) for text in texts]
-    if deep:
-        shapes = [shapely.force_3d(shape, 7.5) if shape else shape for shape in shapes]
     values = [None if each is None else shapely.to_wkb(each, flavor="iso") for each in shapes]
     return pa.array(values, pa.binary())
 
 
-@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("more", ["", "Z", "M", "ZM"])
 @pytest.mark.parametrize("kind", SHAPES)
-def test_features_are_those_of_ogr(tmp_path, kind, deep):
-    """Byte for byte, for every type of geometry and attribute, empty and null ones, 2D and Z."""
-    if kind == "Unknown" and deep:
+def test_features_are_those_of_ogr(tmp_path, kind, more):
+    """Byte for byte, for every type of geometry and attribute, empty and null ones, 2D, Z and M."""
+    if kind == "Unknown" and more:
         pytest.skip("OGR has no such layer")
-    texts = [t for t in SHAPES[kind] if not deep or (t and "EMPTY" not in t)]
-    shapes = wkb(texts, deep=deep)
+    texts = [t for t in SHAPES[kind] if not more or (t and "EMPTY" not in t)]
+    shapes = wkb(texts, more)
     columns = attributes(len(shapes))
-    theirs = by_ogr(tmp_path / "t.fgb", columns, shapes, kind + (" Z" if deep else ""))
-    assert by_us(columns, shapes, typed=kind == "Unknown") == theirs
+    theirs = by_ogr(tmp_path / "t.fgb", columns, shapes, ogr._called(f"{kind} {more}".strip()))
+    assert by_us(columns, shapes, typed=kind == "Unknown", measured="M" in more) == theirs
 
 
 @pytest.mark.parametrize("kind", ["Point", "LineString", "Polygon"])

@@ -93,6 +93,10 @@ def test_odd_but_readable_wkb_is_written_anew():
     assert measured == 2
     assert found.kinds.tolist() == [1, 1, 1, 1001]
     assert shapely.from_wkb(found.column.to_pylist()[3]).wkt == "POINT Z (1 2 3)"
+    found, measured = wkb.read(column(values), keeps_m=True)
+    assert measured == 0
+    assert found.kinds.tolist() == [1, 1, 2001, 3001]
+    assert found.column.to_pylist()[2:] == values[2:]
 
 
 @settings(max_examples=200, deadline=None)
@@ -112,6 +116,11 @@ def test_no_bytes_are_read_beyond_a_geometry(noise):
         ([6], ("MultiPolygon", False)),
         ([3, 6], ("MultiPolygon", True)),
         ([1001], ("Point Z", False)),
+        ([2001], ("Point M", False)),
+        ([3003, 3006], ("MultiPolygon ZM", True)),
+        ([1, 2001], ("Point", False)),
+        ([2001, 3001], ("Point ZM", False)),
+        ([2001, 2003], ("Unknown", False)),
         ([1, 3], ("Unknown", False)),
         ([], ("Unknown", False)),
     ],
