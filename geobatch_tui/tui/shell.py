@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, override
 from rich.text import Text
 from textual import events, on
 from textual.app import App, ScreenStackError
+from textual.theme import ThemeProvider
 
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.orchestration.known import known
@@ -217,6 +218,11 @@ class Shell(App[Ending]):
         """Find a command by its name."""
         if not isinstance(self.screen, Palette):
             self.push_screen(Palette(id="--command-palette"))
+
+    @override
+    def search_themes(self) -> None:
+        """Find a theme by its name."""
+        self.push_screen(Palette([ThemeProvider], placeholder="Search for themes ..."))
 
     def action_jump(self) -> None:
         """Go somewhere by name."""

@@ -1,0 +1,34 @@
+"""Keys by the hundred, in bursts that arrive at once: nothing raises, and no run is lost."""
+
+from __future__ import annotations
+
+import pytest
+from key_storm import weather
+
+from geobatch_tui.testing import OPS
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Files that keys make lie in a folder of the test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("GEOBATCH_OPS", OPS)
+    monkeypatch.setenv("GEOBATCH_ENGINE__EXECUTOR", "thread")
+
+
+def test_a_short_storm(tmp_path):
+    """Whatever is typed, the console ends by its operator's wish, and its run with a result."""
+    storm, states = weather(2, 150, tmp_path)
+    assert storm.answered > 10
+    assert set(states) <= {"partial", "interrupted"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_a_long_storm(seed, tmp_path):
+    """The same, for minutes."""
+    storm, states = weather(seed, 2000, tmp_path)
+    assert storm.answered > 200
+    assert set(states) <= {"partial", "interrupted"}
