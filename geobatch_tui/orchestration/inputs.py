@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,16 @@ VECTOR_SUFFIXES = frozenset(
         ".parquet", ".geoparquet", ".csv", ".kml", ".gml", ".gdb", ".zip",
     }
 )  # fmt: skip
+#: Suffixes of other files in directories that are vectors, if they begin so; outputs keep them in
+#: their names.
+_VECTORS_BY_HEAD = {
+    ".json": re.compile(
+        rb'"type"\s*:\s*"(?:Feature(?:Collection)?|GeometryCollection'
+        rb'|(?:Multi)?(?:Point|LineString|Polygon))"'
+    ),
+    ".sqlite": re.compile(rb"\ASQLite format 3\x00"),
+}
+_HEAD = 4096
 SUFFIXES = {
     "COG": ".tif",
     "GTiff": ".tif",
@@ -126,8 +137,21 @@ def _walk_directory(
         names[:] = [name for name in inner if name not in whole]
         for name in sorted([*files, *whole]):
             path = Path(directory, name)
-            if path.suffix.lower() in suffixes and not name.startswith("."):
+            if not name.startswith(".") and _is_input(path, suffixes):
                 yield str(path), str(path.relative_to(root))
+
+
+def _is_input(path: Path, suffixes: frozenset[str]) -> bool:
+    """Whether a file in a directory is an input. One that cannot be read is left to its probe."""
+    suffix = path.suffix.lower()
+    known = _VECTORS_BY_HEAD.get(suffix) if suffixes is VECTOR_SUFFIXES else None
+    if known is None or not path.is_file():
+        return suffix in suffixes
+    try:
+        with path.open("rb") as file:
+            return known.search(file.read(_HEAD)) is not None
+    except OSError:
+        return True
 
 
 def _walk_glob(

@@ -68,6 +68,26 @@ def test_a_geodatabase_is_one_input(tmp_path: Path) -> None:
     assert keys(found) == ["b.tif", "a/x.gdb/c.tif"]
 
 
+def test_json_and_sqlite_in_a_directory(tmp_path: Path) -> None:
+    """Taken where they begin as vectors; their outputs keep the whole name, as others beside them
+    may have the rest of it."""
+    (tmp_path / "in").mkdir()
+    contents = {
+        "a.json": b'{"type": "FeatureCollection", "features": []}',
+        "b.json": b'{ "name": "x", "features": [{"type":"Feature"}]}',
+        "c.JSON": b'{"type":"MultiPolygon","coordinates":[]}',
+        "d.json": b'{"type": "module", "name": "no vector"}',
+        "e.sqlite": b"SQLite format 3\0",
+        "f.sqlite": b"",
+        "a.geojson": b"",
+    }
+    for name, content in contents.items():
+        (tmp_path / "in" / name).write_bytes(content)
+    found = expand([str(tmp_path / "in")], tmp_path / "out", "GPKG")
+    wanted = ["a.gpkg", "a.json.gpkg", "b.json.gpkg", "c.JSON.gpkg", "e.sqlite.gpkg"]
+    assert keys(found) == wanted
+
+
 def test_outputs_are_no_inputs(tmp_path: Path) -> None:
     """A second run over a directory does not eat the first one's outputs."""
     touch(tmp_path / "a.tif")

@@ -1,7 +1,8 @@
 """Texts in the table of a Shapefile that are no values of their fields: OGR makes some of them.
 
-It reads as much of a number as there is, 0 where there is none, and some day of what is no date,
-without a word. Blanks, asterisks and days of zeros are null, as it takes them.
+It reads as much of a number as there is, to a zero byte at most, 0 where there is none, and some
+day of what is no date, without a word. Blanks, asterisks and days of zeros are null, as it takes
+them.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 _HEAD, _FIELD, _END = 32, 32, b"\r"
 #: Where a field begins in a row: behind the mark of those that are deleted.
 _FIRST = 1
-#: As C reads a text, it ends at the first zero byte.
-_WHOLE_TEXT = r"(?is)\A *(?:%s)? *(?:\x00.*)?\z"
+#: As C reads a text, it ends at the first zero byte: what follows is to be nothing.
+_WHOLE_TEXT = r"(?is)\A *(?:%s)? *(?:\x00[\x00 ]*)?\z"
 _REAL = (
     r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)"
     r"|[+-]?1\.#(?:inf|ind|qnan|snan)\d*"
@@ -103,7 +104,7 @@ class Table:
             texts = _binary(column)
             fine = pc.match_substring_regex(texts, pattern)
             for row in np.flatnonzero(~fine.to_numpy(zero_copy_only=False)).tolist():
-                text = texts[row].as_py().partition(b"\0")[0].decode("utf-8", "replace").strip()
+                text = texts[row].as_py().decode("utf-8", "replace").strip(" ").rstrip(" \0")
                 told[row] = f"{FIELD} {name!r} has {text!r}, which is no {kind}: OGR reads another"
         if not told:
             return others

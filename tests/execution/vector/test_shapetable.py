@@ -89,11 +89,23 @@ def test_values_are_those_of_the_table(tmp_path):
 
 
 def test_a_text_ends_at_its_first_zero_byte(tmp_path):
-    """As C reads it; what stands behind it is no text."""
-    source = write(tmp_path / "s.shp", "N", 10, 0, ["1", "12\0\0abc", "\0" * 10, "\0x"])
+    """As C reads it; where more than blanks stand behind it, the feature is set aside."""
+    texts = [
+        "1",
+        "12\0\0",
+        "\0" * 10,
+        "12\0 \0",
+        "1\0002",
+        "4\00011",
+        "\0 12",
+        "12\0\0abc",
+        "-1\0.5",
+    ]
+    source = write(tmp_path / "s.shp", "N", 10, 0, texts)
     done = vectorjobs.run("vector.convert", source, tmp_path / "out")
-    assert not done.letters
-    assert vectordata.read(done.path).v.fillna(-1).tolist() == [1, 12, -1, -1]
+    assert [one.position for one in done.letters] == [4, 5, 6, 7, 8]
+    assert "has '1\\x002', which is no whole number" in done.letters[0].reason
+    assert vectordata.read(done.path).v.fillna(-1).tolist() == [1, 12, -1, 12]
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
