@@ -40,7 +40,7 @@ def fitted(worked: Worked) -> Worked:
             what = f"latitude {lat:.9g}" if abs(lat) > _POLE else f"longitude {lon:.9g}"
             bad[row] = ("GeometryError", f"it reaches {what}; GeoJSON is in degrees on WGS 84")
     rows = shapes.without(rows, bad)
-    made, empty = shapes.touch(found, rows, dateline.rolled, bad, None)
+    made, empty, _ = shapes.touch(found, rows, dateline.rolled, bad, None)
     bad |= dict.fromkeys(empty, ("GeometryError", "nothing is left, cut at the antimeridian"))
     facts = worked.facts | {"longitudes_wrapped": len(shapes.without(rows, bad))}
     return replace(worked, found=made, bad=bad, facts=facts)

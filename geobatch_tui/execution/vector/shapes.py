@@ -7,7 +7,7 @@ before it is touched (see ``trail``), and what an earlier try died of is set asi
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -125,6 +125,15 @@ def sound(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return checked
 
 
+class Touched(NamedTuple):
+    """A column with new geometries, the rows of which nothing is left, and those of which parts of
+    another dimension are left out."""
+
+    found: wkb.Coordinates
+    empty: list[int]
+    lessened: list[int]
+
+
 def touch(
     found: wkb.Coordinates,
     rows: NDArray[np.int64],
@@ -133,22 +142,22 @@ def touch(
     trail: Trail | None,
     *,
     collapsed: bool = False,
-) -> tuple[wkb.Coordinates, list[int]]:
+) -> Touched:
     """Replace the geometries of ``rows`` by what ``change`` makes of each.
 
     A result keeps to the dimension of what it came from: of a polygon, only polygons are kept;
     where there are none and ``collapsed``, the parts of the largest dimension below.
-    Rows whose ``change`` raises go to ``bad``. Returns the new column, and the rows of which
-    nothing is left.
+    Rows whose ``change`` raises go to ``bad``.
     """
     values = found.column.take(pa.array(rows)).to_pylist()
     made: dict[int, bytes] = {}
     empty: list[int] = []
+    lessened: list[int] = []
     for row, value in zip(rows.tolist(), values, strict=True):
         dimension = _DIMENSION.get(int(found.kinds[row]) % 1000, -1)
         dimensions = range(dimension, -1, -1) if collapsed and dimension > 0 else (dimension,)
         try:
-            changed = _changed(value, change, dimensions, row, trail)
+            changed, whole = _changed(value, change, dimensions, row, trail)
         except shapely.errors.GEOSException as error:
             bad[row] = ("GeometryError", f"GEOS: {error}")
             continue
@@ -157,9 +166,14 @@ def touch(
             continue
         if changed:
             made[row] = changed
+            lessened += [] if whole else [row]
         else:
             empty.append(row)
-    return _with(found, made), empty
+    return Touched(_with(found, made), empty, lessened)
+
+
+#: Behind the WKB of a geometry in a trail: whether parts of it are left out.
+_WHOLE, _LESSENED = b"\0", b"\1"
 
 
 def _changed(
@@ -168,18 +182,28 @@ def _changed(
     dimensions: Iterable[int],
     row: int,
     trail: Trail | None,
-) -> bytes:
+) -> tuple[bytes, bool]:
     """WKB of what ``change`` makes of a geometry: its parts of the first of ``dimensions`` that has
-    any; empty: none has."""
-    earlier = trail.made(row) if trail is not None else None
-    if earlier is not None:
-        return earlier
-    with _place(trail, row) as given:
-        changed = change(shapely.from_wkb(value))
-        kept = next(filter(None, (parts(changed, dimension) for dimension in dimensions)), None)
-        written = b"" if kept is None else shapely.to_wkb(kept, byte_order=1, flavor="iso")
-        given.append(written)
-    return bytes(written)
+    any, empty where none has; and whether these are all of its parts."""
+    kept = trail.made(row) if trail is not None else None
+    if kept is None:
+        with _place(trail, row) as given:
+            kept = _kept(change(shapely.from_wkb(value)), dimensions)
+            given.append(kept)
+    return kept[:-1], kept.endswith(_WHOLE)
+
+
+def _kept(changed: Any, dimensions: Iterable[int]) -> bytes:
+    of_each = ((dimension, parts(changed, dimension)) for dimension in dimensions)
+    dimension, kept = next(((d, one) for d, one in of_each if one is not None), (-1, None))
+    if kept is None:
+        return _WHOLE
+    others = dimension >= 0 and any(
+        shapely.get_dimensions(piece) != dimension and not piece.is_empty
+        for piece in pieces(changed)
+    )
+    written: bytes = shapely.to_wkb(kept, byte_order=1, flavor="iso")
+    return written + (_LESSENED if others else _WHOLE)
 
 
 def _place(trail: Trail | None, row: int) -> AbstractContextManager[list[bytes]]:

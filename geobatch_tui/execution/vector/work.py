@@ -149,7 +149,7 @@ def _at_antimeridian(context: Context, worked: Worked, before: Any = None) -> Wo
     facts = worked.facts | {"across_antimeridian": len(rows)}
     if not context.params.get("wrapdateline") or not len(rows):
         return replace(worked, facts=facts)
-    made, _ = shapes.touch(worked.found, rows, cut, worked.bad, None)
+    made = shapes.touch(worked.found, rows, cut, worked.bad, None).found
     return replace(worked, found=made, facts=facts)
 
 
@@ -166,7 +166,7 @@ def make_valid(
     rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
     rows = rows[~shapes.tested(found, rows, shapes.valid, bad, context.trail)]
     rows = shapes.without(rows, bad)
-    made, empty = shapes.touch(
+    made, empty, lessened = shapes.touch(
         found,
         rows,
         lambda shape: shapes.repaired(shape, method),
@@ -179,7 +179,10 @@ def make_valid(
     fine = shapes.tested(made, still, shapes.valid, bad, context.trail)
     wrong = shapes.without(still[~fine], bad)
     bad |= dict.fromkeys(wrong.tolist(), ("GeometryError", "still invalid once repaired"))
-    return Worked(made, bad, dropped, {"repaired": int(fine.sum())})
+    left_out = len(shapes.without(np.array(lessened, np.int64), bad))
+    return Worked(
+        made, bad, dropped, {"repaired": int(fine.sum()), "lesser_parts_left_out": left_out}
+    )
 
 
 def clip(
@@ -201,7 +204,7 @@ def clip(
         boxes = found.boxes()[rows]
         inside = (boxes[:, :2] >= (minx, miny)) & (boxes[:, 2:] <= (maxx, maxy))
         across, cut = rows[~inside.all(axis=1)], shapes.cutter(minx, miny, maxx, maxy)
-    made, empty = shapes.touch(found, across, cut, bad, context.trail)
+    made, empty, _ = shapes.touch(found, across, cut, bad, context.trail)
     dropped = dropped.copy()
     dropped[empty] = True
     return Worked(made, bad, dropped, {"clipped": len(shapes.without(across, bad)) - len(empty)})

@@ -41,6 +41,7 @@ def test_only_invalid_geometries_are_touched(tmp_path):
     assert shapely.to_wkb(made.geometry[1]) == shapely.to_wkb(valid)
     assert made.geometry[0].area == pytest.approx(0.5)
     assert done.receipt.facts["repaired"] == 2
+    assert done.receipt.facts["lesser_parts_left_out"] == 1, "the spike, by linework"
     assert [(letter.fid, letter.error_class) for letter in done.letters] == [(4, "GeometryError")]
     assert "once repaired" in done.letters[0].reason
 
