@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -141,9 +141,9 @@ def _at_antimeridian(context: Context, worked: Worked, before: Any = None) -> Wo
     # Geometry objects only where there is anything to look at: they take long to load.
     from geobatch_tui.execution.vector import dateline, shapes
 
-    rows = np.flatnonzero(may_be)
+    rows, cut = np.flatnonzero(may_be), cast("Callable[[Any], Any]", dateline.cut)
     if moves is None:
-        rows, cut = dateline.across(worked.found, rows), dateline.cut
+        rows = dateline.across(worked.found, rows)
     else:
         rows, cut = dateline.on_the_way(before, rows, moves.lonlat)
     facts = worked.facts | {"across_antimeridian": len(rows)}
