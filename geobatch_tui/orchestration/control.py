@@ -14,11 +14,12 @@ import socket
 import struct
 import tempfile
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from geobatch_tui.errors import StateError
+from geobatch_tui.errors import GeobatchError, StateError
 from geobatch_tui.ledger.lock import is_held, read_holder
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.session import state_of_run
@@ -35,6 +36,9 @@ LINE_LIMIT = 64 * 1024
 REPLY_SECONDS = 10.0
 _FRESH = 60.0
 """Seconds in which a socket is not swept."""
+
+#: A command that does not fit the run, or one that comes when its state is closed already.
+_REFUSALS = (ValueError, TypeError, AttributeError, KeyError, RecursionError, GeobatchError)
 
 _UCRED = struct.Struct("3i")
 
@@ -56,26 +60,54 @@ class Control:
 
     _run: Steered | None = None
     _loop: asyncio.AbstractEventLoop | None = None
-    _early: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    _early: list[_Asked] = field(default_factory=list)
 
     def attach(self, run: Steered) -> None:
         """The run is ready to be steered (called by the engine, on its loop)."""
         self._run, self._loop = run, asyncio.get_running_loop()
-        for verb, arguments in self._early:
-            run.steer(verb, arguments, "console")
+        for asked in self._early:
+            asked.put_to(run)
         self._early.clear()
 
-    def send(self, verb: str, **arguments: Any) -> None:
+    def send(self, verb: str, **arguments: Any) -> Future[dict[str, Any]]:
         """Send a command; it takes effect on the engine's loop. Before the run has started it
-        waits for it. Raises ValueError for an unknown verb."""
+        waits for it.
+
+        Returns:
+            The run's reply once it has come; StateError where the run refused, or is over.
+
+        Raises:
+            ValueError: for an unknown verb.
+        """
         if verb not in VERBS:
             raise ValueError(f"there is no command {verb!r}")
+        asked = _Asked(verb, arguments)
         run, loop = self._run, self._loop
         if run is None or loop is None:
-            self._early.append((verb, arguments))
-            return
-        with contextlib.suppress(RuntimeError):  # the run is over, its loop is closed
-            loop.call_soon_threadsafe(run.steer, verb, arguments, "console")
+            self._early.append(asked)
+            return asked.reply
+        try:
+            loop.call_soon_threadsafe(asked.put_to, run)
+        except RuntimeError:  # its loop is closed
+            asked.reply.set_exception(StateError("the run is over"))
+        return asked.reply
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A command of this process, and what the run replies."""
+
+    verb: str
+    arguments: Mapping[str, Any]
+    reply: Future[dict[str, Any]] = field(default_factory=Future)
+
+    def put_to(self, run: Steered) -> None:
+        """Have the run obey. Whatever it refuses is told to who asked: the loop would log it."""
+        try:
+            self.reply.set_result(run.steer(self.verb, self.arguments, "console"))
+        except _REFUSALS as error:
+            said = safe(str(error), limit=200)
+            self.reply.set_exception(StateError(f"the run refused {self.verb}: {said}"))
 
 
 def socket_path(run_id: str) -> Path:
@@ -174,7 +206,7 @@ def _answer(run: Steered, line: bytes, origin: str) -> dict[str, Any]:
         if verb not in VERBS:
             return {"ok": False, "error": "there is no such command"}
         return {"ok": True, **run.steer(verb, command, origin)}
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+    except _REFUSALS as error:
         return {"ok": False, "error": safe(str(error), limit=200)}
 
 

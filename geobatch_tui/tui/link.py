@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.orchestration.control import send
+from geobatch_tui.orchestration.control import REPLY_SECONDS, send
 from geobatch_tui.tui import format as fmt
 from geobatch_tui.tui.store import RunStore
 from geobatch_tui.tui.tail import LogTail
@@ -71,8 +71,7 @@ class RunLink:
         return not self.read_only and (self.hosted or self.store.view.live)
 
     def send(self, verb: str, **arguments: Any) -> str:
-        """Send a command, and say what became of it. Blocks up to seconds where the run is in
-        another process.
+        """Send a command, and say what became of it. Blocks up to seconds: call it from a thread.
 
         Raises:
             StateError: the console is read-only, nothing is live, or the run refused.
@@ -80,9 +79,12 @@ class RunLink:
         if self.read_only:
             raise StateError("this console is read-only")
         if self.host is not None and self.hosted:
-            self.host.control.send(verb, **arguments)
-            return ""
-        reply = send(self.directory, verb, **arguments)
+            try:
+                reply = self.host.control.send(verb, **arguments).result(REPLY_SECONDS)
+            except TimeoutError as error:
+                raise StateError("the run has not answered yet") from error
+        else:
+            reply = send(self.directory, verb, **arguments)
         if "requeued" in reply:
             return f"{fmt.plural(reply['requeued'], 'dead letter')} will be tried again"
         return ""

@@ -144,6 +144,24 @@ async def test_a_control_steers_from_a_thread(tmp_path: Path) -> None:
         assert (await asyncio.wait_for(task, 30)).exit_code == 130
 
 
+async def test_a_refused_command_is_told_and_not_logged(tmp_path: Path) -> None:
+    """One that does not fit, and one that comes when the run is over: who asked hears of it, and
+    the loop has nothing to complain of."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+    control = Control()
+    async with live(slow(tmp_path), control=control) as task:
+        with pytest.raises(StateError, match="workers must be 1 to"):
+            await asyncio.wrap_future(control.send("set_workers", count=0))
+        reply = await asyncio.wrap_future(control.send("set_workers", count=1))
+        assert reply["workers"] == 1
+        await asyncio.wrap_future(control.send("cancel"))
+        await asyncio.wait_for(task, 30)
+    with pytest.raises(StateError, match="the run refused pause: the committer is closed"):
+        await asyncio.wrap_future(control.send("pause"))
+    assert complaints == []
+
+
 async def test_junk_on_the_socket_changes_nothing(tmp_path: Path) -> None:
     """Unknown verbs, bad JSON, half-open connections and long lines are refused."""
     desk = slow(tmp_path)
