@@ -59,16 +59,22 @@ def _names_vectors(words: list[str]) -> bool:
     """
     if any("vector." in word for word in (*words, os.environ.get("GEOBATCH_OP__NAME", ""))):
         return True
-    for word in words:
-        plan = f"{word}/.geobatch/plan.json"
-        for path in (word, plan):
-            try:
-                with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not loaded yet
-                    if b"vector." in file.read(1 << 16):
-                        return True
-            except OSError:
-                continue
-    return False
+    paths = [path for word in words for path in (word, f"{word}/.geobatch/plan.json")]
+    return any(b"vector." in _head(path) for path in paths)
+
+
+def _head(path: str) -> bytes:
+    """The beginning of a regular file; empty for all else: a pipe gives its bytes but once."""
+    import stat
+
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return b""
+    try:
+        return os.read(file, 1 << 16) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+    finally:
+        os.close(file)
 
 
 def open_standard_streams() -> None:

@@ -135,6 +135,8 @@ def from_plan_json(
 ) -> LoadedJob:
     """Rebuilds a job that :meth:`LoadedJob.to_json` kept, under new values of the command line.
 
+    Its ``log.file`` is left out: what lies on disk names no file to write to.
+
     Raises:
         ConfigError: it does not fit this version, or the new values are wrong.
     """
@@ -142,6 +144,7 @@ def from_plan_json(
     try:
         kept = {key: Origin(layer, where) for key, (layer, where) in data["origins"].items()}
         values, path = flat(data["job"]), Path(data["path"]) if data["path"] else None
+        values.pop("log.file", None)
         masked, warnings = list(data["redacted"]), tuple(data["warnings"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"the kept plan is damaged: {type(error).__name__}: {error}") from error

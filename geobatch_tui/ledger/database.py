@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import sqlite3
+import stat
 import tempfile
 from contextlib import closing, contextmanager, suppress
 from functools import cache
@@ -25,6 +26,7 @@ from geobatch_tui.errors import (
     StateError,
 )
 from geobatch_tui.ledger.layout import FULL
+from geobatch_tui.ledger.state_file import open_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 APPLICATION_ID: Final = 0x47424C31
 VERSION: Final = 2
+_HEAD: Final = 100  #: bytes of the header of an SQLite database
 _BUSY_MS: Final = 5_000
 _PROBE: Final = 65_536
 _ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 17 stays below SQLite's 32,766 variables
@@ -49,6 +52,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """
     with translated(path):
         _create_private(path)
+        _refuse_odd(path)
         connection = _connect(path, "rw")
         try:
             _check(connection, path)
@@ -74,6 +78,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise LedgerEmptyError(f"there is no ledger at {path}")
+    _refuse_odd(path)
     with translated(path):
         try:
             return _opened(path, "ro")
@@ -122,6 +127,36 @@ def _create_private(path: Path) -> None:
     with suppress(FileExistsError):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         os.close(os.open(path, flags, 0o600))
+
+
+def _refuse_odd(path: Path) -> None:
+    """SQLite follows links, and waits for ever for a pipe that bears the name of its journal."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            file = path.with_name(path.name + suffix)
+            if not stat.S_ISREG(file.lstat().st_mode):
+                raise StateError(f"{file} is not a regular file", hint="move it away")
+
+
+def refuse_to_remove(path: Path, root: Path) -> None:
+    """Refuse a file that bears a ledger's name and is none, before it is removed or renamed. In the
+    state directory ``root`` it may be so damaged that it is no database any more.
+
+    Raises:
+        StateError: it is another program's, or cannot be read.
+    """
+    try:
+        with open_read(path) as file:
+            head = file.read(_HEAD)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StateError(f"cannot read {path}: {error.strerror}", hint="move it away") from error
+    database = head.startswith(b"SQLite format 3\0")
+    if database and int.from_bytes(head[68:72]) == APPLICATION_ID:
+        return
+    if database or path.parent != root:
+        raise StateError(f"{path} is not a ledger of geobatch", hint="move it away yourself")
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:

@@ -18,6 +18,7 @@ from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
 from geobatch_tui.ledger.failpoint import failpoint
 from geobatch_tui.ledger.filesystem import holds_wal, type_of
 from geobatch_tui.ledger.owner import refuse_foreign
+from geobatch_tui.ledger.state_file import read_json
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -151,18 +152,28 @@ def _check(root: Path) -> None:
 
 
 def _place_ledger(output_dir: Path, root: Path, *, create: bool) -> Path:
-    """The database's path: in ``root``, or where the pointer says, or a new place elsewhere."""
-    pointer = root / "ledger.pointer"
-    pointed = _follow(pointer)
-    if pointed is not None:
-        return pointed
-    here = root / "ledger.db"
+    """The database's path: in ``root``, or in the user's state directory where a pointer says so,
+    or where the filesystem of ``root`` cannot hold it."""
+    pointer, here, away = root / "ledger.pointer", root / "ledger.db", _away(output_dir)
     kind = type_of(root)
-    if holds_wal(kind) or not create:
-        return here
+    if not _is_pointed(pointer, away):
+        if holds_wal(kind) or not create:
+            return here
+        _make_away(away.parent, root, kind)
+        write_json_atomic(pointer, {"ledger": str(away), "host": os.uname().nodename})
+    if create:
+        refuse_foreign(away.parent)
+    return away
+
+
+def _away(output_dir: Path) -> Path:
+    """Where the ledger of ``output_dir`` is if it is not in it."""
     home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     digest = hashlib.blake2b(os.fsencode(output_dir.resolve()), digest_size=8).hexdigest()
-    away = Path(home).expanduser() / "geobatch" / digest
+    return Path(home).expanduser() / "geobatch" / digest / "ledger.db"
+
+
+def _make_away(away: Path, root: Path, kind: str) -> None:
     away_kind = type_of(away)
     if not holds_wal(away_kind):
         raise StateError(
@@ -174,33 +185,31 @@ def _place_ledger(output_dir: Path, root: Path, *, create: bool) -> Path:
         away.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StateError(f"cannot make {away} for the ledger: {error.strerror}") from error
-    ledger = away / "ledger.db"
-    write_json_atomic(pointer, {"ledger": str(ledger), "host": os.uname().nodename})
-    return ledger
 
 
-def _follow(pointer: Path) -> Path | None:
+def _is_pointed(pointer: Path, away: Path) -> bool:
+    """Whether the pointer is there. It may name ``away`` and nothing else: what it names is
+    written, renamed and removed."""
     try:
-        fd = os.open(pointer, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        body = read_json(pointer)
+        path, host = str(body["ledger"]), str(body["host"])
     except FileNotFoundError:
-        return None
+        return False
     except OSError as error:
         raise StateError(f"cannot read {pointer}: {error.strerror}") from error
-    with os.fdopen(fd, encoding="utf-8") as file:
-        try:
-            body = json.load(file)
-            path, host = Path(body["ledger"]), str(body["host"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise StateError(
-                f"{pointer} is damaged: {error}", hint="remove it, then `geobatch repair DIR`"
-            ) from error
-    if not path.parent.is_dir():
+    except (ValueError, KeyError, TypeError) as error:
         raise StateError(
-            f"the ledger of {pointer.parent.parent} is kept on host {host} as {path}, "
-            "which is not there",
-            hint=f"run on {host}, or remove {pointer} and use `geobatch repair DIR`",
-        )
-    return path
+            f"{pointer} is damaged: {error}", hint="remove it, then `geobatch repair DIR`"
+        ) from error
+    if path == str(away) and away.parent.is_dir():
+        return True
+    where = "not there" if path == str(away) else f"not where it is kept here, {away}"
+    raise StateError(
+        f"the ledger of {pointer.parent.parent} is kept on host {safe(host)} as {safe(path)}, "
+        f"which is {where}",
+        hint=f"run on that host with the same XDG_STATE_HOME, or, as after a move: remove "
+        f"{pointer} and use `geobatch repair DIR`",
+    )
 
 
 def write_json_atomic(path: Path, obj: Mapping[str, Any]) -> None:

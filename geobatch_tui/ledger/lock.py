@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import LockHeldError, StateError
 from geobatch_tui.ledger.layout import output_error
+from geobatch_tui.ledger.state_file import open_fd, open_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,17 +60,16 @@ def describe_self() -> Holder:
 def read_holder(path: Path) -> Holder | None:
     """The last holder that wrote its name in the lock file; None if nobody did."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open_read(path) as file:
+            return _parse(file.read(1 << 16))
     except OSError:
         return None
-    with os.fdopen(fd, "rb") as file:
-        return _parse(file.read(1 << 16))
 
 
 def is_held(path: Path) -> bool:
     """Whether a live process holds the lock. A file that is missing is not held."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = open_fd(path)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -152,10 +152,9 @@ class RunLock:
 
 def _take(path: Path) -> int:
     """An open descriptor that holds the lock on the file that ``path`` names now."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     for last in (False,) * (_TRIES - 1) + (True,):
         try:
-            fd = os.open(path, flags, 0o600)
+            fd = open_fd(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise StateError(f"{path} is a symbolic link; remove it") from error

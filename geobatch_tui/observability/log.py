@@ -6,9 +6,12 @@ failure to write one ever stops a run; it is counted and said once.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from geobatch_tui.observability.lines import LEVELS, LineMaker, text_line
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 _BATCH_SECONDS = 0.05
 _BATCH_LINES = 512
 _NEWEST_LETTERS = 20
+_BEGIN = b'{"time":'
 
 
 class Log:
@@ -33,7 +37,8 @@ class Log:
         run_id: of every line.
         path: the run's own log; created with mode 0600 when the first line is written. Its
             directory must exist: a log never brings a vanished output directory back.
-        extra_path: one more file for the same lines.
+        extra_path: one more file for the same lines: new, or begun by a run.
+        extra_follow: whether it may be named by a link.
         stream: called with each line, without its line break; an OSError from it (a closed
             pipe) ends the stream, not the run.
         stream_format: ``json`` or ``text``.
@@ -42,12 +47,13 @@ class Log:
         clock: seconds since the epoch.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each one is a key of the job, or the caller's
         self,
         run_id: str,
         path: Path,
         *,
         extra_path: Path | None = None,
+        extra_follow: bool = True,
         stream: Callable[[str], None] | None = None,
         stream_format: Literal["json", "text"] = "json",
         level: str = "info",
@@ -58,8 +64,9 @@ class Log:
         self._stream = stream
         self._text = stream_format == "text"
         self._least = LEVELS[level]
-        self._file = _Appender(path, self._complain, follow=False)
-        self._extra = _Appender(extra_path, self._complain, follow=True) if extra_path else None
+        self._file = _Appender(path, self._complain, _open_own)
+        opener = partial(open_extra, follow=extra_follow)
+        self._extra = _Appender(extra_path, self._complain, opener) if extra_path else None
         self._kept_least = min(self._least, LEVELS["info"])
         self._lock = threading.RLock()
 
@@ -161,17 +168,52 @@ class Log:
             )
 
 
+def open_extra(path: Path, *, follow: bool, create: bool = True) -> int:
+    """A descriptor of one more file for log lines. Lines hold names that strangers chose: they go
+    into nothing else, as a shell's start-up file would run what they hold.
+
+    Args:
+        path: of the file.
+        follow: whether it may be a link.
+        create: make it if it is missing.
+
+    Raises:
+        OSError: it is no regular file, or holds something else, or cannot be opened.
+    """
+    flags = (os.O_CREAT if create else 0) | (0 if follow else os.O_NOFOLLOW)
+    fd = _open_regular(path, os.O_RDWR | os.O_APPEND | flags)
+    if _BEGIN.startswith(os.pread(fd, len(_BEGIN), 0)):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EEXIST, "it holds something else than log lines", str(path))
+
+
+def _open_own(path: Path) -> int:
+    return _open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
+
+
+def _open_regular(path: Path, flags: int) -> int:
+    # Without O_NONBLOCK the opening of a pipe waits for a reader.
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
 class _Appender:
     """One file of lines: opened late, written in whole lines, never a reason to stop."""
 
     def __init__(
-        self, path: Path, complain: Callable[[Path, OSError], None], *, follow: bool
+        self,
+        path: Path,
+        complain: Callable[[Path, OSError], None],
+        opener: Callable[[Path], int],
     ) -> None:
         self.path = path
         self.lost = 0
         self._complain = complain
-        # A pipe without a reader must not block the run; a planted link must not be followed
-        self._flags = os.O_NONBLOCK if follow else os.O_NOFOLLOW
+        self._open = opener
         self._fd = -1
         self._waiting: list[str] = []
         self._written_at = -1.0
@@ -206,8 +248,7 @@ class _Appender:
 
     def _write(self, data: bytes) -> None:
         if self._fd < 0:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | self._flags
-            self._fd = os.open(self.path, flags, 0o600)
+            self._fd = self._open(self.path)
         # A line that broke off is ended first: a reader loses that line only
         view = memoryview(b"\n" + data if self._torn else data)
         while view:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from geobatch_tui.errors import OutputGoneError, StateError
 from geobatch_tui.ledger.lock import is_held, read_holder
+from geobatch_tui.ledger.state_file import open_fd, open_read
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -45,9 +46,8 @@ class Background:
             OutputGoneError: the state directory cannot be written.
             StateError: the words are too many for one command line.
         """
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            log = os.open(root / LOG, flags, 0o600)
+            log = open_fd(root / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         except OSError as error:
             raise OutputGoneError(
                 f"cannot write {safe(str(root / LOG))}: {error.strerror}"
@@ -107,7 +107,7 @@ class Background:
 
     def _read(self, start: int) -> bytes:
         try:
-            with (self.root / LOG).open("rb") as file:
+            with open_read(self.root / LOG) as file:
                 file.seek(start)
                 return file.read(_LOOK)
         except OSError:

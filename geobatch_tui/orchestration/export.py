@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import secrets
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from geobatch_tui.errors import ConfigError, OutputGoneError
@@ -62,9 +63,11 @@ def write_file(write: Writer, letters: Letters, path: Path) -> None:
     Raises:
         OutputGoneError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        fd = os.open(part, flags, 0o666)
+        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
             write(letters, file)
         part.replace(path)
     except OSError as error:

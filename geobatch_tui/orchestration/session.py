@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -21,13 +20,15 @@ from geobatch_tui.errors import (
     StateError,
 )
 from geobatch_tui.ledger.committer import Committer
+from geobatch_tui.ledger.database import refuse_to_remove
 from geobatch_tui.ledger.layout import Reserve, StateDir, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.owner import refuse_foreign, remove_tree
 from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.ledger.state_file import open_fd, read_json
 from geobatch_tui.ledger.updates import ItemState
-from geobatch_tui.observability.log import Log
+from geobatch_tui.observability.log import Log, open_extra
 from geobatch_tui.observability.text import safe
 from geobatch_tui.observability.versions import versions
 
@@ -44,6 +45,10 @@ PART = re.compile(r"^\..*\.(\d+)\.part$", re.DOTALL)
 
 LAST_WORDS = 128 * 1024
 """Bytes kept free for the last line of the log, which holds 20 dead letters at most."""
+
+
+LOG_SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".txt")
+"""Endings of a ``log.file`` that a job file may name: no program runs what such a file holds."""
 
 
 @dataclass(slots=True)
@@ -117,7 +122,7 @@ def suspects_path(state: StateDir) -> Path:
 def read_suspects(state: StateDir) -> frozenset[str]:
     """Keys of outputs that ``verify`` found damaged since the last run."""
     try:
-        return frozenset(json.loads(suspects_path(state).read_text(encoding="ascii"))["keys"])
+        return frozenset(read_json(suspects_path(state))["keys"])
     except FileNotFoundError:
         return frozenset()
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -150,10 +155,14 @@ def probe_output(output_dir: Path) -> None:
     Raises PreflightError where that fails: a run would find out at its first publish.
     """
     refuse_file(output_dir)
-    probe = output_dir / f".geobatch-probe-{os.getpid()}"
+    probe = output_dir / f".geobatch-probe-{secrets.token_hex(8)}"
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"geobatch")
+        fd = open_fd(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            os.write(fd, b"geobatch")
+        finally:
+            os.close(fd)
         os.replace(probe, f"{probe}-renamed")  # noqa: PTH105 - the rename itself is probed
         Path(f"{probe}-renamed").unlink()
     except OSError as error:
@@ -182,10 +191,11 @@ def open_session(
 
     Raises:
         LockHeldError: another run holds the directory.
-        PreflightError: the directory cannot be written.
+        PreflightError: the directory cannot be written, or ``log.file`` is no log.
         LedgerCorruptError, LedgerTooNewError: the ledger cannot be used.
     """
     output_dir = Path(job.job.output.dir)
+    refuse_log(job)
     probe_output(output_dir)
     state = StateDir.open(output_dir, create=True)
     run_id = new_run_id()
@@ -224,6 +234,39 @@ def open_session(
         )
 
 
+def refuse_log(job: LoadedJob) -> None:
+    """Refuse a ``log.file`` that is no log: its lines hold names that strangers chose, and a job
+    file may be another's.
+
+    Raises:
+        PreflightError: there is a file that holds something else, or a job file names a link or
+            a file that is not called a log.
+    """
+    named = job.job.log.file
+    if not named:
+        return
+    by_file = _log_is_by_file(job)
+    if by_file and Path(named).suffix.lower() not in LOG_SUFFIXES:
+        raise PreflightError(
+            f"log.file of a job file must end in {', '.join(LOG_SUFFIXES)}: {safe(named)}",
+            hint="rename it, or give it by --set log.file=FILE",
+        )
+    try:
+        os.close(open_extra(Path(named), follow=not by_file, create=False))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PreflightError(
+            f"log.file {safe(named)} cannot be used: {error.strerror}",
+            hint="name a new file, or a log that an earlier run began",
+        ) from error
+
+
+def _log_is_by_file(job: LoadedJob) -> bool:
+    origin = job.origins.get("log.file")
+    return origin is not None and origin.layer == "file"
+
+
 def _log(
     job: LoadedJob,
     run_id: str,
@@ -236,6 +279,7 @@ def _log(
         run_id,
         state.log,
         extra_path=Path(config.file) if config.file else None,
+        extra_follow=not _log_is_by_file(job),
         stream=stream,
         stream_format=stream_format,
         level=config.level,
@@ -256,6 +300,7 @@ def _last_words(state: StateDir) -> Iterator[Reserve]:
 def _forget(state: StateDir) -> None:
     """Remove ledger and spools for ``--fresh``; outputs stay until they are replaced."""
     ledger = Path(state.ledger)
+    refuse_to_remove(ledger, Path(state.root))
     for suffix in ("", "-wal", "-shm", "-journal"):
         ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
     for place in (*_spooled(state), state.dead, Path(state.root) / "replaced"):

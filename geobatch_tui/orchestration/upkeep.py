@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,11 @@ from geobatch_tui.errors import (
     OutputGoneError,
     StateError,
 )
+from geobatch_tui.ledger.database import refuse_to_remove
 from geobatch_tui.ledger.layout import output_path, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
+from geobatch_tui.ledger.state_file import read_json
 from geobatch_tui.ledger.updates import ItemState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.fingerprints import changed_keys, has_digest
@@ -82,7 +83,7 @@ def _record(directory: Path) -> dict[str, Any]:
     """What the state directory keeps of the job."""
     state = own_state_of_run(directory)
     try:
-        record = json.loads(Path(state.plan).read_text(encoding="utf-8"))
+        record = read_json(Path(state.plan))
     except (OSError, ValueError) as error:
         raise StateError(
             f"cannot read {safe(str(state.plan))}: {error}",
@@ -163,6 +164,7 @@ def _set_aside(state: StateDir) -> str | None:
         try:
             Ledger.open(ledger, state.output_dir).close(archive=False)
         except LedgerCorruptError:
+            refuse_to_remove(ledger, Path(state.root))
             kept = ledger.with_name(f"{ledger.name}.damaged-{int(time.time())}")
             ledger.rename(kept)
             for suffix in ("-wal", "-shm"):

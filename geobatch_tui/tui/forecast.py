@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from textual.content import Content
 
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.ledger.state_file import read_json
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.session import state_of_run
 from geobatch_tui.tui import format as fmt
@@ -114,7 +114,7 @@ def against_last(loaded: LoadedJob) -> list[Difference] | None:
     run."""
     try:
         state = state_of_run(Path(loaded.job.output.dir))
-        kept = json.loads(Path(state.plan).read_text(encoding="utf-8"))["job"]
-    except (GeobatchError, OSError, ValueError, KeyError):
+        kept = read_json(Path(state.plan))["job"]
+    except (GeobatchError, OSError, ValueError, KeyError, TypeError):
         return None
     return changed(kept, loaded.to_json()["job"])

@@ -7,6 +7,8 @@ import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from geobatch_tui.ledger.state_file import open_read
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
@@ -99,7 +101,7 @@ def lines_about(path: Path, names: Sequence[str], limit: int = 200) -> list[dict
 def _backwards(path: Path) -> Iterator[bytes]:
     """Blocks of whole lines of a file, the last one first."""
     try:
-        with path.open("rb") as file:
+        with open_read(path) as file:
             end = file.seek(0, os.SEEK_END)
             rest = b""
             while end:

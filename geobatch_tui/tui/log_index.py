@@ -13,6 +13,8 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from geobatch_tui.ledger.state_file import open_read
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -79,7 +81,7 @@ class LogIndex:
         """
         with self._lock:
             try:
-                with self.path.open("rb") as file:
+                with open_read(self.path) as file:
                     status = os.fstat(file.fileno())
                     marks = self._marks
                     if status.st_ino != marks.inode or status.st_size < marks.end:
@@ -106,7 +108,7 @@ class LogIndex:
         stop = -(-last // STRIDE)
         end = marks.offsets[stop] if stop < len(marks.offsets) else marks.end
         try:
-            with self.path.open("rb") as file:
+            with open_read(self.path) as file:
                 if os.fstat(file.fileno()).st_ino != marks.inode:
                     return []
                 file.seek(begin)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from geobatch_tui.ledger.state_file import open_read
 from geobatch_tui.observability.text import harmless, safe
 from geobatch_tui.tui.format import fine_span
 
@@ -62,7 +63,7 @@ class LogTail:
     def poll(self) -> None:
         """Take in what was written since. A log that cannot be read changes nothing."""
         try:
-            with self.path.open("rb") as file:
+            with open_read(self.path) as file:
                 status = os.fstat(file.fileno())
                 if status.st_ino != self._inode or status.st_size < self._at:
                     begin = max(0, status.st_size - _BACK) if self._at < 0 else 0

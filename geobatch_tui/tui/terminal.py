@@ -14,6 +14,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
+from geobatch_tui.ledger.state_file import open_fd
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -78,8 +80,7 @@ def guarded(native_log: Path) -> Iterator[None]:
 
     # Within Textual sys.stderr has no descriptor, and a start of the tracker would fail.
     start_tracker()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    log = os.open(native_log, flags, 0o600)
+    log = open_fd(native_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     before = sys.__stdout__, sys.__stderr__

@@ -144,10 +144,27 @@ def test_a_pointer_to_another_host_is_explained(tmp_path, on_nfs):
     state = StateDir.open(tmp_path / "out", create=True)
     pointer = state.root / "ledger.pointer"
     write_json_atomic(pointer, {"ledger": "/nowhere/geobatch/1/ledger.db", "host": "node7"})
-    with pytest.raises(StateError, match="node7"):
-        StateDir.open(tmp_path / "out", create=True)
+    for create in (True, False):
+        with pytest.raises(StateError, match="node7"):
+            StateDir.open(tmp_path / "out", create=create)
     pointer.write_text("{")
     with pytest.raises(StateError, match="damaged"):
+        StateDir.open(tmp_path / "out")
+
+
+def test_a_pointer_leads_to_one_place_only(tmp_path, on_nfs, monkeypatch):
+    """What it names is written, renamed and removed: it may name the user's state directory."""
+    wallet = tmp_path / "wallet"
+    wallet.write_text("precious")
+    state = StateDir.open(tmp_path / "out", create=True)
+    write_json_atomic(state.root / "ledger.pointer", {"ledger": str(wallet), "host": "x"})
+    for create in (True, False):
+        with pytest.raises(StateError, match="wallet") as caught:
+            StateDir.open(tmp_path / "out", create=create)
+        assert "ledger.pointer" in caught.value.hint
+    state.ledger.parent.rmdir()
+    write_json_atomic(state.root / "ledger.pointer", {"ledger": str(state.ledger), "host": "x"})
+    with pytest.raises(StateError, match="not there"):
         StateDir.open(tmp_path / "out")
 
 

@@ -243,14 +243,41 @@ def test_a_planted_link_is_not_followed(tmp_path, clock):
     assert log.lost == 1
 
 
-def test_a_pipe_that_nobody_reads_blocks_nothing(tmp_path, clock):
-    """An extra file may be a pipe; without a reader its lines are lost, no more."""
-    os.mkfifo(tmp_path / "pipe")
-    log = Log("r", tmp_path / "log", extra_path=tmp_path / "pipe", clock=clock)
+@pytest.mark.parametrize("name", ["log", "extra"])
+def test_a_pipe_that_nobody_reads_blocks_nothing(tmp_path, clock, name):
+    """A log is a file: a pipe in its place, which would hold up the run, gets no line."""
+    os.mkfifo(tmp_path / name)
+    log = Log("r", tmp_path / "log", extra_path=tmp_path / "extra", clock=clock)
     log.emit("x")
     log.close()
     assert log.lost == 1
-    assert len(lines(tmp_path / "log")) == 1
+    assert sum(len(lines(tmp_path / one)) for one in {"log", "extra"} - {name}) == 1
+
+
+def test_a_file_with_something_else_gets_no_line(tmp_path, clock, seen):
+    """A shell would run what a file's name says in its start-up file; it is told once."""
+    (tmp_path / "rc").write_text("A=1\n")
+    log = Log("r", tmp_path / "log", extra_path=tmp_path / "rc", stream=seen.append, clock=clock)
+    for _ in range(3):
+        log.emit("x", level="warning")
+    log.close()
+    assert (tmp_path / "rc").read_text() == "A=1\n"
+    assert log.lost == 3
+    assert sum("something else than log lines" in line for line in seen) == 1
+
+
+def test_a_log_goes_on(tmp_path, clock):
+    """One that an earlier run began, one that is empty, and one behind a link that the user named."""
+    (tmp_path / "extra").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "extra")
+    for follow in (True, True, False):
+        log = Log(
+            "r", tmp_path / "log", extra_path=tmp_path / "link", extra_follow=follow, clock=clock
+        )
+        log.emit("x")
+        log.close()
+    assert len(lines(tmp_path / "extra")) == 2
+    assert log.lost == 1
 
 
 def test_a_closed_stream_ends_the_stream_only(tmp_path, clock):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from itertools import pairwise
 
 import pytest
@@ -73,3 +74,19 @@ def test_format_follows_the_name(tmp_path):
     with pytest.raises(OutputGoneError, match="cannot write"):
         write_letters([LETTER], tmp_path / "none" / "dead.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["dead.GEOJSON"]
+
+
+def test_a_planted_link_is_not_followed(tmp_path, monkeypatch):
+    """In a directory that others may write to: what lies at the name of the unfinished file."""
+    (tmp_path / "victim").write_text("mine")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "f")
+    for name in (f".d.geojson.{os.getpid()}.part", ".d.geojson.f.part"):
+        (tmp_path / name).symlink_to(tmp_path / "victim")
+    with pytest.raises(OutputGoneError, match="exists"):
+        write_letters([], tmp_path / "d.geojson")
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert not (tmp_path / "d.geojson").exists()
+    monkeypatch.undo()
+    write_letters([], tmp_path / "d.geojson")
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert json.loads((tmp_path / "d.geojson").read_text())["features"] == []

@@ -8,9 +8,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import tomli_w
 from run_desk import Desk
 
 import geobatch_tui
+from geobatch_tui.config.schema import dump_job
 from geobatch_tui.errors import (
     ConfigError,
     LedgerCorruptError,
@@ -20,6 +22,7 @@ from geobatch_tui.errors import (
 )
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.orchestration.session import probe_output
 
 
 def audit(desk: Desk) -> list[str]:
@@ -113,6 +116,48 @@ async def test_outputs_are_where_the_state_is(tmp_path: Path) -> None:
     assert await desk.reasons() == {"current": 20}
     (moved / "a.tif").write_text("")
     assert (await geobatch_tui.verify(moved))["damaged"] == [str(moved / "a.tif")]
+
+
+def test_the_probe_of_the_output_follows_no_link(tmp_path: Path, monkeypatch) -> None:
+    """Nobody can know its name; and what lies there is left alone."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "f")
+    for name in ("f", str(os.getpid())):
+        (tmp_path / f".geobatch-probe-{name}").symlink_to(victim)
+    with pytest.raises(PreflightError, match="exists"):
+        probe_output(tmp_path)
+    assert victim.read_text() == "mine"
+    monkeypatch.undo()
+    probe_output(tmp_path)
+    assert victim.read_text() == "mine"
+
+
+async def test_the_extra_log_is_a_log(tmp_path: Path) -> None:
+    """Of a job file: by its name too, as what it makes anew may be a shell's start-up file; it is
+    refused before anything is written, and never taken from what lies on disk."""
+    desk = Desk(tmp_path, op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)})
+    desk.values["retry"] = {"max_attempts": 1}
+    (tmp_path / ".bashrc").write_text("A=1\n")
+    (tmp_path / "link.log").symlink_to(tmp_path / ".bashrc")
+    job_file = tmp_path / "job.toml"
+    for name, by_flag in ((".bashrc", True), (".profile", False), ("link.log", False)):
+        job = desk.job()
+        text = tomli_w.dumps(dump_job(job.job) | {"log": {"file": "" if by_flag else name}})
+        job_file.write_text(text)
+        loaded = geobatch_tui.load_job(
+            job_file, overrides=[f"log.file={tmp_path / name}"] if by_flag else []
+        )
+        with pytest.raises(PreflightError, match=r"log\.file"):
+            await geobatch_tui.run(loaded)
+    assert not desk.out.exists()
+    assert (tmp_path / ".bashrc").read_text() == "A=1\n"
+    desk.values["log"] = {"file": str(tmp_path / "batch.jsonl")}
+    assert (await desk.run()).counts["dead"] == 1
+    written = (tmp_path / "batch.jsonl").read_bytes()
+    assert written.startswith(b'{"time":')
+    assert (await geobatch_tui.retry(desk.out)).exit_code == 0
+    assert (tmp_path / "batch.jsonl").read_bytes() == written
 
 
 async def test_retry_refuses_what_would_make_outputs_stale(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Files of a state directory, read as what a stranger may have put there: a pipe that never ends,
+a device, a link, more than fits into memory."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGEST: Final = 256 << 20
+
+
+def open_fd(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+    """A descriptor of a regular file. Never waits, follows no link.
+
+    Raises:
+        OSError: it is none, or cannot be opened.
+    """
+    # Without O_NONBLOCK the opening of a pipe waits for whoever opens its other end.
+    fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def open_read(path: Path) -> BinaryIO:
+    """A regular file, open for reading. Raises OSError as :func:`open_fd`."""
+    return os.fdopen(open_fd(path), "rb")
+
+
+def read(path: Path, limit: int = LARGEST) -> bytes:
+    """All of a regular file.
+
+    Raises:
+        OSError: it is none, is larger than ``limit``, or cannot be read.
+    """
+    with open_read(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return data
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        OSError: as :func:`read`.
+        ValueError: it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(read(path))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
