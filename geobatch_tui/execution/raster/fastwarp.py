@@ -25,6 +25,7 @@ from geobatch_tui.execution.raster import (
     sampling,
     separable,
     taps,
+    validity,
     warp,
 )
 from geobatch_tui.execution.raster.lattice import CELL, Cover, Lattice
@@ -103,7 +104,7 @@ class Warper:
             taps.Kernel.of(own, planned.xscale, planned.yscale) if own in taps.CODES else None,
             Lattice(coordinates.Exact.of(mapper), allowed(plan)),
             coordinates.Vectors.of(mapper, offset) if planned.path == SEPARABLE else None,
-            sampling.avoided(plan.nodata, sampler.dtype, plan.dtype),
+            validity.avoided(plan.nodata, sampler.dtype, plan.dtype),
         )
 
     def close(self) -> None:

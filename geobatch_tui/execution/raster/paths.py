@@ -16,6 +16,7 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
+from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.raster import (
     coordinates,
     fastwarp,
@@ -55,7 +56,14 @@ _STRAY = 0.005
 
 
 def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tuple[str, str]:
-    """The path of an item, and why it is not a faster one (empty if it is the fastest)."""
+    """The path of an item, and why it is not a faster one (empty if it is the fastest).
+
+    Raises:
+        SchemaError: only our kernels heed both a mask and nodata, and they cannot take the item.
+    """
+    nodata = planned.src_nodata is not None or warp.PER_BAND in planned.options
+    if facts.mask and nodata:
+        return _of_mask_and_nodata(facts, mapper, planned, threshold)
     if threshold <= 0:
         return fastwarp.EXACT, "error_threshold is 0"
     why = _beyond_kernels(facts, planned) or _too_small(facts, planned)
@@ -65,12 +73,34 @@ def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tup
         why = "GDAL has other coordinates than PROJ alone"
     if why:
         return fastwarp.EXACT, why
+    return _of_grid(mapper, planned)
+
+
+def _of_grid(mapper: Mapper, planned: Warp) -> tuple[str, str]:
     if coordinates.is_separable(mapper):
         return fastwarp.SEPARABLE, ""
     if planned.resampling == fastwarp.AVERAGE and "SAMPLE_GRID" in planned.options:
         # GDAL's mean of a pixel over the antimeridian depends on what else it has in memory.
         return fastwarp.EXACT, "averages over poles, limbs and the antimeridian are GDAL's"
     return fastwarp.LATTICE, "the grid is not separable"
+
+
+def _of_mask_and_nodata(
+    facts: Facts, mapper: Mapper, planned: Warp, threshold: float
+) -> tuple[str, str]:
+    path, why = fastwarp.EXACT, "error_threshold is 0" if threshold <= 0 else ""
+    why = why or _beyond_kernels(facts, planned) or _too_small(facts, planned)
+    if not why and not agrees(mapper, planned.options, planned.tolerance):
+        why = "GDAL has other coordinates than PROJ alone"
+    if not why:
+        path, why = _of_grid(mapper, planned)
+    if path == fastwarp.EXACT:
+        raise SchemaError(
+            "the source has a mask beside nodata; GDAL's warper heeds only one of them, and our "
+            f"kernels cannot be used: {why}",
+            hint='src_nodata = "none" leaves it to the mask; or choose another resampling',
+        )
+    return path, why
 
 
 def _beyond_kernels(facts: Facts, planned: Warp) -> str:
@@ -85,8 +115,6 @@ def _beyond_kernels(facts: Facts, planned: Warp) -> str:
         return f"warp options: {', '.join(odd) or 'nodata'}"
     if facts.alpha and dtype != "uint8":
         return f"alpha of {dtype}"
-    if planned.src_nodata is not None and facts.mask:
-        return "nodata and a mask"
     return ""
 
 

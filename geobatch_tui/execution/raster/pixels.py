@@ -181,29 +181,37 @@ def _copy(held: Held, plan: RasterPlan, window: Window, params: Any) -> tuple[Pi
 
 
 def _valid(held: Held, part: RasterWindow, pixels: Pixels) -> Valid:
-    """Where all bands of ``part`` of the source, with these ``pixels``, are valid."""
+    """Where all bands of ``part`` of the source, with these ``pixels``, are valid. A mask decides
+    alone where the output keeps nodata beside it, as GDAL reads such files."""
     facts = held.facts
-    if not facts.nodata_differs:
-        shown: Valid = held.dataset.dataset_mask(window=part) > 0
-        return shown
-    pairs = zip(pixels, facts.nodatavals, strict=True)
-    seen: Valid = np.logical_and.reduce([validity.differs(band, value) for band, value in pairs])
+    seen: Valid = np.ones(pixels.shape[1:], bool)
+    if facts.mask:
+        seen &= held.dataset.read_masks(1, window=part) > 0
+    if facts.nodata_differs:
+        for band, value in zip(pixels, facts.nodatavals, strict=True):
+            seen &= validity.differs(band, value)
     return seen
 
 
 def _rename_nodata(
     held: Held, plan: RasterPlan, part: RasterWindow, pixels: Pixels, params: Any
 ) -> None:
-    own = params.get("src_nodata")
-    if own == "none":
-        return
-    hidden = held.dataset.dataset_mask(window=part) == 0 if held.facts.mask else None
-    for index, band in enumerate(pixels):
-        value = held.facts.nodatavals[index] if own is None else float(own)
-        invalid = ~validity.differs(band, value) if value is not None else None
-        for where in (hidden, invalid):
-            if where is not None:
-                band[where] = plan.nodata
+    """Write the plan's nodata where pixels are invalid, and move valid ones off it."""
+    own, facts = params.get("src_nodata"), held.facts
+    values = facts.nodatavals if own is None else (None if own == "none" else float(own),)
+    values = values * (len(pixels) if len(values) == 1 else 1)
+    if not facts.mask and not any(value is not None for value in values):
+        return  # what holds it is declared nodata
+    invalid = np.zeros(pixels.shape, bool)
+    if facts.mask:
+        invalid |= held.dataset.read_masks(1, window=part) == 0
+    for index, value in enumerate(values):
+        if value is not None:
+            invalid[index] |= ~validity.differs(pixels[index], value)
+    kept, aside = validity.avoided(plan.nodata, pixels.dtype, plan.dtype)
+    if kept != aside:
+        pixels[:, ((pixels == kept) & ~invalid).all(axis=0)] = aside
+    pixels[invalid] = plan.nodata
 
 
 # --- failures ----------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Validity is GDAL's, by kind of source. Alpha and masks count for all bands. Nodata counts for each
 band, and no output pixel is centred where all bands hold it (UNIFIED_SRC_NODATA=PARTIAL); or only
-where all bands hold it (YES).
+where all bands hold it (YES). Beside a mask, a pixel is valid where both say so: GDAL looks at one
+of the two, now this, now that.
 """
 
 from __future__ import annotations
@@ -87,8 +88,7 @@ class Sampler:
         facts = held.facts
         nodata = None if plan.warp is None else plan.warp.src_nodata
         unified = plan.warp is not None and plan.warp.options.get(UNIFIED) == "YES"
-        mask = nodata is None and facts.mask
-        return cls(held, facts.count - facts.alpha, facts.alpha, mask, nodata, unified)
+        return cls(held, facts.count - facts.alpha, facts.alpha, facts.mask, nodata, unified)
 
     @property
     def dtype(self) -> Any:
@@ -116,12 +116,15 @@ class Sampler:
     def _valid(self, pixels: Any, alpha: Any, window: RasterWindow) -> Any:
         if alpha is not None:
             return (alpha > 0)[np.newaxis]
+        shown = None
         if self.mask:
-            return (self.held.dataset.read_masks(1, window=window) > 0)[np.newaxis]
+            shown = (self.held.dataset.read_masks(1, window=window) > 0)[np.newaxis]
         if self.nodata is None:
-            return None
+            return shown
         valid = ~holds(pixels, self.nodata)
-        return valid.any(axis=0)[np.newaxis] if self.unified else valid
+        if self.unified:
+            valid = valid.any(axis=0)[np.newaxis]
+        return valid if shown is None else valid & shown
 
 
 def holds(pixels: Any, nodata: Number) -> Any:
@@ -135,17 +138,3 @@ def holds(pixels: Any, nodata: Number) -> Any:
     with np.errstate(invalid="ignore", over="ignore"):
         near = np.abs(pixels - value) < np.finfo(pixels.dtype).eps * np.abs(pixels + value) * 2
         return (pixels == value) | near
-
-
-def avoided(nodata: Number | None, work: Any, dtype: str) -> Any:
-    """``nodata``, and what to write where pixels of ``dtype`` happen to have it in all bands.
-
-    An array (2,) of the type ``work``, as GDAL 3.12 chooses; the same twice if there is none.
-    """
-    if nodata is None or math.isnan(nodata):
-        return np.zeros(2, work)
-    kind = np.dtype(dtype)
-    if kind.kind != "f":
-        return np.array([nodata, nodata + 1 if nodata == np.iinfo(kind).min else nodata - 1], work)
-    value, most = kind.type(nodata), np.finfo(kind).max
-    return np.array([value, np.nextafter(value, -most if value == most else most)], work)

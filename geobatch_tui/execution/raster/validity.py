@@ -72,11 +72,29 @@ def choose(
             "which hides a pixel that is nodata in any of them"
         )
         return Choice("mask", None, None, per_band=True, warnings=(note,))
-    if wanted is not None or source is not None:
-        return Choice("nodata", source, source if wanted is None else wanted)
-    if facts.mask or outside:
-        return Choice("mask", None, None)
-    return Choice("none", None, None)
+    if wanted is not None:
+        notes = _renaming(facts, source, wanted, outside=outside)
+        return Choice("nodata", source, wanted, warnings=notes)
+    if source is not None and (outside or not facts.mask):
+        return Choice("nodata", source, source)
+    return Choice("mask" if facts.mask or outside else "none", source, source)
+
+
+def _renaming(
+    facts: Facts, source: Number | None, wanted: Number, *, outside: bool
+) -> tuple[str, ...]:
+    """What becomes of valid pixels that hold ``wanted``, the nodata value of the output."""
+    if source == wanted or math.isnan(wanted):
+        return ()
+    if source is None and not facts.mask and not outside:
+        note = (
+            f"the source has no nodata: pixels that hold dst_nodata {wanted} become nodata; "
+            f"src_nodata = {wanted} says the same, without this warning"
+        )
+    else:
+        aside = avoided(wanted, facts.dtype, facts.dtype)[1]
+        note = f"valid pixels that hold dst_nodata {wanted} in all bands become {aside}"
+    return (note,)
 
 
 def _source_nodata(facts: Facts, asked: float | str | None) -> tuple[Number | None, bool]:
@@ -114,6 +132,20 @@ def fitted(value: Number, dtype: str, what: str) -> Number:
     if math.isfinite(value) and not math.isclose(held, value, rel_tol=_FLOAT_SLACK):
         raise SchemaError(f"{what} {value!r} cannot be held by {dtype} pixels")
     return held
+
+
+def avoided(nodata: Number | None, work: Any, dtype: str) -> Any:
+    """``nodata``, and what to write where pixels of ``dtype`` happen to have it in all bands.
+
+    An array (2,) of the type ``work``, as GDAL 3.12 chooses; the same twice if there is none.
+    """
+    if nodata is None or math.isnan(nodata):
+        return np.zeros(2, work)
+    kind = np.dtype(dtype)
+    if kind.kind != "f":
+        return np.array([nodata, nodata + 1 if nodata == np.iinfo(kind).min else nodata - 1], work)
+    value, most = kind.type(nodata), np.finfo(kind).max
+    return np.array([value, np.nextafter(value, -most if value == most else most)], work)
 
 
 def differs(band: Pixels, nodata: Number | None) -> Valid:

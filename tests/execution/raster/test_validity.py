@@ -155,12 +155,88 @@ def test_alpha_must_be_last(tmp_path):
 
 
 def test_convert_renames_nodata_and_keeps_pixels(tmp_path):
-    """Invalid pixels take the new value, all others stay as they are."""
+    """Invalid pixels take the new value, valid ones that hold it step aside, all others stay."""
     path = corpus.int8(tmp_path)
     pixels, _ = read_whole(item_of(path, {"dst_nodata": 99}, op="raster.convert"))
     with rasterio.open(path) as src:
         original = src.read()
-    assert np.array_equal(pixels, np.where(original == -128, 99, original))
+    moved = np.where(original == 99, 98, original)
+    assert np.array_equal(pixels, np.where(original == -128, 99, moved))
+
+
+def masked_nodata(path, *, nodata=0):
+    """One band of 1..250 with nodata in the first rows, and a mask that hides the left half too."""
+    pixels = np.random.default_rng(2).integers(1, 250, (1, 64, 64), "uint8")
+    pixels[:, :8] = nodata
+    shown = np.full((64, 64), 255, "uint8")
+    shown[:8], shown[:, :32] = 0, 0
+    profile = corpus.profile_of(pixels, nodata=nodata)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as dst:
+        dst.write(pixels)
+        dst.write_mask(shown)
+    return path, pixels, shown > 0
+
+
+def test_convert_keeps_a_mask_beside_nodata(tmp_path):
+    """What the mask hides stays hidden, though its pixels are not nodata."""
+    path, pixels, shown = masked_nodata(tmp_path / "both.tif")
+    plan = plan_of(path, {}, op="raster.convert")
+    assert (plan.validity, plan.nodata) == ("mask", 0)
+    copied, valid = read_whole(item_of(path, {}, op="raster.convert"))
+    assert np.array_equal(copied, pixels)
+    assert np.array_equal(valid, shown)
+
+
+@pytest.mark.parametrize("params", [{}, {"src_nodata": "none"}, {"src_nodata": 0}])
+def test_convert_writes_a_new_nodata_under_a_mask(tmp_path, params):
+    """Invalid by mask or by value, it gets the new value; a valid pixel that has it steps aside."""
+    path, pixels, shown = masked_nodata(tmp_path / "both.tif")
+    item = item_of(path, {"dst_nodata": 100, **params}, op="raster.convert")
+    (text,) = item.plan.warnings
+    assert "dst_nodata 100" in text
+    assert "become 99" in text
+    copied, _ = read_whole(item)
+    assert np.array_equal(copied[0] != 100, shown)
+    moved = np.where(pixels == 100, 99, pixels)
+    assert np.array_equal(copied[0][shown], moved[0][shown])
+
+
+def test_convert_declares_nodata_where_there_was_none(tmp_path):
+    """As gdal_translate -a_nodata; said, as pixels that hold it are lost."""
+    path = corpus.good(tmp_path)
+    item = item_of(path, {"dst_nodata": 99}, op="raster.convert")
+    assert "pixels that hold dst_nodata 99 become nodata" in item.plan.warnings[0]
+    copied, _ = read_whole(item)
+    with rasterio.open(path) as src:
+        assert np.array_equal(copied, src.read())
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "average"])
+@pytest.mark.parametrize("dst_crs", ["EPSG:3857", "EPSG:3035"])
+def test_a_warp_heeds_a_mask_and_nodata(tmp_path, kernel, dst_crs):
+    """As many pixels are hidden as by the mask alone, which hides the nodata too."""
+    path, _, _ = masked_nodata(tmp_path / "both.tif")
+    params = {"dst_crs": dst_crs, "resampling": kernel}
+    both, _ = read_whole(item_of(path, params))
+    only, valid = read_whole(item_of(path, {**params, "src_nodata": "none"}))
+    assert 0.3 < valid.mean() < 0.5
+    assert np.array_equal(both[0] > 0, valid)
+    assert np.array_equal(both[0][valid], only[0][valid])
+
+
+def test_a_warp_by_gdal_of_a_mask_beside_nodata_is_refused(tmp_path):
+    """GDAL would show what the mask hides."""
+    path, _, _ = masked_nodata(tmp_path / "both.tif")
+    with pytest.raises(SchemaError, match="mask beside nodata"):
+        probe(path, {**TO, "resampling": "mode"})
+    assert probe(path, {**TO, "resampling": "mode", "src_nodata": "none"})
+
+
+def test_a_warp_tells_of_valid_pixels_that_hold_its_nodata(tmp_path):
+    """They step aside, as with gdalwarp."""
+    item = probe(corpus.good(tmp_path), {**TO, "dst_nodata": 7})
+    assert any("dst_nodata 7 in all bands become 6" in text for text in item.warnings)
+    assert not probe(corpus.int8(tmp_path), {**TO, "dst_nodata": -128}).warnings
 
 
 def test_shares_are_counted(tmp_path):
