@@ -168,6 +168,20 @@ def machine(directory: Path) -> Iterator[Finding]:
     yield Finding("disk", f"{figures.size(free)} free at {place}", verdict)
     if not os.access(place, os.W_OK):
         yield Finding("disk", f"{place} cannot be written by this user", BAD)
+    yield _machine_code()
+
+
+def _machine_code() -> Finding:
+    from geobatch_tui.execution.raster.cache import cache_directory
+
+    directory = cache_directory()
+    if directory is not None:
+        return Finding("machine code", f"kept in {directory}")
+    text = (
+        "kept nowhere: others can write to the cache, or this user cannot; each worker compiles "
+        "anew. Look at the modes of ~/.cache, XDG_CACHE_HOME or NUMBA_CACHE_DIR"
+    )
+    return Finding("machine code", text, WARN)
 
 
 def terminal(environ: Mapping[str, str]) -> Iterator[Finding]:

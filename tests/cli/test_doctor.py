@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from geobatch_tui.cli.doctor import OK, WARN, console
+from geobatch_tui.cli.doctor import OK, WARN, console, machine
+from geobatch_tui.execution.raster import cache
 
 
 def test_keys_and_themes_that_are_right(tmp_path, monkeypatch):
@@ -30,3 +31,17 @@ def test_conflicts_and_bad_themes_are_told(tmp_path, monkeypatch):
     assert any("the key P means freeze and job.pause" in text for text in said)
     assert any("there is no key nosuch" in text for text in said)
     assert any("mine.toml colors.primary is missing" in text for text in said)
+
+
+def test_where_machine_code_is_kept(tmp_path, monkeypatch):
+    """Or why nowhere: each worker then compiles for seconds."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cache, "cache_directory", cache.cache_directory.__wrapped__)
+    (found,) = (each for each in machine(tmp_path) if each.topic == "machine code")
+    assert found.verdict == OK
+    assert str(tmp_path) in found.text
+    tmp_path.chmod(0o777)
+    (found,) = (each for each in machine(tmp_path) if each.topic == "machine code")
+    assert found.verdict == WARN
+    assert "others can write" in found.text

@@ -5,8 +5,9 @@ short job run for less. So the machine code of a loop is kept in the user's cach
 which LLVM's linker alone loads in milliseconds. Numba compiles what is not there, once for a
 machine and version.
 
-Numba tells the object code of a function by a private attribute only. Where that is gone, or on a
-system without ELF, its own cache is used: the same loops, called through numba.
+Numba tells the object code of a function by a private attribute only. Where that is gone, or
+llvmlite's linker, or on a system without ELF, numba's own cache is used: the same loops, called
+through numba.
 
 A loop takes arrays that lie in memory in one piece, row by row, and never allocates or raises: what
 its code holds of numba's runtime for these cases cannot be reached, and would end the process.
@@ -31,7 +32,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geobatch_tui.execution.raster.cache import cache_directory, digest
+from geobatch_tui.execution.raster.cache import (
+    cache_directory,
+    digest,
+    is_ours_alone,
+    make_private,
+    read_trusted,
+)
 from geobatch_tui.execution.raster.compiled import dispatcher
 from geobatch_tui.execution.recorder import compiling
 
@@ -43,6 +50,16 @@ _UNREACHABLE = frozenset({
     "NRT_Free", "NRT_MemInfo_call_dtor", "numba_do_raise", "numba_gil_ensure", "numba_gil_release",
     "numba_runtime_build_excinfo_struct", "numba_unpickle",
 })  # fmt: skip
+#: What is used of llvmlite's binding, and of its two linkers. LLVM is to drop MCJIT.
+_BINDING = (
+    "initialize_native_target", "initialize_native_asmprinter",
+    "get_host_cpu_name", "get_host_cpu_features",
+)  # fmt: skip
+_MCJIT = (
+    "create_mcjit_compiler", "ObjectFileRef", "Target", "parse_assembly", "address_of_symbol",
+    "add_symbol",
+)  # fmt: skip
+_ORC = ("create_lljit_compiler", "JITLibraryBuilder")
 _DIGEST = 32
 _SYMTAB, _UNDEFINED = 2, 0
 #: Names of scalar types, to numba and to ctypes.
@@ -299,15 +316,15 @@ def undefined_symbols(code: bytes) -> set[str]:
 @cache
 def _directory() -> Path | None:
     """Where object files are kept; None if they cannot be used."""
-    base = cache_directory() if sys.platform == "linux" else None
+    base = cache_directory() if sys.platform == "linux" and _can_link() else None
     if base is None:
         return None
     directory = base / f"objects-{_machine()}"
     try:
-        directory.mkdir(exist_ok=True, mode=0o700)
+        make_private(directory)
     except OSError:
         return None
-    return directory
+    return directory if is_ours_alone(directory) else None
 
 
 def _machine() -> str:
@@ -319,17 +336,15 @@ def _machine() -> str:
     spec = importlib.util.find_spec("numba")  # finds it, and imports nothing
     if spec is not None and spec.origin is not None:
         total.update(Path(spec.origin).with_name("_version.py").read_bytes())
-    own = Path(__file__).read_bytes()
-    total.update(own + llvmlite.__version__.encode())
+    total.update(llvmlite.__version__.encode())
     total.update(binding.get_host_cpu_name().encode())
     total.update(binding.get_host_cpu_features().flatten().encode())
     return total.hexdigest()
 
 
 def _read(path: Path) -> tuple[str, bytes] | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
+    data = read_trusted(path)
+    if data is None:
         return None
     digest, rest = data[:_DIGEST], data[_DIGEST:]
     if hashlib.blake2b(rest, digest_size=_DIGEST).digest() != digest:
@@ -353,12 +368,26 @@ def _write(path: Path, symbol: str, code: bytes) -> None:
 _engines: list[Any] = []
 
 
+def _has(binding: Any, names: tuple[str, ...]) -> bool:
+    return all(hasattr(binding, name) for name in names)
+
+
+def _can_link() -> bool:
+    """Whether llvmlite has a linker that is known here; else numba calls the loops."""
+    from llvmlite import binding
+
+    return _has(binding, _BINDING) and (_has(binding, _MCJIT) or _has(binding, _ORC))
+
+
 @cache
 def prepare() -> Any:
-    """Load the linker, once for a process and those that are forked from it."""
+    """Load the linker, once for a process and those that are forked from it; None if there is
+    none."""
     from llvmlite import binding
 
     _directory()
+    if not _can_link():
+        return None
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     return binding
@@ -368,6 +397,8 @@ def _link(symbol: str, code: bytes) -> int:
     """Load object code into this process; the address of ``symbol``."""
     binding = prepare()
     abort = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
+    if not _has(binding, _MCJIT):
+        return _link_by_orc(binding, symbol, code, abort)
     for name in _UNREACHABLE:
         # Where numba is loaded too, its own are known; and it takes over these when it comes.
         if binding.address_of_symbol(name) is None:
@@ -378,3 +409,14 @@ def _link(symbol: str, code: bytes) -> int:
     engine.finalize_object()
     _engines.append(engine)  # the code lives as long as it
     return int(engine.get_function_address(symbol))
+
+
+def _link_by_orc(binding: Any, symbol: str, code: bytes, abort: int | None) -> int:
+    """The same by the linker that comes after MCJIT."""
+    builder = binding.JITLibraryBuilder().add_object_img(code).add_current_process()
+    for name in undefined_symbols(code) & _UNREACHABLE:
+        builder.import_symbol(name, abort)
+    engine = binding.create_lljit_compiler()
+    library = builder.export_symbol(symbol).link(engine, symbol)
+    _engines.append((library, engine))
+    return int(library[symbol])
