@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +85,8 @@ def _named_in(path: Path) -> tuple[Path, ...]:
         return ()
     try:
         now = path.stat()
-        return _parsed(path, now.st_size, now.st_mtime_ns) if now.st_size <= _PARSED else ()
+        readable = stat.S_ISREG(now.st_mode) and now.st_size <= _PARSED
+        return _parsed(path, now.st_size, now.st_mtime_ns) if readable else ()
     except (GeobatchError, OSError):
         return ()
 

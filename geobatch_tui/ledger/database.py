@@ -26,7 +26,7 @@ from geobatch_tui.errors import (
     StateError,
 )
 from geobatch_tui.ledger.layout import FULL
-from geobatch_tui.ledger.state_file import open_read
+from geobatch_tui.ledger.regular_file import open_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -18,7 +18,7 @@ from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
 from geobatch_tui.ledger.failpoint import failpoint
 from geobatch_tui.ledger.filesystem import holds_wal, type_of
 from geobatch_tui.ledger.owner import refuse_foreign
-from geobatch_tui.ledger.state_file import read_json
+from geobatch_tui.ledger.regular_file import read_json
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import LockHeldError, StateError
 from geobatch_tui.ledger.layout import output_error
-from geobatch_tui.ledger.state_file import open_fd, open_read
+from geobatch_tui.ledger.regular_file import open_fd, open_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

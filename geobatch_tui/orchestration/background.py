@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from geobatch_tui.errors import OutputGoneError, StateError
 from geobatch_tui.ledger.lock import is_held, read_holder
-from geobatch_tui.ledger.state_file import open_fd, open_read
+from geobatch_tui.ledger.regular_file import open_fd, open_read
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:

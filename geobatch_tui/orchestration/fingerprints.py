@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiofiles
+import aiofiles.ospath
 
-from geobatch_tui.errors import SourceNotFoundError
+from geobatch_tui.errors import SourceNotFoundError, UnsafeInputError
 from geobatch_tui.execution import sources
 from geobatch_tui.execution.digest import alike
 from geobatch_tui.execution.messages import SourceIdentity
@@ -46,7 +48,11 @@ def identify(path: str) -> SourceIdentity:
     """Size, mtime and the hash of size, head and tail of a source; of each file of one that
     consists of several.
 
-    Raises SourceNotFoundError if it cannot be read. A file of at most 128 KiB is hashed whole.
+    A file of at most 128 KiB is hashed whole.
+
+    Raises:
+        SourceNotFoundError: it cannot be read.
+        UnsafeInputError: it is a pipe or a device.
     """
     try:
         found, named = sources.files(path), sources.named(path)
@@ -63,20 +69,28 @@ def identify(path: str) -> SourceIdentity:
 
 
 def _identify_file(path: Path) -> SourceIdentity:
-    with path.open("rb", buffering=0) as file:
-        stat = os.fstat(file.fileno())
-        state = hashlib.blake2b(str(stat.st_size).encode(), digest_size=16)
+    # Without O_NONBLOCK the opening of a pipe waits for whoever opens its other end.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb", buffering=0) as file:  # noqa: PTH123 - of a descriptor
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise UnsafeInputError(
+                f"{safe(str(path))}: not a regular file", hint="copy what it gives into a file"
+            )
+        state = hashlib.blake2b(str(found.st_size).encode(), digest_size=16)
         state.update(file.read(EDGE))
-        if stat.st_size > EDGE:
-            file.seek(max(EDGE, stat.st_size - EDGE))
+        if found.st_size > EDGE:
+            file.seek(max(EDGE, found.st_size - EDGE))
             state.update(file.read(EDGE))
-    return SourceIdentity(stat.st_size, stat.st_mtime_ns, state.hexdigest())
+    return SourceIdentity(found.st_size, found.st_mtime_ns, state.hexdigest())
 
 
 async def has_digest(path: Path, digest: str) -> bool:
     """Whether an output's bytes are those that are known by ``digest``; the file is read without
-    blocking the loop."""
+    blocking the loop. Raises OSError if it cannot be read."""
     state = alike(digest)
+    if not await aiofiles.ospath.isfile(path):  # a pipe would never end
+        return False
     async with aiofiles.open(path, "rb") as file:
         while block := await file.read(READ_SIZE):
             state.update(block)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution import sources
+from geobatch_tui.ledger.regular_file import read
+from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ SUFFIXES = {
     "Shapefile": ".shp.zip",
 }
 NAME_MAX = 255
+LIST_MAX = 256 << 20
+"""Bytes of a list of inputs: names of a million files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +66,14 @@ class Input:
 def expand(inputs: Sequence[str], output_dir: Path, output_format: str) -> list[Input]:
     """Expand files, directories, globs and ``@list`` files, in order, without duplicates.
 
-    A file that does not exist is kept: it becomes a dead letter, not an end of the run. Files
-    below ``output_dir`` are left out of directories and globs, so that a second run does not eat
-    the first one's outputs.
+    A file that does not exist, also one that a link leads to, is kept: it becomes a dead letter,
+    not an end of the run. Files below ``output_dir`` are left out of directories and globs, so
+    that a second run does not eat the first one's outputs.
 
     Raises:
-        PreflightError: an unreadable list, a URL, two inputs with one output name (also where
-            names differ only by case), an output that is its own input, or no input at all.
+        PreflightError: an unreadable list, or one that is no file, a URL, two inputs with one
+            output name (also where names differ only by case), an output that is its own input, or
+            no input at all.
     """
     suffix = SUFFIXES[output_format]
     suffixes = RASTER_SUFFIXES if suffix == ".tif" else VECTOR_SUFFIXES
@@ -92,7 +97,7 @@ def _walk(
     for entry in inputs:
         if "://" in entry:
             raise PreflightError(
-                f"remote sources are not supported yet: {safe(entry)}",
+                f"remote sources are not supported yet: {safe(redact(entry))}",
                 hint="copy the file to a local disk first",
             )
         if entry.startswith("@"):
@@ -108,10 +113,11 @@ def _walk(
 
 def _read_list(path: Path) -> list[str]:
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read(path, LIST_MAX, follow=True).splitlines()
     except OSError as error:
         raise PreflightError(
-            f"cannot read the list of inputs {safe(str(path))}: {error.strerror}"
+            f"cannot read the list of inputs {safe(str(path))}: {error.strerror}",
+            hint="give a text file with a path on each line",
         ) from error
     base = path.parent
     entries = (os.fsdecode(line.strip()) for line in lines)
@@ -164,7 +170,7 @@ def _walk_glob(
     for path in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - keeps odd bytes
         one = Path(path)
         within = any(_is_dataset(parent, suffixes) for parent in one.parents)
-        whole = one.is_file() or _is_dataset(one, suffixes)
+        whole = not one.is_dir() or _is_dataset(one, suffixes)
         if whole and not within and not _inside(one, output_dir):
             yield path, str(Path(path).relative_to(base))
 

@@ -14,7 +14,7 @@ from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.errors import Reaction, SourceNotFoundError
+from geobatch_tui.errors import InvalidInputError, Reaction, SourceNotFoundError
 from geobatch_tui.execution import sources
 from geobatch_tui.execution.messages import (
     Chunking,
@@ -332,16 +332,17 @@ def _identify_one(path: str, row: ItemRow | None) -> Identified:
         if row is not None and sources.status(path) == (row.src_size, row.src_mtime_ns):
             return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
         return identify(path)
-    except SourceNotFoundError as error:
-        return _missing(error.message, error.hint)
+    except InvalidInputError as error:
+        return _unread(type(error), error.message, error.hint)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        return _missing(f"{path}: {reason}", SourceNotFoundError.default_hint)
+        hint = SourceNotFoundError.default_hint
+        return _unread(SourceNotFoundError, f"{path}: {reason}", hint)
 
 
-def _missing(message: str, hint: str) -> Failure:
+def _unread(kind: type[InvalidInputError], message: str, hint: str) -> Failure:
     return Failure(
-        error_class=SourceNotFoundError.__name__,
+        error_class=kind.__name__,
         reaction=Reaction.PERMANENT,
         message=message,
         stage="open",

@@ -26,7 +26,7 @@ from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.owner import refuse_foreign, remove_tree
 from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.ledger.state_file import open_fd, read_json
+from geobatch_tui.ledger.regular_file import open_fd, read_json
 from geobatch_tui.ledger.updates import ItemState
 from geobatch_tui.observability.log import Log, open_extra
 from geobatch_tui.observability.text import safe

@@ -20,7 +20,7 @@ from geobatch_tui.ledger.database import refuse_to_remove
 from geobatch_tui.ledger.layout import output_path, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
-from geobatch_tui.ledger.state_file import read_json
+from geobatch_tui.ledger.regular_file import read_json
 from geobatch_tui.ledger.updates import ItemState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.fingerprints import changed_keys, has_digest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from textual.content import Content
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.ledger.state_file import read_json
+from geobatch_tui.ledger.regular_file import read_json
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.session import state_of_run
 from geobatch_tui.tui import format as fmt

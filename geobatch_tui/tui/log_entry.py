@@ -7,7 +7,7 @@ import os
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from geobatch_tui.ledger.state_file import open_read
+from geobatch_tui.ledger.regular_file import open_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

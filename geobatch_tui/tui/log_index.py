@@ -13,7 +13,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.ledger.state_file import open_read
+from geobatch_tui.ledger.regular_file import open_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from geobatch_tui.ledger.state_file import open_read
+from geobatch_tui.ledger.regular_file import open_read
 from geobatch_tui.observability.text import harmless, safe
 from geobatch_tui.tui.format import fine_span
 

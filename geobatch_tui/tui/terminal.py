@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.ledger.state_file import open_fd
+from geobatch_tui.ledger.regular_file import open_fd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import PreflightError
+from geobatch_tui.orchestration import inputs
 from geobatch_tui.orchestration.inputs import NAME_MAX, Input, _key, expand
 
 
@@ -50,6 +52,39 @@ def test_list_file_names_are_relative_to_the_list(tmp_path: Path) -> None:
 def test_missing_file_stays_an_input(tmp_path: Path) -> None:
     """A file that is gone becomes a dead letter, so it must reach the planner."""
     assert keys(expand([str(tmp_path / "gone.tif")], tmp_path / "out", "COG")) == ["gone.tif"]
+
+
+def test_a_dangling_link_stays_an_input(tmp_path: Path) -> None:
+    """In a directory and in a glob: what it leads to is missing, which is to be told. So is a pipe,
+    which is refused when it is looked at."""
+    (tmp_path / "in/folder.tif").mkdir(parents=True)
+    (tmp_path / "in/a.tif").symlink_to(tmp_path / "gone.tif")
+    os.mkfifo(tmp_path / "in/b.tif")
+    for entry in ("in", "in/*.tif"):
+        found = expand([str(tmp_path / entry)], tmp_path / "out", "COG")
+        assert keys(found) == ["a.tif", "b.tif"]
+
+
+def test_a_list_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a regular file, no larger than a list of a million files."""
+    os.mkfifo(tmp_path / "pipe")
+    for endless in ("/dev/zero", str(tmp_path / "pipe"), str(tmp_path)):
+        with pytest.raises(PreflightError, match="cannot read the list"):
+            expand([f"@{endless}"], tmp_path / "out", "COG")
+    monkeypatch.setattr(inputs, "LIST_MAX", 10)
+    (tmp_path / "list").write_text("a.tif\n" * 2)
+    with pytest.raises(PreflightError, match="larger than"):
+        expand([f"@{tmp_path / 'list'}"], tmp_path / "out", "COG")
+
+
+def test_the_refusal_of_a_url_shows_no_secret(tmp_path: Path) -> None:
+    """Passwords, tokens and signatures stand in URLs."""
+    url = "https://bob:hunter2@host/a.tif?sig=abc123&token=xyz789"
+    (tmp_path / "list").write_text(f"{url}\n")
+    for entry in (url, f"@{tmp_path / 'list'}"):
+        with pytest.raises(PreflightError, match="https://") as caught:
+            expand([entry], tmp_path / "out", "COG")
+        assert not {"hunter2", "abc123", "xyz789"} & set(re.findall(r"\w+", str(caught.value)))
 
 
 def test_a_geodatabase_is_one_input(tmp_path: Path) -> None:

@@ -263,6 +263,27 @@ async def test_a_missing_source_is_a_dead_letter(tmp_path: Path) -> None:
     assert (result.exit_code, result.items["published"]) == (0, 2)
 
 
+async def test_inputs_that_are_no_files_are_dead_letters(tmp_path: Path) -> None:
+    """A pipe is not waited for, nor a VRT's; others go on. An output that became one is damaged."""
+    desk = Desk(tmp_path, inputs=["a.tif"])
+    os.mkfifo(tmp_path / "b.tif")
+    os.mkfifo(tmp_path / "c.vrt")
+    (tmp_path / "d.tif").symlink_to("/dev/zero")
+    (tmp_path / "e.tif").symlink_to("gone")
+    desk.inputs += ["b.tif", "c.vrt", "d.tif", "e.tif"]
+    result = await desk.run()
+    assert (result.items["published"], result.items["dead"]) == (1, 4)
+    letters = list(geobatch_tui.open_run(desk.out).dead_letters())
+    assert sorted(letter["error_class"] for letter in letters) == [
+        "SourceNotFoundError",
+        *["UnsafeInputError"] * 3,
+    ]
+    assert sum("not a regular file" in letter["error_message"] for letter in letters) == 3
+    desk.output("a.tif").unlink()
+    os.mkfifo(desk.output("a.tif"))
+    assert (await geobatch_tui.verify(desk.out))["damaged"] == [str(desk.output("a.tif"))]
+
+
 async def test_inputs_that_left_are_orphans(tmp_path: Path) -> None:
     """Their outputs stay, are named, and come back to life with their input."""
     desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])

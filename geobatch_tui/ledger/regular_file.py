@@ -1,5 +1,5 @@
-"""Files of a state directory, read as what a stranger may have put there: a pipe that never ends,
-a device, a link, more than fits into memory."""
+"""Opens regular files alone: a stranger may have put a pipe that never ends, a device, a link or
+more than fits into memory in the place of one of a state directory, or of a list."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ if TYPE_CHECKING:
 LARGEST: Final = 256 << 20
 
 
-def open_fd(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-    """A descriptor of a regular file. Never waits, follows no link.
+def open_fd(path: Path, flags: int = os.O_RDONLY, *, follow: bool = False) -> int:
+    """A descriptor of a regular file; a new one has mode 0600. Never waits. A link is followed only
+    where ``follow`` says so.
 
     Raises:
         OSError: it is none, or cannot be opened.
     """
     # Without O_NONBLOCK the opening of a pipe waits for whoever opens its other end.
-    fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    flags |= os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    fd = os.open(path, flags, 0o600)
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return fd
     os.close(fd)
     raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
-def open_read(path: Path) -> BinaryIO:
+def open_read(path: Path, *, follow: bool = False) -> BinaryIO:
     """A regular file, open for reading. Raises OSError as :func:`open_fd`."""
-    return os.fdopen(open_fd(path), "rb")
+    return os.fdopen(open_fd(path, follow=follow), "rb")
 
 
-def read(path: Path, limit: int = LARGEST) -> bytes:
+def read(path: Path, limit: int = LARGEST, *, follow: bool = False) -> bytes:
     """All of a regular file.
 
     Raises:
         OSError: it is none, is larger than ``limit``, or cannot be read.
     """
-    with open_read(path) as file:
+    with open_read(path, follow=follow) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))

@@ -12,7 +12,7 @@ from geobatch_tui.ledger.database import open_reader, open_writer, refuse_to_rem
 from geobatch_tui.ledger.layout import StateDir
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock, is_held, read_holder
-from geobatch_tui.ledger.state_file import open_fd, read, read_json
+from geobatch_tui.ledger.regular_file import open_fd, read, read_json
 
 
 @pytest.fixture
