@@ -113,13 +113,16 @@ def item_fingerprint(params_digest: str, code_digest: str, source: SourceIdentit
     return digest([SCHEMA, params_digest, code_digest, source.size, source.digest, key])
 
 
-def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the keys whose values differ between two nested mappings."""
+def changed_keys(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "", *, shared: bool = False
+) -> list[str]:
+    """Dotted names of the keys whose values differ between two nested mappings. ``shared``: of
+    those alone that both have: what one lacks, another version has added or dropped."""
     names: list[str] = []
-    for key in sorted(old.keys() | new.keys()):
+    for key in sorted(old.keys() & new.keys() if shared else old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
-            names += changed_keys(before, after, f"{prefix}{key}.")
+            names += changed_keys(before, after, f"{prefix}{key}.", shared=shared)
         elif before != after:
             names.append(f"{prefix}{key}")
     return names

@@ -214,10 +214,14 @@ class Planner:
     def _stale(self, base: Decision, row: ItemRow) -> Decision | None:
         """What changed since the ledger's row was written; None if nothing did."""
         recipe = self._recipe
+        other_code = row.code_digest != recipe.code_digest
         if row.params_digest != recipe.params_digest:
-            names = tuple(changed_keys(row.params, recipe.params))
+            # Other code may know other parameters, which nobody has changed.
+            names = tuple(changed_keys(row.params, recipe.params, shared=other_code))
+            if other_code and not names:
+                return replace(base, reason="code_changed", detail=recipe.operation.name)
             return replace(base, reason="param_changed", detail=", ".join(names), changed=names)
-        if row.code_digest != recipe.code_digest:
+        if other_code:
             return replace(base, reason="code_changed", detail=recipe.operation.name)
         if row.fingerprint != base.fingerprint or self._touched_large(base.identity, row):
             return replace(base, reason="source_changed", detail=base.source)

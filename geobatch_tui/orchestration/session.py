@@ -43,6 +43,12 @@ if TYPE_CHECKING:
 PART = re.compile(r"^\..*\.(\d+)\.part$", re.DOTALL)
 """``.<stem>.<fp8>.<epoch>.part``: what a worker writes next to the final name."""
 
+PROBE = re.compile(r"\.geobatch-probe-(\d+)(?:-[0-9a-f]+)?(?:-renamed)?")
+"""What :func:`probe_output` writes; with the process that did."""
+
+UNNAMED = re.compile(r"worker-\d+\.err|\.[a-z]+\.[a-z]+\.[0-9a-f]{8}")
+"""Files for fd 2 of workers, and what :func:`write_json_atomic` has not renamed yet."""
+
 LAST_WORDS = 128 * 1024
 """Bytes kept free for the last line of the log, which holds 20 dead letters at most."""
 
@@ -80,10 +86,11 @@ class Session:
 
     def sweep(self) -> int:
         """Remove part files of earlier epochs; returns their number. Only the lock's holder may:
-        a worker of a dead engine can leave nothing but such parts."""
+        a worker of a dead engine can leave nothing but such parts. What the engine itself left
+        goes, too: files for fd 2 of workers, and such as it had not given their names yet."""
         removed = 0
-        for leftover in Path(self.state.root).glob("worker-*.err"):
-            leftover.unlink(missing_ok=True)
+        _remove_dead(self.output_dir, PROBE)
+        _remove_dead(self.state.root, UNNAMED)
         for directory, names, files in os.walk(self.output_dir):
             names[:] = [name for name in names if name != ".geobatch"]
             for name in files:
@@ -95,10 +102,11 @@ class Session:
 
     def drop_leftovers(self) -> None:
         """Once the plan is durable: remove spools of items that need none (the engine died before
-        it removed them), and what ``verify`` suspected, which the plan has looked at."""
+        it removed them, or their input left the job), and what ``verify`` suspected, which the plan
+        has looked at."""
         for work in _spooled(self.state):
             row = self.reader.item(int(work.name))
-            if row is None or row.state is ItemState.PUBLISHED:
+            if row is None or row.state in {ItemState.PUBLISHED, ItemState.ORPHAN}:
                 remove_tree(work)
         suspects_path(self.state).unlink(missing_ok=True)
 
@@ -107,6 +115,17 @@ class Session:
         work = self.state.work(item_id)
         if work.exists():
             remove_tree(work)
+
+
+def _remove_dead(directory: Path, names: re.Pattern[str]) -> None:
+    """Remove the files of these names in a directory, where no process that lives is named."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            match = names.fullmatch(entry.name)
+            if match is None or not entry.is_file(follow_symlinks=False):
+                continue
+            if not match.groups() or not Path("/proc", match[1]).exists():
+                Path(entry.path).unlink(missing_ok=True)
 
 
 def _spooled(state: StateDir) -> list[Path]:
@@ -155,7 +174,7 @@ def probe_output(output_dir: Path) -> None:
     Raises PreflightError where that fails: a run would find out at its first publish.
     """
     refuse_file(output_dir)
-    probe = output_dir / f".geobatch-probe-{secrets.token_hex(8)}"
+    probe = output_dir / f".geobatch-probe-{os.getpid()}-{secrets.token_hex(8)}"
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         fd = open_fd(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL)

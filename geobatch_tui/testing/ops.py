@@ -174,14 +174,18 @@ class Faulty(Noop):
     def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
         """The bytes of all chunks, in order. VerifyError if a segment is damaged."""
         with stage("assemble"):
-            parts = []
-            for segment in sorted(task.segments, key=lambda segment: segment.index):
-                data = _unspool(Path(task.item.work_dir), segment)
-                if zlib.crc32(data) != segment.crc32:
-                    error = VerifyError(f"segment {segment.index} in {segment.spool} is damaged")
-                    error.evidence = {"chunks": [segment.index]}
-                    raise error
-                parts.append(data)
+            folder = Path(task.item.work_dir)
+            segments = sorted(task.segments, key=lambda segment: segment.index)
+            parts = [_unspool(folder, segment) for segment in segments]
+            damaged = [
+                segment.index
+                for segment, data in zip(segments, parts, strict=True)
+                if zlib.crc32(data) != segment.crc32
+            ]
+            if damaged:
+                error = VerifyError(f"segments {damaged} are gone or damaged")
+                error.evidence = {"chunks": damaged}
+                raise error
             return _write_part(task.item, task.epoch, b"".join(parts))
 
 
@@ -217,9 +221,12 @@ def _spool(task: ChunkTask, data: bytes) -> Segment:
 
 
 def _unspool(folder: Path, segment: Segment) -> bytes:
-    with (folder / segment.spool).open("rb") as file:
-        file.seek(segment.offset)
-        return file.read(segment.length)
+    try:
+        with (folder / segment.spool).open("rb") as file:
+            file.seek(segment.offset)
+            return file.read(segment.length)
+    except FileNotFoundError:
+        return b""
 
 
 NOOP = Noop()

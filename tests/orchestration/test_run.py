@@ -6,13 +6,14 @@ import json
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
 from run_desk import Desk
 
 import geobatch_tui
-from geobatch_tui.config.schema import dump_job
+from geobatch_tui.config.schema import Job, dump_job
 from geobatch_tui.errors import (
     ConfigError,
     LedgerCorruptError,
@@ -23,6 +24,9 @@ from geobatch_tui.errors import (
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.orchestration.session import probe_output
+from geobatch_tui.testing.ops import FAULTY
+
+THREADS = {"engine": {"executor": "thread", "max_workers": 2}}
 
 
 def audit(desk: Desk) -> list[str]:
@@ -123,7 +127,7 @@ def test_the_probe_of_the_output_follows_no_link(tmp_path: Path, monkeypatch) ->
     victim = tmp_path / "victim"
     victim.write_text("mine")
     monkeypatch.setattr("secrets.token_hex", lambda _: "f")
-    for name in ("f", str(os.getpid())):
+    for name in ("f", str(os.getpid()), f"{os.getpid()}-f"):
         (tmp_path / f".geobatch-probe-{name}").symlink_to(victim)
     with pytest.raises(PreflightError, match="exists"):
         probe_output(tmp_path)
@@ -228,6 +232,61 @@ async def test_stale_chunks_are_counted_by_the_value_that_changed(tmp_path: Path
     report = await geobatch_tui.plan(desk.job(bytes=65, chunks=4))
     assert report.to_json()["changed"] == {"op.bytes": 8, "op.chunks": 8}
     assert report.to_json()["reasons"] == {"param_changed": 8, "new": 4}
+
+
+async def test_a_parameter_that_an_upgrade_brought_is_no_change_of_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody changed it: the code did; but a value that is another one is named."""
+    desk = Desk(tmp_path, values=THREADS)
+    semantic = Job.semantic
+
+    def older(job: Job) -> dict[str, Any]:
+        values = semantic(job)
+        return {**values, "op": {k: v for k, v in values["op"].items() if k != "bytes"}}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "semantic", older)
+        patch.setattr(FAULTY, "version", FAULTY.version - 1, raising=False)
+        await desk.run()
+    assert await desk.reasons() == {"code_changed": 10}
+    report = await geobatch_tui.plan(desk.job(chunks=4))
+    assert report.to_json()["changed"] == {"op.chunks": 4}
+
+
+async def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
+    """But not the probe of a process that lives, nor what bears another name."""
+    desk = Desk(tmp_path, values=THREADS)
+    state = desk.out / ".geobatch"
+    state.mkdir(parents=True, mode=0o700)
+    gone = [desk.out / f".geobatch-probe-{2**22 + 1}", state / ".plan.json.0123abcd"]
+    gone += [desk.out / f".geobatch-probe-{2**22 + 1}-{'0a' * 8}-renamed", state / "worker-7.err"]
+    stays = [desk.out / ".geobatch-probe-1", desk.out / ".geobatch-probe-x", state / ".mine"]
+    for path in (*gone, *stays):
+        path.write_bytes(b"")
+    assert (await desk.run()).exit_code == 0
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in stays)
+
+
+async def test_spools_of_an_input_that_left_are_swept(tmp_path: Path) -> None:
+    """If it comes back, they are made again."""
+    desk = Desk(
+        tmp_path,
+        inputs=["a.tif", "b.tif"],
+        op={"faults": {"raise": [3]}, "only_key": "b.tif"},
+        values=THREADS,
+    )
+    assert (await desk.run()).items["held"] == 1
+    assert len(list((desk.out / ".geobatch/work").glob("*/*.spool"))) > 0
+    desk.inputs = ["a.tif"]
+    assert (await desk.run()).exit_code == 0
+    assert list((desk.out / ".geobatch/work").glob("*")) == []
+    desk.inputs = ["a.tif", "b.tif"]
+    assert (await desk.run()).items["held"] == 1
+    result = await desk.run(op={"faults": {}}, retry_dead=True)
+    assert (result.exit_code, result.items["published"]) == (0, 2)
+    assert audit(desk) == []
 
 
 async def test_touching_changes_nothing(tmp_path: Path) -> None:
