@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _BATCH_SECONDS = 0.05
 _BATCH_LINES = 512
 _NEWEST_LETTERS = 20
+_FRAME = ("run.", "plan.")
 _BEGIN = b'{"time":'
 
 
@@ -42,8 +43,8 @@ class Log:
         stream: called with each line, without its line break; an OSError from it (a closed
             pipe) ends the stream, not the run.
         stream_format: ``json`` or ``text``.
-        level: least level for the stream and ``extra_path``. The run's own log takes ``info``
-            and up, whatever the level, and ``debug`` where the level is that.
+        level: least level of a line. What frames a run (``run.*``, ``plan.*``) is in its own log
+            whatever its level.
         clock: seconds since the epoch.
     """
 
@@ -67,7 +68,6 @@ class Log:
         self._file = _Appender(path, self._complain, _open_own)
         opener = partial(open_extra, follow=extra_follow)
         self._extra = _Appender(extra_path, self._complain, opener) if extra_path else None
-        self._kept_least = min(self._least, LEVELS["info"])
         self._lock = threading.RLock()
 
     @property
@@ -86,7 +86,7 @@ class Log:
     ) -> None:
         """Writes one line. ``fields`` in JSON-ready types; None where one does not apply."""
         rank = LEVELS[level]
-        if rank < self._kept_least:
+        if rank < self._least and not (level == "info" and event.startswith(_FRAME)):
             return
         with self._lock:
             now = self._clock()

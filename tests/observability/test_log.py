@@ -124,13 +124,17 @@ def test_no_credential_reaches_any_sink(tmp_path, clock, seen):
 
 
 def test_levels(tmp_path, clock, seen):
-    """The stream and the extra file hear from their level on; the run's log keeps info and up."""
+    """All hear from the level on; what frames the run is in its own log in any case."""
     log = Log("r", tmp_path / "log", extra_path=tmp_path / "extra", stream=seen.append,
               level="warning", clock=clock)  # fmt: skip
+    log.run_start({}, {})
     for level in ("debug", "info", "warning", "error"):
         log.emit(level, level=level)
+    log.emit("run.noise", level="debug")
+    log.run_exit(0, "complete", {})
     log.close()
-    assert [line["event"] for line in lines(tmp_path / "log")] == ["info", "warning", "error"]
+    kept = [line["event"] for line in lines(tmp_path / "log")]
+    assert kept == ["run.start", "warning", "error", "run.exit"]
     assert [line["event"] for line in lines(tmp_path / "extra")] == ["warning", "error"]
     assert [json.loads(line)["event"] for line in seen] == ["warning", "error"]
     log = Log("r", tmp_path / "debug", level="debug", clock=clock)
