@@ -22,6 +22,7 @@ from geobatch_tui.cli import (
     streams,
     trial,
     verify,
+    wait,
     watch,
 )
 
@@ -64,6 +65,7 @@ app.command("run", rich_help_panel=_JOBS)(run.run)
 app.command("plan", rich_help_panel=_JOBS)(plan.plan)
 app.add_typer(config.app, name="config", rich_help_panel=_JOBS)
 app.command("watch", rich_help_panel=_RUNS)(watch.watch)
+app.command("wait", rich_help_panel=_RUNS)(wait.wait)
 app.command("status", rich_help_panel=_RUNS)(status.status)
 app.command("dead-letters", rich_help_panel=_RUNS)(dead_letters.dead_letters)
 app.command("retry", rich_help_panel=_RUNS)(retry.retry)

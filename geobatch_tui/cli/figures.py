@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -30,6 +35,14 @@ def rate(value: float) -> str:
     if value < 10:
         return f"{value:.2f}"
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def rates(values: Mapping[str, Any]) -> str:
+    """Chunks, megapixels or features a second, of the ``rates`` of a result; "" without any."""
+    names = {"chunks_per_s": "chunks/s", "mpx_per_s": "Mpx/s", "features_per_s": "features/s"}
+    return ", ".join(
+        f"{rate(values[key])} {unit}" for key, unit in names.items() if values.get(key)
+    )
 
 
 def plural(count: int, noun: str) -> str:

@@ -55,8 +55,7 @@ def summary(result: RunResult) -> Table:
     table.add_row("output", streams.foreign(result.output_dir))
     table.add_row("items", _items(result.items))
     table.add_row("chunks", _chunks(result.counts))
-    rates = _rates(result.rates)
-    if rates:
+    if rates := figures.rates(result.rates):
         table.add_row("rate", rates)
     for warning in result.warnings[:WARNINGS]:
         table.add_row("warning", streams.foreign(warning, style="yellow"))
@@ -78,13 +77,6 @@ def _chunks(counts: Mapping[str, int]) -> str:
     if counts["dead"]:
         parts.append(f"{counts['dead']:,} dead")
     return ", ".join(parts)
-
-
-def _rates(rates: Mapping[str, float]) -> str:
-    names = {"chunks_per_s": "chunks/s", "mpx_per_s": "Mpx/s"}
-    return ", ".join(
-        f"{figures.rate(rates[key])} {unit}" for key, unit in names.items() if rates.get(key)
-    )
 
 
 def causes(by_class: Mapping[str, int], letters: Sequence[Mapping[str, Any]]) -> Table:

@@ -45,8 +45,8 @@ def table_of(state: Mapping[str, Any]) -> Table:
     for key in ("running", "pending", "dead", "skipped"):
         if counts[key]:
             table.add_row("", f"{counts[key]:,} {key}")
-    if rates.get("chunks_per_s"):
-        table.add_row("rate", f"{figures.rate(rates['chunks_per_s'])} chunks/s")
+    if told := figures.rates(rates):
+        table.add_row("rate", told)
     if rates.get("eta_s") and state["state"] == "running":
         table.add_row("left", f"about {figures.duration(rates['eta_s'])}")
     table.add_row("time", figures.duration(state["duration_s"]))

@@ -35,9 +35,11 @@ def watch(
     """Look at a run: live, finished or crashed.
 
     In a terminal this opens the console; a live run of yours can be steered from it. Without a
-    terminal, or with --headless, its status is followed until it ends.
+    terminal, or with --headless, its status is followed until it ends; the exit code is the
+    run's, or 17 if its process died.
     """
     from geobatch_tui import open_run
+    from geobatch_tui.orchestration.view import exit_code_of
 
     if console.wanted(tui=tui, headless=headless):
         from geobatch_tui.tui.launch import watch as show
@@ -49,7 +51,7 @@ def watch(
     state = follow(view.status, period)
     with streams.reader_may_leave():
         streams.show(table_of(state))
-    return 0
+    return exit_code_of(state)
 
 
 def _refresh(look: Callable[[], Mapping[str, Any]], period: float) -> Mapping[str, Any]:

@@ -314,6 +314,12 @@ class LedgerReader:
         """Number of the newest event; 0 without one."""
         return int(self._scalar("SELECT ifnull(max(seq), 0) FROM event"))
 
+    def last_sign(self) -> float:
+        """UNIX time of the newest event or note; 0.0 without one."""
+        newest = "SELECT ifnull(max(t), 0.0) FROM note"
+        event = "SELECT t FROM event ORDER BY seq DESC LIMIT 1"
+        return float(self._scalar(f"SELECT max(({newest}), ifnull(({event}), 0.0))"))
+
     def last_event(self, kind: str) -> Mapping[str, Any] | None:
         """The data of the newest ``Noted`` of this kind in the newest run; None if it has none.
         It is kept even when the ring has lost the event."""

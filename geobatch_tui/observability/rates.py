@@ -112,6 +112,14 @@ class Rates:
             self._since = oldest.last
 
 
+def named(units_per_s: float, unit_name: str) -> dict[str, float]:
+    """The rate of units by the name of what they are: ``mpx_per_s`` (millions of pixels times
+    bands) or ``features_per_s``; nothing for other units."""
+    if unit_name == "px":
+        return {"mpx_per_s": round(units_per_s / 1e6, 6)}
+    return {"features_per_s": round(units_per_s, 3)} if unit_name == "features" else {}
+
+
 def _add(sums: list[int], parts: list[int]) -> None:
     for position, part in enumerate(parts):
         sums[position] += part

@@ -68,7 +68,7 @@ async def end_run(
         duration_s=round(seconds, 3),
         counts=tally.counts(),
         items=tally.item_counts(),
-        rates=monitor.rates.overall(seconds),
+        rates=monitor.overall(seconds),
         dead_by_class=tally.dead_by_class,
         dead_letters=letters,
         warnings=warnings,

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.ledger import updates as lu
-from geobatch_tui.observability.rates import Rates
+from geobatch_tui.observability.rates import Rates, named
 from geobatch_tui.observability.snapshot import Snapshot
 from geobatch_tui.orchestration.outcome import Tally
 
@@ -53,7 +53,7 @@ class Monitor:
         self.memory: MemoryWatch | None = None
         self._session = session
         self._job = job
-        self._unit_name = unit_name
+        self.unit_name = unit_name
         self._budget = budget
 
     async def observe(self, observe: Callable[[Snapshot], None]) -> None:
@@ -71,6 +71,11 @@ class Monitor:
             if notes.due(facts, time.monotonic()):
                 self._session.put(lu.Noted("progress", facts))
             self._session.log.flush()
+
+    def overall(self, seconds: float) -> dict[str, float]:
+        """Rates of all that this run finished, for its result."""
+        rates = self.rates.overall(seconds)
+        return rates | named(rates["units_per_s"], self.unit_name)
 
     def _facts(self) -> dict[str, Any]:
         snapshot = self.snapshot()
@@ -118,7 +123,7 @@ class Monitor:
             items=tally.item_counts(),
             chunks_per_s=rates.chunks,
             units_per_s=rates.units,
-            unit_name=self._unit_name,
+            unit_name=self.unit_name,
             bytes_in_per_s=rates.bytes_in,
             bytes_out_per_s=rates.bytes_out,
             # Nobody knows when a run that stands still goes on.

@@ -121,7 +121,8 @@ class PlanPhase:
             swept_parts=swept,
             struck=session.recovery.running,
         )
-        session.put(lu.Noted("run.planned", {"current": self.monitor.tally.current}))
+        facts = {"current": self.monitor.tally.current, "unit_name": self.monitor.unit_name}
+        session.put(lu.Noted("run.planned", facts))
         session.drop_leftovers()
 
 

@@ -29,6 +29,13 @@ def test_duration(seconds, text):
     assert figures.duration(seconds) == text
 
 
+def test_rates_are_told_in_what_was_counted():
+    """Pixels or features beside chunks; what is 0, or not known, is left out."""
+    assert figures.rates({"chunks_per_s": 25.54, "mpx_per_s": 41.26}) == "25.5 chunks/s, 41.3 Mpx/s"
+    assert figures.rates({"features_per_s": 12_345.6}) == "12,346 features/s"
+    assert figures.rates({"chunks_per_s": 0.0}) == figures.rates({}) == ""
+
+
 def test_words_quote_for_a_shell():
     """A command that is shown can be pasted, whatever the path holds."""
     assert (

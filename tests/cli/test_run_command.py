@@ -91,6 +91,8 @@ def test_dead_letters_and_retry(here, job, tmp_path):
     assert "2 of 3 published, 1 held" in done.stdout
     assert "in1.tif@0,1" in done.stdout
     assert "geobatch retry" in done.stdout
+    assert "1 held" not in here("wait", "out", check=12).stdout
+    assert "partial" in here("watch", "out", "--headless", check=12).stdout
 
     (letter,) = json.loads(here("dead-letters", "out", "--json", check=0).stdout)
     assert (letter["item"], letter["chunk"]) == ("in1.tif", "in1.tif@0,1")
@@ -153,10 +155,10 @@ def test_detach_lock_status_and_signal(geobatch, job, tmp_path):
         assert state["state"] == "running"
     finally:
         os.kill(pid, signal.SIGINT)
-    watched = geobatch("watch", out, "--every", "0.2", env=ENV, check=0)
+    watched = geobatch("watch", out, "--every", "0.2", env=ENV, check=130)
     assert "interrupted" in watched.stdout
-    state = json.loads(geobatch("status", out, "--json", env=ENV, check=0).stdout)
-    assert state["exit_code"] == 130
+    state = json.loads(geobatch("wait", out, "--json", env=ENV, check=130).stdout)
+    assert (state["state"], state["exit_code"]) == ("interrupted", 130)
 
 
 def test_detach_tells_of_a_refusal(geobatch, job, tmp_path):
@@ -190,7 +192,15 @@ def test_a_run_that_ended_before_its_ledger_began(here, job, tmp_path):
     state = tmp_path / "out" / ".geobatch"
     state.mkdir(parents=True)
     (state / "ledger.db").touch()
-    for words in (["status"], ["watch"], ["dead-letters"], ["verify"], ["repair"], ["retry"]):
+    for words in (
+        ["status"],
+        ["watch"],
+        ["wait"],
+        ["dead-letters"],
+        ["verify"],
+        ["repair"],
+        ["retry"],
+    ):
         told = here(*words, "out", check=17).stderr
         assert "hint: run the job" in told, words
         assert "damaged" not in told

@@ -81,6 +81,7 @@ def test_workers_load_what_the_job_is_about(monkeypatch, tmp_path):
         "run",
         "plan",
         "watch",
+        "wait",
         "status",
         "dead-letters",
         "retry",

@@ -1,0 +1,119 @@
+"""A run seen from outside: its status, its rates, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from run_desk import Desk
+
+import geobatch_tui
+from geobatch_tui.errors import StateError
+from geobatch_tui.ledger import updates as lu
+from geobatch_tui.ledger.layout import StateDir
+from geobatch_tui.ledger.ledger import Ledger
+from geobatch_tui.ledger.lock import RunLock
+from geobatch_tui.orchestration.control import Control
+from geobatch_tui.orchestration.view import exit_code_of
+
+JOB = {"job": {"op": {"name": "vector.filter"}}}
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    return StateDir.open(tmp_path / "out", create=True)
+
+
+async def test_an_ended_run_has_the_rates_of_its_result(tmp_path: Path) -> None:
+    """The same names, and figures of the whole run; the path is absolute."""
+    desk = Desk(tmp_path)
+    result = await desk.run()
+    status = geobatch_tui.open_run(desk.out).status()
+    assert status["rates"].keys() == result.rates.keys()
+    assert "mpx_per_s" in result.rates
+    assert status["rates"]["chunks_per_s"] * status["duration_s"] == pytest.approx(10, rel=0.01)
+    assert result.rates["chunks_per_s"] * result.duration_s == pytest.approx(10, rel=0.01)
+
+
+def test_rates_name_what_is_counted(tmp_path: Path, state: StateDir) -> None:
+    """Features a second where features are counted, and the path of a status is absolute however
+    the directory was given."""
+    with Ledger.open(state.ledger, tmp_path / "out") as ledger:
+        ledger.begin_run("r1", JOB, {})
+        ledger.apply([lu.Noted("run.planned", {"current": 0, "unit_name": "features"})])
+        ledger.apply([lu.RunEnded("success", 0, "complete")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        status = geobatch_tui.open_run("out").status()
+    assert "features_per_s" in status["rates"]
+    assert status["output_dir"] == str(tmp_path / "out")
+
+
+async def test_a_live_run_is_waited_for(tmp_path: Path) -> None:
+    """Until it has let go of its lock; the status has its code."""
+    desk, control = Desk(tmp_path, op={"milliseconds": 20, "chunks": 1000}), Control()
+    task = asyncio.create_task(geobatch_tui.run(desk.job(), control=control))
+    while not (desk.out / ".geobatch/lock").exists():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    waiting = asyncio.create_task(asyncio.to_thread(geobatch_tui.open_run(desk.out).wait, 0.02))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    control.send("drain")
+    status = await asyncio.wait_for(waiting, 30)
+    result = await task
+    assert (status["run_id"], status["state"]) == (result.run_id, "interrupted")
+    assert exit_code_of(status) == result.exit_code == 130
+
+
+def test_a_run_that_began_again_is_another(tmp_path: Path, state: StateDir) -> None:
+    """Who waits for the run that holds the directory does not get the end of the one before, nor
+    of the one behind."""
+    with Ledger.open(state.ledger, tmp_path / "out") as ledger:
+        ledger.begin_run("r1", JOB, {})
+        ledger.apply([lu.RunEnded("success", 0, "complete")])
+        view = geobatch_tui.open_run(tmp_path / "out")
+        assert view.wait(0.01)["exit_code"] == 0
+        with RunLock.acquire(state.lock, {"run_id": "r2"}) as lock:
+            looks = 0
+
+            def sleep(_: float) -> None:
+                nonlocal looks
+                looks += 1
+                if looks == 2:
+                    ledger.begin_run("r2", JOB, {})
+                    ledger.apply([lu.RunEnded("partial", 12, "complete")])
+                    ledger.begin_run("r3", JOB, {})
+                    lock.update(run_id="r3")
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("geobatch_tui.orchestration.view.time.sleep", sleep)
+                status = view.wait()
+    assert (status["run_id"], exit_code_of(status)) == ("r2", 12)
+
+
+def test_a_run_whose_process_died(tmp_path: Path, state: StateDir) -> None:
+    """It is not waited for; its code is 17, and its time ends with its last sign of life."""
+    with Ledger.open(state.ledger, tmp_path / "out") as ledger:
+        ledger.begin_run("r1", JOB, {})
+        ledger.apply([lu.Noted("progress", {"units_per_s": 1.0})])
+    with pytest.MonkeyPatch.context() as patch:
+        later = time.time() + 3600
+        patch.setattr("geobatch_tui.orchestration.view.time.time", lambda: later)
+        status = geobatch_tui.open_run(tmp_path / "out").wait()
+    assert (status["state"], status["exit_code"], exit_code_of(status)) == ("crashed", None, 17)
+    assert status["duration_s"] < 60
+
+
+def test_a_run_that_never_began(tmp_path: Path, state: StateDir) -> None:
+    """It held the directory and was refused: its end is nobody else's."""
+    with Ledger.open(state.ledger, tmp_path / "out") as ledger:
+        ledger.begin_run("r1", JOB, {})
+        ledger.apply([lu.RunEnded("success", 0, "complete")])
+    lock = RunLock.acquire(state.lock, {"run_id": "r2"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("geobatch_tui.orchestration.view.time.sleep", lambda _: lock.release())
+        with pytest.raises(StateError, match="r2 never began"):
+            geobatch_tui.open_run(tmp_path / "out").wait()
