@@ -3,14 +3,17 @@ of its database takes as long as the transformation of 100,000 points."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pyproj import Transformer
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 
+from geobatch_tui.errors import CrsError
 from geobatch_tui.execution.quiet import filters
 
 if TYPE_CHECKING:
@@ -45,7 +48,10 @@ def between(src: object, dst: object, area: AreaOfInterest | None = None) -> Way
     """The ways from ``src`` to ``dst`` (anything that pyproj takes for a CRS), near ``area``."""
     with filters, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        group = TransformerGroup(src, dst, always_xy=True, area_of_interest=area)
+        try:
+            group = TransformerGroup(src, dst, always_xy=True, area_of_interest=area)
+        except (ProjError, IndexError):  # between planets; none that can be computed
+            return Ways((), None, best=True)
     lacking = None
     if group.unavailable_operations:
         first = group.unavailable_operations[0]
@@ -67,7 +73,7 @@ def known(src: str, dst: str) -> Ways:
 
 
 def transformer(src: str, dst: str) -> Transformer:
-    """The transformation between the CRSs of two texts, x before y.
+    """The transformation between the CRSs of two texts, x before y. CrsError: PROJ knows none.
 
     Where one operation is used for all points, it is taken by itself: PROJ searches its database
     once less, and gives the same bits.
@@ -75,4 +81,14 @@ def transformer(src: str, dst: str) -> Transformer:
     pipeline = known(src, dst).pipeline
     if pipeline:
         return Transformer.from_pipeline(pipeline)
-    return Transformer.from_crs(src, dst, always_xy=True)
+    try:
+        return Transformer.from_crs(src, dst, always_xy=True)
+    except ProjError as error:
+        names = [repr(CRS.from_user_input(text).name) for text in (src, dst)]
+        raise CrsError(f"PROJ knows no way from {' to '.join(names)}: {_short(error)}") from error
+
+
+def _short(error: ProjError) -> str:
+    """What PROJ says, without its advice and the names of its functions."""
+    found = re.search(r"proj_\w+: (.*?)(?:\. You may.*)?\)?$", str(error), re.DOTALL)
+    return found[1] if found else str(error)

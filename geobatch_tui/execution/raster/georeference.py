@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -79,6 +80,11 @@ def place(dataset: DatasetReader, assigned: Assigned, told: list[str]) -> tuple[
         raise CrsError(
             f"{dataset.name} has no geotransform: nobody knows where its pixels lie",
             hint="assign one: gdal_translate -a_ullr, or a world file",
+        )
+    if not all(math.isfinite(value) for value in tuple(transform)[:6]):
+        raise CrsError(
+            f"{dataset.name} has a geotransform that is no number: {tuple(transform)[:6]}",
+            hint="assign another: gdal_translate -a_ullr",
         )
     if transform.is_degenerate:
         raise CrsError(f"{dataset.name} has a degenerate geotransform {tuple(transform)[:6]}")

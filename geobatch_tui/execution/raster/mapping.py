@@ -86,6 +86,11 @@ def _named(text: str) -> str:
     return f"{crs.name!r} ({code[0]}:{code[1]})" if code else repr(crs.name)
 
 
+def is_on_earth(crs: CRS) -> bool:
+    """Whether PROJ knows a way from ``crs`` to longitude and latitude on WGS 84."""
+    return is_degrees(crs) or bool(ways.known(wkt_of(crs), wkt_of(LONLAT)).pipelines)
+
+
 def wkt_of(crs: CRS) -> str:
     """``crs`` as WKT 2."""
     return _wkt_of(crs.srs)

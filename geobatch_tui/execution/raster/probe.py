@@ -31,7 +31,7 @@ from geobatch_tui.execution.raster.facts import Facts
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rasterio.io import DatasetReader
 
@@ -82,7 +82,7 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         MemoryBudgetError: a block or a chunk needs more memory than there is.
     """
     with _opened(task, stage) as (dataset, known), stage("plan"):
-        facts, told = _start(task, dataset)
+        facts, told = _start(dataset)
         placed = _placed(task, dataset, params.src_crs, told, known)
         _check_resampling(dataset, params, told)
         dst_crs = georeference.horizontal(
@@ -118,7 +118,7 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
 def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemPlan:
     """Plan a plain copy of the source of ``task``; errors as :func:`probe_reproject`."""
     with _opened(task, stage) as (dataset, known), stage("plan"):
-        facts, told = _start(task, dataset)
+        facts, told = _start(dataset)
         placed = _placed(task, dataset, params.src_crs, told, known)
         a, b, _, d, e, _ = placed.transform
         if b or d or a < 0 or e > 0:
@@ -149,6 +149,7 @@ def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict
         with stage("open"):
             stack.enter_context(source.gdal_options())
             dataset = stack.enter_context(source.open_source(task.source, allow_vrt=allow_vrt))
+            _check_types(task.source, dataset)
             source.refuse_bomb(task.source, dataset, task.chunking.max_bytes)
             if dataset.driver == "GTiff":
                 source.refuse_missing_blocks(task.source)
@@ -159,10 +160,11 @@ def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict
             raise
 
 
-def _start(task: ProbeTask, dataset: DatasetReader) -> tuple[Facts, list[str]]:
-    """First facts and warnings, after the refusals that look at bands and types alone."""
-    _check_types(task.source, dataset)
+def _start(dataset: DatasetReader) -> tuple[Facts, list[str]]:
+    """First facts and warnings."""
     told = []
+    if dataset.colorinterp[0] == ColorInterp.palette and not _colours(dataset):
+        told.append("the source is called a palette image and has no colours: it is taken for grey")
     if dataset.tags().get("AREA_OR_POINT") == "Point":
         told.append("the source says AREA_OR_POINT=Point: kept, half-pixel shift accounted for")
     return Facts.of(dataset), told
@@ -195,7 +197,7 @@ def _placed(
 
 
 def _check_resampling(dataset: DatasetReader, params: ReprojectParams, told: list[str]) -> None:
-    if dataset.colorinterp[0] == ColorInterp.palette and params.resampling not in _PICKING:
+    if _colours(dataset) and params.resampling not in _PICKING:
         raise SchemaError(
             f"{dataset.name} is a palette image: {params.resampling} would blend class numbers",
             hint="resampling = nearest or mode",
@@ -223,7 +225,7 @@ def _finish(
         grid.height,
         count,
         dataset.dtypes[0],
-        dataset.colorinterp[0] == ColorInterp.palette,
+        bool(_colours(dataset)),
         choice.validity,
     )
     encoded = encoding.plan_encoding(task.output, image)
@@ -249,8 +251,14 @@ def _finish(
     raw = grid.width * grid.height * (count * np.dtype(plan.dtype).itemsize + _mask(plan))
     pyramid = raw // 3 if encoded.overviews else 0
     output_bytes = raw + pyramid + HEADER_BYTES
-    box = mapping.lonlat_box(grid)
-    draft.notes["lonlat"] = mapping.lonlat_lattice(grid, _nodes(len(chunks)))
+    box = None
+    if mapping.is_on_earth(grid.crs):
+        box = mapping.lonlat_box(grid)
+        draft.notes["lonlat"] = mapping.lonlat_lattice(grid, _nodes(len(chunks)))
+    else:
+        told.append(
+            f"PROJ knows no way from {mapping.named(grid.crs)} to longitude and latitude on WGS 84"
+        )
     return ItemPlan(
         grid=chunks,
         chunk_bytes=cost.of(
@@ -314,6 +322,8 @@ def _raster_plan(
 ) -> RasterPlan:
     extra = int(choice.adds_alpha)
     colours = [kind.name for kind in dataset.colorinterp]
+    if colours == ["palette"] and not _colours(dataset):
+        colours = ["gray"]
     if colours == ["gray"] * 3 or not colours:
         colours = ["undefined"] * dataset.count
     tags = {k: str(v) for k, v in dataset.tags().items() if k not in _DROPPED_TAGS}
@@ -340,10 +350,20 @@ def _raster_plan(
     )
 
 
-def _colormap(dataset: DatasetReader) -> tuple[tuple[int, int, int, int], ...] | None:
+def _colours(dataset: DatasetReader) -> Mapping[int, tuple[int, int, int, int]]:
+    """The colours of a palette image by pixel value; none of others, or where there is no table."""
     if dataset.colorinterp[0] != ColorInterp.palette:
+        return {}
+    try:
+        return dict(dataset.colormap(1))
+    except ValueError:  # GDAL has none
+        return {}
+
+
+def _colormap(dataset: DatasetReader) -> tuple[tuple[int, int, int, int], ...] | None:
+    entries = _colours(dataset)
+    if not entries:
         return None
-    entries = dataset.colormap(1)
     return tuple(
         tuple(int(part) for part in entries.get(index, (0, 0, 0, 255)))  # type: ignore[misc]
         for index in range(256)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 import threading
 import warnings
@@ -51,6 +52,10 @@ BOMB_BYTES = 2**36
 BOMB_RATIO = 10_000
 #: A damaged JPEG is an error, not a grey area.
 OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "YES"}
+#: What GDAL says of a TIFF whose compression it was not built with, or has none for.
+_NO_CODEC = re.compile(
+    r"missing codec|compression (?:only supported|support is not)", re.IGNORECASE
+)
 #: Files next to an image that GDAL reads with it.
 _SIDECARS = (".aux.xml", ".msk", ".ovr", ".hdr")
 _REPLACED = (".tfw", ".wld", ".prj", ".hdr", ".jgw", ".pgw")
@@ -156,6 +161,12 @@ def _open_pinned(path: str, name: str, driver: str) -> DatasetReader:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(name, driver=driver, sharing=False)
     except RasterioIOError as error:
+        if _NO_CODEC.search(str(error)):
+            raise UnsupportedFormatError(
+                f"{path} is compressed by {tiff_layout.compression_of(Path(path))}, which this "
+                f"GDAL cannot decode ({error})",
+                hint="decode it with software that can, and write it with another compression",
+            ) from error
         _explain_cut_off(path, driver)
         raise CorruptSourceError(f"{path} cannot be opened as {driver}: {error}") from error
 

@@ -23,6 +23,15 @@ _SIZES = {3: "u2", 4: "u4", 16: "u8"}
 _MAX_DIRECTORIES = 4096
 
 
+_COMPRESSION = 259
+#: Names of compressions that a build of GDAL may lack.
+_COMPRESSIONS = {
+    6: "old-style JPEG", 7: "JPEG", 34661: "JBIG", 34712: "JPEG 2000", 34887: "LERC",
+    34892: "lossy JPEG of DNG", 34925: "LZMA", 50000: "ZSTD", 50001: "WEBP", 50002: "JPEG XL",
+    52546: "JPEG XL of DNG",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class _Form:
     """Byte order and widths of classic TIFF or BigTIFF."""
@@ -91,6 +100,16 @@ def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, dict[int, 
         return form.order, _directory(file, form, offset, path, wanted)[0]
 
 
+def compression_of(path: Path) -> str:
+    """The compression of the first directory of the TIFF at ``path``, for a message."""
+    try:
+        _, tags = first_directory(path, frozenset({_COMPRESSION}))
+    except CorruptSourceError:
+        return "an unknown codec"
+    number = int(tags.get(_COMPRESSION, [0])[0])
+    return f"{_COMPRESSIONS.get(number, 'an unknown codec')} (TIFF compression {number})"
+
+
 def _form(head: bytes) -> _Form:
     order = "<" if head[:2] == b"II" else ">"
     return _Form(order, struct.unpack(order + "H", head[2:4])[0] == 43)
@@ -103,13 +122,20 @@ def _unpack(file: BinaryIO, form: str, path: Path, what: str) -> int:
     return int(struct.unpack(form, data)[0])
 
 
+def _seek(file: BinaryIO, offset: int, path: Path, what: str) -> None:
+    """Go to ``offset``, which a hostile file puts anywhere within 64 bits."""
+    if offset > path.stat().st_size:
+        raise CorruptSourceError(f"{path} is cut off: {what} lies beyond the end of the file")
+    file.seek(offset)
+
+
 def _directory(
     file: BinaryIO, form: _Form, offset: int, path: Path, wanted: frozenset[int] = _WANTED
 ) -> tuple[dict[int, np.ndarray], int]:
-    file.seek(offset)
+    _seek(file, offset, path, "a directory")
     count = _unpack(file, form.counter, path, "a directory")
     step = struct.calcsize(form.entry)
-    entries = file.read(count * step)
+    entries = file.read(count * step) if count * step <= path.stat().st_size else b""
     if len(entries) < count * step:
         raise CorruptSourceError(f"{path} is cut off inside a directory")
     next_offset = _unpack(file, form.pointer, path, "the end of a directory")
@@ -127,7 +153,8 @@ def _table(file: BinaryIO, form: _Form, entry: tuple[int, int, bytes], path: Pat
     length = values * dtype.itemsize
     if length <= len(inline):
         return np.frombuffer(inline[:length], dtype)
-    file.seek(struct.unpack(form.order + ("Q" if form.big else "I"), inline)[0])
+    offset = struct.unpack(form.order + ("Q" if form.big else "I"), inline)[0]
+    _seek(file, offset, path, f"the table of its {values} blocks")
     remaining = path.stat().st_size - file.tell()
     if length > remaining:
         raise CorruptSourceError(
