@@ -163,6 +163,8 @@ def _show(make: Callable[[], Shell], log: Path) -> Shown:
             ending = app.run()
     if app.return_code:
         return Shown(app.leaving, failure=_told(app.failure, log))
+    if app.failure is not None:
+        _kept(app.failure, log)
     return Shown(ending, app.wish)
 
 
@@ -181,7 +183,7 @@ def _wish_of(shown: Shown) -> Wish | None:
 
 
 def _kept(error: Exception, log: Path) -> str:
-    """Append the traceback of a console that could not be opened; what failed, in words."""
+    """Append a traceback that Textual has not printed; what failed, in words."""
     import traceback
 
     try:

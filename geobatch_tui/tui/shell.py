@@ -30,6 +30,7 @@ from geobatch_tui.tui.wishes import Ending, Watch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import RenderableType
     from textual.binding import BindingType
     from textual.screen import Screen
 
@@ -50,7 +51,7 @@ class Shell(App[Ending]):
         PAGES: its screens.
         wish: what is to be opened once it has closed.
         leaving: set once the console waits for a run in this process to drain.
-        failure: what ended the console, if it failed.
+        failure: what a handler raised, if one did; it ended the console, unless that closed anyway.
         read_only: whether it changes nothing.
         shown: the run that is on the screen.
     """
@@ -82,6 +83,7 @@ class Shell(App[Ending]):
         self._watching = watching
         self._home: asyncio.AbstractEventLoop | None = None
         self._doom: Ending | None = None
+        self._closes = False
         self._bad_themes: list[themes.BadTheme] = []
         self._trail: list[str] = []
         self._at = -1
@@ -116,9 +118,25 @@ class Shell(App[Ending]):
 
     @override
     def _handle_exception(self, error: Exception) -> None:
-        """Keep what failed for whoever opened the console."""
+        """Keep what failed for whoever opened the console.
+
+        Once it closes, nothing can fail any more: a screen that is put up then is taken down half
+        made, and its handlers miss their widgets.
+        """
         self.failure = self.failure or error
-        super()._handle_exception(error)
+        if not self._closes:
+            super()._handle_exception(error)
+
+    @override
+    def exit(
+        self,
+        result: Ending | None = None,
+        return_code: int = 0,
+        message: RenderableType | None = None,
+    ) -> None:
+        """Close the console."""
+        self._closes = True
+        super().exit(result, return_code, message)
 
     @override
     def _fatal_error(self) -> None:

@@ -82,3 +82,17 @@ def test_a_console_on_another_run_says_that_it_failed(monkeypatch, script):
     monkeypatch.setattr(launch, "_show_run", fail)
     with pytest.raises(GeobatchError, match="the console failed: KeyError: 0"):
         launch.watch(script.state.output_dir)
+
+
+async def test_what_fails_while_the_console_closes_is_no_failure(console, script):
+    """A screen that is first put up in the moment of leaving: its widgets are never made."""
+    script.plan(1, 1, 4)
+    app = console()
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.exit(Ending.LEFT)
+        app._handle_exception(KeyError("no widgets"))
+        await pilot.pause()
+    assert app.return_value is Ending.LEFT
+    assert not app.return_code
+    assert isinstance(app.failure, KeyError)
