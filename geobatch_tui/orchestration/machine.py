@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-import math
 import os
+import re
 import resource
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
+_MIB = 1 << 20
+_ALL = 1 << 62
 
 
-def _cgroup_chain(root: Path = _CGROUP) -> list[Path]:
-    """Directories of this process's cgroup (version 2), innermost first."""
+def _cgroups(controller: str) -> Iterator[tuple[int, Path]]:
+    """Version and directory of each of this process's cgroups that may limit something, from the
+    innermost out. In version 1 each controller has a tree of its own."""
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
+        lines = _OWN.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
-        return []
+        return
     for line in lines:
-        if line.startswith("0::"):
-            inner = root / line[3:].lstrip("/")
-            return [inner, *(parent for parent in inner.parents if parent.is_relative_to(root))]
-    return []
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            # Where both are mounted, version 2 is beside the controllers of version 1.
+            both = not (_CGROUP / "cgroup.controllers").exists()
+            version, root = 2, _CGROUP / "unified" if both else _CGROUP
+        elif controller in controllers.split(","):
+            version, root = 1, _CGROUP / controller
+        else:
+            continue
+        inner = root / path.lstrip("/")
+        # A container may not see the groups that it is told of; its own is the root of the tree.
+        for directory in (inner, *inner.parents):
+            if directory.is_relative_to(root):
+                yield version, directory
 
 
 def _read_words(path: Path) -> list[str]:
@@ -30,32 +48,49 @@ def _read_words(path: Path) -> list[str]:
         return []
 
 
+def _granted(name: str) -> int:
+    """A number that SLURM gives in the environment of a job; 0 where there is none. For several
+    nodes it is as in ``8(x2),4``: the first counts."""
+    match = re.match(r"\d+", os.environ.get(name, ""))
+    return int(match[0]) if match else 0
+
+
 def cores() -> int:
-    """Cores that this process may run on: affinity, cut by ``cpu.max`` of its cgroups."""
+    """Cores that this process may run on: affinity, cut by the quotas of its cgroups and by what
+    SLURM granted to its job."""
     count = len(os.sched_getaffinity(0))
-    for directory in _cgroup_chain():
-        words = _read_words(directory / "cpu.max")
-        if len(words) == 2 and words[0] != "max":
-            count = min(count, max(1, math.floor(int(words[0]) / int(words[1]))))
+    for version, directory in _cgroups("cpu"):
+        if version == 2:
+            words = _read_words(directory / "cpu.max")
+        else:
+            files = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            words = [word for name in files for word in _read_words(directory / name)]
+        if len(words) == 2 and words[0].isdecimal():  # neither "max" nor -1
+            count = min(count, max(1, int(words[0]) // int(words[1])))
+    for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "SLURM_JOB_CPUS_PER_NODE"):
+        if granted := _granted(name):
+            return max(1, min(count, granted))
     return max(1, count)
 
 
 def memory_limit() -> int:
-    """Bytes that the run may plan with: 0.8 of what is available, cut by ``memory.max``.
-
-    Source of the rule: the budget formula in the design (min of the user's figure, 0.8 x
-    MemAvailable, each ``memory.max`` up the cgroup path).
+    """Bytes that the run may plan with: 0.8 of what is available, cut by what its cgroups may hold
+    before they are slowed down (``memory.high``) or killed, and by what SLURM granted to its job.
     """
-    available = 1 << 62
+    available = _ALL
     for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
         if line.startswith("MemAvailable:"):
             available = int(line.split()[1]) * 1024
     limit = available * 4 // 5
-    for directory in _cgroup_chain():
-        words = _read_words(directory / "memory.max")
-        if words and words[0] != "max":
-            limit = min(limit, int(words[0]))
-    return limit
+    for version, directory in _cgroups("memory"):
+        for name in ("memory.max", "memory.high") if version == 2 else ("memory.limit_in_bytes",):
+            words = _read_words(directory / name)
+            if words and words[0].isdecimal():
+                limit = min(limit, int(words[0]))
+    per_core = _granted("SLURM_MEM_PER_CPU")
+    of_cores = per_core * (_granted("SLURM_CPUS_ON_NODE") or _granted("SLURM_CPUS_PER_TASK") or 1)
+    granted = _granted("SLURM_MEM_PER_NODE") or of_cores
+    return min(limit, granted * _MIB) if granted else limit
 
 
 def open_files() -> int:
