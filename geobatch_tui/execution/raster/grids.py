@@ -7,7 +7,7 @@ numbers (a, b, c, d, e, f) of x = a*col + b*row + c, y = d*col + e*row + f.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +48,8 @@ UNSOUND_RATIO = 4.0
 #: A position that comes back this many pixels away shows what another one shows; more than this
 #: share of them, and the grid is folded. (A seam at 180 degrees is a line, not a share.)
 FOLD_PIXELS, FOLD_SHARE = 2.0, 0.05
+#: Degrees between a source and an area of use up to which GDAL's grid is taken, if it is sound.
+BESIDE = 10.0
 #: Slack in pixels before a fraction of one counts as a whole one.
 _SLACK = 1e-6
 
@@ -111,12 +113,16 @@ def choose(
     pixels as large as a source pixel is at the centre of that.
 
     Raises:
-        CrsError: source and area of use do not overlap, or the output would wrap round the world.
+        CrsError: source and area of use lie far apart, or the output would wrap round the world.
         SchemaError: a side without pixels, or too many.
     """
     if wish.bounds is not None:
         return _from_bounds(source, dst_crs, wish, suggest)
-    shared = _shared_box(source, dst_crs)
+    globe, area = _on_globe(source), _area_of(dst_crs)
+    shared = globe if area is None else _shared_box(globe, area)
+    if area is not None and shared is None:
+        return _from_beside(source, dst_crs, wish, (globe, area, suggest))
+    shared = shared or globe
     local = _local_size(source, dst_crs, shared)
     suggestion = suggest() if wish.extent != "area-of-use" else None
     if suggestion is not None:
@@ -133,7 +139,7 @@ def choose(
     return _from_area(source, dst_crs, wish, (shared, local, fault))
 
 
-# --- the three ways ----------------------------------------------------------------------------
+# --- the four ways -----------------------------------------------------------------------------
 
 
 def _from_suggestion(source: Source, dst_crs: CRS, wish: Wish, suggestion: Suggestion) -> Choice:
@@ -145,6 +151,33 @@ def _from_suggestion(source: Source, dst_crs: CRS, wish: Wish, suggestion: Sugge
     if wish.resolution is not None:
         box = _trimmed(source, dst_crs, suggestion)
     return Choice(_lay(dst_crs, box, wish, (a, -e)), "gdal")
+
+
+def _from_beside(
+    source: Source,
+    dst_crs: CRS,
+    wish: Wish,
+    found: tuple[Box, Box, Callable[[], Suggestion | None]],
+) -> Choice:
+    """GDAL's grid of a source outside the area of use, if that is near, or the source's extent is
+    asked for, and if the grid is sound."""
+    globe, area, suggest = found
+    apart = (
+        f"the source covers {globe} (longitude, latitude) and {named(dst_crs)} is for {area}: they "
+        "do not overlap"
+    )
+    asked = wish.extent == "source"
+    near = wish.extent == "auto" and _gap(globe, area) <= BESIDE
+    suggestion = suggest() if near or asked else None
+    if suggestion is not None:
+        local = _local_size(source, dst_crs, globe)
+        if (_fault(suggestion, local) or _folded(source, dst_crs, suggestion)) is None:
+            choice = _from_suggestion(source, dst_crs, wish, suggestion)
+            told = f"{apart}. GDAL's grid of the source is sound, and is taken"
+            return replace(choice, warnings=(*choice.warnings, told))
+    raise CrsError(
+        apart, hint='choose another dst_crs, or give bounds, or extent = "source", if you mean it'
+    )
 
 
 def _trimmed(source: Source, dst_crs: CRS, suggestion: Suggestion) -> Box:
@@ -343,27 +376,42 @@ def _returns(source: Source, grid: Grid) -> bool:
     )
 
 
-def _shared_box(source: Source, dst_crs: CRS) -> Box:
-    """Longitudes and latitudes of the source within the area of use of ``dst_crs``."""
+def _on_globe(source: Source) -> Box:
+    """Longitudes and latitudes of the source."""
     box = lonlat_box(source)
     if box is None:
         raise CrsError(
             f"no point of the source can be placed on the globe by its CRS {named(source.crs)}"
         )
-    area = dst_crs.area_of_use
+    return box
+
+
+def _area_of(crs: CRS) -> Box | None:
+    """Longitudes and latitudes that ``crs`` is made for, if they are known."""
+    area = crs.area_of_use
     if area is None:
-        return box
-    west, east = area.west, area.east + (360 if area.east < area.west else 0)
-    pieces = [(max(west, box.minx + turn), min(east, box.maxx + turn)) for turn in (-360, 0, 360)]
+        return None
+    east = area.east + (360 if area.east < area.west else 0)
+    return Box(area.west, area.south, east, area.north)
+
+
+def _shared_box(globe: Box, area: Box) -> Box | None:
+    """Longitudes and latitudes of a source within an area of use; None if there are none."""
+    turned = [(globe.minx + turn, globe.maxx + turn) for turn in (-360, 0, 360)]
+    pieces = [(max(area.minx, west), min(area.maxx, east)) for west, east in turned]
     pieces = [(left, right) for left, right in pieces if left < right]
-    south, north = max(area.south, box.miny), min(area.north, box.maxy)
+    south, north = max(area.miny, globe.miny), min(area.maxy, globe.maxy)
     if not pieces or south >= north:
-        raise CrsError(
-            f"the source covers {box} (longitude, latitude) and {named(dst_crs)} is for "
-            f"{Box(west, area.south, east, area.north)}: they do not overlap",
-            hint="choose another dst_crs, or give bounds if you mean it",
-        )
+        return None
     return Box(min(p[0] for p in pieces), south, max(p[1] for p in pieces), north)
+
+
+def _gap(globe: Box, area: Box) -> float:
+    """Degrees between a source and an area of use, the larger of longitude and latitude."""
+    across = min(
+        max(globe.minx + turn - area.maxx, area.minx - globe.maxx - turn) for turn in (-360, 0, 360)
+    )
+    return max(across, globe.miny - area.maxy, area.miny - globe.maxy)
 
 
 def _local_size(source: Source, dst_crs: CRS, shared: Box) -> float | None:

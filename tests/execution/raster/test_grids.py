@@ -14,6 +14,7 @@ import rasterio
 from planning import globe, probe
 from pyproj import CRS
 from rasterio.transform import from_origin
+from rasterio.warp import calculate_default_transform
 
 from geobatch_tui.errors import CrsError, SchemaError
 from geobatch_tui.execution.raster import grids, mapping
@@ -66,6 +67,34 @@ def test_no_overlap_is_refused_with_both_boxes(tmp_path):
         probe(corpus.good(tmp_path), {"dst_crs": "EPSG:3031"})
     assert "(8, 39.2, 20.8, 52)" in caught.value.message
     assert "(-180, -90, 180, -60)" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("west", "north", "dst_crs", "extent", "taken"),
+    [
+        (18.5, 50.0, "EPSG:32633", "auto", True),
+        (11.0, 46.0, "EPSG:2154", "auto", True),
+        (10.0, 87.0, "EPSG:3857", "auto", True),
+        (181.5 - 360, 60.0, "EPSG:32660", "auto", True),
+        (40.0, 50.0, "EPSG:32633", "auto", False),
+        (40.0, 50.0, "EPSG:32633", "source", True),
+        (18.5, 50.0, "EPSG:32633", "area-of-use", False),
+    ],
+)
+def test_beside_the_area_of_use(tmp_path, west, north, dst_crs, extent, taken):
+    """A source near the area of use gets GDAL's grid and a warning; one far away is refused, unless
+    its extent is asked for and the grid is sound there."""
+    path = corpus.write(tmp_path / "a.tif", transform=from_origin(west, north, 0.002, 0.002))
+    params = {"dst_crs": dst_crs, "extent": extent}
+    if not taken:
+        with pytest.raises(CrsError, match="do not overlap"):
+            probe(path, params)
+        return
+    made = probe(path, params)
+    assert any("do not overlap. GDAL's grid" in text for text in made.warnings)
+    with rasterio.open(path) as src:
+        suggested = calculate_default_transform(src.crs, dst_crs, *src.shape[::-1], *src.bounds)
+    assert made.detail["transform"] == pytest.approx(tuple(suggested[0])[:6])
 
 
 def test_extent_source_refuses_what_auto_would_cut():
