@@ -8,9 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geobatch_tui.errors import ConfigError
+from geobatch_tui.observability.redact import redact
+from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
+
+
+def local_directory(text: str) -> Path:
+    """The directory of a run. Raises BadParameter for a URL, which a path would take for a name."""
+    from geobatch_tui.config.paths import is_remote
+
+    if is_remote(text):
+        raise typer.BadParameter(f"{safe(redact(text))} is no local directory, and runs have one")
+    return Path(text)
+
 
 _RUNNING = "How it runs"
 _JOB = "The job"
@@ -25,7 +37,13 @@ JobFile = Annotated[
     ),
 ]
 RunDir = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Output directory of a run.", show_default=False)
+    Path,
+    typer.Argument(
+        parser=local_directory,
+        metavar="DIR",
+        help="Output directory of a run.",
+        show_default=False,
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
@@ -67,8 +85,9 @@ Workers = Annotated[
         show_default=False,
     ),
 ]
+# No Path, which would make s3:/bucket of a URL.
 Output = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         metavar="DIR",
         help="Output directory: output.dir.",

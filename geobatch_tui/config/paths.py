@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import glob
 import os
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_REMOTE: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|/vsi\w+/")
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is a URL, or one of GDAL's names for what is no local file."""
+    return _REMOTE.match(path) is not None
 
 
 def absolute(value: Any, base: Path) -> Any:

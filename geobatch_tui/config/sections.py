@@ -20,9 +20,9 @@ from geobatch_tui.config.types import (
     CrsText,
     Duration,
     Inputs,
+    LocalPath,
     NoDuration,
     NoLimit,
-    PathText,
 )
 
 Kind = Literal["semantic", "operational"]
@@ -94,7 +94,7 @@ class SourceSection(Section):
 class OutputSection(Section):
     """What is written, and where."""
 
-    dir: PathText = setting(
+    dir: LocalPath = setting(
         kind="operational",
         marks={"path": True},
         help="Directory of the outputs; the run keeps its state in .geobatch/ there.",

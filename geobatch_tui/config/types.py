@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Strict
 from pydantic import WithJsonSchema as JsonSchema
 
 from geobatch_tui.config import crs, units
+from geobatch_tui.config.paths import is_remote
 
 
 def _optional(word: str, parse: Any) -> Any:
@@ -40,6 +41,14 @@ def _path(text: str) -> str:
         raise ValueError("must not be empty")
     if "\0" in text:
         raise ValueError("must not hold a NUL character")
+    return text
+
+
+def _local(text: str) -> str:
+    if is_remote(text):
+        raise ValueError(
+            "must be a local directory: outputs go nowhere else yet; copy them when the run ended"
+        )
     return text
 
 
@@ -87,3 +96,5 @@ Inputs = Annotated[
     Strict(strict=False),
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
 ]
+#: A path that is no URL.
+LocalPath = Annotated[str, AfterValidator(_path), AfterValidator(_local)]

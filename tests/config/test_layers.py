@@ -351,6 +351,23 @@ def test_undecodable_paths_survive(load):
     assert again.job.output.dir == name
 
 
+@pytest.mark.parametrize(
+    "place", ["s3://bucket/out", "gs://b", "HTTPS://u:hunter2@h/o", "file:///tmp/o", "/vsis3/b/o"]
+)
+def test_outputs_go_to_a_local_directory(load, place):
+    """A URL is refused by every layer before anything is asked or made; no secret is repeated."""
+    for layers in (
+        {"text": BASE.replace('"out"', f'"{place}"')},
+        {"environ": {"BATCH_OUTPUT_DIR": place}},
+        {"flags": {"output.dir": place}},
+    ):
+        said = refused(load, **layers)
+        assert "output.dir" in said
+        assert "must be a local directory" in said
+        assert "hunter2" not in said
+    assert load(flags={"output.dir": "odd:name"}).job.output.dir.endswith("/odd:name")
+
+
 def test_the_job_is_named_after_its_file(load):
     """Without a name of its own a job has that of its file."""
     assert load(name="relief.toml").job.job.name == "relief"
