@@ -92,6 +92,8 @@ def assemble(
         dropped = sum(count for kind, count in summary.kinds.items() if kind >= wkb.MEASURED)
         if dropped:
             facts["m_dropped"] = facts.get("m_dropped", 0) + dropped
+    if plan.id_is_key and summary.ids is None:
+        facts["ids_renumbered"] = summary.out
     if summary.dead:
         with stage("quarantine"):
             facts["quarantine"] = _write_quarantine(item, plan, segments)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from geobatch_tui.execution.vector.rowids import Ends, following
 from geobatch_tui.execution.vector.wkb import validity
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ def numbers(values: NDArray[Any]) -> pa.Array:
     """An Arrow array of numbers, none of them null."""
     kind = pa.from_numpy_dtype(values.dtype)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def whole_numbers(column: pa.Array) -> NDArray[np.int64]:
+    """The values of an Arrow array of int64, none of them null."""
+    data = column.buffers()[1]
+    return np.frombuffer(data or b"", np.int64)[column.offset :][: len(column)]
 
 
 def texts(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
@@ -89,7 +96,7 @@ def free_name(wanted: str, taken: tuple[str, ...]) -> str:
 @dataclass(slots=True)
 class Summary:
     """What the chunks of an item say together. ``kinds``: types in WKB's numbers, with counts;
-    ``cells``: published features of each cell (see ``pieces``)."""
+    ``cells``: published features of each cell (see ``pieces``); ``ids``: see ``rowids``."""
 
     features_in: int = 0
     out: int = 0
@@ -99,6 +106,7 @@ class Summary:
     bbox: list[float] | None = None
     facts: dict[str, int] = field(default_factory=dict)
     cells: dict[int, int] = field(default_factory=dict)
+    ids: Ends = field(default_factory=list)
 
     def add(self, stats: dict[str, Any]) -> None:
         """Take in the counts of one chunk."""
@@ -111,6 +119,7 @@ class Summary:
         for name, count in stats["facts"].items():
             self.facts[name] = self.facts.get(name, 0) + count
         self.bbox = merged(self.bbox, stats["bbox"])
+        self.ids = following(self.ids, stats["ids"])
         for cell, rows, *_ in stats["pieces"]:
             self.cells[cell] = self.cells.get(cell, 0) + rows
 

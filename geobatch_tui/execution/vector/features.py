@@ -23,10 +23,18 @@ from geobatch_tui.execution.vector import (
     values,
     wkb,
 )
-from geobatch_tui.execution.vector.collect import BOX_TYPE, box_column, merged, numbers, texts
+from geobatch_tui.execution.vector.collect import (
+    BOX_TYPE,
+    box_column,
+    merged,
+    numbers,
+    texts,
+    whole_numbers,
+)
 from geobatch_tui.execution.vector.pieces import Pieces
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, UNREAD, WKB, VectorPlan
 from geobatch_tui.execution.vector.room import own
+from geobatch_tui.execution.vector.rowids import ends_of, following
 from geobatch_tui.execution.vector.trail import Trail
 from geobatch_tui.execution.vector.work import Context, Worked, of_kind
 
@@ -111,9 +119,9 @@ class _Chunk:
         fields = source.schema_of(plan)
         self._fields = fields
         self._written = source.written_schema(plan)
-        self._good_schema = self._written.append(pa.field(GEOMETRY, pa.binary())).append(
-            pa.field(BOX, BOX_TYPE)
-        )
+        key = [pa.field(FID, pa.int64())] if plan.id_is_key else []
+        shape = [pa.field(GEOMETRY, pa.binary()), pa.field(BOX, BOX_TYPE)]
+        self._good_schema = pa.schema([*self._written, *key, *shape])
         self._dead_schema = (
             fields.append(pa.field(FID, pa.int64()))
             .append(pa.field(ERROR, pa.string()))
@@ -126,6 +134,7 @@ class _Chunk:
         self.bytes_in = 0
         self.stats: dict[str, Any] = {
             "in": 0, "out": 0, "dead": 0, "filtered": 0, "kinds": {}, "bbox": None, "facts": {},
+            "ids": [],
         }  # fmt: skip
         if plan.access == "none":
             self.stats["in"] = self.stats["filtered"] = window.width
@@ -179,6 +188,10 @@ class _Chunk:
             self._count(name, value)
         if (lost := self._measured & keep & (worked.found.kinds < wkb.MEASURED)).any():
             self._count("m_dropped", int(lost.sum()))
+        if self._plan.id_is_key:
+            columns.append(batch.column(FID))
+            ids = whole_numbers(batch.column(FID))[keep]
+            self.stats["ids"] = following(self.stats["ids"], ends_of(ids))
         self._publish(columns, worked.found, keep)
         self._position += count
 

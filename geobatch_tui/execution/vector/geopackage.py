@@ -21,6 +21,7 @@ from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import new_file
 from geobatch_tui.execution.vector import loops, ogr, pieces, records, rtree, spool
 from geobatch_tui.execution.vector.behind import Written
+from geobatch_tui.execution.vector.rowids import RowIds
 from geobatch_tui.execution.vector.sqlitepages import PAGE
 from geobatch_tui.execution.vector.sqlitetree import Appended, Table
 
@@ -54,17 +55,16 @@ def write(
     srs, roots = _prepare(made, plan, summary)
     base = bytearray(made.read_bytes())
     found = rtree.Boxes(summary.out, summary.bbox, scratch / "boxes")
+    ids = RowIds(_key(plan, summary), summary.out, scratch / "ids")
     with found.rows, new_file(path, later=True) as fd, disk_errors("cannot write", path):
         with Appended(fd, len(base) // PAGE) as pages:
             table = Table(pages)
-            ident = 1
             for block in _blocks(spool.contents(item, segments, in_turn=True, last=True)):
-                ids = np.arange(ident, ident + len(block.heads))
-                _add(table, block, ids, srs, multi=multi)
-                found.add(ids, block.boxes)
-                ident += len(ids)
+                count = len(block.heads)
+                _add(table, block, ids.told(block.ids, count), srs, multi=multi)
+                found.add(block.boxes)
             first = {roots["features"]: table.finish()}
-            first |= rtree.write(pages, found, roots)
+            first |= rtree.write(pages, found, ids, roots)
             pages.wait()
         for number, page in first.items():
             base[(number - 1) * PAGE : number * PAGE] = page
@@ -72,6 +72,11 @@ def write(
         os.lseek(fd, 0, os.SEEK_SET)
         write_all(fd, base)
     return Written((len(base),), (crc32(base), pages.crc))
+
+
+def _key(plan: VectorPlan, summary: Summary) -> list[int]:
+    """The first and the last id of the source; empty: features are numbered."""
+    return (plan.id_is_key and summary.ids) or []
 
 
 def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[str, int]]:
@@ -91,7 +96,8 @@ def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[
             "UPDATE gpkg_ogr_contents SET feature_count = ? WHERE table_name = ?",
             (summary.out, name),
         )
-        db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, summary.out))
+        last = max((_key(plan, summary) or [summary.out])[-1], 0)
+        db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, last))
         _tell_dimensions(db, name, summary.types)
         db.execute("COMMIT")
         srs, column = db.execute(

@@ -31,6 +31,7 @@ from geobatch_tui.execution.vector import (
     sequence,
     shaperows,
     source,
+    sourceids,
 )
 from geobatch_tui.execution.vector.condition import Condition, fault
 from geobatch_tui.execution.vector.lean import MEASURED, pyogrio
@@ -61,7 +62,8 @@ _CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 class Layer:
     """What a source says of itself. ``place``: what OGR opens. ``fields``: schema of the
     attributes. ``none_left``: ``where`` leaves no feature; then ``count`` is of all. ``measured``:
-    geometries have M, as the source says. ``geo``: see ``geokey``."""
+    geometries have M, as the source says. ``id_name``, ``id_is_key``: as in the plan. ``geo``: see
+    ``geokey``."""
 
     driver: str
     place: str
@@ -81,6 +83,8 @@ class Layer:
     shared: tuple[int, ...] = ()
     none_left: bool = False
     measured: bool = False
+    id_name: str = ""
+    id_is_key: bool = False
     geo: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -92,47 +96,79 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
     """
     name = _choose_layer(task, place, drivers)
     with source.ogr_errors(task.source, name):
-        encoding = params.encoding or None
         place, info = _info(task, place, name, params, drivers)
         if params.where:
             _refuse_faulty(task.source, info, params.where)
-        own_id = _id_that_is_a_field(place, name, info)
-        there = [*own_id, *(str(field) for field in info["fields"])]
-        columns = _columns(params.columns, there, task.source)
+        read = _read(task, place, name, info, params)
         counted = _counted(task.source, place, name, params, info)
-        with pyogrio.open_arrow(
-            exact(place), layer=name, encoding=encoding, columns=columns, use_pyarrow=True
-        ) as (meta, reader):
-            names = [field for field in reader.schema.names if field in columns]
-            first = [pa.field(field, pa.int64()) for field in own_id if field in columns]
-            fields = [reader.schema.field(field) for field in names]
-            schema = pa.schema([*first, *map(domains.coded, fields)])
-            geometry = str(meta["geometry_name"] or "")
-        told = _further_geometries(reader.schema, geometry)
+        told = _further_geometries(read.whole, read.geometry)
         measured = _is_measured(place, name, info)
-        domains.tell(fields, told)
+        domains.tell(read.fields, told)
         if info["driver"] == "ESRI Shapefile":
-            if not encoding:
-                _tell_of_encoding(place, str(info["encoding"]), schema, told)
+            if not params.encoding:
+                _tell_of_encoding(place, str(info["encoding"]), read.schema, told)
             _tell_of_table(place, told)
             shaperows.tell_of_rest(task.source, place, told)
-        in_utc = moments.zoned(place, name, schema, told)
+        in_utc = moments.zoned(place, name, read.schema, told)
     return Layer(
         driver=str(info["driver"]),
         place=place,
         name=name,
-        fields=schema if in_utc is None else in_utc,
+        fields=read.schema if in_utc is None else in_utc,
         as_text=in_utc is not None,
         told=tuple(told),
-        geometry=geometry,
+        geometry=read.geometry,
         geometry_type=str(info["geometry_type"]),
         measured=measured,
+        id_name=read.id_name,
+        id_is_key=read.id_is_key,
         fid_column=str(info["fid_column"] or ""),
         crs=info["crs"],
         encoding=params.encoding,
         jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
         **counted,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What OGR reads of a layer: all columns; those of ``fields`` that are asked for, as they are
+    and as ``schema`` with the ids; and as in :class:`Layer`."""
+
+    whole: pa.Schema
+    fields: list[pa.Field]
+    schema: pa.Schema
+    geometry: str
+    id_name: str
+    id_is_key: bool
+
+
+def _read(
+    task: ProbeTask, place: str, name: str, info: dict[str, Any], params: VectorParams
+) -> _Read:
+    form, all_fields = str(task.output["format"]), [str(field) for field in info["fields"]]
+    own_id = _id_that_is_a_field(place, name, info)
+    id_name, is_key = ("", False) if own_id else sourceids.key(info, form, params.columns)
+    ids = own_id or [id_name] * (bool(id_name) and not is_key)
+    columns = _columns(params.columns, [*ids, *all_fields], task.source)
+    members = info["driver"] in sourceids.MEMBERS
+    with pyogrio.open_arrow(
+        exact(place),
+        layer=name,
+        encoding=params.encoding or None,
+        columns=columns,
+        return_fids=members,
+        batch_size=sourceids.FIRST,
+        use_pyarrow=True,
+    ) as (meta, reader):
+        whole = reader.schema.remove(0) if members else reader.schema
+        if members:
+            id_name = sourceids.member(reader, form, params.columns, all_fields)
+            ids = [id_name] if id_name else []
+        fields = [whole.field(field) for field in whole.names if field in columns]
+    first = [pa.field(field, pa.int64()) for field in ids if field == id_name or field in columns]
+    schema = pa.schema([*first, *map(domains.coded, fields)])
+    return _Read(whole, fields, schema, str(meta["geometry_name"] or ""), id_name, is_key)
 
 
 def _is_measured(place: str, name: str, info: dict[str, Any]) -> bool:

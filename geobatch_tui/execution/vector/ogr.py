@@ -18,7 +18,7 @@ from geobatch_tui.execution.vector import arrow, limits, names, parts, shapefile
 from geobatch_tui.execution.vector.collect import Summary, evenly, free_name, texts
 from geobatch_tui.execution.vector.formats import DRIVERS, place_of
 from geobatch_tui.execution.vector.lean import DataSourceError, pyogrio
-from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
+from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
 from geobatch_tui.execution.vector.source import written_schema
 
 if TYPE_CHECKING:
@@ -57,7 +57,12 @@ def write(
     kind, promote = layer_type(summary.types)
     mends = parts.mends(plan.format, summary)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
-    schema = limits.for_ogr(written_schema(plan)).append(geometry_field(geometry))
+    fields = limits.for_ogr(written_schema(plan))
+    keyed = plan.id_is_key and bool(summary.ids)
+    if keyed:  # OGR takes a field that is called as the key for it
+        fields = fields.append(pa.field(_key_name(plan), pa.int64()))
+    unused = [BOX] if keyed or not plan.id_is_key else [FID, BOX]
+    schema = fields.append(geometry_field(geometry))
 
     failed: list[GeobatchError] = []
 
@@ -69,8 +74,8 @@ def write(
                     column = promoted(column)
                 for mend in mends:
                     column = mend(column)
-                kept = table.drop_columns([GEOMETRY, BOX]).append_column(geometry, column)
-                yield from kept.cast(schema).to_batches()
+                kept = table.drop_columns([GEOMETRY, *unused]).append_column(geometry, column)
+                yield from kept.rename_columns(schema.names).cast(schema).to_batches()
         except GeobatchError as error:
             # On its way through OGR it would lose what it says.
             failed.append(error)
@@ -175,20 +180,26 @@ def geometry_field(name: str) -> pa.Field:
 
 def _layer_options(item: ItemContext, plan: VectorPlan, summary: Summary) -> dict[str, Any]:
     if plan.format == "GPKG":
-        geometry = free_name("geom", plan.fields)
-        return {"FID": free_name("fid", (*plan.fields, geometry)), "GEOMETRY_NAME": geometry}
+        return {"FID": _key_name(plan), "GEOMETRY_NAME": free_name("geom", plan.fields)}
     if plan.format == "FlatGeobuf":
         # An index cannot hold a feature without extent, and OGR refuses such a feature then.
         return {"SPATIAL_INDEX": "NO" if summary.facts.get("empty") or not summary.out else "YES"}
+    member = {"ID_FIELD": plan.id_name} if plan.id_name else {}
     if plan.format == "GeoJSON":
         native = json.dumps({"type": "FeatureCollection", KEY.lower(): item.fingerprint})
-        return {
+        return member | {
             "RFC7946": "YES",
             "WRITE_NAME": "NO",
             "NATIVE_DATA": native,
             "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
         }
-    return shapefile.OPTIONS if plan.format == "Shapefile" else {}
+    return shapefile.OPTIONS if plan.format == "Shapefile" else member
+
+
+def _key_name(plan: VectorPlan) -> str:
+    """Name of the primary key of a GeoPackage."""
+    geometry = free_name("geom", plan.fields)
+    return free_name((plan.id_is_key and plan.id_name) or "fid", (*plan.fields, geometry))
 
 
 def _called(kind: str) -> str:

@@ -50,6 +50,8 @@ class VectorPlan:
         shared: numbers of records of which OGR reads the first feature only; what follows it is set
             aside, one for each, after ``lost``.
         moments_as_text: moments are read with their zones (see ``moments``).
+        id_name: name of the ids of the source in the output; empty: it has others, or none.
+        id_is_key: they are the primary key of a GeoPackage; else an attribute, among ``fields``.
         geo: what GeoParquet is to say of geometries (see ``geokey``).
     """
 
@@ -75,6 +77,8 @@ class VectorPlan:
     lost: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
     moments_as_text: bool = False
+    id_name: str = ""
+    id_is_key: bool = False
     geo: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -117,6 +117,8 @@ def probe(
             lost=layer.lost,
             shared=layer.shared,
             moments_as_text=layer.as_text,
+            id_name=layer.id_name,
+            id_is_key=layer.id_is_key,
             geo=geo,
         )
         planned = _with_chunks(task, plan, layer, told, divisible=divisible)

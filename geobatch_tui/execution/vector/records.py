@@ -14,7 +14,7 @@ import numpy as np
 
 from geobatch_tui.execution.raster.disk import read_exactly
 from geobatch_tui.execution.vector import collect, properties, sqliterows
-from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
+from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
 from geobatch_tui.execution.vector.segment import ALIGN
 from geobatch_tui.execution.vector.source import written_schema
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.vector.plan import VectorPlan
 
-#: Features of a block, and bytes of all of them.
-_HEAD = struct.Struct("<QQ")
+#: Features of a block, ids of them, and bytes of all of them.
+_HEAD = struct.Struct("<QQQ")
+_NO_IDS = np.empty(0, np.int64)
 _TYPES = {"FlatGeobuf": properties.TYPES, "GPKG": sqliterows.TYPES}
 
 
@@ -41,6 +42,7 @@ class Records:
         kinds: bytes of the types of its attributes, which come first; 0 in FlatGeobuf.
         heads: bytes of all that stands before its WKB.
         boxes: minx, miny, maxx, maxy of each (n, 4); NaN where there is none.
+        ids: of each (n), or of none (0).
     """
 
     data: NDArray[np.uint8]
@@ -48,13 +50,13 @@ class Records:
     kinds: NDArray[np.uint32]
     heads: NDArray[np.uint32]
     boxes: NDArray[np.float64]
+    ids: NDArray[np.int64]
 
     def block(self) -> list[bytes | memoryview]:
         """What is spooled, in pieces."""
-        front = b"".join((
-            _HEAD.pack(len(self.kinds), len(self.data)),
-            *(each.tobytes() for each in (self.starts, self.boxes, self.kinds, self.heads)),
-        ))  # fmt: skip
+        arrays = (self.starts, self.boxes, self.ids, self.kinds, self.heads)
+        head = _HEAD.pack(len(self.kinds), len(self.ids), len(self.data))
+        front = b"".join((head, *(each.tobytes() for each in arrays)))
         return [front, bytes(-len(front) % ALIGN), self.data.data, bytes(-len(self.data) % ALIGN)]
 
 
@@ -65,25 +67,28 @@ def taken(plan: VectorPlan) -> bool:
 
 
 def of_batch(plan: VectorPlan, batch: pa.RecordBatch) -> Records:
-    """The features of a batch: attributes, ``GEOMETRY`` and ``BOX``."""
+    """The features of a batch: attributes, ``FID`` if ids are a key, ``GEOMETRY`` and ``BOX``."""
+    ids = _NO_IDS
     if plan.format == "GPKG":
         data, starts, kinds, heads = sqliterows.records(batch, list(plan.fields), GEOMETRY)
+        if plan.id_is_key:
+            ids = collect.whole_numbers(batch.column(FID))
     else:
         data, starts, heads = properties.records(batch, list(plan.fields), GEOMETRY)
         kinds = np.zeros(batch.num_rows, np.uint32)
     known, sides = collect.box_sides(batch.column(BOX))
     boxes = np.stack([np.where(known, side, np.nan) for side in sides], axis=1)
-    return Records(data, starts, kinds, heads, boxes)
+    return Records(data, starts, kinds, heads, boxes, ids)
 
 
 def blocks(piece: memoryview) -> Iterator[Records]:
     """The blocks of what was spooled."""
     at = 0
     while at < len(piece):
-        rows, size = _HEAD.unpack_from(piece, at)
-        front = piece[at : at + _front(rows)]
+        rows, ids, size = _HEAD.unpack_from(piece, at)
+        front = piece[at : at + _front(rows, ids)]
         at += len(front)
-        yield _parsed(front, rows, np.frombuffer(piece, np.uint8, size, at))
+        yield _parsed(front, rows, ids, np.frombuffer(piece, np.uint8, size, at))
         at += size + -size % ALIGN
 
 
@@ -91,23 +96,24 @@ def fronts(fd: int, at: int, end: int) -> Iterator[tuple[int, Records]]:
     """The blocks that lie from ``at`` to ``end`` of a file, without their ``data``; and where that
     begins."""
     while at < end:
-        rows, size = _HEAD.unpack(read_exactly(fd, at, _HEAD.size))
-        front = memoryview(read_exactly(fd, at, _front(rows)))
+        rows, ids, size = _HEAD.unpack(read_exactly(fd, at, _HEAD.size))
+        front = memoryview(read_exactly(fd, at, _front(rows, ids)))
         at += len(front)
-        yield at, _parsed(front, rows, np.empty(0, np.uint8))
+        yield at, _parsed(front, rows, ids, np.empty(0, np.uint8))
         at += size + -size % ALIGN
 
 
-def _front(rows: int) -> int:
+def _front(rows: int, ids: int) -> int:
     """Bytes of a block before its ``data``."""
-    size = _HEAD.size + 8 * (rows + 1) + (4 * 8 + 4 + 4) * rows
+    size = _HEAD.size + 8 * (rows + 1) + (4 * 8 + 4 + 4) * rows + 8 * ids
     return size + -size % ALIGN
 
 
-def _parsed(front: memoryview, rows: int, data: NDArray[np.uint8]) -> Records:
+def _parsed(front: memoryview, rows: int, ids: int, data: NDArray[np.uint8]) -> Records:
     arrays, at = [], _HEAD.size
-    for kind, count in (("<i8", rows + 1), ("<f8", 4 * rows), ("<u4", rows), ("<u4", rows)):
+    sizes = (("<i8", rows + 1), ("<f8", 4 * rows), ("<i8", ids), ("<u4", rows), ("<u4", rows))
+    for kind, count in sizes:
         arrays.append(np.frombuffer(front, kind, count, at))
         at += arrays[-1].nbytes
-    starts, boxes, kinds, heads = arrays
-    return Records(data, starts, kinds, heads, boxes.reshape(-1, 4))
+    starts, boxes, told, kinds, heads = arrays
+    return Records(data, starts, kinds, heads, boxes.reshape(-1, 4), told)

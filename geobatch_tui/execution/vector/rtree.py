@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from geobatch_tui.execution.vector.rowids import RowIds
+
 #: Entries of a node, with pages of 4096 bytes; bytes of a node, and an entry of it, big-endian.
 _ENTRIES, _NODE = 51, 1228
 _ENTRY = np.dtype([("id", ">i8"), ("sides", ">f4", 4)])
-#: A box while it is sorted: in the key are its place along the curve and, in 32 bits, the id.
+#: A box while it is sorted: in the key are its place along the curve and, in 32 bits, the turn of
+#: its feature.
 _ROW = np.dtype([("key", "<u8"), ("sides", "<f4", 4)])
-_ID = np.uint64(2**32 - 1)
-#: Nodes that are made at a time, and ids.
+_TURN = np.uint64(2**32 - 1)
+#: Nodes that are made at a time, and features.
 _NODES, _IDS = 2048, 2**17
 
 
@@ -32,7 +35,7 @@ class Boxes:
     """Boxes of the features that have one: minx, maxx, miny, maxy, rounded outwards.
 
     Args:
-        count: of features; their ids begin at 1.
+        count: of features.
         extent: minx, miny, maxx, maxy of all of them; None: none has a box.
         path: of a file for a while, if one is needed.
     """
@@ -40,10 +43,14 @@ class Boxes:
     def __init__(self, count: int, extent: list[float] | None, path: Path) -> None:
         self.rows = Ranked(_ROW, path)
         self.features = count
+        self._turn = 0
         self._extent = np.array(extent or [0.0] * 4, np.float64)
 
-    def add(self, ids: NDArray[np.int64], boxes: NDArray[np.float64]) -> None:
-        """Take in boxes of features (n, 4: minx, miny, maxx, maxy; NaN where there is none)."""
+    def add(self, boxes: NDArray[np.float64]) -> None:
+        """Take in boxes of the next features (n, 4: minx, miny, maxx, maxy; NaN where there is
+        none)."""
+        turns = np.arange(self._turn + 1, self._turn + len(boxes) + 1)
+        self._turn += len(boxes)
         known = ~np.isnan(boxes[:, 0])
         low, high = boxes[known][:, [0, 1]], boxes[known][:, [2, 3]]
         small, large = low.astype(np.float32), high.astype(np.float32)
@@ -53,14 +60,14 @@ class Boxes:
         rounded = np.ascontiguousarray(np.concatenate([small, large], axis=1), np.float64)
         loops.hilbert(rounded, self._extent, keys)
         rows = np.empty(len(small), _ROW)
-        rows["key"] = keys.astype(np.uint64) << np.uint64(32) | ids[known].astype(np.uint64)
+        rows["key"] = keys.astype(np.uint64) << np.uint64(32) | turns[known].astype(np.uint64)
         rows["sides"] = np.stack([small[:, 0], large[:, 0], small[:, 1], large[:, 1]], axis=1)
         self.rows.add(rows)
 
 
-def write(pages: Appended, boxes: Boxes, roots: dict[str, int]) -> dict[int, bytes]:
-    """Write the tables ``node``, ``rowid`` and ``parent``; the pages that they begin with, by the
-    number that ``roots`` gives it."""
+def write(pages: Appended, boxes: Boxes, ids: RowIds, roots: dict[str, int]) -> dict[int, bytes]:
+    """Write the tables ``node``, ``rowid`` and ``parent``, for features with these ``ids``; the
+    pages that they begin with, by the number that ``roots`` gives it."""
     count = boxes.rows.count
     if not count:
         return {}
@@ -77,12 +84,12 @@ def write(pages: Appended, boxes: Boxes, roots: dict[str, int]) -> dict[int, byt
         nodes.add(loops.blobs, _NODE + 8, (number + np.arange(len(level)), level))
         number += len(level)
     for block in evenly(boxes.rows.blocks(), _ENTRIES * _NODES):
-        level = _nodes((block["key"] & _ID).astype(np.int64), block["sides"], 0)
+        level = _nodes(ids.of((block["key"] & _TURN).astype(np.int64)), block["sides"], 0)
         nodes.add(loops.blobs, _NODE + 8, (number + np.arange(len(level)), level))
         number += len(level)
     for start in range(0, len(leads), _IDS):
-        ids = np.flatnonzero(leads[start : start + _IDS]) + start
-        entries.add(loops.pairs, 8, (ids, leads[ids].astype(np.int64)))
+        turns = np.flatnonzero(leads[start : start + _IDS]) + start
+        entries.add(loops.pairs, 8, (ids.of(turns), leads[turns].astype(np.int64)))
     above = [
         first[depth] + np.arange(levels[len(levels) - 2 - depth]) // _ENTRIES
         for depth in range(len(levels) - 2)
@@ -98,13 +105,13 @@ def write(pages: Appended, boxes: Boxes, roots: dict[str, int]) -> dict[int, byt
 
 
 def _leaves(boxes: Boxes, first: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
-    """The sides of each leaf, and the number of the leaf that each id is in, 0 where in none.
+    """The sides of each leaf, and the number of the leaf that each turn is in, 0 where in none.
     ``first``: number of the first leaf."""
     leads = np.zeros(boxes.features + 1, np.uint32)
     sides, done = [], 0
     for block in evenly(boxes.rows.blocks(), _ENTRIES * _NODES):
         places = done + np.arange(len(block))
-        leads[(block["key"] & _ID).astype(np.int64)] = first + places // _ENTRIES
+        leads[(block["key"] & _TURN).astype(np.int64)] = first + places // _ENTRIES
         sides.append(_joined(block["sides"]))
         done += len(block)
     return np.concatenate(sides), leads

@@ -149,6 +149,8 @@ def open_stream(
                 read = batch.rename_columns(names)
                 if fid in schema.names and fid not in names:
                     read = read.append_column(fid, read.column(FID))
+                elif plan.id_name and not plan.id_is_key:
+                    read = read.append_column(plan.id_name, read.column(FID))
                 made = pinned(read, schema, FID, geometry)
                 arrow.refuse_overlaps(path, made.column(WKB))
                 columns = [*map(arrow.apart, made.columns[:-1]), made.columns[-1]]

@@ -27,6 +27,8 @@ _MOST, _LEAST, _OVER = PAGE - 35, (PAGE - 12) * 32 // 255 - 23, PAGE - 4
 _LEAF, _INNER = 8, 12
 #: Pages below an interior page, with ids of any size.
 CHILDREN = (PAGE - _INNER) // (2 + 4 + 9)
+#: Bytes of a number that is negative, or has more than 56 bits; its last byte has 8 of them.
+_LONGEST = 9
 #: What stands before the envelope of a geometry of GeoPackage, and the envelope; flags:
 #: little-endian, with an envelope of x and y, empty.
 _HEAD, _ENVELOPE, _PLAIN, _XY, _EMPTY = 8, 32, 1, 2, 16
@@ -46,7 +48,9 @@ def _little(buf, at, value, width):
 
 @jit
 def width_of(value):
-    """Bytes of a number below 2**56 in SQLite's variable length."""
+    """Bytes of a number in SQLite's variable length."""
+    if value >> 56:
+        return _LONGEST
     width = 1
     while value >> (7 * width):
         width += 1
@@ -57,6 +61,11 @@ def width_of(value):
 def put(buf, at, value):
     """Write a number in variable length; where it ends."""
     width = width_of(value)
+    if width == _LONGEST:
+        for byte in range(8):
+            buf[at + byte] = ((value >> (57 - 7 * byte)) & 127) | 128
+        buf[at + 8] = value & 255
+        return at + width
     for byte in range(width):
         more = 128 if byte + 1 < width else 0
         buf[at + byte] = ((value >> (7 * (width - 1 - byte))) & 127) | more

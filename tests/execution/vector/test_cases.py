@@ -301,7 +301,7 @@ def test_coordinates_that_come_in_the_order_of_their_authority(tmp_path):
 
 
 def test_measures_and_curves(tmp_path):
-    """Case 48: M is dropped and counted, curves are set aside and named."""
+    """Case 48: M is kept, curves are set aside and named."""
     flat = shapely.to_wkb(shapely.Point(1, 2))
     measured = b"\x01" + (2001).to_bytes(4, "little") + np.array([1.0, 2.0, 9.0]).tobytes()
     arc = b"\x01" + (8).to_bytes(4, "little") + (3).to_bytes(4, "little") + np.arange(6.0).tobytes()
@@ -313,7 +313,8 @@ def test_measures_and_curves(tmp_path):
     )
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", form="GPKG")
     facts = done.receipt.facts
-    assert (facts["features_out"], facts["features_quarantined"], facts["m_dropped"]) == (2, 1, 1)
+    assert (facts["features_out"], facts["features_quarantined"]) == (2, 1)
+    assert facts["geometry_types"] == ["Point", "Point M"]
     assert "curves" in done.letters[0].reason
     assert pyogrio.read_info(done.path)["geometry_type"] == "Point"
 
@@ -390,8 +391,9 @@ def test_sources_of_one_job_with_other_fields(tmp_path):
         }
         for name in ("one", "two")
     }
-    assert fields["one"] == {"name": "string", "whole": "int64", "real": "double"}
-    assert fields["two"] == {"name": "string", "whole": "string", "more": "double"}
+    fid = {"fid": "int64"}
+    assert fields["one"] == fid | {"name": "string", "whole": "int64", "real": "double"}
+    assert fields["two"] == fid | {"name": "string", "whole": "string", "more": "double"}
     made = vectordata.read(tmp_path / "out" / "one.parquet")
     assert made.whole.tolist() == one.whole.tolist()
 

@@ -72,7 +72,8 @@ def test_the_first_column_of_a_view_is_not_lost(where, columns, features, tmp_pa
 
 def test_a_first_column_that_is_an_id_is_no_field(tmp_path):
     source = _view(tmp_path / "s.gpkg", "fid", [9, 7, 9, 8])
-    done = vectorjobs.run("vector.convert", source, tmp_path / "out", options={"layer": "v"})
+    how = {"options": {"layer": "v"}, "form": "FlatGeobuf"}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", **how)
     assert "fid" not in vectordata.read(done.path)
 
 
