@@ -110,9 +110,12 @@ def test_nothing_is_imported_from_the_current_directory(tmp_path: Path) -> None:
     downloads.mkdir()
     hit = tmp_path / "hit"
     (downloads / "signal.py").write_text(f"open({str(hit)!r}, 'a')\nraise SystemExit\n")
+    # Threads as workers, in other tests, have set it in this process.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run(
-        [sys.executable, program], stdout=subprocess.PIPE, text=True, check=True, cwd=downloads
-    )
+        [sys.executable, program],
+        stdout=subprocess.PIPE, text=True, check=True, cwd=downloads, env=environ,
+    )  # fmt: skip
     assert not hit.exists()
     assert done.stdout.split()[1:] == ["False", "1"]
 
@@ -122,4 +125,4 @@ def test_each_python_that_is_started_leaves_out_the_current_directory() -> None:
     package = Path(geobatch_tui.__file__).parent
     texts = [path.read_text() for path in package.rglob("*.py") if path.parent.name != "testing"]
     started = re.findall(r"sys\.executable(, \"-\S+?\")?", "".join(texts))
-    assert started == [', "-P"'] * 3
+    assert set(started) == {', "-P"'}
