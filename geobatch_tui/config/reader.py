@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 
 _LARGEST = 1 << 20
 _DEEPEST = 32
+_KEYS = 10_000
+_EVENTS = 100_000
 _YAML_TEXT = "tag:yaml.org,2002:str"
 _TOML_PLACE = re.compile(r"^(.*) \(at line (\d+), column \d+\)$", re.DOTALL)
+_TOML_STRING = re.compile(
+    r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|\#[^\n]*', re.DOTALL
+)
+_TOML_DEEP = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{_DEEPEST}}}")
+_TOML_KEY = re.compile(r"=|^[ \t]*+\[", re.MULTILINE)
 _TWICE = ("Cannot overwrite a value", "Cannot declare", "Cannot mutate")
 
 
@@ -71,6 +78,9 @@ def _read_text(path: Path) -> str:
 
 
 def _read_toml(path: Path, text: str) -> JobFile:
+    problem = _refused_toml(path, text)
+    if problem is not None:
+        raise InvalidJobError([problem])
     try:
         values = tomllib.loads(text)
         return JobFile(path, values, key_lines(text))
@@ -78,6 +88,31 @@ def _read_toml(path: Path, text: str) -> JobFile:
         raise _toml_problem(path, text, str(error)) from None
     except RecursionError:
         raise InvalidJobError([Problem(str(path), "", "nested too deeply")]) from None
+    except ValueError:  # of int(): Python reads no number of so many digits
+        digits = re.search(r"[0-9_]{4300}", text)
+        where = f"{path}:{_line_at(text, digits.start())}" if digits else str(path)
+        raise InvalidJobError([Problem(where, "", "a number of too many digits")]) from None
+
+
+def _refused_toml(path: Path, text: str) -> Problem | None:
+    """Keys without number, or of many parts: tomllib takes minutes for a megabyte of them."""
+    bare = _TOML_STRING.sub(_blanked, text)
+    if deep := _TOML_DEEP.search(bare):
+        return Problem(f"{path}:{_line_at(bare, deep.start())}", "", "nested too deeply")
+    for count, key in enumerate(_TOML_KEY.finditer(bare)):
+        if count == _KEYS:
+            said = f"more than {_KEYS:,} keys and tables: this is not a job file"
+            return Problem(f"{path}:{_line_at(bare, key.start())}", "", said)
+    return None
+
+
+def _blanked(string: re.Match[str]) -> str:
+    """A word in place of a string, with its line breaks; nothing in place of a comment."""
+    return "" if string[0][0] == "#" else "_" + "\n" * string[0].count("\n")
+
+
+def _line_at(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
 
 
 def _toml_problem(path: Path, text: str, message: str) -> InvalidJobError:
@@ -116,11 +151,16 @@ def _read_yaml(path: Path, text: str) -> JobFile:
 
 
 def _refused_yaml(path: Path, text: str) -> list[Problem]:
-    """Aliases and deep nesting: they may grow without end, and no job file needs either."""
+    """Aliases, deep nesting and values without number: they may grow without end, or take minutes
+    to be read, and no job file needs them."""
     import yaml
 
-    problems, depth = [], 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    problems: list[Problem] = []
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        if count == _EVENTS:
+            said = f"more than {_EVENTS:,} values: give inputs by a pattern, or by @LIST"
+            return [*problems, Problem(f"{path}:{_line(event)}", "", said)]
         if isinstance(event, yaml.AliasEvent):
             said = "YAML aliases are not read: write it out"
             problems.append(Problem(f"{path}:{_line(event)}", "", said))

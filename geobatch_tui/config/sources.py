@@ -149,7 +149,7 @@ def _toml_value(text: str) -> Any:
     """``text`` as a TOML value, None if it is none (or a date, which no key takes)."""
     try:
         values = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError
         return None
     value = values.get("value")
     return value if len(values) == 1 and isinstance(value, _PLAIN) else None

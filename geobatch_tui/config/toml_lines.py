@@ -34,6 +34,7 @@ class _Scanner:
         self.text = text
         self.at = 0
         self.lines: dict[str, int] = {}
+        self.counted, self.line = 0, 1
 
     def run(self) -> dict[str, int]:
         table: tuple[str, ...] = ()
@@ -56,9 +57,10 @@ class _Scanner:
         self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]
 
     def _mark(self, key: tuple[str, ...], position: int) -> None:
-        line = self.text.count("\n", 0, position) + 1
+        self.line += self.text.count("\n", self.counted, position)
+        self.counted = position
         for depth in range(1, len(key) + 1):
-            self.lines.setdefault(".".join(key[:depth]), line)
+            self.lines.setdefault(".".join(key[:depth]), self.line)
 
     def _key(self, prefix: tuple[str, ...]) -> tuple[str, ...]:
         """Reads a dotted key, and leaves the position behind it."""

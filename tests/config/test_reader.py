@@ -180,3 +180,42 @@ def test_names_of_files_cannot_drive_the_terminal(tmp_path):
     with pytest.raises(ConfigError) as caught:
         read_job_file(tmp_path / "x\x1b[31m\n.toml")
     assert "\\x1b[31m\\x0a" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "said"),
+    [
+        ("a.toml", "\na = " + "9" * 900_000, 2, "too many digits"),
+        ("a.toml", "\n\n" + "a." * 200_000 + "a = 1", 3, "nested too deeply"),
+        ("a.toml", "\n" + '"a" . ' * 150_000 + "a = 1", 2, "nested too deeply"),
+        ("a.toml", "[" + "a." * 400_000 + "a]", 1, "nested too deeply"),
+        ("a.toml", "".join(f"[t{n}]\n" for n in range(80_000)), 10_001, "keys and tables"),
+        ("a.toml", "".join(f"k{n}=1\n" for n in range(90_000)), 10_001, "keys and tables"),
+    ],
+    ids=["digits", "deep key", "deep quoted key", "deep table", "tables", "keys"],
+)
+def test_a_file_that_would_take_minutes_is_refused(write, name, text, line, said):
+    """A megabyte of keys is no job; nor is it read for as long as somebody else likes."""
+    with pytest.raises(ConfigError, match=said) as caught:
+        read_job_file(write(text, name))
+    assert f"{name}:{line}:" in str(caught.value)
+
+
+def test_what_looks_like_many_keys_in_texts_is_none(write):
+    """Strings and comments hold what they like, and a list has many inputs."""
+    text = (
+        "# "
+        + "a = 1\n# [b]\n# " * 9_000
+        + '\n[op]\nname = """\n'
+        + "a.b = 1\n[c]\n" * 9_000
+        + '"""\n'
+    )
+    text += "[source]\ninputs = [" + "'a=b.tif', " * 20_000 + "]\n" + ".".join("a" * 31) + " = 1"
+    assert len(read_job_file(write(text, "a.toml")).values["source"]["inputs"]) == 20_000
+
+
+def test_a_yaml_file_has_an_end(write, monkeypatch):
+    """It is read at some 20,000 values a second: one of a megabyte would take a minute."""
+    monkeypatch.setattr("geobatch_tui.config.reader._EVENTS", 1_000)
+    with pytest.raises(ConfigError, match=r"a\.yaml:997: more than 1,000 values"):
+        read_job_file(write("a:\n" + "- 1\n" * 1_100, "a.yaml"))
