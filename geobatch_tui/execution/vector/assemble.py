@@ -85,6 +85,7 @@ def assemble(
         "features_out": summary.out,
         "features_quarantined": summary.dead,
         "features_filtered": summary.filtered,
+        **({"encoding": plan.encoding} if plan.encoding else {}),
         "geometry_types": [wkb.type_name(kind) for kind in summary.types],
         **{name: count for name, count in sorted(summary.facts.items()) if count},
     }

@@ -55,6 +55,8 @@ def _command(item: ItemContext, target: str, choice: list[str]) -> list[str]:
     plan = VectorPlan.from_json(item.plan.detail)
     driver = "GPKG" if target.endswith("chunk.gpkg") else _DRIVERS.get(plan.format, plan.format)
     words = ["ogr2ogr", "-f", driver]
+    if plan.encoding:
+        words += ["-oo", f"ENCODING={plan.encoding}"]
     if plan.driver == "GML" and plan.lost:
         words += _GOES_ON
     if plan.src_crs != plan.dst_crs:

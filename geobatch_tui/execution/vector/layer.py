@@ -23,6 +23,7 @@ from geobatch_tui.errors import (
 from geobatch_tui.execution.vector import (
     archive,
     domains,
+    encodings,
     formats,
     geojson,
     geokey,
@@ -55,6 +56,8 @@ _ENCODED = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([\w.-]+)", re.ASCII)
 _ENCODINGS = frozenset(("utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"))
 #: How Arrow names geometries of OGR's.
 _GEOMETRIES = frozenset((b"geoarrow.wkb", b"ogc.wkb"))
+#: The encoding of a Shapefile in which OGR gives its text, if it knows that of the file.
+_KNOWN = "UTF-8"
 _CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 
 
@@ -96,17 +99,17 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
     """
     name = _choose_layer(task, place, drivers)
     with source.ogr_errors(task.source, name):
-        place, info = _info(task, place, name, params, drivers)
+        place, info, encoding, unsaid = _info(task, place, name, params, drivers)
         if params.where:
             _refuse_faulty(task.source, info, params.where)
-        read = _read(task, place, name, info, params)
-        counted = _counted(task.source, place, name, params, info)
+        read = _read(task, place, name, info, params, encoding)
+        counted = _counted(task.source, place, name, params, info, encoding)
         told = _further_geometries(read.whole, read.geometry)
         measured = _is_measured(place, name, info)
         domains.tell(read.fields, told)
         if info["driver"] == "ESRI Shapefile":
-            if not params.encoding:
-                _tell_of_encoding(place, str(info["encoding"]), read.schema, told)
+            if unsaid and any(pa.types.is_string(each.type) for each in read.schema):
+                told.append(unsaid)
             _tell_of_table(place, told)
             shaperows.tell_of_rest(task.source, place, told)
         in_utc = moments.zoned(place, name, read.schema, told)
@@ -124,7 +127,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         id_is_key=read.id_is_key,
         fid_column=str(info["fid_column"] or ""),
         crs=info["crs"],
-        encoding=params.encoding,
+        encoding=encoding,
         jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
         **counted,
     )
@@ -144,7 +147,12 @@ class _Read:
 
 
 def _read(
-    task: ProbeTask, place: str, name: str, info: dict[str, Any], params: VectorParams
+    task: ProbeTask,
+    place: str,
+    name: str,
+    info: dict[str, Any],
+    params: VectorParams,
+    encoding: str,
 ) -> _Read:
     form, all_fields = str(task.output["format"]), [str(field) for field in info["fields"]]
     own_id = _id_that_is_a_field(place, name, info)
@@ -155,7 +163,7 @@ def _read(
     with pyogrio.open_arrow(
         exact(place),
         layer=name,
-        encoding=params.encoding or None,
+        encoding=encoding or None,
         columns=columns,
         return_fids=members,
         batch_size=sourceids.FIRST,
@@ -215,11 +223,16 @@ def _id_that_is_a_field(place: str, name: str, info: dict[str, Any]) -> list[str
 
 
 def _counted(
-    path: str, place: str, name: str, params: VectorParams, info: dict[str, Any]
+    path: str,
+    place: str,
+    name: str,
+    params: VectorParams,
+    info: dict[str, Any],
+    encoding: str,
 ) -> dict[str, Any]:
     """How many features a layer has, those of OGR's and those that it leaves out: fields of
     :class:`Layer`."""
-    driver, encoding = str(info["driver"]), params.encoding or None
+    driver = str(info["driver"])
     count = int(info["features"])
     lost: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
@@ -270,11 +283,13 @@ def _left_out(path: str, place: str, name: str, count: int) -> tuple[int, ...]:
 
 def _info(
     task: ProbeTask, place: str, name: str, params: VectorParams, drivers: tuple[str, ...]
-) -> tuple[str, dict[str, Any]]:
-    """What OGR says of a layer, and the place at which it says so."""
+) -> tuple[str, dict[str, Any], str, str]:
+    """The place at which OGR says something of a layer, and what it says; the encoding of its text,
+    empty where OGR knows it, and what to tell of one that no file says."""
+    named = "" if params.encoding in {encodings.AUTO, encodings.STRICT} else params.encoding
     how: dict[str, Any] = {
         "layer": name,
-        "encoding": params.encoding or None,
+        "encoding": named or None,
         # By it, what OGR leaves out is known; or raised, where a database is damaged.
         "force_feature_count": not _COUNTED.isdisjoint(drivers)
         or (not params.where and "GeoJSONSeq" not in drivers),
@@ -294,14 +309,20 @@ def _info(
         raise UnsupportedFormatError(
             f"{task.source} is opened as {info['driver']}, but looks like {drivers[0]}"
         )
-    if params.encoding and info["driver"] != "ESRI Shapefile":
+    if named and info["driver"] != "ESRI Shapefile":
         raise SchemaError(
             f"op.encoding is for Shapefiles; {info['driver']} is read as UTF-8 ({task.source})",
-            hint="leave it empty, and recode the file first, as with iconv",
+            hint="leave it at auto, and recode the file first, as with iconv",
         )
     if info["geometry_type"] is None:
         raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
-    return place, info
+    if named or info["encoding"] == _KNOWN or info["driver"] != "ESRI Shapefile":
+        return place, info, named, ""
+    found = encodings.found(task.source, place) if params.encoding == encodings.AUTO else ""
+    unsaid = encodings.told(found, params.encoding)
+    if found in {encodings.UTF8, encodings.WINDOWS}:
+        return place, _told(place, how | {"encoding": found}), found, unsaid
+    return place, info, "", unsaid
 
 
 def _refuse_faulty(path: str, info: dict[str, Any], where: str) -> None:
@@ -318,16 +339,6 @@ def _tell_of_table(place: str, told: list[str]) -> None:
         Path(place).with_suffix(suffix).exists() for suffix in (".dbf", ".DBF")
     ):
         told.append("there is no .dbf file: features have no attributes")
-
-
-def _tell_of_encoding(place: str, guess: str, fields: pa.Schema, told: list[str]) -> None:
-    if place.startswith("/vsi") or not any(pa.types.is_string(each.type) for each in fields):
-        return
-    if not any(Path(place).with_suffix(suffix).exists() for suffix in (".cpg", ".CPG")):
-        told.append(
-            f"no .cpg file says the encoding of the text, which is read as {guess}; if it is "
-            "another, say it by op.encoding"
-        )
 
 
 def _choose_layer(task: ProbeTask, place: str, drivers: tuple[str, ...]) -> str:
@@ -373,12 +384,12 @@ def _columns(asked: tuple[str, ...] | None, there: list[str], path: str) -> list
     return [name for name in there if name in asked]
 
 
-def _count(path: str, layer: str, where: str, driver: str, encoding: str | None = None) -> int:
+def _count(path: str, layer: str, where: str, driver: str, encoding: str = "") -> int:
     """Features that ``where`` leaves, in one pass over the attributes."""
     with pyogrio.open_arrow(
         exact(path),
         layer=layer,
-        encoding=encoding,
+        encoding=encoding or None,
         columns=source.columns_for(driver, where, ()),
         read_geometry=False,
         return_fids=True,

@@ -37,7 +37,8 @@ class VectorPlan:
         schema: of the attributes, an Arrow schema in hex; batches that are read are cast to it.
         count: features that the source gives, after ``where``, and records that are set aside; if
             ``where`` leaves none: those of the source, all of which are filtered.
-        where, encoding: as in the parameters.
+        where: as in the parameters.
+        encoding: of the text in a Shapefile; empty where OGR knows it, or none is told it.
         src_crs, dst_crs: WKT; equal where nothing is transformed; empty where unknown.
         format, layer_name: of the output.
         options: of the writer, checked.

@@ -106,7 +106,7 @@ def probe(
             written=out.serialize().to_pybytes().hex(),
             count=layer.count,
             where=params.where,
-            encoding=params.encoding,
+            encoding=layer.encoding,
             src_crs=src.to_wkt() if src is not None else "",
             dst_crs=dst.to_wkt() if dst is not None else "",
             format=str(task.output["format"]),
@@ -256,6 +256,7 @@ def _with_chunks(
             "features": plan.count,
             "geometry_type": layer.geometry_type,
             "access": access,
+            **({"encoding": plan.encoding} if plan.encoding else {}),
             **({"divisible": True} if divisible else {}),
         },
     )

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _HEAD, _ENTRY, _TABLE_HEAD = 100, 8, 32
 #: Where a head says how long its file is, in words of two bytes.
 _LENGTH = slice(24, 28)
-_INDEX, _TABLE, _SHAPES = (".shx", ".SHX"), (".dbf", ".DBF"), (".shp", ".SHP")
+_INDEX, TABLE, _SHAPES = (".shx", ".SHX"), (".dbf", ".DBF"), (".shp", ".SHP")
 
 
 def refuse_uneven(path: str, place: str) -> None:
     """Raises CorruptSourceError where there are more of these or those, by the head of a file or by
     its size, or a table is cut off. ``place``: what OGR opens, which is ``path`` or lies in it."""
-    shapes = _asked(path, place, _INDEX, _entries)
-    rows = _asked(path, place, _TABLE, _rows)
+    shapes = asked(path, place, _INDEX, _entries)
+    rows = asked(path, place, TABLE, _rows)
     if shapes is not None and shapes[0] != shapes[1]:
         raise CorruptSourceError(
             f"the .shx file of {path} says in its head that it has {shapes[0]} shapes, but has "
@@ -45,18 +45,20 @@ def refuse_uneven(path: str, place: str) -> None:
 
 def tell_of_rest(path: str, place: str, told: list[str]) -> None:
     """Say where a file goes on after what its index, or its head, tells of."""
-    rows = _asked(path, place, _TABLE, _rows)
+    rows = asked(path, place, TABLE, _rows)
     if rows is not None and rows[1] > rows[0]:
         told.append(f"the .dbf file has {rows[1]} rows, of which its head tells {rows[0]}")
-    end = _asked(path, place, _INDEX, _end)
-    size = _asked(path, place, _SHAPES, lambda file: file.seek(0, os.SEEK_END))
+    end = asked(path, place, _INDEX, _end)
+    size = asked(path, place, _SHAPES, lambda file: file.seek(0, os.SEEK_END))
     if end is not None and size is not None and size - end >= _ENTRY:
         told.append(f"the .shp file goes on for {size - end} bytes after its last shape")
 
 
-def _asked[T](
+def asked[T](
     path: str, place: str, ends: tuple[str, ...], ask: Callable[[IO[bytes]], T | None]
 ) -> T | None:
+    """What ``ask`` says of the file beside what OGR opens at ``place`` with one of the suffixes
+    ``ends``; None: there is none."""
     for end in ends:
         other = str(Path(place).with_suffix(end))
         try:

@@ -75,17 +75,6 @@ def test_text_in_another_encoding(tmp_path):
     assert not [line for line in done.plan.warnings if "encoding" in line]
 
 
-def test_an_encoding_that_is_a_guess(tmp_path):
-    """Case 41: the plan says which, where no file says it; not where there is no text."""
-    source = shapefile(tmp_path)
-    said = vectorjobs.probe("vector.convert", source).warnings
-    assert not [line for line in said if "encoding" in line]
-    source.with_suffix(".cpg").unlink()
-    (told,) = vectorjobs.probe("vector.convert", source).warnings
-    assert "read as ISO-8859-1" in told
-    assert not vectorjobs.probe("vector.convert", source, params={"columns": []}).warnings
-
-
 @pytest.mark.parametrize("form", ["GeoParquet", "GPKG", "Shapefile"])
 def test_text_that_is_not_what_it_is_said_to_be(form, tmp_path):
     """Case 41: bytes that are no UTF-8 are not handed on: the feature is set aside."""

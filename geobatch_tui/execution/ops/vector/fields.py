@@ -38,7 +38,13 @@ class VectorParams(BaseModel):
     columns: tuple[str, ...] | None = semantic(
         None, "Only these attributes, in the order of the source; empty list: none."
     )
-    encoding: str = semantic("", "Encoding of text in Shapefiles, in place of what the file says.")
+    encoding: str = semantic(
+        "auto",
+        "Encoding of text in Shapefiles. auto: what the file says; else UTF-8 where all text is "
+        "that, else Windows-1252 for the whole file. strict: what the file says, else UTF-8, and "
+        "features with other text are set aside. Or a name, as CP1250, in place of what the file "
+        "says.",
+    )
     geometry_kind: Literal["any", "points", "lines", "polygons"] = semantic(
         "any", "Only geometries of this kind, single or multi, in an output."
     )
@@ -62,6 +68,12 @@ class VectorParams(BaseModel):
         if value is not None and not (value[0] <= value[2] and value[1] <= value[3]):
             raise ValueError("bounds are minx, miny, maxx, maxy, with minx <= maxx, miny <= maxy")
         return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _how(cls, value: str) -> str:
+        word = value.strip().lower()
+        return (word or "auto") if word in {"", "auto", "strict"} else value
 
     @field_validator("max_bad_features", mode="before")
     @classmethod
