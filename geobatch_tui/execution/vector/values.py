@@ -96,6 +96,7 @@ def fit(
     made, counts = [], {"nan_to_null": 0, "text_cut": 0}
     for given, field in zip(columns, fields, strict=True):
         column = _fitted(given, field, bad)
+        _set_aside(_with_zeros(column), field.name, "has a character of zero", bad)
         if pa.types.is_floating(field.type) and form != "FlatGeobuf":
             counts["nan_to_null"] += pc.is_nan(column).true_count
             if form in JSON:
@@ -222,7 +223,6 @@ def _in_table(column: pa.Array, name: str, bad: Bad, counts: dict[str, int]) -> 
         _set_aside(pc.greater_equal(pc.abs(column), _REAL), name, f"is {_REAL:g} or more", bad)
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
     elif pa.types.is_string(kind):
-        _set_aside(pc.match_substring(column, "\0"), name, "has a character of zero", bad)
         long = pc.greater(pc.binary_length(column), shapefile.TEXT)
         counts["text_cut"] += long.true_count
         if long.true_count:
@@ -272,6 +272,30 @@ def _before_1970(column: pa.Array) -> pa.Array | None:
         return None
     wrong = (raw < 0) & (raw % (60 * second) > 59 * second)
     return _with_nulls_of(column, flags(wrong).buffers()[1], pa.bool_())
+
+
+def _with_zeros(column: pa.Array) -> pa.Array | None:
+    """Which texts, or lists of them, have a character of zero, where OGR ends what it writes or
+    reads; None: none has."""
+    is_list = pa.types.is_list(column.type)
+    texts = column.flatten() if is_list else column
+    if not pa.types.is_string(texts.type) or not len(texts):
+        return None
+    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
+    if not len(data) or data.min():
+        return None
+    import pyarrow.compute as pc
+
+    found = pc.match_substring(texts, "\0")
+    if not is_list:
+        return found
+    lists = pc.list_parent_indices(column).to_numpy()
+    return flags(
+        np.isin(
+            np.arange(len(column)), lists[found.fill_null(False).to_numpy(zero_copy_only=False)]
+        )
+    )
 
 
 def _with_nulls(column: pa.ListArray) -> pa.Array | None:

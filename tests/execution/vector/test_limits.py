@@ -217,6 +217,22 @@ def test_decimals_become_the_nearest_numbers(kind, listed, tmp_path):
     assert [json.loads(one)[0] or None for one in found] == wanted if listed else found == wanted
 
 
+@pytest.mark.parametrize("form", [*OGR, "GeoParquet"])
+def test_text_with_a_character_of_zero(form, tmp_path):
+    """Readers by OGR end the text there; GeoParquet keeps it."""
+    given = ["nul\0inside", "fine", None, ""]
+    lists = [["a"], ["b", "c\0"], None, []]
+    source = parquet(tmp_path, pa.array(given), pa.array(lists))
+    made = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form)
+    if form == "GeoParquet":
+        assert pq.read_table(made.path).to_pydict()["k0"] == given
+        return
+    assert attributes(made.path)["n"].to_pylist() == [2, 3]
+    reasons = [letter.reason for letter in made.letters]
+    wanted = "the output cannot hold its field {!r}: it has a character of zero"
+    assert reasons == [wanted.format("k0"), wanted.format("k1")]
+
+
 def test_values_that_do_not_fit_are_set_aside(tmp_path):
     """The feature, not the item, and not another value; the quarantine file has them in full."""
     odd = -800_000
