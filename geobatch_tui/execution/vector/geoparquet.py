@@ -35,8 +35,10 @@ _TAIL = struct.Struct("<I4s")
 #: Numbers of fields in parquet.thrift: of FileMetaData, RowGroup, and ColumnChunk.
 _ROWS, _GROUPS = 3, 4
 _COLUMNS, _ORDINAL, _META = 1, 7, 3
-#: Fields that are offsets in the file: of RowGroup, ColumnChunk, and ColumnMetaData.
-_GROUP_OFFSETS, _COLUMN_OFFSETS, _META_OFFSETS = (5,), (2, 4, 6), (9, 10, 11, 14)
+#: Fields that are offsets in the file: of RowGroup, ColumnChunk, and ColumnMetaData; and those of
+#: ColumnChunk that are offsets of indexes with offsets in them.
+_GROUP_OFFSETS, _COLUMN_OFFSETS, _META_OFFSETS = (5,), (2,), (9, 10, 11, 14)
+_INDEXES = (4, 6)
 
 
 def write(
@@ -150,9 +152,16 @@ class _Assembly:
 
 
 def _shifted(group: Struct, shift: int) -> Struct:
-    """A row group whose columns lie ``shift`` bytes further on."""
+    """A row group whose columns lie ``shift`` bytes further on.
+
+    Raises VerifyError if it has an index of pages, which would say where they lay before.
+    """
     _shift(group, _GROUP_OFFSETS, shift)
     for column in group.get(_COLUMNS).values:
+        if any(map(column.get, _INDEXES)):
+            raise VerifyError(
+                "Arrow wrote a page index, which was not asked for, and is not copied"
+            )
         _shift(column, _COLUMN_OFFSETS, shift)
         _shift(column.get(_META), _META_OFFSETS, shift)
     return group

@@ -210,6 +210,7 @@ def writer(plan: VectorPlan, sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
         compression_level=plan.options["level"],
         use_dictionary=[name for name in plan.fields if _repeats(schema.field(name).type)],
         write_statistics=_told(schema),
+        write_page_index=False,  # it says where pages lie, and these move
         version="2.6",
     )
 

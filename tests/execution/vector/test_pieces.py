@@ -13,6 +13,7 @@ import pytest
 import vectordata
 import vectorjobs
 
+from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.vector import geoparquet, loops, pieces, probe, spool, thrift, transform
 
 
@@ -118,6 +119,20 @@ def test_a_footer_is_written_as_it_was_read(tmp_path):
     tree = thrift.read(footer)
     assert len(tree.get(4).values) == 20
     assert thrift.write(tree) == footer
+
+
+def test_row_groups_with_a_page_index_are_not_copied(tmp_path, monkeypatch):
+    """It would lead to other bytes; Arrow might write one unasked some day."""
+    written = pq.ParquetWriter
+
+    def indexed(*given, **how):
+        assert how.pop("write_page_index") is False
+        return written(*given, write_page_index=True, **how)
+
+    monkeypatch.setattr(pq, "ParquetWriter", indexed)
+    source = vectordata.write(vectordata.layer(5), tmp_path / "s.fgb")
+    with pytest.raises(VerifyError, match="page index"):
+        vectorjobs.run("vector.convert", source, tmp_path / "out")
 
 
 def test_the_crc_of_the_writer_is_that_of_the_file(tmp_path, monkeypatch):
