@@ -29,6 +29,7 @@ from geobatch_tui.execution.raster.mapping import (
     project_box,
     project_lattice,
     project_sides,
+    same,
     separately,
     unroll,
 )
@@ -110,7 +111,8 @@ def choose(
 
     ``suggest`` gives GDAL's own (transform, width, height), or None where it has none. It is taken
     as it is if sound; else the source's extent is cut to the area of use of ``dst_crs``, with
-    pixels as large as a source pixel is at the centre of that.
+    pixels as large as a source pixel is at the centre of that. A source that is in ``dst_crs``
+    already keeps its own grid, as with gdalwarp.
 
     Raises:
         CrsError: source and area of use lie far apart, or the output would wrap round the world.
@@ -118,6 +120,8 @@ def choose(
     """
     if wish.bounds is not None:
         return _from_bounds(source, dst_crs, wish, suggest)
+    if wish.extent != "area-of-use" and _is_north_up(source) and same(source.crs, dst_crs):
+        return _from_own(source, dst_crs, wish)
     globe, area = _on_globe(source), _area_of(dst_crs)
     shared = globe if area is None else _shared_box(globe, area)
     if area is not None and shared is None:
@@ -140,6 +144,18 @@ def choose(
 
 
 # --- the four ways -----------------------------------------------------------------------------
+
+
+def _is_north_up(source: Source) -> bool:
+    a, b, _, d, e, _ = source.transform
+    return not (b or d) and a > 0 > e
+
+
+def _from_own(source: Source, dst_crs: CRS, wish: Wish) -> Choice:
+    grid = Grid(dst_crs, source.transform, source.width, source.height)
+    if wish.resolution is not None or wish.size is not None:
+        grid = _lay(dst_crs, grid.box, wish, (0.0, 0.0))
+    return Choice(grid, "source")
 
 
 def _from_suggestion(source: Source, dst_crs: CRS, wish: Wish, suggestion: Suggestion) -> Choice:

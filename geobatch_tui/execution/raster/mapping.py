@@ -101,6 +101,16 @@ def _wkt_of(text: str) -> str:
     return crs_of(text).to_wkt()
 
 
+def same(src: CRS, dst: CRS) -> bool:
+    """Whether two CRSs are one, whatever they are called, so that nothing is to be transformed."""
+    return _same(src.srs, dst.srs)
+
+
+@cache
+def _same(src: str, dst: str) -> bool:
+    return src == dst or bool(crs_of(src).equals(crs_of(dst), ignore_axis_order=True))
+
+
 def project(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
     """Points of ``src`` in ``dst``; NaN where that fails."""
     px, py = transformer(src, dst).transform(np.asarray(x, "f8"), np.asarray(y, "f8"))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: The tolerance that stands for none: with 0, rasterio 1.5 passes no transformer at all.
 EXACT = 1e-9
+#: Part of a pixel by which pixels that lie on others may be off.
+_ALIGNED = 1e-6
 
 
 def choose_grid(
@@ -74,12 +76,14 @@ def plan_warp(
 ) -> Warp:
     """Kernel scale and options of the warp onto the grid of ``mapper``, which needs this much of
     its source."""
+    copied = _is_translation(mapper.source, mapper.grid)
+    resampling = "nearest" if copied else params.resampling
     xscale, yscale = scale.kernel_scale(mapper.grid, needed)
     options = {"UNIFIED_SRC_NODATA": "YES" if params.src_nodata is not None else "PARTIAL"}
     options |= dict(params.warp_options)
     xscale = float(options.pop("XSCALE", xscale))
     yscale = float(options.pop("YSCALE", yscale))
-    extra = scale.margin(params.resampling, xscale, yscale)
+    extra = scale.margin(resampling, xscale, yscale)
     if scale.is_hard(mapper):
         # GDAL looks at a region's rim first and gives up where most of it fails; a pole inside a
         # region does not show on its rim.
@@ -95,7 +99,7 @@ def plan_warp(
     options |= dict(params.transform_options)
     return Warp(
         src_crs=mapping.wkt_of(mapper.source.crs),
-        resampling=params.resampling,
+        resampling=resampling,
         xscale=xscale,
         yscale=yscale,
         tolerance=EXACT,
@@ -103,6 +107,18 @@ def plan_warp(
         options=options,
         error_threshold=params.error_threshold,
     )
+
+
+def _is_translation(source: grids.Source, grid: grids.Grid) -> bool:
+    """Whether the pixels of ``grid`` are those of the source, moved by whole ones: then no kernel
+    is at work, as with gdalwarp (GDALTransformIsTranslationOnPixelBoundaries)."""
+    a, b, c, d, e, f = source.transform
+    x, _, left, _, y, top = grid.transform
+    if b or d or not mapping.same(source.crs, grid.crs):
+        return False
+    spread = max(abs(x / a - 1) * grid.width, abs(y / e - 1) * grid.height)
+    cols, rows = (left - c) / a, (top - f) / e
+    return max(spread, abs(cols - round(cols)), abs(rows - round(rows))) <= _ALIGNED
 
 
 def tell_of_datum(placed: grids.Source, dst_crs: CRS, told: list[str]) -> None:

@@ -11,7 +11,7 @@ import corpus
 import numpy as np
 import pytest
 import rasterio
-from planning import globe, probe
+from planning import globe, item_of, probe, read_whole
 from pyproj import CRS
 from rasterio.transform import from_origin
 from rasterio.warp import calculate_default_transform
@@ -226,6 +226,42 @@ def test_grids_are_those_of_gdalwarp(tmp_path, params, flags):
         assert 0 <= plan.width - theirs.width <= slack
         assert 0 <= plan.height - theirs.height <= slack
         assert plan.transform == pytest.approx(tuple(theirs.transform)[:6], rel=1e-6)
+
+
+@pytest.mark.parametrize("kernel", ["cubicspline", "lanczos", "mode", "average"])
+@pytest.mark.parametrize("name", ["good", "nodata", "alpha", "oblong", "antimeridian"])
+def test_a_source_on_its_own_grid_is_copied(tmp_path, name, kernel):
+    """As with gdalwarp, no kernel is at work where pixels lie on pixels."""
+    crs, transform, more = "EPSG:32633", from_origin(5e5, 5e6, 30, 30), {}
+    pixels = corpus.picture(4 if name == "alpha" else 1, side=70)
+    if name == "nodata":
+        pixels[:, ::2], more = 0, {"nodata": 0}
+    elif name == "alpha":
+        pixels[3, ::3], more = 0, {"photometric": "rgb", "alpha": "unspecified"}
+    elif name == "oblong":
+        transform = from_origin(5e5, 5e6, 30, 330)
+    elif name == "antimeridian":
+        crs, transform = "EPSG:4326", from_origin(176, -10, 0.1, 0.1)
+    path = corpus.write(tmp_path / "a.tif", pixels, crs=crs, transform=transform, **more)
+    item = item_of(path, {"dst_crs": crs, "resampling": kernel})
+    assert item.plan.detail["transform"] == list(transform)[:6]
+    assert np.array_equal(read_whole(item)[0], pixels)
+    a, _, c, _, e, f = transform[:6]
+    cut = [c + 10 * a, f + 60 * e, c + 50 * a, f + 20 * e]
+    part = item_of(path, {"dst_crs": crs, "resampling": kernel, "bounds": cut, "size": [40, 40]})
+    assert np.array_equal(read_whole(part)[0], pixels[:, 20:60, 10:50])
+
+
+def test_a_source_in_the_same_crs_keeps_its_extent_at_any_resolution():
+    """As with gdalwarp -tr and -ts."""
+    source = grids.Source(CRS.from_epsg(32633), (30.0, 0.0, 5e5, 0.0, -33.0, 5e6), 100, 100)
+    for wish, size in (
+        (grids.Wish(resolution=(30.0, 30.0)), (100, 110)),
+        (grids.Wish(size=(150, 0)), (150, 165)),
+    ):
+        grid = grids.choose(source, CRS.from_epsg(32633), wish, nothing).grid
+        assert (grid.width, grid.height) == size
+        assert grid.box.maxy == 5e6
 
 
 @needs_gdal
