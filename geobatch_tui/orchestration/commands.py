@@ -18,7 +18,7 @@ from geobatch_tui.orchestration.intake import UNPLANNED, plan_of, report_decisio
 from geobatch_tui.orchestration.planner import Planner
 from geobatch_tui.orchestration.planning import Planning
 from geobatch_tui.orchestration.replacing import item_of
-from geobatch_tui.orchestration.report import PlanReport
+from geobatch_tui.orchestration.report import PlanReport, most_bytes
 from geobatch_tui.orchestration.resources import Resources
 from geobatch_tui.orchestration.run_options import Options, Requeue
 from geobatch_tui.orchestration.runner import execute
@@ -120,7 +120,12 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
         rows = reader.item_by_key if reader else _no_row
         suspects = read_suspects(state_of_run(output_dir)) if reader else frozenset()
         planner = Planner(
-            job, resources.recipe(job, operation), rows, adopt=True, suspects=suspects
+            job,
+            resources.recipe(job, operation),
+            rows,
+            adopt=True,
+            suspects=suspects,
+            most_bytes=most_bytes(output_dir, compressed=True),
         )
         pool = resources.make_pool(Path(scratch))
         planning = Planning(pool, resources.scheduler(job, "plan", "probe"), planner, take)

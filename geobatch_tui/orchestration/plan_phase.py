@@ -12,7 +12,7 @@ from geobatch_tui.orchestration.breaker import exceeds
 from geobatch_tui.orchestration.intake import Intake, report_decision
 from geobatch_tui.orchestration.planner import Planner
 from geobatch_tui.orchestration.planning import Planning
-from geobatch_tui.orchestration.report import PlanReport
+from geobatch_tui.orchestration.report import PlanReport, most_bytes
 from geobatch_tui.orchestration.session import read_suspects
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class PlanPhase:
             _no_row if empty else session.reader.item_by_key,
             adopt=adopt,
             suspects=read_suspects(session.state),
+            most_bytes=most_bytes(session.output_dir, compressed=_compressed(job)),
         )
         report = PlanReport(
             self.resources.workers,

@@ -14,7 +14,12 @@ from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.errors import InvalidInputError, Reaction, SourceNotFoundError
+from geobatch_tui.errors import (
+    DiskFullError,
+    InvalidInputError,
+    Reaction,
+    SourceNotFoundError,
+)
 from geobatch_tui.execution import sources
 from geobatch_tui.execution.messages import (
     Chunking,
@@ -36,6 +41,7 @@ from geobatch_tui.orchestration.fingerprints import (
     identify,
     item_fingerprint,
 )
+from geobatch_tui.orchestration.report import NO_ROOM
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -117,6 +123,8 @@ class Planner:
         rows: the ledger's row of a key, or None.
         adopt: whether outputs without a row may be adopted (not with ``--fresh``).
         suspects: keys whose outputs are read whole, whatever their size and time say.
+        most_bytes: an item whose output is estimated to be larger cannot fit on the disk and is
+            refused alone; 0: none is.
     """
 
     def __init__(
@@ -127,12 +135,14 @@ class Planner:
         *,
         adopt: bool,
         suspects: frozenset[str] = frozenset(),
+        most_bytes: int = 0,
     ) -> None:
         self._job = job
         self._recipe = recipe
         self._rows = rows
         self._adopt = adopt
         self._suspects = suspects
+        self._most_bytes = most_bytes
         self._params = job.op.params.model_dump(mode="json")
         self._output = job.output.model_dump(mode="json")
         # Without the inputs: with them, each of ten thousand probes would carry the names of all.
@@ -264,6 +274,8 @@ class Planner:
             return replace(base, failure=outcome)
         if not isinstance(outcome.receipt, ItemPlan):
             raise TypeError(f"probe of {base.key!r} answered {type(outcome.receipt).__name__}")
+        if 0 < self._most_bytes < outcome.receipt.output_bytes:
+            return replace(base, failure=_too_large(outcome.receipt))
         base = replace(base, plan=outcome.receipt)
         out_path = recipe.output_dir / base.key
         if base.row is None and os.path.lexists(out_path):  # noqa: ASYNC240 - the same
@@ -342,6 +354,17 @@ def _identify_one(path: str, row: ItemRow | None) -> Identified:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         hint = SourceNotFoundError.default_hint
         return _unread(SourceNotFoundError, f"{path}: {reason}", hint)
+
+
+def _too_large(plan: ItemPlan) -> Failure:
+    return Failure(
+        error_class=DiskFullError.__name__,
+        reaction=Reaction.PERMANENT,
+        message=f"an output of {plan.grid.width}x{plan.grid.height} units, up to "
+        f"{plan.output_bytes:,} bytes, cannot fit on the disk even if it is compressed well",
+        stage="plan",
+        hint=NO_ROOM,
+    )
 
 
 def _unread(kind: type[InvalidInputError], message: str, hint: str) -> Failure:

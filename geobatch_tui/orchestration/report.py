@@ -8,7 +8,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.errors import PreflightError
+from geobatch_tui.errors import DiskFullError, PreflightError
 from geobatch_tui.ledger.updates import ChunkState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.letters import chunk_label
@@ -30,6 +30,8 @@ WORKER_BYTES = 160 * 1024 * 1024
 LEAST_RATIO = 20
 """A compressed output is assumed to be no smaller than its raw size by this factor."""
 
+NO_ROOM = "free some space, choose another output.dir or a coarser grid"
+"""What helps where an output cannot fit on the disk."""
 
 PLACES = 200
 """Items whose exact place on the earth is kept; of all others their bounds."""
@@ -48,6 +50,18 @@ class ItemReason:
     item_id: int | None = None
     bounds: tuple[float, float, float, float] | None = None
     refused: bool = False
+
+
+def most_bytes(output_dir: Path, *, compressed: bool) -> int:
+    """Raw bytes of an output that may fit on the disk at the best ratio assumed."""
+    return free_disk(_existing(output_dir)) * (LEAST_RATIO if compressed else 1)
+
+
+def _existing(output_dir: Path | str) -> Path:
+    directory = Path(output_dir)
+    while not directory.exists():
+        directory = directory.parent
+    return directory
 
 
 @dataclass(slots=True)
@@ -146,16 +160,16 @@ class PlanReport:
 
         Raises PreflightError where it cannot fit even at the best ratio assumed.
         """
-        directory = Path(self.output_dir)
-        while not directory.exists():
-            directory = directory.parent
-        self.free_bytes = free_disk(directory)
+        self.free_bytes = free_disk(_existing(self.output_dir))
+        lacking = [each for each in self.refused if each["error_class"] == DiskFullError.__name__]
+        if lacking and len(lacking) == self.items:
+            raise PreflightError(lacking[0]["error_message"], hint=NO_ROOM)
         least = self.output_bytes // (LEAST_RATIO if compressed else 1)
         if least > self.free_bytes:
             raise PreflightError(
                 f"the output needs at least {least:,} bytes, {safe(self.output_dir)} has "
                 f"{self.free_bytes:,} free",
-                hint="free some space, choose another output.dir or a coarser grid",
+                hint=NO_ROOM,
             )
         if self.output_bytes > self.free_bytes:
             self.warn(

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from run_desk import Desk
 
+from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution import wire
+from geobatch_tui.execution.messages import ChunkGrid, ItemPlan, Outcome
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.orchestration.inputs import expand
+from geobatch_tui.orchestration.intake import report_decision
 from geobatch_tui.orchestration.planner import Planner, Recipe
+from geobatch_tui.orchestration.report import PlanReport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,3 +56,45 @@ async def test_a_probe_is_as_long_for_one_input_as_for_hundreds(tmp_path: Path) 
     alone = await first_probe(tmp_path / "1", 1)
     one_of_many = await first_probe(tmp_path / "2", 300)
     assert len(one_of_many) == len(alone)
+
+
+class Answering:
+    """Stands for the dispatcher: answers each probe with a plan of so many bytes, in turn."""
+
+    def __init__(self, planner: Planner, sizes: list[int]) -> None:
+        self.planner, self.sizes = planner, sizes
+
+    def tell(self, event: u.Offered) -> None:
+        for unit in event.units:
+            plan = ItemPlan(ChunkGrid(7, 5, 7, 5), 1, self.sizes[unit.ident], {})
+            outcome = Outcome(unit.ident, plan, None, 0.0, 0.0, 0, 0)
+            asyncio.get_running_loop().call_soon(self.planner.succeeded, unit, 0, outcome)
+
+
+async def planned(root: Path, sizes: list[int], most_bytes: int) -> PlanReport:
+    """The report of inputs whose outputs take ``sizes``."""
+    desk = Desk(root, inputs=[f"{number}.tif" for number in range(len(sizes))])
+    job = desk.job().job
+    recipe = Recipe.of(job, get_operation(job.op.name), 1 << 20)
+    planner = Planner(job, recipe, lambda _: None, adopt=True, most_bytes=most_bytes)
+    planner.attach(Answering(planner, sizes))
+    report = PlanReport(1, str(root))
+    async for decision in planner.decide(expand(job.source.inputs, desk.out, job.output.format)):
+        report_decision(report, decision)
+    return report
+
+
+async def test_an_item_too_large_for_the_disk_is_refused_alone(tmp_path: Path) -> None:
+    report = await planned(tmp_path, [500, 10**18, 500], 10**15)
+    (letter,) = report.refused
+    assert letter["item"] == "1.tif"
+    assert letter["error_class"] == "DiskFullError"
+    assert "7x5" in letter["error_message"]
+    report.check_disk(compressed=True)
+    assert report.output_bytes == 1000
+
+
+async def test_a_job_of_which_no_item_fits_is_refused_whole(tmp_path: Path) -> None:
+    report = await planned(tmp_path, [10**18], 10**15)
+    with pytest.raises(PreflightError, match="cannot fit on the disk"):
+        report.check_disk(compressed=True)

@@ -51,6 +51,8 @@ UNSOUND_RATIO = 4.0
 FOLD_PIXELS, FOLD_SHARE = 2.0, 0.05
 #: Degrees between a source and an area of use up to which GDAL's grid is taken, if it is sound.
 BESIDE = 10.0
+#: Pixels a side under which a pixel may be a large part of the globe.
+FEW = 16
 #: Slack in pixels before a fraction of one counts as a whole one.
 _SLACK = 1e-6
 
@@ -451,10 +453,12 @@ def _pixel_at(source: Source, dst_crs: CRS, point: tuple[float, float]) -> float
         return None
     col = min(max(col, 0.5), source.width - 0.5)
     row = min(max(row, 0.5), source.height - 0.5)
-    cols, rows = np.array([-0.5, 0.5, 0, 0]) + col, np.array([0, 0, -0.5, 0.5]) + row
+    # Of a source of few pixels a whole one may reach over poles and the antimeridian.
+    half = 0.5 if min(source.width, source.height) >= FEW else 1 / 64
+    cols, rows = np.array([-half, half, 0, 0]) + col, np.array([0, 0, -half, half]) + row
     dx, dy = project(*apply(source.transform, cols, rows), source.crs, dst_crs)
     area = abs((dx[1] - dx[0]) * (dy[3] - dy[2]) - (dx[3] - dx[2]) * (dy[1] - dy[0]))
-    return math.sqrt(area) if math.isfinite(area) and area > 0 else None
+    return math.sqrt(area) / (2 * half) if math.isfinite(area) and area > 0 else None
 
 
 def _refuse_wrap(source: Source, dst_crs: CRS, box: Box) -> None:

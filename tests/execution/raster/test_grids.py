@@ -61,6 +61,17 @@ def test_a_global_source_gets_a_sound_grid(tmp_path, crs, story, side):
     assert any("unsound" in text for text in item.warnings) == (story == "area-of-use")
 
 
+def test_one_pixel_of_the_whole_globe_gives_few(tmp_path):
+    """A pixel is measured at its centre, not between the poles: 642,802 a side were planned."""
+    transform = rasterio.Affine(360.000000000072, 0, -180, 0, -180.00000000003604, 90)
+    path = corpus.write(tmp_path / "one.tif", np.ones((3, 1, 1), "u1"), transform=transform)
+    item = item_of(path, {"dst_crs": "EPSG:3857"})
+    assert max(item.plan.detail["width"], item.plan.detail["height"]) <= 2
+    pixels, valid = read_whole(item)
+    assert valid.all()
+    assert (pixels == 1).all()
+
+
 def test_no_overlap_is_refused_with_both_boxes(tmp_path):
     """A scene of the Alps has nothing to show in Antarctica's CRS."""
     with pytest.raises(CrsError, match="do not overlap") as caught:
