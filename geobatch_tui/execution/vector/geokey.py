@@ -7,10 +7,13 @@ in the source; other formats hold its bytes, and no reader knows them for a geom
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    import pyarrow.parquet as pq
 
 #: What is said of a column, and how the plan tells of it.
 _SAID = {
@@ -22,6 +25,40 @@ _SAID = {
 _USUAL = {"edges": "planar"}
 #: Of a further column: what is true of all features only, or of other columns.
 _OF_THE_WHOLE = ("bbox", "covering")
+
+
+#: Types of Parquet's own for geometries, which need no key ``geo``; where one is the first.
+_NATIVE = frozenset({"GEOMETRY", "GEOGRAPHY"})
+_FIRST = ("geometry", "geom")
+
+
+def native(file: pq.ParquetFile) -> dict[str, Any] | None:
+    """What the types of the columns of a file say, as the key ``geo`` would; None: none of them is
+    of geometries."""
+    columns: dict[str, Any] = {}
+    for number in range(len(file.schema)):
+        column = file.schema.column(number)
+        if column.logical_type.type in _NATIVE and column.path in file.schema_arrow.names:
+            said = json.loads(column.logical_type.to_json())
+            columns[column.path] = {"encoding": "WKB", "crs": _crs(said.get("crs"), file)}
+            if column.logical_type.type == "GEOGRAPHY":
+                columns[column.path]["edges"] = said.get("algorithm", "spherical")
+    if not columns:
+        return None
+    first = next((name for name in _FIRST if name in columns), next(iter(columns)))
+    return {"primary_column": first, "columns": columns}
+
+
+def _crs(text: str | None, file: pq.ParquetFile) -> Any:
+    """A CRS as it stands in a type of Parquet's; None: it is unknown, or a number of a database."""
+    if not text:
+        return "OGC:CRS84"
+    kind, _, key = text.partition(":")
+    if kind == "projjson":
+        text = ((file.metadata.metadata or {}).get(key.encode()) or b"null").decode()
+    if text.startswith(("{", "null")):
+        return json.loads(text)
+    return None if kind == "srid" else text
 
 
 def described(geo: Mapping[str, Any], name: str, fields: Iterable[str]) -> dict[str, Any]:

@@ -412,9 +412,12 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
     with source.ogr_errors(path), source.parquet_file(path) as file:
         schema, meta = file.schema_arrow, file.metadata
         raw = (schema.metadata or {}).get(b"geo") or (meta.metadata or {}).get(b"geo")
-        if raw is None:
-            raise SchemaError(f"{path} is Parquet, but not GeoParquet: it has no key 'geo'")
-        geo = json.loads(raw)
+        geo = json.loads(raw) if raw is not None else geokey.native(file)
+        if geo is None:
+            raise SchemaError(
+                f"{path} is Parquet, but not GeoParquet: it has no key 'geo', and no column of "
+                "type GEOMETRY or GEOGRAPHY"
+            )
         name = str(geo["primary_column"])
         column = geo["columns"][name]
         if str(column.get("encoding")) != "WKB":

@@ -11,6 +11,8 @@ import shapely
 import vectorjobs
 from pyproj import CRS
 
+from geobatch_tui.errors import SchemaError
+
 SAID = {"edges": "spherical", "epoch": 2021.5, "orientation": "counterclockwise"}
 UTM = CRS.from_epsg(32632).to_json_dict()
 
@@ -95,3 +97,63 @@ def test_further_geometries_of_ogr_are_told_of(tmp_path):
     path.write_text('_WKTa,_WKTb,n\n"POINT (1 2)","POINT (3 4)",1\n')
     (told, *_) = vectorjobs.probe("vector.convert", path).warnings
     assert told == "of several geometry fields only 'geom__WKTa' is read, not 'geom__WKTb'"
+
+
+class _Shapes(pa.ExtensionType):
+    """What Arrow writes as a geometry of Parquet's own."""
+
+    def __init__(self, said="{}"):
+        self._said = said
+        super().__init__(pa.binary(), "geoarrow.wkb")
+
+    def __arrow_ext_serialize__(self):
+        return self._said.encode()
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage, data):
+        return cls(data.decode())
+
+
+@pytest.fixture
+def native(tmp_path):
+    """Writes points with Parquet's own type."""
+
+    def write(**said):
+        shapes = pa.array(list(shapely.to_wkb(shapely.points([[5, 50], [6, 51]]))), pa.binary())
+        column = pa.ExtensionArray.from_storage(_Shapes(json.dumps(said)), shapes)
+        table = pa.table({"n": [0, 1], "shape": column})
+        pq.write_table(table, tmp_path / "s.parquet", store_schema=False)
+        return tmp_path / "s.parquet"
+
+    pa.register_extension_type(_Shapes())
+    yield write
+    pa.unregister_extension_type("geoarrow.wkb")
+
+
+@pytest.mark.parametrize(
+    ("said", "epsg", "edges"),
+    [
+        ({}, None, None),
+        ({"crs": CRS.from_epsg(3035).to_json_dict(), "crs_type": "projjson"}, 3035, None),
+        ({"crs": "EPSG:3035", "crs_type": "authority_code"}, 3035, None),
+        ({"edges": "spherical"}, None, "spherical"),
+    ],
+)
+def test_geometries_of_parquets_own_type_need_no_key(said, epsg, edges, native, tmp_path):
+    path = native(**said)
+    pa.unregister_extension_type("geoarrow.wkb")
+    made = vectorjobs.run("vector.convert", path, tmp_path / "out")
+    pa.register_extension_type(_Shapes())
+    column = geo_of(made.path)["columns"]["geometry"]
+    wanted = CRS.from_epsg(epsg) if epsg else CRS.from_user_input("OGC:CRS84")
+    assert CRS.from_json_dict(column["crs"]) == wanted
+    assert column.get("edges") == edges
+    shapes = pq.read_table(made.path)["geometry"].to_pylist()
+    assert [shapely.from_wkb(one).wkt for one in shapes] == ["POINT (5 50)", "POINT (6 51)"]
+    assert pq.read_schema(made.path).names == ["n", "geometry", "bbox"]
+
+
+def test_parquet_without_geometries_is_refused(tmp_path):
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "s.parquet")
+    with pytest.raises(SchemaError, match="no column of type GEOMETRY"):
+        vectorjobs.probe("vector.convert", tmp_path / "s.parquet")
