@@ -63,6 +63,28 @@ warnings.filterwarnings("ignore", message=re.escape(MEASURED))
 # OGR ends GML at the first geometry that it cannot read, as if there were no more features. So it
 # goes on to the next one, and whoever reads GML counts what it left out (see ``layer``).
 pyogrio.set_gdal_config_options({"GML_SKIP_CORRUPTED_FEATURES": "YES"})
+#: Types of layers by OGR's numbers that pyogrio refuses to hear of: any geometries with Z or M, or
+#: curves and surfaces. What is in such a layer is looked at feature by feature.
+_MORE_TYPES = {
+    0: "Unknown",
+    8: "CircularString",
+    9: "CompoundCurve",
+    10: "CurvePolygon",
+    11: "MultiCurve",
+    12: "MultiSurface",
+    13: "Curve",
+    14: "Surface",
+    15: "PolyhedralSurface",
+    16: "TIN",
+    17: "Triangle",
+}
+_known = import_module("pyogrio._geometry").GEOMETRY_TYPES
+for _number, _type in _MORE_TYPES.items():
+    for _with, _mark in ((0, ""), (1000, " Z"), (2000, " M"), (3000, " ZM")):
+        _known.setdefault(_number + _with, _type + (_mark if _number else ""))
+# The number of any geometries with Z is one of old, and may be read as a negative one.
+_known.setdefault(2**31, "Unknown")
+_known.setdefault(-(2**31), "Unknown")
 _errors = import_module("pyogrio.errors")
 DataLayerError = _errors.DataLayerError
 DataSourceError = _errors.DataSourceError
