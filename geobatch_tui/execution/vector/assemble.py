@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.errors import EmptyInputError, GeometryError, VerifyError
+from geobatch_tui.errors import GeometryError, VerifyError
 from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.digest import digest_of, output_digest
 from geobatch_tui.execution.messages import ItemReceipt
@@ -78,7 +78,7 @@ def assemble(
     """
     plan = VectorPlan.from_json(item.plan.detail)
     with stage("count"):
-        summary = _counted(item, segments)
+        summary = _counted(item, segments, plan.count)
         _refuse_too_many(item, summary)
     facts: dict[str, Any] = {
         "features_in": summary.features_in,
@@ -104,11 +104,12 @@ def assemble(
     return ItemReceipt(str(path), size, digest, facts)
 
 
-def _counted(item: ItemContext, segments: Sequence[Segment]) -> Summary:
-    """Sum up the chunks. Raises VerifyError where features got lost or were made up."""
+def _counted(item: ItemContext, segments: Sequence[Segment], count: int) -> Summary:
+    """Sum up the chunks of an item of ``count`` features. Raises VerifyError where features got
+    lost or were made up."""
     summary = Summary()
     for segment, stats in zip(segments, spool.counts(item, segments), strict=True):
-        planned = item.plan.grid.window(segment.index).width
+        planned = min(item.plan.grid.window(segment.index).width, count)
         told = stats["out"] + stats["dead"] + stats["filtered"]
         if not planned == stats["in"] == told:
             error = VerifyError(
@@ -136,8 +137,6 @@ def _refuse_too_many(item: ItemContext, summary: Summary) -> None:
             f"none of {summary.features_in} features could be processed; {summary.dead} are in "
             "quarantine"
         )
-    if not summary.features_in:
-        raise EmptyInputError("no chunk of the item is there")
 
 
 def _allowed(limit: Any, features: int) -> int | None:

@@ -137,7 +137,7 @@ class _Chunk:
             "ids": [],
         }  # fmt: skip
         if plan.access == "none":
-            self.stats["in"] = self.stats["filtered"] = window.width
+            self.stats["in"] = self.stats["filtered"] = min(window.width, plan.count)
 
     def readable(
         self, batch: pa.RecordBatch, params: Any

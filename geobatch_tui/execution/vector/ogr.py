@@ -55,6 +55,7 @@ def write(
     if plan.format == "Shapefile":
         shapefile.refuse_mixed(summary.types)
     kind, promote = layer_type(summary.types)
+    kind = kind if summary.out else _declared(plan)
     mends = parts.mends(plan.format, summary)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
     fields = limits.for_ogr(written_schema(plan))
@@ -88,6 +89,11 @@ def write(
         if failed:
             raise failed[0] from None
         raise
+
+
+def _declared(plan: VectorPlan) -> str:
+    """Type of a layer without features: that of the source."""
+    return plan.geometry_type if plan.geometry_type.partition(" ")[0] in _SAMPLES else "Unknown"
 
 
 #: A geometry of each type.

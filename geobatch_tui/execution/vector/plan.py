@@ -29,7 +29,8 @@ class VectorPlan:
         layer: its name in the source.
         access: how a chunk reaches its features. ``fid``: a range of ids in SQL; ``window``: a
             range of records; ``rows``: whole row groups; ``drain``: parts on disk, that one
-            sequential read of the source fills; ``none``: ``where`` leaves none, nothing is read.
+            sequential read of the source fills; ``none``: there are none, or
+            ``where`` leaves none; nothing is read.
         edges: for ``fid``, the first id of each chunk, and the end.
         fid_column: name of the id in ``where``; empty if there is none.
         geometry_column: of the source; empty where OGR leaves it without a name.
@@ -51,6 +52,7 @@ class VectorPlan:
         shared: numbers of records of which OGR reads the first feature only; what follows it is set
             aside, one for each, after ``lost``.
         moments_as_text: moments are read with their zones (see ``moments``).
+        geometry_type: of the layer, as the source says.
         id_name: name of the ids of the source in the output; empty: it has others, or none.
         id_is_key: they are the primary key of a GeoPackage; else an attribute, among ``fields``.
         geo: what GeoParquet is to say of geometries (see ``geokey``).
@@ -78,6 +80,7 @@ class VectorPlan:
     lost: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
     moments_as_text: bool = False
+    geometry_type: str = "Unknown"
     id_name: str = ""
     id_is_key: bool = False
     geo: Mapping[str, Any] = field(default_factory=dict)

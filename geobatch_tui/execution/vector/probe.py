@@ -11,7 +11,6 @@ from pyproj import CRS
 
 from geobatch_tui.errors import (
     CrsError,
-    EmptyInputError,
     GeobatchError,
     PreflightError,
     SchemaError,
@@ -117,6 +116,7 @@ def probe(
             lost=layer.lost,
             shared=layer.shared,
             moments_as_text=layer.as_text,
+            geometry_type=layer.geometry_type,
             id_name=layer.id_name,
             id_is_key=layer.id_is_key,
             geo=geo,
@@ -220,11 +220,9 @@ def _layer_name(key: str, form: str) -> str:
 def _with_chunks(
     task: ProbeTask, plan: VectorPlan, layer: Layer, told: list[str], *, divisible: bool
 ) -> ItemPlan:
-    if plan.count < 1:
-        raise EmptyInputError(f"{task.source} has no features")
     packed = archive.is_inside(plan.place)
     size = archive.look_into(task.source)[2] if packed else sources.status(task.source)[0]
-    each = max(size / plan.count, 64.0)
+    each = max(size / max(plan.count, 1), 64.0)
     cell = row_group(each) if plan.format == "GeoParquet" else 0
     features = task.chunking.features
     if not features:
@@ -232,16 +230,20 @@ def _with_chunks(
         features = _features(each, 0 if divisible else cell, size_of, task.chunking.max_bytes)
     access: Access = "drain"
     edges: tuple[int, ...] = ()
-    if layer.none_left:
+    if layer.none_left or not plan.count:
         access, features = "none", plan.count
-        told.append(f"no feature of {task.source} satisfies where: the output will have none")
+        none = (
+            f"no feature of {task.source} satisfies where" if plan.count else "it has no features"
+        )
+        told.append(f"{none}: the output will have none")
     elif not packed:
         access, edges = ranges.access(task.source, plan, features, jumps=layer.jumps)
     if access == "rows":
         features = max(features // layer.rows, 1) * layer.rows
         if features == layer.rows and plan.count <= layer.rows:
             features = plan.count
-    grid = ChunkGrid(plan.count, 1, min(features, plan.count), 1)
+    # Of no features there is one chunk, too, that makes the output.
+    grid = ChunkGrid(max(plan.count, 1), 1, max(min(features, plan.count), 1), 1)
     values = plan.to_json() | {"access": access, "edges": list(edges), "cell": cell}
     return ItemPlan(
         grid=grid,

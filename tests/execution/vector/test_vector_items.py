@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 
 import geopandas as gpd
 import numpy as np
@@ -19,7 +20,6 @@ import vectorjobs
 
 from geobatch_tui.errors import (
     CrsError,
-    EmptyInputError,
     GeobatchError,
     GeometryError,
     PreflightError,
@@ -478,8 +478,54 @@ def test_what_cannot_work_is_refused_before_any_feature_is_read(tmp_path):
         )
     with pytest.raises(PreflightError, match="level"):
         vectorjobs.probe("vector.convert", source, creation={"level": 40})
-    nothing = vectordata.write(vectordata.layer(3).iloc[:0], tmp_path / "nothing.gpkg")
-    with pytest.raises(EmptyInputError, match="no features"):
-        vectorjobs.probe("vector.convert", nothing)
     with pytest.raises(SchemaError, match="nofield"):
         vectorjobs.probe("vector.convert", source, params={"where": "nofield = 1"})
+
+
+FORMS = ("GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq", "Shapefile")
+
+
+SUFFIXES = ("fgb", "geojson", "shp", "parquet", "gdb")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "form"),
+    [*(("gpkg", form) for form in FORMS), *((suffix, "GPKG") for suffix in SUFFIXES)],
+)
+def test_a_source_without_features_gives_an_output_without_any(suffix, form, tmp_path):
+    """With its fields; of a layer, its type."""
+    frame = vectordata.layer(3).drop(columns="day").iloc[:0]
+    options = {} if suffix in {"parquet", "geojson"} else {"geometry_type": "Polygon"}
+    source = vectordata.write(frame, tmp_path / f"s.{suffix}", **options)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form)
+    facts = done.receipt.facts
+    assert (facts["features_in"], facts["features_out"], facts["features_filtered"]) == (0, 0, 0)
+    assert any(one.endswith("no features: the output will have none") for one in done.plan.warnings)
+    if form == "GeoParquet":
+        assert "whole" in pq.read_schema(done.path).names or suffix == "geojson"
+        assert len(vectordata.read(done.path)) == 0
+    elif form != "GeoJSONSeq":
+        info = pyogrio.read_info(done.path)
+        assert info["features"] in {0, -1}  # OGR's word for an empty FlatGeobuf
+        if form in {"GPKG", "FlatGeobuf"} and options:
+            kept = "MultiPolygon" if suffix == "gdb" else "Polygon"
+            assert info["geometry_type"] == kept
+            assert "whole" in info["fields"]
+
+
+def test_a_source_without_features_has_a_place_in_a_run(tmp_path):
+    """Nothing is dead."""
+    for name, count in (("one", 0), ("two", 5)):
+        frame = vectordata.layer(5).iloc[:count]
+        vectordata.write(frame, tmp_path / f"{name}.gpkg", geometry_type="Polygon")
+    job = tmp_path / "job.toml"
+    job.write_text(
+        f'[source]\ninputs = ["{tmp_path}/*.gpkg"]\n[op]\nname = "vector.convert"\n'
+        f'[output]\ndir = "{tmp_path / "out"}"\nformat = "GPKG"\n[engine]\nmax_workers = 1\n'
+    )
+    command = [sys.executable, "-m", "geobatch_tui", "run", str(job), "--json"]
+    made = subprocess.run(command, capture_output=True, check=True)
+    counts = json.loads(made.stdout)["counts"]
+    assert (counts["done"], counts["dead"]) == (2, 0)
+    assert pyogrio.read_info(tmp_path / "out" / "one.gpkg")["features"] == 0
+    assert pyogrio.read_info(tmp_path / "out" / "two.gpkg")["features"] == 5
