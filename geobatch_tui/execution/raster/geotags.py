@@ -23,8 +23,11 @@ from rasterio.io import MemoryFile
 from geobatch_tui.errors import CrsError, OperationError, SchemaError
 from geobatch_tui.execution.raster.codec_options import LOSSLESS
 from geobatch_tui.execution.raster.layout import Tag
+from geobatch_tui.execution.raster.metadata import XMP
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from geobatch_tui.execution.raster.plan import Number, RasterPlan
 
 SIDE = 16
@@ -37,6 +40,7 @@ _OVERVIEW_TAGS = frozenset({258, 262, 277, 284, 320, 338, 339, 530, 532, 42113})
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
 #: ModelPixelScaleTag and ModelTiepointTag: where a north-up raster lies.
 _PIXEL_SCALE, _TIE_POINT = 33550, 33922
+_XMP_PACKET = 700
 #: Stand for the place and the fingerprint of an item, in tags that are shared.
 _UNIT = (1.0, 0.0, 0.0, 0.0, -1.0, 1.0)
 _NO_MARK = "?" * 32
@@ -105,17 +109,23 @@ def _filled(tag: Tag, place: dict[int, bytes], mark: bytes) -> Tag:
 
 def _made(plan: RasterPlan, fingerprint: str) -> Template:
     data = _write(plan, fingerprint)
-    tags = tuple(tag for tag in parse_tags(data) if tag.code not in _OWN_TAGS)
+    found = [tag for tag in parse_tags(data) if tag.code not in _OWN_TAGS]
+    if XMP in plan.domains:  # rasterio puts its name before it
+        packet = "".join(plan.domains[XMP].values()).encode()
+        found.append(Tag(_XMP_PACKET, 1, len(packet), packet))
+    tags = tuple(sorted(found, key=lambda tag: tag.code))
     # The bytes alone: GDAL keeps what a TIFF cannot hold in a sidecar, which will not be there.
     with MemoryFile(data) as memory, memory.open(driver="GTiff") as dataset:
-        identity = describe(dataset)
+        identity = describe(dataset, plan.domains)
+        identity["domains"] |= {XMP: plan.domains[XMP]} if XMP in plan.domains else {}
         _check(plan, dataset)
     overview_tags = tuple(tag for tag in tags if tag.code in _OVERVIEW_TAGS)
     return Template(tags, overview_tags, identity)
 
 
-def describe(dataset: Any) -> dict[str, Any]:
-    """All that the tags of an open dataset say, but for its size and structure."""
+def describe(dataset: Any, domains: Iterable[str]) -> dict[str, Any]:
+    """All that the tags of an open dataset say, but for its size and structure; of metadata, that
+    of these domains and the default one."""
     return {
         "bands": dataset.count,
         "dtypes": dataset.dtypes,
@@ -128,6 +138,8 @@ def describe(dataset: Any) -> dict[str, Any]:
         "offsets": dataset.offsets,
         "units": dataset.units,
         "tags": dataset.tags(),
+        "domains": {name: dataset.tags(ns=name) for name in domains},
+        "band_tags": tuple(dataset.tags(band) for band in dataset.indexes),
     }
 
 
@@ -149,11 +161,14 @@ def _write(plan: RasterPlan, fingerprint: str) -> bytes:
         "blockysize": SIDE,
         "endianness": "LITTLE",
         "bigtiff": "NO",
+        **plan.domains.get("COLOR_PROFILE", {}),
     }
     try:
         with MemoryFile(ext=".tif") as memory:
             with memory.open(**options) as dataset:
                 dataset.update_tags(**tags)
+                for name in sorted(plan.domains.keys() - {"COLOR_PROFILE", XMP}):
+                    dataset.update_tags(ns=name, **plan.domains[name])
                 _write_bands(plan, dataset)
             return bytes(memory.getbuffer())
     except (ValueError, TypeError, OverflowError) as error:
@@ -168,6 +183,9 @@ def _write_bands(plan: RasterPlan, dataset: Any) -> None:
     for band, text in enumerate(plan.descriptions, 1):
         if text:
             dataset.set_band_description(band, text)
+    for band, found in enumerate(plan.band_tags, 1):
+        if found:
+            dataset.update_tags(band, **found)
     for band, unit in enumerate(plan.units, 1):
         if unit:
             dataset.set_band_unit(band, unit)

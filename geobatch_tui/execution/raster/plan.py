@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class RasterPlan:
     y = d*col + e*row + f, from pixel corners to CRS units. ``count`` includes an alpha band.
     ``validity`` is one of: ``none`` (every pixel valid by construction), ``nodata``, ``alpha``
     (the last band), ``mask`` (an internal mask, written if any pixel is invalid).
-    ``colormap`` maps 0..255 to RGBA for palette images.
+    ``colormap`` maps 0..255 to RGBA for palette images. ``domains``: metadata by domain, without
+    the default one, which is ``tags``; ``band_tags``: that of each band, empty if there is none.
     """
 
     width: int
@@ -93,6 +94,8 @@ class RasterPlan:
     area_or_point: str
     warp: Warp | None
     encoding: Encoding
+    domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    band_tags: tuple[Mapping[str, str], ...] = ()
 
     def stored(self) -> RasterPlan:
         """The plan of what lies in the file, where that has no band for alpha but a mask."""
@@ -107,6 +110,7 @@ class RasterPlan:
             scales=self.scales[:-1],
             offsets=self.offsets[:-1],
             units=self.units[:-1],
+            band_tags=self.band_tags[:-1],
             encoding=replace(self.encoding, alpha_as_mask=False),
         )
 
@@ -130,6 +134,7 @@ class RasterPlan:
         values["nodata"] = number_of(values["nodata"])
         for name in ("transform", "colorinterp", "descriptions", "scales", "offsets", "units"):
             values[name] = tuple(values[name])
+        values["band_tags"] = tuple(values.get("band_tags", ()))
         if values["colormap"] is not None:
             values["colormap"] = tuple(tuple(entry) for entry in values["colormap"])
         return cls(**values)

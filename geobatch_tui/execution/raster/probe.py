@@ -20,6 +20,7 @@ from geobatch_tui.execution.raster import (
     georeference,
     grids,
     mapping,
+    metadata,
     passthrough,
     paths,
     scale,
@@ -162,7 +163,8 @@ def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict
 
 def _start(dataset: DatasetReader) -> tuple[Facts, list[str]]:
     """First facts and warnings."""
-    told = []
+    told: list[str] = []
+    metadata.tell_of_bits(dataset, told)
     if dataset.colorinterp[0] == ColorInterp.palette and not _colours(dataset):
         told.append("the source is called a palette image and has no colours: it is taken for grey")
     if dataset.tags().get("AREA_OR_POINT") == "Point":
@@ -229,7 +231,7 @@ def _finish(
         choice.validity,
     )
     encoded = encoding.plan_encoding(task.output, image)
-    plan = _raster_plan(dataset, choice, grid, (warped, encoded))
+    plan = _raster_plan(draft, (warped, encoded))
     if warped is None:
         plan = _passing_through(task, dataset, plan)
         draft.notes["passthrough"] = plan.encoding.passthrough
@@ -314,12 +316,8 @@ def _chunks(
     return chunks, cost
 
 
-def _raster_plan(
-    dataset: DatasetReader,
-    choice: validity.Choice,
-    grid: grids.Grid,
-    how: tuple[Warp | None, Encoding],
-) -> RasterPlan:
+def _raster_plan(draft: _Draft, how: tuple[Warp | None, Encoding]) -> RasterPlan:
+    dataset, choice, grid = draft.dataset, draft.choice, draft.grid
     extra = int(choice.adds_alpha)
     colours = [kind.name for kind in dataset.colorinterp]
     if colours == ["palette"] and not _colours(dataset):
@@ -347,6 +345,8 @@ def _raster_plan(
         area_or_point=dataset.tags().get("AREA_OR_POINT", "Area"),
         warp=warped,
         encoding=encoded,
+        domains=metadata.domains(dataset, draft.warnings, moved=warped is not None),
+        band_tags=metadata.of_bands(dataset, extra),
     )
 
 

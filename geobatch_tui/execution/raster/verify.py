@@ -185,7 +185,7 @@ def _opened(name: str, **options: Any) -> DatasetReader:
 
 def _check_dataset(dataset: Any, index: TileIndex, identity: dict[str, Any]) -> None:
     plan = index.plan
-    found = describe(dataset)
+    found = describe(dataset, identity["domains"])
     for name, value in identity.items():
         if found[name] != value:
             raise VerifyError(f"{name} reads back as {found[name]!r} where {value!r} was written")
