@@ -1,4 +1,7 @@
-"""Runs a command and turns whatever comes out of it into lines on stderr and an exit code."""
+"""Runs a command and turns whatever comes out of it into lines on stderr and an exit code.
+
+No line shows a credential, whatever error it came with.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import typer
 from geobatch_tui.cli import streams
 from geobatch_tui.cli.app import app
 from geobatch_tui.errors import ExitCode, GeobatchError
+from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:
@@ -65,16 +69,16 @@ def _ending(error: Exception) -> int:
 
 def report(error: GeobatchError) -> None:
     """The lines of an error, then its hint."""
-    for line in error.message.splitlines():
+    for line in redact(error.message).splitlines():
         streams.say(f"{PROGRAM}: error: {harmless(line)}")
     if error.hint:
-        streams.say(f"{PROGRAM}: hint: {harmless(error.hint)}")
+        streams.say(f"{PROGRAM}: hint: {harmless(redact(error.hint))}")
 
 
 def _usage(error: Any) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
-    for line in error.format_message().splitlines():
+    for line in redact(error.format_message()).splitlines():
         streams.say(f"{PROGRAM}: error: {harmless(line)}")
     streams.say(f"{PROGRAM}: hint: see `{path} --help`")
     return int(error.exit_code)
@@ -82,9 +86,9 @@ def _usage(error: Any) -> int:
 
 def _unexpected(error: Exception) -> int:
     """A bug, ours or a plug-in's: one line for the person, the traceback for the developer."""
-    first = next(iter(str(error).splitlines()), "")
+    first = next(iter(redact(str(error)).splitlines()), "")
     streams.say(f"{PROGRAM}: error: unexpected {type(error).__name__}: {harmless(first)}")
-    text = "".join(traceback.format_exception(error))
+    text = redact("".join(traceback.format_exception(error)))
     if os.environ.get("GEOBATCH_TRACEBACK"):
         sys.stderr.write(text)
         return ExitCode.RUNTIME

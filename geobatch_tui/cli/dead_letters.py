@@ -10,7 +10,7 @@ import typer
 
 from geobatch_tui.cli import figures, options, streams
 from geobatch_tui.errors import ConfigError
-from geobatch_tui.observability.shell import pasteable
+from geobatch_tui.observability.shell import proper
 from geobatch_tui.orchestration.export import stream_geojson, write_file
 
 if TYPE_CHECKING:
@@ -49,26 +49,29 @@ def dead_letters(
     elif as_json:
         streams.write_json_list(view.dead_letters(error_class))
     else:
-        _show(view.dead_letters(error_class), directory)
+        _show(view.dead_letters(error_class), directory, trusted=view.is_ours)
     return 0
 
 
-def _show(letters: Iterable[Mapping[str, Any]], directory: Path) -> None:
-    """Cards to stdout: all of them to a file or a pipe, the first ones to a terminal."""
+def _show(letters: Iterable[Mapping[str, Any]], directory: Path, *, trusted: bool) -> None:
+    """Cards to stdout: all of them to a file or a pipe, the first ones to a terminal. Commands only
+    out of the ledger of a ``trusted`` directory: they are there to be pasted."""
     limit = SHOWN if sys.stdout.isatty() else None
     count = 0
     for count, letter in enumerate(letters, 1):
         if limit is not None and count > limit:
             continue
         streams.show(card(letter))
-        if letter.get("reproduce"):
+        command = proper(str(letter.get("reproduce") or "")) if trusted else ""
+        if command:
             # On a line of its own, unwrapped: it is there to be copied.
-            command = pasteable(str(letter["reproduce"]))
             streams.show(streams.foreign(f"$ {command}"), wrap=False)
         streams.show("")
     if not count:
         streams.say("no dead letters")
         return
+    if not trusted:
+        streams.say("commands are left out: this run's state is not yours, or others may write it")
     if limit is not None and count > limit:
         streams.say(f"{limit} of {count:,} are shown; --json gives all")
     streams.say(f"{figures.plural(count, 'dead letter')}; try again what may work by now with:")

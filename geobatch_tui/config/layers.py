@@ -146,7 +146,7 @@ def from_plan_json(
         values, path = flat(data["job"]), Path(data["path"]) if data["path"] else None
         values.pop("log.file", None)
         masked, warnings = list(data["redacted"]), tuple(data["warnings"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"the kept plan is damaged: {type(error).__name__}: {error}") from error
     loaded = _Assembly(None, problems).build(
         [

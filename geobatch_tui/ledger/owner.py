@@ -34,7 +34,7 @@ def refuse_foreign(root: Path) -> None:
             directory, or another user's.
     """
     found = root.lstat()
-    if not _is_ours(found, root):
+    if not _owned(found, root):
         raise StateError(
             f"{safe(str(root))} belongs to {_name(found.st_uid)}, whose state is not obeyed",
             hint="work as that user, choose another output.dir, or, if you know what is in it, "
@@ -48,6 +48,15 @@ def refuse_foreign(root: Path) -> None:
     for name in FOLDERS:
         with suppress(FileNotFoundError):
             _check_folder(root / name)
+
+
+def is_ours(root: Path) -> bool:
+    """Whether :func:`refuse_foreign` would let a state directory pass."""
+    try:
+        refuse_foreign(root)
+    except (StateError, OSError):
+        return False
+    return True
 
 
 def remove_tree(place: Path) -> None:
@@ -71,14 +80,14 @@ def _check_folder(folder: Path) -> None:
         )
     if not stat.S_ISDIR(found.st_mode):
         raise StateError(f"{safe(str(folder))} is not a directory", hint="move that file away")
-    if not _is_ours(found, folder.parent):
+    if not _owned(found, folder.parent):
         raise StateError(
             f"{safe(str(folder))} belongs to {_name(found.st_uid)}",
             hint="move it away, or `chown -R` it to yourself",
         )
 
 
-def _is_ours(found: os.stat_result, root: Path) -> bool:
+def _owned(found: os.stat_result, root: Path) -> bool:
     return found.st_uid in {os.geteuid(), 0} or found.st_uid == _made_now(root)[0]
 
 

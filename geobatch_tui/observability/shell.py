@@ -23,6 +23,17 @@ def pasteable(command: str) -> str:
     return " ".join(_quoted(word) for word in words)
 
 
+def proper(command: str) -> str:
+    """A command that a ledger keeps, pasteable; empty if it is not of the form that ours have: one
+    program and its words, each quoted where it has to be. Anything else is not run when pasted
+    without looking."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""
+    return pasteable(command) if words and shlex.join(words) == command else ""
+
+
 def _quoted(word: str) -> str:
     if safe(word.replace("\\", "/")) == word.replace("\\", "/"):
         return shlex.quote(word)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from geobatch_tui.errors import GeobatchError, StateError
 from geobatch_tui.ledger.lock import is_held, read_holder
+from geobatch_tui.ledger.owner import is_ours
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.session import state_of_run
 
@@ -199,6 +200,17 @@ def _peer(writer: asyncio.StreamWriter) -> str | None:
     return f"uid {uid}, pid {pid}" if uid in {os.getuid(), 0} else None
 
 
+def _check_peer(connection: socket.socket, root: Path) -> None:
+    """Raises PermissionError where the run's state is another user's, whose lock file may name any
+    socket, or another user listens; root may steer the runs of others."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    uid, me = _UCRED.unpack(raw)[1], os.geteuid()
+    if uid in {me, 0} and is_ours(root):
+        return
+    if me != 0 or uid != root.lstat().st_uid:
+        raise PermissionError(f"the run or what listens there is another user's (uid {uid})")
+
+
 def _answer(run: Steered, line: bytes, origin: str) -> dict[str, Any]:
     try:
         command = json.loads(line)
@@ -226,6 +238,7 @@ def send(directory: str | Path, verb: str, **arguments: Any) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(REPLY_SECONDS)
             connection.connect(holder.socket)
+            _check_peer(connection, Path(state.root))
             connection.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
             with connection.makefile("rb") as stream:
                 reply: dict[str, Any] = json.loads(stream.readline(LINE_LIMIT) or b"{}")

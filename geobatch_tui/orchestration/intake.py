@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from geobatch_tui.errors import UnsafeInputError
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.ledger import updates as lu
+from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration.letters import item_letter
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Intake:
         self._session = session
         self._job = job
         self._recipe = recipe
+        self._kept = redact_value(recipe.params)
         self._tally = tally
         self._item_id = session.next_item_id
         self._chunk_id = session.next_chunk_id
@@ -104,7 +107,7 @@ class Intake:
             params_digest=recipe.params_digest,
             code_digest=recipe.code_digest,
             fingerprint=decision.fingerprint,
-            params=recipe.params,
+            params=self._kept,
             plan=plan_json,
             out_path=str(recipe.output_dir / decision.key),
             first_chunk=first,
@@ -146,7 +149,7 @@ class Intake:
             decision.identity.digest,
             1,
             failure,
-            _inspect_line(decision.source),
+            _inspect_line(decision.source, failure),
         )
         self._session.put(lu.ItemPlanned(row))
         self._session.put(lu.DeadLetter(row.item_id, None, 1, 0, failure.error_class, letter))
@@ -191,7 +194,11 @@ class Intake:
             self._tally.held += 1
 
 
-def _inspect_line(source: str) -> str:
+def _inspect_line(source: str, failure: Failure) -> str:
+    """What to look at a refused source with; nothing where it may harm a GDAL that tries all of its
+    drivers."""
     from shlex import quote
 
+    if failure.error_class == UnsafeInputError.__name__:
+        return ""
     return f"gdalinfo {quote(source)}"

@@ -31,6 +31,7 @@ from geobatch_tui.execution.messages import (
     SourceIdentity,
 )
 from geobatch_tui.ledger.updates import ItemState
+from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.fingerprints import (
     EDGE,
@@ -227,7 +228,9 @@ class Planner:
         other_code = row.code_digest != recipe.code_digest
         if row.params_digest != recipe.params_digest:
             # Other code may know other parameters, which nobody has changed.
-            names = tuple(changed_keys(row.params, recipe.params, shared=other_code))
+            # The ledger keeps no credentials: where one alone changed, no name is told.
+            kept, now = redact_value(row.params), redact_value(recipe.params)
+            names = tuple(changed_keys(kept, now, shared=other_code))
             if other_code and not names:
                 return replace(base, reason="code_changed", detail=recipe.operation.name)
             return replace(base, reason="param_changed", detail=", ".join(names), changed=names)

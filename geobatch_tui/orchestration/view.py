@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.errors import ExitCode, StateError
 from geobatch_tui.ledger.lock import is_held, read_holder
+from geobatch_tui.ledger.owner import is_ours
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.observability.rates import named
 from geobatch_tui.observability.text import safe
@@ -36,6 +37,12 @@ class RunView:
     def log_path(self) -> Path:
         """The run's log, one JSON object a line."""
         return Path(self._state.log)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the state is the user's own and nobody else may write to it: what it says can be
+        obeyed, not only shown."""
+        return is_ours(Path(self._state.root))
 
     def status(self) -> dict[str, Any]:
         """The object of ``status --json``. ``state`` is ``running`` only while a process holds

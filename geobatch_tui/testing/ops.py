@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import threading
 import zlib
 from pathlib import Path
@@ -139,7 +140,7 @@ class Noop:
 
     def reproduce(self, item: ItemContext, window: Window) -> str:
         """The chunk by its number."""
-        return f"true  # chunk {window.col_off} of {item.key}"
+        return shlex.join(["true", "chunk", str(window.col_off), item.key])
 
 
 class Faulty(Noop):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.execution import sources
-from geobatch_tui.observability.shell import pasteable
+from geobatch_tui.ledger.owner import is_ours
+from geobatch_tui.observability.shell import proper
 from geobatch_tui.observability.text import harmless, harmless_lines, safe
 from geobatch_tui.tui.format import clock
 from geobatch_tui.tui.log_entry import lines_about, time_of
@@ -92,6 +93,7 @@ def gather(store: RunStore, dead_id: int) -> Dossier | None:
     Raises:
         StateError: the ledger cannot be read.
     """
+    trusted = is_ours(store.state_root)
 
     def read(reader: LedgerReader) -> Dossier | None:
         letters = reader.letters(dead_id - 1, 1)
@@ -105,7 +107,7 @@ def gather(store: RunStore, dead_id: int) -> Dossier | None:
             letter,
             reader.item(letter.item_id),
             attempts,
-            command=pasteable(str(letter.record.get("reproduce") or "")),
+            command=proper(str(letter.record.get("reproduce") or "")) if trusted else "",
             op=str(job.get("op", {}).get("name", "")),
             job=job,
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.layout import StateDir
+from geobatch_tui.ledger.owner import is_ours
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui import terminal
 from geobatch_tui.tui.host import HostedRun
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.outcome import RunResult
     from geobatch_tui.tui.shell import Shell
     from geobatch_tui.tui.wishes import Wish
+
+_LOG: Final = "console.err"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +127,14 @@ def home() -> Wish | None:
     Raises:
         GeobatchError: the console failed.
     """
-    import tempfile
-
     from geobatch_tui.orchestration.known import index_dir
     from geobatch_tui.tui.home import HomeApp
 
-    log = index_dir().with_name("console.err")
+    log = index_dir().with_name(_LOG)
     try:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:  # a home that cannot be written
-        log = Path(tempfile.mkdtemp(prefix="geobatch-")) / log.name
+        log = _elsewhere()
     return _wish_of(_show(HomeApp, log))
 
 
@@ -152,8 +156,18 @@ def _show_run(link: RunLink) -> Shown:
         link.close()
 
 
+@cache
 def _log_of(directory: Path) -> Path:
-    return StateDir.open(directory).root / "console.err"
+    """Where stray words of a console on a run go: beside its state, or, where that is another
+    user's or cannot be written, into a directory of its own."""
+    root = StateDir.open(directory).root
+    if is_ours(root) and os.access(root, os.W_OK):
+        return root / _LOG
+    return _elsewhere()
+
+
+def _elsewhere() -> Path:
+    return Path(tempfile.mkdtemp(prefix="geobatch-")) / _LOG
 
 
 def _show(make: Callable[[], Shell], log: Path) -> Shown:

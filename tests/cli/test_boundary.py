@@ -108,3 +108,19 @@ def test_reader_that_leaves_is_no_error():
     assert done.stderr == ""
     assert done.stdout.startswith("{")
     assert int(done.stdout[1:].split()[-1]) in {0, boundary.READER_GONE}
+
+
+def test_no_error_shows_a_credential(capsys, monkeypatch, tmp_path):
+    """Whatever it came with: our errors and hints, the command line's, bugs and their tracebacks."""
+    url = "https://bob:hunter2@host/x?token=xyz789"
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    usage = typer.BadParameter(f"{url} is no number")
+    for error in (ConfigError(url, hint=url), usage, ValueError(url), OSError(5, url)):
+        assert boundary._ending(error) != 0
+    monkeypatch.setenv("GEOBATCH_TRACEBACK", "1")
+    boundary._ending(ValueError(url))
+    shown = capsys.readouterr()
+    texts = shown.out + shown.err + "".join(path.read_text() for path in tmp_path.iterdir())
+    assert texts.count("https://***@host/x?token=***") >= 6
+    assert "hunter2" not in texts
+    assert "xyz789" not in texts

@@ -100,7 +100,9 @@ def test_type_in_words(schema, text):
 
 def test_commands_of_dead_letters_are_there_to_be_copied(tmp_path, capsys):
     """Names that a terminal must not be sent are quoted, so that a shell finds the file."""
-    dead_letters._show([LETTER | {"reproduce": "gdalinfo 'two\nlines.tif'"}], tmp_path)
+    dead_letters._show(
+        [LETTER | {"reproduce": "gdalinfo 'two\nlines.tif'"}], tmp_path, trusted=True
+    )
     assert "$ gdalinfo $'two\\012lines.tif'\n" in capsys.readouterr().out
 
 
@@ -139,3 +141,14 @@ def test_commands_of_gdal_are_there_to_be_copied(monkeypatch, capsys):
     first, second = capsys.readouterr().out.splitlines()
     assert first == "gdalwarp $'a\\033[2J\\012.tif' $'lat\\351.tif'"
     assert second == "gdalwarp b c"
+
+
+def test_commands_of_others_are_not_shown(capsys, tmp_path):
+    """They are there to be pasted; of another user's ledger they are not ours."""
+    letter = LETTER | {"reproduce": "gdalinfo --config GDAL_DRIVER_PATH /evil a.tif"}
+    dead_letters._show([letter], tmp_path, trusted=False)
+    shown = capsys.readouterr()
+    assert "/evil" not in shown.out
+    assert "commands are left out" in shown.err
+    dead_letters._show([letter], tmp_path, trusted=True)
+    assert "$ gdalinfo --config" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from run_desk import Desk
 import geobatch_tui
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.lock import read_holder
+from geobatch_tui.ledger.lock import RunLock, read_holder
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.orchestration.control import Control, Steered, listening, send
 from geobatch_tui.orchestration.outcome import RunResult
@@ -254,3 +254,21 @@ async def test_a_damaged_spool_is_computed_again(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.counts["done"] + result.counts["current"] == 10
     assert desk.tree() == good.tree()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_nothing_is_sent_for_another_users_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock file may name any socket of ours: what listens there gets no line."""
+    state = StateDir.open(tmp_path / "out", create=True)
+    with socket.socket(socket.AF_UNIX) as ours, RunLock.acquire(state.lock) as lock:
+        ours.bind(str(tmp_path / "agent"))
+        ours.listen()
+        lock.update(socket=str(tmp_path / "agent"))
+        os.chown(state.root, 4_000_000_000, 0)
+        with pytest.raises(StateError, match="another user's"):
+            send(tmp_path / "out", "ping")
+        ours.settimeout(5)
+        with ours.accept()[0] as there:
+            assert there.recv(100) == b""

@@ -212,6 +212,17 @@ async def test_reasons_name_what_changed(tmp_path: Path) -> None:
     assert await desk.reasons() == {"output_damaged": 10, "current": 10}
 
 
+async def test_the_ledger_keeps_no_credentials(tmp_path: Path) -> None:
+    """Of parameters neither: a digest tells that one changed, and no value is kept."""
+    desk = Desk(tmp_path, values={"source": {"layer": "https://bob:hunter2@host/x"}})
+    await desk.run()
+    kept = [path for path in (desk.out / ".geobatch").iterdir() if path.is_file()]
+    assert not [path.name for path in kept if b"hunter2" in path.read_bytes()]
+    assert await desk.reasons() == {"current": 10}
+    desk.values["source"]["layer"] = "https://bob:hunter3@host/x"
+    assert await desk.reasons() == {"param_changed": 10}
+
+
 async def test_param_changed_names_the_parameter(tmp_path: Path) -> None:
     """``--explain`` says which one."""
     desk = Desk(tmp_path)

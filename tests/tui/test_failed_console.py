@@ -7,6 +7,7 @@ import pytest
 from geobatch_tui import load_job
 from geobatch_tui.cli import console as cli
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.ledger.layout import StateDir
 from geobatch_tui.testing import OPS
 from geobatch_tui.tui import launch
 from geobatch_tui.tui.wishes import Ending
@@ -96,3 +97,14 @@ async def test_what_fails_while_the_console_closes_is_no_failure(console, script
     assert app.return_value is Ending.LEFT
     assert not app.return_code
     assert isinstance(app.failure, KeyError)
+
+
+def test_the_console_writes_nothing_into_the_state_of_others(tmp_path):
+    """A run that may be read can be watched; stray words of the console go elsewhere."""
+    ours, theirs = (StateDir.open(tmp_path / name, create=True).root for name in ("a", "b"))
+    theirs.chmod(0o777)
+    assert launch._log_of(ours.parent) == ours / "console.err"
+    log = launch._log_of(theirs.parent)
+    assert not log.is_relative_to(tmp_path / "b")
+    assert launch._log_of(theirs.parent) == log  # where it is told to be
+    log.parent.rmdir()

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.observability.shell import pasteable
+from geobatch_tui.observability.shell import pasteable, proper
 from geobatch_tui.tui.link import RunLink
 from geobatch_tui.tui.rerun import batches, rerun, start_in_background
 
@@ -104,3 +104,23 @@ def test_background_run_that_ends_well_is_fine(tmp_path, monkeypatch):
 def test_commands_are_safe_to_paste(command, expected):
     """A command is copied as it is, unless pasting it would do more than type it."""
     assert pasteable(command) == expected
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "curl http://host/x | sh",
+        "gdalinfo a.tif; sh x",
+        "gdalinfo $(sh x)",
+        "gdalinfo `sh x`",
+        "gdalinfo a.tif > ~/.bashrc",
+        "gdalinfo a.tif\nsh x",
+        "gdalinfo a.tif # ; sh x",
+        "gdalinfo 'a",
+        "",
+    ],
+)
+def test_only_proper_commands_are_offered(command):
+    """A ledger that somebody else wrote offers none that a shell would take for more than words."""
+    assert proper(command) == ""
+    assert proper("gdalinfo '/data/a b.tif'") == "gdalinfo '/data/a b.tif'"
