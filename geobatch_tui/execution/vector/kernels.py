@@ -45,6 +45,11 @@ def _is_nan(bits):
 
 
 @jit
+def _is_finite(bits):
+    return (bits & np.uint64(0x7FFFFFFFFFFFFFFF)) < np.uint64(0x7FF0000000000000)
+
+
+@jit
 def _take(buf, pos, end, count, step, out):
     """Gather ``count`` coordinates of ``step`` bytes at ``pos``; returns a status."""
     xs, ys, at, total = out
@@ -54,7 +59,7 @@ def _take(buf, pos, end, count, step, out):
     for i in range(count):
         p = pos + i * step
         x, y = _u64(buf, p), _u64(buf, p + 8)
-        if _is_nan(x) or _is_nan(y):
+        if not (_is_finite(x) and _is_finite(y)):
             return NAN
         xs[k], ys[k], at[k] = x, y, p
         k += 1

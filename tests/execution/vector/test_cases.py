@@ -153,20 +153,21 @@ def _points(tmp_path, *values):
 
 @pytest.mark.parametrize("params", [{}, {"bounds": [0, 0, 9, 9]}])
 def test_geometries_that_are_none(params, tmp_path):
-    """Case 46: cut off, too short a ring, NaN, nonsense: each is set aside with its bytes, also where
+    """Case 46: cut off, too short a ring, NaN, infinite, nonsense: each is set aside with its bytes, also where
     only a part of the world is asked for: who knows where they lie?"""
     fine, far = (shapely.to_wkb(shapely.Point(xy, 1)) for xy in (1, 20))
     ring = struct.pack("<BIII6d", 1, 3, 1, 3, 0, 0, 1, 1, 0, 0)
-    nan = struct.pack("<BI2d", 1, 1, np.nan, 5)
-    source = _points(tmp_path, fine, fine[:12], ring, nan, b"junk", b"", far)
+    nan, inf = (struct.pack("<BI2d", 1, 1, x, 5) for x in (np.nan, -np.inf))
+    source = _points(tmp_path, fine, fine[:12], ring, nan, b"junk", b"", inf, far)
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", params=params)
-    assert vectordata.read(done.path).n.tolist() == ([0] if params else [0, 6])
+    assert vectordata.read(done.path).n.tolist() == ([0] if params else [0, 7])
     assert {letter.position: letter.reason for letter in done.letters} == {
         1: "its WKB is cut off or damaged",
         2: "a ring has fewer than 4 points",
-        3: "a coordinate is not a number",
+        3: "a coordinate is not a finite number",
         4: "its WKB is cut off or damaged",
         5: "its WKB is cut off or damaged",
+        6: "a coordinate is not a finite number",
     }
     assert bytes.fromhex(done.letters[0].wkb) == fine[:12]
     kept = gpd.read_file(done.receipt.facts["quarantine"])

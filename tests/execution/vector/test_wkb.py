@@ -67,6 +67,7 @@ def test_boxes_are_those_of_geos(text):
         (b"\x01\x63\0\0\0", kernels.BROKEN),
         (shapely.to_wkb(shapely.Point(1, 2), byte_order=0), kernels.NOT_PLAIN),
         (b"\x01\x02\0\0\0\x02\0\0\0" + np.array([0, np.nan, 1, 1]).tobytes(), kernels.NAN),
+        (b"\x01\x02\0\0\0\x02\0\0\0" + np.array([0, 0, -np.inf, 1]).tobytes(), kernels.NAN),
         (b"\x01\x03\0\0\0\x01\0\0\0\x03\0\0\0" + bytes(48), kernels.SHORT_RING),
         (b"\x01\x07\0\0\0\x01\0\0\0" * 40, kernels.DEEP),
         (b"\x01\x08\0\0\0\x03\0\0\0" + bytes(48), kernels.CURVE),
