@@ -149,7 +149,7 @@ class Intake:
             decision.identity.digest,
             1,
             failure,
-            _inspect_line(decision.source, failure),
+            _inspect_line(decision.source, self._recipe.operation.data, failure),
         )
         self._session.put(lu.ItemPlanned(row))
         self._session.put(lu.DeadLetter(row.item_id, None, 1, 0, failure.error_class, letter))
@@ -194,11 +194,11 @@ class Intake:
             self._tally.held += 1
 
 
-def _inspect_line(source: str, failure: Failure) -> str:
+def _inspect_line(source: str, data: str, failure: Failure) -> str:
     """What to look at a refused source with; nothing where it may harm a GDAL that tries all of its
     drivers."""
-    from shlex import quote
+    from shlex import join
 
     if failure.error_class == UnsafeInputError.__name__:
         return ""
-    return f"gdalinfo {quote(source)}"
+    return join(["ogrinfo", "-so", "-al", source] if data == "vector" else ["gdalinfo", source])

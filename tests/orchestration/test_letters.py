@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from geobatch_tui.execution.messages import ChunkGrid, Window
+from geobatch_tui.errors import Reaction
+from geobatch_tui.execution.messages import ChunkGrid, Failure, Window
+from geobatch_tui.orchestration.intake import _inspect_line
 from geobatch_tui.orchestration.letters import chunk_label, window_bounds
 
 GRID = ChunkGrid(1000, 500, 100, 100)
@@ -23,6 +25,13 @@ def lattice(holes: tuple[int, ...] = ()) -> dict[str, object]:
 def test_label_names_row_and_column() -> None:
     """``item@row,col`` is what ``--chunk`` takes."""
     assert chunk_label("a.tif", GRID, 13) == "a.tif@1,3"
+
+
+def test_a_refused_source_is_looked_at_by_the_tool_for_its_kind() -> None:
+    """Rasters with gdalinfo, vectors with ogrinfo."""
+    failure = Failure("CrsError", Reaction.PERMANENT, "")
+    assert _inspect_line("/a b.tif", "raster", failure) == "gdalinfo '/a b.tif'"
+    assert _inspect_line("/a b.gpkg", "vector", failure) == "ogrinfo -so -al '/a b.gpkg'"
 
 
 def test_bounds_are_interpolated() -> None:
