@@ -156,6 +156,15 @@ def no_thread(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
 
 
+#: What C libraries say of an error of the system that may go away by itself.
+_PASSING = re.compile(r"input/output error|disk i/o error|stale file handle", re.IGNORECASE)
+
+
+def is_passing(text: str) -> bool:
+    """Whether a library says that the disk failed, and nothing of the file on it."""
+    return _PASSING.search(text) is not None
+
+
 def is_remote(source: str) -> bool:
     """Whether reading ``source`` crosses a network."""
     return not source.startswith("file://") and _REMOTE.search(source) is not None

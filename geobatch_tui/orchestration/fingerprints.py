@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import aiofiles
 import aiofiles.ospath
 
-from geobatch_tui.errors import SourceNotFoundError, UnsafeInputError
+from geobatch_tui.errors import Reaction, RemoteIOError, SourceNotFoundError, UnsafeInputError
 from geobatch_tui.execution import sources
+from geobatch_tui.execution.classify import BY_ERRNO
 from geobatch_tui.execution.digest import alike
 from geobatch_tui.execution.messages import SourceIdentity
 from geobatch_tui.observability.text import safe
@@ -27,6 +28,11 @@ EDGE = 64 * 1024
 """Bytes hashed at each end of a source."""
 
 READ_SIZE = 4 * 1024 * 1024
+
+PASSING = frozenset(
+    number for number, kind in BY_ERRNO.items() if kind.reaction is Reaction.TRANSIENT
+)
+"""Numbers of errors of the system that may go away by themselves."""
 
 SCHEMA = 1
 """Raised when the meaning of a fingerprint changes."""
@@ -53,6 +59,7 @@ def identify(path: str) -> SourceIdentity:
     Raises:
         SourceNotFoundError: it cannot be read.
         UnsafeInputError: it is a pipe or a device.
+        RemoteIOError: it cannot be read now.
     """
     try:
         found, named = sources.files(path), sources.named(path)
@@ -64,7 +71,8 @@ def identify(path: str) -> SourceIdentity:
             now = one.stat()
             each[str(one)] = [now.st_size, now.st_mtime_ns]
     except OSError as error:
-        raise SourceNotFoundError(f"{safe(path)}: {error.strerror}") from error
+        kind = RemoteIOError if error.errno in PASSING else SourceNotFoundError
+        raise kind(f"{safe(path)}: {error.strerror}") from error
     return SourceIdentity(size, mtime_ns, digest(each))
 
 

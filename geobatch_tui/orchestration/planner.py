@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import (
     DiskFullError,
+    GeobatchError,
     InvalidInputError,
     Reaction,
+    RemoteIOError,
     SourceNotFoundError,
 )
 from geobatch_tui.execution import sources
@@ -35,6 +37,7 @@ from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.fingerprints import (
     EDGE,
+    PASSING,
     changed_keys,
     code_identity,
     digest,
@@ -43,6 +46,7 @@ from geobatch_tui.orchestration.fingerprints import (
     item_fingerprint,
 )
 from geobatch_tui.orchestration.report import NO_ROOM
+from geobatch_tui.orchestration.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -179,7 +183,7 @@ class Planner:
         self, entry: Input, row: ItemRow | None, found: asyncio.Task[list[Identified]], at: int
     ) -> Decision:
         # Shielded: it is the others' too.
-        identity = (await asyncio.shield(found))[at]
+        identity = await self._again(entry, row, (await asyncio.shield(found))[at], at)
         if isinstance(identity, Failure):
             return await self._missing_source(entry, row, identity)
         recipe = self._recipe
@@ -193,6 +197,19 @@ class Planner:
             if base.reason in {"current", "was_failed", "was_interrupted"} and known:
                 return base
         return await self._probe(base)
+
+    async def _again(
+        self, entry: Input, row: ItemRow | None, identity: Identified, at: int
+    ) -> Identified:
+        """Try what failed and may go away by itself as often as a chunk."""
+        retry = self._job.retry
+        policy = RetryPolicy(retry.max_attempts, retry.backoff_base, retry.backoff_cap)
+        for attempt in range(1, policy.max_attempts):
+            if isinstance(identity, SourceIdentity) or identity.reaction is not Reaction.TRANSIENT:
+                break
+            await asyncio.sleep(policy.delay((u.Kind.PROBE, at), attempt))
+            identity = await asyncio.to_thread(_identify_one, entry.path, row)
+        return identity
 
     async def _missing_source(
         self, entry: Input, row: ItemRow | None, failure: Failure
@@ -351,12 +368,13 @@ def _identify_one(path: str, row: ItemRow | None) -> Identified:
         if row is not None and sources.status(path) == (row.src_size, row.src_mtime_ns):
             return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
         return identify(path)
-    except InvalidInputError as error:
+    except (InvalidInputError, RemoteIOError) as error:
         return _unread(type(error), error.message, error.hint)
     except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        kind = RemoteIOError if number in PASSING else SourceNotFoundError
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        hint = SourceNotFoundError.default_hint
-        return _unread(SourceNotFoundError, f"{path}: {reason}", hint)
+        return _unread(kind, f"{path}: {reason}", kind.default_hint)
 
 
 def _too_large(plan: ItemPlan) -> Failure:
@@ -370,10 +388,10 @@ def _too_large(plan: ItemPlan) -> Failure:
     )
 
 
-def _unread(kind: type[InvalidInputError], message: str, hint: str) -> Failure:
+def _unread(kind: type[GeobatchError], message: str, hint: str) -> Failure:
     return Failure(
         error_class=kind.__name__,
-        reaction=Reaction.PERMANENT,
+        reaction=kind.reaction,
         message=message,
         stage="open",
         hint=hint,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
 from run_desk import Desk
 
+import geobatch_tui
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution import wire
 from geobatch_tui.execution.messages import ChunkGrid, ItemPlan, Outcome
 from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.orchestration import fingerprints
 from geobatch_tui.orchestration.inputs import expand
 from geobatch_tui.orchestration.intake import report_decision
 from geobatch_tui.orchestration.planner import Planner, Recipe
@@ -20,6 +23,7 @@ from geobatch_tui.orchestration.report import PlanReport
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from geobatch_tui.execution.messages import SourceIdentity
     from geobatch_tui.orchestration import units as u
 
 
@@ -50,6 +54,26 @@ async def first_probe(root: Path, count: int) -> bytes:
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     return wire.pack(1, planner.build(asked.units[0], 1, 1))
+
+
+async def test_a_failing_disk_is_asked_again(tmp_path: Path, monkeypatch) -> None:
+    """EIO at the first look at a source is tried again; if it stays, it is told as what it is."""
+    desk = Desk(tmp_path, inputs=["a.tif", "b.tif", "c.tif"])
+    left = {"a.tif": 2, "b.tif": 99}
+    before = fingerprints._identify_file
+
+    def failing(path: Path) -> SourceIdentity:
+        if left.get(path.name, 0):
+            left[path.name] -= 1
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return before(path)
+
+    monkeypatch.setattr(fingerprints, "_identify_file", failing)
+    report = (await geobatch_tui.plan(desk.job())).to_json()
+    assert report["reasons"]["new"] == 21
+    assert left == {"a.tif": 0, "b.tif": 94}
+    (refused,) = report["refused"]
+    assert (refused["item"], refused["error_class"]) == ("b.tif", "RemoteIOError")
 
 
 async def test_a_probe_is_as_long_for_one_input_as_for_hundreds(tmp_path: Path) -> None:

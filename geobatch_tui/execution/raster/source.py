@@ -26,12 +26,13 @@ from rasterio.windows import Window as RasterWindow
 from geobatch_tui.errors import (
     CorruptSourceError,
     MemoryBudgetError,
+    RemoteIOError,
     SchemaError,
     SourceNotFoundError,
     UnsafeInputError,
     UnsupportedFormatError,
 )
-from geobatch_tui.execution import sources
+from geobatch_tui.execution import classify, sources
 from geobatch_tui.execution.quiet import filters
 from geobatch_tui.execution.raster import beside, formats, hdf5, tiff_layout, vrt_sources
 from geobatch_tui.execution.raster.block_table import BlockTable
@@ -161,6 +162,8 @@ def _open_pinned(path: str, name: str, driver: str) -> DatasetReader:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(name, driver=driver, sharing=False)
     except RasterioIOError as error:
+        if classify.is_passing(str(error)):
+            raise RemoteIOError(f"{path}: {error}") from error
         if _NO_CODEC.search(str(error)):
             raise UnsupportedFormatError(
                 f"{path} is compressed by {tiff_layout.compression_of(Path(path))}, which this "

@@ -24,6 +24,7 @@ from geobatch_tui.errors import (
     TransientError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution import classify
 from geobatch_tui.execution.raster.part import readable_name
 from geobatch_tui.execution.vector import (
     archive,
@@ -85,7 +86,8 @@ def ogr_errors(path: str, layer: str = "") -> Iterator[None]:
 
 def _ours(error: Exception, path: str, layer: str) -> GeobatchError:
     what, said = f"layer {layer!r} of {path}" if layer else path, str(error)
-    if is_locked(error) or isinstance(error, sqlite3.OperationalError):
+    passing = is_locked(error) or classify.is_passing(said)
+    if passing or isinstance(error, sqlite3.OperationalError):
         return TransientError(f"{what}: {error}")
     cut = said.startswith(_CUT)
     damaged = cut or _DAMAGED in said

@@ -11,11 +11,13 @@ import rasterio
 from affine import Affine
 from planning import probe
 from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioIOError
 
 from geobatch_tui.errors import (
     CorruptSourceError,
     CrsError,
     GeobatchError,
+    RemoteIOError,
     SchemaError,
     UnsupportedFormatError,
 )
@@ -129,3 +131,15 @@ def test_a_codec_that_gdal_lacks(tmp_path, number, name):
         source.open_source(str(path)),
     ):
         pass
+
+
+def test_a_disk_that_fails_is_no_damage(tmp_path, monkeypatch):
+    """What GDAL says of EIO at the opening may go away by itself."""
+    path = corpus.good(tmp_path)
+
+    def failing(name, **_):
+        raise RasterioIOError(f"{name}: Input/output error")
+
+    monkeypatch.setattr(rasterio, "open", failing)
+    with pytest.raises(RemoteIOError, match="Input/output error"):
+        probe(path, TO_3857)

@@ -11,7 +11,7 @@ import pytest
 import vectordata
 import vectorjobs
 
-from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.errors import CorruptSourceError, TransientError
 from geobatch_tui.execution import classify
 from geobatch_tui.execution.vector.source import ogr_errors
 
@@ -78,3 +78,9 @@ def test_pages_with_a_wrong_checksum(rows, tmp_path):
     params = {"where": "whole > 0"} if rows == 70 else {}
     with pytest.raises(CorruptSourceError, match="CRC checksum"):
         vectorjobs.run("vector.convert", source, tmp_path / "out", params=params)
+
+
+def test_a_disk_that_fails_is_no_damage():
+    """What OGR says of EIO at the opening may go away by itself."""
+    with pytest.raises(TransientError), ogr_errors("/a.gpkg"):
+        raise pyogrio.errors.DataSourceError("/a.gpkg: Input/output error")
