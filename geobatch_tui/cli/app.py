@@ -14,6 +14,7 @@ from geobatch_tui.cli import (
     demo,
     doctor,
     ops,
+    outputs,
     plan,
     repair,
     retry,
@@ -69,6 +70,7 @@ app.command("wait", rich_help_panel=_RUNS)(wait.wait)
 app.command("status", rich_help_panel=_RUNS)(status.status)
 app.command("dead-letters", rich_help_panel=_RUNS)(dead_letters.dead_letters)
 app.command("retry", rich_help_panel=_RUNS)(retry.retry)
+app.command("outputs", rich_help_panel=_RUNS)(outputs.outputs)
 app.command("verify", rich_help_panel=_RUNS)(verify.verify)
 app.command("repair", rich_help_panel=_RUNS)(repair.repair)
 app.command("ops", rich_help_panel=_MORE)(ops.ops)

@@ -127,6 +127,11 @@ class OutputSection(Section):
         kind="operational",
         help="An output that exists: skip (only on a matching fingerprint), overwrite, or fail.",
     )
+    manifest: bool = setting(
+        False,
+        kind="operational",
+        help="List what is published in outputs.json there, as `geobatch outputs --json` does.",
+    )
 
     @field_validator("creation", mode="before")
     @classmethod

@@ -287,11 +287,13 @@ class ChunkReceipt:
 
 @dataclass(frozen=True, slots=True)
 class InspectReceipt:
-    """``fingerprint`` as embedded (empty: not ours), ``size`` and ``digest`` of the file."""
+    """``fingerprint`` as embedded (empty: not ours), ``size`` and ``digest`` of the file; of its
+    ``facts``, those that an :class:`ItemReceipt` has by the same names, as far as it tells them."""
 
     fingerprint: str
     size: int
     digest: str
+    facts: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

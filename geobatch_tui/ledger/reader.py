@@ -216,6 +216,16 @@ class LedgerReader:
                     yield item
             after = ids[-1]
 
+    def seconds(self, row: ItemRow) -> float:
+        """Time that workers took for the chunks of an item."""
+        return float(
+            self._scalar(
+                "SELECT ifnull(sum(micros), 0) / 1e6 FROM chunk"
+                " WHERE chunk_id >= ? AND chunk_id < ?",
+                (row.first_chunk, row.first_chunk + row.n_chunks),
+            )
+        )
+
     # --- a whole run at once --------------------------------------------------------------------
 
     def outlines(self, after: int = 0, limit: int = _PAGE) -> list[columns.ItemOutline]:

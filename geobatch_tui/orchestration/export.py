@@ -69,6 +69,8 @@ def write_file(write: Writer, letters: Letters, path: Path) -> None:
         fd = os.open(part, flags, 0o666)
         with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
             write(letters, file)
+            file.flush()
+            os.fsync(fd)
         part.replace(path)
     except OSError as error:
         raise OutputGoneError(
@@ -84,13 +86,14 @@ def stream_csv(letters: Letters, file: TextIO) -> None:
     writer = csv.writer(file)
     writer.writerow([*_COLUMNS, *(name for _, names in _PLACE for name in names)])
     for letter in letters:
-        row = [_cell(letter.get(name)) for name in _COLUMNS]
+        row = [cell(letter.get(name)) for name in _COLUMNS]
         for key, names in _PLACE:
             row += letter.get(key) or [""] * len(names)
         writer.writerow(row)
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """A value of a table; a text that a spreadsheet would take for a formula is made none."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")):
         return f"'{value}"
     return "" if value is None else value

@@ -133,6 +133,7 @@ class Intake:
             out_size=receipt.size,
             out_mtime_ns=(self._recipe.output_dir / decision.key).stat().st_mtime_ns,
             out_digest=receipt.digest,
+            facts=receipt.facts,
             reason="adopted",
         )
         self._session.put(lu.ItemAdopted(row))

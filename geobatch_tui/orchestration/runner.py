@@ -23,6 +23,7 @@ from geobatch_tui.orchestration.engine import Engine
 from geobatch_tui.orchestration.inputs import expand
 from geobatch_tui.orchestration.known import note
 from geobatch_tui.orchestration.monitor import Monitor
+from geobatch_tui.orchestration.outputs import write_manifest
 from geobatch_tui.orchestration.plan_phase import PlanPhase
 from geobatch_tui.orchestration.replacing import install
 from geobatch_tui.orchestration.resources import Resources
@@ -367,8 +368,20 @@ class Run:
             await asyncio.sleep(max(0.0, limit - (time.monotonic() - self._session.started)))
             self.drain("deadline")
 
+    async def _write_manifest(self) -> None:
+        """List what is published. Without it the outputs are what they are: that is a warning."""
+        session = self._session
+        await session.flush()
+        try:
+            await asyncio.to_thread(write_manifest, session.state, session.run_id)
+        except GeobatchError as error:
+            session.log.emit("manifest.failed", level="warning", message=str(error))
+            self._warnings = (*self._warnings, str(error))
+
     async def _end(self, finish: u.Finish) -> RunResult:
         reason = self._stop if self._stop and finish.reason != "complete" else finish.reason
+        if self._job.output.manifest and self._fatal is None:
+            await self._write_manifest()
         result = await end_run(
             self._session,
             self._monitor,

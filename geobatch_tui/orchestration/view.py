@@ -14,6 +14,7 @@ from geobatch_tui.ledger.owner import is_ours
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.observability.rates import named
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.outputs import published
 from geobatch_tui.orchestration.session import state_of_run
 
 if TYPE_CHECKING:
@@ -118,6 +119,11 @@ class RunView:
             },
             "rates": {**rates, **named(rates.get("units_per_s") or 0.0, unit)},
         }
+
+    def outputs(self) -> Iterator[dict[str, Any]]:
+        """What was published, in the order of the items: the objects of ``outputs --json``."""
+        with contextlib.closing(LedgerReader(self._state.ledger)) as reader:
+            yield from published(reader, self.directory.absolute())
 
     def dead_letters(self, error_class: str | None = None) -> Iterator[dict[str, Any]]:
         """The records of the dead letters, in the order in which they came."""

@@ -85,6 +85,7 @@ def test_workers_load_what_the_job_is_about(monkeypatch, tmp_path):
         "status",
         "dead-letters",
         "retry",
+        "outputs",
         "verify",
         "repair",
         "ops",

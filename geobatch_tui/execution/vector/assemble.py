@@ -87,6 +87,7 @@ def assemble(
         "features_filtered": summary.filtered,
         **({"encoding": plan.encoding} if plan.encoding else {}),
         "geometry_types": [wkb.type_name(kind) for kind in summary.types],
+        "bounds": summary.bbox,
         **{name: count for name, count in sorted(summary.facts.items()) if count},
     }
     if plan.format in {"FlatGeobuf", "Shapefile"} and not ogr.measured(summary.types):

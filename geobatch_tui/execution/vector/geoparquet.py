@@ -205,10 +205,22 @@ def check(path: Path, fingerprint: str, features: int) -> None:
         raise VerifyError(f"{path.name!r} holds {rows} features, {features} were written")
 
 
-def inspect(path: str) -> str:
-    """Fingerprint of a published file, every column of which was decoded; empty: not ours."""
+def inspect(path: str) -> tuple[str, dict[str, Any]]:
+    """Fingerprint of a published file, every column of which was decoded (empty: not ours), and
+    facts of it."""
     with source.parquet_file(path) as file:
         for group in range(file.metadata.num_row_groups):
             file.read_row_group(group, use_threads=False)
-        found: bytes = (file.metadata.metadata or {}).get(KEY.encode(), b"")
-        return found.decode("utf-8", "replace")
+        kept: dict[bytes, bytes] = file.metadata.metadata or {}
+        facts = {"features_out": file.metadata.num_rows, "bounds": _bounds(kept.get(b"geo", b""))}
+        return kept.get(KEY.encode(), b"").decode("utf-8", "replace"), facts
+
+
+def _bounds(geo: bytes) -> list[float] | None:
+    """The box of the first geometry column, as the metadata of a file of ours have it."""
+    try:
+        told = json.loads(geo)
+        box = told["columns"][told["primary_column"]]["bbox"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return [float(value) for value in box] if len(box) == 4 else None

@@ -27,7 +27,7 @@ def inspect(path: str, stage: Stage) -> InspectReceipt:
             digest, size = digest_of(path)
         with stage("read"):
             parquet = formats.drivers_of(path) == ("Parquet",)
-            fingerprint = geoparquet.inspect(path) if parquet else ogr.inspect(path)
+            fingerprint, facts = geoparquet.inspect(path) if parquet else ogr.inspect(path)
     except (
         OSError,
         RuntimeError,
@@ -37,4 +37,4 @@ def inspect(path: str, stage: Stage) -> InspectReceipt:
         pa.ArrowException,
     ) as error:
         raise VerifyError(f"{path!r} cannot be read back: {error}") from error
-    return InspectReceipt(fingerprint, size, digest)
+    return InspectReceipt(fingerprint, size, digest, facts)

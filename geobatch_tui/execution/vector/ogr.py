@@ -288,17 +288,22 @@ def _embedded(info: dict[str, Any]) -> str:
     return str((info["layer_metadata"] or {}).get(KEY, ""))
 
 
-def inspect(path: str) -> str:
-    """Fingerprint of a published file, all features of which were read; empty: not ours, or a
-    GeoJSON text sequence, which has no place for one."""
+def inspect(path: str) -> tuple[str, dict[str, Any]]:
+    """Fingerprint of a published file, all features of which were read (empty: not ours, or a
+    GeoJSON text sequence, which has no place for one), and facts of it."""
     # The layer of a text file has the name of the file, which pyogrio takes for UTF-8.
     text = Path(path).suffix in {".geojson", ".geojsonl"}
     with readable_name(path) if text else nullcontext(path) as name:
         place = place_of(name)
         with arrow.opened(place) as (_, reader):
-            for _ in reader:
-                pass
-        info = pyogrio.read_info(names.exact(place))
+            count = sum(batch.num_rows for batch in reader)
+        info = pyogrio.read_info(names.exact(place), force_total_bounds=True)
+    box = info["total_bounds"]
+    facts = {"features_out": count, "bounds": [float(side) for side in box] if box else None}
+    return _fingerprint(path, info), facts
+
+
+def _fingerprint(path: str, info: dict[str, Any]) -> str:
     if info["driver"] == "ESRI Shapefile":
         return shapefile.fingerprint_of(Path(path))
     if info["driver"] == "GeoJSON":

@@ -120,6 +120,8 @@ def test_outputs_hold_what_the_source_holds(form, tmp_path):
     found = operation.inspect(InspectTask(0, "vector.convert", str(done.path)), vectorjobs.stage)
     assert found.digest == done.receipt.digest
     assert found.fingerprint == ("" if form == "GeoJSONSeq" else vectorjobs.FINGERPRINT)
+    assert found.facts["features_out"] == done.receipt.facts["features_out"] == 300
+    assert found.facts["bounds"] == pytest.approx(done.receipt.facts["bounds"], abs=1e-6)
 
 
 @pytest.mark.parametrize(

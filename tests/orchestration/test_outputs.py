@@ -1,0 +1,128 @@
+"""What a run has published, as its ledger tells it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from run_desk import Desk
+
+import geobatch_tui
+from geobatch_tui.ledger.updates import ItemRow
+from geobatch_tui.orchestration.outputs import MANIFEST, crs_name, entry, stream_csv
+
+WKT = 'PROJCRS["a",BASEGEOGCRS["b",ID["EPSG",4326]],LENGTHUNIT["metre",1,ID["EPSG",9001]]'
+
+
+def row(key: str = "a.tif", **changes: object) -> ItemRow:
+    facts: dict[str, object] = {
+        "item_id": 1,
+        "key": key,
+        "source": "/data/a.tif",
+        "src_size": 1,
+        "src_mtime_ns": 1,
+        "src_digest": "",
+        "params_digest": "",
+        "code_digest": "",
+        "fingerprint": "",
+        "params": {},
+        "plan": {},
+        "out_path": "/elsewhere",
+        "first_chunk": 1,
+        "n_chunks": 1,
+    }
+    return ItemRow(**(facts | changes))  # type: ignore[arg-type]
+
+
+def test_a_raster_is_told_by_its_plan() -> None:
+    """Size in pixels, CRS by its code, and the box round its corners, rotated ones as well."""
+    detail = {"width": 20, "height": 10, "count": 3, "crs": f'{WKT},ID["EPSG",6933]]'}
+    one = entry(row(plan={"detail": detail | {"transform": [2, 0, 100, 0, -2, 50]}}), Path("/o"), 2)
+    assert (one["width"], one["height"], one["bands"], one["features"]) == (20, 10, 3, None)
+    assert one["bounds"] == [100, 30, 140, 50]
+    assert (one["crs"], one["path"], one["seconds"]) == ("EPSG:6933", "/o/a.tif", 2)
+    turned = entry(row(plan={"detail": detail | {"transform": [0, 1, 0, 1, 0, 0]}}), Path("/o"), 2)
+    assert turned["bounds"] == [0, 0, 10, 20]
+
+
+def test_features_are_told_by_the_facts_of_their_output() -> None:
+    """How many there are, and their box; what is not known is None."""
+    facts = {"features_out": 7, "bounds": [1.0, 2.0, 3.0, 4.0]}
+    detail = {"dst_crs": f"{WKT}]", "count": 9}
+    one = entry(row("a.fgb", plan={"detail": detail}, facts=facts), Path("/o"), None)
+    assert (one["features"], one["bounds"], one["width"], one["bands"]) == (
+        7,
+        [1, 2, 3, 4],
+        None,
+        None,
+    )
+    assert (one["crs"], one["seconds"]) == (f"{WKT}]", None)
+    assert entry(row(), Path("/o"), 0.0)["crs"] is None
+
+
+@pytest.mark.parametrize(
+    ("wkt", "name"),
+    [
+        (f'{WKT},ID["EPSG",6933]]', "EPSG:6933"),
+        ('GEOGCS["a",AUTHORITY["EPSG","4326"]]', "EPSG:4326"),
+        ('GEOGCRS["a",ID["OGC","CRS84"]]', "OGC:CRS84"),
+        (f"{WKT}]", f"{WKT}]"),
+        ("", None),
+    ],
+)
+def test_a_crs_has_its_own_code_or_none(wkt: str, name: str | None) -> None:
+    """The code of a unit or of the base is not the code of the whole."""
+    assert crs_name(wkt) == name
+
+
+async def test_outputs_of_a_run(tmp_path: Path) -> None:
+    """Those that were published, with their digests; one that is held back is none."""
+    desk = Desk(
+        tmp_path,
+        inputs=["a.tif", "b.tif"],
+        op={"faults": {"raise": [1]}, "only_key": "b.tif", "milliseconds": 2},
+        values={"retry": {"max_attempts": 1}},
+    )
+    await desk.run()
+    (one,) = geobatch_tui.open_run(desk.out).outputs()
+    data = desk.output("a.tif").read_bytes()
+    assert (one["path"], one["item"]) == (str(desk.output("a.tif")), "a.tif")
+    assert one["source"] == str(desk.source("a.tif"))
+    assert one["size"] == len(data)
+    assert len(one["sha256"]) in {32, 64}
+    assert one["seconds"] > 0.01
+    assert not (desk.out / MANIFEST).exists()
+    table = io.StringIO()
+    stream_csv([one | {"bounds": [1, 2, 3, 4], "item": "=1+1"}], table)
+    (read,) = csv.DictReader(io.StringIO(table.getvalue()))
+    assert (read["path"], read["item"], read["maxy"]) == (one["path"], "'=1+1", "4")
+
+
+async def test_a_manifest_when_it_is_asked_for(tmp_path: Path) -> None:
+    """The same in one file beside the outputs, made anew by each run; no chunk is stale for it."""
+    desk = Desk(tmp_path)
+    await desk.run()
+    desk.values["output"] = {"manifest": True}
+    again = await desk.run()
+    assert again.counts["current"] == 10
+    told = json.loads((desk.out / MANIFEST).read_text())
+    assert told["run_id"] == again.run_id
+    assert told["outputs"] == list(geobatch_tui.open_run(desk.out).outputs())
+    assert len(told["outputs"]) == 1
+    await desk.run()
+    assert json.loads((desk.out / MANIFEST).read_text())["run_id"] != again.run_id
+    assert [path.name for path in desk.out.glob(".*") if path.name != ".geobatch"] == []
+
+
+async def test_a_file_of_somebody_elses_is_not_replaced(tmp_path: Path) -> None:
+    """It stays, the run is a success, and a warning says why there is no manifest."""
+    desk = Desk(tmp_path, values={"output": {"manifest": True}})
+    desk.out.mkdir()
+    (desk.out / MANIFEST).write_text("[]")
+    result = await desk.run()
+    assert result.exit_code == 0
+    assert any("is no list of outputs" in warning for warning in result.warnings)
+    assert (desk.out / MANIFEST).read_text() == "[]"
