@@ -50,6 +50,27 @@ def refuse_foreign(root: Path) -> None:
             _check_folder(root / name)
 
 
+def refuse_foreign_links(output_dir: Path, directory: Path) -> None:
+    """Refuse to write through a link that somebody else laid in an output directory that others may
+    write to, as Linux does in /tmp. The user's own links, and root's, lead to another disk.
+
+    Raises:
+        StateError: a part of the way from ``output_dir`` down to ``directory`` is such a link.
+    """
+    place = output_dir
+    for name in directory.relative_to(output_dir).parts:
+        place /= name
+        try:
+            found = place.lstat()
+        except OSError:  # not there yet, or said by whoever writes
+            return
+        if stat.S_ISLNK(found.st_mode) and not _owned(found, output_dir):
+            raise StateError(
+                f"{safe(str(place))} is a link of {_name(found.st_uid)}; outputs would follow it",
+                hint="remove it, or choose an output.dir that nobody else may write to",
+            )
+
+
 def is_ours(root: Path) -> bool:
     """Whether :func:`refuse_foreign` would let a state directory pass."""
     try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from geobatch_tui.execution.messages import ItemContext, ItemPlan, Segment, SourceIdentity
 from geobatch_tui.execution.segments import MANY, SegmentFile, Segments
 from geobatch_tui.ledger.layout import output_path
+from geobatch_tui.ledger.owner import refuse_foreign_links
 from geobatch_tui.orchestration.units import Kind, Unit
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Feeder:
         self._items: dict[int, OpenItem] = {}
         self._chunks: dict[int, OpenItem] = {}
         self._settling: set[int] = set()
+        self._looked_at = Path()
         self.exhausted = False
 
     def more(self, count: int) -> list[Unit]:
@@ -207,7 +209,16 @@ class Feeder:
             op=self._op,
             params=self._params,
             output=self._output,
-            out_path=str(output_path(self._state.output_dir, row.key)),
+            out_path=str(self._out_path(row.key)),
             work_dir=str(self._state.work(row.item_id)),
             plan=ItemPlan.from_json(row.plan),
         )
+
+    def _out_path(self, key: str) -> Path:
+        """Where an item's output goes. Items come by directories: each is looked at once."""
+        root = self._state.output_dir
+        path = output_path(root, key)
+        if path.parent != self._looked_at:
+            refuse_foreign_links(root, path.parent)
+            self._looked_at = path.parent
+        return path

@@ -9,7 +9,7 @@ import pytest
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger import owner
 from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.owner import FOLDERS, refuse_foreign, remove_tree
+from geobatch_tui.ledger.owner import FOLDERS, refuse_foreign, refuse_foreign_links, remove_tree
 
 OTHER = 4_000_000_000
 
@@ -83,3 +83,20 @@ def test_removing_follows_no_link(tmp_path):
     remove_tree(work / "7")
     assert not (work / "7").exists()
     assert (papers / "7" / "text").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_links_of_others_are_not_followed(tmp_path):
+    """In a directory for all: a link of another user's, where outputs would go, is refused; one of
+    ours leads to another disk."""
+    (tmp_path / "disk" / "inner").mkdir(parents=True)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "2024").symlink_to(tmp_path / "disk")
+    for directory in (out, out / "2024", out / "2024" / "inner", out / "new" / "inner"):
+        refuse_foreign_links(out, directory)
+    os.chown(out / "2024", OTHER, OTHER, follow_symlinks=False)
+    refuse_foreign_links(out, out)
+    for directory in (out / "2024", out / "2024" / "inner"):
+        with pytest.raises(StateError, match="2024 is a link of the user of id 4000000000"):
+            refuse_foreign_links(out, directory)
