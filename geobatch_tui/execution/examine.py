@@ -124,7 +124,7 @@ def other_facts() -> dict[str, Any]:
     """Versions of the other libraries that touch pixels."""
     from importlib.metadata import version
 
-    names = ("numpy", "tifffile", "imagecodecs", "pydantic", "rich", "textual", "typer")
+    names = ("numpy", "numba", "imagecodecs", "pydantic", "rich", "textual", "typer")
     return {name: version(name) for name in names}
 
 

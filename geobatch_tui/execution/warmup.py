@@ -10,7 +10,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any, NoReturn
 
-#: In the order of their cost; tifffile (0.3 s) comes in only with modules that need it.
+#: In the order of their cost.
 LIBRARIES = (
     "numpy",
     "rasterio",

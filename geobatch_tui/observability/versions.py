@@ -6,7 +6,7 @@ import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("geobatch-tui", "rasterio", "pyogrio", "pyproj", "numpy", "tifffile", "imagecodecs")
+_PACKAGES = ("geobatch-tui", "rasterio", "pyogrio", "pyproj", "numpy", "imagecodecs")
 
 
 @cache

@@ -12,7 +12,7 @@ import pytest
 from geobatch_tui.__main__ import _names_vectors, _wants_processes
 from geobatch_tui.cli.boundary import run_command
 
-HEAVY = {"rasterio", "pyproj", "pyogrio", "numpy", "tifffile", "imagecodecs", "textual"}
+HEAVY = {"rasterio", "pyproj", "pyogrio", "numpy", "imagecodecs", "textual"}
 
 
 def loaded_after(code: str) -> set[str]:

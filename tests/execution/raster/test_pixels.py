@@ -189,7 +189,7 @@ def test_operations_import_without_gdal():
         "from geobatch_tui.execution.ops.raster.reproject import REPROJECT\n"
         "from geobatch_tui.execution.ops.raster.convert import CONVERT\n"
         "import geobatch_tui.execution.raster.commands\n"
-        "names = {'rasterio', 'pyproj', 'imagecodecs', 'tifffile', 'numba'}\n"
+        "names = {'rasterio', 'pyproj', 'imagecodecs', 'numba'}\n"
         "assert set(REPROJECT.libraries()) == names\n"
         "found = {'rasterio', 'numpy', 'pyproj', 'tifffile'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {found}' if found else 0)\n"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: rasterio and pyproj stand for the GDAL and the PROJ in their wheels, which cannot be asked
 #: without loading them; numba for the order in which its LLVM adds.
-_LIBRARIES = ("rasterio", "pyproj", "imagecodecs", "tifffile", "numba")
+_LIBRARIES = ("rasterio", "pyproj", "imagecodecs", "numba")
 
 
 class RasterOperation:
