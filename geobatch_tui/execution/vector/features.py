@@ -12,6 +12,7 @@ from geobatch_tui.execution.messages import ChunkReceipt, FeatureLetter
 from geobatch_tui.execution.sources import check_identity
 from geobatch_tui.execution.vector import (
     assemble,
+    curves,
     kernels,
     limits,
     lonlat,
@@ -145,6 +146,11 @@ class _Chunk:
         """Coordinates of a batch, the rows that cannot be read, and those outside ``bounds``."""
         keeps_m = self._plan.format in limits.WITH_M
         found, dropped = wkb.read(batch.column(WKB), own(), keeps_m=keeps_m)
+        curved = np.flatnonzero(found.status == kernels.CURVE)
+        if len(curved) and params.get("curves") == "linear":
+            column = curves.straightened(batch.column(WKB), curved)
+            found, dropped = wkb.read(column, own(), keeps_m=keeps_m)
+            self._count("curves_linearised", len(curved))
         self._measured = found.kinds >= wkb.MEASURED
         beyond = _beyond(found, params.get("bounds"))
         if dropped:

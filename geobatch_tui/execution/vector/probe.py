@@ -20,7 +20,16 @@ from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.raster import georeference
 from geobatch_tui.execution.raster.georeference import horizontal, parse
 from geobatch_tui.execution.raster.mapping import named
-from geobatch_tui.execution.vector import archive, formats, geokey, limits, names, ranges, shapefile
+from geobatch_tui.execution.vector import (
+    archive,
+    formats,
+    geokey,
+    limits,
+    names,
+    ranges,
+    shapefile,
+    wkb,
+)
 from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
 from geobatch_tui.execution.vector.options import row_group, writer_options
 from geobatch_tui.execution.vector.plan import TAKEN, VectorPlan
@@ -82,6 +91,12 @@ def probe(
             shapefile.refuse(layer.fields, allowed=allowed, told=told)
         src, dst, known = _crs(task, layer, dst_crs, told)
         _tell_of_records(layer, told)
+        if layer.geometry_type.split()[0] in _CURVED:
+            told.append(
+                f"the layer is of {layer.geometry_type}: curves and surfaces "
+                + ("become lines and polygons" if params.curves == "linear" else "are set aside")
+                + " (op.curves)"
+            )
         options = writer_options(task.output)
         form = str(task.output["format"])
         if layer.measured and form not in limits.WITH_M:
@@ -200,6 +215,9 @@ def _tell_of_records(layer: Layer, told: list[str]) -> None:
             shown = ", ".join(map(str, numbers[:20])) + (", ..." if len(numbers) > 20 else "")
             told.append(f"{many(len(numbers), kind)} {why}: {shown}")
 
+
+#: Types of layers that no output format has.
+_CURVED = frozenset(wkb.NAMES.values()) - frozenset(wkb.NAMES[n] for n in range(1, 8))
 
 #: What names of layers of a GeoPackage may not begin with.
 _SIGNS = tuple("`~!@#$%^&*()+-={}|[]\\:\";'<>?,./")

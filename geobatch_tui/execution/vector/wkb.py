@@ -41,7 +41,8 @@ MEASURED = 2000
 REASONS = {
     kernels.BROKEN: "its WKB is cut off or damaged",
     kernels.NOT_PLAIN: "its WKB cannot be read",
-    kernels.CURVE: "it has curves or surfaces, which no output format here holds",
+    kernels.CURVE: "it has curves or surfaces, which no output format here holds; "
+    "op.curves = 'linear' makes lines and polygons of them",
     kernels.NAN: "a coordinate is not a finite number",
     kernels.SHORT_RING: "a ring has fewer than 4 points",
     kernels.DEEP: "collections are nested more than 32 deep",

@@ -53,6 +53,11 @@ class VectorParams(BaseModel):
         "Features of another kind than geometry_kind are set aside, or filtered: then a job for "
         "each kind splits a mixed layer.",
     )
+    curves: Literal["quarantine", "linear"] = semantic(
+        "quarantine",
+        "Features with curves or surfaces, which no output format holds, are set aside; linear: "
+        "arcs become lines of steps of four degrees, and surfaces become polygons.",
+    )
     max_bad_features: str = operational(
         "",
         "Publish an item only if at most so many features are in quarantine: a number, or a share "
