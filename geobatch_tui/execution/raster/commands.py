@@ -68,7 +68,9 @@ def _warp_words(item: ItemContext, plan: RasterPlan) -> list[str]:
     options = dict(warp.options)
     if "CHECK_WITH_INVERT_PROJ" in options:
         words += ["--config", "CHECK_WITH_INVERT_PROJ", options["CHECK_WITH_INVERT_PROJ"]]
-    if assigned := item.plan.notes.get("assigned_crs"):
+    if item.plan.notes.get("datum_bound"):
+        words += ["-s_srs", warp.src_crs]
+    elif assigned := item.plan.notes.get("assigned_crs"):
         words += ["-s_srs", str(assigned)]
     words += ["-t_srs", str(item.params.get("dst_crs") or plan.crs)]
     words += _nodata_words(warp.src_nodata, "-srcnodata")

@@ -18,6 +18,7 @@ from geobatch_tui.execution.raster.mapping import (
     ROUND,
     Box,
     apply,
+    area_of_use,
     axes,
     invert,
     is_degrees,
@@ -124,7 +125,7 @@ def choose(
         return _from_bounds(source, dst_crs, wish, suggest)
     if wish.extent != "area-of-use" and _is_north_up(source) and same(source.crs, dst_crs):
         return _from_own(source, dst_crs, wish)
-    globe, area = _on_globe(source), _area_of(dst_crs)
+    globe, area = _on_globe(source), area_of_use(dst_crs)
     shared = globe if area is None else _shared_box(globe, area)
     if area is not None and shared is None:
         return _from_beside(source, dst_crs, wish, (globe, area, suggest))
@@ -402,15 +403,6 @@ def _on_globe(source: Source) -> Box:
             f"no point of the source can be placed on the globe by its CRS {named(source.crs)}"
         )
     return box
-
-
-def _area_of(crs: CRS) -> Box | None:
-    """Longitudes and latitudes that ``crs`` is made for, if they are known."""
-    area = crs.area_of_use
-    if area is None:
-        return None
-    east = area.east + (360 if area.east < area.west else 0)
-    return Box(area.west, area.south, east, area.north)
 
 
 def _shared_box(globe: Box, area: Box) -> Box | None:

@@ -183,6 +183,20 @@ def shared_area(src: CRS, dst: CRS) -> Box | None:
     return Box(west + x, south + y, east - x, north - y)
 
 
+def area_of_use(crs: CRS) -> Box | None:
+    """Longitudes and latitudes that ``crs`` is made for, if they are known."""
+    return _area_of_use(crs.srs)
+
+
+@cache
+def _area_of_use(text: str) -> Box | None:
+    area = crs_of(text).area_of_use
+    if area is None:
+        return None
+    east = area.east + (360 if area.east < area.west else 0)
+    return Box(area.west, area.south, east, area.north)
+
+
 def is_degrees(crs: CRS) -> bool:
     """Whether ``crs`` is geographic with degrees from Greenwich."""
     return bool(

@@ -21,6 +21,7 @@ from geobatch_tui.execution.raster import (
     grids,
     mapping,
     metadata,
+    operation,
     passthrough,
     paths,
     scale,
@@ -97,16 +98,18 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
             outside=True,
         )
         told += choice.warnings
+        operated = operation.choose(placed, dst_crs)
+        placed = replace(placed, crs=operated.crs)
+        told += operated.warnings
         centre = mapping.centre_longitude(placed)
         chosen = warp_plan.choose_grid(dataset, placed, dst_crs, params, centre)
         told += chosen.warnings
-        warp_plan.tell_of_datum(placed, dst_crs, told)
         mapper = mapping.Mapper(placed, chosen.grid, centre)
         needed = scale.whole_window(mapper)
         warped = warp_plan.plan_warp(mapper, needed, params, choice)
         path, why = paths.choose(facts, mapper, warped, params.error_threshold)
         warped = replace(warped, path=path)
-        notes = facts.to_notes() | known | {
+        notes = facts.to_notes() | known | operated.to_notes() | {
             "grid": chosen.story, "xscale": warped.xscale, "yscale": warped.yscale,
             "warp_options": dict(warped.options), "coordinates": path, "coordinates_why": why,
             "error_threshold": warped.error_threshold,

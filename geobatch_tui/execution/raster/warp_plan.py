@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyproj.transformer import AreaOfInterest
 
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.execution import ways
 from geobatch_tui.execution.ops.given import pixel_of
 from geobatch_tui.execution.raster import (
     georeference,
@@ -119,27 +117,6 @@ def _is_translation(source: grids.Source, grid: grids.Grid) -> bool:
     spread = max(abs(x / a - 1) * grid.width, abs(y / e - 1) * grid.height)
     cols, rows = (left - c) / a, (top - f) / e
     return max(spread, abs(cols - round(cols)), abs(rows - round(rows))) <= _ALIGNED
-
-
-def tell_of_datum(placed: grids.Source, dst_crs: CRS, told: list[str]) -> None:
-    """Warn, in ``told``, where PROJ knows a better transformation whose grid is not installed."""
-    # What is nowhere lacking is not lacking here.
-    if ways.known(mapping.wkt_of(placed.crs), mapping.wkt_of(dst_crs)).lacking is None:
-        return
-    box = mapping.lonlat_box(placed)
-    area = None
-    if box is not None and box.maxx <= 180 and box.minx >= -180:
-        area = AreaOfInterest(box.minx, box.miny, box.maxx, box.maxy)
-    found = ways.between(placed.crs, dst_crs, area)
-    if found.best or found.lacking is None:
-        return
-    best, missing = found.lacking
-    accuracy = "unknown" if found.accuracy < 0 else f"{found.accuracy:g} m"
-    told.append(
-        f"the best transformation to {mapping.named(dst_crs)} ({best:g} m) needs "
-        f"{', '.join(missing) or 'a grid'}, which PROJ does not find; the accuracy of the one "
-        f"used is {accuracy}"
-    )
 
 
 def amplification(

@@ -1,0 +1,207 @@
+"""Chooses the datum operation of an item, once: for its grid and for all its pixels.
+
+Where PROJ knows several operations between two CRSs, it takes another one from point to point, and
+GDAL's grid (which knows the area of the source) another one than GDAL's warper (which does not
+here). So the one that PROJ ranks first for the area of the source is bound to the source's CRS:
+then there is no other. Nothing is bound where PROJ takes that one everywhere by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyproj import CRS
+from pyproj.exceptions import CRSError as ProjError
+from pyproj.transformer import AreaOfInterest
+from rasterio import crs as rio
+from rasterio._err import CPLE_BaseError  # GDAL's where rasterio has no class; no public name
+from rasterio.errors import RasterioError
+from rasterio.warp import transform
+
+from geobatch_tui.execution import ways
+from geobatch_tui.execution.raster import mapping
+from geobatch_tui.execution.recorder import expected_gdal_errors
+
+if TYPE_CHECKING:
+    from pyproj import Transformer
+
+    from geobatch_tui.execution.raster.grids import Source
+    from geobatch_tui.execution.raster.mapping import Points
+
+    Pair = tuple[Points, Points]
+
+#: Points a side of the source at which operations are compared.
+_POINTS = 9
+#: Coordinates that differ by less than this part of the largest are those of one operation.
+_ALIKE = 1e-11
+_SHIFT, _BALLPARK = "Transformation", "Ballpark geographic offset"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """``crs``: the source's, ``bound`` to the operation where PROJ would take others too. ``name``
+    and ``accuracy`` (metres, below 0 if unknown) are PROJ's; ``name`` is empty where PROJ knows one
+    way only."""
+
+    crs: CRS
+    name: str = ""
+    accuracy: float = -1.0
+    warnings: tuple[str, ...] = ()
+    bound: bool = False
+
+    def to_notes(self) -> dict[str, Any]:
+        """JSON-ready; empty where there is nothing to choose."""
+        if not self.name:
+            return {}
+        return {
+            "datum_operation": self.name,
+            "datum_accuracy": self.accuracy,
+            "datum_bound": self.bound,
+        }
+
+
+def choose(placed: Source, dst_crs: CRS) -> Operation:
+    """The operation from ``placed`` to ``dst_crs``."""
+    own, box = placed.crs, mapping.lonlat_box(placed)
+    if box is None or mapping.same(own, dst_crs):
+        return Operation(own)
+    known = ways.known(mapping.wkt_of(own), mapping.wkt_of(dst_crs))
+    if known.pipeline and all(_meets(box, crs) for crs in (own, dst_crs)):
+        return Operation(own)
+    found = ways.between(own, dst_crs, _area(box))
+    lacking = _lacking(found, dst_crs)
+    if found.first is None:
+        return Operation(own, warnings=lacking)
+    chosen = _chosen(found.first, placed, dst_crs)
+    return replace(chosen, accuracy=found.accuracy, warnings=(*chosen.warnings, *lacking))
+
+
+def _chosen(first: Transformer, placed: Source, dst_crs: CRS) -> Operation:
+    own, name = placed.crs, _name_of(first)
+    here = mapping.apply(placed.transform, *mapping.lattice(placed.width, placed.height, _POINTS))
+    meant = _finite(*first.transform(*here))
+    if _alike(meant, mapping.project(*here, own, dst_crs)):
+        return Operation(own, name)
+    several = (
+        f"PROJ knows several datum operations from {mapping.named(own)} to {mapping.named(dst_crs)}"
+    )
+    bound = None if mapping.centre_longitude(placed) is not None else _bound(first, own)
+    if bound is None or not _obeyed(bound, dst_crs, here, meant):
+        note = f"{several} and takes another one from place to place; its first is {name!r}"
+        return Operation(own, name, warnings=(note,))
+    note = f"{several}: {name!r} is used for the whole source"
+    return Operation(bound, name, warnings=(note,), bound=True)
+
+
+def _meets(box: mapping.Box, crs: CRS) -> bool:
+    """Whether a box is not all outside of the area of use of a CRS."""
+    area = mapping.area_of_use(crs)
+    if area is None:
+        return True
+    across = any(
+        box.minx + turn <= area.maxx and area.minx <= box.maxx + turn for turn in (-360, 0, 360)
+    )
+    return across and box.miny <= area.maxy and area.miny <= box.maxy
+
+
+def _area(box: mapping.Box) -> AreaOfInterest:
+    west, east = -180.0, 180.0
+    if box.width < mapping.ROUND:
+        west, east = ((side + 180) % 360 - 180 for side in (box.minx, box.maxx))
+    return AreaOfInterest(west, max(box.miny, -90.0), east, min(box.maxy, 90.0))
+
+
+def _lacking(found: ways.Ways, dst_crs: CRS) -> tuple[str, ...]:
+    """A warning where PROJ knows a better operation whose grid is not installed."""
+    if found.best or found.lacking is None:
+        return ()
+    best, missing = found.lacking
+    accuracy = "unknown" if found.accuracy < 0 else f"{found.accuracy:g} m"
+    note = (
+        f"the best transformation to {mapping.named(dst_crs)} ({best:g} m) needs "
+        f"{', '.join(missing) or 'a grid'}, which PROJ does not find; the accuracy of the one "
+        f"used is {accuracy}"
+    )
+    return (note,)
+
+
+def _name_of(best: Transformer) -> str:
+    steps = [step.name for step in best.operations or () if step.type_name == _SHIFT]
+    return " + ".join(steps) or str(best.description)
+
+
+def _bound(best: Transformer, src: CRS) -> CRS | None:
+    """``src`` with the one shift of datum of ``best``; None if there are several, or none."""
+    steps = [step for step in best.operations or () if step.type_name == _SHIFT]
+    if len(steps) != 1:
+        return None
+    step, own = json.loads(steps[0].to_json()), json.loads(src.to_json())
+    # By its code GDAL would look the CRS up again, without its shift.
+    for each in (own, own.get("base_crs", {})):
+        each.pop("id", None)
+    try:
+        if step["name"].startswith(_BALLPARK):
+            return CRS.from_wkt(CRS.from_json_dict(_without_datum(own)).to_wkt())
+        hub = CRS.from_json_dict(step["target_crs"]).to_2d()
+        shift = {name: step[name] for name in ("name", "method", "parameters")}
+        whole = {
+            "type": "BoundCRS", "source_crs": own, "target_crs": json.loads(hub.to_json()),
+            "transformation": shift,
+        }  # fmt: skip
+        return CRS.from_wkt(CRS.from_json_dict(whole).to_wkt())
+    except (ProjError, KeyError):
+        return None
+
+
+def _without_datum(node: Any) -> Any:
+    """The JSON of a CRS on the same ellipsoid, but on no known datum: PROJ shifts none."""
+    if isinstance(node, list):
+        return [_without_datum(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _without_datum(value) for key, value in node.items() if key not in {"id", "ids"}}
+    datum = found.pop("datum", None) or found.pop("datum_ensemble", None)
+    if datum is not None:
+        ellipsoid = datum["ellipsoid"]
+        found["datum"] = {
+            "type": "GeodeticReferenceFrame", "ellipsoid": ellipsoid,
+            "name": f"Unknown based on {ellipsoid['name']} ellipsoid",
+        }  # fmt: skip
+        if "prime_meridian" in datum:
+            found["datum"]["prime_meridian"] = datum["prime_meridian"]
+    return found
+
+
+def _obeyed(bound: CRS, dst: CRS, here: Pair, meant: Pair) -> bool:
+    """Whether PROJ, there and back, and GDAL take ``bound`` to where the operation leads."""
+    if not _alike(meant, mapping.project(*here, bound, dst)):
+        return False
+    back = mapping.project(*meant, dst, bound)
+    if not _alike(here, back, 1e-9):
+        return False
+    crs = [rio.CRS.from_wkt(mapping.wkt_of(each)) for each in (bound, dst)]
+    on = np.isfinite(meant[0])
+    try:
+        with expected_gdal_errors():
+            theirs = transform(*crs, here[0][on].tolist(), here[1][on].tolist())
+    except (RasterioError, CPLE_BaseError):
+        return False
+    return _alike((meant[0][on], meant[1][on]), (np.array(theirs[0]), np.array(theirs[1])))
+
+
+def _finite(x: Any, y: Any) -> Pair:
+    good = np.isfinite(x) & np.isfinite(y)
+    return np.where(good, x, np.nan), np.where(good, y, np.nan)
+
+
+def _alike(one: Pair, other: Pair, slack: float = _ALIKE) -> bool:
+    for a, b in zip(one, other, strict=True):
+        if (np.isnan(a) != np.isnan(b)).any():
+            return False
+        on = ~np.isnan(a)
+        if on.any() and np.abs(a[on] - b[on]).max() > slack * max(np.abs(a[on]).max(), 1.0):
+            return False
+    return True

@@ -1,0 +1,96 @@
+"""One datum operation for an item: for its grid, for all its pixels, by GDAL and by PROJ."""
+
+from __future__ import annotations
+
+import corpus
+import numpy as np
+import pytest
+from planning import item_of, probe, read_whole
+from pyproj import CRS
+from pyproj.transformer import AreaOfInterest
+from rasterio import crs as rio
+from rasterio.transform import from_origin
+from rasterio.warp import transform
+
+from geobatch_tui.execution import ways
+from geobatch_tui.execution.raster import grids, mapping, operation, source
+from geobatch_tui.execution.raster.plan import RasterPlan
+
+STEP = 0.001
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    source.release()
+
+
+def placed(code, lon, lat):
+    """A source of 100 pixels a side with this top left corner, in degrees."""
+    return grids.Source(CRS.from_epsg(code), (STEP, 0.0, lon, 0.0, -STEP, lat), 100, 100)
+
+
+@pytest.mark.parametrize(
+    ("src", "dst", "lon", "lat", "name"),
+    [
+        (4301, 3857, -2.2, 2.9, "Ballpark"),  # Tokyo, in the Gulf of Guinea
+        (4202, 4326, 145.0, -35.0, "AGD66"),  # its borders cross the source
+    ],
+)
+def test_proj_and_gdal_take_the_one_that_is_bound(src, dst, lon, lat, name):
+    """Without the area of the source each of them takes another one."""
+    here, target = placed(src, lon, lat), CRS.from_epsg(dst)
+    chosen = operation.choose(here, target)
+    assert chosen.name.startswith(name)
+    assert chosen.name in chosen.warnings[0]
+    area = AreaOfInterest(lon, lat - 0.1, lon + 0.1, lat)
+    first = ways.between(here.crs, target, area).first
+    points = mapping.apply(here.transform, *mapping.lattice(100, 100, 9))
+    meant = np.array(first.transform(*points))
+    assert not np.array_equal(meant, mapping.project(*points, here.crs, target))
+    ours = mapping.project(*points, chosen.crs, target)
+    crs = [rio.CRS.from_wkt(mapping.wkt_of(each)) for each in (chosen.crs, target)]
+    theirs = transform(*crs, *(each.ravel().tolist() for each in points))
+    assert np.array_equal(ours, meant)
+    assert np.array_equal(np.reshape(theirs, meant.shape), meant)
+
+
+@pytest.mark.parametrize(
+    ("src", "dst", "lon", "lat", "name"),
+    [
+        (4326, 3857, 10.0, 50.0, ""),  # one way
+        (4326, 3035, 10.0, 50.0, ""),  # two, that are alike
+        (4301, 3857, 139.0, 36.0, "Tokyo to WGS 84 (108)"),  # PROJ takes it by itself
+        (4326, 4326, 10.0, 50.0, ""),
+    ],
+)
+def test_nothing_is_bound_without_need(src, dst, lon, lat, name):
+    """The CRS of the source stays, and nothing is told."""
+    here = placed(src, lon, lat)
+    chosen = operation.choose(here, CRS.from_epsg(dst))
+    assert (chosen.crs, chosen.name, chosen.warnings) == (here.crs, name, ())
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "cubic", "mode"])
+def test_grid_and_pixels_have_the_same_operation(tmp_path, kernel):
+    """Of a source outside of its CRS's area of use 11 % of the pixels were lost: the grid came from
+    one operation, the pixels from another."""
+    pixels = np.full((1, 120, 120), 9, "uint8")
+    place = from_origin(-2.2356, 2.9235, 0.0007875, 0.0007875)
+    path = corpus.write(tmp_path / "tokyo.tif", pixels, crs="EPSG:4301", transform=place)
+    item = item_of(path, {"dst_crs": "EPSG:3857", "resampling": kernel})
+    assert item.plan.notes["datum_operation"].startswith("Ballpark")
+    whole, valid = read_whole(item)
+    assert valid.all()
+    assert (whole == 9).all()
+    assert RasterPlan.from_json(item.plan.detail).warp.src_crs != CRS.from_epsg(4301).to_wkt()
+
+
+def test_a_source_far_from_its_area_still_meets_its_grid(tmp_path):
+    """It was refused: "does not meet the source anywhere"."""
+    place = from_origin(-2.2, 2.9, 1e-5, 1e-5)
+    path = corpus.write(
+        tmp_path / "small.tif", np.ones((1, 40, 40), "u1"), crs="EPSG:4301", transform=place
+    )
+    assert probe(path, {"dst_crs": "EPSG:3857"}).notes["grid"] == "gdal"
+    assert read_whole(item_of(path, {"dst_crs": "EPSG:3857"}))[1].all()
