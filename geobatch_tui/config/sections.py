@@ -133,6 +133,13 @@ class OutputSection(Section):
         help="List what is published in outputs.json there, as `geobatch outputs --json` does.",
     )
 
+    state: Literal["beside", "local"] = setting(
+        "beside",
+        kind="operational",
+        help="The ledger: beside the outputs, or local: in the user's state directory, for this "
+        "machine alone.",
+    )
+
     @field_validator("creation", mode="before")
     @classmethod
     def _known_options(cls, value: Any) -> Any:

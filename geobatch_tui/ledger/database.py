@@ -25,6 +25,7 @@ from geobatch_tui.errors import (
     OutputGoneError,
     StateError,
 )
+from geobatch_tui.ledger.filesystem import holds_wal, type_of
 from geobatch_tui.ledger.layout import FULL
 from geobatch_tui.ledger.regular_file import open_read
 
@@ -36,6 +37,7 @@ APPLICATION_ID: Final = 0x47424C31
 VERSION: Final = 2
 _HEAD: Final = 100  #: bytes of the header of an SQLite database
 _BUSY_MS: Final = 5_000
+_PATIENT_MS: Final = 60_000
 _PROBE: Final = 65_536
 _ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 17 stays below SQLite's 32,766 variables
 
@@ -43,7 +45,9 @@ _ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 17 stays below SQLite
 def open_writer(path: Path) -> sqlite3.Connection:
     """Open the ledger to write it; make it if it is missing; migrate it if it is older.
 
-    WAL with ``synchronous = FULL``: what is committed is on the disk.
+    With ``synchronous = FULL``: what is committed is on the disk. In WAL mode, so that readers and
+    the writer do not wait for each other; on a network filesystem, which has no shared memory for
+    that, with a rollback journal.
 
     Raises:
         LedgerTooNewError: a newer geobatch wrote it.
@@ -56,7 +60,10 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection = _connect(path, "rw")
         try:
             _check(connection, path)
-            connection.execute("PRAGMA journal_mode = WAL")
+            mode = journal_mode(path)
+            connection.execute(f"PRAGMA journal_mode = {mode}")
+            if mode != "WAL":  # every reader holds the writer up
+                connection.execute(f"PRAGMA busy_timeout = {_PATIENT_MS}")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             connection.execute("PRAGMA cache_size = -16000")
@@ -67,10 +74,16 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def journal_mode(path: Path) -> str:
+    """How the ledger at ``path`` is kept whole: ``WAL``, or ``TRUNCATE`` for a rollback journal."""
+    return "WAL" if holds_wal(type_of(path.parent)) else "TRUNCATE"
+
+
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open the ledger read-only. Nothing that the caller does can change it.
 
-    On media that cannot be written, a ledger that was closed well is opened as immutable.
+    On media that cannot be written, a ledger that was closed well is opened as immutable. What a
+    writer that died had begun is taken back first, as its rollback journal says.
 
     Raises:
         LedgerEmptyError: there is none, or no run has begun in it.
@@ -85,13 +98,34 @@ def open_reader(path: Path) -> sqlite3.Connection:
         except sqlite3.OperationalError as error:
             if not _is_denied(error):
                 raise
-        wal = path.with_name(path.name + "-wal")
-        if wal.exists() and wal.stat().st_size:
+        journal = path.with_name(path.name + "-journal")
+        if _is_there(journal) and _rolled_back(path):
+            return _opened(path, "ro")
+        if _is_there(journal) or _is_there(path.with_name(path.name + "-wal")):
             raise StateError(
                 f"{path} belongs to a run that did not end well, and its directory is read-only",
                 hint="copy the directory .geobatch to a place that can be written",
             )
         return _opened(path, "ro&immutable=1")
+
+
+def _is_there(file: Path) -> bool:
+    """Whether there is anything in it."""
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _rolled_back(path: Path) -> bool:
+    """Have SQLite take back what its journal says; whether it could. It does nothing while the
+    writer lives."""
+    try:
+        with closing(_connect(path, "rw")) as connection:
+            scalar(connection, "SELECT count(*) FROM sqlite_schema")
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def _opened(path: Path, mode: str) -> sqlite3.Connection:

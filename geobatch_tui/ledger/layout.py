@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
 from geobatch_tui.ledger.failpoint import failpoint
-from geobatch_tui.ledger.filesystem import holds_wal, type_of
 from geobatch_tui.ledger.owner import refuse_foreign
 from geobatch_tui.ledger.regular_file import read_json
 from geobatch_tui.observability.text import safe
@@ -36,8 +35,7 @@ class StateDir:
     Attributes:
         output_dir: absolute.
         root: ``output_dir/.geobatch``.
-        ledger: the database; outside ``root`` if the output lies on a filesystem that cannot
-            hold one.
+        ledger: the database; outside ``root`` where that was asked for.
     """
 
     output_dir: Path
@@ -45,23 +43,32 @@ class StateDir:
     ledger: Path
 
     @classmethod
-    def open(cls, output_dir: Path, create: bool = False) -> Self:  # noqa: FBT001, FBT002
+    def open(
+        cls,
+        output_dir: Path,
+        create: bool = False,  # noqa: FBT001, FBT002
+        *,
+        local: bool = False,
+    ) -> Self:
         """Find the state directory, or make it.
 
         Args:
             output_dir: the job's output directory.
             create: make it, with mode 0700, and ``output_dir`` too.
+            local: make a ledger that is not there yet in the user's state directory on this
+                machine.
 
         Raises:
             StateError: there is none and ``create`` is off; it is no plain directory, or with
-                ``create`` not the user's own; or no local filesystem can hold the ledger.
+                ``create`` not the user's own.
             OutputGoneError: ``output_dir`` can't be made or written.
             DiskFullError: no space for it.
         """
         output_dir = output_dir.absolute()
         root = make_root(output_dir) if create else output_dir / NAME
         _check(root)
-        return cls(output_dir, root, _place_ledger(output_dir, root, create=create))
+        ledger = _place_ledger(output_dir, root, create=create, local=local)
+        return cls(output_dir, root, ledger)
 
     @property
     def lock(self) -> Path:
@@ -151,15 +158,14 @@ def _check(root: Path) -> None:
         raise StateError(f"{root} is not a directory", hint="move that file away")
 
 
-def _place_ledger(output_dir: Path, root: Path, *, create: bool) -> Path:
-    """The database's path: in ``root``, or in the user's state directory where a pointer says so,
-    or where the filesystem of ``root`` cannot hold it."""
+def _place_ledger(output_dir: Path, root: Path, *, create: bool, local: bool) -> Path:
+    """The database's path: in ``root``, so that whatever machine sees the outputs goes on with
+    them; or in the user's state directory, where a pointer says so or where that is asked for."""
     pointer, here, away = root / "ledger.pointer", root / "ledger.db", _away(output_dir)
-    kind = type_of(root)
     if not _is_pointed(pointer, away):
-        if holds_wal(kind) or not create:
+        if not (create and local) or here.exists():
             return here
-        _make_away(away.parent, root, kind)
+        _make_away(away.parent)
         write_json_atomic(pointer, {"ledger": str(away), "host": os.uname().nodename})
     if create:
         refuse_foreign(away.parent)
@@ -173,14 +179,7 @@ def _away(output_dir: Path) -> Path:
     return Path(home).expanduser() / "geobatch" / digest / "ledger.db"
 
 
-def _make_away(away: Path, root: Path, kind: str) -> None:
-    away_kind = type_of(away)
-    if not holds_wal(away_kind):
-        raise StateError(
-            f"neither {root} ({kind}) nor {away} ({away_kind}) can hold the ledger: "
-            "both are on network or FUSE filesystems",
-            hint="set XDG_STATE_HOME to a directory on a local disk",
-        )
+def _make_away(away: Path) -> None:
     try:
         away.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

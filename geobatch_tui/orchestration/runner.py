@@ -27,7 +27,7 @@ from geobatch_tui.orchestration.outputs import write_manifest
 from geobatch_tui.orchestration.plan_phase import PlanPhase
 from geobatch_tui.orchestration.replacing import install
 from geobatch_tui.orchestration.resources import Resources
-from geobatch_tui.orchestration.session import open_session, state_of_run
+from geobatch_tui.orchestration.session import open_session, state_of_run, tell_of_network
 from geobatch_tui.orchestration.shortage import shortage
 from geobatch_tui.orchestration.signals import handled
 from geobatch_tui.orchestration.watch import LedgerWatch, MemoryWatch, SpaceWatch
@@ -144,6 +144,7 @@ class Run:
     async def run(self) -> RunResult:
         log = self._session.log
         log.run_start(versions(), self._loaded.effective_with_origins())
+        tell_of_network(log, self._session.state)
         pool: Pool | None = None
         with handled(drain=self._on_first, cancel=self._on_second, reopen_logs=log.reopen):
             async with contextlib.AsyncExitStack() as stack:

@@ -20,7 +20,8 @@ from geobatch_tui.errors import (
     StateError,
 )
 from geobatch_tui.ledger.committer import Committer
-from geobatch_tui.ledger.database import refuse_to_remove
+from geobatch_tui.ledger.database import journal_mode, refuse_to_remove
+from geobatch_tui.ledger.filesystem import type_of
 from geobatch_tui.ledger.layout import Reserve, StateDir, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
@@ -216,7 +217,7 @@ def open_session(
     output_dir = Path(job.job.output.dir)
     refuse_log(job)
     probe_output(output_dir)
-    state = StateDir.open(output_dir, create=True)
+    state = StateDir.open(output_dir, create=True, local=job.job.output.state == "local")
     run_id = new_run_id()
     with contextlib.ExitStack() as stack:
         asked = {"run_id": run_id, "t0": time.time()}
@@ -303,6 +304,19 @@ def _log(
         stream_format=stream_format,
         level=config.level,
     )
+
+
+def tell_of_network(log: Log, state: StateDir) -> None:
+    """Say that the ledger lies on a network filesystem, if it does."""
+    if (mode := journal_mode(state.ledger)) != "WAL":
+        kind = type_of(state.ledger.parent)
+        log.emit(
+            "run.ledger",
+            message=f"the ledger lies on {kind}: kept by a rollback journal; where commits take "
+            'long, output.state = "local" keeps it on this machine, which alone can resume then',
+            filesystem=kind,
+            journal=mode,
+        )
 
 
 @contextlib.contextmanager

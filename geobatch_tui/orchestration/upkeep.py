@@ -167,7 +167,7 @@ def _set_aside(state: StateDir) -> str | None:
             refuse_to_remove(ledger, Path(state.root))
             kept = ledger.with_name(f"{ledger.name}.damaged-{int(time.time())}")
             ledger.rename(kept)
-            for suffix in ("-wal", "-shm"):
+            for suffix in ("-wal", "-shm", "-journal"):
                 ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
             return str(kept)
         return None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,7 @@ from geobatch_tui.errors import (
     StateError,
 )
 from geobatch_tui.ledger import database
+from geobatch_tui.ledger.database import open_reader, open_writer, scalar
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.ledger.updates import ItemPlanned
@@ -227,3 +230,44 @@ def test_a_changed_schema_is_damage(state, ledger):
     for opening in (Ledger.open, LedgerReader):
         with pytest.raises(LedgerCorruptError, match="schema"):
             opening(state.ledger)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("ext4", "wal"), ("", "wal"), ("nfs4", "truncate"), ("lustre", "truncate"),
+     ("gpfs", "truncate"), ("fuse.sshfs", "truncate")],
+)  # fmt: skip
+def test_a_network_filesystem_gets_a_rollback_journal(tmp_path, monkeypatch, kind, mode):
+    """WAL needs shared memory, which machines do not share."""
+    monkeypatch.setattr(database, "type_of", lambda _path: kind)
+    path = tmp_path / "ledger.db"
+    with closing(open_writer(path)) as writer:
+        assert scalar(writer, "PRAGMA journal_mode") == mode
+        assert scalar(writer, "PRAGMA synchronous") == 2
+        with closing(open_reader(path)) as reader:
+            assert scalar(reader, "SELECT count(*) FROM run") == 0
+
+
+def test_what_a_writer_had_begun_is_taken_back_for_a_reader(tmp_path, monkeypatch):
+    """It died with pages in the file that it never committed; on a disk that cannot be written,
+    that is said."""
+    monkeypatch.setattr(database, "type_of", lambda _path: "nfs4")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    path, copy = tmp_path / "a" / "ledger.db", tmp_path / "b" / "ledger.db"
+    with closing(open_writer(path)) as writer:
+        writer.execute("PRAGMA cache_size = 1")
+        writer.execute("BEGIN IMMEDIATE")
+        for n in range(300):
+            writer.execute("INSERT INTO doc (body) VALUES (?)", (str(n) * 2000,))
+        for suffix in ("", "-journal"):
+            shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+        writer.execute("ROLLBACK")
+    assert Path(f"{copy}-journal").stat().st_size > 0
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_rolled_back", lambda _path: False)
+        with pytest.raises(StateError, match="did not end well"):
+            open_reader(copy)
+    with closing(open_reader(copy)) as reader:
+        assert scalar(reader, "SELECT count(*) FROM doc") == 0
+        assert scalar(reader, "PRAGMA integrity_check") == "ok"

@@ -10,7 +10,6 @@ import stat
 import pytest
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
-from geobatch_tui.ledger import layout
 from geobatch_tui.ledger.filesystem import holds_wal, type_of
 from geobatch_tui.ledger.layout import Reserve, StateDir, output_error, write_json_atomic
 
@@ -103,45 +102,43 @@ def test_the_longest_mount_decides(path, kind, safe):
 
 
 @pytest.fixture
-def on_nfs(monkeypatch, tmp_path):
-    """The output lies on NFS, the home of the state does not."""
+def state_home(monkeypatch, tmp_path):
+    """Where the user's state is kept."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
-    kinds = {"out": "nfs4", "xdg": "ext4"}
-
-    def kind(path, mounts=None):
-        return kinds[path.relative_to(tmp_path).parts[0]]
-
-    monkeypatch.setattr(layout, "type_of", kind)
-    return kinds
 
 
-def test_ledger_moves_off_a_network_filesystem(tmp_path, on_nfs):
-    """There the ledger goes to the user's state directory, and a pointer leads to it."""
+def test_the_ledger_lies_beside_the_outputs(tmp_path):
+    """Whatever machine sees them goes on with them."""
     state = StateDir.open(tmp_path / "out", create=True)
+    assert state.ledger == tmp_path / "out" / ".geobatch" / "ledger.db"
+
+
+def test_a_ledger_of_this_machine_is_pointed_at(tmp_path, state_home):
+    """Asked for, it goes to the user's state directory, and a pointer leads to it."""
+    state = StateDir.open(tmp_path / "out", create=True, local=True)
     assert state.ledger.is_relative_to(tmp_path / "xdg" / "geobatch")
     assert stat.S_IMODE(state.ledger.parent.stat().st_mode) == 0o700
     assert StateDir.open(tmp_path / "out") == state
     assert StateDir.open(tmp_path / "out", create=True) == state
 
 
-def test_two_outputs_have_two_ledgers(tmp_path, on_nfs):
+def test_a_ledger_that_is_there_stays(tmp_path, state_home):
+    """Of another place it would know nothing."""
+    here = StateDir.open(tmp_path / "out", create=True).ledger
+    here.write_bytes(b"x")
+    assert StateDir.open(tmp_path / "out", create=True, local=True).ledger == here
+
+
+def test_two_outputs_have_two_ledgers(tmp_path, state_home):
     """The place elsewhere is named by the output directory."""
-    first = StateDir.open(tmp_path / "out" / "a", create=True)
-    second = StateDir.open(tmp_path / "out" / "b", create=True)
+    first = StateDir.open(tmp_path / "out" / "a", create=True, local=True)
+    second = StateDir.open(tmp_path / "out" / "b", create=True, local=True)
     assert first.ledger != second.ledger
 
 
-def test_no_local_place_is_refused(tmp_path, on_nfs):
-    """Where no filesystem can hold the ledger, nothing is started."""
-    on_nfs["xdg"] = "lustre"
-    with pytest.raises(StateError, match=r"nfs4.*lustre") as caught:
-        StateDir.open(tmp_path / "out", create=True)
-    assert "XDG_STATE_HOME" in caught.value.hint
-
-
-def test_a_pointer_to_another_host_is_explained(tmp_path, on_nfs):
+def test_a_pointer_to_another_host_is_explained(tmp_path, state_home):
     """A ledger on a machine that is not this one is named, not replaced by an empty one."""
-    state = StateDir.open(tmp_path / "out", create=True)
+    state = StateDir.open(tmp_path / "out", create=True, local=True)
     pointer = state.root / "ledger.pointer"
     write_json_atomic(pointer, {"ledger": "/nowhere/geobatch/1/ledger.db", "host": "node7"})
     for create in (True, False):
@@ -152,11 +149,11 @@ def test_a_pointer_to_another_host_is_explained(tmp_path, on_nfs):
         StateDir.open(tmp_path / "out")
 
 
-def test_a_pointer_leads_to_one_place_only(tmp_path, on_nfs, monkeypatch):
+def test_a_pointer_leads_to_one_place_only(tmp_path, state_home):
     """What it names is written, renamed and removed: it may name the user's state directory."""
     wallet = tmp_path / "wallet"
     wallet.write_text("precious")
-    state = StateDir.open(tmp_path / "out", create=True)
+    state = StateDir.open(tmp_path / "out", create=True, local=True)
     write_json_atomic(state.root / "ledger.pointer", {"ledger": str(wallet), "host": "x"})
     for create in (True, False):
         with pytest.raises(StateError, match="wallet") as caught:

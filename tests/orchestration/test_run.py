@@ -20,9 +20,12 @@ from geobatch_tui.errors import (
     LockHeldError,
     PlanMismatchError,
     PreflightError,
+    StateError,
 )
+from geobatch_tui.ledger import database
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.orchestration import session
 from geobatch_tui.orchestration.session import probe_output
 from geobatch_tui.testing.ops import FAULTY
 
@@ -298,6 +301,44 @@ async def test_spools_of_an_input_that_left_are_swept(tmp_path: Path) -> None:
     result = await desk.run(op={"faults": {}}, retry_dead=True)
     assert (result.exit_code, result.items["published"]) == (0, 2)
     assert audit(desk) == []
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "lustre", "gpfs"])
+async def test_on_a_network_filesystem_any_node_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Whatever HOME is: the ledger lies beside the outputs, kept by a rollback journal."""
+    seen = set()
+    monkeypatch.setattr(database, "type_of", lambda path: seen.add(path) or kind)
+    monkeypatch.setattr(session, "type_of", lambda _path: kind)
+    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"], values=THREADS)
+    for node in ("1", "2"):
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / node))
+        result = await desk.run(op={"faults": {"raise": [3]} if node == "1" else {}})
+        assert result.exit_code == 12
+    result = await desk.run(retry_dead=True)
+    assert (result.exit_code, result.counts["done"], result.counts["current"]) == (0, 2, 18)
+    assert seen == {desk.out / ".geobatch"}
+    assert audit(desk) == []
+    assert not list((desk.out / ".geobatch").glob("ledger.*[!b]"))
+    lines = (desk.out / ".geobatch/log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[1])["event"] == "run.ledger"
+    assert kind in json.loads(lines[1])["message"]
+
+
+async def test_a_ledger_of_this_machine_is_no_other_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another node is told where it is, and does not begin anew."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "1"))
+    desk = Desk(tmp_path, values={**THREADS, "output": {"state": "local"}})
+    assert (await desk.run()).exit_code == 0
+    assert not (desk.out / ".geobatch/ledger.db").exists()
+    desk.values = THREADS  # the pointer leads there, whatever the job says
+    assert (await desk.run()).counts["current"] == 10
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "2"))
+    with pytest.raises(StateError, match="kept on host"):
+        await desk.run()
 
 
 async def test_touching_changes_nothing(tmp_path: Path) -> None:
