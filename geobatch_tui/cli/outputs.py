@@ -27,7 +27,7 @@ def outputs(
     """List what a run has published: path, source, size, SHA-256, CRS, bounds, pixels or features,
     seconds of work.
 
-    It is told from the ledger: nothing is opened. `geobatch verify` reads the files.
+    It is told from the ledger; only what one of an earlier version lacks is read from the files.
     """
     from geobatch_tui import open_run
 

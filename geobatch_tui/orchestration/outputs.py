@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from geobatch_tui.errors import StateError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.ledger.layout import StateDir
     from geobatch_tui.ledger.updates import ItemRow
+    from geobatch_tui.orchestration.inspection import Inspector
 
 MANIFEST: Final = "outputs.json"
 _MARK: Final = '{"geobatch_outputs": '  #: how each begins: what begins otherwise is not replaced
@@ -31,17 +33,33 @@ _AMOUNTS: Final = ("width", "height", "bands", "features", "seconds")
 _CODE: Final = re.compile(r',(?:ID|AUTHORITY)\["([A-Za-z]+)","?(\w+)"?\]\]$')
 
 
-def published(reader: LedgerReader, root: Path) -> Iterator[dict[str, Any]]:
+def published(
+    reader: LedgerReader, root: Path, inspector: Inspector | None = None
+) -> Iterator[dict[str, Any]]:
     """The outputs of a run, in the order of its items.
 
     Args:
         reader: its ledger.
         root: its output directory.
+        inspector: reads what the ledger does not tell, of files that earlier versions made.
     """
     for row in reader.items():
-        if row.state is ItemState.PUBLISHED:
-            adopted = row.reason == "adopted"  # made before this ledger began
-            yield entry(row, root, None if adopted else reader.seconds(row))
+        if row.state is not ItemState.PUBLISHED:
+            continue
+        if inspector is not None and _lacks(row):
+            found = inspector.facts(_op(row), str(output_path(root, row.key)))
+            row = replace(row, facts={**row.facts, **found})  # noqa: PLW2901
+        adopted = row.reason == "adopted"  # made before this ledger began
+        yield entry(row, root, None if adopted else reader.seconds(row))
+
+
+def _op(row: ItemRow) -> str:
+    return str((row.params.get("op") or {}).get("name", ""))
+
+
+def _lacks(row: ItemRow) -> bool:
+    """Whether the facts of features are not all there."""
+    return _op(row).startswith("vector.") and not row.facts.keys() >= {"features_out", "bounds"}
 
 
 def entry(row: ItemRow, root: Path, seconds: float | None) -> dict[str, Any]:

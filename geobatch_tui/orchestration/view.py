@@ -14,6 +14,7 @@ from geobatch_tui.ledger.owner import is_ours
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.observability.rates import named
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.inspection import Inspector
 from geobatch_tui.orchestration.outputs import published
 from geobatch_tui.orchestration.session import state_of_run
 
@@ -121,9 +122,13 @@ class RunView:
         }
 
     def outputs(self) -> Iterator[dict[str, Any]]:
-        """What was published, in the order of the items: the objects of ``outputs --json``."""
-        with contextlib.closing(LedgerReader(self._state.ledger)) as reader:
-            yield from published(reader, self.directory.absolute())
+        """What was published, in the order of the items: the objects of ``outputs --json``. The
+        ledger tells it; what one of an earlier version lacks is read from the file by a worker."""
+        with (
+            contextlib.closing(LedgerReader(self._state.ledger)) as reader,
+            Inspector() as inspector,
+        ):
+            yield from published(reader, self.directory.absolute(), inspector)
 
     def dead_letters(self, error_class: str | None = None) -> Iterator[dict[str, Any]]:
         """The records of the dead letters, in the order in which they came."""

@@ -11,8 +11,10 @@ import pytest
 from run_desk import Desk
 
 import geobatch_tui
-from geobatch_tui.ledger.updates import ItemRow
-from geobatch_tui.orchestration.outputs import MANIFEST, crs_name, entry, stream_csv
+from geobatch_tui.ledger.updates import ItemRow, ItemState
+from geobatch_tui.orchestration.inspection import Inspector
+from geobatch_tui.orchestration.outputs import MANIFEST, crs_name, entry, published, stream_csv
+from geobatch_tui.orchestration.thread_pool import ThreadPool
 
 WKT = 'PROJCRS["a",BASEGEOGCRS["b",ID["EPSG",4326]],LENGTHUNIT["metre",1,ID["EPSG",9001]]'
 
@@ -76,6 +78,61 @@ def test_features_are_told_by_the_facts_of_their_output() -> None:
 def test_a_crs_has_its_own_code_or_none(wkt: str, name: str | None) -> None:
     """The code of a unit or of the base is not the code of the whole."""
     assert crs_name(wkt) == name
+
+
+class Told:
+    """An inspector that needs no worker."""
+
+    def __init__(self, facts: dict[str, object]) -> None:
+        self.facts_told = facts
+        self.asked: list[tuple[str, str]] = []
+
+    def facts(self, op: str, path: str) -> dict[str, object]:
+        self.asked.append((op, path))
+        return self.facts_told
+
+
+class Rows:
+    """A ledger of these items."""
+
+    def __init__(self, *rows: ItemRow) -> None:
+        self.rows = rows
+
+    def items(self) -> tuple[ItemRow, ...]:
+        return self.rows
+
+    def seconds(self, row: ItemRow) -> float:
+        return 1.5
+
+
+def test_what_an_earlier_ledger_lacks_is_read_from_the_file() -> None:
+    """The box and the number of features of outputs that older versions made; of no other."""
+    told = Told({"features_out": 7, "bounds": [1, 2, 3, 4]})
+    vector = {"params": {"op": {"name": "vector.clip"}}, "state": ItemState.PUBLISHED}
+    rows = (
+        row("old.fgb", **vector, facts={"features_out": 5}),
+        row("new.fgb", **vector, facts={"features_out": 6, "bounds": None}),
+        row("a.tif", params={"op": {"name": "raster.clip"}}, state=ItemState.PUBLISHED),
+    )
+    found = list(published(Rows(*rows), Path("/o"), told))  # type: ignore[arg-type]
+    assert told.asked == [("vector.clip", "/o/old.fgb")]
+    assert [one["features"] for one in found] == [7, 6, None]
+    assert found[0]["bounds"] == [1, 2, 3, 4]
+
+
+def test_an_inspector_asks_a_worker(tmp_path: Path) -> None:
+    """From any thread, one file after another; one that cannot be read tells nothing."""
+    path = tmp_path / "a.geojson"
+    path.write_text(
+        '{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"a": 1},'
+        ' "geometry": {"type": "Point", "coordinates": [5, 6]}}]}'
+    )
+    with Inspector(lambda _: ThreadPool()) as inspector:
+        assert inspector.facts("vector.convert", str(tmp_path / "none.fgb")) == {}
+        found = inspector.facts("vector.convert", str(path))
+        assert (found["features_out"], found["bounds"]) == (1, [5, 6, 5, 6])
+    with Inspector(lambda _: pytest.fail("made")):
+        pass
 
 
 async def test_outputs_of_a_run(tmp_path: Path) -> None:
