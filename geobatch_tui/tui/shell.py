@@ -235,7 +235,8 @@ class Shell(App[Ending]):
     def action_command_palette(self) -> None:
         """Find a command by its name."""
         if not isinstance(self.screen, Palette):
-            self.push_screen(Palette(id="--command-palette"))
+            # Without Textual's id: one that was just closed may not be gone yet.
+            self.push_screen(Palette())
 
     @override
     def search_themes(self) -> None:

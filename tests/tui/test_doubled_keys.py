@@ -103,12 +103,29 @@ async def test_paging_a_list_that_is_not_laid_out(console, script):
 
 
 async def test_a_palette_that_is_closed_before_it_was_shown(console, script):
-    """Its keys came with the one that opened it."""
+    """Its keys came with the one that opened it, and those that open another behind them."""
     busy_run(script)
     app = console()
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)
         for opening in ("colon", "ctrl+o", "question_mark", "Q"):
-            type_at_once(app, opening, "escape", "escape")
+            type_at_once(app, opening, "escape", opening, "escape", opening, "escape", "escape")
             await settle(pilot)
             assert len(app.screen_stack) == 1
+
+
+async def test_a_palette_is_opened_while_the_last_one_is_taken_down(console, script):
+    """Both are there for a moment: they have no name that only one may have."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        for opened in (app.action_command_palette, app.action_jump, app.search_themes):
+            opened()
+            await settle(pilot)
+            app.screen.dismiss()
+            opened()
+            await settle(pilot)
+            assert len(app.screen_stack) == 2
+            app.screen.dismiss()
+            await settle(pilot)
