@@ -89,7 +89,7 @@ def _fields(described: bytes) -> tuple[list[bytes], list[slice]]:
 
 def _descriptions(described: bytes) -> Iterator[bytes]:
     for start in range(0, len(described) - _FIELD + 1, _FIELD):
-        if described[start] in b"\r\n":
+        if described[start : start + 1] == b"\r":
             return
         yield described[start : start + _FIELD]
 

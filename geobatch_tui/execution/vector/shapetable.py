@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.archive import Plain
     from geobatch_tui.execution.vector.plan import VectorPlan
 
-#: Bytes of the head of a table, and of what follows for each field, and ends in this.
+#: Bytes of the head of a table, and of what follows for each field, and ends in this, as a rule.
 _HEAD, _FIELD, _END = 32, 32, b"\r"
 #: Where a field begins in a row: behind the mark of those that are deleted.
 _FIRST = 1
@@ -112,7 +112,7 @@ class Table:
 
 
 def _widths(fields: bytes) -> Iterator[int]:
-    for start in range(0, len(fields), _FIELD):
+    for start in range(0, len(fields) - _FIELD + 1, _FIELD):
         if fields[start : start + 1] == _END:
             return
         yield fields[start + 16]

@@ -88,6 +88,20 @@ def test_values_are_those_of_the_table(tmp_path):
     assert str(made.day[3]) == "2020-01-04"
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\0", b""])
+def test_a_head_that_ends_otherwise(end, tmp_path):
+    """As OGR reads it, by the length that it says of itself."""
+    source = write(tmp_path / "s.shp", "N", 10, 0, ["1", "1x", "12"])
+    table = source.with_suffix(".dbf")
+    raw = bytearray(table.read_bytes())
+    raw[96:97] = end
+    raw[8] -= not end
+    table.write_bytes(raw)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out")
+    assert [one.position for one in done.letters] == [1]
+    assert vectordata.read(done.path).v.tolist() == [1, 12]
+
+
 def test_a_text_ends_at_its_first_zero_byte(tmp_path):
     """As C reads it; where more than blanks stand behind it, the feature is set aside."""
     texts = [
