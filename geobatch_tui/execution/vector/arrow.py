@@ -22,7 +22,7 @@ from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _GENERAL = "OGR_FLATGEOBUF_STREAM_BASE_IMPL"
 _MAGIC = b"fgb\x03"
@@ -48,6 +48,28 @@ def _may_lose_its_place(place: str) -> bool:
         with open(place, "rb") as file:  # noqa: PTH123 - odd bytes in names
             flat = file.read(len(_MAGIC)) == _MAGIC
     return flat and not pyogrio.read_info(exact(place))["capabilities"]["fast_spatial_filter"]
+
+
+_EXTENSION = b"ARROW:extension:name"
+
+
+def each_once(names: Sequence[str]) -> list[str]:
+    """Names of fields, in order; one that was there before gets a number."""
+    made: list[str] = []
+    for name in names:
+        number, one = 1, name
+        while one in made or (number > 1 and one in names):
+            number += 1
+            one = f"{name}_{number}"
+        made.append(one)
+    return made
+
+
+def place_of(geometry: str, schema: pa.Schema) -> int:
+    """Where the column ``geometry`` is in OGR's batches; a field may be called as it is."""
+    found = [n for n, name in enumerate(schema.names) if name == geometry]
+    marked = [n for n in found if _EXTENSION in (schema.field(n).metadata or {})]
+    return (marked or found)[-1]
 
 
 def refuse_overlaps(place: str, shapes: pa.Array) -> None:

@@ -22,6 +22,7 @@ from geobatch_tui.errors import (
 )
 from geobatch_tui.execution.vector import (
     archive,
+    arrow,
     domains,
     encodings,
     formats,
@@ -85,6 +86,7 @@ class Layer:
     lost: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
     none_left: bool = False
+    namesakes: bool = False
     measured: bool = False
     id_name: str = ""
     id_is_key: bool = False
@@ -112,7 +114,10 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
                 told.append(unsaid)
             _tell_of_table(place, told)
             shaperows.tell_of_rest(task.source, place, told)
-        in_utc = moments.zoned(place, name, read.schema, told)
+        if read.numbered:
+            shown = ", ".join(map(repr, read.numbered))
+            told.append(f"fields with the name of another get a number: {shown}")
+        in_utc = moments.zoned(place, name, read.schema, told, namesakes=bool(read.numbered))
     return Layer(
         driver=str(info["driver"]),
         place=place,
@@ -125,6 +130,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         measured=measured,
         id_name=read.id_name,
         id_is_key=read.id_is_key,
+        namesakes=bool(read.numbered),
         fid_column=str(info["fid_column"] or ""),
         crs=info["crs"],
         encoding=encoding,
@@ -144,6 +150,7 @@ class _Read:
     geometry: str
     id_name: str
     id_is_key: bool
+    numbered: list[str]
 
 
 def _read(
@@ -154,7 +161,8 @@ def _read(
     params: VectorParams,
     encoding: str,
 ) -> _Read:
-    form, all_fields = str(task.output["format"]), [str(field) for field in info["fields"]]
+    form, given = str(task.output["format"]), [str(field) for field in info["fields"]]
+    all_fields = arrow.each_once(given)
     own_id = _id_that_is_a_field(place, name, info)
     id_name, is_key = ("", False) if own_id else sourceids.key(info, form, params.columns)
     ids = own_id or [id_name] * (bool(id_name) and not is_key)
@@ -164,7 +172,7 @@ def _read(
         exact(place),
         layer=name,
         encoding=encoding or None,
-        columns=columns,
+        columns=columns if given == all_fields else None,
         return_fids=members,
         batch_size=sourceids.FIRST,
         use_pyarrow=True,
@@ -173,10 +181,16 @@ def _read(
         if members:
             id_name = sourceids.member(reader, form, params.columns, all_fields)
             ids = [id_name] if id_name else []
-        fields = [whole.field(field) for field in whole.names if field in columns]
+        geometry = str(meta["geometry_name"] or "")
+        shape = arrow.place_of(geometry or source.UNNAMED, whole)
+        found = [field for n, field in enumerate(whole) if n != shape]
+        called = arrow.each_once([field.name for field in found])
+        fields = [one.with_name(name) for one, name in zip(found, called, strict=True)]
+        fields = [field for field in fields if field.name in columns]
+    numbered = [name for name in all_fields if name not in given]
     first = [pa.field(field, pa.int64()) for field in ids if field == id_name or field in columns]
     schema = pa.schema([*first, *map(domains.coded, fields)])
-    return _Read(whole, fields, schema, str(meta["geometry_name"] or ""), id_name, is_key)
+    return _Read(whole, fields, schema, geometry, id_name, is_key, numbered)
 
 
 def _is_measured(place: str, name: str, info: dict[str, Any]) -> bool:

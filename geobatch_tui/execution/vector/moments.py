@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from geobatch_tui.execution.vector.arrow import each_once
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
 
@@ -21,16 +22,19 @@ _ZONE = r"T.*(Z|[+-]\d\d(:?\d\d)?)$"
 _ENDS = "\0"
 
 
-def zoned(place: str, layer: str, fields: pa.Schema, told: list[str]) -> pa.Schema | None:
+def zoned(
+    place: str, layer: str, fields: pa.Schema, told: list[str], *, namesakes: bool = False
+) -> pa.Schema | None:
     """``fields`` with moments in UTC where any has a zone in the source; None: none has.
 
+    ``namesakes``: fields have one name, and get numbers.
     ``told`` gets the fields in which others have none. Reads all moments, but only where OGR gives
     them without a zone.
     """
     names = [each.name for each in fields if pa.types.is_timestamp(each.type) and not each.type.tz]
     if not names:
         return None
-    counts = _counts(place, layer, names)
+    counts = _counts(place, layer, names, namesakes=namesakes)
     if not any(with_one for with_one, _ in counts.values()):
         return None
     for name, (with_one, without) in counts.items():
@@ -45,7 +49,9 @@ def zoned(place: str, layer: str, fields: pa.Schema, told: list[str]) -> pa.Sche
     return pa.schema(made)
 
 
-def _counts(place: str, layer: str, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+def _counts(
+    place: str, layer: str, names: Sequence[str], *, namesakes: bool
+) -> dict[str, tuple[int, int]]:
     """How many moments of each field have a zone, and how many have none."""
     import pyarrow.compute as pc
 
@@ -53,12 +59,14 @@ def _counts(place: str, layer: str, names: Sequence[str]) -> dict[str, tuple[int
     with pyogrio.open_arrow(
         exact(place),
         layer=layer,
-        columns=list(names),
+        columns=None if namesakes else list(names),
         read_geometry=False,
         datetime_as_string=True,
         use_pyarrow=True,
     ) as (_, reader):
-        for batch in reader:
+        called = each_once(reader.schema.names)
+        for given in reader:
+            batch = given.rename_columns(called)
             for name in names:
                 has = pc.match_substring_regex(_text(batch.column(name)), _ZONE)
                 one, none = found[name]

@@ -52,6 +52,7 @@ class VectorPlan:
         shared: numbers of records of which OGR reads the first feature only; what follows it is set
             aside, one for each, after ``lost``.
         moments_as_text: moments are read with their zones (see ``moments``).
+        namesakes: fields of the source have one name, and get numbers as they are read.
         geometry_type: of the layer, as the source says.
         id_name: name of the ids of the source in the output; empty: it has others, or none.
         id_is_key: they are the primary key of a GeoPackage; else an attribute, among ``fields``.
@@ -80,6 +81,7 @@ class VectorPlan:
     lost: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
     moments_as_text: bool = False
+    namesakes: bool = False
     geometry_type: str = "Unknown"
     id_name: str = ""
     id_is_key: bool = False

@@ -131,6 +131,7 @@ def probe(
             lost=layer.lost,
             shared=layer.shared,
             moments_as_text=layer.as_text,
+            namesakes=layer.namesakes,
             geometry_type=layer.geometry_type,
             id_name=layer.id_name,
             id_is_key=layer.id_is_key,

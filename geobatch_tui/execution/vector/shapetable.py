@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from geobatch_tui.execution.vector.arrow import each_once
 from geobatch_tui.execution.vector.lean import pyogrio
 from geobatch_tui.execution.vector.names import exact
 from geobatch_tui.execution.vector.plan import FID
@@ -149,4 +150,4 @@ def opened(file: Plain, place: str, plan: VectorPlan, schema: pa.Schema) -> Tabl
     if path is None:
         return None
     info = pyogrio.read_info(exact(place), layer=plan.layer, encoding=plan.encoding or None)
-    return Table(path, [str(name) for name in info["fields"]], schema)
+    return Table(path, each_once([str(name) for name in info["fields"]]), schema)

@@ -130,7 +130,7 @@ def open_stream(
             path,
             layer=plan.layer,
             encoding=plan.encoding or None,
-            columns=columns_for(plan.driver, where, plan.fields),
+            columns=None if plan.namesakes else columns_for(plan.driver, where, plan.fields),
             return_fids=True,
             batch_size=BATCH,
             where=where or None,
@@ -144,16 +144,18 @@ def open_stream(
             table = None
             if plan.driver == "ESRI Shapefile":
                 table = shapetable.opened(file, path, plan, schema)
+            # The id comes first; in GeoJSON, a field may have the same name.
+            names = list(reader.schema.names)
+            names[names.index(fid)] = FID
+            names[arrow.place_of(geometry, reader.schema)] = WKB
+            names = arrow.each_once(names)
             for batch in reader:
-                # The id comes first; in GeoJSON, a field may have the same name.
-                names = list(batch.schema.names)
-                names[names.index(fid)] = FID
                 read = batch.rename_columns(names)
                 if fid in schema.names and fid not in names:
                     read = read.append_column(fid, read.column(FID))
                 elif plan.id_name and not plan.id_is_key:
                     read = read.append_column(plan.id_name, read.column(FID))
-                made = pinned(read, schema, FID, geometry)
+                made = pinned(read, schema, FID, WKB)
                 arrow.refuse_overlaps(path, made.column(WKB))
                 columns = [*map(arrow.apart, made.columns[:-1]), made.columns[-1]]
                 made = pa.RecordBatch.from_arrays(columns, schema=made.schema)
