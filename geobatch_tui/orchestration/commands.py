@@ -107,7 +107,12 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
     output_dir = Path(job.output.dir)
     refuse_file(output_dir)
     inputs = expand(job.source.inputs, output_dir, job.output.format)
-    report = PlanReport(resources.workers, str(output_dir), warnings=list(loaded.warnings))
+    report = PlanReport(
+        resources.workers,
+        str(output_dir),
+        warnings=list(loaded.warnings),
+        budget=resources.chunk_budget,
+    )
 
     def take(decision: Decision) -> None:
         report_decision(report, decision)

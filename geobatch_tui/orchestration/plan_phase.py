@@ -83,6 +83,7 @@ class PlanPhase:
             self.resources.workers,
             str(session.output_dir),
             warnings=list(self.loaded.warnings),
+            budget=self.resources.chunk_budget,
             keeps=False,
         )
         report.chunk_rows = session.reader.chunks

@@ -64,6 +64,10 @@ def _existing(output_dir: Path | str) -> Path:
     return directory
 
 
+def _mib(size: int) -> str:
+    return f"{max(size, 0) / 2**20:.0f} MiB"
+
+
 @dataclass(slots=True)
 class PlanReport:
     """The plan of a job, as ``geobatch plan`` shows it. Grows by :meth:`add`.
@@ -71,8 +75,9 @@ class PlanReport:
     ``chunks`` and ``reasons`` count chunks; ``dead`` those that the probe refused; ``changed``, by
     the key of a value, those that are stale since it is another one. Byte figures:
     ``peak_memory_bytes`` for all workers together, ``output_bytes`` an upper estimate of what is
-    still to be written, ``free_bytes`` on the output's filesystem. With ``keeps`` there is an entry
-    for each item, which :meth:`explain` needs and a run does not.
+    still to be written, ``free_bytes`` on the output's filesystem; ``budget`` of all workers, 0:
+    not known. With ``keeps`` there is an entry for each item, which :meth:`explain` needs and a run
+    does not.
     """
 
     workers: int
@@ -94,6 +99,7 @@ class PlanReport:
     entries: list[ItemReason] = field(default_factory=list)
     keeps: bool = True
     places: dict[str, Json] = field(default_factory=dict)
+    budget: int = 0
     chunk_rows: Callable[[int], Iterable[ChunkRow]] | None = None
     _more_warnings: int = 0
     _chunk_peak: int = 0
@@ -140,6 +146,13 @@ class PlanReport:
         if plan is None:
             return
         self._chunk_peak = max(self._chunk_peak, plan.chunk_bytes)
+        room = self.budget - WORKER_BYTES
+        if self.budget > 0 and plan.chunk_bytes > room:
+            self.warn(
+                f"{safe(decision.key)}: a chunk may need {_mib(plan.chunk_bytes)}, more than the "
+                f"{_mib(room)} that engine.memory_budget leaves for it: its worker may be "
+                "ended again and again"
+            )
         self.peak_memory_bytes = self.workers * (self._chunk_peak + WORKER_BYTES)
         self.output_bytes += plan.output_bytes
         told = {name: note for name, note in plan.notes.items() if name != "lonlat"}

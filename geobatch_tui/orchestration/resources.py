@@ -66,9 +66,14 @@ class Resources:
         fitting = (budget - ENGINE_BYTES) // (WORKER_BYTES + CHUNK_FLOOR)
         return cls(max(1, min(wanted, fitting)), budget, handles, job.engine.executor)
 
+    @property
+    def chunk_budget(self) -> int:
+        """Bytes for workers: what the engine leaves of the budget."""
+        return self.budget - ENGINE_BYTES
+
     def recipe(self, job: Job, operation: Operation) -> Recipe:
         """The recipe of the job's items, with the chunk size that this machine carries."""
-        share = (self.budget - ENGINE_BYTES) // self.workers - WORKER_BYTES
+        share = self.chunk_budget // self.workers - WORKER_BYTES
         return Recipe.of(job, operation, max(CHUNK_FLOOR, min(CHUNK_CAP, share)))
 
     def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
@@ -77,7 +82,7 @@ class Resources:
         return Scheduler(
             SchedulerConfig(
                 workers=self.workers,
-                budget_bytes=self.budget - ENGINE_BYTES,
+                budget_bytes=self.chunk_budget,
                 max_handles=self.handles,
                 max_attempts=job.retry.max_attempts,
                 backoff_base=job.retry.backoff_base,

@@ -18,7 +18,7 @@ from geobatch_tui.orchestration import fingerprints
 from geobatch_tui.orchestration.inputs import expand
 from geobatch_tui.orchestration.intake import report_decision
 from geobatch_tui.orchestration.planner import Planner, Recipe
-from geobatch_tui.orchestration.report import PlanReport
+from geobatch_tui.orchestration.report import WORKER_BYTES, PlanReport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,24 +85,26 @@ async def test_a_probe_is_as_long_for_one_input_as_for_hundreds(tmp_path: Path) 
 class Answering:
     """Stands for the dispatcher: answers each probe with a plan of so many bytes, in turn."""
 
-    def __init__(self, planner: Planner, sizes: list[int]) -> None:
-        self.planner, self.sizes = planner, sizes
+    def __init__(self, planner: Planner, sizes: list[int], chunk_bytes: int) -> None:
+        self.planner, self.sizes, self.chunk_bytes = planner, sizes, chunk_bytes
 
     def tell(self, event: u.Offered) -> None:
         for unit in event.units:
-            plan = ItemPlan(ChunkGrid(7, 5, 7, 5), 1, self.sizes[unit.ident], {})
+            plan = ItemPlan(ChunkGrid(7, 5, 7, 5), self.chunk_bytes, self.sizes[unit.ident], {})
             outcome = Outcome(unit.ident, plan, None, 0.0, 0.0, 0, 0)
             asyncio.get_running_loop().call_soon(self.planner.succeeded, unit, 0, outcome)
 
 
-async def planned(root: Path, sizes: list[int], most_bytes: int) -> PlanReport:
+async def planned(
+    root: Path, sizes: list[int], most_bytes: int, *, chunk_bytes: int = 1, budget: int = 0
+) -> PlanReport:
     """The report of inputs whose outputs take ``sizes``."""
     desk = Desk(root, inputs=[f"{number}.tif" for number in range(len(sizes))])
     job = desk.job().job
     recipe = Recipe.of(job, get_operation(job.op.name), 1 << 20)
     planner = Planner(job, recipe, lambda _: None, adopt=True, most_bytes=most_bytes)
-    planner.attach(Answering(planner, sizes))
-    report = PlanReport(1, str(root))
+    planner.attach(Answering(planner, sizes, chunk_bytes))
+    report = PlanReport(1, str(root), budget=budget)
     async for decision in planner.decide(expand(job.source.inputs, desk.out, job.output.format)):
         report_decision(report, decision)
     return report
@@ -122,3 +124,14 @@ async def test_a_job_of_which_no_item_fits_is_refused_whole(tmp_path: Path) -> N
     report = await planned(tmp_path, [10**18], 10**15)
     with pytest.raises(PreflightError, match="cannot fit on the disk"):
         report.check_disk(compressed=True)
+
+
+@pytest.mark.parametrize("room", [0, 1])
+async def test_a_chunk_larger_than_the_budget_is_told_of(tmp_path: Path, room: int) -> None:
+    """Before its worker is ended for it."""
+    size = 700 * 2**20
+    budget = size + WORKER_BYTES - 1 + room
+    report = await planned(tmp_path, [1], 10**15, chunk_bytes=size, budget=budget)
+    told = [one for one in report.warnings if "engine.memory_budget" in one]
+    assert len(told) == 1 - room
+    assert room or "700 MiB" in told[0]

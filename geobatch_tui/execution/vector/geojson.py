@@ -39,6 +39,10 @@ _BRACE = re.compile(rb'%b|%b|["{}]' % (_DEEPER, _STRING), re.DOTALL)
 _MOST, _SHOWN = 10_000, 80
 #: What says where an object ends: whole texts, brackets, and the start of a text that is cut.
 _MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"|["[\]{}]', re.DOTALL)
+#: Bytes of the parsed text of a place, or of another list, as OGR has it in memory.
+_EACH = 500
+#: The same of a byte of text, where places have 15 each.
+_SHARE = 35
 _BLANK = " \t\r\n,:"
 #: Characters of the longest word, or escape, that JSON of Python's knows, and a few more.
 _LONGEST = 16
@@ -62,16 +66,26 @@ def told(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
         return bytes(map(_flags, filter(_is_feature, _members(_Text(file)))))
 
 
-def lost(path: str, place: str, features: int) -> tuple[int, ...]:
+def objects(path: str, place: str) -> tuple[int, int]:
+    """How many objects are members of a collection, and bytes that OGR needs for the largest."""
+    with archive.opened(path, place) as file:
+        return _objects(file)
+
+
+def needed(text: bytes) -> int:
+    """Bytes that OGR needs to parse a feature."""
+    return _EACH * text.count(b"[") + 2 * len(text)
+
+
+def lost(path: str, place: str, features: int, count: int = -1) -> tuple[int, ...]:
     """Numbers, from 1, of the members of a collection that are objects and no features, in what OGR
-    opens at ``place``, and reads ``features`` of.
+    opens at ``place``, and reads ``features`` of; ``count``: of objects, if that is known.
 
     Raises:
         CorruptSourceError: they are too many.
     """
-    with archive.opened(path, place) as file:
-        if _objects(file) <= features:
-            return ()
+    if (count if count >= 0 else objects(path, place)[0]) <= features:
+        return ()
     try:
         found = tuple(n for n, value in _numbered(path, place) if _is_odd(value))
     except ValueError:  # OGR takes more for JSON
@@ -96,31 +110,35 @@ def reasons(path: str, place: str, numbers: tuple[int, ...]) -> Iterator[str]:
             )
 
 
-def _objects(file: IO[bytes]) -> int:
-    """How many objects are members of a collection."""
-    held, depth, count, key = b"", 0, 0, b""
+def _objects(file: IO[bytes]) -> tuple[int, int]:
+    """As :func:`objects`."""
+    held, count, key, passed, most = b"", 0, b"", 0, 0
+    begun: list[int] = []  # where the objects begin that are not yet at their end
     while piece := file.read(max(_PIECE, len(held))):
         held += piece
         at = 0
-        if not depth:  # what is in the outermost object is not passed over at once
+        if not begun:  # what is in the outermost object is not passed over at once
             at = held.find(b"{") + 1
-            depth = min(at, 1)
+            begun = [at] * min(at, 1)
         for found in _BRACE.finditer(held, at):
             mark = found[0]
             if mark == b'"':  # its end is not here yet
                 break
             at = found.end()
             if mark.startswith(b"{"):
-                count += depth == 1 and key == b'"features"'
-                depth += mark == b"{"
-            elif mark == b"}":
-                depth -= 1
-            elif depth == 1:
+                count += len(begun) == 1 and key == b'"features"'
+                most = max(most, needed(mark))
+                begun += [passed + at] * (mark == b"{")
+            elif mark == b"}" and begun:
+                # Of what did not fit into one piece only the length is known.
+                most = max(most, (passed + at - begun.pop()) * _SHARE * (len(begun) == 1))
+            elif len(begun) == 1:
                 key = mark
         else:
             at = len(held)
+        passed += at
         held = held[at:]
-    return count
+    return count, most
 
 
 def _is_odd(value: Any) -> bool:

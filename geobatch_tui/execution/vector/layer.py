@@ -65,9 +65,9 @@ _CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 @dataclass(frozen=True, slots=True)
 class Layer:
     """What a source says of itself. ``place``: what OGR opens. ``fields``: schema of the
-    attributes. ``none_left``: ``where`` leaves no feature; then ``count`` is of all. ``measured``:
-    geometries have M, as the source says. ``id_name``, ``id_is_key``: as in the plan. ``geo``: see
-    ``geokey``."""
+    attributes. ``none_left``: ``where`` leaves no feature; then ``count`` is of all. ``largest``:
+    bytes that OGR needs for the largest feature. ``measured``: geometries have M, as the source
+    says. ``id_name``, ``id_is_key``: as in the plan. ``geo``: see ``geokey``."""
 
     driver: str
     place: str
@@ -87,6 +87,7 @@ class Layer:
     shared: tuple[int, ...] = ()
     none_left: bool = False
     namesakes: bool = False
+    largest: int = 0
     measured: bool = False
     id_name: str = ""
     id_is_key: bool = False
@@ -250,18 +251,21 @@ def _counted(
     count = int(info["features"])
     lost: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
+    largest = 0
     if driver == "GeoJSONSeq":
         # OGR's own count is of objects, also of those that are no features.
         count = _count(place, name, "", driver)
         lost = sequence.lost(path, count)
         shared = sequence.shared(path, lost)
+        largest = geojson.needed(sequence.largest(path))
     if driver == "SQLite" and params.where and (read := _count(place, name, "", driver)) != count:
         raise CorruptSourceError(f"{path} has {count} rows, of which OGR reads {read}")
     if driver == "ESRI Shapefile":
         shaperows.refuse_uneven(path, place)
     if driver == "GeoJSON":
         whole = count if count >= 0 else _count(place, name, "", driver)
-        lost = geojson.lost(path, place, whole)
+        objects, largest = geojson.objects(path, place)
+        lost = geojson.lost(path, place, whole, objects)
     if driver == "GML":
         lost = _left_out(path, place, name, count)
         count -= len(lost)
@@ -275,6 +279,7 @@ def _counted(
         "lost": lost,
         "shared": shared,
         "none_left": none_left,
+        "largest": largest,
     }
 
 

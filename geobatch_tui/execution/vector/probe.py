@@ -266,7 +266,12 @@ def _with_chunks(
     values = plan.to_json() | {"access": access, "edges": list(edges), "cell": cell}
     return ItemPlan(
         grid=grid,
-        chunk_bytes=int(_BASE + _FACTOR * each * (0 if access == "none" else grid.chunk_width)),
+        chunk_bytes=int(
+            _BASE
+            + _FACTOR * each * (0 if access == "none" else grid.chunk_width)
+            # Any chunk may start the thread that reads the whole source.
+            + layer.largest
+        ),
         output_bytes=int(4 * size + 2**20),
         detail=values,
         bounds_lonlat=None,

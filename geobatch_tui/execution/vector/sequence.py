@@ -60,6 +60,11 @@ def lost(path: str, features: int) -> tuple[int, ...]:
     raise error
 
 
+def largest(path: str) -> bytes:
+    """The longest record at ``path``."""
+    return max(records(path), key=len, default=b"")
+
+
 def shared(path: str, lost: tuple[int, ...]) -> tuple[int, ...]:
     """Numbers, from 1, of the records at ``path`` that hold more than the feature that OGR reads;
     of those but ``lost``.

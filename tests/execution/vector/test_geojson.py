@@ -269,8 +269,27 @@ def test_members_are_counted_wherever_the_file_is_cut(piece):
     whole = {"links": [{}], "features": [one, None, {}, [], one], "more": [{}]}
     for indent in (None, 2):
         text = json.dumps(whole, indent=indent, ensure_ascii=False).encode()
-        assert geojson._objects(Slow(text)) == 3
-    assert geojson._objects(Slow(json.dumps(one).encode())) == 0
+        assert geojson._objects(Slow(text))[0] == 3
+    assert geojson._objects(Slow(json.dumps(one).encode()))[0] == 0
+    assert geojson._objects(Slow(b'{"features":[{}]}}}'))[0] == 1
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "geojsonl"])
+def test_the_largest_feature_counts_for_the_memory_of_a_chunk(suffix, tmp_path):
+    """OGR parses it whole, in many times the bytes of its text, whichever chunk asks for it."""
+    line = {"type": "LineString", "coordinates": [[n / 1e5, n / 1e5] for n in range(100_000)]}
+    plans = []
+    for name, shape in (("small", FINE[0]), ("large", line)):
+        feature = {"type": "Feature", "properties": {}, "geometry": shape}
+        features = [*_features(FINE * 3), feature]
+        whole = {"type": "FeatureCollection", "features": features}
+        lines = "".join(json.dumps(one) + "\n" for one in features)
+        source = tmp_path / f"{name}.{suffix}"
+        source.write_text(lines if suffix == "geojsonl" else json.dumps(whole))
+        plans.append(vectorjobs.probe("vector.convert", source, features=1))
+    text = len(json.dumps(line))
+    more = plans[1].chunk_bytes - plans[0].chunk_bytes
+    assert 15 * text < more < 40 * text
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
