@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geobatch_tui.errors import StateError
 from geobatch_tui.execution.messages import ItemContext, ItemPlan, Segment, SourceIdentity
 from geobatch_tui.execution.segments import MANY, SegmentFile, Segments
 from geobatch_tui.ledger.layout import output_path
 from geobatch_tui.ledger.owner import refuse_foreign_links
+from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.units import Kind, Unit
 
 if TYPE_CHECKING:
@@ -197,6 +199,11 @@ class Feeder:
 
     def _segments(self, item: OpenItem) -> Iterator[Segment]:
         for row in self._reader.segments(item.context.item_id):
+            if "/" in row.spool:
+                raise StateError(
+                    f"the ledger names a spool that is not its item's: {safe(row.spool)}",
+                    hint="`geobatch run JOB --fresh` makes a new ledger",
+                )
             yield Segment(row.index, row.spool, row.offset, row.length, row.crc32)
 
     def _context(self, row: ItemRow) -> ItemContext:

@@ -20,6 +20,7 @@ from geobatch_tui.ledger.database import refuse_to_remove
 from geobatch_tui.ledger.layout import output_path, write_json_atomic
 from geobatch_tui.ledger.ledger import Ledger
 from geobatch_tui.ledger.lock import RunLock
+from geobatch_tui.ledger.owner import is_ours
 from geobatch_tui.ledger.regular_file import read_json
 from geobatch_tui.ledger.updates import ItemState
 from geobatch_tui.observability.text import safe
@@ -127,7 +128,7 @@ async def verify(directory: str | Path) -> dict[str, Any]:
 def _leave_word(directory: Path, keys: list[str]) -> None:
     """Tell the next run which outputs to read whole: their size and time may look sound."""
     state = state_of_run(directory)
-    if keys:
+    if keys and is_ours(Path(state.root)):
         # A read-only archive can be verified too; it is not going to be run again.
         with contextlib.suppress(OutputGoneError):
             write_json_atomic(suspects_path(state), {"keys": keys})

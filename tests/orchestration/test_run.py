@@ -122,7 +122,13 @@ async def test_outputs_are_where_the_state_is(tmp_path: Path) -> None:
     desk.values["output"] = {"dir": str(moved)}
     assert await desk.reasons() == {"current": 20}
     (moved / "a.tif").write_text("")
+    suspects = moved / ".geobatch" / "suspects.json"
+    suspects.parent.chmod(0o777)  # as if it were another user's: it is read, and nothing is left
     assert (await geobatch_tui.verify(moved))["damaged"] == [str(moved / "a.tif")]
+    assert not suspects.exists()
+    suspects.parent.chmod(0o700)
+    assert (await geobatch_tui.verify(moved))["damaged"] == [str(moved / "a.tif")]
+    assert suspects.exists()
 
 
 def test_the_probe_of_the_output_follows_no_link(tmp_path: Path, monkeypatch) -> None:
@@ -138,6 +144,18 @@ def test_the_probe_of_the_output_follows_no_link(tmp_path: Path, monkeypatch) ->
     monkeypatch.undo()
     probe_output(tmp_path)
     assert victim.read_text() == "mine"
+
+
+async def test_a_ledger_names_no_spool_elsewhere(tmp_path: Path) -> None:
+    """What it names is read into the output."""
+    desk = Desk(tmp_path, op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)})
+    desk.values["retry"] = {"max_attempts": 1}
+    await desk.run()
+    with sqlite3.connect(desk.out / ".geobatch" / "ledger.db") as ledger:
+        ledger.execute("UPDATE spool SET name = '/etc/' || name")
+    ledger.close()
+    with pytest.raises(StateError, match="names a spool"):
+        await geobatch_tui.retry(desk.out)
 
 
 async def test_the_extra_log_is_a_log(tmp_path: Path) -> None:

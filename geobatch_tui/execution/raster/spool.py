@@ -168,7 +168,7 @@ def is_intact(item: ItemContext, segment: Segment) -> bool:
         return True
     path = Path(item.work_dir) / segment.spool
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -49,5 +49,5 @@ class OpenFiles:
             oldest = next(iter(self._open))
             os.close(self._open.pop(oldest))
             self._fds[oldest] = -1
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         return os.open(self._directory / self._names[number], flags)

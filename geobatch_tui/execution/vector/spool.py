@@ -142,7 +142,7 @@ def _checked[T](
 ) -> T:
     try:
         path = Path(item.work_dir) / segment.spool
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return read(item, segment, fd)
         finally:
