@@ -72,7 +72,10 @@ def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | 
 
 def _alpha(held: Held, plan: RasterPlan, window: Window, pixels: Pixels) -> Pixels:
     """Alpha (h, w) as gdalwarp makes it: with a kernel that of the pixel that a position lies in,
-    else full. The virtual dataset's own is resampled like a colour."""
+    else full. The virtual dataset's own is resampled like a colour.
+
+    One of floats keeps its value, of which gdalwarp leaves the whole part, up to 255.
+    """
     # Where nothing was written it holds zeros.
     touched = (pixels != 0).any(axis=0)
     if plan.warp is None or plan.warp.resampling not in KERNELS:

@@ -10,9 +10,11 @@ import corpus
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from planning import globe, item_of, read_whole
+from rasterio.enums import ColorInterp
 from rasterio.vrt import WarpedVRT
 
 from geobatch_tui.execution.messages import Window
@@ -225,3 +227,21 @@ def test_tolerance_zero_is_still_broken_in_rasterio(tmp_path):
             src, crs="EPSG:3857", transform=rasterio.Affine(5000, 0, 890000, 0, -5000, 6800000),
             width=200, height=200, tolerance=0,
         ).read()  # fmt: skip
+
+
+@needs_gdal
+def test_alpha_of_floats_keeps_its_value(tmp_path):
+    """That of the source's pixel; gdalwarp leaves its whole part, up to 255. Colours are the same."""
+    pixels = corpus.picture(4, side=60, dtype="float32") / np.float32(0.7)
+    place = {"crs": "EPSG:32633", "transform": Affine(30, 0, 5e5, 0, -30, 5e6)}
+    path = corpus.write(tmp_path / "a.tif", pixels, **place)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp[name] for name in ("red", "green", "blue", "alpha")]
+    item = item_of(path, {"dst_crs": "EPSG:3857", "resampling": "bilinear"})
+    (*colours, alpha), _ = read_whole(item)
+    *theirs, cut = gdalwarp(item)
+    np.testing.assert_array_equal(colours, theirs)
+    assert set(np.unique(alpha)) <= {0, *np.unique(pixels[3])}
+    assert (alpha > 255).any()
+    assert np.array_equal(cut, np.floor(cut))
+    assert np.abs(np.minimum(alpha, 255) - cut).max() <= 1
