@@ -53,6 +53,7 @@ class VectorPlan:
             aside, one for each, after ``lost``.
         moments_as_text: moments are read with their zones (see ``moments``).
         namesakes: fields of the source have one name, and get numbers as they are read.
+        outside: chunks that are not read, as no feature of theirs touches ``bounds``.
         geometry_type: of the layer, as the source says.
         id_name: name of the ids of the source in the output; empty: it has others, or none.
         id_is_key: they are the primary key of a GeoPackage; else an attribute, among ``fields``.
@@ -82,6 +83,7 @@ class VectorPlan:
     shared: tuple[int, ...] = ()
     moments_as_text: bool = False
     namesakes: bool = False
+    outside: tuple[int, ...] = ()
     geometry_type: str = "Unknown"
     id_name: str = ""
     id_is_key: bool = False
@@ -102,6 +104,7 @@ class VectorPlan:
         values = dict(data)
         values["edges"] = tuple(values["edges"])
         values["fields"] = tuple(values["fields"])
+        values["outside"] = tuple(values.get("outside", ()))
         values["lost"] = tuple(values.get("lost", ()))
         values["shared"] = tuple(values.get("shared", ()))
         return cls(**values)

@@ -263,7 +263,12 @@ def _with_chunks(
             features = plan.count
     # Of no features there is one chunk, too, that makes the output.
     grid = ChunkGrid(max(plan.count, 1), 1, max(min(features, plan.count), 1), 1)
-    values = plan.to_json() | {"access": access, "edges": list(edges), "cell": cell}
+    outside: tuple[int, ...] = ()
+    if access == "fid":
+        bounds = task.params.get("bounds")
+        outside = ranges.chunks_outside(task.source, plan, edges, grid.chunk_width, bounds)
+    read = {"access": access, "edges": list(edges), "cell": cell, "outside": list(outside)}
+    values = plan.to_json() | read
     return ItemPlan(
         grid=grid,
         chunk_bytes=int(

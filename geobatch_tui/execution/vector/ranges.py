@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from bisect import bisect_right
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,3 +175,49 @@ def uniform_groups(meta: Any) -> int:
     if not sizes or largest > _LARGE_GROUP or len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
         return 0
     return int(sizes[0])
+
+
+#: Whether a layer has an index that is kept with it.
+_INDEXED = (
+    "SELECT 1 FROM gpkg_extensions WHERE extension_name = 'gpkg_rtree_index' "
+    "AND lower(table_name) = lower(?) AND lower(column_name) = lower(?)"
+)
+
+
+def chunks_outside(
+    path: str, plan: VectorPlan, edges: tuple[int, ...], features: int, bounds: Any
+) -> tuple[int, ...]:
+    """Chunks of ``features`` between these ``edges`` of ids, none of whose features touches
+    ``bounds``, as the index of a GeoPackage says.
+
+    Those with a feature that is not in the index are not among them: its geometry may be damaged.
+    """
+    if plan.driver != "GPKG" or plan.where or not (edges and bounds):
+        return ()
+    index = f"rtree_{plan.layer}_{plan.geometry_column}".replace('"', '""')
+    with contextlib.closing(open_sqlite(path)) as connection:
+        if not _is_indexed(connection, plan):
+            return ()
+        minx, miny, maxx, maxy = bounds
+        asked = (
+            f'SELECT id FROM "{index}" WHERE minx <= ? AND maxx >= ? AND miny <= ? AND maxy >= ?'  # noqa: S608 - quoted
+        )
+        found = connection.execute(asked, (maxx, minx, maxy, miny))
+        touching = {bisect_right(edges, ident) - 1 for (ident,) in found}
+        asked = f'SELECT count(*) FROM "{index}_rowid" WHERE rowid >= ? AND rowid < ?'  # noqa: S608 - quoted
+        outside = []
+        for number, (low, high) in enumerate(pairwise(edges)):
+            if number in touching:
+                continue
+            (known,) = connection.execute(asked, (low, high)).fetchone()
+            if known == min(features, plan.count - number * features):
+                outside.append(number)
+    return tuple(outside)
+
+
+def _is_indexed(connection: sqlite3.Connection, plan: VectorPlan) -> bool:
+    asked = "SELECT 1 FROM sqlite_master WHERE name = 'gpkg_extensions'"
+    if connection.execute(asked).fetchone() is None:
+        return False
+    names = (plan.layer, plan.geometry_column)
+    return connection.execute(_INDEXED, names).fetchone() is not None

@@ -261,6 +261,8 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
         batches = read_part(item, plan, index)
     elif plan.access == "rows":
         batches = _row_groups(item, plan, window)
+    elif index in plan.outside:
+        batches = iter((_nothing(plan, None, window.width),))
     elif plan.access == "fid":
         batches = open_stream(plan.place or item.source, plan, where=_fid_range(plan, index))
     else:
@@ -353,9 +355,10 @@ def _attributes(file: pq.ParquetFile, plan: VectorPlan) -> list[str]:
     return [name for name in file.schema_arrow.names if name != plan.geometry_column]
 
 
-def _nothing(plan: VectorPlan, start: int, count: int) -> pa.RecordBatch:
-    """``count`` features without attributes or geometry, with ids from ``start``."""
+def _nothing(plan: VectorPlan, start: int | None, count: int) -> pa.RecordBatch:
+    """``count`` features without attributes or geometry, with ids from ``start`` if it is given."""
     schema = full_schema(plan)
     columns = [pa.nulls(count, each.type) for each in schema]
-    columns[-2] = pa.array(range(start, start + count), pa.int64())
+    if start is not None:
+        columns[-2] = pa.array(range(start, start + count), pa.int64())
     return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,4 +1,4 @@
-"""Row groups outside of bounds are not read, and nothing else comes out than if they were."""
+"""What lies outside of bounds is not read, and nothing else comes out than if it were."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import shapely
 import vectordata
 import vectorjobs
 
-from geobatch_tui.execution.vector import pruning
+from geobatch_tui.execution.vector import pruning, ranges, source
 
 BOUNDS = (2.0, 0.0, 4.5, 1.0)
 
@@ -105,3 +105,50 @@ def test_without_boxes_all_is_read(strip, tmp_path):
             assert pruning.outside(file, "geometry", bounds) == frozenset()
     with pq.ParquetFile(strip) as file:
         assert len(pruning.outside(file, "geometry", (20, 0, 30, 1))) == 9
+
+
+def _chunks_read(monkeypatch):
+    """Conditions by which chunks are read from now on."""
+    read = []
+    real = source.open_stream
+
+    def spy(*given, **how):
+        read.append(how["where"])
+        return real(*given, **how)
+
+    monkeypatch.setattr(source, "open_stream", spy)
+    return read
+
+
+@pytest.mark.parametrize("op", ["vector.convert", "vector.clip"])
+@pytest.mark.parametrize("form", ["GPKG", "GeoParquet"])
+def test_chunks_of_a_geopackage_outside_are_not_read(op, form, tmp_path, monkeypatch):
+    """By its own index; one with a geometry that is not in the index is looked at."""
+    points = shapely.points(np.arange(1000) / 100.0, 0.5)
+    frame = gpd.GeoDataFrame({"n": range(1000)}, geometry=points, crs=4326)
+    frame.loc[950, "geometry"] = None
+    path = vectordata.write(frame, tmp_path / "s.gpkg")
+    params = {"bounds": (3.0, 0.0, 4.5, 1.0)}
+    made = []
+    for prune in (False, True):
+        with monkeypatch.context() as patch:
+            read = _chunks_read(patch)
+            if not prune:
+                patch.setattr(ranges, "chunks_outside", lambda *_: ())
+            how = {"params": params, "features": 100, "form": form}
+            made.append(vectorjobs.run(op, path, tmp_path / str(prune), **how))
+        # Those whose last point lies on the side of the rectangle, and the one with none.
+        assert len(read) == (3 if prune else 10)
+    whole, pruned = made
+    assert pruned.path.read_bytes() == whole.path.read_bytes()
+    assert pruned.receipt.facts == whole.receipt.facts
+    assert pruned.receipt.facts["features_out"] == 151
+
+
+def test_a_geopackage_without_an_index_is_read_whole(tmp_path, monkeypatch):
+    frame = vectordata.layer(300)
+    path = vectordata.write(frame, tmp_path / "s.gpkg", SPATIAL_INDEX="NO")
+    read = _chunks_read(monkeypatch)
+    params = {"bounds": (5.0, 45.0, 5.1, 45.1)}
+    vectorjobs.run("vector.convert", path, tmp_path / "out", params=params, features=100)
+    assert len(read) == 3
