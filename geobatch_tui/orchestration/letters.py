@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.execution.messages import Window
+from geobatch_tui.observability.redact import redact, redact_value
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.messages import ChunkGrid, Failure, FeatureLetter, ItemContext
     from geobatch_tui.execution.ops.registry import Operation
+
+
+_TEXTS = frozenset({"error_message", "reproduce", "suggestion", "traceback", "evidence"})
 
 
 def chunk_label(key: str, grid: ChunkGrid, index: int) -> str:
@@ -25,7 +29,7 @@ def chunk_letter(
 ) -> dict[str, Any]:
     """The record of a dead chunk."""
     window = item.plan.grid.window(index)
-    return {
+    record = {
         "item_id": item.item_id,
         "item": safe(item.key),
         "chunk": safe(chunk_label(item.key, item.plan.grid, index)),
@@ -36,6 +40,7 @@ def chunk_letter(
         "reproduce": operation.reproduce(item, window),
         **_evidence(failure, item.source, item.source_id.digest),
     }
+    return _redacted(record)
 
 
 def feature_letter(
@@ -56,7 +61,9 @@ def feature_letter(
         "attempts": attempts,
         "window": [letter.position, window.row_off, 1, 1],
         "bounds_lonlat": None,
-        "reproduce": operation.reproduce(item, Window(letter.position, window.row_off, 1, 1)),
+        "reproduce": redact(
+            operation.reproduce(item, Window(letter.position, window.row_off, 1, 1))
+        ),
         "suggestion": "repair it in the quarantine file, or retry with other parameters",
         "source": safe(item.source),
         "source_digest": item.source_id.digest,
@@ -81,7 +88,7 @@ def item_letter(
     reproduce: str,
 ) -> dict[str, Any]:
     """The record of an item that is dead as a whole: refused by its probe, or not assembled."""
-    return {
+    record = {
         "item_id": item_id,
         "item": safe(key),
         "chunk": None,
@@ -91,6 +98,15 @@ def item_letter(
         "bounds_lonlat": None,
         "reproduce": reproduce,
         **_evidence(failure, source, digest),
+    }
+    return _redacted(record)
+
+
+def _redacted(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without credentials in its texts: a library's message may name a URL, a command a
+    secret. Names of items and sources stay: letters are found by them."""
+    return {
+        name: redact_value(value) if name in _TEXTS else value for name, value in record.items()
     }
 
 

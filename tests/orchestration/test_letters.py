@@ -7,7 +7,7 @@ import pytest
 from geobatch_tui.errors import Reaction
 from geobatch_tui.execution.messages import ChunkGrid, Failure, Window
 from geobatch_tui.orchestration.intake import _inspect_line
-from geobatch_tui.orchestration.letters import chunk_label, window_bounds
+from geobatch_tui.orchestration.letters import chunk_label, item_letter, window_bounds
 
 GRID = ChunkGrid(1000, 500, 100, 100)
 
@@ -57,3 +57,18 @@ def test_edge_windows_stay_inside(index: int) -> None:
     bounds = window_bounds(lattice(), GRID, GRID.window(index))
     assert bounds is not None
     assert -180 <= bounds[0] < bounds[2] <= 180
+
+
+def test_letters_hold_no_credentials() -> None:
+    """They stay in the ledger, and are exported; names by which they are found stay whole."""
+    url = "https://bob:hunter2@host/a.tif?token=xyz789"
+    evidence = {"tail": [f"HTTP 403 of {url}"], "password": "hunter2"}
+    failure = Failure(
+        "RemoteReadError", Reaction.TRANSIENT, f"cannot read {url}", hint=url, traceback=f"x\n{url}",
+        evidence=evidence,
+    )  # fmt: skip
+    letter = item_letter(1, "token=1.tif", "/token=1.tif", "", 1, failure, f"gdalinfo {url}")
+    assert (letter["item"], letter["source"]) == ("token=1.tif", "/token=1.tif")
+    assert str(letter).count("https://***@host/a.tif?token=***") == 5
+    assert "hunter2" not in str(letter)
+    assert "xyz789" not in str(letter)
