@@ -171,15 +171,20 @@ def _elsewhere() -> Path:
 
 
 def _show(make: Callable[[], Shell], log: Path) -> Shown:
+    raised: Exception | None = None
     with terminal.guarded(log):
         app = make()
         with terminal.signals_handled(app.lose_terminal, app.end_by_signal):
-            ending = app.run()
-    if app.return_code:
-        return Shown(app.leaving, failure=_told(app.failure, log))
-    if app.failure is not None:
-        _kept(app.failure, log)
-    return Shown(ending, app.wish)
+            try:
+                app.run()
+            except Exception as error:  # noqa: BLE001 - boundary: whoever left has left
+                raised = error
+    failure = app.failure or raised
+    if failure is not None and (app.closes or raised is not None):
+        _kept(failure, log)  # what else is raised Textual has printed there
+    if app.closes or (failure is None and not app.return_code):
+        return Shown(app.return_value, app.wish)
+    return Shown(app.leaving, failure=_told(failure, log))
 
 
 def _wish_of(shown: Shown) -> Wish | None:

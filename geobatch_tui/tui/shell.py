@@ -13,6 +13,7 @@ from rich.text import Text
 from textual import events, on
 from textual.app import App, ScreenStackError
 from textual.theme import ThemeProvider
+from textual.widget import AwaitMount
 
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.orchestration.known import known
@@ -51,6 +52,7 @@ class Shell(App[Ending]):
         PAGES: its screens.
         wish: what is to be opened once it has closed.
         leaving: set once the console waits for a run in this process to drain.
+        closes: whether it is being closed, as was asked for.
         failure: what a handler raised, if one did; it ended the console, unless that closed anyway.
         read_only: whether it changes nothing.
         shown: the run that is on the screen.
@@ -73,6 +75,7 @@ class Shell(App[Ending]):
     wish: Wish | None = None
     leaving: Ending | None = None
     failure: Exception | None = None
+    closes = False
     read_only = False
     shown = View()
 
@@ -83,7 +86,6 @@ class Shell(App[Ending]):
         self._watching = watching
         self._home: asyncio.AbstractEventLoop | None = None
         self._doom: Ending | None = None
-        self._closes = False
         self._bad_themes: list[themes.BadTheme] = []
         self._trail: list[str] = []
         self._at = -1
@@ -124,7 +126,7 @@ class Shell(App[Ending]):
         made, and its handlers miss their widgets.
         """
         self.failure = self.failure or error
-        if not self._closes:
+        if not self.closes:
             super()._handle_exception(error)
 
     @override
@@ -135,8 +137,13 @@ class Shell(App[Ending]):
         message: RenderableType | None = None,
     ) -> None:
         """Close the console."""
-        self._closes = True
+        self.closes = True
         super().exit(result, return_code, message)
+
+    @override
+    def switch_mode(self, mode: str) -> AwaitMount:
+        """Go to a screen, unless all are being taken down."""
+        return AwaitMount(self.screen, ()) if self.closes else super().switch_mode(mode)
 
     @override
     def _fatal_error(self) -> None:

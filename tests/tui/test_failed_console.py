@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from geobatch_tui import load_job
@@ -93,6 +95,8 @@ async def test_what_fails_while_the_console_closes_is_no_failure(console, script
         await pilot.pause()
         app.exit(Ending.LEFT)
         app._handle_exception(KeyError("no widgets"))
+        await app.switch_mode("map")
+        assert app.current_mode == "run"
         await pilot.pause()
     assert app.return_value is Ending.LEFT
     assert not app.return_code
@@ -108,3 +112,31 @@ def test_the_console_writes_nothing_into_the_state_of_others(tmp_path):
     assert not log.is_relative_to(tmp_path / "b")
     assert launch._log_of(theirs.parent) == log  # where it is told to be
     log.parent.rmdir()
+
+
+class Raising:
+    """A console whose end raises."""
+
+    leaving = failure = wish = None
+    return_code, return_value = 0, Ending.LEFT
+    lose_terminal = end_by_signal = None
+
+    def __init__(self, *, closes):
+        self.closes = closes
+
+    def run(self):
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+def test_an_operator_who_has_left_is_not_followed(tmp_path, monkeypatch):
+    """What raises while Textual takes the screens down is on file, and the console has ended as
+    was asked for; one that nobody closed has failed."""
+    monkeypatch.setattr(launch.terminal, "guarded", lambda _: contextlib.nullcontext())
+    log = tmp_path / "console.err"
+    assert launch._show(lambda: Raising(closes=True), log) == launch.Shown(Ending.LEFT)
+    assert "dictionary changed size" in log.read_text()
+    failed = launch._show(lambda: Raising(closes=False), log)
+    assert (failed.ending, failed.failure.partition(";")[0]) == (
+        None,
+        "RuntimeError: dictionary changed size during iteration",
+    )
