@@ -65,7 +65,7 @@ def driver_of(path: Path, head: bytes, *, size: int, allow_vrt: bool) -> str:
 
     Raises:
         UnsupportedFormatError: empty, disguised, or in no format that this project reads.
-        UnsafeInputError: a VRT, and ``allow_vrt`` is not set.
+        UnsafeInputError: a VRT, and ``allow_vrt`` is not set; a link with an ENVI header.
     """
     if not head:
         raise UnsupportedFormatError(f"{path} is empty (0 bytes)")
@@ -85,6 +85,11 @@ def driver_of(path: Path, head: bytes, *, size: int, allow_vrt: bool) -> str:
     if suffix == ".hgt" and size in _HGT_BYTES:
         return "SRTMHGT"
     if _has_envi_header(path):
+        if path.is_symlink():
+            raise UnsafeInputError(
+                f"{path} is a link, and the ENVI header beside it would make a raster of any file",
+                hint="put header and data side by side, or name the file that the link leads to",
+            )
         return "ENVI"
     raise UnsupportedFormatError(f"{path} is no raster that geobatch reads: {describe(head)}")
 

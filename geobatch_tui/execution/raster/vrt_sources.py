@@ -13,8 +13,12 @@ from geobatch_tui.errors import CorruptSourceError, UnsafeInputError
 
 MAX_DEPTH = 8
 MAX_BYTES = 64 * 2**20
-_NAMES = {"SourceFilename", "SourceDataset"}
-_REFUSED = {"PixelFunctionCode"}
+#: Elements, as GDAL takes them: in any case, and whatever their namespace.
+_NAMES = {"sourcefilename", "sourcedataset", "dempath"}
+_REFUSED = {"pixelfunctioncode"}
+#: What names another dataset in an item of metadata, and in a step of processing (by a part of it).
+_ITEMS = {"x_dataset", "y_dataset", "overview_file"}
+_ARGUMENTS = ("filename", "dataset")
 
 
 def vrt_sources(path: Path) -> list[Path]:
@@ -34,10 +38,12 @@ def vrt_sources(path: Path) -> list[Path]:
         raise CorruptSourceError(f"{path} is no well-formed VRT: {error}") from error
     named: dict[Path, None] = {}
     for element in root.iter():
-        if element.tag in _REFUSED:
+        tag = element.tag.rpartition("}")[2].lower()
+        if tag in _REFUSED:
             raise UnsafeInputError(f"{path}: a VRT that carries code ({element.tag})")
-        if element.tag in _NAMES:
+        if tag in _NAMES:
             named[_resolve(path, element)] = None
+        _refuse_further(path, tag, element)
     missing = [str(source) for source in named if not source.is_file()]
     if missing:
         listed = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
@@ -48,9 +54,22 @@ def vrt_sources(path: Path) -> list[Path]:
     return list(named)
 
 
+def _refuse_further(path: Path, tag: str, element: ET.Element) -> None:
+    """Raises UnsafeInputError where an element names a dataset that is not one of the sources."""
+    given = {name.rpartition("}")[2].lower(): value for name, value in element.attrib.items()}
+    key = given.get("key", "").lower() if tag == "mdi" else ""
+    argument = given.get("name", "").lower() if tag == "argument" else ""
+    if key in _ITEMS or any(part in argument for part in _ARGUMENTS):
+        raise UnsafeInputError(
+            f"{path}: the VRT names another dataset ({key or argument}) beside its sources",
+            hint="make a GeoTIFF of it with gdal_translate first, if you trust it",
+        )
+
+
 def _resolve(path: Path, element: ET.Element) -> Path:
     name = (element.text or "").strip()
-    relative = element.get("relativeToVRT", element.get("relativetoVRT", "0")) == "1"
+    given = {attribute.lower(): value for attribute, value in element.attrib.items()}
+    relative = given.get("relativetovrt", "0") == "1"
     plain = name and not name.startswith(("/vsi", "<")) and "://" not in name
     target = Path(path.parent, name) if relative else Path(name)
     if not plain or not target.is_absolute():

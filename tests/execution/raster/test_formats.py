@@ -69,6 +69,16 @@ def test_a_vrt_must_be_allowed(head):
     assert driver_of(Path("/d/a.tif"), head, size=1000, allow_vrt=True) == "VRT"
 
 
+def test_envi_is_no_link(tmp_path):
+    """A link and a header beside it would make pixels of any file, as of a private key."""
+    (tmp_path / "key").write_bytes(b"secret")
+    path = tmp_path / "a.img"
+    path.symlink_to(tmp_path / "key")
+    path.with_suffix(".hdr").write_text("ENVI\nsamples = 1\n")
+    with pytest.raises(UnsafeInputError, match="link"):
+        driver_of(path, b"secret", size=6, allow_vrt=False)
+
+
 def test_envi_needs_its_header(tmp_path):
     """Raw bytes are ENVI only with a header beside them that says so."""
     path = tmp_path / "scene.dat"

@@ -94,6 +94,26 @@ def test_a_vrt_is_walked_before_it_is_opened(tmp_path):
         source.look(str(vrt), allow_vrt=True)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "<sourcefilename>/vsicurl/http://h/x.tif</sourcefilename>",
+        '<SourceFilename xmlns="urn:x">/vsicurl/http://h/x.tif</SourceFilename>',
+        "<RPCTransformer><DEMPath>/vsicurl/http://h/x.tif</DEMPath></RPCTransformer>",
+        '<Metadata domain="GEOLOCATION"><MDI key="X_DATASET">/x.tif</MDI></Metadata>',
+        '<Metadata domain="OVERVIEWS"><mdi KEY="overview_file">/x.tif</mdi></Metadata>',
+        '<Step><Argument name="gain_dataset_filename_1">/x.tif</Argument></Step>',
+        "<pixelFunctionCode>x</pixelFunctionCode>",
+    ],
+)
+def test_whatever_a_vrt_names_is_looked_at(tmp_path, names):
+    """GDAL takes elements and attributes in any case, and of any namespace."""
+    vrt = tmp_path / "a.vrt"
+    vrt.write_text(f'<VRTDataset rasterXSize="1" rasterYSize="1">{names}</VRTDataset>')
+    with pytest.raises(UnsafeInputError):
+        source.look(str(vrt), allow_vrt=True)
+
+
 def test_a_vrt_cannot_declare_entities(tmp_path):
     """No expansion bombs."""
     vrt = tmp_path / "a.vrt"
