@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -30,14 +30,12 @@ class Ways:
             and the names of the grids. None: it can use all.
         best: whether the best of all is among ``pipelines``.
         accuracy: of the first of ``pipelines``, in metres; below 0 if unknown.
-        first: the first of ``pipelines``; belongs to one thread. None of what :func:`known` keeps.
     """
 
     pipelines: tuple[str, ...]
     lacking: tuple[float, tuple[str, ...]] | None
     best: bool
     accuracy: float = -1.0
-    first: Transformer | None = None
 
     @property
     def pipeline(self) -> str:
@@ -65,14 +63,13 @@ def between(src: object, dst: object, area: AreaOfInterest | None = None) -> Way
         lacking,
         group.best_available,
         found[0].accuracy if found else -1.0,
-        found[0] if found else None,
     )
 
 
 @cache
 def known(src: str, dst: str) -> Ways:
     """As :func:`between`, by the texts of two CRSs."""
-    return replace(between(src, dst), first=None)
+    return between(src, dst)
 
 
 def transformer(src: str, dst: str) -> Transformer:

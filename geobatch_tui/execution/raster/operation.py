@@ -2,8 +2,8 @@
 
 Where PROJ knows several operations between two CRSs, it takes another one from point to point, and
 GDAL's grid (which knows the area of the source) another one than GDAL's warper (which does not
-here). So the one that PROJ ranks first for the area of the source is bound to the source's CRS:
-then there is no other. Nothing is bound where PROJ takes that one everywhere by itself.
+here). So the one that PROJ takes in the middle of the source, by its area, is bound to the source's
+CRS: then there is no other. Nothing is bound where the area makes no difference.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pyproj import CRS
-from pyproj.exceptions import CRSError as ProjError
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 from pyproj.transformer import AreaOfInterest
 from rasterio import crs as rio
 from rasterio._err import CPLE_BaseError  # GDAL's where rasterio has no class; no public name
@@ -26,8 +26,6 @@ from geobatch_tui.execution.raster import mapping
 from geobatch_tui.execution.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
-    from pyproj import Transformer
-
     from geobatch_tui.execution.raster.grids import Source
     from geobatch_tui.execution.raster.mapping import Points
 
@@ -71,26 +69,34 @@ def choose(placed: Source, dst_crs: CRS) -> Operation:
     known = ways.known(mapping.wkt_of(own), mapping.wkt_of(dst_crs))
     if known.pipeline and all(_meets(box, crs) for crs in (own, dst_crs)):
         return Operation(own)
-    found = ways.between(own, dst_crs, _area(box))
-    lacking = _lacking(found, dst_crs)
-    if found.first is None:
-        return Operation(own, warnings=lacking)
-    chosen = _chosen(found.first, placed, dst_crs)
-    return replace(chosen, accuracy=found.accuracy, warnings=(*chosen.warnings, *lacking))
+    area = _area(box)
+    middle = mapping.apply(
+        placed.transform, np.array([placed.width / 2]), np.array([placed.height / 2])
+    )
+    try:
+        by_area = Transformer.from_crs(own, dst_crs, always_xy=True, area_of_interest=area)
+        by_area.transform(*middle)
+        used = by_area.get_last_used_operation()
+    except ProjError:  # none, or none there
+        return Operation(own)
+    chosen = _chosen(placed, dst_crs, by_area, used)
+    lacking = () if known.lacking is None else _lacking(own, dst_crs, area, used.accuracy)
+    return replace(chosen, accuracy=used.accuracy, warnings=(*chosen.warnings, *lacking))
 
 
-def _chosen(first: Transformer, placed: Source, dst_crs: CRS) -> Operation:
-    own, name = placed.crs, _name_of(first)
+def _chosen(placed: Source, dst_crs: CRS, by_area: Transformer, used: Transformer) -> Operation:
+    """``by_area`` is what PROJ takes for the area of the source, from point to point; ``used`` what
+    it takes in its middle."""
+    own, name = placed.crs, _name_of(used)
     here = mapping.apply(placed.transform, *mapping.lattice(placed.width, placed.height, _POINTS))
-    meant = _finite(*first.transform(*here))
-    if _alike(meant, mapping.project(*here, own, dst_crs)):
+    if _alike(_finite(*by_area.transform(*here)), mapping.project(*here, own, dst_crs)):
         return Operation(own, name)
     several = (
         f"PROJ knows several datum operations from {mapping.named(own)} to {mapping.named(dst_crs)}"
     )
-    bound = None if mapping.centre_longitude(placed) is not None else _bound(first, own)
-    if bound is None or not _obeyed(bound, dst_crs, here, meant):
-        note = f"{several} and takes another one from place to place; its first is {name!r}"
+    bound = None if mapping.centre_longitude(placed) is not None else _bound(used, own)
+    if bound is None or not _obeyed(bound, dst_crs, here, _finite(*used.transform(*here))):
+        note = f"{several} and takes another one from place to place, in the middle {name!r}"
         return Operation(own, name, warnings=(note,))
     note = f"{several}: {name!r} is used for the whole source"
     return Operation(bound, name, warnings=(note,), bound=True)
@@ -114,16 +120,17 @@ def _area(box: mapping.Box) -> AreaOfInterest:
     return AreaOfInterest(west, max(box.miny, -90.0), east, min(box.maxy, 90.0))
 
 
-def _lacking(found: ways.Ways, dst_crs: CRS) -> tuple[str, ...]:
+def _lacking(src: CRS, dst: CRS, area: AreaOfInterest, accuracy: float) -> tuple[str, ...]:
     """A warning where PROJ knows a better operation whose grid is not installed."""
+    found = ways.between(src, dst, area)
     if found.best or found.lacking is None:
         return ()
     best, missing = found.lacking
-    accuracy = "unknown" if found.accuracy < 0 else f"{found.accuracy:g} m"
+    told = "unknown" if accuracy < 0 else f"{accuracy:g} m"
     note = (
-        f"the best transformation to {mapping.named(dst_crs)} ({best:g} m) needs "
+        f"the best transformation to {mapping.named(dst)} ({best:g} m) needs "
         f"{', '.join(missing) or 'a grid'}, which PROJ does not find; the accuracy of the one "
-        f"used is {accuracy}"
+        f"used is {told}"
     )
     return (note,)
 

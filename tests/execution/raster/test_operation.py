@@ -6,13 +6,12 @@ import corpus
 import numpy as np
 import pytest
 from planning import item_of, probe, read_whole
-from pyproj import CRS
+from pyproj import CRS, Transformer
 from pyproj.transformer import AreaOfInterest
 from rasterio import crs as rio
 from rasterio.transform import from_origin
 from rasterio.warp import transform
 
-from geobatch_tui.execution import ways
 from geobatch_tui.execution.raster import grids, mapping, operation, source
 from geobatch_tui.execution.raster.plan import RasterPlan
 
@@ -25,29 +24,33 @@ def _closed():
     source.release()
 
 
-def placed(code, lon, lat):
+def placed(code, lon, lat, step=STEP):
     """A source of 100 pixels a side with this top left corner, in degrees."""
-    return grids.Source(CRS.from_epsg(code), (STEP, 0.0, lon, 0.0, -STEP, lat), 100, 100)
+    return grids.Source(CRS.from_epsg(code), (step, 0.0, lon, 0.0, -step, lat), 100, 100)
 
 
 @pytest.mark.parametrize(
     ("src", "dst", "lon", "lat", "name"),
     [
         (4301, 3857, -2.2, 2.9, "Ballpark"),  # Tokyo, in the Gulf of Guinea
-        (4202, 4326, 145.0, -35.0, "AGD66"),  # its borders cross the source
+        (4203, 4326, 108.23, -36.17, "AGD84"),  # partly in the sea west of Australia
     ],
 )
 def test_proj_and_gdal_take_the_one_that_is_bound(src, dst, lon, lat, name):
     """Without the area of the source each of them takes another one."""
-    here, target = placed(src, lon, lat), CRS.from_epsg(dst)
+    here, target = placed(src, lon, lat, 0.02), CRS.from_epsg(dst)
     chosen = operation.choose(here, target)
     assert chosen.name.startswith(name)
     assert chosen.name in chosen.warnings[0]
-    area = AreaOfInterest(lon, lat - 0.1, lon + 0.1, lat)
-    first = ways.between(here.crs, target, area).first
+    area = AreaOfInterest(lon, lat - 2, lon + 2, lat)
+    by_area = Transformer.from_crs(src, dst, always_xy=True, area_of_interest=area)
+    by_area.transform(lon + 1, lat - 1)
+    used = by_area.get_last_used_operation()
     points = mapping.apply(here.transform, *mapping.lattice(100, 100, 9))
-    meant = np.array(first.transform(*points))
-    assert not np.array_equal(meant, mapping.project(*points, here.crs, target))
+    meant = np.array(used.transform(*points))
+    assert not np.array_equal(
+        by_area.transform(*points), mapping.project(*points, here.crs, target)
+    )
     ours = mapping.project(*points, chosen.crs, target)
     crs = [rio.CRS.from_wkt(mapping.wkt_of(each)) for each in (chosen.crs, target)]
     theirs = transform(*crs, *(each.ravel().tolist() for each in points))
@@ -61,6 +64,7 @@ def test_proj_and_gdal_take_the_one_that_is_bound(src, dst, lon, lat, name):
         (4326, 3857, 10.0, 50.0, ""),  # one way
         (4326, 3035, 10.0, 50.0, ""),  # two, that are alike
         (4301, 3857, 139.0, 36.0, "Tokyo to WGS 84 (108)"),  # PROJ takes it by itself
+        (4267, 4269, -100.0, 40.0, "NAD27 to"),  # by way of another CRS, as the grid is missing
         (4326, 4326, 10.0, 50.0, ""),
     ],
 )
@@ -68,7 +72,10 @@ def test_nothing_is_bound_without_need(src, dst, lon, lat, name):
     """The CRS of the source stays, and nothing is told."""
     here = placed(src, lon, lat)
     chosen = operation.choose(here, CRS.from_epsg(dst))
-    assert (chosen.crs, chosen.name, chosen.warnings) == (here.crs, name, ())
+    assert (chosen.crs, chosen.bound) == (here.crs, False)
+    assert chosen.name.startswith(name)
+    assert bool(chosen.name) == bool(name)
+    assert not any("several" in text for text in chosen.warnings)
 
 
 @pytest.mark.parametrize("kernel", ["nearest", "cubic", "mode"])
