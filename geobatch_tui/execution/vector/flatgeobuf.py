@@ -68,7 +68,7 @@ def write(
     has no extent."""
     indexed = not summary.facts.get("empty")
     header = flatheader.header(item, plan, summary, scratch / "template.fgb", indexed=indexed)
-    kind, multi = ogr.layer_type(summary.types)
+    kind, multi = ogr.layer_type(summary.types, plan.geometry_type)
     typed = kind.startswith("Unknown")
     with (
         Ranked(_ROW, scratch / "records") as found,

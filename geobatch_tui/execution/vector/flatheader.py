@@ -29,7 +29,7 @@ def header(
 
     Raises SchemaError if OGR would keep a field otherwise, or for a mix that it cannot read back.
     """
-    kind, _ = ogr.layer_type(summary.types)
+    kind, _ = ogr.layer_type(summary.types, plan.geometry_type)
     deep = {each // 1000 % 2 == 1 for each in summary.types}
     if len(deep) > 1 or (deep == {True} and kind == "Unknown"):
         raise SchemaError(

@@ -50,7 +50,7 @@ def write(
 ) -> Written:
     """Write the part file. ``scratch`` is a directory for a while."""
     made = scratch / "template.gpkg"
-    kind, multi = ogr.layer_type(summary.types)
+    kind, multi = ogr.layer_type(summary.types, plan.geometry_type)
     ogr.write_template(item, plan, summary, kind, made)
     srs, roots = _prepare(made, plan, summary)
     base = bytearray(made.read_bytes())

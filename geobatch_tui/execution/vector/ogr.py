@@ -54,7 +54,7 @@ def write(
     """
     if plan.format == "Shapefile":
         shapefile.refuse_mixed(summary.types)
-    kind, promote = layer_type(summary.types)
+    kind, promote = layer_type(summary.types, plan.geometry_type)
     kind = kind if summary.out else _declared(plan)
     mends = parts.mends(plan.format, summary)
     geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
@@ -71,7 +71,7 @@ def write(
         try:
             for table in evenly(batches, ROWS, GEOMETRY, BYTES):
                 column = table.column(GEOMETRY).combine_chunks()
-                if promote:
+                if promote and plan.format not in limits.JSON:
                     column = promoted(column)
                 for mend in mends:
                     column = mend(column)
@@ -224,18 +224,20 @@ def measured(kinds: Sequence[int]) -> bool:
     return layer_type(kinds)[0].endswith("M")
 
 
-def layer_type(kinds: Sequence[int]) -> tuple[str, bool]:
+def layer_type(kinds: Sequence[int], declared: str = "") -> tuple[str, bool]:
     """Type of a layer that holds ``kinds`` (WKB's numbers), and whether single geometries are
-    written as multi ones: where both occur, and nothing else."""
+    written as multi ones: where both occur, and nothing else, or where the source ``declared`` that
+    multi type."""
     bases = {kind % 1000 for kind in kinds}
     deep = "Z" if any(kind // 1000 % 2 for kind in kinds) else ""
     deep += "M" if min(kinds, default=0) >= wkb.MEASURED else ""
     deep = f" {deep}" if deep else ""
     for single, name in ((1, "Point"), (2, "LineString"), (3, "Polygon")):
-        if bases == {single}:
+        multi = f"Multi{name}"
+        if bases == {single} and declared.partition(" ")[0] != multi:
             return name + deep, False
-        if bases in ({single, single + 3}, {single + 3}):
-            return f"Multi{name}{deep}", len(bases) > 1
+        if bases and bases <= {single, single + 3}:
+            return multi + deep, single in bases
     if bases == {7}:
         return f"GeometryCollection{deep}", False
     return "Unknown", False  # the name of any type, of any dimensions

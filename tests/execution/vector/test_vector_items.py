@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 
 import geopandas as gpd
 import numpy as np
@@ -531,3 +532,18 @@ def test_a_source_without_features_has_a_place_in_a_run(tmp_path):
     assert (counts["done"], counts["dead"]) == (2, 0)
     assert pyogrio.read_info(tmp_path / "out" / "one.gpkg")["features"] == 0
     assert pyogrio.read_info(tmp_path / "out" / "two.gpkg")["features"] == 5
+
+
+@pytest.mark.parametrize("form", ["GPKG", "FlatGeobuf", "GeoJSON"])
+def test_a_type_that_the_source_says_is_not_changed_without_need(form, tmp_path):
+    """As ogr2ogr has it: a layer of multi polygons stays one, which its features are then; GeoJSON
+    has no layers."""
+    frame = vectordata.layer(5)
+    source = tmp_path / "s.gpkg"
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        pyogrio.write_dataframe(frame, source, geometry_type="MultiPolygon", promote_to_multi=False)
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form)
+    wanted = "Polygon" if form == "GeoJSON" else "MultiPolygon"
+    assert pyogrio.read_info(done.path)["geometry_type"] == wanted
+    assert set(pyogrio.read_dataframe(done.path).geom_type) == {wanted}

@@ -131,6 +131,23 @@ def test_a_layer_has_the_type_of_its_features(kinds, expected):
     assert layer_type(kinds) == expected
 
 
+@pytest.mark.parametrize(
+    ("kinds", "declared", "expected"),
+    [
+        ([3], "MultiPolygon", ("MultiPolygon", True)),
+        ([1003], "MultiPolygon Z", ("MultiPolygon Z", True)),
+        ([6], "MultiPolygon", ("MultiPolygon", False)),
+        ([3], "Polygon", ("Polygon", False)),
+        ([3, 6], "Polygon", ("MultiPolygon", True)),
+        ([2], "MultiPolygon", ("LineString", False)),
+        ([2, 3], "MultiPolygon", ("Unknown", False)),
+    ],
+)
+def test_a_layer_of_multi_geometries_stays_one(kinds, declared, expected):
+    """As the source says, where its features are of that kind."""
+    assert layer_type(kinds, declared) == expected
+
+
 def test_single_geometries_are_promoted():
     """A single geometry becomes a multi geometry of one part; multi, null and Z stay."""
     texts = ["POLYGON Z ((0 0 1, 1 0 1, 1 1 1, 0 0 1))", "MULTIPOINT ((1 2))", "POINT (1 2)"]
