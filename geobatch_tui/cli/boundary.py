@@ -64,7 +64,11 @@ def _ending(error: Exception) -> int:
         return READER_GONE
     if isinstance(error, typer.Abort):
         return ExitCode.SIGINT
-    return _unexpected(error)
+    from geobatch_tui.orchestration.shortage import shortage
+
+    # As where the event loop finds no thread for its own end.
+    known = shortage(error)
+    return _unexpected(error) if known is None else _ending(known)
 
 
 def report(error: GeobatchError) -> None:

@@ -19,9 +19,9 @@ _OPEN_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _DISK = frozenset({*FULL, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO})
 
 
-def shortage(error: BaseException, output_dir: Path) -> GeobatchError | None:
+def shortage(error: BaseException, output_dir: Path | None = None) -> GeobatchError | None:
     """The error that ends a run for what its machine lacks: memory, processes, open files, or a
-    disk below ``output_dir`` that takes no more. None: it is none of these."""
+    disk below ``output_dir`` (or anywhere) that takes no more. None: it is none of these."""
     number = getattr(error, "errno", None)
     if isinstance(error, MemoryError) or number == errno.ENOMEM:
         return MemoryBudgetError(f"the engine itself ran out of memory: {error}")
@@ -33,6 +33,7 @@ def shortage(error: BaseException, output_dir: Path) -> GeobatchError | None:
         return OpenFilesError(f"the engine has too many open files: {error}")
     named = error.filename if isinstance(error.filename, str | bytes) else ""
     path = Path(os.fsdecode(named)) if named else output_dir
-    if number in _DISK or (named and path.is_relative_to(output_dir)):
-        return output_error(error, path)
-    return None
+    if path is None:
+        return None
+    below = bool(named) and output_dir is not None and path.is_relative_to(output_dir)
+    return output_error(error, path) if below or number in _DISK else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 
@@ -63,6 +64,10 @@ def test_no_run_in_directory(geobatch, tmp_path):
         (StateError("gone"), 17),
         (typer.Exit(7), 7),
         (ValueError("surprise"), 1),
+        (RuntimeError("can't start new thread"), 17),
+        (OSError(errno.ENOSPC, "full", "/data/a"), 17),
+        (OSError(errno.ENOSPC, "full"), 1),
+        (RuntimeError("surprise"), 1),
     ],
 )
 def test_errors_end_with_their_code(error, code, monkeypatch, tmp_path, capsys):
