@@ -25,7 +25,15 @@ from geobatch_tui.execution.crc import crc32
 from geobatch_tui.execution.raster.disk import disk_errors, write_all
 from geobatch_tui.execution.raster.part import removed_on_error
 from geobatch_tui.execution.sources import check_identity
-from geobatch_tui.execution.vector import archive, coordinates, geojson, misread, sequence, source
+from geobatch_tui.execution.vector import (
+    archive,
+    coordinates,
+    flatrest,
+    geojson,
+    misread,
+    sequence,
+    source,
+)
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 from geobatch_tui.execution.vector.unread import LEFT_OUT, NO_GEOMETRY, TOO_LARGE
 from geobatch_tui.execution.vector.wkb import validity
@@ -156,9 +164,10 @@ class _Drain:
         if path.exists():
             return
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batches[0].schema) as writer:
+        schema = max((batch.schema for batch in batches), key=len)
+        with pa.ipc.new_stream(sink, schema) as writer:
             for batch in batches:
-                writer.write_batch(batch)
+                writer.write_batch(batch if len(batch.schema) == len(schema) else _fine(batch))
         body = sink.getvalue()
         scratch = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -183,7 +192,32 @@ def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
     place = plan.place or item.source
     with archive.Plain(item.source, place, item.work_dir) as plain:
         batches = source.open_stream(place, plan, where=plan.where, plain=plain)
-        yield from _told(item, plan, batches, plain) if plan.driver in _TOLD else batches
+        if plan.driver in _TOLD:
+            batches = _told(item, plan, batches, plain)
+        elif plan.driver == "FlatGeobuf" and not plan.where:
+            batches = _to_the_end(item, plan, batches, plain)
+        yield from batches
+
+
+def _fine(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch with the note that all of its features can be read."""
+    return batch.append_column(UNREAD, pa.nulls(batch.num_rows, pa.string()))
+
+
+def _to_the_end(
+    item: ItemContext, plan: VectorPlan, batches: Iterator[pa.RecordBatch], plain: archive.Plain
+) -> Iterator[pa.RecordBatch]:
+    """Features of FlatGeobuf, also those behind one that OGR cannot read."""
+    seen = 0
+    try:
+        for batch in batches:
+            seen += batch.num_rows
+            yield batch
+    except CorruptSourceError:
+        if archive.is_inside(plain.place):
+            raise
+    if seen < plan.count and not archive.is_inside(plain.place):
+        yield from flatrest.rest(plain.name(), plan, item.work_dir, seen)
 
 
 def _told(

@@ -40,12 +40,12 @@ def header(
     ogr.write_template(item, plan, summary, kind, path, SPATIAL_INDEX="YES" if indexed else "NO")
     data = path.read_bytes()
     header = bytearray(data[: _MAGIC + 4 + _U32.unpack_from(data, _MAGIC)[0]])
-    table = _Table(header, _MAGIC + 4 + _U32.unpack_from(header, _MAGIC + 4)[0])
+    table = Table(header, _MAGIC + 4 + _U32.unpack_from(header, _MAGIC + 4)[0])
     kept = []
     columns = table.follow(_COLUMNS)
     for n in range(_U32.unpack_from(header, columns)[0]):
         at = columns + 4 + 4 * n
-        column = _Table(header, at + _U32.unpack_from(header, at)[0])
+        column = Table(header, at + _U32.unpack_from(header, at)[0])
         name = column.follow(_NAME)
         size = _U32.unpack_from(header, name)[0]
         place = column.place(_TYPE)
@@ -59,7 +59,7 @@ def header(
     return header
 
 
-class _Table:
+class Table:
     """A table of a flatbuffer, whose offset to its vtable is at ``at``."""
 
     def __init__(self, data: bytearray, at: int) -> None:
@@ -72,6 +72,14 @@ class _Table:
             return 0
         offset: int = struct.unpack_from("<H", self._data, self._fields + 4 + 2 * number)[0]
         return self._at + offset if offset else 0
+
+    def put(self, number: int, at: int) -> bool:
+        """Let a field that is not there lie ``at``; whether there is room to say so."""
+        entry = 4 + 2 * number
+        has_room: bool = entry < struct.unpack_from("<H", self._data, self._fields)[0]
+        if has_room:
+            struct.pack_into("<H", self._data, self._fields + entry, at - self._at)
+        return has_room
 
     def follow(self, number: int) -> int:
         """Where that lies which a field refers to."""

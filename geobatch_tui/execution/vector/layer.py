@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 _MOST = 10_000
 #: Drivers that end at what they cannot read as if nothing followed.
 _COUNTED = frozenset({"GML", "SQLite"})
+#: Drivers that do so where a condition is asked of them, too, so that all is counted before.
+_ENDS_EARLY = frozenset({"SQLite", "FlatGeobuf"})
 #: How XML says its encoding, and encodings that OGR reads it in.
 _HEAD = 200
 _ENCODED = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([\w.-]+)", re.ASCII)
@@ -258,8 +260,10 @@ def _counted(
         lost = sequence.lost(path, count)
         shared = sequence.shared(path, lost)
         largest = geojson.needed(sequence.largest(path))
-    if driver == "SQLite" and params.where and (read := _count(place, name, "", driver)) != count:
-        raise CorruptSourceError(f"{path} has {count} rows, of which OGR reads {read}")
+    if driver in _ENDS_EARLY and params.where and count >= 0:
+        read = _count(place, name, "", driver)
+        if read != count:
+            raise CorruptSourceError(f"{path} has {count} features, of which OGR reads {read}")
     if driver == "ESRI Shapefile":
         shaperows.refuse_uneven(path, place)
     if driver == "GeoJSON":
