@@ -152,6 +152,12 @@ class EngineSection(Section):
     executor: Literal["process", "thread"] = setting(
         "process", kind="operational", help="Workers are processes, or threads of one process."
     )
+    sandbox: Literal["auto", "off"] = setting(
+        "auto",
+        kind="operational",
+        help="Workers can write only where the job does, and use no TCP: auto, where Linux has "
+        "Landlock.",
+    )
     max_workers: int = setting(
         0,
         kind="operational",

@@ -31,7 +31,7 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
     VerifyError,
 )
-from geobatch_tui.execution import evidence
+from geobatch_tui.execution import evidence, sandbox
 from geobatch_tui.execution.messages import Failure
 
 if TYPE_CHECKING:
@@ -189,6 +189,8 @@ def _by_errno(error: BaseException, source: str, out: str) -> Kind | None:
     number = getattr(error, "errno", None)
     if not isinstance(error, OSError) or not isinstance(number, int):
         return None
+    if sandbox.refused(error):
+        return OperationError
     if number in _DENIED or number in _GONE:
         return _by_place(str(error.filename or ""), source, out, gone=number in _GONE)
     if number == errno.EAGAIN and is_remote(source):
@@ -288,6 +290,8 @@ def failure(
             text = f"the operation raised {type(error).__name__}: {text}"
         elif kind is OperationError:
             text = f"{type(error).__name__}: {text}"
+    if any(map(sandbox.refused, _chain(error))):
+        hint = sandbox.HINT
     return Failure(
         error_class=kind.__name__,
         reaction=reaction,

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.forkserver import get_inherited_fds
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution import classify, syncing, wire
@@ -29,6 +30,9 @@ from geobatch_tui.execution.meter import Meter, resident
 from geobatch_tui.execution.ops import registry
 from geobatch_tui.execution.recorder import ErrorFile, Recorder
 from geobatch_tui.execution.tasks import enter_gdal, needs_gdal, run_task
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.sandbox import Sandbox
 
 #: In the place of a task id: "ready" from a worker, "that is all" to one.
 CONTROL = (1 << 64) - 1
@@ -56,12 +60,14 @@ class WorkerProcess:
         error_path: file for fd 1 and 2.
         scratch: directory for GDAL's temporary files.
         ops: the engine's GEOBATCH_OPS, which may have changed since the fork server started.
+        sandbox: what it may write to; None: all that its user may.
     """
 
     number: int
     error_path: str
     scratch: str
     ops: str
+    sandbox: Sandbox | None = None
 
     def _bootstrap(self, parent_sentinel: int) -> int:
         pipe, page = get_inherited_fds() or (-1, -1)
@@ -72,8 +78,11 @@ class WorkerProcess:
             errors = ErrorFile(Path(self.error_path))
             errors.take_over()
             _isolate()
-            _die_with(parent_sentinel)
             self._settle()
+            if self.sandbox is not None:
+                # Before there is another thread, which would stay free.
+                self.sandbox.apply()
+            _die_with(parent_sentinel)
             code = _Loop(socket.socket(fileno=pipe), page, errors).run()
         except BaseException as error:  # noqa: BLE001 - boundary: the last of this process
             if classify.no_thread(error):

@@ -101,14 +101,23 @@ class Log:
                 shown = text_line(now, level, message, event, fields) if self._text else line
                 self._say(shown)
 
-    def run_start(self, versions: Mapping[str, str], config: Mapping[str, Any]) -> None:
+    def run_start(
+        self, versions: Mapping[str, str], config: Mapping[str, Any], *, sandbox: str = ""
+    ) -> None:
         """The first line: versions, and the effective config, each value with its layer.
 
         Args:
             versions: by library.
             config: by dotted key, redacted: ``LoadedJob.effective_with_origins()``.
+            sandbox: what confines the workers, or why nothing does.
         """
-        self.emit("run.start", message="run started", versions=dict(versions), config=dict(config))
+        self.emit(
+            "run.start",
+            message="run started",
+            versions=dict(versions),
+            config=dict(config),
+            sandbox=sandbox,
+        )
         self.flush()
 
     def run_exit(

@@ -19,7 +19,7 @@ from geobatch_tui.orchestration.planner import Planner
 from geobatch_tui.orchestration.planning import Planning
 from geobatch_tui.orchestration.replacing import item_of
 from geobatch_tui.orchestration.report import PlanReport, most_bytes
-from geobatch_tui.orchestration.resources import Resources
+from geobatch_tui.orchestration.resources import Resources, written_by_workers
 from geobatch_tui.orchestration.run_options import Options, Requeue
 from geobatch_tui.orchestration.runner import execute
 from geobatch_tui.orchestration.session import (
@@ -112,6 +112,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
         str(output_dir),
         warnings=list(loaded.warnings),
         budget=resources.chunk_budget,
+        sandbox=resources.sandbox(),
     )
 
     def take(decision: Decision) -> None:
@@ -132,7 +133,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
             suspects=suspects,
             most_bytes=most_bytes(output_dir, compressed=True),
         )
-        pool = resources.make_pool(Path(scratch))
+        pool = resources.make_pool(Path(scratch), written_by_workers(job, inputs))
         planning = Planning(pool, resources.scheduler(job, "plan", "probe"), planner, take)
         try:
             await planning.run(inputs)

@@ -85,6 +85,7 @@ class PlanPhase:
             warnings=list(self.loaded.warnings),
             budget=self.resources.chunk_budget,
             keeps=False,
+            sandbox=self.resources.sandbox(),
         )
         report.chunk_rows = session.reader.chunks
         intake = Intake(session, job, recipe, self.monitor.tally)

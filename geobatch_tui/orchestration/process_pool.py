@@ -13,10 +13,11 @@ import mmap
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution import classify, evidence, wire
 from geobatch_tui.execution.messages import Failure, Outcome
+from geobatch_tui.execution.sandbox import Sandbox, landlock
 from geobatch_tui.execution.worker import COMPILING, CONTROL, PAGE, RUNNING, STOP, WorkerProcess
 from geobatch_tui.orchestration import proc
 from geobatch_tui.orchestration.deaths import death
@@ -33,7 +35,7 @@ from geobatch_tui.orchestration.pool import COMPILING_SECONDS, Answered, Lost, P
 from geobatch_tui.orchestration.worker_files import cut_flood, read_tail, shared_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from geobatch_tui.execution.messages import Task, WorkerCause
@@ -71,6 +73,7 @@ class ProcessPool:
         scratch: directory for temporary files of GDAL; ``err_dir`` if not given.
         growth: bytes over its baseline at which a worker is replaced after a task.
         kill_after: seconds that a worker has to end after SIGTERM.
+        write: the only directories that workers may write to, beside these; None: any.
     """
 
     def __init__(
@@ -80,12 +83,15 @@ class ProcessPool:
         scratch: Path | None = None,
         growth: int = GROWTH,
         kill_after: float = KILL_AFTER,
+        write: Sequence[str] | None = None,
     ) -> None:
         start_fork_server()
         self._err_dir = err_dir
         self._scratch = scratch or err_dir
         self._growth = growth
         self._kill_after = kill_after
+        self._write = write
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._workers: dict[int, _Worker] = {}
         self._count = 0
         self._callback: Callable[[PoolEvent], None] = lambda _: None
@@ -200,6 +206,8 @@ class ProcessPool:
         if self._flood_timer is not None:
             self._flood_timer.cancel()
         self._starts.put(None)
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     # --- starting --------------------------------------------------------------------------
 
@@ -215,6 +223,7 @@ class ProcessPool:
             )
             outcome: Process | Exception
             try:
+                body = replace(body, sandbox=self._sandbox())
                 outcome = launch(body, [theirs.fileno(), page])
             except Exception as error:  # noqa: BLE001 - boundary: told by Lost, on the loop
                 outcome = error
@@ -226,6 +235,16 @@ class ProcessPool:
                 if isinstance(outcome, Process):
                     outcome.close()
                 return
+
+    def _sandbox(self) -> Sandbox | None:
+        if self._write is None or not landlock():
+            return None
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(
+                prefix="geobatch-", ignore_cleanup_errors=True
+            )
+        own = (os.fspath(self._err_dir), os.fspath(self._scratch), self._temporary.name)
+        return Sandbox((*self._write, *own), self._temporary.name)
 
     def _started(self, worker: _Worker, outcome: Process | Exception) -> None:
         if isinstance(outcome, Exception):

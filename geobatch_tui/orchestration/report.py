@@ -76,8 +76,8 @@ class PlanReport:
     the key of a value, those that are stale since it is another one. Byte figures:
     ``peak_memory_bytes`` for all workers together, ``output_bytes`` an upper estimate of what is
     still to be written, ``free_bytes`` on the output's filesystem; ``budget`` of all workers, 0:
-    not known. With ``keeps`` there is an entry for each item, which :meth:`explain` needs and a run
-    does not.
+    not known. ``sandbox``: what confines the workers, or why nothing does. With ``keeps`` there is
+    an entry for each item, which :meth:`explain` needs and a run does not.
     """
 
     workers: int
@@ -98,6 +98,7 @@ class PlanReport:
     present: list[str] = field(default_factory=list)
     entries: list[ItemReason] = field(default_factory=list)
     keeps: bool = True
+    sandbox: str = ""
     places: dict[str, Json] = field(default_factory=dict)
     budget: int = 0
     chunk_rows: Callable[[int], Iterable[ChunkRow]] | None = None
@@ -235,6 +236,7 @@ class PlanReport:
             "refused": self.refused,
             "notes": self.notes,
             "output_dir": safe(self.output_dir),
+            "sandbox": self.sandbox,
         }
 
 

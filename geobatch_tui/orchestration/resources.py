@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.sandbox import state
 from geobatch_tui.orchestration.machine import cores, memory_limit, open_files
 from geobatch_tui.orchestration.planner import Recipe
 from geobatch_tui.orchestration.report import WORKER_BYTES
 from geobatch_tui.orchestration.scheduler import Scheduler, SchedulerConfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.orchestration.inputs import Input
     from geobatch_tui.orchestration.pool import Pool
 
 ENGINE_BYTES = 120 * 1024 * 1024
@@ -39,6 +43,7 @@ class Resources:
     budget: int
     handles: int
     executor: str
+    confined: bool
 
     @classmethod
     def of(cls, job: Job) -> Resources:
@@ -64,7 +69,13 @@ class Resources:
         handles = min(job.engine.max_open_files, room)
         wanted = job.engine.max_workers or cores()
         fitting = (budget - ENGINE_BYTES) // (WORKER_BYTES + CHUNK_FLOOR)
-        return cls(max(1, min(wanted, fitting)), budget, handles, job.engine.executor)
+        return cls(
+            workers=max(1, min(wanted, fitting)),
+            budget=budget,
+            handles=handles,
+            executor=job.engine.executor,
+            confined=job.engine.sandbox == "auto",
+        )
 
     @property
     def chunk_budget(self) -> int:
@@ -95,12 +106,41 @@ class Resources:
             )
         )
 
-    def make_pool(self, directory: Path) -> Pool:
-        """The pool of workers for ``engine.executor``; they write their fd 2 to ``directory``."""
+    def make_pool(self, directory: Path, write: Sequence[str]) -> Pool:
+        """The pool of workers for ``engine.executor``; they write their fd 2 to ``directory``.
+        ``write``: where they may write beside that, if they are confined."""
         if self.executor == "thread":
             from geobatch_tui.orchestration.thread_pool import ThreadPool
 
             return ThreadPool()
         from geobatch_tui.orchestration.process_pool import ProcessPool
 
-        return ProcessPool(directory)
+        return ProcessPool(directory, write=write if self.confined else None)
+
+    def sandbox(self) -> str:
+        """What confines the workers, or why nothing does."""
+        return state(wanted=self.confined, executor=self.executor)
+
+
+def written_by_workers(job: Job, inputs: Sequence[Input]) -> list[str]:
+    """Directories beside a run's own that its workers write to: those that an operation of a
+    plug-in marks so (``writes`` among the extras of a field), and those of databases with a log
+    that is not in them yet, which SQLite reads only where it can make another file."""
+    params = job.op.params
+    fields = type(params).model_fields
+    found = {
+        str(getattr(params, name)): None
+        for name, field in fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("writes")
+    }
+    found |= dict.fromkeys(_with_logs(inputs))
+    found.pop("", None)
+    return list(found)
+
+
+def _with_logs(inputs: Sequence[Input]) -> Iterator[str]:
+    for each in inputs:
+        if each.path.lower().endswith((".gpkg", ".sqlite")):
+            database = Path(each.path).resolve()
+            if Path(f"{database}-wal").exists():
+                yield os.fspath(database.parent)

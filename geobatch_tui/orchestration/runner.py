@@ -26,7 +26,7 @@ from geobatch_tui.orchestration.monitor import Monitor
 from geobatch_tui.orchestration.outputs import write_manifest
 from geobatch_tui.orchestration.plan_phase import PlanPhase
 from geobatch_tui.orchestration.replacing import install
-from geobatch_tui.orchestration.resources import Resources
+from geobatch_tui.orchestration.resources import Resources, written_by_workers
 from geobatch_tui.orchestration.session import open_session, state_of_run, tell_of_network
 from geobatch_tui.orchestration.shortage import shortage
 from geobatch_tui.orchestration.signals import handled
@@ -143,7 +143,9 @@ class Run:
 
     async def run(self) -> RunResult:
         log = self._session.log
-        log.run_start(versions(), self._loaded.effective_with_origins())
+        log.run_start(
+            versions(), self._loaded.effective_with_origins(), sandbox=self._resources.sandbox()
+        )
         tell_of_network(log, self._session.state)
         pool: Pool | None = None
         with handled(drain=self._on_first, cancel=self._on_second, reopen_logs=log.reopen):
@@ -159,7 +161,9 @@ class Run:
                     self._every(stack, self._monitor.observe(self._options.observe))
                 self._every(stack, self._monitor.note())
                 try:
-                    pool = self._resources.make_pool(self._session.state.root)
+                    write = [str(self._session.output_dir), str(self._session.state.root)]
+                    write += written_by_workers(self._job, self._inputs)
+                    pool = self._resources.make_pool(self._session.state.root, write)
                     finish = await self._phases(pool)
                 except GeobatchError as error:
                     self._fatal = self._fatal or error

@@ -65,7 +65,11 @@ class FaultyParams(NoopParams):
     faults: dict[str, list[int]] = _operational({}, "fault by name -> chunks that have it")
     times: int = _operational(0, "attempts that fail of a chunk with a fault; 0: all", "attempts")
     megabytes: int = _operational(64, "size of an allocation or a flood", "MB")
-    state_dir: str = _operational("", "directory in which attempts are counted, for `times`")
+    state_dir: str = Field(
+        "",
+        description="directory in which attempts are counted, for `times`",
+        json_schema_extra={"kind": "operational", "unit": "", "writes": True},
+    )
     only_key: str = _operational("", "item that has the faults; empty: all")
 
 

@@ -187,4 +187,4 @@ def _unseen(failure: Failure | None) -> Unseen:
 def _processes(scratch: Path) -> Pool:
     from geobatch_tui.orchestration.process_pool import ProcessPool
 
-    return ProcessPool(scratch)
+    return ProcessPool(scratch, write=())

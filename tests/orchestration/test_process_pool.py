@@ -19,6 +19,7 @@ from pool_desk import Desk
 from geobatch_tui.errors import Reaction
 from geobatch_tui.execution import wire
 from geobatch_tui.execution.messages import ChunkReceipt, InspectTask, ProbeTask
+from geobatch_tui.execution.sandbox import landlock
 from geobatch_tui.orchestration import proc, process_pool
 from geobatch_tui.orchestration.pool import Answered, Lost
 from geobatch_tui.orchestration.process_pool import ProcessPool
@@ -556,3 +557,23 @@ def test_lost_framing_is_an_error():
     """A stream that is no frames is refused rather than waited for."""
     with pytest.raises(ValueError, match="a frame of"):
         list(wire.Frames().feed(b"\xff" * 64))
+
+
+@pytest.mark.skipif(not landlock(), reason="this kernel has no Landlock")
+async def test_a_confined_worker_writes_where_it_may(tmp_path, monkeypatch):
+    """The spool of a chunk lies in a folder that it was given, or not; both are answered."""
+    monkeypatch.setenv("GEOBATCH_OPS", OPS)
+    (tmp_path / "work").mkdir()
+    for write, failed in ([str(tmp_path / "work")], False), ([], True):
+        pool = ProcessPool(tmp_path / "state", kill_after=0.5, write=write)
+        desk = Desk(pool, tmp_path)
+        outcome = await desk.outcome(desk.chunk(await desk.worker()))
+        assert (outcome.failure is not None) == failed
+        if outcome.failure is not None:
+            assert outcome.failure.error_class == "OperationError"
+            assert "work" in outcome.failure.message
+            assert "engine.sandbox" in outcome.failure.hint
+        temporary = Path(pool._temporary.name)
+        assert temporary.is_dir()
+        await pool.close(2.0)
+        assert not temporary.exists()
