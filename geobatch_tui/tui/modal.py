@@ -18,6 +18,7 @@ from textual.widgets import Input, OptionList
 if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.events import Mount
+    from textual.message import Message
 
 
 class Modal[Result](ModalScreen[Result]):
@@ -51,8 +52,11 @@ class Palette(CommandPalette):
     ]
 
     def dismiss(self, result: None = None) -> AwaitComplete:
-        """Close the palette."""
-        return super().dismiss(result) if self.is_active else AwaitComplete()
+        """Close the palette; its search ends before its list is taken away."""
+        if not self.is_active:
+            return AwaitComplete()
+        self.workers.cancel_node(self)
+        return super().dismiss(result)
 
     def action_page(self, step: int) -> None:
         """A page up or down."""
@@ -64,9 +68,10 @@ class Palette(CommandPalette):
         else:
             commands.action_page_up()  # type: ignore[no-untyped-call]
 
+    @on(Input.Changed)
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
-    def _only_while_open(self, message: Input.Submitted | OptionList.OptionSelected) -> None:
+    def _only_while_open(self, message: Message) -> None:
         if not self.is_active:
             message.prevent_default().stop()
 

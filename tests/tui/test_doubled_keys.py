@@ -5,6 +5,7 @@ from __future__ import annotations
 from console_desk import busy_run
 from keys_at_once import type_at_once
 from textual.command import CommandList, CommandPalette
+from textual.widgets import Input
 
 from geobatch_tui.tui.dialogs import Question
 
@@ -129,3 +130,19 @@ async def test_a_palette_is_opened_while_the_last_one_is_taken_down(console, scr
             assert len(app.screen_stack) == 2
             app.screen.dismiss()
             await settle(pilot)
+
+
+async def test_a_closed_palette_searches_no_more(console, script):
+    """What was typed before it closed is not looked for: its list is gone."""
+    busy_run(script)
+    app = console()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await opened(pilot, "colon")
+        palette = app.screen
+        field = palette.query_one(Input)
+        await palette.dismiss()
+        searched = []
+        palette._gather_commands = searched.append
+        await palette._on_message(Input.Changed(field, "x"))
+        assert searched == []
