@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 from geobatch_tui.errors import UnsafeInputError
 
@@ -23,11 +22,15 @@ _BEHIND = (".aux.xml", ".hdr", ".tfw", ".wld")
 _INSTEAD = (".hdr", ".tfw", ".wld", ".prj", ".jgw", ".pgw", ".clr", ".rrd")
 
 
-def refuse_unsafe(path: Path) -> None:
+def refuse_unsafe(path: str) -> None:
     """Raises UnsafeInputError if a file beside the raster ``path`` would be opened by a driver that
-    only its content chooses, or is no regular file."""
+    only its content chooses, or is no regular file.
+
+    It is asked for each of thousands of small rasters, so paths are text here.
+    """
+    stem = os.path.splitext(path)[0]  # noqa: PTH122
     for suffix in _IMAGES:
-        image = Path(f"{path}{suffix}")
+        image = path + suffix
         head = _head(image)
         if head is None:
             continue
@@ -38,22 +41,23 @@ def refuse_unsafe(path: Path) -> None:
                 "(gdaladdo -ro, gdal_translate -co COMPRESS=DEFLATE)",
             )
         refuse_unsafe(image)  # which may have overviews of its own
-    for aux in (*map(path.with_suffix, _AUX), *(Path(f"{path}{suffix}") for suffix in _AUX)):
-        head = _head(aux) or b""
-        if head[: len(_HFA)].upper() == _HFA and head != _HFA + b"\0":
-            raise UnsafeInputError(f"{aux} begins as an HFA file and is none", hint="remove it")
-    for text in (
-        *(Path(f"{path}{suffix}") for suffix in _BEHIND),
-        *map(path.with_suffix, _INSTEAD),
-    ):
-        _mode(text)
+    for place in (stem, path):
+        for suffix in _AUX:
+            head = _head(place + suffix) or b""
+            if head[: len(_HFA)].upper() == _HFA and head != _HFA + b"\0":
+                raise UnsafeInputError(
+                    f"{place}{suffix} begins as an HFA file and is none", hint="remove it"
+                )
+    for place, suffixes in ((path, _BEHIND), (stem, _INSTEAD)):
+        for suffix in suffixes:
+            _mode(place + suffix)
 
 
-def _mode(path: Path) -> int:
+def _mode(path: str) -> int:
     """Mode of the file at ``path``; 0 if there is none. Raises UnsafeInputError if it is a pipe or
     a device, which GDAL would wait for."""
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode  # noqa: PTH116
     except OSError:
         return 0
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -61,7 +65,7 @@ def _mode(path: Path) -> int:
     return mode
 
 
-def _head(path: Path) -> bytes | None:
+def _head(path: str) -> bytes | None:
     """The first bytes of a file, none of a directory; None if it is not there or may not be read,
     by GDAL neither."""
     if not (mode := _mode(path)):

@@ -115,7 +115,7 @@ def look(path: str, *, allow_vrt: bool = False, depth: int = 0) -> str:
             head, size = handle.read(formats.HEAD_BYTES), os.fstat(handle.fileno()).st_size
     except PermissionError as error:
         raise SourceNotFoundError(f"{path} may not be read: {error.strerror}") from error
-    beside.refuse_unsafe(file)
+    beside.refuse_unsafe(str(file))
     driver = formats.driver_of(file, head, size=size, allow_vrt=allow_vrt)
     if head.startswith(hdf5.MAGIC):
         hdf5.refuse_other_files(path)
