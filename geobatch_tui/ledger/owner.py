@@ -17,6 +17,7 @@ from geobatch_tui.errors import StateError
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 FOLDERS: Final = ("work", "dead", "replaced")
@@ -57,18 +58,31 @@ def refuse_foreign_links(output_dir: Path, directory: Path) -> None:
     Raises:
         StateError: a part of the way from ``output_dir`` down to ``directory`` is such a link.
     """
-    place = output_dir
-    for name in directory.relative_to(output_dir).parts:
-        place /= name
-        try:
-            found = place.lstat()
-        except OSError:  # not there yet, or said by whoever writes
+    for place in _way(output_dir, directory):
+        found = _there(place)
+        if found is None:
             return
         if stat.S_ISLNK(found.st_mode) and not _owned(found, output_dir):
             raise StateError(
                 f"{safe(str(place))} is a link of {_name(found.st_uid)}; outputs would follow it",
                 hint="remove it, or choose an output.dir that nobody else may write to",
             )
+
+
+def followed_links(output_dir: Path, directories: Iterable[Path]) -> Iterator[str]:
+    """Where the links lead that :func:`refuse_foreign_links` lets pass, on the ways down to
+    ``directories``: real paths of directories, each link once."""
+    passable = {output_dir: True}
+    for directory in directories:
+        for place in _way(output_dir, directory):
+            if place not in passable:
+                found = _there(place)
+                link = found is not None and stat.S_ISLNK(found.st_mode)
+                passable[place] = found is not None and (not link or _owned(found, output_dir))
+                if link and passable[place] and place.is_dir():
+                    yield os.path.realpath(place)
+            if not passable[place]:
+                break
 
 
 def is_ours(root: Path) -> bool:
@@ -90,6 +104,21 @@ def remove_tree(place: Path) -> None:
             shutil.rmtree(place.name, ignore_errors=True, dir_fd=parent)
         finally:
             os.close(parent)
+
+
+def _way(output_dir: Path, directory: Path) -> Iterator[Path]:
+    """The directories below ``output_dir`` that lead down to ``directory``, and that itself."""
+    place = output_dir
+    for name in directory.relative_to(output_dir).parts:
+        place /= name
+        yield place
+
+
+def _there(place: Path) -> os.stat_result | None:
+    try:
+        return place.lstat()
+    except OSError:  # not there yet, or said by whoever writes
+        return None
 
 
 def _check_folder(folder: Path) -> None:

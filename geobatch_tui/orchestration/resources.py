@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.execution.sandbox import state
+from geobatch_tui.ledger.owner import followed_links
 from geobatch_tui.orchestration.machine import cores, memory_limit, open_files
 from geobatch_tui.orchestration.planner import Recipe
 from geobatch_tui.orchestration.report import WORKER_BYTES
@@ -136,6 +137,12 @@ def written_by_workers(job: Job, inputs: Sequence[Input]) -> list[str]:
     found |= dict.fromkeys(_with_logs(inputs))
     found.pop("", None)
     return list(found)
+
+
+def linked_for_outputs(output_dir: Path, inputs: Sequence[Input]) -> list[str]:
+    """Directories elsewhere that outputs go to, by links that the user laid in ``output_dir``."""
+    folders = {os.path.dirname(each.key) for each in inputs}  # noqa: PTH120 - of each input
+    return list(followed_links(output_dir, (output_dir / folder for folder in sorted(folders))))
 
 
 def _with_logs(inputs: Sequence[Input]) -> Iterator[str]:

@@ -26,7 +26,7 @@ from geobatch_tui.orchestration.monitor import Monitor
 from geobatch_tui.orchestration.outputs import write_manifest
 from geobatch_tui.orchestration.plan_phase import PlanPhase
 from geobatch_tui.orchestration.replacing import install
-from geobatch_tui.orchestration.resources import Resources, written_by_workers
+from geobatch_tui.orchestration.resources import Resources, linked_for_outputs, written_by_workers
 from geobatch_tui.orchestration.session import open_session, state_of_run, tell_of_network
 from geobatch_tui.orchestration.shortage import shortage
 from geobatch_tui.orchestration.signals import handled
@@ -163,6 +163,7 @@ class Run:
                 try:
                     write = [str(self._session.output_dir), str(self._session.state.root)]
                     write += written_by_workers(self._job, self._inputs)
+                    write += linked_for_outputs(self._session.output_dir, self._inputs)
                     pool = self._resources.make_pool(self._session.state.root, write)
                     finish = await self._phases(pool)
                 except GeobatchError as error:

@@ -9,7 +9,13 @@ import pytest
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger import owner
 from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.owner import FOLDERS, refuse_foreign, refuse_foreign_links, remove_tree
+from geobatch_tui.ledger.owner import (
+    FOLDERS,
+    followed_links,
+    refuse_foreign,
+    refuse_foreign_links,
+    remove_tree,
+)
 
 OTHER = 4_000_000_000
 
@@ -85,6 +91,26 @@ def test_removing_follows_no_link(tmp_path):
     assert (papers / "7" / "text").read_text() == "mine"
 
 
+def test_where_links_of_outputs_lead(tmp_path):
+    """Each directory once; nothing for what is no directory, or not there."""
+    (tmp_path / "big" / "inner").mkdir(parents=True)
+    (tmp_path / "bigger").mkdir()
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "out"
+    (out / "plain" / "deep").mkdir(parents=True)
+    for place, to in (
+        (out / "2024", "../big"),
+        (tmp_path / "big" / "inner" / "on", tmp_path / "bigger"),
+        (out / "gone", tmp_path / "nowhere"),
+        (out / "file", tmp_path / "file"),
+        (out / "unused", tmp_path),
+    ):
+        place.symlink_to(to)
+    names = ("", "2024", "2024/inner", "2024/inner/on/x", "2024/inner/on/y", "gone/x", "file/x")
+    found = list(followed_links(out, (out / name for name in (*names, "plain/deep", "new/x"))))
+    assert found == [str(tmp_path / "big"), str(tmp_path / "bigger")]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_links_of_others_are_not_followed(tmp_path):
     """In a directory for all: a link of another user's, where outputs would go, is refused; one of
@@ -95,8 +121,10 @@ def test_links_of_others_are_not_followed(tmp_path):
     (out / "2024").symlink_to(tmp_path / "disk")
     for directory in (out, out / "2024", out / "2024" / "inner", out / "new" / "inner"):
         refuse_foreign_links(out, directory)
+    assert list(followed_links(out, [out / "2024" / "inner"])) == [str(tmp_path / "disk")]
     os.chown(out / "2024", OTHER, OTHER, follow_symlinks=False)
     refuse_foreign_links(out, out)
+    assert list(followed_links(out, [out / "2024", out / "2024" / "inner"])) == []
     for directory in (out / "2024", out / "2024" / "inner"):
         with pytest.raises(StateError, match="2024 is a link of the user of id 4000000000"):
             refuse_foreign_links(out, directory)

@@ -146,6 +146,22 @@ def test_the_probe_of_the_output_follows_no_link(tmp_path: Path, monkeypatch) ->
     assert victim.read_text() == "mine"
 
 
+async def test_links_in_the_output_directory_lead_to_another_disk(tmp_path: Path) -> None:
+    """The user's own are followed, one behind the other, by confined workers too."""
+    desk = Desk(tmp_path, inputs=[])
+    desk.values["source"] = {"inputs": [str(tmp_path / "in")]}
+    for folder in ("in/2024/01", "in/2025", "big", "bigger", "out/2025"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("2024/a.tif", "2024/01/b.tif", "2025/c.tif"):
+        (tmp_path / "in" / name).write_text(name)
+    (desk.out / "2024").symlink_to(tmp_path / "big")
+    (tmp_path / "big" / "01").symlink_to("../bigger")
+    result = await desk.run()
+    assert (result.exit_code, result.items["published"]) == (0, 3)
+    assert sorted(path.name for path in (tmp_path / "big").iterdir()) == ["01", "a.tif"]
+    assert [path.name for path in (tmp_path / "bigger").iterdir()] == ["b.tif"]
+
+
 async def test_a_ledger_names_no_spool_elsewhere(tmp_path: Path) -> None:
     """What it names is read into the output."""
     desk = Desk(tmp_path, op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)})
