@@ -71,7 +71,9 @@ class SourceSection(Section):
         help='Files, directories, globs, URLs, or "@list.txt" for a text file of paths.',
     )
     layer: str = setting(
-        "", kind="semantic", help="Vector layer; required when a file has several."
+        "",
+        kind="semantic",
+        help="Vector layer; required when a file has several. *: one item a layer.",
     )
     src_crs: CrsText = setting(
         "", kind="semantic", help="CRS of files that have none; the others keep their own."

@@ -162,6 +162,15 @@ class ProbeTask:
 
 
 @dataclass(frozen=True, slots=True)
+class LayersTask:
+    """Name the layers of a source, each of which is to be an item."""
+
+    task_id: int
+    op: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkTask:
     """Compute one chunk and append it to the worker's spool.
 
@@ -234,7 +243,7 @@ class PreviewTask:
     max_seconds: float = 5.0
 
 
-Task = ProbeTask | ChunkTask | FinaliseTask | InspectTask | PreviewTask
+Task = ProbeTask | LayersTask | ChunkTask | FinaliseTask | InspectTask | PreviewTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +295,13 @@ class ChunkReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class LayersReceipt:
+    """The ``names`` of a source's layers, in its order; no two are the same."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InspectReceipt:
     """``fingerprint`` as embedded (empty: not ours), ``size`` and ``digest`` of the file; of its
     ``facts``, those that an :class:`ItemReceipt` has by the same names, as far as it tells them."""
@@ -315,7 +331,7 @@ class PreviewReceipt:
     facts: Json
 
 
-Receipt = ItemPlan | ChunkReceipt | ItemReceipt | InspectReceipt | PreviewReceipt
+Receipt = ItemPlan | LayersReceipt | ChunkReceipt | ItemReceipt | InspectReceipt | PreviewReceipt
 
 
 @dataclass(frozen=True, slots=True)

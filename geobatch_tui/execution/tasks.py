@@ -17,6 +17,8 @@ from geobatch_tui.execution.messages import (
     InspectTask,
     ItemPlan,
     ItemReceipt,
+    LayersReceipt,
+    LayersTask,
     Outcome,
     PreviewReceipt,
     PreviewTask,
@@ -67,6 +69,7 @@ _RECEIPTS: dict[type[Task], type[Receipt]] = {
     ChunkTask: ChunkReceipt,
     FinaliseTask: ItemReceipt,
     ProbeTask: ItemPlan,
+    LayersTask: LayersReceipt,
     PreviewTask: PreviewReceipt,
     InspectTask: InspectReceipt,
 }
@@ -89,6 +92,10 @@ def _call(task: Task, recorder: Recorder) -> Receipt:
         return registry.get_operation(task.item.op).finalise(task, recorder.stage)
     if isinstance(task, ProbeTask):
         return registry.get_operation(task.op).probe(task, recorder.stage)
+    if isinstance(task, LayersTask):
+        from geobatch_tui.execution.vector.layers import layers
+
+        return layers(task, recorder.stage)
     if isinstance(task, PreviewTask):
         from geobatch_tui.execution.raster.preview import preview
 
@@ -100,7 +107,7 @@ def places(task: Task) -> tuple[str, str]:
     """What the task reads, and where its output goes."""
     if isinstance(task, ChunkTask | FinaliseTask):
         return task.item.source, task.item.out_path
-    if isinstance(task, ProbeTask | PreviewTask):
+    if isinstance(task, ProbeTask | LayersTask | PreviewTask):
         return task.source, ""
     return task.path, ""
 

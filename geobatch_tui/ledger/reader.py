@@ -159,6 +159,16 @@ class LedgerReader:
         with self._translated():
             return read_item(self._connection, "key = CAST(? AS TEXT)", path_text(key))
 
+    def items_named(self, prefix: str) -> list[ItemRow]:
+        """The items whose output names begin so."""
+        low = path_text(prefix)
+        with self._translated():
+            ids = self._rows(
+                "SELECT item_id FROM item WHERE key >= CAST(?1 AS TEXT) AND key < CAST(?2 AS TEXT)",
+                (low, low[:-1] + bytes([low[-1] + 1])),
+            )
+            return read_items(self._connection, [item_id for (item_id,) in ids])
+
     def open_chunks(self, after_id: int = 0, limit: int = _PAGE) -> list[ChunkRow]:
         """Chunks to do (pending, or waiting for a retry) with ids above ``after_id``, in order,
         of items in state PLANNED only."""

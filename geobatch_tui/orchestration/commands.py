@@ -130,6 +130,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
             resources.recipe(job, operation),
             rows,
             adopt=True,
+            named=reader.items_named if reader else _none_named,
             suspects=suspects,
             most_bytes=most_bytes(output_dir, compressed=True),
         )
@@ -153,6 +154,11 @@ def _chunk_rows(state: StateDir, item_id: int) -> Iterator[ChunkRow]:
 def _no_row(key: str) -> ItemRow | None:
     del key
     return None
+
+
+def _none_named(prefix: str) -> list[ItemRow]:
+    del prefix
+    return []
 
 
 def _context_of(decision: Decision, job: Job, output_dir: Path) -> ItemContext | None:

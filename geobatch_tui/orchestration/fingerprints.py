@@ -115,10 +115,13 @@ def code_identity(operation: Operation) -> dict[str, Any]:
     }
 
 
-def item_fingerprint(params_digest: str, code_digest: str, source: SourceIdentity, key: str) -> str:
+def item_fingerprint(
+    params_digest: str, code_digest: str, source: SourceIdentity, key: str, layer: str = ""
+) -> str:
     """Fingerprint of an item, embedded in its output. The source's mtime and place are not part
-    of it: a copied source gives the same bytes."""
-    return digest([SCHEMA, params_digest, code_digest, source.size, source.digest, key])
+    of it: a copied source gives the same bytes. ``layer``: of a source whose layers are items."""
+    values = [SCHEMA, params_digest, code_digest, source.size, source.digest, key]
+    return digest([*values, layer] if layer else values)
 
 
 def changed_keys(

@@ -57,10 +57,12 @@ LIST_MAX = 256 << 20
 @dataclass(frozen=True, slots=True)
 class Input:
     """One input: an absolute ``path`` and the ``key``, its output's name below the output
-    directory. Both may hold any bytes (``surrogateescape``)."""
+    directory. Both may hold any bytes (``surrogateescape``). ``layer``: the one to take of several;
+    empty: the only one."""
 
     path: str
     key: str
+    layer: str = ""
 
 
 def expand(inputs: Sequence[str], output_dir: Path, output_format: str) -> list[Input]:
@@ -186,17 +188,24 @@ def _key(relative: str, suffix: str, suffixes: frozenset[str] = RASTER_SUFFIXES)
     if path.suffix.lower() == ".zip":  # a.shp.zip
         inner = Path(stem)
         stem = inner.stem if inner.suffix.lower() in suffixes else stem
+    return str(path.with_name(shortened(stem, NAME_MAX - len(suffix)) + suffix))
+
+
+def shortened(stem: str, room: int) -> str:
+    """``stem`` in at most ``room`` bytes; if it is longer, its head and a mark of it all."""
     raw = os.fsencode(stem)
-    room = NAME_MAX - len(suffix)
-    if len(raw) > room:
-        mark = hashlib.blake2b(raw, digest_size=4).hexdigest()
-        # The cut may fall inside a character: what is left of it must not become odd bytes.
-        head = raw[: room - 9].decode("utf-8", "ignore")
-        stem = f"{head}~{mark}"
-    return str(path.with_name(stem + suffix))
+    return stem if len(raw) <= room else marked(raw, raw, room)
 
 
-def _folded(key: str) -> str:
+def marked(head: bytes, whole: bytes, room: int) -> str:
+    """The ``head`` of a name, with a mark of the ``whole``, in at most ``room`` bytes."""
+    mark = hashlib.blake2b(whole, digest_size=4).hexdigest()
+    # The cut may fall inside a character: what is left of it must not become odd bytes.
+    return f"{head[: room - 9].decode('utf-8', 'ignore')}~{mark}"
+
+
+def folded(key: str) -> str:
+    """What is the same for names that some filesystems do not tell apart."""
     return unicodedata.normalize("NFC", key).casefold()
 
 
@@ -204,7 +213,7 @@ def _refuse_collisions(found: Sequence[Input], output_dir: Path) -> None:
     owners: dict[str, Input] = {}
     clashes: list[str] = []
     for entry in found:
-        other = owners.setdefault(_folded(entry.key), entry)
+        other = owners.setdefault(folded(entry.key), entry)
         if other is not entry:
             clashes.append(
                 f"  {safe(other.path)} and {safe(entry.path)} would both become {safe(entry.key)}"

@@ -76,6 +76,7 @@ class PlanPhase:
             recipe,
             _no_row if empty else session.reader.item_by_key,
             adopt=adopt,
+            named=session.reader.items_named,
             suspects=read_suspects(session.state),
             most_bytes=most_bytes(session.output_dir, compressed=_compressed(job)),
         )

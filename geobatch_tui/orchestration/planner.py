@@ -1,7 +1,8 @@
 """Joins the inputs of a job with what the ledger knows, and has workers probe the rest.
 
-The planner yields one :class:`Decision` an input, in input order; it holds only those whose probe
-is under way. It writes nothing: ``plan`` counts the decisions, ``run`` records them.
+The planner yields one :class:`Decision` an input, or of some inputs one a layer, in input order; it
+holds only those whose probe is under way. It writes nothing: ``plan`` counts the decisions, ``run``
+records them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from geobatch_tui.execution.messages import (
     InspectReceipt,
     InspectTask,
     ItemPlan,
+    LayersReceipt,
+    LayersTask,
     ProbeTask,
     SourceIdentity,
 )
@@ -45,18 +48,19 @@ from geobatch_tui.orchestration.fingerprints import (
     identify,
     item_fingerprint,
 )
+from geobatch_tui.orchestration.inputs import Input
+from geobatch_tui.orchestration.layers import EVERY, Names, items_of, prefix_of
 from geobatch_tui.orchestration.report import NO_ROOM
 from geobatch_tui.orchestration.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.messages import Outcome, Task
     from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.ledger.updates import ItemRow
     from geobatch_tui.orchestration.dispatcher import Dispatcher
-    from geobatch_tui.orchestration.inputs import Input
     from geobatch_tui.orchestration.pool import Lost, Ready
 
 LOOKAHEAD = 256
@@ -97,10 +101,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done about one input, and why.
+    """What is to be done about one item, and why.
 
     ``reason`` is one of the reasons of ``plan --explain``; ``changed``: keys of values that differ
-    where it is ``param_changed``. ``row`` is the ledger's, if any.
+    where it is ``param_changed``. ``row`` is the ledger's, if any. ``layer`` is that of the input.
     ``plan`` is set where chunks are to be computed anew, ``failure`` where the probe refused,
     ``adopted`` where an intact output stands without a row.
     """
@@ -117,6 +121,14 @@ class Decision:
     adopted: InspectReceipt | None = None
     replaces: bool = False
     changed: tuple[str, ...] = ()
+    layer: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the ledger holds all that there is to say of the item."""
+        if self.reason not in {"current", "was_failed", "was_interrupted"} or self.row is None:
+            return False
+        return bool(self.row.plan) or self.row.state is ItemState.DEAD
 
 
 class Planner:
@@ -126,6 +138,7 @@ class Planner:
         job: the job; its operation's parameters are validated.
         recipe: what its items share.
         rows: the ledger's row of a key, or None.
+        named: the ledger's rows of keys that begin so.
         adopt: whether outputs without a row may be adopted (not with ``--fresh``).
         suspects: keys whose outputs are read whole, whatever their size and time say.
         most_bytes: an item whose output is estimated to be larger cannot fit on the disk and is
@@ -139,12 +152,14 @@ class Planner:
         rows: Callable[[str], ItemRow | None],
         *,
         adopt: bool,
+        named: Callable[[str], Sequence[ItemRow]] = lambda _: (),
         suspects: frozenset[str] = frozenset(),
         most_bytes: int = 0,
     ) -> None:
         self._job = job
         self._recipe = recipe
         self._rows = rows
+        self._named = named
         self._adopt = adopt
         self._suspects = suspects
         self._most_bytes = most_bytes
@@ -152,6 +167,7 @@ class Planner:
         self._output = job.output.model_dump(mode="json")
         # Without the inputs: with them, each of ten thousand probes would carry the names of all.
         self._source = job.source.model_dump(mode="json", exclude={"inputs"})
+        self._every_layer = job.source.layer == EVERY and recipe.operation.data == "vector"
         self._waiting: dict[int, asyncio.Future[Outcome | Failure]] = {}
         self._tasks: dict[int, Callable[[int], Task]] = {}
         self._next = 0
@@ -162,9 +178,14 @@ class Planner:
         """Use this dispatcher for probes; the planner is its listener."""
         self._dispatcher = dispatcher
 
-    async def decide(self, inputs: Iterable[Input]) -> AsyncIterator[Decision]:
-        """Decide on each input, in order."""
-        pending: deque[asyncio.Task[Decision]] = deque()
+    async def decide(self, inputs: Sequence[Input]) -> AsyncIterator[Decision]:
+        """Decide on each input, in order.
+
+        Raises:
+            PreflightError: two layers would have one output.
+        """
+        names = Names(inputs, self._recipe.output_dir) if self._every_layer else None
+        pending: deque[asyncio.Task[list[Decision]]] = deque()
         try:
             for group in batched(inputs, TOGETHER):
                 rows = [self._rows(entry.key) for entry in group]
@@ -172,31 +193,67 @@ class Planner:
                 for at, (entry, row) in enumerate(zip(group, rows, strict=True)):
                     pending.append(asyncio.create_task(self._one(entry, row, found, at)))
                 while len(pending) > LOOKAHEAD - TOGETHER:
-                    yield await pending.popleft()
+                    for decision in _named_once(await pending.popleft(), names):
+                        yield decision
             while pending:
-                yield await pending.popleft()
+                for decision in _named_once(await pending.popleft(), names):
+                    yield decision
         finally:
             for task in pending:
                 task.cancel()
 
     async def _one(
         self, entry: Input, row: ItemRow | None, found: asyncio.Task[list[Identified]], at: int
-    ) -> Decision:
+    ) -> list[Decision]:
         # Shielded: it is the others' too.
         identity = await self._again(entry, row, (await asyncio.shield(found))[at], at)
         if isinstance(identity, Failure):
-            return await self._missing_source(entry, row, identity)
+            return await self._missing(entry, row, identity)
+        base = await self._base(entry, row, identity)
+        if base.is_known or not self._every_layer:
+            return [await self._item(base)]
+        # What the ledger knows by the input's own name has one layer, or could not be opened.
+        layers = await self._ask(
+            lambda task_id: LayersTask(task_id, self._recipe.operation.name, entry.path),
+            u.Kind.PROBE,
+        )
+        if isinstance(layers, Failure):
+            return [replace(base, failure=layers)]
+        if not isinstance(layers.receipt, LayersReceipt):
+            raise TypeError(f"layers of {entry.key!r}: {type(layers.receipt).__name__}")
+        items = items_of(entry, layers.receipt.names, self._job.output.format)
+        if items == [entry]:
+            return [await self._item(base)]
+        return await asyncio.gather(*(self._layer(item, identity) for item in items))
+
+    async def _layer(self, entry: Input, identity: SourceIdentity) -> Decision:
+        return await self._item(await self._base(entry, self._rows(entry.key), identity))
+
+    async def _base(self, entry: Input, row: ItemRow | None, identity: SourceIdentity) -> Decision:
+        """What the ledger says of an item."""
         recipe = self._recipe
         fingerprint = item_fingerprint(
-            recipe.params_digest, recipe.code_digest, identity, entry.key
+            recipe.params_digest, recipe.code_digest, identity, entry.key, entry.layer
         )
-        base = Decision(entry.key, entry.path, identity, fingerprint, "new", row=row)
-        if row is not None:
-            base = await self._compare(base, row)
-            known = row.plan or row.state is ItemState.DEAD
-            if base.reason in {"current", "was_failed", "was_interrupted"} and known:
-                return base
-        return await self._probe(base)
+        base = Decision(
+            entry.key, entry.path, identity, fingerprint, "new", row=row, layer=entry.layer
+        )
+        return base if row is None else await self._compare(base, row)
+
+    async def _item(self, base: Decision) -> Decision:
+        return base if base.is_known else await self._probe(base)
+
+    async def _missing(self, entry: Input, row: ItemRow | None, failure: Failure) -> list[Decision]:
+        """What cannot be read any more: each layer that was an item, or else the input."""
+        rows: list[ItemRow] = []
+        if self._every_layer and (row is None or row.state is ItemState.ORPHAN):
+            named = self._named(prefix_of(entry.key, self._job.output.format))
+            rows = [one for one in named if one.source == entry.path]
+            rows = [one for one in rows if one.state is not ItemState.ORPHAN]
+        if not rows:
+            return [await self._missing_source(entry, row, failure)]
+        items = [(Input(entry.path, one.key), one) for one in rows]
+        return [await self._missing_source(item, one, failure) for item, one in items]
 
     async def _again(
         self, entry: Input, row: ItemRow | None, identity: Identified, at: int
@@ -277,12 +334,13 @@ class Planner:
 
     async def _probe(self, base: Decision) -> Decision:
         recipe = self._recipe
+        source = {**self._source, "layer": base.layer} if self._every_layer else self._source
         outcome = await self._ask(
             lambda task_id: ProbeTask(
                 task_id,
                 base.key,
                 base.source,
-                self._source,
+                source,
                 recipe.operation.name,
                 self._params,
                 self._output,
@@ -375,6 +433,13 @@ def _identify_one(path: str, row: ItemRow | None) -> Identified:
         kind = RemoteIOError if number in PASSING else SourceNotFoundError
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return _unread(kind, f"{path}: {reason}", kind.default_hint)
+
+
+def _named_once(decisions: list[Decision], names: Names | None) -> list[Decision]:
+    if names is not None:
+        for decision in decisions:
+            names.take(decision.key, decision.source)
+    return decisions
 
 
 def _too_large(plan: ItemPlan) -> Failure:

@@ -11,7 +11,7 @@ from geobatch_tui.orchestration import units as u
 from geobatch_tui.orchestration.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from geobatch_tui.execution.messages import Failure
     from geobatch_tui.orchestration.inputs import Input
@@ -41,7 +41,7 @@ class Planning:
         self._take = take
         planner.attach(self.dispatcher)
 
-    async def run(self, inputs: Iterable[Input]) -> u.Finish:
+    async def run(self, inputs: Sequence[Input]) -> u.Finish:
         """Decide on every input; ``complete`` unless something ended it before.
 
         When all inputs are decided the dispatcher is told that nothing more will be offered; when
@@ -67,6 +67,6 @@ class Planning:
             deciding.cancel()
             await asyncio.gather(running, deciding, return_exceptions=True)
 
-    async def _decide(self, inputs: Iterable[Input]) -> None:
+    async def _decide(self, inputs: Sequence[Input]) -> None:
         async for decision in self._planner.decide(inputs):
             self._take(decision)

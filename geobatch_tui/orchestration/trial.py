@@ -14,6 +14,7 @@ from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.ledger.updates import ChunkState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.inputs import expand
+from geobatch_tui.orchestration.layers import EVERY, prefix_of
 from geobatch_tui.orchestration.letters import chunk_label
 from geobatch_tui.orchestration.resources import Resources
 from geobatch_tui.orchestration.run_options import Options, Sample
@@ -185,10 +186,12 @@ async def run_trial(
         PreflightError: the run would be refused.
     """
     job = loaded.job
+    form = job.output.format
     inputs = [
         entry
-        for entry in expand(job.source.inputs, Path(job.output.dir), job.output.format)
+        for entry in expand(job.source.inputs, Path(job.output.dir), form)
         if entry.key in chosen
+        or (job.source.layer == EVERY and _has_layer(prefix_of(entry.key, form), chosen))
     ]
     if not inputs:
         raise PreflightError("there is nothing to try", hint="plan the job first")
@@ -200,6 +203,10 @@ async def run_trial(
     with LedgerReader(state_of_run(out).ledger) as reader:
         tried = tuple(_read(reader, chosen))
     return Trial(tried, open_chunks, Resources.of(job).workers, result.state)
+
+
+def _has_layer(prefix: str, chosen: Mapping[str, Sequence[int]]) -> bool:
+    return any(key.startswith(prefix) for key in chosen)
 
 
 def _elsewhere(job: Job, out: Path) -> Job:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import sqlite3
 import warnings
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ import pyarrow as pa
 
 from geobatch_tui.errors import (
     CorruptSourceError,
-    EmptyInputError,
     SchemaError,
     UnsupportedFormatError,
 )
@@ -28,6 +26,7 @@ from geobatch_tui.execution.vector import (
     formats,
     geojson,
     geokey,
+    layers,
     moments,
     ranges,
     sequence,
@@ -53,10 +52,6 @@ _MOST = 10_000
 _COUNTED = frozenset({"GML", "SQLite"})
 #: Drivers that do so where a condition is asked of them, too, so that all is counted before.
 _ENDS_EARLY = frozenset({"SQLite", "FlatGeobuf"})
-#: How XML says its encoding, and encodings that OGR reads it in.
-_HEAD = 200
-_ENCODED = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([\w.-]+)", re.ASCII)
-_ENCODINGS = frozenset(("utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"))
 #: How Arrow names geometries of OGR's.
 _GEOMETRIES = frozenset((b"geoarrow.wkb", b"ogc.wkb"))
 #: The encoding of a Shapefile in which OGR gives its text, if it knows that of the file.
@@ -102,7 +97,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
     Raises:
         InvalidInputError and its kin: it cannot be read as asked.
     """
-    name = _choose_layer(task, place, drivers)
+    name = layers.choose(task, place, drivers)
     with source.ogr_errors(task.source, name):
         place, info, encoding, unsaid = _info(task, place, name, params, drivers)
         if params.where:
@@ -362,39 +357,6 @@ def _tell_of_table(place: str, told: list[str]) -> None:
         Path(place).with_suffix(suffix).exists() for suffix in (".dbf", ".DBF")
     ):
         told.append("there is no .dbf file: features have no attributes")
-
-
-def _choose_layer(task: ProbeTask, place: str, drivers: tuple[str, ...]) -> str:
-    with source.ogr_errors(task.source):
-        names = [str(name) for name, _ in pyogrio.list_layers(exact(place))]
-    asked = str(task.source_options.get("layer") or "")
-    shown = ", ".join(repr(name) for name in names[:20])
-    if asked:
-        if asked not in names:
-            raise SchemaError(f"{task.source} has no layer {asked!r}, only {shown}")
-        return asked
-    if len(names) > 1:
-        raise SchemaError(
-            f"{task.source} has {len(names)} layers: {shown}",
-            hint="say which one: source.layer",
-        )
-    if not names:
-        if "GML" in drivers:
-            _refuse_encoding(task.source, place)
-        raise EmptyInputError(f"{task.source} has no layer")
-    return names[0]
-
-
-def _refuse_encoding(path: str, place: str) -> None:
-    """Raises UnsupportedFormatError where GML, which OGR reads no layer of, is in an encoding that
-    it does not know."""
-    with archive.opened(path, place) as file:
-        found = _ENCODED.match(file.read(_HEAD))
-    if found and (encoding := found[1].decode()).lower() not in _ENCODINGS:
-        raise UnsupportedFormatError(
-            f"{path} is in the encoding {encoding}, as it says, which OGR does not read in GML",
-            hint=f"recode it: iconv -f {encoding} -t UTF-8, and say so in its first line",
-        )
 
 
 def _columns(asked: tuple[str, ...] | None, there: list[str], path: str) -> list[str]:
