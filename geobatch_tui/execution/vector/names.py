@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 #: What a name has that pyogrio changes.
 _ODD = frozenset("!;\n\r\t")
+#: Before the name of a file, for OGR: the part of it from its start to its end.
+WHOLE = "/vsisubfile/0,"
+#: What OGR knows GML by, among so many bytes.
+_GML = (b"opengis.net/gml", b"<csw:GetRecordsResponse")
+_HEAD = 4096
 
 
 class _Exact(str):
@@ -42,8 +47,23 @@ def plain(name: str) -> str:
 
 
 def exact(place: str | Path) -> str:
-    """What pyogrio is to read by: ``place``, what OGR opens, as it is."""
-    return _Exact(place)
+    """What pyogrio is to read by: ``place``, what OGR opens, as it is.
+
+    GML is read as a part of a file, the whole: OGR can make no file beside that. Else it writes a
+    schema beside the source (.gfs), through a link too, and the option against it is for none of
+    pyogrio's ways to list layers.
+    """
+    return _Exact(f"{WHOLE}{place}" if _may_be_gml(os.fspath(place)) else place)
+
+
+def _may_be_gml(place: str) -> bool:
+    try:
+        with open(place, "rb") as file:  # noqa: PTH123 - odd bytes in names
+            head = file.read(_HEAD)
+    except OSError:  # of OGR's own names, or said by OGR
+        return False
+    marked = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+    return marked and (place.lower().endswith(".gml") or any(sign in head for sign in _GML))
 
 
 @contextmanager

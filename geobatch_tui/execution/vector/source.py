@@ -38,6 +38,7 @@ from geobatch_tui.execution.vector import (
 from geobatch_tui.execution.vector.collect import flags
 from geobatch_tui.execution.vector.condition import Condition
 from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
+from geobatch_tui.execution.vector.names import WHOLE
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 
 if TYPE_CHECKING:
@@ -85,21 +86,22 @@ def ogr_errors(path: str, layer: str = "") -> Iterator[None]:
 
 
 def _ours(error: Exception, path: str, layer: str) -> GeobatchError:
-    what, said = f"layer {layer!r} of {path}" if layer else path, str(error)
+    what = f"layer {layer!r} of {path}" if layer else path
+    said = str(error).replace(WHOLE, "")
     passing = is_locked(error) or classify.is_passing(said)
     if passing or isinstance(error, sqlite3.OperationalError):
-        return TransientError(f"{what}: {error}")
+        return TransientError(f"{what}: {said}")
     cut = said.startswith(_CUT)
     damaged = cut or _DAMAGED in said
     if isinstance(error, DataLayerError | ValueError | KeyError) and not damaged:
-        return SchemaError(f"{what}: {error}", hint="check layer, columns and where")
+        return SchemaError(f"{what}: {said}", hint="check layer, columns and where")
     if "no such column" in said or "no such function" in said:
-        return SchemaError(f"{what}: {error}", hint="check where")
+        return SchemaError(f"{what}: {said}", hint="check where")
     if not isinstance(error, DataSourceError) and not cut:
-        return CorruptSourceError(f"{what} cannot be read to its end: {error}")
+        return CorruptSourceError(f"{what} cannot be read to its end: {said}")
     if "not recognized" in said:
-        return UnsupportedFormatError(f"{path}: {error}")
-    return CorruptSourceError(f"{path} cannot be opened: {error}")
+        return UnsupportedFormatError(f"{path}: {said}")
+    return CorruptSourceError(f"{path} cannot be opened: {said}")
 
 
 def is_locked(error: Exception) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+import pyogrio
 import pytest
 import vectordata
 import vectorjobs
@@ -68,6 +69,38 @@ def write(path, *shapes, name="f"):
     )  # fmt: skip
     path.write_text(HEAD + features + TAIL)
     return path
+
+
+def test_nothing_is_written_beside_gml(tmp_path):
+    """OGR would keep its schema there, also behind a link that leads to nothing."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    source = write(folder / "s,1.gml", *FINE)
+    (folder / "s,1.gfs").symlink_to(tmp_path / "victim")
+    options = {"src_crs": "EPSG:4326"}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", options=options, features=5)
+    assert done.receipt.facts["features_out"] == len(FINE)
+    assert not (tmp_path / "victim").exists()
+    (folder / "s,1.gfs").unlink()
+    named = source.rename(folder / "s.kml")
+    with pytest.raises(UnsupportedFormatError, match="is opened as GML"):
+        vectorjobs.probe("vector.convert", named, options=options)
+    assert [path.name for path in folder.iterdir()] == ["s.kml"]
+    (tmp_path / "none.gml").write_text("<none/>")
+    with pytest.raises(UnsupportedFormatError, match="not recognized") as caught:
+        vectorjobs.probe("vector.convert", tmp_path / "none.gml")
+    assert "/vsi" not in str(caught.value)
+
+
+def test_a_schema_beside_gml_is_read(tmp_path):
+    """As OGR does, if it is no older."""
+    source = write(tmp_path / "s.gml", point("pos", "10 50"))
+    options = {"src_crs": "EPSG:4326"}
+    pyogrio.list_layers(source)
+    schema = source.with_suffix(".gfs")
+    schema.write_text(schema.read_text().replace(">Integer<", ">String<"))
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", options=options)
+    assert vectordata.read(done.path).n.tolist() == ["0"]
 
 
 def test_more_than_one_ring_in_the_place_of_one(tmp_path):
