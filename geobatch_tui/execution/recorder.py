@@ -68,16 +68,20 @@ def listen_to_gdal() -> None:
 
 
 @contextmanager
-def expected_gdal_errors() -> Iterator[None]:
+def expected_gdal_errors(warning: str = "") -> Iterator[None]:
     """Forget the errors of GDAL that are reported inside: for a call that may fail, and whose
-    failure the caller handles. Warnings and text on fd 2 stay."""
+    failure the caller handles. Text on fd 2 stays, and warnings but those that hold ``warning``."""
     recorder: Recorder | None = getattr(_current, "recorder", None)
     before = len(recorder.messages) if recorder else 0
     try:
         yield
     finally:
         if recorder is not None:
-            recorder.messages[before:] = [m for m in recorder.messages[before:] if not m.failed]
+            recorder.messages[before:] = [
+                message
+                for message in recorder.messages[before:]
+                if not (message.failed or (warning and warning in message.text))
+            ]
 
 
 @contextmanager

@@ -65,6 +65,14 @@ def test_expected_errors_are_forgotten(recorder, tmp_path):
     assert ["one.tif" in m.text for m in recorder.messages] == [True]
 
 
+def test_a_named_warning_is_forgotten_too(recorder):
+    log = logging.getLogger("rasterio._env")
+    with expected_gdal_errors(warning="AREA"):
+        log.warning("does not support option AREA")
+        log.warning("another one")
+    assert [m.text for m in recorder.messages] == ["another one"]
+
+
 def test_messages_belong_to_their_thread(recorder):
     """What another thread's task says is not this one's."""
     other = Recorder()

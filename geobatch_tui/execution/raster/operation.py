@@ -1,15 +1,16 @@
 """Chooses the datum operation of an item, once: for its grid and for all its pixels.
 
-Where PROJ knows several operations between two CRSs, it takes another one from point to point, and
-GDAL's grid (which knows the area of the source) another one than GDAL's warper (which does not
-here). So the one that PROJ takes in the middle of the source, by its area, is bound to the source's
-CRS: then there is no other. Nothing is bound where the area makes no difference.
+Where PROJ knows several operations between two CRSs, it takes another one from point to point. So
+the one that it takes in the middle of the source, by its area, is bound to the source's CRS: then
+there is no other. Nothing is bound where the area makes no difference. GDAL's grid is asked for
+without an area, as rasterio's warper has none either: both come from one operation, bound or not.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,7 @@ _SHIFT, _BALLPARK = "Transformation", "Ballpark geographic offset"
 class Operation:
     """``crs``: the source's, ``bound`` to the operation where PROJ would take others too. ``name``
     and ``accuracy`` (metres, below 0 if unknown) are PROJ's; ``name`` is empty where PROJ knows one
-    way only."""
+    way only, counted from Greenwich."""
 
     crs: CRS
     name: str = ""
@@ -50,14 +51,26 @@ class Operation:
     warnings: tuple[str, ...] = ()
     bound: bool = False
 
-    def to_notes(self) -> dict[str, Any]:
-        """JSON-ready; empty where there is nothing to choose."""
+    def warnings_beside(self, apart: float) -> tuple[str, ...]:
+        """``warnings``, and that gdalwarp takes another operation, where its grid lies ``apart``
+        pixels from ours."""
+        if not apart:
+            return self.warnings
+        note = (
+            f"gdalwarp would take another datum operation here: its grid lies {apart:.3g} pixels "
+            f"away; {self.name!r} is used for grid and pixels"
+        )
+        return (*self.warnings, note)
+
+    def to_notes(self, apart: float) -> dict[str, Any]:
+        """JSON-ready; empty where there is nothing to choose. ``apart`` as above."""
         if not self.name:
             return {}
         return {
             "datum_operation": self.name,
             "datum_accuracy": self.accuracy,
             "datum_bound": self.bound,
+            "datum_apart": apart,
         }
 
 
@@ -67,7 +80,8 @@ def choose(placed: Source, dst_crs: CRS) -> Operation:
     if box is None or mapping.same(own, dst_crs):
         return Operation(own)
     known = ways.known(mapping.wkt_of(own), mapping.wkt_of(dst_crs))
-    if known.pipeline and all(_meets(box, crs) for crs in (own, dst_crs)):
+    plain = known.pipeline and _is_from_greenwich(own.srs)
+    if plain and all(_meets(box, crs) for crs in (own, dst_crs)):
         return Operation(own)
     area = _area(box)
     middle = mapping.apply(
@@ -100,6 +114,12 @@ def _chosen(placed: Source, dst_crs: CRS, by_area: Transformer, used: Transforme
         return Operation(own, name, warnings=(note,))
     note = f"{several}: {name!r} is used for the whole source"
     return Operation(bound, name, warnings=(note,), bound=True)
+
+
+@cache
+def _is_from_greenwich(text: str) -> bool:
+    meridian = mapping.crs_of(text).prime_meridian
+    return meridian is None or meridian.longitude == 0
 
 
 def _meets(box: mapping.Box, crs: CRS) -> bool:

@@ -99,9 +99,10 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         )
         told += choice.warnings
         operated = operation.choose(placed, dst_crs)
-        placed = replace(placed, crs=operated.crs)
-        told += operated.warnings
+        own, placed = placed.crs, replace(placed, crs=operated.crs)
         centre = mapping.centre_longitude(placed)
+        apart = warp_plan.apart(dataset, own, operated, dst_crs, centre)
+        told += operated.warnings_beside(apart)
         chosen = warp_plan.choose_grid(dataset, placed, dst_crs, params, centre)
         told += chosen.warnings
         mapper = mapping.Mapper(placed, chosen.grid, centre)
@@ -109,7 +110,7 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         warped = warp_plan.plan_warp(mapper, needed, params, choice)
         path, why = paths.choose(facts, mapper, warped, params.error_threshold)
         warped = replace(warped, path=path)
-        notes = facts.to_notes() | known | operated.to_notes() | {
+        notes = facts.to_notes() | known | operated.to_notes(apart) | {
             "grid": chosen.story, "xscale": warped.xscale, "yscale": warped.yscale,
             "warp_options": dict(warped.options), "coordinates": path, "coordinates_why": why,
             "error_threshold": warped.error_threshold,

@@ -45,6 +45,8 @@ BLOCK = (512, 128)
 KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos"})
 #: Options that are not the warper's: of the transformer.
 CENTRE, CHECK = "CENTER_LONG", "CHECK_WITH_INVERT_PROJ"
+#: The transformer's too: longitudes and latitudes by which it picks datum operations.
+_AREA, _NO_AREA = "AREA_OF_INTEREST", "0,0,0,0"
 #: Ours alone: bands have different nodata values.
 PER_BAND = "PER_BAND_NODATA"
 
@@ -207,13 +209,20 @@ def unrolled_wkt(wkt: str, centre: str) -> str:
     return f'{text[:-1]},EXTENSION["CENTER_LONG","{centre}"]]'
 
 
-def suggestion(dataset: Any, src_crs: str, dst_crs: str, centre: float | None) -> Suggestion | None:
-    """GDAL's own grid: transform, width, height; None where it finds none."""
+def suggestion(
+    dataset: Any, src_crs: str, dst_crs: str, centre: float | None, *, by_area: bool = False
+) -> Suggestion | None:
+    """GDAL's own grid: transform, width, height; None where it finds none.
+
+    By the datum operation that its pixels have too (rasterio warps them by a transformer without
+    an area); ``by_area``: by the one of the source's area, as gdalwarp's.
+    """
     crs = src_crs if centre is None else unrolled_wkt(src_crs, repr(centre))
+    options = {} if by_area else {_AREA: _NO_AREA}
     try:
         with (
-            expected_gdal_errors(),
-            WarpedVRT(dataset, src_crs=crs, crs=dst_crs) as warped,
+            expected_gdal_errors(warning=_AREA),  # it is no option of the warper's
+            WarpedVRT(dataset, src_crs=crs, crs=dst_crs, **options) as warped,
         ):
             a, b, c, d, e, f = (float(value) for value in tuple(warped.transform)[:6])
             return (a, b, c, d, e, f), warped.width, warped.height

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.messages import ChunkGrid
     from geobatch_tui.execution.ops.raster.params import ReprojectParams
     from geobatch_tui.execution.raster.facts import Facts
+    from geobatch_tui.execution.raster.operation import Operation
 
 #: The tolerance that stands for none: with 0, rasterio 1.5 passes no transformer at all.
 EXACT = 1e-9
@@ -64,6 +65,28 @@ def choose_grid(
         return simple or warp.suggestion(dataset, src_wkt, dst_wkt, centre)
 
     return grids.choose(placed, dst_crs, wish, suggest)
+
+
+def apart(
+    dataset: DatasetReader, own: CRS, operated: Operation, dst_crs: CRS, centre: float | None
+) -> float:
+    """Pixels between GDAL's grid by the datum operation that is used, and by the one that gdalwarp
+    takes for the area of the source; 0 where it is the same. ``own``: the source's CRS, unbound.
+
+    GDAL counts longitudes from the CRS's own meridian there, and leaves out operations whose area
+    the source only just misses.
+    """
+    if not operated.name:
+        return 0.0
+    dst = mapping.wkt_of(dst_crs)
+    ours = warp.suggestion(dataset, mapping.wkt_of(operated.crs), dst, centre)
+    theirs = warp.suggestion(dataset, mapping.wkt_of(own), dst, centre, by_area=True)
+    if ours is None or theirs is None:
+        return 0.0
+    (a, _, c, _, e, f), *_ = ours
+    (_, _, left, _, _, top), *_ = theirs
+    away = max(abs((left - c) / a), abs((top - f) / e))
+    return round(away, 3)
 
 
 def plan_warp(

@@ -12,6 +12,7 @@ from rasterio import crs as rio
 from rasterio.transform import from_origin
 from rasterio.warp import transform
 
+from geobatch_tui.execution.ops.raster.reproject import REPROJECT
 from geobatch_tui.execution.raster import grids, mapping, operation, source
 from geobatch_tui.execution.raster.plan import RasterPlan
 
@@ -101,3 +102,50 @@ def test_a_source_far_from_its_area_still_meets_its_grid(tmp_path):
     )
     assert probe(path, {"dst_crs": "EPSG:3857"}).notes["grid"] == "gdal"
     assert read_whole(item_of(path, {"dst_crs": "EPSG:3857"}))[1].all()
+
+
+@pytest.mark.parametrize(
+    ("src", "dst", "left", "top", "step", "apart"),
+    [
+        # Just outside of the area of its shift: gdalwarp takes none at all.
+        pytest.param("EPSG:21897", "EPSG:3857", 440720, 100000, 6.0, 59.0, id="beside the area"),
+        # GDAL looks for an area with longitudes from Paris as if they were from Greenwich.
+        pytest.param("EPSG:27572", "EPSG:2154", 150000, 2430000, 10.0, 7.0, id="Paris"),
+        pytest.param("EPSG:27572", "EPSG:4171", 150000, 2430000, 10.0, 8.0, id="Paris to degrees"),
+        pytest.param("EPSG:27572", "EPSG:4326", 150000, 2430000, 10.0, 8.0, id="one from Paris"),
+        # Several operations that cannot be bound: PROJ picks from point to point.
+        pytest.param("EPSG:27572", "EPSG:2154", -3e5, 2430000, 1e4, 0.008, id="place to place"),
+        pytest.param("EPSG:4275", "EPSG:4171", -6.0, 52.0, 0.16, 0.006, id="degrees"),
+        pytest.param("EPSG:4326", "EPSG:2154", 2.0, 48.0, 0.01, 0.0, id="one operation"),
+    ],
+)
+def test_the_grid_is_where_the_pixels_are(tmp_path, src, dst, left, top, step, apart):
+    """80 of 100 pixels were lost without a word: GDAL's grid was that of the area, the pixels not.
+
+    ``apart``: pixels between gdalwarp's grid and ours, at least.
+    """
+    place = from_origin(left, top, step, step)
+    path = corpus.write(
+        tmp_path / "a.tif", np.full((1, 100, 100), 7, "u1"), crs=src, transform=place
+    )
+    item = item_of(path, {"dst_crs": dst})
+    plan = RasterPlan.from_json(item.plan.detail)
+    along, zero, one = np.linspace(0, 100, 21), np.zeros(21), np.full(21, 100.0)
+    rim = np.concatenate([along, along, zero, one]), np.concatenate([zero, one, along, along])
+    own, target = CRS.from_wkt(plan.warp.src_crs), CRS.from_wkt(plan.crs)
+    x, y = mapping.project(*mapping.apply(tuple(place)[:6], *rim), own, target)
+    found = (plan.transform[2] - x.min()) / step, (plan.transform[5] - y.max()) / step
+    assert np.abs(found).max() < 1e-6
+    picked, valid = read_whole(item)
+    cols, rows = np.meshgrid(np.arange(plan.width) + 0.5, np.arange(plan.height) + 0.5)
+    at = mapping.project(*mapping.apply(plan.transform, cols, rows), target, own)
+    col, row = mapping.invert(tuple(place)[:6], *at)
+    inside = (np.minimum(col, row) > 0.01) & (np.maximum(col, row) < 99.99)
+    assert valid[inside].all()
+    assert (picked[0][inside] == 7).all()
+    noted = item.plan.notes.get("datum_apart", 0.0)
+    said = [text for text in item.plan.warnings if "gdalwarp" in text]
+    assert (noted >= apart) if apart else (noted == 0)
+    assert bool(said) == bool(apart)
+    assert all(item.plan.notes["datum_operation"] in text for text in said)
+    assert ("AREA_OF_INTEREST=0,0,0,0" in REPROJECT.gdal_command(item)) == bool(apart)
