@@ -90,6 +90,8 @@ def assemble(
         "bounds": summary.bbox,
         **{name: count for name, count in sorted(summary.facts.items()) if count},
     }
+    if plan.is_table:
+        facts.pop("empty", None)
     if plan.format in {"FlatGeobuf", "Shapefile"} and not ogr.measured(summary.types):
         dropped = sum(count for kind, count in summary.kinds.items() if kind >= wkb.MEASURED)
         if dropped:

@@ -37,6 +37,7 @@ from geobatch_tui.execution.vector import (
 from geobatch_tui.execution.vector.condition import Condition, fault
 from geobatch_tui.execution.vector.lean import MEASURED, pyogrio
 from geobatch_tui.execution.vector.names import exact
+from geobatch_tui.execution.vector.plan import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,8 @@ _MOST = 10_000
 _COUNTED = frozenset({"GML", "SQLite"})
 #: Drivers that do so where a condition is asked of them, too, so that all is counted before.
 _ENDS_EARLY = frozenset({"SQLite", "FlatGeobuf"})
+#: Drivers whose tables without geometry are taken.
+_TABLES = frozenset({"GPKG", "SQLite", "OpenFileGDB", "CSV"})
 #: How Arrow names geometries of OGR's.
 _GEOMETRIES = frozenset((b"geoarrow.wkb", b"ogc.wkb"))
 #: The encoding of a Shapefile in which OGR gives its text, if it knows that of the file.
@@ -180,7 +183,8 @@ def _read(
             id_name = sourceids.member(reader, form, params.columns, all_fields)
             ids = [id_name] if id_name else []
         geometry = str(meta["geometry_name"] or "")
-        shape = arrow.place_of(geometry or source.UNNAMED, whole)
+        table = info["geometry_type"] == TABLE
+        shape = None if table else arrow.place_of(geometry or source.UNNAMED, whole)
         found = [field for n, field in enumerate(whole) if n != shape]
         called = arrow.each_once([field.name for field in found])
         fields = [one.with_name(name) for one, name in zip(found, called, strict=True)]
@@ -333,7 +337,9 @@ def _info(
             hint="leave it at auto, and recode the file first, as with iconv",
         )
     if info["geometry_type"] is None:
-        raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
+        if info["driver"] not in _TABLES:
+            raise SchemaError(f"layer {name!r} of {task.source} has no geometry")
+        info["geometry_type"] = TABLE
     if named or info["encoding"] == _KNOWN or info["driver"] != "ESRI Shapefile":
         return place, info, named, ""
     found = encodings.found(task.source, place) if params.encoding == encodings.AUTO else ""

@@ -63,7 +63,7 @@ def write(
     if keyed:  # OGR takes a field that is called as the key for it
         fields = fields.append(pa.field(_key_name(plan), pa.int64()))
     unused = [BOX] if keyed or not plan.id_is_key else [FID, BOX]
-    schema = fields.append(geometry_field(geometry))
+    schema = fields if plan.is_table else fields.append(geometry_field(geometry))
 
     failed: list[GeobatchError] = []
 
@@ -76,6 +76,7 @@ def write(
                 for mend in mends:
                     column = mend(column)
                 kept = table.drop_columns([GEOMETRY, *unused]).append_column(geometry, column)
+                kept = kept.select(list(range(len(schema))))  # of a table without geometry
                 yield from kept.rename_columns(schema.names).cast(schema).to_batches()
         except GeobatchError as error:
             # On its way through OGR it would lose what it says.
@@ -150,8 +151,8 @@ def _write_layer(
         reader,
         layer=plan.layer_name,
         driver=DRIVERS[plan.format],
-        geometry_name=reader.schema.names[-1],
-        geometry_type=_called(kind),
+        geometry_name=None if plan.is_table else reader.schema.names[-1],
+        geometry_type=None if plan.is_table else _called(kind),
         crs=plan.dst_crs or None,
         layer_options=options,
         encoding="UTF-8" if plan.format == "Shapefile" else None,

@@ -16,6 +16,9 @@ GEOMETRY, BOX = "__geometry", "__bbox"
 #: Why a feature of the source, or a record that is none, cannot be read; null: it can. Not in all
 #: batches.
 UNREAD = "__unread"
+#: The type of geometry of a table of attributes alone: its features have none, all the way, and its
+#: output has no column for it.
+TABLE = "None"
 #: Names that no attribute may have.
 TAKEN = frozenset({FID, WKB, GEOMETRY, BOX, UNREAD})
 
@@ -54,7 +57,7 @@ class VectorPlan:
         moments_as_text: moments are read with their zones (see ``moments``).
         namesakes: fields of the source have one name, and get numbers as they are read.
         outside: chunks that are not read, as no feature of theirs touches ``bounds``.
-        geometry_type: of the layer, as the source says.
+        geometry_type: of the layer, as the source says; or ``TABLE``.
         id_name: name of the ids of the source in the output; empty: it has others, or none.
         id_is_key: they are the primary key of a GeoPackage; else an attribute, among ``fields``.
         geo: what GeoParquet is to say of geometries (see ``geokey``).
@@ -88,6 +91,11 @@ class VectorPlan:
     id_name: str = ""
     id_is_key: bool = False
     geo: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether there are attributes alone."""
+        return self.geometry_type == TABLE
 
     @property
     def aside(self) -> tuple[int, ...]:

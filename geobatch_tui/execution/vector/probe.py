@@ -32,7 +32,7 @@ from geobatch_tui.execution.vector import (
 )
 from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
 from geobatch_tui.execution.vector.options import row_group, writer_options
-from geobatch_tui.execution.vector.plan import TAKEN, VectorPlan
+from geobatch_tui.execution.vector.plan import TABLE, TAKEN, VectorPlan
 from geobatch_tui.observability.text import many
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def probe(
             else ogr_layer(task, place, params, drivers)
         )
     with stage("plan"):
+        if layer.geometry_type == TABLE:
+            _refuse_table(task, layer.name, params, same_shapes=same_shapes)
         if taken := sorted(TAKEN.intersection(layer.fields.names)):
             raise SchemaError(
                 f"{task.source} has a field {taken[0]!r}, a name that features have here for more",
@@ -141,11 +143,34 @@ def probe(
         return replace(planned, notes={**planned.notes, **known})
 
 
+def _refuse_table(task: ProbeTask, name: str, params: VectorParams, *, same_shapes: bool) -> None:
+    """Raises SchemaError where a table without geometry cannot be taken."""
+    asked = next((name for name in _OF_GEOMETRY if getattr(params, name, None)), "")
+    if params.geometry_kind != "any":
+        asked = "geometry_kind"
+    why = hint = ""
+    if not same_shapes:
+        why, hint = f"which {task.op} is about", "vector.convert or vector.filter takes its rows"
+    elif asked:
+        why, hint = f"which op.{asked} is about", "choose rows by op.where alone"
+    elif task.output["format"] != "GPKG":
+        why = f"and {task.output['format']} is for features with one"
+        hint = "output.format = GPKG holds a table of attributes"
+    if why:
+        raise SchemaError(f"layer {name!r} of {task.source} has no geometry, {why}", hint=hint)
+
+
+#: Parameters that choose features by their geometries.
+_OF_GEOMETRY = ("bounds", "mask")
+
+
 def _crs(
     task: ProbeTask, layer: Layer, dst_crs: str, told: list[str]
 ) -> tuple[CRS | None, CRS | None, dict[str, str]]:
     """The CRS of the source and that of the output, None where unknown, and what the plan says of
     where the first comes from."""
+    if layer.geometry_type == TABLE:
+        return None, None, {}
     assigned = georeference.Assigned.of(task.source_options)
     src, crs_source = georeference.choose(layer.crs or "", assigned, task.source, told)
     if src is None:

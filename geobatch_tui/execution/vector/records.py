@@ -62,7 +62,7 @@ class Records:
 
 def taken(plan: VectorPlan) -> bool:
     """Whether features are spooled as records, since the format and its fields are encoded here."""
-    kept = _TYPES.get(plan.format, frozenset())
+    kept = frozenset() if plan.is_table else _TYPES.get(plan.format, frozenset())
     return bool(kept) and all(each.type in kept for each in written_schema(plan))
 
 

@@ -149,10 +149,13 @@ def open_stream(
             # The id comes first; in GeoJSON, a field may have the same name.
             names = list(reader.schema.names)
             names[names.index(fid)] = FID
-            names[arrow.place_of(geometry, reader.schema)] = WKB
+            if not plan.is_table:
+                names[arrow.place_of(geometry, reader.schema)] = WKB
             names = arrow.each_once(names)
             for batch in reader:
                 read = batch.rename_columns(names)
+                if plan.is_table:
+                    read = read.append_column(WKB, pa.nulls(read.num_rows, pa.binary()))
                 if fid in schema.names and fid not in names:
                     read = read.append_column(fid, read.column(FID))
                 elif plan.id_name and not plan.id_is_key:
@@ -161,7 +164,7 @@ def open_stream(
                 arrow.refuse_overlaps(path, made.column(WKB))
                 columns = [*map(arrow.apart, made.columns[:-1]), made.columns[-1]]
                 made = pa.RecordBatch.from_arrays(columns, schema=made.schema)
-                if plan.driver in unread.DRIVERS:
+                if plan.driver in unread.DRIVERS and not plan.is_table:
                     reasons = unread.reasons(file, plan, made, read)
                     if table is not None:
                         reasons = table.reasons(made, reasons)

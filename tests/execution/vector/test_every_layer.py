@@ -120,7 +120,7 @@ async def test_a_ledger_is_made_again_from_the_outputs(place: Place) -> None:
 
 
 async def test_one_bad_layer_costs_itself_alone(place: Place) -> None:
-    """And a layer without geometry, which is refused by its name."""
+    """Here one without geometry, which a GeoPackage holds and GeoParquet does not."""
     source = place.write("s.gpkg", {"good": 9})
     table = pd.DataFrame({"n": [1, 2]})
     pyogrio.write_dataframe(table, source, layer="styles", append=True)
@@ -131,6 +131,8 @@ async def test_one_bad_layer_costs_itself_alone(place: Place) -> None:
     assert letter["item"] == "s.styles.parquet"
     assert "layer 'styles' of" in letter["error_message"]
     assert done.exit_code == 12
+    assert (await geobatch_tui.run(place.job("GPKG"))).exit_code == 0
+    assert len(pyogrio.read_dataframe(place.out / "s.styles.gpkg")) == 2
 
 
 async def test_what_cannot_be_opened_is_one_dead_letter_until_it_is_retried(place: Place) -> None:
