@@ -155,10 +155,14 @@ def worker_environment(base: Mapping[str, str], *, data: str = "") -> dict[str, 
 def complete(environ: MutableMapping[str, str] | None = None) -> None:
     """Add to ``environ`` (this process's, by default) what a worker needs, and remove nothing.
 
-    For workers that are threads of the engine. Before GDAL is imported.
+    For workers that are threads of the engine. Before GDAL is imported. What only a Python that
+    starts looks at is left out: other children of the user's program would inherit it.
     """
     target = os.environ if environ is None else environ
-    target.update(worker_environment(target))
+    wanted = worker_environment(target)
+    if "PYTHONSAFEPATH" not in target:
+        del wanted["PYTHONSAFEPATH"]
+    target.update(wanted)
 
 
 def apply(environ: MutableMapping[str, str] | None = None) -> None:

@@ -10,6 +10,7 @@ import json
 import sqlite3
 import sys
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def database_version(directory: str | None) -> str:
     """EPSG and layout version of the ``proj.db`` in a directory."""
     if not directory or not (path := Path(directory) / "proj.db").is_file():
         return ""
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         rows = dict(database.execute("SELECT key, value FROM metadata"))
     major, minor = (
         rows.get("DATABASE.LAYOUT.VERSION.MAJOR"),

@@ -11,7 +11,7 @@ import pytest
 
 from geobatch_tui.execution import warmup
 from geobatch_tui.execution.drivers import RASTER
-from geobatch_tui.execution.environment import FIXED, worker_environment
+from geobatch_tui.execution.environment import FIXED, complete, worker_environment
 
 
 def test_secrets_of_the_shell_stay_out():
@@ -192,3 +192,13 @@ def test_a_fork_server_whose_engine_is_gone_loads_nothing():
     environ["GEOBATCH_ENGINE_PID"] = str(os.getpid())
     run = subprocess.run([sys.executable, "-c", code], check=False, env=environ, timeout=60)
     assert run.returncode == 0
+
+
+def test_threads_leave_the_imports_of_other_children_alone():
+    """The user's program goes on to start what it likes; a path that it asked for stays safe."""
+    plain, safe = {"HOME": "/home/u"}, {"PYTHONSAFEPATH": "1"}
+    complete(plain)
+    complete(safe)
+    assert "PYTHONSAFEPATH" not in plain
+    assert plain["GDAL_NUM_THREADS"] == "1"
+    assert safe["PYTHONSAFEPATH"] == "1"

@@ -62,7 +62,8 @@ def test_an_operator_who_left_is_obeyed(job, monkeypatch):
 
 
 def test_a_lost_terminal_is_no_reason_to_go_on(job, monkeypatch):
-    """Nobody could see or stop it there: it drains, as ever."""
+    """Nobody could see or stop it there: it drains, as ever. It has 10 s of work."""
+    job = load_job("job.toml", overrides=["op.chunks=2000"])
 
     def fail(link):
         link.close()
