@@ -15,13 +15,13 @@ SEED = 20240601
 PLACES = kills.failpoints(Path(geobatch_tui.__file__).parent)
 
 
-def test_engine_killed_15_times_in_a_chain(tmp_path):
-    """15 SIGKILLs at random moments: same tree, no dead letter, no orphan after 1 s."""
-    verdict = kills.kill_engine(chaos_jobs.raster(tmp_path), 15, SEED)
+def test_engine_killed_8_times_in_a_chain(tmp_path):
+    """8 SIGKILLs at random moments: same tree, no dead letter, no orphan after 1 s."""
+    verdict = kills.kill_engine(chaos_jobs.raster(tmp_path), 8, SEED)
     assert verdict.faults == [], verdict
 
 
-@pytest.mark.parametrize("form", ["FlatGeobuf", "GPKG"])
+@pytest.mark.parametrize("form", ["FlatGeobuf", pytest.param("GPKG", marks=pytest.mark.slow)])
 def test_engine_killed_in_a_chain_over_features(form, tmp_path):
     """5 SIGKILLs over a job about features."""
     verdict = kills.kill_engine(chaos_jobs.vector(tmp_path, form, chunks=100), 5, SEED)

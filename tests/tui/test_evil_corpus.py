@@ -153,7 +153,9 @@ def press(shown, keys, awaited):
         assert time.monotonic() < until, f"no {awaited!r} after {keys!r}"
 
 
-@pytest.mark.parametrize("size", [(160, 48), (80, 24)], ids=["160x48", "80x24"])
+@pytest.mark.parametrize(
+    "size", [(160, 48), pytest.param((80, 24), marks=pytest.mark.slow)], ids=["160x48", "80x24"]
+)
 def test_evil_text_does_not_drive_the_terminal(run, size):
     """Every screen is visited; what came is taken apart."""
     root, state = run

@@ -47,7 +47,15 @@ print("fine")
 """
 
 
-@pytest.mark.parametrize("form", ["FlatGeobuf", "GPKG", "GeoParquet", "GeoJSON"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "FlatGeobuf",
+        "GeoParquet",
+        pytest.param("GPKG", marks=pytest.mark.slow),
+        pytest.param("GeoJSON", marks=pytest.mark.slow),
+    ],
+)
 def test_spools_are_not_all_open_at_once(form, tmp_path):
     """As many as a run of many workers, killed often, leaves; the bytes are the same."""
     source = vectordata.write(vectordata.layer(500).to_crs(4326), tmp_path / "s.gpkg")
