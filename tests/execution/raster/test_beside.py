@@ -47,6 +47,22 @@ def test_masks_and_overviews_are_tiffs(tmp_path, suffix, content):
         source.look(str(path))
 
 
+@pytest.mark.parametrize("name", ["a.tif.mSk", "A.tif.msk", "a.tif.Msk"])
+def test_a_name_in_other_case_is_not_opened(tmp_path, name):
+    """GDAL took what a list of the directory held, in any case: names that nobody looked at."""
+    path = corpus.write(tmp_path / "a.tif")
+    secret = corpus.write(tmp_path / "secret.tif", np.zeros((1, 256, 256), "u1"))
+    (tmp_path / name).write_text(
+        VRT.replace("/etc/hostname", str(secret)).replace(
+            "<VRTRasterBand", '<Metadata><MDI key="INTERNAL_MASK_FLAGS_1">2</MDI></Metadata>'
+            "<VRTRasterBand", 1,
+        )
+    )  # fmt: skip
+    with source.gdal_options(), source.open_source(str(path)) as dataset:
+        assert not Facts.of(dataset).mask
+        assert dataset.dataset_mask().all()
+
+
 @pytest.mark.parametrize("name", ["a.aux", "a.AUX", "a.tif.aux"])
 def test_aux_files_are_hfa(tmp_path, name):
     """GDAL looks at 15 letters only before any driver may open it; others are not HFA's."""
