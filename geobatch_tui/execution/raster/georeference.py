@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,7 +30,8 @@ CrsSource = Literal["file", "sidecar", "src_crs", "override"]
 _BARE = frozenset({"AAIGrid", "BMP", "GIF", "JPEG", "PNG", "WEBP"})
 #: Drivers that take the CRS of a file beside them before their own, unless they are told not to.
 _BESIDE_FIRST = frozenset({"GTiff", "JP2OpenJPEG"})
-_BESIDE = (".aux.xml", ".tab")
+#: Their ends: after the whole name, and in place of its end (GDAL heeds no case there).
+_BEHIND, _INSTEAD = ".aux.xml", (".tab", ".TAB", ".Tab")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +170,12 @@ def _is_beside(dataset: DatasetReader, text: str) -> bool:
     """Whether the CRS of ``dataset``, the WKT ``text``, is from a file beside it."""
     if dataset.driver in _BARE:
         return True
-    beside = [file for file in dataset.files[1:] if file.lower().endswith(_BESIDE)]
-    if dataset.driver not in _BESIDE_FIRST or not beside:
+    if dataset.driver not in _BESIDE_FIRST:
+        return False
+    # Asked for its files, GDAL looks for dozens: of a small source, that takes as long as its CRS.
+    stem = os.path.splitext(dataset.name)[0]  # noqa: PTH122
+    names = (dataset.name + _BEHIND, *(stem + suffix for suffix in _INSTEAD))
+    if not any(os.path.exists(name) for name in names):  # noqa: PTH110
         return False
     import rasterio
 

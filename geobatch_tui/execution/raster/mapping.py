@@ -243,7 +243,7 @@ def corners(width: int, height: int) -> tuple[Points, Points]:
 
 def lattice(width: float, height: float, steps: int) -> tuple[Points, Points]:
     """(steps, steps) positions spread evenly from corner to corner."""
-    cols, rows = np.meshgrid(np.linspace(0, width, steps), np.linspace(0, height, steps))
+    cols, rows = np.meshgrid(_evenly(width, steps), _evenly(height, steps))
     return cols, rows
 
 
@@ -270,7 +270,7 @@ def axes(grid: Source | Grid, steps: int) -> tuple[Points, Points]:
 
 
 @lru_cache(maxsize=64)
-def _evenly(side: int, steps: int) -> Points:
+def _evenly(side: float, steps: int) -> Points:
     # Thousands of small files have sides of few lengths.
     places = np.linspace(0, side, steps)
     places.setflags(write=False)

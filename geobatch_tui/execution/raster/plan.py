@@ -151,6 +151,8 @@ def json_number(value: Number | None) -> str | Number | None:
 
 
 def _pack(value: Any) -> Any:
+    if isinstance(value, str | int | None):  # most are
+        return value
     if isinstance(value, float):
         return json_number(value)
     if isinstance(value, list | tuple):

@@ -328,7 +328,8 @@ def _raster_plan(draft: _Draft, how: tuple[Warp | None, Encoding]) -> RasterPlan
         colours = ["gray"]
     if colours == ["gray"] * 3 or not colours:
         colours = ["undefined"] * dataset.count
-    tags = {k: str(v) for k, v in dataset.tags().items() if k not in _DROPPED_TAGS}
+    given = dataset.tags()
+    tags = {k: str(v) for k, v in given.items() if k not in _DROPPED_TAGS}
     warped, encoded = how
     return RasterPlan(
         width=grid.width,
@@ -346,7 +347,7 @@ def _raster_plan(draft: _Draft, how: tuple[Warp | None, Encoding]) -> RasterPlan
         offsets=tuple(dataset.offsets) + (0.0,) * extra,
         units=tuple(text or "" for text in dataset.units) + ("",) * extra,
         tags=json.loads(json.dumps(tags)),
-        area_or_point=dataset.tags().get("AREA_OR_POINT", "Area"),
+        area_or_point=given.get("AREA_OR_POINT", "Area"),
         warp=warped,
         encoding=encoded,
         domains=metadata.domains(dataset, draft.warnings, moved=warped is not None),

@@ -6,6 +6,7 @@ directory lists offset and length of every block, so this is known before.
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -68,8 +69,8 @@ def missing_blocks(path: Path) -> list[MissingBlocks]:
     Raises:
         CorruptSourceError: a directory, or one of its tables, is itself beyond the end.
     """
-    size = path.stat().st_size
     with path.open("rb") as file:
+        size = _size(file)
         form = _form(file.read(4))
         file.seek(8 if form.big else 4)
         found, seen = [], set[int]()
@@ -115,6 +116,10 @@ def _form(head: bytes) -> _Form:
     return _Form(order, struct.unpack(order + "H", head[2:4])[0] == 43)
 
 
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
 def _unpack(file: BinaryIO, form: str, path: Path, what: str) -> int:
     data = file.read(struct.calcsize(form))
     if len(data) < struct.calcsize(form):
@@ -124,7 +129,7 @@ def _unpack(file: BinaryIO, form: str, path: Path, what: str) -> int:
 
 def _seek(file: BinaryIO, offset: int, path: Path, what: str) -> None:
     """Go to ``offset``, which a hostile file puts anywhere within 64 bits."""
-    if offset > path.stat().st_size:
+    if offset > _size(file):
         raise CorruptSourceError(f"{path} is cut off: {what} lies beyond the end of the file")
     file.seek(offset)
 
@@ -135,7 +140,7 @@ def _directory(
     _seek(file, offset, path, "a directory")
     count = _unpack(file, form.counter, path, "a directory")
     step = struct.calcsize(form.entry)
-    entries = file.read(count * step) if count * step <= path.stat().st_size else b""
+    entries = file.read(count * step) if count * step <= _size(file) else b""
     if len(entries) < count * step:
         raise CorruptSourceError(f"{path} is cut off inside a directory")
     next_offset = _unpack(file, form.pointer, path, "the end of a directory")
@@ -155,7 +160,7 @@ def _table(file: BinaryIO, form: _Form, entry: tuple[int, int, bytes], path: Pat
         return np.frombuffer(inline[:length], dtype)
     offset = struct.unpack(form.order + ("Q" if form.big else "I"), inline)[0]
     _seek(file, offset, path, f"the table of its {values} blocks")
-    remaining = path.stat().st_size - file.tell()
+    remaining = _size(file) - file.tell()
     if length > remaining:
         raise CorruptSourceError(
             f"{path} is cut off: the table of its {values} blocks needs {length} bytes, "
