@@ -28,6 +28,7 @@ from geobatch_tui.execution.sources import check_identity
 from geobatch_tui.execution.vector import (
     archive,
     coordinates,
+    flatleaves,
     flatrest,
     geojson,
     misread,
@@ -190,6 +191,14 @@ def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
             yield from source.parquet_batches(file, plan, groups, 0, bounds)
         return
     place = plan.place or item.source
+    flat = plan.driver == "FlatGeobuf" and not plan.where and not archive.is_inside(place)
+    if flat and item.params.get("bounds"):
+        yield from _touching(item, plan)
+        return
+    yield from _read(item, plan, place)
+
+
+def _read(item: ItemContext, plan: VectorPlan, place: str) -> Iterator[pa.RecordBatch]:
     with archive.Plain(item.source, place, item.work_dir) as plain:
         batches = source.open_stream(place, plan, where=plan.where, plain=plain)
         if plan.driver in _TOLD:
@@ -202,6 +211,25 @@ def _whole(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
 def _fine(batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch with the note that all of its features can be read."""
     return batch.append_column(UNREAD, pa.nulls(batch.num_rows, pa.string()))
+
+
+def _touching(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
+    """Features of FlatGeobuf; those of chunks that its index shows outside come without
+    anything."""
+    data, bounds = flatrest.mapped(item.source), item.params["bounds"]
+    leaves = flatleaves.of(data, plan.count)
+    runs = leaves.runs(item.plan.grid.chunk_width, bounds) if leaves else []
+    if leaves is None or not runs or not leaves.hold(data, runs):
+        yield from _read(item, plan, plan.place or item.source)
+        return
+    for start, stop, is_outside in runs:
+        if is_outside:
+            yield source.nothing(plan, start, stop - start)
+        else:
+            starts = leaves.starts(start, stop)
+            yield from flatrest.between(
+                item.source, data, plan, item.work_dir, start, starts, wide=leaves.wide
+            )
 
 
 def _to_the_end(

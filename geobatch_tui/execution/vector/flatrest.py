@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from bisect import bisect_right
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -20,13 +21,15 @@ from geobatch_tui.execution.vector.flatheader import Table
 from geobatch_tui.execution.vector.plan import FID, UNREAD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 UNREADABLE = "OGR cannot read it: its bytes are damaged"
 #: Features of such a file; each that cannot be read has them read once more.
 _SOME = 1024
+#: Of a file that is read the quick way, so many bytes at a time.
+_BYTES = 8 << 20
 #: Where the header begins, which says its length before that; numbers of its fields; nodes of an
 #: index have so many children if it does not say how many, and so many bytes.
 _AT, _COUNT, _CHILDREN, _USUAL, _NODE = 12, 8, 9, 16, 40
@@ -39,27 +42,52 @@ def rest(path: str, plan: VectorPlan, folder: str, seen: int) -> Iterator[pa.Rec
     Raises:
         CorruptSourceError: it is not known where they begin.
     """
+    data = mapped(path)
+    yield from between(path, data, plan, folder, seen, _starts(data, path)[seen:])
+
+
+def mapped(path: str) -> mmap.mmap:
+    """The bytes of a file, for as long as they are held."""
+    with Path(path).open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def between(
+    path: str,
+    data: mmap.mmap,
+    plan: VectorPlan,
+    folder: str,
+    first: int,
+    starts: Sequence[int],
+    *,
+    wide: int = 0,
+) -> Iterator[pa.RecordBatch]:
+    """The features from number ``first`` on, which begin at ``starts``; there the last one ends,
+    too. With ``UNREAD``.
+
+    ``wide``: children of a node of the index that the file has. OGR reads such files the quick way
+    (see ``arrow``), which does not say which feature it cannot read.
+    """
     schema = source.full_schema(plan).append(pa.field(UNREAD, pa.string()))
-    with (
-        Path(path).open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        TemporaryDirectory(prefix="rest-", dir=folder) as place,
-    ):
-        starts = _starts(data, path)
-        at, count = seen, len(starts) - 1
+    at, count = 0, len(starts) - 1
+    with TemporaryDirectory(prefix="rest-", dir=folder) as place:
         part = Path(place) / Path(path).name  # its layer may have the name of the file
         while at < count:
             stop = min(at + _SOME, count)
-            part.write_bytes(_header(data, stop - at) + data[starts[at] : starts[stop]])
+            if wide:
+                stop = max(at + 1, bisect_right(starts, starts[at] + _BYTES) - 1)
+            part.write_bytes(_header(data, stop - at, wide) + data[starts[at] : starts[stop]])
             for batch in _as_far_as_it_goes(part, plan):
-                ids = pa.array(range(at, at + batch.num_rows), pa.int64())
+                ids = pa.array(range(first + at, first + at + batch.num_rows), pa.int64())
                 fid = batch.schema.get_field_index(FID)
                 columns = [*batch.columns, pa.nulls(batch.num_rows, pa.string())]
                 columns[fid] = ids
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
                 at += batch.num_rows
-            if at < stop:
-                values = [None] * (len(schema) - 3) + [at, None, UNREADABLE]
+            if at < stop and wide:
+                wide = 0
+            elif at < stop:
+                values = [None] * (len(schema) - 3) + [first + at, None, UNREADABLE]
                 columns = [
                     pa.array([one], each.type) for one, each in zip(values, schema, strict=True)
                 ]
@@ -74,12 +102,15 @@ def _as_far_as_it_goes(path: Path, plan: VectorPlan) -> Iterator[pa.RecordBatch]
         return
 
 
-def _header(data: mmap.mmap, count: int) -> bytearray:
-    """Magic and header of a file of ``count`` features without an index."""
+def _header(data: mmap.mmap, count: int, wide: int) -> bytearray:
+    """Magic and header of a file of ``count`` features without an index; or with the room for one,
+    where OGR looks only for features by their place."""
     head = bytearray(data[: _AT + _U32.unpack_from(data, _AT - 4)[0]])
     table = Table(head, _AT + _U32.unpack_from(head, _AT)[0])
     counted, children = table.place(_COUNT), table.place(_CHILDREN)
     _U64.pack_into(head, counted, count)
+    if wide:
+        return head + bytes(index_size(count, wide))
     if children:
         _U16.pack_into(head, children, 0)
     elif not table.put(_CHILDREN, counted + 6):  # the last bytes of a count are 0
@@ -89,15 +120,10 @@ def _header(data: mmap.mmap, count: int) -> bytearray:
 
 def _starts(data: mmap.mmap, path: str) -> list[int]:
     """Where each feature begins, and the last one ends."""
-    size = _AT + _U32.unpack_from(data, _AT - 4)[0]
-    head = bytearray(data[:size])
-    table = Table(head, _AT + _U32.unpack_from(head, _AT)[0])
-    counted, children = table.place(_COUNT), table.place(_CHILDREN)
-    count = _U64.unpack_from(head, counted)[0] if counted else 0
+    size, count, wide = layout(data)
     if not count:
         raise CorruptSourceError(f"{path} does not say how many features it has")
-    wide = _U16.unpack_from(head, children)[0] if children else _USUAL
-    starts = [size + _index_size(count, wide)]
+    starts = [size + index_size(count, wide)]
     while starts[-1] + 4 <= len(data) and len(starts) <= count:
         starts.append(starts[-1] + 4 + _U32.unpack_from(data, starts[-1])[0])
     if starts[-1] > len(data) or len(starts) <= count:
@@ -108,7 +134,19 @@ def _starts(data: mmap.mmap, path: str) -> list[int]:
     return starts
 
 
-def _index_size(count: int, wide: int) -> int:
+def layout(data: mmap.mmap) -> tuple[int, int, int]:
+    """Where the header ends; how many features it tells of, and children of a node of the index:
+    0 where there is none."""
+    size = _AT + _U32.unpack_from(data, _AT - 4)[0]
+    head = bytearray(data[:size])
+    table = Table(head, _AT + _U32.unpack_from(head, _AT)[0])
+    counted, children = table.place(_COUNT), table.place(_CHILDREN)
+    count = _U64.unpack_from(head, counted)[0] if counted else 0
+    return size, count, _U16.unpack_from(head, children)[0] if children else _USUAL
+
+
+def index_size(count: int, wide: int) -> int:
+    """Bytes of an index; its nodes have so many children: 0, there is none."""
     if not wide:
         return 0
     nodes = level = count

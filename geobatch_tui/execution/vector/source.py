@@ -267,7 +267,7 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
     elif plan.access == "rows":
         batches = _row_groups(item, plan, window)
     elif index in plan.outside:
-        batches = iter((_nothing(plan, None, window.width),))
+        batches = iter((nothing(plan, None, window.width),))
     elif plan.access == "fid":
         batches = open_stream(plan.place or item.source, plan, where=_fid_range(plan, index))
     else:
@@ -344,7 +344,7 @@ def parquet_batches(
     for skipped, some in groupby(groups, unread.__contains__):
         if skipped:
             count = sum(file.metadata.row_group(group).num_rows for group in some)
-            yield _nothing(plan, start, count)
+            yield nothing(plan, start, count)
             start += count
             continue
         for batch in file.iter_batches(BATCH, list(some), wanted, use_threads=False):
@@ -360,7 +360,7 @@ def _attributes(file: pq.ParquetFile, plan: VectorPlan) -> list[str]:
     return [name for name in file.schema_arrow.names if name != plan.geometry_column]
 
 
-def _nothing(plan: VectorPlan, start: int | None, count: int) -> pa.RecordBatch:
+def nothing(plan: VectorPlan, start: int | None, count: int) -> pa.RecordBatch:
     """``count`` features without attributes or geometry, with ids from ``start`` if it is given."""
     schema = full_schema(plan)
     columns = [pa.nulls(count, each.type) for each in schema]

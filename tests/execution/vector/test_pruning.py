@@ -11,7 +11,7 @@ import shapely
 import vectordata
 import vectorjobs
 
-from geobatch_tui.execution.vector import pruning, ranges, source
+from geobatch_tui.execution.vector import flatleaves, flatrest, pruning, ranges, source
 
 BOUNDS = (2.0, 0.0, 4.5, 1.0)
 
@@ -152,3 +152,116 @@ def test_a_geopackage_without_an_index_is_read_whole(tmp_path, monkeypatch):
     params = {"bounds": (5.0, 45.0, 5.1, 45.1)}
     vectorjobs.run("vector.convert", path, tmp_path / "out", params=params, features=100)
     assert len(read) == 3
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """A thousand points with an index, in its order."""
+    points = shapely.points(np.random.default_rng(7).random((1000, 2)) * 10)
+    names = [f"{n}" * (n % 5) for n in range(1000)]
+    frame = gpd.GeoDataFrame({"n": range(1000), "name": names}, geometry=points, crs=4326)
+    return vectordata.write(frame, tmp_path / "s.fgb")
+
+
+def _spans(monkeypatch):
+    """Where features begin that are read from now on by themselves."""
+    spans = []
+    real = flatrest.between
+
+    def spy(path, data, plan, folder, first, starts, **how):
+        spans.append((first, len(starts) - 1))
+        return real(path, data, plan, folder, first, starts, **how)
+
+    monkeypatch.setattr(flatrest, "between", spy)
+    return spans
+
+
+@pytest.mark.parametrize("op", ["vector.convert", "vector.clip"])
+@pytest.mark.parametrize("form", ["FlatGeobuf", "GeoParquet"])
+@pytest.mark.parametrize("features", [50, 64])
+def test_chunks_of_a_flatgeobuf_outside_are_not_read(
+    op, form, features, flat, tmp_path, monkeypatch
+):
+    """By its own index."""
+    spans = _spans(monkeypatch)
+    how = {"params": {"bounds": (0.0, 0.0, 3.0, 3.0)}, "features": features, "form": form}
+    pruned = vectorjobs.run(op, flat, tmp_path / "pruned", **how)
+    assert 0 < sum(count for _, count in spans) <= 250
+    with monkeypatch.context() as patch:
+        patch.setattr(flatleaves, "of", lambda *_: None)
+        whole = vectorjobs.run(op, flat, tmp_path / "whole", **how)
+    assert pruned.path.read_bytes() == whole.path.read_bytes()
+    assert pruned.receipt.facts == whole.receipt.facts
+    assert pruned.receipt.facts["features_out"] > 50
+
+
+def test_what_cannot_be_read_is_set_aside_where_others_are_not_read(flat, tmp_path, monkeypatch):
+    """As where all is read; also behind others that are copied with it, and alone."""
+    frame = vectordata.read(flat)
+    inside = np.flatnonzero((shapely.get_coordinates(frame.geometry) <= 3).all(axis=1))
+    data = bytearray(flat.read_bytes())
+    chosen = [int(n) for n in inside[[0, 7, 8, -1]]]
+    starts = flatleaves.of(data, 1000).starts(0, 1000)
+    for number in chosen:
+        # Where the table of a feature begins, as it says.
+        data[starts[number] + 4 : starts[number] + 8] = b"\xff\xff\xff\x7f"
+    flat.write_bytes(data)
+    how = {"params": {"bounds": (0.0, 0.0, 3.0, 3.0)}, "features": 50}
+    spans = _spans(monkeypatch)
+    for size in (1 << 20, 2000, 1):
+        monkeypatch.setattr(flatrest, "_BYTES", size)
+        pruned = vectorjobs.run("vector.convert", flat, tmp_path / str(size), **how)
+        assert [letter.fid for letter in pruned.letters] == chosen
+        assert spans
+    with monkeypatch.context() as patch:
+        patch.setattr(flatleaves, "of", lambda *_: None)
+        whole = vectorjobs.run("vector.convert", flat, tmp_path / "whole", **how)
+    assert pruned.path.read_bytes() == whole.path.read_bytes()
+    assert pruned.letters == whole.letters
+
+
+def _leaf(data, number):
+    """Where a leaf lies in the bytes of a file of a thousand features."""
+    head = 12 + int.from_bytes(data[8:12], "little")
+    return head + flatrest.index_size(1000, 16) - 40 * (1000 - number)
+
+
+@pytest.mark.parametrize("number", [0, 1, 500, 999])
+@pytest.mark.parametrize("by", [-1, 1, 8, 2**63, -(2**63)])
+def test_an_index_that_names_other_features_is_not_followed(
+    number, by, flat, tmp_path, monkeypatch
+):
+    """All is read then, as OGR does; it does not look at the leaves."""
+    how = {"params": {"bounds": (0.0, 0.0, 3.0, 3.0)}, "features": 50}
+    whole = vectorjobs.run("vector.convert", flat, tmp_path / "whole", **how)
+    data = bytearray(flat.read_bytes())
+    at = _leaf(data, number) + 32
+    moved = (int.from_bytes(data[at : at + 8], "little") + by) % 2**64
+    data[at : at + 8] = moved.to_bytes(8, "little")
+    flat.write_bytes(data)
+    done = vectorjobs.run("vector.convert", flat, tmp_path / "out", **how)
+    assert done.path.read_bytes() == whole.path.read_bytes()
+    assert done.receipt.facts == whole.receipt.facts
+
+
+def test_a_box_that_is_none_is_looked_at(flat):
+    """Neither is one of numbers that are none, nor one whose sides are turned."""
+    data = bytearray(flat.read_bytes())
+    bounds = (20.0, 20.0, 30.0, 30.0)
+    outside = [(n, n + 200, True) for n in range(0, 1000, 200)]
+    assert flatleaves.of(data, 1000).runs(200, bounds) == outside
+    for box in ([np.nan] * 4, [np.inf, np.inf, -np.inf, -np.inf]):
+        at = _leaf(data, 700)
+        data[at : at + 32] = np.array(box).tobytes()
+        runs = flatleaves.of(data, 1000).runs(200, bounds)
+        assert runs == [*outside[:3], (600, 800, False), outside[4]]
+
+
+def test_without_an_index_or_for_most_of_it_all_of_a_flatgeobuf_is_read(flat, tmp_path):
+    data = flat.read_bytes()
+    assert flatleaves.of(data, 1000).runs(100, (0.0, 0.0, 9.0, 9.0)) == []
+    for cut in (len(data) - 1, _leaf(data, 999)):
+        assert flatleaves.of(data[:cut], 1000) is None
+    assert flatleaves.of(data, 999) is None
+    bare = vectordata.write(vectordata.layer(300), tmp_path / "b.fgb", SPATIAL_INDEX="NO")
+    assert flatleaves.of(bare.read_bytes(), 300) is None
