@@ -6,6 +6,7 @@ Points that cannot be transformed are NaN, never infinite.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -213,7 +214,7 @@ def apply(transform: Transform, cols: Points, rows: Points) -> tuple[Points, Poi
     return a * cols + b * rows + c, d * cols + e * rows + f
 
 
-def invert(transform: Transform, x: Points, y: Points) -> tuple[Points, Points]:
+def invert[P: (float, Points)](transform: Transform, x: P, y: P) -> tuple[P, P]:
     """Pixel positions of coordinates."""
     a, b, c, d, e, f = transform
     determinant = a * e - b * d
@@ -374,20 +375,24 @@ def lonlat_lattice(grid: Source | Grid, nodes: int) -> dict[str, Any]:
 
 
 @cache
-def _poles(crs: str) -> tuple[Points, Points]:
-    """X and y (2, 2) of the south and the north pole in ``crs``, on two meridians."""
-    lon, lat = np.meshgrid([0.0, 90.0], [-90.0, 90.0], indexing="ij")
-    return project(lon, lat, LONLAT, CRS.from_user_input(crs))
+def _poles(crs: str) -> tuple[tuple[float, ...], ...]:
+    """The south and the north pole in ``crs``: x and y on a meridian, x and y on another."""
+    lon, lat = np.meshgrid([0.0, 90.0], [-90.0, 90.0])
+    x, y = project(lon, lat, LONLAT, CRS.from_user_input(crs))
+    found = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1).tolist()
+    return tuple(tuple(pole) for pole in found)
 
 
 def poles_inside(grid: Source | Grid) -> list[bool]:
     """Whether the south pole and the north pole are points inside of a raster."""
-    # A cylinder shows a pole as a line: there the neighbouring longitudes lie far apart.
-    (cols, cols2), (rows, rows2) = invert(grid.transform, *_poles(grid.crs.srs))
-    inside = (cols > 0) & (cols < grid.width) & (rows > 0) & (rows < grid.height)
-    with np.errstate(invalid="ignore"):
-        one = np.hypot(cols2 - cols, rows2 - rows) < 0.5
-    return [bool(value) for value in inside & one]
+    inside = []
+    for x, y, x2, y2 in _poles(grid.crs.srs):
+        col, row = invert(grid.transform, x, y)
+        # A cylinder shows a pole as a line: there the neighbouring longitudes lie far apart.
+        col2, row2 = invert(grid.transform, x2, y2)
+        one = math.hypot(col2 - col, row2 - row) < 0.5
+        inside.append(one and 0 < col < grid.width and 0 < row < grid.height)
+    return inside
 
 
 def project_box(box: Box, dst: CRS, src: CRS = LONLAT) -> Box | None:
