@@ -198,6 +198,9 @@ class Run:
         self._warnings = planned.warnings
         if planned.finish.reason != "complete" or self._options.adopt_only:
             return planned.finish
+        if self._stop is not None or self._fatal is not None:
+            # It came while there was no dispatcher to tell: before that of the plan, or after it.
+            return u.Finish("drained" if self._fatal is None else "fatal")
         self._monitor.state = "running"
         self._monitor.rates.start(time.monotonic())
         return await self._work(pool, planned.dispatcher)

@@ -26,6 +26,7 @@ from geobatch_tui.ledger import database
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.orchestration import session
+from geobatch_tui.orchestration.control import Control
 from geobatch_tui.orchestration.session import probe_output
 from geobatch_tui.testing.ops import FAULTY
 
@@ -628,3 +629,14 @@ async def test_threads_give_the_same_bytes(tmp_path: Path) -> None:
     for desk in desks.values():
         assert (await desk.run()).exit_code == 0
     assert desks["process"].tree() == desks["thread"].tree()
+
+
+@pytest.mark.parametrize("verb", ["drain", "cancel"])
+async def test_a_command_that_comes_before_the_plan_is_obeyed(tmp_path: Path, verb: str) -> None:
+    """There is no dispatcher to tell it to yet."""
+    desk = Desk(tmp_path, values=THREADS)
+    control = Control()
+    control.send(verb)
+    result = await desk.run(control=control)
+    assert (result.exit_code, result.counts["done"]) == (130, 0)
+    assert (await desk.run()).counts["done"] == 10
