@@ -207,8 +207,8 @@ class Scheduler:
         if outside and event.running is None:
             self._judge.stray()
         if worker is None:
-            if is_limited(event.failure) and crew.up:
-                self._place.target = len(crew.up)
+            if is_limited(event.failure) and crew.live:  # some may be long in starting
+                self._place.target = crew.live
             elif self._stillborn.died(from_outside=outside):
                 self._end("crash-loop", event.failure)
             return

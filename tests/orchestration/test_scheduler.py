@@ -425,6 +425,17 @@ def test_workers_that_cannot_be_started_are_gone_without():
     assert made.finish is None
 
 
+def test_a_worker_that_is_long_in_starting_counts_as_there():
+    """On a loaded machine refusals come sooner than the worker that could be started."""
+    made = shell(8)
+    made.offer(*chunks(40))
+    while len(made.starting) > 1:
+        made.send(u.WorkerLost(made.starting.pop(), None, "exit", LIMITED))
+    assert made.finish is None
+    made.up()
+    assert made.scheduler.stats().target == 1
+
+
 def test_suspects_wait_in_line():
     """Suspects are judged in the order in which they fell under suspicion."""
     made = running(3, *chunks(30))
