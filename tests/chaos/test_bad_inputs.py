@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import corpus
@@ -64,7 +65,7 @@ def test_where_a_crs_comes_from_is_on_record(mixed):
     published = [line for line in lines if line["event"] == "item.published"]
     assert published
     assert {line["crs_source"] for line in told + published} == {"file"}
-    with sqlite3.connect(root / "out" / ".geobatch" / "ledger.db") as ledger:
+    with closing(sqlite3.connect(root / "out" / ".geobatch" / "ledger.db")) as ledger, ledger:
         query = "SELECT DISTINCT facts ->> 'crs_source' FROM item WHERE out_digest <> ''"
         assert ledger.execute(query).fetchall() == [("file",)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ async def test_outputs_are_where_the_state_is(tmp_path: Path) -> None:
     moved, victim = tmp_path / "moved", tmp_path / "victim"
     desk.out.rename(moved)
     victim.write_text("mine")
-    with sqlite3.connect(moved / ".geobatch" / "ledger.db") as ledger:
+    with closing(sqlite3.connect(moved / ".geobatch" / "ledger.db")) as ledger, ledger:
         ledger.execute("UPDATE item SET out_path = ? WHERE key = 'b.tif'", (str(victim),))
     ledger.close()
     assert (await geobatch_tui.retry(moved)).exit_code == 0
@@ -168,7 +169,7 @@ async def test_a_ledger_names_no_spool_elsewhere(tmp_path: Path) -> None:
     desk = Desk(tmp_path, op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)})
     desk.values["retry"] = {"max_attempts": 1}
     await desk.run()
-    with sqlite3.connect(desk.out / ".geobatch" / "ledger.db") as ledger:
+    with closing(sqlite3.connect(desk.out / ".geobatch" / "ledger.db")) as ledger, ledger:
         ledger.execute("UPDATE spool SET name = '/etc/' || name")
     ledger.close()
     with pytest.raises(StateError, match="names a spool"):
@@ -609,7 +610,7 @@ async def test_one_chunk_item_done_but_not_published_is_done_again(tmp_path: Pat
     await desk.run()
     before = desk.tree()
     desk.output().unlink()
-    with sqlite3.connect(desk.out / ".geobatch/ledger.db") as database:
+    with closing(sqlite3.connect(desk.out / ".geobatch/ledger.db")) as database, database:
         database.execute("UPDATE item SET state = 0, out_digest = ''")
     database.close()
     result = await desk.run()

@@ -92,6 +92,7 @@ async def test_nothing_is_planned_yet(console, script):
             await app.switch_mode(mode)
             await settle(pilot, script)
             await pilot.press("m", "<", ">", "n", "right", "down", "enter", "escape")
+        await settle(pilot, script)
         await app.switch_mode("run")
         script.plan(1, 1, 10)
         script.done(1)
