@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 from dataclasses import dataclass, field
@@ -12,9 +13,16 @@ from geobatch_tui.execution import meter, wire, worker
 from geobatch_tui.execution.meter import Meter
 
 
+def _block(megabytes):
+    """Memory of its own: what malloc gives may have been there before."""
+    block = np.frombuffer(mmap.mmap(-1, megabytes * 2**20), np.uint8)
+    block[:] = 1
+    return block
+
+
 def test_a_swollen_process_rests_and_is_not_swollen_any_more(monkeypatch):
     """What is kept for later is dropped; what is left after a rest is not tried again."""
-    kept = [np.ones(8 * 2**20), np.ones(4 * 2**20)]
+    kept = [_block(64), _block(32)]
     monkeypatch.setattr(meter, "_keepers", [lambda: kept.pop(0)])
     monkeypatch.setattr(meter, "SHORT", 0.0)
     one = Meter()
@@ -26,7 +34,7 @@ def test_a_swollen_process_rests_and_is_not_swollen_any_more(monkeypatch):
     one.rest()
     assert before - meter.resident() > 48 * 2**20
     assert not one.swollen
-    kept.append(np.ones(8 * 2**20))
+    kept.append(_block(64))
     one.begin()
     one.end()
     assert one.swollen
