@@ -41,6 +41,9 @@ _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 #: ModelPixelScaleTag and ModelTiepointTag: where a north-up raster lies.
 _PIXEL_SCALE, _TIE_POINT = 33550, 33922
 _XMP_PACKET = 700
+_GDAL_METADATA, _END = 42112, b"</GDALMetadata>"
+#: GDAL's names of colours where rasterio's are others; case makes no difference.
+_GDAL_COLOURS = {"Y": "YCbCr_Y", "Cb": "YCbCr_Cb", "Cr": "YCbCr_Cr"}
 #: Stand for the place and the fingerprint of an item, in tags that are shared.
 _UNIT = (1.0, 0.0, 0.0, 0.0, -1.0, 1.0)
 _NO_MARK = "?" * 32
@@ -113,14 +116,33 @@ def _made(plan: RasterPlan, fingerprint: str) -> Template:
     if XMP in plan.domains:  # rasterio puts its name before it
         packet = "".join(plan.domains[XMP].values()).encode()
         found.append(Tag(_XMP_PACKET, 1, len(packet), packet))
-    tags = tuple(sorted(found, key=lambda tag: tag.code))
     # The bytes alone: GDAL keeps what a TIFF cannot hold in a sidecar, which will not be there.
     with MemoryFile(data) as memory, memory.open(driver="GTiff") as dataset:
         identity = describe(dataset, plan.domains)
         identity["domains"] |= {XMP: plan.domains[XMP]} if XMP in plan.domains else {}
         _check(plan, dataset)
+    if plan.count > 2 and identity["colours"] != plan.colorinterp:
+        found = _with_colours(found, plan.colorinterp)
+        identity["colours"] = plan.colorinterp
+    tags = tuple(sorted(found, key=lambda tag: tag.code))
     overview_tags = tuple(tag for tag in tags if tag.code in _OVERVIEW_TAGS)
     return Template(tags, overview_tags, identity)
+
+
+def _with_colours(tags: list[Tag], colours: tuple[str, ...]) -> list[Tag]:
+    """``tags`` whose metadata name the colour of each band, as in copies that GDAL makes: it leaves
+    out of a new file that bands are undefined or grey, and reads them as grey or red."""
+    items = "".join(
+        f'<Item name="COLORINTERP" sample="{band}" role="colorinterp">'
+        f"{_GDAL_COLOURS.get(name, name)}</Item>\n"
+        for band, name in enumerate(colours)
+    )
+    return [_prolonged(tag, items.encode()) if tag.code == _GDAL_METADATA else tag for tag in tags]
+
+
+def _prolonged(tag: Tag, items: bytes) -> Tag:
+    value = tag.value.replace(_END, items + _END)
+    return replace(tag, count=len(value), value=value)
 
 
 def describe(dataset: Any, domains: Iterable[str]) -> dict[str, Any]:

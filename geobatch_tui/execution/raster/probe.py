@@ -326,8 +326,6 @@ def _raster_plan(draft: _Draft, how: tuple[Warp | None, Encoding]) -> RasterPlan
     colours = [kind.name for kind in dataset.colorinterp]
     if colours == ["palette"] and not _colours(dataset):
         colours = ["gray"]
-    if colours == ["gray"] * 3 or not colours:
-        colours = ["undefined"] * dataset.count
     given = dataset.tags()
     tags = {k: str(v) for k, v in given.items() if k not in _DROPPED_TAGS}
     warped, encoded = how

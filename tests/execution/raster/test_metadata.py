@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 
 import corpus
+import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from planning import OPERATIONS, item_of, no_stage, probe
+from rasterio.enums import ColorInterp
 
 from geobatch_tui.execution.messages import ChunkTask
 from geobatch_tui.execution.raster.plan import RasterPlan
@@ -82,3 +85,43 @@ def test_few_bits_are_told(tmp_path):
     path = corpus.write(tmp_path / "a.tif", corpus.picture(1) % 2, nbits=1)
     told = probe(path, {}, op="raster.convert").warnings
     assert told == ("pixels of 1 bit are written as uint8",)
+
+
+def coloured(path, colours):
+    """A GeoTIFF whose bands have these colours, made as GDAL makes copies."""
+    plain = corpus.write(path.with_name("b.tif"), np.full((len(colours), 40, 50), 7, "u1"))
+    rasterio.shutil.copy(plain, virtual := path.with_suffix(".vrt"), driver="VRT")
+    with rasterio.open(virtual, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp[name] for name in colours]
+    rasterio.shutil.copy(virtual, path, driver="GTiff")
+    path.with_name(f"{path.name}.aux.xml").unlink(missing_ok=True)
+    with rasterio.open(path) as dataset:
+        assert [kind.name for kind in dataset.colorinterp] == list(colours)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("colours", "compress"),
+    [
+        pytest.param(("undefined",) * 4, "DEFLATE", id="four"),
+        pytest.param(("undefined", "gray", "gray", "alpha"), "DEFLATE", id="alpha"),
+        *(
+            pytest.param(colours, compress, id=f"{colours[0]} {compress}")
+            for compress in ("DEFLATE", "JPEG")
+            for colours in (
+                ("undefined",) * 3,
+                ("gray",) * 3,
+                ("blue", "green", "red"),
+                ("red", "green", "blue"),
+            )
+        ),
+    ],
+)
+def test_bands_keep_their_colours(tmp_path, colours, compress):
+    """As by gdal_translate. They came out as grey and undefined, or in JPEG as red, green, blue."""
+    path = coloured(tmp_path / "a.tif", colours)
+    output = {"creation": {"COMPRESS": compress}}
+    with published(path, {}, "raster.convert", output=output) as made:
+        assert [kind.name for kind in made.colorinterp] == list(colours)
+        assert made.compression.name == compress.lower()
+        assert made.tags()["GEOBATCH_FP"]

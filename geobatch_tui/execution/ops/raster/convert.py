@@ -18,7 +18,7 @@ class Convert(RasterOperation):
     """See :class:`RasterOperation`."""
 
     name = "raster.convert"
-    version = 6
+    version = 7
     summary = "Rewrite rasters as COG or tiled GeoTIFF: same pixels, same grid."
 
     @property

@@ -23,7 +23,7 @@ class Reproject(RasterOperation):
     """See :class:`RasterOperation`."""
 
     name = "raster.reproject"
-    version = 6
+    version = 7
     summary = "Warp rasters into another CRS or onto another grid."
 
     @property
