@@ -27,6 +27,7 @@ from geobatch_tui.execution.vector import (
     geojson,
     geokey,
     layers,
+    limits,
     moments,
     ranges,
     sequence,
@@ -67,7 +68,8 @@ class Layer:
     """What a source says of itself. ``place``: what OGR opens. ``fields``: schema of the
     attributes. ``none_left``: ``where`` leaves no feature; then ``count`` is of all. ``largest``:
     bytes that OGR needs for the largest feature. ``measured``: geometries have M, as the source
-    says. ``id_name``, ``id_is_key``: as in the plan. ``geo``: see ``geokey``."""
+    says. ``id_name``, ``id_is_key``: as in the plan. ``geo``: see ``geokey``. ``widths``: of text
+    fields, where the source declares them."""
 
     driver: str
     place: str
@@ -92,6 +94,7 @@ class Layer:
     id_name: str = ""
     id_is_key: bool = False
     geo: Mapping[str, Any] = field(default_factory=dict)
+    widths: Mapping[str, int] = field(default_factory=dict)
 
 
 def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[str, ...]) -> Layer:
@@ -136,6 +139,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         crs=info["crs"],
         encoding=encoding,
         jumps=bool(info["capabilities"]["fast_set_next_by_index"]),
+        widths=_widths(read.fields),
         **counted,
     )
 
@@ -193,6 +197,12 @@ def _read(
     first = [pa.field(field, pa.int64()) for field in ids if field == id_name or field in columns]
     schema = pa.schema([*first, *map(domains.coded, fields)])
     return _Read(whole, fields, schema, geometry, id_name, is_key, numbered)
+
+
+def _widths(fields: list[pa.Field]) -> dict[str, int]:
+    """Widths of text fields, as OGR gives them, that declare one."""
+    said = {each.name: (each.metadata or {}).get(limits.WIDTH.encode()) for each in fields}
+    return {name: int(width) for name, width in said.items() if width}
 
 
 def _is_measured(place: str, name: str, info: dict[str, Any]) -> bool:

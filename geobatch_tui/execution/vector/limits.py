@@ -11,18 +11,24 @@ from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector import shapefile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 #: Decimal digits that any number of double precision keeps.
 _DIGITS = 15
 JSON = frozenset({"GeoJSON", "GeoJSONSeq"})
 #: Formats that hold M; see also ``ogr.measured``.
 WITH_M = frozenset({"GPKG", "FlatGeobuf", "Shapefile"})
+#: Formats that hold widths of text fields, and how OGR says one, and is told it.
+WITH_WIDTHS = frozenset({"GPKG", "FlatGeobuf", "Shapefile"})
+WIDTH = "GDAL:OGR:width"
 _HINT = "leave it out by op.columns, or write GeoParquet"
 
 
-def written(form: str, fields: pa.Schema, told: list[str]) -> pa.Schema:
-    """The attributes as ``form`` holds them; ``told`` gets what is lost by that.
+def written(
+    form: str, fields: pa.Schema, told: list[str], widths: Mapping[str, int] | None = None
+) -> pa.Schema:
+    """The attributes as ``form`` holds them; ``told`` gets what is lost by that. ``widths``: most
+    characters of text fields, as the source declares them.
 
     Raises:
         SchemaError: it holds no such type, or takes two names for one.
@@ -40,7 +46,9 @@ def written(form: str, fields: pa.Schema, told: list[str]) -> pa.Schema:
             )
         if lost := _note(form, field.type, kind):
             told.append(f"field {field.name!r} ({field.type}): {lost}")
-        note = _MARK if form == "GPKG" and _is_json(field.type) else None
+        width = (widths or {}).get(field.name)
+        note = {WIDTH: str(width)} if width and form in WITH_WIDTHS else None
+        note = _MARK if form == "GPKG" and _is_json(field.type) else note
         made.append(pa.field(name, kind, nullable=True, metadata=note))
     return pa.schema(made)
 

@@ -87,7 +87,7 @@ def probe(
                 hint="rename it, or leave it out by op.columns",
             )
         told = list(layer.told)
-        out = limits.written(str(task.output["format"]), layer.fields, told)
+        out = limits.written(str(task.output["format"]), layer.fields, told, layer.widths)
         if task.output["format"] == "Shapefile":
             allowed = bool(task.output.get("allow_lossy"))
             shapefile.refuse(layer.fields, allowed=allowed, told=told)

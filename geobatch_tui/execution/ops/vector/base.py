@@ -36,7 +36,7 @@ class VectorOperation:
     """
 
     name: str
-    version = 11
+    version = 12
     data: Literal["raster", "vector"] = "vector"
     summary: str
     work: str
