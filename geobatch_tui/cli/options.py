@@ -20,7 +20,10 @@ def local_directory(text: str) -> Path:
     from geobatch_tui.config.paths import is_remote
 
     if is_remote(text):
-        raise typer.BadParameter(f"{safe(redact(text))} is no local directory, and runs have one")
+        shown = safe(redact(text))
+        raise typer.BadParameter(
+            f"{shown} is no local directory; give the output directory of a run"
+        )
     return Path(text)
 
 

@@ -65,7 +65,10 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as stream:
             data = stream.read(_LARGEST + 1)
     except FileNotFoundError:
-        raise ConfigError(f"there is no job file {name}") from None
+        raise ConfigError(
+            f"there is no job file {name}",
+            hint="give a TOML or YAML file, or the output directory of an earlier run",
+        ) from None
     except OSError as error:
         raise ConfigError(f"cannot read the job file {name}: {error.strerror}") from error
     if len(data) > _LARGEST:

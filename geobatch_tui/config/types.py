@@ -47,7 +47,7 @@ def _path(text: str) -> str:
 def _local(text: str) -> str:
     if is_remote(text):
         raise ValueError(
-            "must be a local directory: outputs go nowhere else yet; copy them when the run ended"
+            "must be a local directory, not a URL; upload the outputs after the run has ended"
         )
     return text
 

@@ -14,7 +14,7 @@ MASK = "***"
 
 #: Cheap test before any pattern: without one of these no pattern can match.
 _TRIGGERS = (
-    "://", "%3a%2f%2f", "accessid", "akia", "asia", "auth=", "auth%3d", "authorization", "bearer ",
+    ":/", "%3a%2f%2f", "accessid", "akia", "asia", "auth=", "auth%3d", "authorization", "bearer ",
     "credential", "passphrase", "passw", "pwd", "sas=", "sas%3d", "secret", "sig=", "sig%3d",
     "signature", "token", "x-amz-", "x-goog-",
 )  # fmt: skip
@@ -35,8 +35,8 @@ _QUERY = (
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
-        # user:password@ in a URL; a user alone may be a token too
-        (r"(://)[^/\s?#\"'<>]+@", rf"\1{MASK}@"),
+        # user:password@ in a URL; a user alone may be a token too. A path keeps one of its slashes.
+        (r"(://|(?:https?|ftps?|postgres(?:ql)?|s3|gs):/)[^/\s?#\"'<>]+@", rf"\1{MASK}@"),
         (r"(%3A%2F%2F)[^/\s?#&\"'<>]{1,512}?%40", rf"\1{MASK}%40"),
         (
             # percent-encoded too: GDAL takes /vsicurl?url=... with a whole URL inside

@@ -346,9 +346,13 @@ def state_of_run(directory: Path) -> StateDir:
     Raises PlanMismatchError where there is none.
     """
     if not (directory / ".geobatch").is_dir():
+        if directory.is_dir():
+            why = "it has no .geobatch directory"
+        else:
+            why = "it is a file" if directory.exists() else "there is no such directory"
         raise PlanMismatchError(
-            f"no run in {safe(str(directory))}: it has no .geobatch directory",
-            hint="give the output directory of a run",
+            f"no run in {safe(str(directory))}: {why}",
+            hint="give the output directory of a run: output.dir in its job file",
         )
     try:
         return StateDir.open(directory, create=False)

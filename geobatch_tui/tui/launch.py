@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.layout import StateDir
 from geobatch_tui.ledger.owner import is_ours
+from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui import terminal
 from geobatch_tui.tui.host import HostedRun
@@ -207,7 +208,7 @@ def _kept(error: Exception, log: Path) -> str:
 
     try:
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write("".join(traceback.format_exception(error)))
+            file.write(redact("".join(traceback.format_exception(error))))
     except OSError:
         return _what(error)
     return _told(error, log)
@@ -218,4 +219,6 @@ def _told(error: Exception | None, log: Path) -> str:
 
 
 def _what(error: Exception | None) -> str:
-    return safe(f"{type(error).__name__}: {error}") if error is not None else "for no known reason"
+    if error is None:
+        return "for no known reason"
+    return safe(redact(f"{type(error).__name__}: {error}"))

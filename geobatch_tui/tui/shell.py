@@ -15,6 +15,7 @@ from textual.app import App, ScreenStackError
 from textual.theme import ThemeProvider
 from textual.widget import AwaitMount
 
+from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.orchestration.known import known
 from geobatch_tui.tui import terminal, themes
@@ -148,7 +149,7 @@ class Shell(App[Ending]):
     @override
     def _fatal_error(self) -> None:
         """Textual's traceback has the values of variables, and secrets may be among them."""
-        self.panic(Text(safe_lines(traceback.format_exc())))
+        self.panic(Text(safe_lines(redact(traceback.format_exc()))))
 
     @on(events.DeliveryComplete)
     def _say_where(self, event: events.DeliveryComplete) -> None:

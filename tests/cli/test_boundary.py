@@ -20,6 +20,10 @@ from geobatch_tui.errors import ConfigError, ExitCode, LockHeldError, StateError
         (["run", "--no-such-option"], "--no-such-option"),
         (["run"], "no job file"),
         (["run", "missing.toml"], "missing.toml"),
+        (["run", "https://me:hunter2@host/job.toml"], "job file https:/***@host/job.toml"),
+        (["wait", "nowhere"], "no run in nowhere: there is no such directory"),
+        (["outputs", "a.toml"], "no run in a.toml: it is a file"),
+        (["status", "."], "no run in .: it has no .geobatch directory"),
         (["run", "job.toml", "--workers", "many"], "--workers"),
         (["run", "job.toml", "--config", "other.toml"], "two job files"),
         (["run", "job.toml", "--tui"], "--tui needs a terminal"),
@@ -31,6 +35,7 @@ from geobatch_tui.errors import ConfigError, ExitCode, LockHeldError, StateError
 def test_usage_errors_end_with_2(capsys, monkeypatch, tmp_path, words, said):
     """A usage error names what is wrong on stderr, leaves stdout empty, and ends with 2."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.toml").touch()
     assert boundary.run_command(words) == ExitCode.USAGE
     shown = capsys.readouterr()
     assert shown.out == ""

@@ -20,6 +20,8 @@ KEY_ID = "AKIA" + "ABCDEFGHIJKLMNOP"
     [
         "https://me:canary@host/a.tif",
         "https://canary@host/a.tif",
+        "there is no job file https:/me:canary@host/job.toml",
+        "https:/canary@host/a.tif",
         "https://me:can@canary@host/a",
         "cannot open 'postgres://u:canary@db/x'",
         "/vsicurl/https://h/a.tif?sig=canary&se=2020",

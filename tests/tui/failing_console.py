@@ -10,7 +10,7 @@ from geobatch_tui.tui.screens.run import RunScreen
 def fail(screen):
     """What a bug does."""
     secret = "hunter2"  # noqa: F841, S105 - no value of a variable may be in the traceback
-    raise KeyError("a bug in a handler")
+    raise KeyError("a bug in a handler of https://me:hunter3@host/a.tif")
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ def test_a_run_that_cannot_begin_says_so_without_a_console(terminal, job, tmp_pa
 
 def test_a_console_that_fails_ends_no_run(terminal, job, tmp_path):
     """A bug in a handler: the terminal is as it was, the run goes on to its end, and its code is
-    the command's. The traceback has no values of variables."""
+    the command's. The traceback has no values of variables, and what failed no credentials."""
     job(chunks=400, milliseconds=10)
     failing = Path(__file__).with_name("failing_console.py")
     shown = terminal(failing, "run", "job.toml", **ENV)
@@ -218,9 +218,9 @@ def test_a_console_that_fails_ends_no_run(terminal, job, tmp_path):
     shown.type(b"u")
     assert shown.ended() == 0
     said = shown.output.rpartition(LEAVE)[2]
-    assert b"the console failed: KeyError: 'a bug in a handler'" in said
+    assert b"the console failed: KeyError: 'a bug in a handler of https://***@host/a.tif'" in said
     assert b"success" in said
     assert run(tmp_path)[0].state == "success"
     text = (tmp_path / "out/.geobatch/console.err").read_text()
     assert "in fail" in text
-    assert "hunter2" not in text
+    assert "hunter" not in text

@@ -35,7 +35,7 @@ def test_the_run_goes_on_and_its_code_is_the_commands(job, monkeypatch, capsys, 
 
     def fail(link):
         link.close()
-        raise KeyError("a bug")
+        raise KeyError("a bug at https://me:hunter2@host")
 
     monkeypatch.setattr(launch, "_show_run", fail)
     monkeypatch.setattr(launch.terminal, "is_gone", lambda: False)
@@ -43,9 +43,10 @@ def test_the_run_goes_on_and_its_code_is_the_commands(job, monkeypatch, capsys, 
     assert (result.state, result.exit_code, result.counts["done"]) == ("success", 0, 20)
     said = capsys.readouterr().err
     log = tmp_path / "out/.geobatch/console.err"
-    assert "the console failed: KeyError: 'a bug'" in said
+    assert "the console failed: KeyError: 'a bug at https://***@host'" in said
     assert f"the traceback is in {log}" in said
     assert "in fail\n" in log.read_text()
+    assert "hunter2" not in log.read_text()
 
 
 def test_an_operator_who_left_is_obeyed(job, monkeypatch):
