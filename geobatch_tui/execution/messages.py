@@ -139,12 +139,14 @@ class ItemContext:
 @dataclass(frozen=True, slots=True)
 class Chunking:
     """Limits for the choice of chunks: ``cols`` and ``rows`` in pixels (0: choose),
-    ``features`` (0: choose), ``max_bytes`` for one chunk in one worker."""
+    ``features`` (0: choose), ``max_bytes`` for one chunk in one worker; ``most_bytes`` for one that
+    runs alone (0: any)."""
 
     cols: int
     rows: int
     features: int
     max_bytes: int
+    most_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

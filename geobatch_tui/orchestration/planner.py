@@ -84,8 +84,9 @@ class Recipe:
     output_dir: Path
 
     @classmethod
-    def of(cls, job: Job, operation: Operation, chunk_bytes: int) -> Recipe:
-        """The recipe of a job. ``chunk_bytes`` caps the predicted peak of one chunk."""
+    def of(cls, job: Job, operation: Operation, chunk_bytes: int, most_bytes: int = 0) -> Recipe:
+        """The recipe of a job. ``chunk_bytes`` caps the predicted peak of one chunk; an item of
+        which one needs more than ``most_bytes``, however small, is refused (0: none is)."""
         params = job.semantic()
         return cls(
             operation=operation,
@@ -93,7 +94,11 @@ class Recipe:
             params_digest=digest(params),
             code_digest=digest(code_identity(operation)),
             chunking=Chunking(
-                job.engine.chunk_cols, job.engine.chunk_rows, job.engine.chunk_features, chunk_bytes
+                job.engine.chunk_cols,
+                job.engine.chunk_rows,
+                job.engine.chunk_features,
+                chunk_bytes,
+                most_bytes,
             ),
             output_dir=Path(job.output.dir),
         )

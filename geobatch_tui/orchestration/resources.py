@@ -86,7 +86,12 @@ class Resources:
     def recipe(self, job: Job, operation: Operation) -> Recipe:
         """The recipe of the job's items, with the chunk size that this machine carries."""
         share = self.chunk_budget // self.workers - WORKER_BYTES
-        return Recipe.of(job, operation, max(CHUNK_FLOOR, min(CHUNK_CAP, share)))
+        return Recipe.of(
+            job,
+            operation,
+            max(CHUNK_FLOOR, min(CHUNK_CAP, share)),
+            self.chunk_budget - WORKER_BYTES,
+        )
 
     def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
         """A scheduler for one phase of a run."""

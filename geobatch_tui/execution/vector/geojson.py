@@ -41,8 +41,6 @@ _MOST, _SHOWN = 10_000, 80
 _MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"|["[\]{}]', re.DOTALL)
 #: Bytes of the parsed text of a place, or of another list, as OGR has it in memory.
 _EACH = 500
-#: The same of a byte of text, where places have 15 each.
-_SHARE = 35
 _BLANK = " \t\r\n,:"
 #: Characters of the longest word, or escape, that JSON of Python's knows, and a few more.
 _LONGEST = 16
@@ -74,7 +72,11 @@ def objects(path: str, place: str) -> tuple[int, int]:
 
 def needed(text: bytes) -> int:
     """Bytes that OGR needs to parse a feature."""
-    return _EACH * text.count(b"[") + 2 * len(text)
+    return _needed(text.count(b"["), len(text))
+
+
+def _needed(lists: int, size: int) -> int:
+    return _EACH * lists + 2 * size
 
 
 def lost(path: str, place: str, features: int, count: int = -1) -> tuple[int, ...]:
@@ -112,14 +114,15 @@ def reasons(path: str, place: str, numbers: tuple[int, ...]) -> Iterator[str]:
 
 def _objects(file: IO[bytes]) -> tuple[int, int]:
     """As :func:`objects`."""
-    held, count, key, passed, most = b"", 0, b"", 0, 0
-    begun: list[int] = []  # where the objects begin that are not yet at their end
+    held, count, key, passed, most, lists = b"", 0, b"", 0, 0, 0
+    # Where the objects begin that are not yet at their end, and how many lists before.
+    begun: list[tuple[int, int]] = []
     while piece := file.read(max(_PIECE, len(held))):
         held += piece
-        at = 0
+        at = told = 0
         if not begun:  # what is in the outermost object is not passed over at once
             at = held.find(b"{") + 1
-            begun = [at] * min(at, 1)
+            begun = [(at, 0)] * min(at, 1)
         for found in _BRACE.finditer(held, at):
             mark = found[0]
             if mark == b'"':  # its end is not here yet
@@ -128,14 +131,19 @@ def _objects(file: IO[bytes]) -> tuple[int, int]:
             if mark.startswith(b"{"):
                 count += len(begun) == 1 and key == b'"features"'
                 most = max(most, needed(mark))
-                begun += [passed + at] * (mark == b"{")
+                if mark == b"{":
+                    lists, told = lists + held.count(b"[", told, at), at
+                    begun.append((passed + at, lists))
             elif mark == b"}" and begun:
-                # Of what did not fit into one piece only the length is known.
-                most = max(most, (passed + at - begun.pop()) * _SHARE * (len(begun) == 1))
+                lists, told = lists + held.count(b"[", told, at), at
+                start, before = begun.pop()
+                if len(begun) == 1:
+                    most = max(most, _needed(lists - before, passed + at - start))
             elif len(begun) == 1:
                 key = mark
         else:
             at = len(held)
+        lists += held.count(b"[", told, at)
         passed += at
         held = held[at:]
     return count, most

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sqlite3
 import warnings
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from geobatch_tui.errors import (
     CorruptSourceError,
+    MemoryBudgetError,
     SchemaError,
     UnsupportedFormatError,
 )
@@ -103,13 +105,15 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
     Raises:
         InvalidInputError and its kin: it cannot be read as asked.
     """
+    text = _collection(task, place, drivers)
     name = layers.choose(task, place, drivers)
     with source.ogr_errors(task.source, name):
         place, info, encoding, unsaid = _info(task, place, name, params, drivers)
         if params.where:
             _refuse_faulty(task.source, info, params.where)
         read = _read(task, place, name, info, params, encoding)
-        counted = _counted(task.source, place, name, params, info, encoding)
+        counted = _counted(task.source, place, name, params, info, encoding, text)
+        _refuse_large(task, counted["largest"])
         told = _further_geometries(read.whole, read.geometry)
         measured = _is_measured(place, name, info)
         domains.tell(read.fields, told)
@@ -214,6 +218,36 @@ def _is_measured(place: str, name: str, info: dict[str, Any]) -> bool:
     return bool(info["measured"])
 
 
+def _collection(task: ProbeTask, place: str, drivers: tuple[str, ...]) -> tuple[int, int] | None:
+    """What :func:`geojson.objects` says of a file that is a collection, by its name; None for
+    others. OGR parses the largest feature to say what layers there are: this looks before."""
+    if drivers[0] != "GeoJSON":
+        return None
+    with source.ogr_errors(task.source):
+        found = geojson.objects(task.source, place)
+    _refuse_large(task, found[1])
+    return found
+
+
+def _refuse_large(task: ProbeTask, largest: int) -> None:
+    """Refuse a source whose largest feature OGR cannot parse within the memory budget, for
+    ``largest`` bytes.
+
+    Raises:
+        MemoryBudgetError: it is so; no smaller chunk would do.
+    """
+    most = task.chunking.most_bytes
+    if not 0 < most < largest:
+        return
+    lacking = (largest - most) / 2**20
+    raise MemoryBudgetError(
+        f"the largest feature of {task.source} takes about {math.ceil(largest / 2**20)} MiB when "
+        f"OGR parses it, and engine.memory_budget leaves {most // 2**20} MiB for that",
+        hint=f"raise engine.memory_budget by {math.ceil(lacking)} MiB, or have ogr2ogr make a "
+        "FlatGeobuf or GeoPackage of it first",
+    )
+
+
 def _told(place: str, how: dict[str, Any]) -> dict[str, Any]:
     """What pyogrio says of a layer; ``measured``: and that its type has M."""
     with warnings.catch_warnings(record=True) as said:
@@ -255,9 +289,10 @@ def _counted(
     params: VectorParams,
     info: dict[str, Any],
     encoding: str,
+    text: tuple[int, int] | None,
 ) -> dict[str, Any]:
     """How many features a layer has, those of OGR's and those that it leaves out: fields of
-    :class:`Layer`."""
+    :class:`Layer`. ``text``: as :func:`_collection` found."""
     driver = str(info["driver"])
     count = int(info["features"])
     lost: tuple[int, ...] = ()
@@ -277,7 +312,7 @@ def _counted(
         shaperows.refuse_uneven(path, place)
     if driver == "GeoJSON":
         whole = count if count >= 0 else _count(place, name, "", driver)
-        objects, largest = geojson.objects(path, place)
+        objects, largest = text or geojson.objects(path, place)
         lost = geojson.lost(path, place, whole, objects)
     if driver == "GML":
         lost = _left_out(path, place, name, count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shlex
 import tracemalloc
 import zipfile
@@ -14,7 +15,7 @@ import vectorjobs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.errors import CorruptSourceError, MemoryBudgetError
 from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.vector import geojson
@@ -290,6 +291,36 @@ def test_the_largest_feature_counts_for_the_memory_of_a_chunk(suffix, tmp_path):
     text = len(json.dumps(line))
     more = plans[1].chunk_bytes - plans[0].chunk_bytes
     assert 15 * text < more < 40 * text
+
+
+def test_the_largest_feature_is_measured_by_its_places_also_where_it_is_long(tmp_path):
+    """One that does not fit into a piece that is read at once counts as one that does."""
+    line = {"type": "LineString", "coordinates": [[n / 1e5, n / 1e5] for n in range(100_000)]}
+    feature = {"type": "Feature", "properties": {"deep": {"deeper": {}}}, "geometry": line}
+    text = json.dumps({"type": "FeatureCollection", "features": [*_features(FINE), feature]})
+    source = tmp_path / "s.geojson"
+    source.write_text(text)
+    count, found = geojson.objects(str(source), str(source))
+    assert count == len(FINE) + 1
+    assert len(text) > 1 << 20
+    assert found == pytest.approx(geojson.needed(json.dumps(feature).encode()), rel=1e-4)
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "geojsonl", "json"])
+def test_a_feature_that_does_not_fit_into_the_budget_is_refused(suffix, tmp_path):
+    """Before a worker is ended for it, again and again; and the budget that is told suffices."""
+    line = {"type": "LineString", "coordinates": [[n / 1e5, n / 1e5] for n in range(50_000)]}
+    features = [*_features(FINE), {"type": "Feature", "properties": {}, "geometry": line}]
+    whole = json.dumps({"type": "FeatureCollection", "features": features})
+    lines = "".join(json.dumps(one) + "\n" for one in features)
+    source = tmp_path / f"s.{suffix}"
+    source.write_text(lines if suffix == "geojsonl" else whole)
+    with pytest.raises(MemoryBudgetError, match="leaves 10 MiB") as refused:
+        vectorjobs.probe("vector.convert", source, most_bytes=10 << 20)
+    assert "largest feature" in refused.value.message
+    more = re.search(r"memory_budget by (\d+) MiB", refused.value.hint)
+    assert more
+    vectorjobs.probe("vector.convert", source, most_bytes=(10 + int(more[1])) << 20)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

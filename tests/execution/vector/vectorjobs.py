@@ -65,6 +65,7 @@ def probe(
     features: int = 0,
     options: dict[str, Any] | None = None,
     creation: dict[str, Any] | None = None,
+    most_bytes: int = 0,
 ) -> ItemPlan:
     """The plan of one item."""
     operation = get_operation(op)
@@ -77,7 +78,7 @@ def probe(
         op,
         values,
         {"format": form, "creation": creation or {}, "allow_lossy": True},
-        Chunking(0, 0, features, 0),
+        Chunking(0, 0, features, 0, most_bytes),
     )
     return operation.probe(task, stage)
 
