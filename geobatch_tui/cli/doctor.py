@@ -150,7 +150,7 @@ def _grid(datum: str, state: Mapping[str, Any]) -> Finding:
 
 def machine(directory: Path) -> Iterator[Finding]:
     """Cores, memory, open files, disk: as a run in ``directory`` would see them."""
-    from geobatch_tui.execution.sandbox import state
+    from geobatch_tui.execution.sandbox import state, words
     from geobatch_tui.orchestration import machine as limits
 
     yield Finding("cores", f"{limits.cores()} of {os.cpu_count()} for this process")
@@ -171,9 +171,8 @@ def machine(directory: Path) -> Iterator[Finding]:
         yield Finding("disk", f"{place} cannot be written by this user", BAD)
     yield _machine_code()
     confined = state(wanted=True, executor="process")
-    at = "workers write only where their job does, and use no TCP"
     found = confined.startswith("Landlock")
-    yield Finding("sandbox", f"{confined}: {at}" if found else confined, OK if found else WARN)
+    yield Finding("sandbox", words(confined), OK if found else WARN)
 
 
 def _machine_code() -> Finding:

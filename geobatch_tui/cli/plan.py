@@ -163,6 +163,8 @@ def _show_trial(trial: Trial) -> None:
 def _show(report: Mapping[str, Any]) -> None:
     from rich.table import Table
 
+    from geobatch_tui.execution.sandbox import words
+
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -177,6 +179,7 @@ def _show(report: Mapping[str, Any]) -> None:
     output = report["output_bytes"]
     table.add_row("output", f"at most {figures.size(output)}" if output else "nothing to write")
     table.add_row("free disk", figures.size(report["free_bytes"]))
+    table.add_row("sandbox", words(report["sandbox"]))
     for entry in report["refused"]:
         text = f"{entry['item']}: {entry['error_class']}: {entry['error_message']}"
         table.add_row("refused", streams.foreign(text, style="red"))

@@ -135,3 +135,9 @@ def state(*, wanted: bool, executor: str) -> str:
         return 'none: workers are threads (engine.executor = "thread")'
     version = landlock()
     return f"Landlock {version}" if version else "none: this kernel has no Landlock"
+
+
+def words(state: str) -> str:
+    """What :func:`state` says, and what it means for workers."""
+    found = state.startswith("Landlock")
+    return f"{state}: workers write only where their job does, and use no TCP" if found else state

@@ -78,6 +78,8 @@ def test_an_output_directory_stands_for_its_job(here, job):
     assert len(tried["trial"]["chunks"]) == 2
     assert tried["trial"]["estimate_s"] > 0
     said = here("plan", "out", "--set", "op.bytes=65", "--try", "2", check=0).stdout
+    confined = planned["sandbox"]
+    assert f"sandbox {confined}" in " ".join(said.split())
     assert "6 chunks" in said
     assert "in0.tif@0,1" in said
     refused = here("run", "nowhere", "--json", check=2)
