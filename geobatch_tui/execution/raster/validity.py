@@ -59,9 +59,14 @@ def choose(
     if facts.alpha:
         if add_alpha:
             raise SchemaError("add_alpha is set, but the source has an alpha band already")
-        known = [value for value in facts.nodatavals if value is not None]
-        ignored = (f"nodata {known[0]} is ignored: the source has alpha",) if known else ()
-        return Choice("alpha", None, None, warnings=ignored)
+        known = next((value for value in facts.nodatavals if value is not None), None)
+        given = {"nodata": known, "src_nodata": src_nodata, "dst_nodata": dst_nodata}
+        left = tuple(
+            f"{name} {value} is left out: the source has alpha, which says what is valid"
+            for name, value in given.items()
+            if value not in {None, "none"}
+        )
+        return Choice("alpha", None, None, warnings=left)
     source, per_band = _source_nodata(facts, src_nodata)
     if add_alpha:
         return Choice("alpha", source, None, adds_alpha=True, per_band=per_band)

@@ -141,6 +141,22 @@ def test_no_black_rim_without_nodata(tmp_path):
     assert (pixels[:, valid] > 0).all()
 
 
+def test_nodata_beside_alpha_is_told(tmp_path):
+    """Alpha decides: the file's own nodata, and what the job gives, were dropped, the latter in
+    silence."""
+    path = corpus.alpha(tmp_path)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.nodata = 3
+    given = {"src_nodata": 5, "dst_nodata": 7}
+    told = probe(path, given, op="raster.convert").warnings
+    assert told == tuple(
+        f"{what} is left out: the source has alpha, which says what is valid"
+        for what in ("nodata 3.0", "src_nodata 5", "dst_nodata 7")
+    )
+    assert plan_of(path, given, op="raster.convert").nodata is None
+    assert len(probe(path, {"src_nodata": "none"}, op="raster.convert").warnings) == 1
+
+
 def test_alpha_must_be_last(tmp_path):
     """An alpha band in the middle is refused."""
     path = tmp_path / "alpha.tif"
