@@ -1,4 +1,7 @@
-"""GeoParquet 1.1: WKB, CRS as PROJJSON, boxes of features with statistics, even row groups."""
+"""GeoParquet 1.1: WKB, CRS as PROJJSON, boxes of features with statistics, even row groups.
+
+A table without geometry becomes plain Parquet, as GDAL and GeoPandas write and read it.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +53,12 @@ def write(
 ) -> int:
     """Write the part file: row groups that chunks have encoded are copied. Returns its CRC-32."""
     schema = pieces.output_schema(plan)
-    geo = json.dumps(_geo(plan, summary, *schema.names[-2:]), sort_keys=True)
+    told = {KEY: item.fingerprint}
+    if not plan.is_table:  # which is plain Parquet
+        geo = _geo(plan, summary, *schema.names[-2:])
+        told = {"geo": json.dumps(geo, sort_keys=True), **told}
     with new_file(path, later=True) as fd, disk_errors("cannot write", path):
-        file = _Assembly(
-            fd, _empty(plan, schema.with_metadata({"geo": geo, KEY: item.fingerprint}))
-        )
+        file = _Assembly(fd, _empty(plan, schema.with_metadata(told)))
         if plan.options.get("sorted"):
             _write_sorted(file, item, plan, segments, summary)
             return file.finish()
@@ -62,7 +66,9 @@ def write(
             if len(group) == 1 and group[0].parquet:
                 file.copy(group[0].data)
             else:
-                batches = [batch for piece in group for batch in piece.batches()]
+                batches = [
+                    batch for piece in group for batch in piece.batches(is_table=plan.is_table)
+                ]
                 file.copy(pieces.encoded(plan, batches))
         return file.finish()
 

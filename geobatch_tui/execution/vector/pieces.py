@@ -41,11 +41,14 @@ class Piece:
     parquet: bool
     data: pa.Buffer
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Its features."""
+    def batches(self, *, is_table: bool = False) -> Iterator[pa.RecordBatch]:
+        """Its features; ``is_table``: as in the plan."""
         if self.parquet:
             with pq.ParquetFile(pa.BufferReader(self.data)) as file:
                 table = file.read(use_threads=False)
+            if is_table:
+                for kind in (pa.binary(), BOX_TYPE):
+                    table = table.append_column("", pa.nulls(table.num_rows, kind))
             names = [*table.column_names[:-2], GEOMETRY, BOX]
             yield from table.rename_columns(names).to_batches()
         else:
@@ -181,10 +184,11 @@ def encode(plan: VectorPlan, batches: list[pa.RecordBatch], sink: Any) -> None:
 
 
 def _named(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    if table.schema.types == schema.types:
+    columns = table.columns[: len(schema)]  # all, or the attributes of a table
+    if [column.type for column in columns] == schema.types:
         # A cast would load all that Arrow computes with.
-        return pa.Table.from_arrays(table.columns, schema=schema)
-    return table.rename_columns(schema.names).cast(schema)
+        return pa.Table.from_arrays(columns, schema=schema)
+    return table.select(list(range(len(schema)))).rename_columns(schema.names).cast(schema)
 
 
 def _taken(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -194,7 +198,10 @@ def _taken(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def output_schema(plan: VectorPlan) -> pa.Schema:
-    """Fields of a GeoParquet output: the attributes, the geometry, its box."""
+    """Fields of a GeoParquet output: the attributes, the geometry, its box; the attributes alone
+    of a table without geometry."""
+    if plan.is_table:
+        return written_schema(plan)
     geometry = free_name("geometry", plan.fields)
     box = free_name("bbox", (*plan.fields, geometry))
     shape, extent = pa.field(geometry, pa.binary()), pa.field(box, BOX_TYPE)
@@ -209,17 +216,19 @@ def writer(plan: VectorPlan, sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
         compression=plan.options["codec"],
         compression_level=plan.options["level"],
         use_dictionary=[name for name in plan.fields if _repeats(schema.field(name).type)],
-        write_statistics=_told(schema),
+        write_statistics=_told(schema, is_table=plan.is_table),
         write_page_index=False,  # it says where pages lie, and these move
         version="2.6",
     )
 
 
-def _told(schema: pa.Schema) -> list[str]:
+def _told(schema: pa.Schema, *, is_table: bool) -> list[str]:
     """Paths of the columns with statistics: all but the geometry. The least and the largest WKB say
     nothing, and to look for them is to hold the largest features more than once."""
-    *fields, _, box = schema
-    return [path for field in (*fields, box) for path in _leaves(field.type, field.name)]
+    fields = list(schema)
+    if not is_table:
+        del fields[-2]
+    return [path for field in fields for path in _leaves(field.type, field.name)]
 
 
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)

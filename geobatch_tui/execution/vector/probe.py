@@ -80,7 +80,7 @@ def probe(
         )
     with stage("plan"):
         if layer.geometry_type == TABLE:
-            _refuse_table(task, layer.name, params, same_shapes=same_shapes)
+            _refuse_table(task, layer, params, same_shapes=same_shapes)
         if taken := sorted(TAKEN.intersection(layer.fields.names)):
             raise SchemaError(
                 f"{task.source} has a field {taken[0]!r}, a name that features have here for more",
@@ -143,7 +143,9 @@ def probe(
         return replace(planned, notes={**planned.notes, **known})
 
 
-def _refuse_table(task: ProbeTask, name: str, params: VectorParams, *, same_shapes: bool) -> None:
+def _refuse_table(
+    task: ProbeTask, layer: Layer, params: VectorParams, *, same_shapes: bool
+) -> None:
     """Raises SchemaError where a table without geometry cannot be taken."""
     asked = next((name for name in _OF_GEOMETRY if getattr(params, name, None)), "")
     if params.geometry_kind != "any":
@@ -153,13 +155,19 @@ def _refuse_table(task: ProbeTask, name: str, params: VectorParams, *, same_shap
         why, hint = f"which {task.op} is about", "vector.convert or vector.filter takes its rows"
     elif asked:
         why, hint = f"which op.{asked} is about", "choose rows by op.where alone"
-    elif task.output["format"] != "GPKG":
+    elif task.output["format"] not in _HOLD_TABLES:
         why = f"and {task.output['format']} is for features with one"
-        hint = "output.format = GPKG holds a table of attributes"
+        hint = "output.format = GPKG or GeoParquet holds a table of attributes"
+    elif not layer.fields.names:
+        why, hint = "and no field of it is left", "choose at least one by op.columns"
     if why:
-        raise SchemaError(f"layer {name!r} of {task.source} has no geometry, {why}", hint=hint)
+        raise SchemaError(
+            f"layer {layer.name!r} of {task.source} has no geometry, {why}", hint=hint
+        )
 
 
+#: Formats that hold tables without geometry: GeoParquet as plain Parquet.
+_HOLD_TABLES = frozenset({"GPKG", "GeoParquet"})
 #: Parameters that choose features by their geometries.
 _OF_GEOMETRY = ("bounds", "mask")
 

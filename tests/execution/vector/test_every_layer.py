@@ -120,15 +120,15 @@ async def test_a_ledger_is_made_again_from_the_outputs(place: Place) -> None:
 
 
 async def test_one_bad_layer_costs_itself_alone(place: Place) -> None:
-    """Here one without geometry, which a GeoPackage holds and GeoParquet does not."""
+    """Here one without geometry, which a GeoPackage holds and FlatGeobuf does not."""
     source = place.write("s.gpkg", {"good": 9})
     table = pd.DataFrame({"n": [1, 2]})
     pyogrio.write_dataframe(table, source, layer="styles", append=True)
-    done = await geobatch_tui.run(place.job())
-    assert place.outputs() == {"s.good.parquet": 9}
+    done = await geobatch_tui.run(place.job("FlatGeobuf"))
+    assert [path.name for path in place.out.glob("*.fgb")] == ["s.good.fgb"]
     with LedgerReader(place.out / ".geobatch" / "ledger.db") as reader:
         (letter,) = reader.dead_letters()
-    assert letter["item"] == "s.styles.parquet"
+    assert letter["item"] == "s.styles.fgb"
     assert "layer 'styles' of" in letter["error_message"]
     assert done.exit_code == 12
     assert (await geobatch_tui.run(place.job("GPKG"))).exit_code == 0

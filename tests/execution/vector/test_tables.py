@@ -1,4 +1,4 @@
-"""Tables of attributes without geometry: a GeoPackage holds them."""
+"""Tables of attributes without geometry: a GeoPackage holds them, and plain Parquet."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pyogrio
 import pytest
 import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector import ogr
+from geobatch_tui.execution.vector import geoparquet, ogr, probe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +75,59 @@ def test_a_table_becomes_one(suffix: str, where: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("where", ["", "n >= 40", "n < 0"])
+def test_a_table_becomes_plain_parquet(suffix: str, where: str, tmp_path: Path) -> None:
+    source = table(tmp_path / f"s.{suffix}")
+    if suffix == "csv":
+        where = where.replace("n ", "CAST(n AS integer) ")
+    done = [
+        vectorjobs.run(
+            "vector.convert", source, tmp_path / f"{features}", features=features,
+            params={"where": where},
+        )
+        for features in (17, 100)
+    ]  # fmt: skip
+    first = done[0]
+    assert {one.path.read_bytes() for one in done} == {first.path.read_bytes()}
+    told = pq.read_metadata(first.path).metadata
+    assert b"geo" not in told
+    assert told[geoparquet.KEY.encode()].decode() == vectorjobs.FINGERPRINT
+    found = pq.read_table(first.path).to_pydict()
+    wanted = [n for n in range(100) if not where or (n < 0 if "<" in where else n >= 40)]
+    keys = [] if suffix == "csv" else [{"gpkg": "fid", "gdb": "OBJECTID"}[suffix]]
+    assert list(found) == [*keys, "n", "name"]
+    assert list(map(int, found["n"])) == wanted
+    assert [name or None for name in found["name"]] == [
+        None if n == 3 else f'ä "{n}", \'' for n in wanted
+    ]
+    for key in keys:
+        assert found[key] == [n + 1 for n in wanted]
+    assert len(pd.read_parquet(first.path)) == len(wanted)
+    assert first.receipt.facts["features_out"] == len(wanted)
+    assert geoparquet.inspect(str(first.path)) == (
+        vectorjobs.FINGERPRINT,
+        {"features_out": len(wanted), "bounds": None},
+    )
+
+
+@pytest.mark.parametrize("sort", ["YES", "NO"])
+def test_row_groups_of_a_table_are_filled_from_several_cells(
+    sort: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "row_group", lambda each: 10)
+    source = table(tmp_path / "s.gpkg")
+    with contextlib.closing(sqlite3.connect(source)) as db, db:
+        db.execute("UPDATE t SET name = CAST(x'ff41' AS TEXT) WHERE n % 10 >= 4")
+    done = vectorjobs.run(
+        "vector.convert", source, tmp_path / "out", features=20, creation={"sort_by_bbox": sort}
+    )
+    with pq.ParquetFile(done.path) as file:
+        groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+        assert groups == ([10] * 4 if sort == "YES" else [8] * 5)
+        assert file.read().column("n").to_pylist() == [n for n in range(100) if n % 10 < 4]
+
+
 def test_keys_of_a_table_are_kept(tmp_path: Path) -> None:
     source = table(tmp_path / "s.gpkg", 9)
     with contextlib.closing(sqlite3.connect(source)) as db, db:
@@ -106,13 +160,13 @@ def test_a_table_of_no_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("op", "form", "params", "told"),
     [
-        ("vector.convert", "GeoParquet", {}, "GeoParquet is for features with one"),
         ("vector.convert", "FlatGeobuf", {}, "FlatGeobuf is for features with one"),
         ("vector.convert", "GeoJSON", {}, "GeoJSON is for features with one"),
         ("vector.convert", "Shapefile", {}, "Shapefile is for features with one"),
         ("vector.convert", "GPKG", {"bounds": [0, 0, 1, 1]}, "which op.bounds is about"),
         ("vector.convert", "GPKG", {"geometry_kind": "points"}, "which op.geometry_kind is about"),
-        ("vector.make-valid", "GPKG", {}, "which vector.make-valid is about"),
+        ("vector.convert", "GeoParquet", {"columns": []}, "no field of it is left"),
+        ("vector.make-valid", "GeoParquet", {}, "which vector.make-valid is about"),
         ("vector.reproject", "GPKG", {"dst_crs": "EPSG:3857"}, "which vector.reproject is about"),
     ],
 )
