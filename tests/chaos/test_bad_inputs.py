@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -199,8 +201,11 @@ def test_an_output_that_vanishes_ends_the_run(tmp_path):
     fixture = chaos_jobs.raster(tmp_path)
     engine = fixture.start()
     while engine.alive() and not harness.count(harness.events(fixture.out), "chunk.done"):
-        pass
+        time.sleep(0.01)
+    engine.signal(signal.SIGSTOP)  # else it may be done before this goes on
+    assert not list(fixture.out.glob("*.tif"))
     gone = fixture.out.rename(tmp_path / "gone")
-    ended = engine.wait(timeout=60)
+    engine.signal(signal.SIGCONT)
+    ended = engine.wait(timeout=240)
     shutil.rmtree(gone)
     assert ended.code == 17, ended.stderr[-2000:]
