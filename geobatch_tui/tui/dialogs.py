@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
 
+WIDTH: Final = 58
+"""Characters of a meaning on one line of the dialog, beside its scrollbar."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """An answer: its id, what it says, and what it means."""
@@ -27,6 +32,11 @@ class Choice:
     identifier: str
     name: str
     meaning: str
+
+
+def _lines(meaning: str) -> list[str]:
+    """A meaning, indented on each of its lines."""
+    return [f"\n  {line}" for line in textwrap.wrap(meaning, WIDTH)]
 
 
 class Question(Modal[str]):
@@ -52,7 +62,7 @@ class Question(Modal[str]):
             yield Options(
                 *(
                     Option(
-                        Content.assemble((choice.name, "bold"), f"\n  {choice.meaning}"),
+                        Content.assemble((choice.name, "bold"), *_lines(choice.meaning)),
                         id=choice.identifier,
                     )
                     for choice in self._choices

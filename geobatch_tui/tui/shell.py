@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, override
 
 from rich.text import Text
 from textual import events, on
-from textual.app import App, ScreenStackError
+from textual.app import App, ScreenStackError, SystemCommand
 from textual.theme import ThemeProvider
 from textual.widget import AwaitMount
 
@@ -30,7 +30,7 @@ from geobatch_tui.tui.page import Frame
 from geobatch_tui.tui.wishes import Ending, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
     from textual.binding import BindingType
@@ -245,6 +245,17 @@ class Shell(App[Ending]):
         if not isinstance(self.screen, Palette):
             # Without Textual's id: one that was just closed may not be gone yet.
             self.push_screen(Palette())
+
+    @override
+    def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
+        """What no key does. Textual's own help and end are keys of this console, in other words."""
+        del screen
+        yield SystemCommand("Theme", "Other colours", self.action_change_theme)
+        yield SystemCommand(
+            "Screenshot",
+            "Save a picture of this screen as SVG",
+            lambda: self.set_timer(0.1, self.deliver_screenshot),  # once the palette is gone
+        )
 
     @override
     def search_themes(self) -> None:

@@ -418,6 +418,7 @@ async def test_an_example_is_chosen(opened):
         await pilot.press("ctrl+n")
         await pilot.pause()
         assert "reproject" in console.text()
+        assert "columns, as lines of GeoJSON." in console.text()  # no sentence is cut off
         await pilot.press("down", "enter")
         await console.app.workers.wait_for_complete()
         await pilot.pause()

@@ -498,6 +498,16 @@ async def test_palette_reaches_every_screen(console, script):
         assert len(app.screen_stack) == 2, "the dialog of the action is open"
 
 
+async def test_the_palette_has_each_command_once(console, script):
+    """Textual's own commands are there only where no key does the same."""
+    script.plan(1, 1, 4)
+    app = console()
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+    assert titles == ["Theme", "Screenshot"]
+
+
 async def test_a_read_only_palette_changes_nothing(console, script):
     """It does not have what a read-only console has not."""
     script.plan(1, 1, 4)

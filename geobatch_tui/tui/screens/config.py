@@ -373,8 +373,8 @@ def _wrongs(draft: Draft) -> str:
 
 
 def _about_example(path: Path) -> str:
-    """The sentence that an example begins with, on one line of the dialog."""
+    """The sentence that an example begins with, on at most two lines of the dialog."""
     lines = path.read_text(encoding="utf-8").splitlines()
     head = takewhile(lambda line: line.startswith("# "), lines)
     text = " ".join(line.removeprefix("# ").strip() for line in head)
-    return safe(textwrap.shorten(text.partition(". ")[0].partition(": ")[0], 54, placeholder=" …"))
+    return safe(textwrap.shorten(text.partition(". ")[0].partition(": ")[0], 100, placeholder=" …"))

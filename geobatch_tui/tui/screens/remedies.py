@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _CHANGES: Final = frozenset({"retry_chosen", "retry_with", "split", "dismiss_letters"})
 _PLANNING: Final = frozenset({"retry_with", "split"})  #: what a live run cannot do
 _STAYS: Final = (
-    "What is dismissed has no result still, and the exit code tells of it. The note is kept in the "
-    "ledger until the chunk is tried again, or taken back by the same key."
+    "What is dismissed still has no result, and still counts in the exit code. The ledger keeps "
+    "the note until the chunk is tried again, or until the same key takes it back."
 )
 
 

@@ -95,22 +95,13 @@ def test_a_full_disk_leaves_the_spool_as_it_was(item, monkeypatch, code, after):
 
 
 @pytest.mark.parametrize("lost", ["*.spool", "1", "work", ".geobatch"])
-def test_a_failed_sync_is_a_failure(item, monkeypatch, lost):
+def test_a_failed_sync_is_a_failure(item, lose_syncs, lost):
     """Of the spool, or of a folder that holds its name or that of its folder: each is synced before
     the chunk counts, once, and its failure costs the segment."""
-    fsync, calls = os.fsync, []
-
-    def fail(fd):
-        path = Path(f"/proc/self/fd/{fd}").readlink()
-        if path.match(lost):
-            calls.append(path)
-            raise OSError(errno.EIO, "lost")
-        fsync(fd)
-
-    monkeypatch.setattr(os, "fsync", fail)
+    asked = lose_syncs(lost)
     with pytest.raises(OSError, match="lost"):
         spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
-    assert len(calls) == 1
+    assert len(asked) == 1
     assert [path.stat().st_size for path in Path(item.work_dir).iterdir()] == [0]
 
 

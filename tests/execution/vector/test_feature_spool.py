@@ -50,21 +50,12 @@ def test_a_segment_that_is_not_on_disk_is_cut_off(item, monkeypatch):
 
 
 @pytest.mark.parametrize("lost", ["*.spool", "1", "work", ".geobatch"])
-def test_a_failed_sync_is_a_failure(item, monkeypatch, lost):
+def test_a_failed_sync_is_a_failure(item, lose_syncs, lost):
     """Of the spool, or of a folder that holds its name or that of its folder."""
-    fsync, calls = os.fsync, []
-
-    def fail(fd):
-        path = Path(f"/proc/self/fd/{fd}").readlink()
-        if path.match(lost):
-            calls.append(path)
-            raise OSError(errno.EIO, "lost")
-        fsync(fd)
-
-    monkeypatch.setattr(os, "fsync", fail)
+    asked = lose_syncs(lost)
     with pytest.raises(OSError, match="lost"):
         _run(item, 0)
-    assert len(calls) == 1
+    assert len(asked) == 1
     assert _sizes(item) == [0]
 
 
