@@ -1,9 +1,10 @@
-"""Takes from a worker process what its job does not need: files to write elsewhere, and TCP.
+"""Takes from a worker process what its job does not need: files to write elsewhere, TCP, signals.
 
 A worker opens files that strangers made, by libraries in C. Should one of them be turned against
-its user, Linux's Landlock leaves it the folders of its job to write to, and no connection. Reading
-is not restricted: links, sidecars and the files that a VRT names lie anywhere, and a mask that
-could not be read would be missing in the output without a word.
+its user, Linux's Landlock leaves it the folders of its job to write to, no connection by TCP, and
+no process to signal but those that it starts. Reading is not restricted: links, sidecars and the
+files that a VRT names lie anywhere, and a mask that could not be read would be missing in the
+output without a word.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _ENTRIES = sum(1 << bit for bit in range(4, 13))
 _MOVE, _CUT = (2, 1 << 13), (3, 1 << 14)
 #: To listen and to connect by TCP, from this version on.
 _NET, _TCP = 4, 0b11
+#: To connect to abstract sockets and to signal processes of others, from this version on.
+_SCOPES, _OTHERS = 6, 0b11
 #: What a worker says of itself: where it may write, once it is confined.
 _applied: list[tuple[str, ...]] = []
 HINT = (
@@ -37,7 +40,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty")
 
 
 class _Ruleset(ctypes.Structure):
-    _fields_ = (("files", ctypes.c_uint64), ("net", ctypes.c_uint64))
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("files", "net", "scoped"))
 
 
 class _Beneath(ctypes.Structure):
@@ -78,8 +81,9 @@ class Sandbox:
         libc = ctypes.CDLL(None, use_errno=True)
         on_files = _WRITE | (_CUT[1] if version >= _CUT[0] else 0)
         on_all = on_files | _ENTRIES | (_MOVE[1] if version >= _MOVE[0] else 0)
-        ruleset = _Ruleset(on_all, _TCP)
-        size = ctypes.sizeof(ruleset) if version >= _NET else 8
+        ruleset = _Ruleset(on_all, _TCP, _OTHERS)
+        # What a version does not know has to be left out, or it refuses the whole.
+        size = 8 * (1 + (version >= _NET) + (version >= _SCOPES))
         rules = _call(libc, _CREATE, ctypes.byref(ruleset), ctypes.c_size_t(size), 0)
         try:
             for path in (*self.write, "/dev/shm", *([str(kept)] if kept else [])):  # noqa: S108

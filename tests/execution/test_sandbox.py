@@ -39,6 +39,11 @@ attempt("move out", lambda: (here / "out" / "b" / "c" / "a").rename(here / "stol
 attempt("through a link", lambda: (here / "out" / "link").write_text("a"))
 attempt("connect", lambda: socket.create_connection(("127.0.0.1", int(sys.argv[2]))).close())
 attempt("listen", lambda: socket.create_server(("127.0.0.1", 0)).close())
+attempt("abstract", lambda: socket.socket(socket.AF_UNIX).connect("\\0" + sys.argv[3]))
+attempt("signal out", lambda: os.kill(os.getppid(), 0))
+attempt("signal itself", lambda: os.kill(os.getpid(), 0))
+with subprocess.Popen(["sleep", "60"]) as started:
+    attempt("signal in", started.kill)
 child = f"open({str(here / 'mine')!r}, 'a')"
 said["child"] = subprocess.run([sys.executable, "-c", child], stderr=subprocess.DEVNULL).returncode
 print(json.dumps(said))
@@ -52,16 +57,31 @@ def test_what_is_left_to_a_worker(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "out" / "link").symlink_to(tmp_path / "mine")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        words = [sys.executable, "-c", SCRIPT, str(tmp_path), str(server.getsockname()[1])]
+    name = f"geobatch-{tmp_path}"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as abstract,
+    ):
+        abstract.bind(f"\0{name}")
+        abstract.listen()
+        words = [sys.executable, "-c", SCRIPT, str(tmp_path), str(server.getsockname()[1]), name]
         done = subprocess.run(words, capture_output=True, text=True, check=True)
     said = json.loads(done.stdout)
     version = sandbox.landlock()
-    allowed = {"write in", "folder in", "temporary", "devices", "read out"}
+    allowed = {
+        "write in",
+        "folder in",
+        "temporary",
+        "devices",
+        "read out",
+        "signal itself",
+        "signal in",
+    }
     allowed |= {"move in"} if version >= 2 else set()
     refused = {"append out", "new out", "remove out", "through a link"}
     refused |= {"cut out"} if version >= 3 else set()
     refused |= {"connect", "listen"} if version >= 4 else set()
+    refused |= {"abstract", "signal out"} if version >= 6 else set()
     assert {name for name, what in said.items() if what == "done"} >= allowed
     assert {name for name, what in said.items() if what == "PermissionError"} >= refused
     assert said["move out"] != "done"
