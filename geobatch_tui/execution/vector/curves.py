@@ -30,17 +30,29 @@ _MEMBERS = {4: 4, 5: 5, 6: 6, 7: 7, 11: 5, 12: 6, 15: 6, 16: 6}
 _Z, _M, _SRID = 0x80000000, 0x40000000, 0x20000000
 
 
-def straightened(column: pa.Array, rows: NDArray[np.int64]) -> pa.Array:
+def straightened(column: pa.Array, rows: NDArray[np.int64]) -> tuple[pa.Array, dict[int, str]]:
     """``column`` (WKB that is whole) with lines and polygons in place of the curves and surfaces
-    in ``rows``."""
+    in ``rows``; and why some of these are left as they are."""
     values = column.to_pylist()
+    faults: dict[int, str] = {}
     for row in rows.tolist():
-        values[row] = straight(values[row])
-    return pa.array(values, pa.binary())
+        try:
+            values[row] = straight(values[row])
+        except OddCurveError as error:
+            faults[row] = str(error)
+    return pa.array(values, pa.binary()), faults
+
+
+class OddCurveError(Exception):
+    """A curve or surface is not made as the standard says, so what it is meant to be is unknown."""
 
 
 def straight(value: bytes) -> bytes:
-    """WKB of one geometry without curves and surfaces."""
+    """WKB of one geometry without curves and surfaces.
+
+    Raises:
+        OddCurveError: it is not made as it should be.
+    """
     return _Reader(value).geometry()
 
 
@@ -87,11 +99,16 @@ class _Reader:
             rings = [_listed(self._line(self._head())) for _ in range(self._count())]
         else:
             members = [self.geometry() for _ in range(self._count())]
+            kinds = {int.from_bytes(one[1:5], "little") % 1000 for one in members}
+            if base != _COLLECTION and not kinds <= {_MEMBERS[base] - 3}:
+                raise OddCurveError("it has members of another type than its own")
             return _written(_MEMBERS[base], marks, _counted(members))
         return _written(_POLYGON, marks, _counted(rings))
 
     def _line(self, base: int) -> Places:
         """The places of a line, of arcs, or of what is made of both."""
+        if base not in {_LINE, _ARCS, _COMPOUND}:
+            raise OddCurveError("a part of its curves is neither a line nor an arc")
         if base != _COMPOUND:
             places = self._places(self._count())
             return places if base == _LINE else _along(places)
@@ -117,6 +134,8 @@ def _listed(places: Places) -> bytes:
 
 def _along(places: Places) -> Places:
     """Places along arcs, each from one place by the next to the one after."""
+    if len(places) and (len(places) == 1 or len(places) % 2 == 0):
+        raise OddCurveError(f"arcs have three places, then two more each; it has {len(places)}")
     made = [places[:1]]
     for at in range(0, len(places) - 2, 2):
         start, middle, end = places[at : at + 3]

@@ -147,17 +147,19 @@ class _Chunk:
         keeps_m = self._plan.format in limits.WITH_M
         found, dropped = wkb.read(batch.column(WKB), own(), keeps_m=keeps_m)
         curved = np.flatnonzero(found.status == kernels.CURVE)
+        odd: dict[int, str] = {}
         if len(curved) and params.get("curves") == "linear":
-            column = curves.straightened(batch.column(WKB), curved)
+            column, odd = curves.straightened(batch.column(WKB), curved)
             found, dropped = wkb.read(column, own(), keeps_m=keeps_m)
-            self._count("curves_linearised", len(curved))
+            self._count("curves_linearised", len(curved) - len(odd))
         self._measured = found.kinds >= wkb.MEASURED
         beyond = _beyond(found, params.get("bounds"))
         if dropped:
             self._count("m_dropped", dropped)
         wrong = np.flatnonzero((found.status != kernels.OK) & (found.status != kernels.NULL))
         bad = {
-            row: ("GeometryError", wkb.REASONS[int(found.status[row])]) for row in wrong.tolist()
+            row: ("GeometryError", odd.get(row) or wkb.REASONS[int(found.status[row])])
+            for row in wrong.tolist()
         }
         if UNREAD in batch.schema.names:
             unread = batch.column(UNREAD).to_pylist()

@@ -123,3 +123,37 @@ def test_heights_along_an_arc():
     z = shapely.get_coordinates(made, include_z=True)[:, 2]
     assert (z[0], z[len(z) // 2], z[-1]) == (0, 10, 30)
     assert (np.diff(z) > 0).all()
+
+
+def _of(kind, *members):
+    """WKB of a geometry with members."""
+    return struct.pack("<BII", 1, kind, len(members)) + b"".join(members)
+
+
+ODD = {
+    "places": _arcs((0, 0), (1, 1), (2, 0), (3, -1)),
+    "place": _of(10, _arcs((0, 0))),
+    "polygon": _of(10, vectordata.ring((0, 0), (1, 0), (1, 1), (0, 0))),
+    "point": _of(9, shapely.to_wkb(shapely.Point(0, 0), byte_order=1)),
+    "members": _of(
+        11, _arcs((0, 0), (1, 1), (2, 0)), vectordata.ring((0, 0), (1, 0), (1, 1), (0, 0))
+    ),
+}
+
+
+def test_curves_that_are_none_are_set_aside(tmp_path):
+    """No place of theirs is left out, or taken for something else."""
+    fine = _arcs((0, 0), (1, 1), (2, 0))
+    source = vectordata.raw(tmp_path / "s.parquet", [*ODD.values(), fine])
+    params = {"curves": "linear"}
+    done = vectorjobs.run("vector.convert", source, tmp_path / "out", params=params, features=4)
+    assert [letter.position for letter in done.letters] == list(range(len(ODD)))
+    assert [letter.reason for letter in done.letters] == [
+        "arcs have three places, then two more each; it has 4",
+        "arcs have three places, then two more each; it has 1",
+        "a part of its curves is neither a line nor an arc",
+        "a part of its curves is neither a line nor an arc",
+        "it has members of another type than its own",
+    ]
+    assert done.receipt.facts["curves_linearised"] == 1
+    assert vectordata.read(done.path).geom_type.tolist() == ["LineString"]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import struct
 from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pyogrio
 import shapely
+from pyproj import CRS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,3 +66,17 @@ def write(frame: gpd.GeoDataFrame, path: Path, **options) -> Path:
 def read(path: Path) -> gpd.GeoDataFrame:
     """Any file that is written here, in its own order."""
     return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+
+
+def raw(path: Path, shapes: list[bytes], crs: str = "EPSG:4326") -> Path:
+    """A GeoParquet file of numbered features with this WKB, whatever it is."""
+    column = {"encoding": "WKB", "geometry_types": [], "crs": CRS(crs).to_json_dict()}
+    geo = {"version": "1.1.0", "primary_column": "g", "columns": {"g": column}}
+    table = pa.table({"n": range(len(shapes)), "g": pa.array(shapes, pa.binary())})
+    pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+    return path
+
+
+def ring(*places: tuple[float, float]) -> bytes:
+    """WKB of a polygon with one ring, which need not be closed."""
+    return struct.pack("<BIII", 1, 3, 1, len(places)) + np.array(places, "<f8").tobytes()
