@@ -19,10 +19,7 @@ from geobatch_tui.execution.vector.transform import NEAR
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pyarrow as pa
     from numpy.typing import NDArray
-
-    from geobatch_tui.execution.vector.wkb import Coordinates
 
     #: Makes longitudes and latitudes of coordinates.
     There = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[Any, Any]]
@@ -34,11 +31,10 @@ _PLACES = 5
 _BEYOND = 91.0
 
 
-def across(found: Coordinates, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those of ``rows`` that have a step across the antimeridian."""
-    values = [found.column[row].as_py() for row in rows.tolist()]
-    crossing = [any(map(_steps_across, shapes.pieces(shapely.from_wkb(one)))) for one in values]
-    return rows[np.array(crossing, np.bool_)]
+def across(given: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which geometries have a step across the antimeridian."""
+    crossing = [any(map(_steps_across, shapes.pieces(shape))) for shape in given]
+    return np.array(crossing, np.bool_)
 
 
 def cut(shape: Any) -> Any:
@@ -77,18 +73,15 @@ def _joined(made: list[Any]) -> Any:
     return shapes.parts(shapely.geometrycollections(made), int(shapely.get_dimensions(made[0])))
 
 
-def on_the_way(
-    before: pa.Array, rows: NDArray[np.int64], there: There
-) -> tuple[NDArray[np.int64], Callable[[Any], Any]]:
-    """Those of ``rows`` that have a step across the antimeridian on its way in their projection, in
-    which they are ``before``; and what cuts these, one after the other.
+def on_the_way(given: NDArray[Any], there: There) -> tuple[NDArray[np.bool_], Callable[[Any], Any]]:
+    """Which geometries have a step across the antimeridian on its way in their projection, in which
+    they are ``given``; and what cuts these, one after the other.
 
     ``there`` makes longitudes and latitudes of their coordinates.
     """
-    given = [shapely.from_wkb(before[row].as_py()) for row in rows.tolist()]
-    crossing = [_crosses(shape, there) for shape in given]
-    coming = iter([shape for shape, is_it in zip(given, crossing, strict=True) if is_it])
-    return rows[np.array(crossing, np.bool_)], lambda _: _cut_on_the_way(next(coming), there)
+    crossing = np.array([_crosses(shape, there) for shape in given], np.bool_)
+    coming = iter(given[crossing])
+    return crossing, lambda _: _cut_on_the_way(next(coming), there)
 
 
 def _crosses(shape: Any, there: There) -> bool:

@@ -50,6 +50,19 @@ def condemn(rows: NDArray[np.int64], bad: Bad, trail: Trail | None) -> NDArray[n
     return np.setdiff1d(rows, np.array(died, np.int64))
 
 
+def read(column: pa.Array, rows: NDArray[np.int64], bad: Bad) -> NDArray[Any]:
+    """Geometry objects of ``rows``; None for those that GEOS cannot read, as of a ring that is not
+    closed: they go to ``bad``."""
+    values = column.take(pa.array(rows)).to_pylist()
+    shapes: NDArray[Any] = shapely.from_wkb(np.array(values, dtype=object), on_invalid="ignore")
+    for n in np.flatnonzero(shapely.is_missing(shapes)).tolist():
+        try:
+            shapely.from_wkb(values[n])
+        except shapely.errors.GEOSException as error:
+            bad[int(rows[n])] = ("GeometryError", f"GEOS: {error}")
+    return shapes
+
+
 def tested(
     found: wkb.Coordinates,
     rows: NDArray[np.int64],
@@ -63,14 +76,15 @@ def tested(
     the chunk ended its worker, so that the next knows at which. Large ones may take so long that
     their time is to be known, too.
     """
-    shapes = shapely.from_wkb(np.array(found.column.take(pa.array(rows)).to_pylist(), dtype=object))
+    shapes = read(found.column, rows, bad)
     answers = np.zeros(len(rows), np.bool_)
-    alone = np.ones(len(rows), np.bool_)
+    alone = there = ~shapely.is_missing(shapes)
     if trail is None or not trail.careful:
         large = np.diff(found.first)[rows] > _LARGE
         try:
-            answers[~large] = test(shapes[~large])
-            alone = large
+            at_once = there & ~large
+            answers[at_once] = test(shapes[at_once])
+            alone = there & large
         except shapely.errors.GEOSException:
             pass
     for n in np.flatnonzero(alone).tolist():

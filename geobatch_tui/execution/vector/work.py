@@ -141,16 +141,22 @@ def _at_antimeridian(context: Context, worked: Worked, before: Any = None) -> Wo
     # Geometry objects only where there is anything to look at: they take long to load.
     from geobatch_tui.execution.vector import dateline, shapes
 
+    unread: dict[int, tuple[str, str]] = {}
+    column = worked.found.column if moves is None else before
     rows, cut = np.flatnonzero(may_be), cast("Callable[[Any], Any]", dateline.cut)
+    given = shapes.read(column, rows, unread)
+    rows, given = shapes.without(rows, unread), given[[row not in unread for row in rows.tolist()]]
     if moves is None:
-        rows = dateline.across(worked.found, rows)
+        crossing = dateline.across(given)
     else:
-        rows, cut = dateline.on_the_way(before, rows, moves.lonlat)
+        crossing, cut = dateline.on_the_way(given, moves.lonlat)
+    rows = rows[crossing]
     facts = worked.facts | {"across_antimeridian": len(rows)}
-    if not context.params.get("wrapdateline") or not len(rows):
+    if not context.params.get("wrapdateline"):
         return replace(worked, facts=facts)
-    made = shapes.touch(worked.found, rows, cut, worked.bad, None).found
-    return replace(worked, found=made, facts=facts)
+    bad = worked.bad | unread
+    made = shapes.touch(worked.found, rows, cut, bad, None).found
+    return replace(worked, found=made, bad=bad, facts=facts)
 
 
 def make_valid(

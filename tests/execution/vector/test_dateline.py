@@ -8,6 +8,7 @@ import pytest
 import shapely
 import vectordata
 import vectorjobs
+from pyproj import Transformer
 from shapely import box
 
 from geobatch_tui.execution.vector import dateline
@@ -176,3 +177,30 @@ def test_the_long_way_in_a_projection_is_not_across(tmp_path):
     assert [shape.geom_type for shape in vectordata.read(done.path).geometry] == [
         "Polygon", "LineString",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("source_crs", [PACIFIC, "EPSG:4326"])
+@pytest.mark.parametrize("wrap", [True, False])
+def test_a_ring_that_is_not_closed_costs_itself_alone(wrap, source_crs, tmp_path):
+    """GEOS does not read it, so it cannot be cut; the cut of another is of that one."""
+    wide = [(172, 0), (-172, 0), (-172, 5), (172, 5)]
+    there = Transformer.from_crs(4326, source_crs, always_xy=True)
+    closed, more = [*wide, wide[0]], [(175, 0), (-175, 0), (-175, 5), (175, 5), (175, 0)]
+    rings = [
+        vectordata.ring(*(there.transform(*at) for at in places)) for places in (closed, wide, more)
+    ]
+    source = vectordata.raw(tmp_path / "s.parquet", rings, source_crs)
+    params = {"dst_crs": "EPSG:4326", "wrapdateline": wrap}
+    done = vectorjobs.run("vector.reproject", source, tmp_path / "out", params=params)
+    assert done.receipt.facts["across_antimeridian"] == 2
+    assert [letter.position for letter in done.letters] == ([1] if wrap else [])
+    assert all("closed linestring" in letter.reason for letter in done.letters)
+    if wrap:
+        made = vectordata.read(done.path).geometry
+        wanted = [
+            shapely.union(box(west, 0, 180, 5), box(-180, 0, -west, 5)) for west in (172, 175)
+        ]
+        assert [
+            shapely.symmetric_difference(one, other).area < 0.01
+            for one, other in zip(made, wanted, strict=True)
+        ] == [True, True]

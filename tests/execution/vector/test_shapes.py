@@ -316,3 +316,32 @@ def test_a_chunk_that_is_given_up_leaves_no_file_open(tmp_path):
             Trail(_task(tmp_path, 2))
     gc.collect()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    ("op", "params"),
+    [
+        ("vector.make-valid", {}),
+        ("vector.filter", {"mask": "m.gpkg"}),
+        ("vector.clip", {"like": "m.gpkg"}),
+        ("vector.clip", {"bounds": [0, 0, 0.5, 2]}),
+    ],
+)
+def test_what_geos_cannot_read_costs_itself_alone(op, params, tmp_path):
+    """A ring that is not closed, here."""
+    corners = [(0, 0), (1, 0), (1, 1)]
+    rings = [vectordata.ring(*corners, end) for end in ((0, 0), (0, 1), (0, 0))]
+    source = vectordata.raw(tmp_path / "s.parquet", rings)
+    vectordata.write(
+        gpd.GeoDataFrame({"n": [0]}, geometry=[shapely.box(0, 0, 2, 2)], crs=4326),
+        tmp_path / "m.gpkg",
+    )
+    given = {
+        name: str(tmp_path / value) if isinstance(value, str) else value
+        for name, value in params.items()
+    }
+    done = vectorjobs.run(op, source, tmp_path / "out", params=given)
+    (letter,) = done.letters
+    assert (letter.position, letter.error_class) == (1, "GeometryError")
+    assert "closed linestring" in letter.reason
+    assert vectordata.read(done.path).n.tolist() == [0, 2]
