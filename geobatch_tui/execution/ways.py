@@ -30,12 +30,15 @@ class Ways:
             and the names of the grids. None: it can use all.
         best: whether the best of all is among ``pipelines``.
         accuracy: of the first of ``pipelines``, in metres; below 0 if unknown.
+        area: west, south, east, north of where a shift of datum is meant for that is the only
+            operation; else None. East is less than west across the antimeridian.
     """
 
     pipelines: tuple[str, ...]
     lacking: tuple[float, tuple[str, ...]] | None
     best: bool
     accuracy: float = -1.0
+    area: tuple[float, float, float, float] | None = None
 
     @property
     def pipeline(self) -> str:
@@ -58,12 +61,18 @@ def between(src: object, dst: object, area: AreaOfInterest | None = None) -> Way
         missing = tuple(grid.short_name for grid in first.grids if not grid.available)
         lacking = first.accuracy, missing
     found = group.transformers
+    meant = found[0].area_of_use if len(found) == 1 and _shifts(found[0]) else None
     return Ways(
         tuple(each.definition for each in found),
         lacking,
         group.best_available,
         found[0].accuracy if found else -1.0,
+        meant.bounds if meant else None,
     )
+
+
+def _shifts(found: Transformer) -> bool:
+    return any(step.type_name == "Transformation" for step in found.operations or ())
 
 
 @cache

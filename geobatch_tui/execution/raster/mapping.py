@@ -192,10 +192,15 @@ def area_of_use(crs: CRS) -> Box | None:
 @cache
 def _area_of_use(text: str) -> Box | None:
     area = crs_of(text).area_of_use
-    if area is None:
+    return box_of(area.bounds if area else None)
+
+
+def box_of(bounds: tuple[float, float, float, float] | None) -> Box | None:
+    """West, south, east, north as a box; across the antimeridian, east is more than 180."""
+    if bounds is None:
         return None
-    east = area.east + (360 if area.east < area.west else 0)
-    return Box(area.west, area.south, east, area.north)
+    west, south, east, north = bounds
+    return Box(west, south, east + (360 if east < west else 0), north)
 
 
 def is_degrees(crs: CRS) -> bool:

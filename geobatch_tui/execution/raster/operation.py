@@ -81,7 +81,12 @@ def choose(placed: Source, dst_crs: CRS) -> Operation:
         return Operation(own)
     known = ways.known(mapping.wkt_of(own), mapping.wkt_of(dst_crs))
     plain = known.pipeline and _is_from_greenwich(own.srs)
-    if plain and all(_meets(box, crs) for crs in (own, dst_crs)):
+    # The CRS of a file has no area of use: GDAL's text leaves it out.
+    if (
+        plain
+        and _meets(box, mapping.box_of(known.area))
+        and _meets(box, mapping.area_of_use(dst_crs))
+    ):
         return Operation(own)
     area = _area(box)
     middle = mapping.apply(
@@ -90,7 +95,7 @@ def choose(placed: Source, dst_crs: CRS) -> Operation:
     try:
         by_area = Transformer.from_crs(own, dst_crs, always_xy=True, area_of_interest=area)
         by_area.transform(*middle)
-        used = by_area.get_last_used_operation()
+        used = by_area if _is_noop(by_area) else by_area.get_last_used_operation()
     except ProjError:  # none, or none there
         return Operation(own)
     chosen = _chosen(placed, dst_crs, by_area, used)
@@ -122,9 +127,13 @@ def _is_from_greenwich(text: str) -> bool:
     return meridian is None or meridian.longitude == 0
 
 
-def _meets(box: mapping.Box, crs: CRS) -> bool:
-    """Whether a box is not all outside of the area of use of a CRS."""
-    area = mapping.area_of_use(crs)
+def _is_noop(only: Transformer) -> bool:
+    """Whether nothing is to be computed: PROJ does not say of it that it was used."""
+    return only.definition.startswith("proj=noop")
+
+
+def _meets(box: mapping.Box, area: mapping.Box | None) -> bool:
+    """Whether a box is not all outside of an area of use."""
     if area is None:
         return True
     across = any(

@@ -149,3 +149,21 @@ def test_the_grid_is_where_the_pixels_are(tmp_path, src, dst, left, top, step, a
     assert bool(said) == bool(apart)
     assert all(item.plan.notes["datum_operation"] in text for text in said)
     assert ("AREA_OF_INTEREST=0,0,0,0" in REPROJECT.gdal_command(item)) == bool(apart)
+
+
+@pytest.mark.parametrize("dst", ["EPSG:3857", "EPSG:4326"])
+def test_a_source_far_from_its_only_shift_is_warped_as_by_gdalwarp(tmp_path, dst):
+    """PROJ knows one, for an island: gdalwarp takes none on a continent, and nobody said so."""
+    place = from_origin(3.5, 24.5, 1.0, 1.0)
+    path = corpus.write(
+        tmp_path / "a.tif", np.full((1, 40, 53), 7, "u1"), crs="EPSG:4626", transform=place
+    )
+    item = item_of(path, {"dst_crs": dst})
+    plan = RasterPlan.from_json(item.plan.detail)
+    assert item.plan.notes["datum_operation"].startswith("Ballpark")
+    assert item.plan.notes["datum_apart"] == 0
+    assert any("Ballpark" in text for text in item.plan.warnings)
+    plain = CRS.from_epsg(4326)
+    left, top = mapping.project(np.array([3.5]), np.array([24.5]), plain, CRS.from_user_input(dst))
+    assert (plan.transform[2], plan.transform[5]) == pytest.approx((left[0], top[0]), abs=1e-6)
+    assert (read_whole(item)[0] == 7).any()
