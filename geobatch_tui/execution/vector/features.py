@@ -20,6 +20,7 @@ from geobatch_tui.execution.vector import (
     replaced,
     segment,
     source,
+    sourceids,
     spool,
     values,
     wkb,
@@ -129,6 +130,7 @@ class _Chunk:
             .append(pa.field(REASON, pa.string()))
             .append(pa.field(GEOMETRY, pa.binary()))
         )
+        self._numbered = sourceids.are_numbered(plan, item.params.get("columns"))
         self._pieces = Pieces(plan, window, item.plan.grid.width, self._good_schema, spooled)
         self._dead: list[pa.RecordBatch] = []
         self.letters: list[FeatureLetter] = []
@@ -200,6 +202,10 @@ class _Chunk:
             columns.append(batch.column(FID))
             ids = whole_numbers(batch.column(FID))[keep]
             self.stats["ids"] = following(self.stats["ids"], ends_of(ids))
+        elif self._numbered:
+            turns = np.arange(self._position, self._position + count)
+            other = whole_numbers(batch.column(FID)) != turns
+            self._count("ids_renumbered", int((other & keep).sum()))
         self._publish(columns, worked.found, keep)
         self._position += count
 

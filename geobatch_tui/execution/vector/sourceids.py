@@ -15,9 +15,11 @@ from geobatch_tui.execution.vector.collect import free_name
 from geobatch_tui.execution.vector.limits import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
+
+    from geobatch_tui.execution.vector.plan import VectorPlan
 
 #: Drivers whose layers have a primary key with a name; those of files whose features may have ids.
 _KEYED = frozenset({"GPKG", "SQLite", "OpenFileGDB"})
@@ -53,3 +55,10 @@ def member(
         return ""
     ids = np.array(first.column(0).to_pylist())
     return "" if (ids == np.arange(len(ids))).all() else free_name("id", tuple(fields))
+
+
+def are_numbered(plan: VectorPlan, columns: Sequence[str] | None) -> bool:
+    """Whether features of GeoJSON get other ids than OGR gives them, though ids were to be kept,
+    wherever theirs are not their places: the first features showed none."""
+    asked = columns is None or plan.format in JSON
+    return plan.driver in MEMBERS and asked and not (plan.id_name or plan.where)

@@ -157,7 +157,7 @@ def geojson(path, ids, name="a"):
             "type": "Feature",
             **({} if one is None else {"id": one}),
             "properties": {name: n},
-            "geometry": {"type": "Point", "coordinates": [n, n]},
+            "geometry": {"type": "Point", "coordinates": [n % 90, n % 90]},
         }
         for n, one in enumerate(ids)
     ]
@@ -196,3 +196,17 @@ def test_features_without_ids_get_no_column(ids, tmp_path):
     """Nor where OGR's own numbers are those of the file, or it makes others of what is there."""
     made = vectorjobs.run("vector.convert", geojson(tmp_path / "s.geojson", ids), tmp_path / "out")
     assert pq.read_schema(made.path).names[:-2] == ["a"]
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".geojsonl"])
+@pytest.mark.parametrize("form", ["GeoJSON", "GeoParquet"])
+def test_ids_that_show_late_are_counted(suffix, form, tmp_path):
+    """The first features have their places for ids, so that none are kept."""
+    source = geojson(tmp_path / f"s{suffix}", [*range(150), 1000, 1001])
+    made = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form, features=40)
+    assert made.receipt.facts["ids_renumbered"] == 2
+    where = {"where": "a > 10"}
+    for n, (ids, params) in enumerate((([None] * 150, {}), (range(150), where), ([7, 9], {}))):
+        source = geojson(tmp_path / f"{n}{suffix}", ids)
+        made = vectorjobs.run("vector.convert", source, tmp_path / f"{n}", form=form, params=params)
+        assert "ids_renumbered" not in made.receipt.facts
