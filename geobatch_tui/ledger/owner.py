@@ -144,7 +144,8 @@ def _owned(found: os.stat_result, root: Path) -> bool:
 def _made_now(root: Path) -> tuple[int, int]:
     """Owner and mode of a directory that we make beside ``root`` with mode 0700: FAT, SMB and NFS
     with squashed users have their own, which say nothing. (-1, 0) where none can be made."""
-    probe = root.with_name(f".geobatch-probe-{secrets.token_hex(8)}")
+    # Named as what a run sweeps where its process is dead.
+    probe = root.with_name(f".geobatch-probe-{os.getpid()}-{secrets.token_hex(8)}")
     try:
         probe.mkdir(mode=0o700)
     except OSError:

@@ -45,7 +45,7 @@ PART = re.compile(r"^\..*\.(\d+)\.part$", re.DOTALL)
 """``.<stem>.<fp8>.<epoch>.part``: what a worker writes next to the final name."""
 
 PROBE = re.compile(r"\.geobatch-probe-(\d+)(?:-[0-9a-f]+)?(?:-renamed)?")
-"""What :func:`probe_output` writes; with the process that did."""
+"""What :func:`probe_output` writes, and the check of owners; with the process that did."""
 
 UNNAMED = re.compile(r"worker-\d+\.err|\.[a-z]+\.[a-z]+\.[0-9a-f]{8}")
 """Files for fd 2 of workers, and what :func:`write_json_atomic` has not renamed yet."""
@@ -119,14 +119,18 @@ class Session:
 
 
 def _remove_dead(directory: Path, names: re.Pattern[str]) -> None:
-    """Remove the files of these names in a directory, where no process that lives is named."""
+    """Remove the files of these names in a directory, where no process that lives is named; of
+    directories such with a process, if they are empty."""
     with os.scandir(directory) as entries:
         for entry in entries:
             match = names.fullmatch(entry.name)
-            if match is None or not entry.is_file(follow_symlinks=False):
+            if match is None or (match.groups() and Path("/proc", match[1]).exists()):
                 continue
-            if not match.groups() or not Path("/proc", match[1]).exists():
+            if entry.is_file(follow_symlinks=False):
                 Path(entry.path).unlink(missing_ok=True)
+            elif match.groups() and entry.is_dir(follow_symlinks=False):
+                with contextlib.suppress(OSError):  # what is in it is somebody's
+                    Path(entry.path).rmdir()
 
 
 def _spooled(state: StateDir) -> list[Path]:

@@ -23,7 +23,7 @@ from geobatch_tui.errors import (
     PreflightError,
     StateError,
 )
-from geobatch_tui.ledger import database
+from geobatch_tui.ledger import database, owner
 from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.orchestration import session
@@ -314,9 +314,26 @@ async def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
     stays = [desk.out / ".geobatch-probe-1", desk.out / ".geobatch-probe-x", state / ".mine"]
     for path in (*gone, *stays):
         path.write_bytes(b"")
+    full = desk.out / f".geobatch-probe-{2**22 + 2}-0a"
+    gone.append(desk.out / f".geobatch-probe-{2**22 + 1}-0a")
+    stays.append(full / "mine")
+    gone[-1].mkdir()
+    stays[-1].mkdir(parents=True)
     assert (await desk.run()).exit_code == 0
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in stays)
+
+
+def test_a_probe_for_the_owner_bears_a_name_that_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the process that made it was killed before it removed it."""
+    monkeypatch.setattr(Path, "rmdir", lambda _: None)
+    owner._made_now(tmp_path / "state")
+    (left,) = tmp_path.iterdir()
+    match = session.PROBE.fullmatch(left.name)
+    assert match
+    assert match[1] == str(os.getpid())
 
 
 async def test_spools_of_an_input_that_left_are_swept(tmp_path: Path) -> None:
