@@ -107,7 +107,7 @@ def compression_of(path: Path) -> str:
         _, tags = first_directory(path, frozenset({_COMPRESSION}))
     except CorruptSourceError:
         return "an unknown codec"
-    number = int(tags.get(_COMPRESSION, [0])[0])
+    number = next((int(value) for value in tags.get(_COMPRESSION, ())), 0)  # it may have none
     return f"{_COMPRESSIONS.get(number, 'an unknown codec')} (TIFF compression {number})"
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import corpus
 import numpy as np
 import pytest
 import rasterio
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.raster.tiff_layout import missing_blocks
+from geobatch_tui.execution.raster.tiff_layout import compression_of, missing_blocks
 
 
 @pytest.mark.parametrize("bigtiff", ["YES", "NO"])
@@ -63,3 +65,18 @@ def test_directories_in_a_loop_end(tmp_path):
     path.write_bytes(b"II*\x00\x08\x00\x00\x00" + b"\x00\x00" + b"\x08\x00\x00\x00")
     with pytest.raises(CorruptSourceError, match="loop"):
         missing_blocks(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (1, "JBIG (TIFF compression 34661)"),
+        (0, "an unknown codec (TIFF compression 0)"),
+    ],
+)
+def test_a_compression_without_a_value_is_unknown(tmp_path, values, said):
+    """The message of a hostile file does not fail itself."""
+    path = tmp_path / "a.tif"
+    entry = struct.pack("<HHII", 259, 3, values, 34661)
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4))
+    assert compression_of(path) == said
