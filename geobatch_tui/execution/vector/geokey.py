@@ -27,6 +27,15 @@ _USUAL = {"edges": "planar"}
 _OF_THE_WHOLE = ("bbox", "covering")
 
 
+#: What values of a column's keys are made of, if they are there.
+_MADE_OF: dict[str, tuple[type, ...]] = {
+    "encoding": (str,),
+    "geometry_types": (list,),
+    "crs": (dict, str, type(None)),
+    "covering": (dict,),
+}
+
+
 #: Types of Parquet's own for geometries, which need no key ``geo``; where one is the first.
 _NATIVE = frozenset({"GEOMETRY", "GEOGRAPHY"})
 _FIRST = ("geometry", "geom")
@@ -47,6 +56,26 @@ def native(file: pq.ParquetFile) -> dict[str, Any] | None:
         return None
     first = next((name for name in _FIRST if name in columns), next(iter(columns)))
     return {"primary_column": first, "columns": columns}
+
+
+def fault(geo: Any) -> str:
+    """What is wrong with the key, so that it cannot be followed; empty: nothing."""
+    if not isinstance(geo, dict) or not isinstance(geo.get("columns"), dict):
+        return "it describes no columns"
+    name = geo.get("primary_column")
+    if not isinstance(name, str) or name not in geo["columns"]:
+        return f"its primary column {name!r} is not described"
+    for name, column in geo["columns"].items():
+        if not isinstance(column, dict):
+            return f"column {name!r} is not described by an object"
+        for key, kinds in _MADE_OF.items():
+            if not isinstance(column.get(key, kinds[0]()), kinds):
+                return f"{key} of column {name!r} is {column[key]!r}"
+    box = geo["columns"][geo["primary_column"]].get("covering", {}).get("bbox", {})
+    sides = box.values() if isinstance(box, dict) else [box]
+    return (
+        "" if all(isinstance(one, list) and one for one in sides) else "covering names no columns"
+    )
 
 
 def _crs(text: str | None, file: pq.ParquetFile) -> Any:

@@ -454,6 +454,11 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
                 f"{path} is Parquet, but not GeoParquet: it has no key 'geo', and no column of "
                 "type GEOMETRY or GEOGRAPHY"
             )
+        if said := geokey.fault(geo):
+            raise SchemaError(
+                f"{path}: its key 'geo' is not as GeoParquet has it: {said}",
+                hint="write the file again, as with ogr2ogr or GeoPandas",
+            )
         name = str(geo["primary_column"])
         column = geo["columns"][name]
         if str(column.get("encoding")) != "WKB":

@@ -157,3 +157,28 @@ def test_parquet_without_geometries_is_refused(tmp_path):
     pq.write_table(pa.table({"n": [1]}), tmp_path / "s.parquet")
     with pytest.raises(SchemaError, match="no column of type GEOMETRY"):
         vectorjobs.probe("vector.convert", tmp_path / "s.parquet")
+
+
+@pytest.mark.parametrize(
+    ("geo", "told"),
+    [
+        ([], "it describes no columns"),
+        ({"primary_column": "g", "columns": []}, "it describes no columns"),
+        ({"columns": {"g": {}}}, "its primary column None is not described"),
+        ({"primary_column": ["g"], "columns": {"g": {}}}, "is not described"),
+        ({"primary_column": "g", "columns": {"g": []}}, "'g' is not described by an object"),
+        ({"geometry_types": 5}, "geometry_types of column 'g' is 5"),
+        ({"crs": 4326}, "crs of column 'g' is 4326"),
+        ({"covering": []}, "covering of column 'g' is"),
+        ({"covering": {"bbox": ["b"]}}, "covering names no columns"),
+        ({"covering": {"bbox": {"xmin": 1}}}, "covering names no columns"),
+    ],
+)
+def test_a_key_that_cannot_be_followed_is_refused(geo, told, tmp_path):
+    if isinstance(geo, dict) and "columns" not in geo:
+        geo = {"primary_column": "g", "columns": {"g": {"encoding": "WKB", **geo}}}
+    shapes = pa.array([shapely.to_wkb(shapely.Point(1, 2))], pa.binary())
+    table = pa.table({"g": shapes}).replace_schema_metadata({"geo": json.dumps(geo)})
+    pq.write_table(table, tmp_path / "s.parquet")
+    with pytest.raises(SchemaError, match=f"not as GeoParquet has it: .*{told}"):
+        vectorjobs.probe("vector.convert", tmp_path / "s.parquet")
