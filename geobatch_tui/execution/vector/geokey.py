@@ -30,9 +30,12 @@ _OF_THE_WHOLE = ("bbox", "covering")
 #: What values of a column's keys are made of, if they are there.
 _MADE_OF: dict[str, tuple[type, ...]] = {
     "encoding": (str,),
-    "geometry_types": (list,),
+    "geometry_types": (list, type(None)),
     "crs": (dict, str, type(None)),
     "covering": (dict,),
+    "edges": (str, type(None)),
+    "orientation": (str, type(None)),
+    "epoch": (float, int, type(None)),
 }
 
 
@@ -72,10 +75,8 @@ def fault(geo: Any) -> str:
             if not isinstance(column.get(key, kinds[0]()), kinds):
                 return f"{key} of column {name!r} is {column[key]!r}"
     box = geo["columns"][geo["primary_column"]].get("covering", {}).get("bbox", {})
-    sides = box.values() if isinstance(box, dict) else [box]
-    return (
-        "" if all(isinstance(one, list) and one for one in sides) else "covering names no columns"
-    )
+    named = isinstance(box, dict) and all(isinstance(one, list) and one for one in box.values())
+    return "" if named else "covering names no columns"
 
 
 def _crs(text: str | None, file: pq.ParquetFile) -> Any:

@@ -169,6 +169,8 @@ def test_parquet_without_geometries_is_refused(tmp_path):
         ({"primary_column": "g", "columns": {"g": []}}, "'g' is not described by an object"),
         ({"geometry_types": 5}, "geometry_types of column 'g' is 5"),
         ({"crs": 4326}, "crs of column 'g' is 4326"),
+        ({"edges": []}, "edges of column 'g' is"),
+        ({"epoch": "now"}, "epoch of column 'g' is 'now'"),
         ({"covering": []}, "covering of column 'g' is"),
         ({"covering": {"bbox": ["b"]}}, "covering names no columns"),
         ({"covering": {"bbox": {"xmin": 1}}}, "covering names no columns"),
