@@ -55,7 +55,7 @@ def feature_letter(
         "chunk": safe(chunk_label(item.key, item.plan.grid, index)),
         "feature": letter.position if letter.fid is None else letter.fid,
         "error_class": letter.error_class,
-        "error_message": safe(f"feature {letter.position}{fid}: {letter.reason}"),
+        "error_message": redact(safe(f"feature {letter.position}{fid}: {letter.reason}")),
         "stage": "work",
         "crs_source": item.plan.notes.get("crs_source"),
         "attempts": attempts,

@@ -60,7 +60,7 @@ ASSEMBLED: Final = "assembled again"
 STALE: Final = "source changed: will fail again"
 REMADE: Final = "the whole output is made anew"
 SPLIT: Final = "its item is planned anew, in quarters of its chunks"
-LEFT: Final = "left: it takes a new run"
+LEFT: Final = "left: only a new run plans it anew"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pool_desk
 import pytest
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.execution.messages import ChunkGrid, Failure, Window
+from geobatch_tui.execution.messages import ChunkGrid, Failure, FeatureLetter, Window
+from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.orchestration.intake import _inspect_line
-from geobatch_tui.orchestration.letters import chunk_label, item_letter, window_bounds
+from geobatch_tui.orchestration.letters import (
+    chunk_label,
+    feature_letter,
+    item_letter,
+    window_bounds,
+)
 
 GRID = ChunkGrid(1000, 500, 100, 100)
 
@@ -72,3 +81,11 @@ def test_letters_hold_no_credentials() -> None:
     assert str(letter).count("https://***@host/a.tif?token=***") == 5
     assert "hunter2" not in str(letter)
     assert "xyz789" not in str(letter)
+
+
+def test_letters_of_features_hold_no_credentials() -> None:
+    """What a library says of a feature may name them as well."""
+    found = FeatureLetter(7, 3, "GeometryError", "cannot read https://bob:hunter2@host/a", "", 0)
+    operation = get_operation("test.faulty")
+    letter = feature_letter(pool_desk.item(Path("/work")), 0, 1, found, operation)
+    assert letter["error_message"] == "feature 3 with fid 7: cannot read https://***@host/a"

@@ -237,6 +237,21 @@ def test_rows_of_a_retry_are_as_wide_as_what_is_in_them():
     ]
 
 
+async def test_a_retry_of_nothing_offers_nothing(console, deaths, eye):
+    """Where a live run can take none of the letters, the dialog says so and when they can be."""
+    rows = (("a.tif", "CorruptSourceError", "left: only a new run plans it anew"),)
+    found = Consequence(0, 0, 0, 0, 0, 0, 1, 0, (("CorruptSourceError", 1),), rows)
+    app = console()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await app.push_screen(RetryDialog(found, "in the run that is live"))
+        await pilot.pause()
+        text = shown(app)
+    assert "nothing can be tried again in the run that is live" in text
+    assert "1 letter left for a new run, which plans items: retry after this one" in text
+    assert "enter retry" not in text
+
+
 async def test_retry_of_a_cause_names_the_class(console, deaths, eye):
     """A whole group is named by its class, not chunk by chunk."""
     asked = []

@@ -61,7 +61,7 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
         """Numbers, a list, and a field for changes."""
         with Vertical(id="retry") as box:
             box.border_title = "Retry"
-            box.border_subtitle = "enter retry  esc leave"
+            box.border_subtitle = "enter retry  esc leave" if self._found.letters else "esc leave"
             yield Static(summary(self._found, self._where), markup=False)
             if self._changes:
                 yield Input(placeholder="engine.chunk_timeout=10m retry.max_attempts=8")
@@ -88,7 +88,7 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
 
 def summary(found: Consequence, where: str) -> Content:
     """How many letters, chunks and items, and where."""
-    many = fmt.plural(found.letters, "dead letter")
+    many = fmt.plural(found.letters, "dead letter") if found.letters else "nothing can be"
     texts = [Content.assemble((many, "bold"), f" tried again {where}")]
     facts = [
         (found.chunks, "chunk", "computed"),
@@ -100,7 +100,7 @@ def summary(found: Consequence, where: str) -> Content:
     texts += [Content(f"  {fmt.plural(n, noun)} {what}") for n, noun, what in facts if n]
     if found.left:
         many = fmt.plural(found.left, "letter")
-        said = f"  {many} left: their items take a new run to be planned"
+        said = f"  {many} left for a new run, which plans items: retry after this one"
         texts.append(Content.styled(said, "$warning"))
     if found.stale:
         many = fmt.plural(found.stale, "letter")
