@@ -142,11 +142,14 @@ class Dispatcher:
             if self._ticker is not None:
                 self._ticker.cancel()
 
-    def fail(self, error: BaseException) -> None:
-        """End :meth:`run` with an error that is not a chunk's."""
+    def fail(self, error: BaseException) -> bool:
+        """End :meth:`run` with an error that is not a chunk's; False: it has ended already."""
+        if self._over is not None and self._over.done():
+            return False
         self._error = self._error or error
-        if self._over is not None and not self._over.done():
+        if self._over is not None:
             self._over.set_exception(error)
+        return True
 
     def _tick(self) -> None:
         # An error of a callback is only logged by the loop, and the run would hang.

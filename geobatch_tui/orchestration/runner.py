@@ -367,9 +367,15 @@ class Run:
         stack.callback(task.cancel)
 
     def _died(self, error: BaseException) -> None:
-        """Something beside the phases failed: they end."""
-        if self._monitor.dispatcher is not None:
-            self._monitor.dispatcher.fail(error)
+        """Something beside the phases failed: the one that runs raises it; before, between and after
+        them it is kept for the run's end."""
+        dispatcher = self._monitor.dispatcher
+        if dispatcher is not None and dispatcher.fail(error):
+            return
+        if isinstance(error, GeobatchError):
+            self._fatal = self._fatal or error
+        elif isinstance(error, Exception):
+            self._unexpected(error)
 
     async def _watch_deadline(self) -> None:
         limit = self._options.max_duration or self._job.engine.max_duration

@@ -65,6 +65,16 @@ def test_a_dangling_link_stays_an_input(tmp_path: Path) -> None:
         assert keys(found) == ["a.tif", "b.tif"]
 
 
+def test_a_pipe_is_an_input_also_where_content_decides(tmp_path: Path) -> None:
+    """Nobody waits for what a pipe would say; its probe refuses it."""
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in/a.json")
+    (tmp_path / "in/b.sqlite").symlink_to(tmp_path / "gone.sqlite")
+    (tmp_path / "in/c.json").write_text("{}")
+    found = expand([str(tmp_path / "in")], tmp_path / "out", "GPKG")
+    assert keys(found) == ["a.gpkg", "b.gpkg"]
+
+
 def test_a_list_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a regular file, no larger than a list of a million files."""
     os.mkfifo(tmp_path / "pipe")

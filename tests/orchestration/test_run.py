@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -28,6 +29,8 @@ from geobatch_tui.ledger.lock import RunLock
 from geobatch_tui.ledger.reader import LedgerReader
 from geobatch_tui.orchestration import session
 from geobatch_tui.orchestration.control import Control
+from geobatch_tui.orchestration.monitor import Monitor
+from geobatch_tui.orchestration.plan_phase import PlanPhase
 from geobatch_tui.orchestration.session import probe_output
 from geobatch_tui.testing.ops import FAULTY
 
@@ -50,6 +53,32 @@ async def test_a_run_publishes_and_the_next_does_nothing(tmp_path: Path) -> None
     assert desk.tree() == before
     assert await desk.reasons() == {"current": 20}
     assert audit(desk) == []
+
+
+async def test_an_observer_that_fails_between_the_phases_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan's dispatcher is over and the work's not begun: the error is raised all the same."""
+    desk = Desk(tmp_path, values=THREADS)
+    planned = PlanPhase.run
+
+    async def struck(phase: PlanPhase, *arguments: Any, **options: Any) -> Any:
+        result = await planned(phase, *arguments, **options)
+        blow.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return result
+
+    async def observe(_monitor: Monitor, _observe: object) -> None:
+        await blow.wait()
+        raise ZeroDivisionError("an observer's")
+
+    blow = asyncio.Event()
+    monkeypatch.setattr(PlanPhase, "run", struck)
+    monkeypatch.setattr(Monitor, "observe", observe)
+    with pytest.raises(ZeroDivisionError, match="an observer's"):
+        await desk.run(observe=lambda _: None)
+    assert desk.tree() == {}
 
 
 async def test_a_dead_chunk_holds_its_item_alone(tmp_path: Path) -> None:
