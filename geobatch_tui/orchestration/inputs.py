@@ -150,8 +150,8 @@ def _walk_directory(
 
 
 def _is_input(path: Path, suffixes: frozenset[str]) -> bool:
-    """Whether a file in a directory is an input. One that cannot be read, a pipe or a link that leads
-    nowhere among them, is left to its probe."""
+    """Whether a file in a directory is an input. One that cannot be read, a pipe, or a link to
+    nothing is left to its probe."""
     suffix = path.suffix.lower()
     known = _VECTORS_BY_HEAD.get(suffix) if suffixes is VECTOR_SUFFIXES else None
     if known is None or path.is_dir():

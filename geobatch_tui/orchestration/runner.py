@@ -367,8 +367,8 @@ class Run:
         stack.callback(task.cancel)
 
     def _died(self, error: BaseException) -> None:
-        """Something beside the phases failed: the one that runs raises it; before, between and after
-        them it is kept for the run's end."""
+        """Something beside the phases failed. The phase that runs raises it; where none does, the
+        run's end."""
         dispatcher = self._monitor.dispatcher
         if dispatcher is not None and dispatcher.fail(error):
             return

@@ -23,13 +23,12 @@ def test_secrets_of_the_shell_stay_out():
         "MY_PLUGIN": "x",
         "GEOBATCH_WORKER_ENV": "MY_PLUGIN, OTHER",
         "AWS_PROFILE": "p",
-        "https_proxy": "http://proxy",
+        "https_proxy": "http://me:secret@proxy",
     }
     made = worker_environment(base)
     assert "secret" not in json.dumps(made)
     assert made["MY_PLUGIN"] == "x"
     assert made["AWS_PROFILE"] == "p"
-    assert made["https_proxy"] == "http://proxy"
 
 
 def test_user_may_tune_but_not_loosen():

@@ -72,7 +72,7 @@ def test_a_pipe_is_an_input_also_where_content_decides(tmp_path: Path) -> None:
     (tmp_path / "in/b.sqlite").symlink_to(tmp_path / "gone.sqlite")
     (tmp_path / "in/c.json").write_text("{}")
     found = expand([str(tmp_path / "in")], tmp_path / "out", "GPKG")
-    assert keys(found) == ["a.gpkg", "b.gpkg"]
+    assert keys(found) == ["a.json.gpkg", "b.sqlite.gpkg"]
 
 
 def test_a_list_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
