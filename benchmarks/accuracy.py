@@ -35,18 +35,21 @@ from gdal_library import gdalwarp
 from measure import RESULTS, table
 from rasterio.enums import Resampling
 
-from geobatch_tui.execution import environment
-from geobatch_tui.execution.messages import (
+from geobatch_tui.execution.ops.raster.reproject import REPROJECT
+from geobatch_tui.execution.protocol.messages import (
     Chunking,
     ItemContext,
     ProbeTask,
     SourceIdentity,
     Window,
 )
-from geobatch_tui.execution.ops.raster.reproject import REPROJECT
-from geobatch_tui.execution.raster import commands, fastwarp, paths, source, warp
-from geobatch_tui.execution.raster.mapping import Box, project_box
+from geobatch_tui.execution.raster import gdal_commands
+from geobatch_tui.execution.raster.grid.pixel_grid import Box
+from geobatch_tui.execution.raster.grid.projection import project_box
 from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.warp import gdal_warp, method, resample
+from geobatch_tui.execution.runtime import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,9 +143,9 @@ def ours(item: ItemContext, plan: RasterPlan) -> tuple[tuple[Any, Any], tuple[An
     window = Window(0, 0, plan.width, plan.height)
     if plan.warp is None:
         raise SystemExit("this plan has no warp")
-    with source.held_source(item) as held:
-        exact = warp.read(held, plan, window)
-        fast = exact if plan.warp.path == fastwarp.EXACT else fastwarp.read(held, plan, window)
+    with opened_source.held_source(item) as held:
+        exact = gdal_warp.read(held, plan, window)
+        fast = exact if plan.warp.path == resample.EXACT else resample.read(held, plan, window)
     every = np.ones((plan.height, plan.width), bool)
     first, second = ((pixels[0], every if good is None else good) for pixels, good in (fast, exact))
     return first, second
@@ -181,7 +184,7 @@ def off(one: tuple[Any, Any], other: tuple[Any, Any]) -> Off:
 def examine(path: Path, code: int, kernel: str, scale: str, folder: Path) -> dict[str, Any]:
     """One row of the table."""
     item, plan = plan_item(path, code, kernel, SCALES[scale])
-    words = shlex.split(commands.gdalwarp(item))[1:-2]
+    words = shlex.split(gdal_commands.gdalwarp(item))[1:-2]
     words = [word for word in words if not word.startswith("COMPRESS")]
     plain = ["-q", *_without_creation(words)]
     fast, exact = ours(item, plan)
@@ -191,7 +194,7 @@ def examine(path: Path, code: int, kernel: str, scale: str, folder: Path) -> dic
     pixels = fast[0].size
     step = 1.0 if plan.dtype != "float32" else float(np.ptp(truth[0])) / 1000
     holds = true.mean <= default.mean or (true.worst <= step and true.clear < pixels / 1000)
-    if not holds and kernel == "lanczos" and plan.warp and plan.warp.path == fastwarp.SEPARABLE:
+    if not holds and kernel == "lanczos" and plan.warp and plan.warp.path == resample.SEPARABLE:
         judge = formula.lanczos(path, plan)
         means = [off(judge, each).mean for each in (fast, truth, usual)]
         print("from the formula: ours {:.3g}, -et 0 {:.3g}, default {:.3g}".format(*means))
@@ -224,7 +227,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtypes", nargs="*", default=DTYPES)
     given = parser.parse_args(words)
     environment.apply()
-    paths.SMALL = 0  # else images of this size are all left to GDAL
+    method.SMALL = 0  # else images of this size are all left to GDAL
     lines = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import App, ComposeResult
 
-from geobatch_tui.ledger.updates import ChunkState, ItemState
-from geobatch_tui.tui import themes
-from geobatch_tui.tui.model import Delta, ItemView, View
-from geobatch_tui.tui.widgets.chunk_map import ChunkMap
+from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
+from geobatch_tui.tui.kit import themes
+from geobatch_tui.tui.map.chunk_map import ChunkMap
+from geobatch_tui.tui.run.model import Delta, ItemView, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -35,11 +35,11 @@ import psutil
 from jobs import reproject, write_job
 from measure import ROOT, Scale, geobatch, table
 
-from geobatch_tui.ledger import updates as lu
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.lock import RunLock
-from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.ledger.place.lock import RunLock
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.ledger.write.writer import Ledger
 
 sys.path.insert(0, str(ROOT / "tests" / "tui"))
 from terminal_desk import Terminal

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pyogrio
 import shapely
 
-from geobatch_tui.tui import outline
+from geobatch_tui.tui.map import outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,11 +21,11 @@ from measure import ROOT
 import geobatch_tui
 from geobatch_tui.config.layers import load_job
 from geobatch_tui.config.presets import sample_dir
-from geobatch_tui.tui.app import GeobatchApp
-from geobatch_tui.tui.draft import Draft
-from geobatch_tui.tui.home import HomeApp
-from geobatch_tui.tui.host import HostedRun
-from geobatch_tui.tui.link import RunLink
+from geobatch_tui.tui.console.app import GeobatchApp
+from geobatch_tui.tui.console.home import HomeApp
+from geobatch_tui.tui.jobs.draft import Draft
+from geobatch_tui.tui.run.host import HostedRun
+from geobatch_tui.tui.run.link import RunLink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

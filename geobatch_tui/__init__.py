@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob, load_job
     from geobatch_tui.observability.snapshot import Snapshot
-    from geobatch_tui.orchestration.commands import plan, retry, run, run_sync
-    from geobatch_tui.orchestration.outcome import RunResult
-    from geobatch_tui.orchestration.report import PlanReport
+    from geobatch_tui.orchestration.api import plan, retry, run, run_sync
+    from geobatch_tui.orchestration.plan.plan_report import PlanReport
+    from geobatch_tui.orchestration.state.outcome import RunResult
+    from geobatch_tui.orchestration.state.run_view import RunView, open_run
     from geobatch_tui.orchestration.upkeep import repair, verify
-    from geobatch_tui.orchestration.view import RunView, open_run
 
 __version__ = "0.1.0"
 
@@ -45,12 +45,12 @@ __all__ = [
 _HOMES = {
     "LoadedJob": "config.layers",
     "load_job": "config.layers",
-    "PlanReport": "orchestration.report",
-    "RunResult": "orchestration.outcome",
+    "PlanReport": "orchestration.plan.plan_report",
+    "RunResult": "orchestration.state.outcome",
     "Snapshot": "observability.snapshot",
-    **dict.fromkeys(("plan", "retry", "run", "run_sync"), "orchestration.commands"),
+    **dict.fromkeys(("plan", "retry", "run", "run_sync"), "orchestration.api"),
     **dict.fromkeys(("repair", "verify"), "orchestration.upkeep"),
-    **dict.fromkeys(("RunView", "open_run"), "orchestration.view"),
+    **dict.fromkeys(("RunView", "open_run"), "orchestration.state.run_view"),
 }
 
 

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if _wants_processes(words):
         # First of all: workers warm up (GDAL loads) while this process still reads the job file.
-        from geobatch_tui.orchestration.launch import start_fork_server
+        from geobatch_tui.orchestration.workers.fork_server import start_fork_server
 
         start_fork_server("vector" if _names_vectors(words[1:]) else "raster")
     from geobatch_tui.cli.boundary import run_command

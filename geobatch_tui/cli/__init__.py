@@ -1,0 +1,1 @@
+"""The command line: it owns stdout, stderr and exit codes."""

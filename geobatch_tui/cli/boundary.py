@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from geobatch_tui.cli import streams
-from geobatch_tui.cli.app import app
+from geobatch_tui.cli.display import streams
+from geobatch_tui.cli.root import app
 from geobatch_tui.errors import ExitCode, GeobatchError
 from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import harmless
@@ -64,7 +64,7 @@ def _ending(error: Exception) -> int:
         return READER_GONE
     if isinstance(error, typer.Abort):
         return ExitCode.SIGINT
-    from geobatch_tui.orchestration.shortage import shortage
+    from geobatch_tui.orchestration.workers.shortage import shortage
 
     # As where the event loop finds no thread for its own end.
     known = shortage(error)

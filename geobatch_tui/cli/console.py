@@ -6,16 +6,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.cli import figures, options, streams
+from geobatch_tui.cli import shared_options
+from geobatch_tui.cli.display import figures, streams
 from geobatch_tui.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geobatch_tui.config.layers import LoadedJob
-    from geobatch_tui.orchestration.outcome import RunResult
-    from geobatch_tui.tui.host import HostedRun
-    from geobatch_tui.tui.wishes import Wish
+    from geobatch_tui.orchestration.state.outcome import RunResult
+    from geobatch_tui.tui.kit.endings import Wish
+    from geobatch_tui.tui.run.host import HostedRun
 
 _RESUMABLE = {ExitCode.SIGINT, ExitCode.SIGTERM}
 
@@ -27,7 +28,7 @@ def wanted(*, tui: bool, headless: bool = False) -> bool:
     Raises:
         ConfigError: both options are given, or ``--tui`` without a terminal.
     """
-    from geobatch_tui.tui.terminal import is_terminal
+    from geobatch_tui.tui.kit.terminal import is_terminal
 
     if tui and headless:
         raise ConfigError("--tui and --headless exclude each other")
@@ -52,7 +53,7 @@ def run_in_console(
         fresh: as for ``geobatch run``.
         retry_dead: as for ``geobatch run``.
     """
-    from geobatch_tui.tui.launch import run_hosted
+    from geobatch_tui.tui.console.launch import run_hosted
 
     closed = run_hosted(loaded, without_console, fresh=fresh, retry_dead=retry_dead)
     if closed.lost:
@@ -75,8 +76,8 @@ def without_console(host: HostedRun, failure: str) -> None:
         host: the run, which goes on in this process.
         failure: what failed, and where the traceback is.
     """
-    from geobatch_tui.cli.progress import follow
-    from geobatch_tui.tui.terminal import signals_handled
+    from geobatch_tui.cli.display.progress import follow
+    from geobatch_tui.tui.kit.terminal import signals_handled
 
     streams.say(f"geobatch: the console failed: {failure}")
     if host.over:
@@ -104,7 +105,7 @@ def home() -> int:
     Returns:
         The exit code of the last run that the console had; 0 without one.
     """
-    from geobatch_tui.tui import launch
+    from geobatch_tui.tui.console import launch
 
     wish = launch.home()
     return ExitCode.OK if wish is None else follow(wish)
@@ -120,16 +121,16 @@ def follow(wish: Wish, *, read_only: bool = False) -> int:
     Returns:
         The exit code of the last run that the console had; 0 without one.
     """
-    from geobatch_tui.cli.run import give
-    from geobatch_tui.tui import launch
-    from geobatch_tui.tui.wishes import Watch
+    from geobatch_tui.cli.commands.run import give
+    from geobatch_tui.tui.console import launch
+    from geobatch_tui.tui.kit.endings import Watch
 
     if isinstance(wish, Watch):
         wanted = launch.watch(wish.directory, read_only=read_only)
         return ExitCode.OK if wanted is None else follow(wanted, read_only=read_only)
     if read_only:
         raise ConfigError("this console is read-only: it starts no job")
-    loaded = options.load(wish.job)
+    loaded = shared_options.load(wish.job)
     result = run_in_console(loaded, ["run", str(wish.job), "--headless"])
     if isinstance(result, int):
         return result

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.cli import figures, streams
+from geobatch_tui.cli.display import figures, streams
 from geobatch_tui.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from geobatch_tui.orchestration.background import Background
+    from geobatch_tui.orchestration.detached import Background
 
 _GRACE: Final = 3.0
 _TAIL: Final = 20
@@ -31,9 +31,9 @@ def run_detached(words: Sequence[str], directory: Path) -> int:
         OutputGoneError, DiskFullError: the output directory cannot be made or written.
         StateError: its state directory is not the user's own.
     """
-    from geobatch_tui.ledger.layout import NAME, make_root
-    from geobatch_tui.orchestration.background import Background
-    from geobatch_tui.orchestration.session import refuse_file
+    from geobatch_tui.ledger.place.state_directory import NAME, make_root
+    from geobatch_tui.orchestration.detached import Background
+    from geobatch_tui.orchestration.state.session import refuse_file
 
     refuse_file(directory)
     made = _missing(directory / NAME)
@@ -65,7 +65,7 @@ def _tell_end(child: Background, code: int) -> None:
 
 def _remove(child: Background, made: Sequence[Path]) -> None:
     """Take away what this command made; directories only while they are empty."""
-    from geobatch_tui.orchestration.background import LOG
+    from geobatch_tui.orchestration.detached import LOG
 
     (child.root / LOG).unlink(missing_ok=True)
     with contextlib.suppress(OSError):

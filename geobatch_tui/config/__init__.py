@@ -1,0 +1,1 @@
+"""The job and its layers: schema, files, environment, flags; each value with its origin."""

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from geobatch_tui.config import crs
 from geobatch_tui.config.creation import KNOWN, nearest_option
 from geobatch_tui.config.fields import Leaf, leaves, sections
+from geobatch_tui.config.job_reader import JobFile, read_job_file
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import InvalidJobError, Problem, describe, show_value
-from geobatch_tui.config.reader import JobFile, read_job_file
 from geobatch_tui.config.schema import Job, build_params, dump_job
 from geobatch_tui.config.sources import (
     Given,

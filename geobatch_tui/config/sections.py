@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from geobatch_tui.config import units
 from geobatch_tui.config.creation import check_creation
-from geobatch_tui.config.types import (
+from geobatch_tui.config.setting_types import (
     AutoBytes,
     AutoDuration,
     CreationValue,

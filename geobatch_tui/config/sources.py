@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from geobatch_tui.config.fields import Leaf
-    from geobatch_tui.config.reader import JobFile
+    from geobatch_tui.config.job_reader import JobFile
 
 PREFIX = "GEOBATCH_"
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.errors import ConfigError
-from geobatch_tui.ledger.updates import ItemState
-from geobatch_tui.orchestration.session import reading
+from geobatch_tui.ledger.schema.updates import ItemState
+from geobatch_tui.orchestration.state.session import reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,18 +16,18 @@ from geobatch_tui.errors import (
     OutputGoneError,
     StateError,
 )
-from geobatch_tui.ledger.database import refuse_to_remove
-from geobatch_tui.ledger.layout import output_path, write_json_atomic
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.lock import RunLock
-from geobatch_tui.ledger.owner import is_ours
-from geobatch_tui.ledger.regular_file import read_json
-from geobatch_tui.ledger.updates import ItemState
+from geobatch_tui.ledger.place.lock import RunLock
+from geobatch_tui.ledger.place.owner import is_ours
+from geobatch_tui.ledger.place.regular_file import read_json
+from geobatch_tui.ledger.place.state_directory import output_path, write_json_atomic
+from geobatch_tui.ledger.schema.database import refuse_to_remove
+from geobatch_tui.ledger.schema.updates import ItemState
+from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.fingerprints import changed_keys, has_digest
-from geobatch_tui.orchestration.run_options import Options
-from geobatch_tui.orchestration.runner import execute
-from geobatch_tui.orchestration.session import (
+from geobatch_tui.orchestration.plan.fingerprints import changed_keys, has_digest
+from geobatch_tui.orchestration.run.options import Options
+from geobatch_tui.orchestration.run.runner import execute
+from geobatch_tui.orchestration.state.session import (
     own_state_of_run,
     reading,
     state_of_run,
@@ -37,8 +37,8 @@ from geobatch_tui.orchestration.session import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from geobatch_tui.ledger.layout import StateDir
-    from geobatch_tui.ledger.updates import ItemRow
+    from geobatch_tui.ledger.place.state_directory import StateDir
+    from geobatch_tui.ledger.schema.updates import ItemRow
 
 VERIFY_AT_ONCE = 4
 """Outputs read at once by verify."""

@@ -20,7 +20,7 @@ from time import sleep
 from typing import TYPE_CHECKING, NoReturn
 
 from geobatch_tui.errors import RemoteIOError
-from geobatch_tui.execution.recorder import compiling
+from geobatch_tui.execution.runtime.recorder import compiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

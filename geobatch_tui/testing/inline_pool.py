@@ -6,19 +6,19 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from geobatch_tui.orchestration.pool import Answered, Lost, PoolEvent, Ready
+from geobatch_tui.orchestration.workers.pool import Answered, Lost, PoolEvent, Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from geobatch_tui.execution.messages import Outcome, Task, WorkerCause
+    from geobatch_tui.execution.protocol.messages import Outcome, Task, WorkerCause
 
     Answer = Callable[[Task], Outcome | None]
 
 
 class InlinePool:
     """Answers tasks by ``answer``; None means that the task never ends, until its worker is
-    killed. Satisfies :class:`geobatch_tui.orchestration.pool.Pool`."""
+    killed. Satisfies :class:`geobatch_tui.orchestration.workers.pool.Pool`."""
 
     def __init__(self, answer: Answer) -> None:
         self.seen: list[Task] = []

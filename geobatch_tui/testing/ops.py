@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from geobatch_tui.errors import SourceNotFoundError, VerifyError
-from geobatch_tui.execution.messages import (
+from geobatch_tui.execution.protocol.messages import (
     ChunkGrid,
     ChunkReceipt,
     ChunkTask,

@@ -16,8 +16,8 @@ import tomli_w
 from harness import call, files, start, tree_hash
 from rasterio.transform import from_bounds
 
-from geobatch_tui.execution.raster import spool
-from geobatch_tui.execution.vector import spool as vector_spool
+from geobatch_tui.execution.raster.geotiff import spool
+from geobatch_tui.execution.vector.spool import contents as vector_spool
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness import STATE, parts, tree_hash
 
-from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.ledger.read.reader import LedgerReader
 
 if TYPE_CHECKING:
     from chaos_jobs import Fixture

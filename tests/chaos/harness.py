@@ -292,8 +292,8 @@ def count(lines: Sequence[Mapping[str, Any]], event: str) -> int:
 
 def audit(out: Path) -> list[str]:
     """Violated invariants, as the ledger's own audit finds them."""
-    from geobatch_tui.ledger.layout import StateDir
-    from geobatch_tui.ledger.reader import LedgerReader
+    from geobatch_tui.ledger.place.state_directory import StateDir
+    from geobatch_tui.ledger.read.reader import LedgerReader
 
     reader = LedgerReader(StateDir.open(out, create=False).ledger)
     try:

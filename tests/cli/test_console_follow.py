@@ -8,8 +8,8 @@ import pytest
 
 from geobatch_tui.cli import console
 from geobatch_tui.errors import ConfigError
-from geobatch_tui.tui import launch
-from geobatch_tui.tui.wishes import Start, Watch
+from geobatch_tui.tui.console import launch
+from geobatch_tui.tui.kit.endings import Start, Watch
 
 
 @pytest.mark.parametrize("read_only", [True, False])

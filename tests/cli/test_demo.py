@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import corpus
 import pytest
 
-from geobatch_tui.cli import demo
+from geobatch_tui.cli.commands import demo
 from geobatch_tui.config.layers import load_job
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from geobatch_tui.cli.doctor import OK, WARN, console, machine
-from geobatch_tui.execution.raster import cache
+from geobatch_tui.cli.commands.doctor import OK, WARN, console, machine
+from geobatch_tui.execution.native import code_cache
 
 
 def test_keys_and_themes_that_are_right(tmp_path, monkeypatch):
@@ -37,7 +37,7 @@ def test_where_machine_code_is_kept(tmp_path, monkeypatch):
     """Or why nowhere: each worker then compiles for seconds."""
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(cache, "cache_directory", cache.cache_directory.__wrapped__)
+    monkeypatch.setattr(code_cache, "cache_directory", code_cache.cache_directory.__wrapped__)
     (found,) = (each for each in machine(tmp_path) if each.topic == "machine code")
     assert found.verdict == OK
     assert str(tmp_path) in found.text

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from geobatch_tui.cli import figures
+from geobatch_tui.cli.display import figures
 
 
 @pytest.mark.parametrize(

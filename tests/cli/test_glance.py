@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from geobatch_tui.cli import progress
-from geobatch_tui.cli.glance import glance, shares
-from geobatch_tui.cli.watch import snapshot_of
+from geobatch_tui.cli.commands.watch import snapshot_of
+from geobatch_tui.cli.display import progress
+from geobatch_tui.cli.display.glance import glance, shares
 from geobatch_tui.observability.lines import text_line
 from geobatch_tui.observability.snapshot import CHUNK_STATES, ITEM_STATES, Snapshot
 

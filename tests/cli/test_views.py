@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 import geobatch_tui
-from geobatch_tui.cli import dead_letters, ops, plan, status
+from geobatch_tui.cli.commands import dead_letters, ops, plan, status
 
 LETTER = {
     "item": "a.tif",
@@ -136,7 +136,7 @@ def test_commands_of_gdal_are_there_to_be_copied(monkeypatch, capsys):
         )
 
     monkeypatch.setattr(geobatch_tui, "plan", planned)
-    monkeypatch.setattr(plan.options, "load", lambda *_, **__: None)
+    monkeypatch.setattr(plan.shared_options, "load", lambda *_, **__: None)
     assert plan.plan(gdal=True) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == "gdalwarp $'a\\033[2J\\012.tif' $'lat\\351.tif'"

@@ -13,7 +13,7 @@ from geobatch_tui.config.layers import LoadedJob, from_plan_json, load_job, make
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import InvalidJobError
 from geobatch_tui.errors import ConfigError, ExitCode
-from geobatch_tui.execution.environment import complete
+from geobatch_tui.execution.runtime.environment import complete
 
 BASE = """\
 [source]

@@ -13,8 +13,8 @@ from rasterio.errors import CRSError, RasterioIOError
 
 from geobatch_tui import errors
 from geobatch_tui.errors import CrsError, GeobatchError, Reaction, ThrottledError
-from geobatch_tui.execution import classify
-from geobatch_tui.execution.recorder import GdalMessage
+from geobatch_tui.execution.runtime import classify
+from geobatch_tui.execution.runtime.recorder import GdalMessage
 
 HTTP = "https://example.org/a.tif"
 

@@ -11,22 +11,25 @@ import pytest
 import rasterio
 from rasterio.errors import RasterioIOError
 
-from geobatch_tui.execution import drivers, warmup
-from geobatch_tui.execution.raster import formats as raster_formats
-from geobatch_tui.execution.vector import archive, formats, lean
+from geobatch_tui.execution.raster.source import magic as raster_formats
+from geobatch_tui.execution.runtime import allowed_drivers
+from geobatch_tui.execution.vector.ogr import archive, ogr_drivers, pyogrio_import
+from geobatch_tui.execution.worker import warmup
 
 
 def test_drivers_of_both_libraries():
     """All that formats name is there, and nothing else, whatever this GDAL brings."""
     warmup.restrict_gdal()
     with rasterio.Env() as env:
-        assert set(env.drivers()) == drivers.RASTER
-    assert {name for _, name in raster_formats._MAGIC} <= drivers.RASTER
-    assert set(lean.pyogrio.list_drivers()) == drivers.VECTOR
-    named = [*formats._TEXT.values(), *archive._DRIVERS.values(), formats.DRIVERS.values()]
-    magic = [formats._by_magic(head) for head in (b"SQLite format 3\0", b"fgb\x03fgb", b"\0\0'\n")]
+        assert set(env.drivers()) == allowed_drivers.RASTER
+    assert {name for _, name in raster_formats._MAGIC} <= allowed_drivers.RASTER
+    assert set(pyogrio_import.pyogrio.list_drivers()) == allowed_drivers.VECTOR
+    named = [*ogr_drivers._TEXT.values(), *archive._DRIVERS.values(), ogr_drivers.DRIVERS.values()]
+    magic = [
+        ogr_drivers._by_magic(head) for head in (b"SQLite format 3\0", b"fgb\x03fgb", b"\0\0'\n")
+    ]
     there = {name for names in (*named, *magic) for name in names if name}
-    assert there <= drivers.VECTOR
+    assert there <= allowed_drivers.VECTOR
     assert len(magic) == sum(map(bool, magic))
 
 
@@ -68,7 +71,7 @@ def test_no_network(system, suffix, asked, monkeypatch):
     with contextlib.suppress(RasterioIOError):
         rasterio.open(name).close()
     with contextlib.suppress(pyogrio.errors.DataSourceError):
-        lean.pyogrio.read_info(name)
+        pyogrio_import.pyogrio.read_info(name)
     assert not found
 
 
@@ -88,7 +91,7 @@ def test_a_plugin_may_keep_further_drivers(monkeypatch):
             self.CSLDestroy = lambda _: None
 
     gdal = Gdal()
-    monkeypatch.setattr(drivers, "_library", lambda _: gdal)
+    monkeypatch.setattr(allowed_drivers, "_library", lambda _: gdal)
     monkeypatch.setenv("GEOBATCH_DRIVERS", "Zarr, XYZ")
-    drivers.keep_only(drivers.RASTER, contextlib)
+    allowed_drivers.keep_only(allowed_drivers.RASTER, contextlib)
     assert gdal.gone == [2]

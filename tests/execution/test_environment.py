@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from geobatch_tui.execution import warmup
-from geobatch_tui.execution.drivers import RASTER
-from geobatch_tui.execution.environment import FIXED, complete, worker_environment
+from geobatch_tui.execution.runtime.allowed_drivers import RASTER
+from geobatch_tui.execution.runtime.environment import FIXED, complete, worker_environment
+from geobatch_tui.execution.worker import warmup
 
 
 def test_secrets_of_the_shell_stay_out():
@@ -54,7 +54,7 @@ def test_features_of_geojson_may_be_large():
 
 PROBE = """
 import json, os, sys
-from geobatch_tui.execution import preload
+from geobatch_tui.execution.worker import preload
 import numpy as np, rasterio, rasterio.shutil
 from rasterio.errors import RasterioIOError
 from rasterio.transform import from_origin
@@ -131,10 +131,10 @@ def test_buffers_of_a_tile_are_not_mapped_anew():
 
 VECTOR_PROBE = """
 import json, os, sys
-from geobatch_tui.execution import preload
+from geobatch_tui.execution.worker import preload
 costly = ("numba", "pandas", "pyarrow.compute", "pydantic", "rasterio", "urllib.request")
 loaded = [name for name in costly if name in sys.modules]
-from geobatch_tui.execution.vector import loops
+from geobatch_tui.execution.vector.kernels import feature_loops as loops
 import numpy as np, pyarrow, pyproj, rasterio
 from rasterio.io import MemoryFile
 linked = [loops.gather, loops.boxes, loops.sparse, loops.scatter]
@@ -185,7 +185,7 @@ def test_loaded_for_features():
 def test_a_fork_server_whose_engine_is_gone_loads_nothing():
     """Whoever has become its parent: init, or another reaper of orphans."""
     environ = {**os.environ, "GEOBATCH_ENGINE_PID": "1"}
-    code = "from geobatch_tui.execution import preload"
+    code = "from geobatch_tui.execution.worker import preload"
     run = subprocess.run([sys.executable, "-c", code], check=False, env=environ, timeout=60)
     assert run.returncode == 1
     environ["GEOBATCH_ENGINE_PID"] = str(os.getpid())

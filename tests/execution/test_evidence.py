@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from geobatch_tui.execution import evidence
+from geobatch_tui.execution.runtime import evidence
 
 LINES = [
     (b"_tiffWriteProc: No space left on device.", True),

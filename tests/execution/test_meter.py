@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from geobatch_tui.execution import meter, wire, worker
-from geobatch_tui.execution.meter import Meter
+from geobatch_tui.execution.protocol import wire
+from geobatch_tui.execution.runtime import meter
+from geobatch_tui.execution.runtime.meter import Meter
+from geobatch_tui.execution.worker import process
 
 
 def _block(megabytes):
@@ -56,17 +58,17 @@ class _Swollen:
 
 def test_a_worker_rests_once_while_it_waits(monkeypatch):
     """Not where the next task is there already."""
-    monkeypatch.setattr(worker, "IDLE", 0.01)
+    monkeypatch.setattr(process, "IDLE", 0.01)
     ours, theirs = socket.socketpair()
     page = os.memfd_create("page")
-    os.ftruncate(page, worker.PAGE)
-    loop = worker._Loop(ours, page, None)
+    os.ftruncate(page, process.PAGE)
+    loop = process._Loop(ours, page, None)
     with ours, theirs:
         busy, idle = _Swollen(), _Swollen()
         theirs.sendall(wire.pack(1, "task"))
         assert loop._next(busy)[0] == 1
         assert not busy.rests
         theirs.close()
-        monkeypatch.setattr(worker, "wait", lambda pipes, seconds: [])
+        monkeypatch.setattr(process, "wait", lambda pipes, seconds: [])
         assert loop._next(idle) is None
         assert idle.rests == [1]

@@ -10,7 +10,7 @@ import pytest
 import rasterio
 from rasterio.errors import RasterioIOError
 
-from geobatch_tui.execution.recorder import Recorder, expected_gdal_errors, listen_to_gdal
+from geobatch_tui.execution.runtime.recorder import Recorder, expected_gdal_errors, listen_to_gdal
 
 
 @pytest.fixture

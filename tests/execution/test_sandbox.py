@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from geobatch_tui.execution import sandbox
+from geobatch_tui.execution.runtime import sandbox
 
 needs_landlock = pytest.mark.skipif(not sandbox.landlock(), reason="this kernel has no Landlock")
 
 SCRIPT = """
 import json, os, pathlib, socket, subprocess, sys, tempfile
-from geobatch_tui.execution.sandbox import Sandbox
+from geobatch_tui.execution.runtime.sandbox import Sandbox
 here = pathlib.Path(sys.argv[1])
 Sandbox((str(here / "out"), str(here / "temporary")), str(here / "temporary")).apply()
 said = {}

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.messages import Segment
-from geobatch_tui.execution.segments import SegmentFile, Segments
+from geobatch_tui.execution.protocol.messages import Segment
+from geobatch_tui.execution.protocol.segments import SegmentFile, Segments
 
 segments = st.lists(
     st.builds(

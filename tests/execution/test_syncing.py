@@ -10,10 +10,11 @@ import threading
 import pytest
 
 from geobatch_tui.errors import DiskFullError
-from geobatch_tui.execution import syncing, wire
-from geobatch_tui.execution.answers import Answers
-from geobatch_tui.execution.messages import InspectReceipt, InspectTask, Outcome
-from geobatch_tui.execution.raster.part import new_file
+from geobatch_tui.execution.io import syncing
+from geobatch_tui.execution.io.part_file import new_file
+from geobatch_tui.execution.protocol import wire
+from geobatch_tui.execution.protocol.messages import InspectReceipt, InspectTask, Outcome
+from geobatch_tui.execution.worker.answers import Answers
 
 
 @pytest.fixture

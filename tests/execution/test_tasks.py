@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from geobatch_tui.execution.messages import InspectTask
-from geobatch_tui.execution.meter import ThreadMeter
 from geobatch_tui.execution.ops import registry
-from geobatch_tui.execution.recorder import Recorder
-from geobatch_tui.execution.tasks import needs_gdal, run_task
+from geobatch_tui.execution.protocol.messages import InspectTask
+from geobatch_tui.execution.runtime.meter import ThreadMeter
+from geobatch_tui.execution.runtime.recorder import Recorder
+from geobatch_tui.execution.worker.tasks import needs_gdal, run_task
 
 
 @pytest.mark.parametrize(

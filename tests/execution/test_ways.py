@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pyproj import CRS, Transformer
 
-from geobatch_tui.execution import ways
+from geobatch_tui.execution.proj import coordinate_operations
 
 PAIRS = [
     ("EPSG:4326", "EPSG:3035"),
@@ -34,7 +34,10 @@ def net(crs: CRS) -> tuple[np.ndarray, np.ndarray]:
 def test_the_same_bits_as_by_a_search(src, dst):
     """Whether one operation is used for all points or not; there and back."""
     texts = [CRS(text).to_wkt() for text in (src, dst)]
-    made, expected = ways.transformer(*texts), Transformer.from_crs(*texts, always_xy=True)
+    made, expected = (
+        coordinate_operations.transformer(*texts),
+        Transformer.from_crs(*texts, always_xy=True),
+    )
     for direction, start in (("FORWARD", src), ("INVERSE", dst)):
         x, y = net(CRS(start))
         pairs = zip(
@@ -48,14 +51,14 @@ def test_the_same_bits_as_by_a_search(src, dst):
 def test_one_search_for_two_crs(monkeypatch):
     """Whoever asks next is told from memory; and no transformation is searched for anew."""
     src, dst = "EPSG:4326", CRS("EPSG:3034").to_wkt()
-    assert ways.known(src, dst).pipeline
-    monkeypatch.setattr(ways, "TransformerGroup", None)
+    assert coordinate_operations.known(src, dst).pipeline
+    monkeypatch.setattr(coordinate_operations, "TransformerGroup", None)
     monkeypatch.setattr(Transformer, "from_crs", None)
-    x, _ = ways.transformer(src, dst).transform(10.0, 52.0)
+    x, _ = coordinate_operations.transformer(src, dst).transform(10.0, 52.0)
     assert x == pytest.approx(4e6)
 
 
 def test_a_grid_that_is_not_there():
     """It is told, and nothing is taken for the only way."""
-    found = ways.known("EPSG:4326", CRS("EPSG:27700").to_wkt())
+    found = coordinate_operations.known("EPSG:4326", CRS("EPSG:27700").to_wkt())
     assert found.lacking is None or (found.lacking[1] and not found.pipeline)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.ledger.updates import ChunkDone, ItemRow
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema.updates import ChunkDone, ItemRow
+from geobatch_tui.ledger.write.writer import Ledger
 
 BLANK = ItemRow(
     item_id=0,

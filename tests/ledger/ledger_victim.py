@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from geobatch_tui.ledger.layout import StateDir, write_json_atomic
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.updates import (
+from geobatch_tui.ledger.place.state_directory import StateDir, write_json_atomic
+from geobatch_tui.ledger.schema.updates import (
     ChunkDone,
     ChunkStarted,
     ItemPlanned,
@@ -16,6 +15,7 @@ from geobatch_tui.ledger.updates import (
     ItemState,
     RunEnded,
 )
+from geobatch_tui.ledger.write.writer import Ledger
 
 ITEMS = (1, 2, 3)
 

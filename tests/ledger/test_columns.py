@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from geobatch_tui.ledger.updates import (
+from geobatch_tui.ledger.schema.updates import (
     ChunkStarted,
     ChunkWaiting,
     DeadLetter,

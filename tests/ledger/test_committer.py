@@ -10,9 +10,7 @@ from contextlib import suppress
 import pytest
 
 from geobatch_tui.errors import DiskFullError, GeobatchError, LedgerCorruptError, StateError
-from geobatch_tui.ledger.committer import Committer
-from geobatch_tui.ledger.publish import ItemPublishError
-from geobatch_tui.ledger.updates import (
+from geobatch_tui.ledger.schema.updates import (
     ChunkStarted,
     ItemPlanned,
     ItemPublished,
@@ -20,6 +18,8 @@ from geobatch_tui.ledger.updates import (
     Noted,
     RunEnded,
 )
+from geobatch_tui.ledger.write.committer import Committer
+from geobatch_tui.ledger.write.publish import ItemPublishError
 
 
 class Desk:

@@ -19,11 +19,11 @@ from geobatch_tui.errors import (
     OutputGoneError,
     StateError,
 )
-from geobatch_tui.ledger import database
-from geobatch_tui.ledger.database import open_reader, open_writer, scalar
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.ledger.updates import ItemPlanned
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema import database
+from geobatch_tui.ledger.schema.database import open_reader, open_writer, scalar
+from geobatch_tui.ledger.schema.updates import ItemPlanned
+from geobatch_tui.ledger.write.writer import Ledger
 
 
 def raw(path, *statements):

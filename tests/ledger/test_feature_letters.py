@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geobatch_tui.ledger.updates import ChunkState, ItemPlanned, ItemPublished
+from geobatch_tui.ledger.schema.updates import ChunkState, ItemPlanned, ItemPublished
 
 
 def _record(feature):

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.ledger.updates import (
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema.updates import (
     ChunkReleased,
     ChunkStarted,
     ChunkState,
@@ -25,6 +24,7 @@ from geobatch_tui.ledger.updates import (
     RunEnded,
     SourceTouched,
 )
+from geobatch_tui.ledger.write.writer import Ledger
 
 
 def letter(item, chunk, error="CrsError", **record):

@@ -13,12 +13,12 @@ import ledger_victim
 import pytest
 
 import geobatch_tui.ledger
-from geobatch_tui.ledger.failpoint import _parse
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.ledger.updates import ItemState
+from geobatch_tui.ledger.place.failpoint import _parse
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema.updates import ItemState
 
-SOURCES = Path(geobatch_tui.ledger.__file__).parent.glob("*.py")
+SOURCES = Path(geobatch_tui.ledger.__file__).parent.rglob("*.py")
 PLACES = sorted(
     {name for path in SOURCES for name in re.findall(r'\bfailpoint\("(\w+)"\)', path.read_text())}
 )

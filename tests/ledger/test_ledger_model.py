@@ -9,9 +9,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.ledger.updates import (
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema.updates import (
     ChunkDone,
     ChunkReleased,
     ChunkStarted,
@@ -24,6 +23,7 @@ from geobatch_tui.ledger.updates import (
     ItemRow,
     ItemState,
 )
+from geobatch_tui.ledger.write.writer import Ledger
 
 OPEN = ("pending", "running", "retry")
 STEPS = st.lists(

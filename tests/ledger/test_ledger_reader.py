@@ -11,14 +11,14 @@ import threading
 import pytest
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger.committer import Committer
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.ledger.updates import ChunkStarted, ItemPlanned, ItemState
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema.updates import ChunkStarted, ItemPlanned, ItemState
+from geobatch_tui.ledger.write.committer import Committer
 
 POLL = """
 import sys, time
 from pathlib import Path
-from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.ledger.read.reader import LedgerReader
 with LedgerReader(Path(sys.argv[1])) as reader:
     print("ready", flush=True)
     seq, polls, last = 0, 0, -1
@@ -105,7 +105,7 @@ def test_media_that_refuse_the_log(state, ledger, item, monkeypatch):
     advice, since what its log holds would be missed."""
     import sqlite3
 
-    from geobatch_tui.ledger import database
+    from geobatch_tui.ledger.schema import database
 
     ledger.apply([ItemPlanned(item(1, 1, 2))])
     opened = database._opened

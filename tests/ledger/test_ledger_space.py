@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from geobatch_tui.errors import DiskFullError
-from geobatch_tui.ledger.committer import Committer
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.ledger.updates import ItemPlanned, Noted, RunEnded
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema.updates import ItemPlanned, Noted, RunEnded
+from geobatch_tui.ledger.write.committer import Committer
+from geobatch_tui.ledger.write.writer import Ledger
 
 MIB = 1 << 20
 
@@ -118,9 +118,9 @@ LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from geobatch_tui.errors import DiskFullError
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.updates import Noted
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.write.writer import Ledger
+from geobatch_tui.ledger.schema.updates import Noted
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 state = StateDir.open(Path(sys.argv[1]), create=True)

@@ -11,12 +11,12 @@ import textwrap
 import pytest
 
 from geobatch_tui.errors import ExitCode, LockHeldError, StateError
-from geobatch_tui.ledger.lock import Holder, RunLock, is_held, read_holder
+from geobatch_tui.ledger.place.lock import Holder, RunLock, is_held, read_holder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from geobatch_tui.ledger.lock import RunLock
+from geobatch_tui.ledger.place.lock import RunLock
 RunLock.acquire(Path(sys.argv[1]), {"run_id": "other-run", "epoch": 3})
 print("held", flush=True)
 time.sleep(60)

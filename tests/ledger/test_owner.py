@@ -7,15 +7,15 @@ import os
 import pytest
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger import owner
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.owner import (
+from geobatch_tui.ledger.place import owner
+from geobatch_tui.ledger.place.owner import (
     FOLDERS,
     followed_links,
     refuse_foreign,
     refuse_foreign_links,
     remove_tree,
 )
+from geobatch_tui.ledger.place.state_directory import StateDir
 
 OTHER = 4_000_000_000
 

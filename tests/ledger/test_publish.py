@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
-from geobatch_tui.ledger.publish import ItemPublishError
-from geobatch_tui.ledger.updates import ItemPlanned, ItemPublished, ItemState
+from geobatch_tui.ledger.schema.updates import ItemPlanned, ItemPublished, ItemState
+from geobatch_tui.ledger.write.publish import ItemPublishError
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_commit_that_fails_after_the_rename_is_harmless(
         raise OSError(errno.EIO, "after the rename")
 
     with monkeypatch.context() as patch:
-        patch.setattr("geobatch_tui.ledger.batch.Batch._charge", lambda self: fail(0, 0, 0))
+        patch.setattr("geobatch_tui.ledger.write.batch.Batch._charge", lambda self: fail(0, 0, 0))
         with pytest.raises(OutputGoneError):
             ledger.apply([update])
     assert state_of(reader, 1) is ItemState.PLANNED

@@ -8,11 +8,11 @@ import sqlite3
 import pytest
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger.database import open_reader, open_writer, refuse_to_remove
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.lock import RunLock, is_held, read_holder
-from geobatch_tui.ledger.regular_file import open_fd, read, read_json
+from geobatch_tui.ledger.place.lock import RunLock, is_held, read_holder
+from geobatch_tui.ledger.place.regular_file import open_fd, read, read_json
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.schema.database import open_reader, open_writer, refuse_to_remove
+from geobatch_tui.ledger.write.writer import Ledger
 
 
 @pytest.fixture

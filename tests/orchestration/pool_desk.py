@@ -6,7 +6,7 @@ import asyncio
 from itertools import count
 from pathlib import Path
 
-from geobatch_tui.execution.messages import (
+from geobatch_tui.execution.protocol.messages import (
     ChunkGrid,
     ChunkTask,
     FinaliseTask,
@@ -15,7 +15,7 @@ from geobatch_tui.execution.messages import (
     Outcome,
     SourceIdentity,
 )
-from geobatch_tui.orchestration.pool import Answered, Lost, Ready
+from geobatch_tui.orchestration.workers.pool import Answered, Lost, Ready
 
 PATIENCE = 20.0
 

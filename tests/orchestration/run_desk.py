@@ -11,7 +11,7 @@ from geobatch_tui.config.layers import make_job
 
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
-    from geobatch_tui.orchestration.outcome import RunResult
+    from geobatch_tui.orchestration.state.outcome import RunResult
 
 
 @dataclass

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.execution.messages import Failure
-from geobatch_tui.orchestration import units as u
-from geobatch_tui.orchestration.scheduler import Scheduler, SchedulerConfig
+from geobatch_tui.execution.protocol.messages import Failure
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobatch_tui.orchestration.admission import (
+from geobatch_tui.orchestration.schedule.admission import (
     MIB,
     Admission,
     Prediction,
     Reservation,
     pressure_level,
 )
-from geobatch_tui.orchestration.units import Kind, Level, Unit
+from geobatch_tui.orchestration.schedule.events import Kind, Level, Unit
 
 CALM, HOLD, PAUSE, KILL = Level.CALM, Level.HOLD, Level.PAUSE, Level.KILL
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from geobatch_tui.errors import OutputGoneError
-from geobatch_tui.orchestration.background import LOG, Background
+from geobatch_tui.orchestration.detached import LOG, Background
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,11 +18,11 @@ from run_desk import Desk
 
 import geobatch_tui
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.lock import RunLock, read_holder
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.orchestration.control import Control, Steered, listening, send
-from geobatch_tui.orchestration.outcome import RunResult
+from geobatch_tui.ledger.place.lock import RunLock, read_holder
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.orchestration.run.control import Control, Steered, listening, send
+from geobatch_tui.orchestration.state.outcome import RunResult
 
 
 @asynccontextmanager

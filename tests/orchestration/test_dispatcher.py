@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.execution.messages import Failure, InspectReceipt, InspectTask, Outcome, Task
-from geobatch_tui.orchestration import units as u
-from geobatch_tui.orchestration.dispatcher import Dispatcher
-from geobatch_tui.orchestration.pool import Ready
-from geobatch_tui.orchestration.scheduler import Scheduler, SchedulerConfig
+from geobatch_tui.execution.protocol.messages import (
+    Failure,
+    InspectReceipt,
+    InspectTask,
+    Outcome,
+    Task,
+)
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
+from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
+from geobatch_tui.orchestration.workers.pool import Ready
 from geobatch_tui.testing.inline_pool import InlinePool
 
 

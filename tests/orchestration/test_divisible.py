@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from geobatch_tui.orchestration.backlog import Entry
-from geobatch_tui.orchestration.retry import RetryBudget, RetryPolicy
-from geobatch_tui.orchestration.units import Kind, Unit
-from geobatch_tui.orchestration.verdicts import CRASHES, DIVISIONS, Action, Judge
+from geobatch_tui.orchestration.schedule.backlog import Entry
+from geobatch_tui.orchestration.schedule.backoff import RetryBudget, RetryPolicy
+from geobatch_tui.orchestration.schedule.events import Kind, Unit
+from geobatch_tui.orchestration.schedule.verdicts import CRASHES, DIVISIONS, Action, Judge
 
 
 def _timeouts_until_buried(unit):

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from geobatch_tui.errors import ConfigError, OutputGoneError
-from geobatch_tui.orchestration.export import feature, outline, write_letters
+from geobatch_tui.orchestration.state.letter_export import feature, outline, write_letters
 
 LETTER = {
     "item": "a.tif",

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from geobatch_tui.errors import SourceNotFoundError
-from geobatch_tui.execution import sources
-from geobatch_tui.execution.messages import SourceIdentity
-from geobatch_tui.orchestration.fingerprints import (
+from geobatch_tui.execution.protocol.messages import SourceIdentity
+from geobatch_tui.execution.sources import source_files
+from geobatch_tui.orchestration.plan.fingerprints import (
     EDGE,
     changed_keys,
     digest,
@@ -127,7 +127,7 @@ def test_what_a_vrt_names_is_part_of_it(tmp_path: Path) -> None:
     for one in (pixels, others):
         os.utime(one, ns=(1, seen[-1].mtime_ns + 10**9))
         seen.append(identify(str(path)))
-        assert sources.status(str(path)) == (seen[-1].size, seen[-1].mtime_ns)
+        assert source_files.status(str(path)) == (seen[-1].size, seen[-1].mtime_ns)
     pixels.write_bytes(b"more pixels")
     seen.append(identify(str(path)))
     pixels.unlink()

@@ -16,7 +16,7 @@ import geobatch_tui
 ENGINE = """
 import sys, time
 from multiprocessing import forkserver
-from geobatch_tui.orchestration.launch import start_fork_server
+from geobatch_tui.orchestration.workers.fork_server import start_fork_server
 start_fork_server()
 print(forkserver._forkserver._forkserver_pid, flush=True)
 time.sleep(60)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.orchestration import inputs
-from geobatch_tui.orchestration.inputs import NAME_MAX, Input, _key, expand
+from geobatch_tui.orchestration.plan import inputs
+from geobatch_tui.orchestration.plan.inputs import NAME_MAX, Input, _key, expand
 
 
 def touch(path: Path) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.orchestration.inputs import NAME_MAX, SUFFIXES, Input, folded
-from geobatch_tui.orchestration.layers import Names, items_of, prefix_of
+from geobatch_tui.orchestration.plan.inputs import NAME_MAX, SUFFIXES, Input, folded
+from geobatch_tui.orchestration.plan.layer_items import Names, items_of, prefix_of
 
 HOSTILE = (
     "../../etc/passwd", "/etc/passwd", "a\\b", "..", ".", "", " ", ".hidden", "dot.", "nul\0",

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from geobatch_tui.errors import DiskFullError, GeobatchError, StateError
-from geobatch_tui.orchestration import watch
-from geobatch_tui.orchestration.watch import LedgerWatch
+from geobatch_tui.orchestration.run import watchdogs
+from geobatch_tui.orchestration.run.watchdogs import LedgerWatch
 
 
 class Desk:
@@ -33,7 +33,7 @@ class Desk:
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "LEDGER_RETRY", 0.001)
+    monkeypatch.setattr(watchdogs, "LEDGER_RETRY", 0.001)
 
 
 async def test_it_is_tried_until_there_is_space() -> None:

@@ -8,10 +8,10 @@ import pool_desk
 import pytest
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.execution.messages import ChunkGrid, Failure, FeatureLetter, Window
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.orchestration.intake import _inspect_line
-from geobatch_tui.orchestration.letters import (
+from geobatch_tui.execution.protocol.messages import ChunkGrid, Failure, FeatureLetter, Window
+from geobatch_tui.orchestration.run.plan_recorder import _inspect_line
+from geobatch_tui.orchestration.state.letters import (
     chunk_label,
     feature_letter,
     item_letter,

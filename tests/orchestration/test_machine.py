@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from geobatch_tui.orchestration import machine
+from geobatch_tui.orchestration.plan import machine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geobatch_tui.orchestration.monitor import STILL_PERIOD, Notes
+from geobatch_tui.orchestration.run.monitor import STILL_PERIOD, Notes
 
 FACTS = {
     "chunks_per_s": 2.0,

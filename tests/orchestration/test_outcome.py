@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from geobatch_tui.orchestration.outcome import Tally, exit_code
+from geobatch_tui.orchestration.state.outcome import Tally, exit_code
 
 
 def tally(**values: object) -> Tally:

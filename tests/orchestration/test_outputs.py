@@ -11,10 +11,16 @@ import pytest
 from run_desk import Desk
 
 import geobatch_tui
-from geobatch_tui.ledger.updates import ItemRow, ItemState
-from geobatch_tui.orchestration.inspection import Inspector
-from geobatch_tui.orchestration.outputs import MANIFEST, crs_name, entry, published, stream_csv
-from geobatch_tui.orchestration.thread_pool import ThreadPool
+from geobatch_tui.ledger.schema.updates import ItemRow, ItemState
+from geobatch_tui.orchestration.state.inspection import Inspector
+from geobatch_tui.orchestration.state.published import (
+    MANIFEST,
+    crs_name,
+    entry,
+    published,
+    stream_csv,
+)
+from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
 
 WKT = 'PROJCRS["a",BASEGEOGCRS["b",ID["EPSG",4326]],LENGTHUNIT["metre",1,ID["EPSG",9001]]'
 

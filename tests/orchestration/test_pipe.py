@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from geobatch_tui.execution import wire
-from geobatch_tui.orchestration.pipe import Pipe
+from geobatch_tui.execution.protocol import wire
+from geobatch_tui.orchestration.workers.pipe import Pipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from geobatch_tui.orchestration import units as u
-from geobatch_tui.orchestration.backlog import Backlog, Entry
-from geobatch_tui.orchestration.crew import Crew, Worker
-from geobatch_tui.orchestration.durations import Durations
-from geobatch_tui.orchestration.feed import Feeding
-from geobatch_tui.orchestration.gate import Gate
-from geobatch_tui.orchestration.lane import TURN_UNITS, Lane
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.backlog import Backlog, Entry, Feeding
+from geobatch_tui.orchestration.schedule.crew import TURN_UNITS, Crew, Lane, Worker
+from geobatch_tui.orchestration.schedule.durations import Durations
+from geobatch_tui.orchestration.schedule.suspensions import Gate
 
 
 def entry(kind: u.Kind, ident: int, **fields) -> Entry:

@@ -11,20 +11,21 @@ from run_desk import Desk
 
 import geobatch_tui
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.execution import wire
-from geobatch_tui.execution.messages import ChunkGrid, ItemPlan, Outcome
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.orchestration import fingerprints
-from geobatch_tui.orchestration.inputs import expand
-from geobatch_tui.orchestration.intake import report_decision
-from geobatch_tui.orchestration.planner import Planner, Recipe
-from geobatch_tui.orchestration.report import WORKER_BYTES, PlanReport
+from geobatch_tui.execution.protocol import wire
+from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, Outcome
+from geobatch_tui.orchestration.plan import fingerprints
+from geobatch_tui.orchestration.plan.inputs import expand
+from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES, PlanReport
+from geobatch_tui.orchestration.plan.planner import Planner
+from geobatch_tui.orchestration.plan.recipe import Recipe
+from geobatch_tui.orchestration.run.plan_recorder import report_decision
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from geobatch_tui.execution.messages import SourceIdentity
-    from geobatch_tui.orchestration import units as u
+    from geobatch_tui.execution.protocol.messages import SourceIdentity
+    from geobatch_tui.orchestration.schedule import events as u
 
 
 class Asked:

@@ -18,13 +18,13 @@ import pytest
 from pool_desk import Desk
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.execution import wire
-from geobatch_tui.execution.messages import ChunkReceipt, InspectTask, ProbeTask
-from geobatch_tui.execution.sandbox import landlock
-from geobatch_tui.execution.worker import RUNNING
-from geobatch_tui.orchestration import proc, process_pool
-from geobatch_tui.orchestration.pool import Answered, Lost
-from geobatch_tui.orchestration.process_pool import ProcessPool
+from geobatch_tui.execution.protocol import wire
+from geobatch_tui.execution.protocol.messages import ChunkReceipt, InspectTask, ProbeTask
+from geobatch_tui.execution.runtime.sandbox import landlock
+from geobatch_tui.execution.worker.process import RUNNING
+from geobatch_tui.orchestration.workers import process_pool, procfs
+from geobatch_tui.orchestration.workers.pool import Answered, Lost
+from geobatch_tui.orchestration.workers.process_pool import ProcessPool
 from geobatch_tui.testing import OPS
 
 pytestmark = pytest.mark.skipif(
@@ -192,7 +192,7 @@ async def test_hanging_task_is_killed(desk, fault):
     behind = desk.chunk(worker, 1)
     await asyncio.sleep(0.3)
     pid = desk.ready[worker].pid
-    children = proc.children(pid)
+    children = procfs.children(pid)
     assert len(children) == (1 if fault == "child" else 0)
     desk.pool.kill(worker, "timeout")
     lost = await desk.loss(worker)
@@ -484,8 +484,8 @@ async def test_descriptors_do_not_leak(desk):
 ENGINE = """
 import asyncio, os, sys
 from pathlib import Path
-from geobatch_tui.orchestration.process_pool import ProcessPool
-from geobatch_tui.orchestration.pool import Ready
+from geobatch_tui.orchestration.workers.process_pool import ProcessPool
+from geobatch_tui.orchestration.workers.pool import Ready
 sys.path.insert(0, {tests!r})
 from pool_desk import Desk
 
@@ -497,8 +497,8 @@ async def main():
         if fault:
             desk.fault(worker, fault)
     workers = [ready.pid for ready in desk.ready.values()]
-    from geobatch_tui.execution.worker import RUNNING
-    from geobatch_tui.orchestration import proc
+    from geobatch_tui.execution.worker.process import RUNNING
+    from geobatch_tui.orchestration.workers import procfs as proc
     children = []
     while not children or sum(one.cells[RUNNING] > 0 for one in desk.pool._workers.values()) < 4:
         await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.orchestration.replacing import install
+from geobatch_tui.orchestration.state.repaired_files import install
 
 
 def _file(folder: Path, name: str, text: str) -> Path:

@@ -24,14 +24,15 @@ from geobatch_tui.errors import (
     PreflightError,
     StateError,
 )
-from geobatch_tui.ledger import database, owner
-from geobatch_tui.ledger.lock import RunLock
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.orchestration import session
-from geobatch_tui.orchestration.control import Control
-from geobatch_tui.orchestration.monitor import Monitor
-from geobatch_tui.orchestration.plan_phase import PlanPhase
-from geobatch_tui.orchestration.session import probe_output
+from geobatch_tui.ledger.place import owner
+from geobatch_tui.ledger.place.lock import RunLock
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema import database
+from geobatch_tui.orchestration.run.control import Control
+from geobatch_tui.orchestration.run.monitor import Monitor
+from geobatch_tui.orchestration.run.plan_phase import PlanPhase
+from geobatch_tui.orchestration.state import session
+from geobatch_tui.orchestration.state.session import probe_output
 from geobatch_tui.testing.ops import FAULTY
 
 THREADS = {"engine": {"executor": "thread", "max_workers": 2}}

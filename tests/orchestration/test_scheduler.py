@@ -8,10 +8,10 @@ from scheduler_shell import Shell, chunk, chunks, death, failure
 
 from geobatch_tui.config.units import FailureLimit
 from geobatch_tui.errors import Reaction
-from geobatch_tui.execution.messages import Failure
-from geobatch_tui.orchestration import units as u
-from geobatch_tui.orchestration.scheduler import Scheduler, SchedulerConfig
-from geobatch_tui.orchestration.verdicts import KILL_SECONDS, KILLS, PARDONED
+from geobatch_tui.execution.protocol.messages import Failure
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
+from geobatch_tui.orchestration.schedule.verdicts import KILL_SECONDS, KILLS, PARDONED
 
 MIB = 1 << 20
 

@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from scheduler_shell import Shell, death, failure
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.orchestration import units as u
-from geobatch_tui.orchestration.scheduler import SchedulerConfig
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.scheduler import SchedulerConfig
 
 MIB = 1 << 20
 BUDGET = 1000 * MIB

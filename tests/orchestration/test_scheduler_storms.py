@@ -12,8 +12,8 @@ import pytest
 from scheduler_shell import Shell, chunk, chunks, death, failure
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.orchestration.durations import QUEUED_SECONDS
-from geobatch_tui.orchestration.scheduler import SchedulerConfig
+from geobatch_tui.orchestration.schedule.durations import QUEUED_SECONDS
+from geobatch_tui.orchestration.schedule.scheduler import SchedulerConfig
 
 START = 0.3
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import geobatch_tui
 from geobatch_tui.errors import ConfigError
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.orchestration.splitting import halved, tile_of
 
 TILES = st.sampled_from([64, 128, 256, 512])

@@ -12,7 +12,7 @@ import pytest
 from pool_desk import Desk
 
 from geobatch_tui.execution.ops import registry
-from geobatch_tui.orchestration.thread_pool import ThreadPool
+from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
 from geobatch_tui.testing import OPS
 
 
@@ -99,7 +99,7 @@ import asyncio, sys, tempfile
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pool_desk import Desk
-from geobatch_tui.orchestration.thread_pool import ThreadPool
+from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
 
 async def main():
     desk = Desk(ThreadPool(), Path(tempfile.mkdtemp()))

@@ -18,14 +18,14 @@ from run_desk import Desk
 import geobatch_tui
 from geobatch_tui.config.schema import dump_job
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.execution.messages import ChunkGrid
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.ledger.updates import ChunkRow, ChunkState
-from geobatch_tui.orchestration import known
-from geobatch_tui.orchestration.control import Control
-from geobatch_tui.orchestration.report import ItemReason, PlanReport
-from geobatch_tui.orchestration.resources import Resources
-from geobatch_tui.orchestration.trial import CHUNKS, WORKERS, Trial, TriedChunk, choose, run_trial
+from geobatch_tui.execution.protocol.messages import ChunkGrid
+from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState
+from geobatch_tui.orchestration.dry_run import CHUNKS, WORKERS, Trial, TriedChunk, choose, run_trial
+from geobatch_tui.orchestration.plan.plan_report import ItemReason, PlanReport
+from geobatch_tui.orchestration.plan.resources import Resources
+from geobatch_tui.orchestration.run.control import Control
+from geobatch_tui.orchestration.state import run_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +110,7 @@ async def test_a_trial_leaves_run_and_index_alone(
     log = tmp_path / "mine.jsonl"
     desk = Desk(tmp_path, inputs=["a.tif", "b.tif"], values={"log": {"file": str(log)}})
     await desk.run()
-    before = everything(desk.out), log.read_bytes(), known.known()
+    before = everything(desk.out), log.read_bytes(), run_index.known()
     changed = desk.job(bytes=65, faults={"raise": [3]})
     report = await geobatch_tui.plan(changed)
     chosen, total = choose(report)
@@ -127,7 +127,7 @@ async def test_a_trial_leaves_run_and_index_alone(
     assert all(chunk.error for chunk in dead)
     assert all(chunk.bytes_out for chunk in trial.chunks if chunk.seconds is not None)
     assert trial.todo == 20
-    assert (everything(desk.out), log.read_bytes(), known.known()) == before
+    assert (everything(desk.out), log.read_bytes(), run_index.known()) == before
 
 
 def everything(root: Path) -> dict[str, bytes]:

@@ -11,12 +11,12 @@ from run_desk import Desk
 
 import geobatch_tui
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger import updates as lu
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.lock import RunLock
-from geobatch_tui.orchestration.control import Control
-from geobatch_tui.orchestration.view import exit_code_of
+from geobatch_tui.ledger.place.lock import RunLock
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.ledger.write.writer import Ledger
+from geobatch_tui.orchestration.run.control import Control
+from geobatch_tui.orchestration.state.run_view import exit_code_of
 
 JOB = {"job": {"op": {"name": "vector.filter"}}}
 
@@ -89,7 +89,7 @@ def test_a_run_that_began_again_is_another(tmp_path: Path, state: StateDir) -> N
                     lock.update(run_id="r3")
 
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("geobatch_tui.orchestration.view.time.sleep", sleep)
+                patch.setattr("geobatch_tui.orchestration.state.run_view.time.sleep", sleep)
                 status = view.wait()
     assert (status["run_id"], exit_code_of(status)) == ("r2", 12)
 
@@ -101,7 +101,7 @@ def test_a_run_whose_process_died(tmp_path: Path, state: StateDir) -> None:
         ledger.apply([lu.Noted("progress", {"units_per_s": 1.0})])
     with pytest.MonkeyPatch.context() as patch:
         later = time.time() + 3600
-        patch.setattr("geobatch_tui.orchestration.view.time.time", lambda: later)
+        patch.setattr("geobatch_tui.orchestration.state.run_view.time.time", lambda: later)
         status = geobatch_tui.open_run(tmp_path / "out").wait()
     assert (status["state"], status["exit_code"], exit_code_of(status)) == ("crashed", None, 17)
     assert status["duration_s"] < 60
@@ -114,6 +114,8 @@ def test_a_run_that_never_began(tmp_path: Path, state: StateDir) -> None:
         ledger.apply([lu.RunEnded("success", 0, "complete")])
     lock = RunLock.acquire(state.lock, {"run_id": "r2"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geobatch_tui.orchestration.view.time.sleep", lambda _: lock.release())
+        patch.setattr(
+            "geobatch_tui.orchestration.state.run_view.time.sleep", lambda _: lock.release()
+        )
         with pytest.raises(StateError, match="r2 never began"):
             geobatch_tui.open_run(tmp_path / "out").wait()

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from geobatch_tui.ledger import updates as lu
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.lock import RunLock
-from geobatch_tui.tui.store import RunStore
+from geobatch_tui.ledger.place.lock import RunLock
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.ledger.write.writer import Ledger
+from geobatch_tui.tui.run.store import RunStore
 
 JOB = {"job": {"job": {"name": "relief"}, "op": {"name": "raster.reproject"}}}
 T0 = 1_795_000_000.0
@@ -161,7 +161,7 @@ class Script:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of ledger and store."""
     clock = Clock()
-    monkeypatch.setattr("geobatch_tui.ledger.ledger.time.time", clock)
+    monkeypatch.setattr("geobatch_tui.ledger.write.writer.time.time", clock)
     return clock
 
 
@@ -193,8 +193,8 @@ def console(
     script: Script, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, utc: None
 ) -> Iterator[Callable[..., Any]]:
     """``console()`` makes the console on the scripted run; it polls when a test says so."""
-    from geobatch_tui.tui.app import GeobatchApp
-    from geobatch_tui.tui.link import RunLink
+    from geobatch_tui.tui.console.app import GeobatchApp
+    from geobatch_tui.tui.run.link import RunLink
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

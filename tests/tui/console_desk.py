@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geobatch_tui.ledger import updates as lu
+from geobatch_tui.ledger.schema import updates as lu
 
 
 def busy_run(script):

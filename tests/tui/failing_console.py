@@ -4,7 +4,7 @@ Started by a test."""
 import sys
 
 from geobatch_tui.__main__ import command
-from geobatch_tui.tui.screens.run import RunScreen
+from geobatch_tui.tui.screens.dashboard import RunScreen
 
 
 def fail(screen):

@@ -19,10 +19,10 @@ import tomli_w
 from rasterio.transform import from_bounds
 from terminal_desk import ROOT, Terminal
 
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.lock import is_held
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.orchestration import control
+from geobatch_tui.ledger.place.lock import is_held
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.orchestration.run import control
 
 SIZE = {"columns": 160, "rows": 48}
 WORDS = ("-m", "geobatch_tui")

@@ -11,8 +11,9 @@ from unittest import mock
 from keys_at_once import type_at_once
 
 from geobatch_tui import load_job, open_run
-from geobatch_tui.tui import launch, outside
-from geobatch_tui.tui.screens.line import PathDialog
+from geobatch_tui.tui.console import launch
+from geobatch_tui.tui.kit import editor
+from geobatch_tui.tui.parts.line_prompt import PathDialog
 
 OPENING = (
     *("colon", "ctrl+p", "ctrl+o", "R", "A", "S", "X", "Q", "q", "question_mark", "f1", "slash"),
@@ -110,7 +111,7 @@ def weather(seed, count, place):
     with (
         mock.patch.object(launch, "_show", show),
         mock.patch.object(PathDialog, "meant", inside),
-        mock.patch.object(outside, "program", return_value=["true"]),
+        mock.patch.object(editor, "program", return_value=["true"]),
         mock.patch.object(launch.terminal, "is_gone", return_value=False),
     ):
         loaded = load_job(job_in(place))

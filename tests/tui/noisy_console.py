@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from geobatch_tui.tui import launch
+from geobatch_tui.tui.console import launch
 
 NOISE = b"Warning 1: TIFFReadDirectory: NOISE from C\n"
 

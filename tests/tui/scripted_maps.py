@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from textual.app import App
 
 from geobatch_tui import tui
-from geobatch_tui.ledger.updates import ChunkState, ItemState
-from geobatch_tui.tui import themes
-from geobatch_tui.tui.glyphs import LOOKS
-from geobatch_tui.tui.model import Delta, ItemView, LetterView, View
+from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
+from geobatch_tui.tui.kit import themes
+from geobatch_tui.tui.kit.glyphs import LOOKS
+from geobatch_tui.tui.map.chunk_map import ChunkMap
+from geobatch_tui.tui.run.model import Delta, ItemView, LetterView, View
 from geobatch_tui.tui.screens.map import MapScreen
-from geobatch_tui.tui.widgets.chunk_map import ChunkMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from textual.pilot import Pilot
 
-    from geobatch_tui.tui.page import Page
+    from geobatch_tui.tui.parts.page import Page
 
 S = ChunkState
 
@@ -162,7 +162,7 @@ class Store(Source):
 class MapApp(App[None]):
     """The console with nothing but the map, on a run in memory."""
 
-    CSS_PATH = str(Path(tui.__file__).with_name("console.tcss"))
+    CSS_PATH = str(Path(tui.__file__).with_name("console") / "console.tcss")
 
     def __init__(
         self, store: Store, theme: str = "night", make: Callable[[], Page] = MapScreen

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from geobatch_tui.tui.widgets.chunk_map.cells import FILLED, GLYPH, UNDER, blocks, glyphs
-from geobatch_tui.tui.widgets.chunk_map.codes import CURSOR, SELECTED, Code
+from geobatch_tui.tui.map.picture.codes import CURSOR, SELECTED, Code
+from geobatch_tui.tui.map.picture.half_blocks import FILLED, GLYPH, UNDER, blocks, glyphs
 
 WAIT, RUN, RETRY, DONE, DEAD, SKIP = (
     Code.WAIT,

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from geobatch_tui.ledger.updates import ChunkState as S
-from geobatch_tui.tui.widgets.chunk_map.codes import (
+from geobatch_tui.ledger.schema.updates import ChunkState as S
+from geobatch_tui.tui.map.picture.codes import (
     CODES,
     FLAG,
     HIGHEST,

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from geobatch_tui.ledger.updates import ChunkState as S
-from geobatch_tui.tui.widgets.chunk_map.codes import CURSOR, MODES, SELECTED, WORST, Code
-from geobatch_tui.tui.widgets.chunk_map.grid import GridScene
-from geobatch_tui.tui.widgets.chunk_map.planes import Grid, Planes, Span
+from geobatch_tui.ledger.schema.updates import ChunkState as S
+from geobatch_tui.tui.map.picture.codes import CURSOR, MODES, SELECTED, WORST, Code
+from geobatch_tui.tui.map.picture.grid import GridScene
+from geobatch_tui.tui.map.picture.planes import Grid, Planes, Span
 
 STATES = [int(state) for state in S]
 

@@ -7,13 +7,13 @@ import random
 import pytest
 from scripted_maps import Source, items, scattered
 
-from geobatch_tui.execution.messages import ChunkGrid, Window
-from geobatch_tui.ledger.updates import ChunkState as S
-from geobatch_tui.orchestration.letters import window_bounds
-from geobatch_tui.tui.widgets.chunk_map.codes import MODES, Code
-from geobatch_tui.tui.widgets.chunk_map.ground import GroundScene, extent
-from geobatch_tui.tui.widgets.chunk_map.place import Place, lonlat_text
-from geobatch_tui.tui.widgets.chunk_map.planes import Planes
+from geobatch_tui.execution.protocol.messages import ChunkGrid, Window
+from geobatch_tui.ledger.schema.updates import ChunkState as S
+from geobatch_tui.orchestration.state.letters import window_bounds
+from geobatch_tui.tui.map.picture.codes import MODES, Code
+from geobatch_tui.tui.map.picture.ground import GroundScene, extent
+from geobatch_tui.tui.map.picture.place import Place, lonlat_text
+from geobatch_tui.tui.map.picture.planes import Planes
 
 FOUR = [(9.0, 47.0, 10.5, 48.0), (10.6, 47, 12.1, 48), (9, 48.1, 10.5, 49.1), (10.6, 48.1, 12, 49)]
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from scripted_maps import items
 
-from geobatch_tui.ledger.updates import ChunkState as S
-from geobatch_tui.tui.widgets.chunk_map.codes import CODES, MODES, PRECEDENCE, Code
-from geobatch_tui.tui.widgets.chunk_map.planes import Grid, Planes, Span, fold, ranges
+from geobatch_tui.ledger.schema.updates import ChunkState as S
+from geobatch_tui.tui.map.picture.codes import CODES, MODES, PRECEDENCE, Code
+from geobatch_tui.tui.map.picture.planes import Grid, Planes, Span, fold, ranges
 
 STATES = [int(state) for state in S]
 

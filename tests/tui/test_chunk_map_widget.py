@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from scripted_maps import MapApp, Store, items, scattered, settled
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger.updates import ChunkState as S
-from geobatch_tui.tui.page import Page
+from geobatch_tui.ledger.schema.updates import ChunkState as S
+from geobatch_tui.tui.map.chunk_map import ChunkMap
+from geobatch_tui.tui.map.panels import CursorCard, HistogramPanel, Legend, MapHead
+from geobatch_tui.tui.map.picture.codes import MODES, Code
+from geobatch_tui.tui.map.picture.grid import GridScene
+from geobatch_tui.tui.map.picture.ground import GroundScene
+from geobatch_tui.tui.parts.page import Page
 from geobatch_tui.tui.screens.map import MapScreen
-from geobatch_tui.tui.widgets.chunk_map import ChunkMap
-from geobatch_tui.tui.widgets.chunk_map.codes import MODES, Code
-from geobatch_tui.tui.widgets.chunk_map.grid import GridScene
-from geobatch_tui.tui.widgets.chunk_map.ground import GroundScene
-from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard, HistogramPanel, Legend, MapHead
 
 FOUR = [(9.0, 47.0, 10.5, 48.0), (10.6, 47, 12.1, 48), (9, 48.1, 10.5, 49.1), (10.6, 48.1, 12, 49)]
 EVIL = "[/bold]\x1b]52;c;AAAA\x07[@click=app.bell]\u202e.tif"

@@ -19,14 +19,14 @@ from geobatch_tui.config import presets
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.layers import load_job
 from geobatch_tui.errors import ConfigError
-from geobatch_tui.orchestration.trial import CHUNKS
-from geobatch_tui.tui.draft import Draft, text_of
-from geobatch_tui.tui.forecast import against_last
-from geobatch_tui.tui.home import HomeApp
-from geobatch_tui.tui.plan_map import PlanMap
-from geobatch_tui.tui.screens.config import ConfigScreen
-from geobatch_tui.tui.widgets.chunk_map.codes import Code
-from geobatch_tui.tui.wishes import Start
+from geobatch_tui.orchestration.dry_run import CHUNKS
+from geobatch_tui.tui.console.home import HomeApp
+from geobatch_tui.tui.jobs.draft import Draft, text_of
+from geobatch_tui.tui.jobs.forecast import against_last
+from geobatch_tui.tui.kit.endings import Start
+from geobatch_tui.tui.map.picture.codes import Code
+from geobatch_tui.tui.map.plan_map import PlanMap
+from geobatch_tui.tui.screens.job_form import ConfigScreen
 
 
 @pytest.fixture
@@ -398,7 +398,7 @@ def test_credentials_of_a_run_are_asked_for(job):
 
 def test_the_last_run_is_compared(job, tmp_path):
     """What differs from the job that the directory was run with, with what changes outputs."""
-    from geobatch_tui.ledger.layout import StateDir, write_json_atomic
+    from geobatch_tui.ledger.place.state_directory import StateDir, write_json_atomic
 
     draft = Draft.of_file(job)
     assert against_last(draft.loaded) is None

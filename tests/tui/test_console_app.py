@@ -10,15 +10,15 @@ from console_desk import busy_run
 from textual.color import Color
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger import updates as lu
-from geobatch_tui.tui.commands import KeyCommands
-from geobatch_tui.tui.help import HelpScreen
-from geobatch_tui.tui.keymap import KEYS
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.tui.kit.endings import Ending
+from geobatch_tui.tui.kit.keymap import KEYS
+from geobatch_tui.tui.parts.help import HelpScreen
+from geobatch_tui.tui.parts.key_bar import KeyBar
+from geobatch_tui.tui.parts.palette import KeyCommands
 from geobatch_tui.tui.widgets.causes import Causes
-from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.overview import Overview
 from geobatch_tui.tui.widgets.throughput import Throughput
-from geobatch_tui.tui.wishes import Ending
 
 EVIL = (
     "[red]a[/red]",

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from terminal_desk import Terminal
 
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.lock import RunLock, is_held
-from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.ledger.place.lock import RunLock, is_held
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.testing import OPS
 
 ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"

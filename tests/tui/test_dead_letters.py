@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobatch_tui.ledger.updates import ItemState
-from geobatch_tui.tui.causes import normalised
-from geobatch_tui.tui.filters import Filter, parse
-from geobatch_tui.tui.letters import (
+from geobatch_tui.ledger.schema.updates import ItemState
+from geobatch_tui.tui.kit.filters import Filter, parse
+from geobatch_tui.tui.letters.listing import (
     FIELDS,
     Rectangle,
     by_cause,
@@ -16,8 +15,9 @@ from geobatch_tui.tui.letters import (
     listing,
     rectangles,
 )
-from geobatch_tui.tui.model import ItemView, LetterView
-from geobatch_tui.tui.retry_plan import Selection, consequence, selection
+from geobatch_tui.tui.letters.retry_plan import Selection, consequence, selection
+from geobatch_tui.tui.run.cause_groups import normalised
+from geobatch_tui.tui.run.model import ItemView, LetterView
 
 CELLS = st.sets(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=40)
 

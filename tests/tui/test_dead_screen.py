@@ -12,17 +12,17 @@ import textual
 from console_desk import busy_run
 from corpus import NAMES
 
-from geobatch_tui.execution.messages import PreviewReceipt
-from geobatch_tui.ledger import updates as lu
+from geobatch_tui.execution.protocol.messages import PreviewReceipt
+from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui.dialogs import Question
-from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
-from geobatch_tui.tui.previewer import Unseen
-from geobatch_tui.tui.retry_plan import Consequence
+from geobatch_tui.tui.letters.previewer import Unseen
+from geobatch_tui.tui.letters.retry_plan import Consequence
+from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
+from geobatch_tui.tui.parts.dialogs import Question
+from geobatch_tui.tui.parts.filter_bar import FilterBar
+from geobatch_tui.tui.parts.line_prompt import NoteDialog, PathDialog
 from geobatch_tui.tui.screens.dead import DeadScreen
-from geobatch_tui.tui.screens.line import NoteDialog, PathDialog
-from geobatch_tui.tui.screens.retry import RetryDialog, lines
-from geobatch_tui.tui.widgets.filter_bar import FilterBar
+from geobatch_tui.tui.screens.retry_dialog import RetryDialog, lines
 from geobatch_tui.tui.widgets.inspector import TABS, Inspector
 
 SIZES = [(80, 24), (160, 48)]
@@ -59,8 +59,8 @@ class Eye:
 @pytest.fixture
 def eye(monkeypatch):
     eye = Eye()
-    monkeypatch.setattr("geobatch_tui.tui.screens.evidence.Previewer", lambda: eye)
-    monkeypatch.setattr("geobatch_tui.tui.screens.evidence._SETTLE", 0.0)
+    monkeypatch.setattr("geobatch_tui.tui.screens.letter_evidence.Previewer", lambda: eye)
+    monkeypatch.setattr("geobatch_tui.tui.screens.letter_evidence._SETTLE", 0.0)
     return eye
 
 
@@ -272,7 +272,8 @@ async def test_retry_of_a_finished_run_starts_another(console, script, deaths, e
     """Where nothing is live, `geobatch retry` is started in the background, with changes."""
     started = []
     monkeypatch.setattr(
-        "geobatch_tui.tui.rerun.start_in_background", lambda words, root: started.append(words)
+        "geobatch_tui.tui.letters.rerun.start_in_background",
+        lambda words, root: started.append(words),
     )
     script.end("partial", 12, "complete")
     app = console()
@@ -386,7 +387,7 @@ async def test_window_is_shown_and_bands_change(console, deaths, eye):
 async def test_operations_without_rasters_say_so(console, script, deaths, eye, monkeypatch):
     """Where there can be no preview, the panel says why."""
     monkeypatch.setattr(
-        "geobatch_tui.tui.previewer.wanted", lambda *_, **__: Unseen("reads no raster")
+        "geobatch_tui.tui.letters.previewer.wanted", lambda *_, **__: Unseen("reads no raster")
     )
     script.ledger.begin_run("run-2", {"job": {"op": {"name": "vector.reproject"}}}, {})
     app = console()
@@ -459,7 +460,7 @@ async def test_chunks_are_split_after_saying_what_that_is(console, script, eye, 
         sent.append((classes, keys, changes, split))
         return "they are tried again"
 
-    monkeypatch.setattr("geobatch_tui.tui.steering.rerun", asked)
+    monkeypatch.setattr("geobatch_tui.tui.console.steering.rerun", asked)
     app = console()
     async with app.run_test(size=(120, 30)) as pilot:
         screen = await opened(pilot)

@@ -7,7 +7,7 @@ from keys_at_once import type_at_once
 from textual.command import CommandList, CommandPalette
 from textual.widgets import Input
 
-from geobatch_tui.tui.dialogs import Question
+from geobatch_tui.tui.parts.dialogs import Question
 
 
 async def settle(pilot):

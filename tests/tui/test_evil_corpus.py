@@ -13,10 +13,10 @@ import pytest
 from terminal_desk import Terminal
 
 from geobatch_tui import load_job, run_sync
-from geobatch_tui.ledger import updates as lu
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.ledger.write.writer import Ledger
 
 EVIL = (
     "[red]e[/] [@click=app.quit]v[/] [/vsis3/ \x1b]52;c;ZXZpbA==\x07 \x1b[666m \x1b]0;owned\x07"

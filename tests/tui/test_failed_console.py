@@ -9,10 +9,10 @@ import pytest
 from geobatch_tui import load_job
 from geobatch_tui.cli import console as cli
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.ledger.layout import StateDir
+from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.testing import OPS
-from geobatch_tui.tui import launch
-from geobatch_tui.tui.wishes import Ending
+from geobatch_tui.tui.console import launch
+from geobatch_tui.tui.kit.endings import Ending
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobatch_tui.tui.filters import Filter, parse
+from geobatch_tui.tui.kit.filters import Filter, parse
 
 FIELDS = {"class": "text", "item": "text", "stage": "text", "attempts": "number", "source": "text"}
 ROW = {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from geobatch_tui.tui import format as fmt
+from geobatch_tui.tui.kit import fixed_width as fmt
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from terminal_desk import Terminal
 
-from geobatch_tui.cli.options import load
+from geobatch_tui.cli.shared_options import load
 from geobatch_tui.config.layers import make_job
-from geobatch_tui.ledger import updates as lu
-from geobatch_tui.ledger.layout import StateDir, write_json_atomic
-from geobatch_tui.ledger.ledger import Ledger
-from geobatch_tui.orchestration import known
-from geobatch_tui.tui.history import compare, gather
-from geobatch_tui.tui.home import HomeApp
-from geobatch_tui.tui.screens.config import ConfigScreen
+from geobatch_tui.ledger.place.state_directory import StateDir, write_json_atomic
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.ledger.write.writer import Ledger
+from geobatch_tui.orchestration.state import run_index
+from geobatch_tui.tui.console.home import HomeApp
+from geobatch_tui.tui.kit.endings import Start, Watch
+from geobatch_tui.tui.run.past_runs import compare, gather
+from geobatch_tui.tui.screens.job_form import ConfigScreen
 from geobatch_tui.tui.widgets.run_list import RunList
-from geobatch_tui.tui.wishes import Start, Watch
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def past(tmp_path, monkeypatch, utc):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
     t = [1_795_000_000.0]
-    monkeypatch.setattr("geobatch_tui.ledger.ledger.time.time", lambda: t[0])
+    monkeypatch.setattr("geobatch_tui.ledger.write.writer.time.time", lambda: t[0])
 
     def make(name, *endings, resampling="cubic"):
         out = tmp_path / name
@@ -56,7 +56,7 @@ def past(tmp_path, monkeypatch, utc):
                 ledger.apply([lu.RunEnded(ending, 0, "complete")])
             t[0] += 3600
         ledger.close(archive=False)
-        known.note(out)
+        run_index.note(out)
         return out
 
     return make
@@ -77,27 +77,29 @@ def test_the_index_names_directories_that_hold_runs(past, tmp_path):
     """The last used first; those that are gone are left out, and damage is no fault."""
     first, second = past("first", "success"), past("second", "success")
     time.sleep(0.01)
-    known.note(first)
-    (known.index_dir() / "broken.json").write_text("{")
-    (known.index_dir() / "gone.json").write_text(json.dumps({"directory": str(tmp_path / "no")}))
-    assert known.known() == [first, second]
+    run_index.note(first)
+    (run_index.index_dir() / "broken.json").write_text("{")
+    (run_index.index_dir() / "gone.json").write_text(
+        json.dumps({"directory": str(tmp_path / "no")})
+    )
+    assert run_index.known() == [first, second]
 
 
 def test_the_index_is_bounded(past, tmp_path, monkeypatch):
     """Directories that were not used for long are forgotten."""
-    monkeypatch.setattr(known, "KEPT", 2)
+    monkeypatch.setattr(run_index, "KEPT", 2)
     for name in ("one", "two", "three"):
         past(name, "success")
         time.sleep(0.01)
-    assert [path.name for path in known.known()] == ["three", "two"]
+    assert [path.name for path in run_index.known()] == ["three", "two"]
 
 
 def test_a_home_that_cannot_be_written_is_no_fault(monkeypatch, tmp_path):
     """A run does not depend on its being noted."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    known.note(tmp_path)
-    assert known.known() == []
+    run_index.note(tmp_path)
+    assert run_index.known() == []
 
 
 def test_runs_are_read_from_their_ledgers(past):
@@ -255,7 +257,7 @@ async def test_evil_names_in_the_history(past):
 async def test_history_within_the_console_of_a_run(past, console, script):
     """Mode 5 of a run's console; its own directory is shown there and then."""
     script.plan(1, 1, 4)
-    known.note(Path(script.state.output_dir))
+    run_index.note(Path(script.state.output_dir))
     app = console()
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("5")

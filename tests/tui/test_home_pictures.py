@@ -9,15 +9,15 @@ import pytest
 import textual
 
 from geobatch_tui.config.layers import make_job
-from geobatch_tui.execution.messages import ChunkGrid
-from geobatch_tui.ledger.views import RunRow
-from geobatch_tui.orchestration.report import ItemReason, PlanReport
-from geobatch_tui.orchestration.trial import Trial, TriedChunk
-from geobatch_tui.tui.draft import Draft
-from geobatch_tui.tui.history import PastRun
-from geobatch_tui.tui.home import HomeApp
-from geobatch_tui.tui.plan_map import PlannedChunks
-from geobatch_tui.tui.screens.config import ConfigScreen
+from geobatch_tui.execution.protocol.messages import ChunkGrid
+from geobatch_tui.ledger.schema.views import RunRow
+from geobatch_tui.orchestration.dry_run import Trial, TriedChunk
+from geobatch_tui.orchestration.plan.plan_report import ItemReason, PlanReport
+from geobatch_tui.tui.console.home import HomeApp
+from geobatch_tui.tui.jobs.draft import Draft
+from geobatch_tui.tui.map.plan_map import PlannedChunks
+from geobatch_tui.tui.run.past_runs import PastRun
+from geobatch_tui.tui.screens.job_form import ConfigScreen
 
 SIZES = [(80, 24), (120, 30), (160, 48)]
 THEMES = ["night", "day", "terminal"]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from geobatch_tui.orchestration import known
-from geobatch_tui.tui.draft import Draft
-from geobatch_tui.tui.home import HomeApp
-from geobatch_tui.tui.jump import ITEMS, matching
-from geobatch_tui.tui.screens.config import ConfigScreen
-from geobatch_tui.tui.widgets.chunk_map import ChunkMap
-from geobatch_tui.tui.wishes import Watch
+from geobatch_tui.orchestration.state import run_index
+from geobatch_tui.tui.console.home import HomeApp
+from geobatch_tui.tui.jobs.draft import Draft
+from geobatch_tui.tui.kit.endings import Watch
+from geobatch_tui.tui.map.chunk_map import ChunkMap
+from geobatch_tui.tui.parts.jump import ITEMS, matching
+from geobatch_tui.tui.screens.job_form import ConfigScreen
 
 
 async def jump(pilot, text):
@@ -86,7 +86,7 @@ async def test_another_run_is_jumped_to(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     out = tmp_path / "ndvi-2025"
     (out / ".geobatch").mkdir(parents=True)
-    known.note(out)
+    run_index.note(out)
     app = HomeApp(watching=False)
     async with app.run_test(size=(100, 30)) as pilot:
         await jump(pilot, "ndvi-2025")

@@ -6,11 +6,12 @@ import tracemalloc
 
 import pytest
 
-from geobatch_tui.tui import log_entry, log_index
-from geobatch_tui.tui.filters import parse
-from geobatch_tui.tui.log_entry import FIELDS, entry_of, lines_about
-from geobatch_tui.tui.log_index import ERROR, LogIndex
-from geobatch_tui.tui.log_selection import LogSelection
+from geobatch_tui.tui.kit.filters import parse
+from geobatch_tui.tui.log import entry as log_entry
+from geobatch_tui.tui.log import index as log_index
+from geobatch_tui.tui.log.entry import FIELDS, entry_of, lines_about
+from geobatch_tui.tui.log.index import ERROR, LogIndex
+from geobatch_tui.tui.log.selection import LogSelection
 
 
 def line(number, level="info", **fields):

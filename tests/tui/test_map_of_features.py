@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from scripted_maps import items
 
-from geobatch_tui.tui.model import View
-from geobatch_tui.tui.widgets.chunk_map.codes import Code
-from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard
-from geobatch_tui.tui.widgets.chunk_map.reading import Reading
+from geobatch_tui.tui.map.panels import CursorCard
+from geobatch_tui.tui.map.picture.codes import Code
+from geobatch_tui.tui.map.picture.reading import Reading
+from geobatch_tui.tui.run.model import View
 
 FIGURES = {"seconds": 0.9, "attempts": 2.0, "rss_bytes": 3e8, "nodata": 0.0, "spool": 2.0}
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 from scripted_maps import settled
 
-from geobatch_tui.tui.letters import names_of
-from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
-from geobatch_tui.tui.previewer import Unseen
+from geobatch_tui.tui.letters.listing import names_of
+from geobatch_tui.tui.letters.previewer import Unseen
+from geobatch_tui.tui.map.chosen import dead_within
+from geobatch_tui.tui.map.chunk_map import ChunkMap
+from geobatch_tui.tui.map.panels import CursorCard
+from geobatch_tui.tui.map.picture.ground import GroundScene
+from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.screens.dead import DeadScreen
 from geobatch_tui.tui.screens.map import MapScreen
-from geobatch_tui.tui.screens.retry import RetryDialog
-from geobatch_tui.tui.widgets.chunk_map import ChunkMap
-from geobatch_tui.tui.widgets.chunk_map.chosen import dead_within
-from geobatch_tui.tui.widgets.chunk_map.ground import GroundScene
-from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard
+from geobatch_tui.tui.screens.retry_dialog import RetryDialog
 from geobatch_tui.tui.widgets.letter_list import LetterList
 
 LATTICE = {
@@ -132,7 +132,7 @@ async def test_others_show_chunks_on_the_map(console, deaths):
 async def test_enter_on_a_dead_chunk_leads_to_its_letter(console, deaths, monkeypatch):
     """The list of dead letters opens with the cursor on it, also when it was open before; a chunk
     that is not dead has nothing to open."""
-    monkeypatch.setattr("geobatch_tui.tui.screens.evidence.Previewer", NoPreview)
+    monkeypatch.setattr("geobatch_tui.tui.screens.letter_evidence.Previewer", NoPreview)
     app = console()
     async with app.run_test() as pilot:
         await on_the_map(pilot)

@@ -6,9 +6,9 @@ import shutil
 
 from terminal_desk import Terminal
 
-from geobatch_tui.cli.demo import JOB, copy_to
-from geobatch_tui.ledger.layout import StateDir
-from geobatch_tui.ledger.reader import LedgerReader
+from geobatch_tui.cli.commands.demo import JOB, copy_to
+from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
 
 
 def test_a_broken_file_is_seen_mended_and_retried(tmp_path):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from geobatch_tui.tui import outline
+from geobatch_tui.tui.map import outline
 
 
 def test_numbers_survive_packing():
@@ -53,7 +53,7 @@ def test_polygons_are_open_at_the_rim():
 def test_reading_it_needs_no_gdal():
     """The outline is plain data."""
     code = (
-        "import sys; from geobatch_tui.tui import outline; outline.world();"
+        "import sys; from geobatch_tui.tui.map import outline; outline.world();"
         "bad = {'rasterio', 'pyogrio', 'numpy', 'shapely', 'textual'} & set(sys.modules);"
         "sys.exit(f'imported {bad}' if bad else 0)"
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from geobatch_tui.tui.model import NO_COUNTS, Sample, View
+from geobatch_tui.tui.run.model import NO_COUNTS, Sample, View
 from geobatch_tui.tui.widgets.overview import Overview
 
 

@@ -7,10 +7,10 @@ import pytest
 from corpus import corrupt_tile
 
 from geobatch_tui.errors import Reaction
-from geobatch_tui.execution.messages import Failure, Outcome, PreviewReceipt, PreviewTask
-from geobatch_tui.orchestration.pool import Answered, Lost
-from geobatch_tui.tui.previewer import Previewer, Unseen
-from geobatch_tui.tui.widgets.preview import (
+from geobatch_tui.execution.protocol.messages import Failure, Outcome, PreviewReceipt, PreviewTask
+from geobatch_tui.orchestration.workers.pool import Answered, Lost
+from geobatch_tui.tui.letters.previewer import Previewer, Unseen
+from geobatch_tui.tui.widgets.window_preview import (
     NODATA,
     UNREADABLE,
     VALUE,

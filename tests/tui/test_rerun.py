@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.observability.shell import pasteable, proper
-from geobatch_tui.tui.link import RunLink
-from geobatch_tui.tui.rerun import batches, rerun, start_in_background
+from geobatch_tui.observability.text import pasteable, proper
+from geobatch_tui.tui.letters.rerun import batches, rerun, start_in_background
+from geobatch_tui.tui.run.link import RunLink
 
 
 @pytest.fixture

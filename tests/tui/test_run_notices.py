@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from geobatch_tui.tui.model import NO_COUNTS, View
-from geobatch_tui.tui.notices import told
+from geobatch_tui.tui.run.model import NO_COUNTS, View
+from geobatch_tui.tui.run.notices import told
 
 
 @pytest.mark.parametrize(

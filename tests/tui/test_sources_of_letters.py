@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from geobatch_tui.orchestration.fingerprints import identify
-from geobatch_tui.tui.dossier import changed_sources
+from geobatch_tui.orchestration.plan.fingerprints import identify
+from geobatch_tui.tui.letters.dossier import changed_sources
 
 
 @pytest.mark.parametrize("name", ["s.gdb", "s.shp", "s.gpkg"])

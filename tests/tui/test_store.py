@@ -7,9 +7,9 @@ import random
 import pytest
 
 from geobatch_tui.errors import PlanMismatchError
-from geobatch_tui.ledger import updates as lu
-from geobatch_tui.ledger.updates import ChunkState as S
-from geobatch_tui.tui.store import RunStore
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.ledger.schema.updates import ChunkState as S
+from geobatch_tui.tui.run.store import RunStore
 
 
 def test_first_poll_reads_all(script, store):

@@ -7,7 +7,7 @@ import os
 from console_desk import log_line
 
 from geobatch_tui.observability.lines import LineMaker
-from geobatch_tui.tui.tail import LogTail, parse
+from geobatch_tui.tui.run.tail import LogTail, parse
 
 
 def said(*words, **fields):

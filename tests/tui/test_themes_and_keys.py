@@ -6,8 +6,8 @@ import pytest
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
-from geobatch_tui.tui import keymap, themes
-from geobatch_tui.tui.legible import GROUNDS, WORDS, legible
+from geobatch_tui.tui.kit import keymap, themes
+from geobatch_tui.tui.kit.contrast import GROUNDS, WORDS, legible
 
 
 def shipped():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.messages import (
+    from geobatch_tui.execution.protocol.messages import (
         ChunkReceipt,
         ChunkTask,
         FinaliseTask,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import MemoryBudgetError
-from geobatch_tui.execution.messages import ChunkGrid
+from geobatch_tui.execution.protocol.messages import ChunkGrid
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.messages import Chunking
+    from geobatch_tui.execution.protocol.messages import Chunking
 
 #: An item of no more pixels than this is one chunk.
 WHOLE_PIXELS = 2048 * 2048

@@ -18,17 +18,19 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import CorruptSourceError, InvalidInputError
-from geobatch_tui.execution.messages import PreviewReceipt, Window
-from geobatch_tui.execution.raster import grids, scale, source, validity
-from geobatch_tui.execution.raster.facts import Facts
-from geobatch_tui.execution.raster.mapping import Mapper
+from geobatch_tui.execution.protocol.messages import PreviewReceipt, Window
+from geobatch_tui.execution.raster import validity
+from geobatch_tui.execution.raster.grid import kernel_scale, pixel_grid
+from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
-from geobatch_tui.execution.recorder import expected_gdal_errors
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source_facts import Facts
+from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.messages import PreviewTask
     from geobatch_tui.execution.ops.registry import Stage
-    from geobatch_tui.execution.raster.validity import Pixels
+    from geobatch_tui.execution.protocol.messages import PreviewTask
+    from geobatch_tui.execution.raster.pixel_types import Pixels
 
     Index = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -49,19 +51,19 @@ def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
         InvalidInputError: the source cannot be opened, is dangerous, or has no such band; or the
             window lies over no part of it. A block that cannot be read is no error.
     """
-    with stage("open"), source.gdal_options():
+    with stage("open"), opened_source.gdal_options():
         # Its own dataset: what a failed read leaves behind must not reach a chunk.
-        source.release()
-        opened = source.open_source(task.source, allow_vrt=task.allow_vrt)
+        opened_source.release()
+        opened = opened_source.open_source(task.source, allow_vrt=task.allow_vrt)
         with opened as dataset, contextlib.ExitStack() as stack:
-            source.refuse_bomb(task.source, dataset, task.max_bytes)
+            opened_source.refuse_bomb(task.source, dataset, task.max_bytes)
             facts = Facts.of(dataset)
             plan = RasterPlan.from_json(task.detail) if task.detail else None
             window = _source_window(task, facts, plan)
             bands = _bands(task, facts)
             width, height = _affordable(facts, window, *_fitted(window, task.columns, task.rows))
             picture = _Picture.blank(window, len(bands), width, height)
-            blocks = _Blocks(source.Held.of(task.source, facts, stack, dataset), bands, plan)
+            blocks = _Blocks(opened_source.Held.of(task.source, facts, stack, dataset), bands, plan)
             # Asked before any read: what a failed one leaves behind is raised by later calls.
             told = _told(facts, blocks, window)
             with stage("read"), expected_gdal_errors():
@@ -107,9 +109,11 @@ def _source_window(task: PreviewTask, facts: Facts, plan: RasterPlan | None) -> 
         return whole
     if plan.warp is None:
         return _clipped(task.source, whole, window)
-    grid = grids.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
-    own = grids.Source(CRS.from_wkt(plan.warp.src_crs), facts.transform, facts.width, facts.height)
-    part = scale.source_window(Mapper.between(own, grid), window)
+    grid = pixel_grid.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
+    own = pixel_grid.Source(
+        CRS.from_wkt(plan.warp.src_crs), facts.transform, facts.width, facts.height
+    )
+    part = kernel_scale.source_window(Mapper.between(own, grid), window)
     if part is None:
         raise InvalidInputError(f"no part of {task.source} lies under this window")
     left, top = math.floor(part.left), math.floor(part.top)
@@ -176,7 +180,9 @@ class _Picture:
 class _Blocks:
     """Reads whole blocks of some bands, and where they are valid."""
 
-    def __init__(self, held: source.Held, bands: tuple[int, ...], plan: RasterPlan | None) -> None:
+    def __init__(
+        self, held: opened_source.Held, bands: tuple[int, ...], plan: RasterPlan | None
+    ) -> None:
         self._held = held
         self._dataset, facts = held.dataset, held.facts
         self.bands = bands

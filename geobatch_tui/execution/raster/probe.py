@@ -12,34 +12,31 @@ import numpy as np
 from rasterio.enums import ColorInterp
 
 from geobatch_tui.errors import GeobatchError, PreflightError, SchemaError
-from geobatch_tui.execution.messages import ItemPlan
-from geobatch_tui.execution.raster import (
-    chunking,
-    codec_options,
-    encoding,
+from geobatch_tui.execution.proj import assigned_crs, crs_lookup
+from geobatch_tui.execution.protocol.messages import ItemPlan
+from geobatch_tui.execution.raster import chunking, validity
+from geobatch_tui.execution.raster.encode import codec_options, encoding
+from geobatch_tui.execution.raster.grid import (
+    datum_operation,
     georeference,
-    grids,
-    mapping,
-    metadata,
-    operation,
-    passthrough,
-    paths,
-    scale,
-    source,
-    validity,
-    warp_plan,
+    kernel_scale,
+    pixel_grid,
+    projection,
 )
-from geobatch_tui.execution.raster.facts import Facts
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
+from geobatch_tui.execution.raster.pyramid import passthrough
+from geobatch_tui.execution.raster.source import metadata, opened_source
+from geobatch_tui.execution.raster.source_facts import Facts
+from geobatch_tui.execution.raster.warp import method, warp_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from rasterio.io import DatasetReader
 
-    from geobatch_tui.execution.messages import ChunkGrid, ProbeTask
-    from geobatch_tui.execution.ops.raster.params import ConvertParams, ReprojectParams
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.params.raster_params import ConvertParams, ReprojectParams
+    from geobatch_tui.execution.protocol.messages import ChunkGrid, ProbeTask
     from geobatch_tui.execution.raster.plan import Encoding
 
 #: Data types that are read, warped and written.
@@ -70,7 +67,7 @@ class _Draft:
     dataset: DatasetReader
     facts: Facts
     choice: validity.Choice
-    grid: grids.Grid
+    grid: pixel_grid.Grid
     warnings: list[str]
     notes: dict[str, Any]
 
@@ -87,8 +84,8 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         facts, told = _start(dataset)
         placed = _placed(task, dataset, params.src_crs, told, known)
         _check_resampling(dataset, params, told)
-        dst_crs = georeference.horizontal(
-            georeference.parse(params.dst_crs, "dst_crs", PreflightError), "dst_crs", told
+        dst_crs = assigned_crs.horizontal(
+            assigned_crs.parse(params.dst_crs, "dst_crs", PreflightError), "dst_crs", told
         )
         choice = validity.choose(
             facts,
@@ -98,17 +95,17 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
             outside=True,
         )
         told += choice.warnings
-        operated = operation.choose(placed, dst_crs)
+        operated = datum_operation.choose(placed, dst_crs)
         own, placed = placed.crs, replace(placed, crs=operated.crs)
-        centre = mapping.centre_longitude(placed)
+        centre = projection.centre_longitude(placed)
         apart = warp_plan.apart(dataset, own, operated, dst_crs, centre)
         told += operated.warnings_beside(apart)
         chosen = warp_plan.choose_grid(dataset, placed, dst_crs, params, centre)
         told += chosen.warnings
-        mapper = mapping.Mapper(placed, chosen.grid, centre)
-        needed = scale.whole_window(mapper)
+        mapper = projection.Mapper(placed, chosen.grid, centre)
+        needed = kernel_scale.whole_window(mapper)
         warped = warp_plan.plan_warp(mapper, needed, params, choice)
-        path, why = paths.choose(facts, mapper, warped, params.error_threshold)
+        path, why = method.choose(facts, mapper, warped, params.error_threshold)
         warped = replace(warped, path=path)
         notes = facts.to_notes() | known | operated.to_notes(apart) | {
             "grid": chosen.story, "xscale": warped.xscale, "yscale": warped.yscale,
@@ -136,7 +133,7 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
             outside=False,
         )
         told += choice.warnings
-        grid = grids.Grid(placed.crs, placed.transform, dataset.width, dataset.height)
+        grid = pixel_grid.Grid(placed.crs, placed.transform, dataset.width, dataset.height)
         notes = facts.to_notes() | known | {"grid": "source"}
         return _finish(task, _Draft(dataset, facts, choice, grid, told, notes), None, None)
 
@@ -148,16 +145,18 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
 def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict[str, Any]]]:
     """The dataset, and what is known of its CRS: an error takes that with it as evidence."""
     allow_vrt = bool(task.source_options.get("allow_vrt"))
-    source.release()
+    opened_source.release()
     known: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         with stage("open"):
-            stack.enter_context(source.gdal_options())
-            dataset = stack.enter_context(source.open_source(task.source, allow_vrt=allow_vrt))
+            stack.enter_context(opened_source.gdal_options())
+            dataset = stack.enter_context(
+                opened_source.open_source(task.source, allow_vrt=allow_vrt)
+            )
             _check_types(task.source, dataset)
-            source.refuse_bomb(task.source, dataset, task.chunking.max_bytes)
+            opened_source.refuse_bomb(task.source, dataset, task.chunking.max_bytes)
             if dataset.driver == "GTiff":
-                source.refuse_missing_blocks(task.source)
+                opened_source.refuse_missing_blocks(task.source)
         try:
             yield dataset, known
         except GeobatchError as error:
@@ -192,13 +191,13 @@ def _check_types(path: str, dataset: DatasetReader) -> None:
 
 def _placed(
     task: ProbeTask, dataset: DatasetReader, own: str, told: list[str], known: dict[str, Any]
-) -> grids.Source:
+) -> pixel_grid.Source:
     """Where the source lies, in the CRS that the job requires; ``known`` gets where its CRS comes
     from. ``own``: the operation's ``src_crs``."""
-    assigned = georeference.Assigned.of(task.source_options, own)
+    assigned = assigned_crs.Assigned.of(task.source_options, own)
     placed, crs_source = georeference.place(dataset, assigned, told)
     known |= assigned.notes(crs_source)
-    georeference.require(placed.crs, str(task.source_options.get("require_crs") or ""))
+    assigned_crs.require(placed.crs, str(task.source_options.get("require_crs") or ""))
     return placed
 
 
@@ -243,7 +242,7 @@ def _finish(
     if amplification is not None:
         times = amplification(chunks)
         draft.notes["read_amplification"] = round(times, 2)
-        raw_source = dataset.width * dataset.height * source.pixel_bytes(dataset)
+        raw_source = dataset.width * dataset.height * opened_source.pixel_bytes(dataset)
         if times >= _AMPLIFIED and raw_source > _CACHED:
             told.append(
                 f"the source is stored in blocks of {dataset.block_shapes[0][1]}x"
@@ -258,12 +257,13 @@ def _finish(
     pyramid = raw // 3 if encoded.overviews else 0
     output_bytes = raw + pyramid + HEADER_BYTES
     box = None
-    if mapping.is_on_earth(grid.crs):
-        box = mapping.lonlat_box(grid)
-        draft.notes["lonlat"] = mapping.lonlat_lattice(grid, _nodes(len(chunks)))
+    if crs_lookup.is_on_earth(grid.crs):
+        box = projection.lonlat_box(grid)
+        draft.notes["lonlat"] = projection.lonlat_lattice(grid, _nodes(len(chunks)))
     else:
         told.append(
-            f"PROJ knows no way from {mapping.named(grid.crs)} to longitude and latitude on WGS 84"
+            f"PROJ knows no way from {crs_lookup.named(grid.crs)} to longitude and latitude "
+            "on WGS 84"
         )
     return ItemPlan(
         grid=chunks,
@@ -308,9 +308,9 @@ def _chunks(
     rows, cols = (int(value) for value in dataset.block_shapes[0])
     in_rows = plan.warp is None and cols == dataset.width and rows < plan.encoding.block_height
     bytes_each = plan.count * np.dtype(plan.dtype).itemsize + _mask(plan)
-    read = chunking.OVERHEAD + 2 * source.block_bytes(dataset)
+    read = chunking.OVERHEAD + 2 * opened_source.block_bytes(dataset)
     if plan.warp is None:
-        read = min(read, 2 * source.block_bytes(dataset) + 16 * 2**20)
+        read = min(read, 2 * opened_source.block_bytes(dataset) + 16 * 2**20)
     cost = chunking.Cost(bytes_each, read)
     block = (plan.encoding.block_width, plan.encoding.block_height)
     chunks, noted = chunking.cut(
@@ -332,7 +332,7 @@ def _raster_plan(draft: _Draft, how: tuple[Warp | None, Encoding]) -> RasterPlan
     return RasterPlan(
         width=grid.width,
         height=grid.height,
-        crs=mapping.wkt_of(grid.crs),
+        crs=crs_lookup.wkt_of(grid.crs),
         transform=grid.transform,
         count=dataset.count + extra,
         dtype=dataset.dtypes[0],

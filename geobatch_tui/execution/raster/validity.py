@@ -15,11 +15,10 @@ import numpy as np
 from geobatch_tui.errors import SchemaError
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.facts import Facts
+    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
     from geobatch_tui.execution.raster.plan import Number, RasterPlan
+    from geobatch_tui.execution.raster.source_facts import Facts
 
-    Pixels = np.ndarray[Any, np.dtype[Any]]
-    Valid = np.ndarray[Any, np.dtype[np.bool_]]
 
 #: How far a nodata value may be from what a float32 can hold, relatively, and still be meant.
 _FLOAT_SLACK = 1e-6

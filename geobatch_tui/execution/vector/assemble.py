@@ -11,33 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import GeometryError, VerifyError
-from geobatch_tui.execution.crc import crc32
-from geobatch_tui.execution.digest import digest_of, output_digest
-from geobatch_tui.execution.messages import ItemReceipt
-from geobatch_tui.execution.raster.disk import disk_errors
-from geobatch_tui.execution.raster.part import part_path, removed_on_error
-from geobatch_tui.execution.vector import (
-    flatgeobuf,
-    geopackage,
-    geoparquet,
-    ogr,
-    pieces,
-    quarantine,
-    records,
-    shapefile,
-    spool,
-    wkb,
-)
-from geobatch_tui.execution.vector.behind import Written
-from geobatch_tui.execution.vector.collect import Summary
+from geobatch_tui.execution.io.digest import crc32, digest_of, output_digest
+from geobatch_tui.execution.io.disk import disk_errors
+from geobatch_tui.execution.io.part_file import part_path, removed_on_error
+from geobatch_tui.execution.io.write_behind import Written
+from geobatch_tui.execution.protocol.messages import ItemReceipt
+from geobatch_tui.execution.vector import set_aside
+from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
+from geobatch_tui.execution.vector.batch.buffers import own
+from geobatch_tui.execution.vector.formats import shapefile_zip
 from geobatch_tui.execution.vector.plan import VectorPlan
-from geobatch_tui.execution.vector.room import own
+from geobatch_tui.execution.vector.spool import contents, pieces, records
+from geobatch_tui.execution.vector.write import flatgeobuf_file, gpkg_file, ogr_file, parquet_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from geobatch_tui.execution.messages import FinaliseTask, ItemContext, Segment
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.messages import FinaliseTask, ItemContext, Segment
 
 _PIECE = 1 << 20
 #: Suffixes by which OGR's drivers know their own files.
@@ -46,7 +38,7 @@ SUFFIXES = {
     "GPKG": ".gpkg",
     "GeoJSON": ".geojson",
     "GeoJSONSeq": ".geojsonl",
-    "Shapefile": shapefile.SUFFIX,
+    "Shapefile": shapefile_zip.SUFFIX,
 }
 
 
@@ -60,7 +52,7 @@ def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
     try:
         return assemble(task.item, task.segments, task.epoch, stage)
     except VerifyError as error:
-        if chunks := spool.damaged(task.item, task.segments):
+        if chunks := contents.damaged(task.item, task.segments):
             error.evidence = {"chunks": chunks}
         raise
 
@@ -86,14 +78,16 @@ def assemble(
         "features_quarantined": summary.dead,
         "features_filtered": summary.filtered,
         **({"encoding": plan.encoding} if plan.encoding else {}),
-        "geometry_types": [wkb.type_name(kind) for kind in summary.types],
+        "geometry_types": [wkb_coordinates.type_name(kind) for kind in summary.types],
         "bounds": summary.bbox,
         **{name: count for name, count in sorted(summary.facts.items()) if count},
     }
     if plan.is_table:
         facts.pop("empty", None)
-    if plan.format in {"FlatGeobuf", "Shapefile"} and not ogr.measured(summary.types):
-        dropped = sum(count for kind, count in summary.kinds.items() if kind >= wkb.MEASURED)
+    if plan.format in {"FlatGeobuf", "Shapefile"} and not ogr_file.measured(summary.types):
+        dropped = sum(
+            count for kind, count in summary.kinds.items() if kind >= wkb_coordinates.MEASURED
+        )
         if dropped:
             facts["m_dropped"] = facts.get("m_dropped", 0) + dropped
     if plan.id_is_key and summary.ids is None:
@@ -111,7 +105,7 @@ def _counted(item: ItemContext, segments: Sequence[Segment], count: int) -> Summ
     """Sum up the chunks of an item of ``count`` features. Raises VerifyError where features got
     lost or were made up."""
     summary = Summary()
-    for segment, stats in zip(segments, spool.counts(item, segments), strict=True):
+    for segment, stats in zip(segments, contents.counts(item, segments), strict=True):
         planned = min(item.plan.grid.window(segment.index).width, count)
         told = stats["out"] + stats["dead"] + stats["filtered"]
         if not planned == stats["in"] == told:
@@ -161,12 +155,12 @@ def _write(
 ) -> tuple[int, str]:
     """Write the part file; its size and digest, as read back from the disk."""
     if plan.format == "GeoParquet":
-        crc = geoparquet.write(item, plan, segments, summary, path)
+        crc = parquet_file.write(item, plan, segments, summary, path)
         size, digest = _read_back(path, Written((), (crc,)))
-        geoparquet.check(path, item.fingerprint, summary.out)
+        parquet_file.check(path, item.fingerprint, summary.out)
         return size, digest
     if records.taken(plan) and summary.out:
-        write = geopackage.write if plan.format == "GPKG" else flatgeobuf.write
+        write = gpkg_file.write if plan.format == "GPKG" else flatgeobuf_file.write
         with _scratch(item, epoch_name(path)) as directory:
             written = write(item, plan, segments, summary, path, directory)
             # OGR knows a GeoPackage by its suffix, too.
@@ -177,18 +171,18 @@ def _write(
                 size, digest = _read_back(path, written)
                 sound.result()
         return size, digest
-    parts = spool.contents(item, segments, last=True)
+    parts = contents.contents(item, segments, last=True)
     with _scratch(item, epoch_name(path)) as directory:
         made = directory / f"output{SUFFIXES[plan.format]}"
         with disk_errors("cannot write", made):
             if plan.format == "Shapefile":
                 layer = directory / f"{plan.layer_name}.shp"
-                ogr.write(item, plan, pieces.good_batches(parts), summary, layer)
-                shapefile.pack(layer, made, item.fingerprint)
+                ogr_file.write(item, plan, pieces.good_batches(parts), summary, layer)
+                shapefile_zip.pack(layer, made, item.fingerprint)
             else:
-                ogr.write(item, plan, pieces.good_batches(parts), summary, made)
+                ogr_file.write(item, plan, pieces.good_batches(parts), summary, made)
             if plan.format == "GPKG":
-                geopackage.tell_dimensions(made, plan, summary)
+                gpkg_file.tell_dimensions(made, plan, summary)
             _sync(made)
             _check(made, item, plan, summary)
             digest, size = digest_of(made)
@@ -199,8 +193,8 @@ def _write(
 def _check(made: Path, item: ItemContext, plan: VectorPlan, summary: Summary) -> None:
     """Raises VerifyError where OGR, or SQLite, finds another file than was to be written."""
     if plan.format == "GPKG":
-        geopackage.check(made)
-    ogr.check(made, plan, item.fingerprint, summary.out)
+        gpkg_file.check(made)
+    ogr_file.check(made, plan, item.fingerprint, summary.out)
 
 
 def _read_back(path: Path, written: Written) -> tuple[int, str]:
@@ -273,12 +267,12 @@ def _umask() -> int:
 
 def _write_quarantine(item: ItemContext, plan: VectorPlan, segments: Sequence[Segment]) -> str:
     """All features in quarantine, as they came, in a GeoPackage for QGIS; its path."""
-    told = zip(segments, spool.counts(item, segments), strict=True)
-    parts = spool.contents(item, [one for one, stats in told if stats["dead"]], in_turn=True)
+    told = zip(segments, contents.counts(item, segments), strict=True)
+    parts = contents.contents(item, [one for one, stats in told if stats["dead"]], in_turn=True)
     target = Path(item.work_dir).parents[1] / "dead" / f"{item.key}.gpkg"
     with _scratch(item, f"dead-{os.getpid()}-{threading.get_ident()}.d") as directory:
         made = directory / "dead.gpkg"
         with disk_errors("cannot write", target):
-            quarantine.write(plan, parts, made)
+            set_aside.write(plan, parts, made)
             _move(made, target)
     return str(target)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from geobatch_tui.errors import GeobatchError, VerifyError
-from geobatch_tui.execution.digest import digest_of
-from geobatch_tui.execution.messages import InspectReceipt
-from geobatch_tui.execution.vector import formats, geoparquet, ogr
-from geobatch_tui.execution.vector.lean import DataLayerError, DataSourceError
+from geobatch_tui.execution.io.digest import digest_of
+from geobatch_tui.execution.protocol.messages import InspectReceipt
+from geobatch_tui.execution.vector.ogr import ogr_drivers
+from geobatch_tui.execution.vector.ogr.pyogrio_import import DataLayerError, DataSourceError
+from geobatch_tui.execution.vector.write import ogr_file, parquet_file
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage
@@ -26,8 +27,8 @@ def inspect(path: str, stage: Stage) -> InspectReceipt:
         with stage("digest"):
             digest, size = digest_of(path)
         with stage("read"):
-            parquet = formats.drivers_of(path) == ("Parquet",)
-            fingerprint, facts = geoparquet.inspect(path) if parquet else ogr.inspect(path)
+            parquet = ogr_drivers.drivers_of(path) == ("Parquet",)
+            fingerprint, facts = parquet_file.inspect(path) if parquet else ogr_file.inspect(path)
     except (
         OSError,
         RuntimeError,

@@ -15,32 +15,27 @@ from geobatch_tui.errors import (
     PreflightError,
     SchemaError,
 )
-from geobatch_tui.execution import sources, ways
-from geobatch_tui.execution.messages import ChunkGrid, ItemPlan
-from geobatch_tui.execution.raster import georeference
-from geobatch_tui.execution.raster.georeference import horizontal, parse
-from geobatch_tui.execution.raster.mapping import named
-from geobatch_tui.execution.vector import (
-    archive,
-    formats,
-    geokey,
-    limits,
-    names,
-    ranges,
-    shapefile,
-    wkb,
-)
-from geobatch_tui.execution.vector.layer import ogr_layer, parquet_layer
-from geobatch_tui.execution.vector.options import row_group, writer_options
+from geobatch_tui.execution.proj import assigned_crs, coordinate_operations
+from geobatch_tui.execution.proj.assigned_crs import horizontal, parse
+from geobatch_tui.execution.proj.crs_lookup import named
+from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
+from geobatch_tui.execution.sources import source_files
+from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.fields import field_types
+from geobatch_tui.execution.vector.formats import geoparquet_key, shapefile_zip
+from geobatch_tui.execution.vector.ogr import archive, exact_names, ogr_drivers
 from geobatch_tui.execution.vector.plan import TABLE, TAKEN, VectorPlan
+from geobatch_tui.execution.vector.read import chunk_access
+from geobatch_tui.execution.vector.read.layer import ogr_layer, parquet_layer
+from geobatch_tui.execution.vector.spool.writer_options import row_group, writer_options
 from geobatch_tui.observability.text import many
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.messages import ProbeTask
     from geobatch_tui.execution.ops.registry import Stage
-    from geobatch_tui.execution.ops.vector.fields import VectorParams
-    from geobatch_tui.execution.vector.layer import Layer
+    from geobatch_tui.execution.params.vector_fields import VectorParams
+    from geobatch_tui.execution.protocol.messages import ProbeTask
     from geobatch_tui.execution.vector.plan import Access
+    from geobatch_tui.execution.vector.read.layer import Layer
 
 #: Bytes of source that a chunk holds, about, where nobody says how many features.
 CHUNK_BYTES = 8 * 2**20
@@ -69,8 +64,8 @@ def probe(
         PreflightError: no source could, with this configuration.
     """
     with stage("open"):
-        drivers = formats.drivers_of(task.source)
-        place = formats.place_of(task.source)
+        drivers = ogr_drivers.drivers_of(task.source)
+        place = ogr_drivers.place_of(task.source)
         if archive.is_inside(place):
             archive.check(task.source)
         layer = (
@@ -87,10 +82,10 @@ def probe(
                 hint="rename it, or leave it out by op.columns",
             )
         told = list(layer.told)
-        out = limits.written(str(task.output["format"]), layer.fields, told, layer.widths)
+        out = field_types.written(str(task.output["format"]), layer.fields, told, layer.widths)
         if task.output["format"] == "Shapefile":
             allowed = bool(task.output.get("allow_lossy"))
-            shapefile.refuse(layer.fields, allowed=allowed, told=told)
+            shapefile_zip.refuse(layer.fields, allowed=allowed, told=told)
         src, dst, known = _crs(task, layer, dst_crs, told)
         _tell_of_records(layer, told)
         if layer.geometry_type.split()[0] in _CURVED:
@@ -101,9 +96,9 @@ def probe(
             )
         options = writer_options(task.output)
         form = str(task.output["format"])
-        if layer.measured and form not in limits.WITH_M:
+        if layer.measured and form not in field_types.WITH_M:
             told.append(f"geometries have M, which is left out: {form} does not hold it")
-        geo = geokey.kept(
+        geo = geoparquet_key.kept(
             layer.geo,
             form,
             told,
@@ -179,14 +174,14 @@ def _crs(
     where the first comes from."""
     if layer.geometry_type == TABLE:
         return None, None, {}
-    assigned = georeference.Assigned.of(task.source_options)
-    src, crs_source = georeference.choose(layer.crs or "", assigned, task.source, told)
+    assigned = assigned_crs.Assigned.of(task.source_options)
+    src, crs_source = assigned_crs.choose(layer.crs or "", assigned, task.source, told)
     if src is None:
         if dst_crs:
-            raise CrsError(f"{task.source} has no CRS", hint=georeference.NO_CRS)
+            raise CrsError(f"{task.source} has no CRS", hint=assigned_crs.NO_CRS)
         told.append(
             "the source has no CRS; its coordinates are taken for longitude and latitude on WGS 84"
-            if str(task.output["format"]) in limits.JSON
+            if str(task.output["format"]) in field_types.JSON
             else "the source has no CRS, nor has the output"
         )
         return None, None, {}
@@ -203,7 +198,7 @@ def _crs(
 def _checked(task: ProbeTask, src: CRS, dst_crs: str, told: list[str]) -> tuple[CRS, CRS]:
     """The horizontal CRSs of source and output, which are as the job and the format want them."""
     src = horizontal(src, "the source", told)
-    georeference.require(src, str(task.source_options.get("require_crs") or ""))
+    assigned_crs.require(src, str(task.source_options.get("require_crs") or ""))
     dst = src
     if dst_crs:
         dst = horizontal(parse(dst_crs, "dst_crs", PreflightError), "dst_crs", told)
@@ -223,7 +218,7 @@ def _require_lonlat(crs: CRS, error: type[GeobatchError]) -> None:
 
 def _tell_of_datum(src: CRS, dst: CRS, told: list[str]) -> None:
     # By the texts that the plan holds: chunks in this process search no more.
-    found = ways.known(src.to_wkt(), dst.to_wkt())
+    found = coordinate_operations.known(src.to_wkt(), dst.to_wkt())
     if not found.pipelines:
         raise CrsError(f"PROJ knows no way from {named(src)} to {named(dst)}")
     if found.best or found.lacking is None:
@@ -251,7 +246,9 @@ def _tell_of_records(layer: Layer, told: list[str]) -> None:
 
 
 #: Types of layers that no output format has.
-_CURVED = frozenset(wkb.NAMES.values()) - frozenset(wkb.NAMES[n] for n in range(1, 8))
+_CURVED = frozenset(wkb_coordinates.NAMES.values()) - frozenset(
+    wkb_coordinates.NAMES[n] for n in range(1, 8)
+)
 
 #: What names of layers of a GeoPackage may not begin with.
 _SIGNS = tuple("`~!@#$%^&*()+-={}|[]\\:\";'<>?,./")
@@ -262,7 +259,7 @@ def _layer_name(key: str, form: str) -> str:
     stem = Path(key.removesuffix(".zip")).stem or "layer"
     name = os.fsencode(stem).decode("utf-8", "replace")
     if form == "Shapefile":  # where it is the name of files
-        return names.plain(name)
+        return exact_names.plain(name)
     return f"_{name}" if form == "GPKG" and name.casefold().startswith(_RESERVED) else name
 
 
@@ -273,7 +270,7 @@ def _with_chunks(
     task: ProbeTask, plan: VectorPlan, layer: Layer, told: list[str], *, divisible: bool
 ) -> ItemPlan:
     packed = archive.is_inside(plan.place)
-    size = archive.look_into(task.source)[2] if packed else sources.status(task.source)[0]
+    size = archive.look_into(task.source)[2] if packed else source_files.status(task.source)[0]
     each = max(size / max(plan.count, 1), 64.0)
     cell = row_group(each) if plan.format == "GeoParquet" else 0
     features = task.chunking.features
@@ -289,7 +286,7 @@ def _with_chunks(
         )
         told.append(f"{none}: the output will have none")
     elif not packed:
-        access, edges = ranges.access(task.source, plan, features, jumps=layer.jumps)
+        access, edges = chunk_access.access(task.source, plan, features, jumps=layer.jumps)
     if access == "rows":
         features = max(features // layer.rows, 1) * layer.rows
         if features == layer.rows and plan.count <= layer.rows:
@@ -299,7 +296,7 @@ def _with_chunks(
     outside: tuple[int, ...] = ()
     if access == "fid":
         bounds = task.params.get("bounds")
-        outside = ranges.chunks_outside(task.source, plan, edges, grid.chunk_width, bounds)
+        outside = chunk_access.chunks_outside(task.source, plan, edges, grid.chunk_width, bounds)
     read = {"access": access, "edges": list(edges), "cell": cell, "outside": list(outside)}
     values = plan.to_json() | read
     return ItemPlan(

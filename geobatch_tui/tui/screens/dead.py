@@ -9,25 +9,25 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.keymap import bind
-from geobatch_tui.tui.letters import FIELDS, GROUPINGS, SORTS, Listing, listing
-from geobatch_tui.tui.screens.evidence import Evidence
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.letters.listing import FIELDS, GROUPINGS, SORTS, Listing, listing
+from geobatch_tui.tui.parts.filter_bar import FilterBar
+from geobatch_tui.tui.parts.key_bar import KeyBar
+from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.screens.filtered import Filtered
+from geobatch_tui.tui.screens.letter_evidence import Evidence
 from geobatch_tui.tui.screens.remedies import Remedies
-from geobatch_tui.tui.widgets.filter_bar import FilterBar
 from geobatch_tui.tui.widgets.inspector import Inspector
-from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.letter_list import LetterList
-from geobatch_tui.tui.widgets.preview import Preview
-from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
+from geobatch_tui.tui.widgets.window_preview import Preview
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from geobatch_tui.tui.model import Delta
-    from geobatch_tui.tui.previewer import Previewer
+    from geobatch_tui.tui.letters.previewer import Previewer
+    from geobatch_tui.tui.run.model import Delta
 
 
 class DeadScreen(Filtered, Evidence, Remedies):

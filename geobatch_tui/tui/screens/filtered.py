@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual import on
 
-from geobatch_tui.tui.page import Frame
-from geobatch_tui.tui.widgets.filter_bar import FilterBar
-from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
+from geobatch_tui.tui.parts.filter_bar import FilterBar
+from geobatch_tui.tui.parts.page import Frame
+from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 
 
 class Filtered(Frame):

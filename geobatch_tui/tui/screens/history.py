@@ -12,25 +12,25 @@ from textual.widgets import Static
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.known import known
+from geobatch_tui.orchestration.state.run_index import known
 from geobatch_tui.orchestration.upkeep import load_kept
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.dialogs import Choice, Question
-from geobatch_tui.tui.draft import Draft
-from geobatch_tui.tui.history import FIELDS, compare, gather
-from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.jobs.draft import Draft
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.endings import Start, Watch
+from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.parts.dialogs import Choice, Question
+from geobatch_tui.tui.parts.filter_bar import FilterBar
+from geobatch_tui.tui.parts.key_bar import KeyBar
+from geobatch_tui.tui.parts.scroll_lines import ScrollLines
+from geobatch_tui.tui.run.past_runs import FIELDS, compare, gather
 from geobatch_tui.tui.screens.filtered import Filtered
-from geobatch_tui.tui.widgets.filter_bar import FilterBar
-from geobatch_tui.tui.widgets.keys import KeyBar
 from geobatch_tui.tui.widgets.run_list import RunHeading, RunList
-from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
-from geobatch_tui.tui.wishes import Start, Watch
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from geobatch_tui.tui.history import PastRun
+    from geobatch_tui.tui.run.past_runs import PastRun
 
 _REST: Final = 2.0  #: seconds between two looks at the ledgers, while the screen is shown
 _NOTHING: Final = (
@@ -198,7 +198,7 @@ class HistoryScreen(Filtered):
 
     async def action_clone(self) -> None:
         """Edit a job that is as the run's was."""
-        from geobatch_tui.tui.screens.config import ConfigScreen
+        from geobatch_tui.tui.screens.job_form import ConfigScreen
 
         run = self.list.current
         if run is None or run.row is None:

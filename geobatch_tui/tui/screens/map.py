@@ -11,23 +11,23 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.ledger.updates import ChunkState
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.dossier import changed_sources
-from geobatch_tui.tui.keymap import bind
-from geobatch_tui.tui.letters import names_of
-from geobatch_tui.tui.messages import RetryRequested
-from geobatch_tui.tui.page import Page
-from geobatch_tui.tui.retry_plan import consequence, selection
-from geobatch_tui.tui.screens.retry import RetryDialog
-from geobatch_tui.tui.widgets.chunk_map import ChunkMap
-from geobatch_tui.tui.widgets.chunk_map.chosen import dead_within
-from geobatch_tui.tui.widgets.chunk_map.codes import CODES, MODES
-from geobatch_tui.tui.widgets.chunk_map.histogram import Histogram, histogram
-from geobatch_tui.tui.widgets.chunk_map.panels import CursorCard, HistogramPanel, Legend, MapHead
-from geobatch_tui.tui.widgets.chunk_map.place import Place
-from geobatch_tui.tui.widgets.chunk_map.reading import Reading, read
-from geobatch_tui.tui.widgets.keys import KeyBar
+from geobatch_tui.ledger.schema.updates import ChunkState
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.letters.dossier import changed_sources
+from geobatch_tui.tui.letters.listing import names_of
+from geobatch_tui.tui.letters.retry_plan import consequence, selection
+from geobatch_tui.tui.map.chosen import dead_within
+from geobatch_tui.tui.map.chunk_map import ChunkMap
+from geobatch_tui.tui.map.panels import CursorCard, HistogramPanel, Legend, MapHead
+from geobatch_tui.tui.map.picture.codes import CODES, MODES
+from geobatch_tui.tui.map.picture.histogram import Histogram, histogram
+from geobatch_tui.tui.map.picture.place import Place
+from geobatch_tui.tui.map.picture.reading import Reading, read
+from geobatch_tui.tui.parts.console_messages import RetryRequested
+from geobatch_tui.tui.parts.key_bar import KeyBar
+from geobatch_tui.tui.parts.page import Page
+from geobatch_tui.tui.screens.retry_dialog import RetryDialog
 from geobatch_tui.tui.widgets.letter_list import LetterList
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.worker import Worker
 
-    from geobatch_tui.tui.model import Delta, LetterView
-    from geobatch_tui.tui.store import RunStore
-    from geobatch_tui.tui.widgets.chunk_map.codes import Mode
+    from geobatch_tui.tui.map.picture.codes import Mode
+    from geobatch_tui.tui.run.model import Delta, LetterView
+    from geobatch_tui.tui.run.store import RunStore
 
 _DURATION: Final = MODES[1]
 _REST: Final = 10.0  #: seconds between two histograms, or so many times as long as one took

@@ -10,23 +10,23 @@ from textual import work
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.orchestration.splitting import tile_of
-from geobatch_tui.tui import dossier
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.dialogs import Choice, Question
-from geobatch_tui.tui.dismissal import dismiss
-from geobatch_tui.tui.letters import names_of
-from geobatch_tui.tui.messages import RetryRequested, ShowOnMap
-from geobatch_tui.tui.page import Page
-from geobatch_tui.tui.retry_plan import consequence, selection
-from geobatch_tui.tui.screens.line import NoteDialog, PathDialog
-from geobatch_tui.tui.screens.retry import RetryDialog
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.letters import dossier
+from geobatch_tui.tui.letters.letter_dismissal import dismiss
+from geobatch_tui.tui.letters.listing import names_of
+from geobatch_tui.tui.letters.retry_plan import consequence, selection
+from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
+from geobatch_tui.tui.parts.dialogs import Choice, Question
+from geobatch_tui.tui.parts.line_prompt import NoteDialog, PathDialog
+from geobatch_tui.tui.parts.page import Page
+from geobatch_tui.tui.screens.retry_dialog import RetryDialog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geobatch_tui.ledger.views import RunRow
-    from geobatch_tui.tui.letters import Listing
-    from geobatch_tui.tui.model import LetterView
+    from geobatch_tui.ledger.schema.views import RunRow
+    from geobatch_tui.tui.letters.listing import Listing
+    from geobatch_tui.tui.run.model import LetterView
     from geobatch_tui.tui.widgets.letter_list import LetterList
 
 _CHANGES: Final = frozenset({"retry_chosen", "retry_with", "split", "dismiss_letters"})
@@ -179,7 +179,7 @@ def _creation(run: RunRow | None) -> Mapping[str, Any]:
 
 
 def _export(store: Any, chosen: set[int], path: Path) -> None:
-    from geobatch_tui.orchestration.export import write_letters
+    from geobatch_tui.orchestration.state.letter_export import write_letters
 
     records = store.reading(
         lambda reader: [one.record for one in reader.all_letters() if one.dead_id in chosen]

@@ -1,0 +1,1 @@
+"""Widgets of screens, each painted from plain values."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.widgets.lines import Lines
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.parts.line_widget import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.tui.model import DeadGroup, View
+    from geobatch_tui.tui.run.model import DeadGroup, View
 
 
 class Causes(Lines):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.tui.draft import Field
+    from geobatch_tui.tui.jobs.draft import Field
 
 _NAME: Final = 22
 _LAYER: Final = 12

@@ -11,9 +11,9 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from geobatch_tui.observability.text import harmless, harmless_lines
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.glyphs import LOOKS
-from geobatch_tui.tui.keymap import bind
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.glyphs import LOOKS
+from geobatch_tui.tui.kit.keymap import bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from geobatch_tui.tui.dossier import Dossier
+    from geobatch_tui.tui.letters.dossier import Dossier
 
 TABS: Final = ("What", "Trace", "Log", "Params", "Files")
 _LEVELS: Final = {"warning": "bold $warning", "error": "bold $error"}

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from textual.content import Content
 
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.keymap import bind
-from geobatch_tui.tui.letters import Listing
-from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.letters.listing import Listing
+from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from textual.binding import BindingType
 
-    from geobatch_tui.tui.letters import Group
-    from geobatch_tui.tui.model import LetterView
+    from geobatch_tui.tui.letters.listing import Group
+    from geobatch_tui.tui.run.model import LetterView
 
 FOLDED_FROM: Final = 12
 """A group of so many letters starts folded."""

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.widgets.lines import Lines
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.parts.line_widget import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.tui.model import Delta, View
-    from geobatch_tui.tui.tail import LogLine, LogTail
+    from geobatch_tui.tui.run.model import Delta, View
+    from geobatch_tui.tui.run.tail import LogLine, LogTail
 
 _LEVELS: Final = {
     "debug": ("DEBUG", "$quiet"),

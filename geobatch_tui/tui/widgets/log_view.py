@@ -11,13 +11,13 @@ from textual.strip import Strip
 from textual.visual import Visual
 
 from geobatch_tui.observability.text import harmless
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.log_entry import entry_of, time_of
-from geobatch_tui.tui.log_index import LEVELS, LogIndex
-from geobatch_tui.tui.log_selection import LogSelection
-from geobatch_tui.tui.tail import said
-from geobatch_tui.tui.widgets.lines import differ
-from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.log.entry import entry_of, time_of
+from geobatch_tui.tui.log.index import LEVELS, LogIndex
+from geobatch_tui.tui.log.selection import LogSelection
+from geobatch_tui.tui.parts.line_widget import differ
+from geobatch_tui.tui.parts.scroll_lines import ScrollLines
+from geobatch_tui.tui.run.tail import said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,15 +8,15 @@ from textual.content import Content
 
 from geobatch_tui import __version__
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.glyphs import LOOKS, RUN_OTHER, RUN_STYLES, STACK
-from geobatch_tui.tui.units import UNITS, rate_of, text_of
-from geobatch_tui.tui.widgets.lines import Lines
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.glyphs import LOOKS, RUN_OTHER, RUN_STYLES, STACK
+from geobatch_tui.tui.parts.line_widget import Lines
+from geobatch_tui.tui.run.throughput_units import UNITS, rate_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.tui.model import View
+    from geobatch_tui.tui.run.model import View
 
 Piece = tuple[str, str]
 

@@ -14,17 +14,17 @@ from textual.worker import Worker, WorkerState
 import geobatch_tui
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe_lines
-from geobatch_tui.orchestration.trial import choose
-from geobatch_tui.tui.dry_run import dry_run, tried, verdict
-from geobatch_tui.tui.forecast import forecast
-from geobatch_tui.tui.plan_map import PlanMap, PlannedChunks
+from geobatch_tui.orchestration.dry_run import choose
+from geobatch_tui.tui.jobs.forecast import forecast
+from geobatch_tui.tui.jobs.job_trial import dry_run, tried, verdict
+from geobatch_tui.tui.map.plan_map import PlanMap, PlannedChunks
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from geobatch_tui.config.layers import LoadedJob
-    from geobatch_tui.orchestration.report import PlanReport
-    from geobatch_tui.orchestration.trial import Trial
+    from geobatch_tui.orchestration.dry_run import Trial
+    from geobatch_tui.orchestration.plan.plan_report import PlanReport
 
 _HINT: Final = (
     "F5 plans the job and says what it makes stale.\n"

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 from textual.content import Content
 
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.glyphs import RUN_OTHER, RUN_STYLES
-from geobatch_tui.tui.history import PastRun, rate_of
-from geobatch_tui.tui.keymap import bind
-from geobatch_tui.tui.widgets.lines import Lines
-from geobatch_tui.tui.widgets.scroll_lines import ScrollLines
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.glyphs import RUN_OTHER, RUN_STYLES
+from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.parts.line_widget import Lines
+from geobatch_tui.tui.parts.scroll_lines import ScrollLines
+from geobatch_tui.tui.run.past_runs import PastRun, rate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from textual.binding import BindingType
 
-    from geobatch_tui.ledger.views import RunRow
-    from geobatch_tui.tui.model import View
+    from geobatch_tui.ledger.schema.views import RunRow
+    from geobatch_tui.tui.run.model import View
 
 PAIR: Final = 2
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
-from geobatch_tui.tui import format as fmt
-from geobatch_tui.tui.procs import KEPT, CpuMeter
-from geobatch_tui.tui.widgets.lines import Lines
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.parts.line_widget import Lines
+from geobatch_tui.tui.run.procs import KEPT, CpuMeter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.tui.model import Delta, View, WorkerRow
+    from geobatch_tui.tui.run.model import Delta, View, WorkerRow
 
 _SLOW: Final = 60.0  #: seconds at one chunk from which on it is marked
 

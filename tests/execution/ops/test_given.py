@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from geobatch_tui.execution.ops.given import given, pixel_of
 from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.params.frozen import given, pixel_of
 
 CASES = [
     ("raster.reproject", {"dst_crs": "EPSG:3857"}),

@@ -7,7 +7,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from geobatch_tui.execution.ops.raster.params import ConvertParams, ReprojectParams
+from geobatch_tui.execution.params.raster_params import ConvertParams, ReprojectParams
 
 
 def params(**values):

@@ -21,7 +21,7 @@ from rasterio.transform import from_origin
 from geobatch_tui.errors import GeobatchError
 
 # Loaded when they are first needed, else, in every child.
-from geobatch_tui.execution.ops.raster import params as _
+from geobatch_tui.execution.params import raster_params as _
 from geobatch_tui.execution.raster import probe as _  # noqa: F401, F811
 
 

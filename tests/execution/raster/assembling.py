@@ -9,8 +9,13 @@ from functools import cache
 import numpy as np
 from rasterio.crs import CRS
 
-from geobatch_tui.execution.messages import ChunkGrid, ItemContext, ItemPlan, SourceIdentity
-from geobatch_tui.execution.raster import assemble, spool
+from geobatch_tui.execution.protocol.messages import (
+    ChunkGrid,
+    ItemContext,
+    ItemPlan,
+    SourceIdentity,
+)
+from geobatch_tui.execution.raster.geotiff import assembly, spool
 from geobatch_tui.execution.raster.plan import Encoding, RasterPlan
 
 FINGERPRINT = "0123456789abcdef" * 2
@@ -139,11 +144,11 @@ def build(folder, plan, pixels, valid=None, *, chunk=None, order=None, skip=()):
     folder.mkdir(parents=True, exist_ok=True)
     item = make_item(plan, folder, chunk=chunk)
     if chunk is None:
-        return assemble.write_whole(item, plan, pixels, valid, 1, no_stage)
+        return assembly.write_whole(item, plan, pixels, valid, 1, no_stage)
     segments = write_segments(item, plan, pixels, valid, skip=skip)
     if order is not None:
         segments = [segments[number] for number in order]
-    return assemble.assemble(item, plan, segments, 1, no_stage)
+    return assembly.assemble(item, plan, segments, 1, no_stage)
 
 
 def with_encoding(plan, **changes):

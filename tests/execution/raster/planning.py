@@ -8,12 +8,17 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from geobatch_tui.execution.messages import Chunking, ItemContext, ProbeTask, SourceIdentity
 from geobatch_tui.execution.ops.raster.convert import CONVERT
 from geobatch_tui.execution.ops.raster.reproject import REPROJECT
-from geobatch_tui.execution.raster import pixels
+from geobatch_tui.execution.protocol.messages import (
+    Chunking,
+    ItemContext,
+    ProbeTask,
+    SourceIdentity,
+)
+from geobatch_tui.execution.raster import chunk
 from geobatch_tui.execution.raster.plan import RasterPlan
-from geobatch_tui.execution.sources import status
+from geobatch_tui.execution.sources.source_files import status
 
 OPERATIONS = {"raster.reproject": REPROJECT, "raster.convert": CONVERT}
 BUDGET = 512 * 2**20
@@ -60,7 +65,7 @@ def read_whole(item, order=None, subdivide=0):
     valid = np.ones((plan.height, plan.width), bool)
     for index in range(len(item.plan.grid)) if order is None else order:
         window = item.plan.grid.window(index)
-        part, good, _ = pixels.read_chunk(item, plan, window, subdivide, no_stage)
+        part, good, _ = chunk.read_chunk(item, plan, window, subdivide, no_stage)
         rows = slice(window.row_off, window.row_off + window.height)
         cols = slice(window.col_off, window.col_off + window.width)
         whole[:, rows, cols] = part

@@ -36,10 +36,12 @@ from geobatch_tui.errors import (
     SchemaError,
     VerifyError,
 )
-from geobatch_tui.execution.messages import Segment
-from geobatch_tui.execution.raster import assemble, overviews, part, stores, verify
-from geobatch_tui.execution.raster.codecs import FLOATING, HORIZONTAL
-from geobatch_tui.execution.raster.tiles import pyramid
+from geobatch_tui.execution.io import part_file
+from geobatch_tui.execution.protocol.messages import Segment
+from geobatch_tui.execution.raster.encode.lossless import FLOATING, HORIZONTAL
+from geobatch_tui.execution.raster.geotiff import assembly, read_back, tile_stores
+from geobatch_tui.execution.raster.pyramid import halve
+from geobatch_tui.execution.raster.pyramid.tiles import pyramid
 
 DTYPES = (
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
@@ -66,7 +68,7 @@ def expected_levels(plan, pixels, valid):
     layers = [(pixels, valid)]
     for _ in plan.encoding.overviews:
         layers.append(
-            overviews.reduce(
+            halve.reduce(
                 *layers[-1],
                 resampling=plan.encoding.overview_resampling,
                 nodata=plan.nodata,
@@ -126,7 +128,7 @@ def test_any_item_is_the_same_in_any_chunks(data, tmp_path_factory):
     count = draw(st.integers(2, 4) if validity == "alpha" else st.integers(1, 4))
     predictors = {"f": [1, 2, 3], "c": [1]}.get(kind, [1, 2])
     compress = draw(st.sampled_from(["NONE", "LZW", "DEFLATE", "ZSTD"]))
-    resampling = "nearest" if kind == "c" else draw(st.sampled_from(overviews.RESAMPLINGS))
+    resampling = "nearest" if kind == "c" else draw(st.sampled_from(halve.RESAMPLINGS))
     plan = make_plan(
         draw(st.integers(1, 150)),
         draw(st.integers(1, 150)),
@@ -375,7 +377,7 @@ def test_any_name_has_a_part_name(tmp_path, name):
     """Part names fit the filesystem, begin with a dot and end in .part."""
     plan = make_plan(20, 20, block=16)
     item = make_item(plan, tmp_path / "new" / "folder", name=name)
-    receipt = assemble.write_whole(item, plan, noise(plan), None, 12, no_stage)
+    receipt = assembly.write_whole(item, plan, noise(plan), None, 12, no_stage)
     made = Path(receipt.part_path)
     assert made.parent == tmp_path / "new" / "folder"
     assert made.name.startswith(".")
@@ -387,22 +389,24 @@ def test_long_names_do_not_meet(tmp_path):
     """Names that are cut in the same place stay apart."""
     plan = make_plan(20, 20, block=16)
     names = ["a" * 250 + end + ".tif" for end in "xy"]
-    assert len({part.part_path(make_item(plan, tmp_path, name=name), 1) for name in names}) == 2
+    assert (
+        len({part_file.part_path(make_item(plan, tmp_path, name=name), 1) for name in names}) == 2
+    )
 
 
 def test_a_part_is_a_new_file(tmp_path):
     """A straggler of an earlier attempt writes into a file without a name; links are not followed."""
     plan = make_plan(20, 20, block=16)
     item = make_item(plan, tmp_path)
-    path = part.part_path(item, 1)
+    path = part_file.part_path(item, 1)
     victim = tmp_path / "victim"
     victim.write_text("precious")
     path.symlink_to(victim)
-    assemble.write_whole(item, plan, noise(plan), None, 1, no_stage)
+    assembly.write_whole(item, plan, noise(plan), None, 1, no_stage)
     assert not path.is_symlink()
     assert victim.read_text() == "precious"
     with path.open("rb+") as straggler:
-        receipt = assemble.write_whole(item, plan, noise(plan), None, 1, no_stage)
+        receipt = assembly.write_whole(item, plan, noise(plan), None, 1, no_stage)
         straggler.write(b"late")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == receipt.digest
 
@@ -471,14 +475,14 @@ SWEEP = make_plan(200, 150, count=2, block=32, validity="mask", predictor=HORIZO
 
 def lose_writes(monkeypatch, change):
     """Let ``change`` see and alter all that goes into the part."""
-    real = stores.SpoolStore.copy
+    real = tile_stores.SpoolStore.copy
 
     def copy(self, target, offset, length):
         start = os.lseek(target, 0, os.SEEK_CUR)
         real(self, target, offset, length)
         change(target, start, length)
 
-    monkeypatch.setattr(stores.SpoolStore, "copy", copy)
+    monkeypatch.setattr(tile_stores.SpoolStore, "copy", copy)
 
 
 def corrupt(target, at):
@@ -512,7 +516,7 @@ def test_lost_bytes_are_caught(tmp_path, monkeypatch):
 
 def test_a_wrong_header_is_caught_by_gdal(tmp_path, monkeypatch):
     """Were the layout itself wrong, GDAL's reading of the tiles would tell."""
-    real = assemble.lay_out
+    real = assembly.lay_out
 
     def swap(directories, order, **options):
         layout = real(directories, order, **options)
@@ -523,7 +527,7 @@ def test_a_wrong_header_is_caught_by_gdal(tmp_path, monkeypatch):
         header[at : at + 8] = first + second
         return replace(layout, header=bytes(header))
 
-    monkeypatch.setattr(assemble, "lay_out", swap)
+    monkeypatch.setattr(assembly, "lay_out", swap)
     plan = make_plan(128, 128, block=32, compress="NONE", format="GTiff")
     with pytest.raises(VerifyError, match="pixels"):
         build(tmp_path, plan, noise(plan))
@@ -533,35 +537,35 @@ def test_a_wrong_header_is_caught_by_gdal(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["crs", "nodata", "tags", "transform"])
 def test_other_metadata_is_caught(tmp_path, monkeypatch, name):
     """What GDAL says of the part must be what it said of the template."""
-    real = assemble.geotags.make_template
+    real = assembly.tags.make_template
 
     def other(plan, fingerprint):
         template = real(plan, fingerprint)
         return replace(template, identity={**template.identity, name: "other"})
 
-    monkeypatch.setattr(assemble.geotags, "make_template", other)
-    monkeypatch.setattr(assemble, "_compared", set())
+    monkeypatch.setattr(assembly.tags, "make_template", other)
+    monkeypatch.setattr(assembly, "_compared", set())
     with pytest.raises(VerifyError, match=name):
         build(tmp_path, SWEEP, noise(SWEEP))
 
 
 def test_the_first_small_file_of_a_kind_is_read_whole_by_gdal(tmp_path, monkeypatch):
     """Of thousands one; one of another kind, or a large one, anew."""
-    real, asked = assemble.check_with_gdal, []
+    real, asked = assembly.check_with_gdal, []
 
     def spy(path, index, identity, *, mask, alike=False):
         asked.append(alike)
         return real(path, index, identity, mask=mask, alike=alike)
 
-    monkeypatch.setattr(assemble, "check_with_gdal", spy)
-    monkeypatch.setattr(assemble, "_compared", set())
+    monkeypatch.setattr(assembly, "check_with_gdal", spy)
+    monkeypatch.setattr(assembly, "_compared", set())
     plan = make_plan(64, 48, block=64, format="GTiff")
     moved = replace(plan, transform=(*plan.transform[:5], plan.transform[5] + 1000.0))
     tiles = make_plan(64, 48, block=32, format="GTiff")
     other = replace(plan, descriptions=("else",) * plan.count)
     for each in (plan, plan, moved, other, plan, tiles, tiles):
         build(tmp_path, each, noise(each))
-    monkeypatch.setattr(assemble, "ALONE", 1)
+    monkeypatch.setattr(assembly, "ALONE", 1)
     build(tmp_path, plan, noise(plan))
     assert asked == [False, True, True, False, True, False, False, False]
 
@@ -577,12 +581,12 @@ def test_damaged_spools_are_caught(tmp_path):
         flipped[place] ^= 4
         path.write_bytes(flipped)
         with pytest.raises(VerifyError, match="damaged") as caught:
-            assemble.assemble(item, SWEEP, segments, 1, no_stage)
+            assembly.assemble(item, SWEEP, segments, 1, no_stage)
         hit = [s.index for s in segments if s.offset <= place < s.offset + s.length]
         assert caught.value.evidence == {"chunks": hit}
     path.unlink()
     with pytest.raises(VerifyError, match="damaged") as caught:
-        assemble.assemble(item, SWEEP, segments, 1, no_stage)
+        assembly.assemble(item, SWEEP, segments, 1, no_stage)
     assert caught.value.evidence == {"chunks": list(range(len(segments)))}
     assert not list(tmp_path.glob(".*.part"))
 
@@ -592,7 +596,7 @@ def test_a_chunk_twice_is_refused(tmp_path):
     item = make_item(SWEEP, tmp_path, chunk=(64, 64))
     segments = write_segments(item, SWEEP, noise(SWEEP))
     with pytest.raises(OperationError):
-        assemble.assemble(item, SWEEP, [*segments, segments[0]], 1, no_stage)
+        assembly.assemble(item, SWEEP, [*segments, segments[0]], 1, no_stage)
 
 
 def test_segments_of_length_0_are_holes(tmp_path):
@@ -600,7 +604,7 @@ def test_segments_of_length_0_are_holes(tmp_path):
     plan = make_plan(128, 64, block=32, nodata=0, validity="nodata")
     item = make_item(plan, tmp_path, chunk=(64, 64))
     segment = write_segments(item, plan, noise(plan))[0]
-    receipt = assemble.assemble(item, plan, [segment, Segment(1, "", 0, 0, 0)], 1, no_stage)
+    receipt = assembly.assemble(item, plan, [segment, Segment(1, "", 0, 0, 0)], 1, no_stage)
     assert (read(receipt.part_path)[0][0, :, 64:] == 0).all()
 
 
@@ -648,5 +652,5 @@ def test_every_level_is_sampled(tmp_path):
     plan = make_plan(700, 700, count=3, block=32, interleave="band", overviews=())
     plan = with_encoding(plan, overviews=((350, 350), (175, 175)))
     receipt = build(tmp_path, plan, noise(plan), chunk=(128, 128))
-    per_level = [min(level.tiles, verify.SAMPLES) for level in pyramid(plan)]
+    per_level = [min(level.tiles, read_back.SAMPLES) for level in pyramid(plan)]
     assert receipt.facts["verified_tiles"] == 3 * sum(per_level)

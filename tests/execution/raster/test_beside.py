@@ -14,9 +14,10 @@ import rasterio
 from rasterio.vrt import WarpedVRT
 
 from geobatch_tui.errors import UnsafeInputError, VerifyError
-from geobatch_tui.execution import environment
-from geobatch_tui.execution.raster import source, verify
-from geobatch_tui.execution.raster.facts import Facts
+from geobatch_tui.execution.raster.geotiff import read_back
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source_facts import Facts
+from geobatch_tui.execution.runtime import environment
 
 VRT = (
     "<VRTDataset rasterXSize='256' rasterYSize='256'><VRTRasterBand dataType='Byte' band='1'>"
@@ -34,17 +35,17 @@ def test_masks_and_overviews_are_tiffs(tmp_path, suffix, content):
     path = corpus.write(tmp_path / "a.tif")
     if suffix.count(".") == 2:
         shutil.copy(path, f"{path}{suffix[:4]}")
-    with source.open_source(str(path)):
+    with opened_source.open_source(str(path)):
         pass
     other = tmp_path / f"a.tif{suffix}"
     other.write_text(content)
     with pytest.raises(UnsafeInputError, match=r"no TIFF") as caught:
-        source.look(str(path))
+        opened_source.look(str(path))
     assert str(other) in str(caught.value)
     other.unlink()
     other.mkdir()
     with pytest.raises(UnsafeInputError):
-        source.look(str(path))
+        opened_source.look(str(path))
 
 
 @pytest.mark.parametrize("name", ["a.tif.mSk", "A.tif.msk", "a.tif.Msk"])
@@ -58,7 +59,7 @@ def test_a_name_in_other_case_is_not_opened(tmp_path, name):
             "<VRTRasterBand", 1,
         )
     )  # fmt: skip
-    with source.gdal_options(), source.open_source(str(path)) as dataset:
+    with opened_source.gdal_options(), opened_source.open_source(str(path)) as dataset:
         assert not Facts.of(dataset).mask
         assert dataset.dataset_mask().all()
 
@@ -68,12 +69,12 @@ def test_aux_files_are_hfa(tmp_path, name):
     """GDAL looks at 15 letters only before any driver may open it; others are not HFA's."""
     path = corpus.write(tmp_path / "a.tif")
     (tmp_path / name).write_bytes(b"EHFA_HEADER_TAG\0....")
-    assert source.look(str(path)) == "GTiff"
+    assert opened_source.look(str(path)) == "GTiff"
     (tmp_path / name).write_text("ehfa_header_tag " + VRT)
     with pytest.raises(UnsafeInputError, match="HFA"):
-        source.look(str(path))
+        opened_source.look(str(path))
     (tmp_path / name).write_text("\\relax")  # LaTeX's
-    assert source.look(str(path)) == "GTiff"
+    assert opened_source.look(str(path)) == "GTiff"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_pipe_beside_a_raster_is_not_waited_for(tmp_path, name):
     path = corpus.write(tmp_path / "a.tif")
     os.mkfifo(tmp_path / name)
     with pytest.raises(UnsafeInputError, match=r"no regular file"):
-        source.look(str(path))
+        opened_source.look(str(path))
 
 
 def test_nothing_beside_an_output_is_opened(tmp_path):
@@ -91,13 +92,13 @@ def test_nothing_beside_an_output_is_opened(tmp_path):
     path = corpus.write(tmp_path / "a.tif")
     (tmp_path / "a.tif.msk").write_text(MRF.format(tmp_path / "written"))
     (tmp_path / "a.tif.aux.xml").write_text(FLAGS.format(""))
-    assert verify.read_blocks(str(path)) == ("", 0)
+    assert read_back.read_blocks(str(path)) == ("", 0)
     assert not (tmp_path / "written").exists()
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(ns="OVERVIEWS", OVERVIEW_FILE="other.tif")
     assert "other.tif" in path.read_bytes().decode("latin-1")
     with pytest.raises(VerifyError, match=r"other\.tif"):
-        verify.read_blocks(str(path))
+        read_back.read_blocks(str(path))
 
 
 class Watch:
@@ -130,7 +131,7 @@ def test_an_overview_that_a_source_names_is_not_opened(tmp_path, where):
     how = environment.FIXED["GDAL_DISABLE_READDIR_ON_OPEN"]
     with (
         rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=how),
-        source.open_source(str(path)) as dataset,
+        opened_source.open_source(str(path)) as dataset,
     ):
         assert dataset.tags(ns="OVERVIEWS")["OVERVIEW_FILE"] == str(other)
         Facts.of(dataset)

@@ -18,9 +18,9 @@ from rasterio.windows import Window
 from test_checksums import blocks_of
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.raster import blocks as module
-from geobatch_tui.execution.raster import source
-from geobatch_tui.execution.raster.facts import Facts
+from geobatch_tui.execution.raster.source import blocks as module
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source_facts import Facts
 
 LAYOUTS = [
     {"tiled": True, "blockxsize": 64, "blockysize": 32},
@@ -46,11 +46,11 @@ def write(path, dtype, bands=3, **options):
 def held(path):
     """The file opened twice: as the engine does, and by GDAL alone."""
     with (
-        source.open_source(str(path)) as dataset,
+        opened_source.open_source(str(path)) as dataset,
         contextlib.ExitStack() as stack,
         rasterio.open(path) as plain,
     ):
-        yield source.Held.of(str(path), Facts.of(dataset), stack, dataset), plain
+        yield opened_source.Held.of(str(path), Facts.of(dataset), stack, dataset), plain
 
 
 def by_gdal(dataset, left, top, right, bottom):

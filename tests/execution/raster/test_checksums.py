@@ -15,10 +15,10 @@ import tifffile
 from planning import item_of, read_whole
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.raster import source
-from geobatch_tui.execution.raster.block_table import BlockTable
-from geobatch_tui.execution.raster.checksums import Checksums
-from geobatch_tui.execution.raster.facts import Facts
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source.block_table import BlockTable
+from geobatch_tui.execution.raster.source.checksums import Checksums
+from geobatch_tui.execution.raster.source_facts import Facts
 
 LAYOUTS = [
     {"tiled": True, "blockxsize": 64, "blockysize": 64},
@@ -30,7 +30,7 @@ LAYOUTS = [
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.release()
+    opened_source.release()
 
 
 def written(path, dtype="uint8", **layout):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import MemoryBudgetError
-from geobatch_tui.execution.messages import Chunking
+from geobatch_tui.execution.protocol.messages import Chunking
 from geobatch_tui.execution.raster.chunking import ENOUGH, Cost, cut
 
 MB = 2**20

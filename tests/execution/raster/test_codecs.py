@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from geobatch_tui.errors import OperationError, VerifyError
-from geobatch_tui.execution.raster import codecs
-from geobatch_tui.execution.raster.codecs import Codec
+from geobatch_tui.execution.raster.encode import lossless
+from geobatch_tui.execution.raster.encode.lossless import Codec
 
 DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "c8", "c16")
 CODECS = ("NONE", "LZW", "DEFLATE", "ZSTD")
@@ -20,7 +20,7 @@ CODECS = ("NONE", "LZW", "DEFLATE", "ZSTD")
 
 def fits(compress, predictor, dtype):
     try:
-        codecs.check(compress, 6 if compress in ("DEFLATE", "ZSTD") else 0, predictor, dtype)
+        lossless.check(compress, 6 if compress in ("DEFLATE", "ZSTD") else 0, predictor, dtype)
     except OperationError:
         return False
     return True
@@ -68,15 +68,15 @@ def test_floats_keep_every_bit(tile, predictor):
     "broken",
     [
         lambda _raw, _level: b"",
-        lambda raw, _level: codecs._deflate(raw.tobytes()[:-1] + b"\xff", 6),
-        lambda raw, _level: codecs._deflate(raw.tobytes()[:-1], 6),
-        lambda raw, _level: codecs._deflate(raw, 6)[:-6],
+        lambda raw, _level: lossless._deflate(raw.tobytes()[:-1] + b"\xff", 6),
+        lambda raw, _level: lossless._deflate(raw.tobytes()[:-1], 6),
+        lambda raw, _level: lossless._deflate(raw, 6)[:-6],
     ],
     ids=["nothing", "other pixels", "too short", "cut"],
 )
 def test_a_wrong_encoder_is_caught(monkeypatch, broken):
     """What an encoder gives back counts only if it decodes to the tile."""
-    monkeypatch.setitem(codecs._ENCODERS, "DEFLATE", broken)
+    monkeypatch.setitem(lossless._ENCODERS, "DEFLATE", broken)
     with pytest.raises(VerifyError):
         Codec("DEFLATE", 6, 1).encode(np.zeros((16, 16, 1), np.uint8))
 
@@ -87,7 +87,7 @@ def test_an_encoder_that_fails_raises(monkeypatch):
     def fail(_raw, _level):
         raise RuntimeError("out of luck")
 
-    monkeypatch.setitem(codecs._ENCODERS, "ZSTD", fail)
+    monkeypatch.setitem(lossless._ENCODERS, "ZSTD", fail)
     with pytest.raises(VerifyError, match="out of luck"):
         Codec("ZSTD", 3, 1).encode(np.zeros((16, 16, 1), np.uint8))
 
@@ -122,34 +122,34 @@ def test_zstd_frames_hold_their_content_size():
 def test_unknown_combinations_are_refused(wrong):
     """A codec, level or predictor that cannot be written is named before any pixel is computed."""
     with pytest.raises(OperationError):
-        codecs.check(*wrong)
+        lossless.check(*wrong)
 
 
 @pytest.mark.parametrize(("predictor", "dtype"), [(2, "uint8"), (2, "uint16"), (3, "float32")])
 @pytest.mark.parametrize("place", [(0, 0), (5, 9), (7, -1)])
 def test_a_predictor_gone_wrong_is_noticed(predictor, dtype, place, monkeypatch):
     """Differences that do not add up to the tile again never leave as a good one."""
-    differences = codecs._differences
+    differences = lossless._differences
 
     def wrong(rows, distance):
         out = differences(rows, distance)
         out[place] ^= 1
         return out
 
-    monkeypatch.setattr(codecs, "_differences", wrong)
+    monkeypatch.setattr(lossless, "_differences", wrong)
     tile = np.random.default_rng(1).integers(0, 200, (8, 16, 3)).astype(dtype)
     with pytest.raises(VerifyError, match="decodes to other pixels"):
-        codecs.Codec("DEFLATE", 6, predictor).encode(tile)
+        lossless.Codec("DEFLATE", 6, predictor).encode(tile)
 
 
 def test_the_fast_level_is_isa_ls(monkeypatch):
     """Level 1 is ISA-L's: any inflater reads it, another one than ISA-L reads it back, and without
     ISA-L it is refused."""
     tile = np.random.default_rng(1).integers(0, 9, (64, 64, 3), "uint8")
-    monkeypatch.setattr(codecs, "_inflate", None)
-    monkeypatch.setitem(codecs._DECODERS, "DEFLATE", None)
-    data = codecs.Codec("DEFLATE", 1, 1).encode(tile)
+    monkeypatch.setattr(lossless, "_inflate", None)
+    monkeypatch.setitem(lossless._DECODERS, "DEFLATE", None)
+    data = lossless.Codec("DEFLATE", 1, 1).encode(tile)
     assert zlib.decompress(data) == tile.tobytes()
-    monkeypatch.setattr(codecs.imagecodecs.ISAL, "available", False)
+    monkeypatch.setattr(lossless.imagecodecs.ISAL, "available", False)
     with pytest.raises(OperationError, match="choose 2"):
-        codecs.check("DEFLATE", 1, 1, "uint8")
+        lossless.check("DEFLATE", 1, 1, "uint8")

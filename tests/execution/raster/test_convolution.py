@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.enums import Resampling
 
-from geobatch_tui.execution.raster import convolution
-from geobatch_tui.execution.raster.overviews import reduce
+from geobatch_tui.execution.raster.kernels import convolution
+from geobatch_tui.execution.raster.pyramid.halve import reduce
 
 KERNELS = tuple(convolution.MARGINS)
 

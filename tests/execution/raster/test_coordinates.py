@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from pyproj import CRS
 
-from geobatch_tui.execution.messages import Window
-from geobatch_tui.execution.raster import coordinates, lattice, mapping
-from geobatch_tui.execution.raster.grids import Grid, Source
-from geobatch_tui.execution.raster.mapping import Mapper
+from geobatch_tui.execution.proj import crs_lookup
+from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.raster.grid import projection
+from geobatch_tui.execution.raster.grid.pixel_grid import Grid, Source
+from geobatch_tui.execution.raster.grid.projection import Mapper
+from geobatch_tui.execution.raster.warp import coordinates, lattice
 
 WORLD = Source(CRS.from_epsg(4326), (0.1, 0.0, -180.0, 0.0, -0.1, 90.0), 3600, 1800)
 POLAR = Grid(CRS.from_epsg(3413), (25_000.0, 0.0, -6e6, 0.0, -25_000.0, 6e6), 480, 480)
@@ -79,13 +81,13 @@ def test_a_lattice_by_its_axes_is_the_lattice(src, dst, box):
     """Separable or not, inside of the globe or beyond it."""
     source, target = CRS(src), CRS(dst)
     west, south, east, north = box
-    corners = mapping.project(
-        np.array([west, east]), np.array([south, north]), mapping.LONLAT, source
+    corners = projection.project(
+        np.array([west, east]), np.array([south, north]), crs_lookup.LONLAT, source
     )
     ends = np.where(np.isfinite(corners), corners, 2e7)
     x, y = np.linspace(*ends[0], 21), np.linspace(*ends[1], 15)
-    found = mapping.project_axes(x, y, source, target)
-    wanted = mapping.project(*np.meshgrid(x, y), source, target)
+    found = projection.project_axes(x, y, source, target)
+    wanted = projection.project(*np.meshgrid(x, y), source, target)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-9)
 
@@ -94,7 +96,7 @@ def test_separable_is_said_of_cylinders_alone():
     """What lets a lattice be computed by its axes."""
     lonlat = CRS("EPSG:4326")
     for code in (3857, 6933, 4087, 3395):
-        assert mapping.is_separable(lonlat, CRS(f"EPSG:{code}"))
-        assert mapping.is_separable(CRS(f"EPSG:{code}"), lonlat)
+        assert projection.is_separable(lonlat, CRS(f"EPSG:{code}"))
+        assert projection.is_separable(CRS(f"EPSG:{code}"), lonlat)
     for code in (3035, 32633, 3413, 27700):
-        assert not mapping.is_separable(lonlat, CRS(f"EPSG:{code}"))
+        assert not projection.is_separable(lonlat, CRS(f"EPSG:{code}"))

@@ -6,9 +6,9 @@ import pytest
 
 from geobatch_tui.config.creation import check_creation
 from geobatch_tui.errors import PreflightError, SchemaError
-from geobatch_tui.execution.raster import creation as creation_options
-from geobatch_tui.execution.raster.codec_options import Image
-from geobatch_tui.execution.raster.encoding import plan_encoding
+from geobatch_tui.execution.raster.encode import gdal_options as creation_options
+from geobatch_tui.execution.raster.encode.codec_options import Image
+from geobatch_tui.execution.raster.encode.encoding import plan_encoding
 
 GREY = Image(3000, 2000, 1, "uint8", False, "none")
 

@@ -12,8 +12,8 @@ import rasterio
 from planning import item_of, read_whole
 
 from geobatch_tui.errors import OperationError
-from geobatch_tui.execution.raster import source
-from geobatch_tui.execution.raster.facts import Facts
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source_facts import Facts
 
 SOURCES = [
     corpus.good,
@@ -35,11 +35,11 @@ def without_gdal(monkeypatch):
         raise OperationError("GDAL was asked to open a source")
 
     def forbid():
-        source.release()
-        monkeypatch.setattr(source, "_open_pinned", refuse)
+        opened_source.release()
+        monkeypatch.setattr(opened_source, "_open_pinned", refuse)
 
     yield forbid
-    source.release()
+    opened_source.release()
 
 
 @pytest.mark.parametrize("make", SOURCES)

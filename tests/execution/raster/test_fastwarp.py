@@ -17,9 +17,10 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 from warping import compared, in_parts, planned, whole
 
-from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.ops.raster.reproject import REPROJECT
-from geobatch_tui.execution.raster import fastwarp, sampling, separable, source
+from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.warp import resample, separable, source_window
 
 KERNELS = ("nearest", "bilinear", "cubic", "cubicspline", "lanczos", "average")
 #: A separable grid and one that is not.
@@ -37,7 +38,7 @@ QUIET = settings(
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.release()
+    opened_source.release()
 
 
 def assert_near(result, *, share=0.001):
@@ -197,7 +198,7 @@ def test_both_sides_of_the_antimeridian_are_read_apart(tmp_path, monkeypatch, ke
         elif kind == "nodata":
             dataset.nodata = 121
     item, plan = planned(path, {"dst_crs": "EPSG:3413", "resampling": kernel, "size": [500, 0]})
-    place_sides = fastwarp.Warper._place_sides
+    place_sides = resample.Warper._place_sides
     taken = []
 
     def counted(self, *args):
@@ -206,12 +207,12 @@ def test_both_sides_of_the_antimeridian_are_read_apart(tmp_path, monkeypatch, ke
 
     found = []
     for way in (counted, lambda *_args: False):
-        monkeypatch.setattr(fastwarp.Warper, "_place_sides", way)
-        monkeypatch.setattr(fastwarp, "PART", 64)
+        monkeypatch.setattr(resample.Warper, "_place_sides", way)
+        monkeypatch.setattr(resample, "PART", 64)
         windows = [Window(x, y, 60, 60) for x in (220, 280) for y in (0, 60, 120, 180, 240)]
-        with source.held_source(item) as held:
-            found.append([fastwarp.read(held, plan, window) for window in windows])
-        source.release()
+        with opened_source.held_source(item) as held:
+            found.append([resample.read(held, plan, window) for window in windows])
+        opened_source.release()
     assert any(taken)
     for (one, valid), (other, also) in zip(*found, strict=True):
         assert one.tobytes() == other.tobytes()
@@ -246,10 +247,10 @@ def test_any_cut_gives_the_same_bits(tmp_path, monkeypatch, job, cut, inner, dat
         for col in range(0, side, cut[0])
     ]
     with monkeypatch.context() as patch:
-        patch.setattr(fastwarp, "PART", inner[0])
-        for module in (fastwarp, separable):
+        patch.setattr(resample, "PART", inner[0])
+        for module in (resample, separable):
             patch.setattr(module, "TILE", min(inner[0], 128))
-        patch.setattr(sampling, "SOURCE_BYTES", inner[1])
+        patch.setattr(source_window, "SOURCE_BYTES", inner[1])
         got, valid = in_parts(path, plan, item, data.draw(st.permutations(windows)))
     assert got.tobytes() == expected.tobytes()
     assert np.array_equal(valid, expected_valid)
@@ -259,7 +260,7 @@ def test_cells_do_not_move_with_the_window(tmp_path):
     """On a grid that is not separable, with a pole inside, chunks equal the whole to the bit."""
     path = globe(tmp_path / "globe.tif", step=0.5)
     item, plan = planned(path, {"dst_crs": "EPSG:3413", "resampling": "cubic", "size": [333, 333]})
-    assert plan.warp.path == fastwarp.LATTICE
+    assert plan.warp.path == resample.LATTICE
     expected, _ = in_parts(path, plan, item, [whole(plan)])
     windows = [
         Window(col, row, min(47, 333 - col), min(91, 333 - row))

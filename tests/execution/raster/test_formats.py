@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geobatch_tui.errors import UnsafeInputError, UnsupportedFormatError
-from geobatch_tui.execution.raster.formats import describe, driver_of
+from geobatch_tui.execution.raster.source.magic import describe, driver_of
 
 TIFF = b"II*\x00" + bytes(20)
 

@@ -9,7 +9,7 @@ from assembling import make_plan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobatch_tui.execution.raster import geotags
+from geobatch_tui.execution.raster.geotiff import tags
 
 sizes = st.floats(1e-6, 1e6, allow_nan=False)
 places = st.floats(-1e7, 1e7, allow_nan=False)
@@ -20,7 +20,7 @@ marks = st.text("0123456789abcdef", min_size=32, max_size=32)
 def test_shared_tags_are_the_items_own(across, left, down, top, mark):
     """Byte for byte, wherever the item lies and whatever its fingerprint is."""
     plan = make_plan(100, 100, transform=(across, 0.0, left, 0.0, -down, top))
-    shared, own = geotags.make_template(plan, mark), geotags._made(plan, mark)
+    shared, own = tags.make_template(plan, mark), tags._made(plan, mark)
     assert shared.tags == own.tags
     assert shared.overview_tags == own.overview_tags
     assert shared.identity == own.identity
@@ -33,7 +33,7 @@ def test_shared_tags_are_the_items_own(across, left, down, top, mark):
 def test_rotated_and_point_rasters_get_their_own(transform, kind):
     """What is not simply north-up is written by GDAL each time."""
     plan = replace(make_plan(100, 100, transform=transform), area_or_point=kind)
-    assert geotags.make_template(plan, "ab" * 16) == geotags._made(plan, "ab" * 16)
+    assert tags.make_template(plan, "ab" * 16) == tags._made(plan, "ab" * 16)
 
 
 def test_kinds_are_told_apart():
@@ -45,4 +45,4 @@ def test_kinds_are_told_apart():
         replace(plan, descriptions=("red",) * plan.count),
         replace(plan, tags={"A": "b"}),
     ):
-        assert geotags.make_template(other, "c" * 32).tags == geotags._made(other, "c" * 32).tags
+        assert tags.make_template(other, "c" * 32).tags == tags._made(other, "c" * 32).tags

@@ -17,11 +17,12 @@ from rasterio.transform import from_origin
 from rasterio.warp import calculate_default_transform
 
 from geobatch_tui.errors import CrsError, SchemaError
-from geobatch_tui.execution.raster import grids, mapping
-from geobatch_tui.execution.raster.mapping import Box
+from geobatch_tui.execution.proj import crs_lookup
+from geobatch_tui.execution.raster.grid import output_grid, pixel_grid, projection
+from geobatch_tui.execution.raster.grid.pixel_grid import Box
 from geobatch_tui.execution.raster.plan import RasterPlan
 
-GLOBE = grids.Source(CRS.from_epsg(4326), (1.0, 0.0, -180.0, 0.0, -1.0, 90.0), 360, 180)
+GLOBE = pixel_grid.Source(CRS.from_epsg(4326), (1.0, 0.0, -180.0, 0.0, -1.0, 90.0), 360, 180)
 needs_gdal = pytest.mark.skipif(
     shutil.which("gdalwarp") is None, reason="gdalwarp is not installed"
 )
@@ -34,7 +35,9 @@ def nothing():
 def small(crs="EPSG:4326", box=(8.0, 46.0, 10.0, 48.0), pixels=200):
     """A north-up source of ``pixels`` a side over ``box``."""
     x, y = (box[2] - box[0]) / pixels, (box[3] - box[1]) / pixels
-    return grids.Source(CRS.from_user_input(crs), (x, 0.0, box[0], 0.0, -y, box[3]), pixels, pixels)
+    return pixel_grid.Source(
+        CRS.from_user_input(crs), (x, 0.0, box[0], 0.0, -y, box[3]), pixels, pixels
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,14 +114,16 @@ def test_beside_the_area_of_use(tmp_path, west, north, dst_crs, extent, taken):
 def test_extent_source_refuses_what_auto_would_cut():
     """Extent = source takes GDAL's grid or none."""
     broken = ((1e20, 0.0, 0.0, 0.0, -1e20, 0.0), 10, 10)
-    wish = grids.Wish(extent="source")
+    wish = output_grid.Wish(extent="source")
     with pytest.raises(CrsError, match="no sound grid"):
-        grids.choose(GLOBE, CRS.from_epsg(3413), wish, lambda: broken)
+        output_grid.choose(GLOBE, CRS.from_epsg(3413), wish, lambda: broken)
 
 
 def test_extent_area_of_use_cuts_even_a_sound_grid():
     """Asked for, it is done without a warning."""
-    choice = grids.choose(GLOBE, CRS.from_epsg(3035), grids.Wish(extent="area-of-use"), nothing)
+    choice = output_grid.choose(
+        GLOBE, CRS.from_epsg(3035), output_grid.Wish(extent="area-of-use"), nothing
+    )
     assert choice.story == "area-of-use"
     assert choice.warnings == ()
     assert choice.grid.width < 100
@@ -136,31 +141,40 @@ def test_extent_area_of_use_cuts_even_a_sound_grid():
 )
 def test_what_counts_as_unsound(bad):
     """Not finite, a side of 0, or pixels 4 times off."""
-    choice = grids.choose(GLOBE, CRS.from_epsg(3857), grids.Wish(), lambda: bad)
+    choice = output_grid.choose(GLOBE, CRS.from_epsg(3857), output_grid.Wish(), lambda: bad)
     assert choice.story == "area-of-use"
     fine = ((111e3, 0.0, -2e7, 0.0, -111e3, 2e7), 361, 361)
-    assert grids.choose(GLOBE, CRS.from_epsg(3857), grids.Wish(), lambda: fine).story == "gdal"
+    assert (
+        output_grid.choose(GLOBE, CRS.from_epsg(3857), output_grid.Wish(), lambda: fine).story
+        == "gdal"
+    )
 
 
 def test_resolution_size_and_alignment():
     """Counted from the top left corner as gdalwarp does."""
     box = Box(105.0, 205.0, 1000.0, 1200.0)
     utm = CRS.from_epsg(32632)
-    plain = grids.Wish(bounds=box, resolution=(100.0, 50.0))
-    grid = grids.choose(small(), utm, plain, nothing).grid
+    plain = output_grid.Wish(bounds=box, resolution=(100.0, 50.0))
+    grid = output_grid.choose(small(), utm, plain, nothing).grid
     assert (grid.transform, grid.width, grid.height) == ((100, 0, 105, 0, -50, 1200), 9, 20)
-    tap = grids.Wish(bounds=box, resolution=(100.0, 100.0), target_aligned_pixels=True)
-    assert grids.choose(small(), utm, tap, nothing).grid.box == Box(100, 200, 1000, 1200)
-    sized = grids.choose(small(), utm, grids.Wish(bounds=box, size=(179, 0)), nothing).grid
+    tap = output_grid.Wish(bounds=box, resolution=(100.0, 100.0), target_aligned_pixels=True)
+    assert output_grid.choose(small(), utm, tap, nothing).grid.box == Box(100, 200, 1000, 1200)
+    sized = output_grid.choose(
+        small(), utm, output_grid.Wish(bounds=box, size=(179, 0)), nothing
+    ).grid
     assert (sized.width, sized.height) == (179, 199)
     assert sized.transform == (5, 0, 105, 0, -5, 1200)
 
 
 def test_bounds_in_another_crs_are_densified():
     """The box in dst_crs holds all of the box in bounds_crs, its bulging side too."""
-    wish = grids.Wish(bounds=Box(-20, 50, 40, 70), bounds_crs=mapping.LONLAT, resolution=(1e4, 1e4))
-    box = grids.choose(GLOBE, CRS.from_epsg(3035), wish, nothing).grid.box
-    x, y = mapping.project(np.array([10.0]), np.array([50.0]), mapping.LONLAT, CRS.from_epsg(3035))
+    wish = output_grid.Wish(
+        bounds=Box(-20, 50, 40, 70), bounds_crs=crs_lookup.LONLAT, resolution=(1e4, 1e4)
+    )
+    box = output_grid.choose(GLOBE, CRS.from_epsg(3035), wish, nothing).grid.box
+    x, y = projection.project(
+        np.array([10.0]), np.array([50.0]), crs_lookup.LONLAT, CRS.from_epsg(3035)
+    )
     assert box.miny <= y[0] < box.miny + 2e4
     assert box.minx < x[0] < box.maxx
 
@@ -170,24 +184,24 @@ def test_a_source_over_the_antimeridian_does_not_go_round_the_world():
     source = small("EPSG:32601", (100_000, 0, 400_000, 300_000))
     wide = ((1000.0, 0.0, -20e6, 0.0, -1000.0, 3e5), 40_000, 300)
     with pytest.raises(CrsError, match="antimeridian") as caught:
-        grids.choose(source, CRS.from_epsg(3857), grids.Wish(), lambda: wide)
+        output_grid.choose(source, CRS.from_epsg(3857), output_grid.Wish(), lambda: wide)
     assert "bounds" in caught.value.hint
 
 
 def test_too_many_pixels_are_refused():
     """A resolution in the wrong unit ends in a message, not in an allocation."""
-    wish = grids.Wish(bounds=Box(0, 0, 1e6, 1e6), resolution=(1e-5, 1e-5))
+    wish = output_grid.Wish(bounds=Box(0, 0, 1e6, 1e6), resolution=(1e-5, 1e-5))
     with pytest.raises(SchemaError, match="pixels"):
-        grids.choose(small(), CRS.from_epsg(32632), wish, nothing)
+        output_grid.choose(small(), CRS.from_epsg(32632), wish, nothing)
 
 
 def test_poles_are_inside_where_a_point_stands_for_them():
     """A polar CRS has the pole inside; a cylinder shows it as a line."""
-    polar = grids.Grid(CRS.from_epsg(3413), (1e5, 0, -5e6, 0, -1e5, 5e6), 100, 100)
-    plate = grids.Grid(CRS.from_epsg(6933), (1e5, 0, -17367530, 0, -1e5, 7.4e6), 347, 148)
-    assert mapping.poles_inside(polar) == [False, True]
-    assert mapping.poles_inside(plate) == [False, False]
-    assert mapping.lonlat_box(polar).maxy == 90
+    polar = pixel_grid.Grid(CRS.from_epsg(3413), (1e5, 0, -5e6, 0, -1e5, 5e6), 100, 100)
+    plate = pixel_grid.Grid(CRS.from_epsg(6933), (1e5, 0, -17367530, 0, -1e5, 7.4e6), 347, 148)
+    assert projection.poles_inside(polar) == [False, True]
+    assert projection.poles_inside(plate) == [False, False]
+    assert projection.lonlat_box(polar).maxy == 90
 
 
 @pytest.mark.parametrize("corner", [(-3_950_000, 4_350_000), (-500_000, 6_000_000)])
@@ -200,7 +214,7 @@ def test_a_pole_stays_inside_at_any_resolution(tmp_path, corner, wish):
     extent = []
     for params in ({}, wish):
         plan = RasterPlan.from_json(probe(path, {"dst_crs": "EPSG:4326", **params}).detail)
-        grid = grids.Grid(mapping.LONLAT, plan.transform, plan.width, plan.height)
+        grid = pixel_grid.Grid(crs_lookup.LONLAT, plan.transform, plan.width, plan.height)
         extent.append(grid.box)
     gdal, wished = extent
     assert gdal.miny < -89.5
@@ -265,12 +279,12 @@ def test_a_source_on_its_own_grid_is_copied(tmp_path, name, kernel):
 
 def test_a_source_in_the_same_crs_keeps_its_extent_at_any_resolution():
     """As with gdalwarp -tr and -ts."""
-    source = grids.Source(CRS.from_epsg(32633), (30.0, 0.0, 5e5, 0.0, -33.0, 5e6), 100, 100)
+    source = pixel_grid.Source(CRS.from_epsg(32633), (30.0, 0.0, 5e5, 0.0, -33.0, 5e6), 100, 100)
     for wish, size in (
-        (grids.Wish(resolution=(30.0, 30.0)), (100, 110)),
-        (grids.Wish(size=(150, 0)), (150, 165)),
+        (output_grid.Wish(resolution=(30.0, 30.0)), (100, 110)),
+        (output_grid.Wish(size=(150, 0)), (150, 165)),
     ):
-        grid = grids.choose(source, CRS.from_epsg(32633), wish, nothing).grid
+        grid = output_grid.choose(source, CRS.from_epsg(32633), wish, nothing).grid
         assert (grid.width, grid.height) == size
         assert grid.box.maxy == 5e6
 

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from geobatch_tui.errors import CorruptSourceError, UnsafeInputError
-from geobatch_tui.execution.raster import hdf5, source
+from geobatch_tui.execution.raster.source import hdf5, opened_source
 
 #: Made by h5py: a dataset whose values lie in /etc/hostname, a virtual one, a link to another file;
 #: and one with links to itself only, its root in a group among them.
@@ -52,8 +52,8 @@ def test_values_of_other_files_are_refused(tmp_path, name, said, suffix, capfd):
     """They would be published: those of any file that this user may read."""
     path = _write(tmp_path, name, suffix)
     with pytest.raises(UnsafeInputError, match=said):
-        source.look(path)
-    with pytest.raises(UnsafeInputError), source.open_source(path):
+        opened_source.look(path)
+    with pytest.raises(UnsafeInputError), opened_source.open_source(path):
         pass
     assert capfd.readouterr() == ("", "")
 
@@ -61,9 +61,9 @@ def test_values_of_other_files_are_refused(tmp_path, name, said, suffix, capfd):
 def test_a_whole_file_is_read(tmp_path):
     """Links within it are its own; in another thread a process of its own looks."""
     path = _write(tmp_path, "own", ".h5")
-    assert source.look(path) == "HDF5"
+    assert opened_source.look(path) == "HDF5"
     said = []
-    thread = threading.Thread(target=lambda: said.append(source.look(path)))
+    thread = threading.Thread(target=lambda: said.append(opened_source.look(path)))
     thread.start()
     thread.join()
     assert said == ["HDF5"]
@@ -74,7 +74,7 @@ def test_a_damaged_file_is_not_taken_for_whole(tmp_path, capfd):
     path = tmp_path / "a.h5"
     path.write_bytes(hdf5.MAGIC + bytes(100))
     with pytest.raises(CorruptSourceError):
-        source.look(str(path))
+        opened_source.look(str(path))
     with pytest.raises(CorruptSourceError):
         hdf5._found_by_another_process(str(path))
     assert capfd.readouterr() == ("", "")

@@ -11,7 +11,7 @@ import rasterio
 from assembling import FINGERPRINT, build, make_plan, no_stage, noise, wkt
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.raster.inspect import inspect
+from geobatch_tui.execution.raster.geotiff.read_back import inspect
 
 PLAN = make_plan(200, 150, count=3, block=32, validity="mask", compress="ZSTD")
 

@@ -9,12 +9,12 @@ import rasterio.shutil
 from assembling import wkt
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.raster.layout import (
+from geobatch_tui.execution.raster.encode.tiff_tag import short
+from geobatch_tui.execution.raster.geotiff.layout import (
     CLASSIC_LIMIT,
     Directory,
     ghost_area,
     lay_out,
-    short,
 )
 
 

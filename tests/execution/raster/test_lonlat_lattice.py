@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from pyproj import CRS, Transformer
 
-from geobatch_tui.execution.messages import ChunkGrid
-from geobatch_tui.execution.raster.grids import Grid
-from geobatch_tui.execution.raster.mapping import lonlat_lattice
-from geobatch_tui.orchestration.letters import window_bounds
+from geobatch_tui.execution.protocol.messages import ChunkGrid
+from geobatch_tui.execution.raster.grid.pixel_grid import Grid
+from geobatch_tui.execution.raster.grid.projection import lonlat_lattice
+from geobatch_tui.orchestration.state.letters import window_bounds
 
 
 def test_windows_are_placed_within_a_part_of_themselves() -> None:

@@ -14,7 +14,7 @@ folder = Path(sys.argv[1])
 sys.path.insert(0, sys.argv[2])
 import numpy as np
 from assembling import make_item, make_plan, no_stage, write_segments
-from geobatch_tui.execution.raster import assemble
+from geobatch_tui.execution.raster.geotiff import assembly as assemble
 
 plan = make_plan(512, 512, block=32)
 pixels = np.arange(512 * 512, dtype="uint32").astype("uint8").reshape(1, 512, 512)

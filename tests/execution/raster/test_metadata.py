@@ -12,7 +12,7 @@ import rasterio.shutil
 from planning import OPERATIONS, item_of, no_stage, probe
 from rasterio.enums import ColorInterp
 
-from geobatch_tui.execution.messages import ChunkTask
+from geobatch_tui.execution.protocol.messages import ChunkTask
 from geobatch_tui.execution.raster.plan import RasterPlan
 
 TO_3857 = {"dst_crs": "EPSG:3857"}

@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geobatch_tui.execution.raster import kernels, loops, native
-from geobatch_tui.execution.recorder import Recorder
-from geobatch_tui.execution.vector import loops as vector_loops
+from geobatch_tui.execution.native import linker
+from geobatch_tui.execution.raster.kernels import gather, pixel_loops
+from geobatch_tui.execution.runtime.recorder import Recorder
+from geobatch_tui.execution.vector.kernels import feature_loops as vector_loops
 
 
 @pytest.fixture(name="cached")
 def _cached(tmp_path, monkeypatch):
     """A cache of its own, with nothing in it."""
-    monkeypatch.setattr(native, "_directory", lambda: tmp_path)
+    monkeypatch.setattr(linker, "_directory", lambda: tmp_path)
     return tmp_path
 
 
@@ -31,19 +32,19 @@ def differences(dtype="uint8"):
 
 
 def fresh(loop):
-    return native.Loop(loop.module, loop.name, loop.arguments)
+    return linker.Loop(loop.module, loop.name, loop.arguments)
 
 
 def test_first_compiled_then_linked(cached):
     """The same pixels, and no second compilation."""
     raw, out = differences()
-    fresh(loops.sum_differences)(raw, out)
+    fresh(pixel_loops.sum_differences)(raw, out)
     np.testing.assert_array_equal(out, np.cumsum(raw, axis=1, dtype="uint8").transpose(2, 0, 1))
     (kept,) = cached.iterdir()
     assert kept.name == "raster.predictors.sum_differences-uint8.o"
     before = kept.stat().st_mtime_ns
     _, again = differences()
-    fresh(loops.sum_differences)(raw, again)
+    fresh(pixel_loops.sum_differences)(raw, again)
     np.testing.assert_array_equal(again, out)
     assert kept.stat().st_mtime_ns == before
 
@@ -52,15 +53,15 @@ def test_first_compiled_then_linked(cached):
 def test_compiling_is_told(cached, monkeypatch, kept):
     """By the first call, and by no other: with a cache, and where numba calls the loop."""
     if not kept:
-        monkeypatch.setattr(native, "_directory", lambda: None)
+        monkeypatch.setattr(linker, "_directory", lambda: None)
     told = []
     recorder = Recorder(told.append)
     recorder.begin()
-    loop = fresh(loops.sum_differences)
+    loop = fresh(pixel_loops.sum_differences)
     for _ in range(2):
         loop(*differences())
     assert told == [True, False]
-    fresh(loops.sum_differences)(*differences())
+    fresh(pixel_loops.sum_differences)(*differences())
     assert len(told) == (2 if kept else 4)
 
 
@@ -73,11 +74,11 @@ def test_linked_code_gives_what_numba_gives(dtype, monkeypatch):
     found = []
     for linked in (True, False):
         if not linked:
-            monkeypatch.setattr(native, "_directory", lambda: None)
+            monkeypatch.setattr(linker, "_directory", lambda: None)
         out, touched = np.zeros((2, 30, 33), dtype), np.zeros((30, 33), np.uint8)
-        fresh(loops.gather)(
+        fresh(pixel_loops.gather)(
             source, source.reshape(2, -1), x, y, (0, 0), (50, 40), 4, (1.0, 0.7), (2, 4), (6, 10),
-            False, out, touched, (0, 0), dtype == "uint8", 0.0, 255.0, *loops.scratch((6, 10), 33, dtype),
+            False, out, touched, (0, 0), dtype == "uint8", 0.0, 255.0, *pixel_loops.scratch((6, 10), 33, dtype),
         )  # fmt: skip
         found.append((out, touched))
     np.testing.assert_array_equal(found[0][0].view(np.uint8), found[1][0].view(np.uint8))
@@ -89,14 +90,14 @@ def test_linked_code_gives_what_numba_gives(dtype, monkeypatch):
 def test_a_damaged_object_is_compiled_anew(cached, hurt):
     """Never run."""
     raw, out = differences("uint16")
-    fresh(loops.sum_differences)(raw, out)
+    fresh(pixel_loops.sum_differences)(raw, out)
     (kept,) = cached.iterdir()
     kept.write_bytes(hurt(kept.read_bytes()))
-    assert native._read(kept) is None
+    assert linker._read(kept) is None
     _, again = differences("uint16")
-    fresh(loops.sum_differences)(raw, again)
+    fresh(pixel_loops.sum_differences)(raw, again)
     np.testing.assert_array_equal(again, out)
-    assert native._read(kept) is not None
+    assert linker._read(kept) is not None
 
 
 def test_a_cache_that_cannot_be_written_is_left_alone(cached, monkeypatch):
@@ -107,16 +108,16 @@ def test_a_cache_that_cannot_be_written_is_left_alone(cached, monkeypatch):
         raise OSError(errno.ENOSPC, "no room")
 
     monkeypatch.setattr(Path, "replace", full)
-    fresh(loops.sum_differences)(raw, out)
+    fresh(pixel_loops.sum_differences)(raw, out)
     np.testing.assert_array_equal(out, np.cumsum(raw, axis=1, dtype="uint64").transpose(2, 0, 1))
     assert [one.name for one in cached.iterdir() if one.suffix != ".lock"] == []
 
 
 def test_code_that_needs_more_is_not_kept(cached, monkeypatch):
     """What only numba has, numba runs: where a loop allocates, for one."""
-    monkeypatch.setattr(native, "_UNREACHABLE", frozenset())
+    monkeypatch.setattr(linker, "_UNREACHABLE", frozenset())
     raw, out = differences("uint32")
-    fresh(loops.sum_differences)(raw, out)
+    fresh(pixel_loops.sum_differences)(raw, out)
     np.testing.assert_array_equal(out, np.cumsum(raw, axis=1, dtype="uint32").transpose(2, 0, 1))
     assert not list(cached.iterdir())
 
@@ -125,9 +126,9 @@ def test_code_that_needs_more_is_not_kept(cached, monkeypatch):
     "loop",
     [
         value
-        for module in (loops, vector_loops)
+        for module in (pixel_loops, vector_loops)
         for value in vars(module).values()
-        if isinstance(value, native.Loop)
+        if isinstance(value, linker.Loop)
     ],
     ids=lambda loop: f"{loop.module}.{loop.name}",
 )
@@ -135,10 +136,10 @@ def test_every_loop_can_be_kept(loop):
     """None allocates, raises, or calls anything but libc."""
     wide = "uint32" if loop.name == "join_bytes" else "uint8"
     generic = wide if any(argument.type == "T" for argument in loop.arguments) else ""
-    _, code = native._object_of(native._compile(loop, generic))
+    _, code = linker._object_of(linker._compile(loop, generic))
     process = ctypes.CDLL(None)
-    left = {symbol for symbol in native.undefined_symbols(code) if not hasattr(process, symbol)}
-    assert left <= native._UNREACHABLE
+    left = {symbol for symbol in linker.undefined_symbols(code) if not hasattr(process, symbol)}
+    assert left <= linker._UNREACHABLE
 
 
 def test_wrong_arrays_are_refused():
@@ -146,19 +147,19 @@ def test_wrong_arrays_are_refused():
     raw, _ = differences()
     for bad in (raw.astype("uint16"), raw[:, ::2], raw[0]):
         with pytest.raises(TypeError):
-            loops.sum_differences(raw, bad)
+            pixel_loops.sum_differences(raw, bad)
     with pytest.raises(ValueError, match="argument"):
-        loops.sum_differences(raw)
-    assert callable(kernels.gather)
+        pixel_loops.sum_differences(raw)
+    assert callable(gather.gather)
 
 
 def test_numba_is_not_loaded_for_kept_code():
     """That is what it is for."""
     raw, out = differences()
-    loops.sum_differences(raw, out)
+    pixel_loops.sum_differences(raw, out)
     code = (
         "import sys, numpy as np\n"
-        "from geobatch_tui.execution.raster import loops\n"
+        "from geobatch_tui.execution.raster.kernels import pixel_loops as loops\n"
         "raw, out = np.ones((4, 4, 3), 'u1'), np.empty((3, 4, 4), 'u1')\n"
         "loops.sum_differences(raw, out)\n"
         "assert (out[:, :, 3] == 4).all()\n"
@@ -171,7 +172,7 @@ def test_of_two_processes_one_compiles(tmp_path):
     """The other waits, and takes what was kept: it never loads the compiler."""
     code = (
         "import sys, numpy as np\n"
-        "from geobatch_tui.execution.raster import loops\n"
+        "from geobatch_tui.execution.raster.kernels import pixel_loops as loops\n"
         "loops.sum_differences(np.ones((2, 2, 3), 'u1'), np.ones((3, 2, 2), 'u1'))\n"
         "print('numba' in sys.modules)\n"
     )

@@ -13,8 +13,14 @@ from rasterio.transform import from_origin
 from rasterio.warp import transform
 
 from geobatch_tui.execution.ops.raster.reproject import REPROJECT
-from geobatch_tui.execution.raster import grids, mapping, operation, source
+from geobatch_tui.execution.proj import crs_lookup
+from geobatch_tui.execution.raster.grid import (
+    datum_operation,
+    pixel_grid,
+    projection,
+)
 from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source
 
 STEP = 0.001
 
@@ -22,12 +28,12 @@ STEP = 0.001
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.release()
+    opened_source.release()
 
 
 def placed(code, lon, lat, step=STEP):
     """A source of 100 pixels a side with this top left corner, in degrees."""
-    return grids.Source(CRS.from_epsg(code), (step, 0.0, lon, 0.0, -step, lat), 100, 100)
+    return pixel_grid.Source(CRS.from_epsg(code), (step, 0.0, lon, 0.0, -step, lat), 100, 100)
 
 
 @pytest.mark.parametrize(
@@ -40,20 +46,20 @@ def placed(code, lon, lat, step=STEP):
 def test_proj_and_gdal_take_the_one_that_is_bound(src, dst, lon, lat, name):
     """Without the area of the source each of them takes another one."""
     here, target = placed(src, lon, lat, 0.02), CRS.from_epsg(dst)
-    chosen = operation.choose(here, target)
+    chosen = datum_operation.choose(here, target)
     assert chosen.name.startswith(name)
     assert chosen.name in chosen.warnings[0]
     area = AreaOfInterest(lon, lat - 2, lon + 2, lat)
     by_area = Transformer.from_crs(src, dst, always_xy=True, area_of_interest=area)
     by_area.transform(lon + 1, lat - 1)
     used = by_area.get_last_used_operation()
-    points = mapping.apply(here.transform, *mapping.lattice(100, 100, 9))
+    points = projection.apply(here.transform, *projection.lattice(100, 100, 9))
     meant = np.array(used.transform(*points))
     assert not np.array_equal(
-        by_area.transform(*points), mapping.project(*points, here.crs, target)
+        by_area.transform(*points), projection.project(*points, here.crs, target)
     )
-    ours = mapping.project(*points, chosen.crs, target)
-    crs = [rio.CRS.from_wkt(mapping.wkt_of(each)) for each in (chosen.crs, target)]
+    ours = projection.project(*points, chosen.crs, target)
+    crs = [rio.CRS.from_wkt(crs_lookup.wkt_of(each)) for each in (chosen.crs, target)]
     theirs = transform(*crs, *(each.ravel().tolist() for each in points))
     assert np.array_equal(ours, meant)
     assert np.array_equal(np.reshape(theirs, meant.shape), meant)
@@ -72,7 +78,7 @@ def test_proj_and_gdal_take_the_one_that_is_bound(src, dst, lon, lat, name):
 def test_nothing_is_bound_without_need(src, dst, lon, lat, name):
     """The CRS of the source stays, and nothing is told."""
     here = placed(src, lon, lat)
-    chosen = operation.choose(here, CRS.from_epsg(dst))
+    chosen = datum_operation.choose(here, CRS.from_epsg(dst))
     assert (chosen.crs, chosen.bound) == (here.crs, False)
     assert chosen.name.startswith(name)
     assert bool(chosen.name) == bool(name)
@@ -133,13 +139,13 @@ def test_the_grid_is_where_the_pixels_are(tmp_path, src, dst, left, top, step, a
     along, zero, one = np.linspace(0, 100, 21), np.zeros(21), np.full(21, 100.0)
     rim = np.concatenate([along, along, zero, one]), np.concatenate([zero, one, along, along])
     own, target = CRS.from_wkt(plan.warp.src_crs), CRS.from_wkt(plan.crs)
-    x, y = mapping.project(*mapping.apply(tuple(place)[:6], *rim), own, target)
+    x, y = projection.project(*projection.apply(tuple(place)[:6], *rim), own, target)
     found = (plan.transform[2] - x.min()) / step, (plan.transform[5] - y.max()) / step
     assert np.abs(found).max() < 1e-6
     picked, valid = read_whole(item)
     cols, rows = np.meshgrid(np.arange(plan.width) + 0.5, np.arange(plan.height) + 0.5)
-    at = mapping.project(*mapping.apply(plan.transform, cols, rows), target, own)
-    col, row = mapping.invert(tuple(place)[:6], *at)
+    at = projection.project(*projection.apply(plan.transform, cols, rows), target, own)
+    col, row = projection.invert(tuple(place)[:6], *at)
     inside = (np.minimum(col, row) > 0.01) & (np.maximum(col, row) < 99.99)
     assert valid[inside].all()
     assert (picked[0][inside] == 7).all()
@@ -164,6 +170,8 @@ def test_a_source_far_from_its_only_shift_is_warped_as_by_gdalwarp(tmp_path, dst
     assert item.plan.notes["datum_apart"] == 0
     assert any("Ballpark" in text for text in item.plan.warnings)
     plain = CRS.from_epsg(4326)
-    left, top = mapping.project(np.array([3.5]), np.array([24.5]), plain, CRS.from_user_input(dst))
+    left, top = projection.project(
+        np.array([3.5]), np.array([24.5]), plain, CRS.from_user_input(dst)
+    )
     assert (plan.transform[2], plan.transform[5]) == pytest.approx((left[0], top[0]), abs=1e-6)
     assert (read_whole(item)[0] == 7).any()

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import OperationError
-from geobatch_tui.execution.raster import overviews
-from geobatch_tui.execution.raster.overviews import RESAMPLINGS, reduce
+from geobatch_tui.execution.raster.pyramid import halve
+from geobatch_tui.execution.raster.pyramid.halve import RESAMPLINGS, reduce
 
 
 def children(array, row, col):
@@ -166,7 +166,7 @@ def test_unknown_reductions_are_refused():
         reduce(np.zeros((1, 2, 2), np.uint8), None, resampling="lanczos")
 
 
-@pytest.mark.parametrize("name", sorted(overviews._COMPILED))
+@pytest.mark.parametrize("name", sorted(halve._COMPILED))
 def test_compiled_averages(name, monkeypatch):
     """Compiled loops and array expressions give the same bytes."""
     random = np.random.default_rng(5)
@@ -183,6 +183,6 @@ def test_compiled_averages(name, monkeypatch):
         seen = random.random(shape) < 0.6 if masked else None
         found = reduce(band[np.newaxis], seen, resampling="average", nodata=nodata)[0]
         with monkeypatch.context() as patch:
-            patch.setattr(overviews, "_COMPILED", frozenset())
+            patch.setattr(halve, "_COMPILED", frozenset())
             expected = reduce(band[np.newaxis], seen, resampling="average", nodata=nodata)[0]
         assert found.tobytes() == expected.tobytes(), (shape, nodata, masked)

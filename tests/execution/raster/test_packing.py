@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geobatch_tui.execution.raster import codecs, loops, native
-from geobatch_tui.execution.raster.tiles import TileForm
+from geobatch_tui.execution.native import linker
+from geobatch_tui.execution.raster.encode import lossless
+from geobatch_tui.execution.raster.kernels import pixel_loops
+from geobatch_tui.execution.raster.pyramid.tiles import TileForm
 
 DTYPES = ["uint8", "int16", "uint32", "float32", "float64", "complex64", "complex128"]
 
@@ -54,20 +56,20 @@ def test_differences_and_their_proof(dtype, height, pixels, distance, data):
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
     top = np.iinfo(dtype).max
     rows = random.integers(0, top, (height, pixels * distance), dtype, endpoint=True)
-    stored = codecs._differences(rows, distance)
+    stored = lossless._differences(rows, distance)
     expected = rows.copy()
     expected[:, distance:] -= rows[:, :-distance]
     assert stored.tobytes() == expected.tobytes()
-    assert codecs._holds(stored.tobytes(), rows, distance)
+    assert lossless._holds(stored.tobytes(), rows, distance)
     wrong = bytearray(stored.tobytes())
     wrong[data.draw(st.integers(0, len(wrong) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    assert not codecs._holds(bytes(wrong), rows, distance)
+    assert not lossless._holds(bytes(wrong), rows, distance)
 
 
 def test_pixels_in_the_other_byte_order_are_refused():
     rows = np.zeros((2, 4), np.dtype("u2").newbyteorder())
     with pytest.raises(TypeError, match="other way round"):
-        loops.differences(rows, 1, np.zeros_like(rows))
+        pixel_loops.differences(rows, 1, np.zeros_like(rows))
 
 
 def test_addresses_are_those_of_numpy():
@@ -75,4 +77,4 @@ def test_addresses_are_those_of_numpy():
     array = np.zeros(8)
     fixed = np.frombuffer(bytes(range(8)), np.uint8)
     for each in (array, array[3:], fixed, np.empty(0)):
-        assert native._address(each) == each.ctypes.data
+        assert linker._address(each) == each.ctypes.data

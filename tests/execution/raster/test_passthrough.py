@@ -13,7 +13,7 @@ from planning import item_of, probe
 from test_pixels import publish
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.raster import source
+from geobatch_tui.execution.raster.source import opened_source
 
 SOURCE = {"compress": "deflate", "predictor": 2, "zlevel": 1}
 OUTPUT = {"format": "COG", "creation": {"blocksize": corpus.TILE}}
@@ -22,7 +22,7 @@ OUTPUT = {"format": "COG", "creation": {"blocksize": corpus.TILE}}
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.release()
+    opened_source.release()
 
 
 def tiles_of(path):

@@ -7,15 +7,16 @@ import pytest
 from planning import globe, probe
 from pyproj import CRS
 
-from geobatch_tui.execution.raster import paths, source
 from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.warp import method
 
 
 @pytest.fixture(autouse=True)
 def _all_sizes(monkeypatch):
-    monkeypatch.setattr(paths, "SMALL", 0)
+    monkeypatch.setattr(method, "SMALL", 0)
     yield
-    source.release()
+    opened_source.release()
 
 
 def path_of(path, dst_crs, **params):
@@ -91,16 +92,16 @@ def test_averages_over_a_pole_are_left_to_gdal(tmp_path):
 def test_few_pixels_are_ours_only_on_grids_of_cylinders(tmp_path, monkeypatch):
     """By the item alone, so the choice is the same in every run."""
     path = globe(tmp_path / "g.tif")
-    monkeypatch.setattr(paths, "SMALL", 100 * 100 + 1)
+    monkeypatch.setattr(method, "SMALL", 100 * 100 + 1)
     assert path_of(path, "EPSG:6933", size=[100, 100]) == ("separable", "")
     assert path_of(path, "EPSG:3035", size=[100, 100]) == ("exact", "few pixels")
-    monkeypatch.setattr(paths, "SMALL", 100 * 100)
+    monkeypatch.setattr(method, "SMALL", 100 * 100)
     assert path_of(path, "EPSG:3035", size=[100, 100])[0] == "lattice"
 
 
 def test_few_pixels_that_gdal_may_place_otherwise_are_left_to_it(tmp_path, monkeypatch):
     """More than one way between the CRSs; a grid that reaches far beyond its source."""
-    monkeypatch.setattr(paths, "SMALL", 2**20)
+    monkeypatch.setattr(method, "SMALL", 2**20)
     globe_path = globe(tmp_path / "g.tif")
     assert path_of(globe_path, "EPSG:4267", size=[90, 45]) == ("exact", "few pixels")
     path = corpus.write(tmp_path / "p.tif", corpus.picture())
@@ -112,13 +113,13 @@ def test_few_pixels_that_gdal_may_place_otherwise_are_left_to_it(tmp_path, monke
 @pytest.mark.parametrize("dst", ["EPSG:3857", "EPSG:6933", "EPSG:4087", "OGC:CRS84"])
 def test_two_crs_with_one_way_between_them_agree_with_gdal(dst):
     """Asked once, on a grid that stands for all."""
-    assert paths.agree(CRS("EPSG:4326"), CRS(dst))
+    assert method.agree(CRS("EPSG:4326"), CRS(dst))
 
 
 @pytest.mark.parametrize(("src", "dst"), [("EPSG:4267", "EPSG:3857"), ("EPSG:27700", "EPSG:4326")])
 def test_two_crs_with_several_ways_between_them_do_not(src, dst):
     """GDAL picks by the area of each source, PROJ by the point."""
-    assert not paths.agree(CRS(src), CRS(dst))
+    assert not method.agree(CRS(src), CRS(dst))
 
 
 def test_a_source_narrower_than_the_kernel_is_left_to_gdal(tmp_path):

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.crc import crc32
-from geobatch_tui.execution.raster import assemble, likeness, verify
-from geobatch_tui.execution.raster.codecs import Codec
-from geobatch_tui.execution.raster.jpeg import JpegCodec
-from geobatch_tui.execution.raster.lerc import LercCodec
-from geobatch_tui.execution.raster.tile_codecs import codec_of
-from geobatch_tui.execution.raster.webp import WebpCodec
+from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.raster.encode import lossy_check
+from geobatch_tui.execution.raster.encode.codec import codec_of
+from geobatch_tui.execution.raster.encode.jpeg import JpegCodec
+from geobatch_tui.execution.raster.encode.lerc import LercCodec
+from geobatch_tui.execution.raster.encode.lossless import Codec
+from geobatch_tui.execution.raster.encode.webp import WebpCodec
+from geobatch_tui.execution.raster.geotiff import assembly, read_back
 
 PLAIN = Codec("NONE", 0, 1)
 
@@ -284,7 +285,7 @@ def test_other_pictures_are_caught(monkeypatch):
             codec.store(tile)
         assert "compress = DEFLATE" in caught.value.hint
     blank = np.zeros_like(tile)
-    likeness.check_likeness("JPEG", tile, blank, np.zeros((16, 16), np.bool_))
+    lossy_check.check_likeness("JPEG", tile, blank, np.zeros((16, 16), np.bool_))
 
 
 @pytest.mark.parametrize(
@@ -297,8 +298,8 @@ def test_who_decodes_otherwise_is_told_what_to_do(compress, level, told, tmp_pat
     def otherwise(data):
         return crc32(data) ^ (memoryview(data).nbytes == 64 * 64 * 3)
 
-    monkeypatch.setattr(verify, "crc32", otherwise)
-    monkeypatch.setattr(assemble, "_compared", set())
+    monkeypatch.setattr(read_back, "crc32", otherwise)
+    monkeypatch.setattr(assembly, "_compared", set())
     with pytest.raises(VerifyError, match="GDAL reads other pixels") as caught:
         build(tmp_path, plan, smooth(plan))
     assert told in caught.value.hint

@@ -16,15 +16,16 @@ import rasterio
 from planning import OPERATIONS, item_of, no_stage, read_whole
 
 from geobatch_tui.errors import MemoryBudgetError, TransientError
-from geobatch_tui.execution.messages import ChunkTask, FinaliseTask, InspectTask, Window
-from geobatch_tui.execution.raster import pixels, source
+from geobatch_tui.execution.protocol.messages import ChunkTask, FinaliseTask, InspectTask, Window
+from geobatch_tui.execution.raster import chunk
 from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source
 
 
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.release()
+    opened_source.release()
 
 
 def publish(item):
@@ -94,7 +95,7 @@ def test_bytes_in_are_counted(tmp_path):
     """A chunk's reads through the kernel, of this thread."""
     item = item_of(corpus.good(tmp_path), {"dst_crs": "EPSG:3857"})
     plan = RasterPlan.from_json(item.plan.detail)
-    _, _, count = pixels.read_chunk(item, plan, item.plan.grid.window(0), 0, no_stage)
+    _, _, count = chunk.read_chunk(item, plan, item.plan.grid.window(0), 0, no_stage)
     size = Path(item.source).stat().st_size
     assert size * 0.8 < count < size * 3
 
@@ -104,7 +105,7 @@ def test_sub_windows_cover_the_chunk_once():
     for size in ((1, 1), (2, 1), (7, 5), (512, 300)):
         for times in range(4):
             seen = np.zeros(size[::-1], int)
-            for part in pixels._quarters(Window(100, 200, *size), times):
+            for part in chunk._quarters(Window(100, 200, *size), times):
                 assert part.width
                 assert part.height
                 rows = slice(part.row_off - 200, part.row_off - 200 + part.height)
@@ -117,13 +118,13 @@ def test_errors_are_told_apart(tmp_path):
     item = item_of(corpus.good(tmp_path), {"dst_crs": "EPSG:3857"})
     plan = RasterPlan.from_json(item.plan.detail)
     window = item.plan.grid.window(0)
-    with source.held_source(item) as held:
-        flake = pixels.explain(item, held, plan, window, OSError("I/O error"))
+    with opened_source.held_source(item) as held:
+        flake = chunk.explain(item, held, plan, window, OSError("I/O error"))
         assert isinstance(flake, TransientError)
         assert "all 4 blocks" in flake.message
         chained = OSError("Read failed")
         chained.__cause__ = MemoryError()
-        assert isinstance(pixels.explain(item, held, plan, window, chained), MemoryBudgetError)
+        assert isinstance(chunk.explain(item, held, plan, window, chained), MemoryBudgetError)
 
 
 @pytest.mark.parametrize("compress", ["JPEG", "WEBP", "LERC_ZSTD"])
@@ -188,7 +189,7 @@ def test_operations_import_without_gdal():
         "import sys\n"
         "from geobatch_tui.execution.ops.raster.reproject import REPROJECT\n"
         "from geobatch_tui.execution.ops.raster.convert import CONVERT\n"
-        "import geobatch_tui.execution.raster.commands\n"
+        "import geobatch_tui.execution.raster.gdal_commands\n"
         "names = {'rasterio', 'pyproj', 'imagecodecs', 'numba'}\n"
         "assert set(REPROJECT.libraries()) == names\n"
         "found = {'rasterio', 'numpy', 'pyproj', 'tifffile'} & set(sys.modules)\n"

@@ -16,12 +16,12 @@ from corpus import (
 from planning import item_of, no_stage
 
 from geobatch_tui.errors import InvalidInputError, UnsafeInputError
-from geobatch_tui.execution import wire
-from geobatch_tui.execution.messages import Outcome, PreviewReceipt, PreviewTask, Window
-from geobatch_tui.execution.meter import ThreadMeter
+from geobatch_tui.execution.protocol import wire
+from geobatch_tui.execution.protocol.messages import Outcome, PreviewReceipt, PreviewTask, Window
 from geobatch_tui.execution.raster.preview import NODATA, UNREAD, UNREADABLE, VALUE, preview
-from geobatch_tui.execution.recorder import Recorder, listen_to_gdal
-from geobatch_tui.execution.tasks import run_task
+from geobatch_tui.execution.runtime.meter import ThreadMeter
+from geobatch_tui.execution.runtime.recorder import Recorder, listen_to_gdal
+from geobatch_tui.execution.worker.tasks import run_task
 
 
 def task(path, *, item=None, window=None, band=0, columns=64, rows=64, **more):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geobatch_tui.execution.raster import loops
-from geobatch_tui.execution.raster.sampling import Sampled
-from geobatch_tui.execution.raster.taps import Kernel
+from geobatch_tui.execution.raster.kernels import pixel_loops
+from geobatch_tui.execution.raster.warp.source_window import Sampled
+from geobatch_tui.execution.raster.warp.taps import Kernel
 
 SIDE = (90, 70)
 CORNER = (3, 5)
@@ -30,7 +30,7 @@ def warped(run, taken, sampled, kernel, place):
     touched = np.zeros(sides, np.uint8)
     limits = np.iinfo(out.dtype)
     how = (kernel.code, kernel.scale, kernel.lead, kernel.taps, kernel.falls_back)
-    scratch = loops.scratch(kernel.taps, place[0].shape[1], out.dtype)
+    scratch = pixel_loops.scratch(kernel.taps, place[0].shape[1], out.dtype)
     ends = True, float(limits.min), float(limits.max)
     whole = out, touched, CORNER
     run(sampled.pixels, taken, *place, (0, 0), SIDE, *how, *whole, *ends, *scratch)
@@ -51,8 +51,8 @@ def test_same_bits(name, xscale, yscale, bands, dtype):
     x[random.random(x.shape) < 0.05] = np.nan
     place = np.ascontiguousarray(x), np.ascontiguousarray(y)
     kernel = Kernel.of(name, xscale, yscale)
-    one, touched = warped(loops.gather, sampled.planes, sampled, kernel, place)
-    other, also = warped(loops.gather_quads, sampled.quads(), sampled, kernel, place)
+    one, touched = warped(pixel_loops.gather, sampled.planes, sampled, kernel, place)
+    other, also = warped(pixel_loops.gather_quads, sampled.quads(), sampled, kernel, place)
     assert one.tobytes() == other.tobytes()
     assert touched.tobytes() == also.tobytes()
     assert 0.5 < touched.mean() < 0.95

@@ -12,7 +12,7 @@ import pytest
 import rasterio
 from assembling import build, make_item, make_plan
 
-from geobatch_tui.execution.raster.commands import gdal_translate
+from geobatch_tui.execution.raster.gdal_commands import gdal_translate
 
 CASES = [
     ({"compress": "WEBP", "level": 100}, 3),

@@ -21,8 +21,8 @@ from geobatch_tui.errors import (
     SchemaError,
     UnsupportedFormatError,
 )
-from geobatch_tui.execution.raster import source, tiff_layout
 from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source, tiff_directory
 
 TO_3857 = {"dst_crs": "EPSG:3857"}
 MARS = (
@@ -113,7 +113,7 @@ def test_offsets_of_64_bits(tmp_path, data):
     path = tmp_path / "a.tif"
     path.write_bytes(data)
     with pytest.raises(CorruptSourceError, match="is cut off"):
-        tiff_layout.missing_blocks(path)
+        tiff_directory.missing_blocks(path)
     with pytest.raises(GeobatchError):
         probe(path, {}, op="raster.convert")
 
@@ -128,7 +128,7 @@ def test_a_codec_that_gdal_lacks(tmp_path, number, name):
     path.write_bytes(data[:at] + struct.pack("<H", number) + data[at + 2 :])
     with (
         pytest.raises(UnsupportedFormatError, match=rf"{name} \(TIFF compression {number}\)"),
-        source.open_source(str(path)),
+        opened_source.open_source(str(path)),
     ):
         pass
 

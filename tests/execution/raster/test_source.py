@@ -20,23 +20,24 @@ from geobatch_tui.errors import (
     UnsafeInputError,
     UnsupportedFormatError,
 )
-from geobatch_tui.execution import environment
-from geobatch_tui.execution.raster import pixels, source
-from geobatch_tui.execution.raster.facts import Facts
+from geobatch_tui.execution.raster import chunk
 from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.source_facts import Facts
+from geobatch_tui.execution.runtime import environment
 
 
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.release()
+    opened_source.release()
 
 
 @pytest.mark.parametrize("raw", corpus.NAMES.values(), ids=corpus.NAMES)
 def test_any_file_name_opens(tmp_path, raw):
     """Whatever the kernel allows as a name, invalid UTF-8 too."""
     path = corpus.named(tmp_path, raw)
-    with source.open_source(str(path)) as dataset:
+    with opened_source.open_source(str(path)) as dataset:
         assert np.array_equal(dataset.read(), corpus.picture(side=corpus.TILE))
 
 
@@ -48,7 +49,7 @@ def test_sidecars_follow_a_name_that_is_no_text(tmp_path):
     raw = os.fsencode(tmp_path) + b"/bad\xff.tif"
     os.rename(plain, os.fsdecode(raw))  # noqa: PTH104 - bytes
     os.rename(f"{plain}.msk", os.fsdecode(raw + b".msk"))  # noqa: PTH104
-    with source.open_source(os.fsdecode(raw)) as dataset:
+    with opened_source.open_source(os.fsdecode(raw)) as dataset:
         assert (dataset.dataset_mask() == 0).any()
 
 
@@ -60,15 +61,15 @@ def test_sidecars_follow_a_name_that_is_no_text(tmp_path):
 def test_gdal_syntax_is_not_a_name(name):
     """Nobody's file name reaches GDAL's virtual file systems and driver prefixes."""
     with pytest.raises(UnsafeInputError, match="absolute"):
-        source.look(name)
+        opened_source.look(name)
 
 
 def test_missing_directory_and_forbidden(tmp_path):
     """What is not there, is no file or may not be read."""
     with pytest.raises(SourceNotFoundError, match="does not exist"):
-        source.look(str(tmp_path / "gone.tif"))
+        opened_source.look(str(tmp_path / "gone.tif"))
     with pytest.raises(UnsupportedFormatError, match="directory"):
-        source.look(str(tmp_path))
+        opened_source.look(str(tmp_path))
 
 
 def test_a_vrt_is_walked_before_it_is_opened(tmp_path):
@@ -81,17 +82,17 @@ def test_a_vrt_is_walked_before_it_is_opened(tmp_path):
         "</SimpleSource></VRTRasterBand>"
     )
     vrt.write_text(corpus._vrt(band.format("plain.tif")))
-    with source.open_source(str(vrt), allow_vrt=True) as dataset:
+    with opened_source.open_source(str(vrt), allow_vrt=True) as dataset:
         assert np.array_equal(dataset.read(1), corpus.picture()[0])
     vrt.write_text(
         corpus._vrt(band.format("/vsicurl/http://h/x.tif").replace('VRT="1"', 'VRT="0"'))
     )
     with pytest.raises(UnsafeInputError, match="not a plain file"):
-        source.look(str(vrt), allow_vrt=True)
+        opened_source.look(str(vrt), allow_vrt=True)
     plain.unlink()
     vrt.write_text(corpus._vrt(band.format("plain.tif")))
     with pytest.raises(CorruptSourceError, match="1 of 1 sources"):
-        source.look(str(vrt), allow_vrt=True)
+        opened_source.look(str(vrt), allow_vrt=True)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_whatever_a_vrt_names_is_looked_at(tmp_path, names):
     vrt = tmp_path / "a.vrt"
     vrt.write_text(f'<VRTDataset rasterXSize="1" rasterYSize="1">{names}</VRTDataset>')
     with pytest.raises(UnsafeInputError):
-        source.look(str(vrt), allow_vrt=True)
+        opened_source.look(str(vrt), allow_vrt=True)
 
 
 def test_a_vrt_cannot_declare_entities(tmp_path):
@@ -119,7 +120,7 @@ def test_a_vrt_cannot_declare_entities(tmp_path):
     vrt = tmp_path / "a.vrt"
     vrt.write_text('<!DOCTYPE x [<!ENTITY a "b">]><VRTDataset rasterXSize="1" rasterYSize="1"/>')
     with pytest.raises(UnsafeInputError):
-        source.look(str(vrt), allow_vrt=True)
+        opened_source.look(str(vrt), allow_vrt=True)
 
 
 def test_a_changed_source_is_not_read(tmp_path):
@@ -127,37 +128,37 @@ def test_a_changed_source_is_not_read(tmp_path):
     item = item_of(corpus.good(tmp_path), {"dst_crs": "EPSG:3857"})
     plan = RasterPlan.from_json(item.plan.detail)
     window = item.plan.grid.window(0)
-    pixels.read_chunk(item, plan, window, 0, no_stage)
-    with pytest.raises(SourceChangedError, match="another time"), source.held_source(item):
+    chunk.read_chunk(item, plan, window, 0, no_stage)
+    with pytest.raises(SourceChangedError, match="another time"), opened_source.held_source(item):
         os.utime(item.source, ns=(1, 1))
     with pytest.raises(SourceChangedError):
-        pixels.read_chunk(item, plan, window, 0, no_stage)
+        chunk.read_chunk(item, plan, window, 0, no_stage)
     os.unlink(item.source)  # noqa: PTH108
     with pytest.raises(SourceNotFoundError):
-        pixels.read_chunk(item, plan, window, 0, no_stage)
+        chunk.read_chunk(item, plan, window, 0, no_stage)
 
 
 def test_each_thread_holds_its_own_dataset(tmp_path):
     """One open dataset a thread, reused for the same item, closed for another."""
     item = item_of(corpus.good(tmp_path), {"dst_crs": "EPSG:3857"})
     other = item_of(corpus.alpha(tmp_path), {"dst_crs": "EPSG:3857"})
-    with source.held_source(item) as first:
+    with opened_source.held_source(item) as first:
         opened = first.dataset
-    with source.held_source(item) as again:
+    with opened_source.held_source(item) as again:
         assert again is first
         assert again.dataset is opened
     elsewhere = []
 
     def there():
-        with source.held_source(item) as held:
+        with opened_source.held_source(item) as held:
             elsewhere.append(held.dataset)
-        source.release()
+        opened_source.release()
 
     thread = threading.Thread(target=there)
     thread.start()
     thread.join()
     assert elsewhere[0] is not opened
-    with source.held_source(other):
+    with opened_source.held_source(other):
         assert opened.closed
 
 
@@ -180,7 +181,7 @@ def test_a_damaged_jpeg_is_an_error_not_a_grey_area(tmp_path):
     item = item_of(path, {"dst_crs": "EPSG:3857", "src_crs": "EPSG:4326"})
     plan = RasterPlan.from_json(item.plan.detail)
     with pytest.raises(CorruptSourceError, match="cannot be read"):
-        pixels.read_chunk(item, plan, item.plan.grid.window(0), 0, no_stage)
+        chunk.read_chunk(item, plan, item.plan.grid.window(0), 0, no_stage)
 
 
 def test_a_corrupt_tile_is_named(tmp_path):
@@ -191,7 +192,7 @@ def test_a_corrupt_tile_is_named(tmp_path):
     item = item_of(path, {"dst_crs": "EPSG:3857"})
     plan = RasterPlan.from_json(item.plan.detail)
     with pytest.raises(CorruptSourceError, match=f"1 of {tiles} blocks") as caught:
-        pixels.read_chunk(item, plan, item.plan.grid.window(0), 0, no_stage)
+        chunk.read_chunk(item, plan, item.plan.grid.window(0), 0, no_stage)
     assert caught.value.evidence == {"blocks": [[row, col]], "blocks_total": 1}
 
 
@@ -209,9 +210,9 @@ def test_a_chunk_away_from_the_damage_is_read(tmp_path):
         where = (window.row_off // corpus.TILE, window.col_off // corpus.TILE)
         if where == (bad_row, bad_col):
             with pytest.raises(CorruptSourceError):
-                pixels.read_chunk(item, plan, window, 0, no_stage)
+                chunk.read_chunk(item, plan, window, 0, no_stage)
             continue
-        part, _, _ = pixels.read_chunk(item, plan, window, 0, no_stage)
+        part, _, _ = chunk.read_chunk(item, plan, window, 0, no_stage)
         rows = slice(window.row_off, window.row_off + window.height)
         cols = slice(window.col_off, window.col_off + window.width)
         assert np.array_equal(part, sound[:, rows, cols])
@@ -224,8 +225,8 @@ def test_a_netcdf_of_subdatasets_names_them(tmp_path):
         count = 0
         subdatasets = ("netcdf:/a.nc:tas", "netcdf:/a.nc:pr")
 
-    with pytest.raises(source.SchemaError, match="tas, pr"):
-        source._refuse_subdatasets("/a.nc", Container())
+    with pytest.raises(opened_source.SchemaError, match="tas, pr"):
+        opened_source._refuse_subdatasets("/a.nc", Container())
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -253,7 +254,7 @@ def test_files_beside_a_source_count_as_they_do_to_gdal(tmp_path, ending):
         expected = Facts.of(plain)
         shown = plain.read_masks(1)
     how = environment.FIXED["GDAL_DISABLE_READDIR_ON_OPEN"]
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=how), source.open_source(path) as ours:
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=how), opened_source.open_source(path) as ours:
         assert Facts.of(ours) == expected
         np.testing.assert_array_equal(ours.read_masks(1), shown)
     assert expected.mask or expected.nodatavals == (1,) or expected.transform[0] == 10

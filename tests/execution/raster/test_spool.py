@@ -14,9 +14,9 @@ import pytest
 from assembling import make_item, make_plan, no_stage, noise, write_segments
 
 from geobatch_tui.errors import DiskFullError, OperationError, OutputGoneError, VerifyError
-from geobatch_tui.execution.raster import spool
-from geobatch_tui.execution.raster.tile_codecs import codec_of
-from geobatch_tui.execution.raster.tiles import TileForm, pyramid, tiles_of
+from geobatch_tui.execution.raster.encode.codec import codec_of
+from geobatch_tui.execution.raster.geotiff import spool
+from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pyramid, tiles_of
 
 PLAN = make_plan(200, 150, count=3, block=32, predictor=2)
 

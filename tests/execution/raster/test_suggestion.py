@@ -9,11 +9,12 @@ import pytest
 from rasterio.io import MemoryFile
 from rasterio.transform import from_origin
 
-from geobatch_tui.execution.raster import mapping, suggestion, warp
-from geobatch_tui.execution.raster.grids import Source
+from geobatch_tui.execution.proj import crs_lookup
+from geobatch_tui.execution.raster.grid.pixel_grid import Source
+from geobatch_tui.execution.raster.warp import gdal_suggestion, gdal_warp
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grids import Suggestion
+    from geobatch_tui.execution.raster.grid.output_grid import Suggestion
 
 Place = tuple[float, float, float, float, int, int]
 CYLINDERS = ["EPSG:3857", "EPSG:6933", "EPSG:3395", "EPSG:32662"]
@@ -22,16 +23,18 @@ CYLINDERS = ["EPSG:3857", "EPSG:6933", "EPSG:3395", "EPSG:32662"]
 def both(place: Place, dst: str, src: str = "EPSG:4326") -> tuple[Suggestion | None, ...]:
     """Our suggestion and GDAL's for a source at (west, north, pixel width and height, size)."""
     *where, width, height = place
-    crs, target = mapping.crs_of(src), mapping.crs_of(dst)
+    crs, target = crs_lookup.crs_of(src), crs_lookup.crs_of(dst)
     transform = from_origin(*where)
     with MemoryFile() as memory:
         profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "crs": src}
         with memory.open(width=width, height=height, transform=transform, **profile):
             pass
         with memory.open() as dataset:
-            theirs = warp.suggestion(dataset, mapping.wkt_of(crs), mapping.wkt_of(target), None)
+            theirs = gdal_warp.suggestion(
+                dataset, crs_lookup.wkt_of(crs), crs_lookup.wkt_of(target), None
+            )
     numbers = tuple(float(value) for value in transform)[:6]
-    return suggestion.of(Source(crs, numbers, width, height), target), theirs  # type: ignore[arg-type]
+    return gdal_suggestion.of(Source(crs, numbers, width, height), target), theirs  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dst", CYLINDERS)

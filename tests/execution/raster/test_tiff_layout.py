@@ -10,7 +10,7 @@ import pytest
 import rasterio
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.raster.tiff_layout import compression_of, missing_blocks
+from geobatch_tui.execution.raster.source.tiff_directory import compression_of, missing_blocks
 
 
 @pytest.mark.parametrize("bigtiff", ["YES", "NO"])

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import OperationError
-from geobatch_tui.execution.messages import ChunkGrid
-from geobatch_tui.execution.raster.tiles import (
+from geobatch_tui.execution.protocol.messages import ChunkGrid
+from geobatch_tui.execution.raster.pyramid.tiles import (
     TileForm,
     owned_levels,
     pack_mask,

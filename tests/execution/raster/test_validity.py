@@ -12,8 +12,9 @@ from planning import item_of, probe, read_whole
 
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.raster import probe as probing
-from geobatch_tui.execution.raster import source, validity
+from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source
 
 TO = {"dst_crs": "EPSG:3035"}
 
@@ -21,7 +22,7 @@ TO = {"dst_crs": "EPSG:3035"}
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.release()
+    opened_source.release()
 
 
 def plan_of(path, params, **how):

@@ -17,10 +17,11 @@ from planning import globe, item_of, read_whole
 from rasterio.enums import ColorInterp
 from rasterio.vrt import WarpedVRT
 
-from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.ops.raster.reproject import REPROJECT
-from geobatch_tui.execution.raster import source, warp
+from geobatch_tui.execution.protocol.messages import Window
 from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.warp import gdal_warp
 
 KERNELS = (
     "nearest", "bilinear", "cubic", "cubicspline", "lanczos", "average", "rms",
@@ -40,7 +41,7 @@ QUIET = settings(
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    source.release()
+    opened_source.release()
 
 
 def gdalwarp(item, *, pinned=True):
@@ -129,15 +130,15 @@ def test_a_kernel_wider_than_its_window_still_sees_its_neighbours(tmp_path):
     ours, _ = read_whole(item)
     with rasterio.open(path) as src, WarpedVRT(
         src, crs=plan.crs, transform=rasterio.Affine(*plan.transform), width=600, height=600,
-        resampling=warp.resampling_of("lanczos"), tolerance=1e-9, add_alpha=True,
+        resampling=gdal_warp.resampling_of("lanczos"), tolerance=1e-9, add_alpha=True,
         XSCALE=0.4, YSCALE=0.4, SOURCE_EXTRA=300,
     ) as vrt:  # fmt: skip
         assert np.array_equal(vrt.read(1), ours[0])
-    with source.held_source(item) as held:
+    with opened_source.held_source(item) as held:
         plain = RasterPlan.from_json(
             {**item.plan.detail, "warp": {**item.plan.detail["warp"], "options": {}}}
         )
-        short, _ = warp.read(held, plain, Window(0, 0, 600, 600))
+        short, _ = gdal_warp.read(held, plain, Window(0, 0, 600, 600))
     assert (short != ours).any(), "the test's scale no longer shows the fault that it guards"
 
 

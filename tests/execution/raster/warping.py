@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from planning import item_of
 
-from geobatch_tui.execution.messages import Window
-from geobatch_tui.execution.raster import coordinates, fastwarp, source, warp
-from geobatch_tui.execution.raster.mapping import Mapper
+from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
+from geobatch_tui.execution.raster.source import opened_source
+from geobatch_tui.execution.raster.warp import coordinates, gdal_warp, resample
 
 THRESHOLD = 0.001
 
@@ -49,10 +50,10 @@ def planned(path, params):
     """The item of ``path`` in one chunk, and its plan on the path of our kernels, however small."""
     item = item_of(path, {**params, "error_threshold": 0}, cols=10_000, rows=10_000)
     plan = RasterPlan.from_json(item.plan.detail)
-    with source.held_source(item) as held:
-        mapper = fastwarp.Warper.of(held, plan).mapper
+    with opened_source.held_source(item) as held:
+        mapper = resample.Warper.of(held, plan).mapper
         separable = coordinates.is_separable(mapper)
-    own = fastwarp.SEPARABLE if separable else fastwarp.LATTICE
+    own = resample.SEPARABLE if separable else resample.LATTICE
     return item, replace(plan, warp=replace(plan.warp, path=own, error_threshold=THRESHOLD))
 
 
@@ -64,10 +65,10 @@ def whole(plan):
 def compared(path, params):
     """Both warps of the whole of ``path``."""
     item, plan = planned(path, params)
-    with source.held_source(item) as held:
-        gdal, gdal_valid = warp.read(held, plan, whole(plan))
-        ours, valid = fastwarp.read(held, plan, whole(plan))
-        mapper = fastwarp.Warper.of(held, plan).mapper
+    with opened_source.held_source(item) as held:
+        gdal, gdal_valid = gdal_warp.read(held, plan, whole(plan))
+        ours, valid = resample.read(held, plan, whole(plan))
+        mapper = resample.Warper.of(held, plan).mapper
     every = np.ones(ours.shape[1:], bool)
     return Compared(
         plan, gdal, every if gdal_valid is None else gdal_valid, ours,
@@ -79,9 +80,9 @@ def in_parts(path, plan, item, windows):
     """Pixels and validity put together from ``windows``."""
     pixels = np.empty((plan.count, plan.height, plan.width), plan.dtype)
     valid = np.ones(pixels.shape[1:], bool)
-    with source.held_source(item) as held:
+    with opened_source.held_source(item) as held:
         for window in windows:
-            part, good = fastwarp.read(held, plan, window)
+            part, good = resample.read(held, plan, window)
             rows = slice(window.row_off, window.row_off + window.height)
             cols = slice(window.col_off, window.col_off + window.width)
             pixels[:, rows, cols] = part

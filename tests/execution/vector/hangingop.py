@@ -9,14 +9,15 @@ import time
 import shapely
 
 from geobatch_tui.execution.ops.vector.make_valid import MakeValid
-from geobatch_tui.execution.vector import features, shapes
-from geobatch_tui.execution.vector.work import Worked
+from geobatch_tui.execution.vector import chunk
+from geobatch_tui.execution.vector.geometry import geos
+from geobatch_tui.execution.vector.operations import Worked
 
 
 def work(context, found, bad, dropped):
     """Features at x = 1000 hang, those at x = 2000 crash, those at x = 3000 crash unseen; those at
     x = 4000 crash as all are tested at once."""
-    rows = shapes.condemn(shapes.usable(found, bad, dropped), bad, context.trail)
+    rows = geos.condemn(geos.usable(found, bad, dropped), bad, context.trail)
     for row in rows.tolist():
         x = found.x[found.first[row]]
         if x == 3000:
@@ -26,7 +27,7 @@ def work(context, found, bad, dropped):
                 time.sleep(1000)
             if x == 2000:
                 os.kill(os.getpid(), signal.SIGSEGV)
-    shapes.tested(found, shapes.without(rows, bad), _test, bad, context.trail)
+    geos.tested(found, geos.without(rows, bad), _test, bad, context.trail)
     return Worked(found, bad, dropped)
 
 
@@ -40,7 +41,7 @@ class Hang(MakeValid):
     name = "test.hang"
 
     def run(self, task, stage):
-        return features.run(task, work, stage)
+        return chunk.run(task, work, stage)
 
 
 HANG = Hang()

@@ -16,8 +16,8 @@ from geobatch_tui.errors import (
     UnsafeInputError,
     UnsupportedFormatError,
 )
-from geobatch_tui.execution.sources import files
-from geobatch_tui.execution.vector import archive
+from geobatch_tui.execution.sources.source_files import files
+from geobatch_tui.execution.vector.ogr import archive
 
 
 def pack(path, **files):

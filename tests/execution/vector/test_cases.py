@@ -22,8 +22,8 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CrsError, GeobatchError, SchemaError, TransientError
-from geobatch_tui.execution.vector import source as features_of
 from geobatch_tui.execution.vector.plan import WKB, VectorPlan
+from geobatch_tui.execution.vector.read import batch_reader as features_of
 
 
 def shapefile(tmp_path, frame=None, **options):

@@ -15,9 +15,9 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.vector.condition import Condition
+from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.vector.read.where import Condition
 
 CONDITIONS = [
     "real > 0",

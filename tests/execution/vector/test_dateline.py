@@ -11,9 +11,9 @@ import vectorjobs
 from pyproj import Transformer
 from shapely import box
 
-from geobatch_tui.execution.vector import dateline
-from geobatch_tui.execution.vector.shapes import InvalidShapeError
-from geobatch_tui.execution.vector.transform import in_degrees
+from geobatch_tui.execution.vector.geometry import antimeridian
+from geobatch_tui.execution.vector.geometry.geos import InvalidShapeError
+from geobatch_tui.execution.vector.geometry.transform import in_degrees
 
 #: Mercator round 150 degrees: both sides of the antimeridian are side by side.
 PACIFIC = "EPSG:3832"
@@ -97,8 +97,8 @@ def test_without_the_option_they_are_told(tmp_path):
 )
 def test_wide_features_are_left_alone(shape):
     """The whole world, what was cut already, and what goes the long way round."""
-    assert not any(map(dateline._steps_across, shapely.get_parts(shape)))
-    assert dateline.cut(shape).equals(shape)
+    assert not any(map(antimeridian._steps_across, shapely.get_parts(shape)))
+    assert antimeridian.cut(shape).equals(shape)
 
 
 def test_a_ring_round_a_pole_is_set_aside(tmp_path):
@@ -106,7 +106,7 @@ def test_a_ring_round_a_pole_is_set_aside(tmp_path):
     x = np.arange(-175, 180, 10)
     ring = shapely.Polygon(np.stack([x, np.full(len(x), -70.0)], axis=1))
     with pytest.raises(InvalidShapeError, match="round a pole"):
-        dateline.cut(ring)
+        antimeridian.cut(ring)
     frame = gpd.GeoDataFrame({"n": [0, 1]}, geometry=[ring, box(0, -80, 1, -79)], crs=4326)
     source = vectordata.write(frame.to_crs(3031), tmp_path / "s.gpkg")
     params = {"dst_crs": "EPSG:4326", "wrapdateline": True}
@@ -120,7 +120,7 @@ def test_a_ring_round_a_pole_is_set_aside(tmp_path):
 def test_a_vertex_on_the_antimeridian(vertex):
     """It may be written as either side."""
     ring = [(172, 0), (vertex, 0), (-172, 0), (-172, 10), (-vertex, 10), (172, 10), (172, 0)]
-    made = dateline.cut(shapely.Polygon(ring))
+    made = antimeridian.cut(shapely.Polygon(ring))
     assert made.area == pytest.approx(160)
     assert made.is_valid
 

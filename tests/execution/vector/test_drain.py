@@ -10,9 +10,9 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError, DiskFullError, VerifyError
-from geobatch_tui.execution.messages import ChunkTask
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.vector import drain, source
+from geobatch_tui.execution.protocol.messages import ChunkTask
+from geobatch_tui.execution.vector.read import batch_reader, parts_on_disk
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def test_a_source_that_cannot_be_read_is_read_once(item, monkeypatch):
         asleep.set()
         _join()
 
-    monkeypatch.setattr(source, "open_stream", opened)
-    monkeypatch.setattr(drain.time, "sleep", sleep)
+    monkeypatch.setattr(batch_reader, "open_stream", opened)
+    monkeypatch.setattr(parts_on_disk.time, "sleep", sleep)
     with pytest.raises(CorruptSourceError, match="it ends here"):
         _run(item)
     _join()
@@ -61,17 +61,17 @@ def test_a_part_that_does_not_fit_on_the_disk_leaves_nothing(item, monkeypatch):
         del fd, data
         raise OSError(errno.ENOSPC, "no room")
 
-    monkeypatch.setattr(drain, "write_all", full)
+    monkeypatch.setattr(parts_on_disk, "write_all", full)
     with pytest.raises(DiskFullError):
         _run(item)
-    parts = drain.part_path(item, 0).parent
+    parts = parts_on_disk.part_path(item, 0).parent
     assert [path.name for path in parts.iterdir() if path.suffix != ".lock"] == []
 
 
 @pytest.mark.parametrize("kept", [b"", bytes(4), bytes(100)], ids=["nothing", "a sum", "zeros"])
 def test_a_part_that_lost_its_bytes_is_read_again(item, kept):
     """A name may outlive the bytes of its file where the machine lost its power."""
-    path = drain.part_path(item, 1)
+    path = parts_on_disk.part_path(item, 1)
     path.parent.mkdir(parents=True)
     path.write_bytes(kept)
     with pytest.raises(VerifyError, match="reads back other bytes"):
@@ -83,9 +83,9 @@ def test_a_part_that_lost_its_bytes_is_read_again(item, kept):
 @pytest.mark.parametrize("count", [0, 3, 5])
 def test_a_source_that_ends_early_is_told_of(count, item, monkeypatch):
     """With the number of features that it gave."""
-    whole = drain._whole
+    whole = parts_on_disk._whole
     monkeypatch.setattr(
-        drain, "_whole", lambda *how: (next(whole(*how)).slice(0, n) for n in [count])
+        parts_on_disk, "_whole", lambda *how: (next(whole(*how)).slice(0, n) for n in [count])
     )
     with pytest.raises(CorruptSourceError, match=f"ends after {count} features; 20 were"):
         _run(item)

@@ -18,11 +18,11 @@ import vectorjobs
 import geobatch_tui
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.errors import PreflightError, SchemaError
-from geobatch_tui.execution import wire
-from geobatch_tui.execution.messages import LayersReceipt, LayersTask
-from geobatch_tui.execution.vector.layers import layers
-from geobatch_tui.ledger.reader import LedgerReader
-from geobatch_tui.orchestration.trial import choose, run_trial
+from geobatch_tui.execution.protocol import wire
+from geobatch_tui.execution.protocol.messages import LayersReceipt, LayersTask
+from geobatch_tui.execution.vector.read.layer_list import layers
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.orchestration.dry_run import choose, run_trial
 
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
@@ -176,7 +176,7 @@ def test_two_layers_of_one_name_are_refused(tmp_path: Path, monkeypatch) -> None
     path = vectordata.write(vectordata.layer(1), tmp_path / "s.gpkg")
     listed = [["a", "Point"], ["b", "Point"], ["a", "Point"]]
     monkeypatch.setattr(
-        "geobatch_tui.execution.vector.layers.pyogrio.list_layers", lambda _: listed
+        "geobatch_tui.execution.vector.read.layer_list.pyogrio.list_layers", lambda _: listed
     )
     with pytest.raises(SchemaError, match="several layers of the name 'a'"):
         layers(LayersTask(0, "vector.convert", str(path)), vectorjobs.stage)

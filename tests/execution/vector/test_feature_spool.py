@@ -12,10 +12,12 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import DiskFullError, VerifyError
-from geobatch_tui.execution import syncing
-from geobatch_tui.execution.messages import ChunkTask, FinaliseTask
+from geobatch_tui.execution.io import syncing
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.vector import assemble, flatgeobuf, spool
+from geobatch_tui.execution.protocol.messages import ChunkTask, FinaliseTask
+from geobatch_tui.execution.vector import assemble
+from geobatch_tui.execution.vector.spool import contents
+from geobatch_tui.execution.vector.write import flatgeobuf_file
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_a_segment_that_another_follows_stays(item, monkeypatch):
     monkeypatch.undo()
     syncs[1].finish()
     assert _sizes(item) == [second.offset + second.length]
-    assert spool.counts(item, [second])[0]["out"] == 10
+    assert contents.counts(item, [second])[0]["out"] == 10
 
 
 def test_an_output_that_does_not_fit_takes_no_room_for_its_chunk(item, monkeypatch):
@@ -96,7 +98,7 @@ def test_a_damaged_segment_leaves_no_file_open(item):
     before = _fds()
     for _ in range(5):
         with pytest.raises(VerifyError):
-            list(spool.passed(item, [replace(segment, index=segment.index + 1)]))
+            list(contents.passed(item, [replace(segment, index=segment.index + 1)]))
     assert _fds() == before
 
 
@@ -109,7 +111,7 @@ def test_a_record_that_cannot_be_read(number, error, item, monkeypatch):
     segments = [_run(item, n).segment for n in range(4)]
     paths = list(Path(item.work_dir).glob("*.spool"))
     whole = paths[0].read_bytes()
-    fetch = flatgeobuf.loops.fetch
+    fetch = flatgeobuf_file.feature_loops.fetch
     calls = []
 
     def fetched(fds, at, starts, lengths, order, out):
@@ -118,7 +120,7 @@ def test_a_record_that_cannot_be_read(number, error, item, monkeypatch):
         return fetch(fds, at, starts, lengths, read, out)
 
     expected = assemble.assemble(item, segments, 1, vectorjobs.stage)
-    monkeypatch.setattr(flatgeobuf.loops, "fetch", fetched)
+    monkeypatch.setattr(flatgeobuf_file.feature_loops, "fetch", fetched)
     assert assemble.assemble(item, segments, 2, vectorjobs.stage).digest == expected.digest
     assert calls == [40, 36, 32]
     calls.clear()
@@ -129,7 +131,7 @@ def test_a_record_that_cannot_be_read(number, error, item, monkeypatch):
             raise OSError(number, "no")
         raise VerifyError("the file ends")
 
-    monkeypatch.setattr(flatgeobuf.disk, "fill", fill)
+    monkeypatch.setattr(flatgeobuf_file.disk, "fill", fill)
     with pytest.raises(error):
         assemble.assemble(item, segments, 3, vectorjobs.stage)
     assert paths[0].read_bytes() == whole

@@ -17,7 +17,9 @@ import vectorjobs
 from geopandas.testing import assert_geodataframe_equal
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector import flatbuffer, loops, ogr, properties
+from geobatch_tui.execution.vector.batch import flatgeobuf_properties
+from geobatch_tui.execution.vector.kernels import feature_loops, flatbuffer
+from geobatch_tui.execution.vector.write import ogr_file
 
 SHAPES = {
     "Point": ["POINT (1 2)", "POINT EMPTY", None],
@@ -91,12 +93,12 @@ def by_us(
 ) -> list[bytes]:
     """Features as chunks and the assembler make them."""
     batch = pa.RecordBatch.from_arrays([*columns.values(), shapes], names=[*columns, "g"])
-    data, offsets, heads = properties.records(batch, list(columns), "g")
+    data, offsets, heads = flatgeobuf_properties.records(batch, list(columns), "g")
     lengths = np.diff(offsets)
     room = flatbuffer.room(int(lengths.max()))
     out, sizes = np.empty(room * len(lengths), np.uint8), np.zeros(len(lengths), np.int64)
     scratch = [np.empty(room, np.uint8), np.empty(room, np.uint8), np.empty(room, np.int64)]
-    done, _ = loops.write(
+    done, _ = feature_loops.write(
         out, data, offsets[:-1], lengths, heads.astype(np.int64), multi, typed, measured,
         *scratch, sizes, np.empty(flatbuffer.STATE, np.int64),
     )  # fmt: skip
@@ -131,7 +133,7 @@ def test_features_are_those_of_ogr(tmp_path, kind, more):
     texts = [t for t in SHAPES[kind] if not more or (t and "EMPTY" not in t)]
     shapes = wkb(texts, more)
     columns = attributes(len(shapes))
-    theirs = by_ogr(tmp_path / "t.fgb", columns, shapes, ogr._called(f"{kind} {more}".strip()))
+    theirs = by_ogr(tmp_path / "t.fgb", columns, shapes, ogr_file._called(f"{kind} {more}".strip()))
     assert by_us(columns, shapes, typed=kind == "Unknown", measured="M" in more) == theirs
 
 

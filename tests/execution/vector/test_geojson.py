@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import CorruptSourceError, MemoryBudgetError
-from geobatch_tui.execution.messages import Window
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.vector import geojson
-from geobatch_tui.execution.vector.unread import LEFT_OUT, TOO_LARGE
+from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.vector.formats import geojson
+from geobatch_tui.execution.vector.formats.lost_geometries import LEFT_OUT, TOO_LARGE
 
 BROKEN = [
     {"type": "Polygon", "coordinates": [[["a", "b"]]]},

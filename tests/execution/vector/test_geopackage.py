@@ -16,8 +16,9 @@ import vectorjobs
 from geopandas.testing import assert_geodataframe_equal
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.vector import geopackage, loops, rtree, sqlitepages
-from geobatch_tui.execution.vector.sqlitetree import Appended, Table
+from geobatch_tui.execution.vector.kernels import feature_loops, sqlite_pages
+from geobatch_tui.execution.vector.write import gpkg_file, gpkg_rtree
+from geobatch_tui.execution.vector.write.gpkg_tables import Appended, Table
 
 
 def ask(path, *queries):
@@ -60,7 +61,7 @@ def test_sqlite_finds_no_fault(tmp_path, count):
 @pytest.mark.parametrize("part", ["_nodes", "_add"])
 def test_a_faulty_file_is_not_published(part, tmp_path, monkeypatch):
     """SQLite looks at what was written: a box too small in the R-tree, features out of order."""
-    module = rtree if part == "_nodes" else geopackage
+    module = gpkg_rtree if part == "_nodes" else gpkg_file
     whole = getattr(module, part)
 
     def faulty(*given, **more):
@@ -185,21 +186,21 @@ def test_a_table_over_the_page_that_sqlite_locks(tmp_path, monkeypatch):
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA page_size = 4096")
         db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, data)")
-    before = sqlitepages.LOCKED - 4
+    before = sqlite_pages.LOCKED - 4
     base = bytearray(path.read_bytes())
     with path.open("r+b") as file:
         with Appended(file.fileno(), before) as pages:
             table = Table(pages)
             values = np.arange(10 * 900, dtype=np.uint8).reshape(10, 900)
-            table.add(loops.blobs, 908, (np.arange(1, 11), values))
+            table.add(feature_loops.blobs, 908, (np.arange(1, 11), values))
             long = np.arange(9000, dtype=np.uint8).reshape(1, 9000)
-            table.add(loops.blobs, 9008, (np.array([11]), long))
+            table.add(feature_loops.blobs, 9008, (np.array([11]), long))
             base[4096:8192] = table.finish()
             pages.wait()
         base[28:32] = (pages.next - 1).to_bytes(4, "big")
         file.seek(0)
         file.write(base)
-    assert pages.next > sqlitepages.LOCKED + 2
+    assert pages.next > sqlite_pages.LOCKED + 2
     with closing(sqlite3.connect(path)) as db:
         rows = db.execute("SELECT id, data FROM t ORDER BY id").fetchall()
     assert [row[0] for row in rows] == list(range(1, 12))

@@ -6,7 +6,8 @@ import pyproj
 import pytest
 import shapely
 
-from geobatch_tui.execution.vector import ground, transform, wkb
+from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.geometry import round_trip, transform
 
 WGS84 = pyproj.CRS.from_epsg(4326).to_wkt()
 
@@ -27,22 +28,22 @@ def test_those_that_stray_are_those_of_a_look_at_all(code):
     """As they are where no ground is firm."""
     target = pyproj.CRS.from_epsg(code).to_wkt()
     quick, slow = (transform.Reprojector(WGS84, target) for _ in range(2))
-    slow._ground.state[:] = ground.DOUBTFUL
+    slow._ground.state[:] = round_trip.DOUBTFUL
     column = islands(code)
-    moved, expected = (each.move(wkb.coordinates(column)) for each in (quick, slow))
+    moved, expected = (each.move(wkb_coordinates.coordinates(column)) for each in (quick, slow))
     assert expected.strayed.any()
     assert (moved.strayed == expected.strayed).all()
-    assert (quick._ground.state == ground.FIRM).any()
+    assert (quick._ground.state == round_trip.FIRM).any()
 
 
 def seen_as_firm(sends, x, y):
     """Whether the cell of a point is firm, of a plane of 20 x 20 cells of side 1."""
-    plane = ground.Ground(sends, 1.0, (10.0, 10.0), np.inf)
+    plane = round_trip.Ground(sends, 1.0, (10.0, 10.0), np.inf)
     here = np.array([x]), np.array([y])
     plane.learn(*here, np.array([0, 1]), np.array([True]))
     row, column = int(np.floor(y)) + 10, int(np.floor(x)) + 10
     assert np.count_nonzero(plane.state) == 1
-    return plane.state[row, column] == ground.FIRM
+    return plane.state[row, column] == round_trip.FIRM
 
 
 @pytest.mark.parametrize("place", [(0.2, 0.7), (-9.9, 9.9), (9.9, -9.9)])
@@ -73,9 +74,9 @@ def test_a_point_that_does_not_come_back_spoils_the_cells_round_it():
 
 
 def test_beyond_its_reach_no_ground_is_firm():
-    plane = ground.Ground(lambda x, y: (x, y, x < np.inf), 1.0, (2.0, 2.0), np.inf)
+    plane = round_trip.Ground(lambda x, y: (x, y, x < np.inf), 1.0, (2.0, 2.0), np.inf)
     x = np.array([2.5, -np.inf, 0.5, np.inf])
-    column = wkb.Coordinates(
+    column = wkb_coordinates.Coordinates(
         pa.nulls(1, pa.binary()), x, np.zeros(4), np.zeros(4, np.uint32),
         np.array([0, 4]), np.zeros(1, np.uint8), np.zeros(1, np.int64),
     )  # fmt: skip

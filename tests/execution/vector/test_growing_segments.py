@@ -15,10 +15,12 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import DiskFullError
-from geobatch_tui.execution import syncing
-from geobatch_tui.execution.messages import ChunkTask
+from geobatch_tui.execution.io import syncing
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.vector import arrow, collect, segment
+from geobatch_tui.execution.protocol.messages import ChunkTask
+from geobatch_tui.execution.vector.batch import arrow_arrays
+from geobatch_tui.execution.vector.ogr import stream
+from geobatch_tui.execution.vector.spool import segment
 
 FORMS = ["GeoParquet", "FlatGeobuf", "GPKG"]
 
@@ -83,9 +85,13 @@ def test_pages_do_not_tell_how_values_lay_in_memory(rows, tmp_path):
         table.slice(low, high - low).combine_chunks().to_batches()[0]
         for low, high in itertools.pairwise(cuts)
     ]
-    (stepped,) = collect.evenly(iter(parts), rows, "g", 2**40)
+    (stepped,) = arrow_arrays.evenly(iter(parts), rows, "g", 2**40)
     steps = [len(chunk) for chunk in stepped["g"].chunks]
-    assert steps == [collect.STEP] * (rows // collect.STEP) + [rows % collect.STEP][: rows % 1024]
+    assert (
+        steps
+        == [arrow_arrays.STEP] * (rows // arrow_arrays.STEP)
+        + [rows % arrow_arrays.STEP][: rows % 1024]
+    )
     for name, one in (("whole", table.combine_chunks()), ("stepped", stepped)):
         with pq.ParquetWriter(tmp_path / name, one.schema, compression="zstd") as writer:
             writer.write_table(one, row_group_size=rows)
@@ -97,7 +103,7 @@ def test_an_attribute_does_not_keep_the_geometries_in_memory(tmp_path):
     source = vectordata.write(vectordata.layer(40), tmp_path / "s.gpkg")
     with pyogrio.open_arrow(source, use_pyarrow=True) as (_, reader):
         column = reader.read_next_batch().column(0)
-        copy = arrow.apart(column)
+        copy = stream.apart(column)
     assert copy.equals(column)
     pairs = zip(copy.buffers(), column.buffers(), strict=True)
     assert all(a is None or a.address != b.address for a, b in pairs)

@@ -10,9 +10,9 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.vector import kml
-from geobatch_tui.execution.vector.misread import NO_NUMBERS, TOO_MANY
-from geobatch_tui.execution.vector.unread import NO_GEOMETRY
+from geobatch_tui.execution.vector.formats import kml
+from geobatch_tui.execution.vector.formats.lost_geometries import NO_GEOMETRY
+from geobatch_tui.execution.vector.formats.xml_checks import NO_NUMBERS, TOO_MANY
 
 HEAD = (
     '<kml xmlns="http://www.opengis.net/kml/2.2" xmlns:gx="http://www.google.com/kml/ext/2.2">'

@@ -13,7 +13,7 @@ import shapely
 import vectordata
 import vectorjobs
 
-from geobatch_tui.execution.vector.curves import straight
+from geobatch_tui.execution.vector.geometry.curves import straight
 
 #: Types of layers, one geometry in each, and whether it can be written.
 TYPES = {

@@ -11,8 +11,8 @@ import vectordata
 
 SCRIPT = """
 import sys, types
-sys.modules["geobatch_tui.execution.preload"] = types.ModuleType("preload")
-from geobatch_tui.execution.vector.lean import pyogrio
+sys.modules["geobatch_tui.execution.worker.preload"] = types.ModuleType("preload")
+from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
 assert not {"pandas", "geopandas"} & set(sys.modules), "pandas was loaded"
 import pyogrio._compat as compat
 flags = {name: value for name, value in vars(compat).items() if name.isupper()}
@@ -26,7 +26,7 @@ print("fine")
 WHOLE = """
 import sys, types
 from pathlib import Path
-sys.modules["geobatch_tui.execution.preload"] = types.ModuleType("preload")
+sys.modules["geobatch_tui.execution.worker.preload"] = types.ModuleType("preload")
 sys.path.insert(0, sys.argv[2])
 import vectorjobs
 source, out = Path(sys.argv[1]), Path(sys.argv[1]).parent / "out"

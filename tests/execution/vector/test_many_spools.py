@@ -16,7 +16,7 @@ from pathlib import Path
 source, form = Path(sys.argv[1]), sys.argv[3]
 sys.path.insert(0, sys.argv[2])
 import vectorjobs
-from geobatch_tui.execution.messages import ChunkTask, FinaliseTask
+from geobatch_tui.execution.protocol.messages import ChunkTask, FinaliseTask
 from geobatch_tui.execution.ops.registry import get_operation
 
 out = source.parent / "out"

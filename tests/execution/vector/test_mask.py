@@ -20,8 +20,8 @@ from geobatch_tui.errors import (
     SchemaError,
     SourceChangedError,
 )
-from geobatch_tui.execution.ops.vector.params import ClipParams, FilterParams
-from geobatch_tui.execution.vector import mask
+from geobatch_tui.execution.params.vector_params import ClipParams, FilterParams
+from geobatch_tui.execution.vector import second_layer
 
 
 @pytest.fixture
@@ -170,10 +170,10 @@ def test_what_cannot_be_cut_goes_to_quarantine(areas, tmp_path):
 def test_a_thread_has_a_mask_of_its_own(areas):
     """GEOS completes what it prepares as it is used; the same thread reads the file once."""
     known = FilterParams(mask=str(areas)).mask_digest
-    mine = mask.mask_of(str(areas), known, "", "")
-    assert mask.mask_of(str(areas), known, "", "") is mine
+    mine = second_layer.mask_of(str(areas), known, "", "")
+    assert second_layer.mask_of(str(areas), known, "", "") is mine
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(mask.mask_of, str(areas), known, "", "").result() is not mine
+        assert pool.submit(second_layer.mask_of, str(areas), known, "", "").result() is not mine
 
 
 _GOOD = (

@@ -10,8 +10,8 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import UnsupportedFormatError
-from geobatch_tui.execution.messages import InspectTask
 from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.protocol.messages import InspectTask
 
 NAMES = [
     "a [red]x[",

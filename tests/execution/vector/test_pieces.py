@@ -14,7 +14,11 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.vector import geoparquet, loops, pieces, probe, spool, thrift, transform
+from geobatch_tui.execution.vector import probe
+from geobatch_tui.execution.vector.geometry import transform
+from geobatch_tui.execution.vector.kernels import feature_loops
+from geobatch_tui.execution.vector.spool import contents, pieces
+from geobatch_tui.execution.vector.write import parquet_file, parquet_footer
 
 
 @pytest.fixture(autouse=True)
@@ -117,9 +121,9 @@ def test_a_footer_is_written_as_it_was_read(tmp_path):
     data = path.read_bytes()
     size = int.from_bytes(data[-8:-4], "little")
     footer = data[-8 - size : -8]
-    tree = thrift.read(footer)
+    tree = parquet_footer.read(footer)
     assert len(tree.get(4).values) == 20
-    assert thrift.write(tree) == footer
+    assert parquet_footer.write(tree) == footer
 
 
 def test_row_groups_with_a_page_index_are_not_copied(tmp_path, monkeypatch):
@@ -139,13 +143,13 @@ def test_row_groups_with_a_page_index_are_not_copied(tmp_path, monkeypatch):
 def test_the_crc_of_the_writer_is_that_of_the_file(tmp_path, monkeypatch):
     """A file that reads back otherwise is not published: the writer knows what it wrote."""
     seen = []
-    real = geoparquet.write
+    real = parquet_file.write
 
     def spy(*given):
         seen.append(real(*given))
         return seen[-1]
 
-    monkeypatch.setattr(geoparquet, "write", spy)
+    monkeypatch.setattr(parquet_file, "write", spy)
     source = vectordata.write(vectordata.layer(250), tmp_path / "s.gpkg")
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=100)
     assert zlib.crc32(done.path.read_bytes()) == seen[0]
@@ -156,9 +160,9 @@ def test_spools_are_given_up_as_they_are_read_for_the_last_time(form, tmp_path, 
     """All of each, once: what is written next can go where they were."""
     given_up = []
     monkeypatch.setattr(
-        spool, "forget", lambda _, offset, length: given_up.append((offset, length))
+        contents, "forget", lambda _, offset, length: given_up.append((offset, length))
     )
-    monkeypatch.setattr(spool.syncing, "LARGE", 1)
+    monkeypatch.setattr(contents.syncing, "LARGE", 1)
     source = vectordata.write(vectordata.layer(250), tmp_path / "s.gpkg")
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form, features=100)
     segments = [(chunk.segment.offset, chunk.segment.length) for chunk in done.chunks]
@@ -174,7 +178,7 @@ def test_every_coordinate_is_near_one_that_was_sent_there_and_back():
     which = np.array([False, True, True, True])
     nowhere = np.zeros((1, 1), np.uint8)
     step = transform._STEP_DEGREES
-    count = loops.sparse(x, y, first, which, step, 0.0, 0.0, 1.0, nowhere, out)
+    count = feature_loops.sparse(x, y, first, which, step, 0.0, 0.0, 1.0, nowhere, out)
     chosen = out[:count]
     assert chosen[0] == 1500
     assert count < 3500

@@ -14,7 +14,8 @@ import shapely
 import vectorjobs
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector import ogr, values
+from geobatch_tui.execution.vector.fields import values
+from geobatch_tui.execution.vector.write import ogr_file
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_chunks_make_no_difference(source, tmp_path):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_few_features_are_in_memory_at_a_time(source, tmp_path, monkeypatch):
     """OGR gets them in batches of a size."""
-    write, sizes = ogr.write_stream, []
+    write, sizes = ogr_file.write_stream, []
 
     def watched(path, reader, **how):
         def told():
@@ -63,8 +64,8 @@ def test_few_features_are_in_memory_at_a_time(source, tmp_path, monkeypatch):
 
         write(path, pa.RecordBatchReader.from_batches(reader.schema, told()), **how)
 
-    monkeypatch.setattr(ogr, "write_stream", watched)
-    monkeypatch.setattr(ogr, "ROWS", 8)
+    monkeypatch.setattr(ogr_file, "write_stream", watched)
+    monkeypatch.setattr(ogr_file, "ROWS", 8)
     kept = gpd.read_file(made(source, tmp_path / "out", features=20))
     assert sizes == [8, 8, 8, 6]
     assert kept.geobatch_fid.tolist() == list(range(0, 60, 2))

@@ -9,8 +9,8 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CrsError, SchemaError
-from geobatch_tui.execution.vector import replaced
 from geobatch_tui.execution.vector.plan import VectorPlan
+from geobatch_tui.execution.vector.read import repaired_features
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def load(tmp_path):
 
     def loaded(frame):
         vectordata.write(frame, folder / "repaired.gpkg")
-        return replaced.load(item, VectorPlan.from_json(plan.detail))
+        return repaired_features.load(item, VectorPlan.from_json(plan.detail))
 
     return loaded
 

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geobatch_tui.errors import PreflightError, SchemaError, VerifyError
-from geobatch_tui.execution.messages import Chunking, InspectTask, ProbeTask
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.vector import shapefile
+from geobatch_tui.execution.protocol.messages import Chunking, InspectTask, ProbeTask
+from geobatch_tui.execution.vector.formats import shapefile_zip
 
 
 def convert(source, out, **more):
@@ -127,20 +127,20 @@ def test_an_archive_is_verified(tmp_path):
 
 def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
     """Before it is published."""
-    monkeypatch.setattr(shapefile, "LARGEST", 5000)
+    monkeypatch.setattr(shapefile_zip, "LARGEST", 5000)
     source = vectordata.write(vectordata.layer(50), tmp_path / "s.gpkg")
     with pytest.raises(SchemaError, match="5,000 at most"):
         convert(source, tmp_path / "out")
     wide = pa.schema([(f"f{n}", pa.int8()) for n in range(256)])
     with pytest.raises(SchemaError, match="256"):
-        shapefile.refuse(wide, allowed=True, told=[])
+        shapefile_zip.refuse(wide, allowed=True, told=[])
 
 
 @given(st.lists(st.text(max_size=14), max_size=120, unique_by=str.casefold))
 def test_names_fit_and_differ(fields):
     """Whatever they were; those that fit stay."""
-    made = shapefile.names(fields)
-    assert all(len(name.encode()) <= shapefile.NAME for name in made)
+    made = shapefile_zip.names(fields)
+    assert all(len(name.encode()) <= shapefile_zip.NAME for name in made)
     assert len({name.casefold() for name in made}) == len(fields)
-    if all(len(name.encode()) <= shapefile.NAME for name in fields):
+    if all(len(name.encode()) <= shapefile_zip.NAME for name in fields):
         assert made == fields

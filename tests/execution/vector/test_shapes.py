@@ -17,11 +17,12 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import DiskFullError, GeometryError
-from geobatch_tui.execution.messages import ChunkTask
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.vector import shapes, wkb
-from geobatch_tui.execution.vector.shapes import parts
-from geobatch_tui.execution.vector.trail import Trail
+from geobatch_tui.execution.protocol.messages import ChunkTask
+from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.geometry import geos
+from geobatch_tui.execution.vector.geometry.geos import parts
+from geobatch_tui.execution.vector.geometry.trail import Trail
 
 BOWTIE = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1), (0, 0)])
 SPIKE = shapely.Polygon([(0, 0), (5, 0), (5, 5), (5, 9), (5, 5), (0, 5), (0, 0)])
@@ -178,7 +179,7 @@ def _clock(monkeypatch, *times):
     """Make ``time.monotonic`` of the trail give these, the last one for ever."""
     left = list(times)
     monkeypatch.setattr(
-        "geobatch_tui.execution.vector.trail.time.monotonic",
+        "geobatch_tui.execution.vector.geometry.trail.time.monotonic",
         lambda: left.pop(0) if len(left) > 1 else left[0],
     )
 
@@ -217,17 +218,17 @@ def test_all_that_a_feature_took_in_a_try_is_its_time(tmp_path, monkeypatch):
 
 def test_large_geometries_are_tested_under_their_names(tmp_path, monkeypatch):
     """The others all at once, in the same order."""
-    monkeypatch.setattr(shapes, "_LARGE", 5)
+    monkeypatch.setattr(geos, "_LARGE", 5)
     frame = gpd.GeoDataFrame(
         geometry=[BOWTIE, shapely.Point(0, 0).buffer(1), shapely.box(0, 0, 1, 1), SPIKE], crs=4326
     )
     vectordata.write(frame, tmp_path / "s.gpkg")
-    found = wkb.coordinates(pa.array(frame.geometry.to_wkb(), pa.binary()))
+    found = wkb_coordinates.coordinates(pa.array(frame.geometry.to_wkb(), pa.binary()))
     seen = []
     with Trail(_task(tmp_path, 0)) as trail:
         place = trail.at
         monkeypatch.setattr(trail, "at", lambda row: (seen.append(row), place(row))[1])
-        answers = shapes.tested(found, np.array([0, 1, 3]), shapes.valid, {}, trail)
+        answers = geos.tested(found, np.array([0, 1, 3]), geos.valid, {}, trail)
     assert answers.tolist() == [False, True, False]
     assert seen == [1, 3]
 

@@ -12,8 +12,8 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError, TransientError
-from geobatch_tui.execution import classify
-from geobatch_tui.execution.vector.source import ogr_errors
+from geobatch_tui.execution.runtime import classify
+from geobatch_tui.execution.vector.ogr.errors import ogr_errors
 
 
 @pytest.mark.parametrize("keep", [5, 20_000, -200])

@@ -14,7 +14,8 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector import geoparquet, ogr, probe
+from geobatch_tui.execution.vector import probe
+from geobatch_tui.execution.vector.write import ogr_file, parquet_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +70,7 @@ def test_a_table_becomes_one(suffix: str, where: str, tmp_path: Path) -> None:
     assert first.receipt.facts["bounds"] is None
     assert "empty" not in first.receipt.facts
     assert {one.path.read_bytes() for one in done} == {first.path.read_bytes()}
-    assert ogr.inspect(str(first.path)) == (
+    assert ogr_file.inspect(str(first.path)) == (
         vectorjobs.FINGERPRINT,
         {"features_out": len(wanted), "bounds": None},
     )
@@ -92,7 +93,7 @@ def test_a_table_becomes_plain_parquet(suffix: str, where: str, tmp_path: Path) 
     assert {one.path.read_bytes() for one in done} == {first.path.read_bytes()}
     told = pq.read_metadata(first.path).metadata
     assert b"geo" not in told
-    assert told[geoparquet.KEY.encode()].decode() == vectorjobs.FINGERPRINT
+    assert told[parquet_file.KEY.encode()].decode() == vectorjobs.FINGERPRINT
     found = pq.read_table(first.path).to_pydict()
     wanted = [n for n in range(100) if not where or (n < 0 if "<" in where else n >= 40)]
     keys = [] if suffix == "csv" else [{"gpkg": "fid", "gdb": "OBJECTID"}[suffix]]
@@ -105,7 +106,7 @@ def test_a_table_becomes_plain_parquet(suffix: str, where: str, tmp_path: Path) 
         assert found[key] == [n + 1 for n in wanted]
     assert len(pd.read_parquet(first.path)) == len(wanted)
     assert first.receipt.facts["features_out"] == len(wanted)
-    assert geoparquet.inspect(str(first.path)) == (
+    assert parquet_file.inspect(str(first.path)) == (
         vectorjobs.FINGERPRINT,
         {"features_out": len(wanted), "bounds": None},
     )

@@ -28,8 +28,8 @@ from geobatch_tui.errors import (
     UnsupportedFormatError,
     VerifyError,
 )
-from geobatch_tui.execution.messages import ChunkTask, FinaliseTask, InspectTask
 from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.protocol.messages import ChunkTask, FinaliseTask, InspectTask
 
 SOURCES = sorted(vectordata.DRIVERS)
 FORMATS = list(vectorjobs.SUFFIXES)

@@ -9,8 +9,9 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geobatch_tui.execution.vector import kernels, wkb
-from geobatch_tui.execution.vector.ogr import layer_type, promoted
+from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.kernels import wkb_loops
+from geobatch_tui.execution.vector.write.ogr_file import layer_type, promoted
 
 SHAPES = [
     "POINT (1 2)",
@@ -38,9 +39,9 @@ def column(values):
 def test_coordinates_are_found_and_moved_in_place(text):
     """Every x and y is found in order, and put back without touching anything else."""
     shape = shapely.from_wkt(text)
-    found = wkb.coordinates(column([None, shapely.to_wkb(shape, flavor="iso"), None]))
+    found = wkb_coordinates.coordinates(column([None, shapely.to_wkb(shape, flavor="iso"), None]))
     expected = shapely.get_coordinates(shape)
-    assert found.status.tolist() == [kernels.NULL, kernels.OK, kernels.NULL]
+    assert found.status.tolist() == [wkb_loops.NULL, wkb_loops.OK, wkb_loops.NULL]
     np.testing.assert_array_equal(np.column_stack([found.x, found.y]), expected)
     moved = found.replaced(found.x + 10, found.y * 2)
     wanted = shapely.transform(shape, lambda c: c * [1, 2] + [10, 0])
@@ -53,31 +54,31 @@ def test_coordinates_are_found_and_moved_in_place(text):
 def test_boxes_are_those_of_geos(text):
     """The box of a geometry is GEOS's; NaN where it is empty."""
     shape = shapely.from_wkt(text)
-    box = wkb.coordinates(column([shapely.to_wkb(shape, flavor="iso")])).boxes()[0]
+    box = wkb_coordinates.coordinates(column([shapely.to_wkb(shape, flavor="iso")])).boxes()[0]
     np.testing.assert_array_equal(box, shapely.bounds(shape))
 
 
 @pytest.mark.parametrize(
     ("value", "status"),
     [
-        (b"\x01\x02", kernels.BROKEN),
-        (shapely.to_wkb(shapely.Point(1, 2))[:-1], kernels.BROKEN),
-        (shapely.to_wkb(shapely.Point(1, 2)) + b"\0", kernels.BROKEN),
-        (b"\x01\x02\0\0\0\xff\xff\xff\xff", kernels.BROKEN),
-        (b"\x01\x63\0\0\0", kernels.BROKEN),
-        (shapely.to_wkb(shapely.Point(1, 2), byte_order=0), kernels.NOT_PLAIN),
-        (b"\x01\x02\0\0\0\x02\0\0\0" + np.array([0, np.nan, 1, 1]).tobytes(), kernels.NAN),
-        (b"\x01\x02\0\0\0\x02\0\0\0" + np.array([0, 0, -np.inf, 1]).tobytes(), kernels.NAN),
-        (b"\x01\x03\0\0\0\x01\0\0\0\x03\0\0\0" + bytes(48), kernels.SHORT_RING),
-        (b"\x01\x07\0\0\0\x01\0\0\0" * 40, kernels.DEEP),
-        (b"\x01\x08\0\0\0\x03\0\0\0" + bytes(48), kernels.CURVE),
+        (b"\x01\x02", wkb_loops.BROKEN),
+        (shapely.to_wkb(shapely.Point(1, 2))[:-1], wkb_loops.BROKEN),
+        (shapely.to_wkb(shapely.Point(1, 2)) + b"\0", wkb_loops.BROKEN),
+        (b"\x01\x02\0\0\0\xff\xff\xff\xff", wkb_loops.BROKEN),
+        (b"\x01\x63\0\0\0", wkb_loops.BROKEN),
+        (shapely.to_wkb(shapely.Point(1, 2), byte_order=0), wkb_loops.NOT_PLAIN),
+        (b"\x01\x02\0\0\0\x02\0\0\0" + np.array([0, np.nan, 1, 1]).tobytes(), wkb_loops.NAN),
+        (b"\x01\x02\0\0\0\x02\0\0\0" + np.array([0, 0, -np.inf, 1]).tobytes(), wkb_loops.NAN),
+        (b"\x01\x03\0\0\0\x01\0\0\0\x03\0\0\0" + bytes(48), wkb_loops.SHORT_RING),
+        (b"\x01\x07\0\0\0\x01\0\0\0" * 40, wkb_loops.DEEP),
+        (b"\x01\x08\0\0\0\x03\0\0\0" + bytes(48), wkb_loops.CURVE),
     ],
 )
 def test_a_bad_geometry_is_named_and_leaves_the_others(value, status):
     """A geometry that cannot be used has a status and no coordinates; its neighbours keep theirs."""
     good = shapely.to_wkb(shapely.Point(7, 8))
-    found = wkb.coordinates(column([good, value, good]))
-    assert found.status.tolist() == [kernels.OK, status, kernels.OK]
+    found = wkb_coordinates.coordinates(column([good, value, good]))
+    assert found.status.tolist() == [wkb_loops.OK, status, wkb_loops.OK]
     assert found.x.tolist() == [7, 7]
     assert found.first.tolist() == [0, 1, 1, 2]
 
@@ -90,11 +91,11 @@ def test_odd_but_readable_wkb_is_written_anew():
         shapely.to_wkb(shapely.from_wkt("POINT M (1 2 9)"), flavor="iso"),
         shapely.to_wkb(shapely.from_wkt("POINT ZM (1 2 3 9)"), flavor="iso"),
     ]
-    found, measured = wkb.read(column(values))
+    found, measured = wkb_coordinates.read(column(values))
     assert measured == 2
     assert found.kinds.tolist() == [1, 1, 1, 1001]
     assert shapely.from_wkb(found.column.to_pylist()[3]).wkt == "POINT Z (1 2 3)"
-    found, measured = wkb.read(column(values), keeps_m=True)
+    found, measured = wkb_coordinates.read(column(values), keeps_m=True)
     assert measured == 0
     assert found.kinds.tolist() == [1, 1, 2001, 3001]
     assert found.column.to_pylist()[2:] == values[2:]
@@ -105,8 +106,8 @@ def test_odd_but_readable_wkb_is_written_anew():
 def test_no_bytes_are_read_beyond_a_geometry(noise):
     """Whatever the bytes, a geometry is OK only if GEOS reads it, and nothing crashes."""
     head = b"\x01" + bytes([1 + len(noise) % 7, 0, 0, 0])
-    found = wkb.coordinates(column([head + noise]))
-    if found.status[0] == kernels.OK:
+    found = wkb_coordinates.coordinates(column([head + noise]))
+    if found.status[0] == wkb_loops.OK:
         assert shapely.from_wkb(head + noise, on_invalid="ignore") is not None
 
 

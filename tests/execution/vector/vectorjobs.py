@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geobatch_tui.execution.messages import (
+from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.execution.protocol.messages import (
     Chunking,
     ChunkTask,
     FinaliseTask,
@@ -15,13 +16,12 @@ from geobatch_tui.execution.messages import (
     ProbeTask,
     SourceIdentity,
 )
-from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.sources import status
+from geobatch_tui.execution.sources.source_files import status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geobatch_tui.execution.messages import ChunkReceipt, ItemPlan, ItemReceipt
+    from geobatch_tui.execution.protocol.messages import ChunkReceipt, ItemPlan, ItemReceipt
 
 SUFFIXES = {
     "GeoParquet": ".parquet",

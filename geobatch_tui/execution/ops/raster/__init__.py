@@ -1,0 +1,1 @@
+"""Operations on rasters: how each is probed, run and assembled."""

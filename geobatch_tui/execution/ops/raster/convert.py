@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.ops.given import given
-from geobatch_tui.execution.ops.raster.base import RasterOperation
+from geobatch_tui.execution.ops.raster.raster_operation import RasterOperation
+from geobatch_tui.execution.params.frozen import given
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.messages import ItemContext, ItemPlan, ProbeTask, Window
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, ProbeTask, Window
 
 
 class Convert(RasterOperation):
@@ -23,7 +23,7 @@ class Convert(RasterOperation):
 
     @property
     def params(self) -> type[BaseModel]:
-        from geobatch_tui.execution.ops.raster.params import ConvertParams
+        from geobatch_tui.execution.params.raster_params import ConvertParams
 
         return ConvertParams
 
@@ -33,12 +33,12 @@ class Convert(RasterOperation):
         return probe_convert(task, given(task.params), stage)
 
     def gdal_command(self, item: ItemContext) -> str:
-        from geobatch_tui.execution.raster.commands import gdal_translate
+        from geobatch_tui.execution.raster.gdal_commands import gdal_translate
 
         return gdal_translate(item)
 
     def reproduce(self, item: ItemContext, window: Window) -> str:
-        from geobatch_tui.execution.raster.commands import gdal_translate_window
+        from geobatch_tui.execution.raster.gdal_commands import gdal_translate_window
 
         return gdal_translate_window(item, window)
 

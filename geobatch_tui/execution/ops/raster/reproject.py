@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.datum import grids
-from geobatch_tui.execution.ops.given import given
-from geobatch_tui.execution.ops.raster.base import RasterOperation
+from geobatch_tui.execution.ops.raster.raster_operation import RasterOperation
+from geobatch_tui.execution.params.frozen import given
+from geobatch_tui.execution.proj.grid_shifts import grids
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.messages import ItemContext, ItemPlan, ProbeTask, Window
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, ProbeTask, Window
 
 
 class Reproject(RasterOperation):
@@ -28,7 +28,7 @@ class Reproject(RasterOperation):
 
     @property
     def params(self) -> type[BaseModel]:
-        from geobatch_tui.execution.ops.raster.params import ReprojectParams
+        from geobatch_tui.execution.params.raster_params import ReprojectParams
 
         return ReprojectParams
 
@@ -41,12 +41,12 @@ class Reproject(RasterOperation):
         return probe_reproject(task, given(task.params), stage)
 
     def gdal_command(self, item: ItemContext) -> str:
-        from geobatch_tui.execution.raster.commands import gdalwarp
+        from geobatch_tui.execution.raster.gdal_commands import gdalwarp
 
         return gdalwarp(item)
 
     def reproduce(self, item: ItemContext, window: Window) -> str:
-        from geobatch_tui.execution.raster.commands import gdalwarp_window
+        from geobatch_tui.execution.raster.gdal_commands import gdalwarp_window
 
         return gdalwarp_window(item, window)
 

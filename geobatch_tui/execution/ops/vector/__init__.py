@@ -1,0 +1,1 @@
+"""Operations on features: how each is probed, run and assembled."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.ops.vector.base import VectorOperation
+from geobatch_tui.execution.ops.vector.vector_operation import VectorOperation
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.ops.vector.fields import VectorParams
+    from geobatch_tui.execution.params.vector_fields import VectorParams
 
 
 class Clip(VectorOperation):
@@ -25,7 +25,7 @@ class Clip(VectorOperation):
 
     @property
     def params(self) -> type[BaseModel]:
-        from geobatch_tui.execution.ops.vector.params import ClipParams
+        from geobatch_tui.execution.params.vector_params import ClipParams
 
         return ClipParams
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geobatch_tui.execution.ops.vector.base import VectorOperation
+from geobatch_tui.execution.ops.vector.vector_operation import VectorOperation
 
 
 class Convert(VectorOperation):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.datum import grids
-from geobatch_tui.execution.ops.vector.base import VectorOperation
+from geobatch_tui.execution.ops.vector.vector_operation import VectorOperation
+from geobatch_tui.execution.proj.grid_shifts import grids
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,7 +24,7 @@ class Reproject(VectorOperation):
 
     @property
     def params(self) -> type[BaseModel]:
-        from geobatch_tui.execution.ops.vector.params import ReprojectParams
+        from geobatch_tui.execution.params.vector_params import ReprojectParams
 
         return ReprojectParams
 

@@ -1,0 +1,88 @@
+"""``geobatch config``: the job as it is understood, and its schema."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from geobatch_tui.cli import shared_options
+from geobatch_tui.cli.display import streams
+from geobatch_tui.observability.text import harmless
+
+app = typer.Typer(
+    help="The job file: effective values, errors, schema.",
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(context: typer.Context) -> None:
+    """Show the help when there is nothing else to do."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command("show")
+def show(
+    job: shared_options.JobFile = None,
+    config: shared_options.ConfigFile = None,
+    set_: shared_options.Overrides = None,
+    as_json: shared_options.AsJson = False,
+) -> int:
+    """Show each effective value with the layer that set it. Secrets are masked."""
+    from geobatch_tui.config.show import rows
+
+    found = rows(shared_options.load(job, config, set_))
+    if as_json:
+        streams.write_json([row.to_json() for row in found])
+        return 0
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for row in found:
+        origin = " ".join(filter(None, (row.layer, row.where)))
+        table.add_row(
+            streams.foreign(row.key),
+            streams.foreign(toml_value(row.value)),
+            streams.foreign(origin, style="dim" if row.layer == "default" else "cyan"),
+        )
+    streams.show(table)
+    return 0
+
+
+@app.command("check")
+def check(
+    job: shared_options.JobFile = None,
+    config: shared_options.ConfigFile = None,
+    set_: shared_options.Overrides = None,
+) -> int:
+    """Check a job: exit 0 if it is right, else 2 with file, line and key of each error."""
+    shared_options.load(job, config, set_)
+    path = job if job is not None else config
+    streams.write(f"{harmless(str(path))}: right")
+    return 0
+
+
+@app.command("schema")
+def schema(
+    operation: Annotated[
+        str | None,
+        typer.Option("--op", metavar="NAME", help="With the parameters of this operation only."),
+    ] = None,
+) -> int:
+    """Print the JSON schema of the job file, for editors and checks."""
+    from geobatch_tui.config.schema import json_schema
+
+    streams.write_json(json_schema(operation))
+    return 0
+
+
+def toml_value(value: Any) -> str:
+    """A value as a job file could say it, on one line; ``-`` for one that is not given."""
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)

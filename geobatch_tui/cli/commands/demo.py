@@ -1,0 +1,137 @@
+"""``geobatch demo``: a whole job on data that ships with geobatch, one file of it broken."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geobatch_tui.cli import console, shared_options
+from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.config.presets import sample_dir
+from geobatch_tui.errors import ExitCode, OutputGoneError, PreflightError
+from geobatch_tui.observability.text import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.orchestration.state.outcome import RunResult
+
+BROKEN = "broken.tif"
+JOB = "demo.toml"
+_TITLE = "How it runs"
+
+
+def demo(
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            help="Where the copies and the outputs go; default a new temporary directory.",
+            show_default=False,
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="End with the run's own exit code, 12, instead of 0."),
+    ] = False,
+    tui: shared_options.Tui = False,
+    as_json: shared_options.AsJson = False,
+) -> int:
+    """Run a job on real rasters, one of them broken on purpose, in well under a minute.
+
+    Ends with 0 if exactly the broken file is in the dead letters and all else is published;
+    `geobatch run` would end with 12 there.
+    """
+    from geobatch_tui.cli.commands.run import give, run_shown
+
+    in_console = tui and console.wanted(tui=tui)
+    place = copy_to(directory)
+    streams.say(f"three rasters and one broken on purpose, copied to {place / 'data'}")
+    streams.say(f"$ {figures.words('geobatch run', place / JOB)}")
+    loaded = shared_options.load(place / JOB)
+    if in_console:
+        words = ["run", str(place / JOB), "--headless"]
+        closed = console.run_in_console(loaded, words)
+        if isinstance(closed, int):
+            return closed
+        result = closed
+    else:
+        result = run_shown(loaded)
+    expected = as_expected(result)
+    with streams.reader_may_leave():
+        give(result, as_json=as_json)
+    for line in comment(result, place, expected=expected):
+        streams.say(line)
+    return result.exit_code if strict or not expected else ExitCode.OK
+
+
+def samples() -> Path:
+    """The directory of the sample files. Raises PreflightError where it is missing."""
+    place = sample_dir()
+    if place is None:
+        raise PreflightError(
+            "the sample files are missing from this installation", hint="install geobatch-tui again"
+        )
+    return place
+
+
+def copy_to(directory: Path | None) -> Path:
+    """Copy job and data, and give the directory, absolute."""
+    source = samples()
+    try:
+        if directory is None:
+            place = Path(tempfile.mkdtemp(prefix="geobatch-demo-"))
+        else:
+            place = directory.absolute()
+        (place / "data").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / JOB, place / JOB)
+        for file in sorted((source / "data").glob("*.tif")):
+            target = place / "data" / file.name
+            if not target.exists() or target.stat().st_size != file.stat().st_size:
+                shutil.copyfile(file, target)
+    except OSError as error:
+        raise OutputGoneError(
+            f"cannot copy the demo's data to {directory or tempfile.gettempdir()}: {error.strerror}"
+        ) from error
+    return place
+
+
+def as_expected(result: RunResult) -> bool:
+    """Whether the broken file is in the dead letters, nothing else, and the rest is published."""
+    items = result.items
+    return (
+        result.exit_code == ExitCode.PARTIAL
+        and {letter["item"] for letter in result.dead_letters} == {BROKEN}
+        and items["published"] == items["total"] - 1
+    )
+
+
+def comment(result: RunResult, place: Path, *, expected: bool) -> Iterator[str]:
+    """What to make of it, and what to type next."""
+    yield ""
+    if not expected:
+        log = f"{result.output_dir}/.geobatch/log.jsonl"
+        yield f"this is not what the demo expects; the log is {harmless(log)}"
+        return
+    yield from streams.prose(
+        f"{BROKEN} was cut off on purpose. It is in the dead letters with its cause, nothing of "
+        "it is published, and everything else is done: `geobatch run` says so with exit code 12. "
+        "The demo ends with 0, because just this was expected (with --strict it ends with 12)."
+    )
+    yield ""
+    yield "next:"
+    run, plan = (
+        figures.words("geobatch run", place / JOB),
+        figures.words("geobatch plan", place / JOB),
+    )
+    yield f"  {run}"
+    yield "      once more: nothing is redone"
+    yield f"  {plan} --explain --set op.resampling=lanczos"
+    yield "      what would be redone, and why"
+    yield f"  {figures.words('geobatch dead-letters', result.output_dir)}"
+    yield "      what was given up, with evidence and a command that reproduces it"

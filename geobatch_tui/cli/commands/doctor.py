@@ -1,0 +1,246 @@
+"""``geobatch doctor``: what this installation and this machine can do, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+import locale
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geobatch_tui import __version__
+from geobatch_tui.cli import shared_options
+from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+OK, WARN, BAD = "ok", "warn", "bad"
+_MARKS = {OK: ("ok", "green"), WARN: ("note", "yellow"), BAD: ("wrong", "red")}
+_TIMEOUT = 60.0
+_NEEDED = ("GTiff", "COG", "GPKG")
+_FEW_FILES = 256
+_LITTLE_MEMORY = 1 << 30
+_LITTLE_DISK = 1 << 30
+_NARROW = (80, 24)
+_FOREIGN_DATA = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report: ``verdict`` is ok, warn or bad."""
+
+    topic: str
+    text: str
+    verdict: str = OK
+
+
+def doctor(
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="[DIR]", help="Where outputs would go.", show_default="."),
+    ] = Path(),
+    as_json: shared_options.AsJson = False,
+) -> int:
+    """Check versions, drivers, PROJ grids, limits and the terminal. Ends with 17 if runs fail."""
+    facts = probe()
+    findings = [
+        *libraries(facts),
+        *projections(facts),
+        *machine(directory),
+        *terminal(os.environ),
+        *console(),
+    ]
+    if as_json:
+        streams.write_json(
+            {
+                "facts": facts,
+                "findings": [
+                    {"topic": f.topic, "text": f.text, "verdict": f.verdict} for f in findings
+                ],
+            }
+        )
+    else:
+        _show(findings)
+    broken = any(finding.verdict == BAD for finding in findings)
+    return ExitCode.ENVIRONMENT if broken else ExitCode.OK
+
+
+def probe() -> dict[str, Any]:
+    """Ask the native libraries, in a process of their own: one that crashes is a finding too."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "geobatch_tui.execution.worker.examine"],
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"the native libraries did not answer within {_TIMEOUT:.0f} s"}
+    if done.returncode != 0:
+        tail = done.stderr.decode(errors="backslashreplace").strip().splitlines()[-1:]
+        return {"error": " ".join([f"the probe ended with {done.returncode}", *tail])}
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+def libraries(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    """Versions and drivers."""
+    yield Finding("geobatch", f"{__version__}, Python {sys.version.split()[0]}")
+    if "error" in facts:
+        yield Finding("libraries", facts["error"], BAD)
+        return
+    for name in ("rasterio", "pyogrio", "pyproj"):
+        part = facts[name]
+        if "error" in part:
+            yield Finding(name, part["error"], BAD)
+            continue
+        inner = [f"{key.upper()} {part[key]}" for key in ("gdal", "proj", "geos") if key in part]
+        yield Finding(name, f"{part['version']} with {', '.join(inner)}")
+        missing = [driver for driver, there in part.get("drivers", {}).items() if not there]
+        if missing:
+            needed = any(driver in _NEEDED for driver in missing)
+            yield Finding(name, f"without the driver {', '.join(missing)}", BAD if needed else WARN)
+    others = facts["other"]
+    if "error" in others:
+        yield Finding("others", others["error"], BAD)
+    else:
+        yield Finding("others", ", ".join(f"{name} {value}" for name, value in others.items()))
+
+
+def projections(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether the three copies of PROJ agree, and which grids are missing."""
+    parts = {
+        name: facts[name]
+        for name in ("rasterio", "pyogrio", "pyproj")
+        if "error" not in facts.get(name, {"error": ""})
+    }
+    versions = {part["database"] for part in parts.values() if part.get("database")}
+    if len(versions) > 1:
+        each = "; ".join(f"{name}: {part['database']}" for name, part in parts.items())
+        yield Finding("PROJ data", f"the libraries bring different databases ({each})", WARN)
+    elif versions:
+        yield Finding("PROJ data", f"{versions.pop()}, the same for {', '.join(parts)}")
+    results = {tuple(part["mercator"]) for part in parts.values() if "mercator" in part}
+    if len(results) > 1:
+        yield Finding("PROJ", f"the libraries transform differently: {sorted(results)}", BAD)
+    for name in _FOREIGN_DATA:
+        if os.environ.get(name):
+            text = f"{name}={os.environ[name]} overrides the libraries' own data; unset it"
+            yield Finding("environment", text, BAD if len(parts) < 3 else WARN)
+    for datum, state in parts.get("pyproj", {}).get("grids", {}).items():
+        yield _grid(datum, state)
+
+
+def _grid(datum: str, state: Mapping[str, Any]) -> Finding:
+    accuracy = f"{state['accuracy_m']:g} m to WGS 84" if state["accuracy_m"] else "accuracy unknown"
+    if state["best"]:
+        return Finding("PROJ grids", f"{datum}: {accuracy}, the best there is")
+    missing = state["missing"]
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    text = f"{datum}: {accuracy}; better with {missing[0]}{more} (`projsync`)"
+    return Finding("PROJ grids", text, WARN)
+
+
+def machine(directory: Path) -> Iterator[Finding]:
+    """Cores, memory, open files, disk: as a run in ``directory`` would see them."""
+    from geobatch_tui.execution.runtime.sandbox import state, words
+    from geobatch_tui.orchestration.plan import machine as limits
+
+    yield Finding("cores", f"{limits.cores()} of {os.cpu_count()} for this process")
+    memory = limits.memory_limit()
+    text = f"{figures.size(memory)} for a run (memory_budget = auto)"
+    yield Finding("memory", text, WARN if memory < _LITTLE_MEMORY else OK)
+    files = limits.open_files()
+    few = files < _FEW_FILES
+    hint = "; raise `ulimit -n`" if few else ""
+    yield Finding("open files", f"{files:,}{hint}", WARN if few else OK)
+    place = directory.absolute()
+    while not place.exists():
+        place = place.parent
+    free = limits.free_disk(place)
+    verdict = WARN if free < _LITTLE_DISK else OK
+    yield Finding("disk", f"{figures.size(free)} free at {place}", verdict)
+    if not os.access(place, os.W_OK):
+        yield Finding("disk", f"{place} cannot be written by this user", BAD)
+    yield _machine_code()
+    confined = state(wanted=True, executor="process")
+    found = confined.startswith("Landlock")
+    yield Finding("sandbox", words(confined), OK if found else WARN)
+
+
+def _machine_code() -> Finding:
+    from geobatch_tui.execution.native.code_cache import cache_directory
+
+    directory = cache_directory()
+    if directory is not None:
+        return Finding("machine code", f"kept in {directory}")
+    text = (
+        "kept nowhere: others can write to the cache, or this user cannot; each worker compiles "
+        "anew. Look at the modes of ~/.cache, XDG_CACHE_HOME or NUMBA_CACHE_DIR"
+    )
+    return Finding("machine code", text, WARN)
+
+
+def terminal(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """What a console or a progress display would find."""
+    if not sys.stderr.isatty():
+        yield Finding("terminal", "stderr is none: runs write JSON lines")
+        return
+    columns, rows = shutil.get_terminal_size()
+    name = environ.get("TERM", "")
+    colours = "no colours (NO_COLOR)" if environ.get("NO_COLOR") else _colours(environ)
+    narrow = columns < _NARROW[0] or rows < _NARROW[1]
+    text = f"{name or 'TERM is not set'}, {columns} x {rows}, {colours}"
+    dumb = name in {"", "dumb"}
+    yield Finding("terminal", text, WARN if narrow or dumb else OK)
+    encoding = (sys.stderr.encoding or locale.getencoding()).lower()
+    if not encoding.startswith("utf"):
+        yield Finding("terminal", f"encoding {encoding}: set LANG to a UTF-8 locale", WARN)
+
+
+def console() -> Iterator[Finding]:
+    """The user's own files for the console: keys and themes."""
+    from geobatch_tui.tui.kit.keymap import keymap_path, load_keymap
+    from geobatch_tui.tui.kit.themes import load_all
+
+    keys = load_keymap()
+    for problem in keys.problems:
+        yield Finding("keys", problem, WARN)
+    if not keys.problems:
+        own = f"{figures.plural(len(keys.changes), 'key')} of {keymap_path()}"
+        yield Finding("keys", f"no conflicts; {own}" if keys.changes else "no conflicts")
+    themes, bad = load_all()
+    for entry in bad:
+        yield Finding("themes", f"{entry.path} {entry.reason}", WARN)
+    if not bad:
+        yield Finding("themes", ", ".join(sorted(theme.name for theme in themes)))
+
+
+def _colours(environ: Mapping[str, str]) -> str:
+    if environ.get("COLORTERM", "") in {"truecolor", "24bit"}:
+        return "16 million colours"
+    return "256 colours" if "256color" in environ.get("TERM", "") else "16 colours"
+
+
+def _show(findings: list[Finding]) -> None:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    topic = ""
+    for finding in findings:
+        mark, style = _MARKS[finding.verdict]
+        shown = "" if finding.topic == topic else finding.topic
+        topic = finding.topic
+        table.add_row(streams.foreign(mark, style=style), shown, streams.foreign(finding.text))
+    streams.show(table)

@@ -1,0 +1,91 @@
+"""``geobatch outputs``: what a run has published."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geobatch_tui.cli import shared_options
+from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.errors import ConfigError
+from geobatch_tui.observability.text import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rich.table import Table
+
+
+def outputs(
+    directory: shared_options.RunDir,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="The result as a table.", rich_help_panel="Result")
+    ] = False,
+    as_json: shared_options.AsJson = False,
+) -> int:
+    """List what a run has published: path, source, size, SHA-256, CRS, bounds, pixels or features,
+    seconds of work.
+
+    It is told from the ledger; only what one of an earlier version lacks is read from the files.
+    """
+    from geobatch_tui import open_run
+
+    if as_csv and as_json:
+        raise ConfigError("--csv and --json exclude each other")
+    found = open_run(directory).outputs()
+    if as_json:
+        streams.write_json_list(found)
+    elif as_csv:
+        from geobatch_tui.orchestration.state.published import stream_csv
+
+        stream_csv(map(_harmless, found) if sys.stdout.isatty() else found, sys.stdout)
+    else:
+        _show(found)
+    return 0
+
+
+def _harmless(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: harmless(one) if isinstance(one, str) else one for key, one in entry.items()}
+
+
+def _show(found: Iterable[Mapping[str, Any]]) -> None:
+    entries = list(found)
+    if not entries:
+        streams.say("nothing is published")
+        return
+    streams.show(table_of(entries))
+    total = sum(entry["size"] for entry in entries)
+    streams.say(f"{figures.plural(len(entries), 'output')}, {figures.size(total)}")
+
+
+def table_of(entries: Iterable[Mapping[str, Any]]) -> Table:
+    """Outputs as a table that fits 80 columns; the rest is in the other forms."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
+    table.add_column("output", overflow="fold")
+    table.add_column("size", justify="right")
+    table.add_column("holds", justify="right")
+    table.add_column("CRS", overflow="ellipsis", no_wrap=True, max_width=16)
+    table.add_column("work", justify="right")
+    for entry in entries:
+        seconds = entry["seconds"]
+        table.add_row(
+            streams.foreign(entry["item"]),
+            figures.size(entry["size"]),
+            _amount(entry),
+            streams.foreign(entry["crs"] or "-"),
+            "-" if seconds is None else figures.duration(seconds),
+        )
+    return table
+
+
+def _amount(entry: Mapping[str, Any]) -> str:
+    """Pixels and bands, or features."""
+    if entry["width"] is not None:
+        bands = f" x {entry['bands']}" if entry["bands"] != 1 else ""
+        return f"{entry['width']} x {entry['height']}{bands}"
+    return "-" if entry["features"] is None else figures.plural(entry["features"], "feature")

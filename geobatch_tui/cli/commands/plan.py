@@ -1,0 +1,188 @@
+"""``geobatch plan``: what would run, and why, and what it will cost. Touches nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geobatch_tui.cli import shared_options
+from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.observability.text import harmless, many, pasteable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.orchestration.dry_run import Trial
+    from geobatch_tui.orchestration.plan.plan_report import PlanReport
+
+_SHOW = "What to show"
+
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="The reason of each chunk; equal neighbours on one line.",
+        rich_help_panel=_SHOW,
+    ),
+]
+Gdal = Annotated[
+    bool,
+    typer.Option("--gdal", help="The nearest command of GDAL's own tools.", rich_help_panel=_SHOW),
+]
+Attempt = Annotated[
+    int | None,
+    typer.Option(
+        "--try",
+        metavar="N",
+        min=1,
+        help="Also run N chunks, spread over all that is to be done, in a scratch directory: "
+        "their time and memory, and what the whole will take.",
+        rich_help_panel=_SHOW,
+        show_default=False,
+    ),
+]
+
+
+def plan(
+    job: shared_options.JobFile = None,
+    config: shared_options.ConfigFile = None,
+    set_: shared_options.Overrides = None,
+    crs: shared_options.Crs = None,
+    workers: shared_options.Workers = None,
+    output: shared_options.Output = None,
+    explain: Explain = False,
+    gdal: Gdal = False,
+    attempt: Attempt = None,
+    as_json: shared_options.AsJson = False,
+) -> int:
+    """Show what would run and why: chunks, peak memory, output size. Touches nothing.
+
+    With --json, --explain adds the list "explain" of chunk, reason and detail, --try the object
+    "trial".
+    """
+    import geobatch_tui
+
+    loaded = shared_options.load(
+        job, config, set_, op__dst_crs=crs, engine__max_workers=workers, output__dir=output
+    )
+    report = asyncio.run(geobatch_tui.plan(loaded, gdal=gdal))
+    if gdal:
+        for command in report.gdal_commands:
+            streams.write(pasteable(command))
+        return 0
+    trial = _try(loaded, report, attempt) if attempt is not None else None
+    if as_json:
+        streams.write_json(_json(report, trial, explain=explain))
+        return 0
+    if explain:
+        for line in compressed(report.explain()):
+            streams.write(line)
+        return 0
+    _show(report.to_json())
+    if trial is not None:
+        _show_trial(trial)
+    return 0
+
+
+def _json(report: PlanReport, trial: Trial | None, *, explain: bool) -> dict[str, Any]:
+    result = report.to_json()
+    if trial is not None:
+        result = {**result, "trial": trial.to_json()}
+    if explain:
+        result = {**result, "explain": [list(line) for line in report.explain()]}
+    return result
+
+
+def _try(loaded: LoadedJob, report: PlanReport, count: int) -> Trial:
+    """Run some chunks of a plan. Raises PreflightError where nothing is to be done."""
+    from geobatch_tui.orchestration.dry_run import choose, run_trial
+
+    chosen, todo = choose(report, count)
+    with tempfile.TemporaryDirectory(prefix="geobatch-trial-") as scratch:
+        return asyncio.run(run_trial(loaded, chosen, Path(scratch), open_chunks=todo))
+
+
+def compressed(lines: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    """One line for each stretch of chunks of an item with the same reason.
+
+    ``a.tif@0,0 .. a.tif@7,9  new`` stands for all chunks between the two, in row-major order.
+    """
+    first = last = ""
+    item = reason = detail = None
+    count = 0
+    for chunk, *why in lines:
+        name = chunk.rpartition("@")[0] or chunk
+        if count and [name, *([reason, detail])] == [item, *why]:
+            last, count = chunk, count + 1
+            continue
+        if count:
+            yield _stretch(first, last, count, str(reason), str(detail))
+        first = last = chunk
+        count, item, (reason, detail) = 1, name, why
+    if count:
+        yield _stretch(first, last, count, str(reason), str(detail))
+
+
+def _stretch(first: str, last: str, count: int, reason: str, detail: str) -> str:
+    where = first if count == 1 else f"{first} .. {last.rpartition('@')[2]}  ({count:,})"
+    why = f"{reason}: {detail}" if detail else reason
+    return harmless(f"{where}  {why}")
+
+
+def _show_trial(trial: Trial) -> None:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column(overflow="fold")
+    for chunk in trial.chunks:
+        done = chunk.seconds is not None
+        table.add_row(
+            streams.foreign(chunk.label),
+            f"{chunk.seconds:.3f} s" if done else "dead" if chunk.error else "not run",
+            figures.size(chunk.peak_bytes) if chunk.peak_bytes else "",
+            streams.foreign(chunk.error, style="red"),
+        )
+    streams.show(table)
+    if trial.estimate_s is not None and trial.output_bytes is not None:
+        output = figures.size(trial.output_bytes)
+        streams.write(
+            f"{figures.plural(trial.todo, 'chunk')}, {figures.plural(trial.workers, 'worker')}: "
+            f"about {figures.duration(trial.estimate_s)}, {output} of output; "
+            f"a worker had {figures.size(trial.peak_bytes)} at most"
+        )
+
+
+def _show(report: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    from geobatch_tui.execution.runtime.sandbox import words
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("items", f"{report['items']:,}")
+    table.add_row("chunks", f"{report['chunks']:,}")
+    for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
+        table.add_row("", streams.foreign(f"{count:,} {reason}"))
+    for key, count in report["changed"].items():
+        table.add_row("changed", streams.foreign(f"{key}: {many(count, 'chunk')} stale"))
+    if report["peak_memory_bytes"]:
+        table.add_row("peak memory", figures.size(report["peak_memory_bytes"]))
+    output = report["output_bytes"]
+    table.add_row("output", f"at most {figures.size(output)}" if output else "nothing to write")
+    table.add_row("free disk", figures.size(report["free_bytes"]))
+    table.add_row("sandbox", words(report["sandbox"]))
+    for entry in report["refused"]:
+        text = f"{entry['item']}: {entry['error_class']}: {entry['error_message']}"
+        table.add_row("refused", streams.foreign(text, style="red"))
+    for warning in report["warnings"]:
+        table.add_row("warning", streams.foreign(warning, style="yellow"))
+    streams.show(table)

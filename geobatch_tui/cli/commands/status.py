@@ -1,0 +1,54 @@
+"""``geobatch status``: where a run stands, live or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.cli import shared_options
+from geobatch_tui.cli.display import figures, streams
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
+
+def status(directory: shared_options.RunDir, as_json: shared_options.AsJson = False) -> int:
+    """Show counts, rates and state of a run: live, finished or crashed."""
+    from geobatch_tui import open_run
+
+    state = open_run(directory).status()
+    if as_json:
+        streams.write_json(state)
+    else:
+        streams.show(table_of(state))
+    return 0
+
+
+def table_of(state: Mapping[str, Any]) -> Table:
+    """The state of a run as a table; ``state`` has the shape of ``status --json``."""
+    from rich.table import Table
+
+    counts, items, rates = state["counts"], state["items"], state.get("rates") or {}
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    reason = state.get("reason") or ""
+    reason = f" ({reason})" if reason not in {"", "complete", state["state"]} else ""
+    table.add_row("run", streams.foreign(state["run_id"]))
+    table.add_row("state", streams.foreign(f"{state['state']}{reason}"))
+    table.add_row("output", streams.foreign(state["output_dir"]))
+    table.add_row("items", f"{items['published']:,} of {items['total']:,} published")
+    for key in ("held", "dead"):
+        if items[key]:
+            table.add_row("", f"{items[key]:,} {key}")
+    table.add_row("chunks", f"{counts['done'] + counts['current']:,} of {counts['total']:,} done")
+    for key in ("running", "pending", "dead", "skipped"):
+        if counts[key]:
+            table.add_row("", f"{counts[key]:,} {key}")
+    if told := figures.rates(rates):
+        table.add_row("rate", told)
+    if rates.get("eta_s") and state["state"] == "running":
+        table.add_row("left", f"about {figures.duration(rates['eta_s'])}")
+    table.add_row("time", figures.duration(state["duration_s"]))
+    return table

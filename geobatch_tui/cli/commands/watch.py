@@ -1,0 +1,114 @@
+"""``geobatch watch``: follows a run by its ledger. Reads only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geobatch_tui.cli import console, shared_options
+from geobatch_tui.cli.commands.status import table_of
+from geobatch_tui.cli.display import figures, streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from geobatch_tui.observability.snapshot import Snapshot
+
+_LIVE = {"planning", "running", "draining"}
+
+
+def watch(
+    directory: shared_options.RunDir,
+    period: Annotated[
+        float,
+        typer.Option("--every", metavar="SECONDS", min=0.1, help="Time between two looks."),
+    ] = 1.0,
+    headless: shared_options.Headless = False,
+    tui: shared_options.Tui = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="The console sends no command to the run.")
+    ] = False,
+) -> int:
+    """Look at a run: live, finished or crashed.
+
+    In a terminal this opens the console; a live run of yours can be steered from it. Without a
+    terminal, or with --headless, its status is followed until it ends; the exit code is the
+    run's, or 17 if its process died.
+    """
+    from geobatch_tui import open_run
+    from geobatch_tui.orchestration.state.run_view import exit_code_of
+
+    if console.wanted(tui=tui, headless=headless):
+        from geobatch_tui.tui.console.launch import watch as show
+
+        wish = show(directory, read_only=read_only)
+        return 0 if wish is None else console.follow(wish, read_only=read_only)
+    view = open_run(directory)
+    follow = _refresh if sys.stderr.isatty() else _lines
+    state = follow(view.status, period)
+    with streams.reader_may_leave():
+        streams.show(table_of(state))
+    return exit_code_of(state)
+
+
+def _refresh(look: Callable[[], Mapping[str, Any]], period: float) -> Mapping[str, Any]:
+    """Repaint the run in place until it ends; give the last state."""
+    from rich.live import Live
+
+    from geobatch_tui.cli.display.glance import glance
+
+    console = streams.err_console()
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            state = look()
+            if state["state"] not in _LIVE:
+                return state
+            live.update(glance(snapshot_of(state), console.width), refresh=True)
+            time.sleep(period)
+
+
+def snapshot_of(state: Mapping[str, Any]) -> Snapshot:
+    """A live run as its ledger tells it, in the form that the progress view takes."""
+    from geobatch_tui.observability.snapshot import Snapshot
+
+    rates = state.get("rates") or {}
+    known = {field.name for field in fields(Snapshot)} - {"workers"}
+    told = {key: value for key, value in rates.items() if key in known}
+    told["working"] = tuple(tuple(entry) for entry in rates.get("working", ()))
+    return Snapshot(
+        **{
+            "unit_name": "",
+            **told,
+            "run_id": state["run_id"],
+            "job": state["output_dir"],
+            "state": rates.get("state") or state["state"],
+            "elapsed_s": state["duration_s"],
+            "counts": state["counts"],
+            "items": state["items"],
+            "workers": len(rates.get("workers", ())),
+        }
+    )
+
+
+def _lines(look: Callable[[], Mapping[str, Any]], period: float) -> Mapping[str, Any]:
+    """Say one line at each change until the run ends; give the last state."""
+    last = ""
+    while True:
+        state = look()
+        if (line := summary(state)) != last:
+            streams.say(line)
+            last = line
+        if state["state"] not in _LIVE:
+            return state
+        time.sleep(period)
+
+
+def summary(state: Mapping[str, Any]) -> str:
+    """The counts of a run on one line."""
+    counts = state["counts"]
+    parts = [f"{counts[key]:,} {key}" for key in ("done", "current", "dead", "pending")]
+    return f"{state['state']}: {', '.join(parts)} of {figures.plural(counts['total'], 'chunk')}"

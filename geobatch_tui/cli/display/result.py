@@ -1,0 +1,113 @@
+"""What a run ended with, for a person: counts, dead letters by cause, what to type next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.errors import ExitCode
+from geobatch_tui.observability.text import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.table import Table
+
+    from geobatch_tui.orchestration.state.outcome import RunResult
+
+WARNINGS = 5
+"""Warnings of the plan that are repeated at the end."""
+_STYLES = {"success": "green", "partial": "yellow", "interrupted": "yellow"}
+_RESUMABLE = {
+    ExitCode.FAILURES,
+    ExitCode.DEADLINE,
+    ExitCode.ENVIRONMENT,
+    ExitCode.SIGINT,
+    ExitCode.SIGTERM,
+}
+
+
+def show(result: RunResult) -> None:
+    """Print the result to stdout."""
+    streams.show(summary(result))
+    if result.dead_by_class or result.dead_letters:
+        streams.show("")
+        streams.show(causes(result.dead_by_class, result.dead_letters))
+        streams.show("")
+    for line in next_steps(result):
+        streams.show(streams.foreign(line), wrap=False)
+
+
+def summary(result: RunResult) -> Table:
+    """State, items, chunks, rates."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    state = Text(harmless(result.state), style=_STYLES.get(result.state, "red"))
+    if result.reason not in {"", "complete", result.state}:
+        state.append(f" ({harmless(result.reason)})")
+    state.append(f", exit {result.exit_code}, {figures.duration(result.duration_s)}", style="dim")
+    table.add_row("result", state)
+    table.add_row("output", streams.foreign(result.output_dir))
+    table.add_row("items", _items(result.items))
+    table.add_row("chunks", _chunks(result.counts))
+    if rates := figures.rates(result.rates):
+        table.add_row("rate", rates)
+    for warning in result.warnings[:WARNINGS]:
+        table.add_row("warning", streams.foreign(warning, style="yellow"))
+    if len(result.warnings) > WARNINGS:
+        table.add_row("", f"and {len(result.warnings) - WARNINGS} more: see `geobatch plan`")
+    return table
+
+
+def _items(items: Mapping[str, int]) -> str:
+    parts = [f"{items['published']:,} of {items['total']:,} published"]
+    parts += [f"{items[key]:,} {key}" for key in ("held", "dead") if items[key]]
+    return ", ".join(parts)
+
+
+def _chunks(counts: Mapping[str, int]) -> str:
+    words = {"current": "needed no work", "skipped": "skipped", "pending": "left"}
+    parts = [f"{counts['done']:,} done"]
+    parts += [f"{counts[key]:,} {word}" for key, word in words.items() if counts[key]]
+    if counts["dead"]:
+        parts.append(f"{counts['dead']:,} dead")
+    return ", ".join(parts)
+
+
+def causes(by_class: Mapping[str, int], letters: Sequence[Mapping[str, Any]]) -> Table:
+    """Dead letters by cause: how many, one example, its message."""
+    from rich import box
+    from rich.table import Table
+
+    counted = Counter(by_class) or Counter(letter["error_class"] for letter in letters)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
+    table.add_column("dead letters", overflow="fold", style="red")
+    table.add_column("n", justify="right")
+    table.add_column("for instance", overflow="fold")
+    for name, count in counted.most_common():
+        first = next((one for one in letters if one["error_class"] == name), None)
+        text = streams.foreign("") if first is None else _instance(first)
+        table.add_row(streams.foreign(name), f"{count:,}", text)
+    return table
+
+
+def _instance(letter: Mapping[str, Any]) -> Any:
+    text = streams.foreign(letter["chunk"] or letter["item"], style="bold")
+    text.append(": ", style="not bold")
+    text.append(harmless(letter["error_message"]), style="not bold")
+    return text
+
+
+def next_steps(result: RunResult) -> Iterator[str]:
+    """Commands worth typing now, each with what it does."""
+    directory = result.output_dir
+    if result.dead_by_class or result.dead_letters:
+        yield f"why:    {figures.words('geobatch dead-letters', directory)}"
+        yield f"again:  {figures.words('geobatch retry', directory)}   (when the cause is gone)"
+    if result.exit_code in _RESUMABLE:
+        yield "go on:  run the same command again"

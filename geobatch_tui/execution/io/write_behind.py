@@ -1,0 +1,57 @@
+"""Writes to a file in a thread, behind the one that makes what is written."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.io.disk import write_all
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written to a file: the CRC-32 of what lies before the first of ``cuts``, between
+    them, and behind the last."""
+
+    cuts: tuple[int, ...]
+    crcs: tuple[int, ...]
+
+
+class Behind:
+    """Appends to ``fd``, where it stands; ``crc`` of all of it is there after the block.
+
+    At most one piece is on its way: :meth:`write` waits for the one before, and raises what ended
+    it. The caller leaves a piece alone until it gives the next but one.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._thread = ThreadPoolExecutor(1, "write behind")
+        self._waiting: Future[None] | None = None
+        self.crc = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def write(self, data: memoryview) -> None:
+        """Append ``data``."""
+        self.wait()
+        self._waiting = self._thread.submit(self._write, data)
+
+    def wait(self) -> None:
+        """Until all is written."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.result()
+
+    def _write(self, data: memoryview) -> None:
+        write_all(self._fd, data)
+        self.crc = crc32(data, self.crc)

@@ -1,0 +1,1 @@
+"""What PROJ knows of two CRSs: coordinate operations, and the grids of datum shifts."""

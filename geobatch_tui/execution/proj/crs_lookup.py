@@ -1,0 +1,85 @@
+"""CRSs by their texts, each asked of PROJ once in a process, and how they are called."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pyproj import CRS
+
+from geobatch_tui.execution.proj import coordinate_operations
+
+if TYPE_CHECKING:
+    import numpy as np
+    from pyproj import Transformer
+
+    Points = np.ndarray[Any, np.dtype[np.float64]]
+
+
+LONLAT = CRS.from_epsg(4326)
+
+
+@cache
+def _between(src: str, dst: str) -> Transformer:
+    return coordinate_operations.transformer(src, dst)
+
+
+def transformer(src: CRS, dst: CRS) -> Transformer:
+    """The transformer from ``src`` to ``dst``, x before y."""
+    # By their WKT, which plans hold too: what a probe searched for serves the chunks.
+    return _between(wkt_of(src), wkt_of(dst))
+
+
+@lru_cache(maxsize=64)
+def crs_of(text: str) -> CRS:
+    """The CRS of a text, read once. Raises pyproj's CRSError."""
+    return CRS.from_user_input(text)
+
+
+def named(crs: CRS) -> str:
+    """The name of ``crs`` and its code, if it has one, for messages."""
+    return _named(crs.srs)
+
+
+@lru_cache(maxsize=64)
+def _named(text: str) -> str:
+    crs = crs_of(text)
+    code = crs.to_authority(min_confidence=100)
+    return f"{crs.name!r} ({code[0]}:{code[1]})" if code else repr(crs.name)
+
+
+def is_on_earth(crs: CRS) -> bool:
+    """Whether PROJ knows a way from ``crs`` to longitude and latitude on WGS 84."""
+    return is_degrees(crs) or bool(
+        coordinate_operations.known(wkt_of(crs), wkt_of(LONLAT)).pipelines
+    )
+
+
+def wkt_of(crs: CRS) -> str:
+    """``crs`` as WKT 2."""
+    return _wkt_of(crs.srs)
+
+
+@lru_cache(maxsize=64)
+def _wkt_of(text: str) -> str:
+    return crs_of(text).to_wkt()
+
+
+def same(src: CRS, dst: CRS) -> bool:
+    """Whether two CRSs are one, whatever they are called, so that nothing is to be transformed."""
+    return _same(src.srs, dst.srs)
+
+
+@cache
+def _same(src: str, dst: str) -> bool:
+    return src == dst or bool(crs_of(src).equals(crs_of(dst), ignore_axis_order=True))
+
+
+def is_degrees(crs: CRS) -> bool:
+    """Whether ``crs`` is geographic with degrees from Greenwich."""
+    return bool(
+        crs.is_geographic
+        and crs.axis_info
+        and crs.axis_info[0].unit_name == "degree"
+        and (crs.prime_meridian is None or crs.prime_meridian.longitude == 0)
+    )

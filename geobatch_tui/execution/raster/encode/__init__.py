@@ -1,0 +1,1 @@
+"""From pixels of a tile to its bytes in a TIFF, and proof that they decode to what went in."""

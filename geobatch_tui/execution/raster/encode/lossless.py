@@ -1,0 +1,243 @@
+"""Encodes tiles and proves that each decodes to what went in.
+
+Every encoded tile is decoded once, by another implementation than its encoder where there is one:
+DEFLATE is written by libdeflate and read back by ISA-L or zlib; at level 1, which is ISA-L's own
+(three times as fast as libdeflate's, a tenth larger), it is the other way round. Predictors are
+undone by their own recurrence: a value is what is stored plus its left neighbour, so if that holds
+for every value and its true neighbour, a decoder arrives at the tile. LZW and ZSTD have one
+implementation at hand; GDAL, which brings its own of all of them, samples the finished file once
+more.
+
+Predictors: TIFF 6.0, section 14 (horizontal differencing), and Adobe Photoshop TIFF Technical
+Note 3 (floating point).
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import imagecodecs
+import numpy as np
+
+from geobatch_tui.errors import OperationError, VerifyError
+from geobatch_tui.execution.raster.kernels import pixel_loops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geobatch_tui.execution.raster.pixel_types import Pixels
+
+#: TIFF tag 259.
+COMPRESSION_TAGS = {"NONE": 1, "LZW": 5, "DEFLATE": 8, "ZSTD": 50000}
+HORIZONTAL, FLOATING = 2, 3
+#: The level of DEFLATE that ISA-L encodes.
+FAST = 1
+
+#: What the library calls the outcome of a broken or refused stream.
+_CODEC_ERRORS = (RuntimeError, ValueError, zlib.error)
+
+
+def _inflate(data: bytes, size: Any) -> Any:
+    if imagecodecs.ISAL.available:
+        return imagecodecs.isal_decode(data, out=size)
+    return zlib.decompress(data, bufsize=size)
+
+
+def _inflate_checked(data: bytes, size: Any) -> Any:
+    return imagecodecs.deflate_decode(data, out=size)
+
+
+def _deflate(raw: Any, level: int) -> Any:
+    if level == FAST:
+        return imagecodecs.isal_encode(raw, level=FAST)
+    return imagecodecs.deflate_encode(raw, level=level)
+
+
+def _zstd(raw: Any, level: int) -> Any:
+    return imagecodecs.zstd_encode(raw, level=level)
+
+
+def _unzstd(data: bytes, size: Any) -> Any:
+    return imagecodecs.zstd_decode(data, out=size)
+
+
+def _lzw(raw: Any, _level: int) -> Any:
+    return imagecodecs.lzw_encode(raw)
+
+
+def _unlzw(data: bytes, size: Any) -> Any:
+    return imagecodecs.lzw_decode(data, out=size)
+
+
+_ENCODERS: dict[str, Callable[[Any, int], Any]] = {
+    "NONE": lambda raw, _level: raw.tobytes(),
+    "DEFLATE": _deflate,
+    "ZSTD": _zstd,
+    "LZW": _lzw,
+}
+#: They take the number of bytes to expect, or an array to fill.
+_DECODERS: dict[str, Callable[[bytes, Any], Any]] = {
+    "NONE": lambda data, _size: data,
+    "DEFLATE": _inflate,
+    "ZSTD": _unzstd,
+    "LZW": _unlzw,
+}
+#: Scales of the libraries; 0 stands for a codec without one.
+_LEVELS = {"NONE": range(1), "LZW": range(1), "DEFLATE": range(1, 13), "ZSTD": range(1, 23)}
+
+
+def check(compress: str, level: int, predictor: int, dtype: str) -> None:
+    """Refuse a combination that this module cannot write.
+
+    Raises:
+        OperationError: naming the codec, level, predictor or dtype at fault.
+    """
+    kind = np.dtype(dtype).kind
+    if compress not in COMPRESSION_TAGS:
+        raise OperationError(f"no codec {compress!r}; known: {', '.join(COMPRESSION_TAGS)}")
+    if len(_LEVELS[compress]) > 1 and level not in _LEVELS[compress]:
+        known = _LEVELS[compress]
+        raise OperationError(f"{compress} has levels {known[0]} to {known[-1]}, not {level}")
+    if (compress, level) == ("DEFLATE", FAST) and not imagecodecs.ISAL.available:
+        raise OperationError("this imagecodecs has no ISA-L, which is DEFLATE's level 1; choose 2")
+    if predictor not in (1, HORIZONTAL, FLOATING) or (predictor != 1 and compress == "NONE"):
+        raise OperationError(f"predictor {predictor} does not go with {compress}")
+    if (predictor == HORIZONTAL and kind == "c") or (predictor == FLOATING and kind != "f"):
+        raise OperationError(f"predictor {predictor} does not go with {dtype} pixels")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One way to turn tiles into bytes: TIFF compression by name, its level, the predictor."""
+
+    compress: str
+    level: int
+    predictor: int
+
+    @property
+    def exact(self) -> bool:
+        return True
+
+    @property
+    def blurs(self) -> bool:
+        return False
+
+    def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
+        """As :meth:`encode`; the bytes, and the tile that they decode to."""
+        return self.encode(tile), tile
+
+    def encode(self, tile: Pixels) -> bytes:
+        """Encode a C-contiguous little-endian tile (height, width, samples), and read it back.
+
+        The same tile always gives the same bytes, within one version of the library.
+
+        Raises:
+            VerifyError: the encoder failed, or its bytes decode to something else.
+        """
+        rows = _rows(tile, self.predictor)
+        predicted = tile if self.predictor == 1 else _differences(rows, tile.shape[2])
+        try:
+            data = bytes(_ENCODERS[self.compress](predicted, self.level))
+        except _CODEC_ERRORS as error:
+            raise VerifyError(f"{self.compress} could not encode a tile: {error}") from error
+        if not data:
+            raise VerifyError(f"{self.compress} encoded a tile to nothing")
+        fast = self.compress == "DEFLATE" and self.level == FAST
+        decode = _inflate_checked if fast else _DECODERS[self.compress]
+        raw = self._expand(data, tile.nbytes, decode)
+        if not _holds(raw, rows, tile.shape[2] if self.predictor != 1 else 0):
+            raise VerifyError(
+                f"a tile encoded with {self.compress} (level {self.level}, predictor "
+                f"{self.predictor}) decodes to other pixels"
+            )
+        return data
+
+    def decode(
+        self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], *, foreign: bool = False
+    ) -> Pixels:
+        """The tile that ``data`` holds. ``foreign``: nothing else is known of these bytes, so that
+        the checksum within has to be looked at, which ISA-L does not.
+
+        Raises:
+            VerifyError: the bytes are damaged or hold another number of pixels.
+        """
+        size = int(np.prod(shape)) * dtype.itemsize
+        careful = foreign and self.compress == "DEFLATE"
+        raw = self._expand(data, size, _inflate_checked if careful else _DECODERS[self.compress])
+        return _unpredict(raw, shape, dtype, self.predictor)
+
+    def _expand(self, data: bytes, size: int, decode: Callable[[bytes, int], Any]) -> Any:
+        """What ``data`` holds before the predictor is undone."""
+        try:
+            raw = decode(data, size)
+        except _CODEC_ERRORS as error:
+            raise VerifyError(f"a {self.compress} tile cannot be decoded: {error}") from error
+        if len(raw) != size:
+            raise VerifyError(f"a {self.compress} tile holds {len(raw)} bytes, not {size}")
+        return raw
+
+
+def expand(compress: str, data: bytes, out: Any) -> None:
+    """Decompress foreign ``data`` into ``out``, an array of bytes that it fills. The checksum of
+    DEFLATE is looked at.
+
+    Raises:
+        VerifyError: the bytes are damaged, or hold another number of pixels.
+    """
+    if compress == "NONE":
+        if len(data) == len(out):
+            out[:] = np.frombuffer(data, np.uint8)
+            return
+    else:
+        decode = _inflate_checked if compress == "DEFLATE" else _DECODERS[compress]
+        try:
+            data = decode(data, out)
+        except _CODEC_ERRORS as error:
+            raise VerifyError(f"a {compress} block cannot be decoded: {error}") from error
+    if len(data) != len(out):
+        raise VerifyError(f"a {compress} block holds {len(data)} bytes, not {len(out)}")
+
+
+def _rows(tile: Pixels, predictor: int) -> Pixels:
+    """The rows (height, n) of whole numbers that a predictor takes the differences of; without
+    one, bytes."""
+    height, width, samples = tile.shape
+    if predictor == 1:
+        return tile.reshape(height, -1).view(np.uint8)
+    size = tile.dtype.itemsize
+    if predictor == HORIZONTAL:
+        return tile.view(f"<u{size}").reshape(height, -1)
+    # Most significant bytes of a whole row first, then the next ones: the opposite of memory.
+    planes = tile.view(np.uint8).reshape(height, width * samples, size)[:, :, ::-1]
+    return np.ascontiguousarray(planes.transpose(0, 2, 1)).reshape(height, -1)
+
+
+def _differences(rows: Pixels, distance: int) -> Pixels:
+    out = np.empty_like(rows)
+    pixel_loops.differences(rows, distance, out)
+    return out
+
+
+def _unpredict(raw: Any, shape: tuple[int, ...], dtype: np.dtype[Any], predictor: int) -> Pixels:
+    if predictor == HORIZONTAL:
+        unsigned = np.frombuffer(raw, f"<u{dtype.itemsize}").reshape(shape)
+        whole: Pixels = imagecodecs.delta_decode(unsigned, axis=-2)
+        return whole.view(dtype)
+    values: Pixels = np.frombuffer(raw, dtype).reshape(shape)
+    if predictor == FLOATING:
+        return imagecodecs.floatpred_decode(values, axis=-2)
+    return values
+
+
+def _holds(raw: Any, rows: Pixels, distance: int) -> bool:
+    """Whether ``raw``, decompressed, are the differences of ``rows`` over ``distance``, as a
+    decoder adds them up; 0: the rows themselves. All are compared as bytes: NaN is equal to itself
+    here, 0.0 differs from -0.0."""
+    stored = np.frombuffer(raw, rows.dtype).reshape(rows.shape)
+    if not distance:
+        return np.array_equal(stored, rows)
+    wrong = np.zeros(1, np.uint8)
+    pixel_loops.are_differences(stored, rows, distance, np.empty(rows.shape[1], rows.dtype), wrong)
+    return not wrong[0]

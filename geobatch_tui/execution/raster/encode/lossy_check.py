@@ -1,0 +1,49 @@
+"""Whether a lossy codec kept a tile, as far as that can be said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.errors import VerifyError
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
+
+#: The mean of a band may move by this much of the 8-bit range. JPEG at quality 1 rounds brightness
+#: and colour to steps of 32, which moves blue by up to 44; a tile that was lost is further off.
+LIMIT = 64.0
+
+
+def check_likeness(name: str, tile: Pixels, seen: Pixels, shown: Valid | None = None) -> None:
+    """Compare the means of bands of uint8 tiles (height, width, samples).
+
+    Args:
+        name: the codec, for the message.
+        tile: what went in.
+        seen: what came out.
+        shown: (height, width), pixels that count; None: all.
+
+    Raises:
+        VerifyError: a band moved as a whole.
+    """
+    count = tile.shape[0] * tile.shape[1] if shown is None else int(shown.sum())
+    if not count:
+        return
+    off = float(np.abs(_sums(tile, shown) - _sums(seen, shown)).max()) / count
+    if off > LIMIT:
+        raise VerifyError(
+            f"a {name} tile decodes to other colours, {off:.0f} off on average",
+            hint=f"{name} moves colours less than that at any quality: its encoder fails on this "
+            "tile; choose compress = DEFLATE, which loses nothing",
+        )
+
+
+def _sums(tile: Pixels, shown: Valid | None) -> Pixels:
+    """Sum of each band. Rows first: they lie one after the other in memory."""
+    if shown is not None:
+        tile = tile * shown[:, :, np.newaxis]
+    height, width, samples = tile.shape
+    columns: Pixels = tile.reshape(height, width * samples).sum(axis=0, dtype=np.int64)
+    return columns.reshape(width, samples).sum(axis=0)

@@ -1,0 +1,74 @@
+"""WEBP as TIFF stores it: three bands of colour, and perhaps alpha, of uint8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import imagecodecs
+import numpy as np
+
+from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
+from geobatch_tui.execution.raster.encode.lossy_check import check_likeness
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.pixel_types import Pixels
+
+#: What stands for quality without loss: how hard to try. GDAL's 100 takes 2.2 times as long for
+#: files that are smaller by 0.4 %.
+_EFFORT = 75
+
+
+@dataclass(frozen=True, slots=True)
+class WebpCodec:
+    """WEBP of ``quality`` 1 to 99, or without loss at 100. Alpha is never lossy."""
+
+    quality: int
+
+    @property
+    def exact(self) -> bool:
+        return self.quality == LOSSLESS
+
+    @property
+    def blurs(self) -> bool:
+        return not self.exact
+
+    def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
+        """Encode a tile (height, width, samples); its bytes, and the tile that they decode to.
+
+        Raises:
+            VerifyError: the encoder failed, or made another image of the tile.
+        """
+        level = _EFFORT if self.exact else self.quality
+        try:
+            data = bytes(imagecodecs.webp_encode(tile, level=level, lossless=self.exact))
+        except (RuntimeError, ValueError) as error:
+            raise VerifyError(f"WEBP could not encode a tile: {error}") from error
+        seen = self.decode(data, tile.shape, tile.dtype)
+        if self.exact:
+            if not np.array_equal(seen, tile):
+                raise VerifyError("a tile encoded with WEBP (lossless) decodes to other pixels")
+            return data, seen
+        shown = None
+        if tile.shape[2] == 4:
+            if not np.array_equal(seen[:, :, 3], tile[:, :, 3]):
+                raise VerifyError("a tile encoded with WEBP decodes to another alpha")
+            shown = tile[:, :, 3] > 0
+        check_likeness("WEBP", tile, seen, shown)
+        return data, seen
+
+    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
+        """The tile that ``data`` holds.
+
+        Raises:
+            VerifyError: the bytes are damaged, or hold another number of pixels.
+        """
+        try:
+            # An alpha that is opaque everywhere is not stored.
+            tile: Pixels = imagecodecs.webp_decode(data, hasalpha=shape[2] == 4)
+        except (RuntimeError, ValueError) as error:
+            raise VerifyError(f"a WEBP tile cannot be decoded: {error}") from error
+        if tile.shape != shape or tile.dtype != dtype:
+            raise VerifyError(f"a WEBP tile holds {tile.shape} {tile.dtype}, not {shape} {dtype}")
+        return tile

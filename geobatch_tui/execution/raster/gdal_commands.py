@@ -1,0 +1,133 @@
+"""The commands of GDAL's own tools that give the pixels of an item, for comparison.
+
+Paths are quoted for a POSIX shell. Nothing here loads GDAL.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
+from geobatch_tui.execution.raster.plan import RasterPlan, Warp
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import ItemContext, Window
+
+#: Names of a codec's scale among the options of GDAL's GTiff driver.
+_LEVELS = {
+    "DEFLATE": "ZLEVEL", "ZSTD": "ZSTD_LEVEL", "LERC_DEFLATE": "ZLEVEL", "LERC_ZSTD": "ZSTD_LEVEL",
+    "JPEG": "JPEG_QUALITY", "WEBP": "WEBP_LEVEL",
+}  # fmt: skip
+#: GDAL's files in memory: the command computes and leaves nothing behind.
+_NOWHERE = "/vsimem/window.tif"
+
+
+def gdalwarp(item: ItemContext) -> str:
+    """The gdalwarp command for the whole item."""
+    plan = RasterPlan.from_json(item.plan.detail)
+    extent = _extent(plan, 0, 0, plan.width, plan.height)
+    size = ["-ts", str(plan.width), str(plan.height)]
+    words = ["gdalwarp", *_warp_words(item, plan), *extent, *size, *_creation(plan)]
+    return shlex.join([*words, item.source, item.out_path])
+
+
+def gdalwarp_window(item: ItemContext, window: Window) -> str:
+    """A gdalwarp command that computes one window in memory, and so reads what it reads."""
+    plan = RasterPlan.from_json(item.plan.detail)
+    extent = _extent(plan, window.col_off, window.row_off, window.width, window.height)
+    size = ["-ts", str(window.width), str(window.height)]
+    words = ["gdalwarp", *_warp_words(item, plan), *extent, *size]
+    return shlex.join([*words, item.source, _NOWHERE])
+
+
+def gdal_translate(item: ItemContext) -> str:
+    """The gdal_translate command for the whole item."""
+    plan = RasterPlan.from_json(item.plan.detail)
+    words = ["gdal_translate", *_nodata_words(plan.nodata, "-a_nodata"), *_creation(plan)]
+    if assigned := item.plan.notes.get("assigned_crs"):
+        words += ["-a_srs", str(assigned)]
+    return shlex.join([*words, item.source, item.out_path])
+
+
+def gdal_translate_window(item: ItemContext, window: Window) -> str:
+    """A gdal_translate command that reads one window of the source."""
+    offsets = (window.col_off, window.row_off, window.width, window.height)
+    words = ["gdal_translate", "-srcwin", *(str(value) for value in offsets)]
+    return shlex.join([*words, item.source, _NOWHERE])
+
+
+def _warp_words(item: ItemContext, plan: RasterPlan) -> list[str]:
+    warp = plan.warp
+    if warp is None:
+        raise OperationError("this plan has no warp")
+    words = ["-et", "0", "-ovr", "NONE", "-r", warp.resampling]
+    for name, value in sorted(_pinned(warp).items()):
+        words += ["-wo", f"{name}={value}"]
+    options = dict(warp.options)
+    if "CHECK_WITH_INVERT_PROJ" in options:
+        words += ["--config", "CHECK_WITH_INVERT_PROJ", options["CHECK_WITH_INVERT_PROJ"]]
+    if item.plan.notes.get("datum_bound"):
+        words += ["-s_srs", warp.src_crs]
+    elif assigned := item.plan.notes.get("assigned_crs"):
+        words += ["-s_srs", str(assigned)]
+    if item.plan.notes.get("datum_apart"):
+        words += ["-to", "AREA_OF_INTEREST=0,0,0,0"]  # with one, gdalwarp takes another operation
+    words += ["-t_srs", str(item.params.get("dst_crs") or plan.crs)]
+    words += _nodata_words(warp.src_nodata, "-srcnodata")
+    words += _nodata_words(plan.nodata, "-dstnodata")
+    adds_alpha = plan.validity == "mask" or bool(item.params.get("add_alpha"))
+    return [*words, "-dstalpha"] if adds_alpha else words
+
+
+def _pinned(warp: Warp) -> dict[str, str]:
+    ours = {"CENTER_LONG", "CHECK_WITH_INVERT_PROJ", "PER_BAND_NODATA"}
+    options = {name: value for name, value in warp.options.items() if name not in ours}
+    return {**options, "XSCALE": repr(warp.xscale), "YSCALE": repr(warp.yscale)}
+
+
+def _nodata_words(value: float | None, flag: str) -> list[str]:
+    return [] if value is None else [flag, repr(value)]
+
+
+def _extent(plan: RasterPlan, col: int, row: int, width: int, height: int) -> list[str]:
+    a, _, c, _, e, f = plan.transform
+    left, right = c + a * col, c + a * (col + width)
+    top, bottom = f + e * row, f + e * (row + height)
+    return ["-te", repr(left), repr(bottom), repr(right), repr(top)]
+
+
+def _creation(plan: RasterPlan) -> list[str]:
+    encoding = plan.encoding
+    options = {"COMPRESS": encoding.compress}
+    if encoding.predictor != 1:
+        options["PREDICTOR"] = "YES" if encoding.format == "COG" else str(encoding.predictor)
+    if encoding.max_z_error:
+        options["MAX_Z_ERROR"] = repr(encoding.max_z_error)
+    options |= _layout(plan)
+    words = ["-of", encoding.format]
+    for name, value in options.items():
+        words += ["-co", f"{name}={value}"]
+    return words
+
+
+def _layout(plan: RasterPlan) -> dict[str, str]:
+    encoding = plan.encoding
+    level = _LEVELS.get(encoding.compress)
+    band = {"INTERLEAVE": "BAND"} if encoding.interleave == "band" else {}
+    if encoding.format == "COG":
+        layout = {"BLOCKSIZE": str(encoding.block_width)}
+        layout["OVERVIEW_RESAMPLING"] = encoding.overview_resampling.upper()
+        level = level and ("QUALITY" if encoding.compress in {"JPEG", "WEBP"} else "LEVEL")
+    else:
+        layout = {
+            "TILED": "YES",
+            "BLOCKXSIZE": str(encoding.block_width),
+            "BLOCKYSIZE": str(encoding.block_height),
+        }
+        if encoding.compress == "WEBP" and encoding.level == LOSSLESS:
+            layout["WEBP_LOSSLESS"] = "YES"
+        if encoding.compress == "JPEG" and plan.stored().count == 3:
+            layout["PHOTOMETRIC"] = "YCBCR"
+    return band | layout | ({level: str(encoding.level)} if level else {})

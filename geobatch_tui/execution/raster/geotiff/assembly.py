@@ -1,0 +1,274 @@
+"""Makes an item's part file from encoded tiles. No tile of a chunk is encoded twice.
+
+Lengths of all tiles are known, so the header is computed first and written first, then the tiles
+are copied in file order, from spools or from memory; then the file is synced, read back and
+compared.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import OperationError, VerifyError
+from geobatch_tui.execution.io.disk import write_all
+from geobatch_tui.execution.io.part_file import new_file, part_path, removed_on_error
+from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemReceipt
+from geobatch_tui.execution.raster.geotiff import tags
+from geobatch_tui.execution.raster.geotiff.directories import directories_of
+from geobatch_tui.execution.raster.geotiff.layout import Layout, ghost_area, lay_out
+from geobatch_tui.execution.raster.geotiff.missing_tiles import Completer, needs_mask
+from geobatch_tui.execution.raster.geotiff.read_back import Written, check_bytes, check_with_gdal
+from geobatch_tui.execution.raster.geotiff.spool import is_intact, read_rows
+from geobatch_tui.execution.raster.geotiff.tile_index import TileIndex
+from geobatch_tui.execution.raster.geotiff.tile_stores import (
+    MemoryStore,
+    ScratchStore,
+    SpoolStore,
+    Store,
+)
+from geobatch_tui.execution.raster.pyramid.encode_chunk import encode_chunk
+from geobatch_tui.execution.raster.pyramid.tiles import owned_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.messages import ItemContext, Segment
+    from geobatch_tui.execution.raster.geotiff.tags import Template
+    from geobatch_tui.execution.raster.geotiff.tile_index import Slots
+    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
+    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
+
+#: Spools that stay open; more are there after many runs, or of more workers than that.
+OPEN_SPOOLS = 64
+#: Bytes of a file under which a thread takes longer to start than to read it.
+ALONE = 1 << 20
+#: Kinds of files of one tile of which this process has had GDAL read one back whole, and how many
+#: are kept in mind. What they have in common is all but place, fingerprint, size and pixels.
+_compared: set[str] = set()
+KINDS = 64
+
+
+def write_whole(
+    item: ItemContext,
+    plan: RasterPlan,
+    pixels: Pixels,
+    valid: Valid | None,
+    epoch: int,
+    stage: Stage,
+    kept: KeptTiles | None = None,
+) -> ItemReceipt:
+    """Write the part file of an item of one chunk straight from memory.
+
+    Args and errors are those of :func:`geobatch_tui.execution.raster.geotiff.spool.write_chunk` and
+    :func:`assemble`.
+    """
+    grid = ChunkGrid(plan.width, plan.height, plan.width, plan.height)
+    with stage("encode"):
+        chunk = encode_chunk(plan, grid, 0, pixels, valid, kept)
+    index = TileIndex(plan)
+    index.put(0, chunk.rows)
+    with ExitStack() as stack:
+        store = MemoryStore(chunk.payload)
+        stack.callback(store.close)
+        return _finish(item, index, [store], owned_levels(plan, grid), epoch, stage, stack)
+
+
+def assemble(
+    item: ItemContext, plan: RasterPlan, segments: Sequence[Segment], epoch: int, stage: Stage
+) -> ItemReceipt:
+    """Write the part file of an item from its spooled chunks.
+
+    Chunks without a segment, or with one of length 0, become holes: nodata, transparent or masked
+    pixels. The order of the segments does not matter.
+
+    Raises:
+        VerifyError: a spool is gone or damaged, or the part reads back otherwise than it was
+            written; the part is removed. Its evidence lists the ``chunks`` whose segments are
+            damaged and have to be computed again, if that is the cause.
+        OperationError: a chunk is there twice.
+        DiskFullError: no space; the part is removed.
+        SchemaError, CrsError: GeoTIFF cannot hold this item.
+    """
+    grid = item.plan.grid
+    owned = owned_levels(plan, grid)
+    index = TileIndex(plan)
+    try:
+        with ExitStack() as stack:
+            with stage("assemble"):
+                stores = _load(item, index, segments, owned, stack)
+            return _finish(item, index, stores, owned, epoch, stage, stack)
+    except VerifyError as error:
+        damaged = [segment.index for segment in segments if not is_intact(item, segment)]
+        if not damaged:
+            raise
+        raise _damage(damaged) from error
+
+
+def _damage(chunks: list[int]) -> VerifyError:
+    error = VerifyError(
+        f"{len(chunks)} spooled chunks are damaged, the first is {chunks[0]}",
+        hint="they have to be computed again",
+    )
+    error.evidence = {"chunks": chunks}
+    return error
+
+
+def _load(
+    item: ItemContext,
+    index: TileIndex,
+    segments: Sequence[Segment],
+    owned: int,
+    stack: ExitStack,
+) -> list[Store]:
+    present = sorted((entry for entry in segments if entry.length), key=lambda entry: entry.index)
+    indexes = [entry.index for entry in present]
+    if len(set(indexes)) < len(indexes):
+        raise OperationError("a chunk has more than one segment")
+    numbers: dict[str, int] = {}
+    stores: list[SpoolStore] = []
+    for segment in present:
+        if segment.spool not in numbers:
+            numbers[segment.spool] = len(stores)
+            stays = len(stores) < OPEN_SPOOLS
+            store = SpoolStore(Path(item.work_dir) / segment.spool, stays=stays)
+            stack.callback(store.close)
+            stores.append(store)
+        number = numbers[segment.spool]
+        with stores[number].opened() as fd:
+            rows = read_rows(fd, item, segment)
+        index.check_chunk(rows, item.plan.grid, segment.index, owned)
+        index.put(number, rows)
+    return list(stores)
+
+
+def _finish(
+    item: ItemContext,
+    index: TileIndex,
+    stores: list[Store],
+    owned: int,
+    epoch: int,
+    stage: Stage,
+    stack: ExitStack,
+) -> ItemReceipt:
+    """Complete the index, write the file, verify it."""
+    plan = index.plan
+    scratch = ScratchStore(Path(item.work_dir))
+    stack.callback(scratch.close)
+    stores = [*stores, scratch]
+    mask = needs_mask(index)
+    with stage("assemble"):
+        template = tags.make_template(plan, item.fingerprint)
+        holes = Completer(index, stores, scratch, len(stores) - 1).complete(owned, mask=mask)
+    part = part_path(item, epoch)
+    with stage("write"):
+        layout, written = _write(part, index, stores, template, mask=mask)
+    with removed_on_error(part), stage("verify"):
+        digest, verified = _verify(part, written, index, template, mask=mask)
+    facts = _facts(index, layout, written.slots, mask=mask, holes=holes, verified=verified)
+    return ItemReceipt(str(part), layout.size, digest, facts)
+
+
+def _verify(
+    path: Path, written: Written, index: TileIndex, template: Template, *, mask: bool
+) -> tuple[str, int]:
+    """Read every byte in a thread of its own, while GDAL decodes its sample in this one: nearly
+    always the other cores have nothing left to do. Returns the digest, and how many tiles GDAL
+    looked at.
+
+    Every tile was decoded when it was encoded, by another decoder, and compared; here its bytes
+    are. Of files of one tile and one kind GDAL decodes the first, and opens all."""
+    if written.size < ALONE:
+        digest = check_bytes(path, written)
+        # With more tiles than one there is an order, in which each file could be wrong.
+        kind = template.kind if len(written.slots) == 1 else ""
+        alike = kind in _compared
+        verified = check_with_gdal(path, index, template.identity, mask=mask, alike=alike)
+        if kind and not alike:
+            if len(_compared) >= KINDS:
+                _compared.clear()
+            _compared.add(kind)
+        return digest, verified
+    with ThreadPoolExecutor(1) as other:
+        reading = other.submit(check_bytes, path, written)
+        try:
+            verified = check_with_gdal(path, index, template.identity, mask=mask)
+        finally:
+            # Its error comes first: it says which byte is wrong.
+            digest = reading.result()
+    return digest, verified
+
+
+def _write(
+    path: Path,
+    index: TileIndex,
+    stores: Sequence[Store],
+    template: Template,
+    *,
+    mask: bool,
+) -> tuple[Layout, Written]:
+    slots, directories, tiles = index.sequence(mask=mask)
+    encoding = index.plan.encoding
+    framed = any(index.frame)
+    by_band = encoding.interleave == "band" and index.plan.count > 1
+    layout = lay_out(
+        directories_of(index, template, mask=mask),
+        (directories, tiles),
+        ghost=ghost_area(by_band=by_band, mask=mask) if framed else b"",
+        frame=index.frame,
+        bigtiff=encoding.bigtiff,
+    )
+    with new_file(path, later=True) as fd:
+        write_all(fd, layout.header)
+        for store, offset, length in _runs(slots, index.frame):
+            stores[store].copy(fd, offset, length)
+    return layout, Written(layout.header, layout.size, layout.offsets, slots, index.frame)
+
+
+def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:
+    """Store, offset and length of the longest stretches that can be copied at once."""
+    slots = slots[slots["length"] > 0]
+    starts = slots["offset"].astype(np.int64) - frame[0]
+    ends = starts + frame[0] + slots["length"] + frame[1]
+    breaks = np.flatnonzero((slots["store"][1:] != slots["store"][:-1]) | (starts[1:] != ends[:-1]))
+    firsts = np.concatenate([[0], breaks + 1]) if len(slots) else breaks
+    lasts = np.concatenate([breaks, [len(slots) - 1]]) if len(slots) else breaks
+    return list(
+        zip(
+            slots["store"][firsts].tolist(),
+            starts[firsts].tolist(),
+            (ends[lasts] - starts[firsts]).tolist(),
+            strict=True,
+        )
+    )
+
+
+def _facts(
+    index: TileIndex, layout: Layout, slots: Slots, *, mask: bool, holes: int, verified: int
+) -> dict[str, Any]:
+    """What the receipt says of the file."""
+    encoding = index.plan.encoding
+    return {
+        "driver": "GTiff",
+        "layout": "COG" if any(index.frame) else "tiled",
+        "compress": encoding.compress,
+        "level": encoding.level,
+        "predictor": encoding.predictor,
+        "max_z_error": encoding.max_z_error,
+        "interleave": encoding.interleave,
+        "passthrough": encoding.passthrough,
+        "overviews": len(encoding.overviews),
+        "overview_resampling": encoding.overview_resampling if encoding.overviews else "",
+        "bigtiff": layout.bigtiff,
+        "tiles": len(slots),
+        "sparse_tiles": int((slots["length"] == 0).sum()),
+        "hole_tiles": holes,
+        "has_mask": mask,
+        "verified_tiles": verified,
+    }

@@ -1,0 +1,72 @@
+"""The TIFF directories of an item: image, mask, overviews, and the masks of these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from geobatch_tui.execution.raster.encode.codec import compression_tags
+from geobatch_tui.execution.raster.encode.lossless import COMPRESSION_TAGS
+from geobatch_tui.execution.raster.encode.tiff_tag import Tag, long, short
+from geobatch_tui.execution.raster.geotiff.layout import Directory
+from geobatch_tui.execution.raster.pyramid.encode_chunk import MASK_CODEC
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.geotiff.tags import Template
+    from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, TileIndex
+    from geobatch_tui.execution.raster.plan import RasterPlan
+
+_SHORT_MAX = 0xFFFF
+#: NewSubfileType: bit 0 a reduced image, bit 2 a mask.
+_REDUCED, _MASK = 1, 4
+#: PhotometricInterpretation of a mask.
+_TRANSPARENCY_MASK = 4
+
+
+def directories_of(index: TileIndex, template: Template, *, mask: bool) -> list[Directory]:
+    """Image, its mask, overviews, masks of overviews."""
+    base, *overviews = index.levels
+    images = [
+        Directory(_image_tags(index.plan, entry, template), entry.image["length"])
+        for entry in index.levels
+    ]
+    if not mask:
+        return images
+    return [
+        images[0],
+        Directory(_mask_tags(base), base.mask["length"]),
+        *images[1:],
+        *(Directory(_mask_tags(entry), entry.mask["length"]) for entry in overviews),
+    ]
+
+
+def _image_tags(plan: RasterPlan, slots: LevelSlots, template: Template) -> tuple[Tag, ...]:
+    reduced = slots.level.number > 0
+    return (
+        *([long(254, _REDUCED)] if reduced else []),
+        *_size_tags(slots),
+        *compression_tags(plan),
+        *(template.overview_tags if reduced else template.tags),
+    )
+
+
+def _mask_tags(slots: LevelSlots) -> tuple[Tag, ...]:
+    return (
+        long(254, _MASK | (_REDUCED if slots.level.number else 0)),
+        *_size_tags(slots),
+        short(258, 1),
+        short(259, COMPRESSION_TAGS[MASK_CODEC.compress]),
+        short(262, _TRANSPARENCY_MASK),
+        short(277, 1),
+        short(284, 1),
+        short(317, MASK_CODEC.predictor),
+        short(339, 1),
+    )
+
+
+def _size_tags(slots: LevelSlots) -> tuple[Tag, ...]:
+    level = slots.level
+    sizes = {256: level.width, 257: level.height, 322: level.block_width, 323: level.block_height}
+    return tuple(
+        short(code, size) if size <= _SHORT_MAX else long(code, size)
+        for code, size in sizes.items()
+    )

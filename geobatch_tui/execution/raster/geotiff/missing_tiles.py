@@ -1,0 +1,250 @@
+"""Makes the tiles that no chunk could: holes, constant masks, and the upper overviews."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.raster.encode.codec import codec_of
+from geobatch_tui.execution.raster.geotiff.tile_index import UNSET
+from geobatch_tui.execution.raster.kernels.convolution import MARGINS
+from geobatch_tui.execution.raster.pyramid.encode_chunk import (
+    MASK_CODEC,
+    TileWriter,
+    raw_codec_of,
+    reduce_for,
+)
+from geobatch_tui.execution.raster.pyramid.tiles import TileForm, unpack_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, Slots, TileIndex
+    from geobatch_tui.execution.raster.geotiff.tile_stores import ScratchStore, Store
+    from geobatch_tui.execution.raster.kernels.convolution import Margins
+    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
+    from geobatch_tui.execution.raster.pyramid.tiles import Level
+
+#: When an item is completed the other cores have nothing left to do, nearly always.
+THREADS = 2
+#: Tiles that may be encoded and not yet entered.
+_BATCH = 16
+
+
+def needs_mask(index: TileIndex) -> bool:
+    """Whether the item has invalid pixels that only a mask can tell: computed ones, or holes."""
+    if index.plan.validity not in ("mask", "none"):
+        return False
+    base = index.levels[0]
+    return bool((base.mask["store"] != UNSET).any() or (base.image["store"] == UNSET).any())
+
+
+class Completer:
+    """Fills the empty slots of an index with tiles that it encodes into ``scratch``.
+
+    ``stores`` are all stores by number; ``scratch`` is one of them, at ``scratch_number``. At most
+    the four children of one tile for each thread, and a few encoded tiles, are in memory.
+    """
+
+    def __init__(
+        self, index: TileIndex, stores: Sequence[Store], scratch: ScratchStore, scratch_number: int
+    ) -> None:
+        self._index = index
+        self._plan = index.plan
+        self._stores = stores
+        self._scratch = scratch
+        self._number = scratch_number
+        self._form = TileForm.of(index.plan)
+        self._codec = raw_codec_of(index.plan) if index.lossy else codec_of(index.plan)
+        self._constants: dict[tuple[object, ...], Slots] = {}
+
+    def complete(self, owned: int, *, mask: bool) -> int:
+        """Fill every slot; the number of tiles at full resolution that were holes."""
+        holes = 0
+        for slots in self._index.levels[:owned]:
+            missing = self._fill_holes(slots, mask=mask)
+            holes += missing if not slots.level.number else 0
+            if mask:
+                self._fill_masks(slots)
+        for below, slots in zip(
+            self._index.levels[owned - 1 :], self._index.levels[owned:], strict=False
+        ):
+            self._build(below, slots, mask=mask)
+        if mask and self._index.planes == 1:
+            for slots in self._index.levels:
+                self._settle_sparse(slots)
+        return holes
+
+    def _fill_holes(self, slots: LevelSlots, *, mask: bool) -> int:
+        """Pixels that were never computed: nodata, transparent or masked."""
+        level = slots.level
+        holes = np.flatnonzero(slots.image["store"] == UNSET)
+        for at in holes.tolist():
+            plane, tile = divmod(at, level.tiles)
+            slots.image[at] = self._fill_tile(level, plane, level.window(tile), sparse=True)
+            if mask:
+                slots.mask[tile] = self._mask_tile(level, level.window(tile), valid=False)
+        return len(holes)
+
+    def _fill_masks(self, slots: LevelSlots) -> None:
+        """Chunks without an invalid pixel spool no mask."""
+        level = slots.level
+        for tile in np.flatnonzero(slots.mask["store"] == UNSET).tolist():
+            slots.mask[tile] = self._mask_tile(level, level.window(tile), valid=True)
+
+    def _settle_sparse(self, slots: LevelSlots) -> None:
+        """With interleaved masks a tile is left out together with its mask's, or not at all."""
+        left_out = slots.image["length"] == 0
+        slots.mask["length"][left_out & (slots.mask["empty"] == 1)] = 0
+        level = slots.level
+        for tile in np.flatnonzero(left_out & (slots.mask["empty"] == 0)).tolist():
+            slots.image[tile] = self._fill_tile(level, 0, level.window(tile), sparse=False)
+
+    def _fill_tile(self, level: Level, plane: int, window: Window, *, sparse: bool) -> Slots:
+        key = ("fill", sparse, plane, window.width, window.height)
+        if key not in self._constants:
+            # A tile that must not be left out may only stand for one that could have been.
+            values = (
+                self._form.fill if sparse else np.full_like(self._form.fill, self._form.missing)
+            )
+            bands = values[self._form.bands(plane)]
+            pixels = np.broadcast_to(
+                bands[:, np.newaxis, np.newaxis], (len(bands), window.height, window.width)
+            )
+            writer = TileWriter(self._plan, sparse=sparse and self._plan.encoding.sparse)
+            writer.image(level, 0, 0, pixels)
+            self._constants[key] = self._store(writer)[0]
+        return self._constants[key]
+
+    def _mask_tile(self, level: Level, window: Window, *, valid: bool) -> Slots:
+        key = ("mask", valid, window.width, window.height)
+        if key not in self._constants:
+            writer = TileWriter(self._plan)
+            writer.mask(level, 0, np.full((window.height, window.width), valid))
+            self._constants[key] = self._store(writer)[0]
+        return self._constants[key]
+
+    def _store(self, writer: TileWriter) -> Any:
+        """Move what ``writer`` holds to the scratch file; its rows as slots."""
+        rows = writer.rows
+        start = self._scratch.append(writer.payload) if writer.payload else 0
+        slots = np.zeros(len(rows), self._index.levels[0].image.dtype)
+        slots["store"] = self._number
+        for name in ("length", "crc", "crc_raw", "empty"):
+            slots[name] = rows[name]
+        slots["offset"] = rows["offset"] + start
+        return slots
+
+    def _build(self, below: LevelSlots, slots: LevelSlots, *, mask: bool) -> None:
+        """All tiles of a level from the one below it, in their order."""
+
+        def encode(tile: int) -> TileWriter:
+            writer = TileWriter(self._plan)
+            pixels, valid, margins = self._children(below, slots.level, tile, mask=mask)
+            pixels, valid = reduce_for(self._plan, pixels, valid, margins)
+            for plane in range(self._form.planes):
+                bands = pixels[self._form.bands(plane)]
+                writer.image(slots.level, tile, plane, bands)
+                if self._index.lossy and slots is not self._index.levels[-1]:
+                    writer.raw(slots.level, tile, plane, bands)
+            if valid is not None:
+                writer.mask(slots.level, tile, valid)
+            return writer
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            for tiles in batched(range(slots.level.tiles), _BATCH):
+                for writer in pool.map(encode, tiles):
+                    self._enter(writer)
+
+    def _enter(self, writer: TileWriter) -> None:
+        rows = writer.rows
+        if len(rows):
+            if writer.payload:
+                rows["offset"] += np.uint64(self._scratch.append(writer.payload))
+            self._index.put(self._number, rows)
+
+    def _children(
+        self, below: LevelSlots, level: Level, tile: int, *, mask: bool
+    ) -> tuple[Pixels, Valid | None, Margins]:
+        """Pixels (bands, h, w) and validity under a tile, in the level below, with the margins that
+        the reduction looks at."""
+        row, col = divmod(tile, level.across)
+        lower, full = below.level, MARGINS.get(self._plan.encoding.overview_resampling, 0)
+        x, y = 2 * col * level.block_width, 2 * row * level.block_height
+        right, bottom = (
+            min(x + 2 * level.block_width, lower.width),
+            min(y + 2 * level.block_height, lower.height),
+        )
+        margins = (
+            min(full, x), min(full, y),
+            min(full, lower.width - right), min(full, lower.height - bottom),
+        )  # fmt: skip
+        x, y, right, bottom = (
+            x - margins[0],
+            y - margins[1],
+            right + margins[2],
+            bottom + margins[3],
+        )
+        pixels = np.empty((self._plan.count, bottom - y, right - x), self._form.dtype)
+        valid = np.empty((bottom - y, right - x), np.bool_) if mask else None
+        for down in range(y // lower.block_height, -(-bottom // lower.block_height)):
+            for across in range(x // lower.block_width, -(-right // lower.block_width)):
+                self._place(below, down * lower.across + across, (x, y), pixels, valid)
+        return pixels, valid, margins
+
+    def _place(
+        self,
+        below: LevelSlots,
+        child: int,
+        corner: tuple[int, int],
+        pixels: Pixels,
+        valid: Valid | None,
+    ) -> None:
+        """What of tile ``child`` lies in ``pixels``, which start at ``corner`` (x, y)."""
+        at, (x, y) = below.level.window(child), corner
+        left, top = max(at.col_off, x), max(at.row_off, y)
+        right = min(at.col_off + at.width, x + pixels.shape[2])
+        bottom = min(at.row_off + at.height, y + pixels.shape[1])
+        rows, cols = slice(top - y, bottom - y), slice(left - x, right - x)
+        own = (
+            slice(top - at.row_off, bottom - at.row_off),
+            slice(left - at.col_off, right - at.col_off),
+        )
+        for plane in range(self._form.planes):
+            kept = below.raw if self._index.lossy else below.image
+            slot = kept[plane * below.level.tiles + child]
+            tile = self._decode(slot, plane, at)
+            pixels[self._form.bands(plane), rows, cols] = tile[:, *own]
+        if valid is not None:
+            valid[rows, cols] = self._decode_mask(below.mask[child], below.level, at)[own]
+
+    def _decode(self, slot: Any, plane: int, window: Window) -> Pixels:
+        form = self._form
+        if slot["store"] == UNSET:
+            # A hole, of which a lossy codec keeps no other tile.
+            fill = form.fill[form.bands(plane), np.newaxis, np.newaxis]
+            return np.broadcast_to(fill, (form.samples, window.height, window.width))
+        if not slot["length"]:
+            return np.full((form.samples, window.height, window.width), form.missing, form.dtype)
+        shape = (form.height, form.width, form.samples)
+        tile = self._codec.decode(self._read(slot), shape, form.dtype)
+        return form.unpack(tile, window)
+
+    def _decode_mask(self, slot: Any, level: Level, window: Window) -> Valid:
+        shape = (level.block_height, level.block_width // 8)
+        tile = MASK_CODEC.decode(self._read(slot), shape, np.dtype(np.uint8))
+        return unpack_mask(tile, window)
+
+    def _read(self, slot: Any) -> bytes:
+        store: Store = self._stores[int(slot["store"])]
+        data = store.read(int(slot["offset"]), int(slot["length"]))
+        if crc32(data) != slot["crc"]:
+            raise VerifyError("a spooled tile is damaged: its checksum differs")
+        return data

@@ -1,0 +1,266 @@
+"""Reads a finished file back: every byte by checksum, and a sample of tiles through GDAL.
+
+rasterio can report success for a file that is cut short or holds zeros where the disk was full, so
+nothing counts as written before it was read.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window as RasterioWindow
+
+from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.io.digest import crc32, digest_of, output_digest
+from geobatch_tui.execution.io.disk import read_exactly
+from geobatch_tui.execution.io.part_file import readable_name
+from geobatch_tui.execution.protocol.messages import InspectReceipt
+from geobatch_tui.execution.raster.geotiff.tags import describe
+from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pack_mask
+from geobatch_tui.execution.runtime.recorder import filters
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.ops.registry import Stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, Slots, TileIndex
+
+#: Tiles of each level and plane that GDAL decodes, spread evenly.
+SAMPLES = 8
+#: Codecs of which each library may decode the same bytes to pixels a little different.
+_PICTURES = frozenset({"JPEG", "WEBP"})
+_OTHER_DECODER = (
+    "at any quality, imagecodecs and rasterio have to decode {0} to the same pixels: install both "
+    "from their wheels, or choose compress = DEFLATE, which loses nothing"
+)
+#: What reading by rasterio raises. The second is GDAL's where rasterio has no class of its own; it
+#: has no public name.
+READ_ERRORS = (RasterioError, CPLE_BaseError, OSError)
+#: The bytes of an output alone count: what lies beside it belongs to others.
+_ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+
+
+def read_blocks(name: str, overview: int | None = None) -> tuple[str, int]:
+    """Decode every block of one level of a GeoTIFF, and of its mask. No other file is opened.
+
+    Returns:
+        The fingerprint in its tags (empty: none), and the number of overviews.
+
+    Raises:
+        RasterioError: a block cannot be decoded, or the file is no GeoTIFF.
+        VerifyError: it names another file, for its overviews.
+    """
+    options = {} if overview is None else {"overview_level": overview}
+    with (
+        rasterio.Env(**_ALONE),
+        rasterio.open(name, driver="GTiff", sharing=False, **options) as dataset,
+    ):
+        if named := dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE"):
+            raise VerifyError(f"{name!r} names another file, {named!r}, for its overviews")
+        masked = MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+        for _, window in dataset.block_windows(1):
+            dataset.read(window=window)
+            if masked:
+                dataset.dataset_mask(window=window)
+        return dataset.tags().get("GEOBATCH_FP", ""), len(dataset.overviews(1))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a file should hold: its header, and where its tiles lie, in file order."""
+
+    header: bytes
+    size: int
+    offsets: Any
+    slots: Slots
+    frame: tuple[int, int]
+
+
+def check_bytes(path: Path, written: Written) -> str:
+    """Read the whole file once and compare it with what was meant; its SHA-256 in hex.
+
+    Raises:
+        VerifyError: size, header, a tile's checksum, leader or trailer differ.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        if size != written.size:
+            raise VerifyError(f"{path.name!r} has {size} bytes where {written.size} were written")
+        digest = output_digest()
+        header = read_exactly(fd, 0, len(written.header))
+        digest.update(header)
+        if header != written.header:
+            raise VerifyError(f"{path.name!r}: the header reads back otherwise than it was written")
+        _check_tiles(fd, path, written, digest)
+        return str(digest.hexdigest())
+    finally:
+        os.close(fd)
+
+
+def _check_tiles(fd: int, path: Path, written: Written, digest: Any) -> None:
+    leader, trailer = written.frame
+    end = len(written.header)
+    stored = written.slots["length"] > 0
+    rows = zip(
+        written.offsets[stored].tolist(),
+        written.slots["length"][stored].tolist(),
+        written.slots["crc"][stored].tolist(),
+        strict=True,
+    )
+    for offset, length, crc in rows:
+        data = read_exactly(fd, end, leader + length + trailer)
+        digest.update(data)
+        tile = memoryview(data)[leader : leader + length]
+        if (
+            end + leader != offset
+            or crc32(tile) != crc
+            or (leader and data[:leader] != length.to_bytes(leader, "little"))
+            or (trailer and data[-trailer:] != tile[-trailer:])
+        ):
+            raise VerifyError(
+                f"{path.name!r}: the tile at byte {offset} reads back otherwise than it was written"
+            )
+        end += len(data)
+
+
+def check_with_gdal(
+    path: Path, index: TileIndex, identity: dict[str, Any], *, mask: bool, alike: bool = False
+) -> int:
+    """Open the file as GeoTIFF by GDAL and compare; how many tiles were looked at.
+
+    ``alike``: one of the same tags was compared whole, and the bytes of this one are those that
+    were meant. Then GDAL need not decode its tiles, nor look up its CRS, which take longer than to
+    make a small file.
+
+    Raises:
+        VerifyError: size, bands, CRS, geotransform, nodata, tags, layout, overviews or the pixels
+            of a sampled tile are not what was meant.
+    """
+    looked_at = 0
+    config = dict(_ALONE)
+    if alike:
+        config["GDAL_GEOREF_SOURCES"] = "NONE"
+        identity = _placeless(identity)
+    try:
+        with readable_name(path) as name, rasterio.Env(**config):
+            for slots in index.levels:
+                number = slots.level.number
+                options = {"overview_level": number - 1} if number else {}
+                with _opened(name, **options) as dataset:
+                    if not number:
+                        _check_dataset(dataset, index, identity)
+                    _check_size(dataset, slots)
+                    sample = _sample(slots)
+                    if not alike:
+                        _check_tiles_of(dataset, index, slots, sample, mask=mask)
+                    looked_at += len(sample) * (index.planes + mask)
+    except READ_ERRORS as error:
+        raise VerifyError(f"{path.name!r} cannot be read by GDAL: {error}") from error
+    return looked_at
+
+
+def _placeless(identity: dict[str, Any]) -> dict[str, Any]:
+    """``identity`` without what GDAL reads from the tags of a place."""
+    rest = {name: value for name, value in identity.items() if name not in ("crs", "transform")}
+    tags = {name: value for name, value in rest["tags"].items() if name != "AREA_OR_POINT"}
+    return rest | {"tags": tags}
+
+
+def _opened(name: str, **options: Any) -> DatasetReader:
+    with filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(name, driver="GTiff", sharing=False, **options)
+
+
+def _check_dataset(dataset: Any, index: TileIndex, identity: dict[str, Any]) -> None:
+    plan = index.plan
+    found = describe(dataset, identity["domains"])
+    for name, value in identity.items():
+        if found[name] != value:
+            raise VerifyError(f"{name} reads back as {found[name]!r} where {value!r} was written")
+    layout = dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT")
+    if any(index.frame) and layout != "COG":
+        raise VerifyError(f"GDAL sees layout {layout!r} where a COG was written")
+    factors = len(dataset.overviews(1))
+    if factors != len(index.levels) - 1:
+        raise VerifyError(f"GDAL sees {factors} overviews, not {len(index.levels) - 1}")
+    block = (plan.encoding.block_height, plan.encoding.block_width)
+    if set(dataset.block_shapes) != {block}:
+        raise VerifyError(f"GDAL sees blocks of {dataset.block_shapes}, not {block}")
+
+
+def _check_size(dataset: Any, slots: LevelSlots) -> None:
+    level = slots.level
+    if (dataset.width, dataset.height) != (level.width, level.height):
+        raise VerifyError(f"level {level.number} is {dataset.width}x{dataset.height} to GDAL")
+
+
+def _sample(slots: LevelSlots) -> list[int]:
+    """Numbers of the tiles to look at."""
+    tiles = slots.level.tiles
+    if tiles <= SAMPLES:
+        return list(range(tiles))
+    return [int(tile) for tile in np.unique(np.linspace(0, tiles - 1, SAMPLES).astype(np.int64))]
+
+
+def _check_tiles_of(
+    dataset: Any, index: TileIndex, slots: LevelSlots, sample: list[int], *, mask: bool
+) -> None:
+    level, form = slots.level, TileForm.of(index.plan)
+    compress = index.plan.encoding.compress
+    hint = _OTHER_DECODER.format(compress) if compress in _PICTURES else ""
+    for tile in sample:
+        at = level.window(tile)
+        for plane in range(form.planes):
+            bands = range(form.bands(plane).start + 1, form.bands(plane).stop + 1)
+            pixels = dataset.read(list(bands), window=_window(at))
+            raw = crc32(form.pack(pixels))
+            _same(raw, slots.image[plane * level.tiles + tile], level.number, tile, hint)
+        if mask:
+            valid = dataset.dataset_mask(window=_window(at)) != 0
+            packed = pack_mask(valid, level.block_width, level.block_height)
+            _same(crc32(packed), slots.mask[tile], level.number, tile)
+
+
+def _same(crc: int, slot: Any, level: int, tile: int, hint: str = "") -> None:
+    if crc != slot["crc_raw"]:
+        raise VerifyError(
+            f"GDAL reads other pixels in tile {tile} of level {level} than were meant", hint=hint
+        )
+
+
+def _window(at: Window) -> Any:
+    return RasterioWindow(at.col_off, at.row_off, at.width, at.height)
+
+
+def inspect(path: str, stage: Stage) -> InspectReceipt:
+    """Embedded fingerprint (empty: not ours), size in bytes and SHA-256 of a GeoTIFF.
+
+    Raises:
+        VerifyError: the file is not there, is no GeoTIFF, or a block of the image, a mask or an
+            overview cannot be decoded.
+    """
+    try:
+        with stage("digest"):
+            digest, size = digest_of(path)
+        with stage("read"), readable_name(path) as name:
+            fingerprint, levels = read_blocks(name)
+            for level in range(levels):
+                read_blocks(name, level)
+    except READ_ERRORS as error:
+        raise VerifyError(f"{path!r} cannot be read back: {error}") from error
+    return InspectReceipt(fingerprint, size, digest)

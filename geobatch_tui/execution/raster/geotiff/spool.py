@@ -1,0 +1,175 @@
+"""Finished chunks on disk until their item is assembled.
+
+Each thread of each worker appends to a file of its own, ``<epoch>-<pid>-<thread>.spool`` in the
+item's work directory. A segment is one chunk::
+
+    tiles, as they go into the final file (COG: with leader and trailer)
+    index: one chunks.ROW a tile
+    end:   magic, fingerprint, chunk, chunk size, rows, length of the tiles, CRC-32
+
+and is durable before its place is answered. A segment that could not be completed is cut off
+again; if even that fails, its bytes lie there unused, since only answered places are ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.io.disk import disk_errors, open_spool, read_exactly, write_all
+from geobatch_tui.execution.protocol.messages import Segment
+from geobatch_tui.execution.raster.pyramid.encode_chunk import ROW, Rows, encode_chunk
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
+    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
+
+MAGIC = b"GBSEG1\r\n"
+_END = struct.Struct("<8s16sQIIIQ")
+_CRC = struct.Struct("<I")
+#: Bytes of a segment behind its index.
+END_SIZE = _END.size + _CRC.size
+
+
+def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
+    item: ItemContext,
+    plan: RasterPlan,
+    index: int,
+    pixels: Pixels,
+    valid: Valid | None,
+    epoch: int,
+    stage: Stage,
+    kept: KeptTiles | None = None,
+) -> tuple[Segment, int]:
+    """Encode chunk ``index`` and append it, durably, to this thread's spool.
+
+    Args:
+        item: the item; its ``work_dir`` is made if it is not there.
+        plan: the item's plan.
+        index: which chunk of ``item.plan.grid``.
+        pixels: (bands, h, w) of exactly the chunk's window, in the plan's dtype.
+        valid: (h, w) bool, or None where all are valid or validity lies in the pixels.
+        epoch: of the run.
+        stage: names what is being done.
+        kept: tiles at full resolution that are not to be encoded.
+
+    Returns:
+        Where the segment lies, and its length in bytes.
+
+    Raises:
+        VerifyError: a tile decodes to other pixels, or the spool reads back other bytes.
+        DiskFullError: no space; what had been written of the segment is cut off again.
+        OutputGoneError: the work directory vanished or became read-only.
+    """
+    with stage("encode"):
+        chunk = encode_chunk(plan, item.plan.grid, index, pixels, valid, kept)
+        footer = _footer(item, index, chunk.rows, len(chunk.payload))
+    name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
+    path = Path(item.work_dir) / name
+    with stage("spool"), disk_errors("cannot write the spool", path):
+        offset, crc = _append(path, chunk.payload, footer)
+    length = len(chunk.payload) + len(footer)
+    return Segment(index, name, offset, length, crc), length
+
+
+def _append(path: Path, payload: bytearray, footer: bytes) -> tuple[int, int]:
+    """Append, sync and read back; where the segment starts, and its CRC-32."""
+    fd, start = open_spool(path)
+    try:
+        try:
+            write_all(fd, payload)
+            write_all(fd, footer)
+            os.fsync(fd)
+            crc = crc32(footer, crc32(payload))
+            _read_back(fd, path, start, len(payload) + len(footer), crc)
+        except BaseException:
+            # Room is given back at once; the error that counts is the first one.
+            with suppress(OSError):
+                os.ftruncate(fd, start)
+            raise
+    finally:
+        os.close(fd)
+    return start, crc
+
+
+def _read_back(fd: int, path: Path, offset: int, length: int, crc: int) -> None:
+    if crc32(read_exactly(fd, offset, length)) != crc:
+        raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
+
+
+def _footer(item: ItemContext, index: int, rows: Rows, length: int) -> bytes:
+    grid = item.plan.grid
+    end = _END.pack(
+        MAGIC,
+        _identity(item),
+        index,
+        grid.chunk_width,
+        grid.chunk_height,
+        len(rows),
+        length,
+    )
+    footer = rows.tobytes() + end
+    return footer + _CRC.pack(crc32(footer))
+
+
+def _identity(item: ItemContext) -> bytes:
+    """16 bytes that differ wherever the item's fingerprint does."""
+    return hashlib.blake2b(item.fingerprint.encode(), digest_size=16).digest()
+
+
+def read_rows(fd: int, item: ItemContext, segment: Segment) -> Rows:
+    """The index of a segment in the open spool ``fd``; offsets count from the file's start.
+
+    Raises:
+        VerifyError: cut short, damaged, or of another item, plan, chunk or chunk grid.
+    """
+    where = f"chunk {segment.index} in {segment.spool!r} at byte {segment.offset}"
+    if segment.length < END_SIZE:
+        raise VerifyError(f"{where}: {segment.length} bytes are too few for a segment")
+    tail = segment.offset + segment.length - END_SIZE
+    end = read_exactly(fd, tail, END_SIZE)
+    magic, identity, index, width, height, count, length = _END.unpack(end[: _END.size])
+    if magic != MAGIC or length + count * ROW.itemsize + END_SIZE != segment.length:
+        raise VerifyError(f"{where}: no segment ends there")
+    grid = item.plan.grid
+    expected = (_identity(item), segment.index, grid.chunk_width, grid.chunk_height)
+    if (identity, index, width, height) != expected:
+        raise VerifyError(f"{where}: the segment belongs to another item, plan or chunk grid")
+    packed = read_exactly(fd, segment.offset + length, count * ROW.itemsize)
+    if crc32(packed + end[: _END.size]) != _CRC.unpack(end[_END.size :])[0]:
+        raise VerifyError(f"{where}: its index is damaged")
+    rows = np.frombuffer(packed, ROW).copy()
+    if (rows["offset"] + rows["length"] > length).any():
+        raise VerifyError(f"{where}: its index points outside the segment")
+    rows["offset"] += segment.offset
+    return rows
+
+
+def is_intact(item: ItemContext, segment: Segment) -> bool:
+    """Whether a segment is still there, byte for byte. Reads all of it."""
+    if not segment.length:
+        return True
+    path = Path(item.work_dir) / segment.spool
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        read_rows(fd, item, segment)
+        return crc32(read_exactly(fd, segment.offset, segment.length)) == segment.crc32
+    except VerifyError:
+        return False
+    finally:
+        os.close(fd)

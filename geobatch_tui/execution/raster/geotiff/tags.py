@@ -1,0 +1,291 @@
+"""TIFF tags of an item, as GDAL itself writes them.
+
+A raster of 16x16 pixels with the item's bands, colours, CRS and metadata is written in memory; its
+tags are copied, except those that speak of size and encoding. So no GeoKey is ever made by hand.
+The tags are taken as raw bytes, by a parser of the few lines that a classic little-endian file of
+known origin needs: the assembler writes raw bytes again, and decoding them in between (with
+tifffile, whose import alone takes 0.18 s) could only lose something.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import rasterio
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+from rasterio.errors import CRSError
+from rasterio.io import MemoryFile
+
+from geobatch_tui.errors import CrsError, OperationError, SchemaError
+from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
+from geobatch_tui.execution.raster.encode.tiff_tag import Tag
+from geobatch_tui.execution.raster.source.metadata import XMP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+
+SIDE = 16
+#: Size and place of the pixels, and their encoding: the assembler's own.
+_OWN_TAGS = frozenset({
+    254, 256, 257, 259, 273, 278, 279, 317, 322, 323, 324, 325, 347, 50674,
+})  # fmt: skip
+#: Tags that overviews carry too: how a pixel is to be read, and the nodata value.
+_OVERVIEW_TAGS = frozenset({258, 262, 277, 284, 320, 338, 339, 530, 532, 42113})
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
+#: ModelPixelScaleTag and ModelTiepointTag: where a north-up raster lies.
+_PIXEL_SCALE, _TIE_POINT = 33550, 33922
+_XMP_PACKET = 700
+_GDAL_METADATA, _END = 42112, b"</GDALMetadata>"
+#: GDAL's names of colours where rasterio's are others; case makes no difference.
+_GDAL_COLOURS = {"Y": "YCbCr_Y", "Cb": "YCbCr_Cb", "Cr": "YCbCr_Cr"}
+#: Stand for the place and the fingerprint of an item, in tags that are shared.
+_UNIT = (1.0, 0.0, 0.0, 0.0, -1.0, 1.0)
+_NO_MARK = "?" * 32
+_ENTRY = struct.Struct("<HHI")
+#: In pixels. PixelIsPoint moves the tie point by half a pixel and back.
+_TRANSFORM_TOLERANCE = 1e-6
+
+
+#: Templates without place and fingerprint, by kind, and how many are kept.
+_blanks: dict[str, Template] = {}
+_KINDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Tags for the full resolution and for overviews, and what a reader makes of them. ``kind``:
+    what items have in common whose tags differ in place and fingerprint alone; empty: nothing."""
+
+    tags: tuple[Tag, ...]
+    overview_tags: tuple[Tag, ...]
+    identity: dict[str, Any]
+    kind: str = ""
+
+
+def make_template(plan: RasterPlan, fingerprint: str) -> Template:
+    """Tags for ``plan``, with the fingerprint as metadata item GEOBATCH_FP.
+
+    Raises:
+        CrsError: GeoTIFF cannot hold the CRS.
+        SchemaError: it cannot hold the geotransform, nodata value or bands.
+    """
+    a, b, c, d, e, f = plan.transform
+    if b or d or a <= 0 or e >= 0 or plan.area_or_point == "Point":
+        return _made(plan, fingerprint)
+    # Thousands of small files of one kind differ in their place and fingerprint alone.
+    kind = replace(plan, transform=_UNIT, warp=None, width=SIDE, height=SIDE)
+    kind = replace(kind, encoding=replace(plan.encoding, overviews=()))
+    name = repr(kind)
+    blank = _blanks.get(name)
+    if blank is None:
+        if len(_blanks) >= _KINDS:
+            _blanks.clear()
+        blank = _blanks[name] = _made(kind, _NO_MARK)
+    place = {
+        _PIXEL_SCALE: struct.pack("<3d", a, -e, 0.0),
+        _TIE_POINT: struct.pack("<6d", 0.0, 0.0, 0.0, c, f, 0.0),
+    }
+    mark = fingerprint.encode()
+    if len(mark) != len(_NO_MARK) or not place.keys() <= {tag.code for tag in blank.tags}:
+        return _made(plan, fingerprint)
+    tags = tuple(_filled(tag, place, mark) for tag in blank.tags)
+    identity = blank.identity | {
+        "transform": plan.transform,
+        "tags": blank.identity["tags"] | {"GEOBATCH_FP": fingerprint},
+    }
+    return Template(tags, blank.overview_tags, identity, name)
+
+
+def _filled(tag: Tag, place: dict[int, bytes], mark: bytes) -> Tag:
+    """A tag of a blank with the place and the fingerprint of an item."""
+    if tag.code in place:
+        return replace(tag, value=place[tag.code])
+    blank = _NO_MARK.encode()
+    return replace(tag, value=tag.value.replace(blank, mark)) if blank in tag.value else tag
+
+
+def _made(plan: RasterPlan, fingerprint: str) -> Template:
+    data = _write(plan, fingerprint)
+    found = [tag for tag in parse_tags(data) if tag.code not in _OWN_TAGS]
+    if XMP in plan.domains:  # rasterio puts its name before it
+        packet = "".join(plan.domains[XMP].values()).encode()
+        found.append(Tag(_XMP_PACKET, 1, len(packet), packet))
+    # The bytes alone: GDAL keeps what a TIFF cannot hold in a sidecar, which will not be there.
+    with MemoryFile(data) as memory, memory.open(driver="GTiff") as dataset:
+        identity = describe(dataset, plan.domains)
+        identity["domains"] |= {XMP: plan.domains[XMP]} if XMP in plan.domains else {}
+        _check(plan, dataset)
+    if plan.count > 2 and identity["colours"] != plan.colorinterp:
+        found = _with_colours(found, plan.colorinterp)
+        identity["colours"] = plan.colorinterp
+    tags = tuple(sorted(found, key=lambda tag: tag.code))
+    overview_tags = tuple(tag for tag in tags if tag.code in _OVERVIEW_TAGS)
+    return Template(tags, overview_tags, identity)
+
+
+def _with_colours(tags: list[Tag], colours: tuple[str, ...]) -> list[Tag]:
+    """``tags`` whose metadata name the colour of each band, as in copies that GDAL makes: it leaves
+    out of a new file that bands are undefined or grey, and reads them as grey or red."""
+    items = "".join(
+        f'<Item name="COLORINTERP" sample="{band}" role="colorinterp">'
+        f"{_GDAL_COLOURS.get(name, name)}</Item>\n"
+        for band, name in enumerate(colours)
+    )
+    return [_prolonged(tag, items.encode()) if tag.code == _GDAL_METADATA else tag for tag in tags]
+
+
+def _prolonged(tag: Tag, items: bytes) -> Tag:
+    value = tag.value.replace(_END, items + _END)
+    return replace(tag, count=len(value), value=value)
+
+
+def describe(dataset: Any, domains: Iterable[str]) -> dict[str, Any]:
+    """All that the tags of an open dataset say, but for its size and structure; of metadata, that
+    of these domains and the default one."""
+    return {
+        "bands": dataset.count,
+        "dtypes": dataset.dtypes,
+        "crs": dataset.crs.to_wkt() if dataset.crs else "",
+        "transform": tuple(dataset.transform)[:6],
+        "nodata": tuple(map(repr, dataset.nodatavals)),
+        "colours": tuple(interp.name for interp in dataset.colorinterp),
+        "descriptions": dataset.descriptions,
+        "scales": dataset.scales,
+        "offsets": dataset.offsets,
+        "units": dataset.units,
+        "tags": dataset.tags(),
+        "domains": {name: dataset.tags(ns=name) for name in domains},
+        "band_tags": tuple(dataset.tags(band) for band in dataset.indexes),
+    }
+
+
+def _write(plan: RasterPlan, fingerprint: str) -> bytes:
+    tags = {**plan.tags, "AREA_OR_POINT": plan.area_or_point or "Area", "GEOBATCH_FP": fingerprint}
+    options: dict[str, Any] = {
+        "driver": "GTiff",
+        "width": SIDE,
+        "height": SIDE,
+        "count": plan.count,
+        "dtype": plan.dtype,
+        "nodata": plan.nodata,
+        "crs": _crs(plan),
+        "transform": rasterio.Affine(*plan.transform),
+        "interleave": plan.encoding.interleave,
+        **_colours(plan),
+        "tiled": True,
+        "blockxsize": SIDE,
+        "blockysize": SIDE,
+        "endianness": "LITTLE",
+        "bigtiff": "NO",
+        **plan.domains.get("COLOR_PROFILE", {}),
+    }
+    try:
+        with MemoryFile(ext=".tif") as memory:
+            with memory.open(**options) as dataset:
+                dataset.update_tags(**tags)
+                for name in sorted(plan.domains.keys() - {"COLOR_PROFILE", XMP}):
+                    dataset.update_tags(ns=name, **plan.domains[name])
+                _write_bands(plan, dataset)
+            return bytes(memory.getbuffer())
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SchemaError(f"GeoTIFF cannot hold these bands: {error}") from error
+
+
+def _write_bands(plan: RasterPlan, dataset: Any) -> None:
+    if plan.colorinterp and plan.colormap is None and not _is_ycbcr(plan):
+        dataset.colorinterp = [ColorInterp[name] for name in plan.colorinterp]
+    if plan.colormap is not None:
+        dataset.write_colormap(1, dict(enumerate(plan.colormap)))
+    for band, text in enumerate(plan.descriptions, 1):
+        if text:
+            dataset.set_band_description(band, text)
+    for band, found in enumerate(plan.band_tags, 1):
+        if found:
+            dataset.update_tags(band, **found)
+    for band, unit in enumerate(plan.units, 1):
+        if unit:
+            dataset.set_band_unit(band, unit)
+    if any(scale != 1 for scale in plan.scales) or any(plan.offsets):
+        dataset.scales = plan.scales
+        dataset.offsets = plan.offsets
+
+
+def _crs(plan: RasterPlan) -> CRS | None:
+    try:
+        return CRS.from_wkt(plan.crs) if plan.crs else None
+    except CRSError as error:
+        raise CrsError(f"the CRS cannot be read: {error}") from error
+
+
+def _is_ycbcr(plan: RasterPlan) -> bool:
+    """Three bands in JPEG: they read back as red, green and blue whatever they were."""
+    return plan.encoding.compress == "JPEG" and plan.count == 3
+
+
+def _colours(plan: RasterPlan) -> dict[str, Any]:
+    """GDAL's options for colours, and for codecs that have a say in them or in metadata."""
+    encoding = plan.encoding
+    if encoding.compress == "JPEG":
+        return {"photometric": _photometric(plan), "compress": "JPEG"}
+    options: dict[str, Any] = {"photometric": _photometric(plan)}
+    if encoding.compress == "WEBP" and encoding.level == LOSSLESS:
+        options |= {"compress": "WEBP", "webp_lossless": True}
+    if encoding.max_z_error:
+        options |= {"compress": "LERC", "max_z_error": encoding.max_z_error}
+    return options
+
+
+def _photometric(plan: RasterPlan) -> str:
+    if plan.colormap is not None:
+        return "PALETTE"
+    if _is_ycbcr(plan):
+        return "YCBCR"
+    rgb = plan.colorinterp[:3] == ("red", "green", "blue") and plan.dtype in ("uint8", "uint16")
+    return "RGB" if rgb else "MINISBLACK"
+
+
+def _check(plan: RasterPlan, dataset: Any) -> None:
+    wanted = _crs(plan)
+    if wanted is not None and not _same_crs(wanted, dataset.crs):
+        raise CrsError(
+            f"GeoTIFF cannot hold this CRS: it reads back as {dataset.crs or 'none at all'}",
+            hint="choose a projection that GeoTIFF keys know, or an EPSG code",
+        )
+    size = max(map(abs, plan.transform[:2] + plan.transform[3:5]))
+    transform = tuple(dataset.transform)[:6]
+    off = max(abs(a - b) for a, b in zip(transform, plan.transform, strict=True))
+    if off > _TRANSFORM_TOLERANCE * size:
+        raise SchemaError(f"geotransform {plan.transform} reads back as {transform}")
+    if dataset.nodata != plan.nodata and not (_is_nan(dataset.nodata) and _is_nan(plan.nodata)):
+        raise SchemaError(f"nodata {plan.nodata!r} reads back as {dataset.nodata!r}")
+
+
+def _is_nan(value: Number | None) -> bool:
+    return value is not None and math.isnan(value)
+
+
+def _same_crs(wanted: CRS, found: CRS | None) -> bool:
+    """Equal, or equal but for what GeoTIFF never says (the axis order of OGC:CRS84)."""
+    return found is not None and (wanted == found or wanted.to_dict() == found.to_dict())
+
+
+def parse_tags(data: bytes) -> list[Tag]:
+    """Tags of the first directory of a classic little-endian TIFF, with their raw values."""
+    if data[:4] != b"II*\0":
+        raise OperationError("the template is no classic little-endian TIFF")
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    tags = []
+    for number in range(count):
+        entry = start + 2 + 12 * number
+        code, kind, items = _ENTRY.unpack_from(data, entry)
+        size = _TYPE_SIZES[kind] * items
+        place = entry + 8 if size <= 4 else struct.unpack_from("<I", data, entry + 8)[0]
+        tags.append(Tag(code, kind, items, data[place : place + size]))
+    return tags

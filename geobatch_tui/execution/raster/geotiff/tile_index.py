@@ -1,0 +1,152 @@
+"""Every tile of an item: where its bytes are, and what they should be.
+
+Slots are held by level, in TIFF's tile order: plane by plane, row-major in each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.raster.encode.codec import codec_of
+from geobatch_tui.execution.raster.pyramid.encode_chunk import LEADER, TRAILER, is_framed
+from geobatch_tui.execution.raster.pyramid.tiles import (
+    IMAGE,
+    MASK,
+    RAW,
+    Level,
+    TileForm,
+    pyramid,
+    tiles_of,
+)
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import ChunkGrid
+    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.pyramid.encode_chunk import Rows
+
+UNSET = -1
+#: ``store`` numbers the store that holds the bytes; see chunks.ROW for the rest.
+SLOT = np.dtype([
+    ("store", "<i4"), ("offset", "<u8"), ("length", "<u4"), ("crc", "<u4"), ("crc_raw", "<u4"),
+    ("empty", "<u1"),
+])  # fmt: skip
+
+Slots = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelSlots:
+    """Slots of one level: of its image planes, of its mask, and of its image planes as they were
+    before a lossy codec, where overviews are made from them."""
+
+    level: Level
+    image: Slots
+    mask: Slots
+    raw: Slots
+
+
+class TileIndex:
+    """All slots of an item; at first nothing is known of any."""
+
+    def __init__(self, plan: RasterPlan) -> None:
+        self.plan = plan
+        self.planes = TileForm.of(plan).planes
+        self.lossy = not codec_of(plan).exact
+        self.frame = (LEADER, TRAILER) if is_framed(plan) else (0, 0)
+        self.levels = tuple(
+            LevelSlots(
+                level,
+                _unset(level.tiles * self.planes),
+                _unset(level.tiles),
+                _unset(level.tiles * self.planes if self.lossy else 0),
+            )
+            for level in pyramid(plan)
+        )
+
+    def put(self, store: int, rows: Rows) -> None:
+        """Enter tiles that lie in ``store``.
+
+        Raises:
+            VerifyError: a tile that is not in the item, or is there already.
+        """
+        for slots in self.levels:
+            for kind, target in ((IMAGE, slots.image), (MASK, slots.mask), (RAW, slots.raw)):
+                chosen = rows[(rows["level"] == slots.level.number) & (rows["kind"] == kind)]
+                if not len(chosen):
+                    continue
+                at = chosen["plane"].astype(np.int64) * slots.level.tiles
+                at += chosen["tile"].astype(np.int64)
+                if at.max() >= len(target) or (target["store"][at] != UNSET).any():
+                    raise VerifyError(f"level {slots.level.number}: a tile twice, or none of ours")
+                target["store"][at] = store
+                for name in ("offset", "length", "crc", "crc_raw", "empty"):
+                    target[name][at] = chosen[name]
+
+    def check_chunk(self, rows: Rows, grid: ChunkGrid, index: int, owned: int) -> None:
+        """Refuse a segment that does not hold exactly the tiles of its chunk.
+
+        Raises:
+            VerifyError: naming the chunk and the level.
+        """
+        if (rows["level"] >= owned).any():
+            raise VerifyError(f"chunk {index}: its segment holds levels that it does not own")
+        window = grid.window(index)
+        masked = bool((rows["kind"] == MASK).any())
+        kept = owned - 1 if self.lossy and owned < len(self.levels) else None
+        for slots in self.levels[:owned]:
+            mine = rows[rows["level"] == slots.level.number]
+            tiles = tiles_of(slots.level, window)
+            image = mine[mine["kind"] == IMAGE]
+            mask, raw = mine[mine["kind"] == MASK], mine[mine["kind"] == RAW]
+            planes = np.repeat(np.arange(self.planes), len(tiles))
+            if (
+                not np.array_equal(image["tile"], np.tile(tiles, self.planes))
+                or not np.array_equal(image["plane"], planes)
+                or not np.array_equal(mask["tile"], tiles if masked else tiles[:0])
+                or len(raw) != (len(image) if slots.level.number == kept else 0)
+                or (len(raw) and (raw[["plane", "tile"]] != image[["plane", "tile"]]).any())
+            ):
+                raise VerifyError(
+                    f"chunk {index}: its segment holds other tiles of level {slots.level.number} "
+                    "than it should"
+                )
+
+    def sequence(self, *, mask: bool) -> tuple[Slots, Any, Any]:
+        """All tiles in file order: their slots, the number of their directory, their tile number.
+
+        The smallest level comes first. By pixel each image tile is followed by its mask's, by
+        band the mask comes last. Directories are numbered in file order: image, its mask,
+        overviews, masks of overviews.
+        """
+        slots, directories, tiles = [], [], []
+        overviews = len(self.levels) - 1
+        for entry in reversed(self.levels):
+            number = entry.level.number
+            of_image = number + (1 if mask and number else 0)
+            of_mask = number + overviews + 1 if number else 1
+            parts = [(entry.image, of_image)]
+            if mask:
+                parts.append((entry.mask, of_mask))
+            here = [part for part, _ in parts]
+            ids = [np.full(len(part), directory) for part, directory in parts]
+            numbers = [np.arange(len(part)) for part, _ in parts]
+            join = _alternate if self.planes == 1 else np.concatenate
+            slots.append(join(here))
+            directories.append(join(ids))
+            tiles.append(join(numbers))
+        return np.concatenate(slots), np.concatenate(directories), np.concatenate(tiles)
+
+
+def _unset(count: int) -> Slots:
+    slots = np.zeros(count, SLOT)
+    slots["store"] = UNSET
+    return slots
+
+
+def _alternate(parts: list[Any]) -> Any:
+    """First of each, second of each, and so on."""
+    return np.stack(parts, axis=1).ravel()

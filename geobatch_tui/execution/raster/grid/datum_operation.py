@@ -1,0 +1,244 @@
+"""Chooses the datum operation of an item, once: for its grid and for all its pixels.
+
+Where PROJ knows several operations between two CRSs, it takes another one from point to point. So
+the one that it takes in the middle of the source, by its area, is bound to the source's CRS: then
+there is no other. Nothing is bound where the area makes no difference. GDAL's grid is asked for
+without an area, as rasterio's warper has none either: both come from one operation, bound or not.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
+from pyproj.transformer import AreaOfInterest
+from rasterio import crs as rio
+from rasterio._err import CPLE_BaseError  # GDAL's where rasterio has no class; no public name
+from rasterio.errors import RasterioError
+from rasterio.warp import transform
+
+from geobatch_tui.execution.proj import coordinate_operations, crs_lookup
+from geobatch_tui.execution.raster.grid import pixel_grid, projection
+from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.grid.pixel_grid import Source
+    from geobatch_tui.execution.raster.grid.projection import Points
+
+    Pair = tuple[Points, Points]
+
+#: Points a side of the source at which operations are compared.
+_POINTS = 9
+#: Coordinates that differ by less than this part of the largest are those of one operation.
+_ALIKE = 1e-11
+_SHIFT, _BALLPARK = "Transformation", "Ballpark geographic offset"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """``crs``: the source's, ``bound`` to the operation where PROJ would take others too. ``name``
+    and ``accuracy`` (metres, below 0 if unknown) are PROJ's; ``name`` is empty where PROJ knows one
+    way only, counted from Greenwich."""
+
+    crs: CRS
+    name: str = ""
+    accuracy: float = -1.0
+    warnings: tuple[str, ...] = ()
+    bound: bool = False
+
+    def warnings_beside(self, apart: float) -> tuple[str, ...]:
+        """``warnings``, and that gdalwarp takes another operation, where its grid lies ``apart``
+        pixels from ours."""
+        if not apart:
+            return self.warnings
+        note = (
+            f"gdalwarp would take another datum operation here: its grid lies {apart:.3g} pixels "
+            f"away; {self.name!r} is used for grid and pixels"
+        )
+        return (*self.warnings, note)
+
+    def to_notes(self, apart: float) -> dict[str, Any]:
+        """JSON-ready; empty where there is nothing to choose. ``apart`` as above."""
+        if not self.name:
+            return {}
+        return {
+            "datum_operation": self.name,
+            "datum_accuracy": self.accuracy,
+            "datum_bound": self.bound,
+            "datum_apart": apart,
+        }
+
+
+def choose(placed: Source, dst_crs: CRS) -> Operation:
+    """The operation from ``placed`` to ``dst_crs``."""
+    own, box = placed.crs, projection.lonlat_box(placed)
+    if box is None or crs_lookup.same(own, dst_crs):
+        return Operation(own)
+    known = coordinate_operations.known(crs_lookup.wkt_of(own), crs_lookup.wkt_of(dst_crs))
+    plain = known.pipeline and _is_from_greenwich(own.srs)
+    # The CRS of a file has no area of use: GDAL's text leaves it out.
+    if (
+        plain
+        and _meets(box, projection.box_of(known.area))
+        and _meets(box, projection.area_of_use(dst_crs))
+    ):
+        return Operation(own)
+    area = _area(box)
+    middle = projection.apply(
+        placed.transform, np.array([placed.width / 2]), np.array([placed.height / 2])
+    )
+    try:
+        by_area = Transformer.from_crs(own, dst_crs, always_xy=True, area_of_interest=area)
+        by_area.transform(*middle)
+        used = by_area if _is_noop(by_area) else by_area.get_last_used_operation()
+    except ProjError:  # none, or none there
+        return Operation(own)
+    chosen = _chosen(placed, dst_crs, by_area, used)
+    lacking = () if known.lacking is None else _lacking(own, dst_crs, area, used.accuracy)
+    return replace(chosen, accuracy=used.accuracy, warnings=(*chosen.warnings, *lacking))
+
+
+def _chosen(placed: Source, dst_crs: CRS, by_area: Transformer, used: Transformer) -> Operation:
+    """``by_area`` is what PROJ takes for the area of the source, from point to point; ``used`` what
+    it takes in its middle."""
+    own, name = placed.crs, _name_of(used)
+    here = projection.apply(
+        placed.transform, *projection.lattice(placed.width, placed.height, _POINTS)
+    )
+    if _alike(_finite(*by_area.transform(*here)), projection.project(*here, own, dst_crs)):
+        return Operation(own, name)
+    there = crs_lookup.named(dst_crs)
+    several = f"PROJ knows several datum operations from {crs_lookup.named(own)} to {there}"
+    bound = None if projection.centre_longitude(placed) is not None else _bound(used, own)
+    if bound is None or not _obeyed(bound, dst_crs, here, _finite(*used.transform(*here))):
+        note = f"{several} and takes another one from place to place, in the middle {name!r}"
+        return Operation(own, name, warnings=(note,))
+    note = f"{several}: {name!r} is used for the whole source"
+    return Operation(bound, name, warnings=(note,), bound=True)
+
+
+@cache
+def _is_from_greenwich(text: str) -> bool:
+    meridian = crs_lookup.crs_of(text).prime_meridian
+    return meridian is None or meridian.longitude == 0
+
+
+def _is_noop(only: Transformer) -> bool:
+    """Whether nothing is to be computed: PROJ does not say of it that it was used."""
+    return only.definition.startswith("proj=noop")
+
+
+def _meets(box: pixel_grid.Box, area: pixel_grid.Box | None) -> bool:
+    """Whether a box is not all outside of an area of use."""
+    if area is None:
+        return True
+    across = any(
+        box.minx + turn <= area.maxx and area.minx <= box.maxx + turn for turn in (-360, 0, 360)
+    )
+    return across and box.miny <= area.maxy and area.miny <= box.maxy
+
+
+def _area(box: pixel_grid.Box) -> AreaOfInterest:
+    west, east = -180.0, 180.0
+    if box.width < projection.ROUND:
+        west, east = ((side + 180) % 360 - 180 for side in (box.minx, box.maxx))
+    return AreaOfInterest(west, max(box.miny, -90.0), east, min(box.maxy, 90.0))
+
+
+def _lacking(src: CRS, dst: CRS, area: AreaOfInterest, accuracy: float) -> tuple[str, ...]:
+    """A warning where PROJ knows a better operation whose grid is not installed."""
+    found = coordinate_operations.between(src, dst, area)
+    if found.best or found.lacking is None:
+        return ()
+    best, missing = found.lacking
+    told = "unknown" if accuracy < 0 else f"{accuracy:g} m"
+    note = (
+        f"the best transformation to {crs_lookup.named(dst)} ({best:g} m) needs "
+        f"{', '.join(missing) or 'a grid'}, which PROJ does not find; the accuracy of the one "
+        f"used is {told}"
+    )
+    return (note,)
+
+
+def _name_of(best: Transformer) -> str:
+    steps = [step.name for step in best.operations or () if step.type_name == _SHIFT]
+    return " + ".join(steps) or str(best.description)
+
+
+def _bound(best: Transformer, src: CRS) -> CRS | None:
+    """``src`` with the one shift of datum of ``best``; None if there are several, or none."""
+    steps = [step for step in best.operations or () if step.type_name == _SHIFT]
+    if len(steps) != 1:
+        return None
+    step, own = json.loads(steps[0].to_json()), json.loads(src.to_json())
+    # By its code GDAL would look the CRS up again, without its shift.
+    for each in (own, own.get("base_crs", {})):
+        each.pop("id", None)
+    try:
+        if step["name"].startswith(_BALLPARK):
+            return CRS.from_wkt(CRS.from_json_dict(_without_datum(own)).to_wkt())
+        hub = CRS.from_json_dict(step["target_crs"]).to_2d()
+        shift = {name: step[name] for name in ("name", "method", "parameters")}
+        whole = {
+            "type": "BoundCRS", "source_crs": own, "target_crs": json.loads(hub.to_json()),
+            "transformation": shift,
+        }  # fmt: skip
+        return CRS.from_wkt(CRS.from_json_dict(whole).to_wkt())
+    except (ProjError, KeyError):
+        return None
+
+
+def _without_datum(node: Any) -> Any:
+    """The JSON of a CRS on the same ellipsoid, but on no known datum: PROJ shifts none."""
+    if isinstance(node, list):
+        return [_without_datum(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _without_datum(value) for key, value in node.items() if key not in {"id", "ids"}}
+    datum = found.pop("datum", None) or found.pop("datum_ensemble", None)
+    if datum is not None:
+        ellipsoid = datum["ellipsoid"]
+        found["datum"] = {
+            "type": "GeodeticReferenceFrame", "ellipsoid": ellipsoid,
+            "name": f"Unknown based on {ellipsoid['name']} ellipsoid",
+        }  # fmt: skip
+        if "prime_meridian" in datum:
+            found["datum"]["prime_meridian"] = datum["prime_meridian"]
+    return found
+
+
+def _obeyed(bound: CRS, dst: CRS, here: Pair, meant: Pair) -> bool:
+    """Whether PROJ, there and back, and GDAL take ``bound`` to where the operation leads."""
+    if not _alike(meant, projection.project(*here, bound, dst)):
+        return False
+    back = projection.project(*meant, dst, bound)
+    if not _alike(here, back, 1e-9):
+        return False
+    crs = [rio.CRS.from_wkt(crs_lookup.wkt_of(each)) for each in (bound, dst)]
+    on = np.isfinite(meant[0])
+    try:
+        with expected_gdal_errors():
+            theirs = transform(*crs, here[0][on].tolist(), here[1][on].tolist())
+    except (RasterioError, CPLE_BaseError):
+        return False
+    return _alike((meant[0][on], meant[1][on]), (np.array(theirs[0]), np.array(theirs[1])))
+
+
+def _finite(x: Any, y: Any) -> Pair:
+    good = np.isfinite(x) & np.isfinite(y)
+    return np.where(good, x, np.nan), np.where(good, y, np.nan)
+
+
+def _alike(one: Pair, other: Pair, slack: float = _ALIKE) -> bool:
+    for a, b in zip(one, other, strict=True):
+        if (np.isnan(a) != np.isnan(b)).any():
+            return False
+        on = ~np.isnan(a)
+        if on.any() and np.abs(a[on] - b[on]).max() > slack * max(np.abs(a[on]).max(), 1.0):
+            return False
+    return True

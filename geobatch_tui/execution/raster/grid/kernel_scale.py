@@ -1,0 +1,177 @@
+"""GDAL's kernel scale, for a whole item at once.
+
+GDAL derives XSCALE and YSCALE from the source window of each chunk that it warps, so pixels depend
+on how an image was cut. Here they are derived once, from the whole destination, in the way of
+``GDALWarpOperation::ComputeSourceWindow`` and ``GDALWarpKernel::PerformWarp`` (GDAL 3.12), and
+pinned for every window.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import CrsError
+from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.raster.grid.pixel_grid import Source
+from geobatch_tui.execution.raster.grid.projection import poles_inside
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.grid.pixel_grid import Grid
+    from geobatch_tui.execution.raster.grid.projection import Mapper
+
+#: Points along an edge that GDAL transforms.
+STEPS = 21
+#: Kernel radius in source pixels, by GDAL's name of the resampling (GWKGetFilterRadius).
+RADIUS = {"nearest": 0, "bilinear": 1, "cubic": 2, "cubicspline": 2, "lanczos": 3}
+#: 1/scale this near to a whole number is taken for it.
+_SNAP = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SourceWindow:
+    """The part of the source that a destination window needs, without the kernel's margin, in
+    source pixels and fractions, clipped to the source. ``failed``: some points could not be
+    transformed."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    failed: bool
+
+
+def source_window(mapper: Mapper, window: Window, steps: int = STEPS) -> SourceWindow | None:
+    """What ``window`` of the destination needs of the source; None if nothing.
+
+    The edges are looked at first, and the inside too if points on them fail or a pole is inside.
+    """
+    x, y = mapper.to_source(*_edges(window, steps))
+    failed = bool(np.isnan(x).any())
+    if failed or _pole_inside(mapper, window):
+        inside = mapper.to_source(*_inside(window, steps))
+        own = _own_points_inside(mapper, window, steps)
+        x, y = (np.concatenate([a, b]) for a, b in zip(inside, own, strict=True))
+    if np.isnan(x).all():
+        return None
+    source = mapper.source
+    left, right = _clip(x, source.width)
+    top, bottom = _clip(y, source.height)
+    if right <= left or bottom <= top:
+        return None
+    return SourceWindow(left, top, right - left, bottom - top, failed)
+
+
+def whole_window(mapper: Mapper) -> SourceWindow:
+    """What the whole destination needs of the source.
+
+    Raises:
+        CrsError: no pixel of the destination lies over the source.
+    """
+    needed = source_window(mapper, Window(0, 0, mapper.grid.width, mapper.grid.height))
+    if needed is None:
+        raise CrsError(
+            f"the destination grid {mapper.grid.box} does not meet the source anywhere",
+            hint="check bounds and dst_crs",
+        )
+    return needed
+
+
+def kernel_scale(grid: Grid, needed: SourceWindow) -> tuple[float, float]:
+    """XSCALE and YSCALE of a destination that needs this of its source: destination over source
+    size, snapped where 1/scale is nearly whole."""
+    return snapped(grid.width / needed.width), snapped(grid.height / needed.height)
+
+
+def snapped(scale: float) -> float:
+    """``scale``, or 1/n where it is that to within 0.05 of n, as GDAL does when reducing."""
+    if scale >= 1:
+        return scale
+    nearest = math.floor(1 / scale + 0.5)
+    return 1 / nearest if abs(1 / scale - nearest) < _SNAP else scale
+
+
+def margin(resampling: str, xscale: float, yscale: float) -> int:
+    """Source pixels beyond a window that the kernel reaches at the pinned scale.
+
+    GDAL widens each window by the scale that the window itself has. Where a projection's scale
+    varies, that is less than the pinned one asks for and pixels at the rim of a chunk would lack
+    neighbours: so this is given to it as SOURCE_EXTRA.
+    """
+    radius = RADIUS.get(resampling, 1)
+    return math.ceil(radius / min(xscale, yscale, 1.0)) + 2
+
+
+@cache
+def _rim(steps: int) -> tuple[Any, Any]:
+    """Places along the edges of a square of side 1."""
+    along, zero, one = np.linspace(0, 1, steps), np.zeros(steps), np.ones(steps)
+    return np.concatenate([along, along, zero, one]), np.concatenate([zero, one, along, along])
+
+
+def _edges(window: Window, steps: int) -> tuple[Any, Any]:
+    u, v = _rim(steps)
+    return window.col_off + u * window.width, window.row_off + v * window.height
+
+
+def _inside(window: Window, steps: int) -> tuple[Any, Any]:
+    """A lattice over the window, with two more lines half a pixel from the rim."""
+    ratios = np.concatenate(
+        [[0.5 / window.width], np.linspace(0, 1, steps), [1 - 0.5 / window.width]]
+    )
+    u, v = np.meshgrid(ratios, ratios)
+    return (window.col_off + u * window.width).ravel(), (window.row_off + v * window.height).ravel()
+
+
+def _own_points_inside(mapper: Mapper, window: Window, steps: int) -> tuple[Any, Any]:
+    """Points of a lattice over the source that fall into the window, in source pixels: a
+    projection may reach what its inverse does not."""
+    source = mapper.source
+    cols, rows = _inside(Window(0, 0, source.width, source.height), steps)
+    x, y = mapper.to_destination(cols, rows)
+    left, top = window.col_off, window.row_off
+    with np.errstate(invalid="ignore"):
+        within = (x >= left) & (x <= left + window.width) & (y >= top) & (y <= top + window.height)
+    return cols[within], rows[within]
+
+
+def _pole_inside(mapper: Mapper, window: Window) -> bool:
+    a, b, c, d, e, f = mapper.grid.transform
+    x0, y0 = (
+        a * window.col_off + b * window.row_off + c,
+        d * window.col_off + e * window.row_off + f,
+    )
+    return any(
+        poles_inside(Source(mapper.grid.crs, (a, b, x0, d, e, y0), window.width, window.height))
+    )
+
+
+def _clip(values: Any, limit: int) -> tuple[float, float]:
+    low, high = np.clip([np.nanmin(values), np.nanmax(values)], 0.0, float(limit))
+    return float(low), float(high)
+
+
+#: What hard projections get beyond the margin, and points a side that GDAL samples in a region.
+HARD_EXTRA, HARD_STEPS = 10, 64
+
+
+def is_hard(mapper: Mapper) -> bool:
+    """Whether parts of the destination have no source coordinate, or a pole lies inside it, or
+    neighbouring pixels lie half the source apart: then the rim of a region says too little."""
+    grid = mapper.grid
+    if any(poles_inside(grid)):
+        return True
+    sides = mapper.source.width, mapper.source.height
+    alone = mapper.axes_to_source(65)
+    if alone is not None:
+        steps = [np.abs(np.diff(values)).max() for values in alone]
+    else:
+        x, y = mapper.lattice_to_source(65)
+        if np.isnan(x).any():
+            return True
+        steps = [max(np.abs(np.diff(each, axis=axis)).max() for axis in (0, 1)) for each in (x, y)]
+    return any(step > side / 2 for step, side in zip(steps, sides, strict=True))

@@ -1,0 +1,63 @@
+"""Grids of pixels in a CRS: of a source, and of an output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyproj import CRS
+
+
+Transform = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A north-up destination grid in ``crs``."""
+
+    crs: CRS = field(hash=False)  # its hash writes its WKT anew each time
+    transform: Transform
+    width: int
+    height: int
+
+    @property
+    def box(self) -> Box:
+        a, _, c, _, e, f = self.transform
+        return Box(c, f + e * self.height, c + a * self.width, f)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a source lies: its horizontal CRS, its transform, its size in pixels."""
+
+    crs: CRS = field(hash=False)  # as above
+    transform: Transform
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Bounds in a CRS's units. Of longitudes, ``maxx`` may exceed 180: then the box crosses the
+    antimeridian."""
+
+    minx: float
+    miny: float
+    maxx: float
+    maxy: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return (self.minx + self.maxx) / 2, (self.miny + self.maxy) / 2
+
+    @property
+    def width(self) -> float:
+        return self.maxx - self.minx
+
+    @property
+    def height(self) -> float:
+        return self.maxy - self.miny
+
+    def __str__(self) -> str:
+        return f"({self.minx:.9g}, {self.miny:.9g}, {self.maxx:.9g}, {self.maxy:.9g})"

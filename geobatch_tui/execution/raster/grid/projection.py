@@ -1,0 +1,322 @@
+"""Coordinates between a source, its destination grid, and the globe.
+
+Every transformation has x before y (longitude before latitude), whatever a CRS says of its axes.
+Points that cannot be transformed are NaN, never infinite.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pyproj import CRS
+
+from geobatch_tui.execution.proj.crs_lookup import LONLAT, crs_of, is_degrees, transformer
+from geobatch_tui.execution.raster.grid.pixel_grid import Box
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.grid.pixel_grid import Grid, Source, Transform
+
+    Points = np.ndarray[Any, np.dtype[np.float64]]
+
+#: West, south, east and north of where CRSs without an area of use are looked at.
+_NOT_POLES = (-180.0, -85.0, 180.0, 85.0)
+#: Coordinates that differ by less than this part of their range are the same.
+_ALIKE = 1e-12
+#: Wider than this in degrees, a box is taken to go round the world.
+ROUND = 350.0
+
+
+def project(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
+    """Points of ``src`` in ``dst``; NaN where that fails."""
+    px, py = transformer(src, dst).transform(np.asarray(x, "f8"), np.asarray(y, "f8"))
+    good = np.isfinite(px) & np.isfinite(py)
+    if good.all():
+        return px, py
+    return np.where(good, px, np.nan), np.where(good, py, np.nan)
+
+
+def separately(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points] | None:
+    """``x`` (n,) and ``y`` (m,) of ``src``, each by itself in ``dst``; None unless x depends on x
+    alone there and y on y alone, as between cylinders, or where one of them fails."""
+    if not is_separable(src, dst):
+        return None
+    n, m = len(x), len(y)
+    # Both in one call: n points along the middle row, m along the middle column.
+    u, v = project(
+        np.concatenate([x, np.full(m, x[n // 2])]),
+        np.concatenate([np.full(n, y[m // 2]), y]),
+        src,
+        dst,
+    )
+    return (u[:n], v[n:]) if np.isfinite(u).all() else None
+
+
+def project_axes(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
+    """The points (m, n) of all ``x`` (n,) and ``y`` (m,) of ``src`` in ``dst``; NaN where that
+    fails."""
+    alone = separately(x, y, src, dst)
+    if alone is None:
+        return project(*np.meshgrid(x, y), src, dst)
+    u, v = np.meshgrid(*alone)
+    return u, v
+
+
+def is_separable(src: CRS, dst: CRS) -> bool:
+    """Whether x depends on x alone and y on y alone, looked at over most of what both CRSs are
+    made for."""
+    return _is_separable(src.srs, dst.srs)
+
+
+@cache
+def _is_separable(src: str, dst: str) -> bool:
+    pair = crs_of(src), crs_of(dst)
+    shared = shared_area(*pair)
+    box = None if shared is None else project_box(shared, pair[0])
+    if box is None:
+        return False
+    u, v = lattice(1.0, 1.0, 25)
+    x, y = project(box.minx + u * box.width, box.miny + v * box.height, *pair)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return False
+    spread = float(np.ptp(x, axis=0).max()), float(np.ptp(y, axis=1).max())
+    return spread[0] <= _ALIKE * float(np.ptp(x)) and spread[1] <= _ALIKE * float(np.ptp(y))
+
+
+def shared_area(src: CRS, dst: CRS) -> Box | None:
+    """Most of the longitudes and latitudes that two CRSs are both made for; None if there are none,
+    or one of them reaches over the antimeridian."""
+    west, south, east, north = _NOT_POLES
+    for area in (src.area_of_use, dst.area_of_use):
+        if area is not None:
+            if area.west > area.east:
+                return None
+            west, south = max(west, area.west), max(south, area.south)
+            east, north = min(east, area.east), min(north, area.north)
+    if west >= east or south >= north:
+        return None
+    x, y = (east - west) / 20, (north - south) / 20
+    return Box(west + x, south + y, east - x, north - y)
+
+
+def area_of_use(crs: CRS) -> Box | None:
+    """Longitudes and latitudes that ``crs`` is made for, if they are known."""
+    return _area_of_use(crs.srs)
+
+
+@cache
+def _area_of_use(text: str) -> Box | None:
+    area = crs_of(text).area_of_use
+    return box_of(area.bounds if area else None)
+
+
+def box_of(bounds: tuple[float, float, float, float] | None) -> Box | None:
+    """West, south, east, north as a box; across the antimeridian, east is more than 180."""
+    if bounds is None:
+        return None
+    west, south, east, north = bounds
+    return Box(west, south, east + (360 if east < west else 0), north)
+
+
+def apply(transform: Transform, cols: Points, rows: Points) -> tuple[Points, Points]:
+    """Coordinates of pixel positions (0, 0 is the top left corner of the first pixel)."""
+    a, b, c, d, e, f = transform
+    return a * cols + b * rows + c, d * cols + e * rows + f
+
+
+def invert[P: (float, Points)](transform: Transform, x: P, y: P) -> tuple[P, P]:
+    """Pixel positions of coordinates."""
+    a, b, c, d, e, f = transform
+    determinant = a * e - b * d
+    x, y = x - c, y - f
+    return (e * x - b * y) / determinant, (a * y - d * x) / determinant
+
+
+def centre_longitude(source: Source) -> float | None:
+    """Longitude about which a source in degrees that leaves -180 to 180 must be unrolled.
+
+    As GDAL does (InsertCenterLong): none where it covers more than the whole circle.
+    """
+    if not is_degrees(source.crs):
+        return None
+    x, _ = apply(source.transform, *corners(source.width, source.height))
+    west, east = float(x.min()), float(x.max())
+    pixel = max(abs(source.transform[0]), abs(source.transform[4]))
+    if east - west > 360 + 1.05 * pixel or (west >= -180 - 1e-9 and east <= 180 + 1e-9):
+        return None
+    return (west + east) / 2
+
+
+def corners(width: int, height: int) -> tuple[Points, Points]:
+    """Pixel positions of the four corners."""
+    return np.array([0.0, width, width, 0.0]), np.array([0.0, 0.0, height, height])
+
+
+def lattice(width: float, height: float, steps: int) -> tuple[Points, Points]:
+    """(steps, steps) positions spread evenly from corner to corner."""
+    cols, rows = np.meshgrid(_evenly(width, steps), _evenly(height, steps))
+    return cols, rows
+
+
+def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, Points]:
+    """(steps, steps) positions spread evenly over a raster, in ``dst``."""
+    if grid.transform[1] or grid.transform[3]:
+        positions = apply(grid.transform, *lattice(grid.width, grid.height, steps))
+        return project(*positions, grid.crs, dst)
+    return project_axes(*axes(grid, steps), grid.crs, dst)
+
+
+def project_sides(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, Points] | None:
+    """X and y (steps,) in ``dst`` of places evenly along the sides of a raster; None unless each
+    depends on its own side alone, and all are there."""
+    if grid.transform[1] or grid.transform[3]:
+        return None
+    return separately(*axes(grid, steps), grid.crs, dst)
+
+
+def axes(grid: Source | Grid, steps: int) -> tuple[Points, Points]:
+    """X and y (steps,), evenly along the sides of a raster that is not rotated."""
+    a, _, c, _, e, f = grid.transform
+    return a * _evenly(grid.width, steps) + c, e * _evenly(grid.height, steps) + f
+
+
+@lru_cache(maxsize=64)
+def _evenly(side: float, steps: int) -> Points:
+    # Thousands of small files have sides of few lengths.
+    places = np.linspace(0, side, steps)
+    places.setflags(write=False)
+    return places
+
+
+@dataclass(frozen=True, slots=True)
+class Mapper:
+    """Pixels of a destination grid to pixels of its source."""
+
+    source: Source
+    grid: Grid
+    centre: float | None
+
+    @classmethod
+    def between(cls, source: Source, grid: Grid) -> Mapper:
+        return cls(source, grid, centre_longitude(source))
+
+    def to_source(self, cols: Points, rows: Points) -> tuple[Points, Points]:
+        """Source pixel positions of destination pixel positions; NaN where there are none."""
+        x, y = project(*apply(self.grid.transform, cols, rows), self.grid.crs, self.source.crs)
+        if self.centre is not None:
+            x = unroll(x, self.centre)
+        return invert(self.source.transform, x, y)
+
+    def axes_to_source(self, steps: int) -> tuple[Points, Points] | None:
+        """Source x and y (steps,) of positions spread evenly along the sides of the destination;
+        None unless each depends on its own side alone, and all are there."""
+        source = self.source.transform
+        alone = project_sides(self.grid, steps, self.source.crs)
+        if alone is None or source[1] or source[3]:
+            return None
+        x = alone[0] if self.centre is None else unroll(alone[0], self.centre)
+        return invert(source, x, alone[1])
+
+    def lattice_to_source(self, steps: int) -> tuple[Points, Points]:
+        """Source pixel positions of (steps, steps) positions spread evenly over the destination."""
+        x, y = project_lattice(self.grid, steps, self.source.crs)
+        if self.centre is not None:
+            x = unroll(x, self.centre)
+        return invert(self.source.transform, x, y)
+
+    def to_destination(self, cols: Points, rows: Points) -> tuple[Points, Points]:
+        """Destination pixel positions of source pixel positions; NaN where there are none."""
+        x, y = project(*apply(self.source.transform, cols, rows), self.source.crs, self.grid.crs)
+        return invert(self.grid.transform, x, y)
+
+
+def unroll(longitudes: Points, centre: float) -> Points:
+    """Longitudes moved by whole turns to within 180 degrees of ``centre``."""
+    moved: Points = np.where(
+        longitudes < centre - 180,
+        longitudes + 360,
+        np.where(longitudes > centre + 180, longitudes - 360, longitudes),
+    )
+    return moved
+
+
+@lru_cache(maxsize=16)
+def lonlat_box(grid: Source | Grid) -> Box | None:
+    """Bounds of a raster in longitude and latitude, a pole inside included; None if unknown."""
+    if is_degrees(grid.crs):
+        x, y = apply(grid.transform, *corners(grid.width, grid.height))
+        return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+    alone = project_sides(grid, 101, LONLAT)
+    if alone is not None:
+        lon, lat = unroll(alone[0], float(alone[0][50])), alone[1]
+        west, east = float(lon.min()), float(lon.max())
+        west, east = (west, east) if east - west <= ROUND else (-180.0, 180.0)
+        return Box(west, float(lat.min()), east, float(lat.max()))
+    lon, lat = project_lattice(grid, 101, LONLAT)
+    if np.isnan(lon).all():
+        return None
+    middle = lon[50, 50] if np.isfinite(lon[50, 50]) else float(np.nanmedian(lon))
+    lon = unroll(lon, middle)
+    box = Box(*(float(v) for v in (np.nanmin(lon), np.nanmin(lat), np.nanmax(lon), np.nanmax(lat))))
+    south, north = poles_inside(grid)
+    west, east = box.minx, box.maxx
+    if south or north or box.width > ROUND:
+        west, east = -180.0, 180.0
+    return Box(west, -90.0 if south else box.miny, east, 90.0 if north else box.maxy)
+
+
+def lonlat_lattice(grid: Source | Grid, nodes: int) -> dict[str, Any]:
+    """Longitudes and latitudes of ``nodes`` x ``nodes`` places at equal steps over the raster,
+    row-major, None where there is none; so that a reader without PROJ can place a window.
+
+    Longitudes are counted to within 180 degrees of the middle one's: they run on over the
+    antimeridian, and may pass 180.
+    """
+    x, y = apply(grid.transform, *lattice(grid.width, grid.height, nodes))
+    lon, lat = (x, y) if is_degrees(grid.crs) else project(x, y, grid.crs, LONLAT)
+    middle = lon[nodes // 2, nodes // 2]
+    if np.isfinite(middle):
+        lon = unroll(lon, float(middle))
+    points = [
+        [round(float(u), 5), round(float(v), 5)] if np.isfinite(u) and np.isfinite(v) else None
+        for u, v in zip(lon.ravel(), lat.ravel(), strict=True)
+    ]
+    return {"cols": nodes, "rows": nodes, "points": points}
+
+
+@cache
+def _poles(crs: str) -> tuple[tuple[float, ...], ...]:
+    """The south and the north pole in ``crs``: x and y on a meridian, x and y on another."""
+    lon, lat = np.meshgrid([0.0, 90.0], [-90.0, 90.0])
+    x, y = project(lon, lat, LONLAT, CRS.from_user_input(crs))
+    found = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1).tolist()
+    return tuple(tuple(pole) for pole in found)
+
+
+def poles_inside(grid: Source | Grid) -> list[bool]:
+    """Whether the south pole and the north pole are points inside of a raster."""
+    inside = []
+    for x, y, x2, y2 in _poles(grid.crs.srs):
+        col, row = invert(grid.transform, x, y)
+        # A cylinder shows a pole as a line: there the neighbouring longitudes lie far apart.
+        col2, row2 = invert(grid.transform, x2, y2)
+        one = math.hypot(col2 - col, row2 - row) < 0.5
+        inside.append(one and 0 < col < grid.width and 0 < row < grid.height)
+    return inside
+
+
+def project_box(box: Box, dst: CRS, src: CRS = LONLAT) -> Box | None:
+    """Bounds in ``dst`` of ``box`` in ``src``, from points along its edges and inside it; None if
+    none of them can be transformed."""
+    edge, inner = np.linspace(0, 1, 501), np.linspace(0, 1, 41)
+    u, v = np.meshgrid(inner, inner)
+    zero, one = np.zeros_like(edge), np.ones_like(edge)
+    u = np.concatenate([u.ravel(), edge, edge, zero, one])
+    v = np.concatenate([v.ravel(), zero, one, edge, edge])
+    x, y = project(box.minx + u * box.width, box.miny + v * box.height, src, dst)
+    if np.isnan(x).all():
+        return None
+    return Box(*(float(v) for v in (np.nanmin(x), np.nanmin(y), np.nanmax(x), np.nanmax(y))))

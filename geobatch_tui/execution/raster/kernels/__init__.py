@@ -1,0 +1,1 @@
+"""The compiled loops over pixels, and their signatures: arrays in, arrays out."""

@@ -1,0 +1,59 @@
+"""2x2 reductions that weigh more than the 2x2 pixels: bilinear and cubic, widened to half size.
+
+The kernels are GDAL's for overviews: a triangle and the cubic of Keys (a = -0.5), stretched by two,
+so that 4 or 8 pixels along each axis count. Of those that are invalid or beyond the image the
+weights go to the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.execution.raster.kernels import pixel_loops
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
+
+#: How many pixels beyond the 2x2 count, on each side.
+MARGINS = {"bilinear": 1, "cubic": 3}
+#: Pixels that are there beyond a region: left, top, right, bottom.
+Margins = tuple[int, int, int, int]
+NONE: Margins = (0, 0, 0, 0)
+#: Where the valid pixels weigh less than this of the whole, a cubic's negative lobes would rule.
+_LIGHT = 0.25
+
+
+def weights(resampling: str) -> Pixels:
+    """Weights (taps,) along an axis, which sum to 1."""
+    margin = MARGINS[resampling]
+    far = np.abs(np.arange(-margin, margin + 2) - 0.5) / 2
+    if resampling == "bilinear":
+        found = np.maximum(1 - far, 0)
+    else:
+        near = (1.5 * far - 2.5) * far * far + 1
+        found = np.where(far <= 1, near, ((-0.5 * far + 2.5) * far - 4) * far + 2)
+    normal: Pixels = found / found.sum()
+    return normal
+
+
+def halve(
+    band: Pixels, valid: Valid | None, resampling: str, margins: Margins
+) -> tuple[Pixels, Valid]:
+    """Weighted means (h / 2, w / 2, rounded up), as float64, and where there are any.
+
+    ``band`` (h, w) and ``valid`` include ``margins``, which are smaller than the kernel's only at
+    the rim of the image.
+    """
+    left, top, right, bottom = margins
+    height, width = band.shape[0] - top - bottom, band.shape[1] - left - right
+    means, weighs = np.empty((2, (height + 1) // 2, (width + 1) // 2))
+    masked = valid is not None
+    pixel_loops.halve(
+        np.ascontiguousarray(band),
+        np.ascontiguousarray(valid) if masked else np.ones((1, 1), bool),
+        masked, left, top, weights(resampling), means, weighs, *np.empty((2, band.shape[1])),
+    )  # fmt: skip
+    good: Valid = weighs > _LIGHT
+    return means, good

@@ -1,0 +1,105 @@
+"""The loops over pixels of ``average`` of ``pyramid.halve``, compiled."""
+
+# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types, and takes no structs
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+from __future__ import annotations
+
+import numpy as np
+
+from geobatch_tui.execution.native.jit import jit
+
+
+@jit
+def _four(upper, lower, out):
+    """Means of whole numbers of two rows where all count."""
+    pairs = len(upper) // 2
+    for k in range(pairs):
+        left, right = 2 * k, 2 * k + 1
+        total = np.int64(upper[left]) + np.int64(upper[right])
+        total += np.int64(lower[left]) + np.int64(lower[right])
+        out[k] = (total + 2) >> 2
+    if pairs < len(out):  # the missing children are left out
+        out[pairs] = (np.int64(upper[-1]) + np.int64(lower[-1]) + 1) >> 1
+
+
+@jit
+def whole(band, seen, masked, nodata, excluded, out):
+    """Means of 2x2 whole numbers of at most 32 bits, rounded half up: ``band`` (h, w) into ``out``.
+
+    A child counts where ``seen`` (h, w) is not 0, if ``masked``; and where it is not ``nodata[0]``,
+    if ``excluded``: then a mean that is becomes ``nodata[1]``. Where none counts, the top left one
+    is taken.
+    """
+    height, width = band.shape
+    for r in range(out.shape[0]):
+        top, below = 2 * r, min(2 * r + 1, height - 1)
+        if not masked and not excluded:
+            _four(band[top], band[below], out[r])
+            continue
+        for k in range(out.shape[1]):
+            total, number = np.int64(0), np.int64(0)
+            for y in (top, below):
+                for x in (2 * k, min(2 * k + 1, width - 1)):
+                    if masked and not seen[y, x]:
+                        continue
+                    if excluded and band[y, x] == nodata[0]:
+                        continue
+                    total += np.int64(band[y, x])
+                    number += 1
+            if number == 0:
+                out[r, k] = band[top, 2 * k]
+                continue
+            out[r, k] = (2 * total + number) // (2 * number)
+            if excluded and out[r, k] == nodata[0]:
+                out[r, k] = nodata[1]
+
+
+@jit
+def floating(band, seen, masked, nodata, excluded, out):
+    """As :func:`whole`, of floats, summed as float64: columns first. NaN never counts."""
+    # Nothing is equal to NaN.
+    void = np.float64(nodata[0]) if excluded else np.nan
+    for r in range(out.shape[0]):
+        upper, lower, line = band[2 * r], band[min(2 * r + 1, len(band) - 1)], out[r]
+        fast = 0 if masked else band.shape[1] // 2
+        for k in range(fast):
+            # Without branches, so that many are summed at a time.
+            a, m = _either(upper[2 * k], void)
+            b, n = _either(lower[2 * k], void)
+            c, o = _either(upper[2 * k + 1], void)
+            d, p = _either(lower[2 * k + 1], void)
+            line[k] = ((a + b) + (c + d)) / (m + n + o + p)
+        for k in range(len(line)):
+            if masked or k >= fast or np.isnan(line[k]) or line[k] == void:
+                _alone(band, seen, masked, (nodata[1], void), out, r, k)
+
+
+@jit
+def _either(value, void):
+    """A child and 1, or 0.0 twice if it does not count."""
+    good = value == value and value != void  # noqa: PLR0124 -- np.isnan is not for many at a time
+    return (np.float64(value), 1.0) if good else (0.0, 0.0)
+
+
+@jit
+def _alone(band, seen, masked, rest, out, r, k):
+    """The mean of one block. ``rest``: what a mean by chance becomes, and the nodata value."""
+    below, right = min(2 * r + 1, len(band) - 1), min(2 * k + 1, band.shape[1] - 1)
+    a, m = _seen(band, seen, masked, rest[1], 2 * r, 2 * k)
+    b, n = _seen(band, seen, masked, rest[1], below, 2 * k)
+    c, o = _seen(band, seen, masked, rest[1], 2 * r, right)
+    d, p = _seen(band, seen, masked, rest[1], below, right)
+    number = m + n + o + p
+    if number == 0.0:
+        out[r, k] = band[2 * r, 2 * k]
+        return
+    out[r, k] = ((a + b) + (c + d)) / number
+    if out[r, k] == rest[1]:
+        out[r, k] = rest[0]
+
+
+@jit
+def _seen(band, seen, masked, void, y, x):
+    if masked and not seen[y, x]:
+        return 0.0, 0.0
+    return _either(band[y, x], void)

@@ -1,0 +1,86 @@
+"""The compiled loops that chunks call, with the types of what they take.
+
+``T`` is the type of the pixels; a number behind a type says how many dimensions an array has. What
+the arguments mean is told where the loops are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from geobatch_tui.execution.native.linker import Loop
+
+_SOURCE = "T:3"
+_MASKS = "uint8:3 uint8:2"
+#: Positions, where the window starts, the sides of the source.
+_WHERE = "float64:2 float64:2 int,int int,int"
+_KERNEL = "int float,float int,int int,int bool"
+#: What is filled, and where the part starts in it.
+_OUT = "T:3 uint8:2 int,int"
+_ENDS = "bool float float"
+_SCRATCH = "float64:2 uint32:1 uint8:1 float64:1 T:2"
+_GATHER = f"{_SOURCE} T:2 {_WHERE} {_KERNEL} {_OUT} {_ENDS} {_SCRATCH}"
+
+nearest = Loop.of("gather.nearest", f"{_SOURCE} {_WHERE} {_OUT}")
+gather = Loop.of("gather.gather", _GATHER)
+gather_quads = Loop.of("gather_quads.gather", _GATHER, packs=True)
+interleave_bytes = Loop.of("gather_quads.interleave_bytes", "uint8:2 uint32:1")
+interleave_words = Loop.of("gather_quads.interleave_words", "uint16:2 uint64:1")
+separable = Loop.of(
+    "gather.separable",
+    f"{_SOURCE} uint32:1 float64:2 uint32:1 float64:2 T:3 int,int {_ENDS} float64:1 float64:1",
+)
+nearest_masked = Loop.of("gather_masked.nearest", f"{_SOURCE} {_MASKS} {_WHERE} {_OUT}")
+gather_masked = Loop.of(
+    "gather_masked.gather", f"{_SOURCE} T:2 {_MASKS} {_WHERE} {_KERNEL} {_OUT} {_ENDS} {_SCRATCH}"
+)
+average = Loop.of(
+    "mean.average",
+    "T:3 uint8:3 bool float64:2 float64:2 float64:2 float64:2 int,int int,int float "
+    f"T:3 uint8:2 {_ENDS}",
+)
+axis = Loop.of(
+    "weights.axis",
+    "float64:1 int int float int int64:1 float64:2 int64:1 uint8:1 float64:1",
+)
+halve = Loop.of(
+    "halve_kernel.halve",
+    "T:2 uint8:2 bool int int float64:1 float64:2 float64:2 float64:1 float64:1",
+)
+average_whole = Loop.of("halve_average.whole", "T:2 uint8:2 bool T:1 bool T:2")
+average_floats = Loop.of("halve_average.floating", "T:2 uint8:2 bool T:1 bool T:2")
+interleave = Loop.of("interleave.interleave", "T:1 int int,int int,int T:2")
+differences = Loop.of("interleave.differences", "T:2 int T:2")
+are_differences = Loop.of("interleave.are_differences", "T:2 T:2 int T:1 uint8:1")
+sum_differences = Loop.of("predictors.sum_differences", "T:3 T:3")
+join_bytes = Loop.of("predictors.join_bytes", "uint8:2 T:3")
+interpolate = Loop.of(
+    "cells.interpolate",
+    "float64:3 float64:3 int64:2 int float64:2 float64:2 float64:2 int int",
+)
+judge = Loop.of(
+    "cells.judge",
+    "float64:3 float64:3 float64:2 float64:2 float64:3 float float uint8:1 uint8:1",
+)
+extents_of_cells = Loop.of(
+    "cells.extents_of_cells",
+    "float64:3 float64:3 int64:2 int int,int int,int float64:3 float64:2",
+)
+extents_of_pixels = Loop.of(
+    "cells.extents_of_pixels",
+    "float64:1 float64:1 int64:2 int int,int int,int float64:3",
+)
+
+
+def scratch(taps: tuple[int, int], width: int, dtype: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """What :data:`gather` overwrites, for ``taps`` (x, y) and ``width`` pixels of ``dtype``."""
+    rows = sum(taps) + 3
+    return (
+        np.empty((rows, width)),
+        np.zeros(width, np.uint32),
+        np.zeros(width, np.uint8),
+        np.empty(rows + 4),
+        np.empty((width, 4), dtype),
+    )

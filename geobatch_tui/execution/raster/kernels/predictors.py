@@ -1,0 +1,71 @@
+"""The loops that undo the predictors of TIFF, compiled.
+
+They take a block as it was decompressed, by rows with the samples of a pixel side by side, and give
+it by bands, as the kernels want it.
+"""
+
+# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+from __future__ import annotations
+
+import numpy as np
+
+from geobatch_tui.execution.native.jit import jit
+
+
+@jit
+def sum_differences(raw, out):
+    """Horizontal differences ``raw`` (h, w, samples), unsigned, into ``out`` (samples, h, w)."""
+    height, width, samples = raw.shape
+    for r in range(height):
+        if samples == 3:
+            # The commonest number of bands, in one go.
+            a, b, c = raw[r, 0, 0], raw[r, 0, 1], raw[r, 0, 2]
+            red, green, blue = out[0, r], out[1, r], out[2, r]
+            red[0], green[0], blue[0] = a, b, c
+            for k in range(1, width):
+                a, b, c = a + raw[r, k, 0], b + raw[r, k, 1], c + raw[r, k, 2]
+                red[k], green[k], blue[k] = a, b, c
+        else:
+            for s in range(samples):
+                out[s, r, 0] = raw[r, 0, s]
+                for k in range(1, width):
+                    out[s, r, k] = out[s, r, k - 1] + raw[r, k, s]
+
+
+@jit
+def _sum_bytes(row, samples):
+    for s in range(samples):
+        total = np.uint8(0)
+        for k in range(s, len(row), samples):
+            total = np.uint8(total + row[k])
+            row[k] = total
+
+
+@jit
+def join_bytes(raw, out):
+    """Differences of bytes of floats ``raw`` (h, bytes of a row) into ``out`` (samples, h, w), the
+    floats taken as unsigned numbers. A row holds the first bytes of all its values, then the
+    second, the most significant first. ``raw`` is overwritten."""
+    samples, height, width = out.shape
+    values = samples * width
+    size = raw.shape[1] // values
+    for r in range(height):
+        row = raw[r]
+        _sum_bytes(row, samples)
+        if samples == 1 and size == 4:
+            # The commonest layout, many at a time.
+            line = out[0, r]
+            b0, b1 = row[:width], row[width : 2 * width]
+            b2, b3 = row[2 * width : 3 * width], row[3 * width :]
+            for k in range(width):
+                high = (np.uint32(b0[k]) << np.uint32(24)) | (np.uint32(b1[k]) << np.uint32(16))
+                line[k] = high | (np.uint32(b2[k]) << np.uint32(8)) | np.uint32(b3[k])
+            continue
+        for s in range(samples):
+            for k in range(width):
+                out[s, r, k] = row[k * samples + s]
+            for b in range(1, size):
+                at = b * values + s
+                for k in range(width):
+                    out[s, r, k] = (out[s, r, k] << 8) | row[at + k * samples]

@@ -1,0 +1,271 @@
+"""Encodes one chunk: its tiles at full resolution and at each overview level that it owns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.raster.encode.codec import codec_of
+from geobatch_tui.execution.raster.encode.lossless import Codec
+from geobatch_tui.execution.raster.kernels import convolution
+from geobatch_tui.execution.raster.pyramid import halve
+from geobatch_tui.execution.raster.pyramid.tiles import (
+    IMAGE,
+    MASK,
+    RAW,
+    Level,
+    TileForm,
+    owned_levels,
+    pack_mask,
+    pyramid,
+    spread,
+    tiles_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.execution.protocol.messages import ChunkGrid
+    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
+    from geobatch_tui.execution.raster.plan import RasterPlan
+
+#: COG: the length of each tile stands before it, its last four bytes are repeated behind it. No
+#: codec here gives fewer than four bytes: the smallest tile is 16x16 pixels.
+LEADER = TRAILER = 4
+
+#: Masks are nearly constant: the level hardly matters, and is fixed so that bytes never change.
+MASK_CODEC = Codec("DEFLATE", 6, 1)
+
+#: One tile in the index of a segment. ``offset`` counts from the segment's start to the tile's
+#: own first byte. ``length`` 0: the tile is left out of the file (sparse). ``empty``: it holds
+#: only what a reader would see without it, or, for a mask, not one valid pixel. ``crc_raw`` is
+#: over the decoded tile.
+ROW = np.dtype([
+    ("level", "<u1"), ("kind", "<u1"), ("plane", "<u2"), ("tile", "<u8"), ("offset", "<u8"),
+    ("length", "<u4"), ("crc", "<u4"), ("crc_raw", "<u4"), ("empty", "<u1"),
+])  # fmt: skip
+
+Rows = np.ndarray[Any, np.dtype[Any]]
+
+
+def raw_codec_of(plan: RasterPlan) -> Codec:
+    """What keeps the pixels under a lossy tile until the overviews above it are made."""
+    return Codec("ZSTD", 1, 3 if plan.dtype.startswith("float") else 2)
+
+
+def is_framed(plan: RasterPlan) -> bool:
+    """Whether tiles carry the leader and trailer of a COG."""
+    return plan.encoding.format == "COG"
+
+
+class TileWriter:
+    """Encodes tiles one after the other into a buffer, and keeps their index."""
+
+    def __init__(self, plan: RasterPlan, *, sparse: bool | None = None) -> None:
+        self.payload = bytearray()
+        self._rows: list[tuple[int, ...]] = []
+        self._codec = codec_of(plan)
+        self._raw_codec = raw_codec_of(plan)
+        self._form = TileForm.of(plan)
+        self._framed = is_framed(plan)
+        self._sparse = plan.encoding.sparse if sparse is None else sparse
+
+    @property
+    def rows(self) -> Rows:
+        """The index so far."""
+        return np.array(self._rows, ROW)
+
+    def image(self, level: Level, tile: int, plane: int, pixels: Pixels) -> None:
+        """Encode the pixels (samples, h, w) of one plane of a tile."""
+        form, (_, height, width) = self._form, pixels.shape
+        packed = form.pack(pixels)
+        empty = form.is_missing(packed)
+        place = (level.number, IMAGE, plane, tile)
+        if empty and self._sparse:
+            self._append(place, b"", crc32(packed), empty=True)
+            return
+        if self._codec.blurs:
+            spread(packed, height, width)
+        data, seen = self._codec.store(packed)
+        if not self._codec.exact:
+            form.clear_beyond(seen, height, width)
+        self._append(place, data, crc32(seen), empty=empty)
+
+    def raw(self, level: Level, tile: int, plane: int, pixels: Pixels) -> None:
+        """Keep the pixels (samples, h, w) of one plane of a tile as they are."""
+        packed = self._form.pack(pixels)
+        data = self._raw_codec.encode(packed)
+        self._append((level.number, RAW, plane, tile), data, crc32(packed), empty=False)
+
+    def mask(self, level: Level, tile: int, valid: Valid) -> None:
+        """Encode the validity (h, w) of a tile."""
+        packed = pack_mask(valid, level.block_width, level.block_height)
+        data = MASK_CODEC.encode(packed[:, :, np.newaxis])
+        place = (level.number, MASK, 0, tile)
+        self._append(place, data, crc32(packed), empty=not packed.any())
+
+    def keep(self, level: Level, tile: int, plane: int, kept: Kept) -> None:
+        """Take a tile as it came."""
+        data = b"" if kept.empty and self._sparse else kept.data
+        self._append((level.number, IMAGE, plane, tile), data, kept.crc_raw, empty=kept.empty)
+
+    def _append(
+        self, place: tuple[int, int, int, int], data: bytes, crc_raw: int, *, empty: bool
+    ) -> None:
+        if data and self._framed:
+            self.payload += len(data).to_bytes(LEADER, "little")
+        offset = len(self.payload)
+        self.payload += data
+        if data and self._framed:
+            self.payload += data[-TRAILER:]
+        self._rows.append((*place, offset, len(data), crc32(data), crc_raw, empty))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A tile that came encoded: its bytes, the CRC-32 of the tile that they hold, and whether a
+    reader would see the same without it."""
+
+    data: bytes
+    crc_raw: int
+    empty: bool
+
+
+#: By plane and number of the tile, at full resolution.
+KeptTiles = Mapping[tuple[int, int], Kept]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedChunk:
+    """Tiles of one chunk back to back in ``payload``, and their index."""
+
+    payload: bytearray
+    rows: Rows
+
+
+def encode_chunk(
+    plan: RasterPlan,
+    grid: ChunkGrid,
+    index: int,
+    pixels: Pixels,
+    valid: Valid | None,
+    kept: KeptTiles | None = None,
+) -> EncodedChunk:
+    """Encode and read back all tiles that chunk ``index`` owns, in the order of the final file.
+
+    Args:
+        plan: the item.
+        grid: its chunks.
+        index: which chunk.
+        pixels: (bands, h, w) of exactly the chunk's window, in the plan's dtype.
+        valid: (h, w), or None where all are valid; only looked at where the plan's validity is
+            ``mask`` or ``none``.
+        kept: tiles at full resolution that are not to be encoded.
+
+    Raises:
+        OperationError: shape or dtype are not the plan's.
+        VerifyError: a tile does not decode to what went in.
+    """
+    window = grid.window(index)
+    _check(plan, (window.height, window.width), pixels, valid)
+    if plan.validity not in ("mask", "none") or (valid is not None and valid.all()):
+        valid = None
+    writer = TileWriter(plan)
+    levels, owned = pyramid(plan), owned_levels(plan, grid)
+    last = levels[owned - 1] if owned < len(levels) and not codec_of(plan).exact else None
+    # Reductions come first: the final file starts with the smallest overview.
+    layers = [(pixels, valid)]
+    for _ in range(1, owned):
+        layers.append(reduce_for(plan, *layers[-1]))
+    for level in reversed(levels[:owned]):
+        came = {} if level.number or kept is None else kept
+        layer, numbers = layers.pop(), tiles_of(level, window)
+        _encode_level(plan, writer, level, numbers, layer, came)
+        if level == last:
+            _keep_level(plan, writer, level, numbers, layer[0])
+    return EncodedChunk(writer.payload, writer.rows)
+
+
+def reduce_for(
+    plan: RasterPlan,
+    pixels: Pixels,
+    valid: Valid | None,
+    margins: convolution.Margins = convolution.NONE,
+) -> tuple[Pixels, Valid | None]:
+    """Halve pixels (bands, h, w) and validity, but for their ``margins``, as the plan asks for."""
+    return halve.reduce(
+        pixels,
+        valid,
+        resampling=plan.encoding.overview_resampling,
+        nodata=plan.nodata,
+        alpha=plan.validity == "alpha",
+        margins=margins,
+    )
+
+
+def _check(plan: RasterPlan, shape: tuple[int, int], pixels: Pixels, valid: Valid | None) -> None:
+    if pixels.shape != (plan.count, *shape) or pixels.dtype != np.dtype(plan.dtype):
+        raise OperationError(
+            f"a chunk of {pixels.shape} {pixels.dtype} was computed where "
+            f"{(plan.count, *shape)} {plan.dtype} is planned"
+        )
+    if valid is not None and (valid.shape != shape or valid.dtype != np.bool_):
+        raise OperationError(
+            f"validity is {valid.shape} {valid.dtype} where {shape} bool is planned"
+        )
+
+
+def _encode_level(
+    plan: RasterPlan,
+    writer: TileWriter,
+    level: Level,
+    numbers: np.ndarray[Any, np.dtype[np.int64]],
+    layer: tuple[Pixels, Valid | None],
+    kept: KeptTiles,
+) -> None:
+    """Interleaved by pixel, each tile is followed by its mask; by band, the mask comes last."""
+    pixels, valid = layer
+    form = TileForm.of(plan)
+    places = list(_places(level, numbers))
+    for plane in range(form.planes):
+        for number, rows, cols in places:
+            if (plane, number) in kept:
+                writer.keep(level, number, plane, kept[plane, number])
+            else:
+                writer.image(level, number, plane, pixels[form.bands(plane), rows, cols])
+            if form.planes == 1 and valid is not None:
+                writer.mask(level, number, valid[rows, cols])
+    if form.planes > 1 and valid is not None:
+        for number, rows, cols in places:
+            writer.mask(level, number, valid[rows, cols])
+
+
+def _keep_level(
+    plan: RasterPlan,
+    writer: TileWriter,
+    level: Level,
+    numbers: np.ndarray[Any, np.dtype[np.int64]],
+    pixels: Pixels,
+) -> None:
+    """The last level of a chunk once more, without loss, for the overviews above it."""
+    form = TileForm.of(plan)
+    for plane in range(form.planes):
+        for number, rows, cols in _places(level, numbers):
+            writer.raw(level, number, plane, pixels[form.bands(plane), rows, cols])
+
+
+def _places(
+    level: Level, numbers: np.ndarray[Any, np.dtype[np.int64]]
+) -> Iterator[tuple[int, slice, slice]]:
+    """The number of each tile, and its rows and columns in a chunk that starts with the first."""
+    first = level.window(int(numbers[0]))
+    for number in numbers.tolist():
+        at = level.window(number)
+        rows = slice(at.row_off - first.row_off, at.row_off - first.row_off + at.height)
+        cols = slice(at.col_off - first.col_off, at.col_off - first.col_off + at.width)
+        yield number, rows, cols

@@ -1,0 +1,198 @@
+"""Encoded tiles of a source that are those of the output: copied, and decoded once to prove them.
+
+A conversion that changes neither codec nor predictor, tile size or interleaving gives the same
+tiles again, if slower. So they are taken from the file as they are. What they decode to is checked
+by the checksum within, and goes into the overviews.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.errors import CorruptSourceError, SourceChangedError, VerifyError
+from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.raster.encode.codec import lossless_codec_of
+from geobatch_tui.execution.raster.pyramid.encode_chunk import TRAILER, Kept
+from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pyramid, tiles_of
+from geobatch_tui.execution.raster.source.opened_source import attach_blocks
+from geobatch_tui.execution.raster.source.tiff_directory import first_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.raster.encode.lossless import Codec
+    from geobatch_tui.execution.raster.pixel_types import Pixels
+    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
+    from geobatch_tui.execution.raster.pyramid.tiles import Level
+    from geobatch_tui.execution.raster.source.opened_source import Held
+
+#: Codecs of which every stream that one decoder takes is good for the others.
+CODECS = {"DEFLATE": 8, "ZSTD": 50000}
+#: TIFF's tags.
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL = (
+    254,
+    256,
+    257,
+    258,
+    259,
+    262,
+    266,
+)
+_SAMPLES, _PLANAR, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT = 277, 284, 317, 322, 323
+_OFFSETS, _COUNTS, _FORMAT = 324, 325, 339
+_DEFAULTS = {_SUBFILE: 0, _FILL: 1, _SAMPLES: 1, _PLANAR: 1, _PREDICTOR: 1, _FORMAT: 1}
+_WANTED = frozenset({
+    *_DEFAULTS, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT,
+    _OFFSETS, _COUNTS,
+})  # fmt: skip
+_FORMATS = {"u": 1, "i": 2, "f": 3}
+#: Black is 0 or white is, RGB, palette: pixels that GDAL hands on as they are stored.
+_PLAIN = frozenset({0, 1, 2, 3})
+#: Options that say how hard to compress: then every tile is compressed anew.
+_EFFORT = frozenset({"LEVEL", "ZLEVEL", "ZSTD_LEVEL"})
+
+
+def fits(path: str, plan: RasterPlan, creation: Mapping[str, Any]) -> bool:
+    """Whether the tiles of the GeoTIFF at ``path`` can be those of the output of ``plan``, a plain
+    copy; ``creation`` are the user's options."""
+    if _EFFORT & {str(name).upper() for name in creation}:
+        return False
+    return plan.validity != "mask" and _tables(path, plan) is not None
+
+
+def _tables(path: str, plan: RasterPlan) -> tuple[Any, Any] | None:
+    """Offsets and lengths of the tiles; None if they are not what ``plan`` asks for."""
+    encoding = plan.encoding
+    if encoding.compress not in CODECS:
+        return None
+    order, tags = first_directory(Path(path), _WANTED)
+    if order != "<":
+        return None
+    by_band = encoding.interleave == "band" and plan.count > 1
+    dtype = np.dtype(plan.dtype)
+    asked = {
+        _SUBFILE: 0,
+        _FILL: 1,
+        _WIDTH: plan.width,
+        _HEIGHT: plan.height,
+        _BITS: dtype.itemsize * 8,
+        _FORMAT: _FORMATS[dtype.kind],
+        _SAMPLES: plan.count,
+        _COMPRESSION: CODECS[encoding.compress],
+        _PREDICTOR: encoding.predictor,
+        _TILE_WIDTH: encoding.block_width,
+        _TILE_HEIGHT: encoding.block_height,
+    }
+    if plan.count > 1:
+        asked[_PLANAR] = 2 if by_band else 1
+    for tag, value in asked.items():
+        found = tags.get(tag, np.array([_DEFAULTS.get(tag, -1)]))
+        if not len(found) or (found != value).any():
+            return None
+    photometric = tags.get(_PHOTOMETRIC)
+    if photometric is None or not _PLAIN.issuperset(photometric.tolist()):
+        return None
+    offsets, counts = tags.get(_OFFSETS), tags.get(_COUNTS)
+    tiles = pyramid(plan)[0].tiles * TileForm.of(plan).planes
+    if offsets is None or counts is None or not len(offsets) == len(counts) == tiles:
+        return None
+    return offsets, counts
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTiles:
+    """The tiles of one open source; belongs to one thread."""
+
+    fd: int
+    form: TileForm
+    codec: Codec
+    level: Level
+    offsets: Any
+    counts: Any
+
+    @classmethod
+    def of(cls, path: str, plan: RasterPlan) -> EncodedTiles:
+        """Raises SourceChangedError if the tiles are not those that were planned."""
+        tables = _tables(path, plan)
+        if tables is None:
+            raise SourceChangedError(f"{path}: its tiles are not those that were planned")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return cls(fd, TileForm.of(plan), lossless_codec_of(plan), pyramid(plan)[0], *tables)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+    def read(self, plane: int, tile: int) -> tuple[Kept, Pixels] | None:
+        """A tile as it is stored, and decoded (height, width, samples); None if it is not there.
+
+        Raises:
+            VerifyError: it cannot be decoded, or its checksum is wrong.
+        """
+        form, at = self.form, plane * self.level.tiles + tile
+        shape = (form.height, form.width, form.samples)
+        length = int(self.counts[at])
+        # No encoder makes more of a tile than this; a table that says so is not believed.
+        if not TRAILER <= length <= 2 * int(np.prod(shape)) * form.dtype.itemsize + 1024:
+            return None
+        data = os.pread(self.fd, length, int(self.offsets[at]))
+        decoded = self.codec.decode(data, shape, form.dtype, foreign=True)
+        window = self.level.window(tile)
+        whole = (window.height, window.width) == (form.height, form.width)
+        # Beyond the image a tile may hold anything; what counts is what a reader sees.
+        seen = decoded if whole else form.pack(form.unpack(decoded, window))
+        return Kept(data, crc32(seen), form.is_missing(seen)), decoded
+
+
+def read(
+    held: Held, path: str, plan: RasterPlan, window: Window, by_gdal: Callable[[Window], Pixels]
+) -> tuple[Pixels, KeptTiles]:
+    """Pixels (bands, h, w) of ``window``, whole tiles of the output, and its encoded tiles.
+
+    ``by_gdal`` reads the pixels of a tile that is not there.
+
+    Raises:
+        CorruptSourceError: tiles are damaged; its evidence lists them as [row, column].
+    """
+    tiles: EncodedTiles | None = held.warps.get("encoded tiles")
+    if tiles is None:
+        tiles = held.warps["encoded tiles"] = EncodedTiles.of(path, plan)
+    form = tiles.form
+    whole = np.empty((window.height, window.width, plan.count), form.dtype)
+    kept: dict[tuple[int, int], Kept] = {}
+    damaged: dict[tuple[int, int], VerifyError] = {}
+    for number in tiles_of(tiles.level, window).tolist():
+        at = tiles.level.window(number)
+        rows = slice(at.row_off - window.row_off, at.row_off - window.row_off + at.height)
+        cols = slice(at.col_off - window.col_off, at.col_off - window.col_off + at.width)
+        for plane in range(form.planes):
+            bands = form.bands(plane)
+            try:
+                found = tiles.read(plane, number)
+            except VerifyError as error:
+                damaged.setdefault(divmod(number, tiles.level.across), error)
+                continue
+            if found is None:
+                whole[rows, cols, bands] = np.moveaxis(by_gdal(at)[bands], 0, -1)
+            else:
+                kept[plane, number], tile = found
+                whole[rows, cols, bands] = tile[: at.height, : at.width]
+    if damaged:
+        raise _corrupt(path, damaged)
+    return np.moveaxis(whole, -1, 0), kept
+
+
+def _corrupt(path: str, damaged: dict[tuple[int, int], VerifyError]) -> CorruptSourceError:
+    places = [list(place) for place in damaged]
+    error = CorruptSourceError(
+        f"{path}: {len(places)} blocks cannot be read, the first is {places[0][0]},{places[0][1]} "
+        f"(row,column): {next(iter(damaged.values()))}"
+    )
+    attach_blocks(error, places)
+    return error

@@ -1,0 +1,149 @@
+"""Reads plain GeoTIFFs without GDAL: each block is read, decompressed and checked once.
+
+Through GDAL it would be decompressed twice, as GDAL does not look at the checksum within (see
+:mod:`.checksums`), and copied once more on its way through the cache. What is not plain, and every
+block that is left out or odd, is GDAL's to read; pixels are the same either way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rasterio.windows import Window as RasterWindow
+
+from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.raster.encode import lossless
+from geobatch_tui.execution.raster.kernels import pixel_loops
+from geobatch_tui.execution.raster.source.checksums import ends_well
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.raster.pixel_types import Pixels
+    from geobatch_tui.execution.raster.source.block_table import BlockTable
+
+#: Decoded blocks that are kept, in bytes: the next window often needs those at its rim again. Of
+#: strips it needs all that lie beside it; of tiles more than this only costs, as every page of
+#: memory does that is touched for the first time.
+KEPT_STRIPS, KEPT_TILES = 128 * 2**20, 48 * 2**20
+
+
+class DamagedBlocksError(Exception):
+    """Blocks whose checksum is wrong, as (row, column)."""
+
+    def __init__(self, blocks: list[tuple[int, int]]) -> None:
+        super().__init__(f"{len(blocks)} damaged blocks")
+        self.blocks = blocks
+
+
+@dataclass(slots=True)
+class Blocks:
+    """The blocks of one open source; belongs to one thread. ``dataset`` opens it by GDAL."""
+
+    fd: int
+    table: BlockTable
+    dtype: Any
+    dataset: Callable[[], DatasetReader]
+    kept: OrderedDict[int, Pixels] = field(default_factory=OrderedDict)
+    held_bytes: int = 0
+
+    @classmethod
+    def of(
+        cls, fd: int, table: BlockTable, dtype: str, dataset: Callable[[], DatasetReader]
+    ) -> Blocks | None:
+        """None if only GDAL can read them. ``fd`` stays the caller's."""
+        if not (table.plain and table.compress):
+            return None
+        return cls(fd, table, np.dtype(dtype), dataset)
+
+    def read(self, left: int, top: int, right: int, bottom: int) -> Pixels:
+        """Pixels (bands, h, w) in these bounds, which lie on the image.
+
+        Raises:
+            DamagedBlocksError: checksums are wrong.
+            RasterioError: GDAL cannot read a block either.
+        """
+        table = self.table
+        out = np.empty((table.planes * table.samples, bottom - top, right - left), self.dtype)
+        bad: dict[tuple[int, int], None] = {}
+        for row, col in table.under(left, top, right, bottom):
+            y, x = row * table.height, col * table.width
+            rows = slice(max(top, y), min(bottom, y + table.height))
+            cols = slice(max(left, x), min(right, x + table.width))
+            for plane, at in enumerate(table.planes_of(row, col)):
+                block = self._block(at, plane, row, col)
+                if block is None:
+                    bad[row, col] = None
+                    continue
+                bands = slice(plane * table.samples, (plane + 1) * table.samples)
+                into = out[bands, _moved(rows, -top), _moved(cols, -left)]
+                into[:] = block[:, _moved(rows, -y), _moved(cols, -x)]
+        if bad:
+            raise DamagedBlocksError(list(bad))
+        return out
+
+    def _block(self, at: int, plane: int, row: int, col: int) -> Pixels | None:
+        """A decoded block (samples, h, w), kept or read; None if it is damaged."""
+        kept = self.kept.get(at)
+        if kept is not None:
+            self.kept.move_to_end(at)
+            return kept
+        block = self._decoded(at, plane, row, col)
+        if block is not None:
+            self.kept[at] = block
+            self.held_bytes += block.nbytes
+            room = KEPT_STRIPS if self.table.strips else KEPT_TILES
+            while self.held_bytes > room and len(self.kept) > 1:
+                self.held_bytes -= self.kept.popitem(last=False)[1].nbytes
+        return block
+
+    def _decoded(self, at: int, plane: int, row: int, col: int) -> Pixels | None:
+        table = self.table
+        height = table.height
+        if table.strips:
+            height = min(height, table.rows - row * height)
+        length = table.length(at)
+        data = os.pread(self.fd, length, int(table.offsets[at])) if length else b""
+        raw = np.empty(height * table.width * table.samples * self.dtype.itemsize, np.uint8)
+        try:
+            lossless.expand(table.compress, data, raw)
+        except VerifyError:
+            # Left out, or of another size than a full block: as GDAL takes it. Damage is not.
+            if table.compress == "DEFLATE" and length and not ends_well(data, 4 * len(raw) + 1024):
+                return None
+            return self._by_gdal(plane, row, col)
+        return _by_band(raw, (height, table.width, table.samples), self.dtype, table.predictor)
+
+    def _by_gdal(self, plane: int, row: int, col: int) -> Pixels:
+        table, dataset = self.table, self.dataset()
+        x, y = col * table.width, row * table.height
+        window = RasterWindow(
+            x, y, min(table.width, dataset.width - x), min(table.height, dataset.height - y)
+        )
+        first = plane * table.samples + 1
+        pixels: Pixels = dataset.read(list(range(first, first + table.samples)), window=window)
+        return pixels
+
+
+def _moved(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
+
+
+def _by_band(raw: Pixels, shape: tuple[int, int, int], dtype: Any, predictor: int) -> Pixels:
+    """A decompressed block of ``shape`` (h, w, samples) as (samples, h, w)."""
+    height, width, samples = shape
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    if predictor == 1:
+        return np.ascontiguousarray(np.moveaxis(raw.view(dtype).reshape(shape), -1, 0))
+    out = np.empty((samples, height, width), unsigned)
+    if predictor == lossless.HORIZONTAL:
+        pixel_loops.sum_differences(raw.view(unsigned).reshape(shape), out)
+    else:
+        pixel_loops.join_bytes(raw.reshape(height, -1), out)
+    return out.view(dtype)

@@ -1,0 +1,386 @@
+"""Opens a source raster, after looking at it as a plain file first.
+
+Nothing that a stranger wrote decides which driver opens it, which other file is read, or how much
+memory a header may ask for. Datasets are never shared between threads: each thread of a worker
+keeps the last one it used open, and closes it when another is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import threading
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from rasterio.env import getenv, hasenv
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.windows import Window as RasterWindow
+
+from geobatch_tui.errors import (
+    CorruptSourceError,
+    MemoryBudgetError,
+    RemoteIOError,
+    SchemaError,
+    SourceNotFoundError,
+    UnsafeInputError,
+    UnsupportedFormatError,
+)
+from geobatch_tui.execution.raster.source import hdf5, magic, sidecars, tiff_directory
+from geobatch_tui.execution.raster.source.block_table import BlockTable
+from geobatch_tui.execution.raster.source.blocks import Blocks, DamagedBlocksError
+from geobatch_tui.execution.raster.source.checksums import Checksums
+from geobatch_tui.execution.raster.source_facts import Facts
+from geobatch_tui.execution.runtime import classify
+from geobatch_tui.execution.runtime.recorder import filters
+from geobatch_tui.execution.sources import source_files, vrt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.raster.pixel_types import Pixels
+
+#: A header that claims more raw bytes than this, and BOMB_RATIO times the file, is not believed.
+BOMB_BYTES = 2**36
+BOMB_RATIO = 10_000
+#: A damaged JPEG is an error, not a grey area. Files beside a source are found by their names, in
+#: lower or upper case: a list of its directory, which GDAL compares in any case, would make it open
+#: names that `beside` did not look at, and takes longer than to open a small file.
+OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "YES", "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
+#: What GDAL says of a TIFF whose compression it was not built with, or has none for.
+_NO_CODEC = re.compile(
+    r"missing codec|compression (?:only supported|support is not)", re.IGNORECASE
+)
+#: Files next to an image that GDAL reads with it.
+_SIDECARS = (".aux.xml", ".msk", ".ovr", ".hdr")
+_REPLACED = (".tfw", ".wld", ".prj", ".hdr", ".jgw", ".pgw")
+
+
+@contextlib.contextmanager
+def gdal_options() -> Iterator[None]:
+    """GDAL's options around every read, unless they hold already (see
+    :func:`geobatch_tui.execution.worker.tasks.enter_gdal`)."""
+    if hasenv() and OPTIONS.items() <= getenv().items():
+        yield
+    else:
+        with rasterio.Env(**OPTIONS):
+            yield
+
+
+@contextlib.contextmanager
+def open_source(path: str, *, allow_vrt: bool = False) -> Iterator[DatasetReader]:
+    """The dataset at ``path``, an absolute name of a file, open while the context is.
+
+    Raises:
+        SourceNotFoundError, UnsupportedFormatError, UnsafeInputError, CorruptSourceError,
+        SchemaError: it is missing, is no raster, is dangerous, is damaged, or holds only
+            subdatasets.
+    """
+    with contextlib.ExitStack() as stack:
+        yield _open(path, stack, allow_vrt=allow_vrt)
+
+
+def _open(path: str, stack: contextlib.ExitStack, *, allow_vrt: bool) -> DatasetReader:
+    driver = look(path, allow_vrt=allow_vrt)
+    name = stack.enter_context(_openable(path))
+    dataset = _open_pinned(path, name, driver)
+    stack.enter_context(dataset)
+    _refuse_subdatasets(path, dataset)
+    return dataset
+
+
+def look(path: str, *, allow_vrt: bool = False, depth: int = 0) -> str:
+    """The driver that may open ``path``; reads no more than its first bytes (a VRT: its sources').
+
+    Raises: as :func:`open_source`.
+    """
+    file = Path(path)
+    if not file.is_absolute() or path.startswith("/vsi") or "\0" in path:
+        raise UnsafeInputError(
+            f"{path!r} is not the absolute name of a file",
+            hint="GDAL's own syntax (/vsi..., DRIVER:name) and URLs are not taken as sources",
+        )
+    try:
+        if not file.is_file():
+            if file.is_dir():
+                raise UnsupportedFormatError(f"{path} is a directory, not a raster file")
+            raise SourceNotFoundError(f"{path} does not exist or is no regular file")
+        with file.open("rb") as handle:
+            head, size = handle.read(magic.HEAD_BYTES), os.fstat(handle.fileno()).st_size
+    except PermissionError as error:
+        raise SourceNotFoundError(f"{path} may not be read: {error.strerror}") from error
+    sidecars.refuse_unsafe(str(file))
+    driver = magic.driver_of(file, head, size=size, allow_vrt=allow_vrt)
+    if head.startswith(hdf5.MAGIC):
+        hdf5.refuse_other_files(path)
+    if driver == "VRT":
+        if depth >= vrt.MAX_DEPTH:
+            raise UnsafeInputError(f"{path}: VRTs are nested more than {depth} deep")
+        for source in vrt.vrt_sources(file):
+            look(str(source), allow_vrt=True, depth=depth + 1)
+    return driver
+
+
+@contextlib.contextmanager
+def _openable(path: str) -> Iterator[str]:
+    """A name of the file that rasterio takes: it refuses bytes that are not UTF-8.
+
+    Such a file is linked under a plain name in a scratch directory, and so are its sidecars.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        yield path
+        return
+    file = Path(path)
+    with tempfile.TemporaryDirectory(prefix="geobatch-") as scratch:
+        link = Path(scratch, f"source{file.suffix if file.suffix.isascii() else ''}")
+        link.symlink_to(file)
+        for extra in _SIDECARS:
+            _link(file.with_name(file.name + extra), link.with_name(link.name + extra))
+        for suffix in _REPLACED:
+            _link(file.with_suffix(suffix), link.with_suffix(suffix))
+        yield str(link)
+
+
+def _link(target: Path, link: Path) -> None:
+    if target.is_file():
+        link.symlink_to(target)
+
+
+def _open_pinned(path: str, name: str, driver: str) -> DatasetReader:
+    try:
+        with filters, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.open(name, driver=driver, sharing=False)
+    except RasterioIOError as error:
+        if classify.is_passing(str(error)):
+            raise RemoteIOError(f"{path}: {error}") from error
+        if _NO_CODEC.search(str(error)):
+            raise UnsupportedFormatError(
+                f"{path} is compressed by {tiff_directory.compression_of(Path(path))}, which this "
+                f"GDAL cannot decode ({error})",
+                hint="decode it with software that can, and write it with another compression",
+            ) from error
+        _explain_cut_off(path, driver)
+        raise CorruptSourceError(f"{path} cannot be opened as {driver}: {error}") from error
+
+
+def _explain_cut_off(path: str, driver: str) -> None:
+    if driver == "GTiff":
+        refuse_missing_blocks(path)
+
+
+def _refuse_subdatasets(path: str, dataset: DatasetReader) -> None:
+    if dataset.count:
+        return
+    names = [name.rpartition(":")[2] for name in dataset.subdatasets]
+    raise SchemaError(
+        f"{path} has no bands of its own, only {len(names)} subdatasets: {', '.join(names[:20])}",
+        hint="extract one to a GeoTIFF with gdal_translate first",
+    )
+
+
+def refuse_missing_blocks(path: str) -> None:
+    """Raises CorruptSourceError if blocks of the TIFF at ``path`` lie beyond its end.
+
+    Its evidence lists them as [directory, index].
+    """
+    missing = tiff_directory.missing_blocks(Path(path))
+    if not missing:
+        return
+    first = missing[0]
+    error = CorruptSourceError(
+        f"{path} is cut off at {Path(path).stat().st_size} bytes: {len(first.blocks)} of "
+        f"{first.total} blocks lie beyond its end",
+        hint="fetch the file again: it is shorter than its own directory says",
+    )
+    attach_blocks(error, [[found.directory, index] for found in missing for index in found.blocks])
+    raise error
+
+
+def attach_blocks(error: CorruptSourceError, blocks: list[list[int]], limit: int = 1000) -> None:
+    """Hang evidence on ``error``: the first ``limit`` of the ``blocks`` that cannot be read."""
+    error.evidence = {"blocks": blocks[:limit], "blocks_total": len(blocks)}
+
+
+def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:
+    """Raises UnsafeInputError if the header claims far more than the file can honestly hold.
+
+    ``max_bytes`` is the budget of one chunk.
+    """
+    raw = dataset.width * dataset.height * pixel_bytes(dataset)
+    size = max(os.stat(path).st_size, 1)  # noqa: PTH116
+    if dataset.driver != "VRT" and raw > BOMB_BYTES and raw // size > BOMB_RATIO:
+        raise UnsafeInputError(
+            f"{path}: {size} bytes claim to hold {dataset.width}x{dataset.height} pixels in "
+            f"{dataset.count} bands, {raw} bytes ({raw // size} times the file)",
+            hint="if the file is what it says, cut it into parts with gdal_translate -srcwin",
+        )
+    block = block_bytes(dataset)
+    if block > max_bytes:
+        raise MemoryBudgetError(
+            f"{path}: one of its blocks ({dataset.block_shapes[0][1]}x"
+            f"{dataset.block_shapes[0][0]} pixels) takes {block} bytes, a chunk may take "
+            f"{max_bytes}",
+            hint="rewrite it in tiles (gdal_translate -co TILED=YES), or raise memory_budget",
+        )
+
+
+def pixel_bytes(dataset: DatasetReader) -> int:
+    """Bytes of one pixel over all bands."""
+    return int(sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes))
+
+
+def block_bytes(dataset: DatasetReader) -> int:
+    """Bytes of one block once it is decoded, over all bands that it holds."""
+    rows, cols = dataset.block_shapes[0]
+    one = int(rows) * int(cols)
+    if dataset.interleaving is not None and dataset.interleaving.name == "pixel":
+        return one * pixel_bytes(dataset)
+    return one * int(max(np.dtype(dtype).itemsize for dtype in dataset.dtypes))
+
+
+@dataclass(slots=True)
+class Held:
+    """An open source and what was built on it; belongs to one thread. ``blocks`` and ``checksums``
+    look at its blocks without GDAL, where they can; ``dataset`` is opened when it is first asked
+    for. ``warps`` are virtual datasets over it, kept by whoever made them and closed with it."""
+
+    path: str
+    facts: Facts
+    stack: contextlib.ExitStack
+    opened: DatasetReader | None = None
+    blocks: Blocks | None = None
+    checksums: Checksums | None = None
+    warps: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        path: str,
+        facts: Facts,
+        stack: contextlib.ExitStack,
+        opened: DatasetReader | None = None,
+    ) -> Held:
+        """``stack`` closes what is opened here, and ``opened``, if the source is that already."""
+        held = cls(path, facts, stack, opened)
+        table = BlockTable.of(path, facts)
+        if table is not None and table.compress:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, fd)
+            held.blocks = Blocks.of(fd, table, facts.dtype, lambda: held.dataset)
+            held.checksums = Checksums.of(fd, table)
+        return held
+
+    @property
+    def dataset(self) -> DatasetReader:
+        """The source, open. Raises: as :func:`open_source`."""
+        if self.opened is None:
+            self.opened = _open(self.path, self.stack, allow_vrt=self.facts.driver == "VRT")
+        return self.opened
+
+    def read(self, left: int, top: int, right: int, bottom: int) -> Pixels:
+        """Pixels (bands, h, w) in these bounds, all bands, as they are stored.
+
+        Raises:
+            CorruptSourceError: as :meth:`check`.
+            RasterioError: GDAL cannot read them.
+        """
+        if self.blocks is None:
+            self.check(left, top, right, bottom)
+            window = RasterWindow(left, top, right - left, bottom - top)
+            pixels: Pixels = self.dataset.read(window=window)
+            return pixels
+        try:
+            return self.blocks.read(left, top, right, bottom)
+        except DamagedBlocksError as error:
+            raise self._corrupt(error.blocks) from error
+
+    def check(self, left: int, top: int, right: int, bottom: int) -> None:
+        """Raises CorruptSourceError if a block under these bounds in pixels is damaged, though GDAL
+        may not notice; its evidence lists them as [row, column]."""
+        if self.checksums is not None:
+            damaged = self.checksums.damaged(left, top, right, bottom)
+            if damaged:
+                raise self._corrupt(damaged)
+
+    def _corrupt(self, damaged: list[tuple[int, int]]) -> CorruptSourceError:
+        listed = ", ".join(f"{row},{col}" for row, col in damaged[:5])
+        cols, rows = self.facts.block
+        total = -(-self.facts.height // rows) * -(-self.facts.width // cols)
+        error = CorruptSourceError(
+            f"{self.path}: {len(damaged)} of {total} blocks cannot be read (row,column "
+            f"{listed}{' ...' if len(damaged) > 5 else ''}): their checksums are wrong, though "
+            "GDAL may read them without a word"
+        )
+        attach_blocks(error, [list(block) for block in damaged])
+        return error
+
+
+class _Slot(threading.local):
+    key: tuple[str, int, int, str] | None = None
+    held: Held | None = None
+
+
+_slot = _Slot()
+
+
+@contextlib.contextmanager
+def held_source(item: ItemContext) -> Iterator[Held]:
+    """The source of ``item``, kept open by this thread until another item's is asked for.
+
+    Its identity is checked before and after. On any error inside the context it is closed, so
+    that what a failed read left in GDAL's caches is not used again.
+
+    Raises:
+        SourceChangedError: its size or time changed; and as :func:`open_source`.
+    """
+    source_files.check_identity(item.source, item.source_id)
+    identity = item.source_id
+    key = (item.source, identity.size, identity.mtime_ns, item.fingerprint)
+    with gdal_options():
+        if _slot.held is None or _slot.key != key:
+            release()
+            with contextlib.ExitStack() as stack:
+                held = _held(item, stack)
+                held.stack = stack.pop_all()
+                _slot.held = held
+            _slot.key = key
+        try:
+            yield _slot.held
+            source_files.check_identity(item.source, item.source_id)
+        except BaseException:
+            release()
+            raise
+
+
+def _held(item: ItemContext, stack: contextlib.ExitStack) -> Held:
+    facts = Facts.from_notes(item.plan.notes)
+    if facts is not None:
+        return Held.of(item.source, facts, stack)
+    # Planned by an earlier version, which kept no facts.
+    allow_vrt = item.plan.notes.get("driver") == "VRT"
+    dataset = _open(item.source, stack, allow_vrt=allow_vrt)
+    return Held.of(item.source, Facts.of(dataset), stack, dataset)
+
+
+def release() -> None:
+    """Close what this thread holds open."""
+    held, _slot.held, _slot.key = _slot.held, None, None
+    if held is None:
+        return
+    with held.stack:
+        for warp in held.warps.values():
+            warp.close()

@@ -1,0 +1,126 @@
+"""What a source raster says of itself, as far as reading its pixels takes it.
+
+A probe asks GDAL once; the plan carries the answer, so that a chunk whose blocks are read without
+GDAL need not open the file with it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rasterio.enums import ColorInterp, MaskFlags
+
+from geobatch_tui.errors import SchemaError
+from geobatch_tui.execution.raster.plan import json_number, number_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.raster.grid.pixel_grid import Transform
+    from geobatch_tui.execution.raster.plan import Number
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Names are rasterio's where it has the same; all bands are of one type.
+
+    ``transform`` is (a, b, c, d, e, f). ``block`` is the width and height of a block in pixels.
+    ``alpha``: the last band is alpha. ``mask``: one mask, kept apart, holds for all bands.
+    """
+
+    driver: str
+    width: int
+    height: int
+    count: int
+    dtype: str
+    transform: Transform
+    block: tuple[int, int]
+    alpha: bool
+    mask: bool
+    nodatavals: tuple[Number | None, ...]
+
+    @classmethod
+    def of(cls, dataset: DatasetReader) -> Facts:
+        """Raises SchemaError if a band that is not the last is alpha."""
+        a, b, c, d, e, f = (float(value) for value in tuple(dataset.transform)[:6])
+        rows, cols = dataset.block_shapes[0]
+        return cls(
+            driver=dataset.driver,
+            width=dataset.width,
+            height=dataset.height,
+            count=dataset.count,
+            dtype=dataset.dtypes[0],
+            transform=(a, b, c, d, e, f),
+            block=(int(cols), int(rows)),
+            alpha=_has_alpha(dataset),
+            mask=_has_mask(dataset),
+            nodatavals=tuple(dataset.nodatavals),
+        )
+
+    @classmethod
+    def from_notes(cls, notes: Mapping[str, Any]) -> Facts | None:
+        """Those of a plan's notes; None of one that has none, as of earlier versions."""
+        if "source_nodata" not in notes:
+            return None
+        width, height, count = notes["source_size"]
+        nodata = tuple(number_of(value) for value in notes["source_nodata"])
+        return cls(
+            driver=notes["driver"],
+            width=width,
+            height=height,
+            count=count,
+            dtype=notes["source_dtype"],
+            transform=tuple(notes["source_transform"]),
+            block=tuple(notes["source_block"]),
+            alpha=notes["source_alpha"],
+            mask=notes["source_mask"],
+            nodatavals=nodata * (count if len(nodata) == 1 else 1),
+        )
+
+    def to_notes(self) -> dict[str, Any]:
+        """JSON-ready; the inverse of :meth:`from_notes`."""
+        nodata = [json_number(value) for value in self.nodatavals]
+        return {
+            "driver": self.driver,
+            "source_size": [self.width, self.height, self.count],
+            "source_block": list(self.block),
+            "source_dtype": self.dtype,
+            "source_transform": list(self.transform),
+            "source_alpha": self.alpha,
+            "source_mask": self.mask,
+            "source_nodata": nodata[:1] if len(set(nodata)) == 1 else nodata,
+        }
+
+    @property
+    def nodata_differs(self) -> bool:
+        """Whether bands have different nodata values."""
+        return len({_comparable(value) for value in self.nodatavals}) > 1
+
+
+def _has_alpha(dataset: DatasetReader) -> bool:
+    """Whether the last band is alpha. Raises SchemaError if another one is."""
+    positions = [i for i, kind in enumerate(dataset.colorinterp) if kind == ColorInterp.alpha]
+    if positions and positions != [dataset.count - 1]:
+        raise SchemaError(
+            f"band {positions[0] + 1} of {dataset.count} is an alpha band; only the last may be",
+            hint="reorder the bands with gdal_translate -b first",
+        )
+    return bool(positions)
+
+
+def _has_mask(dataset: DatasetReader) -> bool:
+    """Whether one mask, kept apart from the bands, holds for the whole dataset."""
+    flags = dataset.mask_flag_enums[0]
+    return (
+        MaskFlags.per_dataset in flags
+        and MaskFlags.alpha not in flags
+        and MaskFlags.nodata not in flags
+    )
+
+
+def _comparable(value: float | None) -> float | str | None:
+    return "nan" if value is not None and math.isnan(value) else value

@@ -1,0 +1,110 @@
+"""Source coordinates of destination pixels, as functions of the item's grid alone.
+
+A coordinate never depends on the window that it was asked in: where x depends on the column alone
+and y on the row alone, both are computed by PROJ itself; else :mod:`.lattice` interpolates them.
+
+Positions count from the corner of the first pixel; NaN stands for "not on the source".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.execution.proj import crs_lookup
+from geobatch_tui.execution.raster.grid import projection
+
+if TYPE_CHECKING:
+    from pyproj import Transformer
+
+    from geobatch_tui.execution.raster.grid.projection import Mapper, Points
+
+#: Deviation in source pixels up to which a grid counts as separable.
+SEPARABLE = 1e-9
+#: Points a side at which separability is proved.
+_PROOF = 24
+
+Pair = tuple["Points", "Points"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """Source positions by PROJ; ``transformer`` is None where both CRSs are the same."""
+
+    mapper: Mapper
+    transformer: Transformer | None
+
+    @classmethod
+    def of(cls, mapper: Mapper) -> Exact:
+        src, dst = mapper.grid.crs, mapper.source.crs
+        return cls(mapper, None if src == dst else crs_lookup.transformer(src, dst))
+
+    def __call__(self, cols: Points, rows: Points) -> Pair:
+        """Source positions of destination positions, in the order of GDAL's own arithmetic."""
+        a, b, c, d, e, f = self.mapper.grid.transform
+        x, y = c + cols * a + rows * b, f + cols * d + rows * e
+        if self.transformer is not None:
+            x, y = self.transformer.transform(x, y)
+            bad = ~(np.isfinite(x) & np.isfinite(y))
+            if bad.any():
+                x, y = np.where(bad, np.nan, x), np.where(bad, np.nan, y)
+        if self.mapper.centre is not None:
+            x = projection.unroll(x, self.mapper.centre)
+        a, b, c, d, e, f = self.mapper.source.transform
+        if b == 0 and d == 0:
+            return -c / a + x * (1 / a), -f / e + y * (1 / e)
+        return projection.invert(self.mapper.source.transform, x, y)
+
+
+def exact(mapper: Mapper, cols: Points, rows: Points) -> Pair:
+    """Source positions of destination positions by PROJ."""
+    return Exact.of(mapper)(cols, rows)
+
+
+def is_separable(mapper: Mapper) -> bool:
+    """Whether source x depends on the column alone, and y on the row alone, by PROJ's word."""
+    return separable(mapper) is not None
+
+
+def separable(mapper: Mapper) -> Vectors | None:
+    """Source x of every column and y of every row, at their centres; None if there is no such
+    thing. Looked at are points spread over the whole grid, and every column and row once."""
+    width, height = mapper.grid.width, mapper.grid.height
+    x, y = exact(mapper, *np.meshgrid(_spread(width), _spread(height)))
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None
+    if np.ptp(x, axis=0).max() >= SEPARABLE or np.ptp(y, axis=1).max() >= SEPARABLE:
+        return None
+    vectors = Vectors.of(mapper, 0.5)
+    return vectors if np.isfinite(vectors.x).all() and np.isfinite(vectors.y).all() else None
+
+
+@lru_cache(maxsize=64)
+def _spread(side: int) -> Points:
+    """Centres of pixels spread over a side."""
+    return np.unique(np.linspace(0, side - 1, _PROOF).astype(int)) + 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Source x of every column and source y of every row of a separable grid."""
+
+    x: Points
+    y: Points
+
+    @classmethod
+    def of(cls, mapper: Mapper, offset: float) -> Vectors:
+        """At the centres of pixels (``offset`` 0.5), or at their corners (0, one more of each)."""
+        more = 1 if offset == 0 else 0
+        cols = np.arange(mapper.grid.width + more, dtype=np.float64) + offset
+        rows = np.arange(mapper.grid.height + more, dtype=np.float64) + offset
+        # Both in one call: along the middle row, and along the middle column.
+        x, y = exact(
+            mapper,
+            np.concatenate([cols, np.full(len(rows), mapper.grid.width // 2 + 0.5)]),
+            np.concatenate([np.full(len(cols), mapper.grid.height // 2 + 0.5), rows]),
+        )
+        return cls(x[: len(cols)], y[len(cols) :])

@@ -1,0 +1,117 @@
+"""GDAL's suggested grid for a small source, without the transformer that GDAL makes for each.
+
+To make it takes GDAL longer than all that it then computes: for a small file, as long as to read
+it. So where nothing is special, the few sums of GDALSuggestedWarpOutput2 (GDAL 3.12) are done here,
+on points that GDAL itself projects. Anything that GDAL would look at again is left to GDAL.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rasterio import crs as rio
+from rasterio._err import CPLE_BaseError  # GDAL's where rasterio has no class; no public name
+from rasterio.errors import RasterioError
+from rasterio.warp import transform
+
+from geobatch_tui.execution.proj import crs_lookup
+from geobatch_tui.execution.raster.grid import projection
+from geobatch_tui.execution.raster.warp import method
+from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
+
+if TYPE_CHECKING:
+    from pyproj import CRS
+
+    from geobatch_tui.execution.raster.grid.output_grid import Suggestion
+    from geobatch_tui.execution.raster.grid.pixel_grid import Source
+
+#: Steps along an edge; of sources with a longer shorter side, GDAL takes more.
+_STEPS, _LONGEST = 20, 1024
+#: Degrees within which GDAL takes a longitude to be the antimeridian's.
+_SEAM = 1e-8
+
+
+def of(source: Source, dst_crs: CRS) -> Suggestion | None:
+    """Transform, width and height as GDAL suggests them, to the last bit; None if only GDAL can
+    tell."""
+    _, b, _, d, _, _ = source.transform
+    plain = not b and not d and min(source.width, source.height) <= _LONGEST
+    if not plain or not _are_simple(source.crs, dst_crs):
+        return None
+    pair = (
+        rio.CRS.from_wkt(crs_lookup.wkt_of(source.crs)),
+        rio.CRS.from_wkt(crs_lookup.wkt_of(dst_crs)),
+    )
+    try:
+        with expected_gdal_errors():
+            return _suggest(source, *pair)
+    except (RasterioError, CPLE_BaseError):
+        return None
+
+
+def _suggest(source: Source, src: rio.CRS, dst: rio.CRS) -> Suggestion | None:
+    a, _, c, _, e, f = source.transform
+    px, py = _rim(source)
+    x, y = _projected(c + px * a, f + py * e, src, dst)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()) or _is_odd(x):
+        return None
+    left, right, bottom, top = x.min(), x.max(), y.min(), y.max()
+    dx, dy = x[-1] - x[0], y[-1] - y[0]
+    if not (dx and dy):
+        return None
+    diagonal = math.sqrt(source.width * source.width + source.height * source.height)
+    pixel = math.sqrt(dx * dx + dy * dy) / diagonal
+    width, height = int((right - left) / pixel + 0.5), int((top - bottom) / pixel + 0.5)
+    if not (width and height):
+        return None
+    corners = np.array([left + width * pixel, left]), np.array([top, top - height * pixel])
+    back = _projected(np.append(x, corners[0]), np.append(y, corners[1]), dst, src)
+    ways = (c, a, px, source.width), (f, e, py, source.height)
+    for found, (origin, step, meant, side) in zip(back, ways, strict=True):
+        away = np.abs((found[:-2] - origin) / step - meant)
+        if not (away <= side / _STEPS / 2).all():
+            return None
+    # Right and bottom rim must lie on the globe, or GDAL moves them.
+    again = _projected(back[0][-2:], back[1][-2:], src, dst)
+    for new, old in zip(again, corners, strict=True):
+        if not (np.abs(new - old) < pixel / 2).all():
+            return None
+    numbers = (float(pixel), 0.0, float(left), 0.0, -float(pixel), float(top))
+    return numbers, width, height
+
+
+def _rim(source: Source) -> tuple[projection.Points, projection.Points]:
+    """Pixel positions along top, bottom, left and right of a source."""
+    along = np.arange(_STEPS + 1) * (1.0 / _STEPS)
+    along[-1] = 1.0
+    zero, one = np.zeros(_STEPS + 1), np.ones(_STEPS + 1)
+    x = np.concatenate([along, along, zero, one]) * source.width
+    y = np.concatenate([zero, one, along, along]) * source.height
+    return x, y
+
+
+def _are_simple(src: CRS, dst: CRS) -> bool:
+    """Whether there is one way between two CRSs, of cylinders that GDAL has no special case for."""
+    return (
+        dst.is_projected
+        and src.srs != dst.srs
+        and projection.is_separable(src, dst)
+        and method.agree(src, dst)
+    )
+
+
+def _is_odd(x: projection.Points) -> bool:
+    """Whether GDAL would look for a seam: where x changes its sign, or is 180."""
+    edges = x[: 2 * (_STEPS + 1)].reshape(2, -1)
+    turns = bool((edges[:, 1:] * edges[:, :-1] < 0).any())
+    return turns or bool((np.abs(np.abs(x) - 180.0) < _SEAM).any())
+
+
+def _projected(
+    x: projection.Points, y: projection.Points, src: rio.CRS, dst: rio.CRS
+) -> tuple[projection.Points, projection.Points]:
+    """Points of ``src`` in ``dst``, by GDAL."""
+    u, v = transform(src, dst, x.tolist(), y.tolist())
+    return np.array(u), np.array(v)

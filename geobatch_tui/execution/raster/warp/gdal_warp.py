@@ -1,0 +1,230 @@
+"""Warps windows of an item so that they equal the same windows of the whole.
+
+GDAL's result for a pixel depends on the region that was warped with it: on the kernel scale and on
+the source window of that region. The first is pinned in the plan. The second is fixed by always
+going through the blocks of one virtual dataset over the item's full grid: GDAL warps such a block
+(512x128 pixels) alone, wherever the request came from, while for larger requests it may warp the
+requested window itself. So windows are read block by block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from pyproj import CRS
+from rasterio.enums import Resampling
+from rasterio.errors import CRSError, RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterWindow
+
+from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.raster import validity
+from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from geobatch_tui.execution.raster.grid.output_grid import Suggestion
+    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
+    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+    from geobatch_tui.execution.raster.source.opened_source import Held
+
+#: Megabytes that GDAL may use to warp one block; larger blocks are split, always in the same way.
+MEM_LIMIT = 64
+#: GDAL's value of full alpha where it is not 255.
+_OPAQUE = {"int8": 127, "uint16": 65535, "int16": 32767}
+#: Pixels of a block of GDAL's warped virtual dataset, columns and rows.
+BLOCK = (512, 128)
+#: Resamplings that weigh the pixels around a position; the others count what an extent holds.
+KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos"})
+#: Options that are not the warper's: of the transformer.
+CENTRE, CHECK = "CENTER_LONG", "CHECK_WITH_INVERT_PROJ"
+#: The transformer's too: longitudes and latitudes by which it picks datum operations.
+_AREA, _NO_AREA = "AREA_OF_INTEREST", "0,0,0,0"
+#: Ours alone: bands have different nodata values.
+PER_BAND = "PER_BAND_NODATA"
+
+
+def resampling_of(name: str) -> Resampling:
+    """Rasterio's constant for GDAL's name."""
+    return Resampling["cubic_spline" if name == "cubicspline" else name]
+
+
+def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
+    """Pixels (count, h, w) of ``window`` of the destination, and where they are valid, if the plan
+    keeps that in a mask."""
+    if plan.warp is None:
+        raise OperationError("this plan has no warp")
+    if PER_BAND in plan.warp.options:
+        return _read_per_band(held, plan, window)
+    warped = _virtual(held, plan, plan.warp.src_nodata, alpha=_adds_alpha(held, plan))
+    pixels = _read_blocks(warped, window)
+    if plan.validity == "alpha" and held.facts.alpha:
+        pixels[-1] = _alpha(held, plan, window, pixels)
+    if plan.validity != "mask":
+        return pixels, None
+    return pixels[:-1], pixels[-1] > 0
+
+
+def _alpha(held: Held, plan: RasterPlan, window: Window, pixels: Pixels) -> Pixels:
+    """Alpha (h, w) as gdalwarp makes it: with a kernel that of the pixel that a position lies in,
+    else full. The virtual dataset's own is resampled like a colour.
+
+    One of floats keeps its value, of which gdalwarp leaves the whole part, up to 255.
+    """
+    # Where nothing was written it holds zeros.
+    touched = (pixels != 0).any(axis=0)
+    if plan.warp is None or plan.warp.resampling not in KERNELS:
+        return np.where(touched, opaque(plan.dtype), 0).astype(plan.dtype)
+    near = replace(plan, warp=replace(plan.warp, resampling="nearest"))
+    picked = _read_blocks(_virtual(held, near, plan.warp.src_nodata, alpha=False), window)[-1]
+    return np.where(touched, picked, 0).astype(plan.dtype)
+
+
+def opaque(dtype: str) -> Any:
+    """GDAL's full alpha of pixels of ``dtype``."""
+    return np.array(_OPAQUE.get(dtype, 255)).astype(dtype)
+
+
+def _adds_alpha(held: Held, plan: RasterPlan) -> bool:
+    return plan.validity == "mask" or (plan.validity == "alpha" and not held.facts.alpha)
+
+
+def _read_per_band(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
+    """Bands with different nodata: each value has its own virtual dataset, as rasterio passes one
+    value for all bands. A pixel is valid where all bands are."""
+    bands = held.facts.nodatavals
+    pixels: Pixels = np.empty((len(bands), window.height, window.width), plan.dtype)
+    valid = np.ones((window.height, window.width), bool)
+    for value in dict.fromkeys(bands):
+        chosen = [index for index, other in enumerate(bands) if other == value]
+        if value is None:
+            part = _read_blocks(_virtual(held, plan, None, alpha=True), window)
+            valid &= part[-1] > 0
+        else:
+            part = _read_blocks(_virtual(held, plan, value, alpha=False), window)
+            for index in chosen:
+                valid &= validity.differs(part[index], value)
+        pixels[chosen] = part[chosen]
+    if plan.validity == "mask":
+        return pixels, valid
+    alpha = np.where(valid, opaque(plan.dtype), 0).astype(plan.dtype)
+    return np.concatenate([pixels, alpha[np.newaxis]]), None
+
+
+def _read_blocks(warped: WarpedVRT, window: Window) -> Pixels:
+    pixels: Pixels = np.empty(
+        (warped.count, window.height, window.width), np.dtype(warped.dtypes[0])
+    )
+    rows, cols = warped.block_shapes[0]
+    for part in parts(window, int(cols), int(rows)):
+        top, left = part.row_off - window.row_off, part.col_off - window.col_off
+        pixels[:, top : top + part.height, left : left + part.width] = warped.read(
+            window=RasterWindow(part.col_off, part.row_off, part.width, part.height)
+        )
+    return pixels
+
+
+def parts(window: Window, cols: int, rows: int) -> Iterator[Window]:
+    """``window`` cut along a grid of ``cols`` x ``rows`` pixels, row-major."""
+    bottom, right = window.row_off + window.height, window.col_off + window.width
+    top = window.row_off
+    while top < bottom:
+        below = min((top // rows + 1) * rows, bottom)
+        left = window.col_off
+        while left < right:
+            beyond = min((left // cols + 1) * cols, right)
+            yield Window(left, top, beyond - left, below - top)
+            left = beyond
+        top = below
+
+
+def _virtual(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bool) -> WarpedVRT:
+    """The virtual dataset over the full destination grid, kept with the source."""
+    grid = (plan.crs, plan.transform, plan.width, plan.height)
+    key = repr((grid, plan.warp, plan.nodata, plan.validity, src_nodata, alpha))
+    if key not in held.warps:
+        held.warps[key] = _build(held, plan, src_nodata, alpha=alpha)
+    virtual: WarpedVRT = held.warps[key]
+    return virtual
+
+
+def _build(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bool) -> WarpedVRT:
+    warp = plan.warp
+    if warp is None:
+        raise OperationError("this plan has no warp")
+    options = dict(warp.options)
+    options.pop(PER_BAND, None)
+    centre, check = options.pop(CENTRE, None), options.pop(CHECK, None)
+    src_crs = warp.src_crs if centre is None else unrolled_wkt(warp.src_crs, centre)
+    nodata = None if alpha else src_nodata if plan.validity == "mask" else plan.nodata
+    with contextlib.ExitStack() as stack:
+        if check is not None:
+            stack.enter_context(rasterio.Env(CHECK_WITH_INVERT_PROJ=check))
+        return WarpedVRT(
+            held.dataset,
+            src_crs=src_crs,
+            crs=plan.crs,
+            transform=Affine(*plan.transform),
+            width=plan.width,
+            height=plan.height,
+            resampling=resampling_of(warp.resampling),
+            tolerance=warp.tolerance,
+            src_nodata=src_nodata,
+            nodata=nodata,
+            init_dest_nodata="INIT_DEST" not in options,
+            add_alpha=alpha,
+            # Left to itself, GDAL 3.12 makes int16 of int8.
+            dtype=plan.dtype,
+            warp_mem_limit=MEM_LIMIT,
+            XSCALE=repr(warp.xscale),
+            YSCALE=repr(warp.yscale),
+            **options,
+        )
+
+
+def unrolled_wkt(wkt: str, centre: str) -> str:
+    """A geographic CRS whose longitudes are counted to within 180 degrees of ``centre``.
+
+    GDAL reads the extension from WKT 1; gdalwarp sets the same by itself (InsertCenterLong). GDAL
+    caches transformations by a text that leaves extensions out, so the centre is in the name of
+    the unit too: else a second source in one process gets the longitudes of the first. (In the
+    name of the CRS it would keep PROJ from finding some datum operations.)
+    """
+    text: str = CRS.from_wkt(wkt).to_2d().to_wkt("WKT1_GDAL")
+    head, unit, tail = text.rpartition('UNIT["degree"')
+    if not unit:
+        raise OperationError(f"a CRS that is unrolled about {centre} has no degrees: {text}")
+    text = f'{head}UNIT["degree counted about {centre}"{tail}'
+    # The code would have GDAL look the definition up again, without the extension.
+    head, authority, tail = text.rpartition(',AUTHORITY["')
+    if authority and tail.count("]") == 2:
+        text = head + "]"
+    return f'{text[:-1]},EXTENSION["CENTER_LONG","{centre}"]]'
+
+
+def suggestion(
+    dataset: Any, src_crs: str, dst_crs: str, centre: float | None, *, by_area: bool = False
+) -> Suggestion | None:
+    """GDAL's own grid: transform, width, height; None where it finds none.
+
+    By the datum operation that its pixels have too (rasterio warps them by a transformer without
+    an area); ``by_area``: by the one of the source's area, as gdalwarp's.
+    """
+    crs = src_crs if centre is None else unrolled_wkt(src_crs, repr(centre))
+    options = {} if by_area else {_AREA: _NO_AREA}
+    try:
+        with (
+            expected_gdal_errors(warning=_AREA),  # it is no option of the warper's
+            WarpedVRT(dataset, src_crs=crs, crs=dst_crs, **options) as warped,
+        ):
+            a, b, c, d, e, f = (float(value) for value in tuple(warped.transform)[:6])
+            return (a, b, c, d, e, f), warped.width, warped.height
+    except (RasterioError, CRSError):
+        return None

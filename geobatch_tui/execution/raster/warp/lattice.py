@@ -1,0 +1,327 @@
+"""Source coordinates interpolated in cells of the item's grid.
+
+Cells lie at fixed multiples of ``CELL`` pixels of the item. Within one, x and y are bicubic through
+4x4 nodes at thirds of its sides. Where that is not near enough to PROJ a cell is cut in four, down
+to single pixels. All this is a function of the cell alone, so any window gets the bits of the
+whole.
+
+Positions count from the corner of the first pixel; NaN stands for "not on the source".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.execution.raster.kernels import pixel_loops
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.raster.grid.projection import Points
+    from geobatch_tui.execution.raster.warp.coordinates import Exact, Pair
+
+#: Sides in pixels of the cells, largest first. Of less than 8, their nodes and checks cost as much
+#: as the pixels.
+SIZES = (64, 32, 16, 8)
+CELL = SIZES[0]
+#: Cells of this side and smaller that fail at every point looked at are taken to be empty; so are
+#: the largest, if all around them fail too.
+_EMPTY = 16
+#: Where, as column and row in sixths of a side, interpolation is compared with PROJ: in the middle,
+#: and between the outer nodes, where a cubic through thirds is at its worst.
+_CHECKS = np.array([(3, 3), (1, 1), (5, 1), (1, 5), (5, 5)])
+#: The error is looked at in a few points only, so there it must be this much smaller.
+_RESERVE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Cells of ``size`` pixels, by row: ``places`` (n, 2: column and row, in cells), and source x
+    and y (n, 4, 4) at their nodes."""
+
+    size: int
+    places: Any
+    x: Points
+    y: Points
+
+    def within(self, window: Window) -> Cells:
+        """Those in the rows of ``window``."""
+        rows = self.places[:, 1]
+        first = np.searchsorted(rows, window.row_off // self.size)
+        last = np.searchsorted(rows, -(-(window.row_off + window.height) // self.size))
+        part = slice(int(first), int(last))
+        return Cells(self.size, self.places[part], self.x[part], self.y[part])
+
+
+@dataclass(frozen=True, slots=True)
+class Singles:
+    """Pixels by themselves, by row: ``places`` (n, 2), and for each offset source x and y (n,)."""
+
+    places: Any
+    at: list[Pair]
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """The coordinates of one window: interpolated in ``cells``, taken from PROJ in ``singles``.
+
+    ``offsets`` are the places in a pixel that can be asked for (0.5: its centre). ``extents`` are
+    those of the positions, over the largest cells from ``first`` (column, row) on. ``gaps`` says
+    whether there are cells without a position.
+    """
+
+    offsets: tuple[float, ...]
+    cells: list[Cells]
+    singles: Singles
+    first: tuple[int, int]
+    extents: Any
+    gaps: bool
+
+    def fill(self, window: Window, which: int = 0) -> Pair:
+        """X and y (h, w) of the pixels of ``window``, a part of this one's, at offset ``which``."""
+        x, y = np.empty((2, window.height, window.width))
+        if self.gaps:
+            x[:], y[:] = np.nan, np.nan
+        for every in self.cells:
+            cells = every.within(window)
+            if len(cells.places):
+                basis = _basis(cells.size, self.offsets[which])
+                pixel_loops.interpolate(
+                    cells.x, cells.y, cells.places, cells.size, basis, x, y,
+                    window.col_off, window.row_off,
+                )  # fmt: skip
+        self._fill_singles(window, which, x, y)
+        return x, y
+
+    def _fill_singles(self, window: Window, which: int, x: Points, y: Points) -> None:
+        places, at = self.singles.places, self.singles.at[which]
+        low, high = np.searchsorted(
+            places[:, 1], (window.row_off, window.row_off + window.height)
+        ).tolist()
+        cols, rows = places[low:high, 0] - window.col_off, places[low:high, 1] - window.row_off
+        inside = (cols >= 0) & (cols < window.width)
+        x[rows[inside], cols[inside]] = at[0][low:high][inside]
+        y[rows[inside], cols[inside]] = at[1][low:high][inside]
+
+    def extent(self, window: Window) -> tuple[float, float, float, float] | None:
+        """Least x and y and largest x and y of positions on the source, of all cells that
+        ``window`` meets; None if there is none."""
+        left, top = window.col_off // CELL - self.first[0], window.row_off // CELL - self.first[1]
+        right = -(-(window.col_off + window.width) // CELL) - self.first[0]
+        bottom = -(-(window.row_off + window.height) // CELL) - self.first[1]
+        part = self.extents[:, top:bottom, left:right]
+        x0, y0 = float(part[0].min()), float(part[2].min())
+        return None if np.isinf(x0) else (x0, y0, float(part[1].max()), float(part[3].max()))
+
+
+@dataclass(slots=True)
+class Lattice:
+    """Finds the coordinates of windows; ``threshold`` is the error allowed, in source pixels.
+
+    ``counts`` tells how many cells of each side were interpolated, and, as side 0, how many
+    pixels went through PROJ one by one.
+    """
+
+    exact: Exact
+    threshold: float
+    counts: dict[int, int] = field(default_factory=lambda: dict.fromkeys((*SIZES, 0), 0))
+
+    def cover(self, window: Window, offsets: tuple[float, ...] = (0.5,)) -> Cover:
+        """The coordinates of the pixels of ``window`` at ``offsets``."""
+        found: list[Cells] = []
+        gaps = False
+        cells = self._largest(window)
+        checks = self._checks(cells)
+        for size in SIZES:
+            if not len(cells.places):
+                break
+            good, empty = self._judge(cells, checks)
+            self.counts[size] += int(good.sum())
+            found.append(_by_row(_those(cells, good)))
+            if size == CELL and empty.any():
+                empty = self._deserted(empty, window)
+            elif size > _EMPTY:
+                empty[:] = False
+            gaps |= bool(empty.any())
+            left = ~good & ~empty
+            if size == SIZES[-1]:
+                cells = _those(cells, left)
+            else:
+                cells, checks = self._quarters(
+                    _those(cells, left), (checks[0][left], checks[1][left]), window
+                )
+        singles = self._singles(cells, window, offsets)
+        first, extents = _no_extents(window)
+        source = self.exact.mapper.source
+        side = (source.width, source.height)
+        for each in found:
+            pixel_loops.extents_of_cells(
+                each.x, each.y, each.places, CELL // each.size, first, side, extents,
+                np.empty((4, 4)),
+            )  # fmt: skip
+        for x, y in singles.at:
+            pixel_loops.extents_of_pixels(x, y, singles.places, CELL, first, side, extents)
+        return Cover(offsets, found, singles, first, extents, gaps)
+
+    def centres(self, window: Window) -> Pair:
+        """X and y (h, w) of the centres of the pixels of ``window``."""
+        return self.cover(window).fill(window)
+
+    def corners(self, window: Window) -> tuple[Pair, Pair]:
+        """X and y (h, w) of the upper left and of the lower right corners of the pixels."""
+        cover = self.cover(window, (0.0, 1.0))
+        return cover.fill(window), cover.fill(window, 1)
+
+    def _largest(self, window: Window) -> Cells:
+        """The largest cells that ``window`` meets. Neighbours share their nodes."""
+        left, top, cols, rows = _span(window)
+        nodes = np.meshgrid(
+            (left * 3 + np.arange(cols * 3 + 1)) * CELL / 3,
+            (top * 3 + np.arange(rows * 3 + 1)) * CELL / 3,
+        )
+        places = np.stack(
+            np.meshgrid(np.arange(left, left + cols), np.arange(top, top + rows)), axis=-1
+        ).reshape(-1, 2)
+        at = ((places - (left, top)) * 3)[:, :, None] + np.arange(4)
+        pick = at[:, 1, :, None], at[:, 0, None, :]
+        x, y = self.exact(*nodes)
+        return Cells(CELL, places, x[pick], y[pick])
+
+    def _checks(self, cells: Cells) -> Pair:
+        """X and y (n, checks) by PROJ."""
+        at = (cells.places[:, None, :] * 6 + _CHECKS[None]) * cells.size / 6
+        return self.exact(at[..., 0], at[..., 1])
+
+    def _judge(self, cells: Cells, checks: Pair) -> tuple[Any, Any]:
+        """Whether interpolation in ``cells`` is near enough, and whether they have no position."""
+        good, empty = np.empty((2, len(cells.places)), bool)
+        half = self.exact.mapper.source.width / 2
+        limit = self.threshold / _RESERVE
+        pixel_loops.judge(
+            cells.x, cells.y, *checks, lagrange(_CHECKS / 6), limit, half, good, empty
+        )
+        return good, empty
+
+    def _deserted(self, empty: Any, window: Window) -> Any:
+        """Which of the largest cells of ``window`` are ``empty``, and all eight around them too.
+
+        So nothing that reaches out of a cell is lost, however pointed; what is seen nowhere from
+        one node to the next, a sixth of a cell, is.
+        """
+        left, top, cols, rows = _span(window)
+        wide = np.ones((rows + 2, cols + 2), bool)
+        wide[1:-1, 1:-1] = empty.reshape(rows, cols)
+        ring = np.ones(wide.shape, bool)
+        ring[1:-1, 1:-1] = False
+        at = np.argwhere(ring)[:, ::-1] + (left - 1, top - 1)
+        steps = np.stack(np.meshgrid(np.arange(0, 7, 2), np.arange(0, 7, 2)), axis=-1)
+        points = (at[:, None, :] * 6 + np.concatenate([steps.reshape(-1, 2), _CHECKS])[None]) * (
+            CELL / 6
+        )
+        wide[ring] = np.isnan(self.exact(points[..., 0], points[..., 1])[0]).all(axis=1)
+        alone = np.lib.stride_tricks.sliding_window_view(wide, (3, 3)).all(axis=(2, 3))
+        return alone.reshape(-1)
+
+    def _quarters(self, cells: Cells, checks: Pair, window: Window) -> tuple[Cells, Pair]:
+        """Each of ``cells`` cut in four, as far as ``window`` needs them, and their checks.
+
+        Nodes and checks of a cell are nodes of its quarters: those are not computed again.
+        """
+        many, size = len(cells.places), cells.size // 2
+        cols, rows = _NEW_NODES[:, 0], _NEW_NODES[:, 1]
+        fine = (cells.places[:, None, :] * 6 + _NEW_NODES[None]) * cells.size / 6
+        fresh = (cells.places[:, None, :] * 12 + _NEW_CHECKS[None]) * cells.size / 12
+        at = np.concatenate([fine, fresh], axis=1)
+        nodes, checked = [], []
+        for true, coarse, known in zip(
+            self.exact(at[..., 0], at[..., 1]), (cells.x, cells.y), checks, strict=True
+        ):
+            grid = np.empty((many, 7, 7))
+            grid[:, ::2, ::2] = coarse
+            grid[:, _CHECKS[:, 1], _CHECKS[:, 0]] = known
+            grid[:, rows, cols] = true[:, : len(cols)]
+            quarters = [grid[:, r : r + 4, c : c + 4] for c, r in _STEPS * 3]
+            nodes.append(np.stack(quarters, axis=1).reshape(-1, 4, 4))
+            checked.append(true[:, len(cols) :].reshape(-1, len(_CHECKS)))
+        places = (cells.places[:, None, :] * 2 + _STEPS[None]).reshape(-1, 2)
+        met = _met(places, size, window)
+        return (
+            Cells(size, places[met], nodes[0][met], nodes[1][met]),
+            (checked[0][met], checked[1][met]),
+        )
+
+    def _singles(self, cells: Cells, window: Window, offsets: tuple[float, ...]) -> Singles:
+        """The pixels of ``cells`` that lie in ``window``."""
+        size = cells.size
+        steps = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).reshape(-1, 2)
+        places = (cells.places[:, None, :] * size + steps[None]).reshape(-1, 2)
+        places = places[_met(places, 1, window)]
+        places = places[np.argsort(places[:, 1], kind="stable")]
+        self.counts[0] += len(places)
+        at = [self.exact(places[:, 0] + offset, places[:, 1] + offset) for offset in offsets]
+        return Singles(places, at)
+
+
+#: Columns and rows of the quarters of a cell.
+_STEPS = np.array([(0, 0), (1, 0), (0, 1), (1, 1)])
+#: Nodes of the quarters, in sixths of the cell's side, that are neither its nodes nor its checks.
+_NEW_NODES = np.array([
+    (col, row)
+    for row in range(7)
+    for col in range(7)
+    if (col % 2 or row % 2) and (col, row) not in {tuple(check) for check in _CHECKS.tolist()}
+])  # fmt: skip
+#: Checks of the quarters, in twelfths of the cell's side.
+_NEW_CHECKS = (_STEPS[:, None, :] * 6 + _CHECKS[None]).reshape(-1, 2)
+
+
+def lagrange(at: Points) -> Points:
+    """Weights (..., 4) of nodes at 0, 1/3, 2/3 and 1 for the cubic through them, at ``at``."""
+    nodes = np.arange(4) / 3
+    weights = np.ones((*at.shape, 4))
+    for i in range(4):
+        for j in range(4):
+            if i != j:
+                weights[..., i] *= (at - nodes[j]) / (nodes[i] - nodes[j])
+    return weights
+
+
+@cache
+def _basis(size: int, offset: float) -> Points:
+    return np.ascontiguousarray(lagrange((np.arange(size) + offset) / size).T)
+
+
+def _those(cells: Cells, which: Any) -> Cells:
+    return Cells(cells.size, cells.places[which], cells.x[which], cells.y[which])
+
+
+def _by_row(cells: Cells) -> Cells:
+    return _those(cells, np.argsort(cells.places[:, 1], kind="stable"))
+
+
+def _met(places: Any, size: int, window: Window) -> Any:
+    """Which of the cells of ``size`` pixels meet ``window``."""
+    low = np.array([window.col_off, window.row_off])
+    high = low + np.array([window.width, window.height])
+    met = ((places + 1) * size > low) & (places * size < high)
+    return met.all(axis=1)
+
+
+def _span(window: Window) -> tuple[int, int, int, int]:
+    """Of the largest cells that ``window`` meets the first column and row, and how many there are
+    of both."""
+    left, top = window.col_off // CELL, window.row_off // CELL
+    right = -(-(window.col_off + window.width) // CELL)
+    bottom = -(-(window.row_off + window.height) // CELL)
+    return left, top, right - left, bottom - top
+
+
+def _no_extents(window: Window) -> tuple[tuple[int, int], Any]:
+    """Of the largest cells that ``window`` meets the first, and extents of nothing for all."""
+    left, top, cols, rows = _span(window)
+    extents = np.empty((4, rows, cols))
+    extents[::2], extents[1::2] = np.inf, -np.inf
+    return (left, top), extents

@@ -1,0 +1,238 @@
+"""Chooses, at plan time, where an item's source coordinates come from: see :class:`.plan.Warp`.
+
+Our own kernels take an item only if nothing in its plan asks for more than they do, and if GDAL
+itself, asked for the coordinates of a few thousand points of this very grid, says the same as ours.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.errors import CRSError, RasterioError
+from rasterio.io import MemoryFile
+from rasterio.vrt import WarpedVRT
+
+from geobatch_tui.errors import SchemaError
+from geobatch_tui.execution.proj import crs_lookup
+from geobatch_tui.execution.raster.grid import crs_pairs
+from geobatch_tui.execution.raster.warp import coordinates, gdal_warp, resample, source_window, taps
+from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyproj import CRS
+
+    from geobatch_tui.execution.raster.grid.pixel_grid import Transform
+    from geobatch_tui.execution.raster.grid.projection import Mapper
+    from geobatch_tui.execution.raster.plan import Warp
+    from geobatch_tui.execution.raster.source_facts import Facts
+
+KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos", "average"})
+#: Options that do not change what a pixel is, but for those that are looked at one by one.
+_HARMLESS = frozenset({
+    "SOURCE_EXTRA", "SAMPLE_GRID", "SAMPLE_STEPS", "INIT_DEST", source_window.UNIFIED,
+    gdal_warp.CENTRE,
+})  # fmt: skip
+#: Destination pixels under which GDAL's warper is done before it could be asked for coordinates.
+SMALL = 2**20
+#: Source pixels that a small grid may reach beyond its source.
+_RIM = 8.0
+#: Points a side at which GDAL is asked, and pixels a side of the picture that it is asked with.
+_POINTS, _SIDE = 40, 64
+#: What GDAL's coordinates may differ from ours, in source pixels: that of two builds of PROJ.
+_AGREE = 1e-6
+#: Share of points that may lie on the source for one of the two alone, as at a limb.
+_STRAY = 0.005
+
+
+def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tuple[str, str]:
+    """The path of an item, and why it is not a faster one (empty if it is the fastest).
+
+    Raises:
+        SchemaError: only our kernels heed both a mask and nodata, and they cannot take the item.
+    """
+    nodata = planned.src_nodata is not None or gdal_warp.PER_BAND in planned.options
+    if facts.mask and nodata:
+        return _of_mask_and_nodata(facts, mapper, planned, threshold)
+    if threshold <= 0:
+        return resample.EXACT, "error_threshold is 0"
+    why = _beyond_kernels(facts, planned) or _too_small(facts, planned)
+    if not why and mapper.grid.width * mapper.grid.height < SMALL:
+        return _of_few_pixels(mapper)
+    if not why and not agrees(mapper, planned.options, planned.tolerance):
+        why = "GDAL has other coordinates than PROJ alone"
+    if why:
+        return resample.EXACT, why
+    return _of_grid(mapper, planned)
+
+
+def _of_grid(mapper: Mapper, planned: Warp) -> tuple[str, str]:
+    if coordinates.is_separable(mapper):
+        return resample.SEPARABLE, ""
+    if planned.resampling == resample.AVERAGE and "SAMPLE_GRID" in planned.options:
+        # GDAL's mean of a pixel over the antimeridian depends on what else it has in memory.
+        return resample.EXACT, "averages over poles, limbs and the antimeridian are GDAL's"
+    return resample.LATTICE, "the grid is not separable"
+
+
+def _of_mask_and_nodata(
+    facts: Facts, mapper: Mapper, planned: Warp, threshold: float
+) -> tuple[str, str]:
+    path, why = resample.EXACT, "error_threshold is 0" if threshold <= 0 else ""
+    why = why or _beyond_kernels(facts, planned) or _too_small(facts, planned)
+    if not why and not agrees(mapper, planned.options, planned.tolerance):
+        why = "GDAL has other coordinates than PROJ alone"
+    if not why:
+        path, why = _of_grid(mapper, planned)
+    if path == resample.EXACT:
+        raise SchemaError(
+            "the source has a mask beside nodata; GDAL's warper heeds only one of them, and our "
+            f"kernels cannot be used: {why}",
+            hint='src_nodata = "none" leaves it to the mask; or choose another resampling',
+        )
+    return path, why
+
+
+def _beyond_kernels(facts: Facts, planned: Warp) -> str:
+    if planned.resampling not in KERNELS:
+        return f"{planned.resampling} is GDAL's"
+    dtype = facts.dtype
+    if dtype not in source_window.NATIVE | source_window.WIDENED:
+        return f"{dtype} pixels are GDAL's"
+    options = dict(planned.options)
+    odd = sorted(set(options) - _HARMLESS)
+    if (
+        odd
+        or options.get(source_window.UNIFIED) not in ("YES", "PARTIAL")
+        or "INIT_DEST" in options
+    ):
+        return f"warp options: {', '.join(odd) or 'nodata'}"
+    if facts.alpha and dtype != "uint8":
+        return f"alpha of {dtype}"
+    return ""
+
+
+def _of_few_pixels(mapper: Mapper) -> tuple[str, str]:
+    """The path of a small item. GDAL is asked once for all grids of its two CRSs, not for each."""
+    src, dst = mapper.source.crs, mapper.grid.crs
+    plain = mapper.centre is None and agree(src, dst)
+    vectors = coordinates.separable(mapper) if plain else None
+    if vectors is not None and _lies_on_source(mapper, vectors):
+        return resample.SEPARABLE, ""
+    return resample.EXACT, "few pixels"
+
+
+def _lies_on_source(mapper: Mapper, vectors: coordinates.Vectors) -> bool:
+    """Whether no pixel of a separable grid is so far off the source that GDAL might look for it a
+    turn of the globe away."""
+    return all(
+        values.min() >= -_RIM and values.max() <= side + _RIM
+        for values, side in ((vectors.x, mapper.source.width), (vectors.y, mapper.source.height))
+    )
+
+
+def agree(src: CRS, dst: CRS) -> bool:
+    """Whether GDAL's warper has our coordinates on every grid in ``dst`` over a source in ``src``:
+    there is one way between them, and on a grid that stands for all it has them."""
+    return _agree(src.srs, dst.srs)
+
+
+@cache
+def _agree(src: str, dst: str) -> bool:
+    pair = crs_lookup.crs_of(src), crs_lookup.crs_of(dst)
+    mapper = crs_pairs.reference(*pair) if crs_pairs.has_one_way(*pair) else None
+    return mapper is not None and agrees(mapper, {}, 1e-9)
+
+
+def _too_small(facts: Facts, planned: Warp) -> str:
+    if planned.resampling in taps.CODES:
+        kernel = taps.Kernel.of(planned.resampling, planned.xscale, planned.yscale)
+        if facts.width < kernel.taps[0] + 2 or facts.height < kernel.taps[1] + 2:
+            return "the source is smaller than the kernel"
+    return ""
+
+
+def agrees(mapper: Mapper, options: Mapping[str, str], tolerance: float) -> bool:
+    """Whether GDAL's warper, with its ``options``, has our coordinates.
+
+    It warps a small picture that lies where the source lies and whose pixels hold their own
+    position; bilinear interpolation of that gives the position GDAL came from.
+    """
+    grid = mapper.grid
+    cols, rows = min(grid.width, _POINTS), min(grid.height, _POINTS)
+    step_x, step_y = grid.width / cols, grid.height / rows
+    try:
+        theirs = _ask(mapper, (options, tolerance), (cols, rows), (step_x, step_y))
+    except (RasterioError, CRSError):
+        return False
+    at = np.meshgrid((np.arange(cols) + 0.5) * step_x, (np.arange(rows) + 0.5) * step_y)
+    x, y = coordinates.exact(mapper, *at)
+    source = mapper.source
+    # Within half a pixel of the picture's rim it says where the rim is.
+    rim_x, rim_y = source.width / _SIDE / 2, source.height / _SIDE / 2
+    with np.errstate(invalid="ignore"):
+        ours = (x > rim_x) & (x < source.width - rim_x) & (y > rim_y) & (y < source.height - rim_y)
+        outside = ~((x >= 0) & (x <= source.width) & (y >= 0) & (y <= source.height))
+        far = np.maximum(
+            np.abs(theirs[0] * (source.width / _SIDE) - x),
+            np.abs(theirs[1] * (source.height / _SIDE) - y),
+        )
+    known = ~np.isnan(theirs[0])
+    stray = (ours & ~known) | (outside & known)
+    return bool((far[ours & known] <= _AGREE).all()) and stray.mean() <= _STRAY
+
+
+def _ask(
+    mapper: Mapper,
+    how: tuple[Mapping[str, str], float],
+    size: tuple[int, int],
+    step: tuple[float, float],
+) -> Any:
+    source, grid = mapper.source, mapper.grid
+    centres = np.arange(_SIDE) + 0.5
+    picture = np.stack(np.meshgrid(centres, centres))
+    wide = _widened(source.transform, source.width / _SIDE, source.height / _SIDE)
+    options, tolerance = dict(how[0]), how[1]
+    options.pop(source_window.UNIFIED, None)
+    options.pop("SOURCE_EXTRA", None)
+    centre = options.pop(gdal_warp.CENTRE, None)
+    crs = crs_lookup.wkt_of(source.crs)
+    if centre is not None:
+        crs = gdal_warp.unrolled_wkt(crs, centre)
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "width": _SIDE, "height": _SIDE, "count": 2, "dtype": "float64",
+        "transform": wide, "crs": crs_lookup.wkt_of(source.crs),
+    }  # fmt: skip
+    with expected_gdal_errors(), MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.write(picture)
+        with (
+            memory.open() as dataset,
+            WarpedVRT(
+                dataset,
+                src_crs=crs,
+                crs=crs_lookup.wkt_of(grid.crs),
+                width=size[0],
+                height=size[1],
+                transform=_widened(grid.transform, *step),
+                tolerance=tolerance,
+                resampling=Resampling.bilinear,
+                nodata=float("nan"),
+                XSCALE="1",
+                YSCALE="1",
+                SOURCE_EXTRA="10",
+                **options,
+            ) as warped,
+        ):
+            return warped.read()
+
+
+def _widened(transform: Transform, across: float, down: float) -> Affine:
+    """``transform`` with pixels that many times larger."""
+    a, b, c, d, e, f = transform
+    return Affine(a * across, b * down, c, d * across, e * down, f)

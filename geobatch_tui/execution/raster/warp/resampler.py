@@ -1,0 +1,121 @@
+"""What all ways of warping a window of an item need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geobatch_tui.execution.raster.kernels import pixel_loops
+from geobatch_tui.execution.raster.warp import (
+    gdal_warp,
+    source_window,
+    taps,
+)
+from geobatch_tui.execution.raster.warp.target import Target
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.grid.projection import Mapper, Points
+    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.warp.coordinates import Vectors
+    from geobatch_tui.execution.raster.warp.lattice import Lattice
+    from geobatch_tui.execution.raster.warp.source_window import Sampler
+    from geobatch_tui.execution.raster.warp.taps import Kernel
+
+
+@dataclass(slots=True)
+class Resampler:
+    """One item and its open source, ready to be resampled; belongs to one thread.
+
+    Attributes:
+        plan: of the item.
+        mapper: between its grid and the source.
+        sampler: reads windows of the source, with their validity.
+        kernel: weights of source pixels; None where none is used.
+        lattice: source coordinates in cells of the item's grid.
+        vectors: source coordinates by column and by row; None where they are not separable.
+        avoid: the output's nodata, and what a valid pixel gets that happens to be it.
+    """
+
+    plan: RasterPlan
+    mapper: Mapper
+    sampler: Sampler
+    kernel: Kernel | None
+    lattice: Lattice
+    vectors: Vectors | None
+    avoid: Any
+
+    def resample(
+        self, sampled: source_window.Sampled, x: Points, y: Points, target: Target, *, masked: bool
+    ) -> None:
+        """Fill ``target`` at positions ``x``, ``y`` (h, w); ``masked`` if any pixel of ``sampled``
+        that they may take is invalid."""
+        x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
+        source, kernel = self.mapper.source, self.kernel
+        where = (x, y, sampled.off, (source.width, source.height))
+        filled = self.widened(target)
+        out = (*filled.whole[:2], filled.corner)
+        masks = (sampled.valid, sampled.centre) if masked else ()
+        if kernel is None:
+            run = pixel_loops.nearest_masked if masks else pixel_loops.nearest
+            run(sampled.pixels, *masks, *where, *out)
+        else:
+            how = (kernel.code, kernel.scale, kernel.lead, kernel.taps, kernel.falls_back)
+            scratch = pixel_loops.scratch(kernel.taps, x.shape[1], self.sampler.dtype)
+            quads = None if masks else sampled.quads()
+            if masks:
+                run = pixel_loops.gather_masked
+            else:
+                run = pixel_loops.gather if quads is None else pixel_loops.gather_quads
+            taken = sampled.planes if quads is None else quads
+            run(sampled.pixels, taken, *masks, *where, *how, *out, *self.ends, *scratch)
+        self.finish(filled, target)
+        if target.alpha is not None:
+            self._fill_alpha(sampled, (x, y), target)
+
+    def _fill_alpha(
+        self, sampled: source_window.Sampled, at: tuple[Points, Points], target: Target
+    ) -> None:
+        """Alpha is that of the pixel that a position lies in."""
+        if sampled.alpha is None:
+            target.alpha[:] = np.where(target.touched > 0, self.opaque, 0)
+            return
+        source = self.mapper.source
+        on = (target.touched > 0) & ~np.isnan(at[0])
+        index = []
+        for values, side, off in zip(at, (source.width, source.height), sampled.off, strict=True):
+            index.append(np.minimum((values[on] + taps.NUDGE).astype(np.int64), side - 1) - off)
+        target.alpha[on] = sampled.alpha[index[1], index[0]]
+
+    def widened(self, target: Target) -> Target:
+        """``target``, or a copy of it if kernels work on another type."""
+        if target.whole[0].dtype == self.sampler.dtype:
+            return target
+        pixels = np.ascontiguousarray(target.pixels.astype(self.sampler.dtype))
+        return Target.of(pixels, np.array(target.touched))
+
+    def finish(self, filled: Target, target: Target) -> None:
+        """Pixels that came out as nodata by chance, in all bands, step aside; what is ``filled``
+        goes to ``target``, if that is another."""
+        if self.avoid[0] != self.avoid[1]:
+            pixels = filled.pixels
+            chance = (pixels == self.avoid[0]).all(axis=0) & (filled.touched > 0)
+            pixels[:, chance] = self.avoid[1]
+        if filled is not target:
+            target.pixels[:] = filled.pixels
+            target.touched[:] = filled.touched
+
+    @property
+    def opaque(self) -> Any:
+        """Alpha of a pixel that has a value, where the source has no alpha."""
+        return gdal_warp.opaque(self.plan.dtype)
+
+    @property
+    def ends(self) -> tuple[bool, float, float]:
+        """Whether pixels are whole numbers, the least and the largest."""
+        kind = np.dtype(self.plan.dtype)
+        if kind.kind == "f":
+            return False, 0.0, 0.0
+        limits = np.iinfo(kind)
+        return True, float(limits.min), float(limits.max)

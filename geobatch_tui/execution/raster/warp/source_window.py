@@ -1,0 +1,140 @@
+"""Windows of a source as the compiled kernels take them: pixels, and which of them are valid.
+
+Validity is GDAL's, by kind of source. Alpha and masks count for all bands. Nodata counts for each
+band, and no output pixel is centred where all bands hold it (UNIFIED_SRC_NODATA=PARTIAL); or only
+where all bands hold it (YES). Beside a mask, a pixel is valid where both say so: GDAL looks at one
+of the two, now this, now that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rasterio.windows import Window as RasterWindow
+
+from geobatch_tui.execution.raster.kernels import pixel_loops
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+    from geobatch_tui.execution.raster.source.opened_source import Held
+
+#: Types that the kernels take as they are.
+NATIVE = frozenset({"uint8", "int16", "uint16", "float32", "float64"})
+#: Types that go through float64, which holds them exactly.
+WIDENED = frozenset({"int8", "int32", "uint32"})
+#: GDAL's option: YES, PARTIAL.
+UNIFIED = "UNIFIED_SRC_NODATA"
+#: The part of a source that is held at once, in bytes: little enough to come from the heap.
+SOURCE_BYTES = 16 * 2**20
+#: Numbers of bands that are resampled together.
+QUADS = (3, 4)
+
+
+@dataclass(slots=True)
+class Sampled:
+    """A window of the source, from pixel ``off`` (x, y): ``pixels`` (bands, h, w); ``valid`` (bands
+    or 1, h, w), which of them may be taps; ``centre`` (h, w), which may have the centre of an
+    output pixel in them; both None if all may. ``alpha`` (h, w) if the source has it."""
+
+    off: tuple[int, int]
+    pixels: Any
+    valid: Any
+    centre: Any
+    alpha: Any
+    _quads: Any = None
+
+    @property
+    def planes(self) -> Any:
+        """The pixels as (bands, h * w)."""
+        return self.pixels.reshape(len(self.pixels), -1)
+
+    def quads(self) -> Any:
+        """Whole numbers of three or four bands as (h * w, 4), made once; None of others. With three
+        bands the last stands twice."""
+        dtype = self.pixels.dtype
+        if self._quads is None and len(self.pixels) in QUADS and dtype.kind != "f":
+            small = dtype.itemsize == 1
+            together = np.empty(self.planes.shape[1], np.uint32 if small else np.uint64)
+            run = pixel_loops.interleave_bytes if small else pixel_loops.interleave_words
+            run(self.planes.view(f"u{dtype.itemsize}"), together)
+            self._quads = together.view(dtype).reshape(-1, 4)
+        return self._quads
+
+    def all_valid(self, left: int, top: int, right: int, bottom: int) -> bool:
+        """Whether no source pixel in these bounds is invalid."""
+        if self.valid is None:
+            return True
+        rows = slice(top - self.off[1], bottom - self.off[1])
+        cols = slice(left - self.off[0], right - self.off[0])
+        return bool(self.valid[:, rows, cols].all())
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """Reads windows of one source for one plan."""
+
+    held: Held
+    bands: int
+    alpha: bool
+    mask: bool
+    nodata: Number | None
+    unified: bool
+
+    @classmethod
+    def of(cls, held: Held, plan: RasterPlan) -> Sampler:
+        facts = held.facts
+        nodata = None if plan.warp is None else plan.warp.src_nodata
+        unified = plan.warp is not None and plan.warp.options.get(UNIFIED) == "YES"
+        return cls(held, facts.count - facts.alpha, facts.alpha, facts.mask, nodata, unified)
+
+    @property
+    def dtype(self) -> Any:
+        """The type that the kernels work on."""
+        own = self.held.facts.dtype
+        return np.dtype(own if own in NATIVE else "float64")
+
+    def fits(self, left: int, top: int, right: int, bottom: int) -> bool:
+        """Whether a window is small enough to be held at once."""
+        each = self.bands * (self.dtype.itemsize + (self.nodata is not None)) + 2
+        return int((right - left) * (bottom - top) * each) <= SOURCE_BYTES
+
+    def read(self, left: int, top: int, right: int, bottom: int) -> Sampled:
+        """The pixels in these bounds. Raises CorruptSourceError if a block is damaged."""
+        pixels = self.held.read(left, top, right, bottom)
+        window = RasterWindow(left, top, right - left, bottom - top)
+        alpha = pixels[-1] if self.alpha else None
+        pixels = pixels[: self.bands].astype(self.dtype, copy=False)
+        valid = self._valid(pixels, alpha, window)
+        if valid is None or valid.all():
+            return Sampled((left, top), pixels, None, None, alpha)
+        centre = valid[0] if len(valid) == 1 else valid.any(axis=0)
+        return Sampled((left, top), pixels, valid, centre, alpha)
+
+    def _valid(self, pixels: Any, alpha: Any, window: RasterWindow) -> Any:
+        if alpha is not None:
+            return (alpha > 0)[np.newaxis]
+        shown = None
+        if self.mask:
+            shown = (self.held.dataset.read_masks(1, window=window) > 0)[np.newaxis]
+        if self.nodata is None:
+            return shown
+        valid = ~holds(pixels, self.nodata)
+        if self.unified:
+            valid = valid.any(axis=0)[np.newaxis]
+        return valid if shown is None else valid & shown
+
+
+def holds(pixels: Any, nodata: Number) -> Any:
+    """Where ``pixels`` are ``nodata`` to GDAL: of floats, to within two units in the last place
+    of their sum (GDALWarpNoDataMasker, ARE_REAL_EQUAL)."""
+    if math.isnan(nodata):
+        return np.isnan(pixels)
+    if pixels.dtype.kind != "f":
+        return pixels == pixels.dtype.type(nodata)
+    value = pixels.dtype.type(nodata)
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.abs(pixels - value) < np.finfo(pixels.dtype).eps * np.abs(pixels + value) * 2
+        return (pixels == value) | near

@@ -1,0 +1,163 @@
+"""Plans the warp of an item: its grid, its kernel's scale, GDAL's options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.params.frozen import pixel_of
+from geobatch_tui.execution.proj import assigned_crs, crs_lookup
+from geobatch_tui.execution.raster.grid import (
+    kernel_scale,
+    output_grid,
+    pixel_grid,
+    projection,
+)
+from geobatch_tui.execution.raster.plan import Warp
+from geobatch_tui.execution.raster.warp import gdal_suggestion, gdal_warp
+
+if TYPE_CHECKING:
+    from pyproj import CRS
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.params.raster_params import ReprojectParams
+    from geobatch_tui.execution.protocol.messages import ChunkGrid
+    from geobatch_tui.execution.raster import validity
+    from geobatch_tui.execution.raster.grid.datum_operation import Operation
+    from geobatch_tui.execution.raster.source_facts import Facts
+
+#: The tolerance that stands for none: with 0, rasterio 1.5 passes no transformer at all.
+EXACT = 1e-9
+#: Part of a pixel by which pixels that lie on others may be off.
+_ALIGNED = 1e-6
+
+
+def choose_grid(
+    dataset: DatasetReader,
+    placed: pixel_grid.Source,
+    dst_crs: CRS,
+    params: ReprojectParams,
+    centre: float | None,
+) -> output_grid.Choice:
+    """The destination grid of ``dataset``, which lies as ``placed`` says; ``centre`` is the
+    longitude about which it is unrolled.
+
+    Raises:
+        PreflightError: ``bounds_crs`` is no CRS; and as :func:`.grids.choose`.
+    """
+    bounds_crs = None
+    if params.bounds_crs:
+        bounds_crs = assigned_crs.parse(params.bounds_crs, "bounds_crs", PreflightError)
+    wish = output_grid.Wish(
+        bounds=None if params.bounds is None else pixel_grid.Box(*params.bounds),
+        bounds_crs=bounds_crs,
+        extent=params.extent,
+        resolution=pixel_of(params.resolution),
+        size=params.size,
+        target_aligned_pixels=params.target_aligned_pixels,
+    )
+    src_wkt, dst_wkt = crs_lookup.wkt_of(placed.crs), crs_lookup.wkt_of(dst_crs)
+
+    def suggest() -> output_grid.Suggestion | None:
+        simple = gdal_suggestion.of(placed, dst_crs) if centre is None else None
+        return simple or gdal_warp.suggestion(dataset, src_wkt, dst_wkt, centre)
+
+    return output_grid.choose(placed, dst_crs, wish, suggest)
+
+
+def apart(
+    dataset: DatasetReader, own: CRS, operated: Operation, dst_crs: CRS, centre: float | None
+) -> float:
+    """Pixels between GDAL's grid by the datum operation that is used, and by the one that gdalwarp
+    takes for the area of the source; 0 where it is the same. ``own``: the source's CRS, unbound.
+
+    GDAL counts longitudes from the CRS's own meridian there, and leaves out operations whose area
+    the source only just misses.
+    """
+    if not operated.name:
+        return 0.0
+    dst = crs_lookup.wkt_of(dst_crs)
+    ours = gdal_warp.suggestion(dataset, crs_lookup.wkt_of(operated.crs), dst, centre)
+    theirs = gdal_warp.suggestion(dataset, crs_lookup.wkt_of(own), dst, centre, by_area=True)
+    if ours is None or theirs is None:
+        return 0.0
+    (a, _, c, _, e, f), *_ = ours
+    (_, _, left, _, _, top), *_ = theirs
+    away = max(abs((left - c) / a), abs((top - f) / e))
+    return round(away, 3)
+
+
+def plan_warp(
+    mapper: projection.Mapper,
+    needed: kernel_scale.SourceWindow,
+    params: ReprojectParams,
+    choice: validity.Choice,
+) -> Warp:
+    """Kernel scale and options of the warp onto the grid of ``mapper``, which needs this much of
+    its source."""
+    copied = _is_translation(mapper.source, mapper.grid)
+    resampling = "nearest" if copied else params.resampling
+    xscale, yscale = kernel_scale.kernel_scale(mapper.grid, needed)
+    options = {"UNIFIED_SRC_NODATA": "YES" if params.src_nodata is not None else "PARTIAL"}
+    options |= dict(params.warp_options)
+    xscale = float(options.pop("XSCALE", xscale))
+    yscale = float(options.pop("YSCALE", yscale))
+    extra = kernel_scale.margin(resampling, xscale, yscale)
+    if kernel_scale.is_hard(mapper):
+        # GDAL looks at a region's rim first and gives up where most of it fails; a pole inside a
+        # region does not show on its rim.
+        extra += kernel_scale.HARD_EXTRA
+        options.setdefault("SAMPLE_GRID", "YES")
+        options.setdefault("SAMPLE_STEPS", str(kernel_scale.HARD_STEPS))
+    asked = options.get("SOURCE_EXTRA", "0")
+    options["SOURCE_EXTRA"] = str(max(extra, int(asked) if asked.isdecimal() else 0))
+    if choice.per_band:
+        options[gdal_warp.PER_BAND] = "YES"
+    if mapper.centre is not None:
+        options[gdal_warp.CENTRE] = repr(mapper.centre)
+    options |= dict(params.transform_options)
+    return Warp(
+        src_crs=crs_lookup.wkt_of(mapper.source.crs),
+        resampling=resampling,
+        xscale=xscale,
+        yscale=yscale,
+        tolerance=EXACT,
+        src_nodata=choice.src_nodata,
+        options=options,
+        error_threshold=params.error_threshold,
+    )
+
+
+def _is_translation(source: pixel_grid.Source, grid: pixel_grid.Grid) -> bool:
+    """Whether the pixels of ``grid`` are those of the source, moved by whole ones: then no kernel
+    is at work, as with gdalwarp (GDALTransformIsTranslationOnPixelBoundaries)."""
+    a, b, c, d, e, f = source.transform
+    x, _, left, _, y, top = grid.transform
+    if b or d or not crs_lookup.same(source.crs, grid.crs):
+        return False
+    spread = max(abs(x / a - 1) * grid.width, abs(y / e - 1) * grid.height)
+    cols, rows = (left - c) / a, (top - f) / e
+    return max(spread, abs(cols - round(cols)), abs(rows - round(rows))) <= _ALIGNED
+
+
+def amplification(
+    facts: Facts, mapper: projection.Mapper, needed: kernel_scale.SourceWindow, chunks: ChunkGrid
+) -> float:
+    """How many times what the destination ``needed`` of its source is decoded for these chunks, by
+    a sample of them: blocks are decoded whole, and again for every chunk that shares them."""
+    cols, rows = facts.block
+    parts: list[kernel_scale.SourceWindow | None] = [needed]
+    if len(chunks) > 1:
+        picked = np.unique(np.linspace(0, len(chunks) - 1, min(len(chunks), 25)).astype(int))
+        parts = [
+            kernel_scale.source_window(mapper, chunks.window(i), steps=7) for i in picked.tolist()
+        ]
+    decoded, wanted = 0.0, 0.0
+    for part in filter(None, parts):
+        left, right = part.left // cols, -(-(part.left + part.width) // cols)
+        top, bottom = part.top // rows, -(-(part.top + part.height) // rows)
+        decoded += max(right - left, 1) * max(bottom - top, 1) * cols * rows
+        wanted += max(part.width * part.height, 1.0)
+    return decoded / wanted if wanted else 1.0

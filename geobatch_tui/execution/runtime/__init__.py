@@ -1,0 +1,2 @@
+"""What surrounds a task in its worker: environment, sandbox, drivers, meter, recorder, and the
+classes of errors."""

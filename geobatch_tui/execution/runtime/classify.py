@@ -1,0 +1,341 @@
+"""One table from exceptions to the error tree: by type and number first, by message last.
+
+Nothing here imports rasterio or pyproj: their exceptions are known by the names in their method
+resolution order, so the engine and the thread pool can use the table too.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui import errors
+from geobatch_tui.errors import (
+    AuthExpiredError,
+    CorruptSourceError,
+    CrsError,
+    DiskFullError,
+    GeobatchError,
+    InvalidInputError,
+    MemoryBudgetError,
+    OpenFilesError,
+    OperationError,
+    OutputGoneError,
+    ProcessLimitError,
+    RemoteIOError,
+    SourceNotFoundError,
+    ThrottledError,
+    TransientError,
+    UnsupportedFormatError,
+    VerifyError,
+)
+from geobatch_tui.execution.protocol.messages import Failure
+from geobatch_tui.execution.runtime import evidence, sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from geobatch_tui.execution.runtime.recorder import GdalMessage
+
+Kind = type[GeobatchError]
+
+#: errno -> class. ENOENT, EACCES, EPERM, EROFS depend on which file it was: see `_by_errno`.
+#: EAGAIN is what fork and pthread_create answer with, and no local file.
+BY_ERRNO: dict[int, Kind] = {
+    errno.ENOSPC: DiskFullError,
+    errno.EDQUOT: DiskFullError,
+    errno.EFBIG: DiskFullError,
+    errno.EMFILE: OpenFilesError,
+    errno.ENFILE: OpenFilesError,
+    errno.ENOMEM: MemoryBudgetError,
+    errno.EIO: RemoteIOError,
+    errno.ESTALE: RemoteIOError,
+    errno.EAGAIN: ProcessLimitError,
+    errno.ECONNRESET: RemoteIOError,
+    errno.ECONNREFUSED: RemoteIOError,
+    errno.ECONNABORTED: RemoteIOError,
+    errno.EHOSTUNREACH: RemoteIOError,
+    errno.ENETUNREACH: RemoteIOError,
+    errno.ENETDOWN: RemoteIOError,
+    errno.ETIMEDOUT: RemoteIOError,
+}
+
+#: Name of a class in the method resolution order -> class.
+BY_NAME: dict[str, Kind] = {
+    "MemoryError": MemoryBudgetError,
+    "CPLE_OutOfMemoryError": MemoryBudgetError,
+    "CRSError": CrsError,
+    "ProjError": CrsError,
+    "NotGeoreferencedWarning": CrsError,
+    "CPLE_AWSObjectNotFoundError": SourceNotFoundError,
+    "CPLE_AWSBucketNotFoundError": SourceNotFoundError,
+    "CPLE_AWSAccessDeniedError": AuthExpiredError,
+    "CPLE_AWSInvalidCredentialsError": AuthExpiredError,
+    "CPLE_AWSSignatureDoesNotMatchError": AuthExpiredError,
+    "TiffFileError": CorruptSourceError,
+    "SSLError": RemoteIOError,
+    "TimeoutError": RemoteIOError,
+    "IncompleteRead": RemoteIOError,
+    "RemoteDisconnected": RemoteIOError,
+}
+
+#: CPLE number -> class, where the number alone tells it.
+BY_CPLE: dict[int, Kind] = {
+    2: MemoryBudgetError,
+    12: SourceNotFoundError,
+    13: SourceNotFoundError,
+    14: AuthExpiredError,
+    15: AuthExpiredError,
+    16: AuthExpiredError,
+}
+
+#: Pattern in a message (case ignored) -> class, and the class where the source is remote: what
+#: looks corrupt or unknown over a network may be half an answer or an error page. First hit wins.
+BY_MESSAGE: tuple[tuple[str, Kind, Kind], ...] = (
+    (r"no space left", DiskFullError, DiskFullError),
+    (r"disk quota exceeded", DiskFullError, DiskFullError),
+    (r"file too large", DiskFullError, DiskFullError),
+    (r"too many open files", OpenFilesError, OpenFilesError),
+    (r"can't start new thread|pthread_create", ProcessLimitError, ProcessLimitError),
+    (r"resource temporarily unavailable", ProcessLimitError, RemoteIOError),
+    (r"\bHTTP\b.*\b40[13]\b", AuthExpiredError, AuthExpiredError),
+    (r"access ?denied|signature ?does ?not ?match", AuthExpiredError, AuthExpiredError),
+    (r"(?:invalid ?credential|expired ?token|has expired)", AuthExpiredError, AuthExpiredError),
+    (r"\bHTTP\b.*\b(?:429|503)\b", ThrottledError, ThrottledError),
+    (r"too many requests|slow ?down", ThrottledError, ThrottledError),
+    (r"\bHTTP\b.*\b(?:404|410)\b", SourceNotFoundError, SourceNotFoundError),
+    (r"no ?such ?(?:key|bucket)", SourceNotFoundError, SourceNotFoundError),
+    (r"\bHTTP\b.*\b5\d\d\b", RemoteIOError, RemoteIOError),
+    (r"\bcurl\b|timed ?out", RemoteIOError, RemoteIOError),
+    (r"could not resolve|connection (?:reset|refused)", RemoteIOError, RemoteIOError),
+    (r"\bSSL\b|range downloading", RemoteIOError, RemoteIOError),
+    (r"cannot allocate|out of memory|memory allocation", MemoryBudgetError, MemoryBudgetError),
+    (r"not recognized as .*supported file format", UnsupportedFormatError, RemoteIOError),
+    (r"IReadBlock failed", CorruptSourceError, RemoteIOError),
+    (r"TIFF(?:ReadEncoded|Fill)(?:Tile|Strip)", CorruptSourceError, RemoteIOError),
+    (r"TIFF(?:Read|Fetch)Directory", CorruptSourceError, RemoteIOError),
+    (r"(?:ZIP|LZW|LZMA|ZSTD|LERC|JPEG|PackBits|Webp)\w*Decode", CorruptSourceError, RemoteIOError),
+    (r"read failed|\bread error\b", CorruptSourceError, RemoteIOError),
+    (r"cannot read (?:tile|strip)|corrupt", CorruptSourceError, RemoteIOError),
+    (r"_tiff(?:Read|Seek)Proc", CorruptSourceError, RemoteIOError),
+    (r"_tiffWriteProc", VerifyError, VerifyError),
+    (r"TIFF(?:WriteEncoded|AppendTo)|IWriteBlock failed", VerifyError, VerifyError),
+    (r"\bwrite error\b", VerifyError, VerifyError),
+    (r"input/output error", RemoteIOError, RemoteIOError),
+    (r"cannot find coordinate operations", CrsError, CrsError),
+    (r"unable to compute a transformation", CrsError, CrsError),
+    (r"proj_create|crs not found", CrsError, CrsError),
+)
+_PATTERNS = tuple((re.compile(text, re.IGNORECASE | re.DOTALL), a, b) for text, a, b in BY_MESSAGE)
+
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_GONE = {errno.ENOENT, errno.ENOTDIR}
+_MISSING = re.compile(r"no such file or directory", re.IGNORECASE)
+_REMOTE = re.compile(
+    r"^(?:[a-z][a-z0-9+.-]*://|/vsi(?!mem|zip/(?!/vsi)|tar|gzip|stdin))", re.IGNORECASE
+)
+#: While one of these is handled, another was raised: that is a bug, not its consequence.
+_BUGS = (
+    TypeError,
+    AttributeError,
+    NameError,
+    LookupError,
+    AssertionError,
+    ArithmeticError,
+    ImportError,
+    NotImplementedError,
+)
+
+
+def no_thread(error: BaseException) -> bool:
+    """Whether the system refused to start a process or a thread."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EAGAIN
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+
+
+#: What C libraries say of an error of the system that may go away by itself.
+_PASSING = re.compile(r"input/output error|disk i/o error|stale file handle", re.IGNORECASE)
+
+
+def is_passing(text: str) -> bool:
+    """Whether a library says that the disk failed, and nothing of the file on it."""
+    return _PASSING.search(text) is not None
+
+
+def is_remote(source: str) -> bool:
+    """Whether reading ``source`` crosses a network."""
+    return not source.startswith("file://") and _REMOTE.search(source) is not None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, then what caused it. A context counts only if no bug of Python's kind hides it."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen and len(seen) < 32:
+        seen.add(id(current))
+        yield current
+        if current.__cause__ is not None:
+            current = current.__cause__
+        elif current.__suppress_context__ or isinstance(current, _BUGS):
+            current = None
+        else:
+            current = current.__context__
+
+
+def _by_errno(error: BaseException, source: str, out: str) -> Kind | None:
+    number = getattr(error, "errno", None)
+    if not isinstance(error, OSError) or not isinstance(number, int):
+        return None
+    if sandbox.refused(error):
+        return OperationError
+    if number in _DENIED or number in _GONE:
+        return _by_place(str(error.filename or ""), source, out, gone=number in _GONE)
+    if number == errno.EAGAIN and is_remote(source):
+        return RemoteIOError
+    return BY_ERRNO.get(number)
+
+
+def _by_place(name: str, source: str, out: str, *, gone: bool) -> Kind | None:
+    """A file is missing or forbidden: the source, or something where the output goes?"""
+    if source and name == source:
+        return SourceNotFoundError
+    if out and not Path(out).parent.is_dir():
+        return OutputGoneError
+    if out and not gone:
+        return OutputGoneError
+    if source and not is_remote(source) and not Path(source).exists():
+        return SourceNotFoundError
+    return None
+
+
+def _by_name(error: BaseException) -> Kind | None:
+    for base in type(error).__mro__:
+        if base.__name__ in BY_NAME:
+            return BY_NAME[base.__name__]
+    return None
+
+
+def _by_status(error: BaseException) -> Kind | None:
+    """By the status of an HTTP answer, as urllib, aiohttp and requests give it."""
+    response = getattr(error, "response", None)
+    for holder, name in ((error, "code"), (error, "status"), (response, "status_code")):
+        status = getattr(holder, name, None)
+        if isinstance(status, int) and 400 <= status < 600:
+            return by_message(f"HTTP {status}", "https://")
+    return None
+
+
+def by_message(text: str, source: str = "") -> Kind | None:
+    """The class that a message stands for, or None. The last resort."""
+    for pattern, local, remote in _PATTERNS:
+        if pattern.search(text):
+            return remote if is_remote(source) else local
+    if _MISSING.search(text) and source and not is_remote(source) and not Path(source).exists():
+        return SourceNotFoundError
+    return None
+
+
+def _kind(error: BaseException, source: str, out: str) -> Kind:
+    chain = list(_chain(error))
+    for rule in (_by_name, _by_status):
+        for link in chain:
+            if found := rule(link):
+                return found
+    for link in chain:
+        if found := _by_errno(link, source, out):
+            return found
+    for link in chain:
+        if not isinstance(link, _BUGS) and (found := by_message(evidence.message_of(link), source)):
+            return found
+    return OperationError
+
+
+def _known(error: GeobatchError) -> Kind:
+    """The nearest class of the error tree: a plug-in may have derived its own."""
+    for base in type(error).__mro__:
+        if getattr(errors, base.__name__, None) is base:
+            known: Kind = base
+            return known
+    return OperationError
+
+
+def failure(
+    error: BaseException,
+    *,
+    stage: str = "",
+    source: str = "",
+    out: str = "",
+    facts: dict[str, Any] | None = None,
+) -> Failure:
+    """An exception as a Failure: its class, what to do about it, its full traceback.
+
+    Args:
+        error: what was raised, by an operation or below it.
+        stage: what the task was doing.
+        source: path or URL that the task reads.
+        out: path of the output, whose directory tells whether the output is still there.
+        facts: evidence to keep, beside that which the error carries as ``evidence``.
+    """
+    number = getattr(error, "errno", None)
+    text = evidence.message_of(error)
+    if isinstance(error, GeobatchError):
+        kind, reaction, hint = _known(error), error.reaction, error.hint
+    else:
+        kind = _kind(error, source, out)
+        reaction, hint = kind.reaction, kind.default_hint
+        if not isinstance(error, Exception):
+            text = f"the operation raised {type(error).__name__}: {text}"
+        elif kind is OperationError:
+            text = f"{type(error).__name__}: {text}"
+    if any(map(sandbox.refused, _chain(error))):
+        hint = sandbox.HINT
+    return Failure(
+        error_class=kind.__name__,
+        reaction=reaction,
+        message=text,
+        stage=stage,
+        traceback=evidence.traceback_of(error),
+        hint=hint,
+        errno=number if isinstance(number, int) else None,
+        retry_after=error.retry_after if isinstance(error, TransientError) else None,
+        evidence={**getattr(error, "evidence", {}), **(facts or {})},
+    )
+
+
+def complaint(
+    lines: str, messages: Sequence[GdalMessage], *, source: str = "", reading_back: bool = False
+) -> Failure | None:
+    """The failure of a task that raised nothing, from what was said while it ran.
+
+    Args:
+        lines: the line on fd 2 that says that bytes were lost, or nothing.
+        messages: of GDAL.
+        source: path or URL that the task reads.
+        reading_back: the task reads only what we wrote, so what looks corrupt is our output.
+    """
+    if lines:
+        return _complaint(by_message(lines, source) or VerifyError, lines, reading_back)
+    for message in messages:
+        if not message.failed or evidence.harmless(message.text):
+            continue
+        kind: Kind | None = BY_CPLE.get(message.number) or by_message(message.text, source)
+        # Number 3 is FileIO, 11 HttpResponse: bytes did not arrive, whatever the call returned.
+        if kind is None and message.number in (3, 11):
+            kind = RemoteIOError if is_remote(source) else CorruptSourceError
+        if kind is not None:
+            return _complaint(kind, message.text, reading_back)
+    return None
+
+
+def _complaint(kind: Kind, text: str, reading_back: bool) -> Failure:  # noqa: FBT001
+    if reading_back and issubclass(kind, InvalidInputError):
+        kind = VerifyError
+    return Failure(
+        kind.__name__,
+        kind.reaction,
+        f"no error was raised, but bytes were lost: {evidence.cut(text, evidence.MESSAGE)}",
+        hint=kind.default_hint,
+    )

@@ -1,0 +1,215 @@
+"""What a task did while it ran: seconds by stage, messages of GDAL, text on fd 2.
+
+rasterio hands GDAL's errors to the logger ``rasterio._err`` or ``rasterio._env``: those of class
+CE_Failure at level INFO, since many a call reports an error and succeeds. So a call that returned
+is not trusted: messages that say that bytes were lost fail the task (`geobatch_tui.execution.
+classify` knows which), the others are kept as evidence.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from geobatch_tui.execution.runtime import evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+#: Messages kept of one task.
+MESSAGES = 200
+
+_SIGNALLED = "GDAL signalled an error"
+_current = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class GdalMessage:
+    """One message of GDAL: ``number`` is its CPLE number, 0 if unknown; ``failed`` if its class
+    was CE_Failure or worse."""
+
+    number: int
+    text: str
+    failed: bool
+
+
+class _Collector(logging.Handler):
+    """Hands records of rasterio to the recorder of the thread that logs them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        recorder: Recorder | None = getattr(_current, "recorder", None)
+        if recorder is None:
+            return
+        if isinstance(record.msg, str) and record.msg.startswith(_SIGNALLED):
+            number, text = record.args if isinstance(record.args, tuple) else (0, record.msg)
+            if isinstance(text, bytes):
+                text = text.decode("utf-8", "backslashreplace")
+            recorder.add(GdalMessage(number if isinstance(number, int) else 0, str(text), True))
+        elif record.levelno >= logging.WARNING:
+            failed = record.levelno >= logging.ERROR
+            recorder.add(GdalMessage(0, record.getMessage(), failed))
+
+
+def listen_to_gdal() -> None:
+    """Collect the messages of GDAL from now on; once a process is enough."""
+    for name in ("rasterio._err", "rasterio._env"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(handler, _Collector) for handler in logger.handlers):
+            logger.addHandler(_Collector())
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
+
+
+@contextmanager
+def expected_gdal_errors(warning: str = "") -> Iterator[None]:
+    """Forget the errors of GDAL that are reported inside: for a call that may fail, and whose
+    failure the caller handles. Text on fd 2 stays, and warnings but those that hold ``warning``."""
+    recorder: Recorder | None = getattr(_current, "recorder", None)
+    before = len(recorder.messages) if recorder else 0
+    try:
+        yield
+    finally:
+        if recorder is not None:
+            recorder.messages[before:] = [
+                message
+                for message in recorder.messages[before:]
+                if not (message.failed or (warning and warning in message.text))
+            ]
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Say that this thread compiles machine code, or waits for another that does: once for a
+    machine, so it is no part of the time that its task may take."""
+    recorder: Recorder | None = getattr(_current, "recorder", None)
+    if recorder is None:
+        yield
+        return
+    recorder.on_compiling(True)
+    try:
+        yield
+    finally:
+        recorder.on_compiling(False)
+
+
+class Recorder:
+    """Records one task at a time, of one thread.
+
+    Args:
+        on_compiling: called with True before the thread compiles, with False afterwards.
+
+    Attributes:
+        seconds: wall time by stage; that of a stage inside another counts for the inner one only.
+        failed_stage: the innermost stage that an exception left, if any.
+        messages: of GDAL, in order.
+    """
+
+    def __init__(self, on_compiling: Callable[[bool], None] = lambda _: None) -> None:
+        self.on_compiling = on_compiling
+        self.seconds: dict[str, float] = {}
+        self.failed_stage = ""
+        self.messages: list[GdalMessage] = []
+        self._stages: list[str] = []
+        self._since = 0.0
+
+    def begin(self) -> None:
+        """Forget the task before, and take the messages of this thread."""
+        if self.seconds:
+            self.seconds = {}
+        if self.messages:
+            self.messages = []
+        self.failed_stage = ""
+        self._stages.clear()
+        _current.recorder = self
+
+    def add(self, message: GdalMessage) -> None:
+        """Keep a message. The first ones tell the cause; the last of a flood tell nothing."""
+        if len(self.messages) < MESSAGES:
+            self.messages.append(message)
+
+    @property
+    def current_stage(self) -> str:
+        """The stage that the task is in, or that it failed in."""
+        return self.failed_stage or (self._stages[-1] if self._stages else "")
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a stage of the task, and know it for failures inside."""
+        self._charge()
+        self._stages.append(name)
+        try:
+            yield
+        except BaseException:
+            self.failed_stage = self.failed_stage or name
+            raise
+        finally:
+            self._charge()
+            self._stages.pop()
+
+    def _charge(self) -> None:
+        now = perf_counter()
+        if self._stages:
+            name = self._stages[-1]
+            self.seconds[name] = self.seconds.get(name, 0.0) + now - self._since
+        self._since = now
+
+
+class ErrorFile:
+    """The file that a worker's fd 1 and fd 2 lead to, emptied after each task.
+
+    It is opened to append, so the engine may cut it short from outside, when a task floods it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_NOFOLLOW
+        self._fd = os.open(path, flags, 0o600)
+
+    def take_over(self) -> None:
+        """Lead fd 1 and 2 here, and fd 0 to /dev/null."""
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        for target in (1, 2):
+            os.dup2(self._fd, target)
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            # Own text streams: those of the engine may be closed, or belong to a test runner.
+            stream = os.fdopen(number, "w", buffering=1, errors="backslashreplace", closefd=False)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+    def take(self) -> bytes:
+        """What was written since the last call; the file is then empty."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        size = os.fstat(self._fd).st_size
+        if size == 0:
+            return b""
+        limit = evidence.FLOOD + evidence.TAIL
+        data = os.pread(self._fd, limit, 0) if size <= limit else self._flood(size)
+        os.ftruncate(self._fd, 0)
+        return data
+
+    def _flood(self, size: int) -> bytes:
+        dropped = size - evidence.TAIL
+        note = f"{evidence.FLOOD_NOTE} {dropped} bytes dropped\n".encode()
+        return note + os.pread(self._fd, evidence.TAIL, dropped)
+
+
+def is_flooded(data: bytes) -> bool:
+    """Whether a task wrote more to fd 2 than anybody can judge."""
+    return len(data) > evidence.FLOOD or evidence.FLOOD_NOTE.encode() in data
+
+
+#: Held while warning filters are changed: they belong to the process, not to a thread.
+filters = threading.Lock()

@@ -1,0 +1,1 @@
+"""What a source is on disk: its files, and what identifies them."""

@@ -1,0 +1,136 @@
+"""What a source is on disk: a file, some files that belong together, or a directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import GeobatchError, SourceChangedError, SourceNotFoundError
+from geobatch_tui.execution.sources import vrt
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import SourceIdentity
+
+#: Suffixes of directories that are read as one dataset: file geodatabases.
+DIRECTORIES = frozenset({".gdb"})
+#: Suffixes of files beside one with the suffix, without which it is another source: attributes and
+#: their encoding, the places of shapes, the CRS; where a picture lies.
+_BESIDE = {
+    ".shp": (".dbf", ".DBF", ".shx", ".SHX", ".cpg", ".CPG", ".prj", ".PRJ"),
+    ".tif": (".tfw", ".wld"),
+    ".tiff": (".tfw", ".wld"),
+    ".png": (".pgw", ".wld"),
+    ".jpg": (".jgw", ".wld"),
+    ".jpeg": (".jgw", ".wld"),
+    ".img": (".hdr",),
+}
+#: The same, of files that have this behind the whole name: what SQLite has not yet put into the
+#: file itself; a mask.
+_BEHIND = {".gpkg": ("-wal",), **dict.fromkeys((".tif", ".tiff", ".png", ".jpg"), (".msk",))}
+#: Suffix of files that name others.
+_NAMING = ".vrt"
+#: Bytes of a VRT that is looked into, in any process: those of ten thousand names, and more.
+_PARSED = 16 * 2**20
+#: Files that programs put into a directory while they have it open.
+_LOCKS = (".lock",)
+
+
+def is_dataset(path: str | Path) -> bool:
+    """Whether ``path`` is a directory that is one dataset."""
+    return Path(path).suffix.lower() in DIRECTORIES and Path(path).is_dir()
+
+
+def files(path: str) -> list[Path]:
+    """The files that a source consists of: of a directory all but locks, by name; of others, first
+    the one that is named.
+
+    Raises OSError if it cannot be read.
+    """
+    if not is_dataset(path):
+        return [Path(path), *filter(_content, _beside(path))]
+    with os.scandir(path) as entries:
+        found = [Path(one.path) for one in entries if one.is_file()]
+    return sorted(one for one in found if not one.name.endswith(_LOCKS))
+
+
+@lru_cache(maxsize=16)
+def _beside(path: str) -> tuple[Path, ...]:
+    """The files that belong to a source of one file, if they are there."""
+    one = Path(path)
+    kind = one.suffix.lower()
+    beside = [one.with_suffix(suffix) for suffix in _BESIDE.get(kind, ())]
+    beside += [one.with_name(one.name + ending) for ending in _BEHIND.get(kind, ())]
+    return tuple(beside)
+
+
+def named(path: str) -> list[Path]:
+    """Files that a VRT names, or one that it names does; of another source, or of a VRT too large
+    to be looked into, none. Who opens it says what is wrong with those that are not there, or may
+    not be read."""
+    if not path.lower().endswith(_NAMING):
+        return []
+    found: dict[Path, None] = {}
+    last = [Path(path)]
+    for _ in range(vrt.MAX_DEPTH):
+        last = [other for one in last for other in _named_in(one) if other not in found]
+        found |= dict.fromkeys(last)
+    return list(filter(_content, found))
+
+
+def _named_in(path: Path) -> tuple[Path, ...]:
+    if path.suffix.lower() != _NAMING:
+        return ()
+    try:
+        now = path.stat()
+        readable = stat.S_ISREG(now.st_mode) and now.st_size <= _PARSED
+        return _parsed(path, now.st_size, now.st_mtime_ns) if readable else ()
+    except (GeobatchError, OSError):
+        return ()
+
+
+@lru_cache(maxsize=16)
+def _parsed(path: Path, size: int, mtime_ns: int) -> tuple[Path, ...]:
+    """What the VRT names; once, as long as it has this size and time."""
+    del size, mtime_ns
+    return tuple(vrt.vrt_sources(path))
+
+
+def _content(path: Path) -> os.stat_result | None:
+    """What a file with anything in it is; None of another: who looks at a GeoPackage may leave one
+    with nothing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found if found.st_size else None
+
+
+def status(path: str) -> tuple[int, int]:
+    """Bytes and time of last change (ns) of a source; of several files, the sum and the latest.
+
+    Raises OSError if it cannot be read.
+    """
+    if is_dataset(path):
+        found = [each.stat() for each in files(path)]
+    else:
+        found = [Path(path).stat(), *filter(None, map(_content, _beside(path)))]
+        found += [each.stat() for each in named(path)]
+    return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
+
+
+def check_identity(path: str, expected: SourceIdentity) -> None:
+    """Raises SourceChangedError if size or time of ``path`` are not ``expected`` any more."""
+    try:
+        size, mtime_ns = status(path)
+    except FileNotFoundError as error:
+        raise SourceNotFoundError(f"{path} is gone since the run was planned") from error
+    if (size, mtime_ns) != (expected.size, expected.mtime_ns):
+        raise SourceChangedError(
+            f"{path} changed since the run was planned: it had {expected.size} bytes, it has "
+            f"{size}, with another time"
+            if size != expected.size
+            else f"{path} changed since the run was planned: same size, another time"
+        )

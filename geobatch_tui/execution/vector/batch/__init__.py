@@ -1,0 +1,1 @@
+"""Columns of Arrow as arrays, and back."""

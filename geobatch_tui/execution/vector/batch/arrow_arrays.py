@@ -1,0 +1,189 @@
+"""What the segments of an item hold together: their counts, and their features in even tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from geobatch_tui.execution.vector.batch.row_ids import Ends, following
+from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+#: The box of a feature: null where it has no geometry, its sides null where that is empty.
+BOX_TYPE = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])
+#: Values that a writer of Parquet takes at once, by default: it may end a page behind them. So it
+#: does not matter to its pages whether an array ends there.
+STEP = 1024
+
+
+def flags(values: NDArray[np.bool_]) -> pa.Array:
+    """An Arrow array of booleans. From its bits: Arrow's own conversion loads pandas."""
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+
+
+def numbers(values: NDArray[Any]) -> pa.Array:
+    """An Arrow array of numbers, none of them null."""
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def whole_numbers(column: pa.Array) -> NDArray[np.int64]:
+    """The values of an Arrow array of int64, none of them null."""
+    data = column.buffers()[1]
+    return np.frombuffer(data or b"", np.int64)[column.offset :][: len(column)]
+
+
+def texts(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
+    """An Arrow array of bytes or text, as ``kind`` says, none of them null."""
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(value) for value in values], out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(kind, len(values), buffers)
+
+
+def box_column(
+    boxes: NDArray[np.float64], known: NDArray[np.bool_], there: NDArray[np.bool_]
+) -> pa.Array:
+    """(n, 4) boxes as an Arrow column, with null sides where one is not ``known``: NaN would spoil
+    the statistics. ``there``: which features have a geometry."""
+    count = len(boxes)
+    bits = None if known.all() else _bits(known)
+    sides = [
+        pa.Array.from_buffers(
+            pa.float64(), count, [bits, pa.py_buffer(np.where(known, boxes[:, side], 0.0))]
+        )
+        for side in range(4)
+    ]
+    return pa.Array.from_buffers(BOX_TYPE, count, [_bits(there)], children=sides)
+
+
+def box_sides(column: pa.Array) -> tuple[NDArray[np.bool_], list[NDArray[np.float64]]]:
+    """Which features have a box, by the column of boxes; and the sides, without meaning for the
+    others."""
+    fields = [column.field(side) for side in range(4)]
+    known = validity(column) & validity(fields[0])
+    values = [np.frombuffer(one.buffers()[1] or b"", np.float64) for one in fields]
+    pairs = zip(fields, values, strict=True)
+    return known, [side[one.offset : one.offset + len(one)] for one, side in pairs]
+
+
+def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(values, bitorder="little"))
+
+
+def merged(one: list[float] | None, other: list[float] | None) -> list[float] | None:
+    """The box round two boxes; None is no box."""
+    if one is None or other is None:
+        return one or other
+    return [*map(min, one[:2], other[:2]), *map(max, one[2:], other[2:])]
+
+
+def free_name(wanted: str, taken: tuple[str, ...]) -> str:
+    """``wanted``, with underscores until no field has the name in any case."""
+    folded = {name.casefold() for name in taken}
+    while wanted.casefold() in folded:
+        wanted += "_"
+    return wanted
+
+
+@dataclass(slots=True)
+class Summary:
+    """What the chunks of an item say together. ``kinds``: types in WKB's numbers, with counts;
+    ``cells``: published features of each cell (see ``pieces``); ``ids``: see ``rowids``."""
+
+    features_in: int = 0
+    out: int = 0
+    dead: int = 0
+    filtered: int = 0
+    kinds: dict[int, int] = field(default_factory=dict)
+    bbox: list[float] | None = None
+    facts: dict[str, int] = field(default_factory=dict)
+    cells: dict[int, int] = field(default_factory=dict)
+    ids: Ends = field(default_factory=list)
+
+    def add(self, stats: dict[str, Any]) -> None:
+        """Take in the counts of one chunk."""
+        self.features_in += stats["in"]
+        self.out += stats["out"]
+        self.dead += stats["dead"]
+        self.filtered += stats["filtered"]
+        for kind, count in stats["kinds"].items():
+            self.kinds[int(kind)] = self.kinds.get(int(kind), 0) + count
+        for name, count in stats["facts"].items():
+            self.facts[name] = self.facts.get(name, 0) + count
+        self.bbox = merged(self.bbox, stats["bbox"])
+        self.ids = following(self.ids, stats["ids"])
+        for cell, rows, *_ in stats["pieces"]:
+            self.cells[cell] = self.cells.get(cell, 0) + rows
+
+    @property
+    def types(self) -> list[int]:
+        """Types that occur; a null geometry has none."""
+        return sorted(kind for kind in self.kinds if kind)
+
+
+def evenly(
+    batches: Iterator[pa.RecordBatch], rows: int, column: str, limit: int
+) -> Iterator[pa.Table]:
+    """The same features in tables of ``rows``; one ends early where its ``column`` (binary)
+    reaches ``limit`` bytes. The cuts depend on the features alone, not on the batches, and so do
+    those of ``column``: it is in chunks of ``STEP`` features."""
+    held: list[pa.RecordBatch] = []
+    count = size = 0
+    for batch in batches:
+        ends = _sizes(batch.column(column)).cumsum()
+        start = 0
+        while start < batch.num_rows:
+            base = int(ends[start - 1]) if start else 0
+            by_size = int(np.searchsorted(ends, base + limit - size)) + 1
+            stop = min(batch.num_rows, start + rows - count, by_size)
+            held.append(batch.slice(start, stop - start))
+            count += stop - start
+            size += int(ends[stop - 1]) - base
+            start = stop
+            if count == rows or size >= limit:
+                yield _joined(held, column)
+                count = size = 0
+    if held:
+        yield _joined(held, column)
+
+
+def _joined(held: list[pa.RecordBatch], column: str) -> pa.Table:
+    """The batches as one, which takes their place in memory. The ``column`` that takes most of it
+    is not there twice."""
+    schema = held[0].schema
+    at = schema.get_field_index(column)
+    others = pa.Table.from_batches([batch.drop_columns([column]) for batch in held])
+    values = [batch.column(at) for batch in held]
+    held.clear()
+    columns = others.combine_chunks().columns
+    del others
+    columns.insert(at, pa.chunked_array(list(_stepwise(values)), schema.field(at).type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _stepwise(values: list[pa.Array]) -> Iterator[pa.Array]:
+    """The same values in arrays of ``STEP``; empties ``values``."""
+    values.reverse()
+    while values:
+        parts, room = [], STEP
+        while values and room:
+            first = values.pop()
+            parts.append(first.slice(0, room))
+            if len(first) > room:
+                values.append(first.slice(room))
+            room -= len(parts[-1])
+        yield parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+
+def _sizes(column: pa.Array) -> NDArray[np.int64]:
+    offsets = np.frombuffer(column.buffers()[1], np.int32)
+    offsets = offsets[column.offset : column.offset + len(column) + 1]
+    return np.diff(offsets).astype(np.int64)

@@ -1,0 +1,277 @@
+"""One chunk of features: read, worked on, and spooled; what cannot be done is set aside."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from geobatch_tui.execution.protocol.messages import ChunkReceipt, FeatureLetter
+from geobatch_tui.execution.sources.source_files import check_identity
+from geobatch_tui.execution.vector import assemble, batch_schema
+from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.batch.arrow_arrays import (
+    BOX_TYPE,
+    box_column,
+    merged,
+    numbers,
+    texts,
+    whole_numbers,
+)
+from geobatch_tui.execution.vector.batch.buffers import own
+from geobatch_tui.execution.vector.batch.row_ids import ends_of, following
+from geobatch_tui.execution.vector.fields import field_types, source_ids, values
+from geobatch_tui.execution.vector.geometry import curves, lonlat
+from geobatch_tui.execution.vector.geometry.trail import Trail
+from geobatch_tui.execution.vector.kernels import wkb_loops
+from geobatch_tui.execution.vector.operations import Context, Worked, of_kind
+from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, UNREAD, WKB, VectorPlan
+from geobatch_tui.execution.vector.read import batch_reader, repaired_features
+from geobatch_tui.execution.vector.spool import contents, records, segment
+from geobatch_tui.execution.vector.spool.pieces import Pieces
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.messages import ChunkTask, ItemContext
+    from geobatch_tui.execution.vector.spool.segment import Begun
+
+#: Columns of a feature in quarantine beside the attributes.
+REASON, ERROR = "geobatch_reason", "geobatch_error"
+#: Characters of WKB in hex that a letter carries, and those after the first of a chunk; the
+#: quarantine file has it all.
+HEX, SHORT_HEX, FIRST = 2000, 64, 200
+
+
+def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
+    """Compute a chunk into the spool, or the whole item into its part file.
+
+    Args:
+        task: which chunk.
+        work: makes a :class:`Worked` of a batch: of its :class:`Context`, its coordinates, the
+            rows that cannot be read, and those that are not asked for.
+        stage: names what is being done.
+    """
+    item = task.item
+    plan = VectorPlan.from_json(item.plan.detail)
+    check_identity(item.source, item.source_id)
+    repaired = repaired_features.load(item, plan)
+    with segment.begun(item, task.index, task.epoch, stage) as spooled:
+        out = _Chunk(item, plan, task.index, spooled)
+        batches = batch_reader.read_chunk(item, plan, task.index)
+        with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
+            room = own() if records.taken(plan) else None
+            context = Context(plan, item.params, stage, trail, room)
+            while True:
+                with stage("read"):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                if repaired:
+                    batch = out.repair(batch, repaired)
+                if trail is not None:
+                    trail.begin(int(out.stats["in"]))
+                with stage("work"):
+                    worked = work(context, *out.readable(batch, item.params))
+                    worked = of_kind(worked, item.params)
+                    out.add(batch, lonlat.fitted(worked) if plan.format == "GeoJSON" else worked)
+                del batch, worked
+        check_identity(item.source, item.source_id)
+        with stage("encode"):
+            dead = out.finish()
+        done = spooled.finish(dead, out.stats)
+    del dead
+    whole = None
+    if task.whole:
+        with segment.cut_on_error(item, done):
+            whole = assemble.assemble(item, (done,), task.epoch, stage)
+    pa.default_memory_pool().release_unused()
+    return ChunkReceipt(
+        index=task.index,
+        segment=done,
+        units=int(out.stats["in"]),
+        bytes_in=out.bytes_in,
+        bytes_out=done.length if whole is None else whole.size,
+        nodata=0.0,
+        seconds={},
+        item=whole,
+        letters=tuple(out.letters),
+    )
+
+
+class _Chunk:
+    """Gathers what becomes of the features of one chunk."""
+
+    def __init__(self, item: ItemContext, plan: VectorPlan, index: int, spooled: Begun) -> None:
+        self._item, self._plan = item, plan
+        window = item.plan.grid.window(index)
+        self._position = window.col_off
+        self._measured = np.zeros(0, np.bool_)
+        fields = batch_schema.schema_of(plan)
+        self._fields = fields
+        self._written = batch_schema.written_schema(plan)
+        key = [pa.field(FID, pa.int64())] if plan.id_is_key else []
+        shape = [pa.field(GEOMETRY, pa.binary()), pa.field(BOX, BOX_TYPE)]
+        self._good_schema = pa.schema([*self._written, *key, *shape])
+        self._dead_schema = (
+            fields.append(pa.field(FID, pa.int64()))
+            .append(pa.field(ERROR, pa.string()))
+            .append(pa.field(REASON, pa.string()))
+            .append(pa.field(GEOMETRY, pa.binary()))
+        )
+        self._numbered = source_ids.are_numbered(plan, item.params.get("columns"))
+        self._pieces = Pieces(plan, window, item.plan.grid.width, self._good_schema, spooled)
+        self._dead: list[pa.RecordBatch] = []
+        self.letters: list[FeatureLetter] = []
+        self.bytes_in = 0
+        self.stats: dict[str, Any] = {
+            "in": 0, "out": 0, "dead": 0, "filtered": 0, "kinds": {}, "bbox": None, "facts": {},
+            "ids": [],
+        }  # fmt: skip
+        if plan.access == "none":
+            self.stats["in"] = self.stats["filtered"] = min(window.width, plan.count)
+
+    def readable(
+        self, batch: pa.RecordBatch, params: Any
+    ) -> tuple[wkb_coordinates.Coordinates, dict[int, tuple[str, str]], NDArray[np.bool_]]:
+        """Coordinates of a batch, the rows that cannot be read, and those outside ``bounds``."""
+        keeps_m = self._plan.format in field_types.WITH_M
+        found, dropped = wkb_coordinates.read(batch.column(WKB), own(), keeps_m=keeps_m)
+        curved = np.flatnonzero(found.status == wkb_loops.CURVE)
+        odd: dict[int, str] = {}
+        if len(curved) and params.get("curves") == "linear":
+            column, odd = curves.straightened(batch.column(WKB), curved)
+            found, dropped = wkb_coordinates.read(column, own(), keeps_m=keeps_m)
+            self._count("curves_linearised", len(curved) - len(odd))
+        self._measured = found.kinds >= wkb_coordinates.MEASURED
+        beyond = _beyond(found, params.get("bounds"))
+        if dropped:
+            self._count("m_dropped", dropped)
+        wrong = np.flatnonzero((found.status != wkb_loops.OK) & (found.status != wkb_loops.NULL))
+        bad = {
+            row: ("GeometryError", odd.get(row) or wkb_coordinates.REASONS[int(found.status[row])])
+            for row in wrong.tolist()
+        }
+        if UNREAD in batch.schema.names:
+            unread = batch.column(UNREAD).to_pylist()
+            bad |= {row: ("CorruptSourceError", why) for row, why in enumerate(unread) if why}
+        # What cannot be read may lie anywhere.
+        beyond[list(bad)] = False
+        return found, bad, beyond
+
+    def repair(self, batch: pa.RecordBatch, repaired: dict[int, bytes]) -> pa.RecordBatch:
+        """A batch with repaired geometries in place of its own."""
+        batch, count = repaired_features.put_in(batch, repaired)
+        self._count("replaced", count)
+        return batch
+
+    def add(self, batch: pa.RecordBatch, worked: Worked) -> None:
+        """Take the result of one batch."""
+        count = batch.num_rows
+        self.bytes_in += batch.nbytes
+        keep = np.ones(count, np.bool_)
+        if worked.dropped is not None:
+            keep &= ~worked.dropped
+        unfit: dict[int, tuple[str, str]] = {}
+        names = self._fields.names
+        read = values.readable([batch.column(name) for name in names], names, unfit)
+        columns, facts = values.fit(self._plan.format, read, self._written, unfit)
+        bad = {row: why for row, why in (unfit | worked.bad).items() if keep[row]}
+        self.stats["filtered"] += count - int(keep.sum())
+        if bad:
+            keep[list(bad)] = False
+            self._quarantine(batch, bad)
+        self.stats["in"] += count
+        self.stats["out"] += int(keep.sum())
+        for name, value in (worked.facts | facts).items():
+            self._count(name, value)
+        if (lost := self._measured & keep & (worked.found.kinds < wkb_coordinates.MEASURED)).any():
+            self._count("m_dropped", int(lost.sum()))
+        if self._plan.id_is_key:
+            columns.append(batch.column(FID))
+            ids = whole_numbers(batch.column(FID))[keep]
+            self.stats["ids"] = following(self.stats["ids"], ends_of(ids))
+        elif self._numbered:
+            turns = np.arange(self._position, self._position + count)
+            other = whole_numbers(batch.column(FID)) != turns
+            self._count("ids_renumbered", int((other & keep).sum()))
+        self._publish(columns, worked.found, keep)
+        self._position += count
+
+    def _count(self, name: str, value: int) -> None:
+        facts = self.stats["facts"]
+        facts[name] = facts.get(name, 0) + int(value)
+
+    def _publish(
+        self, columns: list[pa.Array], found: wkb_coordinates.Coordinates, keep: NDArray[np.bool_]
+    ) -> None:
+        boxes = found.boxes()
+        known = np.isfinite(boxes[:, 0])
+        self._note(found, boxes, keep, known)
+        found.let_go()
+        box = box_column(boxes, known, wkb_coordinates.validity(found.column))
+        made = pa.RecordBatch.from_arrays([*columns, found.column, box], schema=self._good_schema)
+        self._pieces.add(made, keep, self._position)
+
+    def _note(
+        self,
+        found: wkb_coordinates.Coordinates,
+        boxes: NDArray[np.float64],
+        keep: NDArray[np.bool_],
+        known: NDArray[np.bool_],
+    ) -> None:
+        kinds = self.stats["kinds"]
+        for kind, times in zip(*np.unique(found.kinds[keep], return_counts=True), strict=True):
+            kinds[str(kind)] = kinds.get(str(kind), 0) + int(times)
+        here = keep & known
+        self._count("empty", int((keep & ~known).sum()))
+        if here.any():
+            low, high = boxes[here, :2].min(axis=0), boxes[here, 2:].max(axis=0)
+            self.stats["bbox"] = merged(self.stats["bbox"], [*low.tolist(), *high.tolist()])
+
+    def _quarantine(self, batch: pa.RecordBatch, bad: dict[int, tuple[str, str]]) -> None:
+        rows = sorted(bad)
+        self.stats["dead"] += len(rows)
+        taken = batch.take(numbers(np.array(rows)))
+        fids, shapes = taken.column(FID), taken.column(WKB)
+        errors, reasons = ([bad[row][side] for row in rows] for side in (0, 1))
+        said = [texts([one.encode() for one in side], pa.string()) for side in (errors, reasons)]
+        columns = [taken.column(name) for name in self._fields.names]
+        self._dead.append(
+            pa.RecordBatch.from_arrays(
+                [*columns, fids, *said, shapes],
+                schema=self._dead_schema,
+            )
+        )
+        for n, row in enumerate(rows):
+            raw = shapes[n].as_py() or b""
+            shown = HEX if len(self.letters) < FIRST else SHORT_HEX
+            self.letters.append(
+                FeatureLetter(
+                    fid=fids[n].as_py(),
+                    position=self._position + row,
+                    error_class=errors[n],
+                    reason=reasons[n],
+                    wkb=raw[: shown // 2].hex(),
+                    wkb_bytes=len(raw),
+                )
+            )
+
+    def finish(self) -> pa.Buffer:
+        """Spool what is left; the features in quarantine. After it ``stats`` are complete."""
+        self.stats["pieces"] = self._pieces.finish()
+        return contents.encode(self._dead, self._dead_schema)
+
+
+def _beyond(found: wkb_coordinates.Coordinates, bounds: Any) -> NDArray[np.bool_]:
+    """Features whose box does not touch ``bounds`` (in the source's CRS); none if not asked."""
+    if not bounds:
+        return np.zeros(len(found.status), np.bool_)
+    minx, miny, maxx, maxy = bounds
+    box = found.boxes()
+    touches = (box[:, 0] <= maxx) & (box[:, 2] >= minx) & (box[:, 1] <= maxy) & (box[:, 3] >= miny)
+    out: NDArray[np.bool_] = ~touches
+    return out

@@ -1,0 +1,1 @@
+"""Types and values of attributes in each output format, and ids of features."""

@@ -1,0 +1,1 @@
+"""What OGR misses or misreads in each format, found in the file itself."""

@@ -1,0 +1,295 @@
+"""Which features of a GeoJSON file have a geometry, and whether a whole one, or numbers that OGR
+reads as others, and what beside features is in it, as the file itself says.
+
+OGR gives a feature no geometry where it cannot read the one that it has, and puts the end of the
+range of 64 bits for a whole number beyond, with a line on stderr at most. It passes over members of
+a collection that are no features, as geometries of their own, without a word.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from io import TextIOWrapper
+from json import JSONDecodeError
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector.formats.geojson_coordinates import is_whole
+from geobatch_tui.execution.vector.formats.geojsonseq import decoded, records, value_at
+from geobatch_tui.execution.vector.ogr import archive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+#: What a feature has: a geometry with coordinates; a whole number beyond 64 bits; a geometry that
+#: cannot be read whole.
+GEOMETRY, BEYOND, BROKEN = 1, 2, 4
+#: The ends of their range.
+LEAST, LARGEST = -(2**63), 2**63 - 1
+_PIECE = 1 << 20
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_FLAT = rb'\{(?:[^"{}]++|%b)*+\}' % _STRING
+_DEEPER = rb'\{(?:[^"{}]++|%b|%b)*+\}' % (_STRING, _FLAT)
+#: An object with others in it, as most features are; a string; and what may be the start of one.
+_BRACE = re.compile(rb'%b|%b|["{}]' % (_DEEPER, _STRING), re.DOTALL)
+#: Members that are no features, and are set aside one by one; and what of them is shown.
+_MOST, _SHOWN = 10_000, 80
+#: What says where an object ends: whole texts, brackets, and the start of a text that is cut.
+_MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"|["[\]{}]', re.DOTALL)
+#: Bytes of the parsed text of a place, or of another list, as OGR has it in memory.
+_EACH = 500
+_BLANK = " \t\r\n,:"
+#: Characters of the longest word, or escape, that JSON of Python's knows, and a few more.
+_LONGEST = 16
+_ENDS = frozenset(_BLANK + "]}")
+
+
+def told(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
+    """A byte for each feature at ``path``, of what holds for it: ``GEOMETRY``, ``BEYOND``,
+    ``BROKEN``.
+
+    Args:
+        path: a file with a collection, or a text ``sequence``.
+        sequence: which of these.
+        lost: numbers, from 1, of records of a sequence that are none.
+    """
+    if sequence:
+        left_out = frozenset(lost)
+        found = (decoded(one) for n, one in enumerate(records(path), 1) if n not in left_out)
+        return bytes(map(_flags, found))
+    with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+        return bytes(map(_flags, filter(_is_feature, _members(_Text(file)))))
+
+
+def objects(path: str, place: str) -> tuple[int, int]:
+    """How many objects are members of a collection, and bytes that OGR needs for the largest."""
+    with archive.opened(path, place) as file:
+        return _objects(file)
+
+
+def needed(text: bytes) -> int:
+    """Bytes that OGR needs to parse a feature."""
+    return _needed(text.count(b"["), len(text))
+
+
+def _needed(lists: int, size: int) -> int:
+    return _EACH * lists + 2 * size
+
+
+def lost(path: str, place: str, features: int, count: int = -1) -> tuple[int, ...]:
+    """Numbers, from 1, of the members of a collection that are objects and no features, in what OGR
+    opens at ``place``, and reads ``features`` of; ``count``: of objects, if that is known.
+
+    Raises:
+        CorruptSourceError: they are too many.
+    """
+    if (count if count >= 0 else objects(path, place)[0]) <= features:
+        return ()
+    try:
+        found = tuple(n for n, value in _numbered(path, place) if _is_odd(value))
+    except ValueError:  # OGR takes more for JSON
+        return ()
+    if len(found) > _MOST:
+        raise CorruptSourceError(
+            f"{path} has {len(found)} members in its collection that are no features",
+            hint="make features of them: the others are all that OGR reads",
+        )
+    return found
+
+
+def reasons(path: str, place: str, numbers: tuple[int, ...]) -> Iterator[str]:
+    """Why each of these members is no feature."""
+    wanted = frozenset(numbers)
+    for n, value in _numbered(path, place):
+        if n in wanted:
+            start = json.dumps(value, ensure_ascii=False)[:_SHOWN]
+            yield (
+                f"member {n} of the collection is no feature, but of type {value.get('type')!r}; "
+                f"it begins with {start!r}"
+            )
+
+
+def _objects(file: IO[bytes]) -> tuple[int, int]:
+    """As :func:`objects`."""
+    held, count, key, passed, most, lists = b"", 0, b"", 0, 0, 0
+    # Where the objects begin that are not yet at their end, and how many lists before.
+    begun: list[tuple[int, int]] = []
+    while piece := file.read(max(_PIECE, len(held))):
+        held += piece
+        at = told = 0
+        if not begun:  # what is in the outermost object is not passed over at once
+            at = held.find(b"{") + 1
+            begun = [(at, 0)] * min(at, 1)
+        for found in _BRACE.finditer(held, at):
+            mark = found[0]
+            if mark == b'"':  # its end is not here yet
+                break
+            at = found.end()
+            if mark.startswith(b"{"):
+                count += len(begun) == 1 and key == b'"features"'
+                most = max(most, needed(mark))
+                if mark == b"{":
+                    lists, told = lists + held.count(b"[", told, at), at
+                    begun.append((passed + at, lists))
+            elif mark == b"}" and begun:
+                lists, told = lists + held.count(b"[", told, at), at
+                start, before = begun.pop()
+                if len(begun) == 1:
+                    most = max(most, _needed(lists - before, passed + at - start))
+            elif len(begun) == 1:
+                key = mark
+        else:
+            at = len(held)
+        lists += held.count(b"[", told, at)
+        passed += at
+        held = held[at:]
+    return count, most
+
+
+def _is_odd(value: Any) -> bool:
+    return isinstance(value, dict) and not _is_feature(value)
+
+
+def _is_feature(value: Any) -> bool:
+    """As OGR tells them in a collection."""
+    return isinstance(value, dict) and value.get("type") == "Feature"
+
+
+def _numbered(path: str, place: str) -> Iterator[tuple[int, Any]]:
+    """The members of a collection, from 1."""
+    with archive.opened(path, place) as file, _decoded(file) as text:
+        yield from enumerate(_members(_Text(text)), 1)
+
+
+def _decoded(file: IO[bytes]) -> TextIOWrapper:
+    return TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
+
+
+def goes_on(path: str, place: str) -> bool:
+    """Whether anything follows the first object of what OGR opens at ``place``, which is ``path``
+    or lies in it."""
+    with archive.opened(path, place) as file, _decoded(file) as decoded_file:
+        text = _Text(decoded_file)
+        return text.pass_over() and bool(text.next())
+
+
+def _flags(value: Any) -> int:
+    shape = _shape(value)
+    there = _is_geometry(shape)
+    broken = there and not (isinstance(shape, dict) and is_whole(shape))
+    return GEOMETRY * there | BEYOND * _goes_beyond(value) | BROKEN * broken
+
+
+def _goes_beyond(value: Any) -> bool:
+    own = value.get("properties") if isinstance(value, dict) else None
+    if not isinstance(own, dict):
+        return False
+    lists = ([one] if not isinstance(one, list) else one for one in own.values())
+    return any(type(one) is int and not LEAST <= one <= LARGEST for some in lists for one in some)
+
+
+def _shape(value: Any) -> Any:
+    """What stands for the geometry of a feature, or of what is one alone."""
+    if not isinstance(value, dict):
+        return None
+    alone = str(value.get("type")).casefold() != "feature" and "geometry" not in value
+    return value if alone else value.get("geometry")
+
+
+def _is_geometry(shape: Any) -> bool:
+    if not isinstance(shape, dict):
+        return shape is not None
+    # One without coordinates may be taken for none (RFC 7946, 3.1).
+    return bool(shape.get("coordinates", shape.get("geometries", "there")))
+
+
+class _Text:
+    """A text, of which little more than one value is in memory."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._held, self._at = "", 0
+
+    def _more(self) -> bool:
+        piece = self._file.read(max(_PIECE, len(self._held) - self._at))
+        self._held, self._at = self._held[self._at :] + piece, 0
+        return bool(piece)
+
+    def next(self) -> str:
+        """The next character that is no blank or comma; it stays. Empty: there is none."""
+        while True:
+            while self._at < len(self._held) and self._held[self._at] in _BLANK:
+                self._at += 1
+            if self._at < len(self._held) or not self._more():
+                return self._held[self._at : self._at + 1]
+
+    def skip(self) -> None:
+        """Past that character."""
+        self._at += 1
+
+    def pass_over(self) -> bool:
+        """Past the object or list that begins there, which may be too large to be read; whether it
+        ends at all."""
+        self.next()
+        depth = 0
+        while True:
+            for found in _MARK.finditer(self._held, self._at):
+                mark = found[0]
+                if mark == '"':  # its end is not here yet
+                    break
+                self._at = found.end()
+                depth += mark in "[{"
+                depth -= mark in "]}"
+                if depth <= 0:
+                    return True
+            else:
+                self._at = len(self._held)
+            if not self._more():
+                return False
+
+    def value(self) -> Any:
+        """The value that begins there.
+
+        Raises:
+            ValueError: it is no JSON.
+        """
+        self.next()
+        while True:
+            try:
+                value, end = value_at(self._held, self._at)
+            except ValueError as error:
+                if not _may_be_cut(error, len(self._held)) or not self._more():
+                    raise
+                continue
+            if self._held[end : end + 1] in _ENDS:
+                self._at = end
+                return value
+            size = end - self._at
+            if not self._more():  # else a number may go on
+                self._at = size
+                return value
+
+
+def _may_be_cut(error: ValueError, length: int) -> bool:
+    """Whether a text of this ``length`` may be no JSON only since more of it follows."""
+    if not isinstance(error, JSONDecodeError):  # nested too deep
+        return False
+    return error.pos > length - _LONGEST or error.msg.startswith("Unterminated string")
+
+
+def _members(text: _Text) -> Iterator[Any]:
+    """The members of a collection; of another text, none."""
+    if text.next() != "{":
+        return
+    text.skip()
+    while text.next() == '"':
+        if text.value() != "features" or text.next() != "[":
+            text.value()
+            continue
+        text.skip()
+        while text.next() not in {"]", ""}:
+            yield text.value()
+        text.skip()

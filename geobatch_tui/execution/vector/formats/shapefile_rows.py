@@ -1,0 +1,95 @@
+"""Whether a Shapefile has as many rows of attributes as shapes.
+
+OGR ends such a file at the last row that it can read, as if no features followed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector.ogr import archive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Bytes of the head of an index of shapes, or of the shapes, and of an entry of the index; of the
+#: head of a table.
+_HEAD, _ENTRY, _TABLE_HEAD = 100, 8, 32
+#: Where a head says how long its file is, in words of two bytes.
+_LENGTH = slice(24, 28)
+_INDEX, TABLE, _SHAPES = (".shx", ".SHX"), (".dbf", ".DBF"), (".shp", ".SHP")
+
+
+def refuse_uneven(path: str, place: str) -> None:
+    """Raises CorruptSourceError where there are more of these or those, by the head of a file or by
+    its size, or a table is cut off. ``place``: what OGR opens, which is ``path`` or lies in it."""
+    shapes = asked(path, place, _INDEX, _entries)
+    rows = asked(path, place, TABLE, _rows)
+    if shapes is not None and shapes[0] != shapes[1]:
+        raise CorruptSourceError(
+            f"the .shx file of {path} says in its head that it has {shapes[0]} shapes, but has "
+            f"{shapes[1]}",
+            hint="remove it, and have it made again: ogr2ogr --config SHAPE_RESTORE_SHX YES",
+        )
+    if shapes is not None and rows is not None and shapes[0] != min(rows):
+        raise CorruptSourceError(
+            f"{path} has {shapes[0]} shapes, but {min(rows)} rows of attributes",
+            hint="repair it, or give it without its .dbf file, and so without attributes",
+        )
+
+
+def tell_of_rest(path: str, place: str, told: list[str]) -> None:
+    """Say where a file goes on after what its index, or its head, tells of."""
+    rows = asked(path, place, TABLE, _rows)
+    if rows is not None and rows[1] > rows[0]:
+        told.append(f"the .dbf file has {rows[1]} rows, of which its head tells {rows[0]}")
+    end = asked(path, place, _INDEX, _end)
+    size = asked(path, place, _SHAPES, lambda file: file.seek(0, os.SEEK_END))
+    if end is not None and size is not None and size - end >= _ENTRY:
+        told.append(f"the .shp file goes on for {size - end} bytes after its last shape")
+
+
+def asked[T](
+    path: str, place: str, ends: tuple[str, ...], ask: Callable[[IO[bytes]], T | None]
+) -> T | None:
+    """What ``ask`` says of the file beside what OGR opens at ``place`` with one of the suffixes
+    ``ends``; None: there is none."""
+    for end in ends:
+        other = str(Path(place).with_suffix(end))
+        try:
+            with archive.opened(path if archive.is_inside(place) else other, other) as file:
+                return ask(file)
+        except (FileNotFoundError, KeyError):
+            continue
+    return None
+
+
+def _entries(file: IO[bytes]) -> tuple[int, int]:
+    """Shapes of an index, by its head and by its size."""
+    said = int.from_bytes(file.read(_HEAD)[_LENGTH], "big") * 2
+    size = file.seek(0, os.SEEK_END)
+    return (said - _HEAD) // _ENTRY, (size - _HEAD) // _ENTRY
+
+
+def _end(file: IO[bytes]) -> int | None:
+    """Where the last shape of an index ends in the file of shapes; None: it has none."""
+    raw = file.read()[_HEAD:]
+    entries = np.frombuffer(raw[: len(raw) // _ENTRY * _ENTRY], ">u4").reshape(-1, 2)
+    ends = (entries[:, 0].astype(np.int64) + entries[:, 1]) * 2 + _ENTRY
+    return int(ends.max()) if len(ends) else None
+
+
+def _rows(file: IO[bytes]) -> tuple[int, int] | None:
+    """Whole rows of a table, by its head and by its size; None: it is no table, as OGR will say."""
+    head = file.read(_TABLE_HEAD)
+    count, start, each = (
+        int.from_bytes(head[a:b], "little") for a, b in ((4, 8), (8, 10), (10, 12))
+    )
+    if len(head) < _TABLE_HEAD or not each:
+        return None
+    return count, max(file.seek(0, os.SEEK_END) - start, 0) // each

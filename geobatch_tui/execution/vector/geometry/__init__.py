@@ -1,0 +1,1 @@
+"""Geometries: transformed, cut, repaired, and what of them cannot be."""

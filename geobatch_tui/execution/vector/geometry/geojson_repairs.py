@@ -1,0 +1,102 @@
+"""Parts of geometries that OGR loses as it writes GeoJSON, without a word.
+
+An empty point among them makes null of the whole. It says nothing, so it is left out: as OGR itself
+does in FlatGeobuf. In a collection, multi points are lost, but not in text sequences; others come
+out as their parts, and so do these then. And what OGR leaves of lines that change sides at a vertex
+on the antimeridian is one place, or nothing: see ``dateline.parted``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from geobatch_tui.execution.vector.fields.field_types import JSON
+from geobatch_tui.execution.vector.geometry.transform import NEAR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
+
+    Mend = Callable[[pa.Array], pa.Array]
+
+#: By their numbers in WKB, which are GEOS's, too.
+_LINE, _MULTIPOINT, _MULTILINE, _COLLECTION = 2, 4, 5, 7
+_HALF = 180.0
+
+
+def mends(form: str, summary: Summary) -> list[Mend]:
+    """What makes of a column of WKB one of which OGR loses nothing in this format. What is empty as
+    a whole stays as it is."""
+    apart, bases = form == "GeoJSON", {kind % 1000 for kind in summary.types}
+    made: list[Mend] = []
+    if form in JSON and bases & {_MULTIPOINT, _COLLECTION}:
+        points = partial(_at_risk, apart=apart), partial(_without_risk, apart=apart)
+        made.append(partial(_mended, {_MULTIPOINT, _COLLECTION}, *points))
+    box = summary.bbox or (0, 0, 0, 0)
+    if apart and box[0] < -NEAR and box[2] > NEAR and bases & {_LINE, _MULTILINE, _COLLECTION}:
+        from geobatch_tui.execution.vector.geometry import antimeridian
+
+        lines = {_LINE, _MULTILINE, _COLLECTION}
+        made.append(partial(_mended, lines, _at_the_antimeridian, antimeridian.parted))
+    return made
+
+
+def _mended(
+    bases: set[int],
+    at_risk: Callable[[NDArray[Any]], NDArray[np.int64]],
+    mend: Callable[[Any], Any],
+    column: pa.Array,
+) -> pa.Array:
+    import shapely
+
+    raw = column.to_pylist()
+    rows = [n for n, one in enumerate(raw) if one and _base(one) in bases]
+    shapes = shapely.from_wkb(np.array([raw[row] for row in rows], dtype=object))
+    for n in at_risk(shapes).tolist():
+        if not shapely.is_empty(shapes[n]):
+            raw[rows[n]] = shapely.to_wkb(mend(shapes[n]), flavor="iso", byte_order=1)
+    return pa.array(raw, pa.binary())
+
+
+def _base(value: bytes) -> int:
+    return int.from_bytes(value[1:5], "little") % 1000
+
+
+def _at_the_antimeridian(shapes: NDArray[Any]) -> NDArray[np.int64]:
+    import shapely
+
+    west, _, east, _ = shapely.bounds(shapes).T
+    wide = (west < -NEAR) & (east > NEAR)
+    return np.flatnonzero(wide & ((west == -_HALF) | (east == _HALF)))
+
+
+def _at_risk(shapes: NDArray[Any], *, apart: bool) -> NDArray[np.int64]:
+    import shapely
+
+    parts, owners = shapes, np.arange(len(shapes))
+    found = []
+    while len(parts):
+        parts, inner = shapely.get_parts(parts, return_index=True)
+        owners = owners[inner]
+        kinds = shapely.get_type_id(parts)
+        risky = (kinds == 0) & shapely.is_empty(parts)
+        found.append(owners[risky | (apart & (kinds == _MULTIPOINT))])
+        nested = np.isin(kinds, (_MULTIPOINT, _COLLECTION))
+        parts, owners = parts[nested], owners[nested]
+    return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
+
+
+def _without_risk(shape: Any, *, apart: bool) -> Any:
+    made: list[Any] = []
+    for part in shape.geoms:
+        one = _without_risk(part, apart=apart) if hasattr(part, "geoms") else part
+        if not one.is_empty:
+            made += one.geoms if apart and one.geom_type == "MultiPoint" else [one]
+    return type(shape)(made)

@@ -1,0 +1,266 @@
+"""Work that needs geometry objects of GEOS: only of the features that it touches.
+
+A feature may take GEOS for ever, or kill the process. So each one is named in the chunk's trail
+before it is touched (see ``trail``), and what an earlier try died of is set aside untried.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import shapely
+
+from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.kernels import wkb_loops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.vector.geometry.trail import Trail
+
+    Bad = dict[int, tuple[str, str]]
+    #: Says something of each of an array of geometries.
+    Test = Callable[[NDArray[Any]], NDArray[np.bool_]]
+
+#: Coordinates of a geometry that is tested by itself.
+_LARGE = 20_000
+#: Dimension of the parts that a geometry of a type is made of; -1: of any.
+_DIMENSION = {1: 0, 4: 0, 2: 1, 5: 1, 3: 2, 6: 2}
+
+
+def usable(
+    found: wkb_coordinates.Coordinates, bad: Bad, dropped: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Rows that have a geometry to work on."""
+    rows = (found.status == wkb_loops.OK) & ~dropped
+    rows[list(bad)] = False
+    return np.flatnonzero(rows)
+
+
+def condemn(rows: NDArray[np.int64], bad: Bad, trail: Trail | None) -> NDArray[np.int64]:
+    """``rows`` without those that an earlier try of the chunk died of; they go to ``bad``."""
+    if trail is None or not trail.condemned:
+        return rows
+    died = [row for row in rows.tolist() if trail.is_condemned(row)]
+    reason = "its worker crashed, or ran into engine.chunk_timeout, while it worked on this one"
+    bad |= dict.fromkeys(died, ("PoisonError", reason))
+    return np.setdiff1d(rows, np.array(died, np.int64))
+
+
+def read(column: pa.Array, rows: NDArray[np.int64], bad: Bad) -> NDArray[Any]:
+    """Geometry objects of ``rows``; None for those that GEOS cannot read, as of a ring that is not
+    closed: they go to ``bad``."""
+    values = column.take(pa.array(rows)).to_pylist()
+    shapes: NDArray[Any] = shapely.from_wkb(np.array(values, dtype=object), on_invalid="ignore")
+    for n in np.flatnonzero(shapely.is_missing(shapes)).tolist():
+        try:
+            shapely.from_wkb(values[n])
+        except shapely.errors.GEOSException as error:
+            bad[int(rows[n])] = ("GeometryError", f"GEOS: {error}")
+    return shapes
+
+
+def tested(
+    found: wkb_coordinates.Coordinates,
+    rows: NDArray[np.int64],
+    test: Test,
+    bad: Bad,
+    trail: Trail | None,
+) -> NDArray[np.bool_]:
+    """What ``test`` says of the geometries of ``rows``: of all at once that are not large.
+
+    One by one where that raises, and those that raise go to ``bad``; and where an earlier try of
+    the chunk ended its worker, so that the next knows at which. Large ones may take so long that
+    their time is to be known, too.
+    """
+    shapes = read(found.column, rows, bad)
+    answers = np.zeros(len(rows), np.bool_)
+    alone = there = ~shapely.is_missing(shapes)
+    if trail is None or not trail.careful:
+        large = np.diff(found.first)[rows] > _LARGE
+        try:
+            at_once = there & ~large
+            answers[at_once] = test(shapes[at_once])
+            alone = there & large
+        except shapely.errors.GEOSException:
+            pass
+    for n in np.flatnonzero(alone).tolist():
+        row = int(rows[n])
+        try:
+            with _place(trail, row):
+                answers[n] = test(shapes[n : n + 1])[0]
+        except shapely.errors.GEOSException as error:
+            bad[row] = ("GeometryError", f"GEOS: {error}")
+    return answers
+
+
+def valid(shapes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which geometries are valid by GEOS."""
+    checked: NDArray[np.bool_] = shapely.is_valid(shapes)
+    return checked
+
+
+def without(rows: NDArray[np.int64], bad: Bad) -> NDArray[np.int64]:
+    """``rows`` that are not in ``bad``."""
+    return np.array([row for row in rows.tolist() if row not in bad], np.int64)
+
+
+def repaired(shape: Any, method: str) -> Any:
+    """A valid geometry in place of ``shape``, by GEOS's method ``linework`` or ``structure``."""
+    return shapely.make_valid(shape, method=method)
+
+
+def cutter(minx: float, miny: float, maxx: float, maxy: float) -> Callable[[Any], Any]:
+    """A function that keeps what of a geometry lies in a rectangle."""
+    box = shapely.box(minx, miny, maxx, maxy)
+    shapely.prepare(box)
+    return sound(lambda shape: shapely.intersection(shape, box))
+
+
+class InvalidShapeError(Exception):
+    """A geometry is not valid, so what GEOS makes of it may be anything."""
+
+
+def sound(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``change``, of valid geometries alone.
+
+    Raises, when called: InvalidShapeError.
+    """
+
+    def checked(shape: Any) -> Any:
+        if not shapely.is_valid(shape):
+            why = shapely.is_valid_reason(shape)
+            raise InvalidShapeError(f"is not valid ({why}); repair it with vector.make-valid first")
+        return change(shape)
+
+    return checked
+
+
+class Touched(NamedTuple):
+    """A column with new geometries, the rows of which nothing is left, and those of which parts of
+    another dimension are left out."""
+
+    found: wkb_coordinates.Coordinates
+    empty: list[int]
+    lessened: list[int]
+
+
+def touch(
+    found: wkb_coordinates.Coordinates,
+    rows: NDArray[np.int64],
+    change: Callable[[Any], Any],
+    bad: Bad,
+    trail: Trail | None,
+    *,
+    collapsed: bool = False,
+) -> Touched:
+    """Replace the geometries of ``rows`` by what ``change`` makes of each.
+
+    A result keeps to the dimension of what it came from: of a polygon, only polygons are kept;
+    where there are none and ``collapsed``, the parts of the largest dimension below.
+    Rows whose ``change`` raises go to ``bad``.
+    """
+    values = found.column.take(pa.array(rows)).to_pylist()
+    made: dict[int, bytes] = {}
+    empty: list[int] = []
+    lessened: list[int] = []
+    for row, value in zip(rows.tolist(), values, strict=True):
+        dimension = _DIMENSION.get(int(found.kinds[row]) % 1000, -1)
+        dimensions = range(dimension, -1, -1) if collapsed and dimension > 0 else (dimension,)
+        try:
+            changed, whole = _changed(value, change, dimensions, row, trail)
+        except shapely.errors.GEOSException as error:
+            bad[row] = ("GeometryError", f"GEOS: {error}")
+            continue
+        except InvalidShapeError as error:
+            bad[row] = ("GeometryError", str(error))
+            continue
+        if changed:
+            made[row] = changed
+            lessened += [] if whole else [row]
+        else:
+            empty.append(row)
+    return Touched(_with(found, made), empty, lessened)
+
+
+#: Behind the WKB of a geometry in a trail: whether parts of it are left out.
+_WHOLE, _LESSENED = b"\0", b"\1"
+
+
+def _changed(
+    value: bytes,
+    change: Callable[[Any], Any],
+    dimensions: Iterable[int],
+    row: int,
+    trail: Trail | None,
+) -> tuple[bytes, bool]:
+    """WKB of what ``change`` makes of a geometry: its parts of the first of ``dimensions`` that has
+    any, empty where none has; and whether these are all of its parts."""
+    kept = trail.made(row) if trail is not None else None
+    if kept is None:
+        with _place(trail, row) as given:
+            kept = _kept(change(shapely.from_wkb(value)), dimensions)
+            given.append(kept)
+    return kept[:-1], kept.endswith(_WHOLE)
+
+
+def _kept(changed: Any, dimensions: Iterable[int]) -> bytes:
+    of_each = ((dimension, parts(changed, dimension)) for dimension in dimensions)
+    dimension, kept = next(((d, one) for d, one in of_each if one is not None), (-1, None))
+    if kept is None:
+        return _WHOLE
+    others = dimension >= 0 and any(
+        shapely.get_dimensions(piece) != dimension and not piece.is_empty
+        for piece in pieces(changed)
+    )
+    written: bytes = shapely.to_wkb(kept, byte_order=1, flavor="iso")
+    return written + (_LESSENED if others else _WHOLE)
+
+
+def _place(trail: Trail | None, row: int) -> AbstractContextManager[list[bytes]]:
+    """Where the trail says that ``row`` is being worked on, if there is one."""
+    return nullcontext([]) if trail is None else trail.at(row)
+
+
+def parts(shape: Any, dimension: int) -> Any:
+    """The parts of ``shape`` that have ``dimension`` (0 points, 1 lines, 2 areas, -1 any), as one
+    geometry; None if there are none."""
+    if shape is None or shape.is_empty:
+        return None
+    if dimension < 0:
+        return shape
+    found = [
+        piece
+        for piece in pieces(shape)
+        if shapely.get_dimensions(piece) == dimension and not piece.is_empty
+    ]
+    if not found:
+        return None
+    if len(found) == 1:
+        return found[0]
+    join = (shapely.multipoints, shapely.multilinestrings, shapely.multipolygons)[dimension]
+    return join(found)
+
+
+def pieces(shape: Any) -> list[Any]:
+    """Points, lines and polygons of which a geometry consists, however deep."""
+    if not hasattr(shape, "geoms"):
+        return [shape]
+    return [piece for part in shape.geoms for piece in pieces(part)]
+
+
+def _with(
+    found: wkb_coordinates.Coordinates, made: dict[int, bytes]
+) -> wkb_coordinates.Coordinates:
+    if not made:
+        return found
+    values = found.column.to_pylist()
+    for row, value in made.items():
+        values[row] = value
+    return wkb_coordinates.coordinates(pa.array(values, pa.binary()))

@@ -1,0 +1,1 @@
+"""The compiled loops over features: WKB, flatbuffers, and pages of SQLite."""

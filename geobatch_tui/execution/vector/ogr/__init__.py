@@ -1,0 +1,1 @@
+"""OGR as it is used here: which drivers, which names, which streams."""

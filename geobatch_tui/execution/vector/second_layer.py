@@ -1,0 +1,257 @@
+"""Geometries of a second file: what features are compared with, or cut at.
+
+They are prepared, so that a comparison looks at the few edges that matter, and found by an index of
+their boxes. GEOS completes what it prepares as it is used, so each thread has its own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from pyproj import CRS
+
+from geobatch_tui.errors import (
+    CorruptSourceError,
+    CrsError,
+    EmptyInputError,
+    GeometryError,
+    SchemaError,
+    SourceChangedError,
+)
+from geobatch_tui.execution.io.digest import digest_of, short_digest
+from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
+from geobatch_tui.execution.vector.formats import (
+    geojson,
+    geojson_coordinates,
+    geojsonseq,
+    lost_geometries,
+    shapefile_rows,
+    xml_checks,
+)
+from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers, stream
+from geobatch_tui.execution.vector.ogr.exact_names import exact
+from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.vector.geometry.geos import Test
+
+#: What GEOS asks of a mask, so that a feature lies to it as the key says.
+_ASKED = {
+    "intersects": shapely.intersects,
+    "disjoint": shapely.intersects,
+    "within": shapely.contains,
+    "contains": shapely.within,
+    "touches": shapely.touches,
+    "covered_by": shapely.covers,
+}
+#: Drivers that may end at what they cannot read as if nothing followed.
+_COUNTED = frozenset({"GML", "GPKG", "SQLite"})
+#: Files that a thread keeps open at a time.
+_KEPT = 2
+
+
+class Mask:
+    """Geometries that lie in the CRS of the features."""
+
+    def __init__(self, shapes: NDArray[Any]) -> None:
+        shapely.prepare(shapes)
+        self._shapes = shapes
+        self._tree = shapely.STRtree(shapes)
+
+    def test(self, predicate: str) -> Test:
+        """A function that says which of some features lie to any geometry of the mask as
+        ``predicate``, a name of GEOS, says; ``disjoint``: to none of it."""
+        asked = _ASKED[predicate]
+
+        def holds(features: NDArray[Any]) -> NDArray[np.bool_]:
+            at, near = self._tree.query(features)
+            found = np.zeros(len(features), np.bool_)
+            found[at[asked(self._shapes[near], features[at])]] = True
+            return ~found if predicate == "disjoint" else found
+
+        return holds
+
+    def near(self, shape: Any) -> NDArray[Any]:
+        """The geometries whose boxes touch that of ``shape``."""
+        found: NDArray[Any] = self._shapes[np.sort(self._tree.query(shape))]
+        return found
+
+
+class Area:
+    """The ground that polygons cover, in pieces that have at most corners in common."""
+
+    def __init__(self, shapes: NDArray[Any]) -> None:
+        self._pieces = Mask(shapely.get_parts(shapely.union_all(shapes)))
+        self.meets = self._pieces.test("intersects")
+        self._in_a_piece = self._pieces.test("covered_by")
+
+    def covers(self, features: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which of the features lie in it; parts of one may lie in several pieces."""
+        found = self._in_a_piece(features)
+        for n in np.flatnonzero(~found & (shapely.get_num_geometries(features) > 1)).tolist():
+            found[n] = bool(shapely.covers(self._near(features[n]), features[n]))
+        return found
+
+    def cut(self, shape: Any) -> Any:
+        """What of ``shape`` lies in the area."""
+        return shapely.intersection(shape, self._near(shape))
+
+    def _near(self, shape: Any) -> Any:
+        pieces = self._pieces.near(shape)
+        return pieces[0] if len(pieces) == 1 else shapely.multipolygons(pieces)
+
+
+class _Here(threading.local):
+    """What a thread keeps, the latest last."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[Any, ...], Any] = {}
+
+
+_here = _Here()
+
+
+def _once(make: Callable[[NDArray[Any]], Any], *key: str) -> Any:
+    kept = _here.kept
+    name = (make, *key)
+    if name not in kept:
+        made = make(_read(*key, polygons=make is Area))
+        while len(kept) >= _KEPT:
+            del kept[next(iter(kept))]
+        kept[name] = made
+    return kept[name]
+
+
+def mask_of(path: str, digest: str, layer: str, crs: str) -> Mask:
+    """The mask at ``path``, once in a thread.
+
+    Args:
+        path: absolute.
+        digest: BLAKE2b-128 of the file as the run was planned, in hex.
+        layer: its name; empty: the only one.
+        crs: WKT that it must be in; empty: any.
+
+    Raises:
+        SourceChangedError: the file is another one by now.
+        SchemaError: it has several layers and none is named, or not the one that is.
+        CrsError: it is in another CRS.
+        GeometryError: a geometry is not valid.
+        EmptyInputError: it has none.
+    """
+    made: Mask = _once(Mask, path, digest, layer, crs)
+    return made
+
+
+def area_of(path: str, digest: str, layer: str, crs: str) -> Area:
+    """The area of the polygons at ``path``, once in a thread.
+
+    Args, and raises: as :func:`mask_of`; and GeometryError where one is no polygon.
+    """
+    made: Area = _once(Area, path, digest, layer, crs)
+    return made
+
+
+def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> NDArray[Any]:
+    ogr_drivers.drivers_of(path)
+    place = ogr_drivers.place_of(path)
+    if digest_of(path, short_digest())[0] != digest:
+        raise SourceChangedError(f"{path} is not the file that it was when the run was planned")
+    if archive.is_inside(place):
+        archive.check(path)
+    with errors.ogr_errors(path, layer):
+        names = [str(name) for name, _ in pyogrio.list_layers(exact(place))]
+        if layer not in names and (layer or len(names) != 1):
+            raise SchemaError(
+                f"{path} has the layers {', '.join(map(repr, names[:20]))}",
+                hint=f"say which one: op.{'like' if polygons else 'mask'}_layer",
+            )
+        info = pyogrio.read_info(exact(place), layer=layer or names[0], force_feature_count=True)
+        if crs and not CRS.from_user_input(info["crs"] or "").equals(
+            CRS.from_wkt(crs), ignore_axis_order=True
+        ):
+            raise CrsError(
+                f"{path} is not in the CRS of the source",
+                hint="reproject it first, so that both mean the same lines",
+            )
+        with stream.opened(place, layer=layer or names[0], columns=[], return_fids=True) as opened:
+            meta, table = opened[0], opened[1].read_all()
+            column = table.column(meta["geometry_name"] or "wkb_geometry")
+        with archive.Plain(path, place, os.environ.get("CPL_TMPDIR")) as plain:
+            if column.null_count and info["driver"] in lost_geometries.DRIVERS:
+                ids = table.column(meta["fid_column"]).filter(column.is_null()).to_pylist()
+                known = layer or names[0], str(meta["fid_column"]), str(meta["geometry_name"])
+                _refuse_broken(
+                    path, [*lost_geometries.in_file(plain.name(), info["driver"], known, ids)]
+                )
+            if info["driver"] in {"GeoJSON", "GeoJSONSeq"}:
+                _refuse_losses(path, plain, column, is_sequence=info["driver"] == "GeoJSONSeq")
+            if info["driver"] == "ESRI Shapefile":
+                shapefile_rows.refuse_uneven(path, place)
+            if info["driver"] in _COUNTED and len(column) != info["features"]:
+                raise _broken(path, "their numbers are not known")
+            if info["driver"] in xml_checks.DRIVERS:
+                ids = table.column(meta["fid_column"]).to_numpy()
+                found = xml_checks.Misread(plain, info["driver"], layer or names[0], None)
+                told = found.reasons(column.combine_chunks(), ids, len(column))
+                _refuse_broken(path, ids[~told.is_null().to_numpy(zero_copy_only=False)].tolist())
+    raw = np.array(column.to_pylist(), dtype=object)
+    shapes: NDArray[Any] = shapely.from_wkb(raw, on_invalid="ignore")
+    lacking = shapely.is_missing(shapes) & np.array([one is not None for one in raw], bool)
+    _refuse_broken(path, (np.flatnonzero(lacking) + 1).tolist())
+    shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
+    _refuse(path, shapes, polygons=polygons)
+    return shapes
+
+
+def _refuse_losses(path: str, plain: archive.Plain, column: Any, *, is_sequence: bool) -> None:
+    """Raises CorruptSourceError where OGR leaves out records or geometries of GeoJSON: features
+    would be chosen, or cut, by what is left."""
+    if is_sequence:
+        wrong = list(geojsonseq.lost(path, len(column)))
+        wrong = sorted({*wrong, *geojsonseq.shared(path, tuple(wrong))})
+    else:
+        wrong = [2] if len(column) < 2 and geojson.goes_on(path, plain.place) else []
+        wrong += geojson.lost(path, plain.place, len(column))
+    if not wrong and (column.null_count or geojson_coordinates.are_doubtful(plain.name())):
+        told = geojson.told(plain.name(), sequence=is_sequence)
+        read = np.concatenate([validity(chunk) for chunk in column.chunks])
+        if len(told) == len(read):
+            marks = np.frombuffer(told, np.uint8)
+            lacking = (marks & geojson.GEOMETRY > 0) & ~read
+            wrong = (np.flatnonzero(lacking | (marks & geojson.BROKEN > 0)) + 1).tolist()
+    _refuse_broken(path, wrong)
+
+
+def _refuse_broken(path: str, wrong: list[int]) -> None:
+    if wrong:
+        listed = ", ".join(map(str, wrong[:20])) + (", ..." if len(wrong) > 20 else "")
+        raise _broken(path, f"broken: {listed}")
+
+
+def _broken(path: str, which: str) -> CorruptSourceError:
+    return CorruptSourceError(
+        f"{path}: OGR cannot read all of its features; {which}",
+        hint="repair or remove these: nothing may be left out of what others are compared with",
+    )
+
+
+def _refuse(path: str, shapes: NDArray[Any], *, polygons: bool) -> None:
+    if not len(shapes):
+        raise EmptyInputError(f"{path} has no geometries")
+    if polygons and (others := int((~np.isin(shapely.get_type_id(shapes), (3, 6))).sum())):
+        raise GeometryError(
+            f"{path} has {others} geometries that are no polygons: they enclose no area",
+            hint="name a layer of polygons, or choose features with vector.filter and its mask",
+        )
+    if wrong := int((~shapely.is_valid(shapes)).sum()):
+        raise GeometryError(
+            f"{path} has {wrong} invalid geometries", hint="repair it first with vector.make-valid"
+        )

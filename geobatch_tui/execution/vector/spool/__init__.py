@@ -1,0 +1,1 @@
+"""A chunk's finished features on disk until their item is assembled."""

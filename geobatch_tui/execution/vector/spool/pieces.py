@@ -1,0 +1,250 @@
+"""What is published of a chunk, in pieces: each is of one cell of the item's features.
+
+A cell is ``plan.cell`` features of the source in turn, counted from its first, so it does not
+depend on how the item is cut into chunks. A GeoParquet cell that lies wholly in a chunk is encoded
+there, as a small Parquet file of its own; the row groups of these files are copied into the output.
+Features of FlatGeobuf and GeoPackage are encoded there, too (see ``records``). Of a cell that
+chunks share, and in other formats, pieces are Arrow streams.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from geobatch_tui.execution.vector.batch import arrow_arrays
+from geobatch_tui.execution.vector.batch.arrow_arrays import BOX_TYPE, flags, free_name
+from geobatch_tui.execution.vector.batch_schema import written_schema
+from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
+from geobatch_tui.execution.vector.spool import contents, records, segment
+from geobatch_tui.execution.vector.spool.writer_options import ROW_GROUP_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.spool.segment import Begun
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """``rows`` published features of ``cell``; ``parquet``: as a Parquet file, else as a stream."""
+
+    cell: int
+    rows: int
+    parquet: bool
+    data: pa.Buffer
+
+    def batches(self, *, is_table: bool = False) -> Iterator[pa.RecordBatch]:
+        """Its features; ``is_table``: as in the plan."""
+        if self.parquet:
+            with pq.ParquetFile(pa.BufferReader(self.data)) as file:
+                table = file.read(use_threads=False)
+            if is_table:
+                for kind in (pa.binary(), BOX_TYPE):
+                    table = table.append_column("", pa.nulls(table.num_rows, kind))
+            names = [*table.column_names[:-2], GEOMETRY, BOX]
+            yield from table.rename_columns(names).to_batches()
+        else:
+            with pa.ipc.open_stream(self.data) as reader:
+                yield from reader
+
+
+class Pieces:
+    """Gathers the pieces of a chunk, and spools of each what is complete.
+
+    Args:
+        plan: of the item.
+        window: of the chunk.
+        count: features of the item.
+        schema: of the batches.
+        spooled: the segment of the chunk.
+    """
+
+    def __init__(
+        self, plan: VectorPlan, window: Window, count: int, schema: pa.Schema, spooled: Begun
+    ) -> None:
+        self._plan, self._count, self._schema = plan, count, schema
+        self._spooled = spooled
+        self._records = records.taken(plan)
+        self._size = plan.cell or count
+        self._first, self._end = window.col_off, window.col_off + window.width
+        self._held: list[pa.RecordBatch] = []
+        self._rows, self._begin = 0, 0
+        self._cell = window.col_off // self._size
+        self._stats: list[list[int]] = []
+
+    def add(self, batch: pa.RecordBatch, keep: NDArray[Any], position: int) -> None:
+        """Take in the rows of ``batch`` to ``keep``; its first is feature ``position``."""
+        start = 0
+        while start < batch.num_rows:
+            cell = (position + start) // self._size
+            if cell != self._cell:
+                self._close()
+                self._cell = cell
+            stop = min(batch.num_rows, (cell + 1) * self._size - position)
+            part, chosen = batch.slice(start, stop - start), keep[start:stop]
+            if chosen.any():
+                kept = part if chosen.all() else part.filter(flags(chosen))
+                self._rows += kept.num_rows
+                if self._records:
+                    for data in records.of_batch(self._plan, kept).block():
+                        self._spooled.write(data)
+                else:
+                    self._held.append(kept)
+            start = stop
+
+    def finish(self) -> list[list[int]]:
+        """Spool what is left; what the pieces are, one after the other."""
+        self._close()
+        return self._stats
+
+    def _close(self) -> None:
+        held, self._held = self._held, []
+        whole = self._is_whole() if held else False
+        if whole:
+            encode(self._plan, held, Sink(self._spooled.write))
+        elif held:
+            self._spooled.write(contents.encode(held, self._schema))
+        if self._rows:
+            size = self._spooled.length - self._begin
+            self._stats.append([self._cell, self._rows, int(whole), size])
+            self._spooled.write(bytes(-size % segment.ALIGN))
+        self._rows, self._begin = 0, self._spooled.length
+
+    def _is_whole(self) -> bool:
+        """Whether the cell is a row group, or more, and lies in this chunk alone."""
+        low, high = self._cell * self._size, min((self._cell + 1) * self._size, self._count)
+        encodes = bool(self._plan.cell) and not self._plan.options.get("sorted")
+        return encodes and self._first <= low and high <= self._end
+
+
+def pieces_of(part: contents.Content) -> Iterator[Piece]:
+    """The pieces of a segment, in the order of the source."""
+    for (cell, rows, parquet, _), (start, end) in zip(
+        part.stats["pieces"], places(part.stats), strict=True
+    ):
+        yield Piece(cell, rows, bool(parquet), part.good[start:end])
+
+
+def places(stats: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    """Where each piece of a segment begins in it, and ends."""
+    at = 0
+    for *_, size in stats["pieces"]:
+        yield at, at + size
+        at += size + -size % segment.ALIGN
+
+
+def good_batches(parts: Iterator[contents.Content]) -> Iterator[pa.RecordBatch]:
+    """What is published, in the order of the source."""
+    for part in parts:
+        for piece in pieces_of(part):
+            yield from piece.batches()
+
+
+class Sink(io.RawIOBase):
+    """A file for Arrow to write to; ``write`` takes what it gives."""
+
+    def __init__(self, write: Callable[[Any], object]) -> None:
+        self._write = write
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._write(data)
+        return len(data)
+
+
+def encoded(plan: VectorPlan, batches: list[pa.RecordBatch]) -> pa.Buffer:
+    """As :func:`encode`, in memory."""
+    sink = pa.BufferOutputStream()
+    encode(plan, batches, sink)
+    return sink.getvalue()
+
+
+def encode(plan: VectorPlan, batches: list[pa.RecordBatch], sink: Any) -> None:
+    """Write features as a Parquet file without description, in as few row groups as their bytes
+    allow.
+
+    The bytes depend on the features alone, not on how they come in batches. Empties ``batches``, so
+    that they are not in memory twice.
+    """
+    schema = output_schema(plan)
+    with writer(plan, sink, schema) as file:
+        rows = sum(batch.num_rows for batch in batches)
+        for table in arrow_arrays.evenly(_taken(batches), rows, GEOMETRY, ROW_GROUP_BYTES):
+            file.write_table(_named(table, schema), row_group_size=table.num_rows)
+
+
+def _named(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = table.columns[: len(schema)]  # all, or the attributes of a table
+    if [column.type for column in columns] == schema.types:
+        # A cast would load all that Arrow computes with.
+        return pa.Table.from_arrays(columns, schema=schema)
+    return table.select(list(range(len(schema)))).rename_columns(schema.names).cast(schema)
+
+
+def _taken(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    batches.reverse()
+    while batches:
+        yield batches.pop()
+
+
+def output_schema(plan: VectorPlan) -> pa.Schema:
+    """Fields of a GeoParquet output: the attributes, the geometry, its box; the attributes alone
+    of a table without geometry."""
+    if plan.is_table:
+        return written_schema(plan)
+    geometry = free_name("geometry", plan.fields)
+    box = free_name("bbox", (*plan.fields, geometry))
+    shape, extent = pa.field(geometry, pa.binary()), pa.field(box, BOX_TYPE)
+    return written_schema(plan).append(shape).append(extent)
+
+
+def writer(plan: VectorPlan, sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of Parquet with the settings of all outputs."""
+    return pq.ParquetWriter(
+        sink,
+        schema,
+        compression=plan.options["codec"],
+        compression_level=plan.options["level"],
+        use_dictionary=[name for name in plan.fields if _repeats(schema.field(name).type)],
+        write_statistics=_told(schema, is_table=plan.is_table),
+        write_page_index=False,  # it says where pages lie, and these move
+        version="2.6",
+    )
+
+
+def _told(schema: pa.Schema, *, is_table: bool) -> list[str]:
+    """Paths of the columns with statistics: all but the geometry. The least and the largest WKB say
+    nothing, and to look for them is to hold the largest features more than once."""
+    fields = list(schema)
+    if not is_table:
+        del fields[-2]
+    return [path for field in fields for path in _leaves(field.type, field.name)]
+
+
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+
+
+def _leaves(kind: pa.DataType, path: str) -> Iterator[str]:
+    """Paths of what lies in a column, as Parquet names them."""
+    if pa.types.is_struct(kind):
+        for inner in kind:
+            yield from _leaves(inner.type, f"{path}.{inner.name}")
+    elif any(is_one(kind) for is_one in _LISTS):
+        yield from _leaves(kind.value_type, f"{path}.list.element")
+    else:
+        yield path
+
+
+def _repeats(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

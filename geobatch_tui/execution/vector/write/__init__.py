@@ -1,0 +1,1 @@
+"""From the segments of an item to its part file, checked."""

@@ -1,0 +1,212 @@
+"""FlatGeobuf, put together from the records of chunks: header, packed R-tree, features.
+
+Features lie in the order of the tree's leaves, along a curve of Hilbert. Their bytes are those that
+OGR would write. See ``flatheader`` for the header, ``flatindex`` for the tree.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.execution.io import disk, open_files
+from geobatch_tui.execution.io.disk import disk_errors, forget
+from geobatch_tui.execution.io.external_sort import Ranked, evenly
+from geobatch_tui.execution.io.open_files import OpenFiles
+from geobatch_tui.execution.io.part_file import new_file
+from geobatch_tui.execution.io.write_behind import Behind, Written
+from geobatch_tui.execution.vector.batch.buffers import Room
+from geobatch_tui.execution.vector.kernels import feature_loops, flatbuffer
+from geobatch_tui.execution.vector.spool import contents, pieces, records
+from geobatch_tui.execution.vector.write import flatgeobuf_header, ogr_file
+from geobatch_tui.execution.vector.write.packed_rtree import Index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.protocol.messages import ItemContext, Segment
+    from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
+    from geobatch_tui.execution.vector.plan import VectorPlan
+
+    Numbers = NDArray[np.int64]
+    Rows = NDArray[np.void]
+
+#: Where a record lies: number of its file, place, length, and length of the properties. In the key
+#: are its place along the curve, from the end, and its number in the source.
+_ROW = np.dtype([
+    ("key", "<u8"), ("box", "<f8", 4), ("at", "<i8"), ("length", "<u4"), ("head", "<u4"),
+    ("file", "<u2"),
+])  # fmt: skip
+#: Bytes of records that are turned into features at a time; records that are looked at, a multiple
+#: of the children of a node; bytes of room that is used again.
+_BLOCK, _ROWS, _KEPT = 4 * 2**20, 2**14, 24 * 2**20
+#: Bytes of a record of which the system is told that it is read for the last time.
+_LARGE = 2**15
+
+
+def write(
+    item: ItemContext,
+    plan: VectorPlan,
+    segments: Sequence[Segment],
+    summary: Summary,
+    path: Path,
+    scratch: Path,
+) -> Written:
+    """Write the part file. ``scratch`` is a directory for a while. Without an index if a feature
+    has no extent."""
+    indexed = not summary.facts.get("empty")
+    header = flatgeobuf_header.header(
+        item, plan, summary, scratch / "template.fgb", indexed=indexed
+    )
+    kind, multi = ogr_file.layer_type(summary.types, plan.geometry_type)
+    typed = kind.startswith("Unknown")
+    with (
+        Ranked(_ROW, scratch / "records") as found,
+        new_file(path, later=True) as fd,
+        disk_errors("cannot write", path),
+    ):
+        extent = np.array(summary.bbox, np.float64) if indexed else None
+        names = _find(item, segments, extent, found)
+        index = Index(fd, len(header), found.count if indexed else 0)
+        os.lseek(fd, index.end, os.SEEK_SET)
+        with (
+            OpenFiles(item.work_dir, names) as spools,
+            Behind(fd) as behind,
+        ):
+            flags = {"multi": multi, "typed": typed, "measured": ogr_file.measured(summary.types)}
+            features = _Features(spools, **flags)
+            for rows in evenly(found.blocks(), _ROWS):
+                sizes = []
+                for block, some in features.blocks(rows):
+                    behind.write(block)
+                    sizes.append(some)
+                index.add(rows["box"], np.concatenate(sizes))
+            behind.wait()
+        front = index.finish(header)
+    cuts = (index.leaves, index.end) if indexed else (index.end,)
+    return Written(cuts, (*front, behind.crc))
+
+
+def _find(
+    item: ItemContext,
+    segments: Sequence[Segment],
+    extent: NDArray[np.float64] | None,
+    found: Ranked,
+) -> list[str]:
+    """Find the records of all segments, which are checked; the files that they are in. Without an
+    ``extent`` they keep the order of the source."""
+    files: dict[str, int] = {}
+    for segment, fd, stats in contents.passed(item, segments):
+        number = files.setdefault(segment.spool, len(files))
+        for start, end in pieces.places(stats):
+            for at, block in records.fronts(fd, segment.offset + start, segment.offset + end):
+                rows = np.empty(len(block.heads), _ROW)
+                keys = np.zeros(len(rows), np.uint32)
+                if extent is not None:
+                    feature_loops.hilbert(block.boxes, extent, keys)
+                    keys = ~keys
+                turn = np.arange(found.count, found.count + len(rows), dtype=np.uint64)
+                rows["key"] = keys.astype(np.uint64) << np.uint64(32) | turn
+                rows["box"], rows["head"] = block.boxes, block.heads
+                rows["at"] = block.starts[:-1] + np.int64(at)
+                rows["length"] = np.diff(block.starts)
+                rows["file"] = number
+                found.add(rows)
+    return list(files)
+
+
+# --- features ----------------------------------------------------------------------------------
+
+
+class _Features:
+    """Turns records, which lie anywhere in the spools, into features, in any order.
+
+    Records are read one by one: with mapped spools, all pages that the kernel maps around each
+    count as memory.
+    """
+
+    def __init__(self, spools: OpenFiles, *, multi: bool, typed: bool, measured: bool) -> None:
+        self._spools = spools
+        self._flags = multi, typed, measured
+        self._room, self._turn = Room(_KEPT), False
+
+    def blocks(self, rows: Rows) -> Iterator[tuple[memoryview, Numbers]]:
+        """Features of these records, in blocks, and how long each is."""
+        lengths = rows["length"].astype(np.int64)
+        ends = np.cumsum(lengths)
+        start = 0
+        while start < len(rows):
+            base = int(ends[start - 1]) if start else 0
+            stop = max(int(np.searchsorted(ends, base + _BLOCK, "right")), start + 1)
+            yield from self._block(rows[start:stop], lengths[start:stop])
+            start = stop
+
+    def _block(self, rows: Rows, lengths: Numbers) -> Iterator[tuple[memoryview, Numbers]]:
+        starts = np.cumsum(lengths) - lengths
+        records = self._read(rows, starts, lengths)
+        heads = rows["head"].astype(np.int64)
+        widest = int(lengths.max())
+        room = flatbuffer.room(widest)
+        # The builder works from the end of its room, and clears nothing before.
+        build, scratch = self._room.of("build", room), self._room.of("scratch", widest + 16)
+        parts = np.empty(widest // 5 + 2, np.int64)
+        sizes = np.empty(len(rows), np.int64)
+        state = np.empty(flatbuffer.STATE, np.int64)
+        done = 0
+        while done < len(rows):
+            # In turn: what was given away last may still be on its way to the disk.
+            self._turn = not self._turn
+            out = self._room.of(f"out {self._turn}", len(records) + len(records) // 4 + room)
+            count, size = feature_loops.write(
+                out,
+                records,
+                starts[done:],
+                lengths[done:],
+                heads[done:],
+                *self._flags,
+                build,
+                scratch,
+                parts,
+                sizes[done:],
+                state,
+            )
+            yield memoryview(out)[:size], sizes[done : done + count]
+            done += count
+
+    def _read(self, rows: Rows, starts: Numbers, lengths: Numbers) -> NDArray[np.uint8]:
+        """Records one after the other, read in the order in which they lie."""
+        out = self._room.of("records", int(lengths.sum()))
+        file, at = rows["file"].copy(), rows["at"].copy()
+        order = np.lexsort((at, file))
+        numbers, firsts = np.unique(file[order], return_index=True)
+        for start in range(0, len(numbers), open_files.MOST):
+            some = numbers[start : start + open_files.MOST]
+            fds = self._spools.fds(some.tolist())[file]
+            stop = start + len(some)
+            end = firsts[stop] if stop < len(firsts) else len(order)
+            self._fetch(fds, at, starts, lengths, order[firsts[start] : end], out)
+        return out
+
+    @staticmethod
+    def _fetch(
+        fds: NDArray[np.int32],
+        at: Numbers,
+        starts: Numbers,
+        lengths: Numbers,
+        order: Numbers,
+        out: NDArray[np.uint8],
+    ) -> None:
+        """Read the records ``order``, whose files are open."""
+        wanted = order
+        while (done := feature_loops.fetch(fds, at, starts, lengths, order, out)) < len(order):
+            # What cannot be read is read again by Python, which says why; or it can by now.
+            n = order[done]
+            disk.fill(int(fds[n]), int(at[n]), memoryview(out)[starts[n] : starts[n] + lengths[n]])
+            order = order[done + 1 :]
+        for n in wanted[lengths[wanted] >= _LARGE].tolist():
+            forget(int(fds[n]), int(at[n]), int(lengths[n]))

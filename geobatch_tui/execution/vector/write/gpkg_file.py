@@ -1,0 +1,195 @@
+"""GeoPackage, put together from the records of chunks: pages of SQLite after those of OGR.
+
+OGR makes an empty layer with all that belongs to it. Features are written as pages behind it, in
+the order of the source, and so is the R-tree (see ``rtree``); then the roots of these tables lead
+to their pages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geobatch_tui.errors import SchemaError, VerifyError
+from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.io.disk import disk_errors, write_all
+from geobatch_tui.execution.io.part_file import new_file
+from geobatch_tui.execution.io.write_behind import Written
+from geobatch_tui.execution.vector.batch.row_ids import RowIds
+from geobatch_tui.execution.vector.kernels import feature_loops
+from geobatch_tui.execution.vector.kernels.sqlite_pages import PAGE
+from geobatch_tui.execution.vector.spool import contents, pieces, records
+from geobatch_tui.execution.vector.write import gpkg_rtree, ogr_file
+from geobatch_tui.execution.vector.write.gpkg_tables import Appended, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.protocol.messages import ItemContext, Segment
+    from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
+    from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.spool.records import Records
+
+#: Where the head of an SQLite file says how many pages it has, and which version wrote it.
+_PAGES, _VERSION = 28, slice(96, 100)
+
+
+def write(
+    item: ItemContext,
+    plan: VectorPlan,
+    segments: Sequence[Segment],
+    summary: Summary,
+    path: Path,
+    scratch: Path,
+) -> Written:
+    """Write the part file. ``scratch`` is a directory for a while."""
+    made = scratch / "template.gpkg"
+    kind, multi = ogr_file.layer_type(summary.types, plan.geometry_type)
+    ogr_file.write_template(item, plan, summary, kind, made)
+    srs, roots = _prepare(made, plan, summary)
+    base = bytearray(made.read_bytes())
+    found = gpkg_rtree.Boxes(summary.out, summary.bbox, scratch / "boxes")
+    ids = RowIds(_key(plan, summary), summary.out, scratch / "ids")
+    with found.rows, new_file(path, later=True) as fd, disk_errors("cannot write", path):
+        with Appended(fd, len(base) // PAGE) as pages:
+            table = Table(pages)
+            for block in _blocks(contents.contents(item, segments, in_turn=True, last=True)):
+                count = len(block.heads)
+                _add(table, block, ids.told(block.ids, count), srs, multi=multi)
+                found.add(block.boxes)
+            first = {roots["features"]: table.finish()}
+            first |= gpkg_rtree.write(pages, found, ids, roots)
+            pages.wait()
+        for number, page in first.items():
+            base[(number - 1) * PAGE : number * PAGE] = page
+        struct.pack_into(">I", base, _PAGES, pages.next - 1)
+        os.lseek(fd, 0, os.SEEK_SET)
+        write_all(fd, base)
+    return Written((len(base),), (crc32(base), pages.crc))
+
+
+def _key(plan: VectorPlan, summary: Summary) -> list[int]:
+    """The first and the last id of the source; empty: features are numbered."""
+    return (plan.id_is_key and summary.ids) or []
+
+
+def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[str, int]]:
+    """Say in an empty layer what it will hold; its id of the CRS, and where its tables begin."""
+    name = plan.layer_name
+    box: list[float] | list[None] = summary.bbox or [None] * 4
+    with _changed(path) as db:
+        if (size := db.execute("PRAGMA page_size").fetchone()[0]) != PAGE:
+            raise SchemaError(f"OGR makes GeoPackages with pages of {size} bytes, not of {PAGE}")
+        db.execute("BEGIN")
+        db.execute(
+            "UPDATE gpkg_contents SET min_x = ?, min_y = ?, max_x = ?, max_y = ? "
+            "WHERE table_name = ?",
+            (*box, name),
+        )
+        db.execute(
+            "UPDATE gpkg_ogr_contents SET feature_count = ? WHERE table_name = ?",
+            (summary.out, name),
+        )
+        last = max((_key(plan, summary) or [summary.out])[-1], 0)
+        db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, last))
+        _tell_dimensions(db, name, summary.types)
+        db.execute("COMMIT")
+        srs, column = db.execute(
+            "SELECT srs_id, column_name FROM gpkg_geometry_columns WHERE table_name = ?", (name,)
+        ).fetchone()
+        index = f"rtree_{name}_{column}"
+        tables = {
+            "features": name,
+            "node": f"{index}_node",
+            "rowid": f"{index}_rowid",
+            "parent": f"{index}_parent",
+        }
+        roots = {
+            use: int(
+                db.execute(
+                    "SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)
+                ).fetchone()[0]
+            )
+            for use, table in tables.items()
+        }
+    return int(srs), roots
+
+
+def tell_dimensions(path: Path, plan: VectorPlan, summary: Summary) -> None:
+    """Say in a GeoPackage of OGR's whether its geometries have Z and M: all, some or none. OGR says
+    what the type of the layer has, not what the geometries have."""
+    with _changed(path) as db:
+        _tell_dimensions(db, plan.layer_name, summary.types)
+
+
+#: What a GeoPackage says of Z, and of M.
+_PROHIBITED, _MANDATORY, _OPTIONAL = range(3)
+
+
+def _tell_dimensions(db: sqlite3.Connection, name: str, kinds: Sequence[int]) -> None:
+    have_z, have_m = ({kind // step % 2 == 1 for kind in kinds} for step in (1000, 2000))
+    # Of a layer of several types OGR makes one of type "3D Unknown", which pyogrio does not open.
+    mixed = ogr_file.layer_type(kinds)[0].startswith("Unknown")
+    told = [
+        _PROHIBITED if True not in have else _OPTIONAL if mixed or False in have else _MANDATORY
+        for have in (have_z, have_m)
+    ]
+    db.execute("UPDATE gpkg_geometry_columns SET z = ?, m = ? WHERE table_name = ?", (*told, name))
+
+
+@contextlib.contextmanager
+def _changed(path: Path) -> Iterator[sqlite3.Connection]:
+    """A GeoPackage, to change it: not on the disk when it is closed. It keeps the version of the
+    SQLite that wrote it, which is OGR's."""
+    with path.open("r+b") as file:
+        before = file.read(_VERSION.stop)[_VERSION]
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = OFF")
+            db.execute("PRAGMA synchronous = OFF")
+            yield db
+        file.seek(_VERSION.start)
+        file.write(before)
+
+
+def _blocks(parts: Iterator[contents.Content]) -> Iterator[Records]:
+    for part in parts:
+        for piece in pieces.pieces_of(part):
+            yield from records.blocks(memoryview(piece.data))
+
+
+def _add(table: Table, block: Records, ids: NDArray[np.int64], srs: int, *, multi: bool) -> None:
+    lengths = np.diff(block.starts)
+    kinds, heads = block.kinds.astype(np.int64), block.heads.astype(np.int64)
+    columns = (ids, block.starts[:-1], lengths, kinds, heads, block.boxes)
+    rest = (block.data, srs, multi, np.empty(4))
+    table.add(feature_loops.features, int(lengths.max(initial=0)), columns, *rest)
+
+
+def check(path: Path) -> None:
+    """Let SQLite look at every page, and at whether R-tree and features agree.
+
+    Raises:
+        VerifyError: it finds a fault.
+    """
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as db:
+            said = [db.execute("PRAGMA integrity_check(1)").fetchone()[0]]
+            trees = db.execute(
+                "SELECT 'rtree_' || table_name || '_' || column_name FROM gpkg_extensions "
+                "WHERE extension_name = 'gpkg_rtree_index'"
+            ).fetchall()
+            said += [db.execute("SELECT rtreecheck(?)", tree).fetchone()[0] for tree in trees]
+    except sqlite3.Error as error:
+        raise VerifyError(f"{path.name!r} cannot be read back: {error}") from error
+    if faults := [text for text in said if text != "ok"]:
+        raise VerifyError(f"{path.name!r} is damaged: {faults[0][:300]}")

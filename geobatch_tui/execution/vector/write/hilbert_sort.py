@@ -1,0 +1,124 @@
+"""Features in the order of a curve of Hilbert, sorted on disk: row groups whose boxes are small.
+
+The places of all features along the curve are known after one pass over the boxes. A second pass
+puts each feature into the part of a file that its row group is read from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from geobatch_tui.execution.io.disk import disk_errors, read_exactly, write_all
+from geobatch_tui.execution.vector.batch.arrow_arrays import box_sides, numbers
+from geobatch_tui.execution.vector.kernels import feature_loops
+from geobatch_tui.execution.vector.plan import BOX
+from geobatch_tui.execution.vector.spool import contents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_RANK = "__rank"
+#: Bytes of features that are held before they are put into their parts.
+_HELD = 64 * 2**20
+
+
+def sorted_groups(
+    batches: Callable[[], Iterator[pa.RecordBatch]],
+    extent: list[float] | None,
+    rows: int,
+    path: Path,
+) -> Iterator[pa.Table]:
+    """Features in tables of ``rows``, along the curve; those without a box come last.
+
+    Args:
+        batches: gives all features, in the order of the source, each time it is called.
+        extent: of all of them; None: none has a box.
+        rows: of a table; the last has what is left.
+        path: of a file for a while.
+    """
+    ranks = _ranks(batches(), extent)
+    groups: list[list[tuple[int, int]]] = [[] for _ in range(-(-len(ranks) // rows))]
+    with disk_errors("cannot write", path), path.open("w+b", buffering=0) as file:
+        parts = _Parts(file.fileno(), rows, groups)
+        start = 0
+        for batch in batches():
+            parts.add(batch, ranks[start : start + batch.num_rows])
+            start += batch.num_rows
+        parts.flush()
+        for group in groups:
+            yield _read(file.fileno(), group)
+
+
+def _ranks(batches: Iterator[pa.RecordBatch], extent: list[float] | None) -> NDArray[np.int64]:
+    """The place of each feature along the curve."""
+    keys = [np.empty(0, np.uint64)]
+    for batch in batches:
+        known, sides = box_sides(batch.column(BOX))
+        boxes = np.stack(sides, axis=1)
+        found = np.full(len(boxes), 2**32, np.uint64)  # beyond the curve
+        if extent is not None and known.any():
+            here = np.empty(int(known.sum()), np.uint32)
+            feature_loops.hilbert(
+                np.ascontiguousarray(boxes[known]), np.array(extent, np.float64), here
+            )
+            found[known] = here
+        keys.append(found)
+    order = np.argsort(np.concatenate(keys), kind="stable")
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
+@dataclass(slots=True)
+class _Parts:
+    """Appends features to a file, and notes for each group where those of it lie."""
+
+    fd: int
+    rows: int
+    groups: list[list[tuple[int, int]]]
+    held: list[pa.RecordBatch] = field(default_factory=list)
+    ranks: list[NDArray[np.int64]] = field(default_factory=list)
+    size: int = 0
+    at: int = 0
+
+    def add(self, batch: pa.RecordBatch, ranks: NDArray[np.int64]) -> None:
+        self.held.append(batch)
+        self.ranks.append(ranks)
+        self.size += batch.nbytes
+        if self.size > _HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held, a piece for each group."""
+        if not self.held:
+            return
+        ranks = np.concatenate(self.ranks)
+        whole = pa.Table.from_batches(self.held).append_column(_RANK, numbers(ranks))
+        order = np.argsort(ranks)
+        cuts = np.searchsorted(ranks[order] // self.rows, np.arange(len(self.groups) + 1))
+        for number in np.flatnonzero(np.diff(cuts)).tolist():
+            chosen = whole.take(numbers(order[cuts[number] : cuts[number + 1]]))
+            data = contents.encode(chosen.to_batches(), chosen.schema)
+            write_all(self.fd, data)
+            self.groups[number].append((self.at, data.size))
+            self.at += data.size
+        self.held.clear()
+        self.ranks.clear()
+        self.size = 0
+
+
+def _read(fd: int, group: list[tuple[int, int]]) -> pa.Table:
+    tables = []
+    for offset, size in group:
+        with pa.ipc.open_stream(read_exactly(fd, offset, size)) as reader:
+            tables.append(reader.read_all())
+    table = pa.concat_tables(tables)
+    order = np.argsort(table.column(_RANK).to_numpy())
+    return table.drop_columns([_RANK]).take(numbers(order)).combine_chunks()

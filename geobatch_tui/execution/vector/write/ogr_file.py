@@ -1,0 +1,321 @@
+"""FlatGeobuf, GeoPackage and GeoJSON, by OGR, with the same bytes at every run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from geobatch_tui.errors import GeobatchError, SchemaError, VerifyError
+from geobatch_tui.execution.io.part_file import readable_name
+from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.batch.arrow_arrays import Summary, evenly, free_name, texts
+from geobatch_tui.execution.vector.batch_schema import written_schema
+from geobatch_tui.execution.vector.fields import field_types
+from geobatch_tui.execution.vector.formats import shapefile_zip
+from geobatch_tui.execution.vector.geometry import geojson_repairs
+from geobatch_tui.execution.vector.ogr import exact_names, stream
+from geobatch_tui.execution.vector.ogr.ogr_drivers import DRIVERS, place_of
+from geobatch_tui.execution.vector.ogr.pyogrio_import import DataSourceError, pyogrio
+from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.vector.plan import VectorPlan
+
+KEY = "GEOBATCH_FP"
+#: Features and bytes of a batch that OGR gets: one transaction of a GeoPackage.
+ROWS, BYTES = 65_536, 16 * 2**20
+_OPTIONS = {
+    # The file is one of ours until it is complete: it is synced once, at the end.
+    "OGR_SQLITE_SYNCHRONOUS": "OFF",
+    "OGR_SQLITE_JOURNAL": "MEMORY",
+    "OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z",
+}
+_ERRORS = (DataSourceError, RuntimeError, pa.ArrowException, OSError)
+
+
+def write(
+    item: ItemContext,
+    plan: VectorPlan,
+    batches: Iterator[pa.RecordBatch],
+    summary: Summary,
+    path: Path,
+) -> None:
+    """Write the features to ``path``, a new file.
+
+    Raises:
+        SchemaError: OGR cannot hold a field or a geometry in this format.
+        GeobatchError: whatever ended ``batches``.
+    """
+    if plan.format == "Shapefile":
+        shapefile_zip.refuse_mixed(summary.types)
+    kind, promote = layer_type(summary.types, plan.geometry_type)
+    kind = kind if summary.out else _declared(plan)
+    mends = geojson_repairs.mends(plan.format, summary)
+    geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
+    fields = field_types.for_ogr(written_schema(plan))
+    keyed = plan.id_is_key and bool(summary.ids)
+    if keyed:  # OGR takes a field that is called as the key for it
+        fields = fields.append(pa.field(_key_name(plan), pa.int64()))
+    unused = [BOX] if keyed or not plan.id_is_key else [FID, BOX]
+    schema = fields if plan.is_table else fields.append(geometry_field(geometry))
+
+    failed: list[GeobatchError] = []
+
+    def tables() -> Iterator[pa.RecordBatch]:
+        try:
+            for table in evenly(batches, ROWS, GEOMETRY, BYTES):
+                column = table.column(GEOMETRY).combine_chunks()
+                if promote and plan.format not in field_types.JSON:
+                    column = promoted(column)
+                for mend in mends:
+                    column = mend(column)
+                kept = table.drop_columns([GEOMETRY, *unused]).append_column(geometry, column)
+                kept = kept.select(list(range(len(schema))))  # of a table without geometry
+                yield from kept.rename_columns(schema.names).cast(schema).to_batches()
+        except GeobatchError as error:
+            # On its way through OGR it would lose what it says.
+            failed.append(error)
+            raise
+
+    reader = pa.RecordBatchReader.from_batches(schema, tables())
+    try:
+        _write_layer(item, plan, kind, path, reader, _layer_options(item, plan, summary))
+    except SchemaError:
+        if failed:
+            raise failed[0] from None
+        raise
+
+
+def _declared(plan: VectorPlan) -> str:
+    """Type of a layer without features: that of the source."""
+    return plan.geometry_type if plan.geometry_type.partition(" ")[0] in _SAMPLES else "Unknown"
+
+
+#: A geometry of each type.
+_SAMPLES = {
+    "Point": "POINT (0 0)",
+    "LineString": "LINESTRING (0 0, 1 1)",
+    "Polygon": "POLYGON ((0 0, 1 0, 1 1, 0 0))",
+    "MultiPoint": "MULTIPOINT (0 0)",
+    "MultiLineString": "MULTILINESTRING ((0 0, 1 1))",
+    "MultiPolygon": "MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)))",
+    "GeometryCollection": "GEOMETRYCOLLECTION (POINT (0 0))",
+    "Unknown": "POINT (0 0)",
+}
+
+
+def write_template(
+    item: ItemContext, plan: VectorPlan, summary: Summary, kind: str, path: Path, **options: Any
+) -> None:
+    """Write the layer of an item as :func:`write` does, without features; FlatGeobuf: with one of
+    no meaning, as its header says less of an empty layer. ``kind``: its type of geometry."""
+    import shapely
+
+    shape = shapely.from_wkt(_sample(kind))
+    geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
+    schema = field_types.for_ogr(written_schema(plan))
+    columns = [pa.nulls(1, each.type) for each in schema]
+    written = texts([shapely.to_wkb(shape, flavor="iso")], pa.binary())
+    schema = schema.append(geometry_field(geometry))
+    table = pa.Table.from_arrays([*columns, written], schema=schema)
+    if plan.format != "FlatGeobuf":
+        table = table.slice(0, 0)
+    _write_layer(
+        item, plan, kind, path, table.to_reader(), _layer_options(item, plan, summary) | options
+    )
+
+
+def _sample(kind: str) -> str:
+    """WKT of a geometry of a type."""
+    name, _, dimensions = kind.partition(" ")
+    named = re.sub(r"([A-Z]+) ", rf"\1 {dimensions} ", _SAMPLES[name])
+    return re.sub(r"(\d \d)", r"\1" + " 0" * len(dimensions), named)
+
+
+def _write_layer(
+    item: ItemContext,
+    plan: VectorPlan,
+    kind: str,
+    path: Path,
+    reader: pa.RecordBatchReader,
+    options: dict[str, Any],
+) -> None:
+    write_stream(
+        path,
+        reader,
+        layer=plan.layer_name,
+        driver=DRIVERS[plan.format],
+        geometry_name=None if plan.is_table else reader.schema.names[-1],
+        geometry_type=None if plan.is_table else _called(kind),
+        crs=plan.dst_crs or None,
+        layer_options=options,
+        encoding="UTF-8" if plan.format == "Shapefile" else None,
+        layer_metadata={KEY: item.fingerprint} if plan.format in {"GPKG", "FlatGeobuf"} else None,
+    )
+
+
+def write_stream(path: Path, reader: pa.RecordBatchReader, **how: Any) -> None:
+    """Write what ``reader`` gives to ``path``; ``how``: as for pyogrio.
+
+    Raises:
+        SchemaError: OGR cannot, or ``reader`` ended with an error.
+    """
+    import warnings
+
+    pyogrio.set_gdal_config_options(_OPTIONS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with exact_names.writable(path) as name:
+                pyogrio.write_arrow(reader, name, **how)
+    except (*_ERRORS, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise SchemaError(f"OGR cannot write this layer as {how['driver']}: {error}") from error
+
+
+def geometry_field(name: str) -> pa.Field:
+    """The field of a layer's geometry, WKB."""
+    return pa.field(name, pa.binary(), metadata={"ARROW:extension:name": "ogc.wkb"})
+
+
+def _layer_options(item: ItemContext, plan: VectorPlan, summary: Summary) -> dict[str, Any]:
+    if plan.format == "GPKG":
+        return {"FID": _key_name(plan), "GEOMETRY_NAME": free_name("geom", plan.fields)}
+    if plan.format == "FlatGeobuf":
+        # An index cannot hold a feature without extent, and OGR refuses such a feature then.
+        return {"SPATIAL_INDEX": "NO" if summary.facts.get("empty") or not summary.out else "YES"}
+    member = {"ID_FIELD": plan.id_name} if plan.id_name else {}
+    if plan.format == "GeoJSON":
+        native = json.dumps({"type": "FeatureCollection", KEY.lower(): item.fingerprint})
+        return member | {
+            "RFC7946": "YES",
+            "WRITE_NAME": "NO",
+            "NATIVE_DATA": native,
+            "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
+        }
+    return shapefile_zip.OPTIONS if plan.format == "Shapefile" else member
+
+
+def _key_name(plan: VectorPlan) -> str:
+    """Name of the primary key of a GeoPackage."""
+    geometry = free_name("geom", plan.fields)
+    return free_name((plan.id_is_key and plan.id_name) or "fid", (*plan.fields, geometry))
+
+
+def _called(kind: str) -> str:
+    """How pyogrio calls a type."""
+    name, _, dimensions = kind.partition(" ")
+    if "M" not in dimensions:
+        return kind
+    if kind == "Point M":
+        return "PointM"
+    return f"Measured {'3D ' if 'Z' in dimensions else ''}{name}"
+
+
+def measured(kinds: Sequence[int]) -> bool:
+    """Whether geometries of the types ``kinds`` (WKB's numbers) have M in FlatGeobuf and in
+    Shapefiles: where all have it, and are of one type."""
+    return layer_type(kinds)[0].endswith("M")
+
+
+def layer_type(kinds: Sequence[int], declared: str = "") -> tuple[str, bool]:
+    """Type of a layer that holds ``kinds`` (WKB's numbers), and whether single geometries are
+    written as multi ones: where both occur, and nothing else, or where the source ``declared`` that
+    multi type."""
+    bases = {kind % 1000 for kind in kinds}
+    deep = "Z" if any(kind // 1000 % 2 for kind in kinds) else ""
+    deep += "M" if min(kinds, default=0) >= wkb_coordinates.MEASURED else ""
+    deep = f" {deep}" if deep else ""
+    for single, name in ((1, "Point"), (2, "LineString"), (3, "Polygon")):
+        multi = f"Multi{name}"
+        if bases == {single} and declared.partition(" ")[0] != multi:
+            return name + deep, False
+        if bases and bases <= {single, single + 3}:
+            return multi + deep, single in bases
+    if bases == {7}:
+        return f"GeometryCollection{deep}", False
+    return "Unknown", False  # the name of any type, of any dimensions
+
+
+def promoted(column: pa.Array) -> pa.Array:
+    """Points, lines and polygons as multi geometries of one part; the others as they are."""
+    sizes = np.diff(
+        np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
+    )
+    starts = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column)]
+    data = np.frombuffer(column.buffers()[2] or b"", np.uint8)
+    valid = wkb_coordinates.validity(column)
+    made: list[bytes | None] = []
+    for start, size, there in zip(starts.tolist(), sizes.tolist(), valid.tolist(), strict=True):
+        if not there:
+            made.append(None)
+            continue
+        value = data[start : start + size].tobytes()
+        code = int.from_bytes(value[1:5], "little")
+        if code % 1000 <= 3:
+            head = b"\x01" + (code + 3).to_bytes(4, "little") + b"\x01\0\0\0"
+            value = head + value
+        made.append(value)
+    return pa.array(made, pa.binary())
+
+
+def check(path: Path, plan: VectorPlan, fingerprint: str, features: int) -> None:
+    """Raises VerifyError if the file does not open, or holds another number of features. Those of
+    FlatGeobuf are gone through one by one: its own count is only a number in its header."""
+    try:
+        info = pyogrio.read_info(exact_names.exact(path), force_feature_count=True)
+        if plan.format == "FlatGeobuf":
+            with stream.opened(str(path), read_geometry=False) as (_, reader):
+                info["features"] = sum(batch.num_rows for batch in reader)
+    except _ERRORS as error:
+        if not features and plan.format in {"GeoJSON", "GeoJSONSeq"}:
+            return
+        raise VerifyError(f"{path.name!r} cannot be read back: {error}") from error
+    if info["features"] != features:
+        raise VerifyError(
+            f"{path.name!r} holds {info['features']} features, {features} were written"
+        )
+    told = shapefile_zip.fingerprint_of(path) if plan.format == "Shapefile" else _embedded(info)
+    if plan.format in {"GPKG", "FlatGeobuf", "Shapefile"} and told != fingerprint:
+        raise VerifyError(f"{path.name!r} does not carry its fingerprint")
+
+
+def _embedded(info: dict[str, Any]) -> str:
+    return str((info["layer_metadata"] or {}).get(KEY, ""))
+
+
+def inspect(path: str) -> tuple[str, dict[str, Any]]:
+    """Fingerprint of a published file, all features of which were read (empty: not ours, or a
+    GeoJSON text sequence, which has no place for one), and facts of it."""
+    # The layer of a text file has the name of the file, which pyogrio takes for UTF-8.
+    text = Path(path).suffix in {".geojson", ".geojsonl"}
+    with readable_name(path) if text else nullcontext(path) as name:
+        place = place_of(name)
+        with stream.opened(place) as (_, reader):
+            count = sum(batch.num_rows for batch in reader)
+        info = pyogrio.read_info(exact_names.exact(place), force_total_bounds=True)
+    box = info["total_bounds"]
+    facts = {"features_out": count, "bounds": [float(side) for side in box] if box else None}
+    return _fingerprint(path, info), facts
+
+
+def _fingerprint(path: str, info: dict[str, Any]) -> str:
+    if info["driver"] == "ESRI Shapefile":
+        return shapefile_zip.fingerprint_of(Path(path))
+    if info["driver"] == "GeoJSON":
+        with open(os.fspath(path), "rb") as file:  # noqa: PTH123 - odd bytes in names
+            head = file.read(4096).decode("utf-8", "replace")
+        _, found, rest = head.partition(f'"{KEY.lower()}": "')
+        return rest.partition('"')[0] if found else ""
+    return _embedded(info)

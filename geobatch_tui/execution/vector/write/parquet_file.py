@@ -1,0 +1,235 @@
+"""GeoParquet 1.1: WKB, CRS as PROJJSON, boxes of features with statistics, even row groups.
+
+A table without geometry becomes plain Parquet, as GDAL and GeoPandas write and read it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyproj import CRS
+
+from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.io.disk import disk_errors, write_all
+from geobatch_tui.execution.io.part_file import new_file
+from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.read import batch_reader
+from geobatch_tui.execution.vector.spool import contents, pieces
+from geobatch_tui.execution.vector.write import hilbert_sort, parquet_footer
+from geobatch_tui.execution.vector.write.parquet_footer import List, Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from geobatch_tui.execution.protocol.messages import ItemContext, Segment
+    from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
+    from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.spool.pieces import Piece
+
+VERSION = "1.1.0"
+KEY = "geobatch_fp"
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+_MAGIC = b"PAR1"
+_TAIL = struct.Struct("<I4s")
+#: Numbers of fields in parquet.thrift: of FileMetaData, RowGroup, and ColumnChunk.
+_ROWS, _GROUPS = 3, 4
+_COLUMNS, _ORDINAL, _META = 1, 7, 3
+#: Fields that are offsets in the file: of RowGroup, ColumnChunk, and ColumnMetaData; and those of
+#: ColumnChunk that are offsets of indexes with offsets in them.
+_GROUP_OFFSETS, _COLUMN_OFFSETS, _META_OFFSETS = (5,), (2,), (9, 10, 11, 14)
+_INDEXES = (4, 6)
+
+
+def write(
+    item: ItemContext,
+    plan: VectorPlan,
+    segments: Sequence[Segment],
+    summary: Summary,
+    path: Path,
+) -> int:
+    """Write the part file: row groups that chunks have encoded are copied. Returns its CRC-32."""
+    schema = pieces.output_schema(plan)
+    told = {KEY: item.fingerprint}
+    if not plan.is_table:  # which is plain Parquet
+        geo = _geo(plan, summary, *schema.names[-2:])
+        told = {"geo": json.dumps(geo, sort_keys=True), **told}
+    with new_file(path, later=True) as fd, disk_errors("cannot write", path):
+        file = _Assembly(fd, _empty(plan, schema.with_metadata(told)))
+        if plan.options.get("sorted"):
+            _write_sorted(file, item, plan, segments, summary)
+            return file.finish()
+        for group in _groups(plan, contents.contents(item, segments, last=True), summary.cells):
+            if len(group) == 1 and group[0].parquet:
+                file.copy(group[0].data)
+            else:
+                batches = [
+                    batch for piece in group for batch in piece.batches(is_table=plan.is_table)
+                ]
+                file.copy(pieces.encoded(plan, batches))
+        return file.finish()
+
+
+def _write_sorted(
+    file: _Assembly,
+    item: ItemContext,
+    plan: VectorPlan,
+    segments: Sequence[Segment],
+    summary: Summary,
+) -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
+        return pieces.good_batches(contents.contents(item, segments))
+
+    scratch = Path(item.work_dir) / f"sorted-{os.getpid()}-{threading.get_ident()}.tmp"
+    try:
+        for table in hilbert_sort.sorted_groups(batches, summary.bbox, plan.cell, scratch):
+            file.copy(pieces.encoded(plan, table.to_batches()))
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _groups(
+    plan: VectorPlan, parts: Iterator[contents.Content], cells: dict[int, int]
+) -> Iterator[list[Piece]]:
+    """Pieces of one row group each: of one cell, or of several with few features left."""
+    held: list[Piece] = []
+    rows, cell = 0, -1
+    for part in parts:
+        for piece in pieces.pieces_of(part):
+            if piece.cell != cell:
+                if rows + cells[piece.cell] > plan.cell and held:
+                    yield held
+                    held, rows = [], 0
+                cell = piece.cell
+                rows += cells[cell]
+            held.append(piece)
+    if held:
+        yield held
+
+
+def _empty(plan: VectorPlan, schema: pa.Schema) -> Struct:
+    """The footer of a file without row groups."""
+    sink = pa.BufferOutputStream()
+    pieces.writer(plan, sink, schema).close()
+    return _footer(memoryview(sink.getvalue()))[0]
+
+
+def _footer(file: memoryview) -> tuple[Struct, int]:
+    """Footer of a Parquet file, and where it begins."""
+    start = len(file) - _TAIL.size - _TAIL.unpack(file[-_TAIL.size :])[0]
+    return parquet_footer.read(bytes(file[start : -_TAIL.size])), start
+
+
+class _Assembly:
+    """A Parquet file made of the row groups of others, whose bytes are copied as they are."""
+
+    def __init__(self, fd: int, footer: Struct) -> None:
+        self._fd, self._footer = fd, footer
+        self._groups: list[Struct] = []
+        self._at = self._rows = self._crc = 0
+        self._write(_MAGIC)
+
+    def copy(self, data: pa.Buffer) -> None:
+        """Append the row groups of a Parquet file in memory."""
+        view = memoryview(data)
+        footer, end = _footer(view)
+        shift = self._at - len(_MAGIC)
+        for group in footer.get(_GROUPS).values:
+            group.put(_ORDINAL, len(self._groups) & 0x7FFF, parquet_footer.I16)
+            self._groups.append(_shifted(group, shift))
+        self._rows += footer.get(_ROWS)
+        self._write(view[len(_MAGIC) : end])
+
+    def finish(self) -> int:
+        """Write the footer; CRC-32 of the whole file."""
+        self._footer.put(_ROWS, self._rows)
+        self._footer.put(_GROUPS, List(parquet_footer.STRUCT, self._groups))
+        text = parquet_footer.write(self._footer)
+        self._write(text + _TAIL.pack(len(text), _MAGIC))
+        return self._crc
+
+    def _write(self, data: bytes | memoryview) -> None:
+        write_all(self._fd, data)
+        self._crc = crc32(data, self._crc)
+        self._at += len(data)
+
+
+def _shifted(group: Struct, shift: int) -> Struct:
+    """A row group whose columns lie ``shift`` bytes further on.
+
+    Raises VerifyError if it has an index of pages, which would say where they lay before.
+    """
+    _shift(group, _GROUP_OFFSETS, shift)
+    for column in group.get(_COLUMNS).values:
+        if any(map(column.get, _INDEXES)):
+            raise VerifyError(
+                "Arrow wrote a page index, which was not asked for, and is not copied"
+            )
+        _shift(column, _COLUMN_OFFSETS, shift)
+        _shift(column.get(_META), _META_OFFSETS, shift)
+    return group
+
+
+def _shift(value: Struct, numbers: tuple[int, ...], shift: int) -> None:
+    for number in numbers:
+        if at := value.get(number):  # 0 stands for: not told
+            value.put(number, at + shift)
+
+
+def _geo(plan: VectorPlan, summary: Summary, geometry: str, box: str) -> dict[str, Any]:
+    crs = CRS.from_wkt(plan.dst_crs).to_json_dict() if plan.dst_crs else None
+    column: dict[str, Any] = {
+        "encoding": "WKB",
+        "geometry_types": sorted({wkb_coordinates.type_name(kind) for kind in summary.types}),
+        "crs": crs,
+        "covering": {"bbox": {side: [box, side] for side in _SIDES}},
+    }
+    if summary.bbox is not None:
+        column["bbox"] = summary.bbox
+    column |= plan.geo.get("own", {})
+    if summary.facts.get("replaced"):  # by geometries of which the source says nothing
+        column.pop("orientation", None)
+    columns = {**plan.geo.get("others", {}), geometry: column}
+    return {"version": VERSION, "primary_column": geometry, "columns": columns}
+
+
+def check(path: Path, fingerprint: str, features: int) -> None:
+    """Raises VerifyError if the file does not open, or holds something else."""
+    try:
+        with batch_reader.parquet_file(path) as file:
+            meta = file.metadata
+            found = (meta.metadata or {}).get(KEY.encode(), b"").decode()
+            rows = meta.num_rows
+            if meta.num_row_groups:
+                file.read_row_group(meta.num_row_groups - 1, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise VerifyError(f"{path.name!r} cannot be read back: {error}") from error
+    if (found, rows) != (fingerprint, features):
+        raise VerifyError(f"{path.name!r} holds {rows} features, {features} were written")
+
+
+def inspect(path: str) -> tuple[str, dict[str, Any]]:
+    """Fingerprint of a published file, every column of which was decoded (empty: not ours), and
+    facts of it."""
+    with batch_reader.parquet_file(path) as file:
+        for group in range(file.metadata.num_row_groups):
+            file.read_row_group(group, use_threads=False)
+        kept: dict[bytes, bytes] = file.metadata.metadata or {}
+        facts = {"features_out": file.metadata.num_rows, "bounds": _bounds(kept.get(b"geo", b""))}
+        return kept.get(KEY.encode(), b"").decode("utf-8", "replace"), facts
+
+
+def _bounds(geo: bytes) -> list[float] | None:
+    """The box of the first geometry column, as the metadata of a file of ours have it."""
+    try:
+        told = json.loads(geo)
+        box = told["columns"][told["primary_column"]]["bbox"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return [float(value) for value in box] if len(box) == 4 else None

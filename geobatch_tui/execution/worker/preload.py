@@ -1,0 +1,146 @@
+"""What the fork server loads once, so that a worker starts in milliseconds.
+
+Imported for its effect, in the fork server only. It runs in the process that all workers are
+forked from: so it starts no thread and leaves no dataset open. PROJ's database stays open, which
+PROJ itself opens again after a fork.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from geobatch_tui.execution.runtime import environment
+from geobatch_tui.execution.worker import warmup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Of the engine; they do not stay in the environment.
+_ENGINE = os.environ.get(environment.ENGINE, "")
+_FOLDER = os.environ.get(environment.FOLDER, "")
+_PR_SET_PDEATHSIG = 1
+_MADV_DONTNEED = 4
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _leave_terminal() -> None:
+    """Move the fork server out of the terminal's foreground group.
+
+    Ctrl-C and the end of a terminal session would reach it there; both are for the engine, which
+    tells its workers what to do.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with contextlib.suppress(PermissionError):  # a session leader may not, and need not
+        os.setpgid(0, 0)
+
+
+def _drop_mapped() -> None:
+    """Unmap the pages of libraries that loading went through: most were LLVM's, for nothing.
+
+    The kernel maps those that a worker needs again from the page cache. Only ranges of files that
+    nothing was written to are dropped: what the loader relocated stays.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    libc = ctypes.CDLL(None)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    with open("/proc/self/smaps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        lines = file.read().splitlines()
+    span, of_file = "", False
+    for line in lines:
+        word, *rest = line.split(maxsplit=4)
+        if not word.endswith(":"):
+            span, of_file = word, "w" not in rest[0] and rest[3] != "0"
+        elif word == "Anonymous:" and of_file and rest[0] == "0":
+            start, end = (int(side, 16) for side in span.split("-"))
+            libc.madvise(start, end - start, _MADV_DONTNEED)
+
+
+@contextlib.contextmanager
+def _dying_with_the_engine() -> Iterator[None]:
+    """End at once if the engine dies while GDAL loads.
+
+    The fork server itself looks at the engine only once it serves, a second or more from here.
+    Not beyond the block: the kernel means the thread that started this process, which need not
+    live as long as the engine.
+    """
+    before = signal.signal(signal.SIGTERM, _told_to_end)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if _is_orphan():
+        _end(1)
+    try:
+        yield
+    finally:
+        _prctl(_PR_SET_PDEATHSIG, 0)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _is_orphan() -> bool:
+    """An engine that died has left this process to init, or to another reaper of orphans."""
+    return _ENGINE not in {"", str(os.getppid())}
+
+
+def _told_to_end(*_: object) -> None:
+    if _is_orphan():
+        _end()
+    # Of somebody else's SIGTERM; the engine may start another server, in the same folder.
+    os._exit(1)
+
+
+def _end(code: int = 0) -> None:
+    """End now: it holds nothing but memory, and a socket's name.
+
+    Taking down GDAL and LLVM in order takes long on a busy machine, in which the fork server would
+    outlive its engine. The folder of the socket is the engine's to remove, if it still can.
+    """
+    if _FOLDER:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(_FOLDER):  # noqa: PTH208 - pathlib is no lighter here
+                if name.startswith("listener-"):
+                    os.unlink(os.path.join(_FOLDER, name))  # noqa: PTH108, PTH118
+            os.rmdir(_FOLDER)  # noqa: PTH106
+    os._exit(code)
+
+
+_fork, _server = os.fork, os.getpid()
+
+
+def _fork_or_say() -> int:
+    """Fork; where the system refuses that, the number of its error in place of a pid, negative.
+
+    The server passes on what it gets as a pid, so the engine learns of it. An error raised in the
+    server would end it, and all workers with it.
+    """
+    if os.getpid() != _server:
+        return _fork()
+    try:
+        return _fork()
+    except OSError as error:
+        return -(error.errno or 1)
+
+
+os.fork = _fork_or_say
+gc.disable()  # what is loaded here stays
+_leave_terminal()
+atexit.register(_end)
+with _dying_with_the_engine():
+    environment.apply()
+    if os.environ[environment.DATA] == "vector":
+        warmup.warm_up_vector()
+    else:
+        warmup.import_all()
+        warmup.warm_up()
+    _drop_mapped()
+    gc.freeze()  # a collection in a worker would write to every page with objects
+    gc.enable()

@@ -1,0 +1,135 @@
+"""Loads the libraries of a worker, and calls GDAL once while there is one thread."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import pkgutil
+import sys
+from functools import cache
+from types import ModuleType
+from typing import Any, NoReturn
+
+#: In the order of their cost.
+LIBRARIES = (
+    "numpy",
+    "rasterio",
+    "rasterio.features",
+    "rasterio.shutil",
+    "rasterio.vrt",
+    "rasterio.warp",
+    "pyproj",
+    "imagecodecs",
+)
+
+
+def import_pyproj() -> None:
+    """Import pyproj without what it fetches grids by: HTTP and TLS, which take as long as all else
+    of it. Workers fetch nothing."""
+    wanted = "urllib.request"
+    if wanted in sys.modules or "pyproj" in sys.modules:
+        return
+    stand_in: Any = ModuleType(wanted)
+    stand_in.urlretrieve = _refuse
+    sys.modules[wanted] = stand_in
+    try:
+        importlib.import_module("pyproj")
+    finally:
+        del sys.modules[wanted]
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise OSError("a worker fetches no grids")
+
+
+def import_all() -> None:
+    """Import what chunks need: the libraries, and the modules of operations that use them."""
+    import_pyproj()
+    for name in LIBRARIES:
+        importlib.import_module(name)
+
+    import geobatch_tui.execution.raster as package
+    from geobatch_tui.execution.ops import registry
+
+    # What cannot be imported here fails its own tasks later, with its own error.
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        # Nor are the compiled loops: their machine code is loaded without them.
+        if not module.ispkg and ".kernels." not in module.name:
+            with contextlib.suppress(Exception):
+                importlib.import_module(module.name)
+    for name in registry.operation_names():
+        with contextlib.suppress(Exception):
+            registry.get_operation(name)
+
+
+def warm_up_vector() -> None:
+    """Import what chunks of features need, and load the compiled loops.
+
+    The machine code of a loop lies in the user's cache, and is linked at its first call: here, once
+    for all workers.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    import_pyproj()
+    from geobatch_tui.execution.ops import registry
+    from geobatch_tui.execution.vector import assemble, chunk, probe
+    from geobatch_tui.execution.vector.batch import wkb_coordinates
+    from geobatch_tui.execution.vector.geometry import round_trip, transform
+
+    del assemble, chunk, probe, transform
+    for name in registry.operation_names():
+        with contextlib.suppress(Exception):
+            registry.get_operation(name)
+    # From its buffers: Arrow's own conversion loads pandas.
+    offsets, point = np.array([0, 21], np.int32), bytes.fromhex("0101000000") + bytes(16)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(point)]
+    found = wkb_coordinates.coordinates(pa.Array.from_buffers(pa.binary(), 1, buffers))
+    found.boxes()
+    nowhere = round_trip.Ground(lambda x, y: (x, y, x > y), 1.0, (2.0, 2.0), 2.0)
+    found.doubtful(found.status == 0, nowhere, 1.0)
+    found.replaced(found.x, found.y)
+
+
+@cache
+def restrict_gdal() -> None:
+    """Register the drivers of rasterio's GDAL, and keep those that are meant for use."""
+    import rasterio
+    from rasterio import _env
+
+    from geobatch_tui.execution.runtime import allowed_drivers
+
+    with rasterio.Env():
+        allowed_drivers.keep_only(allowed_drivers.RASTER, _env)
+
+
+def warm_up() -> None:
+    """Register GDAL's drivers, drop most of them, and warp a few pixels.
+
+    The first calls take locks that deadlock with the GIL when two threads make them at once
+    (rasterio#3611). No dataset stays open.
+    """
+    import numpy as np
+    import rasterio
+    from rasterio.io import MemoryFile
+    from rasterio.transform import from_origin
+    from rasterio.vrt import WarpedVRT
+
+    from geobatch_tui.execution.native import linker
+
+    restrict_gdal()
+    profile = {
+        "driver": "GTiff",
+        "width": 4,
+        "height": 4,
+        "count": 1,
+        "dtype": "uint8",
+        "crs": "EPSG:4326",
+        "transform": from_origin(0, 4, 1, 1),
+    }
+    with rasterio.Env(), MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.write(np.ones((1, 4, 4), dtype="uint8"))
+        with memory.open() as dataset, WarpedVRT(dataset, crs="EPSG:3857") as warped:
+            warped.read()
+    linker.prepare()

@@ -1,0 +1,212 @@
+"""One run per output directory: a kernel lock that dies with its holder.
+
+The lock is ``flock`` on a file that is never unlinked. The file's body only serves the message for
+those who are refused: nobody decides anything by it, so it can't go stale.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from geobatch_tui.errors import LockHeldError, StateError
+from geobatch_tui.ledger.place.regular_file import open_fd, open_read
+from geobatch_tui.ledger.place.state_directory import output_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+#: ``is_held`` takes a shared lock for an instant; a run that starts then must not be refused.
+_TRIES: Final = 6
+_PAUSE: Final = 0.05
+_START_TICKS_FIELD: Final = 19  #: of /proc/PID/stat, counted behind the name of the command
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lock. ``start_ticks`` (since boot) tells a reused pid; ``t0`` is UNIX time."""
+
+    pid: int = 0
+    boot_id: str = ""
+    start_ticks: int = 0
+    host: str = ""
+    run_id: str = ""
+    epoch: int = 0
+    socket: str = ""
+    t0: float = 0.0
+
+
+def describe_self() -> Holder:
+    """This process as a holder; the run's own fields are left empty."""
+    boot, ticks = "", 0
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    with suppress(OSError, IndexError, ValueError):
+        # The command's name stands in parentheses and may hold spaces and parentheses itself.
+        stat = Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
+        ticks = int(stat[_START_TICKS_FIELD])
+    return Holder(os.getpid(), boot, ticks, os.uname().nodename, t0=time.time())
+
+
+def read_holder(path: Path) -> Holder | None:
+    """The last holder that wrote its name in the lock file; None if nobody did."""
+    try:
+        with open_read(path) as file:
+            return _parse(file.read(1 << 16))
+    except OSError:
+        return None
+
+
+def is_held(path: Path) -> bool:
+    """Whether a live process holds the lock. A file that is missing is not held."""
+    try:
+        fd = open_fd(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StateError(f"cannot look at the lock {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+class RunLock:
+    """A held lock. ``release`` it, leave its ``with`` block, or die: each frees it."""
+
+    def __init__(self, path: Path, fd: int, holder: Holder) -> None:
+        self.path = path
+        self.holder = holder
+        self._fd = fd
+
+    @classmethod
+    def acquire(cls, path: Path, body: Mapping[str, Any] | Holder | None = None) -> Self:
+        """Take the lock, or say who has it.
+
+        Args:
+            path: the lock file; made with mode 0600 if missing, never followed as a link.
+            body: any fields of ``Holder``; those about this process are filled in.
+
+        Raises:
+            LockHeldError: another process has it.
+            OutputGoneError, DiskFullError, StateError: the file can't be made or written.
+        """
+        given = asdict(body) if isinstance(body, Holder) else dict(body or {})
+        holder = replace(describe_self(), **{key: value for key, value in given.items() if value})
+        fd = _take(path)
+        lock = cls(path, fd, holder)
+        try:
+            lock._write()
+        except BaseException:
+            os.close(fd)
+            raise
+        return lock
+
+    @staticmethod
+    def is_held(path: Path) -> bool:
+        """Whether a live process holds this lock; see the function of the same name."""
+        return is_held(path)
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of the body, such as ``epoch`` or ``socket``."""
+        self.holder = replace(self.holder, **changes)
+        self._write()
+
+    def release(self) -> None:
+        """Free the lock. The file stays, with the name of its last holder."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _write(self) -> None:
+        data = json.dumps(asdict(self.holder)).encode() + b"\n"
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, data, 0)
+        except OSError as error:
+            raise output_error(error, self.path) from error
+
+
+def _take(path: Path) -> int:
+    """An open descriptor that holds the lock on the file that ``path`` names now."""
+    for last in (False,) * (_TRIES - 1) + (True,):
+        try:
+            fd = open_fd(path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise StateError(f"{path} is a symbolic link; remove it") from error
+            raise output_error(error, path) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_same(fd, path):
+                return fd
+        except BlockingIOError:
+            if last:
+                holder = _parse(os.pread(fd, 1 << 16, 0))
+                os.close(fd)
+                raise LockHeldError(_refusal(path, holder), hint=_advice(holder)) from None
+        except OSError as error:
+            os.close(fd)
+            raise StateError(f"cannot lock {path}: {error.strerror}") from error
+        os.close(fd)
+        time.sleep(_PAUSE)
+    raise StateError(f"the lock {path} is replaced again and again by another program")
+
+
+def _is_same(fd: int, path: Path) -> bool:
+    """Whether the descriptor's file still bears this name: it may have been replaced meanwhile."""
+    try:
+        named = path.lstat()
+    except FileNotFoundError:
+        return False
+    held = os.fstat(fd)
+    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+
+
+def _parse(data: bytes) -> Holder | None:
+    try:
+        body = json.loads(data)
+        known = {field.name for field in fields(Holder)}
+        return Holder(**{key: value for key, value in body.items() if key in known})
+    except (ValueError, AttributeError, TypeError):
+        return None
+
+
+def _refusal(path: Path, holder: Holder | None) -> str:
+    where = path.parent.parent
+    if holder is None:
+        return f"another run is starting in {where}"
+    since = datetime.fromtimestamp(holder.t0, UTC).isoformat(timespec="seconds")
+    return (
+        f"{where} is held by process {holder.pid} on {holder.host} since {since}, "
+        f"run {holder.run_id or '(starting)'}"
+    )
+
+
+def _advice(holder: Holder | None) -> str:
+    if holder is None:
+        return "try again in a moment"
+    return f"wait for it, or stop it: kill -INT {holder.pid} (on {holder.host})"

@@ -1,0 +1,301 @@
+"""Where the state of a run lives: names below ``<output.dir>/.geobatch``, made and checked."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
+from geobatch_tui.ledger.place.failpoint import failpoint
+from geobatch_tui.ledger.place.owner import refuse_foreign
+from geobatch_tui.ledger.place.regular_file import read_json
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME: Final = ".geobatch"
+RESERVE_BYTES: Final = 4 << 20
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """The state directory of one output directory; see the decisions on names in the README.
+
+    Attributes:
+        output_dir: absolute.
+        root: ``output_dir/.geobatch``.
+        ledger: the database; outside ``root`` where that was asked for.
+    """
+
+    output_dir: Path
+    root: Path
+    ledger: Path
+
+    @classmethod
+    def open(
+        cls,
+        output_dir: Path,
+        create: bool = False,  # noqa: FBT001, FBT002
+        *,
+        local: bool = False,
+    ) -> Self:
+        """Find the state directory, or make it.
+
+        Args:
+            output_dir: the job's output directory.
+            create: make it, with mode 0700, and ``output_dir`` too.
+            local: make a ledger that is not there yet in the user's state directory on this
+                machine.
+
+        Raises:
+            StateError: there is none and ``create`` is off; it is no plain directory, or with
+                ``create`` not the user's own.
+            OutputGoneError: ``output_dir`` can't be made or written.
+            DiskFullError: no space for it.
+        """
+        output_dir = output_dir.absolute()
+        root = make_root(output_dir) if create else output_dir / NAME
+        _check(root)
+        ledger = _place_ledger(output_dir, root, create=create, local=local)
+        return cls(output_dir, root, ledger)
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.jsonl"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
+
+    @property
+    def dead(self) -> Path:
+        return self.root / "dead"
+
+    @property
+    def works(self) -> Path:
+        """Parent of all spools."""
+        return self.root / "work"
+
+    def work(self, item_id: int) -> Path:
+        """Where the spools of one item lie. Not made by this call."""
+        return self.works / str(item_id)
+
+    def worker_err(self, number: int) -> Path:
+        """Where fd 2 of worker ``number`` goes."""
+        return self.root / f"worker-{number}.err"
+
+
+def make_root(output_dir: Path) -> Path:
+    """Make the state directory of ``output_dir``, and that too; or find one that is ours.
+
+    Raises:
+        StateError: it is no plain directory, or not the user's own.
+        OutputGoneError, DiskFullError: it can't be made.
+    """
+    root = output_dir / NAME
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            root.mkdir(mode=0o700)
+    except OSError as error:
+        raise output_error(error, output_dir) from error
+    _check(root)
+    refuse_foreign(root)
+    return root
+
+
+def output_path(output_dir: Path, key: str) -> Path:
+    """The final name of an item's output. What else a ledger's row says of it is not obeyed: the
+    directory may have been moved, or be another user's.
+
+    Raises:
+        StateError: it would not lie in ``output_dir``.
+    """
+    inner = Path(key)
+    if inner.is_absolute() or ".." in inner.parts or not inner.name:
+        raise StateError(
+            f"the ledger of {safe(str(output_dir))} names an output outside of it: {safe(key)}",
+            hint="`geobatch run JOB --fresh` makes a new ledger",
+        )
+    return output_dir / inner
+
+
+def _check(root: Path) -> None:
+    try:
+        mode = root.lstat().st_mode
+    except FileNotFoundError:
+        raise StateError(
+            f"{root.parent} holds no run: there is no {NAME} in it",
+            hint="give the output directory of a run",
+        ) from None
+    except OSError as error:
+        raise output_error(error, root.parent) from error
+    if stat.S_ISLNK(mode):
+        raise StateError(
+            f"{root} is a symbolic link, which geobatch does not follow",
+            hint="remove the link; to keep state elsewhere, link the output directory itself",
+        )
+    if not stat.S_ISDIR(mode):
+        raise StateError(f"{root} is not a directory", hint="move that file away")
+
+
+def _place_ledger(output_dir: Path, root: Path, *, create: bool, local: bool) -> Path:
+    """The database's path: in ``root``, so that whatever machine sees the outputs goes on with
+    them; or in the user's state directory, where a pointer says so or where that is asked for."""
+    pointer, here, away = root / "ledger.pointer", root / "ledger.db", _away(output_dir)
+    if not _is_pointed(pointer, away):
+        if not (create and local) or here.exists():
+            return here
+        _make_away(away.parent)
+        write_json_atomic(pointer, {"ledger": str(away), "host": os.uname().nodename})
+    if create:
+        refuse_foreign(away.parent)
+    return away
+
+
+def _away(output_dir: Path) -> Path:
+    """Where the ledger of ``output_dir`` is if it is not in it."""
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    digest = hashlib.blake2b(os.fsencode(output_dir.resolve()), digest_size=8).hexdigest()
+    return Path(home).expanduser() / "geobatch" / digest / "ledger.db"
+
+
+def _make_away(away: Path) -> None:
+    try:
+        away.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(f"cannot make {away} for the ledger: {error.strerror}") from error
+
+
+def _is_pointed(pointer: Path, away: Path) -> bool:
+    """Whether the pointer is there. It may name ``away`` and nothing else: what it names is
+    written, renamed and removed."""
+    try:
+        body = read_json(pointer)
+        path, host = str(body["ledger"]), str(body["host"])
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StateError(f"cannot read {pointer}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(
+            f"{pointer} is damaged: {error}", hint="remove it, then `geobatch repair DIR`"
+        ) from error
+    if path == str(away) and away.parent.is_dir():
+        return True
+    where = "not there" if path == str(away) else f"not where it is kept here, {away}"
+    raise StateError(
+        f"the ledger of {pointer.parent.parent} is kept on host {safe(host)} as {safe(path)}, "
+        f"which is {where}",
+        hint=f"run on that host with the same XDG_STATE_HOME, or, as after a move: remove "
+        f"{pointer} and use `geobatch repair DIR`",
+    )
+
+
+def write_json_atomic(path: Path, obj: Mapping[str, Any]) -> None:
+    """Write ``obj`` so that a reader, or a crash, sees the old file or the new one, whole.
+
+    Raises:
+        DiskFullError: no space; the old file stays.
+        OutputGoneError: the directory is gone or read-only.
+        StateError: any other reason of the system's.
+    """
+    data = json.dumps(obj, indent=1, sort_keys=False).encode() + b"\n"
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        try:
+            _write_new(temp, data)
+            failpoint("json_before_rename")
+            temp.rename(path)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
+        failpoint("json_after_rename")
+        sync_directory(path.parent)
+    except OSError as error:
+        raise output_error(error, path) from error
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable. Raises OSError; never retried, see fsync(2)."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def output_error(error: OSError, where: Path) -> StateError | DiskFullError:
+    """The typed error for an OSError on something below the output directory."""
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return DiskFullError(f"no space left to write {where}: {reason}")
+    gone = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS)
+    lost = (errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EIO)
+    if error.errno in gone + lost:
+        return OutputGoneError(f"cannot write {where}: {reason}")
+    return StateError(f"cannot write {where}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Real bytes put aside, so that a ledger on a full disk can still record how it ended."""
+
+    path: Path
+    size: int = RESERVE_BYTES
+
+    def ensure(self) -> bool:
+        """Set the bytes aside, if they are not. False where there is no space for them."""
+        with suppress(OSError):
+            if self.path.lstat().st_size == self.size:
+                return True
+        try:
+            self.path.unlink(missing_ok=True)
+            # Random, since a compressing filesystem would store zeros in nothing.
+            _write_new(self.path, os.urandom(self.size))
+        except OSError:
+            self.release()
+            return False
+        return True
+
+    def has_room(self) -> bool:
+        """Whether setting the bytes aside would leave plenty."""
+        try:
+            return shutil.disk_usage(self.path.parent).free > 16 * self.size
+        except OSError:
+            return False
+
+    def release(self) -> bool:
+        """Give the bytes back. False if there were none."""
+        try:
+            self.path.unlink()
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,384 @@
+"""The SQLite file: how it is opened, checked, made and migrated, and what its errors mean.
+
+Never ``open()`` the database file in a process that has it open through SQLite: closing that
+descriptor drops SQLite's POSIX locks.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import stat
+import tempfile
+from contextlib import closing, contextmanager, suppress
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from geobatch_tui.errors import (
+    DiskFullError,
+    LedgerCorruptError,
+    LedgerEmptyError,
+    LedgerTooNewError,
+    OutputGoneError,
+    StateError,
+)
+from geobatch_tui.ledger.place.filesystem import holds_wal, type_of
+from geobatch_tui.ledger.place.regular_file import open_read
+from geobatch_tui.ledger.place.state_directory import FULL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+APPLICATION_ID: Final = 0x47424C31
+VERSION: Final = 2
+_HEAD: Final = 100  #: bytes of the header of an SQLite database
+_BUSY_MS: Final = 5_000
+_PATIENT_MS: Final = 60_000
+_PROBE: Final = 65_536
+_ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 17 stays below SQLite's 32,766 variables
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open the ledger to write it; make it if it is missing; migrate it if it is older.
+
+    With ``synchronous = FULL``: what is committed is on the disk. In WAL mode, so that readers and
+    the writer do not wait for each other; on a network filesystem, which has no shared memory for
+    that, with a rollback journal.
+
+    Raises:
+        LedgerTooNewError: a newer geobatch wrote it.
+        LedgerCorruptError: it is damaged, or no ledger.
+        StateError, DiskFullError, OutputGoneError: it can't be opened, made or written.
+    """
+    with translated(path):
+        _create_private(path)
+        _refuse_odd(path)
+        connection = _connect(path, "rw")
+        try:
+            _check(connection, path)
+            mode = journal_mode(path)
+            connection.execute(f"PRAGMA journal_mode = {mode}")
+            if mode != "WAL":  # every reader holds the writer up
+                connection.execute(f"PRAGMA busy_timeout = {_PATIENT_MS}")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            connection.execute("PRAGMA cache_size = -16000")
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def journal_mode(path: Path) -> str:
+    """How the ledger at ``path`` is kept whole: ``WAL``, or ``TRUNCATE`` for a rollback journal."""
+    return "WAL" if holds_wal(type_of(path.parent)) else "TRUNCATE"
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open the ledger read-only. Nothing that the caller does can change it.
+
+    On media that cannot be written, a ledger that was closed well is opened as immutable. What a
+    writer that died had begun is taken back first, as its rollback journal says.
+
+    Raises:
+        LedgerEmptyError: there is none, or no run has begun in it.
+        LedgerTooNewError, LedgerCorruptError, StateError: as ``open_writer``.
+    """
+    if not path.is_file():
+        raise LedgerEmptyError(f"there is no ledger at {path}")
+    _refuse_odd(path)
+    with translated(path):
+        try:
+            return _opened(path, "ro")
+        except sqlite3.OperationalError as error:
+            if not _is_denied(error):
+                raise
+        journal = path.with_name(path.name + "-journal")
+        if _is_there(journal) and _rolled_back(path):
+            return _opened(path, "ro")
+        if _is_there(journal) or _is_there(path.with_name(path.name + "-wal")):
+            raise StateError(
+                f"{path} belongs to a run that did not end well, and its directory is read-only",
+                hint="copy the directory .geobatch to a place that can be written",
+            )
+        return _opened(path, "ro&immutable=1")
+
+
+def _is_there(file: Path) -> bool:
+    """Whether there is anything in it."""
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _rolled_back(path: Path) -> bool:
+    """Have SQLite take back what its journal says; whether it could. It does nothing while the
+    writer lives."""
+    try:
+        with closing(_connect(path, "rw")) as connection:
+            scalar(connection, "SELECT count(*) FROM sqlite_schema")
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    connection = _connect(path, mode)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        _refuse_empty(connection, path)
+        check_version(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(os.fsencode(path))}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_MS / 1000,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    # Names of files are bytes: those that are not UTF-8 come back as they went in.
+    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def _create_private(path: Path) -> None:
+    """Make an empty file of mode 0600; SQLite gives its -wal and -shm the same mode."""
+    with suppress(FileExistsError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(path, flags, 0o600))
+
+
+def _refuse_odd(path: Path) -> None:
+    """SQLite follows links, and waits for ever for a pipe that bears the name of its journal."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            file = path.with_name(path.name + suffix)
+            if not stat.S_ISREG(file.lstat().st_mode):
+                raise StateError(f"{file} is not a regular file", hint="move it away")
+
+
+def refuse_to_remove(path: Path, root: Path) -> None:
+    """Refuse a file that bears a ledger's name and is none, before it is removed or renamed. In the
+    state directory ``root`` it may be so damaged that it is no database any more.
+
+    Raises:
+        StateError: it is another program's, or cannot be read.
+    """
+    try:
+        with open_read(path) as file:
+            head = file.read(_HEAD)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StateError(f"cannot read {path}: {error.strerror}", hint="move it away") from error
+    database = head.startswith(b"SQLite format 3\0")
+    if database and int.from_bytes(head[68:72]) == APPLICATION_ID:
+        return
+    if database or path.parent != root:
+        raise StateError(f"{path} is not a ledger of geobatch", hint="move it away yourself")
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema's version.
+
+    Raises:
+        LedgerTooNewError, LedgerCorruptError: it is newer than ours, or the file is no ledger.
+    """
+    application = scalar(connection, "PRAGMA application_id")
+    version = int(scalar(connection, "PRAGMA user_version"))
+    if application != APPLICATION_ID:
+        raise LedgerCorruptError(f"{path} is not a ledger of geobatch")
+    if version > VERSION:
+        raise LedgerTooNewError(
+            f"{path} has schema {version}; this geobatch knows schemas up to {VERSION}"
+        )
+    if version == VERSION and _schema_of(connection) != _schema():
+        raise LedgerCorruptError(f"{path} is damaged: its schema is not that of version {version}")
+    return version
+
+
+def _schema_of(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """Everything that the database declares, as text."""
+    return connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    ).fetchall()
+
+
+@cache
+def _schema() -> list[tuple[Any, ...]]:
+    """What a sound database declares: the same steps lead every file to it."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for step in range(VERSION):
+            MIGRATIONS[step](connection)
+        return _schema_of(connection)
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return not scalar(connection, "SELECT count(*) FROM sqlite_schema")
+
+
+def _refuse_empty(connection: sqlite3.Connection, path: Path) -> None:
+    if _is_empty(connection):
+        raise LedgerEmptyError(f"{path} is empty: no run has begun in it")
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    if _is_empty(connection):
+        return
+    check_version(connection, path)
+    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+    if found != ["ok"]:
+        raise LedgerCorruptError(f"{path} is damaged: {'; '.join(found)}")
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _letters_of_features(connection: sqlite3.Connection) -> None:
+    """A letter may be of one feature of a chunk that is done: its number in the item, or -1."""
+    connection.execute("ALTER TABLE dead ADD COLUMN feature INTEGER NOT NULL DEFAULT -1")
+    connection.execute("DROP INDEX dead_once")
+    connection.execute(
+        "CREATE UNIQUE INDEX dead_once ON dead (item_id, ifnull(chunk_id, -1), feature)"
+    )
+    connection.execute("CREATE INDEX dead_feature ON dead (chunk_id) WHERE feature >= 0")
+
+
+#: From each version to the next.
+MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {
+    0: _create,
+    1: _letters_of_features,
+}
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = int(scalar(connection, "PRAGMA user_version"))
+        for step in range(version, VERSION):
+            MIGRATIONS[step](connection)
+        if version != VERSION:
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def scalar(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> Any:
+    """The first column of the first row; None without one."""
+    row = connection.execute(sql, values).fetchone()
+    return None if row is None else row[0]
+
+
+def bulk(connection: sqlite3.Connection, sql: str, rows: Sequence[Sequence[object]]) -> int:
+    """Run one statement over many rows, and return how many it changed.
+
+    ``executemany`` steps once a row, and after each step it waits for the interpreter lock: 5 ms
+    a row when the main thread is busy. Here the rows are one VALUES list, and the lock is let go
+    of once.
+
+    Args:
+        connection: in a transaction.
+        sql: an UPDATE or INSERT that reads its rows from ``{d}``, a table ``d`` with columns
+            ``column1``, ``column2`` and so on. Lists are padded to powers of two with rows of
+            NULL, which it must ignore.
+        rows: of equal length.
+    """
+    changed = 0
+    for start in range(0, len(rows), _ROWS):
+        part = rows[start : start + _ROWS]
+        width = len(part[0])
+        count = 1 << (len(part) - 1).bit_length()
+        values = [value for row in part for value in row]
+        values += [None] * (width * (count - len(part)))
+        group = "(" + ",".join("?" * width) + ")"
+        listed = ",".join([group] * count)
+        statement = sql.replace("{d}", f"(VALUES {listed}) AS d")
+        changed += connection.execute(statement, values).rowcount
+    return changed
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite and of the system into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    except UnicodeDecodeError as error:
+        # SQLite quotes a damaged schema in its message, and that is no text any more.
+        raise LedgerCorruptError(f"the ledger {path} is damaged: {error}") from error
+    except OSError as error:
+        if isinstance(error, StateError):
+            raise
+        raise _system_error(error, path) from error
+
+
+def translate(error: sqlite3.Error, path: Path) -> StateError | DiskFullError:
+    """Our error for one of SQLite's."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
+        return DiskFullError(f"no space left for the ledger {path}")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return LedgerCorruptError(f"the ledger {path} is damaged: {error}")
+    if not path.exists():
+        return OutputGoneError(f"the ledger {path} is gone: {error}")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return OutputGoneError(f"the ledger {path} cannot be opened or written: {error}")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StateError(f"another program keeps the ledger {path} locked: {error}")
+    return StateError(f"the ledger {path} failed: {error}")
+
+
+def _system_error(error: OSError, path: Path) -> StateError | DiskFullError:
+    if error.errno in FULL:
+        return DiskFullError(f"no space left for the ledger {path}")
+    return OutputGoneError(f"cannot open the ledger {path}: {error.strerror or error}")
+
+
+def _is_denied(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
+
+
+def _is_full(path: Path) -> bool:
+    """Whether files can't grow there: SQLite hides quotas and limits behind 'disk I/O error'."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    for file in (path, path.with_name(path.name + "-wal")):
+        with suppress(OSError):
+            if limit != resource.RLIM_INFINITY and file.stat().st_size + _PROBE > limit:
+                return True
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(b"\1" * _PROBE)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.errno in FULL
+    return False

@@ -1,0 +1,274 @@
+"""Updates into SQL: what commutes is gathered (`gathered.py`), and written by few statements.
+
+A statement costs its caller at least one wait for the interpreter lock, so a batch of a thousand
+updates must not become a thousand statements. Updates of different chunks commute; so do those of
+new items with everything before them. The rest ends the gathering first.
+"""
+
+# ruff: noqa: S608  only constants of this package are put together here
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from geobatch_tui.ledger.schema import statements
+from geobatch_tui.ledger.schema.database import bulk
+from geobatch_tui.ledger.schema.statements import Interner, json_text, prose_text
+from geobatch_tui.ledger.schema.updates import (
+    ChunkDone,
+    ChunkReleased,
+    ChunkStarted,
+    ChunkState,
+    ChunkWaiting,
+    DeadLetter,
+    ItemAdopted,
+    ItemChanged,
+    ItemPlanned,
+    ItemPublished,
+    ItemRow,
+    ItemState,
+    LettersDismissed,
+    LettersRequeued,
+    Noted,
+    RunEnded,
+    SourceTouched,
+    Update,
+)
+from geobatch_tui.ledger.write.gathered import Gathered, Row
+from geobatch_tui.ledger.write.requeue import dismiss, requeue
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Mapping
+
+    from geobatch_tui.ledger.write.publish import Publisher
+
+MESSAGE_LENGTH: Final = 2_000  #: characters of an attempt's message; the dead letter has it all
+
+
+class Batch:
+    """One transaction's worth of updates. The caller begins and commits.
+
+    Args:
+        connection: in a transaction.
+        spools, docs: shared texts.
+        publisher: renames finished files.
+        epoch: of the run that writes.
+        last_item: the highest item id in the database; a higher one is new.
+        now: UNIX time of the commit.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        spools: Interner,
+        docs: Interner,
+        publisher: Publisher,
+        epoch: int,
+        last_item: int,
+        now: float,
+    ) -> None:
+        self._connection = connection
+        self._spools = spools
+        self._publisher = publisher
+        self._epoch = epoch
+        self._now = now
+        self.last_item = last_item
+        self._rows = Gathered(connection, docs, publisher, now)
+        self._events: list[Row] = []
+        self._notes: dict[str, Row] = {}
+        self._sums: dict[str, float] = {}
+        self._handlers: dict[type, Callable[..., None]] = {
+            ItemPlanned: self._planned,
+            ItemAdopted: self._adopted,
+            ItemChanged: self._changed,
+            SourceTouched: self._touched,
+            ChunkStarted: self._started,
+            ChunkDone: self._done,
+            ChunkWaiting: self._waiting,
+            ChunkReleased: self._released,
+            DeadLetter: self._dead,
+            LettersRequeued: self._requeued,
+            LettersDismissed: self._dismissed,
+            ItemPublished: self._published,
+            RunEnded: self._ended,
+            Noted: self._noted,
+        }
+
+    def add(self, update: Update) -> None:
+        """Take in one update, in order."""
+        self._handlers[type(update)](update)
+
+    def finish(self) -> None:
+        """Write everything, and make the renames durable. What is left is to commit."""
+        self._rows.write()
+        self._publisher.sync(self._rows.renamed)
+        self._charge()
+        for kind, row in self._notes.items():
+            self._connection.execute(statements.NOTE, (prose_text(kind), *row))
+        bulk(self._connection, statements.EVENT, self._events)
+
+    # --- gathering ------------------------------------------------------------------------------
+
+    def _started(self, update: ChunkStarted) -> None:
+        self._move(update.chunk_id, ChunkState.RUNNING)
+
+    def _released(self, update: ChunkReleased) -> None:
+        self._move(update.chunk_id, ChunkState.PENDING)
+
+    def _move(self, chunk: int, state: ChunkState) -> None:
+        if chunk in self._rows.waits:
+            self._rows.waits[chunk] = (chunk, int(state), *self._rows.waits[chunk][2:])
+            return
+        self._settle(chunk)
+        self._rows.moves[chunk] = int(state)
+
+    def _settle(self, chunk: int) -> None:
+        """Write first, if this chunk got something that must come before what follows."""
+        if chunk in self._rows.waits or self._rows.is_over(chunk):
+            self._rows.write()
+
+    def _waiting(self, update: ChunkWaiting) -> None:
+        chunk = update.chunk_id
+        if self._rows.is_over(chunk):
+            self._rows.write()
+        self._rows.moves.pop(chunk, None)
+        counts = (update.attempts, update.crashes, update.strikes)
+        state = int(ChunkState.RETRY_WAIT)
+        self._rows.waits[chunk] = (chunk, state, *counts, update.not_before)
+        self._attempt(chunk, counts, update.error_class, update.message)
+        self._sum("n_retry", 1)
+        self._event("retry", None, chunk, {"error_class": update.error_class})
+
+    def _attempt(
+        self, chunk: int, counts: tuple[int, int, int | None], error: str, message: str
+    ) -> None:
+        text = prose_text(message[:MESSAGE_LENGTH])
+        self._rows.attempts.append(
+            (chunk, self._epoch, self._now, *counts, prose_text(error), text)
+        )
+
+    def _done(self, update: ChunkDone) -> None:
+        chunk = update.chunk_id
+        self._settle(chunk)
+        self._rows.moves.pop(chunk, None)
+        self._rows.dones[chunk] = (
+            chunk,
+            update.attempts,
+            self._spools[update.spool],
+            update.offset,
+            update.length,
+            update.crc32,
+            update.units,
+            update.bytes_in,
+            update.bytes_out,
+            round(update.seconds * 1e6),
+            update.nodata,
+            update.rss_peak >> 10,
+        )
+        self._rows.features += [
+            self._rows.letter_row(
+                update.item_id, chunk, (update.attempts, 0), error, record, feature
+            )
+            for feature, error, record in update.letters
+        ]
+        self._sum("n_done", 1)
+        self._sum("units", update.units)
+        self._sum("bytes_in", update.bytes_in)
+        self._sum("bytes_out", update.bytes_out)
+        self._sum("seconds", update.seconds)
+        self._event("done", update.item_id, chunk)
+
+    def _dead(self, update: DeadLetter) -> None:
+        chunk = update.chunk_id
+        if chunk is None:
+            self._rows.write()
+            self._sum("n_dead", self._rows.bury_item(update))
+        else:
+            self._settle(chunk)
+            self._rows.moves.pop(chunk, None)
+            self._rows.deads[chunk] = update
+            message = str(update.record.get("error_message", ""))
+            counts = (update.attempts, update.crashes, None)
+            self._attempt(chunk, counts, update.error_class, message)
+            self._sum("n_dead", 1)
+        self._event("dead", update.item_id, chunk, {"error_class": update.error_class})
+
+    def _planned(self, update: ItemPlanned) -> None:
+        self._add_item(update.item, "planned")
+
+    def _adopted(self, update: ItemAdopted) -> None:
+        self._add_item(update.item, "adopted")
+
+    def _add_item(self, item: ItemRow, kind: str) -> None:
+        state = ItemState.PUBLISHED if kind == "adopted" else ItemState.PLANNED
+        if item.item_id <= self.last_item:
+            self._rows.write()
+            self._connection.execute("DELETE FROM item WHERE item_id = ?", (item.item_id,))
+        self.last_item = max(self.last_item, item.item_id)
+        self._rows.items[item.item_id] = (item, state)
+        self._event(kind, item.item_id, None, {"reason": item.reason} if item.reason else None)
+
+    def _changed(self, update: ItemChanged) -> None:
+        if update.item_id in self._rows.publications:
+            self._rows.write()
+        self._rows.changes[update.item_id] = update
+        data = {"state": update.state.name.lower(), "reason": update.reason}
+        self._event("item", update.item_id, None, data)
+
+    def _touched(self, update: SourceTouched) -> None:
+        self._rows.touches[update.item_id] = update.src_mtime_ns
+
+    def _requeued(self, update: LettersRequeued) -> None:
+        self._rows.write()
+        count = requeue(self._connection, update.classes, update.keys)
+        self._event("requeued", None, None, {"letters": count})
+
+    def _dismissed(self, update: LettersDismissed) -> None:
+        self._rows.write()
+        count = dismiss(self._connection, update.letters, update.note, update.by, self._now)
+        self._event("dismissed", None, None, {"letters": count})
+
+    def _published(self, update: ItemPublished) -> None:
+        if update.item_id in self._rows.publications:
+            self._rows.write()
+        self._rows.changes.pop(update.item_id, None)
+        self._rows.publications[update.item_id] = update
+        self._event("published", update.item_id, None, {"size": update.out_size})
+
+    def _ended(self, update: RunEnded) -> None:
+        self._rows.write()
+        self._connection.execute(
+            "UPDATE run SET state = ?, exit_code = ?, reason = CAST(? AS TEXT), t1 = ?"
+            " WHERE epoch = ?",
+            (update.state, update.exit_code, prose_text(update.reason), self._now, self._epoch),
+        )
+        data = {"state": update.state, "exit_code": update.exit_code, "reason": update.reason}
+        self._event("run_ended", None, None, data)
+
+    def _noted(self, update: Noted) -> None:
+        self._event(update.kind, None, None, update.data)
+        self._notes[update.kind] = (self._epoch, self._now, json_text(update.data))
+
+    def _event(
+        self,
+        kind: str,
+        item: int | None,
+        chunk: int | None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        text = json_text(data) if data else None
+        self._events.append((self._now, kind, item, chunk, text))
+
+    def _sum(self, column: str, value: float) -> None:
+        self._sums[column] = self._sums.get(column, 0) + value
+
+    def _charge(self) -> None:
+        """Add this batch to the counters of the run."""
+        if self._sums:
+            terms = ", ".join(f"{column} = {column} + :{column}" for column in self._sums)
+            self._connection.execute(
+                f"UPDATE run SET {terms} WHERE epoch = :epoch",
+                {**self._sums, "epoch": self._epoch},
+            )

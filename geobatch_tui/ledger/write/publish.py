@@ -1,0 +1,132 @@
+"""Give finished files their final names, so that a final name always means a whole file.
+
+The caller must hold the run's lock and have compared its epoch. Everything here can be repeated:
+a rename that was done already is recognised by the size of the target.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError, VerifyError
+from geobatch_tui.ledger.place.failpoint import failpoint
+from geobatch_tui.ledger.place.state_directory import output_error, output_path, sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from geobatch_tui.ledger.schema.updates import ItemPublished
+
+
+class ItemPublishError(VerifyError):
+    """A finished file can't take its final name, for a reason of its own.
+
+    Attributes:
+        update: the publication that failed; the rest of its batch is not to blame.
+    """
+
+    default_hint = "the item is not published; the next run assembles it again"
+
+    def __init__(self, message: str, update: ItemPublished) -> None:
+        super().__init__(message)
+        self.update = update
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file under its final name; ``mtime_ns`` as the filesystem reports it."""
+
+    update: ItemPublished
+    mtime_ns: int
+
+
+class Publisher:
+    """Renames and directory syncs of one output directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: set[Path] = set()
+
+    def rename(self, targets: Sequence[tuple[ItemPublished, str]]) -> list[Published]:
+        """Rename each part file to its output, which is named by the item's key.
+
+        Raises:
+            StateError: a key leads out of the root.
+            ItemPublishError: a part is missing, has another size, or its target is a directory.
+            OutputGoneError: the target's directory is gone or read-only.
+            DiskFullError: no space for the new name.
+        """
+        return [self._rename_one(update, output_path(self._root, key)) for update, key in targets]
+
+    def sync(self, keys: Iterable[str]) -> None:
+        """Sync each directory of the outputs ``keys`` once, and once in a process those above it
+        up to the root: the name of a new directory needs a sync as well.
+
+        Raises:
+            OutputGoneError, StateError: a sync failed. It must not be tried again: the kernel may
+                have dropped what it could not write.
+        """
+        parents = {(self._root / key).parent for key in keys}
+        above = {
+            upper
+            for parent in parents - self._known
+            if parent.is_relative_to(self._root)
+            for upper in parent.parents
+            if upper.is_relative_to(self._root)
+        }
+        for directory in sorted(parents | (above - self._known), reverse=True):
+            try:
+                failpoint("before_dirsync")
+                sync_directory(directory)
+                failpoint("after_dirsync")
+            except OSError as error:
+                raise output_error(error, directory) from error
+        self._known |= parents | above
+
+    def _rename_one(self, update: ItemPublished, target: Path) -> Published:
+        try:
+            size = _size(update.part_path)
+            if size is None:
+                return self._adopt(update, target)
+            if size != update.out_size:
+                raise ItemPublishError(
+                    f"{update.part_path} has {size} bytes; {update.out_size} were verified", update
+                )
+            failpoint("before_rename")
+            Path(update.part_path).rename(target)
+            failpoint("after_rename")
+            return Published(update, target.stat().st_mtime_ns)
+        except OSError as error:
+            raise self._explain(error, update, target) from error
+
+    def _adopt(self, update: ItemPublished, target: Path) -> Published:
+        """The part is gone: it may have been renamed by a batch that could not be committed, or
+        a network filesystem lost its reply."""
+        found = target.lstat() if target.exists() else None
+        if found and stat.S_ISREG(found.st_mode) and found.st_size == update.out_size:
+            return Published(update, found.st_mtime_ns)
+        if not target.parent.is_dir():
+            raise OutputGoneError(f"the directory of {target} is gone")
+        raise ItemPublishError(f"the finished file {update.part_path} is missing", update)
+
+    def _explain(
+        self, error: OSError, update: ItemPublished, target: Path
+    ) -> StateError | DiskFullError | ItemPublishError:
+        own = (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.EXDEV, errno.ENAMETOOLONG)
+        if error.errno in own:
+            return ItemPublishError(f"cannot name {target}: {error.strerror}", update)
+        return output_error(error, target)
+
+
+def _size(path: str) -> int | None:
+    """Size of a regular file; None if there is none of that name."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else -1

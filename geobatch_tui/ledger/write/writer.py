@@ -1,0 +1,301 @@
+"""The ledger's single writer: one connection, used by one thread at a time."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.ledger.place.failpoint import failpoint
+from geobatch_tui.ledger.place.state_directory import Reserve
+from geobatch_tui.ledger.schema.database import open_writer, scalar, translated
+from geobatch_tui.ledger.schema.rows import iter_items, read_item
+from geobatch_tui.ledger.schema.statements import Interner, json_text, path_text
+from geobatch_tui.ledger.schema.views import Recovery
+from geobatch_tui.ledger.write.batch import Batch
+from geobatch_tui.ledger.write.publish import Publisher
+from geobatch_tui.ledger.write.requeue import dismiss, requeue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from geobatch_tui.ledger.schema.updates import ItemRow, Update
+
+__all__ = ["EVENTS", "Ledger", "Recovery"]
+
+EVENTS: Final = 200_000  #: the ring: older events are dropped
+_SLACK: Final = 4_096  #: how far the ring may overflow before it is trimmed
+
+
+class Ledger:
+    """The durable truth of an output directory. The caller holds the run's lock.
+
+    Open it, ``recover``, ``begin_run``, ``apply`` updates, ``close``. Everything is synchronous
+    and may block on the disk; ``Committer`` takes it to a thread of its own.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, root: Path, *, ring: int
+    ) -> None:
+        self.path = path
+        self.reserve = Reserve(path.with_name("reserve"))
+        self.epoch = 0
+        self._connection = connection
+        self._ring = ring
+        self._publisher = Publisher(root)
+        self._spools = Interner(connection, "spool", "spool_id", "name")
+        self._docs = Interner(connection, "doc", "doc_id", "body")
+        status = path.stat()
+        self._inode = (status.st_dev, status.st_ino)
+
+    @classmethod
+    def open(cls, path: Path, output_dir: Path | None = None, *, ring: int = EVENTS) -> Self:
+        """Open the ledger; make it if it is missing.
+
+        Args:
+            path: ``StateDir.ledger``.
+            output_dir: where the outputs are; by default the parent of the directory
+                that ``path`` lies in.
+            ring: how many events are kept.
+
+        Raises:
+            LedgerTooNewError, LedgerCorruptError, StateError, OutputGoneError, DiskFullError
+        """
+        connection = open_writer(path)
+        try:
+            return cls(connection, path, output_dir or path.parent.parent, ring=ring)
+        except BaseException:
+            connection.close()
+            raise
+
+    def begin_run(self, run_id: str, job: Mapping[str, Any], versions: Mapping[str, Any]) -> int:
+        """Start a run and return its epoch, one above all earlier ones. Updates are accepted from
+        here on, and until a later run begins.
+
+        Also sets aside the reserve, where there is space for it.
+        """
+        self.reserve.ensure()
+        with self._transaction():
+            epoch = 1 + int(scalar(self._connection, "SELECT ifnull(max(epoch), 0) FROM run"))
+            self._connection.execute(
+                "INSERT INTO run (epoch, run_id, state, t0, job, versions)"
+                " VALUES (?, ?, 'running', ?, ?, ?)",
+                (epoch, run_id, time.time(), json_text(job), json_text(versions)),
+            )
+            self._note("run_started", {"run_id": run_id, "epoch": epoch})
+        self.epoch = epoch
+        return epoch
+
+    def recover(self) -> Recovery:
+        """Settle what an earlier run left open. Call it before ``begin_run``.
+
+        Running chunks become pending with one more strike, since each of them may have killed
+        that run. Waiting chunks become pending and keep their attempts.
+        """
+        execute = self._connection.execute
+        with self._transaction():
+            crashed = execute("SELECT run_id FROM run WHERE state = 'running'").fetchall()
+            execute("UPDATE run SET state = 'crashed' WHERE state = 'running'")
+            running = execute(
+                "UPDATE chunk SET state = 0, strikes = strikes + 1"
+                " WHERE state IN (1, 2) AND state = 1"
+            ).rowcount
+            waiting = execute(
+                "UPDATE chunk SET state = 0, not_before = 0 WHERE state IN (1, 2) AND state = 2"
+            ).rowcount
+            assembling = execute(
+                "UPDATE item SET state = 0 WHERE state IN (0, 1, 3) AND state = 1"
+            ).rowcount
+            names = tuple(str(row[0]) for row in crashed)
+            if names or running or waiting:
+                self._note("recovered", {"running": running, "waiting": waiting, "runs": names})
+        return Recovery(running, waiting, assembling, names)
+
+    def next_item_id(self) -> int:
+        """The lowest item id that was never used."""
+        return int(scalar(self._connection, "SELECT next_item FROM tally"))
+
+    def next_chunk_id(self) -> int:
+        """The lowest chunk id that was never used, nor any above it."""
+        return int(scalar(self._connection, "SELECT next_chunk FROM tally"))
+
+    def items(self) -> Iterator[ItemRow]:
+        """All items in order of their ids, a page at a time."""
+        return iter_items(self._connection)
+
+    def item_by_key(self, key: str) -> ItemRow | None:
+        """The item of this output name."""
+        return read_item(self._connection, "key = CAST(? AS TEXT)", path_text(key))
+
+    def apply(self, updates: Sequence[Update]) -> None:
+        """Write updates in one transaction, in order; durable when this returns.
+
+        Publications rename first, sync each directory once, and only then is anything committed.
+        On an error nothing is committed. Names given by then are harmless: the same updates can
+        be applied again.
+
+        Raises:
+            ItemPublishError: one publication is impossible; the others are not to blame.
+            DiskFullError: no space, for the ledger or for a name.
+            OutputGoneError: the output directory or the ledger vanished.
+            LedgerCorruptError: the database is damaged.
+            StateError: another run took over, or an update contradicts the ledger.
+        """
+        if not self.epoch:
+            raise StateError("no run has begun on this ledger")
+        if not updates:
+            return
+        try:
+            with self._transaction():
+                batch = self._batch()
+                for update in updates:
+                    batch.add(update)
+                batch.finish()
+                self._trim()
+        except BaseException:
+            self._spools.forget()
+            self._docs.forget()
+            raise
+
+    def make_room(self) -> bool:
+        """Free what the ledger itself can spare on a full disk: the reserve, and the write-ahead
+        log, by folding it in. False if neither gave anything."""
+        spared = self.reserve.release()
+        log = self.path.with_name(self.path.name + "-wal")
+        before = log.stat().st_size if log.exists() else 0
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        after = log.stat().st_size if log.exists() else 0
+        return spared or after < before
+
+    def requeue_dead(
+        self,
+        classes: Sequence[str] | None = None,
+        chunk_keys: Sequence[str] | None = None,
+    ) -> int:
+        """Give dead letters another chance, and return how many.
+
+        Their chunks become pending with fresh counts, their items planned. An item that was
+        published with holes loses all its chunks' results, since its spools are gone.
+
+        Args:
+            classes: only letters of these error classes.
+            chunk_keys: only letters whose record names one of these as ``chunk``, or as ``item``.
+        """
+        with self._transaction():
+            count = requeue(self._connection, classes, chunk_keys)
+            if count:
+                self._note("requeued", {"letters": count})
+        return count
+
+    def dismiss_dead(self, letters: Sequence[tuple[int, float]], note: str | None, by: str) -> int:
+        """Note that an operator knows of dead letters, and return of how many. They stay what they
+        are: chunks without a result. The note is their record's ``dismissed`` (``note``, ``by``,
+        ``t``), until they are tried again or it is taken back.
+
+        Args:
+            letters: their ids and times; ids are used again, so one alone could mean another.
+            note: what is known of them; None takes it back.
+            by: who says so.
+        """
+        with self._transaction():
+            count = dismiss(self._connection, letters, note, by, time.time())
+            if count:
+                self._note("dismissed", {"letters": count})
+        return count
+
+    def drop_items(self, ids: Sequence[int]) -> None:
+        """Forget items, their chunks and their dead letters. Files are left alone."""
+        with self._transaction():
+            self._connection.execute(
+                "DELETE FROM item WHERE item_id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(ids)),),
+            )
+
+    def close(self, archive: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Close the database.
+
+        Args:
+            archive: fold the write-ahead log in, so that the ledger is one file and can be read
+                from read-only media. Left undone while others read.
+        """
+        if archive:
+            with suppress(sqlite3.OperationalError):
+                failpoint("before_archive")
+                self._connection.execute("PRAGMA busy_timeout = 200")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._connection.execute("PRAGMA journal_mode = DELETE")
+                failpoint("after_archive")
+            self.reserve.release()
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(archive=kind is None)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """One durable transaction, refused if the run or its file was replaced."""
+        with translated(self.path):
+            failpoint("before_begin")
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._fence()
+                yield
+                failpoint("before_commit")
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            failpoint("after_commit")
+
+    def _fence(self) -> None:
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            raise StateError(f"the ledger {self.path} was removed while the run used it") from None
+        if (status.st_dev, status.st_ino) != self._inode:
+            raise StateError(f"the ledger {self.path} was replaced while the run used it")
+        newest = scalar(self._connection, "SELECT max(epoch) FROM run")
+        if self.epoch and newest != self.epoch:
+            raise StateError(
+                f"a later run (epoch {newest}) took over {self.path}; this one (epoch "
+                f"{self.epoch}) may not write any more"
+            )
+
+    def _batch(self) -> Batch:
+        return Batch(
+            self._connection,
+            spools=self._spools,
+            docs=self._docs,
+            publisher=self._publisher,
+            epoch=self.epoch,
+            last_item=self.next_item_id() - 1,
+            now=time.time(),
+        )
+
+    def _note(self, kind: str, data: Mapping[str, Any]) -> None:
+        self._connection.execute(
+            "INSERT INTO event (t, kind, data) VALUES (?, ?, ?)",
+            (time.time(), kind, json_text(data)),
+        )
+
+    def _trim(self) -> None:
+        """Keep the newest events, and a little more: trimming at each commit would be slow."""
+        last = int(scalar(self._connection, "SELECT ifnull(max(seq), 0) FROM event"))
+        first = int(scalar(self._connection, "SELECT ifnull(min(seq), 1) FROM event"))
+        if last - first + 1 > self._ring + _SLACK:
+            self._connection.execute("DELETE FROM event WHERE seq <= ?", (last - self._ring,))

@@ -1,0 +1,114 @@
+"""A run in the background: its own session, no terminal, its streams in a file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from geobatch_tui.errors import OutputGoneError, StateError
+from geobatch_tui.ledger.place.lock import is_held, read_holder
+from geobatch_tui.ledger.place.regular_file import open_fd, open_read
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+LOG: Final = "detached.log"
+_PATIENCE: Final = 60.0  #: seconds that a run has to take its lock
+_PERIOD: Final = 0.05
+_LOOK: Final = 1 << 18  #: bytes of what it wrote that are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """``geobatch WORDS`` that was started.
+
+    Attributes:
+        process: the child; it outlives this process.
+        root: the state directory; ``detached.log`` in it takes what the child writes.
+        begin: where in that file its words begin.
+    """
+
+    process: subprocess.Popen[bytes]
+    root: Path
+    begin: int
+
+    @classmethod
+    def start(cls, words: Sequence[str], root: Path) -> Self:
+        """Start a command. Returns at once.
+
+        Raises:
+            OutputGoneError: the state directory cannot be written.
+            StateError: the words are too many for one command line.
+        """
+        try:
+            log = open_fd(root / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        except OSError as error:
+            raise OutputGoneError(
+                f"cannot write {safe(str(root / LOG))}: {error.strerror}"
+            ) from error
+        try:
+            begin = os.fstat(log).st_size
+            child = subprocess.Popen(  # noqa: S603 - this very program, and words of the same user
+                [sys.executable, "-P", "-m", "geobatch_tui", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        except OSError as error:
+            raise StateError(f"cannot start geobatch: {error.strerror}") from error
+        finally:
+            os.close(log)
+        return cls(child, root, begin)
+
+    def wait(self, grace: float = 0.0) -> int | None:
+        """The exit code of a run that ended; None once it lives: it holds its lock.
+
+        Args:
+            grace: for so many seconds more, until its plan is made, it may still be refused, which
+                is better told at once.
+        """
+        until, held = time.monotonic() + _PATIENCE, False
+        while time.monotonic() < until:
+            code = self.process.poll()
+            if code is not None:
+                return code
+            if held and b'"plan.done"' in self.said():
+                return None
+            if not held and self._holds():
+                held, until = True, time.monotonic() + grace
+            time.sleep(_PERIOD)
+        return None
+
+    def _holds(self) -> bool:
+        lock = self.root / "lock"
+        holder = read_holder(lock)
+        return holder is not None and holder.pid == self.process.pid and is_held(lock)
+
+    def said(self) -> bytes:
+        """What it wrote first, up to a limit."""
+        return self._read(self.begin)
+
+    def last_words(self, lines: int) -> list[str]:
+        """The last lines that it wrote, safe to show."""
+        try:
+            size = (self.root / LOG).stat().st_size
+        except OSError:
+            return []
+        text = self._read(max(self.begin, size - _LOOK)).decode(errors="backslashreplace")
+        return [safe(line) for line in text.strip().splitlines()[-lines:]]
+
+    def _read(self, start: int) -> bytes:
+        try:
+            with open_read(self.root / LOG) as file:
+                file.seek(start)
+                return file.read(_LOOK)
+        except OSError:
+            return b""

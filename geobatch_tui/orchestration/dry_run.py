@@ -1,0 +1,262 @@
+"""A few chunks of a plan, run for real in a scratch directory: what the whole will cost.
+
+Neither the state nor the outputs of the job's own directory are touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema.updates import ChunkState
+from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.plan.inputs import expand
+from geobatch_tui.orchestration.plan.layer_items import EVERY, prefix_of
+from geobatch_tui.orchestration.plan.resources import Resources
+from geobatch_tui.orchestration.run.options import Options, Sample
+from geobatch_tui.orchestration.run.runner import execute
+from geobatch_tui.orchestration.state.letters import chunk_label
+from geobatch_tui.orchestration.state.session import state_of_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.config.schema import Job
+    from geobatch_tui.ledger.schema.updates import ItemRow
+    from geobatch_tui.observability.snapshot import Snapshot
+    from geobatch_tui.orchestration.plan.plan_report import ItemReason, PlanReport
+    from geobatch_tui.orchestration.run.control import Control
+
+CHUNKS: Final = 9
+"""Chunks that a trial runs, unless it is told otherwise."""
+
+WORKERS: Final = 2
+"""That a trial takes at most: the first chunk of each costs up to twenty times as much as the next
+one (measured), so with many workers it would tell of nothing else."""
+
+_NO_WORK: Final = frozenset({"current", "was_failed"})
+
+Chosen = dict[str, list[int]]
+"""Chunks by item key: their numbers in the item's grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriedChunk:
+    """A chunk that was tried. ``seconds`` and ``peak_bytes`` (of its worker) are None unless it
+    was done; ``error`` is the class and the message of what went wrong."""
+
+    item: str
+    index: int
+    label: str
+    seconds: float | None
+    peak_bytes: int | None
+    bytes_out: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a trial found.
+
+    Attributes:
+        chunks: those that were tried, in the order of the plan.
+        todo: chunks that the plan has to do.
+        workers: of the whole job, at once.
+        state: how the run of them ended: ``success`` and so on, as of any run.
+    """
+
+    chunks: Sequence[TriedChunk]
+    todo: int
+    workers: int
+    state: str
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean of the chunks that were done, without the slowest of each worker and as many of the
+        quickest; None: none was done."""
+        done = sorted(chunk.seconds for chunk in self.chunks if chunk.seconds is not None)
+        aside = min(WORKERS, max(0, len(done) - 1) // 2)
+        return _mean(done[aside : len(done) - aside])
+
+    @property
+    def estimate_s(self) -> float | None:
+        """Seconds for all chunks that are to be done. What is not in it: to probe the sources, and
+        to assemble items of many chunks."""
+        mean = self.seconds
+        return None if mean is None else self.todo * mean / max(1, min(self.workers, self.todo))
+
+    @property
+    def output_bytes(self) -> float | None:
+        """Bytes of all chunks that are to be done."""
+        done = [float(chunk.bytes_out) for chunk in self.chunks if chunk.seconds is not None]
+        mean = _mean(done)
+        return None if mean is None else self.todo * mean
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that a worker had resident; 0: none was measured."""
+        return max((chunk.peak_bytes or 0 for chunk in self.chunks), default=0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object ``trial`` of ``plan --try N --json``."""
+        return {
+            "chunks": [asdict(chunk) for chunk in self.chunks],
+            "todo": self.todo,
+            "workers": self.workers,
+            "state": self.state,
+            "seconds_per_chunk": self.seconds,
+            "estimate_s": self.estimate_s,
+            "output_bytes": self.output_bytes,
+            "peak_bytes": self.peak_bytes,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Trial:
+        """The inverse of :meth:`to_json`."""
+        chunks = tuple(TriedChunk(**chunk) for chunk in data["chunks"])
+        return cls(chunks, data["todo"], data["workers"], data["state"])
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def choose(report: PlanReport, count: int = CHUNKS) -> tuple[Chosen, int]:
+    """Chunks at equal steps over all that a plan has to do, by item, and how many those are in
+    all. Reads the ledger where the chunks of an item differ."""
+    sizes = [_open(entry, report) for entry in report.entries]
+    total = sum(sizes)
+    count = min(count, total)
+    wanted = [(2 * number + 1) * total // (2 * count) for number in range(count)]
+    chosen: Chosen = {}
+    start = 0
+    for entry, size in zip(report.entries, sizes, strict=True):
+        here = [at - start for at in wanted if start <= at < start + size]
+        if here:
+            chosen[entry.key] = _numbers(entry, report, here)
+        start += size
+    return chosen, total
+
+
+def _open(entry: ItemReason, report: PlanReport) -> int:
+    if entry.refused:
+        return 0
+    if entry.item_id is None:
+        return 0 if entry.reason in _NO_WORK else len(entry.grid)
+    return sum(1 for _ in _differing(entry, report))
+
+
+def _numbers(entry: ItemReason, report: PlanReport, ranks: Sequence[int]) -> list[int]:
+    """Numbers in the item's grid of those of its open chunks that have these ranks."""
+    if entry.item_id is None:
+        return list(ranks)
+    numbers = list(_differing(entry, report))
+    return [numbers[rank] for rank in ranks]
+
+
+def _differing(entry: ItemReason, report: PlanReport) -> Iterator[int]:
+    reasons = enumerate(report.reasons_of(entry))
+    return (index for index, (reason, _) in reasons if reason not in _NO_WORK)
+
+
+async def run_trial(
+    loaded: LoadedJob,
+    chosen: Mapping[str, Sequence[int]],
+    scratch: Path,
+    *,
+    open_chunks: int,
+    observe: Callable[[Snapshot], None] | None = None,
+    control: Control | None = None,
+) -> Trial:
+    """Run chunks of a job by the engine that runs it all, with outputs and state in ``scratch``.
+
+    Args:
+        loaded: the job.
+        chosen: the chunks, as :func:`choose` gives them.
+        scratch: an empty directory; the caller removes it.
+        open_chunks: how many chunks the whole job has to do.
+        observe: called four times a second with a snapshot, on the loop's thread.
+        control: a handle through which the trial can be ended.
+
+    Raises:
+        PreflightError: the run would be refused.
+    """
+    job = loaded.job
+    form = job.output.format
+    inputs = [
+        entry
+        for entry in expand(job.source.inputs, Path(job.output.dir), form)
+        if entry.key in chosen
+        or (job.source.layer == EVERY and _has_layer(prefix_of(entry.key, form), chosen))
+    ]
+    if not inputs:
+        raise PreflightError("there is nothing to try", hint="plan the job first")
+    out = scratch / "out"
+    result = await execute(
+        replace(loaded, job=_elsewhere(job, out)),
+        Options(observe=observe, control=control, sample=Sample(inputs, chosen, WORKERS)),
+    )
+    with LedgerReader(state_of_run(out).ledger) as reader:
+        tried = tuple(_read(reader, chosen))
+    return Trial(tried, open_chunks, Resources.of(job).workers, result.state)
+
+
+def _has_layer(prefix: str, chosen: Mapping[str, Sequence[int]]) -> bool:
+    return any(key.startswith(prefix) for key in chosen)
+
+
+def _elsewhere(job: Job, out: Path) -> Job:
+    """The job with all that it writes below ``out``, and no limit that few chunks would reach."""
+    return job.model_copy(
+        update={
+            "output": job.output.model_copy(update={"dir": str(out)}),
+            "log": job.log.model_copy(update={"file": ""}),
+            "failures": job.failures.model_copy(update={"max_failures": None}),
+        }
+    )
+
+
+def _read(reader: LedgerReader, chosen: Mapping[str, Sequence[int]]) -> Iterator[TriedChunk]:
+    errors = {
+        (letter["item"], letter["chunk"]): f"{letter['error_class']}: {letter['error_message']}"
+        for letter in reader.dead_letters()
+        if letter["feature"] is None
+    }
+    for key, numbers in chosen.items():
+        row = reader.item_by_key(key)
+        if row is not None:
+            for index in numbers:
+                yield _tried(reader, row, index, errors)
+
+
+def _tried(
+    reader: LedgerReader, row: ItemRow, index: int, errors: Mapping[tuple[str, Any], str]
+) -> TriedChunk:
+    chunk_id = row.first_chunk + index
+    label = _label(row, index)
+    item = safe(row.key)
+    error = errors.get((item, safe(label))) or errors.get((item, None), "")
+    if index >= row.n_chunks or reader.states(chunk_id, 1)[0] != ChunkState.DONE:
+        return TriedChunk(item, index, safe(label), None, None, 0, safe(error, 300))
+    figures = {
+        name: reader.figures(name, chunk_id, 1)[0] for name in ("seconds", "rss_bytes", "bytes_out")
+    }
+    return TriedChunk(
+        item,
+        index,
+        safe(label),
+        round(figures["seconds"], 6),
+        int(figures["rss_bytes"]),
+        int(figures["bytes_out"]),
+        safe(error, 300),
+    )
+
+
+def _label(row: ItemRow, index: int) -> str:
+    from geobatch_tui.execution.protocol.messages import ItemPlan
+
+    return chunk_label(row.key, ItemPlan.from_json(row.plan).grid, index) if row.plan else row.key

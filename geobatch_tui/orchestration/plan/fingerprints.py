@@ -1,0 +1,139 @@
+"""Identities: of a source file, of parameters, of code, of an item, of a published output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiofiles
+import aiofiles.ospath
+
+from geobatch_tui.errors import Reaction, RemoteIOError, SourceNotFoundError, UnsafeInputError
+from geobatch_tui.execution.io.digest import alike
+from geobatch_tui.execution.protocol.messages import SourceIdentity
+from geobatch_tui.execution.runtime.classify import BY_ERRNO
+from geobatch_tui.execution.sources import source_files
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from geobatch_tui.execution.ops.registry import Operation
+
+EDGE = 64 * 1024
+"""Bytes hashed at each end of a source."""
+
+READ_SIZE = 4 * 1024 * 1024
+
+PASSING = frozenset(
+    number for number, kind in BY_ERRNO.items() if kind.reaction is Reaction.TRANSIENT
+)
+"""Numbers of errors of the system that may go away by themselves."""
+
+SCHEMA = 1
+"""Raised when the meaning of a fingerprint changes."""
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no blanks: equal values give equal bytes."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=str
+    ).encode("utf-8", "surrogatepass")
+
+
+def digest(value: Any) -> str:
+    """BLAKE2b-128 of the canonical form, as 32 hex digits."""
+    return hashlib.blake2b(canonical(value), digest_size=16).hexdigest()
+
+
+def identify(path: str) -> SourceIdentity:
+    """Size, mtime and the hash of size, head and tail of a source; of each file of one that
+    consists of several.
+
+    A file of at most 128 KiB is hashed whole.
+
+    Raises:
+        SourceNotFoundError: it cannot be read.
+        UnsafeInputError: it is a pipe or a device.
+        RemoteIOError: it cannot be read now.
+    """
+    try:
+        found, named = source_files.files(path), source_files.named(path)
+        if found == [Path(path)] and not named:
+            return _identify_file(Path(path))
+        size, mtime_ns = source_files.status(path)
+        each: dict[str, Any] = {one.name: _identify_file(one).digest for one in found}
+        for one in named:  # not read: a VRT may name any file
+            now = one.stat()
+            each[str(one)] = [now.st_size, now.st_mtime_ns]
+    except OSError as error:
+        kind = RemoteIOError if error.errno in PASSING else SourceNotFoundError
+        raise kind(f"{safe(path)}: {error.strerror}") from error
+    return SourceIdentity(size, mtime_ns, digest(each))
+
+
+def _identify_file(path: Path) -> SourceIdentity:
+    # Without O_NONBLOCK the opening of a pipe waits for whoever opens its other end.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb", buffering=0) as file:  # noqa: PTH123 - of a descriptor
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise UnsafeInputError(
+                f"{safe(str(path))}: not a regular file", hint="copy what it gives into a file"
+            )
+        state = hashlib.blake2b(str(found.st_size).encode(), digest_size=16)
+        state.update(file.read(EDGE))
+        if found.st_size > EDGE:
+            file.seek(max(EDGE, found.st_size - EDGE))
+            state.update(file.read(EDGE))
+    return SourceIdentity(found.st_size, found.st_mtime_ns, state.hexdigest())
+
+
+async def has_digest(path: Path, digest: str) -> bool:
+    """Whether an output's bytes are those that are known by ``digest``; the file is read without
+    blocking the loop. Raises OSError if it cannot be read."""
+    state = alike(digest)
+    if not await aiofiles.ospath.isfile(path):  # a pipe would never end
+        return False
+    async with aiofiles.open(path, "rb") as file:
+        while block := await file.read(READ_SIZE):
+            state.update(block)
+    return bool(state.hexdigest() == digest)
+
+
+def code_identity(operation: Operation) -> dict[str, Any]:
+    """What of the code decides output bytes: operation, its version, its libraries."""
+    return {
+        "schema": SCHEMA,
+        "op": operation.name,
+        "version": operation.version,
+        "libraries": operation.libraries(),
+    }
+
+
+def item_fingerprint(
+    params_digest: str, code_digest: str, source: SourceIdentity, key: str, layer: str = ""
+) -> str:
+    """Fingerprint of an item, embedded in its output. The source's mtime and place are not part
+    of it: a copied source gives the same bytes. ``layer``: of a source whose layers are items."""
+    values = [SCHEMA, params_digest, code_digest, source.size, source.digest, key]
+    return digest([*values, layer] if layer else values)
+
+
+def changed_keys(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "", *, shared: bool = False
+) -> list[str]:
+    """Dotted names of the keys whose values differ between two nested mappings. ``shared``: of
+    those alone that both have: what one lacks, another version has added or dropped."""
+    names: list[str] = []
+    for key in sorted(old.keys() & new.keys() if shared else old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            names += changed_keys(before, after, f"{prefix}{key}.", shared=shared)
+        elif before != after:
+            names.append(f"{prefix}{key}")
+    return names

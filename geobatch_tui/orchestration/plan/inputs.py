@@ -1,0 +1,232 @@
+"""From ``source.inputs`` to input files and the names of their outputs. Opens no dataset."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.sources import source_files
+from geobatch_tui.ledger.place.regular_file import read
+from geobatch_tui.observability.redact import redact
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+RASTER_SUFFIXES = frozenset(
+    {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".nc", ".hdf", ".h5", ".dem"}
+)
+VECTOR_SUFFIXES = frozenset(
+    {
+        ".gpkg", ".fgb", ".shp", ".geojson", ".geojsonl", ".geojsons", ".ndjson", ".jsonl",
+        ".parquet", ".geoparquet", ".csv", ".kml", ".gml", ".gdb", ".zip",
+    }
+)  # fmt: skip
+#: Suffixes of other files in directories that are vectors, if they begin so; outputs keep them in
+#: their names.
+_VECTORS_BY_HEAD = {
+    ".json": re.compile(
+        rb'"type"\s*:\s*"(?:Feature(?:Collection)?|GeometryCollection'
+        rb'|(?:Multi)?(?:Point|LineString|Polygon))"'
+    ),
+    ".sqlite": re.compile(rb"\ASQLite format 3\x00"),
+}
+_HEAD = 4096
+SUFFIXES = {
+    "COG": ".tif",
+    "GTiff": ".tif",
+    "GeoParquet": ".parquet",
+    "FlatGeobuf": ".fgb",
+    "GPKG": ".gpkg",
+    "GeoJSON": ".geojson",
+    "GeoJSONSeq": ".geojsonl",
+    "Shapefile": ".shp.zip",
+}
+NAME_MAX = 255
+LIST_MAX = 256 << 20
+"""Bytes of a list of inputs: names of a million files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input: an absolute ``path`` and the ``key``, its output's name below the output
+    directory. Both may hold any bytes (``surrogateescape``). ``layer``: the one to take of several;
+    empty: the only one."""
+
+    path: str
+    key: str
+    layer: str = ""
+
+
+def expand(inputs: Sequence[str], output_dir: Path, output_format: str) -> list[Input]:
+    """Expand files, directories, globs and ``@list`` files, in order, without duplicates.
+
+    A file that does not exist, also one that a link leads to, is kept: it becomes a dead letter,
+    not an end of the run. Files below ``output_dir`` are left out of directories and globs, so
+    that a second run does not eat the first one's outputs.
+
+    Raises:
+        PreflightError: an unreadable list, or one that is no file, a URL, two inputs with one
+            output name (also where names differ only by case), an output that is its own input, or
+            no input at all.
+    """
+    suffix = SUFFIXES[output_format]
+    suffixes = RASTER_SUFFIXES if suffix == ".tif" else VECTOR_SUFFIXES
+    seen: set[str] = set()
+    found: list[Input] = []
+    for path, relative in _walk(inputs, output_dir, suffixes):
+        if path not in seen:
+            seen.add(path)
+            found.append(Input(path, _key(relative, suffix, suffixes)))
+    if not found:
+        shown = ", ".join(safe(entry) for entry in inputs) or "source.inputs is empty"
+        raise PreflightError(f"no input matched: {shown}", hint="check source.inputs")
+    _refuse_collisions(found, output_dir)
+    return found
+
+
+def _walk(
+    inputs: Iterable[str], output_dir: Path, suffixes: frozenset[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield (absolute path, path of the output without suffix change) of each input."""
+    for entry in inputs:
+        if "://" in entry:
+            raise PreflightError(
+                f"remote sources are not supported yet: {safe(redact(entry))}",
+                hint="copy the file to a local disk first",
+            )
+        if entry.startswith("@"):
+            yield from _walk(_read_list(Path(entry[1:])), output_dir, suffixes)
+        elif Path(entry).is_dir() and not _is_dataset(Path(entry), suffixes):
+            yield from _walk_directory(Path(entry), output_dir, suffixes)
+        elif glob.has_magic(entry) and not os.path.lexists(entry):
+            yield from _walk_glob(entry, output_dir, suffixes)
+        else:
+            path = os.path.abspath(entry)  # noqa: PTH100 - Path.resolve would follow links
+            yield path, os.path.basename(path)  # noqa: PTH119 - the same
+
+
+def _read_list(path: Path) -> list[str]:
+    try:
+        lines = read(path, LIST_MAX, follow=True).splitlines()
+    except OSError as error:
+        raise PreflightError(
+            f"cannot read the list of inputs {safe(str(path))}: {error.strerror}",
+            hint="give a text file with a path on each line",
+        ) from error
+    base = path.parent
+    entries = (os.fsdecode(line.strip()) for line in lines)
+    return [
+        entry if "://" in entry else os.path.join(base, entry)  # noqa: PTH118 - odd bytes
+        for entry in entries
+        if entry and not entry.startswith("#")
+    ]
+
+
+def _is_dataset(path: Path, suffixes: frozenset[str]) -> bool:
+    """Whether a directory is one input, where inputs have these suffixes."""
+    return path.suffix.lower() in suffixes and source_files.is_dataset(path)
+
+
+def _walk_directory(
+    root: Path, output_dir: Path, suffixes: frozenset[str]
+) -> Iterator[tuple[str, str]]:
+    root = root.absolute()
+    for directory, names, files in os.walk(root):
+        inner = sorted(name for name in names if not _inside(Path(directory, name), output_dir))
+        whole = {name for name in inner if _is_dataset(Path(directory, name), suffixes)}
+        names[:] = [name for name in inner if name not in whole]
+        for name in sorted([*files, *whole]):
+            path = Path(directory, name)
+            if not name.startswith(".") and _is_input(path, suffixes):
+                yield str(path), str(path.relative_to(root))
+
+
+def _is_input(path: Path, suffixes: frozenset[str]) -> bool:
+    """Whether a file in a directory is an input. One that cannot be read, a pipe, or a link to
+    nothing is left to its probe."""
+    suffix = path.suffix.lower()
+    known = _VECTORS_BY_HEAD.get(suffix) if suffixes is VECTOR_SUFFIXES else None
+    if known is None or path.is_dir():
+        return suffix in suffixes
+    if not path.is_file():
+        return True
+    try:
+        with path.open("rb") as file:
+            return known.search(file.read(_HEAD)) is not None
+    except OSError:
+        return True
+
+
+def _walk_glob(
+    pattern: str, output_dir: Path, suffixes: frozenset[str]
+) -> Iterator[tuple[str, str]]:
+    pattern = os.path.abspath(pattern)  # noqa: PTH100 - a pattern, not a path
+    parts = Path(pattern).parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    base = Path(*parts[:fixed])
+    for path in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207 - keeps odd bytes
+        one = Path(path)
+        within = any(_is_dataset(parent, suffixes) for parent in one.parents)
+        whole = not one.is_dir() or _is_dataset(one, suffixes)
+        if whole and not within and not _inside(one, output_dir):
+            yield path, str(Path(path).relative_to(base))
+
+
+def _inside(path: Path, directory: Path) -> bool:
+    return path.is_relative_to(directory)
+
+
+def _key(relative: str, suffix: str, suffixes: frozenset[str] = RASTER_SUFFIXES) -> str:
+    """The output name: the input's with the format's suffix, shortened if it is too long."""
+    path = Path(relative)
+    stem = path.stem if path.suffix.lower() in suffixes else path.name
+    if path.suffix.lower() == ".zip":  # a.shp.zip
+        inner = Path(stem)
+        stem = inner.stem if inner.suffix.lower() in suffixes else stem
+    return str(path.with_name(shortened(stem, NAME_MAX - len(suffix)) + suffix))
+
+
+def shortened(stem: str, room: int) -> str:
+    """``stem`` in at most ``room`` bytes; if it is longer, its head and a mark of it all."""
+    raw = os.fsencode(stem)
+    return stem if len(raw) <= room else marked(raw, raw, room)
+
+
+def marked(head: bytes, whole: bytes, room: int) -> str:
+    """The ``head`` of a name, with a mark of the ``whole``, in at most ``room`` bytes."""
+    mark = hashlib.blake2b(whole, digest_size=4).hexdigest()
+    # The cut may fall inside a character: what is left of it must not become odd bytes.
+    return f"{head[: room - 9].decode('utf-8', 'ignore')}~{mark}"
+
+
+def folded(key: str) -> str:
+    """What is the same for names that some filesystems do not tell apart."""
+    return unicodedata.normalize("NFC", key).casefold()
+
+
+def _refuse_collisions(found: Sequence[Input], output_dir: Path) -> None:
+    owners: dict[str, Input] = {}
+    clashes: list[str] = []
+    for entry in found:
+        other = owners.setdefault(folded(entry.key), entry)
+        if other is not entry:
+            clashes.append(
+                f"  {safe(other.path)} and {safe(entry.path)} would both become {safe(entry.key)}"
+            )
+        if os.path.abspath(output_dir / entry.key) == entry.path:  # noqa: PTH100 - the same
+            clashes.append(f"  {safe(entry.path)} would be replaced by its own output")
+    if clashes:
+        shown = "\n".join(clashes[:20])
+        more = f"\n  and {len(clashes) - 20} more" if len(clashes) > 20 else ""
+        raise PreflightError(
+            f"output names collide (case does not tell them apart everywhere):\n{shown}{more}",
+            hint="rename the inputs, give their directory instead, or use another output.dir",
+        )

@@ -1,0 +1,253 @@
+"""What a plan says to its reader: totals, reasons, warnings; and the refusals that need totals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import DiskFullError, PreflightError
+from geobatch_tui.ledger.schema.updates import ChunkState
+from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.plan.machine import free_disk
+from geobatch_tui.orchestration.state.letters import chunk_label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, Json
+    from geobatch_tui.ledger.schema.updates import ChunkRow
+    from geobatch_tui.orchestration.plan.recipe import Decision
+
+MAX_WARNINGS = 100
+"""Warnings kept word for word; the rest is counted."""
+
+WORKER_BYTES = 160 * 1024 * 1024
+"""Resident bytes of a worker before its first chunk: interpreter, numpy, GDAL (measured)."""
+
+LEAST_RATIO = 20
+"""A compressed output is assumed to be no smaller than its raw size by this factor."""
+
+NO_ROOM = "free some space, choose another output.dir or a coarser grid"
+"""What helps where an output cannot fit on the disk."""
+
+PLACES = 200
+"""Items whose exact place on the earth is kept; of all others their bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemReason:
+    """Why an item's chunks run or not. ``item_id`` is set where the chunks differ: they are then
+    read from the ledger. ``bounds`` are west, south, east, north in degrees, if known; ``refused``:
+    the probe did so."""
+
+    key: str
+    grid: ChunkGrid
+    reason: str
+    detail: str
+    item_id: int | None = None
+    bounds: tuple[float, float, float, float] | None = None
+    refused: bool = False
+
+
+def most_bytes(output_dir: Path, *, compressed: bool) -> int:
+    """Raw bytes of an output that may fit on the disk at the best ratio assumed."""
+    return free_disk(_existing(output_dir)) * (LEAST_RATIO if compressed else 1)
+
+
+def _existing(output_dir: Path | str) -> Path:
+    directory = Path(output_dir)
+    while not directory.exists():
+        directory = directory.parent
+    return directory
+
+
+def _mib(size: int) -> str:
+    return f"{max(size, 0) / 2**20:.0f} MiB"
+
+
+@dataclass(slots=True)
+class PlanReport:
+    """The plan of a job, as ``geobatch plan`` shows it. Grows by :meth:`add`.
+
+    ``chunks`` and ``reasons`` count chunks; ``dead`` those that the probe refused; ``changed``, by
+    the key of a value, those that are stale since it is another one. Byte figures:
+    ``peak_memory_bytes`` for all workers together, ``output_bytes`` an upper estimate of what is
+    still to be written, ``free_bytes`` on the output's filesystem; ``budget`` of all workers, 0:
+    not known. ``sandbox``: what confines the workers, or why nothing does. With ``keeps`` there is
+    an entry for each item, which :meth:`explain` needs and a run does not.
+    """
+
+    workers: int
+    output_dir: str
+    items: int = 0
+    chunks: int = 0
+    dead: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+    peak_memory_bytes: int = 0
+    output_bytes: int = 0
+    free_bytes: int = 0
+    warnings: list[str] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    gdal_commands: list[str] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    entries: list[ItemReason] = field(default_factory=list)
+    keeps: bool = True
+    sandbox: str = ""
+    places: dict[str, Json] = field(default_factory=dict)
+    budget: int = 0
+    chunk_rows: Callable[[int], Iterable[ChunkRow]] | None = None
+    _more_warnings: int = 0
+    _chunk_peak: int = 0
+
+    def add(self, decision: Decision, plan: ItemPlan, unfinished: int | None) -> None:
+        """Count one decision. ``unfinished`` is the item's id where its chunks differ."""
+        grid = plan.grid
+        self.items += 1
+        self.chunks += len(grid)
+        entry = ItemReason(
+            decision.key,
+            grid,
+            decision.reason,
+            decision.detail,
+            unfinished,
+            plan.bounds_lonlat,
+            decision.failure is not None,
+        )
+        if self.keeps:
+            self.entries.append(entry)
+        if self.keeps and len(self.places) < PLACES and (place := plan.notes.get("lonlat")):
+            self.places[decision.key] = place
+        self.changed.update(dict.fromkeys(decision.changed, len(grid)))
+        if unfinished is None:
+            self.reasons[decision.reason] += len(grid)
+        else:
+            self.reasons.update(reason for reason, _ in self.reasons_of(entry))
+        if decision.failure is not None:
+            self.dead += 1
+            self.refused.append(
+                {
+                    "item": safe(decision.key),
+                    "error_class": decision.failure.error_class,
+                    "error_message": safe(decision.failure.message),
+                }
+            )
+        if decision.replaces:
+            self.foreign.append(decision.key)
+        if decision.plan is not None:
+            self._add_plan(decision)
+
+    def _add_plan(self, decision: Decision) -> None:
+        plan = decision.plan
+        if plan is None:
+            return
+        self._chunk_peak = max(self._chunk_peak, plan.chunk_bytes)
+        room = self.budget - WORKER_BYTES
+        if self.budget > 0 and plan.chunk_bytes > room:
+            self.warn(
+                f"{safe(decision.key)}: a chunk may need {_mib(plan.chunk_bytes)}, more than the "
+                f"{_mib(room)} that engine.memory_budget leaves for it: its worker may be "
+                "ended again and again"
+            )
+        self.peak_memory_bytes = self.workers * (self._chunk_peak + WORKER_BYTES)
+        self.output_bytes += plan.output_bytes
+        told = {name: note for name, note in plan.notes.items() if name != "lonlat"}
+        if told:
+            self.notes.append({"item": safe(decision.key), **told})
+        for warning in plan.warnings:
+            self.warn(f"{safe(decision.key)}: {warning}")
+
+    def warn(self, text: str) -> None:
+        """Keep a warning, up to a limit; the rest is counted."""
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(text)
+        else:
+            self._more_warnings += 1
+
+    def check_disk(self, *, compressed: bool) -> None:
+        """Compare the output with the free disk.
+
+        Raises PreflightError where it cannot fit even at the best ratio assumed.
+        """
+        self.free_bytes = free_disk(_existing(self.output_dir))
+        lacking = [each for each in self.refused if each["error_class"] == DiskFullError.__name__]
+        if lacking and len(lacking) == self.items:
+            raise PreflightError(lacking[0]["error_message"], hint=NO_ROOM)
+        least = self.output_bytes // (LEAST_RATIO if compressed else 1)
+        if least > self.free_bytes:
+            raise PreflightError(
+                f"the output needs at least {least:,} bytes, {safe(self.output_dir)} has "
+                f"{self.free_bytes:,} free",
+                hint=NO_ROOM,
+            )
+        if self.output_bytes > self.free_bytes:
+            self.warn(
+                f"the output may need up to {self.output_bytes:,} bytes, "
+                f"{self.free_bytes:,} are free"
+            )
+
+    def check_existing(self, policy: str) -> None:
+        """Refuse what ``output.if_exists`` does not allow to be replaced."""
+        in_the_way = self.foreign if policy == "skip" else self.foreign + self.present
+        if policy != "overwrite" and in_the_way:
+            shown = ", ".join(safe(key) for key in in_the_way[:10])
+            raise PreflightError(
+                f"{len(in_the_way)} files are in the way in {safe(self.output_dir)}: {shown}",
+                hint='set output.if_exists = "overwrite", or use another output.dir',
+            )
+
+    def explain(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (chunk key, reason, detail) of every chunk, in order."""
+        for entry in self.entries:
+            yield from self._chunk_reasons(entry)
+
+    def _chunk_reasons(self, entry: ItemReason) -> Iterator[tuple[str, str, str]]:
+        for index, (reason, detail) in enumerate(self.reasons_of(entry)):
+            yield safe(chunk_label(entry.key, entry.grid, index)), reason, detail
+
+    def reasons_of(self, entry: ItemReason) -> Iterator[tuple[str, str]]:
+        """Yield (reason, detail) of the chunks of one item, in order; reads the ledger where they
+        differ."""
+        if entry.item_id is None or self.chunk_rows is None:
+            yield from repeat((entry.reason, entry.detail), len(entry.grid))
+            return
+        for row in self.chunk_rows(entry.item_id):
+            yield _reason_of(row, entry)
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of ``plan --json``."""
+        warnings = list(self.warnings)
+        if self._more_warnings:
+            warnings.append(f"and {self._more_warnings} more warnings")
+        return {
+            "items": self.items,
+            "chunks": self.chunks,
+            "reasons": dict(self.reasons),
+            "changed": dict(self.changed),
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "output_bytes": self.output_bytes,
+            "free_bytes": self.free_bytes,
+            "warnings": warnings,
+            "refused": self.refused,
+            "notes": self.notes,
+            "output_dir": safe(self.output_dir),
+            "sandbox": self.sandbox,
+        }
+
+
+def _reason_of(row: ChunkRow, entry: ItemReason) -> tuple[str, str]:
+    """Reason of one chunk of an item that an earlier run left unfinished."""
+    if row.state is ChunkState.DONE:
+        return "current", ""
+    if row.state is ChunkState.DEAD:
+        return "was_failed", entry.detail
+    if entry.reason == "was_failed" and row.attempts == 0:
+        return "was_failed", entry.detail
+    if row.attempts or row.strikes or row.state is ChunkState.RUNNING:
+        return "was_interrupted", ""
+    return "new", ""

@@ -1,0 +1,401 @@
+"""Joins the inputs of a job with what the ledger knows, and has workers probe the rest.
+
+The planner yields one :class:`Decision` an input, or of some inputs one a layer, in input order; it
+holds only those whose probe is under way. It writes nothing: ``plan`` counts the decisions, ``run``
+records them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from dataclasses import replace
+from itertools import batched
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import (
+    DiskFullError,
+    GeobatchError,
+    InvalidInputError,
+    Reaction,
+    RemoteIOError,
+    SourceNotFoundError,
+)
+from geobatch_tui.execution.protocol.messages import (
+    Failure,
+    InspectReceipt,
+    InspectTask,
+    ItemPlan,
+    LayersReceipt,
+    LayersTask,
+    ProbeTask,
+    SourceIdentity,
+)
+from geobatch_tui.execution.sources import source_files
+from geobatch_tui.ledger.schema.updates import ItemState
+from geobatch_tui.observability.redact import redact_value
+from geobatch_tui.orchestration.plan.fingerprints import (
+    EDGE,
+    PASSING,
+    changed_keys,
+    has_digest,
+    identify,
+    item_fingerprint,
+)
+from geobatch_tui.orchestration.plan.inputs import Input
+from geobatch_tui.orchestration.plan.layer_items import EVERY, Names, items_of, prefix_of
+from geobatch_tui.orchestration.plan.plan_report import NO_ROOM
+from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.protocol.messages import Outcome, Task
+    from geobatch_tui.ledger.schema.updates import ItemRow
+    from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
+    from geobatch_tui.orchestration.workers.pool import Lost, Ready
+
+LOOKAHEAD = 256
+"""Inputs that may be in the planner at once."""
+
+TOGETHER = 16
+"""Inputs that a thread reads in one go: to hand it each would take longer than a small file."""
+
+Identified = SourceIdentity | Failure
+
+
+class Planner:
+    """Plans the items of one job.
+
+    Args:
+        job: the job; its operation's parameters are validated.
+        recipe: what its items share.
+        rows: the ledger's row of a key, or None.
+        named: the ledger's rows of keys that begin so.
+        adopt: whether outputs without a row may be adopted (not with ``--fresh``).
+        suspects: keys whose outputs are read whole, whatever their size and time say.
+        most_bytes: an item whose output is estimated to be larger cannot fit on the disk and is
+            refused alone; 0: none is.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        recipe: Recipe,
+        rows: Callable[[str], ItemRow | None],
+        *,
+        adopt: bool,
+        named: Callable[[str], Sequence[ItemRow]] = lambda _: (),
+        suspects: frozenset[str] = frozenset(),
+        most_bytes: int = 0,
+    ) -> None:
+        self._job = job
+        self._recipe = recipe
+        self._rows = rows
+        self._named = named
+        self._adopt = adopt
+        self._suspects = suspects
+        self._most_bytes = most_bytes
+        self._params = job.op.params.model_dump(mode="json")
+        self._output = job.output.model_dump(mode="json")
+        # Without the inputs: with them, each of ten thousand probes would carry the names of all.
+        self._source = job.source.model_dump(mode="json", exclude={"inputs"})
+        self._every_layer = job.source.layer == EVERY and recipe.operation.data == "vector"
+        self._waiting: dict[int, asyncio.Future[Outcome | Failure]] = {}
+        self._tasks: dict[int, Callable[[int], Task]] = {}
+        self._next = 0
+        self._dispatcher: Dispatcher | None = None
+        self._wake: Callable[[], None] = lambda: None
+
+    def attach(self, dispatcher: Dispatcher) -> None:
+        """Use this dispatcher for probes; the planner is its listener."""
+        self._dispatcher = dispatcher
+
+    async def decide(self, inputs: Sequence[Input]) -> AsyncIterator[Decision]:
+        """Decide on each input, in order.
+
+        Raises:
+            PreflightError: two layers would have one output.
+        """
+        names = Names(inputs, self._recipe.output_dir) if self._every_layer else None
+        pending: deque[asyncio.Task[list[Decision]]] = deque()
+        try:
+            for group in batched(inputs, TOGETHER):
+                rows = [self._rows(entry.key) for entry in group]
+                found = asyncio.create_task(asyncio.to_thread(_identify, group, rows))
+                for at, (entry, row) in enumerate(zip(group, rows, strict=True)):
+                    pending.append(asyncio.create_task(self._one(entry, row, found, at)))
+                while len(pending) > LOOKAHEAD - TOGETHER:
+                    for decision in _named_once(await pending.popleft(), names):
+                        yield decision
+            while pending:
+                for decision in _named_once(await pending.popleft(), names):
+                    yield decision
+        finally:
+            for task in pending:
+                task.cancel()
+
+    async def _one(
+        self, entry: Input, row: ItemRow | None, found: asyncio.Task[list[Identified]], at: int
+    ) -> list[Decision]:
+        # Shielded: it is the others' too.
+        identity = await self._again(entry, row, (await asyncio.shield(found))[at], at)
+        if isinstance(identity, Failure):
+            return await self._missing(entry, row, identity)
+        base = await self._base(entry, row, identity)
+        if base.is_known or not self._every_layer:
+            return [await self._item(base)]
+        # What the ledger knows by the input's own name has one layer, or could not be opened.
+        layers = await self._ask(
+            lambda task_id: LayersTask(task_id, self._recipe.operation.name, entry.path),
+            u.Kind.PROBE,
+        )
+        if isinstance(layers, Failure):
+            return [replace(base, failure=layers)]
+        if not isinstance(layers.receipt, LayersReceipt):
+            raise TypeError(f"layers of {entry.key!r}: {type(layers.receipt).__name__}")
+        items = items_of(entry, layers.receipt.names, self._job.output.format)
+        if items == [entry]:
+            return [await self._item(base)]
+        return await asyncio.gather(*(self._layer(item, identity) for item in items))
+
+    async def _layer(self, entry: Input, identity: SourceIdentity) -> Decision:
+        return await self._item(await self._base(entry, self._rows(entry.key), identity))
+
+    async def _base(self, entry: Input, row: ItemRow | None, identity: SourceIdentity) -> Decision:
+        """What the ledger says of an item."""
+        recipe = self._recipe
+        fingerprint = item_fingerprint(
+            recipe.params_digest, recipe.code_digest, identity, entry.key, entry.layer
+        )
+        base = Decision(
+            entry.key, entry.path, identity, fingerprint, "new", row=row, layer=entry.layer
+        )
+        return base if row is None else await self._compare(base, row)
+
+    async def _item(self, base: Decision) -> Decision:
+        return base if base.is_known else await self._probe(base)
+
+    async def _missing(self, entry: Input, row: ItemRow | None, failure: Failure) -> list[Decision]:
+        """What cannot be read any more: each layer that was an item, or else the input."""
+        rows: list[ItemRow] = []
+        if self._every_layer and (row is None or row.state is ItemState.ORPHAN):
+            named = self._named(prefix_of(entry.key, self._job.output.format))
+            rows = [one for one in named if one.source == entry.path]
+            rows = [one for one in rows if one.state is not ItemState.ORPHAN]
+        if not rows:
+            return [await self._missing_source(entry, row, failure)]
+        items = [(Input(entry.path, one.key), one) for one in rows]
+        return [await self._missing_source(item, one, failure) for item, one in items]
+
+    async def _again(
+        self, entry: Input, row: ItemRow | None, identity: Identified, at: int
+    ) -> Identified:
+        """Try what failed and may go away by itself as often as a chunk."""
+        retry = self._job.retry
+        policy = RetryPolicy(retry.max_attempts, retry.backoff_base, retry.backoff_cap)
+        for attempt in range(1, policy.max_attempts):
+            if isinstance(identity, SourceIdentity) or identity.reaction is not Reaction.TRANSIENT:
+                break
+            await asyncio.sleep(policy.delay((u.Kind.PROBE, at), attempt))
+            identity = await asyncio.to_thread(_identify_one, entry.path, row)
+        return identity
+
+    async def _missing_source(
+        self, entry: Input, row: ItemRow | None, failure: Failure
+    ) -> Decision:
+        """A source that cannot be read: a dead letter, unless its work was done before."""
+        nobody = SourceIdentity(0, 0, "")
+        base = Decision(entry.key, entry.path, nobody, "", "new", row=row)
+        if row is not None and row.state is ItemState.PUBLISHED:
+            # The work is done and its output stands: a source may be archived afterwards.
+            known = SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
+            base = replace(base, identity=known, fingerprint=row.fingerprint, reason="current")
+            return replace(await self._check_output(base, row), detail="source gone")
+        if row is not None and row.state is ItemState.DEAD and not row.src_digest:
+            return replace(base, reason="was_failed", detail=row.reason)
+        return replace(base, failure=failure)
+
+    async def _compare(self, base: Decision, row: ItemRow) -> Decision:
+        """Reason of an item that the ledger knows."""
+        stale = self._stale(base, row)
+        if stale is not None:
+            return stale
+        if row.out_digest and row.state in {ItemState.PUBLISHED, ItemState.ORPHAN}:
+            return await self._check_output(base, row)
+        if row.state in {ItemState.DEAD, ItemState.HELD} or not row.plan:
+            return replace(base, reason="was_failed", detail=row.reason)
+        if row.reason == "was_failed":
+            return replace(base, reason="was_failed")
+        return replace(base, reason="was_interrupted")
+
+    def _stale(self, base: Decision, row: ItemRow) -> Decision | None:
+        """What changed since the ledger's row was written; None if nothing did."""
+        recipe = self._recipe
+        other_code = row.code_digest != recipe.code_digest
+        if row.params_digest != recipe.params_digest:
+            # Other code may know other parameters, which nobody has changed.
+            # The ledger keeps no credentials: where one alone changed, no name is told.
+            kept, now = redact_value(row.params), redact_value(recipe.params)
+            names = tuple(changed_keys(kept, now, shared=other_code))
+            if other_code and not names:
+                return replace(base, reason="code_changed", detail=recipe.operation.name)
+            return replace(base, reason="param_changed", detail=", ".join(names), changed=names)
+        if other_code:
+            return replace(base, reason="code_changed", detail=recipe.operation.name)
+        if row.fingerprint != base.fingerprint or self._touched_large(base.identity, row):
+            return replace(base, reason="source_changed", detail=base.source)
+        return None
+
+    @staticmethod
+    def _touched_large(identity: SourceIdentity, row: ItemRow) -> bool:
+        """Whether a source's time changed and its hash, of head and tail only, proves nothing."""
+        return identity.mtime_ns != row.src_mtime_ns and identity.size > 2 * EDGE
+
+    async def _check_output(self, base: Decision, row: ItemRow) -> Decision:
+        path = self._recipe.output_dir / row.key
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            return replace(base, reason="output_missing", detail=row.key)
+        if stat.st_size != row.out_size:
+            return replace(base, reason="output_damaged", detail=row.key)
+        trusted = stat.st_mtime_ns == row.out_mtime_ns and row.key not in self._suspects
+        if not trusted and not await has_digest(path, row.out_digest):
+            return replace(base, reason="output_damaged", detail=row.key)
+        return replace(base, reason="current")
+
+    async def _probe(self, base: Decision) -> Decision:
+        recipe = self._recipe
+        source = {**self._source, "layer": base.layer} if self._every_layer else self._source
+        outcome = await self._ask(
+            lambda task_id: ProbeTask(
+                task_id,
+                base.key,
+                base.source,
+                source,
+                recipe.operation.name,
+                self._params,
+                self._output,
+                recipe.chunking,
+            ),
+            u.Kind.PROBE,
+        )
+        if isinstance(outcome, Failure):
+            return replace(base, failure=outcome)
+        if not isinstance(outcome.receipt, ItemPlan):
+            raise TypeError(f"probe of {base.key!r} answered {type(outcome.receipt).__name__}")
+        if 0 < self._most_bytes < outcome.receipt.output_bytes:
+            return replace(base, failure=_too_large(outcome.receipt))
+        base = replace(base, plan=outcome.receipt)
+        out_path = recipe.output_dir / base.key
+        if base.row is None and os.path.lexists(out_path):  # noqa: ASYNC240 - the same
+            return await self._inspect(base, out_path)
+        return base
+
+    async def _inspect(self, base: Decision, path: Path) -> Decision:
+        """An output stands where the ledger knows none: adopt it, or say that it is in the way."""
+        name = self._recipe.operation.name
+        outcome = await self._ask(
+            lambda task_id: InspectTask(task_id, name, str(path)), u.Kind.INSPECT
+        )
+        receipt = None if isinstance(outcome, Failure) else outcome.receipt
+        ours = isinstance(receipt, InspectReceipt) and receipt.fingerprint
+        if isinstance(receipt, InspectReceipt) and ours == base.fingerprint and self._adopt:
+            newer = base.identity.mtime_ns > path.stat().st_mtime_ns  # noqa: ASYNC240 - the same
+            if not newer:
+                return replace(base, reason="current", detail="adopted", adopted=receipt)
+        detail = "replaces an output of another plan" if ours else "a foreign file is in the way"
+        return replace(base, detail=detail, replaces=not ours)
+
+    # --- the dispatcher's listener -------------------------------------------------------------
+
+    async def _ask(self, make: Callable[[int], Task], kind: u.Kind) -> Outcome | Failure:
+        """Have a worker do a task, through the scheduler: crashes and retries are its business."""
+        if self._dispatcher is None:
+            raise RuntimeError("the planner has no dispatcher yet")
+        ident, self._next = self._next, self._next + 1
+        future: asyncio.Future[Outcome | Failure] = asyncio.get_running_loop().create_future()
+        self._waiting[ident] = future
+        self._tasks[ident] = make
+        self._dispatcher.tell(u.Offered((u.Unit(kind, ident),)))
+        return await future
+
+    def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
+        del attempt
+        return self._tasks[unit.ident](task_id)
+
+    def _settle(self, unit: u.Unit, result: Outcome | Failure) -> None:
+        self._tasks.pop(unit.ident, None)
+        future = self._waiting.pop(unit.ident)
+        if not future.done():
+            future.set_result(result)
+
+    def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None:
+        del worker
+        self._settle(unit, outcome)
+
+    def buried(self, unit: u.Unit, failure: Failure) -> None:
+        self._settle(unit, failure)
+
+    def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None: ...
+    def began(self, unit: u.Unit, worker: int) -> None: ...
+    def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None: ...
+    def released(self, unit: u.Unit) -> None: ...
+    def wanted(self, count: int) -> None: ...
+    def suspended(self, reason: str) -> None: ...
+    def unsuspended(self, reason: str) -> None: ...
+    def worker_up(self, event: Ready) -> None: ...
+    def worker_lost(self, event: Lost) -> None: ...
+
+
+def _identify(group: Sequence[Input], rows: Sequence[ItemRow | None]) -> list[Identified]:
+    """What the files of a group of inputs are."""
+    return [_identify_one(entry.path, row) for entry, row in zip(group, rows, strict=True)]
+
+
+def _identify_one(path: str, row: ItemRow | None) -> Identified:
+    try:
+        if row is not None and source_files.status(path) == (row.src_size, row.src_mtime_ns):
+            return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
+        return identify(path)
+    except (InvalidInputError, RemoteIOError) as error:
+        return _unread(type(error), error.message, error.hint)
+    except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        kind = RemoteIOError if number in PASSING else SourceNotFoundError
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return _unread(kind, f"{path}: {reason}", kind.default_hint)
+
+
+def _named_once(decisions: list[Decision], names: Names | None) -> list[Decision]:
+    if names is not None:
+        for decision in decisions:
+            names.take(decision.key, decision.source)
+    return decisions
+
+
+def _too_large(plan: ItemPlan) -> Failure:
+    return Failure(
+        error_class=DiskFullError.__name__,
+        reaction=Reaction.PERMANENT,
+        message=f"an output of {plan.grid.width}x{plan.grid.height} units, up to "
+        f"{plan.output_bytes:,} bytes, cannot fit on the disk even if it is compressed well",
+        stage="plan",
+        hint=NO_ROOM,
+    )
+
+
+def _unread(kind: type[GeobatchError], message: str, hint: str) -> Failure:
+    return Failure(
+        error_class=kind.__name__,
+        reaction=kind.reaction,
+        message=message,
+        stage="open",
+        hint=hint,
+    )

@@ -1,0 +1,158 @@
+"""How much of the machine a run takes: workers, memory, open files; and what is built from that."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.runtime.sandbox import state
+from geobatch_tui.ledger.place.owner import followed_links
+from geobatch_tui.orchestration.plan.machine import cores, memory_limit, open_files
+from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES
+from geobatch_tui.orchestration.plan.recipe import Recipe
+from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.orchestration.plan.inputs import Input
+    from geobatch_tui.orchestration.workers.pool import Pool
+
+ENGINE_BYTES = 120 * 1024 * 1024
+"""Resident bytes of the engine process itself (measured, with a margin)."""
+
+CHUNK_CAP = 512 * 1024 * 1024
+"""A chunk is planned to need no more than this, however large the budget: beyond it larger chunks
+gain nothing and cost more when they are lost."""
+
+CHUNK_FLOOR = 16 * 1024 * 1024
+HANDLES_PER_WORKER = 4
+RESERVED_FILES = 64
+"""Descriptors of the engine and each worker that are no datasets: pipes, ledger, logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """``workers`` at once, ``budget`` in bytes over the process tree, ``handles``: open files."""
+
+    workers: int
+    budget: int
+    handles: int
+    executor: str
+    confined: bool
+
+    @classmethod
+    def of(cls, job: Job) -> Resources:
+        """Resources for a job on this machine.
+
+        Raises PreflightError where budget or open files do not suffice for one worker.
+        """
+        budget = job.engine.memory_budget or memory_limit()
+        least = ENGINE_BYTES + WORKER_BYTES + CHUNK_FLOOR
+        if budget < least:
+            raise PreflightError(
+                f"engine.memory_budget of {budget:,} bytes is under the {least:,} that one worker "
+                "needs",
+                hint="raise engine.memory_budget",
+            )
+        room = open_files() - RESERVED_FILES
+        if room < HANDLES_PER_WORKER:
+            raise PreflightError(
+                f"the limit of {open_files()} open files leaves {max(room, 0)} for datasets, "
+                f"{HANDLES_PER_WORKER} are needed",
+                hint="raise `ulimit -n`",
+            )
+        handles = min(job.engine.max_open_files, room)
+        wanted = job.engine.max_workers or cores()
+        fitting = (budget - ENGINE_BYTES) // (WORKER_BYTES + CHUNK_FLOOR)
+        return cls(
+            workers=max(1, min(wanted, fitting)),
+            budget=budget,
+            handles=handles,
+            executor=job.engine.executor,
+            confined=job.engine.sandbox == "auto",
+        )
+
+    @property
+    def chunk_budget(self) -> int:
+        """Bytes for workers: what the engine leaves of the budget."""
+        return self.budget - ENGINE_BYTES
+
+    def recipe(self, job: Job, operation: Operation) -> Recipe:
+        """The recipe of the job's items, with the chunk size that this machine carries."""
+        share = self.chunk_budget // self.workers - WORKER_BYTES
+        return Recipe.of(
+            job,
+            operation,
+            max(CHUNK_FLOOR, min(CHUNK_CAP, share)),
+            self.chunk_budget - WORKER_BYTES,
+        )
+
+    def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
+        """A scheduler for one phase of a run."""
+        limit = job.failures.max_failures if phase == "run" else None
+        return Scheduler(
+            SchedulerConfig(
+                workers=self.workers,
+                budget_bytes=self.chunk_budget,
+                max_handles=self.handles,
+                max_attempts=job.retry.max_attempts,
+                backoff_base=job.retry.backoff_base,
+                backoff_cap=job.retry.backoff_cap,
+                run_id=run_id,
+                chunk_timeout=job.engine.chunk_timeout,
+                failure_limit=limit,
+                worker_baseline=WORKER_BYTES,
+                total=total,
+            )
+        )
+
+    def make_pool(self, directory: Path, write: Sequence[str]) -> Pool:
+        """The pool of workers for ``engine.executor``; they write their fd 2 to ``directory``.
+        ``write``: where they may write beside that, if they are confined."""
+        if self.executor == "thread":
+            from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
+
+            return ThreadPool()
+        from geobatch_tui.orchestration.workers.process_pool import ProcessPool
+
+        return ProcessPool(directory, write=write if self.confined else None)
+
+    def sandbox(self) -> str:
+        """What confines the workers, or why nothing does."""
+        return state(wanted=self.confined, executor=self.executor)
+
+
+def written_by_workers(job: Job, inputs: Sequence[Input]) -> list[str]:
+    """Directories beside a run's own that its workers write to: those that an operation of a
+    plug-in marks so (``writes`` among the extras of a field), and those of databases with a log
+    that is not in them yet, which SQLite reads only where it can make another file."""
+    params = job.op.params
+    fields = type(params).model_fields
+    found = {
+        str(getattr(params, name)): None
+        for name, field in fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("writes")
+    }
+    found |= dict.fromkeys(_with_logs(inputs))
+    found.pop("", None)
+    return list(found)
+
+
+def linked_for_outputs(output_dir: Path, inputs: Sequence[Input]) -> list[str]:
+    """Directories elsewhere that outputs go to, by links that the user laid in ``output_dir``."""
+    folders = {os.path.dirname(each.key) for each in inputs}  # noqa: PTH120 - of each input
+    return list(followed_links(output_dir, (output_dir / folder for folder in sorted(folders))))
+
+
+def _with_logs(inputs: Sequence[Input]) -> Iterator[str]:
+    for each in inputs:
+        if each.path.lower().endswith((".gpkg", ".sqlite")):
+            database = Path(each.path).resolve()
+            if Path(f"{database}-wal").exists():
+                yield os.fspath(database.parent)

@@ -1,0 +1,382 @@
+"""The run itself: plan, preflight, chunks, assembly, end. One engine a run, on one event loop.
+
+The engine owns no decision (the scheduler does), no pixel (workers do) and no truth (the ledger
+does): it carries events between them and counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.execution.protocol.messages import (
+    ChunkReceipt,
+    ChunkTask,
+    Failure,
+    FinaliseTask,
+    ItemReceipt,
+)
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.observability.text import many
+from geobatch_tui.orchestration.run.feeder import Feeder, OpenItem
+from geobatch_tui.orchestration.run.items import Items
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.state.letters import chunk_label, chunk_letter, feature_letter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.execution.protocol.messages import Outcome, Task
+    from geobatch_tui.observability.rates import Rates
+    from geobatch_tui.orchestration.run.watchdogs import SpaceWatch
+    from geobatch_tui.orchestration.state.outcome import Tally
+    from geobatch_tui.orchestration.state.session import Session
+    from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
+    from geobatch_tui.orchestration.workers.pool import Lost, Ready
+
+LISTED = 100
+"""Ids of features that one line of the log names."""
+LETTERS = 20_000
+"""Features of one chunk that get a letter each; the quarantine file has all of them."""
+
+
+class Engine:
+    """Listens to the dispatcher of the run phase and tells the ledger, the log and the tally.
+
+    Args:
+        session: lock, ledger, log.
+        job: the job.
+        operation: the job's operation.
+        tally: counts as they stood when the run began; kept up to date here.
+        rates: measures throughput.
+        only: ids of the only chunks to run; None: all that are open.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        job: Job,
+        operation: Operation,
+        tally: Tally,
+        rates: Rates,
+        *,
+        only: frozenset[int] | None = None,
+    ) -> None:
+        self.feeder = Feeder(session.reader, session.state, job, only)
+        self.items = Items(session, job, operation, tally, self.feeder, self.wanted)
+        self.suspensions: set[str] = set()
+        self._session = session
+        self._job = job
+        self._operation = operation
+        self._tally = tally
+        self._rates = rates
+        self._space: SpaceWatch | None = None
+        self._attempts: dict[tuple[u.Kind, int], int] = {}
+        self._running: set[int] = set()
+        self._debug = job.log.level == "debug"
+
+    async def run(self, dispatcher: Dispatcher, planned: Dispatcher, space: SpaceWatch) -> u.Finish:
+        """Work off everything that the ledger holds open."""
+        self.items.attach(dispatcher)
+        self._space = space
+        await self._redo_unpublished()
+        # Opened before the dispatcher asks for chunks, or it would find nothing to wait for.
+        complete = self.feeder.complete()
+        # Asked only now: a worker may have ended since the plan.
+        dispatcher.adopt(list(planned.workers.values()))
+        running = asyncio.ensure_future(dispatcher.run())
+        # The dispatcher must listen before anything is offered.
+        await asyncio.sleep(0)
+        for item in complete:
+            self.items.look_at(item)
+        try:
+            return await running
+        finally:
+            self.items.close()
+
+    async def _redo_unpublished(self) -> None:
+        """An item of one chunk keeps no spool: done but not published means to be done again."""
+        for item in self.feeder.complete():
+            if item.whole and item.done:
+                self._session.put(lu.ChunkReleased(item.first_chunk))
+                self._tally.current -= 1
+                self.feeder.close(item.context.item_id)
+        await self._session.flush()
+
+    # --- what the dispatcher tells -------------------------------------------------------------
+
+    def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
+        if unit.kind is u.Kind.FINALISE:
+            item = self.feeder.item(unit.ident)
+            segments = self.feeder.segments(item)
+            return FinaliseTask(task_id, item.context, self._session.epoch, segments)
+        item, index = self.feeder.chunk(unit.ident)
+        return ChunkTask(
+            task_id,
+            item.context,
+            index,
+            attempt,
+            self._session.epoch,
+            whole=item.whole,
+            subdivide=unit.subdivide,
+            crashes=unit.crashes,
+        )
+
+    def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:
+        self._attempts[unit.key] = attempt
+        if unit.kind is u.Kind.CHUNK and self._debug:
+            self._log_unit("chunk.start", "debug", unit, worker=worker, attempt=attempt)
+
+    def began(self, unit: u.Unit, worker: int) -> None:
+        del worker
+        if unit.kind is u.Kind.CHUNK:
+            self._running.add(unit.ident)
+            self._tally.running = len(self._running)
+            # Only this one is suspect if the engine dies now, not those queued behind it.
+            self._session.put(lu.ChunkStarted(unit.ident))
+
+    def _stopped(self, chunk_id: int) -> bool:
+        """The chunk is in no worker's hands any more; whether it had begun."""
+        begun = chunk_id in self._running
+        self._running.discard(chunk_id)
+        self._tally.running = len(self._running)
+        return begun
+
+    def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None:
+        receipt = outcome.receipt
+        if self._space is not None:
+            self._space.progressed()
+        if isinstance(receipt, ChunkReceipt):
+            self._chunk_done(unit, worker, outcome, receipt)
+        elif isinstance(receipt, ItemReceipt):
+            self._attempts.pop(unit.key, None)
+            self.items.publish(self.feeder.item(unit.ident), receipt)
+        else:
+            raise TypeError(f"{unit.key} answered {type(receipt).__name__}")
+
+    def _chunk_done(
+        self, unit: u.Unit, worker: int, outcome: Outcome, receipt: ChunkReceipt
+    ) -> None:
+        attempt = self._attempts.pop(unit.key)
+        item, index = self.feeder.chunk(unit.ident)
+        tally, segment = self._tally, receipt.segment
+        self._stopped(unit.ident)
+        tally.done += 1
+        tally.units += receipt.units
+        tally.bytes_in += receipt.bytes_in
+        tally.bytes_out += receipt.bytes_out
+        self._rates.add(time.monotonic(), 1, receipt.units, receipt.bytes_in, receipt.bytes_out)
+        self._session.put(
+            lu.ChunkDone(
+                chunk_id=unit.ident,
+                item_id=item.context.item_id,
+                attempts=attempt,
+                spool=segment.spool,
+                offset=segment.offset,
+                length=segment.length,
+                crc32=segment.crc32,
+                units=receipt.units,
+                bytes_in=receipt.bytes_in,
+                bytes_out=receipt.bytes_out,
+                seconds=outcome.seconds,
+                nodata=receipt.nodata,
+                rss_peak=outcome.rss_peak,
+                letters=tuple(
+                    (
+                        letter.position,
+                        letter.error_class,
+                        feature_letter(item.context, index, attempt, letter, self._operation),
+                    )
+                    for letter in receipt.letters[:LETTERS]
+                ),
+            )
+        )
+        self._tell(item, index, attempt, worker, outcome.seconds, receipt)
+        self.feeder.settle(unit.ident, done=True)
+        if receipt.item is not None:
+            self.items.publish(item, receipt.item)
+        else:
+            self.items.look_at(item)
+
+    def _tell(
+        self,
+        item: OpenItem,
+        index: int,
+        attempt: int,
+        worker: int,
+        seconds: float,
+        receipt: ChunkReceipt,
+    ) -> None:
+        """Log that a chunk is done, and which of its features are set aside."""
+        chunk = chunk_label(item.context.key, item.context.plan.grid, index)
+        self._session.log.emit(
+            "chunk.done",
+            item=item.context.key,
+            chunk=chunk,
+            chunk_offset=index,
+            attempt=attempt,
+            duration_ms=round(seconds * 1000, 3),
+            crs_source=item.context.plan.notes.get("crs_source"),
+            worker=worker,
+        )
+        if receipt.letters:
+            first = receipt.letters[0]
+            self._session.log.emit(
+                "features.quarantined",
+                level="warning",
+                message=f"{many(len(receipt.letters), 'feature')} set aside; feature {first.fid}: "
+                f"{first.reason}",
+                item=item.context.key,
+                chunk=chunk,
+                error_class=first.error_class,
+                fids=[letter.fid for letter in receipt.letters[:LISTED]],
+            )
+
+    def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None:
+        self._tally.retries += 1
+        if unit.kind is u.Kind.CHUNK:
+            self._stopped(unit.ident)
+            self._session.put(
+                lu.ChunkWaiting(
+                    unit.ident,
+                    unit.attempts,
+                    unit.crashes,
+                    unit.strikes,
+                    time.time() + delay if delay else 0.0,
+                    failure.error_class,
+                    failure.message,
+                )
+            )
+        self._log_unit("chunk.retry", "warning", unit, failure=failure, delay_s=round(delay, 3))
+
+    def buried(self, unit: u.Unit, failure: Failure) -> None:
+        attempts = self._attempts.pop(unit.key, unit.attempts)
+        event = "chunk.dead" if unit.kind is u.Kind.CHUNK else "assembly.failed"
+        self._log_unit(event, "error", unit, failure=failure)
+        if unit.kind is not u.Kind.CHUNK:
+            item = self.feeder.item(unit.ident)
+            if not self.items.recompute(item, failure):
+                self.items.bury(item, attempts, failure)
+            return
+        self._tally.bury(failure.error_class)
+        item, index = self.feeder.chunk(unit.ident)
+        self._stopped(unit.ident)
+        self._tally.dead += 1
+        record = chunk_letter(item.context, index, attempts, failure, self._operation)
+        self._session.put(
+            lu.DeadLetter(
+                item.context.item_id,
+                unit.ident,
+                attempts,
+                unit.crashes,
+                failure.error_class,
+                record,
+            )
+        )
+        self.feeder.settle(unit.ident, done=False)
+        self.items.look_at(item)
+
+    def released(self, unit: u.Unit) -> None:
+        self._attempts.pop(unit.key, None)
+        if unit.kind is u.Kind.CHUNK and self._stopped(unit.ident):
+            self._session.put(lu.ChunkReleased(unit.ident))
+
+    def wanted(self, count: int) -> None:
+        units = () if self.feeder.exhausted else tuple(self.feeder.more(count))
+        self.items.dispatcher.tell(u.Offered(units))
+        self.items.maybe_exhausted()
+
+    def suspended(self, reason: str) -> None:
+        self.suspensions.add(reason)
+        if reason == "space" and self._space is not None:
+            self._space.suspended()
+        self._session.log.emit(
+            "run.suspend", level="warning", message=_SUSPENDED.get(reason, reason)
+        )
+        self._session.put(lu.Noted("suspend", {"reason": reason}))
+
+    def unsuspended(self, reason: str) -> None:
+        self.suspensions.discard(reason)
+        self._session.log.emit("run.unsuspend", message=_GOES_ON.get(reason, reason))
+        self._session.put(lu.Noted("unsuspend", {"reason": reason}))
+
+    def worker_up(self, event: Ready) -> None:
+        self._session.log.emit("worker.up", level="debug", worker=event.worker, pid=event.pid)
+
+    def worker_lost(self, event: Lost) -> None:
+        level = "debug" if event.cause == "retired" else "warning"
+        failure = event.failure
+        self._session.log.emit(
+            "worker.lost",
+            level=level,
+            message=failure.message if failure else event.cause,
+            worker=event.worker,
+        )
+        if event.cause != "retired":
+            self._session.put(
+                lu.Noted("worker.lost", {"worker": event.worker, "cause": event.cause})
+            )
+
+    def committed(self, batch: Sequence[lu.Update]) -> None:
+        """A batch is durable (told on the loop's thread)."""
+        for update in batch:
+            if isinstance(update, lu.ChunkDone | lu.DeadLetter):
+                self.feeder.settled(update.chunk_id)
+            elif isinstance(update, lu.ItemPublished):
+                self._tally.published += 1
+                self._session.drop_work(update.item_id)
+                key = self.items.publishing.pop(update.item_id, None)
+                self._session.log.emit(
+                    "item.published",
+                    item=key,
+                    crs_source=update.facts.get("crs_source"),
+                    bytes=update.out_size,
+                )
+
+    def label(self, unit: u.Unit) -> str:
+        """What a person calls a unit that is in flight."""
+        if unit.kind is not u.Kind.CHUNK:
+            return self.feeder.item(unit.ident).context.key
+        item, index = self.feeder.chunk(unit.ident)
+        return chunk_label(item.context.key, item.context.plan.grid, index)
+
+    def _log_unit(
+        self,
+        event: str,
+        level: str,
+        unit: u.Unit,
+        failure: Failure | None = None,
+        **fields: Any,
+    ) -> None:
+        if unit.kind is u.Kind.CHUNK:
+            item, index = self.feeder.chunk(unit.ident)
+            fields["chunk"] = chunk_label(item.context.key, item.context.plan.grid, index)
+            fields["chunk_offset"] = index
+        else:
+            item = self.feeder.item(unit.ident)
+        fields["crs_source"] = item.context.plan.notes.get("crs_source")
+        if failure is not None:
+            fields |= {
+                "attempt": unit.attempts,
+                "stage": failure.stage,
+                "error_class": failure.error_class,
+                "error_message": failure.message,
+                "traceback": failure.traceback or None,
+            }
+            fields["message"] = f"{failure.error_class}: {failure.message}"
+        self._session.log.emit(event, level=level, item=item.context.key, **fields)
+
+
+_SUSPENDED = {
+    "space": "the disk is full: waiting for space; free some, or stop the run and resume later",
+    "memory": "memory is short: nothing new is started until it falls",
+    "operator": "paused by the operator",
+}
+_GOES_ON = {
+    "space": "there is space on the disk again",
+    "memory": "there is memory again",
+    "operator": "taken up again by the operator",
+}

@@ -1,0 +1,231 @@
+"""Feeds the scheduler from the ledger, and knows which items are open and what they still need.
+
+Only the chunks that were fed and not yet settled, and the items that they belong to, are objects
+here: a job of a million chunks costs no more memory than one of a thousand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, Segment, SourceIdentity
+from geobatch_tui.execution.protocol.segments import MANY, SegmentFile, Segments
+from geobatch_tui.ledger.place.owner import refuse_foreign_links
+from geobatch_tui.ledger.place.state_directory import output_path
+from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.schedule.events import Kind, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from geobatch_tui.config.schema import Job
+    from geobatch_tui.ledger.place.state_directory import StateDir
+    from geobatch_tui.ledger.read.reader import LedgerReader
+    from geobatch_tui.ledger.schema.updates import ChunkRow, ItemRow
+
+FINALISE_BYTES = 96 * 1024 * 1024
+"""Predicted peak of an assembly: a row of tiles in hand, GDAL's cache for the read-back."""
+
+HANDLES = {Kind.CHUNK: 2, Kind.FINALISE: 4}
+"""Open files of a unit: source and spool; spools, part, and GDAL's own handle."""
+
+
+@dataclass(slots=True)
+class OpenItem:
+    """An item with unsettled chunks: ``remaining`` of them; ``done`` and ``dead`` are settled."""
+
+    context: ItemContext
+    first_chunk: int
+    remaining: int
+    done: int
+    dead: int
+    recomputed: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether one chunk is the item, so that no spool and no assembly is needed."""
+        return len(self.context.plan.grid) == 1
+
+
+class Feeder:
+    """Reads open chunks in id order and turns them into units.
+
+    ``only`` has the ids of the only chunks to read; None: all. Items of which others are open stay
+    as they are.
+    """
+
+    def __init__(
+        self,
+        reader: LedgerReader,
+        state: StateDir,
+        job: Job,
+        only: frozenset[int] | None = None,
+    ) -> None:
+        self._reader = reader
+        self._only = None if only is None else sorted(only)
+        self._state = state
+        self._op = job.op.name
+        self._params: Mapping[str, Any] = job.op.params.model_dump(mode="json")
+        self._output: Mapping[str, Any] = job.output.model_dump(mode="json")
+        self._cursor = 0
+        self._items: dict[int, OpenItem] = {}
+        self._chunks: dict[int, OpenItem] = {}
+        self._settling: set[int] = set()
+        self._looked_at = Path()
+        self.exhausted = False
+
+    def more(self, count: int) -> list[Unit]:
+        """Up to ``count`` further chunks as units; fewer once the ledger holds no more."""
+        rows = self._rows(count)
+        if len(rows) < count:
+            self.exhausted = True
+        if rows:
+            self._cursor = rows[-1].chunk_id
+        # After a rewind some were fed before, and are not settled, or not durably so.
+        rows = [
+            row
+            for row in rows
+            if row.chunk_id not in self._chunks and row.chunk_id not in self._settling
+        ]
+        self._load({row.item_id for row in rows} - self._items.keys())
+        units = []
+        for row in rows:
+            item = self.item(row.item_id)
+            self._chunks[row.chunk_id] = item
+            units.append(
+                Unit(
+                    Kind.CHUNK,
+                    row.chunk_id,
+                    bytes=item.context.plan.chunk_bytes,
+                    handles=HANDLES[Kind.CHUNK],
+                    attempts=row.attempts,
+                    crashes=row.crashes,
+                    strikes=row.strikes,
+                    divisible=bool(item.context.plan.notes.get("divisible")),
+                )
+            )
+        return units
+
+    def _rows(self, count: int) -> list[ChunkRow]:
+        if self._only is None:
+            return self._reader.open_chunks(self._cursor, count)
+        wanted = [chunk_id for chunk_id in self._only if chunk_id > self._cursor]
+        found = [self._reader.open_chunks(chunk_id - 1, 1) for chunk_id in wanted]
+        return [
+            rows[0]
+            for chunk_id, rows in zip(wanted, found, strict=True)
+            if rows and rows[0].chunk_id == chunk_id
+        ][:count]
+
+    def complete(self) -> list[OpenItem]:
+        """Items whose chunks were all settled when an earlier run ended before it assembled them,
+        or held them."""
+        return [self.item(row.item_id) for row in self._reader.open_items_complete(holes=True)]
+
+    def item(self, item_id: int) -> OpenItem:
+        """The open item, loaded at its first chunk."""
+        if item_id not in self._items:
+            self._load({item_id})
+        if item_id not in self._items:
+            raise KeyError(f"item {item_id} is not in the ledger")
+        return self._items[item_id]
+
+    def _load(self, ids: AbstractSet[int]) -> None:
+        """Open items, with one question to the ledger."""
+        for row in self._reader.items_of(ids) if ids else ():
+            self._items[row.item_id] = OpenItem(
+                context=self._context(row),
+                first_chunk=row.first_chunk,
+                remaining=row.n_chunks - row.n_done - row.n_dead,
+                done=row.n_done,
+                dead=row.n_dead,
+            )
+
+    def chunk(self, chunk_id: int) -> tuple[OpenItem, int]:
+        """The item of a fed, unsettled chunk, and the chunk's index in it."""
+        item = self._chunks[chunk_id]
+        return item, chunk_id - item.first_chunk
+
+    def settle(self, chunk_id: int, *, done: bool) -> OpenItem:
+        """A chunk is done or dead: forget it."""
+        item = self._chunks.pop(chunk_id)
+        self._settling.add(chunk_id)
+        item.remaining -= 1
+        if done:
+            item.done += 1
+        else:
+            item.dead += 1
+        return item
+
+    def settled(self, chunk_id: int | None) -> None:
+        """What became of a chunk is durable; None is no chunk's."""
+        if chunk_id is not None:
+            self._settling.discard(chunk_id)
+
+    def open_item(self, item_id: int) -> OpenItem | None:
+        """The item, if it is open."""
+        return self._items.get(item_id)
+
+    def rewind(self) -> None:
+        """Look for open chunks from the start again: some became pending behind the cursor."""
+        self._cursor = 0
+        self.exhausted = False
+
+    def close(self, item_id: int) -> None:
+        """An item is published, held or dead: forget it."""
+        self._items.pop(item_id, None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to feed and no item is open, but for chunks that are not to be
+        read."""
+        if not self.exhausted or self._only is None:
+            return self.exhausted and not self._items
+        return not self._chunks and all(item.remaining for item in self._items.values())
+
+    def segments(self, item: OpenItem) -> Segments | SegmentFile:
+        """Where the bytes of an item's done chunks lie, in chunk order."""
+        context = item.context
+        if len(context.plan.grid) < MANY:
+            return Segments.pack(self._segments(item))
+        try:
+            return SegmentFile.write(Path(context.work_dir) / "segments", self._segments(item))
+        except OSError:  # a full disk, as it may be: then the message carries them
+            return Segments.pack(self._segments(item))
+
+    def _segments(self, item: OpenItem) -> Iterator[Segment]:
+        for row in self._reader.segments(item.context.item_id):
+            if "/" in row.spool:
+                raise StateError(
+                    f"the ledger names a spool that is not its item's: {safe(row.spool)}",
+                    hint="`geobatch run JOB --fresh` makes a new ledger",
+                )
+            yield Segment(row.index, row.spool, row.offset, row.length, row.crc32)
+
+    def _context(self, row: ItemRow) -> ItemContext:
+        return ItemContext(
+            item_id=row.item_id,
+            key=row.key,
+            source=row.source,
+            source_id=SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest),
+            fingerprint=row.fingerprint,
+            op=self._op,
+            params=self._params,
+            output=self._output,
+            out_path=str(self._out_path(row.key)),
+            work_dir=str(self._state.work(row.item_id)),
+            plan=ItemPlan.from_json(row.plan),
+        )
+
+    def _out_path(self, key: str) -> Path:
+        """Where an item's output goes. Items come by directories: each is looked at once."""
+        root = self._state.output_dir
+        path = output_path(root, key)
+        if path.parent != self._looked_at:
+            refuse_foreign_links(root, path.parent)
+            self._looked_at = path.parent
+        return path

@@ -1,0 +1,165 @@
+"""A run as it stands: snapshots for those who look on, and notes in the ledger for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.observability.rates import Rates, named
+from geobatch_tui.observability.snapshot import Snapshot
+from geobatch_tui.orchestration.state.outcome import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from geobatch_tui.orchestration.run.engine import Engine
+    from geobatch_tui.orchestration.run.watchdogs import MemoryWatch
+    from geobatch_tui.orchestration.state.session import Session
+    from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
+
+SNAPSHOT_PERIOD = 0.25
+NOTE_PERIOD = 1.0
+STILL_PERIOD = 5.0
+"""Seconds between two notes of a run in which nothing moves: each is a write to disk, and wakes
+all who look on."""
+
+_AGEING = frozenset(
+    {"chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s", "eta_s", "rss_bytes"}
+)
+
+
+class Monitor:
+    """Counts, rates and the parts of a run that know what is going on.
+
+    Args:
+        session: the run's.
+        job: the job's name.
+        unit_name: px or features.
+        budget: bytes.
+
+    ``state`` and ``reason`` are set by the run as it goes; so are ``dispatcher``, ``engine`` and
+    ``memory`` once they exist.
+    """
+
+    def __init__(self, session: Session, job: str, unit_name: str, budget: int) -> None:
+        self.tally = Tally()
+        self.rates = Rates()
+        self.state = "planning"
+        self.reason = ""
+        self.dispatcher: Dispatcher | None = None
+        self.engine: Engine | None = None
+        self.memory: MemoryWatch | None = None
+        self._session = session
+        self._job = job
+        self.unit_name = unit_name
+        self._budget = budget
+
+    async def observe(self, observe: Callable[[Snapshot], None]) -> None:
+        """Show a snapshot four times a second."""
+        while True:
+            observe(self.snapshot())
+            await asyncio.sleep(SNAPSHOT_PERIOD)
+
+    async def note(self) -> None:
+        """Leave the rates in the ledger for those who watch from another process."""
+        notes = Notes()
+        while True:
+            await asyncio.sleep(NOTE_PERIOD)
+            facts = self._facts()
+            if notes.due(facts, time.monotonic()):
+                self._session.put(lu.Noted("progress", facts))
+            self._session.log.flush()
+
+    def overall(self, seconds: float) -> dict[str, float]:
+        """Rates of all that this run finished, for its result."""
+        rates = self.rates.overall(seconds)
+        return rates | named(rates["units_per_s"], self.unit_name)
+
+    def _facts(self) -> dict[str, Any]:
+        snapshot = self.snapshot()
+        return {
+            "chunks_per_s": round(snapshot.chunks_per_s, 3),
+            "units_per_s": round(snapshot.units_per_s, 1),
+            "bytes_in_per_s": round(snapshot.bytes_in_per_s, 1),
+            "bytes_out_per_s": round(snapshot.bytes_out_per_s, 1),
+            "eta_s": snapshot.eta_s and round(snapshot.eta_s, 1),
+            "rss_bytes": snapshot.rss_bytes,
+            "unit_name": snapshot.unit_name,
+            "suspended": snapshot.suspended,
+            "state": snapshot.state,
+            "working": [list(entry) for entry in snapshot.working],
+            "workers": self._workers(),
+        }
+
+    def _workers(self) -> dict[str, dict[str, int]]:
+        """Pid, resident bytes, finished and failed units of each worker, by its number."""
+        if self.dispatcher is None:
+            return {}
+        rss, records = self.memory.workers if self.memory else {}, self.dispatcher.records
+        return {
+            str(worker): {
+                "pid": entry.pid,
+                "rss": rss.get(worker, entry.rss),
+                "done": records[worker].done,
+                "failed": records[worker].failed,
+            }
+            for worker, entry in self.dispatcher.workers.items()
+        }
+
+    def snapshot(self) -> Snapshot:
+        """The run as it stands."""
+        now = time.monotonic()
+        tally, rates = self.tally, self.rates.at(now, self.tally.pending + self.tally.running)
+        suspended = ", ".join(sorted(self.engine.suspensions)) if self.engine else ""
+        return Snapshot(
+            run_id=self._session.run_id,
+            job=self._job,
+            state=self.state,
+            reason=self.reason,
+            elapsed_s=now - self._session.started,
+            counts=tally.counts(),
+            items=tally.item_counts(),
+            chunks_per_s=rates.chunks,
+            units_per_s=rates.units,
+            unit_name=self.unit_name,
+            bytes_in_per_s=rates.bytes_in,
+            bytes_out_per_s=rates.bytes_out,
+            # Nobody knows when a run that stands still goes on.
+            eta_s=None if suspended else rates.eta_s,
+            working=self._working(now),
+            dead_by_class=dict(tally.dead_by_class),
+            workers=len(self.dispatcher.workers) if self.dispatcher else 0,
+            suspended=suspended,
+            rss_bytes=self.memory.rss if self.memory else 0,
+            budget_bytes=self._budget,
+        )
+
+    def _working(self, now: float) -> tuple[tuple[int, str, float, str], ...]:
+        if self.dispatcher is None or self.engine is None:
+            return ()
+        return tuple(
+            (worker, self.engine.label(unit), now - since, unit.kind.value)
+            for worker, unit, since in self.dispatcher.scheduler.stats().in_flight
+        )
+
+
+class Notes:
+    """Which notes are worth a write: all while a unit is worked on, and of those alike now and then
+    one."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] = {}
+        self._next = 0.0
+
+    def due(self, facts: Mapping[str, Any], now: float) -> bool:
+        """Whether ``facts`` are to be noted at ``now`` (monotonic seconds)."""
+        lasting = {key: value for key, value in facts.items() if key not in _AGEING}
+        lasting["workers"] = sorted(facts["workers"])
+        if not facts["working"] and lasting == self._last and now < self._next:
+            return False
+        self._last = lasting
+        # The period is counted in whole notes, however late each comes.
+        self._next = now + STILL_PERIOD - NOTE_PERIOD / 2
+        return True

@@ -1,0 +1,54 @@
+"""How to run a job, beyond what the job says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from geobatch_tui.observability.snapshot import Snapshot
+    from geobatch_tui.orchestration.plan.inputs import Input
+    from geobatch_tui.orchestration.run.control import Control
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Dead letters to try again: all (both empty), by error class, or by chunk or item key.
+    ``replanned``: ids of items that the ledger forgets, so that they are planned anew;
+    ``replaced``: an item, and a file of repaired features for it."""
+
+    classes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    replanned: tuple[int, ...] = ()
+    replaced: tuple[str, Path] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Part of a job: only these inputs, and of their items only these chunks, by item key, with so
+    many workers at most. The chunks are those of the whole job: its workers decide their size."""
+
+    inputs: Sequence[Input]
+    chunks: Mapping[str, Collection[int]]
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run, beyond what the job says. ``observe`` gets a snapshot four times a second;
+    ``log_stream`` gets each line of log (with its newline left to the receiver). With ``sample``
+    no more than that is run, and the user's index of runs does not hear of it."""
+
+    fresh: bool = False
+    adopt: bool = True
+    requeue: Requeue | None = None
+    observe: Callable[[Snapshot], None] | None = None
+    log_stream: Callable[[str], None] | None = None
+    log_format: Literal["json", "text"] = "json"
+    max_duration: float | None = None
+    adopt_only: bool = False
+    control: Control | None = None
+    sample: Sample | None = None

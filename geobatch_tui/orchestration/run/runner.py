@@ -1,0 +1,419 @@
+"""One run from its first line of log to its last: plan phase, preflight, run phase, end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import DiskFullError, GeobatchError, OperationError
+from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.ledger.write.publish import ItemPublishError
+from geobatch_tui.observability.versions import versions
+from geobatch_tui.orchestration.plan.inputs import expand
+from geobatch_tui.orchestration.plan.resources import (
+    Resources,
+    linked_for_outputs,
+    written_by_workers,
+)
+from geobatch_tui.orchestration.run.control import listening, socket_path
+from geobatch_tui.orchestration.run.ending import end_run
+from geobatch_tui.orchestration.run.engine import Engine
+from geobatch_tui.orchestration.run.monitor import Monitor
+from geobatch_tui.orchestration.run.plan_phase import PlanPhase
+from geobatch_tui.orchestration.run.signals import handled
+from geobatch_tui.orchestration.run.watchdogs import LedgerWatch, MemoryWatch, SpaceWatch
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.state.dismissal import dismissal
+from geobatch_tui.orchestration.state.published import write_manifest
+from geobatch_tui.orchestration.state.repaired_files import install
+from geobatch_tui.orchestration.state.run_index import note
+from geobatch_tui.orchestration.state.session import open_session, state_of_run, tell_of_network
+from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
+from geobatch_tui.orchestration.workers.shortage import shortage
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.ledger.write.writer import Ledger
+    from geobatch_tui.orchestration.plan.inputs import Input
+    from geobatch_tui.orchestration.run.options import Options
+    from geobatch_tui.orchestration.state.outcome import RunResult
+    from geobatch_tui.orchestration.state.session import Session
+    from geobatch_tui.orchestration.workers.pool import Pool
+
+GRACE = 30.0
+"""Seconds that chunks in flight have to finish once the run drains."""
+
+MAX_WORKERS = 1024
+
+_BY_A_FAILURE = {"fatal", "crash-loop"}
+"""Ends that one failure of a worker explains."""
+
+
+async def execute(loaded: LoadedJob, options: Options) -> RunResult:
+    """Run a job to its end and say how it ended.
+
+    Raises:
+        LockHeldError, PreflightError, StateError: before or instead of a run. What goes wrong
+            with chunks and items is in the result, not raised.
+        ResourceError, OutputGoneError: the engine itself is short of something.
+    """
+    try:
+        return await _execute(loaded, options)
+    except (OSError, RuntimeError, MemoryError) as error:
+        known = shortage(error, Path(loaded.job.output.dir))
+        if known is None:
+            raise
+        raise known from error
+
+
+async def _execute(loaded: LoadedJob, options: Options) -> RunResult:
+    job = loaded.job
+    # Before anything is written: a job without inputs leaves no trace.
+    inputs = (
+        options.sample.inputs
+        if options.sample is not None
+        else expand(job.source.inputs, Path(job.output.dir), job.output.format)
+    )
+    loop = asyncio.get_running_loop()
+    holder: list[Run] = []
+
+    def on_commit(batch: Sequence[lu.Update]) -> None:
+        for run in holder:
+            loop.call_soon_threadsafe(run.committed, batch)
+
+    def on_error(error: GeobatchError, updates: Sequence[lu.Update]) -> None:
+        for run in holder:
+            loop.call_soon_threadsafe(run.not_committed, error, updates)
+
+    def requeue(ledger: Ledger) -> None:
+        if options.requeue is not None:
+            if options.requeue.replaced is not None:
+                install(state_of_run(Path(loaded.job.output.dir)).root, *options.requeue.replaced)
+            ledger.requeue_dead(options.requeue.classes or None, options.requeue.keys or None)
+            if options.requeue.replanned:
+                ledger.drop_items(options.requeue.replanned)
+
+    with open_session(
+        loaded,
+        fresh=options.fresh,
+        requeue=requeue,
+        on_commit=on_commit,
+        on_error=on_error,
+        log_stream=options.log_stream,
+        log_format=options.log_format,
+    ) as session:
+        if options.sample is None:
+            note(session.output_dir)
+        run = Run(session, loaded, options, inputs)
+        holder.append(run)
+        return await run.run()
+
+
+class Run:
+    """One run of a job. Use :func:`execute`."""
+
+    def __init__(
+        self, session: Session, loaded: LoadedJob, options: Options, inputs: Sequence[Input]
+    ) -> None:
+        self._inputs = inputs
+        self._session = session
+        self._loaded = loaded
+        self._job = loaded.job
+        self._options = options
+        self._operation = get_operation(loaded.job.op.name)
+        self._resources = self._crew = Resources.of(loaded.job)
+        if options.sample is not None:
+            fewer = min(self._resources.workers, options.sample.workers)
+            self._crew = replace(self._resources, workers=fewer)
+        self._monitor = Monitor(
+            session,
+            loaded.job.job.name,
+            "px" if self._operation.data == "raster" else "features",
+            self._resources.budget,
+        )
+        self._ledger = LedgerWatch(session.flush, loaded.job.engine.space_wait, self.fatal)
+        self._stop: str | None = None
+        self._signal: int | None = None
+        self._fatal: GeobatchError | None = None
+        self._bug: Exception | None = None
+        self._warnings: Sequence[str] = ()
+
+    async def run(self) -> RunResult:
+        log = self._session.log
+        log.run_start(
+            versions(), self._loaded.effective_with_origins(), sandbox=self._resources.sandbox()
+        )
+        tell_of_network(log, self._session.state)
+        pool: Pool | None = None
+        with handled(drain=self._on_first, cancel=self._on_second, reopen_logs=log.reopen):
+            async with contextlib.AsyncExitStack() as stack:
+                path = await stack.enter_async_context(
+                    listening(self, socket_path(self._session.run_id))
+                )
+                self._session.lock.update(socket=str(path or ""))
+                if self._options.control is not None:
+                    self._options.control.attach(self)
+                self._every(stack, self._watch_deadline())
+                if self._options.observe is not None:
+                    self._every(stack, self._monitor.observe(self._options.observe))
+                self._every(stack, self._monitor.note())
+                try:
+                    write = [str(self._session.output_dir), str(self._session.state.root)]
+                    write += written_by_workers(self._job, self._inputs)
+                    write += linked_for_outputs(self._session.output_dir, self._inputs)
+                    pool = self._resources.make_pool(self._session.state.root, write)
+                    finish = await self._phases(pool)
+                except GeobatchError as error:
+                    self._fatal = self._fatal or error
+                    finish = u.Finish("fatal")
+                except Exception as error:  # noqa: BLE001 - boundary: it is recorded, then raised
+                    self._unexpected(error)
+                    finish = u.Finish("fatal")
+                finally:
+                    if pool is not None:
+                        await pool.close(0.0)
+        return await self._end(finish)
+
+    def _unexpected(self, error: Exception) -> None:
+        """What the machine lacks ends the run like any other cause; a bug is raised in the end."""
+        known = shortage(error, self._session.output_dir)
+        if known is None:
+            self._bug = error
+            known = OperationError(f"unexpected {type(error).__name__}: {error}")
+        self._fatal = self._fatal or known
+
+    async def _phases(self, pool: Pool) -> u.Finish:
+        phase = PlanPhase(
+            self._session, self._loaded, self._operation, self._resources, self._monitor
+        )
+        planned = await phase.run(
+            pool,
+            self._crew.scheduler(self._job, self._session.run_id, "probe"),
+            self._inputs,
+            adopt=self._options.adopt and not self._options.fresh,
+        )
+        self._warnings = planned.warnings
+        if planned.finish.reason != "complete" or self._options.adopt_only:
+            return planned.finish
+        if self._stop is not None or self._fatal is not None:
+            # It came while there was no dispatcher to tell: before that of the plan, or after it.
+            return u.Finish("drained" if self._fatal is None else "fatal")
+        self._monitor.state = "running"
+        self._monitor.rates.start(time.monotonic())
+        return await self._work(pool, planned.dispatcher)
+
+    # --- run phase -----------------------------------------------------------------------------
+
+    async def _work(self, pool: Pool, planned: Dispatcher) -> u.Finish:
+        session, job = self._session, self._job
+        engine = Engine(
+            session,
+            job,
+            self._operation,
+            self._monitor.tally,
+            self._monitor.rates,
+            only=self._sampled(),
+        )
+        scheduler = self._crew.scheduler(
+            job, session.run_id, "run", total=self._monitor.tally.total
+        )
+        dispatcher = Dispatcher(pool, scheduler, engine)
+        self._monitor.engine, self._monitor.dispatcher = engine, dispatcher
+        space = SpaceWatch(
+            session.output_dir, job.engine.space_wait, dispatcher.tell, self._give_up_on_space
+        )
+        self._monitor.memory = MemoryWatch(pool, self._resources.budget, dispatcher.tell)
+        async with contextlib.AsyncExitStack() as stack:
+            self._every(stack, self._monitor.memory.run())
+            self._every(stack, space.run())
+            finish = await engine.run(dispatcher, planned, space)
+        await session.flush()
+        return finish
+
+    def _sampled(self) -> frozenset[int] | None:
+        """Ids of the only chunks to run; None: all."""
+        if self._options.sample is None:
+            return None
+        rows = [
+            (self._session.reader.item_by_key(key), indexes)
+            for key, indexes in self._options.sample.chunks.items()
+        ]
+        return frozenset(
+            row.first_chunk + index
+            for row, indexes in rows
+            if row is not None
+            for index in indexes
+            if index < row.n_chunks
+        )
+
+    def committed(self, batch: Sequence[lu.Update]) -> None:
+        """A batch of updates is durable."""
+        if self._monitor.engine is None:
+            return
+        try:
+            self._monitor.engine.committed(batch)
+        except Exception as error:  # noqa: BLE001 - boundary: the loop would only log it
+            self._died(error)
+
+    # --- ends before its time ------------------------------------------------------------------
+
+    def _on_first(self, number: int) -> None:
+        self._signal = self._signal or number
+        self.drain("drained")
+
+    def drain(self, reason: str) -> None:
+        """Start nothing new, finish what is in flight within the grace time, then end."""
+        if self._stop is None:
+            self._stop = self._monitor.reason = reason
+            self._monitor.state = "draining"
+            self._session.log.emit("run.drain", level="warning", message=reason)
+            asyncio.get_running_loop().call_later(GRACE, self._cancel)
+        self._command(u.Verb.DRAIN)
+
+    def _on_second(self, number: int) -> None:
+        self._signal = self._signal or number
+        self._stop = self._stop or "cancelled"
+        self._cancel()
+
+    def _cancel(self) -> None:
+        self._session.log.emit(
+            "run.cancel",
+            level="warning",
+            message="ends what is in flight: the next run does it again",
+        )
+        self._command(u.Verb.CANCEL)
+
+    def _give_up_on_space(self) -> None:
+        self._stop = self._stop or "space"
+        self._command(u.Verb.CANCEL)
+
+    def steer(self, verb: str, arguments: Mapping[str, Any], origin: str) -> dict[str, Any]:
+        """Apply an operator's command (see :mod:`geobatch_tui.orchestration.run.control`)."""
+        reply: dict[str, Any] = {"run_id": self._session.run_id, "state": self._monitor.state}
+        if verb == "ping":
+            return reply
+        if verb == "dismiss":
+            update = dismissal(arguments, origin)
+            self._session.put(update)
+            reply["dismissed"] = len(update.letters)
+            arguments = {"letters": len(update.letters), "note": update.note}
+        fields = {"verb": verb, "origin": origin, **arguments}
+        asked = f"{verb} {arguments['count']}" if verb == "set_workers" else verb
+        self._session.log.emit("run.command", message=f"{asked} from {origin}", **fields)
+        self._session.put(lu.Noted("command", fields))
+        if verb == "set_workers":
+            reply["workers"] = self._set_workers(int(arguments["count"]))
+        elif verb == "retry_dead":
+            if self._monitor.engine is None:
+                raise ValueError("the run is still planning")
+            reply["requeued"] = self._monitor.engine.items.requeue(
+                tuple(arguments.get("classes", ())), tuple(arguments.get("keys", ()))
+            )
+        elif verb == "drain":
+            self.drain("drained")
+        elif verb == "cancel":
+            self._stop = self._stop or "cancelled"
+            self._cancel()
+        elif verb != "dismiss":
+            self._command(u.Verb(verb))
+        return reply
+
+    def _set_workers(self, count: int) -> int:
+        if not 1 <= count <= MAX_WORKERS:
+            raise ValueError(f"workers must be 1 to {MAX_WORKERS}")
+        self._tell(u.SetWorkers(count))
+        return count
+
+    def _command(self, verb: u.Verb) -> None:
+        self._tell(u.Command(verb))
+
+    def _tell(self, event: u.Event) -> None:
+        if self._monitor.dispatcher is not None:
+            self._monitor.dispatcher.tell(event)
+
+    def not_committed(self, error: GeobatchError, updates: Sequence[lu.Update]) -> None:
+        """The committer could not write: one publication, or anything at all."""
+        if isinstance(error, ItemPublishError) and self._monitor.engine is not None:
+            for update in updates:
+                if isinstance(update, lu.ItemPublished):
+                    self._monitor.engine.items.not_published(update, error)
+        elif isinstance(error, DiskFullError) and self._monitor.engine is not None:
+            # Nothing more is recorded: stop admitting. The committer keeps what it has.
+            self._tell(u.Space(ok=False))
+            self._ledger.suspended()
+        else:
+            self.fatal(error)
+
+    def fatal(self, error: GeobatchError) -> None:
+        """Something that is no chunk's fault ends the run."""
+        self._fatal = self._fatal or error
+        self._died(error)
+
+    # --- side tasks ----------------------------------------------------------------------------
+
+    def _every(self, stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+        """Run a side task beside the phases. If it dies, the run ends: never in silence."""
+        task = asyncio.ensure_future(work)
+
+        def done(finished: asyncio.Task[None]) -> None:
+            error = None if finished.cancelled() else finished.exception()
+            if error is not None:
+                self._died(error)
+
+        task.add_done_callback(done)
+        stack.callback(task.cancel)
+
+    def _died(self, error: BaseException) -> None:
+        """Something beside the phases failed. The phase that runs raises it; where none does, the
+        run's end."""
+        dispatcher = self._monitor.dispatcher
+        if dispatcher is not None and dispatcher.fail(error):
+            return
+        if isinstance(error, GeobatchError):
+            self._fatal = self._fatal or error
+        elif isinstance(error, Exception):
+            self._unexpected(error)
+
+    async def _watch_deadline(self) -> None:
+        limit = self._options.max_duration or self._job.engine.max_duration
+        if limit:
+            await asyncio.sleep(max(0.0, limit - (time.monotonic() - self._session.started)))
+            self.drain("deadline")
+
+    async def _write_manifest(self) -> None:
+        """List what is published. Without it the outputs are what they are: that is a warning."""
+        session = self._session
+        await session.flush()
+        try:
+            await asyncio.to_thread(write_manifest, session.state, session.run_id)
+        except GeobatchError as error:
+            session.log.emit("manifest.failed", level="warning", message=str(error))
+            self._warnings = (*self._warnings, str(error))
+
+    async def _end(self, finish: u.Finish) -> RunResult:
+        reason = self._stop if self._stop and finish.reason != "complete" else finish.reason
+        if self._job.output.manifest and self._fatal is None:
+            await self._write_manifest()
+        result = await end_run(
+            self._session,
+            self._monitor,
+            reason,
+            signal=self._signal,
+            fatal=self._fatal,
+            cause=finish.failure if reason in _BY_A_FAILURE else None,
+            warnings=self._warnings,
+        )
+        if self._bug is not None:
+            raise self._bug
+        if self._fatal is not None:
+            raise self._fatal
+        if self._options.observe is not None:
+            self._options.observe(self._monitor.snapshot())
+        return result

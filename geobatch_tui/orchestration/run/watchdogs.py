@@ -1,0 +1,148 @@
+"""Side tasks of a run: memory pressure, free disk, a ledger without space. They tell, the scheduler
+decides."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from geobatch_tui.errors import DiskFullError, GeobatchError
+from geobatch_tui.orchestration.plan.machine import disk_size, free_disk, own_rss
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.admission import pressure_level
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from geobatch_tui.orchestration.workers.pool import Pool
+
+MEMORY_PERIOD = 0.2
+SPACE_PERIOD = 1.0
+LEDGER_RETRY = 1.0
+"""Seconds between two tries to write a ledger on a full disk."""
+LOW_WATER = 64 * 1024 * 1024
+LOW_SHARE = 50
+"""Admission stops under 64 MiB of free disk, or a 50th of a smaller filesystem."""
+
+
+class MemoryWatch:
+    """Measures the RSS of engine and workers at 5 Hz and tells changes of pressure."""
+
+    def __init__(self, pool: Pool, budget: int, tell: Callable[[u.Event], None]) -> None:
+        self.rss = 0
+        self.workers: dict[int, int] = {}
+        self._pool = pool
+        self._budget = budget
+        self._tell = tell
+        self._level = u.Level.CALM
+
+    async def run(self) -> None:
+        while True:
+            self.look()
+            await asyncio.sleep(MEMORY_PERIOD)
+
+    def look(self) -> None:
+        """Measure once."""
+        workers = self.workers = self._pool.rss()
+        self.rss = own_rss() + sum(workers.values())
+        level = pressure_level(self.rss, self._budget, self._level)
+        if level is u.Level.KILL and workers:
+            self._tell(u.Pressure(level, max(workers, key=workers.__getitem__)))
+        elif level is not self._level:
+            self._tell(u.Pressure(level))
+        self._level = level
+
+
+class SpaceWatch:
+    """Watches the free disk of the output.
+
+    Under the low-water mark it tells the scheduler to stop admitting, above it to go on. A run
+    that waited for longer than ``patience`` seconds without one finished chunk is told to end.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        patience: float,
+        tell: Callable[[u.Event], None],
+        give_up: Callable[[], None],
+    ) -> None:
+        self._path = path
+        self._low = min(LOW_WATER, disk_size(path) // LOW_SHARE)
+        self._patience = patience
+        self._tell = tell
+        self._give_up = give_up
+        self._since: float | None = None
+        self._suspended = False
+
+    def suspended(self) -> None:
+        """The scheduler stopped admission for want of space."""
+        self._suspended = True
+        if self._since is None:
+            self._since = time.monotonic()
+
+    def progressed(self) -> None:
+        """A chunk was written: patience starts anew, unless that is one of the last in flight."""
+        if not self._suspended:
+            self._since = None
+
+    async def run(self) -> None:
+        while True:
+            self.look()
+            await asyncio.sleep(SPACE_PERIOD)
+
+    def look(self) -> None:
+        """Measure once."""
+        enough = free_disk(self._path) >= self._low
+        if not enough and not self._suspended:
+            self._tell(u.Space(ok=False))
+        if self._since is not None and time.monotonic() - self._since > self._patience:
+            self._give_up()
+        elif enough and self._suspended:
+            # ``_since`` stays: without a chunk that is written, patience goes on running out.
+            self._suspended = False
+            self._tell(u.Space(ok=True))
+
+
+class LedgerWatch:
+    """Tries again to write a ledger that found no space, until it can.
+
+    Args:
+        flush: writes what the ledger has kept; raises DiskFullError while there is no space.
+        patience: seconds after which it gives up.
+        fatal: told of the error that ends the run: that of the last try, or another than space.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[], Awaitable[None]],
+        patience: float,
+        fatal: Callable[[GeobatchError], None],
+    ) -> None:
+        self._flush = flush
+        self._patience = patience
+        self._fatal = fatal
+        self._waiting: asyncio.Task[None] | None = None
+
+    def suspended(self) -> None:
+        """The ledger could not be written for want of space."""
+        if self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.ensure_future(self._wait())
+
+    async def _wait(self) -> None:
+        until = time.monotonic() + self._patience
+        while True:
+            await asyncio.sleep(LEDGER_RETRY)
+            try:
+                await self._flush()
+            except DiskFullError as error:
+                if time.monotonic() > until:
+                    self._fatal(error)
+                    return
+            except GeobatchError as error:
+                self._fatal(error)
+                return
+            else:
+                return

@@ -1,0 +1,188 @@
+"""What may run at once: bytes and open files, predicted before, corrected by what was measured."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from geobatch_tui.orchestration.schedule.events import Kind, Level
+
+if TYPE_CHECKING:
+    from geobatch_tui.orchestration.schedule.events import Unit
+
+MIB = 1 << 20
+
+#: A unit whose own prediction exceeds the budget by this factor cannot run even alone.
+HOPELESS = 2.0
+
+_HOLD, _PAUSE, _KILL = 0.70, 0.85, 0.95
+#: A rung is left only this far below where it was entered, as a share of the budget.
+_HYSTERESIS = 0.05
+_RUNGS = ((Level.KILL, _KILL), (Level.PAUSE, _PAUSE), (Level.HOLD, _HOLD))
+_ORDER = {Level.CALM: 0, Level.HOLD: 1, Level.PAUSE: 2, Level.KILL: 3}
+
+
+def pressure_level(rss: int, budget: int, previous: Level = Level.CALM) -> Level:
+    """The rung of the pressure ladder for ``rss`` bytes resident of a ``budget`` in bytes.
+
+    Rungs are entered at 70, 85 and 95 % and left 5 points below that, so that a reading that
+    wavers about a threshold does not. A ``budget`` of 0 or less means no limit.
+    """
+    if budget <= 0:
+        return Level.CALM
+    share = rss / budget
+    for level, threshold in _RUNGS:
+        held = _ORDER[previous] >= _ORDER[level]
+        if share >= threshold - (_HYSTERESIS if held else 0.0):
+            return level
+    return Level.CALM
+
+
+class Prediction:
+    """Peak bytes of a unit: what was planned, times a factor learned for its kind.
+
+    The factor is a moving average of measured over planned bytes. Units weigh by their size
+    against the largest of late: a few MiB of caches are many times the plan of a small unit, and
+    must not inflate what is reserved for large ones. It rises faster than it falls, as too little
+    memory is worse than too few workers, and stays within 0.5 to 4.
+    """
+
+    __slots__ = ("_factor", "_scale", "baseline")
+
+    RISE, FALL = 0.3, 0.05
+    LEAST, MOST = 0.5, 4.0
+    FADE = 0.99
+
+    def __init__(self, baseline: int) -> None:
+        self.baseline = baseline
+        self._factor = dict.fromkeys(Kind, 1.0)
+        self._scale = dict.fromkeys(Kind, 0.0)
+
+    def factor(self, kind: Kind) -> float:
+        return self._factor[kind]
+
+    def warmed_up(self, rss: int) -> None:
+        """A worker is ready with ``rss`` bytes: what each costs before it does anything.
+
+        The largest is kept: measured peaks are taken against it, and too high a baseline only
+        wastes a little, while too low a one admits too much.
+        """
+        self.baseline = max(self.baseline, rss)
+
+    def learn(self, unit: Unit, rss_peak: int) -> None:
+        """Compare a peak of a worker, in bytes, with what was planned for the unit."""
+        # A subdivided unit ran in quarters: it says nothing of whole ones.
+        if unit.bytes <= 0 or rss_peak <= 0 or unit.subdivide:
+            return
+        kind, factor = unit.kind, self._factor[unit.kind]
+        ratio = max(rss_peak - self.baseline, 0) / unit.bytes
+        ratio = min(max(ratio, self.LEAST), self.MOST)
+        scale = self._scale[kind] = max(float(unit.bytes), self._scale[kind] * self.FADE)
+        rate = self.RISE if ratio > factor else self.FALL
+        self._factor[kind] = factor + rate * unit.bytes / scale * (ratio - factor)
+
+    def bytes_of(self, unit: Unit) -> int:
+        """Bytes to reserve. One that ran short before reserves double (then 4, 8 times) what was
+        predicted, which it evidently exceeded: fewer run beside it, at last none."""
+        return int(unit.bytes * self._factor[unit.kind]) << unit.subdivide
+
+
+class Reservation:
+    """What one worker may take: the most that any unit of its queue needs.
+
+    Units of one worker run one after the other, so their needs do not add up; but the next one
+    starts without asking, so the largest of the queue must be held ready. Two queues of falling
+    maxima give it in constant time.
+    """
+
+    __slots__ = ("_bytes", "_handles", "bytes", "handles")
+
+    def __init__(self) -> None:
+        self._bytes: deque[int] = deque()
+        self._handles: deque[int] = deque()
+        self.bytes = 0
+        self.handles = 0
+
+    def push(self, size: int, handles: int) -> None:
+        _push_max(self._bytes, size)
+        _push_max(self._handles, handles)
+        self.bytes = self._bytes[0]
+        self.handles = self._handles[0]
+
+    def pop(self, size: int, handles: int) -> None:
+        """The oldest unit, pushed with these figures, is done."""
+        self.bytes = _pop_max(self._bytes, size)
+        self.handles = _pop_max(self._handles, handles)
+
+
+def _push_max(maxima: deque[int], value: int) -> None:
+    while maxima and maxima[-1] < value:
+        maxima.pop()
+    maxima.append(value)
+
+
+def _pop_max(maxima: deque[int], value: int) -> int:
+    if maxima[0] == value:
+        maxima.popleft()
+    return maxima[0] if maxima else 0
+
+
+class Admission:
+    """The gate: the sum of all reservations stays within the budget less the baselines.
+
+    Args:
+        budget: bytes over everything; 0: no limit.
+        max_handles: open files over everything; 0: no limit.
+    """
+
+    __slots__ = ("budget", "bytes", "handles", "max_handles")
+
+    def __init__(self, budget: int, max_handles: int) -> None:
+        self.budget = budget
+        self.max_handles = max_handles
+        self.bytes = 0
+        self.handles = 0
+
+    def hopeless(self, unit: Unit) -> bool:
+        """Whether the unit would exceed the budget by far even if it ran alone.
+
+        Judged by the plan alone: a factor learned from other units must not condemn this one.
+        """
+        return self.budget > 0 and unit.bytes > HOPELESS * self.budget
+
+    def fits(self, size: int, handles: int, held: Reservation, baselines: int) -> bool:
+        """Whether a worker that holds ``held`` may also be given a unit of ``size`` bytes.
+
+        ``baselines``: bytes that all workers take before any work. The rule that one unit may
+        always run when nothing else does is the caller's.
+        """
+        if self.budget > 0:
+            total = self.bytes + max(size - held.bytes, 0)
+            if total + baselines > self.budget:
+                return False
+        if self.max_handles > 0:
+            return self.handles + max(handles - held.handles, 0) <= self.max_handles
+        return True
+
+    def room_for(self, units: int, size: int, handles: int, baselines: int) -> bool:
+        """Whether ``units`` more workers' worth of such units fit beside what is reserved."""
+        if self.budget > 0 and self.bytes + units * size + baselines > self.budget:
+            return False
+        return self.max_handles <= 0 or self.handles + units * handles <= self.max_handles
+
+    def take(self, held: Reservation, size: int, handles: int) -> None:
+        bytes_before, handles_before = held.bytes, held.handles
+        held.push(size, handles)
+        self.bytes += held.bytes - bytes_before
+        self.handles += held.handles - handles_before
+
+    def give_back(self, held: Reservation, size: int, handles: int) -> None:
+        bytes_before, handles_before = held.bytes, held.handles
+        held.pop(size, handles)
+        self.bytes += held.bytes - bytes_before
+        self.handles += held.handles - handles_before
+
+    def forget(self, held: Reservation) -> None:
+        """A worker is gone, and its reservation with it."""
+        self.bytes -= held.bytes
+        self.handles -= held.handles

@@ -1,0 +1,168 @@
+"""The workers as the scheduler sees them, and the lane in which suspects run one at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from geobatch_tui.orchestration.schedule.admission import Reservation
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import WorkerCause
+    from geobatch_tui.orchestration.schedule.backlog import Entry
+
+#: Numbers of dead workers that are remembered, to tell their late messages from news.
+_REMEMBERED = 1024
+
+
+class Worker:
+    """One worker that is up.
+
+    ``queue``: what it was sent and has not answered; the first is running, since ``since``.
+    ``fresh``: it has not been given anything yet. ``lane``: it serves the quarantine lane, once.
+    ``leaving``: it was asked to end. ``condemned``: the unit for which it is being killed, and
+    ``limit`` the time that this one overran, in seconds.
+    """
+
+    __slots__ = (
+        "condemned",
+        "dying",
+        "fresh",
+        "lane",
+        "leaving",
+        "limit",
+        "number",
+        "queue",
+        "reservation",
+        "since",
+    )
+
+    def __init__(self, number: int, *, fresh: bool = True) -> None:
+        self.number = number
+        self.queue: deque[Entry] = deque()
+        self.since = 0.0
+        self.fresh = fresh
+        self.lane = False
+        self.leaving = False
+        self.dying: WorkerCause | None = None
+        self.condemned: Entry | None = None
+        self.limit = 0.0
+        self.reservation = Reservation()
+
+    @property
+    def usable(self) -> bool:
+        return not (self.leaving or self.dying or self.lane)
+
+
+class Crew:
+    """All workers: up, idle, starting, and the last dead ones."""
+
+    __slots__ = ("_gone", "idle", "leaving", "starting", "up")
+
+    def __init__(self) -> None:
+        self.up: dict[int, Worker] = {}
+        #: Up, usable, with an empty queue; the last used comes last.
+        self.idle: dict[int, Worker] = {}
+        self.starting = 0
+        #: Asked to end or being killed, and not gone yet.
+        self.leaving = 0
+        self._gone: dict[int, None] = {}
+
+    @property
+    def live(self) -> int:
+        """Every process that exists or will: none may be started above the target."""
+        return len(self.up) + self.starting
+
+    def arrive(self, number: int, *, fresh: bool) -> bool:
+        """A worker is ready. False if the message is stale."""
+        if number in self.up or number in self._gone:
+            return False
+        if fresh:
+            self.starting = max(self.starting - 1, 0)
+        self.up[number] = self.idle[number] = Worker(number, fresh=fresh)
+        return True
+
+    def expects(self, number: int, *, asked: bool) -> bool:
+        """Whether a loss is news: of a worker that is up, or of one that starts.
+
+        Those that start have no number yet; ``asked``: nobody asks them to end, so then it is a
+        late word of another.
+        """
+        if number in self.up:
+            return True
+        return not asked and number not in self._gone and self.starting > 0
+
+    def remove(self, number: int) -> Worker | None:
+        """A worker ended. None if it never was ready."""
+        self._gone[number] = None
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
+        worker = self.up.pop(number, None)
+        if worker is None:
+            self.starting = max(self.starting - 1, 0)
+            return None
+        self.idle.pop(number, None)
+        if worker.leaving or worker.dying:
+            self.leaving -= 1
+        return worker
+
+    def dismiss(self, worker: Worker) -> None:
+        """The worker is asked to end: it gets nothing more."""
+        self.leaving += 1
+        worker.leaving = True
+        self.idle.pop(worker.number, None)
+
+    def doom(self, worker: Worker, cause: WorkerCause) -> None:
+        """The worker is being killed, for what it runs now."""
+        if not (worker.leaving or worker.dying):
+            self.leaving += 1
+        worker.dying = cause
+        worker.condemned = worker.queue[0] if worker.queue else None
+        self.idle.pop(worker.number, None)
+
+    def fresh(self) -> Worker | None:
+        """An idle worker that has never worked."""
+        # Fresh ones are few and were added last: looking from the end is short.
+        for worker in reversed(self.idle.values()):
+            if worker.fresh:
+                return worker
+        return None
+
+
+#: Where one worker serves the lane and the rest in turns, a turn of the rest is over after so
+#: many units or seconds: each change of turns costs the start of a worker.
+TURN_UNITS = 16
+
+
+TURN_SECONDS = 1.0
+
+
+class Lane:
+    """Who serves the lane, and whose turn it is if there is one worker for all."""
+
+    __slots__ = ("_since", "_units", "worker")
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+        self._units = TURN_UNITS
+        self._since = 0.0
+
+    def opened(self, worker: Worker) -> None:
+        self.worker = worker
+        worker.lane = True
+
+    def closed(self, now: float) -> None:
+        """The lane's unit ended, or its worker did."""
+        self.worker = None
+        self._units = 0
+        self._since = now
+
+    def passed(self) -> None:
+        """A unit outside the lane ended."""
+        self._units += 1
+
+    def turn(self, now: float) -> bool:
+        """Whether the rest has had its turn."""
+        if self._units >= TURN_UNITS:
+            return True
+        return self._units > 0 and now - self._since >= TURN_SECONDS

@@ -1,0 +1,269 @@
+"""Units of work, and the words between the scheduler and its shell: events in, decisions out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import Failure, WorkerCause
+
+
+class Kind(StrEnum):
+    """What a unit asks a worker to do."""
+
+    PROBE = "probe"
+    CHUNK = "chunk"
+    FINALISE = "finalise"
+    INSPECT = "inspect"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The smallest thing that is dispatched, retried or given up.
+
+    Identity is ``(kind, ident)``: a chunk's id, or an item's for the other kinds. ``bytes`` is the
+    predicted peak memory in a worker, ``handles`` the open files it needs. ``strikes`` counts
+    engine deaths and worker losses that it may have caused: one or more sends it to the
+    quarantine lane. ``attempts`` and ``crashes`` are those of earlier runs. ``divisible``: each
+    crash tells the operation which part to leave out, so that crashes do not condemn the unit.
+    """
+
+    kind: Kind
+    ident: int
+    bytes: int = 0
+    handles: int = 1
+    attempts: int = 0
+    crashes: int = 0
+    strikes: int = 0
+    subdivide: int = 0
+    divisible: bool = False
+
+    @property
+    def key(self) -> tuple[Kind, int]:
+        return (self.kind, self.ident)
+
+
+class Level(StrEnum):
+    """Rungs of the memory pressure ladder, from the RSS of the process tree over the budget."""
+
+    CALM = "calm"  #: under 70 %
+    HOLD = "hold"  #: 70 %: admit nothing new
+    PAUSE = "pause"  #: 85 %: admit nothing new, and say so
+    KILL = "kill"  #: 95 %: end the youngest worker that exceeds its prediction
+
+
+# --- events ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """Units that may be scheduled, in order of preference."""
+
+    units: tuple[Unit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """No unit will be offered any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerUp:
+    """A worker takes tasks. ``rss``: what it occupies before any work, in bytes (0: unknown);
+    ``fresh``: it has not worked on anything yet."""
+
+    worker: int
+    rss: int = 0
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersKept:
+    """Workers that were up before, all at once: of them one by one, others would be started in
+    place of those that are still to come."""
+
+    workers: tuple[WorkerUp, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    worker: int
+    key: tuple[Kind, int]
+    seconds: float
+    rss_peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    worker: int
+    key: tuple[Kind, int]
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker ended. ``running`` is the unit it worked on, if any: that one alone is to blame;
+    what it had queued behind goes back without a mark."""
+
+    worker: int
+    running: tuple[Kind, int] | None
+    cause: WorkerCause
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed: look at timeouts, waiting retries, the lane. ``compiling``: workers that
+    compile machine code, whose units are not charged with that time."""
+
+    compiling: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """``worker``: the one to end at Level.KILL."""
+
+    level: Level
+    worker: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Free disk is back above (``ok``) or fell under the low-water mark."""
+
+    ok: bool
+
+
+class Verb(StrEnum):
+    """Commands of an operator."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    DRAIN = "drain"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    verb: Verb
+
+
+@dataclass(frozen=True, slots=True)
+class SetWorkers:
+    count: int
+
+
+Event = (
+    Offered
+    | Exhausted
+    | WorkerUp
+    | WorkersKept
+    | Succeeded
+    | Failed
+    | WorkerLost
+    | Tick
+    | Pressure
+    | Space
+    | Command
+    | SetWorkers
+)
+
+
+# --- decisions ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Send the unit to the worker. ``attempt`` counts from 1; ``lane``: alone, in isolation."""
+
+    worker: int
+    unit: Unit
+    attempt: int
+    lane: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The unit failed and waits. ``delay`` in seconds from now; ``unit`` carries the new counts."""
+
+    unit: Unit
+    delay: float
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """The unit is given up: a dead letter."""
+
+    unit: Unit
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The unit goes back to pending without a mark (queued behind a lost worker, cancelled)."""
+
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
+class StartWorker:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class RetireWorker:
+    """Ask an idle worker to end by itself."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    worker: int
+    cause: WorkerCause
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The queue runs low: offer up to ``count`` more."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """Admission stopped: ``reason`` is space, memory, breaker, or operator."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsuspend:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Nothing is left, or the run must end. ``reason``: complete, drained, cancelled,
+    failures (max_failures), systemic (breaker), space, crash-loop, fatal."""
+
+    reason: str
+    failure: Failure | None = None
+
+
+Decision = (
+    Dispatch
+    | Retry
+    | Bury
+    | Release
+    | StartWorker
+    | RetireWorker
+    | KillWorker
+    | Feed
+    | Suspend
+    | Unsuspend
+    | Finish
+)

@@ -1,0 +1,243 @@
+"""Which unit goes to which worker, and how many workers there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.admission import Admission, Prediction
+from geobatch_tui.orchestration.schedule.backlog import Backlog, Entry
+from geobatch_tui.orchestration.schedule.crew import Crew, Lane, Worker
+from geobatch_tui.orchestration.schedule.durations import Durations
+from geobatch_tui.orchestration.schedule.suspensions import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geobatch_tui.execution.protocol.messages import WorkerCause
+    from geobatch_tui.orchestration.schedule.scheduler_config import SchedulerConfig
+
+
+class Placement:
+    """Owns the backlog, the crew, the lane and the gates between them.
+
+    Assembly comes before the lane, the lane before chunks, chunks before probes. What comes first
+    and does not fit holds the rest back: otherwise small units would starve a large one for ever.
+    """
+
+    def __init__(self, config: SchedulerConfig, decide: Callable[[u.Decision], None]) -> None:
+        self.config = config
+        self.target = max(config.workers, 1)
+        self.backlog = Backlog()
+        self.crew = Crew()
+        self.gate = Gate(decide)
+        self.admission = Admission(config.budget_bytes, config.max_handles)
+        self.prediction = Prediction(config.worker_baseline)
+        self.durations = Durations(config.max_prefetch)
+        #: Units with workers, running or prefetched.
+        self.sent = 0
+        self._lane = Lane()
+        self._make_room = False
+        self._decide = decide
+
+    # --- what happened to workers --------------------------------------------------------------
+
+    def answered(self, worker: Worker, key: tuple[u.Kind, int], now: float) -> Entry | None:
+        """Take the unit off its worker, which is then free for another. None if that is stale."""
+        if not worker.queue or worker.queue[0].key != key:
+            return None
+        entry = worker.queue.popleft()
+        worker.since = now
+        self.sent -= 1
+        self.admission.give_back(worker.reservation, entry.size, entry.handles)
+        if worker.lane:
+            self._lane.closed(now)
+            self.retire(worker)
+            return entry
+        self._lane.passed()
+        if not worker.queue and worker.usable:
+            if self._make_room:
+                self._make_room = False
+                self.retire(worker)
+            else:
+                self.crew.idle[worker.number] = worker
+        return entry
+
+    def lost(self, worker: Worker, now: float) -> None:
+        """A worker that was up is gone; its queue is the caller's to deal with."""
+        self.admission.forget(worker.reservation)
+        self.sent -= len(worker.queue)
+        if worker.lane and worker is self._lane.worker:
+            self._lane.closed(now)
+
+    def retire(self, worker: Worker) -> None:
+        """Let an idle worker end, unless it is on its way already."""
+        if not (worker.leaving or worker.dying):
+            self.crew.dismiss(worker)
+            self._decide(u.RetireWorker(worker.number))
+
+    def kill(self, worker: Worker, cause: WorkerCause) -> None:
+        self.crew.doom(worker, cause)
+        self._decide(u.KillWorker(worker.number, cause))
+
+    def limit(self, kind: u.Kind) -> float:
+        """Seconds that a unit of this kind may run."""
+        given = self.config.chunk_timeout
+        if given is not None and kind in (u.Kind.CHUNK, u.Kind.PROBE):
+            return given
+        return self.durations.timeout(kind)
+
+    def kill_overdue(self, now: float, compiling: frozenset[int]) -> None:
+        """End the workers whose unit runs for too long; it begins anew for those that compile."""
+        limits: dict[u.Kind, float] = {}
+        for worker in self.crew.up.values():
+            if not worker.queue or worker.dying:
+                continue
+            if worker.number in compiling:
+                worker.since = now
+                continue
+            kind = worker.queue[0].unit.kind
+            if kind not in limits:
+                limits[kind] = self.limit(kind)
+            if now - worker.since > limits[kind]:
+                worker.limit = limits[kind]
+                self.kill(worker, "timeout")
+
+    # --- what follows --------------------------------------------------------------------------
+
+    def settle(self, worker: Worker | None, now: float) -> None:
+        """Retire what is too many, send what fits, start what is missing. ``worker``: the one
+        that just answered, if any."""
+        if self._surplus > 0:
+            self._shrink()
+        if self.gate.open(self.sent):
+            self._dispatch(worker, now)
+            if self.gate.open(self.sent):
+                self._staff(now)
+
+    @property
+    def _surplus(self) -> int:
+        return self.crew.live - self.crew.leaving - self.target
+
+    def _shrink(self) -> None:
+        """Retire idle workers above the target; busy ones follow when they become idle."""
+        idle = self.crew.idle
+        while idle and self._surplus > 0:
+            self.retire(next(iter(idle.values())))
+
+    def _dispatch(self, worker: Worker | None, now: float) -> None:
+        backlog, idle = self.backlog, self.crew.idle
+        if backlog.lane and self._lane.worker is None and not self._serve_lane(now):
+            return
+        while idle and backlog.ready:
+            # The one that worked last is warm, and fresh ones are left for the lane.
+            if not self._send(next(reversed(idle.values())), now):
+                return
+        if worker is not None and worker.queue and backlog.ready and worker.usable:
+            self._prefetch(worker, now)
+
+    def _serve_lane(self, now: float) -> bool:
+        """Give the lane its worker. False: hold all else back until its unit fits."""
+        worker = self.crew.fresh()
+        if worker is None or not self._lane_turn(now):
+            return True
+        entry = self.backlog.lane[0]
+        if not self._admit(worker, entry):
+            return False
+        self.backlog.lane.popleft()
+        self._lane.opened(worker)
+        self._assign(worker, entry, now)
+        return True
+
+    def _lane_turn(self, now: float) -> bool:
+        """Whether the lane may take a worker: always, unless there is but one for all."""
+        if not self.backlog.ready:
+            return True
+        if self.target > 1 and (self.crew.live != 1 or self._may_hire()):
+            return True
+        return not self.backlog.finalising and self._lane.turn(now)
+
+    def _prefetch(self, worker: Worker, now: float) -> None:
+        """Queue more behind what the worker runs, if that is short and of the same kind."""
+        if self._make_room:
+            return
+        backlog, queue = self.backlog, worker.queue
+        kind = queue[0].unit.kind
+        # Near the end, what is left is shared out.
+        depth = min(self.durations.depth(kind), 1 + backlog.ready // self.target)
+        if len(queue) > depth // 2:
+            return
+        while len(queue) < depth:
+            entry = backlog.first()
+            if entry is None or entry.unit.kind is not kind or not self._send(worker, now):
+                return
+
+    def _send(self, worker: Worker, now: float) -> bool:
+        """Give the worker the next ready unit; False if that must wait."""
+        entry = self.backlog.first()
+        if entry is None or not self.gate.open(self.sent) or not self._admit(worker, entry):
+            return False
+        self.backlog.pop()
+        self._assign(worker, entry, now)
+        return True
+
+    def _admit(self, worker: Worker, entry: Entry) -> bool:
+        """Reserve what the unit needs. The only unit is always admitted, or it never would be."""
+        self._measure(entry)
+        held = worker.reservation
+        if self.sent and not self.admission.fits(
+            entry.size, entry.handles, held, self.crew.live * self.prediction.baseline
+        ):
+            return False
+        self.admission.take(held, entry.size, entry.handles)
+        return True
+
+    def _measure(self, entry: Entry) -> None:
+        unit = entry.unit
+        entry.size = self.prediction.bytes_of(unit)
+        # What ran short of anything before runs beside fewer.
+        entry.handles = unit.handles << unit.subdivide
+
+    def _assign(self, worker: Worker, entry: Entry, now: float) -> None:
+        if not worker.queue:
+            worker.since = now
+            del self.crew.idle[worker.number]
+        worker.fresh = False
+        worker.queue.append(entry)
+        self.sent += 1
+        unit = entry.unit
+        self._decide(u.Dispatch(worker.number, unit, unit.attempts + 1, worker.lane))
+
+    def _staff(self, now: float) -> None:
+        """Start workers for what is ready, and see that the lane gets a fresh one."""
+        crew, backlog = self.crew, self.backlog
+        lane = bool(backlog.lane) and self._lane.worker is None and self._lane_turn(now)
+        need = backlog.ready + lane - len(crew.idle) - crew.starting
+        if lane and not crew.starting and crew.fresh() is None:
+            # Idle workers that have worked are of no use to the lane.
+            need = max(need, 1)
+        while need > 0 and self._may_hire():
+            crew.starting += 1
+            need -= 1
+            self._decide(u.StartWorker())
+        self._make_room = False
+        if lane and not crew.starting and not crew.leaving and crew.fresh() is None:
+            if crew.idle:
+                self.retire(next(iter(crew.idle.values())))
+            else:
+                self._make_room = crew.live > 0
+
+    def _may_hire(self) -> bool:
+        """Whether one more worker is allowed, and there is memory for it to do anything."""
+        crew = self.crew
+        if crew.live >= self.target:
+            return False
+        if not crew.live:
+            return True
+        entry = self.backlog.first() or self.backlog.lane[0]
+        self._measure(entry)
+        more = len(crew.idle) + crew.starting + 1
+        baselines = (crew.live + 1) * self.prediction.baseline
+        return self.gate.calm and self.admission.room_for(
+            more, entry.size, entry.handles, baselines
+        )

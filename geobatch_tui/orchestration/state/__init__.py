@@ -1,0 +1,1 @@
+"""What a run holds on disk and shows from outside: session, view, letters, outputs."""

@@ -1,0 +1,191 @@
+"""Dead letters: the record of a chunk or an item that was given up, with all its evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.observability.redact import redact, redact_value
+from geobatch_tui.observability.text import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.execution.protocol.messages import (
+        ChunkGrid,
+        Failure,
+        FeatureLetter,
+        ItemContext,
+    )
+
+
+_TEXTS = frozenset({"error_message", "reproduce", "suggestion", "traceback", "evidence"})
+
+
+def chunk_label(key: str, grid: ChunkGrid, index: int) -> str:
+    """The chunk's key for people and for ``--chunk``: ``item@row,col``."""
+    row, col = divmod(index, grid.columns)
+    return f"{key}@{row},{col}"
+
+
+def chunk_letter(
+    item: ItemContext, index: int, attempts: int, failure: Failure, operation: Operation
+) -> dict[str, Any]:
+    """The record of a dead chunk."""
+    window = item.plan.grid.window(index)
+    record = {
+        "item_id": item.item_id,
+        "item": safe(item.key),
+        "chunk": safe(chunk_label(item.key, item.plan.grid, index)),
+        "feature": None,
+        **_cause(failure, attempts, item.plan.notes),
+        "window": [window.col_off, window.row_off, window.width, window.height],
+        "bounds_lonlat": window_bounds(item.plan.notes.get("lonlat"), item.plan.grid, window),
+        "reproduce": operation.reproduce(item, window),
+        **_evidence(failure, item.source, item.source_id.digest),
+    }
+    return _redacted(record)
+
+
+def feature_letter(
+    item: ItemContext, index: int, attempts: int, letter: FeatureLetter, operation: Operation
+) -> dict[str, Any]:
+    """The record of a feature that its chunk goes without."""
+    window = item.plan.grid.window(index)
+    fid = "" if letter.fid is None else f" with fid {letter.fid}"
+    return {
+        "item_id": item.item_id,
+        "item": safe(item.key),
+        "chunk": safe(chunk_label(item.key, item.plan.grid, index)),
+        "feature": letter.position if letter.fid is None else letter.fid,
+        "error_class": letter.error_class,
+        "error_message": redact(safe(f"feature {letter.position}{fid}: {letter.reason}")),
+        "stage": "work",
+        "crs_source": item.plan.notes.get("crs_source"),
+        "attempts": attempts,
+        "window": [letter.position, window.row_off, 1, 1],
+        "bounds_lonlat": None,
+        "reproduce": redact(
+            operation.reproduce(item, Window(letter.position, window.row_off, 1, 1))
+        ),
+        "suggestion": "repair it in the quarantine file, or retry with other parameters",
+        "source": safe(item.source),
+        "source_digest": item.source_id.digest,
+        "reaction": "permanent",
+        "traceback": "",
+        "evidence": {
+            "position": letter.position,
+            "wkb": letter.wkb,
+            "wkb_bytes": letter.wkb_bytes,
+            "quarantine": safe(f".geobatch/dead/{item.key}.gpkg"),
+        },
+    }
+
+
+def item_letter(
+    item_id: int,
+    key: str,
+    source: str,
+    digest: str,
+    attempts: int,
+    failure: Failure,
+    reproduce: str,
+) -> dict[str, Any]:
+    """The record of an item that is dead as a whole: refused by its probe, or not assembled."""
+    record = {
+        "item_id": item_id,
+        "item": safe(key),
+        "chunk": None,
+        "feature": None,
+        **_cause(failure, attempts, failure.evidence),
+        "window": None,
+        "bounds_lonlat": None,
+        "reproduce": reproduce,
+        **_evidence(failure, source, digest),
+    }
+    return _redacted(record)
+
+
+def _redacted(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without credentials in its texts: a library's message may name a URL, a command a
+    secret. Names of items and sources stay: letters are found by them."""
+    return {
+        name: redact_value(value) if name in _TEXTS else value for name, value in record.items()
+    }
+
+
+def _cause(failure: Failure, attempts: int, known: Mapping[str, Any]) -> dict[str, Any]:
+    """``known``: what is known of the source's CRS."""
+    return {
+        "error_class": failure.error_class,
+        "error_message": safe(failure.message),
+        "stage": failure.stage,
+        "crs_source": known.get("crs_source"),
+        "attempts": attempts,
+    }
+
+
+def _evidence(failure: Failure, source: str, digest: str) -> dict[str, Any]:
+    return {
+        "suggestion": safe(failure.hint),
+        "source": safe(source),
+        "source_digest": digest,
+        "reaction": failure.reaction.value,
+        "traceback": failure.traceback,
+        "evidence": dict(failure.evidence),
+    }
+
+
+def window_bounds(
+    lattice: Mapping[str, Any] | None, grid: ChunkGrid, window: Window
+) -> list[float] | None:
+    """West, south, east, north of a window in degrees, from the plan's lon/lat lattice.
+
+    The lattice holds ``cols`` x ``rows`` nodes at equal steps over the item's pixels; a node that
+    has no place on the earth is None. The window's corners, edge middles and centre are
+    interpolated between nodes, so a window smaller than a cell is exact to the lattice's error.
+    Returns None where no node round the window is known.
+    """
+    if not lattice:
+        return None
+    points = [
+        point
+        for v in (0.0, 0.5, 1.0)
+        for u in (0.0, 0.5, 1.0)
+        if (
+            point := _interpolate(
+                lattice,
+                (window.col_off + u * window.width) / grid.width,
+                (window.row_off + v * window.height) / grid.height,
+            )
+        )
+    ]
+    if not points:
+        return None
+    lons, lats = zip(*points, strict=True)
+    return [round(value, 6) for value in (min(lons), min(lats), max(lons), max(lats))]
+
+
+def _interpolate(lattice: Mapping[str, Any], x: float, y: float) -> tuple[float, float] | None:
+    """Bilinear between the four nodes round (x, y), both 0 to 1; None if one is unknown."""
+    cols, rows = int(lattice["cols"]), int(lattice["rows"])
+    points: Sequence[Sequence[float] | None] = lattice["points"]
+    u, v = x * (cols - 1), y * (rows - 1)
+    col, row = min(int(u), cols - 2), min(int(v), rows - 2)
+    du, dv = u - col, v - row
+    lon = lat = 0.0
+    for node, weight in (
+        (row * cols + col, (1 - du) * (1 - dv)),
+        (row * cols + col + 1, du * (1 - dv)),
+        ((row + 1) * cols + col, (1 - du) * dv),
+        ((row + 1) * cols + col + 1, du * dv),
+    ):
+        point = points[node]
+        if weight == 0:
+            continue
+        if point is None:
+            return None
+        lon += weight * point[0]
+        lat += weight * point[1]
+    return lon, lat

@@ -1,0 +1,144 @@
+"""How a run ended: state, exit code and the counts behind them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import CrsError, ExitCode, UnsupportedFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from geobatch_tui.ledger.read.reader import LedgerReader
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running counts of a run. Chunks: ``done`` by this invocation, ``current`` before it.
+    ``dead_by_class`` counts all dead letters on file, those of earlier runs included;
+    ``quarantined`` counts features that published items had to leave out."""
+
+    total: int = 0
+    done: int = 0
+    current: int = 0
+    dead: int = 0
+    skipped: int = 0
+    running: int = 0
+    items: int = 0
+    published: int = 0
+    held: int = 0
+    items_dead: int = 0
+    units: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    retries: int = 0
+    quarantined: int = 0
+    dead_by_class: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> int:
+        settled = self.done + self.current + self.dead + self.skipped + self.running
+        return max(0, self.total - settled)
+
+    def bury(self, error_class: str) -> None:
+        """Count a dead letter by its class."""
+        self.dead_by_class[error_class] = self.dead_by_class.get(error_class, 0) + 1
+
+    def lose(self, chunks: int) -> None:
+        """Done chunks have to be done again; those of this run first."""
+        mine = min(self.done, chunks)
+        self.done -= mine
+        self.current -= chunks - mine
+
+    def settle(self, reader: LedgerReader) -> None:
+        """Take from the ledger what it knows better: what is dead, held and published."""
+        items = reader.item_counts()
+        self.dead = reader.counts()["dead"]
+        self.published, self.held = items["published"], items["held"]
+        self.items_dead = items["dead"]
+        self.dead_by_class = dict(reader.dead_by_class())
+        self.quarantined = reader.quarantined_features()
+
+    def counts(self) -> dict[str, int]:
+        """The object ``counts`` of the JSON results."""
+        return {
+            "total": self.total,
+            "done": self.done,
+            "current": self.current,
+            "dead": self.dead,
+            "skipped": self.skipped,
+            "pending": self.pending,
+            "running": self.running,
+        }
+
+    def item_counts(self) -> dict[str, int]:
+        """The object ``items`` of the JSON results."""
+        return {
+            "total": self.items,
+            "published": self.published,
+            "held": self.held,
+            "dead": self.items_dead,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What ``geobatch run`` ends with; ``to_json`` is the shape of ``run --json``."""
+
+    run_id: str
+    state: str
+    exit_code: int
+    reason: str
+    output_dir: str
+    duration_s: float
+    counts: Mapping[str, int]
+    items: Mapping[str, int]
+    rates: Mapping[str, float]
+    dead_by_class: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: Sequence[Mapping[str, Any]] = ()
+    warnings: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def exit_code(reason: str, tally: Tally, signal: int | None) -> int:
+    """The exit code of a run that ended for ``reason`` (see :class:`units.Finish`)."""
+    if reason == "complete":
+        return _complete(tally)
+    if reason in {"drained", "cancelled"} and signal is not None:
+        return 128 + signal
+    return {
+        "drained": ExitCode.SIGINT,
+        "cancelled": ExitCode.SIGINT,
+        "deadline": ExitCode.DEADLINE,
+        "failures": ExitCode.FAILURES,
+        "systemic": ExitCode.FAILURES,
+    }.get(reason, ExitCode.ENVIRONMENT)
+
+
+def _complete(tally: Tally) -> int:
+    if not tally.dead and not tally.held and not tally.items_dead:
+        return ExitCode.PARTIAL if tally.quarantined else ExitCode.OK
+    if tally.published or tally.done or tally.current:
+        return ExitCode.PARTIAL
+    classes = set(tally.dead_by_class)
+    if classes == {CrsError.__name__}:
+        return ExitCode.CRS
+    if classes == {UnsupportedFormatError.__name__}:
+        return ExitCode.UNSUPPORTED_FORMAT
+    return ExitCode.RUNTIME
+
+
+def state_of(code: int) -> str:
+    """The run's final state by its exit code."""
+    return {
+        ExitCode.OK: "success",
+        ExitCode.PARTIAL: "partial",
+        ExitCode.SIGINT: "interrupted",
+        ExitCode.SIGTERM: "interrupted",
+        ExitCode.DEADLINE: "interrupted",
+        ExitCode.FAILURES: "stopped",
+        ExitCode.ENVIRONMENT: "stopped",
+    }.get(code, "failed")

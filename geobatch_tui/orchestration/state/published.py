@@ -1,0 +1,148 @@
+"""What a run has published: an entry for each output, as its ledger has it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.ledger.place.regular_file import open_read
+from geobatch_tui.ledger.place.state_directory import output_path
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema.updates import ItemState
+from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.state.letter_export import cell, write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from geobatch_tui.ledger.place.state_directory import StateDir
+    from geobatch_tui.ledger.schema.updates import ItemRow
+    from geobatch_tui.orchestration.state.inspection import Inspector
+
+MANIFEST: Final = "outputs.json"
+_MARK: Final = '{"geobatch_outputs": '  #: how each begins: what begins otherwise is not replaced
+_COLUMNS: Final = ("path", "item", "source", "size", "sha256", "crs")
+_SIDES: Final = ("minx", "miny", "maxx", "maxy")
+_AMOUNTS: Final = ("width", "height", "bands", "features", "seconds")
+_CODE: Final = re.compile(r',(?:ID|AUTHORITY)\["([A-Za-z]+)","?(\w+)"?\]\]$')
+
+
+def published(
+    reader: LedgerReader, root: Path, inspector: Inspector | None = None
+) -> Iterator[dict[str, Any]]:
+    """The outputs of a run, in the order of its items.
+
+    Args:
+        reader: its ledger.
+        root: its output directory.
+        inspector: reads what the ledger does not tell, of files that earlier versions made.
+    """
+    for row in reader.items():
+        if row.state is not ItemState.PUBLISHED:
+            continue
+        if inspector is not None and _lacks(row):
+            found = inspector.facts(_op(row), str(output_path(root, row.key)))
+            row = replace(row, facts={**row.facts, **found})  # noqa: PLW2901
+        adopted = row.reason == "adopted"  # made before this ledger began
+        yield entry(row, root, None if adopted else reader.seconds(row))
+
+
+def _op(row: ItemRow) -> str:
+    return str((row.params.get("op") or {}).get("name", ""))
+
+
+def _lacks(row: ItemRow) -> bool:
+    """Whether the facts of features are not all there."""
+    return _op(row).startswith("vector.") and not row.facts.keys() >= {"features_out", "bounds"}
+
+
+def entry(row: ItemRow, root: Path, seconds: float | None) -> dict[str, Any]:
+    """An output: ``bounds`` are in its CRS; what is not known is None."""
+    detail, facts = row.plan.get("detail") or {}, row.facts
+    count = facts.get("features_out")
+    bounds = facts.get("bounds") if count is not None else _box(detail)
+    return {
+        "path": str(output_path(root, row.key)),
+        "item": row.key,
+        "source": row.source,
+        "size": row.out_size,
+        "sha256": row.out_digest,
+        "crs": crs_name(str(detail.get("dst_crs") or detail.get("crs") or "")),
+        "bounds": bounds,
+        "width": detail.get("width"),
+        "height": detail.get("height"),
+        "bands": detail.get("count") if "width" in detail else None,
+        "features": count,
+        "seconds": None if seconds is None else round(seconds, 3),
+    }
+
+
+def write_manifest(state: StateDir, run_id: str) -> None:
+    """Write what is published to ``outputs.json`` in the output directory, whole or not at all.
+
+    Raises:
+        StateError: a file of that name is not ours, or the ledger cannot be read.
+        OutputGoneError: it cannot be written.
+    """
+    path = state.output_dir / MANIFEST
+    _refuse_foreign(path)
+
+    def stream(entries: Iterable[Mapping[str, Any]], file: TextIO) -> None:
+        file.write(f'{_MARK}1, "run_id": {json.dumps(run_id)}, "outputs": [')
+        separator = "\n"
+        for one in entries:
+            file.write(separator + json.dumps(one, allow_nan=False))
+            separator = ",\n"
+        file.write("\n]}\n")
+
+    with contextlib.closing(LedgerReader(state.ledger)) as reader:
+        write_file(stream, published(reader, state.output_dir), path)
+
+
+def _refuse_foreign(path: Path) -> None:
+    try:
+        with open_read(path) as file:
+            head = file.read(len(_MARK))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StateError(f"cannot read {safe(str(path))}: {error.strerror}") from error
+    if head != _MARK.encode():
+        raise StateError(
+            f"{safe(str(path))} is no list of outputs of geobatch: it stays as it is",
+            hint="move it away, or set output.manifest = false",
+        )
+
+
+def stream_csv(entries: Iterable[Mapping[str, Any]], file: TextIO) -> None:
+    """Entries as a table (RFC 4180), one output a row; the sides of ``bounds`` are columns."""
+    writer = csv.writer(file)
+    writer.writerow([*_COLUMNS, *_SIDES, *_AMOUNTS])
+    for one in entries:
+        sides = one["bounds"] or [""] * len(_SIDES)
+        facts = ([cell(one[name]) for name in names] for names in (_COLUMNS, _AMOUNTS))
+        writer.writerow([*next(facts), *sides, *next(facts)])
+
+
+def crs_name(wkt: str) -> str | None:
+    """The code of a CRS, such as EPSG:6933; its WKT where it has none."""
+    found = _CODE.search(wkt)
+    return f"{found[1]}:{found[2]}" if found else wkt or None
+
+
+def _box(detail: Mapping[str, Any]) -> list[float] | None:
+    """The box of a raster: round its four corners, where it is rotated."""
+    place: Sequence[float] | None = detail.get("transform")
+    if not place or "width" not in detail or "height" not in detail:
+        return None
+    a, b, c, d, e, f = place[:6]
+    corners = [(x, y) for x in (0, detail["width"]) for y in (0, detail["height"])]
+    xs = [a * x + b * y + c for x, y in corners]
+    ys = [d * x + e * y + f for x, y in corners]
+    return [min(xs), min(ys), max(xs), max(ys)]

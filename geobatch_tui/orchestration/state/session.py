@@ -1,0 +1,390 @@
+"""What a run holds while it lives: state directory, lock, ledger, committer, reader, log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from geobatch_tui.errors import (
+    LedgerEmptyError,
+    OutputGoneError,
+    PlanMismatchError,
+    PreflightError,
+    StateError,
+)
+from geobatch_tui.ledger.place.filesystem import type_of
+from geobatch_tui.ledger.place.lock import RunLock
+from geobatch_tui.ledger.place.owner import refuse_foreign, remove_tree
+from geobatch_tui.ledger.place.regular_file import open_fd, read_json
+from geobatch_tui.ledger.place.state_directory import Reserve, StateDir, write_json_atomic
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema.database import journal_mode, refuse_to_remove
+from geobatch_tui.ledger.schema.updates import ItemState
+from geobatch_tui.ledger.write.committer import Committer
+from geobatch_tui.ledger.write.writer import Ledger
+from geobatch_tui.observability.log import Log, open_extra
+from geobatch_tui.observability.text import safe
+from geobatch_tui.observability.versions import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.errors import GeobatchError
+    from geobatch_tui.ledger.schema.updates import Update
+    from geobatch_tui.ledger.schema.views import Recovery
+
+PART = re.compile(r"^\..*\.(\d+)\.part$", re.DOTALL)
+"""``.<stem>.<fp8>.<epoch>.part``: what a worker writes next to the final name."""
+
+PROBE = re.compile(r"\.geobatch-probe-(\d+)(?:-[0-9a-f]+)?(?:-renamed)?")
+"""What :func:`probe_output` writes, and the check of owners; with the process that did."""
+
+UNNAMED = re.compile(r"worker-\d+\.err|\.[a-z]+\.[a-z]+\.[0-9a-f]{8}")
+"""Files for fd 2 of workers, and what :func:`write_json_atomic` has not renamed yet."""
+
+LAST_WORDS = 128 * 1024
+"""Bytes kept free for the last line of the log, which holds 20 dead letters at most."""
+
+
+LOG_SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".txt")
+"""Endings of a ``log.file`` that a job file may name: no program runs what such a file holds."""
+
+
+@dataclass(slots=True)
+class Session:
+    """Everything of a run that must be closed again. Use :func:`open_session`."""
+
+    run_id: str
+    epoch: int
+    output_dir: Path
+    state: StateDir
+    lock: RunLock
+    ledger: Ledger
+    reader: LedgerReader
+    committer: Committer
+    log: Log
+    recovery: Recovery
+    last_words: Reserve
+    next_item_id: int
+    next_chunk_id: int
+    started: float
+
+    def put(self, update: Update) -> None:
+        """Queue an update for the next group commit."""
+        self.committer.put(update)
+
+    async def flush(self) -> None:
+        """Wait until everything queued so far is durable."""
+        await asyncio.wrap_future(self.committer.flush())
+
+    def sweep(self) -> int:
+        """Remove part files of earlier epochs; returns their number. Only the lock's holder may:
+        a worker of a dead engine can leave nothing but such parts. What the engine itself left
+        goes, too: files for fd 2 of workers, and such as it had not given their names yet."""
+        removed = 0
+        _remove_dead(self.output_dir, PROBE)
+        _remove_dead(self.state.root, UNNAMED)
+        for directory, names, files in os.walk(self.output_dir):
+            names[:] = [name for name in names if name != ".geobatch"]
+            for name in files:
+                match = PART.match(name)
+                if match and int(match[1]) < self.epoch:
+                    Path(directory, name).unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+    def drop_leftovers(self) -> None:
+        """Once the plan is durable: remove spools of items that need none (the engine died before
+        it removed them, or their input left the job), and what ``verify`` suspected, which the plan
+        has looked at."""
+        for work in _spooled(self.state):
+            row = self.reader.item(int(work.name))
+            if row is None or row.state in {ItemState.PUBLISHED, ItemState.ORPHAN}:
+                remove_tree(work)
+        suspects_path(self.state).unlink(missing_ok=True)
+
+    def drop_work(self, item_id: int) -> None:
+        """Remove the spools of an item that needs them no more. A small file never had any."""
+        work = self.state.work(item_id)
+        if work.exists():
+            remove_tree(work)
+
+
+def _remove_dead(directory: Path, names: re.Pattern[str]) -> None:
+    """Remove the files of these names in a directory, where no process that lives is named; of
+    directories such with a process, if they are empty."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            match = names.fullmatch(entry.name)
+            if match is None or (match.groups() and Path("/proc", match[1]).exists()):
+                continue
+            if entry.is_file(follow_symlinks=False):
+                Path(entry.path).unlink(missing_ok=True)
+            elif match.groups() and entry.is_dir(follow_symlinks=False):
+                with contextlib.suppress(OSError):  # what is in it is somebody's
+                    Path(entry.path).rmdir()
+
+
+def _spooled(state: StateDir) -> list[Path]:
+    """Work directories of items: what else lies beside them was not made by a run."""
+    return [work for work in Path(state.works).glob("*") if re.fullmatch("[0-9]{1,18}", work.name)]
+
+
+def suspects_path(state: StateDir) -> Path:
+    """Where ``verify`` leaves the names of outputs that it found damaged."""
+    return Path(state.root) / "suspects.json"
+
+
+def read_suspects(state: StateDir) -> frozenset[str]:
+    """Keys of outputs that ``verify`` found damaged since the last run."""
+    try:
+        return frozenset(read_json(suspects_path(state))["keys"])
+    except FileNotFoundError:
+        return frozenset()
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise StateError(
+            f"cannot read {safe(str(suspects_path(state)))}: {error}",
+            hint="remove it and run `geobatch verify` again",
+        ) from error
+
+
+def new_run_id() -> str:
+    """A run id that sorts by time and is unique: UTC time and 32 random bits."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(4)
+
+
+def refuse_file(output_dir: Path) -> None:
+    """Raises PreflightError where the output directory, or what it is to lie in, is a file."""
+    place = next(one for one in (output_dir, *output_dir.parents) if os.path.lexists(one))
+    if not place.is_dir():
+        kind = "a file" if place.is_file() else "no directory"
+        raise PreflightError(
+            f"output.dir {safe(str(output_dir))} cannot be a directory: "
+            + (f"it is {kind}" if place == output_dir else f"{safe(str(place))} is {kind}"),
+            hint="choose another output.dir, as by --output DIR, or move what is there away",
+        )
+
+
+def probe_output(output_dir: Path) -> None:
+    """Make the output directory and write to it once.
+
+    Raises PreflightError where that fails: a run would find out at its first publish.
+    """
+    refuse_file(output_dir)
+    probe = output_dir / f".geobatch-probe-{os.getpid()}-{secrets.token_hex(8)}"
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        fd = open_fd(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            os.write(fd, b"geobatch")
+        finally:
+            os.close(fd)
+        os.replace(probe, f"{probe}-renamed")  # noqa: PTH105 - the rename itself is probed
+        Path(f"{probe}-renamed").unlink()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+        raise PreflightError(
+            f"cannot write to output.dir {safe(str(output_dir))}: {error.strerror}",
+            hint="check that it exists, is a directory, is mounted writable and has space",
+        ) from error
+
+
+@contextlib.contextmanager
+def open_session(
+    job: LoadedJob,
+    *,
+    fresh: bool,
+    requeue: Callable[[Ledger], None] | None,
+    on_commit: Callable[[Sequence[Update]], None],
+    on_error: Callable[[GeobatchError, Sequence[Update]], None],
+    log_stream: Callable[[str], None] | None,
+    log_format: Literal["json", "text"],
+) -> Iterator[Session]:
+    """Take the lock of the job's output directory and open its state; release both at the end.
+
+    ``requeue`` may change the ledger before the committer owns it.
+
+    Raises:
+        LockHeldError: another run holds the directory.
+        PreflightError: the directory cannot be written, or ``log.file`` is no log.
+        LedgerCorruptError, LedgerTooNewError: the ledger cannot be used.
+    """
+    output_dir = Path(job.job.output.dir)
+    refuse_log(job)
+    probe_output(output_dir)
+    state = StateDir.open(output_dir, create=True, local=job.job.output.state == "local")
+    run_id = new_run_id()
+    with contextlib.ExitStack() as stack:
+        asked = {"run_id": run_id, "t0": time.time()}
+        lock = stack.enter_context(RunLock.acquire(state.lock, asked))
+        if fresh:
+            _forget(state)
+        ledger = stack.enter_context(Ledger.open(state.ledger, output_dir))
+        recovery = ledger.recover()
+        epoch = ledger.begin_run(run_id, job.to_json(), versions())
+        lock.update(run_id=run_id, epoch=epoch)
+        if requeue is not None:
+            requeue(ledger)
+        ids = ledger.next_item_id(), ledger.next_chunk_id()
+        write_json_atomic(state.plan, {"run_id": run_id, **job.to_json()})
+        reader = stack.enter_context(LedgerReader(state.ledger))
+        log = _log(job, run_id, state, log_stream, log_format)
+        stack.callback(log.close)
+        last_words = stack.enter_context(_last_words(state))
+        committer = stack.enter_context(contextlib.closing(Committer(ledger, on_commit, on_error)))
+        yield Session(
+            run_id,
+            epoch,
+            output_dir,
+            state,
+            lock,
+            ledger,
+            reader,
+            committer,
+            log,
+            recovery,
+            last_words,
+            *ids,
+            time.monotonic(),
+        )
+
+
+def refuse_log(job: LoadedJob) -> None:
+    """Refuse a ``log.file`` that is no log: its lines hold names that strangers chose, and a job
+    file may be another's.
+
+    Raises:
+        PreflightError: there is a file that holds something else, or a job file names a link or
+            a file that is not called a log.
+    """
+    named = job.job.log.file
+    if not named:
+        return
+    by_file = _log_is_by_file(job)
+    if by_file and Path(named).suffix.lower() not in LOG_SUFFIXES:
+        raise PreflightError(
+            f"log.file of a job file must end in {', '.join(LOG_SUFFIXES)}: {safe(named)}",
+            hint="rename it, or give it by --set log.file=FILE",
+        )
+    try:
+        os.close(open_extra(Path(named), follow=not by_file, create=False))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PreflightError(
+            f"log.file {safe(named)} cannot be used: {error.strerror}",
+            hint="name a new file, or a log that an earlier run began",
+        ) from error
+
+
+def _log_is_by_file(job: LoadedJob) -> bool:
+    origin = job.origins.get("log.file")
+    return origin is not None and origin.layer == "file"
+
+
+def _log(
+    job: LoadedJob,
+    run_id: str,
+    state: StateDir,
+    stream: Callable[[str], None] | None,
+    stream_format: Literal["json", "text"],
+) -> Log:
+    config = job.job.log
+    return Log(
+        run_id,
+        state.log,
+        extra_path=Path(config.file) if config.file else None,
+        extra_follow=not _log_is_by_file(job),
+        stream=stream,
+        stream_format=stream_format,
+        level=config.level,
+    )
+
+
+def tell_of_network(log: Log, state: StateDir) -> None:
+    """Say that the ledger lies on a network filesystem, if it does."""
+    if (mode := journal_mode(state.ledger)) != "WAL":
+        kind = type_of(state.ledger.parent)
+        log.emit(
+            "run.ledger",
+            message=f"the ledger lies on {kind}: kept by a rollback journal; where commits take "
+            'long, output.state = "local" keeps it on this machine, which alone can resume then',
+            filesystem=kind,
+            journal=mode,
+        )
+
+
+@contextlib.contextmanager
+def _last_words(state: StateDir) -> Iterator[Reserve]:
+    """Room for the last line of the log, kept until it is written."""
+    reserve = Reserve(Path(state.root) / "log.reserve", LAST_WORDS)
+    reserve.ensure()
+    try:
+        yield reserve
+    finally:
+        reserve.release()
+
+
+def _forget(state: StateDir) -> None:
+    """Remove ledger and spools for ``--fresh``; outputs stay until they are replaced."""
+    ledger = Path(state.ledger)
+    refuse_to_remove(ledger, Path(state.root))
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
+    for place in (*_spooled(state), state.dead, Path(state.root) / "replaced"):
+        remove_tree(place)
+
+
+def state_of_run(directory: Path) -> StateDir:
+    """The state directory of an earlier run in ``directory``.
+
+    Raises PlanMismatchError where there is none.
+    """
+    if not (directory / ".geobatch").is_dir():
+        if directory.is_dir():
+            why = "it has no .geobatch directory"
+        else:
+            why = "it is a file" if directory.exists() else "there is no such directory"
+        raise PlanMismatchError(
+            f"no run in {safe(str(directory))}: {why}",
+            hint="give the output directory of a run: output.dir in its job file",
+        )
+    try:
+        return StateDir.open(directory, create=False)
+    except OSError as error:
+        raise OutputGoneError(
+            f"cannot read the state of {safe(str(directory))}: {error.strerror}"
+        ) from error
+
+
+def own_state_of_run(directory: Path) -> StateDir:
+    """The state directory of an earlier run in ``directory``, to be obeyed or changed.
+
+    Raises:
+        PlanMismatchError: there is none.
+        StateError: it is not the user's own.
+    """
+    state = state_of_run(directory)
+    refuse_foreign(Path(state.root))
+    return state
+
+
+@contextlib.contextmanager
+def reading(output_dir: Path) -> Iterator[LedgerReader | None]:
+    """A reader of the ledger in an output directory; None where there is none, or none that a run
+    has begun."""
+    with contextlib.ExitStack() as stack:
+        reader = None
+        if (output_dir / ".geobatch").is_dir():
+            with contextlib.suppress(LedgerEmptyError):
+                reader = stack.enter_context(LedgerReader(state_of_run(output_dir).ledger))
+        yield reader

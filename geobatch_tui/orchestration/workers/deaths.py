@@ -1,0 +1,81 @@
+"""Why a worker died, from what is left of it."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import (
+    ChunkTimeoutError,
+    GeobatchError,
+    MemoryBudgetError,
+    ProcessLimitError,
+    WorkerCrashError,
+)
+from geobatch_tui.execution.protocol.messages import Failure
+from geobatch_tui.execution.runtime import evidence
+from geobatch_tui.execution.worker.process import LIMITED
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import WorkerCause
+
+#: Exit codes that our own kill gives.
+_OURS = {-signal.SIGTERM, -signal.SIGKILL}
+
+
+def death(
+    exitcode: int | None,
+    *,
+    asked: WorkerCause | None,
+    retiring: bool,
+    oom: bool,
+    said: str,
+    torn: str = "",
+) -> tuple[WorkerCause, Failure | None]:
+    """Cause and description of a worker's end.
+
+    Args:
+        exitcode: negative for a signal, None if nobody knows.
+        asked: the cause with which the pool was told to kill it.
+        retiring: it was told to end by itself, and was at no task.
+        oom: the kernel killed something in this cgroup for want of memory since the last death.
+        said: tail of its fd 2.
+        torn: what was wrong with its pipe.
+    """
+    facts: dict[str, Any] = {"exitcode": exitcode}
+    if exitcode is not None and exitcode < 0:
+        facts["signal"] = evidence.signal_name(exitcode)
+    if said:
+        facts["stderr"] = said
+    if asked is not None and (exitcode is None or exitcode in _OURS or exitcode == 0):
+        return asked, None if asked == "retired" else _asked(asked, facts)
+    if retiring and exitcode == 0:
+        return "retired", None
+    if exitcode == -signal.SIGKILL and oom:
+        text = "the kernel killed the worker: this machine or its cgroup ran out of memory"
+        return "oom", _failure(MemoryBudgetError, text, facts)
+    if exitcode is None:
+        text = "the worker is gone together with the fork server: somebody killed that"
+        return "signal", _failure(WorkerCrashError, text, facts)
+    if exitcode == LIMITED:
+        text = "the worker could start no thread: there are as many as this user may have"
+        return "exit", _failure(ProcessLimitError, text, facts)
+    text = f"the worker {evidence.exit_words(exitcode)}"
+    if exitcode == -signal.SIGKILL:
+        text += ", which no crash sends: somebody killed it"
+    if torn:
+        text += f"; {torn}"
+    return ("signal" if exitcode < 0 else "exit"), _failure(WorkerCrashError, text, facts)
+
+
+def _asked(cause: WorkerCause, facts: dict[str, Any]) -> Failure:
+    if cause == "timeout":
+        return _failure(ChunkTimeoutError, "it ran longer than its timeout and was ended", facts)
+    if cause in ("memory", "oom"):
+        text = "it grew over the memory budget and was ended"
+        return _failure(MemoryBudgetError, text, facts)
+    return _failure(WorkerCrashError, f"the worker was ended ({cause})", facts)
+
+
+def _failure(kind: type[GeobatchError], text: str, facts: dict[str, Any]) -> Failure:
+    return Failure(kind.__name__, kind.reaction, text, hint=kind.default_hint, evidence=facts)

@@ -1,0 +1,253 @@
+"""The asynchronous shell round the scheduler: it turns pool events into scheduler events, and the
+scheduler's decisions into calls on the pool and on a listener. It decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.workers.pool import Answered, Lost, PoolEvent, Ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from geobatch_tui.execution.protocol.messages import Failure, Outcome, Task
+    from geobatch_tui.orchestration.schedule.scheduler import Scheduler
+    from geobatch_tui.orchestration.workers.pool import Pool
+
+TICK = 0.2
+"""Seconds between two looks at timeouts and waiting retries."""
+
+
+class Listener(Protocol):
+    """What the owner of a dispatcher does about units. Called on the loop's thread; each call
+    returns at once."""
+
+    def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
+        """The task for a unit that is about to be sent."""
+        ...
+
+    def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:
+        """The unit is in the worker's queue."""
+        ...
+
+    def began(self, unit: u.Unit, worker: int) -> None:
+        """The unit reached the head of the worker's queue: only now can it do harm."""
+        ...
+
+    def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None: ...
+    def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None: ...
+    def buried(self, unit: u.Unit, failure: Failure) -> None: ...
+    def released(self, unit: u.Unit) -> None: ...
+    def wanted(self, count: int) -> None:
+        """The scheduler can take ``count`` more units."""
+        ...
+
+    def suspended(self, reason: str) -> None: ...
+    def unsuspended(self, reason: str) -> None: ...
+    def worker_up(self, event: Ready) -> None: ...
+    def worker_lost(self, event: Lost) -> None: ...
+
+
+@dataclass(slots=True)
+class Record:
+    """Units that a worker finished, and those that failed on it."""
+
+    done: int = 0
+    failed: int = 0
+
+
+class Dispatcher:
+    """Runs units on a pool until the scheduler says that it is over.
+
+    Args:
+        pool: workers; the dispatcher sets its callback.
+        scheduler: a fresh scheduler.
+        listener: told of everything that happens to a unit.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        scheduler: Scheduler,
+        listener: Listener,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.scheduler = scheduler
+        self.workers: dict[int, Ready] = {}
+        self.records: dict[int, Record] = {}
+        self._pool = pool
+        self._listener = listener
+        self._clock = clock
+        self._tasks: dict[int, u.Unit] = {}
+        self._heads: dict[int, tuple[u.Kind, int]] = {}
+        self._next_task = 1
+        self._events: list[u.Event] = []
+        self._handling = False
+        self._over: asyncio.Future[u.Finish] | None = None
+        self._finish: u.Finish | None = None
+        self._error: BaseException | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+
+    def tell(self, event: u.Event) -> None:
+        """Hand an event to the scheduler and act on its decisions. Events told from within a
+        listener's callback wait until the running one is done."""
+        self._events.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._events:
+                event = self._events.pop(0)
+                touched = {event.worker} if isinstance(event, u.Succeeded | u.Failed) else set()
+                for decision in self.scheduler.handle(event, self._clock()):
+                    self._act(decision)
+                    if isinstance(decision, u.Dispatch):
+                        touched.add(decision.worker)
+                for worker in touched:
+                    self._look_at_head(worker)
+        finally:
+            self._handling = False
+
+    def adopt(self, workers: Sequence[Ready]) -> None:
+        """Take over workers that an earlier dispatcher of the same pool left idle; before
+        :meth:`run`, which would start others."""
+        # They get work at once, and a thread may answer before `run` has its turn: to the
+        # dispatcher before this one, which would drop the answer.
+        self._pool.listen(self._on_pool)
+        for ready in workers:
+            self._enter(ready)
+        if workers:
+            kept = (u.WorkerUp(ready.worker, ready.rss, fresh=False) for ready in workers)
+            self.tell(u.WorkersKept(tuple(kept)))
+
+    async def run(self) -> u.Finish:
+        """Work until the scheduler finishes; workers are left as they are then."""
+        loop = asyncio.get_running_loop()
+        self._over = loop.create_future()
+        self._pool.listen(self._on_pool)
+        if self._error is not None:
+            raise self._error
+        if self._finish is not None:
+            # Adopting workers was enough to find that there is nothing to do.
+            return self._finish
+        self._tick()
+        try:
+            return await self._over
+        finally:
+            if self._ticker is not None:
+                self._ticker.cancel()
+
+    def fail(self, error: BaseException) -> bool:
+        """End :meth:`run` with an error that is not a chunk's; False: it has ended already."""
+        if self._over is not None and self._over.done():
+            return False
+        self._error = self._error or error
+        if self._over is not None:
+            self._over.set_exception(error)
+        return True
+
+    def _tick(self) -> None:
+        # An error of a callback is only logged by the loop, and the run would hang.
+        try:
+            self.tell(u.Tick(self._pool.compiling()))
+        except Exception as error:  # noqa: BLE001 - boundary: it ends the run, with its name
+            self.fail(error)
+            return
+        self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def _on_pool(self, event: PoolEvent) -> None:
+        if self._over is not None and self._over.done():
+            # Workers that end now are being closed: nothing is to be started in their place.
+            self._forget(event)
+            return
+        try:
+            self._translate(event)
+        except Exception as error:  # noqa: BLE001 - boundary: see _tick
+            self.fail(error)
+
+    def _forget(self, event: PoolEvent) -> None:
+        if isinstance(event, Lost):
+            self.workers.pop(event.worker, None)
+
+    def _translate(self, event: PoolEvent) -> None:
+        if isinstance(event, Answered):
+            self._answered(event)
+        elif isinstance(event, Ready):
+            self._enter(event)
+            self.tell(u.WorkerUp(event.worker, event.rss))
+        else:
+            self._lost(event)
+
+    def _enter(self, ready: Ready) -> None:
+        self.workers[ready.worker] = ready
+        self.records[ready.worker] = Record()
+        self._listener.worker_up(ready)
+
+    def _look_at_head(self, worker: int) -> None:
+        """Tell the listener when another unit has become the one that the worker works on."""
+        unit = self.scheduler.running_on(worker)
+        if unit is None:
+            self._heads.pop(worker, None)
+        elif self._heads.get(worker) != unit.key:
+            self._heads[worker] = unit.key
+            self._listener.began(unit, worker)
+
+    def _answered(self, event: Answered) -> None:
+        outcome = event.outcome
+        unit = self._tasks.pop(outcome.task_id)
+        record = self.records.get(event.worker, Record())
+        if outcome.failure is not None:
+            record.failed += 1
+            self.tell(u.Failed(event.worker, unit.key, outcome.failure))
+            return
+        record.done += 1
+        self._listener.succeeded(unit, event.worker, outcome)
+        self.tell(u.Succeeded(event.worker, unit.key, outcome.seconds, outcome.rss_peak))
+
+    def _lost(self, event: Lost) -> None:
+        self.workers.pop(event.worker, None)
+        self.records.pop(event.worker, None)
+        self._heads.pop(event.worker, None)
+        running = self._tasks.pop(event.running, None) if event.running is not None else None
+        for task_id in event.queued:
+            self._tasks.pop(task_id, None)
+        self._listener.worker_lost(event)
+        self.tell(
+            u.WorkerLost(event.worker, running.key if running else None, event.cause, event.failure)
+        )
+
+    def _act(self, decision: u.Decision) -> None:  # noqa: C901 - one arm a decision
+        listener = self._listener
+        match decision:
+            case u.Dispatch(worker, unit, attempt, _):
+                task_id, self._next_task = self._next_task, self._next_task + 1
+                self._tasks[task_id] = unit
+                self._pool.submit(worker, listener.build(unit, task_id, attempt))
+                listener.dispatched(unit, worker, attempt)
+            case u.Retry(unit, delay, failure):
+                listener.retried(unit, delay, failure)
+            case u.Bury(unit, failure):
+                listener.buried(unit, failure)
+            case u.Release(unit):
+                listener.released(unit)
+            case u.StartWorker():
+                self._pool.spawn()
+            case u.RetireWorker(worker):
+                self._pool.retire(worker)
+            case u.KillWorker(worker, cause):
+                self._pool.kill(worker, cause)
+            case u.Feed(count):
+                listener.wanted(count)
+            case u.Suspend(reason):
+                listener.suspended(reason)
+            case u.Unsuspend(reason):
+                listener.unsuspended(reason)
+            case u.Finish():
+                self._finish = decision
+                if self._over is not None and not self._over.done():
+                    self._over.set_result(decision)

@@ -1,0 +1,174 @@
+"""Starts worker processes through multiprocessing's fork server.
+
+The fork server is a fresh interpreter that loads GDAL once and single-threaded, then forks
+workers in milliseconds. It must be started before the run takes its lock: what it inherits, it
+and its workers hold for as long as they live.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.execution.runtime.environment import ENGINE, FOLDER, worker_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PRELOAD = "geobatch_tui.execution.worker.preload"
+
+_LONGEST = 75
+"""Bytes of TMPDIR up to which there is room for multiprocessing's own names, which have 32."""
+
+
+def start_fork_server(data: str = "raster") -> None:
+    """Start the fork server, or do nothing if it runs. Returns while it still loads.
+
+    Meant to be the first act of a command, before other threads run: for a moment
+    ``os.environ`` is the environment of the workers.
+
+    Args:
+        data: ``raster`` or ``vector``: for what the server loads libraries. Its workers do both;
+            the other one costs each of them more time and memory at its first chunk.
+
+    Raises:
+        StateError: the platform has no fork server.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise StateError(
+            "this platform has no fork server, which worker processes need",
+            hint='set engine.executor = "thread"',
+        )
+    from multiprocessing import forkserver
+
+    # The tracker first: console code that closes or redirects fd 2 later breaks its start.
+    start_tracker()
+    forkserver.set_forkserver_preload([PRELOAD])
+    # A Ctrl-C while it loads is for the engine alone.
+    told = {ENGINE: str(os.getpid()), FOLDER: _socket_folder()}
+    environment = worker_environment(os.environ, data=data) | told
+    with _blocked(signal.SIGINT, signal.SIGHUP), _environment(environment):
+        forkserver.ensure_running()
+
+
+def start_tracker() -> None:
+    """Start multiprocessing's resource tracker, or do nothing if it runs.
+
+    It is a ``python -c``, which would take its modules from the current directory first: a file
+    ``signal.py`` there would run.
+    """
+    from multiprocessing import resource_tracker
+
+    with _blocked(signal.SIGHUP), _environment({**os.environ, "PYTHONSAFEPATH": "1"}):
+        resource_tracker.ensure_running()
+
+
+def _socket_folder() -> str:
+    """The folder of the fork server's socket, whose whole name may have 107 bytes: below /tmp where
+    TMPDIR is too long for that, as on clusters."""
+    import tempfile
+    from multiprocessing import util
+
+    before = tempfile.tempdir
+    try:
+        if len(os.fsencode(tempfile.gettempdir())) > _LONGEST:
+            tempfile.tempdir = "/tmp"  # noqa: S108 - a folder of its own is made in it
+        return str(util.get_temp_dir())
+    finally:
+        tempfile.tempdir = before
+
+
+@contextlib.contextmanager
+def _blocked(*signals: signal.Signals) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    changed = {name: value for name, value in wanted.items() if before.get(name) != value}
+    dropped = [name for name in before if name not in wanted]
+    try:
+        for name in dropped:
+            del os.environ[name]
+        os.environ.update(changed)
+        yield
+    finally:
+        for name in changed:
+            os.environ.pop(name, None)
+        os.environ.update({name: before[name] for name in (*dropped, *changed) if name in before})
+
+
+@dataclass(slots=True)
+class Process:
+    """A worker process: its ``pid``, and a ``sentinel`` that becomes readable when it ended."""
+
+    pid: int
+    sentinel: int
+    _lifeline: int
+
+    def exitcode(self) -> int | None:
+        """Negative: the signal that ended it. None: unknown, as the fork server died too.
+
+        Only after the sentinel became readable; once.
+        """
+        from multiprocessing import forkserver
+
+        try:
+            code: int = forkserver.read_signed(self.sentinel)
+        except (OSError, EOFError):
+            return None
+        return code
+
+    def close(self) -> None:
+        """Close the sentinel and the pipe whose end tells the worker that its engine is gone."""
+        os.close(self.sentinel)
+        os.close(self._lifeline)
+
+
+def launch(body: Any, fds: list[int]) -> Process:
+    """Run ``body._bootstrap(parent_sentinel)`` in a new process that inherits ``fds``.
+
+    Blocks until the fork server has loaded: call it from a thread.
+
+    Args:
+        body: picklable, of an importable class.
+        fds: what `multiprocessing.forkserver.get_inherited_fds` gives in the process.
+    """
+    from multiprocessing import forkserver, reduction
+
+    start_fork_server()
+    parts = ({"sys_path": sys.path}, body)
+    payload = b"".join(bytes(reduction.ForkingPickler.dumps(part)) for part in parts)
+    sentinel, lifeline = forkserver.connect_to_new_process(fds)
+    try:
+        pid = _refuse_error(forkserver.read_signed(sentinel))
+        _write_all(lifeline, payload)
+    except BaseException:
+        os.close(sentinel)
+        os.close(lifeline)
+        raise
+    return Process(pid, sentinel, lifeline)
+
+
+def _refuse_error(pid: int) -> int:
+    """A pid; where it is the number of an error instead (see ``preload``), that is raised."""
+    if pid < 0:
+        raise OSError(-pid, f"cannot start a worker process: {os.strerror(-pid)}")
+    return pid
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

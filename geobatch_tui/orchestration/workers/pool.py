@@ -1,0 +1,88 @@
+"""What the engine asks of a pool of workers, whatever runs behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geobatch_tui.execution.protocol.messages import Failure, Outcome, Task, WorkerCause
+
+
+#: A worker that compiles for longer hangs.
+COMPILING_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker finished its warm-up and takes tasks."""
+
+    worker: int
+    pid: int
+    rss: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A worker finished the oldest of its tasks."""
+
+    worker: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A worker is gone, and everything that it had sent has been delivered before this.
+
+    ``running`` is the id of the task that it was working on, ``queued`` those behind it.
+    ``failure`` describes the death (exit code, signal, stack, tail of fd 2) where it was not asked
+    for, and is None after ``retire``.
+    """
+
+    worker: int
+    running: int | None
+    queued: tuple[int, ...]
+    cause: WorkerCause
+    failure: Failure | None
+
+
+PoolEvent = Ready | Answered | Lost
+
+
+class Pool(Protocol):
+    """Workers behind one door. All methods are called on the event loop's thread and return at
+    once; everything that happens is told through the ``listen`` callback, on the same thread."""
+
+    def listen(self, callback: Callable[[PoolEvent], None]) -> None:
+        """Set the callback. Once, before the first ``spawn``."""
+        ...
+
+    def spawn(self) -> int:
+        """Start a worker and return its number; ``Ready`` or ``Lost`` follows."""
+        ...
+
+    def submit(self, worker: int, task: Task) -> None:
+        """Queue a task on a worker; it works through its queue in order."""
+        ...
+
+    def retire(self, worker: int) -> None:
+        """Let a worker finish its queue and end; ``Lost`` with cause ``retired`` follows."""
+        ...
+
+    def kill(self, worker: int, cause: WorkerCause) -> None:
+        """End a worker now: SIGTERM, then SIGKILL after 5 s. ``Lost`` follows with this cause."""
+        ...
+
+    def compiling(self) -> frozenset[int]:
+        """Workers that compile machine code, for no longer than :data:`COMPILING_SECONDS`."""
+        ...
+
+    def rss(self) -> dict[int, int]:
+        """Resident bytes of each worker, its children included."""
+        ...
+
+    async def close(self, grace: float) -> None:
+        """End all workers: they may finish what they work on within ``grace`` seconds."""
+        ...

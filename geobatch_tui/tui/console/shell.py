@@ -1,0 +1,300 @@
+"""What every console has, with a run or without: themes, keys, palette, help, and an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, override
+
+from rich.text import Text
+from textual import events, on
+from textual.app import App, ScreenStackError, SystemCommand
+from textual.theme import ThemeProvider
+from textual.widget import AwaitMount
+
+from geobatch_tui.observability.redact import redact
+from geobatch_tui.observability.text import safe, safe_lines
+from geobatch_tui.orchestration.state.run_index import known
+from geobatch_tui.tui.kit import terminal, themes
+from geobatch_tui.tui.kit.contrast import legible
+from geobatch_tui.tui.kit.endings import Ending, Watch
+from geobatch_tui.tui.kit.keymap import KEYS, bind, load_keymap
+from geobatch_tui.tui.kit.modal import Palette
+from geobatch_tui.tui.parts.help import HelpScreen, entries
+from geobatch_tui.tui.parts.jump import Jumps, Place
+from geobatch_tui.tui.parts.page import Frame
+from geobatch_tui.tui.parts.palette import KeyCommands
+from geobatch_tui.tui.run.model import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+    from textual.binding import BindingType
+    from textual.screen import Screen
+
+    from geobatch_tui.tui.console.modes import Mode
+    from geobatch_tui.tui.kit.endings import Wish
+
+_SETTLE: Final = 0.01
+_TRAIL: Final = 50  #: screens on the way that are remembered
+
+
+class Shell(App[Ending]):
+    """A console.
+
+    Args:
+        watching: whether it looks after its terminal and its themes; not in tests.
+
+    Attributes:
+        PAGES: its screens.
+        wish: what is to be opened once it has closed.
+        leaving: set once the console waits for a run in this process to drain.
+        closes: whether it is being closed, as was asked for.
+        failure: what a handler raised, if one did; it ended the console, unless that closed anyway.
+        read_only: whether it changes nothing.
+        shown: the run that is on the screen.
+    """
+
+    TITLE = "geobatch"
+    CSS_PATH = "console.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[Any]] = App.COMMANDS | {KeyCommands}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("palette", "command_palette"),
+        bind("jump", "jump", show=False),
+        bind("trail.back", "trail(-1)", show=False),
+        bind("trail.forward", "trail(1)", show=False),
+        bind("help", "keys"),
+        bind("detach", "leave"),
+    ]
+
+    PAGES: ClassVar[Sequence[Mode]] = ()
+    wish: Wish | None = None
+    leaving: Ending | None = None
+    failure: Exception | None = None
+    closes = False
+    read_only = False
+    shown = View()
+
+    def __init__(self, *, watching: bool = True) -> None:
+        no_color = terminal.wants_no_color()
+        super().__init__(ansi_color=True if no_color else None)
+        self.user_keys = load_keymap()
+        self._watching = watching
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._doom: Ending | None = None
+        self._bad_themes: list[themes.BadTheme] = []
+        self._trail: list[str] = []
+        self._at = -1
+        self._stamps = themes.stamps()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Colours of chunk states, for themes that do not have them."""
+        return dict(themes.DEFAULTS)
+
+    def get_css_variables(self) -> dict[str, str]:
+        """The theme's variables; words can be read in all of its colours."""
+        # Words that are painted, not laid out, have their colours from the attribute.
+        self.theme_variables = legible(super().get_css_variables())
+        return self.theme_variables
+
+    def delay_update(self, delay: float = _SETTLE) -> None:
+        """Hold painting back while a screen is being put up. Textual's 50 ms are more than all
+        else between a key and its picture."""
+        super().delay_update(delay)
+
+    def clear_selection(self) -> None:
+        """As Textual's, which fails when a field is mounted before its screen is on the stack."""
+        with contextlib.suppress(ScreenStackError):
+            super().clear_selection()
+
+    @override
+    def deliver_screenshot(
+        self, filename: str | None = None, path: str | None = None, time_format: str | None = None
+    ) -> str | None:
+        """Save a picture in the current folder: most servers have none for downloads."""
+        return super().deliver_screenshot(filename, path or str(Path.cwd()), time_format)
+
+    @override
+    def _handle_exception(self, error: Exception) -> None:
+        """Keep what failed for whoever opened the console.
+
+        Once it closes, nothing can fail any more: a screen that is put up then is taken down half
+        made, and its handlers miss their widgets.
+        """
+        self.failure = self.failure or error
+        if not self.closes:
+            super()._handle_exception(error)
+
+    @override
+    def exit(
+        self,
+        result: Ending | None = None,
+        return_code: int = 0,
+        message: RenderableType | None = None,
+    ) -> None:
+        """Close the console."""
+        self.closes = True
+        super().exit(result, return_code, message)
+
+    @override
+    def switch_mode(self, mode: str) -> AwaitMount:
+        """Go to a screen, unless all are being taken down."""
+        return AwaitMount(self.screen, ()) if self.closes else super().switch_mode(mode)
+
+    @override
+    def _fatal_error(self) -> None:
+        """Textual's traceback has the values of variables, and secrets may be among them."""
+        self.panic(Text(safe_lines(redact(traceback.format_exc()))))
+
+    @on(events.DeliveryComplete)
+    def _say_where(self, event: events.DeliveryComplete) -> None:
+        """Say it in place of Textual, which takes what is in the name for markup."""
+        event.prevent_default()
+        self.notify(f"saved {safe(str(event.path or ''))}", title="screenshot", markup=False)
+
+    def on_mount(self) -> None:
+        """Load themes and keys; look after the terminal."""
+        self._home = asyncio.get_running_loop()
+        self._note_mode(self.current_mode)
+        self.mode_change_signal.subscribe(self, self._note_mode)
+        if self._doom is not None:
+            self.exit(self._doom)
+        self.load_themes()
+        self.theme = themes.first(self.available_themes)
+        self.set_keymap(self.user_keys.changes)
+        for problem in self.user_keys.problems:
+            self.notify(problem, title="keys", severity="warning", markup=False)
+        if self._watching:
+            self.set_interval(terminal.WATCH_SECONDS, self._watch_outside)
+
+    def load_themes(self) -> None:
+        """Register all themes; files that cannot be used are one notice, until they are others."""
+        found, bad = themes.load_all()
+        for theme in found:
+            self.register_theme(theme)
+        if bad and bad != self._bad_themes:
+            said = "\n".join(f"{entry.path.name} {entry.reason}" for entry in bad)
+            self.notify(safe_lines(said), title="themes", severity="warning", markup=False)
+        self._bad_themes = bad
+
+    def _watch_outside(self) -> None:
+        """A terminal that is gone ends the console; themes that changed are read again."""
+        if not self.is_headless and terminal.is_gone():
+            self.lose_terminal()
+        stamps = themes.stamps()
+        if stamps != self._stamps:
+            self._stamps = stamps
+            self.load_themes()
+            self.set_class(self.current_theme.dark, "-dark-mode")
+            self.set_class(not self.current_theme.dark, "-light-mode")
+            self.refresh_css()
+
+    def lose_terminal(self) -> None:
+        """The terminal is gone: a run in this process drains, the console closes. May be called
+        from a signal handler."""
+        self.close_with(Ending.LOST)
+
+    def end_by_signal(self) -> None:
+        """Somebody ends the process: as :meth:`lose_terminal`."""
+        self.close_with(Ending.LEFT)
+
+    def close_with(self, ending: Ending) -> None:
+        """Close the console, from any thread and from a signal handler."""
+        self._doom = ending
+        if self._home is not None:
+            self._home.call_soon_threadsafe(self.exit, ending)
+
+    def open(self, wish: Wish) -> None:
+        """Close this console, and open what is wished for."""
+        self.wish = wish
+        self.exit(Ending.LEFT)
+
+    def action_leave(self) -> None:
+        """Leave the console."""
+        self.exit(Ending.LEFT)
+
+    async def action_quit(self) -> None:
+        """Textual's own quit keys ask the same question."""
+        self.action_leave()
+
+    def action_help_quit(self) -> None:
+        """Ctrl-C in a console copies or interrupts nothing: it asks as well."""
+        self.action_leave()
+
+    def _note_mode(self, mode: str) -> None:
+        """Keep the way through the screens; a new step ends what lay ahead."""
+        if self._at < 0 or self._trail[self._at] != mode:
+            self._trail = [*self._trail[: self._at + 1][-_TRAIL:], mode]
+            self._at = len(self._trail) - 1
+
+    async def action_trail(self, step: int) -> None:
+        """Go back on the way through the screens, or forward again."""
+        at = self._at + step
+        if 0 <= at < len(self._trail):
+            self._at = at
+            await self.switch_mode(self._trail[at])
+
+    @override
+    def action_command_palette(self) -> None:
+        """Find a command by its name."""
+        if not isinstance(self.screen, Palette):
+            # Without Textual's id: one that was just closed may not be gone yet.
+            self.push_screen(Palette())
+
+    @override
+    def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
+        """What no key does. Textual's own help and end are keys of this console, in other words."""
+        del screen
+        yield SystemCommand("Theme", "Other colours", self.action_change_theme)
+        yield SystemCommand(
+            "Screenshot",
+            "Save a picture of this screen as SVG",
+            lambda: self.set_timer(0.1, self.deliver_screenshot),  # once the palette is gone
+        )
+
+    @override
+    def search_themes(self) -> None:
+        """Find a theme by its name."""
+        self.push_screen(Palette([ThemeProvider], placeholder="Search for themes ..."))
+
+    def action_jump(self) -> None:
+        """Go somewhere by name."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette([Jumps], placeholder="Jump to ..."))
+
+    async def places(self, text: str, screen: Screen[Any]) -> list[Place]:
+        """Where one can jump to: screens, what the screen has, runs of this user.
+
+        Args:
+            text: what is typed of the name so far.
+            screen: the one that is shown.
+        """
+        modes = [
+            Place(KEYS[f"mode.{name}"].name, KEYS[f"mode.{name}"].help, partial(self._go, name))
+            for name in self.MODES
+        ]
+        own = screen.places(text) if isinstance(screen, Frame) else ()
+        runs = await asyncio.to_thread(known)
+        return [
+            *modes,
+            *own,
+            *(
+                Place(safe(str(path)), "Open this run", partial(self.open, Watch(path)))
+                for path in runs
+            ),
+        ]
+
+    async def _go(self, mode: str) -> None:
+        await self.switch_mode(mode)
+
+    def action_keys(self) -> None:
+        """The keys that work here."""
+        screen = self.screen
+        keys = entries(self, screen.active_bindings.values())
+        title = str(screen.BINDING_GROUP_TITLE or "")
+        self.push_screen(HelpScreen(title, keys, self.user_keys.problems))

@@ -1,0 +1,227 @@
+"""What the operator can do to the job from anywhere in the console."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from geobatch_tui.errors import GeobatchError
+from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.console.shell import Shell
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.endings import Ending, Watch
+from geobatch_tui.tui.letters.listing import chunk_named
+from geobatch_tui.tui.letters.rerun import rerun
+from geobatch_tui.tui.parts.console_messages import ShowOnMap
+from geobatch_tui.tui.parts.dialogs import Choice, Question
+from geobatch_tui.tui.parts.jump import Place, matching
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from geobatch_tui.tui.kit.endings import Wish
+    from geobatch_tui.tui.parts.console_messages import RetryRequested
+    from geobatch_tui.tui.run.link import RunLink
+    from geobatch_tui.tui.run.model import View
+
+_CHANGES = frozenset({"pause", "workers", "retry", "stop_now"})
+
+
+class Steering(Shell):
+    """Actions on the job. Each asks first where work could be lost.
+
+    Attributes:
+        link: the run.
+        shown: what is on the screen.
+    """
+
+    link: RunLink
+    shown: View
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Actions on the job are hidden in a read-only console, and dim where nothing is live."""
+        del parameters
+        if action not in _CHANGES:
+            return True
+        if self.link.read_only:
+            return False
+        return True if self.link.can_steer() else None
+
+    def action_pause(self) -> None:
+        """Start no new chunks, or go on."""
+        self.command("resume" if self.shown.state == "paused" else "pause")
+
+    def action_workers(self, step: int) -> None:
+        """One worker more or less."""
+        count = max(1, len(self.shown.workers) + step)
+        if count != len(self.shown.workers):
+            self.command("set_workers", count=count)
+
+    def action_retry(self) -> None:
+        """Try all dead letters again, after a question that says how many."""
+        letters = self.shown.dead_letters
+        if not letters:
+            self.notify("there are no dead letters", markup=False)
+            return
+        text = f"{fmt.plural(letters, 'dead letter')} tried again, with the job as it is."
+        self.ask(
+            "Retry",
+            text,
+            (
+                Choice("", "No", "leave them as they are"),
+                Choice("retry", "Retry all", "in this run, after the chunks that wait"),
+            ),
+            {"retry": lambda: self.command("retry_dead")},
+        )
+
+    def on_retry_requested(self, message: RetryRequested) -> None:
+        """The operator has chosen dead letters, and agreed to what a retry does."""
+        message.stop()
+        self.run_worker(self._rerun(message), group="commands", exit_on_error=False, name="retry")
+
+    async def _rerun(self, asked: RetryRequested) -> None:
+        try:
+            said = await asyncio.to_thread(
+                rerun, self.link, asked.classes, asked.keys, asked.changes, split=asked.split
+            )
+        except GeobatchError as error:
+            text = f"{error}\n{error.hint}" if error.hint else str(error)
+            self.notify(text, title="retry", severity="error", markup=False)
+            return
+        self.notify(said, title="retry", markup=False)
+
+    async def on_show_on_map(self, message: ShowOnMap) -> None:
+        """Another screen wants chunks or items to be shown where they lie."""
+        from geobatch_tui.tui.map.chunk_map import ChunkMap
+
+        message.stop()
+        store = self.link.store
+        found = [store.position(chunk) for chunk in message.chunks]
+        for item in filter(None, map(store.item, message.items)):
+            found += [item.first, item.first + item.n - 1] if item.n > 1 else [item.first]
+        positions = [position for position in found if position is not None]
+        if not positions:
+            self.notify("the map has no place for it", title="map", markup=False)
+            return
+        await self.switch_mode("map")
+        self.screen_stack[0].query_one(ChunkMap).show(positions)
+
+    async def places(self, text: str, screen: Screen[Any]) -> list[Place]:
+        """Items and chunks of the run, too."""
+        items = self.link.store.items
+        found = []
+        chunk = chunk_named(items, text) if "@" in text else None
+        if chunk is not None and chunk[1] is not None:
+            name, show = safe(text), ShowOnMap((text,), (chunk[1],))
+            found.append(Place(name, "Show this chunk on the map", partial(self._show, show)))
+        for item in matching(items, text) if text else ():
+            show = ShowOnMap((item.key,), (), (item.item_id,))
+            found.append(Place(item.key, "Show this item on the map", partial(self._show, show)))
+        return [*found, *await super().places(text, screen)]
+
+    def _show(self, message: ShowOnMap) -> None:
+        self.post_message(message)
+
+    def action_stop_now(self) -> None:
+        """End the run at once, after a question that names what is lost."""
+        running = self.shown.counts["running"]
+        lost = (
+            f"{fmt.plural(running, 'running chunk')} will be abandoned, and redone when the run is "
+            "resumed."
+            if running
+            else "No chunk is running."
+        )
+        text = f"{lost} Nothing that is finished is lost."
+        self.ask(
+            "Stop now",
+            text,
+            (
+                Choice("", "No", "the run goes on"),
+                Choice("drain", "Drain instead", "finish the chunks in flight, then stop"),
+                Choice("cancel", "Stop now", "abandon the chunks in flight"),
+            ),
+            {"drain": lambda: self.command("drain"), "cancel": lambda: self.command("cancel")},
+        )
+
+    def action_leave(self) -> None:
+        """Leave the console. Where the run lives in it, ask what becomes of the run."""
+        if not self.link.hosted:
+            self.exit(Ending.LEFT)
+            return
+        if self.leaving is not None:
+            self.action_stop_now()
+            return
+        chunks = fmt.plural(self.shown.counts["running"], "running chunk")
+        self.ask(
+            "Leave",
+            "The run lives in this process.",
+            (
+                Choice("", "Stay", "keep watching"),
+                Choice("stop", "Drain and stop", f"finish {chunks}, resume later"),
+                Choice(
+                    "detach", "Go on in the background", "drain, then resume without a terminal"
+                ),
+            ),
+            {
+                "stop": lambda: self.drain_and_leave(Ending.LEFT),
+                "detach": lambda: self.drain_and_leave(Ending.DETACH),
+            },
+        )
+
+    def open(self, wish: Wish) -> None:
+        """Another run takes the place of this one, unless this one lives in the console."""
+        if isinstance(wish, Watch) and wish.directory.absolute() == self.link.directory.absolute():
+            self.switch_mode("run")
+        elif self.link.hosted:
+            self.notify(
+                "the run of this console goes on: leave it first (q), then open another",
+                title="history",
+                severity="warning",
+                markup=False,
+            )
+        else:
+            super().open(wish)
+
+    def drain_and_leave(self, ending: Ending) -> None:
+        """Drain the run of this process; the console closes when it has ended."""
+        self.leaving = ending
+        if self.link.host is not None:
+            self.link.host.drain()
+        self.notify("draining: the console closes when the chunks in flight are done", markup=False)
+
+    def look_at_host(self) -> None:
+        """Close the console when the run that it waits for has ended, or never began."""
+        host = self.link.host
+        if host is None or not host.over:
+            return
+        if self.leaving is not None:
+            self.exit(self.leaving)
+        elif host.failed:
+            self.exit(Ending.LEFT)
+
+    def ask(
+        self, title: str, text: str, choices: tuple[Choice, ...], answers: dict[str, Any]
+    ) -> None:
+        """Ask a question, and do what its answer stands for."""
+
+        def answered(answer: str | None) -> None:
+            if answer in answers:
+                answers[answer]()
+
+        self.push_screen(Question(title, text, choices), answered)
+
+    def command(self, verb: str, **arguments: Any) -> None:
+        """Send a command to the run, and say what went wrong or came of it."""
+        self.run_worker(
+            self._send(verb, arguments), group="commands", exit_on_error=False, name=verb
+        )
+
+    async def _send(self, verb: str, arguments: dict[str, Any]) -> None:
+        try:
+            said = await asyncio.to_thread(self.link.send, verb, **arguments)
+        except GeobatchError as error:
+            self.notify(str(error), title=verb, severity="error", markup=False)
+            return
+        if said:
+            self.notify(said, title=verb, markup=False)

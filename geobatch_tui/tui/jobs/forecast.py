@@ -1,0 +1,120 @@
+"""What a plan says, beside what the last run of the same directory was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from textual.content import Content
+
+from geobatch_tui.errors import GeobatchError
+from geobatch_tui.ledger.place.regular_file import read_json
+from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.state.session import state_of_run
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.glyphs import LOOKS
+from geobatch_tui.tui.map.plan_map import STALE, STATES
+from geobatch_tui.tui.run.past_runs import changed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.tui.run.past_runs import Difference
+
+_NO_WORK: Final = frozenset({"current", "was_failed"})
+_SHOWN: Final = 20
+
+Piece = tuple[str, str]
+
+
+def forecast(report: Mapping[str, Any], loaded: LoadedJob) -> Content:
+    """A plan report for people: work, memory, disk, what was refused, what is stale and why.
+
+    Args:
+        report: as ``geobatch plan --json`` has it.
+        loaded: the job that was planned.
+    """
+    lines = [_work(report), *_reasons(report), _resources(report)]
+    differences = against_last(loaded)
+    if differences is not None:
+        lines.append([(_title(differences), "bold")])
+        lines += [_difference(entry, report["changed"]) for entry in differences[:_SHOWN]]
+    # What an earlier run changed and did not finish.
+    known = {entry.what for entry in differences or ()}
+    lines += [
+        [("! ", "bold $warning"), (f"{safe(key)}  ", "bold"), (_stale(count), "bold $warning")]
+        for key, count in report["changed"].items()
+        if safe(key) not in known
+    ]
+    for entry in report["refused"][:_SHOWN]:
+        text = f"{entry['item']}: {entry['error_class']}: {entry['error_message']}"
+        lines.append([(f"refused {text}", "bold $error")])
+    lines += [[(safe(text), "$warning")] for text in report["warnings"][:_SHOWN]]
+    return Content("\n").join(Content.assemble(*line) for line in lines)
+
+
+def _work(report: Mapping[str, Any]) -> list[Piece]:
+    todo = sum(count for reason, count in report["reasons"].items() if reason not in _NO_WORK)
+    todo -= len(report["refused"])
+    items, chunks = fmt.plural(report["items"], "item"), fmt.plural(report["chunks"], "chunk")
+    return [
+        (f"{items}, {chunks}  ", "bold"),
+        (f"{fmt.count(todo)} to do", "bold $accent"),
+    ]
+
+
+def _reasons(report: Mapping[str, Any]) -> list[list[Piece]]:
+    """How many chunks there are of each reason, as the map shows them."""
+    pieces: list[Piece] = []
+    for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
+        look = LOOKS[STATES.get(reason, STALE)]
+        pieces += [(look.glyph, look.style), (f" {fmt.count(count)} {reason}  ", "")]
+    return [pieces] if pieces else []
+
+
+def _difference(entry: Difference, stale: Mapping[str, int]) -> list[Piece]:
+    count = stale.get(entry.what, 0)
+    return [
+        ("! " if entry.semantic else "  ", "bold $warning"),
+        (f"{entry.what}  ", "bold"),
+        (f"{entry.before} → {entry.after}", ""),
+        (f"  {_stale(count)}" if count else "", "bold $warning"),
+    ]
+
+
+def _stale(chunks: int) -> str:
+    return f"{fmt.plural(chunks, 'chunk')} stale"
+
+
+def _resources(report: Mapping[str, Any]) -> list[Piece]:
+    output, free = report["output_bytes"], report["free_bytes"]
+    memory = report["peak_memory_bytes"]
+    return [
+        (f"memory {fmt.size(memory).strip()}  " if memory else "", ""),
+        (f"output at most {fmt.size(output).strip()}" if output else "nothing to write", ""),
+        (f" of {fmt.size(free).strip()} free", "bold $error" if output > free else "$quiet"),
+    ]
+
+
+def _title(differences: Sequence[Difference]) -> str:
+    if not differences:
+        return "the job is that of the last run"
+    semantic = sum(entry.semantic for entry in differences)
+    differ = "differs" if len(differences) == 1 else "differ"
+    change = "changes" if semantic == 1 else "change"
+    return (
+        f"against the last run: {fmt.plural(len(differences), 'value')} {differ}, "
+        f"{semantic} {change} the outputs"
+    )
+
+
+def against_last(loaded: LoadedJob) -> list[Difference] | None:
+    """What differs from the job that the output directory was last run with; None: there was no
+    run."""
+    try:
+        state = state_of_run(Path(loaded.job.output.dir))
+        kept = read_json(Path(state.plan))["job"]
+    except (GeobatchError, OSError, ValueError, KeyError, TypeError):
+        return None
+    return changed(kept, loaded.to_json()["job"])

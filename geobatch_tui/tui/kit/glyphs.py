@@ -1,0 +1,51 @@
+"""States as a glyph and a colour, never as a colour alone."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from geobatch_tui.ledger.schema.updates import ChunkState
+
+
+class Look(NamedTuple):
+    """How a state of chunks looks: a glyph, a style in the theme's variables, a short name, and
+    its key in the counts of a view."""
+
+    glyph: str
+    style: str
+    name: str
+    field: str
+
+
+LOOKS: Final[dict[int, Look]] = {
+    ChunkState.DONE: Look("█", "$chunk-done", "done", "done"),
+    ChunkState.RUNNING: Look("▒", "$chunk-run", "run", "running"),
+    ChunkState.PENDING: Look("·", "$chunk-wait", "wait", "pending"),
+    ChunkState.RETRY_WAIT: Look("▚", "$chunk-retry", "retry", "retry"),
+    ChunkState.DEAD: Look("✗", "$chunk-dead", "dead", "dead"),
+    ChunkState.SKIPPED: Look("-", "$chunk-skip", "skip", "skipped"),
+    ChunkState.CANCELLED: Look("x", "$chunk-cancel", "cancelled", "cancelled"),
+}
+
+#: The order in which a bar stacks them.
+STACK: Final = (
+    ChunkState.DONE,
+    ChunkState.SKIPPED,
+    ChunkState.CANCELLED,
+    ChunkState.DEAD,
+    ChunkState.RETRY_WAIT,
+    ChunkState.RUNNING,
+    ChunkState.PENDING,
+)
+
+#: States of a whole run.
+RUN_STYLES: Final = {
+    "running": "bold $success",
+    "planning": "bold $primary",
+    "success": "bold $success",
+    "partial": "bold $warning",
+    "paused": "bold reverse $warning",
+    "draining": "bold $warning",
+    "waiting": "bold $quiet",
+}
+RUN_OTHER: Final = "bold $error"

@@ -1,0 +1,1 @@
+"""Dead letters as a list, a dossier and a retry; knows no Textual."""

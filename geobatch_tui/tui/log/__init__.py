@@ -1,0 +1,1 @@
+"""The log of a run as entries, an index and a selection; knows no Textual."""

@@ -1,0 +1,118 @@
+"""Entries of a log: a line as its fields, and the lines about a chunk."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from geobatch_tui.ledger.place.regular_file import open_read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from geobatch_tui.tui.kit.filters import Row
+
+_BLOCK: Final = 4 << 20
+_LONG: Final = 1 << 20  #: bytes of a line that are looked at
+
+FIELDS: Final[Mapping[str, str]] = {
+    "level": "text",
+    "event": "text",
+    "message": "text",
+    "chunk": "text",
+    "item": "text",
+    "class": "text",
+    "stage": "text",
+    "logger": "text",
+    "worker": "text",
+    "attempts": "number",
+}
+"""Fields that a filter can name."""
+
+
+def entry_of(line: bytes) -> dict[str, Any]:
+    """A line as its fields; one that is no JSON object as a message without a level, in which bytes
+    that are no text are surrogates."""
+    try:
+        found = json.loads(line[:_LONG])
+        if isinstance(found, dict):
+            return found
+    except (ValueError, RecursionError):
+        pass
+    return {"message": line[:_LONG].decode("utf-8", "surrogateescape")}
+
+
+def time_of(entry: Mapping[str, Any]) -> float | None:
+    """UNIX time of an entry."""
+    try:
+        return datetime.fromisoformat(str(entry["time"])).timestamp()
+    except (ValueError, KeyError, OverflowError):
+        return None
+
+
+def row_of(entry: Mapping[str, Any]) -> Row:
+    """The fields of an entry that a filter looks at."""
+    row: dict[str, str | float] = {
+        name: str(entry[name])
+        for name in ("level", "event", "message", "chunk", "item", "stage", "logger", "worker")
+        if entry.get(name) not in (None, "")
+    }
+    for name, key in (("class", "error_class"), ("error", "error_message"), ("text", "reason")):
+        if entry.get(key):
+            row[name] = str(entry[key])
+    if isinstance(entry.get("attempt"), int | float):
+        row["attempts"] = float(entry["attempt"])
+    if "item" not in row and "chunk" in row:
+        row["item"] = str(row["chunk"]).rpartition("@")[0]
+    return row
+
+
+def lines_about(path: Path, names: Sequence[str], limit: int = 200) -> list[dict[str, Any]]:
+    """The newest entries of a log about these chunks or items, oldest first; for a thread. Those
+    about a chunk are not about its item.
+
+    Args:
+        path: the log.
+        names: chunks or items, as they are in the log.
+        limit: entries at most.
+    """
+    needles = [json.dumps(name).encode() for name in names if name]
+    if not needles:
+        return []
+    found: list[dict[str, Any]] = []
+    for block in _backwards(path):
+        # Most of a long log is about others: it is not even cut into lines.
+        if not any(needle in block for needle in needles):
+            continue
+        for line in reversed(block.split(b"\n")):
+            if not any(needle in line for needle in needles):
+                continue
+            entry = entry_of(line)
+            if (entry.get("chunk") or entry.get("item")) in names:
+                found.append(entry)
+                if len(found) >= limit:
+                    return found[::-1]
+    return found[::-1]
+
+
+def _backwards(path: Path) -> Iterator[bytes]:
+    """Blocks of whole lines of a file, the last one first."""
+    try:
+        with open_read(path) as file:
+            end = file.seek(0, os.SEEK_END)
+            rest = b""
+            while end:
+                begin = max(0, end - _BLOCK)
+                file.seek(begin)
+                data = file.read(end - begin) + rest
+                cut = data.find(b"\n") + 1 if begin else 0
+                if begin and not cut:  # all of it is the middle of one line
+                    rest, end = data, begin
+                    continue
+                yield data[cut:]
+                rest, end = data[:cut], begin
+    except OSError:
+        return

@@ -1,0 +1,1 @@
+"""The map of chunks: widgets that paint it and what stands around it."""

@@ -1,0 +1,293 @@
+"""The map of chunks as a widget."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual import on, work
+from textual.content import Content
+from textual.message import Message
+from textual.worker import Worker, WorkerState
+
+from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.map.chunk_figures import FiguresRead, SomeRead, Wants, read_all, read_some
+from geobatch_tui.tui.map.picture.codes import MODES
+from geobatch_tui.tui.map.picture.ground import GroundScene
+from geobatch_tui.tui.map.picture.place import Place
+from geobatch_tui.tui.map.walk import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from textual import events
+    from textual.binding import BindingType
+
+    from geobatch_tui.tui.map.picture.codes import Mode, Scale
+    from geobatch_tui.tui.map.picture.pictures import Source
+    from geobatch_tui.tui.run.model import Delta
+
+_LATTICES: Final = 200  #: items whose exact shape is read for one view
+_REST: Final = 10.0  #: how many times as long as it took taking in all items rests
+
+
+class ChunkMap(Walk):
+    """Every chunk of a run in its place: many items on the ground, one in its grid.
+
+    It changes nothing but itself; what the operator wants is said in messages.
+
+    Args:
+        source: the run.
+    """
+
+    BINDING_GROUP_TITLE = "Map"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("map.mode", "mode"),
+        bind("detail.less", "zoom(-1)"),
+        bind("detail.more", "zoom(1)"),
+        bind("mark", "mark", show=False),
+        bind("mark.range", "range"),
+        bind("next", "dead(1)"),
+        bind("previous", "dead(-1)", show=False),
+        bind("open", "open"),
+        bind("back", "back", show=False),
+    ]
+
+    class ChunkSelected(Message):
+        """The operator wants to see a chunk; ``position`` is that in the run's states."""
+
+        def __init__(self, position: int) -> None:
+            self.position = position
+            super().__init__()
+
+    class _Placed(Message):
+        """Exact places of items were read."""
+
+        bubble = False
+
+        def __init__(self, places: Mapping[int, Place]) -> None:
+            self.places = places
+            super().__init__()
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(source, id=id, classes=classes)
+        self._source = source
+        self._wants = Wants()
+        self._next_load = 0.0
+        self._load_waits = False
+        self._to_show: Sequence[int] = ()
+
+    @property
+    def mode(self) -> Mode:
+        """What is shown of the chunks."""
+        return self.pictures.planes.mode
+
+    @property
+    def selected(self) -> Sequence[tuple[int, int]]:
+        """First and end position of each run of selected chunks."""
+        scene = self.pictures.top
+        return scene.selected() if scene is not None else ()
+
+    # --- following ------------------------------------------------------------------------------
+
+    def take(self, delta: Delta) -> None:
+        if delta.reshaped or self.pictures.top is None:
+            self._load()
+        elif not self._load_waits and (dirty := self.pictures.touch(delta.changed)) is not None:
+            self.paint(dirty)
+            self.post_message(self.Moved())
+            if self.mode.figure:
+                self._wants.add(delta.changed)
+                self._read_more()
+
+    def _load(self) -> None:
+        """Take in the whole run; while very many items are planned, not at every poll."""
+        wait = self._next_load - time.monotonic()
+        if wait <= 0 or self.pictures.top is None:
+            self._load_now()
+        elif not self._load_waits:
+            self._load_waits = True
+            self.set_timer(wait, self._load_now)
+
+    def _load_now(self) -> None:
+        self._load_waits = False
+        begun = time.monotonic()
+        self.pictures.resize(self.size.width, 2 * self.size.height)
+        if self.pictures.load():
+            self._ask_places()
+        cost = time.monotonic() - begun
+        self._next_load = begun + cost * (1 + _REST) if cost > 0.02 else 0.0
+        if self.mode.figure and self._wants.all_due():
+            self._read_all(self.mode)
+        self._entitle()
+        self.renew()
+        if self._to_show:
+            positions, self._to_show = self._to_show, ()
+            self.show(positions)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def show_mode(self, mode: Mode) -> None:
+        """Show something else of the chunks; figures come as soon as they are read."""
+        self._wants.restart()
+        if not mode.figure:
+            self._show(mode, mode.scale(()), b"")
+        elif self._wants.all_due():
+            self._read_all(mode)
+
+    def _show(self, mode: Mode, scale: Scale, steps: bytes) -> None:
+        self.pictures.planes.show(mode, scale, steps)
+        self.pictures.paint()
+        self._entitle()
+        self.renew()
+
+    @work(thread=True, exclusive=True, group="figures", exit_on_error=False)
+    def _read_all(self, mode: Mode) -> None:
+        self.post_message(read_all(self._source, mode))
+
+    @on(FiguresRead)
+    def _take_all(self, message: FiguresRead) -> None:
+        self._wants.took(message.seconds)
+        self._show(message.mode, message.scale, message.steps)
+
+    def _read_more(self) -> None:
+        """Read figures of what changed; with time the scale moves, too."""
+        if (self._wants.many() or self.mode.fixed is None) and self._wants.all_due():
+            self._read_all(self.mode)
+        elif positions := self._wants.some():
+            self._read_some(self.mode, positions)
+
+    @work(thread=True, group="some figures", exit_on_error=False)
+    def _read_some(self, mode: Mode, positions: Sequence[int]) -> None:
+        self.post_message(read_some(self._source, mode, positions))
+
+    @on(SomeRead)
+    def _take_some(self, message: SomeRead) -> None:
+        self._wants.ended()
+        top = self.pictures.top
+        if message.mode is self.mode and top is not None:
+            known = len(self.pictures.planes.flags)
+            figures = {at: value for at, value in message.figures.items() if at < known}
+            self.pictures.planes.put(figures)
+            self.paint(top.touch(list(figures)))
+            self._read_more()
+
+    def _ask_places(self) -> None:
+        """Read the exact shape of the items that are large in view."""
+        ground = self.pictures.ground
+        if ground is not None:
+            wanted = ground.wanted(_LATTICES)
+            if wanted:
+                self._read_places(wanted)
+
+    @work(thread=True, group="places", exit_on_error=False)
+    def _read_places(self, wanted: Sequence[int]) -> None:
+        places = {}
+        for item_id in wanted:
+            item = self._source.item(item_id)
+            lattice = item.lattice if item is not None else None
+            if item is not None and lattice is not None:
+                place = Place.of(item, lattice)
+                if place is not None:
+                    places[item_id] = place
+        self.post_message(self._Placed(places))
+
+    @on(_Placed)
+    def _take_places(self, message: _Placed) -> None:
+        ground = self.pictures.ground
+        if message.places and ground is not None:
+            ground.place(message.places)
+            self.refresh()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What could not be read is said; the picture stays as it is."""
+        event.stop()
+        if event.state is WorkerState.ERROR:
+            self._wants.ended()
+            error = str(event.worker.error)
+            self.notify(error, title="map", severity="error", markup=False)
+
+    # --- keys -----------------------------------------------------------------------------------
+
+    def show(self, positions: Sequence[int]) -> None:
+        """Show chunks: the cursor on the first, and of several the rectangle that has them all.
+
+        May be called before anything was taken in.
+        """
+        if self.pictures.top is None:
+            self._to_show = positions
+            return
+        if len(positions) == 1:
+            self.pictures.show(positions[0])
+        else:
+            self.pictures.frame(positions)
+        self._entitle()
+        self.renew()
+
+    def action_mode(self) -> None:
+        """Show the next thing."""
+        names = [mode.name for mode in MODES]
+        self.show_mode(MODES[(names.index(self.mode.name) + 1) % len(MODES)])
+
+    def action_dead(self, direction: int) -> None:
+        """Go to the next dead chunk, in the order of the run."""
+        if self.pictures.dead(back=direction < 0):
+            self._entitle()
+            self.renew()
+        else:
+            self.notify("no chunk is dead", title="map", markup=False)
+
+    def action_open(self) -> None:
+        """The item under the cursor, then the chunk."""
+        scene = self.pictures.top
+        position = scene.worst() if scene is not None else None
+        if position is None:
+            return
+        if isinstance(scene, GroundScene) and self._source.item_at(position).n > 1:
+            self.show((position,))
+        else:
+            self.post_message(self.ChunkSelected(position))
+
+    def action_back(self) -> None:
+        """Select nothing, or leave the item's grid."""
+        scene = self.pictures.top
+        if scene is not None and not scene.clear():
+            self.pictures.back()
+            self._entitle()
+        self.renew()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without a selection or an opened item, "back" is for the screen."""
+        del parameters
+        if action != "back":
+            return True
+        scene = self.pictures.top
+        return self.pictures.stacked or (scene is not None and scene.selection_box() is not None)
+
+    # --- the frame ------------------------------------------------------------------------------
+
+    def _entitle(self) -> None:
+        """Say in the border what is shown. It does not change from tick to tick: a new title
+        repaints the whole widget."""
+        scene, item = self.pictures.top, self.pictures.opened
+        parts = ["Map", self.mode.name, item.key if item is not None else ""]
+        self.border_title = Content(" · ".join(part for part in parts if part))
+        if scene is not None:
+            self.border_subtitle = Content(scene.scale_text)
+
+    def view_changed(self) -> None:
+        """What is larger in view now has a shape to be read."""
+        self._ask_places()
+        self._entitle()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The pictures depend on the size."""
+        del event
+        self.pictures.resize(self.size.width, 2 * self.size.height)
+        self.view_changed()

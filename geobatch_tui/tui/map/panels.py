@@ -1,0 +1,254 @@
+"""What stands around the map: a line on top, the legend, the cursor's card, a histogram."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from textual.content import Content
+
+from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.glyphs import LOOKS
+from geobatch_tui.tui.map.picture.codes import MODES, PRECEDENCE, STEPS
+from geobatch_tui.tui.map.picture.reading import (
+    Reading,
+    counts_pieces,
+    figure_pieces,
+    near_text,
+    place_text,
+    window_text,
+)
+from geobatch_tui.tui.parts.line_widget import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from geobatch_tui.tui.map.picture.codes import Mode, Scale
+    from geobatch_tui.tui.map.picture.histogram import Histogram
+    from geobatch_tui.tui.run.model import LetterView, View
+
+Piece = tuple[str, str]
+
+_QUIET: Final = "$quiet"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A text in up to four lines; what does not fit is cut."""
+    lines = Content(text).wrap(max(1, width))
+    kept = [line.plain.rstrip() for line in lines[:4]]
+    if len(lines) > 4:
+        kept[-1] = fmt.fit(f"{kept[-1]} {lines[4].plain}", width)
+    return kept
+
+
+def _line(pieces: Sequence[Piece], width: int) -> Content:
+    """Pieces in one line of exactly ``width`` cells; the last ones are cut."""
+    content = Content.assemble(*pieces)
+    return content.truncate(width, ellipsis=True, pad=True)
+
+
+class MapHead(Lines):
+    """One line: how large the map is, and what went wrong on it.
+
+    Attributes:
+        what: the grid or the items that are shown.
+        unplaced: how many items are not on the ground, and how many of their chunks are dead.
+    """
+
+    DEFAULT_CSS = "MapHead { height: 1; background: $panel; }"
+
+    what = ""
+    unplaced = (0, 0)
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        del height
+        dead = view.counts["dead"]
+        left: list[Piece] = [(f" {fmt.fit_middle(safe(self.what), 60).rstrip()}", "bold")]
+        items, lost = self.unplaced
+        if items:
+            text = f"   {fmt.count(items)} item{'s' if items > 1 else ''} without a place"
+            left.append((text + (f", {fmt.count(lost)} dead" if lost else ""), "$warning"))
+        right: list[Piece] = [
+            (f"retry {fmt.count(view.counts['retry'])}  ", _QUIET),
+            (f"✗ {fmt.count(dead)} dead ", "bold $error" if dead else _QUIET),
+        ]
+        tail = Content.assemble(*right)
+        head = _line(left, max(0, width - tail.cell_length))
+        return [Content.assemble(head, tail)]
+
+
+class Legend(Lines):
+    """What colours and glyphs mean: in one line, or a line each with counts.
+
+    Attributes:
+        mode, scale: what the map shows.
+    """
+
+    mode: Mode = MODES[0]
+    scale: Scale = MODES[0].scale(())
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        if height < 2:
+            return [_line([(" ", ""), *self._short()], width)]
+        lines = [
+            _line(
+                [
+                    (f" {LOOKS[state].glyph} ", LOOKS[state].style),
+                    (f"{LOOKS[state].name:<12}", ""),
+                    (fmt.right(fmt.count(view.counts[LOOKS[state].field]), width - 16), ""),
+                ],
+                width,
+            )
+            for state in reversed(PRECEDENCE)
+        ]
+        if self.mode.figure:
+            lines.append(_line([(f" {self.mode.name}: the highest of each cell", _QUIET)], width))
+            lines += [_line([(" ", ""), *pieces], width) for pieces in self._steps()]
+        return lines
+
+    def _short(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        states = ("WAIT", "RUN", "DONE", "DEAD", "RETRY", "SKIP", "CANCEL")
+        order = {look.name.upper(): look for look in LOOKS.values()}
+        names = [order[name] for name in states if name in order]
+        if self.mode.figure:
+            for step in self._steps(short=True):
+                pieces += [*step, ("  ", "")]
+            names = [look for look in names if look.name in {"wait", "run", "dead", "retry"}]
+        for look in names:
+            pieces += [(look.glyph, look.style), (f" {look.name}  ", _QUIET)]
+        return pieces
+
+    def _steps(self, *, short: bool = False) -> list[list[Piece]]:
+        """Each step of the scale: its digit, its colour, and where it begins."""
+        if self.mode.name == "worker":
+            return [
+                [("█", f"$ramp-{step + 1}"), (f" {step + 1}", _QUIET)] for step in range(STEPS)
+            ] + [[("█", "$secondary"), (" several", _QUIET)]]
+        starts = ["", *(self.mode.text(edge) for edge in self.scale.edges)]
+        found = []
+        for step, start in enumerate(starts):
+            text = f"from {start}" if start else f"below {starts[1]}"
+            if short:
+                text = start or f"<{starts[1]}"
+            if self.mode.name == "attempts":
+                text = f"{step + 1}x" if step < STEPS - 1 else f"{STEPS}x or more"
+            found.append([(f"{step + 1}", f"reverse $ramp-{step + 1}"), (f" {text}", _QUIET)])
+        return found
+
+
+class CursorCard(Lines):
+    """What is under the cursor.
+
+    Attributes:
+        reading: what it is.
+        figures: of its chunk, by the ledger's names; None: not read yet.
+        letter: its dead letter, if there is one.
+    """
+
+    BORDER_TITLE = "Cursor"
+
+    reading = Reading()
+    figures: Mapping[str, float] | None = None
+    letter: LetterView | None = None
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        reading, unit = self.reading, view.unit_name
+        lines = self._tall(width, unit) if height > 3 else self._flat(width, unit)
+        if reading.selected is not None and height > 1:
+            total = sum(reading.selected.values())
+            pieces: list[Piece] = [(f"selected {fmt.count(total)}  ", "bold")]
+            lines = [
+                *lines[: height - 1],
+                _line([*pieces, *counts_pieces(reading.selected)], width),
+            ]
+        return lines
+
+    def _flat(self, width: int, unit: str) -> list[Content]:
+        reading = self.reading
+        if reading.item is None or reading.counts is None:
+            return [_line([("no chunk here   ", _QUIET), (place_text(reading), "")], width)]
+        first: list[Piece] = [
+            (f"{reading.name}  ", "bold"),
+            *counts_pieces(reading.counts),
+            (f"   {place_text(reading)}   {window_text(reading, unit)}", ""),
+        ]
+        return [_line(first, width), _line(self._second(width, unit), width)]
+
+    def _second(self, width: int, unit: str) -> list[Piece]:
+        reading = self.reading
+        if self.letter is not None:
+            return [(self._error(), "$error")]
+        key = reading.item.key if reading.item else ""
+        named = {"attempts", "nodata"}
+        told = "  ".join(
+            f"{name} {text}" if name in named else text
+            for name, text in figure_pieces(self.figures, reading.code, unit)
+        )
+        room = max(8, width - len(told) - 2)
+        return [(fmt.fit_middle(key, min(room, 40)).rstrip(), ""), (f"  {told}", _QUIET)]
+
+    def _error(self) -> str:
+        letter = self.letter
+        return "" if letter is None else f"{letter.error_class}: {letter.message}"
+
+    def _tall(self, width: int, unit: str) -> list[Content]:
+        reading = self.reading
+        if reading.item is None or reading.counts is None:
+            return [
+                _line([("no chunk here", _QUIET)], width),
+                _line([(place_text(reading), "")], width),
+            ]
+        item = reading.item
+        near = near_text(reading.near, reading.code)
+        lines = [
+            _line([(f"{reading.name}  ", "bold"), *counts_pieces(reading.counts)], width),
+            _line([(fmt.fit_middle(item.key, width), "")], width),
+            _line([(f"row {reading.row}  column {reading.column}", "")], width),
+            _line([(window_text(reading, unit), "")], width),
+            _line([(place_text(reading), "")], width),
+        ]
+        lines += [
+            _line([(f"{name:<10}", _QUIET), (text, "")], width)
+            for name, text in figure_pieces(self.figures, reading.code, unit)
+        ]
+        if self.letter is not None:
+            lines += [_line([(part, "$error")], width) for part in _wrapped(self._error(), width)]
+        lines += [
+            _line([(f"{'neighbours' if index == 1 else '':<12}", _QUIET), (row, "")], width)
+            for index, row in enumerate(near)
+        ]
+        return lines
+
+
+class HistogramPanel(Lines):
+    """How a figure is spread over the chunks that are done.
+
+    Attributes:
+        histogram: None: not read yet.
+    """
+
+    histogram: Histogram | None = None
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        del view
+        histogram = self.histogram
+        if histogram is None or not histogram.counts:
+            return [_line([("nothing is done yet", _QUIET)], width)]
+        top = max(histogram.counts)
+        room = max(1, width - 18)
+        lines = []
+        for index, count in enumerate(histogram.counts[: max(0, height - 1)]):
+            bar = "█" * round(room * count / top) or ("▏" if count else "")
+            lines.append(
+                _line(
+                    [
+                        (fmt.right(histogram.text(histogram.edges[index]), 8) + " ", _QUIET),
+                        (f"{bar:<{room}}", f"$ramp-{histogram.step(index) + 1}"),
+                        (fmt.right(fmt.amount(count), 7), ""),
+                    ],
+                    width,
+                )
+            )
+        lines.append(_line([(histogram.summary, _QUIET)], width))
+        return lines

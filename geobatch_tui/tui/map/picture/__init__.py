@@ -1,0 +1,2 @@
+"""The map as pure pictures: chunks to codes, codes to planes, planes to pixels; knows no
+Textual."""

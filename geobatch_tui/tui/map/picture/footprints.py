@@ -1,0 +1,398 @@
+"""Which chunks each pixel of the ground shows, and their codes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import reduce
+from itertools import chain, pairwise
+from math import ceil, floor
+from operator import or_
+from typing import TYPE_CHECKING, Final
+
+from geobatch_tui.tui.map.picture.place import Place
+from geobatch_tui.tui.map.picture.planes import Grid, Span, at, fold, ranges, union
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from geobatch_tui.tui.map.picture.ground_view import View
+    from geobatch_tui.tui.map.picture.place import LonLat
+    from geobatch_tui.tui.map.picture.planes import Planes
+    from geobatch_tui.tui.run.model import ItemView
+
+_PROBES: Final = 17
+_FEW: Final = (
+    4096  #: blocks of an item; up to that it costs less to lay all than to find those in view
+)
+
+Corner = tuple[float, float] | None
+Pixel = tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Print:
+    """A part of an item in view, in blocks of ``zoom`` chunks; its block 0 has number ``base``."""
+
+    item: ItemView
+    grid: Grid
+    blocks: Span
+    zoom: tuple[int, int]
+    base: int
+
+    def chunks(self, block: int) -> Span:
+        """Columns and rows of the chunks in a block, by its number."""
+        wide, high = self.zoom
+        row, column = divmod(block - self.base, self.blocks.right - self.blocks.left)
+        left, top = (self.blocks.left + column) * wide, (self.blocks.top + row) * high
+        whole = Span(0, 0, self.grid.columns, self.grid.rows)
+        return Span(left, top, left + wide, top + high).meet(whole)
+
+    def block(self, position: int) -> int | None:
+        """The number of the block that has this chunk; None: it is not in view."""
+        row, column = divmod(position - self.grid.first, self.grid.columns)
+        x, y = column // self.zoom[0], row // self.zoom[1]
+        blocks = self.blocks
+        if not (blocks.left <= x < blocks.right and blocks.top <= y < blocks.bottom):
+            return None
+        return self.base + (y - blocks.top) * (blocks.right - blocks.left) + x - blocks.left
+
+
+class Footprints:
+    """Blocks of chunks on pixels.
+
+    An item within one pixel is a point: one block, whose number is its place in a list. Larger
+    items are divided into blocks of about a pixel; their numbers follow those of all points.
+
+    Args:
+        planes: states and figures.
+        items: all items, in order.
+        exact: exact places of items, by their ids; for others their bounds are taken.
+    """
+
+    def __init__(
+        self, planes: Planes, items: Sequence[ItemView], exact: Mapping[int, Place]
+    ) -> None:
+        self._planes = planes
+        self._items = items
+        self._exact = exact
+        self._points: list[ItemView] = []
+        self._prints: list[_Print] = []
+        self._bases: list[int] = []
+        self._pixels: defaultdict[int, list[int]] = defaultdict(list)
+        self._shown: dict[int, list[int]] = {}
+        self._of_item: dict[int, list[int]] = {}
+        #: Flags and steps of blocks since they were last touched: items may lie on one another.
+        self._known: dict[int, tuple[int, int]] = {}
+        self._width = self._height = self._count = 0
+
+    # --- laying ---------------------------------------------------------------------------------
+
+    def lay(self, view: View) -> None:
+        """Find the pixels of all that is in view."""
+        self._width, self._height = view.width, view.height
+        west, south, east, north = view.bounds
+        small = view.step / view.squeeze, view.step  # of a pixel: larger points would leave gaps
+        large: list[tuple[ItemView, float]] = []
+        for item in self._items:
+            box = item.bounds_lonlat
+            if box is None or box[1] > north or box[3] < south or not item.n:
+                continue
+            left, right = box[0], box[2] if box[2] >= box[0] else box[2] + 360
+            for turn in range(ceil((west - right) / 360), floor((east - left) / 360) + 1):
+                if right - left < small[0] and box[3] - box[1] < small[1]:
+                    x = floor(view.x((left + right) / 2 + 360 * turn))
+                    y = floor(view.y((box[1] + box[3]) / 2))
+                    self._point(item, x, y)
+                else:
+                    large.append((item, 360.0 * turn))
+        self._count = len(self._points)
+        for item, shift in large:
+            place = self._exact.get(item.item_id) or Place.of(item)
+            if place is not None:
+                self._lay(item, place, view, shift)
+
+    def _point(self, item: ItemView, x: int, y: int) -> None:
+        if 0 <= x < self._width and 0 <= y < self._height:
+            self._pixels[y * self._width + x].append(len(self._points))
+            self._points.append(item)
+
+    def _lay(self, item: ItemView, place: Place, view: View, shift: float) -> None:
+        west, south, east, north = place.bounds
+        left, right = view.x(west + shift), view.x(east + shift)
+        top, bottom = view.y(north), view.y(south)
+        if right < 0 or bottom < 0 or left >= view.width or top >= view.height:
+            return
+        # A chunk without a grid has no place of its own.
+        known = item.columns * item.rows == item.n and item.width > 0 and item.height > 1
+        columns, rows = (item.columns, item.rows) if known else (1, 1)
+        zoom = (
+            max(1, int(columns / max(1.0, right - left))),
+            max(1, int(rows / max(1.0, bottom - top))),
+        )
+        span = Span(0, 0, -(-columns // zoom[0]), -(-rows // zoom[1]))
+        parts = (
+            zoom[0] * item.chunk_size[0] / item.width if known else 1.0,
+            zoom[1] * item.chunk_size[1] / item.height if known else 1.0,
+        )
+        if _area(span) > _FEW:
+            span = _in_view(place, view, shift, span, parts)
+        if span.empty:
+            return
+        base = self._entry(item, span, zoom if known else (item.columns, item.rows))
+        us = _edges(range(span.left, span.right + 1), parts[0])
+        vs = _edges(range(span.top, span.bottom + 1), parts[1])
+        if item.item_id in self._exact:
+            self._fill(base, [_rounded(_corners(place, view, shift, v, us)) for v in vs])
+        else:
+            xs = _spans([left + u * (right - left) for u in us])
+            ys = _spans([top + v * (bottom - top) for v in vs])
+            self._fill_box(base, xs, ys)
+
+    def _entry(self, item: ItemView, blocks: Span, zoom: tuple[int, int]) -> int:
+        """The number of the first block of a part of an item, a new one."""
+        grid = Grid(item.first, item.n, item.columns, item.rows)
+        base = self._count
+        self._bases.append(base)
+        self._prints.append(_Print(item, grid, blocks, zoom, base))
+        self._count += (blocks.right - blocks.left) * (blocks.bottom - blocks.top)
+        return base
+
+    def _fill(self, block: int, lines: Sequence[Sequence[Pixel]]) -> None:
+        """Cover what lies between the corners of each block, from number ``block`` on."""
+        for upper, lower in pairwise(lines):
+            for a, b, c, d in zip(upper, upper[1:], lower, lower[1:], strict=False):
+                if a is not None and b is not None and c is not None and d is not None:
+                    self._cover(
+                        min(a[0], b[0], c[0], d[0]),
+                        min(a[1], b[1], c[1], d[1]),
+                        max(a[0], b[0], c[0], d[0]),
+                        max(a[1], b[1], c[1], d[1]),
+                        block,
+                    )
+                elif known := [corner for corner in (a, b, c, d) if corner is not None]:
+                    xs, ys = zip(*known, strict=True)
+                    self._cover(min(xs), min(ys), max(xs), max(ys), block)
+                block += 1
+
+    def _fill_box(
+        self, block: int, xs: Sequence[tuple[int, int]], ys: Sequence[tuple[int, int]]
+    ) -> None:
+        """The same for blocks that lie straight, in columns ``xs`` and rows ``ys`` of pixels."""
+        for top, bottom in ys:
+            for left, right in xs:
+                self._cover(left, top, right, bottom, block)
+                block += 1
+
+    def _cover(self, left: int, top: int, right: int, bottom: int, block: int) -> None:
+        """Pixels from ``left`` to before ``right``; a block between two middles has one, too."""
+        right, bottom = max(right, left + 1), max(bottom, top + 1)
+        columns = range(max(0, left), min(self._width, right))
+        for y in range(max(0, top), min(self._height, bottom)):
+            start = y * self._width
+            for x in columns:
+                self._pixels[start + x].append(block)
+
+    # --- painting -------------------------------------------------------------------------------
+
+    def paint(self) -> list[bytearray]:
+        """Codes of all pixels, by rows."""
+        self._known.clear()
+        planes = self._planes
+        figures = bool(planes.mode.figure)
+        flags = self._folded(planes.flags)
+        steps = self._folded(planes.steps) if figures else b""
+        codes = planes.codes(flags, steps)
+        rows = [bytearray(self._width) for _ in range(self._height)]
+        for pixel, blocks in self._pixels.items():
+            row, column = divmod(pixel, self._width)
+            if len(blocks) == 1:
+                rows[row][column] = codes[blocks[0]]
+            else:
+                both = reduce(or_, {flags[block] for block in blocks})
+                step = reduce(or_, {steps[block] for block in blocks}) if figures else 0
+                rows[row][column] = planes.code(both, step)
+        return rows
+
+    def _folded(self, plane: bytearray) -> bytes:
+        """The bytes of all blocks, in the order of their numbers."""
+        points = bytes(
+            plane[item.first] if item.n == 1 else union(plane, item.first, item.n)
+            for item in self._points
+        )
+        lines = (fold(plane, entry.grid, entry.blocks, entry.zoom) for entry in self._prints)
+        return points + b"".join(chain.from_iterable(lines))
+
+    def repaint(self, positions: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Number and new code of each pixel that shows any of these chunks."""
+        self._index()
+        pixels: set[int] = set()
+        for position in positions:
+            for which in self._of_item.get(at(self._items, position).item_id, ()):
+                block: int | None = which
+                if which < 0:
+                    block = self._prints[-1 - which].block(position)
+                if block is not None:
+                    self._known.pop(block, None)
+                    pixels.update(self._shown.get(block, ()))
+        for pixel in pixels:
+            flags = steps = 0
+            for block in self._pixels[pixel]:
+                if block not in self._known:
+                    self._known[block] = self._bytes(block)
+                more, higher = self._known[block]
+                flags |= more
+                steps |= higher
+            yield pixel, self._planes.code(flags, steps)
+
+    def _index(self) -> None:
+        """Which blocks an item has, and which pixels a block: worked out at the first tick.
+        Points are named by their number, parts of larger items by -1 for the first, and so on."""
+        if self._shown:
+            return
+        for pixel, blocks in self._pixels.items():
+            for block in blocks:
+                self._shown.setdefault(block, []).append(pixel)
+        for number, item in enumerate(self._points):
+            self._of_item.setdefault(item.item_id, []).append(number)
+        for number, entry in enumerate(self._prints):
+            self._of_item.setdefault(entry.item.item_id, []).append(-1 - number)
+
+    def _bytes(self, block: int) -> tuple[int, int]:
+        planes = self._planes
+        if block < len(self._points):
+            item = self._points[block]
+            return union(planes.flags, item.first, item.n), union(planes.steps, item.first, item.n)
+        entry = self._of_block(block)
+        return planes.block(entry.grid, entry.chunks(block))
+
+    def _of_block(self, block: int) -> _Print:
+        return self._prints[bisect_right(self._bases, block) - 1]
+
+    # --- looking up -----------------------------------------------------------------------------
+
+    def _blocks(self, box: Span) -> set[int]:
+        inside = box.meet(Span(0, 0, self._width, self._height))
+        found: set[int] = set()
+        for y in range(inside.top, inside.bottom):
+            for x in range(inside.left, inside.right):
+                found.update(self._pixels.get(y * self._width + x, ()))
+        return found
+
+    def under(self, box: Span) -> list[tuple[int, int]]:
+        """Positions of the chunks on some pixels: first and end of each run of them."""
+        found: list[tuple[int, int]] = []
+        for block in self._blocks(box):
+            if block < len(self._points):
+                item = self._points[block]
+                found.append((item.first, item.first + item.n))
+            else:
+                entry = self._of_block(block)
+                found += ranges(entry.grid, entry.chunks(block))
+        return _joined(found)
+
+    def worst(self, box: Span) -> int | None:
+        """The position of a chunk of the worst state on some pixels."""
+        return self._planes.worst_of(self.under(box))
+
+    def middle(self, position: int) -> LonLat | None:
+        """The middle of a chunk; None: its place is not known."""
+        item = at(self._items, position)
+        place = self._exact.get(item.item_id) or Place.of(item)
+        if place is None:
+            return None
+        return place.of_chunk(item, position - item.first) or place.at(0.5, 0.5)
+
+
+def _edges(blocks: Iterable[float], part: float) -> list[float]:
+    """Where blocks begin, as parts of the item; a block is ``part`` of it, the last one less."""
+    return [min(1.0, block * part) for block in blocks]
+
+
+def _spans(edges: Sequence[float]) -> list[tuple[int, int]]:
+    """First and end of the pixels between each edge and the next: those whose middle is there, or
+    the one that the middle between both edges lies in, where the cursor looks for the block."""
+    spans = []
+    for begin, end in pairwise(edges):
+        first, last = ceil(begin - 0.5), ceil(end - 0.5)
+        if last <= first:
+            first = floor((begin + end) / 2)
+            last = first + 1
+        spans.append((first, last))
+    return spans
+
+
+def _corners(place: Place, view: View, shift: float, v: float, us: Sequence[float]) -> list[Corner]:
+    across, down = view.squeeze / view.step, 1 / view.step
+    x0 = view.width / 2 - (view.lon - shift) * across
+    y0 = view.height / 2 + view.lat * down
+    return [
+        None if node is None else (x0 + node[0] * across, y0 - node[1] * down)
+        for node in place.along(v, us)
+    ]
+
+
+def _rounded(corners: Sequence[Corner]) -> list[Pixel]:
+    """The first pixels whose middle is right of and below each corner."""
+    return [
+        None if corner is None else (ceil(corner[0] - 0.5), ceil(corner[1] - 0.5))
+        for corner in corners
+    ]
+
+
+def _in_view(
+    place: Place, view: View, shift: float, span: Span, parts: tuple[float, float]
+) -> Span:
+    """The part of an item's blocks that can be in view, found by probing ever closer."""
+    while True:
+        closer = _probed(place, view, shift, span, parts)
+        if closer.empty or _area(closer) * 2 > _area(span):
+            return closer
+        span = closer
+
+
+def _probed(place: Place, view: View, shift: float, span: Span, parts: tuple[float, float]) -> Span:
+    wide, high = span.right - span.left, span.bottom - span.top
+    steps = range(_PROBES)
+    us = _edges((span.left + wide * i / (_PROBES - 1) for i in steps), parts[0])
+    vs = _edges((span.top + high * i / (_PROBES - 1) for i in steps), parts[1])
+    lines = [_corners(place, view, shift, v, us) for v in vs]
+    columns, rows = set(), set()
+    for j in range(_PROBES - 1):
+        for i in range(_PROBES - 1):
+            known = [c for c in (*lines[j][i : i + 2], *lines[j + 1][i : i + 2]) if c is not None]
+            if known and _touches(known, view):
+                columns.add(i)
+                rows.add(j)
+    if not columns:
+        return Span(0, 0, 0, 0)
+    return Span(
+        span.left + wide * min(columns) // (_PROBES - 1),
+        span.top + high * min(rows) // (_PROBES - 1),
+        span.left - (-wide * (max(columns) + 1) // (_PROBES - 1)),
+        span.top - (-high * (max(rows) + 1) // (_PROBES - 1)),
+    )
+
+
+def _touches(corners: Sequence[tuple[float, float]], view: View) -> bool:
+    """Whether the box of some corners meets the view; a pixel beside it counts too: between nodes
+    an edge may bend."""
+    xs, ys = zip(*corners, strict=True)
+    beside = max(xs) < -1 or max(ys) < -1 or min(xs) > view.width or min(ys) > view.height
+    return not beside
+
+
+def _area(span: Span) -> int:
+    return (span.right - span.left) * (span.bottom - span.top)
+
+
+def _joined(found: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Runs in order, those that meet or overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(found):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return joined

@@ -1,0 +1,213 @@
+"""The pictures of a run that lie on one another: the ground, then the grid of an opened item."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from geobatch_tui.ledger.schema.updates import ChunkState
+from geobatch_tui.tui.map.picture.grid import GridScene
+from geobatch_tui.tui.map.picture.ground import GroundScene
+from geobatch_tui.tui.map.picture.planes import Grid, Planes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from geobatch_tui.tui.map.picture.scene import Dirty, Scene
+    from geobatch_tui.tui.run.model import ItemView
+
+
+class Source(Protocol):
+    """What the map reads; `RunStore` is one."""
+
+    @property
+    def states(self) -> bytearray:
+        """A byte a chunk."""
+
+    @property
+    def items(self) -> Sequence[ItemView]:
+        """All items, in order."""
+
+    def item_at(self, position: int) -> ItemView:
+        """The item of a chunk."""
+
+    def item(self, item_id: int) -> ItemView | None:
+        """The item of an id."""
+
+    def figures(self, name: str) -> Sequence[float]:
+        """A figure of all chunks; reads the ledger."""
+
+    def figures_at(self, positions: Iterable[int], name: str) -> Mapping[int, float]:
+        """A figure of some chunks; reads the ledger."""
+
+
+class Pictures:
+    """Pictures of a run, of which the top one is shown.
+
+    Many items lie on the ground; one item, or items of which no place is known, are a grid.
+
+    Attributes:
+        planes: states and figures of all chunks.
+        items: as they were when the pictures were made.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.planes = Planes()
+        self.items: Sequence[ItemView] = ()
+        self._source = source
+        self._views: list[Scene] = []
+        self._opened = 0
+        self._size = (0, 0)
+        self._unplaced: list[ItemView] = []
+
+    @property
+    def top(self) -> Scene | None:
+        """The picture that is shown; None before the first :meth:`load`."""
+        return self._views[-1] if self._views else None
+
+    @property
+    def ground(self) -> GroundScene | None:
+        """The ground, if there is one, shown or not."""
+        base = self._views[0] if self._views else None
+        return base if isinstance(base, GroundScene) else None
+
+    @property
+    def opened(self) -> ItemView | None:
+        """The item whose grid is shown; None: all items are."""
+        if self._opened:
+            return self._source.item(self._opened)
+        return self.items[0] if len(self.items) == 1 else None
+
+    @property
+    def stacked(self) -> bool:
+        """Whether there is a picture below the top one."""
+        return len(self._views) > 1
+
+    @property
+    def unplaced(self) -> list[ItemView]:
+        """Items that are not on the ground that is shown, because nobody knows where they lie."""
+        return self._unplaced if isinstance(self.top, GroundScene) else []
+
+    # --- following ------------------------------------------------------------------------------
+
+    def resize(self, width: int, height: int) -> None:
+        """Size in pixels."""
+        self._size = width, height
+        for scene in self._views:
+            scene.resize(width, height)
+
+    def touch(self, changed: Sequence[int]) -> Dirty | None:
+        """Take in that states changed; None: nothing of it is known here."""
+        states = self._source.states
+        limit = min(len(states), len(self.planes.flags))
+        known = [position for position in changed if position < limit]
+        if not known or self.top is None:
+            return None
+        self.planes.touch(known, states)
+        return self.top.touch(known)
+
+    def paint(self) -> None:
+        """Paint the top picture anew: it shows something else of the chunks."""
+        if self.top is not None:
+            self.top.paint()
+
+    def load(self) -> bool:
+        """Take in the whole run; whether items came, went or moved. What is still there keeps its
+        cursor and its view."""
+        before, self.items = self.items, tuple(self._source.items)
+        self._unplaced = [item for item in self.items if item.bounds_lonlat is None]
+        self.planes.load(self._source.states)
+        if self._views and _alike(before, self.items):
+            self.paint()
+            return False
+        base, top = self._base(), self.top
+        item = self._source.item(self._opened) if self._opened else None
+        kept = item is not None and isinstance(top, GridScene) and top is not base
+        self._views = [base]
+        if item is not None and kept and isinstance(top, GridScene):
+            top.retarget(Grid.of(item))
+            self._views.append(top)
+        else:
+            self._opened = 0
+        self.resize(*self._size)
+        return True
+
+    def _base(self) -> Scene:
+        """The lowest picture: the one there is, if it still fits."""
+        old = self._views[0] if self._views else None
+        if len(self.items) > 1 and any(item.bounds_lonlat for item in self.items):
+            if not isinstance(old, GroundScene):
+                return GroundScene(self.planes, self.items)
+            old.retarget(self.items)
+            return old
+        grid = Grid.square(0, len(self.planes.flags))
+        if len(self.items) == 1:
+            grid = Grid.of(self.items[0])
+        if not isinstance(old, GridScene):
+            return GridScene(self.planes, grid)
+        old.retarget(grid)
+        return old
+
+    # --- moving about ---------------------------------------------------------------------------
+
+    def frame(self, positions: Sequence[int]) -> None:
+        """Show chunks in a rectangle, the cursor on the first: in the grid of their item, or on
+        the ground if they are of several."""
+        known = [at for at in positions if 0 <= at < len(self.planes.flags)]
+        if not known or self.top is None:
+            return
+        several = len({self._source.item_at(at).item_id for at in known}) > 1
+        if several and self.ground is not None:
+            self.back()
+            self.top.go(known[0])
+        else:
+            self.show(known[0])
+        self.top.frame(known)
+
+    def show(self, position: int) -> None:
+        """Show a chunk in its grid, the cursor on it."""
+        if not self._views or not 0 <= position < len(self.planes.flags):
+            return
+        item = self._source.item_at(position)
+        if self._opened and self._opened != item.item_id:
+            self.back()
+        if isinstance(self.top, GroundScene):
+            self._opened = item.item_id
+            scene = GridScene(self.planes, Grid.of(item))
+            self._views.append(scene)
+            scene.resize(*self._size)
+        if self.top is not None:
+            self.top.go(position)
+
+    def back(self) -> None:
+        """Leave the opened item."""
+        if self.stacked:
+            self._views.pop()
+            self._opened = 0
+            self.paint()
+
+    def dead(self, *, back: bool) -> bool:
+        """Go to the next dead chunk in the order of the run; whether there is one. On the ground
+        the cursor goes there, unless its place is not known."""
+        if self.top is None:
+            return False
+        here = self.top.worst()
+        found = self.planes.find(ChunkState.DEAD, -1 if here is None else here, back=back)
+        if found is None:
+            return False
+        item_id = self._source.item_at(found).item_id
+        if isinstance(self.top, GroundScene) and item_id in self.top.placed:
+            self.top.go(found)
+        else:
+            self.show(found)
+        return True
+
+
+def _alike(before: Sequence[ItemView], after: Sequence[ItemView]) -> bool:
+    """Whether items lie and stand where they did."""
+    return len(before) == len(after) and all(
+        a is b or _place(a) == _place(b) for a, b in zip(before, after, strict=True)
+    )
+
+
+def _place(item: ItemView) -> tuple[object, ...]:
+    return item.item_id, item.first, item.n, item.columns, item.bounds_lonlat

@@ -1,0 +1,155 @@
+"""What lies under the cursor, as plain values and as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from geobatch_tui.ledger.schema.updates import ChunkState
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.glyphs import LOOKS
+from geobatch_tui.tui.map.picture.codes import CODES, MODES, PRECEDENCE, Code
+from geobatch_tui.tui.map.picture.ground import GroundScene
+from geobatch_tui.tui.map.picture.place import Place, lonlat_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from geobatch_tui.tui.kit.glyphs import Look
+    from geobatch_tui.tui.map.picture.pictures import Pictures, Source
+    from geobatch_tui.tui.map.picture.place import LonLat
+    from geobatch_tui.tui.run.model import ItemView
+
+Piece = tuple[str, str]
+
+_LOOK_OF: Final[Mapping[int, Look]] = {CODES[state]: LOOKS[state] for state in PRECEDENCE}
+_NEAR: Final = ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is under the cursor. Of many chunks, ``position`` is the first of the worst state.
+
+    Attributes:
+        position: in the run's states; None: there is no chunk.
+        row, column: of that chunk in its item's grid.
+        counts: chunks under the cursor, by code of their state.
+        lonlat: the middle of that chunk; without a chunk the place of the cursor.
+        window: the chunk's column and row offset, width and height in its item's units.
+        near: codes of its eight neighbours, row by row; ABSENT outside.
+        selected: chunks in the rectangle, by code of their state; None: there is no rectangle.
+    """
+
+    position: int | None = None
+    item: ItemView | None = None
+    row: int = 0
+    column: int = 0
+    counts: Mapping[int, int] | None = None
+    lonlat: LonLat | None = None
+    window: tuple[int, int, int, int] = (0, 0, 0, 0)
+    near: tuple[int, ...] = ()
+    selected: Mapping[int, int] | None = None
+
+    @property
+    def code(self) -> int:
+        """The code of the chunk's state."""
+        return next(iter(self.counts or ()), Code.ABSENT)
+
+    @property
+    def name(self) -> str:
+        """``r040c071``, as the chunk is called for short."""
+        return f"r{self.row:03d}c{self.column:03d}"
+
+    @property
+    def key(self) -> tuple[int | None, int]:
+        """What the figures of the chunk depend on."""
+        return self.position, self.code
+
+
+def read(pictures: Pictures, source: Source, places: Mapping[int, Place]) -> Reading:
+    """Read what is under the cursor.
+
+    Args:
+        pictures: what is shown.
+        source: the run.
+        places: exact places of items, by their ids; for others their bounds are taken.
+    """
+    scene = pictures.top
+    if scene is None:
+        return Reading()
+    selection = scene.selected()
+    selected = pictures.planes.counts(selection) if scene.selection_box() is not None else None
+    position = scene.worst()
+    if position is None or position >= len(source.states):
+        lonlat = scene.cursor if isinstance(scene, GroundScene) else None
+        return Reading(lonlat=lonlat, selected=selected)
+    item = source.item_at(position)
+    index = position - item.first
+    row, column = divmod(index, item.columns)
+    place = places.get(item.item_id) or Place.of(item)
+    return Reading(
+        position=position,
+        item=item,
+        row=row,
+        column=column,
+        counts=pictures.planes.counts(scene.under_cursor()),
+        lonlat=None if place is None else place.of_chunk(item, index),
+        window=item.window(index),
+        near=tuple(_code(source, item, column + dx, row + dy) for dx, dy in _NEAR),
+        selected=selected,
+    )
+
+
+def _code(source: Source, item: ItemView, column: int, row: int) -> int:
+    if not (0 <= column < item.columns and 0 <= row < item.rows):
+        return Code.ABSENT
+    state = source.states[item.first + row * item.columns + column]
+    return CODES.get(ChunkState(state), Code.ABSENT)
+
+
+def counts_pieces(counts: Mapping[int, int]) -> list[Piece]:
+    """``✗ 1 dead  █ 8 done``, in the colours of the states."""
+    pieces: list[Piece] = []
+    for code, count in counts.items():
+        look = _LOOK_OF[code]
+        pieces.append((f"{look.glyph} {fmt.count(count)} {look.name}", look.style))
+        pieces.append(("  ", ""))
+    return pieces[:-1]
+
+
+def near_text(near: Sequence[int], code: int) -> list[str]:
+    """The neighbours as three lines of glyphs, the chunk itself in the middle."""
+    if len(near) != len(_NEAR):
+        return ["", "", ""]
+    cells = [*near[:4], code, *near[4:]]
+    marks = [_LOOK_OF[cell].glyph if cell in _LOOK_OF else " " for cell in cells]
+    return [" ".join(marks[start : start + 3]) for start in (0, 3, 6)]
+
+
+def window_text(reading: Reading, unit: str) -> str:
+    """``px 72704,40960 +1024``, or with two sides where they differ; ``features 1165 +1165``."""
+    left, top, width, height = reading.window
+    if not width or not height:
+        return f"{unit} -"
+    if unit != "px":
+        return f"{unit} {left} +{width}"
+    return f"px {left},{top} +{width}" + ("" if width == height else f"x{height}")
+
+
+def place_text(reading: Reading) -> str:
+    """``lon 11.204 lat 47.912``."""
+    return lonlat_text(reading.lonlat)
+
+
+def figure_pieces(
+    figures: Mapping[str, float] | None, code: int, unit: str
+) -> list[tuple[str, str]]:
+    """Names and texts of a chunk's figures; None: they are not read yet. Of a chunk that is not
+    done only the attempts are known, and only pixels may be without data."""
+    return [
+        (mode.name, "…" if figures is None else mode.text(figures.get(mode.figure, 0.0)))
+        for mode in MODES
+        if mode.figure
+        and (code == Code.DONE or mode.name == "attempts")
+        and (unit == "px" or mode.name != "nodata")
+    ]

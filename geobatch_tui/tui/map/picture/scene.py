@@ -1,0 +1,189 @@
+"""What all pictures of chunks have in common. Knows no Textual.
+
+A scene is painted in pixels: a cell of the terminal is one pixel wide and two high. It keeps the
+picture, so that a tick repaints single pixels and names the dirty ones.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final
+
+from geobatch_tui.tui.map.picture.codes import CURSOR, SELECTED
+from geobatch_tui.tui.map.picture.planes import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from geobatch_tui.tui.map.picture.planes import Planes
+
+MANY: Final = 400
+"""Changed chunks; above, painting everything is cheaper than pixel by pixel."""
+
+Dirty = dict[int, set[int]]
+"""Rows of pixels, and the columns in which they changed."""
+
+_SELECT: Final = bytes(code | SELECTED for code in range(256))
+_POINT: Final = bytes(code | CURSOR for code in range(256))
+
+
+class Scene(ABC):
+    """A picture of chunks.
+
+    Attributes:
+        width, height: pixels.
+        picture: a code a pixel, by rows.
+        anchor: whether a rectangle is being drawn from where the cursor was.
+    """
+
+    def __init__(self, planes: Planes) -> None:
+        self.planes = planes
+        self.width = self.height = 0
+        self.picture: list[bytearray] = []
+
+    # --- the view -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def resize(self, width: int, height: int) -> None:
+        """Give the scene its size, and paint it."""
+
+    @abstractmethod
+    def paint(self) -> None:
+        """Paint the whole picture anew."""
+
+    @abstractmethod
+    def repaint(self, positions: Iterable[int]) -> Iterable[tuple[int, int, int]]:
+        """Column, row and new code of the pixels that show any of these chunks."""
+
+    def touch(self, positions: Sequence[int]) -> Dirty:
+        """Take in that these chunks changed; what has to be sent to the terminal."""
+        if len(positions) > MANY:
+            before = self.picture
+            self.paint()
+            return _differences(before, self.picture)
+        dirty: Dirty = {}
+        for x, y, code in self.repaint(positions):
+            if self.picture[y][x] != code:
+                self.picture[y][x] = code
+                dirty.setdefault(y, set()).add(x)
+        return dirty
+
+    def line(self, y: int) -> tuple[bytes, bytes]:
+        """The two rows of pixels of line ``y``, with cursor and selection."""
+        blank = bytes(self.width)
+        rows = self.picture[2 * y : 2 * y + 2]
+        upper, lower = (bytes(row) for row in (*rows, blank, blank)[:2])
+        selection = self.selection_box()
+        cursor = self.cursor_box()
+        pair = []
+        for at, row in enumerate((upper, lower), 2 * y):
+            marked = _marked(row, selection, at, _SELECT)
+            for box in _frame(cursor):
+                marked = _marked(marked, box, at, _POINT)
+            pair.append(marked)
+        return pair[0], pair[1]
+
+    def under(self, y: int) -> str:
+        """What line ``y`` shows where there is no chunk: a text of ``width`` cells, or ""."""
+        del y
+        return ""
+
+    @property
+    @abstractmethod
+    def scale_text(self) -> str:
+        """The scale, for people."""
+
+    # --- cursor ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def cursor_box(self) -> Span:
+        """The pixels under the cursor; they may be outside."""
+
+    @abstractmethod
+    def move(self, dx: int, dy: int) -> bool:
+        """Move the cursor by pixels or chunks, whichever is larger; whether the view moved too."""
+
+    @abstractmethod
+    def point(self, x: int, y: int) -> bool:
+        """Put the cursor on a pixel; whether there is something that it can stand on."""
+
+    @abstractmethod
+    def go(self, position: int) -> bool:
+        """Put the cursor on a chunk; whether the view moved too."""
+
+    @abstractmethod
+    def zoom(self, steps: int) -> bool:
+        """More detail, or less if ``steps`` is negative; whether anything changed."""
+
+    @abstractmethod
+    def under_cursor(self) -> list[tuple[int, int]]:
+        """Positions of the chunks under the cursor: first and end of each run of them."""
+
+    @abstractmethod
+    def worst(self) -> int | None:
+        """The position of the worst chunk under the cursor; None: there is none."""
+
+    # --- selection ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Draw a rectangle from the cursor on, until :meth:`end`."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Keep the rectangle as it is now."""
+
+    @abstractmethod
+    def frame(self, positions: Sequence[int]) -> None:
+        """Select the smallest rectangle that has these chunks in it."""
+
+    @abstractmethod
+    def clear(self) -> bool:
+        """Select nothing; whether anything was selected."""
+
+    @property
+    @abstractmethod
+    def drawing(self) -> bool:
+        """Whether the rectangle follows the cursor."""
+
+    @abstractmethod
+    def selection_box(self) -> Span | None:
+        """The pixels of the rectangle; they may be outside."""
+
+    @abstractmethod
+    def selected(self) -> list[tuple[int, int]]:
+        """Positions of the chunks in the rectangle: first and end of each run of them."""
+
+
+def _marked(row: bytes, box: Span | None, y: int, table: bytes) -> bytes:
+    if box is None or not box.top <= y < box.bottom:
+        return row
+    left, right = max(0, box.left), max(0, box.right)
+    return row[:left] + row[left:right].translate(table) + row[right:]
+
+
+def _frame(box: Span) -> list[Span]:
+    """Of a large box its edges: what is inside stays to be seen."""
+    left, top, right, bottom = box.left, box.top, box.right, box.bottom
+    if right - left < 4 or bottom - top < 4:
+        return [box]
+    return [
+        Span(left, top, right, top + 1),
+        Span(left, bottom - 1, right, bottom),
+        Span(left, top + 1, left + 1, bottom - 1),
+        Span(right - 1, top + 1, right, bottom - 1),
+    ]
+
+
+def _differences(before: Sequence[bytearray], after: Sequence[bytearray]) -> Dirty:
+    dirty: Dirty = {}
+    for y, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old != new:
+            pairs = enumerate(zip(old, new, strict=True))
+            dirty[y] = {x for x, pair in pairs if pair[0] != pair[1]}
+    return dirty
+
+
+def clamp(value: int, low: int, high: int) -> int:
+    """``value``, or the nearer of both ends; ``low`` if they are the wrong way round."""
+    return max(low, min(value, high))

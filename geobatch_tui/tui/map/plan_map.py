@@ -1,0 +1,139 @@
+"""The chunks of a plan in their places, with what the plan says of each."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Final
+
+from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
+from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.map.chunk_map import ChunkMap
+from geobatch_tui.tui.run.chunk_states import lattice_of
+from geobatch_tui.tui.run.model import Delta, ItemView, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from geobatch_tui.orchestration.dry_run import Trial
+    from geobatch_tui.orchestration.plan.plan_report import ItemReason, PlanReport
+
+STATES: Final[Mapping[str, ChunkState]] = {
+    "new": ChunkState.PENDING,
+    "current": ChunkState.DONE,
+    "was_failed": ChunkState.DEAD,
+}
+"""How a reason looks on the map; all others are those of chunks that were done, and are stale."""
+
+STALE: Final = ChunkState.RETRY_WAIT
+_UNPLACED: Final = (0, 0)
+
+
+class PlannedChunks:
+    """A plan as the map reads it: a byte a chunk, and the items they belong to."""
+
+    def __init__(self) -> None:
+        self.states = bytearray()
+        self.items: list[ItemView] = []
+
+    @classmethod
+    def of(cls, report: PlanReport) -> PlannedChunks:
+        """All chunks of a plan. Reads the ledger where those of an item differ: for a thread."""
+        chunks = cls()
+        for entry in report.entries:
+            chunks._add(entry, report)
+        return chunks
+
+    def _add(self, entry: ItemReason, report: PlanReport) -> None:
+        grid, number = entry.grid, len(self.items)
+        # Of a refused item nothing is known: it is one chunk without a size.
+        width, height = _UNPLACED if entry.refused else (grid.width, grid.height)
+        place = lattice_of({"notes": {"lonlat": report.places.get(entry.key)}})
+        self.items.append(
+            ItemView(
+                item_id=number + 1,
+                key=safe(entry.key),
+                source="",
+                out_path="",
+                first=len(self.states),
+                first_chunk=len(self.states) + 1,
+                columns=grid.columns,
+                rows=grid.rows,
+                n=len(grid),
+                width=width,
+                height=height,
+                chunk_size=(grid.chunk_width, grid.chunk_height),
+                bounds_lonlat=entry.bounds,
+                state=ItemState.DEAD if entry.refused else ItemState.PLANNED,
+                _load=lambda _: place,
+            )
+        )
+        self.states += _states(entry, report)
+
+    def settle(self, trial: Trial) -> list[int]:
+        """Take in which chunks were tried, and how that ended; where they stand."""
+        items = {item.key: item for item in self.items}
+        found = {
+            items[chunk.item].first + chunk.index: chunk
+            for chunk in trial.chunks
+            if chunk.item in items and chunk.index < items[chunk.item].n
+        }
+        for position, chunk in found.items():
+            if chunk.seconds is not None or chunk.error:
+                done = chunk.seconds is not None
+                self.states[position] = ChunkState.DONE if done else ChunkState.DEAD
+        return list(found)
+
+    def replace(self, other: PlannedChunks) -> None:
+        """Become another plan."""
+        self.states, self.items = other.states, other.items
+
+    def item_at(self, position: int) -> ItemView:
+        """The item of a chunk."""
+        return self.items[bisect_right(self.items, position, key=lambda item: item.first) - 1]
+
+    def item(self, item_id: int) -> ItemView | None:
+        """The item of an id."""
+        return self.items[item_id - 1] if 0 < item_id <= len(self.items) else None
+
+    def figures(self, name: str) -> Sequence[float]:
+        """Nothing was measured yet."""
+        del name
+        return [float("nan")] * len(self.states)
+
+    def figures_at(self, positions: Iterable[int], name: str) -> Mapping[int, float]:
+        """Nothing was measured yet."""
+        del positions, name
+        return {}
+
+
+def _states(entry: ItemReason, report: PlanReport) -> bytes:
+    if entry.refused:
+        return bytes([ChunkState.DEAD])
+    if entry.item_id is None:
+        return bytes([STATES.get(entry.reason, STALE)]) * len(entry.grid)
+    return bytes(STATES.get(reason, STALE) for reason, _ in report.reasons_of(entry))
+
+
+class PlanMap(ChunkMap):
+    """The map of a plan."""
+
+    BINDING_GROUP_TITLE = "Plan"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        self._planned = PlannedChunks()
+        super().__init__(self._planned, id=id)
+
+    def show_plan(self, chunks: PlannedChunks) -> None:
+        """Show a plan."""
+        self._planned.replace(chunks)
+        self.take(Delta((), reshaped=True, fresh=True, view=View()))
+
+    def show_tried(self, trial: Trial) -> None:
+        """Show which chunks a trial ran: they are done or dead."""
+        self.take(Delta(self._planned.settle(trial), reshaped=False, fresh=True, view=View()))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Of chunks that have not run there are no figures, and nothing to open."""
+        if action == "mode":
+            return False
+        return super().check_action(action, parameters)

@@ -1,0 +1,54 @@
+"""Messages of the console."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from geobatch_tui.tui.run.model import Delta
+
+
+class RunChanged(Message):
+    """A poll found something; sent to the screen that is shown, not above it."""
+
+    bubble = False
+
+    def __init__(self, delta: Delta) -> None:
+        self.delta = delta
+        super().__init__()
+
+
+@dataclass
+class RetryRequested(Message):
+    """Dead letters shall be tried again; the operator has seen which and agreed.
+
+    Attributes:
+        classes: only letters of these error classes; empty: of any.
+        keys: only these chunks (``item@row,col``) or items, as the ledger names them; empty: all.
+        changes: ``KEY=VALUE`` of operational values, as ``geobatch retry --set`` takes them; a
+            live run takes none.
+        split: in chunks half as wide and half as high; not in a live run.
+    """
+
+    classes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    split: bool = False
+
+
+@dataclass
+class ShowOnMap(Message):
+    """These shall be shown on the map.
+
+    Attributes:
+        keys: names of chunks and items, for people.
+        chunks: the ledger's ids of chunks.
+        items: the ledger's ids of items that are meant as a whole.
+    """
+
+    keys: tuple[str, ...]
+    chunks: tuple[int, ...] = ()
+    items: tuple[int, ...] = ()

@@ -1,0 +1,130 @@
+"""The line above a list: what is shown of how much, and the filter, typed after ``/``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.suggester import Suggester
+from textual.widgets import Input, Static
+
+from geobatch_tui.tui.kit.filters import Filter, parse
+from geobatch_tui.tui.kit.keymap import bind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+
+class FieldSuggester(Suggester):
+    """Completes names of fields."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__(use_cache=True, case_sensitive=False)
+        self._fields = fields
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The text with its last word completed to the name of a field."""
+        head, space, word = value.rpartition(" ")
+        word, bang = word.removeprefix("!"), "!" if word.startswith("!") else ""
+        if not word or not word.isalpha():
+            return None
+        for name, kind in self._fields.items():
+            if name.startswith(word) and name != word:
+                return f"{head}{space}{bang}{name}{'>' if kind == 'number' else ':'}"
+        return None
+
+
+class FilterBar(Horizontal):
+    """One line.
+
+    Args:
+        fields: names of the list's fields, each with its kind.
+
+    Attributes:
+        chosen: the filter in force.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "leave", show=False)]
+    DEFAULT_CSS = """
+    FilterBar { height: 1; background: $surface; }
+    FilterBar #said { width: 1fr; height: 1; }
+    FilterBar Input { width: 1fr; display: none; height: 1; border: none; padding: 0; }
+    FilterBar.-typing Input { display: block; }
+    FilterBar #slash { width: auto; display: none; color: $accent; }
+    FilterBar.-typing #slash { display: block; }
+    FilterBar.-typing #said { display: none; }
+    """
+
+    class Changed(Message):
+        """The filter is another one."""
+
+        def __init__(self, chosen: Filter) -> None:
+            self.chosen = chosen
+            super().__init__()
+
+    class Left(Message):
+        """The filter is typed: the keys are the list's again."""
+
+    def __init__(self, fields: Mapping[str, str], *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.chosen = Filter()
+        self._fields = fields
+        self._said: Content | None = None
+
+    def compose(self) -> ComposeResult:
+        """What is said, or the field to type in."""
+        yield Static(id="said", markup=False)
+        yield Static(" / ", id="slash", markup=False)
+        yield Input(
+            placeholder='word "two words" class:Corrupt attempts>2 !not',
+            suggester=FieldSuggester(self._fields),
+            compact=True,
+        )
+
+    def say(self, text: Content) -> None:
+        """Show a line in front of the filter that is in force."""
+        if self.chosen.text:
+            style = "$warning" if self.chosen.problems else "bold $accent"
+            note = f"  {self.chosen.problems[0]}" if self.chosen.problems else ""
+            text = Content.assemble(text, ("  / ", "$quiet"), (self.chosen.text, style), note)
+        if self._said is None or not self._said.is_same(text):
+            self._said = text
+            self.query_one("#said", Static).update(text)
+
+    def type(self) -> None:
+        """Let the operator type."""
+        self.add_class("-typing")
+        field = self.query_one(Input)
+        field.focus()
+        field.action_end()
+
+    def clear(self) -> bool:
+        """Drop the filter; whether there was one."""
+        had = bool(self.chosen.text)
+        self.query_one(Input).value = ""
+        return had
+
+    def action_leave(self) -> None:
+        """Drop the filter, then leave the field."""
+        self.clear()
+        self._done()
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        """The list follows each letter."""
+        message.stop()
+        self.chosen = parse(message.value, self._fields)
+        self.post_message(self.Changed(self.chosen))
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Keep the filter, leave the field."""
+        message.stop()
+        self._done()
+
+    def _done(self) -> None:
+        self.remove_class("-typing")
+        self.post_message(self.Left())

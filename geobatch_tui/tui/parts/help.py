@@ -1,0 +1,112 @@
+"""The keys that work here, from the live bindings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.kit.keymap import KEYS, bind, keymap_path
+from geobatch_tui.tui.kit.modal import Modal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from textual.app import App, ComposeResult
+    from textual.binding import ActiveBinding, BindingType
+
+
+class Entry(NamedTuple):
+    """A key, its short name, what it does, whether it can be used now, and the action behind."""
+
+    identifier: str
+    key: str
+    name: str
+    help: str
+    enabled: bool
+    everywhere: bool
+    action: str
+
+
+def entries(app: App[Any], active: Iterable[ActiveBinding]) -> list[Entry]:
+    """The keys of the registry among ``active``, each once, in the registry's order."""
+    found: dict[str, Entry] = {}
+    for entry in active:
+        identifier = entry.binding.id or ""
+        if identifier not in KEYS:
+            continue
+        key = app.get_key_display(entry.binding)
+        before = found.get(identifier)
+        found[identifier] = Entry(
+            identifier,
+            f"{before.key} {key}" if before and key not in before.key else key,
+            entry.binding.description,
+            entry.binding.tooltip or KEYS[identifier].help,
+            entry.enabled,
+            entry.node is app,
+            entry.binding.action,
+        )
+    return sorted(found.values(), key=lambda entry: list(KEYS).index(entry.identifier))
+
+
+class HelpScreen(Modal[None]):
+    """Two columns of keys: those of this screen, and those that work everywhere."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-stacked"), (112, "-beside")]  # noqa: RUF012 - Textual's form
+    BINDING_GROUP_TITLE = "Help"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("back", "dismiss"),
+        bind("help", "dismiss"),
+    ]
+
+    def __init__(self, title: str, keys: Sequence[Entry], problems: Sequence[str]) -> None:
+        super().__init__()
+        self._title = title
+        self._keys = keys
+        self._problems = problems
+
+    def compose(self) -> ComposeResult:
+        """Two lists, and the user's file of keys; what is wrong with it stands first."""
+        note = Static(self._note(), id="help-note", markup=False)
+        with Vertical(id="help") as box:
+            box.border_title = f"Help  {self._title}"
+            box.border_subtitle = "esc close"
+            with VerticalScroll(can_focus=True):
+                if self._problems:
+                    yield note
+                with Horizontal(id="help-lists"):
+                    yield self._column("This screen", everywhere=False)
+                    yield self._column("Everywhere", everywhere=True)
+                if not self._problems:
+                    yield note
+
+    def _column(self, title: str, *, everywhere: bool) -> Static:
+        keys = [entry for entry in self._keys if entry.everywhere is everywhere]
+        lines: list[Content] = [Content.assemble((title, "bold $primary"))]
+        for entry in keys:
+            style = "bold $accent" if entry.enabled else "$quiet"
+            lines.append(
+                Content.assemble(
+                    (f"{entry.key:<8}", style), (entry.help, "" if entry.enabled else "$quiet")
+                )
+            )
+        if not keys:
+            lines.append(Content.assemble(("no keys of its own", "$quiet")))
+        return Static(Content("\n").join(lines), classes="help-list", markup=False)
+
+    def _note(self) -> Content:
+        path = keymap_path()
+        home = Path.home()
+        shown = f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+        count = len(self._problems)
+        wrong = f"{count} problem{'' if count == 1 else 's'}" if count else "no conflicts"
+        return Content("\n").join(
+            [
+                Content(f"{wrong} in {safe(shown)}"),
+                *(Content.styled(problem, "$warning") for problem in self._problems),
+            ]
+        )

@@ -1,0 +1,89 @@
+"""Goes to a screen, a run, an item or a chunk by its name."""
+
+from __future__ import annotations
+
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
+
+from textual.command import DiscoveryHit, Hit, Provider
+from textual.content import Content
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from textual.command import Hits
+    from textual.fuzzy import Matcher
+    from textual.screen import Screen
+
+    from geobatch_tui.tui.run.model import ItemView
+
+ITEMS: Final = 30
+"""Items that are offered at once: who looks for another one types more of its name."""
+
+
+class Place(NamedTuple):
+    """Somewhere to go: its name, what it is, and how to get there."""
+
+    name: str
+    about: str
+    go: Callable[[], Awaitable[Any] | Any]
+
+
+@runtime_checkable
+class HasPlaces(Protocol):
+    """A console with places to go to."""
+
+    async def places(self, text: str, screen: Screen[Any]) -> list[Place]:
+        """Those whose names hold ``text``, from ``screen``."""
+
+
+class Jumps(Provider):
+    """The places of the console, by what is typed of their names."""
+
+    async def discover(self) -> Hits:
+        """Places that are few."""
+        for place in await self._places(""):
+            yield DiscoveryHit(
+                Content(place.name), _runner(place), text=place.name, help=place.about
+            )
+
+    async def search(self, query: str) -> Hits:
+        """Places whose name matches."""
+        matcher = self.matcher(query)
+        for place in await self._places(query):
+            score = matcher.match(place.name)
+            if score > 0:
+                name = _highlighted(matcher, place.name)
+                yield Hit(score, name, _runner(place), text=place.name, help=place.about)
+
+    async def _places(self, query: str) -> Sequence[Place]:
+        app = self.app
+        return await app.places(query.strip(), self.screen) if isinstance(app, HasPlaces) else ()
+
+
+def _highlighted(matcher: Matcher, name: str) -> Content:
+    """A name with what matched; Textual's own would obey markup in it."""
+    content = Content(name)
+    for offset in matcher.fuzzy_search.match(matcher.query, name)[1]:
+        content = content.stylize(matcher.match_style, offset, offset + 1)
+    return content
+
+
+def _runner(place: Place) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        found = place.go()
+        if isawaitable(found):
+            await found
+
+    return run
+
+
+def matching(items: Iterable[ItemView], text: str) -> list[ItemView]:
+    """The first items with ``text`` in their names, whatever its case."""
+    wanted, found = text.lower(), []
+    for item in items:
+        if wanted in item.key.lower():
+            found.append(item)
+            if len(found) == ITEMS:
+                break
+    return found

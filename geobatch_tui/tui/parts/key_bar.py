@@ -1,0 +1,160 @@
+"""The line of keys at the bottom: modes, what this screen does, and always the way to help."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widgets import Input
+
+from geobatch_tui.tui.kit.keymap import SIGNS
+from geobatch_tui.tui.parts.line_widget import Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from textual import events
+    from textual.binding import ActiveBinding, Binding
+
+    from geobatch_tui.tui.run.model import View
+
+_ALWAYS: Final = ("help", "detach")
+_LATER: Final = ("palette",)
+_BAR: Final = "│ "
+
+
+class Entry(NamedTuple):
+    """A key and its name; ``binding`` is pressed by a click."""
+
+    key: str
+    name: str
+    binding: Binding
+    enabled: bool
+
+    @property
+    def width(self) -> int:
+        """Cells with the gap behind it."""
+        return cell_len(self.key) + 1 + cell_len(self.name) + 2
+
+
+class KeyBar(Lines):
+    """Fits what there is room for: modes and help always, then the keys of the screen, then those
+    that work everywhere. A click on a key presses it."""
+
+    DEFAULT_CSS = "KeyBar { dock: bottom; height: 1; background: $footer-background; }"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._places: list[tuple[int, int, Binding]] = []
+
+    def on_mount(self) -> None:
+        """Keys change with the focus and with what can be done now."""
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.renew())
+
+    def build(self, view: View, width: int, height: int) -> Sequence[Content]:
+        del height
+        modes, near, far, always = self._entries(paused=view.state == "paused")
+        names = sum(entry.width for entry in (*modes, *always)) + 3 <= width
+        room = width - 1 - sum(_width(entry, names=names) for entry in modes)
+        room -= sum(entry.width for entry in always)
+        chosen: list[Entry] = []
+        room -= len(_BAR)
+        for entry in (*near, *far):
+            if entry.width <= room:
+                chosen.append(entry)
+                room -= entry.width
+        return [self._line(modes, chosen, always, names=names)]
+
+    def _line(
+        self,
+        modes: Sequence[Entry],
+        chosen: Sequence[Entry],
+        always: Sequence[Entry],
+        *,
+        names: bool,
+    ) -> Content:
+        pieces: list[tuple[str, str]] = [(" ", "")]
+        self._places = []
+        x = 1
+        current = f"mode.{self.app.current_mode}"
+        for group in (modes, (*chosen, *always)):
+            if group is not modes:
+                pieces.append((_BAR, "$quiet"))
+                x += len(_BAR)
+            for entry in group:
+                here = entry.binding.id == current
+                key_style = "bold $footer-key-foreground" if entry.enabled else "$quiet"
+                name_style = "bold underline" if here else "" if entry.enabled else "$quiet"
+                name = entry.name if names or group is not modes else ""
+                pieces += [(entry.key, key_style), (" " if name else "", ""), (name, name_style)]
+                size = _width(entry, names=bool(name))
+                self._places.append((x, x + size - 1, entry.binding))
+                x += size
+                gap = size - cell_len(entry.key) - (1 + cell_len(name) if name else 0)
+                pieces.append((" " * gap, ""))
+        return Content.assemble(*pieces)
+
+    def _entries(
+        self, *, paused: bool
+    ) -> tuple[list[Entry], list[Entry], list[Entry], list[Entry]]:
+        """Modes, keys of this screen, keys of everywhere, and those that are always there."""
+        modes: list[Entry] = []
+        near: list[Entry] = []
+        far: list[Entry] = []
+        always: list[Entry] = []
+        later: list[Entry] = []
+        # What ends a state that would else stay as it is has a place on the smallest screen.
+        ends = {"job.pause": "Go on"} if paused else {}
+        if getattr(self.app, "frozen", False):
+            ends["freeze"] = "Unfreeze"
+        for active in self._active():
+            binding = active.binding
+            identifier = binding.id or ""
+            entry = Entry(self._name_of(binding), binding.description, binding, active.enabled)
+            if identifier.startswith("mode."):
+                modes.append(entry)
+            elif identifier in ends:
+                always.insert(0, entry._replace(name=ends[identifier]))
+            elif identifier in _ALWAYS:
+                always.append(entry)
+            elif identifier in _LATER:
+                later.append(entry)
+            elif active.node is self.app:
+                far.append(entry)
+            else:
+                near.append(entry)
+        return modes, near, [*far, *later], always
+
+    def _active(self) -> Iterator[ActiveBinding]:
+        """Each binding that is to be shown, once, with its first key; none that would be typed."""
+        seen: set[str] = set()
+        for active in self.screen.active_bindings.values():
+            name = active.binding.id or active.binding.action
+            typed = self._typing and active.binding.key in SIGNS
+            if active.binding.show and name not in seen and not typed:
+                seen.add(name)
+                yield active
+
+    @property
+    def _typing(self) -> bool:
+        return isinstance(self.screen.focused, Input)
+
+    def _name_of(self, binding: Binding) -> str:
+        """How a key is shown. A key with two names, as ``:`` and ``ctrl+p``, is shown by the first
+        of them; while one types, Textual leaves only the other one."""
+        if self._typing:
+            binding = replace(binding, key_display=None)
+        return self.app.get_key_display(binding)
+
+    async def on_click(self, event: events.Click) -> None:
+        """Press the key under the mouse."""
+        for start, end, binding in self._places:
+            if start <= event.x < end:
+                event.stop()
+                self.app.simulate_key(binding.key)
+
+
+def _width(entry: Entry, *, names: bool) -> int:
+    return entry.width if names else cell_len(entry.key) + 1

@@ -1,0 +1,94 @@
+"""Asks for one line: the path of a file, or a note."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from geobatch_tui.ledger.write.requeue import NOTE_LENGTH
+from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.kit.modal import Modal
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+
+class LineDialog[Meant](Modal[Meant | None]):
+    """Gives what was typed, or None; without a word in it there is none.
+
+    Args:
+        title: what it is for, in a word.
+        said: sentences above the field.
+        proposed: what stands in the field at first.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("back", "leave")]
+    DEFAULT_CSS = """
+    LineDialog #line {
+        width: 72; max-width: 96%; height: auto; border: round $border;
+        border-title-style: bold; border-subtitle-color: $quiet;
+        background: $surface; padding: 0 1;
+    }
+    LineDialog Static { height: auto; }
+    """
+
+    def __init__(self, title: str, said: str, proposed: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._said = said
+        self._proposed = proposed
+
+    def field(self) -> Input:
+        """Where it is typed."""
+        return Input(self._proposed)
+
+    def meant(self, text: str) -> Meant:
+        """What a line says that is not empty."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        """Sentences and a field."""
+        with Vertical(id="line") as box:
+            box.border_title = self._title
+            box.border_subtitle = f"enter {self._title.lower()}  esc leave"
+            yield Static(Content(self._said), markup=False)
+            yield self.field()
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """This line."""
+        message.stop()
+        text = message.value.strip()
+        self.dismiss(self.meant(text) if text else None)
+
+    def action_leave(self) -> None:
+        """None."""
+        self.dismiss(None)
+
+
+class PathDialog(LineDialog[Path]):
+    """Gives a path, or None; ``path`` is proposed."""
+
+    BINDING_GROUP_TITLE = "Path"
+
+    def __init__(self, title: str, said: str, path: Path) -> None:
+        super().__init__(title, said, str(path))
+
+    def meant(self, text: str) -> Path:
+        return Path(text).expanduser()
+
+
+class NoteDialog(LineDialog[str]):
+    """Gives a note, or None."""
+
+    BINDING_GROUP_TITLE = "Note"
+
+    def field(self) -> Input:
+        return Input(placeholder="why this is known", max_length=NOTE_LENGTH)
+
+    def meant(self, text: str) -> str:
+        return text

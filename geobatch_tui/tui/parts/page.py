@@ -1,0 +1,87 @@
+"""Screens of the console, with their breakpoints; one that shows a run hands each poll's finding to
+the widgets on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.screen import Screen
+from textual.worker import Worker, WorkerState
+
+from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.parts.line_widget import Follower
+from geobatch_tui.tui.run.model import Delta
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from textual import getters
+
+    from geobatch_tui.tui.console.app import GeobatchApp
+    from geobatch_tui.tui.console.shell import Shell
+    from geobatch_tui.tui.parts.console_messages import RunChanged
+    from geobatch_tui.tui.parts.jump import Place
+
+
+class Frame(Screen[None]):
+    """A screen. Breakpoints: ``-slim``, ``-narrow``, ``-normal``, ``-wide``; ``-low``, ``-short``,
+    ``-medium``, ``-tall``; where it is slim or low there is room for nothing but numbers."""
+
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Textual
+        (0, "-slim"),
+        (60, "-narrow"),
+        (100, "-normal"),
+        (140, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-low"),
+        (18, "-short"),
+        (30, "-medium"),
+        (40, "-tall"),
+    ]
+
+    if TYPE_CHECKING:
+        app = getters.app(Shell)
+
+    def places(self, text: str) -> Iterable[Place]:
+        """Where one can jump to on this screen; ``text`` is what is typed of the name so far."""
+        del text
+        return ()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """An error that nobody expected is said, and the screen stays as it is."""
+        event.stop()
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            text = f"{event.worker.name}: {type(error).__name__}: {error}"
+            self.notify(safe(text), title="console", severity="error", markup=False)
+
+
+class Page(Frame):
+    """A screen of a run."""
+
+    if TYPE_CHECKING:
+        app = getters.app(GeobatchApp)
+
+    def take(self, delta: Delta) -> None:
+        """Hand what a poll found to every widget that follows the run."""
+        with self.app.batch_update():
+            for widget in self.query(Follower):
+                widget.take(delta)
+
+    def on_run_changed(self, message: RunChanged) -> None:
+        """A poll found something."""
+        message.stop()
+        self.take(message.delta)
+
+    def on_mount(self) -> None:
+        """Show all that is known; from here on a poll hands over what changed."""
+        self.call_after_refresh(self.show_all)
+
+    def on_screen_resume(self) -> None:
+        """What changed while the screen was hidden was not handed over."""
+        self.show_all()
+
+    def show_all(self) -> None:
+        """Show the run as a whole."""
+        self.take(Delta((), reshaped=True, fresh=True, view=self.app.shown))

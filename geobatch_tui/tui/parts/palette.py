@@ -1,0 +1,85 @@
+"""The command palette: everything that a key does here, or on another screen, by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from textual.binding import Binding
+from textual.command import DiscoveryHit, Hit, Provider
+
+from geobatch_tui.tui.kit.keymap import CHANGES, KEYS
+from geobatch_tui.tui.parts.help import entries
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from typing import Any
+
+    from textual.command import Hits
+    from textual.dom import DOMNode
+
+    from geobatch_tui.tui.console.modes import Mode
+
+_HERE: Final = frozenset(
+    {"back", "open", "copy", "filter", "next", "previous", "mark", "mark.range", "mark.all"}
+)
+"""What means nothing until one has looked at the screen."""
+
+
+class Command(NamedTuple):
+    """What is done, in words, by which key, and how."""
+
+    text: str
+    key: str
+    run: Callable[[], Awaitable[None]]
+
+
+class KeyCommands(Provider):
+    """Commands made from the bindings of the screen below the palette, then of the others."""
+
+    async def discover(self) -> Hits:
+        """All commands, before anything is typed."""
+        for command in self._commands():
+            yield DiscoveryHit(command.text, command.run, text=command.text, help=command.key)
+
+    async def search(self, query: str) -> Hits:
+        """Commands whose sentence matches."""
+        matcher = self.matcher(query)
+        for command in self._commands():
+            score = matcher.match(command.text)
+            if score > 0:
+                shown = matcher.highlight(command.text)
+                yield Hit(score, shown, command.run, text=command.text, help=command.key)
+
+    def _commands(self) -> Iterator[Command]:
+        active = list(self.screen.active_bindings.values())
+        nodes = {binding.binding.id: binding.node for binding in active}
+        for entry in entries(self.app, active):
+            if entry.enabled and entry.identifier != "palette":
+                run = self._here(entry.action, nodes[entry.identifier])
+                yield Command(f"{entry.name}: {entry.help}", f"key {entry.key}", run)
+        for mode in getattr(self.app, "PAGES", ()):
+            if mode.name != self.app.current_mode:
+                yield from self._of(mode)
+
+    def _of(self, mode: Mode) -> Iterator[Command]:
+        """What there is to do on another screen."""
+        where = KEYS[f"mode.{mode.name}"]
+        hidden = _HERE | (CHANGES if getattr(self.app, "read_only", False) else frozenset())
+        for binding in mode.load().BINDINGS:
+            if isinstance(binding, Binding) and binding.id in KEYS and binding.id not in hidden:
+                text = f"{where.name} · {binding.description}: {binding.tooltip}"
+                key = f"keys {where.key} {self.app.get_key_display(binding)}"
+                yield Command(text, key, self._there(mode.name, binding.action))
+
+    def _here(self, action: str, node: DOMNode) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            await self.app.run_action(action, default_namespace=node)
+
+        return run
+
+    def _there(self, mode: str, action: str) -> Callable[[], Awaitable[Any]]:
+        async def run() -> None:
+            await self.app.switch_mode(mode)
+            await self.app.run_action(action, default_namespace=self.app.screen_stack[0])
+
+        return run

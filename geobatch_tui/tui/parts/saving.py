@@ -1,0 +1,76 @@
+"""Writes a draft to a job file, after saying what happens to the comments of one that is there."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geobatch_tui.config.toml_writer import comments, write_job
+from geobatch_tui.errors import ConfigError
+from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.parts.dialogs import Choice, Question
+from geobatch_tui.tui.parts.line_prompt import PathDialog
+
+if TYPE_CHECKING:
+    from geobatch_tui.tui.console.shell import Shell
+    from geobatch_tui.tui.jobs.draft import Draft
+
+_BACKUP = ".bak"
+
+
+async def save(app: Shell, draft: Draft) -> Path | None:
+    """Ask for a path and write the job there, whole or not at all; None: the operator left.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    proposed = draft.path or Path.cwd() / f"{draft.loaded.job.job.name}.toml"
+    said = "As TOML, with absolute paths; what is the default is left out."
+    path = await app.push_screen_wait(PathDialog("Save", said, proposed.with_suffix(".toml")))
+    if path is None:
+        return None
+    found = await asyncio.to_thread(_comments, path)
+    if found and not await _lose(app, path, found):
+        return None
+    await asyncio.to_thread(write_job, draft.loaded.job, path)
+    return path
+
+
+async def _lose(app: Shell, path: Path, found: int) -> bool:
+    """Ask what is to become of comments, and keep the file as it is under another name, if that
+    is wanted; whether to go on."""
+    backup = path.with_name(f"{path.name}{_BACKUP}")
+    answer = await app.push_screen_wait(
+        Question(
+            "Save",
+            f"{safe(path.name)} has {fmt.plural(found, 'comment')}, which the form does not keep.",
+            (
+                Choice("", "No", "write nothing"),
+                Choice("both", "Both", f"the file as it is becomes {safe(backup.name)}"),
+                Choice("lose", "Replace", "the comments are lost"),
+            ),
+        )
+    )
+    if answer == "both":
+        await asyncio.to_thread(_copy, path, backup)
+    return bool(answer)
+
+
+def _comments(path: Path) -> int:
+    try:
+        return comments(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError):
+        return 0  # there is none, or it is no job file whose comments anybody could miss
+    except OSError as error:
+        raise ConfigError(f"cannot read {safe(str(path))}: {error.strerror}") from error
+
+
+def _copy(path: Path, backup: Path) -> None:
+    import shutil
+
+    try:
+        shutil.copy2(path, backup)
+    except OSError as error:
+        raise ConfigError(f"cannot write {safe(str(backup))}: {error.strerror}") from error

@@ -1,0 +1,200 @@
+"""A list of lines with a cursor, of which only those on the screen are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.content import Content
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.visual import Visual
+
+from geobatch_tui.tui.kit.keymap import bind
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.binding import BindingType
+
+from textual.binding import Binding
+
+
+class ScrollLines(ScrollView, can_focus=True):
+    """Lines by number, with a cursor; overwrite :meth:`count` and :meth:`line`.
+
+    Attributes:
+        cursor: the number of the line that it is on.
+        nothing: what is said where there is no line.
+    """
+
+    ALLOW_SELECT: ClassVar[bool] = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", show=False),
+        Binding("down,j", "move(1)", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+        Binding("home", "to(0)", show=False),
+        Binding("end,G", "to_end", show=False),
+        bind("open", "open", show=False),
+    ]
+    DEFAULT_CSS = """
+    ScrollLines {
+        border: round $border-blurred;
+        border-title-color: $foreground;
+        border-title-style: bold;
+        border-subtitle-color: $quiet;
+        overflow-x: hidden;
+        scrollbar-size-vertical: 1;
+    }
+    ScrollLines:focus { border: round $border; }
+    """
+
+    cursor: reactive[int] = reactive(0, init=False, repaint=False)
+    nothing: reactive[str] = reactive("", init=False)
+
+    class Moved(Message):
+        """The cursor came to another line."""
+
+        def __init__(self, lines: ScrollLines) -> None:
+            self.lines = lines
+            super().__init__()
+
+    class Opened(Message):
+        """The line under the cursor shall be opened."""
+
+        def __init__(self, lines: ScrollLines) -> None:
+            self.lines = lines
+            super().__init__()
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._strips: dict[int, Strip] = {}
+
+    def count(self) -> int:
+        """How many lines there are."""
+        raise NotImplementedError
+
+    def line(self, number: int, width: int, *, at_cursor: bool) -> Content:
+        """Line ``number`` in ``width`` cells."""
+        raise NotImplementedError
+
+    def renew(self) -> None:
+        """The lines are others: paint what is on the screen."""
+        self._strips.clear()
+        self.virtual_size = Size(self.size.width, self.count())
+        self.set_reactive(ScrollLines.cursor, min(self.cursor, max(self.count() - 1, 0)))
+        self.refresh()
+
+    def validate_cursor(self, cursor: int) -> int:
+        """The cursor stays on a line."""
+        return max(0, min(cursor, self.count() - 1))
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Paint both lines, and keep the cursor on the screen."""
+        for number in (before, now):
+            self._strips.pop(number, None)
+            self.refresh_lines(number)
+        self.keep_in_view(now)
+        self.post_message(self.Moved(self))
+
+    def refresh_lines(self, y_start: int, line_count: int = 1) -> None:
+        """Paint lines by their numbers, if they are on the screen."""
+        top = y_start - round(self.scroll_y)
+        if -line_count < top < self.size.height:
+            self.refresh(Region(0, max(top, 0), self.size.width, line_count))
+
+    def keep_in_view(self, number: int) -> None:
+        """Scroll as little as needed to show a line."""
+        top, height = round(self.scroll_y), self.scrollable_content_region.height
+        if number < top:
+            self.scroll_to(y=number, animate=False, immediate=True, force=True)
+        elif height and number >= top + height:
+            self.scroll_to(y=number - height + 1, animate=False, immediate=True, force=True)
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor."""
+        self.cursor += step
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by a screen."""
+        self.cursor += pages * max(1, self.scrollable_content_region.height - 1)
+
+    def action_to(self, number: int) -> None:
+        """Move the cursor to a line."""
+        self.cursor = number
+
+    def action_to_end(self) -> None:
+        """Move the cursor to the last line."""
+        self.cursor = self.count() - 1
+
+    def action_open(self) -> None:
+        """Open the line under the cursor."""
+        if self.count():
+            self.post_message(self.Opened(self))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click moves the cursor, a second one opens the line."""
+        number = event.get_content_offset(self)
+        if number is None:
+            return
+        target = round(self.scroll_y) + number.y
+        if target >= self.count():
+            return
+        if target == self.cursor and event.chain > 1:
+            self.action_open()
+        self.cursor = target
+
+    def on_resize(self) -> None:
+        """Lines depend on the width."""
+        self.renew()
+        self.keep_in_view(self.cursor)
+
+    def on_focus(self) -> None:
+        """The cursor looks otherwise with the focus."""
+        self.repaint_cursor()
+
+    def on_blur(self) -> None:
+        """The cursor looks otherwise without the focus."""
+        self.repaint_cursor()
+
+    def repaint_cursor(self) -> None:
+        """Paint the line under the cursor."""
+        self._strips.pop(self.cursor, None)
+        self.refresh_lines(self.cursor)
+
+    def cursor_style(self) -> str:
+        """How the line under the cursor looks."""
+        if not self.has_focus:
+            return "bold"
+        if self.app.ansi_color:
+            return "reverse"
+        return "$block-cursor-foreground on $block-cursor-background"
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips.clear()
+
+    def render_line(self, y: int) -> Strip:
+        number = round(self.scroll_y) + y
+        width = self.scrollable_content_region.width
+        if number >= self.count() or not width:
+            said = self.nothing if not number and not self.count() else ""
+            return self._strip_of(Content.styled(said, "$quiet"), self.size.width)
+        strip = self._strips.get(number)
+        if strip is None:
+            if len(self._strips) > 512:
+                self._strips.clear()
+            at_cursor = number == self.cursor
+            content = self.line(number, width, at_cursor=at_cursor)
+            if at_cursor:
+                content = content.pad_right(max(0, width - content.cell_length))
+                content = content.stylize(self.cursor_style())
+            strip = self._strips[number] = self._strip_of(content, width)
+        return strip
+
+    def _strip_of(self, content: Content, width: int) -> Strip:
+        style = self.visual_style
+        painted = Visual.to_strips(self, content, width, 1, style, apply_selection=False, pad=True)
+        return painted[0] if painted else Strip.blank(width, style.rich_style)

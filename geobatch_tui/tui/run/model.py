@@ -1,0 +1,245 @@
+"""What the console shows of a run, as plain values. Knows neither Textual nor the ledger's SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from geobatch_tui.ledger.schema.updates import ItemState
+    from geobatch_tui.ledger.schema.views import RunRow
+
+Lattice = Mapping[str, Any]
+"""``cols`` x ``rows`` nodes ``points`` (lon, lat or None) at equal steps over an item's units."""
+
+NO_COUNTS: Final[Mapping[str, int]] = {
+    "total": 0,
+    "pending": 0,
+    "running": 0,
+    "retry": 0,
+    "done": 0,
+    "dead": 0,
+    "skipped": 0,
+    "cancelled": 0,
+}
+NO_ITEMS: Final[Mapping[str, int]] = {
+    "total": 0,
+    "planned": 0,
+    "assembling": 0,
+    "held": 0,
+    "published": 0,
+    "dead": 0,
+    "orphan": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    """An item and where its chunks stand in ``RunStore.states``.
+
+    Attributes:
+        first: position of its chunk 0 in ``states``.
+        first_chunk: id of its chunk 0 in the ledger.
+        columns, rows: of its grid of chunks, row-major; 1 x ``n`` where it was never planned.
+        n: chunks.
+        width, height: units of the whole item (pixels; a vector's height is 1), 0 if unknown.
+        chunk_size: units of a full chunk, width and height.
+        bounds_lonlat: west, south, east, north in degrees, or None.
+    """
+
+    item_id: int
+    key: str
+    source: str
+    out_path: str
+    first: int
+    first_chunk: int
+    columns: int
+    rows: int
+    n: int
+    width: int
+    height: int
+    chunk_size: tuple[int, int]
+    bounds_lonlat: tuple[float, float, float, float] | None
+    state: ItemState
+    _load: Callable[[int], Lattice | None] = field(repr=False, compare=False)
+
+    @property
+    def lattice(self) -> Lattice | None:
+        """Longitudes and latitudes over the item, or None. Read from the ledger on first use."""
+        return self._load(self.item_id)
+
+    def label(self, index: int) -> str:
+        """The key of chunk ``index`` for people: ``item@row,col``."""
+        row, col = divmod(index, self.columns)
+        return f"{self.key}@{row},{col}"
+
+    def window(self, index: int) -> tuple[int, int, int, int]:
+        """Column and row offset, width and height of chunk ``index`` in the item's units."""
+        row, col = divmod(index, self.columns)
+        left, top = col * self.chunk_size[0], row * self.chunk_size[1]
+        return (
+            left,
+            top,
+            min(self.chunk_size[0], max(0, self.width - left)),
+            min(self.chunk_size[1], max(0, self.height - top)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rates at one moment, as the engine noted them. ``t`` is UNIX time."""
+
+    t: float
+    chunks_per_s: float
+    units_per_s: float
+    bytes_in_per_s: float
+    bytes_out_per_s: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker. ``label`` and ``seconds`` tell of the unit that it is at; both empty: idle.
+    ``done`` and ``failed`` are None where the run does not tell them."""
+
+    number: int
+    pid: int = 0
+    rss_bytes: int = 0
+    label: str = ""
+    seconds: float = 0.0
+    kind: str = ""
+    done: int | None = None
+    failed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterView:
+    """A dead letter in short. ``where`` is the chunk or item, for people; ``cause`` the message
+    without what differs from chunk to chunk. ``dismissed`` is the note of an operator who knows of
+    it, or None."""
+
+    dead_id: int
+    item_id: int
+    chunk_id: int | None
+    t: float
+    attempts: int
+    crashes: int
+    error_class: str
+    message: str
+    cause: str
+    stage: str
+    where: str
+    source: str
+    suggestion: str
+    dismissed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadGroup:
+    """Dead letters of one cause: the class, and the message without what differs."""
+
+    error_class: str
+    message: str
+    count: int
+    where: str
+    suggestion: str
+    attempts: int
+    first_t: float
+    last_t: float
+    letters: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A run at one moment.
+
+    Attributes:
+        seq: number of the last event that is in it.
+        state: ``waiting`` before the first run, ``planning``, ``running``, ``paused``,
+            ``draining``, ``crashed``, or as the run ended.
+        live: whether a process holds the run.
+        now: UNIX time at which it was read.
+        counts, items: by state, over the whole output directory.
+        current: chunks that needed no work in this run.
+        latest: the newest rates; ``history`` has those before, oldest first.
+        suspended: why nothing new is admitted, or "".
+    """
+
+    seq: int = 0
+    run: RunRow | None = None
+    state: str = "waiting"
+    live: bool = False
+    now: float = 0.0
+    host: str = ""
+    holder_pid: int = 0
+    counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)
+    items: Mapping[str, int] = field(default_factory=lambda: NO_ITEMS)
+    current: int = 0
+    latest: Sample | None = None
+    history: tuple[Sample, ...] = ()
+    eta_s: float | None = None
+    unit_name: str = "px"
+    workers: tuple[WorkerRow, ...] = ()
+    suspended: str = ""
+    rss_bytes: int = 0
+    groups: tuple[DeadGroup, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The job's name, or the run's id, or nothing yet."""
+        if self.run is None:
+            return ""
+        job = self.run.job.get("job", {}).get("job", {})
+        return str(job.get("name", "")) or self.run.run_id
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began, up to its end."""
+        if self.run is None:
+            return 0.0
+        end = self.run.t1 if self.run.t1 is not None else self.now
+        return max(0.0, end - self.run.t0)
+
+    @property
+    def overall(self) -> Sample | None:
+        """The rates of the whole run so far; None before a chunk of it was done."""
+        run, seconds = self.run, self.elapsed_s
+        if run is None or not run.n_done or not seconds:
+            return None
+        return Sample(
+            t=run.t0,
+            chunks_per_s=run.n_done / seconds,
+            units_per_s=run.units / seconds,
+            bytes_in_per_s=run.bytes_in / seconds,
+            bytes_out_per_s=run.bytes_out / seconds,
+            rss_bytes=self.rss_bytes,
+        )
+
+    @property
+    def dead_letters(self) -> int:
+        """Dead letters of all groups: an item that was given up as a whole counts once."""
+        return sum(group.count for group in self.groups)
+
+    @property
+    def settled(self) -> int:
+        """Chunks that need no more work."""
+        counts = self.counts
+        return counts["done"] + counts["dead"] + counts["skipped"] + counts["cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What a poll found.
+
+    Attributes:
+        changed: positions in ``RunStore.states`` whose state changed, in no order.
+        reshaped: items came, went or were planned anew: positions may have moved, and
+            ``changed`` is empty.
+        fresh: whether anything at all was committed since the poll before.
+    """
+
+    changed: Sequence[int]
+    reshaped: bool
+    fresh: bool
+    view: View

@@ -1,0 +1,183 @@
+"""Earlier runs: read from the ledgers of the directories that the user ran in, and compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from geobatch_tui.config.fields import leaves
+from geobatch_tui.config.layers import flat
+from geobatch_tui.errors import GeobatchError
+from geobatch_tui.ledger.place.lock import is_held
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.state.session import state_of_run
+from geobatch_tui.tui.kit import fixed_width as fmt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from geobatch_tui.ledger.schema.views import RunRow
+
+FIELDS: Final[Mapping[str, str]] = {
+    "job": "text",
+    "state": "text",
+    "dir": "text",
+    "run": "text",
+    "done": "number",
+    "dead": "number",
+}
+
+_RUNS: Final = 50  #: of one directory
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run of the history.
+
+    Attributes:
+        row: as the ledger has it; None where that cannot be read, which ``note`` tells.
+        newest: of its directory; only then ``left`` and ``dead`` are what is left there now.
+        left: chunks that are not done in the directory, dead ones apart.
+        total: chunks of the directory's job.
+    """
+
+    directory: Path
+    row: RunRow | None
+    state: str
+    newest: bool = True
+    left: int = 0
+    dead: int = 0
+    total: int = 0
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        job = self.row.job.get("job", {}).get("job", {}) if self.row else {}
+        return safe(str(job.get("name") or "?"))
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, for people."""
+        return safe(self.row.run_id) if self.row else ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from others."""
+        return str(self.directory), self.row.run_id if self.row else ""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it goes on."""
+        return None if self.row is None or self.row.t1 is None else self.row.t1 - self.row.t0
+
+    def fields(self) -> dict[str, str | float]:
+        """The fields that a filter knows."""
+        row = self.row
+        return {
+            "job": self.name,
+            "state": self.state,
+            "dir": safe(str(self.directory)),
+            "run": self.run_id,
+            "done": row.n_done if row else 0,
+            "dead": row.n_dead if row else 0,
+        }
+
+
+def gather(directories: Iterable[Path]) -> list[PastRun]:
+    """The runs of all directories, the last begun first. Reads ledgers: call it from a thread."""
+    found = [run for directory in directories for run in _of(directory)]
+    return sorted(found, key=lambda run: -(run.row.t0 if run.row else 0.0))
+
+
+def _of(directory: Path) -> list[PastRun]:
+    try:
+        state = state_of_run(directory)
+        with LedgerReader(state.ledger) as reader:
+            rows, counts = reader.runs()[:_RUNS], reader.counts()
+    except (GeobatchError, OSError) as error:
+        return [PastRun(directory, None, "unreadable", note=safe(str(error)))]
+    live = is_held(state.lock)
+    runs = []
+    for number, row in enumerate(rows):
+        newest = number == 0
+        said = row.state if row.t1 is not None else "running" if live and newest else "crashed"
+        left = counts["pending"] + counts["running"] + counts["retry"]
+        runs.append(
+            PastRun(directory, row, said, newest, left, counts["dead"], counts["total"])
+            if newest
+            else PastRun(directory, row, said, newest=False)
+        )
+    return runs
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs between two runs; ``semantic``: it changes the bytes of outputs."""
+
+    what: str
+    before: str
+    after: str
+    semantic: bool = False
+
+
+def compare(before: PastRun, after: PastRun) -> list[Difference]:
+    """What differs between two runs: figures first, then values of the job, then versions."""
+    if before.row is None or after.row is None:
+        return []
+    first, second = before.row, after.row
+    figures = [
+        ("duration", fmt.duration(before.seconds).strip(), fmt.duration(after.seconds).strip()),
+        ("chunks/min", rate_of(before), rate_of(after)),
+        ("done", fmt.count(first.n_done), fmt.count(second.n_done)),
+        ("dead", fmt.count(first.n_dead), fmt.count(second.n_dead)),
+        ("retried", fmt.count(first.n_retry), fmt.count(second.n_retry)),
+        ("work", fmt.duration(first.seconds).strip(), fmt.duration(second.seconds).strip()),
+        ("bytes out", fmt.size(first.bytes_out).strip(), fmt.size(second.bytes_out).strip()),
+    ]
+    found = [Difference(what, a, b) for what, a, b in figures if a != b]
+    found += changed(first.job.get("job", {}), second.job.get("job", {}))
+    return found + [
+        Difference(safe(name), _text(first.versions.get(name)), _text(second.versions.get(name)))
+        for name in sorted({*first.versions, *second.versions})
+        if first.versions.get(name) != second.versions.get(name)
+    ]
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+    """Values of two jobs that differ, those that change outputs first."""
+    old, new = flat(before), flat(after)
+    kinds = _kinds(after) | _kinds(before)
+    found = [
+        Difference(
+            safe(key), _text(old.get(key)), _text(new.get(key)), _kind(key, kinds) == "semantic"
+        )
+        for key in dict.fromkeys((*old, *new))
+        if old.get(key) != new.get(key)
+    ]
+    return sorted(found, key=lambda entry: not entry.semantic)
+
+
+def _kinds(job: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        known = leaves(str(job.get("op", {}).get("name", "")))
+    except GeobatchError:  # an operation that is not installed here
+        known = leaves()
+    return {key: leaf.kind for key, leaf in known.items()}
+
+
+def _kind(key: str, kinds: Mapping[str, str]) -> str:
+    return kinds.get(key) or kinds.get(".".join(key.split(".")[:2]), "")
+
+
+def rate_of(run: PastRun) -> str:
+    """Chunks a minute over the whole run."""
+    if run.row is None or not run.seconds:
+        return "-"
+    return fmt.amount(60 * run.row.n_done / run.seconds).strip()
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else safe(str(value), 60)

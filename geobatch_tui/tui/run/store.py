@@ -1,0 +1,362 @@
+"""A run as the console keeps it: read from the ledger alone, whether live, finished or crashed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from geobatch_tui.errors import StateError
+from geobatch_tui.ledger.place.lock import is_held, read_holder
+from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.observability.text import harmless, safe
+from geobatch_tui.orchestration.state.session import state_of_run
+from geobatch_tui.tui.run.cause_groups import grouped, normalised
+from geobatch_tui.tui.run.chunk_states import Chunks, lattice_of
+from geobatch_tui.tui.run.model import Delta, ItemView, LetterView, Sample, View
+from geobatch_tui.tui.run.progress_notes import sample, told
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from geobatch_tui.ledger.read.columns import Letter
+    from geobatch_tui.ledger.schema.views import Counts, EventRow, ItemCounts, RunRow
+    from geobatch_tui.tui.run.model import Lattice
+
+_PAGE: Final = 4096
+_MANY: Final = 50_000  #: events; above, reading all states anew is cheaper
+_HISTORY: Final = 3600
+_MENDS: Final = 3
+
+_RESTARTING: Final = frozenset({"run_started", "recovered", "requeued"})
+_RESHAPING: Final = frozenset({"planned", "adopted", "item", "published"})
+_DISMISSING: Final = "dismissed"
+_BURYING: Final = frozenset({"dead", "planned", "adopted", "item"})
+
+
+class RunStore:
+    """Reads a run and follows it. Its methods may be called from any thread; they take turns.
+
+    Args:
+        directory: output directory of the run.
+        clock: UNIX time.
+
+    Attributes:
+        letters: dead letters by id, in the order of their death. Replaced, never changed.
+        view: the run as the last poll found it.
+
+    Raises:
+        PlanMismatchError: there is no run in ``directory``.
+        StateError: its ledger is missing or cannot be read.
+    """
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
+        self.directory = directory
+        self.letters: Mapping[int, LetterView] = {}
+        self.view = View()
+        self._clock = clock
+        self._dir = state_of_run(directory)
+        self._lock = threading.Lock()
+        self._reader = LedgerReader(self._dir.ledger)
+        self._inode = self._identity()
+        self._chunks = Chunks(self._read_lattice)
+        self._version = -1
+        self._seq = 0
+        self._loaded = False
+        self._doubts = 0
+        self._mends = 0
+        self._groups_stale = True
+        self._history: deque[Sample] = deque(maxlen=_HISTORY)
+
+    @property
+    def states(self) -> bytearray:
+        """A byte a chunk (`ChunkState`), in item order; read only."""
+        return self._chunks.states
+
+    @property
+    def items(self) -> Sequence[ItemView]:
+        """The items that are part of the job, in order."""
+        return self._chunks.items
+
+    @property
+    def log_path(self) -> Path:
+        """The run's log, one JSON object a line."""
+        return self._dir.log
+
+    @property
+    def state_root(self) -> Path:
+        """The state directory: ``.geobatch``."""
+        return self._dir.root
+
+    def close(self) -> None:
+        """Close the ledger."""
+        with self._lock:
+            self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # --- lookups --------------------------------------------------------------------------------
+
+    def position(self, chunk_id: int) -> int | None:
+        """Where a chunk of the ledger stands in ``states``; None: not part of the job."""
+        return self._chunks.position(chunk_id)
+
+    def item(self, item_id: int) -> ItemView | None:
+        """The item of this id."""
+        return self._chunks.item(item_id)
+
+    def item_at(self, position: int) -> ItemView:
+        """The item whose chunk stands at ``position``. Raises IndexError outside."""
+        return self._chunks.item_at(position)
+
+    def chunk_id(self, position: int) -> int:
+        """The ledger's id of the chunk at ``position``. Raises IndexError outside."""
+        item = self._chunks.item_at(position)
+        return item.first_chunk + position - item.first
+
+    def label(self, position: int) -> str:
+        """``item@row,col`` of the chunk at ``position``. Raises IndexError outside."""
+        item = self._chunks.item_at(position)
+        return item.label(position - item.first)
+
+    def figures(self, name: str) -> array[float]:
+        """A figure of every chunk in the order of ``states``: one of ``columns.FIGURES``
+        (seconds, attempts, rss_bytes, nodata, spool). Read anew at each call: 10^6 chunks take
+        about a second, so call it from a thread."""
+        return self.reading(lambda reader: self._chunks.figures(reader, name))
+
+    def figures_at(self, positions: Iterable[int], name: str) -> dict[int, float]:
+        """A figure of single chunks, by position."""
+        ids = {position: self.chunk_id(position) for position in positions}
+        return self.reading(
+            lambda reader: {
+                position: reader.figures(name, chunk_id, 1)[0] for position, chunk_id in ids.items()
+            }
+        )
+
+    def reading[T](self, read: Callable[[LedgerReader], T]) -> T:
+        """Read something else from the ledger, while no poll is at it."""
+        with self._lock:
+            return read(self._reader)
+
+    def _read_lattice(self, item_id: int) -> Lattice | None:
+        row = self.reading(lambda reader: reader.item(item_id))
+        return None if row is None else lattice_of(row.plan)
+
+    # --- following ------------------------------------------------------------------------------
+
+    def poll(self) -> Delta:
+        """Look at the ledger and take in what changed.
+
+        Raises:
+            StateError: the ledger is gone or damaged.
+        """
+        with self._lock:
+            self._follow_file()
+            version = self._reader.data_version()
+            if version == self._version:
+                self.view = self._aged()
+                return Delta((), reshaped=False, fresh=False, view=self.view)
+            reshaped, changed = self._take_in()
+            self._version = version
+            self.view = self._look()
+            self._check(version)
+            return Delta(
+                () if reshaped else tuple(changed), reshaped=reshaped, fresh=True, view=self.view
+            )
+
+    def _identity(self) -> tuple[int, int]:
+        try:
+            status = self._dir.ledger.stat()
+        except OSError as error:
+            raise StateError(f"the ledger {self._dir.ledger} is gone: {error.strerror}") from error
+        return status.st_dev, status.st_ino
+
+    def _follow_file(self) -> None:
+        """Open the ledger again if another took its name (``run --fresh``)."""
+        identity = self._identity()
+        if identity == self._inode:
+            return
+        reader = LedgerReader(self._dir.ledger)
+        self._reader.close()
+        self._reader, self._inode = reader, identity
+        self._version, self._loaded = -1, False
+
+    def _take_in(self) -> tuple[bool, Iterable[int]]:
+        """Events since the last look; whether positions moved, and those that changed."""
+        last = self._reader.last_seq()
+        if not self._loaded or not 0 <= last - self._seq <= _MANY:
+            return self._load()
+        events = self._events(last)
+        kinds = {event.kind for event in events}
+        if kinds & _RESTARTING or (events and events[0].seq != self._seq + 1):
+            return self._load()
+        self._seq = last
+        reshaped = bool(kinds & _RESHAPING) and self._chunks.reshape(self._reader, events)
+        changed = self._chunks.apply(self._reader, events)
+        if _DISMISSING in kinds:
+            self._read_letters({})
+        elif kinds & _BURYING or _newest(self.letters) != self._reader.newest_letter():
+            # Letters of features come with a chunk that is done: no event tells of them.
+            self._read_letters(self.letters)
+        self._history.extend(_samples(events))
+        return reshaped, changed
+
+    def _events(self, last: int) -> list[EventRow]:
+        found: list[EventRow] = []
+        after = self._seq
+        while after < last and (page := self._reader.events(after, min(_PAGE, last - after))):
+            found += page
+            after = page[-1].seq
+        return found
+
+    def _load(self) -> tuple[bool, Iterable[int]]:
+        """Read everything: states, letters, and the rates that the ring of events still holds."""
+        last = self._reader.last_seq()
+        self._chunks.load(self._reader)
+        self._read_letters({})
+        self._seq = max(0, last - _MANY)
+        self._history.clear()
+        for event in self._events(last):
+            if event.kind == "run_started":
+                self._history.clear()
+            self._history.extend(_samples((event,)))
+        self._seq = last
+        self._loaded = True
+        return True, ()
+
+    def _check(self, version: int) -> None:
+        """Read all anew if our states contradict the ledger's counters twice over: something moved
+        chunks without an event."""
+        if self._chunks.agrees(self.view.counts):
+            self._doubts = 0
+            return
+        if self._mends >= _MENDS or self._reader.data_version() != version:
+            return
+        self._version = -1
+        self._doubts += 1
+        if self._doubts > 1:
+            self._loaded = False
+            self._doubts = 0
+            self._mends += 1
+
+    def _read_letters(self, known: Mapping[int, LetterView]) -> None:
+        """Read the letters behind those known, or all, if some of those known are gone."""
+        letters = dict(known)
+        for letter in self._reader.all_letters(max(letters, default=0)):
+            letters[letter.dead_id] = _short(letter)
+        total = sum(self._reader.dead_by_class().values())
+        if known and (total != len(letters) or _newest(letters) != self._reader.newest_letter()):
+            self._read_letters({})
+            return
+        self.letters = letters
+        self._groups_stale = True
+
+    # --- the view -------------------------------------------------------------------------------
+
+    def _aged(self) -> View:
+        """The view when nothing was committed: a live run may have died meanwhile."""
+        before = self.view
+        live = self._live(before.run)
+        dead = before.run is not None and before.run.t1 is None and not live
+        return replace(
+            before, now=self._clock(), live=live, state="crashed" if dead else before.state
+        )
+
+    def _live(self, run: RunRow | None) -> bool:
+        return run is not None and run.t1 is None and is_held(self._dir.lock)
+
+    def _look(self) -> View:
+        reader = self._reader
+        run = reader.run()
+        live = self._live(run)
+        holder = read_holder(self._dir.lock)
+        progress = reader.last_event("progress") or {} if run else {}
+        planned = reader.last_event("run.planned") or {} if run else {}
+        facts: dict[str, Any] = told(progress)
+        if not live:
+            facts |= {"workers": (), "eta_s": None, "suspended": ""}
+        if self._groups_stale:
+            facts["groups"] = grouped(self.letters.values())
+            self._groups_stale = False
+        history = tuple(self._history)
+        return replace(
+            self.view,
+            seq=self._seq,
+            run=run,
+            state=_state(run, progress, planned=bool(planned), live=live),
+            live=live,
+            now=self._clock(),
+            host=safe(holder.host) if holder else "",
+            holder_pid=holder.pid if holder else 0,
+            counts=_numbers(reader.counts()),
+            items=_numbers(reader.item_counts()),
+            current=int(planned.get("current", 0)),
+            history=history,
+            latest=history[-1] if history else None,
+            unit_name=_unit(run),
+            **facts,
+        )
+
+
+def _numbers(counts: Counts | ItemCounts) -> dict[str, int]:
+    return {name: int(value) for name, value in counts.items() if isinstance(value, int)}
+
+
+def _state(run: RunRow | None, progress: Mapping[str, Any], *, planned: bool, live: bool) -> str:
+    if run is None:
+        return "waiting"
+    if run.t1 is not None:
+        return run.state
+    if not live:
+        return "crashed"
+    said = safe(str(progress.get("state") or ("running" if planned else "planning")))
+    if said == "running" and "operator" in str(progress.get("suspended") or ""):
+        return "paused"
+    return said
+
+
+def _unit(run: RunRow | None) -> str:
+    op = run.job.get("job", {}).get("op", {}).get("name", "") if run else ""
+    return "features" if str(op).startswith("vector.") else "px"
+
+
+def _samples(events: Iterable[EventRow]) -> list[Sample]:
+    return [sample(event.t, event.data) for event in events if event.kind == "progress"]
+
+
+def _newest(letters: Mapping[int, LetterView]) -> tuple[int, float]:
+    """Id and time of the last letter."""
+    last = max(letters, default=0)
+    return (last, letters[last].t) if last else (0, 0.0)
+
+
+def _short(letter: Letter) -> LetterView:
+    def text(name: str) -> str:
+        return harmless(str(letter.record.get(name) or ""))
+
+    mark = letter.record.get("dismissed")
+    return LetterView(
+        dead_id=letter.dead_id,
+        item_id=letter.item_id,
+        chunk_id=letter.chunk_id,
+        t=letter.t,
+        attempts=letter.attempts,
+        crashes=letter.crashes,
+        error_class=safe(letter.error_class),
+        message=text("error_message"),
+        cause=normalised(text("error_message")),
+        stage=text("stage"),
+        where=text("chunk") or text("item"),
+        source=text("source"),
+        suggestion=text("suggestion"),
+        dismissed=harmless(str(mark.get("note") or "")) if isinstance(mark, dict) else None,
+    )

@@ -1,0 +1,380 @@
+"""A job as a form out of the schema, beside the file that it makes and the plan that it has."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from geobatch_tui.config.presets import presets
+from geobatch_tui.config.toml_writer import job_toml
+from geobatch_tui.errors import GeobatchError
+from geobatch_tui.observability.text import safe, safe_lines
+from geobatch_tui.tui.jobs.draft import FIELDS, Draft
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.editor import edit_outside
+from geobatch_tui.tui.kit.endings import Start
+from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.parts.dialogs import Choice, Question
+from geobatch_tui.tui.parts.filter_bar import FilterBar
+from geobatch_tui.tui.parts.jump import Place
+from geobatch_tui.tui.parts.key_bar import KeyBar
+from geobatch_tui.tui.parts.line_prompt import PathDialog
+from geobatch_tui.tui.parts.saving import save
+from geobatch_tui.tui.parts.scroll_lines import ScrollLines
+from geobatch_tui.tui.screens.filtered import Filtered
+from geobatch_tui.tui.widgets.field_list import FieldList
+from geobatch_tui.tui.widgets.plan_pane import PlanPane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+    from geobatch_tui.tui.jobs.draft import Field
+
+_NOTHING = (
+    "There is no job yet. ^n begins one with an example, ^l reads a job file, c in the history "
+    "makes one out of a run's."
+)
+
+
+class ConfigScreen(Filtered):
+    """Mode ``config``. In the console of a run it begins with the run's job."""
+
+    BINDING_GROUP_TITLE = "Config"
+    HELP = "The job. Enter edits a value, or takes the next of its words; empty takes it back."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("job.plan", "plan"),
+        bind("job.try", "attempt"),
+        bind("export", "save"),
+        bind("run.start", "start"),
+        bind("job.new", "new"),
+        bind("job.toml", "toml"),
+        bind("filter", "filter"),
+        bind("editor", "edit_file", show=False),
+        bind("job.read", "read", show=False),
+        bind("copy", "copy", show=False),
+        bind("back", "back", show=False),
+    ]
+    DEFAULT_CSS = """
+    ConfigScreen #panes { layout: grid; grid-size: 1; grid-rows: 3fr 2fr; }
+    ConfigScreen.-wide #panes { grid-size: 2; grid-columns: 1fr 1fr; grid-rows: 3fr 2fr; }
+    ConfigScreen.-wide #fields { row-span: 2; }
+    ConfigScreen #toml { display: none; }
+    ConfigScreen.-wide #toml, ConfigScreen.-toml #toml { display: block; }
+    ConfigScreen.-toml #fields { display: none; }
+    ConfigScreen.-wide #fields { display: block; }
+    ConfigScreen #toml {
+        border: round $border-blurred; border-title-color: $foreground;
+        border-title-style: bold; border-subtitle-color: $quiet;
+        scrollbar-size-vertical: 1; padding: 0 1;
+    }
+    ConfigScreen #toml:focus { border: round $border; }
+    ConfigScreen #toml Static { height: auto; }
+    ConfigScreen #about { height: 2; padding: 0 1; color: $quiet; }
+    ConfigScreen #edit { display: none; border: none; height: 1; padding: 0; margin: 0 1; }
+    ConfigScreen.-editing #edit { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draft: Draft | None = None
+
+    def compose(self) -> ComposeResult:
+        """Form, file, plan; below them what the key under the cursor means, or the field."""
+        yield FilterBar(FIELDS, id="bar")
+        with Container(id="panes"):
+            yield FieldList(id="fields")
+            with VerticalScroll(id="toml", can_focus=True) as box:
+                box.border_title = "TOML"
+                yield Static(markup=False)
+            yield PlanPane()
+        yield Static(id="about", markup=False)
+        yield Input(id="edit", compact=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """The form has the keys; in the console of a run it shows the run's job."""
+        self.list.border_subtitle = "enter:edit"
+        self.list.focus()
+        run = self.app.shown.run
+        if self.draft is None and run is not None and "origins" in run.job:
+            self._take(lambda: Draft.of_run(run.job))
+        self._show()
+
+    @property
+    def list(self) -> FieldList:
+        """The form."""
+        return self.query_one(FieldList)
+
+    @property
+    def bar(self) -> FilterBar:
+        """The line on top."""
+        return self.query_one(FilterBar)
+
+    def places(self, text: str) -> Iterable[Place]:
+        """The keys of the form."""
+        del text
+        fields = self.draft.fields() if self.draft is not None else []
+        return [
+            Place(field.leaf.key, field.leaf.help, partial(self._stand_on, field.leaf.key))
+            for field in fields
+        ]
+
+    def _stand_on(self, key: str) -> None:
+        """Put the cursor on a key, whatever the filter says."""
+        if self.draft is not None and not self.list.has(key):
+            self.bar.clear()
+            self.list.show(self.draft.fields())
+        self.list.go(key)
+        self.list.renew()
+        self._about()
+
+    def refilter(self) -> None:
+        """Show the keys that the filter lets pass."""
+        self._show()
+
+    def edit(self, draft: Draft) -> None:
+        """Edit this job."""
+        self.draft = draft
+        self.pane.forget()
+        self._show()
+
+    def _take(self, make: Callable[[], Draft]) -> None:
+        try:
+            self.edit(make())
+        except GeobatchError as error:
+            self._refuse(str(error))
+
+    def _show(self) -> None:
+        draft = self.draft
+        if draft is None:
+            self.bar.say(Content.styled(" Config ", "bold"))
+            self.query_one("#about", Static).update(Content(_NOTHING))
+            return
+        fields = draft.fields()
+        shown = [field for field in fields if self.bar.chosen.matches(field.row())]
+        self.list.show(shown)
+        name = safe(str(draft.path)) if draft.path else "not saved yet"
+        state = fmt.plural(len(draft.problems), "error") if draft.problems else "valid"
+        self.bar.say(
+            Content.assemble(
+                (" Config ", "bold"),
+                f" {safe(draft.loaded.job.job.name)}  ",
+                (name, "$quiet"),
+                ("  modified", "bold $accent") if draft.edits else "",
+                (f"  {state}", "bold $error" if draft.problems else "bold $success"),
+            )
+        )
+        text = safe_lines(job_toml(draft.loaded.job)) if draft.right else _wrongs(draft)
+        self.query_one("#toml Static", Static).update(Content(text))
+        self._about()
+
+    def _about(self) -> None:
+        field = self.list.current
+        if field is None:
+            self.query_one("#about", Static).update(Content(self._other()))
+            return
+        leaf = field.leaf
+        words = f"  one of {', '.join(leaf.choices)}" if leaf.choices else ""
+        kind = "changes the outputs" if leaf.kind == "semantic" else ""
+        facts = "  ".join(filter(None, (leaf.unit, field.layer, field.where, kind)))
+        second = (field.problem, "bold $error") if field.problem else (facts, "")
+        self.query_one("#about", Static).update(Content.assemble(f"{leaf.help}{words}\n", second))
+
+    def _other(self) -> str:
+        return self.draft.problems.get("", "") if self.draft else ""
+
+    @on(ScrollLines.Moved)
+    def _moved(self, message: ScrollLines.Moved) -> None:
+        message.stop()
+        self._about()
+
+    # --- editing --------------------------------------------------------------------------------
+
+    @on(ScrollLines.Opened)
+    def _opened(self, message: ScrollLines.Opened) -> None:
+        """Type a value; of a few words take the next one."""
+        message.stop()
+        field = self.list.current
+        if field is None or self.draft is None:
+            return
+        if field.leaf.choices and not field.problem:
+            self._put(field.leaf.key, _next(field))
+            return
+        self.add_class("-editing")
+        typed = self.query_one("#edit", Input)
+        typed.value = field.text
+        typed.placeholder = field.leaf.key
+        typed.focus()
+        typed.action_end()
+
+    @on(Input.Submitted, "#edit")
+    def _entered(self, message: Input.Submitted) -> None:
+        """The value counts; what is wrong with it is said at the key."""
+        message.stop()
+        field = self.list.current
+        self._close()
+        if field is not None and message.value != field.text:
+            self._put(field.leaf.key, message.value)
+
+    def _put(self, key: str, text: str) -> None:
+        if self.draft is not None:
+            self.draft = self.draft.put(key, text)
+            self.pane.forget()
+            self._show()
+
+    def _close(self) -> None:
+        self.remove_class("-editing")
+        self.list.focus()
+
+    def action_back(self) -> None:
+        """Leave the field; to the form; then drop the filter."""
+        if self.has_class("-editing") or self.has_class("-toml"):
+            self.remove_class("-toml")
+            self._close()
+        else:
+            super().action_back()
+
+    def action_toml(self) -> None:
+        """Where there is no room for both: the file, or the form."""
+        self.toggle_class("-toml")
+
+    def action_copy(self) -> None:
+        """Copy the job file."""
+        if self.draft is not None and self.draft.right:
+            self.app.copy_to_clipboard(job_toml(self.draft.loaded.job))
+            self.notify("copied", markup=False)
+
+    # --- files ----------------------------------------------------------------------------------
+
+    @work(exclusive=True, group="job", exit_on_error=False)
+    async def action_new(self) -> None:
+        """Begin with an example; its outputs go below the working directory."""
+        found = {path.name: path for path in presets()}
+        choices = [Choice(name, path.stem, _about_example(path)) for name, path in found.items()]
+        none = Choice("", "None", "stay with what there is")
+        name = await self.app.push_screen_wait(
+            Question("New job", "An example to begin with:", (none, *choices))
+        )
+        if name in found:
+            out = Path.cwd() / "out" / found[name].stem
+            self._take(lambda: Draft.of_example(found[name], out))
+
+    @work(exclusive=True, group="job", exit_on_error=False)
+    async def action_read(self) -> None:
+        """Read a job file."""
+        said = "A job file, TOML or YAML."
+        path = await self.app.push_screen_wait(PathDialog("Read", said, Path.cwd() / "job.toml"))
+        if path is not None:
+            self._take(lambda: Draft.of_file(path))
+
+    def action_edit_file(self) -> None:
+        """Edit the job file itself, comments and all, and read it again."""
+        draft = self.draft
+        if draft is None or draft.path is None or draft.edits:
+            self._refuse("save the job first (^s): only a file can be edited")
+            return
+        path = draft.path
+        try:
+            edit_outside(self.app, path)
+        except GeobatchError as error:
+            self._refuse(f"{error}; {error.hint}" if error.hint else str(error))
+            return
+        self._take(lambda: Draft.of_file(path))
+
+    @work(exclusive=True, group="job", exit_on_error=False)
+    async def action_save(self) -> None:
+        """Write the job to a file, whole or not at all."""
+        await self._save()
+
+    async def _save(self) -> Path | None:
+        draft = self._whole()
+        if draft is None:
+            return None
+        try:
+            path = await save(self.app, draft)
+            if path is None:
+                return None
+            self.edit(Draft.of_file(path))
+        except GeobatchError as error:
+            self._refuse(str(error))
+            return None
+        self.notify(f"written to {path}", title="config", markup=False)
+        return path
+
+    @work(exclusive=True, group="job", exit_on_error=False)
+    async def action_start(self) -> None:
+        """Run the job with the console in front; what is not saved is saved before."""
+        draft = self._whole()
+        if draft is None:
+            return
+        path = await self._save() if draft.changed else draft.path
+        if path is not None:
+            self.app.open(Start(path))
+
+    def _whole(self) -> Draft | None:
+        """The job, if it is right; else the cursor goes to what is wrong."""
+        draft = self.draft
+        if draft is None or draft.right:
+            return draft
+        wrong = next((field for field in draft.fields() if field.problem), None)
+        if wrong is not None:
+            self._stand_on(wrong.leaf.key)
+        self._about()
+        self._refuse("something is wrong with the job: it is marked with !")
+        return None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A read-only console starts nothing."""
+        del parameters
+        return action != "start" or not self.app.read_only
+
+    # --- the plan -------------------------------------------------------------------------------
+
+    @property
+    def pane(self) -> PlanPane:
+        """The plan."""
+        return self.query_one(PlanPane)
+
+    def action_plan(self) -> None:
+        """Plan the job: nothing is written."""
+        draft = self._whole()
+        if draft is not None:
+            self.pane.plan(draft.loaded)
+
+    def action_attempt(self) -> None:
+        """Run a few chunks in a scratch directory."""
+        draft = self._whole()
+        if draft is not None:
+            self.pane.attempt(draft.loaded)
+
+    def _refuse(self, text: str) -> None:
+        self.notify(text, title="config", severity="error", markup=False)
+
+
+def _next(field: Field) -> str:
+    words = field.leaf.choices
+    return words[(words.index(field.text) + 1) % len(words)] if field.text in words else words[0]
+
+
+def _wrongs(draft: Draft) -> str:
+    lines = [f"{key}: {text}" if key else text for key, text in draft.problems.items()]
+    return safe_lines("\n".join(lines))
+
+
+def _about_example(path: Path) -> str:
+    """The sentence that an example begins with, on at most two lines of the dialog."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = takewhile(lambda line: line.startswith("# "), lines)
+    text = " ".join(line.removeprefix("# ").strip() for line in head)
+    return safe(textwrap.shorten(text.partition(". ")[0].partition(": ")[0], 100, placeholder=" …"))

@@ -1,0 +1,263 @@
+"""The log of the run: followed, filtered by level and by words, unfolded line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from time import monotonic
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual import on, work
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.editor import offer
+from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.letters.listing import chunk_named
+from geobatch_tui.tui.log.entry import FIELDS
+from geobatch_tui.tui.log.index import ERROR, LEVELS, LogIndex
+from geobatch_tui.tui.log.selection import LogSelection
+from geobatch_tui.tui.parts.console_messages import ShowOnMap
+from geobatch_tui.tui.parts.filter_bar import FilterBar
+from geobatch_tui.tui.parts.key_bar import KeyBar
+from geobatch_tui.tui.parts.page import Page
+from geobatch_tui.tui.parts.scroll_lines import ScrollLines
+from geobatch_tui.tui.screens.filtered import Filtered
+from geobatch_tui.tui.widgets.log_view import LogView, level_name, progress, unfolded
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+_STEP: Final = 0.05  #: seconds of reading and searching between two looks at the screen
+_REST: Final = 0.25  #: seconds to the next look at a file that was read to its end
+_STILL: Final = 1.0  #: the same, where no run writes it
+_SCROLL: Final = 1.0
+"""Seconds between two times that new lines move all others: nobody reads faster, and each time is a
+picture of the whole screen. After a rest a line is shown at once."""
+
+
+class LogScreen(Filtered, Page):
+    """Mode ``log``."""
+
+    BINDING_GROUP_TITLE = "Log"
+    HELP = "The log of the run. Lines that do not match the filter or the level are hidden."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("follow", "follow"),
+        bind("filter", "filter"),
+        bind("detail.less", "level(1)", does="Graver lines only"),
+        bind("detail.more", "level(-1)", does="Lines of the next lower level, too"),
+        bind("next", "error(1)", does="The next error"),
+        bind("previous", "error(-1)", show=False, does="The error before"),
+        bind("wrap", "wrap"),
+        bind("copy", "copy"),
+        bind("editor", "editor", show=False),
+        bind("faults", "faults", show=False),
+        bind("units", "utc", show=False, name="UTC", does="Times in UTC, or local"),
+        bind("map.show", "map", show=False),
+        bind("back", "back", show=False),
+    ]
+    DEFAULT_CSS = """
+    LogScreen LogView { height: 1fr; }
+    LogScreen #entry {
+        height: 40%; display: none; border: round $border-blurred; padding: 0 1;
+        border-title-color: $foreground; border-title-style: bold; scrollbar-size-vertical: 1;
+    }
+    LogScreen #entry:focus { border: round $border; }
+    LogScreen.-unfolded #entry { display: block; }
+    LogScreen #entry Static { height: auto; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._index = LogIndex(self.app.link.store.log_path)
+        self._rank = LEVELS.index("info")
+        self._version = 0
+        self._next = 0.0
+        self._woken = asyncio.Event()
+
+    def compose(self) -> ComposeResult:
+        """A line, the log, and the entry that is unfolded."""
+        yield FilterBar(FIELDS, id="bar")
+        yield LogView(self._index, id="lines")
+        with VerticalScroll(id="entry", can_focus=True) as box:
+            box.border_title = "Entry"
+            yield Static(markup=False)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Read the log from its beginning, and follow it."""
+        super().on_mount()
+        self.view.choose(LogSelection(self._index, rank=self._rank))
+        self.view.focus()
+        self.read_on()
+
+    @property
+    def view(self) -> LogView:
+        """The lines."""
+        return self.query_one(LogView)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    @work(exclusive=True, group="log", exit_on_error=False)
+    async def read_on(self) -> None:
+        """Take in the file and search it, a step at a time; rest while another screen is shown."""
+        busy = False
+        while True:
+            before, busy = busy, await asyncio.to_thread(_step, self._index, self.view.selection)
+            if self.is_current and not self.app.frozen:
+                self._show(at_once=before and not busy)
+            if busy and self.is_current:
+                await asyncio.sleep(0)
+            else:
+                await self._rest(_REST if self.app.shown.live else _STILL)
+
+    async def _rest(self, seconds: float) -> None:
+        """Rest so long, or until there is something else to look for."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        self._woken.clear()
+
+    def _show(self, *, at_once: bool) -> None:
+        if self._version != self._index.version:  # the file is another one
+            self._version = self._index.version
+            self.refilter()
+        elif at_once or monotonic() >= self._next:
+            if self.view.grow():
+                self._next = monotonic() + _SCROLL
+            self._say()
+
+    def _say(self) -> None:
+        view, total = self.view, self._index.count
+        shown = view.selection.count
+        lines = fmt.count(total) if shown == total else f"{fmt.count(shown)} of {fmt.count(total)}"
+        parts: list[Content | tuple[str, str]] = [
+            (" Log ", "bold"),
+            (f" {level_name(self._rank)} ", "reverse"),
+            (f"  {lines} line{'' if total == 1 else 's'}", ""),
+        ]
+        if view.following:
+            parts.append(("  FOLLOW", "bold $success"))
+        elif shown > view.cursor + 1:
+            parts.append((f"  {fmt.count(shown - view.cursor - 1)} below (G)", "$quiet"))
+        if view.utc:
+            parts.append(("  UTC", "$quiet"))
+        if note := progress(self._index, view.selection):
+            parts.append((f"  {note}", "$warning"))
+        view.nothing = "" if note else "no line matches" if total else "nothing is logged yet"
+        self.query_one(FilterBar).say(Content.assemble(*parts))
+
+    def refilter(self) -> None:
+        """Show the lines that the filter and the level let pass."""
+        chosen = self.query_one(FilterBar).chosen
+        self.view.choose(LogSelection(self._index, chosen, self._rank))
+        self._next = 0.0
+        self._woken.set()
+        self._say()
+
+    # --- messages -------------------------------------------------------------------------------
+
+    @on(ScrollLines.Moved)
+    def _moved(self, message: ScrollLines.Moved) -> None:
+        message.stop()
+        self._say()
+        if self.has_class("-unfolded"):
+            self._unfold()
+
+    @on(ScrollLines.Opened)
+    def _opened(self, message: ScrollLines.Opened) -> None:
+        message.stop()
+        self.toggle_class("-unfolded")
+        self._unfold()
+        self.call_after_refresh(self.view.keep_in_view, self.view.cursor)
+
+    def _unfold(self) -> None:
+        self.query_one("#entry Static", Static).update(unfolded(self.view.entry(self.view.cursor)))
+        self.query_one("#entry").scroll_home(animate=False)
+
+    # --- actions --------------------------------------------------------------------------------
+
+    def action_follow(self) -> None:
+        """Stay on the last line, or stay here."""
+        if self.view.following:
+            self.view.following = False
+        else:
+            self.view.action_to_end()
+        self._say()
+
+    def action_level(self, step: int) -> None:
+        """Graver lines only, or more of them."""
+        rank = min(max(self._rank + step, 0), len(LEVELS) - 1)
+        if rank != self._rank:
+            self._rank = rank
+            self.refilter()
+
+    def action_faults(self) -> None:
+        """Errors only, or everything from info on."""
+        self._rank = LEVELS.index("info") if self._rank == ERROR else ERROR
+        self.refilter()
+
+    def action_error(self, step: int) -> None:
+        """The next error, or the one before."""
+        if not self.view.jump(ERROR, step):
+            self.notify("no error further on" if step > 0 else "no error before", markup=False)
+
+    def action_wrap(self) -> None:
+        """Break long lines, or cut them."""
+        self.view.wrapped = not self.view.wrapped
+        self.view.forget()
+        self.view.keep_in_view(self.view.cursor)
+
+    def action_utc(self) -> None:
+        """Times in UTC, or local."""
+        self.view.utc = not self.view.utc
+        self.view.forget()
+        self._say()
+
+    def action_copy(self) -> None:
+        """Copy what is selected, else the line under the cursor as it is in the file."""
+        text = self.get_selected_text() or self.view.raw(self.view.cursor)
+        if text:
+            self.app.copy_to_clipboard(text)
+            self.notify("copied", markup=False)
+
+    def action_editor(self) -> None:
+        """Open the entry under the cursor, all of its fields, in an editor or a pager."""
+        if self.view.count():
+            text = unfolded(self.view.entry(self.view.cursor)).plain
+            offer(self.app, f"{text}\n", "log-entry.txt")
+
+    def action_map(self) -> None:
+        """Show the chunk or item of the line on the map."""
+        entry = self.view.entry(self.view.cursor)
+        name = str(entry.get("chunk") or entry.get("item") or "")
+        found = chunk_named(self.app.link.store.items, name)
+        if found is None:
+            self.notify("the line names no chunk of the job", markup=False)
+            return
+        item, chunk = found
+        whole = chunk is None
+        self.post_message(
+            ShowOnMap(
+                (name,),
+                () if chunk is None else (chunk,),
+                (item.item_id,) if whole else (),
+            )
+        )
+
+    def step_back(self) -> bool:
+        """Fold the entry."""
+        shown = self.has_class("-unfolded")
+        self.remove_class("-unfolded")
+        return shown
+
+
+def _step(index: LogIndex, selection: LogSelection) -> bool:
+    """Read and search for a moment; whether there is more to do. For a thread."""
+    until = monotonic() + _STEP
+    while True:
+        reading, searching = index.advance(), selection.advance()
+        if not (reading or searching) or monotonic() > until:
+            return reading or searching

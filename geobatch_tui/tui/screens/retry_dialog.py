@@ -1,0 +1,131 @@
+"""Shows what a retry will do, before it is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from rich.cells import cell_len
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.kit.modal import Modal
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+    from geobatch_tui.tui.letters.retry_plan import Consequence
+
+_SHOWN: Final = 500
+
+
+class RetryDialog(Modal[tuple[str, ...] | None]):
+    """Gives the changes (empty: none) if the operator agrees, else None.
+
+    Args:
+        found: what will be rerun.
+        where: in or by which run, in words.
+        changes: whether values may be changed.
+    """
+
+    BINDING_GROUP_TITLE = "Retry"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("open", "agree"),
+        bind("back", "leave"),
+    ]
+    DEFAULT_CSS = """
+    RetryDialog { align: center middle; background: $background 60%; }
+    RetryDialog #retry {
+        width: 100; max-width: 96%; height: auto; max-height: 90%;
+        border: round $border; border-title-style: bold; border-subtitle-color: $quiet;
+        background: $surface; padding: 0 1;
+    }
+    RetryDialog #retry-list { height: auto; max-height: 1fr; margin-top: 1; }
+    RetryDialog #retry-list Static {
+        height: auto; text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    RetryDialog Static { height: auto; }
+    RetryDialog Input { margin-top: 1; }
+    """
+
+    def __init__(self, found: Consequence, where: str, *, changes: bool = False) -> None:
+        super().__init__()
+        self._found = found
+        self._where = where
+        self._changes = changes
+
+    def compose(self) -> ComposeResult:
+        """Numbers, a list, and a field for changes."""
+        with Vertical(id="retry") as box:
+            box.border_title = "Retry"
+            box.border_subtitle = "enter retry  esc leave" if self._found.letters else "esc leave"
+            yield Static(summary(self._found, self._where), markup=False)
+            if self._changes:
+                yield Input(placeholder="engine.chunk_timeout=10m retry.max_attempts=8")
+            with VerticalScroll(id="retry-list", can_focus=True):
+                yield Static(lines(self._found), markup=False)
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Enter in the field agrees as well."""
+        message.stop()
+        self.action_agree()
+
+    def action_agree(self) -> None:
+        """Try them again."""
+        if not self._found.letters:
+            self.dismiss(None)
+            return
+        words = self.query_one(Input).value.split() if self._changes else []
+        self.dismiss(tuple(words))
+
+    def action_leave(self) -> None:
+        """Leave them as they are."""
+        self.dismiss(None)
+
+
+def summary(found: Consequence, where: str) -> Content:
+    """How many letters, chunks and items, and where."""
+    many = fmt.plural(found.letters, "dead letter") if found.letters else "nothing can be"
+    texts = [Content.assemble((many, "bold"), f" tried again {where}")]
+    facts = [
+        (found.chunks, "chunk", "computed"),
+        (found.replanned, "item", "opened and planned anew"),
+        (found.split, "item", "planned anew in chunks half as wide and high, all of them computed"),
+        (found.reassembled, "item", "assembled again"),
+        (found.remade, "published output", "made anew, all chunks of it"),
+    ]
+    texts += [Content(f"  {fmt.plural(n, noun)} {what}") for n, noun, what in facts if n]
+    if found.left:
+        many = fmt.plural(found.left, "letter")
+        said = f"  {many} left for a new run, which plans items: retry after this one"
+        texts.append(Content.styled(said, "$warning"))
+    if found.stale:
+        many = fmt.plural(found.stale, "letter")
+        said = f"  {many} will fail again: the source changed under the run; drain it, then retry"
+        texts.append(Content.styled(said, "$warning"))
+    classes = ", ".join(f"{name} {fmt.count(n)}" for name, n in found.classes)
+    return Content("\n").join([*texts, Content.styled(f"  {classes}", "$quiet")])
+
+
+def lines(found: Consequence) -> Content:
+    """A line a letter, of the first ones; columns no wider than what is in them."""
+    first = [
+        (where, name.removesuffix("Error"), fate) for where, name, fate in found.lines[:_SHOWN]
+    ]
+    wide = min(36, max((cell_len(where) for where, _, _ in first), default=0))
+    broad = min(18, max((cell_len(name) for _, name, _ in first), default=0))
+    rows = [
+        Content.assemble(
+            f"{fmt.fit_middle(where, wide)}  ",
+            (f"{fmt.fit(name, broad)}  ", "bold"),
+            (fate, "$quiet"),
+        )
+        for where, name, fate in first
+    ]
+    if len(found.lines) > _SHOWN:
+        more = fmt.count(len(found.lines) - _SHOWN)
+        rows.append(Content.styled(f"and {more} more", "$quiet"))
+    return Content("\n").join(rows)

@@ -1,0 +1,234 @@
+"""The failing window as a picture in half blocks, with what cannot be read marked."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.strip import Strip
+from textual.visual import Visual
+from textual.widget import Widget
+
+from geobatch_tui.observability.text import harmless
+from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.tui.letters.previewer import Unseen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geobatch_tui.execution.protocol.messages import PreviewReceipt
+
+VALUE, NODATA, UNREADABLE, UNREAD = range(4)
+_RAMP: Final = " .:-=+*#%@"
+_GLYPHS: Final = {NODATA: "·", UNREADABLE: "?", UNREAD: "~"}
+_STYLES: Final = {NODATA: "$quiet", UNREADABLE: "bold $error", UNREAD: "$quiet"}
+
+Pixel = tuple[int, int]
+"""A colour as 0xRRGGBB, and a mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """A picture that fits: ``rows`` of pixels, two of which make a line of the terminal."""
+
+    width: int
+    height: int
+    rows: Sequence[Sequence[Pixel]]
+
+
+def fitted(receipt: PreviewReceipt, width: int, height: int) -> Raster:
+    """The picture at most ``width`` x ``height`` pixels large, in its proportions; never enlarged
+    by more than whole steps.
+
+    A pixel that stands for several shows the one in the middle, but never hides one that could
+    not be read.
+    """
+    ratio = min(width / receipt.width, height / receipt.height)
+    if ratio > 1:
+        ratio = float(int(ratio))
+    wide = max(1, min(width, round(receipt.width * ratio)))
+    high = max(1, min(height, round(receipt.height * ratio)))
+    columns = _spans(receipt.width, wide)
+    rows = [
+        [_pixel(receipt, across, down) for across in columns]
+        for down in _spans(receipt.height, high)
+    ]
+    return Raster(wide, high, rows)
+
+
+def _spans(size: int, count: int) -> list[range]:
+    return [
+        range(index * size // count, max((index + 1) * size // count, index * size // count + 1))
+        for index in range(count)
+    ]
+
+
+def _pixel(receipt: PreviewReceipt, across: range, down: range) -> Pixel:
+    for y in down:
+        start = y * receipt.width
+        if UNREADABLE in receipt.marks[start + across.start : start + across.stop]:
+            return 0, UNREADABLE
+    place = down[len(down) // 2] * receipt.width + across[len(across) // 2]
+    return int.from_bytes(receipt.pixels[3 * place : 3 * place + 3]), receipt.marks[place]
+
+
+def colour_line(upper: Sequence[Pixel], lower: Sequence[Pixel] | None) -> Content:
+    """A line of half blocks: two rows of pixels in colour."""
+    pairs = zip(upper, lower or [(0, VALUE)] * len(upper), strict=True)
+    return Content.assemble(*(_cell(*pair, single=lower is None) for pair in pairs))
+
+
+def _cell(above: Pixel, below: Pixel, *, single: bool) -> tuple[str, str]:
+    if above[1] == below[1] != VALUE or (single and above[1] != VALUE):
+        return _GLYPHS[above[1]], _STYLES[above[1]]
+    top, bottom = _colour(above), _colour(below)
+    if single:
+        return "▀", top
+    if above[1] not in (VALUE, UNREADABLE):  # the background shows there
+        return "▄", bottom
+    if below[1] not in (VALUE, UNREADABLE):
+        return "▀", top
+    return "▀", f"{top} on {bottom}"
+
+
+def _colour(pixel: Pixel) -> str:
+    return "$error" if pixel[1] == UNREADABLE else f"#{pixel[0]:06x}"
+
+
+def glyph_line(upper: Sequence[Pixel], lower: Sequence[Pixel] | None) -> Content:
+    """A line without colour: light and dark as characters, the worst mark of two pixels."""
+    cells: list[tuple[str, str]] = []
+    for above, below in zip(upper, lower or upper, strict=True):
+        mark = UNREADABLE if UNREADABLE in (above[1], below[1]) else max(above[1], below[1])
+        if mark != VALUE:
+            cells.append((_GLYPHS[mark], _STYLES[mark]))
+            continue
+        light = (_luminance(above[0]) + _luminance(below[0])) // 2
+        cells.append((_RAMP[light * len(_RAMP) // 256], ""))
+    return Content.assemble(*cells)
+
+
+def _luminance(colour: int) -> int:
+    red, green, blue = colour >> 16, colour >> 8 & 255, colour & 255
+    return (299 * red + 587 * green + 114 * blue) // 1000
+
+
+def captions(receipt: PreviewReceipt) -> list[str]:
+    """What the picture shows, the most important first."""
+    facts = receipt.facts
+    bands = facts["bands"]
+    which = f"band {bands[0]}/{facts['count']}" if len(bands) == 1 else "bands 1,2,3 as RGB"
+    low, high = facts["low"], facts["high"]
+    span = f"{_number(min(low))} to {_number(max(high))}"
+    lines = [f"{which} {facts['dtype']}"]
+    if VALUE in receipt.marks:
+        lines.append(f"p2-98 {span}")
+    if facts["bad_blocks"]:
+        noun = "block" if facts["bad_blocks"] == 1 else "blocks"
+        lines.insert(0, f"? {fmt.count(facts['bad_blocks'])} {noun} unreadable")
+    if NODATA in receipt.marks:
+        lines.append(f"· nodata {facts['nodata']}" if facts["nodata"] else "· masked")
+    if UNREAD in receipt.marks:
+        lines.append("~ not read: no time")
+    col, row, width, height = facts["window"]
+    lines.append(f"{width}x{height} at {col},{row}")
+    lines.append(f"of {facts['size'][0]}x{facts['size'][1]}, blocks {_by(facts['block'])}")
+    return lines
+
+
+def _by(pair: Sequence[int]) -> str:
+    return f"{pair[0]}x{pair[1]}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+class Preview(Widget):
+    """The picture, or why there is none.
+
+    Attributes:
+        shows: the picture, the reason, or None while it is being read.
+    """
+
+    ALLOW_SELECT: ClassVar[bool] = False
+    BORDER_TITLE = "Window"
+    DEFAULT_CSS = """
+    Preview {
+        border: round $border-blurred;
+        border-title-color: $foreground; border-title-style: bold;
+    }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.shows: PreviewReceipt | Unseen | None = Unseen("no dead letter is chosen")
+        self._lines: list[Content] | None = None
+
+    def show(self, what: PreviewReceipt | Unseen | None) -> None:
+        """Show a picture, or why there is none; None: it is being read."""
+        self.shows = what
+        self._lines = None
+        self.refresh()
+
+    def on_resize(self) -> None:
+        """The picture is fitted anew."""
+        self._lines = None
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._lines = None
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if self._lines is None:
+            self._lines = self._build(width, self.size.height)
+        content = self._lines[y] if y < len(self._lines) else Content("")
+        strips = Visual.to_strips(
+            self, content, width, 1, self.visual_style, apply_selection=False, pad=True
+        )
+        return strips[0] if strips else Strip.blank(width, self.visual_style.rich_style)
+
+    def _build(self, width: int, height: int) -> list[Content]:
+        if width < 1 or height < 1:
+            return []
+        if self.shows is None:
+            return [Content.styled("reading the window", "$quiet")]
+        if isinstance(self.shows, Unseen):
+            return _reason(self.shows, width)
+        texts = captions(self.shows)
+        room = max(1, height - min(len(texts), 2 if height < 14 else len(texts)))
+        raster = fitted(self.shows, width, 2 * room)
+        line = glyph_line if self._colourless() else colour_line
+        rows = [*raster.rows]
+        lines = [
+            line(rows[at], rows[at + 1] if at + 1 < len(rows) else None)
+            for at in range(0, len(rows), 2)
+        ]
+        said = texts[: height - len(lines)]
+        return lines + [_caption(text, width) for text in said]
+
+    def _colourless(self) -> bool:
+        theme: Any = self.app.current_theme
+        return bool(self.app.ansi_color or theme.ansi)
+
+
+def _caption(text: str, width: int) -> Content:
+    return Content.styled(fmt.fit(text, width), "$error" if text.startswith("?") else "$quiet")
+
+
+def _reason(unseen: Unseen, width: int) -> list[Content]:
+    lines = [Content.styled(line, "$warning") for line in _wrapped(harmless(unseen.reason), width)]
+    hints = _wrapped(harmless(unseen.hint), width)
+    return lines + [Content.styled(line, "$quiet") for line in hints]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Text in lines of at most ``width`` cells."""
+    lines = textwrap.wrap(text, max(4, width), break_long_words=True)
+    if all(cell_len(line) <= width for line in lines):
+        return lines
+    return textwrap.wrap(text, max(2, width // 2), break_long_words=True)

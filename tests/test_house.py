@@ -1,0 +1,150 @@
+"""The house: how large rooms and modules are, what they are called, and that no imports go round."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "geobatch_tui"
+MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name != "__init__.py")
+ROOMS = sorted({path.parent for path in MODULES})
+MOST_MODULES, MOST_LINES = 16, 2400
+SHORTEST, LONGEST = 50, 400
+#: Modules beyond these limits, to be joined with a neighbour or cut in two. The list only shrinks.
+ODD_SIZES = frozenset(
+    {
+        "cli/commands/repair",
+        "cli/commands/verify",
+        "cli/commands/wait",
+        "config/paths",
+        "config/presets",
+        "config/show",
+        "execution/io/digest",
+        "execution/native/linker",
+        "execution/ops/raster/convert",
+        "execution/ops/raster/raster_operation",
+        "execution/ops/vector/clip",
+        "execution/ops/vector/convert",
+        "execution/ops/vector/filter",
+        "execution/ops/vector/make_valid",
+        "execution/ops/vector/reproject",
+        "execution/params/frozen",
+        "execution/params/second_file",
+        "execution/raster/encode/lossy_check",
+        "execution/raster/encode/tiff_tag",
+        "execution/raster/grid/output_grid",
+        "execution/raster/kernels/halve_kernel",
+        "execution/raster/pixel_types",
+        "execution/vector/batch_schema",
+        "execution/vector/formats/flatbuffer_table",
+        "execution/vector/inspect",
+        "execution/vector/kernels/flat_properties",
+        "execution/vector/ogr/domains",
+        "execution/vector/ogr/sqlite",
+        "execution/vector/read/layer",
+        "ledger/place/failpoint",
+        "ledger/read/reader",
+        "observability/versions",
+        "orchestration/plan/planner",
+        "orchestration/run/runner",
+        "orchestration/schedule/scheduler",
+        "orchestration/workers/shortage",
+        "tui/console/home",
+        "tui/kit/endings",
+        "tui/letters/letter_dismissal",
+        "tui/map/chosen",
+        "tui/map/picture/ground_view",
+        "tui/run/notices",
+        "tui/run/pending",
+        "tui/run/throughput_units",
+        "tui/screens/filtered",
+    }
+)
+#: Names that rooms share, as they mean the same in each.
+SHARED = {
+    "chunk": "one chunk of an item, of pixels or of features",
+    "convert": "the operation of that name, on rasters and on features",
+    "errors": "our error tree, and OGR's errors as members of it",
+    "gdal_commands": "the commands of GDAL that come nearest to an item",
+    "ops": "operations: the command that lists them, and those for tests",
+    "plan": "what decides an item's bytes; and the command that shows plans",
+    "probe": "opens a source and plans its item",
+    "reproject": "the operation of that name, on rasters and on features",
+}
+#: Modules of the console that know one another's types; a protocol of the console will end it.
+ROUND = {"tui/console/app", "tui/console/shell", "tui/console/steering", "tui/parts/page"}
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).with_suffix("").as_posix()
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.relative_to(ROOT).as_posix())
+def test_a_room_has_a_face_and_an_end(room: Path) -> None:
+    """So many modules as can be told apart at a look, and a sentence that says what they do."""
+    modules = [path for path in MODULES if path.parent == room]
+    assert len(modules) <= MOST_MODULES
+    assert sum(map(_lines, modules)) <= MOST_LINES
+    face = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
+    assert face
+    assert len(face) > 20
+
+
+def test_a_module_is_neither_a_scrap_nor_a_book() -> None:
+    """Exceptions are named; who joins or cuts one takes it off the list."""
+    odd = {_name(path) for path in MODULES if not SHORTEST <= _lines(path) <= LONGEST}
+    assert odd == ODD_SIZES
+
+
+def test_a_name_is_used_once() -> None:
+    """A module's name says what it is without its room, but for a few that are one idea in two."""
+    rooms = defaultdict(list)
+    for path in MODULES:
+        rooms[path.stem].append(_name(path))
+    twice = {name for name, found in rooms.items() if len(found) > 1}
+    assert twice == set(SHARED)
+    assert len(SHARED) <= 8
+
+
+def _imported(path: Path) -> set[str]:
+    """Modules of ours that a module imports as it is loaded, or for its types."""
+    found = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("geobatch_tui"):
+            module = (node.module or "").removeprefix("geobatch_tui").strip(".").replace(".", "/")
+            for alias in node.names:
+                inner = f"{module}/{alias.name}".strip("/")
+                found.add(inner if (ROOT / f"{inner}.py").exists() else module)
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def test_no_imports_go_round() -> None:
+    """Not even those of types: who reads a module reads downwards from it."""
+    imports = {_name(path): _imported(path) for path in MODULES}
+    state: dict[str, int] = {}
+    round_trips: list[str] = []
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        if state.get(name) == 1:
+            round_trips.append(" > ".join((*way[way.index(name) :], name)))
+        elif name in imports and name not in state:
+            state[name] = 1
+            for other in sorted(imports[name]):
+                visit(other, (*way, name))
+            state[name] = 2
+
+    for name in imports:
+        visit(name, ())
+    assert [way for way in round_trips if not ROUND.issuperset(way.split(" > "))] == []
