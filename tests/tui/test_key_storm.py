@@ -7,6 +7,11 @@ from key_storm import weather
 
 from geobatch_tui.testing import OPS
 
+#: Textual makes this coroutine of an input that keys close before its turn comes, and drops it.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:coroutine 'Suggester._get_suggestion':RuntimeWarning"
+)
+
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.reactive import var
@@ -77,7 +78,8 @@ class GeobatchApp(Steering):
     def on_mount(self) -> None:
         """Start to follow the run. Textual calls the shell's, too."""
         if self._period is not None:
-            self.run_worker(self._follow(self._period), name="follow", exit_on_error=False)
+            work = partial(self._follow, self._period)
+            self.run_worker(work, name="follow", exit_on_error=False)  # type: ignore[arg-type]
 
     # --- following ------------------------------------------------------------------------------
 

@@ -78,7 +78,8 @@ class Steering(Shell):
     def on_retry_requested(self, message: RetryRequested) -> None:
         """The operator has chosen dead letters, and agreed to what a retry does."""
         message.stop()
-        self.run_worker(self._rerun(message), group="commands", exit_on_error=False, name="retry")
+        work = partial(self._rerun, message)  # a coroutine would be left over, if it is cancelled
+        self.run_worker(work, group="commands", exit_on_error=False, name="retry")  # type: ignore[arg-type]
 
     async def _rerun(self, asked: RetryRequested) -> None:
         try:
@@ -213,9 +214,8 @@ class Steering(Shell):
 
     def command(self, verb: str, **arguments: Any) -> None:
         """Send a command to the run, and say what went wrong or came of it."""
-        self.run_worker(
-            self._send(verb, arguments), group="commands", exit_on_error=False, name=verb
-        )
+        work = partial(self._send, verb, arguments)
+        self.run_worker(work, group="commands", exit_on_error=False, name=verb)  # type: ignore[arg-type]
 
     async def _send(self, verb: str, arguments: dict[str, Any]) -> None:
         try:
