@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -23,6 +25,7 @@ ODD_SIZES = frozenset(
         "config/presets",
         "config/show",
         "execution/io/digest",
+        "execution/io/crc",
         "execution/native/linker",
         "execution/ops/raster/convert",
         "execution/ops/raster/raster_operation",
@@ -111,6 +114,17 @@ def test_a_name_is_used_once() -> None:
     twice = {name for name, found in rooms.items() if len(found) > 1}
     assert twice == set(SHARED)
     assert len(SHARED) <= 8
+
+
+def test_the_engine_loads_no_library_of_workers() -> None:
+    """All that an engine imports: none of it brings pixels, features or a compiler."""
+    code = (
+        "import sys, geobatch_tui.orchestration.run.runner, geobatch_tui.cli.commands.run\n"
+        "found = {'numpy', 'rasterio', 'pyogrio', 'pyproj', 'pyarrow', 'imagecodecs', 'numba'}\n"
+        "print(sorted(found & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.strip() == "[]"
 
 
 def _imported(path: Path) -> set[str]:

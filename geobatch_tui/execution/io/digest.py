@@ -1,4 +1,4 @@
-"""Digests of whole files, and checksums of pieces.
+"""Digests of whole files.
 
 Outputs are known by their SHA-256: processors have instructions for it, with which it takes a third
 of BLAKE2b's time, and everybody has a tool that computes it. Ledgers of earlier versions know
@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from typing import Any
-
-from imagecodecs import deflate_crc32
 
 _PIECE = 1 << 20
 _SHORT = 16
@@ -41,8 +39,3 @@ def digest_of(path: str | Path, state: Any = None) -> tuple[str, int]:
             state.update(piece)
             size += len(piece)
     return state.hexdigest(), size
-
-
-def crc32(data: Any, value: int = 0) -> int:
-    """CRC-32 of bytes, or of what lies behind those that have the CRC-32 ``value``."""
-    return int(deflate_crc32(data, value))
