@@ -81,6 +81,10 @@ SHARED = {
 ROUND = {"tui/console/app", "tui/console/shell", "tui/console/steering", "tui/parts/page"}
 
 
+#: Tests that no single room holds: of the whole under attack, and of the house.
+ABOVE_ROOMS = {"chaos", ""}
+
+
 def _lines(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
 
@@ -104,6 +108,14 @@ def test_a_module_is_neither_a_scrap_nor_a_book() -> None:
     """Exceptions are named; who joins or cuts one takes it off the list."""
     odd = {_name(path) for path in MODULES if not SHORTEST <= _lines(path) <= LONGEST}
     assert odd == ODD_SIZES
+
+
+def test_tests_lie_where_their_rooms_lie() -> None:
+    """Who knows a module's room knows where its tests are."""
+    tests = Path(__file__).parent
+    found = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    rooms = {path.relative_to(ROOT) for path in ROOT.rglob("*") if (path / "__init__.py").exists()}
+    assert found - rooms == {Path(name) for name in ABOVE_ROOMS}
 
 
 def test_a_name_is_used_once() -> None:

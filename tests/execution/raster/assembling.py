@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+from planning import OPERATIONS, no_stage
 from rasterio.crs import CRS
 
 from geobatch_tui.execution.protocol.messages import (
     ChunkGrid,
+    ChunkTask,
+    FinaliseTask,
     ItemContext,
     ItemPlan,
     SourceIdentity,
@@ -111,10 +114,6 @@ def noise(plan, seed=0):
     return (values / 7).astype(dtype)
 
 
-def no_stage(_name):
-    return nullcontext()
-
-
 def window_of(item, index):
     at = item.plan.grid.window(index)
     return (
@@ -153,3 +152,18 @@ def build(folder, plan, pixels, valid=None, *, chunk=None, order=None, skip=()):
 
 def with_encoding(plan, **changes):
     return replace(plan, encoding=replace(plan.encoding, **changes))
+
+
+def publish(item):
+    """Runs all chunks and assembles; the part file's path and the receipts."""
+    operation = OPERATIONS[item.op]
+    Path(item.work_dir).mkdir(exist_ok=True)
+    count = len(item.plan.grid)
+    receipts = [
+        operation.run(ChunkTask(1, item, index, 1, 1, whole=count == 1), no_stage)
+        for index in range(count)
+    ]
+    if count == 1:
+        return receipts[0].item.part_path, receipts
+    segments = tuple(receipt.segment for receipt in reversed(receipts))
+    return operation.finalise(FinaliseTask(1, item, 1, segments), no_stage).part_path, receipts

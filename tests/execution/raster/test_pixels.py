@@ -13,10 +13,11 @@ import corpus
 import numpy as np
 import pytest
 import rasterio
+from assembling import publish
 from planning import OPERATIONS, item_of, no_stage, read_whole
 
 from geobatch_tui.errors import MemoryBudgetError, TransientError
-from geobatch_tui.execution.protocol.messages import ChunkTask, FinaliseTask, InspectTask, Window
+from geobatch_tui.execution.protocol.messages import InspectTask, Window
 from geobatch_tui.execution.raster import chunk
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
@@ -26,21 +27,6 @@ from geobatch_tui.execution.raster.source import opened_source
 def _closed():
     yield
     opened_source.release()
-
-
-def publish(item):
-    """Runs all chunks and assembles; the part file's path and the receipts."""
-    operation = OPERATIONS[item.op]
-    Path(item.work_dir).mkdir(exist_ok=True)
-    count = len(item.plan.grid)
-    receipts = [
-        operation.run(ChunkTask(1, item, index, 1, 1, whole=count == 1), no_stage)
-        for index in range(count)
-    ]
-    if count == 1:
-        return receipts[0].item.part_path, receipts
-    segments = tuple(receipt.segment for receipt in reversed(receipts))
-    return operation.finalise(FinaliseTask(1, item, 1, segments), no_stage).part_path, receipts
 
 
 @pytest.mark.parametrize("name", [name for name, case in corpus.CASES.items() if not case.errors])

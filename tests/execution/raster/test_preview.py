@@ -223,7 +223,7 @@ def test_messages_cross_the_pipe(tmp_path):
 
 def test_damage_that_gdal_does_not_notice_is_marked(tmp_path):
     """By the checksum in the block, as in a chunk."""
-    from test_checksums import damage, written
+    from damaged_blocks import damage, written
 
     path = written(tmp_path / "a.tif", tiled=True, blockxsize=64, blockysize=64)
     damage(path, 5)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
+from assembling import publish
 from planning import item_of, probe
-from test_pixels import publish
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.raster.source import opened_source

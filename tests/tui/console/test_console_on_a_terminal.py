@@ -59,7 +59,7 @@ def test_native_noise_does_not_reach_the_screen(terminal, script, tmp_path):
     """What C code writes to fd 1 and 2 lands in a file; the picture has the terminal's size, and
     the screen from before comes back."""
     script.plan(1, 1, 10)
-    noisy = Path(__file__).with_name("noisy_console.py")
+    noisy = Path(__file__).parents[1] / "noisy_console.py"
     shown = terminal(noisy, script.state.output_dir, columns=100, rows=30)
     shown.wait_for(b"Workers")
     shown.read(2.5)
@@ -211,7 +211,7 @@ def test_a_console_that_fails_ends_no_run(terminal, job, tmp_path):
     """A bug in a handler: the terminal is as it was, the run goes on to its end, and its code is
     the command's. The traceback has no values of variables, and what failed no credentials."""
     job(chunks=400, milliseconds=10)
-    failing = Path(__file__).with_name("failing_console.py")
+    failing = Path(__file__).parents[1] / "failing_console.py"
     shown = terminal(failing, "run", "job.toml", **ENV)
     shown.wait_for(b"RUNNING")
     shown.read(0.5)

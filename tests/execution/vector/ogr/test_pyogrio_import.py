@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import vectordata
+import vectorjobs
 
 SCRIPT = """
 import sys, types
@@ -51,7 +52,7 @@ def test_a_worker_does_without_pandas_until_it_is_asked_for(tmp_path):
 def test_whole_outputs_are_made_without_pandas(tmp_path):
     """Chunks and assembly: to load it takes longer than many a job, and 60 MB."""
     source = vectordata.write(vectordata.layer(7), tmp_path / "s.gpkg")
-    here = str(Path(__file__).parent)
+    here = str(Path(vectorjobs.__file__).parent)
     words = [sys.executable, "-c", WHOLE, str(source), here]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.stdout == "fine\n", done.stderr

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import planning
+
 SCRIPT = """
 import os, resource, sys
 from dataclasses import replace
@@ -14,6 +16,7 @@ folder = Path(sys.argv[1])
 sys.path.insert(0, sys.argv[2])
 import numpy as np
 from assembling import make_item, make_plan, no_stage, write_segments
+import planning
 from geobatch_tui.execution.raster.geotiff import assembly as assemble
 
 plan = make_plan(512, 512, block=32)
@@ -37,6 +40,6 @@ print("fine")
 
 def test_spools_of_tiles_are_not_all_open_at_once(tmp_path):
     """As many as a run of many workers, killed often, leaves; the bytes are the same."""
-    words = [sys.executable, "-c", SCRIPT, str(tmp_path), str(Path(__file__).parent)]
+    words = [sys.executable, "-c", SCRIPT, str(tmp_path), str(Path(planning.__file__).parent)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.stdout == "fine\n", done.stderr

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pool_desk
 import pytest
 from pool_desk import Desk
 
@@ -97,7 +98,7 @@ def test_thread_that_hangs_does_not_keep_the_process():
     code = f"""
 import asyncio, sys, tempfile
 from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(pool_desk.__file__).parent)!r})
 from pool_desk import Desk
 from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
 

@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pool_desk
 import pytest
 from pool_desk import Desk
 
@@ -515,7 +516,9 @@ asyncio.run(main())
 async def test_no_worker_outlives_its_engine(tmp_path, number):
     """Soon after the engine died no worker is left: not one that holds the GIL, is stopped, or
     has a child."""
-    code = textwrap.dedent(ENGINE).format(tests=str(Path(__file__).parent), root=str(tmp_path))
+    code = textwrap.dedent(ENGINE).format(
+        tests=str(Path(pool_desk.__file__).parent), root=str(tmp_path)
+    )
     engine = subprocess.Popen(  # noqa: ASYNC220 - the test waits for it
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,

@@ -7,11 +7,10 @@ import os
 import zlib
 from dataclasses import replace
 
-import corpus
 import numpy as np
 import pytest
 import rasterio
-import tifffile
+from damaged_blocks import blocks_of, damage, written
 from planning import item_of, read_whole
 
 from geobatch_tui.errors import CorruptSourceError
@@ -33,26 +32,6 @@ def _closed():
     opened_source.release()
 
 
-def written(path, dtype="uint8", **layout):
-    """256 pixels a side, in a ramp that predictors like."""
-    profile = {
-        **corpus.profile_of(corpus.picture(3, dtype=dtype)),
-        "compress": "deflate",
-        "zlevel": 1,
-    }
-    for name in ("tiled", "blockxsize", "blockysize", "interleave"):
-        profile.pop(name, None)
-    with rasterio.open(path, "w", **{**profile, **layout}) as dst:
-        dst.write(corpus.picture(3, dtype=dtype))
-    return path
-
-
-def blocks_of(path):
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages[0]
-        return list(zip(page.dataoffsets, page.databytecounts, strict=True))
-
-
 @contextlib.contextmanager
 def checked(path):
     """The blocks of the file at ``path``, as they were when it was opened."""
@@ -63,25 +42,6 @@ def checked(path):
         yield Checksums.of(fd, table)
     finally:
         os.close(fd)
-
-
-def damage(path, block):
-    """Change a byte of a block so that GDAL still reads it, as other pixels; None if none does."""
-    good = path.read_bytes()
-    offset, length = blocks_of(path)[block]
-    with rasterio.open(path) as src:
-        before = src.read()
-    for place in range(offset + length // 8, offset + length - 4, max(length // 40, 1)):
-        bad = bytearray(good)
-        bad[place] ^= 0xFF
-        path.write_bytes(bad)
-        try:
-            with rasterio.open(path) as src:
-                if (src.read() != before).any():
-                    return bytes(bad)
-        except rasterio.errors.RasterioError:
-            continue
-    raise AssertionError("GDAL noticed all of it: this layer has become unnecessary")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -12,10 +12,10 @@ import corpus
 import numpy as np
 import pytest
 import rasterio
+from damaged_blocks import blocks_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.windows import Window
-from test_checksums import blocks_of
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.raster.source import blocks as module
