@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LARGEST = 1 << 20
 _DEEPEST = 32
 _KEYS = 10_000
-_EVENTS = 100_000
+MOST_YAML_VALUES = 100_000
 _YAML_TEXT = "tag:yaml.org,2002:str"
 _TOML_PLACE = re.compile(r"^(.*) \(at line (\d+), column \d+\)$", re.DOTALL)
 _TOML_STRING = re.compile(
@@ -161,8 +161,8 @@ def _refused_yaml(path: Path, text: str) -> list[Problem]:
     problems: list[Problem] = []
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-        if count == _EVENTS:
-            said = f"more than {_EVENTS:,} values: give inputs by a pattern, or by @LIST"
+        if count == MOST_YAML_VALUES:
+            said = f"more than {MOST_YAML_VALUES:,} values: give inputs by a pattern, or by @LIST"
             return [*problems, Problem(f"{path}:{_line(event)}", "", said)]
         if isinstance(event, yaml.AliasEvent):
             said = "YAML aliases are not read: write it out"

@@ -216,6 +216,6 @@ def test_what_looks_like_many_keys_in_texts_is_none(write):
 
 def test_a_yaml_file_has_an_end(write, monkeypatch):
     """It is read at some 20,000 values a second: one of a megabyte would take a minute."""
-    monkeypatch.setattr("geobatch_tui.config.job_reader._EVENTS", 1_000)
+    monkeypatch.setattr("geobatch_tui.config.job_reader.MOST_YAML_VALUES", 1_000)
     with pytest.raises(ConfigError, match=r"a\.yaml:997: more than 1,000 values"):
         read_job_file(write("a:\n" + "- 1\n" * 1_100, "a.yaml"))

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.void]
 
-#: Bytes of a run, and of the rows of all runs that are in memory while they are merged.
-_RUN = 6 * 2**20
 #: Rows of a run that are read at a time at least.
 _FEWEST = 256
 
@@ -34,11 +32,13 @@ class Ranked:
     Args:
         kind: of a row.
         path: of the scratch file, if one is needed.
+        run_bytes: of a run, and of the rows of all runs that are in memory while they are merged.
     """
 
-    def __init__(self, kind: np.dtype[Any], path: Path) -> None:
+    def __init__(self, kind: np.dtype[Any], path: Path, *, run_bytes: int = 6 * 2**20) -> None:
         self._kind, self._path = kind, path
-        self._run = np.empty(max(_RUN // kind.itemsize, _FEWEST), kind)
+        self._rows = run_bytes // kind.itemsize
+        self._run = np.empty(max(self._rows, _FEWEST), kind)
         self._held = 0
         self._fd = -1
         #: Rows of each run on disk.
@@ -88,7 +88,7 @@ class Ranked:
         yield from self._merged()
 
     def _merged(self) -> Iterator[Rows]:
-        size = max(_RUN // self._kind.itemsize // len(self._runs), _FEWEST)
+        size = max(self._rows // len(self._runs), _FEWEST)
         ends = np.cumsum(self._runs).tolist()
         at = [end - count for end, count in zip(ends, self._runs, strict=True)]
         held = [np.empty(0, self._kind)] * len(ends)

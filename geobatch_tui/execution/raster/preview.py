@@ -40,7 +40,7 @@ _LOW, _HIGH = 2, 98
 #: The largest picture, in pixels: it crosses a pipe and is drawn with half blocks.
 _MAX_COLUMNS, _MAX_ROWS = 160, 96
 #: Blocks that are read for one picture: of a vast window a coarse picture is shown at once.
-_MAX_BLOCKS = 1500
+MOST_BLOCKS = 1500
 _RGB: Final = 3
 
 
@@ -95,9 +95,9 @@ def _affordable(facts: Facts, window: Window, width: int, height: int) -> tuple[
     cols, rows = facts.block
     across = min(width, window.width // cols + 2)
     down = min(height, window.height // rows + 2)
-    if across * down <= _MAX_BLOCKS:
+    if across * down <= MOST_BLOCKS:
         return width, height
-    ratio = math.sqrt(_MAX_BLOCKS / (across * down))
+    ratio = math.sqrt(MOST_BLOCKS / (across * down))
     return max(1, int(across * ratio)), max(1, int(down * ratio))
 
 

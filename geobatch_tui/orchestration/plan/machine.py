@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CGROUP = Path("/sys/fs/cgroup")
-_OWN = Path("/proc/self/cgroup")
+CGROUP_TREE = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 _MIB = 1 << 20
 _ALL = 1 << 62
 
@@ -21,17 +21,17 @@ def _cgroups(controller: str) -> Iterator[tuple[int, Path]]:
     """Version and directory of each of this process's cgroups that may limit something, from the
     innermost out. In version 1 each controller has a tree of its own."""
     try:
-        lines = _OWN.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = OWN_CGROUPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return
     for line in lines:
         number, controllers, path = line.split(":", 2)
         if number == "0":
             # Where both are mounted, version 2 is beside the controllers of version 1.
-            both = not (_CGROUP / "cgroup.controllers").exists()
-            version, root = 2, _CGROUP / "unified" if both else _CGROUP
+            both = not (CGROUP_TREE / "cgroup.controllers").exists()
+            version, root = 2, CGROUP_TREE / "unified" if both else CGROUP_TREE
         elif controller in controllers.split(","):
-            version, root = 1, _CGROUP / controller
+            version, root = 1, CGROUP_TREE / controller
         else:
             continue
         inner = root / path.lstrip("/")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.kit.filters import Row
 
-_BLOCK: Final = 4 << 20
 _LONG: Final = 1 << 20  #: bytes of a line that are looked at
 
 FIELDS: Final[Mapping[str, str]] = {
@@ -70,7 +69,9 @@ def row_of(entry: Mapping[str, Any]) -> Row:
     return row
 
 
-def lines_about(path: Path, names: Sequence[str], limit: int = 200) -> list[dict[str, Any]]:
+def lines_about(
+    path: Path, names: Sequence[str], limit: int = 200, *, block: int = 4 << 20
+) -> list[dict[str, Any]]:
     """The newest entries of a log about these chunks or items, oldest first; for a thread. Those
     about a chunk are not about its item.
 
@@ -78,16 +79,17 @@ def lines_about(path: Path, names: Sequence[str], limit: int = 200) -> list[dict
         path: the log.
         names: chunks or items, as they are in the log.
         limit: entries at most.
+        block: bytes that are read at a time.
     """
     needles = [json.dumps(name).encode() for name in names if name]
     if not needles:
         return []
     found: list[dict[str, Any]] = []
-    for block in _backwards(path):
+    for text in _backwards(path, block):
         # Most of a long log is about others: it is not even cut into lines.
-        if not any(needle in block for needle in needles):
+        if not any(needle in text for needle in needles):
             continue
-        for line in reversed(block.split(b"\n")):
+        for line in reversed(text.split(b"\n")):
             if not any(needle in line for needle in needles):
                 continue
             entry = entry_of(line)
@@ -98,14 +100,14 @@ def lines_about(path: Path, names: Sequence[str], limit: int = 200) -> list[dict
     return found[::-1]
 
 
-def _backwards(path: Path) -> Iterator[bytes]:
+def _backwards(path: Path, block: int) -> Iterator[bytes]:
     """Blocks of whole lines of a file, the last one first."""
     try:
         with open_read(path) as file:
             end = file.seek(0, os.SEEK_END)
             rest = b""
             while end:
-                begin = max(0, end - _BLOCK)
+                begin = max(0, end - block)
                 file.seek(begin)
                 data = file.read(end - begin) + rest
                 cut = data.find(b"\n") + 1 if begin else 0

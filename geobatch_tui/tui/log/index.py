@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STRIDE: Final = 32
-_BLOCK: Final = 4 << 20
 _LONGEST: Final = 64 << 20  #: bytes without a line break, from which a file is no log
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -48,13 +47,18 @@ class LogIndex:
 
     :meth:`advance` may be called from a thread while another reads.
 
+    Args:
+        path: of the file, which need not be there.
+        block: bytes that are read at a time.
+
     Attributes:
         version: grows whenever the file turned out to be another one: line numbers are void.
         size: of the file in bytes when it was looked at last.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, block: int = 4 << 20) -> None:
         self.path = path
+        self._block = block
         self.version = 0
         self.size = 0
         self._marks = _Marks()
@@ -90,8 +94,8 @@ class LogIndex:
                         marks = self._marks = _Marks(inode=status.st_ino)
                     self.size = status.st_size
                     file.seek(marks.end)
-                    data = file.read(_BLOCK)
-                    if len(data) == _BLOCK and b"\n" not in data:
+                    data = file.read(self._block)
+                    if len(data) == self._block and b"\n" not in data:
                         data += file.readline(_LONGEST)
                     return _take_in(marks, data, status.st_size)
             except OSError:

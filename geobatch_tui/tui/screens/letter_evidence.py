@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.content import Content
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.letters.dossier import Dossier
     from geobatch_tui.tui.widgets.letter_list import LetterList
 
-_SETTLE: Final = 0.15
-"""Seconds that the cursor rests on a letter before it is read from disk."""
-
 
 class Evidence(Page):
     """A screen with a list of letters, an inspector, a window, and a line for a command.
@@ -36,6 +33,9 @@ class Evidence(Page):
     Attributes:
         dossier: what was read of the letter under the cursor; None: it is to be read.
     """
+
+    #: Seconds that the cursor rests on a letter before it is read from disk.
+    SETTLE: ClassVar[float] = 0.15
 
     def __init__(self, previewer: Previewer | None = None) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Evidence(Page):
     @work(exclusive=True, group="letter", exit_on_error=False)
     async def read_letter(self, dead_id: int) -> None:
         """Show a letter, then its window."""
-        await asyncio.sleep(_SETTLE)
+        await asyncio.sleep(self.SETTLE)
         try:
             found = await asyncio.to_thread(dossier.gather, self.app.link.store, dead_id)
         except GeobatchError as error:

@@ -32,11 +32,6 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
 _STEP: Final = 0.05  #: seconds of reading and searching between two looks at the screen
-_REST: Final = 0.25  #: seconds to the next look at a file that was read to its end
-_STILL: Final = 1.0  #: the same, where no run writes it
-_SCROLL: Final = 1.0
-"""Seconds between two times that new lines move all others: nobody reads faster, and each time is a
-picture of the whole screen. After a rest a line is shown at once."""
 
 
 class LogScreen(Filtered, Page):
@@ -59,6 +54,12 @@ class LogScreen(Filtered, Page):
         bind("map.show", "map", show=False),
         bind("back", "back", show=False),
     ]
+    #: Seconds to the next look at a file that was read to its end; and where no run writes it.
+    REST: ClassVar[float] = 0.25
+    STILL: ClassVar[float] = 1.0
+    #: Seconds between two times that new lines move all others: nobody reads faster, and each time
+    #: is a picture of the whole screen. After a rest a line is shown at once.
+    SCROLL: ClassVar[float] = 1.0
     DEFAULT_CSS = """
     LogScreen LogView { height: 1fr; }
     LogScreen #entry {
@@ -112,7 +113,7 @@ class LogScreen(Filtered, Page):
             if busy and self.is_current:
                 await asyncio.sleep(0)
             else:
-                await self._rest(_REST if self.app.shown.live else _STILL)
+                await self._rest(self.REST if self.app.shown.live else self.STILL)
 
     async def _rest(self, seconds: float) -> None:
         """Rest so long, or until there is something else to look for."""
@@ -126,7 +127,7 @@ class LogScreen(Filtered, Page):
             self.refilter()
         elif at_once or monotonic() >= self._next:
             if self.view.grow():
-                self._next = monotonic() + _SCROLL
+                self._next = monotonic() + self.SCROLL
             self._say()
 
     def _say(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from geobatch_tui.execution.io import external_sort
 from geobatch_tui.execution.io.external_sort import Ranked, evenly
 
 KIND = np.dtype([("key", "<u8"), ("value", "<u2")])
@@ -20,11 +19,10 @@ def rows(count, seed=1):
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1000, 1001, 25_000])
-def test_rows_come_in_order_as_often_as_asked(count, tmp_path, monkeypatch):
+def test_rows_come_in_order_as_often_as_asked(count, tmp_path):
     """In memory, in a run that is just full, and in several on disk; all of them, and in step."""
-    monkeypatch.setattr(external_sort, "_RUN", 1000 * KIND.itemsize)
     given = rows(count)
-    with Ranked(KIND, tmp_path / "rows") as found:
+    with Ranked(KIND, tmp_path / "rows", run_bytes=1000 * KIND.itemsize) as found:
         for start in range(0, count, 700):
             found.add(given[start : start + 700])
         assert found.count == count
@@ -37,10 +35,9 @@ def test_rows_come_in_order_as_often_as_asked(count, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_few_rows_are_in_memory_while_many_are_merged(tmp_path, monkeypatch):
+def test_few_rows_are_in_memory_while_many_are_merged(tmp_path):
     """A block holds no more than what is read of all runs."""
-    monkeypatch.setattr(external_sort, "_RUN", 2000 * KIND.itemsize)
-    with Ranked(KIND, tmp_path / "rows") as found:
+    with Ranked(KIND, tmp_path / "rows", run_bytes=2000 * KIND.itemsize) as found:
         found.add(rows(50_000))
         largest = max(len(block) for block in found.blocks())
     assert largest <= 25 * 256

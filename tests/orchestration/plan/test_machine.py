@@ -24,8 +24,8 @@ def set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def make(own: str, files: dict[str, str]) -> None:
         (tmp_path / "own").write_text(own)
-        monkeypatch.setattr(machine, "_OWN", tmp_path / "own")
-        monkeypatch.setattr(machine, "_CGROUP", tmp_path / "cgroup")
+        monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "own")
+        monkeypatch.setattr(machine, "CGROUP_TREE", tmp_path / "cgroup")
         for name, text in files.items():
             path = tmp_path / "cgroup" / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ import tracemalloc
 import pytest
 
 from geobatch_tui.tui.kit.filters import parse
-from geobatch_tui.tui.log import entry as log_entry
 from geobatch_tui.tui.log import index as log_index
 from geobatch_tui.tui.log.entry import FIELDS, entry_of, lines_about
 from geobatch_tui.tui.log.index import ERROR, LogIndex
@@ -26,8 +25,8 @@ def line(number, level="info", **fields):
     return json.dumps(entry, separators=(",", ":")) + "\n"
 
 
-def whole(path):
-    index = LogIndex(path)
+def whole(path, **options):
+    index = LogIndex(path, **options)
     while index.advance():
         pass
     return index
@@ -59,10 +58,9 @@ def log(tmp_path):
 
 
 @pytest.mark.parametrize("block", [97, 1000, 1 << 22])
-def test_every_line_is_found_wherever_it_is_read_from(log, monkeypatch, block):
+def test_every_line_is_found_wherever_it_is_read_from(log, block):
     """Any stretch of lines is read as it is in the file, however the file was taken in."""
-    monkeypatch.setattr(log_index, "_BLOCK", block)
-    index = whole(log)
+    index = whole(log, block=block)
     lines = log.read_bytes().splitlines()
     assert index.count == len(lines)
     rng = random.Random(7)
@@ -174,10 +172,9 @@ def test_entries_that_are_no_json_are_messages():
     assert entry_of(b"[" * 100_000)["message"].startswith("[")
 
 
-def test_lines_about_a_chunk(tmp_path, monkeypatch):
+def test_lines_about_a_chunk(tmp_path):
     """Lines that name the chunk or its item, the newest ones, oldest first; no others that only
     mention it."""
-    monkeypatch.setattr(log_entry, "_BLOCK", 300)
     path = tmp_path / "log.jsonl"
     names = ["a.tif@0,1", "a.tif@0,10", "b.tif@0,1"]
     path.write_text(
@@ -186,7 +183,7 @@ def test_lines_about_a_chunk(tmp_path, monkeypatch):
         + line(61, item="a.tif")
         + line(62, item="a.tif", chunk="a.tif@5,5")
     )
-    found = lines_about(path, ["a.tif@0,1", "a.tif"], limit=5)
+    found = lines_about(path, ["a.tif@0,1", "a.tif"], limit=5, block=300)
     assert [entry["message"] for entry in found] == [
         "line 48", "line 51", "line 54", "line 57", "line 61",
     ]  # fmt: skip

@@ -22,6 +22,7 @@ from geobatch_tui.tui.parts.dialogs import Question
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.line_prompt import NoteDialog, PathDialog
 from geobatch_tui.tui.screens.dead import DeadScreen
+from geobatch_tui.tui.screens.letter_evidence import Evidence
 from geobatch_tui.tui.screens.retry_dialog import RetryDialog, lines
 from geobatch_tui.tui.widgets.inspector import TABS, Inspector
 
@@ -60,7 +61,7 @@ class Eye:
 def eye(monkeypatch):
     eye = Eye()
     monkeypatch.setattr("geobatch_tui.tui.screens.letter_evidence.Previewer", lambda: eye)
-    monkeypatch.setattr("geobatch_tui.tui.screens.letter_evidence._SETTLE", 0.0)
+    monkeypatch.setattr(Evidence, "SETTLE", 0.0)
     return eye
 
 

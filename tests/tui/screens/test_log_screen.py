@@ -89,11 +89,11 @@ async def test_log_follows_its_end(console, log):
 
 async def test_new_lines_move_the_others_once_a_while(console, log, monkeypatch):
     """After a rest a line is shown at once; those behind it wait."""
-    monkeypatch.setattr("geobatch_tui.tui.screens.log_screen._SCROLL", 0.0)
+    monkeypatch.setattr(LogScreen, "SCROLL", 0.0)
     app = console()
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, 199)
-        monkeypatch.setattr("geobatch_tui.tui.screens.log_screen._SCROLL", 1000.0)
+        monkeypatch.setattr(LogScreen, "SCROLL", 1000.0)
         with log.open("a") as file:
             file.write(line(200))
         await until(lambda: screen.view.count() == 200)
@@ -169,8 +169,8 @@ async def test_filter_hides_lines_and_keeps_the_place(console, log):
 
 async def test_a_filter_does_not_wait_for_the_next_look_at_the_file(console, log, monkeypatch):
     """However long the screen rests where no run writes, what is typed is searched at once."""
-    monkeypatch.setattr("geobatch_tui.tui.screens.log_screen._STILL", 3600.0)
-    monkeypatch.setattr("geobatch_tui.tui.screens.log_screen._REST", 3600.0)
+    monkeypatch.setattr(LogScreen, "STILL", 3600.0)
+    monkeypatch.setattr(LogScreen, "REST", 3600.0)
     app = console()
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await opened(pilot, 199)

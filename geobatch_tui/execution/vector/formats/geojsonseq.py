@@ -23,7 +23,7 @@ _SEPARATOR = b"\x1e"
 _PIECE = 1 << 20
 _LISTED = 20
 #: Records that are no features, and are set aside one by one; a file with more is none of these.
-_MOST = 10_000
+MOST_SET_ASIDE = 10_000
 _SHOWN = 80
 #: What no object has but in its text, or in a list of objects: another value may follow here.
 _GOES_ON = re.compile(rb'}[\]\s]*(?:[^\s,}\]]|,\s*[^\s"])')
@@ -49,7 +49,7 @@ def lost(path: str, features: int) -> tuple[int, ...]:
     if count == features:
         return ()
     bad = tuple(n for n, record in enumerate(records(path), 1) if _fault(record))
-    if features and count - features == len(bad) <= _MOST:
+    if features and count - features == len(bad) <= MOST_SET_ASIDE:
         return bad
     shown = ", ".join(map(str, bad[:_LISTED])) or "none that is no JSON"
     error = CorruptSourceError(
@@ -74,7 +74,7 @@ def shared(path: str, lost: tuple[int, ...]) -> tuple[int, ...]:
     """
     left_out = frozenset(lost)
     found = tuple(n for n, one in enumerate(records(path), 1) if n not in left_out and _rest(one))
-    if len(found) > _MOST:
+    if len(found) > MOST_SET_ASIDE:
         raise CorruptSourceError(
             f"{path} has {len(found)} records of more than one feature; OGR reads only the first",
             hint="write one feature a line, as jq -c does",

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     #: Says something of each of an array of geometries.
     Test = Callable[[NDArray[Any]], NDArray[np.bool_]]
 
-#: Coordinates of a geometry that is tested by itself.
-_LARGE = 20_000
+#: A geometry of more coordinates than this is tested by itself.
+LARGE = 20_000
 #: Dimension of the parts that a geometry of a type is made of; -1: of any.
 _DIMENSION = {1: 0, 4: 0, 2: 1, 5: 1, 3: 2, 6: 2}
 
@@ -83,11 +83,11 @@ def tested(
     answers = np.zeros(len(rows), np.bool_)
     alone = there = ~shapely.is_missing(shapes)
     if trail is None or not trail.careful:
-        large = np.diff(found.first)[rows] > _LARGE
+        is_large = np.diff(found.first)[rows] > LARGE
         try:
-            at_once = there & ~large
+            at_once = there & ~is_large
             answers[at_once] = test(shapes[at_once])
-            alone = there & large
+            alone = there & is_large
         except shapely.errors.GEOSException:
             pass
     for n in np.flatnonzero(alone).tolist():

@@ -39,7 +39,7 @@ _DRIVERS = {
     ".gdb": ("OpenFileGDB",),
 }
 #: A file that unpacks to more than this many bytes, and so many times its own, is no data.
-_LARGE, _RATIO = 2**28, 500
+BOMB_BYTES, BOMB_RATIO = 2**28, 500
 _PIECE = 1 << 20
 
 
@@ -221,7 +221,7 @@ def _refuse_unsafe(path: str, each: zipfile.ZipInfo) -> None:
         raise UnsafeInputError(f"{path}: {each.filename!r} may lead out: it has a backslash")
     if each.flag_bits & 1:
         raise UnsafeInputError(f"{path}: {each.filename!r} is encrypted")
-    if each.file_size > max(_LARGE, _RATIO * each.compress_size):
+    if each.file_size > max(BOMB_BYTES, BOMB_RATIO * each.compress_size):
         raise UnsafeInputError(
             f"{path}: {each.filename!r} unpacks to {each.file_size:,} bytes, "
             f"{each.file_size // max(each.compress_size, 1)} times its own"

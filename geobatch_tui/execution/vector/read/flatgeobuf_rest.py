@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 UNREADABLE = "OGR cannot read it: its bytes are damaged"
-#: Features of such a file; each that cannot be read has them read once more.
-_SOME = 1024
-#: Of a file that is read the quick way, so many bytes at a time.
-_BYTES = 8 << 20
+#: Features that are copied at a time; each that cannot be read has them read once more.
+MOST_FEATURES = 1024
+#: Bytes that are copied at a time of a file that is read the quick way.
+MOST_BYTES = 8 << 20
 #: Where the header begins, which says its length before that; numbers of its fields; nodes of an
 #: index have so many children if it does not say how many, and so many bytes.
 _AT, _COUNT, _CHILDREN, _USUAL, _NODE = 12, 8, 9, 16, 40
@@ -74,9 +74,9 @@ def between(
     with TemporaryDirectory(prefix="rest-", dir=folder) as place:
         part = Path(place) / Path(path).name  # its layer may have the name of the file
         while at < count:
-            stop = min(at + _SOME, count)
+            stop = min(at + MOST_FEATURES, count)
             if wide:
-                stop = max(at + 1, bisect_right(starts, starts[at] + _BYTES) - 1)
+                stop = max(at + 1, bisect_right(starts, starts[at] + MOST_BYTES) - 1)
             part.write_bytes(_header(data, stop - at, wide) + data[starts[at] : starts[stop]])
             for batch in _as_far_as_it_goes(part, plan):
                 ids = pa.array(range(first + at, first + at + batch.num_rows), pa.int64())

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Features of a row group: at least and at most, by bytes of source. Large ones have fewer.
-_FEWEST, _MOST, _BYTES = 10_000, 20_000, 16 * 2**20
+FEWEST_ROWS, MOST_ROWS, SOURCE_BYTES = 10_000, 20_000, 16 * 2**20
 #: Bytes of geometry after which a row group ends early.
 ROW_GROUP_BYTES = 64 * 2**20
 _CODECS = {"ZSTD": "zstd", "SNAPPY": "snappy", "GZIP": "gzip", "NONE": "none"}
@@ -56,5 +56,5 @@ def writer_options(output: Mapping[str, Any]) -> dict[str, Any]:
 
 def row_group(each: float) -> int:
     """Features of a row group, where one takes about ``each`` bytes in its source."""
-    features = min(max(int(_BYTES / each), _FEWEST), _MOST)
+    features = min(max(int(SOURCE_BYTES / each), FEWEST_ROWS), MOST_ROWS)
     return max(min(features, int(ROW_GROUP_BYTES / each)), 100)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _RANK = "__rank"
 #: Bytes of features that are held before they are put into their parts.
-_HELD = 64 * 2**20
+HELD_BYTES = 64 * 2**20
 
 
 def sorted_groups(
@@ -92,7 +92,7 @@ class _Parts:
         self.held.append(batch)
         self.ranks.append(ranks)
         self.size += batch.nbytes
-        if self.size > _HELD:
+        if self.size > HELD_BYTES:
             self.flush()
 
     def flush(self) -> None:

@@ -218,7 +218,7 @@ def test_all_that_a_feature_took_in_a_try_is_its_time(tmp_path, monkeypatch):
 
 def test_large_geometries_are_tested_under_their_names(tmp_path, monkeypatch):
     """The others all at once, in the same order."""
-    monkeypatch.setattr(geos, "_LARGE", 5)
+    monkeypatch.setattr(geos, "LARGE", 5)
     frame = gpd.GeoDataFrame(
         geometry=[BOWTIE, shapely.Point(0, 0).buffer(1), shapely.box(0, 0, 1, 1), SPIKE], crs=4326
     )

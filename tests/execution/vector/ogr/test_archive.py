@@ -52,7 +52,7 @@ def test_a_packed_file_is_read_as_the_file(suffix, tmp_path):
 
 def test_what_is_refused(tmp_path, monkeypatch):
     """No vector file, several, one that leads elsewhere, a bomb, and what is no archive."""
-    monkeypatch.setattr(archive, "_LARGE", 2**20)
+    monkeypatch.setattr(archive, "BOMB_BYTES", 2**20)
     empty = b'{"type": "FeatureCollection", "features": []}'
 
     def refused(error, match, **files):

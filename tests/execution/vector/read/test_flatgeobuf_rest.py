@@ -34,7 +34,7 @@ def names_in_order(source):
 def test_the_others_are_published(source, features, tmp_path, monkeypatch):
     """In their order, with the ids that they have; also where two of them are side by side, and at
     both ends of what is copied at a time."""
-    monkeypatch.setattr(flatgeobuf_rest, "_SOME", 10)
+    monkeypatch.setattr(flatgeobuf_rest, "MOST_FEATURES", 10)
     given = names_in_order(source)
     broken = [given[n] for n in (3, 13, 14, 59)]
     damage(source, *broken)

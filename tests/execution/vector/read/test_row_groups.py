@@ -215,7 +215,7 @@ def test_what_cannot_be_read_is_set_aside_where_others_are_not_read(flat, tmp_pa
     how = {"params": {"bounds": (0.0, 0.0, 3.0, 3.0)}, "features": 50}
     spans = _spans(monkeypatch)
     for size in (1 << 20, 2000, 1):
-        monkeypatch.setattr(flatgeobuf_rest, "_BYTES", size)
+        monkeypatch.setattr(flatgeobuf_rest, "MOST_BYTES", size)
         pruned = vectorjobs.run("vector.convert", flat, tmp_path / str(size), **how)
         assert [letter.fid for letter in pruned.letters] == chosen
         assert spans

@@ -18,9 +18,9 @@ def convert(source, out, features, **creation):
 def test_row_groups_have_small_boxes(tmp_path, monkeypatch):
     """The same features, in row groups of a fifth of the area or less; the same bytes for any
     chunks; those without a box come last."""
-    monkeypatch.setattr("geobatch_tui.execution.vector.spool.writer_options._FEWEST", 200)
-    monkeypatch.setattr("geobatch_tui.execution.vector.spool.writer_options._BYTES", 1)
-    monkeypatch.setattr("geobatch_tui.execution.vector.write.hilbert_sort._HELD", 50_000)
+    monkeypatch.setattr("geobatch_tui.execution.vector.spool.writer_options.FEWEST_ROWS", 200)
+    monkeypatch.setattr("geobatch_tui.execution.vector.spool.writer_options.SOURCE_BYTES", 1)
+    monkeypatch.setattr("geobatch_tui.execution.vector.write.hilbert_sort.HELD_BYTES", 50_000)
     frame = vectordata.layer(2000)
     frame.loc[[3, 900], "geometry"] = [None, shapely.Polygon()]
     source = vectordata.write(frame, tmp_path / "s.gpkg")
