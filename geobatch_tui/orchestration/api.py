@@ -14,12 +14,10 @@ from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ItemContext
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.orchestration.plan.inputs import expand
-from geobatch_tui.orchestration.plan.plan_report import PlanReport, most_bytes
-from geobatch_tui.orchestration.plan.planner import Planner
-from geobatch_tui.orchestration.plan.planning import Planning
+from geobatch_tui.orchestration.plan.planning import Planning, ended_early
+from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.plan.resources import Resources, written_by_workers
 from geobatch_tui.orchestration.run.options import Options, Requeue
-from geobatch_tui.orchestration.run.plan_recorder import UNPLANNED, plan_of, report_decision
 from geobatch_tui.orchestration.run.runner import execute
 from geobatch_tui.orchestration.splitting import splitting
 from geobatch_tui.orchestration.state.repaired_files import item_of
@@ -27,6 +25,7 @@ from geobatch_tui.orchestration.state.session import (
     read_suspects,
     reading,
     refuse_file,
+    refuse_log,
     state_of_run,
 )
 from geobatch_tui.orchestration.upkeep import load_run
@@ -37,8 +36,9 @@ if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.config.schema import Job
     from geobatch_tui.ledger.place.state_directory import StateDir
-    from geobatch_tui.ledger.schema.updates import ChunkRow, ItemRow
+    from geobatch_tui.ledger.schema.updates import ChunkRow
     from geobatch_tui.observability.snapshot import Snapshot
+    from geobatch_tui.orchestration.plan.plan_report import PlanReport
     from geobatch_tui.orchestration.plan.recipe import Decision
     from geobatch_tui.orchestration.run.control import Control
     from geobatch_tui.orchestration.state.outcome import RunResult
@@ -92,7 +92,7 @@ def run_sync(loaded: LoadedJob, **options: Any) -> RunResult:
 
 
 async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
-    """What :func:`run` would do and why; writes nothing to the output directory.
+    """Tell what :func:`run` would do and why; write nothing to the output directory.
 
     Args:
         loaded: the job.
@@ -100,48 +100,37 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
 
     Raises:
         PreflightError: the run would be refused.
+        GeobatchError: the run would end before it has looked at every input.
     """
     job = loaded.job
     operation = get_operation(job.op.name)
-    resources = Resources.of(job)
     output_dir = Path(job.output.dir)
-    refuse_file(output_dir)
     inputs = expand(job.source.inputs, output_dir, job.output.format)
-    report = PlanReport(
-        resources.workers,
-        str(output_dir),
-        warnings=list(loaded.warnings),
-        budget=resources.chunk_budget,
-        sandbox=resources.sandbox(),
-    )
+    refuse_log(loaded)
+    refuse_file(output_dir)
+    resources = Resources.of(job)
+    commands: list[str] = []
 
     def take(decision: Decision) -> None:
-        report_decision(report, decision)
         if gdal and (context := _context_of(decision, job, output_dir)) is not None:
-            report.gdal_commands.append(operation.gdal_command(context))
+            commands.append(operation.gdal_command(context))
 
     with reading(output_dir) as reader, tempfile.TemporaryDirectory() as scratch:
-        if reader is not None:
-            report.chunk_rows = partial(_chunk_rows, state_of_run(output_dir))
-        rows = reader.item_by_key if reader else _no_row
         suspects = read_suspects(state_of_run(output_dir)) if reader else frozenset()
-        planner = Planner(
-            job,
-            resources.recipe(job, operation),
-            rows,
-            adopt=True,
-            named=reader.items_named if reader else _none_named,
-            suspects=suspects,
-            most_bytes=most_bytes(output_dir, compressed=True),
-        )
+        scheduler = resources.scheduler(job, "plan", "probe")
         pool = resources.make_pool(Path(scratch), written_by_workers(job, inputs))
-        planning = Planning(pool, resources.scheduler(job, "plan", "probe"), planner, take)
+        planning = Planning(loaded, resources, pool, scheduler, reader, suspects=suspects)
         try:
-            await planning.run(inputs)
+            finish = await planning.run(inputs, take)
         finally:
             await pool.close(0.0)
-    report.check_disk(compressed=True)
-    report.check_existing(job.output.if_exists)
+        if finish.reason != "complete":
+            raise ended_early(finish)
+        planning.check()
+    report = planning.report
+    report.gdal_commands = commands
+    if report.chunk_rows is not None:
+        report.chunk_rows = partial(_chunk_rows, state_of_run(output_dir))
     return report
 
 
@@ -151,19 +140,9 @@ def _chunk_rows(state: StateDir, item_id: int) -> Iterator[ChunkRow]:
         yield from reader.chunks(item_id)
 
 
-def _no_row(key: str) -> ItemRow | None:
-    del key
-    return None
-
-
-def _none_named(prefix: str) -> list[ItemRow]:
-    del prefix
-    return []
-
-
 def _context_of(decision: Decision, job: Job, output_dir: Path) -> ItemContext | None:
     """An item's context for showing, not for working: it has no work directory."""
-    item_plan = plan_of(decision)
+    item_plan = decision.item_plan
     if item_plan is UNPLANNED:
         return None
     return ItemContext(

@@ -17,7 +17,7 @@ from geobatch_tui.orchestration.state.letters import chunk_label
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, Json
+    from geobatch_tui.execution.protocol.messages import ChunkGrid, Json
     from geobatch_tui.ledger.schema.updates import ChunkRow
     from geobatch_tui.orchestration.plan.recipe import Decision
 
@@ -105,9 +105,10 @@ class PlanReport:
     _more_warnings: int = 0
     _chunk_peak: int = 0
 
-    def add(self, decision: Decision, plan: ItemPlan, unfinished: int | None) -> None:
-        """Count one decision. ``unfinished`` is the item's id where its chunks differ."""
-        grid = plan.grid
+    def add(self, decision: Decision) -> None:
+        """Count one decision."""
+        plan = decision.item_plan
+        unfinished, grid = decision.unfinished_id, plan.grid
         self.items += 1
         self.chunks += len(grid)
         entry = ItemReason(

@@ -1,49 +1,126 @@
-"""The plan phase: probes and decisions, beside each other, for ``plan`` and ``run`` alike."""
+"""The plan phase of a job: probes, decisions and their report, alike for ``plan`` and ``run``."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui import errors
 from geobatch_tui.errors import GeobatchError, Reaction
+from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.observability.text import many
+from geobatch_tui.orchestration.plan.plan_report import PlanReport, most_bytes
+from geobatch_tui.orchestration.plan.planner import Planner
 from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.breaker import exceeds
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.execution.protocol.messages import Failure
+    from geobatch_tui.ledger.read.reader import LedgerReader
+    from geobatch_tui.ledger.schema.updates import ItemState
     from geobatch_tui.orchestration.plan.inputs import Input
-    from geobatch_tui.orchestration.plan.planner import Planner
     from geobatch_tui.orchestration.plan.recipe import Decision
+    from geobatch_tui.orchestration.plan.resources import Resources
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
     from geobatch_tui.orchestration.workers.pool import Pool
 
 
-def _error(failure: Failure) -> GeobatchError:
-    """The error that a worker raised, from its evidence."""
+def ended_early(finish: u.Finish) -> GeobatchError:
+    """Return the error of a plan that ended before all inputs were decided."""
+    prefix = f"the plan ended early ({finish.reason})"
+    if finish.failure is None:
+        return GeobatchError(prefix)
+    return _error(finish.failure, f"{prefix}: ")
+
+
+def _error(failure: Failure, prefix: str = "") -> GeobatchError:
+    """Return the error that a worker raised, from its evidence."""
     kind = getattr(errors, failure.error_class, GeobatchError)
-    error: GeobatchError = kind(failure.message, hint=failure.hint)
+    error: GeobatchError = kind(f"{prefix}{failure.message}", hint=failure.hint)
     return error
 
 
-class Planning:
-    """One plan phase: ``take`` gets a decision an input, in input order.
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An item of the ledger whose input is no longer part of the job."""
 
-    ``dispatcher`` may be told commands while :meth:`run` runs.
+    item_id: int
+    key: str
+    state: ItemState
+
+
+class Planning:
+    """Plans the items of a job.
+
+    Args:
+        loaded: the job.
+        resources: those of the whole job, whose workers decide the size of chunks.
+        pool: runs the probes.
+        scheduler: a fresh scheduler for them.
+        reader: the ledger of earlier runs; None: there was none, or it has no item.
+        adopt: whether outputs that the ledger does not know may be adopted.
+        suspects: keys of outputs to read whole, whatever their size and time say.
+        keep_entries: whether the report keeps an entry for each item.
+
+    Attributes:
+        dispatcher: takes commands while :meth:`run` runs.
+        report: of the decisions so far.
+        recipe: that of the job's items.
+        orphans: items whose inputs left the job; set by :meth:`check`.
     """
 
-    def __init__(
-        self, pool: Pool, scheduler: Scheduler, planner: Planner, take: Callable[[Decision], None]
+    def __init__(  # noqa: PLR0913 - a run and a plan differ in each of them
+        self,
+        loaded: LoadedJob,
+        resources: Resources,
+        pool: Pool,
+        scheduler: Scheduler,
+        reader: LedgerReader | None,
+        *,
+        adopt: bool = True,
+        suspects: frozenset[str] = frozenset(),
+        keep_entries: bool = True,
     ) -> None:
-        self.dispatcher = Dispatcher(pool, scheduler, planner)
-        self._planner = planner
-        self._take = take
-        planner.attach(self.dispatcher)
+        job = self._job = loaded.job
+        output_dir = Path(job.output.dir)
+        compress = str(job.output.creation.get("compress", "deflate"))
+        self._compressed = compress.upper() != "NONE"
+        self._reader = reader
+        self._keys: set[str] = set()
+        self.orphans: tuple[Orphan, ...] = ()
+        self.recipe = resources.recipe(job, get_operation(job.op.name))
+        self.report = PlanReport(
+            resources.workers,
+            str(output_dir),
+            warnings=list(loaded.warnings),
+            budget=resources.chunk_budget,
+            keeps=keep_entries,
+            sandbox=resources.sandbox(),
+            chunk_rows=reader.chunks if reader is not None else None,
+        )
+        self._planner = Planner(
+            job,
+            self.recipe,
+            reader.item_by_key if reader is not None else lambda _: None,
+            adopt=adopt,
+            named=reader.items_named if reader is not None else lambda _: (),
+            suspects=suspects,
+            most_bytes=most_bytes(output_dir, compressed=self._compressed),
+        )
+        self.dispatcher = Dispatcher(pool, scheduler, self._planner)
+        self._planner.attach(self.dispatcher)
 
-    async def run(self, inputs: Sequence[Input]) -> u.Finish:
-        """Decide on every input; ``complete`` unless something ended it before.
+    async def run(
+        self, inputs: Sequence[Input], take: Callable[[Decision], None] = lambda _: None
+    ) -> u.Finish:
+        """Decide on every input; ``complete`` unless something ended it before. ``take`` gets each
+        decision, in input order.
 
         When all inputs are decided the dispatcher is told that nothing more will be offered; when
         the dispatcher ends before (drained, failed), deciding is cancelled.
@@ -53,7 +130,7 @@ class Planning:
         """
         running = asyncio.ensure_future(self.dispatcher.run())
         await asyncio.sleep(0)
-        deciding = asyncio.ensure_future(self._decide(inputs))
+        deciding = asyncio.ensure_future(self._decide(inputs, take))
         try:
             await asyncio.wait({running, deciding}, return_when=asyncio.FIRST_COMPLETED)
             if deciding.done():
@@ -68,6 +145,39 @@ class Planning:
             deciding.cancel()
             await asyncio.gather(running, deciding, return_exceptions=True)
 
-    async def _decide(self, inputs: Sequence[Input]) -> None:
+    async def _decide(self, inputs: Sequence[Input], take: Callable[[Decision], None]) -> None:
         async for decision in self._planner.decide(inputs):
-            self._take(decision)
+            self._keys.add(decision.key)
+            self.report.add(decision)
+            take(decision)
+
+    def check(self) -> None:
+        """Hold the finished plan against the disk, the files there, and the ledger.
+
+        Raises:
+            PreflightError: the output cannot fit, or files are in the way.
+        """
+        report = self.report
+        report.check_disk(compressed=self._compressed)
+        report.check_existing(self._job.output.if_exists)
+        self.orphans = tuple(self._find_orphans())
+        for orphan in self.orphans:
+            report.warn(
+                f"{orphan.key}: its input is no longer part of the job; the output is left alone"
+            )
+        if self.too_many_refused:
+            report.warn(
+                f"{report.dead} of {many(report.chunks, 'chunk')} are refused, more than "
+                "failures.max_failures allows: no chunk is computed"
+            )
+
+    @property
+    def too_many_refused(self) -> bool:
+        """Whether more chunks are refused than the job tolerates."""
+        return exceeds(self._job.failures.max_failures, self.report.dead, self.report.chunks)
+
+    def _find_orphans(self) -> Iterator[Orphan]:
+        if self._reader is not None:
+            for item_id, key, state in self._reader.names():
+                if key not in self._keys:
+                    yield Orphan(item_id, key, state)

@@ -1,4 +1,4 @@
-"""What every item of a job is planned by, and what the planner decided for one."""
+"""The values that all items of a job are planned with, and the decision on one item."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.execution.protocol.messages import (
+    ChunkGrid,
     Chunking,
     Failure,
     InspectReceipt,
@@ -14,10 +15,7 @@ from geobatch_tui.execution.protocol.messages import (
     SourceIdentity,
 )
 from geobatch_tui.ledger.schema.updates import ItemState
-from geobatch_tui.orchestration.plan.fingerprints import (
-    code_identity,
-    digest,
-)
+from geobatch_tui.orchestration.plan.fingerprints import code_identity, digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +24,13 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.ledger.schema.updates import ItemRow
 
+UNPLANNED = ItemPlan(ChunkGrid(1, 1, 1, 1), 0, 0, {})
+"""The plan of an item that could not be planned: one chunk, so that the totals add up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What all items of a job share: parameters, code, and their digests."""
+    """Parameters and code of all items of a job, with their digests."""
 
     operation: Operation
     params: Mapping[str, Any]
@@ -61,7 +62,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done about one item, and why.
+    """Work to do for one item, and the reason.
 
     ``reason`` is one of the reasons of ``plan --explain``; ``changed``: keys of values that differ
     where it is ``param_changed``. ``row`` is the ledger's, if any. ``layer`` is that of the input.
@@ -85,7 +86,23 @@ class Decision:
 
     @property
     def is_known(self) -> bool:
-        """Whether the ledger holds all that there is to say of the item."""
+        """Whether the ledger's row says enough, so that no probe is needed."""
         if self.reason not in {"current", "was_failed", "was_interrupted"} or self.row is None:
             return False
         return bool(self.row.plan) or self.row.state is ItemState.DEAD
+
+    @property
+    def item_plan(self) -> ItemPlan:
+        """The item's plan, new or from the ledger; :data:`UNPLANNED` where there is none."""
+        if self.plan is not None:
+            return self.plan
+        if self.row is not None and self.row.plan and self.failure is None:
+            return ItemPlan.from_json(self.row.plan)
+        return UNPLANNED
+
+    @property
+    def unfinished_id(self) -> int | None:
+        """The item's id if the states of its chunks differ, so that the ledger must be asked."""
+        if self.row is None or self.plan is not None or self.failure is not None:
+            return None
+        return self.row.item_id if self.reason in {"was_interrupted", "was_failed"} else None

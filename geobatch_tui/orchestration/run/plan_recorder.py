@@ -1,4 +1,4 @@
-"""Records the planner's decisions: in a report, in the ledger, in the tally."""
+"""Records the planner's decisions in the ledger and in the tally."""
 
 from __future__ import annotations
 
@@ -6,51 +6,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import UnsafeInputError
-from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.redact import redact_value
+from geobatch_tui.orchestration.plan.recipe import UNPLANNED
 from geobatch_tui.orchestration.state.letters import item_letter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from geobatch_tui.config.schema import Job
-    from geobatch_tui.execution.protocol.messages import Failure
+    from geobatch_tui.execution.protocol.messages import Failure, ItemPlan
     from geobatch_tui.ledger.schema.updates import ItemRow
-    from geobatch_tui.orchestration.plan.plan_report import PlanReport
+    from geobatch_tui.orchestration.plan.planning import Orphan
     from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
     from geobatch_tui.orchestration.state.outcome import Tally
     from geobatch_tui.orchestration.state.session import Session
 
-ONE_CHUNK = ChunkGrid(1, 1, 1, 1)
-"""The grid of an item that could not be planned: one chunk, so that the totals add up."""
 
-
-UNPLANNED = ItemPlan(ONE_CHUNK, 0, 0, {})
-
-
-def plan_of(decision: Decision) -> ItemPlan:
-    """The plan of the item that a decision is about, new or as the ledger has it."""
-    if decision.plan is not None:
-        return decision.plan
-    if decision.row is not None and decision.row.plan and decision.failure is None:
-        return ItemPlan.from_json(decision.row.plan)
-    return UNPLANNED
-
-
-def unfinished_id(decision: Decision) -> int | None:
-    """The item's id where its chunks differ from one another, so that the ledger must be asked."""
-    row = decision.row
-    if row is None or decision.plan is not None or decision.failure is not None:
-        return None
-    return row.item_id if decision.reason in {"was_interrupted", "was_failed"} else None
-
-
-def report_decision(report: PlanReport, decision: Decision) -> None:
-    """Add a decision to a report."""
-    report.add(decision, plan_of(decision), unfinished_id(decision))
-
-
-class Intake:
-    """Turns decisions into updates of the ledger, and counts what is there before the run.
+class PlanRecorder:
+    """Turns decisions into updates of the ledger, and counts the chunks that are settled already.
 
     Item and chunk ids grow for ever: a chunk that is planned anew never takes an old one's id.
     """
@@ -63,11 +37,9 @@ class Intake:
         self._tally = tally
         self._item_id = session.next_item_id
         self._chunk_id = session.next_chunk_id
-        self._keys: set[str] = set()
 
     def take(self, decision: Decision) -> None:
         """Record one decision."""
-        self._keys.add(decision.key)
         self._tally.items += 1
         if decision.failure is not None:
             self._refused(decision, decision.failure)
@@ -78,17 +50,13 @@ class Intake:
         elif decision.row is not None:
             self._known(decision, decision.row)
 
-    def orphans(self) -> list[str]:
-        """Mark items whose inputs left the job; returns the names of their outputs."""
-        left = []
-        for item_id, key, state in self._session.reader.names():
-            if key not in self._keys:
-                left.append(key)
-                if state is not lu.ItemState.ORPHAN:
-                    self._session.put(
-                        lu.ItemChanged(item_id, lu.ItemState.ORPHAN, "no longer an input")
-                    )
-        return left
+    def mark(self, orphans: Iterable[Orphan]) -> None:
+        """Mark the items whose inputs left the job."""
+        for orphan in orphans:
+            if orphan.state is not lu.ItemState.ORPHAN:
+                self._session.put(
+                    lu.ItemChanged(orphan.item_id, lu.ItemState.ORPHAN, "no longer an input")
+                )
 
     def _new_row(self, decision: Decision, plan: ItemPlan, plan_json: dict[str, Any]) -> ItemRow:
         recipe, row = self._recipe, decision.row
@@ -196,8 +164,8 @@ class Intake:
 
 
 def _inspect_line(source: str, data: str, failure: Failure) -> str:
-    """What to look at a refused source with; nothing where it may harm a GDAL that tries all of its
-    drivers."""
+    """Return a command that describes a refused source; empty if it might harm GDAL, which tries
+    all of its drivers."""
     from shlex import join
 
     if failure.error_class == UnsafeInputError.__name__:

@@ -191,23 +191,25 @@ class Run:
 
     async def _phases(self, pool: Pool) -> u.Finish:
         phase = PlanPhase(
-            self._session, self._loaded, self._operation, self._resources, self._monitor
-        )
-        planned = await phase.run(
+            self._session,
+            self._loaded,
+            self._resources,
+            self._monitor,
             pool,
             self._crew.scheduler(self._job, self._session.run_id, "probe"),
-            self._inputs,
             adopt=self._options.adopt and not self._options.fresh,
         )
-        self._warnings = planned.warnings
-        if planned.finish.reason != "complete" or self._options.adopt_only:
-            return planned.finish
+        self._monitor.dispatcher = phase.dispatcher
+        finish = await phase.run(self._inputs)
+        self._warnings = phase.warnings
+        if finish.reason != "complete" or self._options.adopt_only:
+            return finish
         if self._stop is not None or self._fatal is not None:
             # It came while there was no dispatcher to tell: before that of the plan, or after it.
             return u.Finish("drained" if self._fatal is None else "fatal")
         self._monitor.state = "running"
         self._monitor.rates.start(time.monotonic())
-        return await self._work(pool, planned.dispatcher)
+        return await self._work(pool, phase.dispatcher)
 
     # --- run phase -----------------------------------------------------------------------------
 

@@ -19,7 +19,6 @@ from geobatch_tui.orchestration.plan.inputs import expand
 from geobatch_tui.orchestration.plan.plan_report import WORKER_BYTES, PlanReport
 from geobatch_tui.orchestration.plan.planner import Planner
 from geobatch_tui.orchestration.plan.recipe import Recipe
-from geobatch_tui.orchestration.run.plan_recorder import report_decision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +106,7 @@ async def planned(
     planner.attach(Answering(planner, sizes, chunk_bytes))
     report = PlanReport(1, str(root), budget=budget)
     async for decision in planner.decide(expand(job.source.inputs, desk.out, job.output.format)):
-        report_decision(report, decision)
+        report.add(decision)
     return report
 
 
