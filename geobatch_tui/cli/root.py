@@ -16,13 +16,10 @@ from geobatch_tui.cli.commands import (
     ops,
     outputs,
     plan,
-    repair,
     retry,
     run,
     status,
     trial,
-    verify,
-    wait,
     watch,
 )
 from geobatch_tui.cli.display import streams
@@ -66,13 +63,13 @@ app.command("run", rich_help_panel=_JOBS)(run.run)
 app.command("plan", rich_help_panel=_JOBS)(plan.plan)
 app.add_typer(config.app, name="config", rich_help_panel=_JOBS)
 app.command("watch", rich_help_panel=_RUNS)(watch.watch)
-app.command("wait", rich_help_panel=_RUNS)(wait.wait)
+app.command("wait", rich_help_panel=_RUNS)(watch.wait)
 app.command("status", rich_help_panel=_RUNS)(status.status)
 app.command("dead-letters", rich_help_panel=_RUNS)(dead_letters.dead_letters)
 app.command("retry", rich_help_panel=_RUNS)(retry.retry)
 app.command("outputs", rich_help_panel=_RUNS)(outputs.outputs)
-app.command("verify", rich_help_panel=_RUNS)(verify.verify)
-app.command("repair", rich_help_panel=_RUNS)(repair.repair)
+app.command("verify", rich_help_panel=_RUNS)(outputs.verify)
+app.command("repair", rich_help_panel=_RUNS)(outputs.repair)
 app.command("ops", rich_help_panel=_MORE)(ops.ops)
 app.command("doctor", rich_help_panel=_MORE)(doctor.doctor)
 app.command("demo", rich_help_panel=_MORE)(demo.demo)

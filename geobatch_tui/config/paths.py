@@ -1,16 +1,14 @@
-"""Relative paths become absolute: those of a job file stand beside it, others in the cwd."""
+"""Paths of a job: which are remote, what they are relative to, and where the example jobs are."""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
+_PACKAGE: Final = Path(__file__).parents[1]
 _REMOTE: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|/vsi\w+/")
 
 
@@ -44,3 +42,22 @@ def _without_dot(path: str) -> str:
     while path.startswith("./"):
         path = path[2:].lstrip("/")
     return path if path != "." else ""
+
+
+def sample_dir() -> Path | None:
+    """Return the directory of the example jobs and their data, in the package or beside it.
+
+    None: they are missing from this installation.
+    """
+    for place in (_PACKAGE / "sample_configs", _PACKAGE.parent / "sample_configs"):
+        if (place / "demo.toml").is_file():
+            return place
+    return None
+
+
+def presets() -> list[Path]:
+    """List the example job files, by name."""
+    place = sample_dir()
+    if place is None:
+        return []
+    return sorted(path for path in place.iterdir() if path.suffix in {".toml", ".yaml"})

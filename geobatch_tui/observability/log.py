@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import stat
 import threading
 import time
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
 from geobatch_tui.observability.lines import LEVELS, LineMaker, text_line
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+_PACKAGES = ("geobatch-tui", "rasterio", "pyogrio", "pyproj", "numpy", "imagecodecs")
 _BATCH_SECONDS = 0.05
 _BATCH_LINES = 512
 _NEWEST_LETTERS = 20
@@ -264,3 +267,24 @@ class _Appender:
             written = os.write(self._fd, view)
             view = view[written:]
             self._torn = bool(view)
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            found.append((name, "not installed"))
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    return (*found, ("python", platform.python_version()), ("platform", system))
+
+
+def versions() -> dict[str, str]:
+    """Return versions by name: geobatch-tui, its libraries, ``python`` and ``platform``.
+
+    They are read from the packages' metadata. GDAL's own version is not among them, as it is known
+    only once GDAL is loaded, in workers.
+    """
+    return dict(_versions())

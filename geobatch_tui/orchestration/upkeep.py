@@ -16,10 +16,11 @@ from geobatch_tui.errors import (
     OutputGoneError,
     StateError,
 )
+from geobatch_tui.ledger.place.durable import write_json_atomic
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.ledger.place.regular_file import read_json
-from geobatch_tui.ledger.place.state_directory import output_path, write_json_atomic
+from geobatch_tui.ledger.place.state_directory import output_path
 from geobatch_tui.ledger.schema.database import refuse_to_remove
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.ledger.write.writer import Ledger

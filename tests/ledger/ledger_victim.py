@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from geobatch_tui.ledger.place.state_directory import StateDir, write_json_atomic
+from geobatch_tui.ledger.place.durable import write_json_atomic
+from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.schema.updates import (
     ChunkDone,
     ChunkStarted,

@@ -13,7 +13,7 @@ import ledger_victim
 import pytest
 
 import geobatch_tui.ledger
-from geobatch_tui.ledger.place.failpoint import _parse
+from geobatch_tui.ledger.place.durable import _parse
 from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema.updates import ItemState

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from geobatch_tui.observability import log as log_module
 from geobatch_tui.observability.lines import FIELDS, LineMaker, text_line
-from geobatch_tui.observability.log import Log
+from geobatch_tui.observability.log import Log, versions
 
 NOON = 1_764_000_000.25
 
@@ -346,3 +348,22 @@ def test_threads_share_a_log(tmp_path):
         thread.join()
     log.close()
     assert len(lines(tmp_path / "log")) == 800
+
+
+def test_versions_are_told_without_loading_what_they_are_of():
+    """Metadata is enough: asking for versions loads neither GDAL nor numpy."""
+    code = (
+        "import sys; from geobatch_tui.observability.log import versions; versions();"
+        "sys.exit(','.join({'rasterio', 'numpy', 'pyproj', 'pyogrio'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_versions_name_what_makes_the_bytes():
+    """The libraries, Python and the platform are there, and the mapping is the caller's own."""
+    found = versions()
+    assert {"geobatch-tui", "rasterio", "numpy", "imagecodecs", "python", "platform"} <= set(found)
+    assert found["rasterio"][0].isdigit()
+    found.clear()
+    assert versions()

@@ -33,7 +33,7 @@ def show(
     as_json: shared_options.AsJson = False,
 ) -> int:
     """Show each effective value with the layer that set it. Secrets are masked."""
-    from geobatch_tui.config.show import rows
+    from geobatch_tui.config.layers import rows
 
     found = rows(shared_options.load(job, config, set_))
     if as_json:

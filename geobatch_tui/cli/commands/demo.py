@@ -11,7 +11,7 @@ import typer
 
 from geobatch_tui.cli import console, shared_options
 from geobatch_tui.cli.display import figures, streams
-from geobatch_tui.config.presets import sample_dir
+from geobatch_tui.config.paths import sample_dir
 from geobatch_tui.errors import ExitCode, OutputGoneError, PreflightError
 from geobatch_tui.observability.text import harmless
 

@@ -1,7 +1,9 @@
-"""``geobatch outputs``: what a run has published."""
+"""``geobatch outputs``, ``verify`` and ``repair``: lists what a run has published, reads it again,
+and makes a lost ledger anew from it."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +11,7 @@ import typer
 
 from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.display import figures, streams
-from geobatch_tui.errors import ConfigError
+from geobatch_tui.errors import ConfigError, ExitCode
 from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:
@@ -89,3 +91,33 @@ def _amount(entry: Mapping[str, Any]) -> str:
         bands = f" x {entry['bands']}" if entry["bands"] != 1 else ""
         return f"{entry['width']} x {entry['height']}{bands}"
     return "-" if entry["features"] is None else figures.plural(entry["features"], "feature")
+
+
+def repair(directory: shared_options.RunDir, as_json: shared_options.AsJson = False) -> int:
+    """Rebuild a lost or damaged ledger from the outputs and the plan."""
+    import geobatch_tui
+
+    result = asyncio.run(geobatch_tui.repair(directory))
+    if as_json:
+        streams.write_json(result)
+        return 0
+    for key, value in result.items():
+        streams.show(streams.foreign(f"{key}: {value}"))
+    return 0
+
+
+def verify(directory: shared_options.RunDir, as_json: shared_options.AsJson = False) -> int:
+    """Re-read the published outputs against the ledger. Ends with 14 if any is damaged."""
+    import geobatch_tui
+
+    result = asyncio.run(geobatch_tui.verify(directory))
+    damaged = result["damaged"]
+    if as_json:
+        streams.write_json(result)
+    else:
+        streams.show(f"{figures.plural(result['checked'], 'output')} checked")
+        for path in damaged:
+            streams.show("damaged", streams.foreign(path, style="red"))
+    if damaged:
+        streams.say("run the job again: what is damaged is made anew, and nothing else")
+    return ExitCode.DAMAGED if damaged else ExitCode.OK

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import write_all
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Parameters of an operation as the engine checked and sent them, read in a worker.
+"""Parameters in a worker, which loads no pydantic: words that they hold, and how they are read.
 
 The engine's models are pydantic's. To import that takes a worker longer than the chunk of a small
 job, and there is nothing left to check.
@@ -8,26 +8,45 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+Resampling = Literal[
+    "nearest",
+    "bilinear",
+    "cubic",
+    "cubicspline",
+    "lanczos",
+    "average",
+    "rms",
+    "mode",
+    "max",
+    "min",
+    "med",
+    "q1",
+    "q3",
+    "sum",
+]
+
 
 def given(params: Mapping[str, Any]) -> Any:
-    """What the model of ``params`` would be: all its fields, JSON's lists as tuples, and NaN as a
-    number."""
+    """Return what the model of ``params`` would be: its fields as attributes.
+
+    JSON's lists become tuples, and NaN a number.
+    """
     return SimpleNamespace(**{name: _value(name, value) for name, value in params.items()})
 
 
-def _value(name: str, value: Any) -> Any:
+def _value(name: str, value: object) -> object:
     if isinstance(value, list):
         return tuple(value)
     return math.nan if value == "NaN" and name.endswith("_nodata") else value
 
 
 def pixel_of(resolution: tuple[float, float] | float | None) -> tuple[float, float] | None:
-    """A resolution as x and y."""
+    """Return a resolution as x and y."""
     if isinstance(resolution, float | int):
         return (float(resolution), float(resolution))
     return resolution

@@ -6,28 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from geobatch_tui.execution.params.frozen import pixel_of
-from geobatch_tui.execution.params.raster_fields import Nodata, Options, SourceNodata, semantic
+from geobatch_tui.execution.params.frozen import Resampling, pixel_of
+from geobatch_tui.execution.params.param_fields import Nodata, Options, SourceNodata, semantic
 
 if TYPE_CHECKING:
     from typing import Self
 
-Resampling = Literal[
-    "nearest",
-    "bilinear",
-    "cubic",
-    "cubicspline",
-    "lanczos",
-    "average",
-    "rms",
-    "mode",
-    "max",
-    "min",
-    "med",
-    "q1",
-    "q3",
-    "sum",
-]
 #: Warp options that the plan pins, or that are the engine's to choose.
 PINNED = frozenset({"NUM_THREADS", "SRC_ALPHA_MAX", "DST_ALPHA_MAX", "OPTIMIZE_SIZE"})
 TRANSFORM_OPTIONS = frozenset({"CENTER_LONG", "CHECK_WITH_INVERT_PROJ"})

@@ -2,21 +2,97 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from geobatch_tui.execution.params.second_file import compared, with_digest
-from geobatch_tui.execution.params.vector_fields import VectorParams, semantic
+from geobatch_tui.execution.params.param_fields import (
+    operational,
+    second_file,
+    semantic,
+    with_digest,
+)
 
 if TYPE_CHECKING:
     from typing import Self
+
+_LIMIT = re.compile(r"\d+|\d+(?:\.\d+)?%")
+
+
+class VectorParams(BaseModel):
+    """What is read of each source, and how many features may fail."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    where: str = semantic(
+        "",
+        "Only features for which this condition holds, in OGR's SQL (GeoPackage and GeoParquet: "
+        "SQLite's).",
+    )
+    bounds: tuple[float, float, float, float] | None = semantic(
+        None,
+        "Only features whose box touches minx, miny, maxx, maxy.",
+        "units of the source's CRS",
+    )
+    columns: tuple[str, ...] | None = semantic(
+        None, "Only these attributes, in the order of the source; empty list: none."
+    )
+    encoding: str = semantic(
+        "auto",
+        "Encoding of text in Shapefiles. auto: what the file says; else UTF-8 where all text is "
+        "that, else Windows-1252 for the whole file. strict: what the file says, else UTF-8, and "
+        "features with other text are set aside. Or a name, as CP1250, in place of what the file "
+        "says.",
+    )
+    geometry_kind: Literal["any", "points", "lines", "polygons"] = semantic(
+        "any", "Only geometries of this kind, single or multi, in an output."
+    )
+    other_kinds: Literal["quarantine", "filter"] = semantic(
+        "quarantine",
+        "Features of another kind than geometry_kind are set aside, or filtered: then a job for "
+        "each kind splits a mixed layer.",
+    )
+    curves: Literal["quarantine", "linear"] = semantic(
+        "quarantine",
+        "Features with curves or surfaces, which no output format holds, are set aside; linear: "
+        "arcs become lines of steps of four degrees, and surfaces become polygons.",
+    )
+    max_bad_features: str = operational(
+        "",
+        "Publish an item only if at most so many features are in quarantine: a number, or a share "
+        "as 5%; empty: any number.",
+        "features",
+    )
+
+    @field_validator("bounds")
+    @classmethod
+    def _in_order(
+        cls, value: tuple[float, float, float, float] | None
+    ) -> tuple[float, float, float, float] | None:
+        if value is not None and not (value[0] <= value[2] and value[1] <= value[3]):
+            raise ValueError("bounds are minx, miny, maxx, maxy, with minx <= maxx, miny <= maxy")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _how(cls, value: str) -> str:
+        word = value.strip().lower()
+        return (word or "auto") if word in {"", "auto", "strict"} else value
+
+    @field_validator("max_bad_features", mode="before")
+    @classmethod
+    def _limit(cls, value: Any) -> str:
+        text = "" if value is None else str(value).strip()
+        if text and not _LIMIT.fullmatch(text):
+            raise ValueError("a number of features, or a share as 5%")
+        return text
 
 
 class ClipParams(VectorParams):
     """Parameters of ``vector.clip``: ``bounds`` or ``like`` is where it cuts."""
 
-    like: str = compared(
+    like: str = second_file(
         "File of one layer of polygons, in the CRS of the sources: features are cut at the area "
         "that all of them cover, in place of bounds."
     )
@@ -40,7 +116,7 @@ class ClipParams(VectorParams):
 class FilterParams(VectorParams):
     """Parameters of ``vector.filter``: at least one of ``where``, ``bounds`` and ``mask``."""
 
-    mask: str = compared(
+    mask: str = second_file(
         "File of one layer, in the CRS of the sources: only features that lie to any geometry of "
         "it as predicate says."
     )

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import GeometryError, VerifyError
-from geobatch_tui.execution.io.crc import crc32
-from geobatch_tui.execution.io.digest import digest_of, output_digest
+from geobatch_tui.execution.io.digest import crc32, digest_of, output_digest
 from geobatch_tui.execution.io.disk import disk_errors
 from geobatch_tui.execution.io.part_file import part_path, removed_on_error
 from geobatch_tui.execution.io.write_behind import Written

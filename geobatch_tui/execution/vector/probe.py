@@ -32,7 +32,7 @@ from geobatch_tui.observability.text import many
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage
-    from geobatch_tui.execution.params.vector_fields import VectorParams
+    from geobatch_tui.execution.params.vector_params import VectorParams
     from geobatch_tui.execution.protocol.messages import ProbeTask
     from geobatch_tui.execution.vector.plan import Access
     from geobatch_tui.execution.vector.read.layer import Layer

@@ -72,6 +72,7 @@ def warm_up_vector() -> None:
     import pyarrow as pa
 
     import_pyproj()
+    from geobatch_tui.execution.io.digest import crc32
     from geobatch_tui.execution.ops import registry
     from geobatch_tui.execution.vector import assemble, chunk, probe
     from geobatch_tui.execution.vector.batch import wkb_coordinates
@@ -86,6 +87,7 @@ def warm_up_vector() -> None:
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(point)]
     found = wkb_coordinates.coordinates(pa.Array.from_buffers(pa.binary(), 1, buffers))
     found.boxes()
+    crc32(b"")  # loads imagecodecs
     nowhere = round_trip.Ground(lambda x, y: (x, y, x > y), 1.0, (2.0, 2.0), 2.0)
     found.doubtful(found.status == 0, nowhere, 1.0)
     found.replaced(found.x, found.y)

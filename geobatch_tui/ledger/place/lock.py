@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import LockHeldError, StateError
+from geobatch_tui.ledger.place.durable import output_error
 from geobatch_tui.ledger.place.regular_file import open_fd, open_read
-from geobatch_tui.ledger.place.state_directory import output_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import json
 import os
-import secrets
-import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Final, Self
 
-from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
-from geobatch_tui.ledger.place.failpoint import failpoint
+from geobatch_tui.errors import StateError
+from geobatch_tui.ledger.place.durable import output_error, write_json_atomic
 from geobatch_tui.ledger.place.owner import refuse_foreign
 from geobatch_tui.ledger.place.regular_file import read_json
 from geobatch_tui.observability.text import safe
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 NAME: Final = ".geobatch"
-RESERVE_BYTES: Final = 4 << 20
-FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,93 +200,3 @@ def _is_pointed(pointer: Path, away: Path) -> bool:
         hint=f"run on that host with the same XDG_STATE_HOME, or, as after a move: remove "
         f"{pointer} and use `geobatch repair DIR`",
     )
-
-
-def write_json_atomic(path: Path, obj: Mapping[str, Any]) -> None:
-    """Write ``obj`` so that a reader, or a crash, sees the old file or the new one, whole.
-
-    Raises:
-        DiskFullError: no space; the old file stays.
-        OutputGoneError: the directory is gone or read-only.
-        StateError: any other reason of the system's.
-    """
-    data = json.dumps(obj, indent=1, sort_keys=False).encode() + b"\n"
-    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        try:
-            _write_new(temp, data)
-            failpoint("json_before_rename")
-            temp.rename(path)
-        except BaseException:
-            temp.unlink(missing_ok=True)
-            raise
-        failpoint("json_after_rename")
-        sync_directory(path.parent)
-    except OSError as error:
-        raise output_error(error, path) from error
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable. Raises OSError; never retried, see fsync(2)."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def output_error(error: OSError, where: Path) -> StateError | DiskFullError:
-    """The typed error for an OSError on something below the output directory."""
-    reason = error.strerror or str(error)
-    if error.errno in FULL:
-        return DiskFullError(f"no space left to write {where}: {reason}")
-    gone = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS)
-    lost = (errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EIO)
-    if error.errno in gone + lost:
-        return OutputGoneError(f"cannot write {where}: {reason}")
-    return StateError(f"cannot write {where}: {reason}")
-
-
-@dataclass(frozen=True, slots=True)
-class Reserve:
-    """Real bytes put aside, so that a ledger on a full disk can still record how it ended."""
-
-    path: Path
-    size: int = RESERVE_BYTES
-
-    def ensure(self) -> bool:
-        """Set the bytes aside, if they are not. False where there is no space for them."""
-        with suppress(OSError):
-            if self.path.lstat().st_size == self.size:
-                return True
-        try:
-            self.path.unlink(missing_ok=True)
-            # Random, since a compressing filesystem would store zeros in nothing.
-            _write_new(self.path, os.urandom(self.size))
-        except OSError:
-            self.release()
-            return False
-        return True
-
-    def has_room(self) -> bool:
-        """Whether setting the bytes aside would leave plenty."""
-        try:
-            return shutil.disk_usage(self.path.parent).free > 16 * self.size
-        except OSError:
-            return False
-
-    def release(self) -> bool:
-        """Give the bytes back. False if there were none."""
-        try:
-            self.path.unlink()
-        except OSError:
-            return False
-        return True

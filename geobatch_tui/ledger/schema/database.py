@@ -25,9 +25,9 @@ from geobatch_tui.errors import (
     OutputGoneError,
     StateError,
 )
+from geobatch_tui.ledger.place.durable import FULL
 from geobatch_tui.ledger.place.filesystem import holds_wal, type_of
 from geobatch_tui.ledger.place.regular_file import open_read
-from geobatch_tui.ledger.place.state_directory import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError, VerifyError
-from geobatch_tui.ledger.place.failpoint import failpoint
-from geobatch_tui.ledger.place.state_directory import output_error, output_path, sync_directory
+from geobatch_tui.ledger.place.durable import failpoint, output_error, sync_directory
+from geobatch_tui.ledger.place.state_directory import output_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

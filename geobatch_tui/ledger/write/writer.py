@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger.place.failpoint import failpoint
-from geobatch_tui.ledger.place.state_directory import Reserve
+from geobatch_tui.ledger.place.durable import Reserve, failpoint
 from geobatch_tui.ledger.schema.database import open_writer, scalar, translated
 from geobatch_tui.ledger.schema.rows import iter_items, read_item
 from geobatch_tui.ledger.schema.statements import Interner, json_text, path_text

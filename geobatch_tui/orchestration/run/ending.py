@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import ExitCode, GeobatchError
-from geobatch_tui.ledger.place.state_directory import write_json_atomic
+from geobatch_tui.ledger.place.durable import write_json_atomic
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.outcome import RunResult, exit_code, state_of

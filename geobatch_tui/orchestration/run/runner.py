@@ -13,7 +13,7 @@ from geobatch_tui.errors import DiskFullError, GeobatchError, OperationError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
-from geobatch_tui.observability.versions import versions
+from geobatch_tui.observability.log import versions
 from geobatch_tui.orchestration.plan.inputs import expand
 from geobatch_tui.orchestration.plan.resources import (
     Resources,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import ConfigError
-from geobatch_tui.ledger.place.state_directory import output_error, sync_directory
+from geobatch_tui.ledger.place.durable import output_error, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,19 +19,19 @@ from geobatch_tui.errors import (
     PreflightError,
     StateError,
 )
+from geobatch_tui.ledger.place.durable import Reserve, write_json_atomic
 from geobatch_tui.ledger.place.filesystem import type_of
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.place.owner import refuse_foreign, remove_tree
 from geobatch_tui.ledger.place.regular_file import open_fd, read_json
-from geobatch_tui.ledger.place.state_directory import Reserve, StateDir, write_json_atomic
+from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema.database import journal_mode, refuse_to_remove
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.ledger.write.committer import Committer
 from geobatch_tui.ledger.write.writer import Ledger
-from geobatch_tui.observability.log import Log, open_extra
+from geobatch_tui.observability.log import Log, open_extra, versions
 from geobatch_tui.observability.text import safe
-from geobatch_tui.observability.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import MemoryBudgetError, OpenFilesError, ProcessLimitError
 from geobatch_tui.execution.runtime.classify import no_thread
-from geobatch_tui.ledger.place.state_directory import FULL, output_error
+from geobatch_tui.ledger.place.durable import FULL, output_error
 
 if TYPE_CHECKING:
     from geobatch_tui.errors import GeobatchError

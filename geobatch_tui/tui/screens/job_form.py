@@ -13,7 +13,7 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from geobatch_tui.config.presets import presets
+from geobatch_tui.config.paths import presets
 from geobatch_tui.config.toml_writer import job_toml
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe, safe_lines

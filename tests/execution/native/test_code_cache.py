@@ -14,6 +14,7 @@ import pytest
 
 import geobatch_tui
 from geobatch_tui.execution.native import code_cache, linker
+from geobatch_tui.execution.native.loop import Loop
 from geobatch_tui.execution.raster.kernels import pixel_loops as loops
 from geobatch_tui.execution.vector.kernels import feature_loops as features
 
@@ -37,7 +38,7 @@ def test_all_that_is_compiled_is_in_the_key():
     homes = {
         EXECUTION / loop.package / "kernels" / f"{loop.module}.py"
         for loop in called
-        if isinstance(loop, linker.Loop)
+        if isinstance(loop, Loop)
     }
     assert len(homes) > 10
     assert homes <= listed
@@ -167,8 +168,8 @@ def test_without_a_linker_numba_calls_the_loops(monkeypatch):
     monkeypatch.setattr(linker, "_directory", linker._directory.__wrapped__)
     monkeypatch.setattr(linker, "prepare", linker.prepare.__wrapped__)
     raw, out = np.arange(12, dtype="u1").reshape(2, 2, 3), np.empty((3, 2, 2), "u1")
-    loop = linker.Loop.of("predictors.sum_differences", "T:3 T:3")
+    loop = Loop.of("predictors.sum_differences", "T:3 T:3")
     loop(raw, out)
     np.testing.assert_array_equal(out, np.cumsum(raw, axis=1, dtype="u1").transpose(2, 0, 1))
-    assert [function for function, _ in loop._found.values()] == [None]
+    assert [function for function, _ in loop._functions.values()] == [None]
     assert linker.prepare() is None

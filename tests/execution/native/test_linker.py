@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from geobatch_tui.execution.native import linker
+from geobatch_tui.execution.native.loop import Loop, _compile
 from geobatch_tui.execution.raster.kernels import gather, pixel_loops
 from geobatch_tui.execution.runtime.recorder import Recorder
 from geobatch_tui.execution.vector.kernels import feature_loops as vector_loops
@@ -32,7 +33,7 @@ def differences(dtype="uint8"):
 
 
 def fresh(loop):
-    return linker.Loop(loop.module, loop.name, loop.arguments)
+    return Loop(loop.module, loop.name, loop.arguments)
 
 
 def test_first_compiled_then_linked(cached):
@@ -128,7 +129,7 @@ def test_code_that_needs_more_is_not_kept(cached, monkeypatch):
         value
         for module in (pixel_loops, vector_loops)
         for value in vars(module).values()
-        if isinstance(value, linker.Loop)
+        if isinstance(value, Loop)
     ],
     ids=lambda loop: f"{loop.module}.{loop.name}",
 )
@@ -136,7 +137,7 @@ def test_every_loop_can_be_kept(loop):
     """None allocates, raises, or calls anything but libc."""
     wide = "uint32" if loop.name == "join_bytes" else "uint8"
     generic = wide if any(argument.type == "T" for argument in loop.arguments) else ""
-    _, code = linker._object_of(linker._compile(loop, generic))
+    _, code = linker._object_of(_compile(loop, generic))
     process = ctypes.CDLL(None)
     left = {symbol for symbol in linker.undefined_symbols(code) if not hasattr(process, symbol)}
     assert left <= linker._UNREACHABLE

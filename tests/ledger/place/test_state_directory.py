@@ -10,13 +10,9 @@ import stat
 import pytest
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
+from geobatch_tui.ledger.place.durable import Reserve, output_error, write_json_atomic
 from geobatch_tui.ledger.place.filesystem import holds_wal, type_of
-from geobatch_tui.ledger.place.state_directory import (
-    Reserve,
-    StateDir,
-    output_error,
-    write_json_atomic,
-)
+from geobatch_tui.ledger.place.state_directory import StateDir
 
 MOUNTS = """\
 22 1 254:0 / / rw - ext4 /dev/vda rw

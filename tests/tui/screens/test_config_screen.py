@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from textual.worker import WorkerCancelled
 
 import geobatch_tui
-from geobatch_tui.config import presets
+from geobatch_tui.config import paths
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.layers import load_job
 from geobatch_tui.errors import ConfigError
@@ -36,7 +36,7 @@ def job(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    shutil.copyfile(presets.sample_dir() / "data" / "alps.tif", tmp_path / "alps.tif")
+    shutil.copyfile(paths.sample_dir() / "data" / "alps.tif", tmp_path / "alps.tif")
     path = tmp_path / "job.toml"
     path.write_text(
         '[job]\nname = "alps"\n[source]\ninputs = ["alps.tif"]\n[op]\nname = "raster.reproject"\n'
@@ -126,7 +126,7 @@ def test_another_operation_has_other_keys(job):
 
 def test_an_example_writes_below_the_working_directory(tmp_path):
     """Never into the installed package."""
-    for path in presets.presets():
+    for path in paths.presets():
         draft = Draft.of_example(path, tmp_path / "out")
         assert draft.loaded.job.output.dir == str(tmp_path / "out")
         assert draft.changed
@@ -313,7 +313,7 @@ async def test_stale_chunks_stand_at_the_value_that_changed(opened, job):
 
 async def test_the_map_of_a_plan_shows_what_was_refused(opened, job):
     """A source that cannot be read is dead before it ran; the map has no figures to show."""
-    shutil.copyfile(presets.sample_dir() / "data" / "broken.tif", job.parent / "broken.tif")
+    shutil.copyfile(paths.sample_dir() / "data" / "broken.tif", job.parent / "broken.tif")
     async with opened((80, 24)) as (console, pilot):
         await console.set(pilot, "source.inputs", '["*.tif"]')
         await pilot.press("f5")
@@ -398,7 +398,8 @@ def test_credentials_of_a_run_are_asked_for(job):
 
 def test_the_last_run_is_compared(job, tmp_path):
     """What differs from the job that the directory was run with, with what changes outputs."""
-    from geobatch_tui.ledger.place.state_directory import StateDir, write_json_atomic
+    from geobatch_tui.ledger.place.durable import write_json_atomic
+    from geobatch_tui.ledger.place.state_directory import StateDir
 
     draft = Draft.of_file(job)
     assert against_last(draft.loaded) is None

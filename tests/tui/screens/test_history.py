@@ -11,7 +11,8 @@ from terminal_desk import Terminal
 
 from geobatch_tui.cli.shared_options import load
 from geobatch_tui.config.layers import make_job
-from geobatch_tui.ledger.place.state_directory import StateDir, write_json_atomic
+from geobatch_tui.ledger.place.durable import write_json_atomic
+from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.orchestration.state import run_index

@@ -13,7 +13,7 @@ from geobatch_tui.execution.ops.vector.vector_operation import VectorOperation
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.params.vector_fields import VectorParams
+    from geobatch_tui.execution.params.vector_params import VectorParams
 
 
 class MakeValid(VectorOperation):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from geobatch_tui.execution.ops.registry import Stage
-    from geobatch_tui.execution.params.vector_fields import VectorParams
+    from geobatch_tui.execution.params.vector_params import VectorParams
     from geobatch_tui.execution.protocol.messages import (
         ChunkReceipt,
         ChunkTask,
@@ -45,7 +45,7 @@ class VectorOperation:
 
     @property
     def params(self) -> type[BaseModel]:
-        from geobatch_tui.execution.params.vector_fields import VectorParams
+        from geobatch_tui.execution.params.vector_params import VectorParams
 
         return VectorParams
 

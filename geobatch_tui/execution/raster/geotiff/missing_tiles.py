@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.raster.encode.codec import codec_of
 from geobatch_tui.execution.raster.geotiff.tile_index import UNSET
 from geobatch_tui.execution.raster.kernels.convolution import MARGINS

@@ -19,8 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.io.crc import crc32
-from geobatch_tui.execution.io.digest import digest_of, output_digest
+from geobatch_tui.execution.io.digest import crc32, digest_of, output_digest
 from geobatch_tui.execution.io.disk import read_exactly
 from geobatch_tui.execution.io.part_file import readable_name
 from geobatch_tui.execution.protocol.messages import InspectReceipt

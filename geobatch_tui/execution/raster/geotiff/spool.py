@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import disk_errors, open_spool, read_exactly, write_all
 from geobatch_tui.execution.protocol.messages import Segment
 from geobatch_tui.execution.raster.pyramid.encode_chunk import ROW, Rows, encode_chunk

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from geobatch_tui.execution.native.linker import Loop
+from geobatch_tui.execution.native.loop import Loop
 
 _SOURCE = "T:3"
 _MASKS = "uint8:3 uint8:2"

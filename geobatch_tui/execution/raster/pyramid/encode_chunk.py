@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import OperationError
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.raster.encode.codec import codec_of
 from geobatch_tui.execution.raster.encode.lossless import Codec
 from geobatch_tui.execution.raster.kernels import convolution

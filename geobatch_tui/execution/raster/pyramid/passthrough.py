@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError, SourceChangedError, VerifyError
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.raster.encode.codec import lossless_codec_of
 from geobatch_tui.execution.raster.pyramid.encode_chunk import TRAILER, Kept
 from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pyramid, tiles_of

@@ -5,7 +5,7 @@ What the arguments mean is told where the loops are.
 
 from __future__ import annotations
 
-from geobatch_tui.execution.native.linker import Loop
+from geobatch_tui.execution.native.loop import Loop
 
 
 def _loop(place: str, arguments: str, results: int = 0) -> Loop:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     import pyarrow.parquet as pq
 
-    from geobatch_tui.execution.params.vector_fields import VectorParams
+    from geobatch_tui.execution.params.vector_params import VectorParams
     from geobatch_tui.execution.protocol.messages import ProbeTask
 
 #: Features of GML that are left out one by one; a file with more is refused.

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError, VerifyError
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import disk_errors, write_all
 from geobatch_tui.execution.io.part_file import removed_on_error
 from geobatch_tui.execution.sources.source_files import check_identity

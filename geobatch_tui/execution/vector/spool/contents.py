@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io import syncing
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import fill, forget, read_exactly
 from geobatch_tui.execution.vector.batch.buffers import Room
 from geobatch_tui.execution.vector.spool.segment import (

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io import syncing
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import disk_errors, fill, open_spool, write_all
 from geobatch_tui.execution.protocol.messages import Segment
 from geobatch_tui.execution.vector.batch.buffers import own

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import SchemaError, VerifyError
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import disk_errors, write_all
 from geobatch_tui.execution.io.part_file import new_file
 from geobatch_tui.execution.io.write_behind import Written

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import write_all, write_at
 
 if TYPE_CHECKING:

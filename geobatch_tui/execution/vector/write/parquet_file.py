@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyproj import CRS
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import disk_errors, write_all
 from geobatch_tui.execution.io.part_file import new_file
 from geobatch_tui.execution.vector.batch import wkb_coordinates

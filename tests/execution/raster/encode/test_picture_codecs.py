@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.raster.encode import lossy_check
 from geobatch_tui.execution.raster.encode.codec import codec_of
 from geobatch_tui.execution.raster.encode.jpeg import JpegCodec

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geobatch_tui.execution.native import linker
+from geobatch_tui.execution.native.loop import _address
 from geobatch_tui.execution.raster.encode import lossless
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.pyramid.tiles import TileForm
@@ -77,4 +77,4 @@ def test_addresses_are_those_of_numpy():
     array = np.zeros(8)
     fixed = np.frombuffer(bytes(range(8)), np.uint8)
     for each in (array, array[3:], fixed, np.empty(0)):
-        assert linker._address(each) == each.ctypes.data
+        assert _address(each) == each.ctypes.data

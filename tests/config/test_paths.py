@@ -10,7 +10,7 @@ import pytest
 
 import geobatch_tui
 from geobatch_tui.config.layers import load_job
-from geobatch_tui.config.presets import presets, sample_dir
+from geobatch_tui.config.paths import presets, sample_dir
 from geobatch_tui.execution.ops.registry import operation_names
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from geobatch_tui.execution.io.crc import crc32
+from geobatch_tui.execution.io.digest import crc32
 
 DATA = bytes(range(256)) * 41
 

@@ -1,0 +1,94 @@
+"""Kinds of fields of parameters, and values that several operations take."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from geobatch_tui.execution.io.digest import digest_of, short_digest
+
+
+def semantic(default: Any, text: str, unit: str = "") -> Any:
+    """Make a field whose change makes outputs stale; ``text`` is its help."""
+    return Field(default, description=text, json_schema_extra={"unit": unit, "kind": "semantic"})
+
+
+def operational(default: Any, text: str, unit: str = "", **marks: bool) -> Any:
+    """Make a field that never changes an output; ``text`` is its help.
+
+    ``marks``: ``path`` of a file that is read, ``writes`` for a folder that is written to.
+    """
+    return Field(
+        default,
+        description=text,
+        json_schema_extra={"unit": unit, "kind": "operational", **marks},
+    )
+
+
+def second_file(text: str) -> Any:
+    """Make a field that names a file which features are compared with; ``text`` is its help.
+
+    Its digest (:func:`with_digest`) makes outputs stale, not its name.
+    """
+    return operational("", text, path=True)
+
+
+def with_digest(values: object, name: str) -> object:
+    """Return raw parameters with the digest of the file that field ``name`` names.
+
+    It is the BLAKE2b-128 in hex, in the field ``<name>_digest``, unless there is one already.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    if not isinstance(values, dict) or not values.get(name) or values.get(f"{name}_digest"):
+        return values
+    path = str(values[name])
+    try:
+        return {**values, f"{name}_digest": digest_of(path, short_digest())[0]}
+    except OSError as error:
+        raise ValueError(f"{name}: {path} cannot be read: {error.strerror}") from error
+
+
+def _parse_nodata(value: object) -> object:
+    """Read numbers that come as text, from the environment or the command line; also "nan"."""
+    if isinstance(value, bool):
+        raise ValueError("nodata is a number")  # noqa: TRY004 -- pydantic wants ValueError
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    try:
+        return int(text)
+    except ValueError:
+        return text if text == "none" else float(text)
+
+
+def _finite_or_nan(value: float | str | None) -> float | str | None:
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError("nodata cannot be infinite")
+    return value
+
+
+SourceNodata = Annotated[
+    int | float | Literal["none"] | None,
+    BeforeValidator(_parse_nodata),
+    AfterValidator(_finite_or_nan),
+]
+Nodata = Annotated[
+    int | float | None, BeforeValidator(_parse_nodata), AfterValidator(_finite_or_nan)
+]
+
+
+def _texts(value: object) -> object:
+    """Turn values of options, which may be numbers or booleans, into the text that GDAL takes."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        str(name).upper(): ("YES" if text else "NO") if isinstance(text, bool) else str(text)
+        for name, text in value.items()
+    }
+
+
+Options = Annotated[dict[str, str], BeforeValidator(_texts)]

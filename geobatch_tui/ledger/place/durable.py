@@ -1,0 +1,137 @@
+"""What must survive a crash: files replaced whole, names in directories, bytes set aside.
+
+``failpoint`` marks the places between two such steps at which a test kills the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+RESERVE_BYTES: Final = 4 << 20
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+VARIABLE: Final = "GEOBATCH_FAILPOINT"
+
+
+def _parse(text: str) -> tuple[str, int]:
+    name, _, count = text.partition(":")
+    return name, int(count or 1)
+
+
+_name, _left = _parse(os.environ.get(VARIABLE, ""))
+
+
+def failpoint(name: str) -> None:
+    """Die by SIGKILL at the n-th passage of the place that ``GEOBATCH_FAILPOINT=name[:n]`` names.
+
+    Does nothing when the variable was unset or named another place as this module was imported.
+    """
+    global _left  # noqa: PLW0603
+    if name != _name:
+        return
+    _left -= 1
+    if _left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write_json_atomic(path: Path, obj: Mapping[str, Any]) -> None:
+    """Write ``obj`` so that a reader, or a crash, sees the old file or the new one, whole.
+
+    Raises:
+        DiskFullError: no space; the old file stays.
+        OutputGoneError: the directory is gone or read-only.
+        StateError: any other reason of the system's.
+    """
+    data = json.dumps(obj, indent=1, sort_keys=False).encode() + b"\n"
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        try:
+            _write_new(temp, data)
+            failpoint("json_before_rename")
+            temp.rename(path)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
+        failpoint("json_after_rename")
+        sync_directory(path.parent)
+    except OSError as error:
+        raise output_error(error, path) from error
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable. Raises OSError; never retried, see fsync(2)."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def output_error(error: OSError, where: Path) -> StateError | DiskFullError:
+    """The typed error for an OSError on something below the output directory."""
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return DiskFullError(f"no space left to write {where}: {reason}")
+    gone = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS)
+    lost = (errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EIO)
+    if error.errno in gone + lost:
+        return OutputGoneError(f"cannot write {where}: {reason}")
+    return StateError(f"cannot write {where}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Real bytes put aside, so that a ledger on a full disk can still record how it ended."""
+
+    path: Path
+    size: int = RESERVE_BYTES
+
+    def ensure(self) -> bool:
+        """Set the bytes aside, if they are not. False where there is no space for them."""
+        with suppress(OSError):
+            if self.path.lstat().st_size == self.size:
+                return True
+        try:
+            self.path.unlink(missing_ok=True)
+            # Random, since a compressing filesystem would store zeros in nothing.
+            _write_new(self.path, os.urandom(self.size))
+        except OSError:
+            self.release()
+            return False
+        return True
+
+    def has_room(self) -> bool:
+        """Whether setting the bytes aside would leave plenty."""
+        try:
+            return shutil.disk_usage(self.path.parent).free > 16 * self.size
+        except OSError:
+            return False
+
+    def release(self) -> bool:
+        """Give the bytes back. False if there were none."""
+        try:
+            self.path.unlink()
+        except OSError:
+            return False
+        return True
