@@ -39,7 +39,6 @@ ODD_SIZES = frozenset(
         "execution/vector/read/layer",
         "ledger/read/reader",
         "orchestration/plan/planner",
-        "orchestration/run/runner",
         "orchestration/schedule/scheduler",
         "orchestration/workers/shortage",
         "tui/console/home",

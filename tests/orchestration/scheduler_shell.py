@@ -82,7 +82,7 @@ class Shell:
         self.level = u.Level.CALM
         self.draining = self.exhausted = False
         self.finish: u.Finish | None = None
-        self.wanted = 0
+        self.asked_for = 0
         self.peak_live = 0
 
     # --- events --------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class Shell:
         return out
 
     def offer(self, *offered: u.Unit) -> list[u.Decision]:
-        self.wanted = 0
+        self.asked_for = 0
         for unit in offered:
             self.place[unit.key] = "queued"
             self.unit[unit.key] = self.offered[unit.key] = unit
@@ -256,10 +256,10 @@ class Shell:
         assert hand.dying is None
         hand.dying = decision.cause
 
-    def _feed(self, decision: u.Feed) -> None:
+    def _refill(self, decision: u.Refill) -> None:
         assert decision.count > 0
         assert not self.exhausted
-        self.wanted = decision.count
+        self.asked_for = decision.count
 
     def _suspend(self, decision: u.Suspend) -> None:
         assert decision.reason not in self.suspended

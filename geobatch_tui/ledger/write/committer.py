@@ -43,10 +43,7 @@ class Committer:
     Args:
         ledger: opened, with a run begun. Nobody else may touch it until ``close`` returned; read
             through a ``LedgerReader`` meanwhile.
-        on_commit: gets each batch after it is durable, on the committer's thread, in order.
-        on_error: gets a typed error and the updates that it concerns, on the same thread.
-            ``ItemPublishError``: that publication was left out, everything else goes on. Any
-            other: the updates are kept and nothing is written until ``flush`` tries again.
+        on_commit, on_error: see :meth:`listen`.
         rows: commit as soon as this many wait.
         delay: seconds that an update waits at most.
         most: updates in one commit when many wait.
@@ -55,8 +52,8 @@ class Committer:
     def __init__(
         self,
         ledger: Ledger,
-        on_commit: OnCommit,
-        on_error: OnError,
+        on_commit: OnCommit = lambda _: None,
+        on_error: OnError = lambda _, __: None,
         *,
         rows: int = 64,
         delay: float = 0.05,
@@ -78,6 +75,18 @@ class Committer:
         self._failure: GeobatchError | None = None
         self._thread = threading.Thread(target=self._main, name="committer", daemon=True)
         self._thread.start()
+
+    def listen(self, on_commit: OnCommit, on_error: OnError) -> None:
+        """Set the callbacks. Once, before the first ``put``.
+
+        Args:
+            on_commit: gets each batch after it is durable, on the committer's thread, in order.
+            on_error: gets a typed error and the updates that it concerns, on the same thread.
+                ``ItemPublishError``: that publication was left out, everything else goes on. Any
+                other: the updates are kept and nothing is written until ``flush`` tries again.
+        """
+        self._on_commit = on_commit
+        self._on_error = on_error
 
     def put(self, update: Update) -> None:
         """Queue an update. Never waits; may be called from any thread."""

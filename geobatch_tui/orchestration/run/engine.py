@@ -1,7 +1,7 @@
-"""The run itself: plan, preflight, chunks, assembly, end. One engine a run, on one event loop.
+"""The run phase: tasks for workers, and their outcomes for the ledger, the log and the counts.
 
-The engine owns no decision (the scheduler does), no pixel (workers do) and no truth (the ledger
-does): it carries events between them and counts.
+The engine takes no decision (the scheduler does), holds no pixel (workers do) and no truth (the
+ledger does): it carries events between them and counts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import (
     ChunkReceipt,
     ChunkTask,
@@ -19,23 +20,23 @@ from geobatch_tui.execution.protocol.messages import (
 )
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.text import many
-from geobatch_tui.orchestration.run.feeder import Feeder, OpenItem
-from geobatch_tui.orchestration.run.items import Items
+from geobatch_tui.orchestration.run.item_finisher import ItemFinisher
+from geobatch_tui.orchestration.run.open_items import OpenItem, OpenItems
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.letters import chunk_label, chunk_letter, feature_letter
+from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geobatch_tui.config.schema import Job
-    from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.execution.protocol.messages import Outcome, Task
     from geobatch_tui.observability.rates import Rates
     from geobatch_tui.orchestration.run.watchdogs import SpaceWatch
+    from geobatch_tui.orchestration.schedule.scheduler import Scheduler
     from geobatch_tui.orchestration.state.outcome import Tally
     from geobatch_tui.orchestration.state.session import Session
-    from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
-    from geobatch_tui.orchestration.workers.pool import Lost, Ready
+    from geobatch_tui.orchestration.workers.pool import Lost, Pool, Ready
 
 LISTED = 100
 """Ids of features that one line of the log names."""
@@ -44,32 +45,40 @@ LETTERS = 20_000
 
 
 class Engine:
-    """Listens to the dispatcher of the run phase and tells the ledger, the log and the tally.
+    """Runs the chunks and assemblies that the ledger holds open, on one event loop.
 
     Args:
         session: lock, ledger, log.
         job: the job.
-        operation: the job's operation.
         tally: counts as they stood when the run began; kept up to date here.
         rates: measures throughput.
+        pool: its workers.
+        scheduler: a fresh scheduler.
         only: ids of the only chunks to run; None: all that are open.
+
+    Attributes:
+        dispatcher: carries the scheduler's decisions to the pool; the engine is its listener.
+        finisher: ends items whose chunks are settled.
     """
 
     def __init__(
         self,
         session: Session,
         job: Job,
-        operation: Operation,
         tally: Tally,
         rates: Rates,
+        pool: Pool,
+        scheduler: Scheduler,
         *,
         only: frozenset[int] | None = None,
     ) -> None:
-        self.feeder = Feeder(session.reader, session.state, job, only)
-        self.items = Items(session, job, operation, tally, self.feeder, self.wanted)
-        self.suspensions: set[str] = set()
+        operation = get_operation(job.op.name)
+        self.dispatcher = Dispatcher(pool, scheduler, self)
+        self._open_items = OpenItems(session.reader, session.state, job, only)
+        self.finisher = ItemFinisher(
+            session, job, operation, tally, self._open_items, self.dispatcher
+        )
         self._session = session
-        self._job = job
         self._operation = operation
         self._tally = tally
         self._rates = rates
@@ -78,42 +87,47 @@ class Engine:
         self._running: set[int] = set()
         self._debug = job.log.level == "debug"
 
-    async def run(self, dispatcher: Dispatcher, planned: Dispatcher, space: SpaceWatch) -> u.Finish:
-        """Work off everything that the ledger holds open."""
-        self.items.attach(dispatcher)
-        self._space = space
+    async def run(self, planned: Dispatcher, space: SpaceWatch) -> u.Finish:
+        """Work off everything that the ledger holds open.
+
+        Args:
+            planned: the dispatcher of the plan phase, whose workers are taken over.
+            space: told of progress, and of suspensions for want of space.
+        """
+        dispatcher, self._space = self.dispatcher, space
         await self._redo_unpublished()
         # Opened before the dispatcher asks for chunks, or it would find nothing to wait for.
-        complete = self.feeder.complete()
+        complete = self._open_items.complete()
         # Asked only now: a worker may have ended since the plan.
         dispatcher.adopt(list(planned.workers.values()))
         running = asyncio.ensure_future(dispatcher.run())
         # The dispatcher must listen before anything is offered.
         await asyncio.sleep(0)
         for item in complete:
-            self.items.look_at(item)
+            self.finisher.finish_if_settled(item)
         try:
             return await running
         finally:
-            self.items.close()
+            self.finisher.close()
 
     async def _redo_unpublished(self) -> None:
-        """An item of one chunk keeps no spool: done but not published means to be done again."""
-        for item in self.feeder.complete():
+        """Release the chunk of items that are done but not published, where one chunk is the item:
+        it has no spool to assemble from."""
+        for item in self._open_items.complete():
             if item.whole and item.done:
                 self._session.put(lu.ChunkReleased(item.first_chunk))
                 self._tally.current -= 1
-                self.feeder.close(item.context.item_id)
+                self._open_items.close(item.context.item_id)
         await self._session.flush()
 
-    # --- what the dispatcher tells -------------------------------------------------------------
+    # --- the dispatcher's listener -------------------------------------------------------------
 
     def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
         if unit.kind is u.Kind.FINALISE:
-            item = self.feeder.item(unit.ident)
-            segments = self.feeder.segments(item)
+            item = self._open_items.item(unit.ident)
+            segments = self._open_items.segments(item)
             return FinaliseTask(task_id, item.context, self._session.epoch, segments)
-        item, index = self.feeder.chunk(unit.ident)
+        item, index = self._open_items.chunk(unit.ident)
         return ChunkTask(
             task_id,
             item.context,
@@ -138,8 +152,8 @@ class Engine:
             # Only this one is suspect if the engine dies now, not those queued behind it.
             self._session.put(lu.ChunkStarted(unit.ident))
 
-    def _stopped(self, chunk_id: int) -> bool:
-        """The chunk is in no worker's hands any more; whether it had begun."""
+    def _stop_counting(self, chunk_id: int) -> bool:
+        """Count a chunk as running no more; return whether it had begun."""
         begun = chunk_id in self._running
         self._running.discard(chunk_id)
         self._tally.running = len(self._running)
@@ -153,7 +167,7 @@ class Engine:
             self._chunk_done(unit, worker, outcome, receipt)
         elif isinstance(receipt, ItemReceipt):
             self._attempts.pop(unit.key, None)
-            self.items.publish(self.feeder.item(unit.ident), receipt)
+            self.finisher.publish(self._open_items.item(unit.ident), receipt)
         else:
             raise TypeError(f"{unit.key} answered {type(receipt).__name__}")
 
@@ -161,9 +175,9 @@ class Engine:
         self, unit: u.Unit, worker: int, outcome: Outcome, receipt: ChunkReceipt
     ) -> None:
         attempt = self._attempts.pop(unit.key)
-        item, index = self.feeder.chunk(unit.ident)
+        item, index = self._open_items.chunk(unit.ident)
         tally, segment = self._tally, receipt.segment
-        self._stopped(unit.ident)
+        self._stop_counting(unit.ident)
         tally.done += 1
         tally.units += receipt.units
         tally.bytes_in += receipt.bytes_in
@@ -194,14 +208,14 @@ class Engine:
                 ),
             )
         )
-        self._tell(item, index, attempt, worker, outcome.seconds, receipt)
-        self.feeder.settle(unit.ident, done=True)
+        self._log_done(item, index, attempt, worker, outcome.seconds, receipt)
+        self._open_items.settle(unit.ident, done=True)
         if receipt.item is not None:
-            self.items.publish(item, receipt.item)
+            self.finisher.publish(item, receipt.item)
         else:
-            self.items.look_at(item)
+            self.finisher.finish_if_settled(item)
 
-    def _tell(
+    def _log_done(
         self,
         item: OpenItem,
         index: int,
@@ -238,7 +252,7 @@ class Engine:
     def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None:
         self._tally.retries += 1
         if unit.kind is u.Kind.CHUNK:
-            self._stopped(unit.ident)
+            self._stop_counting(unit.ident)
             self._session.put(
                 lu.ChunkWaiting(
                     unit.ident,
@@ -257,13 +271,13 @@ class Engine:
         event = "chunk.dead" if unit.kind is u.Kind.CHUNK else "assembly.failed"
         self._log_unit(event, "error", unit, failure=failure)
         if unit.kind is not u.Kind.CHUNK:
-            item = self.feeder.item(unit.ident)
-            if not self.items.recompute(item, failure):
-                self.items.bury(item, attempts, failure)
+            item = self._open_items.item(unit.ident)
+            if not self.finisher.recompute(item, failure):
+                self.finisher.bury(item, attempts, failure)
             return
         self._tally.bury(failure.error_class)
-        item, index = self.feeder.chunk(unit.ident)
-        self._stopped(unit.ident)
+        item, index = self._open_items.chunk(unit.ident)
+        self._stop_counting(unit.ident)
         self._tally.dead += 1
         record = chunk_letter(item.context, index, attempts, failure, self._operation)
         self._session.put(
@@ -276,21 +290,18 @@ class Engine:
                 record,
             )
         )
-        self.feeder.settle(unit.ident, done=False)
-        self.items.look_at(item)
+        self._open_items.settle(unit.ident, done=False)
+        self.finisher.finish_if_settled(item)
 
     def released(self, unit: u.Unit) -> None:
         self._attempts.pop(unit.key, None)
-        if unit.kind is u.Kind.CHUNK and self._stopped(unit.ident):
+        if unit.kind is u.Kind.CHUNK and self._stop_counting(unit.ident):
             self._session.put(lu.ChunkReleased(unit.ident))
 
-    def wanted(self, count: int) -> None:
-        units = () if self.feeder.exhausted else tuple(self.feeder.more(count))
-        self.items.dispatcher.tell(u.Offered(units))
-        self.items.maybe_exhausted()
+    def refill(self, count: int) -> None:
+        self.finisher.refill(count)
 
     def suspended(self, reason: str) -> None:
-        self.suspensions.add(reason)
         if reason == "space" and self._space is not None:
             self._space.suspended()
         self._session.log.emit(
@@ -299,8 +310,7 @@ class Engine:
         self._session.put(lu.Noted("suspend", {"reason": reason}))
 
     def unsuspended(self, reason: str) -> None:
-        self.suspensions.discard(reason)
-        self._session.log.emit("run.unsuspend", message=_GOES_ON.get(reason, reason))
+        self._session.log.emit("run.unsuspend", message=_UNSUSPENDED.get(reason, reason))
         self._session.put(lu.Noted("unsuspend", {"reason": reason}))
 
     def worker_up(self, event: Ready) -> None:
@@ -321,14 +331,14 @@ class Engine:
             )
 
     def committed(self, batch: Sequence[lu.Update]) -> None:
-        """A batch is durable (told on the loop's thread)."""
+        """Take note of a batch that is durable (called on the loop's thread)."""
         for update in batch:
             if isinstance(update, lu.ChunkDone | lu.DeadLetter):
-                self.feeder.settled(update.chunk_id)
+                self._open_items.committed(update.chunk_id)
             elif isinstance(update, lu.ItemPublished):
                 self._tally.published += 1
                 self._session.drop_work(update.item_id)
-                key = self.items.publishing.pop(update.item_id, None)
+                key = self.finisher.publishing.pop(update.item_id, None)
                 self._session.log.emit(
                     "item.published",
                     item=key,
@@ -337,10 +347,10 @@ class Engine:
                 )
 
     def label(self, unit: u.Unit) -> str:
-        """What a person calls a unit that is in flight."""
+        """Return the name, for people, of a unit that is in flight."""
         if unit.kind is not u.Kind.CHUNK:
-            return self.feeder.item(unit.ident).context.key
-        item, index = self.feeder.chunk(unit.ident)
+            return self._open_items.item(unit.ident).context.key
+        item, index = self._open_items.chunk(unit.ident)
         return chunk_label(item.context.key, item.context.plan.grid, index)
 
     def _log_unit(
@@ -352,11 +362,11 @@ class Engine:
         **fields: Any,
     ) -> None:
         if unit.kind is u.Kind.CHUNK:
-            item, index = self.feeder.chunk(unit.ident)
+            item, index = self._open_items.chunk(unit.ident)
             fields["chunk"] = chunk_label(item.context.key, item.context.plan.grid, index)
             fields["chunk_offset"] = index
         else:
-            item = self.feeder.item(unit.ident)
+            item = self._open_items.item(unit.ident)
         fields["crs_source"] = item.context.plan.notes.get("crs_source")
         if failure is not None:
             fields |= {
@@ -375,7 +385,7 @@ _SUSPENDED = {
     "memory": "memory is short: nothing new is started until it falls",
     "operator": "paused by the operator",
 }
-_GOES_ON = {
+_UNSUSPENDED = {
     "space": "there is space on the disk again",
     "memory": "there is memory again",
     "operator": "taken up again by the operator",

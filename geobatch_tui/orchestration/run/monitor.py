@@ -1,4 +1,4 @@
-"""A run as it stands: snapshots for those who look on, and notes in the ledger for the others."""
+"""Snapshots of a run for this process, and notes in the ledger for those that watch from others."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from geobatch_tui.orchestration.state.outcome import Tally
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from geobatch_tui.orchestration.run.engine import Engine
     from geobatch_tui.orchestration.run.watchdogs import MemoryWatch
+    from geobatch_tui.orchestration.schedule.events import Unit
     from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
@@ -31,7 +31,7 @@ _AGEING = frozenset(
 
 
 class Monitor:
-    """Counts, rates and the parts of a run that know what is going on.
+    """Counts, rates, workers and units of a run.
 
     Args:
         session: the run's.
@@ -39,8 +39,7 @@ class Monitor:
         unit_name: px or features.
         budget: bytes.
 
-    ``state`` and ``reason`` are set by the run as it goes; so are ``dispatcher``, ``engine`` and
-    ``memory`` once they exist.
+    ``state`` and ``reason`` are set by the run as it goes.
     """
 
     def __init__(self, session: Session, job: str, unit_name: str, budget: int) -> None:
@@ -48,13 +47,23 @@ class Monitor:
         self.rates = Rates()
         self.state = "planning"
         self.reason = ""
-        self.dispatcher: Dispatcher | None = None
-        self.engine: Engine | None = None
-        self.memory: MemoryWatch | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._label: Callable[[Unit], str] | None = None
+        self._memory: MemoryWatch | None = None
         self._session = session
         self._job = job
         self.unit_name = unit_name
         self._budget = budget
+
+    def show(
+        self,
+        dispatcher: Dispatcher,
+        label: Callable[[Unit], str] | None = None,
+        memory: MemoryWatch | None = None,
+    ) -> None:
+        """Show the workers of a dispatcher from now on; with ``label``, which names units, also
+        the units in flight and why the run is suspended; with ``memory`` what they occupy."""
+        self._dispatcher, self._label, self._memory = dispatcher, label, memory
 
     async def observe(self, observe: Callable[[Snapshot], None]) -> None:
         """Show a snapshot four times a second."""
@@ -95,9 +104,9 @@ class Monitor:
 
     def _workers(self) -> dict[str, dict[str, int]]:
         """Pid, resident bytes, finished and failed units of each worker, by its number."""
-        if self.dispatcher is None:
+        if self._dispatcher is None:
             return {}
-        rss, records = self.memory.workers if self.memory else {}, self.dispatcher.records
+        rss, records = self._memory.workers if self._memory else {}, self._dispatcher.records
         return {
             str(worker): {
                 "pid": entry.pid,
@@ -105,14 +114,14 @@ class Monitor:
                 "done": records[worker].done,
                 "failed": records[worker].failed,
             }
-            for worker, entry in self.dispatcher.workers.items()
+            for worker, entry in self._dispatcher.workers.items()
         }
 
     def snapshot(self) -> Snapshot:
         """The run as it stands."""
         now = time.monotonic()
         tally, rates = self.tally, self.rates.at(now, self.tally.pending + self.tally.running)
-        suspended = ", ".join(sorted(self.engine.suspensions)) if self.engine else ""
+        suspended, working = self._activity(now)
         return Snapshot(
             run_id=self._session.run_id,
             job=self._job,
@@ -128,21 +137,24 @@ class Monitor:
             bytes_out_per_s=rates.bytes_out,
             # Nobody knows when a run that stands still goes on.
             eta_s=None if suspended else rates.eta_s,
-            working=self._working(now),
+            working=working,
             dead_by_class=dict(tally.dead_by_class),
-            workers=len(self.dispatcher.workers) if self.dispatcher else 0,
+            workers=len(self._dispatcher.workers) if self._dispatcher else 0,
             suspended=suspended,
-            rss_bytes=self.memory.rss if self.memory else 0,
+            rss_bytes=self._memory.rss if self._memory else 0,
             budget_bytes=self._budget,
         )
 
-    def _working(self, now: float) -> tuple[tuple[int, str, float, str], ...]:
-        if self.dispatcher is None or self.engine is None:
-            return ()
-        return tuple(
-            (worker, self.engine.label(unit), now - since, unit.kind.value)
-            for worker, unit, since in self.dispatcher.scheduler.stats().in_flight
+    def _activity(self, now: float) -> tuple[str, tuple[tuple[int, str, float, str], ...]]:
+        """Return why nothing new is admitted, and the units in flight with their workers."""
+        if self._dispatcher is None or self._label is None:
+            return "", ()
+        stats = self._dispatcher.scheduler.stats()
+        working = tuple(
+            (worker, self._label(unit), now - since, unit.kind.value)
+            for worker, unit, since in stats.in_flight
         )
+        return ", ".join(sorted(stats.suspended)), working
 
 
 class Notes:

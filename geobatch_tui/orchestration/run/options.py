@@ -1,14 +1,19 @@
-"""How to run a job, beyond what the job says."""
+"""Options of a run that no job file sets: what to try again, what to show, how long to go on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from geobatch_tui.orchestration.state.repaired_files import install
+from geobatch_tui.orchestration.state.session import state_of_run
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from geobatch_tui.ledger.read.reader import LedgerReader
+    from geobatch_tui.ledger.write.writer import Ledger
     from geobatch_tui.observability.snapshot import Snapshot
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.run.control import Control
@@ -25,6 +30,14 @@ class Requeue:
     replanned: tuple[int, ...] = ()
     replaced: tuple[str, Path] | None = None
 
+    def apply(self, ledger: Ledger, output_dir: Path) -> None:
+        """Requeue the letters in the ledger of a run that is about to begin."""
+        if self.replaced is not None:
+            install(state_of_run(output_dir).root, *self.replaced)
+        ledger.requeue_dead(self.classes or None, self.keys or None)
+        if self.replanned:
+            ledger.drop_items(self.replanned)
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -35,10 +48,21 @@ class Sample:
     chunks: Mapping[str, Collection[int]]
     workers: int
 
+    def chunk_ids(self, reader: LedgerReader) -> frozenset[int]:
+        """Return the ids of the chunks, once their items are planned."""
+        rows = [(reader.item_by_key(key), indexes) for key, indexes in self.chunks.items()]
+        return frozenset(
+            row.first_chunk + index
+            for row, indexes in rows
+            if row is not None
+            for index in indexes
+            if index < row.n_chunks
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run, beyond what the job says. ``observe`` gets a snapshot four times a second;
+    """Options of one run. ``observe`` gets a snapshot four times a second;
     ``log_stream`` gets each line of log (with its newline left to the receiver). With ``sample``
     no more than that is run, and the user's index of runs does not hear of it."""
 

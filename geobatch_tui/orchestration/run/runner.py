@@ -1,4 +1,4 @@
-"""One run from its first line of log to its last: plan phase, preflight, run phase, end."""
+"""A run, from its first line of log to its last: plan phase, preflight, run phase, end."""
 
 from __future__ import annotations
 
@@ -30,10 +30,8 @@ from geobatch_tui.orchestration.run.watchdogs import LedgerWatch, MemoryWatch, S
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.dismissal import dismissal
 from geobatch_tui.orchestration.state.published import write_manifest
-from geobatch_tui.orchestration.state.repaired_files import install
 from geobatch_tui.orchestration.state.run_index import note
-from geobatch_tui.orchestration.state.session import open_session, state_of_run, tell_of_network
-from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
+from geobatch_tui.orchestration.state.session import open_session, tell_of_network
 from geobatch_tui.orchestration.workers.shortage import shortage
 
 if TYPE_CHECKING:
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.run.options import Options
     from geobatch_tui.orchestration.state.outcome import RunResult
     from geobatch_tui.orchestration.state.session import Session
+    from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
     from geobatch_tui.orchestration.workers.pool import Pool
 
 GRACE = 30.0
@@ -76,48 +75,31 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
 async def _execute(loaded: LoadedJob, options: Options) -> RunResult:
     job = loaded.job
     # Before anything is written: a job without inputs leaves no trace.
+    output_dir = Path(job.output.dir)
     inputs = (
         options.sample.inputs
         if options.sample is not None
-        else expand(job.source.inputs, Path(job.output.dir), job.output.format)
+        else expand(job.source.inputs, output_dir, job.output.format)
     )
-    loop = asyncio.get_running_loop()
-    holder: list[Run] = []
-
-    def on_commit(batch: Sequence[lu.Update]) -> None:
-        for run in holder:
-            loop.call_soon_threadsafe(run.committed, batch)
-
-    def on_error(error: GeobatchError, updates: Sequence[lu.Update]) -> None:
-        for run in holder:
-            loop.call_soon_threadsafe(run.not_committed, error, updates)
 
     def requeue(ledger: Ledger) -> None:
         if options.requeue is not None:
-            if options.requeue.replaced is not None:
-                install(state_of_run(Path(loaded.job.output.dir)).root, *options.requeue.replaced)
-            ledger.requeue_dead(options.requeue.classes or None, options.requeue.keys or None)
-            if options.requeue.replanned:
-                ledger.drop_items(options.requeue.replanned)
+            options.requeue.apply(ledger, output_dir)
 
     with open_session(
         loaded,
         fresh=options.fresh,
         requeue=requeue,
-        on_commit=on_commit,
-        on_error=on_error,
         log_stream=options.log_stream,
         log_format=options.log_format,
     ) as session:
         if options.sample is None:
             note(session.output_dir)
-        run = Run(session, loaded, options, inputs)
-        holder.append(run)
-        return await run.run()
+        return await Run(session, loaded, options, inputs).run()
 
 
 class Run:
-    """One run of a job. Use :func:`execute`."""
+    """A run of a job. Use :func:`execute`."""
 
     def __init__(
         self, session: Session, loaded: LoadedJob, options: Options, inputs: Sequence[Input]
@@ -127,7 +109,6 @@ class Run:
         self._loaded = loaded
         self._job = loaded.job
         self._options = options
-        self._operation = get_operation(loaded.job.op.name)
         self._resources = self._crew = Resources.of(loaded.job)
         if options.sample is not None:
             fewer = min(self._resources.workers, options.sample.workers)
@@ -135,10 +116,14 @@ class Run:
         self._monitor = Monitor(
             session,
             loaded.job.job.name,
-            "px" if self._operation.data == "raster" else "features",
+            "px" if get_operation(loaded.job.op.name).data == "raster" else "features",
             self._resources.budget,
         )
-        self._ledger = LedgerWatch(session.flush, loaded.job.engine.space_wait, self.fatal)
+        self._dispatcher: Dispatcher | None = None
+        self._engine: Engine | None = None
+        self._ledger = LedgerWatch(session.flush, loaded.job.engine.space_wait, self._end_by)
+        self._loop = asyncio.get_running_loop()
+        session.committer.listen(self._on_commit, self._on_commit_error)
         self._stop: str | None = None
         self._signal: int | None = None
         self._fatal: GeobatchError | None = None
@@ -182,7 +167,8 @@ class Run:
         return await self._end(finish)
 
     def _unexpected(self, error: Exception) -> None:
-        """What the machine lacks ends the run like any other cause; a bug is raised in the end."""
+        """End the run by an error that is none of ours: a shortage of the machine is a cause like
+        any other; a bug is raised in the end."""
         known = shortage(error, self._session.output_dir)
         if known is None:
             self._bug = error
@@ -199,7 +185,8 @@ class Run:
             self._crew.scheduler(self._job, self._session.run_id, "probe"),
             adopt=self._options.adopt and not self._options.fresh,
         )
-        self._monitor.dispatcher = phase.dispatcher
+        self._dispatcher = phase.dispatcher
+        self._monitor.show(phase.dispatcher)
         finish = await phase.run(self._inputs)
         self._warnings = phase.warnings
         if finish.reason != "complete" or self._options.adopt_only:
@@ -215,62 +202,65 @@ class Run:
 
     async def _work(self, pool: Pool, planned: Dispatcher) -> u.Finish:
         session, job = self._session, self._job
-        engine = Engine(
+        sample, tally = self._options.sample, self._monitor.tally
+        engine = self._engine = Engine(
             session,
             job,
-            self._operation,
-            self._monitor.tally,
+            tally,
             self._monitor.rates,
-            only=self._sampled(),
+            pool,
+            self._crew.scheduler(job, session.run_id, "run", total=tally.total),
+            only=None if sample is None else sample.chunk_ids(session.reader),
         )
-        scheduler = self._crew.scheduler(
-            job, session.run_id, "run", total=self._monitor.tally.total
-        )
-        dispatcher = Dispatcher(pool, scheduler, engine)
-        self._monitor.engine, self._monitor.dispatcher = engine, dispatcher
+        dispatcher = self._dispatcher = engine.dispatcher
         space = SpaceWatch(
             session.output_dir, job.engine.space_wait, dispatcher.tell, self._give_up_on_space
         )
-        self._monitor.memory = MemoryWatch(pool, self._resources.budget, dispatcher.tell)
+        memory = MemoryWatch(pool, self._resources.budget, dispatcher.tell)
+        self._monitor.show(dispatcher, engine.label, memory)
         async with contextlib.AsyncExitStack() as stack:
-            self._every(stack, self._monitor.memory.run())
+            self._every(stack, memory.run())
             self._every(stack, space.run())
-            finish = await engine.run(dispatcher, planned, space)
+            finish = await engine.run(planned, space)
         await session.flush()
         return finish
 
-    def _sampled(self) -> frozenset[int] | None:
-        """Ids of the only chunks to run; None: all."""
-        if self._options.sample is None:
-            return None
-        rows = [
-            (self._session.reader.item_by_key(key), indexes)
-            for key, indexes in self._options.sample.chunks.items()
-        ]
-        return frozenset(
-            row.first_chunk + index
-            for row, indexes in rows
-            if row is not None
-            for index in indexes
-            if index < row.n_chunks
-        )
+    # --- the committer -------------------------------------------------------------------------
 
-    def committed(self, batch: Sequence[lu.Update]) -> None:
-        """A batch of updates is durable."""
-        if self._monitor.engine is None:
+    def _on_commit(self, batch: Sequence[lu.Update]) -> None:
+        self._loop.call_soon_threadsafe(self._committed, batch)
+
+    def _on_commit_error(self, error: GeobatchError, updates: Sequence[lu.Update]) -> None:
+        self._loop.call_soon_threadsafe(self._not_committed, error, updates)
+
+    def _committed(self, batch: Sequence[lu.Update]) -> None:
+        if self._engine is None:
             return
         try:
-            self._monitor.engine.committed(batch)
+            self._engine.committed(batch)
         except Exception as error:  # noqa: BLE001 - boundary: the loop would only log it
             self._died(error)
+
+    def _not_committed(self, error: GeobatchError, updates: Sequence[lu.Update]) -> None:
+        """Deal with a publication that failed, or with a ledger that cannot be written at all."""
+        if isinstance(error, ItemPublishError) and self._engine is not None:
+            for update in updates:
+                if isinstance(update, lu.ItemPublished):
+                    self._engine.finisher.not_published(update, error)
+        elif isinstance(error, DiskFullError) and self._engine is not None:
+            # Nothing more is recorded: stop admitting. The committer keeps what it has.
+            self._tell(u.Space(ok=False))
+            self._ledger.suspended()
+        else:
+            self._end_by(error)
 
     # --- ends before its time ------------------------------------------------------------------
 
     def _on_first(self, number: int) -> None:
         self._signal = self._signal or number
-        self.drain("drained")
+        self._drain("drained")
 
-    def drain(self, reason: str) -> None:
+    def _drain(self, reason: str) -> None:
         """Start nothing new, finish what is in flight within the grace time, then end."""
         if self._stop is None:
             self._stop = self._monitor.reason = reason
@@ -313,13 +303,13 @@ class Run:
         if verb == "set_workers":
             reply["workers"] = self._set_workers(int(arguments["count"]))
         elif verb == "retry_dead":
-            if self._monitor.engine is None:
+            if self._engine is None:
                 raise ValueError("the run is still planning")
-            reply["requeued"] = self._monitor.engine.items.requeue(
+            reply["requeued"] = self._engine.finisher.requeue(
                 tuple(arguments.get("classes", ())), tuple(arguments.get("keys", ()))
             )
         elif verb == "drain":
-            self.drain("drained")
+            self._drain("drained")
         elif verb == "cancel":
             self._stop = self._stop or "cancelled"
             self._cancel()
@@ -337,24 +327,11 @@ class Run:
         self._tell(u.Command(verb))
 
     def _tell(self, event: u.Event) -> None:
-        if self._monitor.dispatcher is not None:
-            self._monitor.dispatcher.tell(event)
+        if self._dispatcher is not None:
+            self._dispatcher.tell(event)
 
-    def not_committed(self, error: GeobatchError, updates: Sequence[lu.Update]) -> None:
-        """The committer could not write: one publication, or anything at all."""
-        if isinstance(error, ItemPublishError) and self._monitor.engine is not None:
-            for update in updates:
-                if isinstance(update, lu.ItemPublished):
-                    self._monitor.engine.items.not_published(update, error)
-        elif isinstance(error, DiskFullError) and self._monitor.engine is not None:
-            # Nothing more is recorded: stop admitting. The committer keeps what it has.
-            self._tell(u.Space(ok=False))
-            self._ledger.suspended()
-        else:
-            self.fatal(error)
-
-    def fatal(self, error: GeobatchError) -> None:
-        """Something that is no chunk's fault ends the run."""
+    def _end_by(self, error: GeobatchError) -> None:
+        """End the run by an error that is no chunk's fault."""
         self._fatal = self._fatal or error
         self._died(error)
 
@@ -373,10 +350,9 @@ class Run:
         stack.callback(task.cancel)
 
     def _died(self, error: BaseException) -> None:
-        """Something beside the phases failed. The phase that runs raises it; where none does, the
-        run's end."""
-        dispatcher = self._monitor.dispatcher
-        if dispatcher is not None and dispatcher.fail(error):
+        """Have the phase that runs raise the error of something beside it; if none runs, the end of
+        the run does."""
+        if self._dispatcher is not None and self._dispatcher.fail(error):
             return
         if isinstance(error, GeobatchError):
             self._fatal = self._fatal or error
@@ -387,7 +363,7 @@ class Run:
         limit = self._options.max_duration or self._job.engine.max_duration
         if limit:
             await asyncio.sleep(max(0.0, limit - (time.monotonic() - self._session.started)))
-            self.drain("deadline")
+            self._drain("deadline")
 
     async def _write_manifest(self) -> None:
         """List what is published. Without it the outputs are what they are: that is a warning."""

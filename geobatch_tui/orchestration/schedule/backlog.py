@@ -52,13 +52,13 @@ class Entry:
 
     @property
     def suspect(self) -> bool:
-        """Whether it may run in the quarantine lane only."""
+        """Whether it may run only alone, in the lane."""
         crashed = self.unit.crashes > 0 and not self.unit.divisible
         return crashed or self.unit.strikes > 0
 
 
 class Backlog:
-    """Queues by kind, the quarantine lane, and a heap of those that wait."""
+    """Queues by kind, the lane of suspects, and a heap of units that wait."""
 
     __slots__ = ("_queues", "_serial", "_waiting", "lane", "ready")
 
@@ -134,7 +134,7 @@ class _State(Enum):
     DRY = 2  #: asked, and there was nothing
 
 
-class Feeding:
+class Refilling:
     """Asks once, waits for the answer, and after an empty one waits until something changes:
     otherwise shell and scheduler would ask and answer each other for ever.
 

@@ -58,8 +58,8 @@ class Breaker:
     asks for 20 failures, and for half of the last 40: that opens after 20 failures in a row in
     the middle of a run, and never for fewer than 20 bad chunks close together.
 
-    Poison gets a longer memory, because it arrives bunched by its nature: suspects leave the
-    quarantine lane one after the other when everything else has long succeeded. Half of the last
+    Poison gets a longer memory, because it arrives bunched by its nature: suspects leave
+    their lane one after the other when everything else has long succeeded. Half of the last
     200 (or of all, before that) tells "each chunk crashes GDAL" from "the 25 crashing ones were
     judged last".
     """

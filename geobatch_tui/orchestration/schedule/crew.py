@@ -19,7 +19,7 @@ class Worker:
     """One worker that is up.
 
     ``queue``: what it was sent and has not answered; the first is running, since ``since``.
-    ``fresh``: it has not been given anything yet. ``lane``: it serves the quarantine lane, once.
+    ``fresh``: it has not been given anything yet. ``lane``: it serves the lane, once.
     ``leaving``: it was asked to end. ``condemned``: the unit for which it is being killed, and
     ``limit`` the time that this one overran, in seconds.
     """

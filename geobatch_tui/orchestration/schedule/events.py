@@ -26,7 +26,7 @@ class Unit:
     Identity is ``(kind, ident)``: a chunk's id, or an item's for the other kinds. ``bytes`` is the
     predicted peak memory in a worker, ``handles`` the open files it needs. ``strikes`` counts
     engine deaths and worker losses that it may have caused: one or more sends it to the
-    quarantine lane. ``attempts`` and ``crashes`` are those of earlier runs. ``divisible``: each
+    lane of suspects. ``attempts`` and ``crashes`` are those of earlier runs. ``divisible``: each
     crash tells the operation which part to leave out, so that crashes do not condemn the unit.
     """
 
@@ -227,7 +227,7 @@ class KillWorker:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class Refill:
     """The queue runs low: offer up to ``count`` more."""
 
     count: int
@@ -262,7 +262,7 @@ Decision = (
     | StartWorker
     | RetireWorker
     | KillWorker
-    | Feed
+    | Refill
     | Suspend
     | Unsuspend
     | Finish

@@ -9,7 +9,7 @@ What the shell must do:
 - send ``Tick`` about once a second, and at ``next_due`` if that is earlier;
 - answer ``StartWorker`` by ``WorkerUp`` or ``WorkerLost``, ``RetireWorker`` and ``KillWorker`` by
   ``WorkerLost``;
-- answer ``Feed`` by ``Offered``: empty if there is nothing for now (it is asked again when a unit
+- answer ``Refill`` by ``Offered``: empty if there is nothing for now (it is asked again when a unit
   ends, or on the next ``Tick``); ``Exhausted`` only once no unit depends on another any more;
 - stop at ``Finish``: whatever is reported afterwards is ignored.
 """
@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.backlog import Entry, Feeding
+from geobatch_tui.orchestration.schedule.backlog import Entry, Refilling
 from geobatch_tui.orchestration.schedule.backoff import RetryBudget, RetryPolicy
 from geobatch_tui.orchestration.schedule.breaker import Breaker, CrashLoop, exceeds
 from geobatch_tui.orchestration.schedule.placement import Placement
@@ -66,7 +66,7 @@ class Scheduler:
         self._breaker = Breaker()
         self._stillborn = CrashLoop()
         self._blameless = CrashLoop(BLAMELESS_DEATHS)
-        self._feeding = Feeding(config.feed_low, config.feed_high)
+        self._refilling = Refilling(config.refill_low, config.refill_high)
         self._succeeded = self._buried = self._retries = 0
         self._exhausted = False
         self._draining = False
@@ -156,7 +156,7 @@ class Scheduler:
         if len(keys) < len(event.units) or not self._known.keys().isdisjoint(keys):
             twice = sorted(str(key) for key in keys if key in self._known)
             raise ValueError(f"units offered twice: {', '.join(twice) or 'in the same event'}")
-        self._feeding.answered(len(event.units))
+        self._refilling.answered(len(event.units))
         admission = self._place.admission
         for unit in event.units:
             entry = self._known[unit.key] = Entry(unit)
@@ -226,7 +226,7 @@ class Scheduler:
             self._end("crash-loop", event.failure)
 
     def _on_tick(self, event: u.Tick, now: float) -> None:
-        self._feeding.again()
+        self._refilling.again()
         self._place.kill_overdue(now, event.compiling)
 
     def _on_pressure(self, event: u.Pressure, now: float) -> None:
@@ -268,7 +268,7 @@ class Scheduler:
         entry = self._place.answered(worker, key, now) if worker is not None else None
         if entry is not None:
             self._blameless.alive()
-            self._feeding.again()
+            self._refilling.again()
         return worker, entry
 
     def _carry_out(self, entry: Entry, verdict: Verdict, now: float) -> None:
@@ -385,9 +385,9 @@ class Scheduler:
             return
         self._place.settle(worker, now)
         if not self._exhausted:
-            count = self._feeding.ask(len(backlog))
+            count = self._refilling.ask(len(backlog))
             if count:
-                self._out.append(u.Feed(count))
+                self._out.append(u.Refill(count))
 
 
 def _blamed(worker: Worker, event: u.WorkerLost) -> Entry | None:

@@ -24,7 +24,7 @@ class SchedulerConfig:
         max_attempts, backoff_base, backoff_cap: see ``retry.RetryPolicy``.
         chunk_timeout: seconds for a chunk or a probe; None: 20 times the recent 95th percentile,
             at least 60 s. Assembly and inspection always use the latter, with 1 h at least.
-        feed_low: ask for more when fewer units than this are queued, up to ``feed_high``.
+        refill_low: ask for more when fewer units than this are queued, up to ``refill_high``.
         max_prefetch: units that a worker may hold, the running one included.
         failure_limit: dead letters that are tolerated; None: any number.
         total: units of the whole job, for a limit that is a share; 0: unknown.
@@ -42,8 +42,8 @@ class SchedulerConfig:
     backoff_base: float = 0.5
     backoff_cap: float = 60.0
     chunk_timeout: float | None = None
-    feed_low: int = 64
-    feed_high: int = 256
+    refill_low: int = 64
+    refill_high: int = 256
     max_prefetch: int = 64
     failure_limit: FailureLimit | None = None
     total: int = 0

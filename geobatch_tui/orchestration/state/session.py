@@ -34,10 +34,9 @@ from geobatch_tui.observability.log import Log, open_extra, versions
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from geobatch_tui.config.layers import LoadedJob
-    from geobatch_tui.errors import GeobatchError
     from geobatch_tui.ledger.schema.updates import Update
     from geobatch_tui.ledger.schema.views import Recovery
 
@@ -204,8 +203,6 @@ def open_session(
     *,
     fresh: bool,
     requeue: Callable[[Ledger], None] | None,
-    on_commit: Callable[[Sequence[Update]], None],
-    on_error: Callable[[GeobatchError, Sequence[Update]], None],
     log_stream: Callable[[str], None] | None,
     log_format: Literal["json", "text"],
 ) -> Iterator[Session]:
@@ -240,7 +237,7 @@ def open_session(
         log = _log(job, run_id, state, log_stream, log_format)
         stack.callback(log.close)
         last_words = stack.enter_context(_last_words(state))
-        committer = stack.enter_context(contextlib.closing(Committer(ledger, on_commit, on_error)))
+        committer = stack.enter_context(contextlib.closing(Committer(ledger)))
         yield Session(
             run_id,
             epoch,

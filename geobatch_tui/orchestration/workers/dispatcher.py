@@ -42,8 +42,8 @@ class Listener(Protocol):
     def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None: ...
     def buried(self, unit: u.Unit, failure: Failure) -> None: ...
     def released(self, unit: u.Unit) -> None: ...
-    def wanted(self, count: int) -> None:
-        """The scheduler can take ``count`` more units."""
+    def refill(self, count: int) -> None:
+        """Offer up to ``count`` more units."""
         ...
 
     def suspended(self, reason: str) -> None: ...
@@ -241,8 +241,8 @@ class Dispatcher:
                 self._pool.retire(worker)
             case u.KillWorker(worker, cause):
                 self._pool.kill(worker, cause)
-            case u.Feed(count):
-                listener.wanted(count)
+            case u.Refill(count):
+                listener.refill(count)
             case u.Suspend(reason):
                 listener.suspended(reason)
             case u.Unsuspend(reason):

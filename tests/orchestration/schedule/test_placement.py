@@ -1,11 +1,11 @@
-"""The small parts of placement: backlog, crew, durations, feeding, gate, lane."""
+"""The small parts of placement: backlog, crew, durations, refilling, gate, lane."""
 
 from __future__ import annotations
 
 import pytest
 
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.schedule.backlog import Backlog, Entry, Feeding
+from geobatch_tui.orchestration.schedule.backlog import Backlog, Entry, Refilling
 from geobatch_tui.orchestration.schedule.crew import TURN_UNITS, Crew, Lane, Worker
 from geobatch_tui.orchestration.schedule.durations import Durations
 from geobatch_tui.orchestration.schedule.suspensions import Gate
@@ -97,23 +97,23 @@ def test_automatic_timeout():
 
 def test_feeding_asks_once():
     """One question at a time, up to the high mark, and only below the low one."""
-    feeding = Feeding(64, 256)
-    assert feeding.ask(64) == 0
-    assert feeding.ask(63) == 193
-    feeding.again()
-    assert feeding.ask(0) == 0
-    feeding.answered(10)
-    assert feeding.ask(10) == 246
+    refilling = Refilling(64, 256)
+    assert refilling.ask(64) == 0
+    assert refilling.ask(63) == 193
+    refilling.again()
+    assert refilling.ask(0) == 0
+    refilling.answered(10)
+    assert refilling.ask(10) == 246
 
 
 def test_feeding_after_nothing():
     """After an empty answer it asks again only when something has changed."""
-    feeding = Feeding(64, 256)
-    feeding.ask(0)
-    feeding.answered(0)
-    assert feeding.ask(0) == 0
-    feeding.again()
-    assert feeding.ask(0) == 256
+    refilling = Refilling(64, 256)
+    refilling.ask(0)
+    refilling.answered(0)
+    assert refilling.ask(0) == 0
+    refilling.again()
+    assert refilling.ask(0) == 256
 
 
 @pytest.mark.parametrize(

@@ -673,26 +673,26 @@ def test_workers_that_die_between_units_end_the_run():
     assert not made.dead
 
 
-# --- feeding, commands, ends -------------------------------------------------------------------
+# --- refilling, commands, ends -------------------------------------------------------------------
 
 
-def test_feed():
+def test_refill():
     """It asks for more when the queue runs low, and not again before the answer."""
-    made = running(1, *chunks(10), feed_low=4, feed_high=12)
+    made = running(1, *chunks(10), refill_low=4, refill_high=12)
     for _ in range(5):
-        assert not of(u.Feed, made.succeed(1))
+        assert not of(u.Refill, made.succeed(1))
     made.succeed(1)
-    assert made.wanted == 9
-    assert not of(u.Feed, made.succeed(1))
+    assert made.asked_for == 9
+    assert not of(u.Refill, made.succeed(1))
 
 
 def test_no_feed_loop_on_empty_answers():
     """An empty answer is not followed by another question, until time passes or a unit ends."""
     made = shell()
-    assert of(u.Feed, made.tick())
+    assert of(u.Refill, made.tick())
     assert not made.offer()
     assert not made.offer()
-    assert of(u.Feed, made.tick())
+    assert of(u.Refill, made.tick())
 
 
 def test_units_offered_twice_are_refused():

@@ -47,8 +47,8 @@ class SchedulerMachine(RuleBasedStateMachine):
                 chunk_timeout=50.0,
                 max_prefetch=prefetch,
                 worker_baseline=100 * MIB,
-                feed_low=8,
-                feed_high=16,
+                refill_low=8,
+                refill_high=16,
             )
         )
 

@@ -44,7 +44,7 @@ class World:
     def run(self, units, until=20_000.0):
         shell = self.shell
         self._rest = list(units)
-        self._feed(256)
+        self._refill(256)
         self._at(0.2, self._tick)
         if self.kills:
             self._at(self.random.expovariate(1 / self.kill_gap), self._kill)
@@ -56,7 +56,7 @@ class World:
             self._follow()
         return shell.finish
 
-    def _feed(self, count):
+    def _refill(self, count):
         batch, self._rest = self._rest[:count], self._rest[count:]
         if batch:
             self.sent += len(batch)
@@ -66,9 +66,9 @@ class World:
 
     def _follow(self):
         shell = self.shell
-        if shell.wanted and shell.finish is None:
-            count, shell.wanted = shell.wanted, 0
-            self._feed(count)
+        if shell.asked_for and shell.finish is None:
+            count, shell.asked_for = shell.asked_for, 0
+            self._refill(count)
         for number in range(self._seen_starts + 1, shell.spawned + 1):
             self._at(START, self._ready, number)
         self._seen_starts = shell.spawned

@@ -38,7 +38,7 @@ class Recorder:
     def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
         return InspectTask(task_id, "x", str(unit.ident))
 
-    def wanted(self, count: int) -> None:
+    def refill(self, count: int) -> None:
         assert self.dispatcher is not None
         batch = range(self.offered, min(self.total, self.offered + count))
         self.offered += len(batch)

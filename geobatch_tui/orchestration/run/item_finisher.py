@@ -1,44 +1,45 @@
-"""The life of items in the run phase: complete, held, assembled, published, computed again."""
+"""The end of an item in the run phase: assembled and published, held, dead, or computed again."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.protocol.messages import Failure
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.orchestration.run.feeder import FINALISE_BYTES, HANDLES
+from geobatch_tui.orchestration.run.open_items import FINALISE_BYTES, HANDLES
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.letters import item_letter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.execution.protocol.messages import ItemReceipt
-    from geobatch_tui.orchestration.run.feeder import Feeder, OpenItem
+    from geobatch_tui.orchestration.run.open_items import OpenItem, OpenItems
     from geobatch_tui.orchestration.state.outcome import Tally
     from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
-FEED = 64
-"""Chunks asked for at once when some became pending behind the feeder's cursor."""
+REFILL = 64
+"""Chunks offered at once when some became pending behind the cursor of the open items."""
 
 
-class Items:
-    """What happens to an item once its chunks are settled.
+class ItemFinisher:
+    """Assembles, publishes, holds back or buries an item once its chunks are settled.
 
     Args:
         session: ledger and log.
         job: for its policy on dead chunks.
         operation: names the command that reproduces a failed assembly.
         tally: counts.
-        feeder: knows the open items.
-        feed: asks the feeder for more chunks and offers them.
+        open_items: items with unsettled chunks.
+        dispatcher: that of the run phase.
 
-    ``publishing`` has the keys, by item id, of those whose publication is not durable yet.
+    Attributes:
+        publishing: keys, by item id, of items whose publication is not durable yet.
     """
 
     def __init__(
@@ -47,42 +48,37 @@ class Items:
         job: Job,
         operation: Operation,
         tally: Tally,
-        feeder: Feeder,
-        feed: Callable[[int], None],
+        open_items: OpenItems,
+        dispatcher: Dispatcher,
     ) -> None:
         self._session = session
         self._job = job
         self._operation = operation
         self._tally = tally
-        self._feeder = feeder
-        self._feed = feed
-        self._dispatcher: Dispatcher | None = None
-        self._side: set[asyncio.Task[None]] = set()
+        self._open_items = open_items
+        self._dispatcher = dispatcher
+        self._side_tasks: set[asyncio.Task[None]] = set()
         self.publishing: dict[int, str] = {}
 
-    @property
-    def dispatcher(self) -> Dispatcher:
-        """The dispatcher of the run phase; set by :meth:`attach`."""
-        if self._dispatcher is None:
-            raise RuntimeError("the run phase has not begun")
-        return self._dispatcher
-
-    def attach(self, dispatcher: Dispatcher) -> None:
-        self._dispatcher = dispatcher
-
     def close(self) -> None:
-        """Cancel what waits for a commit."""
-        for task in self._side:
+        """Cancel the tasks that wait for a commit."""
+        for task in self._side_tasks:
             task.cancel()
 
-    def look_at(self, item: OpenItem) -> None:
-        """A chunk of the item is settled: is the item complete, or lost?"""
+    def refill(self, count: int) -> None:
+        """Offer up to ``count`` further chunks to the scheduler, or tell it that none is left."""
+        self._dispatcher.tell(u.Offered(self._open_items.refill(count)))
+        self._tell_if_exhausted()
+
+    def finish_if_settled(self, item: OpenItem) -> None:
+        """Assemble the item, or hold it back, if all of its chunks are settled."""
         if item.remaining:
-            self.maybe_exhausted()
+            self._tell_if_exhausted()
             return
         context = item.context
         if not item.dead or (self._job.output.on_dead_chunk == "fill" and item.done):
-            self._assemble(item)
+            # Once the item's last chunk is durable: it is assembled from the ledger.
+            self._beside(self._offer_assembly(item))
             return
         reason = f"{item.dead} of {len(context.plan.grid)} chunks are dead letters"
         self._session.put(lu.ItemChanged(context.item_id, lu.ItemState.HELD, reason))
@@ -90,14 +86,10 @@ class Items:
         self._session.log.emit("item.held", level="error", message=reason, item=context.key)
         self._close(item)
 
-    def _assemble(self, item: OpenItem) -> None:
-        """Offer the assembly once the item's last chunk is durable: it is built from the ledger."""
-        self._beside(self._offer_assembly(item))
-
-    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+    def _beside(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(work)
-        self._side.add(task)
-        task.add_done_callback(self._side_done)
+        self._side_tasks.add(task)
+        task.add_done_callback(self._side_task_done)
 
     async def _offer_assembly(self, item: OpenItem) -> None:
         await self._session.flush()
@@ -107,17 +99,17 @@ class Items:
             bytes=FINALISE_BYTES,
             handles=HANDLES[u.Kind.FINALISE],
         )
-        self.dispatcher.tell(u.Offered((unit,)))
+        self._dispatcher.tell(u.Offered((unit,)))
 
-    def _side_done(self, task: asyncio.Task[None]) -> None:
-        self._side.discard(task)
+    def _side_task_done(self, task: asyncio.Task[None]) -> None:
+        self._side_tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.dispatcher.fail(error)
+            self._dispatcher.fail(error)
 
     def recompute(self, item: OpenItem, failure: Failure) -> bool:
-        """Spooled chunks turned out damaged when the item was assembled: once, compute them anew.
+        """Compute the chunks anew that the assembly found damaged, once for each item.
 
-        Returns False where the failure names no chunk, or it happened before.
+        Returns False if the failure names no chunk, or it happened before.
         """
         damaged = [int(index) for index in failure.evidence.get("chunks", ())]
         if not damaged or item.recomputed:
@@ -128,7 +120,7 @@ class Items:
         item.done -= len(damaged)
         item.remaining += len(damaged)
         self._tally.lose(len(damaged))
-        self._beside(self._feed_again())
+        self._beside(self._refill_from_start())
         return True
 
     def requeue(self, classes: Sequence[str], keys: Sequence[str]) -> int:
@@ -148,28 +140,28 @@ class Items:
         if not chosen:
             return 0
         for letter in chosen:
-            item = self._feeder.open_item(int(letter["item_id"]))
+            item = self._open_items.get(int(letter["item_id"]))
             if item is not None and letter["chunk"] is not None:
                 item.dead -= 1
                 item.remaining += 1
         names = tuple(str(letter["chunk"] or letter["item"]) for letter in chosen)
         self._session.put(lu.LettersRequeued(None, names))
-        self._beside(self._feed_again())
+        self._beside(self._refill_from_start())
         return len(chosen)
 
     def _is_planned(self, item_id: int) -> bool:
         row = self._session.reader.item(item_id)
         return row is not None and bool(row.plan)
 
-    async def _feed_again(self) -> None:
-        """Chunks behind the feeder's cursor became pending: find them once that is durable."""
+    async def _refill_from_start(self) -> None:
+        """Offer the chunks that became pending behind the cursor, once that is durable."""
         await self._session.flush()
         self._tally.settle(self._session.reader)
-        self._feeder.rewind()
-        self._feed(FEED)
+        self._open_items.rewind()
+        self.refill(REFILL)
 
     def publish(self, item: OpenItem, receipt: ItemReceipt) -> None:
-        """The part is complete and checked: have it named."""
+        """Have the committer rename a part file that is complete and checked."""
         facts = {**receipt.facts, "holes": item.dead}
         if crs_source := item.context.plan.notes.get("crs_source"):
             facts["crs_source"] = crs_source
@@ -182,7 +174,7 @@ class Items:
         self._close(item)
 
     def not_published(self, update: lu.ItemPublished, error: GeobatchError) -> None:
-        """A finished part could not take its final name, for a reason of its own."""
+        """Bury an item whose finished part could not take its final name."""
         self.publishing.pop(update.item_id, None)
         row = self._session.reader.item(update.item_id)
         if row is None:
@@ -199,7 +191,7 @@ class Items:
         )
 
     def bury(self, item: OpenItem, attempts: int, failure: Failure) -> None:
-        """The item cannot be assembled: a dead letter of its own."""
+        """Write a dead letter for an item that cannot be assembled."""
         context = item.context
         record = item_letter(
             context.item_id,
@@ -219,10 +211,9 @@ class Items:
         self._close(item)
 
     def _close(self, item: OpenItem) -> None:
-        self._feeder.close(item.context.item_id)
-        self.maybe_exhausted()
+        self._open_items.close(item.context.item_id)
+        self._tell_if_exhausted()
 
-    def maybe_exhausted(self) -> None:
-        """Tell the dispatcher once nothing more can come."""
-        if self._feeder.idle:
-            self.dispatcher.tell(u.Exhausted())
+    def _tell_if_exhausted(self) -> None:
+        if self._open_items.idle:
+            self._dispatcher.tell(u.Exhausted())

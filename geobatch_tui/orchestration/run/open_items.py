@@ -1,6 +1,6 @@
-"""Feeds the scheduler from the ledger, and knows which items are open and what they still need.
+"""The open items of a run phase, and the chunks that the scheduler is refilled with.
 
-Only the chunks that were fed and not yet settled, and the items that they belong to, are objects
+Only chunks that were handed out and not yet settled, and the items that they belong to, are objects
 here: a job of a million chunks costs no more memory than one of a thousand.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.execution.protocol.messages import ItemContext, ItemPlan, Segment, SourceIdentity
@@ -19,10 +19,11 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.schedule.events import Kind, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
     from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.place.state_directory import StateDir
     from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.ledger.schema.updates import ChunkRow, ItemRow
@@ -51,11 +52,11 @@ class OpenItem:
         return len(self.context.plan.grid) == 1
 
 
-class Feeder:
-    """Reads open chunks in id order and turns them into units.
+class OpenItems:
+    """Reads open chunks in id order, hands them out as units, and keeps their items.
 
-    ``only`` has the ids of the only chunks to read; None: all. Items of which others are open stay
-    as they are.
+    ``only`` has the ids of the only chunks to hand out; None: all. Items of which others are open
+    stay as they are.
     """
 
     def __init__(
@@ -69,65 +70,65 @@ class Feeder:
         self._only = None if only is None else sorted(only)
         self._state = state
         self._op = job.op.name
-        self._params: Mapping[str, Any] = job.op.params.model_dump(mode="json")
-        self._output: Mapping[str, Any] = job.output.model_dump(mode="json")
+        self._params: Json = job.op.params.model_dump(mode="json")
+        self._output: Json = job.output.model_dump(mode="json")
         self._cursor = 0
         self._items: dict[int, OpenItem] = {}
         self._chunks: dict[int, OpenItem] = {}
         self._settling: set[int] = set()
-        self._looked_at = Path()
-        self.exhausted = False
+        self._checked_directory = Path()
+        self._exhausted = False
 
-    def more(self, count: int) -> list[Unit]:
-        """Up to ``count`` further chunks as units; fewer once the ledger holds no more."""
+    def refill(self, count: int) -> tuple[Unit, ...]:
+        """Return up to ``count`` further chunks as units; fewer once the ledger holds no more."""
+        if self._exhausted:
+            return ()
         rows = self._rows(count)
         if len(rows) < count:
-            self.exhausted = True
+            self._exhausted = True
         if rows:
             self._cursor = rows[-1].chunk_id
-        # After a rewind some were fed before, and are not settled, or not durably so.
+        # After a rewind some were handed out before, and are not settled, or not durably so.
         rows = [
             row
             for row in rows
             if row.chunk_id not in self._chunks and row.chunk_id not in self._settling
         ]
         self._load({row.item_id for row in rows} - self._items.keys())
-        units = []
-        for row in rows:
-            item = self.item(row.item_id)
-            self._chunks[row.chunk_id] = item
-            units.append(
-                Unit(
-                    Kind.CHUNK,
-                    row.chunk_id,
-                    bytes=item.context.plan.chunk_bytes,
-                    handles=HANDLES[Kind.CHUNK],
-                    attempts=row.attempts,
-                    crashes=row.crashes,
-                    strikes=row.strikes,
-                    divisible=bool(item.context.plan.notes.get("divisible")),
-                )
-            )
-        return units
+        return tuple(self._unit(row) for row in rows)
+
+    def _unit(self, row: ChunkRow) -> Unit:
+        item = self.item(row.item_id)
+        self._chunks[row.chunk_id] = item
+        return Unit(
+            Kind.CHUNK,
+            row.chunk_id,
+            bytes=item.context.plan.chunk_bytes,
+            handles=HANDLES[Kind.CHUNK],
+            attempts=row.attempts,
+            crashes=row.crashes,
+            strikes=row.strikes,
+            divisible=bool(item.context.plan.notes.get("divisible")),
+        )
 
     def _rows(self, count: int) -> list[ChunkRow]:
         if self._only is None:
             return self._reader.open_chunks(self._cursor, count)
-        wanted = [chunk_id for chunk_id in self._only if chunk_id > self._cursor]
-        found = [self._reader.open_chunks(chunk_id - 1, 1) for chunk_id in wanted]
+        ids = [chunk_id for chunk_id in self._only if chunk_id > self._cursor]
+        pages = [self._reader.open_chunks(chunk_id - 1, 1) for chunk_id in ids]
         return [
             rows[0]
-            for chunk_id, rows in zip(wanted, found, strict=True)
+            for chunk_id, rows in zip(ids, pages, strict=True)
             if rows and rows[0].chunk_id == chunk_id
         ][:count]
 
     def complete(self) -> list[OpenItem]:
-        """Items whose chunks were all settled when an earlier run ended before it assembled them,
-        or held them."""
+        """Return items whose chunks were all settled when an earlier run ended before it assembled
+        them, or held them."""
         return [self.item(row.item_id) for row in self._reader.open_items_complete(holes=True)]
 
     def item(self, item_id: int) -> OpenItem:
-        """The open item, loaded at its first chunk."""
+        """Return the open item; read it from the ledger at its first chunk."""
         if item_id not in self._items:
             self._load({item_id})
         if item_id not in self._items:
@@ -135,7 +136,7 @@ class Feeder:
         return self._items[item_id]
 
     def _load(self, ids: AbstractSet[int]) -> None:
-        """Open items, with one question to the ledger."""
+        """Open items, with one query to the ledger."""
         for row in self._reader.items_of(ids) if ids else ():
             self._items[row.item_id] = OpenItem(
                 context=self._context(row),
@@ -146,12 +147,12 @@ class Feeder:
             )
 
     def chunk(self, chunk_id: int) -> tuple[OpenItem, int]:
-        """The item of a fed, unsettled chunk, and the chunk's index in it."""
+        """Return the item of an unsettled chunk, and the chunk's index in it."""
         item = self._chunks[chunk_id]
         return item, chunk_id - item.first_chunk
 
-    def settle(self, chunk_id: int, *, done: bool) -> OpenItem:
-        """A chunk is done or dead: forget it."""
+    def settle(self, chunk_id: int, *, done: bool) -> None:
+        """Count a chunk as done or dead, and forget it."""
         item = self._chunks.pop(chunk_id)
         self._settling.add(chunk_id)
         item.remaining -= 1
@@ -159,36 +160,35 @@ class Feeder:
             item.done += 1
         else:
             item.dead += 1
-        return item
 
-    def settled(self, chunk_id: int | None) -> None:
-        """What became of a chunk is durable; None is no chunk's."""
+    def committed(self, chunk_id: int | None) -> None:
+        """Note that the state of a settled chunk is durable; None is no chunk's."""
         if chunk_id is not None:
             self._settling.discard(chunk_id)
 
-    def open_item(self, item_id: int) -> OpenItem | None:
-        """The item, if it is open."""
+    def get(self, item_id: int) -> OpenItem | None:
+        """Return the item, if it is open."""
         return self._items.get(item_id)
 
     def rewind(self) -> None:
         """Look for open chunks from the start again: some became pending behind the cursor."""
         self._cursor = 0
-        self.exhausted = False
+        self._exhausted = False
 
     def close(self, item_id: int) -> None:
-        """An item is published, held or dead: forget it."""
+        """Forget an item that is published, held or dead."""
         self._items.pop(item_id, None)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to feed and no item is open, but for chunks that are not to be
-        read."""
-        if not self.exhausted or self._only is None:
-            return self.exhausted and not self._items
+        """Whether no chunk is left to hand out and no item is open, but for chunks that ``only``
+        leaves out."""
+        if not self._exhausted or self._only is None:
+            return self._exhausted and not self._items
         return not self._chunks and all(item.remaining for item in self._items.values())
 
     def segments(self, item: OpenItem) -> Segments | SegmentFile:
-        """Where the bytes of an item's done chunks lie, in chunk order."""
+        """Read where the bytes of an item's done chunks lie, in chunk order."""
         context = item.context
         if len(context.plan.grid) < MANY:
             return Segments.pack(self._segments(item))
@@ -222,10 +222,10 @@ class Feeder:
         )
 
     def _out_path(self, key: str) -> Path:
-        """Where an item's output goes. Items come by directories: each is looked at once."""
+        """Return where an item's output goes. Items come by directories: each is checked once."""
         root = self._state.output_dir
         path = output_path(root, key)
-        if path.parent != self._looked_at:
+        if path.parent != self._checked_directory:
             refuse_foreign_links(root, path.parent)
-            self._looked_at = path.parent
+            self._checked_directory = path.parent
         return path
