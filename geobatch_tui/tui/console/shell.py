@@ -30,7 +30,7 @@ from geobatch_tui.tui.parts.palette import KeyCommands
 from geobatch_tui.tui.run.model import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import RenderableType
     from textual.binding import BindingType
@@ -145,6 +145,14 @@ class Shell(App[Ending]):
     def switch_mode(self, mode: str) -> AwaitMount:
         """Go to a screen, unless all are being taken down."""
         return AwaitMount(self.screen, ()) if self.closes else super().switch_mode(mode)
+
+    def show_mode(self, mode: str, then: Callable[[Screen[Any]], object]) -> None:
+        """Go to a screen, and call ``then`` with it once it is mounted, even if a key has led to
+        another one by then."""
+        if not self.closes:
+            self.switch_mode(mode)
+            screen = self.screen_stack[0]
+            screen.call_later(then, screen)
 
     @override
     def _fatal_error(self) -> None:

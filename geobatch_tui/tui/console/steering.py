@@ -92,7 +92,7 @@ class Steering(Shell):
             return
         self.notify(said, title="retry", markup=False)
 
-    async def on_show_on_map(self, message: ShowOnMap) -> None:
+    def on_show_on_map(self, message: ShowOnMap) -> None:
         """Another screen wants chunks or items to be shown where they lie."""
         from geobatch_tui.tui.map.chunk_map import ChunkMap
 
@@ -105,8 +105,7 @@ class Steering(Shell):
         if not positions:
             self.notify("the map has no place for it", title="map", markup=False)
             return
-        await self.switch_mode("map")
-        self.screen_stack[0].query_one(ChunkMap).show(positions)
+        self.show_mode("map", lambda screen: screen.query_one(ChunkMap).show(positions))
 
     async def places(self, text: str, screen: Screen[Any]) -> list[Place]:
         """Items and chunks of the run, too."""

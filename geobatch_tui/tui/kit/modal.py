@@ -52,10 +52,13 @@ class Palette(CommandPalette):
     ]
 
     def dismiss(self, result: None = None) -> AwaitComplete:
-        """Close the palette; its search ends before its list is taken away."""
+        """Close the palette; its search and its timers end before its list is taken away."""
         if not self.is_active:
             return AwaitComplete()
         self.workers.cancel_node(self)
+        self._stop_busy_countdown()
+        self._stop_no_matches_countdown()
+        self.set_reactive(CommandPalette._show_busy, False)  # noqa: SLF001 - it has a watcher
         return super().dismiss(result)
 
     def action_page(self, step: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -79,7 +80,7 @@ class PathDialog(LineDialog[Path]):
         super().__init__(title, said, str(path))
 
     def meant(self, text: str) -> Path:
-        return Path(text).expanduser()
+        return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's raises for an unknown user
 
 
 class NoteDialog(LineDialog[str]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
 from textual.containers import VerticalScroll
@@ -29,6 +29,7 @@ from geobatch_tui.tui.widgets.run_list import RunHeading, RunList
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
+    from textual.screen import Screen
 
     from geobatch_tui.tui.run.past_runs import PastRun
 
@@ -196,7 +197,7 @@ class HistoryScreen(Filtered):
             return
         self.app.open(Start(run.directory))
 
-    async def action_clone(self) -> None:
+    def action_clone(self) -> None:
         """Edit a job that is as the run's was."""
         from geobatch_tui.tui.screens.job_form import ConfigScreen
 
@@ -208,10 +209,12 @@ class HistoryScreen(Filtered):
         except GeobatchError as error:
             self._refuse(str(error))
             return
-        await self.app.switch_mode("config")
-        screen = self.app.screen_stack[0]
-        if isinstance(screen, ConfigScreen):
-            screen.edit(draft)
+
+        def edit(screen: Screen[Any]) -> None:
+            if isinstance(screen, ConfigScreen):
+                screen.edit(draft)
+
+        self.app.show_mode("config", edit)
 
     def _refuse(self, text: str) -> None:
         self.notify(text, title="history", severity="warning", markup=False)

@@ -201,7 +201,7 @@ class MapScreen(Page):
     # --- actions --------------------------------------------------------------------------------
 
     @on(ChunkMap.ChunkSelected)
-    async def _open(self, message: ChunkMap.ChunkSelected) -> None:
+    def _open(self, message: ChunkMap.ChunkSelected) -> None:
         """A chunk that is dead leads to its letter; of others the card tells all there is."""
         message.stop()
         chunk_map = self.map
@@ -210,8 +210,8 @@ class MapScreen(Page):
             label = self.store.label(message.position)
             self.notify(f"{label} has no dead letter", title="map", markup=False)
             return
-        await self.app.switch_mode("dead")
-        self.app.screen_stack[0].query_one(LetterList).go(letter.dead_id)
+        dead_id = letter.dead_id
+        self.app.show_mode("dead", lambda screen: screen.query_one(LetterList).go(dead_id))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A read-only console hides what changes the job."""

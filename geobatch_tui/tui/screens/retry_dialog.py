@@ -71,15 +71,14 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Enter in the field agrees as well."""
         message.stop()
-        self.action_agree()
+        self._agree(message.value)
 
     def action_agree(self) -> None:
         """Try them again."""
-        if not self._found.letters:
-            self.dismiss(None)
-            return
-        words = self.query_one(Input).value.split() if self._changes else []
-        self.dismiss(tuple(words))
+        self._agree(self.query_one(Input).value if self._changes else "")
+
+    def _agree(self, changes: str) -> None:
+        self.dismiss(tuple(changes.split()) if self._found.letters else None)
 
     def action_leave(self) -> None:
         """Leave them as they are."""

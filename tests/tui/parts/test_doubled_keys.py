@@ -141,7 +141,10 @@ async def test_a_closed_palette_searches_no_more(console, script):
         await opened(pilot, "colon")
         palette = app.screen
         field = palette.query_one(Input)
+        palette._start_busy_countdown()
+        palette._start_no_matches_countdown("x")
         await palette.dismiss()
+        assert palette._busy_timer is palette._no_matches_timer is None
         searched = []
         palette._gather_commands = searched.append
         await palette._on_message(Input.Changed(field, "x"))

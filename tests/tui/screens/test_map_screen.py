@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from keys_at_once import type_at_once
 from scripted_maps import settled
 
 from geobatch_tui.tui.letters.listing import names_of
@@ -150,6 +153,26 @@ async def test_enter_on_a_dead_chunk_leads_to_its_letter(console, deaths, monkey
         await settled(pilot)
         assert isinstance(app.screen, MapScreen)
         assert [note.message[-18:] for note in app._notifications] == ["has no dead letter"]
+
+
+async def test_a_letter_is_shown_though_a_key_left_its_screen(console, deaths, monkeypatch):
+    """The key came while the screen was being made: it decides, and the cursor has moved."""
+    monkeypatch.setattr("geobatch_tui.tui.screens.letter_evidence.Previewer", NoPreview)
+    app = console()
+    async with app.run_test() as pilot:
+        screen = await on_the_map(pilot)
+        screen.map.show((55,))
+        await settled(pilot)
+        type_at_once(app, "enter")
+        while app.current_mode != "dead":  # noqa: ASYNC110 - to be there before it is mounted
+            await asyncio.sleep(0)
+        app.call_later(app.action_switch_mode, "run")
+        await settled(pilot)
+        assert app.current_mode == "run"
+        await pilot.press("3")
+        await settled(pilot)
+        letters = app.screen.query_one(LetterList)
+        assert app.link.store.letters[letters.letter].chunk_id == 56
 
 
 async def test_the_exact_place_comes_from_the_plan(console, script):
