@@ -37,7 +37,6 @@ ODD_SIZES = frozenset(
         "execution/vector/ogr/domains",
         "execution/vector/ogr/sqlite",
         "execution/vector/read/layer",
-        "ledger/read/reader",
         "orchestration/plan/planner",
         "orchestration/schedule/scheduler",
         "orchestration/workers/shortage",

@@ -159,7 +159,7 @@ async def repair(
 def _set_aside(state: StateDir) -> str | None:
     """Rename a ledger that cannot be used; returns its new name, or None if it is sound."""
     ledger = Path(state.ledger)
-    lock = RunLock.acquire(state.lock, {})
+    lock = RunLock.acquire(state.lock)
     try:
         if not ledger.exists():
             return None

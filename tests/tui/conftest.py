@@ -36,9 +36,7 @@ class Script:
         self.clock = clock
         self.state = StateDir.open(directory, create=True)
         self.ledger = Ledger.open(self.state.ledger, directory)
-        self.lock = RunLock.acquire(
-            self.state.lock, {"run_id": "run-1", "t0": clock.t, "host": "node-1"}
-        )
+        self.lock = RunLock.acquire(self.state.lock, run_id="run-1", t0=clock.t, host="node-1")
         self.ledger.begin_run("run-1", JOB, {"gdal": "3.12"})
         self.live = True
 

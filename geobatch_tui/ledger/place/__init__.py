@@ -1,1 +1,1 @@
-"""Where the state of a run lies, whose it is, who holds it, and the database in it."""
+"""The state directory of a run: its place, its owner, its lock, and files that survive a crash."""

@@ -1,4 +1,4 @@
-"""What must survive a crash: files replaced whole, names in directories, bytes set aside.
+"""Writes that survive a crash: files replaced whole, names in directories, bytes set aside.
 
 ``failpoint`` marks the places between two such steps at which a test kills the process.
 """
@@ -13,7 +13,7 @@ import shutil
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
 
@@ -47,7 +47,7 @@ def failpoint(name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def write_json_atomic(path: Path, obj: Mapping[str, Any]) -> None:
+def write_json_atomic(path: Path, obj: Mapping[str, object]) -> None:
     """Write ``obj`` so that a reader, or a crash, sees the old file or the new one, whole.
 
     Raises:
@@ -89,7 +89,7 @@ def sync_directory(path: Path) -> None:
 
 
 def output_error(error: OSError, where: Path) -> StateError | DiskFullError:
-    """The typed error for an OSError on something below the output directory."""
+    """Make the typed error for an OSError on something below the output directory."""
     reason = error.strerror or str(error)
     if error.errno in FULL:
         return DiskFullError(f"no space left to write {where}: {reason}")
@@ -102,13 +102,13 @@ def output_error(error: OSError, where: Path) -> StateError | DiskFullError:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Real bytes put aside, so that a ledger on a full disk can still record how it ended."""
+    """Real bytes set aside, so that a ledger on a full disk can still record how the run ended."""
 
     path: Path
     size: int = RESERVE_BYTES
 
     def ensure(self) -> bool:
-        """Set the bytes aside, if they are not. False where there is no space for them."""
+        """Set the bytes aside, unless they are. False if there is no space for them."""
         with suppress(OSError):
             if self.path.lstat().st_size == self.size:
                 return True

@@ -1,4 +1,4 @@
-"""Which filesystem a path lies on, and whether a database in WAL mode is safe there."""
+"""The filesystem of a path, and whether a database in WAL mode is safe on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
 def type_of(path: Path, mounts: str | None = None) -> str:
-    """The filesystem type of ``path``, as the kernel names it; empty where that is unknown.
+    """Return the filesystem type of ``path``, as the kernel names it; empty if it is unknown.
 
     Args:
         path: may not exist yet; then its nearest existing parent counts.

@@ -1,7 +1,7 @@
-"""One run per output directory: a kernel lock that dies with its holder.
+"""Lets one run at a time work on an output directory, by a kernel lock that dies with its holder.
 
-The lock is ``flock`` on a file that is never unlinked. The file's body only serves the message for
-those who are refused: nobody decides anything by it, so it can't go stale.
+The lock is ``flock`` on a file that is never unlinked. The file's body is only for the message to
+whoever is refused: nothing is decided by it, so it can't go stale.
 """
 
 from __future__ import annotations
@@ -15,15 +15,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Final, Self, TypedDict, Unpack
 
 from geobatch_tui.errors import LockHeldError, StateError
 from geobatch_tui.ledger.place.durable import output_error
 from geobatch_tui.ledger.place.regular_file import open_fd, open_read
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
 
 #: ``is_held`` takes a shared lock for an instant; a run that starts then must not be refused.
 _TRIES: Final = 6
@@ -33,7 +29,7 @@ _START_TICKS_FIELD: Final = 19  #: of /proc/PID/stat, counted behind the name of
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the lock. ``start_ticks`` (since boot) tells a reused pid; ``t0`` is UNIX time."""
+    """The holder of a lock. ``start_ticks`` since boot tells a reused pid; ``t0`` is UNIX time."""
 
     pid: int = 0
     boot_id: str = ""
@@ -45,8 +41,18 @@ class Holder:
     t0: float = 0.0
 
 
+class RunFields(TypedDict, total=False):
+    """Fields of a ``Holder`` that a run fills in; the others are of its process."""
+
+    run_id: str
+    epoch: int
+    socket: str
+    host: str
+    t0: float
+
+
 def describe_self() -> Holder:
-    """This process as a holder; the run's own fields are left empty."""
+    """Describe this process as a holder; the run's own fields are left empty."""
     boot, ticks = "", 0
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -58,7 +64,7 @@ def describe_self() -> Holder:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """The last holder that wrote its name in the lock file; None if nobody did."""
+    """Read the last holder that wrote its name in the lock file; None if nobody did."""
     try:
         with open_read(path) as file:
             return _parse(file.read(1 << 16))
@@ -67,7 +73,7 @@ def read_holder(path: Path) -> Holder | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a live process holds the lock. A file that is missing is not held."""
+    """Whether a live process holds the lock. A missing file is not held."""
     try:
         fd = open_fd(path)
     except FileNotFoundError:
@@ -92,21 +98,19 @@ class RunLock:
         self._fd = fd
 
     @classmethod
-    def acquire(cls, path: Path, body: Mapping[str, Any] | Holder | None = None) -> Self:
-        """Take the lock, or say who has it.
+    def acquire(cls, path: Path, **run: Unpack[RunFields]) -> Self:
+        """Take the lock.
 
         Args:
             path: the lock file; made with mode 0600 if missing, never followed as a link.
-            body: any fields of ``Holder``; those about this process are filled in.
+            run: fields of the body about the run, as far as they are known.
 
         Raises:
             LockHeldError: another process has it.
             OutputGoneError, DiskFullError, StateError: the file can't be made or written.
         """
-        given = asdict(body) if isinstance(body, Holder) else dict(body or {})
-        holder = replace(describe_self(), **{key: value for key, value in given.items() if value})
         fd = _take(path)
-        lock = cls(path, fd, holder)
+        lock = cls(path, fd, replace(describe_self(), **run))
         try:
             lock._write()
         except BaseException:
@@ -114,14 +118,9 @@ class RunLock:
             raise
         return lock
 
-    @staticmethod
-    def is_held(path: Path) -> bool:
-        """Whether a live process holds this lock; see the function of the same name."""
-        return is_held(path)
-
-    def update(self, **changes: Any) -> None:
-        """Change fields of the body, such as ``epoch`` or ``socket``."""
-        self.holder = replace(self.holder, **changes)
+    def update(self, **run: Unpack[RunFields]) -> None:
+        """Change fields of the body about the run."""
+        self.holder = replace(self.holder, **run)
         self._write()
 
     def release(self) -> None:
@@ -133,12 +132,7 @@ class RunLock:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def _write(self) -> None:
@@ -151,7 +145,7 @@ class RunLock:
 
 
 def _take(path: Path) -> int:
-    """An open descriptor that holds the lock on the file that ``path`` names now."""
+    """Open the file that ``path`` names now, and lock it."""
     for last in (False,) * (_TRIES - 1) + (True,):
         try:
             fd = open_fd(path, os.O_RDWR | os.O_CREAT)

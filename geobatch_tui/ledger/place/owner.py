@@ -1,6 +1,6 @@
-"""Whose a state directory is: a run obeys, and removes, nothing that somebody else may have made.
+"""The owner of a state directory: a run obeys and removes nothing that another user may have made.
 
-As git does with repositories of other owners. Reading what a run left needs no such trust.
+Git does the same with repositories of other owners. Reading what a run left needs no such trust.
 """
 
 from __future__ import annotations
@@ -52,8 +52,10 @@ def refuse_foreign(root: Path) -> None:
 
 
 def refuse_foreign_links(output_dir: Path, directory: Path) -> None:
-    """Refuse to write through a link that somebody else laid in an output directory that others may
-    write to, as Linux does in /tmp. The user's own links, and root's, lead to another disk.
+    """Refuse to write through another user's link, in an output directory that others may write to.
+
+    Linux does the same in /tmp. The user's own links, and root's, are followed: they lead to
+    another disk.
 
     Raises:
         StateError: a part of the way from ``output_dir`` down to ``directory`` is such a link.
@@ -70,8 +72,10 @@ def refuse_foreign_links(output_dir: Path, directory: Path) -> None:
 
 
 def followed_links(output_dir: Path, directories: Iterable[Path]) -> Iterator[str]:
-    """Where the links lead that :func:`refuse_foreign_links` lets pass, on the ways down to
-    ``directories``: real paths of directories, each link once."""
+    """Resolve the links that :func:`refuse_foreign_links` lets pass on the ways to ``directories``.
+
+    Yields the real path of a directory for each link, once.
+    """
     passable = {output_dir: True}
     for directory in directories:
         for place in _way(output_dir, directory):
@@ -107,7 +111,7 @@ def remove_tree(place: Path) -> None:
 
 
 def _way(output_dir: Path, directory: Path) -> Iterator[Path]:
-    """The directories below ``output_dir`` that lead down to ``directory``, and that itself."""
+    """List the directories from below ``output_dir`` down to ``directory``."""
     place = output_dir
     for name in directory.relative_to(output_dir).parts:
         place /= name
@@ -142,8 +146,11 @@ def _owned(found: os.stat_result, root: Path) -> bool:
 
 
 def _made_now(root: Path) -> tuple[int, int]:
-    """Owner and mode of a directory that we make beside ``root`` with mode 0700: FAT, SMB and NFS
-    with squashed users have their own, which say nothing. (-1, 0) where none can be made."""
+    """Return owner and mode of a directory that is made beside ``root`` with mode 0700, for a look.
+
+    FAT, SMB, and NFS with squashed users give it another owner or mode, which then say nothing.
+    (-1, 0): none can be made.
+    """
     # Named as what a run sweeps where its process is dead.
     probe = root.with_name(f".geobatch-probe-{os.getpid()}-{secrets.token_hex(8)}")
     try:

@@ -1,5 +1,8 @@
-"""Opens regular files alone: a stranger may have put a pipe that never ends, a device, a link or
-more than fits into memory in the place of one of a state directory, or of a list."""
+"""Opens regular files only, and reads no more of them than fits into memory.
+
+In the place of a file of a state directory, or of a list, a stranger may have put a pipe that never
+ends, a device, or a link.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,12 @@ LARGEST: Final = 256 << 20
 
 
 def open_fd(path: Path, flags: int = os.O_RDONLY, *, follow: bool = False) -> int:
-    """A descriptor of a regular file; a new one has mode 0600. Never waits. A link is followed only
-    where ``follow`` says so.
+    """Open a regular file, without ever waiting, and return its descriptor.
+
+    A new file has mode 0600. A link is followed only if ``follow``.
 
     Raises:
-        OSError: it is none, or cannot be opened.
+        OSError: it is no regular file, or cannot be opened.
     """
     # Without O_NONBLOCK the opening of a pipe waits for whoever opens its other end.
     flags |= os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
@@ -32,15 +36,15 @@ def open_fd(path: Path, flags: int = os.O_RDONLY, *, follow: bool = False) -> in
 
 
 def open_read(path: Path, *, follow: bool = False) -> BinaryIO:
-    """A regular file, open for reading. Raises OSError as :func:`open_fd`."""
+    """Open a regular file for reading. Raises OSError as :func:`open_fd`."""
     return os.fdopen(open_fd(path, follow=follow), "rb")
 
 
 def read(path: Path, limit: int = LARGEST, *, follow: bool = False) -> bytes:
-    """All of a regular file.
+    """Read all of a regular file.
 
     Raises:
-        OSError: it is none, is larger than ``limit``, or cannot be read.
+        OSError: it is no regular file, is larger than ``limit``, or cannot be read.
     """
     with open_read(path, follow=follow) as file:
         data = file.read(limit + 1)
@@ -50,7 +54,7 @@ def read(path: Path, limit: int = LARGEST, *, follow: bool = False) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Read the value in a JSON file.
 
     Raises:
         OSError: as :func:`read`.

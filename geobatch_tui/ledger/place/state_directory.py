@@ -1,4 +1,4 @@
-"""Where the state of a run lives: names below ``<output.dir>/.geobatch``, made and checked."""
+"""The directory of a run's state, ``<output.dir>/.geobatch``: made, checked, and named in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME: Final = ".geobatch"
 
 @dataclass(frozen=True, slots=True)
 class StateDir:
-    """The state directory of one output directory; see the decisions on names in the README.
+    """The state directory of one output directory. ARCHITECTURE.md lists the files in it.
 
     Attributes:
         output_dir: absolute.
@@ -83,16 +83,12 @@ class StateDir:
 
     @property
     def works(self) -> Path:
-        """Parent of all spools."""
+        """The parent of all spools."""
         return self.root / "work"
 
     def work(self, item_id: int) -> Path:
-        """Where the spools of one item lie. Not made by this call."""
+        """Name the directory of one item's spools, which may not be there yet."""
         return self.works / str(item_id)
-
-    def worker_err(self, number: int) -> Path:
-        """Where fd 2 of worker ``number`` goes."""
-        return self.root / f"worker-{number}.err"
 
 
 def make_root(output_dir: Path) -> Path:
@@ -115,8 +111,9 @@ def make_root(output_dir: Path) -> Path:
 
 
 def output_path(output_dir: Path, key: str) -> Path:
-    """The final name of an item's output. What else a ledger's row says of it is not obeyed: the
-    directory may have been moved, or be another user's.
+    """Return the final path of an item's output, from its key alone.
+
+    Paths in a ledger's row are not obeyed: the directory may have been moved, or be another user's.
 
     Raises:
         StateError: it would not lie in ``output_dir``.
@@ -150,8 +147,11 @@ def _check(root: Path) -> None:
 
 
 def _place_ledger(output_dir: Path, root: Path, *, create: bool, local: bool) -> Path:
-    """The database's path: in ``root``, so that whatever machine sees the outputs goes on with
-    them; or in the user's state directory, where a pointer says so or where that is asked for."""
+    """Choose the database's path.
+
+    It is in ``root``, so that any machine that sees the outputs can go on with them; or in the
+    user's state directory, if a pointer or ``local`` says so.
+    """
     pointer, here, away = root / "ledger.pointer", root / "ledger.db", _away(output_dir)
     if not _is_pointed(pointer, away):
         if not (create and local) or here.exists():
@@ -164,7 +164,7 @@ def _place_ledger(output_dir: Path, root: Path, *, create: bool, local: bool) ->
 
 
 def _away(output_dir: Path) -> Path:
-    """Where the ledger of ``output_dir`` is if it is not in it."""
+    """Return the path of a ledger that is not kept in its ``output_dir``."""
     home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     digest = hashlib.blake2b(os.fsencode(output_dir.resolve()), digest_size=8).hexdigest()
     return Path(home).expanduser() / "geobatch" / digest / "ledger.db"
@@ -178,8 +178,10 @@ def _make_away(away: Path) -> None:
 
 
 def _is_pointed(pointer: Path, away: Path) -> bool:
-    """Whether the pointer is there. It may name ``away`` and nothing else: what it names is
-    written, renamed and removed."""
+    """Whether there is a pointer to ``away``.
+
+    It may name nothing else, as the file that it names is written, renamed and removed.
+    """
     try:
         body = read_json(pointer)
         path, host = str(body["ledger"]), str(body["host"])

@@ -1,4 +1,4 @@
-"""Invariants of a ledger, checked by counting: what the counters and the states must agree on."""
+"""Invariants of a ledger, checked by counting: states, counters and letters must agree."""
 
 # ruff: noqa: S608  only constants of this package are put together here
 
@@ -6,21 +6,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
+
 if TYPE_CHECKING:
+    from enum import IntEnum
     from sqlite3 import Connection
 
+#: Columns of counters (``n_running`` and so on), by the state that they count.
 _STATES: Final = {
-    "running": 1,
-    "retry": 2,
-    "done": 4,
-    "dead": 5,
-    "skipped": 6,
-    "cancelled": 7,
+    "running": ChunkState.RUNNING,
+    "retry": ChunkState.RETRY_WAIT,
+    "done": ChunkState.DONE,
+    "dead": ChunkState.DEAD,
+    "skipped": ChunkState.SKIPPED,
+    "cancelled": ChunkState.CANCELLED,
 }
-_BY_ITEM: Final = ", ".join(f"sum(state = {n}) AS {name}" for name, n in _STATES.items())
+_BY_ITEM: Final = ", ".join(f"sum(state = {state}) AS {name}" for name, state in _STATES.items())
 _DIFFERS: Final = " OR ".join(f"c.n_{name} <> ifnull(k.{name}, 0)" for name in _STATES)
 
-#: Each finds rows that must not be: a sentence, and a query for up to a few ids.
+
+def _listed(states: type[IntEnum]) -> str:
+    return ", ".join(str(int(state)) for state in states)
+
+
+#: A sentence, and the query that finds ids of rows that it is true of: no such row may exist.
 _NEVER: Final[tuple[tuple[str, str], ...]] = (
     (
         "item {} has not every chunk exactly once",
@@ -58,39 +67,40 @@ _NEVER: Final[tuple[tuple[str, str], ...]] = (
         "item {} is published, but not all its chunks are done, dead or skipped",
         (
             "SELECT item.item_id FROM item JOIN item_count USING (item_id)"
-            " WHERE item.state = 4 AND n_done + n_dead + n_skipped <> n_chunks"
+            f" WHERE item.state = {ItemState.PUBLISHED} AND n_done + n_dead + n_skipped <> n_chunks"
         ),
     ),
     (
         "item {} was published, but has no digest of its output",
-        "SELECT item_id FROM item WHERE state = 4 AND out_digest = ''",
+        f"SELECT item_id FROM item WHERE state = {ItemState.PUBLISHED} AND out_digest = ''",
     ),
     (
         "item {} is dead, but neither it nor all its chunks are dead letters",
         (
             "SELECT item.item_id FROM item JOIN item_count USING (item_id) LEFT JOIN dead"
             " ON dead.item_id = item.item_id AND dead.chunk_id IS NULL"
-            " WHERE item.state = 5 AND dead.dead_id IS NULL AND n_dead <> n_chunks"
+            f" WHERE item.state = {ItemState.DEAD} AND dead.dead_id IS NULL AND n_dead <> n_chunks"
         ),
     ),
     (
         "item {} has a dead letter of its own, but goes on",
         (
             "SELECT item.item_id FROM item JOIN dead USING (item_id)"
-            " WHERE dead.chunk_id IS NULL AND item.state NOT IN (5, 8)"
+            " WHERE dead.chunk_id IS NULL"
+            f" AND item.state NOT IN ({ItemState.DEAD}, {ItemState.ORPHAN})"
         ),
     ),
     (
         "item {} is dead, but chunks of it are still to do",
         (
             "SELECT item.item_id FROM item JOIN item_count USING (item_id)"
-            " WHERE item.state = 5 AND n_done + n_dead + n_skipped <> n_chunks"
+            f" WHERE item.state = {ItemState.DEAD} AND n_done + n_dead + n_skipped <> n_chunks"
         ),
     ),
     (
         "chunk {} is dead, but neither it nor its item has a letter",
         (
-            "SELECT chunk_id FROM chunk WHERE state = 5"
+            f"SELECT chunk_id FROM chunk WHERE state = {ChunkState.DEAD}"
             " AND chunk_id NOT IN"
             " (SELECT chunk_id FROM dead WHERE chunk_id IS NOT NULL AND feature < 0)"
             " AND item_id NOT IN (SELECT item_id FROM dead WHERE chunk_id IS NULL)"
@@ -100,7 +110,8 @@ _NEVER: Final[tuple[tuple[str, str], ...]] = (
         "chunk {} has a dead letter, but is not dead",
         (
             "SELECT dead.chunk_id FROM dead LEFT JOIN chunk USING (chunk_id)"
-            " WHERE dead.chunk_id IS NOT NULL AND feature < 0 AND ifnull(chunk.state, 0) <> 5"
+            " WHERE dead.chunk_id IS NOT NULL AND feature < 0"
+            f" AND ifnull(chunk.state, {ChunkState.PENDING}) <> {ChunkState.DEAD}"
         ),
     ),
     (
@@ -116,12 +127,12 @@ _NEVER: Final[tuple[tuple[str, str], ...]] = (
         (
             "SELECT item_id FROM item LEFT JOIN doc ON doc_id = params_doc"
             " WHERE NOT json_valid(plan) OR NOT json_valid(facts) OR NOT json_valid(body)"
-            " OR state NOT IN (0, 1, 3, 4, 5, 8)"
+            f" OR state NOT IN ({_listed(ItemState)})"
         ),
     ),
     (
         "chunk {} has an unknown state",
-        "SELECT chunk_id FROM chunk WHERE state NOT IN (0, 1, 2, 4, 5, 6, 7)",
+        f"SELECT chunk_id FROM chunk WHERE state NOT IN ({_listed(ChunkState)})",
     ),
     (
         "dead letter {} is damaged",
@@ -162,15 +173,16 @@ def audit(connection: Connection, most: int = 5) -> list[str]:
 
 
 def _tallies(connection: Connection) -> list[str]:
-    """The ledger's own counters against the rows."""
+    """Compare the ledger's own counters with the rows."""
     names = ", ".join(f"n_{name}" for name in _STATES)
     # Orphans are in no tally.
-    here = "FROM chunk WHERE item_id NOT IN (SELECT item_id FROM item WHERE state = 8)"
-    kept = connection.execute(f"SELECT n_total, {names} FROM tally").fetchone()
+    orphans = f"SELECT item_id FROM item WHERE state = {ItemState.ORPHAN}"
+    here = f"FROM chunk WHERE item_id NOT IN ({orphans})"
+    tally = connection.execute(f"SELECT n_total, {names} FROM tally").fetchone()
     counted = connection.execute(f"SELECT count(*), {_BY_ITEM} {here}").fetchone()
     found = [
         f"the ledger counts {a} chunks {name}, but holds {b or 0}"
-        for name, a, b in zip(("in all", *_STATES), kept, counted, strict=True)
+        for name, a, b in zip(("in all", *_STATES), tally, counted, strict=True)
         if a != (b or 0)
     ]
     rows = connection.execute(

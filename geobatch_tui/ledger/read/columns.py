@@ -1,4 +1,4 @@
-"""Columns of many chunks at once, and outlines of items: what a picture of a whole run needs."""
+"""Columns of many chunks, and outlines of items, for pictures of a whole run."""
 
 # ruff: noqa: S608  only constants of this package are put together here
 
@@ -7,12 +7,12 @@ from __future__ import annotations
 import json
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import LedgerCorruptError
 from geobatch_tui.ledger.schema.database import scalar
-from geobatch_tui.ledger.schema.rows import document
-from geobatch_tui.ledger.schema.updates import ItemState
+from geobatch_tui.ledger.schema.rows import NO_ORPHAN, Row, document
+from geobatch_tui.ledger.schema.updates import ItemState, Json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,41 +69,41 @@ class Letter:
     attempts: int
     crashes: int
     error_class: str
-    record: Mapping[str, Any]
+    record: Json
     feature: int = -1
 
 
 def states(connection: Connection, first: int, count: int) -> bytearray:
-    """States of ``count`` chunks from id ``first``, a byte each; 0 where there is no such chunk."""
-    found = bytearray(count)
+    """Read the states of ``count`` chunks from id ``first``, a byte each; 0 for no chunk."""
+    column = bytearray(count)
     for start in range(first, first + count, _PAGE):
         end = min(start + _PAGE, first + count)
         rows = connection.execute(
             "SELECT chunk_id, state FROM chunk WHERE chunk_id >= ? AND chunk_id < ?", (start, end)
         ).fetchall()
         if len(rows) == end - start:
-            found[start - first : end - first] = bytes(state for _, state in rows)
+            column[start - first : end - first] = bytes(state for _, state in rows)
         else:
             for chunk_id, state in rows:
-                found[chunk_id - first] = state
-    return found
+                column[chunk_id - first] = state
+    return column
 
 
 def figures(connection: Connection, name: str, first: int, count: int) -> array[float]:
-    """One of ``FIGURES`` for ``count`` chunks from id ``first``; 0 where there is no such chunk."""
-    found = array("f", bytes(4 * count))
+    """Read one of ``FIGURES`` for ``count`` chunks from id ``first``; 0 for no chunk."""
+    column = array("f", bytes(4 * count))
     for start in range(first, first + count, _PAGE):
         end = min(start + _PAGE, first + count)
         for chunk_id, value in connection.execute(
             f"SELECT chunk_id, {FIGURES[name]} FROM chunk WHERE chunk_id >= ? AND chunk_id < ?",
             (start, end),
         ).fetchall():
-            found[chunk_id - first] = value
-    return found
+            column[chunk_id - first] = value
+    return column
 
 
 def states_of(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
-    """States of chunks by id; those that do not exist are left out."""
+    """Read the states of chunks, by id; unknown ids are left out."""
     rows = connection.execute(
         "SELECT chunk_id, state FROM chunk WHERE chunk_id IN (SELECT value FROM json_each(?))",
         (json.dumps(list(ids)),),
@@ -112,7 +112,7 @@ def states_of(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
 
 
 def outlines(connection: Connection, after: int, limit: int) -> list[ItemOutline]:
-    """Up to ``limit`` items with ids above ``after``, in order.
+    """Read up to ``limit`` items with ids above ``after``, in order.
 
     Raises:
         LedgerCorruptError: a row is damaged.
@@ -123,7 +123,7 @@ def outlines(connection: Connection, after: int, limit: int) -> list[ItemOutline
         raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
 
 
-def _outline(row: tuple[Any, ...]) -> ItemOutline:
+def _outline(row: Row) -> ItemOutline:
     item_id, state, first, count, key, source, out_path, *grid, bounds = row
     width, height, chunk_width, chunk_height = (int(value or 0) for value in grid)
     return ItemOutline(
@@ -151,13 +151,13 @@ def _bounds(text: str | None) -> tuple[float, float, float, float] | None:
 
 
 def letters(connection: Connection, after: int, limit: int) -> list[Letter]:
-    """Up to ``limit`` dead letters with ids above ``after``, in order, without those of orphans."""
+    """Read up to ``limit`` dead letters with ids above ``after``, in order."""
     # A ledger of schema 1, which a reader does not migrate, has no letters of features.
     feature = "feature" if int(scalar(connection, "PRAGMA user_version")) > 1 else "-1"
     rows = connection.execute(
         "SELECT dead_id, dead.item_id, chunk_id, t, attempts, crashes, error_class, record,"
         f" {feature}"
-        " FROM dead JOIN item USING (item_id) WHERE dead_id > ? AND item.state <> 8"
+        f" FROM dead JOIN item USING (item_id) WHERE dead_id > ? AND {NO_ORPHAN}"
         " ORDER BY dead_id LIMIT ?",
         (after, limit),
     ).fetchall()

@@ -1,4 +1,6 @@
-"""A ledger read from anywhere: of a live, a finished or a crashed run, in any process."""
+"""Reads a ledger from anywhere: of a live, a finished or a crashed run, in any process."""
+
+# ruff: noqa: S608  only constants of this package are put together here
 
 from __future__ import annotations
 
@@ -9,6 +11,11 @@ from geobatch_tui.ledger.read import columns
 from geobatch_tui.ledger.read.audit import audit
 from geobatch_tui.ledger.schema.database import open_reader, scalar, translated
 from geobatch_tui.ledger.schema.rows import (
+    BUSY_CHUNK,
+    NO_ORPHAN,
+    OPEN_CHUNK,
+    OPEN_ITEM,
+    Row,
     document,
     iter_items,
     page_chunks,
@@ -17,7 +24,7 @@ from geobatch_tui.ledger.schema.rows import (
     state_of,
 )
 from geobatch_tui.ledger.schema.statements import path_text
-from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState
+from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState, Json
 from geobatch_tui.ledger.schema.views import (
     AttemptRow,
     Counts,
@@ -29,10 +36,9 @@ from geobatch_tui.ledger.schema.views import (
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
-    from types import TracebackType
 
 _PAGE: Final = 512
 
@@ -44,20 +50,21 @@ _COUNTS: Final = """
 SELECT n_total, n_total - n_running - n_retry - n_done - n_dead - n_skipped - n_cancelled,
     n_running, n_retry, n_done, n_dead, n_skipped, n_cancelled FROM tally"""
 
-_COMPLETE: Final = """
+_COMPLETE: Final = f"""
 SELECT i.item_id FROM item AS i JOIN item_count AS c USING (item_id)
-    WHERE i.state IN (0, 1, 3) AND i.state <> 3 AND i.item_id > ?1
+    WHERE {OPEN_ITEM} AND state <> {ItemState.HELD} AND i.item_id > ?1
     AND c.n_done + c.n_skipped + iif(?2, c.n_dead, 0) = i.n_chunks
     ORDER BY i.item_id LIMIT ?3"""
-
 
 _NAMES: Final = """
 SELECT item_id, key, state FROM item WHERE item_id > ? ORDER BY item_id LIMIT 4096"""
 
 
 class LedgerReader:
-    """Read-only by construction. Each call reads one consistent state and leaves nothing open, so
-    it never holds up the writer. One thread at a time.
+    """Reads a ledger, and cannot change it.
+
+    Each call reads one consistent state and leaves no statement open, so that the writer never
+    waits. One thread at a time.
 
     Args:
         path: ``StateDir.ledger``.
@@ -77,27 +84,22 @@ class LedgerReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- the run --------------------------------------------------------------------------------
 
     def run(self) -> RunRow | None:
-        """The newest run; None before the first."""
+        """Read the newest run; None before the first."""
         rows = self._rows(_RUN + " LIMIT 1")
         return _run_of(rows[0]) if rows else None
 
     def runs(self) -> list[RunRow]:
-        """All runs, newest first."""
+        """Read every run, newest first."""
         return [_run_of(row) for row in self._rows(_RUN)]
 
     def counts(self) -> Counts:
-        """Chunks by state: one row is read, nothing is counted."""
+        """Read the number of chunks by state: one row, nothing is counted."""
         total, pending, running, retry, done, dead, skipped, cancelled = self._rows(_COUNTS)[0]
         return Counts(
             total=total,
@@ -111,7 +113,7 @@ class LedgerReader:
         )
 
     def item_counts(self) -> ItemCounts:
-        """Items by state: six rows are read, nothing is counted."""
+        """Read the number of items by state: six rows, nothing is counted."""
         n = dict(self._rows("SELECT state, n FROM item_tally"))
         return ItemCounts(
             total=sum(n.values()) - n[ItemState.ORPHAN],
@@ -124,50 +126,49 @@ class LedgerReader:
         )
 
     def quarantined_features(self) -> int:
-        """Features that published items had to leave out, by the facts of their receipts."""
+        """Sum the features that published items had to leave out, by their receipts' facts."""
         return int(
             self._scalar(
                 "SELECT coalesce(sum(facts ->> '$.features_quarantined'), 0) FROM item"
-                " WHERE state = 4"
+                f" WHERE state = {ItemState.PUBLISHED}"
             )
         )
 
     def data_version(self) -> int:
-        """A number that changes when another connection has committed."""
+        """Return a number that changes when another connection has committed."""
         return int(self._scalar("PRAGMA data_version"))
 
     # --- items and chunks -----------------------------------------------------------------------
 
     def items(self, after: int = 0, limit: int | None = None) -> Iterator[ItemRow]:
-        """Items with ids above ``after``, in order; read a page at a time."""
+        """Read items with ids above ``after``, in order, a page at a time."""
         with self._translated():
             yield from iter_items(self._connection, after, limit)
 
     def names(self) -> Iterator[tuple[int, str, ItemState]]:
-        """Id, output name and state of all items, in order, without their documents; read a page at
-        a time."""
+        """Read id, output name and state of every item, in order, a page at a time."""
         after = 0
         while page := self._rows(_NAMES, (after,)):
             yield from ((item_id, key, state_of(state)) for item_id, key, state in page)
             after = page[-1][0]
 
     def item(self, item_id: int) -> ItemRow | None:
-        """The item of this id."""
+        """Read the item of this id."""
         with self._translated():
             return read_item(self._connection, "i.item_id = ?", item_id)
 
     def items_of(self, ids: Collection[int]) -> list[ItemRow]:
-        """The items of these ids, in order; those that there are."""
+        """Read the items of these ids, in order; unknown ids are left out."""
         with self._translated():
             return read_items(self._connection, ids)
 
     def item_by_key(self, key: str) -> ItemRow | None:
-        """The item of this output name."""
+        """Read the item of this output name."""
         with self._translated():
             return read_item(self._connection, "key = CAST(? AS TEXT)", path_text(key))
 
     def items_named(self, prefix: str) -> list[ItemRow]:
-        """The items whose output names begin so."""
+        """Read the items whose output names begin with ``prefix``."""
         low = path_text(prefix)
         with self._translated():
             ids = self._rows(
@@ -177,28 +178,22 @@ class LedgerReader:
             return read_items(self._connection, [item_id for (item_id,) in ids])
 
     def open_chunks(self, after_id: int = 0, limit: int = _PAGE) -> list[ChunkRow]:
-        """Chunks to do (pending, or waiting for a retry) with ids above ``after_id``, in order,
-        of items in state PLANNED only."""
+        """Read chunks of planned items that are pending or wait for a retry, in order of ids."""
         condition = (
-            "c.state IN (0, 1, 2) AND c.state <> 1 AND c.chunk_id > ?"
-            " AND (SELECT state FROM item WHERE item_id = c.item_id) = 0"
+            f"{OPEN_CHUNK} AND state <> {ChunkState.RUNNING} AND c.chunk_id > ?"
+            f" AND (SELECT state FROM item WHERE item_id = c.item_id) = {ItemState.PLANNED}"
         )
         with self._translated():
             return page_chunks(self._connection, condition, (after_id,), limit)
 
-    def running_chunks(self) -> list[ChunkRow]:
-        """Chunks that are being worked on; of a crashed run, those that were."""
-        with self._translated():
-            return page_chunks(self._connection, "c.state IN (1, 2) AND c.state = 1", (), 10_000)
-
     def chunk(self, chunk_id: int) -> ChunkRow | None:
-        """The chunk of this id."""
+        """Read the chunk of this id."""
         with self._translated():
-            found = page_chunks(self._connection, "c.chunk_id = ?", (chunk_id,), 1)
-        return found[0] if found else None
+            page = page_chunks(self._connection, "c.chunk_id = ?", (chunk_id,), 1)
+        return page[0] if page else None
 
     def chunks(self, item_id: int) -> Iterator[ChunkRow]:
-        """All chunks of an item, in order; read a page at a time.
+        """Read the chunks of an item, in order, a page at a time.
 
         Raises:
             StateError: there is no such item.
@@ -206,18 +201,18 @@ class LedgerReader:
         return self._span(item_id, "TRUE")
 
     def segments(self, item_id: int) -> Iterator[SegmentRow]:
-        """Where the bytes of the item's done chunks lie, in order.
+        """Read where the bytes of the item's done chunks lie, in order.
 
         Raises:
             StateError: there is no such item.
         """
         first = self._bounds(item_id)[0]
-        for row in self._span(item_id, f"c.state = {int(ChunkState.DONE)}"):
+        for row in self._span(item_id, f"state = {ChunkState.DONE}"):
             index = row.chunk_id - first
             yield SegmentRow(index, row.spool, row.offset, row.length, row.crc32)
 
     def open_items_complete(self, *, holes: bool = False) -> Iterator[ItemRow]:
-        """Items that wait only for assembly: planned, every chunk done.
+        """Read the planned items of which every chunk is done: they wait for assembly.
 
         Args:
             holes: count dead chunks as done (``on_dead_chunk = fill``).
@@ -234,7 +229,7 @@ class LedgerReader:
             after = ids[-1]
 
     def seconds(self, row: ItemRow) -> float:
-        """Time that workers took for the chunks of an item."""
+        """Sum the seconds that workers took for the chunks of an item."""
         return float(
             self._scalar(
                 "SELECT ifnull(sum(micros), 0) / 1e6 FROM chunk"
@@ -246,40 +241,40 @@ class LedgerReader:
     # --- a whole run at once --------------------------------------------------------------------
 
     def outlines(self, after: int = 0, limit: int = _PAGE) -> list[columns.ItemOutline]:
-        """Up to ``limit`` items with ids above ``after``, in order, without their documents."""
+        """Read up to ``limit`` items with ids above ``after``, in order, without documents."""
         with self._translated():
             return columns.outlines(self._connection, after, limit)
 
     def states(self, first: int, count: int) -> bytearray:
-        """States of ``count`` chunks from id ``first``, a byte each."""
+        """Read the states of ``count`` chunks from id ``first``, a byte each."""
         with self._translated():
             return columns.states(self._connection, first, count)
 
     def states_of(self, ids: Sequence[int]) -> dict[int, int]:
-        """States of chunks by id."""
+        """Read the states of chunks, by id."""
         with self._translated():
             return columns.states_of(self._connection, ids)
 
     def busy(self) -> dict[int, int]:
-        """States of the chunks that are running or wait for a retry, by id."""
-        return dict(self._rows("SELECT chunk_id, state FROM chunk WHERE state IN (1, 2)"))
+        """Read the states of the chunks that are running or wait for a retry, by id."""
+        return dict(self._rows(f"SELECT chunk_id, state FROM chunk WHERE {BUSY_CHUNK}"))
 
     def figures(self, name: str, first: int, count: int) -> array[float]:
-        """A figure of ``columns.FIGURES`` for ``count`` chunks from id ``first``."""
+        """Read a figure of ``columns.FIGURES`` for ``count`` chunks from id ``first``."""
         with self._translated():
             return columns.figures(self._connection, name, first, count)
 
     # --- what went wrong, what happened ---------------------------------------------------------
 
-    def dead_letters(self, error_class: str | None = None) -> Iterator[Mapping[str, Any]]:
-        """Records of dead letters in the order of their death, or those of one class. Those of
-        orphans are left out: their inputs are no part of the job any more."""
+    def dead_letters(self, error_class: str | None = None) -> Iterator[Json]:
+        """Read the records of dead letters (of one class, or all), oldest first."""
         after = 0
         while True:
             rows = self._rows(
                 "SELECT dead_id, record FROM dead WHERE dead_id > ?1"
                 " AND (?2 IS NULL OR error_class = ?2)"
-                " AND (SELECT state FROM item WHERE item_id = dead.item_id) <> 8"
+                " AND (SELECT state FROM item WHERE item_id = dead.item_id)"
+                f" <> {ItemState.ORPHAN}"
                 " ORDER BY dead_id LIMIT ?3",
                 (after, error_class, _PAGE),
             )
@@ -289,35 +284,35 @@ class LedgerReader:
             after = rows[-1][0]
 
     def letters(self, after: int = 0, limit: int = _PAGE) -> list[columns.Letter]:
-        """Up to ``limit`` dead letters with ids above ``after``, in the order of their death."""
+        """Read up to ``limit`` dead letters with ids above ``after``, oldest first."""
         with self._translated():
             return columns.letters(self._connection, after, limit)
 
     def all_letters(self, after: int = 0) -> Iterator[columns.Letter]:
-        """All dead letters with ids above ``after``, in the order of their death."""
+        """Read the dead letters with ids above ``after``, oldest first, a page at a time."""
         while page := self.letters(after):
             yield from page
             after = page[-1].dead_id
 
     def newest_letter(self) -> tuple[int, float]:
-        """Id and time of the dead letter that came last; zeros without one."""
+        """Read id and time of the newest dead letter; zeros without one."""
         rows = self._rows(
-            "SELECT dead_id, t FROM dead JOIN item USING (item_id) WHERE state <> 8"
+            f"SELECT dead_id, t FROM dead JOIN item USING (item_id) WHERE {NO_ORPHAN}"
             " ORDER BY dead_id DESC LIMIT 1"
         )
         return (rows[0][0], rows[0][1]) if rows else (0, 0.0)
 
     def dead_by_class(self) -> dict[str, int]:
-        """How many dead letters there are of each class, most first."""
+        """Count the dead letters of each class, most first."""
         return dict(
             self._rows(
                 "SELECT error_class, count(*) AS n FROM dead JOIN item USING (item_id)"
-                " WHERE state <> 8 GROUP BY 1 ORDER BY n DESC, 1"
+                f" WHERE {NO_ORPHAN} GROUP BY 1 ORDER BY n DESC, 1"
             )
         )
 
     def attempts(self, chunk_id: int) -> list[AttemptRow]:
-        """Failed attempts at a chunk, oldest first."""
+        """Read the failed attempts at a chunk, oldest first."""
         rows = self._rows(
             "SELECT chunk_id, epoch, t, attempts, crashes, strikes, error_class, message"
             " FROM attempt WHERE chunk_id = ? ORDER BY attempt_id",
@@ -326,7 +321,7 @@ class LedgerReader:
         return [AttemptRow(*row) for row in rows]
 
     def events(self, after_seq: int = 0, limit: int = _PAGE) -> list[EventRow]:
-        """Events above ``after_seq``, in order, of those that the ring still holds."""
+        """Read the events above ``after_seq`` that the ring still holds, in order."""
         rows = self._rows(
             "SELECT seq, t, kind, item_id, chunk_id, data FROM event WHERE seq > ?"
             " ORDER BY seq LIMIT ?",
@@ -338,18 +333,20 @@ class LedgerReader:
         ]
 
     def last_seq(self) -> int:
-        """Number of the newest event; 0 without one."""
+        """Return the number of the newest event; 0 without one."""
         return int(self._scalar("SELECT ifnull(max(seq), 0) FROM event"))
 
     def last_sign(self) -> float:
-        """UNIX time of the newest event or note; 0.0 without one."""
+        """Return the UNIX time of the newest event or note; 0.0 without one."""
         newest = "SELECT ifnull(max(t), 0.0) FROM note"
         event = "SELECT t FROM event ORDER BY seq DESC LIMIT 1"
         return float(self._scalar(f"SELECT max(({newest}), ifnull(({event}), 0.0))"))
 
-    def last_event(self, kind: str) -> Mapping[str, Any] | None:
-        """The data of the newest ``Noted`` of this kind in the newest run; None if it has none.
-        It is kept even when the ring has lost the event."""
+    def last_event(self, kind: str) -> Json | None:
+        """Read the data of the newest ``Noted`` of this kind in the newest run, if it has one.
+
+        It is kept even when the ring has lost the event.
+        """
         rows = self._rows(
             "SELECT data FROM note WHERE kind = ? AND epoch = (SELECT max(epoch) FROM run)",
             (kind,),
@@ -357,7 +354,7 @@ class LedgerReader:
         return document(rows[0][0]) if rows else None
 
     def audit(self) -> list[str]:
-        """Sentences about each broken invariant; empty if the ledger is sound. Reads all of it."""
+        """Check every invariant, and return a sentence for each that is broken."""
         with self._translated():
             return audit(self._connection)
 
@@ -366,7 +363,7 @@ class LedgerReader:
     def _translated(self) -> AbstractContextManager[None]:
         return translated(self.path)
 
-    def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[Row]:
         with self._translated():
             return self._connection.execute(sql, values).fetchall()
 
@@ -396,7 +393,7 @@ class LedgerReader:
             after = page[-1].chunk_id + 1
 
 
-def _run_of(row: tuple[Any, ...]) -> RunRow:
+def _run_of(row: Row) -> RunRow:
     values = list(row)
     values[7], values[8] = document(values[7]), document(values[8])
     return RunRow(*values)

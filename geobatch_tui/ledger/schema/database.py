@@ -1,4 +1,4 @@
-"""The SQLite file: how it is opened, checked, made and migrated, and what its errors mean.
+"""The SQLite file: opens, checks, makes and migrates it, and translates its errors.
 
 Never ``open()`` the database file in a process that has it open through SQLite: closing that
 descriptor drops SQLite's POSIX locks.
@@ -45,9 +45,9 @@ _ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 17 stays below SQLite
 def open_writer(path: Path) -> sqlite3.Connection:
     """Open the ledger to write it; make it if it is missing; migrate it if it is older.
 
-    With ``synchronous = FULL``: what is committed is on the disk. In WAL mode, so that readers and
-    the writer do not wait for each other; on a network filesystem, which has no shared memory for
-    that, with a rollback journal.
+    ``synchronous = FULL`` puts on the disk what is committed. In WAL mode readers and the writer do
+    not wait for each other; a network filesystem has no shared memory for that, and gets a rollback
+    journal.
 
     Raises:
         LedgerTooNewError: a newer geobatch wrote it.
@@ -75,15 +75,15 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def journal_mode(path: Path) -> str:
-    """How the ledger at ``path`` is kept whole: ``WAL``, or ``TRUNCATE`` for a rollback journal."""
+    """Choose the journal of the ledger at ``path``: ``WAL``, or ``TRUNCATE`` (rollback)."""
     return "WAL" if holds_wal(type_of(path.parent)) else "TRUNCATE"
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open the ledger read-only. Nothing that the caller does can change it.
 
-    On media that cannot be written, a ledger that was closed well is opened as immutable. What a
-    writer that died had begun is taken back first, as its rollback journal says.
+    On media that cannot be written, a ledger that was closed well is opened as immutable. A
+    transaction of a writer that died is rolled back first, by its journal.
 
     Raises:
         LedgerEmptyError: there is none, or no run has begun in it.
@@ -99,9 +99,9 @@ def open_reader(path: Path) -> sqlite3.Connection:
             if not _is_denied(error):
                 raise
         journal = path.with_name(path.name + "-journal")
-        if _is_there(journal) and _rolled_back(path):
+        if _has_content(journal) and _rolled_back(path):
             return _opened(path, "ro")
-        if _is_there(journal) or _is_there(path.with_name(path.name + "-wal")):
+        if _has_content(journal) or _has_content(path.with_name(path.name + "-wal")):
             raise StateError(
                 f"{path} belongs to a run that did not end well, and its directory is read-only",
                 hint="copy the directory .geobatch to a place that can be written",
@@ -109,8 +109,8 @@ def open_reader(path: Path) -> sqlite3.Connection:
         return _opened(path, "ro&immutable=1")
 
 
-def _is_there(file: Path) -> bool:
-    """Whether there is anything in it."""
+def _has_content(file: Path) -> bool:
+    """Whether a file is there and not empty."""
     try:
         return file.stat().st_size > 0
     except FileNotFoundError:
@@ -118,8 +118,10 @@ def _is_there(file: Path) -> bool:
 
 
 def _rolled_back(path: Path) -> bool:
-    """Have SQLite take back what its journal says; whether it could. It does nothing while the
-    writer lives."""
+    """Have SQLite roll back by its journal, and return whether it could.
+
+    It does nothing while the writer lives.
+    """
     try:
         with closing(_connect(path, "rw")) as connection:
             scalar(connection, "SELECT count(*) FROM sqlite_schema")
@@ -164,7 +166,7 @@ def _create_private(path: Path) -> None:
 
 
 def _refuse_odd(path: Path) -> None:
-    """SQLite follows links, and waits for ever for a pipe that bears the name of its journal."""
+    """Refuse links, which SQLite follows, and pipes named as its journal, for which it waits."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         with suppress(FileNotFoundError):
             file = path.with_name(path.name + suffix)
@@ -173,8 +175,9 @@ def _refuse_odd(path: Path) -> None:
 
 
 def refuse_to_remove(path: Path, root: Path) -> None:
-    """Refuse a file that bears a ledger's name and is none, before it is removed or renamed. In the
-    state directory ``root`` it may be so damaged that it is no database any more.
+    """Refuse to remove or rename a file that bears a ledger's name and is none.
+
+    In the state directory ``root`` it may be so damaged that it is no database any more.
 
     Raises:
         StateError: it is another program's, or cannot be read.
@@ -194,7 +197,7 @@ def refuse_to_remove(path: Path, root: Path) -> None:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:
-    """The schema's version.
+    """Return the schema's version.
 
     Raises:
         LedgerTooNewError, LedgerCorruptError: it is newer than ours, or the file is no ledger.
@@ -212,16 +215,16 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _schema_of(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-    """Everything that the database declares, as text."""
+def _schema_of(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    """Read everything that the database declares, as text."""
     return connection.execute(
         "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
     ).fetchall()
 
 
 @cache
-def _schema() -> list[tuple[Any, ...]]:
-    """What a sound database declares: the same steps lead every file to it."""
+def _schema() -> list[tuple[object, ...]]:
+    """Return what a sound database declares, by going through all migrations in memory."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         for step in range(VERSION):
             MIGRATIONS[step](connection)
@@ -258,7 +261,7 @@ def _create(connection: sqlite3.Connection) -> None:
 
 
 def _letters_of_features(connection: sqlite3.Connection) -> None:
-    """A letter may be of one feature of a chunk that is done: its number in the item, or -1."""
+    """Let a letter be of one feature of a done chunk: its number in the item, or -1."""
     connection.execute("ALTER TABLE dead ADD COLUMN feature INTEGER NOT NULL DEFAULT -1")
     connection.execute("DROP INDEX dead_once")
     connection.execute(
@@ -291,7 +294,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
 
 
 def scalar(connection: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> Any:
-    """The first column of the first row; None without one."""
+    """Return the first column of the first row; None without one."""
     row = connection.execute(sql, values).fetchone()
     return None if row is None else row[0]
 
@@ -341,7 +344,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def translate(error: sqlite3.Error, path: Path) -> StateError | DiskFullError:
-    """Our error for one of SQLite's."""
+    """Make our error for one of SQLite's."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
         return DiskFullError(f"no space left for the ledger {path}")
@@ -368,7 +371,7 @@ def _is_denied(error: sqlite3.Error) -> bool:
 
 
 def _is_full(path: Path) -> bool:
-    """Whether files can't grow there: SQLite hides quotas and limits behind 'disk I/O error'."""
+    """Whether files can't grow there: SQLite calls a quota or a limit a 'disk I/O error'."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     for file in (path, path.with_name(path.name + "-wal")):
         with suppress(OSError):

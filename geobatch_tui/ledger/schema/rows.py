@@ -8,13 +8,26 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.errors import LedgerCorruptError
-from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState
+from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState, Json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from sqlite3 import Connection
 
+#: A row as SQLite gives it.
+type Row = tuple[Any, ...]
+
 _PAGE: Final = 512
+
+#: Conditions on states. SQLite uses a partial index only for a query that repeats the condition of
+#: the index (chunk_open, chunk_busy, item_open in schema.sql), with the states in its text.
+OPEN_CHUNK: Final = (
+    f"state IN ({ChunkState.PENDING}, {ChunkState.RUNNING}, {ChunkState.RETRY_WAIT})"
+)
+BUSY_CHUNK: Final = f"state IN ({ChunkState.RUNNING}, {ChunkState.RETRY_WAIT})"
+OPEN_ITEM: Final = f"state IN ({ItemState.PLANNED}, {ItemState.ASSEMBLING}, {ItemState.HELD})"
+#: Inputs of orphans are no part of the job any more: nothing of theirs is counted or listed.
+NO_ORPHAN: Final = f"item.state <> {ItemState.ORPHAN}"
 
 _ITEM: Final = """
 SELECT i.item_id, key, source, src_size, src_mtime_ns, src_digest, params_digest, code_digest,
@@ -27,8 +40,8 @@ c.chunk_id, c.item_id, c.state, c.attempts, c.crashes, c.strikes, c.not_before, 
 c.spool_offset, c.spool_length, c.crc32"""
 
 
-def item_of(row: tuple[Any, ...]) -> ItemRow:
-    """An item from a row of ``_ITEM``."""
+def item_of(row: Row) -> ItemRow:
+    """Make an item of a row of ``_ITEM``."""
     values = list(row)
     for column in (9, 10, 21):
         values[column] = document(values[column])
@@ -36,19 +49,19 @@ def item_of(row: tuple[Any, ...]) -> ItemRow:
     return ItemRow(*values)
 
 
-def state_of(value: Any) -> ItemState:
-    """The state of an item. Raises LedgerCorruptError if it is none."""
+def state_of(value: int) -> ItemState:
+    """Read the state of an item. Raises LedgerCorruptError if it is none."""
     try:
         return ItemState(value)
     except ValueError as error:
         raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
 
 
-def document(text: object) -> dict[str, Any]:
-    """A JSON object out of the database.
+def document(text: object) -> Json:
+    """Parse a JSON object of the database.
 
     Raises:
-        LedgerCorruptError: it is none: a byte was changed where SQLite can't notice it.
+        LedgerCorruptError: it is no object: a byte was changed where SQLite can't notice it.
     """
     try:
         value = json.loads(str(text))
@@ -59,8 +72,8 @@ def document(text: object) -> dict[str, Any]:
     raise LedgerCorruptError("the ledger is damaged: a document in it is no object")
 
 
-def chunk_of(row: tuple[Any, ...]) -> ChunkRow:
-    """A chunk from a row of ``CHUNK_COLUMNS``."""
+def chunk_of(row: Row) -> ChunkRow:
+    """Make a chunk of a row of ``CHUNK_COLUMNS``."""
     try:
         state = ChunkState(row[2])
     except ValueError as error:
@@ -71,13 +84,13 @@ def chunk_of(row: tuple[Any, ...]) -> ChunkRow:
 
 
 def read_item(connection: Connection, condition: str, value: object) -> ItemRow | None:
-    """The item for which ``condition`` holds, with one parameter."""
+    """Read the item for which ``condition``, which has one parameter, holds."""
     row = connection.execute(_ITEM + condition, (value,)).fetchone()
     return None if row is None else item_of(row)
 
 
 def read_items(connection: Connection, ids: Collection[int]) -> list[ItemRow]:
-    """The items of these ids, in order."""
+    """Read the items of these ids, in order."""
     rows = connection.execute(
         _ITEM + "i.item_id IN (SELECT value FROM json_each(?)) ORDER BY i.item_id",
         (json.dumps(sorted(ids)),),
@@ -86,7 +99,7 @@ def read_items(connection: Connection, ids: Collection[int]) -> list[ItemRow]:
 
 
 def page_items(connection: Connection, after: int, limit: int) -> list[ItemRow]:
-    """Up to ``limit`` items with ids above ``after``, in order."""
+    """Read up to ``limit`` items with ids above ``after``, in order."""
     rows = connection.execute(
         _ITEM + "i.item_id > ? ORDER BY i.item_id LIMIT ?", (after, limit)
     ).fetchall()
@@ -96,7 +109,7 @@ def page_items(connection: Connection, after: int, limit: int) -> list[ItemRow]:
 def iter_items(
     connection: Connection, after: int = 0, limit: int | None = None
 ) -> Iterator[ItemRow]:
-    """Items with ids above ``after``; no statement stays open between pages."""
+    """Read items with ids above ``after``; no statement stays open between pages."""
     left = limit
     while left is None or left > 0:
         page = page_items(connection, after, _PAGE if left is None else min(_PAGE, left))
@@ -110,7 +123,7 @@ def iter_items(
 def page_chunks(
     connection: Connection, condition: str, values: tuple[object, ...], limit: int = _PAGE
 ) -> list[ChunkRow]:
-    """Up to ``limit`` chunks for which ``condition`` holds, in order of ids."""
+    """Read up to ``limit`` chunks for which ``condition`` holds, in order of ids."""
     rows = connection.execute(
         f"SELECT {CHUNK_COLUMNS} FROM chunk AS c LEFT JOIN spool USING (spool_id)"
         f" WHERE {condition} ORDER BY c.chunk_id LIMIT {limit}",

@@ -1,13 +1,14 @@
-"""The statements of the ledger's writer, and how texts go into them."""
+"""Statements of the ledger's writer, and the bytes of texts in them."""
 
 # ruff: noqa: S608  only constants of this package are put together here
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.schema.database import scalar
+from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,14 +18,14 @@ MOVE: Final = "UPDATE chunk SET state = d.column2 FROM {d} WHERE chunk_id = d.co
 WAIT: Final = """
 UPDATE chunk SET state = d.column2, attempts = d.column3, crashes = d.column4,
     strikes = d.column5, not_before = d.column6 FROM {d} WHERE chunk_id = d.column1"""
-DONE: Final = """
-UPDATE chunk SET state = 4, attempts = d.column2, not_before = 0, spool_id = d.column3,
-    spool_offset = d.column4, spool_length = d.column5, crc32 = d.column6, units = d.column7,
-    bytes_in = d.column8, bytes_out = d.column9, micros = d.column10, nodata = d.column11,
-    rss_kib = d.column12 FROM {d} WHERE chunk_id = d.column1"""
-BURY: Final = """
-UPDATE chunk SET state = 5, attempts = d.column2, crashes = d.column3, not_before = 0
-    FROM {d} WHERE chunk_id = d.column1"""
+DONE: Final = f"""
+UPDATE chunk SET state = {ChunkState.DONE}, attempts = d.column2, not_before = 0,
+    spool_id = d.column3, spool_offset = d.column4, spool_length = d.column5, crc32 = d.column6,
+    units = d.column7, bytes_in = d.column8, bytes_out = d.column9, micros = d.column10,
+    nodata = d.column11, rss_kib = d.column12 FROM {{d}} WHERE chunk_id = d.column1"""
+BURY: Final = f"""
+UPDATE chunk SET state = {ChunkState.DEAD}, attempts = d.column2, crashes = d.column3,
+    not_before = 0 FROM {{d}} WHERE chunk_id = d.column1"""
 DEAD: Final = """
 INSERT OR REPLACE INTO dead
         (item_id, chunk_id, t, attempts, crashes, error_class, record, feature)
@@ -50,9 +51,10 @@ INSERT INTO item (item_id, state, first_chunk, n_chunks, key, source, src_size, 
 CHANGE: Final = """
 UPDATE item SET state = d.column2, reason = CAST(d.column3 AS TEXT)
     FROM {d} WHERE item_id = d.column1"""
-PUBLISH: Final = """
-UPDATE item SET state = 4, reason = '', out_size = d.column2, out_mtime_ns = d.column3,
-    out_digest = d.column4, facts = d.column5 FROM {d} WHERE item_id = d.column1"""
+PUBLISH: Final = f"""
+UPDATE item SET state = {ItemState.PUBLISHED}, reason = '', out_size = d.column2,
+    out_mtime_ns = d.column3, out_digest = d.column4, facts = d.column5
+    FROM {{d}} WHERE item_id = d.column1"""
 TOUCH: Final = "UPDATE item SET src_mtime_ns = d.column2 FROM {d} WHERE item_id = d.column1"
 EVENT: Final = """
 INSERT INTO event (t, kind, item_id, chunk_id, data)
@@ -64,22 +66,22 @@ INSERT OR REPLACE INTO note (kind, epoch, t, data) VALUES (CAST(? AS TEXT), ?, ?
 
 
 def path_text(text: str) -> bytes:
-    """Bytes of a name: those of a file's name that are no UTF-8 are kept as they are."""
+    """Return the bytes of a name; bytes of a file's name that are no UTF-8 stay as they are."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def prose_text(text: str) -> bytes:
-    """Bytes of a sentence; what is no text in it is escaped."""
+    """Return the bytes of a sentence, with surrogates escaped."""
     return text.encode("utf-8", "backslashreplace")
 
 
-def json_text(value: Mapping[str, Any]) -> str:
-    """ASCII JSON: any name in it survives."""
+def json_text(value: Mapping[str, object]) -> str:
+    """Return ``value`` as ASCII JSON, which any name survives."""
     return json.dumps(value, separators=(",", ":"), default=dict)
 
 
 class Interner:
-    """Ids of texts that many rows share. Forgets what a rolled-back transaction inserted."""
+    """Ids of texts that many rows share; a text is inserted when its id is first asked for."""
 
     def __init__(self, connection: Connection, table: str, key: str, column: str) -> None:
         self._connection = connection
@@ -101,4 +103,5 @@ class Interner:
         return known
 
     def forget(self) -> None:
+        """Forget all ids: the transaction that inserted some was rolled back."""
         self._ids.clear()

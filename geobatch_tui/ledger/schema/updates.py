@@ -1,4 +1,4 @@
-"""What the engine tells the ledger. Plain values: the ledger knows no worker and no pixel."""
+"""Updates that the engine gives the ledger, as plain values: it knows no worker and no pixel."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+#: A JSON object.
 Json = Mapping[str, Any]
 
 
@@ -31,7 +32,7 @@ class ItemState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:
-    """One item as the ledger keeps it.
+    """An item as the ledger keeps it.
 
     ``first_chunk`` is the id of its chunk 0; chunk ids are ``first_chunk + index``. The three
     digests are hex: of the source (with ``src_size``, ``src_mtime_ns``), of the semantic
@@ -65,8 +66,8 @@ class ItemRow:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRow:
-    """One chunk as the ledger keeps it; ``spool``, ``offset``, ``length``, ``crc32`` say where
-    its bytes lie once it is done."""
+    """A chunk as the ledger keeps it; ``spool``, ``offset``, ``length`` and ``crc32`` are of its
+    bytes once it is done."""
 
     chunk_id: int
     item_id: int

@@ -1,18 +1,18 @@
-"""What the ledger tells: rows and counts as plain values."""
+"""Rows and counts that the ledger answers with, as plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-Json = Mapping[str, Any]
+if TYPE_CHECKING:
+    from geobatch_tui.ledger.schema.updates import Json
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run. ``state`` is ``running`` until it ended, and ``crashed`` once a later run found it
-    so. ``t0``, ``t1`` are UNIX times. The counts are of this run alone: chunks ``n_done``,
+    """A run. ``state`` is ``running`` until it ends, and ``crashed`` if a later run found it so.
+    ``t0``, ``t1`` are UNIX times. The counts are of this run alone: chunks ``n_done``,
     ``n_dead``; failed attempts ``n_retry``; ``seconds`` of work in workers."""
 
     epoch: int
@@ -60,7 +60,7 @@ class ItemCounts(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class SegmentRow:
-    """Where the bytes of chunk ``index`` of an item lie. ``length`` 0: a hole."""
+    """The place of the bytes of chunk ``index`` of an item. ``length`` 0: a hole."""
 
     index: int
     spool: str
@@ -98,7 +98,7 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What an earlier run left: chunks that were ``running`` (each got a strike), chunks that
+    """The leavings of an earlier run: chunks that were ``running`` (each got a strike), chunks that
     were ``waiting`` for a retry, items that were ``assembling``; ``crashed`` names the runs that
     never ended."""
 

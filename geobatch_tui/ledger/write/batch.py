@@ -9,7 +9,7 @@ new items with everything before them. The rest ends the gathering first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.schema import statements
 from geobatch_tui.ledger.schema.database import bulk
@@ -47,7 +47,7 @@ MESSAGE_LENGTH: Final = 2_000  #: characters of an attempt's message; the dead l
 
 
 class Batch:
-    """One transaction's worth of updates. The caller begins and commits.
+    """Writes the updates of one transaction, which the caller begins and commits.
 
     Args:
         connection: in a transaction.
@@ -256,7 +256,7 @@ class Batch:
         kind: str,
         item: int | None,
         chunk: int | None,
-        data: Mapping[str, Any] | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> None:
         text = json_text(data) if data else None
         self._events.append((self._now, kind, item, chunk, text))

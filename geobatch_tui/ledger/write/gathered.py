@@ -1,25 +1,29 @@
-"""What of a batch commutes, by chunk and by item, and the few statements that write it."""
+"""Updates of a batch that commute, by chunk and by item, and the few statements that write them."""
+
+# ruff: noqa: S608  only constants of this package are put together here
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.schema import statements
 from geobatch_tui.ledger.schema.database import bulk, scalar
 from geobatch_tui.ledger.schema.statements import Interner, json_text, path_text, prose_text
 from geobatch_tui.ledger.schema.updates import (
+    ChunkState,
     DeadLetter,
     ItemChanged,
     ItemPublished,
     ItemRow,
     ItemState,
+    Json,
 )
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from geobatch_tui.ledger.write.publish import Published, Publisher
 
@@ -61,7 +65,7 @@ class Gathered:
         self.publications: dict[int, ItemPublished] = {}
 
     def is_over(self, chunk: int) -> bool:
-        """Whether ``chunk`` is done or dead in what was gathered."""
+        """Whether ``chunk`` is done or dead by a gathered update."""
         return chunk in self.dones or chunk in self.deads
 
     def write(self) -> None:
@@ -94,7 +98,8 @@ class Gathered:
         if planned:
             # An orphan that died before it became one is not planned by coming back.
             self._connection.execute(
-                "UPDATE item SET state = 5 WHERE item_id IN (SELECT value FROM json_each(?))"
+                f"UPDATE item SET state = {ItemState.DEAD}"
+                " WHERE item_id IN (SELECT value FROM json_each(?))"
                 " AND EXISTS (SELECT 1 FROM dead"
                 " WHERE dead.item_id = item.item_id AND dead.chunk_id IS NULL)",
                 (json.dumps(planned),),
@@ -152,12 +157,13 @@ class Gathered:
         bulk(self._connection, statements.DEAD, [self._letter(letter) for letter in letters])
 
     def bury_item(self, letter: DeadLetter) -> int:
-        """Write the letter of a whole item, after all else; how many chunks died with it."""
+        """Write the letter of a whole item, and return how many chunks died with it."""
         item = letter.item_id
         row: Row = (item, int(ItemState.DEAD), prose_text(letter.error_class))
         self._update("item", statements.CHANGE, [row])
         cursor = self._connection.execute(
-            "UPDATE chunk SET state = 5, not_before = 0 WHERE state NOT IN (4, 5, 6)"
+            f"UPDATE chunk SET state = {ChunkState.DEAD}, not_before = 0 WHERE state NOT IN"
+            f" ({ChunkState.DONE}, {ChunkState.DEAD}, {ChunkState.SKIPPED})"
             " AND chunk_id >= (SELECT first_chunk FROM item WHERE item_id = ?1)"
             " AND chunk_id < (SELECT first_chunk + n_chunks FROM item WHERE item_id = ?1)",
             (item,),
@@ -177,10 +183,10 @@ class Gathered:
         chunk: int | None,
         counts: tuple[int, int],
         error: str,
-        record: Mapping[str, Any],
+        record: Json,
         feature: int = -1,
     ) -> Row:
-        """A row of the table of dead letters; ``counts`` are attempts and crashes."""
+        """Make a row of the table of dead letters; ``counts`` are attempts and crashes."""
         return (item, chunk, self._now, *counts, prose_text(error), json_text(record), feature)
 
     def _publish(self, updates: Sequence[ItemPublished]) -> None:

@@ -7,15 +7,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from sqlite3 import Connection
+from geobatch_tui.ledger.schema.rows import NO_ORPHAN
+from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from sqlite3 import Connection
 
-_FRESH = "state = 0, attempts = 0, crashes = 0, strikes = 0, not_before = 0"
+NOTE_LENGTH: Final = 500
+
+_FRESH = f"state = {ChunkState.PENDING}, attempts = 0, crashes = 0, strikes = 0, not_before = 0"
 _NO_SPOOL = "spool_id = 0, spool_offset = 0, spool_length = 0, crc32 = 0"
 _LETTERS = "SELECT dead_id FROM temp.chosen"
 _ITEMS = "SELECT item_id FROM dead WHERE dead_id IN (SELECT dead_id FROM temp.chosen)"
@@ -30,7 +31,7 @@ def requeue(
     execute("DELETE FROM temp.chosen")
     execute(
         "INSERT INTO temp.chosen SELECT dead_id FROM dead JOIN item USING (item_id)"
-        " WHERE item.state <> 8"
+        f" WHERE {NO_ORPHAN}"
         " AND (?1 IS NULL OR error_class IN (SELECT value FROM json_each(?1)))"
         " AND (?2 IS NULL OR coalesce(record ->> '$.chunk', record ->> '$.item')"
         "      IN (SELECT value FROM json_each(?2)))",
@@ -54,12 +55,13 @@ def _listed(names: Sequence[str] | None) -> str | None:
 def _revive(connection: Connection) -> None:
     execute = connection.execute
     execute(
-        f"UPDATE chunk SET {_FRESH} WHERE state = 5 AND chunk_id IN"
+        f"UPDATE chunk SET {_FRESH} WHERE state = {ChunkState.DEAD} AND chunk_id IN"
         f" (SELECT chunk_id FROM dead WHERE dead_id IN ({_LETTERS}))"
     )
     # A chunk that went without a feature is done again, and writes all its letters anew.
     execute(
-        f"UPDATE chunk SET {_FRESH}, {_NO_SPOOL} WHERE state = 4 AND chunk_id IN"
+        f"UPDATE chunk SET {_FRESH}, {_NO_SPOOL} WHERE state = {ChunkState.DONE}"
+        " AND chunk_id IN"
         f" (SELECT chunk_id FROM dead WHERE feature >= 0 AND dead_id IN ({_LETTERS}))"
     )
     # Chunks that died with their item have no letters of their own.
@@ -67,22 +69,24 @@ def _revive(connection: Connection) -> None:
         f"UPDATE chunk SET {_FRESH} FROM (SELECT first_chunk, n_chunks FROM item"
         f"  WHERE item_id IN ({_ITEMS} AND chunk_id IS NULL)) AS i"
         " WHERE chunk_id >= i.first_chunk AND chunk_id < i.first_chunk + i.n_chunks"
-        " AND state = 5 AND chunk_id NOT IN"
+        f" AND state = {ChunkState.DEAD} AND chunk_id NOT IN"
         " (SELECT chunk_id FROM dead WHERE chunk_id IS NOT NULL)"
     )
     # Of a published item the spools are gone: it is made anew.
     execute(
         f"UPDATE chunk SET {_FRESH}, {_NO_SPOOL}"
         "  FROM (SELECT first_chunk, n_chunks FROM item"
-        f" WHERE state = 4 AND item_id IN ({_ITEMS})) AS i"
+        f" WHERE state = {ItemState.PUBLISHED} AND item_id IN ({_ITEMS})) AS i"
         " WHERE chunk_id >= i.first_chunk AND chunk_id < i.first_chunk + i.n_chunks"
     )
     execute(
-        "DELETE FROM dead WHERE item_id IN (SELECT item_id FROM item WHERE state = 4)"
+        "DELETE FROM dead WHERE item_id IN"
+        f" (SELECT item_id FROM item WHERE state = {ItemState.PUBLISHED})"
         f" AND item_id IN ({_ITEMS}) AND dead_id NOT IN ({_LETTERS})"
     )
     execute(
-        f"UPDATE item SET state = 0, reason = 'was_failed' WHERE state IN (3, 4, 5)"
+        f"UPDATE item SET state = {ItemState.PLANNED}, reason = 'was_failed'"
+        f" WHERE state IN ({ItemState.HELD}, {ItemState.PUBLISHED}, {ItemState.DEAD})"
         f" AND item_id IN ({_ITEMS})"
     )
     execute(
@@ -90,9 +94,6 @@ def _revive(connection: Connection) -> None:
         f" WHERE feature >= 0 AND dead_id IN ({_LETTERS}))"
     )
     execute(f"DELETE FROM dead WHERE dead_id IN ({_LETTERS})")
-
-
-NOTE_LENGTH: Final = 500
 
 
 _SET: Final = """

@@ -1,27 +1,29 @@
 """The ledger's single writer: one connection, used by one thread at a time."""
 
+# ruff: noqa: S608  only constants of this package are put together here
+
 from __future__ import annotations
 
 import json
 import sqlite3
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.place.durable import Reserve, failpoint
 from geobatch_tui.ledger.schema.database import open_writer, scalar, translated
-from geobatch_tui.ledger.schema.rows import iter_items, read_item
+from geobatch_tui.ledger.schema.rows import BUSY_CHUNK, OPEN_ITEM, iter_items, read_item
 from geobatch_tui.ledger.schema.statements import Interner, json_text, path_text
+from geobatch_tui.ledger.schema.updates import ChunkState, ItemState, Json
 from geobatch_tui.ledger.schema.views import Recovery
 from geobatch_tui.ledger.write.batch import Batch
 from geobatch_tui.ledger.write.publish import Publisher
 from geobatch_tui.ledger.write.requeue import dismiss, requeue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from geobatch_tui.ledger.schema.updates import ItemRow, Update
 
@@ -72,7 +74,7 @@ class Ledger:
             connection.close()
             raise
 
-    def begin_run(self, run_id: str, job: Mapping[str, Any], versions: Mapping[str, Any]) -> int:
+    def begin_run(self, run_id: str, job: Json, versions: Json) -> int:
         """Start a run and return its epoch, one above all earlier ones. Updates are accepted from
         here on, and until a later run begins.
 
@@ -101,14 +103,16 @@ class Ledger:
             crashed = execute("SELECT run_id FROM run WHERE state = 'running'").fetchall()
             execute("UPDATE run SET state = 'crashed' WHERE state = 'running'")
             running = execute(
-                "UPDATE chunk SET state = 0, strikes = strikes + 1"
-                " WHERE state IN (1, 2) AND state = 1"
+                f"UPDATE chunk SET state = {ChunkState.PENDING}, strikes = strikes + 1"
+                f" WHERE {BUSY_CHUNK} AND state = {ChunkState.RUNNING}"
             ).rowcount
             waiting = execute(
-                "UPDATE chunk SET state = 0, not_before = 0 WHERE state IN (1, 2) AND state = 2"
+                f"UPDATE chunk SET state = {ChunkState.PENDING}, not_before = 0"
+                f" WHERE {BUSY_CHUNK} AND state = {ChunkState.RETRY_WAIT}"
             ).rowcount
             assembling = execute(
-                "UPDATE item SET state = 0 WHERE state IN (0, 1, 3) AND state = 1"
+                f"UPDATE item SET state = {ItemState.PLANNED}"
+                f" WHERE {OPEN_ITEM} AND state = {ItemState.ASSEMBLING}"
             ).rowcount
             names = tuple(str(row[0]) for row in crashed)
             if names or running or waiting:
@@ -116,19 +120,19 @@ class Ledger:
         return Recovery(running, waiting, assembling, names)
 
     def next_item_id(self) -> int:
-        """The lowest item id that was never used."""
+        """Return the lowest item id that was never used."""
         return int(scalar(self._connection, "SELECT next_item FROM tally"))
 
     def next_chunk_id(self) -> int:
-        """The lowest chunk id that was never used, nor any above it."""
+        """Return the lowest chunk id from which on none was ever used."""
         return int(scalar(self._connection, "SELECT next_chunk FROM tally"))
 
     def items(self) -> Iterator[ItemRow]:
-        """All items in order of their ids, a page at a time."""
+        """Read every item in order of ids, a page at a time."""
         return iter_items(self._connection)
 
     def item_by_key(self, key: str) -> ItemRow | None:
-        """The item of this output name."""
+        """Read the item of this output name."""
         return read_item(self._connection, "key = CAST(? AS TEXT)", path_text(key))
 
     def apply(self, updates: Sequence[Update]) -> None:
@@ -162,8 +166,8 @@ class Ledger:
             raise
 
     def make_room(self) -> bool:
-        """Free what the ledger itself can spare on a full disk: the reserve, and the write-ahead
-        log, by folding it in. False if neither gave anything."""
+        """Free the reserve and fold the write-ahead log in, on a full disk. False if neither gave
+        space."""
         spared = self.reserve.release()
         log = self.path.with_name(self.path.name + "-wal")
         before = log.stat().st_size if log.exists() else 0
@@ -193,14 +197,15 @@ class Ledger:
         return count
 
     def dismiss_dead(self, letters: Sequence[tuple[int, float]], note: str | None, by: str) -> int:
-        """Note that an operator knows of dead letters, and return of how many. They stay what they
-        are: chunks without a result. The note is their record's ``dismissed`` (``note``, ``by``,
-        ``t``), until they are tried again or it is taken back.
+        """Note that an operator knows of dead letters, and return how many got the note.
+
+        Their chunks stay without a result. The note is their record's ``dismissed`` (``note``,
+        ``by``, ``t``), until they are tried again or it is taken back.
 
         Args:
             letters: their ids and times; ids are used again, so one alone could mean another.
-            note: what is known of them; None takes it back.
-            by: who says so.
+            note: what the operator knows of them; None takes an earlier note back.
+            by: the operator.
         """
         with self._transaction():
             count = dismiss(self._connection, letters, note, by, time.time())
@@ -236,17 +241,12 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close(archive=kind is None)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """One durable transaction, refused if the run or its file was replaced."""
+        """Run a durable transaction, unless a later run or another file took this one's place."""
         with translated(self.path):
             failpoint("before_begin")
             self._connection.execute("BEGIN IMMEDIATE")
@@ -286,7 +286,7 @@ class Ledger:
             now=time.time(),
         )
 
-    def _note(self, kind: str, data: Mapping[str, Any]) -> None:
+    def _note(self, kind: str, data: Json) -> None:
         self._connection.execute(
             "INSERT INTO event (t, kind, data) VALUES (?, ?, ?)",
             (time.time(), kind, json_text(data)),

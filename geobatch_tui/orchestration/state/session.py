@@ -221,14 +221,13 @@ def open_session(
     state = StateDir.open(output_dir, create=True, local=job.job.output.state == "local")
     run_id = new_run_id()
     with contextlib.ExitStack() as stack:
-        asked = {"run_id": run_id, "t0": time.time()}
-        lock = stack.enter_context(RunLock.acquire(state.lock, asked))
+        lock = stack.enter_context(RunLock.acquire(state.lock, run_id=run_id))
         if fresh:
             _forget(state)
         ledger = stack.enter_context(Ledger.open(state.ledger, output_dir))
         recovery = ledger.recover()
         epoch = ledger.begin_run(run_id, job.to_json(), versions())
-        lock.update(run_id=run_id, epoch=epoch)
+        lock.update(epoch=epoch)
         if requeue is not None:
             requeue(ledger)
         ids = ledger.next_item_id(), ledger.next_chunk_id()

@@ -11,13 +11,13 @@ import textwrap
 import pytest
 
 from geobatch_tui.errors import ExitCode, LockHeldError, StateError
-from geobatch_tui.ledger.place.lock import Holder, RunLock, is_held, read_holder
+from geobatch_tui.ledger.place.lock import RunLock, is_held, read_holder
 
 HOLD = """
 import sys, time
 from pathlib import Path
 from geobatch_tui.ledger.place.lock import RunLock
-RunLock.acquire(Path(sys.argv[1]), {"run_id": "other-run", "epoch": 3})
+RunLock.acquire(Path(sys.argv[1]), run_id="other-run", epoch=3)
 print("held", flush=True)
 time.sleep(60)
 """
@@ -46,7 +46,7 @@ def other(path):
 def test_the_second_process_is_told_who_holds_it(path, other):
     """The refusal names process, host, time and run, and ends with exit code 13."""
     with pytest.raises(LockHeldError) as caught:
-        RunLock.acquire(path, {"run_id": "mine"})
+        RunLock.acquire(path, run_id="mine")
     message = str(caught.value)
     for word in (str(other.pid), os.uname().nodename, "other-run", "since 20"):
         assert word in message
@@ -65,7 +65,7 @@ def test_a_kill_frees_it(path, other):
     other.send_signal(signal.SIGKILL)
     other.wait()
     assert not is_held(path)
-    with RunLock.acquire(path, {"run_id": "mine"}):
+    with RunLock.acquire(path, run_id="mine"):
         assert path.stat().st_ino == inode
         holder = read_holder(path)
         assert holder is not None
@@ -84,7 +84,7 @@ def test_body_is_not_touched_before_the_lock_is_held(path, other):
 
 def test_update_replaces_the_body(path):
     """A shorter body leaves no rest of a longer one."""
-    with RunLock.acquire(path, Holder(run_id="x" * 500)) as lock:
+    with RunLock.acquire(path, run_id="x" * 500) as lock:
         lock.update(run_id="y", epoch=9, socket="/run/s")
         holder = read_holder(path)
     assert holder is not None
@@ -121,7 +121,7 @@ def test_a_replaced_file_is_not_the_lock(path, monkeypatch):
         flock(fd, operation)
 
     monkeypatch.setattr(fcntl, "flock", swap)
-    with RunLock.acquire(path, {"run_id": "r"}):
+    with RunLock.acquire(path, run_id="r"):
         assert path.read_bytes()
         assert path.with_name("old").read_bytes() == b""
 
@@ -149,7 +149,6 @@ def test_any_body_can_be_read(path, body):
 def test_no_file_is_not_held(path):
     """Looking makes no file."""
     assert not is_held(path)
-    assert not RunLock.is_held(path)
     assert read_holder(path) is None
     assert not path.exists()
 

@@ -46,7 +46,6 @@ def test_names_are_the_documented_ones(tmp_path):
     names = ("lock", "ledger.db", "log.jsonl", "plan.json", "summary.json", "dead")
     assert found == tuple(root / name for name in names)
     assert state.work(7) == root / "work" / "7"
-    assert state.worker_err(2) == root / "worker-2.err"
 
 
 def test_no_run_no_directory(tmp_path):

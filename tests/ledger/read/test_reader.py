@@ -12,6 +12,7 @@ import pytest
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.ledger.schema.rows import BUSY_CHUNK, OPEN_CHUNK, OPEN_ITEM
 from geobatch_tui.ledger.schema.updates import ChunkStarted, ItemPlanned, ItemState
 from geobatch_tui.ledger.write.committer import Committer
 
@@ -146,6 +147,20 @@ def test_names_are_read_without_documents(ledger, reader, item):
     assert [number for number, _, _ in rows] == list(range(1, 5001))
     assert rows[6][1] == item(7, 7).key
     assert {state for _, _, state in rows} == {ItemState.PLANNED}
+
+
+@pytest.mark.parametrize(
+    ("table", "condition", "index"),
+    [
+        ("chunk", OPEN_CHUNK, "chunk_open"),
+        ("chunk", BUSY_CHUNK, "chunk_busy"),
+        ("item", OPEN_ITEM, "item_open"),
+    ],
+)
+def test_conditions_on_states_go_by_their_indexes(reader, table, condition, index):
+    """A condition that is not that of the index to the letter would read the whole table."""
+    steps = reader._rows(f"EXPLAIN QUERY PLAN SELECT rowid FROM {table} WHERE {condition}")  # noqa: S608
+    assert [index in step[-1] for step in steps] == [True]
 
 
 def test_a_reader_may_live_in_another_thread(ledger, reader, item):

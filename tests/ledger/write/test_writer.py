@@ -65,7 +65,7 @@ def test_a_chunk_goes_its_way(ledger, reader, item, done):
     assert states(reader, 1) == ["PENDING", "PENDING"]
     ledger.apply([ChunkStarted(1)])
     assert states(reader, 1) == ["RUNNING", "PENDING"]
-    assert [chunk.chunk_id for chunk in reader.running_chunks()] == [1]
+    assert reader.busy() == {1: ChunkState.RUNNING}
     ledger.apply([ChunkWaiting(1, 1, 0, 1, 99.5, "RemoteIOError", "503")])
     chunk = reader.chunk(1)
     assert chunk is not None

@@ -571,7 +571,7 @@ async def test_a_second_run_is_refused(tmp_path: Path) -> None:
     """One run a directory: the other is told who holds it."""
     desk = Desk(tmp_path)
     await desk.run()
-    lock = RunLock.acquire(desk.out / ".geobatch/lock", {"run_id": "other"})
+    lock = RunLock.acquire(desk.out / ".geobatch/lock", run_id="other")
     try:
         with pytest.raises(LockHeldError, match=str(os.getpid())):
             await desk.run()

@@ -76,7 +76,7 @@ def test_a_run_that_began_again_is_another(tmp_path: Path, state: StateDir) -> N
         ledger.apply([lu.RunEnded("success", 0, "complete")])
         view = geobatch_tui.open_run(tmp_path / "out")
         assert view.wait(0.01)["exit_code"] == 0
-        with RunLock.acquire(state.lock, {"run_id": "r2"}) as lock:
+        with RunLock.acquire(state.lock, run_id="r2") as lock:
             looks = 0
 
             def sleep(_: float) -> None:
@@ -112,7 +112,7 @@ def test_a_run_that_never_began(tmp_path: Path, state: StateDir) -> None:
     with Ledger.open(state.ledger, tmp_path / "out") as ledger:
         ledger.begin_run("r1", JOB, {})
         ledger.apply([lu.RunEnded("success", 0, "complete")])
-    lock = RunLock.acquire(state.lock, {"run_id": "r2"})
+    lock = RunLock.acquire(state.lock, run_id="r2")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "geobatch_tui.orchestration.state.run_view.time.sleep", lambda _: lock.release()
