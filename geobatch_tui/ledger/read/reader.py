@@ -114,7 +114,7 @@ class LedgerReader:
 
     def item_counts(self) -> ItemCounts:
         """Read the number of items by state: six rows, nothing is counted."""
-        n = dict(self._rows("SELECT state, n FROM item_tally"))
+        n: dict[int, int] = dict(self._rows("SELECT state, n FROM item_tally"))
         return ItemCounts(
             total=sum(n.values()) - n[ItemState.ORPHAN],
             planned=n[ItemState.PLANNED],
