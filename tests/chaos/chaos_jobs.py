@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import shutil
@@ -16,6 +17,8 @@ import tomli_w
 from harness import call, files, start, tree_hash
 from rasterio.transform import from_bounds
 
+import geobatch_tui
+from geobatch_tui.config.layers import load_job
 from geobatch_tui.execution.raster.geotiff import spool
 from geobatch_tui.execution.vector.spool import contents as vector_spool
 
@@ -105,12 +108,10 @@ class Fixture:
         scratch.mkdir(exist_ok=True)
         return start("run", str(self.path), "--headless", "--json", *words, scratch=scratch, **how)
 
-    def plan(self, *words: str) -> Any:
-        """``geobatch plan --json`` of the job."""
-        ended = call("plan", str(self.path), "--json", *words)
-        if ended.code != 0:
-            raise AssertionError(f"plan ended with {ended.code}: {ended.stderr[-2000:]}")
-        return ended.json
+    def plan(self) -> Any:
+        """What ``geobatch plan --json`` says of the job, from this process and its threads."""
+        loaded = load_job(self.path, overrides=["engine.executor=thread"])
+        return asyncio.run(geobatch_tui.plan(loaded)).to_json()
 
     def reference(self) -> Reference:
         """An uninterrupted run of this job in a directory of its own; equal jobs share it."""

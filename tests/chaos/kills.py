@@ -178,3 +178,24 @@ def kill_at(fixture: Fixture, name: str, passage: int = 1) -> Verdict:
     _after_kill(fixture, verdict, reference, name)
     _finished(fixture, verdict, fixture.run(), reference, f"resume after {name}")
     return verdict
+
+
+def kill_at_each(fixture: Fixture, names: list[str]) -> Verdict:
+    """Die at the first passage of each named place in turn, each run going on where the last one
+    died. One that gets to its end without passing its place is done again from nothing."""
+    verdict = Verdict("kill at each place")
+    reference = fixture.reference().tree
+    fixture.forget()
+    laps = 0
+    for name in names:
+        ended = fixture.run(env={"GEOBATCH_FAILPOINT": f"{name}:1"})
+        if ended.code == 0:
+            laps += 1
+            _finished(fixture, verdict, ended, reference, f"lap {laps}, to {name}")
+            fixture.forget()
+            ended = fixture.run(env={"GEOBATCH_FAILPOINT": f"{name}:1"})
+        verdict.expect(ended.code == -9, f"{name}: exit {ended.code}: {ended.stderr[-1500:]}")
+        _after_kill(fixture, verdict, reference, name)
+    _finished(fixture, verdict, fixture.run(), reference, "last lap")
+    verdict.figures = {"places": len(names), "laps": laps + 1}
+    return verdict

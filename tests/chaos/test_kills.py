@@ -15,37 +15,23 @@ SEED = 20240601
 PLACES = kills.failpoints(Path(geobatch_tui.__file__).parent)
 
 
-def test_engine_killed_8_times_in_a_chain(tmp_path):
-    """8 SIGKILLs at random moments: same tree, no dead letter, no orphan after 1 s."""
-    verdict = kills.kill_engine(chaos_jobs.raster(tmp_path), 8, SEED)
-    assert verdict.faults == [], verdict
-
-
-@pytest.mark.parametrize("form", ["FlatGeobuf", pytest.param("GPKG", marks=pytest.mark.slow)])
-def test_engine_killed_in_a_chain_over_features(form, tmp_path):
-    """5 SIGKILLs over a job about features."""
-    verdict = kills.kill_engine(chaos_jobs.vector(tmp_path, form, chunks=100), 5, SEED)
+def test_engine_killed_4_times_in_a_chain(tmp_path):
+    """4 SIGKILLs at random moments: same tree, no dead letter, no orphan left."""
+    fixture = chaos_jobs.raster(tmp_path, columns=12, rows=10, side=600)
+    verdict = kills.kill_engine(fixture, 4, SEED)
     assert verdict.faults == [], verdict
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", chaos_jobs.VECTOR_FORMATS)
 def test_engine_killed_50_times_in_a_chain_over_features(form, tmp_path):
-    """50 of them, in every format."""
+    """50 SIGKILLs over a job about features, in every format."""
     verdict = kills.kill_engine(chaos_jobs.vector(tmp_path, form), 50, SEED)
     assert verdict.faults == [], verdict
 
 
-QUICK = ("GPKG",)
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        pytest.param(form, marks=[] if form in QUICK else pytest.mark.slow)
-        for form in chaos_jobs.VECTOR_FORMATS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("form", chaos_jobs.VECTOR_FORMATS)
 def test_features_cut_otherwise(form, tmp_path):
     """Other chunks and workers give the same bytes, and a second run does nothing."""
     verdict = equal.cut_otherwise(chaos_jobs.vector(tmp_path, form, chunks=10))
@@ -59,11 +45,10 @@ def test_engine_killed_200_times_in_a_chain(tmp_path):
     assert verdict.faults == [], verdict
 
 
-def test_workers_killed_20_times(tmp_path):
-    """20 SIGKILLs to random workers in one run: same tree, no dead letter."""
-    verdict = kills.kill_workers(
-        chaos_jobs.raster(tmp_path, columns=40, rows=30), 20, SEED, gap=0.1
-    )
+def test_workers_killed_6_times(tmp_path):
+    """6 SIGKILLs to random workers in one run: same tree, no dead letter."""
+    fixture = chaos_jobs.raster(tmp_path, columns=20, rows=15, side=600)
+    verdict = kills.kill_workers(fixture, 6, SEED, gap=0.1)
     assert verdict.faults == [], verdict
 
 
@@ -79,8 +64,15 @@ def test_there_are_places_to_die_at():
     assert len(PLACES) >= 5
 
 
+def test_engine_killed_at_every_named_place_in_turn(tmp_path):
+    """Each run goes on from where the last one died, and dies at the next place."""
+    verdict = kills.kill_at_each(chaos_jobs.raster(tmp_path, columns=3, rows=2, side=200), PLACES)
+    assert verdict.faults == [], verdict
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_engine_killed_at_a_named_place(tmp_path, place):
     """Death at each named place: the resumed run gives the same tree."""
-    verdict = kills.kill_at(chaos_jobs.raster(tmp_path, columns=4, rows=3), place)
+    verdict = kills.kill_at(chaos_jobs.raster(tmp_path, columns=3, rows=2, side=200), place)
     assert verdict.faults == [], verdict

@@ -121,6 +121,7 @@ def test_what_a_key_does_fits_its_line_of_the_help():
 def test_uppercase_changes_the_job():
     """Capital letters are for what changes the job, N and G of vim excepted; lowercase never is."""
     changing = {"job.pause", "job.stop", "retry", "retry.with", "split", "dismiss"}
+    assert changing <= set(keymap.KEYS)
     for identifier, key in keymap.KEYS.items():
         if key.key in {"N", "G"}:
             continue
