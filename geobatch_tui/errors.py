@@ -29,8 +29,7 @@ The tree::
     ├── IntegrityError              what was read or written is not what it should be
     │   ├── SourceChangedError                                                      permanent
     │   ├── VerifyError                                                             unknown
-    │   ├── PlanMismatchError                                                       exit 2
-    │   └── VersionSkewError                                                        fatal
+    │   └── PlanMismatchError                                                       exit 2
     ├── StateError                  the run's own state                             exit 17
     │   ├── LockHeldError                                                           exit 13
     │   ├── LedgerCorruptError
@@ -270,12 +269,6 @@ class PlanMismatchError(IntegrityError):
     """The output directory belongs to another job."""
 
     exit_code = ExitCode.USAGE
-    reaction = Reaction.FATAL
-
-
-class VersionSkewError(IntegrityError):
-    """A worker runs other library versions than the engine planned with."""
-
     reaction = Reaction.FATAL
 
 

@@ -38,7 +38,6 @@ ODD_SIZES = frozenset(
         "execution/vector/ogr/sqlite",
         "execution/vector/read/layer",
         "orchestration/plan/planner",
-        "orchestration/schedule/scheduler",
         "orchestration/workers/shortage",
         "tui/console/home",
         "tui/kit/endings",

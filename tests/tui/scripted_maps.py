@@ -105,9 +105,6 @@ def scattered(source: Source, done: float = 0.6) -> Source:
             index = (row + dy) * first.columns + column + dx
             if index < first.n:
                 source.states[first.first + index] = S.DEAD
-    for index in range(min(first.n, first.columns * max(1, first.rows // 12))):
-        if index % first.columns < first.columns // 25:
-            source.states[first.first + index] = S.SKIPPED
     seconds = array("f", bytes(4 * len(source.states)))
     for position, state in enumerate(source.states):
         if state in {S.DONE, S.DEAD}:

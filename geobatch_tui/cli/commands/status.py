@@ -43,7 +43,7 @@ def table_of(state: Mapping[str, Any]) -> Table:
         if items[key]:
             table.add_row("", f"{items[key]:,} {key}")
     table.add_row("chunks", f"{counts['done'] + counts['current']:,} of {counts['total']:,} done")
-    for key in ("running", "pending", "dead", "skipped"):
+    for key in ("running", "pending", "dead"):
         if counts[key]:
             table.add_row("", f"{counts[key]:,} {key}")
     if told := figures.rates(rates):

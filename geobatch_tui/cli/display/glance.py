@@ -63,7 +63,7 @@ def bar(counts: Mapping[str, int], width: int) -> Text:
 
 def settled(counts: Mapping[str, int]) -> int:
     """Chunks that need no more work in this run."""
-    return counts["done"] + counts["current"] + counts["skipped"] + counts["dead"]
+    return counts["done"] + counts["current"] + counts["dead"]
 
 
 def shares(counts: Mapping[str, int], cells: int) -> dict[str, int]:
@@ -98,7 +98,6 @@ def _counts(counts: Mapping[str, int]) -> Text:
         ("current", "cyan"),
         ("running", "yellow"),
         ("dead", "red"),
-        ("skipped", "dim"),
         ("pending", "dim"),
     ):
         if (count := counts[key]) or key == "done":

@@ -71,7 +71,7 @@ def _items(items: Mapping[str, int]) -> str:
 
 
 def _chunks(counts: Mapping[str, int]) -> str:
-    words = {"current": "needed no work", "skipped": "skipped", "pending": "left"}
+    words = {"current": "needed no work", "pending": "left"}
     parts = [f"{counts['done']:,} done"]
     parts += [f"{counts[key]:,} {word}" for key, word in words.items() if counts[key]]
     if counts["dead"]:

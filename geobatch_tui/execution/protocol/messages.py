@@ -368,7 +368,6 @@ class Outcome:
     receipt: Receipt | None
     failure: Failure | None
     seconds: float
-    cpu_seconds: float
     rss: int
     rss_peak: int
     evidence: Json = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a task costs: wall time, CPU time, resident memory and its peak, from /proc/self."""
+"""Measures a task: wall time, resident memory and its peak, from /proc/self."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import re
 import resource
 import sys
 from pathlib import Path
-from time import perf_counter, process_time, thread_time
+from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Measure(Protocol):
 
     def begin(self) -> None: ...
 
-    def end(self) -> tuple[float, float, int, int]: ...
+    def end(self) -> tuple[float, int, int]: ...
 
 
 class Meter:
@@ -75,22 +75,20 @@ class Meter:
             with contextlib.suppress(OSError):
                 os.pwrite(self._clear, b"5", 0)
             self._dirty = False
-        self._cpu = process_time()
         self._wall = perf_counter()
 
-    def end(self) -> tuple[float, float, int, int]:
-        """``(seconds, CPU seconds, resident bytes, peak of resident bytes)`` of the task."""
+    def end(self) -> tuple[float, int, int]:
+        """Return seconds, resident bytes and the peak of resident bytes of the task."""
         seconds = perf_counter() - self._wall
-        cpu = process_time() - self._cpu
         self._rss = rss = self._read_rss()
         if seconds < SHORT:
-            return seconds, cpu, rss, rss
+            return seconds, rss, rss
         self._dirty = True
         peak = max(self._read_peak(), rss)
         if rss > self.baseline + TIDY:
             tidy()
             self._rss = rss = self._read_rss()
-        return seconds, cpu, rss, peak
+        return seconds, rss, peak
 
     def rest(self) -> None:
         """Give back memory that was kept for a next task, as none came."""
@@ -119,17 +117,15 @@ class ThreadMeter:
 
     def __init__(self) -> None:
         self._meter = Meter()
-        self._cpu = 0.0
 
     def begin(self) -> None:
         """Start measuring a task."""
-        self._cpu = thread_time()
         self._meter.begin()
 
-    def end(self) -> tuple[float, float, int, int]:
-        """As `Meter.end`, with the CPU time of this thread alone."""
-        seconds, _, rss, _ = self._meter.end()
-        return seconds, thread_time() - self._cpu, rss, rss
+    def end(self) -> tuple[float, int, int]:
+        """Return seconds, and twice the resident bytes: see `Meter.end`."""
+        seconds, rss, _ = self._meter.end()
+        return seconds, rss, rss
 
 
 #: Called by :func:`tidy`.

@@ -187,7 +187,7 @@ class _Loop:
             failure = classify.failure(error, stage="receive")
             rss = meter.baseline
             unread = InspectTask(ident, "", "")
-            self._answers.put(unread, Outcome(ident, None, failure, 0.0, 0.0, rss, rss), [])
+            self._answers.put(unread, Outcome(ident, None, failure, 0.0, rss, rss), [])
             return
         if not self._listens and needs_gdal(task):
             self._listens = True

@@ -61,8 +61,8 @@ def run_task(task: Task, recorder: Recorder, meter: Measure, fd2: ErrorFile | No
             failure, receipt, facts = replace(failure, evidence=merged), None, {}
     if recorder.seconds and isinstance(receipt, ChunkReceipt) and not receipt.seconds:
         receipt = replace(receipt, seconds=recorder.seconds)
-    seconds, cpu, rss, peak = meter.end()
-    return Outcome(task.task_id, receipt, failure, seconds, cpu, rss, peak, facts)
+    seconds, rss, peak = meter.end()
+    return Outcome(task.task_id, receipt, failure, seconds, rss, peak, facts)
 
 
 _RECEIPTS: dict[type[Task], type[Receipt]] = {

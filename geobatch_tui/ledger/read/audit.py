@@ -18,8 +18,6 @@ _STATES: Final = {
     "retry": ChunkState.RETRY_WAIT,
     "done": ChunkState.DONE,
     "dead": ChunkState.DEAD,
-    "skipped": ChunkState.SKIPPED,
-    "cancelled": ChunkState.CANCELLED,
 }
 _BY_ITEM: Final = ", ".join(f"sum(state = {state}) AS {name}" for name, state in _STATES.items())
 _DIFFERS: Final = " OR ".join(f"c.n_{name} <> ifnull(k.{name}, 0)" for name in _STATES)
@@ -64,10 +62,10 @@ _NEVER: Final[tuple[tuple[str, str], ...]] = (
         ),
     ),
     (
-        "item {} is published, but not all its chunks are done, dead or skipped",
+        "item {} is published, but not all its chunks are done or dead",
         (
             "SELECT item.item_id FROM item JOIN item_count USING (item_id)"
-            f" WHERE item.state = {ItemState.PUBLISHED} AND n_done + n_dead + n_skipped <> n_chunks"
+            f" WHERE item.state = {ItemState.PUBLISHED} AND n_done + n_dead <> n_chunks"
         ),
     ),
     (
@@ -94,7 +92,7 @@ _NEVER: Final[tuple[tuple[str, str], ...]] = (
         "item {} is dead, but chunks of it are still to do",
         (
             "SELECT item.item_id FROM item JOIN item_count USING (item_id)"
-            f" WHERE item.state = {ItemState.DEAD} AND n_done + n_dead + n_skipped <> n_chunks"
+            f" WHERE item.state = {ItemState.DEAD} AND n_done + n_dead <> n_chunks"
         ),
     ),
     (

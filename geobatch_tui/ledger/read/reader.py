@@ -47,13 +47,13 @@ SELECT epoch, run_id, state, t0, t1, exit_code, reason, job, versions, n_done, n
     units, bytes_in, bytes_out, seconds FROM run ORDER BY epoch DESC"""
 
 _COUNTS: Final = """
-SELECT n_total, n_total - n_running - n_retry - n_done - n_dead - n_skipped - n_cancelled,
-    n_running, n_retry, n_done, n_dead, n_skipped, n_cancelled FROM tally"""
+SELECT n_total, n_total - n_running - n_retry - n_done - n_dead, n_running, n_retry, n_done, n_dead
+    FROM tally"""
 
 _COMPLETE: Final = f"""
 SELECT i.item_id FROM item AS i JOIN item_count AS c USING (item_id)
     WHERE {OPEN_ITEM} AND state <> {ItemState.HELD} AND i.item_id > ?1
-    AND c.n_done + c.n_skipped + iif(?2, c.n_dead, 0) = i.n_chunks
+    AND c.n_done + iif(?2, c.n_dead, 0) = i.n_chunks
     ORDER BY i.item_id LIMIT ?3"""
 
 _NAMES: Final = """
@@ -100,7 +100,7 @@ class LedgerReader:
 
     def counts(self) -> Counts:
         """Read the number of chunks by state: one row, nothing is counted."""
-        total, pending, running, retry, done, dead, skipped, cancelled = self._rows(_COUNTS)[0]
+        total, pending, running, retry, done, dead = self._rows(_COUNTS)[0]
         return Counts(
             total=total,
             pending=pending,
@@ -108,8 +108,6 @@ class LedgerReader:
             retry=retry,
             done=done,
             dead=dead,
-            skipped=skipped,
-            cancelled=cancelled,
         )
 
     def item_counts(self) -> ItemCounts:
@@ -118,7 +116,6 @@ class LedgerReader:
         return ItemCounts(
             total=sum(n.values()) - n[ItemState.ORPHAN],
             planned=n[ItemState.PLANNED],
-            assembling=n[ItemState.ASSEMBLING],
             held=n[ItemState.HELD],
             published=n[ItemState.PUBLISHED],
             dead=n[ItemState.DEAD],

@@ -25,7 +25,8 @@ OPEN_CHUNK: Final = (
     f"state IN ({ChunkState.PENDING}, {ChunkState.RUNNING}, {ChunkState.RETRY_WAIT})"
 )
 BUSY_CHUNK: Final = f"state IN ({ChunkState.RUNNING}, {ChunkState.RETRY_WAIT})"
-OPEN_ITEM: Final = f"state IN ({ItemState.PLANNED}, {ItemState.ASSEMBLING}, {ItemState.HELD})"
+#: No item has state 1 any more, but the index names it.
+OPEN_ITEM: Final = f"state IN ({ItemState.PLANNED}, 1, {ItemState.HELD})"
 #: Inputs of orphans are no part of the job any more: nothing of theirs is counted or listed.
 NO_ORPHAN: Final = f"item.state <> {ItemState.ORPHAN}"
 

@@ -17,13 +17,10 @@ class ChunkState(IntEnum):
     RETRY_WAIT = 2
     DONE = 4
     DEAD = 5
-    SKIPPED = 6
-    CANCELLED = 7
 
 
 class ItemState(IntEnum):
     PLANNED = 0
-    ASSEMBLING = 1
     HELD = 3  #: a chunk is dead and ``on_dead_chunk = hold``
     PUBLISHED = 4
     DEAD = 5  #: the item as a whole is a dead letter (probe or assembly failed)
@@ -102,7 +99,7 @@ class ItemAdopted:
 
 @dataclass(frozen=True, slots=True)
 class ItemChanged:
-    """Only the state or the reason of an item changes (held, orphan, assembling, planned)."""
+    """Only the state or the reason of an item changes (held, orphan, planned)."""
 
     item_id: int
     state: ItemState

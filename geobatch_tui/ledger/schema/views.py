@@ -42,8 +42,6 @@ class Counts(TypedDict):
     retry: int
     done: int
     dead: int
-    skipped: int
-    cancelled: int
 
 
 class ItemCounts(TypedDict):
@@ -51,7 +49,6 @@ class ItemCounts(TypedDict):
 
     total: int
     planned: int
-    assembling: int
     held: int
     published: int
     dead: int
@@ -99,10 +96,8 @@ class EventRow:
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """The leavings of an earlier run: chunks that were ``running`` (each got a strike), chunks that
-    were ``waiting`` for a retry, items that were ``assembling``; ``crashed`` names the runs that
-    never ended."""
+    were ``waiting`` for a retry; ``crashed`` names the runs that never ended."""
 
     running: int = 0
     waiting: int = 0
-    assembling: int = 0
     crashed: tuple[str, ...] = ()

@@ -163,7 +163,7 @@ class Gathered:
         self._update("item", statements.CHANGE, [row])
         cursor = self._connection.execute(
             f"UPDATE chunk SET state = {ChunkState.DEAD}, not_before = 0 WHERE state NOT IN"
-            f" ({ChunkState.DONE}, {ChunkState.DEAD}, {ChunkState.SKIPPED})"
+            f" ({ChunkState.DONE}, {ChunkState.DEAD})"
             " AND chunk_id >= (SELECT first_chunk FROM item WHERE item_id = ?1)"
             " AND chunk_id < (SELECT first_chunk + n_chunks FROM item WHERE item_id = ?1)",
             (item,),

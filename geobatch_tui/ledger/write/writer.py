@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, Self
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.place.durable import Reserve, failpoint
 from geobatch_tui.ledger.schema.database import open_writer, scalar, translated
-from geobatch_tui.ledger.schema.rows import BUSY_CHUNK, OPEN_ITEM, iter_items, read_item
+from geobatch_tui.ledger.schema.rows import BUSY_CHUNK, iter_items, read_item
 from geobatch_tui.ledger.schema.statements import Interner, json_text, path_text
-from geobatch_tui.ledger.schema.updates import ChunkState, ItemState, Json
+from geobatch_tui.ledger.schema.updates import ChunkState, Json
 from geobatch_tui.ledger.schema.views import Recovery
 from geobatch_tui.ledger.write.batch import Batch
 from geobatch_tui.ledger.write.publish import Publisher
@@ -110,14 +110,10 @@ class Ledger:
                 f"UPDATE chunk SET state = {ChunkState.PENDING}, not_before = 0"
                 f" WHERE {BUSY_CHUNK} AND state = {ChunkState.RETRY_WAIT}"
             ).rowcount
-            assembling = execute(
-                f"UPDATE item SET state = {ItemState.PLANNED}"
-                f" WHERE {OPEN_ITEM} AND state = {ItemState.ASSEMBLING}"
-            ).rowcount
             names = tuple(str(row[0]) for row in crashed)
             if names or running or waiting:
                 self._note("recovered", {"running": running, "waiting": waiting, "runs": names})
-        return Recovery(running, waiting, assembling, names)
+        return Recovery(running, waiting, names)
 
     def next_item_id(self) -> int:
         """Return the lowest item id that was never used."""

@@ -54,7 +54,6 @@ class Scheduler:
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
-        self._total = config.total
         self._out: list[u.Decision] = []
         self._place = Placement(config, self._out.append)
         self._known: dict[Key, Entry] = {}
@@ -118,10 +117,6 @@ class Scheduler:
         """What a worker works on now; units queued behind it have not begun."""
         known = self._place.crew.up.get(worker)
         return known.queue[0].unit if known is not None and known.queue else None
-
-    def set_total(self, total: int) -> None:
-        """Tell how many units the job has, once that is known."""
-        self._total = total
 
     def stats(self) -> Stats:
         place = self._place
@@ -322,7 +317,7 @@ class Scheduler:
         if self._breaker.buried(failure.reaction):
             self._place.gate.suspend("breaker")
             self._end("systemic", failure)
-        if exceeds(self.config.failure_limit, self._buried, self._total):
+        if exceeds(self.config.failure_limit, self._buried, self.config.total):
             self._end("failures", failure)
 
     def _release(self, entry: Entry) -> None:

@@ -23,7 +23,6 @@ class Tally:
     done: int = 0
     current: int = 0
     dead: int = 0
-    skipped: int = 0
     running: int = 0
     items: int = 0
     published: int = 0
@@ -38,7 +37,7 @@ class Tally:
 
     @property
     def pending(self) -> int:
-        settled = self.done + self.current + self.dead + self.skipped + self.running
+        settled = self.done + self.current + self.dead + self.running
         return max(0, self.total - settled)
 
     def bury(self, error_class: str) -> None:
@@ -67,7 +66,7 @@ class Tally:
             "done": self.done,
             "current": self.current,
             "dead": self.dead,
-            "skipped": self.skipped,
+            "skipped": 0,
             "pending": self.pending,
             "running": self.running,
         }

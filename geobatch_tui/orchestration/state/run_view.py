@@ -108,7 +108,7 @@ class RunView:
                 "done": counts["done"] - current,
                 "current": current,
                 "dead": counts["dead"],
-                "skipped": counts["skipped"],
+                "skipped": 0,
                 "pending": counts["pending"] + counts["retry"],
                 "running": counts["running"] if held else 0,
             },

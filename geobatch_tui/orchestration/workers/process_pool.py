@@ -302,7 +302,7 @@ class ProcessPool:
     def _refuse(self, worker: _Worker, task: Task, error: Exception) -> None:
         """Answer for a task that cannot be sent, later, as an answer never comes within submit."""
         failure = classify.failure(error, stage="send")
-        outcome = Outcome(task.task_id, None, failure, 0.0, 0.0, 0, 0)
+        outcome = Outcome(task.task_id, None, failure, 0.0, 0, 0)
         event = Answered(worker.number, outcome)
         asyncio.get_running_loop().call_soon(self._callback, event)
 
@@ -394,4 +394,4 @@ def _unreadable(ident: int, message: object) -> Outcome:
     else:
         text = f"the worker answered with a {type(message).__name__}"
     failure = Failure(OperationError.__name__, OperationError.reaction, text, stage="answer")
-    return Outcome(ident, None, failure, 0.0, 0.0, 0, 0)
+    return Outcome(ident, None, failure, 0.0, 0, 0)

@@ -23,15 +23,11 @@ LOOKS: Final[dict[int, Look]] = {
     ChunkState.PENDING: Look("·", "$chunk-wait", "wait", "pending"),
     ChunkState.RETRY_WAIT: Look("▚", "$chunk-retry", "retry", "retry"),
     ChunkState.DEAD: Look("✗", "$chunk-dead", "dead", "dead"),
-    ChunkState.SKIPPED: Look("-", "$chunk-skip", "skip", "skipped"),
-    ChunkState.CANCELLED: Look("x", "$chunk-cancel", "cancelled", "cancelled"),
 }
 
 #: The order in which a bar stacks them.
 STACK: Final = (
     ChunkState.DONE,
-    ChunkState.SKIPPED,
-    ChunkState.CANCELLED,
     ChunkState.DEAD,
     ChunkState.RETRY_WAIT,
     ChunkState.RUNNING,

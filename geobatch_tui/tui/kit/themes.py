@@ -28,8 +28,6 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "chunk-done": "#46a06f",
     "chunk-dead": "#e5566a",
     "chunk-retry": "#d79a2b",
-    "chunk-skip": "#8a7bab",
-    "chunk-cancel": "#a5705f",
     "ramp-1": "#2f5f96",
     "ramp-2": "#2f8a9c",
     "ramp-3": "#5aa874",

@@ -45,8 +45,6 @@ class Canvas(Follower, can_focus=True):
         & > .chunk-map--retry { color: $chunk-retry; }
         & > .chunk-map--done { color: $chunk-done; }
         & > .chunk-map--dead { color: $chunk-dead; }
-        & > .chunk-map--skip { color: $chunk-skip; }
-        & > .chunk-map--cancel { color: $chunk-cancel; }
         & > .chunk-map--ramp-1 { color: $ramp-1; }
         & > .chunk-map--ramp-2 { color: $ramp-2; }
         & > .chunk-map--ramp-3 { color: $ramp-3; }

@@ -27,8 +27,6 @@ CLASSES: Final[Mapping[int, str]] = {
     Code.RETRY: "retry",
     Code.DONE: "done",
     Code.DEAD: "dead",
-    Code.SKIP: "skip",
-    Code.CANCEL: "cancel",
     Code.MIXED: "mixed",
     Code.UNKNOWN: "unknown",
     **{Code.RAMP_1 + step: f"ramp-{step + 1}" for step in range(STEPS)},

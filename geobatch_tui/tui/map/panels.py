@@ -108,7 +108,7 @@ class Legend(Lines):
 
     def _short(self) -> list[Piece]:
         pieces: list[Piece] = []
-        states = ("WAIT", "RUN", "DONE", "DEAD", "RETRY", "SKIP", "CANCEL")
+        states = ("WAIT", "RUN", "DONE", "DEAD", "RETRY")
         order = {look.name.upper(): look for look in LOOKS.values()}
         names = [order[name] for name in states if name in order]
         if self.mode.figure:

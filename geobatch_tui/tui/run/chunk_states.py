@@ -28,7 +28,6 @@ _COUNTED: Final = (
     (ChunkState.DONE, "done"),
     (ChunkState.DEAD, "dead"),
     (ChunkState.PENDING, "pending"),
-    (ChunkState.SKIPPED, "skipped"),
 )
 
 

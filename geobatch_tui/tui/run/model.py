@@ -20,13 +20,10 @@ NO_COUNTS: Final[Mapping[str, int]] = {
     "retry": 0,
     "done": 0,
     "dead": 0,
-    "skipped": 0,
-    "cancelled": 0,
 }
 NO_ITEMS: Final[Mapping[str, int]] = {
     "total": 0,
     "planned": 0,
-    "assembling": 0,
     "held": 0,
     "published": 0,
     "dead": 0,
@@ -224,8 +221,7 @@ class View:
     @property
     def settled(self) -> int:
         """Chunks that need no more work."""
-        counts = self.counts
-        return counts["done"] + counts["dead"] + counts["skipped"] + counts["cancelled"]
+        return self.counts["done"] + self.counts["dead"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def test_commands_of_dead_letters_are_there_to_be_copied(tmp_path, capsys):
 )
 def test_status_tells_a_time_left_while_there_is_one(state, eta, shown):
     """Not of a run that is gone, nor of one whose chunks are not known yet."""
-    counts = dict.fromkeys(("total", "done", "current", "running", "pending", "dead", "skipped"), 1)
+    counts = dict.fromkeys(("total", "done", "current", "running", "pending", "dead"), 1)
     said = {
         "run_id": "r",
         "state": state,

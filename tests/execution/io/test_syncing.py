@@ -55,7 +55,7 @@ def put(answers, ident, path=None, size=5):
         if path is not None:
             with new_file(path, later=True) as fd:
                 os.write(fd, bytes(size))
-    outcome = Outcome(ident, InspectReceipt("", 0, ""), None, 0.0, 0.0, 0, 0)
+    outcome = Outcome(ident, InspectReceipt("", 0, ""), None, 0.0, 0, 0)
     answers.put(InspectTask(ident, "op", str(path or "")), outcome, syncs)
 
 
@@ -136,7 +136,7 @@ def test_a_large_file_is_synced_beside_its_own_task(ends, disk, tmp_path):
         with new_file(tmp_path / "a", later=True) as fd:
             os.write(fd, bytes(syncing.LARGE))
         assert disk.asked.wait(20)
-    answers.put(InspectTask(1, "op", ""), Outcome(1, None, None, 0.0, 0.0, 0, 0), syncs)
+    answers.put(InspectTask(1, "op", ""), Outcome(1, None, None, 0.0, 0, 0), syncs)
     engine.settimeout(0.2)
     with pytest.raises(TimeoutError):
         engine.recv(1)

@@ -215,7 +215,7 @@ def test_worker_answers_a_missing_source_with_a_failure(tmp_path):
 def test_messages_cross_the_pipe(tmp_path):
     """Task and receipt are message types that both ends accept."""
     asked = task(tmp_path / "a.tif", window=Window(1, 2, 3, 4))
-    answer = Outcome(1, PreviewReceipt(1, 1, b"abc", b"\0", {"count": 1}), None, 0, 0, 0, 0)
+    answer = Outcome(1, PreviewReceipt(1, 1, b"abc", b"\0", {"count": 1}), None, 0, 0, 0)
     for message in (asked, answer):
         [(_, body)] = list(wire.Frames().feed(wire.pack(1, message)))
         assert wire.unpack(body) == message

@@ -141,13 +141,10 @@ def test_counts_are_kept(ledger, reader, item, done):
         "retry": 1,
         "done": 5,
         "dead": 1,
-        "skipped": 0,
-        "cancelled": 0,
     }
     assert reader.item_counts() == {
         "total": 3,
         "planned": 2,
-        "assembling": 0,
         "held": 0,
         "published": 1,
         "dead": 0,
@@ -439,13 +436,12 @@ def test_recovery_settles_what_was_open(state, ledger, item, done):
             ChunkWaiting(3, 2, 1, 1, 9000000000.0, "X", ""),
             ItemPlanned(item(2, 5, 1)),
             done(5, 2),
-            ItemChanged(2, ItemState.ASSEMBLING),
         ]
     )
     ledger.close(archive=False)
     with Ledger.open(state.ledger) as again, LedgerReader(state.ledger) as reader:
         found = again.recover()
-        assert (found.running, found.waiting, found.assembling) == (1, 1, 1)
+        assert (found.running, found.waiting) == (1, 1)
         assert found.crashed == ("run-1",)
         assert states(reader, 1) == ["PENDING", "DONE", "PENDING", "PENDING"]
         first, third = reader.chunk(1), reader.chunk(3)

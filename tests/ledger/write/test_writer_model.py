@@ -129,7 +129,7 @@ class Model:
         return None
 
     def bury_item(self, choice):
-        item = self.pick_item(choice, ItemState.PLANNED, ItemState.ASSEMBLING, ItemState.HELD)
+        item = self.pick_item(choice, ItemState.PLANNED, ItemState.HELD)
         if item is None:
             return None
         self.items[item] = ItemState.DEAD
@@ -167,11 +167,11 @@ class Model:
         return ItemAdopted(row)
 
     def change(self, choice):
-        calm = [ItemState.PLANNED, ItemState.HELD, ItemState.ASSEMBLING]
+        calm = [ItemState.PLANNED, ItemState.HELD]
         item = self.pick_item(choice, *calm, ItemState.ORPHAN, ItemState.DEAD)
         if item is None:
             return None
-        state = [*calm, ItemState.ORPHAN][choice % 4]
+        state = [*calm, ItemState.ORPHAN][choice % 3]
         if item in self.lettered:
             # Such an item can only leave the job, and come back as what it was.
             left = self.items[item] is ItemState.ORPHAN
@@ -182,7 +182,7 @@ class Model:
         return ItemChanged(item, state, "because")
 
     def publish(self, choice):
-        item = self.pick_item(choice, ItemState.PLANNED, ItemState.ASSEMBLING)
+        item = self.pick_item(choice, ItemState.PLANNED)
         if item is None or any(self.chunks[chunk] in OPEN for chunk in self.ranges[item]):
             return None
         self.items[item] = ItemState.PUBLISHED
@@ -199,17 +199,13 @@ class Model:
                 continue
             redo = self.ranges[item] if state is ItemState.PUBLISHED else dead
             self.chunks.update(dict.fromkeys(redo, "pending"))
-            if state is not ItemState.ASSEMBLING:
-                self.items[item] = ItemState.PLANNED
+            self.items[item] = ItemState.PLANNED
             self.lettered.discard(item)
 
     def crash(self) -> None:
         for chunk, state in self.chunks.items():
             if state in ("running", "retry"):
                 self.chunks[chunk] = "pending"
-        for item, state in self.items.items():
-            if state is ItemState.ASSEMBLING:
-                self.items[item] = ItemState.PLANNED
 
 
 def compare(path: Path, model: Model) -> None:

@@ -91,7 +91,7 @@ class Answering:
     def tell(self, event: u.Offered) -> None:
         for unit in event.units:
             plan = ItemPlan(ChunkGrid(7, 5, 7, 5), self.chunk_bytes, self.sizes[unit.ident], {})
-            outcome = Outcome(unit.ident, plan, None, 0.0, 0.0, 0, 0)
+            outcome = Outcome(unit.ident, plan, None, 0.0, 0, 0)
             asyncio.get_running_loop().call_soon(self.planner.succeeded, unit, 0, outcome)
 
 

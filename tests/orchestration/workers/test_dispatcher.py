@@ -69,12 +69,12 @@ class Recorder:
 
 
 def ok(task: Task) -> Outcome:
-    return Outcome(task.task_id, InspectReceipt("", 0, ""), None, 0.0, 0.0, 1, 1)
+    return Outcome(task.task_id, InspectReceipt("", 0, ""), None, 0.0, 1, 1)
 
 
 def bad(task: Task) -> Outcome:
     failure = Failure("SchemaError", Reaction.PERMANENT, "no")
-    return Outcome(task.task_id, None, failure, 0.0, 0.0, 1, 1)
+    return Outcome(task.task_id, None, failure, 0.0, 1, 1)
 
 
 def make(total: int, answer: Any, **config: Any) -> tuple[Dispatcher, Recorder]:

@@ -59,7 +59,7 @@ class Scripted:
 
 
 def done(pool, worker, task):
-    pool.tell(Answered(worker, Outcome(task.task_id, PICTURE, None, 0, 0, 0, 0)))
+    pool.tell(Answered(worker, Outcome(task.task_id, PICTURE, None, 0, 0, 0)))
 
 
 async def test_one_worker_answers_all():

@@ -100,14 +100,14 @@ def test_orphans_are_no_part_of_the_picture(script, store):
 
 
 def test_items_move_without_moving_chunks(script, store, tmp_path):
-    """Assembling and publishing change an item's state, not the shape."""
+    """Holding and publishing change an item's state, not the shape."""
     script.plan(1, 1, 2)
     script.done(1, 2)
     store.poll()
-    script.put(lu.ItemChanged(1, lu.ItemState.ASSEMBLING))
+    script.put(lu.ItemChanged(1, lu.ItemState.HELD))
     delta = store.poll()
     assert not delta.reshaped
-    assert store.items[0].state is lu.ItemState.ASSEMBLING
+    assert store.items[0].state is lu.ItemState.HELD
     part = script.state.output_dir / ".1.dddddddd.1.part"
     part.write_bytes(b"x")
     script.put(lu.ItemPublished(1, str(part), 1, "e" * 32, {}))
@@ -229,10 +229,10 @@ def test_changes_without_an_event_are_mended(script, store):
     """If our states contradict the ledger's counters, they are read anew within three polls."""
     script.plan(1, 1, 5)
     store.poll()
-    script.ledger._connection.execute("UPDATE chunk SET state = 6 WHERE chunk_id = 2")
+    script.ledger._connection.execute("UPDATE chunk SET state = 4 WHERE chunk_id = 2")
     for _ in range(3):
         store.poll()
-    assert list(store.states) == [0, S.SKIPPED, 0, 0, 0]
+    assert list(store.states) == [0, S.DONE, 0, 0, 0]
 
 
 def test_a_fresh_ledger_under_the_same_name_is_followed(script, store, clock):

@@ -28,12 +28,10 @@ class Code(IntEnum):
     RETRY = 3
     DONE = 4
     DEAD = 5
-    SKIP = 6
-    CANCEL = 7
-    RAMP_1 = 8  #: the lowest fifth of the scale of figures
-    RAMP_5 = 12
-    MIXED = 13  #: several workers
-    UNKNOWN = 14  #: done, but the figure is not known
+    RAMP_1 = 6  #: the lowest fifth of the scale of figures
+    RAMP_5 = 10
+    MIXED = 11  #: several workers
+    UNKNOWN = 12  #: done, but the figure is not known
 
 
 SELECTED: Final = 32
@@ -49,9 +47,7 @@ PRECEDENCE: Final = (
     ChunkState.RETRY_WAIT,
     ChunkState.RUNNING,
     ChunkState.PENDING,
-    ChunkState.CANCELLED,
     ChunkState.DONE,
-    ChunkState.SKIPPED,
 )
 CODES: Final = {
     ChunkState.PENDING: Code.WAIT,
@@ -59,8 +55,6 @@ CODES: Final = {
     ChunkState.RETRY_WAIT: Code.RETRY,
     ChunkState.DONE: Code.DONE,
     ChunkState.DEAD: Code.DEAD,
-    ChunkState.SKIPPED: Code.SKIP,
-    ChunkState.CANCELLED: Code.CANCEL,
 }
 _DONE: Final = 1 << ChunkState.DONE
 _FAULTS: Final = 1 << ChunkState.DEAD | 1 << ChunkState.RETRY_WAIT | 1 << ChunkState.RUNNING
@@ -95,17 +89,15 @@ ONLY: Final = bytes(_only(steps) for steps in range(256))
 RANK: Final = bytes(
     {
         Code.ABSENT: 0,
-        Code.SKIP: 1,
-        Code.UNKNOWN: 2,
-        Code.DONE: 3,
-        Code.MIXED: 9,
-        Code.CANCEL: 10,
-        Code.WAIT: 11,
-        Code.RUN: 12,
-        Code.RETRY: 13,
-        Code.DEAD: 14,
-    }.get(code, 4 + code - Code.RAMP_1)  # type: ignore[call-overload]
-    for code in range(15)
+        Code.UNKNOWN: 1,
+        Code.DONE: 2,
+        Code.MIXED: 8,
+        Code.WAIT: 9,
+        Code.RUN: 10,
+        Code.RETRY: 11,
+        Code.DEAD: 12,
+    }.get(code, 3 + code - Code.RAMP_1)  # type: ignore[call-overload]
+    for code in range(len(Code) + STEPS - 2)
 )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from geobatch_tui.tui.map.picture.codes import CURSOR, SELECTED, Code
 from geobatch_tui.tui.map.picture.half_blocks import FILLED, GLYPH, UNDER, blocks, glyphs
 
-WAIT, RUN, RETRY, DONE, DEAD, SKIP = (
+WAIT, RUN, RETRY, DONE, DEAD = (
     Code.WAIT,
     Code.RUN,
     Code.RETRY,
     Code.DONE,
     Code.DEAD,
-    Code.SKIP,
 )
 
 
@@ -52,10 +51,10 @@ def test_what_is_dead_has_a_glyph_in_colour_too():
 
 def test_glyphs_show_the_worse_pixel():
     """One glyph for two pixels; states can be told apart without colour."""
-    upper = bytes([DONE, WAIT, RUN, DONE, SKIP, Code.RAMP_1])
-    lower = bytes([DONE, DONE, RETRY, DEAD, 0, Code.RAMP_5])
+    upper = bytes([DONE, WAIT, RUN, DONE, Code.RAMP_1])
+    lower = bytes([DONE, DONE, RETRY, DEAD, Code.RAMP_5])
     found = list(glyphs(upper, lower))
-    assert "".join(text for text, _ in found) == "█·▚✗-5"
+    assert "".join(text for text, _ in found) == "█·▚✗5"
     assert found[3][1] == (DEAD, GLYPH)
 
 

@@ -106,8 +106,8 @@ def test_worst_names_a_chunk_of_the_worst_state():
 
 def test_counts_worst_first():
     """Counts name only what is there, the worst first."""
-    planes = loaded(bytes([S.DONE, S.DONE, S.DEAD, S.SKIPPED]))
-    assert list(planes.counts([(0, 4)]).items()) == [(Code.DEAD, 1), (Code.DONE, 2), (Code.SKIP, 1)]
+    planes = loaded(bytes([S.DONE, S.DONE, S.DEAD, S.PENDING]))
+    assert list(planes.counts([(0, 4)]).items()) == [(Code.DEAD, 1), (Code.WAIT, 1), (Code.DONE, 2)]
 
 
 def test_find_goes_round():
