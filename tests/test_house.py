@@ -37,8 +37,6 @@ ODD_SIZES = frozenset(
         "execution/vector/ogr/domains",
         "execution/vector/ogr/sqlite",
         "execution/vector/read/layer",
-        "orchestration/plan/planner",
-        "orchestration/workers/shortage",
         "tui/console/home",
         "tui/kit/endings",
         "tui/letters/letter_dismissal",

@@ -64,7 +64,7 @@ def _ending(error: Exception) -> int:
         return READER_GONE
     if isinstance(error, typer.Abort):
         return ExitCode.SIGINT
-    from geobatch_tui.orchestration.workers.shortage import shortage
+    from geobatch_tui.orchestration.plan.machine import shortage
 
     # As where the event loop finds no thread for its own end.
     known = shortage(error)

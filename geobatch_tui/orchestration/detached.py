@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from geobatch_tui.errors import OutputGoneError, StateError
-from geobatch_tui.ledger.place.lock import is_held, read_holder
+from geobatch_tui.ledger.place.lock import live_holder
 from geobatch_tui.ledger.place.regular_file import open_fd, open_read
 from geobatch_tui.observability.text import safe
 
@@ -88,9 +88,8 @@ class Background:
         return None
 
     def _holds(self) -> bool:
-        lock = self.root / "lock"
-        holder = read_holder(lock)
-        return holder is not None and holder.pid == self.process.pid and is_held(lock)
+        holder = live_holder(self.root / "lock")
+        return holder is not None and holder.pid == self.process.pid
 
     def said(self) -> bytes:
         """What it wrote first, up to a limit."""

@@ -89,6 +89,11 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def live_holder(path: Path) -> Holder | None:
+    """Return who holds the lock now, as far as its file tells; None if nobody does."""
+    return (read_holder(path) or Holder()) if is_held(path) else None
+
+
 class RunLock:
     """A held lock. ``release`` it, leave its ``with`` block, or die: each frees it."""
 

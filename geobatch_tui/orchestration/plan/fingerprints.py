@@ -1,4 +1,4 @@
-"""Identities: of a source file, of parameters, of code, of an item, of a published output."""
+"""Identities of source files, parameters, code, items and published outputs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ from typing import TYPE_CHECKING, Any
 import aiofiles
 import aiofiles.ospath
 
-from geobatch_tui.errors import Reaction, RemoteIOError, SourceNotFoundError, UnsafeInputError
+from geobatch_tui.errors import (
+    InvalidInputError,
+    Reaction,
+    RemoteIOError,
+    SourceNotFoundError,
+    UnsafeInputError,
+)
 from geobatch_tui.execution.io.digest import alike
-from geobatch_tui.execution.protocol.messages import SourceIdentity
+from geobatch_tui.execution.protocol.messages import Failure, SourceIdentity
 from geobatch_tui.execution.runtime.classify import BY_ERRNO
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.ledger.schema.updates import ItemRow
 
 EDGE = 64 * 1024
 """Bytes hashed at each end of a source."""
@@ -36,6 +44,8 @@ PASSING = frozenset(
 
 SCHEMA = 1
 """Raised when the meaning of a fingerprint changes."""
+
+Identified = SourceIdentity | Failure
 
 
 def canonical(value: Any) -> bytes:
@@ -51,8 +61,8 @@ def digest(value: Any) -> str:
 
 
 def identify(path: str) -> SourceIdentity:
-    """Size, mtime and the hash of size, head and tail of a source; of each file of one that
-    consists of several.
+    """Return size, mtime and the hash of size, head and tail of a source; if it consists of
+    several files, a hash over those of all.
 
     A file of at most 128 KiB is hashed whole.
 
@@ -93,9 +103,38 @@ def _identify_file(path: Path) -> SourceIdentity:
     return SourceIdentity(found.st_size, found.st_mtime_ns, state.hexdigest())
 
 
+def identify_all(paths: Sequence[str], rows: Sequence[ItemRow | None]) -> list[Identified]:
+    """Identify sources. A source with the size and time of its row in the ledger is not read."""
+    return [_identify_known(path, row) for path, row in zip(paths, rows, strict=True)]
+
+
+def _identify_known(path: str, row: ItemRow | None) -> Identified:
+    try:
+        if row is not None and source_files.status(path) == (row.src_size, row.src_mtime_ns):
+            return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
+        return identify(path)
+    except (InvalidInputError, RemoteIOError) as error:
+        return _unread(type(error), error.message, error.hint)
+    except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        kind = RemoteIOError if number in PASSING else SourceNotFoundError
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return _unread(kind, f"{path}: {reason}", kind.default_hint)
+
+
+def _unread(kind: type[GeobatchError], message: str, hint: str) -> Failure:
+    return Failure(
+        error_class=kind.__name__,
+        reaction=kind.reaction,
+        message=message,
+        stage="open",
+        hint=hint,
+    )
+
+
 async def has_digest(path: Path, digest: str) -> bool:
-    """Whether an output's bytes are those that are known by ``digest``; the file is read without
-    blocking the loop. Raises OSError if it cannot be read."""
+    """Whether an output's bytes have this digest; the file is read without blocking the loop.
+    Raises OSError if it cannot be read."""
     state = alike(digest)
     if not await aiofiles.ospath.isfile(path):  # a pipe would never end
         return False
@@ -106,7 +145,7 @@ async def has_digest(path: Path, digest: str) -> bool:
 
 
 def code_identity(operation: Operation) -> dict[str, Any]:
-    """What of the code decides output bytes: operation, its version, its libraries."""
+    """Return the code that decides output bytes: operation, its version, its libraries."""
     return {
         "schema": SCHEMA,
         "op": operation.name,
@@ -118,8 +157,9 @@ def code_identity(operation: Operation) -> dict[str, Any]:
 def item_fingerprint(
     params_digest: str, code_digest: str, source: SourceIdentity, key: str, layer: str = ""
 ) -> str:
-    """Fingerprint of an item, embedded in its output. The source's mtime and place are not part
-    of it: a copied source gives the same bytes. ``layer``: of a source whose layers are items."""
+    """Return the fingerprint of an item, embedded in its output. The source's mtime and place are
+    not part of it: a copied source gives the same bytes. ``layer``: of a source whose layers are
+    items."""
     values = [SCHEMA, params_digest, code_digest, source.size, source.digest, key]
     return digest([*values, layer] if layer else values)
 
@@ -127,8 +167,8 @@ def item_fingerprint(
 def changed_keys(
     old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "", *, shared: bool = False
 ) -> list[str]:
-    """Dotted names of the keys whose values differ between two nested mappings. ``shared``: of
-    those alone that both have: what one lacks, another version has added or dropped."""
+    """Return the dotted names of keys whose values differ between two nested mappings. ``shared``:
+    only of keys that both have, as another version may have added or dropped the others."""
     names: list[str] = []
     for key in sorted(old.keys() & new.keys() if shared else old.keys() | new.keys()):
         before, after = old.get(key), new.get(key)

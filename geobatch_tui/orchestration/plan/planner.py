@@ -16,11 +16,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import (
     DiskFullError,
-    GeobatchError,
-    InvalidInputError,
     Reaction,
-    RemoteIOError,
-    SourceNotFoundError,
 )
 from geobatch_tui.execution.protocol.messages import (
     Failure,
@@ -32,15 +28,13 @@ from geobatch_tui.execution.protocol.messages import (
     ProbeTask,
     SourceIdentity,
 )
-from geobatch_tui.execution.sources import source_files
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.redact import redact_value
 from geobatch_tui.orchestration.plan.fingerprints import (
     EDGE,
-    PASSING,
     changed_keys,
     has_digest,
-    identify,
+    identify_all,
     item_fingerprint,
 )
 from geobatch_tui.orchestration.plan.inputs import Input
@@ -57,6 +51,7 @@ if TYPE_CHECKING:
     from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.protocol.messages import Outcome, Task
     from geobatch_tui.ledger.schema.updates import ItemRow
+    from geobatch_tui.orchestration.plan.fingerprints import Identified
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
     from geobatch_tui.orchestration.workers.pool import Lost, Ready
 
@@ -66,11 +61,9 @@ LOOKAHEAD = 256
 TOGETHER = 16
 """Inputs that a thread reads in one go: to hand it each would take longer than a small file."""
 
-Identified = SourceIdentity | Failure
-
 
 class Planner:
-    """Plans the items of one job.
+    """Plans the items of one job; listens to the dispatcher that it gives its probes to.
 
     Args:
         job: the job; its operation's parameters are validated.
@@ -110,7 +103,6 @@ class Planner:
         self._tasks: dict[int, Callable[[int], Task]] = {}
         self._next = 0
         self._dispatcher: Dispatcher | None = None
-        self._wake: Callable[[], None] = lambda: None
 
     def attach(self, dispatcher: Dispatcher) -> None:
         """Use this dispatcher for probes; the planner is its listener."""
@@ -127,7 +119,8 @@ class Planner:
         try:
             for group in batched(inputs, TOGETHER):
                 rows = [self._rows(entry.key) for entry in group]
-                found = asyncio.create_task(asyncio.to_thread(_identify, group, rows))
+                paths = [entry.path for entry in group]
+                found = asyncio.create_task(asyncio.to_thread(identify_all, paths, rows))
                 for at, (entry, row) in enumerate(zip(group, rows, strict=True)):
                     pending.append(asyncio.create_task(self._one(entry, row, found, at)))
                 while len(pending) > LOOKAHEAD - TOGETHER:
@@ -168,7 +161,7 @@ class Planner:
         return await self._item(await self._base(entry, self._rows(entry.key), identity))
 
     async def _base(self, entry: Input, row: ItemRow | None, identity: SourceIdentity) -> Decision:
-        """What the ledger says of an item."""
+        """Compare an item with its row in the ledger, without a probe."""
         recipe = self._recipe
         fingerprint = item_fingerprint(
             recipe.params_digest, recipe.code_digest, identity, entry.key, entry.layer
@@ -182,7 +175,8 @@ class Planner:
         return base if base.is_known else await self._probe(base)
 
     async def _missing(self, entry: Input, row: ItemRow | None, failure: Failure) -> list[Decision]:
-        """What cannot be read any more: each layer that was an item, or else the input."""
+        """Decide on a source that cannot be read any more: on each layer that was an item, or else
+        on the input."""
         rows: list[ItemRow] = []
         if self._every_layer and (row is None or row.state is ItemState.ORPHAN):
             named = self._named(prefix_of(entry.key, self._job.output.format))
@@ -196,20 +190,20 @@ class Planner:
     async def _again(
         self, entry: Input, row: ItemRow | None, identity: Identified, at: int
     ) -> Identified:
-        """Try what failed and may go away by itself as often as a chunk."""
+        """Try a passing failure again, as often as that of a chunk."""
         retry = self._job.retry
         policy = RetryPolicy(retry.max_attempts, retry.backoff_base, retry.backoff_cap)
         for attempt in range(1, policy.max_attempts):
             if isinstance(identity, SourceIdentity) or identity.reaction is not Reaction.TRANSIENT:
                 break
             await asyncio.sleep(policy.delay((u.Kind.PROBE, at), attempt))
-            identity = await asyncio.to_thread(_identify_one, entry.path, row)
+            (identity,) = await asyncio.to_thread(identify_all, [entry.path], [row])
         return identity
 
     async def _missing_source(
         self, entry: Input, row: ItemRow | None, failure: Failure
     ) -> Decision:
-        """A source that cannot be read: a dead letter, unless its work was done before."""
+        """Decide on an item whose source cannot be read: dead, unless its output stands."""
         nobody = SourceIdentity(0, 0, "")
         base = Decision(entry.key, entry.path, nobody, "", "new", row=row)
         if row is not None and row.state is ItemState.PUBLISHED:
@@ -222,7 +216,7 @@ class Planner:
         return replace(base, failure=failure)
 
     async def _compare(self, base: Decision, row: ItemRow) -> Decision:
-        """Reason of an item that the ledger knows."""
+        """Find the reason of an item that the ledger knows."""
         stale = self._stale(base, row)
         if stale is not None:
             return stale
@@ -235,7 +229,7 @@ class Planner:
         return replace(base, reason="was_interrupted")
 
     def _stale(self, base: Decision, row: ItemRow) -> Decision | None:
-        """What changed since the ledger's row was written; None if nothing did."""
+        """Find what changed since the ledger's row was written; None if nothing did."""
         recipe = self._recipe
         other_code = row.code_digest != recipe.code_digest
         if row.params_digest != recipe.params_digest:
@@ -254,7 +248,7 @@ class Planner:
 
     @staticmethod
     def _touched_large(identity: SourceIdentity, row: ItemRow) -> bool:
-        """Whether a source's time changed and its hash, of head and tail only, proves nothing."""
+        """Whether a source's time changed and its hash covers only its head and tail."""
         return identity.mtime_ns != row.src_mtime_ns and identity.size > 2 * EDGE
 
     async def _check_output(self, base: Decision, row: ItemRow) -> Decision:
@@ -299,7 +293,7 @@ class Planner:
         return base
 
     async def _inspect(self, base: Decision, path: Path) -> Decision:
-        """An output stands where the ledger knows none: adopt it, or say that it is in the way."""
+        """Adopt an output that the ledger does not know, or say that it is in the way."""
         name = self._recipe.operation.name
         outcome = await self._ask(
             lambda task_id: InspectTask(task_id, name, str(path)), u.Kind.INSPECT
@@ -354,25 +348,6 @@ class Planner:
     def worker_lost(self, event: Lost) -> None: ...
 
 
-def _identify(group: Sequence[Input], rows: Sequence[ItemRow | None]) -> list[Identified]:
-    """What the files of a group of inputs are."""
-    return [_identify_one(entry.path, row) for entry, row in zip(group, rows, strict=True)]
-
-
-def _identify_one(path: str, row: ItemRow | None) -> Identified:
-    try:
-        if row is not None and source_files.status(path) == (row.src_size, row.src_mtime_ns):
-            return SourceIdentity(row.src_size, row.src_mtime_ns, row.src_digest)
-        return identify(path)
-    except (InvalidInputError, RemoteIOError) as error:
-        return _unread(type(error), error.message, error.hint)
-    except (OSError, ValueError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        kind = RemoteIOError if number in PASSING else SourceNotFoundError
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return _unread(kind, f"{path}: {reason}", kind.default_hint)
-
-
 def _named_once(decisions: list[Decision], names: Names | None) -> list[Decision]:
     if names is not None:
         for decision in decisions:
@@ -388,14 +363,4 @@ def _too_large(plan: ItemPlan) -> Failure:
         f"{plan.output_bytes:,} bytes, cannot fit on the disk even if it is compressed well",
         stage="plan",
         hint=NO_ROOM,
-    )
-
-
-def _unread(kind: type[GeobatchError], message: str, hint: str) -> Failure:
-    return Failure(
-        error_class=kind.__name__,
-        reaction=kind.reaction,
-        message=message,
-        stage="open",
-        hint=hint,
     )

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from geobatch_tui.errors import GeobatchError, StateError
-from geobatch_tui.ledger.place.lock import is_held, read_holder
+from geobatch_tui.ledger.place.lock import live_holder
 from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.session import state_of_run
@@ -228,7 +228,7 @@ def send(directory: str | Path, verb: str, **arguments: Any) -> dict[str, Any]:
     Returns its reply. Raises StateError where no run is live there, or it does not answer.
     """
     state = state_of_run(Path(directory))
-    holder = read_holder(state.lock) if is_held(state.lock) else None
+    holder = live_holder(state.lock)
     if holder is None or not holder.socket:
         raise StateError(
             f"no live run in {safe(str(directory))} listens to commands",

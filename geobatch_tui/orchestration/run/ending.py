@@ -37,7 +37,7 @@ async def end_run(
     Args:
         session: still open.
         monitor: counts and rates.
-        reason: why it ended (see :class:`units.Finish`).
+        reason: why it ended (see :class:`events.Finish`).
         signal: the first signal that it got, if any.
         fatal: the error that ended it; recorded as far as that can be done.
         cause: the failure of a worker that ended it.

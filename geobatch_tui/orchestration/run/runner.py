@@ -15,6 +15,7 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.log import versions
 from geobatch_tui.orchestration.plan.inputs import expand
+from geobatch_tui.orchestration.plan.machine import shortage
 from geobatch_tui.orchestration.plan.resources import (
     Resources,
     linked_for_outputs,
@@ -32,7 +33,6 @@ from geobatch_tui.orchestration.state.dismissal import dismissal
 from geobatch_tui.orchestration.state.published import write_manifest
 from geobatch_tui.orchestration.state.run_index import note
 from geobatch_tui.orchestration.state.session import open_session, tell_of_network
-from geobatch_tui.orchestration.workers.shortage import shortage
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence

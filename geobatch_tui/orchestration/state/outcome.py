@@ -1,4 +1,4 @@
-"""How a run ended: state, exit code and the counts behind them."""
+"""The state of a run and its end: counts, status, result, exit code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from geobatch_tui.errors import CrsError, ExitCode, UnsupportedFormatError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.reader import LedgerReader
 
 
@@ -45,13 +46,13 @@ class Tally:
         self.dead_by_class[error_class] = self.dead_by_class.get(error_class, 0) + 1
 
     def lose(self, chunks: int) -> None:
-        """Done chunks have to be done again; those of this run first."""
+        """Count chunks that have to be done again as not done, those of this run first."""
         mine = min(self.done, chunks)
         self.done -= mine
         self.current -= chunks - mine
 
     def settle(self, reader: LedgerReader) -> None:
-        """Take from the ledger what it knows better: what is dead, held and published."""
+        """Take the counts of dead, held and published from the ledger."""
         items = reader.item_counts()
         self.dead = reader.counts()["dead"]
         self.published, self.held = items["published"], items["held"]
@@ -60,7 +61,7 @@ class Tally:
         self.quarantined = reader.quarantined_features()
 
     def counts(self) -> dict[str, int]:
-        """The object ``counts`` of the JSON results."""
+        """Return the object ``counts`` of the JSON results."""
         return {
             "total": self.total,
             "done": self.done,
@@ -72,7 +73,7 @@ class Tally:
         }
 
     def item_counts(self) -> dict[str, int]:
-        """The object ``items`` of the JSON results."""
+        """Return the object ``items`` of the JSON results."""
         return {
             "total": self.items,
             "published": self.published,
@@ -82,28 +83,37 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class RunResult:
-    """What ``geobatch run`` ends with; ``to_json`` is the shape of ``run --json``."""
+class RunStatus:
+    """A run at one moment; ``to_json`` is the shape of ``status --json``. ``exit_code`` is None
+    before its end."""
 
     run_id: str
     state: str
-    exit_code: int
+    exit_code: int | None
     reason: str
     output_dir: str
     duration_s: float
     counts: Mapping[str, int]
     items: Mapping[str, int]
-    rates: Mapping[str, float]
-    dead_by_class: Mapping[str, int] = field(default_factory=dict)
-    dead_letters: Sequence[Mapping[str, Any]] = ()
-    warnings: Sequence[str] = ()
+    rates: Json
 
     def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class RunResult(RunStatus):
+    """The end of ``geobatch run``; ``to_json`` is the shape of ``run --json``."""
+
+    exit_code: int
+    dead_by_class: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: Sequence[Json] = ()
+    warnings: Sequence[str] = ()
+
+
 def exit_code(reason: str, tally: Tally, signal: int | None) -> int:
-    """The exit code of a run that ended for ``reason`` (see :class:`units.Finish`)."""
+    """Return the exit code of a run that ended for ``reason`` (see :class:`events.Finish`)."""
     if reason == "complete":
         return _complete(tally)
     if reason in {"drained", "cancelled"} and signal is not None:
@@ -131,7 +141,7 @@ def _complete(tally: Tally) -> int:
 
 
 def state_of(code: int) -> str:
-    """The run's final state by its exit code."""
+    """Return the final state of a run by its exit code."""
     return {
         ExitCode.OK: "success",
         ExitCode.PARTIAL: "partial",

@@ -1,4 +1,4 @@
-"""A look at a run from outside: live, finished or crashed, through its ledger alone."""
+"""Reads a run from outside, whether live, finished or crashed, through its ledger alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.errors import ExitCode, StateError
-from geobatch_tui.ledger.place.lock import is_held, read_holder
+from geobatch_tui.ledger.place.lock import is_held, live_holder
 from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.observability.rates import named
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.inspection import Inspector
+from geobatch_tui.orchestration.state.outcome import RunStatus
 from geobatch_tui.orchestration.state.published import published
 from geobatch_tui.orchestration.state.session import state_of_run
 
@@ -25,11 +26,23 @@ if TYPE_CHECKING:
 
 
 PERIOD: Final = 0.5
-"""Seconds between two looks of :meth:`RunView.wait`."""
+"""Seconds from one look of :meth:`RunView.wait` to the next."""
+
+
+def is_live(run: RunRow | None, lock: Path) -> bool:
+    """Whether a process works at a run: it has no end on record, and the lock is held."""
+    return run is not None and run.t1 is None and is_held(lock)
+
+
+def state_now(run: RunRow, *, live: bool) -> str:
+    """Return the state in which a run ended; else ``running`` if it is live, ``crashed`` if not."""
+    if run.t1 is not None:
+        return run.state
+    return "running" if live else "crashed"
 
 
 class RunView:
-    """A look at a run, live, finished or crashed, through its ledger; reads only."""
+    """A run in an output directory, live, finished or crashed; reads only."""
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
@@ -42,15 +55,14 @@ class RunView:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the state is the user's own and nobody else may write to it: what it says can be
-        obeyed, not only shown."""
+        """Whether the state is the user's own and nobody else may write to it, so that it can be
+        obeyed and not only shown."""
         return is_ours(Path(self._state.root))
 
     def status(self) -> dict[str, Any]:
-        """The object of ``status --json``. ``state`` is ``running`` only while a process holds
-        the lock; a run whose process is gone without an end is ``crashed``."""
+        """Return the object of ``status --json``; its ``state`` is that of :func:`state_now`."""
         with contextlib.closing(LedgerReader(self._state.ledger)) as reader:
-            return self._status(reader, self._newest(reader))
+            return self._status(reader, self._newest(reader)).to_json()
 
     def wait(self, period: float = PERIOD) -> dict[str, Any]:
         """Wait until the run that is there now has ended, or its process is gone.
@@ -65,11 +77,9 @@ class RunView:
             StateError: its ledger is gone, or knows nothing of it.
         """
         run_id = ""
-        while is_held(self._state.lock):
-            holder = read_holder(self._state.lock)
-            live = holder.run_id if holder is not None else ""
-            run_id = run_id or live
-            if live != run_id:
+        while (holder := live_holder(self._state.lock)) is not None:
+            run_id = run_id or holder.run_id
+            if holder.run_id != run_id:
                 break  # another run has begun meanwhile
             time.sleep(period)
         with contextlib.closing(LedgerReader(self._state.ledger)) as reader:
@@ -77,7 +87,7 @@ class RunView:
             row = next((run for run in reader.runs() if run.run_id == run_id), None)
             if row is None:
                 raise StateError(f"the run {run_id} never began, or another began afresh")
-            return self._status(reader, row)
+            return self._status(reader, row).to_json()
 
     def _newest(self, reader: LedgerReader) -> RunRow:
         row = reader.run()
@@ -85,45 +95,44 @@ class RunView:
             raise StateError(f"no run is recorded in {safe(str(self.directory))}")
         return row
 
-    def _status(self, reader: LedgerReader, row: RunRow) -> dict[str, Any]:
-        held = row.t1 is None and is_held(self._state.lock)
-        crashed = row.t1 is None and not held
+    def _status(self, reader: LedgerReader, row: RunRow) -> RunStatus:
+        live = is_live(row, self._state.lock)
         counts, items = reader.counts(), reader.item_counts()
         planned = reader.last_event("run.planned") or {}
         current = min(int(planned.get("current", 0)), counts["done"])
         # Nobody saw a run crash: the last that it wrote is the nearest to it.
-        end = row.t1 or (time.time() if held else max(row.t0, reader.last_sign()))
+        end = row.t1 or (time.time() if live else max(row.t0, reader.last_sign()))
         seconds = max(0.0, end - row.t0)
-        rates = (reader.last_event("progress") or {}) if held else _overall(row, seconds)
+        rates = (reader.last_event("progress") or {}) if live else _overall(row, seconds)
         unit = str(planned.get("unit_name", ""))
-        return {
-            "run_id": row.run_id,
-            "state": "running" if held else "crashed" if crashed else row.state,
-            "exit_code": row.exit_code,
-            "reason": row.reason,
-            "output_dir": safe(str(self.directory.absolute())),
-            "duration_s": round(seconds, 3),
-            "counts": {
+        return RunStatus(
+            run_id=row.run_id,
+            state=state_now(row, live=live),
+            exit_code=row.exit_code,
+            reason=row.reason,
+            output_dir=safe(str(self.directory.absolute())),
+            duration_s=round(seconds, 3),
+            counts={
                 "total": counts["total"],
                 "done": counts["done"] - current,
                 "current": current,
                 "dead": counts["dead"],
                 "skipped": 0,
                 "pending": counts["pending"] + counts["retry"],
-                "running": counts["running"] if held else 0,
+                "running": counts["running"] if live else 0,
             },
-            "items": {
+            items={
                 "total": items["total"],
                 "published": items["published"],
                 "held": items["held"],
                 "dead": items["dead"],
             },
-            "rates": {**rates, **named(rates.get("units_per_s") or 0.0, unit)},
-        }
+            rates={**rates, **named(rates.get("units_per_s") or 0.0, unit)},
+        )
 
     def outputs(self) -> Iterator[dict[str, Any]]:
-        """What was published, in the order of the items: the objects of ``outputs --json``. The
-        ledger tells it; what one of an earlier version lacks is read from the file by a worker."""
+        """Yield the objects of ``outputs --json``, in the order of the items. Facts that the ledger
+        of an earlier version lacks are read from the file by a worker."""
         with (
             contextlib.closing(LedgerReader(self._state.ledger)) as reader,
             Inspector() as inspector,
@@ -131,21 +140,21 @@ class RunView:
             yield from published(reader, self.directory.absolute(), inspector)
 
     def dead_letters(self, error_class: str | None = None) -> Iterator[dict[str, Any]]:
-        """The records of the dead letters, in the order in which they came."""
+        """Yield the records of the dead letters, in the order in which they came."""
         with contextlib.closing(LedgerReader(self._state.ledger)) as reader:
             for letter in reader.dead_letters(error_class):
                 yield dict(letter)
 
 
 def exit_code_of(status: Mapping[str, Any]) -> int:
-    """The exit code of a run by its status, once it has ended. One whose process died without a
-    code has that of a failed environment: it can be resumed as well."""
+    """Return the exit code of a run that has ended, by its status. A run whose process died has the
+    code of a failed environment: it can be resumed as well."""
     code = status["exit_code"]
     return ExitCode.ENVIRONMENT if code is None else int(code)
 
 
 def _overall(row: RunRow, seconds: float) -> dict[str, float]:
-    """Rates of all that a run finished, as its result has them."""
+    """Return the rates of all that a run finished, as its result has them."""
     totals = {"chunks": row.n_done, "units": row.units}
     totals |= {"bytes_in": row.bytes_in, "bytes_out": row.bytes_out}
     span = seconds or math.inf
@@ -153,7 +162,7 @@ def _overall(row: RunRow, seconds: float) -> dict[str, float]:
 
 
 def open_run(directory: str | Path) -> RunView:
-    """Look at the run in an output directory.
+    """Open the run in an output directory for reading.
 
     Raises PlanMismatchError if there is none.
     """

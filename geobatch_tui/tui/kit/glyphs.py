@@ -8,8 +8,14 @@ from geobatch_tui.ledger.schema.updates import ChunkState
 
 
 class Look(NamedTuple):
-    """How a state of chunks looks: a glyph, a style in the theme's variables, a short name, and
-    its key in the counts of a view."""
+    """The look of a state of chunks.
+
+    Attributes:
+        glyph: one cell wide.
+        style: in the theme's variables.
+        name: short, for legends.
+        field: the state's key in the counts of a view.
+    """
 
     glyph: str
     style: str

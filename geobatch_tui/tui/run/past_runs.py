@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.layers import flat
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.ledger.place.lock import is_held
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.observability.text import safe
+from geobatch_tui.orchestration.state.run_view import is_live, state_now
 from geobatch_tui.orchestration.state.session import state_of_run
 from geobatch_tui.tui.kit import fixed_width as fmt
 
@@ -99,11 +99,10 @@ def _of(directory: Path) -> list[PastRun]:
             rows, counts = reader.runs()[:_RUNS], reader.counts()
     except (GeobatchError, OSError) as error:
         return [PastRun(directory, None, "unreadable", note=safe(str(error)))]
-    live = is_held(state.lock)
     runs = []
     for number, row in enumerate(rows):
         newest = number == 0
-        said = row.state if row.t1 is not None else "running" if live and newest else "crashed"
+        said = state_now(row, live=newest and is_live(row, state.lock))
         left = counts["pending"] + counts["running"] + counts["retry"]
         runs.append(
             PastRun(directory, row, said, newest, left, counts["dead"], counts["total"])

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger.place.lock import is_held, read_holder
+from geobatch_tui.ledger.place.lock import read_holder
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.observability.text import harmless, safe
+from geobatch_tui.orchestration.state.run_view import is_live, state_now
 from geobatch_tui.orchestration.state.session import state_of_run
 from geobatch_tui.tui.run.cause_groups import grouped, normalised
 from geobatch_tui.tui.run.chunk_states import Chunks, lattice_of
@@ -265,19 +266,14 @@ class RunStore:
     def _aged(self) -> View:
         """The view when nothing was committed: a live run may have died meanwhile."""
         before = self.view
-        live = self._live(before.run)
-        dead = before.run is not None and before.run.t1 is None and not live
-        return replace(
-            before, now=self._clock(), live=live, state="crashed" if dead else before.state
-        )
-
-    def _live(self, run: RunRow | None) -> bool:
-        return run is not None and run.t1 is None and is_held(self._dir.lock)
+        live = is_live(before.run, self._dir.lock)
+        state = state_now(before.run, live=False) if before.run and not live else before.state
+        return replace(before, now=self._clock(), live=live, state=state)
 
     def _look(self) -> View:
         reader = self._reader
         run = reader.run()
-        live = self._live(run)
+        live = is_live(run, self._dir.lock)
         holder = read_holder(self._dir.lock)
         progress = reader.last_event("progress") or {} if run else {}
         planned = reader.last_event("run.planned") or {} if run else {}
@@ -314,10 +310,8 @@ def _numbers(counts: Counts | ItemCounts) -> dict[str, int]:
 def _state(run: RunRow | None, progress: Mapping[str, Any], *, planned: bool, live: bool) -> str:
     if run is None:
         return "waiting"
-    if run.t1 is not None:
-        return run.state
     if not live:
-        return "crashed"
+        return state_now(run, live=False)
     said = safe(str(progress.get("state") or ("running" if planned else "planning")))
     if said == "running" and "operator" in str(progress.get("suspended") or ""):
         return "paused"

@@ -148,4 +148,4 @@ def test_new_states_forget_figures_that_do_not_fit():
 
 def test_every_state_has_a_code():
     """No state of the ledger is invisible."""
-    assert {CODES[state] for state in PRECEDENCE} == {Code(value) for value in range(1, 8)}
+    assert {CODES[state] for state in PRECEDENCE} == {Code(value) for value in range(1, 6)}
