@@ -44,8 +44,18 @@ the process ends with when the error ends the run) and ``hint`` (what the operat
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+#: Numbers of the system's errors, by what they say of a file that is written, whoever writes it.
+#: EFBIG is RLIMIT_FSIZE, or a filesystem's largest file. A source that gives EIO or ESTALE is read
+#: again: see ``BY_ERRNO`` in ``execution/runtime/classify.py``.
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+DISK_GONE: Final = frozenset(
+    {errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN}
+)
+TOO_MANY_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Reaction(StrEnum):

@@ -9,18 +9,21 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import DiskFullError, OpenFilesError, OutputGoneError, VerifyError
+from geobatch_tui.errors import (
+    DISK_FULL,
+    DISK_GONE,
+    TOO_MANY_FILES,
+    DiskFullError,
+    OpenFilesError,
+    OutputGoneError,
+    VerifyError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Buffer, Iterator
     from pathlib import Path
-
-#: EFBIG is RLIMIT_FSIZE, or a filesystem's largest file.
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_GONE = frozenset({errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ESTALE})
-_OPEN_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 #: Where one filesystem, kernel or seccomp filter cannot, plain reads and writes can.
 _NO_KERNEL_COPY = frozenset({
@@ -36,7 +39,7 @@ def disk_errors(what: str, path: str | Path) -> Iterator[None]:
 
     Raises:
         DiskFullError: no space, quota used up, or the file may not grow any further.
-        OutputGoneError: the filesystem went away or became read-only.
+        OutputGoneError: the disk failed, went away or became read-only.
         OpenFilesError: too many open files.
         OSError: any other cause, unchanged.
     """
@@ -44,45 +47,47 @@ def disk_errors(what: str, path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         message = f"{what} {os.fspath(path)!r}: {os.strerror(error.errno or 0)}"
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             raise DiskFullError(message) from error
-        if error.errno in _GONE:
+        if error.errno in DISK_GONE:
             raise OutputGoneError(message) from error
-        if error.errno in _OPEN_FILES:
+        if error.errno in TOO_MANY_FILES:
             raise OpenFilesError(message) from error
         raise
 
 
-def write_all(fd: int, data: Any) -> None:
+def write_all(fd: int, data: Buffer) -> None:
     """Write every byte of ``data`` at the file's position.
 
     Raises:
         OSError: not all could be written. What was written before stays.
     """
-    rest = memoryview(data).cast("B")
-    while rest:
-        written = os.write(fd, rest)
-        if not written:
-            raise OSError(errno.EIO, "a write of 0 bytes")
-        rest = rest[written:]
+    left = memoryview(data).cast("B")
+    while left:
+        left = left[_nonzero(os.write(fd, left)) :]
 
 
-def write_at(fd: int, offset: int, data: Any) -> None:
+def write_at(fd: int, offset: int, data: Buffer) -> None:
     """Write every byte of ``data`` from ``offset``; the file's position stays where it is.
 
     Raises:
         OSError: not all could be written. What was written before stays.
     """
-    rest = memoryview(data).cast("B")
-    while rest:
-        written = os.pwrite(fd, rest, offset)
-        if not written:
-            raise OSError(errno.EIO, "a write of 0 bytes")
-        offset, rest = offset + written, rest[written:]
+    left = memoryview(data).cast("B")
+    while left:
+        written = _nonzero(os.pwrite(fd, left, offset))
+        offset, left = offset + written, left[written:]
+
+
+def _nonzero(written: int) -> int:
+    """Take a write of no byte, of which the system gives no reason, for a full disk."""
+    if not written:
+        raise OSError(errno.ENOSPC, "a write of 0 bytes")
+    return written
 
 
 def read_exactly(fd: int, offset: int, length: int) -> bytes:
-    """``length`` bytes from ``offset``.
+    """Read ``length`` bytes from ``offset``.
 
     Raises:
         VerifyError: the file ends before.
@@ -112,8 +117,10 @@ def fill(fd: int, offset: int, view: memoryview) -> None:
 
 
 def forget(fd: int, offset: int, length: int) -> None:
-    """Tell the system that nobody will read these bytes soon, so that it can use their memory for
-    others at once, as for what is written next. Where it cannot be told, it finds out later."""
+    """Tell the system, where it can be told, that nobody will read these bytes soon.
+
+    Their memory is then free at once for what is written next.
+    """
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(fd, offset, length, os.POSIX_FADV_DONTNEED)
 
@@ -143,10 +150,10 @@ def copy_range(source: int, target: int, offset: int, length: int) -> None:
 
 
 def sync_directory(path: str | Path) -> None:
-    """Make a new name in ``path`` durable.
+    """Make the names in a directory durable.
 
     Raises:
-        OSError: the directory cannot be opened or synced.
+        OSError: the directory cannot be opened or synced. It must not be tried again, see fsync(2).
     """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -156,10 +163,10 @@ def sync_directory(path: str | Path) -> None:
 
 
 def open_spool(path: Path) -> tuple[int, int]:
-    """Open a spool to append to it, and to read; made if it is not there. Its size, too.
+    """Open a spool to append to it and to read it, or make it; return its descriptor and size.
 
     The name of a new one is on disk before its first byte is written, and so are those of the
-    item's folder and of ``work``: else a power cut could take a file whose bytes were synced.
+    item's folder and of ``work``: a power cut could take a file whose bytes alone were synced.
 
     Raises:
         OSError: it cannot be made or opened, or a folder cannot be synced.

@@ -41,14 +41,12 @@ if TYPE_CHECKING:
 
 Kind = type[GeobatchError]
 
-#: errno -> class. ENOENT, EACCES, EPERM, EROFS depend on which file it was: see `_by_errno`.
-#: EAGAIN is what fork and pthread_create answer with, and no local file.
+#: errno -> class, of what is read: who writes says so (`disk_errors`). ENOENT, EACCES, EPERM, EROFS
+#: depend on which file it was: see `_by_errno`. EAGAIN is what fork and pthread_create answer with,
+#: and no local file.
 BY_ERRNO: dict[int, Kind] = {
-    errno.ENOSPC: DiskFullError,
-    errno.EDQUOT: DiskFullError,
-    errno.EFBIG: DiskFullError,
-    errno.EMFILE: OpenFilesError,
-    errno.ENFILE: OpenFilesError,
+    **dict.fromkeys(errors.DISK_FULL, DiskFullError),
+    **dict.fromkeys(errors.TOO_MANY_FILES, OpenFilesError),
     errno.ENOMEM: MemoryBudgetError,
     errno.EIO: RemoteIOError,
     errno.ESTALE: RemoteIOError,

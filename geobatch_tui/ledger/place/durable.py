@@ -15,14 +15,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError
+from geobatch_tui.errors import (
+    DISK_FULL,
+    DISK_GONE,
+    DiskFullError,
+    OutputGoneError,
+    StateError,
+)
+from geobatch_tui.execution.io.disk import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 RESERVE_BYTES: Final = 4 << 20
-FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_PLACE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM})
 VARIABLE: Final = "GEOBATCH_FAILPOINT"
 
 
@@ -79,23 +86,12 @@ def _write_new(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable. Raises OSError; never retried, see fsync(2)."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def output_error(error: OSError, where: Path) -> StateError | DiskFullError:
     """Make the typed error for an OSError on something below the output directory."""
     reason = error.strerror or str(error)
-    if error.errno in FULL:
+    if error.errno in DISK_FULL:
         return DiskFullError(f"no space left to write {where}: {reason}")
-    gone = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS)
-    lost = (errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EIO)
-    if error.errno in gone + lost:
+    if error.errno in DISK_GONE | _NO_PLACE:
         return OutputGoneError(f"cannot write {where}: {reason}")
     return StateError(f"cannot write {where}: {reason}")
 

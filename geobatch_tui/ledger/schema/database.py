@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from geobatch_tui.errors import (
+    DISK_FULL,
     DiskFullError,
     LedgerCorruptError,
     LedgerEmptyError,
@@ -25,7 +26,6 @@ from geobatch_tui.errors import (
     OutputGoneError,
     StateError,
 )
-from geobatch_tui.ledger.place.durable import FULL
 from geobatch_tui.ledger.place.filesystem import holds_wal, type_of
 from geobatch_tui.ledger.place.regular_file import open_read
 
@@ -360,7 +360,7 @@ def translate(error: sqlite3.Error, path: Path) -> StateError | DiskFullError:
 
 
 def _system_error(error: OSError, path: Path) -> StateError | DiskFullError:
-    if error.errno in FULL:
+    if error.errno in DISK_FULL:
         return DiskFullError(f"no space left for the ledger {path}")
     return OutputGoneError(f"cannot open the ledger {path}: {error.strerror or error}")
 
@@ -383,5 +383,5 @@ def _is_full(path: Path) -> bool:
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        return error.errno in FULL
+        return error.errno in DISK_FULL
     return False

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError, VerifyError
-from geobatch_tui.ledger.place.durable import failpoint, output_error, sync_directory
+from geobatch_tui.execution.io.disk import sync_directory
+from geobatch_tui.ledger.place.durable import failpoint, output_error
 from geobatch_tui.ledger.place.state_directory import output_path
 
 if TYPE_CHECKING:

@@ -9,9 +9,16 @@ import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import MemoryBudgetError, OpenFilesError, ProcessLimitError
+from geobatch_tui.errors import (
+    DISK_FULL,
+    DISK_GONE,
+    TOO_MANY_FILES,
+    MemoryBudgetError,
+    OpenFilesError,
+    ProcessLimitError,
+)
 from geobatch_tui.execution.runtime.classify import no_thread
-from geobatch_tui.ledger.place.durable import FULL, output_error
+from geobatch_tui.ledger.place.durable import output_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +29,6 @@ CGROUP_TREE = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 _MIB = 1 << 20
 _ALL = 1 << 62
-_OPEN_FILES = frozenset({errno.EMFILE, errno.ENFILE})
-#: What a disk answers that fails, is gone or may not be written, whatever file it was.
-_DISK = frozenset({*FULL, errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO})
 
 
 def _cgroups(controller: str) -> Iterator[tuple[int, Path]]:
@@ -136,11 +140,11 @@ def shortage(error: BaseException, output_dir: Path | None = None) -> GeobatchEr
         return ProcessLimitError(f"the engine cannot start a process or a thread: {error}")
     if not isinstance(error, OSError):
         return None
-    if number in _OPEN_FILES:
+    if number in TOO_MANY_FILES:
         return OpenFilesError(f"the engine has too many open files: {error}")
     named = error.filename if isinstance(error.filename, str | bytes) else ""
     path = Path(os.fsdecode(named)) if named else output_dir
     if path is None:
         return None
     below = bool(named) and output_dir is not None and path.is_relative_to(output_dir)
-    return output_error(error, path) if below or number in _DISK else None
+    return output_error(error, path) if below or number in DISK_FULL | DISK_GONE else None

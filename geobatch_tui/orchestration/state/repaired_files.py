@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import ConfigError
-from geobatch_tui.ledger.place.durable import output_error, sync_directory
+from geobatch_tui.execution.io.disk import sync_directory
+from geobatch_tui.ledger.place.durable import output_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

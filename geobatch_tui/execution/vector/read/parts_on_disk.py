@@ -128,8 +128,7 @@ class _Drain:
     def _run(self) -> None:
         try:
             check_identity(self._item.source, self._item.source_id)
-            with disk_errors("cannot write a part in", self._item.work_dir):
-                self._fill()
+            self._fill()
         except Exception as error:  # noqa: BLE001 - boundary: handed to the task that waits
             self._error = error
         finally:
@@ -171,7 +170,7 @@ class _Drain:
         body = sink.getvalue()
         scratch = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with removed_on_error(scratch):
+        with disk_errors("cannot write", scratch), removed_on_error(scratch):
             fd = os.open(scratch, flags, 0o600)
             try:
                 write_all(fd, body)

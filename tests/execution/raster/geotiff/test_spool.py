@@ -99,7 +99,7 @@ def test_a_failed_sync_is_a_failure(item, lose_syncs, lost):
     """Of the spool, or of a folder that holds its name or that of its folder: each is synced before
     the chunk counts, once, and its failure costs the segment."""
     asked = lose_syncs(lost)
-    with pytest.raises(OSError, match="lost"):
+    with pytest.raises(OutputGoneError, match="Input/output error"):
         spool.write_chunk(item, PLAN, 0, noise(PLAN)[:, :64, :64], None, 1, no_stage)
     assert len(asked) == 1
     assert [path.stat().st_size for path in Path(item.work_dir).iterdir()] == [0]

@@ -11,7 +11,7 @@ import pytest
 import vectordata
 import vectorjobs
 
-from geobatch_tui.errors import DiskFullError, VerifyError
+from geobatch_tui.errors import DiskFullError, OutputGoneError, VerifyError
 from geobatch_tui.execution.io import syncing
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ChunkTask, FinaliseTask
@@ -55,7 +55,7 @@ def test_a_segment_that_is_not_on_disk_is_cut_off(item, monkeypatch):
 def test_a_failed_sync_is_a_failure(item, lose_syncs, lost):
     """Of the spool, or of a folder that holds its name or that of its folder."""
     asked = lose_syncs(lost)
-    with pytest.raises(OSError, match="lost"):
+    with pytest.raises(OutputGoneError, match="Input/output error"):
         _run(item, 0)
     assert len(asked) == 1
     assert _sizes(item) == [0]
@@ -103,7 +103,7 @@ def test_a_damaged_segment_leaves_no_file_open(item):
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [(errno.EIO, OSError), (None, VerifyError)], ids=["disk", "short"]
+    ("number", "error"), [(errno.EIO, OutputGoneError), (None, VerifyError)], ids=["disk", "short"]
 )
 def test_a_record_that_cannot_be_read(number, error, item, monkeypatch):
     """An error of the disk is told from a spool that became shorter; what can be read in the end
