@@ -6,6 +6,7 @@ The public interface::
     report = await plan(job)
     result = await run(job)           # or run_sync(job)
     view = open_run(result.output_dir)
+    frame = dead_letters_frame(view)  # a GeoDataFrame
 
 Names are imported on first use: importing this package costs nothing.
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob, load_job
+    from geobatch_tui.frames import dead_letters_frame, outputs_frame
     from geobatch_tui.observability.snapshot import Snapshot
     from geobatch_tui.orchestration.api import plan, retry, run, run_sync
     from geobatch_tui.orchestration.plan.plan_report import PlanReport
@@ -32,8 +34,10 @@ __all__ = [
     "RunResult",
     "RunView",
     "Snapshot",
+    "dead_letters_frame",
     "load_job",
     "open_run",
+    "outputs_frame",
     "plan",
     "repair",
     "retry",
@@ -48,6 +52,7 @@ _HOMES = {
     "PlanReport": "orchestration.plan.plan_report",
     "RunResult": "orchestration.state.outcome",
     "Snapshot": "observability.snapshot",
+    **dict.fromkeys(("dead_letters_frame", "outputs_frame"), "frames"),
     **dict.fromkeys(("plan", "retry", "run", "run_sync"), "orchestration.api"),
     **dict.fromkeys(("repair", "verify"), "orchestration.upkeep"),
     **dict.fromkeys(("RunView", "open_run"), "orchestration.state.run_view"),
