@@ -1,10 +1,8 @@
-"""CPU use of worker processes on this machine, from /proc."""
+"""CPU use of worker processes on this machine."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,7 +15,6 @@ class CpuMeter:
     """Shares of one core that processes used, a value a second, for the last minute."""
 
     def __init__(self) -> None:
-        self._ticks = os.sysconf("SC_CLK_TCK")
         self._last: dict[int, tuple[float, float]] = {}
         self.history: dict[int, deque[float]] = {}
 
@@ -34,7 +31,7 @@ class CpuMeter:
             if before is not None and now - before[0] < 0.95:
                 alive[pid] = before
                 continue
-            used = self._seconds(pid)
+            used = _seconds(pid)
             if used is None:
                 continue
             alive[pid] = (now, used)
@@ -50,12 +47,13 @@ class CpuMeter:
         values = self.history.get(pid)
         return values[-1] if values else None
 
-    def _seconds(self, pid: int) -> float | None:
-        try:
-            text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-            # The name stands in parentheses and may hold blanks; user and system time are fields
-            # 14 and 15, counted from 1 with the pid.
-            fields = text.rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / self._ticks
-        except (OSError, IndexError, ValueError):
-            return None
+
+def _seconds(pid: int) -> float | None:
+    """Return the CPU seconds that a process has used; None if it is gone."""
+    import psutil
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return None
+    return float(times.user + times.system)
