@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from geobatch_tui.tui.parts.console_app import ConsoleMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from textual.screen import Screen
-
-
-class Mode(NamedTuple):
-    """A mode; ``load`` imports the class of its screen only when it is called."""
-
-    name: str
-    load: Callable[[], type[Screen[None]]]
-
-    def make(self) -> Screen[None]:
-        """A screen of the mode."""
-        return self.load()()
 
 
 def _run() -> type[Screen[None]]:
@@ -57,13 +46,13 @@ def _config() -> type[Screen[None]]:
     return ConfigScreen
 
 
-OF_ALL_RUNS: Final = (Mode("history", _history), Mode("config", _config))
+OF_ALL_RUNS: Final = (ConsoleMode("history", _history), ConsoleMode("config", _config))
 """What a console without a run has, too."""
 
 MODES: Final = (
-    Mode("run", _run),
-    Mode("map", _map),
-    Mode("dead", _dead),
-    Mode("log", _log),
+    ConsoleMode("run", _run),
+    ConsoleMode("map", _map),
+    ConsoleMode("dead", _dead),
+    ConsoleMode("log", _log),
     *OF_ALL_RUNS,
 )

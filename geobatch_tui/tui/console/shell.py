@@ -23,40 +23,36 @@ from geobatch_tui.tui.kit.contrast import legible
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.kit.keymap import KEYS, bind, load_keymap
 from geobatch_tui.tui.kit.modal import Palette
+from geobatch_tui.tui.parts.console_app import Console, Destination
 from geobatch_tui.tui.parts.help import HelpScreen, entries
-from geobatch_tui.tui.parts.jump import Jumps, Place
+from geobatch_tui.tui.parts.jump import Jumps
 from geobatch_tui.tui.parts.page import Frame
 from geobatch_tui.tui.parts.palette import KeyCommands
-from geobatch_tui.tui.run.model import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from rich.console import RenderableType
     from textual.binding import BindingType
     from textual.screen import Screen
 
-    from geobatch_tui.tui.console.modes import Mode
     from geobatch_tui.tui.kit.endings import Wish
 
 _SETTLE: Final = 0.01
 _TRAIL: Final = 50  #: screens on the way that are remembered
 
 
-class Shell(App[Ending]):
+class Shell(Console):
     """A console.
 
     Args:
         watching: whether it looks after its terminal and its themes; not in tests.
 
     Attributes:
-        PAGES: its screens.
         wish: what is to be opened once it has closed.
         leaving: set once the console waits for a run in this process to drain.
         closes: whether it is being closed, as was asked for.
         failure: what a handler raised, if one did; it ended the console, unless that closed anyway.
-        read_only: whether it changes nothing.
-        shown: the run that is on the screen.
     """
 
     TITLE = "geobatch"
@@ -72,13 +68,10 @@ class Shell(App[Ending]):
         bind("detach", "leave"),
     ]
 
-    PAGES: ClassVar[Sequence[Mode]] = ()
     wish: Wish | None = None
     leaving: Ending | None = None
     failure: Exception | None = None
     closes = False
-    read_only = False
-    shown = View()
 
     def __init__(self, *, watching: bool = True) -> None:
         no_color = terminal.wants_no_color()
@@ -146,9 +139,8 @@ class Shell(App[Ending]):
         """Go to a screen, unless all are being taken down."""
         return AwaitMount(self.screen, ()) if self.closes else super().switch_mode(mode)
 
-    def show_mode(self, mode: str, then: Callable[[Screen[Any]], object]) -> None:
-        """Go to a screen, and call ``then`` with it once it is mounted, even if a key has led to
-        another one by then."""
+    @override
+    def show_mode(self, mode: str, then: Callable[[Screen[None]], object]) -> None:
         if not self.closes:
             self.switch_mode(mode)
             screen = self.screen_stack[0]
@@ -275,24 +267,22 @@ class Shell(App[Ending]):
         if not isinstance(self.screen, Palette):
             self.push_screen(Palette([Jumps], placeholder="Jump to ..."))
 
-    async def places(self, text: str, screen: Screen[Any]) -> list[Place]:
-        """Where one can jump to: screens, what the screen has, runs of this user.
-
-        Args:
-            text: what is typed of the name so far.
-            screen: the one that is shown.
-        """
+    @override
+    async def destinations(self, text: str, screen: Screen[object]) -> list[Destination]:
+        """Return screens, what the screen has, and runs of this user."""
         modes = [
-            Place(KEYS[f"mode.{name}"].name, KEYS[f"mode.{name}"].help, partial(self._go, name))
+            Destination(
+                KEYS[f"mode.{name}"].name, KEYS[f"mode.{name}"].help, partial(self._go, name)
+            )
             for name in self.MODES
         ]
-        own = screen.places(text) if isinstance(screen, Frame) else ()
+        own = screen.destinations(text) if isinstance(screen, Frame) else ()
         runs = await asyncio.to_thread(known)
         return [
             *modes,
             *own,
             *(
-                Place(safe(str(path)), "Open this run", partial(self.open, Watch(path)))
+                Destination(safe(str(path)), "Open this run", partial(self.open, Watch(path)))
                 for path in runs
             ),
         ]

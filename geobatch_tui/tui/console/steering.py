@@ -13,31 +13,22 @@ from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.letters.listing import chunk_named
 from geobatch_tui.tui.letters.rerun import rerun
+from geobatch_tui.tui.parts.console_app import Destination, RunConsole
 from geobatch_tui.tui.parts.console_messages import ShowOnMap
 from geobatch_tui.tui.parts.dialogs import Choice, Question
-from geobatch_tui.tui.parts.jump import Place, matching
+from geobatch_tui.tui.parts.jump import matching
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
     from geobatch_tui.tui.kit.endings import Wish
     from geobatch_tui.tui.parts.console_messages import RetryRequested
-    from geobatch_tui.tui.run.link import RunLink
-    from geobatch_tui.tui.run.model import View
 
 _CHANGES = frozenset({"pause", "workers", "retry", "stop_now"})
 
 
-class Steering(Shell):
-    """Actions on the job. Each asks first where work could be lost.
-
-    Attributes:
-        link: the run.
-        shown: what is on the screen.
-    """
-
-    link: RunLink
-    shown: View
+class Steering(Shell, RunConsole):
+    """Actions on the job. Each asks first where work could be lost."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Actions on the job are hidden in a read-only console, and dim where nothing is live."""
@@ -107,18 +98,20 @@ class Steering(Shell):
             return
         self.show_mode("map", lambda screen: screen.query_one(ChunkMap).show(positions))
 
-    async def places(self, text: str, screen: Screen[Any]) -> list[Place]:
+    async def destinations(self, text: str, screen: Screen[object]) -> list[Destination]:
         """Items and chunks of the run, too."""
         items = self.link.store.items
         found = []
         chunk = chunk_named(items, text) if "@" in text else None
         if chunk is not None and chunk[1] is not None:
             name, show = safe(text), ShowOnMap((text,), (chunk[1],))
-            found.append(Place(name, "Show this chunk on the map", partial(self._show, show)))
+            found.append(Destination(name, "Show this chunk on the map", partial(self._show, show)))
         for item in matching(items, text) if text else ():
             show = ShowOnMap((item.key,), (), (item.item_id,))
-            found.append(Place(item.key, "Show this item on the map", partial(self._show, show)))
-        return [*found, *await super().places(text, screen)]
+            found.append(
+                Destination(item.key, "Show this item on the map", partial(self._show, show))
+            )
+        return [*found, *await super().destinations(text, screen)]
 
     def _show(self, message: ShowOnMap) -> None:
         self.post_message(message)

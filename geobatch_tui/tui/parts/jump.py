@@ -3,62 +3,50 @@
 from __future__ import annotations
 
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final
 
 from textual.command import DiscoveryHit, Hit, Provider
 from textual.content import Content
+
+from geobatch_tui.tui.parts.console_app import Console
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from textual.command import Hits
     from textual.fuzzy import Matcher
-    from textual.screen import Screen
 
+    from geobatch_tui.tui.parts.console_app import Destination
     from geobatch_tui.tui.run.model import ItemView
 
 ITEMS: Final = 30
 """Items that are offered at once: who looks for another one types more of its name."""
 
 
-class Place(NamedTuple):
-    """Somewhere to go: its name, what it is, and how to get there."""
-
-    name: str
-    about: str
-    go: Callable[[], Awaitable[Any] | Any]
-
-
-@runtime_checkable
-class HasPlaces(Protocol):
-    """A console with places to go to."""
-
-    async def places(self, text: str, screen: Screen[Any]) -> list[Place]:
-        """Those whose names hold ``text``, from ``screen``."""
-
-
 class Jumps(Provider):
-    """The places of the console, by what is typed of their names."""
+    """Destinations of the console, by what is typed of their names."""
 
     async def discover(self) -> Hits:
-        """Places that are few."""
-        for place in await self._places(""):
+        """Yield the destinations that are few."""
+        for place in await self._destinations(""):
             yield DiscoveryHit(
                 Content(place.name), _runner(place), text=place.name, help=place.about
             )
 
     async def search(self, query: str) -> Hits:
-        """Places whose name matches."""
+        """Yield the destinations whose names match."""
         matcher = self.matcher(query)
-        for place in await self._places(query):
+        for place in await self._destinations(query):
             score = matcher.match(place.name)
             if score > 0:
                 name = _highlighted(matcher, place.name)
                 yield Hit(score, name, _runner(place), text=place.name, help=place.about)
 
-    async def _places(self, query: str) -> Sequence[Place]:
+    async def _destinations(self, query: str) -> Sequence[Destination]:
         app = self.app
-        return await app.places(query.strip(), self.screen) if isinstance(app, HasPlaces) else ()
+        if not isinstance(app, Console):
+            return ()
+        return await app.destinations(query.strip(), self.screen)
 
 
 def _highlighted(matcher: Matcher, name: str) -> Content:
@@ -69,7 +57,7 @@ def _highlighted(matcher: Matcher, name: str) -> Content:
     return content
 
 
-def _runner(place: Place) -> Callable[[], Awaitable[None]]:
+def _runner(place: Destination) -> Callable[[], Awaitable[None]]:
     async def run() -> None:
         found = place.go()
         if isawaitable(found):

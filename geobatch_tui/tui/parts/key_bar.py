@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widgets import Input
 
 from geobatch_tui.tui.kit.keymap import SIGNS
+from geobatch_tui.tui.parts.console_app import RunConsole
 from geobatch_tui.tui.parts.line_widget import Lines
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class KeyBar(Lines):
         later: list[Entry] = []
         # What ends a state that would else stay as it is has a place on the smallest screen.
         ends = {"job.pause": "Go on"} if paused else {}
-        if getattr(self.app, "frozen", False):
+        if isinstance(self.app, RunConsole) and self.app.frozen:
             ends["freeze"] = "Unfreeze"
         for active in self._active():
             binding = active.binding

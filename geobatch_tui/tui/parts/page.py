@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
     from textual import getters
 
-    from geobatch_tui.tui.console.app import GeobatchApp
-    from geobatch_tui.tui.console.shell import Shell
+    from geobatch_tui.tui.parts.console_app import Console, Destination, RunConsole
     from geobatch_tui.tui.parts.console_messages import RunChanged
-    from geobatch_tui.tui.parts.jump import Place
 
 
 class Frame(Screen[None]):
@@ -41,10 +39,10 @@ class Frame(Screen[None]):
     ]
 
     if TYPE_CHECKING:
-        app = getters.app(Shell)
+        app = getters.app(Console)
 
-    def places(self, text: str) -> Iterable[Place]:
-        """Where one can jump to on this screen; ``text`` is what is typed of the name so far."""
+    def destinations(self, text: str) -> Iterable[Destination]:
+        """Return where one can jump to on this screen; ``text`` is what is typed of the name."""
         del text
         return ()
 
@@ -61,7 +59,7 @@ class Page(Frame):
     """A screen of a run."""
 
     if TYPE_CHECKING:
-        app = getters.app(GeobatchApp)
+        app = getters.app(RunConsole)
 
     def take(self, delta: Delta) -> None:
         """Hand what a poll found to every widget that follows the run."""

@@ -8,16 +8,16 @@ from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Provider
 
 from geobatch_tui.tui.kit.keymap import CHANGES, KEYS
+from geobatch_tui.tui.parts.console_app import Console
 from geobatch_tui.tui.parts.help import entries
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from typing import Any
 
     from textual.command import Hits
     from textual.dom import DOMNode
 
-    from geobatch_tui.tui.console.modes import Mode
+    from geobatch_tui.tui.parts.console_app import ConsoleMode
 
 _HERE: Final = frozenset(
     {"back", "open", "copy", "filter", "next", "previous", "mark", "mark.range", "mark.all"}
@@ -57,19 +57,21 @@ class KeyCommands(Provider):
             if entry.enabled and entry.identifier != "palette":
                 run = self._here(entry.action, nodes[entry.identifier])
                 yield Command(f"{entry.name}: {entry.help}", f"key {entry.key}", run)
-        for mode in getattr(self.app, "PAGES", ()):
-            if mode.name != self.app.current_mode:
-                yield from self._of(mode)
+        app = self.app
+        if isinstance(app, Console):
+            for mode in app.PAGES:
+                if mode.name != app.current_mode:
+                    yield from self._of(app, mode)
 
-    def _of(self, mode: Mode) -> Iterator[Command]:
-        """What there is to do on another screen."""
+    def _of(self, app: Console, mode: ConsoleMode) -> Iterator[Command]:
+        """Yield what there is to do on another screen."""
         where = KEYS[f"mode.{mode.name}"]
-        hidden = _HERE | (CHANGES if getattr(self.app, "read_only", False) else frozenset())
+        hidden = _HERE | (CHANGES if app.read_only else frozenset())
         for binding in mode.load().BINDINGS:
             if isinstance(binding, Binding) and binding.id in KEYS and binding.id not in hidden:
                 text = f"{where.name} · {binding.description}: {binding.tooltip}"
-                key = f"keys {where.key} {self.app.get_key_display(binding)}"
-                yield Command(text, key, self._there(mode.name, binding.action))
+                key = f"keys {where.key} {app.get_key_display(binding)}"
+                yield Command(text, key, _there(app, mode.name, binding.action))
 
     def _here(self, action: str, node: DOMNode) -> Callable[[], Awaitable[None]]:
         async def run() -> None:
@@ -77,9 +79,9 @@ class KeyCommands(Provider):
 
         return run
 
-    def _there(self, mode: str, action: str) -> Callable[[], Awaitable[Any]]:
-        async def run() -> None:
-            await self.app.switch_mode(mode)
-            await self.app.run_action(action, default_namespace=self.app.screen_stack[0])
 
-        return run
+def _there(app: Console, mode: str, action: str) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        app.show_mode(mode, lambda screen: app.run_action(action, default_namespace=screen))
+
+    return run

@@ -14,13 +14,13 @@ from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.line_prompt import PathDialog
 
 if TYPE_CHECKING:
-    from geobatch_tui.tui.console.shell import Shell
     from geobatch_tui.tui.jobs.draft import Draft
+    from geobatch_tui.tui.parts.console_app import Console
 
 _BACKUP = ".bak"
 
 
-async def save(app: Shell, draft: Draft) -> Path | None:
+async def save(app: Console, draft: Draft) -> Path | None:
     """Ask for a path and write the job there, whole or not at all; None: the operator left.
 
     Raises:
@@ -38,7 +38,7 @@ async def save(app: Shell, draft: Draft) -> Path | None:
     return path
 
 
-async def _lose(app: Shell, path: Path, found: int) -> bool:
+async def _lose(app: Console, path: Path, found: int) -> bool:
     """Ask what is to become of comments, and keep the file as it is under another name, if that
     is wanted; whether to go on."""
     backup = path.with_name(f"{path.name}{_BACKUP}")

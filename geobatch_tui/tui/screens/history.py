@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on, work
 from textual.containers import VerticalScroll
@@ -210,7 +210,7 @@ class HistoryScreen(Filtered):
             self._refuse(str(error))
             return
 
-        def edit(screen: Screen[Any]) -> None:
+        def edit(screen: Screen[None]) -> None:
             if isinstance(screen, ConfigScreen):
                 screen.edit(draft)
 

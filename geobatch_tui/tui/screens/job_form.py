@@ -22,9 +22,9 @@ from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.editor import edit_outside
 from geobatch_tui.tui.kit.endings import Start
 from geobatch_tui.tui.kit.keymap import bind
+from geobatch_tui.tui.parts.console_app import Destination
 from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.filter_bar import FilterBar
-from geobatch_tui.tui.parts.jump import Place
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.line_prompt import PathDialog
 from geobatch_tui.tui.parts.saving import save
@@ -121,12 +121,12 @@ class ConfigScreen(Filtered):
         """The line on top."""
         return self.query_one(FilterBar)
 
-    def places(self, text: str) -> Iterable[Place]:
+    def destinations(self, text: str) -> Iterable[Destination]:
         """The keys of the form."""
         del text
         fields = self.draft.fields() if self.draft is not None else []
         return [
-            Place(field.leaf.key, field.leaf.help, partial(self._stand_on, field.leaf.key))
+            Destination(field.leaf.key, field.leaf.help, partial(self._stand_on, field.leaf.key))
             for field in fields
         ]
 

@@ -1,0 +1,86 @@
+"""What screens, parts and widgets ask of the app that shows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from textual.app import App
+
+from geobatch_tui.tui.kit.endings import Ending
+from geobatch_tui.tui.run.model import View
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from textual.screen import Screen
+
+    from geobatch_tui.tui.kit.endings import Wish
+    from geobatch_tui.tui.run.link import RunLink
+
+
+class ConsoleMode(NamedTuple):
+    """A mode of the app; ``load`` imports the class of its screen only when it is called."""
+
+    name: str
+    load: Callable[[], type[Screen[None]]]
+
+    def make(self) -> Screen[None]:
+        """Make a screen of the mode."""
+        return self.load()()
+
+
+class Destination(NamedTuple):
+    """Somewhere to go: its name, what it is, and how to get there."""
+
+    name: str
+    about: str
+    go: Callable[[], Awaitable[None] | None]
+
+
+class Console(App[Ending]):
+    """An app with a run or without one.
+
+    Attributes:
+        PAGES: its modes.
+        read_only: whether it changes nothing.
+        shown: the run that is on the screen.
+    """
+
+    PAGES: ClassVar[Sequence[ConsoleMode]] = ()
+    read_only = False
+    shown = View()
+
+    def open(self, wish: Wish) -> None:
+        """Close this console, and open what is wished for."""
+        raise NotImplementedError
+
+    def show_mode(self, mode: str, then: Callable[[Screen[None]], object]) -> None:
+        """Go to a screen, and call ``then`` with it once it is mounted, even if a key has led to
+        another one by then."""
+        raise NotImplementedError
+
+    async def destinations(self, text: str, screen: Screen[object]) -> list[Destination]:
+        """Return where one can jump to.
+
+        Args:
+            text: what is typed of the name so far.
+            screen: the one that is shown.
+        """
+        raise NotImplementedError
+
+
+class RunConsole(Console):
+    """An app that shows a run.
+
+    Attributes:
+        link: the run.
+        frozen: whether the picture is held still.
+    """
+
+    link: RunLink
+    frozen: bool
+
+    @property
+    def place(self) -> str:
+        """How the console is joined to the run, and where its output goes."""
+        raise NotImplementedError
