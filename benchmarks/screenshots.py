@@ -21,8 +21,7 @@ from measure import ROOT
 import geobatch_tui
 from geobatch_tui.config.layers import load_job
 from geobatch_tui.config.paths import sample_dir
-from geobatch_tui.tui.console.app import GeobatchApp
-from geobatch_tui.tui.console.home import HomeApp
+from geobatch_tui.tui.console.app import GeobatchApp, HomeApp
 from geobatch_tui.tui.jobs.draft import Draft
 from geobatch_tui.tui.run.host import HostedRun
 from geobatch_tui.tui.run.link import RunLink

@@ -37,15 +37,6 @@ ODD_SIZES = frozenset(
         "execution/vector/ogr/domains",
         "execution/vector/ogr/sqlite",
         "execution/vector/read/layer",
-        "tui/console/home",
-        "tui/kit/endings",
-        "tui/letters/letter_dismissal",
-        "tui/map/chosen",
-        "tui/map/picture/ground_view",
-        "tui/run/notices",
-        "tui/run/pending",
-        "tui/run/throughput_units",
-        "tui/screens/filtered",
     }
 )
 #: Names that rooms share, as they mean the same in each.

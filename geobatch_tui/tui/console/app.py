@@ -1,4 +1,4 @@
-"""The console: follows a run through its ledger, and steers it by commands."""
+"""The apps: one follows a run through its ledger and steers it, one lists the runs of a user."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from textual.reactive import var
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.console import modes
+from geobatch_tui.tui.console.shell import Shell
 from geobatch_tui.tui.console.steering import Steering
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.console_messages import RunChanged
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.run.notices import told
-from geobatch_tui.tui.run.pending import Pending
+from geobatch_tui.tui.run.model import Pending, notices
 from geobatch_tui.tui.widgets.overview import Overview
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.kit.endings import Ending
     from geobatch_tui.tui.run.link import RunLink
     from geobatch_tui.tui.run.model import Delta, View
+
 
 LIVE_SECONDS: Final = 0.25
 _PAUSED: Final = 2  #: polls are so much rarer then
@@ -111,7 +112,7 @@ class GeobatchApp(Steering):
         self._pending.add(delta)
         if self.frozen:
             return
-        for notice in told(self.shown, delta.view):
+        for notice in notices(self.shown, delta.view):
             self.notify(notice.text, title=notice.title, severity=notice.severity, markup=False)
         self.shown = delta.view
         self.screen_stack[0].post_message(RunChanged(self._pending.take(delta.view)))
@@ -141,3 +142,16 @@ class GeobatchApp(Steering):
             keys.renew()
         if not frozen:
             self.deliver(self._pending.take(self.link.store.view))
+
+
+class HomeApp(Shell):
+    """Opens on the history."""
+
+    PAGES = modes.OF_ALL_RUNS
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        mode.name: mode.make for mode in modes.OF_ALL_RUNS
+    }
+    DEFAULT_MODE = "history"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind(f"mode.{mode.name}", f"switch_mode('{mode.name}')") for mode in modes.OF_ALL_RUNS
+    ]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.place.owner import is_ours
@@ -15,7 +14,7 @@ from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit import terminal
-from geobatch_tui.tui.kit.endings import Ending
+from geobatch_tui.tui.kit.endings import Closed, Ending, Shown
 from geobatch_tui.tui.run.host import HostedRun
 from geobatch_tui.tui.run.link import RunLink
 
@@ -23,28 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geobatch_tui.config.layers import LoadedJob
-    from geobatch_tui.orchestration.state.outcome import RunResult
     from geobatch_tui.tui.console.shell import Shell
     from geobatch_tui.tui.kit.endings import Wish
 
 _LOG: Final = "console.err"
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """How a console with a run of its own closed.
-
-    Attributes:
-        result: of the run, or of the last one where dead letters were tried again; it has ended.
-        detach: the operator wants it resumed in the background.
-        lost: the terminal is gone: nothing can be written to it.
-        wish: what the operator wants to see next.
-    """
-
-    result: RunResult
-    detach: bool
-    lost: bool
-    wish: Wish | None = None
 
 
 def run_hosted(
@@ -129,7 +110,7 @@ def home() -> Wish | None:
         GeobatchError: the console failed.
     """
     from geobatch_tui.orchestration.state.run_index import index_dir
-    from geobatch_tui.tui.console.home import HomeApp
+    from geobatch_tui.tui.console.app import HomeApp
 
     log = index_dir().with_name(_LOG)
     try:
@@ -137,15 +118,6 @@ def home() -> Wish | None:
     except OSError:  # a home that cannot be written
         log = _elsewhere()
     return _wish_of(_show(HomeApp, log))
-
-
-class Shown(NamedTuple):
-    """How a console closed, what is wished for next, and, if it failed, what failed and where the
-    traceback is."""
-
-    ending: Ending | None = None
-    wish: Wish | None = None
-    failure: str = ""
 
 
 def _show_run(link: RunLink) -> Shown:

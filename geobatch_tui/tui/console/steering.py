@@ -12,7 +12,7 @@ from geobatch_tui.tui.console.shell import Shell
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.letters.listing import chunk_named
-from geobatch_tui.tui.letters.rerun import rerun
+from geobatch_tui.tui.letters.requests import rerun
 from geobatch_tui.tui.parts.console_app import Destination, RunConsole
 from geobatch_tui.tui.parts.console_messages import ShowOnMap
 from geobatch_tui.tui.parts.dialogs import Choice, Question

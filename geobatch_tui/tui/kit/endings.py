@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from geobatch_tui.orchestration.state.outcome import RunResult
 
 
 class Ending(Enum):
@@ -34,3 +36,29 @@ class Start:
 
 
 Wish = Watch | Start
+
+
+class Shown(NamedTuple):
+    """How a console closed, what is wished for next, and, if it failed, what failed and where the
+    traceback is."""
+
+    ending: Ending | None = None
+    wish: Wish | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How a console with a run of its own closed.
+
+    Attributes:
+        result: of the run, or of the last one where dead letters were tried again; it has ended.
+        detach: the operator wants it resumed in the background.
+        lost: the terminal is gone: nothing can be written to it.
+        wish: what the operator wants to see next.
+    """
+
+    result: RunResult
+    detach: bool
+    lost: bool
+    wish: Wish | None = None

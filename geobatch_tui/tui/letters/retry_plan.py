@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.orchestration.splitting import halved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from geobatch_tui.tui.run.model import ItemView, LetterView
+
 
 MAX_KEY_BYTES: Final = 1 << 20
 """Of all keys of one request: they travel as arguments of a command, or over a socket."""
@@ -176,3 +178,37 @@ def _fate(letter: LetterView, item: ItemView | None, *, live: bool, changed: boo
     if item.state is ItemState.PUBLISHED:
         return REMADE
     return CHUNK if letter.chunk_id is not None else ASSEMBLED
+
+
+class Places(Protocol):
+    """Where chunks stand; `RunStore` is one."""
+
+    def position(self, chunk_id: int) -> int | None:
+        """Of a chunk of the ledger; None: it is not part of the job."""
+
+    def item(self, item_id: int) -> ItemView | None:
+        """The item of an id."""
+
+
+def dead_within(
+    places: Places, letters: Iterable[LetterView], runs: Sequence[tuple[int, int]]
+) -> tuple[int, ...]:
+    """Ids of the letters whose chunk lies in one of ``runs``, which are first and end positions in
+    order. The letter of a whole item lies where any of its chunks does."""
+    firsts = [start for start, _ in runs]
+
+    def meets(start: int, end: int) -> bool:
+        at = bisect_right(firsts, end - 1) - 1
+        return at >= 0 and runs[at][1] > start
+
+    found = []
+    for letter in letters:
+        if letter.chunk_id is not None:
+            position = places.position(letter.chunk_id)
+            span = None if position is None else (position, position + 1)
+        else:
+            item = places.item(letter.item_id)
+            span = None if item is None else (item.first, item.first + item.n)
+        if span is not None and meets(*span):
+            found.append(letter.dead_id)
+    return tuple(found)

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual import on
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.line_widget import Follower
+from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.run.model import Delta
 
 if TYPE_CHECKING:
@@ -83,3 +86,37 @@ class Page(Frame):
     def show_all(self) -> None:
         """Show the run as a whole."""
         self.take(Delta((), reshaped=True, fresh=True, view=self.app.shown))
+
+
+class Filtered(Frame):
+    """A screen with one :class:`FilterBar` and, first among its lists, the one that it filters."""
+
+    def refilter(self) -> None:
+        """Show what the filter lets pass; called when it is another one."""
+        raise NotImplementedError
+
+    def step_back(self) -> bool:
+        """Undo what "back" undoes before it drops the filter; whether there was anything."""
+        return False
+
+    @on(FilterBar.Changed)
+    def _filtered(self, message: FilterBar.Changed) -> None:
+        message.stop()
+        self.refilter()
+
+    @on(FilterBar.Left)
+    def _typed(self, message: FilterBar.Left) -> None:
+        message.stop()
+        self.query_one(ScrollLines).focus()
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.query_one(FilterBar).type()
+
+    def action_back(self) -> None:
+        """To the list; then undo what the screen has to undo; then drop the filter."""
+        lines = self.query_one(ScrollLines)
+        if self.focused is not lines:
+            lines.focus()
+        elif not self.step_back():
+            self.query_one(FilterBar).clear()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from geobatch_tui.tui.kit import fixed_width as fmt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from geobatch_tui.ledger.schema.updates import ItemState
     from geobatch_tui.ledger.schema.views import RunRow
+
 
 Lattice = Mapping[str, Any]
 """``cols`` x ``rows`` nodes ``points`` (lon, lat or None) at equal steps over an item's units."""
@@ -239,3 +244,61 @@ class Delta:
     reshaped: bool
     fresh: bool
     view: View
+
+
+class Pending:
+    """Joins the deltas of polls while the picture is frozen."""
+
+    def __init__(self) -> None:
+        self._changed: set[int] = set()
+        self._reshaped = self._fresh = False
+
+    def add(self, delta: Delta) -> None:
+        """Keep the delta of a poll."""
+        self._reshaped |= delta.reshaped
+        self._fresh |= delta.fresh
+        if self._reshaped:
+            self._changed.clear()
+        else:
+            self._changed.update(delta.changed)
+
+    def take(self, view: View) -> Delta:
+        """Return the deltas kept so far as one, with the newest view, and forget them."""
+        delta = Delta(tuple(self._changed), reshaped=self._reshaped, fresh=self._fresh, view=view)
+        self._changed.clear()
+        self._reshaped = self._fresh = False
+        return delta
+
+
+class Notice(NamedTuple):
+    """A sentence for the operator."""
+
+    title: str
+    text: str
+    severity: Literal["information", "warning", "error"]
+
+
+def notices(before: View, now: View) -> Iterator[Notice]:
+    """Yield notices of what changed between two views; none for the first view of a run."""
+    if before.run is None or now.run is None or before.run.run_id != now.run.run_id:
+        return
+    if before.state != now.state:
+        yield from _turned(now)
+    if now.suspended and now.suspended != before.suspended and "operator" not in now.suspended:
+        yield Notice("waiting", f"nothing new is started: {now.suspended}", "warning")
+
+
+def _turned(now: View) -> Iterator[Notice]:
+    run = now.run
+    if now.state == "crashed":
+        yield Notice("crashed", "its process is gone; run the job again to resume", "error")
+    elif run is not None and run.t1 is not None:
+        letters = fmt.plural(now.dead_letters, "dead letter")
+        done = fmt.plural(now.counts["done"], "chunk")
+        text = f"{done} done, {letters}, exit code {run.exit_code}"
+        severity: Literal["information", "warning"] = (
+            "information" if run.exit_code == 0 else "warning"
+        )
+        yield Notice(f"run ended: {now.state}", text, severity)
+    elif now.state in {"paused", "draining"}:
+        yield Notice(now.state, "chunks in flight are finished, no others are started", "warning")

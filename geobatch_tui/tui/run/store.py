@@ -17,7 +17,7 @@ from geobatch_tui.orchestration.state.session import state_of_run
 from geobatch_tui.tui.run.cause_groups import grouped, normalised
 from geobatch_tui.tui.run.chunk_states import Chunks, lattice_of
 from geobatch_tui.tui.run.model import Delta, ItemView, LetterView, Sample, View
-from geobatch_tui.tui.run.progress_notes import sample, told
+from geobatch_tui.tui.run.progress_rates import latest, sample
 
 if TYPE_CHECKING:
     from array import array
@@ -277,7 +277,7 @@ class RunStore:
         holder = read_holder(self._dir.lock)
         progress = reader.last_event("progress") or {} if run else {}
         planned = reader.last_event("run.planned") or {} if run else {}
-        facts: dict[str, Any] = told(progress)
+        facts: dict[str, Any] = latest(progress)
         if not live:
             facts |= {"workers": (), "eta_s": None, "suspended": ""}
         if self._groups_stale:

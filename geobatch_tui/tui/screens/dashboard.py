@@ -11,7 +11,7 @@ from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.map.chunk_map import ChunkMap
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.page import Page
-from geobatch_tui.tui.run.throughput_units import UNITS
+from geobatch_tui.tui.run.progress_rates import UNITS
 from geobatch_tui.tui.widgets.causes import Causes
 from geobatch_tui.tui.widgets.log_tail import LogPanel
 from geobatch_tui.tui.widgets.overview import Overview

@@ -14,8 +14,8 @@ from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters.listing import FIELDS, GROUPINGS, SORTS, Listing, listing
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
+from geobatch_tui.tui.parts.page import Filtered
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.screens.letter_evidence import Evidence
 from geobatch_tui.tui.screens.remedies import Remedies
 from geobatch_tui.tui.widgets.inspector import Inspector

@@ -21,9 +21,9 @@ from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
+from geobatch_tui.tui.parts.page import Filtered
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.run.past_runs import FIELDS, compare, gather
-from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.widgets.run_list import RunHeading, RunList
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.line_prompt import PathDialog
+from geobatch_tui.tui.parts.page import Filtered
 from geobatch_tui.tui.parts.saving import save
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.plan_pane import PlanPane
 

@@ -22,9 +22,8 @@ from geobatch_tui.tui.log.selection import LogSelection
 from geobatch_tui.tui.parts.console_messages import ShowOnMap
 from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
-from geobatch_tui.tui.parts.page import Page
+from geobatch_tui.tui.parts.page import Filtered, Page
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
-from geobatch_tui.tui.screens.filtered import Filtered
 from geobatch_tui.tui.widgets.log_view import LogView, level_name, progress, unfolded
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters.dossier import changed_sources
 from geobatch_tui.tui.letters.listing import names_of
-from geobatch_tui.tui.letters.retry_plan import consequence, selection
-from geobatch_tui.tui.map.chosen import dead_within
+from geobatch_tui.tui.letters.retry_plan import consequence, dead_within, selection
 from geobatch_tui.tui.map.chunk_map import ChunkMap
 from geobatch_tui.tui.map.panels import CursorCard, HistogramPanel, Legend, MapHead
 from geobatch_tui.tui.map.picture.codes import CODES, MODES

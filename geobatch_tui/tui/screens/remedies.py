@@ -12,8 +12,8 @@ from geobatch_tui.errors import GeobatchError
 from geobatch_tui.orchestration.splitting import tile_of
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.letters import dossier
-from geobatch_tui.tui.letters.letter_dismissal import dismiss
 from geobatch_tui.tui.letters.listing import names_of
+from geobatch_tui.tui.letters.requests import dismiss
 from geobatch_tui.tui.letters.retry_plan import consequence, selection
 from geobatch_tui.tui.parts.console_messages import RetryRequested, ShowOnMap
 from geobatch_tui.tui.parts.dialogs import Choice, Question

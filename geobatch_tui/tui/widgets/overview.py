@@ -11,7 +11,7 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS, RUN_OTHER, RUN_STYLES, STACK
 from geobatch_tui.tui.parts.line_widget import Lines
-from geobatch_tui.tui.run.throughput_units import UNITS, rate_of, text_of
+from geobatch_tui.tui.run.progress_rates import UNITS, rate_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

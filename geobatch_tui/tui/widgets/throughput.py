@@ -9,13 +9,13 @@ from textual.content import Content
 
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.parts.line_widget import Lines
-from geobatch_tui.tui.run.throughput_units import UNITS, name_of, rate_of, text_of
+from geobatch_tui.tui.run.progress_rates import UNITS, name_of, rate_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geobatch_tui.tui.run.model import Sample, View
-    from geobatch_tui.tui.run.throughput_units import Unit
+    from geobatch_tui.tui.run.progress_rates import Unit
 
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _AXIS: Final = 6

@@ -13,7 +13,7 @@ from geobatch_tui.execution.protocol.messages import ChunkGrid
 from geobatch_tui.ledger.schema.views import RunRow
 from geobatch_tui.orchestration.dry_run import Trial, TriedChunk
 from geobatch_tui.orchestration.plan.plan_report import ItemReason, PlanReport
-from geobatch_tui.tui.console.home import HomeApp
+from geobatch_tui.tui.console.app import HomeApp
 from geobatch_tui.tui.jobs.draft import Draft
 from geobatch_tui.tui.map.plan_map import PlannedChunks
 from geobatch_tui.tui.run.past_runs import PastRun

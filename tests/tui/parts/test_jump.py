@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geobatch_tui.orchestration.state import run_index
-from geobatch_tui.tui.console.home import HomeApp
+from geobatch_tui.tui.console.app import HomeApp
 from geobatch_tui.tui.jobs.draft import Draft
 from geobatch_tui.tui.kit.endings import Watch
 from geobatch_tui.tui.map.chunk_map import ChunkMap

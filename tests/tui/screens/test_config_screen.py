@@ -20,7 +20,7 @@ from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.layers import load_job
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.orchestration.dry_run import CHUNKS
-from geobatch_tui.tui.console.home import HomeApp
+from geobatch_tui.tui.console.app import HomeApp
 from geobatch_tui.tui.jobs.draft import Draft, text_of
 from geobatch_tui.tui.jobs.forecast import against_last
 from geobatch_tui.tui.kit.endings import Start

@@ -273,7 +273,7 @@ async def test_retry_of_a_finished_run_starts_another(console, script, deaths, e
     """Where nothing is live, `geobatch retry` is started in the background, with changes."""
     started = []
     monkeypatch.setattr(
-        "geobatch_tui.tui.letters.rerun.start_in_background",
+        "geobatch_tui.tui.letters.requests.start_in_background",
         lambda words, root: started.append(words),
     )
     script.end("partial", 12, "complete")

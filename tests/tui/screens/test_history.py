@@ -16,7 +16,7 @@ from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.orchestration.state import run_index
-from geobatch_tui.tui.console.home import HomeApp
+from geobatch_tui.tui.console.app import HomeApp
 from geobatch_tui.tui.kit.endings import Start, Watch
 from geobatch_tui.tui.run.past_runs import compare, gather
 from geobatch_tui.tui.screens.job_form import ConfigScreen

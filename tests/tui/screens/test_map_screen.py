@@ -10,7 +10,7 @@ from scripted_maps import settled
 
 from geobatch_tui.tui.letters.listing import names_of
 from geobatch_tui.tui.letters.previewer import Unseen
-from geobatch_tui.tui.map.chosen import dead_within
+from geobatch_tui.tui.letters.retry_plan import dead_within
 from geobatch_tui.tui.map.chunk_map import ChunkMap
 from geobatch_tui.tui.map.panels import CursorCard
 from geobatch_tui.tui.map.picture.ground import GroundScene

@@ -9,7 +9,7 @@ from geobatch_tui.tui.map import outline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.tui.map.picture.ground_view import View
+    from geobatch_tui.tui.map.picture.place import GroundView
 
 _DOTS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 _BRAILLE: Final = 0x2800
@@ -28,7 +28,7 @@ class Coast:
             return ""
         return "".join(chr(_BRAILLE + dots) if dots else " " for dots in self._lines[y])
 
-    def draw(self, view: View) -> None:
+    def draw(self, view: GroundView) -> None:
         """Draw what a view shows."""
         self._lines = [bytearray(view.width) for _ in range(view.height // 2)]
         if not self._lines or not view.width:
@@ -45,7 +45,7 @@ class Coast:
                 if left + 360 * turn <= east and right + 360 * turn >= west:
                     self._draw(line.points, view, 360 * turn)
 
-    def _draw(self, points: Sequence[tuple[float, float]], view: View, shift: int) -> None:
+    def _draw(self, points: Sequence[tuple[float, float]], view: GroundView, shift: int) -> None:
         across = 2 * view.squeeze / view.step
         down = 2 / view.step
         x0, y0 = view.width - (view.lon - shift) * across, view.height + view.lat * down

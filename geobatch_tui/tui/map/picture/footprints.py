@@ -17,15 +17,13 @@ from geobatch_tui.tui.map.picture.planes import Grid, Span, at, fold, ranges, un
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from geobatch_tui.tui.map.picture.ground_view import View
-    from geobatch_tui.tui.map.picture.place import LonLat
+    from geobatch_tui.tui.map.picture.place import GroundView, LonLat
     from geobatch_tui.tui.map.picture.planes import Planes
     from geobatch_tui.tui.run.model import ItemView
 
 _PROBES: Final = 17
-_FEW: Final = (
-    4096  #: blocks of an item; up to that it costs less to lay all than to find those in view
-)
+#: Blocks of an item; up to that it costs less to lay all than to find those in view.
+_FEW: Final = 4096
 
 Corner = tuple[float, float] | None
 Pixel = tuple[int, int] | None
@@ -89,7 +87,7 @@ class Footprints:
 
     # --- laying ---------------------------------------------------------------------------------
 
-    def lay(self, view: View) -> None:
+    def lay(self, view: GroundView) -> None:
         """Find the pixels of all that is in view."""
         self._width, self._height = view.width, view.height
         west, south, east, north = view.bounds
@@ -118,7 +116,7 @@ class Footprints:
             self._pixels[y * self._width + x].append(len(self._points))
             self._points.append(item)
 
-    def _lay(self, item: ItemView, place: Place, view: View, shift: float) -> None:
+    def _lay(self, item: ItemView, place: Place, view: GroundView, shift: float) -> None:
         west, south, east, north = place.bounds
         left, right = view.x(west + shift), view.x(east + shift)
         top, bottom = view.y(north), view.y(south)
@@ -323,7 +321,9 @@ def _spans(edges: Sequence[float]) -> list[tuple[int, int]]:
     return spans
 
 
-def _corners(place: Place, view: View, shift: float, v: float, us: Sequence[float]) -> list[Corner]:
+def _corners(
+    place: Place, view: GroundView, shift: float, v: float, us: Sequence[float]
+) -> list[Corner]:
     across, down = view.squeeze / view.step, 1 / view.step
     x0 = view.width / 2 - (view.lon - shift) * across
     y0 = view.height / 2 + view.lat * down
@@ -342,7 +342,7 @@ def _rounded(corners: Sequence[Corner]) -> list[Pixel]:
 
 
 def _in_view(
-    place: Place, view: View, shift: float, span: Span, parts: tuple[float, float]
+    place: Place, view: GroundView, shift: float, span: Span, parts: tuple[float, float]
 ) -> Span:
     """The part of an item's blocks that can be in view, found by probing ever closer."""
     while True:
@@ -352,7 +352,9 @@ def _in_view(
         span = closer
 
 
-def _probed(place: Place, view: View, shift: float, span: Span, parts: tuple[float, float]) -> Span:
+def _probed(
+    place: Place, view: GroundView, shift: float, span: Span, parts: tuple[float, float]
+) -> Span:
     wide, high = span.right - span.left, span.bottom - span.top
     steps = range(_PROBES)
     us = _edges((span.left + wide * i / (_PROBES - 1) for i in steps), parts[0])
@@ -375,7 +377,7 @@ def _probed(place: Place, view: View, shift: float, span: Span, parts: tuple[flo
     )
 
 
-def _touches(corners: Sequence[tuple[float, float]], view: View) -> bool:
+def _touches(corners: Sequence[tuple[float, float]], view: GroundView) -> bool:
     """Whether the box of some corners meets the view; a pixel beside it counts too: between nodes
     an edge may bend."""
     xs, ys = zip(*corners, strict=True)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.tui.map.picture.coast import Coast
 from geobatch_tui.tui.map.picture.footprints import Footprints
-from geobatch_tui.tui.map.picture.ground_view import View
-from geobatch_tui.tui.map.picture.place import wrapped
+from geobatch_tui.tui.map.picture.place import GroundView, wrapped
 from geobatch_tui.tui.map.picture.planes import Span
 from geobatch_tui.tui.map.picture.scene import Scene
 
@@ -44,7 +43,7 @@ class GroundScene(Scene):
         self._exact: dict[int, Place] = {}
         self._asked: dict[int, object] = {}
         self._fitted = True
-        self._view = View(0, 0, 1, 1, 0, 0)
+        self._view = GroundView(0, 0, 1, 1, 0, 0)
         self._cursor: tuple[float, float] | None = None
         self._anchor: tuple[float, float] | None = None
         self._kept: tuple[float, float, float, float] | None = None
@@ -94,7 +93,7 @@ class GroundScene(Scene):
             self._view = self._fit()
         else:
             view = self._view
-            self._view = View(view.lon, view.lat, view.step, view.squeeze, width, height)
+            self._view = GroundView(view.lon, view.lat, view.step, view.squeeze, width, height)
         lon, lat = self.cursor
         self._cursor = self._turned(lon), lat
         self.lay()
@@ -103,7 +102,7 @@ class GroundScene(Scene):
         """A longitude, within half a turn of the view's middle."""
         return lon + 360 * round((self._view.lon - lon) / 360)
 
-    def _fit(self) -> View:
+    def _fit(self) -> GroundView:
         west, south, east, north = self._extent
         lon, lat = (west + east) / 2, (south + north) / 2
         squeeze = max(0.2, math.cos(math.radians(lat)))
@@ -111,8 +110,8 @@ class GroundScene(Scene):
         high = max((north - south) * _MARGIN, _LEAST)
         step = max(wide / max(1, self.width), high / max(1, self.height))
         if step >= self._all_round():
-            return View(lon, 0.0, self._all_round(), 1.0, self.width, self.height)
-        return View(lon, lat, step, squeeze, self.width, self.height)
+            return GroundView(lon, 0.0, self._all_round(), 1.0, self.width, self.height)
+        return GroundView(lon, lat, step, squeeze, self.width, self.height)
 
     def _all_round(self) -> float:
         """Degrees a pixel at which the whole world is in view."""
@@ -148,9 +147,9 @@ class GroundScene(Scene):
         self._fitted = step == fit.step
         lon, lat = (fit.lon, fit.lat) if self._fitted else self.cursor
         if step >= self._all_round():
-            self._view = View(lon, 0.0, step, 1.0, self.width, self.height)
+            self._view = GroundView(lon, 0.0, step, 1.0, self.width, self.height)
         else:
-            self._view = View(lon, lat, step, fit.squeeze, self.width, self.height)
+            self._view = GroundView(lon, lat, step, fit.squeeze, self.width, self.height)
         self.lay()
         return True
 
@@ -196,7 +195,7 @@ class GroundScene(Scene):
         if 0 <= x < self.width and 0 <= y < self.height:
             return False
         self._fitted = False
-        self._view = View(
+        self._view = GroundView(
             self.cursor[0] if not 0 <= x < self.width else view.lon,
             self.cursor[1] if not 0 <= y < self.height else view.lat,
             view.step,

@@ -1,14 +1,17 @@
-"""Dead letters tried again: in the run that is live, by another one in this process where the
-console has one, or by one in the background."""
+"""Dead letters tried again, by the run that is live, by one in this process or in the background;
+or dismissed with a note."""
 
 from __future__ import annotations
 
 import json
+from itertools import batched
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.detached import LOG, Background
+from geobatch_tui.orchestration.state import dismissal
+from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.run.host import hosted_retry
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.run.host import HostedRun
     from geobatch_tui.tui.run.link import RunLink
+
 
 _COMMAND_BYTES: Final = 32 * 1024  #: of names in one command; a longer line is refused
 _TAIL: Final = 20  #: lines that are looked at for the reason of a failure
@@ -114,3 +118,30 @@ def start_in_background(words: Sequence[str], root: Path) -> None:
             f"the run in the background ended with {code}: {said[:_SAID]}",
             hint=f"all that it said is in {safe(str(root / LOG))}",
         )
+
+
+_AT_ONCE: Final = 1000  #: letters of one command, some 30 bytes each; a longer line is refused
+
+
+def dismiss(link: RunLink, letters: Sequence[tuple[int, float]], note: str | None) -> str:
+    """Note that letters are known, or take that back, and say so. Blocks: call it from a thread.
+
+    Args:
+        link: the run.
+        letters: ids and times.
+        note: what is known; None takes it back.
+
+    Raises:
+        StateError: the console is read-only, the run refused, or the ledger cannot be written.
+        LockHeldError: a run has begun meanwhile that takes no commands from here.
+    """
+    if link.read_only:
+        raise StateError("this console is read-only")
+    if link.can_steer():
+        for part in batched(letters, _AT_ONCE):
+            link.send("dismiss", letters=[list(letter) for letter in part], note=note)
+        count = len(letters)
+    else:
+        count = dismissal.dismiss(link.directory, letters, note)
+    many = fmt.plural(count, "dead letter")
+    return f"{many} {'dismissed' if note is not None else 'as before'}"

@@ -7,7 +7,7 @@ import pytest
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.observability.text import pasteable, proper
-from geobatch_tui.tui.letters.rerun import batches, rerun, start_in_background
+from geobatch_tui.tui.letters.requests import batches, rerun, start_in_background
 from geobatch_tui.tui.run.link import RunLink
 
 

@@ -1,10 +1,12 @@
-"""The engine's notes of progress, read as rates and workers."""
+"""Rates and workers read from the engine's notes of progress; rates in the unit that is chosen."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.observability.text import safe
+from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.run.model import Sample, WorkerRow
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def sample(t: float, data: Mapping[str, Any]) -> Sample:
     )
 
 
-def told(progress: Mapping[str, Any]) -> dict[str, Any]:
+def latest(progress: Mapping[str, Any]) -> dict[str, Any]:
     """What the engine's newest note says beyond the rates."""
     eta = progress.get("eta_s")
     return {
@@ -56,3 +58,41 @@ def _workers(progress: Mapping[str, Any]) -> tuple[WorkerRow, ...]:
             )
         )
     return tuple(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A figure of a sample and how it is told."""
+
+    field: str
+    factor: float
+    name: str
+
+
+UNITS: Final = (
+    Unit("chunks_per_s", 60.0, "ch/min"),
+    Unit("units_per_s", 1.0, ""),
+    Unit("bytes_in_per_s", 1.0, "B/s in"),
+    Unit("bytes_out_per_s", 1.0, "B/s out"),
+)
+
+
+def rate_of(unit: Unit, sample: Sample) -> float:
+    """The sample in this unit."""
+    return float(getattr(sample, unit.field)) * unit.factor
+
+
+def name_of(unit: Unit, unit_name: str) -> str:
+    """The unit for people; ``unit_name`` is what the operation counts: px or features."""
+    return unit.name or f"{unit_name}/s"
+
+
+def text_of(unit: Unit, value: float, unit_name: str) -> str:
+    """A value with its unit: ``212 ch/min``, ``1.4 GB/s in``, ``310 Mpx/s``."""
+    name = name_of(unit, unit_name)
+    if name.startswith("B/s"):
+        return f"{fmt.size(value)}{name[1:]}"
+    if name == "px/s":
+        text = fmt.amount(value)
+        return f"{text[:-1]} {text[-1]}px/s" if text[-1].isalpha() else f"{text} px/s"
+    return f"{fmt.amount(value)} {name}"

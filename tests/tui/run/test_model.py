@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from geobatch_tui.tui.run.model import NO_COUNTS, View
-from geobatch_tui.tui.run.notices import told
+from geobatch_tui.tui.run.model import NO_COUNTS, View, notices
 
 
 @pytest.mark.parametrize(
@@ -26,4 +25,4 @@ def test_letters_of_features_are_told_though_no_chunk_is_dead(done, letters, sai
         counts=NO_COUNTS | {"total": done, "done": done},
         groups=(SimpleNamespace(count=letters),),
     )
-    assert [notice.text for notice in told(running, ended)] == [said]
+    assert [notice.text for notice in notices(running, ended)] == [said]
