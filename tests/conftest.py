@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ["GEOBATCH_OPS"] = "geobatch_tui.testing.ops:NOOP,geobatch_tui.testing.ops:FAULTY"
@@ -20,3 +22,23 @@ os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="geobatch-state-")
 def pytest_xdist_auto_num_workers() -> int:
     """Processes that run tests: tests wait a third of the time, for processes of their own."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """Call ``here(*words)``: the command in this process, with threads for workers; gives its exit
+    code and streams as a finished process. It takes a tenth of what a process takes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GEOBATCH_ENGINE__EXECUTOR", "thread")
+
+    from geobatch_tui.cli.boundary import run_command
+
+    def call(*words, check=None):
+        capsys.readouterr()
+        code = run_command([str(word) for word in words])
+        said = capsys.readouterr()
+        if check is not None:
+            assert code == check, said.err
+        return subprocess.CompletedProcess(words, code, said.out, said.err)
+
+    return call

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from geobatch_tui.cli.boundary import run_command
-
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "sample_configs" / "data"
 
@@ -35,23 +33,6 @@ def geobatch(tmp_path):
         if check is not None:
             assert done.returncode == check, done.stderr
         return done
-
-    return call
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
-    """Call ``here(*words)``: the same in this process, with threads for workers: much faster."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GEOBATCH_ENGINE__EXECUTOR", "thread")
-
-    def call(*words, check=None):
-        capsys.readouterr()
-        code = run_command([str(word) for word in words])
-        said = capsys.readouterr()
-        if check is not None:
-            assert code == check, said.err
-        return subprocess.CompletedProcess(words, code, said.out, said.err)
 
     return call
 

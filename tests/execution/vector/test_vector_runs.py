@@ -21,7 +21,8 @@ import vectordata
 HERE = Path(__file__).parent
 
 
-def _command(out, source, *sets, op="vector.reproject", form="GeoParquet"):
+def _words(out, source, *sets, op="vector.reproject", form="GeoParquet"):
+    """The command line of a run over ``source`` into ``out``."""
     job = out.with_suffix(".toml")
     crs = 'dst_crs = "EPSG:3035"' if op == "vector.reproject" else ""
     job.write_text(
@@ -29,7 +30,12 @@ def _command(out, source, *sets, op="vector.reproject", form="GeoParquet"):
         f'[output]\ndir = "{out}"\nformat = "{form}"\n[engine]\nmax_workers = 2\n'
     )
     words = [word for pair in sets for word in ("--set", pair)]
-    return [sys.executable, "-m", "geobatch_tui", "run", str(job), "--json", *words]
+    return ["run", str(job), "--json", *words]
+
+
+def _command(*given, **more):
+    """The same, as a process of its own."""
+    return [sys.executable, "-m", "geobatch_tui", *_words(*given, **more)]
 
 
 def _environment(**more):
@@ -58,11 +64,11 @@ def _recorded(out):
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", pytest.param("geojson", marks=pytest.mark.slow)])
-def test_a_killed_run_resumes_to_the_same_bytes(suffix, tmp_path):
+def test_a_killed_run_resumes_to_the_same_bytes(suffix, tmp_path, here):
     """Killed by -9 in mid run: the second run computes only what is missing, and gives the same file."""
     source = vectordata.write(vectordata.layer(2000), tmp_path / f"s.{suffix}")
     chunks = "engine.chunk_features=20"
-    _run(_command(tmp_path / "golden", source))
+    here(*_words(tmp_path / "golden", source), check=0)
     golden = (tmp_path / "golden" / "s.parquet").read_bytes()
     out = tmp_path / "out"
     process = subprocess.Popen(
@@ -78,15 +84,14 @@ def test_a_killed_run_resumes_to_the_same_bytes(suffix, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (out / "s.parquet").exists()
-    done, result = _run(_command(out, source, chunks))
-    assert done.returncode == 0, done.stderr
-    assert result["counts"]["current"] >= 1
-    assert result["counts"]["done"] + result["counts"]["current"] == 100
+    counts = json.loads(here(*_words(out, source, chunks), check=0).stdout)["counts"]
+    assert counts["current"] >= 1
+    assert counts["done"] + counts["current"] == 100
     assert hashlib.sha256((out / "s.parquet").read_bytes()).digest() == (
         hashlib.sha256(golden).digest()
     )
-    done, result = _run(_command(out, source, chunks))
-    assert (done.returncode, result["counts"]["done"]) == (0, 0)
+    again = json.loads(here(*_words(out, source, chunks), check=0).stdout)
+    assert again["counts"]["done"] == 0
 
 
 @pytest.mark.parametrize("hang", [2000, pytest.param(1000, marks=pytest.mark.slow)])
@@ -115,14 +120,7 @@ def test_features_that_hang_or_crash_are_left_out_alone(hang, tmp_path):
     assert (again.returncode, result["counts"]["done"]) == (12, 0)
 
 
-def _geobatch(*words, **more):
-    command = [sys.executable, "-m", "geobatch_tui", *map(str, words)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=110, env=_environment(**more), check=False
-    )
-
-
-def test_each_feature_has_a_letter_and_can_be_tried_again(tmp_path):
+def test_each_feature_has_a_letter_and_can_be_tried_again(tmp_path, here):
     """dead-letters names fid, cause and a command for just that feature; retry tries it again."""
     shapes = [shapely.Point(10 + n % 5, 50) for n in range(60)]
     shapes[7] = shapely.Point(200, 95)
@@ -130,10 +128,10 @@ def test_each_feature_has_a_letter_and_can_be_tried_again(tmp_path):
     frame = gpd.GeoDataFrame({"n": range(60)}, geometry=shapes, crs=4326)
     source = vectordata.write(frame, tmp_path / "s.gpkg")
     out = tmp_path / "out"
-    done, result = _run(_command(out, source, "engine.chunk_features=20"))
-    assert done.returncode == 12, done.stderr
-    assert result["counts"] == {**result["counts"], "done": 3, "dead": 0}
-    letters = json.loads(_geobatch("dead-letters", out, "--json").stdout)
+    done = here(*_words(out, source, "engine.chunk_features=20"), check=12)
+    counts = json.loads(done.stdout)["counts"]
+    assert counts == {**counts, "done": 3, "dead": 0}
+    letters = json.loads(here("dead-letters", out, "--json").stdout)
     letters.sort(key=lambda one: one["feature"])  # they come in the order in which chunks ended
     assert [(one["feature"], one["chunk"]) for one in letters] == [
         (8, "s.parquet@0,0"),
@@ -142,29 +140,25 @@ def test_each_feature_has_a_letter_and_can_be_tried_again(tmp_path):
     assert {one["error_class"] for one in letters} == {"GeometryError"}
     assert "LIMIT 1 OFFSET 4" in letters[1]["reproduce"]
     assert bytes.fromhex(letters[0]["evidence"]["wkb"])[:5] == b"\x01\x01\0\0\0"
-    shown = _geobatch("dead-letters", out).stdout
+    shown = here("dead-letters", out).stdout
     assert "feature 44 with fid 45" in " ".join(shown.split())
     before = (out / "s.parquet").read_bytes()
-    again = _geobatch("retry", out, "--chunk", "s.parquet@0,2", "--json")
-    assert again.returncode == 12, again.stderr
+    again = here("retry", out, "--chunk", "s.parquet@0,2", "--json", check=12)
     assert json.loads(again.stdout)["counts"]["done"] == 3
     assert (out / "s.parquet").read_bytes() == before
-    assert len(json.loads(_geobatch("dead-letters", out, "--json").stdout)) == 2
+    assert len(json.loads(here("dead-letters", out, "--json").stdout)) == 2
 
 
-def test_what_no_source_could_do_is_refused(tmp_path):
+def test_what_no_source_could_do_is_refused(tmp_path, here):
     """Case 51: what the probe of the first source refuses ends plan and run with 2, and its reason."""
     source = vectordata.write(vectordata.layer(5), tmp_path / "s.gpkg")
     out = tmp_path / "out"
-    command = _command(out, source, form="Shapefile")
-    for words in (command[3:], ("plan", out.with_suffix(".toml"))):
-        done = _geobatch(*words)
-        assert done.returncode == 2
-        assert "would lose" in done.stderr
+    for words in (_words(out, source, form="Shapefile"), ("plan", out.with_suffix(".toml"))):
+        assert "would lose" in here(*words, check=2).stderr
     assert not list(out.glob("*.zip"))
 
 
-def test_repaired_features_are_put_back(tmp_path):
+def test_repaired_features_are_put_back(tmp_path, here):
     """From the quarantine file, mended as in QGIS; it holds for later runs, too, until --fresh."""
     shapes = [shapely.Point(10 + n % 5, 50) for n in range(60)]
     shapes[7] = shapely.Point(200, 95)
@@ -172,28 +166,21 @@ def test_repaired_features_are_put_back(tmp_path):
     frame = gpd.GeoDataFrame({"n": range(60)}, geometry=shapes, crs=4326)
     source = vectordata.write(frame, tmp_path / "s.gpkg")
     out = tmp_path / "out"
-    command = _command(out, source, "engine.chunk_features=20", form="GPKG")
-    done, _ = _run(command)
-    assert done.returncode == 12, done.stderr
+    run = _words(out, source, "engine.chunk_features=20", form="GPKG")
+    here(*run, check=12)
     kept = gpd.read_file(out / ".geobatch" / "dead" / "s.gpkg.gpkg")
     kept.loc[kept.n == 44, "geometry"] = shapely.Point(11, 51)
     mended = tmp_path / "mended.geojson"
     kept[kept.n == 44].to_file(mended)
     words = ("retry", out, "--chunk", "s.gpkg@0,2", "--json", "--replace")
-    refused = _geobatch(*words, tmp_path / "absent.gpkg")
-    assert refused.returncode == 2
-    assert "there is no file" in refused.stderr
-    again = _geobatch(*words, mended)
-    assert again.returncode == 12, again.stderr
-    assert [
-        one["feature"] for one in json.loads(_geobatch("dead-letters", out, "--json").stdout)
-    ] == [8]
+    assert "there is no file" in here(*words, tmp_path / "absent.gpkg", check=2).stderr
+    here(*words, mended, check=12)
+    assert [one["feature"] for one in json.loads(here("dead-letters", out, "--json").stdout)] == [8]
     made = gpd.read_file(out / "s.gpkg")
     assert sorted(made.n) == [n for n in range(60) if n != 7]
     assert made[made.n == 44].to_crs(4326).geometry.iloc[0].distance(shapely.Point(11, 51)) < 1e-9
-    done, result = _run(command)
-    assert (done.returncode, result["counts"]["done"]) == (12, 0)
-    done, _ = _run([*command, "--fresh"])
+    assert json.loads(here(*run, check=12).stdout)["counts"]["done"] == 0
+    here(*run, "--fresh", check=12)
     assert 44 not in set(gpd.read_file(out / "s.gpkg").n)
 
 

@@ -59,7 +59,7 @@ print("fine")
 )
 def test_spools_are_not_all_open_at_once(form, tmp_path):
     """As many as a run of many workers, killed often, leaves; the bytes are the same."""
-    source = vectordata.write(vectordata.layer(500).to_crs(4326), tmp_path / "s.gpkg")
+    source = vectordata.write(vectordata.layer(300).to_crs(4326), tmp_path / "s.gpkg")
     words = [sys.executable, "-c", SCRIPT, str(source), str(Path(vectorjobs.__file__).parent), form]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.stdout == "fine\n", done.stderr
