@@ -61,9 +61,9 @@ def by_gdal(dataset, left, top, right, bottom):
 @pytest.mark.parametrize("compress", CODECS)
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32", "float64"])
 def test_pixels_are_gdals(tmp_path, dtype, compress, layout):
-    """Of every codec, predictor, type and layout, and any number of bands."""
+    """Of every codec, predictor, type and layout; of one band and of several."""
     fitting = [1] if compress == "none" else [1, 3 if dtype.startswith("float") else 2]
-    for predictor, bands in itertools.product(fitting, (1, 2, 3)):
+    for predictor, bands in itertools.product(fitting, (1, 3)):
         options = {**layout, "compress": compress}
         if predictor != 1:
             options["predictor"] = predictor

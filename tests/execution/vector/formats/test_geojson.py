@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import shlex
@@ -176,10 +177,18 @@ WHOLE = [
 ]
 
 
+FORMS = ("geojson", "geojsonl", "indented")
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("form", ["geojson", "geojsonl", "indented"])
-@pytest.mark.parametrize("where", ["", "n <> 1"])
-@pytest.mark.parametrize("broken", [*([one] for one in PARTLY), MISPLACED, PARTS])
+@pytest.mark.parametrize(
+    ("broken", "where", "form"),
+    [
+        # Each must be noticed alone, and all together wherever they are read from.
+        *(([one], "", form) for one, form in zip(PARTLY, itertools.cycle(FORMS))),
+        *itertools.product((PARTLY, MISPLACED, PARTS), ("", "n <> 1"), FORMS),
+    ],
+)
 def test_geometries_of_which_ogr_leaves_out_parts(broken, where, form, tmp_path):
     """It reads the others, and says so on stderr at most."""
     fine = [*WHOLE, _together(_POINT), _together()] if broken == PARTS else WHOLE
