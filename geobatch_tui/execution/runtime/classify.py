@@ -96,7 +96,7 @@ BY_MESSAGE: tuple[tuple[str, Kind, Kind], ...] = (
     (r"disk quota exceeded", DiskFullError, DiskFullError),
     (r"file too large", DiskFullError, DiskFullError),
     (r"too many open files", OpenFilesError, OpenFilesError),
-    (r"can't start new thread|pthread_create", ProcessLimitError, ProcessLimitError),
+    (r"can(?:no|')t start \w+ thread|pthread_create", ProcessLimitError, ProcessLimitError),
     (r"resource temporarily unavailable", ProcessLimitError, RemoteIOError),
     (r"\bHTTP\b.*\b40[13]\b", AuthExpiredError, AuthExpiredError),
     (r"access ?denied|signature ?does ?not ?match", AuthExpiredError, AuthExpiredError),
@@ -147,11 +147,15 @@ _BUGS = (
 )
 
 
+#: How Python and Arrow word it that the system refuses a thread.
+_NO_THREAD = re.compile(r"can(?:no|')t start \w+ thread", re.IGNORECASE)
+
+
 def no_thread(error: BaseException) -> bool:
     """Whether the system refused to start a process or a thread."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno:
         return error.errno == errno.EAGAIN
-    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    return _NO_THREAD.search(str(error)) is not None
 
 
 #: What C libraries say of an error of the system that may go away by itself.

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +184,9 @@ def _write(
                 ogr_file.write(item, plan, pieces.good_batches(parts), summary, made)
             if plan.format == "GPKG":
                 gpkg_file.tell_dimensions(made, plan, summary)
+                empty = BytesIO()
+                ogr_file.write(item, plan, iter(()), summary, empty)
+                gpkg_file.compare(made, empty.getvalue())
             _sync(made)
             _check(made, item, plan, summary)
             digest, size = digest_of(made)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from geobatch_tui.errors import (
     CorruptSourceError,
     GeobatchError,
+    ProcessLimitError,
     SchemaError,
     TransientError,
     UnsupportedFormatError,
@@ -44,6 +45,8 @@ def ogr_errors(path: str, layer: str = "") -> Iterator[None]:
     except _FOREIGN as error:
         if isinstance(error, OSError) and error.errno:
             raise
+        if classify.no_thread(error):
+            raise ProcessLimitError(f"{path} cannot be read: {error}") from error
         if isinstance(error, UnicodeError) and not path.isprintable():
             raise UnsupportedFormatError(
                 f"{path}: its layer has the name of the file, which is not UTF-8",

@@ -60,9 +60,7 @@ def write(
     """Write the part file. ``scratch`` is a directory for a while. Without an index if a feature
     has no extent."""
     indexed = not summary.facts.get("empty")
-    header = flatgeobuf_header.header(
-        item, plan, summary, scratch / "template.fgb", indexed=indexed
-    )
+    header = flatgeobuf_header.header(item, plan, summary, indexed=indexed)
     kind, multi = ogr_file.layer_type(summary.types, plan.geometry_type)
     typed = kind.startswith("Unknown")
     with (

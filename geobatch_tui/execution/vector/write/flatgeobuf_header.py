@@ -12,8 +12,6 @@ from geobatch_tui.execution.vector.formats.flatbuffer_table import Table
 from geobatch_tui.execution.vector.write import ogr_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
     from geobatch_tui.execution.vector.plan import VectorPlan
@@ -24,9 +22,7 @@ _U32, _U64, _BOX = struct.Struct("<I"), struct.Struct("<Q"), struct.Struct("<4d"
 _ENVELOPE, _COLUMNS, _COUNT, _NAME, _TYPE = 1, 7, 8, 0, 1
 
 
-def header(
-    item: ItemContext, plan: VectorPlan, summary: Summary, path: Path, *, indexed: bool
-) -> bytearray:
+def header(item: ItemContext, plan: VectorPlan, summary: Summary, *, indexed: bool) -> bytearray:
     """Magic and header of the file.
 
     Raises SchemaError if OGR would keep a field otherwise, or for a mix that it cannot read back.
@@ -39,10 +35,7 @@ def header(
             + ", ".join(wkb_coordinates.type_name(each) for each in summary.types),
             hint="write GeoParquet or GPKG, or choose features by op.where",
         )
-    ogr_file.write_template(
-        item, plan, summary, kind, path, SPATIAL_INDEX="YES" if indexed else "NO"
-    )
-    data = path.read_bytes()
+    data = ogr_file.template(item, plan, summary, kind, SPATIAL_INDEX="YES" if indexed else "NO")
     header = bytearray(data[: _MAGIC + 4 + _U32.unpack_from(data, _MAGIC)[0]])
     table = Table(header, _MAGIC + 4 + _U32.unpack_from(header, _MAGIC + 4)[0])
     kept = []

@@ -53,7 +53,8 @@ def write(
     """Write the part file. ``scratch`` is a directory for a while."""
     made = scratch / "template.gpkg"
     kind, multi = ogr_file.layer_type(summary.types, plan.geometry_type)
-    ogr_file.write_template(item, plan, summary, kind, made)
+    with disk_errors("cannot write", made):
+        made.write_bytes(ogr_file.template(item, plan, summary, kind))
     srs, roots = _prepare(made, plan, summary)
     base = bytearray(made.read_bytes())
     found = gpkg_rtree.Boxes(summary.out, summary.bbox, scratch / "boxes")
@@ -171,6 +172,37 @@ def _add(table: Table, block: Records, ids: NDArray[np.int64], srs: int, *, mult
     columns = (ids, block.starts[:-1], lengths, kinds, heads, block.boxes)
     rest = (block.data, srs, multi, np.empty(4))
     table.add(feature_loops.features, int(lengths.max(initial=0)), columns, *rest)
+
+
+def compare(path: Path, template: bytes) -> None:
+    """Compare tables, triggers and entries of a GeoPackage that OGR wrote to a disk with those of
+    one that it wrote to memory: those that a disk refuses OGR leaves out, and reports success.
+
+    Raises:
+        VerifyError: one is missing, or differs.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with (
+        contextlib.closing(sqlite3.connect(uri, uri=True)) as made,
+        contextlib.closing(sqlite3.connect(":memory:")) as wanted,
+    ):
+        wanted.deserialize(template)
+        for what in _ENTRIES:
+            found, expected = (set(db.execute(what).fetchall()) for db in (made, wanted))
+            if missing := sorted(map(str, expected ^ found)):
+                raise VerifyError(
+                    f"{path.name!r} is not complete: OGR could not write all of it "
+                    f"({missing[0][:200]})"
+                )
+
+
+#: What a layer consists of beside its features.
+_ENTRIES = (
+    "SELECT type, name, tbl_name, sql FROM sqlite_schema",
+    "SELECT table_name, column_name, extension_name FROM gpkg_extensions",
+    "SELECT srs_id, definition FROM gpkg_spatial_ref_sys",
+    "SELECT table_name, data_type, srs_id FROM gpkg_contents",
+)
 
 
 def check(path: Path) -> None:

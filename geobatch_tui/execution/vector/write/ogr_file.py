@@ -6,6 +6,7 @@ import json
 import os
 import re
 from contextlib import nullcontext
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from geobatch_tui.errors import GeobatchError, SchemaError, VerifyError
 from geobatch_tui.execution.io.part_file import readable_name
+from geobatch_tui.execution.runtime import classify
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.arrow_arrays import Summary, evenly, free_name, texts
 from geobatch_tui.execution.vector.batch_schema import written_schema
@@ -48,9 +50,9 @@ def write(
     plan: VectorPlan,
     batches: Iterator[pa.RecordBatch],
     summary: Summary,
-    path: Path,
+    path: Path | BytesIO,
 ) -> None:
-    """Write the features to ``path``, a new file.
+    """Write the features to ``path``, a new file, or to memory.
 
     Raises:
         SchemaError: OGR cannot hold a field or a geometry in this format.
@@ -114,11 +116,15 @@ _SAMPLES = {
 }
 
 
-def write_template(
-    item: ItemContext, plan: VectorPlan, summary: Summary, kind: str, path: Path, **options: Any
-) -> None:
-    """Write the layer of an item as :func:`write` does, without features; FlatGeobuf: with one of
-    no meaning, as its header says less of an empty layer. ``kind``: its type of geometry."""
+def template(
+    item: ItemContext, plan: VectorPlan, summary: Summary, kind: str, **options: Any
+) -> bytes:
+    """Return the file that :func:`write` makes of an item without features; FlatGeobuf: with one of
+    no meaning, as its header says less of an empty layer. ``kind``: its type of geometry.
+
+    OGR writes it to memory: on a disk that is full or fails it goes on without the triggers that it
+    could not write, and reports success.
+    """
     import shapely
 
     shape = shapely.from_wkt(_sample(kind))
@@ -130,9 +136,11 @@ def write_template(
     table = pa.Table.from_arrays([*columns, written], schema=schema)
     if plan.format != "FlatGeobuf":
         table = table.slice(0, 0)
+    memory = BytesIO()
     _write_layer(
-        item, plan, kind, path, table.to_reader(), _layer_options(item, plan, summary) | options
+        item, plan, kind, memory, table.to_reader(), _layer_options(item, plan, summary) | options
     )
+    return memory.getvalue()
 
 
 def _sample(kind: str) -> str:
@@ -146,7 +154,7 @@ def _write_layer(
     item: ItemContext,
     plan: VectorPlan,
     kind: str,
-    path: Path,
+    path: Path | BytesIO,
     reader: pa.RecordBatchReader,
     options: dict[str, Any],
 ) -> None:
@@ -164,8 +172,8 @@ def _write_layer(
     )
 
 
-def write_stream(path: Path, reader: pa.RecordBatchReader, **how: Any) -> None:
-    """Write what ``reader`` gives to ``path``; ``how``: as for pyogrio.
+def write_stream(path: Path | BytesIO, reader: pa.RecordBatchReader, **how: Any) -> None:
+    """Write what ``reader`` gives to ``path``, or to memory; ``how``: as for pyogrio.
 
     Raises:
         SchemaError: OGR cannot, or ``reader`` ended with an error.
@@ -176,10 +184,11 @@ def write_stream(path: Path, reader: pa.RecordBatchReader, **how: Any) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with exact_names.writable(path) as name:
+            reached = exact_names.writable(path) if isinstance(path, Path) else nullcontext(path)
+            with reached as name:
                 pyogrio.write_arrow(reader, name, **how)
     except (*_ERRORS, ValueError) as error:
-        if isinstance(error, OSError) and error.errno:
+        if (isinstance(error, OSError) and error.errno) or classify.no_thread(error):
             raise
         raise SchemaError(f"OGR cannot write this layer as {how['driver']}: {error}") from error
 

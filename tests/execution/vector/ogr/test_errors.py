@@ -6,12 +6,13 @@ import contextlib
 import errno
 import sqlite3
 
+import pyarrow as pa
 import pyogrio
 import pytest
 import vectordata
 import vectorjobs
 
-from geobatch_tui.errors import CorruptSourceError, TransientError
+from geobatch_tui.errors import CorruptSourceError, ProcessLimitError, TransientError
 from geobatch_tui.execution.runtime import classify
 from geobatch_tui.execution.vector.ogr.errors import ogr_errors
 
@@ -45,6 +46,14 @@ def test_a_database_that_is_damaged(driver, where, indexed, tmp_path):
     params = {"mask": str(source), "predicate": "intersects"}
     with pytest.raises(CorruptSourceError):
         vectorjobs.run("vector.filter", layer, tmp_path / "filtered", params=params)
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError, pa.ArrowException])
+def test_a_refused_thread_says_nothing_of_the_source(kind):
+    """Arrow reads with threads of its own, and words it so that the system refuses one."""
+    error = kind("Cannot start worker thread: Resource temporarily unavailable")
+    with pytest.raises(ProcessLimitError, match=r"^s cannot"), ogr_errors("s", "layer"):
+        raise error
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from io import BytesIO
 
 import geopandas as gpd
 import numpy as np
@@ -17,7 +18,8 @@ from geopandas.testing import assert_geodataframe_equal
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.vector.kernels import feature_loops, sqlite_pages
-from geobatch_tui.execution.vector.write import gpkg_file, gpkg_rtree
+from geobatch_tui.execution.vector.spool import records
+from geobatch_tui.execution.vector.write import gpkg_file, gpkg_rtree, ogr_file
 from geobatch_tui.execution.vector.write.gpkg_tables import Appended, Table
 
 
@@ -75,6 +77,47 @@ def test_a_faulty_file_is_not_published(part, tmp_path, monkeypatch):
     with pytest.raises(VerifyError, match="is damaged"):
         convert(vectordata.layer(300), tmp_path)
     assert not list((tmp_path / "out").glob("*.gpkg"))
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "DROP TRIGGER trigger_insert_feature_count_s",
+        "DELETE FROM gpkg_extensions",
+        "DELETE FROM gpkg_spatial_ref_sys WHERE srs_id = -1",
+    ],
+)
+def test_what_ogr_leaves_out_is_missed(lost, tmp_path, monkeypatch):
+    """Where the disk refuses a page, OGR goes on without what was to be there, and reports success:
+    of a layer that OGR writes."""
+    whole = gpkg_file.tell_dimensions
+
+    def losing(path, *more):
+        whole(path, *more)
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute(lost)
+
+    monkeypatch.setattr(records, "taken", lambda _: False)
+    assert ask(convert(vectordata.layer(20), tmp_path), "SELECT count(*) FROM s") == [(20,)]
+    monkeypatch.setattr(gpkg_file, "tell_dimensions", losing)
+    with pytest.raises(VerifyError, match="not complete"):
+        convert(vectordata.layer(20), tmp_path)
+
+
+@pytest.mark.parametrize("form", ["GPKG", "FlatGeobuf"])
+def test_ogr_writes_an_empty_layer_to_memory(form, tmp_path, monkeypatch):
+    """Of a disk that fails it would tell nobody."""
+    targets = []
+    whole = ogr_file.write_stream
+
+    def watched(target, *given, **how):
+        targets.append(target)
+        whole(target, *given, **how)
+
+    monkeypatch.setattr(ogr_file, "write_stream", watched)
+    source = vectordata.write(vectordata.layer(20), tmp_path / "s.gpkg")
+    vectorjobs.run("vector.convert", source, tmp_path / "out", form=form)
+    assert [type(target) for target in targets] == [BytesIO]
 
 
 def test_the_same_layer_can_be_written_to(tmp_path):
