@@ -147,7 +147,7 @@ with MemoryFile() as memory:
 print(json.dumps({
     "threads": status[status.index("Threads:") + 1],
     "loaded": loaded,
-    "linked": [list(loop._found) for loop in linked],
+    "linked": [list(loop._functions) for loop in linked],
     "ones": ones,
     "x": pyproj.Transformer.from_crs(4326, 3857, always_xy=True).transform(1, 0)[0],
     "heap": [os.environ["GLIBC_TUNABLES"], os.environ["MALLOC_TRIM_THRESHOLD_"]],
