@@ -25,8 +25,9 @@ from geobatch_tui.orchestration.state.session import state_of_run
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.columns import Letter
-    from geobatch_tui.ledger.schema.updates import ItemRow, Json
+    from geobatch_tui.ledger.schema.updates import ItemRow
 
 LON_LAT: Final = "EPSG:4326"
 #: Points along the longest side of a box, so that a box in another CRS keeps its outline.

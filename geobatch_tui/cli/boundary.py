@@ -51,7 +51,7 @@ def run_command(words: Sequence[str]) -> int:
 
 
 def _ending(error: Exception) -> int:
-    """Say what ended the command, and give its exit code."""
+    """Say what ended the command, and return its exit code."""
     if isinstance(error, typer.Exit):
         return error.exit_code
     if isinstance(error, _CommandLineError):
@@ -72,7 +72,7 @@ def _ending(error: Exception) -> int:
 
 
 def report(error: GeobatchError) -> None:
-    """The lines of an error, then its hint."""
+    """Print an error, then its hint."""
     for line in redact(error.message).splitlines():
         streams.say(f"{PROGRAM}: error: {harmless(line)}")
     if error.hint:
@@ -89,7 +89,7 @@ def _usage(error: Any) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    """A bug, ours or a plug-in's: one line for the person, the traceback for the developer."""
+    """Report a bug, ours or a plug-in's: a line for the person, a traceback for the developer."""
     first = next(iter(redact(str(error)).splitlines()), "")
     streams.say(f"{PROGRAM}: error: unexpected {type(error).__name__}: {harmless(first)}")
     text = redact("".join(traceback.format_exception(error)))

@@ -1,4 +1,4 @@
-"""The full-screen console, from the command line's side: when it opens, and what comes after."""
+"""The full-screen console seen from the command line: when it opens, and what comes after it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _RESUMABLE = {ExitCode.SIGINT, ExitCode.SIGTERM}
 
 
 def wanted(*, tui: bool, headless: bool = False) -> bool:
-    """Whether this command opens the console: where there is a terminal to read and draw on,
-    unless ``--headless`` says no.
+    """Whether this command opens the console: if there is a terminal, and no ``--headless``.
 
     Raises:
         ConfigError: both options are given, or ``--tui`` without a terminal.
@@ -43,8 +42,9 @@ def wanted(*, tui: bool, headless: bool = False) -> bool:
 def run_in_console(
     loaded: LoadedJob, resume: Sequence[str], *, fresh: bool = False, retry_dead: bool = False
 ) -> RunResult | int:
-    """Run a job with the console in front, and give its result once both have ended; the exit
-    code of the command where the run goes on in the background.
+    """Run a job with the console in front, and return its result once both have ended.
+
+    If the run goes on in the background, its exit code is returned.
 
     Args:
         loaded: the job.
@@ -70,7 +70,7 @@ def run_in_console(
 
 
 def without_console(host: HostedRun, failure: str) -> None:
-    """Follow a run whose console failed, until it ends: as ``--headless`` shows it.
+    """Follow a run whose console failed until it ends, as ``--headless`` does.
 
     Args:
         host: the run, which goes on in this process.
@@ -100,7 +100,7 @@ def without_console(host: HostedRun, failure: str) -> None:
 
 
 def home() -> int:
-    """Open the console on the history of runs, and whatever is wished for there.
+    """Open the console on the history of runs, and then what the user asks for there.
 
     Returns:
         The exit code of the last run that the console had; 0 without one.
@@ -112,11 +112,11 @@ def home() -> int:
 
 
 def follow(wish: Wish, *, read_only: bool = False) -> int:
-    """Open what was wished for in a console, and what is wished for there, until nothing is.
+    """Open what the user asked for in a console, and go on while there is such a wish.
 
     Args:
         wish: the first.
-        read_only: whatever is opened is looked at only; nothing is started.
+        read_only: open runs to look at only, and start nothing.
 
     Returns:
         The exit code of the last run that the console had; 0 without one.

@@ -1,4 +1,4 @@
-"""Starts a run in the background, and tells how to follow it, or why it would not start."""
+"""Starts a run in the background, and says how to follow it, or why it did not start."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run_detached(words: Sequence[str], directory: Path) -> int:
 
 
 def _missing(path: Path) -> list[Path]:
-    """Those of a directory and its parents that do not exist, innermost first."""
+    """List a directory and its parents as far as they do not exist, innermost first."""
     return [place for place in (path, *path.parents) if not place.exists()]
 
 
@@ -64,7 +64,7 @@ def _tell_end(child: Background, code: int) -> None:
 
 
 def _remove(child: Background, made: Sequence[Path]) -> None:
-    """Take away what this command made; directories only while they are empty."""
+    """Remove the log and the directories that this command made, if they are empty."""
     from geobatch_tui.orchestration.detached import LOG
 
     (child.root / LOG).unlink(missing_ok=True)

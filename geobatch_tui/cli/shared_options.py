@@ -1,9 +1,10 @@
-"""Options that several commands share, and what they mean for the job."""
+"""Options that several commands share, and the job that they load."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def local_directory(text: str) -> Path:
-    """The directory of a run. Raises BadParameter for a URL, which a path would take for a name."""
+    """Parse the directory of a run. Raises BadParameter for a URL."""
     from geobatch_tui.config.paths import is_remote
 
     if is_remote(text):
@@ -27,9 +28,9 @@ def local_directory(text: str) -> Path:
     return Path(text)
 
 
-_RUNNING = "How it runs"
-_JOB = "The job"
-_RESULT = "Result"
+_RUNNING, _JOB = "How it runs", "The job"
+_of_job = partial(typer.Option, rich_help_panel=_JOB, show_default=False)
+_of_run = partial(typer.Option, rich_help_panel=_RUNNING, show_default=False)
 
 JobFile = Annotated[
     Path | None,
@@ -49,72 +50,31 @@ RunDir = Annotated[
     ),
 ]
 ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="The job file, given as an option.",
-        rich_help_panel=_JOB,
-        show_default=False,
-    ),
+    Path | None, _of_job("--config", metavar="FILE", help="The job file, given as an option.")
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option(
+    _of_job(
         "--set",
         metavar="KEY=VALUE",
         help="Set any key of the job file, dotted: engine.max_workers=4. Repeatable; wins over "
         "the file and the environment.",
-        rich_help_panel=_JOB,
-        show_default=False,
     ),
 ]
-Crs = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CRS",
-        help="Destination CRS: op.dst_crs.",
-        rich_help_panel=_JOB,
-        show_default=False,
-    ),
-]
+Crs = Annotated[str | None, _of_job(metavar="CRS", help="Destination CRS: op.dst_crs.")]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        metavar="N",
-        min=0,
-        help="Workers: engine.max_workers. 0 is one for each core.",
-        rich_help_panel=_JOB,
-        show_default=False,
-    ),
+    _of_job(metavar="N", min=0, help="Workers: engine.max_workers. 0 is one for each core."),
 ]
 # No Path, which would make s3:/bucket of a URL.
-Output = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DIR",
-        help="Output directory: output.dir.",
-        rich_help_panel=_JOB,
-        show_default=False,
-    ),
-]
+Output = Annotated[str | None, _of_job(metavar="DIR", help="Output directory: output.dir.")]
 MaxFailures = Annotated[
     str | None,
-    typer.Option(
-        metavar="N|P%",
-        help="Stop after this many dead letters: failures.max_failures.",
-        rich_help_panel=_RUNNING,
-        show_default=False,
-    ),
+    _of_run(metavar="N|P%", help="Stop after this many dead letters: failures.max_failures."),
 ]
 MaxDuration = Annotated[
     str | None,
-    typer.Option(
-        metavar="TIME",
-        help="Drain and end, resumable, after this time: 90s, 30m, 6h.",
-        rich_help_panel=_RUNNING,
-        show_default=False,
-    ),
+    _of_run(metavar="TIME", help="Drain and end, resumable, after this time: 90s, 30m, 6h."),
 ]
 Headless = Annotated[
     bool,
@@ -125,7 +85,7 @@ Tui = Annotated[
     typer.Option("--tui", help="The full-screen console.", rich_help_panel=_RUNNING),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="The result as JSON.", rich_help_panel=_RESULT)
+    bool, typer.Option("--json", help="The result as JSON.", rich_help_panel="Result")
 ]
 
 
@@ -133,9 +93,9 @@ def load(
     job_file: Path | None,
     config: Path | None = None,
     overrides: list[str] | None = None,
-    **flags: Any,
+    **flags: object,
 ) -> LoadedJob:
-    """Read the job with all its layers; of an output directory, the job that it was run with.
+    """Load the job with all its layers; of an output directory, the job that it was run with.
 
     Args:
         job_file: the argument of the command: a job file, or the output directory of a run.
@@ -152,7 +112,7 @@ def load(
         raise ConfigError("no job file given", hint="geobatch run JOB.toml; see --help")
     if job_file is not None and config is not None and job_file != config:
         raise ConfigError(f"two job files given: {job_file} and {config}", hint="give one")
-    given = {
+    keys = {
         key.replace("__", "."): value if isinstance(value, int) else str(value)
         for key, value in flags.items()
         if value is not None
@@ -161,5 +121,5 @@ def load(
     if path is not None and path.is_dir():
         from geobatch_tui.orchestration.upkeep import load_kept
 
-        return load_kept(path, tuple(overrides or ()), given)
-    return load_job(path, overrides=tuple(overrides or ()), flags=given)
+        return load_kept(path, tuple(overrides or ()), keys)
+    return load_job(path, overrides=tuple(overrides or ()), flags=keys)

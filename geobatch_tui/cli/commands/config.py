@@ -1,9 +1,9 @@
-"""``geobatch config``: the job as it is understood, and its schema."""
+"""``geobatch config``: shows and checks the job as it is understood, and its schema."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -35,9 +35,9 @@ def show(
     """Show each effective value with the layer that set it. Secrets are masked."""
     from geobatch_tui.config.layers import rows
 
-    found = rows(shared_options.load(job, config, set_))
+    effective = rows(shared_options.load(job, config, set_))
     if as_json:
-        streams.write_json([row.to_json() for row in found])
+        streams.write_json([row.to_json() for row in effective])
         return 0
     from rich.table import Table
 
@@ -45,7 +45,7 @@ def show(
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
-    for row in found:
+    for row in effective:
         origin = " ".join(filter(None, (row.layer, row.where)))
         table.add_row(
             streams.foreign(row.key),
@@ -83,6 +83,6 @@ def schema(
     return 0
 
 
-def toml_value(value: Any) -> str:
-    """A value as a job file could say it, on one line; ``-`` for one that is not given."""
+def toml_value(value: object) -> str:
+    """Write a value as a job file could, on one line; ``-`` for one that is not given."""
     return "-" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,10 +1,10 @@
-"""``geobatch dead-letters``: what was given up, and why."""
+"""``geobatch dead-letters``: lists chunks, features and items that were given up, and why."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,12 +15,14 @@ from geobatch_tui.observability.text import proper
 from geobatch_tui.orchestration.state.letter_export import stream_geojson, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from rich.table import Table
 
+    from geobatch_tui.execution.protocol.messages import Json
+
 SHOWN = 20
-"""Dead letters that a terminal is given."""
+"""Dead letters that are shown on a terminal."""
 
 
 def dead_letters(
@@ -54,9 +56,11 @@ def dead_letters(
     return 0
 
 
-def _show(letters: Iterable[Mapping[str, Any]], directory: Path, *, trusted: bool) -> None:
-    """Cards to stdout: all of them to a file or a pipe, the first ones to a terminal. Commands only
-    out of the ledger of a ``trusted`` directory: they are there to be pasted."""
+def _show(letters: Iterable[Json], directory: Path, *, trusted: bool) -> None:
+    """Print a card for each letter; a terminal gets the first ones only.
+
+    Commands, which are there to be pasted, are shown only from a ``trusted`` directory.
+    """
     limit = SHOWN if sys.stdout.isatty() else None
     count = 0
     for count, letter in enumerate(letters, 1):
@@ -79,8 +83,8 @@ def _show(letters: Iterable[Mapping[str, Any]], directory: Path, *, trusted: boo
     streams.say(f"  {figures.words('geobatch retry', directory)}")
 
 
-def card(letter: Mapping[str, Any]) -> Table:
-    """One dead letter: two columns that stay readable on 80 columns."""
+def card(letter: Json) -> Table:
+    """Lay out a dead letter in two columns that stay readable on 80 columns."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
@@ -111,7 +115,7 @@ def attempts(count: int) -> str:
     return figures.plural(count, "attempt")
 
 
-def _write_geojson(letters: Iterable[Mapping[str, Any]], path: Path) -> None:
+def _write_geojson(letters: Iterable[Json], path: Path) -> None:
     if str(path) == "-":
         stream_geojson(letters, sys.stdout)
         return

@@ -71,7 +71,7 @@ def demo(
 
 
 def samples() -> Path:
-    """The directory of the sample files. Raises PreflightError where it is missing."""
+    """Return the directory of the sample files. Raises PreflightError if it is missing."""
     place = sample_dir()
     if place is None:
         raise PreflightError(
@@ -81,7 +81,7 @@ def samples() -> Path:
 
 
 def copy_to(directory: Path | None) -> Path:
-    """Copy job and data, and give the directory, absolute."""
+    """Copy job and data, and return the directory, absolute."""
     source = samples()
     try:
         if directory is None:
@@ -102,7 +102,7 @@ def copy_to(directory: Path | None) -> Path:
 
 
 def as_expected(result: RunResult) -> bool:
-    """Whether the broken file is in the dead letters, nothing else, and the rest is published."""
+    """Whether only the broken file is in the dead letters, and all others are published."""
     items = result.items
     return (
         result.exit_code == ExitCode.PARTIAL
@@ -112,7 +112,7 @@ def as_expected(result: RunResult) -> bool:
 
 
 def comment(result: RunResult, place: Path, *, expected: bool) -> Iterator[str]:
-    """What to make of it, and what to type next."""
+    """Explain the result, and say what to type next."""
     yield ""
     if not expected:
         log = f"{result.output_dir}/.geobatch/log.jsonl"

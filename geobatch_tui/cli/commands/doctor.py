@@ -1,4 +1,4 @@
-"""``geobatch doctor``: what this installation and this machine can do, and what is wrong."""
+"""``geobatch doctor``: checks what this installation and this machine can do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,8 @@ from geobatch_tui.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 OK, WARN, BAD = "ok", "warn", "bad"
 _MARKS = {OK: ("ok", "green"), WARN: ("note", "yellow"), BAD: ("wrong", "red")}
@@ -35,7 +37,7 @@ _FOREIGN_DATA = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report: ``verdict`` is ok, warn or bad."""
+    """A line of the report: ``verdict`` is ok, warn or bad."""
 
     topic: str
     text: str
@@ -73,7 +75,7 @@ def doctor(
     return ExitCode.ENVIRONMENT if broken else ExitCode.OK
 
 
-def probe() -> dict[str, Any]:
+def probe() -> Json:
     """Ask the native libraries, in a process of their own: one that crashes is a finding too."""
     try:
         done = subprocess.run(
@@ -87,12 +89,12 @@ def probe() -> dict[str, Any]:
     if done.returncode != 0:
         tail = done.stderr.decode(errors="backslashreplace").strip().splitlines()[-1:]
         return {"error": " ".join([f"the probe ended with {done.returncode}", *tail])}
-    facts: dict[str, Any] = json.loads(done.stdout)
+    facts: Json = json.loads(done.stdout)
     return facts
 
 
-def libraries(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """Versions and drivers."""
+def libraries(facts: Json) -> Iterator[Finding]:
+    """Report versions and drivers."""
     yield Finding("geobatch", f"{__version__}, Python {sys.version.split()[0]}")
     if "error" in facts:
         yield Finding("libraries", facts["error"], BAD)
@@ -115,8 +117,8 @@ def libraries(facts: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("others", ", ".join(f"{name} {value}" for name, value in others.items()))
 
 
-def projections(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """Whether the three copies of PROJ agree, and which grids are missing."""
+def projections(facts: Json) -> Iterator[Finding]:
+    """Report whether the three copies of PROJ agree, and which grids are missing."""
     parts = {
         name: facts[name]
         for name in ("rasterio", "pyogrio", "pyproj")
@@ -139,7 +141,7 @@ def projections(facts: Mapping[str, Any]) -> Iterator[Finding]:
         yield _grid(datum, state)
 
 
-def _grid(datum: str, state: Mapping[str, Any]) -> Finding:
+def _grid(datum: str, state: Json) -> Finding:
     accuracy = f"{state['accuracy_m']:g} m to WGS 84" if state["accuracy_m"] else "accuracy unknown"
     if state["best"]:
         return Finding("PROJ grids", f"{datum}: {accuracy}, the best there is")
@@ -150,7 +152,7 @@ def _grid(datum: str, state: Mapping[str, Any]) -> Finding:
 
 
 def machine(directory: Path) -> Iterator[Finding]:
-    """Cores, memory, open files, disk: as a run in ``directory`` would see them."""
+    """Report cores, memory, open files and disk, as a run in ``directory`` would see them."""
     from geobatch_tui.execution.runtime.sandbox import state, words
     from geobatch_tui.orchestration.plan import machine as limits
 
@@ -190,7 +192,7 @@ def _machine_code() -> Finding:
 
 
 def terminal(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """What a console or a progress display would find."""
+    """Report the terminal that a console or a progress display would have."""
     if not sys.stderr.isatty():
         yield Finding("terminal", "stderr is none: runs write JSON lines")
         return
@@ -207,7 +209,7 @@ def terminal(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def console() -> Iterator[Finding]:
-    """The user's own files for the console: keys and themes."""
+    """Report the user's own files for the console: keys and themes."""
     from geobatch_tui.tui.kit.keymap import keymap_path, load_keymap
     from geobatch_tui.tui.kit.themes import load_all
 

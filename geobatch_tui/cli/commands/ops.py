@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.execution.protocol.messages import Json
 
 
 def ops(
@@ -42,7 +43,7 @@ def ops(
     return 0
 
 
-def _head(operation: Operation) -> dict[str, Any]:
+def _head(operation: Operation) -> Json:
     return {
         "name": operation.name,
         "version": operation.version,
@@ -51,8 +52,8 @@ def _head(operation: Operation) -> dict[str, Any]:
     }
 
 
-def parameters(model: type[BaseModel]) -> Iterator[dict[str, Any]]:
-    """Name, type, default, unit, kind and help of each parameter, JSON-ready."""
+def parameters(model: type[BaseModel]) -> Iterator[Json]:
+    """List name, type, default, unit, kind and help of each parameter, JSON-ready."""
     schema = model.model_json_schema()
     required = set(schema.get("required", ()))
     for name, entry in schema["properties"].items():
@@ -67,8 +68,8 @@ def parameters(model: type[BaseModel]) -> Iterator[dict[str, Any]]:
         }
 
 
-def type_name(schema: dict[str, Any]) -> str:
-    """A JSON schema's type in few words: ``string``, ``number or null``, ``a | b | c``."""
+def type_name(schema: Json) -> str:
+    """Say a JSON schema's type in few words: ``string``, ``number or null``, ``a | b | c``."""
     if "enum" in schema:
         return " | ".join(str(value) for value in schema["enum"])
     if "anyOf" in schema:
@@ -118,20 +119,20 @@ def _describe(operation: Operation) -> None:
         streams.show("the same by GDAL:", streams.foreign(command), wrap=False)
 
 
-def _default(value: Any) -> str:
+def _default(value: object) -> str:
     if value is None or value in ("", [], {}):
         return "-"
     return "true" if value is True else "false" if value is False else str(value)
 
 
-def _what(entry: dict[str, Any]) -> str:
+def _what(entry: Json) -> str:
     unit = f" In {entry['unit']}." if entry["unit"] else ""
     operational = " Does not change the output." if entry["kind"] == "operational" else ""
     return f"{entry['help']}{unit}{operational} ({entry['type']})"
 
 
 def gdal_equivalent(name: str) -> str:
-    """The command of ``gdal`` that does the same: operations bear the names of its commands."""
+    """Return the command of ``gdal`` that does the same: operations have its commands' names."""
     known = {
         "raster.reproject": "gdal raster reproject --dst-crs CRS -r RESAMPLING -f COG IN OUT",
         "raster.convert": "gdal raster convert -f COG IN OUT",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,11 @@ from geobatch_tui.errors import ConfigError, ExitCode
 from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from rich.table import Table
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 
 def outputs(
@@ -48,11 +50,11 @@ def outputs(
     return 0
 
 
-def _harmless(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _harmless(entry: Json) -> dict[str, object]:
     return {key: harmless(one) if isinstance(one, str) else one for key, one in entry.items()}
 
 
-def _show(found: Iterable[Mapping[str, Any]]) -> None:
+def _show(found: Iterable[Json]) -> None:
     entries = list(found)
     if not entries:
         streams.say("nothing is published")
@@ -62,8 +64,8 @@ def _show(found: Iterable[Mapping[str, Any]]) -> None:
     streams.say(f"{figures.plural(len(entries), 'output')}, {figures.size(total)}")
 
 
-def table_of(entries: Iterable[Mapping[str, Any]]) -> Table:
-    """Outputs as a table that fits 80 columns; the rest is in the other forms."""
+def table_of(entries: Iterable[Json]) -> Table:
+    """Lay out outputs in a table that fits 80 columns; JSON and CSV say more of them."""
     from rich import box
     from rich.table import Table
 
@@ -85,8 +87,8 @@ def table_of(entries: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _amount(entry: Mapping[str, Any]) -> str:
-    """Pixels and bands, or features."""
+def _amount(entry: Json) -> str:
+    """Say how many pixels and bands, or features, an output holds."""
     if entry["width"] is not None:
         bands = f" x {entry['bands']}" if entry["bands"] != 1 else ""
         return f"{entry['width']} x {entry['height']}{bands}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,35 +15,27 @@ from geobatch_tui.cli.display import figures, streams
 from geobatch_tui.observability.text import harmless, many, pasteable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.orchestration.dry_run import Trial
     from geobatch_tui.orchestration.plan.plan_report import PlanReport
 
-_SHOW = "What to show"
+_what = partial(typer.Option, rich_help_panel="What to show")
 
 Explain = Annotated[
-    bool,
-    typer.Option(
-        "--explain",
-        help="The reason of each chunk; equal neighbours on one line.",
-        rich_help_panel=_SHOW,
-    ),
+    bool, _what("--explain", help="The reason of each chunk; equal neighbours on one line.")
 ]
-Gdal = Annotated[
-    bool,
-    typer.Option("--gdal", help="The nearest command of GDAL's own tools.", rich_help_panel=_SHOW),
-]
+Gdal = Annotated[bool, _what("--gdal", help="The nearest command of GDAL's own tools.")]
 Attempt = Annotated[
     int | None,
-    typer.Option(
+    _what(
         "--try",
         metavar="N",
         min=1,
         help="Also run N chunks, spread over all that is to be done, in a scratch directory: "
         "their time and memory, and what the whole will take.",
-        rich_help_panel=_SHOW,
         show_default=False,
     ),
 ]
@@ -89,7 +82,7 @@ def plan(
     return 0
 
 
-def _json(report: PlanReport, trial: Trial | None, *, explain: bool) -> dict[str, Any]:
+def _json(report: PlanReport, trial: Trial | None, *, explain: bool) -> Json:
     result = report.to_json()
     if trial is not None:
         result = {**result, "trial": trial.to_json()}
@@ -99,7 +92,7 @@ def _json(report: PlanReport, trial: Trial | None, *, explain: bool) -> dict[str
 
 
 def _try(loaded: LoadedJob, report: PlanReport, count: int) -> Trial:
-    """Run some chunks of a plan. Raises PreflightError where nothing is to be done."""
+    """Run some chunks of a plan. Raises PreflightError if there is nothing to do."""
     from geobatch_tui.orchestration.dry_run import choose, run_trial
 
     chosen, todo = choose(report, count)
@@ -108,7 +101,7 @@ def _try(loaded: LoadedJob, report: PlanReport, count: int) -> Trial:
 
 
 def compressed(lines: Iterable[tuple[str, str, str]]) -> Iterator[str]:
-    """One line for each stretch of chunks of an item with the same reason.
+    """Give one line for each stretch of chunks of an item with the same reason.
 
     ``a.tif@0,0 .. a.tif@7,9  new`` stands for all chunks between the two, in row-major order.
     """
@@ -160,7 +153,7 @@ def _show_trial(trial: Trial) -> None:
         )
 
 
-def _show(report: Mapping[str, Any]) -> None:
+def _show(report: Json) -> None:
     from rich.table import Table
 
     from geobatch_tui.execution.runtime.sandbox import words

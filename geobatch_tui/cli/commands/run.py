@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,31 +18,19 @@ if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.orchestration.state.outcome import RunResult
 
-_HOW = "How it runs"
+_how = partial(typer.Option, rich_help_panel="How it runs")
 
 Detach = Annotated[
     bool,
-    typer.Option(
-        "--detach",
-        help="Run in the background; print the run directory. Follow it with `watch`.",
-        rich_help_panel=_HOW,
+    _how(
+        "--detach", help="Run in the background; print the run directory. Follow it with `watch`."
     ),
 ]
 Fresh = Annotated[
-    bool,
-    typer.Option(
-        "--fresh",
-        help="Forget the earlier run of this output directory; redo everything.",
-        rich_help_panel=_HOW,
-    ),
+    bool, _how("--fresh", help="Forget the earlier run of this output directory; redo everything.")
 ]
 RetryDead = Annotated[
-    bool,
-    typer.Option(
-        "--retry-dead",
-        help="Try the dead letters of the earlier run again.",
-        rich_help_panel=_HOW,
-    ),
+    bool, _how("--retry-dead", help="Try the dead letters of the earlier run again.")
 ]
 
 
@@ -98,8 +87,8 @@ def run(
 
 
 def _words(job: Path, values: Mapping[str, object], overrides: Iterable[str]) -> list[str]:
-    """The arguments of ``geobatch`` that run the job in a process of its own."""
-    # Of a directory the job it was run with, whatever has become of the file that once was.
+    """Return the arguments of ``geobatch`` that run the job in a process of its own."""
+    # A directory stands for the job that it was run with, whatever became of the job file.
     words = ["run", str(job.absolute()), "--headless"]
     for name, value in values.items():
         words += [name, str(value)] if value is not None else []
@@ -109,7 +98,7 @@ def _words(job: Path, values: Mapping[str, object], overrides: Iterable[str]) ->
 
 
 def run_shown(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = False) -> RunResult:
-    """Run a job with progress or log lines on stderr, and give its result."""
+    """Run a job with progress or log lines on stderr, and return its result."""
     import geobatch_tui
     from geobatch_tui.cli.display.progress import follow
 
@@ -127,7 +116,7 @@ def run_shown(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = Fals
 
 
 def give(result: RunResult, *, as_json: bool) -> None:
-    """The result to stdout."""
+    """Write the result to stdout."""
     if as_json:
         streams.write_json(result.to_json())
         return

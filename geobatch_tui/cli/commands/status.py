@@ -1,16 +1,16 @@
-"""``geobatch status``: where a run stands, live or not."""
+"""``geobatch status``: shows the state of a run, live or not."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.cli import shared_options
 from geobatch_tui.cli.display import figures, streams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.table import Table
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 
 def status(directory: shared_options.RunDir, as_json: shared_options.AsJson = False) -> int:
@@ -25,8 +25,8 @@ def status(directory: shared_options.RunDir, as_json: shared_options.AsJson = Fa
     return 0
 
 
-def table_of(state: Mapping[str, Any]) -> Table:
-    """The state of a run as a table; ``state`` has the shape of ``status --json``."""
+def table_of(state: Json) -> Table:
+    """Lay out the state of a run, in the shape of ``status --json``, in a table."""
     from rich.table import Table
 
     counts, items, rates = state["counts"], state["items"], state.get("rates") or {}
@@ -46,8 +46,8 @@ def table_of(state: Mapping[str, Any]) -> Table:
     for key in ("running", "pending", "dead"):
         if counts[key]:
             table.add_row("", f"{counts[key]:,} {key}")
-    if told := figures.rates(rates):
-        table.add_row("rate", told)
+    if rate := figures.rates(rates):
+        table.add_row("rate", rate)
     if rates.get("eta_s") and state["state"] == "running":
         table.add_row("left", f"about {figures.duration(rates['eta_s'])}")
     table.add_row("time", figures.duration(state["duration_s"]))

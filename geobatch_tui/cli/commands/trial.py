@@ -1,4 +1,4 @@
-"""``geobatch trial``: chunks of a job tried in a scratch directory, for a console in front of it.
+"""``geobatch trial``: tries chunks of a job in a scratch directory, for a console in front of it.
 
 It reads one line of JSON from stdin, an object of ``job`` (as a job file has it), ``chunks``
 (numbers by item key), ``todo`` and ``scratch`` (a directory, which it removes), and writes lines of
@@ -15,12 +15,13 @@ import shutil
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.cli.display import streams
 from geobatch_tui.errors import ConfigError, ExitCode, GeobatchError
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.observability.snapshot import Snapshot
     from geobatch_tui.orchestration.dry_run import Trial
     from geobatch_tui.orchestration.run.control import Control
@@ -37,30 +38,30 @@ def trial() -> int:
             hint="geobatch plan JOB.toml --try 9",
         ) from error
     try:
-        found = _run(wanted, scratch)
+        trial = _run(wanted, scratch)
     except GeobatchError as error:
         _tell(error={"message": error.message, "hint": error.hint})
         return error.exit_code
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    _tell(trial=found.to_json())
+    _tell(trial=trial.to_json())
     return ExitCode.OK
 
 
-def _run(wanted: dict[str, Any], scratch: Path) -> Trial:
+def _run(wanted: Json, scratch: Path) -> Trial:
     from geobatch_tui.config.layers import make_job
     from geobatch_tui.orchestration.dry_run import run_trial
     from geobatch_tui.orchestration.run.control import Control
 
     control = Control()
     threading.Thread(target=_watch_stdin, args=(control,), daemon=True).start()
-    told = -1
+    last = -1
 
     def observe(snapshot: Snapshot) -> None:
-        nonlocal told
+        nonlocal last
         settled = snapshot.counts["done"] + snapshot.counts["dead"]
-        if settled != told:
-            told = settled
+        if settled != last:
+            last = settled
             _tell(done=settled)
 
     return asyncio.run(
@@ -75,14 +76,17 @@ def _run(wanted: dict[str, Any], scratch: Path) -> Trial:
     )
 
 
-def _tell(**said: Any) -> None:
-    streams.write(json.dumps(said, allow_nan=False))
+def _tell(**message: object) -> None:
+    streams.write(json.dumps(message, allow_nan=False))
     sys.stdout.flush()
 
 
 def _watch_stdin(control: Control) -> None:
-    """Nobody waits for the result any more: end. Reads the descriptor itself, as a reader that
-    blocks in ``sys.stdin`` would hold up the end of the interpreter."""
+    """Cancel the run once stdin ends, as nobody waits for the result any more.
+
+    It reads the descriptor itself: a reader that blocks in ``sys.stdin`` would hold up the end of
+    the interpreter.
+    """
     while os.read(0, 1):
         pass
     control.send("cancel")

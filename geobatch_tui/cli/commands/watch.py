@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,9 @@ from geobatch_tui.cli.commands.status import table_of
 from geobatch_tui.cli.display import figures, streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.observability.snapshot import Snapshot
 
 _LIVE = {"planning", "running", "draining"}
@@ -55,8 +56,8 @@ def watch(
     return exit_code_of(state)
 
 
-def _refresh(look: Callable[[], Mapping[str, Any]], period: float) -> Mapping[str, Any]:
-    """Repaint the run in place until it ends; give the last state."""
+def _refresh(look: Callable[[], Json], period: float) -> Json:
+    """Repaint the run in place until it ends, and return its last state."""
     from rich.live import Live
 
     from geobatch_tui.cli.display.glance import glance
@@ -71,18 +72,18 @@ def _refresh(look: Callable[[], Mapping[str, Any]], period: float) -> Mapping[st
             time.sleep(period)
 
 
-def snapshot_of(state: Mapping[str, Any]) -> Snapshot:
-    """A live run as its ledger tells it, in the form that the progress view takes."""
+def snapshot_of(state: Json) -> Snapshot:
+    """Make the snapshot that the progress view takes of the status of a live run."""
     from geobatch_tui.observability.snapshot import Snapshot
 
     rates = state.get("rates") or {}
     known = {field.name for field in fields(Snapshot)} - {"workers"}
-    told = {key: value for key, value in rates.items() if key in known}
-    told["working"] = tuple(tuple(entry) for entry in rates.get("working", ()))
+    shown = {key: value for key, value in rates.items() if key in known}
+    shown["working"] = tuple(tuple(entry) for entry in rates.get("working", ()))
     return Snapshot(
         **{
             "unit_name": "",
-            **told,
+            **shown,
             "run_id": state["run_id"],
             "job": state["output_dir"],
             "state": rates.get("state") or state["state"],
@@ -94,8 +95,8 @@ def snapshot_of(state: Mapping[str, Any]) -> Snapshot:
     )
 
 
-def _lines(look: Callable[[], Mapping[str, Any]], period: float) -> Mapping[str, Any]:
-    """Say one line at each change until the run ends; give the last state."""
+def _lines(look: Callable[[], Json], period: float) -> Json:
+    """Print a line at each change until the run ends, and return its last state."""
     last = ""
     while True:
         state = look()
@@ -107,8 +108,8 @@ def _lines(look: Callable[[], Mapping[str, Any]], period: float) -> Mapping[str,
         time.sleep(period)
 
 
-def summary(state: Mapping[str, Any]) -> str:
-    """The counts of a run on one line."""
+def summary(state: Json) -> str:
+    """Say the counts of a run on one line."""
     counts = state["counts"]
     parts = [f"{counts[key]:,} {key}" for key in ("done", "current", "dead", "pending")]
     return f"{state['state']}: {', '.join(parts)} of {figures.plural(counts['total'], 'chunk')}"

@@ -1,2 +1,1 @@
-"""What the command line prints of a run: figures, progress, results, and the two streams that it
-prints to."""
+"""Prints runs on the command line: progress, results and figures, on its two streams."""

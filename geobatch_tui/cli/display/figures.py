@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from geobatch_tui.execution.protocol.messages import Json
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -37,7 +37,7 @@ def rate(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def rates(values: Mapping[str, Any]) -> str:
+def rates(values: Json) -> str:
     """Chunks, megapixels or features a second, of the ``rates`` of a result; "" without any."""
     names = {"chunks_per_s": "chunks/s", "mpx_per_s": "Mpx/s", "features_per_s": "features/s"}
     return ", ".join(

@@ -1,4 +1,4 @@
-"""One snapshot of a run as a few lines: for the progress of ``run`` and for ``watch``."""
+"""Lays out a snapshot of a run in a few lines, for the progress of ``run`` and for ``watch``."""
 
 from __future__ import annotations
 

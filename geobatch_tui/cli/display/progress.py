@@ -1,4 +1,4 @@
-"""What a headless run shows on stderr: a live view on a terminal, JSON lines elsewhere."""
+"""Shows a headless run on stderr: a live view on a terminal, JSON lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LEVEL = slice(9, 16)
 
 
 class Shown(Protocol):
-    """Where a run's snapshots and log lines go."""
+    """Takes a run's snapshots and log lines."""
 
     @property
     def format(self) -> Literal["json", "text"]: ...
@@ -35,7 +35,7 @@ class Shown(Protocol):
     def observe(self) -> Callable[[Snapshot], None] | None: ...
 
     def line(self, text: str) -> None:
-        """One finished log line, without its end."""
+        """Take a finished log line, without its end."""
         ...
 
 
@@ -44,8 +44,8 @@ def follow(log_format: str) -> Iterator[Shown]:
     """Show a run while the block lasts.
 
     Args:
-        log_format: ``log.format`` of the job. JSON lines come out where it says so, and always
-            where stderr is not a terminal.
+        log_format: ``log.format`` of the job. JSON lines are written if it says so, and always if
+            stderr is no terminal.
     """
     if log_format == "json" or not sys.stderr.isatty():
         yield JsonLines()

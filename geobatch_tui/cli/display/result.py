@@ -1,9 +1,9 @@
-"""What a run ended with, for a person: counts, dead letters by cause, what to type next."""
+"""Shows a run's result to a person: counts, dead letters by cause, what to type next."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.cli.display import figures, streams
 from geobatch_tui.errors import ExitCode
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rich.table import Table
+    from rich.text import Text
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.orchestration.state.outcome import RunResult
 
 WARNINGS = 5
@@ -40,7 +42,7 @@ def show(result: RunResult) -> None:
 
 
 def summary(result: RunResult) -> Table:
-    """State, items, chunks, rates."""
+    """Lay out state, items, chunks and rates in a table."""
     from rich.table import Table
     from rich.text import Text
 
@@ -79,8 +81,8 @@ def _chunks(counts: Mapping[str, int]) -> str:
     return ", ".join(parts)
 
 
-def causes(by_class: Mapping[str, int], letters: Sequence[Mapping[str, Any]]) -> Table:
-    """Dead letters by cause: how many, one example, its message."""
+def causes(by_class: Mapping[str, int], letters: Sequence[Json]) -> Table:
+    """Lay out dead letters by cause: how many, one example, its message."""
     from rich import box
     from rich.table import Table
 
@@ -96,7 +98,7 @@ def causes(by_class: Mapping[str, int], letters: Sequence[Mapping[str, Any]]) ->
     return table
 
 
-def _instance(letter: Mapping[str, Any]) -> Any:
+def _instance(letter: Json) -> Text:
     text = streams.foreign(letter["chunk"] or letter["item"], style="bold")
     text.append(": ", style="not bold")
     text.append(harmless(letter["error_message"]), style="not bold")
@@ -104,7 +106,7 @@ def _instance(letter: Mapping[str, Any]) -> Any:
 
 
 def next_steps(result: RunResult) -> Iterator[str]:
-    """Commands worth typing now, each with what it does."""
+    """List commands worth typing now, each with what it does."""
     directory = result.output_dir
     if result.dead_by_class or result.dead_letters:
         yield f"why:    {figures.words('geobatch dead-letters', directory)}"

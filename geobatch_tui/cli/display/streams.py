@@ -12,7 +12,7 @@ import shutil
 import sys
 import textwrap
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.observability.text import harmless
 
@@ -36,12 +36,12 @@ def prepare() -> None:
 
 
 def out_console() -> Console:
-    """A console on stdout: as wide as the terminal, or unbounded where there is none."""
+    """Make a console on stdout, as wide as the terminal, or unbounded if it is none."""
     return _console(stderr=False)
 
 
 def err_console() -> Console:
-    """A console on stderr."""
+    """Make a console on stderr."""
     return _console(stderr=True)
 
 
@@ -59,9 +59,11 @@ def _console(*, stderr: bool) -> Console:
 
 
 def show(*parts: RenderableType, wrap: bool = True) -> None:
-    """A result made with rich, to stdout: for a terminal as it is; for a file or a pipe without
-    the padding at the ends of lines. Without ``wrap`` a line that is too long is left whole: it
-    can be copied."""
+    """Print a result made with rich to stdout.
+
+    A file or a pipe gets no padding at the ends of lines. Without ``wrap`` a long line stays whole,
+    so that it can be copied.
+    """
     console = out_console()
     if sys.stdout.isatty():
         console.print(*parts, soft_wrap=not wrap)
@@ -73,36 +75,36 @@ def show(*parts: RenderableType, wrap: bool = True) -> None:
 
 
 def foreign(text: object, style: str = "") -> Text:
-    """Text from outside, made harmless, ready for a table or a line; never read as markup."""
+    """Make text from outside harmless, for a table or a line; it is never read as markup."""
     from rich.text import Text
 
     return Text(harmless(str(text)), style=style)
 
 
 def say(line: str) -> None:
-    """One message to stderr. The caller has made foreign parts safe."""
+    """Write a message to stderr. The caller has made foreign parts safe."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
 def prose(text: str) -> list[str]:
-    """A paragraph in lines that fit the terminal, 80 columns at most."""
+    """Wrap a paragraph to the terminal, to 80 columns at most."""
     return textwrap.wrap(text, min(80, shutil.get_terminal_size().columns) - 1)
 
 
 def write(line: str) -> None:
-    """One line of a result to stdout."""
+    """Write a line of a result to stdout."""
     sys.stdout.write(f"{line}\n")
 
 
-def write_json(value: Any) -> None:
-    """One JSON value to stdout: indented for a person, on one line for a program."""
+def write_json(value: object) -> None:
+    """Write a JSON value to stdout, indented on a terminal, else on one line."""
     indent = 2 if sys.stdout.isatty() else None
     write(json.dumps(value, indent=indent, allow_nan=False))
 
 
-def write_json_list(values: Iterable[Any]) -> None:
-    """A JSON list to stdout, one element a line, without holding it in memory."""
+def write_json_list(values: Iterable[object]) -> None:
+    """Write a JSON list to stdout, an element a line, without holding it in memory."""
     opening = "["
     for value in values:
         write(opening + json.dumps(value, allow_nan=False))
@@ -112,7 +114,7 @@ def write_json_list(values: Iterable[Any]) -> None:
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """For the result of a command whose exit code says more than whether somebody read it."""
+    """Let the reader of stdout go away meanwhile: the exit code says more than that."""
     try:
         yield
         sys.stdout.flush()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from geobatch_tui.errors import Reaction
 
+#: A JSON object, which nobody changes.
 Json = Mapping[str, Any]
 
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final
 from geobatch_tui.errors import LedgerCorruptError
 from geobatch_tui.ledger.schema.database import scalar
 from geobatch_tui.ledger.schema.rows import NO_ORPHAN, Row, document
-from geobatch_tui.ledger.schema.updates import ItemState, Json
+from geobatch_tui.ledger.schema.updates import ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from sqlite3 import Connection
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 _PAGE: Final = 65_536
 

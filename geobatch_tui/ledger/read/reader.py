@@ -24,7 +24,7 @@ from geobatch_tui.ledger.schema.rows import (
     state_of,
 )
 from geobatch_tui.ledger.schema.statements import path_text
-from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState, Json
+from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState
 from geobatch_tui.ledger.schema.views import (
     AttemptRow,
     Counts,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 _PAGE: Final = 512
 

@@ -8,11 +8,13 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.errors import LedgerCorruptError
-from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState, Json
+from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from sqlite3 import Connection
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 #: A row as SQLite gives it.
 type Row = tuple[Any, ...]

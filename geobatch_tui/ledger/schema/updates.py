@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING
 
-#: A JSON object.
-Json = Mapping[str, Any]
+if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import Json
 
 
 class ChunkState(IntEnum):

@@ -18,13 +18,13 @@ from geobatch_tui.ledger.schema.updates import (
     ItemPublished,
     ItemRow,
     ItemState,
-    Json,
 )
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.write.publish import Published, Publisher
 
 Row = tuple[object, ...]  #: parameters of a statement

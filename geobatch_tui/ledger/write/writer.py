@@ -15,7 +15,7 @@ from geobatch_tui.ledger.place.durable import Reserve, failpoint
 from geobatch_tui.ledger.schema.database import open_writer, scalar, translated
 from geobatch_tui.ledger.schema.rows import BUSY_CHUNK, iter_items, read_item
 from geobatch_tui.ledger.schema.statements import Interner, json_text, path_text
-from geobatch_tui.ledger.schema.updates import ChunkState, Json
+from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.ledger.schema.views import Recovery
 from geobatch_tui.ledger.write.batch import Batch
 from geobatch_tui.ledger.write.publish import Publisher
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.schema.updates import ItemRow, Update
 
 __all__ = ["EVENTS", "Ledger", "Recovery"]
