@@ -1,1 +1,1 @@
-"""The job and its layers: schema, files, environment, flags; each value with its origin."""
+"""The job and its layers: schema, files, environment and flags; each value with its origin."""

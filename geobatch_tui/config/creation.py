@@ -1,9 +1,9 @@
-"""Names of creation options, as far as they can be checked without an operation."""
+"""Names of creation options, checked without an operation."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,13 +39,13 @@ KNOWN = frozenset(
 )
 
 
-def check_creation(options: Mapping[Any, Any]) -> dict[str, Any]:
-    """``options`` with lower-case names.
+def check_creation(options: Mapping[object, object]) -> dict[str, object]:
+    """Return ``options`` with lower-case names.
 
     Raises:
         ValueError: a name is unknown, or given twice in different case.
     """
-    checked: dict[str, Any] = {}
+    checked: dict[str, object] = {}
     for name, value in options.items():
         low = str(name).lower()
         if low not in KNOWN:
@@ -57,6 +57,6 @@ def check_creation(options: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def nearest_option(name: str) -> str:
-    """What to write in place of ``name``: the nearest known option, else all of them."""
+    """Say what may be meant by ``name``: the nearest known option, else all of them."""
     near = get_close_matches(name.lower(), sorted(KNOWN), 1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(KNOWN))}"

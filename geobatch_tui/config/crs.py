@@ -1,4 +1,4 @@
-"""Tells whether a CRS exists without loading PROJ: from the list that ships with it.
+"""Tells whether a CRS exists, without loading PROJ, by the list that ships with it.
 
 The engine process imports neither pyproj nor rasterio. Their wheels carry ``proj.db``, an SQLite
 file; an EPSG code that is not in it is refused here, before any I/O on data. Definitions without
@@ -115,7 +115,7 @@ def _deprecation(db: sqlite3.Connection, authority: str, code: str, name: str) -
 
 
 def _missing(db: sqlite3.Connection, authority: str, code: str) -> str:
-    """Why there is no such CRS, and what may have been meant."""
+    """Say why there is no such CRS, and what may be meant."""
     said = f"{authority}:{safe(code, 40)} does not exist"
     other = db.execute(
         "SELECT auth_name, name FROM crs_view WHERE code = ? AND auth_name <> ? AND NOT deprecated",
@@ -138,7 +138,7 @@ def _missing(db: sqlite3.Connection, authority: str, code: str) -> str:
 
 
 def _other_object(db: sqlite3.Connection, authority: str, code: str) -> str:
-    """What else the code names, with a CRS that uses it where it is a datum."""
+    """Say what else the code names; of a datum, also a CRS that uses it."""
     rows = db.execute(
         "SELECT table_name, name FROM object_view WHERE auth_name = ? AND code = ?",
         (authority, code),
@@ -158,7 +158,7 @@ def _other_object(db: sqlite3.Connection, authority: str, code: str) -> str:
 
 @cache
 def _database() -> Path | None:
-    """The first ``proj.db`` that can be read; that of the library which warps comes first."""
+    """Find a ``proj.db`` that can be read; that of the library which warps comes first."""
     candidates = [
         _package("rasterio") / "proj_data",
         _package("pyproj") / "proj_dir" / "share" / "proj",
@@ -174,7 +174,7 @@ def _database() -> Path | None:
 
 
 def _package(name: str) -> Path:
-    """Where a package lies, without importing it; a folder that does not exist if it is absent."""
+    """Find a package's folder without importing it; one that does not exist if it is absent."""
     spec = find_spec(name)
     places = spec.submodule_search_locations if spec else None
     return Path(next(iter(places))) if places else Path("/nonexistent")

@@ -1,11 +1,11 @@
-"""Every leaf of the schema as plain data: for layers, listings, forms and tests."""
+"""The leaves of the schema as plain data, for layers, listings, forms and tests."""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Literal, Union, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One key of the job file.
+    """A key of the job file.
 
     Attributes:
         key: dotted, as in ``--set``.
@@ -39,7 +39,7 @@ class Leaf:
     help: str
     unit: str
     kind: str
-    default: Any
+    default: object
     required: bool
     choices: tuple[str, ...] = ()
     mapping: bool = False
@@ -50,12 +50,12 @@ class Leaf:
 
 
 def sections() -> tuple[str, ...]:
-    """Names of the sections, in the order of the job file."""
+    """Return the names of the sections, in the order of the job file."""
     return tuple(Job.model_fields)
 
 
 def leaves(op: str | None = None) -> dict[str, Leaf]:
-    """All keys of a job by dotted name, in the order of the schema.
+    """Return the keys of a job by dotted name, in the order of the schema.
 
     Args:
         op: whose parameters to include; None: only ``op.name``.
@@ -63,14 +63,14 @@ def leaves(op: str | None = None) -> dict[str, Leaf]:
     Raises:
         ConfigError: there is no such operation.
     """
-    found: dict[str, Leaf] = {}
+    keys: dict[str, Leaf] = {}
     for name, field in Job.model_fields.items():
         if name == "op":
-            found["op.name"] = _leaf("op.name", field.annotation.model_fields["name"])  # type: ignore[union-attr]
-            found |= _model_leaves("op", get_operation(op).params) if op else {}
+            keys["op.name"] = _leaf("op.name", field.annotation.model_fields["name"])  # type: ignore[union-attr]
+            keys |= _model_leaves("op", get_operation(op).params) if op else {}
         else:
-            found |= _model_leaves(name, field.annotation)  # type: ignore[arg-type]
-    return found
+            keys |= _model_leaves(name, field.annotation)  # type: ignore[arg-type]
+    return keys
 
 
 def _model_leaves(section: str, model: type[BaseModel]) -> dict[str, Leaf]:
@@ -101,16 +101,16 @@ def _leaf(key: str, field: FieldInfo) -> Leaf:
     )
 
 
-def _default(field: FieldInfo) -> Any:
-    """The default as a job file would write it: a tuple as a list."""
+def _default(field: FieldInfo) -> object:
+    """Return the default as a job file would write it: a tuple as a list."""
     value = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, tuple):
         return list(value)
     return None if value is PydanticUndefined else value
 
 
-def _members(annotation: Any) -> list[Any]:
-    """The alternatives of a type, without None and without annotations."""
+def _members(annotation: object) -> list[object]:
+    """List the alternatives of a type, without None and without annotations."""
     if get_origin(annotation) is Annotated:
         return _members(get_args(annotation)[0])
     if get_origin(annotation) in {Union, types.UnionType}:
@@ -119,10 +119,10 @@ def _members(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _is_mapping(option: Any) -> bool:
+def _is_mapping(option: object) -> bool:
     origin = get_origin(option) or option
     return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
-def _words(option: Any) -> tuple[Any, ...]:
+def _words(option: object) -> tuple[object, ...]:
     return get_args(option) if get_origin(option) is Literal else ()

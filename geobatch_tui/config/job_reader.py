@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.config.problems import InvalidJobError, Problem
 from geobatch_tui.config.toml_lines import key_lines
@@ -37,18 +37,18 @@ class JobFile:
     """A job file as read: nested ``values``, and ``lines`` (from 1) by dotted key."""
 
     path: Path
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     lines: Mapping[str, int]
 
     def where(self, key: str) -> str:
-        """``job.toml:12`` for ``key``, or for the nearest table around it."""
+        """Return ``job.toml:12`` for ``key``, or for the nearest table around it."""
         while key and key not in self.lines:
             key = key.rpartition(".")[0]
         return f"{self.path}:{self.lines[key]}" if key else str(self.path)
 
 
 def read_job_file(path: Path) -> JobFile:
-    """The job file at ``path``: YAML by its extension, else TOML.
+    """Read the job file at ``path``: YAML by its extension, else TOML.
 
     Raises:
         ConfigError: it cannot be read, or is not what its extension says; names file and line.
@@ -98,7 +98,7 @@ def _read_toml(path: Path, text: str) -> JobFile:
 
 
 def _refused_toml(path: Path, text: str) -> Problem | None:
-    """Keys without number, or of many parts: tomllib takes minutes for a megabyte of them."""
+    """Refuse thousands of keys, or keys of many parts: tomllib takes minutes for a megabyte."""
     bare = _TOML_STRING.sub(_blanked, text)
     if deep := _TOML_DEEP.search(bare):
         return Problem(f"{path}:{_line_at(bare, deep.start())}", "", "nested too deeply")
@@ -110,7 +110,7 @@ def _refused_toml(path: Path, text: str) -> Problem | None:
 
 
 def _blanked(string: re.Match[str]) -> str:
-    """A word in place of a string, with its line breaks; nothing in place of a comment."""
+    """Return a word in place of a string, with its line breaks; nothing for a comment."""
     return "" if string[0][0] == "#" else "_" + "\n" * string[0].count("\n")
 
 
@@ -154,8 +154,10 @@ def _read_yaml(path: Path, text: str) -> JobFile:
 
 
 def _refused_yaml(path: Path, text: str) -> list[Problem]:
-    """Aliases, deep nesting and values without number: they may grow without end, or take minutes
-    to be read, and no job file needs them."""
+    """Refuse aliases, deep nesting and thousands of values.
+
+    They may grow without end, or take minutes to be read, and no job file needs them.
+    """
     import yaml
 
     problems: list[Problem] = []
@@ -180,7 +182,7 @@ def _line(part: yaml.Event | yaml.Node) -> int:
 
 
 def _walk_yaml(path: Path, root: yaml.Node) -> tuple[list[Problem], dict[str, int]]:
-    """Lines of all keys; problems for keys that are not text, or given twice."""
+    """List the lines of all keys, and problems of keys that are not text, or given twice."""
     lines: dict[str, int] = {}
     problems = []
     for prefix, key in _yaml_keys(root):
@@ -197,7 +199,7 @@ def _walk_yaml(path: Path, root: yaml.Node) -> tuple[list[Problem], dict[str, in
 
 
 def _yaml_keys(root: yaml.Node) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
-    """All keys, each with the path of keys (and list positions) above it."""
+    """List each key with the path of keys (and list positions) above it."""
     import yaml
 
     stack: list[tuple[tuple[str, ...], yaml.Node]] = [((), root)]

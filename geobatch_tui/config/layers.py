@@ -20,7 +20,7 @@ from geobatch_tui.config.fields import Leaf, leaves, sections
 from geobatch_tui.config.job_reader import JobFile, read_job_file
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import InvalidJobError, Problem, describe, show_value
-from geobatch_tui.config.schema import Job, build_params, dump_job
+from geobatch_tui.config.schema import Job, JobValues, build_params, dump_job
 from geobatch_tui.config.sources import (
     Given,
     Layer,
@@ -37,6 +37,8 @@ from geobatch_tui.observability.text import safe
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+    from geobatch_tui.execution.protocol.messages import Json
+
 __all__ = ["LoadedJob", "Origin", "flat", "from_plan_json", "load_job", "make_job"]
 
 _DEFAULT = Origin("default", "")
@@ -45,7 +47,7 @@ _DEPTH = 2  # section.key; what follows is a name in a free table
 
 @dataclass(frozen=True, slots=True)
 class LoadedJob:
-    """A job with the story of its values.
+    """A job, and the layer that set each of its values.
 
     Attributes:
         job: the job; its paths are absolute.
@@ -62,16 +64,16 @@ class LoadedJob:
     warnings: tuple[str, ...] = ()
     redacted: tuple[str, ...] = ()
 
-    def effective_with_origins(self) -> dict[str, dict[str, Any]]:
-        """By dotted key: ``value`` (redacted), ``layer`` and ``where``; for the log."""
+    def effective_with_origins(self) -> dict[str, dict[str, object]]:
+        """Return ``value`` (redacted), ``layer`` and ``where`` by dotted key, for the log."""
         values = flat(self.job.effective(redacted=True))
         return {
             key: {"value": values[key], "layer": origin.layer, "where": origin.where}
             for key, origin in self.origins.items()
         }
 
-    def to_json(self) -> dict[str, Any]:
-        """What ``plan.json`` keeps: redacted values, origins, and which keys were masked."""
+    def to_json(self) -> Json:
+        """Return what ``plan.json`` keeps: redacted values, origins, and which keys were masked."""
         values, masked = dump_job(self.job), self.job.effective(redacted=True)
         plain, clean = flat(values), flat(masked)
         return {
@@ -87,10 +89,10 @@ def load_job(
     path: str | os.PathLike[str] | None,
     *,
     overrides: Sequence[str] = (),
-    flags: Mapping[str, Any] | None = None,
+    flags: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> LoadedJob:
-    """Loads the job file at ``path`` under the environment and the command line.
+    """Load the job file at ``path`` under the environment and the command line.
 
     Tables merge key by key: a layer that sets ``output.creation.compress`` leaves the other
     creation options of the layers below.
@@ -114,8 +116,8 @@ def load_job(
     return _Assembly(file, problems).build(given)
 
 
-def make_job(values: Mapping[str, Any]) -> LoadedJob:
-    """A job from nested ``values`` as a job file would give them; paths relative to the cwd.
+def make_job(values: Mapping[str, object]) -> LoadedJob:
+    """Make a job of nested ``values``, as a job file has them; paths are relative to the cwd.
 
     Raises:
         ConfigError: something is wrong; the message has one line for each problem.
@@ -129,14 +131,14 @@ def make_job(values: Mapping[str, Any]) -> LoadedJob:
 
 
 def from_plan_json(
-    data: Mapping[str, Any],
+    data: Json,
     *,
     overrides: Sequence[str] = (),
-    flags: Mapping[str, Any] | None = None,
+    flags: Mapping[str, object] | None = None,
 ) -> LoadedJob:
-    """Rebuilds a job that :meth:`LoadedJob.to_json` kept, under new values of the command line.
+    """Rebuild a job that :meth:`LoadedJob.to_json` kept, under new values of the command line.
 
-    Its ``log.file`` is left out: what lies on disk names no file to write to.
+    Its ``log.file`` is left out: a file on disk must not say where to write.
 
     Raises:
         ConfigError: it does not fit this version, or the new values are wrong.
@@ -161,12 +163,12 @@ def from_plan_json(
 
 
 class _Assembly:
-    """One load: collects values and problems, then makes the job or raises all problems."""
+    """A load: collects values and problems, then makes the job or raises all problems."""
 
     def __init__(self, file: JobFile | None, problems: list[Problem]) -> None:
         self.file = file
         self.problems = problems
-        self.values: dict[str, Any] = {}
+        self.values: dict[str, object] = {}
         self.origins: dict[str, Origin] = {}
         self.known: dict[str, Leaf] = {}
         self.op: str | None = None
@@ -175,7 +177,7 @@ class _Assembly:
         self.op = self._op_name(given)
         for entry in given:
             if self.op is None and entry.key.startswith("op.") and entry.key != "op.name":
-                continue  # whose parameter it is cannot be said
+                continue  # nobody knows the parameters of an unknown operation
             self._take(entry)
         job = self._validated()
         if self.problems or job is None:
@@ -185,7 +187,7 @@ class _Assembly:
         )
 
     def _op_name(self, given: Sequence[Given]) -> str | None:
-        """The operation that the highest layer names, if there is such a one."""
+        """Return the operation that the highest layer names, if it exists."""
         self.known = leaves()
         named = [entry for entry in given if entry.key == "op.name"]
         if not named or not isinstance(named[-1].value, str):
@@ -203,7 +205,7 @@ class _Assembly:
             self.problems.append(unknown(given, self.known, sections()))
             return
         table = leaf.mapping and key == leaf.key
-        value = typed(given.value, leaf, table=table) if given.raw else given.value
+        value = typed(str(given.value), leaf, table=table) if given.raw else given.value
         if not table:
             self._put(leaf, key, value, given)
         elif isinstance(value, Mapping):
@@ -213,7 +215,7 @@ class _Assembly:
             said = f"{key} = {show_value(key, value)}: must be a table of names and values"
             self.problems.append(Problem(given.origin.where, key, said))
 
-    def _put(self, leaf: Leaf, key: str, value: Any, given: Given) -> None:
+    def _put(self, leaf: Leaf, key: str, value: object, given: Given) -> None:
         origin = given.origin
         if self.file and origin.layer == "file":
             origin = Origin("file", self.file.where(key))
@@ -229,7 +231,7 @@ class _Assembly:
         self.origins[key] = origin
 
     def _leaf_of(self, key: str) -> tuple[Leaf | None, str]:
-        """The leaf that ``key`` names, or whose table it reaches into; and the key folded."""
+        """Return the leaf that ``key`` names, or in whose table it is; and the key, folded."""
         if key in self.known:
             return self.known[key], key
         parts = key.split(".", 2)
@@ -256,20 +258,20 @@ class _Assembly:
             self._report(error, ())
             return None
 
-    def _nested(self) -> dict[str, Any]:
-        nested: dict[str, Any] = {section: {} for section in sections()}
+    def _nested(self) -> JobValues:
+        nested: JobValues = {section: {} for section in sections()}
         if self.file:
             nested["job"]["name"] = self.file.path.stem
         for key, value in self.values.items():
             *tables, name = key.split(".", _DEPTH)
-            place = nested
-            for table in tables:
-                place = place.setdefault(table, {})
-            place[name] = value
+            table: dict[str, Any] = nested
+            for part in tables:
+                table = table.setdefault(part, {})
+            table[name] = value
         return nested
 
     def _report(self, error: ValidationError, prefix: tuple[str, ...]) -> None:
-        """Adds the problems of a validation, one for each key, however many types it could be."""
+        """Add the problems of a validation, one for each key, whatever types it could have."""
         by_key: dict[str, list[ErrorDetails]] = {}
         for detail in error.errors(include_url=False):
             loc = [*prefix, *map(str, detail["loc"])]
@@ -300,21 +302,22 @@ class _Assembly:
 
     def _warnings(self, job: Job) -> tuple[str, ...]:
         values = flat(dump_job(job))
-        found = []
+        warnings = []
         for key, leaf in self.known.items():
-            if leaf.crs and isinstance(values.get(key), str) and values[key]:
-                warning = crs.check_crs(values[key]).warning
-                found += [f"{key}: {warning}"] if warning else []
-        return tuple(found)
+            value = values.get(key)
+            if leaf.crs and isinstance(value, str) and value:
+                warning = crs.check_crs(value).warning
+                warnings += [f"{key}: {warning}"] if warning else []
+        return tuple(warnings)
 
 
 def _folded(leaf: Leaf, name: str) -> str:
     return name.lower() if leaf.fold else name
 
 
-def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys of a nested job; the names of a free table too, an empty one as itself."""
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """Return a nested job by dotted keys; names of a free table too, an empty table as itself."""
+    flat: dict[str, object] = {}
     for section, keys in values.items():
         for name, value in keys.items():
             if isinstance(value, Mapping) and value:
@@ -326,23 +329,23 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One effective value, redacted, with the layer that set it and what the schema says of it."""
+    """An effective value, redacted, with the layer that set it and what the schema says of it."""
 
     key: str
-    value: Any
+    value: object
     layer: Layer
     where: str
     unit: str
     help: str
     kind: str
 
-    def to_json(self) -> dict[str, Any]:
-        """The row as a mapping."""
+    def to_json(self) -> Json:
+        """Return the row as a mapping."""
         return asdict(self)
 
 
 def rows(loaded: LoadedJob) -> list[Row]:
-    """All values of a job in the order of the schema; a free table gives a row for each name."""
+    """List the values of a job in the order of the schema, a row for each name of a free table."""
     known = leaves(loaded.job.op.name)
     values = flat(loaded.job.effective(redacted=True))
     return [_row(key, values[key], _leaf(key, known), loaded) for key in values]
@@ -352,6 +355,6 @@ def _leaf(key: str, known: dict[str, Leaf]) -> Leaf:
     return known[key] if key in known else known[".".join(key.split(".")[:2])]
 
 
-def _row(key: str, value: Any, leaf: Leaf, loaded: LoadedJob) -> Row:
+def _row(key: str, value: object, leaf: Leaf, loaded: LoadedJob) -> Row:
     origin = loaded.origins[key]
     return Row(key, value, origin.layer, origin.where, leaf.unit, leaf.help, leaf.kind)

@@ -6,19 +6,19 @@ import glob
 import os
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 _PACKAGE: Final = Path(__file__).parents[1]
 _REMOTE: Final = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|/vsi\w+/")
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is a URL, or one of GDAL's names for what is no local file."""
+    """Whether a path is a URL, or GDAL's name of something that is no local file."""
     return _REMOTE.match(path) is not None
 
 
-def absolute(value: Any, base: Path) -> Any:
-    """``value`` (a path or a list of paths) with relative paths joined to ``base``.
+def absolute(value: object, base: Path) -> object:
+    """Join the relative paths of ``value`` (a path or a list of paths) to ``base``.
 
     URLs and GDAL's ``/vsi`` names stay; ``@list.txt`` is joined behind its ``@``; ``~/`` is the
     home directory. Where a glob is joined, ``base`` is escaped: brackets in a directory's own name
@@ -29,7 +29,7 @@ def absolute(value: Any, base: Path) -> Any:
     if not isinstance(value, str) or not value or "://" in value:
         return value
     if value.startswith("@") and len(value) > 1:
-        return "@" + absolute(value[1:], base)
+        return f"@{absolute(value[1:], base)}"
     path = os.path.expanduser(value) if value.startswith("~/") else value  # noqa: PTH111
     folder = os.path.abspath(base)  # noqa: PTH100 - Path.absolute keeps "a/../b"
     if not os.path.isabs(path) and glob.has_magic(path):  # noqa: PTH117
@@ -38,7 +38,7 @@ def absolute(value: Any, base: Path) -> Any:
 
 
 def _without_dot(path: str) -> str:
-    """``path`` without a leading ``./``; ``..`` stays, for it may follow a symbolic link."""
+    """Remove a leading ``./``; ``..`` stays, for it may follow a symbolic link."""
     while path.startswith("./"):
         path = path[2:].lstrip("/")
     return path if path != "." else ""

@@ -1,10 +1,10 @@
-"""What is wrong with a configuration: every problem of one load, each with its place."""
+"""Problems of a configuration: every one of a load, each with its place."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability.redact import redact_value
@@ -43,7 +43,7 @@ _BOUNDS = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: ``where`` as ``job.toml:12``, the dotted ``key`` or "", and what is wrong."""
+    """A problem: ``where`` as ``job.toml:12``, the dotted ``key`` or "", and what is wrong."""
 
     where: str
     key: str
@@ -64,7 +64,7 @@ class InvalidJobError(ConfigError):
 
 
 def nearest(word: str, known: Iterable[str], *, show: int = 8) -> str:
-    """What to write in place of ``word``: the nearest known one, else the known ones."""
+    """Say what may be meant by ``word``: the nearest known word, else the known ones."""
     names = sorted(known)
     near = get_close_matches(word, names, 1)
     if near:
@@ -74,8 +74,8 @@ def nearest(word: str, known: Iterable[str], *, show: int = 8) -> str:
     return f"known: {', '.join(names[:show])}{' and more' if len(names) > show else ''}"
 
 
-def show_value(key: str, value: Any) -> str:
-    """A value as a message shows it: on one line, short, without credentials."""
+def show_value(key: str, value: object) -> str:
+    """Write a value as a message shows it: on one line, short, without credentials."""
     name = key.rpartition(".")[2]
     clean = redact_value(value, name)
     if isinstance(clean, bool):
@@ -84,10 +84,10 @@ def show_value(key: str, value: Any) -> str:
     return safe(text, _LONGEST_VALUE)
 
 
-def describe(key: str, details: Sequence[ErrorDetails], value: Any) -> str:
-    """The pydantic errors of one key in plain words: the key, its value, and what is allowed.
+def describe(key: str, details: Sequence[ErrorDetails], value: object) -> str:
+    """Say the pydantic errors of a key in plain words: the key, its value, and what is allowed.
 
-    A value that may be of several types has one error for each.
+    A value that may be of several types has an error for each.
     """
     if details[0]["type"] == "missing" and not isinstance(details[0]["loc"][-1], int):
         return f"{key} is missing"
@@ -114,7 +114,7 @@ def _allowed(detail: ErrorDetails) -> str:
 
 
 def _meant(detail: ErrorDetails) -> str:
-    """The allowed word that is nearest to the one given, whatever its case."""
+    """Suggest the allowed word that is nearest, whatever its case."""
     expected = detail["ctx"]["expected"].replace(" or ", ", ")
     folded = {word.strip("' ").lower(): word.strip("' ") for word in expected.split(",")}
     near = get_close_matches(str(detail["input"]).lower(), folded, 1)

@@ -35,6 +35,11 @@ from geobatch_tui.observability.redact import redact_value
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+    from geobatch_tui.execution.protocol.messages import Json
+
+
+#: A job as plain values: sections, and the values of their keys.
+type JobValues = dict[str, dict[str, Any]]
 
 #: Formats that vector operations write; the first is their default.
 VECTOR_FORMATS = ("GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq", "Shapefile")
@@ -50,8 +55,8 @@ class Op(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _gather(cls, data: Any) -> Any:
-        """Accepts the flat form of a job file and the form of the attributes."""
+    def _gather(cls, data: object) -> object:
+        """Accept the flat form of a job file and the form of the attributes."""
         if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
             return data
         rest = {key: value for key, value in data.items() if key != "name"}
@@ -60,7 +65,7 @@ class Op(BaseModel):
         return {"name": data["name"], "params": build_params(data["name"], rest)}
 
     @model_serializer(mode="plain")
-    def _flatten(self) -> dict[str, Any]:
+    def _flatten(self) -> dict[str, object]:
         return {"name": self.name, **self.params.model_dump()}
 
 
@@ -78,8 +83,8 @@ class Job(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_format(cls, data: Any) -> Any:
-        """Where no format is given, that of the operation's kind of data."""
+    def _default_format(cls, data: object) -> object:
+        """Set a missing format to that of the operation's kind of data."""
         if not isinstance(data, Mapping):
             return data
         output, name = data.get("output"), _op_name(data.get("op"))
@@ -107,13 +112,13 @@ class Job(Section):
             )
         return self
 
-    def semantic(self) -> dict[str, Any]:
-        """The values that decide output bytes, JSON-ready, by section; for fingerprints.
+    def semantic(self) -> JobValues:
+        """Return the values that decide output bytes, JSON-ready, by section; for fingerprints.
 
         Creation options are folded, so that ``deflate`` and ``DEFLATE`` mean the same.
         """
         values = dump_job(self)
-        chosen: dict[str, Any] = {}
+        chosen: JobValues = {}
         for name in type(self).model_fields:
             section = getattr(self, name)
             keep = _semantic_names(type(section.params if name == "op" else section))
@@ -125,20 +130,21 @@ class Job(Section):
         chosen["output"]["creation"] = _folded(chosen["output"]["creation"])
         return chosen
 
-    def effective(self, *, redacted: bool = True) -> dict[str, Any]:
-        """All values with defaults, by section, JSON-ready; credentials masked if ``redacted``."""
+    def effective(self, *, redacted: bool = True) -> JobValues:
+        """Return every value, by section, JSON-ready; credentials are masked if ``redacted``."""
         values = dump_job(self)
-        return redact_value(values) if redacted else values
+        masked: JobValues = redact_value(values)
+        return masked if redacted else values
 
 
-def _op_name(op: Any) -> str | None:
-    """The name of an operation that there is, in an ``op`` section that is not checked yet."""
+def _op_name(op: object) -> str | None:
+    """Return the name of the operation in an unchecked ``op`` section, if it exists."""
     name = op.get("name") if isinstance(op, Mapping) else getattr(op, "name", None)
     return name if isinstance(name, str) and name in operation_names() else None
 
 
-def dump_job(job: Job) -> dict[str, Any]:
-    """``job`` as a job file would say it: sections of plain values, defaults included.
+def dump_job(job: Job) -> JobValues:
+    """Dump ``job`` as a job file would say it: sections of plain values, with defaults.
 
     ``Job.model_validate`` reads it back as an equal job. Numbers that JSON has not become text
     (``"nan"``): pydantic would make them null, and a nodata of NaN would be no nodata.
@@ -146,11 +152,11 @@ def dump_job(job: Job) -> dict[str, Any]:
     values = job.model_dump(mode="json", exclude={"op"})
     op = {"name": job.op.name, **job.op.params.model_dump(mode="json")}
     sections = {name: op if name == "op" else values[name] for name in type(job).model_fields}
-    dumped: dict[str, Any] = _with_text_numbers(sections)
+    dumped: JobValues = _with_text_numbers(sections)
     return dumped
 
 
-def _with_text_numbers(value: Any) -> Any:
+def _with_text_numbers(value: object) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if isinstance(value, Mapping):
@@ -160,8 +166,8 @@ def _with_text_numbers(value: Any) -> Any:
     return value
 
 
-def build_params(name: str, values: Mapping[str, Any]) -> BaseModel:
-    """The parameters of operation ``name``, checked; keys that name a CRS against PROJ's list.
+def build_params(name: str, values: Mapping[str, object]) -> BaseModel:
+    """Check the parameters of operation ``name``; a CRS also against PROJ's list.
 
     Raises:
         ConfigError: there is no such operation.
@@ -189,8 +195,8 @@ def build_params(name: str, values: Mapping[str, Any]) -> BaseModel:
     return params
 
 
-def json_schema(operation: str | None = None) -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of a job file, for one operation or (None) for all there are.
+def json_schema(operation: str | None = None) -> Json:
+    """Make the JSON schema (draft 2020-12) of a job file, for one operation or (None) for all.
 
     Raises:
         ConfigError: there is no such operation.
@@ -212,8 +218,8 @@ def json_schema(operation: str | None = None) -> dict[str, Any]:
     return schema
 
 
-def _op_schema(name: str, summary: str, params: dict[str, Any]) -> dict[str, Any]:
-    """The ``op`` section for one operation: its name beside its parameters."""
+def _op_schema(name: str, summary: str, params: Json) -> Json:
+    """Make the ``op`` section of an operation: its name beside its parameters."""
     return {
         "title": name,
         "description": summary,
@@ -230,7 +236,7 @@ def names_crs(key: str) -> bool:
 
 
 def _raised_again(entry: ErrorDetails) -> InitErrorDetails:
-    """An error that was caught, in the form that raises it once more."""
+    """Turn an error that was caught into the form that raises it once more."""
     known = entry["type"] in get_args(ErrorType)
     return InitErrorDetails(
         type=entry["type"]
@@ -251,11 +257,11 @@ def _semantic_names(model: type[BaseModel]) -> set[str]:
     }
 
 
-def _folded(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Creation options with one spelling for one meaning, sorted by name."""
+def _folded(options: Mapping[str, object]) -> dict[str, object]:
+    """Give creation options of one meaning one spelling, sorted by name."""
     words = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
 
-    def fold(value: Any) -> Any:
+    def fold(value: object) -> object:
         if not isinstance(value, str):
             return value
         low = value.strip().lower()

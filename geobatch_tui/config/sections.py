@@ -36,7 +36,7 @@ def setting(
     unit: str = "",
     **constraints: Any,
 ) -> Any:
-    """A leaf of the schema; ``default`` is what a job file would write.
+    """Make a leaf of the schema; ``default`` is what a job file would write.
 
     ``marks``: ``path`` for values that are relative to where they were written, ``fold`` for
     mappings whose names are written in any case.
@@ -54,7 +54,7 @@ class Section(BaseModel):
 
 
 class JobSection(Section):
-    """What the job is called."""
+    """The name of the job."""
 
     name: str = setting(
         "", kind="operational", help="Name of the job in logs and lists; empty: the file's name."
@@ -62,7 +62,7 @@ class JobSection(Section):
 
 
 class SourceSection(Section):
-    """What is read."""
+    """The sources, and the CRS that they have or get."""
 
     inputs: Inputs = setting(
         kind="operational",
@@ -94,7 +94,7 @@ class SourceSection(Section):
 
 
 class OutputSection(Section):
-    """What is written, and where."""
+    """The outputs: place, format, and what becomes of others there."""
 
     dir: LocalPath = setting(
         kind="operational",
@@ -144,12 +144,12 @@ class OutputSection(Section):
 
     @field_validator("creation", mode="before")
     @classmethod
-    def _known_options(cls, value: Any) -> Any:
+    def _known_options(cls, value: object) -> object:
         return check_creation(value) if isinstance(value, Mapping) else value
 
 
 class EngineSection(Section):
-    """How the work is done; nothing here changes a byte of any output."""
+    """Workers, chunks and limits; nothing here changes a byte of any output."""
 
     executor: Literal["process", "thread"] = setting(
         "process", kind="operational", help="Workers are processes, or threads of one process."
@@ -207,7 +207,7 @@ class EngineSection(Section):
 
 
 class RetrySection(Section):
-    """How failed chunks are tried again."""
+    """Attempts at failed chunks."""
 
     max_attempts: int = setting(
         5, kind="operational", unit="attempts", ge=1, le=100, help="Attempts for one chunk in all."
@@ -229,7 +229,7 @@ class RetrySection(Section):
 
 
 class FailuresSection(Section):
-    """When a run gives up."""
+    """The failures after which a run gives up."""
 
     max_failures: NoLimit = setting(
         "",
@@ -240,7 +240,7 @@ class FailuresSection(Section):
 
 
 class LogSection(Section):
-    """What is said on stderr and in files; .geobatch/log.jsonl is always written."""
+    """Log lines on stderr and in files; .geobatch/log.jsonl is always written."""
 
     format: Literal["auto", "json", "text"] = setting(
         "auto", kind="operational", help="auto: text on a terminal, JSON lines elsewhere."

@@ -5,7 +5,7 @@ Each reads both forms and writes the first, so a dumped job loads again.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Strict
 from pydantic import WithJsonSchema as JsonSchema
@@ -13,23 +13,26 @@ from pydantic import WithJsonSchema as JsonSchema
 from geobatch_tui.config import crs, units
 from geobatch_tui.config.paths import is_remote
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def _optional(word: str, parse: Any) -> Any:
+
+def _optional[T](word: str, parse: Callable[[str], T]) -> Callable[[str | None], T | None]:
     return lambda value: None if value is None or value == word else parse(value)
 
 
-def _write(word: str, text: Any) -> PlainSerializer:
+def _write[T](word: str, text: Callable[[T], str]) -> PlainSerializer:
     return PlainSerializer(lambda value: word if value is None else text(value), return_type=str)
 
 
-def _positive(value: Any) -> float:
+def _positive(value: str | float) -> float:
     seconds = units.parse_duration(value)
     if seconds == 0:
         raise ValueError("must be more than 0")
     return seconds
 
 
-def _some_bytes(value: Any) -> int:
+def _some_bytes(value: str | int) -> int:
     size = units.parse_bytes(value)
     if size == 0:
         raise ValueError("must be more than 0")

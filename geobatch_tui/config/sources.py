@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.config.problems import MEANT, Problem, nearest
 
@@ -53,7 +53,7 @@ _PLAIN = (str, int, float, bool, list, dict)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Which layer set a value, and ``where``: ``job.toml:12``, a variable's name, ``--set``."""
+    """The layer that set a value, and ``where``: ``job.toml:12``, a variable's name, ``--set``."""
 
     layer: Layer
     where: str
@@ -64,13 +64,13 @@ class Given:
     """A value that a layer gives to a dotted key; ``raw``: text that is yet to be typed."""
 
     key: str
-    value: Any
+    value: object
     origin: Origin
     raw: bool = False
 
 
 def from_file(file: JobFile) -> Iterator[Given]:
-    """The values of a job file. Sections and inline tables are taken apart into dotted keys."""
+    """Read the values of a job file; sections and inline tables become dotted keys."""
     for section, values in file.values.items():
         where = Origin("file", file.where(section))
         if not isinstance(values, dict):
@@ -81,7 +81,7 @@ def from_file(file: JobFile) -> Iterator[Given]:
 
 
 def from_environment(environ: Mapping[str, str]) -> Iterator[Given]:
-    """Aliases first, so that a full name wins over the short one."""
+    """Read the values of the environment: aliases first, so that a full name wins."""
     for name, key in ALIASES.items():
         value = environ.get(name, "")
         if value and name == "BATCH_TARGET_EPSG" and value.strip().isdecimal():
@@ -95,9 +95,9 @@ def from_environment(environ: Mapping[str, str]) -> Iterator[Given]:
 
 
 def from_flags(
-    flags: Mapping[str, Any], overrides: Sequence[str], problems: list[Problem]
+    flags: Mapping[str, object], overrides: Sequence[str], problems: list[Problem]
 ) -> Iterator[Given]:
-    """Options that stand for a key (None: not given), then ``--set KEY=VALUE`` in their order."""
+    """Read options that stand for a key (None: not given), then ``--set KEY=VALUE`` in order."""
     for key, value in flags.items():
         if value is not None:
             origin = Origin("flag", OPTIONS.get(key, f"--set {key}"))
@@ -112,7 +112,7 @@ def from_flags(
 
 
 def unknown(given: Given, known: Mapping[str, Leaf], sections: Sequence[str]) -> Problem:
-    """The problem of a key that is not in the schema, with the nearest that is."""
+    """Describe a key that is not in the schema, with the nearest one that is."""
     section, dot, name = given.key.partition(".")
     where = given.origin.where
     if section in sections and not dot:
@@ -125,7 +125,7 @@ def unknown(given: Given, known: Mapping[str, Leaf], sections: Sequence[str]) ->
 
 
 def _near_in(section: str, name: str, known: Mapping[str, Leaf]) -> str:
-    """What to write for ``name``, which may be a name in a table, in a section that there is."""
+    """Say what may be meant by ``name``, which may be in a table, in a section that exists."""
     names = [key.partition(".")[2] for key in known if key.startswith(f"{section}.")]
     said = nearest(name.partition(".")[0], names)
     if said.startswith(MEANT):
@@ -133,11 +133,11 @@ def _near_in(section: str, name: str, known: Mapping[str, Leaf]) -> str:
     return said if name else f"{MEANT}{section}'?"
 
 
-def typed(text: str, leaf: Leaf, *, table: bool) -> Any:
-    """The value that ``text`` of a variable or flag means for ``leaf``, or for a name in it.
+def typed(text: str, leaf: Leaf, *, table: bool) -> object:
+    """Return the value that ``text`` of a variable or flag means for ``leaf``, or a name in it.
 
-    Text stays text where the key takes only text; else it is read as a TOML value, and stays
-    text where it is none. ``table``: the whole table of a leaf that is one.
+    It stays text if the key takes only text, or if it is no TOML value. ``table``: it is the whole
+    table of a leaf that is one.
     """
     value = _toml_value(text)
     if leaf.text and not table:
@@ -145,8 +145,8 @@ def typed(text: str, leaf: Leaf, *, table: bool) -> Any:
     return text if value is None else value
 
 
-def _toml_value(text: str) -> Any:
-    """``text`` as a TOML value, None if it is none (or a date, which no key takes)."""
+def _toml_value(text: str) -> object:
+    """Read ``text`` as a TOML value; None if it is none (or a date, which no key takes)."""
     try:
         values = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError

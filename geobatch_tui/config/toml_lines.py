@@ -22,7 +22,7 @@ _SCALAR = re.compile(r"[^\s,\]}#][^,\]}#\n]*")
 
 
 def key_lines(text: str) -> dict[str, int]:
-    """Line numbers, from 1, of all keys of ``text``, by dotted key; tables too.
+    """Return the line numbers, from 1, of all keys and tables of ``text``, by dotted key.
 
     Keys of inline tables count as keys; a key of an array of tables stands at its first line.
     """
@@ -63,7 +63,7 @@ class _Scanner:
             self.lines.setdefault(".".join(key[:depth]), self.line)
 
     def _key(self, prefix: tuple[str, ...]) -> tuple[str, ...]:
-        """Reads a dotted key, and leaves the position behind it."""
+        """Read a dotted key, and leave the position behind it."""
         parts = list(prefix)
         while True:
             self._blank()
@@ -100,7 +100,7 @@ class _Scanner:
             self.at = match.end()
 
     def _group(self, closing: str, entry: Callable[[], None]) -> None:
-        """Reads the entries of an array or inline table, its brackets included."""
+        """Read the entries of an array or inline table, with its brackets."""
         self.at += 1
         self._blank()
         while self.text[self.at] != closing:

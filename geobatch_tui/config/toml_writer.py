@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import tomli_w
 
@@ -17,10 +17,10 @@ from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
-    from geobatch_tui.config.schema import Job
+    from geobatch_tui.config.schema import Job, JobValues
 
 
-#: What may hold a ``#`` that begins no comment, and comments: long texts first.
+#: Texts, in which ``#`` begins no comment, and comments; long texts first.
 _TOKENS: Final = re.compile(
     r'"{3}(?:[^\\]|\\.)*?"{3}|'
     r"'{3}.*?'{3}|"
@@ -32,17 +32,16 @@ _TOKENS: Final = re.compile(
 
 
 def job_toml(job: Job, *, defaults: bool = False) -> str:
-    """``job`` as the text of a job file.
+    """Write ``job`` as the text of a job file.
 
-    A value of None (a parameter that is not given) has no place in TOML: it is left out, and a
-    job file without it means the same.
+    TOML has no None, which is a parameter that is not given: it is left out, and means the same.
 
     Args:
         job: the job.
         defaults: also the values that are their defaults.
     """
     known = leaves(job.op.name)
-    sections: dict[str, dict[str, Any]] = {}
+    sections: JobValues = {}
     for section, values in dump_job(job).items():
         kept = {
             name: value
@@ -55,7 +54,7 @@ def job_toml(job: Job, *, defaults: bool = False) -> str:
 
 
 def write_job(job: Job, path: Path, *, defaults: bool = False) -> None:
-    """Writes :func:`job_toml` to ``path``, whole or not at all; replaces what is there.
+    """Write :func:`job_toml` to ``path``, whole or not at all; replace what is there.
 
     Raises:
         ConfigError: it cannot be written.
@@ -87,16 +86,16 @@ def write_job(job: Job, path: Path, *, defaults: bool = False) -> None:
 
 
 def comments(text: str) -> int:
-    """How many comments a job file in TOML has."""
+    """Count the comments of a job file in TOML."""
     return sum(match[0].startswith("#") for match in _TOKENS.finditer(text))
 
 
-def _differs(leaf: Leaf, value: Any) -> bool:
+def _differs(leaf: Leaf, value: object) -> bool:
     return leaf.required or value != leaf.default
 
 
 def _mode(path: Path) -> int:
-    """The permissions of the file that is replaced, or those that a new one would get."""
+    """Return the permissions of the file that is replaced, or those of a new one."""
     try:
         return path.stat().st_mode & 0o777
     except OSError:

@@ -27,7 +27,7 @@ LIMIT_EXAMPLES = "'100' (failures) or '5%' (of all chunks)"
 
 
 def parse_duration(value: str | float) -> float:
-    """Seconds from ``"0.5s"``, ``"6h"``, ``"1m30s"``, ``"2d 3h"`` or a plain number of seconds.
+    """Parse seconds: ``"0.5s"``, ``"6h"``, ``"1m30s"``, ``"2d 3h"`` or a plain number of seconds.
 
     Raises:
         ValueError: for anything else, and for negative or infinite numbers.
@@ -56,7 +56,7 @@ def _sum_parts(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The text of a duration: ``90.0`` is ``"1m30s"``, ``0.5`` is ``"0.5s"``.
+    """Write a duration: ``90.0`` is ``"1m30s"``, ``0.5`` is ``"0.5s"``.
 
     Fractions stay in seconds, so that no digit is lost.
     """
@@ -71,14 +71,14 @@ def format_duration(seconds: float) -> str:
 
 
 def _decimal(number: float) -> str:
-    """The shortest decimal text without an exponent."""
+    """Return the shortest decimal text without an exponent."""
     if number == int(number):
         return str(int(number))
     return format(Decimal(repr(number)), "f")
 
 
 def parse_bytes(value: str | int) -> int:
-    """Bytes from ``"4GiB"``, ``"512MB"``, ``"1.5 GiB"`` or a whole number. KB is 1000, KiB 1024.
+    """Parse bytes: ``"4GiB"``, ``"512MB"``, ``"1.5 GiB"`` or a whole number. KB is 1000, KiB 1024.
 
     Raises:
         ValueError: for anything else.
@@ -97,7 +97,7 @@ def parse_bytes(value: str | int) -> int:
 
 
 def format_bytes(size: int) -> str:
-    """The text of a byte size: the largest binary unit that divides it, else plain bytes."""
+    """Write a byte size in the largest binary unit that divides it, else in bytes."""
     for power, prefix in ((4, "T"), (3, "G"), (2, "M"), (1, "K")):
         if size and size % 1024**power == 0:
             return f"{size // 1024**power}{prefix}iB"
@@ -106,7 +106,7 @@ def format_bytes(size: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
-    """How many chunks may fail: a ``count``, or a ``share`` of all chunks (0 to 1); one is set."""
+    """The chunks that may fail: a ``count``, or a ``share`` of all (0 to 1); one of them is set."""
 
     count: int | None = None
     share: float | None = None
@@ -118,7 +118,7 @@ class FailureLimit:
 
 
 def parse_failure_limit(value: str | int) -> FailureLimit:
-    """A limit from ``"100"``, ``100`` or ``"5%"``.
+    """Parse a limit: ``"100"``, ``100`` or ``"5%"``.
 
     Raises:
         ValueError: for anything else, and for shares over 100 %.

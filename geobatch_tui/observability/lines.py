@@ -54,9 +54,15 @@ class LineMaker:
         self._stamp = ""
 
     def json_line(
-        self, now: float, level: str, logger: str, event: str, message: str, fields: dict[str, Any]
+        self,
+        now: float,
+        level: str,
+        logger: str,
+        event: str,
+        message: str,
+        fields: Mapping[str, object],
     ) -> str:
-        """One JSON object in ASCII without its line break; ``now`` in seconds since the epoch.
+        """Make a line: a JSON object in ASCII, without its break; ``now`` since the epoch.
 
         Fields that are None are left out. Non-finite numbers and foreign objects become text.
         """
@@ -76,7 +82,7 @@ class LineMaker:
         return line
 
     def stamp(self, now: float) -> str:
-        """``now`` as UTC with milliseconds: ``2026-11-24T12:53:01.123Z``."""
+        """Write ``now`` as UTC with milliseconds: ``2026-11-24T12:53:01.123Z``."""
         second = math.floor(now)
         if second != self._second:
             self._second = second
@@ -84,8 +90,10 @@ class LineMaker:
         return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
 
 
-def text_line(now: float, level: str, message: str, event: str, fields: Mapping[str, Any]) -> str:
-    """One line for a terminal, in local time, without anything that could drive it."""
+def text_line(
+    now: float, level: str, message: str, event: str, fields: Mapping[str, object]
+) -> str:
+    """Make a line for a terminal, in local time, without anything that could drive it."""
     clock = time.strftime("%H:%M:%S", time.localtime(now))
     said = [message or event]
     place = fields.get("chunk") or fields.get("item")
@@ -98,7 +106,7 @@ def text_line(now: float, level: str, message: str, event: str, fields: Mapping[
     return f"{clock} {level:<7} {safe(str(redact_value(' '.join(said))))}"
 
 
-def _ordered(fields: dict[str, Any]) -> dict[str, Any]:
+def _ordered(fields: Mapping[str, object]) -> dict[str, object]:
     ordered = {name: fields[name] for name in _AFTER_RUN if fields.get(name) is not None}
     if len(ordered) != len(fields):
         ordered |= {
@@ -109,12 +117,12 @@ def _ordered(fields: dict[str, Any]) -> dict[str, Any]:
     return ordered
 
 
-def _clean(value: Any, name: str = "") -> Any:
-    """``value`` without credentials and without characters that no JSON reader should meet."""
-    return _visible(redact_value(value, name))
+def _clean(value: object) -> Any:
+    """Take credentials, and characters that no JSON reader should meet, out of ``value``."""
+    return _visible(redact_value(value))
 
 
-def _visible(value: Any) -> Any:
+def _visible(value: object) -> object:
     if isinstance(value, str):
         return safe_lines(value) if _UNFIT.search(value) else value
     if isinstance(value, Mapping):
@@ -124,8 +132,8 @@ def _visible(value: Any) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
-    """``value`` in types that JSON has; what it has not becomes text."""
+def _plain(value: object) -> Any:
+    """Turn ``value`` into types that JSON has; any other becomes text."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""The log of a run: JSON lines in ``.geobatch/log.jsonl``, and what the operator sees meanwhile.
+"""The log of a run: JSON lines in ``.geobatch/log.jsonl``, and lines for the operator meanwhile.
 
 The log is not the ledger: a line may be lost (a full disk, a kill within the last 50 ms), and no
 failure to write one ever stops a run; it is counted and said once.
@@ -14,7 +14,7 @@ import threading
 import time
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.observability.lines import LEVELS, LineMaker, text_line
 from geobatch_tui.observability.text import safe
@@ -85,9 +85,9 @@ class Log:
         level: str = "info",
         message: str = "",
         logger: str = "geobatch",
-        **fields: Any,
+        **fields: object,
     ) -> None:
-        """Writes one line. ``fields`` in JSON-ready types; None where one does not apply."""
+        """Write a line. ``fields`` have JSON-ready types; None where one does not apply."""
         rank = LEVELS[level]
         if rank < self._least and not (level == "info" and event.startswith(_FRAME)):
             return
@@ -105,9 +105,9 @@ class Log:
                 self._say(shown)
 
     def run_start(
-        self, versions: Mapping[str, str], config: Mapping[str, Any], *, sandbox: str = ""
+        self, versions: Mapping[str, str], config: Mapping[str, object], *, sandbox: str = ""
     ) -> None:
-        """The first line: versions, and the effective config, each value with its layer.
+        """Write the first line: versions, and the effective config, each value with its layer.
 
         Args:
             versions: by library.
@@ -128,9 +128,9 @@ class Log:
         code: int,
         reason: str,
         counts: Mapping[str, int],
-        dead_letters: Sequence[Mapping[str, Any]] = (),
+        dead_letters: Sequence[Mapping[str, object]] = (),
     ) -> None:
-        """The last line: exit code, reason, counts by state, and the first 20 dead letters."""
+        """Write the last line: exit code, reason, counts by state, the first 20 dead letters."""
         self.emit(
             "run.exit",
             level="info" if code == 0 else "warning",
@@ -144,18 +144,18 @@ class Log:
         self.flush()
 
     def flush(self) -> None:
-        """Writes what waits."""
+        """Write the lines that wait."""
         with self._lock:
             now = self._clock()
             for file in filter(None, (self._file, self._extra)):
                 file.flush(now)
 
     def reopen(self) -> None:
-        """Opens the files anew, for those who rotate them (SIGUSR1)."""
+        """Open the files anew after they were rotated (SIGUSR1)."""
         self.close()
 
     def close(self) -> None:
-        """Writes what waits and closes the files; a later line opens them again."""
+        """Write the lines that wait and close the files; a later line opens them again."""
         with self._lock:
             self.flush()
             for file in filter(None, (self._file, self._extra)):
@@ -169,7 +169,7 @@ class Log:
             self._stream = None
 
     def _complain(self, path: Path, error: OSError) -> None:
-        """Says once, where the operator looks, that lines are being lost."""
+        """Say once, where the operator looks, that lines are being lost."""
         text = f"cannot write the log {safe(str(path))}: {error.strerror}; lines are lost, not work"
         now, fields = self._clock(), {"error_class": type(error).__name__}
         if self._text:
@@ -181,8 +181,10 @@ class Log:
 
 
 def open_extra(path: Path, *, follow: bool, create: bool = True) -> int:
-    """A descriptor of one more file for log lines. Lines hold names that strangers chose: they go
-    into nothing else, as a shell's start-up file would run what they hold.
+    """Open one more file for log lines, and return its descriptor.
+
+    Lines hold names that strangers chose. So they go into no other file: a shell's start-up file,
+    for one, would run them.
 
     Args:
         path: of the file.
@@ -214,7 +216,7 @@ def _open_regular(path: Path, flags: int) -> int:
 
 
 class _Appender:
-    """One file of lines: opened late, written in whole lines, never a reason to stop."""
+    """A file of lines: opened late, written in whole lines, never a reason to stop."""
 
     def __init__(
         self,

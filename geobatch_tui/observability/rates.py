@@ -1,4 +1,4 @@
-"""Rates and the time to the end, from what was finished of late. No clock of its own.
+"""Rates and the time to the end, from the chunks that were finished lately; without a clock.
 
 Rates are sums over a window that ends now, divided by its length: the last minute, or longer where
 chunks are so slow that a minute holds too few of them to say anything.
@@ -30,7 +30,7 @@ class Reading:
 
 @dataclass(slots=True)
 class _Bucket:
-    """What was finished in one second, from ``start`` on; ``last`` is when the latest was."""
+    """Sums of the chunks of one second from ``start``; ``last`` is the time of the latest."""
 
     start: float
     last: float

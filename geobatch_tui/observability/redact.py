@@ -1,7 +1,7 @@
-"""Takes credentials out of texts and settings before they reach any artefact.
+"""Takes credentials out of texts and settings before they reach a file or a screen.
 
-Works on final strings, because credentials arrive by many ways: URLs in a job file, messages of
-libraries, headers in an exception. What is taken out reads ``***``.
+It works on final strings, because credentials come in many ways: URLs in a job file, messages of
+libraries, headers in an exception. ``***`` stands in their place.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _SECRET_KEY = re.compile(
 
 
 def redact(text: str) -> str:
-    """``text`` with every credential that it shows replaced by ``***``.
+    """Replace every credential in ``text`` by ``***``.
 
     Idempotent. A text without credentials comes back as the same object.
     """
@@ -89,8 +89,8 @@ def secret_name(name: str) -> bool:
     return _SECRET_KEY.fullmatch(name) is not None
 
 
-def redact_value(value: Any, name: str = "") -> Any:
-    """A JSON-like ``value`` with the credentials in it replaced; ``name`` is its own key.
+def redact_value(value: object, name: str = "") -> Any:
+    """Replace the credentials in a JSON-like ``value``; ``name`` is its own key.
 
     Mappings, lists and tuples are walked (tuples come back as lists); other objects stay.
     """

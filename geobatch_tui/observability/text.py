@@ -24,7 +24,7 @@ _ELLIPSIS = "…"
 
 
 def safe(text: str, limit: int | None = None) -> str:
-    """``text`` on one line, without anything that could drive a terminal.
+    """Write ``text`` on one line, without anything that could drive a terminal.
 
     The result is printable, encodes to UTF-8, and (without ``limit``) is injective.
 
@@ -43,19 +43,18 @@ def safe(text: str, limit: int | None = None) -> str:
 
 
 def safe_lines(text: str) -> str:
-    """Like :func:`safe`, but line breaks stay: for tracebacks."""
+    """Do as :func:`safe`, and keep line breaks, as for tracebacks."""
     return "\n".join(safe(line) for line in text.split("\n"))
 
 
 def harmless(text: str) -> str:
-    """As :func:`safe`, but only once: what went through it before (all text of a ledger and of its
-    log) stays as it is, its backslashes too."""
+    """Do as :func:`safe`, but only once: text of a ledger or its log, which is safe, stays."""
     bare = text.replace("\\", "")
     return text if safe(bare) == bare else safe(text)
 
 
 def harmless_lines(text: str) -> str:
-    """As :func:`harmless`; line breaks stay."""
+    """Do as :func:`harmless`, and keep line breaks."""
     return "\n".join(harmless(line) for line in text.split("\n"))
 
 
@@ -107,7 +106,7 @@ def _cut(pieces: Sequence[str], limit: int) -> str:
 
 
 def pasteable(command: str) -> str:
-    """A shell command in printable characters only, so that pasting it does nothing but type it.
+    """Write a shell command in printable characters only: to paste it types it, and no more.
 
     Words with control characters or undecodable bytes are quoted as ``$'...'``, which bash, zsh
     and ksh read back to the same bytes.
@@ -122,9 +121,11 @@ def pasteable(command: str) -> str:
 
 
 def proper(command: str) -> str:
-    """A command that a ledger keeps, pasteable; empty if it is not of the form that ours have: one
-    program and its words, each quoted where it has to be. Anything else is not run when pasted
-    without looking."""
+    """Make a ledger's command pasteable; empty if it has another form than ours have.
+
+    Ours are one program and its words, each quoted where it has to be. Another one might be pasted
+    without a look.
+    """
     try:
         words = shlex.split(command)
     except ValueError:
