@@ -1,8 +1,27 @@
-"""A console on a scripted run."""
+"""A console on a scripted run, and how pictures of it are chosen."""
 
 from __future__ import annotations
 
+import pytest
+
 from geobatch_tui.ledger.schema import updates as lu
+
+#: Each size, and each theme: the size decides where things are, the theme their colours.
+LOOKS = (
+    ("night", (80, 24)),
+    ("night", (120, 30)),
+    ("night", (160, 48)),
+    ("day", (120, 30)),
+    ("terminal", (80, 24)),
+)
+
+
+def pictured(looks=LOOKS):
+    """Parametrise a test of a picture by ``theme`` and ``size``."""
+    return pytest.mark.parametrize(
+        ("theme", "size"),
+        [pytest.param(theme, size, id=f"{theme}-{size[0]}x{size[1]}") for theme, size in looks],
+    )
 
 
 def busy_run(script):

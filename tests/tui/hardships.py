@@ -165,7 +165,7 @@ def hangs_up(job):
 def is_killed(job, times):
     """Consoles on a run in the background are killed with -9."""
     job.forget()
-    job.headless("--detach")
+    job.headless("--detach", "--set", "engine.max_workers=1")
     for _ in range(times):
         shown = job.console("watch", job.out)
         try:
@@ -181,7 +181,7 @@ def is_killed(job, times):
 def comes_in_crowds(job, count, at_once):
     """So many consoles attach to a run in the background and leave it, some of them at once."""
     job.forget()
-    job.headless("--detach")
+    job.headless("--detach", "--set", "engine.max_workers=1")
     codes = []
     for _ in range(0, count, at_once):
         crowd = [job.console("watch", job.out) for _ in range(at_once)]

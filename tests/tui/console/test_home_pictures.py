@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import textual
+from console_desk import pictured
 
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.execution.protocol.messages import ChunkGrid
@@ -19,8 +20,6 @@ from geobatch_tui.tui.map.plan_map import PlannedChunks
 from geobatch_tui.tui.run.past_runs import PastRun
 from geobatch_tui.tui.screens.job_form import ConfigScreen
 
-SIZES = [(80, 24), (120, 30), (160, 48)]
-THEMES = ["night", "day", "terminal"]
 KNOWN = "8.2.8"
 
 pytestmark = pytest.mark.skipif(
@@ -105,16 +104,14 @@ async def show_form(pilot):
     await pilot.pause()
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("theme", THEMES)
+@pictured()
 def test_history(snap_compare, home, monkeypatch, theme, size):
     """Runs, and what differs between two of them."""
     monkeypatch.setenv("TEXTUAL_THEME", theme)
     assert snap_compare(home(), terminal_size=size, run_before=show_history)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("theme", THEMES)
+@pictured()
 def test_form(snap_compare, home, monkeypatch, theme, size):
     """The form; beside it, where there is room, what is wrong."""
     monkeypatch.setenv("TEXTUAL_THEME", theme)
@@ -189,16 +186,26 @@ async def show_dry_run(pilot):
     await pilot.pause()
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("theme", ["night", "terminal", ""])
+@pictured(
+    [
+        ("night", (80, 24)),
+        ("night", (120, 30)),
+        ("night", (160, 48)),
+        ("terminal", (120, 30)),
+        ("", (80, 24)),
+    ]
+)
 def test_dry_run(snap_compare, home, forecaster, monkeypatch, theme, size):
     """The planned chunks on a map, those that were tried, and what the whole will take."""
     monkeypatch.setenv("TEXTUAL_THEME" if theme else "NO_COLOR", theme or "1")
     assert snap_compare(home(), terminal_size=size, run_before=show_dry_run)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("show", [show_history, show_form])
+@pytest.mark.parametrize(
+    ("show", "size"),
+    [(show_history, (80, 24)), (show_form, (160, 48))],
+    ids=["show_history-80x24", "show_form-160x48"],
+)
 def test_without_colors(snap_compare, home, monkeypatch, show, size):
     """With NO_COLOR marks stand for what colours say elsewhere."""
     monkeypatch.setenv("NO_COLOR", "1")

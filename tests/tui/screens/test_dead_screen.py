@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import textual
-from console_desk import busy_run
+from console_desk import LOOKS, busy_run, pictured
 from corpus import NAMES
 
 from geobatch_tui.execution.protocol.messages import PreviewReceipt
@@ -26,7 +26,6 @@ from geobatch_tui.tui.screens.letter_evidence import Evidence
 from geobatch_tui.tui.screens.retry_dialog import RetryDialog, lines
 from geobatch_tui.tui.widgets.inspector import TABS, Inspector
 
-SIZES = [(80, 24), (160, 48)]
 DEATHS = [("IReadBlock failed at X offset 3", "CorruptSourceError")] * 4 + [
     ("out of memory", "MemoryBudgetError")
 ] * 2
@@ -564,8 +563,7 @@ async def _open(pilot):
 
 
 @pictures
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("theme", ["night", "day", "terminal"])
+@pictured([LOOKS[0], LOOKS[2], ("day", (160, 48)), ("terminal", (80, 24))])
 def test_dead_screen_picture(snap_compare, console, script, eye, theme, size):
     """List, window and inspector fill the screen; nothing is cut or overlaps."""
     busy_run(script)

@@ -8,7 +8,7 @@ import os
 
 import pytest
 import textual
-from console_desk import busy_run
+from console_desk import LOOKS, busy_run, pictured
 from corpus import NAMES
 from textual.geometry import Region
 
@@ -335,8 +335,7 @@ pictures = pytest.mark.skipif(
 
 
 @pictures
-@pytest.mark.parametrize("size", [(80, 24), (160, 48)], ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("theme", ["night", "day"])
+@pictured([LOOKS[0], LOOKS[2], ("day", (80, 24))])
 def test_log_screen_picture(snap_compare, console, script, theme, size):
     """Line, log and entry fill the screen; nothing is cut or overlaps."""
     busy_run(script)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import textual
+from console_desk import LOOKS, pictured
 from scripted_maps import MapApp, Store, items, scattered, settled
 
 SIZES = [(80, 24), (120, 30), (160, 48)]
@@ -31,8 +32,7 @@ def pressing(*keys):
     return before
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("theme", ["night", "day"])
+@pictured(LOOKS[:4])
 def test_grid(snap_compare, theme, size):
     """150 x 100 chunks by duration, the cursor on a dead one, a rectangle round it."""
     store = store_of((150, 100), bounds=[(9, 47, 12, 49)])
@@ -56,10 +56,9 @@ def test_item(snap_compare, theme):
     assert snap_compare(MapApp(store, theme), run_before=run)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_without_colors(snap_compare, monkeypatch, size):
+def test_without_colors(snap_compare, monkeypatch):
     """With NO_COLOR states are told by glyphs, the cursor and the rectangle by attributes."""
     monkeypatch.setenv("NO_COLOR", "1")
     store = store_of((40, 30), bounds=[(9, 47, 12, 49)])
     run = pressing("n", "v", "l", "l", "j", "j")
-    assert snap_compare(MapApp(store), terminal_size=size, run_before=run)
+    assert snap_compare(MapApp(store), terminal_size=(80, 24), run_before=run)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import textual
-from console_desk import busy_run
+from console_desk import busy_run, pictured
 
-SIZES = [(80, 24), (120, 30), (160, 48)]
 KNOWN = "8.2.8"
 
 pytestmark = pytest.mark.skipif(
@@ -14,8 +13,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("theme", ["night", "day", "terminal"])
+@pictured()
 def test_run_screen(snap_compare, console, script, theme, size):
     """A busy run fills its panels, and nothing is cut or overlaps."""
     busy_run(script)
@@ -30,9 +28,8 @@ def test_run_screen(snap_compare, console, script, theme, size):
     assert snap_compare(app, terminal_size=size, run_before=before)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_run_screen_without_colors(snap_compare, console, script, monkeypatch, size):
+def test_run_screen_without_colors(snap_compare, console, script, monkeypatch):
     """With NO_COLOR states are told by glyphs, and nothing is black on black."""
     monkeypatch.setenv("NO_COLOR", "1")
     busy_run(script)
-    assert snap_compare(console(), terminal_size=size)
+    assert snap_compare(console(), terminal_size=(120, 30))
