@@ -1,0 +1,95 @@
+"""Units that no worker has: the order in which they are taken, and when more are asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from geobatch_tui.orchestration.schedule import events as u
+from geobatch_tui.orchestration.schedule.backlog import Backlog, Entry, Refilling
+
+
+def entry(kind: u.Kind, ident: int, **fields) -> Entry:
+    return Entry(u.Unit(kind, ident, **fields))
+
+
+def drain(backlog: Backlog) -> list[tuple[str, int]]:
+    keys = []
+    while backlog.first() is not None:
+        assert backlog.first() is not None
+        keys.append(backlog.pop().key)
+    return keys
+
+
+def test_order_of_kinds():
+    """Assembly before chunks before probes and inspections, and each in order of arrival."""
+    backlog = Backlog()
+    for n, kind in enumerate(
+        [u.Kind.INSPECT, u.Kind.CHUNK, u.Kind.PROBE, u.Kind.FINALISE, u.Kind.CHUNK]
+    ):
+        backlog.append(entry(kind, n))
+    assert [key[1] for key in drain(backlog)] == [3, 1, 4, 0, 2]
+    with pytest.raises(IndexError):
+        backlog.pop()
+
+
+def test_suspects_go_to_the_lane():
+    """A strike or a crash sends a unit of any kind to the lane, and to no queue."""
+    backlog = Backlog()
+    backlog.append(entry(u.Kind.FINALISE, 1, strikes=1))
+    backlog.prepend(entry(u.Kind.CHUNK, 2, crashes=1))
+    assert backlog.ready == 0
+    assert [one.key[1] for one in backlog.lane] == [2, 1]
+    assert len(backlog) == 2
+
+
+def test_waiting_wakes_in_time():
+    """Those that wait become ready when due, not before, and ahead of those behind them."""
+    backlog = Backlog()
+    backlog.append(entry(u.Kind.CHUNK, 1))
+    backlog.wait(entry(u.Kind.CHUNK, 2), 20.0)
+    backlog.wait(entry(u.Kind.CHUNK, 3), 10.0)
+    assert backlog.next_due == 10.0
+    backlog.wake(9.9)
+    assert backlog.waiting == 2
+    backlog.wake(10.0)
+    assert backlog.waiting == 1
+    assert len(backlog) == 3
+    assert [key[1] for key in drain(backlog)] == [3, 1]
+
+
+def test_refilling_asks_once():
+    """One question at a time, up to the high mark, and only below the low one."""
+    refilling = Refilling(64, 256)
+    assert refilling.ask(64) == 0
+    assert refilling.ask(63) == 193
+    refilling.again()
+    assert refilling.ask(0) == 0
+    refilling.answered(10)
+    assert refilling.ask(10) == 246
+
+
+def test_refilling_after_nothing():
+    """After an empty answer it asks again only when something has changed."""
+    refilling = Refilling(64, 256)
+    refilling.ask(0)
+    refilling.answered(0)
+    assert refilling.ask(0) == 0
+    refilling.again()
+    assert refilling.ask(0) == 256
+
+
+def test_a_divisible_unit_that_crashed_is_no_suspect():
+    """Each crash tells the operation which part to leave out; a strike tells it nothing."""
+    assert entry(u.Kind.CHUNK, 1, crashes=1).suspect
+    assert not entry(u.Kind.CHUNK, 1, crashes=1, divisible=True).suspect
+    assert entry(u.Kind.CHUNK, 1, strikes=1, divisible=True).suspect
+
+
+def test_of_two_units_due_at_once_the_first_to_wait_wakes_last():
+    """Each is put before the others of its kind."""
+    backlog = Backlog()
+    for ident in (1, 2):
+        backlog.wait(entry(u.Kind.CHUNK, ident), 5.0)
+    backlog.wake(5.0)
+    assert [key[1] for key in drain(backlog)] == [2, 1]
+    assert backlog.next_due is None
