@@ -1,0 +1,119 @@
+"""The end of items while a run goes on: letters tried again, publications that fail."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from run_desk import Desk
+from session_desk import RunPhase, logged, planned, session_of
+
+from geobatch_tui.errors import OutputGoneError, StateError
+from geobatch_tui.ledger.schema import updates as lu
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from geobatch_tui.orchestration.state.session import Session
+
+
+@pytest.fixture
+async def session(tmp_path: Path) -> AsyncIterator[Session]:
+    """Two items of two chunks, of each of which one is dead, and one that could not be planned."""
+    with session_of(Desk(tmp_path)) as session:
+        for row in (planned(1, 1, 2), planned(2, 3, 2), planned(3, 5, 1, plan={})):
+            session.put(lu.ItemPlanned(row))
+        for item_id, chunk_id, label, name in (
+            (1, 1, "1.tif@0,0", "SchemaError"),
+            (2, 4, "2.tif@0,1", "VerifyError"),
+            (3, None, None, "CrsError"),
+        ):
+            record = {"item": f"{item_id}.tif", "chunk": label, "feature": None}
+            record |= {"item_id": item_id, "error_class": name}
+            session.put(lu.DeadLetter(item_id, chunk_id, 1, 0, name, record))
+        await session.flush()
+        yield session
+
+
+@pytest.mark.parametrize(
+    ("classes", "keys", "chosen"),
+    [
+        ((), (), {1, 4}),
+        (("SchemaError",), (), {1}),
+        (("VerifyError", "SchemaError"), (), {1, 4}),
+        (("VerifyError",), ("1.tif",), set()),
+        ((), ("1.tif@0,0",), {1}),
+        ((), ("2.tif",), {4}),
+        (("CrsError",), (), set()),
+    ],
+)
+async def test_letters_are_tried_again_while_the_run_goes_on(
+    session: Session, tmp_path: Path, classes: Any, keys: Any, chosen: set[int]
+) -> None:
+    """All or some; the letter of an item that was never planned is left for a new run."""
+    phase = RunPhase(session, Desk(tmp_path))
+    phase.engine.refill(10)
+    finisher, dispatcher = phase.engine.finisher, phase.engine.dispatcher
+    assert finisher.requeue(classes, keys) == len(chosen)
+    await asyncio.gather(*finisher._side_tasks)
+    ids = {1: "SchemaError", 4: "VerifyError", None: "CrsError"}
+    left = {name for chunk_id, name in ids.items() if chunk_id not in chosen}
+    assert set(session.reader.dead_by_class()) == left
+    assert dispatcher.scheduler.stats().ready == 2 + len(chosen)
+    for chunk_id in chosen:
+        item, _ = phase.engine._open_items.chunk(chunk_id)
+        assert (item.remaining, item.dead) == (2, 0)
+
+
+async def test_a_publication_that_fails_is_a_letter_of_its_item(
+    session: Session, tmp_path: Path
+) -> None:
+    phase = RunPhase(session, Desk(tmp_path))
+    update = lu.ItemPublished(1, "/gone.part", 1, "e" * 64, {})
+    phase.engine.finisher.publishing[1] = "1.tif"
+    phase.engine.finisher.not_published(update, OutputGoneError("the folder is gone"))
+    await session.flush()
+    letter = list(session.reader.dead_letters())[-1]
+    assert (letter["item"], letter["error_class"], letter["stage"]) == (
+        "1.tif",
+        "OutputGoneError",
+        "publish",
+    )
+    assert phase.tally.items_dead == 1
+    assert phase.engine.finisher.publishing == {}
+    assert [line["item"] for line in logged(session, "item.dead")] == ["1.tif"]
+
+
+async def test_a_publication_of_an_unknown_item_is_raised(session: Session, tmp_path: Path) -> None:
+    """A ledger that lost the row cannot be gone on with."""
+    phase = RunPhase(session, Desk(tmp_path))
+    error = StateError("no such item")
+    with pytest.raises(StateError) as raised:
+        phase.engine.finisher.not_published(lu.ItemPublished(9, "p", 1, "e", {}), error)
+    assert raised.value is error
+
+
+async def test_an_assembly_that_cannot_be_offered_ends_the_run(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for a commit in a task of its own, whose error would be lost."""
+    phase = RunPhase(session, Desk(tmp_path))
+    error = StateError("the ledger is gone")
+
+    async def flush() -> None:
+        raise error
+
+    run = phase.engine.run
+
+    async def breaking(*arguments: Any) -> Any:
+        monkeypatch.setattr(type(session), "flush", lambda _: flush())
+        return await run(*arguments)
+
+    phase.engine.run = breaking  # type: ignore[method-assign]
+    phase.engine._redo_unpublished = lambda: asyncio.sleep(0)  # type: ignore[method-assign, assignment]
+    with pytest.raises(StateError) as raised:
+        await phase.run()
+    assert raised.value is error
+    monkeypatch.undo()
