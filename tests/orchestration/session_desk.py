@@ -175,7 +175,7 @@ class RunPhase:
         """The engine's end, once all that it wrote is durable and told."""
         none: Any = SimpleNamespace(workers={})
         space: Any = self.space
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(10):
             finish = await self.engine.run(none, space)
             await self.session.flush()
             await asyncio.sleep(0)
@@ -189,5 +189,7 @@ class RunPhase:
 def logged(session: Session, event: str) -> list[dict[str, Any]]:
     """Lines of the log of one event."""
     session.log.flush()
+    if not session.state.log.exists():
+        return []
     lines = session.state.log.read_text(encoding="utf-8").splitlines()
     return [line for line in map(json.loads, lines) if line["event"] == event]

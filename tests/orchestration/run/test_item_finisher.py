@@ -11,12 +11,11 @@ from session_desk import RunPhase, logged, planned, session_of
 
 from geobatch_tui.errors import OutputGoneError, StateError
 from geobatch_tui.ledger.schema import updates as lu
+from geobatch_tui.orchestration.state.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    from geobatch_tui.orchestration.state.session import Session
 
 
 @pytest.fixture
@@ -99,21 +98,21 @@ async def test_an_assembly_that_cannot_be_offered_ends_the_run(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for a commit in a task of its own, whose error would be lost."""
-    phase = RunPhase(session, Desk(tmp_path))
-    error = StateError("the ledger is gone")
+    session.put(lu.ItemPlanned(planned(4, 6, 2)))
+    await session.flush()
+    phase = RunPhase(session, Desk(tmp_path), only=frozenset({6, 7}))
+    answer, error = phase.answer, StateError("the ledger is gone")
 
-    async def flush() -> None:
+    async def flush(_: Session) -> None:
         raise error
 
-    run = phase.engine.run
+    def breaking(task: Any) -> Any:
+        monkeypatch.setattr(Session, "flush", flush)
+        return answer(task)
 
-    async def breaking(*arguments: Any) -> Any:
-        monkeypatch.setattr(type(session), "flush", lambda _: flush())
-        return await run(*arguments)
-
-    phase.engine.run = breaking  # type: ignore[method-assign]
-    phase.engine._redo_unpublished = lambda: asyncio.sleep(0)  # type: ignore[method-assign, assignment]
+    phase.answer = breaking  # type: ignore[method-assign]
     with pytest.raises(StateError) as raised:
         await phase.run()
     assert raised.value is error
+    assert phase.chunks() == [(4, 0), (4, 1)]
     monkeypatch.undo()
