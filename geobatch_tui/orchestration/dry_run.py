@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import PreflightError
 from geobatch_tui.ledger.read.reader import LedgerReader
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.config.schema import Job
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.observability.snapshot import Snapshot
     from geobatch_tui.orchestration.plan.plan_report import ItemReason, PlanReport
@@ -101,7 +102,7 @@ class Trial:
         """The most that a worker had resident; 0: none was measured."""
         return max((chunk.peak_bytes or 0 for chunk in self.chunks), default=0)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The object ``trial`` of ``plan --try N --json``."""
         return {
             "chunks": [asdict(chunk) for chunk in self.chunks],
@@ -115,7 +116,7 @@ class Trial:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Trial:
+    def from_json(cls, data: Json) -> Trial:
         """The inverse of :meth:`to_json`."""
         chunks = tuple(TriedChunk(**chunk) for chunk in data["chunks"])
         return cls(chunks, data["todo"], data["workers"], data["state"])
@@ -234,7 +235,7 @@ def _read(reader: LedgerReader, chosen: Mapping[str, Sequence[int]]) -> Iterator
 
 
 def _tried(
-    reader: LedgerReader, row: ItemRow, index: int, errors: Mapping[tuple[str, Any], str]
+    reader: LedgerReader, row: ItemRow, index: int, errors: Mapping[tuple[str, str | None], str]
 ) -> TriedChunk:
     chunk_id = row.first_chunk + index
     label = _label(row, index)

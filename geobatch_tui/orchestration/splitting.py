@@ -8,15 +8,17 @@ on it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.orchestration.state.session import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 
 _TILE: Final = 512  #: the side of a tile, where the job names none
@@ -37,7 +39,7 @@ class Splitting:
         return f"engine.chunk_cols={self.chunk[0]}", f"engine.chunk_rows={self.chunk[1]}"
 
 
-def tile_of(creation: Mapping[str, Any]) -> Pair:
+def tile_of(creation: Json) -> Pair:
     """Columns and rows of a tile of the output: a chunk is never smaller."""
     side = creation.get("blocksize") or _TILE
     return int(creation.get("blockxsize") or side), int(creation.get("blockysize") or side)
@@ -52,7 +54,7 @@ def halved(chunk: Pair, tile: Pair) -> Pair | None:
 
 
 def splitting(
-    directory: Path, creation: Mapping[str, Any], classes: Sequence[str], keys: Sequence[str]
+    directory: Path, creation: Json, classes: Sequence[str], keys: Sequence[str]
 ) -> Splitting:
     """What splitting dead chunks of a raster job comes to.
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.config.layers import LoadedJob, from_plan_json
 from geobatch_tui.errors import (
@@ -36,8 +36,9 @@ from geobatch_tui.orchestration.state.session import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.place.state_directory import StateDir
     from geobatch_tui.ledger.schema.updates import ItemRow
 
@@ -63,7 +64,7 @@ def load_run(directory: Path, overrides: Sequence[str] = ()) -> LoadedJob:
 
 
 def load_kept(
-    directory: Path, overrides: Sequence[str] = (), flags: Mapping[str, Any] | None = None
+    directory: Path, overrides: Sequence[str] = (), flags: Json | None = None
 ) -> LoadedJob:
     """The job that an output directory was last run with, under new values of the command line.
 
@@ -81,7 +82,7 @@ def load_kept(
     return loaded
 
 
-def _record(directory: Path) -> dict[str, Any]:
+def _record(directory: Path) -> Json:
     """What the state directory keeps of the job."""
     state = own_state_of_run(directory)
     try:
@@ -101,7 +102,7 @@ def _record(directory: Path) -> dict[str, Any]:
     return dict(record)
 
 
-async def verify(directory: str | Path) -> dict[str, Any]:
+async def verify(directory: str | Path) -> Json:
     """Re-read every published output of a run and compare it with the ledger.
 
     Returns ``{"checked": n, "damaged": [paths]}``; a missing output is damaged.
@@ -135,9 +136,7 @@ def _leave_word(directory: Path, keys: list[str]) -> None:
             write_json_atomic(suspects_path(state), {"keys": keys})
 
 
-async def repair(
-    directory: str | Path, *, log_stream: Callable[[str], None] | None = None
-) -> dict[str, Any]:
+async def repair(directory: str | Path, *, log_stream: Callable[[str], None] | None = None) -> Json:
     """Rebuild a lost or damaged ledger from the outputs and the plan.
 
     A damaged ledger is kept beside the new one. Outputs whose embedded fingerprint is the plan's,

@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiofiles
 import aiofiles.ospath
@@ -26,10 +26,11 @@ from geobatch_tui.execution.sources import source_files
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from geobatch_tui.errors import GeobatchError
     from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.schema.updates import ItemRow
 
 EDGE = 64 * 1024
@@ -48,14 +49,14 @@ SCHEMA = 1
 Identified = SourceIdentity | Failure
 
 
-def canonical(value: Any) -> bytes:
+def canonical(value: object) -> bytes:
     """JSON with sorted keys and no blanks: equal values give equal bytes."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=str
     ).encode("utf-8", "surrogatepass")
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """BLAKE2b-128 of the canonical form, as 32 hex digits."""
     return hashlib.blake2b(canonical(value), digest_size=16).hexdigest()
 
@@ -76,7 +77,7 @@ def identify(path: str) -> SourceIdentity:
         if found == [Path(path)] and not named:
             return _identify_file(Path(path))
         size, mtime_ns = source_files.status(path)
-        each: dict[str, Any] = {one.name: _identify_file(one).digest for one in found}
+        each: dict[str, object] = {one.name: _identify_file(one).digest for one in found}
         for one in named:  # not read: a VRT may name any file
             now = one.stat()
             each[str(one)] = [now.st_size, now.st_mtime_ns]
@@ -144,7 +145,7 @@ async def has_digest(path: Path, digest: str) -> bool:
     return bool(state.hexdigest() == digest)
 
 
-def code_identity(operation: Operation) -> dict[str, Any]:
+def code_identity(operation: Operation) -> dict[str, object]:
     """Return the code that decides output bytes: operation, its version, its libraries."""
     return {
         "schema": SCHEMA,
@@ -164,9 +165,7 @@ def item_fingerprint(
     return digest([*values, layer] if layer else values)
 
 
-def changed_keys(
-    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "", *, shared: bool = False
-) -> list[str]:
+def changed_keys(old: Json, new: Json, prefix: str = "", *, shared: bool = False) -> list[str]:
     """Return the dotted names of keys whose values differ between two nested mappings. ``shared``:
     only of keys that both have, as another version may have added or dropped the others."""
     names: list[str] = []

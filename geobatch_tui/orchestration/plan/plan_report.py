@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, PreflightError
 from geobatch_tui.ledger.schema.updates import ChunkState
@@ -91,9 +91,9 @@ class PlanReport:
     output_bytes: int = 0
     free_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
-    notes: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, object]] = field(default_factory=list)
     gdal_commands: list[str] = field(default_factory=list)
-    refused: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
     entries: list[ItemReason] = field(default_factory=list)
@@ -220,7 +220,7 @@ class PlanReport:
         for row in self.chunk_rows(entry.item_id):
             yield _reason_of(row, entry)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The shape of ``plan --json``."""
         warnings = list(self.warnings)
         if self._more_warnings:

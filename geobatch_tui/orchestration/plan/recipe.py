@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.protocol.messages import (
     ChunkGrid,
@@ -18,10 +18,9 @@ from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.orchestration.plan.fingerprints import code_identity, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.schema.updates import ItemRow
 
 UNPLANNED = ItemPlan(ChunkGrid(1, 1, 1, 1), 0, 0, {})
@@ -33,7 +32,7 @@ class Recipe:
     """Parameters and code of all items of a job, with their digests."""
 
     operation: Operation
-    params: Mapping[str, Any]
+    params: Json
     params_digest: str
     code_digest: str
     chunking: Chunking

@@ -17,7 +17,7 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from geobatch_tui.errors import GeobatchError, StateError
 from geobatch_tui.ledger.place.lock import live_holder
@@ -26,7 +26,9 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.session import state_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 VERBS = frozenset(
     {"ping", "pause", "resume", "set_workers", "drain", "cancel", "retry_dead", "dismiss"}
@@ -47,7 +49,7 @@ _UCRED = struct.Struct("3i")
 class Steered(Protocol):
     """What a command can be applied to: a run. All methods are called on the engine's loop."""
 
-    def steer(self, verb: str, arguments: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    def steer(self, verb: str, arguments: Json, origin: str) -> dict[str, object]:
         """Apply a command; the reply as JSON. Raises ValueError for arguments that do not fit."""
         ...
 
@@ -70,7 +72,7 @@ class Control:
             asked.put_to(run)
         self._early.clear()
 
-    def send(self, verb: str, **arguments: Any) -> Future[dict[str, Any]]:
+    def send(self, verb: str, **arguments: object) -> Future[Json]:
         """Send a command; it takes effect on the engine's loop. Before the run has started it
         waits for it.
 
@@ -99,8 +101,8 @@ class _Asked:
     """A command of this process, and what the run replies."""
 
     verb: str
-    arguments: Mapping[str, Any]
-    reply: Future[dict[str, Any]] = field(default_factory=Future)
+    arguments: Json
+    reply: Future[Json] = field(default_factory=Future)
 
     def put_to(self, run: Steered) -> None:
         """Have the run obey. Whatever it refuses is told to who asked: the loop would log it."""
@@ -211,7 +213,7 @@ def _check_peer(connection: socket.socket, root: Path) -> None:
         raise PermissionError(f"the run or what listens there is another user's (uid {uid})")
 
 
-def _answer(run: Steered, line: bytes, origin: str) -> dict[str, Any]:
+def _answer(run: Steered, line: bytes, origin: str) -> dict[str, object]:
     try:
         command = json.loads(line)
         verb = command.pop("verb")
@@ -222,7 +224,7 @@ def _answer(run: Steered, line: bytes, origin: str) -> dict[str, Any]:
         return {"ok": False, "error": safe(str(error), limit=200)}
 
 
-def send(directory: str | Path, verb: str, **arguments: Any) -> dict[str, Any]:
+def send(directory: str | Path, verb: str, **arguments: object) -> Json:
     """Send a command to the run in another process that holds an output directory.
 
     Returns its reply. Raises StateError where no run is live there, or it does not answer.
@@ -241,7 +243,7 @@ def send(directory: str | Path, verb: str, **arguments: Any) -> dict[str, Any]:
             _check_peer(connection, Path(state.root))
             connection.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
             with connection.makefile("rb") as stream:
-                reply: dict[str, Any] = json.loads(stream.readline(LINE_LIMIT) or b"{}")
+                reply: Json = json.loads(stream.readline(LINE_LIMIT) or b"{}")
     except (OSError, ValueError) as error:
         raise StateError(f"the run in {safe(str(directory))} does not answer: {error}") from error
     if not reply.get("ok"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import ExitCode, GeobatchError
 from geobatch_tui.ledger.place.durable import write_json_atomic
@@ -13,9 +13,9 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.outcome import RunResult, exit_code, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from geobatch_tui.execution.protocol.messages import Failure
+    from geobatch_tui.execution.protocol.messages import Failure, Json
     from geobatch_tui.orchestration.run.monitor import Monitor
     from geobatch_tui.orchestration.state.session import Session
 
@@ -98,8 +98,8 @@ def _explain(session: Session, reason: str, cause: Failure) -> str:
     return f"{reason}: {cause.error_class}: {safe(cause.message)}"
 
 
-def _letters(session: Session) -> list[dict[str, Any]]:
-    letters: list[dict[str, Any]] = []
+def _letters(session: Session) -> list[Json]:
+    letters: list[Json] = []
     with contextlib.suppress(GeobatchError):
         for letter in session.reader.dead_letters():
             letters.append(_short(letter))
@@ -108,6 +108,6 @@ def _letters(session: Session) -> list[dict[str, Any]]:
     return letters
 
 
-def _short(letter: Mapping[str, Any]) -> dict[str, Any]:
+def _short(letter: Json) -> Json:
     """A dead letter without its bulk, for the last line of the log and the result."""
     return {key: value for key, value in letter.items() if key not in {"traceback", "evidence"}}

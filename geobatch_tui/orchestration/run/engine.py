@@ -368,7 +368,9 @@ class Engine:
         else:
             item = self._open_items.item(unit.ident)
         fields["crs_source"] = item.context.plan.notes.get("crs_source")
+        message = ""
         if failure is not None:
+            message = f"{failure.error_class}: {failure.message}"
             fields |= {
                 "attempt": unit.attempts,
                 "stage": failure.stage,
@@ -376,8 +378,7 @@ class Engine:
                 "error_message": failure.message,
                 "traceback": failure.traceback or None,
             }
-            fields["message"] = f"{failure.error_class}: {failure.message}"
-        self._session.log.emit(event, level=level, item=item.context.key, **fields)
+        self._session.log.emit(event, level=level, message=message, item=item.context.key, **fields)
 
 
 _SUSPENDED = {

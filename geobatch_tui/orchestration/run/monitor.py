@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.rates import Rates, named
@@ -12,8 +12,9 @@ from geobatch_tui.observability.snapshot import Snapshot
 from geobatch_tui.orchestration.state.outcome import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.orchestration.run.watchdogs import MemoryWatch
     from geobatch_tui.orchestration.schedule.events import Unit
     from geobatch_tui.orchestration.state.session import Session
@@ -86,7 +87,7 @@ class Monitor:
         rates = self.rates.overall(seconds)
         return rates | named(rates["units_per_s"], self.unit_name)
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> dict[str, object]:
         snapshot = self.snapshot()
         return {
             "chunks_per_s": round(snapshot.chunks_per_s, 3),
@@ -162,10 +163,10 @@ class Notes:
     one."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Any] = {}
+        self._last: dict[str, object] = {}
         self._next = 0.0
 
-    def due(self, facts: Mapping[str, Any], now: float) -> bool:
+    def due(self, facts: Json, now: float) -> bool:
         """Whether ``facts`` are to be noted at ``now`` (monotonic seconds)."""
         lasting = {key: value for key, value in facts.items() if key not in _AGEING}
         lasting["workers"] = sorted(facts["workers"])

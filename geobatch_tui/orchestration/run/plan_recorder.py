@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import UnsafeInputError
 from geobatch_tui.ledger.schema import updates as lu
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from geobatch_tui.config.schema import Job
-    from geobatch_tui.execution.protocol.messages import Failure, ItemPlan
+    from geobatch_tui.execution.protocol.messages import Failure, ItemPlan, Json
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.planning import Orphan
     from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
@@ -58,7 +58,7 @@ class PlanRecorder:
                     lu.ItemChanged(orphan.item_id, lu.ItemState.ORPHAN, "no longer an input")
                 )
 
-    def _new_row(self, decision: Decision, plan: ItemPlan, plan_json: dict[str, Any]) -> ItemRow:
+    def _new_row(self, decision: Decision, plan: ItemPlan, plan_json: Json) -> ItemRow:
         recipe, row = self._recipe, decision.row
         if row is None:
             item_id, self._item_id = self._item_id, self._item_id + 1

@@ -7,7 +7,7 @@ import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, GeobatchError, OperationError
 from geobatch_tui.execution.ops.registry import get_operation
@@ -35,9 +35,10 @@ from geobatch_tui.orchestration.state.run_index import note
 from geobatch_tui.orchestration.state.session import open_session, tell_of_network
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Coroutine, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.write.writer import Ledger
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.run.options import Options
@@ -286,9 +287,9 @@ class Run:
         self._stop = self._stop or "space"
         self._command(u.Verb.CANCEL)
 
-    def steer(self, verb: str, arguments: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    def steer(self, verb: str, arguments: Json, origin: str) -> dict[str, object]:
         """Apply an operator's command (see :mod:`geobatch_tui.orchestration.run.control`)."""
-        reply: dict[str, Any] = {"run_id": self._session.run_id, "state": self._monitor.state}
+        reply: dict[str, object] = {"run_id": self._session.run_id, "state": self._monitor.state}
         if verb == "ping":
             return reply
         if verb == "dismiss":
@@ -337,7 +338,9 @@ class Run:
 
     # --- side tasks ----------------------------------------------------------------------------
 
-    def _every(self, stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    def _every(
+        self, stack: contextlib.AsyncExitStack, work: Coroutine[object, object, None]
+    ) -> None:
         """Run a side task beside the phases. If it dies, the run ends: never in silence."""
         task = asyncio.ensure_future(work)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.schema.updates import LettersDismissed
@@ -11,11 +11,13 @@ from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.orchestration.state.session import own_state_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from geobatch_tui.execution.protocol.messages import Json
 
-def dismissal(arguments: Mapping[str, Any], origin: str) -> LettersDismissed:
+
+def dismissal(arguments: Json, origin: str) -> LettersDismissed:
     """The update that a command asks for: ``letters``, pairs of id and time, and ``note``.
 
     Raises:

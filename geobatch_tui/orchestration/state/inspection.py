@@ -7,14 +7,15 @@ import shutil
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from geobatch_tui.execution.protocol.messages import InspectReceipt, InspectTask
 from geobatch_tui.orchestration.workers.pool import Answered, Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.orchestration.workers.pool import Pool, PoolEvent
 
 SECONDS: Final = 600.0
@@ -51,7 +52,7 @@ class Inspector:
         self._thread.join()
         self._loop.close()
 
-    def facts(self, op: str, path: str) -> Mapping[str, Any]:
+    def facts(self, op: str, path: str) -> Json:
         """What a file tells of itself: nothing where it cannot be read, or its worker died."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
@@ -59,11 +60,11 @@ class Inspector:
             self._thread.start()
         return self._run(self._ask(op, path))
 
-    def _run[T](self, work: Coroutine[Any, Any, T]) -> T:
+    def _run[T](self, work: Coroutine[object, object, T]) -> T:
         assert self._loop is not None  # noqa: S101 - both callers have made it
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    async def _ask(self, op: str, path: str) -> Mapping[str, Any]:
+    async def _ask(self, op: str, path: str) -> Json:
         self._count += 1
         task = InspectTask(self._count, op, path)
         try:
@@ -77,7 +78,7 @@ class Inspector:
                 self._worker = None
             return {}
 
-    async def _put(self, task: InspectTask) -> Mapping[str, Any] | None:
+    async def _put(self, task: InspectTask) -> Json | None:
         """The facts that the worker found; None where it ended before it came to the task."""
         if self._pool is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="geobatch-outputs-"))

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import secrets
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from geobatch_tui.errors import ConfigError, OutputGoneError
 from geobatch_tui.observability.text import safe
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    Letters = Iterable[Mapping[str, Any]]
+    from geobatch_tui.execution.protocol.messages import Json
+
+    Letters = Iterable[Json]
     Writer = Callable[[Letters, TextIO], None]
 
 _ON_GLOBE: Final = 180.0
@@ -109,7 +111,7 @@ def stream_geojson(letters: Letters, file: TextIO) -> None:
     file.write("\n]}\n")
 
 
-def feature(letter: Mapping[str, Any]) -> dict[str, Any]:
+def feature(letter: Json) -> dict[str, object]:
     """A dead letter as a GeoJSON feature: the outline of its window, or no geometry."""
     bounds = letter.get("bounds_lonlat")
     properties = {key: value for key, value in letter.items() if key != "bounds_lonlat"}
@@ -120,7 +122,7 @@ def feature(letter: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def outline(bounds: Sequence[float]) -> dict[str, Any]:
+def outline(bounds: Sequence[float]) -> dict[str, object]:
     """The rectangle of west, south, east, north in degrees, cut at the antimeridian (west > east),
     rings counter-clockwise: RFC 7946, 3.1.6 and 3.1.9."""
     west, south, east, north = bounds

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.protocol.messages import Window
 from geobatch_tui.observability.redact import redact, redact_value
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.execution.protocol.messages import (
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Failure,
         FeatureLetter,
         ItemContext,
+        Json,
     )
 
 
@@ -31,7 +32,7 @@ def chunk_label(key: str, grid: ChunkGrid, index: int) -> str:
 
 def chunk_letter(
     item: ItemContext, index: int, attempts: int, failure: Failure, operation: Operation
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The record of a dead chunk."""
     window = item.plan.grid.window(index)
     record = {
@@ -50,7 +51,7 @@ def chunk_letter(
 
 def feature_letter(
     item: ItemContext, index: int, attempts: int, letter: FeatureLetter, operation: Operation
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The record of a feature that its chunk goes without."""
     window = item.plan.grid.window(index)
     fid = "" if letter.fid is None else f" with fid {letter.fid}"
@@ -91,7 +92,7 @@ def item_letter(
     attempts: int,
     failure: Failure,
     reproduce: str,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The record of an item that is dead as a whole: refused by its probe, or not assembled."""
     record = {
         "item_id": item_id,
@@ -107,7 +108,7 @@ def item_letter(
     return _redacted(record)
 
 
-def _redacted(record: Mapping[str, Any]) -> dict[str, Any]:
+def _redacted(record: Json) -> dict[str, object]:
     """A record without credentials in its texts: a library's message may name a URL, a command a
     secret. Names of items and sources stay: letters are found by them."""
     return {
@@ -115,7 +116,7 @@ def _redacted(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cause(failure: Failure, attempts: int, known: Mapping[str, Any]) -> dict[str, Any]:
+def _cause(failure: Failure, attempts: int, known: Json) -> dict[str, object]:
     """``known``: what is known of the source's CRS."""
     return {
         "error_class": failure.error_class,
@@ -126,7 +127,7 @@ def _cause(failure: Failure, attempts: int, known: Mapping[str, Any]) -> dict[st
     }
 
 
-def _evidence(failure: Failure, source: str, digest: str) -> dict[str, Any]:
+def _evidence(failure: Failure, source: str, digest: str) -> dict[str, object]:
     return {
         "suggestion": safe(failure.hint),
         "source": safe(source),
@@ -137,9 +138,7 @@ def _evidence(failure: Failure, source: str, digest: str) -> dict[str, Any]:
     }
 
 
-def window_bounds(
-    lattice: Mapping[str, Any] | None, grid: ChunkGrid, window: Window
-) -> list[float] | None:
+def window_bounds(lattice: Json | None, grid: ChunkGrid, window: Window) -> list[float] | None:
     """West, south, east, north of a window in degrees, from the plan's lon/lat lattice.
 
     The lattice holds ``cols`` x ``rows`` nodes at equal steps over the item's pixels; a node that
@@ -167,7 +166,7 @@ def window_bounds(
     return [round(value, 6) for value in (min(lons), min(lats), max(lons), max(lats))]
 
 
-def _interpolate(lattice: Mapping[str, Any], x: float, y: float) -> tuple[float, float] | None:
+def _interpolate(lattice: Json, x: float, y: float) -> tuple[float, float] | None:
     """Bilinear between the four nodes round (x, y), both 0 to 1; None if one is unknown."""
     cols, rows = int(lattice["cols"]), int(lattice["rows"])
     points: Sequence[Sequence[float] | None] = lattice["points"]

@@ -7,7 +7,7 @@ import csv
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.place.regular_file import open_read
@@ -18,9 +18,10 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.letter_export import cell, write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.place.state_directory import StateDir
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.state.inspection import Inspector
@@ -35,7 +36,7 @@ _CODE: Final = re.compile(r',(?:ID|AUTHORITY)\["([A-Za-z]+)","?(\w+)"?\]\]$')
 
 def published(
     reader: LedgerReader, root: Path, inspector: Inspector | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Json]:
     """The outputs of a run, in the order of its items.
 
     Args:
@@ -62,7 +63,7 @@ def _lacks(row: ItemRow) -> bool:
     return _op(row).startswith("vector.") and not row.facts.keys() >= {"features_out", "bounds"}
 
 
-def entry(row: ItemRow, root: Path, seconds: float | None) -> dict[str, Any]:
+def entry(row: ItemRow, root: Path, seconds: float | None) -> Json:
     """An output: ``bounds`` are in its CRS; what is not known is None."""
     detail, facts = row.plan.get("detail") or {}, row.facts
     count = facts.get("features_out")
@@ -93,7 +94,7 @@ def write_manifest(state: StateDir, run_id: str) -> None:
     path = state.output_dir / MANIFEST
     _refuse_foreign(path)
 
-    def stream(entries: Iterable[Mapping[str, Any]], file: TextIO) -> None:
+    def stream(entries: Iterable[Json], file: TextIO) -> None:
         file.write(f'{_MARK}1, "run_id": {json.dumps(run_id)}, "outputs": [')
         separator = "\n"
         for one in entries:
@@ -120,7 +121,7 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def stream_csv(entries: Iterable[Mapping[str, Any]], file: TextIO) -> None:
+def stream_csv(entries: Iterable[Json], file: TextIO) -> None:
     """Entries as a table (RFC 4180), one output a row; the sides of ``bounds`` are columns."""
     writer = csv.writer(file)
     writer.writerow([*_COLUMNS, *_SIDES, *_AMOUNTS])
@@ -136,7 +137,7 @@ def crs_name(wkt: str) -> str | None:
     return f"{found[1]}:{found[2]}" if found else wkt or None
 
 
-def _box(detail: Mapping[str, Any]) -> list[float] | None:
+def _box(detail: Json) -> list[float] | None:
     """The box of a raster: round its four corners, where it is rotated."""
     place: Sequence[float] | None = detail.get("transform")
     if not place or "width" not in detail or "height" not in detail:

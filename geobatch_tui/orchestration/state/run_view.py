@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import ExitCode, StateError
 from geobatch_tui.ledger.place.lock import is_held, live_holder
@@ -20,8 +20,9 @@ from geobatch_tui.orchestration.state.published import published
 from geobatch_tui.orchestration.state.session import state_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.schema.views import RunRow
 
 
@@ -59,12 +60,12 @@ class RunView:
         obeyed and not only shown."""
         return is_ours(Path(self._state.root))
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Json:
         """Return the object of ``status --json``; its ``state`` is that of :func:`state_now`."""
         with contextlib.closing(LedgerReader(self._state.ledger)) as reader:
             return self._status(reader, self._newest(reader)).to_json()
 
-    def wait(self, period: float = PERIOD) -> dict[str, Any]:
+    def wait(self, period: float = PERIOD) -> Json:
         """Wait until the run that is there now has ended, or its process is gone.
 
         Args:
@@ -130,7 +131,7 @@ class RunView:
             rates={**rates, **named(rates.get("units_per_s") or 0.0, unit)},
         )
 
-    def outputs(self) -> Iterator[dict[str, Any]]:
+    def outputs(self) -> Iterator[Json]:
         """Yield the objects of ``outputs --json``, in the order of the items. Facts that the ledger
         of an earlier version lacks are read from the file by a worker."""
         with (
@@ -139,14 +140,13 @@ class RunView:
         ):
             yield from published(reader, self.directory.absolute(), inspector)
 
-    def dead_letters(self, error_class: str | None = None) -> Iterator[dict[str, Any]]:
+    def dead_letters(self, error_class: str | None = None) -> Iterator[Json]:
         """Yield the records of the dead letters, in the order in which they came."""
         with contextlib.closing(LedgerReader(self._state.ledger)) as reader:
-            for letter in reader.dead_letters(error_class):
-                yield dict(letter)
+            yield from reader.dead_letters(error_class)
 
 
-def exit_code_of(status: Mapping[str, Any]) -> int:
+def exit_code_of(status: Json) -> int:
     """Return the exit code of a run that has ended, by its status. A run whose process died has the
     code of a failed environment: it can be resumed as well."""
     code = status["exit_code"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import (
     ChunkTimeoutError,
@@ -42,7 +42,7 @@ def death(
         said: tail of its fd 2.
         torn: what was wrong with its pipe.
     """
-    facts: dict[str, Any] = {"exitcode": exitcode}
+    facts: dict[str, object] = {"exitcode": exitcode}
     if exitcode is not None and exitcode < 0:
         facts["signal"] = evidence.signal_name(exitcode)
     if said:
@@ -68,7 +68,7 @@ def death(
     return ("signal" if exitcode < 0 else "exit"), _failure(WorkerCrashError, text, facts)
 
 
-def _asked(cause: WorkerCause, facts: dict[str, Any]) -> Failure:
+def _asked(cause: WorkerCause, facts: dict[str, object]) -> Failure:
     if cause == "timeout":
         return _failure(ChunkTimeoutError, "it ran longer than its timeout and was ended", facts)
     if cause in ("memory", "oom"):
@@ -77,5 +77,5 @@ def _asked(cause: WorkerCause, facts: dict[str, Any]) -> Failure:
     return _failure(WorkerCrashError, f"the worker was ended ({cause})", facts)
 
 
-def _failure(kind: type[GeobatchError], text: str, facts: dict[str, Any]) -> Failure:
+def _failure(kind: type[GeobatchError], text: str, facts: dict[str, object]) -> Failure:
     return Failure(kind.__name__, kind.reaction, text, hint=kind.default_hint, evidence=facts)

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.execution.runtime.environment import ENGINE, FOLDER, worker_environment
@@ -136,7 +136,7 @@ class Process:
         os.close(self._lifeline)
 
 
-def launch(body: Any, fds: list[int]) -> Process:
+def launch(body: object, fds: list[int]) -> Process:
     """Run ``body._bootstrap(parent_sentinel)`` in a new process that inherits ``fds``.
 
     Blocks until the fork server has loaded: call it from a thread.
