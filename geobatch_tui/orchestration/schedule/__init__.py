@@ -1,2 +1,2 @@
-"""Which unit of work runs where, when and how often: a pure state machine, events in and decisions
-out."""
+"""The scheduler, a pure state machine: takes events and decides which unit of work runs where, when
+and how often."""

@@ -1,4 +1,4 @@
-"""What may run at once: bytes and open files, predicted before, corrected by what was measured."""
+"""Admission by bytes and open files: predicted from plans, corrected by measured peaks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ORDER = {Level.CALM: 0, Level.HOLD: 1, Level.PAUSE: 2, Level.KILL: 3}
 
 
 def pressure_level(rss: int, budget: int, previous: Level = Level.CALM) -> Level:
-    """The rung of the pressure ladder for ``rss`` bytes resident of a ``budget`` in bytes.
+    """Return the rung of the pressure ladder for ``rss`` bytes resident of a ``budget`` in bytes.
 
     Rungs are entered at 70, 85 and 95 % and left 5 points below that, so that a reading that
     wavers about a threshold does not. A ``budget`` of 0 or less means no limit.
@@ -39,7 +39,7 @@ def pressure_level(rss: int, budget: int, previous: Level = Level.CALM) -> Level
 
 
 class Prediction:
-    """Peak bytes of a unit: what was planned, times a factor learned for its kind.
+    """Predicts the peak bytes of a unit: its plan, times a factor learned for its kind.
 
     The factor is a moving average of measured over planned bytes. Units weigh by their size
     against the largest of late: a few MiB of caches are many times the plan of a small unit, and
@@ -62,7 +62,7 @@ class Prediction:
         return self._factor[kind]
 
     def warmed_up(self, rss: int) -> None:
-        """A worker is ready with ``rss`` bytes: what each costs before it does anything.
+        """Learn the bytes of a worker that is ready: each costs as much before it does anything.
 
         The largest is kept: measured peaks are taken against it, and too high a baseline only
         wastes a little, while too low a one admits too much.
@@ -70,7 +70,7 @@ class Prediction:
         self.baseline = max(self.baseline, rss)
 
     def learn(self, unit: Unit, rss_peak: int) -> None:
-        """Compare a peak of a worker, in bytes, with what was planned for the unit."""
+        """Learn from the measured peak of a unit, in bytes."""
         # A subdivided unit ran in quarters: it says nothing of whole ones.
         if unit.bytes <= 0 or rss_peak <= 0 or unit.subdivide:
             return
@@ -82,13 +82,13 @@ class Prediction:
         self._factor[kind] = factor + rate * unit.bytes / scale * (ratio - factor)
 
     def bytes_of(self, unit: Unit) -> int:
-        """Bytes to reserve. One that ran short before reserves double (then 4, 8 times) what was
-        predicted, which it evidently exceeded: fewer run beside it, at last none."""
+        """Return the bytes to reserve. A unit that ran short before reserves 2, 4, then 8 times its
+        prediction, which it evidently exceeded: fewer run beside it, at last none."""
         return int(unit.bytes * self._factor[unit.kind]) << unit.subdivide
 
 
 class Reservation:
-    """What one worker may take: the most that any unit of its queue needs.
+    """Bytes and open files reserved for a worker: the most that any unit of its queue needs.
 
     Units of one worker run one after the other, so their needs do not add up; but the next one
     starts without asking, so the largest of the queue must be held ready. Two queues of falling
@@ -110,7 +110,7 @@ class Reservation:
         self.handles = self._handles[0]
 
     def pop(self, size: int, handles: int) -> None:
-        """The oldest unit, pushed with these figures, is done."""
+        """Remove the oldest unit, which was pushed with these figures."""
         self.bytes = _pop_max(self._bytes, size)
         self.handles = _pop_max(self._handles, handles)
 
@@ -128,7 +128,7 @@ def _pop_max(maxima: deque[int], value: int) -> int:
 
 
 class Admission:
-    """The gate: the sum of all reservations stays within the budget less the baselines.
+    """Keeps the sum of all reservations within the budget less the baselines.
 
     Args:
         budget: bytes over everything; 0: no limit.
@@ -153,8 +153,8 @@ class Admission:
     def fits(self, size: int, handles: int, held: Reservation, baselines: int) -> bool:
         """Whether a worker that holds ``held`` may also be given a unit of ``size`` bytes.
 
-        ``baselines``: bytes that all workers take before any work. The rule that one unit may
-        always run when nothing else does is the caller's.
+        ``baselines``: bytes that all workers take before any work. It is the caller who always
+        admits a unit when nothing else runs.
         """
         if self.budget > 0:
             total = self.bytes + max(size - held.bytes, 0)
@@ -183,6 +183,6 @@ class Admission:
         self.handles += held.handles - handles_before
 
     def forget(self, held: Reservation) -> None:
-        """A worker is gone, and its reservation with it."""
+        """Drop the reservation of a worker that ended."""
         self.bytes -= held.bytes
         self.handles -= held.handles

@@ -1,5 +1,5 @@
-"""The units that a scheduler knows and that no worker has: ready, in the lane, or waiting; and
-when to ask for more."""
+"""The backlog: units that no worker has, ready, in the lane of suspects, or waiting; and its
+refill."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _RANK = {Kind.FINALISE: 0, Kind.CHUNK: 1, Kind.PROBE: 2, Kind.INSPECT: 2}
 
 
 class Entry:
-    """A live unit and what this run has learned of it.
+    """A live unit and its history in this run.
 
-    ``size`` and ``handles`` are what was reserved at dispatch. ``unknowns`` counts failures of
-    class unknown, ``kills`` the workers that were killed from outside under this unit, since
+    ``size`` and ``handles`` were reserved at dispatch. ``unknowns`` counts failures of class
+    unknown, ``kills`` the workers that were killed from outside under this unit, since
     ``first_kill``: ``alone`` of them in a row hit this unit and no other worker, the last was
     number ``last_shot`` of all. ``refused`` counts how often the system refused it a process or a
-    thread while one worker was all there was.
+    thread while there was only one worker.
     """
 
     __slots__ = (
@@ -67,7 +67,7 @@ class Backlog:
         self._waiting: list[tuple[float, int, Entry]] = []
         self._serial = 0
         self.lane: deque[Entry] = deque()
-        #: Units in the queues, the lane and those that wait not counted.
+        #: Units in the queues, without the lane and the waiting units.
         self.ready = 0
 
     def __len__(self) -> int:
@@ -84,7 +84,7 @@ class Backlog:
 
     @property
     def next_due(self) -> float | None:
-        """When the first of those that wait becomes ready."""
+        """Time at which the first waiting unit becomes ready."""
         return self._waiting[0][0] if self._waiting else None
 
     def append(self, entry: Entry) -> None:
@@ -108,19 +108,19 @@ class Backlog:
         heapq.heappush(self._waiting, (due, self._serial, entry))
 
     def wake(self, now: float) -> None:
-        """Make ready what has waited long enough: first in its queue, for it came early."""
+        """Queue the units whose wait is over, before the others of their kind."""
         while self._waiting and self._waiting[0][0] <= now:
             self.prepend(heapq.heappop(self._waiting)[2])
 
     def first(self) -> Entry | None:
-        """The next to run outside the lane; it stays."""
+        """Return the next unit to run outside the lane, and leave it there."""
         for queue in self._queues:
             if queue:
                 return queue[0]
         return None
 
     def pop(self) -> Entry:
-        """Take what ``first`` showed. IndexError if there is none."""
+        """Take the unit that ``first`` returns. IndexError if there is none."""
         for queue in self._queues:
             if queue:
                 self.ready -= 1
@@ -131,12 +131,12 @@ class Backlog:
 class _State(Enum):
     CONTENT = 0
     ASKED = 1
-    DRY = 2  #: asked, and there was nothing
+    DRY = 2  #: asked, and got nothing
 
 
 class Refilling:
-    """Asks once, waits for the answer, and after an empty one waits until something changes:
-    otherwise shell and scheduler would ask and answer each other for ever.
+    """Decides when to ask for more units: once, and after an empty answer only when something has
+    changed, or shell and scheduler would ask and answer each other for ever.
 
     Args:
         low: ask when fewer units than this are queued.
@@ -154,12 +154,12 @@ class Refilling:
         self._state = _State.CONTENT if count else _State.DRY
 
     def again(self) -> None:
-        """A unit ended or time passed: there may be more by now."""
+        """Allow another question: a unit ended or time passed, so there may be more."""
         if self._state is _State.DRY:
             self._state = _State.CONTENT
 
     def ask(self, queued: int) -> int:
-        """How many to ask for now; 0: do not ask."""
+        """Return how many units to ask for now; 0: do not ask."""
         if self._state is not _State.CONTENT or queued >= self._low:
             return 0
         self._state = _State.ASKED

@@ -1,4 +1,4 @@
-"""How long a failed unit waits, and how many retries a run can afford."""
+"""Retries: the delay after a failed try, and the number that a run can afford."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RetryPolicy:
                 raise ValueError(f"{name} must be finite and not negative, not {value}")
 
     def delay(self, key: tuple[Kind, int], n: int, retry_after: float | None = None) -> float:
-        """Seconds to wait after the ``n``-th failed try (from 1) of the unit ``key``.
+        """Return the seconds to wait after the ``n``-th failed try (from 1) of the unit ``key``.
 
         Full jitter: ``U(0, min(cap, base * 2**(n - 1)))`` (M. Brooker, "Exponential Backoff and
         Jitter", AWS Architecture Blog, 2015). ``retry_after`` (seconds) is a lower bound: then
@@ -54,7 +54,7 @@ class RetryPolicy:
         return max(delay, min(retry_after, RETRY_AFTER_CAP) * (1 + 0.1 * chance))
 
     def _uniform(self, key: tuple[Kind, int], n: int) -> float:
-        """A number in [0, 1) that depends on nothing but the run, the unit and ``n``."""
+        """Return a number in [0, 1) that depends only on the run, the unit and ``n``."""
         seed = f"{self.run_id}\0{key[0].value}\0{key[1]}\0{n}".encode("utf-8", "surrogateescape")
         return int.from_bytes(blake2b(seed, digest_size=7).digest()) / (1 << 56)
 

@@ -1,5 +1,4 @@
-"""When to stop a run: failures that say "it is the machine", too many failures, workers that
-cannot even start."""
+"""Limits that stop a run: failures of the machine, too many failures, workers that cannot start."""
 
 from __future__ import annotations
 
@@ -21,9 +20,9 @@ _COUNTED = frozenset({Reaction.TRANSIENT, Reaction.RESOURCE, Reaction.UNKNOWN})
 
 
 class FailureWindow:
-    """The last ``size`` outcomes, and whether they look systemic.
+    """The last ``size`` outcomes.
 
-    They do when at least ``minimum`` of them, and at least ``share`` of them, are failures.
+    They look systemic when at least ``minimum`` of them, and at least ``share``, are failures.
     """
 
     __slots__ = ("_failed", "_minimum", "_outcomes", "_share", "_size")

@@ -1,4 +1,4 @@
-"""The workers as the scheduler sees them, and the lane in which suspects run one at a time."""
+"""The workers of a scheduler, and the lane in which suspects run one at a time."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _REMEMBERED = 1024
 
 
 class Worker:
-    """One worker that is up.
+    """A worker that is up.
 
-    ``queue``: what it was sent and has not answered; the first is running, since ``since``.
-    ``fresh``: it has not been given anything yet. ``lane``: it serves the lane, once.
-    ``leaving``: it was asked to end. ``condemned``: the unit for which it is being killed, and
-    ``limit`` the time that this one overran, in seconds.
+    ``queue``: units that it has not answered; the first runs since ``since``. ``fresh``: it was
+    never given a unit. ``lane``: it serves the lane, once. ``leaving``: it was asked to end.
+    ``condemned``: the unit for which it is being killed, and ``limit`` the time that this unit
+    overran, in seconds.
     """
 
     __slots__ = (
@@ -55,7 +55,7 @@ class Worker:
 
 
 class Crew:
-    """All workers: up, idle, starting, and the last dead ones."""
+    """The workers that are up, idle or starting, and the last that died."""
 
     __slots__ = ("_gone", "idle", "leaving", "starting", "up")
 
@@ -70,11 +70,11 @@ class Crew:
 
     @property
     def live(self) -> int:
-        """Every process that exists or will: none may be started above the target."""
+        """Number of workers that are up or starting: none may be started above the target."""
         return len(self.up) + self.starting
 
     def arrive(self, number: int, *, fresh: bool) -> bool:
-        """A worker is ready. False if the message is stale."""
+        """Enter a worker that is ready. Return False if the message is stale."""
         if number in self.up or number in self._gone:
             return False
         if fresh:
@@ -83,17 +83,17 @@ class Crew:
         return True
 
     def expects(self, number: int, *, asked: bool) -> bool:
-        """Whether a loss is news: of a worker that is up, or of one that starts.
+        """Whether a loss is news: of a worker that is up or starts.
 
-        Those that start have no number yet; ``asked``: nobody asks them to end, so then it is a
-        late word of another.
+        Workers that start have no number yet. Nobody asks them to end, so with ``asked`` it is a
+        late message of another.
         """
         if number in self.up:
             return True
         return not asked and number not in self._gone and self.starting > 0
 
     def remove(self, number: int) -> Worker | None:
-        """A worker ended. None if it never was ready."""
+        """Remove a worker that ended, and return it; None if it never was ready."""
         self._gone[number] = None
         if len(self._gone) > _REMEMBERED:
             del self._gone[next(iter(self._gone))]
@@ -107,13 +107,13 @@ class Crew:
         return worker
 
     def dismiss(self, worker: Worker) -> None:
-        """The worker is asked to end: it gets nothing more."""
+        """Give a worker nothing more: it is asked to end."""
         self.leaving += 1
         worker.leaving = True
         self.idle.pop(worker.number, None)
 
     def doom(self, worker: Worker, cause: WorkerCause) -> None:
-        """The worker is being killed, for what it runs now."""
+        """Give a worker nothing more: it is being killed for the unit that it runs."""
         if not (worker.leaving or worker.dying):
             self.leaving += 1
         worker.dying = cause
@@ -121,7 +121,7 @@ class Crew:
         self.idle.pop(worker.number, None)
 
     def fresh(self) -> Worker | None:
-        """An idle worker that has never worked."""
+        """Return an idle worker that has never worked."""
         # Fresh ones are few and were added last: looking from the end is short.
         for worker in reversed(self.idle.values()):
             if worker.fresh:
@@ -129,16 +129,13 @@ class Crew:
         return None
 
 
-#: Where one worker serves the lane and the rest in turns, a turn of the rest is over after so
-#: many units or seconds: each change of turns costs the start of a worker.
-TURN_UNITS = 16
-
-
-TURN_SECONDS = 1.0
+#: Where a single worker serves the lane and the queues in turns, a turn of the queues is over after
+#: so many units or seconds: each change of turns costs the start of a worker.
+TURN_UNITS, TURN_SECONDS = 16, 1.0
 
 
 class Lane:
-    """Who serves the lane, and whose turn it is if there is one worker for all."""
+    """The worker that serves the lane, and the turns of lane and queues if there is only one."""
 
     __slots__ = ("_since", "_units", "worker")
 
@@ -152,17 +149,17 @@ class Lane:
         worker.lane = True
 
     def closed(self, now: float) -> None:
-        """The lane's unit ended, or its worker did."""
+        """Note that the lane's unit, or its worker, ended."""
         self.worker = None
         self._units = 0
         self._since = now
 
     def passed(self) -> None:
-        """A unit outside the lane ended."""
+        """Note that a unit outside the lane ended."""
         self._units += 1
 
     def turn(self, now: float) -> bool:
-        """Whether the rest has had its turn."""
+        """Whether the queues have had their turn."""
         if self._units >= TURN_UNITS:
             return True
         return self._units > 0 and now - self._since >= TURN_SECONDS

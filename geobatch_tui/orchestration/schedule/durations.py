@@ -1,4 +1,4 @@
-"""How long units take: for the depth of prefetch and for the automatic timeout."""
+"""Durations of units, for the depth of prefetch and for the automatic timeout."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Durations:
         self._depth[kind] = max(1, int(min(depth, self._max_prefetch)))
 
     def depth(self, kind: Kind) -> int:
-        """Units of this kind that a worker may hold, the running one included."""
+        """Return how many units of this kind a worker may hold, the running one included."""
         return self._depth[kind]
 
     def timeout(self, kind: Kind) -> float:
-        """20 times the 95th percentile of the last 200, in seconds, with a floor by kind."""
+        """Return 20 times the 95th percentile of the last 200, in seconds, with a floor by kind."""
         recent = self._recent[kind]
         if len(recent) < ENOUGH:
             return _UNKNOWN[kind]

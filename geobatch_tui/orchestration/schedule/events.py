@@ -1,4 +1,4 @@
-"""Units of work, and the words between the scheduler and its shell: events in, decisions out."""
+"""Units of work, and the messages between scheduler and shell: events in, decisions out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a unit asks a worker to do."""
+    """The kinds of work of a unit."""
 
     PROBE = "probe"
     CHUNK = "chunk"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """The smallest thing that is dispatched, retried or given up.
+    """A piece of work that is dispatched, retried or given up as a whole.
 
     Identity is ``(kind, ident)``: a chunk's id, or an item's for the other kinds. ``bytes`` is the
     predicted peak memory in a worker, ``handles`` the open files it needs. ``strikes`` counts
@@ -46,7 +46,7 @@ class Unit:
 
 
 class Level(StrEnum):
-    """Rungs of the memory pressure ladder, from the RSS of the process tree over the budget."""
+    """Rungs of the memory pressure ladder: shares of the budget that the process tree occupies."""
 
     CALM = "calm"  #: under 70 %
     HOLD = "hold"  #: 70 %: admit nothing new
@@ -66,7 +66,7 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """No unit will be offered any more."""
+    """The last unit was offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class WorkerUp:
 
 @dataclass(frozen=True, slots=True)
 class WorkersKept:
-    """Workers that were up before, all at once: of them one by one, others would be started in
-    place of those that are still to come."""
+    """Workers that were up before, all at once: if they came one by one, others would be started in
+    place of the last."""
 
     workers: tuple[WorkerUp, ...]
 
@@ -104,8 +104,8 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker ended. ``running`` is the unit it worked on, if any: that one alone is to blame;
-    what it had queued behind goes back without a mark."""
+    """A worker ended. ``running`` is the unit that it worked on, if any: it alone is to blame. The
+    units queued behind it go back without a mark."""
 
     worker: int
     running: tuple[Kind, int] | None
@@ -247,7 +247,7 @@ class Unsuspend:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Nothing is left, or the run must end. ``reason``: complete, drained, cancelled,
+    """The phase is over. ``reason``: complete, drained, cancelled,
     failures (max_failures), systemic (breaker), space, crash-loop, fatal."""
 
     reason: str

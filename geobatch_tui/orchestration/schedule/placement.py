@@ -1,4 +1,4 @@
-"""Which unit goes to which worker, and how many workers there are."""
+"""The placement of units on workers, and the number of workers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Placement:
-    """Owns the backlog, the crew, the lane and the gates between them.
+    """Places units of the backlog on workers of the crew, as far as the gate is open.
 
-    Assembly comes before the lane, the lane before chunks, chunks before probes. What comes first
-    and does not fit holds the rest back: otherwise small units would starve a large one for ever.
+    Assembly comes before the lane, the lane before chunks, chunks before probes. A unit that comes
+    first and does not fit holds the others back, or small units would starve a large one for ever.
     """
 
     def __init__(self, config: SchedulerConfig, decide: Callable[[u.Decision], None]) -> None:
@@ -43,7 +43,7 @@ class Placement:
     # --- what happened to workers --------------------------------------------------------------
 
     def answered(self, worker: Worker, key: tuple[u.Kind, int], now: float) -> Entry | None:
-        """Take the unit off its worker, which is then free for another. None if that is stale."""
+        """Take a unit off its worker, which is then free. None if the answer is stale."""
         if not worker.queue or worker.queue[0].key != key:
             return None
         entry = worker.queue.popleft()
@@ -64,7 +64,7 @@ class Placement:
         return entry
 
     def lost(self, worker: Worker, now: float) -> None:
-        """A worker that was up is gone; its queue is the caller's to deal with."""
+        """Drop a worker that was up; its queue is left to the caller."""
         self.admission.forget(worker.reservation)
         self.sent -= len(worker.queue)
         if worker.lane and worker is self._lane.worker:
@@ -81,14 +81,14 @@ class Placement:
         self._decide(u.KillWorker(worker.number, cause))
 
     def limit(self, kind: u.Kind) -> float:
-        """Seconds that a unit of this kind may run."""
+        """Return the seconds that a unit of this kind may run."""
         given = self.config.chunk_timeout
         if given is not None and kind in (u.Kind.CHUNK, u.Kind.PROBE):
             return given
         return self.durations.timeout(kind)
 
     def kill_overdue(self, now: float, compiling: frozenset[int]) -> None:
-        """End the workers whose unit runs for too long; it begins anew for those that compile."""
+        """End workers whose unit runs for too long; for those that compile, time begins anew."""
         limits: dict[u.Kind, float] = {}
         for worker in self.crew.up.values():
             if not worker.queue or worker.dying:
@@ -106,7 +106,7 @@ class Placement:
     # --- what follows --------------------------------------------------------------------------
 
     def settle(self, worker: Worker | None, now: float) -> None:
-        """Retire what is too many, send what fits, start what is missing. ``worker``: the one
+        """Retire surplus workers, send units that fit, start missing workers. ``worker``: the one
         that just answered, if any."""
         if self._surplus > 0:
             self._shrink()
@@ -137,7 +137,7 @@ class Placement:
             self._prefetch(worker, now)
 
     def _serve_lane(self, now: float) -> bool:
-        """Give the lane its worker. False: hold all else back until its unit fits."""
+        """Give the lane its worker. False: hold all others back until its unit fits."""
         worker = self.crew.fresh()
         if worker is None or not self._lane_turn(now):
             return True
@@ -150,7 +150,7 @@ class Placement:
         return True
 
     def _lane_turn(self, now: float) -> bool:
-        """Whether the lane may take a worker: always, unless there is but one for all."""
+        """Whether the lane may take a worker: always, unless there is only one."""
         if not self.backlog.ready:
             return True
         if self.target > 1 and (self.crew.live != 1 or self._may_hire()):
@@ -158,12 +158,12 @@ class Placement:
         return not self.backlog.finalising and self._lane.turn(now)
 
     def _prefetch(self, worker: Worker, now: float) -> None:
-        """Queue more behind what the worker runs, if that is short and of the same kind."""
+        """Queue more units behind a running one that is short and of the same kind."""
         if self._make_room:
             return
         backlog, queue = self.backlog, worker.queue
         kind = queue[0].unit.kind
-        # Near the end, what is left is shared out.
+        # Near the end, the last units are shared among the workers.
         depth = min(self.durations.depth(kind), 1 + backlog.ready // self.target)
         if len(queue) > depth // 2:
             return
@@ -173,7 +173,7 @@ class Placement:
                 return
 
     def _send(self, worker: Worker, now: float) -> bool:
-        """Give the worker the next ready unit; False if that must wait."""
+        """Give the worker the next ready unit; False if it must wait."""
         entry = self.backlog.first()
         if entry is None or not self.gate.open(self.sent) or not self._admit(worker, entry):
             return False
@@ -182,7 +182,7 @@ class Placement:
         return True
 
     def _admit(self, worker: Worker, entry: Entry) -> bool:
-        """Reserve what the unit needs. The only unit is always admitted, or it never would be."""
+        """Reserve the needs of a unit. The only unit is always admitted, or it never would be."""
         self._measure(entry)
         held = worker.reservation
         if self.sent and not self.admission.fits(
@@ -195,7 +195,7 @@ class Placement:
     def _measure(self, entry: Entry) -> None:
         unit = entry.unit
         entry.size = self.prediction.bytes_of(unit)
-        # What ran short of anything before runs beside fewer.
+        # A unit that ran short before runs beside fewer.
         entry.handles = unit.handles << unit.subdivide
 
     def _assign(self, worker: Worker, entry: Entry, now: float) -> None:
@@ -209,7 +209,7 @@ class Placement:
         self._decide(u.Dispatch(worker.number, unit, unit.attempts + 1, worker.lane))
 
     def _staff(self, now: float) -> None:
-        """Start workers for what is ready, and see that the lane gets a fresh one."""
+        """Start workers for ready units, and see that the lane gets a fresh one."""
         crew, backlog = self.crew, self.backlog
         lane = bool(backlog.lane) and self._lane.worker is None and self._lane_turn(now)
         need = backlog.ready + lane - len(crew.idle) - crew.starting

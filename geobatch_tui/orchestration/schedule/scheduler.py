@@ -1,17 +1,17 @@
-"""Which unit runs where, and what becomes of it: a state machine without clock or I/O.
+"""The scheduler: a state machine without clock or I/O that runs units on workers.
 
-``Scheduler.handle(event, now)`` returns decisions; the shell carries them out and reports what
-happened as further events. The same events at the same times give the same decisions, so a run
-can be replayed from its log.
+``Scheduler.handle(event, now)`` returns decisions; the shell carries them out and reports the
+results as further events. The same events at the same times give the same decisions, so a run can
+be replayed from its log.
 
-What the shell must do:
+The shell must:
 
 - send ``Tick`` about once a second, and at ``next_due`` if that is earlier;
 - answer ``StartWorker`` by ``WorkerUp`` or ``WorkerLost``, ``RetireWorker`` and ``KillWorker`` by
   ``WorkerLost``;
 - answer ``Refill`` by ``Offered``: empty if there is nothing for now (it is asked again when a unit
   ends, or on the next ``Tick``); ``Exhausted`` only once no unit depends on another any more;
-- stop at ``Finish``: whatever is reported afterwards is ignored.
+- stop at ``Finish``: later events are ignored.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Scheduler:
     # --- the outside ---------------------------------------------------------------------------
 
     def handle(self, event: u.Event, now: float) -> list[u.Decision]:
-        """Take an event at ``now`` (seconds of a monotonic clock); return what to do, in order.
+        """Take an event at ``now`` (seconds of a monotonic clock); return decisions, in order.
 
         Raises:
             ValueError: a unit was offered that is already known.
@@ -110,11 +110,11 @@ class Scheduler:
 
     @property
     def next_due(self) -> float | None:
-        """When the next waiting unit becomes ready, on the shell's clock."""
+        """Time at which the next waiting unit becomes ready, on the shell's clock."""
         return self._place.backlog.next_due
 
     def running_on(self, worker: int) -> u.Unit | None:
-        """What a worker works on now; units queued behind it have not begun."""
+        """Return the unit that a worker works on; units queued behind it have not begun."""
         known = self._place.crew.up.get(worker)
         return known.queue[0].unit if known is not None and known.queue else None
 
@@ -327,7 +327,7 @@ class Scheduler:
     # --- the end of the run --------------------------------------------------------------------
 
     def _end(self, reason: str, failure: Failure | None) -> None:
-        """Let what is in flight finish, then end. The first reason stands."""
+        """Let the units in flight finish, then end. The first reason stands."""
         if self._ending is None:
             self._ending = u.Finish(reason, failure)
 
@@ -357,10 +357,10 @@ class Scheduler:
             self._finish(u.Finish("drained"))
         return self._draining
 
-    # --- what follows from an event ------------------------------------------------------------
+    # --- after each event ----------------------------------------------------------------------
 
     def _advance(self, now: float) -> float:
-        """Time never goes back, and a gap in it is not held against running units."""
+        """Return the time, which never goes back; a gap in it is not held against running units."""
         last = self._now
         if last is not None:
             if now < last:
@@ -386,7 +386,7 @@ class Scheduler:
 
 
 def _blamed(worker: Worker, event: u.WorkerLost) -> Entry | None:
-    """The unit that the loss of its worker is held against, if any."""
+    """Return the unit that is blamed for the loss of its worker, if any."""
     if event.running is None or event.cause == "retired":
         return None
     # Mostly the first; not if the answer of the one before went down with the worker.

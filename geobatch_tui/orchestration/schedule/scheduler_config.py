@@ -1,4 +1,4 @@
-"""What a scheduler is given, and the picture that it gives of itself."""
+"""The configuration of a scheduler, and its figures for snapshots."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SchedulerConfig:
-    """What a run allows.
+    """The limits of a run.
 
     Args:
         workers: processes to run at most.
         run_id: seeds the jitter of retries.
         budget_bytes: memory for all workers, their baselines included; 0: no limit.
         max_handles: open files over all workers; 0: no limit.
-        max_attempts, backoff_base, backoff_cap: see ``retry.RetryPolicy``.
+        max_attempts, backoff_base, backoff_cap: see ``backoff.RetryPolicy``.
         chunk_timeout: seconds for a chunk or a probe; None: 20 times the recent 95th percentile,
             at least 60 s. Assembly and inspection always use the latter, with 1 h at least.
         refill_low: ask for more when fewer units than this are queued, up to ``refill_high``.
@@ -29,9 +29,8 @@ class SchedulerConfig:
         failure_limit: dead letters that are tolerated; None: any number.
         total: units of the whole job, for a limit that is a share; 0: unknown.
         worker_baseline: bytes of an idle worker, until ``WorkerUp`` tells more.
-        stall_after: seconds between two events after which the engine itself is taken to have
-            been stopped; that gap is not held against running units. The shell ticks far more
-            often than that.
+        stall_after: seconds between two events after which the engine itself counts as having been
+            stopped: the gap is not held against running units. The shell ticks far more often.
     """
 
     workers: int
@@ -53,10 +52,10 @@ class SchedulerConfig:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """A picture for snapshots.
+    """Figures for snapshots.
 
-    ``in_flight`` holds worker, unit and start (on the shell's clock) of what runs; ``sent``
-    counts these and the prefetched ones behind them.
+    ``in_flight`` holds worker, unit and start (on the shell's clock) of each running unit; ``sent``
+    counts these and the units prefetched behind them.
     """
 
     ready: int

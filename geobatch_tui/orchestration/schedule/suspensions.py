@@ -1,4 +1,4 @@
-"""Why nothing new is admitted just now, and whether that holds."""
+"""Suspensions: the reasons for which nothing new is admitted."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Gate:
-    """Suspensions by reason, and the level of memory pressure.
+    """Open while there is no reason to suspend admission, and memory pressure is low.
 
     Args:
-        decide: takes the decisions that the gate makes.
+        decide: takes the gate's decisions.
     """
 
     __slots__ = ("_decide", "_reasons", "level")
@@ -43,7 +43,7 @@ class Gate:
             self._decide(u.Unsuspend(reason))
 
     def press(self, level: u.Level) -> None:
-        """Take a new level of memory pressure. What paused at 85 % goes on at calm only."""
+        """Take a new level of memory pressure. A pause at 85 % lasts until calm."""
         self.level = level
         if level is u.Level.CALM:
             self.resume("memory")

@@ -1,4 +1,4 @@
-"""What becomes of a unit that failed, or that lost its worker."""
+"""Verdicts on units that failed or lost their worker: retry, bury, release, suspend or end."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ DIVISIONS = 256
 PARDONED = 2
 #: From then on it waits before each try, longer every time up to the last of these, in seconds.
 KILL_STEP, KILL_WAIT = 0.05, 0.5
-#: So many kills from outside over so many seconds convict a unit. Where no other worker was up,
-#: nothing tells a unit that has itself killed from one that happens to be all that is left while
-#: somebody shoots at workers, as an assembly is, but that the shooting ends. Where others were up
-#: and none of them was hit in all that time, the unit has itself killed.
+#: So many kills from outside over so many seconds convict a unit. If other workers were up and none
+#: was hit in all that time, the unit causes its own kills. If none was up, the unit may just be the
+#: last, as an assembly is, while somebody shoots at workers; but that ends at some time.
 KILLS, KILL_SECONDS = 16, 600.0
 #: Seconds until a unit is tried again that could start no process or thread, more each time; and
 #: tries with one worker alone after which that ends the run.
@@ -54,7 +53,7 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``unit`` carries the new counts; ``delay`` is in seconds."""
+    """An action for a unit. ``unit`` carries the new counts; ``delay`` is in seconds."""
 
     action: Action
     unit: Unit
@@ -63,7 +62,7 @@ class Verdict:
 
 
 def from_outside(cause: WorkerCause, failure: Failure | None) -> bool:
-    """Whether somebody else ended the worker: not itself, not us, not the kernel for memory.
+    """Whether somebody else ended the worker: neither itself, nor we, nor the kernel for memory.
 
     ``evidence["signal"]`` says so; or ``evidence["exitcode"]`` is None, where the fork server was
     killed and took the exit code with it.
@@ -75,16 +74,16 @@ def from_outside(cause: WorkerCause, failure: Failure | None) -> bool:
 
 
 def is_limited(failure: Failure | None) -> bool:
-    """Whether the system refused a process or a thread: no unit is to blame for that."""
+    """Whether the system refused a process or a thread, for which no unit is to blame."""
     return failure is not None and failure.error_class == ProcessLimitError.__name__
 
 
 class Judge:
-    """Knows the policy and the budget.
+    """Judges by the retry policy and the retry budget of a run.
 
-    Tries are counted in ``Unit.attempts``: every try that its own failure ended. Four limits
-    bound them: ``max_attempts`` for transient and unknown failures, 3 subdivisions, 2 crashes. So
-    no unit is tried more than ``max_attempts`` + 4 times, what was not its doing set aside.
+    ``Unit.attempts`` counts the tries that ended by the unit's own failure. Limits bound them:
+    ``max_attempts`` for transient and unknown failures, 3 subdivisions, 2 crashes. So no unit is
+    tried more than ``max_attempts`` + 4 times for reasons of its own.
     """
 
     __slots__ = ("_budget", "_policy", "_shots")
@@ -95,7 +94,7 @@ class Judge:
         self._budget = budget
 
     def failed(self, entry: Entry, failure: Failure) -> Verdict:  # noqa: PLR0911 - a table
-        """A worker answered with a failure."""
+        """Judge a failure that a worker answered."""
         unit = entry.unit
         if is_limited(failure):
             return Verdict(Action.FEWER, unit, failure, FEWER_WAIT)
@@ -125,7 +124,7 @@ class Judge:
         *,
         others: int = 0,
     ) -> Verdict:
-        """The worker ended at ``now`` while it ran this unit.
+        """Judge a unit whose worker ended at ``now``.
 
         ``limit``: the seconds that the unit overran, where that was the cause. ``others``: how
         many workers are up beside it.
@@ -139,26 +138,26 @@ class Judge:
             case "retired":
                 return Verdict(Action.RELEASE, unit, failure or _failure(WorkerCrashError, "ended"))
             case "oom" | "memory":
-                what = "the kernel ended" if cause == "oom" else "geobatch ended"
-                told = failure or _failure(
-                    MemoryBudgetError, f"{what} the worker: it used more memory than there is"
-                )
-                return _short(unit, replace(told, reaction=Reaction.RESOURCE))
+                who = "the kernel ended" if cause == "oom" else "geobatch ended"
+                text = f"{who} the worker: it used more memory than there is"
+                failure = failure or _failure(MemoryBudgetError, text)
+                return _short(unit, replace(failure, reaction=Reaction.RESOURCE))
             case "timeout":
-                told = failure or _failure(ChunkTimeoutError, f"ran longer than {limit:g} s")
-                facts = {**told.evidence, "timeout_s": limit}
-                told = replace(told, reaction=Reaction.POISON, evidence=facts)
-                return _crashed(unit, told, alone=False)
+                failure = failure or _failure(ChunkTimeoutError, f"ran longer than {limit:g} s")
+                evidence = {**failure.evidence, "timeout_s": limit}
+                failure = replace(failure, reaction=Reaction.POISON, evidence=evidence)
+                return _crashed(unit, failure, alone=False)
             case _:
-                told = failure or _failure(WorkerCrashError, "the worker process died")
-                return _crashed(unit, replace(told, reaction=Reaction.POISON), alone=entry.suspect)
+                failure = failure or _failure(WorkerCrashError, "the worker process died")
+                failure = replace(failure, reaction=Reaction.POISON)
+                return _crashed(unit, failure, alone=entry.suspect)
 
     def stray(self) -> None:
-        """A worker was killed from outside while it ran nothing."""
+        """Note that a worker was killed from outside while it ran nothing."""
         self._shots += 1
 
     def _killed(self, entry: Entry, failure: Failure, now: float, others: int) -> Verdict:
-        """Killed from outside: not the unit's doing, unless it never ends, or hits it alone."""
+        """Judge a kill from outside: no fault of the unit, unless they never end or hit only it."""
         self._shots += 1
         if not others or self._shots - entry.last_shot > 1:
             entry.alone = 0
@@ -171,9 +170,8 @@ class Judge:
         unit = replace(entry.unit, strikes=entry.unit.strikes + 1)
         seconds = now - entry.first_kill
         if entry.kills >= KILLS and (seconds >= KILL_SECONDS or entry.alone >= KILLS):
-            told = replace(failure, reaction=Reaction.POISON)
             why = f"its worker was killed {entry.kills} times in {seconds:.0f} s"
-            return _bury(_tried(unit), told, why)
+            return _bury(_tried(unit), replace(failure, reaction=Reaction.POISON), why)
         delay = min(KILL_STEP * (entry.kills - PARDONED), KILL_WAIT)
         return Verdict(Action.RETRY, unit, failure, delay)
 
@@ -202,9 +200,9 @@ def _short(unit: Unit, failure: Failure) -> Verdict:
 
 
 def _crashed(unit: Unit, failure: Failure, *, alone: bool) -> Verdict:
-    """A crash alone in the lane convicts; a timeout takes two, for a strike alone says little
-    of a unit that is only slow. A divisible unit is tried on: each try leaves out what the last
-    one died of, and the operation itself gives up where it cannot tell."""
+    """Judge a crash: alone in the lane it convicts. Two timeouts do, for a strike says little of a
+    unit that is only slow. A divisible unit is tried on: each try leaves out the part that the last
+    one died of, and the operation gives up where it does not know the part."""
     unit = replace(_tried(unit), crashes=unit.crashes + 1)
     limit = DIVISIONS if unit.divisible else CRASHES
     if (alone and not unit.divisible) or unit.crashes >= limit:
@@ -217,8 +215,8 @@ def _tried(unit: Unit) -> Unit:
 
 
 def _bury(unit: Unit, failure: Failure, why: str) -> Verdict:
-    told = replace(failure, evidence={**failure.evidence, "given_up": why})
-    return Verdict(Action.BURY, unit, told)
+    failure = replace(failure, evidence={**failure.evidence, "given_up": why})
+    return Verdict(Action.BURY, unit, failure)
 
 
 def _failure(error: type[GeobatchError], message: str) -> Failure:
@@ -226,7 +224,7 @@ def _failure(error: type[GeobatchError], message: str) -> Failure:
 
 
 def hopeless(unit: Unit, budget: int) -> Failure:
-    """The failure of a unit that would not fit into ``budget`` bytes even alone."""
+    """Return the failure of a unit that would not fit into ``budget`` bytes even alone."""
     message = (
         f"needs about {unit.bytes / 2**20:.0f} MiB at once, and the memory budget is "
         f"{budget / 2**20:.0f} MiB"

@@ -795,8 +795,7 @@ def test_pressure_never_stops_the_only_unit():
 )
 def test_max_failures(limit, total, buried):
     """The run ends with the first dead letter over the limit, once units in flight are done."""
-    made = running(2, *chunks(30), failure_limit=limit)
-    made.scheduler.set_total(total)
+    made = running(2, *chunks(30), failure_limit=limit, total=total)
     for _ in range(buried or 20):
         assert made.finish is None
         made.fail(1, failure(Reaction.PERMANENT))
