@@ -42,7 +42,7 @@ from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.writer import Ledger
 
 sys.path.insert(0, str(ROOT / "tests" / "tui"))
-from terminal_desk import Terminal
+from pseudo_terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -29,7 +29,7 @@ from vector import features
 
 sys.path.insert(0, str(ROOT / "tests" / "execution" / "vector"))
 
-import shiftgrid
+import datum_grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ ROWS = {
     "32633": Row("EPSG:32633"),
     "27700": Row("EPSG:27700"),
     "27700-britain": Row("EPSG:27700", window=BRITAIN),
-    "27700-grid": Row("EPSG:27700", window=BRITAIN, grid=shiftgrid.OSTN15),
+    "27700-grid": Row("EPSG:27700", window=BRITAIN, grid=datum_grid.OSTN15),
     "nad27-4326": Row("EPSG:4326", assigned="EPSG:4267", window=(-140, 20, -50, 60)),
     "dhdn-4326-grid": Row(
         "EPSG:4326", assigned="EPSG:4314", window=(6, 47, 15, 55), grid="BETA2007.gsb"
@@ -92,8 +92,8 @@ def reproject(source: Path, crs: str, out: Path, env: dict[str, str]) -> tuple[P
 
 def give(grid: str, folder: Path) -> None:
     """Put a grid of datum shifts there."""
-    if grid == shiftgrid.OSTN15:
-        shiftgrid.write(folder / grid)
+    if grid == datum_grid.OSTN15:
+        datum_grid.write(folder / grid)
     else:
         shutil.copyfile(INSTALLED / grid, folder / grid)
 

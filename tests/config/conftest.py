@@ -25,7 +25,7 @@ def fake_operation():
     """The fake operation is registered while the tests of a module run."""
     with pytest.MonkeyPatch.context() as patch:
         others = os.environ.get("GEOBATCH_OPS", "")
-        patch.setenv("GEOBATCH_OPS", f"{others},config_fakes:FAKE")
+        patch.setenv("GEOBATCH_OPS", f"{others},fake_operation:FAKE")
         registry._entries.cache_clear()
         yield
     registry._entries.cache_clear()

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from run_desk import Desk
+from run_project import Project
 
 from geobatch_tui.errors import Reaction
 from geobatch_tui.execution.protocol.messages import (
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def session_of(desk: Desk, *, fresh: bool = False) -> Iterator[Session]:
-    """The session of a run of the desk's job, whose log nobody reads."""
+def session_of(project: Project, *, fresh: bool = False) -> Iterator[Session]:
+    """The session of a run of the project's job, whose log nobody reads."""
     with open_session(
-        desk.job(), fresh=fresh, requeue=None, log_stream=None, log_format="json"
+        project.job(), fresh=fresh, requeue=None, log_stream=None, log_format="json"
     ) as session:
         yield session
 
@@ -121,7 +121,7 @@ class RunPhase:
     """
 
     session: Session
-    desk: Desk
+    project: Project
     failures: dict[tuple[int, int | None], list[Failure]] = field(default_factory=dict)
     only: frozenset[int] | None = None
     tasks: list[Task] = field(default_factory=list)
@@ -133,7 +133,7 @@ class RunPhase:
         config = {"workers": 1, "backoff_base": 0.0, **self.config}
         self.engine = Engine(
             self.session,
-            self.desk.job().job,
+            self.project.job().job,
             self.tally,
             Rates(),
             InlinePool(self._answer),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 
 import geobatch_tui
 from geobatch_tui.errors import OperationError, PreflightError
@@ -36,30 +36,30 @@ async def test_both_count_on_the_same_room(
 ) -> None:
     """An item (or four) larger than the disk fits if, and only if, it is compressed."""
     creation = {} if compress is None else {"compress": compress}
-    desk = Desk(tmp_path, inputs=inputs, values=THREADS | {"output": {"creation": creation}})
+    project = Project(tmp_path, inputs=inputs, values=THREADS | {"output": {"creation": creation}})
     free = 300 if len(inputs) == 1 else 1000  # an item is 384 bytes
     monkeypatch.setattr(plan_report, "free_disk", lambda _: free)
-    planned = await refusal(geobatch_tui.plan(desk.job()))
-    ran = await refusal(geobatch_tui.run(desk.job()))
+    planned = await refusal(geobatch_tui.plan(project.job()))
+    ran = await refusal(geobatch_tui.run(project.job()))
     assert planned == ran
     assert bool(planned) is (compress in {"none", "NONE"})
 
 
 async def test_both_refuse_a_log_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("of somebody\n")
-    desk = Desk(tmp_path, values=THREADS | {"log": {"file": str(tmp_path / "notes")}})
-    planned = await refusal(geobatch_tui.plan(desk.job()))
+    project = Project(tmp_path, values=THREADS | {"log": {"file": str(tmp_path / "notes")}})
+    planned = await refusal(geobatch_tui.plan(project.job()))
     assert "log.file" in planned
-    assert planned == await refusal(geobatch_tui.run(desk.job()))
+    assert planned == await refusal(geobatch_tui.run(project.job()))
 
 
 async def test_both_tell_of_outputs_that_lost_their_input(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"], values=THREADS)
-    await desk.run()
-    desk.inputs.remove("b.tif")
-    planned = (await geobatch_tui.plan(desk.job())).warnings
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"], values=THREADS)
+    await project.run()
+    project.inputs.remove("b.tif")
+    planned = (await geobatch_tui.plan(project.job())).warnings
     assert [text.partition(":")[0] for text in planned] == ["b.tif"]
-    assert planned == list((await desk.run()).warnings)
+    assert planned == list((await project.run()).warnings)
 
 
 async def test_a_plan_that_ends_early_is_none(
@@ -71,18 +71,18 @@ async def test_a_plan_that_ends_early_is_none(
         raise OperationError("no library")
 
     monkeypatch.setattr(type(FAULTY), "probe", fail)
-    desk = Desk(tmp_path, inputs=[f"{number}.tif" for number in range(40)], values=THREADS)
+    project = Project(tmp_path, inputs=[f"{number}.tif" for number in range(40)], values=THREADS)
     with pytest.raises(OperationError, match=r"ended early \(systemic\): .*no library"):
-        await geobatch_tui.plan(desk.job())
-    assert (await desk.run()).state == "stopped"
+        await geobatch_tui.plan(project.job())
+    assert (await project.run()).state == "stopped"
 
 
 async def test_both_warn_of_more_failures_than_are_allowed(tmp_path: Path) -> None:
     values = THREADS | {"failures": {"max_failures": "1"}}
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif", "c.tif"], values=values)
-    job = desk.job()
+    project = Project(tmp_path, inputs=["a.tif", "b.tif", "c.tif"], values=values)
+    job = project.job()
     for name in ("b.tif", "c.tif"):
-        desk.source(name).unlink()
+        project.source(name).unlink()
     report = await geobatch_tui.plan(job)
     assert ["failures.max_failures" in text for text in report.warnings] == [True]
     result = await geobatch_tui.run(job)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_desk import Desk
+from run_project import Project
 
 import geobatch_tui
 from geobatch_tui.config.schema import dump_job
@@ -108,10 +108,10 @@ async def test_a_trial_leaves_run_and_index_alone(
     """Of a directory with an earlier run no byte changes; what is tried is what was chosen."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     log = tmp_path / "mine.jsonl"
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"], values={"log": {"file": str(log)}})
-    await desk.run()
-    before = everything(desk.out), log.read_bytes(), run_index.known()
-    changed = desk.job(bytes=65, faults={"raise": [3]})
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"], values={"log": {"file": str(log)}})
+    await project.run()
+    before = everything(project.out), log.read_bytes(), run_index.known()
+    changed = project.job(bytes=65, faults={"raise": [3]})
     report = await geobatch_tui.plan(changed)
     chosen, total = choose(report)
     assert sum(len(indexes) for indexes in chosen.values()) == CHUNKS
@@ -127,7 +127,7 @@ async def test_a_trial_leaves_run_and_index_alone(
     assert all(chunk.error for chunk in dead)
     assert all(chunk.bytes_out for chunk in trial.chunks if chunk.seconds is not None)
     assert trial.todo == 20
-    assert (everything(desk.out), log.read_bytes(), run_index.known()) == before
+    assert (everything(project.out), log.read_bytes(), run_index.known()) == before
 
 
 def everything(root: Path) -> dict[str, bytes]:
@@ -141,26 +141,26 @@ def everything(root: Path) -> dict[str, bytes]:
 
 async def test_whole_items_end_a_trial_too(tmp_path: Path) -> None:
     """Where all chunks of an item are chosen it is assembled; one of a single chunk is, always."""
-    desk = Desk(tmp_path, op={"chunks": 2}, inputs=["a.tif", "b.tif"])
+    project = Project(tmp_path, op={"chunks": 2}, inputs=["a.tif", "b.tif"])
     trial = await run_trial(
-        desk.job(), {"a.tif": [0, 1], "b.tif": [1]}, tmp_path / "one", open_chunks=4
+        project.job(), {"a.tif": [0, 1], "b.tif": [1]}, tmp_path / "one", open_chunks=4
     )
     assert [chunk.seconds is not None for chunk in trial.chunks] == [True] * 3
     assert (tmp_path / "one" / "out" / "a.tif").exists()
     assert not (tmp_path / "one" / "out" / "b.tif").exists()
-    single = Desk(tmp_path, op={"chunks": 1})
+    single = Project(tmp_path, op={"chunks": 1})
     trial = await run_trial(single.job(), {"a.tif": [0]}, tmp_path / "two", open_chunks=1)
     assert trial.state == "success"
-    assert not desk.out.exists()
+    assert not project.out.exists()
 
 
 async def test_a_trial_has_the_chunks_of_the_whole_job(tmp_path: Path) -> None:
     """It takes few workers, but the size of a chunk is that which the job's own workers leave."""
-    desk = Desk(tmp_path, values={"engine": {"max_workers": 6}})
+    project = Project(tmp_path, values={"engine": {"max_workers": 6}})
     snapshots: list[Any] = []
     sizes: list[int] = []
-    resources = Resources.of(desk.job().job)
-    recipe = resources.recipe(desk.job().job, get_operation("test.faulty"))
+    resources = Resources.of(project.job().job)
+    recipe = resources.recipe(project.job().job, get_operation("test.faulty"))
     with pytest.MonkeyPatch.context() as patch:
         whole = Resources.recipe
 
@@ -171,7 +171,7 @@ async def test_a_trial_has_the_chunks_of_the_whole_job(tmp_path: Path) -> None:
 
         patch.setattr(Resources, "recipe", spied)
         trial = await run_trial(
-            desk.job(milliseconds=50),
+            project.job(milliseconds=50),
             {"a.tif": list(range(10))},
             tmp_path / "scratch",
             open_chunks=10,
@@ -184,11 +184,11 @@ async def test_a_trial_has_the_chunks_of_the_whole_job(tmp_path: Path) -> None:
 
 async def test_a_trial_can_be_ended(tmp_path: Path) -> None:
     """What was in flight is not counted as dead."""
-    desk = Desk(tmp_path, op={"milliseconds": 60_000})
+    project = Project(tmp_path, op={"milliseconds": 60_000})
     control = Control()
     asyncio.get_running_loop().call_later(1.0, control.send, "cancel")
     trial = await run_trial(
-        desk.job(), {"a.tif": [0, 5, 9]}, tmp_path / "scratch", open_chunks=10, control=control
+        project.job(), {"a.tif": [0, 5, 9]}, tmp_path / "scratch", open_chunks=10, control=control
     )
     assert trial.state == "interrupted"
     assert [(chunk.seconds, chunk.error) for chunk in trial.chunks] == [(None, "")] * 3
@@ -197,7 +197,7 @@ async def test_a_trial_can_be_ended(tmp_path: Path) -> None:
 async def test_nothing_to_try_is_refused(tmp_path: Path) -> None:
     """An item that is no part of the job is none to try."""
     with pytest.raises(PreflightError, match="nothing to try"):
-        await run_trial(Desk(tmp_path).job(), {"z.tif": [0]}, tmp_path / "s", open_chunks=0)
+        await run_trial(Project(tmp_path).job(), {"z.tif": [0]}, tmp_path / "s", open_chunks=0)
 
 
 def test_a_trial_by_hand_is_told_the_way(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_trial_by_hand_is_told_the_way(tmp_path: Path) -> None:
 def test_the_process_of_a_trial(tmp_path: Path, stays: bool) -> None:
     """It tells what it found; if nobody waits for it any more it ends, and removes its scratch."""
     slow = {} if stays else {"milliseconds": 60_000}
-    job = Desk(tmp_path, op={**slow, "chunks": 4}).job()
+    job = Project(tmp_path, op={**slow, "chunks": 4}).job()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     wanted = {

@@ -16,8 +16,8 @@ import time
 import numpy as np
 import rasterio
 import tomli_w
+from pseudo_terminal import ROOT, Terminal
 from rasterio.transform import from_bounds
-from terminal_desk import ROOT, Terminal
 
 from geobatch_tui.ledger.place.lock import is_held
 from geobatch_tui.ledger.place.state_directory import StateDir

@@ -10,7 +10,7 @@ import time
 
 import corpus
 import pytest
-from terminal_desk import Terminal
+from pseudo_terminal import Terminal
 
 from geobatch_tui import load_job, run_sync
 from geobatch_tui.ledger.place.state_directory import StateDir

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from terminal_desk import Terminal
+from pseudo_terminal import Terminal
 
 from geobatch_tui.cli.commands.demo import JOB, copy_to
 from geobatch_tui.ledger.place.state_directory import StateDir

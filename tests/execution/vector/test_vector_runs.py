@@ -104,7 +104,7 @@ def test_features_that_hang_or_crash_are_left_out_alone(hang, tmp_path):
     frame = gpd.GeoDataFrame({"n": range(200)}, geometry=shapes, crs=3857)
     source = vectordata.write(frame, tmp_path / "s.gpkg")
     out = tmp_path / "out"
-    with_op = {"GEOBATCH_OPS": "hangingop:HANG", "PYTHONPATH": str(HERE)}
+    with_op = {"GEOBATCH_OPS": "hanging_operation:HANG", "PYTHONPATH": str(HERE)}
     # Where none hangs, whatever is slow under load is left its time.
     timeout = "10s" if hang == 1000 else "5m"
     limits = ("engine.chunk_features=100", f"engine.chunk_timeout={timeout}")
@@ -190,7 +190,7 @@ def test_a_chunk_that_crashes_at_no_feature_is_a_dead_letter(tmp_path):
     source = vectordata.write(frame, tmp_path / "s.gpkg")
     done, result = _run(
         _command(tmp_path / "out", source, op="test.hang"),
-        GEOBATCH_OPS="hangingop:HANG",
+        GEOBATCH_OPS="hanging_operation:HANG",
         PYTHONPATH=str(HERE),
     )
     assert done.returncode == 1

@@ -22,7 +22,7 @@ from geobatch_tui.ledger.write.committer import Committer
 from geobatch_tui.ledger.write.publish import ItemPublishError
 
 
-class Desk:
+class Reports:
     """Keeps what a committer reports."""
 
     def __init__(self):
@@ -43,13 +43,13 @@ class Desk:
 
 
 @pytest.fixture
-def desk():
-    return Desk()
+def reports():
+    return Reports()
 
 
 @pytest.fixture
-def committer(ledger, desk):
-    opened = Committer(ledger, desk.committed, desk.failed)
+def committer(ledger, reports):
+    opened = Committer(ledger, reports.committed, reports.failed)
     yield opened
     with suppress(GeobatchError):
         opened.close()
@@ -69,7 +69,7 @@ def fail_once(monkeypatch, ledger, *errors):
     return left
 
 
-def test_everything_is_committed_in_order(ledger, reader, desk, committer, item, done):
+def test_everything_is_committed_in_order(ledger, reader, reports, committer, item, done):
     """What was put comes out once, in order, on the committer's thread."""
     updates = [ItemPlanned(item(1, 1, 2000))]
     for n in range(1, 2001):
@@ -77,42 +77,42 @@ def test_everything_is_committed_in_order(ledger, reader, desk, committer, item,
     for update in updates:
         committer.put(update)
     committer.flush().result(10)
-    assert desk.updates == updates
-    assert desk.threads == {"committer"}
+    assert reports.updates == updates
+    assert reports.threads == {"committer"}
     assert reader.counts()["done"] == 2000
     assert committer.backlog == 0
-    assert desk.errors == []
+    assert reports.errors == []
 
 
-def test_updates_are_grouped(desk, committer):
+def test_updates_are_grouped(reports, committer):
     """A burst is a few commits, not one each."""
     for n in range(1000):
         committer.put(Noted("n", {"n": n}))
     committer.flush().result(10)
-    assert len(desk.batches) < 200
-    assert len(desk.updates) == 1000
+    assert len(reports.batches) < 200
+    assert len(reports.updates) == 1000
 
 
-def test_a_single_update_needs_no_flush(desk, committer, reader):
+def test_a_single_update_needs_no_flush(reports, committer, reader):
     """A lone update is committed by itself, once nothing follows."""
     committer.put(Noted("alone", {}))
     limit = time.monotonic() + 10
-    while not desk.batches and time.monotonic() < limit:
+    while not reports.batches and time.monotonic() < limit:
         time.sleep(0.002)
     assert reader.last_event("alone") == {}
 
 
-def test_batches_are_bounded(ledger, desk):
+def test_batches_are_bounded(ledger, reports):
     """However much waits, one commit takes no more than ``most``."""
-    committer = Committer(ledger, desk.committed, desk.failed, most=100)
+    committer = Committer(ledger, reports.committed, reports.failed, most=100)
     for n in range(1050):
         committer.put(Noted("n", {"n": n}))
     committer.close()
-    assert max(map(len, desk.batches)) <= 100
-    assert [update.data["n"] for update in desk.updates] == list(range(1050))
+    assert max(map(len, reports.batches)) <= 100
+    assert [update.data["n"] for update in reports.updates] == list(range(1050))
 
 
-def test_many_threads_may_put(desk, committer):
+def test_many_threads_may_put(reports, committer):
     """No update is lost whoever puts it, and each thread's own order holds."""
 
     def work(name):
@@ -126,12 +126,12 @@ def test_many_threads_may_put(desk, committer):
         thread.join()
     committer.flush().result(10)
     for name in ("t0", "t1", "t2", "t3"):
-        assert [u.data["n"] for u in desk.updates if u.kind == name] == list(range(500))
+        assert [u.data["n"] for u in reports.updates if u.kind == name] == list(range(500))
 
 
-def test_close_commits_the_rest(ledger, desk, reader):
+def test_close_commits_the_rest(ledger, reports, reader):
     """The last updates are durable when ``close`` returns, and nothing is taken after it."""
-    committer = Committer(ledger, desk.committed, desk.failed)
+    committer = Committer(ledger, reports.committed, reports.failed)
     committer.put(RunEnded("complete", 0, "complete"))
     committer.close()
     run = reader.run()
@@ -144,17 +144,17 @@ def test_close_commits_the_rest(ledger, desk, reader):
     committer.close()
 
 
-async def test_a_cancelled_wait_does_not_stop_it(desk, committer):
+async def test_a_cancelled_wait_does_not_stop_it(reports, committer):
     """Who waits for a flush may be cancelled; the committer goes on."""
     committer.put(Noted("a", {}))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.wrap_future(committer.flush()), 0)
     committer.put(Noted("b", {}))
     await asyncio.wait_for(asyncio.wrap_future(committer.flush()), 10)
-    assert [update.kind for update in desk.updates] == ["a", "b"]
+    assert [update.kind for update in reports.updates] == ["a", "b"]
 
 
-def test_a_full_disk_spends_the_reserve(ledger, desk, committer, reader, monkeypatch):
+def test_a_full_disk_spends_the_reserve(ledger, reports, committer, reader, monkeypatch):
     """On a full disk the reserve is given back and the batch written, without a report."""
     fail_once(monkeypatch, ledger, DiskFullError("full"))
     monkeypatch.setattr(type(ledger.reserve), "has_room", lambda self: False)
@@ -162,11 +162,11 @@ def test_a_full_disk_spends_the_reserve(ledger, desk, committer, reader, monkeyp
     committer.put(Noted("a", {}))
     committer.flush().result(10)
     assert not ledger.reserve.path.exists()
-    assert desk.errors == []
+    assert reports.errors == []
     assert reader.last_event("a") == {}
 
 
-def test_the_reserve_is_made_again_when_there_is_room(ledger, desk, committer, monkeypatch):
+def test_the_reserve_is_made_again_when_there_is_room(ledger, reports, committer, monkeypatch):
     """After space came back, the next full disk finds a reserve."""
     fail_once(monkeypatch, ledger, DiskFullError("full"))
     committer.put(Noted("a", {}))
@@ -174,7 +174,7 @@ def test_the_reserve_is_made_again_when_there_is_room(ledger, desk, committer, m
     assert ledger.reserve.path.exists()
 
 
-def test_a_full_disk_without_reserve_loses_nothing(ledger, desk, committer, reader, monkeypatch):
+def test_a_full_disk_without_reserve_loses_nothing(ledger, reports, committer, reader, monkeypatch):
     """The error is reported, the updates are kept, and a later flush writes them in order."""
     left = fail_once(monkeypatch, ledger, *[DiskFullError("full")] * 3)
     committer.put(Noted("a", {}))
@@ -186,17 +186,17 @@ def test_a_full_disk_without_reserve_loses_nothing(ledger, desk, committer, read
     assert len(left) == 1, "it tried again without being asked"
     with pytest.raises(DiskFullError):
         committer.flush().result(10)
-    assert [type(error) for error, _ in desk.errors] == [DiskFullError] * 2
-    assert [update.kind for update in desk.errors[-1][1]] == ["a", "b"]
+    assert [type(error) for error, _ in reports.errors] == [DiskFullError] * 2
+    assert [update.kind for update in reports.errors[-1][1]] == ["a", "b"]
     committer.flush().result(10)
     assert committer.failure is None
-    assert [update.kind for update in desk.updates] == ["a", "b"]
+    assert [update.kind for update in reports.updates] == ["a", "b"]
     assert reader.last_event("b") == {}
 
 
-def test_close_says_what_could_not_be_written(ledger, desk, monkeypatch):
+def test_close_says_what_could_not_be_written(ledger, reports, monkeypatch):
     """A ledger that stays unusable ends the thread and raises."""
-    committer = Committer(ledger, desk.committed, desk.failed)
+    committer = Committer(ledger, reports.committed, reports.failed)
     fail_once(monkeypatch, ledger, *[LedgerCorruptError("broken")] * 5)
     committer.put(Noted("a", {}))
     with pytest.raises(LedgerCorruptError):
@@ -204,7 +204,7 @@ def test_close_says_what_could_not_be_written(ledger, desk, monkeypatch):
     assert not committer._thread.is_alive()
 
 
-def test_one_bad_publication_spares_the_others(ledger, desk, committer, reader, item, part):
+def test_one_bad_publication_spares_the_others(ledger, reports, committer, reader, item, part):
     """It is reported alone and left out; the rest of its batch is committed."""
     for n in (1, 2, 3):
         committer.put(ItemPlanned(item(n, n)))
@@ -213,29 +213,29 @@ def test_one_bad_publication_spares_the_others(ledger, desk, committer, reader, 
     committer.put(bad)
     committer.put(ItemPublished(3, part("3"), 5, "e" * 32, {}))
     committer.flush().result(10)
-    assert [(type(error), updates) for error, updates in desk.errors] == [
+    assert [(type(error), updates) for error, updates in reports.errors] == [
         (ItemPublishError, (bad,))
     ]
-    assert bad not in desk.updates
+    assert bad not in reports.updates
     states = [row.state for row in reader.items()]
     assert states == [ItemState.PUBLISHED, ItemState.PLANNED, ItemState.PUBLISHED]
 
 
-def test_an_update_that_can_not_be_written_is_reported(ledger, desk, committer):
+def test_an_update_that_can_not_be_written_is_reported(ledger, reports, committer):
     """Whatever goes wrong inside becomes a typed error, never a silent thread."""
     committer.put(Noted("a", {"x": object()}))
     with pytest.raises(StateError, match="cannot take in"):
         committer.flush().result(10)
-    assert len(desk.errors) == 1
+    assert len(reports.errors) == 1
 
 
-def test_a_failing_callback_ends_it_loudly(ledger, desk):
+def test_a_failing_callback_ends_it_loudly(ledger, reports):
     """If ``on_commit`` raises, those who wait learn it, now and later."""
 
     def broken(batch):
         raise RuntimeError("loop is closed")
 
-    committer = Committer(ledger, broken, desk.failed)
+    committer = Committer(ledger, broken, reports.failed)
     committer.put(Noted("a", {}))
     with pytest.raises(StateError, match="loop is closed"):
         committer.flush().result(10)

@@ -7,7 +7,7 @@ import errno
 from typing import TYPE_CHECKING
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 
 import geobatch_tui
 from geobatch_tui.errors import PreflightError
@@ -42,13 +42,13 @@ class Asked:
 async def first_probe(root: Path, count: int) -> bytes:
     """The message that probes the first of ``count`` inputs."""
     root.mkdir()
-    desk = Desk(root, inputs=[f"{number:04}.tif" for number in range(count)])
-    job = desk.job().job
+    project = Project(root, inputs=[f"{number:04}.tif" for number in range(count)])
+    job = project.job().job
     recipe = Recipe.of(job, get_operation(job.op.name), 1 << 20)
     planner = Planner(job, recipe, lambda _: None, adopt=True)
     asked = Asked()
     planner.attach(asked)
-    decisions = planner.decide(expand(job.source.inputs, desk.out, job.output.format))
+    decisions = planner.decide(expand(job.source.inputs, project.out, job.output.format))
     first = asyncio.ensure_future(anext(decisions))
     await asked.any.wait()
     first.cancel()
@@ -58,7 +58,7 @@ async def first_probe(root: Path, count: int) -> bytes:
 
 async def test_a_failing_disk_is_asked_again(tmp_path: Path, monkeypatch) -> None:
     """EIO at the first look at a source is tried again; if it stays, it is told as what it is."""
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif", "c.tif"])
+    project = Project(tmp_path, inputs=["a.tif", "b.tif", "c.tif"])
     left = {"a.tif": 2, "b.tif": 99}
     before = fingerprints._identify_file
 
@@ -69,7 +69,7 @@ async def test_a_failing_disk_is_asked_again(tmp_path: Path, monkeypatch) -> Non
         return before(path)
 
     monkeypatch.setattr(fingerprints, "_identify_file", failing)
-    report = (await geobatch_tui.plan(desk.job())).to_json()
+    report = (await geobatch_tui.plan(project.job())).to_json()
     assert report["reasons"]["new"] == 21
     assert left == {"a.tif": 0, "b.tif": 94}
     (refused,) = report["refused"]
@@ -99,13 +99,13 @@ async def planned(
     root: Path, sizes: list[int], most_bytes: int, *, chunk_bytes: int = 1, budget: int = 0
 ) -> PlanReport:
     """The report of inputs whose outputs take ``sizes``."""
-    desk = Desk(root, inputs=[f"{number}.tif" for number in range(len(sizes))])
-    job = desk.job().job
+    project = Project(root, inputs=[f"{number}.tif" for number in range(len(sizes))])
+    job = project.job().job
     recipe = Recipe.of(job, get_operation(job.op.name), 1 << 20)
     planner = Planner(job, recipe, lambda _: None, adopt=True, most_bytes=most_bytes)
     planner.attach(Answering(planner, sizes, chunk_bytes))
     report = PlanReport(1, str(root), budget=budget)
-    async for decision in planner.decide(expand(job.source.inputs, desk.out, job.output.format)):
+    async for decision in planner.decide(expand(job.source.inputs, project.out, job.output.format)):
         report.add(decision)
     return report
 

@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from pool_desk import Desk as PoolDesk
-from run_desk import Desk
+from pool_driver import PoolDriver
+from run_project import Project
 
 from geobatch_tui.errors import (
     DiskFullError,
@@ -54,8 +54,8 @@ def test_what_the_machine_lacks_is_told_from_a_bug(error, kind):
     assert found is None or found.exit_code == 17
 
 
-def _log(desk: Desk) -> list[dict]:
-    text = (desk.out / ".geobatch/log.jsonl").read_text(encoding="utf-8")
+def _log(project: Project) -> list[dict]:
+    text = (project.out / ".geobatch/log.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -76,22 +76,22 @@ def _refuse(monkeypatch, name: str, number: int, times: int = 1) -> None:
 async def test_a_disk_without_inodes_is_waited_for(tmp_path, monkeypatch, number):
     """The folder of an item's spools is written like everything else."""
     # Of two workers the other may make it in the meantime, and all is well.
-    desk = Desk(tmp_path, values={"engine": {**THREADS["engine"], "max_workers": 1}})
+    project = Project(tmp_path, values={"engine": {**THREADS["engine"], "max_workers": 1}})
     _refuse(monkeypatch, "work", number)
-    result = await desk.run()
+    result = await project.run()
     assert (result.exit_code, result.counts["done"]) == (0, 10)
-    assert "run.suspend" in [line["event"] for line in _log(desk)]
+    assert "run.suspend" in [line["event"] for line in _log(project)]
 
 
 async def test_a_disk_that_became_read_only_ends_the_run(tmp_path, monkeypatch):
     """With its cause in the result, the log and the status."""
-    desk = Desk(tmp_path, values=THREADS)
+    project = Project(tmp_path, values=THREADS)
     _refuse(monkeypatch, "work", errno.EROFS, 99)
-    result = await desk.run()
+    result = await project.run()
     assert result.exit_code == 17
     assert result.reason.startswith("fatal: OutputGoneError: ")
     assert "Read-only file system" in result.reason
-    failed, ended = _log(desk)[-2:]
+    failed, ended = _log(project)[-2:]
     assert (failed["event"], failed["error_class"]) == ("run.failed", "OutputGoneError")
     assert "mkdir" in failed["traceback"]
     assert (ended["event"], ended["code"], ended["reason"]) == ("run.exit", 17, result.reason)
@@ -99,7 +99,7 @@ async def test_a_disk_that_became_read_only_ends_the_run(tmp_path, monkeypatch):
 
 async def test_an_engine_whose_disk_fails_ends_as_that(tmp_path, monkeypatch):
     """The list of suspects cannot be removed: no bug, and the last line is in the log."""
-    desk = Desk(tmp_path, values=THREADS)
+    project = Project(tmp_path, values=THREADS)
     unlink = Path.unlink
 
     def fail(path, missing_ok=False):
@@ -109,26 +109,26 @@ async def test_an_engine_whose_disk_fails_ends_as_that(tmp_path, monkeypatch):
 
     monkeypatch.setattr(session.Path, "unlink", fail)
     with pytest.raises(OutputGoneError, match=r"suspects\.json"):
-        await desk.run()
-    assert (_log(desk)[-1]["event"], _log(desk)[-1]["code"]) == ("run.exit", 17)
+        await project.run()
+    assert (_log(project)[-1]["event"], _log(project)[-1]["code"]) == ("run.exit", 17)
     monkeypatch.undo()
-    assert (await desk.run()).exit_code == 0
+    assert (await project.run()).exit_code == 0
 
 
 async def test_a_bug_of_the_engine_is_in_the_log_too(tmp_path, monkeypatch):
     """The last line is always there."""
-    desk = Desk(tmp_path, values=THREADS)
+    project = Project(tmp_path, values=THREADS)
     monkeypatch.setattr(session.Session, "drop_leftovers", lambda _self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        await desk.run()
-    last = _log(desk)[-1]
+        await project.run()
+    last = _log(project)[-1]
     assert (last["event"], last["code"]) == ("run.exit", 1)
     assert "ZeroDivisionError" in last["reason"]
 
 
 async def test_threads_that_cannot_be_started_are_gone_without(tmp_path, monkeypatch):
     """One worker does the work of four."""
-    desk = Desk(tmp_path, values={"engine": {"executor": "thread", "max_workers": 4}})
+    project = Project(tmp_path, values={"engine": {"executor": "thread", "max_workers": 4}})
     start, left = threading.Thread.start, [1]
 
     def refuse(thread):
@@ -139,24 +139,24 @@ async def test_threads_that_cannot_be_started_are_gone_without(tmp_path, monkeyp
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    result = await desk.run()
+    result = await project.run()
     assert (result.exit_code, result.counts["done"]) == (0, 10)
 
 
 async def test_an_operation_that_gets_no_threads_ends_the_run_by_that_name(tmp_path):
     """No chunk is a dead letter."""
-    desk = Desk(tmp_path, op={"faults": {"no_thread": list(range(10))}}, values=THREADS)
-    result = await desk.run()
+    project = Project(tmp_path, op={"faults": {"no_thread": list(range(10))}}, values=THREADS)
+    result = await project.run()
     assert (result.exit_code, result.counts["dead"]) == (17, 0)
     assert result.reason == "fatal: ProcessLimitError: can't start new thread"
-    assert "ulimit -u" in _log(desk)[-2]["hint"]
+    assert "ulimit -u" in _log(project)[-2]["hint"]
 
 
 @pytest.fixture
 async def pool(tmp_path, monkeypatch):
     monkeypatch.setenv("GEOBATCH_OPS", OPS)
     pool = ProcessPool(tmp_path / "state", kill_after=0.5)
-    yield PoolDesk(pool, tmp_path)
+    yield PoolDriver(pool, tmp_path)
     await pool.close(2.0)
 
 

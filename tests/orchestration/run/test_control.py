@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 
 import geobatch_tui
 from geobatch_tui.errors import StateError
@@ -26,7 +26,7 @@ from geobatch_tui.orchestration.state.outcome import RunResult
 
 
 @asynccontextmanager
-async def live(desk: Desk, **options: object) -> AsyncIterator[asyncio.Task[RunResult]]:
+async def live(project: Project, **options: object) -> AsyncIterator[asyncio.Task[RunResult]]:
     """A run that has begun to work; drained at the end if it still runs."""
     began = asyncio.Event()
 
@@ -34,7 +34,7 @@ async def live(desk: Desk, **options: object) -> AsyncIterator[asyncio.Task[RunR
         if snapshot.counts["done"]:
             began.set()
 
-    task = asyncio.create_task(geobatch_tui.run(desk.job(), observe=look, **options))  # type: ignore[arg-type]
+    task = asyncio.create_task(geobatch_tui.run(project.job(), observe=look, **options))  # type: ignore[arg-type]
     waiting = asyncio.create_task(began.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED, timeout=30)
     try:
@@ -42,12 +42,12 @@ async def live(desk: Desk, **options: object) -> AsyncIterator[asyncio.Task[RunR
     finally:
         waiting.cancel()
         if not task.done():
-            await asyncio.to_thread(send, desk.out, "cancel")
+            await asyncio.to_thread(send, project.out, "cancel")
             await asyncio.wait({task}, timeout=30)
 
 
-def slow(tmp_path: Path, **op: object) -> Desk:
-    return Desk(tmp_path, op={"chunks": 2000, "milliseconds": 10, **op})
+def slow(tmp_path: Path, **op: object) -> Project:
+    return Project(tmp_path, op={"chunks": 2000, "milliseconds": 10, **op})
 
 
 async def test_a_live_run_answers_and_drains(tmp_path: Path) -> None:
@@ -63,27 +63,27 @@ async def test_a_live_run_answers_and_drains(tmp_path: Path) -> None:
 
 async def test_pause_stops_and_resume_goes_on(tmp_path: Path) -> None:
     """While paused nothing new is done, and nobody knows when it will end."""
-    desk = slow(tmp_path)
+    project = slow(tmp_path)
 
     async def end_is_known(*, known: bool) -> None:
         async with asyncio.timeout(20):
             while True:
-                rates = geobatch_tui.open_run(desk.out).status()["rates"]
+                rates = geobatch_tui.open_run(project.out).status()["rates"]
                 if (rates.get("eta_s") is not None) is known:
                     return
                 await asyncio.sleep(0.1)
 
-    async with live(desk) as task:
+    async with live(project) as task:
         await end_is_known(known=True)
-        await asyncio.to_thread(send, desk.out, "pause")
+        await asyncio.to_thread(send, project.out, "pause")
         await end_is_known(known=False)
         await asyncio.sleep(0.5)
-        before = geobatch_tui.open_run(desk.out).status()["counts"]["done"]
+        before = geobatch_tui.open_run(project.out).status()["counts"]["done"]
         await asyncio.sleep(0.5)
-        assert geobatch_tui.open_run(desk.out).status()["counts"]["done"] == before
-        await asyncio.to_thread(send, desk.out, "resume")
+        assert geobatch_tui.open_run(project.out).status()["counts"]["done"] == before
+        await asyncio.to_thread(send, project.out, "resume")
         await asyncio.sleep(0.7)
-        assert geobatch_tui.open_run(desk.out).status()["counts"]["done"] > before
+        assert geobatch_tui.open_run(project.out).status()["counts"]["done"] > before
         assert not task.done()
 
 
@@ -91,7 +91,7 @@ async def test_dead_letters_are_retried_while_the_run_goes_on(tmp_path: Path) ->
     """The cause was mended: retry_dead runs them in the same run, which ends with 0."""
     state = tmp_path / "state"
     state.mkdir()
-    desk = Desk(
+    project = Project(
         tmp_path,
         op={
             "chunks": 300,
@@ -102,11 +102,11 @@ async def test_dead_letters_are_retried_while_the_run_goes_on(tmp_path: Path) ->
         },
         values={"retry": {"max_attempts": 2}},
     )
-    async with live(desk) as task:
+    async with live(project) as task:
         async with asyncio.timeout(20):
-            while len(list(geobatch_tui.open_run(desk.out).dead_letters())) < 2:  # noqa: ASYNC110
+            while len(list(geobatch_tui.open_run(project.out).dead_letters())) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-        reply = await asyncio.to_thread(send, desk.out, "retry_dead", classes=["OperationError"])
+        reply = await asyncio.to_thread(send, project.out, "retry_dead", classes=["OperationError"])
         assert reply["requeued"] == 2
         result = await asyncio.wait_for(task, 60)
     assert (result.exit_code, result.counts["done"], result.counts["dead"]) == (0, 300, 0)
@@ -116,18 +116,18 @@ async def test_dead_letters_are_retried_while_the_run_goes_on(tmp_path: Path) ->
 async def test_dead_letters_are_dismissed_while_the_run_goes_on(tmp_path: Path) -> None:
     """The note is in the record, and who gave it; the letter still counts."""
     faults = {"raise": [0, 1]}
-    desk = Desk(tmp_path, op={"chunks": 300, "milliseconds": 10, "faults": faults})
-    async with live(desk) as task:
-        with contextlib.closing(LedgerReader(StateDir.open(desk.out).ledger)) as reader:
+    project = Project(tmp_path, op={"chunks": 300, "milliseconds": 10, "faults": faults})
+    async with live(project) as task:
+        with contextlib.closing(LedgerReader(StateDir.open(project.out).ledger)) as reader:
             async with asyncio.timeout(20):
                 while len(reader.letters()) < 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             letters = [[letter.dead_id, letter.t] for letter in reader.letters()]
             told = {"letters": letters[:1], "note": "known"}
-            reply = await asyncio.to_thread(send, desk.out, "dismiss", **told)
+            reply = await asyncio.to_thread(send, project.out, "dismiss", **told)
             assert reply["dismissed"] == 1
             with pytest.raises(StateError, match="pair of numbers"):
-                await asyncio.to_thread(send, desk.out, "dismiss", letters=[7], note="x")
+                await asyncio.to_thread(send, project.out, "dismiss", letters=[7], note="x")
             result = await asyncio.wait_for(task, 60)
             first, second = reader.letters()
     assert first.record["dismissed"]["note"] == "known"
@@ -164,9 +164,9 @@ async def test_a_refused_command_is_told_and_not_logged(tmp_path: Path) -> None:
 
 async def test_junk_on_the_socket_changes_nothing(tmp_path: Path) -> None:
     """Unknown verbs, bad JSON, half-open connections and long lines are refused."""
-    desk = slow(tmp_path)
-    async with live(desk) as task:
-        holder = read_holder(desk.out / ".geobatch/lock")
+    project = slow(tmp_path)
+    async with live(project) as task:
+        holder = read_holder(project.out / ".geobatch/lock")
         assert holder is not None
 
         def talk(data: bytes) -> dict[str, object]:
@@ -190,13 +190,13 @@ async def test_junk_on_the_socket_changes_nothing(tmp_path: Path) -> None:
 
 async def test_nobody_listens_after_the_end(tmp_path: Path) -> None:
     """Commands to a finished run say so; the socket is gone."""
-    desk = Desk(tmp_path)
-    await desk.run()
-    holder = read_holder(desk.out / ".geobatch/lock")
+    project = Project(tmp_path)
+    await project.run()
+    holder = read_holder(project.out / ".geobatch/lock")
     assert holder is not None
     assert not Path(holder.socket).exists()
     with pytest.raises(StateError, match="no live run"):
-        send(desk.out, "ping")
+        send(project.out, "ping")
 
 
 async def test_sockets_of_killed_engines_are_swept(tmp_path: Path) -> None:
@@ -241,19 +241,19 @@ async def test_a_damaged_spool_is_computed_again(tmp_path: Path) -> None:
     """Assembly names the chunks whose bytes rotted; they are redone, the output is whole."""
     for name in ("good", "bad"):
         (tmp_path / name).mkdir()
-    good = Desk(tmp_path / "good")
+    good = Project(tmp_path / "good")
     await good.run()
-    desk = Desk(tmp_path / "bad", op={"faults": {"raise": [9]}})
-    await desk.run()
-    (spool, *_) = sorted((desk.out / ".geobatch/work").rglob("*.spool"))
+    project = Project(tmp_path / "bad", op={"faults": {"raise": [9]}})
+    await project.run()
+    (spool, *_) = sorted((project.out / ".geobatch/work").rglob("*.spool"))
     body = bytearray(spool.read_bytes())
     body[0] ^= 1
     spool.write_bytes(body)
-    desk.op = {}
-    result = await desk.run(retry_dead=True)
+    project.op = {}
+    result = await project.run(retry_dead=True)
     assert result.exit_code == 0
     assert result.counts["done"] + result.counts["current"] == 10
-    assert desk.tree() == good.tree()
+    assert project.tree() == good.tree()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 from session_desk import fails, logged, planned, session_of
 
 from geobatch_tui.errors import OutputGoneError, PreflightError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def session(tmp_path: Path) -> AsyncIterator[Session]:
-    with session_of(Desk(tmp_path)) as session:
+    with session_of(Project(tmp_path)) as session:
         yield session
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 from session_desk import RunPhase, done, fails, logged, planned, session_of
 
 from geobatch_tui.errors import Reaction
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+async def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
 
 
 @pytest.fixture
-async def session(desk: Desk) -> AsyncIterator[Session]:
-    with session_of(desk) as session:
+async def session(project: Project) -> AsyncIterator[Session]:
+    with session_of(project) as session:
         yield session
 
 
@@ -43,13 +43,15 @@ def states(session: Session, item_id: int) -> list[str]:
     return [row.state.name for row in session.reader.chunks(item_id)]
 
 
-async def test_chunks_are_done_and_the_item_is_published(session: Session, desk: Desk) -> None:
+async def test_chunks_are_done_and_the_item_is_published(
+    session: Session, project: Project
+) -> None:
     await plan(session, planned(1, 1, 3))
-    phase = RunPhase(session, desk)
+    phase = RunPhase(session, project)
     phase.tally.total = 3
     assert (await phase.run()).reason == "complete"
     assert states(session, 1) == ["DONE"] * 3
-    assert (desk.out / "1.tif").read_bytes() == b"whole"
+    assert (project.out / "1.tif").read_bytes() == b"whole"
     row = session.reader.item(1)
     assert row is not None
     assert (row.state, row.out_digest, row.facts["holes"]) == (lu.ItemState.PUBLISHED, "e" * 64, 0)
@@ -65,35 +67,35 @@ async def test_chunks_are_done_and_the_item_is_published(session: Session, desk:
     assert phase.space.told == ["progressed"] * 4
 
 
-async def test_an_item_of_one_chunk_needs_no_assembly(session: Session, desk: Desk) -> None:
+async def test_an_item_of_one_chunk_needs_no_assembly(session: Session, project: Project) -> None:
     await plan(session, planned(1, 1, 1))
-    phase = RunPhase(session, desk)
+    phase = RunPhase(session, project)
     await phase.run()
     assert [type(task).__name__ for task in phase.tasks] == ["ChunkTask"]
     assert phase.tally.published == 1
 
 
 async def test_such_an_item_is_computed_again_if_it_was_not_published(
-    session: Session, desk: Desk
+    session: Session, project: Project
 ) -> None:
     """It has no spool that it could be assembled from; one of two chunks has."""
     await plan(session, planned(1, 1, 1), planned(2, 2, 2))
     for update in (done(1, 1), done(2, 2), done(3, 2)):
         session.put(update)
     await session.flush()
-    phase = RunPhase(session, desk)
+    phase = RunPhase(session, project)
     phase.tally.current = 3
     await phase.run()
     assert phase.chunks() == [(1, 0)]
     assert (phase.tally.current, phase.tally.done, phase.tally.published) == (2, 1, 2)
 
 
-async def test_a_dead_chunk_holds_its_item_alone(session: Session, desk: Desk) -> None:
+async def test_a_dead_chunk_holds_its_item_alone(session: Session, project: Project) -> None:
     await plan(session, planned(1, 1, 2), planned(2, 3, 2))
-    phase = RunPhase(session, desk, {(1, 1): [fails()]})
+    phase = RunPhase(session, project, {(1, 1): [fails()]})
     assert (await phase.run()).reason == "complete"
     assert states(session, 1) == ["DONE", "DEAD"]
-    assert [path.name for path in desk.out.glob("*.tif")] == ["2.tif"]
+    assert [path.name for path in project.out.glob("*.tif")] == ["2.tif"]
     row = session.reader.item(1)
     assert row is not None
     assert (row.state, row.reason) == (lu.ItemState.HELD, "1 of 2 chunks are dead letters")
@@ -110,11 +112,11 @@ async def test_a_dead_chunk_holds_its_item_alone(session: Session, desk: Desk) -
 
 
 async def test_a_hole_is_published_where_the_job_fills_it(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, values={"output": {"on_dead_chunk": "fill"}})
-    with session_of(desk) as session:
+    project = Project(tmp_path, values={"output": {"on_dead_chunk": "fill"}})
+    with session_of(project) as session:
         await plan(session, planned(1, 1, 2), planned(2, 3, 2))
         failures: Any = {(1, 0): [fails()], (2, 0): [fails()], (2, 1): [fails()]}
-        phase = RunPhase(session, desk, failures)
+        phase = RunPhase(session, project, failures)
         await phase.run()
         filled, empty = session.reader.item(1), session.reader.item(2)
         assert filled is not None
@@ -123,10 +125,10 @@ async def test_a_hole_is_published_where_the_job_fills_it(tmp_path: Path) -> Non
         assert empty.state is lu.ItemState.HELD
 
 
-async def test_a_retry_is_noted_and_counted(session: Session, desk: Desk) -> None:
+async def test_a_retry_is_noted_and_counted(session: Session, project: Project) -> None:
     await plan(session, planned(1, 1, 2))
     failure = fails(Reaction.TRANSIENT, "RemoteIOError", stage="read")
-    phase = RunPhase(session, desk, {(1, 0): [failure]})
+    phase = RunPhase(session, project, {(1, 0): [failure]})
     await phase.run()
     assert (phase.tally.retries, phase.tally.done, phase.tally.running) == (1, 2, 0)
     first = session.reader.chunk(1)
@@ -141,34 +143,34 @@ async def test_a_retry_is_noted_and_counted(session: Session, desk: Desk) -> Non
 
 
 async def test_damage_that_an_assembly_finds_is_computed_anew_once(
-    session: Session, desk: Desk
+    session: Session, project: Project
 ) -> None:
     """The second time the item is dead: its disk, not its chunk, is to blame."""
     await plan(session, planned(1, 1, 3), planned(2, 4, 3))
     damage = fails(Reaction.PERMANENT, "VerifyError", evidence={"chunks": [1]})
-    phase = RunPhase(session, desk, {(1, None): [damage], (2, None): [damage, damage]})
+    phase = RunPhase(session, project, {(1, None): [damage], (2, None): [damage, damage]})
     await phase.run()
     assert phase.chunks().count((1, 1)) == phase.chunks().count((2, 1)) == 2
     assert len(phase.chunks()) == 8
-    assert [path.name for path in desk.out.glob("*.tif")] == ["1.tif"]
+    assert [path.name for path in project.out.glob("*.tif")] == ["1.tif"]
     (letter,) = session.reader.dead_letters()
     assert (letter["item"], letter["chunk"]) == ("2.tif", None)
     assert phase.tally.items_dead == 1
 
 
-async def test_only_chosen_chunks_are_run(session: Session, desk: Desk) -> None:
+async def test_only_chosen_chunks_are_run(session: Session, project: Project) -> None:
     """The rest stays as it is, and the run ends all the same."""
     await plan(session, planned(1, 1, 3), planned(2, 4, 3))
-    phase = RunPhase(session, desk, only=frozenset({2, 6}))
+    phase = RunPhase(session, project, only=frozenset({2, 6}))
     assert (await phase.run()).reason == "complete"
     assert phase.chunks() == [(1, 1), (2, 2)]
     assert states(session, 1) == ["PENDING", "DONE", "PENDING"]
 
 
-async def test_what_is_cancelled_is_released(session: Session, desk: Desk) -> None:
+async def test_what_is_cancelled_is_released(session: Session, project: Project) -> None:
     """Of the units in flight, the one that had begun is marked, and that is taken back."""
     await plan(session, planned(1, 1, 3))
-    phase = RunPhase(session, desk)
+    phase = RunPhase(session, project)
 
     def cancel(_: object) -> None:
         phase.tally.done = -1  # nothing counts from here on
@@ -181,9 +183,9 @@ async def test_what_is_cancelled_is_released(session: Session, desk: Desk) -> No
     assert phase.tally.running == 0
 
 
-async def test_a_full_disk_suspends_and_is_told(session: Session, desk: Desk) -> None:
+async def test_a_full_disk_suspends_and_is_told(session: Session, project: Project) -> None:
     await plan(session, planned(1, 1, 2))
-    phase = RunPhase(session, desk, {(1, 0): [fails(Reaction.SPACE, "DiskFullError")]})
+    phase = RunPhase(session, project, {(1, 0): [fails(Reaction.SPACE, "DiskFullError")]})
     unsuspended = phase.space.suspended
 
     def suspended() -> None:
@@ -199,12 +201,12 @@ async def test_a_full_disk_suspends_and_is_told(session: Session, desk: Desk) ->
 
 
 async def test_features_set_aside_are_letters_up_to_a_limit(
-    session: Session, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    session: Session, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log names some of them, the quarantine file has all."""
     monkeypatch.setattr(module, "LETTERS", 2)
     await plan(session, planned(1, 1, 2))
-    phase = RunPhase(session, desk)
+    phase = RunPhase(session, project)
     answer = phase.answer
     letters = tuple(FeatureLetter(n, n, "GeometryError", "bad", "", 0) for n in range(3))
 
@@ -222,9 +224,9 @@ async def test_features_set_aside_are_letters_up_to_a_limit(
     assert line["message"].startswith("3 features set aside")
 
 
-async def test_units_in_flight_have_names(session: Session, desk: Desk) -> None:
+async def test_units_in_flight_have_names(session: Session, project: Project) -> None:
     await plan(session, planned(1, 1, 2))
-    phase = RunPhase(session, desk)
+    phase = RunPhase(session, project)
     phase.engine.refill(1)
     assert phase.engine.label(u.Unit(u.Kind.CHUNK, 1)) == "1.tif@0,0"
     assert phase.engine.label(u.Unit(u.Kind.FINALISE, 1)) == "1.tif"

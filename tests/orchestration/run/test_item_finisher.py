@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 from session_desk import RunPhase, logged, planned, session_of
 
 from geobatch_tui.errors import OutputGoneError, StateError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def session(tmp_path: Path) -> AsyncIterator[Session]:
     """Two items of two chunks, of each of which one is dead, and one that could not be planned."""
-    with session_of(Desk(tmp_path)) as session:
+    with session_of(Project(tmp_path)) as session:
         for row in (planned(1, 1, 2), planned(2, 3, 2), planned(3, 5, 1, plan={})):
             session.put(lu.ItemPlanned(row))
         for item_id, chunk_id, label, name in (
@@ -52,7 +52,7 @@ async def test_letters_are_tried_again_while_the_run_goes_on(
     session: Session, tmp_path: Path, classes: Any, keys: Any, chosen: set[int]
 ) -> None:
     """All or some; the letter of an item that was never planned is left for a new run."""
-    phase = RunPhase(session, Desk(tmp_path))
+    phase = RunPhase(session, Project(tmp_path))
     phase.engine.refill(10)
     finisher, dispatcher = phase.engine.finisher, phase.engine.dispatcher
     assert finisher.requeue(classes, keys) == len(chosen)
@@ -69,7 +69,7 @@ async def test_letters_are_tried_again_while_the_run_goes_on(
 async def test_a_publication_that_fails_is_a_letter_of_its_item(
     session: Session, tmp_path: Path
 ) -> None:
-    phase = RunPhase(session, Desk(tmp_path))
+    phase = RunPhase(session, Project(tmp_path))
     update = lu.ItemPublished(1, "/gone.part", 1, "e" * 64, {})
     phase.engine.finisher.publishing[1] = "1.tif"
     phase.engine.finisher.not_published(update, OutputGoneError("the folder is gone"))
@@ -87,7 +87,7 @@ async def test_a_publication_that_fails_is_a_letter_of_its_item(
 
 async def test_a_publication_of_an_unknown_item_is_raised(session: Session, tmp_path: Path) -> None:
     """A ledger that lost the row cannot be gone on with."""
-    phase = RunPhase(session, Desk(tmp_path))
+    phase = RunPhase(session, Project(tmp_path))
     error = StateError("no such item")
     with pytest.raises(StateError) as raised:
         phase.engine.finisher.not_published(lu.ItemPublished(9, "p", 1, "e", {}), error)
@@ -100,7 +100,7 @@ async def test_an_assembly_that_cannot_be_offered_ends_the_run(
     """It waits for a commit in a task of its own, whose error would be lost."""
     session.put(lu.ItemPlanned(planned(4, 6, 2)))
     await session.flush()
-    phase = RunPhase(session, Desk(tmp_path), only=frozenset({6, 7}))
+    phase = RunPhase(session, Project(tmp_path), only=frozenset({6, 7}))
     answer, error = phase.answer, StateError("the ledger is gone")
 
     async def flush(_: Session) -> None:

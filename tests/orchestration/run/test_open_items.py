@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 from session_desk import done, planned, session_of
 
 from geobatch_tui.errors import StateError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def session(tmp_path: Path) -> AsyncIterator[Session]:
     """Items of 3, 1 and 4 chunks; the third has one done and one dead."""
-    with session_of(Desk(tmp_path)) as session:
+    with session_of(Project(tmp_path)) as session:
         for row in (planned(1, 1, 3), planned(2, 4, 1), planned(3, 5, 4)):
             session.put(lu.ItemPlanned(row))
         session.put(done(5, 3))
@@ -34,7 +34,7 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
 
 
 def opened(session: Session, tmp_path: Path, only: frozenset[int] | None = None) -> OpenItems:
-    return OpenItems(session.reader, session.state, Desk(tmp_path).job().job, only)
+    return OpenItems(session.reader, session.state, Project(tmp_path).job().job, only)
 
 
 def idents(units: tuple[u.Unit, ...]) -> list[int]:

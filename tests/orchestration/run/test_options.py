@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 from session_desk import planned, session_of
 
 from geobatch_tui.ledger.schema import updates as lu
@@ -62,7 +62,7 @@ def test_repaired_features_are_there_before_the_letters_are_requeued(tmp_path: P
 
 async def test_a_sample_knows_its_chunks_once_they_are_planned(tmp_path: Path) -> None:
     """Of items that are in the ledger; a number that their new grid lacks is left out."""
-    with session_of(Desk(tmp_path)) as session:
+    with session_of(Project(tmp_path)) as session:
         for row in (planned(1, 1, 3), planned(2, 4, 2)):
             session.put(lu.ItemPlanned(row))
         await session.flush()

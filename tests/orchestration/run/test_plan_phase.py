@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 from session_desk import logged, session_of
 
 from geobatch_tui.errors import PreflightError, Reaction
@@ -48,9 +48,9 @@ def refused(task: Any) -> Outcome:
 
 
 def phase_of(
-    session: Session, desk: Desk, answer: Callable[[Any], Outcome | None] = probed
+    session: Session, project: Project, answer: Callable[[Any], Outcome | None] = probed
 ) -> tuple[PlanPhase, Monitor]:
-    loaded = desk.job()
+    loaded = project.job()
     resources = Resources.of(loaded.job)
     monitor = Monitor(session, "job", "px", 0)
     scheduler = resources.scheduler(loaded.job, session.run_id, "probe")
@@ -59,16 +59,16 @@ def phase_of(
     return phase, monitor
 
 
-async def run(phase: PlanPhase, desk: Desk) -> u.Finish:
+async def run(phase: PlanPhase, project: Project) -> u.Finish:
     async with asyncio.timeout(20):
-        return await phase.run(expand(desk.job().job.source.inputs, desk.out, "COG"))
+        return await phase.run(expand(project.job().job.source.inputs, project.out, "COG"))
 
 
 async def test_a_plan_is_durable_and_told(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
-    with session_of(desk) as session:
-        phase, monitor = phase_of(session, desk)
-        assert await run(phase, desk) == u.Finish("complete")
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    with session_of(project) as session:
+        phase, monitor = phase_of(session, project)
+        assert await run(phase, project) == u.Finish("complete")
         assert [row.key for row in session.reader.items()] == ["a.tif", "b.tif"]
         assert session.reader.counts()["pending"] == monitor.tally.total == 8
         assert phase.warnings == ("a.tif: it is odd", "b.tif: it is odd")
@@ -81,23 +81,23 @@ async def test_a_plan_is_durable_and_told(tmp_path: Path) -> None:
 
 
 async def test_parts_of_earlier_runs_are_swept_and_counted(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    desk.out.mkdir()
-    (desk.out / ".a.dddddddd.0.part").write_bytes(b"half")
-    with session_of(desk) as session:
-        phase, _ = phase_of(session, desk)
-        await run(phase, desk)
-        assert list(desk.out.glob(".*.part")) == []
+    project = Project(tmp_path)
+    project.out.mkdir()
+    (project.out / ".a.dddddddd.0.part").write_bytes(b"half")
+    with session_of(project) as session:
+        phase, _ = phase_of(session, project)
+        await run(phase, project)
+        assert list(project.out.glob(".*.part")) == []
         assert logged(session, "plan.done")[0]["swept_parts"] == 1
 
 
 async def test_an_item_without_input_is_an_orphan(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, inputs=["a.tif", "gone.tif"])
+    project = Project(tmp_path, inputs=["a.tif", "gone.tif"])
     for _ in range(2):
-        with session_of(desk) as session:
-            phase, _ = phase_of(session, desk)
-            await run(phase, desk)
-            desk.inputs = ["a.tif"]
+        with session_of(project) as session:
+            phase, _ = phase_of(session, project)
+            await run(phase, project)
+            project.inputs = ["a.tif"]
             rows = {row.key: row.state for row in session.reader.items()}
     assert rows == {"a.tif": lu.ItemState.PLANNED, "gone.tif": lu.ItemState.ORPHAN}
     assert [text.partition(":")[0] for text in phase.warnings] == ["gone.tif"]
@@ -106,25 +106,27 @@ async def test_an_item_without_input_is_an_orphan(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "reason"), [("1", "complete"), ("0", "failures")])
 async def test_too_many_refusals_end_the_run(tmp_path: Path, limit: str, reason: str) -> None:
     """The plan is durable all the same, with its letters."""
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"], values={"failures": {"max_failures": limit}})
-    with session_of(desk) as session:
-        phase, monitor = phase_of(session, desk, refused)
-        assert (await run(phase, desk)).reason == reason
+    project = Project(
+        tmp_path, inputs=["a.tif", "b.tif"], values={"failures": {"max_failures": limit}}
+    )
+    with session_of(project) as session:
+        phase, monitor = phase_of(session, project, refused)
+        assert (await run(phase, project)).reason == reason
         assert session.reader.dead_by_class() == {"SchemaError": 1}
         assert monitor.tally.dead_by_class == {"SchemaError": 1}
 
 
 async def test_a_plan_that_was_drained_is_not_written_as_one(tmp_path: Path) -> None:
     """What was decided is known to the next run; nothing says that the plan was done."""
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
-    with session_of(desk) as session:
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    with session_of(project) as session:
 
         def drain(task: Any) -> Outcome:
             phase.dispatcher.tell(u.Command(u.Verb.DRAIN))
             return probed(task)
 
-        phase, _ = phase_of(session, desk, drain)
-        assert (await run(phase, desk)).reason == "drained"
+        phase, _ = phase_of(session, project, drain)
+        assert (await run(phase, project)).reason == "drained"
         assert phase.warnings == ()
         assert logged(session, "plan.done") == []
 
@@ -133,20 +135,20 @@ async def test_a_plan_that_cannot_fit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_report, "free_disk", lambda _: 1)
-    desk = Desk(tmp_path)
-    with session_of(desk) as session:
-        phase, _ = phase_of(session, desk)
+    project = Project(tmp_path)
+    with session_of(project) as session:
+        phase, _ = phase_of(session, project)
         with pytest.raises(PreflightError, match="cannot fit on the disk"):
-            await run(phase, desk)
+            await run(phase, project)
 
 
 async def test_a_fatal_probe_raises_its_error(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+    project = Project(tmp_path)
     failure = Failure("PreflightError", Reaction.FATAL, "a grid is missing", hint="get it")
-    with session_of(desk) as session:
+    with session_of(project) as session:
         phase, _ = phase_of(
-            session, desk, lambda task: Outcome(task.task_id, None, failure, 0.0, 1, 1)
+            session, project, lambda task: Outcome(task.task_id, None, failure, 0.0, 1, 1)
         )
         with pytest.raises(PreflightError, match="a grid is missing") as raised:
-            await run(phase, desk)
+            await run(phase, project)
         assert raised.value.hint == "get it"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 from session_desk import done, fails, logged, planned, session_of
 
 from geobatch_tui.execution.ops.registry import get_operation
@@ -34,12 +34,12 @@ DECISION = Decision("a.tif", "/data/a.tif", SourceIdentity(1, 2, "a" * 32), "f" 
 
 @pytest.fixture
 async def session(tmp_path: Path) -> AsyncIterator[Session]:
-    with session_of(Desk(tmp_path)) as session:
+    with session_of(Project(tmp_path)) as session:
         yield session
 
 
 def recorder(session: Session, root: Path, **output: Any) -> tuple[PlanRecorder, Tally]:
-    job = Desk(root, values={"output": output}).job().job
+    job = Project(root, values={"output": output}).job().job
     recipe = Recipe.of(job, get_operation(job.op.name), 1 << 20)
     tally = Tally()
     return PlanRecorder(session, job, recipe, tally), tally

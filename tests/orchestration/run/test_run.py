@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import tomli_w
-from run_desk import Desk
+from run_project import Project
 
 import geobatch_tui
 from geobatch_tui.config.schema import Job, dump_job
@@ -38,29 +38,29 @@ from geobatch_tui.testing.ops import FAULTY
 THREADS = {"engine": {"executor": "thread", "max_workers": 2}}
 
 
-def audit(desk: Desk) -> list[str]:
-    with LedgerReader(desk.out / ".geobatch/ledger.db") as reader:
+def audit(project: Project) -> list[str]:
+    with LedgerReader(project.out / ".geobatch/ledger.db") as reader:
         return reader.audit()
 
 
 async def test_a_run_publishes_and_the_next_does_nothing(tmp_path: Path) -> None:
     """Everything is done once; the second run finds it current."""
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
-    first = await desk.run()
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    first = await project.run()
     assert (first.exit_code, first.counts["done"], first.items["published"]) == (0, 20, 2)
-    before = desk.tree()
-    second = await desk.run()
+    before = project.tree()
+    second = await project.run()
     assert (second.exit_code, second.counts["done"], second.counts["current"]) == (0, 0, 20)
-    assert desk.tree() == before
-    assert await desk.reasons() == {"current": 20}
-    assert audit(desk) == []
+    assert project.tree() == before
+    assert await project.reasons() == {"current": 20}
+    assert audit(project) == []
 
 
 async def test_an_observer_that_fails_between_the_phases_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plan's dispatcher is over and the work's not begun: the error is raised all the same."""
-    desk = Desk(tmp_path, values=THREADS)
+    project = Project(tmp_path, values=THREADS)
     planned = PlanPhase.run
 
     async def struck(phase: PlanPhase, *arguments: Any, **options: Any) -> Any:
@@ -78,81 +78,81 @@ async def test_an_observer_that_fails_between_the_phases_ends_the_run(
     monkeypatch.setattr(PlanPhase, "run", struck)
     monkeypatch.setattr(Monitor, "observe", observe)
     with pytest.raises(ZeroDivisionError, match="an observer's"):
-        await desk.run(observe=lambda _: None)
-    assert desk.tree() == {}
+        await project.run(observe=lambda _: None)
+    assert project.tree() == {}
 
 
 async def test_a_dead_chunk_holds_its_item_alone(tmp_path: Path) -> None:
     """One bad chunk: its item is held, the other published, exit 12, evidence on file."""
-    desk = Desk(
+    project = Project(
         tmp_path, inputs=["a.tif", "b.tif"], op={"faults": {"raise": [3]}, "only_key": "a.tif"}
     )
-    result = await desk.run()
+    result = await project.run()
     assert (result.exit_code, result.state) == (12, "partial")
     assert result.items == {"total": 2, "published": 1, "held": 1, "dead": 0}
-    (letter,) = geobatch_tui.open_run(desk.out).dead_letters()
+    (letter,) = geobatch_tui.open_run(project.out).dead_letters()
     assert (letter["chunk"], letter["error_class"]) == ("a.tif@0,3", "OperationError")
     assert "ZeroDivisionError" in letter["traceback"]
-    assert list(desk.tree()) == ["b.tif"]
-    assert audit(desk) == []
+    assert list(project.tree()) == ["b.tif"]
+    assert audit(project) == []
 
 
 async def test_dead_letters_stay_until_they_are_retried(tmp_path: Path) -> None:
     """A plain rerun leaves them; --retry-dead runs just them; the bytes are those of a good run."""
     for name in ("good", "bad"):
         (tmp_path / name).mkdir()
-    good = Desk(tmp_path / "good", op={"bytes": 100})
+    good = Project(tmp_path / "good", op={"bytes": 100})
     await good.run()
-    desk = Desk(tmp_path / "bad", op={"bytes": 100})
-    assert (await desk.run(op={"faults": {"raise": [3]}})).exit_code == 12
-    again = await desk.run()
+    project = Project(tmp_path / "bad", op={"bytes": 100})
+    assert (await project.run(op={"faults": {"raise": [3]}})).exit_code == 12
+    again = await project.run()
     assert (again.exit_code, again.counts["done"], again.counts["dead"]) == (12, 0, 1)
-    assert await desk.reasons() == {"current": 9, "was_failed": 1}
-    retried = await desk.run(retry_dead=True)
+    assert await project.reasons() == {"current": 9, "was_failed": 1}
+    retried = await project.run(retry_dead=True)
     assert (retried.exit_code, retried.counts["done"], retried.counts["current"]) == (0, 1, 9)
-    assert desk.tree() == good.tree()
+    assert project.tree() == good.tree()
 
 
 async def test_retry_takes_the_job_from_the_run(tmp_path: Path) -> None:
     """``geobatch retry DIR`` needs no job file, and selects by class and by chunk."""
     state = tmp_path / "state"
     state.mkdir()
-    desk = Desk(
+    project = Project(
         tmp_path,
         op={"faults": {"raise": [3, 5]}, "times": 2, "state_dir": str(state)},
         values={"retry": {"max_attempts": 2}},
     )
-    assert (await desk.run()).counts["dead"] == 2
-    none = await geobatch_tui.retry(desk.out, classes=["CrsError"])
+    assert (await project.run()).counts["dead"] == 2
+    none = await geobatch_tui.retry(project.out, classes=["CrsError"])
     assert none.counts["dead"] == 2
-    one = await geobatch_tui.retry(desk.out, chunks=["a.tif@0,3"])
+    one = await geobatch_tui.retry(project.out, chunks=["a.tif@0,3"])
     assert (one.counts["dead"], one.counts["done"]) == (1, 1)
-    rest = await geobatch_tui.retry(desk.out)
+    rest = await geobatch_tui.retry(project.out)
     assert (rest.exit_code, rest.counts["dead"]) == (0, 0)
 
 
 async def test_outputs_are_where_the_state_is(tmp_path: Path) -> None:
     """Of a directory that was moved, and of one whose ledger and plan name others."""
-    desk = Desk(
+    project = Project(
         tmp_path,
         op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)},
         values={"retry": {"max_attempts": 1}},
         inputs=["a.tif", "b.tif"],
     )
-    assert (await desk.run()).counts["dead"] == 2
+    assert (await project.run()).counts["dead"] == 2
     moved, victim = tmp_path / "moved", tmp_path / "victim"
-    desk.out.rename(moved)
+    project.out.rename(moved)
     victim.write_text("mine")
     with closing(sqlite3.connect(moved / ".geobatch" / "ledger.db")) as ledger, ledger:
         ledger.execute("UPDATE item SET out_path = ? WHERE key = 'b.tif'", (str(victim),))
     ledger.close()
     assert (await geobatch_tui.retry(moved)).exit_code == 0
     assert victim.read_text() == "mine"
-    assert not desk.out.exists()
+    assert not project.out.exists()
     assert {path.name for path in moved.glob("*.tif")} == {"a.tif", "b.tif"}
     assert await geobatch_tui.verify(moved) == {"checked": 2, "damaged": []}
-    desk.values["output"] = {"dir": str(moved)}
-    assert await desk.reasons() == {"current": 20}
+    project.values["output"] = {"dir": str(moved)}
+    assert await project.reasons() == {"current": 20}
     (moved / "a.tif").write_text("")
     suspects = moved / ".geobatch" / "suspects.json"
     suspects.parent.chmod(0o777)  # as if it were another user's: it is read, and nothing is left
@@ -180,15 +180,15 @@ def test_the_probe_of_the_output_follows_no_link(tmp_path: Path, monkeypatch) ->
 
 async def test_links_in_the_output_directory_lead_to_another_disk(tmp_path: Path) -> None:
     """The user's own are followed, one behind the other, by confined workers too."""
-    desk = Desk(tmp_path, inputs=[])
-    desk.values["source"] = {"inputs": [str(tmp_path / "in")]}
+    project = Project(tmp_path, inputs=[])
+    project.values["source"] = {"inputs": [str(tmp_path / "in")]}
     for folder in ("in/2024/01", "in/2025", "big", "bigger", "out/2025"):
         (tmp_path / folder).mkdir(parents=True)
     for name in ("2024/a.tif", "2024/01/b.tif", "2025/c.tif"):
         (tmp_path / "in" / name).write_text(name)
-    (desk.out / "2024").symlink_to(tmp_path / "big")
+    (project.out / "2024").symlink_to(tmp_path / "big")
     (tmp_path / "big" / "01").symlink_to("../bigger")
-    result = await desk.run()
+    result = await project.run()
     assert (result.exit_code, result.items["published"]) == (0, 3)
     assert sorted(path.name for path in (tmp_path / "big").iterdir()) == ["01", "a.tif"]
     assert [path.name for path in (tmp_path / "bigger").iterdir()] == ["b.tif"]
@@ -196,26 +196,30 @@ async def test_links_in_the_output_directory_lead_to_another_disk(tmp_path: Path
 
 async def test_a_ledger_names_no_spool_elsewhere(tmp_path: Path) -> None:
     """What it names is read into the output."""
-    desk = Desk(tmp_path, op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)})
-    desk.values["retry"] = {"max_attempts": 1}
-    await desk.run()
-    with closing(sqlite3.connect(desk.out / ".geobatch" / "ledger.db")) as ledger, ledger:
+    project = Project(
+        tmp_path, op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)}
+    )
+    project.values["retry"] = {"max_attempts": 1}
+    await project.run()
+    with closing(sqlite3.connect(project.out / ".geobatch" / "ledger.db")) as ledger, ledger:
         ledger.execute("UPDATE spool SET name = '/etc/' || name")
     ledger.close()
     with pytest.raises(StateError, match="names a spool"):
-        await geobatch_tui.retry(desk.out)
+        await geobatch_tui.retry(project.out)
 
 
 async def test_the_extra_log_is_a_log(tmp_path: Path) -> None:
     """Of a job file: by its name too, as what it makes anew may be a shell's start-up file; it is
     refused before anything is written, and never taken from what lies on disk."""
-    desk = Desk(tmp_path, op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)})
-    desk.values["retry"] = {"max_attempts": 1}
+    project = Project(
+        tmp_path, op={"faults": {"raise": [3]}, "times": 1, "state_dir": str(tmp_path)}
+    )
+    project.values["retry"] = {"max_attempts": 1}
     (tmp_path / ".bashrc").write_text("A=1\n")
     (tmp_path / "link.log").symlink_to(tmp_path / ".bashrc")
     job_file = tmp_path / "job.toml"
     for name, by_flag in ((".bashrc", True), (".profile", False), ("link.log", False)):
-        job = desk.job()
+        job = project.job()
         text = tomli_w.dumps(dump_job(job.job) | {"log": {"file": "" if by_flag else name}})
         job_file.write_text(text)
         loaded = geobatch_tui.load_job(
@@ -223,93 +227,93 @@ async def test_the_extra_log_is_a_log(tmp_path: Path) -> None:
         )
         with pytest.raises(PreflightError, match=r"log\.file"):
             await geobatch_tui.run(loaded)
-    assert not desk.out.exists()
+    assert not project.out.exists()
     assert (tmp_path / ".bashrc").read_text() == "A=1\n"
-    desk.values["log"] = {"file": str(tmp_path / "batch.jsonl")}
-    assert (await desk.run()).counts["dead"] == 1
+    project.values["log"] = {"file": str(tmp_path / "batch.jsonl")}
+    assert (await project.run()).counts["dead"] == 1
     written = (tmp_path / "batch.jsonl").read_bytes()
     assert written.startswith(b'{"time":')
-    assert (await geobatch_tui.retry(desk.out)).exit_code == 0
+    assert (await geobatch_tui.retry(project.out)).exit_code == 0
     assert (tmp_path / "batch.jsonl").read_bytes() == written
 
 
 async def test_retry_refuses_what_would_make_outputs_stale(tmp_path: Path) -> None:
     """A semantic change belongs into the job file."""
-    desk = Desk(tmp_path)
-    await desk.run()
+    project = Project(tmp_path)
+    await project.run()
     with pytest.raises(ConfigError, match=r"op\.bytes"):
-        await geobatch_tui.retry(desk.out, overrides=["op.bytes=7"])
+        await geobatch_tui.retry(project.out, overrides=["op.bytes=7"])
 
 
 async def test_holes_are_filled_on_request(tmp_path: Path) -> None:
     """``on_dead_chunk = fill`` publishes without the dead chunk and says so; still exit 12."""
-    desk = Desk(
+    project = Project(
         tmp_path, op={"faults": {"raise": [3]}}, values={"output": {"on_dead_chunk": "fill"}}
     )
-    result = await desk.run()
+    result = await project.run()
     assert (result.exit_code, result.items["published"]) == (12, 1)
-    with LedgerReader(desk.out / ".geobatch/ledger.db") as reader:
+    with LedgerReader(project.out / ".geobatch/ledger.db") as reader:
         (item,) = reader.items()
     assert item.facts["holes"] == 1
 
 
 async def test_a_held_item_is_published_once_holes_may_be_filled(tmp_path: Path) -> None:
     """The operator changes the policy and runs again: nothing is computed, the item appears."""
-    desk = Desk(tmp_path, op={"faults": {"raise": [3]}})
-    assert (await desk.run()).items["held"] == 1
-    desk.values = {"output": {"on_dead_chunk": "fill"}}
-    result = await desk.run()
+    project = Project(tmp_path, op={"faults": {"raise": [3]}})
+    assert (await project.run()).items["held"] == 1
+    project.values = {"output": {"on_dead_chunk": "fill"}}
+    result = await project.run()
     assert (result.counts["done"], result.items["published"], result.items["held"]) == (0, 1, 0)
 
 
 async def test_reasons_name_what_changed(tmp_path: Path) -> None:
     """Each cause of a rerun has its own name, before it happens."""
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
-    assert await desk.reasons() == {"new": 20}
-    await desk.run()
-    assert await desk.reasons(milliseconds=1) == {"current": 20}
-    assert await desk.reasons(bytes=65) == {"param_changed": 20}
-    desk.source("a.tif").write_bytes(b"other")
-    assert await desk.reasons() == {"source_changed": 10, "current": 10}
-    desk.output("b.tif").unlink()
-    assert await desk.reasons() == {"source_changed": 10, "output_missing": 10}
-    result = await desk.run()
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    assert await project.reasons() == {"new": 20}
+    await project.run()
+    assert await project.reasons(milliseconds=1) == {"current": 20}
+    assert await project.reasons(bytes=65) == {"param_changed": 20}
+    project.source("a.tif").write_bytes(b"other")
+    assert await project.reasons() == {"source_changed": 10, "current": 10}
+    project.output("b.tif").unlink()
+    assert await project.reasons() == {"source_changed": 10, "output_missing": 10}
+    result = await project.run()
     assert (result.exit_code, result.counts["done"]) == (0, 20)
-    body = bytearray(desk.output("a.tif").read_bytes())
+    body = bytearray(project.output("a.tif").read_bytes())
     body[-1] ^= 1
-    desk.output("a.tif").write_bytes(body)
-    assert await desk.reasons() == {"output_damaged": 10, "current": 10}
+    project.output("a.tif").write_bytes(body)
+    assert await project.reasons() == {"output_damaged": 10, "current": 10}
 
 
 async def test_the_ledger_keeps_no_credentials(tmp_path: Path) -> None:
     """Of parameters neither: a digest tells that one changed, and no value is kept."""
-    desk = Desk(tmp_path, values={"source": {"layer": "https://bob:hunter2@host/x"}})
-    await desk.run()
-    kept = [path for path in (desk.out / ".geobatch").iterdir() if path.is_file()]
+    project = Project(tmp_path, values={"source": {"layer": "https://bob:hunter2@host/x"}})
+    await project.run()
+    kept = [path for path in (project.out / ".geobatch").iterdir() if path.is_file()]
     assert not [path.name for path in kept if b"hunter2" in path.read_bytes()]
-    assert await desk.reasons() == {"current": 10}
-    desk.values["source"]["layer"] = "https://bob:hunter3@host/x"
-    assert await desk.reasons() == {"param_changed": 10}
+    assert await project.reasons() == {"current": 10}
+    project.values["source"]["layer"] = "https://bob:hunter3@host/x"
+    assert await project.reasons() == {"param_changed": 10}
 
 
 async def test_param_changed_names_the_parameter(tmp_path: Path) -> None:
     """``--explain`` says which one."""
-    desk = Desk(tmp_path)
-    await desk.run()
-    report = await geobatch_tui.plan(desk.job(bytes=65))
+    project = Project(tmp_path)
+    await project.run()
+    report = await geobatch_tui.plan(project.job(bytes=65))
     assert {detail for _, _, detail in report.explain()} == {"op.bytes"}
 
 
 async def test_stale_chunks_are_counted_by_the_value_that_changed(tmp_path: Path) -> None:
     """Each value with all chunks that it makes stale; values that change no bytes are not there."""
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
-    await desk.run()
-    desk.inputs.append("c.tif")
-    desk.source("c.tif").write_bytes(b"c")
-    desk.values = {"log": {"level": "debug"}}
-    report = await geobatch_tui.plan(desk.job(bytes=65, milliseconds=1))
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    await project.run()
+    project.inputs.append("c.tif")
+    project.source("c.tif").write_bytes(b"c")
+    project.values = {"log": {"level": "debug"}}
+    report = await geobatch_tui.plan(project.job(bytes=65, milliseconds=1))
     assert report.to_json()["changed"] == {"op.bytes": 20}
-    report = await geobatch_tui.plan(desk.job(bytes=65, chunks=4))
+    report = await geobatch_tui.plan(project.job(bytes=65, chunks=4))
     assert report.to_json()["changed"] == {"op.bytes": 8, "op.chunks": 8}
     assert report.to_json()["reasons"] == {"param_changed": 8, "new": 4}
 
@@ -318,7 +322,7 @@ async def test_a_parameter_that_an_upgrade_brought_is_no_change_of_parameters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody changed it: the code did; but a value that is another one is named."""
-    desk = Desk(tmp_path, values=THREADS)
+    project = Project(tmp_path, values=THREADS)
     semantic = Job.semantic
 
     def older(job: Job) -> dict[str, Any]:
@@ -328,28 +332,31 @@ async def test_a_parameter_that_an_upgrade_brought_is_no_change_of_parameters(
     with monkeypatch.context() as patch:
         patch.setattr(Job, "semantic", older)
         patch.setattr(FAULTY, "version", FAULTY.version - 1, raising=False)
-        await desk.run()
-    assert await desk.reasons() == {"code_changed": 10}
-    report = await geobatch_tui.plan(desk.job(chunks=4))
+        await project.run()
+    assert await project.reasons() == {"code_changed": 10}
+    report = await geobatch_tui.plan(project.job(chunks=4))
     assert report.to_json()["changed"] == {"op.chunks": 4}
 
 
 async def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
     """But not the probe of a process that lives, nor what bears another name."""
-    desk = Desk(tmp_path, values=THREADS)
-    state = desk.out / ".geobatch"
+    project = Project(tmp_path, values=THREADS)
+    state = project.out / ".geobatch"
     state.mkdir(parents=True, mode=0o700)
-    gone = [desk.out / f".geobatch-probe-{2**22 + 1}", state / ".plan.json.0123abcd"]
-    gone += [desk.out / f".geobatch-probe-{2**22 + 1}-{'0a' * 8}-renamed", state / "worker-7.err"]
-    stays = [desk.out / ".geobatch-probe-1", desk.out / ".geobatch-probe-x", state / ".mine"]
+    gone = [project.out / f".geobatch-probe-{2**22 + 1}", state / ".plan.json.0123abcd"]
+    gone += [
+        project.out / f".geobatch-probe-{2**22 + 1}-{'0a' * 8}-renamed",
+        state / "worker-7.err",
+    ]
+    stays = [project.out / ".geobatch-probe-1", project.out / ".geobatch-probe-x", state / ".mine"]
     for path in (*gone, *stays):
         path.write_bytes(b"")
-    full = desk.out / f".geobatch-probe-{2**22 + 2}-0a"
-    gone.append(desk.out / f".geobatch-probe-{2**22 + 1}-0a")
+    full = project.out / f".geobatch-probe-{2**22 + 2}-0a"
+    gone.append(project.out / f".geobatch-probe-{2**22 + 1}-0a")
     stays.append(full / "mine")
     gone[-1].mkdir()
     stays[-1].mkdir(parents=True)
-    assert (await desk.run()).exit_code == 0
+    assert (await project.run()).exit_code == 0
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in stays)
 
@@ -368,22 +375,22 @@ def test_a_probe_for_the_owner_bears_a_name_that_is_swept(
 
 async def test_spools_of_an_input_that_left_are_swept(tmp_path: Path) -> None:
     """If it comes back, they are made again."""
-    desk = Desk(
+    project = Project(
         tmp_path,
         inputs=["a.tif", "b.tif"],
         op={"faults": {"raise": [3]}, "only_key": "b.tif"},
         values=THREADS,
     )
-    assert (await desk.run()).items["held"] == 1
-    assert len(list((desk.out / ".geobatch/work").glob("*/*.spool"))) > 0
-    desk.inputs = ["a.tif"]
-    assert (await desk.run()).exit_code == 0
-    assert list((desk.out / ".geobatch/work").glob("*")) == []
-    desk.inputs = ["a.tif", "b.tif"]
-    assert (await desk.run()).items["held"] == 1
-    result = await desk.run(op={"faults": {}}, retry_dead=True)
+    assert (await project.run()).items["held"] == 1
+    assert len(list((project.out / ".geobatch/work").glob("*/*.spool"))) > 0
+    project.inputs = ["a.tif"]
+    assert (await project.run()).exit_code == 0
+    assert list((project.out / ".geobatch/work").glob("*")) == []
+    project.inputs = ["a.tif", "b.tif"]
+    assert (await project.run()).items["held"] == 1
+    result = await project.run(op={"faults": {}}, retry_dead=True)
     assert (result.exit_code, result.items["published"]) == (0, 2)
-    assert audit(desk) == []
+    assert audit(project) == []
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "lustre", "gpfs"])
@@ -394,17 +401,17 @@ async def test_on_a_network_filesystem_any_node_goes_on(
     seen = set()
     monkeypatch.setattr(database, "type_of", lambda path: seen.add(path) or kind)
     monkeypatch.setattr(session, "type_of", lambda _path: kind)
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"], values=THREADS)
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"], values=THREADS)
     for node in ("1", "2"):
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / node))
-        result = await desk.run(op={"faults": {"raise": [3]} if node == "1" else {}})
+        result = await project.run(op={"faults": {"raise": [3]} if node == "1" else {}})
         assert result.exit_code == 12
-    result = await desk.run(retry_dead=True)
+    result = await project.run(retry_dead=True)
     assert (result.exit_code, result.counts["done"], result.counts["current"]) == (0, 2, 18)
-    assert seen == {desk.out / ".geobatch"}
-    assert audit(desk) == []
-    assert not list((desk.out / ".geobatch").glob("ledger.*[!b]"))
-    lines = (desk.out / ".geobatch/log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert seen == {project.out / ".geobatch"}
+    assert audit(project) == []
+    assert not list((project.out / ".geobatch").glob("ledger.*[!b]"))
+    lines = (project.out / ".geobatch/log.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(lines[1])["event"] == "run.ledger"
     assert kind in json.loads(lines[1])["message"]
 
@@ -414,154 +421,154 @@ async def test_a_ledger_of_this_machine_is_no_other_ones(
 ) -> None:
     """Another node is told where it is, and does not begin anew."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "1"))
-    desk = Desk(tmp_path, values={**THREADS, "output": {"state": "local"}})
-    assert (await desk.run()).exit_code == 0
-    assert not (desk.out / ".geobatch/ledger.db").exists()
-    desk.values = THREADS  # the pointer leads there, whatever the job says
-    assert (await desk.run()).counts["current"] == 10
+    project = Project(tmp_path, values={**THREADS, "output": {"state": "local"}})
+    assert (await project.run()).exit_code == 0
+    assert not (project.out / ".geobatch/ledger.db").exists()
+    project.values = THREADS  # the pointer leads there, whatever the job says
+    assert (await project.run()).counts["current"] == 10
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "2"))
     with pytest.raises(StateError, match="kept on host"):
-        await desk.run()
+        await project.run()
 
 
 async def test_touching_changes_nothing(tmp_path: Path) -> None:
     """New times on a source or an output, with the same bytes, redo nothing."""
-    desk = Desk(tmp_path)
-    await desk.run()
-    for path in (desk.source("a.tif"), desk.output()):
+    project = Project(tmp_path)
+    await project.run()
+    for path in (project.source("a.tif"), project.output()):
         os.utime(path, ns=(10**18, 10**18))
-    assert await desk.reasons() == {"current": 10}
-    assert (await desk.run()).counts["done"] == 0
+    assert await project.reasons() == {"current": 10}
+    assert (await project.run()).counts["done"] == 0
 
 
 async def test_a_source_that_is_gone_leaves_its_output_alone(tmp_path: Path) -> None:
     """Inputs may be archived after they were processed."""
-    desk = Desk(tmp_path)
-    await desk.run()
-    desk.source("a.tif").unlink()
-    result = await desk.run()
+    project = Project(tmp_path)
+    await project.run()
+    project.source("a.tif").unlink()
+    result = await project.run()
     assert (result.exit_code, result.counts["current"]) == (0, 10)
 
 
 async def test_a_missing_source_is_a_dead_letter(tmp_path: Path) -> None:
     """It costs its own item, not the batch."""
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
-    desk.source("a.tif").unlink()
-    result = await desk.run()
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    project.source("a.tif").unlink()
+    result = await project.run()
     assert (result.exit_code, result.items["published"], result.items["dead"]) == (12, 1, 1)
-    again = await desk.run()
+    again = await project.run()
     assert (again.exit_code, again.counts["dead"]) == (12, 1)
-    assert len(list(geobatch_tui.open_run(desk.out).dead_letters())) == 1
-    desk.source("a.tif").write_bytes(b"back")
-    result = await desk.run()
+    assert len(list(geobatch_tui.open_run(project.out).dead_letters())) == 1
+    project.source("a.tif").write_bytes(b"back")
+    result = await project.run()
     assert (result.exit_code, result.items["published"]) == (0, 2)
 
 
 async def test_inputs_that_are_no_files_are_dead_letters(tmp_path: Path) -> None:
     """A pipe is not waited for, nor a VRT's; others go on. An output that became one is damaged."""
-    desk = Desk(tmp_path, inputs=["a.tif"])
+    project = Project(tmp_path, inputs=["a.tif"])
     os.mkfifo(tmp_path / "b.tif")
     os.mkfifo(tmp_path / "c.vrt")
     (tmp_path / "d.tif").symlink_to("/dev/zero")
     (tmp_path / "e.tif").symlink_to("gone")
-    desk.inputs += ["b.tif", "c.vrt", "d.tif", "e.tif"]
-    result = await desk.run()
+    project.inputs += ["b.tif", "c.vrt", "d.tif", "e.tif"]
+    result = await project.run()
     assert (result.items["published"], result.items["dead"]) == (1, 4)
-    letters = list(geobatch_tui.open_run(desk.out).dead_letters())
+    letters = list(geobatch_tui.open_run(project.out).dead_letters())
     assert sorted(letter["error_class"] for letter in letters) == [
         "SourceNotFoundError",
         *["UnsafeInputError"] * 3,
     ]
     assert sum("not a regular file" in letter["error_message"] for letter in letters) == 3
-    desk.output("a.tif").unlink()
-    os.mkfifo(desk.output("a.tif"))
-    assert (await geobatch_tui.verify(desk.out))["damaged"] == [str(desk.output("a.tif"))]
+    project.output("a.tif").unlink()
+    os.mkfifo(project.output("a.tif"))
+    assert (await geobatch_tui.verify(project.out))["damaged"] == [str(project.output("a.tif"))]
 
 
 async def test_inputs_that_left_are_orphans(tmp_path: Path) -> None:
     """Their outputs stay, are named, and come back to life with their input."""
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
-    await desk.run()
-    desk.inputs = ["a.tif"]
-    result = await desk.run()
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    await project.run()
+    project.inputs = ["a.tif"]
+    result = await project.run()
     assert result.counts["total"] == 10
     assert any("b.tif" in warning for warning in result.warnings)
-    assert desk.output("b.tif").exists()
-    desk.inputs = ["a.tif", "b.tif"]
-    result = await desk.run()
+    assert project.output("b.tif").exists()
+    project.inputs = ["a.tif", "b.tif"]
+    result = await project.run()
     assert (result.counts["current"], result.counts["done"]) == (20, 0)
 
 
 async def test_a_foreign_file_is_not_replaced(tmp_path: Path) -> None:
     """What geobatch did not make stands in the way, unless the job says overwrite."""
-    desk = Desk(tmp_path)
-    desk.out.mkdir()
-    desk.output().write_bytes(b"mine")
+    project = Project(tmp_path)
+    project.out.mkdir()
+    project.output().write_bytes(b"mine")
     with pytest.raises(PreflightError, match="in the way"):
-        await desk.run()
-    assert desk.output().read_bytes() == b"mine"
-    desk.values = {"output": {"if_exists": "overwrite"}}
-    assert (await desk.run()).exit_code == 0
-    assert desk.output().read_bytes() != b"mine"
+        await project.run()
+    assert project.output().read_bytes() == b"mine"
+    project.values = {"output": {"if_exists": "overwrite"}}
+    assert (await project.run()).exit_code == 0
+    assert project.output().read_bytes() != b"mine"
 
 
 async def test_a_lost_ledger_is_rebuilt_from_the_outputs(tmp_path: Path) -> None:
     """The ledger is expendable: intact outputs are adopted, nothing is redone."""
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
-    await desk.run()
-    before = desk.tree()
-    (desk.out / ".geobatch/ledger.db").unlink()
-    report = await geobatch_tui.repair(desk.out)
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    await project.run()
+    before = project.tree()
+    (project.out / ".geobatch/ledger.db").unlink()
+    report = await geobatch_tui.repair(project.out)
     assert report["adopted"] == 2
-    result = await desk.run()
+    result = await project.run()
     assert (result.counts["done"], result.counts["current"]) == (0, 20)
-    assert desk.tree() == before
-    assert audit(desk) == []
+    assert project.tree() == before
+    assert audit(project) == []
 
 
 async def test_a_damaged_ledger_is_refused_then_repaired(tmp_path: Path) -> None:
     """It is never guessed at: exit 17, and `repair` keeps the old one."""
-    desk = Desk(tmp_path)
-    await desk.run()
-    ledger = desk.out / ".geobatch/ledger.db"
+    project = Project(tmp_path)
+    await project.run()
+    ledger = project.out / ".geobatch/ledger.db"
     ledger.write_bytes(b"not a database" * 1000)
     with pytest.raises(LedgerCorruptError):
-        await desk.run()
-    report = await geobatch_tui.repair(desk.out)
+        await project.run()
+    report = await geobatch_tui.repair(project.out)
     assert report["adopted"] == 1
     assert Path(report["ledger_kept_as"]).read_bytes().startswith(b"not a database")
-    assert (await desk.run()).counts["current"] == 10
+    assert (await project.run()).counts["current"] == 10
 
 
 async def test_verify_names_exactly_what_is_damaged(tmp_path: Path) -> None:
     """One flipped bit in one of two outputs."""
-    desk = Desk(tmp_path, inputs=["a.tif", "b.tif"])
-    await desk.run()
-    assert await geobatch_tui.verify(desk.out) == {"checked": 2, "damaged": []}
-    body = bytearray(desk.output("b.tif").read_bytes())
+    project = Project(tmp_path, inputs=["a.tif", "b.tif"])
+    await project.run()
+    assert await geobatch_tui.verify(project.out) == {"checked": 2, "damaged": []}
+    body = bytearray(project.output("b.tif").read_bytes())
     body[len(body) // 2] ^= 1
-    desk.output("b.tif").write_bytes(body)
-    assert (await geobatch_tui.verify(desk.out))["damaged"] == [str(desk.output("b.tif"))]
+    project.output("b.tif").write_bytes(body)
+    assert (await geobatch_tui.verify(project.out))["damaged"] == [str(project.output("b.tif"))]
 
 
 async def test_fresh_redoes_everything(tmp_path: Path) -> None:
     """--fresh forgets the ledger; outputs are replaced by equal ones."""
-    desk = Desk(tmp_path)
-    await desk.run()
-    before = desk.tree()
-    result = await desk.run(fresh=True)
+    project = Project(tmp_path)
+    await project.run()
+    before = project.tree()
+    result = await project.run(fresh=True)
     assert result.counts["done"] == 10
-    assert desk.tree() == before
+    assert project.tree() == before
 
 
 async def test_max_failures_stops_the_run(tmp_path: Path) -> None:
     """Exit 15; what is left stays pending and resumable."""
-    desk = Desk(
+    project = Project(
         tmp_path,
         op={"chunks": 2000, "milliseconds": 1, "faults": {"raise": list(range(0, 60, 2))}},
         values={"failures": {"max_failures": "5"}},
     )
-    result = await desk.run()
+    result = await project.run()
     assert result.exit_code == 15
     assert 5 <= result.counts["dead"] < 30
     assert result.counts["pending"] > 0
@@ -569,45 +576,45 @@ async def test_max_failures_stops_the_run(tmp_path: Path) -> None:
 
 async def test_a_second_run_is_refused(tmp_path: Path) -> None:
     """One run a directory: the other is told who holds it."""
-    desk = Desk(tmp_path)
-    await desk.run()
-    lock = RunLock.acquire(desk.out / ".geobatch/lock", run_id="other")
+    project = Project(tmp_path)
+    await project.run()
+    lock = RunLock.acquire(project.out / ".geobatch/lock", run_id="other")
     try:
         with pytest.raises(LockHeldError, match=str(os.getpid())):
-            await desk.run()
+            await project.run()
     finally:
         lock.release()
 
 
 async def test_deadline_drains(tmp_path: Path) -> None:
     """--max-duration ends with 16, and the next run goes on."""
-    desk = Desk(tmp_path, op={"chunks": 400, "milliseconds": 10})
-    result = await desk.run(max_duration=0.6)
+    project = Project(tmp_path, op={"chunks": 400, "milliseconds": 10})
+    result = await project.run(max_duration=0.6)
     assert result.exit_code == 16
     assert 0 < result.counts["done"] < 400
-    rest = await desk.run()
+    rest = await project.run()
     assert rest.exit_code == 0
     assert rest.counts["current"] == result.counts["done"]
 
 
 async def test_the_log_frames_the_run(tmp_path: Path) -> None:
     """First line: versions and config with layers; last line: run.exit with code and counts."""
-    desk = Desk(tmp_path)
+    project = Project(tmp_path)
     lines: list[str] = []
-    await desk.run(log_stream=lines.append)
+    await project.run(log_stream=lines.append)
     first, last = json.loads(lines[0]), json.loads(lines[-1])
     assert first["event"] == "run.start"
     assert first["config"]["engine.max_workers"]["value"] == 2
     assert (last["event"], last["code"], last["counts"]["done"]) == ("run.exit", 0, 10)
-    kept = (desk.out / ".geobatch/log.jsonl").read_text().splitlines()
+    kept = (project.out / ".geobatch/log.jsonl").read_text().splitlines()
     assert kept == lines
 
 
 async def test_snapshots_count_up(tmp_path: Path) -> None:
     """Whoever observes sees the counts grow and the end."""
-    desk = Desk(tmp_path, op={"chunks": 100, "milliseconds": 10})
+    project = Project(tmp_path, op={"chunks": 100, "milliseconds": 10})
     seen: list[geobatch_tui.Snapshot] = []
-    await desk.run(observe=seen.append)
+    await project.run(observe=seen.append)
     done = [snapshot.counts["done"] for snapshot in seen]
     assert done == sorted(done)
     assert (done[-1], seen[-1].state) == (100, "success")
@@ -616,13 +623,13 @@ async def test_snapshots_count_up(tmp_path: Path) -> None:
 
 async def test_status_of_a_finished_run(tmp_path: Path) -> None:
     """`status` reads the ledger alone."""
-    desk = Desk(tmp_path)
-    result = await desk.run()
-    status = geobatch_tui.open_run(desk.out).status()
+    project = Project(tmp_path)
+    result = await project.run()
+    status = geobatch_tui.open_run(project.out).status()
     assert (status["state"], status["run_id"]) == ("success", result.run_id)
     assert status["counts"] == dict(result.counts)
-    await desk.run()
-    status = geobatch_tui.open_run(desk.out).status()
+    await project.run()
+    status = geobatch_tui.open_run(project.out).status()
     assert (status["counts"]["done"], status["counts"]["current"]) == (0, 10)
 
 
@@ -634,36 +641,36 @@ async def test_no_run_no_status(tmp_path: Path) -> None:
 
 async def test_plan_writes_nothing(tmp_path: Path) -> None:
     """`plan` leaves no trace, not even the output directory."""
-    desk = Desk(tmp_path)
-    report = await geobatch_tui.plan(desk.job())
+    project = Project(tmp_path)
+    report = await geobatch_tui.plan(project.job())
     assert report.to_json()["chunks"] == 10
-    assert not desk.out.exists()
+    assert not project.out.exists()
 
 
 async def test_one_chunk_items_skip_the_spool(tmp_path: Path) -> None:
     """Small files go straight to their part; nothing is left in the work directory."""
-    desk = Desk(tmp_path, inputs=[f"{n}.tif" for n in range(20)], op={"chunks": 1})
-    result = await desk.run()
+    project = Project(tmp_path, inputs=[f"{n}.tif" for n in range(20)], op={"chunks": 1})
+    result = await project.run()
     assert (result.exit_code, result.items["published"]) == (0, 20)
-    assert list((desk.out / ".geobatch/work").glob("*")) == []
-    assert audit(desk) == []
+    assert list((project.out / ".geobatch/work").glob("*")) == []
+    assert audit(project) == []
 
 
 async def test_one_chunk_item_done_but_not_published_is_done_again(tmp_path: Path) -> None:
     """Its bytes lived in the part that was lost with the crash: a hole must not be published."""
     import sqlite3
 
-    desk = Desk(tmp_path, op={"chunks": 1})
-    await desk.run()
-    before = desk.tree()
-    desk.output().unlink()
-    with closing(sqlite3.connect(desk.out / ".geobatch/ledger.db")) as database, database:
+    project = Project(tmp_path, op={"chunks": 1})
+    await project.run()
+    before = project.tree()
+    project.output().unlink()
+    with closing(sqlite3.connect(project.out / ".geobatch/ledger.db")) as database, database:
         database.execute("UPDATE item SET state = 0, out_digest = ''")
     database.close()
-    result = await desk.run()
+    result = await project.run()
     assert (result.exit_code, result.counts["done"]) == (0, 1)
-    assert desk.tree() == before
-    assert audit(desk) == []
+    assert project.tree() == before
+    assert audit(project) == []
 
 
 async def test_threads_give_the_same_bytes(tmp_path: Path) -> None:
@@ -671,20 +678,20 @@ async def test_threads_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("process", "thread"):
         (tmp_path / name).mkdir()
     desks = {
-        name: Desk(tmp_path / name, values={"engine": {"executor": name, "max_workers": 2}})
+        name: Project(tmp_path / name, values={"engine": {"executor": name, "max_workers": 2}})
         for name in ("process", "thread")
     }
-    for desk in desks.values():
-        assert (await desk.run()).exit_code == 0
+    for project in desks.values():
+        assert (await project.run()).exit_code == 0
     assert desks["process"].tree() == desks["thread"].tree()
 
 
 @pytest.mark.parametrize("verb", ["drain", "cancel"])
 async def test_a_command_that_comes_before_the_plan_is_obeyed(tmp_path: Path, verb: str) -> None:
     """There is no dispatcher to tell it to yet."""
-    desk = Desk(tmp_path, values=THREADS)
+    project = Project(tmp_path, values=THREADS)
     control = Control()
     control.send(verb)
-    result = await desk.run(control=control)
+    result = await project.run(control=control)
     assert (result.exit_code, result.counts["done"]) == (130, 0)
-    assert (await desk.run()).counts["done"] == 10
+    assert (await project.run()).counts["done"] == 10

@@ -7,7 +7,7 @@ import errno
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 from session_desk import logged, session_of
 
 from geobatch_tui.errors import (
@@ -51,12 +51,12 @@ class Told:
 
 @pytest.fixture
 async def session(tmp_path: Path) -> AsyncIterator[Session]:
-    with session_of(Desk(tmp_path)) as session:
+    with session_of(Project(tmp_path)) as session:
         yield session
 
 
 def run_of(session: Session, tmp_path: Path, told: Told | None = None) -> Run:
-    run = Run(session, Desk(tmp_path).job(), Options(), [])
+    run = Run(session, Project(tmp_path).job(), Options(), [])
     run._dispatcher = told  # type: ignore[assignment]
     return run
 
@@ -183,18 +183,18 @@ async def test_a_shortage_of_the_machine_has_a_name(
 
     monkeypatch.setattr(runner, "open_session", refuse)
     with pytest.raises(kind) as raised:
-        await execute(Desk(tmp_path, values=THREADS).job(), Options())
+        await execute(Project(tmp_path, values=THREADS).job(), Options())
     assert isinstance(error, GeobatchError) is (raised.value is error) or kind is RuntimeError
 
 
 async def test_a_run_tells_where_it_listens(tmp_path: Path) -> None:
     """The lock file names its socket while it lives."""
-    desk = Desk(tmp_path, values=THREADS)
+    project = Project(tmp_path, values=THREADS)
     sockets = []
 
     def look(_: object) -> None:
-        holder = read_holder(desk.out / ".geobatch/lock")
+        holder = read_holder(project.out / ".geobatch/lock")
         sockets.append(holder.socket if holder is not None else "")
 
-    assert (await execute(desk.job(), Options(observe=look))).exit_code == 0
+    assert (await execute(project.job(), Options(observe=look))).exit_code == 0
     assert sockets[0].endswith(".sock")

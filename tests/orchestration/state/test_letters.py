@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pool_desk
+import pool_driver
 import pytest
 
 from geobatch_tui.errors import Reaction
@@ -87,5 +87,5 @@ def test_letters_of_features_hold_no_credentials() -> None:
     """What a library says of a feature may name them as well."""
     found = FeatureLetter(7, 3, "GeometryError", "cannot read https://bob:hunter2@host/a", "", 0)
     operation = get_operation("test.faulty")
-    letter = feature_letter(pool_desk.item(Path("/work")), 0, 1, found, operation)
+    letter = feature_letter(pool_driver.item(Path("/work")), 0, 1, found, operation)
     assert letter["error_message"] == "feature 3 with fid 7: cannot read https://***@host/a"

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 
 import geobatch_tui
 from geobatch_tui.ledger.schema.updates import ItemRow, ItemState
@@ -143,21 +143,21 @@ def test_an_inspector_asks_a_worker(tmp_path: Path) -> None:
 
 async def test_outputs_of_a_run(tmp_path: Path) -> None:
     """Those that were published, with their digests; one that is held back is none."""
-    desk = Desk(
+    project = Project(
         tmp_path,
         inputs=["a.tif", "b.tif"],
         op={"faults": {"raise": [1]}, "only_key": "b.tif", "milliseconds": 2},
         values={"retry": {"max_attempts": 1}},
     )
-    await desk.run()
-    (one,) = geobatch_tui.open_run(desk.out).outputs()
-    data = desk.output("a.tif").read_bytes()
-    assert (one["path"], one["item"]) == (str(desk.output("a.tif")), "a.tif")
-    assert one["source"] == str(desk.source("a.tif"))
+    await project.run()
+    (one,) = geobatch_tui.open_run(project.out).outputs()
+    data = project.output("a.tif").read_bytes()
+    assert (one["path"], one["item"]) == (str(project.output("a.tif")), "a.tif")
+    assert one["source"] == str(project.source("a.tif"))
     assert one["size"] == len(data)
     assert len(one["sha256"]) in {32, 64}
     assert one["seconds"] > 0.01
-    assert not (desk.out / MANIFEST).exists()
+    assert not (project.out / MANIFEST).exists()
     table = io.StringIO()
     stream_csv([one | {"bounds": [1, 2, 3, 4], "item": "=1+1"}], table)
     (read,) = csv.DictReader(io.StringIO(table.getvalue()))
@@ -166,26 +166,26 @@ async def test_outputs_of_a_run(tmp_path: Path) -> None:
 
 async def test_a_manifest_when_it_is_asked_for(tmp_path: Path) -> None:
     """The same in one file beside the outputs, made anew by each run; no chunk is stale for it."""
-    desk = Desk(tmp_path)
-    await desk.run()
-    desk.values["output"] = {"manifest": True}
-    again = await desk.run()
+    project = Project(tmp_path)
+    await project.run()
+    project.values["output"] = {"manifest": True}
+    again = await project.run()
     assert again.counts["current"] == 10
-    told = json.loads((desk.out / MANIFEST).read_text())
+    told = json.loads((project.out / MANIFEST).read_text())
     assert told["run_id"] == again.run_id
-    assert told["outputs"] == list(geobatch_tui.open_run(desk.out).outputs())
+    assert told["outputs"] == list(geobatch_tui.open_run(project.out).outputs())
     assert len(told["outputs"]) == 1
-    await desk.run()
-    assert json.loads((desk.out / MANIFEST).read_text())["run_id"] != again.run_id
-    assert [path.name for path in desk.out.glob(".*") if path.name != ".geobatch"] == []
+    await project.run()
+    assert json.loads((project.out / MANIFEST).read_text())["run_id"] != again.run_id
+    assert [path.name for path in project.out.glob(".*") if path.name != ".geobatch"] == []
 
 
 async def test_a_file_of_somebody_elses_is_not_replaced(tmp_path: Path) -> None:
     """It stays, the run is a success, and a warning says why there is no manifest."""
-    desk = Desk(tmp_path, values={"output": {"manifest": True}})
-    desk.out.mkdir()
-    (desk.out / MANIFEST).write_text("[]")
-    result = await desk.run()
+    project = Project(tmp_path, values={"output": {"manifest": True}})
+    project.out.mkdir()
+    (project.out / MANIFEST).write_text("[]")
+    result = await project.run()
     assert result.exit_code == 0
     assert any("is no list of outputs" in warning for warning in result.warnings)
-    assert (desk.out / MANIFEST).read_text() == "[]"
+    assert (project.out / MANIFEST).read_text() == "[]"

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 
 import geobatch_tui
 from geobatch_tui.errors import StateError
@@ -28,9 +28,9 @@ def state(tmp_path: Path) -> StateDir:
 
 async def test_an_ended_run_has_the_rates_of_its_result(tmp_path: Path) -> None:
     """The same names, and figures of the whole run; the path is absolute."""
-    desk = Desk(tmp_path)
-    result = await desk.run()
-    status = geobatch_tui.open_run(desk.out).status()
+    project = Project(tmp_path)
+    result = await project.run()
+    status = geobatch_tui.open_run(project.out).status()
     assert status["rates"].keys() == result.rates.keys()
     assert "mpx_per_s" in result.rates
     assert status["rates"]["chunks_per_s"] * status["duration_s"] == pytest.approx(10, rel=0.01)
@@ -53,12 +53,12 @@ def test_rates_name_what_is_counted(tmp_path: Path, state: StateDir) -> None:
 
 async def test_a_live_run_is_waited_for(tmp_path: Path) -> None:
     """Until it has let go of its lock; the status has its code."""
-    desk, control = Desk(tmp_path, op={"milliseconds": 20, "chunks": 1000}), Control()
-    task = asyncio.create_task(geobatch_tui.run(desk.job(), control=control))
-    while not (desk.out / ".geobatch/lock").exists():  # noqa: ASYNC110
+    project, control = Project(tmp_path, op={"milliseconds": 20, "chunks": 1000}), Control()
+    task = asyncio.create_task(geobatch_tui.run(project.job(), control=control))
+    while not (project.out / ".geobatch/lock").exists():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)
-    waiting = asyncio.create_task(asyncio.to_thread(geobatch_tui.open_run(desk.out).wait, 0.02))
+    waiting = asyncio.create_task(asyncio.to_thread(geobatch_tui.open_run(project.out).wait, 0.02))
     await asyncio.sleep(0.2)
     assert not waiting.done()
     control.send("drain")

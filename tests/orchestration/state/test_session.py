@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from run_desk import Desk
+from run_project import Project
 from session_desk import done, planned, session_of
 
 from geobatch_tui.errors import LockHeldError, PlanMismatchError, PreflightError, StateError
@@ -35,50 +35,50 @@ def files(root: Path) -> set[str]:
 
 async def test_a_session_holds_its_directory(tmp_path: Path) -> None:
     """Its lock names the run, and is free once the session is closed."""
-    desk = Desk(tmp_path)
-    with session_of(desk) as session:
+    project = Project(tmp_path)
+    with session_of(project) as session:
         holder = read_holder(session.state.lock)
         assert holder is not None
         assert (holder.run_id, holder.epoch) == (session.run_id, session.epoch)
-        with pytest.raises(LockHeldError), session_of(desk):
+        with pytest.raises(LockHeldError), session_of(project):
             pass
     assert not is_held(session.state.lock)
     assert stat.S_IMODE(session.state.root.stat().st_mode) == 0o700
 
 
 async def test_each_run_has_an_epoch_and_new_ids(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    with session_of(desk) as first:
+    project = Project(tmp_path)
+    with session_of(project) as first:
         first.put(lu.ItemPlanned(planned(4, 9, 3)))
-    with session_of(desk) as second:
+    with session_of(project) as second:
         assert second.epoch == first.epoch + 1
         assert (second.next_item_id, second.next_chunk_id) == (5, 12)
 
 
 async def test_fresh_forgets_the_state_and_keeps_the_outputs(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    with session_of(desk) as session:
+    project = Project(tmp_path)
+    with session_of(project) as session:
         session.put(lu.ItemPlanned(planned(1, 1, 3)))
         spool = session.state.work(1) / "1.spool"
         spool.parent.mkdir(parents=True)
         spool.write_bytes(b"x")
         (session.state.works / "notes").mkdir()
-    (desk.out / "a.tif").write_bytes(b"whole")
-    with session_of(desk, fresh=True) as session:
+    (project.out / "a.tif").write_bytes(b"whole")
+    with session_of(project, fresh=True) as session:
         assert session.reader.counts()["total"] == 0
         assert session.epoch == 1
         assert not spool.parent.exists()
         assert (session.state.works / "notes").exists()
-    assert (desk.out / "a.tif").read_bytes() == b"whole"
+    assert (project.out / "a.tif").read_bytes() == b"whole"
 
 
 async def test_parts_and_probes_of_the_dead_are_swept(tmp_path: Path) -> None:
     """Those of this run, of processes that live, and files of others stay."""
-    desk = Desk(tmp_path)
-    with session_of(desk):
+    project = Project(tmp_path)
+    with session_of(project):
         pass
-    with session_of(desk) as session:
-        (desk.out / "deep").mkdir()
+    with session_of(project) as session:
+        (project.out / "deep").mkdir()
         gone = [
             "deep/.a.dddddddd.1.part",
             f".geobatch-probe-{2**22 + 1}-ab",
@@ -92,18 +92,18 @@ async def test_parts_and_probes_of_the_dead_are_swept(tmp_path: Path) -> None:
             ".geobatch/work/.a.dddddddd.1.part",
         ]
         for name in (*gone, *kept):
-            path = desk.out / name
+            path = project.out / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"")
         assert session.sweep() == 1
-        assert set(gone) & files(desk.out) == set()
-        assert set(kept) <= files(desk.out)
+        assert set(gone) & files(project.out) == set()
+        assert set(kept) <= files(project.out)
 
 
 async def test_spools_that_nobody_needs_are_dropped(tmp_path: Path) -> None:
     """Of items that are published, orphans, or not in the ledger; and the suspects, once looked
     at."""
-    with session_of(Desk(tmp_path)) as session:
+    with session_of(Project(tmp_path)) as session:
         session.put(lu.ItemPlanned(planned(1, 1, 2)))
         session.put(done(1, 1))
         session.put(lu.ItemPlanned(planned(2, 3, 2)))
@@ -123,7 +123,7 @@ async def test_spools_that_nobody_needs_are_dropped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"keys": 3}', "{}"])
 async def test_suspects_that_cannot_be_read_are_no_all_clear(tmp_path: Path, text: str) -> None:
-    with session_of(Desk(tmp_path)) as session:
+    with session_of(Project(tmp_path)) as session:
         suspects_path(session.state).write_text(text)
         with pytest.raises(StateError, match=r"suspects\.json"):
             read_suspects(session.state)
@@ -175,7 +175,7 @@ def test_a_log_file_holds_a_log(
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
-    job = Desk(tmp_path, values={"log": {"file": str(path)}}).job()
+    job = Project(tmp_path, values={"log": {"file": str(path)}}).job()
     if refused:
         with pytest.raises(PreflightError, match=r"log\.file"):
             refuse_log(job)
@@ -197,11 +197,11 @@ def test_a_directory_without_a_run_says_why(tmp_path: Path) -> None:
 
 
 async def test_a_state_that_no_run_has_begun_has_no_reader(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    with session_of(desk):
+    project = Project(tmp_path)
+    with session_of(project):
         pass
-    with reading(desk.out) as reader:
+    with reading(project.out) as reader:
         assert reader is not None
-    (desk.out / ".geobatch/ledger.db").unlink()
-    with reading(desk.out) as reader:
+    (project.out / ".geobatch/ledger.db").unlink()
+    with reading(project.out) as reader:
         assert reader is None

@@ -14,9 +14,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import pool_desk
+import pool_driver
 import pytest
-from pool_desk import Desk
+from pool_driver import PoolDriver
 
 from geobatch_tui.errors import Reaction
 from geobatch_tui.execution.protocol import wire
@@ -34,11 +34,11 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-async def desk(tmp_path, monkeypatch):
+async def driver(tmp_path, monkeypatch):
     monkeypatch.setenv("GEOBATCH_OPS", OPS)
     pool = ProcessPool(tmp_path / "state", kill_after=0.5)
-    desk = Desk(pool, tmp_path)
-    yield desk
+    driver = PoolDriver(pool, tmp_path)
+    yield driver
     await pool.close(2.0)
 
 
@@ -57,36 +57,36 @@ async def gone(pid: int, seconds: float = 30.0) -> bool:
     return not alive(pid)
 
 
-async def test_tasks_are_answered_in_order(desk):
+async def test_tasks_are_answered_in_order(driver):
     """A worker works through its queue in order, and each task gets its own receipt."""
-    worker = await desk.worker()
-    idents = [desk.chunk(worker, index) for index in range(40)]
-    await desk.outcome(idents[-1])
-    answered = [e.outcome.task_id for e in desk.events if isinstance(e, Answered)]
+    worker = await driver.worker()
+    idents = [driver.chunk(worker, index) for index in range(40)]
+    await driver.outcome(idents[-1])
+    answered = [e.outcome.task_id for e in driver.events if isinstance(e, Answered)]
     assert answered == idents
-    receipts = [desk.outcomes[ident].receipt for ident in idents]
+    receipts = [driver.outcomes[ident].receipt for ident in idents]
     assert [receipt.index for receipt in receipts] == list(range(40))
     assert all(set(receipt.seconds) == {"compute", "spool"} for receipt in receipts)
 
 
-async def test_whole_life_of_an_item(desk):
+async def test_whole_life_of_an_item(driver):
     """Probe, chunks on two workers, finalise, inspect: the part holds the chunks in order."""
-    first, second = await desk.worker(), await desk.worker()
+    first, second = await driver.worker(), await driver.worker()
     params = {"chunks": 6}
-    desk.pool.submit(
+    driver.pool.submit(
         first,
-        ProbeTask(900, "a.txt", str(desk.root / "source"), {}, "test.faulty", params, {}, None),
+        ProbeTask(900, "a.txt", str(driver.root / "source"), {}, "test.faulty", params, {}, None),
     )
-    plan = (await desk.outcome(900)).receipt
+    plan = (await driver.outcome(900)).receipt
     assert len(plan.grid) == 6
-    idents = [desk.chunk((first, second)[index % 2], index) for index in range(6)]
-    segments = [(await desk.outcome(ident)).receipt.segment for ident in idents]
+    idents = [driver.chunk((first, second)[index % 2], index) for index in range(6)]
+    segments = [(await driver.outcome(ident)).receipt.segment for ident in idents]
     assert len({segment.spool for segment in segments}) == 2
-    receipt = (await desk.outcome(desk.finalise(second, reversed(segments)))).receipt
-    again = (await desk.outcome(desk.finalise(first, segments))).receipt
+    receipt = (await driver.outcome(driver.finalise(second, reversed(segments)))).receipt
+    again = (await driver.outcome(driver.finalise(first, segments))).receipt
     assert receipt == again
-    desk.pool.submit(first, InspectTask(901, "test.faulty", receipt.part_path))
-    seen = (await desk.outcome(901)).receipt
+    driver.pool.submit(first, InspectTask(901, "test.faulty", receipt.part_path))
+    seen = (await driver.outcome(901)).receipt
     assert (seen.fingerprint, seen.size, seen.digest) == (
         "ab" * 16,
         receipt.size,
@@ -103,27 +103,27 @@ CRASHES = [
 
 
 @pytest.mark.parametrize(("fault", "cause", "name"), CRASHES)
-async def test_crash_is_blamed_on_the_running_task_alone(desk, fault, cause, name):
+async def test_crash_is_blamed_on_the_running_task_alone(driver, fault, cause, name):
     """A worker that dies is lost with the task it worked on; the rest of its queue goes back."""
-    worker, other = await desk.worker(), await desk.worker()
-    before = desk.chunk(worker)
-    culprit = desk.fault(worker, fault)
-    behind = tuple(desk.chunk(worker, index) for index in range(3))
-    bystander = desk.chunk(other, 7)
-    lost = await desk.loss(worker)
+    worker, other = await driver.worker(), await driver.worker()
+    before = driver.chunk(worker)
+    culprit = driver.fault(worker, fault)
+    behind = tuple(driver.chunk(worker, index) for index in range(3))
+    bystander = driver.chunk(other, 7)
+    lost = await driver.loss(worker)
     assert (lost.running, lost.queued, lost.cause) == (culprit, behind, cause)
     assert lost.failure.error_class == "WorkerCrashError"
     assert lost.failure.reaction is Reaction.POISON
     assert lost.failure.evidence.get("signal") == name
-    assert desk.outcomes[before].receipt is not None
-    assert (await desk.outcome(bystander)).receipt is not None
+    assert driver.outcomes[before].receipt is not None
+    assert (await driver.outcome(bystander)).receipt is not None
 
 
-async def test_crash_leaves_its_stack_as_evidence(desk):
+async def test_crash_leaves_its_stack_as_evidence(driver):
     """The stack that faulthandler wrote is in the failure's evidence."""
-    worker = await desk.worker()
-    desk.fault(worker, "segfault")
-    stderr = (await desk.loss(worker)).failure.evidence["stderr"]
+    worker = await driver.worker()
+    driver.fault(worker, "segfault")
+    stderr = (await driver.loss(worker)).failure.evidence["stderr"]
     assert "Segmentation fault" in stderr
     assert "_segfault" in stderr
 
@@ -143,270 +143,270 @@ RAISES = [
 
 
 @pytest.mark.parametrize(("fault", "kind", "reaction"), RAISES)
-async def test_failure_is_answered_and_the_worker_lives(desk, fault, kind, reaction):
+async def test_failure_is_answered_and_the_worker_lives(driver, fault, kind, reaction):
     """Whatever an operation raises comes back as a failure; the same worker takes the next task."""
-    worker = await desk.worker()
-    outcome = await desk.outcome(desk.fault(worker, fault))
+    worker = await driver.worker()
+    outcome = await driver.outcome(driver.fault(worker, fault))
     assert outcome.receipt is None
     assert (outcome.failure.error_class, outcome.failure.reaction) == (kind, reaction)
-    after = await desk.outcome(desk.chunk(worker, 1))
+    after = await driver.outcome(driver.chunk(worker, 1))
     assert after.receipt.index == 1
     assert after.evidence == {}
 
 
-async def test_binary_on_fd_2_is_evidence_and_no_failure(desk):
+async def test_binary_on_fd_2_is_evidence_and_no_failure(driver):
     """Bytes that are no text do no harm, and are kept escaped."""
-    worker = await desk.worker()
-    outcome = await desk.outcome(desk.fault(worker, "binary"))
+    worker = await driver.worker()
+    outcome = await driver.outcome(driver.fault(worker, "binary"))
     assert outcome.failure is None
     assert "\\xff" in outcome.evidence["stderr"]
 
 
-async def test_warning_on_fd_2_is_evidence_and_no_failure(desk):
+async def test_warning_on_fd_2_is_evidence_and_no_failure(driver):
     """A warning spares the task, and is kept."""
-    outcome = await desk.outcome(desk.fault(await desk.worker(), "warn"))
+    outcome = await driver.outcome(driver.fault(await driver.worker(), "warn"))
     assert outcome.failure is None
     assert "42112" in outcome.evidence["stderr"]
 
 
-async def test_who_compiles_is_known(desk, monkeypatch):
+async def test_who_compiles_is_known(driver, monkeypatch):
     """From here, while it does; not of one that has been at it for too long."""
-    worker, other = await desk.worker(), await desk.worker()
-    assert desk.pool.compiling() == frozenset()
-    desk.fault(worker, "compile")
-    desk.fault(other, "hang")
+    worker, other = await driver.worker(), await driver.worker()
+    assert driver.pool.compiling() == frozenset()
+    driver.fault(worker, "compile")
+    driver.fault(other, "hang")
     async with asyncio.timeout(20):
-        while desk.pool.compiling() != {worker}:  # noqa: ASYNC110 - a page tells nobody
+        while driver.pool.compiling() != {worker}:  # noqa: ASYNC110 - a page tells nobody
             await asyncio.sleep(0.02)
     monkeypatch.setattr(process_pool, "COMPILING_SECONDS", 0.0)
-    assert desk.pool.compiling() == frozenset()
+    assert driver.pool.compiling() == frozenset()
     for number in (worker, other):
-        desk.pool.kill(number, "timeout")
-        await desk.loss(number)
+        driver.pool.kill(number, "timeout")
+        await driver.loss(number)
 
 
 @pytest.mark.parametrize("fault", ["hang", "busy", "deaf", "stop", "child"])
-async def test_hanging_task_is_killed(desk, fault):
+async def test_hanging_task_is_killed(driver, fault):
     """A task that sleeps, holds the GIL, ignores SIGTERM, is stopped, or waits for a child ends."""
-    worker = await desk.worker()
-    culprit = desk.fault(worker, fault)
-    behind = desk.chunk(worker, 1)
+    worker = await driver.worker()
+    culprit = driver.fault(worker, fault)
+    behind = driver.chunk(worker, 1)
     await asyncio.sleep(0.3)
-    pid = desk.ready[worker].pid
+    pid = driver.ready[worker].pid
     children = procfs.children(pid)
     assert len(children) == (1 if fault == "child" else 0)
-    desk.pool.kill(worker, "timeout")
-    lost = await desk.loss(worker)
+    driver.pool.kill(worker, "timeout")
+    lost = await driver.loss(worker)
     assert (lost.running, lost.queued, lost.cause) == (culprit, (behind,), "timeout")
     assert lost.failure.error_class == "ChunkTimeoutError"
     for process in (pid, *children):
         assert await gone(process)
 
 
-async def test_task_that_cannot_be_pickled_fails_alone(desk):
+async def test_task_that_cannot_be_pickled_fails_alone(driver):
     """A task with a foreign object in it is answered with a failure and breaks nothing."""
-    worker = await desk.worker()
-    bad = desk.chunk(worker, 0, thing=lambda: 1)
-    good = desk.chunk(worker, 1)
-    assert (await desk.outcome(bad)).failure.stage == "send"
-    assert (await desk.outcome(good)).receipt is not None
+    worker = await driver.worker()
+    bad = driver.chunk(worker, 0, thing=lambda: 1)
+    good = driver.chunk(worker, 1)
+    assert (await driver.outcome(bad)).failure.stage == "send"
+    assert (await driver.outcome(good)).receipt is not None
 
 
-async def test_task_that_cannot_be_unpickled_fails_alone(desk):
+async def test_task_that_cannot_be_unpickled_fails_alone(driver):
     """A task whose params hold a class that is no message is answered by the worker."""
-    worker = await desk.worker()
-    bad = desk.chunk(worker, 0, thing=Path("x"))
-    good = desk.chunk(worker, 1)
-    failure = (await desk.outcome(bad)).failure
+    worker = await driver.worker()
+    bad = driver.chunk(worker, 0, thing=Path("x"))
+    good = driver.chunk(worker, 1)
+    failure = (await driver.outcome(bad)).failure
     assert failure.stage == "receive"
     assert "is not a message type" in failure.message
-    assert (await desk.outcome(good)).receipt is not None
+    assert (await driver.outcome(good)).receipt is not None
 
 
-async def test_foreign_class_in_a_receipt_is_never_unpickled(desk):
+async def test_foreign_class_in_a_receipt_is_never_unpickled(driver):
     """A receipt with an object that is no message fails its task, not the engine."""
-    worker = await desk.worker()
-    bad = desk.chunk(worker, 0, op="test.foreign")
+    worker = await driver.worker()
+    bad = driver.chunk(worker, 0, op="test.foreign")
     # No such operation: the failure comes back like any other.
-    failure = (await desk.outcome(bad)).failure
+    failure = (await driver.outcome(bad)).failure
     assert failure.error_class == "ConfigError"
-    state = desk.pool._workers[worker]
-    ident = desk.chunk(worker, 1, milliseconds=300)
-    desk.pool._message(state, ident, b"cos\nsystem\n(S'true'\ntR.")
-    failure = (await desk.outcome(ident)).failure
+    state = driver.pool._workers[worker]
+    ident = driver.chunk(worker, 1, milliseconds=300)
+    driver.pool._message(state, ident, b"cos\nsystem\n(S'true'\ntR.")
+    failure = (await driver.outcome(ident)).failure
     assert "is not plain data" in failure.message
     assert "system is not a message type" in failure.message
 
 
-async def test_answer_sent_before_death_counts(desk):
+async def test_answer_sent_before_death_counts(driver):
     """A worker that dies right after its answer loses nothing and leaves nobody to blame."""
-    worker = await desk.worker()
-    ident = desk.chunk(worker)
-    state = desk.pool._workers[worker]
+    worker = await driver.worker()
+    ident = driver.chunk(worker)
+    state = driver.pool._workers[worker]
     # The loop does not look at the pipe until the worker is dead.
     asyncio.get_running_loop().remove_reader(state.pipe._end.fileno())
     await asyncio.sleep(0.2)
-    os.kill(desk.ready[worker].pid, signal.SIGKILL)
-    lost = await desk.loss(worker)
-    assert desk.outcomes[ident].receipt is not None
+    os.kill(driver.ready[worker].pid, signal.SIGKILL)
+    lost = await driver.loss(worker)
+    assert driver.outcomes[ident].receipt is not None
     assert (lost.running, lost.queued) == (None, ())
 
 
-async def test_worker_killed_while_idle_blames_nobody(desk):
+async def test_worker_killed_while_idle_blames_nobody(driver):
     """SIGKILL from outside at an idle worker: no task is to blame, the words say who did it."""
-    worker = await desk.worker()
-    os.kill(desk.ready[worker].pid, signal.SIGKILL)
-    lost = await desk.loss(worker)
+    worker = await driver.worker()
+    os.kill(driver.ready[worker].pid, signal.SIGKILL)
+    lost = await driver.loss(worker)
     assert (lost.running, lost.queued, lost.cause) == (None, (), "signal")
     assert "somebody killed it" in lost.failure.message
 
 
-async def test_task_that_was_not_begun_is_not_blamed(desk):
+async def test_task_that_was_not_begun_is_not_blamed(driver):
     """A worker that dies before it takes up its queue leaves nobody to blame."""
-    worker = await desk.worker()
-    os.kill(desk.ready[worker].pid, signal.SIGSTOP)
-    queued = (desk.chunk(worker, 0), desk.chunk(worker, 1))
+    worker = await driver.worker()
+    os.kill(driver.ready[worker].pid, signal.SIGSTOP)
+    queued = (driver.chunk(worker, 0), driver.chunk(worker, 1))
     await asyncio.sleep(0.1)
-    os.kill(desk.ready[worker].pid, signal.SIGKILL)
-    lost = await desk.loss(worker)
+    os.kill(driver.ready[worker].pid, signal.SIGKILL)
+    lost = await driver.loss(worker)
     assert (lost.running, lost.queued) == (None, queued)
 
 
-async def test_worker_that_dies_before_it_is_ready(desk):
+async def test_worker_that_dies_before_it_is_ready(driver):
     """Tasks given to a worker that never came up go back, and nobody is to blame."""
     # A directory where its file should be.
-    (desk.root / "state").mkdir(exist_ok=True)
-    (desk.root / "state" / "worker-1.err").mkdir()
-    worker = desk.pool.spawn()
-    ident = desk.chunk(worker)
-    lost = await desk.loss(worker)
+    (driver.root / "state").mkdir(exist_ok=True)
+    (driver.root / "state" / "worker-1.err").mkdir()
+    worker = driver.pool.spawn()
+    ident = driver.chunk(worker)
+    lost = await driver.loss(worker)
     assert (lost.running, lost.queued, lost.cause) == (None, (ident,), "exit")
-    (desk.root / "state" / "worker-1.err").rmdir()
+    (driver.root / "state" / "worker-1.err").rmdir()
 
 
-async def test_kill_before_start(desk):
+async def test_kill_before_start(driver):
     """A worker may be killed before it has a pid."""
-    worker = desk.pool.spawn()
-    desk.pool.kill(worker, "memory")
-    lost = await desk.loss(worker)
+    worker = driver.pool.spawn()
+    driver.pool.kill(worker, "memory")
+    lost = await driver.loss(worker)
     assert lost.cause == "memory"
     assert lost.failure.error_class == "MemoryBudgetError"
 
 
-async def test_retire_finishes_the_queue(desk):
+async def test_retire_finishes_the_queue(driver):
     """A retired worker does all that it was given, then ends without a failure."""
-    worker = await desk.worker()
-    idents = [desk.chunk(worker, index) for index in range(5)]
-    desk.pool.retire(worker)
-    late = desk.chunk(worker, 6)
-    lost = await desk.loss(worker)
-    assert all(desk.outcomes[ident].receipt for ident in idents)
+    worker = await driver.worker()
+    idents = [driver.chunk(worker, index) for index in range(5)]
+    driver.pool.retire(worker)
+    late = driver.chunk(worker, 6)
+    lost = await driver.loss(worker)
+    assert all(driver.outcomes[ident].receipt for ident in idents)
     assert (lost.running, lost.queued, lost.cause, lost.failure) == (None, (late,), "retired", None)
 
 
-async def test_close_lets_the_running_task_finish_only(desk):
+async def test_close_lets_the_running_task_finish_only(driver):
     """Closing waits for the task at work; those behind it go back."""
-    worker = await desk.worker()
-    first = desk.chunk(worker, 0, milliseconds=400)
-    second = desk.chunk(worker, 1, milliseconds=400)
+    worker = await driver.worker()
+    first = driver.chunk(worker, 0, milliseconds=400)
+    second = driver.chunk(worker, 1, milliseconds=400)
     await asyncio.sleep(0.2)
-    await desk.pool.close(5.0)
-    lost = desk.lost[worker]
-    assert first in desk.outcomes
+    await driver.pool.close(5.0)
+    lost = driver.lost[worker]
+    assert first in driver.outcomes
     assert (lost.running, lost.queued, lost.cause) == (None, (second,), "retired")
 
 
-async def test_close_ends_what_does_not_finish_in_time(desk):
+async def test_close_ends_what_does_not_finish_in_time(driver):
     """Past its grace a hanging worker is ended; its task goes back without a failure."""
-    worker = await desk.worker()
-    ident = desk.fault(worker, "deaf")
-    while desk.pool._workers[worker].cells[RUNNING] != ident + 1:  # noqa: ASYNC110 - nobody tells
+    worker = await driver.worker()
+    ident = driver.fault(worker, "deaf")
+    while driver.pool._workers[worker].cells[RUNNING] != ident + 1:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.01)
     async with asyncio.timeout(30):
-        await desk.pool.close(0.2)
-    lost = desk.lost[worker]
+        await driver.pool.close(0.2)
+    lost = driver.lost[worker]
     assert (lost.running, lost.cause, lost.failure) == (ident, "retired", None)
 
 
 async def test_grown_worker_is_replaced(tmp_path, monkeypatch):
     """A worker that stays large after a task ends by itself after what it was given."""
     monkeypatch.setenv("GEOBATCH_OPS", OPS)
-    desk = Desk(ProcessPool(tmp_path / "state", growth=64 << 20), tmp_path)
-    worker = await desk.worker()
-    leaky = desk.fault(worker, "leak", megabytes=100)
-    behind = desk.chunk(worker, 1)
-    lost = await desk.loss(worker)
-    assert desk.outcomes[leaky].receipt is not None
-    assert desk.outcomes[behind].receipt is not None
+    driver = PoolDriver(ProcessPool(tmp_path / "state", growth=64 << 20), tmp_path)
+    worker = await driver.worker()
+    leaky = driver.fault(worker, "leak", megabytes=100)
+    behind = driver.chunk(worker, 1)
+    lost = await driver.loss(worker)
+    assert driver.outcomes[leaky].receipt is not None
+    assert driver.outcomes[behind].receipt is not None
     assert (lost.cause, lost.failure) == ("retired", None)
-    await desk.pool.close(1.0)
+    await driver.pool.close(1.0)
 
 
-async def test_peak_of_memory_is_that_of_the_task(desk):
+async def test_peak_of_memory_is_that_of_the_task(driver):
     """rss_peak shows what a task held, and the next task starts from nothing."""
-    worker = await desk.worker()
-    big = await desk.outcome(desk.fault(worker, "allocate", megabytes=128))
-    small = await desk.outcome(desk.chunk(worker, 1, milliseconds=20))
+    worker = await driver.worker()
+    big = await driver.outcome(driver.fault(worker, "allocate", megabytes=128))
+    small = await driver.outcome(driver.chunk(worker, 1, milliseconds=20))
     assert big.rss_peak - big.rss > 100 << 20
     assert small.rss_peak - small.rss < 50 << 20
 
 
-async def test_rss_counts_children(desk):
+async def test_rss_counts_children(driver):
     """The resident size of a worker includes the processes that it started."""
-    worker = await desk.worker()
-    alone = desk.pool.rss()[worker]
-    desk.fault(worker, "child")
+    worker = await driver.worker()
+    alone = driver.pool.rss()[worker]
+    driver.fault(worker, "child")
     await asyncio.sleep(0.5)
-    assert desk.pool.rss()[worker] > alone + (4 << 20)
-    desk.pool.kill(worker, "timeout")
-    await desk.loss(worker)
+    assert driver.pool.rss()[worker] > alone + (4 << 20)
+    driver.pool.kill(worker, "timeout")
+    await driver.loss(worker)
 
 
-async def test_flood_is_cut_while_it_runs(desk):
+async def test_flood_is_cut_while_it_runs(driver):
     """A file that a task floods without end stays small, though the worker cannot look."""
-    worker = await desk.worker()
-    ident = desk.fault(worker, "hang")
+    worker = await driver.worker()
+    ident = driver.fault(worker, "hang")
     await asyncio.sleep(0.1)
-    path = desk.root / "state" / f"worker-{worker}.err"
+    path = driver.root / "state" / f"worker-{worker}.err"
     with path.open("ab") as file:
         file.write(b"y" * (17 << 20))
-    desk.pool._watch_floods()
+    driver.pool._watch_floods()
     assert path.stat().st_size < 1 << 16
-    desk.pool.kill(worker, "timeout")
-    lost = await desk.loss(worker)
+    driver.pool.kill(worker, "timeout")
+    lost = await driver.loss(worker)
     assert lost.running == ident
     assert "floods fd 2" in lost.failure.evidence["stderr"]
 
 
-async def test_large_message_does_not_block_the_loop(desk):
+async def test_large_message_does_not_block_the_loop(driver):
     """Megabytes to a busy worker are written as it reads them; the loop turns meanwhile."""
-    worker = await desk.worker()
-    pid = desk.ready[worker].pid
+    worker = await driver.worker()
+    pid = driver.ready[worker].pid
     os.kill(pid, signal.SIGSTOP)
     goes_on = threading.Timer(20, os.kill, (pid, signal.SIGCONT))  # else a loop that waits hangs
     goes_on.start()
     try:
-        big = desk.chunk(worker, 0, text="x" * (8 << 20))
+        big = driver.chunk(worker, 0, text="x" * (8 << 20))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert desk.pool._workers[worker].pipe._writing
+        assert driver.pool._workers[worker].pipe._writing
     finally:
         goes_on.cancel()
         os.kill(pid, signal.SIGCONT)
-    assert (await desk.outcome(big)).receipt is not None
-    assert not desk.pool._workers[worker].pipe._writing
+    assert (await driver.outcome(big)).receipt is not None
+    assert not driver.pool._workers[worker].pipe._writing
 
 
-async def test_closed_descriptors_end_the_worker_not_the_pool(desk):
+async def test_closed_descriptors_end_the_worker_not_the_pool(driver):
     """A task that closes the worker's own pipe is blamed; the pool goes on."""
-    worker = await desk.worker()
-    ident = desk.fault(worker, "close_pipe")
-    lost = await desk.loss(worker)
+    worker = await driver.worker()
+    ident = driver.fault(worker, "close_pipe")
+    lost = await driver.loss(worker)
     assert lost.running == ident
-    assert (await desk.outcome(desk.chunk(await desk.worker()))).receipt is not None
+    assert (await driver.outcome(driver.chunk(await driver.worker()))).receipt is not None
 
 
-async def test_poison_and_random_kills(desk):
+async def test_poison_and_random_kills(driver):
     """10 poison tasks among 200 and kills from outside: each found, no innocent blamed."""
     todo = [(index, index % 20 == 7) for index in range(200)]
     owner: dict[int, tuple[int, bool]] = {}
@@ -419,19 +419,19 @@ async def test_poison_and_random_kills(desk):
         while todo and sum(1 for w, _ in owner_of.values() if w == worker) < 4:
             index, poison = todo.pop()
             faults = {"segfault": [index]} if poison else {}
-            ident = desk.chunk(worker, index, faults=faults, milliseconds=1, op="test.faulty")
+            ident = driver.chunk(worker, index, faults=faults, milliseconds=1, op="test.faulty")
             owner[ident] = (index, poison)
             owner_of[ident] = (worker, index)
 
     owner_of: dict[int, tuple[int, int]] = {}
-    workers = {await desk.worker(), await desk.worker()}
-    seen = len(desk.events)
+    workers = {await driver.worker(), await driver.worker()}
+    seen = len(driver.events)
     for worker in workers:
         feed(worker)
     strikes = 0
     while len(done) + len({entry[0][0] for entry in blamed if entry[0][1]}) < 200:
-        await desk.until(lambda count=seen: len(desk.events) > count)
-        event = desk.events[seen]
+        await driver.until(lambda count=seen: len(driver.events) > count)
+        event = driver.events[seen]
         seen += 1
         if isinstance(event, Answered):
             done.add(owner[event.outcome.task_id][0])
@@ -440,8 +440,8 @@ async def test_poison_and_random_kills(desk):
                 strikes += 1
                 killed.add(event.worker)
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(desk.ready[event.worker].pid, signal.SIGKILL)
-            elif event.worker not in desk.lost:
+                    os.kill(driver.ready[event.worker].pid, signal.SIGKILL)
+            elif event.worker not in driver.lost:
                 feed(event.worker)
         elif isinstance(event, Lost):
             for ident in (event.running, *event.queued):
@@ -452,34 +452,34 @@ async def test_poison_and_random_kills(desk):
                 blamed.append((owner[event.running], event))
                 if event.worker in killed and not owner[event.running][1]:
                     todo.append(owner[event.running])
-            feed(await desk.worker())
+            feed(await driver.worker())
     convicted = {entry[0] for entry, lost in blamed if lost.worker not in killed}
     assert convicted <= {index for index in range(200) if index % 20 == 7}
     assert done == {index for index in range(200) if index % 20 != 7}
     assert strikes == 4
 
 
-async def test_descriptors_do_not_leak(desk):
+async def test_descriptors_do_not_leak(driver):
     """150 workers come and go, some by force; the engine has as many open files as before."""
 
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
-    first = await desk.worker()
-    desk.pool.retire(first)
-    await desk.loss(first)
+    first = await driver.worker()
+    driver.pool.retire(first)
+    await driver.loss(first)
     before = descriptors()
     for base in range(0, 150, 10):
-        started = [desk.pool.spawn() for _ in range(10)]
+        started = [driver.pool.spawn() for _ in range(10)]
         for offset, worker in enumerate(started):
             if (base + offset) % 3 == 0:
-                desk.pool.kill(worker, "timeout")
+                driver.pool.kill(worker, "timeout")
             else:
-                desk.pool.retire(worker)
+                driver.pool.retire(worker)
         for worker in started:
-            await desk.loss(worker)
+            await driver.loss(worker)
     assert descriptors() == before
-    assert list((desk.root / "state").iterdir()) == []
+    assert list((driver.root / "state").iterdir()) == []
 
 
 ENGINE = """
@@ -488,20 +488,20 @@ from pathlib import Path
 from geobatch_tui.orchestration.workers.process_pool import ProcessPool
 from geobatch_tui.orchestration.workers.pool import Ready
 sys.path.insert(0, {tests!r})
-from pool_desk import Desk
+from pool_driver import PoolDriver
 
 async def main():
     root = Path({root!r})
-    desk = Desk(ProcessPool(root / "state"), root)
+    driver = PoolDriver(ProcessPool(root / "state"), root)
     for fault in ("busy", "hang", "stop", "child", None):
-        worker = await desk.worker()
+        worker = await driver.worker()
         if fault:
-            desk.fault(worker, fault)
-    workers = [ready.pid for ready in desk.ready.values()]
+            driver.fault(worker, fault)
+    workers = [ready.pid for ready in driver.ready.values()]
     from geobatch_tui.execution.worker.process import RUNNING
     from geobatch_tui.orchestration.workers import procfs as proc
     children = []
-    while not children or sum(one.cells[RUNNING] > 0 for one in desk.pool._workers.values()) < 4:
+    while not children or sum(one.cells[RUNNING] > 0 for one in driver.pool._workers.values()) < 4:
         await asyncio.sleep(0.01)
         children = [child for pid in workers for child in proc.children(pid)]
     pids = workers + children
@@ -517,7 +517,7 @@ async def test_no_worker_outlives_its_engine(tmp_path, number):
     """Soon after the engine died no worker is left: not one that holds the GIL, is stopped, or
     has a child."""
     code = textwrap.dedent(ENGINE).format(
-        tests=str(Path(pool_desk.__file__).parent), root=str(tmp_path)
+        tests=str(Path(pool_driver.__file__).parent), root=str(tmp_path)
     )
     engine = subprocess.Popen(  # noqa: ASYNC220 - the test waits for it
         [sys.executable, "-c", code],
@@ -535,21 +535,21 @@ async def test_no_worker_outlives_its_engine(tmp_path, number):
             assert await gone(pid)
 
 
-async def test_workers_are_in_no_terminal_group(desk):
+async def test_workers_are_in_no_terminal_group(driver):
     """A worker leads a process group of its own and ignores SIGINT and SIGHUP."""
-    worker = await desk.worker()
-    pid = desk.ready[worker].pid
+    worker = await driver.worker()
+    pid = driver.ready[worker].pid
     assert os.getpgid(pid) == pid
     os.kill(pid, signal.SIGINT)
     os.kill(pid, signal.SIGHUP)
-    assert (await desk.outcome(desk.chunk(worker))).receipt is not None
+    assert (await driver.outcome(driver.chunk(worker))).receipt is not None
 
 
-async def test_engine_environment_is_untouched(desk, monkeypatch):
+async def test_engine_environment_is_untouched(driver, monkeypatch):
     """Starting the fork server leaves the engine's own environment as it was."""
     # Workers that were threads of this process have set it.
     monkeypatch.delenv("GDAL_VRT_ENABLE_RAWRASTERBAND", raising=False)
-    await desk.worker()
+    await driver.worker()
     assert "GDAL_VRT_ENABLE_RAWRASTERBAND" not in os.environ
 
 
@@ -580,8 +580,8 @@ async def test_a_confined_worker_writes_where_it_may(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     for write, failed in ([str(tmp_path / "work")], False), ([], True):
         pool = ProcessPool(tmp_path / "state", kill_after=0.5, write=write)
-        desk = Desk(pool, tmp_path)
-        outcome = await desk.outcome(desk.chunk(await desk.worker()))
+        driver = PoolDriver(pool, tmp_path)
+        outcome = await driver.outcome(driver.chunk(await driver.worker()))
         assert (outcome.failure is not None) == failed
         if outcome.failure is not None:
             assert outcome.failure.error_class == "OperationError"

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pool_desk
+import pool_driver
 import pytest
-from pool_desk import Desk
+from pool_driver import PoolDriver
 
 from geobatch_tui.execution.ops import registry
 from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
@@ -18,26 +18,26 @@ from geobatch_tui.testing import OPS
 
 
 @pytest.fixture
-async def desk(tmp_path, monkeypatch):
+async def driver(tmp_path, monkeypatch):
     monkeypatch.setenv("GEOBATCH_OPS", OPS)
     registry._entries.cache_clear()
     # GDAL's variables stay in this process for good: other tests get them back as they were.
     before = dict(os.environ)
     pool = ThreadPool()
-    yield Desk(pool, tmp_path)
+    yield PoolDriver(pool, tmp_path)
     await pool.close(1.0)
     os.environ.clear()
     os.environ.update(before)
     registry._entries.cache_clear()
 
 
-async def test_same_bytes_as_processes_would_give(desk):
+async def test_same_bytes_as_processes_would_give(driver):
     """Chunks of two threads, assembled, hold the bytes that the operation defines."""
-    workers = [await desk.worker(), await desk.worker()]
-    idents = [desk.chunk(workers[index % 2], index) for index in range(6)]
-    segments = [(await desk.outcome(ident)).receipt.segment for ident in idents]
+    workers = [await driver.worker(), await driver.worker()]
+    idents = [driver.chunk(workers[index % 2], index) for index in range(6)]
+    segments = [(await driver.outcome(ident)).receipt.segment for ident in idents]
     assert len({segment.spool for segment in segments}) == 2
-    receipt = (await desk.outcome(desk.finalise(workers[0], segments))).receipt
+    receipt = (await driver.outcome(driver.finalise(workers[0], segments))).receipt
     assert receipt.size == len("geobatch-test " + "ab" * 16 + "\n") + 6 * 64
 
 
@@ -50,47 +50,47 @@ async def test_same_bytes_as_processes_would_give(desk):
         ("transient", "RemoteIOError"),
     ],
 )
-async def test_failure_is_answered_and_the_thread_lives(desk, fault, kind):
+async def test_failure_is_answered_and_the_thread_lives(driver, fault, kind):
     """What an operation raises in a thread ends its task only."""
-    worker = await desk.worker()
-    outcome = await desk.outcome(desk.fault(worker, fault))
+    worker = await driver.worker()
+    outcome = await driver.outcome(driver.fault(worker, fault))
     assert outcome.failure.error_class == kind
-    assert (await desk.outcome(desk.chunk(worker, 1))).receipt is not None
+    assert (await driver.outcome(driver.chunk(worker, 1))).receipt is not None
 
 
-async def test_killed_thread_is_abandoned(desk):
+async def test_killed_thread_is_abandoned(driver):
     """A killed thread is lost with its running task at once; its late answer is dropped."""
-    worker = await desk.worker()
-    culprit = desk.chunk(worker, 0, milliseconds=300)
-    behind = desk.chunk(worker, 1)
+    worker = await driver.worker()
+    culprit = driver.chunk(worker, 0, milliseconds=300)
+    behind = driver.chunk(worker, 1)
     await asyncio.sleep(0.05)
-    desk.pool.kill(worker, "timeout")
-    lost = await desk.loss(worker)
+    driver.pool.kill(worker, "timeout")
+    lost = await driver.loss(worker)
     assert (lost.running, lost.queued, lost.cause) == (culprit, (behind,), "timeout")
     assert lost.failure.error_class == "ChunkTimeoutError"
     await asyncio.sleep(0.4)
-    assert culprit not in desk.outcomes
+    assert culprit not in driver.outcomes
 
 
-async def test_retire_finishes_the_queue(desk):
+async def test_retire_finishes_the_queue(driver):
     """A retired thread does what it was given, then ends."""
-    worker = await desk.worker()
-    idents = [desk.chunk(worker, index) for index in range(5)]
-    desk.pool.retire(worker)
-    lost = await desk.loss(worker)
-    assert all(ident in desk.outcomes for ident in idents)
+    worker = await driver.worker()
+    idents = [driver.chunk(worker, index) for index in range(5)]
+    driver.pool.retire(worker)
+    lost = await driver.loss(worker)
+    assert all(ident in driver.outcomes for ident in idents)
     assert (lost.running, lost.queued, lost.cause) == (None, (), "retired")
 
 
-async def test_close_gives_back_what_was_not_begun(desk):
+async def test_close_gives_back_what_was_not_begun(driver):
     """Closing waits for the task at work; those behind it go back."""
-    worker = await desk.worker()
-    first = desk.chunk(worker, 0, milliseconds=200)
-    second = desk.chunk(worker, 1)
+    worker = await driver.worker()
+    first = driver.chunk(worker, 0, milliseconds=200)
+    second = driver.chunk(worker, 1)
     await asyncio.sleep(0.05)
-    await desk.pool.close(5.0)
-    assert first in desk.outcomes
-    assert desk.lost[worker].queued == (second,)
+    await driver.pool.close(5.0)
+    assert first in driver.outcomes
+    assert driver.lost[worker].queued == (second,)
 
 
 def test_thread_that_hangs_does_not_keep_the_process():
@@ -98,16 +98,16 @@ def test_thread_that_hangs_does_not_keep_the_process():
     code = f"""
 import asyncio, sys, tempfile
 from pathlib import Path
-sys.path.insert(0, {str(Path(pool_desk.__file__).parent)!r})
-from pool_desk import Desk
+sys.path.insert(0, {str(Path(pool_driver.__file__).parent)!r})
+from pool_driver import PoolDriver
 from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
 
 async def main():
-    desk = Desk(ThreadPool(), Path(tempfile.mkdtemp()))
-    worker = await desk.worker()
-    desk.fault(worker, "hang")
+    driver = PoolDriver(ThreadPool(), Path(tempfile.mkdtemp()))
+    worker = await driver.worker()
+    driver.fault(worker, "hang")
     await asyncio.sleep(0.1)
-    await desk.pool.close(0.1)
+    await driver.pool.close(0.1)
 
 asyncio.run(main())
 """

@@ -6,7 +6,7 @@ import os
 import re
 
 import pytest
-from console_desk import busy_run
+from scripted_run import busy_run
 from textual.color import Color
 
 from geobatch_tui.errors import StateError

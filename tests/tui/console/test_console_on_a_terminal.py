@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from terminal_desk import Terminal
+from pseudo_terminal import Terminal
 
 from geobatch_tui.ledger.place.lock import RunLock, is_held
 from geobatch_tui.ledger.place.state_directory import StateDir

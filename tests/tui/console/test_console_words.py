@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from console_desk import busy_run
+from scripted_run import busy_run
 from textual.color import Color
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import textual
-from console_desk import pictured
+from scripted_run import pictured
 
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.execution.protocol.messages import ChunkGrid

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from console_desk import busy_run
 from keys_at_once import type_at_once
+from scripted_run import busy_run
 from textual.command import CommandList, CommandPalette
 from textual.widgets import Input
 

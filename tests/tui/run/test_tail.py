@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from console_desk import log_line
+from scripted_run import log_line
 
 from geobatch_tui.observability.lines import LineMaker
 from geobatch_tui.tui.run.tail import LogTail, parse

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import textual
-from console_desk import LOOKS, busy_run, pictured
 from corpus import NAMES
+from scripted_run import LOOKS, busy_run, pictured
 
 from geobatch_tui.execution.protocol.messages import PreviewReceipt
 from geobatch_tui.ledger.schema import updates as lu

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from terminal_desk import Terminal
+from pseudo_terminal import Terminal
 
 from geobatch_tui.cli.shared_options import load
 from geobatch_tui.config.layers import make_job

@@ -8,8 +8,8 @@ import os
 
 import pytest
 import textual
-from console_desk import LOOKS, busy_run, pictured
 from corpus import NAMES
+from scripted_run import LOOKS, busy_run, pictured
 from textual.geometry import Region
 
 from geobatch_tui.tui.parts.console_messages import ShowOnMap

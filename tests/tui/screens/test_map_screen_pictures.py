@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import textual
-from console_desk import LOOKS, pictured
 from scripted_maps import MapApp, Store, items, scattered, settled
+from scripted_run import LOOKS, pictured
 
 SIZES = [(80, 24), (120, 30), (160, 48)]
 KNOWN = "8.2.8"

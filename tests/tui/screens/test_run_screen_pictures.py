@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import textual
-from console_desk import busy_run, pictured
+from scripted_run import busy_run, pictured
 
 KNOWN = "8.2.8"
 

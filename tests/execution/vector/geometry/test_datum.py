@@ -9,11 +9,11 @@ import re
 import subprocess
 import sys
 
+import datum_grid
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-import shiftgrid
 import vectordata
 
 from geobatch_tui.execution.ops.registry import get_operation
@@ -30,8 +30,8 @@ print(json.dumps(Transformer.from_crs(4326, 27700, always_xy=True).transform(x, 
 def grid(tmp_path, monkeypatch):
     """A grid where PROJ finds it, in this process and those that it starts."""
     monkeypatch.setenv("PROJ_USER_WRITABLE_DIRECTORY", str(tmp_path))
-    path = tmp_path / shiftgrid.OSTN15
-    shiftgrid.write(path)
+    path = tmp_path / datum_grid.OSTN15
+    datum_grid.write(path)
     return path
 
 

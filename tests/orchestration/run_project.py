@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Desk:
-    """``inputs`` by name; ``op`` parameters of ``test.faulty``; ``values`` of other sections."""
+class Project:
+    """A job in a directory of its own.
+
+    Args:
+        root: the directory, which holds sources and outputs.
+        op: parameters of ``test.faulty``.
+        values: of other sections.
+        inputs: names of the sources.
+    """
 
     root: Path
     op: dict[str, Any] = field(default_factory=dict)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import alone
+import fresh_gdal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,7 +40,7 @@ def places(draw):
 
 
 class Fresh:
-    """Asks :mod:`alone`; what one item gives alone is asked once."""
+    """Asks :mod:`fresh_gdal`; what one item gives alone is asked once."""
 
     def __init__(self, process):
         self.process = process
@@ -60,9 +60,9 @@ class Fresh:
 
 @pytest.fixture(scope="module")
 def fresh():
-    folder = Path(alone.__file__).parent
+    folder = Path(fresh_gdal.__file__).parent
     with subprocess.Popen(
-        [sys.executable, alone.__file__],
+        [sys.executable, fresh_gdal.__file__],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder,
     ) as process:  # fmt: skip
         yield Fresh(process)

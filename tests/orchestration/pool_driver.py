@@ -1,4 +1,4 @@
-"""A desk for tests of pools: hands out tasks, keeps every event, and waits for what matters."""
+"""Drives a pool of workers in tests: hands out tasks, keeps every event, and waits for what matters."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def item(root: Path, op: str = "test.faulty", key: str = "a.txt", **params) -> I
     )
 
 
-class Desk:
+class PoolDriver:
     """Wraps a pool. ``outcomes``: by task id; ``lost``: by worker."""
 
     def __init__(self, pool, root: Path) -> None:
