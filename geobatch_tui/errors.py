@@ -46,7 +46,7 @@ from __future__ import annotations
 
 import errno
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 #: Numbers of the system's errors, by what they say of a file that is written, whoever writes it.
 #: EFBIG is RLIMIT_FSIZE, or a filesystem's largest file. A source that gives EIO or ESTALE is read
@@ -59,7 +59,7 @@ TOO_MANY_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Reaction(StrEnum):
-    """What a failure asks of the scheduler."""
+    """The reaction of the scheduler that a failure asks for."""
 
     TRANSIENT = "transient"  #: retry with backoff, charged to the retry budget
     RESOURCE = "resource"  #: retry with less: sub-windows, fewer workers
@@ -104,7 +104,7 @@ class GeobatchError(Exception):
         super().__init__(message or (type(self).__doc__ or type(self).__name__).strip())
         self.hint = hint or self.default_hint
         #: JSON-ready facts for the dead letter: blocks that fail, chunks that are damaged.
-        self.evidence: dict[str, Any] = {}
+        self.evidence: dict[str, object] = {}
 
     @property
     def message(self) -> str:

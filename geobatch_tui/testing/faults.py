@@ -59,18 +59,18 @@ def _hang(_: int) -> None:
 
 
 def _compile(_: int) -> None:
-    """As long as it is said to compile, its time does not count."""
+    """Compile for ever: that time does not count."""
     with compiling():
         _hang(0)
 
 
 def _busy(_: int) -> None:
-    """A loop in C that keeps the GIL: no other thread of the process runs."""
+    """Loop in C with the GIL, so that no other thread of the process runs."""
     _ = 9**9**9
 
 
 def _deaf(_: int) -> None:
-    """Hangs, and does not hear SIGTERM."""
+    """Hang, and ignore SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _hang(0)
 
@@ -80,18 +80,18 @@ def _stop(_: int) -> None:
 
 
 def _term(_: int) -> None:
-    """As if somebody else had ended it."""
+    """End by SIGTERM, as if another program had sent it."""
     os.kill(os.getpid(), signal.SIGTERM)
     sleep(60)
 
 
 def _few_files(_: int) -> None:
-    """The hard limit falls too: only root could raise it again."""
+    """Lower the limit of open files, the hard one too: only root could raise it again."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
 
 
 def _cut_page(_: int) -> None:
-    """Cuts the page that it shares with the engine."""
+    """Cut the page that the worker shares with the engine."""
     for link in Path("/proc/self/fd").iterdir():
         if os.path.lexists(link) and "memfd:geobatch" in os.fspath(link.readlink()):
             os.ftruncate(int(link.name), 0)
@@ -141,7 +141,7 @@ def _memory_error(_: int) -> NoReturn:
 
 
 def _allocate(size: int) -> None:
-    """Touches every page, slowly enough to be seen."""
+    """Touch every page, slowly enough to be seen."""
     held = []
     for _ in range(max(1, size >> 24)):
         held.append(bytearray(b"x") * (1 << 24))
@@ -156,7 +156,7 @@ def _leak(size: int) -> None:
 
 
 def _child(_: int) -> None:
-    """Starts a process of its own, then hangs."""
+    """Start a process, then hang."""
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
     _hang(0)
 
@@ -172,17 +172,17 @@ def _binary(_: int) -> None:
 
 
 def _warn(_: int) -> None:
-    """Speaks of nothing bad: the task is fine."""
+    """Print a warning that means no harm: the task is fine."""
     os.write(2, b"Warning 1: TIFFReadDirectory:Unknown field with tag 42112\n")
 
 
 def _disk_full(_: int) -> None:
-    """What libtiff says on fd 2 when the disk is full and GDAL reports success."""
+    """Say what libtiff says on fd 2 when the disk is full and GDAL reports success."""
     os.write(2, b"_tiffWriteProc: No space left on device.\n")
 
 
 def _file_limit(_: int) -> None:
-    """Writes a TIFF past RLIMIT_FSIZE: rasterio raises nothing, and the file is damaged."""
+    """Write a TIFF past RLIMIT_FSIZE: rasterio raises nothing, and the file is damaged."""
     import numpy as np
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
@@ -203,13 +203,13 @@ def _file_limit(_: int) -> None:
 
 
 def _close_pipe(_: int) -> None:
-    """Closes files that belong to others, as a double close in a C library does."""
+    """Close files of others, as a double close in a C library does."""
     os.closerange(3, 256)
     sleep(0.05)
 
 
 def _lost_finaliser(_: int) -> None:
-    """Leaves garbage that crashes when it is collected, in the middle of something else."""
+    """Leave garbage that crashes when it is collected, in the middle of something else."""
     trap = _DiesLater()
     trap.cycle = trap  # type: ignore[attr-defined]
 

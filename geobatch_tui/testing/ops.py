@@ -9,11 +9,12 @@ import threading
 import zlib
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from geobatch_tui.errors import SourceNotFoundError, VerifyError
+from geobatch_tui.execution.params.param_fields import operational, semantic
 from geobatch_tui.execution.protocol.messages import (
     ChunkGrid,
     ChunkReceipt,
@@ -38,21 +39,13 @@ _MEGABYTE = 1 << 20
 _MAGIC = "geobatch-test"
 
 
-def _semantic(default: Any, text: str, unit: str = "") -> Any:
-    return Field(default, description=text, json_schema_extra={"kind": "semantic", "unit": unit})
-
-
-def _operational(default: Any, text: str, unit: str = "") -> Any:
-    return Field(default, description=text, json_schema_extra={"kind": "operational", "unit": unit})
-
-
 class NoopParams(BaseModel):
     """Parameters of ``test.noop``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    chunks: int = _semantic(1, "chunks of each item", "chunks")
-    milliseconds: float = _operational(0.0, "time that a chunk takes", "ms")
+    chunks: int = semantic(1, "chunks of each item", "chunks")
+    milliseconds: float = operational(0.0, "time that a chunk takes", "ms")
 
 
 class FaultyParams(NoopParams):
@@ -61,16 +54,14 @@ class FaultyParams(NoopParams):
     The faults are operational: a chunk that does not die gives the same bytes as ever.
     """
 
-    bytes: int = _semantic(64, "bytes of each chunk", "bytes")
-    faults: dict[str, list[int]] = _operational({}, "fault by name -> chunks that have it")
-    times: int = _operational(0, "attempts that fail of a chunk with a fault; 0: all", "attempts")
-    megabytes: int = _operational(64, "size of an allocation or a flood", "MB")
-    state_dir: str = Field(
-        "",
-        description="directory in which attempts are counted, for `times`",
-        json_schema_extra={"kind": "operational", "unit": "", "writes": True},
+    bytes: int = semantic(64, "bytes of each chunk", "bytes")
+    faults: dict[str, list[int]] = operational({}, "fault by name -> chunks that have it")
+    times: int = operational(0, "attempts that fail of a chunk with a fault; 0: all", "attempts")
+    megabytes: int = operational(64, "size of an allocation or a flood", "MB")
+    state_dir: str = operational(
+        "", "directory in which attempts are counted, for `times`", writes=True
     )
-    only_key: str = _operational("", "item that has the faults; empty: all")
+    only_key: str = operational("", "item that has the faults; empty: all")
 
 
 def _digest(data: bytes) -> str:
@@ -102,7 +93,7 @@ class Noop:
     params: type[BaseModel] = NoopParams
 
     def libraries(self) -> dict[str, str]:
-        """None: plain Python."""
+        """Return none: it is plain Python."""
         return {}
 
     def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
@@ -114,7 +105,7 @@ class Noop:
         return ItemPlan(ChunkGrid(chunks, 1, 1, 1), 1, 64 + 32 * chunks, {"chunks": chunks})
 
     def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
-        """Nothing, for as long as asked for: an empty segment."""
+        """Wait as long as asked for, and return an empty segment."""
         pause = float(task.item.params.get("milliseconds", 0.0))
         if pause:
             with stage("compute"):
@@ -127,19 +118,19 @@ class Noop:
         return _write_part(task.item, task.epoch, data)
 
     def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
-        """A short text file: the fingerprint, and nothing else."""
+        """Write a short text file: the fingerprint, and nothing else."""
         with stage("assemble"):
             return _write_part(task.item, task.epoch, b"")
 
     def inspect(self, task: InspectTask, stage: Stage) -> InspectReceipt:
-        """The fingerprint in the first line, if there is one."""
+        """Read the fingerprint in the first line, if there is one."""
         with stage("read"):
             data = Path(task.path).read_bytes()
         word, _, fingerprint = data.partition(b"\n")[0].decode("utf-8", "replace").partition(" ")
         return InspectReceipt(fingerprint if word == _MAGIC else "", len(data), _digest(data))
 
     def gdal_command(self, item: ItemContext) -> str:
-        """There is none."""
+        """Return a comment: GDAL has no such command."""
         return f"true  # {item.key}"
 
     def reproduce(self, item: ItemContext, window: Window) -> str:
@@ -177,7 +168,7 @@ class Faulty(Noop):
         return ChunkReceipt(task.index, segment, len(data), 0, len(data), 0.0, {})
 
     def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
-        """The bytes of all chunks, in order. VerifyError if a segment is damaged."""
+        """Write the bytes of all chunks, in order. VerifyError if a segment is damaged."""
         with stage("assemble"):
             folder = Path(task.item.work_dir)
             segments = sorted(task.segments, key=lambda segment: segment.index)
@@ -195,13 +186,13 @@ class Faulty(Noop):
 
 
 def _bytes_of(task: ChunkTask) -> bytes:
-    """Bytes that depend on the item's fingerprint and the chunk's number alone."""
+    """Make bytes that depend on the item's fingerprint and the chunk's number alone."""
     seed = f"{task.item.fingerprint}:{task.index}".encode()
     return hashlib.shake_128(seed).digest(int(task.item.params.get("bytes", 64)))
 
 
 def _due(task: ChunkTask) -> bool:
-    """Whether the fault strikes at this attempt: counted on disk, as the worker may die of it."""
+    """Whether the fault strikes at this attempt. It is counted on disk, as the worker may die."""
     params = task.item.params
     times = int(params.get("times", 0))
     if not times:

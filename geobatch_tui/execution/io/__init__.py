@@ -1,2 +1,1 @@
-"""Bytes to and from the disk: writes that reach it or raise, part files, syncs, checksums,
-digests."""
+"""Bytes to and from the disk: whole writes, part files, syncs, checksums and digests."""

@@ -1,13 +1,13 @@
-"""Rows in the order of their keys, however many: on disk, but for a few of them.
+"""Sorts rows by key, however many: most of them on disk.
 
 Rows are gathered to runs, each sorted and written to a scratch file; the runs are merged as they
-are read back. What fits into one run stays in memory.
+are read back. A single run stays in memory.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.void]
 
-#: Rows of a run that are read at a time at least.
+#: Rows of a run that are read at a time, at least.
 _FEWEST = 256
 
 
 class Ranked:
-    """Rows of ``kind``, with a field ``key`` (u8) that no two of them share.
+    """Sorts rows of ``kind``, with a field ``key`` (u8) that no two of them share.
 
     Args:
         kind: of a row.
@@ -35,11 +35,11 @@ class Ranked:
         run_bytes: of a run, and of the rows of all runs that are in memory while they are merged.
     """
 
-    def __init__(self, kind: np.dtype[Any], path: Path, *, run_bytes: int = 6 * 2**20) -> None:
+    def __init__(self, kind: np.dtype[np.void], path: Path, *, run_bytes: int = 6 * 2**20) -> None:
         self._kind, self._path = kind, path
         self._rows = run_bytes // kind.itemsize
         self._run = np.empty(max(self._rows, _FEWEST), kind)
-        self._held = 0
+        self._filled = 0
         self._fd = -1
         #: Rows of each run on disk.
         self._runs: list[int] = []
@@ -54,14 +54,14 @@ class Ranked:
             self._fd = -1
 
     def add(self, rows: Rows) -> None:
-        """Take in rows, in any order."""
+        """Add rows, in any order."""
         self.count += len(rows)
         while len(rows):
-            if self._held == len(self._run):
+            if self._filled == len(self._run):
                 self._spill()
-            part = rows[: len(self._run) - self._held]
-            self._run[self._held : self._held + len(part)] = part
-            self._held += len(part)
+            part = rows[: len(self._run) - self._filled]
+            self._run[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
             rows = rows[len(part) :]
 
     def _spill(self) -> None:
@@ -70,19 +70,21 @@ class Ranked:
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 self._fd = os.open(self._path, flags, 0o600)
                 self._path.unlink()
-            write_all(self._fd, _sorted(self._run[: self._held]).view(np.uint8))
-        self._runs.append(self._held)
-        self._held = 0
+            write_all(self._fd, _sorted(self._run[: self._filled]).view(np.uint8))
+        self._runs.append(self._filled)
+        self._filled = 0
 
     def blocks(self) -> Iterator[Rows]:
-        """All rows in the order of their keys, in blocks; as often as it is called. No row can be
-        added after it."""
+        """Yield the rows in the order of their keys, in blocks, at each call.
+
+        No row can be added afterwards.
+        """
         if not self._runs:
-            self._run = _sorted(self._run[: self._held])
-            if self._held:
+            self._run = _sorted(self._run[: self._filled])
+            if self._filled:
                 yield self._run
             return
-        if self._held:
+        if self._filled:
             self._spill()
         self._run = np.empty(0, self._kind)
         yield from self._merged()
@@ -91,19 +93,19 @@ class Ranked:
         size = max(self._rows // len(self._runs), _FEWEST)
         ends = np.cumsum(self._runs).tolist()
         at = [end - count for end, count in zip(ends, self._runs, strict=True)]
-        held = [np.empty(0, self._kind)] * len(ends)
+        pending = [np.empty(0, self._kind)] * len(ends)
         while True:
             for n, end in enumerate(ends):
-                if not len(held[n]) and at[n] < end:
-                    held[n] = self._read(at[n], min(size, end - at[n]))
-                    at[n] += len(held[n])
-            # What lies behind is not known of a run that goes on after what is in memory.
-            bounds = [held[n]["key"][-1] for n, end in enumerate(ends) if at[n] < end]
+                if not len(pending[n]) and at[n] < end:
+                    pending[n] = self._read(at[n], min(size, end - at[n]))
+                    at[n] += len(pending[n])
+            # A run that goes on on disk may go on with any key above its last in memory.
+            bounds = [pending[n]["key"][-1] for n, end in enumerate(ends) if at[n] < end]
             taken = []
-            for n, rows in enumerate(held):
+            for n, rows in enumerate(pending):
                 stop = int(np.searchsorted(rows["key"], min(bounds), "right")) if bounds else None
                 taken.append(rows[:stop])
-                held[n] = rows[len(taken[-1]) :]
+                pending[n] = rows[len(taken[-1]) :]
             block = np.concatenate(taken)
             if not len(block):
                 return
@@ -120,18 +122,18 @@ def _sorted(rows: Rows) -> Rows:
 
 
 def evenly(blocks: Iterator[Rows], size: int) -> Iterator[Rows]:
-    """The same rows in blocks of ``size``, the last with what is left."""
-    held: list[Rows] = []
+    """Yield the same rows in blocks of ``size``; the last block may be smaller."""
+    pending: list[Rows] = []
     count = 0
     for block in blocks:
-        rest = block
-        while count + len(rest) >= size:
+        rows = block
+        while count + len(rows) >= size:
             cut = size - count
-            held.append(rest[:cut])
-            yield np.concatenate(held)
-            held, count, rest = [], 0, rest[cut:]
-        if len(rest):
-            held.append(rest)
-            count += len(rest)
-    if held:
-        yield np.concatenate(held)
+            pending.append(rows[:cut])
+            yield np.concatenate(pending)
+            pending, count, rows = [], 0, rows[cut:]
+        if len(rows):
+            pending.append(rows)
+            count += len(rows)
+    if pending:
+        yield np.concatenate(pending)

@@ -1,4 +1,4 @@
-"""Spools that are read in any order: there may be more of them than a process can have open."""
+"""Files that are read in any order, of which a process cannot have all open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST = 64
 
 
 class OpenFiles:
-    """The files ``names`` in ``directory``, of which those that were used last are open."""
+    """Files in a directory, of which the last used are open."""
 
     def __init__(self, directory: str, names: Sequence[str]) -> None:
         self._directory, self._names = Path(directory), names
@@ -35,8 +35,10 @@ class OpenFiles:
             os.close(self._open.popitem()[1])
 
     def fds(self, numbers: list[int]) -> NDArray[np.int32]:
-        """A file descriptor by each number of a file; those of ``numbers``, at most ``MOST``, are
-        open until the next call. Raises OSError."""
+        """Open the files of ``numbers``, at most ``MOST``, until the next call. Raises OSError.
+
+        Returns the descriptors of all files, by number; -1 of one that is not open.
+        """
         for number in numbers:
             fd = self._open.pop(number, -1)
             if fd < 0:

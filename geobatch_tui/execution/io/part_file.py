@@ -25,7 +25,7 @@ _NAME_MAX = 255
 
 
 def part_path(item: ItemContext, epoch: int) -> Path:
-    """Path of the item's part file in this epoch.
+    """Return the path of the item's part file in this epoch.
 
     Names are bytes: any stem works, and one too long for the filesystem is cut, with a hash of the
     whole name in its place.
@@ -41,7 +41,7 @@ def part_path(item: ItemContext, epoch: int) -> Path:
 
 
 def _name_max(directory: Path) -> int:
-    """Longest name in bytes; the directory itself may not be there yet."""
+    """Return the longest name in bytes; the directory itself may not be there yet."""
     try:
         limit = os.pathconf(directory, "PC_NAME_MAX")
     except OSError:
@@ -51,7 +51,8 @@ def _name_max(directory: Path) -> int:
 
 @contextmanager
 def new_file(path: Path, *, later: bool = False) -> Iterator[int]:
-    """A new file at ``path``, open for writing; synced and closed at the end, removed on error.
+    """Open a new file at ``path`` for writing; sync and close it at the end, remove it on error.
+
     ``later``: it need only be on disk before the task is answered for.
 
     What lies at ``path`` is unlinked, not truncated: a straggler that still writes to it only
@@ -91,7 +92,7 @@ def _create(path: Path) -> int:
 
 @contextmanager
 def removed_on_error(path: Path) -> Iterator[None]:
-    """Remove ``path`` if anything within raises; the error that counts is that one."""
+    """Remove ``path`` if the block raises, and raise that error on."""
     try:
         yield
     except BaseException:
@@ -102,9 +103,9 @@ def removed_on_error(path: Path) -> Iterator[None]:
 
 @contextmanager
 def readable_name(path: str | Path) -> Iterator[str]:
-    """A name of an existing file that GDAL can open.
+    """Give a name of an existing file that GDAL can open.
 
-    rasterio encodes names as UTF-8. One that is other bytes is reached through an open descriptor.
+    rasterio encodes names as UTF-8. A name of other bytes is opened here, and named as descriptor.
 
     Raises:
         OSError: the file cannot be opened.

@@ -1,8 +1,8 @@
-"""Waits for the disk beside the next task, where the caller allows it.
+"""Syncs files beside the next task, if the caller allows it.
 
 A sync takes the disk longer than a small file takes the processor. So a worker goes on with its
-next task meanwhile, and answers for a task once all that it wrote is on disk. A large file is
-synced beside its own task already, which reads it back meanwhile.
+next task meanwhile, and answers for a task once its files are on disk. A large file is synced while
+its own task reads it back.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: Bytes of a file from which a thread of its own is soon paid for.
+#: Bytes of a file from which a thread for its sync pays.
 LARGE = 1 << 20
 
 
 @dataclass(slots=True)
 class Sync:
-    """An open file that is complete but may not be on disk. ``undo``: what is done where it is not;
+    """An open file that is complete but may not be on disk. ``undo`` is called if the sync fails;
     without it the file is removed."""
 
     fd: int
@@ -47,7 +47,7 @@ class Sync:
             self._error = error
 
     def _end(self) -> None:
-        """Wait until it was tried, once, and close it; raises what the try raised."""
+        """Wait for the one sync, and close the file; raise the error of the sync."""
         if self._thread is None:
             self._attempt()
         else:
@@ -57,7 +57,7 @@ class Sync:
             raise self._error
 
     def finish(self) -> None:
-        """Sync and close it; take back what was written where that fails.
+        """Sync and close it; undo the write if that fails.
 
         Raises:
             DiskFullError, OutputGoneError, OSError: it is not on disk. It must not be tried again.
@@ -71,14 +71,14 @@ class Sync:
             raise
 
     def drop(self) -> None:
-        """Close it, on disk or not: what it belongs to failed."""
+        """Close it, on disk or not, as its task failed."""
         if self._thread is not None:
             self._thread.join()
         os.close(self.fd)
 
 
 class _Caller(threading.local):
-    """What the code that runs a task in this thread collects; None: syncs are waited for."""
+    """Syncs that the runner of this thread's task collects; None: each is waited for."""
 
     syncs: list[Sync] | None = None
 
@@ -87,10 +87,10 @@ _caller = _Caller()
 
 
 def finish_later(fd: int, path: Path, *, undo: Callable[[], None] | None = None) -> None:
-    """Sync and close ``fd``: before the task is answered for, but not necessarily now. ``undo``: in
-    place of removing ``path``, where that fails; other bytes in it stay.
+    """Sync and close ``fd`` before the task is answered for, but perhaps not now.
 
-    Raises: as :meth:`Sync.finish`, unless the caller collects.
+    ``undo`` is called if that fails, in place of removing ``path``, which holds other bytes too.
+    Raises as :meth:`Sync.finish`, unless the caller collects.
     """
     sync = Sync(fd, path, undo)
     if _caller.syncs is None:
@@ -103,7 +103,7 @@ def finish_later(fd: int, path: Path, *, undo: Callable[[], None] | None = None)
 
 @contextmanager
 def collected() -> Iterator[list[Sync]]:
-    """Collect the syncs of this thread's task: whoever enters has them finished, or dropped."""
+    """Collect the syncs of this thread's task, for the caller to finish or drop."""
     syncs: list[Sync] = []
     _caller.syncs = syncs
     try:

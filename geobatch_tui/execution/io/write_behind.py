@@ -1,4 +1,4 @@
-"""Writes to a file in a thread, behind the one that makes what is written."""
+"""Writes to a file in a thread, behind the thread that makes the bytes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written to a file: the CRC-32 of what lies before the first of ``cuts``, between
-    them, and behind the last."""
+    """CRC-32 of the parts of a file that was written: before, between and behind ``cuts``."""
 
     cuts: tuple[int, ...]
     crcs: tuple[int, ...]
 
 
 class Behind:
-    """Appends to ``fd``, where it stands; ``crc`` of all of it is there after the block.
+    """Appends to ``fd``; ``crc``, of all the bytes, is complete after the ``with`` block.
 
-    At most one piece is on its way: :meth:`write` waits for the one before, and raises what ended
-    it. The caller leaves a piece alone until it gives the next but one.
+    At most one piece is on its way: :meth:`write` waits for the one before, and raises its error.
+    The caller must not change a piece before it has given two more.
     """
 
     def __init__(self, fd: int) -> None:
@@ -47,7 +46,7 @@ class Behind:
         self._waiting = self._thread.submit(self._write, data)
 
     def wait(self) -> None:
-        """Until all is written."""
+        """Wait until every piece is written."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.result()

@@ -16,7 +16,7 @@ from geobatch_tui.execution.native.code_cache import cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CellType
+    from types import CellType, ModuleType
 
 
 class Deferred:
@@ -30,15 +30,15 @@ class Deferred:
 
     def __init__(
         self,
-        make: Callable[[Any], Any],
-        scope: dict[str, Any],
+        make: Callable[[ModuleType], Any],
+        scope: dict[str, object],
         cells: tuple[CellType, ...] = (),
     ) -> None:
         self._make, self._scope, self._cells = make, scope, cells
-        self._made: Any = None
+        self._made: object = None
 
     def made(self) -> Any:
-        """What it stands for. Numba finds others that it uses made, too."""
+        """Make it now, and all others that it uses, so that numba finds them made."""
         if self._made is None:
             self._made = self._make(_numba())
             for name, value in list(self._scope.items()):
@@ -49,38 +49,38 @@ class Deferred:
                     cell.cell_contents = cell.cell_contents.made()
         return self._made
 
-    def __call__(self, *values: Any) -> Any:
+    def __call__(self, *values: object) -> Any:
         return self.made()(*values)
 
 
-def _numba() -> Any:
-    numba: Any = importlib.import_module("numba")
+def _numba() -> ModuleType:
+    numba = importlib.import_module("numba")
     directory = cache_directory()
     if directory is not None:
         numba.config.CACHE_DIR = str(directory)
     return numba
 
 
-def jit(function: Callable[..., Any]) -> Any:
-    """``function`` compiled at its first call for each combination of types, without the GIL."""
+def jit(function: Callable[..., object]) -> Any:
+    """Compile ``function`` at its first call for each combination of types, without the GIL."""
     kept = cache_directory() is not None
 
-    def make(numba: Any) -> Any:
+    def make(numba: ModuleType) -> Any:
         return numba.njit(nogil=True, error_model="numpy", cache=kept)(function)
 
     return Deferred(make, function.__globals__, function.__closure__ or ())
 
 
-def external(name: str, result: str, arguments: str, scope: dict[str, Any]) -> Any:
-    """A function of libc, by numba's names of its types; ``scope`` are the globals it is for."""
+def external(name: str, result: str, arguments: str, scope: dict[str, object]) -> Any:
+    """Name a function of libc for numba, by its names of types; ``scope``: the caller's globals."""
 
-    def make(numba: Any) -> Any:
+    def make(numba: ModuleType) -> Any:
         kinds = [getattr(numba.types, kind) for kind in arguments.split()]
         return numba.types.ExternalFunction(name, getattr(numba.types, result)(*kinds))
 
     return Deferred(make, scope)
 
 
-def dispatcher(function: Any) -> Any:
-    """Numba's own of what :func:`jit` gave."""
+def dispatcher(function: object) -> object:
+    """Return numba's own object for what :func:`jit` returned."""
     return function.made() if isinstance(function, Deferred) else function

@@ -197,7 +197,7 @@ def _write(path: Path, symbol: str, code: bytes) -> None:
 _engines: list[object] = []
 
 
-def _has(binding: Any, names: tuple[str, ...]) -> bool:
+def _has(binding: object, names: tuple[str, ...]) -> bool:
     return all(hasattr(binding, name) for name in names)
 
 
@@ -209,24 +209,26 @@ def _can_link() -> bool:
 
 
 @cache
-def prepare() -> Any:
-    """Load llvmlite's linker, once for a process and its forks; None if there is none."""
+def prepare() -> bool:
+    """Load llvmlite's linker, once for a process and its forks. False if there is none."""
     from llvmlite import binding
 
     _directory()
     if not _can_link():
-        return None
+        return False
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    return binding
+    return True
 
 
 def _link(symbol: str, code: bytes) -> int:
     """Load object code into this process, and return the address of ``symbol``."""
-    binding = prepare()
+    from llvmlite import binding
+
+    prepare()
     abort = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
     if not _has(binding, _MCJIT):
-        return _link_by_orc(binding, symbol, code, abort)
+        return _link_by_orc(symbol, code, abort)
     for name in _UNREACHABLE:
         # Where numba is loaded too, its own are known; and it takes over these when it comes.
         if binding.address_of_symbol(name) is None:
@@ -239,8 +241,10 @@ def _link(symbol: str, code: bytes) -> int:
     return int(engine.get_function_address(symbol))
 
 
-def _link_by_orc(binding: Any, symbol: str, code: bytes, abort: int | None) -> int:
+def _link_by_orc(symbol: str, code: bytes, abort: int | None) -> int:
     """Load object code by ORC, the linker that comes after MCJIT."""
+    from llvmlite import binding
+
     builder = binding.JITLibraryBuilder().add_object_img(code).add_current_process()
     for name in undefined_symbols(code) & _UNREACHABLE:
         builder.import_symbol(name, abort)

@@ -32,7 +32,7 @@ _SCALARS = {
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of a loop.
+    """An argument of a loop.
 
     ``type`` is a type of numpy, or ``T``, which is that of the first argument with ``T``; of a
     scalar it is int, float or bool. ``dimensions`` is 0 for scalars. ``pair``: two scalars, as a
@@ -82,10 +82,19 @@ class Loop:
     _first: int | None = None
 
     @classmethod
-    def of(cls, place: str, arguments: str, **more: Any) -> Loop:
+    def of(
+        cls,
+        place: str,
+        arguments: str,
+        *,
+        packs: bool = False,
+        package: str = "raster",
+        results: int = 0,
+    ) -> Loop:
         """Describe the loop at ``place`` (module.name); ``arguments`` as in :meth:`Argument.of`."""
         module, _, name = place.rpartition(".")
-        return cls(module, name, tuple(map(Argument.of, arguments.split())), **more)
+        kinds = tuple(map(Argument.of, arguments.split()))
+        return cls(module, name, kinds, packs, package, results)
 
     def __post_init__(self) -> None:
         generic = [at for at, argument in enumerate(self.arguments) if argument.type == "T"]
@@ -108,7 +117,7 @@ class Loop:
         function, dtypes = self._functions.get(generic) or self._resolve(generic)
         if function is None:
             return self._by_numba(generic, values)
-        flat: list[Any] = []
+        flat: list[object] = []
         for argument, dtype, value in zip(self.arguments, dtypes, values, strict=True):
             if dtype is not None:
                 _check(argument, dtype, value)
@@ -177,10 +186,10 @@ def _address(value: np.ndarray) -> int:
         return int(value.ctypes.data)
 
 
-def _compile(loop: Loop, generic: str) -> Any:
+def _compile(loop: Loop, generic: str) -> object:
     """Compile the loop by numba, as a C function of pointers and numbers."""
-    numba: Any = importlib.import_module("numba")
-    kinds: list[Any] = []
+    numba = importlib.import_module("numba")
+    kinds: list[object] = []
     names: list[str] = []
     passed: list[str] = []
     for number, argument in enumerate(loop.arguments):

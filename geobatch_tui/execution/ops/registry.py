@@ -40,7 +40,7 @@ GROUP = "geobatch.ops"
 
 
 class Operation(Protocol):
-    """One operation. Importing its module must not import GDAL; running it may. Workers run it
+    """An operation. Importing its module must not import GDAL; running it may. Workers run it
     without asking for ``params``: a module that imports pydantic only then loads in half the time.
 
     ``version`` is raised whenever the same parameters give other bytes. ``params`` is a frozen
@@ -56,7 +56,7 @@ class Operation(Protocol):
     def params(self) -> type[BaseModel]: ...
 
     def libraries(self) -> dict[str, str]:
-        """Libraries whose version changes the output bytes, major.minor; reads metadata only."""
+        """Return versions (major.minor) of libraries that decide output bytes, from metadata."""
         ...
 
     def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
@@ -76,21 +76,21 @@ class Operation(Protocol):
         ...
 
     def gdal_command(self, item: ItemContext) -> str:
-        """The nearest command of GDAL's own tools, for comparison."""
+        """Return the nearest command of GDAL's own tools, for comparison."""
         ...
 
     def reproduce(self, item: ItemContext, window: Window) -> str:
-        """One shell line that reads or computes just this window."""
+        """Return a shell line that reads or computes just this window."""
         ...
 
 
 @cache
 def _entries() -> dict[str, str]:
-    found = {entry.name: entry.value for entry in entry_points(group=GROUP)}
+    entries = {entry.name: entry.value for entry in entry_points(group=GROUP)}
     for spec in filter(None, os.environ.get("GEOBATCH_OPS", "").split(",")):
         operation: Operation = _load(spec)
-        found[operation.name] = spec
-    return found
+        entries[operation.name] = spec
+    return entries
 
 
 @cache
@@ -101,12 +101,12 @@ def _load(spec: str) -> Operation:
 
 
 def operation_names() -> list[str]:
-    """Names of all operations, sorted."""
+    """Return the names of all operations, sorted."""
     return sorted(_entries())
 
 
 def get_operation(name: str) -> Operation:
-    """The operation called ``name``. Raises ConfigError if there is none."""
+    """Return the operation ``name``. Raises ConfigError if there is none."""
     entries = _entries()
     if name not in entries:
         from difflib import get_close_matches

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
@@ -21,7 +21,7 @@ _LIMIT = re.compile(r"\d+|\d+(?:\.\d+)?%")
 
 
 class VectorParams(BaseModel):
-    """What is read of each source, and how many features may fail."""
+    """The part of each source that is read, and the features that may fail."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,7 +82,7 @@ class VectorParams(BaseModel):
 
     @field_validator("max_bad_features", mode="before")
     @classmethod
-    def _limit(cls, value: Any) -> str:
+    def _limit(cls, value: object) -> str:
         text = "" if value is None else str(value).strip()
         if text and not _LIMIT.fullmatch(text):
             raise ValueError("a number of features, or a share as 5%")
@@ -103,7 +103,7 @@ class ClipParams(VectorParams):
 
     @model_validator(mode="before")
     @classmethod
-    def _know_the_polygons(cls, values: Any) -> Any:
+    def _know_the_polygons(cls, values: object) -> object:
         return with_digest(values, "like")
 
     @model_validator(mode="after")
@@ -130,7 +130,7 @@ class FilterParams(VectorParams):
 
     @model_validator(mode="before")
     @classmethod
-    def _know_the_mask(cls, values: Any) -> Any:
+    def _know_the_mask(cls, values: object) -> object:
         return with_digest(values, "mask")
 
     @model_validator(mode="after")

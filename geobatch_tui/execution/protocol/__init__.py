@@ -1,2 +1,2 @@
-"""What the engine and a worker send each other: tasks, receipts, failures, and the frames that
-carry them; never pixels."""
+"""Messages between the engine and a worker: tasks, receipts and failures, and the frames that carry
+them; never pixels."""

@@ -1,4 +1,4 @@
-"""What passes between the engine and a worker: plain, frozen, picklable; never pixels.
+"""Messages between the engine and a worker: plain, frozen, picklable; never pixels.
 
 A worker gets tasks and answers with outcomes. Nothing here imports GDAL or numpy, so the engine
 process can build and read all of it.
@@ -52,7 +52,7 @@ class ChunkGrid:
         return self.columns * self.rows
 
     def window(self, index: int) -> Window:
-        """The window of chunk ``index``; IndexError outside the grid."""
+        """Return the window of chunk ``index``; IndexError outside the grid."""
         if not 0 <= index < len(self):
             raise IndexError(f"chunk {index} of {len(self)}")
         row, col = divmod(index, self.columns)
@@ -78,7 +78,7 @@ class SourceIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ItemPlan:
-    """What an operation planned for one item.
+    """The plan that an operation made for an item.
 
     Attributes:
         grid: the chunks.
@@ -99,14 +99,14 @@ class ItemPlan:
     warnings: tuple[str, ...] = ()
     notes: Json = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready, for the ledger. What is JSON already is shared, not copied."""
+    def to_json(self) -> dict[str, object]:
+        """Return it JSON-ready, for the ledger. Values that are JSON already are shared."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return values | {"grid": asdict(self.grid), "detail": dict(self.detail)}
 
     @classmethod
     def from_json(cls, data: Json) -> ItemPlan:
-        """The inverse of :meth:`to_json`."""
+        """Read a plan that :meth:`to_json` made."""
         values = dict(data)
         values["grid"] = ChunkGrid(**values["grid"])
         values["warnings"] = tuple(values["warnings"])
@@ -118,7 +118,7 @@ class ItemPlan:
 
 @dataclass(frozen=True, slots=True)
 class ItemContext:
-    """All that a worker must know of an item to work on any of its chunks.
+    """An item, as a worker must know it to work on any of its chunks.
 
     ``source`` and ``out_path`` are absolute paths; ``out_path`` is the final name, which a worker
     never writes. ``work_dir`` holds the item's spools. ``fingerprint`` is embedded in the output.
@@ -195,7 +195,7 @@ class ChunkTask:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Where a finished chunk lies: ``spool`` is a file name in the item's ``work_dir``;
+    """The place of a finished chunk: ``spool`` is a file name in the item's ``work_dir``;
     ``offset`` and ``length`` in bytes; ``crc32`` over these bytes. ``length`` 0: a hole."""
 
     index: int
@@ -262,7 +262,7 @@ class ItemReceipt:
 
 @dataclass(frozen=True, slots=True)
 class FeatureLetter:
-    """One feature that was set aside while the rest of its chunk went on.
+    """A feature that was set aside while the rest of its chunk went on.
 
     ``fid`` is the source's id of it, ``position`` its number among the item's features, from 0.
     ``error_class`` is a class of ``geobatch_tui.errors``. ``wkb`` is the geometry in hex, cut off
@@ -358,11 +358,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A worker's answer to one task: a receipt or a failure, never both.
+    """A worker's answer to a task: a receipt or a failure, never both.
 
     ``seconds`` is wall time in the worker, ``rss`` its resident bytes afterwards, ``rss_peak``
-    the peak during the task. ``evidence`` holds what a task that succeeded had to say: ``stderr``
-    and ``gdal`` warnings; it is empty as a rule.
+    the peak during the task. ``evidence`` of a task that succeeded holds ``stderr`` and ``gdal``
+    warnings, if there are any.
     """
 
     task_id: int

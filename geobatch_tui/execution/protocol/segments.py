@@ -1,4 +1,4 @@
-"""Where the chunks of an item lie, on the way from the engine to the worker that assembles it.
+"""Lists of segments, on the way from the engine to the worker that assembles an item.
 
 A million segments must be neither a million objects in the engine nor a message of megabytes.
 """

@@ -37,7 +37,7 @@ _CLASSES: dict[tuple[str, str], type] = {
 
 #: A message as the arguments that make it. By default each field of a frozen one is set by a loop
 #: in Python, which takes the engine longer than all the rest of a frame.
-_ARGUMENTS: dict[type, Callable[[object], Any]] = {
+_ARGUMENTS: dict[type, Callable[[object], tuple[object, ...]]] = {
     thing: attrgetter(*(field.name for field in fields(thing)))
     for thing in _CLASSES.values()
     if thing.__module__ == messages.__name__ and is_dataclass(thing) and len(fields(thing)) > 1
@@ -45,21 +45,21 @@ _ARGUMENTS: dict[type, Callable[[object], Any]] = {
 
 
 class _Pickler(pickle.Pickler):
-    def reducer_override(self, thing: Any) -> Any:
+    def reducer_override(self, thing: object) -> Any:
         arguments = _ARGUMENTS.get(type(thing))
         return NotImplemented if arguments is None else (type(thing), arguments(thing))
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        found = _CLASSES.get((module, name))
-        if found is None:
+    def find_class(self, module: str, name: str) -> type:
+        message_type = _CLASSES.get((module, name))
+        if message_type is None:
             raise pickle.UnpicklingError(f"{module}.{name} is not a message type")
-        return found
+        return message_type
 
 
 def pack(ident: int, message: object) -> bytes:
-    """One frame. Raises whatever pickling raises for a message that is not plain."""
+    """Make a frame. Raises whatever pickling raises for a message that is not plain."""
     buffer = io.BytesIO()
     _Pickler(buffer, 5).dump(message)
     body = buffer.getbuffer()
@@ -67,7 +67,7 @@ def pack(ident: int, message: object) -> bytes:
 
 
 def unpack(body: bytes) -> Any:
-    """The message in a frame's body. Raises UnpicklingError for foreign types."""
+    """Read the message in a frame's body. Raises UnpicklingError for foreign types."""
     return _Unpickler(io.BytesIO(body)).load()
 
 

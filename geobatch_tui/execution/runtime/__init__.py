@@ -1,2 +1,2 @@
-"""What surrounds a task in its worker: environment, sandbox, drivers, meter, recorder, and the
+"""The surroundings of a task in its worker: environment, sandbox, drivers, meter, recorder, and the
 classes of errors."""

@@ -1,10 +1,9 @@
-"""What a worker keeps of GDAL: the drivers of formats that are read and written here, and no
-network.
+"""Takes from GDAL in a worker all drivers but those of formats that are used here, and networks.
 
 GDAL opens files by itself: a mask or an overview beside a raster, the dataset that another one
 names. It tries every driver that it has, and some of those write files, fetch URLs or start
-programs that a file asks for. A list of names to leave out would miss what the next GDAL brings, so
-all that is not named here goes after GDAL has loaded.
+programs that a file asks for. A list of names to leave out would miss those of the next GDAL, so
+every driver that is not named here is deregistered after GDAL has loaded.
 """
 
 from __future__ import annotations
@@ -18,15 +17,16 @@ from geobatch_tui.errors import StateError
 if TYPE_CHECKING:
     from types import ModuleType
 
-#: What ``raster.formats`` names, and what is written. VRT: GDAL registers it again by itself with
-#: the first WarpedVRT; every source is opened by a pinned driver, and no file beside one is a VRT.
+#: Drivers that ``raster.source`` reads by, and those that write. GDAL registers VRT again by itself
+#: with the first WarpedVRT; every source is opened by a pinned driver, and no file beside one is a
+#: VRT.
 RASTER = frozenset(
     {
         "AAIGrid", "BMP", "COG", "DTED", "ENVI", "GIF", "GRIB", "GTiff", "HDF5", "HFA",
         "JP2OpenJPEG", "JPEG", "MEM", "NITF", "PNG", "SRTMHGT", "VRT", "WEBP", "netCDF",
     }
 )  # fmt: skip
-#: What ``vector.formats`` and ``vector.archive`` name, and what is written.
+#: Drivers that ``vector.ogr`` reads by, and those that write.
 VECTOR = frozenset(
     {
         "CSV", "ESRI Shapefile", "FlatGeobuf", "GML", "GPKG", "GeoJSON", "GeoJSONSeq", "KML",
@@ -64,7 +64,7 @@ def keep_only(names: frozenset[str], module: ModuleType) -> None:
 
 
 def _library(module: ModuleType) -> ctypes.CDLL:
-    """The library ``module``, through which functions of its GDAL are found."""
+    """Load the library ``module``, through which functions of its GDAL are reached."""
     words = ctypes.POINTER(ctypes.c_char_p)
     signatures = {
         "GDALGetDriverCount": (ctypes.c_int, ()),

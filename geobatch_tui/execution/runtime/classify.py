@@ -1,7 +1,7 @@
-"""One table from exceptions to the error tree: by type and number first, by message last.
+"""Maps exceptions to the error tree: by type and number first, by message last.
 
 Nothing here imports rasterio or pyproj: their exceptions are known by the names in their method
-resolution order, so the engine and the thread pool can use the table too.
+resolution order, so the engine and the thread pool can use it too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui import errors
 from geobatch_tui.errors import (
@@ -37,6 +37,7 @@ from geobatch_tui.execution.runtime import evidence, sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.runtime.recorder import GdalMessage
 
 Kind = type[GeobatchError]
@@ -158,12 +159,12 @@ def no_thread(error: BaseException) -> bool:
     return _NO_THREAD.search(str(error)) is not None
 
 
-#: What C libraries say of an error of the system that may go away by itself.
+#: Words of C libraries for an error of the system that may go away by itself.
 _PASSING = re.compile(r"input/output error|disk i/o error|stale file handle", re.IGNORECASE)
 
 
 def is_passing(text: str) -> bool:
-    """Whether a library says that the disk failed, and nothing of the file on it."""
+    """Whether a message of a library is of a disk that failed, and not of the file on it."""
     return _PASSING.search(text) is not None
 
 
@@ -173,7 +174,7 @@ def is_remote(source: str) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, then what caused it. A context counts only if no bug of Python's kind hides it."""
+    """Yield the error, then its causes. The context of a bug of Python's kind is no cause."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen and len(seen) < 32:
@@ -201,7 +202,7 @@ def _by_errno(error: BaseException, source: str, out: str) -> Kind | None:
 
 
 def _by_place(name: str, source: str, out: str, *, gone: bool) -> Kind | None:
-    """A file is missing or forbidden: the source, or something where the output goes?"""
+    """Tell whether a missing or forbidden file is the source, or is where the output goes."""
     if source and name == source:
         return SourceNotFoundError
     if out and not Path(out).parent.is_dir():
@@ -221,7 +222,7 @@ def _by_name(error: BaseException) -> Kind | None:
 
 
 def _by_status(error: BaseException) -> Kind | None:
-    """By the status of an HTTP answer, as urllib, aiohttp and requests give it."""
+    """Classify by the status of an HTTP answer, as urllib, aiohttp and requests give it."""
     response = getattr(error, "response", None)
     for holder, name in ((error, "code"), (error, "status"), (response, "status_code")):
         status = getattr(holder, name, None)
@@ -231,7 +232,7 @@ def _by_status(error: BaseException) -> Kind | None:
 
 
 def by_message(text: str, source: str = "") -> Kind | None:
-    """The class that a message stands for, or None. The last resort."""
+    """Return the class that a message stands for, or None. The last resort."""
     for pattern, local, remote in _PATTERNS:
         if pattern.search(text):
             return remote if is_remote(source) else local
@@ -256,7 +257,7 @@ def _kind(error: BaseException, source: str, out: str) -> Kind:
 
 
 def _known(error: GeobatchError) -> Kind:
-    """The nearest class of the error tree: a plug-in may have derived its own."""
+    """Return the nearest class of the error tree: a plug-in may have derived its own."""
     for base in type(error).__mro__:
         if getattr(errors, base.__name__, None) is base:
             known: Kind = base
@@ -270,13 +271,13 @@ def failure(
     stage: str = "",
     source: str = "",
     out: str = "",
-    facts: dict[str, Any] | None = None,
+    facts: Json | None = None,
 ) -> Failure:
-    """An exception as a Failure: its class, what to do about it, its full traceback.
+    """Make a Failure of an exception: its class, reaction and hint, and its full traceback.
 
     Args:
-        error: what was raised, by an operation or below it.
-        stage: what the task was doing.
+        error: that an operation raised, or code below it.
+        stage: of the task, in which it was raised.
         source: path or URL that the task reads.
         out: path of the output, whose directory tells whether the output is still there.
         facts: evidence to keep, beside that which the error carries as ``evidence``.
@@ -310,13 +311,13 @@ def failure(
 def complaint(
     lines: str, messages: Sequence[GdalMessage], *, source: str = "", reading_back: bool = False
 ) -> Failure | None:
-    """The failure of a task that raised nothing, from what was said while it ran.
+    """Find the failure of a task that raised nothing, in the messages of its libraries.
 
     Args:
-        lines: the line on fd 2 that says that bytes were lost, or nothing.
+        lines: the line on fd 2 that tells of lost bytes, or "".
         messages: of GDAL.
         source: path or URL that the task reads.
-        reading_back: the task reads only what we wrote, so what looks corrupt is our output.
+        reading_back: the task reads our own output only, so that a corrupt file is ours.
     """
     if lines:
         return _complaint(by_message(lines, source) or VerifyError, lines, reading_back)

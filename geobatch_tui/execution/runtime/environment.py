@@ -137,7 +137,7 @@ def _passed(base: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def worker_environment(base: Mapping[str, str], *, data: str = "") -> dict[str, str]:
-    """The environment of a worker, made from ``base``, the engine's own.
+    """Make the environment of a worker from ``base``, the engine's own.
 
     ``GEOBATCH_WORKER_ENV`` in ``base`` names further variables to pass on, separated by commas:
     for operations of plug-ins. ``data`` (``raster`` or ``vector``) is what the worker will mostly
@@ -151,8 +151,8 @@ def worker_environment(base: Mapping[str, str], *, data: str = "") -> dict[str, 
 def complete(environ: MutableMapping[str, str] | None = None) -> None:
     """Add to ``environ`` (this process's, by default) what a worker needs, and remove nothing.
 
-    For workers that are threads of the engine. Before GDAL is imported. What only a Python that
-    starts looks at is left out: other children of the user's program would inherit it.
+    It is for workers that are threads of the engine, before GDAL is imported. Variables that only a
+    starting Python reads are left out: other children of the user's program would inherit them.
     """
     target = os.environ if environ is None else environ
     wanted = worker_environment(target)
@@ -162,9 +162,9 @@ def complete(environ: MutableMapping[str, str] | None = None) -> None:
 
 
 def apply(environ: MutableMapping[str, str] | None = None) -> None:
-    """Turn ``environ`` (this process's, by default) into a worker's, secrets of the shell removed.
+    """Turn ``environ`` (this process's, by default) into a worker's, before GDAL is imported.
 
-    Before GDAL is imported.
+    Secrets of the shell are removed.
     """
     target = os.environ if environ is None else environ
     wanted = worker_environment(target)

@@ -1,7 +1,7 @@
-"""Evidence of failures as text: tails of fd 2, tracebacks, the names of signals.
+"""Evidence of failures as text: tails of fd 2, tracebacks, names of signals.
 
-Nothing is made harmless here: what a C library wrote is kept as it is, bytes that are no UTF-8 as
-escapes, and whoever shows it makes it safe to show.
+Nothing is made safe to show here: the text of a C library is kept as it is, with bytes that are no
+UTF-8 as escapes. Whoever shows it makes it safe.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import traceback
 TAIL = 64 * 1024
 #: A task that wrote more than this to fd 2 failed: nobody can tell what it said.
 FLOOD = 16 * 1024 * 1024
-#: Stands in place of what was cut out of a flooded file.
+#: Stands in place of the bytes that were cut out of a flooded file.
 FLOOD_NOTE = "geobatch: this task floods fd 2:"
 #: Characters kept of a traceback and of a message.
 TRACEBACK = 64 * 1024
 MESSAGE = 8 * 1024
 
-#: Lines that say that bytes were lost, whatever the call returned. libtiff's write procedure says
+#: Lines that tell of lost bytes, whatever the call returned. libtiff's write procedure says
 #: `_tiffWriteProc: No space left on device.` and GDAL goes on as if nothing had happened.
 _DAMAGE = re.compile(
     rb"^.*(?:_tiff\w*Proc\b|\bERROR\b|\bFATAL\b|No space left|Disk quota exceeded|File too large"
     rb"|Input/output error).*$",
     re.MULTILINE,
 )
-#: What GDAL and PROJ call an error while they warp past the edge of a projection: no bytes are
-#: lost, the pixels there are invalid by definition.
+#: Errors of GDAL and PROJ as they warp past the edge of a projection: no bytes are lost, and the
+#: pixels there are invalid by definition.
 _HARMLESS = re.compile(
     rb"PROJ: .*(?:[Ii]nvalid (?:latitude|longitude|coordinate|x or y)|outside of projection domain"
     rb"|[Pp]oint outside|[Tt]olerance condition|[Nn]o inverse operation|[Nn]on-convergent)"
@@ -38,12 +38,12 @@ _HARMLESS = re.compile(
 
 
 def tail(data: bytes, limit: int = TAIL) -> str:
-    """The last ``limit`` bytes of what a worker wrote, as text that JSON can hold."""
+    """Return the last ``limit`` bytes of a worker's output, as text that JSON can hold."""
     return data[-limit:].decode("utf-8", "backslashreplace")
 
 
 def damage(data: bytes) -> str | None:
-    """The first line of ``data`` that says that bytes were lost, or None."""
+    """Return the first line of ``data`` that tells of lost bytes, or None."""
     for match in _DAMAGE.finditer(data):
         if not _HARMLESS.search(match[0]):
             return match[0][:MESSAGE].decode("utf-8", "backslashreplace").strip()
@@ -56,7 +56,7 @@ def harmless(text: str) -> bool:
 
 
 def message_of(error: BaseException) -> str:
-    """The message of any exception, even of one whose ``__str__`` fails."""
+    """Return the message of an exception, even if its ``__str__`` fails."""
     try:
         text = str(error)
     except Exception as second:  # noqa: BLE001 - boundary: a foreign __str__ may raise anything
@@ -65,7 +65,7 @@ def message_of(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """The full traceback, causes included; the middle is cut out of an endless one."""
+    """Return the full traceback with its causes; the middle is cut out of an endless one."""
     try:
         text = "".join(traceback.format_exception(error))
     except Exception as second:  # noqa: BLE001 - boundary: a foreign __str__ may raise anything
@@ -75,7 +75,7 @@ def traceback_of(error: BaseException) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """``text`` if it fits ``limit`` characters, else its beginning and its end."""
+    """Return ``text`` if it fits ``limit`` characters, else its beginning and its end."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -83,14 +83,14 @@ def cut(text: str, limit: int) -> str:
 
 
 def exit_words(exitcode: int) -> str:
-    """How a process ended, in words: ``exitcode`` as multiprocessing gives it."""
+    """Say how a process ended; ``exitcode`` is as in multiprocessing."""
     if exitcode < 0:
         return f"died by {signal_name(exitcode)}"
     return f"exited with code {exitcode}"
 
 
 def signal_name(exitcode: int) -> str:
-    """``SIGSEGV`` for -11; empty for an ordinary exit."""
+    """Return ``SIGSEGV`` for -11; empty for an ordinary exit."""
     if exitcode >= 0:
         return ""
     try:

@@ -28,7 +28,7 @@ _PEAK = re.compile(rb"VmHWM:\s+(\d+) kB")
 
 
 def resident() -> int:
-    """Resident bytes of this process."""
+    """Return the resident bytes of this process."""
     try:
         return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
     except OSError:
@@ -36,7 +36,7 @@ def resident() -> int:
 
 
 def _maximum() -> int:
-    """The largest resident size so far: in KiB on Linux, in bytes on macOS."""
+    """Return the largest resident size so far, which Linux gives in KiB, macOS in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -91,10 +91,10 @@ class Meter:
         return seconds, rss, peak
 
     def rest(self) -> None:
-        """Give back memory that was kept for a next task, as none came."""
+        """Give back memory that was kept for another task, as none came."""
         tidy()
         self._rss = self._read_rss()
-        # What is left is in use for good; only more is worth another try.
+        # The rest is in use for good; only more is worth another try.
         self._rested = self._rss
 
     @property
@@ -133,13 +133,12 @@ _keepers: list[Callable[[], None]] = []
 
 
 def when_tidied(let_go: Callable[[], None]) -> None:
-    """Have ``let_go`` called whenever memory is given back: it drops what was kept for later."""
+    """Have ``let_go``, which drops buffers that are kept, called whenever memory is given back."""
     _keepers.append(let_go)
 
 
 def tidy() -> None:
-    """Give memory back: what is kept to be used again, cycles to Python's allocator, free arenas of
-    glibc to the kernel."""
+    """Give memory back: kept buffers, cycles of Python's objects, free arenas of glibc."""
     for let_go in _keepers:
         let_go()
     gc.collect()

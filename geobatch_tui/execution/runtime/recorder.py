@@ -1,9 +1,9 @@
-"""What a task did while it ran: seconds by stage, messages of GDAL, text on fd 2.
+"""Records a task while it runs: seconds by stage, messages of GDAL, text on fd 2.
 
 rasterio hands GDAL's errors to the logger ``rasterio._err`` or ``rasterio._env``: those of class
 CE_Failure at level INFO, since many a call reports an error and succeeds. So a call that returned
-is not trusted: messages that say that bytes were lost fail the task (`geobatch_tui.execution.
-classify` knows which), the others are kept as evidence.
+is not trusted: messages that tell of lost bytes fail the task (`evidence.py` knows them), the
+others are kept as evidence.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _current = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class GdalMessage:
-    """One message of GDAL: ``number`` is its CPLE number, 0 if unknown; ``failed`` if its class
-    was CE_Failure or worse."""
+    """A message of GDAL: ``number`` is its CPLE number, 0 if unknown; ``failed`` if its class was
+    CE_Failure or worse."""
 
     number: int
     text: str
@@ -58,7 +58,7 @@ class _Collector(logging.Handler):
 
 
 def listen_to_gdal() -> None:
-    """Collect the messages of GDAL from now on; once a process is enough."""
+    """Collect the messages of GDAL from now on, in this process."""
     for name in ("rasterio._err", "rasterio._env"):
         logger = logging.getLogger(name)
         if not any(isinstance(handler, _Collector) for handler in logger.handlers):
@@ -69,8 +69,10 @@ def listen_to_gdal() -> None:
 
 @contextmanager
 def expected_gdal_errors(warning: str = "") -> Iterator[None]:
-    """Forget the errors of GDAL that are reported inside: for a call that may fail, and whose
-    failure the caller handles. Text on fd 2 stays, and warnings but those that hold ``warning``."""
+    """Forget the errors that GDAL reports in the block, whose failure the caller handles.
+
+    Text on fd 2 stays, and so do warnings, but for those that hold ``warning``.
+    """
     recorder: Recorder | None = getattr(_current, "recorder", None)
     before = len(recorder.messages) if recorder else 0
     try:
@@ -86,8 +88,10 @@ def expected_gdal_errors(warning: str = "") -> Iterator[None]:
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Say that this thread compiles machine code, or waits for another that does: once for a
-    machine, so it is no part of the time that its task may take."""
+    """Say that this thread compiles machine code, or waits for another that does.
+
+    That happens once on a machine, and is no part of the time that a task may take.
+    """
     recorder: Recorder | None = getattr(_current, "recorder", None)
     if recorder is None:
         yield
@@ -130,7 +134,7 @@ class Recorder:
         _current.recorder = self
 
     def add(self, message: GdalMessage) -> None:
-        """Keep a message. The first ones tell the cause; the last of a flood tell nothing."""
+        """Keep a message, if it is among the first, which tell the cause."""
         if len(self.messages) < MESSAGES:
             self.messages.append(message)
 
@@ -141,7 +145,7 @@ class Recorder:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Measure a stage of the task, and know it for failures inside."""
+        """Measure a stage of the task, and name it in failures inside."""
         self._charge()
         self._stages.append(name)
         try:
@@ -189,7 +193,7 @@ class ErrorFile:
             setattr(sys, f"__{name}__", stream)
 
     def take(self) -> bytes:
-        """What was written since the last call; the file is then empty."""
+        """Read the bytes that were written since the last call, and empty the file."""
         sys.stdout.flush()
         sys.stderr.flush()
         size = os.fstat(self._fd).st_size

@@ -2,9 +2,9 @@
 
 A worker opens files that strangers made, by libraries in C. Should one of them be turned against
 its user, Linux's Landlock leaves it the folders of its job to write to, no connection by TCP, and
-no process to signal but those that it starts. Reading is not restricted: links, sidecars and the
-files that a VRT names lie anywhere, and a mask that could not be read would be missing in the
-output without a word.
+no process to signal but its children. Reading is not restricted: links, sidecars and the files that
+a VRT names lie anywhere, and a mask that could not be read would be missing in the output without a
+word.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOVE, _CUT = (2, 1 << 13), (3, 1 << 14)
 _NET, _TCP = 4, 0b11
 #: To connect to abstract sockets and to signal processes of others, from this version on.
 _SCOPES, _OTHERS = 6, 0b11
-#: What a worker says of itself: where it may write, once it is confined.
+#: Folders that this worker may write to, once it is confined.
 _applied: list[tuple[str, ...]] = []
 HINT = (
     "the sandbox of workers lets them write only where the job does: let the operation mark the "
@@ -50,7 +50,7 @@ class _Beneath(ctypes.Structure):
 
 @cache
 def landlock() -> int:
-    """The version of Landlock's interface in this kernel; 0: there is none, or it is off."""
+    """Return the version of Landlock's interface in this kernel; 0: there is none, or it is off."""
     if not sys.platform.startswith("linux"):
         return 0
     version = int(ctypes.CDLL(None).syscall(_CREATE, None, ctypes.c_size_t(0), _VERSION))
@@ -59,15 +59,16 @@ def landlock() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """Where a worker may write: in the directories ``write``, and below. ``temporary``, one of
-    them, is for temporary files."""
+    """The limits of a worker, which may write in and below the directories ``write``; one of them,
+    ``temporary``, is for temporary files."""
 
     write: tuple[str, ...]
     temporary: str
 
     def apply(self, *more: str) -> None:
-        """Restrict this thread, and all that it starts, for good. Nothing where there is no
-        Landlock. ``more``: directories that it may write to beside those.
+        """Restrict this thread, and all that it starts, for good, if there is Landlock.
+
+        ``more``: further directories that it may write to.
 
         Raises OSError if the kernel refuses.
         """
@@ -79,13 +80,13 @@ class Sandbox:
         on_files = _WRITE | (_CUT[1] if version >= _CUT[0] else 0)
         on_all = on_files | _ENTRIES | (_MOVE[1] if version >= _MOVE[0] else 0)
         ruleset = _Ruleset(on_all, _TCP, _OTHERS)
-        # What a version does not know has to be left out, or it refuses the whole.
+        # A version refuses rules that it does not know.
         size = 8 * (1 + (version >= _NET) + (version >= _SCOPES))
         rules = _call(libc, _CREATE, ctypes.byref(ruleset), ctypes.c_size_t(size), 0)
         try:
             for path in (*self.write, *more, "/dev/shm"):  # noqa: S108
                 _allow(libc, rules, path, on_all)
-            # Of a process, as the name of a thread.
+            # A thread's name is set in /proc/self.
             for path in (*_DEVICES, "/proc/self"):
                 _allow(libc, rules, path, on_files)
             if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
@@ -129,7 +130,7 @@ def _call(libc: ctypes.CDLL, number: int, *values: object) -> int:
 
 
 def state(*, wanted: bool, executor: str) -> str:
-    """For people: whether workers are confined, or why not."""
+    """Say whether workers are confined, or why not."""
     if not wanted:
         return "off (engine.sandbox)"
     if executor == "thread":
@@ -139,6 +140,6 @@ def state(*, wanted: bool, executor: str) -> str:
 
 
 def words(state: str) -> str:
-    """What :func:`state` says, and what it means for workers."""
+    """Add to the text of :func:`state` what it means for workers."""
     found = state.startswith("Landlock")
     return f"{state}: workers write only where their job does, and use no TCP" if found else state

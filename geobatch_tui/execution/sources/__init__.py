@@ -1,1 +1,1 @@
-"""What a source is on disk: its files, and what identifies them."""
+"""The files of a source on disk, and their identity."""

@@ -1,4 +1,4 @@
-"""What a source is on disk: a file, some files that belong together, or a directory."""
+"""The files of a source: one, several that belong together, or those of a directory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 #: Suffixes of directories that are read as one dataset: file geodatabases.
 DIRECTORIES = frozenset({".gdb"})
-#: Suffixes of files beside one with the suffix, without which it is another source: attributes and
-#: their encoding, the places of shapes, the CRS; where a picture lies.
+#: Suffixes of files that belong to one of another suffix: attributes and their encoding, offsets of
+#: shapes, the CRS, the georeference of a picture.
 _BESIDE = {
     ".shp": (".dbf", ".DBF", ".shx", ".SHX", ".cpg", ".CPG", ".prj", ".PRJ"),
     ".tif": (".tfw", ".wld"),
@@ -27,12 +27,11 @@ _BESIDE = {
     ".jpeg": (".jgw", ".wld"),
     ".img": (".hdr",),
 }
-#: The same, of files that have this behind the whole name: what SQLite has not yet put into the
-#: file itself; a mask.
+#: The same, behind the whole name: the write-ahead log of SQLite, a mask.
 _BEHIND = {".gpkg": ("-wal",), **dict.fromkeys((".tif", ".tiff", ".png", ".jpg"), (".msk",))}
 #: Suffix of files that name others.
 _NAMING = ".vrt"
-#: Bytes of a VRT that is looked into, in any process: those of ten thousand names, and more.
+#: Bytes of the largest VRT that is parsed: more than ten thousand names.
 _PARSED = 16 * 2**20
 #: Files that programs put into a directory while they have it open.
 _LOCKS = (".lock",)
@@ -44,8 +43,7 @@ def is_dataset(path: str | Path) -> bool:
 
 
 def files(path: str) -> list[Path]:
-    """The files that a source consists of: of a directory all but locks, by name; of others, first
-    the one that is named.
+    """List the files of a source: of a directory all but locks, by name; else first the source.
 
     Raises OSError if it cannot be read.
     """
@@ -58,7 +56,7 @@ def files(path: str) -> list[Path]:
 
 @lru_cache(maxsize=16)
 def _beside(path: str) -> tuple[Path, ...]:
-    """The files that belong to a source of one file, if they are there."""
+    """Name the files that may belong to a source of one file."""
     one = Path(path)
     kind = one.suffix.lower()
     beside = [one.with_suffix(suffix) for suffix in _BESIDE.get(kind, ())]
@@ -67,9 +65,11 @@ def _beside(path: str) -> tuple[Path, ...]:
 
 
 def named(path: str) -> list[Path]:
-    """Files that a VRT names, or one that it names does; of another source, or of a VRT too large
-    to be looked into, none. Who opens it says what is wrong with those that are not there, or may
-    not be read."""
+    """List the files that a VRT names, directly or through another VRT.
+
+    It is none for other sources, and for a VRT that is too large. Files that are missing or
+    forbidden are left out: whoever opens the VRT says what is wrong with them.
+    """
     if not path.lower().endswith(_NAMING):
         return []
     found: dict[Path, None] = {}
@@ -93,14 +93,16 @@ def _named_in(path: Path) -> tuple[Path, ...]:
 
 @lru_cache(maxsize=16)
 def _parsed(path: Path, size: int, mtime_ns: int) -> tuple[Path, ...]:
-    """What the VRT names; once, as long as it has this size and time."""
+    """Parse the files that a VRT names, once for its size and time."""
     del size, mtime_ns
     return tuple(vrt.vrt_sources(path))
 
 
 def _content(path: Path) -> os.stat_result | None:
-    """What a file with anything in it is; None of another: who looks at a GeoPackage may leave one
-    with nothing."""
+    """Return the status of a file with content; None of others.
+
+    Readers of a GeoPackage may leave an empty write-ahead log.
+    """
     try:
         found = path.stat()
     except OSError:
@@ -109,7 +111,7 @@ def _content(path: Path) -> os.stat_result | None:
 
 
 def status(path: str) -> tuple[int, int]:
-    """Bytes and time of last change (ns) of a source; of several files, the sum and the latest.
+    """Return size and time of last change (ns) of a source: the sum, and the latest, of its files.
 
     Raises OSError if it cannot be read.
     """

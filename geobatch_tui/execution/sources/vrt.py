@@ -16,13 +16,13 @@ MAX_BYTES = 64 * 2**20
 #: Elements, as GDAL takes them: in any case, and whatever their namespace.
 _NAMES = {"sourcefilename", "sourcedataset", "dempath"}
 _REFUSED = {"pixelfunctioncode"}
-#: What names another dataset in an item of metadata, and in a step of processing (by a part of it).
+#: Keys of metadata, and parts of names of arguments, whose values are other datasets.
 _ITEMS = {"x_dataset", "y_dataset", "overview_file"}
 _ARGUMENTS = ("filename", "dataset")
 
 
 def vrt_sources(path: Path) -> list[Path]:
-    """Files that the VRT at ``path`` names, in order, each once.
+    """List the files that the VRT at ``path`` names, in order, each once.
 
     Raises:
         UnsafeInputError: it names something that is no plain file, carries code, or declares

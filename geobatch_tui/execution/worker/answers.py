@@ -1,4 +1,4 @@
-"""What a worker answers: outcomes, each once all that its task wrote is on disk."""
+"""Answers of a worker: outcomes, each sent once the files of its task are on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AHEAD = 8
 
 
 def answer(outcome: Outcome) -> bytes:
-    """The frame of an outcome; of a failure, if the operation's receipt is not plain data."""
+    """Pack the frame of an outcome; of a failure, if the operation's receipt is not plain data."""
     try:
         return wire.pack(outcome.task_id, outcome)
     except Exception as error:  # noqa: BLE001 - boundary: pickling foreign objects raises anything
@@ -40,7 +40,7 @@ def answer(outcome: Outcome) -> bytes:
 
 
 class Answers:
-    """Sends outcomes in the order of their tasks, each once all that its task wrote is on disk.
+    """Sends outcomes in the order of their tasks, each once the files of its task are on disk.
 
     Syncs are waited for in a thread, which then sends. A worker that dies meanwhile did not
     answer: the task goes to another, and is blamed for nothing.
@@ -56,7 +56,7 @@ class Answers:
         self._thread: threading.Thread | None = None
 
     def put(self, task: Task, outcome: Outcome, syncs: list[syncing.Sync]) -> None:
-        """Answer for ``task``; may wait until there is room. Raises OSError if nobody listens."""
+        """Answer for ``task``; wait while many answers are due. OSError if nobody listens."""
         frame = answer(outcome)
         if outcome.failure is not None:
             for sync in syncs:
@@ -74,7 +74,7 @@ class Answers:
         self._queue.put((task, outcome, frame, syncs))
 
     def close(self) -> None:
-        """Wait until everything is sent."""
+        """Wait until every answer is sent."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -94,7 +94,7 @@ class Answers:
 
 
 def _synced(task: Task, outcome: Outcome, frame: bytes, syncs: list[syncing.Sync]) -> bytes:
-    """The frame to send once the syncs are done: of a failure, if one of them fails."""
+    """Finish the syncs, and return the frame to send: of a failure, if one of them fails."""
     for number, sync in enumerate(syncs):
         try:
             sync.finish()

@@ -1,4 +1,4 @@
-"""What the native libraries say of themselves, for ``geobatch doctor``.
+"""Asks the native libraries for versions, drivers and data, for ``geobatch doctor``.
 
 Run as ``python -m geobatch_tui.execution.worker.examine``: prints one JSON object and nothing else
 on stdout. A process of its own, so that a library that crashes takes nothing with it.
@@ -12,7 +12,7 @@ import sys
 import warnings
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ LON_LAT = (13.4, 52.5)
 
 
 def database_version(directory: str | None) -> str:
-    """EPSG and layout version of the ``proj.db`` in a directory."""
+    """Return the EPSG and layout version of the ``proj.db`` in a directory."""
     if not directory or not (path := Path(directory) / "proj.db").is_file():
         return ""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
@@ -44,8 +44,8 @@ def database_version(directory: str | None) -> str:
     return f"EPSG {rows.get('EPSG.VERSION', '?')}, layout {major}.{minor}"
 
 
-def rasterio_facts() -> dict[str, Any]:
-    """Versions, drivers and database of rasterio's GDAL; a transformation through it."""
+def rasterio_facts() -> dict[str, object]:
+    """Return versions, drivers and database of rasterio's GDAL, and a transformation by it."""
     import rasterio
     from rasterio._env import get_proj_data_search_paths
     from rasterio.warp import transform
@@ -66,8 +66,8 @@ def rasterio_facts() -> dict[str, Any]:
     }
 
 
-def pyproj_facts() -> dict[str, Any]:
-    """Versions and database of pyproj's PROJ; the same transformation; grids of old datums."""
+def pyproj_facts() -> dict[str, object]:
+    """Return versions and database of pyproj's PROJ, the same transformation, and grids."""
     import pyproj
     from pyproj import network
     from pyproj.transformer import Transformer, TransformerGroup
@@ -99,8 +99,8 @@ def pyproj_facts() -> dict[str, Any]:
     }
 
 
-def pyogrio_facts() -> dict[str, Any]:
-    """Versions and drivers of pyogrio's GDAL; whether it finds its EPSG codes."""
+def pyogrio_facts() -> dict[str, object]:
+    """Return versions and drivers of pyogrio's GDAL. Raises if it finds no EPSG codes."""
     import pyogrio
 
     drivers = pyogrio.list_drivers()
@@ -121,23 +121,23 @@ def pyogrio_facts() -> dict[str, Any]:
     }
 
 
-def other_facts() -> dict[str, Any]:
-    """Versions of the other libraries that touch pixels."""
+def other_facts() -> dict[str, object]:
+    """Return versions of other libraries."""
     from importlib.metadata import version
 
     names = ("numpy", "numba", "imagecodecs", "pydantic", "rich", "textual", "typer")
     return {name: version(name) for name in names}
 
 
-def examine() -> dict[str, Any]:
-    """All of it; a part that fails is ``{"error": text}``."""
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
+def examine() -> dict[str, object]:
+    """Ask every library; one that fails gives ``{"error": text}``."""
+    parts: dict[str, Callable[[], dict[str, object]]] = {
         "rasterio": rasterio_facts,
         "pyogrio": pyogrio_facts,
         "pyproj": pyproj_facts,
         "other": other_facts,
     }
-    facts: dict[str, Any] = {"python": sys.version.split()[0]}
+    facts: dict[str, object] = {"python": sys.version.split()[0]}
     for name, part in parts.items():
         try:
             facts[name] = part()

@@ -1,8 +1,7 @@
-"""What the fork server loads once, so that a worker starts in milliseconds.
+"""Loads libraries once, in the fork server, so that a worker starts in milliseconds.
 
-Imported for its effect, in the fork server only. It runs in the process that all workers are
-forked from: so it starts no thread and leaves no dataset open. PROJ's database stays open, which
-PROJ itself opens again after a fork.
+It is imported for its effect, in the process that all workers are forked from: so it starts no
+thread and leaves no dataset open. PROJ's database stays open, which PROJ opens again after a fork.
 """
 
 from __future__ import annotations
@@ -46,10 +45,10 @@ def _leave_terminal() -> None:
 
 
 def _drop_mapped() -> None:
-    """Unmap the pages of libraries that loading went through: most were LLVM's, for nothing.
+    """Unmap the pages that loading libraries touched: most are LLVM's, and not needed again.
 
-    The kernel maps those that a worker needs again from the page cache. Only ranges of files that
-    nothing was written to are dropped: what the loader relocated stays.
+    The kernel maps pages that a worker needs from the page cache. Only ranges of files that were
+    not written to are dropped: relocated pages stay.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -75,7 +74,7 @@ def _dying_with_the_engine() -> Iterator[None]:
     Not beyond the block: the kernel means the thread that started this process, which need not
     live as long as the engine.
     """
-    before = signal.signal(signal.SIGTERM, _told_to_end)
+    before = signal.signal(signal.SIGTERM, _on_sigterm)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if _is_orphan():
         _end(1)
@@ -87,11 +86,11 @@ def _dying_with_the_engine() -> Iterator[None]:
 
 
 def _is_orphan() -> bool:
-    """An engine that died has left this process to init, or to another reaper of orphans."""
+    """Whether the engine died, and left this process to init or another reaper of orphans."""
     return _ENGINE not in {"", str(os.getppid())}
 
 
-def _told_to_end(*_: object) -> None:
+def _on_sigterm(*_: object) -> None:
     if _is_orphan():
         _end()
     # Of somebody else's SIGTERM; the engine may start another server, in the same folder.
@@ -99,7 +98,7 @@ def _told_to_end(*_: object) -> None:
 
 
 def _end(code: int = 0) -> None:
-    """End now: it holds nothing but memory, and a socket's name.
+    """End at once: the process holds only memory, and a socket's name.
 
     Taking down GDAL and LLVM in order takes long on a busy machine, in which the fork server would
     outlive its engine. The folder of the socket is the engine's to remove, if it still can.

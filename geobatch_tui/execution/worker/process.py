@@ -1,4 +1,4 @@
-"""A worker process: takes tasks from its pipe, runs them, answers with outcomes.
+"""Runs a worker process: takes tasks from its pipe, runs them, answers with outcomes.
 
 It has a process group of its own, fd 2 in a file, and ends with its engine.
 """
@@ -52,7 +52,7 @@ IDLE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class WorkerProcess:
-    """What the fork server runs in a new process.
+    """The worker that the fork server runs in a new process.
 
     The fork server unpickles it there and calls ``_bootstrap``, as it does with a Process of
     multiprocessing. A Process is not used itself: it imports the ``__main__`` of the engine in
@@ -63,7 +63,7 @@ class WorkerProcess:
         error_path: file for fd 1 and 2.
         scratch: directory for GDAL's temporary files.
         ops: the engine's GEOBATCH_OPS, which may have changed since the fork server started.
-        sandbox: what it may write to; None: all that its user may.
+        sandbox: its limits; None: those of its user.
     """
 
     number: int
@@ -84,8 +84,8 @@ class WorkerProcess:
             self._settle()
             if self.sandbox is not None:
                 # Before there is another thread, which would stay free.
-                kept = cache_directory()
-                self.sandbox.apply(*([str(kept)] if kept else []))
+                cache = cache_directory()
+                self.sandbox.apply(*([str(cache)] if cache else []))
             _die_with(parent_sentinel)
             code = _Loop(socket.socket(fileno=pipe), page, errors).run()
         except BaseException as error:  # noqa: BLE001 - boundary: the last of this process
@@ -199,8 +199,10 @@ class _Loop:
         self._answers.put(task, outcome, syncs)
 
     def _refuse(self, outcome: Outcome) -> Outcome:
-        """The task changed a limit that those behind it live by: it is to blame, whatever it
-        answered. Where the limit cannot be put back, this worker ends."""
+        """Fail a task that changed the limit of open files, by which later tasks live.
+
+        If the limit cannot be put back, this worker ends.
+        """
         now = resource.getrlimit(resource.RLIMIT_NOFILE)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, self._files)
@@ -215,7 +217,7 @@ class _Loop:
         return replace(outcome, receipt=None, failure=failure, evidence={})
 
     def _next(self, meter: Meter) -> tuple[int, bytes] | None:
-        """The next frame; None at the end of the pipe, or where the engine says so."""
+        """Return the next frame; None at the end of the pipe, or if the engine says so."""
         while not self._waiting:
             if meter.swollen and not wait([self._pipe], IDLE):
                 meter.rest()

@@ -1,10 +1,10 @@
-"""A task, run to its outcome, whatever its operation does: in a process or in a thread."""
+"""Runs a task to its outcome, whatever its operation does, in a process or in a thread."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import MemoryBudgetError, OperationError
 from geobatch_tui.execution.ops import registry
@@ -51,11 +51,11 @@ def run_task(task: Task, recorder: Recorder, meter: Measure, fd2: ErrorFile | No
         receipt = _receipt(task, recorder)
     except BaseException as error:  # noqa: BLE001 - boundary: foreign code raises anything
         failure = _failure(error, task, recorder)
-    said = fd2.take() if fd2 is not None else b""
-    facts: dict[str, Any] = {}
-    if said or recorder.messages:
-        facts = _facts(said, recorder)
-        failure = _weigh(failure, _doubt(task, recorder, said))
+    text = fd2.take() if fd2 is not None else b""
+    facts: dict[str, object] = {}
+    if text or recorder.messages:
+        facts = _facts(text, recorder)
+        failure = _weigh(failure, _doubt(task, recorder, text))
         if failure is not None:
             merged = {**facts, **failure.evidence}
             failure, receipt, facts = replace(failure, evidence=merged), None, {}
@@ -104,7 +104,7 @@ def _call(task: Task, recorder: Recorder) -> Receipt:
 
 
 def places(task: Task) -> tuple[str, str]:
-    """What the task reads, and where its output goes."""
+    """Return the source that a task reads, and the path of its output."""
     if isinstance(task, ChunkTask | FinaliseTask):
         return task.item.source, task.item.out_path
     if isinstance(task, ProbeTask | LayersTask | PreviewTask):
@@ -124,33 +124,33 @@ def _failure(error: BaseException, task: Task, recorder: Recorder) -> Failure:
         return Failure(kind.__name__, kind.reaction, text, stage=stage)
 
 
-def _facts(said: bytes, recorder: Recorder) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    if said:
-        facts["stderr"] = evidence.tail(said)
+def _facts(text: bytes, recorder: Recorder) -> dict[str, object]:
+    facts: dict[str, object] = {}
+    if text:
+        facts["stderr"] = evidence.tail(text)
     if recorder.messages:
         facts["gdal"] = [evidence.cut(message.text, 2000) for message in recorder.messages]
     return facts
 
 
-def _doubt(task: Task, recorder: Recorder, said: bytes) -> Failure | None:
-    """Whether a task that raised nothing failed all the same."""
-    if is_flooded(said):
-        text = f"it wrote more than {evidence.FLOOD >> 20} MiB to fd 2, more than can be judged"
-        return Failure(OperationError.__name__, OperationError.reaction, text)
+def _doubt(task: Task, recorder: Recorder, text: bytes) -> Failure | None:
+    """Find the failure of a task that raised nothing, in its messages and its text on fd 2."""
+    if is_flooded(text):
+        message = f"it wrote more than {evidence.FLOOD >> 20} MiB to fd 2, more than can be judged"
+        return Failure(OperationError.__name__, OperationError.reaction, message)
     source, _ = places(task)
     reading_back = isinstance(task, FinaliseTask | InspectTask)
-    line = evidence.damage(said) or ""
+    line = evidence.damage(text) or ""
     return classify.complaint(line, recorder.messages, source=source, reading_back=reading_back)
 
 
-#: Failures that a full disk causes, and others too: what was said on the way decides.
+#: Failures that have several causes, a full disk among them: messages on the way decide.
 _VAGUE = {"OperationError", "CorruptSourceError", "VerifyError"}
 _PLAIN = {"DiskFullError", "OpenFilesError", "MemoryBudgetError"}
 
 
 def _weigh(raised: Failure | None, doubt: Failure | None) -> Failure | None:
-    """The failure to report: what was raised, unless what was said on the way tells more."""
+    """Choose the failure to report: the one raised, unless messages on the way tell more."""
     if raised is None or doubt is None:
         return raised or doubt
     cause = doubt.error_class
@@ -168,8 +168,10 @@ def _weigh(raised: Failure | None, doubt: Failure | None) -> Failure | None:
 
 
 def needs_gdal(task: Task) -> bool:
-    """Whether a task may call rasterio's GDAL, which takes long to load. Operations of features
-    do not: pyogrio has a GDAL of its own."""
+    """Whether a task may call rasterio's GDAL, which takes long to load.
+
+    Operations of features do not: pyogrio has a GDAL of its own.
+    """
     if "rasterio" in sys.modules or isinstance(task, PreviewTask):
         return True
     name = task.item.op if isinstance(task, ChunkTask | FinaliseTask) else task.op

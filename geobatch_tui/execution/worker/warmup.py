@@ -24,8 +24,10 @@ LIBRARIES = (
 
 
 def import_pyproj() -> None:
-    """Import pyproj without what it fetches grids by: HTTP and TLS, which take as long as all else
-    of it. Workers fetch nothing."""
+    """Import pyproj without HTTP and TLS, by which it fetches grids.
+
+    They take as long as the rest of it, and workers fetch nothing.
+    """
     wanted = "urllib.request"
     if wanted in sys.modules or "pyproj" in sys.modules:
         return
@@ -43,7 +45,7 @@ def _refuse(*_: object) -> NoReturn:
 
 
 def import_all() -> None:
-    """Import what chunks need: the libraries, and the modules of operations that use them."""
+    """Import the libraries that chunks of pixels need, and the modules that use them."""
     import_pyproj()
     for name in LIBRARIES:
         importlib.import_module(name)
@@ -51,7 +53,7 @@ def import_all() -> None:
     import geobatch_tui.execution.raster as package
     from geobatch_tui.execution.ops import registry
 
-    # What cannot be imported here fails its own tasks later, with its own error.
+    # A module that cannot be imported here fails its own tasks later, with its own error.
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         # Nor are the compiled loops: their machine code is loaded without them.
         if not module.ispkg and ".kernels." not in module.name:
@@ -63,7 +65,7 @@ def import_all() -> None:
 
 
 def warm_up_vector() -> None:
-    """Import what chunks of features need, and load the compiled loops.
+    """Import the modules that chunks of features need, and load the compiled loops.
 
     The machine code of a loop lies in the user's cache, and is linked at its first call: here, once
     for all workers.
@@ -85,17 +87,17 @@ def warm_up_vector() -> None:
     # From its buffers: Arrow's own conversion loads pandas.
     offsets, point = np.array([0, 21], np.int32), bytes.fromhex("0101000000") + bytes(16)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(point)]
-    found = wkb_coordinates.coordinates(pa.Array.from_buffers(pa.binary(), 1, buffers))
-    found.boxes()
+    points = wkb_coordinates.coordinates(pa.Array.from_buffers(pa.binary(), 1, buffers))
+    points.boxes()
     crc32(b"")  # loads imagecodecs
     nowhere = round_trip.Ground(lambda x, y: (x, y, x > y), 1.0, (2.0, 2.0), 2.0)
-    found.doubtful(found.status == 0, nowhere, 1.0)
-    found.replaced(found.x, found.y)
+    points.doubtful(points.status == 0, nowhere, 1.0)
+    points.replaced(points.x, points.y)
 
 
 @cache
 def restrict_gdal() -> None:
-    """Register the drivers of rasterio's GDAL, and keep those that are meant for use."""
+    """Register the drivers of rasterio's GDAL, and keep those that are used here."""
     import rasterio
     from rasterio import _env
 

@@ -172,4 +172,4 @@ def test_without_a_linker_numba_calls_the_loops(monkeypatch):
     loop(raw, out)
     np.testing.assert_array_equal(out, np.cumsum(raw, axis=1, dtype="u1").transpose(2, 0, 1))
     assert [function for function, _ in loop._functions.values()] == [None]
-    assert linker.prepare() is None
+    assert not linker.prepare()
