@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.cli import shared_options
-from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.cli.display import streams
 from geobatch_tui.errors import ConfigError, ExitCode
+from geobatch_tui.observability.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,7 @@ def without_console(host: HostedRun, failure: str) -> None:
     streams.say(f"geobatch: the console failed: {failure}")
     if host.over:
         return
-    watch = figures.words("geobatch watch", host.directory)
+    watch = command_line("geobatch watch", host.directory)
     streams.say(f"geobatch: the run goes on; Ctrl-C drains it, and this steers it:  {watch}")
     asked = False
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.cli.display import streams
 from geobatch_tui.errors import ExitCode
+from geobatch_tui.observability.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def run_detached(words: Sequence[str], directory: Path) -> int:
         return code
     pid = child.process.pid
     streams.write(str(directory))
-    streams.say(f"follow it:  {figures.words('geobatch watch', directory)}")
+    streams.say(f"follow it:  {command_line('geobatch watch', directory)}")
     streams.say(f"stop it:    kill -INT {pid}" if code is None else "it has ended already")
     return 0
 

@@ -58,11 +58,6 @@ def harmless_lines(text: str) -> str:
     return "\n".join(harmless(line) for line in text.split("\n"))
 
 
-def many(count: int, noun: str) -> str:
-    """``1 chunk``, ``2 chunks``, ``15,000 chunks``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def _pieces(text: str) -> list[str]:
     pieces = []
     for position, char in enumerate(text):
@@ -118,6 +113,11 @@ def pasteable(command: str) -> str:
     except ValueError:
         return safe(command)
     return " ".join(_quoted(word) for word in words)
+
+
+def command_line(command: str, *arguments: object) -> str:
+    """Return a command to paste, its arguments quoted for a shell."""
+    return pasteable(" ".join([command, *(shlex.quote(str(argument)) for argument in arguments)]))
 
 
 def proper(command: str) -> str:

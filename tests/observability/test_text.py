@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geobatch_tui.observability.text import harmless, many, safe, safe_lines
+from geobatch_tui.observability.text import command_line, harmless, safe, safe_lines
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=40) | st.text(
     "\\xu01b\x1b\x07\n\x7f\x85\u202e\u200b\udcff\udc80\ud800\U000e0041é界😀 ", max_size=20
@@ -105,9 +105,7 @@ def test_lines_stay_lines(text):
     assert lines == [safe(line) for line in text.split("\n")]
 
 
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [(0, "0 chunks"), (1, "1 chunk"), (2, "2 chunks"), (15_000, "15,000 chunks")],
-)
-def test_one_thing_is_one(count, shown):
-    assert many(count, "chunk") == shown
+def test_a_command_line_is_quoted_for_a_shell():
+    """A command that is shown can be pasted, whatever the path holds."""
+    assert command_line("geobatch retry", "my out; rm -rf x") == "geobatch retry 'my out; rm -rf x'"
+    assert command_line("geobatch retry", "a\x1b[2J") == "geobatch retry $'a\\033[2J'"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geobatch_tui.cli import shared_options
-from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.cli.display import streams
 from geobatch_tui.errors import ConfigError
-from geobatch_tui.observability.text import proper
+from geobatch_tui.observability import figures
+from geobatch_tui.observability.text import command_line, proper
 from geobatch_tui.orchestration.state.letter_export import stream_geojson, write_file
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _show(letters: Iterable[Json], directory: Path, *, trusted: bool) -> None:
     if limit is not None and count > limit:
         streams.say(f"{limit} of {count:,} are shown; --json gives all")
     streams.say(f"{figures.plural(count, 'dead letter')}; try again what may work by now with:")
-    streams.say(f"  {figures.words('geobatch retry', directory)}")
+    streams.say(f"  {command_line('geobatch retry', directory)}")
 
 
 def card(letter: Json) -> Table:

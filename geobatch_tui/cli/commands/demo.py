@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geobatch_tui.cli import console, shared_options
-from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.cli.display import streams
 from geobatch_tui.config.paths import sample_dir
 from geobatch_tui.errors import ExitCode, OutputGoneError, PreflightError
-from geobatch_tui.observability.text import harmless
+from geobatch_tui.observability.text import command_line, harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def demo(
     in_console = tui and console.wanted(tui=tui)
     place = copy_to(directory)
     streams.say(f"three rasters and one broken on purpose, copied to {place / 'data'}")
-    streams.say(f"$ {figures.words('geobatch run', place / JOB)}")
+    streams.say(f"$ {command_line('geobatch run', place / JOB)}")
     loaded = shared_options.load(place / JOB)
     if in_console:
         words = ["run", str(place / JOB), "--headless"]
@@ -126,12 +126,12 @@ def comment(result: RunResult, place: Path, *, expected: bool) -> Iterator[str]:
     yield ""
     yield "next:"
     run, plan = (
-        figures.words("geobatch run", place / JOB),
-        figures.words("geobatch plan", place / JOB),
+        command_line("geobatch run", place / JOB),
+        command_line("geobatch plan", place / JOB),
     )
     yield f"  {run}"
     yield "      once more: nothing is redone"
     yield f"  {plan} --explain --set op.resampling=lanczos"
     yield "      what would be redone, and why"
-    yield f"  {figures.words('geobatch dead-letters', result.output_dir)}"
+    yield f"  {command_line('geobatch dead-letters', result.output_dir)}"
     yield "      what was given up, with evidence and a command that reproduces it"

@@ -16,8 +16,9 @@ import typer
 
 from geobatch_tui import __version__
 from geobatch_tui.cli import shared_options
-from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.cli.display import streams
 from geobatch_tui.errors import ExitCode
+from geobatch_tui.observability import figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geobatch_tui.cli import shared_options
-from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.cli.display import streams
 from geobatch_tui.errors import ConfigError, ExitCode
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geobatch_tui.cli import shared_options
-from geobatch_tui.cli.display import figures, streams
-from geobatch_tui.observability.text import harmless, many, pasteable
+from geobatch_tui.cli.display import streams
+from geobatch_tui.observability import figures
+from geobatch_tui.observability.text import harmless, pasteable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -166,7 +167,7 @@ def _show(report: Json) -> None:
     for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
         table.add_row("", streams.foreign(f"{count:,} {reason}"))
     for key, count in report["changed"].items():
-        table.add_row("changed", streams.foreign(f"{key}: {many(count, 'chunk')} stale"))
+        table.add_row("changed", streams.foreign(f"{key}: {figures.plural(count, 'chunk')} stale"))
     if report["peak_memory_bytes"]:
         table.add_row("peak memory", figures.size(report["peak_memory_bytes"]))
     output = report["output_bytes"]

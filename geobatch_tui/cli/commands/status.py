@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from geobatch_tui.cli import shared_options
-from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.cli.display import streams
+from geobatch_tui.observability import figures
 
 if TYPE_CHECKING:
     from rich.table import Table

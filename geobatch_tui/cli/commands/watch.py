@@ -11,7 +11,8 @@ import typer
 
 from geobatch_tui.cli import console, shared_options
 from geobatch_tui.cli.commands.status import table_of
-from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.cli.display import streams
+from geobatch_tui.observability import figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable

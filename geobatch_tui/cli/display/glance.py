@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.cli.display import streams
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
 
 if TYPE_CHECKING:

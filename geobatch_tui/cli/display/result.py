@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from geobatch_tui.cli.display import figures, streams
+from geobatch_tui.cli.display import streams
 from geobatch_tui.errors import ExitCode
-from geobatch_tui.observability.text import harmless
+from geobatch_tui.observability import figures
+from geobatch_tui.observability.text import command_line, harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,7 +110,7 @@ def next_steps(result: RunResult) -> Iterator[str]:
     """List commands worth typing now, each with what it does."""
     directory = result.output_dir
     if result.dead_by_class or result.dead_letters:
-        yield f"why:    {figures.words('geobatch dead-letters', directory)}"
-        yield f"again:  {figures.words('geobatch retry', directory)}   (when the cause is gone)"
+        yield f"why:    {command_line('geobatch dead-letters', directory)}"
+        yield f"again:  {command_line('geobatch retry', directory)}   (when the cause is gone)"
     if result.exit_code in _RESUMABLE:
         yield "go on:  run the same command again"

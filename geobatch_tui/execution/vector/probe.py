@@ -28,7 +28,7 @@ from geobatch_tui.execution.vector.plan import TABLE, TAKEN, VectorPlan
 from geobatch_tui.execution.vector.read import chunk_access
 from geobatch_tui.execution.vector.read.layer import ogr_layer, parquet_layer
 from geobatch_tui.execution.vector.spool.writer_options import row_group, writer_options
-from geobatch_tui.observability.text import many
+from geobatch_tui.observability.figures import plural
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage
@@ -242,7 +242,7 @@ def _tell_of_records(layer: Layer, told: list[str]) -> None:
     ):
         if numbers:
             shown = ", ".join(map(str, numbers[:20])) + (", ..." if len(numbers) > 20 else "")
-            told.append(f"{many(len(numbers), kind)} {why}: {shown}")
+            told.append(f"{plural(len(numbers), kind)} {why}: {shown}")
 
 
 #: Types of layers that no output format has.

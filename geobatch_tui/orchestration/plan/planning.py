@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui import errors
 from geobatch_tui.errors import GeobatchError, Reaction
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.observability.text import many
+from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.plan.plan_report import PlanReport, most_bytes
 from geobatch_tui.orchestration.plan.planner import Planner
 from geobatch_tui.orchestration.schedule import events as u
@@ -167,7 +167,7 @@ class Planning:
             )
         if self.too_many_refused:
             report.warn(
-                f"{report.dead} of {many(report.chunks, 'chunk')} are refused, more than "
+                f"{report.dead} of {plural(report.chunks, 'chunk')} are refused, more than "
                 "failures.max_failures allows: no chunk is computed"
             )
 

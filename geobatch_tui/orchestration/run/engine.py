@@ -19,7 +19,7 @@ from geobatch_tui.execution.protocol.messages import (
     ItemReceipt,
 )
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.observability.text import many
+from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.run.item_finisher import ItemFinisher
 from geobatch_tui.orchestration.run.open_items import OpenItem, OpenItems
 from geobatch_tui.orchestration.schedule import events as u
@@ -241,8 +241,8 @@ class Engine:
             self._session.log.emit(
                 "features.quarantined",
                 level="warning",
-                message=f"{many(len(receipt.letters), 'feature')} set aside; feature {first.fid}: "
-                f"{first.reason}",
+                message=f"{plural(len(receipt.letters), 'feature')} set aside; "
+                f"feature {first.fid}: {first.reason}",
                 item=item.context.key,
                 chunk=chunk,
                 error_class=first.error_class,

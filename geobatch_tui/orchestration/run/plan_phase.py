@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.observability.text import many
+from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.plan.planning import Planning
 from geobatch_tui.orchestration.run.plan_recorder import PlanRecorder
 from geobatch_tui.orchestration.schedule import events as u
@@ -94,7 +94,7 @@ class PlanPhase:
             session.log.emit("plan.warning", level="warning", message=warning)
         session.log.emit(
             "plan.done",
-            message=f"{many(report.items, 'item')}, {many(report.chunks, 'chunk')}",
+            message=f"{plural(report.items, 'item')}, {plural(report.chunks, 'chunk')}",
             reasons=dict(report.reasons),
             peak_memory_bytes=report.peak_memory_bytes,
             output_bytes=report.output_bytes,

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.console.shell import Shell
-from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.endings import Ending, Watch
 from geobatch_tui.tui.letters.listing import chunk_named
 from geobatch_tui.tui.letters.requests import rerun
@@ -55,7 +55,7 @@ class Steering(Shell, RunConsole):
         if not letters:
             self.notify("there are no dead letters", markup=False)
             return
-        text = f"{fmt.plural(letters, 'dead letter')} tried again, with the job as it is."
+        text = f"{figures.plural(letters, 'dead letter')} tried again, with the job as it is."
         self.ask(
             "Retry",
             text,
@@ -120,8 +120,8 @@ class Steering(Shell, RunConsole):
         """End the run at once, after a question that names what is lost."""
         running = self.shown.counts["running"]
         lost = (
-            f"{fmt.plural(running, 'running chunk')} will be abandoned, and redone when the run is "
-            "resumed."
+            f"{figures.plural(running, 'running chunk')} will be abandoned, and redone when "
+            "the run is resumed."
             if running
             else "No chunk is running."
         )
@@ -145,7 +145,7 @@ class Steering(Shell, RunConsole):
         if self.leaving is not None:
             self.action_stop_now()
             return
-        chunks = fmt.plural(self.shown.counts["running"], "running chunk")
+        chunks = figures.plural(self.shown.counts["running"], "running chunk")
         self.ask(
             "Leave",
             "The run lives in this process.",

@@ -9,9 +9,9 @@ from textual.content import Content
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.place.regular_file import read_json
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.session import state_of_run
-from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.map.plan_map import STALE, STATES
 from geobatch_tui.tui.run.past_runs import changed
@@ -57,10 +57,13 @@ def forecast(report: Mapping[str, Any], loaded: LoadedJob) -> Content:
 def _work(report: Mapping[str, Any]) -> list[Piece]:
     todo = sum(count for reason, count in report["reasons"].items() if reason not in _NO_WORK)
     todo -= len(report["refused"])
-    items, chunks = fmt.plural(report["items"], "item"), fmt.plural(report["chunks"], "chunk")
+    items, chunks = (
+        figures.plural(report["items"], "item"),
+        figures.plural(report["chunks"], "chunk"),
+    )
     return [
         (f"{items}, {chunks}  ", "bold"),
-        (f"{fmt.count(todo)} to do", "bold $accent"),
+        (f"{figures.count(todo)} to do", "bold $accent"),
     ]
 
 
@@ -69,7 +72,7 @@ def _reasons(report: Mapping[str, Any]) -> list[list[Piece]]:
     pieces: list[Piece] = []
     for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
         look = LOOKS[STATES.get(reason, STALE)]
-        pieces += [(look.glyph, look.style), (f" {fmt.count(count)} {reason}  ", "")]
+        pieces += [(look.glyph, look.style), (f" {figures.count(count)} {reason}  ", "")]
     return [pieces] if pieces else []
 
 
@@ -84,16 +87,16 @@ def _difference(entry: Difference, stale: Mapping[str, int]) -> list[Piece]:
 
 
 def _stale(chunks: int) -> str:
-    return f"{fmt.plural(chunks, 'chunk')} stale"
+    return f"{figures.plural(chunks, 'chunk')} stale"
 
 
 def _resources(report: Mapping[str, Any]) -> list[Piece]:
     output, free = report["output_bytes"], report["free_bytes"]
     memory = report["peak_memory_bytes"]
     return [
-        (f"memory {fmt.size(memory).strip()}  " if memory else "", ""),
-        (f"output at most {fmt.size(output).strip()}" if output else "nothing to write", ""),
-        (f" of {fmt.size(free).strip()} free", "bold $error" if output > free else "$quiet"),
+        (f"memory {figures.size(memory)}  " if memory else "", ""),
+        (f"output at most {figures.size(output)}" if output else "nothing to write", ""),
+        (f" of {figures.size(free)} free", "bold $error" if output > free else "$quiet"),
     ]
 
 
@@ -104,7 +107,7 @@ def _title(differences: Sequence[Difference]) -> str:
     differ = "differs" if len(differences) == 1 else "differ"
     change = "changes" if semantic == 1 else "change"
     return (
-        f"against the last run: {fmt.plural(len(differences), 'value')} {differ}, "
+        f"against the last run: {figures.plural(len(differences), 'value')} {differ}, "
         f"{semantic} {change} the outputs"
     )
 

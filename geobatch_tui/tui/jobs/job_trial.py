@@ -15,6 +15,7 @@ from textual.content import Content
 
 from geobatch_tui.config.schema import dump_job
 from geobatch_tui.errors import StateError
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.dry_run import Trial
 from geobatch_tui.tui.kit import fixed_width as fmt
@@ -111,13 +112,13 @@ def _estimate(trial: Trial) -> list[tuple[str, str]]:
     estimate, output = trial.estimate_s, trial.output_bytes
     if estimate is None or output is None:
         return [("no chunk was done: nothing can be estimated", "bold $warning")]
-    chunks, workers = fmt.plural(trial.todo, "chunk"), fmt.plural(trial.workers, "worker")
-    long = fmt.duration(estimate) if estimate >= 60 else fmt.fine_span(estimate)
+    chunks, workers = figures.plural(trial.todo, "chunk"), figures.plural(trial.workers, "worker")
+    long = figures.duration(estimate, fine=True)
     return [
         (f"about {long.strip()}", "bold $accent"),
         (f" for {chunks} with {workers}, without assembly;", ""),
-        (f" output about {fmt.size(output).strip()};", ""),
-        (f" a worker has {fmt.size(trial.peak_bytes).strip()} at most", ""),
+        (f" output about {figures.size(output)};", ""),
+        (f" a worker has {figures.size(trial.peak_bytes)} at most", ""),
     ]
 
 
@@ -126,7 +127,7 @@ def _line(chunk: TriedChunk) -> Content:
     if chunk.seconds is None:
         style = "$error" if chunk.error else "$quiet"
         return Content.assemble(name, (f"  {safe(chunk.error) or 'was not run'}", style))
-    peak = fmt.size(chunk.peak_bytes or 0).strip()
+    peak = figures.size(chunk.peak_bytes or 0)
     return Content.assemble(
         name, (fmt.right(f"{chunk.seconds:.2f} s", 10), "bold"), (f"  {peak}", "$quiet")
     )

@@ -1,9 +1,7 @@
-"""Numbers, times and sizes as text of a fixed width. Digits have one width in a terminal, so a
-column that is right-aligned to a constant width never jumps."""
+"""Text of a fixed width in cells: a column of one width never jumps."""
 
 from __future__ import annotations
 
-import math
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -13,90 +11,12 @@ from rich.cells import cell_len, set_cell_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SIZES: Final = ("B", "KB", "MB", "GB", "TB", "PB")
-_LARGE: Final = ("", "k", "M", "G", "T")
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
-_FAR: Final = 100 * 86_400.0
-
-
-def count(value: int) -> str:
-    """A whole number with its thousands apart: ``15 000``."""
-    return f"{value:,}".replace(",", " ")
-
-
-def plural(value: int, noun: str) -> str:
-    """``1 chunk``, ``2 chunks``, ``15 000 chunks``."""
-    return f"{count(value)} {noun}" if value == 1 else f"{count(value)} {noun}s"
-
-
-def size(value: float) -> str:
-    """Bytes in decimal units with two or three digits: ``1.4 GB``, ``310 MB``."""
-    return _scaled(value, _SIZES, 1000.0)
-
-
-def amount(value: float) -> str:
-    """A number with a decimal prefix, at most four digits: ``212``, ``1.4k``, ``12M``."""
-    text = _scaled(value, _LARGE, 1000.0)
-    return text.replace(" ", "")
-
-
-def _scaled(value: float, units: Sequence[str], base: float) -> str:
-    if not math.isfinite(value):
-        return "-"
-    step = 0
-    while step < len(units) - 1 and abs(value) >= base - 0.5:
-        value /= base
-        step += 1
-    digits = 1 if step and abs(value) < 9.95 else 0
-    if not step and value != round(value) and abs(value) < 99.5:
-        digits = 1
-    return f"{value:.{digits}f} {units[step]}".rstrip()
-
-
-def duration(seconds: float | None) -> str:
-    """A span as ``HH:MM:SS``, from a day on as ``3d 04:05``; unknown: ``--:--:--``."""
-    if seconds is None or not math.isfinite(seconds) or seconds > _FAR:
-        return "--:--:--"
-    whole = max(0, round(seconds))
-    days, rest = divmod(whole, 86_400)
-    hours, rest = divmod(rest, 3600)
-    minutes, secs = divmod(rest, 60)
-    if days:
-        return f"{days}d {hours:02d}:{minutes:02d}"
-    return f"{hours:02d}:{minutes:02d}:{secs:02d}"
-
-
-def span(seconds: float) -> str:
-    """A short span in at most five characters: ``0.4s``, ``97s``, ``12m``, ``3.5h``, ``9d``."""
-    if seconds < 99.95:
-        return f"{seconds:.1f}s" if seconds < 9.95 else f"{seconds:.0f}s"
-    if seconds < 5970:
-        return f"{seconds / 60:.0f}m"
-    if seconds < 35_820:
-        return f"{seconds / 3600:.1f}h"
-    return f"{seconds / 3600:.0f}h" if seconds < 86_400 * 4 else f"{seconds / 86_400:.0f}d"
-
-
-def fine_span(seconds: float) -> str:
-    """As :func:`span`, in milliseconds below a second: ``15ms``, ``0.3ms``."""
-    if seconds >= 0.95 or not seconds:
-        return span(seconds)
-    return f"{seconds * 1000:.0f}ms" if seconds > 0.0095 else f"{seconds * 1000:.2g}ms"
 
 
 def clock(t: float) -> str:
     """UNIX time as local ``HH:MM:SS``."""
     return time.strftime("%H:%M:%S", time.localtime(t))
-
-
-def percent(part: int, whole: int) -> str:
-    """A share with one decimal. Only all is ``100.0%``, and only nothing is ``0.0%``."""
-    if not whole:
-        return "-"
-    tenths = 1000 * part // whole
-    if part and not tenths:
-        tenths = 1
-    return f"{tenths // 10}.{tenths % 10}%"
 
 
 def fit(text: str, width: int) -> str:

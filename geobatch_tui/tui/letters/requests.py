@@ -8,10 +8,10 @@ from itertools import batched
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import StateError
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.detached import LOG, Background
 from geobatch_tui.orchestration.state import dismissal
-from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.run.host import hosted_retry
 
 if TYPE_CHECKING:
@@ -143,5 +143,5 @@ def dismiss(link: RunLink, letters: Sequence[tuple[int, float]], note: str | Non
         count = len(letters)
     else:
         count = dismissal.dismiss(link.directory, letters, note)
-    many = fmt.plural(count, "dead letter")
+    many = figures.plural(count, "dead letter")
     return f"{many} {'dismissed' if note is not None else 'as before'}"

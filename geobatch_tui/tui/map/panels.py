@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS
@@ -66,11 +67,11 @@ class MapHead(Lines):
         left: list[Piece] = [(f" {fmt.fit_middle(safe(self.what), 60).rstrip()}", "bold")]
         items, lost = self.unplaced
         if items:
-            text = f"   {fmt.count(items)} item{'s' if items > 1 else ''} without a place"
-            left.append((text + (f", {fmt.count(lost)} dead" if lost else ""), "$warning"))
+            text = f"   {figures.count(items)} item{'s' if items > 1 else ''} without a place"
+            left.append((text + (f", {figures.count(lost)} dead" if lost else ""), "$warning"))
         right: list[Piece] = [
-            (f"retry {fmt.count(view.counts['retry'])}  ", _QUIET),
-            (f"✗ {fmt.count(dead)} dead ", "bold $error" if dead else _QUIET),
+            (f"retry {figures.count(view.counts['retry'])}  ", _QUIET),
+            (f"✗ {figures.count(dead)} dead ", "bold $error" if dead else _QUIET),
         ]
         tail = Content.assemble(*right)
         head = _line(left, max(0, width - tail.cell_length))
@@ -95,7 +96,7 @@ class Legend(Lines):
                 [
                     (f" {LOOKS[state].glyph} ", LOOKS[state].style),
                     (f"{LOOKS[state].name:<12}", ""),
-                    (fmt.right(fmt.count(view.counts[LOOKS[state].field]), width - 16), ""),
+                    (fmt.right(figures.count(view.counts[LOOKS[state].field]), width - 16), ""),
                 ],
                 width,
             )
@@ -157,7 +158,7 @@ class CursorCard(Lines):
         lines = self._tall(width, unit) if height > 3 else self._flat(width, unit)
         if reading.selected is not None and height > 1:
             total = sum(reading.selected.values())
-            pieces: list[Piece] = [(f"selected {fmt.count(total)}  ", "bold")]
+            pieces: list[Piece] = [(f"selected {figures.count(total)}  ", "bold")]
             lines = [
                 *lines[: height - 1],
                 _line([*pieces, *counts_pieces(reading.selected)], width),
@@ -245,7 +246,7 @@ class HistogramPanel(Lines):
                     [
                         (fmt.right(histogram.text(histogram.edges[index]), 8) + " ", _QUIET),
                         (f"{bar:<{room}}", f"$ramp-{histogram.step(index) + 1}"),
-                        (fmt.right(fmt.amount(count), 7), ""),
+                        (fmt.right(figures.amount(count), 7), ""),
                     ],
                     width,
                 )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.config.toml_writer import comments, write_job
 from geobatch_tui.errors import ConfigError
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.line_prompt import PathDialog
 
@@ -45,7 +45,8 @@ async def _lose(app: Console, path: Path, found: int) -> bool:
     answer = await app.push_screen_wait(
         Question(
             "Save",
-            f"{safe(path.name)} has {fmt.plural(found, 'comment')}, which the form does not keep.",
+            f"{safe(path.name)} has {figures.plural(found, 'comment')}, "
+            "which the form does not keep.",
             (
                 Choice("", "No", "write nothing"),
                 Choice("both", "Both", f"the file as it is becomes {safe(backup.name)}"),

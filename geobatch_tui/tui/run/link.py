@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from geobatch_tui.errors import StateError
+from geobatch_tui.observability import figures
 from geobatch_tui.orchestration.run.control import REPLY_SECONDS, send
-from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.run.store import RunStore
 from geobatch_tui.tui.run.tail import LogTail
 
@@ -86,7 +86,7 @@ class RunLink:
         else:
             reply = send(self.directory, verb, **arguments)
         if "requeued" in reply:
-            return f"{fmt.plural(reply['requeued'], 'dead letter')} will be tried again"
+            return f"{figures.plural(reply['requeued'], 'dead letter')} will be tried again"
         return ""
 
     def close(self) -> None:

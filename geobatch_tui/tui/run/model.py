@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.observability import figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -293,8 +293,8 @@ def _turned(now: View) -> Iterator[Notice]:
     if now.state == "crashed":
         yield Notice("crashed", "its process is gone; run the job again to resume", "error")
     elif run is not None and run.t1 is not None:
-        letters = fmt.plural(now.dead_letters, "dead letter")
-        done = fmt.plural(now.counts["done"], "chunk")
+        letters = figures.plural(now.dead_letters, "dead letter")
+        done = figures.plural(now.counts["done"], "chunk")
         text = f"{done} done, {letters}, exit code {run.exit_code}"
         severity: Literal["information", "warning"] = (
             "information" if run.exit_code == 0 else "warning"

@@ -9,10 +9,10 @@ from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.layers import flat
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.read.reader import LedgerReader
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.run_view import is_live, state_now
 from geobatch_tui.orchestration.state.session import state_of_run
-from geobatch_tui.tui.kit import fixed_width as fmt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -127,16 +127,16 @@ def compare(before: PastRun, after: PastRun) -> list[Difference]:
     if before.row is None or after.row is None:
         return []
     first, second = before.row, after.row
-    figures = [
-        ("duration", fmt.duration(before.seconds).strip(), fmt.duration(after.seconds).strip()),
+    rows = [
+        ("duration", figures.duration(before.seconds), figures.duration(after.seconds)),
         ("chunks/min", rate_of(before), rate_of(after)),
-        ("done", fmt.count(first.n_done), fmt.count(second.n_done)),
-        ("dead", fmt.count(first.n_dead), fmt.count(second.n_dead)),
-        ("retried", fmt.count(first.n_retry), fmt.count(second.n_retry)),
-        ("work", fmt.duration(first.seconds).strip(), fmt.duration(second.seconds).strip()),
-        ("bytes out", fmt.size(first.bytes_out).strip(), fmt.size(second.bytes_out).strip()),
+        ("done", figures.count(first.n_done), figures.count(second.n_done)),
+        ("dead", figures.count(first.n_dead), figures.count(second.n_dead)),
+        ("retried", figures.count(first.n_retry), figures.count(second.n_retry)),
+        ("work", figures.duration(first.seconds), figures.duration(second.seconds)),
+        ("bytes out", figures.size(first.bytes_out), figures.size(second.bytes_out)),
     ]
-    found = [Difference(what, a, b) for what, a, b in figures if a != b]
+    found = [Difference(what, a, b) for what, a, b in rows if a != b]
     found += changed(first.job.get("job", {}), second.job.get("job", {}))
     return found + [
         Difference(safe(name), _text(first.versions.get(name)), _text(second.versions.get(name)))
@@ -175,7 +175,7 @@ def rate_of(run: PastRun) -> str:
     """Chunks a minute over the whole run."""
     if run.row is None or not run.seconds:
         return "-"
-    return fmt.amount(60 * run.row.n_done / run.seconds).strip()
+    return figures.amount(60 * run.row.n_done / run.seconds)
 
 
 def _text(value: Any) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
-from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.run.model import Sample, WorkerRow
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def text_of(unit: Unit, value: float, unit_name: str) -> str:
     """A value with its unit: ``212 ch/min``, ``1.4 GB/s in``, ``310 Mpx/s``."""
     name = name_of(unit, unit_name)
     if name.startswith("B/s"):
-        return f"{fmt.size(value)}{name[1:]}"
+        return f"{figures.size(value, 7)}{name[1:]}"
     if name == "px/s":
-        text = fmt.amount(value)
+        text = figures.amount(value)
         return f"{text[:-1]} {text[-1]}px/s" if text[-1].isalpha() else f"{text} px/s"
-    return f"{fmt.amount(value)} {name}"
+    return f"{figures.amount(value)} {name}"

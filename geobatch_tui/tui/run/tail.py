@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.ledger.place.regular_file import open_read
+from geobatch_tui.observability.figures import duration
 from geobatch_tui.observability.text import harmless, safe
-from geobatch_tui.tui.kit.fixed_width import fine_span
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,7 +102,7 @@ def said(entry: dict[str, Any]) -> str:
     """What a line of the log says, on one harmless line."""
     words = [str(entry.get("message") or _EVENTS.get(str(entry.get("event"))) or entry["event"])]
     if isinstance(entry.get("duration_ms"), int | float):
-        words.append(fine_span(entry["duration_ms"] / 1000))
+        words.append(duration(entry["duration_ms"] / 1000, fine=True))
     place = entry.get("chunk") or entry.get("item")
     if place:
         words.insert(0, str(place))

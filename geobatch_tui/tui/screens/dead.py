@@ -9,7 +9,7 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
-from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters.listing import FIELDS, GROUPINGS, SORTS, Listing, listing
 from geobatch_tui.tui.parts.filter_bar import FilterBar
@@ -135,16 +135,16 @@ class DeadScreen(Filtered, Evidence, Remedies):
         by = "one by one" if grouping == "none" else f"by {grouping}"
         parts: list[Content | tuple[str, str]] = [
             (" Dead letters ", "bold"),
-            (fmt.count(total), "bold $error" if total else "bold $success"),
+            (figures.count(total), "bold $error" if total else "bold $success"),
             (f"  {by}, sorted by {SORTS[self._sort]}", "$quiet"),
         ]
         if shown != total:
-            parts.append((f"  {fmt.count(shown)} shown", "bold"))
+            parts.append((f"  {figures.count(shown)} shown", "bold"))
         known = sum(letter.dismissed is not None for letter in self.letters.values())
         if known:
-            parts.append((f"  {fmt.count(known)} dismissed", "$quiet"))
+            parts.append((f"  {figures.count(known)} dismissed", "$quiet"))
         if marked:
-            parts.append((f"  {fmt.count(marked)} marked", "bold $accent"))
+            parts.append((f"  {figures.count(marked)} marked", "bold $accent"))
         self.query_one(FilterBar).say(Content.assemble(*parts))
 
     @on(ScrollLines.Moved)

@@ -11,11 +11,11 @@ from textual.content import Content
 from textual.widgets import Static
 
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.run_index import known
 from geobatch_tui.orchestration.upkeep import load_kept
 from geobatch_tui.tui.jobs.draft import Draft
-from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.endings import Start, Watch
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.parts.dialogs import Choice, Question
@@ -118,7 +118,11 @@ class HistoryScreen(Filtered):
 
     def _say(self, shown: int) -> None:
         total = len(self._runs)
-        told = fmt.count(total) if shown == total else f"{fmt.count(shown)} of {fmt.count(total)}"
+        told = (
+            figures.count(total)
+            if shown == total
+            else f"{figures.count(shown)} of {figures.count(total)}"
+        )
         parts: list[tuple[str, str]] = [
             (" History ", "bold"),
             (f" {told} run{'' if total == 1 else 's'}", ""),
@@ -183,8 +187,10 @@ class HistoryScreen(Filtered):
         if newest.state == "running":
             self._refuse("this run is live: enter opens it")
             return
-        left = f"{fmt.count(newest.left)} of {fmt.count(newest.total)} chunks are left"
-        dead = f", {fmt.count(newest.dead)} dead letters stay as they are" if newest.dead else ""
+        left = f"{figures.count(newest.left)} of {figures.count(newest.total)} chunks are left"
+        dead = (
+            f", {figures.count(newest.dead)} dead letters stay as they are" if newest.dead else ""
+        )
         choices = (Choice("", "No", "start nothing"), Choice("go", "Resume", "in this console"))
         said = f"{left}{dead}. Inputs that changed or came are planned anew."
         if await self.app.push_screen_wait(Question("Resume", said, choices)) != "go":
@@ -228,16 +234,16 @@ def _about(run: PastRun) -> Content:
         (f"{run.fields()['dir']}\n", "bold"),
         f"run {run.run_id}  {run.state}",
         f"  exit {row.exit_code}" if row.exit_code is not None else "",
-        f"  took {fmt.duration(run.seconds)}" if run.seconds is not None else "",
+        f"  took {figures.duration(run.seconds)}" if run.seconds is not None else "",
         f"  {safe(row.reason)}\n" if row.reason else "\n",
-        f"done {fmt.count(row.n_done)}  dead {fmt.count(row.n_dead)}  ",
-        f"retried {fmt.count(row.n_retry)}  in {fmt.size(row.bytes_in).strip()}  ",
-        f"out {fmt.size(row.bytes_out).strip()}\n",
+        f"done {figures.count(row.n_done)}  dead {figures.count(row.n_dead)}  ",
+        f"retried {figures.count(row.n_retry)}  in {figures.size(row.bytes_in)}  ",
+        f"out {figures.size(row.bytes_out)}\n",
     ]
     if run.newest:
         parts.append(
-            f"of {fmt.plural(run.total, 'chunk')} there: {fmt.count(run.left)} left, "
-            f"{fmt.count(run.dead)} dead\n"
+            f"of {figures.plural(run.total, 'chunk')} there: {figures.count(run.left)} left, "
+            f"{figures.count(run.dead)} dead\n"
         )
     return Content.assemble(*parts)
 

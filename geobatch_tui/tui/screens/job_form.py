@@ -16,9 +16,9 @@ from textual.widgets import Input, Static
 from geobatch_tui.config.paths import presets
 from geobatch_tui.config.toml_writer import job_toml
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.tui.jobs.draft import FIELDS, Draft
-from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.editor import edit_outside
 from geobatch_tui.tui.kit.endings import Start
 from geobatch_tui.tui.kit.keymap import bind
@@ -165,7 +165,7 @@ class ConfigScreen(Filtered):
         shown = [field for field in fields if self.bar.chosen.matches(field.row())]
         self.list.show(shown)
         name = safe(str(draft.path)) if draft.path else "not saved yet"
-        state = fmt.plural(len(draft.problems), "error") if draft.problems else "valid"
+        state = figures.plural(len(draft.problems), "error") if draft.problems else "valid"
         self.bar.say(
             Content.assemble(
                 (" Config ", "bold"),

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from geobatch_tui.errors import GeobatchError
-from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.editor import offer
 from geobatch_tui.tui.letters import dossier
 from geobatch_tui.tui.letters.previewer import Previewer, Unseen, wanted
@@ -89,7 +89,7 @@ class Evidence(Page):
         row = self.list.current
         if row is None or row.letter is not None or len(row.group.letters) == 1:
             return ""
-        return f"the first of {fmt.count(len(row.group.letters))}:"
+        return f"the first of {figures.count(len(row.group.letters))}:"
 
     async def _picture(self, found: Dossier) -> None:
         """Show the letter's window, read by the worker."""

@@ -12,7 +12,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.editor import offer
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters.listing import chunk_named
@@ -132,7 +132,11 @@ class LogScreen(Filtered, Page):
     def _say(self) -> None:
         view, total = self.view, self._index.count
         shown = view.selection.count
-        lines = fmt.count(total) if shown == total else f"{fmt.count(shown)} of {fmt.count(total)}"
+        lines = (
+            figures.count(total)
+            if shown == total
+            else f"{figures.count(shown)} of {figures.count(total)}"
+        )
         parts: list[Content | tuple[str, str]] = [
             (" Log ", "bold"),
             (f" {level_name(self._rank)} ", "reverse"),
@@ -141,7 +145,7 @@ class LogScreen(Filtered, Page):
         if view.following:
             parts.append(("  FOLLOW", "bold $success"))
         elif shown > view.cursor + 1:
-            parts.append((f"  {fmt.count(shown - view.cursor - 1)} below (G)", "$quiet"))
+            parts.append((f"  {figures.count(shown - view.cursor - 1)} below (G)", "$quiet"))
         if view.utc:
             parts.append(("  UTC", "$quiet"))
         if note := progress(self._index, view.selection):

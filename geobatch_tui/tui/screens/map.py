@@ -12,7 +12,7 @@ from textual.message import Message
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.ledger.schema.updates import ChunkState
-from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters.dossier import changed_sources
 from geobatch_tui.tui.letters.listing import names_of
@@ -188,12 +188,12 @@ class MapScreen(Page):
         if item is None:
             items = self.map.pictures.items
             chunks = len(self.map.pictures.planes.flags)
-            told = f"{fmt.plural(len(items), 'item')}, {fmt.plural(chunks, 'chunk')}"
+            told = f"{figures.plural(len(items), 'item')}, {figures.plural(chunks, 'chunk')}"
             return told if items else "nothing is planned yet"
         wide, high = item.chunk_size
         unit = self.app.shown.unit_name
         if unit != "px":
-            return f"{item.key}  {fmt.plural(item.n, 'chunk')} of {fmt.count(wide)} {unit}"
+            return f"{item.key}  {figures.plural(item.n, 'chunk')} of {figures.count(wide)} {unit}"
         size = f" of {wide}x{high}" if wide and high else ""
         return f"{item.key}  {item.columns}x{item.rows} chunks{size}"
 

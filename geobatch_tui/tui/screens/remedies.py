@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from textual import work
 
 from geobatch_tui.errors import GeobatchError
+from geobatch_tui.observability import figures
 from geobatch_tui.orchestration.splitting import tile_of
-from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.letters import dossier
 from geobatch_tui.tui.letters.listing import names_of
 from geobatch_tui.tui.letters.requests import dismiss
@@ -117,7 +117,7 @@ class Remedies(Page):
         chosen = [self.letters[dead_id] for dead_id in self.list.chosen]
         if not chosen:
             return
-        many = fmt.plural(len(chosen), "dead letter")
+        many = figures.plural(len(chosen), "dead letter")
         note = None
         if any(letter.dismissed is None for letter in chosen):
             note = await self.app.push_screen_wait(NoteDialog("Dismiss", f"{many}. {_STAYS}"))
@@ -159,7 +159,7 @@ class Remedies(Page):
         if not chosen:
             return
         proposed = Path.cwd() / "dead-letters.geojson"
-        many = fmt.plural(len(chosen), "dead letter")
+        many = figures.plural(len(chosen), "dead letter")
         said = f"{many}, as .geojson with their outlines, or as .csv"
         path = await self.app.push_screen_wait(PathDialog("Write", said, proposed))
         if path is None:

@@ -9,6 +9,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.kit.modal import Modal
@@ -87,7 +88,7 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
 
 def summary(found: Consequence, where: str) -> Content:
     """How many letters, chunks and items, and where."""
-    many = fmt.plural(found.letters, "dead letter") if found.letters else "nothing can be"
+    many = figures.plural(found.letters, "dead letter") if found.letters else "nothing can be"
     texts = [Content.assemble((many, "bold"), f" tried again {where}")]
     facts = [
         (found.chunks, "chunk", "computed"),
@@ -96,16 +97,16 @@ def summary(found: Consequence, where: str) -> Content:
         (found.reassembled, "item", "assembled again"),
         (found.remade, "published output", "made anew, all chunks of it"),
     ]
-    texts += [Content(f"  {fmt.plural(n, noun)} {what}") for n, noun, what in facts if n]
+    texts += [Content(f"  {figures.plural(n, noun)} {what}") for n, noun, what in facts if n]
     if found.left:
-        many = fmt.plural(found.left, "letter")
+        many = figures.plural(found.left, "letter")
         said = f"  {many} left for a new run, which plans items: retry after this one"
         texts.append(Content.styled(said, "$warning"))
     if found.stale:
-        many = fmt.plural(found.stale, "letter")
+        many = figures.plural(found.stale, "letter")
         said = f"  {many} will fail again: the source changed under the run; drain it, then retry"
         texts.append(Content.styled(said, "$warning"))
-    classes = ", ".join(f"{name} {fmt.count(n)}" for name, n in found.classes)
+    classes = ", ".join(f"{name} {figures.count(n)}" for name, n in found.classes)
     return Content("\n").join([*texts, Content.styled(f"  {classes}", "$quiet")])
 
 
@@ -125,6 +126,6 @@ def lines(found: Consequence) -> Content:
         for where, name, fate in first
     ]
     if len(found.lines) > _SHOWN:
-        more = fmt.count(len(found.lines) - _SHOWN)
+        more = figures.count(len(found.lines) - _SHOWN)
         rows.append(Content.styled(f"and {more} more", "$quiet"))
     return Content("\n").join(rows)

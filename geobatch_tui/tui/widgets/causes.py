@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.parts.line_widget import Lines
 
@@ -34,7 +35,7 @@ class Causes(Lines):
         if len(shown) < len(groups):
             rest = groups[len(shown) :]
             count = sum(group.count for group in rest)
-            text = f"+{len(rest)} more causes with {fmt.count(count)} dead letters"
+            text = f"+{len(rest)} more causes with {figures.count(count)} dead letters"
             lines.append(Content.assemble((fmt.fit(text, width), "$quiet")))
         return lines
 
@@ -43,7 +44,7 @@ def _narrow(group: DeadGroup, width: int) -> Content:
     where = min(22, max(10, width // 4))
     message = width - 6 - 20 - where - 1
     return Content.assemble(
-        (f"{fmt.right(fmt.count(group.count), 5)} ", "bold $error"),
+        (f"{fmt.right(figures.count(group.count), 5)} ", "bold $error"),
         (fmt.fit(group.error_class.removesuffix("Error"), 19) + " ", "bold"),
         fmt.fit(group.message, message) + " ",
         (fmt.fit_middle(group.where, where), "$quiet"),
@@ -71,7 +72,7 @@ def _head(width: int) -> Content:
 def _wide(group: DeadGroup, width: int) -> Content:
     message, where, suggestion = _widths(width)
     return Content.assemble(
-        (f"{fmt.right(fmt.count(group.count), 6)} ", "bold $error"),
+        (f"{fmt.right(figures.count(group.count), 6)} ", "bold $error"),
         (fmt.fit(group.error_class, 22) + " ", "bold"),
         fmt.fit(group.message, message) + " ",
         (fmt.fit_middle(group.where, where) + " ", "$quiet"),

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless, harmless_lines
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS
@@ -151,7 +152,7 @@ def _known(found: Dossier) -> list[Content]:
 def _tries(found: Dossier) -> str:
     letter = found.letter
     said = f"{letter.attempts}, the last at {fmt.clock(letter.t)}"
-    return f"{said}; {fmt.plural(letter.crashes, 'worker')} died" if letter.crashes else said
+    return f"{said}; {figures.plural(letter.crashes, 'worker')} died" if letter.crashes else said
 
 
 def _place(found: Dossier) -> list[Content]:

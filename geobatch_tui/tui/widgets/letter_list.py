@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from textual.content import Content
 
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.keymap import bind
 from geobatch_tui.tui.letters.listing import Listing
@@ -206,7 +207,7 @@ class LetterList(ScrollLines):
         marked = len(self.marks.intersection(group.letters))
         mark = "*" if marked == len(group.letters) else "+" if marked else " "
         fold = "▸" if self.is_folded(group) else "▾"
-        count = f"{fmt.right(fmt.count(len(group.letters)), 5)} "
+        count = f"{fmt.right(figures.count(len(group.letters)), 5)} "
         room = min(width // 3, max(0, width - 50))
         note = min(room, len(group.note) + 1) if room >= _NOTE else 0
         title = width - 4 - len(count) - note

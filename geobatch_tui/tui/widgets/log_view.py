@@ -10,8 +10,8 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.visual import Visual
 
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
-from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.log.entry import entry_of, time_of
 from geobatch_tui.tui.log.index import LEVELS, LogIndex
 from geobatch_tui.tui.log.selection import LogSelection
@@ -308,7 +308,7 @@ def level_name(rank: int) -> str:
 def progress(index: LogIndex, selection: LogSelection) -> str:
     """How far the file is read, while it is."""
     if index.size and index.end < 0.99 * index.size:
-        return f"reading {fmt.percent(index.end, index.size)}"
+        return f"reading {figures.percent(index.end, index.size)}"
     if selection.searched < index.count:
-        return f"searching {fmt.percent(selection.searched, index.count)}"
+        return f"searching {figures.percent(selection.searched, index.count)}"
     return ""

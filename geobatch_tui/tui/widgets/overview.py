@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from geobatch_tui import __version__
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS, RUN_OTHER, RUN_STYLES, STACK
@@ -71,7 +72,7 @@ class Overview(Lines):
             right.append((f"{busy}/{len(view.workers)} workers  ", ""))
         right.append((f"{fmt.clock(view.now)}  ", "$quiet"))
         dead = view.dead_letters
-        told = fmt.plural(dead, "dead letter")
+        told = figures.plural(dead, "dead letter")
         right.append((f"▲ {told} ", "bold $error" if dead else "$quiet"))
         return right
 
@@ -86,10 +87,10 @@ class Overview(Lines):
                 style = look.style if value else "$quiet"
                 left.append((f"{look.glyph} ", style))
                 left.append((f"{look.name} ", "$quiet"))
-                left.append((f"{fmt.count(value)}{gap}", ""))
+                left.append((f"{figures.count(value)}{gap}", ""))
         if view.current:
             left.append(("kept ", "$quiet"))
-            left.append((fmt.count(view.current), ""))
+            left.append((figures.count(view.current), ""))
         room = width - sum(len_cells(text) for text, _ in left) - 3
         right = self._rates(view)
         while len(right) > 1 and sum(len_cells(text) for text, _ in right) > room:
@@ -106,25 +107,25 @@ class Overview(Lines):
         unit = UNITS[self.unit % len(UNITS)]
         return [
             (f"{text_of(unit, rate_of(unit, sample), view.unit_name)}", "bold"),
-            (f"   in {fmt.size(sample.bytes_in_per_s)}/s", "$quiet"),
-            (f"  out {fmt.size(sample.bytes_out_per_s)}/s", "$quiet"),
-            (f"  rss {fmt.size(view.rss_bytes)}", "$quiet"),
+            (f"   in {figures.size(sample.bytes_in_per_s, 7)}/s", "$quiet"),
+            (f"  out {figures.size(sample.bytes_out_per_s, 7)}/s", "$quiet"),
+            (f"  rss {figures.size(view.rss_bytes, 7)}", "$quiet"),
         ]
 
 
 def _bar(view: View, width: int) -> Content:
     counts = view.counts
     total = counts["total"]
-    tail = f"  {fmt.right(fmt.percent(view.settled, total), 6)}"
+    tail = f"  {fmt.right(figures.percent(view.settled, total), 6)}"
     if width >= 120:
-        tail += f"  {fmt.count(view.settled)} / {fmt.count(total)}"
+        tail += f"  {figures.count(view.settled)} / {figures.count(total)}"
     if view.live and view.state != "planning" and view.settled == total > 0:
         tail += "  finishing    "  # outputs are put together and published
     elif view.live:
         # Nobody knows when a run goes on that waits; the engine's figure grows meanwhile.
-        tail += f"  eta {fmt.duration(None if view.suspended else view.eta_s)} "
+        tail += f"  eta {fmt.fit(figures.duration(None if view.suspended else view.eta_s), 8)} "
     else:
-        tail += f"  in {fmt.duration(view.elapsed_s)} "
+        tail += f"  in {fmt.fit(figures.duration(view.elapsed_s), 8)} "
     room = max(10, width - 1 - len(tail))
     cells = fmt.shares([counts[LOOKS[state].field] for state in STACK], room)
     pieces: list[Piece] = [(" ", "")]

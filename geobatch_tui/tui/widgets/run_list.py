@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from textual.content import Content
 
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import RUN_OTHER, RUN_STYLES
@@ -158,17 +159,17 @@ _STATE: Final = Column(
     "state", 11, lambda run: run.state, style=lambda run: RUN_STYLES.get(run.state, RUN_OTHER)
 )
 _BEGAN: Final = Column("began", 12, _figure(lambda row: _when(row.t0)), style=lambda _: "$quiet")
-_TOOK: Final = Column("took", 9, lambda run: fmt.duration(run.seconds), right=True)
-_DONE: Final = Column("done", 8, _figure(lambda row: fmt.count(row.n_done)), right=True)
+_TOOK: Final = Column("took", 9, lambda run: figures.duration(run.seconds), right=True)
+_DONE: Final = Column("done", 8, _figure(lambda row: figures.count(row.n_done)), right=True)
 _DEAD: Final = Column(
     "dead",
     5,
-    _figure(lambda row: fmt.count(row.n_dead)),
+    _figure(lambda row: figures.count(row.n_dead)),
     right=True,
     style=lambda run: "bold $error" if run.row is not None and run.row.n_dead else "$quiet",
 )
 _RATE: Final = Column("/min", 6, rate_of, right=True)
-_OUT: Final = Column("out", 7, _figure(lambda row: fmt.size(row.bytes_out)), right=True)
+_OUT: Final = Column("out", 7, _figure(lambda row: figures.size(row.bytes_out, 7)), right=True)
 
 
 def _short(directory: str) -> str:

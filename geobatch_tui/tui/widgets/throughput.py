@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.parts.line_widget import Lines
 from geobatch_tui.tui.run.progress_rates import UNITS, name_of, rate_of, text_of
@@ -87,9 +88,9 @@ def _round_up(value: float) -> float:
 
 def _label(row: int, rows: int, top: float) -> str:
     if row == 0:
-        return fmt.amount(top)
+        return figures.amount(top)
     if rows >= 5 and row == rows // 2:
-        return fmt.amount(top / 2)
+        return figures.amount(top / 2)
     return ""
 
 

@@ -12,6 +12,7 @@ from textual.strip import Strip
 from textual.visual import Visual
 from textual.widget import Widget
 
+from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.letters.previewer import Unseen
@@ -128,7 +129,7 @@ def captions(receipt: PreviewReceipt) -> list[str]:
         lines.append(f"p2-98 {span}")
     if facts["bad_blocks"]:
         noun = "block" if facts["bad_blocks"] == 1 else "blocks"
-        lines.insert(0, f"? {fmt.count(facts['bad_blocks'])} {noun} unreadable")
+        lines.insert(0, f"? {figures.count(facts['bad_blocks'])} {noun} unreadable")
     if NODATA in receipt.marks:
         lines.append(f"· nodata {facts['nodata']}" if facts["nodata"] else "· masked")
     if UNREAD in receipt.marks:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.parts.line_widget import Lines
 from geobatch_tui.tui.run.procs import KEPT, CpuMeter
@@ -63,11 +64,11 @@ class Workers(Lines):
     def _row(self, worker: WorkerRow, width: int, *, wide: bool) -> Content:
         at_work = bool(worker.label)
         slow = worker.seconds >= _SLOW
-        seconds = fmt.span(worker.seconds) if at_work else "-"
+        seconds = figures.duration(worker.seconds, 5) if at_work else "-"
         late = "!" if slow else " "
-        rss = fmt.size(worker.rss_bytes) if worker.rss_bytes else "-"
+        rss = figures.size(worker.rss_bytes, 7) if worker.rss_bytes else "-"
         if not wide:
-            return _short_row(worker, width, seconds + late)
+            return _short_row(worker, width, seconds + late, rss.replace(" ", ""))
         share = self._meter.share(worker.pid)
         cpu = "-" if share is None else f"{100 * share:.0f}%"
         parts: list[str | tuple[str, str]] = [
@@ -88,11 +89,11 @@ class Workers(Lines):
         return Content.assemble(*parts)
 
 
-def _short_row(worker: WorkerRow, width: int, seconds: str) -> Content:
+def _short_row(worker: WorkerRow, width: int, seconds: str, rss: str) -> Content:
     """A row where there is no room for a head: the stage goes first."""
     at_work = bool(worker.label)
     stage = 6 if width >= 36 else 0
-    label = max(6, width - 18 - stage)
+    label = max(6, width - 19 - stage)
     return Content.assemble(
         (f"{worker.number:>2} ", "$quiet"),
         ("▒", "$chunk-run") if at_work else ("·", "$chunk-wait"),
@@ -100,7 +101,7 @@ def _short_row(worker: WorkerRow, width: int, seconds: str) -> Content:
         fmt.fit_middle(worker.label or "idle", label),
         (fmt.fit(f" {_stage(worker)}", stage), "$quiet"),
         (fmt.right(seconds, 7), "bold $warning" if worker.seconds >= _SLOW else ""),
-        (fmt.right(fmt.amount(worker.rss_bytes) if worker.rss_bytes else "-", 6), "$quiet"),
+        (fmt.right(rss, 7), "$quiet"),
     )
 
 
@@ -121,7 +122,7 @@ def _count(value: int | None, cells: int) -> str:
     if value is None:
         return "-".rjust(cells)
     text = str(value)
-    return (text if len(text) <= cells else fmt.amount(value)).rjust(cells)
+    return (text if len(text) <= cells else figures.amount(value)).rjust(cells)
 
 
 def _stage(worker: WorkerRow) -> str:

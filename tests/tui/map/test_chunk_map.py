@@ -233,7 +233,7 @@ async def test_the_card_tells_of_the_chunk():
         await pilot.press("h")
         await settled(pilot)
         card = "\n".join(line.plain for line in app.screen.query_one("#side-card")._lines)
-        assert "memory    324 MB" in card
+        assert "memory    309 MiB" in card
         assert "duration" in card
         histogram = "\n".join(texts(app, HistogramPanel))
         assert "p50" in histogram

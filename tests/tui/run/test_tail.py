@@ -16,7 +16,7 @@ def said(*words, **fields):
 
 def test_a_line_says_place_event_and_error_once():
     """Events without a message have words; an error that the message tells is not told again."""
-    assert said("info", "chunk.done", chunk="a@0,1", duration_ms=2310) == "a@0,1 done 2.3s"
+    assert said("info", "chunk.done", chunk="a@0,1", duration_ms=2310) == "a@0,1 done 2.3 s"
     assert said("error", "item.dead", item="a", error_class="E", error_message="m") == (
         "a given up E: m"
     )

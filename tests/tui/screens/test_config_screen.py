@@ -343,7 +343,7 @@ async def test_a_dry_run_tells_what_the_whole_will_take(opened, job):
         await console.app.workers.wait_for_complete()
         await pilot.pause()
         said = str(console.screen.query_one("#plan Static", Static).content)
-        assert re.search(r"dry run  about [\d.]+m?s for", said), said  # not 00:00:00
+        assert re.search(r"dry run  about [\d.]+ m?s for", said), said  # not 00:00:00
         assert "without assembly" in said
         assert len([line for line in said.splitlines() if "alps.tif@" in line]) == CHUNKS
         planned = console.screen.query_one(PlanMap)

@@ -34,16 +34,16 @@ def test_rates_stand_apart(width, count):
     assert cell_len(line) == width
     assert " 670 ch/min " in line
     if "MB/s" in line:
-        assert " 670 ch/min   in 1.8 MB/s " in line
+        assert " 670 ch/min   in 1.7 MiB/s " in line
 
 
 def test_eta_of_a_run_that_goes_on():
-    assert bar().endswith("  eta 00:01:00 ")
+    assert bar().endswith("  eta 1:00     ")
 
 
 def test_a_run_that_waits_has_no_eta():
     """Nobody knows when the operator lets it go on."""
-    assert bar(state="paused", suspended="operator").endswith("  eta --:--:-- ")
+    assert bar(state="paused", suspended="operator").endswith("  eta -        ")
 
 
 def test_a_run_whose_chunks_are_done_is_finishing():

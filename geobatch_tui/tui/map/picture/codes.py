@@ -10,10 +10,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.schema.updates import ChunkState
-from geobatch_tui.tui.kit.fixed_width import fine_span, percent, size
+from geobatch_tui.observability.figures import duration, percent, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -174,14 +175,14 @@ def _worker(value: float) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{percent(round(value * 1000), 1000)} %".replace("% %", "%")
+    return percent(round(value * 1000), 1000)
 
 
 MODES: Final = (
     Mode("state", "", str, _NO_SCALE),
-    Mode("duration", "seconds", fine_span),
+    Mode("duration", "seconds", partial(duration, fine=True)),
     Mode("attempts", "attempts", _whole, Scale((1.5, 2.5, 3.5, 4.5), 1, 5)),
-    Mode("memory", "rss_bytes", size),
+    Mode("memory", "rss_bytes", partial(size, room=7)),
     Mode("worker", "spool", _worker, _NO_SCALE),
     Mode("nodata", "nodata", _share, Scale.between(0.0, 1.0)),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.schema.updates import ChunkState
-from geobatch_tui.tui.kit import fixed_width as fmt
+from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.map.picture.codes import CODES, MODES, PRECEDENCE, Code
 from geobatch_tui.tui.map.picture.ground import GroundScene
@@ -112,7 +112,7 @@ def counts_pieces(counts: Mapping[int, int]) -> list[Piece]:
     pieces: list[Piece] = []
     for code, count in counts.items():
         look = _LOOK_OF[code]
-        pieces.append((f"{look.glyph} {fmt.count(count)} {look.name}", look.style))
+        pieces.append((f"{look.glyph} {figures.count(count)} {look.name}", look.style))
         pieces.append(("  ", ""))
     return pieces[:-1]
 

@@ -108,11 +108,11 @@ def test_workers_have_a_hue_each_and_none_without():
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("duration", 2.04, "2.0s"),
-        ("duration", 0.023, "23ms"),
-        ("duration", 0.0023, "2.3ms"),
+        ("duration", 2.04, "2.0 s"),
+        ("duration", 0.023, "23 ms"),
+        ("duration", 0.0023, "2.3 ms"),
         ("attempts", 3, "3"),
-        ("memory", 1.5e9, "1.5 GB"),
+        ("memory", 1.5e9, "1.4 GiB"),
         ("worker", 4, "process 4"),
         ("worker", 0, "-"),
         ("nodata", 0.125, "12.5%"),
