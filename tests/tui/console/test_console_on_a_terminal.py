@@ -134,10 +134,11 @@ def test_a_terminal_that_does_not_read_holds_nothing_up(terminal, job, tmp_path)
         shown.type(b"?")
         time.sleep(0.02)
         shown.type(b"?")
-    time.sleep(1.0)
-    before = run(tmp_path)[1]
-    time.sleep(2.0)
-    assert run(tmp_path)[1] > before + 50
+    time.sleep(0.5)
+    before, until = run(tmp_path)[1], time.monotonic() + 20
+    while run(tmp_path)[1] <= before + 50:
+        assert time.monotonic() < until, "the run stands still"
+        time.sleep(0.05)
     os.kill(shown.pid, signal.SIGTERM)
     assert shown.ended(40) == 130
     assert run(tmp_path)[0].state == "interrupted"
