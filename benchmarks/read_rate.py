@@ -26,7 +26,7 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.execution.vector.plan import VectorPlan
-from geobatch_tui.execution.vector.read import batch_reader
+from geobatch_tui.execution.vector.read import chunk_reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def read(path: Path, scratch: Path) -> tuple[float, float, int, str]:
     detail = VectorPlan.from_json(plan.detail)
     count = 0
     for index in range(len(plan.grid)):
-        count += sum(batch.num_rows for batch in batch_reader.read_chunk(item, detail, index))
+        count += sum(batch.num_rows for batch in chunk_reader.read_chunk(item, detail, index))
     if count != plan.grid.width:
         raise SystemExit(f"{path.name}: {count} features of {plan.grid.width}")
     return planned - before, time.process_time() - planned, len(plan.grid), detail.access

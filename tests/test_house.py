@@ -30,13 +30,8 @@ ODD_SIZES = frozenset(
         "execution/raster/grid/output_grid",
         "execution/raster/kernels/halve_kernel",
         "execution/raster/pixel_types",
-        "execution/vector/batch_schema",
-        "execution/vector/formats/flatbuffer_table",
         "execution/vector/inspect",
         "execution/vector/kernels/flat_properties",
-        "execution/vector/ogr/domains",
-        "execution/vector/ogr/sqlite",
-        "execution/vector/read/layer",
     }
 )
 #: Names that rooms share, as they mean the same in each.

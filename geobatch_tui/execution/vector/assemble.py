@@ -21,7 +21,7 @@ from geobatch_tui.execution.vector import set_aside
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
 from geobatch_tui.execution.vector.batch.buffers import own
-from geobatch_tui.execution.vector.formats import shapefile_zip
+from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 from geobatch_tui.execution.vector.plan import VectorPlan
 from geobatch_tui.execution.vector.spool import contents, pieces, records
 from geobatch_tui.execution.vector.write import flatgeobuf_file, gpkg_file, ogr_file, parquet_file

@@ -28,7 +28,7 @@ from geobatch_tui.execution.vector.geometry.trail import Trail
 from geobatch_tui.execution.vector.kernels import wkb_loops
 from geobatch_tui.execution.vector.operations import Context, Worked, of_kind
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, UNREAD, WKB, VectorPlan
-from geobatch_tui.execution.vector.read import batch_reader, repaired_features
+from geobatch_tui.execution.vector.read import chunk_reader, repaired_features
 from geobatch_tui.execution.vector.spool import contents, records, segment
 from geobatch_tui.execution.vector.spool.pieces import Pieces
 
@@ -61,7 +61,7 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
     repaired = repaired_features.load(item, plan)
     with segment.begun(item, task.index, task.epoch, stage) as spooled:
         out = _Chunk(item, plan, task.index, spooled)
-        batches = batch_reader.read_chunk(item, plan, task.index)
+        batches = chunk_reader.read_chunk(item, plan, task.index)
         with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
             room = own() if records.taken(plan) else None
             context = Context(plan, item.params, stage, trail, room)

@@ -38,11 +38,7 @@ def ogr2ogr_window(item: ItemContext, window: Window) -> str:
     if plan.access == "fid":
         index = window.col_off // item.plan.grid.chunk_width
         first -= item.plan.grid.window(index).col_off
-        name = plan.fid_column.replace('"', '""')
-        low, high = plan.edges[index], plan.edges[index + 1]
-        where = f'"{name}" >= {low} AND "{name}" < {high}'
-        if plan.where:
-            where = f"({plan.where}) AND {where}"
+        where = plan.where_of_chunk(index)
     if where and not first and window.width > 1:
         choice = ["-where", where]
     else:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from geobatch_tui.errors import GeobatchError, VerifyError
 from geobatch_tui.execution.io.digest import digest_of
 from geobatch_tui.execution.protocol.messages import InspectReceipt
+from geobatch_tui.execution.vector.formats.by_driver import format_of
 from geobatch_tui.execution.vector.ogr import ogr_drivers
 from geobatch_tui.execution.vector.ogr.pyogrio_import import DataLayerError, DataSourceError
 from geobatch_tui.execution.vector.write import ogr_file, parquet_file
@@ -27,7 +28,7 @@ def inspect(path: str, stage: Stage) -> InspectReceipt:
         with stage("digest"):
             digest, size = digest_of(path)
         with stage("read"):
-            parquet = ogr_drivers.drivers_of(path) == ("Parquet",)
+            parquet = format_of(ogr_drivers.drivers_of(path)[0]).is_arrow
             fingerprint, facts = parquet_file.inspect(path) if parquet else ogr_file.inspect(path)
     except (
         OSError,

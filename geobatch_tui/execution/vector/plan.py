@@ -102,6 +102,13 @@ class VectorPlan:
         """Numbers of the records that are set aside, as they follow the features."""
         return self.lost + self.shared
 
+    def where_of_chunk(self, index: int) -> str:
+        """Condition on the ids of a chunk, for access ``fid``, and ``where``."""
+        name = self.fid_column.replace('"', '""')
+        low, high = self.edges[index], self.edges[index + 1]
+        ids = f'"{name}" >= {low} AND "{name}" < {high}'
+        return f"({self.where}) AND {ids}" if self.where else ids
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready, for ``ItemPlan.detail``."""
         return asdict(self)

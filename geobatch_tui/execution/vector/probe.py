@@ -22,11 +22,13 @@ from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.fields import field_types
-from geobatch_tui.execution.vector.formats import geoparquet_key, shapefile_zip
+from geobatch_tui.execution.vector.formats import geoparquet_key
+from geobatch_tui.execution.vector.formats.by_driver import format_of
+from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 from geobatch_tui.execution.vector.ogr import archive, exact_names, ogr_drivers
 from geobatch_tui.execution.vector.plan import TABLE, TAKEN, VectorPlan
-from geobatch_tui.execution.vector.read import chunk_access
-from geobatch_tui.execution.vector.read.layer import ogr_layer, parquet_layer
+from geobatch_tui.execution.vector.read.layer import ogr_layer
+from geobatch_tui.execution.vector.read.parquet_layer import parquet_layer
 from geobatch_tui.execution.vector.spool.writer_options import row_group, writer_options
 from geobatch_tui.observability.figures import plural
 
@@ -70,7 +72,7 @@ def probe(
             archive.check(task.source)
         layer = (
             parquet_layer(task.source, params)
-            if drivers == ("Parquet",)
+            if format_of(drivers[0]).is_arrow
             else ogr_layer(task, place, params, drivers)
         )
     with stage("plan"):
@@ -81,7 +83,7 @@ def probe(
                 f"{task.source} has a field {taken[0]!r}, a name that features have here for more",
                 hint="rename it, or leave it out by op.columns",
             )
-        told = list(layer.told)
+        told = list(layer.warnings)
         out = field_types.written(str(task.output["format"]), layer.fields, told, layer.widths)
         if task.output["format"] == "Shapefile":
             allowed = bool(task.output.get("allow_lossy"))
@@ -185,7 +187,7 @@ def _crs(
             else "the source has no CRS, nor has the output"
         )
         return None, None, {}
-    if crs_source == "file" and layer.driver == "ESRI Shapefile":
+    if crs_source == "file" and format_of(layer.driver).crs_beside:
         crs_source = "sidecar"
     known = assigned.notes(crs_source)
     try:
@@ -231,18 +233,14 @@ def _tell_of_datum(src: CRS, dst: CRS, told: list[str]) -> None:
 
 
 def _tell_of_records(layer: Layer, told: list[str]) -> None:
-    kind, lost = "record", "set aside for being no features"
-    if layer.driver == "GeoJSON":
-        kind = "member"
-    elif layer.driver == "GML":
-        kind, lost = "feature", "set aside, as OGR cannot read their geometries"
+    form = format_of(layer.driver)
     for numbers, why in (
-        (layer.lost, lost),
+        (layer.lost, form.lost_records),
         (layer.shared, "with more than a first feature, all that OGR reads; the rest is set aside"),
     ):
         if numbers:
             shown = ", ".join(map(str, numbers[:20])) + (", ..." if len(numbers) > 20 else "")
-            told.append(f"{plural(len(numbers), kind)} {why}: {shown}")
+            told.append(f"{plural(len(numbers), form.record)} {why}: {shown}")
 
 
 #: Types of layers that no output format has.
@@ -286,7 +284,8 @@ def _with_chunks(
         )
         told.append(f"{none}: the output will have none")
     elif not packed:
-        access, edges = chunk_access.access(task.source, plan, features, jumps=layer.jumps)
+        form = format_of(plan.driver)
+        access, edges = form.access(task.source, plan, features, jumps=layer.jumps)
     if access == "rows":
         features = max(features // layer.rows, 1) * layer.rows
         if features == layer.rows and plan.count <= layer.rows:
@@ -296,7 +295,9 @@ def _with_chunks(
     outside: tuple[int, ...] = ()
     if access == "fid":
         bounds = task.params.get("bounds")
-        outside = chunk_access.chunks_outside(task.source, plan, edges, grid.chunk_width, bounds)
+        outside = format_of(plan.driver).chunks_outside(
+            task.source, plan, edges, grid.chunk_width, bounds
+        )
     read = {"access": access, "edges": list(edges), "cell": cell, "outside": list(outside)}
     values = plan.to_json() | read
     return ItemPlan(

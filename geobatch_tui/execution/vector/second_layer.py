@@ -23,25 +23,20 @@ from geobatch_tui.errors import (
     SourceChangedError,
 )
 from geobatch_tui.execution.io.digest import digest_of, short_digest
-from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
-from geobatch_tui.execution.vector.formats import (
-    geojson,
-    geojson_coordinates,
-    geojsonseq,
-    lost_geometries,
-    shapefile_rows,
-    xml_checks,
-)
+from geobatch_tui.execution.vector.formats.by_driver import format_of
+from geobatch_tui.execution.vector.formats.source_format import OpenLayer
 from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers, stream
-from geobatch_tui.execution.vector.ogr.exact_names import exact
-from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
+from geobatch_tui.execution.vector.ogr.layer_info import layer_info, layer_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.vector.geometry.geos import Test
+
+    type Shapes = NDArray[np.object_]
 
 #: What GEOS asks of a mask, so that a feature lies to it as the key says.
 _ASKED = {
@@ -52,8 +47,6 @@ _ASKED = {
     "touches": shapely.touches,
     "covered_by": shapely.covers,
 }
-#: Drivers that may end at what they cannot read as if nothing followed.
-_COUNTED = frozenset({"GML", "GPKG", "SQLite"})
 #: Files that a thread keeps open at a time.
 _KEPT = 2
 
@@ -61,7 +54,7 @@ _KEPT = 2
 class Mask:
     """Geometries that lie in the CRS of the features."""
 
-    def __init__(self, shapes: NDArray[Any]) -> None:
+    def __init__(self, shapes: Shapes) -> None:
         shapely.prepare(shapes)
         self._shapes = shapes
         self._tree = shapely.STRtree(shapes)
@@ -71,7 +64,7 @@ class Mask:
         ``predicate``, a name of GEOS, says; ``disjoint``: to none of it."""
         asked = _ASKED[predicate]
 
-        def holds(features: NDArray[Any]) -> NDArray[np.bool_]:
+        def holds(features: Shapes) -> NDArray[np.bool_]:
             at, near = self._tree.query(features)
             found = np.zeros(len(features), np.bool_)
             found[at[asked(self._shapes[near], features[at])]] = True
@@ -79,21 +72,21 @@ class Mask:
 
         return holds
 
-    def near(self, shape: Any) -> NDArray[Any]:
+    def near(self, shape: Any) -> Shapes:
         """The geometries whose boxes touch that of ``shape``."""
-        found: NDArray[Any] = self._shapes[np.sort(self._tree.query(shape))]
+        found: Shapes = self._shapes[np.sort(self._tree.query(shape))]
         return found
 
 
 class Area:
     """The ground that polygons cover, in pieces that have at most corners in common."""
 
-    def __init__(self, shapes: NDArray[Any]) -> None:
+    def __init__(self, shapes: Shapes) -> None:
         self._pieces = Mask(shapely.get_parts(shapely.union_all(shapes)))
         self.meets = self._pieces.test("intersects")
         self._in_a_piece = self._pieces.test("covered_by")
 
-    def covers(self, features: NDArray[Any]) -> NDArray[np.bool_]:
+    def covers(self, features: Shapes) -> NDArray[np.bool_]:
         """Which of the features lie in it; parts of one may lie in several pieces."""
         found = self._in_a_piece(features)
         for n in np.flatnonzero(~found & (shapely.get_num_geometries(features) > 1)).tolist():
@@ -119,7 +112,7 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def _once(make: Callable[[NDArray[Any]], Any], *key: str) -> Any:
+def _once(make: Callable[[Shapes], Any], *key: str) -> Any:
     kept = _here.kept
     name = (make, *key)
     if name not in kept:
@@ -159,7 +152,7 @@ def area_of(path: str, digest: str, layer: str, crs: str) -> Area:
     return made
 
 
-def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> NDArray[Any]:
+def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> Shapes:
     ogr_drivers.drivers_of(path)
     place = ogr_drivers.place_of(path)
     if digest_of(path, short_digest())[0] != digest:
@@ -167,43 +160,24 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
     if archive.is_inside(place):
         archive.check(path)
     with errors.ogr_errors(path, layer):
-        names = [str(name) for name, _ in pyogrio.list_layers(exact(place))]
+        names = layer_names(place)
         if layer not in names and (layer or len(names) != 1):
             raise SchemaError(
                 f"{path} has the layers {', '.join(map(repr, names[:20]))}",
                 hint=f"say which one: op.{'like' if polygons else 'mask'}_layer",
             )
-        info = pyogrio.read_info(exact(place), layer=layer or names[0], force_feature_count=True)
-        if crs and not CRS.from_user_input(info["crs"] or "").equals(
+        name = layer or names[0]
+        opened = OpenLayer(path, place, name, layer_info(place, name, count=True))
+        if crs and not CRS.from_user_input(opened.info["crs"] or "").equals(
             CRS.from_wkt(crs), ignore_axis_order=True
         ):
             raise CrsError(
                 f"{path} is not in the CRS of the source",
                 hint="reproject it first, so that both mean the same lines",
             )
-        with stream.opened(place, layer=layer or names[0], columns=[], return_fids=True) as opened:
-            meta, table = opened[0], opened[1].read_all()
-            column = table.column(meta["geometry_name"] or "wkb_geometry")
-        with archive.Plain(path, place, os.environ.get("CPL_TMPDIR")) as plain:
-            if column.null_count and info["driver"] in lost_geometries.DRIVERS:
-                ids = table.column(meta["fid_column"]).filter(column.is_null()).to_pylist()
-                known = layer or names[0], str(meta["fid_column"]), str(meta["geometry_name"])
-                _refuse_broken(
-                    path, [*lost_geometries.in_file(plain.name(), info["driver"], known, ids)]
-                )
-            if info["driver"] in {"GeoJSON", "GeoJSONSeq"}:
-                _refuse_losses(path, plain, column, is_sequence=info["driver"] == "GeoJSONSeq")
-            if info["driver"] == "ESRI Shapefile":
-                shapefile_rows.refuse_uneven(path, place)
-            if info["driver"] in _COUNTED and len(column) != info["features"]:
-                raise _broken(path, "their numbers are not known")
-            if info["driver"] in xml_checks.DRIVERS:
-                ids = table.column(meta["fid_column"]).to_numpy()
-                found = xml_checks.Misread(plain, info["driver"], layer or names[0], None)
-                told = found.reasons(column.combine_chunks(), ids, len(column))
-                _refuse_broken(path, ids[~told.is_null().to_numpy(zero_copy_only=False)].tolist())
+        column = _whole_column(opened)
     raw = np.array(column.to_pylist(), dtype=object)
-    shapes: NDArray[Any] = shapely.from_wkb(raw, on_invalid="ignore")
+    shapes: Shapes = shapely.from_wkb(raw, on_invalid="ignore")
     lacking = shapely.is_missing(shapes) & np.array([one is not None for one in raw], bool)
     _refuse_broken(path, (np.flatnonzero(lacking) + 1).tolist())
     shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
@@ -211,26 +185,21 @@ def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> ND
     return shapes
 
 
-def _refuse_losses(path: str, plain: archive.Plain, column: Any, *, is_sequence: bool) -> None:
-    """Raises CorruptSourceError where OGR leaves out records or geometries of GeoJSON: features
-    would be chosen, or cut, by what is left."""
-    if is_sequence:
-        wrong = list(geojsonseq.lost(path, len(column)))
-        wrong = sorted({*wrong, *geojsonseq.shared(path, tuple(wrong))})
-    else:
-        wrong = [2] if len(column) < 2 and geojson.goes_on(path, plain.place) else []
-        wrong += geojson.lost(path, plain.place, len(column))
-    if not wrong and (column.null_count or geojson_coordinates.are_doubtful(plain.name())):
-        told = geojson.told(plain.name(), sequence=is_sequence)
-        read = np.concatenate([validity(chunk) for chunk in column.chunks])
-        if len(told) == len(read):
-            marks = np.frombuffer(told, np.uint8)
-            lacking = (marks & geojson.GEOMETRY > 0) & ~read
-            wrong = (np.flatnonzero(lacking | (marks & geojson.BROKEN > 0)) + 1).tolist()
-    _refuse_broken(path, wrong)
+def _whole_column(layer: OpenLayer) -> pa.ChunkedArray:
+    """Read the geometries of a layer; raise CorruptSourceError where OGR leaves out records or
+    geometries: features would be chosen, or cut, by what is left."""
+    path, place, form = layer.path, layer.place, format_of(layer.info["driver"])
+    with stream.opened(place, layer=layer.name, columns=[], return_fids=True) as (meta, reader):
+        table = reader.read_all()
+    shapes = table.column(meta["geometry_name"] or "wkb_geometry")
+    if form.is_counted and len(shapes) != layer.info["features"]:
+        raise _broken(path, "their numbers are not known")
+    with archive.Plain(path, place, os.environ.get("CPL_TMPDIR")) as plain:
+        _refuse_broken(path, form.misread(layer, plain, table.column(meta["fid_column"]), shapes))
+    return shapes
 
 
-def _refuse_broken(path: str, wrong: list[int]) -> None:
+def _refuse_broken(path: str, wrong: Sequence[int]) -> None:
     if wrong:
         listed = ", ".join(map(str, wrong[:20])) + (", ..." if len(wrong) > 20 else "")
         raise _broken(path, f"broken: {listed}")
@@ -243,7 +212,7 @@ def _broken(path: str, which: str) -> CorruptSourceError:
     )
 
 
-def _refuse(path: str, shapes: NDArray[Any], *, polygons: bool) -> None:
+def _refuse(path: str, shapes: Shapes, *, polygons: bool) -> None:
     if not len(shapes):
         raise EmptyInputError(f"{path} has no geometries")
     if polygons and (others := int((~np.isin(shapely.get_type_id(shapes), (3, 6))).sum())):

@@ -23,7 +23,7 @@ import vectorjobs
 
 from geobatch_tui.errors import CrsError, GeobatchError, SchemaError, TransientError
 from geobatch_tui.execution.vector.plan import WKB, VectorPlan
-from geobatch_tui.execution.vector.read import batch_reader as features_of
+from geobatch_tui.execution.vector.read import batch_reader, chunk_reader
 
 
 def shapefile(tmp_path, frame=None, **options):
@@ -257,7 +257,7 @@ def test_an_invalid_geometry_is_not_cut(tmp_path):
 
 def test_a_huge_polygon_is_a_batch_of_its_own(tmp_path, monkeypatch):
     """Case 47: it holds up no other, and no batch is larger than it must be."""
-    monkeypatch.setattr(features_of, "BATCH_BYTES", 4000)
+    monkeypatch.setattr(chunk_reader, "BATCH_BYTES", 4000)
     huge = shapely.Point(0, 0).buffer(1, quad_segs=500)
     shapes = [shapely.Point(n, 1) for n in range(500)]
     shapes[200] = huge
@@ -266,7 +266,7 @@ def test_a_huge_polygon_is_a_batch_of_its_own(tmp_path, monkeypatch):
     plan = vectorjobs.probe("vector.convert", source)
     item = vectorjobs.context("vector.convert", source, tmp_path, plan, None, "GeoParquet")
     detail = VectorPlan.from_json(plan.detail)
-    batches = list(features_of.read_chunk(item, detail, 0))
+    batches = list(chunk_reader.read_chunk(item, detail, 0))
     numbers = [batch.column("n").to_pylist() for batch in batches]
     assert [n for some in numbers for n in some] == list(range(500))
     assert [200] in numbers
@@ -395,7 +395,7 @@ def test_a_value_that_does_not_fit_the_pinned_type():
 
     def pinned(values):
         batch = pa.RecordBatch.from_arrays([values, ids, shapes], ["n", "fid", "g"])
-        return features_of.pinned(batch, schema, "fid", "g").column("n").to_pylist()
+        return batch_reader.pinned(batch, schema, "fid", "g").column("n").to_pylist()
 
     assert pinned(pa.array([7], pa.int64())) == [7]
     assert pinned(pa.array([7.0])) == [7]

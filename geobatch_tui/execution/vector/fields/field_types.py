@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector.formats import shapefile_zip
+from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

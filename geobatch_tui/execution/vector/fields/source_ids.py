@@ -7,33 +7,32 @@ Other formats number their features by their places; FlatGeobuf and Shapefile ho
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.execution.vector.batch.arrow_arrays import free_name
 from geobatch_tui.execution.vector.fields.field_types import JSON
+from geobatch_tui.execution.vector.formats.by_driver import format_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
+    from geobatch_tui.execution.vector.ogr.layer_info import LayerInfo
     from geobatch_tui.execution.vector.plan import VectorPlan
 
-#: Drivers whose layers have a primary key with a name; those of files whose features may have ids.
-_KEYED = frozenset({"GPKG", "SQLite", "OpenFileGDB"})
-MEMBERS = frozenset({"GeoJSON", "GeoJSONSeq"})
 #: Features by whose ids it is known whether those of a file have any.
 FIRST = 100
 _TWICE = "Altering it to be unique"
 
 
-def key(info: dict[str, Any], form: str, columns: tuple[str, ...] | None) -> tuple[str, bool]:
+def key(info: LayerInfo, form: str, columns: tuple[str, ...] | None) -> tuple[str, bool]:
     """Name in the output of the primary key of a layer, of which pyogrio says ``info``, and whether
     it is the key there, too; empty: it is not kept. ``columns``: that are asked for, if not all."""
-    name = str(info["fid_column"] or "")
-    if not name or info["driver"] not in _KEYED:
+    name = info["fid_column"]
+    if not name or not format_of(info["driver"]).has_key:
         return "", False
     if form == "GPKG":
         return name, True
@@ -61,4 +60,4 @@ def are_numbered(plan: VectorPlan, columns: Sequence[str] | None) -> bool:
     """Whether features of GeoJSON get other ids than OGR gives them, though ids were to be kept,
     wherever theirs are not their places: the first features showed none."""
     asked = columns is None or plan.format in JSON
-    return plan.driver in MEMBERS and asked and not (plan.id_name or plan.where)
+    return format_of(plan.driver).has_member_ids and asked and not (plan.id_name or plan.where)

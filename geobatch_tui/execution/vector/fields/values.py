@@ -16,7 +16,7 @@ import pyarrow as pa
 from geobatch_tui.execution.vector.batch.arrow_arrays import flags
 from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
 from geobatch_tui.execution.vector.fields.field_types import JSON, kind_of
-from geobatch_tui.execution.vector.formats import shapefile_zip
+from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

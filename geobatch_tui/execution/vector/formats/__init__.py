@@ -1,1 +1,1 @@
-"""What OGR misses or misreads in each format, found in the file itself."""
+"""The formats: sources behind one protocol, a module or a room each; and what outputs hold."""

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import EmptyInputError, SchemaError, UnsupportedFormatError
+from geobatch_tui.errors import EmptyInputError, SchemaError
 from geobatch_tui.execution.protocol.messages import LayersReceipt
+from geobatch_tui.execution.vector.formats.by_driver import format_of
 from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers
-from geobatch_tui.execution.vector.ogr.exact_names import exact
-from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
+from geobatch_tui.execution.vector.ogr.layer_info import layer_names
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import LayersTask, ProbeTask
 
-#: How XML says its encoding, and encodings that OGR reads it in.
-_HEAD = 200
-_ENCODED = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([\w.-]+)", re.ASCII)
-_ENCODINGS = frozenset(("utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"))
 #: Layers that a message names.
 _SHOWN = 20
 
@@ -32,7 +27,7 @@ def layers(task: LayersTask, stage: Stage) -> LayersReceipt:
     """
     with stage("open"):
         drivers = ogr_drivers.drivers_of(task.source)
-        if drivers == ("Parquet",):
+        if format_of(drivers[0]).is_arrow:
             return LayersReceipt(("",))
         place = ogr_drivers.place_of(task.source)
         if archive.is_inside(place):
@@ -49,7 +44,7 @@ def layers(task: LayersTask, stage: Stage) -> LayersReceipt:
 
 def _names(path: str, place: str) -> list[str]:
     with errors.ogr_errors(path):
-        return [str(name) for name, _ in pyogrio.list_layers(exact(place))]
+        return layer_names(place)
 
 
 def choose(task: ProbeTask, place: str, drivers: tuple[str, ...]) -> str:
@@ -72,19 +67,6 @@ def choose(task: ProbeTask, place: str, drivers: tuple[str, ...]) -> str:
             hint='name one in source.layer; source.layer = "*" makes an item of each',
         )
     if not names:
-        if "GML" in drivers:
-            _refuse_encoding(task.source, place)
+        format_of(drivers[0]).explain_no_layer(task.source, place)
         raise EmptyInputError(f"{task.source} has no layer")
     return names[0]
-
-
-def _refuse_encoding(path: str, place: str) -> None:
-    """Raises UnsupportedFormatError where GML, which OGR reads no layer of, is in an encoding that
-    it does not know."""
-    with archive.opened(path, place) as file:
-        found = _ENCODED.match(file.read(_HEAD))
-    if found and (encoding := found[1].decode()).lower() not in _ENCODINGS:
-        raise UnsupportedFormatError(
-            f"{path} is in the encoding {encoding}, as it says, which OGR does not read in GML",
-            hint=f"recode it: iconv -f {encoding} -t UTF-8, and say so in its first line",
-        )

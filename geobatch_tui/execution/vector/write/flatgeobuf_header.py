@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector.batch import flatgeobuf_properties, wkb_coordinates
 from geobatch_tui.execution.vector.batch_schema import written_schema
-from geobatch_tui.execution.vector.formats.flatbuffer_table import Table
+from geobatch_tui.execution.vector.formats.flatgeobuf.flatgeobuf_layout import Table
 from geobatch_tui.execution.vector.write import ogr_file
 
 if TYPE_CHECKING:

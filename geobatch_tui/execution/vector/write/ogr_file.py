@@ -20,7 +20,7 @@ from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.arrow_arrays import Summary, evenly, free_name, texts
 from geobatch_tui.execution.vector.batch_schema import written_schema
 from geobatch_tui.execution.vector.fields import field_types
-from geobatch_tui.execution.vector.formats import shapefile_zip
+from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 from geobatch_tui.execution.vector.geometry import geojson_repairs
 from geobatch_tui.execution.vector.ogr import exact_names, stream
 from geobatch_tui.execution.vector.ogr.ogr_drivers import DRIVERS, place_of

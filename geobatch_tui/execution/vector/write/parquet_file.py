@@ -20,7 +20,7 @@ from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import disk_errors, write_all
 from geobatch_tui.execution.io.part_file import new_file
 from geobatch_tui.execution.vector.batch import wkb_coordinates
-from geobatch_tui.execution.vector.read import batch_reader
+from geobatch_tui.execution.vector.formats import geoparquet
 from geobatch_tui.execution.vector.spool import contents, pieces
 from geobatch_tui.execution.vector.write import hilbert_sort, parquet_footer
 from geobatch_tui.execution.vector.write.parquet_footer import List, Struct
@@ -202,7 +202,7 @@ def _geo(plan: VectorPlan, summary: Summary, geometry: str, box: str) -> dict[st
 def check(path: Path, fingerprint: str, features: int) -> None:
     """Raises VerifyError if the file does not open, or holds something else."""
     try:
-        with batch_reader.parquet_file(path) as file:
+        with geoparquet.parquet_file(path) as file:
             meta = file.metadata
             found = (meta.metadata or {}).get(KEY.encode(), b"").decode()
             rows = meta.num_rows
@@ -217,7 +217,7 @@ def check(path: Path, fingerprint: str, features: int) -> None:
 def inspect(path: str) -> tuple[str, dict[str, Any]]:
     """Fingerprint of a published file, every column of which was decoded (empty: not ours), and
     facts of it."""
-    with batch_reader.parquet_file(path) as file:
+    with geoparquet.parquet_file(path) as file:
         for group in range(file.metadata.num_row_groups):
             file.read_row_group(group, use_threads=False)
         kept: dict[bytes, bytes] = file.metadata.metadata or {}

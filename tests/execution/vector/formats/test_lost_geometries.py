@@ -15,8 +15,8 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.vector.formats import lost_geometries
 from geobatch_tui.execution.vector.formats.lost_geometries import NO_GEOMETRY
+from geobatch_tui.execution.vector.formats.shapefile import shapefile
 
 EMPTY = [shapely.Polygon(), None]
 
@@ -83,8 +83,7 @@ def test_an_index_of_shapes_is_not_read_for_each_batch(tmp_path):
     source = vectordata.write(vectordata.layer(20)[["whole", "geometry"]], tmp_path / "s.shp")
     with source.with_suffix(".shx").open("r+b") as index:
         index.truncate(2**40)
-    names = "s", "FID", "geometry"
-    found = lost_geometries.in_file(str(source), "ESRI Shapefile", names, [3, 19, 2**30, 2**38])
+    found = shapefile.with_points(str(source), [3, 19, 2**30, 2**38])
     assert list(found) == [3, 19]
 
 

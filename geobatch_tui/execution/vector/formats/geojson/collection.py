@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.vector.formats.geojson_coordinates import is_whole
-from geobatch_tui.execution.vector.formats.geojsonseq import decoded, records, value_at
+from geobatch_tui.execution.vector.formats.geojson.geojson_coordinates import is_whole
+from geobatch_tui.execution.vector.formats.geojson.text_sequence import decoded, records, value_at
 from geobatch_tui.execution.vector.ogr import archive
 
 if TYPE_CHECKING:

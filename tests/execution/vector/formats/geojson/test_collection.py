@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from geobatch_tui.errors import CorruptSourceError, MemoryBudgetError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import Window
-from geobatch_tui.execution.vector.formats import geojson
+from geobatch_tui.execution.vector.formats.geojson import collection
 from geobatch_tui.execution.vector.formats.lost_geometries import LEFT_OUT, TOO_LARGE
 
 BROKEN = [
@@ -212,7 +212,7 @@ def test_coordinates_that_are_as_they_should_be_are_not_looked_at_again(tmp_path
     features[0]["properties"] = {"coordinates_of": "a", "large": 2**64}
     source = tmp_path / "s.geojson"
     source.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    monkeypatch.setattr(geojson, "told", None)
+    monkeypatch.setattr(collection, "told", None)
     vectorjobs.run("vector.convert", source, tmp_path / "out")
 
 
@@ -279,9 +279,9 @@ def test_members_are_counted_wherever_the_file_is_cut(piece):
     whole = {"links": [{}], "features": [one, None, {}, [], one], "more": [{}]}
     for indent in (None, 2):
         text = json.dumps(whole, indent=indent, ensure_ascii=False).encode()
-        assert geojson._objects(Slow(text))[0] == 3
-    assert geojson._objects(Slow(json.dumps(one).encode()))[0] == 0
-    assert geojson._objects(Slow(b'{"features":[{}]}}}'))[0] == 1
+        assert collection._objects(Slow(text))[0] == 3
+    assert collection._objects(Slow(json.dumps(one).encode()))[0] == 0
+    assert collection._objects(Slow(b'{"features":[{}]}}}'))[0] == 1
 
 
 @pytest.mark.parametrize("suffix", ["geojson", "geojsonl"])
@@ -309,10 +309,10 @@ def test_the_largest_feature_is_measured_by_its_places_also_where_it_is_long(tmp
     text = json.dumps({"type": "FeatureCollection", "features": [*_features(FINE), feature]})
     source = tmp_path / "s.geojson"
     source.write_text(text)
-    count, found = geojson.objects(str(source), str(source))
+    count, found = collection.objects(str(source), str(source))
     assert count == len(FINE) + 1
     assert len(text) > 1 << 20
-    assert found == pytest.approx(geojson.needed(json.dumps(feature).encode()), rel=1e-4)
+    assert found == pytest.approx(collection.needed(json.dumps(feature).encode()), rel=1e-4)
 
 
 @pytest.mark.parametrize("suffix", ["geojson", "geojsonl", "json"])
@@ -391,7 +391,7 @@ def test_a_collection_is_read_in_pieces(shapes, more, piece, indent):
         def read(self, _=-1):
             return super().read(piece)
 
-    found = list(geojson._members(geojson._Text(Slow(whole))))
+    found = list(collection._members(collection._Text(Slow(whole))))
     assert found == _features(shapes)
 
 
@@ -404,8 +404,8 @@ def test_a_value_that_is_none_is_not_sought_to_the_end(wrong):
     """All of the file would be in memory, however large."""
     file = io.StringIO(wrong + ", 5" * 10**7)
     with pytest.raises(ValueError, match=r"."):
-        geojson._Text(file).value()
-    assert file.tell() <= 4 * geojson._PIECE
+        collection._Text(file).value()
+    assert file.tell() <= 4 * collection._PIECE
 
 
 def test_a_value_may_be_cut_anywhere():
@@ -417,7 +417,7 @@ def test_a_value_may_be_cut_anywhere():
             def read(self, _=-1, piece=piece):
                 return super().read(piece)
 
-        assert geojson._Text(Slow(whole)).value()["a"][4] == "xé\n\\"
+        assert collection._Text(Slow(whole)).value()["a"][4] == "xé\n\\"
 
 
 @given(
@@ -435,10 +435,10 @@ def test_what_follows_an_object_is_found(value, rest, piece, plain):
         def read(self, _=-1):
             return super().read(piece)
 
-    text = geojson._Text(Slow(json.dumps({"a": value}, ensure_ascii=plain) + rest))
+    text = collection._Text(Slow(json.dumps({"a": value}, ensure_ascii=plain) + rest))
     assert text.pass_over()
     assert bool(text.next()) == bool(rest.strip())
-    assert not geojson._Text(Slow(json.dumps({"a": value})[:-1])).pass_over()
+    assert not collection._Text(Slow(json.dumps({"a": value})[:-1])).pass_over()
 
 
 def test_an_object_is_passed_over_in_little_memory(tmp_path):
@@ -447,13 +447,13 @@ def test_an_object_is_passed_over_in_little_memory(tmp_path):
     shape = [[n, n] for n in range(400_000)]
     source.write_text(json.dumps(_features([{"type": "LineString", "coordinates": shape}])[0]))
     tracemalloc.start()
-    assert not geojson.goes_on(str(source), str(source))
+    assert not collection.goes_on(str(source), str(source))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 8 * geojson._PIECE < 2 * source.stat().st_size
+    assert peak < 8 * collection._PIECE < 2 * source.stat().st_size
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"type": "Feature"}', '{"features": 5}'])
 def test_what_is_no_collection_has_no_features(text):
     """It is left to OGR to say so."""
-    assert list(geojson._members(geojson._Text(io.StringIO(text)))) == []
+    assert list(collection._members(collection._Text(io.StringIO(text)))) == []

@@ -6,14 +6,19 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.vector.formats.xml import NONE, NUMBER, SOME, XmlReader, tuples
-from geobatch_tui.execution.vector.ogr.exact_names import exact
-from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
+from geobatch_tui.execution.vector.formats.xml.xml_reader import (
+    NONE,
+    NUMBER,
+    SOME,
+    XmlReader,
+    tuples,
+)
+from geobatch_tui.execution.vector.ogr.layer_info import layer_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geobatch_tui.execution.vector.formats.xml import Check
+    from geobatch_tui.execution.vector.formats.xml.xml_reader import Check
 
 _CONTAINERS = frozenset({"Document", "Folder"})
 #: Elements of a container that are features, to OGR; others lie in a layer, and are none.
@@ -49,14 +54,14 @@ class _Container:
 
 
 class Placemarks(XmlReader):
-    """The placemarks of a file that ``driver`` opens."""
+    """The placemarks of a file that one of OGR's two drivers opens."""
 
     shapes = _SHAPES
     holders = frozenset({"Placemark", "outerBoundaryIs", "innerBoundaryIs"})
 
-    def __init__(self, driver: str) -> None:
+    def __init__(self, *, is_libkml: bool) -> None:
         super().__init__()
-        self._knows_layers = driver == "LIBKML"
+        self._knows_layers = is_libkml
         self._texts = _TEXTS_OF_LIBKML if self._knows_layers else _TEXTS
         self._open: list[_Container] = []
         self._containers: list[_Container] = []
@@ -104,7 +109,7 @@ class Placemarks(XmlReader):
 
     def marks(self, layer: str, place: str) -> bytearray | None:
         """As LIBKML makes layers: of all folders, and of the root if it has more than these."""
-        names = [str(name) for name, _ in pyogrio.list_layers(exact(place))]
+        names = layer_names(place)
         layers = [each for n, each in enumerate(self._containers) if n or each.filled]
         if not self._knows_layers or len(names) != len(layers):
             return None

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from geobatch_tui.execution.vector.formats import shapefile_rows
+from geobatch_tui.execution.vector.formats.shapefile import row_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def told(encoding: str, asked: str) -> str:
 def found(path: str, place: str) -> str:
     """``ASCII``, ``UTF8``, ``WINDOWS`` or ``UNKNOWN``, by all of the text in the table of what OGR
     opens at ``place``: the file ``path``, or one in that archive."""
-    return shapefile_rows.asked(path, place, shapefile_rows.TABLE, _of_table) or ASCII
+    return row_counts.asked(path, place, row_counts.TABLE, _of_table) or ASCII
 
 
 def _of_table(file: IO[bytes]) -> str:

@@ -13,8 +13,8 @@ import vectorjobs
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import Window
-from geobatch_tui.execution.vector.formats import geojsonseq
-from geobatch_tui.execution.vector.formats.geojsonseq import records
+from geobatch_tui.execution.vector.formats.geojson import text_sequence
+from geobatch_tui.execution.vector.formats.geojson.text_sequence import records
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_where_counts_broken_records_too(lines, tmp_path):
 def test_records_that_ogr_leaves_out_unsaid(lines, tmp_path, monkeypatch):
     """Where it cannot be told which they are, or most are none, the source is refused."""
     source = _broken(lines, tmp_path)
-    monkeypatch.setattr(geojsonseq, "MOST_SET_ASIDE", 1)
+    monkeypatch.setattr(text_sequence, "MOST_SET_ASIDE", 1)
     match = r"10 records, of which OGR reads 8 as features; broken: 5, 8$"
     with pytest.raises(CorruptSourceError, match=match) as e:
         vectorjobs.probe("vector.convert", source)

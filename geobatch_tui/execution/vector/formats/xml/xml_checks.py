@@ -7,7 +7,7 @@ place of one it takes the first, or the last: all without a word. So the file it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.parsers.expat import ExpatError
 
 import numpy as np
@@ -15,9 +15,15 @@ import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
-from geobatch_tui.execution.vector.formats import gml, kml
 from geobatch_tui.execution.vector.formats.lost_geometries import FIELD, NO_GEOMETRY
-from geobatch_tui.execution.vector.formats.xml import BROKEN, LISTED, MORE, SOME, VALUE, XmlReader
+from geobatch_tui.execution.vector.formats.xml.xml_reader import (
+    BROKEN,
+    LISTED,
+    MORE,
+    SOME,
+    VALUE,
+    XmlReader,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +32,6 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.vector.ogr.archive import Plain
 
-DRIVERS = frozenset({"LIBKML", "KML", "GML"})
 OTHER_VALUE = (
     f"{FIELD}s have a whole number beyond the range of 64 bits, or a day or time that there is "
     "none of: OGR reads another value, or null"
@@ -41,32 +46,28 @@ class Misread:
 
     def __init__(
         self,
+        reader: XmlReader,
         plain: Plain,
-        driver: str,
         layer: str,
         ids: Callable[[], NDArray[np.int64]] | None,
         lost: tuple[int, ...] = (),
-        schema: pa.Schema | None = None,
     ) -> None:
         """Read the file.
 
         Args:
+            reader: of its elements.
             plain: what OGR opens.
-            driver: by which it does.
-            layer: name of it.
+            layer: its name.
             ids: gives those of all features of the layer, in order, if not all of them are asked
                 about; else they are in their order, each once.
             lost: numbers, from 1, of features that OGR leaves out.
-            schema: of the attributes of GML that are looked at, too.
 
         Raises:
             CorruptSourceError: it is no XML.
         """
         self._plain, self._layer, self._ids, self._lost = plain, layer, ids, lost
         self._seen = 0
-        self._reader: XmlReader = kml.Placemarks(driver)
-        if driver == "GML":
-            self._reader = gml.Features(schema or pa.schema([]))
+        self._reader = reader
         self._marks: NDArray[np.uint8] | None = None
         #: Ids of the marks, in order.
         self._known = np.empty(0, np.int64)
@@ -78,7 +79,7 @@ class Misread:
                 hint="repair it as XML: what stands behind that place would be left out",
             ) from error
 
-    def reasons(self, shapes: pa.Array, ids: Any, count: int) -> pa.Array:
+    def reasons(self, shapes: pa.Array, ids: NDArray[np.int64], count: int) -> pa.Array:
         """For each of the next features, what is wrong with it; null: nothing.
 
         Args:

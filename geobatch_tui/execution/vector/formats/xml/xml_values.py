@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.vector.formats.xml import Check
+    from geobatch_tui.execution.vector.formats.xml.xml_reader import Check
 
 _WHOLE = re.compile(r"\s*+[+-]?\d++\s*+", re.ASCII)
 _TIME = r"(\d\d):(\d\d)(?::(\d\d))?+"

@@ -12,7 +12,7 @@ import vectorjobs
 from geobatch_tui.errors import CorruptSourceError, UnsupportedFormatError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import Window
-from geobatch_tui.execution.vector.formats.xml_checks import NO_NUMBERS, OTHER_VALUE, TOO_MANY
+from geobatch_tui.execution.vector.formats.xml.xml_checks import NO_NUMBERS, OTHER_VALUE, TOO_MANY
 
 HEAD = (
     '<a:FeatureCollection xmlns:a="http://a" xmlns:gml="http://www.opengis.net/gml">'
@@ -260,7 +260,9 @@ def test_features_without_order_that_ogr_leaves_out(tmp_path):
 def test_broken_features_of_unknown_layers_are_refused(tmp_path, monkeypatch):
     """Better no output than one with places that nobody meant."""
     source = write(tmp_path / "s.gml", FINE[0], BROKEN[0])
-    monkeypatch.setattr("geobatch_tui.execution.vector.formats.gml._MEMBERS", frozenset({"others"}))
+    monkeypatch.setattr(
+        "geobatch_tui.execution.vector.formats.xml.gml_elements._MEMBERS", frozenset({"others"})
+    )
     with pytest.raises(CorruptSourceError, match=r"no numbers, .* in lines 2"):
         vectorjobs.run("vector.convert", source, tmp_path / "out", options={"src_crs": "EPSG:4326"})
 

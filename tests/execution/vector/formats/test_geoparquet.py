@@ -11,13 +11,14 @@ import shapely
 import vectordata
 import vectorjobs
 
-from geobatch_tui.execution.vector.read import (
-    batch_reader,
-    chunk_access,
-    flatgeobuf_leaves,
-    flatgeobuf_rest,
-    row_groups,
+from geobatch_tui.execution.vector.formats import geoparquet
+from geobatch_tui.execution.vector.formats.flatgeobuf import (
+    flatgeobuf_index,
+    flatgeobuf_layout,
+    flatgeobuf_recovery,
 )
+from geobatch_tui.execution.vector.formats.geopackage import GeoPackage
+from geobatch_tui.execution.vector.read import batch_reader
 
 BOUNDS = (2.0, 0.0, 4.5, 1.0)
 
@@ -56,7 +57,7 @@ def test_groups_outside_are_not_read(op, features, strip, tmp_path, monkeypatch)
         read = _read(monkeypatch)
         with monkeypatch.context() as patch:
             if not prune:
-                patch.setattr(row_groups, "outside", lambda *_: frozenset())
+                patch.setattr(geoparquet, "outside", lambda *_: frozenset())
             out = tmp_path / str(prune)
             done.append(vectorjobs.run(op, strip, out, params=params, features=features))
         # The last has a feature without a box, which is to be looked at.
@@ -108,9 +109,9 @@ def test_without_boxes_all_is_read(strip, tmp_path):
     pq.write_table(pq.read_table(strip), mute, row_group_size=100, write_statistics=False)
     for path, bounds in ((bare, BOUNDS), (mute, BOUNDS), (strip, None)):
         with pq.ParquetFile(path) as file:
-            assert row_groups.outside(file, "geometry", bounds) == frozenset()
+            assert geoparquet.outside(file, "geometry", bounds) == frozenset()
     with pq.ParquetFile(strip) as file:
-        assert len(row_groups.outside(file, "geometry", (20, 0, 30, 1))) == 9
+        assert len(geoparquet.outside(file, "geometry", (20, 0, 30, 1))) == 9
 
 
 def _chunks_read(monkeypatch):
@@ -140,7 +141,7 @@ def test_chunks_of_a_geopackage_outside_are_not_read(op, form, tmp_path, monkeyp
         with monkeypatch.context() as patch:
             read = _chunks_read(patch)
             if not prune:
-                patch.setattr(chunk_access, "chunks_outside", lambda *_: ())
+                patch.setattr(GeoPackage, "chunks_outside", lambda *_: ())
             how = {"params": params, "features": 100, "form": form}
             made.append(vectorjobs.run(op, path, tmp_path / str(prune), **how))
         # Those whose last point lies on the side of the rectangle, and the one with none.
@@ -172,13 +173,13 @@ def flat(tmp_path):
 def _spans(monkeypatch):
     """Where features begin that are read from now on by themselves."""
     spans = []
-    real = flatgeobuf_rest.between
+    real = flatgeobuf_recovery.features_between
 
-    def spy(path, data, plan, folder, first, starts, **how):
+    def spy(item, plan, data, first, starts, read, **how):
         spans.append((first, len(starts) - 1))
-        return real(path, data, plan, folder, first, starts, **how)
+        return real(item, plan, data, first, starts, read, **how)
 
-    monkeypatch.setattr(flatgeobuf_rest, "between", spy)
+    monkeypatch.setattr(flatgeobuf_recovery, "features_between", spy)
     return spans
 
 
@@ -194,7 +195,7 @@ def test_chunks_of_a_flatgeobuf_outside_are_not_read(
     pruned = vectorjobs.run(op, flat, tmp_path / "pruned", **how)
     assert 0 < sum(count for _, count in spans) <= 250
     with monkeypatch.context() as patch:
-        patch.setattr(flatgeobuf_leaves, "of", lambda *_: None)
+        patch.setattr(flatgeobuf_index, "of", lambda *_: None)
         whole = vectorjobs.run(op, flat, tmp_path / "whole", **how)
     assert pruned.path.read_bytes() == whole.path.read_bytes()
     assert pruned.receipt.facts == whole.receipt.facts
@@ -207,7 +208,7 @@ def test_what_cannot_be_read_is_set_aside_where_others_are_not_read(flat, tmp_pa
     inside = np.flatnonzero((shapely.get_coordinates(frame.geometry) <= 3).all(axis=1))
     data = bytearray(flat.read_bytes())
     chosen = [int(n) for n in inside[[0, 7, 8, -1]]]
-    starts = flatgeobuf_leaves.of(data, 1000).starts(0, 1000)
+    starts = flatgeobuf_index.of(data, 1000).starts(0, 1000)
     for number in chosen:
         # Where the table of a feature begins, as it says.
         data[starts[number] + 4 : starts[number] + 8] = b"\xff\xff\xff\x7f"
@@ -215,12 +216,12 @@ def test_what_cannot_be_read_is_set_aside_where_others_are_not_read(flat, tmp_pa
     how = {"params": {"bounds": (0.0, 0.0, 3.0, 3.0)}, "features": 50}
     spans = _spans(monkeypatch)
     for size in (1 << 20, 2000, 1):
-        monkeypatch.setattr(flatgeobuf_rest, "MOST_BYTES", size)
+        monkeypatch.setattr(flatgeobuf_recovery, "MOST_BYTES", size)
         pruned = vectorjobs.run("vector.convert", flat, tmp_path / str(size), **how)
         assert [letter.fid for letter in pruned.letters] == chosen
         assert spans
     with monkeypatch.context() as patch:
-        patch.setattr(flatgeobuf_leaves, "of", lambda *_: None)
+        patch.setattr(flatgeobuf_index, "of", lambda *_: None)
         whole = vectorjobs.run("vector.convert", flat, tmp_path / "whole", **how)
     assert pruned.path.read_bytes() == whole.path.read_bytes()
     assert pruned.letters == whole.letters
@@ -229,7 +230,7 @@ def test_what_cannot_be_read_is_set_aside_where_others_are_not_read(flat, tmp_pa
 def _leaf(data, number):
     """Where a leaf lies in the bytes of a file of a thousand features."""
     head = 12 + int.from_bytes(data[8:12], "little")
-    return head + flatgeobuf_rest.index_size(1000, 16) - 40 * (1000 - number)
+    return head + flatgeobuf_layout.index_size(1000, 16) - 40 * (1000 - number)
 
 
 @pytest.mark.parametrize("number", [0, 1, 500, 999])
@@ -255,19 +256,19 @@ def test_a_box_that_is_none_is_looked_at(flat):
     data = bytearray(flat.read_bytes())
     bounds = (20.0, 20.0, 30.0, 30.0)
     outside = [(n, n + 200, True) for n in range(0, 1000, 200)]
-    assert flatgeobuf_leaves.of(data, 1000).runs(200, bounds) == outside
+    assert flatgeobuf_index.of(data, 1000).runs(200, bounds) == outside
     for box in ([np.nan] * 4, [np.inf, np.inf, -np.inf, -np.inf]):
         at = _leaf(data, 700)
         data[at : at + 32] = np.array(box).tobytes()
-        runs = flatgeobuf_leaves.of(data, 1000).runs(200, bounds)
+        runs = flatgeobuf_index.of(data, 1000).runs(200, bounds)
         assert runs == [*outside[:3], (600, 800, False), outside[4]]
 
 
 def test_without_an_index_or_for_most_of_it_all_of_a_flatgeobuf_is_read(flat, tmp_path):
     data = flat.read_bytes()
-    assert flatgeobuf_leaves.of(data, 1000).runs(100, (0.0, 0.0, 9.0, 9.0)) == []
+    assert flatgeobuf_index.of(data, 1000).runs(100, (0.0, 0.0, 9.0, 9.0)) == []
     for cut in (len(data) - 1, _leaf(data, 999)):
-        assert flatgeobuf_leaves.of(data[:cut], 1000) is None
-    assert flatgeobuf_leaves.of(data, 999) is None
+        assert flatgeobuf_index.of(data[:cut], 1000) is None
+    assert flatgeobuf_index.of(data, 999) is None
     bare = vectordata.write(vectordata.layer(300), tmp_path / "b.fgb", SPATIAL_INDEX="NO")
-    assert flatgeobuf_leaves.of(bare.read_bytes(), 300) is None
+    assert flatgeobuf_index.of(bare.read_bytes(), 300) is None

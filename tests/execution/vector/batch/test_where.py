@@ -17,7 +17,7 @@ import vectorjobs
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import Window
-from geobatch_tui.execution.vector.read.where import Condition
+from geobatch_tui.execution.vector.batch.where import Condition
 
 CONDITIONS = [
     "real > 0",

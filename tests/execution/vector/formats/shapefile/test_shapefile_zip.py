@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from geobatch_tui.errors import PreflightError, SchemaError, VerifyError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import Chunking, InspectTask, ProbeTask
-from geobatch_tui.execution.vector.formats import shapefile_zip
+from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 
 
 def convert(source, out, **more):

@@ -10,9 +10,9 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.vector.formats import kml
 from geobatch_tui.execution.vector.formats.lost_geometries import NO_GEOMETRY
-from geobatch_tui.execution.vector.formats.xml_checks import NO_NUMBERS, TOO_MANY
+from geobatch_tui.execution.vector.formats.xml import kml_elements
+from geobatch_tui.execution.vector.formats.xml.xml_checks import NO_NUMBERS, TOO_MANY
 
 HEAD = (
     '<kml xmlns="http://www.opengis.net/kml/2.2" xmlns:gx="http://www.google.com/kml/ext/2.2">'
@@ -194,6 +194,6 @@ def test_broken_placemarks_of_unknown_layers_are_refused(tmp_path, monkeypatch):
     """Better no output than one with places that nobody meant."""
     more = "<NetworkLink><name>n</name></NetworkLink>"
     source = write(tmp_path / "s.kml", point("1,2"), "\n" + point("junk"), more=more)
-    monkeypatch.setattr(kml, "_FEATURES", frozenset({"Placemark", "NetworkLink"}))
+    monkeypatch.setattr(kml_elements, "_FEATURES", frozenset({"Placemark", "NetworkLink"}))
     with pytest.raises(CorruptSourceError, match="in lines 2"):
         vectorjobs.run("vector.convert", source, tmp_path / "out")

@@ -7,8 +7,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.vector.formats import xml_values
-from geobatch_tui.execution.vector.formats.xml import (
+from geobatch_tui.execution.vector.formats.xml import xml_values
+from geobatch_tui.execution.vector.formats.xml.xml_reader import (
     BROKEN,
     MORE,
     NONE,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from geobatch_tui.execution.vector.formats.xml import Check
+    from geobatch_tui.execution.vector.formats.xml.xml_reader import Check
 
 #: Elements whose children are features.
 _MEMBERS = frozenset({"featureMember", "featureMembers", "member"})

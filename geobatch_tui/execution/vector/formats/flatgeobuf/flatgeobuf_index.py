@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geobatch_tui.execution.vector.read import flatgeobuf_rest
+from geobatch_tui.execution.vector.formats.flatgeobuf import flatgeobuf_layout
 
 if TYPE_CHECKING:
     import mmap
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -45,7 +46,7 @@ class Leaves:
         ends = [] if stop < len(self.there) else [self.end]
         return [self.base + each for each in (*found, *ends)]
 
-    def runs(self, size: int, bounds: Any) -> list[tuple[int, int, bool]]:
+    def runs(self, size: int, bounds: Sequence[float]) -> list[tuple[int, int, bool]]:
         """Chunks of ``size`` features all of which lie outside of ``bounds``, and runs of others:
         where each starts and stops, and whether it is outside. None if too few are."""
         minx, miny, maxx, maxy = bounds
@@ -75,11 +76,11 @@ class Leaves:
 def of(data: mmap.mmap, count: int) -> Leaves | None:
     """The leaves of a file of ``count`` features; None: there is no index, or one that does not
     name these features in their order."""
-    head, told, wide = flatgeobuf_rest.layout(data)
+    head, told, wide = flatgeobuf_layout.layout(data)
     # An index of nodes with one child has no end.
     if told != count or not count or wide < _FEWEST:
         return None
-    base = head + flatgeobuf_rest.index_size(count, wide)
+    base = head + flatgeobuf_layout.index_size(count, wide)
     if base + _LENGTH > len(data):
         return None
     first = base - count * _LEAF.itemsize

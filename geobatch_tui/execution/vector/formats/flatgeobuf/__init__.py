@@ -1,0 +1,1 @@
+"""FlatGeobuf: its index, and the features behind one that OGR cannot read."""

@@ -1,0 +1,104 @@
+"""GeoParquet: opened by pyarrow, and read by whole row groups.
+
+Row groups outside of a rectangle need not be read, as the statistics of the boxes in them say.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, override
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from geobatch_tui.execution.io.part_file import readable_name
+from geobatch_tui.execution.vector.formats.source_format import SourceFormat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from geobatch_tui.execution.vector.formats.source_format import Bounds
+    from geobatch_tui.execution.vector.plan import Access, VectorPlan
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+#: Row groups of more raw bytes than this are not read by chunks that want a part of one.
+_LARGE_GROUP = 256 * 2**20
+
+
+class GeoParquet(SourceFormat):
+    """GeoParquet, and Parquet with types for geometries."""
+
+    is_arrow = True
+
+    @override
+    def access(
+        self, path: str, plan: VectorPlan, features: int, *, jumps: bool
+    ) -> tuple[Access, tuple[int, ...]]:
+        if plan.where:
+            return "drain", ()
+        with parquet_file(path) as file:
+            return ("rows" if uniform_groups(file.metadata) else "drain"), ()
+
+
+GEOPARQUET = GeoParquet()
+
+
+def parquet_file(path: str | Path, *, memory_map: bool = False) -> pq.ParquetFile:
+    """Open a Parquet file to read features from; checksums of its pages are checked."""
+    with readable_name(path) as name:
+        return pq.ParquetFile(name, memory_map=memory_map, page_checksum_verification=True)
+
+
+def uniform_groups(meta: pq.FileMetaData) -> int:
+    """Return the rows of each row group, if all but the last have the same and none is large; else
+    0."""
+    sizes = [meta.row_group(index).num_rows for index in range(meta.num_row_groups)]
+    largest = max(
+        (meta.row_group(index).total_byte_size for index in range(meta.num_row_groups)), default=0
+    )
+    if not sizes or largest > _LARGE_GROUP or len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
+        return 0
+    return int(sizes[0])
+
+
+def outside(file: pq.ParquetFile, geometry: str, bounds: Bounds) -> frozenset[int]:
+    """Find the row groups no feature of which has a box that touches ``bounds``.
+
+    A row group with a feature that has no box is not outside: it is to be looked at.
+    """
+    places = _places(file, geometry)
+    if not bounds or not places:
+        return frozenset()
+    minx, miny, maxx, maxy = bounds
+    found = set()
+    for index in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(index)
+        sides = [group.column(place).statistics for place in places]
+        if any(side is None or not side.has_min_max or side.null_count != 0 for side in sides):
+            continue
+        left, bottom = (_beyond(side.min, side, -np.inf) for side in sides[:2])
+        right, top = (_beyond(side.max, side, np.inf) for side in sides[2:])
+        if left > maxx or right < minx or bottom > maxy or top < miny:
+            found.add(index)
+    return frozenset(found)
+
+
+def _beyond(side: float, statistics: pq.Statistics, towards: float) -> float:
+    """Return ``side``, or the next number ``towards`` for short floats: nobody says that these were
+    rounded outwards."""
+    if statistics.physical_type != "FLOAT":
+        return side
+    return float(np.nextafter(np.float32(side), np.float32(towards)))
+
+
+def _places(file: pq.ParquetFile, geometry: str) -> list[int]:
+    """Number the columns with the sides of the boxes; none if there are no boxes."""
+    schema, meta = file.schema_arrow, file.metadata
+    raw = (schema.metadata or {}).get(b"geo") or (meta.metadata or {}).get(b"geo") or b"{}"
+    column = json.loads(raw).get("columns", {}).get(geometry, {})
+    box = column.get("covering", {}).get("bbox", {})
+    if not all(side in box for side in _SIDES):
+        return []
+    numbers = {meta.schema.column(n).path: n for n in range(meta.num_columns)}
+    found = [numbers.get(".".join(box[side]), -1) for side in _SIDES]
+    return found if min(found) >= 0 else []

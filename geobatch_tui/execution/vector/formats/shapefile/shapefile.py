@@ -1,0 +1,144 @@
+"""Shapefiles as a source: encoding of text, deleted records, lost shapes, values that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, override
+
+import numpy as np
+
+from geobatch_tui.execution.vector.formats import lost_geometries
+from geobatch_tui.execution.vector.formats.shapefile import dbf_encoding, dbf_values, row_counts
+from geobatch_tui.execution.vector.formats.source_format import (
+    AUTO,
+    STRICT,
+    FeatureCount,
+    SourceFormat,
+)
+from geobatch_tui.execution.vector.ogr import archive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from geobatch_tui.execution.vector.formats.source_format import BatchCheck, OpenLayer
+    from geobatch_tui.execution.vector.ogr.archive import Plain
+    from geobatch_tui.execution.vector.plan import Access, VectorPlan
+
+#: The encoding in which OGR gives the text of a table, if it knows that of the file.
+_KNOWN = "UTF-8"
+_TABLE = (".dbf", ".DBF")
+#: Where a shape has the number of its points, by the remainder of its type by 10 (Z and M have the
+#: same as plain ones). A point has none.
+_POINTS_AT = {3: 40, 5: 40, 8: 36}
+_SHAPE_HEAD = 44
+#: Bytes of the head of an index of shapes, and of an entry, which begins with the place of a shape.
+_INDEX_HEAD, _INDEX_ENTRY = 100, 8
+
+
+class Shapefile(SourceFormat):
+    """A Shapefile, with its table and index beside it."""
+
+    crs_beside = True
+
+    @override
+    def encoding(self, layer: OpenLayer, asked: str) -> tuple[str, str]:
+        if asked not in {AUTO, STRICT}:
+            return asked, ""
+        if layer.info["encoding"] == _KNOWN:
+            return "", ""
+        found = dbf_encoding.found(layer.path, layer.place) if asked == AUTO else ""
+        warning = dbf_encoding.told(found, asked)
+        return (found if found in {dbf_encoding.UTF8, dbf_encoding.WINDOWS} else ""), warning
+
+    @override
+    def count(self, layer: OpenLayer, where: str) -> FeatureCount:
+        row_counts.refuse_uneven(layer.path, layer.place)
+        return FeatureCount(layer.info["features"])
+
+    @override
+    def has_deleted(self, place: str) -> bool:
+        """Whether records are marked as deleted: windows would overlap."""
+        table = Path(place).with_suffix(".dbf")
+        if not table.exists():
+            return True
+        head = np.fromfile(table, "<u1", 32)
+        if len(head) < 32:
+            return True
+        count, start, length = (
+            int(head[4:8].view("<u4")[0]),
+            int(head[8:10].view("<u2")[0]),
+            int(head[10:12].view("<u2")[0]),
+        )
+        if not count or length < 1:
+            return True
+        flags = np.memmap(table, np.uint8, "r")[start::length][:count]
+        return bool((flags == ord("*")).any())
+
+    @override
+    def warn(self, layer: OpenLayer, warnings: list[str]) -> None:
+        tables = (Path(layer.place).with_suffix(suffix) for suffix in _TABLE)
+        if not archive.is_inside(layer.place) and not any(table.exists() for table in tables):
+            warnings.append("there is no .dbf file: features have no attributes")
+        row_counts.tell_of_rest(layer.path, layer.place, warnings)
+
+    @override
+    def access(
+        self, path: str, plan: VectorPlan, features: int, *, jumps: bool
+    ) -> tuple[Access, tuple[int, ...]]:
+        return ("drain" if plan.where or self.has_deleted(path) else "window"), ()
+
+    @override
+    def batch_check(self, plain: Plain, plan: VectorPlan, schema: pa.Schema) -> BatchCheck | None:
+        table = dbf_values.opened(plain, plain.place, plan, schema)
+
+        def check(features: pa.RecordBatch, _: pa.RecordBatch) -> pa.Array:
+            reasons = lost_geometries.reasons_by_id(
+                features, lambda ids: with_points(plain.name(), ids)
+            )
+            return reasons if table is None else table.reasons(features, reasons)
+
+        return check
+
+    @override
+    def misread(
+        self, layer: OpenLayer, plain: Plain, ids: pa.ChunkedArray, shapes: pa.ChunkedArray
+    ) -> Sequence[int]:
+        null = lost_geometries.null_ids(ids, shapes)
+        if not (lost := list(with_points(plain.name(), null)) if null else []):
+            row_counts.refuse_uneven(layer.path, layer.place)
+        return lost
+
+
+SHAPEFILE = Shapefile()
+
+
+def with_points(path: str, records: list[int]) -> Iterator[int]:
+    """Choose the ``records`` whose shape in the file is not null, and has points."""
+    index = next(
+        (one for end in (".shx", ".SHX") if (one := Path(path).with_suffix(end)).exists()), None
+    )
+    if index is None:
+        return
+    with index.open("rb") as places, Path(path).open("rb") as file:
+        for number in records:
+            places.seek(_INDEX_HEAD + _INDEX_ENTRY * number)
+            place = places.read(4)
+            if len(place) == 4:
+                file.seek(int.from_bytes(place, "big") * 2)
+                head = file.read(8 + _SHAPE_HEAD)
+                length = max(int.from_bytes(head[4:8], "big") * 2, 4)
+                if _has_points(head[8 : 8 + length]):
+                    yield number
+
+
+def _has_points(head: bytes) -> bool:
+    """Whether a shape has points, by its first bytes; one that is cut off may have had some."""
+    if len(head) < 4:
+        return True
+    kind = int.from_bytes(head[:4], "little")
+    at = _POINTS_AT.get(kind % 10)
+    if kind == 0 or at is None:
+        return kind != 0
+    return head[at : at + 4] != bytes(4)

@@ -1,0 +1,238 @@
+"""The protocol of a format of sources: what the reading of features asks it.
+
+Each method of :class:`SourceFormat` does what is right for a format that OGR reads to its end
+without loss. A format overrides what is otherwise with it, in a module of its own in this room, and
+is named in ``by_driver``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from geobatch_tui.errors import CorruptSourceError, SchemaError
+from geobatch_tui.execution.vector.ogr import layer_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.vector.ogr.archive import Plain
+    from geobatch_tui.execution.vector.ogr.layer_info import LayerInfo
+    from geobatch_tui.execution.vector.plan import Access, VectorPlan
+
+    #: Gives for each feature of a batch what is wrong with it, or null: from the batch as it is
+    #: worked on, and as OGR gave it, with all attributes.
+    type BatchCheck = Callable[[pa.RecordBatch, pa.RecordBatch], pa.Array]
+    #: The same, for batches that come in the order of the source, all of them.
+    type SourceCheck = Callable[[pa.RecordBatch], pa.Array]
+    type Bounds = Sequence[float] | None
+
+#: What a job may ask for in place of the name of an encoding: to look, or to look at nothing.
+AUTO, STRICT = "auto", "strict"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLayer:
+    """A layer that OGR has opened.
+
+    Attributes:
+        path: the source.
+        place: what OGR opens of it.
+        name: of the layer.
+        info: what OGR says of it.
+        scanned: what :meth:`SourceFormat.scan` found, if it was asked.
+    """
+
+    path: str
+    place: str
+    name: str
+    info: LayerInfo
+    scanned: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureCount:
+    """How many features OGR reads of a layer, and what it leaves out.
+
+    Attributes:
+        read: features that OGR reads; negative: it does not know.
+        lost, shared: as in the plan.
+        largest: bytes that OGR needs for the largest feature; 0: a chunk has room for it.
+    """
+
+    read: int
+    lost: tuple[int, ...] = ()
+    shared: tuple[int, ...] = ()
+    largest: int = 0
+
+
+class Read(Protocol):
+    """Reads the features of what OGR opens, in its order (see ``read.batch_reader``)."""
+
+    def __call__(
+        self, path: str, plan: VectorPlan, *, where: str = "", plain: Plain | None = None
+    ) -> Iterator[pa.RecordBatch]: ...
+
+
+class SourceFormat:
+    """A format that OGR reads to its end, feature by feature, without loss. It holds no state."""
+
+    #: Whether pyarrow reads it, and OGR does not.
+    is_arrow = False
+    #: Whether a table without geometry is taken.
+    holds_tables = False
+    #: Whether a layer has a primary key with a name.
+    has_key = False
+    #: Whether features may have ids of their own, which OGR gives if they are unique numbers.
+    has_member_ids = False
+    #: Whether a file beside the source says its CRS.
+    crs_beside = False
+    #: Whether OGR counts features whenever it opens a layer: it may read fewer, and end.
+    is_counted = False
+    #: Whether OGR's own count may be trusted; else features are counted by reading them.
+    knows_count = True
+    #: Whether OGR ends at what it cannot read also where it looks for features by a condition.
+    ends_early = False
+    #: What warnings call a record that OGR leaves out, and what becomes of these.
+    record = "record"
+    lost_records = "set aside for being no features"
+
+    # --- when the layer is opened --------------------------------------------------------------
+
+    def scan(self, path: str, place: str) -> tuple[int, int] | None:
+        """Count members, and bytes that OGR needs for the largest, before OGR opens the source;
+        None: OGR parses no more than it gives."""
+        del path, place
+        return None
+
+    def explain_no_layer(self, path: str, place: str) -> None:
+        """Raise what says why OGR finds no layer in a source, if the format knows that."""
+
+    def place_to_open(self, layer: OpenLayer) -> str:
+        """Return what OGR is to open in place of ``layer.place``, which it takes for less."""
+        return layer.place
+
+    def encoding(self, layer: OpenLayer, asked: str) -> tuple[str, str]:
+        """Return the encoding of the text that OGR is to be told, empty if none, and a warning.
+
+        Raises:
+            SchemaError: one is ``asked`` for, and text of this format is always in UTF-8.
+        """
+        if asked not in {AUTO, STRICT}:
+            driver = layer.info["driver"]
+            raise SchemaError(
+                f"op.encoding is for Shapefiles; {driver} is read as UTF-8 ({layer.path})",
+                hint="leave it at auto, and recode the file first, as with iconv",
+            )
+        return "", ""
+
+    def refuse_where(self, layer: OpenLayer, where: str) -> None:
+        """Raise SchemaError for a condition that OGR would misunderstand."""
+
+    def columns(self, where: str, wanted: Iterable[str]) -> list[str] | None:
+        """Return the columns to ask OGR for; None: all of them.
+
+        A driver that evaluates ``where`` itself takes fields that are not asked for as null.
+        """
+        return None if where else list(wanted)
+
+    def own_ids(self, layer: OpenLayer) -> list[str]:
+        """Name a column that OGR takes for the ids, if it is an attribute."""
+        del layer
+        return []
+
+    def is_measured(self, layer: OpenLayer) -> bool:
+        """Whether geometries have M, all or some of them, as the layer says."""
+        return layer.info["measured"]
+
+    def count(self, layer: OpenLayer, where: str) -> FeatureCount:
+        """Count the features of a layer, and find the records that OGR leaves out.
+
+        Raises:
+            CorruptSourceError: OGR reads fewer features than there are.
+        """
+        count = layer.info["features"]
+        if self.ends_early and where and count >= 0:
+            read = self.count_by_reading(layer)
+            if read != count:
+                raise CorruptSourceError(
+                    f"{layer.path} has {count} features, of which OGR reads {read}"
+                )
+        return FeatureCount(count)
+
+    def count_by_reading(self, layer: OpenLayer, where: str = "", encoding: str = "") -> int:
+        """Count the features that ``where`` leaves, in one pass over the attributes."""
+        columns = self.columns(where, ())
+        return layer_info.count_features(layer.place, layer.name, columns, where, encoding)
+
+    def has_deleted(self, place: str) -> bool:
+        """Whether features may be marked as deleted, so that they are counted by reading."""
+        del place
+        return False
+
+    def warn(self, layer: OpenLayer, warnings: list[str]) -> None:
+        """Add warnings about the files of a layer."""
+
+    # --- how chunks are read -------------------------------------------------------------------
+
+    def access(
+        self, path: str, plan: VectorPlan, features: int, *, jumps: bool
+    ) -> tuple[Access, tuple[int, ...]]:
+        """Choose how chunks of so many ``features`` are read; and the ids that part them.
+
+        Args:
+            path: the source, which is no archive.
+            plan: of the item.
+            features: of a chunk.
+            jumps: whether OGR goes to a record by its number.
+        """
+        del path, plan, features, jumps
+        return "drain", ()
+
+    def chunks_outside(
+        self, path: str, plan: VectorPlan, edges: tuple[int, ...], features: int, bounds: Bounds
+    ) -> tuple[int, ...]:
+        """Find chunks between these ``edges`` no feature of which touches ``bounds``."""
+        del path, plan, edges, features, bounds
+        return ()
+
+    def drain(
+        self, item: ItemContext, plan: VectorPlan, plain: Plain, read: Read
+    ) -> Iterator[pa.RecordBatch]:
+        """Read all features of a source, in its order."""
+        del item
+        return read(plain.place, plan, where=plan.where, plain=plain)
+
+    # --- what OGR misreads ---------------------------------------------------------------------
+
+    def batch_check(self, plain: Plain, plan: VectorPlan, schema: pa.Schema) -> BatchCheck | None:
+        """Return what finds features that OGR misreads in any batch; None: there are none."""
+        del plain, plan, schema
+        return None
+
+    def source_check(self, plain: Plain, plan: VectorPlan) -> SourceCheck | None:
+        """Return what finds them in all batches of a source in turn; None: there are none."""
+        del plain, plan
+        return None
+
+    def lost_reasons(self, path: str, plan: VectorPlan) -> Iterable[str]:
+        """Say of each record that OGR leaves out, as the plan numbers them, why it does."""
+        del path, plan
+        return ()
+
+    def misread(
+        self, layer: OpenLayer, plain: Plain, ids: pa.ChunkedArray, shapes: pa.ChunkedArray
+    ) -> Sequence[int]:
+        """Find the features, or records, of a whole layer that OGR does not read as they are.
+
+        Args:
+            layer: as opened.
+            plain: the file itself.
+            ids: of its features, as OGR gives them.
+            shapes: their geometries.
+        """
+        del layer, plain, ids, shapes
+        return ()

@@ -1,0 +1,1 @@
+"""KML and GML: the elements of features, and texts that OGR reads as other values."""
