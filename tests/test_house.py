@@ -30,8 +30,6 @@ ODD_SIZES = frozenset(
         "execution/raster/grid/output_grid",
         "execution/raster/kernels/halve_kernel",
         "execution/raster/pixel_types",
-        "execution/vector/inspect",
-        "execution/vector/kernels/flat_properties",
     }
 )
 #: Names that rooms share, as they mean the same in each.

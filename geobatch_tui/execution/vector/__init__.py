@@ -1,2 +1,2 @@
-"""From a source layer to a published file: probed once, computed chunk by chunk, assembled, read
-back."""
+"""Vector items: a source layer is probed once, computed chunk by chunk, assembled into a file, and
+read back."""

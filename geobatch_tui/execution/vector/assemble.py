@@ -1,4 +1,4 @@
-"""From the segments of an item to its part file: counted, written, read back, synced."""
+"""Assembles the segments of an item into its part file: counted, written, read back, synced."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 import shutil
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeometryError, VerifyError
 from geobatch_tui.execution.io.digest import crc32, digest_of, output_digest
@@ -21,26 +20,19 @@ from geobatch_tui.execution.vector import set_aside
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
 from geobatch_tui.execution.vector.batch.buffers import own
-from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 from geobatch_tui.execution.vector.plan import VectorPlan
-from geobatch_tui.execution.vector.spool import contents, pieces, records
-from geobatch_tui.execution.vector.write import flatgeobuf_file, gpkg_file, ogr_file, parquet_file
+from geobatch_tui.execution.vector.spool import contents, records
+from geobatch_tui.execution.vector.write import ogr_file, parquet_file
+from geobatch_tui.execution.vector.write.writers import writer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import FinaliseTask, ItemContext, Segment
+    from geobatch_tui.execution.vector.spool.contents import Finished
 
 _PIECE = 1 << 20
-#: Suffixes by which OGR's drivers know their own files.
-SUFFIXES = {
-    "FlatGeobuf": ".fgb",
-    "GPKG": ".gpkg",
-    "GeoJSON": ".geojson",
-    "GeoJSONSeq": ".geojsonl",
-    "Shapefile": shapefile_zip.SUFFIX,
-}
 
 
 def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
@@ -73,7 +65,7 @@ def assemble(
     with stage("count"):
         summary = _counted(item, segments, plan.count)
         _refuse_too_many(item, summary)
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "features_in": summary.features_in,
         "features_out": summary.out,
         "features_quarantined": summary.dead,
@@ -85,12 +77,12 @@ def assemble(
     }
     if plan.is_table:
         facts.pop("empty", None)
-    if plan.format in {"FlatGeobuf", "Shapefile"} and not ogr_file.measured(summary.types):
+    if plan.output.m_of_one_type and not ogr_file.measured(summary.types):
         dropped = sum(
             count for kind, count in summary.kinds.items() if kind >= wkb_coordinates.MEASURED
         )
         if dropped:
-            facts["m_dropped"] = facts.get("m_dropped", 0) + dropped
+            facts["m_dropped"] = summary.facts.get("m_dropped", 0) + dropped
     if plan.id_is_key and summary.ids is None:
         facts["ids_renumbered"] = summary.out
     if summary.dead:
@@ -98,22 +90,22 @@ def assemble(
             facts["quarantine"] = _write_quarantine(item, plan, segments)
     path = part_path(item, epoch)
     with stage("write"), removed_on_error(path):
-        size, digest = _write(item, plan, segments, summary, path)
+        size, digest = _write(contents.Finished(item, plan, segments, summary), path)
     return ItemReceipt(str(path), size, digest, facts)
 
 
 def _counted(item: ItemContext, segments: Sequence[Segment], count: int) -> Summary:
-    """Sum up the chunks of an item of ``count`` features. Raises VerifyError where features got
-    lost or were made up."""
+    """Sum up the chunks of an item of ``count`` features. Raise VerifyError where features got lost
+    or were made up."""
     summary = Summary()
     for segment, stats in zip(segments, contents.counts(item, segments), strict=True):
         planned = min(item.plan.grid.window(segment.index).width, count)
-        told = stats["out"] + stats["dead"] + stats["filtered"]
-        if not planned == stats["in"] == told:
+        accounted = stats["out"] + stats["dead"] + stats["filtered"]
+        if not planned == stats["in"] == accounted:
             error = VerifyError(
                 f"chunk {segment.index}: {planned} features were planned and {stats['in']} read, "
                 f"but {stats['out']} published + {stats['dead']} quarantined + "
-                f"{stats['filtered']} filtered = {told}"
+                f"{stats['filtered']} filtered = {accounted}"
             )
             error.evidence = {"chunks": [segment.index]}
             raise error
@@ -137,7 +129,7 @@ def _refuse_too_many(item: ItemContext, summary: Summary) -> None:
         )
 
 
-def _allowed(limit: Any, features: int) -> int | None:
+def _allowed(limit: object, features: int) -> int | None:
     text = str(limit).strip()
     if not text:
         return None
@@ -147,62 +139,39 @@ def _allowed(limit: Any, features: int) -> int | None:
 # --- files -------------------------------------------------------------------------------------
 
 
-def _write(
-    item: ItemContext,
-    plan: VectorPlan,
-    segments: Sequence[Segment],
-    summary: Summary,
-    path: Path,
-) -> tuple[int, str]:
-    """Write the part file; its size and digest, as read back from the disk."""
-    if plan.format == "GeoParquet":
-        crc = parquet_file.write(item, plan, segments, summary, path)
+def _write(done: Finished, path: Path) -> tuple[int, str]:
+    """Write the part file; return its size and digest, as read back from the disk."""
+    item, plan, features = done.item, done.plan, done.summary.out
+    if plan.output.is_parquet:
+        crc = parquet_file.write(done, path)
         size, digest = _read_back(path, Written((), (crc,)))
-        parquet_file.check(path, item.fingerprint, summary.out)
+        parquet_file.check(path, item.fingerprint, features)
         return size, digest
-    if records.taken(plan) and summary.out:
-        write = gpkg_file.write if plan.format == "GPKG" else flatgeobuf_file.write
-        with _scratch(item, epoch_name(path)) as directory:
-            written = write(item, plan, segments, summary, path, directory)
+    writer = writer_of(plan.format)
+    with _scratch(item, epoch_name(path)) as directory:
+        if records.taken(plan) and features:
+            written = writer.write_records(done, path, directory)
             # OGR knows a GeoPackage by its suffix, too.
-            named = directory / f"check{SUFFIXES[plan.format]}"
+            named = directory / f"check{plan.output.suffix}"
             named.symlink_to(path.absolute())
             with ThreadPoolExecutor(1, "check") as checking:
-                sound = checking.submit(_check, named, item, plan, summary)
+                sound = checking.submit(writer.check, named, done)
                 size, digest = _read_back(path, written)
                 sound.result()
-        return size, digest
-    parts = contents.contents(item, segments, last=True)
-    with _scratch(item, epoch_name(path)) as directory:
-        made = directory / f"output{SUFFIXES[plan.format]}"
+            return size, digest
+        made = directory / f"output{plan.output.suffix}"
         with disk_errors("cannot write", made):
-            if plan.format == "Shapefile":
-                layer = directory / f"{plan.layer_name}.shp"
-                ogr_file.write(item, plan, pieces.good_batches(parts), summary, layer)
-                shapefile_zip.pack(layer, made, item.fingerprint)
-            else:
-                ogr_file.write(item, plan, pieces.good_batches(parts), summary, made)
-            if plan.format == "GPKG":
-                gpkg_file.tell_dimensions(made, plan, summary)
-                empty = BytesIO()
-                ogr_file.write(item, plan, iter(()), summary, empty)
-                gpkg_file.compare(made, empty.getvalue())
+            writer.write(done, made)
             _sync(made)
-            _check(made, item, plan, summary)
+            writer.check(made, done)
             digest, size = digest_of(made)
             _move(made, path)
     return size, digest
 
 
-def _check(made: Path, item: ItemContext, plan: VectorPlan, summary: Summary) -> None:
-    """Raises VerifyError where OGR, or SQLite, finds another file than was to be written."""
-    if plan.format == "GPKG":
-        gpkg_file.check(made)
-    ogr_file.check(made, plan, item.fingerprint, summary.out)
-
-
 def _read_back(path: Path, written: Written) -> tuple[int, str]:
-    """Size of a file, and SHA-256 in hex. Raises VerifyError if it is not what was written."""
+    """Return the size of a file, and its SHA-256 in hex. Raise VerifyError if it is not what was
+    written."""
     digest = output_digest()
     size, crcs = 0, [0]
     cuts = list(written.cuts)
@@ -210,10 +179,10 @@ def _read_back(path: Path, written: Written) -> tuple[int, str]:
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1, "digest") as hashing:
         waiting: Future[None] | None = None
         # In turn: the one before is still being digested.
-        room, other = memoryview(bytearray(_PIECE)), memoryview(bytearray(_PIECE))
-        while count := file.readinto(room[: cuts[0] - size] if cuts else room):
-            piece = room[:count]
-            room, other = other, room
+        buffer, other = memoryview(bytearray(_PIECE)), memoryview(bytearray(_PIECE))
+        while count := file.readinto(buffer[: cuts[0] - size] if cuts else buffer):
+            piece = buffer[:count]
+            buffer, other = other, buffer
             crcs[-1] = crc32(piece, crcs[-1])
             size += count
             if cuts and size == cuts[0]:
@@ -228,13 +197,13 @@ def _read_back(path: Path, written: Written) -> tuple[int, str]:
 
 
 def epoch_name(path: Path) -> str:
-    """A directory name that no other try uses at the same time."""
+    """Return a directory name that no other try uses at the same time."""
     return f"{path.suffixes[-2:][0].strip('.')}-{os.getpid()}-{threading.get_ident()}.d"
 
 
 @contextlib.contextmanager
 def _scratch(item: ItemContext, name: str) -> Iterator[Path]:
-    """A directory below the item's work directory: OGR names its files by suffix, and keeps
+    """Give a directory below the item's work directory: OGR names its files by suffix, and keeps
     others beside them."""
     directory = Path(item.work_dir) / name
     with disk_errors("cannot write in", directory):
@@ -255,7 +224,7 @@ def _sync(path: Path) -> None:
 
 
 def _move(made: Path, path: Path) -> None:
-    """To the target directory; by a copy where that lies on another filesystem."""
+    """Move a file to the target directory; copy it where that lies on another filesystem."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     made.chmod(0o666 & ~_umask())
@@ -270,9 +239,10 @@ def _umask() -> int:
 
 
 def _write_quarantine(item: ItemContext, plan: VectorPlan, segments: Sequence[Segment]) -> str:
-    """All features in quarantine, as they came, in a GeoPackage for QGIS; its path."""
-    told = zip(segments, contents.counts(item, segments), strict=True)
-    parts = contents.contents(item, [one for one, stats in told if stats["dead"]], in_turn=True)
+    """Write the features that are set aside, as they came, to a GeoPackage for QGIS; return its
+    path."""
+    counted = zip(segments, contents.counts(item, segments), strict=True)
+    parts = contents.contents(item, [one for one, stats in counted if stats["dead"]], in_turn=True)
     target = Path(item.work_dir).parents[1] / "dead" / f"{item.key}.gpkg"
     with _scratch(item, f"dead-{os.getpid()}-{threading.get_ident()}.d") as directory:
         made = directory / "dead.gpkg"

@@ -1,9 +1,10 @@
-"""One chunk of features: read, worked on, and spooled; what cannot be done is set aside."""
+"""Computes a chunk of features: it is read, worked on and spooled; what cannot be done is set
+aside."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +22,13 @@ from geobatch_tui.execution.vector.batch.arrow_arrays import (
     whole_numbers,
 )
 from geobatch_tui.execution.vector.batch.buffers import own
+from geobatch_tui.execution.vector.batch.feature_batch import Bad, Batch
 from geobatch_tui.execution.vector.batch.row_ids import ends_of, following
-from geobatch_tui.execution.vector.fields import field_types, source_ids, values
+from geobatch_tui.execution.vector.fields import source_ids, values
 from geobatch_tui.execution.vector.geometry import curves, lonlat
 from geobatch_tui.execution.vector.geometry.trail import Trail
 from geobatch_tui.execution.vector.kernels import wkb_loops
-from geobatch_tui.execution.vector.operations import Context, Worked, of_kind
+from geobatch_tui.execution.vector.operations import Context, Work, of_kind
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, UNREAD, WKB, VectorPlan
 from geobatch_tui.execution.vector.read import chunk_reader, repaired_features
 from geobatch_tui.execution.vector.spool import contents, records, segment
@@ -36,30 +38,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.ops.registry import Stage
-    from geobatch_tui.execution.protocol.messages import ChunkTask, ItemContext
-    from geobatch_tui.execution.vector.spool.segment import Begun
+    from geobatch_tui.execution.protocol.messages import ChunkTask, ItemContext, Json
+    from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats
+    from geobatch_tui.execution.vector.formats.source_format import Bounds
+    from geobatch_tui.execution.vector.spool.segment import OpenSegment
 
-#: Columns of a feature in quarantine beside the attributes.
+#: Columns of a feature that is set aside, beside the attributes.
 REASON, ERROR = "geobatch_reason", "geobatch_error"
 #: Characters of WKB in hex that a letter carries, and those after the first of a chunk; the
 #: quarantine file has it all.
 HEX, SHORT_HEX, FIRST = 2000, 64, 200
 
 
-def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
+def run(task: ChunkTask, work: Work, stage: Stage) -> ChunkReceipt:
     """Compute a chunk into the spool, or the whole item into its part file.
 
     Args:
         task: which chunk.
-        work: makes a :class:`Worked` of a batch: of its :class:`Context`, its coordinates, the
-            rows that cannot be read, and those that are not asked for.
+        work: what the operation does to a batch.
         stage: names what is being done.
     """
     item = task.item
     plan = VectorPlan.from_json(item.plan.detail)
     check_identity(item.source, item.source_id)
     repaired = repaired_features.load(item, plan)
-    with segment.begun(item, task.index, task.epoch, stage) as spooled:
+    with segment.open_segment(item, task.index, task.epoch, stage) as spooled:
         out = _Chunk(item, plan, task.index, spooled)
         batches = chunk_reader.read_chunk(item, plan, task.index)
         with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
@@ -75,26 +78,25 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
                 if trail is not None:
                     trail.begin(int(out.stats["in"]))
                 with stage("work"):
-                    worked = work(context, *out.readable(batch, item.params))
-                    worked = of_kind(worked, item.params)
-                    out.add(batch, lonlat.fitted(worked) if plan.format == "GeoJSON" else worked)
-                del batch, worked
+                    done = of_kind(work(context, out.readable(batch, item.params)), item.params)
+                    out.add(batch, lonlat.fitted(done) if plan.output.is_rfc7946 else done)
+                del batch, done
         check_identity(item.source, item.source_id)
         with stage("encode"):
             dead = out.finish()
-        done = spooled.finish(dead, out.stats)
+        spool = spooled.finish(dead, out.stats)
     del dead
     whole = None
     if task.whole:
-        with segment.cut_on_error(item, done):
-            whole = assemble.assemble(item, (done,), task.epoch, stage)
+        with segment.cut_on_error(item, spool):
+            whole = assemble.assemble(item, (spool,), task.epoch, stage)
     pa.default_memory_pool().release_unused()
     return ChunkReceipt(
         index=task.index,
-        segment=done,
+        segment=spool,
         units=int(out.stats["in"]),
         bytes_in=out.bytes_in,
-        bytes_out=done.length if whole is None else whole.size,
+        bytes_out=spool.length if whole is None else whole.size,
         nodata=0.0,
         seconds={},
         item=whole,
@@ -103,9 +105,11 @@ def run(task: ChunkTask, work: Any, stage: Stage) -> ChunkReceipt:
 
 
 class _Chunk:
-    """Gathers what becomes of the features of one chunk."""
+    """Spools and counts what becomes of the features of a chunk."""
 
-    def __init__(self, item: ItemContext, plan: VectorPlan, index: int, spooled: Begun) -> None:
+    def __init__(
+        self, item: ItemContext, plan: VectorPlan, index: int, spooled: OpenSegment
+    ) -> None:
         self._item, self._plan = item, plan
         window = item.plan.grid.window(index)
         self._position = window.col_off
@@ -127,32 +131,31 @@ class _Chunk:
         self._dead: list[pa.RecordBatch] = []
         self.letters: list[FeatureLetter] = []
         self.bytes_in = 0
-        self.stats: dict[str, Any] = {
+        self.stats: ChunkStats = {
             "in": 0, "out": 0, "dead": 0, "filtered": 0, "kinds": {}, "bbox": None, "facts": {},
-            "ids": [],
+            "ids": [], "pieces": [],
         }  # fmt: skip
         if plan.access == "none":
             self.stats["in"] = self.stats["filtered"] = min(window.width, plan.count)
 
-    def readable(
-        self, batch: pa.RecordBatch, params: Any
-    ) -> tuple[wkb_coordinates.Coordinates, dict[int, tuple[str, str]], NDArray[np.bool_]]:
-        """Coordinates of a batch, the rows that cannot be read, and those outside ``bounds``."""
-        keeps_m = self._plan.format in field_types.WITH_M
-        found, dropped = wkb_coordinates.read(batch.column(WKB), own(), keeps_m=keeps_m)
-        curved = np.flatnonzero(found.status == wkb_loops.CURVE)
+    def readable(self, batch: pa.RecordBatch, params: Json) -> Batch:
+        """Read the coordinates of a batch; set aside the rows that cannot be read, and drop those
+        outside ``bounds``."""
+        keeps_m = self._plan.output.holds_m
+        shapes, lost_m = wkb_coordinates.read(batch.column(WKB), own(), keeps_m=keeps_m)
+        curved = np.flatnonzero(shapes.status == wkb_loops.CURVE)
         odd: dict[int, str] = {}
         if len(curved) and params.get("curves") == "linear":
             column, odd = curves.straightened(batch.column(WKB), curved)
-            found, dropped = wkb_coordinates.read(column, own(), keeps_m=keeps_m)
+            shapes, lost_m = wkb_coordinates.read(column, own(), keeps_m=keeps_m)
             self._count("curves_linearised", len(curved) - len(odd))
-        self._measured = found.kinds >= wkb_coordinates.MEASURED
-        beyond = _beyond(found, params.get("bounds"))
-        if dropped:
-            self._count("m_dropped", dropped)
-        wrong = np.flatnonzero((found.status != wkb_loops.OK) & (found.status != wkb_loops.NULL))
+        self._measured = shapes.kinds >= wkb_coordinates.MEASURED
+        beyond = _beyond(shapes, params.get("bounds"))
+        if lost_m:
+            self._count("m_dropped", lost_m)
+        wrong = np.flatnonzero((shapes.status != wkb_loops.OK) & (shapes.status != wkb_loops.NULL))
         bad = {
-            row: ("GeometryError", odd.get(row) or wkb_coordinates.REASONS[int(found.status[row])])
+            row: ("GeometryError", odd.get(row) or wkb_coordinates.REASONS[int(shapes.status[row])])
             for row in wrong.tolist()
         }
         if UNREAD in batch.schema.names:
@@ -160,35 +163,33 @@ class _Chunk:
             bad |= {row: ("CorruptSourceError", why) for row, why in enumerate(unread) if why}
         # What cannot be read may lie anywhere.
         beyond[list(bad)] = False
-        return found, bad, beyond
+        return Batch(shapes, bad, beyond)
 
     def repair(self, batch: pa.RecordBatch, repaired: dict[int, bytes]) -> pa.RecordBatch:
-        """A batch with repaired geometries in place of its own."""
+        """Put repaired geometries in place of those of a batch."""
         batch, count = repaired_features.put_in(batch, repaired)
         self._count("replaced", count)
         return batch
 
-    def add(self, batch: pa.RecordBatch, worked: Worked) -> None:
+    def add(self, batch: pa.RecordBatch, done: Batch) -> None:
         """Take the result of one batch."""
         count = batch.num_rows
         self.bytes_in += batch.nbytes
-        keep = np.ones(count, np.bool_)
-        if worked.dropped is not None:
-            keep &= ~worked.dropped
-        unfit: dict[int, tuple[str, str]] = {}
+        keep = ~done.dropped
+        unfit: Bad = {}
         names = self._fields.names
         read = values.readable([batch.column(name) for name in names], names, unfit)
-        columns, facts = values.fit(self._plan.format, read, self._written, unfit)
-        bad = {row: why for row, why in (unfit | worked.bad).items() if keep[row]}
+        columns, facts = values.fit(self._plan.output, read, self._written, unfit)
+        bad = {row: why for row, why in (unfit | done.bad).items() if keep[row]}
         self.stats["filtered"] += count - int(keep.sum())
         if bad:
             keep[list(bad)] = False
             self._quarantine(batch, bad)
         self.stats["in"] += count
         self.stats["out"] += int(keep.sum())
-        for name, value in (worked.facts | facts).items():
+        for name, value in (done.facts | facts).items():
             self._count(name, value)
-        if (lost := self._measured & keep & (worked.found.kinds < wkb_coordinates.MEASURED)).any():
+        if (lost := self._measured & keep & (done.shapes.kinds < wkb_coordinates.MEASURED)).any():
             self._count("m_dropped", int(lost.sum()))
         if self._plan.id_is_key:
             columns.append(batch.column(FID))
@@ -198,7 +199,7 @@ class _Chunk:
             turns = np.arange(self._position, self._position + count)
             other = whole_numbers(batch.column(FID)) != turns
             self._count("ids_renumbered", int((other & keep).sum()))
-        self._publish(columns, worked.found, keep)
+        self._publish(columns, done.shapes, keep)
         self._position += count
 
     def _count(self, name: str, value: int) -> None:
@@ -206,25 +207,25 @@ class _Chunk:
         facts[name] = facts.get(name, 0) + int(value)
 
     def _publish(
-        self, columns: list[pa.Array], found: wkb_coordinates.Coordinates, keep: NDArray[np.bool_]
+        self, columns: list[pa.Array], shapes: wkb_coordinates.Coordinates, keep: NDArray[np.bool_]
     ) -> None:
-        boxes = found.boxes()
+        boxes = shapes.boxes()
         known = np.isfinite(boxes[:, 0])
-        self._note(found, boxes, keep, known)
-        found.let_go()
-        box = box_column(boxes, known, wkb_coordinates.validity(found.column))
-        made = pa.RecordBatch.from_arrays([*columns, found.column, box], schema=self._good_schema)
+        self._note(shapes, boxes, keep, known)
+        shapes.let_go()
+        box = box_column(boxes, known, wkb_coordinates.validity(shapes.column))
+        made = pa.RecordBatch.from_arrays([*columns, shapes.column, box], schema=self._good_schema)
         self._pieces.add(made, keep, self._position)
 
     def _note(
         self,
-        found: wkb_coordinates.Coordinates,
+        shapes: wkb_coordinates.Coordinates,
         boxes: NDArray[np.float64],
         keep: NDArray[np.bool_],
         known: NDArray[np.bool_],
     ) -> None:
         kinds = self.stats["kinds"]
-        for kind, times in zip(*np.unique(found.kinds[keep], return_counts=True), strict=True):
+        for kind, times in zip(*np.unique(shapes.kinds[keep], return_counts=True), strict=True):
             kinds[str(kind)] = kinds.get(str(kind), 0) + int(times)
         here = keep & known
         self._count("empty", int((keep & ~known).sum()))
@@ -232,7 +233,7 @@ class _Chunk:
             low, high = boxes[here, :2].min(axis=0), boxes[here, 2:].max(axis=0)
             self.stats["bbox"] = merged(self.stats["bbox"], [*low.tolist(), *high.tolist()])
 
-    def _quarantine(self, batch: pa.RecordBatch, bad: dict[int, tuple[str, str]]) -> None:
+    def _quarantine(self, batch: pa.RecordBatch, bad: Bad) -> None:
         rows = sorted(bad)
         self.stats["dead"] += len(rows)
         taken = batch.take(numbers(np.array(rows)))
@@ -261,17 +262,17 @@ class _Chunk:
             )
 
     def finish(self) -> pa.Buffer:
-        """Spool what is left; the features in quarantine. After it ``stats`` are complete."""
+        """Spool the last features; return those that are set aside. Then ``stats`` are complete."""
         self.stats["pieces"] = self._pieces.finish()
         return contents.encode(self._dead, self._dead_schema)
 
 
-def _beyond(found: wkb_coordinates.Coordinates, bounds: Any) -> NDArray[np.bool_]:
-    """Features whose box does not touch ``bounds`` (in the source's CRS); none if not asked."""
+def _beyond(shapes: wkb_coordinates.Coordinates, bounds: Bounds) -> NDArray[np.bool_]:
+    """Mark features whose box does not touch ``bounds``, in the CRS of the source."""
     if not bounds:
-        return np.zeros(len(found.status), np.bool_)
+        return np.zeros(len(shapes.status), np.bool_)
     minx, miny, maxx, maxy = bounds
-    box = found.boxes()
+    box = shapes.boxes()
     touches = (box[:, 0] <= maxx) & (box[:, 2] >= minx) & (box[:, 1] <= maxy) & (box[:, 3] >= miny)
     out: NDArray[np.bool_] = ~touches
     return out

@@ -11,29 +11,23 @@ from geobatch_tui.execution.vector.plan import VectorPlan
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext, Window
 
-#: Past features that cannot be read.
-_GOES_ON = ["--config", "GML_SKIP_CORRUPTED_FEATURES", "YES"]
-_DRIVERS = {"GeoParquet": "Parquet", "Shapefile": "ESRI Shapefile"}
+#: By OGR's drivers: how to go on past features that cannot be read.
+_GOES_ON = {"GML": ["--config", "GML_SKIP_CORRUPTED_FEATURES", "YES"]}
 
 
 def ogr2ogr(item: ItemContext) -> str:
-    """The whole item."""
+    """Return the command for the whole item."""
     return shlex.join(_command(item, item.out_path, []))
 
 
 def ogr2ogr_window(item: ItemContext, window: Window) -> str:
-    """The features of one chunk, or one of them, into a GeoPackage beside the shell; of a record
-    that is none, or more, its text; of one that OGR leaves out, what it says against it."""
+    """Return the command for the features of a chunk, or one of them, into a GeoPackage beside the
+    shell; of a record that is none, or more, its text; of one that OGR leaves out, what it says
+    against it."""
     plan = VectorPlan.from_json(item.plan.detail)
     layer = (plan.layer or Path(item.source).stem).replace('"', '""')
     if (record := window.col_off - plan.count + len(plan.aside)) >= 0:
-        if plan.driver == "GML":
-            chosen = ["-q", "-fid", str(plan.aside[record] - 1), plan.place or item.source]
-            return shlex.join(["ogrinfo", *_GOES_ON, *chosen, plan.layer])
-        if plan.driver == "GeoJSON":
-            return shlex.join(["jq", f".features[{plan.aside[record] - 1}]", item.source])
-        wanted = f"NF && ++n == {plan.aside[record]}"
-        return shlex.join(["awk", wanted, item.source])
+        return shlex.join(_record(plan, item.source, plan.aside[record]))
     first, where = window.col_off, plan.where
     if plan.access == "fid":
         index = window.col_off // item.plan.grid.chunk_width
@@ -47,14 +41,24 @@ def ogr2ogr_window(item: ItemContext, window: Window) -> str:
     return shlex.join(_command(item, "chunk.gpkg", choice))
 
 
+def _record(plan: VectorPlan, source: str, number: int) -> list[str]:
+    """Return the command that shows a record that is set aside, by its number from 1."""
+    chosen = ["-q", "-fid", str(number - 1), plan.place or source, plan.layer]
+    commands = {
+        "GML": ["ogrinfo", *_GOES_ON["GML"], *chosen],
+        "GeoJSON": ["jq", f".features[{number - 1}]", source],
+    }
+    return commands.get(plan.driver, ["awk", f"NF && ++n == {number}", source])
+
+
 def _command(item: ItemContext, target: str, choice: list[str]) -> list[str]:
     plan = VectorPlan.from_json(item.plan.detail)
-    driver = "GPKG" if target.endswith("chunk.gpkg") else _DRIVERS.get(plan.format, plan.format)
+    driver = "GPKG" if target.endswith("chunk.gpkg") else plan.output.driver
     words = ["ogr2ogr", "-f", driver]
     if plan.encoding:
         words += ["-oo", f"ENCODING={plan.encoding}"]
-    if plan.driver == "GML" and plan.lost:
-        words += _GOES_ON
+    if plan.lost:
+        words += _GOES_ON.get(plan.driver, [])
     if plan.src_crs != plan.dst_crs:
         words += ["-t_srs", str(item.params.get("dst_crs", ""))]
     if assigned := item.plan.notes.get("assigned_crs"):

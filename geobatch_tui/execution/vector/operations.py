@@ -1,21 +1,28 @@
-"""What operations do to the coordinates of a batch."""
+"""The work of operations on the geometries of a batch.
+
+An operation takes a :class:`Batch` and gives one: with other geometries, with more rows set aside
+or dropped, and with counts of what it did.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.batch.feature_batch import Bad, Batch, Rows, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    import pyarrow as pa
 
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.vector.batch.buffers import Room
+    from geobatch_tui.execution.vector.geometry.geos import Change
     from geobatch_tui.execution.vector.geometry.trail import Trail
     from geobatch_tui.execution.vector.plan import VectorPlan
 
@@ -24,207 +31,160 @@ _KINDS = ("points", "lines", "polygons")
 _LAST_MULTI = 6
 
 
-@dataclass(slots=True)
-class Worked:
-    """What an operation made of a batch.
-
-    ``found``: the new geometries. ``bad``: row to (error class, reason). ``dropped``: rows that
-    were not asked for. ``facts``: counts that are summed up over the item.
-    """
-
-    found: wkb_coordinates.Coordinates
-    bad: dict[int, tuple[str, str]] = field(default_factory=dict)
-    dropped: NDArray[np.bool_] | None = None
-    facts: dict[str, int] = field(default_factory=dict)
+#: What an operation does to a batch.
+type Work = Callable[[Context, Batch], Batch]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an operation may look at beside the batch. ``trail`` is there for those that declare
-    themselves divisible; ``room`` where a batch is gone before the next is read."""
+    """The surroundings of a batch that an operation may look at.
+
+    Attributes:
+        plan: of the item.
+        params: of the job.
+        stage: names what is being done.
+        trail: of the chunk; only for an operation that declares itself divisible.
+        room: buffers to use again; only where a batch is gone before the next is read.
+    """
 
     plan: VectorPlan
-    params: Any
+    params: Json
     stage: Stage
     trail: Trail | None
     room: Room | None
 
 
-def convert(
-    context: Context,
-    found: wkb_coordinates.Coordinates,
-    bad: dict[int, tuple[str, str]],
-    dropped: NDArray[np.bool_],
-) -> Worked:
+def convert(context: Context, batch: Batch) -> Batch:
     """Leave every geometry as it is."""
     del context
-    return Worked(found, bad, dropped)
+    return batch
 
 
-def choose(
-    context: Context,
-    found: wkb_coordinates.Coordinates,
-    bad: dict[int, tuple[str, str]],
-    dropped: NDArray[np.bool_],
-) -> Worked:
+def choose(context: Context, batch: Batch) -> Batch:
     """Keep what lies to the mask as ``predicate`` says, if there is a mask."""
     params = context.params
     if not params["mask"]:
-        return Worked(found, bad, dropped)
+        return batch
     from geobatch_tui.execution.vector import second_layer
     from geobatch_tui.execution.vector.geometry import geos
 
     layer = second_layer.mask_of(
         params["mask"], params["mask_digest"], params["mask_layer"], context.plan.src_crs
     )
-    rows = geos.condemn(geos.usable(found, bad, dropped), bad, context.trail)
-    chosen = geos.tested(found, rows, layer.test(params["predicate"]), bad, context.trail)
-    # What cannot be read or compared stays, and goes to quarantine.
-    return Worked(found, bad, _only(rows[chosen], bad, dropped))
+    rows = geos.untried(batch, context.trail)
+    chosen = geos.tested(batch, rows, layer.test(params["predicate"]), context.trail)
+    # What cannot be read or compared stays, and is set aside.
+    return batch.with_only(rows[chosen])
 
 
-def _only(
-    rows: NDArray[np.int64], bad: dict[int, tuple[str, str]], dropped: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """``dropped``, and all else but ``rows`` and those that are bad."""
-    out = np.ones(len(dropped), np.bool_)
-    out[rows] = False
-    out[list(bad)] = False
-    return out | dropped
-
-
-def reproject(
-    context: Context,
-    found: wkb_coordinates.Coordinates,
-    bad: dict[int, tuple[str, str]],
-    dropped: NDArray[np.bool_],
-) -> Worked:
-    """Transform coordinates within their WKB; tell what lies across the antimeridian, or cut it
+def reproject(context: Context, batch: Batch) -> Batch:
+    """Transform coordinates within their WKB; count what lies across the antimeridian, or cut it
     there."""
     from geobatch_tui.execution.vector.geometry.transform import reprojector
 
-    plan = context.plan
+    plan, shapes = context.plan, batch.shapes
     if plan.src_crs == plan.dst_crs:
-        return _at_antimeridian(context, Worked(found, bad, dropped))
+        return _at_antimeridian(context, batch)
     with context.stage("transform"):
-        moved = reprojector(plan.src_crs, plan.dst_crs).move(found)
-    for rows, reason in (
-        (moved.failed, "a coordinate has no place in the target CRS"),
-        (
-            moved.strayed,
-            "outside the area of use of the target CRS, and does not come back from it",
-        ),
-    ):
-        bad |= dict.fromkeys(np.flatnonzero(rows).tolist(), ("GeometryError", reason))
-    before = found.column
-    column = found.replaced(found.x, found.y, context.room)
-    facts = {"outside_area": int((moved.outside & ~dropped).sum())}
-    worked = Worked(replace(found, column=column), bad, dropped, facts)
-    return _at_antimeridian(context, worked, before)
+        moved = reprojector(plan.src_crs, plan.dst_crs).move(shapes)
+    batch.set_aside(
+        np.flatnonzero(moved.failed).tolist(), "a coordinate has no place in the target CRS"
+    )
+    batch.set_aside(
+        np.flatnonzero(moved.strayed).tolist(),
+        "outside the area of use of the target CRS, and does not come back from it",
+    )
+    before = shapes.column
+    column = shapes.replaced(shapes.x, shapes.y, context.room)
+    facts = {"outside_area": int((moved.outside & ~batch.dropped).sum())}
+    batch = replace(batch, shapes=replace(shapes, column=column), facts=facts)
+    return _at_antimeridian(context, batch, before)
 
 
-def _at_antimeridian(context: Context, worked: Worked, before: Any = None) -> Worked:
-    """Tell what lies across the antimeridian, or cut it; ``before``: the geometries in the CRS of
+def _at_antimeridian(context: Context, batch: Batch, before: pa.Array | None = None) -> Batch:
+    """Count what lies across the antimeridian, or cut it; ``before``: the geometries in the CRS of
     the source, if they were in another."""
     from geobatch_tui.execution.vector.geometry import transform
 
     plan = context.plan
-    if worked.dropped is None or not transform.in_degrees(plan.dst_crs):
-        return worked
+    if not transform.in_degrees(plan.dst_crs):
+        return batch
     moves = transform.reprojector(plan.src_crs, plan.dst_crs) if before is not None else None
     if moves is not None and not moves.unrolls:
         moves = None
     look = transform.near_both_sides if moves is None else transform.half_round
-    may_be = look(worked.found) & ~worked.dropped
-    may_be[list(worked.bad)] = False
+    may_be = look(batch.shapes) & ~batch.dropped
+    may_be[list(batch.bad)] = False
     if not may_be.any():
-        return worked
+        return batch
     # Geometry objects only where there is anything to look at: they take long to load.
     from geobatch_tui.execution.vector.geometry import antimeridian, geos
 
-    unread: dict[int, tuple[str, str]] = {}
-    column = worked.found.column if moves is None else before
-    rows, cut = np.flatnonzero(may_be), cast("Callable[[Any], Any]", antimeridian.cut)
-    given = geos.read(column, rows, unread)
-    rows, given = geos.without(rows, unread), given[[row not in unread for row in rows.tolist()]]
+    unread: Bad = {}
+    column = batch.shapes.column if moves is None else before
+    rows, cut = np.flatnonzero(may_be), cast("Change", antimeridian.cut)
+    objects = geos.read(column, rows, unread)
+    rows, objects = without(rows, unread), objects[[row not in unread for row in rows.tolist()]]
     if moves is None:
-        crossing = antimeridian.across(given)
+        crossing = antimeridian.across(objects)
     else:
-        crossing, cut = antimeridian.on_the_way(given, moves.lonlat)
+        crossing, cut = antimeridian.on_the_way(objects, moves.lonlat)
     rows = rows[crossing]
-    facts = worked.facts | {"across_antimeridian": len(rows)}
+    facts = batch.facts | {"across_antimeridian": len(rows)}
     if not context.params.get("wrapdateline"):
-        return replace(worked, facts=facts)
-    bad = worked.bad | unread
-    made = geos.touch(worked.found, rows, cut, bad, None).found
-    return replace(worked, found=made, bad=bad, facts=facts)
+        return replace(batch, facts=facts)
+    batch = replace(batch, bad=batch.bad | unread, facts=facts)
+    return replace(batch, shapes=geos.touch(batch, rows, cut, None).shapes)
 
 
-def make_valid(
-    context: Context,
-    found: wkb_coordinates.Coordinates,
-    bad: dict[int, tuple[str, str]],
-    dropped: NDArray[np.bool_],
-) -> Worked:
+def make_valid(context: Context, batch: Batch) -> Batch:
     """Repair what is invalid, and touch nothing else."""
     from geobatch_tui.execution.vector.geometry import geos
 
     method, collapsed = str(context.params["method"]), bool(context.params["keep_collapsed"])
-    rows = geos.condemn(geos.usable(found, bad, dropped), bad, context.trail)
-    rows = rows[~geos.tested(found, rows, geos.valid, bad, context.trail)]
-    rows = geos.without(rows, bad)
-    made, empty, lessened = geos.touch(
-        found,
+    rows = geos.untried(batch, context.trail)
+    rows = batch.sound(rows[~geos.tested(batch, rows, geos.valid, context.trail)])
+    shapes, empty, lessened = geos.touch(
+        batch,
         rows,
         lambda shape: geos.repaired(shape, method),
-        bad,
         context.trail,
         collapsed=collapsed,
     )
-    bad |= dict.fromkeys(empty, ("GeometryError", "nothing of its dimension is left once repaired"))
-    still = geos.without(rows, bad)
-    fine = geos.tested(made, still, geos.valid, bad, context.trail)
-    wrong = geos.without(still[~fine], bad)
-    bad |= dict.fromkeys(wrong.tolist(), ("GeometryError", "still invalid once repaired"))
-    left_out = len(geos.without(np.array(lessened, np.int64), bad))
-    return Worked(
-        made, bad, dropped, {"repaired": int(fine.sum()), "lesser_parts_left_out": left_out}
-    )
+    batch = replace(batch, shapes=shapes)
+    batch.set_aside(empty, "nothing of its dimension is left once repaired")
+    repaired = batch.sound(rows)
+    valid = geos.tested(batch, repaired, geos.valid, context.trail)
+    batch.set_aside(batch.sound(repaired[~valid]).tolist(), "still invalid once repaired")
+    left_out = len(batch.sound(np.array(lessened, np.int64)))
+    facts = {"repaired": int(valid.sum()), "lesser_parts_left_out": left_out}
+    return replace(batch, facts=facts)
 
 
-def clip(
-    context: Context,
-    found: wkb_coordinates.Coordinates,
-    bad: dict[int, tuple[str, str]],
-    dropped: NDArray[np.bool_],
-) -> Worked:
+def clip(context: Context, batch: Batch) -> Batch:
     """Cut off what lies outside ``bounds``, or outside the polygons of ``like``; features wholly
     inside are not touched."""
     from geobatch_tui.execution.vector.geometry import geos
 
-    rows = geos.condemn(geos.usable(found, bad, dropped), bad, context.trail)
+    rows = geos.untried(batch, context.trail)
     if context.params["like"]:
-        kept, across, cut = _across(context, found, rows, bad)
-        dropped = _only(kept, bad, dropped)
+        inside, across, cut = _like(context, batch, rows)
+        batch = batch.with_only(inside)
     else:
         minx, miny, maxx, maxy = context.params["bounds"]
-        boxes = found.boxes()[rows]
-        inside = (boxes[:, :2] >= (minx, miny)) & (boxes[:, 2:] <= (maxx, maxy))
-        across, cut = rows[~inside.all(axis=1)], geos.cutter(minx, miny, maxx, maxy)
-    made, empty, _ = geos.touch(found, across, cut, bad, context.trail)
-    dropped = dropped.copy()
+        boxes = batch.shapes.boxes()[rows]
+        is_inside = (boxes[:, :2] >= (minx, miny)) & (boxes[:, 2:] <= (maxx, maxy))
+        across, cut = rows[~is_inside.all(axis=1)], geos.cutter(minx, miny, maxx, maxy)
+    shapes, empty, _ = geos.touch(batch, across, cut, context.trail)
+    dropped = batch.dropped.copy()
     dropped[empty] = True
-    return Worked(made, bad, dropped, {"clipped": len(geos.without(across, bad)) - len(empty)})
+    facts = {"clipped": len(batch.sound(across)) - len(empty)}
+    return replace(batch, shapes=shapes, dropped=dropped, facts=facts)
 
 
-def _across(
-    context: Context,
-    found: wkb_coordinates.Coordinates,
-    rows: NDArray[np.int64],
-    bad: dict[int, tuple[str, str]],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], Callable[[Any], Any]]:
-    """Those of ``rows`` that meet the area of ``like``; those of them that it does not cover;
-    and what cuts these."""
+def _like(context: Context, batch: Batch, rows: Rows) -> tuple[Rows, Rows, Change]:
+    """Return those of ``rows`` that meet the area of ``like``; those of them that it does not
+    cover; and what cuts these."""
     from geobatch_tui.execution.vector import second_layer
     from geobatch_tui.execution.vector.geometry import geos
 
@@ -232,31 +192,28 @@ def _across(
     area = second_layer.area_of(
         params["like"], params["like_digest"], params["like_layer"], context.plan.src_crs
     )
-    meets = geos.tested(found, rows, area.meets, bad, trail)
-    met = geos.without(rows[meets], bad)
-    covered = geos.tested(found, met, area.covers, bad, trail)
-    return met, geos.without(met[~covered], bad), geos.sound(area.cut)
+    met = batch.sound(rows[geos.tested(batch, rows, area.meets, trail)])
+    covered = geos.tested(batch, met, area.covers, trail)
+    return met, batch.sound(met[~covered]), geos.sound(area.cut)
 
 
-def of_kind(worked: Worked, params: Any) -> Worked:
-    """``worked`` with what is of another kind than ``geometry_kind`` set aside, or dropped."""
+def of_kind(batch: Batch, params: Json) -> Batch:
+    """Set aside, or drop, what is of another kind than ``geometry_kind``."""
     wanted = str(params.get("geometry_kind", "any"))
     if wanted == "any":
-        return worked
-    kinds = worked.found.kinds % 1000
+        return batch
+    kinds = batch.shapes.kinds % 1000
     other = (kinds != 0) & ((kinds > _LAST_MULTI) | ((kinds - 1) % 3 != _KINDS.index(wanted)))
     if params["other_kinds"] == "filter":
-        other[list(worked.bad)] = False
-        none = np.zeros(len(other), np.bool_)
-        dropped = other | (none if worked.dropped is None else worked.dropped)
-        return replace(worked, dropped=dropped)
+        other[list(batch.bad)] = False
+        return replace(batch, dropped=other | batch.dropped)
     bad = {
         row: (
             "SchemaError",
             f"it is a {wkb_coordinates.type_name(kind)}; geometry_kind asks for {wanted}",
         )
         for row, kind in zip(
-            np.flatnonzero(other).tolist(), worked.found.kinds[other].tolist(), strict=True
+            np.flatnonzero(other).tolist(), batch.shapes.kinds[other].tolist(), strict=True
         )
     }
-    return replace(worked, bad=bad | worked.bad)
+    return replace(batch, bad=bad | batch.bad)

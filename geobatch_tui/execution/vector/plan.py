@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.vector.output_format import OutputFormat
 
 Access = Literal["fid", "window", "rows", "drain", "none"]
 
-#: Columns beside the attributes: between reading and working, and in a spooled feature.
+#: Columns beside the attributes: of batches that are read, and of spooled features.
 FID, WKB = "__fid", "__wkb"
 GEOMETRY, BOX = "__geometry", "__bbox"
 #: Why a feature of the source, or a record that is none, cannot be read; null: it can. Not in all
@@ -25,7 +28,7 @@ TAKEN = frozenset({FID, WKB, GEOMETRY, BOX, UNREAD})
 
 @dataclass(frozen=True, slots=True)
 class VectorPlan:
-    """How the features of an item are read, and what is written.
+    """The plan of an item: how its features are read, and what is written.
 
     Attributes:
         driver: short name of OGR's driver, or ``Parquet``.
@@ -42,25 +45,25 @@ class VectorPlan:
         count: features that the source gives, after ``where``, and records that are set aside; if
             ``where`` leaves none: those of the source, all of which are filtered.
         where: as in the parameters.
-        encoding: of the text in a Shapefile; empty where OGR knows it, or none is told it.
+        encoding: of the text in a Shapefile; empty where OGR knows it, or is not told one.
         src_crs, dst_crs: WKT; equal where nothing is transformed; empty where unknown.
         format, layer_name: of the output.
         options: of the writer, checked.
-        place: what OGR opens: the source, after its driver where that is to be told, or the file in
-            it, if that is an archive.
+        place: what OGR opens: the source, with the name of a driver before it where OGR would take
+            another, or the file in it, if it is an archive.
         written: as ``schema``, of the attributes as they are written, in the same order.
         cell: features of the source that make a row group of GeoParquet; 0 for other formats.
         lost: numbers, from 1, of records, members of a GeoJSON collection, or features of GML, that
             OGR leaves out; they follow the features, and are set aside.
         shared: numbers of records of which OGR reads the first feature only; what follows it is set
             aside, one for each, after ``lost``.
-        moments_as_text: moments are read with their zones (see ``moments``).
+        moments_as_text: moments are read with their zones (see ``time_zones``).
         namesakes: fields of the source have one name, and get numbers as they are read.
         outside: chunks that are not read, as no feature of theirs touches ``bounds``.
         geometry_type: of the layer, as the source says; or ``TABLE``.
         id_name: name of the ids of the source in the output; empty: it has others, or none.
         id_is_key: they are the primary key of a GeoPackage; else an attribute, among ``fields``.
-        geo: what GeoParquet is to say of geometries (see ``geokey``).
+        geo: what GeoParquet is to say of geometries (see ``geoparquet_key``).
     """
 
     driver: str
@@ -78,7 +81,7 @@ class VectorPlan:
     dst_crs: str
     format: str
     layer_name: str
-    options: Mapping[str, Any]
+    options: Json
     cell: int
     place: str = ""
     written: str = ""
@@ -90,7 +93,12 @@ class VectorPlan:
     geometry_type: str = "Unknown"
     id_name: str = ""
     id_is_key: bool = False
-    geo: Mapping[str, Any] = field(default_factory=dict)
+    geo: Json = field(default_factory=dict)
+
+    @property
+    def output(self) -> OutputFormat:
+        """Format that is written."""
+        return OUTPUT_FORMATS[self.format]
 
     @property
     def is_table(self) -> bool:
@@ -103,19 +111,19 @@ class VectorPlan:
         return self.lost + self.shared
 
     def where_of_chunk(self, index: int) -> str:
-        """Condition on the ids of a chunk, for access ``fid``, and ``where``."""
+        """Return the condition on the ids of a chunk, for access ``fid``, and ``where``."""
         name = self.fid_column.replace('"', '""')
         low, high = self.edges[index], self.edges[index + 1]
         ids = f'"{name}" >= {low} AND "{name}" < {high}'
         return f"({self.where}) AND {ids}" if self.where else ids
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready, for ``ItemPlan.detail``."""
+        """Return it JSON-ready, for ``ItemPlan.detail``."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> VectorPlan:
-        """The inverse of :meth:`to_json`."""
+    def from_json(cls, data: Json) -> VectorPlan:
+        """Make a plan of what :meth:`to_json` gave."""
         values = dict(data)
         values["edges"] = tuple(values["edges"])
         values["fields"] = tuple(values["fields"])

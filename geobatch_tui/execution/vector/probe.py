@@ -26,6 +26,7 @@ from geobatch_tui.execution.vector.formats import geoparquet_key
 from geobatch_tui.execution.vector.formats.by_driver import format_of
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 from geobatch_tui.execution.vector.ogr import archive, exact_names, ogr_drivers
+from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.vector.plan import TABLE, TAKEN, VectorPlan
 from geobatch_tui.execution.vector.read.layer import ogr_layer
 from geobatch_tui.execution.vector.read.parquet_layer import parquet_layer
@@ -33,9 +34,12 @@ from geobatch_tui.execution.vector.spool.writer_options import row_group, writer
 from geobatch_tui.observability.figures import plural
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.params.vector_params import VectorParams
-    from geobatch_tui.execution.protocol.messages import ProbeTask
+    from geobatch_tui.execution.protocol.messages import Json, ProbeTask
+    from geobatch_tui.execution.vector.output_format import OutputFormat
     from geobatch_tui.execution.vector.plan import Access
     from geobatch_tui.execution.vector.read.layer import Layer
 
@@ -58,92 +62,130 @@ def probe(
     divisible: bool = False,
     same_shapes: bool = False,
 ) -> ItemPlan:
-    """Plan the item; ``dst_crs`` empty: coordinates stay as they are. ``divisible``: a feature may
-    take long, or end its worker. ``same_shapes``: geometries are published as they are.
+    """Plan the item.
+
+    Args:
+        task: which item.
+        params: of the operation.
+        dst_crs: of the output; empty: coordinates stay as they are.
+        stage: names what is being done.
+        divisible: a feature may take long, or end its worker.
+        same_shapes: geometries are published as they are.
 
     Raises:
         InvalidInputError and its kin: this source cannot be processed.
         PreflightError: no source could, with this configuration.
     """
     with stage("open"):
-        drivers = ogr_drivers.drivers_of(task.source)
-        place = ogr_drivers.place_of(task.source)
-        if archive.is_inside(place):
-            archive.check(task.source)
-        layer = (
-            parquet_layer(task.source, params)
-            if format_of(drivers[0]).is_arrow
-            else ogr_layer(task, place, params, drivers)
-        )
+        layer = _layer(task, params)
     with stage("plan"):
-        if layer.geometry_type == TABLE:
-            _refuse_table(task, layer, params, same_shapes=same_shapes)
-        if taken := sorted(TAKEN.intersection(layer.fields.names)):
-            raise SchemaError(
-                f"{task.source} has a field {taken[0]!r}, a name that features have here for more",
-                hint="rename it, or leave it out by op.columns",
-            )
-        told = list(layer.warnings)
-        out = field_types.written(str(task.output["format"]), layer.fields, told, layer.widths)
-        if task.output["format"] == "Shapefile":
+        output = OUTPUT_FORMATS[str(task.output["format"])]
+        _refuse(task, layer, params, same_shapes=same_shapes)
+        warnings = list(layer.warnings)
+        written = field_types.written(output, layer.fields, warnings, layer.widths)
+        if output.is_dbase:
             allowed = bool(task.output.get("allow_lossy"))
-            shapefile_zip.refuse(layer.fields, allowed=allowed, told=told)
-        src, dst, known = _crs(task, layer, dst_crs, told)
-        _tell_of_records(layer, told)
-        if layer.geometry_type.split()[0] in _CURVED:
-            told.append(
-                f"the layer is of {layer.geometry_type}: curves and surfaces "
-                + ("become lines and polygons" if params.curves == "linear" else "are set aside")
-                + " (op.curves)"
-            )
-        options = writer_options(task.output)
-        form = str(task.output["format"])
-        if layer.measured and form not in field_types.WITH_M:
-            told.append(f"geometries have M, which is left out: {form} does not hold it")
+            shapefile_zip.refuse(layer.fields, allowed=allowed, warnings=warnings)
+        src, dst, known = _crs(task, layer, dst_crs, warnings)
+        _warn_of_geometries(layer, params, output, warnings)
         geo = geoparquet_key.kept(
-            layer.geo,
-            form,
-            told,
-            moved=src != dst,
-            same_shapes=same_shapes,
+            layer.geo, output, warnings, moved=src != dst, same_shapes=same_shapes
         )
-        plan = VectorPlan(
-            driver=layer.driver,
-            layer=layer.name,
-            access="drain",
-            edges=(),
-            fid_column=layer.fid_column,
-            geometry_column=layer.geometry,
-            fields=tuple(layer.fields.names),
-            schema=layer.fields.serialize().to_pybytes().hex(),
-            written=out.serialize().to_pybytes().hex(),
-            count=layer.count,
-            where=params.where,
-            encoding=layer.encoding,
-            src_crs=src.to_wkt() if src is not None else "",
-            dst_crs=dst.to_wkt() if dst is not None else "",
-            format=str(task.output["format"]),
-            layer_name=_layer_name(task.key, str(task.output["format"])),
-            options=options,
-            cell=0,
-            place=layer.place,
-            lost=layer.lost,
-            shared=layer.shared,
-            moments_as_text=layer.as_text,
-            namesakes=layer.namesakes,
-            geometry_type=layer.geometry_type,
-            id_name=layer.id_name,
-            id_is_key=layer.id_is_key,
-            geo=geo,
-        )
-        planned = _with_chunks(task, plan, layer, told, divisible=divisible)
+        plan = _plan(task, layer, params, output, written, (src, dst), geo)
+        planned = _with_chunks(task, plan, layer, warnings, divisible=divisible)
         return replace(planned, notes={**planned.notes, **known})
+
+
+def _plan(
+    task: ProbeTask,
+    layer: Layer,
+    params: VectorParams,
+    output: OutputFormat,
+    written: pa.Schema,
+    crs: tuple[CRS | None, CRS | None],
+    geo: Json,
+) -> VectorPlan:
+    """Plan how the layer is read and written; its chunks are still to be chosen."""
+    src, dst = crs
+    return VectorPlan(
+        driver=layer.driver,
+        layer=layer.name,
+        access="drain",
+        edges=(),
+        fid_column=layer.fid_column,
+        geometry_column=layer.geometry,
+        fields=tuple(layer.fields.names),
+        schema=layer.fields.serialize().to_pybytes().hex(),
+        written=written.serialize().to_pybytes().hex(),
+        count=layer.count,
+        where=params.where,
+        encoding=layer.encoding,
+        src_crs=src.to_wkt() if src is not None else "",
+        dst_crs=dst.to_wkt() if dst is not None else "",
+        format=output.name,
+        layer_name=_layer_name(task.key, output),
+        options=writer_options(task.output),
+        cell=0,
+        place=layer.place,
+        lost=layer.lost,
+        shared=layer.shared,
+        moments_as_text=layer.as_text,
+        namesakes=layer.namesakes,
+        geometry_type=layer.geometry_type,
+        id_name=layer.id_name,
+        id_is_key=layer.id_is_key,
+        geo=geo,
+    )
+
+
+def _layer(task: ProbeTask, params: VectorParams) -> Layer:
+    """Open the source, and read what it says of itself."""
+    drivers = ogr_drivers.drivers_of(task.source)
+    place = ogr_drivers.place_of(task.source)
+    if archive.is_inside(place):
+        archive.check(task.source)
+    if format_of(drivers[0]).is_arrow:
+        return parquet_layer(task.source, params)
+    return ogr_layer(task, place, params, drivers)
+
+
+def _refuse(task: ProbeTask, layer: Layer, params: VectorParams, *, same_shapes: bool) -> None:
+    """Raise SchemaError where the layer cannot be taken."""
+    if layer.geometry_type == TABLE:
+        _refuse_table(task, layer, params, same_shapes=same_shapes)
+    if taken := sorted(TAKEN.intersection(layer.fields.names)):
+        raise SchemaError(
+            f"{task.source} has a field {taken[0]!r}, a name that features have here for more",
+            hint="rename it, or leave it out by op.columns",
+        )
+
+
+def _warn_of_geometries(
+    layer: Layer, params: VectorParams, output: OutputFormat, warnings: list[str]
+) -> None:
+    """Warn of records and geometries that are set aside, and of what geometries lose."""
+    form = format_of(layer.driver)
+    for numbers, why in (
+        (layer.lost, form.lost_records),
+        (layer.shared, "with more than a first feature, all that OGR reads; the rest is set aside"),
+    ):
+        if numbers:
+            shown = ", ".join(map(str, numbers[:20])) + (", ..." if len(numbers) > 20 else "")
+            warnings.append(f"{plural(len(numbers), form.record)} {why}: {shown}")
+    if layer.geometry_type.split()[0] in _CURVED:
+        warnings.append(
+            f"the layer is of {layer.geometry_type}: curves and surfaces "
+            + ("become lines and polygons" if params.curves == "linear" else "are set aside")
+            + " (op.curves)"
+        )
+    if layer.measured and not output.holds_m:
+        warnings.append(f"geometries have M, which is left out: {output.name} does not hold it")
 
 
 def _refuse_table(
     task: ProbeTask, layer: Layer, params: VectorParams, *, same_shapes: bool
 ) -> None:
-    """Raises SchemaError where a table without geometry cannot be taken."""
+    """Raise SchemaError where a table without geometry cannot be taken."""
     asked = next((name for name in _OF_GEOMETRY if getattr(params, name, None)), "")
     if params.geometry_kind != "any":
         asked = "geometry_kind"
@@ -152,7 +194,7 @@ def _refuse_table(
         why, hint = f"which {task.op} is about", "vector.convert or vector.filter takes its rows"
     elif asked:
         why, hint = f"which op.{asked} is about", "choose rows by op.where alone"
-    elif task.output["format"] not in _HOLD_TABLES:
+    elif not OUTPUT_FORMATS[task.output["format"]].holds_tables:
         why = f"and {task.output['format']} is for features with one"
         hint = "output.format = GPKG or GeoParquet holds a table of attributes"
     elif not layer.fields.names:
@@ -163,27 +205,25 @@ def _refuse_table(
         )
 
 
-#: Formats that hold tables without geometry: GeoParquet as plain Parquet.
-_HOLD_TABLES = frozenset({"GPKG", "GeoParquet"})
 #: Parameters that choose features by their geometries.
 _OF_GEOMETRY = ("bounds", "mask")
 
 
 def _crs(
-    task: ProbeTask, layer: Layer, dst_crs: str, told: list[str]
+    task: ProbeTask, layer: Layer, dst_crs: str, warnings: list[str]
 ) -> tuple[CRS | None, CRS | None, dict[str, str]]:
-    """The CRS of the source and that of the output, None where unknown, and what the plan says of
-    where the first comes from."""
+    """Find the CRS of the source and that of the output, None where unknown, and what the plan says
+    of where the first comes from."""
     if layer.geometry_type == TABLE:
         return None, None, {}
     assigned = assigned_crs.Assigned.of(task.source_options)
-    src, crs_source = assigned_crs.choose(layer.crs or "", assigned, task.source, told)
+    src, crs_source = assigned_crs.choose(layer.crs or "", assigned, task.source, warnings)
     if src is None:
         if dst_crs:
             raise CrsError(f"{task.source} has no CRS", hint=assigned_crs.NO_CRS)
-        told.append(
+        warnings.append(
             "the source has no CRS; its coordinates are taken for longitude and latitude on WGS 84"
-            if str(task.output["format"]) in field_types.JSON
+            if OUTPUT_FORMATS[task.output["format"]].is_json
             else "the source has no CRS, nor has the output"
         )
         return None, None, {}
@@ -191,21 +231,21 @@ def _crs(
         crs_source = "sidecar"
     known = assigned.notes(crs_source)
     try:
-        return *_checked(task, src, dst_crs, told), known
+        return *_checked(task, src, dst_crs, warnings), known
     except GeobatchError as error:
         error.evidence = {**known, **error.evidence}
         raise
 
 
-def _checked(task: ProbeTask, src: CRS, dst_crs: str, told: list[str]) -> tuple[CRS, CRS]:
-    """The horizontal CRSs of source and output, which are as the job and the format want them."""
-    src = horizontal(src, "the source", told)
+def _checked(task: ProbeTask, src: CRS, dst_crs: str, warnings: list[str]) -> tuple[CRS, CRS]:
+    """Return the horizontal CRSs of source and output, which are as job and format want them."""
+    src = horizontal(src, "the source", warnings)
     assigned_crs.require(src, str(task.source_options.get("require_crs") or ""))
     dst = src
     if dst_crs:
-        dst = horizontal(parse(dst_crs, "dst_crs", PreflightError), "dst_crs", told)
-        _tell_of_datum(src, dst, told)
-    if str(task.output["format"]) in {"GeoJSON", "GeoJSONSeq"}:
+        dst = horizontal(parse(dst_crs, "dst_crs", PreflightError), "dst_crs", warnings)
+        _warn_of_datum(src, dst, warnings)
+    if OUTPUT_FORMATS[task.output["format"]].is_json:
         _require_lonlat(dst, CrsError if not dst_crs else PreflightError)
     return src, dst
 
@@ -218,29 +258,18 @@ def _require_lonlat(crs: CRS, error: type[GeobatchError]) -> None:
         )
 
 
-def _tell_of_datum(src: CRS, dst: CRS, told: list[str]) -> None:
+def _warn_of_datum(src: CRS, dst: CRS, warnings: list[str]) -> None:
     # By the texts that the plan holds: chunks in this process search no more.
-    found = coordinate_operations.known(src.to_wkt(), dst.to_wkt())
-    if not found.pipelines:
+    operations = coordinate_operations.known(src.to_wkt(), dst.to_wkt())
+    if not operations.pipelines:
         raise CrsError(f"PROJ knows no way from {named(src)} to {named(dst)}")
-    if found.best or found.lacking is None:
+    if operations.best or operations.lacking is None:
         return
-    best, missing = found.lacking
-    told.append(
+    best, missing = operations.lacking
+    warnings.append(
         f"the best transformation to {named(dst)} ({best:g} m) needs "
         f"{', '.join(missing) or 'a grid'}, which PROJ does not find"
     )
-
-
-def _tell_of_records(layer: Layer, told: list[str]) -> None:
-    form = format_of(layer.driver)
-    for numbers, why in (
-        (layer.lost, form.lost_records),
-        (layer.shared, "with more than a first feature, all that OGR reads; the rest is set aside"),
-    ):
-        if numbers:
-            shown = ", ".join(map(str, numbers[:20])) + (", ..." if len(numbers) > 20 else "")
-            told.append(f"{plural(len(numbers), form.record)} {why}: {shown}")
 
 
 #: Types of layers that no output format has.
@@ -248,29 +277,25 @@ _CURVED = frozenset(wkb_coordinates.NAMES.values()) - frozenset(
     wkb_coordinates.NAMES[n] for n in range(1, 8)
 )
 
-#: What names of layers of a GeoPackage may not begin with.
-_SIGNS = tuple("`~!@#$%^&*()+-={}|[]\\:\";'<>?,./")
-_RESERVED = ("gpkg", "sqlite_", "rtree_", *_SIGNS)
 
-
-def _layer_name(key: str, form: str) -> str:
+def _layer_name(key: str, output: OutputFormat) -> str:
     stem = Path(key.removesuffix(".zip")).stem or "layer"
     name = os.fsencode(stem).decode("utf-8", "replace")
-    if form == "Shapefile":  # where it is the name of files
+    if output.is_dbase:  # where it is the name of files
         return exact_names.plain(name)
-    return f"_{name}" if form == "GPKG" and name.casefold().startswith(_RESERVED) else name
+    return f"_{name}" if name.casefold().startswith(output.reserved) else name
 
 
 # --- chunks ------------------------------------------------------------------------------------
 
 
 def _with_chunks(
-    task: ProbeTask, plan: VectorPlan, layer: Layer, told: list[str], *, divisible: bool
+    task: ProbeTask, plan: VectorPlan, layer: Layer, warnings: list[str], *, divisible: bool
 ) -> ItemPlan:
     packed = archive.is_inside(plan.place)
     size = archive.look_into(task.source)[2] if packed else source_files.status(task.source)[0]
     each = max(size / max(plan.count, 1), 64.0)
-    cell = row_group(each) if plan.format == "GeoParquet" else 0
+    cell = row_group(each) if plan.output.is_parquet else 0
     features = task.chunking.features
     if not features:
         size_of = _SLOW_BYTES if divisible else CHUNK_BYTES
@@ -282,7 +307,7 @@ def _with_chunks(
         none = (
             f"no feature of {task.source} satisfies where" if plan.count else "it has no features"
         )
-        told.append(f"{none}: the output will have none")
+        warnings.append(f"{none}: the output will have none")
     elif not packed:
         form = format_of(plan.driver)
         access, edges = form.access(task.source, plan, features, jumps=layer.jumps)
@@ -311,7 +336,7 @@ def _with_chunks(
         output_bytes=int(4 * size + 2**20),
         detail=values,
         bounds_lonlat=None,
-        warnings=tuple(told),
+        warnings=tuple(warnings),
         notes={
             "driver": plan.driver,
             "layer": plan.layer,
@@ -325,7 +350,8 @@ def _with_chunks(
 
 
 def _features(each: float, cell: int, size: int, max_bytes: int) -> int:
-    """Features of a chunk: whole cells, as these are encoded by the chunk, if there is room."""
+    """Choose the features of a chunk: whole cells, as these are encoded by the chunk, if there is
+    room."""
     room = max((max_bytes - _BASE) // _FACTOR, 2**16) if max_bytes else 2**62
     if cell and cell * each <= room:
         return max(int(min(size, room) / each) // cell, 1) * cell

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import shapely
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from numpy.typing import NDArray
+    from shapely import Geometry
 
     from geobatch_tui.execution.vector.geometry.geos import Test
 
@@ -60,22 +61,22 @@ class Mask:
         self._tree = shapely.STRtree(shapes)
 
     def test(self, predicate: str) -> Test:
-        """A function that says which of some features lie to any geometry of the mask as
+        """Make a function that marks features that lie to any geometry of the mask as
         ``predicate``, a name of GEOS, says; ``disjoint``: to none of it."""
         asked = _ASKED[predicate]
 
         def holds(features: Shapes) -> NDArray[np.bool_]:
             at, near = self._tree.query(features)
-            found = np.zeros(len(features), np.bool_)
-            found[at[asked(self._shapes[near], features[at])]] = True
-            return ~found if predicate == "disjoint" else found
+            marks = np.zeros(len(features), np.bool_)
+            marks[at[asked(self._shapes[near], features[at])]] = True
+            return ~marks if predicate == "disjoint" else marks
 
         return holds
 
-    def near(self, shape: Any) -> Shapes:
-        """The geometries whose boxes touch that of ``shape``."""
-        found: Shapes = self._shapes[np.sort(self._tree.query(shape))]
-        return found
+    def near(self, shape: Geometry) -> Shapes:
+        """Return the geometries whose boxes touch that of ``shape``."""
+        near: Shapes = self._shapes[np.sort(self._tree.query(shape))]
+        return near
 
 
 class Area:
@@ -87,44 +88,44 @@ class Area:
         self._in_a_piece = self._pieces.test("covered_by")
 
     def covers(self, features: Shapes) -> NDArray[np.bool_]:
-        """Which of the features lie in it; parts of one may lie in several pieces."""
-        found = self._in_a_piece(features)
-        for n in np.flatnonzero(~found & (shapely.get_num_geometries(features) > 1)).tolist():
-            found[n] = bool(shapely.covers(self._near(features[n]), features[n]))
-        return found
+        """Mark the features that lie in it; parts of one may lie in several pieces."""
+        covered = self._in_a_piece(features)
+        for n in np.flatnonzero(~covered & (shapely.get_num_geometries(features) > 1)).tolist():
+            covered[n] = bool(shapely.covers(self._near(features[n]), features[n]))
+        return covered
 
-    def cut(self, shape: Any) -> Any:
-        """What of ``shape`` lies in the area."""
+    def cut(self, shape: Geometry) -> Geometry:
+        """Cut off what of ``shape`` lies outside of the area."""
         return shapely.intersection(shape, self._near(shape))
 
-    def _near(self, shape: Any) -> Any:
+    def _near(self, shape: Geometry) -> Geometry:
         pieces = self._pieces.near(shape)
         return pieces[0] if len(pieces) == 1 else shapely.multipolygons(pieces)
 
 
-class _Here(threading.local):
-    """What a thread keeps, the latest last."""
+class _Cache(threading.local):
+    """Masks and areas that a thread keeps, the latest last."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[Any, ...], Any] = {}
+        self.kept: dict[tuple[object, ...], object] = {}
 
 
-_here = _Here()
+_cache = _Cache()
 
 
-def _once(make: Callable[[Shapes], Any], *key: str) -> Any:
-    kept = _here.kept
+def _once[T](make: Callable[[Shapes], T], *key: str) -> T:
+    kept = _cache.kept
     name = (make, *key)
     if name not in kept:
         made = make(_read(*key, polygons=make is Area))
         while len(kept) >= _KEPT:
             del kept[next(iter(kept))]
         kept[name] = made
-    return kept[name]
+    return cast("T", kept[name])
 
 
 def mask_of(path: str, digest: str, layer: str, crs: str) -> Mask:
-    """The mask at ``path``, once in a thread.
+    """Read the mask at ``path``, once in a thread.
 
     Args:
         path: absolute.
@@ -139,17 +140,15 @@ def mask_of(path: str, digest: str, layer: str, crs: str) -> Mask:
         GeometryError: a geometry is not valid.
         EmptyInputError: it has none.
     """
-    made: Mask = _once(Mask, path, digest, layer, crs)
-    return made
+    return _once(Mask, path, digest, layer, crs)
 
 
 def area_of(path: str, digest: str, layer: str, crs: str) -> Area:
-    """The area of the polygons at ``path``, once in a thread.
+    """Read the area of the polygons at ``path``, once in a thread.
 
     Args, and raises: as :func:`mask_of`; and GeometryError where one is no polygon.
     """
-    made: Area = _once(Area, path, digest, layer, crs)
-    return made
+    return _once(Area, path, digest, layer, crs)
 
 
 def _read(path: str, digest: str, layer: str, crs: str, *, polygons: bool) -> Shapes:

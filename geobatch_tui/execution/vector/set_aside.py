@@ -1,4 +1,4 @@
-"""The features of an item that are in quarantine, as a GeoPackage for QGIS.
+"""Writes the features of an item that are set aside to a GeoPackage for QGIS.
 
 They pass through a scratch file: how a field can be written is known once all its values were seen.
 """
@@ -26,8 +26,8 @@ _RAW = "geobatch_wkb"
 
 
 def write(plan: VectorPlan, parts: Iterator[Content], path: Path) -> None:
-    """Write features in quarantine to ``path``, in their own CRS and with their reasons. Geometries
-    that OGR cannot read are left null, and kept in hex in the field ``geobatch_wkb``.
+    """Write features that are set aside to ``path``, in their own CRS and with their reasons.
+    Geometries that OGR cannot read are left null, and kept in hex in the field ``geobatch_wkb``.
 
     Raises:
         GeobatchError: whatever ended ``parts``; OGR cannot write them.
@@ -53,8 +53,8 @@ def write(plan: VectorPlan, parts: Iterator[Content], path: Path) -> None:
 
 
 def _gather(parts: Iterator[Content], path: Path) -> frozenset[int]:
-    """Write the features to an Arrow stream; places of the fields that can only be written as
-    text."""
+    """Write the features to an Arrow stream; return the places of fields that can only be written
+    as text."""
     kinds: dict[int, set[pa.DataType]] = {}
     with path.open("wb") as file:
         writer = None
@@ -72,8 +72,8 @@ def _gather(parts: Iterator[Content], path: Path) -> frozenset[int]:
 
 
 def _shown(table: pa.Table, as_text: frozenset[int]) -> pa.Table:
-    """Features as they are written, their geometry last. Fields of the source that are called as
-    those that tell of a feature, as in a quarantine file, get another name."""
+    """Return features as they are written, their geometry last. Fields of the source with the name
+    of one that is added here, as in a quarantine file, get another name."""
     raw = table.columns[-1].to_pylist()
     fine = [value if value is not None and _readable(value) else None for value in raw]
     lost = [

@@ -13,7 +13,9 @@ from rasterio.errors import RasterioIOError
 
 from geobatch_tui.execution.raster.source import magic as raster_formats
 from geobatch_tui.execution.runtime import allowed_drivers
+from geobatch_tui.execution.vector.formats.by_driver import FORMATS
 from geobatch_tui.execution.vector.ogr import archive, ogr_drivers, pyogrio_import
+from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.worker import warmup
 
 
@@ -24,11 +26,12 @@ def test_drivers_of_both_libraries():
         assert set(env.drivers()) == allowed_drivers.RASTER
     assert {name for _, name in raster_formats._MAGIC} <= allowed_drivers.RASTER
     assert set(pyogrio_import.pyogrio.list_drivers()) == allowed_drivers.VECTOR
-    named = [*ogr_drivers._TEXT.values(), *archive._DRIVERS.values(), ogr_drivers.DRIVERS.values()]
+    written = [each.driver for each in OUTPUT_FORMATS.values() if not each.is_parquet]
+    named = [*ogr_drivers._TEXT.values(), *archive._DRIVERS.values(), written, FORMATS]
     magic = [
         ogr_drivers._by_magic(head) for head in (b"SQLite format 3\0", b"fgb\x03fgb", b"\0\0'\n")
     ]
-    there = {name for names in (*named, *magic) for name in names if name}
+    there = {name for names in (*named, *magic) for name in names if name != "Parquet"}
     assert there <= allowed_drivers.VECTOR
     assert len(magic) == sum(map(bool, magic))
 

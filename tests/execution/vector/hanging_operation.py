@@ -11,15 +11,14 @@ import shapely
 from geobatch_tui.execution.ops.vector.make_valid import MakeValid
 from geobatch_tui.execution.vector import chunk
 from geobatch_tui.execution.vector.geometry import geos
-from geobatch_tui.execution.vector.operations import Worked
 
 
-def work(context, found, bad, dropped):
+def work(context, batch):
     """Features at x = 1000 hang, those at x = 2000 crash, those at x = 3000 crash unseen; those at
     x = 4000 crash as all are tested at once."""
-    rows = geos.condemn(geos.usable(found, bad, dropped), bad, context.trail)
+    rows, shapes = geos.untried(batch, context.trail), batch.shapes
     for row in rows.tolist():
-        x = found.x[found.first[row]]
+        x = shapes.x[shapes.first[row]]
         if x == 3000:
             os.kill(os.getpid(), signal.SIGSEGV)
         with context.trail.at(row):
@@ -27,8 +26,8 @@ def work(context, found, bad, dropped):
                 time.sleep(1000)
             if x == 2000:
                 os.kill(os.getpid(), signal.SIGSEGV)
-    geos.tested(found, geos.without(rows, bad), _test, bad, context.trail)
-    return Worked(found, bad, dropped)
+    geos.tested(batch, batch.sound(rows), _test, context.trail)
+    return batch
 
 
 def _test(tested):

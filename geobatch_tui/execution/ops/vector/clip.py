@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from geobatch_tui.execution.params.vector_params import VectorParams
+    from geobatch_tui.execution.vector.operations import Work
 
 
 class Clip(VectorOperation):
-    """See :class:`VectorOperation`."""
+    """See the base class."""
 
     name = "vector.clip"
     summary = "Cut features at a rectangle or at polygons; those outside are left out."
-    work = "clip"
 
     @property
     def params(self) -> type[BaseModel]:
@@ -32,6 +32,11 @@ class Clip(VectorOperation):
     def divides(self, params: VectorParams) -> bool:
         del params
         return True
+
+    def work(self) -> Work:
+        from geobatch_tui.execution.vector.operations import clip
+
+        return clip
 
 
 CLIP = Clip()

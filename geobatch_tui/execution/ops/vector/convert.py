@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from geobatch_tui.execution.ops.vector.vector_operation import VectorOperation
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.vector.operations import Work
 
 
 class Convert(VectorOperation):
-    """See :class:`VectorOperation`."""
+    """See the base class."""
 
     name = "vector.convert"
     summary = "Rewrite features as GeoParquet, FlatGeobuf, GeoPackage or GeoJSON."
-    work = "convert"
     same_shapes = True
+
+    def work(self) -> Work:
+        from geobatch_tui.execution.vector.operations import convert
+
+        return convert
 
 
 CONVERT = Convert()

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from geobatch_tui.execution.params.vector_params import VectorParams
+    from geobatch_tui.execution.vector.operations import Work
 
 
 class Filter(VectorOperation):
-    """See :class:`VectorOperation`."""
+    """See the base class."""
 
     name = "vector.filter"
     summary = "Keep the features that satisfy a condition, touch a rectangle, or lie to a mask."
-    work = "choose"
     same_shapes = True
 
     @property
@@ -29,6 +29,11 @@ class Filter(VectorOperation):
 
     def divides(self, params: VectorParams) -> bool:
         return bool(getattr(params, "mask", ""))
+
+    def work(self) -> Work:
+        from geobatch_tui.execution.vector.operations import choose
+
+        return choose
 
 
 FILTER = Filter()

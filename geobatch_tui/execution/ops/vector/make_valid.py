@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from geobatch_tui.execution.params.vector_params import VectorParams
+    from geobatch_tui.execution.vector.operations import Work
 
 
 class MakeValid(VectorOperation):
-    """See :class:`VectorOperation`."""
+    """See the base class."""
 
     name = "vector.make-valid"
     summary = "Repair invalid geometries; valid ones are not touched."
-    work = "make_valid"
 
     @property
     def params(self) -> type[BaseModel]:
@@ -32,6 +32,11 @@ class MakeValid(VectorOperation):
     def divides(self, params: VectorParams) -> bool:
         del params
         return True
+
+    def work(self) -> Work:
+        from geobatch_tui.execution.vector.operations import make_valid
+
+        return make_valid
 
 
 MAKE_VALID = MakeValid()

@@ -14,13 +14,14 @@ from geobatch_tui.execution.proj.grid_shifts import grids
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from geobatch_tui.execution.vector.operations import Work
+
 
 class Reproject(VectorOperation):
-    """See :class:`VectorOperation`."""
+    """See the base class."""
 
     name = "vector.reproject"
     summary = "Transform features into another CRS; what cannot go there is set aside."
-    work = "reproject"
 
     @property
     def params(self) -> type[BaseModel]:
@@ -30,6 +31,11 @@ class Reproject(VectorOperation):
 
     def libraries(self) -> dict[str, str]:
         return super().libraries() | grids()
+
+    def work(self) -> Work:
+        from geobatch_tui.execution.vector.operations import reproject
+
+        return reproject
 
 
 REPROJECT = Reproject()

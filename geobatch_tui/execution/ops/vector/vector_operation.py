@@ -1,4 +1,4 @@
-"""What all vector operations do the same way: only their work on a batch differs."""
+"""The base of all vector operations, which differ in their work on a batch alone."""
 
 from __future__ import annotations
 
@@ -24,22 +24,19 @@ if TYPE_CHECKING:
         ProbeTask,
         Window,
     )
+    from geobatch_tui.execution.vector.operations import Work
 
 #: pyogrio stands for the GDAL in its wheel, shapely for GEOS, pyproj for PROJ.
 _LIBRARIES = ("pyogrio", "pyarrow", "pyproj", "shapely")
 
 
 class VectorOperation:
-    """See :class:`geobatch_tui.execution.ops.registry.Operation`.
-
-    ``work`` names a function of ``geobatch_tui.execution.vector.operations``.
-    """
+    """See :class:`geobatch_tui.execution.ops.registry.Operation`."""
 
     name: str
     version = 12
     data: Literal["raster", "vector"] = "vector"
     summary: str
-    work: str
     #: Whether geometries are published as they are in the source.
     same_shapes = False
 
@@ -62,6 +59,10 @@ class VectorOperation:
         del params
         return False
 
+    def work(self) -> Work:
+        """Return what is done to a batch of features."""
+        raise NotImplementedError
+
     def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
         from geobatch_tui.execution.vector.probe import probe
 
@@ -76,9 +77,9 @@ class VectorOperation:
         )
 
     def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
-        from geobatch_tui.execution.vector import chunk, operations
+        from geobatch_tui.execution.vector import chunk
 
-        return chunk.run(task, getattr(operations, self.work), stage)
+        return chunk.run(task, self.work(), stage)
 
     def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
         from geobatch_tui.execution.vector.assemble import finalise
@@ -86,7 +87,7 @@ class VectorOperation:
         return finalise(task, stage)
 
     def inspect(self, task: InspectTask, stage: Stage) -> InspectReceipt:
-        from geobatch_tui.execution.vector.inspect import inspect
+        from geobatch_tui.execution.vector.write.published_file import inspect
 
         return inspect(task.path, stage)
 

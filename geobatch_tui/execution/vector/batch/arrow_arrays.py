@@ -1,9 +1,9 @@
-"""What the segments of an item hold together: their counts, and their features in even tables."""
+"""Arrow arrays of features, tables of even size, and the counts of chunks summed up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -24,24 +24,24 @@ STEP = 1024
 
 
 def flags(values: NDArray[np.bool_]) -> pa.Array:
-    """An Arrow array of booleans. From its bits: Arrow's own conversion loads pandas."""
+    """Make an Arrow array of booleans, of bits: Arrow's own conversion loads pandas."""
     return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
 
 
-def numbers(values: NDArray[Any]) -> pa.Array:
-    """An Arrow array of numbers, none of them null."""
+def numbers(values: NDArray[np.int64]) -> pa.Array:
+    """Make an Arrow array of numbers, none of them null."""
     kind = pa.from_numpy_dtype(values.dtype)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
 
 
 def whole_numbers(column: pa.Array) -> NDArray[np.int64]:
-    """The values of an Arrow array of int64, none of them null."""
+    """Return the values of an Arrow array of int64, none of them null."""
     data = column.buffers()[1]
     return np.frombuffer(data or b"", np.int64)[column.offset :][: len(column)]
 
 
 def texts(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
-    """An Arrow array of bytes or text, as ``kind`` says, none of them null."""
+    """Make an Arrow array of bytes or text, as ``kind`` says, none of them null."""
     offsets = np.zeros(len(values) + 1, np.int32)
     np.cumsum([len(value) for value in values], out=offsets[1:])
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
@@ -51,8 +51,8 @@ def texts(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
 def box_column(
     boxes: NDArray[np.float64], known: NDArray[np.bool_], there: NDArray[np.bool_]
 ) -> pa.Array:
-    """(n, 4) boxes as an Arrow column, with null sides where one is not ``known``: NaN would spoil
-    the statistics. ``there``: which features have a geometry."""
+    """Make an Arrow column of (n, 4) boxes, with null sides where one is not ``known``: NaN would
+    spoil the statistics. ``there``: which features have a geometry."""
     count = len(boxes)
     bits = None if known.all() else _bits(known)
     sides = [
@@ -65,8 +65,7 @@ def box_column(
 
 
 def box_sides(column: pa.Array) -> tuple[NDArray[np.bool_], list[NDArray[np.float64]]]:
-    """Which features have a box, by the column of boxes; and the sides, without meaning for the
-    others."""
+    """Mark the features that have a box; return also the sides, without meaning for the others."""
     fields = [column.field(side) for side in range(4)]
     known = validity(column) & validity(fields[0])
     values = [np.frombuffer(one.buffers()[1] or b"", np.float64) for one in fields]
@@ -79,24 +78,43 @@ def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
 
 
 def merged(one: list[float] | None, other: list[float] | None) -> list[float] | None:
-    """The box round two boxes; None is no box."""
+    """Return the box round two boxes; None is no box."""
     if one is None or other is None:
         return one or other
     return [*map(min, one[:2], other[:2]), *map(max, one[2:], other[2:])]
 
 
 def free_name(wanted: str, taken: tuple[str, ...]) -> str:
-    """``wanted``, with underscores until no field has the name in any case."""
+    """Return ``wanted``, with underscores until no field has the name in any case."""
     folded = {name.casefold() for name in taken}
     while wanted.casefold() in folded:
         wanted += "_"
     return wanted
 
 
+ChunkStats = TypedDict(
+    "ChunkStats",
+    {
+        "in": int,
+        "out": int,
+        "dead": int,
+        "filtered": int,
+        "kinds": dict[str, int],
+        "bbox": list[float] | None,
+        "facts": dict[str, int],
+        "ids": "Ends",
+        "pieces": list[list[int]],
+    },
+)
+"""Counts of a chunk, as they are spooled with its features: ``pieces`` has the cell, the rows,
+whether it is Parquet, and the bytes of each piece; ``kinds`` how many geometries there are of each
+type."""
+
+
 @dataclass(slots=True)
 class Summary:
-    """What the chunks of an item say together. ``kinds``: types in WKB's numbers, with counts;
-    ``cells``: published features of each cell (see ``pieces``); ``ids``: see ``rowids``."""
+    """Counts of the chunks of an item, summed up. ``kinds``: types in WKB's numbers, with counts;
+    ``cells``: published features of each cell (see ``pieces``); ``ids``: see ``row_ids``."""
 
     features_in: int = 0
     out: int = 0
@@ -108,7 +126,7 @@ class Summary:
     cells: dict[int, int] = field(default_factory=dict)
     ids: Ends = field(default_factory=list)
 
-    def add(self, stats: dict[str, Any]) -> None:
+    def add(self, stats: ChunkStats) -> None:
         """Take in the counts of one chunk."""
         self.features_in += stats["in"]
         self.out += stats["out"]
@@ -132,10 +150,10 @@ class Summary:
 def evenly(
     batches: Iterator[pa.RecordBatch], rows: int, column: str, limit: int
 ) -> Iterator[pa.Table]:
-    """The same features in tables of ``rows``; one ends early where its ``column`` (binary)
+    """Give features in tables of ``rows``; one ends early where its ``column`` (binary)
     reaches ``limit`` bytes. The cuts depend on the features alone, not on the batches, and so do
     those of ``column``: it is in chunks of ``STEP`` features."""
-    held: list[pa.RecordBatch] = []
+    gathered: list[pa.RecordBatch] = []
     count = size = 0
     for batch in batches:
         ends = _sizes(batch.column(column)).cumsum()
@@ -144,25 +162,25 @@ def evenly(
             base = int(ends[start - 1]) if start else 0
             by_size = int(np.searchsorted(ends, base + limit - size)) + 1
             stop = min(batch.num_rows, start + rows - count, by_size)
-            held.append(batch.slice(start, stop - start))
+            gathered.append(batch.slice(start, stop - start))
             count += stop - start
             size += int(ends[stop - 1]) - base
             start = stop
             if count == rows or size >= limit:
-                yield _joined(held, column)
+                yield _joined(gathered, column)
                 count = size = 0
-    if held:
-        yield _joined(held, column)
+    if gathered:
+        yield _joined(gathered, column)
 
 
-def _joined(held: list[pa.RecordBatch], column: str) -> pa.Table:
-    """The batches as one, which takes their place in memory. The ``column`` that takes most of it
-    is not there twice."""
-    schema = held[0].schema
+def _joined(gathered: list[pa.RecordBatch], column: str) -> pa.Table:
+    """Join batches into one, which takes their place in memory. The ``column`` that takes most of
+    it is not there twice."""
+    schema = gathered[0].schema
     at = schema.get_field_index(column)
-    others = pa.Table.from_batches([batch.drop_columns([column]) for batch in held])
-    values = [batch.column(at) for batch in held]
-    held.clear()
+    others = pa.Table.from_batches([batch.drop_columns([column]) for batch in gathered])
+    values = [batch.column(at) for batch in gathered]
+    gathered.clear()
     columns = others.combine_chunks().columns
     del others
     columns.insert(at, pa.chunked_array(list(_stepwise(values)), schema.field(at).type))
@@ -170,7 +188,7 @@ def _joined(held: list[pa.RecordBatch], column: str) -> pa.Table:
 
 
 def _stepwise(values: list[pa.Array]) -> Iterator[pa.Array]:
-    """The same values in arrays of ``STEP``; empties ``values``."""
+    """Give the same values in arrays of ``STEP``, and empty ``values``."""
     values.reverse()
     while values:
         parts, room = [], STEP

@@ -26,8 +26,8 @@ class Room:
         self._most = most
 
     def of(self, use: str, size: int) -> NDArray[np.uint8]:
-        """``size`` bytes, with anything in them. The array given for ``use`` before is the same
-        memory."""
+        """Return ``size`` bytes, with anything in them. The array given for ``use`` before is the
+        same memory."""
         if size > self._most:
             return np.empty(size, np.uint8)
         held = self._held.get(use)
@@ -50,7 +50,7 @@ _own = _Own()
 
 
 def own() -> Room:
-    """That of this thread, for what is gone with its batch."""
+    """Return the room of this thread, for arrays that are gone with their batch."""
     return _own.room
 
 

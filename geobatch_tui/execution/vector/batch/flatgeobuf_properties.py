@@ -31,8 +31,8 @@ TYPES = {
 def records(
     batch: pa.RecordBatch, fields: list[str], geometry: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint32]]:
-    """A record of each row, one after the other: its properties, then its WKB; where each begins,
-    and the last ends; and how long the properties are.
+    """Encode a record of each row, one after the other: its properties, then its WKB; where each
+    begins, and the last ends; and how long the properties are.
 
     ``fields`` are of ``TYPES``; ``geometry`` is a binary column.
     """
@@ -60,7 +60,7 @@ _NO_OFFSETS = np.zeros(1, np.int64)
 def _raw(
     column: pa.Array,
 ) -> tuple[NDArray[np.bool_], NDArray[np.uint8], int, NDArray[np.int64]]:
-    """Validity, bytes, bytes of a value (0: it varies), and where each value begins."""
+    """Return validity, bytes, bytes of a value (0: it varies), and where each value begins."""
     valid, start, count = wkb_coordinates.validity(column), column.offset, len(column)
     if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
         offsets = np.frombuffer(column.buffers()[1], np.int32)[start : start + count + 1]
@@ -79,7 +79,8 @@ def _raw(
 def iso_days(
     column: pa.Array, unit: Literal["D", "s"]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Days (date32) as text, to the day or the second, one after the other; where each begins."""
+    """Write days (date32) as text, to the day or the second, one after the other; where each
+    begins."""
     days = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column)]
     moments = days.astype("datetime64[D]").astype(f"datetime64[{unit}]")
     texts = np.datetime_as_string(moments).astype("S")

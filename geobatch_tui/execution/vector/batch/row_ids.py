@@ -19,7 +19,7 @@ type Ends = list[int] | None
 
 
 def following(one: Ends, other: Ends) -> Ends:
-    """Ends of the ids of features with those of others behind them."""
+    """Join the ends of the ids of features with those of others behind them."""
     if one is None or other is None:
         return None
     if not one or not other:
@@ -28,14 +28,14 @@ def following(one: Ends, other: Ends) -> Ends:
 
 
 def ends_of(ids: Numbers) -> Ends:
-    """Ends of these ids."""
+    """Return the ends of these ids."""
     if not len(ids):
         return []
     return [int(ids[0]), int(ids[-1])] if (np.diff(ids) > 0).all() else None
 
 
 class RowIds:
-    """Ids of ``count`` features, which are told in turn.
+    """Ids of ``count`` features, which are given out in turn.
 
     Args:
         ends: the first and the last; empty: they are numbered from 1.
@@ -49,8 +49,9 @@ class RowIds:
         self._path = None if high - low + 1 == count else path
         self._turn = 0
 
-    def told(self, ids: Numbers, count: int) -> Numbers:
-        """Ids of the next ``count`` features, which are ``ids`` unless they are numbered."""
+    def next_ids(self, ids: Numbers, count: int) -> Numbers:
+        """Return the ids of the next ``count`` features, which are ``ids`` unless they are
+        numbered."""
         turns = np.arange(self._turn + 1, self._turn + count + 1)
         self._turn += count
         if self._path is None:
@@ -60,7 +61,7 @@ class RowIds:
         return ids
 
     def of(self, turns: Numbers) -> Numbers:
-        """Ids of features by their turns, from 1. All have been told."""
+        """Return the ids of features by their turns, from 1. All have been given out."""
         if self._path is None:
             return turns + self._shift
         found: Numbers = np.memmap(self._path, np.int64, "r")[turns - 1]

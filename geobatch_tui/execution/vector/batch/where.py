@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,7 @@ class Condition:
         self._select = f"SELECT {_ROW} FROM t WHERE ({where}\n)"  # noqa: S608 - the user's own
 
     def holds(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
-        """For which features of a batch it does.
+        """Mark the features of a batch that satisfy it.
 
         Raises:
             sqlite3.Error: it is no condition on these attributes.
@@ -56,8 +56,8 @@ class Condition:
 
 
 def fault(where: str, names: Iterable[str]) -> str:
-    """What SQLite says against a condition on a table of these ``names`` that OGR reads. Empty:
-    nothing, or OGR itself will say it.
+    """Return what SQLite says against a condition on a table of these ``names`` that OGR reads;
+    empty: nothing, or OGR itself will say it.
 
     OGR calls a file damaged where the condition is no SQL; and takes a word in double quotes that
     is no name for text, so that one with a slip in it holds for all features, or none.
@@ -86,7 +86,7 @@ def _quoted(name: str) -> str:
 
 
 def _declared(name: str, kind: pa.DataType) -> str:
-    """A column. Without its type, SQLite would take no number for equal to any text."""
+    """Declare a column. Without its type, SQLite would take no number for equal to any text."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     whole = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
@@ -95,7 +95,7 @@ def _declared(name: str, kind: pa.DataType) -> str:
     return f"{_quoted(name)} {'INTEGER' * whole}{'REAL' * real}{'TEXT' * text}"
 
 
-def _plain(column: pa.Array) -> list[Any]:
+def _plain(column: pa.Array) -> list[object]:
     kind = column.type
     if pa.types.is_duration(kind):
         return [None if value is None else str(value) for value in column.to_pylist()]
@@ -122,6 +122,8 @@ def _iso(value: pa.Scalar) -> str:
         return str(value.as_py().isoformat())
     except (OverflowError, ValueError):
         # Python's years end at 9999, and Arrow's text of others is wrong.
-        unit: Any = "D" if pa.types.is_date32(value.type) else getattr(value.type, "unit", "ms")
+        unit: Literal["D", "s", "ms", "us", "ns"] = (
+            "D" if pa.types.is_date32(value.type) else getattr(value.type, "unit", "ms")
+        )
         zone = "+00:00" if getattr(value.type, "tz", None) else ""
         return str(np.datetime64(value.value, unit)) + zone

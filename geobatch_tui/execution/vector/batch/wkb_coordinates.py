@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +50,7 @@ REASONS = {
 
 
 def type_name(kind: int) -> str:
-    """``Polygon``, ``MultiPoint Z`` and so on, as GeoParquet and OGR call them."""
+    """Name a type ``Polygon``, ``MultiPoint Z`` and so on, as GeoParquet and OGR call them."""
     base = NAMES.get(kind % 1000, "Unknown")
     return base + ("", " Z", " M", " ZM")[kind // 1000 % 4]
 
@@ -73,20 +73,21 @@ class Coordinates:
     kinds: NDArray[np.int64]
 
     def owners_of(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The geometries that the coordinates ``which`` belong to."""
+        """Return the geometries that the coordinates ``which`` belong to."""
         owners: NDArray[np.int64] = np.searchsorted(self.first, which, "right") - 1
         return owners
 
     def doubtful(self, which: NDArray[np.bool_], ground: Ground, step: float) -> NDArray[np.int64]:
-        """Coordinates of the geometries ``which`` that do not lie on firm ``ground``, none of those
-        left out further than ``step`` from one that is not."""
+        """Return the coordinates of the geometries ``which`` that do not lie on firm ``ground``,
+        none of those left out further than ``step`` from one that is not."""
         ground.learn(self.x, self.y, self.first, which)
         place = ground.left, ground.bottom, ground.cell, ground.state
         out = np.empty(len(self.x), np.int64)
         return out[: feature_loops.sparse(self.x, self.y, self.first, which, step, *place, out)]
 
     def boxes(self) -> NDArray[np.float64]:
-        """(n, 4) minx, miny, maxx, maxy; NaN without coordinates, or where one is not finite."""
+        """Return (n, 4) minx, miny, maxx, maxy; NaN without coordinates, or where one is not
+        finite."""
         out = np.empty((len(self.status), 4), np.float64)
         feature_loops.boxes(self.x, self.y, self.first, out)
         return out
@@ -99,7 +100,8 @@ class Coordinates:
     def replaced(
         self, x: NDArray[np.float64], y: NDArray[np.float64], room: Room | None = None
     ) -> pa.Array:
-        """The column with other coordinates in the same places; its bytes in ``room``, if given."""
+        """Return the column with other coordinates in the same places; its bytes in ``room``, if
+        given."""
         offsets, data = _parts(self.column)
         fresh = np.empty_like(data) if room is None else room.of("shapes", len(data))
         fresh[:] = data
@@ -117,7 +119,7 @@ def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
 
 
 def _parts(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Offsets from 0, and bytes, of just the values of a column, which may be a slice."""
+    """Return offsets from 0, and bytes, of just the values of a column, which may be a slice."""
     if not len(column):
         return np.zeros(1, np.int32), np.empty(0, np.uint8)
     offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
@@ -125,12 +127,12 @@ def _parts(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     return offsets - np.int32(low), _bytes(column.buffers()[2])[low:high]
 
 
-def _bytes(data: Any) -> NDArray[np.uint8]:
+def _bytes(data: pa.Buffer | None) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
 
 
 def validity(column: pa.Array) -> NDArray[np.bool_]:
-    """Which values are not null. By its bits: Arrow's own conversion loads pandas."""
+    """Mark the values that are not null, by bits: Arrow's own conversion loads pandas."""
     bits = column.buffers()[0]
     if bits is None or not len(column):
         return np.ones(len(column), np.bool_)
@@ -139,7 +141,7 @@ def validity(column: pa.Array) -> NDArray[np.bool_]:
 
 
 def coordinates(column: pa.Array, room: Room | None = None) -> Coordinates:
-    """Find the coordinates of ``column`` (binary: ISO WKB, little-endian, or null); they lie in
+    """Read the coordinates of ``column`` (binary: ISO WKB, little-endian, or null); they lie in
     ``room``, if given."""
     count = len(column)
     offsets, data = _parts(column)
@@ -164,7 +166,7 @@ def coordinates(column: pa.Array, room: Room | None = None) -> Coordinates:
 def read(
     column: pa.Array, room: Room | None = None, *, keeps_m: bool = False
 ) -> tuple[Coordinates, int]:
-    """The coordinates of ``column``, with every geometry as little-endian ISO WKB; they lie in
+    """Read the coordinates of ``column``, with every geometry as little-endian ISO WKB; they lie in
     ``room``, if given.
 
     Geometries in another byte order, with SRID, or with M unless ``keeps_m`` are written anew by
@@ -172,11 +174,11 @@ def read(
     """
     if column.type != pa.binary():
         column = column.cast(pa.binary())
-    found = coordinates(column, room)
-    measured = found.kinds >= MEASURED if not keeps_m else np.zeros(len(column), np.bool_)
-    odd = (found.status == wkb_loops.NOT_PLAIN) | (measured & (found.status == wkb_loops.OK))
+    shapes = coordinates(column, room)
+    measured = shapes.kinds >= MEASURED if not keeps_m else np.zeros(len(column), np.bool_)
+    odd = (shapes.status == wkb_loops.NOT_PLAIN) | (measured & (shapes.status == wkb_loops.OK))
     if not odd.any():
-        return found, 0
+        return shapes, 0
     values = column.to_pylist()
     for row in np.flatnonzero(odd).tolist():
         values[row] = _rewritten(values[row], keeps_m=keeps_m)

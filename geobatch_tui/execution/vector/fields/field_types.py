@@ -1,5 +1,5 @@
-"""What types of attributes an output format holds: others are refused, or become the nearest one,
-and the plan says so. See ``values`` for what does not fit."""
+"""Types of attributes that output formats hold: others are refused, or become the nearest one, and
+the plan warns of it. See ``values`` for values that do not fit."""
 
 from __future__ import annotations
 
@@ -13,42 +13,48 @@ from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from geobatch_tui.execution.vector.output_format import OutputFormat
+
 #: Decimal digits that any number of double precision keeps.
 _DIGITS = 15
-JSON = frozenset({"GeoJSON", "GeoJSONSeq"})
-#: Formats that hold M; see also ``ogr.measured``.
-WITH_M = frozenset({"GPKG", "FlatGeobuf", "Shapefile"})
-#: Formats that hold widths of text fields, and how OGR says one, and is told it.
-WITH_WIDTHS = frozenset({"GPKG", "FlatGeobuf", "Shapefile"})
+#: How OGR says the width of a text field, and is told it.
 WIDTH = "GDAL:OGR:width"
 _HINT = "leave it out by op.columns, or write GeoParquet"
 
 
 def written(
-    form: str, fields: pa.Schema, told: list[str], widths: Mapping[str, int] | None = None
+    output: OutputFormat,
+    fields: pa.Schema,
+    warnings: list[str],
+    widths: Mapping[str, int] | None = None,
 ) -> pa.Schema:
-    """The attributes as ``form`` holds them; ``told`` gets what is lost by that. ``widths``: most
-    characters of text fields, as the source declares them.
+    """Return the attributes as a format holds them.
+
+    Args:
+        output: the format.
+        fields: the attributes as they are read.
+        warnings: of the plan; what is lost is added.
+        widths: most characters of text fields, as the source declares them.
 
     Raises:
         SchemaError: it holds no such type, or takes two names for one.
     """
-    if form == "GeoParquet":
+    if output.is_parquet:
         return fields
-    _refuse_like_names(form, fields.names)
+    _refuse_like_names(output.name, fields.names)
     made = []
-    names = shapefile_zip.names(fields.names) if form == "Shapefile" else fields.names
+    names = shapefile_zip.names(fields.names) if output.is_dbase else fields.names
     for field, name in zip(fields, names, strict=True):
         kind = kind_of(field.type)
-        if kind is None or (form == "Shapefile" and _is_any(kind, _NOT_IN_TABLES)):
+        if kind is None or (output.is_dbase and _is_any(kind, _NOT_IN_TABLES)):
             raise SchemaError(
-                f"{form} cannot hold field {field.name!r} of type {field.type}", hint=_HINT
+                f"{output.name} cannot hold field {field.name!r} of type {field.type}", hint=_HINT
             )
-        if lost := _note(form, field.type, kind):
-            told.append(f"field {field.name!r} ({field.type}): {lost}")
+        if lost := _note(output, field.type, kind):
+            warnings.append(f"field {field.name!r} ({field.type}): {lost}")
         width = (widths or {}).get(field.name)
-        note = {WIDTH: str(width)} if width and form in WITH_WIDTHS else None
-        note = _MARK if form == "GPKG" and _is_json(field.type) else note
+        note = {WIDTH: str(width)} if width and output.holds_widths else None
+        note = _MARK if output.marks_json and _is_json(field.type) else note
         made.append(pa.field(name, kind, nullable=True, metadata=note))
     return pa.schema(made)
 
@@ -63,7 +69,7 @@ def _is_json(kind: pa.DataType) -> bool:
 
 
 def for_ogr(fields: pa.Schema) -> pa.Schema:
-    """``fields``, as :func:`written` made them, for OGR: text that holds JSON is said to be it."""
+    """Mark fields of JSON for OGR among ``fields``, as :func:`written` made them."""
     wanted = {key.encode(): value.encode() for key, value in _MARK.items()}
     return pa.schema(
         each.with_metadata(_TOLD) if each.metadata == wanted else each for each in fields
@@ -111,7 +117,7 @@ def _is_any(kind: pa.DataType, asked: tuple[Callable[[pa.DataType], bool], ...])
 
 
 def kind_of(kind: pa.DataType) -> pa.DataType | None:
-    """The type in which values of ``kind`` are given to OGR; None: there is none."""
+    """Return the type in which values of ``kind`` are given to OGR; None: there is none."""
     if isinstance(kind, pa.BaseExtensionType):
         return kind_of(kind.storage_type)
     if pa.types.is_dictionary(kind):
@@ -128,13 +134,14 @@ def kind_of(kind: pa.DataType) -> pa.DataType | None:
 
 
 def _coarse(unit: str) -> str:
-    """The unit in which OGR is given moments: it takes finer ones for others, as 60 seconds."""
+    """Return the unit in which OGR is given moments: of finer ones it makes others, as 60
+    seconds."""
     return unit if unit == "s" else "ms"
 
 
-def _note(form: str, kind: pa.DataType, made: pa.DataType) -> str:
-    """What ``form`` does to values of ``kind``, given as ``made``; empty: it keeps them."""
-    json = form in JSON
+def _note(output: OutputFormat, kind: pa.DataType, made: pa.DataType) -> str:
+    """Say what a format does to values of ``kind``, given as ``made``; empty: it keeps them."""
+    json = output.is_json
     days, times = pa.types.is_date32(made), pa.types.is_time(made)
     moments = pa.types.is_timestamp(made)
     fine = (moments or times) and kind.unit in {"us", "ns"}
@@ -147,10 +154,13 @@ def _note(form: str, kind: pa.DataType, made: pa.DataType) -> str:
         (pa.types.is_null(kind), "has no values; becomes text"),
         (pa.types.is_binary(made) and json, "becomes text in hexadecimal digits"),
         (pa.types.is_list(made) and not json, "becomes text in JSON"),
-        (days and form == "FlatGeobuf", "a day becomes its midnight"),
+        (days and not output.holds_days, "a day becomes its midnight"),
         (times and not json, "a time of day becomes text"),
         (moments and kind.tz not in (None, "UTC"), "moments are written in UTC"),
-        (moments and not kind.tz and form == "GPKG", "GPKG takes moments without a zone for UTC"),
+        (
+            moments and not kind.tz and output.takes_utc,
+            f"{output.name} takes moments without a zone for UTC",
+        ),
         (fine, "rounded to milliseconds"),
     )
     return "; ".join(note for holds, note in notes if holds)

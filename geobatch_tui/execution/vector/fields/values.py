@@ -8,20 +8,23 @@ range, a year of five digits, a list with a null in it.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.vector.batch.arrow_arrays import flags
 from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
-from geobatch_tui.execution.vector.fields.field_types import JSON, kind_of
+from geobatch_tui.execution.vector.fields.field_types import kind_of
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 
 if TYPE_CHECKING:
+    from collections.abc import Buffer
+
     from numpy.typing import NDArray
 
-    Bad = dict[int, tuple[str, str]]
+    from geobatch_tui.execution.vector.batch.feature_batch import Bad
+    from geobatch_tui.execution.vector.output_format import OutputFormat
 
 _DAY = dt.timedelta(days=1)
 _EPOCH = dt.date(1970, 1, 1)
@@ -31,7 +34,7 @@ _PER_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_00
 
 
 def readable(columns: list[pa.Array], names: list[str], bad: Bad) -> list[pa.Array]:
-    """The values of a batch, with null for what has text that is not in UTF-8; its rows go to
+    """Return the values of a batch, with null for text that is not in UTF-8; such rows go to
     ``bad``.
 
     OGR hands on the bytes of a file whose encoding it takes for another.
@@ -81,15 +84,15 @@ def _is_utf8(column: pa.Array) -> bool:
 
 
 def fit(
-    form: str, columns: list[pa.Array], fields: pa.Schema, bad: Bad
+    output: OutputFormat, columns: list[pa.Array], fields: pa.Schema, bad: Bad
 ) -> tuple[list[pa.Array], dict[str, int]]:
-    """The values of a batch in the types of ``fields``, as :func:`limits.written` made them; and
-    counts of what else became of them.
+    """Return the values of a batch in the types of ``fields`` (see :func:`field_types.written`);
+    and counts of what else became of them.
 
-    Rows with a value that ``form`` cannot hold go to ``bad``; what stands there then has no
+    Rows with a value that the format cannot hold go to ``bad``; what stands there then has no
     meaning.
     """
-    if form == "GeoParquet":
+    if output.is_parquet:
         return columns, {}
     import pyarrow.compute as pc
 
@@ -97,11 +100,11 @@ def fit(
     for given, field in zip(columns, fields, strict=True):
         column = _fitted(given, field, bad)
         _set_aside(_with_zeros(column), field.name, "has a character of zero", bad)
-        if pa.types.is_floating(field.type) and form != "FlatGeobuf":
+        if pa.types.is_floating(field.type) and not output.holds_nan:
             counts["nan_to_null"] += pc.is_nan(column).true_count
-            if form in JSON:
+            if output.is_json:
                 _set_aside(pc.is_inf(column), field.name, "is infinite", bad)
-        if form == "Shapefile":
+        if output.is_dbase:
             column = _in_table(column, field.name, bad, counts)
         made.append(column)
     return made, counts
@@ -133,7 +136,7 @@ def _fitted(column: pa.Array, field: pa.Field, bad: Bad) -> pa.Array:
 
 
 def _nearest(column: pa.Array) -> pa.Array:
-    """Decimals as the nearest numbers of double precision, which Arrow's own cast misses.
+    """Return decimals as the nearest numbers of double precision, which Arrow's own cast misses.
 
     Up to 15 digits, and Parquet has no more behind the point, are such numbers, and so is the power
     of ten: a quotient of two is rounded once.
@@ -151,8 +154,8 @@ def _list_of_nearest(column: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(kind, len(lists), buffers, offset=lists.offset, children=inner)
 
 
-def _with_nulls_of(column: pa.Array, found: Any, kind: pa.DataType) -> pa.Array:
-    """An array of ``kind``, of these numbers or bits, and null where ``column`` is."""
+def _with_nulls_of(column: pa.Array, found: Buffer, kind: pa.DataType) -> pa.Array:
+    """Make an array of ``kind`` of these numbers or bits, and null where ``column`` is."""
     valid = flags(validity(column)).buffers()[1] if column.null_count else None
     return pa.Array.from_buffers(kind, len(column), [valid, pa.py_buffer(found)])
 
@@ -163,7 +166,7 @@ _LAST_OF_DAY = _PER_DAY["ms"] - 1
 
 
 def _in_milliseconds(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Moments or times of day, rounded: of 59.9996 seconds OGR makes 60. A time of day stays in its
+    """Round moments or times of day: of 59.9996 seconds OGR makes 60. A time of day stays in its
     day."""
     step = _FINE.get(column.type.unit)
     if step is None:
@@ -177,12 +180,13 @@ def _in_milliseconds(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def legible(column: pa.Array, name: str, *, as_text: bool = False) -> pa.Array:
-    """The values as a GeoPackage holds them all; as text, where it does not, or if so asked."""
+    """Return the values as a GeoPackage holds them; as text where it does not, or if so asked."""
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage
     if _may_be_text(column.type) and not _is_utf8(column):
         return _escaped(column)
-    kind, bad = kind_of(column.type), dict[int, tuple[str, str]]()
+    bad: Bad
+    kind, bad = kind_of(column.type), {}
     if kind is not None and not pa.types.is_decimal(column.type) and not as_text:
         fitted = _fitted(column, pa.field(name, kind), bad)
         if not bad:
@@ -195,7 +199,8 @@ def legible(column: pa.Array, name: str, *, as_text: bool = False) -> pa.Array:
 
 
 def _escaped(column: pa.Array) -> pa.StringArray:
-    """Text, or lists of it, with escapes for what is not in UTF-8; null for other such values."""
+    """Return text, or lists of it, with escapes for bytes that are not UTF-8; null for other
+    values."""
     if pa.types.is_string(column.type):
         raw = column.cast(pa.binary()).to_pylist()
         return pa.array(
@@ -212,7 +217,8 @@ _WHOLE, _REAL = (-(10**17), 10**18), 1e22
 
 
 def _in_table(column: pa.Array, name: str, bad: Bad, counts: dict[str, int]) -> pa.Array:
-    """Values as a table of dBASE takes them: OGR cuts numbers that are too long, at their end."""
+    """Return values as a table of dBASE takes them: OGR cuts the end off numbers that are too
+    long."""
     import pyarrow.compute as pc
 
     kind = column.type
@@ -265,7 +271,7 @@ _LAST_SECOND = (
 
 
 def _before_1970(column: pa.Array) -> pa.Array | None:
-    """Which moments OGR would write as others."""
+    """Mark moments that OGR would write as others."""
     second = _PER_DAY.get(getattr(column.type, "unit", "s"), 0) // _PER_DAY["s"]
     if second < 2:
         return None
@@ -277,8 +283,8 @@ def _before_1970(column: pa.Array) -> pa.Array | None:
 
 
 def _with_zeros(column: pa.Array) -> pa.Array | None:
-    """Which texts, or lists of them, have a character of zero, where OGR ends what it writes or
-    reads; None: none has."""
+    """Mark texts, or lists of them, with a character of zero, where OGR ends what it writes or
+    reads; None: none has one."""
     is_list = pa.types.is_list(column.type)
     texts = column.flatten() if is_list else column
     if not pa.types.is_string(texts.type) or not len(texts):
@@ -305,7 +311,7 @@ def _with_nulls(column: pa.ListArray) -> pa.Array | None:
 
     if not column.flatten().null_count:
         return None
-    empty: NDArray[Any] = column.flatten().is_null().to_numpy(zero_copy_only=False)
+    empty: NDArray[np.bool_] = column.flatten().is_null().to_numpy(zero_copy_only=False)
     lists = pc.list_parent_indices(column).to_numpy()
     found = np.zeros(len(column), np.bool_)
     found[lists[empty]] = True

@@ -1,1 +1,1 @@
-"""The formats: sources behind one protocol, a module or a room each; and what outputs hold."""
+"""Takes a driver of OGR, and gives its format: what OGR misses or misreads, behind one protocol."""

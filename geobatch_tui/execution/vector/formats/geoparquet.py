@@ -70,7 +70,7 @@ def outside(file: pq.ParquetFile, geometry: str, bounds: Bounds) -> frozenset[in
     if not bounds or not places:
         return frozenset()
     minx, miny, maxx, maxy = bounds
-    found = set()
+    beyond = set()
     for index in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(index)
         sides = [group.column(place).statistics for place in places]
@@ -79,8 +79,8 @@ def outside(file: pq.ParquetFile, geometry: str, bounds: Bounds) -> frozenset[in
         left, bottom = (_beyond(side.min, side, -np.inf) for side in sides[:2])
         right, top = (_beyond(side.max, side, np.inf) for side in sides[2:])
         if left > maxx or right < minx or bottom > maxy or top < miny:
-            found.add(index)
-    return frozenset(found)
+            beyond.add(index)
+    return frozenset(beyond)
 
 
 def _beyond(side: float, statistics: pq.Statistics, towards: float) -> float:
@@ -100,5 +100,5 @@ def _places(file: pq.ParquetFile, geometry: str) -> list[int]:
     if not all(side in box for side in _SIDES):
         return []
     numbers = {meta.schema.column(n).path: n for n in range(meta.num_columns)}
-    found = [numbers.get(".".join(box[side]), -1) for side in _SIDES]
-    return found if min(found) >= 0 else []
+    columns = [numbers.get(".".join(box[side]), -1) for side in _SIDES]
+    return columns if min(columns) >= 0 else []

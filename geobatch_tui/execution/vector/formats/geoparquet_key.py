@@ -11,9 +11,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     import pyarrow.parquet as pq
+
+    from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.vector.output_format import OutputFormat
 
 #: What is said of a column, and how the plan tells of it.
 _SAID = {
@@ -44,9 +47,9 @@ _NATIVE = frozenset({"GEOMETRY", "GEOGRAPHY"})
 _FIRST = ("geometry", "geom")
 
 
-def native(file: pq.ParquetFile) -> dict[str, Any] | None:
-    """What the types of the columns of a file say, as the key ``geo`` would; None: none of them is
-    of geometries."""
+def native(file: pq.ParquetFile) -> Json | None:
+    """Describe columns as the key ``geo`` would, by their types; None: none of them is of
+    geometries."""
     columns: dict[str, Any] = {}
     for number in range(len(file.schema)):
         column = file.schema.column(number)
@@ -61,8 +64,8 @@ def native(file: pq.ParquetFile) -> dict[str, Any] | None:
     return {"primary_column": first, "columns": columns}
 
 
-def fault(geo: Any) -> str:
-    """What is wrong with the key, so that it cannot be followed; empty: nothing."""
+def fault(geo: object) -> str:
+    """Say what is wrong with the key, so that it cannot be followed; empty: nothing."""
     if not isinstance(geo, dict) or not isinstance(geo.get("columns"), dict):
         return "it describes no columns"
     name = geo.get("primary_column")
@@ -79,21 +82,23 @@ def fault(geo: Any) -> str:
     return "" if named else "covering names no columns"
 
 
-def _crs(text: str | None, file: pq.ParquetFile) -> Any:
-    """A CRS as it stands in a type of Parquet's; None: it is unknown, or a number of a database."""
+def _crs(text: str | None, file: pq.ParquetFile) -> Json | str | None:
+    """Return a CRS as a type of Parquet names it; None: it is unknown, or a number of a
+    database."""
     if not text:
         return "OGC:CRS84"
     kind, _, key = text.partition(":")
     if kind == "projjson":
         text = ((file.metadata.metadata or {}).get(key.encode()) or b"null").decode()
     if text.startswith(("{", "null")):
-        return json.loads(text)
+        crs: Json | None = json.loads(text)
+        return crs
     return None if kind == "srid" else text
 
 
-def described(geo: Mapping[str, Any], name: str, fields: Iterable[str]) -> dict[str, Any]:
-    """What ``geo`` says of the column ``name`` (``own``), and of those of ``fields`` that are
-    geometries (``others``); empty: nothing."""
+def described(geo: Json, name: str, fields: Iterable[str]) -> Json:
+    """Return what ``geo`` says of the column ``name`` (``own``), and of those of ``fields`` that
+    are geometries (``others``); empty: nothing."""
     columns = geo["columns"]
     own = {
         key: columns[name][key]
@@ -109,36 +114,36 @@ def described(geo: Mapping[str, Any], name: str, fields: Iterable[str]) -> dict[
 
 
 def kept(
-    geo: Mapping[str, Any], form: str, told: list[str], *, moved: bool, same_shapes: bool
-) -> dict[str, Any]:
-    """What of :func:`described` is true of an output; ``told`` gets what is not said there.
+    geo: Json, output: OutputFormat, warnings: list[str], *, moved: bool, same_shapes: bool
+) -> Json:
+    """Return what of :func:`described` is true of an output; warn of what is not.
 
     Args:
         geo: what the source says.
-        form: of the output.
-        told: warnings of the plan.
+        output: the format of the output.
+        warnings: of the plan.
         moved: whether coordinates go to another CRS.
         same_shapes: whether geometries are those of the source, or no part of a polygon is new.
     """
     own = dict(geo.get("own", {}))
     for key, value in geo.get("own", {}).items():
-        lost = form != "GeoParquet" or moved or (key == "orientation" and not same_shapes)
+        lost = not output.is_parquet or moved or (key == "orientation" and not same_shapes)
         if lost:
             del own[key]
-            told.append(f"the source says that {_SAID[key].format(value)}; the output does not")
+            warnings.append(f"the source says that {_SAID[key].format(value)}; the output does not")
     if own.get("edges") and not same_shapes:
-        told.append(f"the source has {own['edges']} edges: GEOS takes them for straight ones")
+        warnings.append(f"the source has {own['edges']} edges: GEOS takes them for straight ones")
     for name, column in geo.get("others", {}).items():
         crs = _name_of(column.get("crs", "OGC:CRS84"))
         what = f"{name!r} is a further geometry column, in {crs}"
-        if form == "GeoParquet":
-            told.append(f"{what}: it is kept as it is")
+        if output.is_parquet:
+            warnings.append(f"{what}: it is kept as it is")
         else:
-            told.append(f"{what}: {form} holds one, so it becomes bytes of WKB")
+            warnings.append(f"{what}: {output.name} holds one, so it becomes bytes of WKB")
     return {"own": own, "others": geo.get("others", {})} if geo else {}
 
 
-def _name_of(crs: Any) -> str:
+def _name_of(crs: Json | str | None) -> str:
     if crs is None:
         return "no CRS"
     return repr(crs.get("name", "its own CRS")) if isinstance(crs, dict) else repr(crs)

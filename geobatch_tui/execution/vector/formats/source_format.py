@@ -55,7 +55,7 @@ class OpenLayer:
 
 @dataclass(frozen=True, slots=True)
 class FeatureCount:
-    """How many features OGR reads of a layer, and what it leaves out.
+    """The features that OGR reads of a layer, and what it leaves out.
 
     Attributes:
         read: features that OGR reads; negative: it does not know.

@@ -8,7 +8,7 @@ if it is on its way in the projection that it comes from.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from shapely import Geometry
+
+    from geobatch_tui.execution.vector.geometry.geos import Change, Shapes
 
     #: Makes longitudes and latitudes of coordinates.
-    There = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[Any, Any]]
+    There = Callable[
+        [NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]
+    ]
 
 _HALF, _TURN = 180.0, 360.0
 #: Places on a step that are looked at, with its ends.
@@ -31,14 +36,14 @@ _PLACES = 5
 _BEYOND = 91.0
 
 
-def across(given: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which geometries have a step across the antimeridian."""
+def across(given: Shapes) -> NDArray[np.bool_]:
+    """Mark geometries with a step across the antimeridian."""
     crossing = [any(map(_steps_across, geos.pieces(shape))) for shape in given]
     return np.array(crossing, np.bool_)
 
 
-def cut(shape: Any) -> Any:
-    """``shape`` cut at the antimeridian.
+def cut(shape: Geometry) -> Geometry:
+    """Cut ``shape`` at the antimeridian.
 
     Raises:
         InvalidShapeError: it is not valid, or goes round a pole.
@@ -46,13 +51,13 @@ def cut(shape: Any) -> Any:
     return _joined([part for piece in geos.pieces(shape) for part in _cut(piece)])
 
 
-def rolled(shape: Any) -> Any:
-    """``shape``, which goes on beyond the antimeridian as if it were not there, cut there.
+def rolled(shape: Geometry) -> Geometry:
+    """Cut ``shape`` at the antimeridian, beyond which it goes on as if that were not there.
 
     Raises:
         InvalidShapeError: a line or polygon of it is not valid.
     """
-    made: list[Any] = []
+    made: list[Geometry] = []
     for piece in geos.pieces(shape):
         west, _, east, _ = shapely.bounds(piece)
         if piece.is_empty or (west >= -_HALF and east <= _HALF):
@@ -67,15 +72,15 @@ def rolled(shape: Any) -> Any:
     return _joined(made)
 
 
-def _joined(made: list[Any]) -> Any:
+def _joined(made: list[Geometry]) -> Geometry:
     if len({shapely.get_dimensions(part) for part in made}) > 1:
         return shapely.geometrycollections(made)
     return geos.parts(shapely.geometrycollections(made), int(shapely.get_dimensions(made[0])))
 
 
-def on_the_way(given: NDArray[Any], there: There) -> tuple[NDArray[np.bool_], Callable[[Any], Any]]:
-    """Which geometries have a step across the antimeridian on its way in their projection, in which
-    they are ``given``; and what cuts these, one after the other.
+def on_the_way(given: Shapes, there: There) -> tuple[NDArray[np.bool_], Change]:
+    """Mark geometries with a step across the antimeridian on its way in their projection, in which
+    they are ``given``; return also what cuts these, one after the other.
 
     ``there`` makes longitudes and latitudes of their coordinates.
     """
@@ -84,12 +89,12 @@ def on_the_way(given: NDArray[Any], there: There) -> tuple[NDArray[np.bool_], Ca
     return crossing, lambda _: _cut_on_the_way(next(coming), there)
 
 
-def _crosses(shape: Any, there: There) -> bool:
+def _crosses(shape: Geometry, there: There) -> bool:
     lines = (line for piece in geos.pieces(shape) for line in _lines(piece))
     return any(bool(_turns_on_the_way(line, there).any()) for line in lines)
 
 
-def _cut_on_the_way(shape: Any, there: There) -> Any:
+def _cut_on_the_way(shape: Geometry, there: There) -> Geometry:
     def unroll(at: NDArray[np.float64]) -> NDArray[np.float64]:
         turns = _summed(at, _turns_on_the_way(at, there))
         made = at.copy()
@@ -99,8 +104,8 @@ def _cut_on_the_way(shape: Any, there: There) -> Any:
     return rolled(_joined([_unrolled(piece, unroll) for piece in geos.pieces(shape)]))
 
 
-def parted(shape: Any) -> Any:
-    """``shape`` with its lines in parts where they change sides at a vertex on the antimeridian.
+def parted(shape: Geometry) -> Geometry:
+    """Part the lines of ``shape`` where they change sides at a vertex on the antimeridian.
 
     OGR, as it cuts lines for GeoJSON, leaves single places of these, or nothing at all.
     """
@@ -144,18 +149,18 @@ def _other_side(place: NDArray[np.float64]) -> NDArray[np.float64]:
     return over
 
 
-def _steps_across(piece: Any) -> bool:
+def _steps_across(piece: Geometry) -> bool:
     return any(bool(_turns(line).any()) for line in _lines(piece))
 
 
-def _lines(piece: Any) -> list[Any]:
-    """The coordinates of a point, line or polygon, ring by ring."""
+def _lines(piece: Geometry) -> list[Geometry]:
+    """List the coordinates of a point, line or polygon, ring by ring."""
     lines = [piece.exterior, *piece.interiors] if piece.geom_type == "Polygon" else [piece]
     return [shapely.get_coordinates(line) for line in lines]
 
 
 def _turns(at: NDArray[np.float64]) -> NDArray[np.int64]:
-    """By how many turns each coordinate but the first lies further on than it says, at its step."""
+    """Count the turns by which each coordinate but the first lies further on than it says."""
     x, before = at[1:, 0], at[:-1, 0]
     turns = ((before > NEAR) & (x < -NEAR)).astype(np.int64)
     turns -= (before < -NEAR) & (x > NEAR)
@@ -166,7 +171,7 @@ def _turns(at: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _turns_on_the_way(at: NDArray[np.float64], there: There) -> NDArray[np.int64]:
-    """As :func:`_turns`, of coordinates in a projection: between two of them, places on the way
+    """Do as :func:`_turns` with coordinates in a projection: between two of them, places on the way
     tell on which side of the world it leads. Where it leads the long way round, a step is across if
     GDAL takes it to be so."""
     shares = np.linspace(0, 1, _PLACES)[:, None]
@@ -179,14 +184,14 @@ def _turns_on_the_way(at: NDArray[np.float64], there: There) -> NDArray[np.int64
     return np.where(turns, turns, _turns(ends))
 
 
-def _cut(piece: Any) -> list[Any]:
+def _cut(piece: Geometry) -> list[Geometry]:
     if not _steps_across(piece):
         return [piece]
     return _turns_of(_unrolled(piece, _unroll))
 
 
-def _turns_of(flat: Any) -> list[Any]:
-    """The parts of an unrolled line or polygon, each turn moved to the first.
+def _turns_of(flat: Geometry) -> list[Geometry]:
+    """List the parts of an unrolled line or polygon, each turn moved to the first.
 
     Raises:
         InvalidShapeError: it is not valid.
@@ -209,14 +214,16 @@ def _turns_of(flat: Any) -> list[Any]:
     return made
 
 
-def _moved(at: NDArray[np.float64], turns: Any) -> NDArray[np.float64]:
+def _moved(at: NDArray[np.float64], turns: Geometry) -> NDArray[np.float64]:
     moved = at.copy()
     moved[:, 0] += turns * _TURN
     return moved
 
 
-def _unrolled(piece: Any, unroll: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Any:
-    """A line or polygon as it lies on a map that goes on beyond the antimeridian; ``unroll`` makes
+def _unrolled(
+    piece: Geometry, unroll: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> Geometry:
+    """Unroll a line or polygon to a map that goes on beyond the antimeridian; ``unroll`` makes
     the coordinates of one of its lines."""
     if piece.geom_type != "Polygon":
         return shapely.transform(piece, unroll, include_z=piece.has_z)
@@ -237,7 +244,7 @@ def _unroll(at: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _summed(at: NDArray[np.float64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The turns of each coordinate of a line, by those of its ``steps``.
+    """Sum up the turns of each coordinate of a line, by those of its ``steps``.
 
     Raises:
         InvalidShapeError: it comes back another number of turns away.
@@ -249,6 +256,6 @@ def _summed(at: NDArray[np.float64], steps: NDArray[np.int64]) -> NDArray[np.int
     return turns
 
 
-def _middle(ring: Any) -> float:
+def _middle(ring: Geometry) -> float:
     west, _, east, _ = shapely.bounds(ring)
     return float(west + east) / 2

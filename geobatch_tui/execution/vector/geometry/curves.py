@@ -31,8 +31,8 @@ _Z, _M, _SRID = 0x80000000, 0x40000000, 0x20000000
 
 
 def straightened(column: pa.Array, rows: NDArray[np.int64]) -> tuple[pa.Array, dict[int, str]]:
-    """``column`` (WKB that is whole) with lines and polygons in place of the curves and surfaces
-    in ``rows``; and why some of these are left as they are."""
+    """Return ``column`` (WKB that is whole) with lines and polygons in place of the curves and
+    surfaces in ``rows``; and why some of these are left as they are."""
     values = column.to_pylist()
     faults: dict[int, str] = {}
     for row in rows.tolist():
@@ -48,7 +48,7 @@ class OddCurveError(Exception):
 
 
 def straight(value: bytes) -> bytes:
-    """WKB of one geometry without curves and surfaces.
+    """Return the WKB of a geometry without curves and surfaces.
 
     Raises:
         OddCurveError: it is not made as it should be.
@@ -64,7 +64,7 @@ class _Reader:
         self._order, self._base, self._marks, self._size = "<", 0, 0, 2
 
     def _head(self) -> int:
-        """Type of the geometry that begins here."""
+        """Read the type of the geometry that begins here."""
         self._order = "<" if self._data[self._at] else ">"
         self._at += 1
         code = self._count()
@@ -86,7 +86,7 @@ class _Reader:
         return found.reshape(count, self._size).astype("<f8")
 
     def geometry(self) -> bytes:
-        """The geometry that begins here, in WKB without curves."""
+        """Read the geometry that begins here, as WKB without curves."""
         base = self._head()
         marks = self._marks
         if base == _POINT:
@@ -106,7 +106,7 @@ class _Reader:
         return _written(_POLYGON, marks, _counted(rings))
 
     def _line(self, base: int) -> Places:
-        """The places of a line, of arcs, or of what is made of both."""
+        """Read the places of a line, of arcs, or of what is made of both."""
         if base not in {_LINE, _ARCS, _COMPOUND}:
             raise OddCurveError("a part of its curves is neither a line nor an arc")
         if base != _COMPOUND:
@@ -133,7 +133,7 @@ def _listed(places: Places) -> bytes:
 
 
 def _along(places: Places) -> Places:
-    """Places along arcs, each from one place by the next to the one after."""
+    """Return places along arcs, each from one place by the next to the one after."""
     if len(places) and (len(places) == 1 or len(places) % 2 == 0):
         raise OddCurveError(f"arcs have three places, then two more each; it has {len(places)}")
     made = [places[:1]]
@@ -147,7 +147,7 @@ def _along(places: Places) -> Places:
 
 
 def _arc(start: Places, middle: Places, end: Places) -> Places:
-    """Places on an arc, with the three that it is given by."""
+    """Return places on an arc, with the three that it is given by."""
     one, two = middle[:2] - start[:2], end[:2] - start[:2]
     if not two.any():  # a whole circle
         centre, turned = start[:2] + one / 2, 1.0
@@ -168,8 +168,8 @@ def _arc(start: Places, middle: Places, end: Places) -> Places:
 
 
 def _between(start: Places, end: Places, centre: Places, radius: float, turned: float) -> Places:
-    """Places on a circle from ``start`` up to ``end``, counter-clockwise where ``turned`` is above
-    0; what else they have is between that of both."""
+    """Return places on a circle from ``start`` up to ``end``, counter-clockwise where ``turned`` is
+    above 0; what else they have is between that of both."""
     angles = [float(np.arctan2(*(place[:2] - centre)[::-1])) for place in (start, end)]
     sweep = (angles[1] - angles[0]) % (2 * np.pi)
     if turned < 0:

@@ -9,20 +9,22 @@ on the antimeridian is one place, or nothing: see ``dateline.parted``.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from geobatch_tui.execution.vector.fields.field_types import JSON
 from geobatch_tui.execution.vector.geometry.transform import NEAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from shapely import Geometry
 
     from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
+    from geobatch_tui.execution.vector.geometry.geos import Change, Shapes
+    from geobatch_tui.execution.vector.output_format import OutputFormat
 
     Mend = Callable[[pa.Array], pa.Array]
 
@@ -31,12 +33,12 @@ _LINE, _MULTIPOINT, _MULTILINE, _COLLECTION = 2, 4, 5, 7
 _HALF = 180.0
 
 
-def mends(form: str, summary: Summary) -> list[Mend]:
-    """What makes of a column of WKB one of which OGR loses nothing in this format. What is empty as
-    a whole stays as it is."""
-    apart, bases = form == "GeoJSON", {kind % 1000 for kind in summary.types}
+def mends(output: OutputFormat, summary: Summary) -> list[Mend]:
+    """List functions that make of a column of WKB one of which OGR loses nothing in this format. A
+    geometry that is empty as a whole stays as it is."""
+    apart, bases = output.is_rfc7946, {kind % 1000 for kind in summary.types}
     made: list[Mend] = []
-    if form in JSON and bases & {_MULTIPOINT, _COLLECTION}:
+    if output.is_json and bases & {_MULTIPOINT, _COLLECTION}:
         points = partial(_at_risk, apart=apart), partial(_without_risk, apart=apart)
         made.append(partial(_mended, {_MULTIPOINT, _COLLECTION}, *points))
     box = summary.bbox or (0, 0, 0, 0)
@@ -50,8 +52,8 @@ def mends(form: str, summary: Summary) -> list[Mend]:
 
 def _mended(
     bases: set[int],
-    at_risk: Callable[[NDArray[Any]], NDArray[np.int64]],
-    mend: Callable[[Any], Any],
+    at_risk: Callable[[Shapes], NDArray[np.int64]],
+    mend: Change,
     column: pa.Array,
 ) -> pa.Array:
     import shapely
@@ -69,7 +71,7 @@ def _base(value: bytes) -> int:
     return int.from_bytes(value[1:5], "little") % 1000
 
 
-def _at_the_antimeridian(shapes: NDArray[Any]) -> NDArray[np.int64]:
+def _at_the_antimeridian(shapes: Shapes) -> NDArray[np.int64]:
     import shapely
 
     west, _, east, _ = shapely.bounds(shapes).T
@@ -77,7 +79,7 @@ def _at_the_antimeridian(shapes: NDArray[Any]) -> NDArray[np.int64]:
     return np.flatnonzero(wide & ((west == -_HALF) | (east == _HALF)))
 
 
-def _at_risk(shapes: NDArray[Any], *, apart: bool) -> NDArray[np.int64]:
+def _at_risk(shapes: Shapes, *, apart: bool) -> NDArray[np.int64]:
     import shapely
 
     parts, owners = shapes, np.arange(len(shapes))
@@ -93,8 +95,8 @@ def _at_risk(shapes: NDArray[Any], *, apart: bool) -> NDArray[np.int64]:
     return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
 
 
-def _without_risk(shape: Any, *, apart: bool) -> Any:
-    made: list[Any] = []
+def _without_risk(shape: Geometry, *, apart: bool) -> Geometry:
+    made: list[Geometry] = []
     for part in shape.geoms:
         one = _without_risk(part, apart=apart) if hasattr(part, "geoms") else part
         if not one.is_empty:

@@ -7,26 +7,28 @@ before it is touched (see ``trail``), and what an earlier try died of is set asi
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import shapely
 
 from geobatch_tui.execution.vector.batch import wkb_coordinates
-from geobatch_tui.execution.vector.kernels import wkb_loops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
+    from shapely import Geometry
 
+    from geobatch_tui.execution.vector.batch.feature_batch import Bad, Batch, Rows
     from geobatch_tui.execution.vector.geometry.trail import Trail
 
-    Bad = dict[int, tuple[str, str]]
+    type Shapes = NDArray[np.object_]
     #: Says something of each of an array of geometries.
-    Test = Callable[[NDArray[Any]], NDArray[np.bool_]]
+    type Test = Callable[[Shapes], NDArray[np.bool_]]
+    type Change = Callable[[Geometry], Geometry]
 
 #: A geometry of more coordinates than this is tested by itself.
 LARGE = 20_000
@@ -34,30 +36,22 @@ LARGE = 20_000
 _DIMENSION = {1: 0, 4: 0, 2: 1, 5: 1, 3: 2, 6: 2}
 
 
-def usable(
-    found: wkb_coordinates.Coordinates, bad: Bad, dropped: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """Rows that have a geometry to work on."""
-    rows = (found.status == wkb_loops.OK) & ~dropped
-    rows[list(bad)] = False
-    return np.flatnonzero(rows)
-
-
-def condemn(rows: NDArray[np.int64], bad: Bad, trail: Trail | None) -> NDArray[np.int64]:
-    """``rows`` without those that an earlier try of the chunk died of; they go to ``bad``."""
+def untried(batch: Batch, trail: Trail | None) -> Rows:
+    """Return the usable rows; those that an earlier try of the chunk died of are set aside."""
+    rows = batch.usable()
     if trail is None or not trail.condemned:
         return rows
     died = [row for row in rows.tolist() if trail.is_condemned(row)]
     reason = "its worker crashed, or ran into engine.chunk_timeout, while it worked on this one"
-    bad |= dict.fromkeys(died, ("PoisonError", reason))
+    batch.set_aside(died, reason, "PoisonError")
     return np.setdiff1d(rows, np.array(died, np.int64))
 
 
-def read(column: pa.Array, rows: NDArray[np.int64], bad: Bad) -> NDArray[Any]:
-    """Geometry objects of ``rows``; None for those that GEOS cannot read, as of a ring that is not
-    closed: they go to ``bad``."""
+def read(column: pa.Array, rows: Rows, bad: Bad) -> Shapes:
+    """Read geometry objects of ``rows``; None for those that GEOS cannot read, as of a ring that is
+    not closed: they go to ``bad``."""
     values = column.take(pa.array(rows)).to_pylist()
-    shapes: NDArray[Any] = shapely.from_wkb(np.array(values, dtype=object), on_invalid="ignore")
+    shapes: Shapes = shapely.from_wkb(np.array(values, dtype=object), on_invalid="ignore")
     for n in np.flatnonzero(shapely.is_missing(shapes)).tolist():
         try:
             shapely.from_wkb(values[n])
@@ -66,24 +60,18 @@ def read(column: pa.Array, rows: NDArray[np.int64], bad: Bad) -> NDArray[Any]:
     return shapes
 
 
-def tested(
-    found: wkb_coordinates.Coordinates,
-    rows: NDArray[np.int64],
-    test: Test,
-    bad: Bad,
-    trail: Trail | None,
-) -> NDArray[np.bool_]:
-    """What ``test`` says of the geometries of ``rows``: of all at once that are not large.
+def tested(batch: Batch, rows: Rows, test: Test, trail: Trail | None) -> NDArray[np.bool_]:
+    """Test the geometries of ``rows``, all at once that are not large.
 
-    One by one where that raises, and those that raise go to ``bad``; and where an earlier try of
-    the chunk ended its worker, so that the next knows at which. Large ones may take so long that
-    their time is to be known, too.
+    They are tested one by one where that raises, and those that raise are set aside; and where an
+    earlier try of the chunk ended its worker, so that the next knows at which. Large ones may take
+    so long that their time is to be known, too.
     """
-    shapes = read(found.column, rows, bad)
+    shapes = read(batch.shapes.column, rows, batch.bad)
     answers = np.zeros(len(rows), np.bool_)
     alone = there = ~shapely.is_missing(shapes)
     if trail is None or not trail.careful:
-        is_large = np.diff(found.first)[rows] > LARGE
+        is_large = np.diff(batch.shapes.first)[rows] > LARGE
         try:
             at_once = there & ~is_large
             answers[at_once] = test(shapes[at_once])
@@ -96,28 +84,23 @@ def tested(
             with _place(trail, row):
                 answers[n] = test(shapes[n : n + 1])[0]
         except shapely.errors.GEOSException as error:
-            bad[row] = ("GeometryError", f"GEOS: {error}")
+            batch.set_aside((row,), f"GEOS: {error}")
     return answers
 
 
-def valid(shapes: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which geometries are valid by GEOS."""
+def valid(shapes: Shapes) -> NDArray[np.bool_]:
+    """Mark geometries that are valid by GEOS."""
     checked: NDArray[np.bool_] = shapely.is_valid(shapes)
     return checked
 
 
-def without(rows: NDArray[np.int64], bad: Bad) -> NDArray[np.int64]:
-    """``rows`` that are not in ``bad``."""
-    return np.array([row for row in rows.tolist() if row not in bad], np.int64)
-
-
-def repaired(shape: Any, method: str) -> Any:
-    """A valid geometry in place of ``shape``, by GEOS's method ``linework`` or ``structure``."""
+def repaired(shape: Geometry, method: str) -> Geometry:
+    """Make ``shape`` valid, by GEOS's method ``linework`` or ``structure``."""
     return shapely.make_valid(shape, method=method)
 
 
-def cutter(minx: float, miny: float, maxx: float, maxy: float) -> Callable[[Any], Any]:
-    """A function that keeps what of a geometry lies in a rectangle."""
+def cutter(minx: float, miny: float, maxx: float, maxy: float) -> Change:
+    """Make a function that keeps what of a geometry lies in a rectangle."""
     box = shapely.box(minx, miny, maxx, maxy)
     shapely.prepare(box)
     return sound(lambda shape: shapely.intersection(shape, box))
@@ -127,13 +110,13 @@ class InvalidShapeError(Exception):
     """A geometry is not valid, so what GEOS makes of it may be anything."""
 
 
-def sound(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """``change``, of valid geometries alone.
+def sound(change: Change) -> Change:
+    """Let ``change`` have valid geometries alone.
 
     Raises, when called: InvalidShapeError.
     """
 
-    def checked(shape: Any) -> Any:
+    def checked(shape: Geometry) -> Geometry:
         if not shapely.is_valid(shape):
             why = shapely.is_valid_reason(shape)
             raise InvalidShapeError(f"is not valid ({why}); repair it with vector.make-valid first")
@@ -143,50 +126,45 @@ def sound(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 class Touched(NamedTuple):
-    """A column with new geometries, the rows of which nothing is left, and those of which parts of
-    another dimension are left out."""
+    """Geometries of which some are new, the rows of which nothing is left, and those of which parts
+    of another dimension are left out."""
 
-    found: wkb_coordinates.Coordinates
+    shapes: wkb_coordinates.Coordinates
     empty: list[int]
     lessened: list[int]
 
 
 def touch(
-    found: wkb_coordinates.Coordinates,
-    rows: NDArray[np.int64],
-    change: Callable[[Any], Any],
-    bad: Bad,
-    trail: Trail | None,
-    *,
-    collapsed: bool = False,
+    batch: Batch, rows: Rows, change: Change, trail: Trail | None, *, collapsed: bool = False
 ) -> Touched:
     """Replace the geometries of ``rows`` by what ``change`` makes of each.
 
     A result keeps to the dimension of what it came from: of a polygon, only polygons are kept;
     where there are none and ``collapsed``, the parts of the largest dimension below.
-    Rows whose ``change`` raises go to ``bad``.
+    Rows whose ``change`` raises are set aside.
     """
-    values = found.column.take(pa.array(rows)).to_pylist()
+    shapes = batch.shapes
+    values = shapes.column.take(pa.array(rows)).to_pylist()
     made: dict[int, bytes] = {}
     empty: list[int] = []
     lessened: list[int] = []
     for row, value in zip(rows.tolist(), values, strict=True):
-        dimension = _DIMENSION.get(int(found.kinds[row]) % 1000, -1)
+        dimension = _DIMENSION.get(int(shapes.kinds[row]) % 1000, -1)
         dimensions = range(dimension, -1, -1) if collapsed and dimension > 0 else (dimension,)
         try:
             changed, whole = _changed(value, change, dimensions, row, trail)
         except shapely.errors.GEOSException as error:
-            bad[row] = ("GeometryError", f"GEOS: {error}")
+            batch.set_aside((row,), f"GEOS: {error}")
             continue
         except InvalidShapeError as error:
-            bad[row] = ("GeometryError", str(error))
+            batch.set_aside((row,), str(error))
             continue
         if changed:
             made[row] = changed
             lessened += [] if whole else [row]
         else:
             empty.append(row)
-    return Touched(_with(found, made), empty, lessened)
+    return Touched(_with(shapes, made), empty, lessened)
 
 
 #: Behind the WKB of a geometry in a trail: whether parts of it are left out.
@@ -195,13 +173,13 @@ _WHOLE, _LESSENED = b"\0", b"\1"
 
 def _changed(
     value: bytes,
-    change: Callable[[Any], Any],
+    change: Change,
     dimensions: Iterable[int],
     row: int,
     trail: Trail | None,
 ) -> tuple[bytes, bool]:
-    """WKB of what ``change`` makes of a geometry: its parts of the first of ``dimensions`` that has
-    any, empty where none has; and whether these are all of its parts."""
+    """Return the WKB of what ``change`` makes of a geometry: its parts of the first of
+    ``dimensions`` that has any, empty where none has; and whether these are all of its parts."""
     kept = trail.made(row) if trail is not None else None
     if kept is None:
         with _place(trail, row) as given:
@@ -210,7 +188,7 @@ def _changed(
     return kept[:-1], kept.endswith(_WHOLE)
 
 
-def _kept(changed: Any, dimensions: Iterable[int]) -> bytes:
+def _kept(changed: Geometry | None, dimensions: Iterable[int]) -> bytes:
     of_each = ((dimension, parts(changed, dimension)) for dimension in dimensions)
     dimension, kept = next(((d, one) for d, one in of_each if one is not None), (-1, None))
     if kept is None:
@@ -224,43 +202,43 @@ def _kept(changed: Any, dimensions: Iterable[int]) -> bytes:
 
 
 def _place(trail: Trail | None, row: int) -> AbstractContextManager[list[bytes]]:
-    """Where the trail says that ``row`` is being worked on, if there is one."""
+    """Enter ``row`` in the trail, if there is one, while it is worked on."""
     return nullcontext([]) if trail is None else trail.at(row)
 
 
-def parts(shape: Any, dimension: int) -> Any:
-    """The parts of ``shape`` that have ``dimension`` (0 points, 1 lines, 2 areas, -1 any), as one
-    geometry; None if there are none."""
+def parts(shape: Geometry | None, dimension: int) -> Geometry | None:
+    """Return the parts of ``shape`` that have ``dimension`` (0 points, 1 lines, 2 areas, -1 any),
+    as one geometry; None if there are none."""
     if shape is None or shape.is_empty:
         return None
     if dimension < 0:
         return shape
-    found = [
+    kept = [
         piece
         for piece in pieces(shape)
         if shapely.get_dimensions(piece) == dimension and not piece.is_empty
     ]
-    if not found:
+    if not kept:
         return None
-    if len(found) == 1:
-        return found[0]
+    if len(kept) == 1:
+        return kept[0]
     join = (shapely.multipoints, shapely.multilinestrings, shapely.multipolygons)[dimension]
-    return join(found)
+    return join(kept)
 
 
-def pieces(shape: Any) -> list[Any]:
-    """Points, lines and polygons of which a geometry consists, however deep."""
+def pieces(shape: Geometry) -> list[Geometry]:
+    """List the points, lines and polygons of which a geometry consists, however deep."""
     if not hasattr(shape, "geoms"):
         return [shape]
     return [piece for part in shape.geoms for piece in pieces(part)]
 
 
 def _with(
-    found: wkb_coordinates.Coordinates, made: dict[int, bytes]
+    shapes: wkb_coordinates.Coordinates, made: dict[int, bytes]
 ) -> wkb_coordinates.Coordinates:
     if not made:
-        return found
-    values = found.column.to_pylist()
+        return shapes
+    values = shapes.column.to_pylist()
     for row, value in made.items():
         values[row] = value
     return wkb_coordinates.coordinates(pa.array(values, pa.binary()))

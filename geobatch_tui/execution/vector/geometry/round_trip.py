@@ -1,4 +1,4 @@
-"""Where a transformation leads back to where it came from, found out once for whole regions.
+"""Regions in which a transformation leads back to where it came from.
 
 Nonsense that a projection gives far from home fills regions, or strips along a cut where it folds
 over itself. Their rims are far smoother than a coastline. So the plane of the source is cut into
@@ -87,7 +87,7 @@ class Ground:
 
 
 def _even(x: Floats, y: Floats) -> NDArray[np.bool_]:
-    """Which of lattices (n, rows, columns) of images have each in the middle of its neighbours."""
+    """Mark lattices (n, rows, columns) of images that have each in the middle of its neighbours."""
     even = np.ones(len(x), np.bool_)
     with np.errstate(invalid="ignore"):
         for axis in (1, 2):

@@ -1,4 +1,4 @@
-"""Which feature a chunk is at, on disk, so that the next try knows what the last one died of.
+"""The feature that a chunk is at, on disk, so that the next try knows what the last one died of.
 
 A worker that is killed for a chunk that takes too long, or by a crash in GEOS, cannot say where it
 was. So the number of the feature is written to a mapped page before it is touched: the page
@@ -105,7 +105,7 @@ class Trail:
         return frozenset(known)
 
     def begin(self, first: int) -> None:
-        """The batch that comes begins with this feature of the chunk."""
+        """Begin a batch with this feature of the chunk."""
         self._base = first
 
     def is_condemned(self, row: int) -> bool:
@@ -113,12 +113,12 @@ class Trail:
         return self._base + row in self.condemned
 
     def made(self, row: int) -> bytes | None:
-        """What an earlier try, or none, made of this row of the batch."""
+        """Return what an earlier try made of this row of the batch; None: nothing."""
         return self._made.found.get(self._base + row)
 
     @contextmanager
     def at(self, row: int) -> Iterator[list[bytes]]:
-        """This row of the batch is being worked on; what it gives is kept, if it took long.
+        """Work on this row of the batch; what it gives is kept, if it took long.
 
         What the row took in this try before, at another step, counts as its time, too.
         """
@@ -154,7 +154,7 @@ class Trail:
 
 
 class _Made:
-    """What tries of a chunk made of features, in a file; it need not survive a power cut."""
+    """Geometries that tries of a chunk made, in a file; it need not survive a power cut."""
 
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

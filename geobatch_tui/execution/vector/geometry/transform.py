@@ -83,7 +83,7 @@ class Reprojector:
         )
 
     def lonlat(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Coordinates of the target, which is in degrees."""
+        """Return coordinates of the target, which is in degrees."""
         there = self._there.transform(x, y, errcheck=False)
         return there[0], there[1]
 
@@ -93,26 +93,28 @@ class Reprojector:
         on."""
         return not self._degrees
 
-    def move(self, found: Coordinates) -> Moved:
-        """Transform all coordinates of a column, in place: those of ``found`` are the new ones."""
-        count = len(found.status)
-        outside = self._outside(found)
+    def move(self, shapes: Coordinates) -> Moved:
+        """Transform all coordinates of a column, in place: those of ``shapes`` are the new ones."""
+        count = len(shapes.status)
+        outside = self._outside(shapes)
         chosen = np.empty(0, np.int64)
         if outside.any():
             step = _STEP_DEGREES if self._degrees else _STEP_METRES
-            chosen = found.doubtful(outside, self._ground, step)
-        before = found.x[chosen], found.y[chosen]
-        self._transform(found.x, found.y)
+            chosen = shapes.doubtful(outside, self._ground, step)
+        before = shapes.x[chosen], shapes.y[chosen]
+        self._transform(shapes.x, shapes.y)
         failed = np.zeros(count, np.bool_)
-        lost = ~(np.isfinite(found.x) & np.isfinite(found.y))
+        lost = ~(np.isfinite(shapes.x) & np.isfinite(shapes.y))
         if lost.any():
-            failed[found.owners_of(np.flatnonzero(lost))] = True
+            failed[shapes.owners_of(np.flatnonzero(lost))] = True
         strayed = np.zeros(count, np.bool_)
-        here = ~failed[found.owners_of(chosen)]
+        here = ~failed[shapes.owners_of(chosen)]
         if here.any():
             chosen = chosen[here]
-            off = self._off((before[0][here], before[1][here]), (found.x[chosen], found.y[chosen]))
-            strayed[found.owners_of(chosen[off])] = True
+            off = self._off(
+                (before[0][here], before[1][here]), (shapes.x[chosen], shapes.y[chosen])
+            )
+            strayed[shapes.owners_of(chosen[off])] = True
         return Moved(failed, strayed, outside & ~failed & ~strayed)
 
     def _transform(self, x: Floats, y: Floats) -> None:
@@ -124,12 +126,12 @@ class Reprojector:
         y *= _RADIAN
         self._step.transform(x, y, errcheck=False, inplace=True, radians=True)
 
-    def _outside(self, found: Coordinates) -> Flags:
-        """Features that reach beyond the area of use, by the corners of their boxes."""
-        count = len(found.status)
-        if self._area is None or not len(found.x):
+    def _outside(self, shapes: Coordinates) -> Flags:
+        """Mark features that reach beyond the area of use, by the corners of their boxes."""
+        count = len(shapes.status)
+        if self._area is None or not len(shapes.x):
             return np.zeros(count, np.bool_)
-        box = found.boxes()
+        box = shapes.boxes()
         lon, lat = box[:, [0, 2, 2, 0]], box[:, [1, 1, 3, 3]]
         if self._lonlat is not None:
             lon, lat = self._lonlat.transform(lon, lat, errcheck=False)
@@ -140,18 +142,19 @@ class Reprojector:
         return out
 
     def _send(self, x: Floats, y: Floats) -> tuple[Floats, Floats, Flags]:
-        """Images of points, and which points have one and come back."""
+        """Return images of points, and mark the points that have one and come back."""
         there = self._there.transform(x, y, errcheck=False)
-        found = np.isfinite(there[0]) & np.isfinite(there[1])
+        finite = np.isfinite(there[0]) & np.isfinite(there[1])
         back = np.zeros(len(x), np.bool_)
-        after = there[0][found], there[1][found]
-        back[found] = ~self._off((x[found], y[found]), after, _LATTICE)
+        after = there[0][finite], there[1][finite]
+        back[finite] = ~self._off((x[finite], y[finite]), after, _LATTICE)
         return *there, back
 
     def _off(
         self, before: tuple[Floats, Floats], after: tuple[Floats, Floats], share: float = 1.0
     ) -> Flags:
-        """Which coordinates do not come back to where they were, within a share of the limit."""
+        """Mark coordinates that do not come back to where they were, within a share of the
+        limit."""
         back_x, back_y = self._there.transform(*after, errcheck=False, direction="INVERSE")
         dx, dy = np.abs(back_x - before[0]), np.abs(back_y - before[1])
         limit = _METRES
@@ -164,8 +167,8 @@ class Reprojector:
 
 
 def _single_step(pipeline: str, whole: Transformer) -> Transformer | None:
-    """The projection of a transformation that besides it only turns degrees into radians; None if
-    there is more to it.
+    """Return the projection of a transformation that besides it only turns degrees into radians;
+    None if there is more to it.
 
     PROJ takes a quarter less time for it than for the pipeline, and gives the same bits: on a net
     round the globe, that is made sure of.
@@ -183,7 +186,7 @@ def _single_step(pipeline: str, whole: Transformer) -> Transformer | None:
 
 
 def reprojector(src: str, dst: str) -> Reprojector:
-    """The transformation of this thread between two CRSs (WKT), made once."""
+    """Return the transformation of this thread between two CRSs (WKT), made once."""
     known: dict[tuple[str, str], Reprojector] = getattr(_local, "known", {})
     if (src, dst) not in known:
         known[src, dst] = Reprojector(src, dst)
@@ -194,22 +197,22 @@ def reprojector(src: str, dst: str) -> Reprojector:
 @cache
 def in_degrees(crs: str) -> bool:
     """Whether coordinates in ``crs``, as WKT, are longitude and latitude in degrees."""
-    found = CRS.from_wkt(crs) if crs else None
-    if found is None or not found.is_geographic:
+    parsed = CRS.from_wkt(crs) if crs else None
+    if parsed is None or not parsed.is_geographic:
         return False
-    return all(axis.unit_name == "degree" for axis in found.axis_info[:2])
+    return all(axis.unit_name == "degree" for axis in parsed.axis_info[:2])
 
 
-def half_round(found: Coordinates) -> Flags:
-    """Features that reach more than half round the globe, as those do that lie across the
+def half_round(shapes: Coordinates) -> Flags:
+    """Mark features that reach more than half round the globe, as those do that lie across the
     antimeridian."""
-    box = found.boxes()
+    box = shapes.boxes()
     wide: Flags = box[:, 2] - box[:, 0] > _HALF_ROUND
     return wide
 
 
-def near_both_sides(found: Coordinates) -> Flags:
-    """Features that may lie across the antimeridian: they come near it on both sides."""
-    box = found.boxes()
+def near_both_sides(shapes: Coordinates) -> Flags:
+    """Mark features that may lie across the antimeridian: they come near it on both sides."""
+    box = shapes.boxes()
     near: Flags = (box[:, 0] < -NEAR) & (box[:, 2] > NEAR)
     return near

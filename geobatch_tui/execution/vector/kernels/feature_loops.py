@@ -35,8 +35,8 @@ write = _loop(
     2,
 )
 hilbert = _loop("flatbuffer.hilbert", "float64:2 float64:1 uint32:1")
-put = _loop("flat_properties.put", "uint8:1 int64:1 int uint8:1 uint8:1 int int64:1")
-join = _loop("flat_properties.join", "uint8:1 int64:1 uint8:1 uint8:1 int64:1")
+put = _loop("attribute_loops.put_property", "uint8:1 int64:1 int uint8:1 uint8:1 int int64:1")
+join = _loop("attribute_loops.append_value", "uint8:1 int64:1 uint8:1 uint8:1 int64:1")
 
 #: Room for pages, the leaf at work, the state of the table, its full leaves, the ids of rows.
 _TABLE = "uint8:1 uint8:1 int64:1 int64:2 int64:1"
@@ -50,7 +50,7 @@ features = _loop(
 )
 pairs = _loop("sqlite_pages.pairs", f"{_TABLE} int64:1 uint8:1", 2)
 blobs = _loop("sqlite_pages.blobs", f"{_TABLE} uint8:2 uint8:1", 2)
-measure = _loop("sqlite_values.measure", "int uint8:1 int64:1 int64:1 int64:1 int64:1")
+measure = _loop("attribute_loops.measure", "int uint8:1 int64:1 int64:1 int64:1 int64:1")
 write_values = _loop(
-    "sqlite_values.write", "uint8:1 int64:1 int64:1 int uint8:1 int64:1 int64:1 uint8:1"
+    "attribute_loops.write", "uint8:1 int64:1 int64:1 int uint8:1 int64:1 int64:1 uint8:1"
 )

@@ -26,7 +26,8 @@ _pread = external("pread", "intp", "int32 voidptr uintp int64", globals())
 
 
 def room(record: int) -> int:
-    """Bytes that a feature takes at most whose properties and WKB have ``record`` bytes."""
+    """Return the bytes that a feature takes at most whose properties and WKB have ``record``
+    bytes."""
     return 4 * record + 256
 
 
@@ -70,7 +71,7 @@ def _refer(buf, state, to):
 
 @jit
 def _vector(buf, state, count, width):
-    """Room for ``count`` numbers; returns where they go, and what refers to them."""
+    """Make room for ``count`` numbers; return where they go, and what refers to them."""
     size = count * width
     _align(buf, state, size, 4)
     _align(buf, state, size, width)
@@ -134,13 +135,13 @@ def _geometry(buf, state, ends, xy, z, m, kind, parts):
 
 @jit
 def _step(code):
-    """Bytes of a coordinate of a geometry of type ``code``."""
+    """Return the bytes of a coordinate of a geometry of type ``code``."""
     return 16 + 8 * (code // 1000 % 2) + (8 if code >= 2000 else 0)
 
 
 @jit
 def _run(wkb, pos, base, step):
-    """The coordinates of the part at ``pos``: (count, where, the next part)."""
+    """Read the coordinates of the part at ``pos``: (count, where, the next part)."""
     if base == 1:
         empty = _is_nan(_u64(wkb, pos)) and _is_nan(_u64(wkb, pos + 8))
         return (0 if empty else 1), pos, pos + step
@@ -168,7 +169,7 @@ def _spread(buf, flat, high, along, wkb, start, count, step):
 
 @jit
 def _simple(buf, state, wkb, pos, base, code, kind, measured):
-    """A geometry without parts of its own: (what refers to it, where its WKB ends)."""
+    """Write a geometry without parts of its own: (what refers to it, where its WKB ends)."""
     step = _step(code)
     runs = 1
     if base >= 3:
@@ -242,7 +243,7 @@ def _empty(wkb, pos):
 
 @jit
 def _any(buf, state, parts, wkb, pos, typed, measured):
-    """Any geometry but an empty one; what refers to it. ``parts`` is a stack."""
+    """Write a geometry that is not empty; return what refers to it. ``parts`` is a stack."""
     kinds, left = state[_STACKS : _STACKS + _DEPTH], state[_STACKS + _DEPTH : STATE - _DEPTH]
     bottom = state[STATE - _DEPTH :]
     depth, top, made = 0, 0, 0
@@ -275,7 +276,7 @@ def _any(buf, state, parts, wkb, pos, typed, measured):
 
 @jit
 def _collected(buf, state, parts, bottom, top, base):
-    """A geometry of the parts on the stack from ``bottom`` to ``top``."""
+    """Write a geometry of the parts on the stack from ``bottom`` to ``top``."""
     count = top - bottom
     _align(buf, state, 4 * count, 4)
     for n in range(top - 1, bottom - 1, -1):
@@ -286,7 +287,7 @@ def _collected(buf, state, parts, bottom, top, base):
 
 @jit
 def build(buf, state, parts, wkb, pos, properties, typed, measured):
-    """One feature at the end of ``buf``; returns its bytes, with the four of its size.
+    """Write a feature at the end of ``buf``; return its bytes, with the four of its size.
 
     Args:
         buf: long enough, see :func:`room`.
@@ -339,7 +340,7 @@ def fetch(fds, at, starts, lengths, order, out):
 def write(
     out, wkb, starts, lengths, heads, multi, typed, measured, buf, scratch, parts, sizes, state
 ):
-    """Features one after the other, into ``out``; stops before it is full.
+    """Write features one after the other into ``out``; stop before it is full.
 
     Record n is ``wkb[starts[n] : starts[n] + lengths[n]]``: ``heads[n]`` bytes of properties, then
     WKB, or nothing. ``multi``: single geometries are written as multi ones of one part. Fills

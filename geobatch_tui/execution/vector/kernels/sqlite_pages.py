@@ -48,7 +48,7 @@ def _little(buf, at, value, width):
 
 @jit
 def width_of(value):
-    """Bytes of a number in SQLite's variable length."""
+    """Return the bytes of a number in SQLite's variable length."""
     if value >> 56:
         return _LONGEST
     width = 1

@@ -51,7 +51,7 @@ def _is_finite(bits):
 
 @jit
 def _take(buf, pos, end, count, step, out):
-    """Gather ``count`` coordinates of ``step`` bytes at ``pos``; returns a status."""
+    """Gather ``count`` coordinates of ``step`` bytes at ``pos``; return a status."""
     xs, ys, at, total = out
     if count < 0 or pos + count * step > end:
         return BROKEN
@@ -69,7 +69,8 @@ def _take(buf, pos, end, count, step, out):
 
 @jit
 def _leaf(buf, pos, end, base, step, out):
-    """Coordinates of a point, line or polygon whose header ends at ``pos``: (status, new pos)."""
+    """Gather the coordinates of a point, line or polygon whose header ends at ``pos``: (status, new
+    pos)."""
     if base == 1:
         if pos + step > end:
             return BROKEN, pos
@@ -98,7 +99,7 @@ def _leaf(buf, pos, end, base, step, out):
 
 @jit
 def _walk(buf, pos, end, left, out):
-    """One geometry: (status, type with dimensions). ``left`` is room for the stack."""
+    """Read a geometry; return its status and its type with dimensions. ``left``: for the stack."""
     depth, kind, curved = 0, np.int64(0), False
     left[0] = 1
     while True:
@@ -192,7 +193,7 @@ def boxes(x, y, first, out):
 
 @jit
 def _cell(x, y, left, bottom, size, state):
-    """Row and column of the cell that a coordinate lies in; row -1 if in none."""
+    """Return the row and column of the cell that a coordinate lies in; row -1 if in none."""
     column, row = np.floor((x - left) / size), np.floor((y - bottom) / size)
     if 0 <= column < state.shape[1] and 0 <= row < state.shape[0]:
         return np.int64(row), np.int64(column)

@@ -50,7 +50,8 @@ def is_inside(place: str) -> bool:
 
 @contextmanager
 def opened(path: str, place: str) -> Iterator[IO[bytes]]:
-    """The bytes of what OGR opens at ``place``: of the file ``path``, or of one in that archive.
+    """Open the bytes of what OGR opens at ``place``: of the file ``path``, or of one in that
+    archive.
 
     Raises:
         CorruptSourceError: they cannot be unpacked.
@@ -65,7 +66,7 @@ def opened(path: str, place: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _files(path: str) -> Iterator[tuple[zipfile.ZipFile, dict[PurePosixPath, zipfile.ZipInfo]]]:
-    """An archive, and its files by their names."""
+    """Open an archive, and its files by their names."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive, {PurePosixPath(each.filename): each for each in archive.infolist()}
@@ -74,7 +75,8 @@ def _files(path: str) -> Iterator[tuple[zipfile.ZipFile, dict[PurePosixPath, zip
 
 
 def _inside(path: str) -> str:
-    """How GDAL calls what is in an archive. Braces end its name, but those in the name do, too."""
+    """Return GDAL's name of an archive's content. Braces end its name, but those in the name do,
+    too."""
     odd = not {"{", "}"}.isdisjoint(path) and path.lower().endswith(".zip")
     return f"/vsizip/{path}/" if odd else f"/vsizip/{{{path}}}/"
 
@@ -99,7 +101,7 @@ class Plain:
             self._unpacked.cleanup()
 
     def name(self) -> str:
-        """Its name, beside which the index of a Shapefile lies.
+        """Return its name, beside which the index of a Shapefile lies.
 
         Raises:
             CorruptSourceError: it cannot be unpacked.
@@ -112,19 +114,19 @@ class Plain:
         return str(self._unpacked_as(own.suffix, own, *others))
 
     def beside(self, *ends: str) -> Path | None:
-        """The file beside it whose name has one of these ``ends``, if there is one.
+        """Return the file beside it whose name has one of these ``ends``, if there is one.
 
         Raises: as :meth:`name`.
         """
         if not is_inside(self.place):
-            found = (Path(self.path).with_suffix(end) for end in ends)
-            return next((one for one in found if one.exists()), None)
+            others = (Path(self.path).with_suffix(end) for end in ends)
+            return next((one for one in others if one.exists()), None)
         own = _name(self.path, self.place)
         made = self._unpacked_as(ends[0], *map(own.with_suffix, ends))
         return made if made.exists() else None
 
     def _unpacked_as(self, suffix: str, *wanted: PurePosixPath) -> Path:
-        """The file with ``suffix``, for which those ``wanted`` are unpacked unless they are."""
+        """Unpack the ``wanted`` files, unless they are; return the one with ``suffix``."""
         if self._unpacked is None:
             self._unpacked = TemporaryDirectory(prefix="unpacked-", dir=self._folder)
         folder = Path(self._unpacked.name)
@@ -141,8 +143,8 @@ class Plain:
 
 
 def look_into(path: str) -> tuple[str, tuple[str, ...], int]:
-    """GDAL's name of the one vector file in an archive, drivers that may open it, and its size
-    unpacked, with the files beside it that have its name.
+    """Return GDAL's name of the one vector file in an archive, drivers that may open it, and its
+    size unpacked, with the files beside it that have its name.
 
     Raises:
         UnsupportedFormatError: there is none.
@@ -171,7 +173,7 @@ def check(path: str) -> None:
 
 
 def _found(path: str) -> tuple[PurePosixPath, list[zipfile.ZipInfo]]:
-    """The one vector file in an archive, and the files that it consists of. Raises as
+    """Find the one vector file in an archive, and the files that it consists of. Raises as
     :func:`look_into`."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -180,15 +182,15 @@ def _found(path: str) -> tuple[PurePosixPath, list[zipfile.ZipInfo]]:
         raise CorruptSourceError(f"{path} cannot be read: {error}") from error
     for each in files:
         _refuse_unsafe(path, each)
-    found = sorted({str(one) for each in files for one in _vectors(PurePosixPath(each.filename))})
-    if not found:
+    vectors = sorted({str(one) for each in files for one in _vectors(PurePosixPath(each.filename))})
+    if not vectors:
         raise UnsupportedFormatError(f"{path} has no vector file that is read here")
-    if len(found) > 1:
+    if len(vectors) > 1:
         raise SchemaError(
-            f"{path} has {len(found)} vector files: {', '.join(map(repr, found[:20]))}",
+            f"{path} has {len(vectors)} vector files: {', '.join(map(repr, vectors[:20]))}",
             hint="unpack it, and give the files",
         )
-    one = PurePosixPath(found[0])
+    one = PurePosixPath(vectors[0])
     members = [each for each in files if _is_of(PurePosixPath(each.filename), one)]
     names = Counter(each.filename for each in members)
     if twice := [name for name, count in names.items() if count > 1]:
@@ -206,7 +208,7 @@ def _is_of(name: PurePosixPath, one: PurePosixPath) -> bool:
 
 
 def _vectors(name: PurePosixPath) -> list[PurePosixPath]:
-    """The vector file that a file in an archive is, or is a part of, if any."""
+    """Return the vector file that a file in an archive is, or is a part of, if any."""
     if any(part.startswith((".", "__MACOSX")) for part in name.parts):
         return []
     whole = [one for one in name.parents if one.suffix.lower() in source_files.DIRECTORIES]

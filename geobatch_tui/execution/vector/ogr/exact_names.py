@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, override
+from typing import TYPE_CHECKING, override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import SupportsIndex
 
 #: What a name has that pyogrio changes.
 _ODD = frozenset("!;\n\r\t")
@@ -33,21 +34,21 @@ class _Exact(str):
         return self
 
     @override
-    def startswith(self, prefix: Any, *ends: Any) -> bool:
+    def startswith(self, prefix: str | tuple[str, ...], *ends: SupportsIndex | None) -> bool:
         return prefix == "/vsi" or super().startswith(prefix, *ends)
 
     @override
-    def encode(self, *how: Any, **more: Any) -> bytes:
+    def encode(self, encoding: str = "", errors: str = "") -> bytes:
         return os.fsencode(super().__str__())
 
 
 def plain(name: str) -> str:
-    """``name`` without what pyogrio would change."""
+    """Return ``name`` without signs that pyogrio would change."""
     return "".join("_" if sign in _ODD else sign for sign in name)
 
 
 def exact(place: str | Path) -> str:
-    """What pyogrio is to read by: ``place``, what OGR opens, as it is.
+    """Return ``place``, what OGR opens, so that pyogrio reads by it as it is.
 
     GML is read as a part of a file, the whole: OGR can make no file beside that. Else it writes a
     schema beside the source (.gfs), through a link too, and the option against it is for none of
@@ -68,7 +69,8 @@ def _may_be_gml(place: str) -> bool:
 
 @contextmanager
 def writable(path: Path) -> Iterator[str]:
-    """What pyogrio is to write by, while the context is: it takes nothing but plain text there.
+    """Give a name by which pyogrio writes ``path``, of plain text, which is all that it takes
+    there.
 
     The folder of an odd name is reached through an open descriptor.
 

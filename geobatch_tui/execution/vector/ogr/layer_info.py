@@ -1,4 +1,4 @@
-"""What OGR says of the layers of a source: their names, features and ids."""
+"""The layers of a source as OGR describes them: names, features and ids."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LayerInfo(TypedDict):
 
 
 def layer_names(place: str) -> list[str]:
-    """Names of the layers of ``place``, what OGR opens."""
+    """List the layers of ``place``, what OGR opens."""
     return [str(name) for name, _ in pyogrio.list_layers(exact(place))]
 
 

@@ -1,4 +1,4 @@
-"""Which driver may open a vector file, by its first bytes and its name; and what is written."""
+"""OGR's drivers that may open a vector file, by its first bytes and its name."""
 
 from __future__ import annotations
 
@@ -15,15 +15,6 @@ from geobatch_tui.execution.vector.ogr import archive
 _HEAD = 4096
 _BOM = b"\xef\xbb\xbf"
 
-#: Output format -> OGR's driver; none where pyarrow writes.
-DRIVERS = {
-    "GeoParquet": "",
-    "FlatGeobuf": "FlatGeobuf",
-    "GPKG": "GPKG",
-    "GeoJSON": "GeoJSON",
-    "GeoJSONSeq": "GeoJSONSeq",
-    "Shapefile": "ESRI Shapefile",
-}
 #: Before the name of a file, for OGR: it is a GeoJSON text sequence, whatever it looks like.
 SEQUENCE = "GeoJSONSeq:"
 #: What OGR may find behind a text file with this suffix.
@@ -41,7 +32,8 @@ _TEXT = {
 
 
 def drivers_of(path: str) -> tuple[str, ...]:
-    """Drivers that may open ``path``, an absolute name of a source; ``Parquet`` is pyarrow.
+    """Return the drivers that may open ``path``, an absolute name of a source; ``Parquet`` is
+    pyarrow.
 
     Raises:
         SourceNotFoundError, UnsafeInputError, UnsupportedFormatError.
@@ -95,7 +87,7 @@ def _by_text(head: bytes, suffix: str) -> tuple[str, ...]:
 
 
 def place_of(path: str) -> str:
-    """What OGR opens for a source: the file itself, or the one inside of a zip archive.
+    """Return what OGR opens for a source: the file itself, or the one inside of a zip archive.
 
     Raises: as :func:`drivers_of`, which comes first.
     """

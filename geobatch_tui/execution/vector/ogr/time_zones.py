@@ -23,12 +23,12 @@ _ENDS = "\0"
 
 
 def zoned(
-    place: str, layer: str, fields: pa.Schema, told: list[str], *, namesakes: bool = False
+    place: str, layer: str, fields: pa.Schema, warnings: list[str], *, namesakes: bool = False
 ) -> pa.Schema | None:
-    """``fields`` with moments in UTC where any has a zone in the source; None: none has.
+    """Return ``fields`` with moments in UTC where any has a zone in the source; None: none has.
 
     ``namesakes``: fields have one name, and get numbers.
-    ``told`` gets the fields in which others have none. Reads all moments, but only where OGR gives
+    Warns of fields in which other moments have none. Reads all moments, but only where OGR gives
     them without a zone.
     """
     names = [each.name for each in fields if pa.types.is_timestamp(each.type) and not each.type.tz]
@@ -39,7 +39,7 @@ def zoned(
         return None
     for name, (with_one, without) in counts.items():
         if with_one and without:
-            told.append(f"field {name!r}: {without} moments without a zone are taken for UTC")
+            warnings.append(f"field {name!r}: {without} moments without a zone are taken for UTC")
     made = [
         pa.field(each.name, pa.timestamp(each.type.unit, "UTC"))
         if counts.get(each.name, (0, 0))[0]
@@ -52,7 +52,7 @@ def zoned(
 def _counts(
     place: str, layer: str, names: Sequence[str], *, namesakes: bool
 ) -> dict[str, tuple[int, int]]:
-    """How many moments of each field have a zone, and how many have none."""
+    """Count the moments of each field with a zone, and without."""
     import pyarrow.compute as pc
 
     found = dict.fromkeys(names, (0, 0))
@@ -81,7 +81,7 @@ def _text(column: pa.Array) -> pa.Array:
 
 
 def parsed(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Text of moments as the type ``kind``; without a zone they are taken for UTC.
+    """Parse text of moments as the type ``kind``; without a zone they are taken for UTC.
 
     Raises:
         pa.ArrowInvalid: one is no moment of that type.

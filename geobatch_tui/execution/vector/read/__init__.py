@@ -1,1 +1,2 @@
-"""From a source layer to the batches of a chunk, by the quickest way that its format has."""
+"""Takes a source layer, and gives the batches of a chunk, by the quickest way that its format
+has."""

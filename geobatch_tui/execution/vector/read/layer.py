@@ -1,4 +1,4 @@
-"""What a vector source says of itself: its layer, fields, CRS and number of features."""
+"""The layer of a vector source: its fields, CRS, number of features and what is odd about them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from geobatch_tui.execution.vector.ogr import errors, stream, time_zones
 from geobatch_tui.execution.vector.ogr.exact_names import exact
 from geobatch_tui.execution.vector.ogr.layer_info import layer_info
 from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
+from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.vector.plan import TABLE
 from geobatch_tui.execution.vector.read import batch_reader, layer_list
 
@@ -33,7 +34,7 @@ _GEOMETRIES = frozenset((b"geoarrow.wkb", b"ogc.wkb"))
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What a source says of itself.
+    """A layer as its source describes it.
 
     Attributes:
         driver, place, geometry_type, encoding, lost, shared, namesakes, id_name, id_is_key: as in
@@ -154,7 +155,7 @@ def _info(
 def _opened(
     layer: OpenLayer, params: VectorParams, drivers: tuple[str, ...]
 ) -> tuple[OpenLayer, str, str]:
-    """Settle how OGR opens a layer: its place, what it says there, the encoding of its text, empty
+    """Choose how OGR opens a layer: its place, what it says there, the encoding of its text, empty
     where OGR knows it, and a warning about one that no file says."""
     place = format_of(layer.info["driver"]).place_to_open(layer)
     if place != layer.place:
@@ -218,7 +219,8 @@ def _read(
     params: VectorParams,
     encoding: str,
 ) -> _Read:
-    output, given = str(task.output["format"]), [str(field) for field in layer.info["fields"]]
+    output = OUTPUT_FORMATS[str(task.output["format"])]
+    given = [str(field) for field in layer.info["fields"]]
     all_fields = stream.each_once(given)
     own_id = form.own_ids(layer)
     id_name, is_key = ("", False) if own_id else source_ids.key(layer.info, output, params.columns)

@@ -20,7 +20,7 @@ _SHOWN = 20
 
 
 def layers(task: LayersTask, stage: Stage) -> LayersReceipt:
-    """The names of all layers of a source, with and without geometry.
+    """List all layers of a source, with and without geometry.
 
     Raises:
         InvalidInputError and its kin: the source cannot be opened, or two layers have one name.
@@ -48,7 +48,7 @@ def _names(path: str, place: str) -> list[str]:
 
 
 def choose(task: ProbeTask, place: str, drivers: tuple[str, ...]) -> str:
-    """The layer of a source that is asked for, or the only one.
+    """Choose the layer of a source that is asked for, or the only one.
 
     Raises:
         SchemaError: there is no such layer, or there are several and none is named.

@@ -1,10 +1,10 @@
-"""What a GeoParquet file says of itself."""
+"""The layer of a GeoParquet file."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
     from geobatch_tui.execution.params.vector_params import VectorParams
+    from geobatch_tui.execution.protocol.messages import Json
 
 
 def _plain(field: pa.Field) -> pa.Field:
-    """A field without notes on its origin; what follows from them is in its type."""
+    """Return a field without notes on its origin; what follows from them is in its type."""
     return pa.field(field.name, field.type, nullable=True)
 
 
 def parquet_layer(path: str, params: VectorParams) -> Layer:
-    """The layer of a GeoParquet file.
+    """Read the layer of a GeoParquet file.
 
     Raises: as :func:`ogr_layer`.
     """
@@ -61,7 +62,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
             count = _count_rows(file, Condition(params.where, there), name, path)
             none_left = not count
             count = count or int(meta.num_rows)
-    crs: Any = column.get("crs", "OGC:CRS84")
+    crs: Json | str | None = column.get("crs", "OGC:CRS84")
     kinds = column.get("geometry_types") or []
     return Layer(
         driver="Parquet",
@@ -72,7 +73,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
         geometry_type=str(kinds[0]) if len(kinds) == 1 else "Unknown",
         measured=any(str(kind).endswith("M") for kind in kinds),
         fid_column="",
-        crs=json.dumps(crs) if isinstance(crs, dict) else crs,
+        crs=crs if crs is None or isinstance(crs, str) else json.dumps(crs),
         count=count,
         encoding="",
         rows=rows,
@@ -82,7 +83,7 @@ def parquet_layer(path: str, params: VectorParams) -> Layer:
 
 
 def _count_rows(file: pq.ParquetFile, condition: Condition, geometry: str, path: str) -> int:
-    """Features that ``condition`` leaves, in one pass over the attributes in question."""
+    """Count the features that ``condition`` leaves, in one pass over the attributes in question."""
     columns = condition.names or [geometry]
     try:
         return sum(
@@ -93,7 +94,7 @@ def _count_rows(file: pq.ParquetFile, condition: Condition, geometry: str, path:
         raise SchemaError(f"where, for {path}: {error}", hint=CHECK_WHERE) from error
 
 
-def _covering(column: dict[str, Any]) -> set[str]:
-    """Columns that only hold boxes of the geometries: they are computed anew."""
+def _covering(column: Json) -> set[str]:
+    """Name the columns that only hold boxes of the geometries: these are computed anew."""
     box = column.get("covering", {}).get("bbox", {})
     return {str(path[0]) for path in box.values()}

@@ -1,4 +1,4 @@
-"""One sequential read of a source that cannot be read in parts, into parts on disk.
+"""Reads a source that cannot be read in parts once, from start to end, into parts on disk.
 
 The first worker that needs a part takes the item's lock and starts a thread that reads the source
 from start to end, and writes one file a chunk. Workers wait for the part that they need, so parts
@@ -39,12 +39,12 @@ _LOCK = "drain.lock"
 
 
 def part_path(item: ItemContext, index: int) -> Path:
-    """Where the features of a chunk are drained to."""
+    """Return the file to which the features of a chunk are drained."""
     return Path(item.work_dir) / f"part-{index:06d}.arrow"
 
 
 def read_part(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.RecordBatch]:
-    """The batches of a part, once it is there.
+    """Read the batches of a part, once it is there.
 
     Raises:
         GeobatchError: whatever ended the read of the source.
@@ -121,20 +121,20 @@ class _Drain:
 
     def _fill(self) -> None:
         grid = self._item.plan.grid
-        size, index, held, rows, seen = grid.chunk_width, 0, [], 0, 0
-        for batch in _all_features(self._item, self._plan):
-            rest = batch
+        size, index, part, rows, seen = grid.chunk_width, 0, [], 0, 0
+        for batch in all_features(self._item, self._plan):
             seen += batch.num_rows
-            while rows + rest.num_rows >= size:
-                held.append(rest.slice(0, size - rows))
-                self._write(index, held)
-                rest = rest.slice(size - rows)
-                index, held, rows = index + 1, [], 0
-            if rest.num_rows:
-                held.append(rest)
-                rows += rest.num_rows
-        if held:
-            self._write(index, held)
+            remaining = batch
+            while rows + remaining.num_rows >= size:
+                part.append(remaining.slice(0, size - rows))
+                self._write(index, part)
+                remaining = remaining.slice(size - rows)
+                index, part, rows = index + 1, [], 0
+            if remaining.num_rows:
+                part.append(remaining)
+                rows += remaining.num_rows
+        if part:
+            self._write(index, part)
             index += 1
         if index < len(grid):
             raise CorruptSourceError(
@@ -166,7 +166,7 @@ class _Drain:
             scratch.rename(path)
 
 
-def _all_features(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
+def all_features(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch]:
     """Read all features of the source, in its order, and behind them, what OGR leaves out."""
     form = format_of(plan.driver)
     if form.is_arrow:

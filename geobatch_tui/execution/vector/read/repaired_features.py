@@ -25,7 +25,7 @@ _FIELD = "geobatch_fid"
 
 
 def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
-    """Geometries (WKB) by the ids of the features whose they are to be; empty if there are none.
+    """Read the repaired geometries (WKB) by the ids of their features; none if there is no file.
 
     Raises:
         SchemaError: the file has several layers, no field ``geobatch_fid``, no whole numbers in it,
@@ -71,7 +71,7 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
 
 
 def put_in(batch: pa.RecordBatch, repaired: dict[int, bytes]) -> tuple[pa.RecordBatch, int]:
-    """A batch with these geometries at their ids, and how many of them it has."""
+    """Put geometries in a batch at their ids; return also how many of them it has."""
     import pyarrow.compute as pc
 
     ids = batch.column(FID)

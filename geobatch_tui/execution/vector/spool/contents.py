@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from geobatch_tui.execution.protocol.messages import ItemContext, Segment
+    from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats, Summary
+    from geobatch_tui.execution.vector.plan import VectorPlan
 
 #: Bytes of a segment whose memory is used again.
 _KEPT = 12 * 2**20
@@ -43,13 +45,34 @@ class Content:
     """A segment as read: ``stats`` as they were spooled; the features still encoded."""
 
     index: int
-    stats: dict[str, Any]
+    stats: ChunkStats
     good: pa.Buffer
     dead: pa.Buffer
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The finished chunks of an item, from which its file is written.
+
+    Attributes:
+        item: whose they are.
+        plan: of the item.
+        segments: of all its chunks, in order.
+        summary: their counts, summed up.
+    """
+
+    item: ItemContext
+    plan: VectorPlan
+    segments: Sequence[Segment]
+    summary: Summary
+
+    def contents(self, *, in_turn: bool = False, last: bool = False) -> Iterator[Content]:
+        """Read the segments; see :func:`contents`."""
+        return contents(self.item, self.segments, in_turn=in_turn, last=last)
+
+
 def encode(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Buffer:
-    """Batches as an Arrow stream."""
+    """Write batches as an Arrow stream."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         for batch in batches:
@@ -57,8 +80,8 @@ def encode(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Buffer:
     return sink.getvalue()
 
 
-def counts(item: ItemContext, segments: Sequence[Segment]) -> list[dict[str, Any]]:
-    """What the chunks of an item counted, without reading their features.
+def counts(item: ItemContext, segments: Sequence[Segment]) -> list[ChunkStats]:
+    """Read the counts of the chunks of an item, but not their features.
 
     Raises: as :func:`contents`.
     """
@@ -72,7 +95,7 @@ def contents(
     in_turn: bool = False,
     last: bool = False,
 ) -> Iterator[Content]:
-    """The segments of an item, in the order given, each read and checked as it is reached.
+    """Read the segments of an item, in the order given, each checked as it is reached.
 
     They are read, not mapped: mapped pages count as memory for as long as the file is open. While
     one is worked on, a thread reads the next. ``in_turn``: the caller is done with one when it asks
@@ -99,14 +122,14 @@ def contents(
 
 def passed(
     item: ItemContext, segments: Sequence[Segment]
-) -> Iterator[tuple[Segment, int, dict[str, Any]]]:
-    """The segments of an item, each read through and checked, but not kept: with an open file, for
-    as long as it is the turn of this one, and its stats.
+) -> Iterator[tuple[Segment, int, ChunkStats]]:
+    """Read the segments of an item through and check them, but keep none: give an open file, for as
+    long as it is the turn of this one, and its stats.
 
     Raises: as :func:`contents`.
     """
 
-    def read(item: ItemContext, segment: Segment, fd: int) -> tuple[int, dict[str, Any]]:
+    def read(item: ItemContext, segment: Segment, fd: int) -> tuple[int, ChunkStats]:
         stats = _whole(item, segment, fd)
         return os.dup(fd), stats
 
@@ -119,18 +142,18 @@ def passed(
 
 
 def damaged(item: ItemContext, segments: Sequence[Segment]) -> list[int]:
-    """The chunks whose segments are gone or damaged. Reads all of them."""
-    found = []
+    """List the chunks whose segments are gone or damaged. Reads all of them."""
+    chunks = []
     for segment in segments:
         try:
             _checked(segment, item, _whole)
         except VerifyError:
-            found.append(segment.index)
-    return found
+            chunks.append(segment.index)
+    return chunks
 
 
-def _whole(item: ItemContext, segment: Segment, fd: int) -> dict[str, Any]:
-    """The stats of a segment, every byte of which is read and checked."""
+def _whole(item: ItemContext, segment: Segment, fd: int) -> ChunkStats:
+    """Read the stats of a segment, every byte of which is read and checked."""
     _refuse_short(segment)
     path = Path(item.work_dir) / segment.spool
     read_back(fd, path, segment.offset, segment.length, segment.crc32)
@@ -148,9 +171,9 @@ def _checked[T](
         finally:
             os.close(fd)
     except (VerifyError, FileNotFoundError, pa.ArrowException) as error:
-        found = VerifyError(f"chunk {segment.index} in {segment.spool!r}: {error}")
-        found.evidence = {"chunks": [segment.index]}
-        raise found from error
+        failure = VerifyError(f"chunk {segment.index} in {segment.spool!r}: {error}")
+        failure.evidence = {"chunks": [segment.index]}
+        raise failure from error
 
 
 def _content(room: Room, item: ItemContext, segment: Segment, fd: int, *, last: bool) -> Content:
@@ -167,14 +190,14 @@ def _content(room: Room, item: ItemContext, segment: Segment, fd: int, *, last: 
     return Content(segment.index, stats, whole[:good], whole[good : good + dead])
 
 
-def _stats_of(item: ItemContext, segment: Segment, fd: int) -> dict[str, Any]:
+def _stats_of(item: ItemContext, segment: Segment, fd: int) -> ChunkStats:
     _refuse_short(segment)
     end = read_exactly(fd, segment.offset + segment.length - END_SIZE, END_SIZE)
     good, dead, said = _lengths(item, segment, end)
     text = read_exactly(fd, segment.offset + good + dead, said)
     if crc32(end[: -CRC.size], crc32(text)) != CRC.unpack(end[-CRC.size :])[0]:
         raise VerifyError("its counts are not those that were spooled")
-    stats: dict[str, Any] = json.loads(text)
+    stats: ChunkStats = json.loads(text)
     return stats
 
 

@@ -1,4 +1,4 @@
-"""What is published of a chunk, in pieces: each is of one cell of the item's features.
+"""Pieces of a chunk: published features, each piece of one cell of the item's features.
 
 A cell is ``plan.cell`` features of the source in turn, counted from its first, so it does not
 depend on how the item is cut into chunks. A GeoParquet cell that lies wholly in a chunk is encoded
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,11 +26,13 @@ from geobatch_tui.execution.vector.spool.writer_options import ROW_GROUP_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats
     from geobatch_tui.execution.vector.plan import VectorPlan
-    from geobatch_tui.execution.vector.spool.segment import Begun
+    from geobatch_tui.execution.vector.spool.segment import OpenSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Piece:
     data: pa.Buffer
 
     def batches(self, *, is_table: bool = False) -> Iterator[pa.RecordBatch]:
-        """Its features; ``is_table``: as in the plan."""
+        """Read its features; ``is_table``: as in the plan."""
         if self.parquet:
             with pq.ParquetFile(pa.BufferReader(self.data)) as file:
                 table = file.read(use_threads=False)
@@ -69,19 +71,19 @@ class Pieces:
     """
 
     def __init__(
-        self, plan: VectorPlan, window: Window, count: int, schema: pa.Schema, spooled: Begun
+        self, plan: VectorPlan, window: Window, count: int, schema: pa.Schema, spooled: OpenSegment
     ) -> None:
         self._plan, self._count, self._schema = plan, count, schema
         self._spooled = spooled
         self._records = records.taken(plan)
         self._size = plan.cell or count
         self._first, self._end = window.col_off, window.col_off + window.width
-        self._held: list[pa.RecordBatch] = []
+        self._batches: list[pa.RecordBatch] = []
         self._rows, self._begin = 0, 0
         self._cell = window.col_off // self._size
         self._stats: list[list[int]] = []
 
-    def add(self, batch: pa.RecordBatch, keep: NDArray[Any], position: int) -> None:
+    def add(self, batch: pa.RecordBatch, keep: NDArray[np.bool_], position: int) -> None:
         """Take in the rows of ``batch`` to ``keep``; its first is feature ``position``."""
         start = 0
         while start < batch.num_rows:
@@ -98,21 +100,21 @@ class Pieces:
                     for data in records.of_batch(self._plan, kept).block():
                         self._spooled.write(data)
                 else:
-                    self._held.append(kept)
+                    self._batches.append(kept)
             start = stop
 
     def finish(self) -> list[list[int]]:
-        """Spool what is left; what the pieces are, one after the other."""
+        """Spool the last features; return the stats of the pieces."""
         self._close()
         return self._stats
 
     def _close(self) -> None:
-        held, self._held = self._held, []
-        whole = self._is_whole() if held else False
+        batches, self._batches = self._batches, []
+        whole = self._is_whole() if batches else False
         if whole:
-            encode(self._plan, held, Sink(self._spooled.write))
-        elif held:
-            self._spooled.write(contents.encode(held, self._schema))
+            encode(self._plan, batches, Sink(self._spooled.write))
+        elif batches:
+            self._spooled.write(contents.encode(batches, self._schema))
         if self._rows:
             size = self._spooled.length - self._begin
             self._stats.append([self._cell, self._rows, int(whole), size])
@@ -127,15 +129,15 @@ class Pieces:
 
 
 def pieces_of(part: contents.Content) -> Iterator[Piece]:
-    """The pieces of a segment, in the order of the source."""
+    """Give the pieces of a segment, in the order of the source."""
     for (cell, rows, parquet, _), (start, end) in zip(
         part.stats["pieces"], places(part.stats), strict=True
     ):
         yield Piece(cell, rows, bool(parquet), part.good[start:end])
 
 
-def places(stats: dict[str, Any]) -> Iterator[tuple[int, int]]:
-    """Where each piece of a segment begins in it, and ends."""
+def places(stats: ChunkStats) -> Iterator[tuple[int, int]]:
+    """List the start and end of each piece in its segment."""
     at = 0
     for *_, size in stats["pieces"]:
         yield at, at + size
@@ -143,7 +145,7 @@ def places(stats: dict[str, Any]) -> Iterator[tuple[int, int]]:
 
 
 def good_batches(parts: Iterator[contents.Content]) -> Iterator[pa.RecordBatch]:
-    """What is published, in the order of the source."""
+    """Read the published features, in the order of the source."""
     for part in parts:
         for piece in pieces_of(part):
             yield from piece.batches()
@@ -152,25 +154,27 @@ def good_batches(parts: Iterator[contents.Content]) -> Iterator[pa.RecordBatch]:
 class Sink(io.RawIOBase):
     """A file for Arrow to write to; ``write`` takes what it gives."""
 
-    def __init__(self, write: Callable[[Any], object]) -> None:
+    def __init__(self, write: Callable[[bytes | memoryview | pa.Buffer], object]) -> None:
         self._write = write
 
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Any) -> int:
+    def write(self, data: bytes | memoryview | pa.Buffer) -> int:
         self._write(data)
         return len(data)
 
 
 def encoded(plan: VectorPlan, batches: list[pa.RecordBatch]) -> pa.Buffer:
-    """As :func:`encode`, in memory."""
+    """Do as :func:`encode`, in memory."""
     sink = pa.BufferOutputStream()
     encode(plan, batches, sink)
     return sink.getvalue()
 
 
-def encode(plan: VectorPlan, batches: list[pa.RecordBatch], sink: Any) -> None:
+def encode(
+    plan: VectorPlan, batches: list[pa.RecordBatch], sink: Sink | pa.BufferOutputStream
+) -> None:
     """Write features as a Parquet file without description, in as few row groups as their bytes
     allow.
 
@@ -199,8 +203,8 @@ def _taken(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def output_schema(plan: VectorPlan) -> pa.Schema:
-    """Fields of a GeoParquet output: the attributes, the geometry, its box; the attributes alone
-    of a table without geometry."""
+    """Return the fields of a GeoParquet output: the attributes, the geometry, its box; the
+    attributes alone of a table without geometry."""
     if plan.is_table:
         return written_schema(plan)
     geometry = free_name("geometry", plan.fields)
@@ -209,22 +213,24 @@ def output_schema(plan: VectorPlan) -> pa.Schema:
     return written_schema(plan).append(shape).append(extent)
 
 
-def writer(plan: VectorPlan, sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer of Parquet with the settings of all outputs."""
+def writer(
+    plan: VectorPlan, sink: Sink | pa.BufferOutputStream, schema: pa.Schema
+) -> pq.ParquetWriter:
+    """Open a writer of Parquet with the settings of all outputs."""
     return pq.ParquetWriter(
         sink,
         schema,
         compression=plan.options["codec"],
         compression_level=plan.options["level"],
         use_dictionary=[name for name in plan.fields if _repeats(schema.field(name).type)],
-        write_statistics=_told(schema, is_table=plan.is_table),
+        write_statistics=columns_with_statistics(schema, is_table=plan.is_table),
         write_page_index=False,  # it says where pages lie, and these move
         version="2.6",
     )
 
 
-def _told(schema: pa.Schema, *, is_table: bool) -> list[str]:
-    """Paths of the columns with statistics: all but the geometry. The least and the largest WKB say
+def columns_with_statistics(schema: pa.Schema, *, is_table: bool) -> list[str]:
+    """List the columns with statistics: all but the geometry. The least and the largest WKB say
     nothing, and to look for them is to hold the largest features more than once."""
     fields = list(schema)
     if not is_table:
@@ -236,7 +242,7 @@ _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 def _leaves(kind: pa.DataType, path: str) -> Iterator[str]:
-    """Paths of what lies in a column, as Parquet names them."""
+    """List the leaves of a column by their paths, as Parquet names them."""
     if pa.types.is_struct(kind):
         for inner in kind:
             yield from _leaves(inner.type, f"{path}.{inner.name}")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 #: Features of a block, ids of them, and bytes of all of them.
 _HEAD = struct.Struct("<QQQ")
 _NO_IDS = np.empty(0, np.int64)
+#: By output format: types of attributes that are encoded here.
 _TYPES = {"FlatGeobuf": flatgeobuf_properties.TYPES, "GPKG": sqlite_rows.TYPES}
 
 
@@ -54,7 +55,7 @@ class Records:
     ids: NDArray[np.int64]
 
     def block(self) -> list[bytes | memoryview]:
-        """What is spooled, in pieces."""
+        """Return the bytes that are spooled, in pieces."""
         arrays = (self.starts, self.boxes, self.ids, self.kinds, self.heads)
         head = _HEAD.pack(len(self.kinds), len(self.ids), len(self.data))
         front = b"".join((head, *(each.tobytes() for each in arrays)))
@@ -68,9 +69,9 @@ def taken(plan: VectorPlan) -> bool:
 
 
 def of_batch(plan: VectorPlan, batch: pa.RecordBatch) -> Records:
-    """The features of a batch: attributes, ``FID`` if ids are a key, ``GEOMETRY`` and ``BOX``."""
+    """Encode a batch with attributes, ``FID`` if ids are a key, ``GEOMETRY`` and ``BOX``."""
     ids = _NO_IDS
-    if plan.format == "GPKG":
+    if plan.output.ids == "key":
         data, starts, kinds, heads = sqlite_rows.records(batch, list(plan.fields), GEOMETRY)
         if plan.id_is_key:
             ids = arrow_arrays.whole_numbers(batch.column(FID))
@@ -83,7 +84,7 @@ def of_batch(plan: VectorPlan, batch: pa.RecordBatch) -> Records:
 
 
 def blocks(piece: memoryview) -> Iterator[Records]:
-    """The blocks of what was spooled."""
+    """Read the blocks of a piece."""
     at = 0
     while at < len(piece):
         rows, ids, size = _HEAD.unpack_from(piece, at)
@@ -94,8 +95,8 @@ def blocks(piece: memoryview) -> Iterator[Records]:
 
 
 def fronts(fd: int, at: int, end: int) -> Iterator[tuple[int, Records]]:
-    """The blocks that lie from ``at`` to ``end`` of a file, without their ``data``; and where that
-    begins."""
+    """Read the blocks from ``at`` to ``end`` of a file without their ``data``; give also its
+    offset."""
     while at < end:
         rows, ids, size = _HEAD.unpack(read_exactly(fd, at, _HEAD.size))
         front = memoryview(read_exactly(fd, at, _front(rows, ids)))
@@ -105,7 +106,7 @@ def fronts(fd: int, at: int, end: int) -> Iterator[tuple[int, Records]]:
 
 
 def _front(rows: int, ids: int) -> int:
-    """Bytes of a block before its ``data``."""
+    """Return the bytes of a block before its ``data``."""
     size = _HEAD.size + 8 * (rows + 1) + (4 * 8 + 4 + 4) * rows + 8 * ids
     return size + -size % ALIGN
 
@@ -116,5 +117,5 @@ def _parsed(front: memoryview, rows: int, ids: int, data: NDArray[np.uint8]) -> 
     for kind, count in sizes:
         arrays.append(np.frombuffer(front, kind, count, at))
         at += arrays[-1].nbytes
-    starts, boxes, told, kinds, heads = arrays
-    return Records(data, starts, kinds, heads, boxes.reshape(-1, 4), told)
+    starts, boxes, numbers, kinds, heads = arrays
+    return Records(data, starts, kinds, heads, boxes.reshape(-1, 4), numbers)

@@ -21,7 +21,7 @@ import threading
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io import syncing
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats
 
 MAGIC = b"GBVEC3\r\n"
 END = struct.Struct("<8s16sQIQQQ")
@@ -48,15 +49,15 @@ _PIECE = 1 << 20
 
 
 @contextmanager
-def begun(item: ItemContext, index: int, epoch: int, stage: Stage) -> Iterator[Begun]:
-    """Chunk ``index`` as a segment that grows at the end of this thread's spool; it is cut off
+def open_segment(item: ItemContext, index: int, epoch: int, stage: Stage) -> Iterator[OpenSegment]:
+    """Open chunk ``index`` as a segment that grows at the end of this thread's spool; it is cut off
     again if anything within raises.
 
     Raises:
         DiskFullError, OutputGoneError: see :func:`disk_errors`.
     """
     name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
-    segment = Begun(item, index, Path(item.work_dir) / name, stage)
+    segment = OpenSegment(item, index, Path(item.work_dir) / name, stage)
     try:
         yield segment
     except BaseException:
@@ -64,7 +65,7 @@ def begun(item: ItemContext, index: int, epoch: int, stage: Stage) -> Iterator[B
         raise
 
 
-class Begun:
+class OpenSegment:
     """A segment that is being written. Its bytes go to the file piece by piece: a chunk of features
     is too large to be held until it is whole."""
 
@@ -77,7 +78,7 @@ class Begun:
         #: Bytes that are written.
         self.length = 0
 
-    def write(self, data: Any) -> None:
+    def write(self, data: bytes | memoryview | pa.Buffer) -> None:
         """Append to the features that are published.
 
         Raises:
@@ -90,9 +91,9 @@ class Begun:
             self._crc = crc32(data, self._crc)
             self.length += len(data)
 
-    def finish(self, dead: pa.Buffer, stats: Any) -> Segment:
-        """Append the features in quarantine and the counts; read back when it returns, and on disk
-        before the chunk is answered for.
+    def finish(self, dead: pa.Buffer, stats: ChunkStats) -> Segment:
+        """Append the features that are set aside and the counts; read back when it returns, and on
+        disk before the chunk is answered for.
 
         Raises:
             VerifyError: the spool reads back other bytes.
@@ -158,7 +159,7 @@ def cut_on_error(item: ItemContext, segment: Segment) -> Iterator[None]:
 
 
 def read_back(fd: int, path: Path, start: int, length: int, crc: int) -> None:
-    """Raises VerifyError where a segment is not what was written."""
+    """Raise VerifyError where a segment is not what was written."""
     found, at, end = 0, start, start + length
     room = memoryview(own().of("piece", _PIECE))
     while at < end:
@@ -171,5 +172,5 @@ def read_back(fd: int, path: Path, start: int, length: int, crc: int) -> None:
 
 
 def identity(item: ItemContext) -> bytes:
-    """What a segment carries of its item's fingerprint."""
+    """Return the digest of its item's fingerprint that a segment carries."""
     return hashlib.blake2b(item.fingerprint.encode(), digest_size=16).digest()

@@ -11,7 +11,7 @@ import pyarrow as pa
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.flatgeobuf_properties import iso_days
 from geobatch_tui.execution.vector.kernels import feature_loops
-from geobatch_tui.execution.vector.kernels.sqlite_values import BYTES, FLOAT, INTEGER, TEXT
+from geobatch_tui.execution.vector.kernels.attribute_loops import BYTES, FLOAT, INTEGER, TEXT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,8 +51,9 @@ _NONE, _NO_BYTES = np.zeros(1, np.int64), np.empty(0, np.uint8)
 def records(
     batch: pa.RecordBatch, fields: list[str], geometry: str
 ) -> tuple[NDArray[np.uint8], Numbers, NDArray[np.uint32], NDArray[np.uint32]]:
-    """A record of each row, one after the other: types of its attributes, their values, its WKB;
-    where each begins, and the last ends; how long the types are, and types and values together.
+    """Encode a record of each row, one after the other: types of its attributes, their values, its
+    WKB; where each begins, and the last ends; how long the types are, and types and values
+    together.
 
     ``fields`` are of ``TYPES``; ``geometry`` is a binary column.
     """

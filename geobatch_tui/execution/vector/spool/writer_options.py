@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from geobatch_tui.execution.protocol.messages import Json
 
 #: Features of a row group: at least and at most, by bytes of source. Large ones have fewer.
 FEWEST_ROWS, MOST_ROWS, SOURCE_BYTES = 10_000, 20_000, 16 * 2**20
@@ -18,15 +19,16 @@ _FLAGS = {"YES": True, "TRUE": True, "ON": True, "NO": False, "FALSE": False, "O
 _LEVELS = {"zstd": (1, 22), "gzip": (1, 9)}
 
 
-def writer_options(output: Mapping[str, Any]) -> dict[str, Any]:
-    """``codec``, ``level`` and ``sorted`` for GeoParquet; the other formats take no options.
+def writer_options(output: Json) -> dict[str, str | int | bool | None]:
+    """Check the options: ``codec``, ``level`` and ``sorted`` for GeoParquet; other formats take
+    none.
 
     Raises:
         PreflightError: the format has no such option, or not with this value.
     """
     wanted = dict(output.get("creation") or {})
     form = str(output["format"])
-    if form != "GeoParquet":
+    if not OUTPUT_FORMATS[form].is_parquet:
         if wanted:
             raise PreflightError(f"output.creation: {form} takes no option {next(iter(wanted))!r}")
         return {}
@@ -35,9 +37,9 @@ def writer_options(output: Mapping[str, Any]) -> dict[str, Any]:
             "output.creation: GeoParquet takes compress, level and sort_by_bbox, not "
             f"{unknown[0]!r}"
         )
-    told = str(wanted.get("sort_by_bbox", "NO")).upper()
-    if told not in _FLAGS:
-        raise PreflightError(f"output.creation.sort_by_bbox: {told!r} is neither YES nor NO")
+    ordered = str(wanted.get("sort_by_bbox", "NO")).upper()
+    if ordered not in _FLAGS:
+        raise PreflightError(f"output.creation.sort_by_bbox: {ordered!r} is neither YES nor NO")
     codec = _CODECS.get(str(wanted.get("compress", "ZSTD")).upper())
     if codec is None:
         raise PreflightError(
@@ -46,15 +48,15 @@ def writer_options(output: Mapping[str, Any]) -> dict[str, Any]:
     if codec not in _LEVELS:
         if "level" in wanted:
             raise PreflightError(f"output.creation.level: {codec} has no levels")
-        return {"codec": codec, "level": None, "sorted": _FLAGS[told]}
+        return {"codec": codec, "level": None, "sorted": _FLAGS[ordered]}
     low, high = _LEVELS[codec]
     level = wanted.get("level", 1 if codec == "zstd" else 6)
     if not str(level).isdecimal() or not low <= int(level) <= high:
         raise PreflightError(f"output.creation.level: {level!r} is not {low} to {high}")
-    return {"codec": codec, "level": int(level), "sorted": _FLAGS[told]}
+    return {"codec": codec, "level": int(level), "sorted": _FLAGS[ordered]}
 
 
 def row_group(each: float) -> int:
-    """Features of a row group, where one takes about ``each`` bytes in its source."""
+    """Return the features of a row group, where one takes about ``each`` bytes in its source."""
     features = min(max(int(SOURCE_BYTES / each), FEWEST_ROWS), MOST_ROWS)
     return max(min(features, int(ROW_GROUP_BYTES / each)), 100)

@@ -1,1 +1,1 @@
-"""From the segments of an item to its part file, checked."""
+"""Takes the segments of an item, and gives its part file, checked."""

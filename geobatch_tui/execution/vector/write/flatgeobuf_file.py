@@ -1,7 +1,7 @@
 """FlatGeobuf, put together from the records of chunks: header, packed R-tree, features.
 
 Features lie in the order of the tree's leaves, along a curve of Hilbert. Their bytes are those that
-OGR would write. See ``flatheader`` for the header, ``flatindex`` for the tree.
+OGR would write. See ``flatgeobuf_header`` for the header, ``packed_rtree`` for the tree.
 """
 
 from __future__ import annotations
@@ -24,14 +24,12 @@ from geobatch_tui.execution.vector.write import flatgeobuf_header, ogr_file
 from geobatch_tui.execution.vector.write.packed_rtree import Index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.protocol.messages import ItemContext, Segment
-    from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
-    from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.spool.contents import Finished
 
     Numbers = NDArray[np.int64]
     Rows = NDArray[np.void]
@@ -49,36 +47,30 @@ _BLOCK, _ROWS, _KEPT = 4 * 2**20, 2**14, 24 * 2**20
 _LARGE = 2**15
 
 
-def write(
-    item: ItemContext,
-    plan: VectorPlan,
-    segments: Sequence[Segment],
-    summary: Summary,
-    path: Path,
-    scratch: Path,
-) -> Written:
+def write(done: Finished, path: Path, scratch: Path) -> Written:
     """Write the part file. ``scratch`` is a directory for a while. Without an index if a feature
     has no extent."""
+    plan, summary = done.plan, done.summary
     indexed = not summary.facts.get("empty")
-    header = flatgeobuf_header.header(item, plan, summary, indexed=indexed)
+    header = flatgeobuf_header.header(done, indexed=indexed)
     kind, multi = ogr_file.layer_type(summary.types, plan.geometry_type)
     typed = kind.startswith("Unknown")
     with (
-        Ranked(_ROW, scratch / "records") as found,
+        Ranked(_ROW, scratch / "records") as ranked,
         new_file(path, later=True) as fd,
         disk_errors("cannot write", path),
     ):
         extent = np.array(summary.bbox, np.float64) if indexed else None
-        names = _find(item, segments, extent, found)
-        index = Index(fd, len(header), found.count if indexed else 0)
+        names = _find(done, extent, ranked)
+        index = Index(fd, len(header), ranked.count if indexed else 0)
         os.lseek(fd, index.end, os.SEEK_SET)
         with (
-            OpenFiles(item.work_dir, names) as spools,
+            OpenFiles(done.item.work_dir, names) as spools,
             Behind(fd) as behind,
         ):
             flags = {"multi": multi, "typed": typed, "measured": ogr_file.measured(summary.types)}
             features = _Features(spools, **flags)
-            for rows in evenly(found.blocks(), _ROWS):
+            for rows in evenly(ranked.blocks(), _ROWS):
                 sizes = []
                 for block, some in features.blocks(rows):
                     behind.write(block)
@@ -91,15 +83,14 @@ def write(
 
 
 def _find(
-    item: ItemContext,
-    segments: Sequence[Segment],
+    done: Finished,
     extent: NDArray[np.float64] | None,
-    found: Ranked,
+    ranked: Ranked,
 ) -> list[str]:
     """Find the records of all segments, which are checked; the files that they are in. Without an
     ``extent`` they keep the order of the source."""
     files: dict[str, int] = {}
-    for segment, fd, stats in contents.passed(item, segments):
+    for segment, fd, stats in contents.passed(done.item, done.segments):
         number = files.setdefault(segment.spool, len(files))
         for start, end in pieces.places(stats):
             for at, block in records.fronts(fd, segment.offset + start, segment.offset + end):
@@ -108,13 +99,13 @@ def _find(
                 if extent is not None:
                     feature_loops.hilbert(block.boxes, extent, keys)
                     keys = ~keys
-                turn = np.arange(found.count, found.count + len(rows), dtype=np.uint64)
+                turn = np.arange(ranked.count, ranked.count + len(rows), dtype=np.uint64)
                 rows["key"] = keys.astype(np.uint64) << np.uint64(32) | turn
                 rows["box"], rows["head"] = block.boxes, block.heads
                 rows["at"] = block.starts[:-1] + np.int64(at)
                 rows["length"] = np.diff(block.starts)
                 rows["file"] = number
-                found.add(rows)
+                ranked.add(rows)
     return list(files)
 
 
@@ -134,7 +125,7 @@ class _Features:
         self._room, self._turn = Room(_KEPT), False
 
     def blocks(self, rows: Rows) -> Iterator[tuple[memoryview, Numbers]]:
-        """Features of these records, in blocks, and how long each is."""
+        """Make features of these records, in blocks, and give the length of each."""
         lengths = rows["length"].astype(np.int64)
         ends = np.cumsum(lengths)
         start = 0
@@ -177,7 +168,7 @@ class _Features:
             done += count
 
     def _read(self, rows: Rows, starts: Numbers, lengths: Numbers) -> NDArray[np.uint8]:
-        """Records one after the other, read in the order in which they lie."""
+        """Read records, in the order in which they lie, and place them one after the other."""
         out = self._room.of("records", int(lengths.sum()))
         file, at = rows["file"].copy(), rows["at"].copy()
         order = np.lexsort((at, file))

@@ -1,4 +1,4 @@
-"""The header of FlatGeobuf: OGR makes it for one feature, and it is made to tell of all."""
+"""The header of FlatGeobuf: OGR makes it for one feature, and it is changed to describe all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from geobatch_tui.execution.vector.formats.flatgeobuf.flatgeobuf_layout import T
 from geobatch_tui.execution.vector.write import ogr_file
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.protocol.messages import ItemContext
-    from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
-    from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.spool.contents import Finished
 
 _MAGIC = 8
 _U32, _U64, _BOX = struct.Struct("<I"), struct.Struct("<Q"), struct.Struct("<4d")
@@ -22,11 +20,12 @@ _U32, _U64, _BOX = struct.Struct("<I"), struct.Struct("<Q"), struct.Struct("<4d"
 _ENVELOPE, _COLUMNS, _COUNT, _NAME, _TYPE = 1, 7, 8, 0, 1
 
 
-def header(item: ItemContext, plan: VectorPlan, summary: Summary, *, indexed: bool) -> bytearray:
-    """Magic and header of the file.
+def header(done: Finished, *, indexed: bool) -> bytearray:
+    """Make the magic and header of the file.
 
     Raises SchemaError if OGR would keep a field otherwise, or for a mix that it cannot read back.
     """
+    plan, summary = done.plan, done.summary
     kind, _ = ogr_file.layer_type(summary.types, plan.geometry_type)
     deep = {each // 1000 % 2 == 1 for each in summary.types}
     if len(deep) > 1 or (deep == {True} and kind == "Unknown"):
@@ -35,7 +34,9 @@ def header(item: ItemContext, plan: VectorPlan, summary: Summary, *, indexed: bo
             + ", ".join(wkb_coordinates.type_name(each) for each in summary.types),
             hint="write GeoParquet or GPKG, or choose features by op.where",
         )
-    data = ogr_file.template(item, plan, summary, kind, SPATIAL_INDEX="YES" if indexed else "NO")
+    # Of a layer without features the header says less.
+    index = "YES" if indexed else "NO"
+    data = ogr_file.template(done, kind, has_feature=True, SPATIAL_INDEX=index)
     header = bytearray(data[: _MAGIC + 4 + _U32.unpack_from(data, _MAGIC)[0]])
     table = Table(header, _MAGIC + 4 + _U32.unpack_from(header, _MAGIC + 4)[0])
     kept = []

@@ -33,41 +33,32 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.protocol.messages import ItemContext, Segment
-    from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
-    from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.spool.contents import Finished
     from geobatch_tui.execution.vector.spool.records import Records
 
 #: Where the head of an SQLite file says how many pages it has, and which version wrote it.
 _PAGES, _VERSION = 28, slice(96, 100)
 
 
-def write(
-    item: ItemContext,
-    plan: VectorPlan,
-    segments: Sequence[Segment],
-    summary: Summary,
-    path: Path,
-    scratch: Path,
-) -> Written:
+def write(done: Finished, path: Path, scratch: Path) -> Written:
     """Write the part file. ``scratch`` is a directory for a while."""
-    made = scratch / "template.gpkg"
+    made, plan, summary = scratch / "template.gpkg", done.plan, done.summary
     kind, multi = ogr_file.layer_type(summary.types, plan.geometry_type)
     with disk_errors("cannot write", made):
-        made.write_bytes(ogr_file.template(item, plan, summary, kind))
-    srs, roots = _prepare(made, plan, summary)
+        made.write_bytes(ogr_file.template(done, kind))
+    srs, roots = _prepare(made, done)
     base = bytearray(made.read_bytes())
-    found = gpkg_rtree.Boxes(summary.out, summary.bbox, scratch / "boxes")
-    ids = RowIds(_key(plan, summary), summary.out, scratch / "ids")
-    with found.rows, new_file(path, later=True) as fd, disk_errors("cannot write", path):
+    boxes = gpkg_rtree.Boxes(summary.out, summary.bbox, scratch / "boxes")
+    ids = RowIds(_key(done), summary.out, scratch / "ids")
+    with boxes.rows, new_file(path, later=True) as fd, disk_errors("cannot write", path):
         with Appended(fd, len(base) // PAGE) as pages:
             table = Table(pages)
-            for block in _blocks(contents.contents(item, segments, in_turn=True, last=True)):
+            for block in _blocks(done.contents(in_turn=True, last=True)):
                 count = len(block.heads)
-                _add(table, block, ids.told(block.ids, count), srs, multi=multi)
-                found.add(block.boxes)
+                _add(table, block, ids.next_ids(block.ids, count), srs, multi=multi)
+                boxes.add(block.boxes)
             first = {roots["features"]: table.finish()}
-            first |= gpkg_rtree.write(pages, found, ids, roots)
+            first |= gpkg_rtree.write(pages, boxes, ids, roots)
             pages.wait()
         for number, page in first.items():
             base[(number - 1) * PAGE : number * PAGE] = page
@@ -77,14 +68,15 @@ def write(
     return Written((len(base),), (crc32(base), pages.crc))
 
 
-def _key(plan: VectorPlan, summary: Summary) -> list[int]:
-    """The first and the last id of the source; empty: features are numbered."""
-    return (plan.id_is_key and summary.ids) or []
+def _key(done: Finished) -> list[int]:
+    """Return the first and the last id of the source; empty: features are numbered."""
+    return (done.plan.id_is_key and done.summary.ids) or []
 
 
-def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[str, int]]:
-    """Say in an empty layer what it will hold; its id of the CRS, and where its tables begin."""
-    name = plan.layer_name
+def _prepare(path: Path, done: Finished) -> tuple[int, dict[str, int]]:
+    """Enter in an empty layer what it will hold; return its id of the CRS, and the pages that its
+    tables begin with."""
+    name, summary = done.plan.layer_name, done.summary
     box: list[float] | list[None] = summary.bbox or [None] * 4
     with _changed(path) as db:
         if (size := db.execute("PRAGMA page_size").fetchone()[0]) != PAGE:
@@ -99,9 +91,9 @@ def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[
             "UPDATE gpkg_ogr_contents SET feature_count = ? WHERE table_name = ?",
             (summary.out, name),
         )
-        last = max((_key(plan, summary) or [summary.out])[-1], 0)
+        last = max((_key(done) or [summary.out])[-1], 0)
         db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, last))
-        _tell_dimensions(db, name, summary.types)
+        _set_dimensions(db, name, summary.types)
         db.execute("COMMIT")
         srs, column = db.execute(
             "SELECT srs_id, column_name FROM gpkg_geometry_columns WHERE table_name = ?", (name,)
@@ -124,32 +116,32 @@ def _prepare(path: Path, plan: VectorPlan, summary: Summary) -> tuple[int, dict[
     return int(srs), roots
 
 
-def tell_dimensions(path: Path, plan: VectorPlan, summary: Summary) -> None:
-    """Say in a GeoPackage of OGR's whether its geometries have Z and M: all, some or none. OGR says
-    what the type of the layer has, not what the geometries have."""
+def set_dimensions(path: Path, done: Finished) -> None:
+    """Enter in a GeoPackage of OGR's whether its geometries have Z and M: all, some or none. OGR
+    says what the type of the layer has, not what the geometries have."""
     with _changed(path) as db:
-        _tell_dimensions(db, plan.layer_name, summary.types)
+        _set_dimensions(db, done.plan.layer_name, done.summary.types)
 
 
 #: What a GeoPackage says of Z, and of M.
 _PROHIBITED, _MANDATORY, _OPTIONAL = range(3)
 
 
-def _tell_dimensions(db: sqlite3.Connection, name: str, kinds: Sequence[int]) -> None:
+def _set_dimensions(db: sqlite3.Connection, name: str, kinds: Sequence[int]) -> None:
     have_z, have_m = ({kind // step % 2 == 1 for kind in kinds} for step in (1000, 2000))
     # Of a layer of several types OGR makes one of type "3D Unknown", which pyogrio does not open.
     mixed = ogr_file.layer_type(kinds)[0].startswith("Unknown")
-    told = [
+    marks = [
         _PROHIBITED if True not in have else _OPTIONAL if mixed or False in have else _MANDATORY
         for have in (have_z, have_m)
     ]
-    db.execute("UPDATE gpkg_geometry_columns SET z = ?, m = ? WHERE table_name = ?", (*told, name))
+    db.execute("UPDATE gpkg_geometry_columns SET z = ?, m = ? WHERE table_name = ?", (*marks, name))
 
 
 @contextlib.contextmanager
 def _changed(path: Path) -> Iterator[sqlite3.Connection]:
-    """A GeoPackage, to change it: not on the disk when it is closed. It keeps the version of the
-    SQLite that wrote it, which is OGR's."""
+    """Open a GeoPackage to change it: not on the disk when it is closed. It keeps the version of
+    the SQLite that wrote it, which is OGR's."""
     with path.open("r+b") as file:
         before = file.read(_VERSION.stop)[_VERSION]
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:

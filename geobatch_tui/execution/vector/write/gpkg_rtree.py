@@ -105,8 +105,8 @@ def write(pages: Appended, boxes: Boxes, ids: RowIds, roots: dict[str, int]) -> 
 
 
 def _leaves(boxes: Boxes, first: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
-    """The sides of each leaf, and the number of the leaf that each turn is in, 0 where in none.
-    ``first``: number of the first leaf."""
+    """Return the sides of each leaf, and the number of the leaf that each turn is in, 0 where in
+    none. ``first``: number of the first leaf."""
     leads = np.zeros(boxes.features + 1, np.uint32)
     sides, done = [], 0
     for block in evenly(boxes.rows.blocks(), _ENTRIES * _NODES):
@@ -118,7 +118,7 @@ def _leaves(boxes: Boxes, first: int) -> tuple[NDArray[np.float32], NDArray[np.u
 
 
 def _joined(sides: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The sides of the nodes that these entries fill."""
+    """Return the sides of the nodes that these entries fill."""
     cuts = np.arange(0, len(sides), _ENTRIES)
     low = np.minimum.reduceat(sides[:, [0, 2]], cuts)
     high = np.maximum.reduceat(sides[:, [1, 3]], cuts)
@@ -128,7 +128,7 @@ def _joined(sides: NDArray[np.float32]) -> NDArray[np.float32]:
 def _above(
     sides: NDArray[np.float32], levels: list[int], first: NDArray[np.int64]
 ) -> list[NDArray[np.uint8]]:
-    """The nodes of all levels above the leaves, which have these ``sides``; the root last."""
+    """Make the nodes of all levels above the leaves, which have these ``sides``; the root last."""
     made = []
     for height, count in enumerate(levels[2:], 1):
         below = int(first[len(levels) - 1 - height]) + np.arange(len(sides))
@@ -138,7 +138,8 @@ def _above(
 
 
 def _nodes(ids: NDArray[np.int64], sides: NDArray[np.float32], depth: int) -> NDArray[np.uint8]:
-    """Full nodes of these entries, the last with what is left; the root says its ``depth``."""
+    """Make full nodes of these entries, the last with the remaining ones; the root says its
+    ``depth``."""
     count = -(-len(ids) // _ENTRIES)
     nodes = np.zeros((count, _NODE), np.uint8)
     filled = np.full(count, _ENTRIES, ">u2")

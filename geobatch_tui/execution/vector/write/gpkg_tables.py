@@ -12,9 +12,9 @@ from geobatch_tui.execution.vector.kernels import feature_loops, sqlite_pages
 from geobatch_tui.execution.vector.kernels.sqlite_pages import LEAVES, NEXT, PAGE, ROWS, STATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
+
+    from geobatch_tui.execution.native.loop import Loop
 
     Numbers = NDArray[np.int64]
 
@@ -33,7 +33,7 @@ class Appended(Behind):
         os.lseek(fd, pages * PAGE, os.SEEK_SET)
 
     def number(self) -> int:
-        """The number of the next page, which is written next."""
+        """Return the number of the next page, which is written next."""
         if self.next == sqlite_pages.LOCKED:
             self.write(memoryview(bytes(PAGE)))
             self.next += 1
@@ -42,7 +42,7 @@ class Appended(Behind):
 
 
 class Table:
-    """One table: rows in the order of their ids, then :meth:`finish`."""
+    """A table: rows are added in the order of their ids, then :meth:`finish` ends it."""
 
     def __init__(self, pages: Appended) -> None:
         self._pages = pages
@@ -53,9 +53,9 @@ class Table:
         self._out = self._other = np.empty(0, np.uint8)
 
     def add(
-        self, kernel: Callable[..., Any], widest: int, columns: tuple[Any, ...], *rest: Any
+        self, kernel: Loop, widest: int, columns: tuple[NDArray[Any], ...], *rest: object
     ) -> None:
-        """Add rows by a loop of ``sqlitepages``.
+        """Add rows by a loop of ``sqlite_pages``.
 
         Args:
             kernel: takes room for pages, the table's leaf, state and full leaves, ``columns``,
@@ -87,7 +87,7 @@ class Table:
             self._state[LEAVES] = 0
 
     def finish(self) -> bytes:
-        """Write what is left; the page that the table begins with."""
+        """Write the last rows; return the page that the table begins with."""
         if not self._closed:
             feature_loops.seal(self._leaf, self._state)
             return self._leaf.tobytes()
@@ -104,7 +104,7 @@ class Table:
         return self._inner(level)
 
     def _above(self, level: Numbers) -> Numbers:
-        """Pages above those of a level (number, last id), evenly filled."""
+        """Write the pages above those of a level (number, last id), evenly filled."""
         groups = np.array_split(level, -(-len(level) // sqlite_pages.CHILDREN))
         made = []
         for group in groups:

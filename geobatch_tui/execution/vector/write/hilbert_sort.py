@@ -35,7 +35,7 @@ def sorted_groups(
     rows: int,
     path: Path,
 ) -> Iterator[pa.Table]:
-    """Features in tables of ``rows``, along the curve; those without a box come last.
+    """Give features in tables of ``rows``, along the curve; those without a box come last.
 
     Args:
         batches: gives all features, in the order of the source, each time it is called.
@@ -57,7 +57,7 @@ def sorted_groups(
 
 
 def _ranks(batches: Iterator[pa.RecordBatch], extent: list[float] | None) -> NDArray[np.int64]:
-    """The place of each feature along the curve."""
+    """Return the place of each feature along the curve."""
     keys = [np.empty(0, np.uint64)]
     for batch in batches:
         known, sides = box_sides(batch.column(BOX))
@@ -83,24 +83,24 @@ class _Parts:
     fd: int
     rows: int
     groups: list[list[tuple[int, int]]]
-    held: list[pa.RecordBatch] = field(default_factory=list)
+    batches: list[pa.RecordBatch] = field(default_factory=list)
     ranks: list[NDArray[np.int64]] = field(default_factory=list)
     size: int = 0
     at: int = 0
 
     def add(self, batch: pa.RecordBatch, ranks: NDArray[np.int64]) -> None:
-        self.held.append(batch)
+        self.batches.append(batch)
         self.ranks.append(ranks)
         self.size += batch.nbytes
         if self.size > HELD_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held, a piece for each group."""
-        if not self.held:
+        """Write the batches, a piece for each group."""
+        if not self.batches:
             return
         ranks = np.concatenate(self.ranks)
-        whole = pa.Table.from_batches(self.held).append_column(_RANK, numbers(ranks))
+        whole = pa.Table.from_batches(self.batches).append_column(_RANK, numbers(ranks))
         order = np.argsort(ranks)
         cuts = np.searchsorted(ranks[order] // self.rows, np.arange(len(self.groups) + 1))
         for number in np.flatnonzero(np.diff(cuts)).tolist():
@@ -109,7 +109,7 @@ class _Parts:
             write_all(self.fd, data)
             self.groups[number].append((self.at, data.size))
             self.at += data.size
-        self.held.clear()
+        self.batches.clear()
         self.ranks.clear()
         self.size = 0
 

@@ -1,9 +1,8 @@
-"""FlatGeobuf, GeoPackage and GeoJSON, by OGR, with the same bytes at every run."""
+"""Writes files by OGR, with the same bytes at every run."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from contextlib import nullcontext
 from io import BytesIO
@@ -13,25 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from geobatch_tui.errors import GeobatchError, SchemaError, VerifyError
-from geobatch_tui.execution.io.part_file import readable_name
+from geobatch_tui.errors import GeobatchError, SchemaError
 from geobatch_tui.execution.runtime import classify
 from geobatch_tui.execution.vector.batch import wkb_coordinates
-from geobatch_tui.execution.vector.batch.arrow_arrays import Summary, evenly, free_name, texts
+from geobatch_tui.execution.vector.batch.arrow_arrays import evenly, free_name, texts
 from geobatch_tui.execution.vector.batch_schema import written_schema
 from geobatch_tui.execution.vector.fields import field_types
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 from geobatch_tui.execution.vector.geometry import geojson_repairs
-from geobatch_tui.execution.vector.ogr import exact_names, stream
-from geobatch_tui.execution.vector.ogr.ogr_drivers import DRIVERS, place_of
+from geobatch_tui.execution.vector.ogr import exact_names
 from geobatch_tui.execution.vector.ogr.pyogrio_import import DataSourceError, pyogrio
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
+from geobatch_tui.execution.vector.spool import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.spool.contents import Finished
 
 KEY = "GEOBATCH_FP"
 #: Features and bytes of a batch that OGR gets: one transaction of a GeoPackage.
@@ -42,28 +40,26 @@ _OPTIONS = {
     "OGR_SQLITE_JOURNAL": "MEMORY",
     "OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z",
 }
-_ERRORS = (DataSourceError, RuntimeError, pa.ArrowException, OSError)
+#: Errors of OGR and Arrow as a file is written or read.
+ERRORS = (DataSourceError, RuntimeError, pa.ArrowException, OSError)
 
 
-def write(
-    item: ItemContext,
-    plan: VectorPlan,
-    batches: Iterator[pa.RecordBatch],
-    summary: Summary,
-    path: Path | BytesIO,
-) -> None:
+def write(done: Finished, path: Path | BytesIO, *, without_features: bool = False) -> None:
     """Write the features to ``path``, a new file, or to memory.
 
     Raises:
         SchemaError: OGR cannot hold a field or a geometry in this format.
-        GeobatchError: whatever ended ``batches``.
+        GeobatchError: whatever ended the read of the segments.
     """
-    if plan.format == "Shapefile":
+    plan, summary = done.plan, done.summary
+    finished = iter(()) if without_features else done.contents(last=True)
+    batches = pieces.good_batches(finished)
+    if plan.output.is_dbase:
         shapefile_zip.refuse_mixed(summary.types)
     kind, promote = layer_type(summary.types, plan.geometry_type)
     kind = kind if summary.out else _declared(plan)
-    mends = geojson_repairs.mends(plan.format, summary)
-    geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
+    mends = geojson_repairs.mends(plan.output, summary)
+    geometry = free_name(plan.output.geometry_name, plan.fields)
     fields = field_types.for_ogr(written_schema(plan))
     keyed = plan.id_is_key and bool(summary.ids)
     if keyed:  # OGR takes a field that is called as the key for it
@@ -77,7 +73,7 @@ def write(
         try:
             for table in evenly(batches, ROWS, GEOMETRY, BYTES):
                 column = table.column(GEOMETRY).combine_chunks()
-                if promote and plan.format not in field_types.JSON:
+                if promote and not plan.output.is_json:
                     column = promoted(column)
                 for mend in mends:
                     column = mend(column)
@@ -91,7 +87,7 @@ def write(
 
     reader = pa.RecordBatchReader.from_batches(schema, tables())
     try:
-        _write_layer(item, plan, kind, path, reader, _layer_options(item, plan, summary))
+        _write_layer(done, kind, path, reader)
     except SchemaError:
         if failed:
             raise failed[0] from None
@@ -99,7 +95,7 @@ def write(
 
 
 def _declared(plan: VectorPlan) -> str:
-    """Type of a layer without features: that of the source."""
+    """Return the type of a layer without features: that of the source."""
     return plan.geometry_type if plan.geometry_type.partition(" ")[0] in _SAMPLES else "Unknown"
 
 
@@ -116,59 +112,60 @@ _SAMPLES = {
 }
 
 
-def template(
-    item: ItemContext, plan: VectorPlan, summary: Summary, kind: str, **options: Any
-) -> bytes:
-    """Return the file that :func:`write` makes of an item without features; FlatGeobuf: with one of
-    no meaning, as its header says less of an empty layer. ``kind``: its type of geometry.
+def template(done: Finished, kind: str, *, has_feature: bool = False, **options: str) -> bytes:
+    """Return the file that :func:`write` makes of an item without features.
 
     OGR writes it to memory: on a disk that is full or fails it goes on without the triggers that it
     could not write, and reports success.
+
+    Args:
+        done: the finished chunks.
+        kind: type of geometry of the layer.
+        has_feature: with a feature of no meaning.
+        options: of the layer, beside the usual ones.
     """
     import shapely
 
+    plan = done.plan
     shape = shapely.from_wkt(_sample(kind))
-    geometry = free_name("geom" if plan.format == "GPKG" else "geometry", plan.fields)
+    geometry = free_name(plan.output.geometry_name, plan.fields)
     schema = field_types.for_ogr(written_schema(plan))
     columns = [pa.nulls(1, each.type) for each in schema]
     written = texts([shapely.to_wkb(shape, flavor="iso")], pa.binary())
     schema = schema.append(geometry_field(geometry))
     table = pa.Table.from_arrays([*columns, written], schema=schema)
-    if plan.format != "FlatGeobuf":
+    if not has_feature:
         table = table.slice(0, 0)
     memory = BytesIO()
-    _write_layer(
-        item, plan, kind, memory, table.to_reader(), _layer_options(item, plan, summary) | options
-    )
+    _write_layer(done, kind, memory, table.to_reader(), **options)
     return memory.getvalue()
 
 
 def _sample(kind: str) -> str:
-    """WKT of a geometry of a type."""
+    """Return a geometry of a type, as WKT."""
     name, _, dimensions = kind.partition(" ")
     named = re.sub(r"([A-Z]+) ", rf"\1 {dimensions} ", _SAMPLES[name])
     return re.sub(r"(\d \d)", r"\1" + " 0" * len(dimensions), named)
 
 
 def _write_layer(
-    item: ItemContext,
-    plan: VectorPlan,
-    kind: str,
-    path: Path | BytesIO,
-    reader: pa.RecordBatchReader,
-    options: dict[str, Any],
+    done: Finished, kind: str, path: Path | BytesIO, reader: pa.RecordBatchReader, **options: str
 ) -> None:
+    plan = done.plan
+    usual = _OPTIONS_OF.get(plan.format, _options_of_json)(done)
     write_stream(
         path,
         reader,
         layer=plan.layer_name,
-        driver=DRIVERS[plan.format],
+        driver=plan.output.driver,
         geometry_name=None if plan.is_table else reader.schema.names[-1],
-        geometry_type=None if plan.is_table else _called(kind),
+        geometry_type=None if plan.is_table else pyogrio_type(kind),
         crs=plan.dst_crs or None,
-        layer_options=options,
-        encoding="UTF-8" if plan.format == "Shapefile" else None,
-        layer_metadata={KEY: item.fingerprint} if plan.format in {"GPKG", "FlatGeobuf"} else None,
+        layer_options=usual | options,
+        encoding="UTF-8" if plan.output.is_dbase else None,
+        layer_metadata={KEY: done.item.fingerprint}
+        if plan.output.fingerprint == "metadata"
+        else None,
     )
 
 
@@ -187,43 +184,58 @@ def write_stream(path: Path | BytesIO, reader: pa.RecordBatchReader, **how: Any)
             reached = exact_names.writable(path) if isinstance(path, Path) else nullcontext(path)
             with reached as name:
                 pyogrio.write_arrow(reader, name, **how)
-    except (*_ERRORS, ValueError) as error:
+    except (*ERRORS, ValueError) as error:
         if (isinstance(error, OSError) and error.errno) or classify.no_thread(error):
             raise
         raise SchemaError(f"OGR cannot write this layer as {how['driver']}: {error}") from error
 
 
 def geometry_field(name: str) -> pa.Field:
-    """The field of a layer's geometry, WKB."""
+    """Make the field of a layer's geometry, WKB."""
     return pa.field(name, pa.binary(), metadata={"ARROW:extension:name": "ogc.wkb"})
 
 
-def _layer_options(item: ItemContext, plan: VectorPlan, summary: Summary) -> dict[str, Any]:
-    if plan.format == "GPKG":
-        return {"FID": _key_name(plan), "GEOMETRY_NAME": free_name("geom", plan.fields)}
-    if plan.format == "FlatGeobuf":
-        # An index cannot hold a feature without extent, and OGR refuses such a feature then.
-        return {"SPATIAL_INDEX": "NO" if summary.facts.get("empty") or not summary.out else "YES"}
-    member = {"ID_FIELD": plan.id_name} if plan.id_name else {}
-    if plan.format == "GeoJSON":
-        native = json.dumps({"type": "FeatureCollection", KEY.lower(): item.fingerprint})
-        return member | {
-            "RFC7946": "YES",
-            "WRITE_NAME": "NO",
-            "NATIVE_DATA": native,
-            "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
-        }
-    return shapefile_zip.OPTIONS if plan.format == "Shapefile" else member
+def _options_of_gpkg(done: Finished) -> dict[str, str]:
+    plan = done.plan
+    return {"FID": _key_name(plan), "GEOMETRY_NAME": free_name("geom", plan.fields)}
+
+
+def _options_of_flatgeobuf(done: Finished) -> dict[str, str]:
+    # An index cannot hold a feature without extent, and OGR refuses such a feature then.
+    indexed = done.summary.out and not done.summary.facts.get("empty")
+    return {"SPATIAL_INDEX": "YES" if indexed else "NO"}
+
+
+def _options_of_json(done: Finished) -> dict[str, str]:
+    return {"ID_FIELD": done.plan.id_name} if done.plan.id_name else {}
+
+
+def _options_of_geojson(done: Finished) -> dict[str, str]:
+    native = json.dumps({"type": "FeatureCollection", KEY.lower(): done.item.fingerprint})
+    return _options_of_json(done) | {
+        "RFC7946": "YES",
+        "WRITE_NAME": "NO",
+        "NATIVE_DATA": native,
+        "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
+    }
+
+
+_OPTIONS_OF: dict[str, Callable[[Finished], dict[str, str]]] = {
+    "FlatGeobuf": _options_of_flatgeobuf,
+    "GPKG": _options_of_gpkg,
+    "GeoJSON": _options_of_geojson,
+    "Shapefile": lambda _: shapefile_zip.OPTIONS,
+}
 
 
 def _key_name(plan: VectorPlan) -> str:
-    """Name of the primary key of a GeoPackage."""
+    """Name the primary key of a GeoPackage."""
     geometry = free_name("geom", plan.fields)
     return free_name((plan.id_is_key and plan.id_name) or "fid", (*plan.fields, geometry))
 
 
-def _called(kind: str) -> str:
-    """How pyogrio calls a type."""
+def pyogrio_type(kind: str) -> str:
+    """Return pyogrio's name of a type."""
     name, _, dimensions = kind.partition(" ")
     if "M" not in dimensions:
         return kind
@@ -239,9 +251,9 @@ def measured(kinds: Sequence[int]) -> bool:
 
 
 def layer_type(kinds: Sequence[int], declared: str = "") -> tuple[str, bool]:
-    """Type of a layer that holds ``kinds`` (WKB's numbers), and whether single geometries are
-    written as multi ones: where both occur, and nothing else, or where the source ``declared`` that
-    multi type."""
+    """Return the type of a layer that holds ``kinds`` (WKB's numbers), and whether single
+    geometries are written as multi ones: where both occur, and nothing else, or where the source
+    ``declared`` that multi type."""
     bases = {kind % 1000 for kind in kinds}
     deep = "Z" if any(kind // 1000 % 2 for kind in kinds) else ""
     deep += "M" if min(kinds, default=0) >= wkb_coordinates.MEASURED else ""
@@ -258,7 +270,7 @@ def layer_type(kinds: Sequence[int], declared: str = "") -> tuple[str, bool]:
 
 
 def promoted(column: pa.Array) -> pa.Array:
-    """Points, lines and polygons as multi geometries of one part; the others as they are."""
+    """Make multi geometries of one part of points, lines and polygons; leave the others."""
     sizes = np.diff(
         np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
     )
@@ -277,54 +289,3 @@ def promoted(column: pa.Array) -> pa.Array:
             value = head + value
         made.append(value)
     return pa.array(made, pa.binary())
-
-
-def check(path: Path, plan: VectorPlan, fingerprint: str, features: int) -> None:
-    """Raises VerifyError if the file does not open, or holds another number of features. Those of
-    FlatGeobuf are gone through one by one: its own count is only a number in its header."""
-    try:
-        info = pyogrio.read_info(exact_names.exact(path), force_feature_count=True)
-        if plan.format == "FlatGeobuf":
-            with stream.opened(str(path), read_geometry=False) as (_, reader):
-                info["features"] = sum(batch.num_rows for batch in reader)
-    except _ERRORS as error:
-        if not features and plan.format in {"GeoJSON", "GeoJSONSeq"}:
-            return
-        raise VerifyError(f"{path.name!r} cannot be read back: {error}") from error
-    if info["features"] != features:
-        raise VerifyError(
-            f"{path.name!r} holds {info['features']} features, {features} were written"
-        )
-    told = shapefile_zip.fingerprint_of(path) if plan.format == "Shapefile" else _embedded(info)
-    if plan.format in {"GPKG", "FlatGeobuf", "Shapefile"} and told != fingerprint:
-        raise VerifyError(f"{path.name!r} does not carry its fingerprint")
-
-
-def _embedded(info: dict[str, Any]) -> str:
-    return str((info["layer_metadata"] or {}).get(KEY, ""))
-
-
-def inspect(path: str) -> tuple[str, dict[str, Any]]:
-    """Fingerprint of a published file, all features of which were read (empty: not ours, or a
-    GeoJSON text sequence, which has no place for one), and facts of it."""
-    # The layer of a text file has the name of the file, which pyogrio takes for UTF-8.
-    text = Path(path).suffix in {".geojson", ".geojsonl"}
-    with readable_name(path) if text else nullcontext(path) as name:
-        place = place_of(name)
-        with stream.opened(place) as (_, reader):
-            count = sum(batch.num_rows for batch in reader)
-        info = pyogrio.read_info(exact_names.exact(place), force_total_bounds=True)
-    box = info["total_bounds"]
-    facts = {"features_out": count, "bounds": [float(side) for side in box] if box else None}
-    return _fingerprint(path, info), facts
-
-
-def _fingerprint(path: str, info: dict[str, Any]) -> str:
-    if info["driver"] == "ESRI Shapefile":
-        return shapefile_zip.fingerprint_of(Path(path))
-    if info["driver"] == "GeoJSON":
-        with open(os.fspath(path), "rb") as file:  # noqa: PTH123 - odd bytes in names
-            head = file.read(4096).decode("utf-8", "replace")
-        _, found, rest = head.partition(f'"{KEY.lower()}": "')
-        return rest.partition('"')[0] if found else ""
-    return _embedded(info)

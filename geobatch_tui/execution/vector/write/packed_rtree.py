@@ -24,7 +24,7 @@ _NODE = np.dtype([("box", "<f8", 4), ("at", "<u8")])
 
 
 def _levels(count: int) -> list[int]:
-    """Nodes of each level of the tree, from the root to the leaves."""
+    """Count the nodes of each level of the tree, from the root to the leaves."""
     levels = [count]
     while len(levels) == 1 or levels[0] > 1:
         levels.insert(0, -(-levels[0] // _CHILDREN))
@@ -89,7 +89,7 @@ class Index:
 
 
 def _joined(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boxes round each 16 boxes in turn."""
+    """Return the boxes round each 16 boxes in turn."""
     cuts = np.arange(0, len(boxes), _CHILDREN)
     low = np.minimum.reduceat(boxes[:, :2], cuts)
     return np.concatenate([low, np.maximum.reduceat(boxes[:, 2:], cuts)], axis=1)

@@ -21,16 +21,17 @@ from geobatch_tui.execution.io.disk import disk_errors, write_all
 from geobatch_tui.execution.io.part_file import new_file
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.formats import geoparquet
-from geobatch_tui.execution.vector.spool import contents, pieces
+from geobatch_tui.execution.vector.spool import pieces
 from geobatch_tui.execution.vector.write import hilbert_sort, parquet_footer
 from geobatch_tui.execution.vector.write.parquet_footer import List, Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from geobatch_tui.execution.protocol.messages import ItemContext, Segment
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
     from geobatch_tui.execution.vector.plan import VectorPlan
+    from geobatch_tui.execution.vector.spool.contents import Finished
     from geobatch_tui.execution.vector.spool.pieces import Piece
 
 VERSION = "1.1.0"
@@ -47,25 +48,20 @@ _GROUP_OFFSETS, _COLUMN_OFFSETS, _META_OFFSETS = (5,), (2,), (9, 10, 11, 14)
 _INDEXES = (4, 6)
 
 
-def write(
-    item: ItemContext,
-    plan: VectorPlan,
-    segments: Sequence[Segment],
-    summary: Summary,
-    path: Path,
-) -> int:
+def write(done: Finished, path: Path) -> int:
     """Write the part file: row groups that chunks have encoded are copied. Returns its CRC-32."""
+    plan = done.plan
     schema = pieces.output_schema(plan)
-    told = {KEY: item.fingerprint}
+    metadata = {KEY: done.item.fingerprint}
     if not plan.is_table:  # which is plain Parquet
-        geo = _geo(plan, summary, *schema.names[-2:])
-        told = {"geo": json.dumps(geo, sort_keys=True), **told}
+        geo = _geo(plan, done.summary, *schema.names[-2:])
+        metadata = {"geo": json.dumps(geo, sort_keys=True), **metadata}
     with new_file(path, later=True) as fd, disk_errors("cannot write", path):
-        file = _Assembly(fd, _empty(plan, schema.with_metadata(told)))
+        file = _Assembly(fd, _empty(plan, schema.with_metadata(metadata)))
         if plan.options.get("sorted"):
-            _write_sorted(file, item, plan, segments, summary)
+            _write_sorted(file, done)
             return file.finish()
-        for group in _groups(plan, contents.contents(item, segments, last=True), summary.cells):
+        for group in _groups(done):
             if len(group) == 1 and group[0].parquet:
                 file.copy(group[0].data)
             else:
@@ -76,52 +72,47 @@ def write(
         return file.finish()
 
 
-def _write_sorted(
-    file: _Assembly,
-    item: ItemContext,
-    plan: VectorPlan,
-    segments: Sequence[Segment],
-    summary: Summary,
-) -> None:
+def _write_sorted(file: _Assembly, done: Finished) -> None:
     def batches() -> Iterator[pa.RecordBatch]:
-        return pieces.good_batches(contents.contents(item, segments))
+        return pieces.good_batches(done.contents())
 
-    scratch = Path(item.work_dir) / f"sorted-{os.getpid()}-{threading.get_ident()}.tmp"
+    scratch = Path(done.item.work_dir) / f"sorted-{os.getpid()}-{threading.get_ident()}.tmp"
     try:
-        for table in hilbert_sort.sorted_groups(batches, summary.bbox, plan.cell, scratch):
-            file.copy(pieces.encoded(plan, table.to_batches()))
+        for table in hilbert_sort.sorted_groups(
+            batches, done.summary.bbox, done.plan.cell, scratch
+        ):
+            file.copy(pieces.encoded(done.plan, table.to_batches()))
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def _groups(
-    plan: VectorPlan, parts: Iterator[contents.Content], cells: dict[int, int]
-) -> Iterator[list[Piece]]:
-    """Pieces of one row group each: of one cell, or of several with few features left."""
-    held: list[Piece] = []
+def _groups(done: Finished) -> Iterator[list[Piece]]:
+    """Group pieces by row groups: of one cell, or of several with few features left."""
+    group: list[Piece] = []
     rows, cell = 0, -1
-    for part in parts:
+    cells = done.summary.cells
+    for part in done.contents(last=True):
         for piece in pieces.pieces_of(part):
             if piece.cell != cell:
-                if rows + cells[piece.cell] > plan.cell and held:
-                    yield held
-                    held, rows = [], 0
+                if rows + cells[piece.cell] > done.plan.cell and group:
+                    yield group
+                    group, rows = [], 0
                 cell = piece.cell
                 rows += cells[cell]
-            held.append(piece)
-    if held:
-        yield held
+            group.append(piece)
+    if group:
+        yield group
 
 
 def _empty(plan: VectorPlan, schema: pa.Schema) -> Struct:
-    """The footer of a file without row groups."""
+    """Make the footer of a file without row groups."""
     sink = pa.BufferOutputStream()
     pieces.writer(plan, sink, schema).close()
     return _footer(memoryview(sink.getvalue()))[0]
 
 
 def _footer(file: memoryview) -> tuple[Struct, int]:
-    """Footer of a Parquet file, and where it begins."""
+    """Read the footer of a Parquet file; return also where it begins."""
     start = len(file) - _TAIL.size - _TAIL.unpack(file[-_TAIL.size :])[0]
     return parquet_footer.read(bytes(file[start : -_TAIL.size])), start
 
@@ -161,7 +152,7 @@ class _Assembly:
 
 
 def _shifted(group: Struct, shift: int) -> Struct:
-    """A row group whose columns lie ``shift`` bytes further on.
+    """Move the columns of a row group by ``shift`` bytes.
 
     Raises VerifyError if it has an index of pages, which would say where they lay before.
     """
@@ -178,11 +169,11 @@ def _shifted(group: Struct, shift: int) -> Struct:
 
 def _shift(value: Struct, numbers: tuple[int, ...], shift: int) -> None:
     for number in numbers:
-        if at := value.get(number):  # 0 stands for: not told
+        if at := value.get(number):  # 0 stands for: not known
             value.put(number, at + shift)
 
 
-def _geo(plan: VectorPlan, summary: Summary, geometry: str, box: str) -> dict[str, Any]:
+def _geo(plan: VectorPlan, summary: Summary, geometry: str, box: str) -> Json:
     crs = CRS.from_wkt(plan.dst_crs).to_json_dict() if plan.dst_crs else None
     column: dict[str, Any] = {
         "encoding": "WKB",
@@ -200,7 +191,7 @@ def _geo(plan: VectorPlan, summary: Summary, geometry: str, box: str) -> dict[st
 
 
 def check(path: Path, fingerprint: str, features: int) -> None:
-    """Raises VerifyError if the file does not open, or holds something else."""
+    """Raise VerifyError if the file does not open, or holds something else."""
     try:
         with geoparquet.parquet_file(path) as file:
             meta = file.metadata
@@ -214,9 +205,9 @@ def check(path: Path, fingerprint: str, features: int) -> None:
         raise VerifyError(f"{path.name!r} holds {rows} features, {features} were written")
 
 
-def inspect(path: str) -> tuple[str, dict[str, Any]]:
-    """Fingerprint of a published file, every column of which was decoded (empty: not ours), and
-    facts of it."""
+def inspect(path: str) -> tuple[str, Json]:
+    """Decode every column of a published file; return its fingerprint (empty: not ours), and facts
+    of it."""
     with geoparquet.parquet_file(path) as file:
         for group in range(file.metadata.num_row_groups):
             file.read_row_group(group, use_threads=False)
@@ -226,10 +217,10 @@ def inspect(path: str) -> tuple[str, dict[str, Any]]:
 
 
 def _bounds(geo: bytes) -> list[float] | None:
-    """The box of the first geometry column, as the metadata of a file of ours have it."""
+    """Read the box of the first geometry column from the metadata of a file of ours."""
     try:
-        told = json.loads(geo)
-        box = told["columns"][told["primary_column"]]["bbox"]
+        described = json.loads(geo)
+        box = described["columns"][described["primary_column"]]["bbox"]
     except (ValueError, KeyError, TypeError):
         return None
     return [float(value) for value in box] if len(box) == 4 else None

@@ -22,7 +22,7 @@ class Struct:
     fields: dict[int, tuple[int, Any]] = field(default_factory=dict)
 
     def get(self, number: int) -> Any:
-        """Value of a field; None if it is not there."""
+        """Return the value of a field; None if it is not there."""
         return self.fields[number][1] if number in self.fields else None
 
     def put(self, number: int, value: Any, kind: int | None = None) -> None:
@@ -39,12 +39,12 @@ class List:
 
 
 def read(data: bytes) -> Struct:
-    """The struct that ``data`` begins with."""
+    """Read the struct that ``data`` begins with."""
     return _Reader(data).struct()
 
 
 def write(value: Struct) -> bytes:
-    """The inverse of :func:`read`: the same bytes, where the fields are the same."""
+    """Write what :func:`read` gave: the same bytes, where the fields are the same."""
     out = bytearray()
     _write_struct(out, value)
     return bytes(out)

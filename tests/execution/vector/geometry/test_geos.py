@@ -20,6 +20,7 @@ from geobatch_tui.errors import DiskFullError, GeometryError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ChunkTask
 from geobatch_tui.execution.vector.batch import wkb_coordinates
+from geobatch_tui.execution.vector.batch.feature_batch import Batch
 from geobatch_tui.execution.vector.geometry import geos
 from geobatch_tui.execution.vector.geometry.geos import parts
 from geobatch_tui.execution.vector.geometry.trail import Trail
@@ -223,12 +224,13 @@ def test_large_geometries_are_tested_under_their_names(tmp_path, monkeypatch):
         geometry=[BOWTIE, shapely.Point(0, 0).buffer(1), shapely.box(0, 0, 1, 1), SPIKE], crs=4326
     )
     vectordata.write(frame, tmp_path / "s.gpkg")
-    found = wkb_coordinates.coordinates(pa.array(frame.geometry.to_wkb(), pa.binary()))
+    shapes = wkb_coordinates.coordinates(pa.array(frame.geometry.to_wkb(), pa.binary()))
+    batch = Batch(shapes, {}, np.zeros(4, np.bool_))
     seen = []
     with Trail(_task(tmp_path, 0)) as trail:
         place = trail.at
         monkeypatch.setattr(trail, "at", lambda row: (seen.append(row), place(row))[1])
-        answers = geos.tested(found, np.array([0, 1, 3]), geos.valid, {}, trail)
+        answers = geos.tested(batch, np.array([0, 1, 3]), geos.valid, trail)
     assert answers.tolist() == [False, True, False]
     assert seen == [1, 3]
 

@@ -176,7 +176,7 @@ def test_two_layers_of_one_name_are_refused(tmp_path: Path, monkeypatch) -> None
     path = vectordata.write(vectordata.layer(1), tmp_path / "s.gpkg")
     listed = [["a", "Point"], ["b", "Point"], ["a", "Point"]]
     monkeypatch.setattr(
-        "geobatch_tui.execution.vector.read.layer_list.pyogrio.list_layers", lambda _: listed
+        "geobatch_tui.execution.vector.ogr.layer_info.pyogrio.list_layers", lambda _: listed
     )
     with pytest.raises(SchemaError, match="several layers of the name 'a'"):
         layers(LayersTask(0, "vector.convert", str(path)), vectorjobs.stage)

@@ -83,9 +83,9 @@ def test_a_part_that_lost_its_bytes_is_read_again(item, kept):
 @pytest.mark.parametrize("count", [0, 3, 5])
 def test_a_source_that_ends_early_is_told_of(count, item, monkeypatch):
     """With the number of features that it gave."""
-    whole = parts_on_disk._whole
+    whole = parts_on_disk.all_features
     monkeypatch.setattr(
-        parts_on_disk, "_whole", lambda *how: (next(whole(*how)).slice(0, n) for n in [count])
+        parts_on_disk, "all_features", lambda *how: (next(whole(*how)).slice(0, n) for n in [count])
     )
     with pytest.raises(CorruptSourceError, match=f"ends after {count} features; 20 were"):
         _run(item)

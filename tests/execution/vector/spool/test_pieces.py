@@ -89,8 +89,10 @@ def test_all_columns_but_the_geometry_have_statistics():
     pq.write_table(schema.empty_table(), sink)
     written = pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
     paths = [written.column(n).path for n in range(len(written))]
-    assert pieces._told(schema, is_table=True) == paths
-    assert pieces._told(schema, is_table=False) == [path for path in paths if path != "shape"]
+    assert pieces.columns_with_statistics(schema, is_table=True) == paths
+    assert pieces.columns_with_statistics(schema, is_table=False) == [
+        path for path in paths if path != "shape"
+    ]
 
 
 @pytest.mark.parametrize("features", [50, 100, 300])

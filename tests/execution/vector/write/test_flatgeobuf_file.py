@@ -133,7 +133,9 @@ def test_features_are_those_of_ogr(tmp_path, kind, more):
     texts = [t for t in SHAPES[kind] if not more or (t and "EMPTY" not in t)]
     shapes = wkb(texts, more)
     columns = attributes(len(shapes))
-    theirs = by_ogr(tmp_path / "t.fgb", columns, shapes, ogr_file._called(f"{kind} {more}".strip()))
+    theirs = by_ogr(
+        tmp_path / "t.fgb", columns, shapes, ogr_file.pyogrio_type(f"{kind} {more}".strip())
+    )
     assert by_us(columns, shapes, typed=kind == "Unknown", measured="M" in more) == theirs
 
 

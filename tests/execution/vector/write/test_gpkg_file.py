@@ -90,7 +90,7 @@ def test_a_faulty_file_is_not_published(part, tmp_path, monkeypatch):
 def test_what_ogr_leaves_out_is_missed(lost, tmp_path, monkeypatch):
     """Where the disk refuses a page, OGR goes on without what was to be there, and reports success:
     of a layer that OGR writes."""
-    whole = gpkg_file.tell_dimensions
+    whole = gpkg_file.set_dimensions
 
     def losing(path, *more):
         whole(path, *more)
@@ -99,7 +99,7 @@ def test_what_ogr_leaves_out_is_missed(lost, tmp_path, monkeypatch):
 
     monkeypatch.setattr(records, "taken", lambda _: False)
     assert ask(convert(vectordata.layer(20), tmp_path), "SELECT count(*) FROM s") == [(20,)]
-    monkeypatch.setattr(gpkg_file, "tell_dimensions", losing)
+    monkeypatch.setattr(gpkg_file, "set_dimensions", losing)
     with pytest.raises(VerifyError, match="not complete"):
         convert(vectordata.layer(20), tmp_path)
 

@@ -1,5 +1,5 @@
-"""Features of FlatGeobuf that need not be read, by the leaves of its index: each has the box of a
-feature, and where that begins.
+"""The index of a FlatGeobuf file: a leaf has the box of a feature, and where it begins, so that
+features outside of a rectangle need not be read.
 
 Whoever made the file may have made any index: it is followed only where it names all features, one
 behind the other, as they lie in the file.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,23 +35,23 @@ class Leaves:
     """The leaves of an index; ``base``: the byte from which they count; ``end``: where the last
     feature ends, of those bytes; ``wide``: children of a node."""
 
-    there: NDArray[Any]
+    there: NDArray[np.void]
     base: int
     end: int
     wide: int
 
     def starts(self, at: int, stop: int) -> list[int]:
-        """Where the features from ``at`` to ``stop`` begin, and the last one ends."""
+        """List the offsets of the features from ``at`` to ``stop``, and the end of the last."""
         found = self.there["at"][at : stop + 1].tolist()
         ends = [] if stop < len(self.there) else [self.end]
         return [self.base + each for each in (*found, *ends)]
 
     def runs(self, size: int, bounds: Sequence[float]) -> list[tuple[int, int, bool]]:
-        """Chunks of ``size`` features all of which lie outside of ``bounds``, and runs of others:
-        where each starts and stops, and whether it is outside. None if too few are."""
+        """List chunks of ``size`` features all of which lie outside of ``bounds``, and runs of
+        other chunks: the start and end of each, and whether it is outside. None if too few are."""
         minx, miny, maxx, maxy = bounds
         count, outside = len(self.there), 0
-        found: list[tuple[int, int, bool]] = []
+        runs: list[tuple[int, int, bool]] = []
         for start in range(0, count, size):
             left, bottom, right, top = self.there["box"][start : start + size].T
             # A box that is none is to be looked at.
@@ -59,9 +59,9 @@ class Leaves:
             beyond = sound & ((left > maxx) | (right < minx) | (bottom > maxy) | (top < miny))
             stop, is_outside = min(start + size, count), bool(beyond.all())
             outside += (stop - start) * is_outside
-            joined = found.pop()[0] if found and not is_outside and not found[-1][2] else start
-            found.append((joined, stop, is_outside))
-        return found if outside >= _SHARE * count else []
+            joined = runs.pop()[0] if runs and not is_outside and not runs[-1][2] else start
+            runs.append((joined, stop, is_outside))
+        return runs if outside >= _SHARE * count else []
 
     def hold(self, data: mmap.mmap, runs: list[tuple[int, int, bool]]) -> bool:
         """Whether the features that are read begin where those before them end."""
@@ -74,11 +74,11 @@ class Leaves:
 
 
 def of(data: mmap.mmap, count: int) -> Leaves | None:
-    """The leaves of a file of ``count`` features; None: there is no index, or one that does not
-    name these features in their order."""
-    head, told, wide = flatgeobuf_layout.layout(data)
+    """Read the leaves of a file of ``count`` features; None: there is no index, or one that does
+    not name these features in their order."""
+    head, counted, wide = flatgeobuf_layout.layout(data)
     # An index of nodes with one child has no end.
-    if told != count or not count or wide < _FEWEST:
+    if counted != count or not count or wide < _FEWEST:
         return None
     base = head + flatgeobuf_layout.index_size(count, wide)
     if base + _LENGTH > len(data):
@@ -92,7 +92,7 @@ def of(data: mmap.mmap, count: int) -> Leaves | None:
     return Leaves(there, base, end, wide) if base + end <= len(data) else None
 
 
-def _in_order(places: NDArray[Any]) -> bool:
+def _in_order(places: NDArray[np.uint64]) -> bool:
     """Whether each feature begins behind the length of the one before it, the first one at 0."""
     if places[0] or (places > _MOST).any():
         return False

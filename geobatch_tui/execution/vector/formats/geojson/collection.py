@@ -1,5 +1,4 @@
-"""Which features of a GeoJSON file have a geometry, and whether a whole one, or numbers that OGR
-reads as others, and what beside features is in it, as the file itself says.
+"""Collections of GeoJSON: their members, and what each feature has, as the file itself says.
 
 OGR gives a feature no geometry where it cannot read the one that it has, and puts the end of the
 range of 64 bits for a whole number beyond, with a line on stderr at most. It passes over members of
@@ -13,7 +12,7 @@ import re
 from io import TextIOWrapper
 from json import JSONDecodeError
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector.formats.geojson.geojson_coordinates import is_whole
@@ -47,8 +46,8 @@ _LONGEST = 16
 _ENDS = frozenset(_BLANK + "]}")
 
 
-def told(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
-    """A byte for each feature at ``path``, of what holds for it: ``GEOMETRY``, ``BEYOND``,
+def feature_marks(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
+    """Make a byte for each feature at ``path``, with the flags ``GEOMETRY``, ``BEYOND``,
     ``BROKEN``.
 
     Args:
@@ -65,13 +64,14 @@ def told(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
 
 
 def objects(path: str, place: str) -> tuple[int, int]:
-    """How many objects are members of a collection, and bytes that OGR needs for the largest."""
+    """Count the members of a collection that are objects, and the bytes that OGR needs for the
+    largest."""
     with archive.opened(path, place) as file:
         return _objects(file)
 
 
 def needed(text: bytes) -> int:
-    """Bytes that OGR needs to parse a feature."""
+    """Return the bytes that OGR needs to parse a feature."""
     return _needed(text.count(b"["), len(text))
 
 
@@ -80,8 +80,13 @@ def _needed(lists: int, size: int) -> int:
 
 
 def lost(path: str, place: str, features: int, count: int = -1) -> tuple[int, ...]:
-    """Numbers, from 1, of the members of a collection that are objects and no features, in what OGR
-    opens at ``place``, and reads ``features`` of; ``count``: of objects, if that is known.
+    """Number, from 1, the members of a collection that are objects and no features.
+
+    Args:
+        path: the source.
+        place: what OGR opens of it.
+        features: that OGR reads.
+        count: of objects, if that is known.
 
     Raises:
         CorruptSourceError: they are too many.
@@ -101,10 +106,10 @@ def lost(path: str, place: str, features: int, count: int = -1) -> tuple[int, ..
 
 
 def reasons(path: str, place: str, numbers: tuple[int, ...]) -> Iterator[str]:
-    """Why each of these members is no feature."""
+    """Say why each of these members is no feature."""
     wanted = frozenset(numbers)
     for n, value in _numbered(path, place):
-        if n in wanted:
+        if n in wanted and isinstance(value, dict):
             start = json.dumps(value, ensure_ascii=False)[:_SHOWN]
             yield (
                 f"member {n} of the collection is no feature, but of type {value.get('type')!r}; "
@@ -113,53 +118,53 @@ def reasons(path: str, place: str, numbers: tuple[int, ...]) -> Iterator[str]:
 
 
 def _objects(file: IO[bytes]) -> tuple[int, int]:
-    """As :func:`objects`."""
-    held, count, key, passed, most, lists = b"", 0, b"", 0, 0, 0
+    """Do as :func:`objects`."""
+    data, count, key, passed, most, lists = b"", 0, b"", 0, 0, 0
     # Where the objects begin that are not yet at their end, and how many lists before.
-    begun: list[tuple[int, int]] = []
-    while piece := file.read(max(_PIECE, len(held))):
-        held += piece
-        at = told = 0
-        if not begun:  # what is in the outermost object is not passed over at once
-            at = held.find(b"{") + 1
-            begun = [(at, 0)] * min(at, 1)
-        for found in _BRACE.finditer(held, at):
+    unclosed: list[tuple[int, int]] = []
+    while piece := file.read(max(_PIECE, len(data))):
+        data += piece
+        at = counted = 0
+        if not unclosed:  # what is in the outermost object is not passed over at once
+            at = data.find(b"{") + 1
+            unclosed = [(at, 0)] * min(at, 1)
+        for found in _BRACE.finditer(data, at):
             mark = found[0]
             if mark == b'"':  # its end is not here yet
                 break
             at = found.end()
             if mark.startswith(b"{"):
-                count += len(begun) == 1 and key == b'"features"'
+                count += len(unclosed) == 1 and key == b'"features"'
                 most = max(most, needed(mark))
                 if mark == b"{":
-                    lists, told = lists + held.count(b"[", told, at), at
-                    begun.append((passed + at, lists))
-            elif mark == b"}" and begun:
-                lists, told = lists + held.count(b"[", told, at), at
-                start, before = begun.pop()
-                if len(begun) == 1:
+                    lists, counted = lists + data.count(b"[", counted, at), at
+                    unclosed.append((passed + at, lists))
+            elif mark == b"}" and unclosed:
+                lists, counted = lists + data.count(b"[", counted, at), at
+                start, before = unclosed.pop()
+                if len(unclosed) == 1:
                     most = max(most, _needed(lists - before, passed + at - start))
-            elif len(begun) == 1:
+            elif len(unclosed) == 1:
                 key = mark
         else:
-            at = len(held)
-        lists += held.count(b"[", told, at)
+            at = len(data)
+        lists += data.count(b"[", counted, at)
         passed += at
-        held = held[at:]
+        data = data[at:]
     return count, most
 
 
-def _is_odd(value: Any) -> bool:
+def _is_odd(value: object) -> bool:
     return isinstance(value, dict) and not _is_feature(value)
 
 
-def _is_feature(value: Any) -> bool:
-    """As OGR tells them in a collection."""
+def _is_feature(value: object) -> bool:
+    """Whether a member of a collection is a feature to OGR."""
     return isinstance(value, dict) and value.get("type") == "Feature"
 
 
-def _numbered(path: str, place: str) -> Iterator[tuple[int, Any]]:
-    """The members of a collection, from 1."""
+def _numbered(path: str, place: str) -> Iterator[tuple[int, object]]:
+    """Number the members of a collection, from 1."""
     with archive.opened(path, place) as file, _decoded(file) as text:
         yield from enumerate(_members(_Text(text)), 1)
 
@@ -176,14 +181,14 @@ def goes_on(path: str, place: str) -> bool:
         return text.pass_over() and bool(text.next())
 
 
-def _flags(value: Any) -> int:
+def _flags(value: object) -> int:
     shape = _shape(value)
     there = _is_geometry(shape)
     broken = there and not (isinstance(shape, dict) and is_whole(shape))
     return GEOMETRY * there | BEYOND * _goes_beyond(value) | BROKEN * broken
 
 
-def _goes_beyond(value: Any) -> bool:
+def _goes_beyond(value: object) -> bool:
     own = value.get("properties") if isinstance(value, dict) else None
     if not isinstance(own, dict):
         return False
@@ -191,15 +196,15 @@ def _goes_beyond(value: Any) -> bool:
     return any(type(one) is int and not LEAST <= one <= LARGEST for some in lists for one in some)
 
 
-def _shape(value: Any) -> Any:
-    """What stands for the geometry of a feature, or of what is one alone."""
+def _shape(value: object) -> object:
+    """Return the geometry of a feature; of an object that is a geometry, the object itself."""
     if not isinstance(value, dict):
         return None
     alone = str(value.get("type")).casefold() != "feature" and "geometry" not in value
     return value if alone else value.get("geometry")
 
 
-def _is_geometry(shape: Any) -> bool:
+def _is_geometry(shape: object) -> bool:
     if not isinstance(shape, dict):
         return shape is not None
     # One without coordinates may be taken for none (RFC 7946, 3.1).
@@ -219,7 +224,8 @@ class _Text:
         return bool(piece)
 
     def next(self) -> str:
-        """The next character that is no blank or comma; it stays. Empty: there is none."""
+        """Return the next character that is no blank or comma, and stay there; empty: there is
+        none."""
         while True:
             while self._at < len(self._held) and self._held[self._at] in _BLANK:
                 self._at += 1
@@ -227,12 +233,12 @@ class _Text:
                 return self._held[self._at : self._at + 1]
 
     def skip(self) -> None:
-        """Past that character."""
+        """Move past that character."""
         self._at += 1
 
     def pass_over(self) -> bool:
-        """Past the object or list that begins there, which may be too large to be read; whether it
-        ends at all."""
+        """Move past the object or list that begins there, which may be too large to be read; return
+        whether it ends at all."""
         self.next()
         depth = 0
         while True:
@@ -250,8 +256,8 @@ class _Text:
             if not self._more():
                 return False
 
-    def value(self) -> Any:
-        """The value that begins there.
+    def value(self) -> object:
+        """Read the value that begins there.
 
         Raises:
             ValueError: it is no JSON.
@@ -280,8 +286,8 @@ def _may_be_cut(error: ValueError, length: int) -> bool:
     return error.pos > length - _LONGEST or error.msg.startswith("Unterminated string")
 
 
-def _members(text: _Text) -> Iterator[Any]:
-    """The members of a collection; of another text, none."""
+def _members(text: _Text) -> Iterator[object]:
+    """Read the members of a collection; of another text, none."""
     if text.next() != "{":
         return
     text.skip()

@@ -92,7 +92,7 @@ class GeoJson(SourceFormat):
     ) -> Sequence[int]:
         wrong = self._lost(layer, len(shapes))
         if not wrong and (shapes.null_count or geojson_coordinates.are_doubtful(plain.name())):
-            marks = collection.told(plain.name(), sequence=self.is_sequence)
+            marks = collection.feature_marks(plain.name(), sequence=self.is_sequence)
             read = np.concatenate([validity(chunk) for chunk in shapes.chunks])
             if len(marks) == len(read):
                 flags = np.frombuffer(marks, np.uint8)
@@ -181,7 +181,9 @@ class _Check:
             self._ids = layer_info.all_ids(place, place, plan.layer)
             self._order, count = np.argsort(self._ids), len(self._ids)
         try:
-            marks = collection.told(self._plain.name(), sequence=self._is_sequence, lost=plan.lost)
+            marks = collection.feature_marks(
+                self._plain.name(), sequence=self._is_sequence, lost=plan.lost
+            )
         except ValueError:  # OGR takes more for JSON
             marks = b""
         return np.frombuffer(marks if len(marks) == count else bytes(count), np.uint8)

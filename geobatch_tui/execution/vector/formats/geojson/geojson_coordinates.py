@@ -10,7 +10,10 @@ import mmap
 import re
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.messages import Json
 
 #: How deep the places of a geometry lie in lists.
 _DEPTHS = {
@@ -49,7 +52,7 @@ def are_doubtful(path: str) -> bool:
             return any(found[1] is None for found in _COORDINATES.finditer(text))
 
 
-def is_whole(shape: dict[str, Any]) -> bool:
+def is_whole(shape: Json) -> bool:
     """Whether all of a geometry can be read; nothing in the place of coordinates can."""
     kind = str(shape.get("type")).casefold()
     if kind == "geometrycollection":
@@ -63,7 +66,7 @@ def is_whole(shape: dict[str, Any]) -> bool:
     return not there or _is_nested(there, _DEPTHS[kind])
 
 
-def _is_nested(value: Any, depth: int) -> bool:
+def _is_nested(value: object, depth: int) -> bool:
     if not isinstance(value, list):
         return False
     if depth:
@@ -71,5 +74,5 @@ def _is_nested(value: Any, depth: int) -> bool:
     return len(value) > 1 and all(map(_is_number, value[:3]))
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return type(value) is int or (type(value) is float and not isnan(value))

@@ -12,12 +12,14 @@ import json
 import re
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import CorruptSourceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 _SEPARATOR = b"\x1e"
 _PIECE = 1 << 20
@@ -39,7 +41,7 @@ def is_one(path: str) -> bool:
 
 
 def lost(path: str, features: int) -> tuple[int, ...]:
-    """Numbers, from 1, of the records at ``path`` that OGR leaves out as it reads ``features``.
+    """Number, from 1, the records at ``path`` that OGR leaves out as it reads ``features``.
 
     Raises:
         CorruptSourceError: they are too many, or are not to be told from the others. Its evidence
@@ -61,13 +63,13 @@ def lost(path: str, features: int) -> tuple[int, ...]:
 
 
 def largest(path: str) -> bytes:
-    """The longest record at ``path``."""
+    """Return the longest record at ``path``."""
     return max(records(path), key=len, default=b"")
 
 
 def shared(path: str, lost: tuple[int, ...]) -> tuple[int, ...]:
-    """Numbers, from 1, of the records at ``path`` that hold more than the feature that OGR reads;
-    of those but ``lost``.
+    """Number, from 1, the records at ``path`` but ``lost`` that hold more than the feature that OGR
+    reads.
 
     Raises:
         CorruptSourceError: they are too many.
@@ -83,7 +85,7 @@ def shared(path: str, lost: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def reasons(path: str, numbers: tuple[int, ...]) -> Iterator[str]:
-    """Why each of these records is no feature, or what OGR does not read of it."""
+    """Say why each of these records is no feature, or what OGR does not read of it."""
     wanted = frozenset(numbers)
     for number, record in enumerate(records(path), 1):
         if number not in wanted:
@@ -99,7 +101,8 @@ def reasons(path: str, numbers: tuple[int, ...]) -> Iterator[str]:
 
 
 def records(path: str) -> Iterator[bytes]:
-    """The records of a sequence, by record separators (RFC 8142) if it has them, else by lines."""
+    """Read the records of a sequence, by record separators (RFC 8142) if it has them, else by
+    lines."""
     with Path(path).open("rb") as file:
         separated = file.read(64).lstrip().startswith(_SEPARATOR)
         file.seek(0)
@@ -114,8 +117,8 @@ def records(path: str) -> Iterator[bytes]:
             yield rest
 
 
-def decoded(record: bytes) -> Any:
-    """The first value in a record.
+def decoded(record: bytes) -> object:
+    """Read the first value in a record.
 
     Raises:
         ValueError: it is no JSON, or nested deeper than can be read.
@@ -123,8 +126,8 @@ def decoded(record: bytes) -> Any:
     return value_at(record.decode("utf-8-sig").strip(), 0)[0]
 
 
-def value_at(text: str, start: int) -> tuple[Any, int]:
-    """The value that begins there, and where it ends.
+def value_at(text: str, start: int) -> tuple[object, int]:
+    """Read the value that begins there, and return also where it ends.
 
     Raises: as :func:`decoded`.
     """
@@ -135,7 +138,7 @@ def value_at(text: str, start: int) -> tuple[Any, int]:
 
 
 def _fault(record: bytes) -> str:
-    """What is wrong with a record; empty: it is a feature, or a geometry."""
+    """Say what is wrong with a record; empty: it is a feature, or a geometry."""
     if record.startswith(codecs.BOM_UTF8):
         return "begins with a byte order mark, which OGR does not read"
     try:
@@ -151,8 +154,8 @@ def _fault(record: bytes) -> str:
 
 
 def _rest(record: bytes) -> str:
-    """What follows the first feature of a record, if there may be features in it. As OGR does,
-    other things are passed over."""
+    """Return what follows the first feature of a record, if there may be features in it. As OGR
+    does, other things are passed over."""
     if not _GOES_ON.search(record) or _fault(record):
         return ""
     text = record.decode("utf-8").strip()
@@ -160,7 +163,7 @@ def _rest(record: bytes) -> str:
     return rest if "{" in rest else ""
 
 
-def _is_geometry(value: dict[str, Any]) -> bool:
+def _is_geometry(value: Json) -> bool:
     import shapely
 
     return shapely.from_geojson(json.dumps(value), on_invalid="ignore") is not None

@@ -1,2 +1,1 @@
-"""Shapefiles: encoding, row counts and values of their tables, and the archives that are
-written."""
+"""Shapefiles: encoding, row counts and values of their tables, and archives that are written."""

@@ -1,4 +1,4 @@
-"""In which encoding the text of a Shapefile is, where no file says it.
+"""The encoding of the text of a Shapefile, where no file says it.
 
 OGR hands on its bytes as they are then. They are UTF-8 if all of the table is; else the whole file
 is taken for Windows-1252, which most of such files are in, if it can be that.
@@ -30,8 +30,8 @@ _NO_TEXT = b"NFDL"
 _BLOCK = 4 * 2**20
 
 
-def told(encoding: str, asked: str) -> str:
-    """What the plan says of text of which no file says the encoding; empty: all of it is ASCII."""
+def warning(encoding: str, asked: str) -> str:
+    """Return the warning about text of which no file says the encoding; empty: all is ASCII."""
     if asked == STRICT:
         return (
             "no file says the encoding of the text, which is taken for UTF-8; a feature with other "
@@ -47,9 +47,9 @@ def told(encoding: str, asked: str) -> str:
     }[encoding]
 
 
-def found(path: str, place: str) -> str:
-    """``ASCII``, ``UTF8``, ``WINDOWS`` or ``UNKNOWN``, by all of the text in the table of what OGR
-    opens at ``place``: the file ``path``, or one in that archive."""
+def detect(path: str, place: str) -> str:
+    """Return ``ASCII``, ``UTF8``, ``WINDOWS`` or ``UNKNOWN``, by all of the text in the table of
+    what OGR opens at ``place``: the file ``path``, or one in that archive."""
     return row_counts.asked(path, place, row_counts.TABLE, _of_table) or ASCII
 
 
@@ -61,23 +61,23 @@ def _of_table(file: IO[bytes]) -> str:
     if not each:
         return ASCII
     names, places = _fields(described)
-    seen = _Seen()
+    texts = _Candidates()
     for name in names:
-        seen.look(np.frombuffer(name, np.uint8).reshape(1, -1))
+        texts.look(np.frombuffer(name, np.uint8).reshape(1, -1))
     rows = max(_BLOCK // each, 1)
     while count > 0 and (data := file.read(min(rows, count) * each)):
         block = np.frombuffer(data[: len(data) // each * each], np.uint8).reshape(-1, each)
         count -= rows
         if len(block) and block.max() >= _HIGH:
             for one in places:
-                seen.look(np.ascontiguousarray(block[:, one]))
-        if not (seen.utf8 or seen.windows):
+                texts.look(np.ascontiguousarray(block[:, one]))
+        if not (texts.utf8 or texts.windows):
             break
-    return seen.encoding()
+    return texts.encoding()
 
 
 def _fields(described: bytes) -> tuple[list[bytes], list[slice]]:
-    """Names of all fields, and where in a row those of text are."""
+    """Return the names of all fields, and the places of those of text in a row."""
     names, places, at = [], [], 1
     for field in _descriptions(described):
         names.append(field[:_NAME].partition(b"\0")[0])
@@ -94,8 +94,8 @@ def _descriptions(described: bytes) -> Iterator[bytes]:
         yield described[start : start + _FIELD]
 
 
-class _Seen:
-    """What the texts so far can be."""
+class _Candidates:
+    """Encodings that all texts so far can be in."""
 
     def __init__(self) -> None:
         self.ascii = self.utf8 = self.windows = True

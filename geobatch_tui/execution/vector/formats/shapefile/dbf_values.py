@@ -71,7 +71,7 @@ class Table:
     """The rows of a table, of which some fields are looked at."""
 
     def __init__(self, path: Path, names: list[str], schema: pa.Schema) -> None:
-        """``names`` of its fields, in order, and those that are read, as OGR knows them."""
+        """Map the table; ``names``: of its fields, in order, as OGR knows them."""
         raw = np.memmap(path, np.uint8, "r")
         head = raw[:_HEAD].tobytes()
         count, start, each = (
@@ -88,7 +88,7 @@ class Table:
         ]
 
     def reasons(self, found: pa.RecordBatch, others: pa.Array) -> pa.Array:
-        """For each feature, what is wrong with its values, or what the ``others`` say; null:
+        """Give for each feature what is wrong with its values, or what the ``others`` say; null:
         nothing."""
         import pyarrow.compute as pc
 
@@ -97,7 +97,7 @@ class Table:
             return others
         one_by_one = ids[-1] - ids[0] == len(ids) - 1
         rows = self._rows[ids[0] : ids[-1] + 1] if one_by_one else self._rows[ids]
-        told: dict[int, str] = {}
+        reasons: dict[int, str] = {}
         for name, place, pattern, kind in self._fields:
             column = np.ascontiguousarray(rows[:, place])
             if kind in _PLAIN and _are_plain(column, _PLAIN[kind]):
@@ -106,10 +106,12 @@ class Table:
             fine = pc.match_substring_regex(texts, pattern)
             for row in np.flatnonzero(~fine.to_numpy(zero_copy_only=False)).tolist():
                 text = texts[row].as_py().decode("utf-8", "replace").strip(" ").rstrip(" \0")
-                told[row] = f"{FIELD} {name!r} has {text!r}, which is no {kind}: OGR reads another"
-        if not told:
+                reasons[row] = (
+                    f"{FIELD} {name!r} has {text!r}, which is no {kind}: OGR reads another"
+                )
+        if not reasons:
             return others
-        return pa.array([told.get(row, why) for row, why in enumerate(others.to_pylist())])
+        return pa.array([reasons.get(row, why) for row, why in enumerate(others.to_pylist())])
 
 
 def _widths(fields: bytes) -> Iterator[int]:
@@ -134,7 +136,7 @@ def _are_plain(column: NDArray[np.uint8], points: int) -> bool:
 
 
 def _binary(column: NDArray[np.uint8]) -> pa.Array:
-    """A binary column of fields of one width."""
+    """Make a binary column of fields of one width."""
     count, width = column.shape
     offsets = np.arange(count + 1, dtype=np.int32) * np.int32(width)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(column)]
@@ -142,8 +144,8 @@ def _binary(column: NDArray[np.uint8]) -> pa.Array:
 
 
 def opened(file: Plain, place: str, plan: VectorPlan, schema: pa.Schema) -> Table | None:
-    """The table of the Shapefile that OGR opens at ``place``; None: there is none, or none of its
-    fields that ``schema`` has is looked at."""
+    """Open the table of the Shapefile that OGR opens at ``place``; None: there is none, or none of
+    its fields that ``schema`` has is looked at."""
     if not any(is_it(each.type) for each in schema for is_it, *_ in _KINDS):
         return None
     path = file.beside(".dbf", ".DBF")

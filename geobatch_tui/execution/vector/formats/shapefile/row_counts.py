@@ -1,4 +1,4 @@
-"""Whether a Shapefile has as many rows of attributes as shapes.
+"""Rows and shapes of a Shapefile, which are to be as many.
 
 OGR ends such a file at the last row that it can read, as if no features followed.
 """
@@ -26,8 +26,9 @@ _INDEX, TABLE, _SHAPES = (".shx", ".SHX"), (".dbf", ".DBF"), (".shp", ".SHP")
 
 
 def refuse_uneven(path: str, place: str) -> None:
-    """Raises CorruptSourceError where there are more of these or those, by the head of a file or by
-    its size, or a table is cut off. ``place``: what OGR opens, which is ``path`` or lies in it."""
+    """Raise CorruptSourceError where there are more of the one than of the other, by the head of a
+    file or by its size, or a table is cut off. ``place``: what OGR opens, which is ``path`` or lies
+    in it."""
     shapes = asked(path, place, _INDEX, _entries)
     rows = asked(path, place, TABLE, _rows)
     if shapes is not None and shapes[0] != shapes[1]:
@@ -43,22 +44,22 @@ def refuse_uneven(path: str, place: str) -> None:
         )
 
 
-def tell_of_rest(path: str, place: str, told: list[str]) -> None:
-    """Say where a file goes on after what its index, or its head, tells of."""
+def tell_of_rest(path: str, place: str, warnings: list[str]) -> None:
+    """Warn where a file goes on behind the end that its index, or its head, says."""
     rows = asked(path, place, TABLE, _rows)
     if rows is not None and rows[1] > rows[0]:
-        told.append(f"the .dbf file has {rows[1]} rows, of which its head tells {rows[0]}")
+        warnings.append(f"the .dbf file has {rows[1]} rows, of which its head tells {rows[0]}")
     end = asked(path, place, _INDEX, _end)
     size = asked(path, place, _SHAPES, lambda file: file.seek(0, os.SEEK_END))
     if end is not None and size is not None and size - end >= _ENTRY:
-        told.append(f"the .shp file goes on for {size - end} bytes after its last shape")
+        warnings.append(f"the .shp file goes on for {size - end} bytes after its last shape")
 
 
 def asked[T](
     path: str, place: str, ends: tuple[str, ...], ask: Callable[[IO[bytes]], T | None]
 ) -> T | None:
-    """What ``ask`` says of the file beside what OGR opens at ``place`` with one of the suffixes
-    ``ends``; None: there is none."""
+    """Return what ``ask`` says of the file beside what OGR opens at ``place`` with one of the
+    suffixes ``ends``; None: there is none."""
     for end in ends:
         other = str(Path(place).with_suffix(end))
         try:
@@ -70,14 +71,14 @@ def asked[T](
 
 
 def _entries(file: IO[bytes]) -> tuple[int, int]:
-    """Shapes of an index, by its head and by its size."""
+    """Count the shapes of an index, by its head and by its size."""
     said = int.from_bytes(file.read(_HEAD)[_LENGTH], "big") * 2
     size = file.seek(0, os.SEEK_END)
     return (said - _HEAD) // _ENTRY, (size - _HEAD) // _ENTRY
 
 
 def _end(file: IO[bytes]) -> int | None:
-    """Where the last shape of an index ends in the file of shapes; None: it has none."""
+    """Return the end of the last shape of an index in the file of shapes; None: it has none."""
     raw = file.read()[_HEAD:]
     entries = np.frombuffer(raw[: len(raw) // _ENTRY * _ENTRY], ">u4").reshape(-1, 2)
     ends = (entries[:, 0].astype(np.int64) + entries[:, 1]) * 2 + _ENTRY
@@ -85,7 +86,8 @@ def _end(file: IO[bytes]) -> int | None:
 
 
 def _rows(file: IO[bytes]) -> tuple[int, int] | None:
-    """Whole rows of a table, by its head and by its size; None: it is no table, as OGR will say."""
+    """Count the whole rows of a table, by its head and by its size; None: it is no table, as OGR
+    will say."""
     head = file.read(_TABLE_HEAD)
     count, start, each = (
         int.from_bytes(head[a:b], "little") for a, b in ((4, 8), (8, 10), (10, 12))

@@ -48,8 +48,8 @@ class Shapefile(SourceFormat):
             return asked, ""
         if layer.info["encoding"] == _KNOWN:
             return "", ""
-        found = dbf_encoding.found(layer.path, layer.place) if asked == AUTO else ""
-        warning = dbf_encoding.told(found, asked)
+        found = dbf_encoding.detect(layer.path, layer.place) if asked == AUTO else ""
+        warning = dbf_encoding.warning(found, asked)
         return (found if found in {dbf_encoding.UTF8, dbf_encoding.WINDOWS} else ""), warning
 
     @override

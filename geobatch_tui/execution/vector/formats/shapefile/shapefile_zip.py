@@ -2,7 +2,7 @@
 
 OGR reads such an archive (``.shp.zip``) as it is, and so do QGIS and other programs. Its comment is
 the fingerprint. What the format cannot hold is said before a run, and lost only where the job
-allows it; what OGR would write wrong is set aside by ``limits``.
+allows it; what OGR would write wrong is set aside by ``values``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OPTIONS = {"DBF_DATE_LAST_UPDATE": "1970-01-01", "2GB_LIMIT": "YES"}
 
 
 def names(fields: Sequence[str]) -> list[str]:
-    """Names of at most ten bytes in UTF-8, no two of which are one where case does not count."""
+    """Shorten names to ten bytes in UTF-8, no two of which are one where case does not count."""
     made: list[str] = []
     taken: set[str] = set()
     for field in fields:
@@ -54,12 +54,12 @@ def names(fields: Sequence[str]) -> list[str]:
 
 
 def cut(text: str, size: int) -> str:
-    """The start of ``text``: whole characters, of ``size`` bytes in UTF-8 at most."""
+    """Return the start of ``text``: whole characters, of ``size`` bytes in UTF-8 at most."""
     return text.encode()[:size].decode("utf-8", "ignore")
 
 
 def losses(fields: pa.Schema) -> list[str]:
-    """What a Shapefile loses of a layer with these attributes; it holds their types."""
+    """List what a Shapefile loses of a layer with these attributes, whose types it holds."""
     short = names(fields.names)
     renamed = [
         f"{long!r} becomes {name!r}"
@@ -67,7 +67,7 @@ def losses(fields: pa.Schema) -> list[str]:
         if long != name
     ]
     kinds = [field.type for field in fields]
-    told = [
+    lines = [
         (bool(renamed), f"names have ten bytes: {', '.join(renamed)}"),
         (
             any(pa.types.is_string(kind) for kind in kinds),
@@ -84,11 +84,11 @@ def losses(fields: pa.Schema) -> list[str]:
         (True, "the .prj file names no EPSG code"),
         (True, "a file of more than 2 GB is refused"),
     ]
-    return [line for holds, line in told if holds]
+    return [line for holds, line in lines if holds]
 
 
-def refuse(fields: pa.Schema, *, allowed: bool, told: list[str]) -> None:
-    """Tell of the losses.
+def refuse(fields: pa.Schema, *, allowed: bool, warnings: list[str]) -> None:
+    """Warn of the losses.
 
     Raises:
         PreflightError: they are not allowed.
@@ -105,11 +105,11 @@ def refuse(fields: pa.Schema, *, allowed: bool, told: list[str]) -> None:
             f"Shapefile would lose: {'; '.join(lost)}",
             hint="allow it by output.allow_lossy = true, or write GPKG, which loses none of this",
         )
-    told.extend(f"Shapefile: {line}" for line in lost)
+    warnings.extend(f"Shapefile: {line}" for line in lost)
 
 
 def refuse_mixed(kinds: Sequence[int]) -> None:
-    """Raises SchemaError where ``kinds`` (WKB's numbers) are more than one type of geometry."""
+    """Raise SchemaError where ``kinds`` (WKB's numbers) are more than one type of geometry."""
     bases = {(kind % 1000 - 1) % 3 for kind in kinds if kind % 1000 != 7}
     if len(bases) > 1 or 7 in {kind % 1000 for kind in kinds}:
         shown = ", ".join(type_name(kind) for kind in kinds)
@@ -151,7 +151,7 @@ def pack(layer: Path, path: Path, fingerprint: str) -> None:
 
 
 def fingerprint_of(path: Path) -> str:
-    """Fingerprint of an archive, each byte of which was read; empty: it is not ours.
+    """Return the fingerprint of an archive, each byte of which is read; empty: it is not ours.
 
     Raises:
         VerifyError: a file in it is damaged.

@@ -1,5 +1,4 @@
-"""Which features of GML have coordinates that are numbers, and values that OGR does not change, as
-the file says."""
+"""Elements of GML: features with coordinates that are no numbers, or values that OGR changes."""
 
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ class Features(XmlReader):
     holders = frozenset({"exterior", "interior", "outerBoundaryIs", "innerBoundaryIs"})
 
     def __init__(self, schema: pa.Schema) -> None:
-        """``schema``: of the attributes that are looked at."""
+        """Check the attributes of ``schema``, too."""
         super().__init__()
         self._values = xml_values.checks(schema)
         self._layers: defaultdict[str, bytearray] = defaultdict(bytearray)

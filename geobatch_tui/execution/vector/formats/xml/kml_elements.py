@@ -1,4 +1,4 @@
-"""Which placemarks of KML have a geometry, and coordinates that are numbers, as the file says."""
+"""Elements of KML: placemarks with a geometry, and with coordinates that are no numbers."""
 
 from __future__ import annotations
 
@@ -108,7 +108,8 @@ class Placemarks(XmlReader):
             self._open.pop()
 
     def marks(self, layer: str, place: str) -> bytearray | None:
-        """As LIBKML makes layers: of all folders, and of the root if it has more than these."""
+        """See the base. LIBKML makes layers of all folders, and of the root if it has more than
+        these."""
         names = layer_names(place)
         layers = [each for n, each in enumerate(self._containers) if n or each.filled]
         if not self._knows_layers or len(names) != len(layers):

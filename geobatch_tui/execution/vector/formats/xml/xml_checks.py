@@ -1,8 +1,8 @@
 """Features of KML and GML whose coordinates, or values, are not what OGR makes of them.
 
 It takes text that is no number for 0, or leaves out the place; and of several geometries in the
-place of one it takes the first, or the last: all without a word. So the file itself is asked. See
-``kml`` and ``gml`` for how it is read.
+place of one it takes the first, or the last: all without a word. So the file itself is read (see
+``kml_elements`` and ``gml_elements``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _REASONS = {BROKEN: NO_NUMBERS, MORE: TOO_MANY, VALUE: OTHER_VALUE}
 
 
 class Misread:
-    """Tells which features of a layer are broken."""
+    """Finds the broken features of a layer."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Misread:
             ) from error
 
     def reasons(self, shapes: pa.Array, ids: NDArray[np.int64], count: int) -> pa.Array:
-        """For each of the next features, what is wrong with it; null: nothing.
+        """Give for each of the next features what is wrong with it; null: nothing.
 
         Args:
             shapes: of these features, as OGR reads them.
@@ -100,14 +100,15 @@ class Misread:
         else:
             mark = self._marks[np.searchsorted(self._known, ids)]
         unread = (mark == SOME) & ~validity(shapes)
-        told = [
+        reasons = [
             NO_GEOMETRY if one else _REASONS.get(other)
             for one, other in zip(unread.tolist(), mark.tolist(), strict=True)
         ]
-        return pa.array(told, pa.string())
+        return pa.array(reasons, pa.string())
 
     def _by_id(self, every: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """What the features have, in the order of their ids; where they share one, the worst."""
+        """Mark the features in the order of their ids; where they share one, with the worst
+        mark."""
         self._known, places = np.unique(every, return_inverse=True)
         marks = np.zeros(len(self._known), np.uint8)
         np.maximum.at(marks, places, self._in_order(len(every)))

@@ -35,7 +35,7 @@ _ENCODINGS = frozenset(("utf-8", "utf-16", "us-ascii", "iso-8859-1", "iso-8859-1
 
 
 class _Xml(SourceFormat):
-    """What KML and GML have in common."""
+    """A format in XML, whose elements are compared with what OGR reads."""
 
     def reader(self, schema: pa.Schema) -> XmlReader:
         """Make a reader of features with the attributes of ``schema``."""

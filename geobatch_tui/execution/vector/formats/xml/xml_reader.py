@@ -20,14 +20,15 @@ _PIECE = 1 << 20
 
 
 def tuples(comma: str) -> re.Pattern[str]:
-    """Places of two or three numbers apart by ``comma``, a pattern, and blanks between them."""
+    """Compile the pattern of places of two or three numbers apart by ``comma``, a pattern, and
+    blanks between them."""
     third = rf"(?:{comma}(?:{NUMBER}(?:\s*+,)?+)?+)?+"
     place = rf"{NUMBER}{comma}{NUMBER}{third}"
     return re.compile(rf"\s*+(?:{place}(?:\s++|\Z))*+", re.ASCII)
 
 
 class XmlReader:
-    """What a format of features has in common with another. Names are without their prefixes."""
+    """A reader of the elements of a format. Names are without their prefixes."""
 
     #: Geometries; and elements of which OGR reads one of these.
     shapes: frozenset[str]
@@ -53,16 +54,16 @@ class XmlReader:
         self._parser.EndElementHandler = self._end
 
     def begin(self, name: str, attributes: Mapping[str, str]) -> Check | None:
-        """An element begins; what holds for its text, if that is looked at."""
+        """Take the start of an element; return the check of its text, if that is looked at."""
         raise NotImplementedError
 
     def end(self, name: str) -> None:
-        """An element whose text is not looked at ended; ``path`` has those around it."""
+        """Take the end of an element whose text is not looked at; ``path`` has those around it."""
         raise NotImplementedError
 
     def marks(self, layer: str, place: str) -> bytearray | None:
-        """What each feature of a layer has, in order; ``place``: what OGR opens. None: it is not
-        known which layer that is."""
+        """Mark each feature of a layer, in order; ``place``: what OGR opens. None: it is not known
+        which layer that is."""
         raise NotImplementedError
 
     def read(self, path: str) -> None:

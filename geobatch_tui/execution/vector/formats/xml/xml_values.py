@@ -20,7 +20,8 @@ _LEAST, _LARGEST = -(2**63), 2**63 - 1
 
 
 def checks(schema: pa.Schema) -> dict[str, Check]:
-    """What holds for the text of each attribute that may be read as another value, by its name."""
+    """Return the check of the text of each attribute that OGR may read as another value, by
+    name."""
     found: dict[str, Check] = {}
     for field in schema:
         if pa.types.is_int64(field.type):
@@ -53,5 +54,5 @@ def _is_time(text: str) -> bool:
 
 
 def _is_of_a_day(hour: str, minute: str, second: str) -> bool:
-    """Some minutes have 61 seconds."""
+    """Whether there is such a time; some minutes have 61 seconds."""
     return int(hour) < 24 and int(minute) < 60 and int(second) <= 60

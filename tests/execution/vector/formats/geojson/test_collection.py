@@ -212,7 +212,7 @@ def test_coordinates_that_are_as_they_should_be_are_not_looked_at_again(tmp_path
     features[0]["properties"] = {"coordinates_of": "a", "large": 2**64}
     source = tmp_path / "s.geojson"
     source.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    monkeypatch.setattr(collection, "told", None)
+    monkeypatch.setattr(collection, "feature_marks", None)
     vectorjobs.run("vector.convert", source, tmp_path / "out")
 
 

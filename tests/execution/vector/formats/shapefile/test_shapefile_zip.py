@@ -133,7 +133,7 @@ def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
         convert(source, tmp_path / "out")
     wide = pa.schema([(f"f{n}", pa.int8()) for n in range(256)])
     with pytest.raises(SchemaError, match="256"):
-        shapefile_zip.refuse(wide, allowed=True, told=[])
+        shapefile_zip.refuse(wide, allowed=True, warnings=[])
 
 
 @given(st.lists(st.text(max_size=14), max_size=120, unique_by=str.casefold))

@@ -1,4 +1,4 @@
-"""Values of rows of SQLite by compiled loops: the type of each, and its bytes."""
+"""Compiled loops that write attributes of features as SQLite and FlatGeobuf keep them."""
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator, assignment"
 # ruff: noqa: ANN001, ANN201, ANN202, PLR0913, PLR0917  numba takes types from calls
@@ -17,7 +17,7 @@ INTEGER = 0
 
 @jit
 def _type_of(value):
-    """Type of a whole number, and its bytes."""
+    """Return the type of a whole number, and its bytes."""
     if 0 <= value <= 1:
         return _ZERO + value, 0
     for kind, width in ((1, 1), (2, 2), (3, 3), (4, 4), (5, 6)):
@@ -64,3 +64,35 @@ def write(out, types, values, base, valid, numbers, offsets, data):
                 into[byte] = source[byte]
         types[n] = put(out, types[n], kind)
         values[n] += width
+
+
+@jit
+def put_property(out, at, number, valid, values, width, offsets):
+    """Append a field to the properties of each feature in FlatGeobuf; ``at`` is where they go on.
+    ``width`` 0: bytes by ``offsets``."""
+    for n in range(len(valid)):
+        if not valid[n]:
+            continue
+        pos = at[n]
+        out[pos], out[pos + 1] = number & 255, number >> 8
+        pos += 2
+        start, count = n * width, width
+        if width == 0:
+            start, count = offsets[n], offsets[n + 1] - offsets[n]
+            for byte in range(4):
+                out[pos + byte] = (count >> (8 * byte)) & 255
+            pos += 4
+        for byte in range(count):
+            out[pos + byte] = values[start + byte]
+        at[n] = pos + count
+
+
+@jit
+def append_value(out, at, valid, values, offsets):
+    """Append a value, as it is, to what is written of each feature; ``at`` is where that ends."""
+    for n in range(len(valid)):
+        if valid[n]:
+            start, count = offsets[n], offsets[n + 1] - offsets[n]
+            into, source = out[at[n] : at[n] + count], values[start : start + count]
+            for byte in range(len(into)):
+                into[byte] = source[byte]
