@@ -1,1 +1,1 @@
-"""From a job to its result: plan, run, state, workers, and the commands that programs call."""
+"""The engine: takes a job, plans and runs it on workers, and gives its state and result."""

@@ -1,4 +1,4 @@
-"""What is asked of the engine: plan, run, retry."""
+"""The commands of the engine: plan, run, retry."""
 
 from __future__ import annotations
 
@@ -135,13 +135,13 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
 
 
 def _chunk_rows(state: StateDir, item_id: int) -> Iterator[ChunkRow]:
-    """Chunks of an item, read when they are asked for: the report outlives the plan's reader."""
+    """Read the chunks of an item by a reader of their own: the report outlives the plan's."""
     with contextlib.closing(LedgerReader(state.ledger)) as reader:
         yield from reader.chunks(item_id)
 
 
 def _context_of(decision: Decision, job: Job, output_dir: Path) -> ItemContext | None:
-    """An item's context for showing, not for working: it has no work directory."""
+    """Make an item's context for display: it has no work directory."""
     item_plan = decision.item_plan
     if item_plan is UNPLANNED:
         return None
@@ -179,7 +179,7 @@ async def retry(  # noqa: PLR0913 - each one is a flag of the command line
         directory: the output directory of the run.
         classes: only letters of these error classes; empty: all.
         chunks: only these chunks (``item@row,col``) or items.
-        overrides: ``KEY=VALUE`` of operational values, as ``--set`` takes them.
+        overrides: ``KEY=VALUE`` of operational values, as for ``--set``.
         split: plan items with dead chunks anew, in chunks half as wide and half as high, and
             compute all of these; see :mod:`geobatch_tui.orchestration.splitting`.
         replace: a file of repaired features, made from the quarantine file of the one item in

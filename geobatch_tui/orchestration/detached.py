@@ -1,4 +1,4 @@
-"""A run in the background: its own session, no terminal, its streams in a file."""
+"""A run in the background: in a session of its own, without terminal, its streams in a file."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 LOG: Final = "detached.log"
 _PATIENCE: Final = 60.0  #: seconds that a run has to take its lock
 _PERIOD: Final = 0.05
-_LOOK: Final = 1 << 18  #: bytes of what it wrote that are looked at
+_LOOK: Final = 1 << 18  #: bytes of its output that are read
 
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """``geobatch WORDS`` that was started.
+    """A started process ``geobatch WORDS``.
 
     Attributes:
         process: the child; it outlives this process.
-        root: the state directory; ``detached.log`` in it takes what the child writes.
-        begin: where in that file its words begin.
+        root: the state directory; the child writes to ``detached.log`` in it.
+        begin: offset of the child's first word in that file.
     """
 
     process: subprocess.Popen[bytes]
@@ -69,11 +69,11 @@ class Background:
         return cls(child, root, begin)
 
     def wait(self, grace: float = 0.0) -> int | None:
-        """The exit code of a run that ended; None once it lives: it holds its lock.
+        """Wait until the run lives, which is when it holds its lock, and return None; or return the
+        exit code of a run that ended before.
 
         Args:
-            grace: for so many seconds more, until its plan is made, it may still be refused, which
-                is better told at once.
+            grace: seconds to wait more, up to the end of the plan, which may still refuse the run.
         """
         until, held = time.monotonic() + _PATIENCE, False
         while time.monotonic() < until:
@@ -92,11 +92,11 @@ class Background:
         return holder is not None and holder.pid == self.process.pid
 
     def said(self) -> bytes:
-        """What it wrote first, up to a limit."""
+        """Read the beginning of its output."""
         return self._read(self.begin)
 
     def last_words(self, lines: int) -> list[str]:
-        """The last lines that it wrote, safe to show."""
+        """Read the last lines of its output, safe to show."""
         try:
             size = (self.root / LOG).stat().st_size
         except OSError:

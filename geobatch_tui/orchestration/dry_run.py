@@ -1,4 +1,4 @@
-"""A few chunks of a plan, run for real in a scratch directory: what the whole will cost.
+"""A trial: a few chunks of a plan, run in a scratch directory, that tell the cost of the whole.
 
 Neither the state nor the outputs of the job's own directory are touched.
 """
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.run.control import Control
 
 CHUNKS: Final = 9
-"""Chunks that a trial runs, unless it is told otherwise."""
+"""Chunks that a trial runs by default."""
 
 WORKERS: Final = 2
-"""That a trial takes at most: the first chunk of each costs up to twenty times as much as the next
-one (measured), so with many workers it would tell of nothing else."""
+"""Workers of a trial at most. The first chunk of each takes up to twenty times as long as the next
+(measured), so with many workers there would be only first chunks."""
 
 _NO_WORK: Final = frozenset({"current", "was_failed"})
 
@@ -48,7 +48,7 @@ Chosen = dict[str, list[int]]
 @dataclass(frozen=True, slots=True)
 class TriedChunk:
     """A chunk that was tried. ``seconds`` and ``peak_bytes`` (of its worker) are None unless it
-    was done; ``error`` is the class and the message of what went wrong."""
+    was done; ``error`` is the class and the message of its failure."""
 
     item: str
     index: int
@@ -61,13 +61,13 @@ class TriedChunk:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a trial found.
+    """The result of a trial.
 
     Attributes:
-        chunks: those that were tried, in the order of the plan.
-        todo: chunks that the plan has to do.
-        workers: of the whole job, at once.
-        state: how the run of them ended: ``success`` and so on, as of any run.
+        chunks: tried chunks, in the order of the plan.
+        todo: number of chunks that the plan has to do.
+        workers: number of workers of the whole job.
+        state: the final state of the trial's run: ``success`` and so on.
     """
 
     chunks: Sequence[TriedChunk]
@@ -77,33 +77,32 @@ class Trial:
 
     @property
     def seconds(self) -> float | None:
-        """Mean of the chunks that were done, without the slowest of each worker and as many of the
-        quickest; None: none was done."""
+        """Mean of the finished chunks, without the slowest of each worker and as many of the
+        quickest; None: none was finished."""
         done = sorted(chunk.seconds for chunk in self.chunks if chunk.seconds is not None)
         aside = min(WORKERS, max(0, len(done) - 1) // 2)
         return _mean(done[aside : len(done) - aside])
 
     @property
     def estimate_s(self) -> float | None:
-        """Seconds for all chunks that are to be done. What is not in it: to probe the sources, and
-        to assemble items of many chunks."""
+        """Seconds for all chunks to do, without probes of sources and assembly of items."""
         mean = self.seconds
         return None if mean is None else self.todo * mean / max(1, min(self.workers, self.todo))
 
     @property
     def output_bytes(self) -> float | None:
-        """Bytes of all chunks that are to be done."""
+        """Bytes of all chunks to do."""
         done = [float(chunk.bytes_out) for chunk in self.chunks if chunk.seconds is not None]
         mean = _mean(done)
         return None if mean is None else self.todo * mean
 
     @property
     def peak_bytes(self) -> int:
-        """The most that a worker had resident; 0: none was measured."""
+        """The largest resident size of a worker; 0: none was measured."""
         return max((chunk.peak_bytes or 0 for chunk in self.chunks), default=0)
 
     def to_json(self) -> dict[str, object]:
-        """The object ``trial`` of ``plan --try N --json``."""
+        """Return the object ``trial`` of ``plan --try N --json``."""
         return {
             "chunks": [asdict(chunk) for chunk in self.chunks],
             "todo": self.todo,
@@ -117,7 +116,7 @@ class Trial:
 
     @classmethod
     def from_json(cls, data: Json) -> Trial:
-        """The inverse of :meth:`to_json`."""
+        """Make a trial of an object of :meth:`to_json`."""
         chunks = tuple(TriedChunk(**chunk) for chunk in data["chunks"])
         return cls(chunks, data["todo"], data["workers"], data["state"])
 
@@ -127,16 +126,16 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def choose(report: PlanReport, count: int = CHUNKS) -> tuple[Chosen, int]:
-    """Chunks at equal steps over all that a plan has to do, by item, and how many those are in
-    all. Reads the ledger where the chunks of an item differ."""
+    """Choose chunks at equal steps over all that a plan has to do; return them by item, and the
+    number of all. Reads the ledger where the chunks of an item differ."""
     sizes = [_open(entry, report) for entry in report.entries]
     total = sum(sizes)
     count = min(count, total)
-    wanted = [(2 * number + 1) * total // (2 * count) for number in range(count)]
+    ranks = [(2 * number + 1) * total // (2 * count) for number in range(count)]
     chosen: Chosen = {}
     start = 0
     for entry, size in zip(report.entries, sizes, strict=True):
-        here = [at - start for at in wanted if start <= at < start + size]
+        here = [rank - start for rank in ranks if start <= rank < start + size]
         if here:
             chosen[entry.key] = _numbers(entry, report, here)
         start += size
@@ -152,7 +151,7 @@ def _open(entry: ItemReason, report: PlanReport) -> int:
 
 
 def _numbers(entry: ItemReason, report: PlanReport, ranks: Sequence[int]) -> list[int]:
-    """Numbers in the item's grid of those of its open chunks that have these ranks."""
+    """Return the numbers in the item's grid of its open chunks with these ranks."""
     if entry.item_id is None:
         return list(ranks)
     numbers = list(_differing(entry, report))
@@ -211,7 +210,7 @@ def _has_layer(prefix: str, chosen: Mapping[str, Sequence[int]]) -> bool:
 
 
 def _elsewhere(job: Job, out: Path) -> Job:
-    """The job with all that it writes below ``out``, and no limit that few chunks would reach."""
+    """Redirect all output of a job below ``out``, and drop limits that few chunks would reach."""
     return job.model_copy(
         update={
             "output": job.output.model_copy(update={"dir": str(out)}),

@@ -1,8 +1,8 @@
-"""Dead chunks split 2 x 2: their items are planned anew, in chunks half as wide and half as high.
+"""Splits dead chunks 2 x 2: plans their items anew, in chunks half as wide and half as high.
 
-What is left dead after that is a quarter of the place, and so is the hole where holes are filled.
-All chunks of such an item are computed again: a grid of chunks is regular, and pixels do not depend
-on it.
+A chunk that is dead after that covers a quarter of the area, and so does its hole where holes are
+filled. All chunks of such an item are computed again: a grid of chunks is regular, and pixels do
+not depend on it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
 
 
-_TILE: Final = 512  #: the side of a tile, where the job names none
+_TILE: Final = 512  #: default side of a tile
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Splitting:
-    """Items that are planned anew (ids), and the size of their chunks from now on, in pixels."""
+    """Ids of items to plan anew, and the new size of their chunks in pixels."""
 
     items: tuple[int, ...]
     chunk: Pair
@@ -40,13 +40,13 @@ class Splitting:
 
 
 def tile_of(creation: Json) -> Pair:
-    """Columns and rows of a tile of the output: a chunk is never smaller."""
+    """Return columns and rows of a tile of the output: a chunk is never smaller."""
     side = creation.get("blocksize") or _TILE
     return int(creation.get("blockxsize") or side), int(creation.get("blockysize") or side)
 
 
 def halved(chunk: Pair, tile: Pair) -> Pair | None:
-    """Half of a chunk's width and height, in whole tiles; None: it is one tile already."""
+    """Return half of a chunk's width and height, in whole tiles; None: it is one tile already."""
     cols, rows = (
         min(side, -(-side // (2 * step)) * step) for side, step in zip(chunk, tile, strict=True)
     )
@@ -56,7 +56,7 @@ def halved(chunk: Pair, tile: Pair) -> Pair | None:
 def splitting(
     directory: Path, creation: Json, classes: Sequence[str], keys: Sequence[str]
 ) -> Splitting:
-    """What splitting dead chunks of a raster job comes to.
+    """Plan the splitting of dead chunks of a raster job.
 
     Args:
         directory: the output directory of the run.

@@ -1,4 +1,4 @@
-"""Care of what a run left: verify its outputs, rebuild its ledger."""
+"""Upkeep of finished runs: verify their outputs, rebuild their ledgers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ VERIFY_AT_ONCE = 4
 
 
 def load_run(directory: Path, overrides: Sequence[str] = ()) -> LoadedJob:
-    """The job of an earlier run, from its state directory, for what is not planned anew.
+    """Load the job of an earlier run from its state directory, to go on with its plan.
 
     Raises StateError where the record of the job is unreadable, ConfigError where an override is
     semantic.
@@ -66,12 +66,13 @@ def load_run(directory: Path, overrides: Sequence[str] = ()) -> LoadedJob:
 def load_kept(
     directory: Path, overrides: Sequence[str] = (), flags: Json | None = None
 ) -> LoadedJob:
-    """The job that an output directory was last run with, under new values of the command line.
+    """Load the job that an output directory was last run with, under new values of the command
+    line.
 
     Raises:
         StateError: there was no run, or the record of its job is unreadable.
-        ConfigError: it does not fit this version, the new values are wrong, or credentials that
-            it held are not among them.
+        ConfigError: it does not fit this version, the new values are wrong, or they lack
+            credentials that the job held.
     """
     loaded = from_plan_json(_record(directory), overrides=overrides, flags=flags)
     if loaded.redacted:
@@ -83,7 +84,7 @@ def load_kept(
 
 
 def _record(directory: Path) -> Json:
-    """What the state directory keeps of the job."""
+    """Read the record of the job in the state directory."""
     state = own_state_of_run(directory)
     try:
         record = read_json(Path(state.plan))
@@ -123,12 +124,14 @@ async def verify(directory: str | Path) -> Json:
             raise LedgerEmptyError(f"there is no ledger in {safe(str(directory))}")
         rows = [row for row in reader.items() if row.state is ItemState.PUBLISHED]
         found = await asyncio.gather(*map(damaged, rows))
-    _leave_word(Path(directory), [row.key for row, path in zip(rows, found, strict=True) if path])
+    _leave_suspects(
+        Path(directory), [row.key for row, path in zip(rows, found, strict=True) if path]
+    )
     return {"checked": len(rows), "damaged": [path for path in found if path]}
 
 
-def _leave_word(directory: Path, keys: list[str]) -> None:
-    """Tell the next run which outputs to read whole: their size and time may look sound."""
+def _leave_suspects(directory: Path, keys: list[str]) -> None:
+    """Leave the next run a list of outputs to read whole: their size and time may look sound."""
     state = state_of_run(directory)
     if keys and is_ours(Path(state.root)):
         # A read-only archive can be verified too; it is not going to be run again.

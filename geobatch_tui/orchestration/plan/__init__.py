@@ -1,2 +1,2 @@
-"""From the inputs of a job to items and chunks with fingerprints, and what the machine has for
-them."""
+"""The plan of a job: takes its inputs and the machine's resources, and gives items and chunks with
+fingerprints."""

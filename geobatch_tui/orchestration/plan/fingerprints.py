@@ -50,14 +50,14 @@ Identified = SourceIdentity | Failure
 
 
 def canonical(value: object) -> bytes:
-    """JSON with sorted keys and no blanks: equal values give equal bytes."""
+    """Encode as JSON with sorted keys and no blanks: equal values give equal bytes."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=str
     ).encode("utf-8", "surrogatepass")
 
 
 def digest(value: object) -> str:
-    """BLAKE2b-128 of the canonical form, as 32 hex digits."""
+    """Return the BLAKE2b-128 of the canonical form, as 32 hex digits."""
     return hashlib.blake2b(canonical(value), digest_size=16).hexdigest()
 
 

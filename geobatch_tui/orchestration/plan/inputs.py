@@ -1,4 +1,4 @@
-"""From ``source.inputs`` to input files and the names of their outputs. Opens no dataset."""
+"""The input files of ``source.inputs``, and the names of their outputs. Opens no dataset."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ VECTOR_SUFFIXES = frozenset(
         ".parquet", ".geoparquet", ".csv", ".kml", ".gml", ".gdb", ".zip",
     }
 )  # fmt: skip
-#: Suffixes of other files in directories that are vectors, if they begin so; outputs keep them in
-#: their names.
+#: More suffixes of vectors in directories, with the beginning that tells them from other files;
+#: outputs keep these suffixes in their names.
 _VECTORS_BY_HEAD = {
     ".json": re.compile(
         rb'"type"\s*:\s*"(?:Feature(?:Collection)?|GeometryCollection'
@@ -56,9 +56,9 @@ LIST_MAX = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input: an absolute ``path`` and the ``key``, its output's name below the output
-    directory. Both may hold any bytes (``surrogateescape``). ``layer``: the one to take of several;
-    empty: the only one."""
+    """An input: its absolute ``path`` and the ``key``, its output's name below the output
+    directory. Both may hold any bytes (``surrogateescape``). ``layer``: the layer to take of
+    several; empty: the only one."""
 
     path: str
     key: str
@@ -131,7 +131,7 @@ def _read_list(path: Path) -> list[str]:
 
 
 def _is_dataset(path: Path, suffixes: frozenset[str]) -> bool:
-    """Whether a directory is one input, where inputs have these suffixes."""
+    """Whether a directory is an input as a whole, where inputs have these suffixes."""
     return path.suffix.lower() in suffixes and source_files.is_dataset(path)
 
 
@@ -150,7 +150,7 @@ def _walk_directory(
 
 
 def _is_input(path: Path, suffixes: frozenset[str]) -> bool:
-    """Whether a file in a directory is an input. One that cannot be read, a pipe, or a link to
+    """Whether a file in a directory is an input. A file that cannot be read, a pipe, or a link to
     nothing is left to its probe."""
     suffix = path.suffix.lower()
     known = _VECTORS_BY_HEAD.get(suffix) if suffixes is VECTOR_SUFFIXES else None
@@ -185,7 +185,7 @@ def _inside(path: Path, directory: Path) -> bool:
 
 
 def _key(relative: str, suffix: str, suffixes: frozenset[str] = RASTER_SUFFIXES) -> str:
-    """The output name: the input's with the format's suffix, shortened if it is too long."""
+    """Return the output name: the input's with the format's suffix, shortened if too long."""
     path = Path(relative)
     stem = path.stem if path.suffix.lower() in suffixes else path.name
     if path.suffix.lower() == ".zip":  # a.shp.zip
@@ -195,20 +195,20 @@ def _key(relative: str, suffix: str, suffixes: frozenset[str] = RASTER_SUFFIXES)
 
 
 def shortened(stem: str, room: int) -> str:
-    """``stem`` in at most ``room`` bytes; if it is longer, its head and a mark of it all."""
+    """Return ``stem`` in at most ``room`` bytes; if it is longer, its head and a mark of it all."""
     raw = os.fsencode(stem)
     return stem if len(raw) <= room else marked(raw, raw, room)
 
 
 def marked(head: bytes, whole: bytes, room: int) -> str:
-    """The ``head`` of a name, with a mark of the ``whole``, in at most ``room`` bytes."""
+    """Return the ``head`` of a name and a mark of the ``whole``, in at most ``room`` bytes."""
     mark = hashlib.blake2b(whole, digest_size=4).hexdigest()
-    # The cut may fall inside a character: what is left of it must not become odd bytes.
+    # The cut may fall inside a character, which must not become odd bytes.
     return f"{head[: room - 9].decode('utf-8', 'ignore')}~{mark}"
 
 
 def folded(key: str) -> str:
-    """What is the same for names that some filesystems do not tell apart."""
+    """Return a form that is the same for names that some filesystems do not tell apart."""
     return unicodedata.normalize("NFC", key).casefold()
 
 

@@ -30,7 +30,8 @@ _KINDS = frozenset("LMN")
 
 
 def prefix_of(key: str, output_format: str) -> str:
-    """How the outputs of all layers of an input begin; ``key``: its output if it has one layer."""
+    """Return the beginning of the output names of an input's layers; ``key``: its output's name if
+    it has one layer."""
     suffix = SUFFIXES[output_format]
     path = Path(key.removesuffix(suffix))
     room = NAME_MAX - len(suffix) - _ROOM - 1
@@ -38,11 +39,11 @@ def prefix_of(key: str, output_format: str) -> str:
 
 
 def items_of(entry: Input, layers: Sequence[str], output_format: str) -> list[Input]:
-    """An item for each of the ``layers`` of an input; of a single one, the input as it is.
+    """Make an item for each of the ``layers`` of an input; for a single one, the input as it is.
 
-    An output is named ``input.layer.suffix``. What is no letter, digit, ``-``, ``_``, ``.`` or
-    blank of a layer's name becomes ``_``. A name that is changed by that or too long, or that only
-    case tells from another, ends in a mark of it, so that it is this layer's alone.
+    An output is named ``input.layer.suffix``. Characters of a layer's name other than letters,
+    digits, ``-``, ``_``, ``.`` and blank become ``_``. A name that is changed by that or too long,
+    or that differs from another only by case, ends in a mark of it, so that it is unique.
     """
     if len(layers) < 2:
         return [entry]
@@ -66,7 +67,7 @@ def _file_name(layer: str, *, marks: bool) -> str:
 
 
 class Names:
-    """The output names of a job whose items come to light one after the other.
+    """The output names of a job whose items are found one after the other.
 
     Args:
         inputs: of the job.

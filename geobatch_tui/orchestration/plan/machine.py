@@ -32,8 +32,8 @@ _ALL = 1 << 62
 
 
 def _cgroups(controller: str) -> Iterator[tuple[int, Path]]:
-    """Version and directory of each of this process's cgroups that may limit something, from the
-    innermost out. In version 1 each controller has a tree of its own."""
+    """Yield version and directory of each of this process's cgroups that may limit something, from
+    the innermost out. In version 1 each controller has a tree of its own."""
     try:
         lines = OWN_CGROUPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -63,15 +63,15 @@ def _read_words(path: Path) -> list[str]:
 
 
 def _granted(name: str) -> int:
-    """A number that SLURM gives in the environment of a job; 0 where there is none. For several
-    nodes it is as in ``8(x2),4``: the first counts."""
+    """Read a number that SLURM gives in the environment of a job; 0 where there is none. For
+    several nodes it is as in ``8(x2),4``: the first counts."""
     match = re.match(r"\d+", os.environ.get(name, ""))
     return int(match[0]) if match else 0
 
 
 def cores() -> int:
-    """Cores that this process may run on: affinity, cut by the quotas of its cgroups and by what
-    SLURM granted to its job."""
+    """Count the cores that this process may run on: affinity, cut by the quotas of its cgroups and
+    by SLURM's grant to its job."""
     count = len(os.sched_getaffinity(0))
     for version, directory in _cgroups("cpu"):
         if version == 2:
@@ -88,9 +88,9 @@ def cores() -> int:
 
 
 def memory_limit() -> int:
-    """Bytes that the run may plan with: 0.8 of what is available, cut by what its cgroups may hold
-    before they are slowed down (``memory.high``) or killed, and by what SLURM granted to its job.
-    """
+    """Return the bytes that the run may plan with: 0.8 of the available memory, cut by the limits
+    at which its cgroups are slowed down (``memory.high``) or killed, and by SLURM's grant to its
+    job."""
     available = _ALL
     for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
         if line.startswith("MemAvailable:"):
@@ -108,24 +108,24 @@ def memory_limit() -> int:
 
 
 def open_files() -> int:
-    """The soft limit of open files of this process."""
+    """Return the soft limit of open files of this process."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def own_rss() -> int:
-    """Resident bytes of this process."""
+    """Return the resident bytes of this process."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
 
 def free_disk(path: Path) -> int:
-    """Bytes that an unprivileged process may still write to the filesystem of ``path``."""
+    """Return the bytes that an unprivileged process may still write to ``path``'s filesystem."""
     stat = os.statvfs(path)
     return stat.f_bavail * stat.f_frsize
 
 
 def disk_size(path: Path) -> int:
-    """Size in bytes of the filesystem of ``path``."""
+    """Return the size in bytes of the filesystem of ``path``."""
     stat = os.statvfs(path)
     return stat.f_blocks * stat.f_frsize
 

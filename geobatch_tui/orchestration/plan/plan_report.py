@@ -1,4 +1,4 @@
-"""What a plan says to its reader: totals, reasons, warnings; and the refusals that need totals."""
+"""The report of a plan: totals, reasons, warnings; and the refusals that need totals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.plan.recipe import Decision
 
 MAX_WARNINGS = 100
-"""Warnings kept word for word; the rest is counted."""
+"""Warnings kept word for word; the others are counted."""
 
 WORKER_BYTES = 160 * 1024 * 1024
 """Resident bytes of a worker before its first chunk: interpreter, numpy, GDAL (measured)."""
@@ -31,17 +31,17 @@ LEAST_RATIO = 20
 """A compressed output is assumed to be no smaller than its raw size by this factor."""
 
 NO_ROOM = "free some space, choose another output.dir or a coarser grid"
-"""What helps where an output cannot fit on the disk."""
+"""The hint for an output that cannot fit on the disk."""
 
 PLACES = 200
-"""Items whose exact place on the earth is kept; of all others their bounds."""
+"""Items whose exact place on the earth is kept; the others have bounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ItemReason:
-    """Why an item's chunks run or not. ``item_id`` is set where the chunks differ: they are then
-    read from the ledger. ``bounds`` are west, south, east, north in degrees, if known; ``refused``:
-    the probe did so."""
+    """The reason why an item's chunks run or not. ``item_id`` is set where the chunks differ: they
+    are then read from the ledger. ``bounds`` are west, south, east, north in degrees, if known;
+    ``refused``: by the probe."""
 
     key: str
     grid: ChunkGrid
@@ -53,7 +53,7 @@ class ItemReason:
 
 
 def most_bytes(output_dir: Path, *, compressed: bool) -> int:
-    """Raw bytes of an output that may fit on the disk at the best ratio assumed."""
+    """Return the raw bytes of an output that may fit on the disk at the best ratio assumed."""
     return free_disk(_existing(output_dir)) * (LEAST_RATIO if compressed else 1)
 
 
@@ -72,12 +72,12 @@ def _mib(size: int) -> str:
 class PlanReport:
     """The plan of a job, as ``geobatch plan`` shows it. Grows by :meth:`add`.
 
-    ``chunks`` and ``reasons`` count chunks; ``dead`` those that the probe refused; ``changed``, by
-    the key of a value, those that are stale since it is another one. Byte figures:
-    ``peak_memory_bytes`` for all workers together, ``output_bytes`` an upper estimate of what is
+    ``chunks`` and ``reasons`` count chunks; ``dead`` chunks refused by the probe; ``changed``, by
+    the key of a value, chunks that are stale because the value changed. Byte figures:
+    ``peak_memory_bytes`` for all workers together, ``output_bytes`` an upper estimate of the bytes
     still to be written, ``free_bytes`` on the output's filesystem; ``budget`` of all workers, 0:
-    not known. ``sandbox``: what confines the workers, or why nothing does. With ``keeps`` there is
-    an entry for each item, which :meth:`explain` needs and a run does not.
+    not known. ``sandbox``: the confinement of the workers, or why there is none. With ``keeps``
+    there is an entry for each item, which :meth:`explain` needs and a run does not.
     """
 
     workers: int
@@ -157,14 +157,14 @@ class PlanReport:
             )
         self.peak_memory_bytes = self.workers * (self._chunk_peak + WORKER_BYTES)
         self.output_bytes += plan.output_bytes
-        told = {name: note for name, note in plan.notes.items() if name != "lonlat"}
-        if told:
-            self.notes.append({"item": safe(decision.key), **told})
+        notes = {name: note for name, note in plan.notes.items() if name != "lonlat"}
+        if notes:
+            self.notes.append({"item": safe(decision.key), **notes})
         for warning in plan.warnings:
             self.warn(f"{safe(decision.key)}: {warning}")
 
     def warn(self, text: str) -> None:
-        """Keep a warning, up to a limit; the rest is counted."""
+        """Keep a warning; beyond a limit, count it."""
         if len(self.warnings) < MAX_WARNINGS:
             self.warnings.append(text)
         else:
@@ -193,7 +193,7 @@ class PlanReport:
             )
 
     def check_existing(self, policy: str) -> None:
-        """Refuse what ``output.if_exists`` does not allow to be replaced."""
+        """Refuse to replace files that ``output.if_exists`` protects."""
         in_the_way = self.foreign if policy == "skip" else self.foreign + self.present
         if policy != "overwrite" and in_the_way:
             shown = ", ".join(safe(key) for key in in_the_way[:10])
@@ -221,7 +221,7 @@ class PlanReport:
             yield _reason_of(row, entry)
 
     def to_json(self) -> dict[str, object]:
-        """The shape of ``plan --json``."""
+        """Return the shape of ``plan --json``."""
         warnings = list(self.warnings)
         if self._more_warnings:
             warnings.append(f"and {self._more_warnings} more warnings")
@@ -242,7 +242,7 @@ class PlanReport:
 
 
 def _reason_of(row: ChunkRow, entry: ItemReason) -> tuple[str, str]:
-    """Reason of one chunk of an item that an earlier run left unfinished."""
+    """Return the reason of a chunk of an item that an earlier run left unfinished."""
     if row.state is ChunkState.DONE:
         return "current", ""
     if row.state is ChunkState.DEAD:

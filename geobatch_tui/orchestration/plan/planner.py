@@ -1,8 +1,8 @@
 """Joins the inputs of a job with what the ledger knows, and has workers probe the rest.
 
-The planner yields one :class:`Decision` an input, or of some inputs one a layer, in input order; it
-holds only those whose probe is under way. It writes nothing: ``plan`` counts the decisions, ``run``
-records them.
+The planner yields a :class:`Decision` for each input, or for each layer of it, in input order; it
+holds only inputs whose probe is under way. It writes nothing: ``plan`` counts the decisions,
+``run`` records them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ LOOKAHEAD = 256
 """Inputs that may be in the planner at once."""
 
 TOGETHER = 16
-"""Inputs that a thread reads in one go: to hand it each would take longer than a small file."""
+"""Inputs that a thread reads in one go: handing over each would take longer than a small file."""
 
 
 class Planner:

@@ -40,8 +40,8 @@ class Recipe:
 
     @classmethod
     def of(cls, job: Job, operation: Operation, chunk_bytes: int, most_bytes: int = 0) -> Recipe:
-        """The recipe of a job. ``chunk_bytes`` caps the predicted peak of one chunk; an item of
-        which one needs more than ``most_bytes``, however small, is refused (0: none is)."""
+        """Make the recipe of a job. ``chunk_bytes`` caps the predicted peak of a chunk; an item
+        whose smallest possible chunk needs more than ``most_bytes`` is refused (0: none is)."""
         params = job.semantic()
         return cls(
             operation=operation,
@@ -64,9 +64,9 @@ class Decision:
     """Work to do for one item, and the reason.
 
     ``reason`` is one of the reasons of ``plan --explain``; ``changed``: keys of values that differ
-    where it is ``param_changed``. ``row`` is the ledger's, if any. ``layer`` is that of the input.
-    ``plan`` is set where chunks are to be computed anew, ``failure`` where the probe refused,
-    ``adopted`` where an intact output stands without a row.
+    if it is ``param_changed``. ``row`` is the ledger's, if any. ``layer`` is that of the input.
+    ``plan`` is set if chunks are to be computed anew, ``failure`` if the probe refused,
+    ``adopted`` if an intact output stands without a row.
     """
 
     key: str

@@ -1,4 +1,5 @@
-"""How much of the machine a run takes: workers, memory, open files; and what is built from that."""
+"""The resources of a run: workers, memory, open files; and the recipe, scheduler and pool that
+follow from them."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ class Resources:
 
     @classmethod
     def of(cls, job: Job) -> Resources:
-        """Resources for a job on this machine.
+        """Measure the resources for a job on this machine.
 
         Raises PreflightError where budget or open files do not suffice for one worker.
         """
@@ -80,11 +81,11 @@ class Resources:
 
     @property
     def chunk_budget(self) -> int:
-        """Bytes for workers: what the engine leaves of the budget."""
+        """Bytes for workers: the budget without the engine's share."""
         return self.budget - ENGINE_BYTES
 
     def recipe(self, job: Job, operation: Operation) -> Recipe:
-        """The recipe of the job's items, with the chunk size that this machine carries."""
+        """Make the recipe of the job's items, with the chunk size that this machine carries."""
         share = self.chunk_budget // self.workers - WORKER_BYTES
         return Recipe.of(
             job,
@@ -94,7 +95,7 @@ class Resources:
         )
 
     def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
-        """A scheduler for one phase of a run."""
+        """Make a scheduler for one phase of a run."""
         limit = job.failures.max_failures if phase == "run" else None
         return Scheduler(
             SchedulerConfig(
@@ -113,8 +114,8 @@ class Resources:
         )
 
     def make_pool(self, directory: Path, write: Sequence[str]) -> Pool:
-        """The pool of workers for ``engine.executor``; they write their fd 2 to ``directory``.
-        ``write``: where they may write beside that, if they are confined."""
+        """Make the pool of workers for ``engine.executor``; they write their fd 2 to ``directory``.
+        ``write``: more directories that they may write to, if they are confined."""
         if self.executor == "thread":
             from geobatch_tui.orchestration.workers.thread_pool import ThreadPool
 
@@ -124,14 +125,14 @@ class Resources:
         return ProcessPool(directory, write=write if self.confined else None)
 
     def sandbox(self) -> str:
-        """What confines the workers, or why nothing does."""
+        """Return the confinement of the workers, or why there is none."""
         return state(wanted=self.confined, executor=self.executor)
 
 
 def written_by_workers(job: Job, inputs: Sequence[Input]) -> list[str]:
-    """Directories beside a run's own that its workers write to: those that an operation of a
-    plug-in marks so (``writes`` among the extras of a field), and those of databases with a log
-    that is not in them yet, which SQLite reads only where it can make another file."""
+    """List directories beside a run's own that its workers write to: directories that an operation
+    of a plug-in marks so (``writes`` among the extras of a field), and those of databases whose
+    write-ahead log is not in them yet, which SQLite reads only if it can make another file."""
     params = job.op.params
     fields = type(params).model_fields
     found = {
@@ -145,7 +146,7 @@ def written_by_workers(job: Job, inputs: Sequence[Input]) -> list[str]:
 
 
 def linked_for_outputs(output_dir: Path, inputs: Sequence[Input]) -> list[str]:
-    """Directories elsewhere that outputs go to, by links that the user laid in ``output_dir``."""
+    """List directories elsewhere that outputs go to, by links of the user in ``output_dir``."""
     folders = {os.path.dirname(each.key) for each in inputs}  # noqa: PTH120 - of each input
     return list(followed_links(output_dir, (output_dir / folder for folder in sorted(folders))))
 

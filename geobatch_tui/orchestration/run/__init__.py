@@ -1,1 +1,1 @@
-"""One run from its first line of log to its last: plan phase, chunks, assembly, end."""
+"""A run, from its first line of log to its last: plan phase, chunks, assembly, end."""

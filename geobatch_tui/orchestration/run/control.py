@@ -47,7 +47,7 @@ _UCRED = struct.Struct("3i")
 
 
 class Steered(Protocol):
-    """What a command can be applied to: a run. All methods are called on the engine's loop."""
+    """A run that obeys commands. All methods are called on the engine's loop."""
 
     def steer(self, verb: str, arguments: Json, origin: str) -> dict[str, object]:
         """Apply a command; the reply as JSON. Raises ValueError for arguments that do not fit."""
@@ -66,7 +66,7 @@ class Control:
     _early: list[_Asked] = field(default_factory=list)
 
     def attach(self, run: Steered) -> None:
-        """The run is ready to be steered (called by the engine, on its loop)."""
+        """Let the run obey from now on (called by the engine, on its loop)."""
         self._run, self._loop = run, asyncio.get_running_loop()
         for asked in self._early:
             asked.put_to(run)
@@ -98,23 +98,23 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A command of this process, and what the run replies."""
+    """A command of this process, and the run's reply."""
 
     verb: str
     arguments: Json
     reply: Future[Json] = field(default_factory=Future)
 
     def put_to(self, run: Steered) -> None:
-        """Have the run obey. Whatever it refuses is told to who asked: the loop would log it."""
+        """Have the run obey. A refusal goes into the reply, or the loop would log it."""
         try:
             self.reply.set_result(run.steer(self.verb, self.arguments, "console"))
         except _REFUSALS as error:
-            said = safe(str(error), limit=200)
-            self.reply.set_exception(StateError(f"the run refused {self.verb}: {said}"))
+            reason = safe(str(error), limit=200)
+            self.reply.set_exception(StateError(f"the run refused {self.verb}: {reason}"))
 
 
 def socket_path(run_id: str) -> Path:
-    """Where the run listens: a short name (AF_UNIX allows 107 bytes) in a directory of ours."""
+    """Return the path of a run's socket: short (AF_UNIX allows 107 bytes), in our own directory."""
     base = os.environ.get("XDG_RUNTIME_DIR")
     root = Path(base) / "geobatch" if base else Path(tempfile.gettempdir()) / _private_name()
     return root / f"{run_id[-8:]}-{os.getpid()}.sock"
@@ -175,8 +175,8 @@ def _close_to_others(path: Path) -> None:
 
 def _make_private(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = directory.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = directory.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise PermissionError(f"{directory} is not private")
 
 
@@ -196,14 +196,14 @@ async def _serve(run: Steered, reader: asyncio.StreamReader, writer: asyncio.Str
 
 
 def _peer(writer: asyncio.StreamWriter) -> str | None:
-    """Who is at the other end; None for another user than ours or root."""
+    """Return uid and pid at the other end, as text; None for another user than ours or root."""
     peer = writer.get_extra_info("socket")
     pid, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return f"uid {uid}, pid {pid}" if uid in {os.getuid(), 0} else None
 
 
 def _check_peer(connection: socket.socket, root: Path) -> None:
-    """Raises PermissionError where the run's state is another user's, whose lock file may name any
+    """Raise PermissionError if the run's state is another user's, whose lock file may name any
     socket, or another user listens; root may steer the runs of others."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     uid, me = _UCRED.unpack(raw)[1], os.geteuid()

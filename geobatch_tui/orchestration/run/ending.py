@@ -1,4 +1,4 @@
-"""How a run ends: its code, its record in ledger and log, its result."""
+"""The end of a run: its exit code, its record in ledger and log, its result."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def end_run(
     cause: Failure | None = None,
     warnings: Sequence[str],
 ) -> RunResult:
-    """Record the end of a run and give its result.
+    """Record the end of a run and return its result.
 
     Args:
         session: still open.
@@ -83,7 +83,7 @@ async def end_run(
 
 
 def _explain(session: Session, reason: str, cause: Failure) -> str:
-    """The reason with its cause, which the log gets with all that is known of it."""
+    """Return the reason with its cause, and log all that is known of the cause."""
     session.log.emit(
         "run.failed",
         level="error",
@@ -109,5 +109,5 @@ def _letters(session: Session) -> list[Json]:
 
 
 def _short(letter: Json) -> Json:
-    """A dead letter without its bulk, for the last line of the log and the result."""
+    """Return a dead letter without its bulk, for the last line of the log and the result."""
     return {key: value for key, value in letter.items() if key not in {"traceback", "evidence"}}

@@ -24,7 +24,7 @@ SNAPSHOT_PERIOD = 0.25
 NOTE_PERIOD = 1.0
 STILL_PERIOD = 5.0
 """Seconds between two notes of a run in which nothing moves: each is a write to disk, and wakes
-all who look on."""
+all readers."""
 
 _AGEING = frozenset(
     {"chunks_per_s", "units_per_s", "bytes_in_per_s", "bytes_out_per_s", "eta_s", "rss_bytes"}
@@ -73,7 +73,7 @@ class Monitor:
             await asyncio.sleep(SNAPSHOT_PERIOD)
 
     async def note(self) -> None:
-        """Leave the rates in the ledger for those who watch from another process."""
+        """Note rates and workers in the ledger, for readers in other processes."""
         notes = Notes()
         while True:
             await asyncio.sleep(NOTE_PERIOD)
@@ -83,7 +83,7 @@ class Monitor:
             self._session.log.flush()
 
     def overall(self, seconds: float) -> dict[str, float]:
-        """Rates of all that this run finished, for its result."""
+        """Return the rates of the whole run, for its result."""
         rates = self.rates.overall(seconds)
         return rates | named(rates["units_per_s"], self.unit_name)
 
@@ -104,7 +104,7 @@ class Monitor:
         }
 
     def _workers(self) -> dict[str, dict[str, int]]:
-        """Pid, resident bytes, finished and failed units of each worker, by its number."""
+        """Return pid, resident bytes, finished and failed units of each worker, by its number."""
         if self._dispatcher is None:
             return {}
         rss, records = self._memory.workers if self._memory else {}, self._dispatcher.records
@@ -119,7 +119,7 @@ class Monitor:
         }
 
     def snapshot(self) -> Snapshot:
-        """The run as it stands."""
+        """Return the run as it stands."""
         now = time.monotonic()
         tally, rates = self.tally, self.rates.at(now, self.tally.pending + self.tally.running)
         suspended, working = self._activity(now)
@@ -159,8 +159,8 @@ class Monitor:
 
 
 class Notes:
-    """Which notes are worth a write: all while a unit is worked on, and of those alike now and then
-    one."""
+    """Decides which notes are worth a write: all while a unit is in flight; of equal ones, one now
+    and then."""
 
     def __init__(self) -> None:
         self._last: dict[str, object] = {}

@@ -53,15 +53,14 @@ GRACE = 30.0
 MAX_WORKERS = 1024
 
 _BY_A_FAILURE = {"fatal", "crash-loop"}
-"""Ends that one failure of a worker explains."""
+"""Reasons that the failure of a worker explains."""
 
 
 async def execute(loaded: LoadedJob, options: Options) -> RunResult:
-    """Run a job to its end and say how it ended.
+    """Run a job to its end and return the result, which has the failures of chunks and items.
 
     Raises:
-        LockHeldError, PreflightError, StateError: before or instead of a run. What goes wrong
-            with chunks and items is in the result, not raised.
+        LockHeldError, PreflightError, StateError: before or instead of a run.
         ResourceError, OutputGoneError: the engine itself is short of something.
     """
     try:
@@ -255,7 +254,7 @@ class Run:
         else:
             self._end_by(error)
 
-    # --- ends before its time ------------------------------------------------------------------
+    # --- early ends ----------------------------------------------------------------------------
 
     def _on_first(self, number: int) -> None:
         self._signal = self._signal or number
@@ -369,7 +368,7 @@ class Run:
             self._drain("deadline")
 
     async def _write_manifest(self) -> None:
-        """List what is published. Without it the outputs are what they are: that is a warning."""
+        """Write the list of outputs. A failure is a warning: the outputs do not depend on it."""
         session = self._session
         await session.flush()
         try:

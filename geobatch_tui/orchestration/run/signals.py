@@ -23,8 +23,8 @@ def handled(
 ) -> Iterator[None]:
     """Install the handlers on the running loop, and take them away again.
 
-    INT and TERM: first ``drain``, second ``cancel``, third ``os._exit``. HUP: the console is
-    gone, the run goes on. QUIT: stacks to stderr. USR1: reopen the logs. Outside the main thread
+    INT and TERM: first ``drain``, second ``cancel``, third ``os._exit``. HUP: ignored, as the run
+    outlives its terminal. QUIT: stacks to stderr. USR1: reopen the logs. Outside the main thread
     (a console's engine) nothing is installed: its owner steers by commands.
     """
     if threading.current_thread() is not threading.main_thread():

@@ -1,5 +1,5 @@
-"""Side tasks of a run: memory pressure, free disk, a ledger without space. They tell, the scheduler
-decides."""
+"""Side tasks of a run that watch memory pressure, free disk, and a ledger without space. They
+report; the scheduler decides."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOW_SHARE = 50
 
 
 class MemoryWatch:
-    """Measures the RSS of engine and workers at 5 Hz and tells changes of pressure."""
+    """Measures the RSS of engine and workers at 5 Hz and reports changes of pressure."""
 
     def __init__(self, pool: Pool, budget: int, tell: Callable[[u.Event], None]) -> None:
         self.rss = 0
@@ -58,8 +58,8 @@ class MemoryWatch:
 class SpaceWatch:
     """Watches the free disk of the output.
 
-    Under the low-water mark it tells the scheduler to stop admitting, above it to go on. A run
-    that waited for longer than ``patience`` seconds without one finished chunk is told to end.
+    Under the low-water mark it tells the scheduler to stop admitting, above it to go on. It calls
+    ``give_up`` once ``patience`` seconds passed without a finished chunk.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class SpaceWatch:
         self._suspended = False
 
     def suspended(self) -> None:
-        """The scheduler stopped admission for want of space."""
+        """Note that the scheduler stopped admission for want of space."""
         self._suspended = True
         if self._since is None:
             self._since = time.monotonic()
 
     def progressed(self) -> None:
-        """A chunk was written: patience starts anew, unless that is one of the last in flight."""
+        """Start patience anew, as a chunk was written; not for the last ones in flight."""
         if not self._suspended:
             self._since = None
 
@@ -101,7 +101,7 @@ class SpaceWatch:
         if self._since is not None and time.monotonic() - self._since > self._patience:
             self._give_up()
         elif enough and self._suspended:
-            # ``_since`` stays: without a chunk that is written, patience goes on running out.
+            # ``_since`` stays: until a chunk is written, patience goes on running out.
             self._suspended = False
             self._tell(u.Space(ok=True))
 
@@ -110,9 +110,9 @@ class LedgerWatch:
     """Tries again to write a ledger that found no space, until it can.
 
     Args:
-        flush: writes what the ledger has kept; raises DiskFullError while there is no space.
+        flush: writes the waiting updates; raises DiskFullError while there is no space.
         patience: seconds after which it gives up.
-        fatal: told of the error that ends the run: that of the last try, or another than space.
+        fatal: gets the error that ends the run: that of the last try, or another than space.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class LedgerWatch:
         self._waiting: asyncio.Task[None] | None = None
 
     def suspended(self) -> None:
-        """The ledger could not be written for want of space."""
+        """Begin to try again: the ledger could not be written for want of space."""
         if self._waiting is None or self._waiting.done():
             self._waiting = asyncio.ensure_future(self._wait())
 

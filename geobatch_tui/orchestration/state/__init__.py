@@ -1,1 +1,1 @@
-"""What a run holds on disk and shows from outside: session, view, letters, outputs."""
+"""The state of a run on disk, and views of it from outside: session, view, letters, outputs."""

@@ -1,4 +1,4 @@
-"""Dead letters that an operator knows of are noted as such, in a live run or without one."""
+"""Dismissal of dead letters that an operator knows of, in a live run or without one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def dismissal(arguments: Json, origin: str) -> LettersDismissed:
-    """The update that a command asks for: ``letters``, pairs of id and time, and ``note``.
+    """Make the update for a command: ``letters``, pairs of id and time, and ``note``.
 
     Raises:
         TypeError, ValueError: they are anything else.
@@ -34,16 +34,16 @@ def dismissal(arguments: Json, origin: str) -> LettersDismissed:
 
 
 def dismiss(directory: Path, letters: Sequence[tuple[int, float]], note: str | None) -> int:
-    """Note in the ledger of a run that has ended that its dead letters are known; returns of how
-    many.
+    """Note in the ledger of a run that has ended that its dead letters are known; return how many
+    were noted.
 
     Args:
         directory: the run's output directory.
         letters: ids and times of the letters.
-        note: what is known of them; None takes an earlier note back.
+        note: for those who read them; None takes an earlier note back.
 
     Raises:
-        LockHeldError: a run is live: it is to be told, by the command ``dismiss``.
+        LockHeldError: a run is live: send it the command ``dismiss``.
         PlanMismatchError, StateError: there is no run, or its ledger cannot be written.
     """
     state = own_state_of_run(directory)

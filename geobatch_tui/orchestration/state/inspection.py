@@ -1,4 +1,4 @@
-"""Has published files read back by a worker, for what a ledger does not tell of them."""
+"""Has published files read back by a worker, for facts that the ledger lacks."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.workers.pool import Pool, PoolEvent
 
 SECONDS: Final = 600.0
-"""That one file may take."""
+"""Time limit for a file."""
 
 
 class Inspector:
-    """One worker, started when the first file is asked for. Use it in a ``with`` block.
+    """A worker that is started for the first file. Use it in a ``with`` block.
 
     Its pool lives on a loop in a thread of its own, so it can be asked from anywhere.
 
@@ -53,7 +53,7 @@ class Inspector:
         self._loop.close()
 
     def facts(self, op: str, path: str) -> Json:
-        """What a file tells of itself: nothing where it cannot be read, or its worker died."""
+        """Read the facts of a file: none if it cannot be read, or its worker died."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="inspector")
@@ -70,8 +70,8 @@ class Inspector:
         try:
             async with asyncio.timeout(SECONDS):
                 # A worker that had grown too large gives its task back once.
-                found = await self._put(task)
-                return (await self._put(task) if found is None else found) or {}
+                facts = await self._put(task)
+                return (await self._put(task) if facts is None else facts) or {}
         except TimeoutError:
             if self._pool is not None and self._worker is not None:
                 self._pool.kill(self._worker, "timeout")
@@ -79,7 +79,7 @@ class Inspector:
             return {}
 
     async def _put(self, task: InspectTask) -> Json | None:
-        """The facts that the worker found; None where it ended before it came to the task."""
+        """Return the facts from the worker; None if it ended before it came to the task."""
         if self._pool is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="geobatch-outputs-"))
             self._pool = self._make_pool(self._scratch)

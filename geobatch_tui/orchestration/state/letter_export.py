@@ -40,7 +40,7 @@ _PLACE: Final = (
 
 def write_letters(letters: Letters, path: Path) -> None:
     """Write dead letters to ``path``: GeoJSON for ``.geojson`` and ``.json``, CSV for ``.csv``.
-    The file is there whole or not at all.
+    The file is complete or not there.
 
     Raises:
         ConfigError: its name has another ending.
@@ -60,7 +60,7 @@ def write_letters(letters: Letters, path: Path) -> None:
 
 
 def write_file(write: Writer, letters: Letters, path: Path) -> None:
-    """Write ``letters`` with ``write`` to ``path``, whole or not at all.
+    """Write ``letters`` with ``write`` to ``path``, completely or not at all.
 
     Raises:
         OutputGoneError: it cannot be written.
@@ -83,8 +83,7 @@ def write_file(write: Writer, letters: Letters, path: Path) -> None:
 
 
 def stream_csv(letters: Letters, file: TextIO) -> None:
-    """A table (RFC 4180), one letter a row. A text that a spreadsheet would take for a formula
-    is led by an apostrophe."""
+    """Write a table (RFC 4180), a letter in each row; see :func:`cell`."""
     writer = csv.writer(file)
     writer.writerow([*_COLUMNS, *(name for _, names in _PLACE for name in names)])
     for letter in letters:
@@ -95,14 +94,15 @@ def stream_csv(letters: Letters, file: TextIO) -> None:
 
 
 def cell(value: object) -> object:
-    """A value of a table; a text that a spreadsheet would take for a formula is made none."""
+    """Return a value for a table. A text that a spreadsheet would take for a formula gets an
+    apostrophe before it."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")):
         return f"'{value}"
     return "" if value is None else value
 
 
 def stream_geojson(letters: Letters, file: TextIO) -> None:
-    """A FeatureCollection (RFC 7946), one feature a line."""
+    """Write a FeatureCollection (RFC 7946), a feature in each line."""
     file.write('{"type": "FeatureCollection", "features": [')
     separator = "\n"
     for letter in letters:
@@ -112,7 +112,7 @@ def stream_geojson(letters: Letters, file: TextIO) -> None:
 
 
 def feature(letter: Json) -> dict[str, object]:
-    """A dead letter as a GeoJSON feature: the outline of its window, or no geometry."""
+    """Make a GeoJSON feature of a dead letter: the outline of its window, or no geometry."""
     bounds = letter.get("bounds_lonlat")
     properties = {key: value for key, value in letter.items() if key != "bounds_lonlat"}
     return {
@@ -123,8 +123,8 @@ def feature(letter: Json) -> dict[str, object]:
 
 
 def outline(bounds: Sequence[float]) -> dict[str, object]:
-    """The rectangle of west, south, east, north in degrees, cut at the antimeridian (west > east),
-    rings counter-clockwise: RFC 7946, 3.1.6 and 3.1.9."""
+    """Make the rectangle of west, south, east, north in degrees, cut at the antimeridian
+    (west > east), rings counter-clockwise: RFC 7946, 3.1.6 and 3.1.9."""
     west, south, east, north = bounds
     if west <= east:
         return {"type": "Polygon", "coordinates": [_ring(west, south, east, north)]}

@@ -1,4 +1,4 @@
-"""Dead letters: the record of a chunk or an item that was given up, with all its evidence."""
+"""Dead letters: records of chunks, features and items that were given up, with all evidence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TEXTS = frozenset({"error_message", "reproduce", "suggestion", "traceback", "ev
 
 
 def chunk_label(key: str, grid: ChunkGrid, index: int) -> str:
-    """The chunk's key for people and for ``--chunk``: ``item@row,col``."""
+    """Return the chunk's key for people and for ``--chunk``: ``item@row,col``."""
     row, col = divmod(index, grid.columns)
     return f"{key}@{row},{col}"
 
@@ -33,7 +33,7 @@ def chunk_label(key: str, grid: ChunkGrid, index: int) -> str:
 def chunk_letter(
     item: ItemContext, index: int, attempts: int, failure: Failure, operation: Operation
 ) -> dict[str, object]:
-    """The record of a dead chunk."""
+    """Make the record of a dead chunk."""
     window = item.plan.grid.window(index)
     record = {
         "item_id": item.item_id,
@@ -52,7 +52,7 @@ def chunk_letter(
 def feature_letter(
     item: ItemContext, index: int, attempts: int, letter: FeatureLetter, operation: Operation
 ) -> dict[str, object]:
-    """The record of a feature that its chunk goes without."""
+    """Make the record of a feature that its chunk set aside."""
     window = item.plan.grid.window(index)
     fid = "" if letter.fid is None else f" with fid {letter.fid}"
     return {
@@ -93,7 +93,7 @@ def item_letter(
     failure: Failure,
     reproduce: str,
 ) -> dict[str, object]:
-    """The record of an item that is dead as a whole: refused by its probe, or not assembled."""
+    """Make the record of an item that is dead as a whole: refused by its probe, or unassembled."""
     record = {
         "item_id": item_id,
         "item": safe(key),
@@ -109,15 +109,15 @@ def item_letter(
 
 
 def _redacted(record: Json) -> dict[str, object]:
-    """A record without credentials in its texts: a library's message may name a URL, a command a
-    secret. Names of items and sources stay: letters are found by them."""
+    """Remove credentials from the texts of a record: a library's message may name a URL, a command
+    a secret. Names of items and sources stay: letters are found by them."""
     return {
         name: redact_value(value) if name in _TEXTS else value for name, value in record.items()
     }
 
 
 def _cause(failure: Failure, attempts: int, known: Json) -> dict[str, object]:
-    """``known``: what is known of the source's CRS."""
+    """Make the fields of the cause; ``known`` has the source of the CRS."""
     return {
         "error_class": failure.error_class,
         "error_message": safe(failure.message),
@@ -139,7 +139,7 @@ def _evidence(failure: Failure, source: str, digest: str) -> dict[str, object]:
 
 
 def window_bounds(lattice: Json | None, grid: ChunkGrid, window: Window) -> list[float] | None:
-    """West, south, east, north of a window in degrees, from the plan's lon/lat lattice.
+    """Return west, south, east, north of a window in degrees, from the plan's lon/lat lattice.
 
     The lattice holds ``cols`` x ``rows`` nodes at equal steps over the item's pixels; a node that
     has no place on the earth is None. The window's corners, edge middles and centre are
@@ -167,7 +167,7 @@ def window_bounds(lattice: Json | None, grid: ChunkGrid, window: Window) -> list
 
 
 def _interpolate(lattice: Json, x: float, y: float) -> tuple[float, float] | None:
-    """Bilinear between the four nodes round (x, y), both 0 to 1; None if one is unknown."""
+    """Interpolate between the four nodes round (x, y), both 0 to 1; None if one is unknown."""
     cols, rows = int(lattice["cols"]), int(lattice["rows"])
     points: Sequence[Sequence[float] | None] = lattice["points"]
     u, v = x * (cols - 1), y * (rows - 1)

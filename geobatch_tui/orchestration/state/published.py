@@ -1,4 +1,4 @@
-"""What a run has published: an entry for each output, as its ledger has it."""
+"""The published outputs of a run: an entry for each, from its ledger."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.state.inspection import Inspector
 
 MANIFEST: Final = "outputs.json"
-_MARK: Final = '{"geobatch_outputs": '  #: how each begins: what begins otherwise is not replaced
+#: Beginning of each manifest; a file with another beginning is not replaced.
+_MARK: Final = '{"geobatch_outputs": '
 _COLUMNS: Final = ("path", "item", "source", "size", "sha256", "crs")
 _SIDES: Final = ("minx", "miny", "maxx", "maxy")
 _AMOUNTS: Final = ("width", "height", "bands", "features", "seconds")
@@ -37,19 +38,19 @@ _CODE: Final = re.compile(r',(?:ID|AUTHORITY)\["([A-Za-z]+)","?(\w+)"?\]\]$')
 def published(
     reader: LedgerReader, root: Path, inspector: Inspector | None = None
 ) -> Iterator[Json]:
-    """The outputs of a run, in the order of its items.
+    """Yield an entry for each output of a run, in the order of its items.
 
     Args:
         reader: its ledger.
         root: its output directory.
-        inspector: reads what the ledger does not tell, of files that earlier versions made.
+        inspector: reads facts that the ledger lacks, of files that earlier versions made.
     """
     for row in reader.items():
         if row.state is not ItemState.PUBLISHED:
             continue
         if inspector is not None and _lacks(row):
-            found = inspector.facts(_op(row), str(output_path(root, row.key)))
-            row = replace(row, facts={**row.facts, **found})  # noqa: PLW2901
+            facts = inspector.facts(_op(row), str(output_path(root, row.key)))
+            row = replace(row, facts={**row.facts, **facts})  # noqa: PLW2901
         adopted = row.reason == "adopted"  # made before this ledger began
         yield entry(row, root, None if adopted else reader.seconds(row))
 
@@ -59,12 +60,12 @@ def _op(row: ItemRow) -> str:
 
 
 def _lacks(row: ItemRow) -> bool:
-    """Whether the facts of features are not all there."""
+    """Whether facts of a vector output are missing."""
     return _op(row).startswith("vector.") and not row.facts.keys() >= {"features_out", "bounds"}
 
 
 def entry(row: ItemRow, root: Path, seconds: float | None) -> Json:
-    """An output: ``bounds`` are in its CRS; what is not known is None."""
+    """Make the entry of an output. ``bounds`` are in its CRS; unknown values are None."""
     detail, facts = row.plan.get("detail") or {}, row.facts
     count = facts.get("features_out")
     bounds = facts.get("bounds") if count is not None else _box(detail)
@@ -85,7 +86,7 @@ def entry(row: ItemRow, root: Path, seconds: float | None) -> Json:
 
 
 def write_manifest(state: StateDir, run_id: str) -> None:
-    """Write what is published to ``outputs.json`` in the output directory, whole or not at all.
+    """Write the entries to ``outputs.json`` in the output directory, completely or not at all.
 
     Raises:
         StateError: a file of that name is not ours, or the ledger cannot be read.
@@ -122,7 +123,7 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def stream_csv(entries: Iterable[Json], file: TextIO) -> None:
-    """Entries as a table (RFC 4180), one output a row; the sides of ``bounds`` are columns."""
+    """Write a table (RFC 4180), an output in each row; the sides of ``bounds`` are columns."""
     writer = csv.writer(file)
     writer.writerow([*_COLUMNS, *_SIDES, *_AMOUNTS])
     for one in entries:
@@ -132,13 +133,13 @@ def stream_csv(entries: Iterable[Json], file: TextIO) -> None:
 
 
 def crs_name(wkt: str) -> str | None:
-    """The code of a CRS, such as EPSG:6933; its WKT where it has none."""
-    found = _CODE.search(wkt)
-    return f"{found[1]}:{found[2]}" if found else wkt or None
+    """Return the code of a CRS, such as EPSG:6933; its WKT if it has none."""
+    code = _CODE.search(wkt)
+    return f"{code[1]}:{code[2]}" if code else wkt or None
 
 
 def _box(detail: Json) -> list[float] | None:
-    """The box of a raster: round its four corners, where it is rotated."""
+    """Return the box of a raster: round its four corners, as it may be rotated."""
     place: Sequence[float] | None = detail.get("transform")
     if not place or "width" not in detail or "height" not in detail:
         return None

@@ -1,4 +1,4 @@
-"""Takes in a file of repaired features, for the workers that compute their item again."""
+"""Installs files of repaired features, for the workers that compute their item again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SUFFIXES = (".gpkg", ".fgb", ".geojson")
 
 
 def item_of(chunks: Sequence[str], file: Path) -> str:
-    """The item that ``file`` is for, by the chunks or items that are to be retried.
+    """Return the item that ``file`` is for, by the chunks or items that are to be retried.
 
     Raises ConfigError if they are not of one item, or the file cannot be taken.
     """

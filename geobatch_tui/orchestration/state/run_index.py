@@ -1,6 +1,6 @@
 """The output directories of a user's runs: one small file each below ``$XDG_STATE_HOME``.
 
-An index for people, never relied on: what a run was is told by its ledger alone.
+An index for people, never relied on: the truth about a run is in its ledger.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ KEPT: Final = 500
 
 
 def index_dir() -> Path:
-    """Where the index lies."""
+    """Return the directory of the index."""
     home = os.environ.get("XDG_STATE_HOME") or ""
     base = Path(home) if home.startswith("/") else Path.home() / ".local" / "state"
     return base / "geobatch" / "runs"
 
 
 def note(directory: Path) -> None:
-    """Take an output directory into the index. A home that cannot be written is no fault."""
+    """Add an output directory to the index. A home that cannot be written is no error."""
     place = directory.absolute()
     name = hashlib.sha256(os.fsencode(place)).hexdigest()[:24]
     with contextlib.suppress(OSError, RuntimeError):
@@ -38,7 +38,7 @@ def note(directory: Path) -> None:
 
 
 def known() -> list[Path]:
-    """Directories of the index that hold a run, the last used first."""
+    """List the directories of the index that hold a run, the last used first."""
     found = []
     with contextlib.suppress(OSError, RuntimeError):
         for entry in _entries(index_dir()):
@@ -49,7 +49,7 @@ def known() -> list[Path]:
 
 
 def _entries(index: Path) -> list[Path]:
-    """Files of the index, the last written first."""
+    """List the files of the index, the last written first."""
     ages = [(path.stat().st_mtime_ns, path) for path in index.glob("*.json")]
     return [path for _, path in sorted(ages, reverse=True)]
 

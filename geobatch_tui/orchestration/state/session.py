@@ -1,4 +1,4 @@
-"""What a run holds while it lives: state directory, lock, ledger, committer, reader, log."""
+"""The session of a run: state directory, lock, ledger, committer, reader, log."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ LOG_SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".txt")
 
 @dataclass(slots=True)
 class Session:
-    """Everything of a run that must be closed again. Use :func:`open_session`."""
+    """The open parts of a run, which must be closed again. Use :func:`open_session`."""
 
     run_id: str
     epoch: int
@@ -85,9 +85,9 @@ class Session:
         await asyncio.wrap_future(self.committer.flush())
 
     def sweep(self) -> int:
-        """Remove part files of earlier epochs; returns their number. Only the lock's holder may:
-        a worker of a dead engine can leave nothing but such parts. What the engine itself left
-        goes, too: files for fd 2 of workers, and such as it had not given their names yet."""
+        """Remove part files of earlier epochs; return their number. Only the lock's holder may. A
+        worker of a dead engine can leave only such parts. Leavings of the engine itself go, too:
+        files for fd 2 of workers, and files that it had not renamed yet."""
         removed = 0
         _remove_dead(self.output_dir, PROBE)
         _remove_dead(self.state.root, UNNAMED)
@@ -101,9 +101,9 @@ class Session:
         return removed
 
     def drop_leftovers(self) -> None:
-        """Once the plan is durable: remove spools of items that need none (the engine died before
-        it removed them, or their input left the job), and what ``verify`` suspected, which the plan
-        has looked at."""
+        """Remove spools of items that need none (the engine died before it removed them, or their
+        input left the job), and the suspects of ``verify``, which the plan has checked. Only once
+        the plan is durable."""
         for work in _spooled(self.state):
             row = self.reader.item(int(work.name))
             if row is None or row.state in {ItemState.PUBLISHED, ItemState.ORPHAN}:
@@ -111,15 +111,15 @@ class Session:
         suspects_path(self.state).unlink(missing_ok=True)
 
     def drop_work(self, item_id: int) -> None:
-        """Remove the spools of an item that needs them no more. A small file never had any."""
+        """Remove the spools of an item. An item of one chunk never had any."""
         work = self.state.work(item_id)
         if work.exists():
             remove_tree(work)
 
 
 def _remove_dead(directory: Path, names: re.Pattern[str]) -> None:
-    """Remove the files of these names in a directory, where no process that lives is named; of
-    directories such with a process, if they are empty."""
+    """Remove files of these names from a directory, unless they name a live process; also empty
+    directories that name a dead one."""
     with os.scandir(directory) as entries:
         for entry in entries:
             match = names.fullmatch(entry.name)
@@ -133,17 +133,17 @@ def _remove_dead(directory: Path, names: re.Pattern[str]) -> None:
 
 
 def _spooled(state: StateDir) -> list[Path]:
-    """Work directories of items: what else lies beside them was not made by a run."""
+    """List the work directories of items; other entries beside them were not made by a run."""
     return [work for work in Path(state.works).glob("*") if re.fullmatch("[0-9]{1,18}", work.name)]
 
 
 def suspects_path(state: StateDir) -> Path:
-    """Where ``verify`` leaves the names of outputs that it found damaged."""
+    """Return the file in which ``verify`` leaves the names of damaged outputs."""
     return Path(state.root) / "suspects.json"
 
 
 def read_suspects(state: StateDir) -> frozenset[str]:
-    """Keys of outputs that ``verify`` found damaged since the last run."""
+    """Read the keys of outputs that ``verify`` found damaged since the last run."""
     try:
         return frozenset(read_json(suspects_path(state))["keys"])
     except FileNotFoundError:
@@ -156,12 +156,12 @@ def read_suspects(state: StateDir) -> frozenset[str]:
 
 
 def new_run_id() -> str:
-    """A run id that sorts by time and is unique: UTC time and 32 random bits."""
+    """Make a run id that sorts by time and is unique: UTC time and 32 random bits."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(4)
 
 
 def refuse_file(output_dir: Path) -> None:
-    """Raises PreflightError where the output directory, or what it is to lie in, is a file."""
+    """Raise PreflightError if the output directory, or one above it, is a file."""
     place = next(one for one in (output_dir, *output_dir.parents) if os.path.lexists(one))
     if not place.is_dir():
         kind = "a file" if place.is_file() else "no directory"
@@ -175,7 +175,7 @@ def refuse_file(output_dir: Path) -> None:
 def probe_output(output_dir: Path) -> None:
     """Make the output directory and write to it once.
 
-    Raises PreflightError where that fails: a run would find out at its first publish.
+    Raises PreflightError if that fails, which a run would notice only at its first publication.
     """
     refuse_file(output_dir)
     probe = output_dir / f".geobatch-probe-{os.getpid()}-{secrets.token_hex(8)}"
@@ -255,8 +255,8 @@ def open_session(
 
 
 def refuse_log(job: LoadedJob) -> None:
-    """Refuse a ``log.file`` that is no log: its lines hold names that strangers chose, and a job
-    file may be another's.
+    """Refuse a ``log.file`` that is no log: log lines hold names that strangers chose, and the job
+    file may be a stranger's.
 
     Raises:
         PreflightError: there is a file that holds something else, or a job file names a link or
@@ -307,7 +307,7 @@ def _log(
 
 
 def tell_of_network(log: Log, state: StateDir) -> None:
-    """Say that the ledger lies on a network filesystem, if it does."""
+    """Log that the ledger lies on a network filesystem, if it does."""
     if (mode := journal_mode(state.ledger)) != "WAL":
         kind = type_of(state.ledger.parent)
         log.emit(
@@ -321,7 +321,7 @@ def tell_of_network(log: Log, state: StateDir) -> None:
 
 @contextlib.contextmanager
 def _last_words(state: StateDir) -> Iterator[Reserve]:
-    """Room for the last line of the log, kept until it is written."""
+    """Reserve disk space for the last line of the log until it is written."""
     reserve = Reserve(Path(state.root) / "log.reserve", LAST_WORDS)
     reserve.ensure()
     try:
@@ -341,9 +341,9 @@ def _forget(state: StateDir) -> None:
 
 
 def state_of_run(directory: Path) -> StateDir:
-    """The state directory of an earlier run in ``directory``.
+    """Open the state directory of an earlier run in ``directory``.
 
-    Raises PlanMismatchError where there is none.
+    Raises PlanMismatchError if there is none.
     """
     if not (directory / ".geobatch").is_dir():
         if directory.is_dir():
@@ -363,7 +363,7 @@ def state_of_run(directory: Path) -> StateDir:
 
 
 def own_state_of_run(directory: Path) -> StateDir:
-    """The state directory of an earlier run in ``directory``, to be obeyed or changed.
+    """Open the state directory of an earlier run in ``directory``, to be obeyed or changed.
 
     Raises:
         PlanMismatchError: there is none.
@@ -376,8 +376,8 @@ def own_state_of_run(directory: Path) -> StateDir:
 
 @contextlib.contextmanager
 def reading(output_dir: Path) -> Iterator[LedgerReader | None]:
-    """A reader of the ledger in an output directory; None where there is none, or none that a run
-    has begun."""
+    """Open a reader of the ledger in an output directory; None if there is no ledger, or an empty
+    one."""
     with contextlib.ExitStack() as stack:
         reader = None
         if (output_dir / ".geobatch").is_dir():

@@ -1,2 +1,2 @@
-"""Workers, and the shell round the scheduler that gives them work: started, watched, ended, and why
-they died."""
+"""Pools of workers, and the dispatcher, which carries the scheduler's decisions to a pool and its
+events back."""

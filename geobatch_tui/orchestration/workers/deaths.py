@@ -1,4 +1,4 @@
-"""Why a worker died, from what is left of it."""
+"""The cause of a worker's death, from its exit code, its fd 2 and its pipe."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def death(
     said: str,
     torn: str = "",
 ) -> tuple[WorkerCause, Failure | None]:
-    """Cause and description of a worker's end.
+    """Return cause and description of a worker's end.
 
     Args:
         exitcode: negative for a signal, None if nobody knows.
-        asked: the cause with which the pool was told to kill it.
-        retiring: it was told to end by itself, and was at no task.
-        oom: the kernel killed something in this cgroup for want of memory since the last death.
+        asked: the cause for which the pool was to kill it.
+        retiring: it was asked to end, and ran no task.
+        oom: the kernel killed a process in this cgroup for want of memory since the last death.
         said: tail of its fd 2.
-        torn: what was wrong with its pipe.
+        torn: the defect of its pipe.
     """
     facts: dict[str, object] = {"exitcode": exitcode}
     if exitcode is not None and exitcode < 0:

@@ -1,5 +1,5 @@
-"""The asynchronous shell round the scheduler: it turns pool events into scheduler events, and the
-scheduler's decisions into calls on the pool and on a listener. It decides nothing itself."""
+"""The dispatcher, the scheduler's asynchronous shell: turns pool events into scheduler events, and
+decisions into calls on the pool and on a listener. It decides nothing itself."""
 
 from __future__ import annotations
 
@@ -23,19 +23,18 @@ TICK = 0.2
 
 
 class Listener(Protocol):
-    """What the owner of a dispatcher does about units. Called on the loop's thread; each call
-    returns at once."""
+    """The owner of a dispatcher. Called on the loop's thread; each call returns at once."""
 
     def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
-        """The task for a unit that is about to be sent."""
+        """Make the task of a unit that is about to be sent."""
         ...
 
     def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:
-        """The unit is in the worker's queue."""
+        """Note that the unit is in the worker's queue."""
         ...
 
     def began(self, unit: u.Unit, worker: int) -> None:
-        """The unit reached the head of the worker's queue: only now can it do harm."""
+        """Note that the unit reached the head of the worker's queue: only now can it do harm."""
         ...
 
     def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None: ...
@@ -54,7 +53,7 @@ class Listener(Protocol):
 
 @dataclass(slots=True)
 class Record:
-    """Units that a worker finished, and those that failed on it."""
+    """Numbers of units that a worker finished, and that failed on it."""
 
     done: int = 0
     failed: int = 0
@@ -66,7 +65,7 @@ class Dispatcher:
     Args:
         pool: workers; the dispatcher sets its callback.
         scheduler: a fresh scheduler.
-        listener: told of everything that happens to a unit.
+        listener: gets each event of a unit.
         clock: monotonic seconds.
     """
 
@@ -94,8 +93,8 @@ class Dispatcher:
         self._ticker: asyncio.TimerHandle | None = None
 
     def tell(self, event: u.Event) -> None:
-        """Hand an event to the scheduler and act on its decisions. Events told from within a
-        listener's callback wait until the running one is done."""
+        """Hand an event to the scheduler and act on its decisions. An event from within a callback
+        of the listener waits until the current one is done."""
         self._events.append(event)
         if self._handling:
             return
@@ -126,7 +125,7 @@ class Dispatcher:
             self.tell(u.WorkersKept(tuple(kept)))
 
     async def run(self) -> u.Finish:
-        """Work until the scheduler finishes; workers are left as they are then."""
+        """Work until the scheduler finishes, and leave the workers as they are."""
         loop = asyncio.get_running_loop()
         self._over = loop.create_future()
         self._pool.listen(self._on_pool)
@@ -189,7 +188,7 @@ class Dispatcher:
         self._listener.worker_up(ready)
 
     def _look_at_head(self, worker: int) -> None:
-        """Tell the listener when another unit has become the one that the worker works on."""
+        """Tell the listener when the worker has begun another unit."""
         unit = self.scheduler.running_on(worker)
         if unit is None:
             self._heads.pop(worker, None)

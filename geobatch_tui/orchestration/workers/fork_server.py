@@ -1,8 +1,8 @@
 """Starts worker processes through multiprocessing's fork server.
 
 The fork server is a fresh interpreter that loads GDAL once and single-threaded, then forks
-workers in milliseconds. It must be started before the run takes its lock: what it inherits, it
-and its workers hold for as long as they live.
+workers in milliseconds. It must be started before the run takes its lock: it and its workers hold
+inherited descriptors for as long as they live.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def start_fork_server(data: str = "raster") -> None:
     ``os.environ`` is the environment of the workers.
 
     Args:
-        data: ``raster`` or ``vector``: for what the server loads libraries. Its workers do both;
-            the other one costs each of them more time and memory at its first chunk.
+        data: ``raster`` or ``vector``, whose libraries the server loads. Its workers can do both,
+            but load the other's libraries themselves, each at its first chunk.
 
     Raises:
         StateError: the platform has no fork server.
@@ -51,8 +51,8 @@ def start_fork_server(data: str = "raster") -> None:
     start_tracker()
     forkserver.set_forkserver_preload([PRELOAD])
     # A Ctrl-C while it loads is for the engine alone.
-    told = {ENGINE: str(os.getpid()), FOLDER: _socket_folder()}
-    environment = worker_environment(os.environ, data=data) | told
+    environment = worker_environment(os.environ, data=data)
+    environment |= {ENGINE: str(os.getpid()), FOLDER: _socket_folder()}
     with _blocked(signal.SIGINT, signal.SIGHUP), _environment(environment):
         forkserver.ensure_running()
 
@@ -70,8 +70,8 @@ def start_tracker() -> None:
 
 
 def _socket_folder() -> str:
-    """The folder of the fork server's socket, whose whole name may have 107 bytes: below /tmp where
-    TMPDIR is too long for that, as on clusters."""
+    """Return the folder of the fork server's socket, whose whole name may have 107 bytes: below
+    /tmp if TMPDIR is too long, as on clusters."""
     import tempfile
     from multiprocessing import util
 
@@ -118,7 +118,7 @@ class Process:
     _lifeline: int
 
     def exitcode(self) -> int | None:
-        """Negative: the signal that ended it. None: unknown, as the fork server died too.
+        """Return the exit code; negative: the signal; None: unknown, as the fork server died too.
 
         Only after the sentinel became readable; once.
         """
@@ -143,7 +143,7 @@ def launch(body: object, fds: list[int]) -> Process:
 
     Args:
         body: picklable, of an importable class.
-        fds: what `multiprocessing.forkserver.get_inherited_fds` gives in the process.
+        fds: `multiprocessing.forkserver.get_inherited_fds` returns them in the process.
     """
     from multiprocessing import forkserver, reduction
 
@@ -162,7 +162,7 @@ def launch(body: object, fds: list[int]) -> Process:
 
 
 def _refuse_error(pid: int) -> int:
-    """A pid; where it is the number of an error instead (see ``preload``), that is raised."""
+    """Return a pid; raise OSError if it is the number of an error instead (see ``preload``)."""
     if pid < 0:
         raise OSError(-pid, f"cannot start a worker process: {os.strerror(-pid)}")
     return pid

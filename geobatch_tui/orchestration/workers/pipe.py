@@ -20,8 +20,8 @@ class Pipe:
     Args:
         end: the socket; it is closed with the pipe.
         on_message: called with the number and the bytes of each message that arrives.
-        on_torn: called when no more will come: the other end is closed, or what came is no message
-            (:attr:`why` says so then).
+        on_torn: called when no more will come: the other end is closed, or sent bytes that are no
+            message (:attr:`why` says so then).
     """
 
     def __init__(
@@ -43,26 +43,26 @@ class Pipe:
         self.why = ""
 
     def start(self) -> None:
-        """Begin to send and to receive: the other end has its process."""
+        """Begin to send and to receive, once the other end has its process."""
         self._started = True
         asyncio.get_running_loop().add_reader(self._end.fileno(), self._readable)
         self._flush()
 
     def send(self, frame: bytes) -> None:
-        """Queue a frame of :func:`wire.pack`; those of one turn of the loop go out together."""
+        """Queue a frame of :func:`wire.pack`; frames of one turn of the loop go out together."""
         self._outgoing += frame
         if not self._flushing and not self._writing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def tear(self, why: str) -> None:
-        """Take nothing more from the other end; ``why`` as far as it is known."""
+        """Take nothing more from the other end; ``why``, if it is known."""
         asyncio.get_running_loop().remove_reader(self._end.fileno())
         self._whole, self.why = False, why
         self._on_torn()
 
     def drain(self) -> None:
-        """Take what has arrived already: the other end is dead."""
+        """Take the messages that have arrived already, once the other end is dead."""
         while self._whole:
             try:
                 data = self._end.recv(_READ)
@@ -73,7 +73,7 @@ class Pipe:
             self._take(data)
 
     def close(self) -> None:
-        """Let go of the socket; what was not sent is dropped."""
+        """Close the socket; unsent frames are dropped."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._end.fileno())
         loop.remove_writer(self._end.fileno())

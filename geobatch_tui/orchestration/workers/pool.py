@@ -1,4 +1,4 @@
-"""What the engine asks of a pool of workers, whatever runs behind it."""
+"""The protocol of a pool of workers, and its events."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ PoolEvent = Ready | Answered | Lost
 
 
 class Pool(Protocol):
-    """Workers behind one door. All methods are called on the event loop's thread and return at
-    once; everything that happens is told through the ``listen`` callback, on the same thread."""
+    """A pool of workers. All methods are called on the event loop's thread and return at once; the
+    ``listen`` callback gets every event, on the same thread."""
 
     def listen(self, callback: Callable[[PoolEvent], None]) -> None:
         """Set the callback. Once, before the first ``spawn``."""
@@ -76,11 +76,11 @@ class Pool(Protocol):
         ...
 
     def compiling(self) -> frozenset[int]:
-        """Workers that compile machine code, for no longer than :data:`COMPILING_SECONDS`."""
+        """Return workers that compile machine code, for at most :data:`COMPILING_SECONDS`."""
         ...
 
     def rss(self) -> dict[int, int]:
-        """Resident bytes of each worker, its children included."""
+        """Return the resident bytes of each worker, its children included."""
         ...
 
     async def close(self, grace: float) -> None:

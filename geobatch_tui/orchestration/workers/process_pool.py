@@ -1,7 +1,7 @@
 """Worker processes behind the `Pool` protocol: one pipe, one sentinel and one page for each.
 
 The engine gives the tasks out, so it always knows which worker has which. When one dies, its
-pipe is read to the end first, as its answer may already be there; then the shared page tells the
+pipe is read to the end first, as its answer may already be there; then the shared page names the
 task that it worked on, which alone is to blame.
 """
 
@@ -185,7 +185,7 @@ class ProcessPool:
             self._end(target)
 
     def compiling(self) -> frozenset[int]:
-        """Workers that compile machine code, by what they write into their page."""
+        """Return workers that compile machine code, by their pages."""
         oldest = time.monotonic_ns() - int(COMPILING_SECONDS * 1e9)
         return frozenset(
             number
@@ -194,7 +194,7 @@ class ProcessPool:
         )
 
     def rss(self) -> dict[int, int]:
-        """Resident bytes of each worker, its children included."""
+        """Return the resident bytes of each worker, its children included."""
         return {
             number: procfs.resident_of_tree(worker.process.pid)
             for number, worker in self._workers.items()
@@ -274,7 +274,7 @@ class ProcessPool:
     # --- messages --------------------------------------------------------------------------
 
     def _torn(self, worker: _Worker) -> None:
-        """No more will come through the pipe: the worker has to end."""
+        """Kill the worker after a while: no more will come through its pipe."""
         if worker.timer is None:
             loop = asyncio.get_running_loop()
             worker.timer = loop.call_later(self._kill_after, self._signal, worker, signal.SIGKILL)
@@ -300,7 +300,7 @@ class ProcessPool:
         self._callback(Answered(worker.number, outcome))
 
     def _refuse(self, worker: _Worker, task: Task, error: Exception) -> None:
-        """Answer for a task that cannot be sent, later, as an answer never comes within submit."""
+        """Answer a task that cannot be sent; later, as no answer may come within ``submit``."""
         failure = classify.failure(error, stage="send")
         outcome = Outcome(task.task_id, None, failure, 0.0, 0, 0)
         event = Answered(worker.number, outcome)
@@ -326,7 +326,7 @@ class ProcessPool:
         worker.timer = loop.call_later(self._kill_after, self._signal, worker, signal.SIGKILL)
 
     def _signal(self, worker: _Worker, number: signal.Signals) -> None:
-        """To the worker's process group; to it alone while it has not made its group yet."""
+        """Send a signal to the worker's process group; only to it while it has no group yet."""
         if worker.process is None:
             return
         try:
@@ -380,7 +380,7 @@ class ProcessPool:
             self._empty.set()
 
     def _watch_floods(self) -> None:
-        """Cut short what a task floods: from here, as it may hold the GIL over there."""
+        """Cut files that a task floods; here, as the task may hold the worker's GIL."""
         for worker in self._workers.values():
             with contextlib.suppress(OSError):
                 cut_flood(worker.error_path)

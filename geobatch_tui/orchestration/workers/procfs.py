@@ -1,4 +1,4 @@
-"""What the kernel knows of other processes: their resident memory, children, and OOM kills."""
+"""Facts about other processes from /proc: resident memory, children, and OOM kills."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident_of_tree(pid: int) -> int:
-    """Resident bytes of a process and its descendants; 0 if it is gone."""
+    """Return the resident bytes of a process and its descendants; 0 if it is gone."""
     total, todo, seen = 0, [pid], set[int]()
     while todo:
         current = todo.pop()
@@ -30,7 +30,7 @@ def _resident(pid: int) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Children of all threads of a process."""
+    """List the children of all threads of a process."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -40,7 +40,7 @@ def children(pid: int) -> list[int]:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed in this process's cgroup for want of memory."""
+    """Count the processes that the kernel killed in this process's cgroup for want of memory."""
     for path in _memory_events():
         with contextlib.suppress(OSError, ValueError):
             for line in path.read_text().splitlines():

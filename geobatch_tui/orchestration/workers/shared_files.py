@@ -1,4 +1,4 @@
-"""Files that the engine shares with a worker: its page in memory, and what catches its fd 2."""
+"""Files that the engine shares with a worker: its page in memory, and the file for its fd 2."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from geobatch_tui.execution.worker.process import PAGE
 
 
 def shared_page() -> int:
-    """A file of one page in memory, without a name. Its size is sealed where the system can: an
-    operation that cut it would end the engine, which looks at it, by SIGBUS."""
+    """Make a file of one page in memory, without a name. Its size is sealed if the system can: an
+    operation that cut it would end the engine, which maps it, by SIGBUS."""
     if hasattr(os, "memfd_create"):
         page = os.memfd_create("geobatch-worker", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(page, PAGE)
@@ -26,7 +26,7 @@ def shared_page() -> int:
 
 
 def read_tail(path: Path) -> str:
-    """The end of what a worker wrote to fd 2; empty if there is no file."""
+    """Read the end of a worker's output to fd 2; empty if there is no file."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -37,7 +37,7 @@ def read_tail(path: Path) -> str:
 
 
 def cut_flood(path: Path) -> None:
-    """Empty a file that a task floods, with a note and its last lines in place of the rest."""
+    """Cut a file that a task floods to a note and its last lines."""
     size = path.stat().st_size
     if size <= evidence.FLOOD:
         return

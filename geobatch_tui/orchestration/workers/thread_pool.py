@@ -1,9 +1,8 @@
 """Workers that are threads of this process, behind the `Pool` protocol.
 
-For `executor = "thread"`: no process to start, and a debugger sees everything. What threads
-cannot do: a crash of GDAL takes the engine with it; ``kill`` abandons a thread, which goes on
-until its call returns; text on fd 2 goes where the process's fd 2 goes; memory is that of the
-whole process.
+For `executor = "thread"`: no process to start, and a debugger sees everything. Limits of threads:
+a crash of GDAL ends the engine, too; ``kill`` abandons a thread, which goes on until its call
+returns; text on fd 2 goes to the process's fd 2; memory is that of the whole process.
 """
 
 from __future__ import annotations
@@ -111,14 +110,14 @@ class ThreadPool:
         asyncio.get_running_loop().call_soon(self._abandon, target, cause)
 
     def compiling(self) -> frozenset[int]:
-        """Threads that compile machine code, or wait for one that does."""
+        """Return threads that compile machine code, or wait for one that does."""
         oldest = time.monotonic() - COMPILING_SECONDS
         return frozenset(
             number for number, each in self._workers.items() if each.compiling > max(oldest, 0.0)
         )
 
     def rss(self) -> dict[int, int]:
-        """Nothing for each thread: their memory is in this process's own."""
+        """Return 0 for each thread: its memory is part of this process's."""
         return dict.fromkeys(self._workers, 0)
 
     async def close(self, grace: float) -> None:
