@@ -96,7 +96,7 @@ def without_console(host: HostedRun, failure: str) -> None:
         asked = True
 
     with signals_handled(host.drain, stop), follow("auto") as shown:
-        host.observe(shown.observe)
+        host.control.observe = shown.observe
         host.wait()
 
 

@@ -26,9 +26,10 @@ from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.state.session import state_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.observability.snapshot import Snapshot
 
 VERBS = frozenset(
     {"ping", "pause", "resume", "set_workers", "drain", "cancel", "retry_dead", "dismiss"}
@@ -59,8 +60,15 @@ class Control:
     """A handle on a run in this process, for a console on another thread.
 
     Make one, give it to :func:`geobatch_tui.run`, and :meth:`send` from anywhere.
+
+    Attributes:
+        ready: called on the engine's loop once the run holds its directory and takes commands.
+        observe: takes a snapshot four times a second, on the engine's loop; may be set at any
+            time. As long as it is None no snapshot is built for it.
     """
 
+    ready: Callable[[], None] | None = None
+    observe: Callable[[Snapshot], None] | None = None
     _run: Steered | None = None
     _loop: asyncio.AbstractEventLoop | None = None
     _early: list[_Asked] = field(default_factory=list)
@@ -71,6 +79,8 @@ class Control:
         for asked in self._early:
             asked.put_to(run)
         self._early.clear()
+        if self.ready is not None:
+            self.ready()
 
     def send(self, verb: str, **arguments: object) -> Future[Json]:
         """Send a command; it takes effect on the engine's loop. Before the run has started it

@@ -66,10 +66,11 @@ class Monitor:
         the units in flight and why the run is suspended; with ``memory`` what they occupy."""
         self._dispatcher, self._label, self._memory = dispatcher, label, memory
 
-    async def observe(self, observe: Callable[[Snapshot], None]) -> None:
-        """Show a snapshot four times a second."""
+    async def observe(self, observer: Callable[[], Callable[[Snapshot], None] | None]) -> None:
+        """Give a snapshot to whoever observes the run at the moment, four times a second."""
         while True:
-            observe(self.snapshot())
+            if (take := observer()) is not None:
+                take(self.snapshot())
             await asyncio.sleep(SNAPSHOT_PERIOD)
 
     async def note(self) -> None:

@@ -76,3 +76,7 @@ class Options:
     adopt_only: bool = False
     control: Control | None = None
     sample: Sample | None = None
+
+    def observer(self) -> Callable[[Snapshot], None] | None:
+        """Return what takes snapshots at the moment; None: nothing does."""
+        return self.observe or (self.control.observe if self.control is not None else None)

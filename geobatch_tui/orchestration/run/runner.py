@@ -146,8 +146,7 @@ class Run:
                 if self._options.control is not None:
                     self._options.control.attach(self)
                 self._every(stack, self._watch_deadline())
-                if self._options.observe is not None:
-                    self._every(stack, self._monitor.observe(self._options.observe))
+                self._every(stack, self._monitor.observe(self._options.observer))
                 self._every(stack, self._monitor.note())
                 try:
                     write = [str(self._session.output_dir), str(self._session.state.root)]
@@ -394,6 +393,6 @@ class Run:
             raise self._bug
         if self._fatal is not None:
             raise self._fatal
-        if self._options.observe is not None:
-            self._options.observe(self._monitor.snapshot())
+        if (take := self._options.observer()) is not None:
+            take(self._monitor.snapshot())
         return result

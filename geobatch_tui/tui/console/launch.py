@@ -53,8 +53,8 @@ def run_hosted(
 
     host = HostedRun(
         Path(loaded.job.output.dir),
-        lambda control, observe: geobatch_tui.run(
-            loaded, fresh=fresh, retry_dead=retry_dead, control=control, observe=observe
+        lambda control: geobatch_tui.run(
+            loaded, fresh=fresh, retry_dead=retry_dead, control=control
         ),
     )
     host.start()

@@ -127,7 +127,7 @@ def _line(chunk: TriedChunk) -> Content:
     if chunk.seconds is None:
         style = "$error" if chunk.error else "$quiet"
         return Content.assemble(name, (f"  {safe(chunk.error) or 'was not run'}", style))
-    peak = figures.size(chunk.peak_bytes or 0)
+    peak = figures.size(chunk.peak_bytes or 0, 7)
     return Content.assemble(
         name, (fmt.right(f"{chunk.seconds:.2f} s", 10), "bold"), (f"  {peak}", "$quiet")
     )

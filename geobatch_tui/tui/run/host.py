@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.orchestration.run.control import Control
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
-    from geobatch_tui.observability.snapshot import Snapshot
     from geobatch_tui.orchestration.state.outcome import RunResult
 
 
@@ -24,29 +23,23 @@ class HostedRun:
 
     Args:
         directory: where the run's outputs go.
-        begin: makes the run's coroutine, given a handle to steer it and a function that the run
-            calls once it holds its directory (``observe`` of :func:`geobatch_tui.run`).
+        begin: makes the run's coroutine, given a handle to steer it.
     """
 
     def __init__(
         self,
         directory: Path,
-        begin: Callable[[Control, Callable[[Snapshot], None]], Coroutine[Any, Any, RunResult]],
+        begin: Callable[[Control], Coroutine[None, None, RunResult]],
     ) -> None:
         self.directory = directory
-        self.control = Control()
+        self._ready = threading.Event()
+        self.control = Control(ready=self._ready.set)
         self._begin = begin
         self._result: RunResult | None = None
         self._error: BaseException | None = None
-        self._ready = threading.Event()
         self._over = threading.Event()
         # Not a daemon: whatever happens to the console, chunks in flight are finished.
         self._thread = threading.Thread(target=self._work, name="engine")
-        self._observe: Callable[[Snapshot], None] | None = None
-
-    def observe(self, take: Callable[[Snapshot], None] | None) -> None:
-        """From now on have each snapshot of the run taken, on the engine's thread."""
-        self._observe = take
 
     def start(self) -> None:
         """Start the engine. Returns at once."""
@@ -92,17 +85,12 @@ class HostedRun:
 
     def _work(self) -> None:
         try:
-            self._result = asyncio.run(self._begin(self.control, self._begun))
+            self._result = asyncio.run(self._begin(self.control))
         except BaseException as error:  # noqa: BLE001 - boundary: handed to whoever asks
             self._error = error
         finally:
             self._over.set()
             self._ready.set()
-
-    def _begun(self, snapshot: Snapshot) -> None:
-        self._ready.set()
-        if (take := self._observe) is not None:
-            take(snapshot)
 
 
 def hosted_retry(
@@ -126,13 +114,12 @@ def hosted_retry(
 
     return HostedRun(
         directory,
-        lambda control, observe: retry(
+        lambda control: retry(
             directory,
             classes=classes,
             chunks=keys,
             overrides=changes,
             split=split,
             control=control,
-            observe=observe,
         ),
     )

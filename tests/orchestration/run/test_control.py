@@ -22,6 +22,7 @@ from geobatch_tui.ledger.place.lock import RunLock, read_holder
 from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.orchestration.run.control import Control, Steered, listening, send
+from geobatch_tui.orchestration.run.monitor import Monitor
 from geobatch_tui.orchestration.state.outcome import RunResult
 
 
@@ -48,6 +49,39 @@ async def live(project: Project, **options: object) -> AsyncIterator[asyncio.Tas
 
 def slow(tmp_path: Path, **op: object) -> Project:
     return Project(tmp_path, op={"chunks": 2000, "milliseconds": 10, **op})
+
+
+async def test_a_run_that_nobody_observes_builds_no_snapshots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A console reads the ledger. Who takes snapshots later has them from then on, and the last."""
+    built: list[geobatch_tui.Snapshot] = []
+    snapshot = Monitor.snapshot
+
+    def counted(monitor: Monitor) -> geobatch_tui.Snapshot:
+        built.append(snapshot(monitor))
+        return built[-1]
+
+    monkeypatch.setattr(Monitor, "snapshot", counted)
+    monkeypatch.setattr("geobatch_tui.orchestration.run.monitor.NOTE_PERIOD", 60.0)
+    began, taken = asyncio.Event(), asyncio.Event()
+    control = Control(ready=began.set)
+    task = asyncio.create_task(geobatch_tui.run(slow(tmp_path).job(), control=control))
+    await asyncio.wait_for(began.wait(), 30)
+    await asyncio.sleep(0.6)
+    assert built == []
+    seen: list[geobatch_tui.Snapshot] = []
+
+    def take(each: geobatch_tui.Snapshot) -> None:
+        seen.append(each)
+        taken.set()
+
+    control.observe = take
+    await asyncio.wait_for(taken.wait(), 30)
+    control.send("cancel")
+    await asyncio.wait_for(task, 30)
+    assert seen == built
+    assert seen[-1].state == "interrupted"
 
 
 async def test_a_live_run_answers_and_drains(tmp_path: Path) -> None:
