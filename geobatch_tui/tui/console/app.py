@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.reactive import var
 
@@ -45,7 +45,7 @@ class GeobatchApp(Steering):
     """
 
     PAGES = modes.MODES
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
         mode.name: mode.make for mode in modes.MODES
     }
     DEFAULT_MODE = "run"
@@ -148,7 +148,7 @@ class HomeApp(Shell):
     """Opens on the history."""
 
     PAGES = modes.OF_ALL_RUNS
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
         mode.name: mode.make for mode in modes.OF_ALL_RUNS
     }
     DEFAULT_MODE = "history"

@@ -7,7 +7,7 @@ import contextlib
 import traceback
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, override
+from typing import TYPE_CHECKING, ClassVar, Final, override
 
 from rich.text import Text
 from textual import events, on
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
     from textual.binding import BindingType
+    from textual.command import Provider
     from textual.screen import Screen
 
     from geobatch_tui.tui.kit.endings import Wish
@@ -58,7 +59,9 @@ class Shell(Console):
     TITLE = "geobatch"
     CSS_PATH = "console.tcss"
     ENABLE_COMMAND_PALETTE = True
-    COMMANDS: ClassVar[set[Any]] = App.COMMANDS | {KeyCommands}
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = App.COMMANDS | {
+        KeyCommands
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("palette", "command_palette"),
         bind("jump", "jump", show=False),
@@ -247,7 +250,7 @@ class Shell(Console):
             self.push_screen(Palette())
 
     @override
-    def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
+    def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
         """What no key does. Textual's own help and end are keys of this console, in other words."""
         del screen
         yield SystemCommand("Theme", "Other colours", self.action_change_theme)

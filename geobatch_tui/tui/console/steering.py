@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability import figures
@@ -19,6 +19,8 @@ from geobatch_tui.tui.parts.dialogs import Choice, Question
 from geobatch_tui.tui.parts.jump import matching
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from textual.screen import Screen
 
     from geobatch_tui.tui.kit.endings import Wish
@@ -194,22 +196,26 @@ class Steering(Shell, RunConsole):
             self.exit(Ending.LEFT)
 
     def ask(
-        self, title: str, text: str, choices: tuple[Choice, ...], answers: dict[str, Any]
+        self,
+        title: str,
+        text: str,
+        choices: tuple[Choice, ...],
+        answers: Mapping[str, Callable[[], object]],
     ) -> None:
         """Ask a question, and do what its answer stands for."""
 
         def answered(answer: str | None) -> None:
-            if answer in answers:
+            if answer:
                 answers[answer]()
 
         self.push_screen(Question(title, text, choices), answered)
 
-    def command(self, verb: str, **arguments: Any) -> None:
+    def command(self, verb: str, **arguments: object) -> None:
         """Send a command to the run, and say what went wrong or came of it."""
         work = partial(self._send, verb, arguments)
         self.run_worker(work, group="commands", exit_on_error=False, name=verb)  # type: ignore[arg-type]
 
-    async def _send(self, verb: str, arguments: dict[str, Any]) -> None:
+    async def _send(self, verb: str, arguments: Mapping[str, object]) -> None:
         try:
             said = await asyncio.to_thread(self.link.send, verb, **arguments)
         except GeobatchError as error:

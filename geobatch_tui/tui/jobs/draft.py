@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from geobatch_tui.config.fields import Leaf, leaves
 from geobatch_tui.config.layers import LoadedJob, flat, from_plan_json, load_job
@@ -15,6 +15,8 @@ from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from geobatch_tui.ledger.schema.updates import Json
 
 
 FIELDS: Final[Mapping[str, str]] = dict.fromkeys(
@@ -59,7 +61,7 @@ class Draft:
 
     path: Path | None
     loaded: LoadedJob
-    kept: Mapping[str, Any] | None = None
+    kept: Json | None = None
     edits: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,7 +79,7 @@ class Draft:
         return cls.of_run(kept)
 
     @classmethod
-    def of_run(cls, kept: Mapping[str, Any]) -> Self:
+    def of_run(cls, kept: Json) -> Self:
         """The job of an earlier run, as the ledger keeps it: without credentials, which are a
         problem of their keys. Raises ConfigError where it does not fit this version."""
         loaded = from_plan_json(kept)
@@ -121,7 +123,7 @@ class Draft:
         values = self.loaded.job.effective(redacted=True)
         return [self._field(leaf, values) for leaf in known.values()]
 
-    def _field(self, leaf: Leaf, values: Mapping[str, Any]) -> Field:
+    def _field(self, leaf: Leaf, values: Json) -> Field:
         problem = next(
             (text for key, text in self.problems.items() if f"{key}.".startswith(f"{leaf.key}.")),
             "",
@@ -138,7 +140,7 @@ class Draft:
         layer, where = (origins[0].layer, origins[0].where) if origins else ("default", "")
         return Field(leaf, safe(text_of(value)), layer, safe(where), problem)
 
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> Json:
         """Values by dotted key, with what is secret masked."""
         return flat(self.loaded.job.effective(redacted=True))
 
@@ -148,7 +150,7 @@ def _masked(loaded: LoadedJob) -> dict[str, str]:
     return dict.fromkeys(loaded.redacted, said)
 
 
-def text_of(value: Any) -> str:
+def text_of(value: object) -> str:
     """A value as it could be typed: text as it is, all else as TOML has it on one line."""
     if value is None:
         return ""
@@ -160,7 +162,7 @@ def text_of(value: Any) -> str:
     return _toml(value)
 
 
-def _toml(value: Any) -> str:
+def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 

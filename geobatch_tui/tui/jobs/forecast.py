@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.ledger.schema.updates import Json
     from geobatch_tui.tui.run.past_runs import Difference
 
 _NO_WORK: Final = frozenset({"current", "was_failed"})
@@ -28,7 +29,7 @@ _SHOWN: Final = 20
 Piece = tuple[str, str]
 
 
-def forecast(report: Mapping[str, Any], loaded: LoadedJob) -> Content:
+def forecast(report: Json, loaded: LoadedJob) -> Content:
     """A plan report for people: work, memory, disk, what was refused, what is stale and why.
 
     Args:
@@ -54,7 +55,7 @@ def forecast(report: Mapping[str, Any], loaded: LoadedJob) -> Content:
     return Content("\n").join(Content.assemble(*line) for line in lines)
 
 
-def _work(report: Mapping[str, Any]) -> list[Piece]:
+def _work(report: Json) -> list[Piece]:
     todo = sum(count for reason, count in report["reasons"].items() if reason not in _NO_WORK)
     todo -= len(report["refused"])
     items, chunks = (
@@ -67,7 +68,7 @@ def _work(report: Mapping[str, Any]) -> list[Piece]:
     ]
 
 
-def _reasons(report: Mapping[str, Any]) -> list[list[Piece]]:
+def _reasons(report: Json) -> list[list[Piece]]:
     """How many chunks there are of each reason, as the map shows them."""
     pieces: list[Piece] = []
     for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
@@ -90,7 +91,7 @@ def _stale(chunks: int) -> str:
     return f"{figures.plural(chunks, 'chunk')} stale"
 
 
-def _resources(report: Mapping[str, Any]) -> list[Piece]:
+def _resources(report: Json) -> list[Piece]:
     output, free = report["output_bytes"], report["free_bytes"]
     memory = report["peak_memory_bytes"]
     return [

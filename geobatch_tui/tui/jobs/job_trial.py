@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.ledger.schema.updates import Json
     from geobatch_tui.orchestration.dry_run import TriedChunk
 
 _PATIENCE: Final = 10.0  #: seconds that a trial has to end once it is given up
@@ -72,7 +73,7 @@ async def _follow(child: Process, wanted: bytes, tell: Callable[[int], None]) ->
         child.stdin.write(wanted)
         await child.stdin.drain()
     async for line in child.stdout:
-        said: dict[str, Any] = json.loads(line)
+        said: Json = json.loads(line)
         if "trial" in said:
             return Trial.from_json(said["trial"])
         if "error" in said:

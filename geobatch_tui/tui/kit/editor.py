@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from textual.app import SuspendNotSupported
 
@@ -54,7 +54,7 @@ def _hint(variables: Sequence[str]) -> str:
     return f"set one of ${', $'.join(variables)}"
 
 
-def offer(app: App[Any], text: str, name: str) -> None:
+def offer[Result](app: App[Result], text: str, name: str) -> None:
     """:func:`show_outside`; what goes wrong is a notice."""
     try:
         show_outside(app, text, name)
@@ -63,7 +63,7 @@ def offer(app: App[Any], text: str, name: str) -> None:
         app.notify(said, title="editor", severity="error", markup=False)
 
 
-def show_outside(app: App[Any], text: str, name: str) -> None:
+def show_outside[Result](app: App[Result], text: str, name: str) -> None:
     """Show a text until the operator closes the program. The console stands still meanwhile; a run
     in this process goes on, as it has a thread of its own. What is changed in the file is lost.
 
@@ -83,7 +83,7 @@ def show_outside(app: App[Any], text: str, name: str) -> None:
         _lend(app, [*words, str(path)])
 
 
-def edit_outside(app: App[Any], path: Path) -> None:
+def edit_outside[Result](app: App[Result], path: Path) -> None:
     """Let the operator edit a file in place; returns when the editor is closed.
 
     Raises:
@@ -93,7 +93,7 @@ def edit_outside(app: App[Any], path: Path) -> None:
     _lend(app, [*program(editing=True), str(path)])
 
 
-def _lend(app: App[Any], words: Sequence[str]) -> None:
+def _lend[Result](app: App[Result], words: Sequence[str]) -> None:
     """Run a program that has the terminal meanwhile."""
     problem: OSError | None = None
     try:

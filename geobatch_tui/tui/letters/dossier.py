@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.ledger.place.owner import is_ours
@@ -15,12 +15,12 @@ from geobatch_tui.tui.log.entry import lines_about, time_of
 from geobatch_tui.tui.run.tail import said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from geobatch_tui.ledger.read.columns import Letter
     from geobatch_tui.ledger.read.reader import LedgerReader
-    from geobatch_tui.ledger.schema.updates import ItemRow
+    from geobatch_tui.ledger.schema.updates import ItemRow, Json
     from geobatch_tui.ledger.schema.views import AttemptRow
     from geobatch_tui.tui.run.store import RunStore
 
@@ -64,10 +64,10 @@ class Dossier:
     neighbours: Sequence[Sequence[int | None]] = ()
     command: str = ""
     op: str = ""
-    job: Mapping[str, Any] = field(default_factory=dict)
+    job: Json = field(default_factory=dict)
 
     @property
-    def record(self) -> Mapping[str, Any]:
+    def record(self) -> Json:
         return self.letter.record
 
     @property
@@ -138,12 +138,12 @@ def _names(found: Dossier) -> list[str]:
     return names
 
 
-def _entry(entry: dict[str, Any]) -> LogEntry:
+def _entry(entry: Json) -> LogEntry:
     t = time_of(entry)
     return LogEntry(
         "" if t is None else clock(t),
         safe(str(entry.get("level", ""))),
-        said({"event": ""} | entry),
+        said({"event": "", **entry}),
     )
 
 

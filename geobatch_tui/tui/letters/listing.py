@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.observability.text import harmless
 from geobatch_tui.tui.run.cause_groups import grouped
@@ -122,8 +122,8 @@ def listing(
     return Listing(tuple(group for group in groups if group.letters), len(letters))
 
 
-_KEYS: Final[Mapping[str, Callable[[LetterView], Any]]] = {
-    "death": lambda letter: letter.dead_id,
+_KEYS: Final[Mapping[str, Callable[[LetterView], tuple[int | str, ...]]]] = {
+    "death": lambda letter: (letter.dead_id,),
     "class": lambda letter: (letter.error_class, letter.cause, letter.dead_id),
     "chunk": lambda letter: (letter.item_id, letter.chunk_id or -1),
     "attempts": lambda letter: (-letter.attempts, letter.dead_id),

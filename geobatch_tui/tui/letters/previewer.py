@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.execution.protocol.messages import PreviewReceipt, PreviewTask, Window
 from geobatch_tui.orchestration.workers.pool import Answered, Lost
@@ -100,7 +100,7 @@ class Previewer:
                     # A worker that had grown too large gives its task back once.
                     found = await self._ask(task) or await self._ask(task)
             except TimeoutError:
-                self._drop("timeout")
+                self._drop()
                 return Unseen(
                     f"the window could not be read within {self._seconds:.0f} s",
                     "the source may lie on a slow or a hung filesystem",
@@ -165,9 +165,9 @@ class Previewer:
         if answer is not None and not answer.done():
             answer.set_result(found)
 
-    def _drop(self, cause: Any) -> None:
+    def _drop(self) -> None:
         if self._pool is not None and self._worker is not None:
-            self._pool.kill(self._worker, cause)
+            self._pool.kill(self._worker, "timeout")
             self._worker = None
 
     def _rest(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.place.regular_file import open_read
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from geobatch_tui.ledger.schema.updates import Json
     from geobatch_tui.tui.kit.filters import Row
 
 _LONG: Final = 1 << 20  #: bytes of a line that are looked at
@@ -32,7 +33,7 @@ FIELDS: Final[Mapping[str, str]] = {
 """Fields that a filter can name."""
 
 
-def entry_of(line: bytes) -> dict[str, Any]:
+def entry_of(line: bytes) -> Json:
     """A line as its fields; one that is no JSON object as a message without a level, in which bytes
     that are no text are surrogates."""
     try:
@@ -44,7 +45,7 @@ def entry_of(line: bytes) -> dict[str, Any]:
     return {"message": line[:_LONG].decode("utf-8", "surrogateescape")}
 
 
-def time_of(entry: Mapping[str, Any]) -> float | None:
+def time_of(entry: Json) -> float | None:
     """UNIX time of an entry."""
     try:
         return datetime.fromisoformat(str(entry["time"])).timestamp()
@@ -52,7 +53,7 @@ def time_of(entry: Mapping[str, Any]) -> float | None:
         return None
 
 
-def row_of(entry: Mapping[str, Any]) -> Row:
+def row_of(entry: Json) -> Row:
     """The fields of an entry that a filter looks at."""
     row: dict[str, str | float] = {
         name: str(entry[name])
@@ -71,7 +72,7 @@ def row_of(entry: Mapping[str, Any]) -> Row:
 
 def lines_about(
     path: Path, names: Sequence[str], limit: int = 200, *, block: int = 4 << 20
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """The newest entries of a log about these chunks or items, oldest first; for a thread. Those
     about a chunk are not about its item.
 
@@ -84,7 +85,7 @@ def lines_about(
     needles = [json.dumps(name).encode() for name in names if name]
     if not needles:
         return []
-    found: list[dict[str, Any]] = []
+    found: list[Json] = []
     for text in _backwards(path, block):
         # Most of a long log is about others: it is not even cut into lines.
         if not any(needle in text for needle in needles):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     action: str
 
 
-def entries(app: App[Any], active: Iterable[ActiveBinding]) -> list[Entry]:
+def entries[Result](app: App[Result], active: Iterable[ActiveBinding]) -> list[Entry]:
     """The keys of the registry among ``active``, each once, in the registry's order."""
     found: dict[str, Entry] = {}
     for entry in active:

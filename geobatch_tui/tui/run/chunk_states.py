@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_right
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
 from geobatch_tui.observability.text import safe
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.ledger.read.columns import ItemOutline
     from geobatch_tui.ledger.read.reader import LedgerReader
+    from geobatch_tui.ledger.schema.updates import Json
     from geobatch_tui.ledger.schema.views import EventRow
     from geobatch_tui.tui.run.model import Lattice
 
@@ -208,7 +209,7 @@ class Chunks:
         )
 
 
-def lattice_of(plan: Mapping[str, Any]) -> Lattice | None:
+def lattice_of(plan: Json) -> Lattice | None:
     """Longitudes and latitudes over an item, out of its plan."""
     lattice = plan.get("notes", {}).get("lonlat")
     return lattice if isinstance(lattice, dict) and lattice.get("points") else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.observability import figures
@@ -70,7 +70,7 @@ class RunLink:
         """Whether there is a live run that takes commands from here."""
         return not self.read_only and (self.hosted or self.store.view.live)
 
-    def send(self, verb: str, **arguments: Any) -> str:
+    def send(self, verb: str, **arguments: object) -> str:
         """Send a command, and say what became of it. Blocks up to seconds: call it from a thread.
 
         Raises:

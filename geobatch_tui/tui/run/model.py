@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from geobatch_tui.ledger.schema.updates import Json
 from geobatch_tui.observability import figures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from geobatch_tui.ledger.schema.updates import ItemState
     from geobatch_tui.ledger.schema.views import RunRow
 
 
-Lattice = Mapping[str, Any]
+Lattice = Json
 """``cols`` x ``rows`` nodes ``points`` (lon, lat or None) at equal steps over an item's units."""
 
 NO_COUNTS: Final[Mapping[str, int]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.layers import flat
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from geobatch_tui.ledger.schema.updates import Json
     from geobatch_tui.ledger.schema.views import RunRow
 
 FIELDS: Final[Mapping[str, str]] = {
@@ -145,7 +146,7 @@ def compare(before: PastRun, after: PastRun) -> list[Difference]:
     ]
 
 
-def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+def changed(before: Json, after: Json) -> list[Difference]:
     """Values of two jobs that differ, those that change outputs first."""
     old, new = flat(before), flat(after)
     kinds = _kinds(after) | _kinds(before)
@@ -159,7 +160,7 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Differe
     return sorted(found, key=lambda entry: not entry.semantic)
 
 
-def _kinds(job: Mapping[str, Any]) -> dict[str, str]:
+def _kinds(job: Json) -> dict[str, str]:
     try:
         known = leaves(str(job.get("op", {}).get("name", "")))
     except GeobatchError:  # an operation that is not installed here
@@ -178,5 +179,5 @@ def rate_of(run: PastRun) -> str:
     return figures.amount(60 * run.row.n_done / run.seconds)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "-" if value is None else safe(str(value), 60)

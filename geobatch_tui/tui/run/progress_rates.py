@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
@@ -12,8 +12,10 @@ from geobatch_tui.tui.run.model import Sample, WorkerRow
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from geobatch_tui.ledger.schema.updates import Json
 
-def sample(t: float, data: Mapping[str, Any]) -> Sample:
+
+def sample(t: float, data: Json) -> Sample:
     """The rates of a note; ``t`` is UNIX time. What an older engine did not tell is 0."""
     return Sample(
         t=t,
@@ -25,7 +27,7 @@ def sample(t: float, data: Mapping[str, Any]) -> Sample:
     )
 
 
-def latest(progress: Mapping[str, Any]) -> dict[str, Any]:
+def latest(progress: Json) -> Json:
     """What the engine's newest note says beyond the rates."""
     eta = progress.get("eta_s")
     return {
@@ -36,9 +38,9 @@ def latest(progress: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _workers(progress: Mapping[str, Any]) -> tuple[WorkerRow, ...]:
+def _workers(progress: Json) -> tuple[WorkerRow, ...]:
     at = {int(number): entry for number, *entry in progress.get("working") or ()}
-    known: Mapping[str, Mapping[str, Any]] = progress.get("workers") or {}
+    known: Mapping[str, Json] = progress.get("workers") or {}
     if not isinstance(known, dict):
         known = {}
     rows = []

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.place.lock import read_holder
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from geobatch_tui.ledger.read.columns import Letter
+    from geobatch_tui.ledger.schema.updates import Json
     from geobatch_tui.ledger.schema.views import Counts, EventRow, ItemCounts, RunRow
     from geobatch_tui.tui.run.model import Lattice
 
@@ -277,7 +278,7 @@ class RunStore:
         holder = read_holder(self._dir.lock)
         progress = reader.last_event("progress") or {} if run else {}
         planned = reader.last_event("run.planned") or {} if run else {}
-        facts: dict[str, Any] = latest(progress)
+        facts = dict(latest(progress))
         if not live:
             facts |= {"workers": (), "eta_s": None, "suspended": ""}
         if self._groups_stale:
@@ -307,7 +308,7 @@ def _numbers(counts: Counts | ItemCounts) -> dict[str, int]:
     return {name: int(value) for name, value in counts.items() if isinstance(value, int)}
 
 
-def _state(run: RunRow | None, progress: Mapping[str, Any], *, planned: bool, live: bool) -> str:
+def _state(run: RunRow | None, progress: Json, *, planned: bool, live: bool) -> str:
     if run is None:
         return "waiting"
     if not live:

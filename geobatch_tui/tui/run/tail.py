@@ -7,7 +7,7 @@ import os
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.ledger.place.regular_file import open_read
 from geobatch_tui.observability.figures import duration
@@ -15,6 +15,8 @@ from geobatch_tui.observability.text import harmless, safe
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from geobatch_tui.ledger.schema.updates import Json
 
 _BACK: Final = 128 * 1024  #: bytes read of a log that was there before
 _ONCE: Final = 1 << 20  #: bytes taken in by one poll
@@ -98,7 +100,7 @@ def parse(line: bytes) -> LogLine | None:
         return None
 
 
-def said(entry: dict[str, Any]) -> str:
+def said(entry: Json) -> str:
     """What a line of the log says, on one harmless line."""
     words = [str(entry.get("message") or _EVENTS.get(str(entry.get("event"))) or entry["event"])]
     if isinstance(entry.get("duration_ms"), int | float):

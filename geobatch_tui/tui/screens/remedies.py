@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from textual import work
 
@@ -24,9 +24,11 @@ from geobatch_tui.tui.screens.retry_dialog import RetryDialog
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from geobatch_tui.ledger.schema.updates import Json
     from geobatch_tui.ledger.schema.views import RunRow
     from geobatch_tui.tui.letters.listing import Listing
     from geobatch_tui.tui.run.model import LetterView
+    from geobatch_tui.tui.run.store import RunStore
     from geobatch_tui.tui.widgets.letter_list import LetterList
 
 _CHANGES: Final = frozenset({"retry_chosen", "retry_with", "split", "dismiss_letters"})
@@ -172,13 +174,13 @@ class Remedies(Page):
         self.notify(f"written to {path}", title="export", markup=False)
 
 
-def _creation(run: RunRow | None) -> Mapping[str, Any]:
+def _creation(run: RunRow | None) -> Json:
     """The job's ``output.creation``."""
-    job: dict[str, Any] = {} if run is None else run.job.get("job", {})
+    job: Json = {} if run is None else run.job.get("job", {})
     return dict(job.get("output", {}).get("creation", {}))
 
 
-def _export(store: Any, chosen: set[int], path: Path) -> None:
+def _export(store: RunStore, chosen: set[int], path: Path) -> None:
     from geobatch_tui.orchestration.state.letter_export import write_letters
 
     records = store.reading(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -17,11 +17,12 @@ from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.kit.keymap import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
+    from geobatch_tui.ledger.schema.updates import Json
     from geobatch_tui.tui.letters.dossier import Dossier
 
 TABS: Final = ("What", "Trace", "Log", "Params", "Files")
@@ -190,14 +191,14 @@ def _around(found: Dossier) -> list[Content]:
 def trace(found: Dossier) -> Content:
     """The traceback, and what GDAL and fd 2 of the worker said."""
     lines = [Content(found.traceback() or "no traceback was recorded")]
-    evidence: Mapping[str, Any] = found.record.get("evidence") or {}
+    evidence: Json = found.record.get("evidence") or {}
     for name, value in evidence.items():
         lines += [Content(""), Content.styled(harmless(str(name)), "bold $primary")]
         lines.append(Content(_told(name, value)))
     return Content("\n").join(lines)
 
 
-def _told(name: str, value: Any) -> str:
+def _told(name: str, value: object) -> str:
     if isinstance(value, str):
         return harmless_lines(value).rstrip()
     if name == "blocks" and isinstance(value, list):
@@ -259,7 +260,7 @@ def whole(found: Dossier) -> str:
     return "\n".join(parts)
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     return harmless(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.content import Content
 from textual.geometry import Region, Size
@@ -20,7 +20,7 @@ from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.run.tail import said
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from geobatch_tui.ledger.schema.updates import Json
 
 _STYLES: Final = {"warning": "bold $warning", "error": "bold $error"}
 _NAMES: Final = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR"}
@@ -53,7 +53,7 @@ class LogView(ScrollLines):
         self.utc = False
         self._shown = 0
         self._wanted: int | None = None
-        self._entries: dict[int, dict[str, Any]] = {}
+        self._entries: dict[int, Json] = {}
         self._broken: dict[int, list[Strip]] = {}
         self._painted: dict[int, Strip] = {}
         self._bar = (0, 0, 0)
@@ -117,7 +117,7 @@ class LogView(ScrollLines):
     def count(self) -> int:
         return self._shown
 
-    def entry(self, position: int) -> dict[str, Any]:
+    def entry(self, position: int) -> Json:
         """The entry at a position; empty if the file was taken away."""
         if position not in self._entries:
             if len(self._entries) > _KEPT:
@@ -221,7 +221,7 @@ class LogView(ScrollLines):
             ">" if at_cursor else " ",
             (f"{clock(entry, utc=self.utc)} ", "$quiet"),
             (f"{name:<5} ", _STYLES.get(level, "$quiet")),
-            said({"event": ""} | entry)[:_LONGEST],
+            said({"event": "", **entry})[:_LONGEST],
         )
 
     def _rows_of(self, number: int) -> list[Strip]:
@@ -270,7 +270,7 @@ class LogView(ScrollLines):
         return Strip.blank(self.size.width, self.visual_style.rich_style)
 
 
-def clock(entry: Mapping[str, Any], *, utc: bool) -> str:
+def clock(entry: Json, *, utc: bool) -> str:
     """When it was written, with milliseconds; blanks where it does not say."""
     t = time_of(entry)
     if t is None:
@@ -279,7 +279,7 @@ def clock(entry: Mapping[str, Any], *, utc: bool) -> str:
     return f"{time.strftime('%H:%M:%S', parts)}.{int(t * 1000) % 1000:03d}"
 
 
-def unfolded(entry: Mapping[str, Any]) -> Content:
+def unfolded(entry: Json) -> Content:
     """An entry with all its fields, a line each; long texts whole."""
     lines = [
         Content.assemble((f"{harmless(str(name)):<14}", "$quiet"), *_field(value))
@@ -289,7 +289,7 @@ def unfolded(entry: Mapping[str, Any]) -> Content:
     return Content("\n").join(lines)
 
 
-def _field(value: Any) -> list[str]:
+def _field(value: object) -> list[str]:
     import json
 
     if not isinstance(value, str):

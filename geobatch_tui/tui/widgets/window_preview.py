@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -213,8 +213,7 @@ class Preview(Widget):
         return lines + [_caption(text, width) for text in said]
 
     def _colourless(self) -> bool:
-        theme: Any = self.app.current_theme
-        return bool(self.app.ansi_color or theme.ansi)
+        return bool(self.app.ansi_color or self.app.current_theme.ansi)
 
 
 def _caption(text: str, width: int) -> Content:
