@@ -37,7 +37,7 @@ _PATIENCE: Final = 8  #: polls in a row that may fail before it is said
 
 
 class GeobatchApp(Steering):
-    """The console on one run.
+    """The app on one run.
 
     Args:
         link: the run.
@@ -72,12 +72,12 @@ class GeobatchApp(Steering):
 
     @property
     def place(self) -> str:
-        """How the console is joined to the run, and where its output goes."""
+        """Whether the console is attached, and the run's output directory."""
         how = "" if self.link.host is not None else "attached  "
         return f"{how}{safe(str(self.link.directory))}"
 
     def on_mount(self) -> None:
-        """Start to follow the run. Textual calls the shell's, too."""
+        """Start to follow the run. Textual calls the base class's handler, too."""
         if self._period is not None:
             work = partial(self._follow, self._period)
             self.run_worker(work, name="follow", exit_on_error=False)  # type: ignore[arg-type]
@@ -98,17 +98,17 @@ class GeobatchApp(Steering):
             await asyncio.sleep(period * self._slowness())
 
     def _slowness(self) -> int:
-        """By how much polls are rarer while little can happen."""
+        """Return the factor by which polls are rarer while little can happen."""
         if not self.shown.live:
             return _OVER
         return _PAUSED if self.shown.state == "paused" else 1
 
     def poll(self) -> None:
-        """Look at the run once, and show what was found."""
+        """Poll the run once, and show the delta."""
         self.deliver(self.link.poll())
 
     def deliver(self, delta: Delta) -> None:
-        """Show what a poll found, or keep it while the picture is frozen."""
+        """Show the delta of a poll, or keep it while the picture is frozen."""
         self._pending.add(delta)
         if self.frozen:
             return
@@ -145,7 +145,7 @@ class GeobatchApp(Steering):
 
 
 class HomeApp(Shell):
-    """Opens on the history."""
+    """The app without a run: it opens on the history of runs and edits jobs."""
 
     PAGES = modes.OF_ALL_RUNS
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {

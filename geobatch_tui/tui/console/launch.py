@@ -86,7 +86,7 @@ def run_hosted(
 
 
 def _last(host: HostedRun, link: RunLink | None) -> HostedRun:
-    """The run of this process: if dead letters were tried again here, that one."""
+    """Return the newest run of this process: a retry of dead letters replaces the first one."""
     return link.host if link is not None and link.host is not None else host
 
 
@@ -131,8 +131,8 @@ def _show_run(link: RunLink) -> Shown:
 
 @cache
 def _log_of(directory: Path) -> Path:
-    """Where stray words of a console on a run go: beside its state, or, where that is another
-    user's or cannot be written, into a directory of its own."""
+    """Return the file for stray output of a console: beside the run's state, or, where that is
+    another user's or cannot be written, into a directory of its own."""
     root = StateDir.open(directory).root
     if is_ours(root) and os.access(root, os.W_OK):
         return root / _LOG
@@ -161,7 +161,7 @@ def _show(make: Callable[[], Shell], log: Path) -> Shown:
 
 
 def _wish_of(shown: Shown) -> Wish | None:
-    """What is wished for next.
+    """Return what the operator wants to see next.
 
     Raises:
         GeobatchError: the console failed.
@@ -175,7 +175,7 @@ def _wish_of(shown: Shown) -> Wish | None:
 
 
 def _kept(error: Exception, log: Path) -> str:
-    """Append a traceback that Textual has not printed; what failed, in words."""
+    """Append a traceback that Textual has not printed, and return the failure as a sentence."""
     import traceback
 
     try:

@@ -1,4 +1,4 @@
-"""What every console has, with a run or without: themes, keys, palette, help, and an end."""
+"""The base of both apps: themes, keys, palette, help, and how they close."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ class Shell(Console):
         self._stamps = themes.stamps()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Colours of chunk states, for themes that do not have them."""
+        """Return colours of chunk states, for themes that do not have them."""
         return dict(themes.DEFAULTS)
 
     def get_css_variables(self) -> dict[str, str]:
-        """The theme's variables; words can be read in all of its colours."""
+        """Return the theme's variables, changed so that text can be read in all of its colours."""
         # Words that are painted, not laid out, have their colours from the attribute.
         self.theme_variables = legible(super().get_css_variables())
         return self.theme_variables
@@ -104,7 +104,8 @@ class Shell(Console):
         super().delay_update(delay)
 
     def clear_selection(self) -> None:
-        """As Textual's, which fails when a field is mounted before its screen is on the stack."""
+        """Clear the selection; Textual's method fails when a field is mounted before its screen is
+        on the stack."""
         with contextlib.suppress(ScreenStackError):
             super().clear_selection()
 
@@ -151,12 +152,12 @@ class Shell(Console):
 
     @override
     def _fatal_error(self) -> None:
-        """Textual's traceback has the values of variables, and secrets may be among them."""
+        """Print a traceback without Textual's values of variables, among which may be secrets."""
         self.panic(Text(safe_lines(redact(traceback.format_exc()))))
 
     @on(events.DeliveryComplete)
     def _say_where(self, event: events.DeliveryComplete) -> None:
-        """Say it in place of Textual, which takes what is in the name for markup."""
+        """Name the file in place of Textual, which takes its name for markup."""
         event.prevent_default()
         self.notify(f"saved {safe(str(event.path or ''))}", title="screenshot", markup=False)
 
@@ -186,7 +187,7 @@ class Shell(Console):
         self._bad_themes = bad
 
     def _watch_outside(self) -> None:
-        """A terminal that is gone ends the console; themes that changed are read again."""
+        """Close the console if its terminal is gone; read themes again that changed."""
         if not self.is_headless and terminal.is_gone():
             self.lose_terminal()
         stamps = themes.stamps()
@@ -198,12 +199,12 @@ class Shell(Console):
             self.refresh_css()
 
     def lose_terminal(self) -> None:
-        """The terminal is gone: a run in this process drains, the console closes. May be called
+        """Close the console as its terminal is gone; a run in this process drains. May be called
         from a signal handler."""
         self.close_with(Ending.LOST)
 
     def end_by_signal(self) -> None:
-        """Somebody ends the process: as :meth:`lose_terminal`."""
+        """Close the console as the process is to end; a run in this process drains."""
         self.close_with(Ending.LEFT)
 
     def close_with(self, ending: Ending) -> None:
@@ -222,21 +223,21 @@ class Shell(Console):
         self.exit(Ending.LEFT)
 
     async def action_quit(self) -> None:
-        """Textual's own quit keys ask the same question."""
+        """Leave the console by Textual's own quit keys."""
         self.action_leave()
 
     def action_help_quit(self) -> None:
-        """Ctrl-C in a console copies or interrupts nothing: it asks as well."""
+        """Leave the console by Ctrl-C, which copies or interrupts nothing here."""
         self.action_leave()
 
     def _note_mode(self, mode: str) -> None:
-        """Keep the way through the screens; a new step ends what lay ahead."""
+        """Add a mode to the trail of screens; what lay ahead on it is dropped."""
         if self._at < 0 or self._trail[self._at] != mode:
             self._trail = [*self._trail[: self._at + 1][-_TRAIL:], mode]
             self._at = len(self._trail) - 1
 
     async def action_trail(self, step: int) -> None:
-        """Go back on the way through the screens, or forward again."""
+        """Go back on the trail of screens, or forward again."""
         at = self._at + step
         if 0 <= at < len(self._trail):
             self._at = at
@@ -251,7 +252,7 @@ class Shell(Console):
 
     @override
     def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
-        """What no key does. Textual's own help and end are keys of this console, in other words."""
+        """Yield commands that have no key; Textual's help and quit have keys here."""
         del screen
         yield SystemCommand("Theme", "Other colours", self.action_change_theme)
         yield SystemCommand(
@@ -294,7 +295,7 @@ class Shell(Console):
         await self.switch_mode(mode)
 
     def action_keys(self) -> None:
-        """The keys that work here."""
+        """Show the keys that work here."""
         screen = self.screen
         keys = entries(self, screen.active_bindings.values())
         title = str(screen.BINDING_GROUP_TITLE or "")

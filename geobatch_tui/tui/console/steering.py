@@ -1,4 +1,4 @@
-"""What the operator can do to the job from anywhere in the console."""
+"""Actions on the run from anywhere in the console."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _CHANGES = frozenset({"pause", "workers", "retry", "stop_now"})
 
 
 class Steering(Shell, RunConsole):
-    """Actions on the job. Each asks first where work could be lost."""
+    """The actions. Each asks first where work could be lost."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Actions on the job are hidden in a read-only console, and dim where nothing is live."""
+        """Hide actions on the run in a read-only console, and dim them where nothing is live."""
         del parameters
         if action not in _CHANGES:
             return True
@@ -42,11 +42,11 @@ class Steering(Shell, RunConsole):
         return True if self.link.can_steer() else None
 
     def action_pause(self) -> None:
-        """Start no new chunks, or go on."""
+        """Pause the run, or resume it."""
         self.command("resume" if self.shown.state == "paused" else "pause")
 
     def action_workers(self, step: int) -> None:
-        """One worker more or less."""
+        """Ask for one worker more or less."""
         count = max(1, len(self.shown.workers) + step)
         if count != len(self.shown.workers):
             self.command("set_workers", count=count)
@@ -69,7 +69,7 @@ class Steering(Shell, RunConsole):
         )
 
     def on_retry_requested(self, message: RetryRequested) -> None:
-        """The operator has chosen dead letters, and agreed to what a retry does."""
+        """Retry the dead letters that the operator has chosen."""
         message.stop()
         work = partial(self._rerun, message)  # a coroutine would be left over, if it is cancelled
         self.run_worker(work, group="commands", exit_on_error=False, name="retry")  # type: ignore[arg-type]
@@ -86,7 +86,7 @@ class Steering(Shell, RunConsole):
         self.notify(said, title="retry", markup=False)
 
     def on_show_on_map(self, message: ShowOnMap) -> None:
-        """Another screen wants chunks or items to be shown where they lie."""
+        """Show chunks or items on the map, as another screen asks for."""
         from geobatch_tui.tui.map.chunk_map import ChunkMap
 
         message.stop()
@@ -101,7 +101,7 @@ class Steering(Shell, RunConsole):
         self.show_mode("map", lambda screen: screen.query_one(ChunkMap).show(positions))
 
     async def destinations(self, text: str, screen: Screen[object]) -> list[Destination]:
-        """Items and chunks of the run, too."""
+        """Return items and chunks of the run, then the destinations of every console."""
         items = self.link.store.items
         found = []
         chunk = chunk_named(items, text) if "@" in text else None
@@ -165,7 +165,7 @@ class Steering(Shell, RunConsole):
         )
 
     def open(self, wish: Wish) -> None:
-        """Another run takes the place of this one, unless this one lives in the console."""
+        """Open another run in place of this one, unless this one lives in the console."""
         if isinstance(wish, Watch) and wish.directory.absolute() == self.link.directory.absolute():
             self.switch_mode("run")
         elif self.link.hosted:
@@ -202,7 +202,7 @@ class Steering(Shell, RunConsole):
         choices: tuple[Choice, ...],
         answers: Mapping[str, Callable[[], object]],
     ) -> None:
-        """Ask a question, and do what its answer stands for."""
+        """Ask a question, and call the function of its answer."""
 
         def answered(answer: str | None) -> None:
             if answer:
@@ -211,7 +211,7 @@ class Steering(Shell, RunConsole):
         self.push_screen(Question(title, text, choices), answered)
 
     def command(self, verb: str, **arguments: object) -> None:
-        """Send a command to the run, and say what went wrong or came of it."""
+        """Send a command to the run, and show its reply or error as a notice."""
         work = partial(self._send, verb, arguments)
         self.run_worker(work, group="commands", exit_on_error=False, name=verb)  # type: ignore[arg-type]
 

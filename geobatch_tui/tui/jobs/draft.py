@@ -1,4 +1,4 @@
-"""A job that is being edited: a file or an earlier run below, what was typed above."""
+"""A job that is being edited: values of a file or an earlier run, and the edits above them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from geobatch_tui.observability.text import safe
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from geobatch_tui.ledger.schema.updates import Json
+    from geobatch_tui.execution.protocol.messages import Json
 
 
 FIELDS: Final[Mapping[str, str]] = dict.fromkeys(
@@ -36,7 +36,7 @@ class Field:
     problem: str = ""
 
     def row(self) -> dict[str, str | float]:
-        """The fields that a filter knows."""
+        """Return the values that a filter looks at, by name."""
         return {
             "key": self.leaf.key,
             "value": self.text,
@@ -49,7 +49,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A job that may be wrong.
+    """A job with its edits, valid or not.
 
     Attributes:
         path: the job file below; it is where the job is saved by default.
@@ -67,21 +67,21 @@ class Draft:
 
     @classmethod
     def of_file(cls, path: Path, edits: Mapping[str, str] | None = None) -> Self:
-        """A job file. Raises ConfigError where it is wrong already."""
+        """Read a job file. Raises ConfigError if it is invalid."""
         edits = edits or {}
         loaded = load_job(path, overrides=_overrides(edits))
         return cls(path, loaded, edits=edits)
 
     @classmethod
     def of_example(cls, path: Path, out: Path) -> Self:
-        """A job out of an example, whose outputs go to ``out``; it has no file of its own yet."""
+        """Make a draft of an example, with outputs in ``out`` and no file of its own yet."""
         kept = load_job(path, overrides=[f"output.dir={out}"]).to_json()
         return cls.of_run(kept)
 
     @classmethod
     def of_run(cls, kept: Json) -> Self:
-        """The job of an earlier run, as the ledger keeps it: without credentials, which are a
-        problem of their keys. Raises ConfigError where it does not fit this version."""
+        """Make a draft of an earlier run's job, as the ledger keeps it: without credentials, which
+        are a problem of their keys. Raises ConfigError where it does not fit this version."""
         loaded = from_plan_json(kept)
         return cls(None, loaded, kept, problems=_masked(loaded))
 
@@ -96,7 +96,7 @@ class Draft:
         return bool(self.edits) or self.path is None
 
     def put(self, key: str, text: str) -> Draft:
-        """With another value, or, with no text, with that of the layers below."""
+        """Return the draft with an edit of one key; an empty text takes the edit back."""
         edits = {name: value for name, value in self.edits.items() if name != key}
         if text.strip():
             edits[key] = text.strip()
@@ -115,7 +115,8 @@ class Draft:
         return replace(self, edits=edits, loaded=loaded, problems=_masked(loaded))
 
     def fields(self) -> list[Field]:
-        """All keys in the order of the schema, those of the operation that is chosen."""
+        """Return all keys in the order of the schema, with those of the operation that is
+        chosen."""
         try:
             known = leaves(self.edits.get("op.name", self.loaded.job.op.name))
         except ConfigError:
@@ -141,7 +142,7 @@ class Draft:
         return Field(leaf, safe(text_of(value)), layer, safe(where), problem)
 
     def flat(self) -> Json:
-        """Values by dotted key, with what is secret masked."""
+        """Return values by dotted key, with secrets masked."""
         return flat(self.loaded.job.effective(redacted=True))
 
 
@@ -151,7 +152,7 @@ def _masked(loaded: LoadedJob) -> dict[str, str]:
 
 
 def text_of(value: object) -> str:
-    """A value as it could be typed: text as it is, all else as TOML has it on one line."""
+    """Return a value as it is typed: text as it is, all else as TOML on one line."""
     if value is None:
         return ""
     if isinstance(value, str):

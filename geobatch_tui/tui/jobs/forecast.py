@@ -1,4 +1,4 @@
-"""What a plan says, beside what the last run of the same directory was."""
+"""A plan as text, with its differences from the last run of the same directory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
-    from geobatch_tui.ledger.schema.updates import Json
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.tui.run.past_runs import Difference
 
 _NO_WORK: Final = frozenset({"current", "was_failed"})
@@ -30,7 +30,7 @@ Piece = tuple[str, str]
 
 
 def forecast(report: Json, loaded: LoadedJob) -> Content:
-    """A plan report for people: work, memory, disk, what was refused, what is stale and why.
+    """Return a plan report as text: work, memory, disk, what was refused, what is stale and why.
 
     Args:
         report: as ``geobatch plan --json`` has it.
@@ -69,7 +69,7 @@ def _work(report: Json) -> list[Piece]:
 
 
 def _reasons(report: Json) -> list[list[Piece]]:
-    """How many chunks there are of each reason, as the map shows them."""
+    """Return a line for each reason with its number of chunks, in the looks of the map."""
     pieces: list[Piece] = []
     for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):
         look = LOOKS[STATES.get(reason, STALE)]
@@ -114,8 +114,8 @@ def _title(differences: Sequence[Difference]) -> str:
 
 
 def against_last(loaded: LoadedJob) -> list[Difference] | None:
-    """What differs from the job that the output directory was last run with; None: there was no
-    run."""
+    """Return differences from the job that the output directory was last run with; None: there was
+    no run."""
     try:
         state = state_of_run(Path(loaded.job.output.dir))
         kept = read_json(Path(state.plan))["job"]

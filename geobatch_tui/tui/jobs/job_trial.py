@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
-    from geobatch_tui.ledger.schema.updates import Json
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.orchestration.dry_run import TriedChunk
 
 _PATIENCE: Final = 10.0  #: seconds that a trial has to end once it is given up
@@ -96,7 +96,7 @@ async def _end(child: Process, scratch: str) -> None:
 
 
 def verdict(trial: Trial) -> list[Content]:
-    """What a trial says of the whole, for people."""
+    """Return the estimates of a trial for the whole job."""
     failed = sum(bool(chunk.error) for chunk in trial.chunks)
     lines = [Content.assemble(("dry run  ", "bold"), *_estimate(trial))]
     if failed:

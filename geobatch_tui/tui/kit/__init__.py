@@ -1,2 +1,2 @@
-"""What all of the console is made with: text of fixed width, glyphs, keys, themes, filters, the
-terminal."""
+"""Text of fixed width, glyphs, keys, themes, filters, dialogs and the terminal, for all rooms of
+the console."""

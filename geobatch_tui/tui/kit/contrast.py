@@ -1,4 +1,4 @@
-"""Colours of words that can be read on every ground of a theme."""
+"""Colours of text with enough contrast to every background of a theme."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def legible(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _color(value: str | None) -> Color | None:
-    """A colour of which it is known how it looks."""
+    """Return a colour whose looks are known, else None."""
     try:
         color = Color.parse(value) if value else None
     except ColorParseError:
@@ -57,7 +57,7 @@ def _stands_out(color: Color, grounds: list[Color]) -> bool:
 
 
 def _contrast(one: Color, other: Color) -> float:
-    """The contrast of two colours, from 1 to 21."""
+    """Return the contrast of two colours, from 1 to 21."""
     low, high = sorted((_luminance(one), _luminance(other)))
     return (high + 0.05) / (low + 0.05)
 

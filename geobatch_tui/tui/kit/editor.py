@@ -1,4 +1,4 @@
-"""Text shown by a program of the operator's: an editor or a pager, which has the terminal."""
+"""Text shown in the operator's editor or pager, which gets the terminal meanwhile."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _EDITORS: Final = ("nano", "vi")
 
 
 def program(*, editing: bool = False) -> list[str]:
-    """The command that shows a file, without the file: that of the first of ``VARIABLES`` that is
-    set, else the first usual one that is installed. With ``editing`` no pager will do.
+    """Return the command that shows a file, without the file: that of the first of ``VARIABLES``
+    that is set, else the first usual one that is installed. With ``editing`` no pager will do.
 
     Raises:
         ConfigError: the variable is no command line, or there is none.
@@ -55,7 +55,7 @@ def _hint(variables: Sequence[str]) -> str:
 
 
 def offer[Result](app: App[Result], text: str, name: str) -> None:
-    """:func:`show_outside`; what goes wrong is a notice."""
+    """Show a text as :func:`show_outside` does, and its errors as notices."""
     try:
         show_outside(app, text, name)
     except GeobatchError as error:

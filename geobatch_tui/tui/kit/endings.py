@@ -1,4 +1,4 @@
-"""How a console ends, and what is to be opened after it."""
+"""Endings of a console, and what the operator wants to be opened next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Ending(Enum):
-    """Why the console closed."""
+    """The reason why a console closed."""
 
     LEFT = "left"
     DETACH = "detach"  #: the run is to go on in the background once it has drained
@@ -22,15 +22,15 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The run of an output directory is to be shown."""
+    """A wish to see the run of an output directory."""
 
     directory: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A job is to be run, with the console in front: that of a file, or the one that an output
-    directory was run with."""
+    """A wish to run a job in a console: that of a job file, or of a directory that was run
+    before."""
 
     job: Path
 
@@ -39,8 +39,8 @@ Wish = Watch | Start
 
 
 class Shown(NamedTuple):
-    """How a console closed, what is wished for next, and, if it failed, what failed and where the
-    traceback is."""
+    """A console's ending, the next wish, and, if it failed, the failure and where its traceback
+    is."""
 
     ending: Ending | None = None
     wish: Wish | None = None
@@ -49,7 +49,7 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """How a console with a run of its own closed.
+    """The end of a console and of the run that it hosted.
 
     Attributes:
         result: of the run, or of the last one where dead letters were tried again; it has ended.

@@ -37,7 +37,7 @@ _TERM = re.compile(r'(!?)(?:([A-Za-z_]+)(>=|<=|:|=|>|<))?("[^"]*"?|\S*)')
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One condition. ``field`` is empty for a plain word; ``value`` is in lower case."""
+    """A condition. ``field`` is empty for a plain word; ``value`` is in lower case."""
 
     field: str
     operator: str
@@ -100,7 +100,7 @@ class Filter:
 
 
 def parse(text: str, fields: Mapping[str, str]) -> Filter:
-    """A filter out of what an operator typed.
+    """Parse a filter that an operator typed.
 
     Args:
         text: terms, separated by spaces.

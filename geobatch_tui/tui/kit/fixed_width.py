@@ -15,12 +15,12 @@ _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 
 
 def clock(t: float) -> str:
-    """UNIX time as local ``HH:MM:SS``."""
+    """Return UNIX time as local ``HH:MM:SS``."""
     return time.strftime("%H:%M:%S", time.localtime(t))
 
 
 def fit(text: str, width: int) -> str:
-    """``text`` in exactly ``width`` cells: cut with an ellipsis, or padded on the right."""
+    """Return a text in ``width`` cells: cut with an ellipsis, or padded on the right."""
     if width <= 0:
         return ""
     if cell_len(text) > width:
@@ -29,7 +29,7 @@ def fit(text: str, width: int) -> str:
 
 
 def fit_middle(text: str, width: int) -> str:
-    """Like :func:`fit`, but cut in the middle: both ends of a path or a chunk's key tell most."""
+    """Fit a text as :func:`fit` does, but cut its middle: both ends of a path tell most."""
     length = cell_len(text)
     if length <= width or width < 5:
         return fit(text, width)
@@ -42,14 +42,14 @@ def fit_middle(text: str, width: int) -> str:
 
 
 def right(text: str, width: int) -> str:
-    """``text`` at the right end of ``width`` cells; one that is too long is cut."""
+    """Return a text at the right end of ``width`` cells; one that is too long is cut."""
     length = cell_len(text)
     return " " * (width - length) + text if length <= width else fit(text, width)
 
 
 def sparkline(values: Sequence[float], width: int, top: float | None = None) -> str:
-    """The last ``width`` values as blocks, right-aligned; zero is a blank, above zero at least
-    the lowest block.
+    """Return the last ``width`` values as blocks, right-aligned; zero is a blank, a value above it
+    at least the lowest block.
 
     Args:
         values: not negative.
@@ -66,8 +66,8 @@ def sparkline(values: Sequence[float], width: int, top: float | None = None) -> 
 
 
 def columns(values: Sequence[float], width: int) -> list[float]:
-    """Values over time as ``width`` means, oldest first; fewer values than columns stay as they
-    are, at the right end."""
+    """Return values over time as ``width`` means, oldest first; fewer values than columns stay as
+    they are, at the right end."""
     if width <= 0:
         return []
     if len(values) <= width:
@@ -77,8 +77,8 @@ def columns(values: Sequence[float], width: int) -> list[float]:
 
 
 def shares(parts: Sequence[int], cells: int) -> list[int]:
-    """``cells`` divided among parts by their size; a part above zero has a cell at least, where
-    there are enough cells. The sum is ``cells``, or 0 where all parts are."""
+    """Divide ``cells`` among parts by their size; a part above zero gets a cell at least, where
+    there are enough cells. The sum is ``cells``, or 0 where all parts are 0."""
     total = sum(parts)
     if not total or cells <= 0:
         return [0] * len(parts)

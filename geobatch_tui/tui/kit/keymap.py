@@ -136,7 +136,7 @@ class Keymap:
 
 
 def keymap_path() -> Path:
-    """The user's file of keys."""
+    """Return the path of the user's file of keys."""
     return config_home() / "keys.toml"
 
 
@@ -169,7 +169,7 @@ def load_keymap(path: Path | None = None) -> Keymap:
 
 
 def conflicts(changes: Mapping[str, str]) -> list[str]:
-    """Sentences about keys that would mean two things after ``changes``."""
+    """Return sentences about keys that would have two meanings after ``changes``."""
     users: dict[str, list[str]] = defaultdict(list)
     for key in MOVES:
         users[key].append("a move of the cursor")

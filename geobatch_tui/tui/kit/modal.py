@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Modal[Result](ModalScreen[Result]):
-    """A dialog: whatever would close it again, once it is no longer on top, does nothing."""
+    """A dialog that can be closed once: later answers to it do nothing."""
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
         """Close the dialog with its answer."""
@@ -30,21 +30,21 @@ class Modal[Result](ModalScreen[Result]):
 
 
 class Options(OptionList):
-    """A list that can be paged through before it is laid out, when Textual's fails."""
+    """A list for which page keys do nothing before it is laid out; Textual's fails then."""
 
     def action_page_up(self) -> None:
-        """One page up."""
+        """Move the highlight a page up."""
         if is_laid_out(self):
             super().action_page_up()  # type: ignore[no-untyped-call]
 
     def action_page_down(self) -> None:
-        """One page down."""
+        """Move the highlight a page down."""
         if is_laid_out(self):
             super().action_page_down()  # type: ignore[no-untyped-call]
 
 
 class Palette(CommandPalette):
-    """Textual's palette. A command that was chosen is run once, and paging waits for the list."""
+    """Textual's palette; it runs a command once, and page keys do nothing before it has lines."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("pagedown", "page(1)", "Next page", show=False),
@@ -62,7 +62,7 @@ class Palette(CommandPalette):
         return super().dismiss(result)
 
     def action_page(self, step: int) -> None:
-        """A page up or down."""
+        """Move the highlight a page up or down."""
         commands = self.query_one(CommandList)
         if not is_laid_out(commands):
             return
@@ -79,7 +79,8 @@ class Palette(CommandPalette):
             message.prevent_default().stop()
 
     def on_mount(self, event: Mount) -> None:
-        """Textual's looks for the screen below, which is none where it was closed already."""
+        """Skip Textual's handler if the palette was closed already: it looks for the screen
+        below."""
         if not self.is_active:
             event.prevent_default()
 

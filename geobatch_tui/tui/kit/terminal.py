@@ -1,4 +1,4 @@
-"""Keeps the terminal for the console alone, and notices when it is gone.
+"""The terminal of the console: kept free of other output, and watched for its end.
 
 Textual draws on ``sys.__stderr__``, which is fd 2, and so do GDAL, PROJ and libtiff when they warn.
 While the console runs it draws on a descriptor of its own, and fd 1 and 2 lead to a file.

@@ -72,31 +72,31 @@ class BadTheme:
 
 
 def shipped() -> Path:
-    """The directory of the themes that ship: inside a package, or beside it in a clone."""
+    """Return the directory of the themes that ship: inside a package, or beside it in a clone."""
     package = Path(geobatch_tui.__file__).parent
     inside = package / "themes"
     return inside if inside.is_dir() else package.parent / "themes"
 
 
 def config_home() -> Path:
-    """Where the user's own files of geobatch are."""
+    """Return the directory of the user's own configuration."""
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(base).expanduser() / "geobatch"
 
 
 def user_themes() -> Path:
-    """The directory of the user's own themes."""
+    """Return the directory of the user's own themes."""
     return config_home() / "themes"
 
 
 def first(names: Collection[str]) -> str:
-    """The theme to begin with: the one that TEXTUAL_THEME names, else the default."""
+    """Return the theme to begin with: the one that TEXTUAL_THEME names, else the default."""
     wanted = os.environ.get("TEXTUAL_THEME", "")
     return wanted if wanted in names else DEFAULT
 
 
 def load_all() -> tuple[list[Theme], list[BadTheme]]:
-    """Themes that ship, then the user's, which replace those of the same name."""
+    """Load the themes that ship, then the user's, which replace those of the same name."""
     found: dict[str, Theme] = {}
     bad: list[BadTheme] = []
     for path in (*_files(shipped()), *_files(user_themes())):
@@ -109,7 +109,7 @@ def load_all() -> tuple[list[Theme], list[BadTheme]]:
 
 
 def stamps() -> dict[Path, int]:
-    """Modification times of the user's themes: what changed is read again."""
+    """Return the modification times of the user's theme files."""
     found = {}
     for path in _files(user_themes()):
         try:
@@ -172,7 +172,8 @@ def _table(data: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def _check_variable(name: str, value: str) -> None:
-    """A value that the style sheets could not take would end the console when it is used."""
+    """Raise ValueError for a value that style sheets cannot take: used there, it ends the
+    console."""
     where = f"variables.{safe(name, limit=60)}"
     if not _NAME.fullmatch(name):
         raise ValueError(f"{where} is no name")

@@ -1,4 +1,4 @@
-"""All that is known of one dead letter, gathered for the inspector."""
+"""The dossier of a dead letter: its record, item, attempts, log lines and files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.columns import Letter
     from geobatch_tui.ledger.read.reader import LedgerReader
-    from geobatch_tui.ledger.schema.updates import ItemRow, Json
+    from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.ledger.schema.views import AttemptRow
     from geobatch_tui.tui.run.store import RunStore
 
@@ -38,7 +39,7 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class FileFact:
-    """A file and how it stands; ``alarm``: not as it should be."""
+    """A file and its state; ``alarm``: the state is not as planned."""
 
     role: str
     path: str
@@ -72,11 +73,11 @@ class Dossier:
 
     @property
     def key(self) -> str:
-        """The ledger's own name of the chunk or item."""
+        """The name of the chunk or item in the ledger."""
         return str(self.record.get("chunk") or self.record.get("item") or "")
 
     def text(self, name: str) -> str:
-        """A field of the record, harmless, on one line; empty where it has none."""
+        """Return a field of the record, harmless, on one line; empty where it has none."""
         value = self.record.get(name)
         return "" if value is None else harmless(str(value))
 
@@ -129,7 +130,7 @@ def gather(store: RunStore, dead_id: int) -> Dossier | None:
 
 
 def _names(found: Dossier) -> list[str]:
-    """What the log may call the chunk and the item: their names as they are, where those of the
+    """Return the names of chunk and item that the log may hold: as they are, where those of the
     record had to be made harmless."""
     names = [str(found.record.get(name) or "") for name in ("chunk", "item")]
     if found.item is not None and names[1] != found.item.key:
@@ -159,7 +160,7 @@ def _files(found: Dossier, directory: Path) -> list[FileFact]:
 
 
 def changed_sources(reader: LedgerReader, items: Iterable[int]) -> set[int]:
-    """Ids of those items whose source is not the file that was planned; for a thread."""
+    """Return the ids of items whose source changed since it was planned. Blocks: for a thread."""
     found = set()
     for item_id in items:
         item = reader.item(item_id)
@@ -207,7 +208,7 @@ def _day(t: float) -> str:
 
 
 def around(store: RunStore, item_id: int, chunk_id: int | None) -> list[list[int | None]]:
-    """States of the 5 x 5 chunks round a chunk; empty for an item without a grid."""
+    """Return the states of the 5 x 5 chunks round a chunk; empty for an item without a grid."""
     item = store.item(item_id)
     if item is None or chunk_id is None or item.n < 2:
         return []

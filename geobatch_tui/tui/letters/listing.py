@@ -1,4 +1,4 @@
-"""Dead letters as a list to work through: by cause or by place, sorted, filtered."""
+"""Dead letters filtered, sorted, and grouped by cause or by place."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the list shows: ``groups`` in order (one without a title where nothing is grouped),
+    """The list as shown: ``groups`` in order (one without a title where nothing is grouped),
     of ``total`` letters those that pass the filter."""
 
     groups: tuple[Group, ...] = ()
@@ -78,7 +78,7 @@ class Listing:
 
 
 def row_of(letter: LetterView) -> Row:
-    """The fields of a letter that a filter looks at."""
+    """Return the fields of a letter that a filter looks at."""
     item, _, _ = letter.where.rpartition("@")
     return {
         "class": letter.error_class,
@@ -101,7 +101,7 @@ def listing(
     sort: str,
     item: Callable[[int], ItemView | None],
 ) -> Listing:
-    """The list for these letters.
+    """Filter, sort and group letters.
 
     Args:
         letters: by id.
@@ -131,7 +131,7 @@ _KEYS: Final[Mapping[str, Callable[[LetterView], tuple[int | str, ...]]]] = {
 
 
 def by_cause(letters: Sequence[LetterView]) -> list[Group]:
-    """Groups of one class and one message, the largest first."""
+    """Group letters by class and message, the largest group first."""
     causes = {letter.dead_id: letter.cause for letter in letters}
     return [
         Group(
@@ -146,7 +146,8 @@ def by_cause(letters: Sequence[LetterView]) -> list[Group]:
 
 
 def by_place(letters: Sequence[LetterView], item: Callable[[int], ItemView | None]) -> list[Group]:
-    """Groups of touching chunks, item by item; items that were given up as a whole come first."""
+    """Group letters of chunks that touch, item by item; items that are dead as a whole come
+    first."""
     by_item: dict[int, list[LetterView]] = defaultdict(list)
     for letter in letters:
         by_item[letter.item_id].append(letter)
@@ -169,7 +170,7 @@ def by_place(letters: Sequence[LetterView], item: Callable[[int], ItemView | Non
 
 
 def row_item(letter: LetterView) -> str:
-    """The item that a letter of a chunk belongs to, for people."""
+    """Return the name of the item that a chunk's letter belongs to."""
     return letter.where.rpartition("@")[0] or letter.where
 
 
@@ -193,7 +194,7 @@ def _clusters(item: ItemView, letters: Sequence[LetterView]) -> list[Group]:
 
 
 def connected(cells: Iterable[tuple[int, int]]) -> list[set[tuple[int, int]]]:
-    """Cells (row, column) in clusters of such that touch, corners included; in reading order."""
+    """Return clusters of cells (row, column) that touch, corners included, in reading order."""
     left = set(cells)
     clusters = []
     for start in sorted(left):
@@ -213,7 +214,7 @@ def connected(cells: Iterable[tuple[int, int]]) -> list[set[tuple[int, int]]]:
 
 
 def rectangles(cells: Iterable[tuple[int, int]]) -> list[Rectangle]:
-    """Cells (row, column) as rectangles that cover each once: runs of rows, those of the same
+    """Cover cells (row, column) by rectangles, each cell once: runs of rows, those of the same
     columns joined downwards."""
     rows: dict[int, list[int]] = defaultdict(list)
     for row, col in cells:
@@ -246,8 +247,8 @@ def _runs(values: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def chunk_named(items: Iterable[ItemView], name: str) -> tuple[ItemView, int | None] | None:
-    """The item and the ledger's id of a chunk called ``item@row,col``; an item's name alone has no
-    chunk. None: the job has neither."""
+    """Find the item and the ledger's id of a chunk called ``item@row,col``; an item's name alone
+    has no chunk. None: the job has neither."""
     key, at, place = name.rpartition("@")
     for item in items:
         if harmless(item.key) == harmless(name):
@@ -261,7 +262,7 @@ def chunk_named(items: Iterable[ItemView], name: str) -> tuple[ItemView, int | N
 
 
 def names_of(reader: LedgerReader, chosen: Collection[int]) -> dict[int, str]:
-    """The ledger's own names of the chunks or items of letters, by the letters' ids."""
+    """Read the ledger's names of the chunks or items of letters, by the letters' ids."""
     wanted = set(chosen)
     found: dict[int, str] = {}
     for letter in reader.all_letters(min(wanted) - 1) if wanted else ():

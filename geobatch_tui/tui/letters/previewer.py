@@ -1,4 +1,4 @@
-"""Has windows of sources read by a worker process of the console's own.
+"""Windows of sources, read by a worker process of the console's own.
 
 What kills or blocks a worker of the run may well kill or block this one, and nothing else.
 """
@@ -31,14 +31,14 @@ IDLE_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """There is no picture: why, and what to do about it."""
+    """The reason why there is no picture, and what to do about it."""
 
     reason: str
     hint: str = ""
 
 
 def wanted(found: Dossier, *, band: int = 0) -> PreviewTask | Unseen:
-    """The preview of a dead letter, or why there can be none.
+    """Return the preview task of a dead letter, or why there can be none.
 
     Args:
         found: the letter.
@@ -62,7 +62,7 @@ def wanted(found: Dossier, *, band: int = 0) -> PreviewTask | Unseen:
 
 
 class Previewer:
-    """One worker, started when a preview is asked for, ended when none was for a while.
+    """A worker process, started when a preview is asked for and ended when it idles.
 
     All methods are called on one event loop.
 
@@ -110,7 +110,7 @@ class Previewer:
             return found or Unseen("the worker that was to read it ended")
 
     async def _ask(self, task: PreviewTask) -> PreviewReceipt | Unseen | None:
-        """The answer of the worker; None if it ended before it came to the task."""
+        """Return the answer of the worker; None if it ended before it came to the task."""
         pool, worker = self._ready()
         self._count += 1
         number = self._count
@@ -171,7 +171,7 @@ class Previewer:
             self._worker = None
 
     def _rest(self) -> None:
-        """Let the worker go: it holds memory, and perhaps an open file."""
+        """End an idle worker: it holds memory, and perhaps an open file."""
         worker, self._worker = self._worker, None
         if self._pool is not None and worker is not None:
             with contextlib.suppress(KeyError):  # it is gone already

@@ -1,5 +1,4 @@
-"""Dead letters tried again, by the run that is live, by one in this process or in the background;
-or dismissed with a note."""
+"""Requests to retry dead letters, by the live run or a new one, and to dismiss them with a note."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ def rerun(
     *,
     split: bool = False,
 ) -> str:
-    """Try dead letters again, and say how. Blocks for seconds: call it from a thread.
+    """Try dead letters again; return a sentence that says how. Blocks for seconds: for a thread.
 
     Args:
         link: the run.
@@ -73,7 +72,7 @@ def rerun(
 
 
 def _here(link: RunLink, again: HostedRun) -> str:
-    """Start a run in this process, in the place of the one that ended."""
+    """Start a run in this process that replaces the one that ended."""
     again.start()
     again.wait_ready()
     if again.failed:
@@ -83,7 +82,7 @@ def _here(link: RunLink, again: HostedRun) -> str:
 
 
 def batches(keys: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Names in parts that fit a command; one empty part where there are none."""
+    """Yield names in parts that fit a command; one empty part where there are none."""
     part: list[str] = []
     size = 0
     for key in keys:
@@ -124,7 +123,7 @@ _AT_ONCE: Final = 1000  #: letters of one command, some 30 bytes each; a longer 
 
 
 def dismiss(link: RunLink, letters: Sequence[tuple[int, float]], note: str | None) -> str:
-    """Note that letters are known, or take that back, and say so. Blocks: call it from a thread.
+    """Dismiss letters, or take that back; return a sentence. Blocks: for a thread.
 
     Args:
         link: the run.

@@ -1,4 +1,4 @@
-"""What a retry will do, worked out before it is asked for."""
+"""The plan of a retry: which letters, and what will be computed again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PER_KEY: Final = 24  #: bytes that an argument takes beside its text
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which letters are meant, in the fewest words: all of them (both empty), all of some
+    """The chosen letters in the fewest words: all of them (both empty), all of some
     classes, or chunks and items by their names."""
 
     classes: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Selection:
 def selection(
     letters: Mapping[int, LetterView], chosen: Iterable[int], key: Callable[[int], str]
 ) -> Selection | str:
-    """How ``chosen`` letters are named in a request; a sentence where they cannot be.
+    """Return the selection that names ``chosen`` letters; a sentence where there is none.
 
     Args:
         letters: all letters, by id.
@@ -67,7 +67,7 @@ LEFT: Final = "left: only a new run plans it anew"
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What is rerun.
+    """The consequence of a retry, in numbers.
 
     Attributes:
         letters: dead letters that are given another chance.
@@ -104,7 +104,7 @@ def consequence(
     changed: Collection[int] = (),
     tile: tuple[int, int] | None = None,
 ) -> Consequence:
-    """What a retry of ``chosen`` letters does.
+    """Count what a retry of ``chosen`` letters computes again.
 
     Args:
         letters: all letters, by id.
@@ -151,7 +151,7 @@ def consequence(
 
 
 def _requeued(letters: Mapping[int, LetterView], chosen: Iterable[int]) -> dict[int, LetterView]:
-    """The letters that are chosen, and those of their items: chunks cannot go on without their
+    """Return the chosen letters and those of their items: chunks cannot go on without their
     item, so the ledger requeues its letter with theirs."""
     wanted = {dead_id: letters[dead_id] for dead_id in chosen if dead_id in letters}
     items = {letter.item_id for letter in wanted.values()}
@@ -163,7 +163,7 @@ def _requeued(letters: Mapping[int, LetterView], chosen: Iterable[int]) -> dict[
 
 
 def _halves(letter: LetterView, item: ItemView | None, tile: tuple[int, int] | None) -> int:
-    """How many chunks half as wide and high the item of a chunk's letter has; 0: none."""
+    """Return the number of chunks of an item after a split in halves; 0: it cannot be split."""
     if item is None or tile is None or letter.chunk_id is None:
         return 0
     half = halved(item.chunk_size, tile)
@@ -181,10 +181,10 @@ def _fate(letter: LetterView, item: ItemView | None, *, live: bool, changed: boo
 
 
 class Places(Protocol):
-    """Where chunks stand; `RunStore` is one."""
+    """A source of positions of chunks; `RunStore` is one."""
 
     def position(self, chunk_id: int) -> int | None:
-        """Of a chunk of the ledger; None: it is not part of the job."""
+        """Return the position of a chunk of the ledger; None: it is not part of the job."""
 
     def item(self, item_id: int) -> ItemView | None:
         """The item of an id."""
@@ -193,8 +193,8 @@ class Places(Protocol):
 def dead_within(
     places: Places, letters: Iterable[LetterView], runs: Sequence[tuple[int, int]]
 ) -> tuple[int, ...]:
-    """Ids of the letters whose chunk lies in one of ``runs``, which are first and end positions in
-    order. The letter of a whole item lies where any of its chunks does."""
+    """Return the ids of letters whose chunk lies in one of ``runs``, which are first and end
+    positions in order. The letter of a whole item lies where any of its chunks does."""
     firsts = [start for start, _ in runs]
 
     def meets(start: int, end: int) -> bool:

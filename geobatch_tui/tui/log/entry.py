@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from geobatch_tui.ledger.schema.updates import Json
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.tui.kit.filters import Row
 
 _LONG: Final = 1 << 20  #: bytes of a line that are looked at
@@ -34,8 +34,8 @@ FIELDS: Final[Mapping[str, str]] = {
 
 
 def entry_of(line: bytes) -> Json:
-    """A line as its fields; one that is no JSON object as a message without a level, in which bytes
-    that are no text are surrogates."""
+    """Parse a line into its fields; one that is no JSON object becomes a message without a level,
+    with surrogates for bytes that are no text."""
     try:
         found = json.loads(line[:_LONG])
         if isinstance(found, dict):
@@ -46,7 +46,7 @@ def entry_of(line: bytes) -> Json:
 
 
 def time_of(entry: Json) -> float | None:
-    """UNIX time of an entry."""
+    """Return the UNIX time of an entry; None: it has none."""
     try:
         return datetime.fromisoformat(str(entry["time"])).timestamp()
     except (ValueError, KeyError, OverflowError):
@@ -54,7 +54,7 @@ def time_of(entry: Json) -> float | None:
 
 
 def row_of(entry: Json) -> Row:
-    """The fields of an entry that a filter looks at."""
+    """Return the fields of an entry that a filter looks at."""
     row: dict[str, str | float] = {
         name: str(entry[name])
         for name in ("level", "event", "message", "chunk", "item", "stage", "logger", "worker")
@@ -102,7 +102,7 @@ def lines_about(
 
 
 def _backwards(path: Path, block: int) -> Iterator[bytes]:
-    """Blocks of whole lines of a file, the last one first."""
+    """Yield blocks of whole lines of a file, the last one first."""
     try:
         with open_read(path) as file:
             end = file.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Where the lines of a log file begin and how grave they are: a million lines in a few megabytes.
+"""An index of a log file: the offset and level of each line, a million in a few megabytes.
 
 Of every 32nd line the offset is kept, of every line its level in a byte; the text stays in the
 file. A thread takes the file in, piece by piece; the screen reads the few lines that it shows.
@@ -33,7 +33,7 @@ _AT: Final = 34
 
 @dataclass(slots=True)
 class _Marks:
-    """What is known of one file, up to ``end``."""
+    """Offsets and levels of the lines of one file, up to ``end``."""
 
     inode: int = 0
     end: int = 0
@@ -66,20 +66,20 @@ class LogIndex:
 
     @property
     def count(self) -> int:
-        """Whole lines that are known."""
+        """Number of whole lines that were read."""
         return self._marks.count
 
     @property
     def end(self) -> int:
-        """Bytes of the file that were taken in."""
+        """Bytes of the file that were read."""
         return self._marks.end
 
     def level(self, line: int) -> int:
-        """Index in ``LEVELS`` of a line."""
+        """Return the level of a line, as an index into ``LEVELS``."""
         return self._marks.levels[line]
 
     def advance(self) -> bool:
-        """Take in one more piece of the file. Whether there is more to take in.
+        """Read one more block of the file; return whether there is more to read.
 
         A file that cannot be read is as one that does not grow.
         """
@@ -102,8 +102,8 @@ class LogIndex:
                 return False
 
     def read(self, first: int, count: int) -> list[bytes]:
-        """Lines ``first`` to ``first + count`` without their breaks; fewer where there are fewer,
-        or where the file was taken away meanwhile."""
+        """Read lines ``first`` to ``first + count`` without their breaks; fewer where there are
+        fewer, or where the file was removed meanwhile."""
         marks = self._marks
         last = min(first + count, marks.count)
         if not 0 <= first < last:
@@ -123,19 +123,20 @@ class LogIndex:
         return lines[skip : skip + last - first]
 
     def next_at(self, line: int, rank: int, step: int) -> int | None:
-        """The nearest line of this level behind ``line``, or before it for a negative ``step``."""
+        """Return the next line of at least this level after ``line``, or before it for a negative
+        ``step``."""
         levels = self._marks.levels
         found = levels.find(rank, line + 1) if step > 0 else levels.rfind(rank, 0, max(line, 0))
         return None if found < 0 else found
 
     def graver(self, rank: int, start: int, stop: int) -> Iterator[int]:
-        """Lines from ``start`` to before ``stop`` that are at least of this level."""
+        """Yield lines from ``start`` to before ``stop`` of at least this level."""
         levels = self._marks.levels
         return (line for line in range(start, min(stop, len(levels))) if levels[line] >= rank)
 
 
 def _take_in(marks: _Marks, data: bytes, size: int) -> bool:
-    """Take in whole lines of ``data``, which begins at ``marks.end``."""
+    """Index the whole lines of ``data``, which begins at ``marks.end``."""
     whole = data.rfind(b"\n") + 1
     if not whole:  # still being written, or no log at all
         return False

@@ -1,4 +1,4 @@
-"""The lines of a log that are shown: those that pass a filter and are grave enough."""
+"""A selection of a log's lines, by a filter and a lowest level."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCAN: Final = 4096  #: lines that are searched at once
 
 
 class LogSelection:
-    """The lines of an index that pass a filter and are grave enough.
+    """Lines of an index that pass a filter and have a lowest level.
 
     Args:
         index: the log.
@@ -42,16 +42,16 @@ class LogSelection:
 
     @property
     def count(self) -> int:
-        """Lines that are shown, as far as they were looked at."""
+        """Number of lines that are shown, as far as was searched."""
         return self.index.count if self.all else len(self._lines)
 
     @property
     def searched(self) -> int:
-        """Lines of the log that were looked at."""
+        """Number of lines of the log that were searched."""
         return self.index.count if self.all else self._seen
 
     def advance(self) -> bool:
-        """Look at some more lines; whether there are more to look at."""
+        """Search some more lines; return whether there are more to search."""
         if self.all or self.version != self.index.version:
             return False
         stop = min(self._seen + _SCAN, self.index.count)
@@ -68,15 +68,15 @@ class LogSelection:
         return stop < self.index.count
 
     def line(self, position: int) -> int:
-        """The number in the log of the line at ``position`` of what is shown."""
+        """Return the number in the log of the line at a position of the selection."""
         return position if self.all else self._lines[position]
 
     def position(self, line: int) -> int:
-        """Where a line of the log stands, or the next one that is shown."""
+        """Return the position of a line of the log, or of the next one that is shown."""
         return line if self.all else bisect_left(self._lines, line)
 
     def read(self, first: int, count: int) -> list[bytes]:
-        """Lines at these positions."""
+        """Read the lines at these positions."""
         if self.all:
             return self.index.read(first, count)
         found: list[bytes] = []
@@ -87,7 +87,7 @@ class LogSelection:
         return found
 
     def jump(self, position: int, rank: int, step: int) -> int | None:
-        """The nearest position of a line of this level, behind ``position`` or before it."""
+        """Return the next position of a line of this level, after ``position`` or before it."""
         if not self.count:
             return None
         line = self.line(position) if position < self.count else self.index.count
@@ -116,7 +116,7 @@ def _is_plain(word: str) -> bool:
 
 
 def _stretches(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Ranges of positions whose lines lie near one another, so that one read gets them."""
+    """Yield ranges of positions whose lines are near one another in the file, for one read each."""
     begin = 0
     for position in range(1, len(numbers) + 1):
         if position == len(numbers) or numbers[position] - numbers[position - 1] > STRIDE:

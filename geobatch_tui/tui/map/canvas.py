@@ -1,4 +1,4 @@
-"""A widget that paints a scene: two pixels a cell, and of what changed only the cells that did."""
+"""A widget that paints a scene, two pixels a cell, and repaints only the cells that changed."""
 
 from __future__ import annotations
 
@@ -127,11 +127,11 @@ class Canvas(Follower, can_focus=True):
 
 
 def boxes_of(scene: Scene) -> Boxes:
-    """The cursor and the rectangle of a scene."""
+    """Return the boxes of a scene's cursor and of its rectangle."""
     return scene.cursor_box(), scene.selection_box()
 
 
 def _cells(box: Span) -> Region:
-    """The cells of the terminal that have these pixels in them."""
+    """Return the cells of the terminal that contain these pixels."""
     top, bottom = box.top // 2, -(-box.bottom // 2)
     return Region(box.left, top, box.right - box.left, bottom - top)

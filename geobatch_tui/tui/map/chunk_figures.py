@@ -19,7 +19,7 @@ _REST: Final = 10.0  #: how many times as long as a reading took the next one wa
 
 
 class FiguresRead(Message):
-    """All figures of a mode were read: a step of the scale for each chunk."""
+    """A message that all figures of a mode were read: a step of the scale for each chunk."""
 
     bubble = False
 
@@ -29,7 +29,7 @@ class FiguresRead(Message):
 
 
 class SomeRead(Message):
-    """Figures of chunks that changed were read."""
+    """A message that figures of changed chunks were read."""
 
     bubble = False
 
@@ -53,7 +53,7 @@ def read_some(source: Source, mode: Mode, positions: Sequence[int]) -> SomeRead:
 
 
 class Wants:
-    """Which figures have to be read, and whether it is time to."""
+    """Positions whose figures have to be read, and when they may be."""
 
     def __init__(self) -> None:
         self._changed: set[int] = set()
@@ -62,16 +62,16 @@ class Wants:
         self._seconds = 0.0
 
     def add(self, positions: Iterable[int]) -> None:
-        """These chunks changed."""
+        """Note that chunks changed."""
         self._changed.update(positions)
 
     def restart(self) -> None:
-        """Another mode: all has to be read, at once."""
+        """Note that all figures have to be read at once, as the mode is another one."""
         self._changed.clear()
         self._read_at = 0.0
 
     def all_due(self) -> bool:
-        """Whether all may be read anew; then it counts as begun."""
+        """Whether all may be read again now; if so, the reading counts as begun."""
         now = time.monotonic()
         if self._read_at and now - self._read_at < max(_RESCALE, _REST * self._seconds):
             return False
@@ -80,7 +80,7 @@ class Wants:
         return True
 
     def took(self, seconds: float) -> None:
-        """Reading all took so long."""
+        """Note how long a reading of all figures took."""
         self._seconds = seconds
 
     def many(self) -> bool:
@@ -88,7 +88,8 @@ class Wants:
         return len(self._changed) > _FEW
 
     def some(self) -> list[int]:
-        """What to read now, unless a reading is under way; then it counts as begun."""
+        """Return the positions to read now, none while a reading is under way; it counts as
+        begun."""
         if self._reading or not self._changed:
             return []
         self._reading = True
@@ -97,5 +98,5 @@ class Wants:
         return found
 
     def ended(self) -> None:
-        """The reading is over."""
+        """Note that a reading has ended."""
         self._reading = False

@@ -32,7 +32,7 @@ _REST: Final = 10.0  #: how many times as long as it took taking in all items re
 
 
 class ChunkMap(Walk):
-    """Every chunk of a run in its place: many items on the ground, one in its grid.
+    """All chunks of a run in their places: many items on the ground, one in its grid.
 
     It changes nothing but itself; what the operator wants is said in messages.
 
@@ -85,7 +85,7 @@ class ChunkMap(Walk):
 
     @property
     def mode(self) -> Mode:
-        """What is shown of the chunks."""
+        """The figure that is shown of the chunks, or their states."""
         return self.pictures.planes.mode
 
     @property
@@ -107,7 +107,7 @@ class ChunkMap(Walk):
                 self._read_more()
 
     def _load(self) -> None:
-        """Take in the whole run; while very many items are planned, not at every poll."""
+        """Load the whole run; while very many items are planned, not at every poll."""
         wait = self._next_load - time.monotonic()
         if wait <= 0 or self.pictures.top is None:
             self._load_now()
@@ -134,7 +134,7 @@ class ChunkMap(Walk):
     # --- reading --------------------------------------------------------------------------------
 
     def show_mode(self, mode: Mode) -> None:
-        """Show something else of the chunks; figures come as soon as they are read."""
+        """Show another figure of the chunks, as soon as it is read."""
         self._wants.restart()
         if not mode.figure:
             self._show(mode, mode.scale(()), b"")
@@ -206,7 +206,7 @@ class ChunkMap(Walk):
             self.refresh()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """What could not be read is said; the picture stays as it is."""
+        """Show an error of a reading as a notice; the picture stays as it is."""
         event.stop()
         if event.state is WorkerState.ERROR:
             self._wants.ended()
@@ -231,7 +231,7 @@ class ChunkMap(Walk):
         self.renew()
 
     def action_mode(self) -> None:
-        """Show the next thing."""
+        """Show the next mode."""
         names = [mode.name for mode in MODES]
         self.show_mode(MODES[(names.index(self.mode.name) + 1) % len(MODES)])
 
@@ -244,7 +244,7 @@ class ChunkMap(Walk):
             self.notify("no chunk is dead", title="map", markup=False)
 
     def action_open(self) -> None:
-        """The item under the cursor, then the chunk."""
+        """Open the item under the cursor; in its grid, the chunk."""
         scene = self.pictures.top
         position = scene.worst() if scene is not None else None
         if position is None:
@@ -263,7 +263,7 @@ class ChunkMap(Walk):
         self.renew()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without a selection or an opened item, "back" is for the screen."""
+        """Leave "back" to the screen where there is no selection and no opened item."""
         del parameters
         if action != "back":
             return True
@@ -282,12 +282,12 @@ class ChunkMap(Walk):
             self.border_subtitle = Content(scene.scale_text)
 
     def view_changed(self) -> None:
-        """What is larger in view now has a shape to be read."""
+        """Read the shapes of items that are large in view now."""
         self._ask_places()
         self._entitle()
 
     def on_resize(self, event: events.Resize) -> None:
-        """The pictures depend on the size."""
+        """Paint the pictures in the new size."""
         del event
         self.pictures.resize(self.size.width, 2 * self.size.height)
         self.view_changed()

@@ -1,4 +1,4 @@
-"""Looks of codes: the theme's colours, joined two by two in half blocks."""
+"""Styles of codes in the theme's colours, two pixels to a half block."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Palette:
         self._styles: dict[Key, Style] = {UNDER: base + Style(color=outline.rich_color)}
 
     def style(self, key: Key) -> Style:
-        """The style of a run of cells."""
+        """Return the style of a run of cells."""
         style = self._styles.get(key)
         if style is None:
             top, bottom = key
@@ -94,7 +94,7 @@ class Palette:
         return style + Style(bgcolor=behind.rich_color) if behind else style
 
     def _color(self, code: int) -> Color | None:
-        """The colour of a pixel; None: the ground's own."""
+        """Return the colour of a pixel; None: that of the ground."""
         if code & CURSOR:
             return self._cursor
         color = self._colors.get(code & _PLAIN)

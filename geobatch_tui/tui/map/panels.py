@@ -1,4 +1,4 @@
-"""What stands around the map: a line on top, the legend, the cursor's card, a histogram."""
+"""Panels around the map: a line on top, the legend, the cursor's card, a histogram."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _QUIET: Final = "$quiet"
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """A text in up to four lines; what does not fit is cut."""
+    """Wrap a text in up to four lines; the rest is cut."""
     lines = Content(text).wrap(max(1, width))
     kept = [line.plain.rstrip() for line in lines[:4]]
     if len(lines) > 4:
@@ -43,13 +43,13 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _line(pieces: Sequence[Piece], width: int) -> Content:
-    """Pieces in one line of exactly ``width`` cells; the last ones are cut."""
+    """Join pieces to a line of ``width`` cells; the last ones are cut."""
     content = Content.assemble(*pieces)
     return content.truncate(width, ellipsis=True, pad=True)
 
 
 class MapHead(Lines):
-    """One line: how large the map is, and what went wrong on it.
+    """The line on top: the size of the map, and how many chunks are dead or wait for a retry.
 
     Attributes:
         what: the grid or the items that are shown.
@@ -79,7 +79,7 @@ class MapHead(Lines):
 
 
 class Legend(Lines):
-    """What colours and glyphs mean: in one line, or a line each with counts.
+    """The meaning of colours and glyphs: in one line, or a line each with counts.
 
     Attributes:
         mode, scale: what the map shows.
@@ -121,7 +121,7 @@ class Legend(Lines):
         return pieces
 
     def _steps(self, *, short: bool = False) -> list[list[Piece]]:
-        """Each step of the scale: its digit, its colour, and where it begins."""
+        """Return each step of the scale: its digit, its colour, and where it begins."""
         if self.mode.name == "worker":
             return [
                 [("█", f"$ramp-{step + 1}"), (f" {step + 1}", _QUIET)] for step in range(STEPS)
@@ -139,7 +139,7 @@ class Legend(Lines):
 
 
 class CursorCard(Lines):
-    """What is under the cursor.
+    """The chunk, item or ground under the cursor.
 
     Attributes:
         reading: what it is.
@@ -223,7 +223,7 @@ class CursorCard(Lines):
 
 
 class HistogramPanel(Lines):
-    """How a figure is spread over the chunks that are done.
+    """The distribution of a figure over the chunks that are done.
 
     Attributes:
         histogram: None: not read yet.

@@ -1,4 +1,4 @@
-"""The chunks of a plan in their places, with what the plan says of each."""
+"""The map of a plan: its chunks in their places, with the reason of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNPLACED: Final = (0, 0)
 
 
 class PlannedChunks:
-    """A plan as the map reads it: a byte a chunk, and the items they belong to."""
+    """The chunks of a plan as a source of the map: a byte a chunk, and their items."""
 
     def __init__(self) -> None:
         self.states = bytearray()
@@ -37,7 +37,7 @@ class PlannedChunks:
 
     @classmethod
     def of(cls, report: PlanReport) -> PlannedChunks:
-        """All chunks of a plan. Reads the ledger where those of an item differ: for a thread."""
+        """Make the chunks of a plan. Blocks where the ledger has to be read: for a thread."""
         chunks = cls()
         for entry in report.entries:
             chunks._add(entry, report)
@@ -70,7 +70,7 @@ class PlannedChunks:
         self.states += _states(entry, report)
 
     def settle(self, trial: Trial) -> list[int]:
-        """Take in which chunks were tried, and how that ended; where they stand."""
+        """Mark the chunks that a trial ran as done or dead; return their positions."""
         items = {item.key: item for item in self.items}
         found = {
             items[chunk.item].first + chunk.index: chunk
@@ -88,11 +88,11 @@ class PlannedChunks:
         self.states, self.items = other.states, other.items
 
     def item_at(self, position: int) -> ItemView:
-        """The item of a chunk."""
+        """Return the item of a chunk."""
         return self.items[bisect_right(self.items, position, key=lambda item: item.first) - 1]
 
     def item(self, item_id: int) -> ItemView | None:
-        """The item of an id."""
+        """Return the item of an id."""
         return self.items[item_id - 1] if 0 < item_id <= len(self.items) else None
 
     def figures(self, name: str) -> Sequence[float]:
@@ -133,7 +133,7 @@ class PlanMap(ChunkMap):
         self.take(Delta(self._planned.settle(trial), reshaped=False, fresh=True, view=View()))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Of chunks that have not run there are no figures, and nothing to open."""
+        """Hide modes and opening: chunks that have not run have no figures and no letters."""
         if action == "mode":
             return False
         return super().check_action(action, parameters)

@@ -1,4 +1,4 @@
-"""A canvas to walk on: a cursor, a rectangle, more and less detail, by keys and by mouse."""
+"""A canvas with a cursor, a rectangle and a zoom, by keys and by mouse."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Walk(Canvas):
     ]
 
     def view_changed(self) -> None:
-        """More or less of the scene is in view; overwrite it."""
+        """React to another view of the scene; overwrite it."""
 
     def action_open(self) -> None:
         """Open what is under the cursor; overwrite it."""
@@ -42,7 +42,7 @@ class Walk(Canvas):
             self.moved(scene, before, everything=scene.move(dx, dy))
 
     def action_zoom(self, steps: int) -> None:
-        """More or less detail."""
+        """Zoom in or out."""
         scene = self.pictures.top
         if scene is not None and scene.zoom(steps):
             self.view_changed()
@@ -67,7 +67,7 @@ class Walk(Canvas):
             self.renew()
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor there; a second click opens."""
+        """Put the cursor there; a second click opens what is there."""
         offset = event.get_content_offset(self)
         scene = self.pictures.top
         if offset is not None and scene is not None:
@@ -78,11 +78,11 @@ class Walk(Canvas):
                     self.action_open()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """More detail."""
+        """Zoom in."""
         event.stop()
         self.action_zoom(1)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Less detail."""
+        """Zoom out."""
         event.stop()
         self.action_zoom(-1)

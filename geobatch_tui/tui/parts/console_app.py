@@ -1,4 +1,4 @@
-"""What screens, parts and widgets ask of the app that shows them."""
+"""The app as screens, parts and widgets know it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ConsoleMode(NamedTuple):
 
 
 class Destination(NamedTuple):
-    """Somewhere to go: its name, what it is, and how to get there."""
+    """A destination to jump to: its name, its kind, and a function that goes there."""
 
     name: str
     about: str
@@ -82,5 +82,5 @@ class RunConsole(Console):
 
     @property
     def place(self) -> str:
-        """How the console is joined to the run, and where its output goes."""
+        """Whether the console is attached, and the run's output directory."""
         raise NotImplementedError

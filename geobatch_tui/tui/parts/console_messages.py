@@ -1,4 +1,4 @@
-"""Messages of the console."""
+"""Messages between screens, widgets and the app."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class RunChanged(Message):
-    """A poll found something; sent to the screen that is shown, not above it."""
+    """The delta of a poll, for the screen that is shown; it does not bubble."""
 
     bubble = False
 
@@ -23,7 +23,7 @@ class RunChanged(Message):
 
 @dataclass
 class RetryRequested(Message):
-    """Dead letters shall be tried again; the operator has seen which and agreed.
+    """A request to try dead letters again; the operator has seen which and agreed.
 
     Attributes:
         classes: only letters of these error classes; empty: of any.
@@ -41,7 +41,7 @@ class RetryRequested(Message):
 
 @dataclass
 class ShowOnMap(Message):
-    """These shall be shown on the map.
+    """A request to show chunks and items on the map.
 
     Attributes:
         keys: names of chunks and items, for people.

@@ -1,4 +1,4 @@
-"""Questions that the console asks before it changes the job or leaves."""
+"""Questions before the console changes the run or closes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WIDTH: Final = 58
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An answer: its id, what it says, and what it means."""
+    """An answer: its id, its name, and its meaning."""
 
     identifier: str
     name: str
@@ -35,7 +35,7 @@ class Choice:
 
 
 def _lines(meaning: str) -> list[str]:
-    """A meaning, indented on each of its lines."""
+    """Return the lines of a meaning, indented."""
     return [f"\n  {line}" for line in textwrap.wrap(meaning, WIDTH)]
 
 

@@ -1,4 +1,4 @@
-"""The line above a list: what is shown of how much, and the filter, typed after ``/``."""
+"""The line above a list: how much of it is shown, and the filter, typed after ``/``."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class FieldSuggester(Suggester):
-    """Completes names of fields."""
+    """A suggester that completes names of fields."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         super().__init__(use_cache=True, case_sensitive=False)
         self._fields = fields
 
     async def get_suggestion(self, value: str) -> str | None:
-        """The text with its last word completed to the name of a field."""
+        """Return the text with its last word completed to the name of a field."""
         head, space, word = value.rpartition(" ")
         word, bang = word.removeprefix("!"), "!" if word.startswith("!") else ""
         if not word or not word.isalpha():
@@ -40,7 +40,7 @@ class FieldSuggester(Suggester):
 
 
 class FilterBar(Horizontal):
-    """One line.
+    """The line.
 
     Args:
         fields: names of the list's fields, each with its kind.
@@ -61,14 +61,14 @@ class FilterBar(Horizontal):
     """
 
     class Changed(Message):
-        """The filter is another one."""
+        """A message that the filter has changed."""
 
         def __init__(self, chosen: Filter) -> None:
             self.chosen = chosen
             super().__init__()
 
     class Left(Message):
-        """The filter is typed: the keys are the list's again."""
+        """A message that the filter is typed, so that the list may have the keys again."""
 
     def __init__(self, fields: Mapping[str, str], *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -77,7 +77,7 @@ class FilterBar(Horizontal):
         self._said: Content | None = None
 
     def compose(self) -> ComposeResult:
-        """What is said, or the field to type in."""
+        """Yield the line, and the field to type in."""
         yield Static(id="said", markup=False)
         yield Static(" / ", id="slash", markup=False)
         yield Input(
@@ -104,7 +104,7 @@ class FilterBar(Horizontal):
         field.action_end()
 
     def clear(self) -> bool:
-        """Drop the filter; whether there was one."""
+        """Drop the filter; return whether there was one."""
         had = bool(self.chosen.text)
         self.query_one(Input).value = ""
         return had
@@ -115,7 +115,7 @@ class FilterBar(Horizontal):
         self._done()
 
     def on_input_changed(self, message: Input.Changed) -> None:
-        """The list follows each letter."""
+        """Filter the list at each letter that is typed."""
         message.stop()
         self.chosen = parse(message.value, self._fields)
         self.post_message(self.Changed(self.chosen))

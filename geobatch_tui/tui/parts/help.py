@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """A key, its short name, what it does, whether it can be used now, and the action behind."""
+    """A key: its name, its effect, whether it can be used now, and its action."""
 
     identifier: str
     key: str
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
 
 def entries[Result](app: App[Result], active: Iterable[ActiveBinding]) -> list[Entry]:
-    """The keys of the registry among ``active``, each once, in the registry's order."""
+    """Return the keys of the registry among ``active``, each once, in the registry's order."""
     found: dict[str, Entry] = {}
     for entry in active:
         identifier = entry.binding.id or ""
@@ -54,7 +54,7 @@ def entries[Result](app: App[Result], active: Iterable[ActiveBinding]) -> list[E
 
 
 class HelpScreen(Modal[None]):
-    """Two columns of keys: those of this screen, and those that work everywhere."""
+    """Two lists of keys: of this screen, and of all screens."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-stacked"), (112, "-beside")]  # noqa: RUF012 - Textual's form
     BINDING_GROUP_TITLE = "Help"

@@ -1,4 +1,4 @@
-"""Goes to a screen, a run, an item or a chunk by its name."""
+"""Jumps to a screen, a run, an item or a chunk by its name."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Jumps(Provider):
 
 
 def _highlighted(matcher: Matcher, name: str) -> Content:
-    """A name with what matched; Textual's own would obey markup in it."""
+    """Return a name with its matching letters marked; Textual's own obeys markup in it."""
     content = Content(name)
     for offset in matcher.fuzzy_search.match(matcher.query, name)[1]:
         content = content.stylize(matcher.match_style, offset, offset + 1)
@@ -67,7 +67,7 @@ def _runner(place: Destination) -> Callable[[], Awaitable[None]]:
 
 
 def matching(items: Iterable[ItemView], text: str) -> list[ItemView]:
-    """The first items with ``text`` in their names, whatever its case."""
+    """Return the first items with ``text`` in their names, in any case."""
     wanted, found = text.lower(), []
     for item in items:
         if wanted in item.key.lower():

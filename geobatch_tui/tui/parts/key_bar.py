@@ -1,4 +1,4 @@
-"""The line of keys at the bottom: modes, what this screen does, and always the way to help."""
+"""The line of keys at the bottom: modes, keys of the screen, and always help."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Entry(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Cells with the gap behind it."""
+        """Cells, with the gap after it."""
         return cell_len(self.key) + 1 + cell_len(self.name) + 2
 
 
 class KeyBar(Lines):
-    """Fits what there is room for: modes and help always, then the keys of the screen, then those
-    that work everywhere. A click on a key presses it."""
+    """The keys that there is room for: modes and help always, then those of the screen, then those
+    of all screens. A click on a key presses it."""
 
     DEFAULT_CSS = "KeyBar { dock: bottom; height: 1; background: $footer-background; }"
 
@@ -51,7 +51,7 @@ class KeyBar(Lines):
         self._places: list[tuple[int, int, Binding]] = []
 
     def on_mount(self) -> None:
-        """Keys change with the focus and with what can be done now."""
+        """Follow the bindings, which change with the focus and the run."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.renew())
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
@@ -100,7 +100,8 @@ class KeyBar(Lines):
     def _entries(
         self, *, paused: bool
     ) -> tuple[list[Entry], list[Entry], list[Entry], list[Entry]]:
-        """Modes, keys of this screen, keys of everywhere, and those that are always there."""
+        """Return modes, keys of this screen, keys of all screens, and keys that are always
+        shown."""
         modes: list[Entry] = []
         near: list[Entry] = []
         far: list[Entry] = []
@@ -129,7 +130,8 @@ class KeyBar(Lines):
         return modes, near, [*far, *later], always
 
     def _active(self) -> Iterator[ActiveBinding]:
-        """Each binding that is to be shown, once, with its first key; none that would be typed."""
+        """Yield each binding to be shown, once, with its first key; none whose key would be
+        typed."""
         seen: set[str] = set()
         for active in self.screen.active_bindings.values():
             name = active.binding.id or active.binding.action
@@ -143,8 +145,8 @@ class KeyBar(Lines):
         return isinstance(self.screen.focused, Input)
 
     def _name_of(self, binding: Binding) -> str:
-        """How a key is shown. A key with two names, as ``:`` and ``ctrl+p``, is shown by the first
-        of them; while one types, Textual leaves only the other one."""
+        """Return the label of a key. A key with two names, as ``:`` and ``ctrl+p``, is shown by the
+        first of them; while one types, Textual leaves only the other one."""
         if self._typing:
             binding = replace(binding, key_display=None)
         return self.app.get_key_display(binding)

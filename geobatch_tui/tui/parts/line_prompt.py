@@ -1,4 +1,4 @@
-"""Asks for one line: the path of a file, or a note."""
+"""Dialogs for one line: the path of a file, or a note."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LineDialog[Meant](Modal[Meant | None]):
-    """Gives what was typed, or None; without a word in it there is none.
+    """A dialog that returns what was typed, or None where that is empty or the dialog was left.
 
     Args:
         title: what it is for, in a word.
@@ -45,15 +45,15 @@ class LineDialog[Meant](Modal[Meant | None]):
         self._proposed = proposed
 
     def field(self) -> Input:
-        """Where it is typed."""
+        """Return the field to type in."""
         return Input(self._proposed)
 
     def meant(self, text: str) -> Meant:
-        """What a line says that is not empty."""
+        """Return the value of a line that is not empty."""
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
-        """Sentences and a field."""
+        """Yield the sentences and the field."""
         with Vertical(id="line") as box:
             box.border_title = self._title
             box.border_subtitle = f"enter {self._title.lower()}  esc leave"
@@ -61,18 +61,18 @@ class LineDialog[Meant](Modal[Meant | None]):
             yield self.field()
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """This line."""
+        """Close the dialog with this line."""
         message.stop()
         text = message.value.strip()
         self.dismiss(self.meant(text) if text else None)
 
     def action_leave(self) -> None:
-        """None."""
+        """Close the dialog without a line."""
         self.dismiss(None)
 
 
 class PathDialog(LineDialog[Path]):
-    """Gives a path, or None; ``path`` is proposed."""
+    """A dialog that returns a path, or None; ``path`` is proposed."""
 
     BINDING_GROUP_TITLE = "Path"
 
@@ -84,7 +84,7 @@ class PathDialog(LineDialog[Path]):
 
 
 class NoteDialog(LineDialog[str]):
-    """Gives a note, or None."""
+    """A dialog that returns a note, or None."""
 
     BINDING_GROUP_TITLE = "Note"
 

@@ -1,4 +1,4 @@
-"""Lines of text of which only those that changed are painted and sent to the terminal."""
+"""A widget of lines that paints only those that changed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _GAP = 32  #: cells
 
 
 class Follower(Widget):
-    """A widget that shows a run. A page hands it what each poll found."""
+    """A widget that shows a run; a page hands it the delta of each poll."""
 
     def take(self, delta: Delta) -> None:
-        """Show what a poll found; after ``delta.reshaped`` everything may have changed."""
+        """Show the delta of a poll; if it is ``reshaped``, everything may have changed."""
         raise NotImplementedError
 
 
@@ -49,7 +49,7 @@ class Lines(Follower):
         self._strips: dict[int, Strip] = {}
 
     def build(self, view: View, width: int, height: int) -> Sequence[Content]:
-        """The lines for this view, at most ``height`` of ``width`` cells each."""
+        """Return the lines for this view, at most ``height`` of ``width`` cells each."""
         raise NotImplementedError
 
     def take(self, delta: Delta) -> None:
@@ -58,7 +58,7 @@ class Lines(Follower):
             self.renew()
 
     def renew(self) -> None:
-        """Make the lines anew, and repaint those that differ."""
+        """Build the lines, and repaint those that differ."""
         width, height = self.size
         if not width or not height:
             return
@@ -81,7 +81,7 @@ class Lines(Follower):
             self.refresh(*dirty)
 
     def on_resize(self, event: events.Resize) -> None:
-        """The lines depend on the size."""
+        """Build the lines for the new size."""
         del event
         self._lines = []
         self._strips.clear()
@@ -112,7 +112,7 @@ def _looks_alike(before: View, now: View) -> bool:
 
 
 def differ(old: Strip, new: Strip) -> list[tuple[int, int]]:
-    """Where two strips of one width differ: first cell and the one behind the last of each span;
+    """Return the spans in which two strips of one width differ: first cell and end of each;
     spans with little between them are one, since to move the terminal's cursor costs as much."""
     before, after = _cells(old), _cells(new)
     if len(before) != len(after):
@@ -133,7 +133,7 @@ def differ(old: Strip, new: Strip) -> list[tuple[int, int]]:
 
 
 def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
-    """A strip cell by cell; the second cell of a wide character is empty."""
+    """Return the cells of a strip; the second cell of a wide character is empty."""
     cells: list[tuple[str, Style | None]] = []
     for text, style, _ in strip:
         if text.isascii():

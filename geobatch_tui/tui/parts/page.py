@@ -1,5 +1,4 @@
-"""Screens of the console, with their breakpoints; one that shows a run hands each poll's finding to
-the widgets on it."""
+"""Bases of the console's screens: with breakpoints, with a run, with a filtered list."""
 
 from __future__ import annotations
 
@@ -50,7 +49,7 @@ class Frame(Screen[None]):
         return ()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """An error that nobody expected is said, and the screen stays as it is."""
+        """Show an unexpected error of a worker as a notice; the screen stays as it is."""
         event.stop()
         if event.state is WorkerState.ERROR:
             error = event.worker.error
@@ -59,28 +58,28 @@ class Frame(Screen[None]):
 
 
 class Page(Frame):
-    """A screen of a run."""
+    """A screen of a run; it hands the delta of each poll to its widgets."""
 
     if TYPE_CHECKING:
         app = getters.app(RunConsole)
 
     def take(self, delta: Delta) -> None:
-        """Hand what a poll found to every widget that follows the run."""
+        """Hand the delta of a poll to every widget that follows the run."""
         with self.app.batch_update():
             for widget in self.query(Follower):
                 widget.take(delta)
 
     def on_run_changed(self, message: RunChanged) -> None:
-        """A poll found something."""
+        """Take the delta of a poll."""
         message.stop()
         self.take(message.delta)
 
     def on_mount(self) -> None:
-        """Show all that is known; from here on a poll hands over what changed."""
+        """Show the run; from here on a poll hands over changes."""
         self.call_after_refresh(self.show_all)
 
     def on_screen_resume(self) -> None:
-        """What changed while the screen was hidden was not handed over."""
+        """Show the run anew: a hidden screen gets no deltas."""
         self.show_all()
 
     def show_all(self) -> None:
@@ -92,11 +91,11 @@ class Filtered(Frame):
     """A screen with one :class:`FilterBar` and, first among its lists, the one that it filters."""
 
     def refilter(self) -> None:
-        """Show what the filter lets pass; called when it is another one."""
+        """Show what passes the filter; called when that has changed."""
         raise NotImplementedError
 
     def step_back(self) -> bool:
-        """Undo what "back" undoes before it drops the filter; whether there was anything."""
+        """Undo one step before "back" drops the filter; return whether there was one."""
         return False
 
     @on(FilterBar.Changed)
@@ -114,7 +113,7 @@ class Filtered(Frame):
         self.query_one(FilterBar).type()
 
     def action_back(self) -> None:
-        """To the list; then undo what the screen has to undo; then drop the filter."""
+        """Go to the list; from there undo a step of the screen; else drop the filter."""
         lines = self.query_one(ScrollLines)
         if self.focused is not lines:
             lines.focus()

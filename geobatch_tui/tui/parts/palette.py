@@ -1,4 +1,4 @@
-"""The command palette: everything that a key does here, or on another screen, by its name."""
+"""The command palette: the actions of all keys, of this screen and of others, by name."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _HERE: Final = frozenset(
     {"back", "open", "copy", "filter", "next", "previous", "mark", "mark.range", "mark.all"}
 )
-"""What means nothing until one has looked at the screen."""
+"""Actions that need a look at the screen first."""
 
 
 class Command(NamedTuple):
-    """What is done, in words, by which key, and how."""
+    """A command: its sentence, its key, and its function."""
 
     text: str
     key: str
@@ -34,15 +34,15 @@ class Command(NamedTuple):
 
 
 class KeyCommands(Provider):
-    """Commands made from the bindings of the screen below the palette, then of the others."""
+    """Commands of the bindings of the screen below the palette, then of the others."""
 
     async def discover(self) -> Hits:
-        """All commands, before anything is typed."""
+        """Yield all commands, before anything is typed."""
         for command in self._commands():
             yield DiscoveryHit(command.text, command.run, text=command.text, help=command.key)
 
     async def search(self, query: str) -> Hits:
-        """Commands whose sentence matches."""
+        """Yield the commands whose sentence matches."""
         matcher = self.matcher(query)
         for command in self._commands():
             score = matcher.match(command.text)
@@ -64,7 +64,7 @@ class KeyCommands(Provider):
                     yield from self._of(app, mode)
 
     def _of(self, app: Console, mode: ConsoleMode) -> Iterator[Command]:
-        """Yield what there is to do on another screen."""
+        """Yield the commands of another screen."""
         where = KEYS[f"mode.{mode.name}"]
         hidden = _HERE | (CHANGES if app.read_only else frozenset())
         for binding in mode.load().BINDINGS:

@@ -1,4 +1,4 @@
-"""Writes a draft to a job file, after saying what happens to the comments of one that is there."""
+"""Saves a draft to a job file; asks first what becomes of comments that are there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BACKUP = ".bak"
 
 
 async def save(app: Console, draft: Draft) -> Path | None:
-    """Ask for a path and write the job there, whole or not at all; None: the operator left.
+    """Ask for a path and write the job there, whole or not at all; return it, None: left.
 
     Raises:
         ConfigError: it cannot be written.
@@ -39,8 +39,8 @@ async def save(app: Console, draft: Draft) -> Path | None:
 
 
 async def _lose(app: Console, path: Path, found: int) -> bool:
-    """Ask what is to become of comments, and keep the file as it is under another name, if that
-    is wanted; whether to go on."""
+    """Ask what becomes of comments, and back the file up if that is wanted; return whether to go
+    on."""
     backup = path.with_name(f"{path.name}{_BACKUP}")
     answer = await app.push_screen_wait(
         Question(

@@ -1,4 +1,4 @@
-"""A list of lines with a cursor, of which only those on the screen are made."""
+"""A list with a cursor that makes only the lines on the screen."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class ScrollLines(ScrollView, can_focus=True):
     nothing: reactive[str] = reactive("", init=False)
 
     class Moved(Message):
-        """The cursor came to another line."""
+        """A message that the cursor is on another line."""
 
         def __init__(self, lines: ScrollLines) -> None:
             self.lines = lines
             super().__init__()
 
     class Opened(Message):
-        """The line under the cursor shall be opened."""
+        """A request to open the line under the cursor."""
 
         def __init__(self, lines: ScrollLines) -> None:
             self.lines = lines
@@ -73,22 +73,22 @@ class ScrollLines(ScrollView, can_focus=True):
         self._strips: dict[int, Strip] = {}
 
     def count(self) -> int:
-        """How many lines there are."""
+        """Return the number of lines."""
         raise NotImplementedError
 
     def line(self, number: int, width: int, *, at_cursor: bool) -> Content:
-        """Line ``number`` in ``width`` cells."""
+        """Return line ``number`` in ``width`` cells."""
         raise NotImplementedError
 
     def renew(self) -> None:
-        """The lines are others: paint what is on the screen."""
+        """Paint the screen, as the lines have changed."""
         self._strips.clear()
         self.virtual_size = Size(self.size.width, self.count())
         self.set_reactive(ScrollLines.cursor, min(self.cursor, max(self.count() - 1, 0)))
         self.refresh()
 
     def validate_cursor(self, cursor: int) -> int:
-        """The cursor stays on a line."""
+        """Keep the cursor on a line."""
         return max(0, min(cursor, self.count() - 1))
 
     def watch_cursor(self, before: int, now: int) -> None:
@@ -135,7 +135,7 @@ class ScrollLines(ScrollView, can_focus=True):
             self.post_message(self.Opened(self))
 
     def on_click(self, event: events.Click) -> None:
-        """A click moves the cursor, a second one opens the line."""
+        """Move the cursor to the line; open it at a second click."""
         number = event.get_content_offset(self)
         if number is None:
             return
@@ -147,16 +147,16 @@ class ScrollLines(ScrollView, can_focus=True):
         self.cursor = target
 
     def on_resize(self) -> None:
-        """Lines depend on the width."""
+        """Make the lines for the new width."""
         self.renew()
         self.keep_in_view(self.cursor)
 
     def on_focus(self) -> None:
-        """The cursor looks otherwise with the focus."""
+        """Paint the cursor as it looks with the focus."""
         self.repaint_cursor()
 
     def on_blur(self) -> None:
-        """The cursor looks otherwise without the focus."""
+        """Paint the cursor as it looks without the focus."""
         self.repaint_cursor()
 
     def repaint_cursor(self) -> None:
@@ -165,7 +165,7 @@ class ScrollLines(ScrollView, can_focus=True):
         self.refresh_lines(self.cursor)
 
     def cursor_style(self) -> str:
-        """How the line under the cursor looks."""
+        """Return the style of the line under the cursor."""
         if not self.has_focus:
             return "bold"
         if self.app.ansi_color:

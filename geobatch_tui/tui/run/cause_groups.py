@@ -1,4 +1,4 @@
-"""Dead letters by cause: messages that differ in numbers, paths and names alone are one."""
+"""Dead letters grouped by cause: messages that differ only in numbers, paths and names are one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LIST = re.compile(r"<n>(?:, ?<n>)+(?: ?\.\.\.)?")
 
 
 def normalised(message: str) -> str:
-    """A message without what differs from chunk to chunk.
+    """Replace what differs from chunk to chunk in a message.
 
     Quoted names become ``<name>``, paths ``<path>``, long hexadecimal words ``<hex>``, numbers
     ``<n>``, and so do lists of them: blocks and windows differ in how many there are, too.
@@ -35,12 +35,12 @@ def normalised(message: str) -> str:
 
 
 def shortened(message: str) -> str:
-    """A message with the last part alone of each path: the place is told beside it."""
+    """Shorten each path in a message to its last part; the place stands beside it."""
     return _PATH.sub(lambda match: match[0].rstrip("/").rpartition("/")[2], message)
 
 
 def grouped(letters: Iterable[LetterView]) -> tuple[DeadGroup, ...]:
-    """Letters by class and normalised message, the largest group first."""
+    """Group letters by class and normalised message, the largest group first."""
     found: dict[tuple[str, str], list[LetterView]] = defaultdict(list)
     for letter in letters:
         found[letter.error_class, letter.cause].append(letter)
@@ -66,7 +66,7 @@ def _group(key: tuple[str, str], letters: Sequence[LetterView]) -> DeadGroup:
 
 
 def _where(letters: Sequence[LetterView]) -> str:
-    """The one place of a letter, the one source of all, or how many sources there are."""
+    """Return the place of a single letter, the one source of all, or the number of sources."""
     if len(letters) == 1:
         return letters[0].where
     sources = {letter.source for letter in letters}

@@ -1,4 +1,4 @@
-"""States of all chunks of a run, a byte each, and the items that they belong to."""
+"""States of a run's chunks, a byte each, and their items."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from geobatch_tui.tui.run.model import ItemView
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.columns import ItemOutline
     from geobatch_tui.ledger.read.reader import LedgerReader
-    from geobatch_tui.ledger.schema.updates import Json
     from geobatch_tui.ledger.schema.views import EventRow
     from geobatch_tui.tui.run.model import Lattice
 
@@ -53,7 +53,7 @@ class Chunks:
     # --- lookups --------------------------------------------------------------------------------
 
     def position(self, chunk_id: int) -> int | None:
-        """Where a chunk of the ledger stands in ``states``; None: not part of the job."""
+        """Return the position of a chunk in ``states``; None: it is not part of the job."""
         firsts, items = self._by_chunk
         index = bisect_right(firsts, chunk_id) - 1
         if index < 0:
@@ -63,13 +63,13 @@ class Chunks:
         return item.first + offset if offset < item.n else None
 
     def item_at(self, position: int) -> ItemView:
-        """The item whose chunk stands at ``position``. Raises IndexError outside."""
+        """Return the item whose chunk stands at ``position``. Raises IndexError outside."""
         if not 0 <= position < len(self.states):
             raise IndexError(position)
         return self.items[bisect_right(self.items, position, key=lambda item: item.first) - 1]
 
     def item(self, item_id: int) -> ItemView | None:
-        """The item of this id."""
+        """Return the item of an id."""
         index = self._index.get(item_id)
         return None if index is None else self.items[index]
 
@@ -80,7 +80,7 @@ class Chunks:
         )
 
     def figures(self, reader: LedgerReader, name: str) -> array[float]:
-        """A figure of every chunk, in the order of ``states``."""
+        """Read a figure of every chunk, in the order of ``states``."""
         found = array("f")
         for first, count in _spans(self.items):
             found.extend(reader.figures(name, first, count))
@@ -97,7 +97,7 @@ class Chunks:
         self._settle(reader)
 
     def grow(self, reader: LedgerReader) -> bool:
-        """Read the items above the last one; whether there were any."""
+        """Read the items after the last one; return whether there were any."""
         before = len(self.items)
         position = len(self.states)
         after = self.items[-1].item_id if self.items else 0
@@ -117,7 +117,7 @@ class Chunks:
         return len(self.items) > before
 
     def reshape(self, reader: LedgerReader, events: Iterable[EventRow]) -> bool:
-        """Take in what events say of items; whether positions came, went or moved."""
+        """Apply events of items; return whether positions came, went or moved."""
         grown = False
         for event in events:
             item = self.item(event.item_id) if event.item_id is not None else None
@@ -140,7 +140,7 @@ class Chunks:
         return grown
 
     def apply(self, reader: LedgerReader, events: Iterable[EventRow]) -> set[int]:
-        """Chunks' states by events, then by what is running now; the positions that changed."""
+        """Update states by events, then by what runs now; return the positions that changed."""
         changed: set[int] = set()
         for event in events:
             state = _SETTLED.get(event.kind)
@@ -153,7 +153,7 @@ class Chunks:
         return self._settle(reader, changed)
 
     def _settle(self, reader: LedgerReader, changed: set[int] | None = None) -> set[int]:
-        """Take in which chunks run or wait, and what became of those that did."""
+        """Mark chunks that run or wait, and read again those that did; return changed positions."""
         changed = set() if changed is None else changed
         busy = reader.busy()
         left = [chunk for chunk in self._busy if chunk not in busy]
@@ -210,13 +210,13 @@ class Chunks:
 
 
 def lattice_of(plan: Json) -> Lattice | None:
-    """Longitudes and latitudes over an item, out of its plan."""
+    """Return the lattice of longitudes and latitudes in an item's plan."""
     lattice = plan.get("notes", {}).get("lonlat")
     return lattice if isinstance(lattice, dict) and lattice.get("points") else None
 
 
 def _spans(items: Sequence[ItemView]) -> Iterator[tuple[int, int]]:
-    """First id and count of chunks of items in order, those with consecutive ids as one."""
+    """Yield first id and count of items' chunks, in order, consecutive ids as one."""
     start, end = 0, 0
     for item in items:
         if item.first_chunk != end:

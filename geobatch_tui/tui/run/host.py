@@ -1,4 +1,4 @@
-"""An engine in this process, beside the console: a thread and an event loop of its own.
+"""A run in the console's process, with a thread and an event loop of its own.
 
 On the console's loop it would stand still whenever the terminal does not read.
 """
@@ -71,11 +71,11 @@ class HostedRun:
             self.control.send("cancel")
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for the run's end; whether it ended."""
+        """Wait for the run's end; return whether it ended."""
         return self._over.wait(seconds)
 
     def result(self) -> RunResult:
-        """How the run ended; waits for it. Raises what it raised."""
+        """Wait for the run's end; return its result, or raise what it raised."""
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -101,7 +101,7 @@ def hosted_retry(
     *,
     split: bool = False,
 ) -> HostedRun:
-    """Dead letters tried again by a run of this process; to be started.
+    """Make a run of this process that tries dead letters again; to be started.
 
     Args:
         directory: the output directory of the run that ended.

@@ -1,4 +1,4 @@
-"""The console's one way to read a run, and its one way to steer it."""
+"""The link to a run, by which the console reads and steers it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RunLink:
 
     @property
     def retries(self) -> str:
-        """How dead letters would be tried again, in words."""
+        """The run that would try dead letters again, in words."""
         if self.can_steer():
             return "in the run that is live"
         place = "of this console" if self.host is not None else "in the background"
@@ -71,7 +71,7 @@ class RunLink:
         return not self.read_only and (self.hosted or self.store.view.live)
 
     def send(self, verb: str, **arguments: object) -> str:
-        """Send a command, and say what became of it. Blocks up to seconds: call it from a thread.
+        """Send a command; return a sentence on its effect. Blocks up to seconds: for a thread.
 
         Raises:
             StateError: the console is read-only, nothing is live, or the run refused.

@@ -1,11 +1,11 @@
-"""What the console shows of a run, as plain values. Knows neither Textual nor the ledger's SQL."""
+"""Plain values of a run that the console shows; no Textual, no SQL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from geobatch_tui.ledger.schema.updates import Json
+from geobatch_tui.execution.protocol.messages import Json
 from geobatch_tui.observability import figures
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.schema.views import RunRow
 
 
-Lattice = Json
+type Lattice = Json
 """``cols`` x ``rows`` nodes ``points`` (lon, lat or None) at equal steps over an item's units."""
 
 NO_COUNTS: Final[Mapping[str, int]] = {
@@ -72,12 +72,12 @@ class ItemView:
         return self._load(self.item_id)
 
     def label(self, index: int) -> str:
-        """The key of chunk ``index`` for people: ``item@row,col``."""
+        """Return the name of chunk ``index``: ``item@row,col``."""
         row, col = divmod(index, self.columns)
         return f"{self.key}@{row},{col}"
 
     def window(self, index: int) -> tuple[int, int, int, int]:
-        """Column and row offset, width and height of chunk ``index`` in the item's units."""
+        """Return column and row offset, width and height of chunk ``index`` in the item's units."""
         row, col = divmod(index, self.columns)
         left, top = col * self.chunk_size[0], row * self.chunk_size[1]
         return (
@@ -231,7 +231,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What a poll found.
+    """The changes that a poll found.
 
     Attributes:
         changed: positions in ``RunStore.states`` whose state changed, in no order.

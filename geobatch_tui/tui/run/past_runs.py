@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from geobatch_tui.ledger.schema.updates import Json
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.schema.views import RunRow
 
 FIELDS: Final[Mapping[str, str]] = {
@@ -66,16 +66,16 @@ class PastRun:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from others."""
+        """Key of the run among all runs."""
         return str(self.directory), self.row.run_id if self.row else ""
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None while it goes on."""
+        """Seconds that it took; None while it goes on."""
         return None if self.row is None or self.row.t1 is None else self.row.t1 - self.row.t0
 
     def fields(self) -> dict[str, str | float]:
-        """The fields that a filter knows."""
+        """Return the values that a filter looks at, by name."""
         row = self.row
         return {
             "job": self.name,
@@ -88,7 +88,7 @@ class PastRun:
 
 
 def gather(directories: Iterable[Path]) -> list[PastRun]:
-    """The runs of all directories, the last begun first. Reads ledgers: call it from a thread."""
+    """Read the runs of all directories, the last begun first. Blocks: for a thread."""
     found = [run for directory in directories for run in _of(directory)]
     return sorted(found, key=lambda run: -(run.row.t0 if run.row else 0.0))
 
@@ -115,7 +115,7 @@ def _of(directory: Path) -> list[PastRun]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What differs between two runs; ``semantic``: it changes the bytes of outputs."""
+    """A difference of two runs; ``semantic``: it changes the bytes of outputs."""
 
     what: str
     before: str
@@ -124,7 +124,7 @@ class Difference:
 
 
 def compare(before: PastRun, after: PastRun) -> list[Difference]:
-    """What differs between two runs: figures first, then values of the job, then versions."""
+    """Return the differences of two runs: figures first, then values of the job, then versions."""
     if before.row is None or after.row is None:
         return []
     first, second = before.row, after.row
@@ -147,7 +147,7 @@ def compare(before: PastRun, after: PastRun) -> list[Difference]:
 
 
 def changed(before: Json, after: Json) -> list[Difference]:
-    """Values of two jobs that differ, those that change outputs first."""
+    """Return values of two jobs that differ, those that change outputs first."""
     old, new = flat(before), flat(after)
     kinds = _kinds(after) | _kinds(before)
     found = [
@@ -173,7 +173,7 @@ def _kind(key: str, kinds: Mapping[str, str]) -> str:
 
 
 def rate_of(run: PastRun) -> str:
-    """Chunks a minute over the whole run."""
+    """Return chunks a minute over the whole run."""
     if run.row is None or not run.seconds:
         return "-"
     return figures.amount(60 * run.row.n_done / run.seconds)

@@ -12,11 +12,11 @@ from geobatch_tui.tui.run.model import Sample, WorkerRow
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geobatch_tui.ledger.schema.updates import Json
+    from geobatch_tui.execution.protocol.messages import Json
 
 
 def sample(t: float, data: Json) -> Sample:
-    """The rates of a note; ``t`` is UNIX time. What an older engine did not tell is 0."""
+    """Return the rates of a note; ``t`` is UNIX time. Fields that an older engine lacks are 0."""
     return Sample(
         t=t,
         chunks_per_s=float(data.get("chunks_per_s") or 0),
@@ -28,7 +28,7 @@ def sample(t: float, data: Json) -> Sample:
 
 
 def latest(progress: Json) -> Json:
-    """What the engine's newest note says beyond the rates."""
+    """Return the fields of a view from the newest note, without its rates."""
     eta = progress.get("eta_s")
     return {
         "eta_s": None if eta is None else float(eta),
@@ -64,7 +64,7 @@ def _workers(progress: Json) -> tuple[WorkerRow, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A figure of a sample and how it is told."""
+    """A unit of throughput: a field of a sample, a factor, and a name."""
 
     field: str
     factor: float
@@ -80,17 +80,17 @@ UNITS: Final = (
 
 
 def rate_of(unit: Unit, sample: Sample) -> float:
-    """The sample in this unit."""
+    """Return the rate of a sample in this unit."""
     return float(getattr(sample, unit.field)) * unit.factor
 
 
 def name_of(unit: Unit, unit_name: str) -> str:
-    """The unit for people; ``unit_name`` is what the operation counts: px or features."""
+    """Return the name of a unit; ``unit_name`` is what the operation counts: px or features."""
     return unit.name or f"{unit_name}/s"
 
 
 def text_of(unit: Unit, value: float, unit_name: str) -> str:
-    """A value with its unit: ``212 ch/min``, ``1.4 GB/s in``, ``310 Mpx/s``."""
+    """Return a rate with its unit: ``212 ch/min``, ``1.3 GiB/s in``, ``310 Mpx/s``."""
     name = name_of(unit, unit_name)
     if name.startswith("B/s"):
         return f"{figures.size(value, 7)}{name[1:]}"

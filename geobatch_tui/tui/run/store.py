@@ -1,4 +1,4 @@
-"""A run as the console keeps it: read from the ledger alone, whether live, finished or crashed."""
+"""The store of a run, read from the ledger alone, whether live, finished or crashed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.columns import Letter
-    from geobatch_tui.ledger.schema.updates import Json
     from geobatch_tui.ledger.schema.views import Counts, EventRow, ItemCounts, RunRow
     from geobatch_tui.tui.run.model import Lattice
 
@@ -108,24 +108,25 @@ class RunStore:
     # --- lookups --------------------------------------------------------------------------------
 
     def position(self, chunk_id: int) -> int | None:
-        """Where a chunk of the ledger stands in ``states``; None: not part of the job."""
+        """Return the position of a chunk in ``states``; None: it is not part of the job."""
         return self._chunks.position(chunk_id)
 
     def item(self, item_id: int) -> ItemView | None:
-        """The item of this id."""
+        """Return the item of an id."""
         return self._chunks.item(item_id)
 
     def item_at(self, position: int) -> ItemView:
-        """The item whose chunk stands at ``position``. Raises IndexError outside."""
+        """Return the item whose chunk stands at ``position``. Raises IndexError outside."""
         return self._chunks.item_at(position)
 
     def chunk_id(self, position: int) -> int:
-        """The ledger's id of the chunk at ``position``. Raises IndexError outside."""
+        """Return the ledger's id of the chunk at ``position``. Raises IndexError outside."""
         item = self._chunks.item_at(position)
         return item.first_chunk + position - item.first
 
     def label(self, position: int) -> str:
-        """``item@row,col`` of the chunk at ``position``. Raises IndexError outside."""
+        """Return the name of the chunk at ``position``: ``item@row,col``. Raises IndexError
+        outside."""
         item = self._chunks.item_at(position)
         return item.label(position - item.first)
 
@@ -136,7 +137,7 @@ class RunStore:
         return self.reading(lambda reader: self._chunks.figures(reader, name))
 
     def figures_at(self, positions: Iterable[int], name: str) -> dict[int, float]:
-        """A figure of single chunks, by position."""
+        """Read a figure of single chunks, by position."""
         ids = {position: self.chunk_id(position) for position in positions}
         return self.reading(
             lambda reader: {
@@ -145,7 +146,7 @@ class RunStore:
         )
 
     def reading[T](self, read: Callable[[LedgerReader], T]) -> T:
-        """Read something else from the ledger, while no poll is at it."""
+        """Read from the ledger by a function of the caller's, in turn with polls."""
         with self._lock:
             return read(self._reader)
 
@@ -156,7 +157,7 @@ class RunStore:
     # --- following ------------------------------------------------------------------------------
 
     def poll(self) -> Delta:
-        """Look at the ledger and take in what changed.
+        """Read what changed in the ledger.
 
         Raises:
             StateError: the ledger is gone or damaged.
@@ -193,7 +194,7 @@ class RunStore:
         self._version, self._loaded = -1, False
 
     def _take_in(self) -> tuple[bool, Iterable[int]]:
-        """Events since the last look; whether positions moved, and those that changed."""
+        """Apply new events; return whether positions moved, and those that changed."""
         last = self._reader.last_seq()
         if not self._loaded or not 0 <= last - self._seq <= _MANY:
             return self._load()
@@ -265,7 +266,7 @@ class RunStore:
     # --- the view -------------------------------------------------------------------------------
 
     def _aged(self) -> View:
-        """The view when nothing was committed: a live run may have died meanwhile."""
+        """Return the view when nothing was committed: a live run may have died meanwhile."""
         before = self.view
         live = is_live(before.run, self._dir.lock)
         state = state_now(before.run, live=False) if before.run and not live else before.state
@@ -329,7 +330,7 @@ def _samples(events: Iterable[EventRow]) -> list[Sample]:
 
 
 def _newest(letters: Mapping[int, LetterView]) -> tuple[int, float]:
-    """Id and time of the last letter."""
+    """Return id and time of the last letter."""
     last = max(letters, default=0)
     return (last, letters[last].t) if last else (0, 0.0)
 

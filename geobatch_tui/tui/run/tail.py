@@ -16,7 +16,7 @@ from geobatch_tui.observability.text import harmless, safe
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from geobatch_tui.ledger.schema.updates import Json
+    from geobatch_tui.execution.protocol.messages import Json
 
 _BACK: Final = 128 * 1024  #: bytes read of a log that was there before
 _ONCE: Final = 1 << 20  #: bytes taken in by one poll
@@ -63,7 +63,7 @@ class LogTail:
         self._rest = b""
 
     def poll(self) -> None:
-        """Take in what was written since. A log that cannot be read changes nothing."""
+        """Read new lines. A log that cannot be read changes nothing."""
         try:
             with open_read(self.path) as file:
                 status = os.fstat(file.fileno())
@@ -91,7 +91,7 @@ class LogTail:
 
 
 def parse(line: bytes) -> LogLine | None:
-    """A line of the log; None for one that is no JSON object."""
+    """Parse a line of the log; None for one that is no JSON object."""
     try:
         entry = json.loads(line)
         t = datetime.fromisoformat(entry["time"]).timestamp()
@@ -101,7 +101,7 @@ def parse(line: bytes) -> LogLine | None:
 
 
 def said(entry: Json) -> str:
-    """What a line of the log says, on one harmless line."""
+    """Return an entry of the log as one harmless line."""
     words = [str(entry.get("message") or _EVENTS.get(str(entry.get("event"))) or entry["event"])]
     if isinstance(entry.get("duration_ms"), int | float):
         words.append(duration(entry["duration_ms"] / 1000, fine=True))

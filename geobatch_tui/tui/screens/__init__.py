@@ -1,1 +1,1 @@
-"""One screen a module: what it shows, and what its keys do."""
+"""The screens, one a module, with their keys; all of a run they have from its link."""

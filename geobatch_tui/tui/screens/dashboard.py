@@ -31,7 +31,7 @@ class RunScreen(Page):
     BINDINGS: ClassVar[list[BindingType]] = [bind("units", "units")]
 
     def compose(self) -> ComposeResult:
-        """The panels; the style sheet places them by the size of the terminal."""
+        """Yield the panels; the style sheet places them by the size of the terminal."""
         overview = Overview(id="overview")
         overview.place = self.app.place
         yield overview
@@ -46,16 +46,16 @@ class RunScreen(Page):
 
     @on(ChunkMap.ChunkSelected)
     async def _to_the_map(self) -> None:
-        """The map has a screen of its own for what is behind a chunk."""
+        """Go to the screen of the map, which shows details of a chunk."""
         await self.app.switch_mode("map")
 
     def show_all(self) -> None:
-        """It may have been frozen on another screen."""
+        """Show the run; the picture may have been frozen on another screen."""
         self.query_one(Overview).frozen = self.app.frozen
         super().show_all()
 
     def action_units(self) -> None:
-        """Tell throughput in the next unit."""
+        """Show throughput in the next unit."""
         overview, plot = self.query_one(Overview), self.query_one(Throughput)
         overview.unit = plot.unit = (plot.unit + 1) % len(UNITS)
         self.show_all()

@@ -1,4 +1,4 @@
-"""Dead letters: by cause or by place, with all their evidence, and what can be done about them."""
+"""Dead letters by cause or by place, with their evidence and remedies."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class DeadScreen(Filtered, Evidence, Remedies):
         self._sort = 0
 
     def compose(self) -> ComposeResult:
-        """List, window, inspector; the breakpoints place them."""
+        """Yield list, window and inspector; the breakpoints place them."""
         yield FilterBar(FIELDS, id="bar")
         with Container(id="dead"):
             yield LetterList(id="letters")
@@ -92,7 +92,7 @@ class DeadScreen(Filtered, Evidence, Remedies):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The list has the keys."""
+        """Give the list the keys."""
         super().on_mount()
         self.list.focus()
 
@@ -104,7 +104,7 @@ class DeadScreen(Filtered, Evidence, Remedies):
     # --- following ------------------------------------------------------------------------------
 
     def take(self, delta: Delta) -> None:
-        """Take in letters that came or went."""
+        """Show letters that came or went."""
         super().take(delta)
         letters = self.app.link.store.letters
         if letters is not self.letters or delta.reshaped:
@@ -115,7 +115,7 @@ class DeadScreen(Filtered, Evidence, Remedies):
             self.refilter()
 
     def refilter(self) -> None:
-        """Make the list anew; the cursor stays on its letter."""
+        """Build the list; the cursor stays on its letter."""
         chosen = self.query_one(FilterBar).chosen
         self.listing = listing(
             self.letters,
@@ -165,7 +165,7 @@ class DeadScreen(Filtered, Evidence, Remedies):
     # --- the view -------------------------------------------------------------------------------
 
     def action_group(self) -> None:
-        """By cause, by place, or one by one."""
+        """Group by cause, by place, or not at all."""
         self._grouping = (self._grouping + 1) % len(GROUPINGS)
         self.refilter()
 
@@ -175,11 +175,11 @@ class DeadScreen(Filtered, Evidence, Remedies):
         self.refilter()
 
     def action_neighbour(self, step: int) -> None:
-        """The next letter, or the one before."""
+        """Go to the next letter, or to the one before."""
         self.list.cursor += step
 
     def step_back(self) -> bool:
-        """Unmark."""
+        """Unmark all letters; return whether any were marked."""
         marked = bool(self.list.marks)
         self.list.unmark()
         return marked

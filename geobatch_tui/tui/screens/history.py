@@ -1,4 +1,4 @@
-"""Earlier runs of this user: open one, compare two, go on with one, make a job out of one."""
+"""Runs of this user: to open, to compare, to resume, and to copy jobs from."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class HistoryScreen(Filtered):
         self._read = False
 
     def compose(self) -> ComposeResult:
-        """The list, and what differs."""
+        """Yield the list, and the box of differences."""
         yield FilterBar(FIELDS, id="bar")
         yield RunHeading()
         yield RunList(id="runs")
@@ -87,7 +87,7 @@ class HistoryScreen(Filtered):
         self.set_interval(_REST, self._again)
 
     def on_screen_resume(self) -> None:
-        """Runs may have begun or ended meanwhile."""
+        """Read the ledgers again, as runs may have begun or ended."""
         self.look()
 
     def _again(self) -> None:
@@ -108,7 +108,7 @@ class HistoryScreen(Filtered):
             self.refilter()
 
     def refilter(self) -> None:
-        """Show the runs that the filter lets pass."""
+        """Show the runs that pass the filter."""
         chosen = self.query_one(FilterBar).chosen
         shown = [run for run in self._runs if chosen.matches(run.fields())]
         self.list.nothing = "no run matches" if self._runs else ""
@@ -132,7 +132,7 @@ class HistoryScreen(Filtered):
         self.query_one(FilterBar).say(Content.assemble(*parts))
 
     def _tell(self) -> None:
-        """Say what differs between two runs, or what there is of one."""
+        """Show the differences of two runs, or the facts of one."""
         box = self.query_one("#compare", VerticalScroll)
         pair, run = self.list.pair, self.list.current
         if pair is not None:
@@ -152,7 +152,7 @@ class HistoryScreen(Filtered):
     # --- actions --------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A read-only console starts nothing."""
+        """Hide in a read-only console what starts a run."""
         del parameters
         return action not in {"resume", "clone"} or not self.app.read_only
 
@@ -165,7 +165,7 @@ class HistoryScreen(Filtered):
             self.app.open(Watch(run.directory))
 
     def step_back(self) -> bool:
-        """Unmark."""
+        """Unmark both runs; return whether any were marked."""
         marked = bool(self.list.marks)
         self.list.unmark()
         return marked
@@ -179,7 +179,7 @@ class HistoryScreen(Filtered):
 
     @work(exclusive=True, group="resume", exit_on_error=False)
     async def action_resume(self) -> None:
-        """Go on with the run under the cursor, after saying what is left of it."""
+        """Resume the run under the cursor, after a question that says what is left of it."""
         run = self.list.current
         if run is None or run.row is None:
             return
@@ -204,7 +204,7 @@ class HistoryScreen(Filtered):
         self.app.open(Start(run.directory))
 
     def action_clone(self) -> None:
-        """Edit a job that is as the run's was."""
+        """Edit a copy of the run's job."""
         from geobatch_tui.tui.screens.job_form import ConfigScreen
 
         run = self.list.current

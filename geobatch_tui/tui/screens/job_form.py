@@ -1,4 +1,4 @@
-"""A job as a form out of the schema, beside the file that it makes and the plan that it has."""
+"""A job as a form made from the schema, with its file and its plan."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class ConfigScreen(Filtered):
         self.draft: Draft | None = None
 
     def compose(self) -> ComposeResult:
-        """Form, file, plan; below them what the key under the cursor means, or the field."""
+        """Yield form, file and plan, and below them the meaning of a key, or the field."""
         yield FilterBar(FIELDS, id="bar")
         with Container(id="panes"):
             yield FieldList(id="fields")
@@ -103,7 +103,7 @@ class ConfigScreen(Filtered):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """The form has the keys; in the console of a run it shows the run's job."""
+        """Give the form the keys; in the console of a run show the run's job."""
         self.list.border_subtitle = "enter:edit"
         self.list.focus()
         run = self.app.shown.run
@@ -122,7 +122,7 @@ class ConfigScreen(Filtered):
         return self.query_one(FilterBar)
 
     def destinations(self, text: str) -> Iterable[Destination]:
-        """The keys of the form."""
+        """Return the keys of the form."""
         del text
         fields = self.draft.fields() if self.draft is not None else []
         return [
@@ -140,7 +140,7 @@ class ConfigScreen(Filtered):
         self._about()
 
     def refilter(self) -> None:
-        """Show the keys that the filter lets pass."""
+        """Show the keys that pass the filter."""
         self._show()
 
     def edit(self, draft: Draft) -> None:
@@ -220,7 +220,7 @@ class ConfigScreen(Filtered):
 
     @on(Input.Submitted, "#edit")
     def _entered(self, message: Input.Submitted) -> None:
-        """The value counts; what is wrong with it is said at the key."""
+        """Take the value; an error in it is shown at its key."""
         message.stop()
         field = self.list.current
         self._close()
@@ -238,7 +238,7 @@ class ConfigScreen(Filtered):
         self.list.focus()
 
     def action_back(self) -> None:
-        """Leave the field; to the form; then drop the filter."""
+        """Leave the field, go to the form, or drop the filter."""
         if self.has_class("-editing") or self.has_class("-toml"):
             self.remove_class("-toml")
             self._close()
@@ -246,7 +246,7 @@ class ConfigScreen(Filtered):
             super().action_back()
 
     def action_toml(self) -> None:
-        """Where there is no room for both: the file, or the form."""
+        """Show the file or the form, where there is no room for both."""
         self.toggle_class("-toml")
 
     def action_copy(self) -> None:
@@ -259,7 +259,7 @@ class ConfigScreen(Filtered):
 
     @work(exclusive=True, group="job", exit_on_error=False)
     async def action_new(self) -> None:
-        """Begin with an example; its outputs go below the working directory."""
+        """Start from an example, with outputs below the working directory."""
         found = {path.name: path for path in presets()}
         choices = [Choice(name, path.stem, _about_example(path)) for name, path in found.items()]
         none = Choice("", "None", "stay with what there is")
@@ -314,7 +314,7 @@ class ConfigScreen(Filtered):
 
     @work(exclusive=True, group="job", exit_on_error=False)
     async def action_start(self) -> None:
-        """Run the job with the console in front; what is not saved is saved before."""
+        """Run the job in a console, after saving it."""
         draft = self._whole()
         if draft is None:
             return
@@ -323,7 +323,7 @@ class ConfigScreen(Filtered):
             self.app.open(Start(path))
 
     def _whole(self) -> Draft | None:
-        """The job, if it is right; else the cursor goes to what is wrong."""
+        """Return the job if it is valid; else put the cursor on its first error."""
         draft = self.draft
         if draft is None or draft.right:
             return draft
@@ -335,7 +335,7 @@ class ConfigScreen(Filtered):
         return None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A read-only console starts nothing."""
+        """Hide in a read-only console what starts a run."""
         del parameters
         return action != "start" or not self.app.read_only
 
@@ -373,7 +373,7 @@ def _wrongs(draft: Draft) -> str:
 
 
 def _about_example(path: Path) -> str:
-    """The sentence that an example begins with, on at most two lines of the dialog."""
+    """Return the first sentence of an example, for at most two lines of the dialog."""
     lines = path.read_text(encoding="utf-8").splitlines()
     head = takewhile(lambda line: line.startswith("# "), lines)
     text = " ".join(line.removeprefix("# ").strip() for line in head)

@@ -1,4 +1,4 @@
-"""What is known of the letter under the cursor: its text, its window, what reproduces it."""
+"""Evidence of the letter under the cursor: its text, its window, a command to reproduce it."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Evidence(Page):
         window.show(picture)
 
     def action_band(self) -> None:
-        """The next band of the window."""
+        """Show the next band of the window."""
         shows = self.query_one(Preview).shows
         if self.dossier is None or shows is None or isinstance(shows, Unseen):
             return
@@ -124,17 +124,17 @@ class Evidence(Page):
         await self._picture(found)
 
     def action_tab(self, step: int) -> None:
-        """Another tab of the inspector."""
+        """Go to another tab of the inspector."""
         self.query_one(Inspector).action_tab(step)
 
     def action_copy(self) -> None:
-        """Copy what reproduces the failure; of text that is selected, that."""
+        """Copy the text that is selected, else the command that reproduces the failure."""
         text = self.get_selected_text() or (self.dossier.command if self.dossier else "")
         if text:
             self.app.copy_to_clipboard(text)
             self.notify("copied", markup=False)
 
     def action_editor(self) -> None:
-        """Open all about the letter, every tab of it, in an editor or a pager."""
+        """Open all tabs of the letter in an editor or a pager."""
         if self.dossier is not None:
             offer(self.app, whole(self.dossier), "dead-letter.txt")

@@ -1,4 +1,4 @@
-"""The log of the run: followed, filtered by level and by words, unfolded line by line."""
+"""The log of the run: followed, filtered by level and by words, with entries unfolded."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class LogScreen(Filtered, Page):
         self._woken = asyncio.Event()
 
     def compose(self) -> ComposeResult:
-        """A line, the log, and the entry that is unfolded."""
+        """Yield the line, the log, and the entry that is unfolded."""
         yield FilterBar(FIELDS, id="bar")
         yield LogView(self._index, id="lines")
         with VerticalScroll(id="entry", can_focus=True) as box:
@@ -103,7 +103,7 @@ class LogScreen(Filtered, Page):
 
     @work(exclusive=True, group="log", exit_on_error=False)
     async def read_on(self) -> None:
-        """Take in the file and search it, a step at a time; rest while another screen is shown."""
+        """Index the file and search it, a step at a time; rest while another screen is shown."""
         busy = False
         while True:
             before, busy = busy, await asyncio.to_thread(_step, self._index, self.view.selection)
@@ -115,7 +115,7 @@ class LogScreen(Filtered, Page):
                 await self._rest(self.REST if self.app.shown.live else self.STILL)
 
     async def _rest(self, seconds: float) -> None:
-        """Rest so long, or until there is something else to look for."""
+        """Rest so long, or until the selection changes."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), seconds)
         self._woken.clear()
@@ -154,7 +154,7 @@ class LogScreen(Filtered, Page):
         self.query_one(FilterBar).say(Content.assemble(*parts))
 
     def refilter(self) -> None:
-        """Show the lines that the filter and the level let pass."""
+        """Show the lines that pass the filter and the level."""
         chosen = self.query_one(FilterBar).chosen
         self.view.choose(LogSelection(self._index, chosen, self._rank))
         self._next = 0.0
@@ -184,7 +184,7 @@ class LogScreen(Filtered, Page):
     # --- actions --------------------------------------------------------------------------------
 
     def action_follow(self) -> None:
-        """Stay on the last line, or stay here."""
+        """Follow the last line, or stay here."""
         if self.view.following:
             self.view.following = False
         else:
@@ -192,19 +192,19 @@ class LogScreen(Filtered, Page):
         self._say()
 
     def action_level(self, step: int) -> None:
-        """Graver lines only, or more of them."""
+        """Raise or lower the lowest level that is shown."""
         rank = min(max(self._rank + step, 0), len(LEVELS) - 1)
         if rank != self._rank:
             self._rank = rank
             self.refilter()
 
     def action_faults(self) -> None:
-        """Errors only, or everything from info on."""
+        """Show errors only, or everything from info on."""
         self._rank = LEVELS.index("info") if self._rank == ERROR else ERROR
         self.refilter()
 
     def action_error(self, step: int) -> None:
-        """The next error, or the one before."""
+        """Go to the next error, or to the one before."""
         if not self.view.jump(ERROR, step):
             self.notify("no error further on" if step > 0 else "no error before", markup=False)
 
@@ -215,13 +215,13 @@ class LogScreen(Filtered, Page):
         self.view.keep_in_view(self.view.cursor)
 
     def action_utc(self) -> None:
-        """Times in UTC, or local."""
+        """Show times in UTC, or local."""
         self.view.utc = not self.view.utc
         self.view.forget()
         self._say()
 
     def action_copy(self) -> None:
-        """Copy what is selected, else the line under the cursor as it is in the file."""
+        """Copy the text that is selected, else the line under the cursor as it is in the file."""
         text = self.get_selected_text() or self.view.raw(self.view.cursor)
         if text:
             self.app.copy_to_clipboard(text)
@@ -252,14 +252,14 @@ class LogScreen(Filtered, Page):
         )
 
     def step_back(self) -> bool:
-        """Fold the entry."""
+        """Fold the entry; return whether one was unfolded."""
         shown = self.has_class("-unfolded")
         self.remove_class("-unfolded")
         return shown
 
 
 def _step(index: LogIndex, selection: LogSelection) -> bool:
-    """Read and search for a moment; whether there is more to do. For a thread."""
+    """Read and search for a moment; return whether there is more to do. For a thread."""
     until = monotonic() + _STEP
     while True:
         reading, searching = index.advance(), selection.advance()

@@ -1,4 +1,4 @@
-"""Every chunk in its place, and what is under the cursor."""
+"""The map of all chunks, with details of those under the cursor."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class MapScreen(Page):
     """
 
     class _Known(Message):
-        """Figures of the chunk under the cursor, and the place of its item, were read."""
+        """Figures of the chunk under the cursor and the place of its item, as read."""
 
         bubble = False
 
@@ -85,7 +85,7 @@ class MapScreen(Page):
             super().__init__()
 
     class _Spread(Message):
-        """A histogram was read."""
+        """A histogram, as read."""
 
         bubble = False
 
@@ -111,7 +111,7 @@ class MapScreen(Page):
         return self.query_one("#map", ChunkMap)
 
     def compose(self) -> ComposeResult:
-        """The map; below it legend and card, on a wide terminal beside it."""
+        """Yield the map, with legend and card below it, or on a wide terminal beside it."""
         yield MapHead(id="head")
         with Horizontal():
             yield ChunkMap(self.app.link.store, id="map")
@@ -135,7 +135,7 @@ class MapScreen(Page):
 
     @on(ChunkMap.Moved)
     def _read(self) -> None:
-        """The cursor or what is under it changed."""
+        """Show what is under the cursor, which has moved or changed."""
         chunk_map, store = self.map, self.store
         reading = read(chunk_map.pictures, store, self._places)
         if reading.key != self._key:
@@ -201,7 +201,7 @@ class MapScreen(Page):
 
     @on(ChunkMap.ChunkSelected)
     def _open(self, message: ChunkMap.ChunkSelected) -> None:
-        """A chunk that is dead leads to its letter; of others the card tells all there is."""
+        """Go to the letter of a dead chunk; the card shows all there is of others."""
         message.stop()
         chunk_map = self.map
         letter = self._letter(read(chunk_map.pictures, self.store, self._places))
@@ -213,14 +213,14 @@ class MapScreen(Page):
         self.app.show_mode("dead", lambda screen: screen.query_one(LetterList).go(dead_id))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A read-only console hides what changes the job."""
+        """Hide in a read-only console what changes the run."""
         del parameters
         return action != "retry_chosen" or not self.app.link.read_only
 
     @work(exclusive=True, group="retry", exit_on_error=False)
     async def action_retry_chosen(self) -> None:
-        """Try what is dead in the rectangle again, or under the cursor, after showing what that
-        does."""
+        """Retry dead chunks in the rectangle or under the cursor, after a dialog that shows what
+        that does."""
         scene, store, link = self.map.pictures.top, self.store, self.app.link
         runs = self.map.selected or (scene.under_cursor() if scene is not None else [])
         letters = store.letters
@@ -252,7 +252,7 @@ class MapScreen(Page):
 
     @work(thread=True, exclusive=True, group="card", exit_on_error=False)
     def _read_chunk(self, reading: Reading) -> None:
-        """Read the figures of one chunk, off the console's loop: a poll may hold the ledger."""
+        """Read the figures of one chunk in a thread, as a poll may hold the ledger."""
         position, item = reading.position, reading.item
         if position is None or item is None:
             return
@@ -304,6 +304,6 @@ class MapScreen(Page):
         panel.renew()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """What could not be read stays open on the card; the next move tries again."""
+        """Ignore an error of a reading: the card stays open, and the next move tries again."""
         event.stop()
         event.prevent_default()

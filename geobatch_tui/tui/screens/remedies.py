@@ -1,4 +1,4 @@
-"""What can be done about dead letters: to try them again, split, dismiss, map or export them."""
+"""Remedies for dead letters: retry, split, dismiss, show on the map, export."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from geobatch_tui.tui.screens.retry_dialog import RetryDialog
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geobatch_tui.ledger.schema.updates import Json
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.schema.views import RunRow
     from geobatch_tui.tui.letters.listing import Listing
     from geobatch_tui.tui.run.model import LetterView
@@ -56,7 +56,7 @@ class Remedies(Page):
         raise NotImplementedError
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """A read-only console hides what changes the job; changes go to no live run."""
+        """Hide in a read-only console what changes the run, and dim what a live run cannot do."""
         del parameters
         if action not in _CHANGES:
             return True
@@ -67,11 +67,11 @@ class Remedies(Page):
         return True if self.listing.shown else None
 
     def action_retry_chosen(self) -> None:
-        """Try the chosen letters again, after showing what that does."""
+        """Retry the chosen letters, after a dialog that shows what that does."""
         self._retry(changes=False)
 
     def action_retry_with(self) -> None:
-        """Try the chosen letters again, with other operational values."""
+        """Retry the chosen letters with other operational values."""
         self._retry(changes=True)
 
     def action_split(self) -> None:
@@ -175,7 +175,7 @@ class Remedies(Page):
 
 
 def _creation(run: RunRow | None) -> Json:
-    """The job's ``output.creation``."""
+    """Return the job's ``output.creation``."""
     job: Json = {} if run is None else run.job.get("job", {})
     return dict(job.get("output", {}).get("creation", {}))
 

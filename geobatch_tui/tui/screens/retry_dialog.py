@@ -1,4 +1,4 @@
-"""Shows what a retry will do, before it is done."""
+"""A dialog that shows what a retry will compute, before it does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOWN: Final = 500
 
 
 class RetryDialog(Modal[tuple[str, ...] | None]):
-    """Gives the changes (empty: none) if the operator agrees, else None.
+    """Returns the changes (empty: none) if the operator agrees, else None.
 
     Args:
         found: what will be rerun.
@@ -59,7 +59,7 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
         self._changes = changes
 
     def compose(self) -> ComposeResult:
-        """Numbers, a list, and a field for changes."""
+        """Yield numbers, a list, and a field for changes."""
         with Vertical(id="retry") as box:
             box.border_title = "Retry"
             box.border_subtitle = "enter retry  esc leave" if self._found.letters else "esc leave"
@@ -70,7 +70,7 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
                 yield Static(lines(self._found), markup=False)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Enter in the field agrees as well."""
+        """Agree by Enter in the field."""
         message.stop()
         self._agree(message.value)
 
@@ -87,7 +87,7 @@ class RetryDialog(Modal[tuple[str, ...] | None]):
 
 
 def summary(found: Consequence, where: str) -> Content:
-    """How many letters, chunks and items, and where."""
+    """Return the numbers of letters, chunks and items, and where they are tried."""
     many = figures.plural(found.letters, "dead letter") if found.letters else "nothing can be"
     texts = [Content.assemble((many, "bold"), f" tried again {where}")]
     facts = [
@@ -111,7 +111,7 @@ def summary(found: Consequence, where: str) -> Content:
 
 
 def lines(found: Consequence) -> Content:
-    """A line a letter, of the first ones; columns no wider than what is in them."""
+    """Return a line for each of the first letters, in columns as wide as needed."""
     first = [
         (where, name.removesuffix("Error"), fate) for where, name, fate in found.lines[:_SHOWN]
     ]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Causes(Lines):
-    """One line a cause, the most frequent first."""
+    """The causes, a line each, the most frequent first."""
 
     BORDER_TITLE = "Dead letters by cause"
 
@@ -52,7 +52,7 @@ def _narrow(group: DeadGroup, width: int) -> Content:
 
 
 def _widths(width: int) -> tuple[int, int, int]:
-    """Of message, where, suggestion."""
+    """Return the widths of message, place and suggestion."""
     left = width - (7 + 23 + 5 + 19 + 3)
     where = min(28, left // 5)
     suggestion = min(48, left // 3)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from geobatch_tui.ledger.schema.updates import Json
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.tui.letters.dossier import Dossier
 
 TABS: Final = ("What", "Trace", "Log", "Params", "Files")
@@ -32,7 +32,7 @@ _SHOWN_BLOCKS: Final = 12
 
 
 class Inspector(VerticalScroll, can_focus=True):
-    """All about one letter, a tab at a time. Text can be selected."""
+    """The dossier of a letter, a tab at a time. Text can be selected."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("detail.less", "tab(-1)", show=False, name="Tab before", does="The tab before"),
@@ -56,7 +56,7 @@ class Inspector(VerticalScroll, can_focus=True):
         self._of = ""
 
     def compose(self) -> ComposeResult:
-        """One text that is scrolled."""
+        """Yield the text that is scrolled."""
         yield Static(markup=False)
 
     def on_mount(self) -> None:
@@ -76,11 +76,11 @@ class Inspector(VerticalScroll, can_focus=True):
             self.scroll_home(animate=False)
 
     def action_tab(self, step: int) -> None:
-        """Another tab."""
+        """Go to another tab."""
         self.tab = (self.tab + step) % len(TABS)
 
     def action_pick(self, number: int) -> None:
-        """A tab by its number."""
+        """Go to a tab by its number."""
         self.tab = number
 
     def watch_tab(self) -> None:
@@ -110,7 +110,7 @@ class Inspector(VerticalScroll, can_focus=True):
 
 
 def what(found: Dossier) -> Content:
-    """What happened, where, how often, and what to do."""
+    """Return error, place, attempts and suggestion of a letter."""
     letter = found.letter
     lines = [
         Content.assemble(
@@ -140,7 +140,7 @@ def what(found: Dossier) -> Content:
 
 
 def _known(found: Dossier) -> list[Content]:
-    """Who dismissed it, when, and why."""
+    """Return who dismissed the letter, when, and why."""
     mark = found.record.get("dismissed")
     if not isinstance(mark, dict):
         return []
@@ -189,7 +189,7 @@ def _around(found: Dossier) -> list[Content]:
 
 
 def trace(found: Dossier) -> Content:
-    """The traceback, and what GDAL and fd 2 of the worker said."""
+    """Return the traceback, and the output of GDAL and of the worker's fd 2."""
     lines = [Content(found.traceback() or "no traceback was recorded")]
     evidence: Json = found.record.get("evidence") or {}
     for name, value in evidence.items():
@@ -210,7 +210,7 @@ def _told(name: str, value: object) -> str:
 
 
 def log(found: Dossier) -> Content:
-    """Lines of the log that name the chunk or its item."""
+    """Return lines of the log that name the chunk or its item."""
     if not found.log:
         return Content.styled("the log names neither the chunk nor its item", "$quiet")
     return Content("\n").join(
@@ -224,7 +224,7 @@ def log(found: Dossier) -> Content:
 
 
 def params(found: Dossier) -> Content:
-    """The operation's parameters, and what was planned for the item."""
+    """Return the operation's parameters and the item's plan."""
     lines = [_pair("operation", harmless(found.op))]
     item = found.item
     if item is None:
@@ -243,7 +243,7 @@ def params(found: Dossier) -> Content:
 
 
 def files(found: Dossier) -> Content:
-    """Source and output, as they are now."""
+    """Return source and output, as they are now."""
     lines: list[Content] = []
     for fact in found.files:
         lines += [
@@ -255,7 +255,7 @@ def files(found: Dossier) -> Content:
 
 
 def whole(found: Dossier) -> str:
-    """All tabs one below the other, as plain text."""
+    """Return all tabs one below the other, as plain text."""
     parts = [f"--- {name} ---\n{tab(found).plain}\n" for name, tab in _TABS.items()]
     return "\n".join(parts)
 

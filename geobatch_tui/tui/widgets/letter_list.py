@@ -119,7 +119,7 @@ class LetterList(ScrollLines):
 
     @property
     def chosen(self) -> tuple[int, ...]:
-        """The letters that an action is for: those that are marked, else those of the row under
+        """Letters that an action is for: those that are marked, else those of the row under
         the cursor."""
         if self.marks:
             return tuple(sorted(self.marks))
@@ -240,13 +240,13 @@ def _letter(letter: LetterView, lead: str, width: int) -> Content:
 
 
 def _said(letter: LetterView) -> str:
-    """The note of whoever dismissed the letter, else its message."""
+    """Return the note with which the letter was dismissed, else its message."""
     if letter.dismissed is None:
         return _without_source(letter)
     return f"dismissed: {letter.dismissed or _without_source(letter)}"
 
 
 def _without_source(letter: LetterView) -> str:
-    """The message without the path that it begins with, as most do: the item stands beside it."""
+    """Return the message without the path that it begins with; the item stands beside it."""
     rest = letter.message.removeprefix(letter.source) if letter.source else letter.message
     return rest.lstrip(": ") or letter.message

@@ -1,4 +1,4 @@
-"""The log, line by line, however long it is: only what is on the screen is read and painted."""
+"""The lines of a log of any length: only those on the screen are read and painted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.run.tail import said
 
 if TYPE_CHECKING:
-    from geobatch_tui.ledger.schema.updates import Json
+    from geobatch_tui.execution.protocol.messages import Json
 
 _STYLES: Final = {"warning": "bold $warning", "error": "bold $error"}
 _NAMES: Final = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR"}
@@ -61,7 +61,7 @@ class LogView(ScrollLines):
     # --- what is shown --------------------------------------------------------------------------
 
     def choose(self, selection: LogSelection) -> None:
-        """Show other lines; the cursor stays on its line of the log, or the next one shown."""
+        """Show another selection; the cursor stays on its line, or goes to the next one shown."""
         if self._shown and not self.following:
             self._wanted = self.selection.line(min(self.cursor, self._shown - 1))
         self.selection = selection
@@ -70,7 +70,7 @@ class LogView(ScrollLines):
         self.grow()
 
     def grow(self) -> bool:
-        """Show lines that were found since; whether there are any."""
+        """Show lines that were found since; return whether there are any."""
         before, self._shown = self._shown, self.selection.count
         if self._shown == before:
             return False
@@ -87,7 +87,7 @@ class LogView(ScrollLines):
         return True
 
     def forget(self) -> None:
-        """Everything is painted anew."""
+        """Paint everything again."""
         self._entries.clear()
         self._broken.clear()
         self.renew()
@@ -118,7 +118,7 @@ class LogView(ScrollLines):
         return self._shown
 
     def entry(self, position: int) -> Json:
-        """The entry at a position; empty if the file was taken away."""
+        """Return the entry at a position; empty if the file was removed."""
         if position not in self._entries:
             if len(self._entries) > _KEPT:
                 self._entries.clear()
@@ -129,7 +129,7 @@ class LogView(ScrollLines):
         return self._entries.get(position, {})
 
     def raw(self, position: int) -> str:
-        """The line at a position as it is in the file."""
+        """Return the line at a position as it is in the file."""
         lines = self.selection.read(position, 1)
         return lines[0].decode("utf-8", "backslashreplace") if lines else ""
 
@@ -142,7 +142,7 @@ class LogView(ScrollLines):
         self._fit()
 
     def watch_cursor(self, before: int, now: int) -> None:
-        """The line before it and the line under it are painted anew."""
+        """Paint the lines that the cursor left and came to."""
         for number in (before, now):
             self._broken.pop(number, None)
         super().watch_cursor(before, now)
@@ -168,18 +168,18 @@ class LogView(ScrollLines):
         super().action_to(number)
 
     def action_to_end(self) -> None:
-        """The last line, and those that come after it."""
+        """Go to the last line, and follow those that come after it."""
         self.following = True
         super().action_to_end()
         self.post_message(self.Moved(self))
 
     def _leave(self, step: int) -> None:
-        """Whoever moves up wants to read, not to follow."""
+        """Stop following when the cursor moves up: the operator wants to read."""
         if step < 0:
             self.following = False
 
     def jump(self, rank: int, step: int) -> bool:
-        """Go to the next line of a level; whether there is one."""
+        """Go to the next line of a level; return whether there is one."""
         found = self.selection.jump(self.cursor, rank, step)
         if found is None or found >= self._shown:
             return False
@@ -199,7 +199,7 @@ class LogView(ScrollLines):
             self.scroll_to(y=min(number, least), animate=False, immediate=True, force=True)
 
     def _top_for(self, number: int, height: int) -> int:
-        """The first line of the screen from which line ``number`` still fits on it."""
+        """Return the first line of the screen with which line ``number`` still fits on it."""
         top = number
         room = height - len(self._rows_of(number))
         while top > 0 and (rows := len(self._rows_of(top - 1))) <= room:
@@ -241,7 +241,7 @@ class LogView(ScrollLines):
         return rows
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Instead of all lines paint what differs on them: lines of a log are much alike."""
+        """Paint only what differs on the lines: those of a log are much alike."""
         self._move_bar()
         if round(old_value) == round(new_value):
             return
@@ -271,7 +271,7 @@ class LogView(ScrollLines):
 
 
 def clock(entry: Json, *, utc: bool) -> str:
-    """When it was written, with milliseconds; blanks where it does not say."""
+    """Return an entry's time with milliseconds; blanks where it has none."""
     t = time_of(entry)
     if t is None:
         return " " * 12
@@ -280,7 +280,7 @@ def clock(entry: Json, *, utc: bool) -> str:
 
 
 def unfolded(entry: Json) -> Content:
-    """An entry with all its fields, a line each; long texts whole."""
+    """Return an entry with all its fields, a line each, long texts whole."""
     lines = [
         Content.assemble((f"{harmless(str(name)):<14}", "$quiet"), *_field(value))
         for name, value in entry.items()
@@ -301,12 +301,12 @@ def _field(value: object) -> list[str]:
 
 
 def level_name(rank: int) -> str:
-    """``INFO+``: that level and graver ones; all of them is ``ALL``."""
+    """Return the name of a lowest level: ``INFO+``; of all levels ``ALL``."""
     return "ALL" if rank == 0 else f"{_NAMES[LEVELS[rank]]}+" if rank < len(LEVELS) - 1 else "ERROR"
 
 
 def progress(index: LogIndex, selection: LogSelection) -> str:
-    """How far the file is read, while it is."""
+    """Return how far the file was read or searched; "" when all of it was."""
     if index.size and index.end < 0.99 * index.size:
         return f"reading {figures.percent(index.end, index.size)}"
     if selection.searched < index.count:

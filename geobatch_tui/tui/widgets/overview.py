@@ -1,4 +1,4 @@
-"""The three lines on top: which run, how far, how many."""
+"""The three lines on top: the run, its progress, its counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Overview(Lines):
     Attributes:
         place: how the console is joined to the run, and where the run is.
         frozen: whether the picture stands still.
-        unit: index into ``units.UNITS``.
+        unit: index into ``progress_rates.UNITS``.
     """
 
     DEFAULT_CSS = "Overview { height: 3; background: $panel; }"
@@ -63,7 +63,7 @@ class Overview(Lines):
         return ends(left, right, width)
 
     def _right(self, view: View, *, wide: bool) -> list[Piece]:
-        """From the first to go where there is little room, to the last."""
+        """Return pieces for the right end, those that go first where there is little room first."""
         right: list[Piece] = []
         if wide and view.host:
             right.append((f"{view.host}  ", "$quiet"))
@@ -140,8 +140,8 @@ def _bar(view: View, width: int) -> Content:
 
 
 def ends(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Content:
-    """Pieces at both ends of a line; where there is no room, the left ones are cut, and a blank
-    keeps them off the right ones."""
+    """Join pieces at both ends of a line; where there is no room, the left ones are cut, and a
+    blank keeps them off the right ones."""
     room = width - sum(len_cells(text) for text, _ in right) - 1
     kept: list[Piece] = []
     for text, style in left:
@@ -154,7 +154,7 @@ def ends(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Content:
 
 
 def len_cells(text: str) -> int:
-    """Cells that a text takes."""
+    """Return the cells that a text takes."""
     from rich.cells import cell_len
 
     return cell_len(text)

@@ -33,7 +33,7 @@ _HINT: Final = (
 
 
 class PlanPane(Horizontal):
-    """Nothing that it does touches the outputs or the state of a run."""
+    """The pane of a plan. It never touches the outputs or the state of a run."""
 
     DEFAULT_CSS = """
     PlanPane #places {
@@ -58,14 +58,14 @@ class PlanPane(Horizontal):
         self._report: PlanReport | None = None
 
     def compose(self) -> ComposeResult:
-        """The map, once there is a plan, and what is said of it."""
+        """Yield the map, shown once there is a plan, and its text."""
         yield PlanMap(id="places")
         with VerticalScroll(id="plan", can_focus=True) as box:
             box.border_title = "Plan"
             yield Static(markup=False)
 
     def forget(self) -> None:
-        """There is another job: whatever is under way is ended, and the plan is gone."""
+        """Drop the plan, and end what is under way: the job is another one."""
         self.workers.cancel_group(self, "plan")
         self.remove_class("-planned")
         self._report = None
@@ -81,7 +81,7 @@ class PlanPane(Horizontal):
 
     @work(exclusive=True, group="plan", exit_on_error=False)
     async def attempt(self, loaded: LoadedJob) -> None:
-        """Run a few chunks of a job; plan it before, unless that was done."""
+        """Run a few chunks of a job, after planning it if that was not done yet."""
         try:
             report = self._report or await self._plan(loaded)
             chosen, open_chunks = await asyncio.to_thread(choose, report)
@@ -99,7 +99,7 @@ class PlanPane(Horizontal):
         self._show(trial, report, loaded)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """What nobody expected is said, too: a plan that is never made looks like a slow one."""
+        """Show an unexpected error: else a plan that failed would look like a slow one."""
         event.stop()
         if event.state is WorkerState.ERROR:
             text = f"{type(event.worker.error).__name__}: {event.worker.error}"
@@ -134,6 +134,6 @@ class PlanPane(Horizontal):
 
 
 def _planned(loaded: LoadedJob) -> tuple[PlanReport, PlannedChunks]:
-    """The plan of a job, and its map. Blocks: for a thread."""
+    """Plan a job; return the report and its chunks. Blocks: for a thread."""
     report = asyncio.run(geobatch_tui.plan(loaded))
     return report, PlannedChunks.of(report)

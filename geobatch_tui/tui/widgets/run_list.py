@@ -118,7 +118,7 @@ class RunList(ScrollLines):
 
 
 class RunHeading(Lines):
-    """The names of the list's columns, above it."""
+    """The heading with the names of the list's columns."""
 
     DEFAULT_CSS = "RunHeading { height: 1; padding: 0 1; color: $quiet; }"
 
@@ -144,7 +144,7 @@ class Column(NamedTuple):
 
 
 def columns(width: int) -> list[Column]:
-    """The columns that there is room for, the directory behind them apart."""
+    """Return the columns that there is room for, without the directory after them."""
     job = Column("job", 14 if width < _NORMAL else 20, lambda run: run.name, style=lambda _: "bold")
     if width < _NORMAL:
         return [job, _STATE, _BEGAN, _DONE, _DEAD]
@@ -173,13 +173,13 @@ _OUT: Final = Column("out", 7, _figure(lambda row: figures.size(row.bytes_out, 7
 
 
 def _short(directory: str) -> str:
-    """A directory, the home as ``~``."""
+    """Return a directory with the home as ``~``."""
     home = safe(str(Path.home()))
     return f"~{directory.removeprefix(home)}" if directory.startswith(f"{home}/") else directory
 
 
 def _when(t: float) -> str:
-    """Day and minute, of another year the date alone: twelve cells."""
+    """Return day and minute, of another year the date alone, in twelve cells."""
     there, now = time.localtime(t), time.localtime()
     year = there.tm_year == now.tm_year
     return time.strftime("%d %b %H:%M" if year else "%Y-%m-%d  ", there)

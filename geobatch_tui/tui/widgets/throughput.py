@@ -24,7 +24,7 @@ _GAP: Final = 60  #: seconds; a longer gap is a machine that slept
 
 
 class Throughput(Lines):
-    """A filled plot with its axis. ``unit`` is an index into ``units.UNITS``."""
+    """A filled plot with its axis. ``unit`` is an index into ``progress_rates.UNITS``."""
 
     BORDER_TITLE = "Throughput"
 
@@ -56,22 +56,22 @@ class Throughput(Lines):
 
 
 def _mean(view: View, unit: Unit) -> str:
-    """The rate of the whole run: that of its history and its result. The mean of what is plotted
-    is another: those are rates of the last minute, and there is none of a run of a second."""
+    """Return the rate of the whole run. The mean of the plotted rates is another figure: each is of
+    the minute before, and a run of a second has none."""
     overall = view.overall
     return f"mean {text_of(unit, rate_of(unit, overall), view.unit_name)}" if overall else ""
 
 
 def _since_work_began(view: View) -> Sequence[Sample]:
-    """The history without the time of planning, when nothing moves."""
+    """Return the history without the time of planning, when nothing moves."""
     history = view.history
     first = next((i for i, sample in enumerate(history) if sample.chunks_per_s > 0), None)
     return () if first is None else history[first:]
 
 
 def each_second(history: Sequence[Sample]) -> list[Sample]:
-    """A sample for every second, so that time has a scale: a run that stands still notes its rates
-    less often."""
+    """Return a sample for every second, so that time has a scale: a run that stands still notes its
+    rates less often."""
     even: list[Sample] = []
     for sample, after in pairwise(history):
         even += [sample] * max(1, min(round(after.t - sample.t), _GAP))
@@ -79,7 +79,7 @@ def each_second(history: Sequence[Sample]) -> list[Sample]:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 5 times a power of ten, so that the axis keeps still."""
+    """Round up to a plain multiple of a power of ten, so that the axis keeps still."""
     if value <= 0:
         return 1.0
     step = 10.0 ** (len(str(int(value))) - 1) if value >= 1 else 0.1
@@ -95,7 +95,7 @@ def _label(row: int, rows: int, top: float) -> str:
 
 
 def _cell(share: float, row: int, rows: int) -> str:
-    """The block of a bar of height ``share`` (0 to 1) in one row from the top."""
+    """Return the block of a bar of height ``share`` (0 to 1) in one row from the top."""
     eighths = round(8 * rows * share) - 8 * (rows - 1 - row)
     if row == rows - 1 and share > 0:
         eighths = max(1, eighths)

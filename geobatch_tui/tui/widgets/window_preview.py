@@ -77,7 +77,7 @@ def _pixel(receipt: PreviewReceipt, across: range, down: range) -> Pixel:
 
 
 def colour_line(upper: Sequence[Pixel], lower: Sequence[Pixel] | None) -> Content:
-    """A line of half blocks: two rows of pixels in colour."""
+    """Return a line of half blocks: two rows of pixels in colour."""
     pairs = zip(upper, lower or [(0, VALUE)] * len(upper), strict=True)
     return Content.assemble(*(_cell(*pair, single=lower is None) for pair in pairs))
 
@@ -100,7 +100,7 @@ def _colour(pixel: Pixel) -> str:
 
 
 def glyph_line(upper: Sequence[Pixel], lower: Sequence[Pixel] | None) -> Content:
-    """A line without colour: light and dark as characters, the worst mark of two pixels."""
+    """Return a line without colour: light and dark as characters, the worst mark of two pixels."""
     cells: list[tuple[str, str]] = []
     for above, below in zip(upper, lower or upper, strict=True):
         mark = UNREADABLE if UNREADABLE in (above[1], below[1]) else max(above[1], below[1])
@@ -118,7 +118,7 @@ def _luminance(colour: int) -> int:
 
 
 def captions(receipt: PreviewReceipt) -> list[str]:
-    """What the picture shows, the most important first."""
+    """Return captions of the picture, the most important first."""
     facts = receipt.facts
     bands = facts["bands"]
     which = f"band {bands[0]}/{facts['count']}" if len(bands) == 1 else "bands 1,2,3 as RGB"
@@ -149,7 +149,7 @@ def _number(value: float) -> str:
 
 
 class Preview(Widget):
-    """The picture, or why there is none.
+    """The picture, or the reason why there is none.
 
     Attributes:
         shows: the picture, the reason, or None while it is being read.
@@ -176,7 +176,7 @@ class Preview(Widget):
         self.refresh()
 
     def on_resize(self) -> None:
-        """The picture is fitted anew."""
+        """Fit the picture to the new size."""
         self._lines = None
 
     def notify_style_update(self) -> None:
@@ -227,7 +227,7 @@ def _reason(unseen: Unseen, width: int) -> list[Content]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Text in lines of at most ``width`` cells."""
+    """Wrap text in lines of at most ``width`` cells."""
     lines = textwrap.wrap(text, max(4, width), break_long_words=True)
     if all(cell_len(line) <= width for line in lines):
         return lines

@@ -1,4 +1,4 @@
-"""Workers: what each is at, for how long, with how much memory."""
+"""The workers: the chunk of each, its time, memory and CPU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SLOW: Final = 60.0  #: seconds at one chunk from which on it is marked
 
 
 class Workers(Lines):
-    """One line a worker; those that do not fit are counted on the last line."""
+    """The workers, a line each; those that do not fit are counted on the last line."""
 
     BORDER_TITLE = "Workers"
 
@@ -90,7 +90,7 @@ class Workers(Lines):
 
 
 def _short_row(worker: WorkerRow, width: int, seconds: str, rss: str) -> Content:
-    """A row where there is no room for a head: the stage goes first."""
+    """Return a row for a narrow panel without a head; the stage is the first to go."""
     at_work = bool(worker.label)
     stage = 6 if width >= 36 else 0
     label = max(6, width - 19 - stage)
@@ -111,14 +111,14 @@ _PID_FROM: Final = 88
 
 
 def _label_width(width: int) -> int:
-    """Cells that the other columns leave for the name of the chunk."""
+    """Return the cells that the other columns leave for the name of the chunk."""
     spark = _SPARK if width >= _SPARK_FROM else 0
     pid = 8 if width >= _PID_FROM else 0
     return max(8, width - (4 + pid + 9 + 7 + 8 + 6 + 7 + 6 + spark))
 
 
 def _count(value: int | None, cells: int) -> str:
-    """A number of units, right-aligned; a dash where the run does not tell it."""
+    """Return a number of units, right-aligned; a dash where it is not known."""
     if value is None:
         return "-".rjust(cells)
     text = str(value)

@@ -34,13 +34,13 @@ class Line:
 
 @lru_cache(1)
 def world() -> tuple[Line, ...]:
-    """All lines. Takes some milliseconds the first time."""
+    """Return all lines; the first call takes some milliseconds."""
     data = zlib.decompress(Path(__file__).with_name("world.bin").read_bytes())
     return tuple(_lines(data))
 
 
 def packed(kind: int, points: Sequence[Sequence[float]]) -> bytes:
-    """A line as bytes; points that fall together at ``STEP`` are one. Empty if only one is left."""
+    """Pack a line into bytes; points equal at ``STEP`` become one. Empty if only one is left."""
     whole = [(round(lon / STEP), round(lat / STEP)) for lon, lat, *_ in points]
     kept = [point for index, point in enumerate(whole) if not index or point != whole[index - 1]]
     if len(kept) < 2:

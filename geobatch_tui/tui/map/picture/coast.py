@@ -23,13 +23,13 @@ class Coast:
         self._lines: list[bytearray] = []
 
     def line(self, y: int) -> str:
-        """The text of a line, "" if nothing was drawn yet."""
+        """Return the text of a line, "" if nothing was drawn yet."""
         if y >= len(self._lines):
             return ""
         return "".join(chr(_BRAILLE + dots) if dots else " " for dots in self._lines[y])
 
     def draw(self, view: GroundView) -> None:
-        """Draw what a view shows."""
+        """Draw the lines that are in view."""
         self._lines = [bytearray(view.width) for _ in range(view.height // 2)]
         if not self._lines or not view.width:
             return
@@ -59,7 +59,7 @@ class Coast:
                 last = here
 
     def _stroke(self, x0: int, y0: int, x1: int, y1: int) -> None:
-        """A line of dots. What is outside is skipped as a whole where that is plain to see."""
+        """Draw a line of dots; steps that are clearly out of view are skipped at once."""
         high, wide = 4 * len(self._lines), 2 * len(self._lines[0])
         if max(x0, x1) < 0 or max(y0, y1) < 0 or min(x0, x1) >= wide or min(y0, y1) >= high:
             return
@@ -73,7 +73,8 @@ class Coast:
 
 
 def _visible(start: int, end: int, size: int, count: int) -> tuple[int, int]:
-    """Which of ``count`` steps from ``start`` to ``end`` can lie between 0 and ``size``."""
+    """Return the range of ``count`` steps from ``start`` to ``end`` that may lie in 0 to
+    ``size``."""
     if start == end:
         return 0, count
     ends = sorted(((edge - start) * count / (end - start)) for edge in (-1, size))

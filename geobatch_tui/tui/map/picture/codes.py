@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Code(IntEnum):
-    """What a place on the map shows."""
+    """The look of a pixel: a state, a step of a scale, or neither."""
 
     ABSENT = 0  #: no chunk
     WAIT = 1
@@ -112,13 +112,14 @@ class Scale:
 
     @classmethod
     def between(cls, low: float, high: float) -> Scale:
-        """Five equal steps."""
+        """Return a scale of five equal steps."""
         step = (high - low) / STEPS
         return cls((low + step, low + 2 * step, low + 3 * step, low + 4 * step), low, high)
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Scale:
-        """From the 5th to the 95th percentile of what is above zero, of a sample at most."""
+        """Return a scale from the 5th to the 95th percentile of a sample of the values above
+        zero."""
         sample = sorted(value for value in values[:: len(values) // 20_000 + 1] if value > 0)
         if not sample:
             return cls.between(0.0, 1.0)
@@ -126,13 +127,13 @@ class Scale:
         return cls.between(sample[round(last * 0.05)], sample[round(last * 0.95)])
 
     def step(self, value: float) -> int:
-        """0 to 4."""
+        """Return the step of a value, 0 to 4."""
         return bisect_right(self.edges, value)
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What the map shows.
+    """A mode of the map: states, or one figure of the chunks.
 
     Attributes:
         figure: column of the ledger, or "" for states.
@@ -146,11 +147,11 @@ class Mode:
     fixed: Scale | None = None
 
     def scale(self, values: Sequence[float]) -> Scale:
-        """The scale for these figures."""
+        """Return the scale for these figures."""
         return self.fixed or Scale.of(values)
 
     def steps(self, values: Iterable[float], scale: Scale) -> bytes:
-        """A byte a figure, with the bit of its step."""
+        """Return a byte a figure, with the bit of its step."""
         if self.name == "worker":
             return bytes(1 << (int(value) - 1) % STEPS if value else 0 for value in values)
         edges = scale.edges
@@ -158,7 +159,7 @@ class Mode:
 
     @property
     def table(self) -> bytes:
-        """Steps to codes."""
+        """Table from steps to codes, for ``bytes.translate``."""
         return ONLY if self.name == "worker" else HIGHEST
 
 

@@ -1,4 +1,4 @@
-"""Which chunks each pixel of the ground shows, and their codes."""
+"""Footprints of chunks on the pixels of the ground, and the codes of these pixels."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Print:
     base: int
 
     def chunks(self, block: int) -> Span:
-        """Columns and rows of the chunks in a block, by its number."""
+        """Return columns and rows of the chunks in a block, by its number."""
         wide, high = self.zoom
         row, column = divmod(block - self.base, self.blocks.right - self.blocks.left)
         left, top = (self.blocks.left + column) * wide, (self.blocks.top + row) * high
@@ -48,7 +48,7 @@ class _Print:
         return Span(left, top, left + wide, top + high).meet(whole)
 
     def block(self, position: int) -> int | None:
-        """The number of the block that has this chunk; None: it is not in view."""
+        """Return the number of the block of a chunk; None: it is not in view."""
         row, column = divmod(position - self.grid.first, self.grid.columns)
         x, y = column // self.zoom[0], row // self.zoom[1]
         blocks = self.blocks
@@ -149,7 +149,7 @@ class Footprints:
             self._fill_box(base, xs, ys)
 
     def _entry(self, item: ItemView, blocks: Span, zoom: tuple[int, int]) -> int:
-        """The number of the first block of a part of an item, a new one."""
+        """Add a part of an item; return the number of its first block."""
         grid = Grid(item.first, item.n, item.columns, item.rows)
         base = self._count
         self._bases.append(base)
@@ -177,14 +177,14 @@ class Footprints:
     def _fill_box(
         self, block: int, xs: Sequence[tuple[int, int]], ys: Sequence[tuple[int, int]]
     ) -> None:
-        """The same for blocks that lie straight, in columns ``xs`` and rows ``ys`` of pixels."""
+        """Cover blocks whose edges are columns ``xs`` and rows ``ys`` of pixels."""
         for top, bottom in ys:
             for left, right in xs:
                 self._cover(left, top, right, bottom, block)
                 block += 1
 
     def _cover(self, left: int, top: int, right: int, bottom: int, block: int) -> None:
-        """Pixels from ``left`` to before ``right``; a block between two middles has one, too."""
+        """Add a block to the pixels from ``left`` to before ``right``, and to one at least."""
         right, bottom = max(right, left + 1), max(bottom, top + 1)
         columns = range(max(0, left), min(self._width, right))
         for y in range(max(0, top), min(self._height, bottom)):
@@ -195,7 +195,7 @@ class Footprints:
     # --- painting -------------------------------------------------------------------------------
 
     def paint(self) -> list[bytearray]:
-        """Codes of all pixels, by rows."""
+        """Return the codes of all pixels, by rows."""
         self._known.clear()
         planes = self._planes
         figures = bool(planes.mode.figure)
@@ -214,7 +214,7 @@ class Footprints:
         return rows
 
     def _folded(self, plane: bytearray) -> bytes:
-        """The bytes of all blocks, in the order of their numbers."""
+        """Return the bytes of all blocks, in the order of their numbers."""
         points = bytes(
             plane[item.first] if item.n == 1 else union(plane, item.first, item.n)
             for item in self._points
@@ -223,7 +223,7 @@ class Footprints:
         return points + b"".join(chain.from_iterable(lines))
 
     def repaint(self, positions: Iterable[int]) -> Iterator[tuple[int, int]]:
-        """Number and new code of each pixel that shows any of these chunks."""
+        """Yield number and new code of each pixel that shows any of these chunks."""
         self._index()
         pixels: set[int] = set()
         for position in positions:
@@ -245,7 +245,7 @@ class Footprints:
             yield pixel, self._planes.code(flags, steps)
 
     def _index(self) -> None:
-        """Which blocks an item has, and which pixels a block: worked out at the first tick.
+        """Index the blocks of each item and the pixels of each block, once, at the first tick.
         Points are named by their number, parts of larger items by -1 for the first, and so on."""
         if self._shown:
             return
@@ -279,7 +279,7 @@ class Footprints:
         return found
 
     def under(self, box: Span) -> list[tuple[int, int]]:
-        """Positions of the chunks on some pixels: first and end of each run of them."""
+        """Return the positions of chunks on some pixels: first and end of each run of them."""
         found: list[tuple[int, int]] = []
         for block in self._blocks(box):
             if block < len(self._points):
@@ -291,11 +291,11 @@ class Footprints:
         return _joined(found)
 
     def worst(self, box: Span) -> int | None:
-        """The position of a chunk of the worst state on some pixels."""
+        """Return the position of a chunk of the worst state on some pixels."""
         return self._planes.worst_of(self.under(box))
 
     def middle(self, position: int) -> LonLat | None:
-        """The middle of a chunk; None: its place is not known."""
+        """Return the middle of a chunk; None: its place is not known."""
         item = at(self._items, position)
         place = self._exact.get(item.item_id) or Place.of(item)
         if place is None:
@@ -304,13 +304,13 @@ class Footprints:
 
 
 def _edges(blocks: Iterable[float], part: float) -> list[float]:
-    """Where blocks begin, as parts of the item; a block is ``part`` of it, the last one less."""
+    """Return where blocks begin, as parts of the item; a block is ``part`` of it at most."""
     return [min(1.0, block * part) for block in blocks]
 
 
 def _spans(edges: Sequence[float]) -> list[tuple[int, int]]:
-    """First and end of the pixels between each edge and the next: those whose middle is there, or
-    the one that the middle between both edges lies in, where the cursor looks for the block."""
+    """Return first and end of the pixels between each two edges: those whose middle is there, else
+    the pixel half-way between the edges, where the cursor looks for the block."""
     spans = []
     for begin, end in pairwise(edges):
         first, last = ceil(begin - 0.5), ceil(end - 0.5)
@@ -334,7 +334,7 @@ def _corners(
 
 
 def _rounded(corners: Sequence[Corner]) -> list[Pixel]:
-    """The first pixels whose middle is right of and below each corner."""
+    """Return the first pixels whose middle is right of and below each corner."""
     return [
         None if corner is None else (ceil(corner[0] - 0.5), ceil(corner[1] - 0.5))
         for corner in corners
@@ -344,7 +344,7 @@ def _rounded(corners: Sequence[Corner]) -> list[Pixel]:
 def _in_view(
     place: Place, view: GroundView, shift: float, span: Span, parts: tuple[float, float]
 ) -> Span:
-    """The part of an item's blocks that can be in view, found by probing ever closer."""
+    """Return the part of an item's blocks that can be in view, by probes that come closer."""
     while True:
         closer = _probed(place, view, shift, span, parts)
         if closer.empty or _area(closer) * 2 > _area(span):
@@ -390,7 +390,7 @@ def _area(span: Span) -> int:
 
 
 def _joined(found: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Runs in order, those that meet or overlap as one."""
+    """Join runs that meet or overlap; return all in order."""
     joined: list[tuple[int, int]] = []
     for start, end in sorted(found):
         if joined and start <= joined[-1][1]:

@@ -1,4 +1,4 @@
-"""Chunks in rows and columns: those of one item in its own grid, or all of a run in order."""
+"""A scene of chunks in rows and columns: those of one item, or all of a run in order."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ class GridScene(Scene):
         return True
 
     def _extent(self, chunks: int) -> int:
-        """Pixels of so many chunks in a row."""
+        """Return the pixels that so many chunks in a row take."""
         return -(-chunks // self._zoom) if self._zoom > 0 else chunks * -self._zoom
 
     def _pixels(self, chunks: Span) -> Span:
-        """Pixels of a block of chunks, from the view's corner."""
+        """Return the pixels of a block of chunks, from the view's corner."""
         left, top = self._left, self._top
         if self._zoom > 0:
             return Span(
@@ -128,7 +128,7 @@ class GridScene(Scene):
             self.picture[y - self._top][x : x + right - left] = row
 
     def _rows(self, view: Span) -> Iterator[tuple[int, bytes]]:
-        """Rows of pixels of a part of the whole picture."""
+        """Yield rows of pixels of a part of the whole picture."""
         if self._zoom > 0:
             rows = self.planes.rows(self.grid, view, (self._zoom, self._zoom))
             yield from enumerate(rows, view.top)
@@ -163,7 +163,7 @@ class GridScene(Scene):
     # --- cursor ---------------------------------------------------------------------------------
 
     def _block(self, column: int, row: int) -> Span:
-        """The chunks that share a pixel with this one."""
+        """Return the chunks that share a pixel with this one."""
         zoom = max(1, self._zoom)
         column, row = column // zoom * zoom, row // zoom * zoom
         whole = Span(0, 0, self.grid.columns, self.grid.rows)
@@ -229,7 +229,7 @@ class GridScene(Scene):
         return self._anchor is not None
 
     def _area(self) -> Span | None:
-        """Columns and rows of the rectangle."""
+        """Return columns and rows of the rectangle."""
         if self._anchor is None:
             return self._kept
         here, there = self._block(self.column, self.row), self._block(*self._anchor)
@@ -250,7 +250,7 @@ class GridScene(Scene):
 
 
 def _order(zoom: int) -> float:
-    """Chunks a pixel."""
+    """Return the chunks a pixel at a zoom."""
     return zoom if zoom > 0 else -1 / zoom
 
 
@@ -261,7 +261,7 @@ def _held(start: int, extent: int, room: int) -> int:
 
 
 def _spread(codes: bytes, size: int) -> bytes:
-    """Each code ``size`` times, the last of them blank where chunks stand apart."""
+    """Repeat each code ``size`` times, the last one blank where chunks stand apart."""
     wide = bytearray(len(codes) * size)
     for offset in range(size - 1 if size >= _GAP else size):
         wide[offset::size] = codes

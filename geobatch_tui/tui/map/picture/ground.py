@@ -1,4 +1,4 @@
-"""The chunks of many items where they lie on the earth, in plate carrée about the view's middle."""
+"""A scene of many items' chunks on the earth, in plate carrée about the view's middle."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class GroundScene(Scene):
         self.retarget(items)
 
     def retarget(self, items: Sequence[ItemView]) -> None:
-        """Items came, went or moved among the chunks. The view stays where it was moved to."""
+        """Replace the items, which came, went or moved; a view that was moved stays where it is."""
         self.items = items
         bounds = {item.item_id: item.bounds_lonlat for item in items}
         gone = [key for key, asked in self._asked.items() if bounds.get(key) != asked]
@@ -67,7 +67,7 @@ class GroundScene(Scene):
             self._cursor = (west + east) / 2, (south + north) / 2
 
     def place(self, exact: Mapping[int, Place]) -> None:
-        """Take in exact places of items, by their ids, and paint."""
+        """Add exact places of items, by their ids, and paint."""
         self._exact |= {key: place for key, place in exact.items() if key in self._asked}
         self.lay()
 
@@ -99,7 +99,7 @@ class GroundScene(Scene):
         self.lay()
 
     def _turned(self, lon: float) -> float:
-        """A longitude, within half a turn of the view's middle."""
+        """Return a longitude turned to within 180 degrees of the view's middle."""
         return lon + 360 * round((self._view.lon - lon) / 360)
 
     def _fit(self) -> GroundView:
@@ -114,7 +114,7 @@ class GroundScene(Scene):
         return GroundView(lon, lat, step, squeeze, self.width, self.height)
 
     def _all_round(self) -> float:
-        """Degrees a pixel at which the whole world is in view."""
+        """Return the degrees a pixel at which the whole world is in view."""
         return max(360 / max(1, self.width), 180 / max(1, self.height))
 
     def lay(self) -> None:
@@ -239,7 +239,7 @@ class GroundScene(Scene):
         return self._anchor is not None
 
     def _area(self) -> tuple[float, float, float, float] | None:
-        """West, south, east, north of the middles of the outermost pixels."""
+        """Return west, south, east, north of the middles of the outermost pixels."""
         if self._anchor is None:
             return self._kept
         lons, lats = zip(self._anchor, self.cursor, strict=True)
@@ -273,7 +273,7 @@ def extent(boxes: Sequence[Box]) -> Box:
 
 
 def _narrowest(wests: array[float], widths: Sequence[float]) -> tuple[float, float]:
-    """West and east of the shortest arc that has all spans in it: it begins behind the widest
+    """Return west and east of the shortest arc that contains all spans: it begins after the widest
     gap between them."""
     best = (0.0, wests[0])
     reach = wests[0] + widths[0]
@@ -289,5 +289,5 @@ def _narrowest(wests: array[float], widths: Sequence[float]) -> tuple[float, flo
 
 
 def clamp_float(value: float, low: float, high: float) -> float:
-    """``value``, or the nearer of both ends."""
+    """Return ``value``, or the nearer of both ends."""
     return max(low, min(value, high))

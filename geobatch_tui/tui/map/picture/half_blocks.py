@@ -36,7 +36,7 @@ _GLYPH: Final = [GLYPHS.get(code, " ") for code in range(_PLAIN + 1)]
 
 
 def blocks(upper: bytes, lower: bytes, under: str = "") -> Iterator[Run]:
-    """Runs of cells of one look, each with two pixels in it.
+    """Yield runs of cells of one look, two pixels a cell.
 
     ``upper`` and ``lower`` are codes with marks; ``under`` is what cells without a chunk show, ""
     for blanks.
@@ -61,7 +61,7 @@ def blocks(upper: bytes, lower: bytes, under: str = "") -> Iterator[Run]:
 
 
 def glyphs(upper: bytes, lower: bytes, under: str = "") -> Iterator[Run]:
-    """The same in glyphs, one for both pixels: what is worse of them."""
+    """Yield the same runs in glyphs, one a cell for the worse of its two pixels."""
     x = 0
     for code, cells in groupby(map(_worse, upper, lower)):
         count = len(list(cells))

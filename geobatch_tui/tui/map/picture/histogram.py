@@ -1,4 +1,4 @@
-"""How a figure is spread over chunks."""
+"""Histograms of a figure of chunks."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Histogram:
     summary: str
 
     def step(self, index: int) -> int:
-        """The step of the map's scale that the middle of a bin falls into."""
+        """Return the step of the map's scale that the middle of a bin falls into."""
         width = self.edges[1] - self.edges[0] if len(self.edges) > 1 else 0.0
         return self.scale.step(self.edges[index] + width / 2)
 
 
 def histogram(mode: Mode, values: Sequence[float]) -> Histogram | None:
-    """The figures above zero, from the 1st to the 99th percentile in equal bins; None: there are
-    none. Of very many every so-manieth is taken, and counts are scaled up."""
+    """Count the figures above zero in equal bins from the 1st to the 99th percentile; None: there
+    are none. Very many are sampled at equal steps, and counts scaled up."""
     stride = len(values) // 50_000 + 1
     sample = sorted(value for value in values[::stride] if value > 0)
     if not sample:

@@ -1,4 +1,4 @@
-"""The pictures of a run that lie on one another: the ground, then the grid of an opened item."""
+"""The stack of a run's pictures: the ground, then the grid of an opened item."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """What the map reads; `RunStore` is one."""
+    """A source of the map; `RunStore` is one."""
 
     @property
     def states(self) -> bytearray:
-        """A byte a chunk."""
+        """States of chunks, a byte each."""
 
     @property
     def items(self) -> Sequence[ItemView]:
-        """All items, in order."""
+        """Items of the run, in order."""
 
     def item_at(self, position: int) -> ItemView:
-        """The item of a chunk."""
+        """Return the item of a chunk."""
 
     def item(self, item_id: int) -> ItemView | None:
-        """The item of an id."""
+        """Return the item of an id."""
 
     def figures(self, name: str) -> Sequence[float]:
-        """A figure of all chunks; reads the ledger."""
+        """Read a figure of all chunks from the ledger."""
 
     def figures_at(self, positions: Iterable[int], name: str) -> Mapping[int, float]:
-        """A figure of some chunks; reads the ledger."""
+        """Read a figure of some chunks from the ledger."""
 
 
 class Pictures:
@@ -84,19 +84,20 @@ class Pictures:
 
     @property
     def unplaced(self) -> list[ItemView]:
-        """Items that are not on the ground that is shown, because nobody knows where they lie."""
+        """Items that the ground leaves out, as their places are not known."""
         return self._unplaced if isinstance(self.top, GroundScene) else []
 
     # --- following ------------------------------------------------------------------------------
 
     def resize(self, width: int, height: int) -> None:
-        """Size in pixels."""
+        """Set the size in pixels."""
         self._size = width, height
         for scene in self._views:
             scene.resize(width, height)
 
     def touch(self, changed: Sequence[int]) -> Dirty | None:
-        """Take in that states changed; None: nothing of it is known here."""
+        """Update the states of some chunks; return the pixels to repaint, None: no such chunk is
+        known."""
         states = self._source.states
         limit = min(len(states), len(self.planes.flags))
         known = [position for position in changed if position < limit]
@@ -106,13 +107,13 @@ class Pictures:
         return self.top.touch(known)
 
     def paint(self) -> None:
-        """Paint the top picture anew: it shows something else of the chunks."""
+        """Paint the top picture, as it shows something else of the chunks now."""
         if self.top is not None:
             self.top.paint()
 
     def load(self) -> bool:
-        """Take in the whole run; whether items came, went or moved. What is still there keeps its
-        cursor and its view."""
+        """Load the whole run; return whether items came, went or moved. Pictures that are still
+        there keep cursor and view."""
         before, self.items = self.items, tuple(self._source.items)
         self._unplaced = [item for item in self.items if item.bounds_lonlat is None]
         self.planes.load(self._source.states)
@@ -132,7 +133,7 @@ class Pictures:
         return True
 
     def _base(self) -> Scene:
-        """The lowest picture: the one there is, if it still fits."""
+        """Return the lowest picture: the present one, if it still fits."""
         old = self._views[0] if self._views else None
         if len(self.items) > 1 and any(item.bounds_lonlat for item in self.items):
             if not isinstance(old, GroundScene):

@@ -1,4 +1,4 @@
-"""Where on the earth an item and its chunks lie."""
+"""Places of items and chunks on the earth, and the part of the earth that is in view."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Place:
 
     @classmethod
     def of(cls, item: ItemView, lattice: Lattice | None = None) -> Place | None:
-        """From the item's lattice, else from its bounds, north up; None: it is not known."""
+        """Make a place from the item's lattice, else from its bounds, north up; None: it is not
+        known."""
         if lattice is not None:
             nodes: list[Node] = list(lattice["points"])
             known = [node for node in nodes if node is not None]
@@ -95,8 +96,8 @@ def lonlat_text(place: LonLat | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GroundView:
-    """What of the ground is seen: the middle, degrees of latitude a pixel, and how many degrees of
-    longitude are as long as one of latitude."""
+    """The ground in view: its middle, degrees of latitude a pixel, and degrees of longitude that
+    are as long as one of latitude."""
 
     lon: float
     lat: float
@@ -106,11 +107,11 @@ class GroundView:
     height: int
 
     def x(self, lon: float) -> float:
-        """Pixels from the left, unrounded."""
+        """Return pixels from the left, unrounded."""
         return (lon - self.lon) * self.squeeze / self.step + self.width / 2
 
     def y(self, lat: float) -> float:
-        """Pixels from the top, unrounded."""
+        """Return pixels from the top, unrounded."""
         return (self.lat - lat) / self.step + self.height / 2
 
     def lon_at(self, x: float) -> float:

@@ -64,7 +64,7 @@ class Span:
         return self.right <= self.left or self.bottom <= self.top
 
     def meet(self, other: Span) -> Span:
-        """What is in both."""
+        """Return the part that both have."""
         return Span(
             max(self.left, other.left),
             max(self.top, other.top),
@@ -74,7 +74,7 @@ class Span:
 
 
 class Planes:
-    """What the map knows of all chunks: a byte of states and a byte of figures each.
+    """Two bytes a chunk: flags of its state, and the step of its figure.
 
     Attributes:
         mode: what is shown. ``scale`` is that of its figures.
@@ -88,13 +88,13 @@ class Planes:
         self.steps = bytearray()
 
     def load(self, states: bytes | bytearray) -> None:
-        """Take in all states anew. Figures are forgotten if their number does not fit any more."""
+        """Load all states. Figures are dropped if their number does not fit any more."""
         self.flags = bytearray(states.translate(FLAG))
         if len(self.steps) != len(self.flags):
             self.steps = bytearray(len(self.flags))
 
     def touch(self, changed: Iterable[int], states: Sequence[int]) -> None:
-        """Take in some states."""
+        """Load the states of some chunks."""
         for position in changed:
             self.flags[position] = FLAG[states[position]]
 
@@ -105,14 +105,15 @@ class Planes:
         self.steps = bytearray(steps[: len(self.flags)]) + bytearray(max(0, missing))
 
     def put(self, figures: Mapping[int, float]) -> None:
-        """Take in figures of single chunks, by position."""
+        """Load figures of single chunks, by position."""
         steps = self.mode.steps(figures.values(), self.scale)
         for position, step in zip(figures, steps, strict=True):
             if position < len(self.steps):
                 self.steps[position] = step
 
     def rows(self, grid: Grid, blocks: Span, zoom: tuple[int, int]) -> Iterator[bytes]:
-        """Codes of blocks of ``zoom`` (columns, rows) chunks each, a row of blocks at a time."""
+        """Yield codes of blocks of ``zoom`` (columns, rows) chunks each, a row of blocks at a
+        time."""
         flags = fold(self.flags, grid, blocks, zoom)
         if not self.mode.figure:
             return (row.translate(WORST) for row in flags)
@@ -120,28 +121,30 @@ class Planes:
         return (self.codes(*pair) for pair in zip(flags, steps, strict=True))
 
     def codes(self, flags: bytes, steps: bytes) -> bytes:
-        """Codes of places by their two bytes."""
+        """Return codes of places from their two bytes."""
         if not self.mode.figure:
             return flags.translate(WORST)
         shown = _number(flags.translate(SHOWS)) & _number(steps.translate(self.mode.table))
         return (_number(flags.translate(OTHERS)) | shown).to_bytes(len(flags), "little")
 
     def code(self, flags: int, steps: int) -> int:
-        """The code of one place."""
+        """Return the code of one place."""
         if not self.mode.figure or not SHOWS[flags]:
             return WORST[flags]
         return self.mode.table[steps]
 
     def block(self, grid: Grid, block: Span) -> tuple[int, int]:
-        """Both bytes of all chunks inside ``block``, which is in columns and rows."""
+        """Return both bytes of all chunks inside ``block``, which is in columns and rows."""
         return _all(self.flags, grid, block), _all(self.steps, grid, block)
 
     def worst(self, grid: Grid, block: Span) -> int | None:
-        """The position of the first chunk of the worst state inside ``block``; None: no chunk."""
+        """Return the position of the first chunk of the worst state in ``block``; None: no
+        chunk."""
         return self.worst_of(list(ranges(grid, block)))
 
     def worst_of(self, runs: Sequence[tuple[int, int]]) -> int | None:
-        """The position of the first chunk of the worst state in some runs; None: no chunk."""
+        """Return the position of the first chunk of the worst state in some runs; None: no
+        chunk."""
         wanted = WORST[reduce(or_, (_any(self.flags[start:end]) for start, end in runs), 0)]
         for start, end in runs:
             found = self.flags[start:end].translate(WORST).find(wanted)
@@ -150,7 +153,7 @@ class Planes:
         return None
 
     def counts(self, runs: Sequence[tuple[int, int]]) -> dict[int, int]:
-        """How many chunks of each code of state are in some runs, without those of none."""
+        """Count the chunks of each code of state in some runs, without codes that none has."""
         found = dict.fromkeys(PRECEDENCE, 0)
         for start, end in runs:
             part = self.flags[start:end]
@@ -159,7 +162,7 @@ class Planes:
         return {CODES[state]: count for state, count in found.items() if count}
 
     def find(self, state: int, after: int, *, back: bool = False) -> int | None:
-        """The next chunk of a state behind ``after``, or before it, and then from the other end."""
+        """Find the next chunk of a state after ``after``, or before it, then from the other end."""
         flag = FLAG[state]
         if back:
             found = self.flags.rfind(flag, 0, max(0, after))
@@ -171,7 +174,7 @@ class Planes:
 
 
 def fold(plane: bytearray, grid: Grid, blocks: Span, zoom: tuple[int, int]) -> Iterator[bytes]:
-    """The OR of the bytes in each block, a row of blocks at a time.
+    """Yield the OR of the bytes in each block, a row of blocks at a time.
 
     Whole rows are taken as one number each: 10^6 bytes take about two milliseconds.
     """
@@ -192,13 +195,13 @@ def fold(plane: bytearray, grid: Grid, blocks: Span, zoom: tuple[int, int]) -> I
 
 
 def union(plane: bytearray, first: int, count: int) -> int:
-    """The OR of ``count`` bytes from ``first``."""
+    """Return the OR of ``count`` bytes from ``first``."""
     return _any(plane[first : first + count])
 
 
 def ranges(grid: Grid, block: Span) -> Iterator[tuple[int, int]]:
-    """Positions of the chunks inside ``block``: first and end of each row, rows that follow one
-    another without a gap as one."""
+    """Yield positions of the chunks inside ``block``: first and end of each row, rows that follow
+    one another without a gap as one."""
     inside = block.meet(Span(0, 0, grid.columns, grid.rows))
     last = grid.first + grid.n
     if inside.empty:
@@ -214,7 +217,7 @@ def ranges(grid: Grid, block: Span) -> Iterator[tuple[int, int]]:
 
 
 def at(items: Sequence[ItemView], position: int) -> ItemView:
-    """The item whose chunk stands at ``position``."""
+    """Return the item whose chunk stands at ``position``."""
     return items[bisect_right(items, position, key=lambda item: item.first) - 1]
 
 

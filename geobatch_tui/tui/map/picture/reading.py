@@ -1,4 +1,4 @@
-"""What lies under the cursor, as plain values and as text."""
+"""The reading of the map under the cursor, as plain values and as text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NEAR: Final = ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is under the cursor. Of many chunks, ``position`` is the first of the worst state.
+    """The chunks under the cursor. Of many, ``position`` is the first of the worst state.
 
     Attributes:
         position: in the run's states; None: there is no chunk.
@@ -62,7 +62,7 @@ class Reading:
 
     @property
     def key(self) -> tuple[int | None, int]:
-        """What the figures of the chunk depend on."""
+        """Key of the chunk's figures: while it is the same, they are."""
         return self.position, self.code
 
 

@@ -84,7 +84,7 @@ class Scene(ABC):
         return pair[0], pair[1]
 
     def under(self, y: int) -> str:
-        """What line ``y`` shows where there is no chunk: a text of ``width`` cells, or ""."""
+        """Return the text of line ``y`` where there is no chunk: ``width`` cells, or ""."""
         del y
         return ""
 
@@ -97,7 +97,7 @@ class Scene(ABC):
 
     @abstractmethod
     def cursor_box(self) -> Span:
-        """The pixels under the cursor; they may be outside."""
+        """Return the pixels under the cursor; they may be out of view."""
 
     @abstractmethod
     def move(self, dx: int, dy: int) -> bool:
@@ -139,7 +139,7 @@ class Scene(ABC):
 
     @abstractmethod
     def clear(self) -> bool:
-        """Select nothing; whether anything was selected."""
+        """Clear the selection; return whether there was one."""
 
     @property
     @abstractmethod
@@ -148,11 +148,11 @@ class Scene(ABC):
 
     @abstractmethod
     def selection_box(self) -> Span | None:
-        """The pixels of the rectangle; they may be outside."""
+        """Return the pixels of the rectangle; they may be out of view."""
 
     @abstractmethod
     def selected(self) -> list[tuple[int, int]]:
-        """Positions of the chunks in the rectangle: first and end of each run of them."""
+        """Return positions of the chunks in the rectangle: first and end of each run of them."""
 
 
 def _marked(row: bytes, box: Span | None, y: int, table: bytes) -> bytes:
@@ -163,7 +163,7 @@ def _marked(row: bytes, box: Span | None, y: int, table: bytes) -> bytes:
 
 
 def _frame(box: Span) -> list[Span]:
-    """Of a large box its edges: what is inside stays to be seen."""
+    """Return the edges of a large box, whose inside stays visible, or a small box itself."""
     left, top, right, bottom = box.left, box.top, box.right, box.bottom
     if right - left < 4 or bottom - top < 4:
         return [box]
@@ -185,5 +185,5 @@ def _differences(before: Sequence[bytearray], after: Sequence[bytearray]) -> Dir
 
 
 def clamp(value: int, low: int, high: int) -> int:
-    """``value``, or the nearer of both ends; ``low`` if they are the wrong way round."""
+    """Return ``value``, or the nearer of both ends; ``low`` if they are the wrong way round."""
     return max(low, min(value, high))
