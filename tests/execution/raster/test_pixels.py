@@ -78,7 +78,7 @@ def test_a_rotated_grid_survives_a_conversion(tmp_path):
 
 
 def test_bytes_in_are_counted(tmp_path):
-    """A chunk's reads through the kernel, of this thread."""
+    """A chunk's bytes are those that its thread read through the kernel."""
     item = item_of(corpus.good(tmp_path), {"dst_crs": "EPSG:3857"})
     plan = RasterPlan.from_json(item.plan.detail)
     _, _, count = chunk.read_chunk(item, plan, item.plan.grid.window(0), 0, no_stage)
@@ -100,7 +100,7 @@ def test_sub_windows_cover_the_chunk_once():
 
 
 def test_errors_are_told_apart(tmp_path):
-    """Out of memory, a fault that went away, and nothing in between swallowed."""
+    """A lack of memory and a fault that went away have classes of their own."""
     item = item_of(corpus.good(tmp_path), {"dst_crs": "EPSG:3857"})
     plan = RasterPlan.from_json(item.plan.detail)
     window = item.plan.grid.window(0)
@@ -114,9 +114,9 @@ def test_errors_are_told_apart(tmp_path):
 
 
 @pytest.mark.parametrize("compress", ["JPEG", "WEBP", "LERC_ZSTD"])
-def test_alpha_goes_along_with_codecs_of_pictures(tmp_path, compress):
-    """As a band, or as a mask in JPEG; the same bytes from one chunk or many, and the same pixels
-    shown as without loss."""
+def test_alpha_is_kept_by_codecs_of_pictures(tmp_path, compress):
+    """Alpha is a band, or a mask in JPEG; one chunk or many give the same bytes, and the pixels that
+    are shown are those of a lossless codec."""
     path = corpus.good(tmp_path)
     params = {"dst_crs": "EPSG:3035", "resampling": "cubic", "add_alpha": True}
     output = {"creation": {"blocksize": 64, "compress": compress, "max_z_error": 2}}
@@ -139,7 +139,7 @@ def test_alpha_goes_along_with_codecs_of_pictures(tmp_path, compress):
 
 
 @pytest.mark.parametrize("op", ["raster.reproject", "raster.convert"])
-def test_commands_are_one_word_a_word(tmp_path, op):
+def test_names_are_quoted_in_commands(tmp_path, op):
     """Names that a shell would take apart are quoted, in both commands."""
     path = corpus.named(tmp_path, corpus.NAMES["quotes"])
     params = {"dst_crs": "EPSG:3857", "add_alpha": True} if op == "raster.reproject" else {}

@@ -56,7 +56,7 @@ def test_whole_complex_pixels(tmp_path):
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
 def test_a_place_that_is_no_number(tmp_path, number):
-    """A geotransform of NaN or infinity is no place, for any operation."""
+    """A geotransform of NaN or infinity is refused by every operation."""
     path = corpus.good(tmp_path)
     beside = path.with_name(path.name + ".aux.xml")
     beside.write_text(
@@ -109,7 +109,7 @@ def big_tiff(first: int, entries: bytes = b"", count: int = 0) -> bytes:
     ids=["far", "sign", "many", "table"],
 )
 def test_offsets_of_64_bits(tmp_path, data):
-    """Whatever a BigTIFF points at, its end is what it is held against."""
+    """Offsets of a BigTIFF are checked against the end of the file."""
     path = tmp_path / "a.tif"
     path.write_bytes(data)
     with pytest.raises(CorruptSourceError, match="is cut off"):
@@ -120,7 +120,7 @@ def test_offsets_of_64_bits(tmp_path, data):
 
 @pytest.mark.parametrize(("number", "name"), [(34712, "JPEG 2000"), (50013, "an unknown codec")])
 def test_a_codec_that_gdal_lacks(tmp_path, number, name):
-    """It is told by name and number, and not as damage."""
+    """The error names the codec and its number, and does not call it damage."""
     path = corpus.write(tmp_path / "a.tif", np.ones((1, 8, 8), "u1"), compress=None)
     data = path.read_bytes()
     entry = struct.pack("<HHI", 259, 3, 1)
@@ -134,7 +134,7 @@ def test_a_codec_that_gdal_lacks(tmp_path, number, name):
 
 
 def test_a_disk_that_fails_is_no_damage(tmp_path, monkeypatch):
-    """What GDAL says of EIO at the opening may go away by itself."""
+    """EIO while GDAL opens a source may go away by itself."""
     path = corpus.good(tmp_path)
 
     def failing(name, **_):

@@ -43,8 +43,8 @@ def without_gdal(monkeypatch):
 
 
 @pytest.mark.parametrize("make", SOURCES)
-def test_they_come_back_from_json(tmp_path, make):
-    """Numbers that JSON has no word for too."""
+def test_facts_come_back_from_json(tmp_path, make):
+    """JSON has no word for some of their numbers."""
     with rasterio.open(make(tmp_path)) as dataset:
         facts = Facts.of(dataset)
         assert facts.nodatavals == tuple(dataset.nodatavals) or np.isnan(facts.nodatavals[0])
@@ -55,7 +55,7 @@ def test_they_come_back_from_json(tmp_path, make):
     assert again.nodata_differs == (make is corpus.band_nodata)
 
 
-def test_of_many_bands_one_nodata_is_noted_once(tmp_path):
+def test_the_nodata_of_many_bands_is_noted_once(tmp_path):
     """Two hundred bands need not say two hundred times that they have none."""
     path = corpus.write(tmp_path / "many.tif", corpus.picture(20), nodata=7)
     with rasterio.open(path) as dataset:
@@ -80,7 +80,7 @@ def test_a_plain_source_is_opened_once(tmp_path, without_gdal, make, op):
 
 
 def test_what_is_not_plain_is_opened_when_it_is_read(tmp_path, without_gdal):
-    """A codec that only GDAL decodes."""
+    """GDAL opens a source with a codec that only GDAL decodes."""
     path = corpus.write(tmp_path / "a.tif", compress="jpeg", predictor=1)
     item = item_of(path, {"dst_crs": "EPSG:3857"})
     read_whole(item)

@@ -49,7 +49,7 @@ def test_nodata_is_what_the_type_holds(value, dtype, held):
     [(-9999, "uint8"), (0.5, "int16"), (math.nan, "int32"), (256, "uint8"), (1e300, "int64")],
 )
 def test_nodata_that_no_pixel_can_have_is_refused(value, dtype):
-    """Case 11."""
+    """Case 11: a number outside of the pixels' type."""
     with pytest.raises(SchemaError, match="cannot"):
         validity.fitted(value, dtype, "it")
 
@@ -143,8 +143,7 @@ def test_no_black_rim_without_nodata(tmp_path):
 
 
 def test_nodata_beside_alpha_is_told(tmp_path):
-    """Alpha decides: the file's own nodata, and what the job gives, were dropped, the latter in
-    silence."""
+    """Alpha decides; the file's own nodata, and what the job gives, are left out with a warning."""
     path = corpus.alpha(tmp_path)
     with rasterio.open(path, "r+") as dataset:
         dataset.nodata = 3
@@ -219,7 +218,7 @@ def test_convert_writes_a_new_nodata_under_a_mask(tmp_path, params):
 
 
 def test_convert_declares_nodata_where_there_was_none(tmp_path):
-    """As gdal_translate -a_nodata; said, as pixels that hold it are lost."""
+    """The pixels stay, as with gdal_translate -a_nodata; a warning says that some become invalid."""
     path = corpus.good(tmp_path)
     item = item_of(path, {"dst_nodata": 99}, op="raster.convert")
     assert "pixels that hold dst_nodata 99 become nodata" in item.plan.warnings[0]

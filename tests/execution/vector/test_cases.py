@@ -153,8 +153,8 @@ def _points(tmp_path, *values):
 
 @pytest.mark.parametrize("params", [{}, {"bounds": [0, 0, 9, 9]}])
 def test_geometries_that_are_none(params, tmp_path):
-    """Case 46: cut off, too short a ring, NaN, infinite, nonsense: each is set aside with its bytes, also where
-    only a part of the world is asked for: who knows where they lie?"""
+    """Case 46: a geometry that is cut off, has too short a ring, NaN or infinity is set aside with its
+    bytes, also where bounds are asked for, since its place is unknown."""
     fine, far = (shapely.to_wkb(shapely.Point(xy, 1)) for xy in (1, 20))
     ring = struct.pack("<BIII6d", 1, 3, 1, 3, 0, 0, 1, 1, 0, 0)
     nan, inf = (struct.pack("<BI2d", 1, 1, x, 5) for x in (np.nan, -np.inf))
@@ -511,8 +511,8 @@ def test_moments_of_several_zones(given, suffix, tmp_path):
     ],
 )
 @pytest.mark.skipif(shutil.which("ogr2ogr") is None, reason="ogr2ogr is not installed")
-def test_moments_of_a_file_geodatabase(options, hour, zone, features, tmp_path):
-    """One says of all its moments that they are in UTC, or has the zone of each beside it."""
+def test_times_of_a_file_geodatabase(options, hour, zone, features, tmp_path):
+    """A geodatabase says that all its times are in UTC, or holds the zone of each beside it."""
     source, made = tmp_path / "s.csv", tmp_path / "s.gdb"
     rows = [
         "n,moment,x,y",
@@ -621,7 +621,7 @@ NOTHING = {
 
 @pytest.mark.parametrize("form", list(vectorjobs.SUFFIXES))
 @pytest.mark.parametrize("asked", list(NOTHING))
-def test_nothing_is_left(asked, form, tmp_path):
+def test_an_output_without_features(asked, form, tmp_path):
     """Case 85: an output without features is an output; with its fields, where a format has any."""
     source = vectordata.write(vectordata.layer(30), tmp_path / "s.gpkg")
     op, params = NOTHING[asked]

@@ -79,7 +79,7 @@ def test_a_mask_is_known_by_its_content(areas, tmp_path):
 
 
 def test_masks_that_are_refused(tmp_path):
-    """In another CRS, with an invalid area, or with a layer too many."""
+    """A mask in another CRS, with an invalid area, or with one layer too many is refused."""
     source = vectordata.write(vectordata.layer(50), tmp_path / "s.gpkg")
     box = gpd.GeoDataFrame(geometry=[shapely.box(6, 46, 8, 48)], crs=4326)
     bow = gpd.GeoDataFrame(geometry=[shapely.from_wkt("POLYGON((0 0,1 1,1 0,0 1,0 0))")], crs=4326)
@@ -168,7 +168,7 @@ def test_what_cannot_be_cut_goes_to_quarantine(areas, tmp_path):
 
 
 def test_a_thread_has_a_mask_of_its_own(areas):
-    """GEOS completes what it prepares as it is used; the same thread reads the file once."""
+    """GEOS changes a prepared geometry as it is used; a thread reads the file once."""
     known = FilterParams(mask=str(areas)).mask_digest
     mine = second_layer.mask_of(str(areas), known, "", "")
     assert second_layer.mask_of(str(areas), known, "", "") is mine
@@ -197,7 +197,7 @@ _ODD = '{"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coo
     ],
 )
 def test_a_mask_that_is_read_in_part_is_refused(text, broken, tmp_path):
-    """OGR leaves out what it cannot read, and features would be chosen by the rest."""
+    """OGR leaves out areas that it cannot read, and features would be chosen by the others."""
     source = vectordata.write(vectordata.layer(20), tmp_path / "s.gpkg")
     (tmp_path / "mask.geojson").write_text(text)
     params = {"mask": str(tmp_path / "mask.geojson"), "predicate": "disjoint"}

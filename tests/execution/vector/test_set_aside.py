@@ -42,7 +42,7 @@ def made(source, out, features=0):
 
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_chunks_make_no_difference(source, tmp_path):
-    """Nor does it matter in which of them a value cannot be written as what it is."""
+    """The file is the same for any chunks, also where a value cannot be written in its type."""
     whole = made(source, tmp_path / "whole")
     assert made(source, tmp_path / "parts", features=7).read_bytes() == whole.read_bytes()
     with closing(sqlite3.connect(whole)) as database:
@@ -53,7 +53,7 @@ def test_chunks_make_no_difference(source, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_few_features_are_in_memory_at_a_time(source, tmp_path, monkeypatch):
-    """OGR gets them in batches of a size."""
+    """OGR is given features in batches of one size."""
     write, sizes = ogr_file.write_stream, []
 
     def watched(path, reader, **how):
@@ -88,7 +88,7 @@ def test_a_quarantine_file_as_a_source(source, tmp_path):
 @pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("name", ["__unread", "__fid", "__bbox"])
 def test_a_field_with_a_name_of_our_own_is_refused(name, source, tmp_path):
-    """What is in it would be taken for what it is not."""
+    """Its values would be taken for ours."""
     gpd.read_parquet(source).assign(**{name: "x"}).to_parquet(tmp_path / "s2.parquet")
     with pytest.raises(SchemaError, match=f"has a field '{name}'"):
         vectorjobs.probe("vector.convert", tmp_path / "s2.parquet")
@@ -96,7 +96,7 @@ def test_a_field_with_a_name_of_our_own_is_refused(name, source, tmp_path):
 
 
 def test_text_that_is_not_utf8_is_text(tmp_path):
-    """Beside empty text, too."""
+    """Bytes that are no UTF-8 are written as text, beside empty text, too."""
     raw = pa.array([b"", b"\xff", b"a", None], pa.binary())
     column = pa.Array.from_buffers(pa.string(), 4, raw.buffers())
     assert values.legible(column, "name").to_pylist() == ["", "\\xff", "a", None]

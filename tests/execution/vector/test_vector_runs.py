@@ -34,7 +34,7 @@ def _words(out, source, *sets, op="vector.reproject", form="GeoParquet"):
 
 
 def _command(*given, **more):
-    """The same, as a process of its own."""
+    """The command line of a run in a process of its own."""
     return [sys.executable, "-m", "geobatch_tui", *_words(*given, **more)]
 
 
@@ -96,8 +96,8 @@ def test_a_killed_run_resumes_to_the_same_bytes(suffix, tmp_path, here):
 
 @pytest.mark.parametrize("hang", [2000, pytest.param(1000, marks=pytest.mark.slow)])
 def test_features_that_hang_or_crash_are_left_out_alone(hang, tmp_path):
-    """Of two chunks, four features end their workers; all others are published. One of them does as
-    all are tested at once: then they are tested one by one."""
+    """Four features of two chunks end their workers; all others are published. One of the four does so
+    only while all are tested at once: the next try tests them one by one."""
     shapes = [shapely.Point(n % 50, 45) for n in range(200)]
     for n, x in ((10, 2000), (20, hang), (150, 2000), (160, 4000)):
         shapes[n] = shapely.Point(x, 45)

@@ -59,7 +59,7 @@ def test_the_second_process_is_told_who_holds_it(path, other):
     assert holder.boot_id
 
 
-def test_a_kill_frees_it(path, other):
+def test_a_kill_frees_the_lock(path, other):
     """SIGKILL leaves no stale lock, and the next holder takes over the same file."""
     inode = path.stat().st_ino
     other.send_signal(signal.SIGKILL)
@@ -75,7 +75,7 @@ def test_a_kill_frees_it(path, other):
 
 
 def test_body_is_not_touched_before_the_lock_is_held(path, other):
-    """Who is refused does not wipe the holder's name."""
+    """A process that is refused does not wipe the holder's name."""
     before = path.read_bytes()
     with pytest.raises(LockHeldError):
         RunLock.acquire(path)
@@ -83,7 +83,7 @@ def test_body_is_not_touched_before_the_lock_is_held(path, other):
 
 
 def test_update_replaces_the_body(path):
-    """A shorter body leaves no rest of a longer one."""
+    """A shorter body leaves nothing of a longer one."""
     with RunLock.acquire(path, run_id="x" * 500) as lock:
         lock.update(run_id="y", epoch=9, socket="/run/s")
         holder = read_holder(path)
@@ -147,7 +147,7 @@ def test_any_body_can_be_read(path, body):
 
 
 def test_no_file_is_not_held(path):
-    """Looking makes no file."""
+    """Without its file a lock is not held, and looking makes none."""
     assert not is_held(path)
     assert read_holder(path) is None
     assert not path.exists()

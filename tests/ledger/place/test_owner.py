@@ -22,7 +22,7 @@ OTHER = 4_000_000_000
 
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
 def test_a_directory_that_others_may_write_to_is_refused(tmp_path, mode):
-    """Whatever lies in it, anybody may have put there; it is said what to do."""
+    """Anybody may have put files there; the error says what to do."""
     state = StateDir.open(tmp_path / "out", create=True)
     state.root.chmod(mode)
     with pytest.raises(StateError, match="other users may write") as caught:
@@ -33,8 +33,8 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path, mode):
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o2750])
-def test_readers_are_no_matter(tmp_path, mode):
-    """Who may only read does no harm."""
+def test_a_directory_that_others_may_read_is_accepted(tmp_path, mode):
+    """A directory that others may only read is accepted."""
     StateDir.open(tmp_path, create=True).root.chmod(mode)
     assert StateDir.open(tmp_path, create=True)
 
@@ -61,7 +61,7 @@ def test_filesystems_without_owners_and_modes_are_taken(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_linked_folders_are_refused(tmp_path, name):
-    """What they lead to would be emptied."""
+    """A run would empty the directory that the link leads to."""
     papers = tmp_path / "papers"
     papers.mkdir()
     state = StateDir.open(tmp_path / "out", create=True)
@@ -75,7 +75,7 @@ def test_linked_folders_are_refused(tmp_path, name):
 
 
 def test_removing_follows_no_link(tmp_path):
-    """Neither at the name that is removed, nor above it, nor below it."""
+    """No link is followed: at the name that is removed, above it, or below it."""
     papers = tmp_path / "papers"
     (papers / "7").mkdir(parents=True)
     (papers / "7" / "text").write_text("mine")
@@ -92,7 +92,7 @@ def test_removing_follows_no_link(tmp_path):
 
 
 def test_where_links_of_outputs_lead(tmp_path):
-    """Each directory once; nothing for what is no directory, or not there."""
+    """Each directory is listed once; what is missing or no directory is not."""
     (tmp_path / "big" / "inner").mkdir(parents=True)
     (tmp_path / "bigger").mkdir()
     (tmp_path / "file").write_text("")

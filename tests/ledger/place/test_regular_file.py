@@ -23,7 +23,7 @@ def pipe(tmp_path):
 
 @pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR])
 def test_only_regular_files_are_opened(tmp_path, pipe, flags):
-    """No pipe, no link, no directory, no device."""
+    """A pipe, a link, a directory or a device is refused."""
     (tmp_path / "link").symlink_to(tmp_path / "file")
     (tmp_path / "file").touch()
     for path in (pipe, tmp_path / "link", tmp_path, "/dev/zero"):
@@ -33,7 +33,7 @@ def test_only_regular_files_are_opened(tmp_path, pipe, flags):
 
 
 def test_what_is_too_large_or_too_deep_is_refused(tmp_path):
-    """Its reader runs out of neither memory nor stack."""
+    """Reading it ends before memory or the stack does."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * 11)
     assert read(path, 11) == b"x" * 11
@@ -48,7 +48,7 @@ def test_what_is_too_large_or_too_deep_is_refused(tmp_path):
 
 
 def test_pipes_hold_nobody_up(tmp_path, pipe):
-    """As the lock, and as the pointer of a ledger."""
+    """A pipe in place of the lock, or of the pointer to a ledger, blocks nobody."""
     with pytest.raises(StateError, match="not a regular file"):
         is_held(pipe)
     assert read_holder(pipe) is None
@@ -63,7 +63,7 @@ def test_pipes_hold_nobody_up(tmp_path, pipe):
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("kind", ["link", "pipe"])
 def test_sqlite_is_given_regular_files_only(tmp_path, suffix, kind):
-    """It waits for a pipe as its journal, and writes through a link."""
+    """SQLite would wait for a pipe as its journal, and write through a link."""
     path = tmp_path / "ledger.db"
     Ledger.open(path, tmp_path).close()
     odd = tmp_path / f"ledger.db{suffix}"
@@ -80,7 +80,7 @@ def test_sqlite_is_given_regular_files_only(tmp_path, suffix, kind):
 
 
 def test_only_ledgers_are_removed(tmp_path):
-    """A database of another program never; a file that is none where no state directory is."""
+    """A database of another program is kept; so is any other file outside of a state directory."""
     path = tmp_path / "ledger.db"
     refuse_to_remove(path, tmp_path)
     sqlite3.connect(path).execute("CREATE TABLE precious (x)").connection.close()

@@ -108,13 +108,13 @@ def state_home(monkeypatch, tmp_path):
 
 
 def test_the_ledger_lies_beside_the_outputs(tmp_path):
-    """Whatever machine sees them goes on with them."""
+    """Any machine that sees the outputs can resume their run."""
     state = StateDir.open(tmp_path / "out", create=True)
     assert state.ledger == tmp_path / "out" / ".geobatch" / "ledger.db"
 
 
 def test_a_ledger_of_this_machine_is_pointed_at(tmp_path, state_home):
-    """Asked for, it goes to the user's state directory, and a pointer leads to it."""
+    """On request the ledger lies in the user's state directory, and a pointer leads to it."""
     state = StateDir.open(tmp_path / "out", create=True, local=True)
     assert state.ledger.is_relative_to(tmp_path / "xdg" / "geobatch")
     assert stat.S_IMODE(state.ledger.parent.stat().st_mode) == 0o700
@@ -123,14 +123,14 @@ def test_a_ledger_of_this_machine_is_pointed_at(tmp_path, state_home):
 
 
 def test_a_ledger_that_is_there_stays(tmp_path, state_home):
-    """Of another place it would know nothing."""
+    """A new ledger at another place would know nothing of the run."""
     here = StateDir.open(tmp_path / "out", create=True).ledger
     here.write_bytes(b"x")
     assert StateDir.open(tmp_path / "out", create=True, local=True).ledger == here
 
 
 def test_two_outputs_have_two_ledgers(tmp_path, state_home):
-    """The place elsewhere is named by the output directory."""
+    """A ledger elsewhere is named by its output directory."""
     first = StateDir.open(tmp_path / "out" / "a", create=True, local=True)
     second = StateDir.open(tmp_path / "out" / "b", create=True, local=True)
     assert first.ledger != second.ledger
@@ -150,7 +150,8 @@ def test_a_pointer_to_another_host_is_explained(tmp_path, state_home):
 
 
 def test_a_pointer_leads_to_one_place_only(tmp_path, state_home):
-    """What it names is written, renamed and removed: it may name the user's state directory."""
+    """The file that it names is written, renamed and removed: it may name the user's state
+    directory alone."""
     wallet = tmp_path / "wallet"
     wallet.write_text("precious")
     state = StateDir.open(tmp_path / "out", create=True, local=True)

@@ -140,7 +140,7 @@ def test_pages_survive_writes_between_them(ledger, reader, item):
 
 
 def test_names_are_read_without_documents(ledger, reader, item):
-    """More of them than a page holds; a document that cannot be read is in nobody's way."""
+    """Names take several pages; a damaged document does not stop them."""
     ledger.apply([ItemPlanned(item(n, n)) for n in range(1, 5001)])
     ledger._connection.execute("UPDATE item SET plan = 'no JSON' WHERE item_id = 7")
     rows = list(reader.names())
@@ -158,7 +158,7 @@ def test_names_are_read_without_documents(ledger, reader, item):
     ],
 )
 def test_conditions_on_states_go_by_their_indexes(reader, table, condition, index):
-    """A condition that is not that of the index to the letter would read the whole table."""
+    """A condition that differs from its index by a letter would read the whole table."""
     steps = reader._rows(f"EXPLAIN QUERY PLAN SELECT rowid FROM {table} WHERE {condition}")  # noqa: S608
     assert [index in step[-1] for step in steps] == [True]
 

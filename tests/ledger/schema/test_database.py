@@ -32,7 +32,7 @@ def raw(path, *statements):
         return [connection.execute(statement).fetchone() for statement in statements]
 
 
-def test_it_is_durable_and_private(state, ledger):
+def test_a_ledger_is_durable_and_private(state, ledger):
     """WAL, synchronous FULL, mode 0600 for the file and its companions."""
     assert ledger._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert ledger._connection.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -249,8 +249,8 @@ def test_a_network_filesystem_gets_a_rollback_journal(tmp_path, monkeypatch, kin
 
 
 def test_what_a_writer_had_begun_is_taken_back_for_a_reader(tmp_path, monkeypatch):
-    """It died with pages in the file that it never committed; on a disk that cannot be written,
-    that is said."""
+    """A writer died with pages in the file that it never committed. A reader rolls them back; where the
+    disk cannot be written, it says so."""
     monkeypatch.setattr(database, "type_of", lambda _path: "nfs4")
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

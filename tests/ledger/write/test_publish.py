@@ -96,14 +96,14 @@ def test_a_published_item_says_where_and_what(ledger, reader, item, state, publi
 
 
 def test_an_output_lies_below_the_directory(ledger, item, state, published):
-    """Where it lay when it was planned is not asked: a tree that was moved goes on."""
+    """The output directory of today counts, not that of the plan: a tree that was moved goes on."""
     ledger.apply([ItemPlanned(item(1, 1, out_path="/elsewhere/1.tif")), published(1)])
     assert (state.output_dir / "1.tif").read_bytes() == b"whole"
 
 
 @pytest.mark.parametrize("key", ["/elsewhere/1.tif", "../1.tif", "a/../../1.tif", "..", "", "."])
 def test_no_name_leads_out_of_the_directory(ledger, item, published, key):
-    """A ledger is only as good as whoever wrote it."""
+    """A name in the ledger is not trusted."""
     ledger.apply([ItemPlanned(item(1, 1, key=key))])
     update = published(1)
     with pytest.raises(StateError, match="outside of it"):
@@ -133,7 +133,7 @@ def test_a_commit_that_fails_after_the_rename_is_harmless(
 
 @pytest.mark.parametrize("size", [4, 6])
 def test_a_part_of_another_size_is_not_published(ledger, reader, item, state, published, size):
-    """What was verified is what is named: a part that changed since is refused."""
+    """A part that changed since it was verified is refused."""
     ledger.apply([ItemPlanned(item(1, 1))])
     update = published(1)
     Path(update.part_path).write_bytes(b"x" * size)

@@ -38,7 +38,7 @@ def states(reader, item_id):
     return [chunk.state.name for chunk in reader.chunks(item_id)]
 
 
-def test_an_item_comes_back_as_it_went(ledger, reader, item):
+def test_an_item_is_read_as_it_was_written(ledger, reader, item):
     """Every field of an item survives, also a name that is no UTF-8."""
     given = item(
         1,
@@ -59,7 +59,7 @@ def test_an_item_comes_back_as_it_went(ledger, reader, item):
     assert reader.item_by_key("other") is None
 
 
-def test_a_chunk_goes_its_way(ledger, reader, item, done):
+def test_a_chunk_passes_through_its_states(ledger, reader, item, done):
     """Pending, running, waiting, running, done: with its counts and where its bytes lie."""
     ledger.apply([ItemPlanned(item(1, 1, 2))])
     assert states(reader, 1) == ["PENDING", "PENDING"]
@@ -266,7 +266,7 @@ def test_source_touched_changes_the_time_alone(ledger, reader, item):
 
 
 def test_orphans_leave_the_counts_and_come_back(ledger, reader, item, done):
-    """What is no part of the job is not counted, listed as dead, offered or requeued."""
+    """An item outside of the job is not counted, listed as dead, offered or requeued."""
     ledger.apply([ItemPlanned(item(1, 1, 2)), ItemPlanned(item(2, 3, 3)), done(3, 2), letter(2, 4)])
     before = reader.counts()
     ledger.apply([ItemChanged(2, ItemState.ORPHAN, "no input")])
@@ -518,7 +518,7 @@ def test_an_archived_ledger_is_one_file(state, ledger, item, done):
 
 
 def test_closing_under_a_reader_is_no_error(ledger, reader):
-    """Who looks on does not keep a run from ending."""
+    """An open reader does not keep a run from ending."""
     reader.counts()
     ledger.close()
     assert reader.counts()["total"] == 0

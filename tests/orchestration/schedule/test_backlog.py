@@ -43,7 +43,7 @@ def test_suspects_go_to_the_lane():
 
 
 def test_waiting_wakes_in_time():
-    """Those that wait become ready when due, not before, and ahead of those behind them."""
+    """Waiting units become ready when they are due, and then come before the others."""
     backlog = Backlog()
     backlog.append(entry(u.Kind.CHUNK, 1))
     backlog.wait(entry(u.Kind.CHUNK, 2), 20.0)
@@ -58,7 +58,7 @@ def test_waiting_wakes_in_time():
 
 
 def test_refilling_asks_once():
-    """One question at a time, up to the high mark, and only below the low one."""
+    """The backlog asks one question at a time, for units up to the high mark, below the low one."""
     refilling = Refilling(64, 256)
     assert refilling.ask(64) == 0
     assert refilling.ask(63) == 193
@@ -69,7 +69,7 @@ def test_refilling_asks_once():
 
 
 def test_refilling_after_nothing():
-    """After an empty answer it asks again only when something has changed."""
+    """After an empty answer the backlog asks again only when something has changed."""
     refilling = Refilling(64, 256)
     refilling.ask(0)
     refilling.answered(0)
@@ -79,14 +79,14 @@ def test_refilling_after_nothing():
 
 
 def test_a_divisible_unit_that_crashed_is_no_suspect():
-    """Each crash tells the operation which part to leave out; a strike tells it nothing."""
+    """A crash tells the operation which part to leave out; a strike tells it nothing."""
     assert entry(u.Kind.CHUNK, 1, crashes=1).suspect
     assert not entry(u.Kind.CHUNK, 1, crashes=1, divisible=True).suspect
     assert entry(u.Kind.CHUNK, 1, strikes=1, divisible=True).suspect
 
 
 def test_of_two_units_due_at_once_the_first_to_wait_wakes_last():
-    """Each is put before the others of its kind."""
+    """A unit that wakes is put before the others of its kind."""
     backlog = Backlog()
     for ident in (1, 2):
         backlog.wait(entry(u.Kind.CHUNK, ident), 5.0)

@@ -8,7 +8,7 @@ from geobatch_tui.orchestration.schedule.crew import TURN_UNITS, Crew, Lane, Wor
 
 
 def test_lane_turns():
-    """The rest has had its turn after 16 units, or after a second if it got anything done."""
+    """The other units have their turn until 16 of them ended, or one did and a second has passed."""
     lane = Lane()
     assert lane.turn(0.0)
     lane.opened(Worker(1))
@@ -24,7 +24,7 @@ def test_lane_turns():
 
 
 def test_crew_counts():
-    """Starting, leaving and dead workers are told apart; late words of the dead are known."""
+    """Starting, leaving and dead workers are counted apart; a late message of a dead one is known."""
     crew = Crew()
     crew.starting = 2
     assert crew.expects(1, asked=False)
@@ -56,7 +56,7 @@ def test_adopted_workers_are_not_fresh():
 
 
 def test_a_condemned_worker_keeps_the_unit_that_it_is_killed_for():
-    """The next in its queue may have begun by the time it dies."""
+    """The next unit in its queue may have begun by the time it dies."""
     crew = Crew()
     crew.arrive(1, fresh=True)
     worker = crew.up[1]
@@ -71,7 +71,7 @@ def test_a_condemned_worker_keeps_the_unit_that_it_is_killed_for():
 
 
 def test_a_late_message_of_a_dead_worker_is_known_for_long():
-    """A thousand workers may die after it."""
+    """A dead worker is remembered while a thousand others die."""
     crew = Crew()
     for number in range(1000):
         crew.remove(number)

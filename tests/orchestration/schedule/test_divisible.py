@@ -22,13 +22,13 @@ def _timeouts_until_buried(unit):
 
 
 def test_a_divisible_unit_outlives_crashes():
-    """It is tried on until there can be no end; any other is given up after two timeouts."""
+    """A divisible unit is tried as often as it can be divided; any other has two timeouts."""
     assert _timeouts_until_buried(Unit(Kind.CHUNK, 1)) == CRASHES
     assert _timeouts_until_buried(Unit(Kind.CHUNK, 1, divisible=True)) == DIVISIONS
 
 
 def test_a_divisible_unit_is_no_suspect_for_its_crashes():
-    """Several may run at once; a strike that may be its neighbour's still sends it to the lane."""
+    """Several may run at once. A strike, which a neighbour may have caused, sends one to the lane."""
     unit = Unit(Kind.CHUNK, 1, crashes=1, divisible=True)
     assert not Entry(unit).suspect
     assert Entry(dataclasses.replace(unit, strikes=1)).suspect

@@ -74,7 +74,7 @@ def test_the_tables_are_whole():
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_the_scheduler_takes_each_event(event):
-    """Also one that comes too early, or of a worker or unit that it does not know."""
+    """The scheduler also takes events that come too early, or from unknown workers and units."""
     scheduler = Scheduler(SchedulerConfig(workers=1))
     assert isinstance(scheduler.handle(event, 0.0), list)
 
@@ -90,6 +90,6 @@ async def test_the_shell_carries_out_each_decision(decision, calls):
 
 
 def test_a_unit_is_known_by_kind_and_number():
-    """Chunk 1 and the assembly of item 1 are two; counts do not matter."""
+    """Chunk 1 and the assembly of item 1 are two units; counts of crashes make no third."""
     assert u.Unit(u.Kind.CHUNK, 1).key != u.Unit(u.Kind.FINALISE, 1).key
     assert u.Unit(u.Kind.CHUNK, 1, attempts=1).key == u.Unit(u.Kind.CHUNK, 1).key

@@ -118,7 +118,7 @@ def test_attempts_of_earlier_runs_count():
 
 
 def test_resource_subdivides_at_once_and_runs_beside_fewer():
-    """What ran short comes back at once in sub-windows, and reserves double."""
+    """A unit that ran short of memory comes back at once in sub-windows, and reserves double."""
     config = {"budget_bytes": 1000 * MIB, "worker_baseline": 0}
     made = running(3, *chunks(4, bytes=300 * MIB), **config)
     assert made.in_flight() == 3
@@ -222,7 +222,7 @@ def test_released_units_come_first_in_order():
 
 
 def test_a_crash_alone_convicts():
-    """Crash, then once more alone on a fresh worker, then a dead letter with its evidence."""
+    """After a crash a unit runs alone on a fresh worker; after another it is a dead letter."""
     made = running(2, *chunks(10))
     made.lose(1, "signal", death("SIGSEGV"))
     made.obey()
@@ -235,7 +235,7 @@ def test_a_crash_alone_convicts():
 
 
 def test_a_struck_unit_that_crashes_alone_is_convicted():
-    """A strike from an engine's death and one crash alone: that suffices."""
+    """A strike from an engine's death and one crash alone suffice."""
     made = running(1, chunk(0, strikes=1))
     assert made.workers[1].lane
     assert only(u.Bury, made.lose(1, "exit", death())).unit.crashes == 1
@@ -256,7 +256,7 @@ def test_two_timeouts_convict():
 
 
 def test_compiling_is_not_charged():
-    """What a worker compiles on first use does not end it; afterwards its unit has all its time."""
+    """No timeout ends a worker that compiles; afterwards its unit has all its time."""
     made = running(2, *chunks(2), chunk_timeout=5.0)
     first, second = made.busy()
     for _ in range(4):
@@ -297,8 +297,7 @@ def test_answer_that_went_down_with_its_worker():
 
 
 def test_a_unit_that_kills_itself_is_found_at_last():
-    """SIGKILL never convicts at first; a unit under which workers are killed for ten minutes, it
-    does."""
+    """One SIGKILL convicts no unit; ten minutes of them under the same unit do."""
     made = running(1, chunk(0))
     began, kills = made.now, 0
     while not made.dead:
@@ -313,7 +312,7 @@ def test_a_unit_that_kills_itself_is_found_at_last():
 
 
 def test_few_kills_never_convict():
-    """Fifteen kills in an hour say little."""
+    """Fifteen kills in an hour prove nothing."""
     made = running(1, chunk(0))
     for _ in range(KILLS - 1):
         made.lose(made.busy()[0], "signal", death("SIGKILL"))
@@ -322,8 +321,9 @@ def test_few_kills_never_convict():
     assert not made.dead
 
 
-def test_what_was_killed_from_outside_waits_longer_each_time():
-    """Two kills are pardoned at once; from the third on there are waits, up to half a second."""
+def test_a_unit_that_is_killed_from_outside_waits_longer_each_time():
+    """A unit is tried again at once after two kills; from the third on it waits up to half a
+    second."""
     made = running(1, chunk(0))
     delays = []
     for _ in range(20):
@@ -337,7 +337,7 @@ def test_what_was_killed_from_outside_waits_longer_each_time():
 
 
 def test_a_unit_that_kills_itself_is_found_where_no_other_worker_is_hit():
-    """Whoever shoots at workers hits one of two in the end."""
+    """A killer from outside would hit the other of two workers in the end."""
     made = running(2, *chunks(2))
     victim = made.busy()[0]
     key = made.workers[victim].running.key
@@ -355,8 +355,8 @@ def test_a_unit_that_kills_itself_is_found_where_no_other_worker_is_hit():
 
 
 @pytest.mark.parametrize("other", ["busy", "idle"])
-def test_a_shooter_that_hits_others_too_convicts_nobody(other):
-    """One stray shot in a row is enough."""
+def test_kills_that_hit_other_workers_too_convict_nobody(other):
+    """One kill of another worker in a row suffices."""
     made = running(2, *chunks(2))
     key = made.workers[made.busy()[0]].running.key
     if other == "idle":
@@ -379,7 +379,7 @@ LIMITED = Failure("ProcessLimitError", Reaction.RESOURCE, "can't start new threa
 
 
 def test_a_unit_that_gets_no_thread_is_tried_beside_fewer():
-    """It is not to blame: no attempt is charged, one worker fewer is kept."""
+    """The unit is not to blame: no attempt is charged, and the run goes on with one worker fewer."""
     made = running(4, *chunks(8))
     out = made.fail(made.busy()[0], LIMITED)
     retry = only(u.Retry, out)
@@ -395,7 +395,7 @@ def test_a_unit_that_gets_no_thread_is_tried_beside_fewer():
 
 
 def test_a_worker_that_gets_no_thread_condemns_nobody():
-    """It ends; its unit is tried again beside fewer, without a mark."""
+    """The worker ends; its unit is tried again beside fewer workers, without a mark."""
     made = running(2, *chunks(2))
     out = made.lose(made.busy()[0], "exit", LIMITED)
     retry = only(u.Retry, out)
@@ -404,7 +404,7 @@ def test_a_worker_that_gets_no_thread_condemns_nobody():
 
 
 def test_a_limit_that_leaves_no_room_for_one_worker_ends_the_run():
-    """With the limit as the cause."""
+    """The run ends with the limit as its cause."""
     made = running(1, chunk(0))
     while made.finish is None:
         made.fail(made.busy()[0], LIMITED)
@@ -414,8 +414,8 @@ def test_a_limit_that_leaves_no_room_for_one_worker_ends_the_run():
     assert not made.dead
 
 
-def test_workers_that_cannot_be_started_are_gone_without():
-    """Those that are there do the work."""
+def test_a_run_does_without_workers_that_cannot_be_started():
+    """The workers that have started do the work."""
     made = shell(4)
     made.offer(*chunks(40))
     made.up()
@@ -425,8 +425,8 @@ def test_workers_that_cannot_be_started_are_gone_without():
     assert made.finish is None
 
 
-def test_a_worker_that_is_long_in_starting_counts_as_there():
-    """On a loaded machine refusals come sooner than the worker that could be started."""
+def test_a_worker_that_is_slow_to_start_counts():
+    """On a loaded machine a refusal may come before the worker that did start."""
     made = shell(8)
     made.offer(*chunks(40))
     while len(made.starting) > 1:
@@ -512,7 +512,7 @@ def test_no_more_workers_than_memory():
 
 
 def test_a_unit_larger_than_the_budget_runs_alone():
-    """Over the budget, but not by far: alone, after the others; and nothing beside it."""
+    """A unit somewhat over the budget runs after the others, and nothing runs beside it."""
     made = running(2, *chunks(2, bytes=MIB), budget_bytes=100 * MIB, worker_baseline=0)
     made.offer(chunk(5, bytes=150 * MIB), chunk(6, bytes=MIB))
     assert not of(u.Dispatch, made.succeed(1)), "the large one does not fit, the small one waits"
@@ -547,7 +547,7 @@ def test_kinds_do_not_share_a_queue():
 
 
 def test_a_hopeless_unit_is_buried():
-    """More than twice the budget is told at once, with what to do."""
+    """A unit of more than twice the budget fails at once, with what to do about it."""
     made = shell(budget_bytes=100 * MIB)
     bury = only(u.Bury, made.offer(chunk(1, bytes=201 * MIB)))
     assert bury.failure.error_class == "MemoryBudgetError"
@@ -609,7 +609,7 @@ def test_adopted_workers_serve_but_not_the_lane():
 
 
 def test_adopted_workers_come_all_at_once():
-    """None is started in place of one that is there, which would then be one too many."""
+    """No worker is started in place of an adopted one, which would then be one too many."""
     made = Scheduler(SchedulerConfig(workers=2, run_id="test"))
     kept = tuple(u.WorkerUp(number, fresh=False) for number in (1, 2))
     out = made.handle(u.WorkersKept(kept), 0.0)
@@ -677,7 +677,7 @@ def test_workers_that_die_between_units_end_the_run():
 
 
 def test_refill():
-    """It asks for more when the queue runs low, and not again before the answer."""
+    """The scheduler asks for units when its queue runs low, and not again before the answer."""
     made = running(1, *chunks(10), refill_low=4, refill_high=12)
     for _ in range(5):
         assert not of(u.Refill, made.succeed(1))
@@ -686,8 +686,8 @@ def test_refill():
     assert not of(u.Refill, made.succeed(1))
 
 
-def test_no_feed_loop_on_empty_answers():
-    """An empty answer is not followed by another question, until time passes or a unit ends."""
+def test_an_empty_answer_is_not_asked_for_again_at_once():
+    """After an empty answer it asks again when time passes or a unit ends, not before."""
     made = shell()
     assert of(u.Refill, made.tick())
     assert not made.offer()
@@ -715,7 +715,7 @@ def test_a_finished_unit_may_be_offered_again():
 
 
 def test_complete():
-    """Done when nothing is left and nothing will come; not before the last answer."""
+    """A run is complete when no unit is left and none will come, not before the last answer."""
     made = running(1, *chunks(2))
     assert not of(u.Finish, made.exhaust())
     made.succeed(1)
@@ -730,7 +730,7 @@ def test_an_empty_job_completes():
 
 
 def test_drain():
-    """What is with workers finishes, nothing else begins; waiting units do not hold it up."""
+    """Units that workers have finish, no other begins; waiting units do not hold the drain up."""
     made = running(2, *chunks(6))
     made.fail(1, failure(Reaction.TRANSIENT, retry_after=1000.0))
     made.command(u.Verb.DRAIN)
@@ -746,7 +746,7 @@ def test_drain_when_idle():
 
 
 def test_cancel():
-    """Everything in flight goes back without a mark, workers are killed."""
+    """Every unit in flight goes back without a mark, and workers are killed."""
     made = running(2, *chunks(6))
     out = made.command(u.Verb.CANCEL)
     assert {d.unit for d in of(u.Release, out)} == {chunk(0), chunk(1)}

@@ -142,7 +142,7 @@ def test_random_kills_bury_nobody(workers, gap):
 
 
 def test_kills_at_random_do_not_bury_the_last_unit():
-    """Where one long unit is all that is left, as an assembly is, every kill hits it."""
+    """One long unit, such as an assembly, may be all that is left: then every kill hits it."""
     for seed in range(20):
         world = World(seed, 2, seconds=1.0, kill_gap=0.12, kills=300)
         assert world.run(chunks(1)).reason == "complete"
@@ -218,7 +218,8 @@ def test_many_poisoned_at_the_end():
 
 
 def test_struck_units_and_the_rest_take_turns():
-    """With one worker, neither the lane nor the rest waits for the other to be empty."""
+    """With one worker, the lane and the other units take turns; neither waits for the last of the
+    other."""
     struck = [chunk(ident, strikes=1) for ident in range(20)]
     world = World(workers=1)
     assert world.run([*struck, *chunks(320, first=100)]).reason == "complete"
