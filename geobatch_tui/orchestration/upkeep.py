@@ -123,11 +123,11 @@ async def verify(directory: str | Path) -> Json:
         if reader is None:
             raise LedgerEmptyError(f"there is no ledger in {safe(str(directory))}")
         rows = [row for row in reader.items() if row.state is ItemState.PUBLISHED]
-        found = await asyncio.gather(*map(damaged, rows))
+        damages = await asyncio.gather(*map(damaged, rows))
     _leave_suspects(
-        Path(directory), [row.key for row, path in zip(rows, found, strict=True) if path]
+        Path(directory), [row.key for row, path in zip(rows, damages, strict=True) if path]
     )
-    return {"checked": len(rows), "damaged": [path for path in found if path]}
+    return {"checked": len(rows), "damaged": [path for path in damages if path]}
 
 
 def _leave_suspects(directory: Path, keys: list[str]) -> None:

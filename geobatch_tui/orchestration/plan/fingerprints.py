@@ -73,11 +73,11 @@ def identify(path: str) -> SourceIdentity:
         RemoteIOError: it cannot be read now.
     """
     try:
-        found, named = source_files.files(path), source_files.named(path)
-        if found == [Path(path)] and not named:
+        files, named = source_files.files(path), source_files.named(path)
+        if files == [Path(path)] and not named:
             return _identify_file(Path(path))
         size, mtime_ns = source_files.status(path)
-        each: dict[str, object] = {one.name: _identify_file(one).digest for one in found}
+        each: dict[str, object] = {one.name: _identify_file(one).digest for one in files}
         for one in named:  # not read: a VRT may name any file
             now = one.stat()
             each[str(one)] = [now.st_size, now.st_mtime_ns]
@@ -91,17 +91,17 @@ def _identify_file(path: Path) -> SourceIdentity:
     # Without O_NONBLOCK the opening of a pipe waits for whoever opens its other end.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(fd, "rb", buffering=0) as file:  # noqa: PTH123 - of a descriptor
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise UnsafeInputError(
                 f"{safe(str(path))}: not a regular file", hint="copy what it gives into a file"
             )
-        state = hashlib.blake2b(str(found.st_size).encode(), digest_size=16)
+        state = hashlib.blake2b(str(status.st_size).encode(), digest_size=16)
         state.update(file.read(EDGE))
-        if found.st_size > EDGE:
-            file.seek(max(EDGE, found.st_size - EDGE))
+        if status.st_size > EDGE:
+            file.seek(max(EDGE, status.st_size - EDGE))
             state.update(file.read(EDGE))
-    return SourceIdentity(found.st_size, found.st_mtime_ns, state.hexdigest())
+    return SourceIdentity(status.st_size, status.st_mtime_ns, state.hexdigest())
 
 
 def identify_all(paths: Sequence[str], rows: Sequence[ItemRow | None]) -> list[Identified]:

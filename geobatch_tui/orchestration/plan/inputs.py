@@ -80,16 +80,16 @@ def expand(inputs: Sequence[str], output_dir: Path, output_format: str) -> list[
     suffix = SUFFIXES[output_format]
     suffixes = RASTER_SUFFIXES if suffix == ".tif" else VECTOR_SUFFIXES
     seen: set[str] = set()
-    found: list[Input] = []
+    entries: list[Input] = []
     for path, relative in _walk(inputs, output_dir, suffixes):
         if path not in seen:
             seen.add(path)
-            found.append(Input(path, _key(relative, suffix, suffixes)))
-    if not found:
+            entries.append(Input(path, _key(relative, suffix, suffixes)))
+    if not entries:
         shown = ", ".join(safe(entry) for entry in inputs) or "source.inputs is empty"
         raise PreflightError(f"no input matched: {shown}", hint="check source.inputs")
-    _refuse_collisions(found, output_dir)
-    return found
+    _refuse_collisions(entries, output_dir)
+    return entries
 
 
 def _walk(
@@ -212,10 +212,10 @@ def folded(key: str) -> str:
     return unicodedata.normalize("NFC", key).casefold()
 
 
-def _refuse_collisions(found: Sequence[Input], output_dir: Path) -> None:
+def _refuse_collisions(entries: Sequence[Input], output_dir: Path) -> None:
     owners: dict[str, Input] = {}
     clashes: list[str] = []
-    for entry in found:
+    for entry in entries:
         other = owners.setdefault(folded(entry.key), entry)
         if other is not entry:
             clashes.append(

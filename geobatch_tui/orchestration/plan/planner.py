@@ -120,9 +120,9 @@ class Planner:
             for group in batched(inputs, TOGETHER):
                 rows = [self._rows(entry.key) for entry in group]
                 paths = [entry.path for entry in group]
-                found = asyncio.create_task(asyncio.to_thread(identify_all, paths, rows))
+                identities = asyncio.create_task(asyncio.to_thread(identify_all, paths, rows))
                 for at, (entry, row) in enumerate(zip(group, rows, strict=True)):
-                    pending.append(asyncio.create_task(self._one(entry, row, found, at)))
+                    pending.append(asyncio.create_task(self._one(entry, row, identities, at)))
                 while len(pending) > LOOKAHEAD - TOGETHER:
                     for decision in _named_once(await pending.popleft(), names):
                         yield decision
@@ -134,10 +134,10 @@ class Planner:
                 task.cancel()
 
     async def _one(
-        self, entry: Input, row: ItemRow | None, found: asyncio.Task[list[Identified]], at: int
+        self, entry: Input, row: ItemRow | None, identities: asyncio.Task[list[Identified]], at: int
     ) -> list[Decision]:
         # Shielded: it is the others' too.
-        identity = await self._again(entry, row, (await asyncio.shield(found))[at], at)
+        identity = await self._again(entry, row, (await asyncio.shield(identities))[at], at)
         if isinstance(identity, Failure):
             return await self._missing(entry, row, identity)
         base = await self._base(entry, row, identity)

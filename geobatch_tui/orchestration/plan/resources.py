@@ -135,14 +135,14 @@ def written_by_workers(job: Job, inputs: Sequence[Input]) -> list[str]:
     write-ahead log is not in them yet, which SQLite reads only if it can make another file."""
     params = job.op.params
     fields = type(params).model_fields
-    found = {
+    directories = {
         str(getattr(params, name)): None
         for name, field in fields.items()
         if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("writes")
     }
-    found |= dict.fromkeys(_with_logs(inputs))
-    found.pop("", None)
-    return list(found)
+    directories |= dict.fromkeys(_with_logs(inputs))
+    directories.pop("", None)
+    return list(directories)
 
 
 def linked_for_outputs(output_dir: Path, inputs: Sequence[Input]) -> list[str]:

@@ -112,7 +112,7 @@ class Crew:
         worker.leaving = True
         self.idle.pop(worker.number, None)
 
-    def doom(self, worker: Worker, cause: WorkerCause) -> None:
+    def condemn(self, worker: Worker, cause: WorkerCause) -> None:
         """Give a worker nothing more: it is being killed for the unit that it runs."""
         if not (worker.leaving or worker.dying):
             self.leaving += 1

@@ -77,7 +77,7 @@ class Placement:
             self._decide(u.RetireWorker(worker.number))
 
     def kill(self, worker: Worker, cause: WorkerCause) -> None:
-        self.crew.doom(worker, cause)
+        self.crew.condemn(worker, cause)
         self._decide(u.KillWorker(worker.number, cause))
 
     def limit(self, kind: u.Kind) -> float:

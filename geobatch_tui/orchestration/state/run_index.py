@@ -39,13 +39,13 @@ def note(directory: Path) -> None:
 
 def known() -> list[Path]:
     """List the directories of the index that hold a run, the last used first."""
-    found = []
+    directories = []
     with contextlib.suppress(OSError, RuntimeError):
         for entry in _entries(index_dir()):
             directory = _directory(entry)
             if directory is not None and (directory / ".geobatch").is_dir():
-                found.append(directory)
-    return found
+                directories.append(directory)
+    return directories
 
 
 def _entries(index: Path) -> list[Path]:

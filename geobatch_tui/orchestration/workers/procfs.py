@@ -31,12 +31,12 @@ def _resident(pid: int) -> int:
 
 def children(pid: int) -> list[int]:
     """List the children of all threads of a process."""
-    found: list[int] = []
+    pids: list[int] = []
     with contextlib.suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
-                found += map(int, (thread / "children").read_bytes().split())
-    return found
+                pids += map(int, (thread / "children").read_bytes().split())
+    return pids
 
 
 def oom_kills() -> int:
@@ -55,12 +55,12 @@ def _memory_events() -> list[Path]:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         return []
-    found = []
+    paths = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         inner = path.lstrip("/")
         if not controllers:
-            found.append(Path("/sys/fs/cgroup", inner, "memory.events"))
+            paths.append(Path("/sys/fs/cgroup", inner, "memory.events"))
         elif "memory" in controllers.split(","):
-            found.append(Path("/sys/fs/cgroup/memory", inner, "memory.oom_control"))
-    return found
+            paths.append(Path("/sys/fs/cgroup/memory", inner, "memory.oom_control"))
+    return paths

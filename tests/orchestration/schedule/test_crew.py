@@ -35,7 +35,7 @@ def test_crew_counts():
     worker = crew.up[1]
     assert crew.fresh() is worker
     crew.dismiss(worker)
-    crew.doom(worker, "memory")
+    crew.condemn(worker, "memory")
     assert crew.leaving == 1
     assert not crew.idle
     assert crew.remove(1) is worker
@@ -62,11 +62,11 @@ def test_a_condemned_worker_keeps_the_unit_that_it_is_killed_for():
     worker = crew.up[1]
     worker.queue.append(running := Entry(u.Unit(u.Kind.CHUNK, 1)))
     worker.queue.append(Entry(u.Unit(u.Kind.CHUNK, 2)))
-    crew.doom(worker, "timeout")
+    crew.condemn(worker, "timeout")
     worker.queue.popleft()
     assert worker.condemned is running
     assert not worker.usable
-    crew.doom(worker, "memory")
+    crew.condemn(worker, "memory")
     assert crew.leaving == 1
 
 
