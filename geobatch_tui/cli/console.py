@@ -85,15 +85,15 @@ def without_console(host: HostedRun, failure: str) -> None:
         return
     watch = command_line("geobatch watch", host.directory)
     streams.say(f"geobatch: the run goes on; Ctrl-C drains it, and this steers it:  {watch}")
-    asked = False
+    draining = False
 
     def stop() -> None:
-        nonlocal asked
-        if asked:
+        nonlocal draining
+        if draining:
             host.cancel()
         else:
             host.drain()
-        asked = True
+        draining = True
 
     with signals_handled(host.drain, stop), follow("auto") as shown:
         host.control.observe = shown.observe

@@ -116,25 +116,25 @@ def _deprecation(db: sqlite3.Connection, authority: str, code: str, name: str) -
 
 def _missing(db: sqlite3.Connection, authority: str, code: str) -> str:
     """Say why there is no such CRS, and what may be meant."""
-    said = f"{authority}:{safe(code, 40)} does not exist"
+    absent = f"{authority}:{safe(code, 40)} does not exist"
     other = db.execute(
         "SELECT auth_name, name FROM crs_view WHERE code = ? AND auth_name <> ? AND NOT deprecated",
         (code, authority),
     ).fetchone()
     if other:
-        return f"{said}; did you mean {other[0]}:{code} ({other[1]})?"
+        return f"{absent}; did you mean {other[0]}:{code} ({other[1]})?"
     if thing := _other_object(db, authority, code):
-        return f"{said} as a CRS: it is {thing}"
+        return f"{absent} as a CRS: it is {thing}"
     rows = db.execute(
         "SELECT code, name FROM crs_view WHERE auth_name = ? AND NOT deprecated", (authority,)
     )
     names = {str(known): name for known, name in rows}
     near = get_close_matches(code, names, 5, cutoff=0.75)
     if not near:
-        return said
+        return absent
     # The same first digits are likelier than the same last ones
     best = max(near, key=lambda known: sum(accumulate(map(eq, known, code), and_)))
-    return f"{said}; did you mean {authority}:{best} ({names[best]})?"
+    return f"{absent}; did you mean {authority}:{best} ({names[best]})?"
 
 
 def _other_object(db: sqlite3.Connection, authority: str, code: str) -> str:

@@ -104,8 +104,8 @@ def _refused_toml(path: Path, text: str) -> Problem | None:
         return Problem(f"{path}:{_line_at(bare, deep.start())}", "", "nested too deeply")
     for count, key in enumerate(_TOML_KEY.finditer(bare)):
         if count == _KEYS:
-            said = f"more than {_KEYS:,} keys and tables: this is not a job file"
-            return Problem(f"{path}:{_line_at(bare, key.start())}", "", said)
+            reason = f"more than {_KEYS:,} keys and tables: this is not a job file"
+            return Problem(f"{path}:{_line_at(bare, key.start())}", "", reason)
     return None
 
 
@@ -122,10 +122,10 @@ def _toml_problem(path: Path, text: str, message: str) -> InvalidJobError:
     match = _TOML_PLACE.match(message)
     what, line = (match[1], int(match[2])) if match else (message, text.count("\n") + 1)
     if what.startswith(_TWICE):
-        said = "this key or table is given twice"
+        reason = "this key or table is given twice"
     else:
-        said = f"not valid TOML: {safe(what)}"
-    return InvalidJobError([Problem(f"{path}:{line}", "", said)])
+        reason = f"not valid TOML: {safe(what)}"
+    return InvalidJobError([Problem(f"{path}:{line}", "", reason)])
 
 
 def _read_yaml(path: Path, text: str) -> JobFile:
@@ -141,11 +141,11 @@ def _read_yaml(path: Path, text: str) -> JobFile:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        said = f"not valid YAML: {safe(error.problem or str(error))}"
-        raise InvalidJobError([Problem(where, "", said)]) from None
+        reason = f"not valid YAML: {safe(error.problem or str(error))}"
+        raise InvalidJobError([Problem(where, "", reason)]) from None
     except (yaml.YAMLError, ValueError) as error:
-        said = f"not valid YAML: {safe(str(error))}"
-        raise InvalidJobError([Problem(str(path), "", said)]) from None
+        reason = f"not valid YAML: {safe(str(error))}"
+        raise InvalidJobError([Problem(str(path), "", reason)]) from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -164,11 +164,11 @@ def _refused_yaml(path: Path, text: str) -> list[Problem]:
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         if count == MOST_YAML_VALUES:
-            said = f"more than {MOST_YAML_VALUES:,} values: give inputs by a pattern, or by @LIST"
-            return [*problems, Problem(f"{path}:{_line(event)}", "", said)]
+            reason = f"more than {MOST_YAML_VALUES:,} values: give inputs by a pattern, or by @LIST"
+            return [*problems, Problem(f"{path}:{_line(event)}", "", reason)]
         if isinstance(event, yaml.AliasEvent):
-            said = "YAML aliases are not read: write it out"
-            problems.append(Problem(f"{path}:{_line(event)}", "", said))
+            reason = "YAML aliases are not read: write it out"
+            problems.append(Problem(f"{path}:{_line(event)}", "", reason))
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
@@ -189,11 +189,11 @@ def _walk_yaml(path: Path, root: yaml.Node) -> tuple[list[Problem], dict[str, in
         where = f"{path}:{_line(key)}"
         dotted = ".".join((*prefix, str(key.value)))
         if key.tag != _YAML_TEXT:
-            said = f"key {safe(str(key.value))} is not text: quote it"
-            problems.append(Problem(where, "", said))
+            reason = f"key {safe(str(key.value))} is not text: quote it"
+            problems.append(Problem(where, "", reason))
         elif dotted in lines:
-            said = f"{safe(dotted)} is given twice, first on line {lines[dotted]}"
-            problems.append(Problem(where, dotted, said))
+            reason = f"{safe(dotted)} is given twice, first on line {lines[dotted]}"
+            problems.append(Problem(where, dotted, reason))
         lines.setdefault(dotted, _line(key))
     return problems, lines
 

@@ -145,7 +145,7 @@ def from_plan_json(
     """
     problems: list[Problem] = []
     try:
-        kept = {key: Origin(layer, where) for key, (layer, where) in data["origins"].items()}
+        origins = {key: Origin(layer, where) for key, (layer, where) in data["origins"].items()}
         values, path = flat(data["job"]), Path(data["path"]) if data["path"] else None
         values.pop("log.file", None)
         masked, warnings = list(data["redacted"]), tuple(data["warnings"])
@@ -153,13 +153,13 @@ def from_plan_json(
         raise ConfigError(f"the kept plan is damaged: {type(error).__name__}: {error}") from error
     loaded = _Assembly(None, problems).build(
         [
-            *(Given(key, value, kept.get(key, _DEFAULT)) for key, value in values.items()),
+            *(Given(key, value, origins.get(key, _DEFAULT)) for key, value in values.items()),
             *from_flags(flags or {}, overrides, problems),
         ]
     )
-    still = tuple(key for key in masked if loaded.origins.get(key) is kept.get(key))
-    news = tuple(text for text in loaded.warnings if text not in warnings)
-    return LoadedJob(loaded.job, loaded.origins, path, warnings + news, still)
+    redacted = tuple(key for key in masked if loaded.origins.get(key) is origins.get(key))
+    new = tuple(text for text in loaded.warnings if text not in warnings)
+    return LoadedJob(loaded.job, loaded.origins, path, warnings + new, redacted)
 
 
 class _Assembly:
@@ -212,8 +212,8 @@ class _Assembly:
             for name, entry in value.items():
                 self._put(leaf, f"{key}.{_folded(leaf, str(name))}", entry, given)
         else:
-            said = f"{key} = {show_value(key, value)}: must be a table of names and values"
-            self.problems.append(Problem(given.origin.where, key, said))
+            text = f"{key} = {show_value(key, value)}: must be a table of names and values"
+            self.problems.append(Problem(given.origin.where, key, text))
 
     def _put(self, leaf: Leaf, key: str, value: object, given: Given) -> None:
         origin = given.origin
@@ -221,8 +221,8 @@ class _Assembly:
             origin = Origin("file", self.file.where(key))
         name = key.removeprefix(f"{leaf.key}.")
         if leaf.key == "output.creation" and name not in KNOWN:
-            said = f"{name!r} is not a creation option; {nearest_option(name)}"
-            self.problems.append(Problem(origin.where, key, said))
+            text = f"{name!r} is not a creation option; {nearest_option(name)}"
+            self.problems.append(Problem(origin.where, key, text))
             return
         if leaf.path:
             beside = self.file and origin.layer == "file"

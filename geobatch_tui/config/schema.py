@@ -59,10 +59,10 @@ class Op(BaseModel):
         """Accept the flat form of a job file and the form of the attributes."""
         if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
             return data
-        rest = {key: value for key, value in data.items() if key != "name"}
-        if isinstance(rest.get("params"), BaseModel):
+        params = {key: value for key, value in data.items() if key != "name"}
+        if isinstance(params.get("params"), BaseModel):
             return data
-        return {"name": data["name"], "params": build_params(data["name"], rest)}
+        return {"name": data["name"], "params": build_params(data["name"], params)}
 
     @model_serializer(mode="plain")
     def _flatten(self) -> dict[str, object]:
@@ -207,12 +207,12 @@ def json_schema(operation: str | None = None) -> Json:
     definitions.pop("BaseModel", None)
     choices = []
     for name in [operation] if operation else operation_names():
-        found = get_operation(name)
+        op = get_operation(name)
         template = f"#/$defs/{name}.{{model}}"
-        params = found.params.model_json_schema(mode="validation", ref_template=template)
+        params = op.params.model_json_schema(mode="validation", ref_template=template)
         inner = params.pop("$defs", {})
         definitions |= {f"{name}.{model}": body for model, body in inner.items()}
-        choices.append(_op_schema(name, found.summary, params))
+        choices.append(_op_schema(name, op.summary, params))
     schema["properties"]["op"] = {"oneOf": choices}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema

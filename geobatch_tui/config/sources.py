@@ -118,19 +118,19 @@ def unknown(given: Given, known: Mapping[str, Leaf], sections: Sequence[str]) ->
     if section in sections and not dot:
         return Problem(where, given.key, f"{section} must be a table of keys")
     near = get_close_matches(section, sections, 1)
-    said = _near_in(near[0], name, known) if near else nearest(given.key, known)
-    if not near and not said.startswith(MEANT):
-        said = nearest(section, sections)
-    return Problem(where, given.key, f"there is no key {given.key!r}; {said}")
+    advice = _near_in(near[0], name, known) if near else nearest(given.key, known)
+    if not near and not advice.startswith(MEANT):
+        advice = nearest(section, sections)
+    return Problem(where, given.key, f"there is no key {given.key!r}; {advice}")
 
 
 def _near_in(section: str, name: str, known: Mapping[str, Leaf]) -> str:
     """Say what may be meant by ``name``, which may be in a table, in a section that exists."""
     names = [key.partition(".")[2] for key in known if key.startswith(f"{section}.")]
-    said = nearest(name.partition(".")[0], names)
-    if said.startswith(MEANT):
-        return said.replace(MEANT, f"{MEANT}{section}.", 1)
-    return said if name else f"{MEANT}{section}'?"
+    advice = nearest(name.partition(".")[0], names)
+    if advice.startswith(MEANT):
+        return advice.replace(MEANT, f"{MEANT}{section}.", 1)
+    return advice if name else f"{MEANT}{section}'?"
 
 
 def typed(text: str, leaf: Leaf, *, table: bool) -> object:

@@ -43,13 +43,13 @@ def job_toml(job: Job, *, defaults: bool = False) -> str:
     known = leaves(job.op.name)
     sections: JobValues = {}
     for section, values in dump_job(job).items():
-        kept = {
+        written = {
             name: value
             for name, value in values.items()
             if value is not None and (defaults or _differs(known[f"{section}.{name}"], value))
         }
-        if kept:
-            sections[section] = kept
+        if written:
+            sections[section] = written
     return tomli_w.dumps(sections)
 
 

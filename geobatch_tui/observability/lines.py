@@ -68,17 +68,17 @@ class LineMaker:
         """
         whole = {"level": level, "logger": logger, "message": message, "event": event}
         head = f'{{"time":"{self.stamp(now)}",'
-        rest = _ordered(fields)
+        extra = _ordered(fields)
         try:
-            start, tail = _encode(whole), _encode(rest)
+            start, tail = _encode(whole), _encode(extra)
         except (TypeError, ValueError):
-            rest = _plain(rest)
-            start, tail = _encode(_plain(whole)), _encode(rest)
-        line = f"{head}{start[1:-1]},{self._run}{',' if rest else ''}{tail[1:]}"
+            extra = _plain(extra)
+            start, tail = _encode(_plain(whole)), _encode(extra)
+        line = f"{head}{start[1:-1]},{self._run}{',' if extra else ''}{tail[1:]}"
         if "\\ud" in line or "\x7f" in line or suspicious(line):
-            whole, rest = _clean(whole), _clean(rest)
-            start, tail = _encode(whole), _encode(rest)
-            line = f"{head}{start[1:-1]},{self._run}{',' if rest else ''}{tail[1:]}"
+            whole, extra = _clean(whole), _clean(extra)
+            start, tail = _encode(whole), _encode(extra)
+            line = f"{head}{start[1:-1]},{self._run}{',' if extra else ''}{tail[1:]}"
         return line
 
     def stamp(self, now: float) -> str:
@@ -95,15 +95,15 @@ def text_line(
 ) -> str:
     """Make a line for a terminal, in local time, without anything that could drive it."""
     clock = time.strftime("%H:%M:%S", time.localtime(now))
-    said = [message or event]
+    words = [message or event]
     place = fields.get("chunk") or fields.get("item")
     if place:
-        said.append(f"[{place}]")
+        words.append(f"[{place}]")
     if fields.get("error_message"):
-        said.append(f"{fields.get('error_class') or 'error'}: {fields['error_message']}")
+        words.append(f"{fields.get('error_class') or 'error'}: {fields['error_message']}")
     if fields.get("stage") and fields.get("error_class"):
-        said.append(f"(while: {fields['stage']})")
-    return f"{clock} {level:<7} {safe(str(redact_value(' '.join(said))))}"
+        words.append(f"(while: {fields['stage']})")
+    return f"{clock} {level:<7} {safe(str(redact_value(' '.join(words))))}"
 
 
 def _ordered(fields: Mapping[str, object]) -> dict[str, object]:

@@ -273,14 +273,14 @@ class _Appender:
 
 @cache
 def _versions() -> tuple[tuple[str, str], ...]:
-    found = []
+    pairs = []
     for name in _PACKAGES:
         try:
-            found.append((name, version(name)))
+            pairs.append((name, version(name)))
         except PackageNotFoundError:
-            found.append((name, "not installed"))
+            pairs.append((name, "not installed"))
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    return (*found, ("python", platform.python_version()), ("platform", system))
+    return (*pairs, ("python", platform.python_version()), ("platform", system))
 
 
 def versions() -> dict[str, str]:

@@ -90,14 +90,14 @@ def _escape(code: int) -> str:
 def _cut(pieces: Sequence[str], limit: int) -> str:
     if sum(map(len, pieces)) <= limit:
         return "".join(pieces)
-    kept: list[str] = []
+    fitting: list[str] = []
     room = limit - len(_ELLIPSIS)
     for piece in pieces:
         room -= len(piece)
         if room < 0:
             break
-        kept.append(piece)
-    return "".join(kept) + _ELLIPSIS if limit > 0 else ""
+        fitting.append(piece)
+    return "".join(fitting) + _ELLIPSIS if limit > 0 else ""
 
 
 def pasteable(command: str) -> str:

@@ -142,9 +142,9 @@ def _memory_error(_: int) -> NoReturn:
 
 def _allocate(size: int) -> None:
     """Touch every page, slowly enough to be seen."""
-    held = []
+    blocks = []
     for _ in range(max(1, size >> 24)):
-        held.append(bytearray(b"x") * (1 << 24))
+        blocks.append(bytearray(b"x") * (1 << 24))
         sleep(0.005)
 
 

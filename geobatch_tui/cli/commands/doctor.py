@@ -175,8 +175,8 @@ def machine(directory: Path) -> Iterator[Finding]:
         yield Finding("disk", f"{place} cannot be written by this user", BAD)
     yield _machine_code()
     confined = state(wanted=True, executor="process")
-    found = confined.startswith("Landlock")
-    yield Finding("sandbox", words(confined), OK if found else WARN)
+    landlocked = confined.startswith("Landlock")
+    yield Finding("sandbox", words(confined), OK if landlocked else WARN)
 
 
 def _machine_code() -> Finding:

@@ -39,15 +39,15 @@ def outputs(
 
     if as_csv and as_json:
         raise ConfigError("--csv and --json exclude each other")
-    found = open_run(directory).outputs()
+    entries = open_run(directory).outputs()
     if as_json:
-        streams.write_json_list(found)
+        streams.write_json_list(entries)
     elif as_csv:
         from geobatch_tui.orchestration.state.published import stream_csv
 
-        stream_csv(map(_harmless, found) if sys.stdout.isatty() else found, sys.stdout)
+        stream_csv(map(_harmless, entries) if sys.stdout.isatty() else entries, sys.stdout)
     else:
-        _show(found)
+        _show(entries)
     return 0
 
 
@@ -55,8 +55,8 @@ def _harmless(entry: Json) -> dict[str, object]:
     return {key: harmless(one) if isinstance(one, str) else one for key, one in entry.items()}
 
 
-def _show(found: Iterable[Json]) -> None:
-    entries = list(found)
+def _show(outputs: Iterable[Json]) -> None:
+    entries = list(outputs)
     if not entries:
         streams.say("nothing is published")
         return

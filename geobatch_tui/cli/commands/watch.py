@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.observability.snapshot import Snapshot
 
+_Period = Annotated[
+    float, typer.Option("--every", metavar="SECONDS", min=0.1, help="Time between two looks.")
+]
 _LIVE = {"planning", "running", "draining"}
 
 
 def watch(
     directory: shared_options.RunDir,
-    period: Annotated[
-        float,
-        typer.Option("--every", metavar="SECONDS", min=0.1, help="Time between two looks."),
-    ] = 1.0,
+    period: _Period = 1.0,
     headless: shared_options.Headless = False,
     tui: shared_options.Tui = False,
     read_only: Annotated[
@@ -118,10 +118,7 @@ def summary(state: Json) -> str:
 
 def wait(
     directory: shared_options.RunDir,
-    period: Annotated[
-        float,
-        typer.Option("--every", metavar="SECONDS", min=0.1, help="Time between two looks."),
-    ] = 0.5,
+    period: _Period = 0.5,
     as_json: shared_options.AsJson = False,
 ) -> int:
     """Wait until a run has ended, and return its exit code.

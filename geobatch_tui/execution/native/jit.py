@@ -63,10 +63,10 @@ def _numba() -> ModuleType:
 
 def jit(function: Callable[..., object]) -> Any:
     """Compile ``function`` at its first call for each combination of types, without the GIL."""
-    kept = cache_directory() is not None
+    cached = cache_directory() is not None
 
     def make(numba: ModuleType) -> Any:
-        return numba.njit(nogil=True, error_model="numpy", cache=kept)(function)
+        return numba.njit(nogil=True, error_model="numpy", cache=cached)(function)
 
     return Deferred(make, function.__globals__, function.__closure__ or ())
 

@@ -49,10 +49,10 @@ def keep_only(names: frozenset[str], module: ModuleType) -> None:
     """
     gdal = _library(module)
     extra = os.environ.get(EXTRA, "").split(",")
-    kept = {*names, *(name.strip() for name in extra)}
+    allowed = {*names, *(name.strip() for name in extra)}
     drivers = [gdal.GDALGetDriver(number) for number in range(gdal.GDALGetDriverCount())]
     for driver in drivers:
-        if gdal.GDALGetDriverShortName(driver).decode() not in kept:
+        if gdal.GDALGetDriverShortName(driver).decode() not in allowed:
             gdal.GDALDeregisterDriver(driver)
     prefixes = gdal.VSIGetFileSystemsPrefixes()
     number = 0

@@ -195,19 +195,19 @@ def _by_errno(error: BaseException, source: str, out: str) -> Kind | None:
     if sandbox.refused(error):
         return OperationError
     if number in _DENIED or number in _GONE:
-        return _by_place(str(error.filename or ""), source, out, gone=number in _GONE)
+        return _by_place(str(error.filename or ""), source, out, missing=number in _GONE)
     if number == errno.EAGAIN and is_remote(source):
         return RemoteIOError
     return BY_ERRNO.get(number)
 
 
-def _by_place(name: str, source: str, out: str, *, gone: bool) -> Kind | None:
+def _by_place(name: str, source: str, out: str, *, missing: bool) -> Kind | None:
     """Tell whether a missing or forbidden file is the source, or is where the output goes."""
     if source and name == source:
         return SourceNotFoundError
     if out and not Path(out).parent.is_dir():
         return OutputGoneError
-    if out and not gone:
+    if out and not missing:
         return OutputGoneError
     if source and not is_remote(source) and not Path(source).exists():
         return SourceNotFoundError

@@ -108,8 +108,8 @@ class Meter:
         return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE
 
     def _read_peak(self) -> int:
-        found = _PEAK.search(os.pread(self._status, 4096, 0)) if self._status is not None else None
-        return int(found[1]) * 1024 if found else _maximum()
+        peak = _PEAK.search(os.pread(self._status, 4096, 0)) if self._status is not None else None
+        return int(peak[1]) * 1024 if peak else _maximum()
 
 
 class ThreadMeter:

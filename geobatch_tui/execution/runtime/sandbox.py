@@ -141,5 +141,7 @@ def state(*, wanted: bool, executor: str) -> str:
 
 def words(state: str) -> str:
     """Add to the text of :func:`state` what it means for workers."""
-    found = state.startswith("Landlock")
-    return f"{state}: workers write only where their job does, and use no TCP" if found else state
+    confined = state.startswith("Landlock")
+    return (
+        f"{state}: workers write only where their job does, and use no TCP" if confined else state
+    )

@@ -50,8 +50,8 @@ def files(path: str) -> list[Path]:
     if not is_dataset(path):
         return [Path(path), *filter(_content, _beside(path))]
     with os.scandir(path) as entries:
-        found = [Path(one.path) for one in entries if one.is_file()]
-    return sorted(one for one in found if not one.name.endswith(_LOCKS))
+        regular = [Path(one.path) for one in entries if one.is_file()]
+    return sorted(one for one in regular if not one.name.endswith(_LOCKS))
 
 
 @lru_cache(maxsize=16)
@@ -72,12 +72,12 @@ def named(path: str) -> list[Path]:
     """
     if not path.lower().endswith(_NAMING):
         return []
-    found: dict[Path, None] = {}
-    last = [Path(path)]
+    sources: dict[Path, None] = {}
+    newest = [Path(path)]
     for _ in range(vrt.MAX_DEPTH):
-        last = [other for one in last for other in _named_in(one) if other not in found]
-        found |= dict.fromkeys(last)
-    return list(filter(_content, found))
+        newest = [other for one in newest for other in _named_in(one) if other not in sources]
+        sources |= dict.fromkeys(newest)
+    return list(filter(_content, sources))
 
 
 def _named_in(path: Path) -> tuple[Path, ...]:
@@ -104,10 +104,10 @@ def _content(path: Path) -> os.stat_result | None:
     Readers of a GeoPackage may leave an empty write-ahead log.
     """
     try:
-        found = path.stat()
+        entry = path.stat()
     except OSError:
         return None
-    return found if found.st_size else None
+    return entry if entry.st_size else None
 
 
 def status(path: str) -> tuple[int, int]:
@@ -116,11 +116,12 @@ def status(path: str) -> tuple[int, int]:
     Raises OSError if it cannot be read.
     """
     if is_dataset(path):
-        found = [each.stat() for each in files(path)]
+        statuses = [each.stat() for each in files(path)]
     else:
-        found = [Path(path).stat(), *filter(None, map(_content, _beside(path)))]
-        found += [each.stat() for each in named(path)]
-    return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
+        statuses = [Path(path).stat(), *filter(None, map(_content, _beside(path)))]
+        statuses += [each.stat() for each in named(path)]
+    latest = max((one.st_mtime_ns for one in statuses), default=0)
+    return sum(one.st_size for one in statuses), latest
 
 
 def check_identity(path: str, expected: SourceIdentity) -> None:

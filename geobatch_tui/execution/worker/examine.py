@@ -110,9 +110,9 @@ def pyogrio_facts() -> dict[str, object]:
         "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3857"}},
         "features": [{"type": "Feature", "geometry": None, "properties": {"a": 1}}],
     }
-    found = pyogrio.read_info(json.dumps(collection).encode())["crs"]
-    if found != "EPSG:3857":
-        raise ValueError(f"EPSG:3857 is read as {found!r}")
+    crs = pyogrio.read_info(json.dumps(collection).encode())["crs"]
+    if crs != "EPSG:3857":
+        raise ValueError(f"EPSG:3857 is read as {crs!r}")
     return {
         "version": pyogrio.__version__,
         "gdal": pyogrio.__gdal_version_string__,

@@ -58,10 +58,10 @@ def _drop_mapped() -> None:
         lines = file.read().splitlines()
     span, of_file = "", False
     for line in lines:
-        word, *rest = line.split(maxsplit=4)
+        word, *fields = line.split(maxsplit=4)
         if not word.endswith(":"):
-            span, of_file = word, "w" not in rest[0] and rest[3] != "0"
-        elif word == "Anonymous:" and of_file and rest[0] == "0":
+            span, of_file = word, "w" not in fields[0] and fields[3] != "0"
+        elif word == "Anonymous:" and of_file and fields[0] == "0":
             start, end = (int(side, 16) for side in span.split("-"))
             libc.madvise(start, end - start, _MADV_DONTNEED)
 

@@ -181,8 +181,8 @@ def _is_same(fd: int, path: Path) -> bool:
         named = path.lstat()
     except FileNotFoundError:
         return False
-    held = os.fstat(fd)
-    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+    locked = os.fstat(fd)
+    return (locked.st_dev, locked.st_ino) == (named.st_dev, named.st_ino)
 
 
 def _parse(data: bytes) -> Holder | None:

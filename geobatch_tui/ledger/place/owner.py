@@ -34,14 +34,14 @@ def refuse_foreign(root: Path) -> None:
         StateError: another user owns it or may write to it, or one of its folders is a link, no
             directory, or another user's.
     """
-    found = root.lstat()
-    if not _owned(found, root):
+    status = root.lstat()
+    if not _owned(status, root):
         raise StateError(
-            f"{safe(str(root))} belongs to {_name(found.st_uid)}, whose state is not obeyed",
+            f"{safe(str(root))} belongs to {_name(status.st_uid)}, whose state is not obeyed",
             hint="work as that user, choose another output.dir, or, if you know what is in it, "
             "`chown -R` it to yourself",
         )
-    if found.st_mode & _OTHERS and found.st_mode & _OTHERS & ~_made_now(root)[1]:
+    if status.st_mode & _OTHERS and status.st_mode & _OTHERS & ~_made_now(root)[1]:
         raise StateError(
             f"other users may write to {safe(str(root))}, so that it cannot be trusted",
             hint=f"if you know that nobody did: chmod go-w {shlex.quote(safe(str(root)))}",
@@ -61,12 +61,12 @@ def refuse_foreign_links(output_dir: Path, directory: Path) -> None:
         StateError: a part of the way from ``output_dir`` down to ``directory`` is such a link.
     """
     for place in _way(output_dir, directory):
-        found = _there(place)
-        if found is None:
+        status = _there(place)
+        if status is None:
             return
-        if stat.S_ISLNK(found.st_mode) and not _owned(found, output_dir):
+        if stat.S_ISLNK(status.st_mode) and not _owned(status, output_dir):
             raise StateError(
-                f"{safe(str(place))} is a link of {_name(found.st_uid)}; outputs would follow it",
+                f"{safe(str(place))} is a link of {_name(status.st_uid)}; outputs would follow it",
                 hint="remove it, or choose an output.dir that nobody else may write to",
             )
 
@@ -80,9 +80,9 @@ def followed_links(output_dir: Path, directories: Iterable[Path]) -> Iterator[st
     for directory in directories:
         for place in _way(output_dir, directory):
             if place not in passable:
-                found = _there(place)
-                link = found is not None and stat.S_ISLNK(found.st_mode)
-                passable[place] = found is not None and (not link or _owned(found, output_dir))
+                status = _there(place)
+                link = status is not None and stat.S_ISLNK(status.st_mode)
+                passable[place] = status is not None and (not link or _owned(status, output_dir))
                 if link and passable[place] and place.is_dir():
                     yield os.path.realpath(place)
             if not passable[place]:
@@ -126,23 +126,23 @@ def _there(place: Path) -> os.stat_result | None:
 
 
 def _check_folder(folder: Path) -> None:
-    found = folder.lstat()
-    if stat.S_ISLNK(found.st_mode):
+    status = folder.lstat()
+    if stat.S_ISLNK(status.st_mode):
         raise StateError(
             f"{safe(str(folder))} is a symbolic link, which geobatch does not follow",
             hint="remove the link; to keep state elsewhere, link the output directory itself",
         )
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         raise StateError(f"{safe(str(folder))} is not a directory", hint="move that file away")
-    if not _owned(found, folder.parent):
+    if not _owned(status, folder.parent):
         raise StateError(
-            f"{safe(str(folder))} belongs to {_name(found.st_uid)}",
+            f"{safe(str(folder))} belongs to {_name(status.st_uid)}",
             hint="move it away, or `chown -R` it to yourself",
         )
 
 
-def _owned(found: os.stat_result, root: Path) -> bool:
-    return found.st_uid in {os.geteuid(), 0} or found.st_uid == _made_now(root)[0]
+def _owned(status: os.stat_result, root: Path) -> bool:
+    return status.st_uid in {os.geteuid(), 0} or status.st_uid == _made_now(root)[0]
 
 
 def _made_now(root: Path) -> tuple[int, int]:

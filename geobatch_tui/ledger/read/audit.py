@@ -160,12 +160,12 @@ def audit(connection: Connection, most: int = 5) -> list[str]:
     """
     connection.execute("BEGIN")
     try:
-        found = [
+        sentences = [
             sentence.format(row[0])
             for sentence, query in _NEVER
             for row in connection.execute(f"SELECT * FROM ({query}) LIMIT {most}").fetchall()
         ]
-        return found + _tallies(connection)
+        return sentences + _tallies(connection)
     finally:
         connection.execute("ROLLBACK")
 
@@ -178,7 +178,7 @@ def _tallies(connection: Connection) -> list[str]:
     here = f"FROM chunk WHERE item_id NOT IN ({orphans})"
     tally = connection.execute(f"SELECT n_total, {names} FROM tally").fetchone()
     counted = connection.execute(f"SELECT count(*), {_BY_ITEM} {here}").fetchone()
-    found = [
+    sentences = [
         f"the ledger counts {a} chunks {name}, but holds {b or 0}"
         for name, a, b in zip(("in all", *_STATES), tally, counted, strict=True)
         if a != (b or 0)
@@ -187,6 +187,6 @@ def _tallies(connection: Connection) -> list[str]:
         "SELECT t.state, t.n, count(i.item_id) FROM item_tally AS t LEFT JOIN item AS i"
         " USING (state) GROUP BY t.state HAVING t.n <> count(i.item_id)"
     ).fetchall()
-    return found + [
+    return sentences + [
         f"the ledger counts {a} items of state {state}, but holds {b}" for state, a, b in rows
     ]

@@ -244,9 +244,9 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if _is_empty(connection):
         return
     check_version(connection, path)
-    found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
-    if found != ["ok"]:
-        raise LedgerCorruptError(f"{path} is damaged: {'; '.join(found)}")
+    report = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+    if report != ["ok"]:
+        raise LedgerCorruptError(f"{path} is damaged: {'; '.join(report)}")
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -191,16 +191,16 @@ class Gathered:
 
     def _publish(self, updates: Sequence[ItemPublished]) -> None:
         ids = json.dumps([update.item_id for update in updates])
-        found = dict(
+        keys = dict(
             self._connection.execute(
                 "SELECT item_id, key FROM item WHERE item_id IN (SELECT value FROM json_each(?))",
                 (ids,),
             ).fetchall()
         )
-        if len(found) != len(updates):
+        if len(keys) != len(updates):
             raise StateError(f"a publication names an item that the ledger does not know: {ids}")
-        done = self._publisher.rename([(update, found[update.item_id]) for update in updates])
-        self.renamed += found.values()
+        done = self._publisher.rename([(update, keys[update.item_id]) for update in updates])
+        self.renamed += keys.values()
         self._update("item", statements.PUBLISH, [_publication(published) for published in done])
 
 

@@ -108,9 +108,9 @@ class Publisher:
     def _adopt(self, update: ItemPublished, target: Path) -> Published:
         """The part is gone: it may have been renamed by a batch that could not be committed, or
         a network filesystem lost its reply."""
-        found = target.lstat() if target.exists() else None
-        if found and stat.S_ISREG(found.st_mode) and found.st_size == update.out_size:
-            return Published(update, found.st_mtime_ns)
+        status = target.lstat() if target.exists() else None
+        if status and stat.S_ISREG(status.st_mode) and status.st_size == update.out_size:
+            return Published(update, status.st_mtime_ns)
         if not target.parent.is_dir():
             raise OutputGoneError(f"the directory of {target} is gone")
         raise ItemPublishError(f"the finished file {update.part_path} is missing", update)
@@ -127,7 +127,7 @@ class Publisher:
 def _size(path: str) -> int | None:
     """Size of a regular file; None if there is none of that name."""
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1
