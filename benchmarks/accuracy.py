@@ -35,14 +35,14 @@ from gdal_library import gdalwarp
 from measure import RESULTS, table
 from rasterio.enums import Resampling
 
-from geobatch_tui.execution.ops.raster.reproject import REPROJECT
+from geobatch_tui.execution.ops.raster_operations import REPROJECT
 from geobatch_tui.execution.protocol.messages import (
     Chunking,
     ItemContext,
     ProbeTask,
     SourceIdentity,
-    Window,
 )
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import gdal_commands
 from geobatch_tui.execution.raster.grid.pixel_grid import Box
 from geobatch_tui.execution.raster.grid.projection import project_box

@@ -18,30 +18,22 @@ SHORTEST, LONGEST = 50, 400
 #: Modules beyond these limits, to be joined with a neighbour or cut in two. The list only shrinks.
 ODD_SIZES = frozenset(
     {
-        "execution/ops/raster/convert",
-        "execution/ops/raster/raster_operation",
         "execution/ops/vector/clip",
         "execution/ops/vector/convert",
         "execution/ops/vector/filter",
         "execution/ops/vector/make_valid",
         "execution/ops/vector/reproject",
-        "execution/raster/encode/lossy_check",
-        "execution/raster/encode/tiff_tag",
-        "execution/raster/grid/output_grid",
-        "execution/raster/kernels/halve_kernel",
         "execution/raster/pixel_types",
     }
 )
 #: Names that rooms share, as they mean the same in each.
 SHARED = {
     "chunk": "one chunk of an item, of pixels or of features",
-    "convert": "the operation of that name, on rasters and on features",
     "errors": "our error tree, and OGR's errors as members of it",
     "gdal_commands": "the commands of GDAL that come nearest to an item",
     "ops": "operations: the command that lists them, and those for tests",
     "plan": "what decides an item's bytes; and the command that shows plans",
     "probe": "opens a source and plans its item",
-    "reproject": "the operation of that name, on rasters and on features",
 }
 #: Tests that no single room holds: of the whole under attack, and of the house.
 ABOVE_ROOMS = {"chaos", ""}

@@ -27,12 +27,12 @@ from geobatch_tui.execution.protocol.messages import (
     ItemReceipt,
     ProbeTask,
     Segment,
-    Window,
 )
 from geobatch_tui.testing.faults import misbehave
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.window import Window
 
 _MEGABYTE = 1 << 20
 #: First word of every output: a file with it is ours.

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
         ItemPlan,
         ItemReceipt,
         ProbeTask,
-        Window,
     )
+    from geobatch_tui.execution.protocol.window import Window
 
     Stage = Callable[[str], AbstractContextManager[None]]
 

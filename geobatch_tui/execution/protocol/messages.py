@@ -10,21 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from geobatch_tui.execution.protocol.window import Window
+
 if TYPE_CHECKING:
     from geobatch_tui.errors import Reaction
 
 #: A JSON object, which nobody changes.
 Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A pixel rectangle in a raster: offsets and sizes in pixels."""
-
-    col_off: int
-    row_off: int
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ _CLASSES: dict[tuple[str, str], type] = {
 _ARGUMENTS: dict[type, Callable[[object], tuple[object, ...]]] = {
     thing: attrgetter(*(field.name for field in fields(thing)))
     for thing in _CLASSES.values()
-    if thing.__module__ == messages.__name__ and is_dataclass(thing) and len(fields(thing)) > 1
+    if thing.__module__ != segments.__name__ and is_dataclass(thing) and len(fields(thing)) > 1
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,11 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import CorruptSourceError, MemoryBudgetError, TransientError
-from geobatch_tui.execution.protocol.messages import ChunkReceipt, Segment, Window
+from geobatch_tui.execution.protocol.messages import (
+    ChunkReceipt,
+    Segment,
+)
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.geotiff import assembly, spool
 from geobatch_tui.execution.raster.grid import kernel_scale, pixel_grid
@@ -104,19 +107,18 @@ def read_chunk(
         else:
             pixels, valid = _read_quarters(item, held, plan, window, subdivide)
     if valid is None and plan.validity == "mask":
-        valid = np.ones((window.height, window.width), bool)
+        valid = np.ones(window.shape, bool)
     return pixels, valid, max(_bytes_read() - before, 0)
 
 
 def _read_quarters(
     item: ItemContext, held: Held, plan: RasterPlan, window: Window, times: int
 ) -> tuple[Pixels, Valid | None]:
-    pixels: Pixels = np.empty((plan.count, window.height, window.width), plan.dtype)
-    valid = np.ones((window.height, window.width), bool) if plan.validity == "mask" else None
+    pixels: Pixels = np.empty((plan.count, *window.shape), plan.dtype)
+    valid = np.ones(window.shape, bool) if plan.validity == "mask" else None
     for part in _quarters(window, times):
         values, good = _read_part(item, held, plan, part)
-        rows = slice(part.row_off - window.row_off, part.row_off - window.row_off + part.height)
-        cols = slice(part.col_off - window.col_off, part.col_off - window.col_off + part.width)
+        rows, cols = part.slices_in(window)
         pixels[:, rows, cols] = values
         if valid is not None and good is not None:
             valid[rows, cols] = good
@@ -137,22 +139,20 @@ def read_encoded(
         def by_gdal(part: Window) -> Pixels:
             return _read_part(item, held, plan, part)[0]
 
-        pixels, kept = passthrough.read(held, item.source, plan, window, by_gdal)
+        pixels, kept = passthrough.read_tiles(held, item.source, plan, window, by_gdal)
     return pixels, kept, max(_bytes_read() - before, 0)
 
 
 def _quarters(window: Window, times: int) -> list[Window]:
+    """Cut the window in four, and each part again, ``times`` times."""
     parts = [window]
     for _ in range(times):
-        parts = [quarter for part in parts for quarter in _quarter(part)]
+        parts = [
+            quarter
+            for part in parts
+            for quarter in part.parts(-(-part.width // 2), -(-part.height // 2))
+        ]
     return parts
-
-
-def _quarter(window: Window) -> list[Window]:
-    left, top = math.ceil(window.width / 2), math.ceil(window.height / 2)
-    across = [(window.col_off, left), (window.col_off + left, window.width - left)]
-    down = [(window.row_off, top), (window.row_off + top, window.height - top)]
-    return [Window(c, r, w, h) for r, h in down for c, w in across if w and h]
 
 
 def _read_part(
@@ -161,9 +161,9 @@ def _read_part(
     try:
         if plan.warp is not None:
             if plan.warp.path != resample.EXACT:
-                return resample.read(held, plan, window)
+                return resample.resample_window(held, plan, window)
             _check_warped(held, plan, window)
-            return gdal_warp.read(held, plan, window)
+            return gdal_warp.warp_window(held, plan, window)
         return _copy(held, plan, window, item.params)
     except (RasterioError, OSError) as error:
         raise explain(item, held, plan, window, error) from error
@@ -171,8 +171,8 @@ def _read_part(
 
 def _copy(held: Held, plan: RasterPlan, window: Window, params: Any) -> tuple[Pixels, Valid | None]:
     """Pixels as they are; where nodata is renamed, the pixels that held the old one, too."""
-    part = RasterWindow(window.col_off, window.row_off, window.width, window.height)
-    pixels = held.read(*_bounds(window))
+    part = RasterWindow(*window.srcwin)
+    pixels = held.read_window(window)
     if plan.validity == "mask":
         return pixels, _valid(held, part, pixels)
     if plan.validity == "nodata" and params.get("dst_nodata") is not None:
@@ -256,7 +256,10 @@ def _needed(held: Held, plan: RasterPlan, window: Window) -> Window:
     if plan.warp is None:
         return window
     whole = Window(0, 0, facts.width, facts.height)
-    window = _whole_blocks(window, plan)
+    cols, rows = gdal_warp.BLOCK
+    # GDAL warps a block of its virtual dataset as a whole, so damage under any part of it fails
+    # every chunk that shares it.
+    window = window.align(cols, rows, Window(0, 0, plan.width, plan.height))
     grid = pixel_grid.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
     own = pixel_grid.Source(
         CRS.from_wkt(plan.warp.src_crs), facts.transform, facts.width, facts.height
@@ -265,56 +268,33 @@ def _needed(held: Held, plan: RasterPlan, window: Window) -> Window:
     if part is None or part.failed:
         return whole
     extra = kernel_scale.margin(plan.warp.resampling, plan.warp.xscale, plan.warp.yscale) + 8
-    left, top = max(int(part.left) - extra, 0), max(int(part.top) - extra, 0)
-    right = min(math.ceil(part.left + part.width) + extra, facts.width)
-    bottom = min(math.ceil(part.top + part.height) + extra, facts.height)
-    return Window(left, top, right - left, bottom - top)
+    return part.pixels.pad(extra).clip(whole)
 
 
 def _check_warped(held: Held, plan: RasterPlan, window: Window) -> None:
     """Raises CorruptSourceError if a block that ``window`` needs is damaged."""
-    checks, width, height = held.checksums, held.facts.width, held.facts.height
+    checks = held.checksums
     if checks is None:
         return
+    whole = Window(0, 0, held.facts.width, held.facts.height)
     # To look at all of a small source costs less than to find out what of it is needed.
-    if width * height > _SMALL or checks.damaged(0, 0, width, height):
-        held.check(*_bounds(_needed(held, plan, window)))
-
-
-def _bounds(window: Window) -> tuple[int, int, int, int]:
-    left, top = window.col_off, window.row_off
-    return left, top, left + window.width, top + window.height
-
-
-def _whole_blocks(window: Window, plan: RasterPlan) -> Window:
-    """``window`` grown to blocks of GDAL's virtual dataset: it warps such a block as a whole, so
-    damage under any part of it fails every chunk that shares it."""
-    cols, rows = gdal_warp.BLOCK
-    left, top = window.col_off // cols * cols, window.row_off // rows * rows
-    right = min(-(-(window.col_off + window.width) // cols) * cols, plan.width)
-    bottom = min(-(-(window.row_off + window.height) // rows) * rows, plan.height)
-    return Window(left, top, right - left, bottom - top)
+    if whole.size > _SMALL or checks.damaged(whole):
+        held.check(_needed(held, plan, window))
 
 
 def _bad_blocks(dataset: DatasetReader, window: Window) -> tuple[list[tuple[int, int]], int, str]:
     """Blocks (row, column) under ``window`` that fail, how many were tried, the first message."""
     rows, cols = dataset.block_shapes[0]
+    whole = Window(0, 0, dataset.width, dataset.height)
     bad: list[tuple[int, int]] = []
     tried, first = 0, ""
-    for row in range(window.row_off // rows, -(-(window.row_off + window.height) // rows)):
-        for col in range(window.col_off // cols, -(-(window.col_off + window.width) // cols)):
-            block = RasterWindow(
-                col * cols,
-                row * rows,
-                min(cols, dataset.width - col * cols),
-                min(rows, dataset.height - row * rows),
-            )
-            tried += 1
-            try:
-                dataset.read(window=block)
-            except RasterioError as error:
-                bad.append((row, col))
-                first = first or str(error.__cause__ or error)
+    for block in window.align(cols, rows, whole).tiles(cols, rows):
+        tried += 1
+        try:
+            dataset.read(window=RasterWindow(*block.srcwin))
+        except RasterioError as error:
+            bad.append((block.row_off // rows, block.col_off // cols))
+            first = first or str(error.__cause__ or error)
     return bad, tried, first
 
 

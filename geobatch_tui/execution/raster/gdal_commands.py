@@ -1,6 +1,6 @@
-"""The commands of GDAL's own tools that give the pixels of an item, for comparison.
+"""Commands of GDAL's own tools that give the pixels of an item, for comparison.
 
-Paths are quoted for a POSIX shell. Nothing here loads GDAL.
+Paths are quoted for a POSIX shell. This module does not load GDAL.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import OperationError
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.protocol.messages import ItemContext, Window
+    from geobatch_tui.execution.protocol.messages import ItemContext
 
-#: Names of a codec's scale among the options of GDAL's GTiff driver.
+#: Options of GDAL's GTiff driver for the level or quality of a codec.
 _LEVELS = {
     "DEFLATE": "ZLEVEL", "ZSTD": "ZSTD_LEVEL", "LERC_DEFLATE": "ZLEVEL", "LERC_ZSTD": "ZSTD_LEVEL",
     "JPEG": "JPEG_QUALITY", "WEBP": "WEBP_LEVEL",
@@ -24,44 +24,30 @@ _LEVELS = {
 _NOWHERE = "/vsimem/window.tif"
 
 
-def gdalwarp(item: ItemContext) -> str:
-    """The gdalwarp command for the whole item."""
+def item_command(item: ItemContext) -> str:
+    """Return the command for the whole item: gdalwarp, or gdal_translate for a plain copy."""
     plan = RasterPlan.from_json(item.plan.detail)
-    extent = _extent(plan, 0, 0, plan.width, plan.height)
-    size = ["-ts", str(plan.width), str(plan.height)]
-    words = ["gdalwarp", *_warp_words(item, plan), *extent, *size, *_creation(plan)]
+    if plan.warp is None:
+        words = ["gdal_translate", *_nodata_words(plan.nodata, "-a_nodata"), *_creation(plan)]
+        if assigned := item.plan.notes.get("assigned_crs"):
+            words += ["-a_srs", str(assigned)]
+    else:
+        extent = _extent(plan, Window(0, 0, plan.width, plan.height))
+        words = ["gdalwarp", *_warp_words(item, plan, plan.warp), *extent, *_creation(plan)]
     return shlex.join([*words, item.source, item.out_path])
 
 
-def gdalwarp_window(item: ItemContext, window: Window) -> str:
-    """A gdalwarp command that computes one window in memory, and so reads what it reads."""
+def window_command(item: ItemContext, window: Window) -> str:
+    """Return a command that computes one window in memory, and so reads what its chunk reads."""
     plan = RasterPlan.from_json(item.plan.detail)
-    extent = _extent(plan, window.col_off, window.row_off, window.width, window.height)
-    size = ["-ts", str(window.width), str(window.height)]
-    words = ["gdalwarp", *_warp_words(item, plan), *extent, *size]
+    if plan.warp is None:
+        words = ["gdal_translate", "-srcwin", *map(str, window.srcwin)]
+    else:
+        words = ["gdalwarp", *_warp_words(item, plan, plan.warp), *_extent(plan, window)]
     return shlex.join([*words, item.source, _NOWHERE])
 
 
-def gdal_translate(item: ItemContext) -> str:
-    """The gdal_translate command for the whole item."""
-    plan = RasterPlan.from_json(item.plan.detail)
-    words = ["gdal_translate", *_nodata_words(plan.nodata, "-a_nodata"), *_creation(plan)]
-    if assigned := item.plan.notes.get("assigned_crs"):
-        words += ["-a_srs", str(assigned)]
-    return shlex.join([*words, item.source, item.out_path])
-
-
-def gdal_translate_window(item: ItemContext, window: Window) -> str:
-    """A gdal_translate command that reads one window of the source."""
-    offsets = (window.col_off, window.row_off, window.width, window.height)
-    words = ["gdal_translate", "-srcwin", *(str(value) for value in offsets)]
-    return shlex.join([*words, item.source, _NOWHERE])
-
-
-def _warp_words(item: ItemContext, plan: RasterPlan) -> list[str]:
-    warp = plan.warp
-    if warp is None:
-        raise OperationError("this plan has no warp")
+def _warp_words(item: ItemContext, plan: RasterPlan, warp: Warp) -> list[str]:
     words = ["-et", "0", "-ovr", "NONE", "-r", warp.resampling]
     for name, value in sorted(_pinned(warp).items()):
         words += ["-wo", f"{name}={value}"]
@@ -91,11 +77,12 @@ def _nodata_words(value: float | None, flag: str) -> list[str]:
     return [] if value is None else [flag, repr(value)]
 
 
-def _extent(plan: RasterPlan, col: int, row: int, width: int, height: int) -> list[str]:
+def _extent(plan: RasterPlan, window: Window) -> list[str]:
+    """Return the options for the bounds and the size of ``window``."""
     a, _, c, _, e, f = plan.transform
-    left, right = c + a * col, c + a * (col + width)
-    top, bottom = f + e * row, f + e * (row + height)
-    return ["-te", repr(left), repr(bottom), repr(right), repr(top)]
+    left, top, right, bottom = window.bounds
+    bounds = (c + a * left, f + e * bottom, c + a * right, f + e * top)
+    return ["-te", *map(repr, bounds), "-ts", str(window.width), str(window.height)]
 
 
 def _creation(plan: RasterPlan) -> list[str]:

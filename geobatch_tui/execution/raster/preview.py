@@ -18,7 +18,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import CorruptSourceError, InvalidInputError
-from geobatch_tui.execution.protocol.messages import PreviewReceipt, Window
+from geobatch_tui.execution.protocol.messages import PreviewReceipt
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.grid import kernel_scale, pixel_grid
 from geobatch_tui.execution.raster.grid.projection import Mapper
@@ -116,21 +117,17 @@ def _source_window(task: PreviewTask, facts: Facts, plan: RasterPlan | None) -> 
     part = kernel_scale.source_window(Mapper.between(own, grid), window)
     if part is None:
         raise InvalidInputError(f"no part of {task.source} lies under this window")
-    left, top = math.floor(part.left), math.floor(part.top)
-    right, bottom = math.ceil(part.left + part.width), math.ceil(part.top + part.height)
-    return _clipped(task.source, whole, Window(left, top, right - left, bottom - top))
+    return _clipped(task.source, whole, part.pixels)
 
 
 def _clipped(path: str, whole: Window, part: Window) -> Window:
-    right = min(part.col_off + part.width, whole.width)
-    bottom = min(part.row_off + part.height, whole.height)
-    left, top = max(part.col_off, 0), max(part.row_off, 0)
-    if right <= left or bottom <= top:
+    inside = part.clip(whole)
+    if not inside.size:
         raise InvalidInputError(
             f"the window lies outside of {path} as it is now: {whole.width}x{whole.height} pixels",
             hint="the source is another one than was planned; a new run plans it anew",
         )
-    return Window(left, top, right - left, bottom - top)
+    return inside
 
 
 @dataclass(slots=True)
@@ -187,7 +184,7 @@ class _Blocks:
         self._dataset, facts = held.dataset, held.facts
         self.bands = bands
         self.shape = (facts.block[1], facts.block[0])
-        self._size = (facts.width, facts.height)
+        self._whole = Window(0, 0, facts.width, facts.height)
         self._masked = facts.mask
         self._alpha = facts.count if facts.alpha else 0
         self.nodata = [facts.nodatavals[band - 1] for band in bands]
@@ -203,15 +200,9 @@ class _Blocks:
             RasterioError, CorruptSourceError: GDAL cannot read it, or would read it wrongly.
         """
         rows, cols = self.shape
-        width, height = self._size
-        window = RasterWindow(
-            col * cols,
-            row * rows,
-            min(cols, width - col * cols),
-            min(rows, height - row * rows),
-        )
-        x, y = col * cols, row * rows
-        self._held.check(x, y, x + 1, y + 1)
+        block = Window(col * cols, row * rows, cols, rows).clip(self._whole)
+        window = RasterWindow(*block.srcwin)
+        self._held.check(Window(block.col_off, block.row_off, 1, 1))
         pixels: Pixels = self._dataset.read(list(self.bands), window=window)
         valid: Pixels = np.zeros(pixels.shape[1:], bool)
         for band, nodata in zip(pixels, self.nodata, strict=True):
@@ -226,7 +217,7 @@ class _Blocks:
 def _told(facts: Facts, blocks: _Blocks, window: Window) -> dict[str, Any]:
     nodata = blocks.nodata[0]
     return {
-        "window": [window.col_off, window.row_off, window.width, window.height],
+        "window": list(window.srcwin),
         "size": [facts.width, facts.height],
         "bands": list(blocks.bands),
         "count": facts.count,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from geobatch_tui.execution.vector.plan import VectorPlan
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.protocol.messages import ItemContext, Window
+    from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.protocol.window import Window
 
 #: By OGR's drivers: how to go on past features that cannot be read.
 _GOES_ON = {"GML": ["--config", "GML_SKIP_CORRUPTED_FEATURES", "YES"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.observability.redact import redact, redact_value
 from geobatch_tui.observability.text import safe
 

@@ -13,7 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.execution.protocol.messages import PreviewReceipt, PreviewTask, Window
+from geobatch_tui.execution.protocol.messages import (
+    PreviewReceipt,
+    PreviewTask,
+)
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.orchestration.workers.pool import Answered, Lost
 
 if TYPE_CHECKING:

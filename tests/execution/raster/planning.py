@@ -8,8 +8,7 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from geobatch_tui.execution.ops.raster.convert import CONVERT
-from geobatch_tui.execution.ops.raster.reproject import REPROJECT
+from geobatch_tui.execution.ops.raster_operations import CONVERT, REPROJECT
 from geobatch_tui.execution.protocol.messages import (
     Chunking,
     ItemContext,

@@ -17,7 +17,8 @@ from assembling import publish
 from planning import OPERATIONS, item_of, no_stage, read_whole
 
 from geobatch_tui.errors import MemoryBudgetError, TransientError
-from geobatch_tui.execution.protocol.messages import InspectTask, Window
+from geobatch_tui.execution.protocol.messages import InspectTask
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import chunk
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
@@ -173,8 +174,7 @@ def test_operations_import_without_gdal():
     """Their modules, parameters and commands load neither GDAL, PROJ nor numpy."""
     code = (
         "import sys\n"
-        "from geobatch_tui.execution.ops.raster.reproject import REPROJECT\n"
-        "from geobatch_tui.execution.ops.raster.convert import CONVERT\n"
+        "from geobatch_tui.execution.ops.raster_operations import REPROJECT\n"
         "import geobatch_tui.execution.raster.gdal_commands\n"
         "names = {'rasterio', 'pyproj', 'imagecodecs', 'numba'}\n"
         "assert set(REPROJECT.libraries()) == names\n"

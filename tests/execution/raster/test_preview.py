@@ -17,7 +17,12 @@ from planning import item_of, no_stage
 
 from geobatch_tui.errors import InvalidInputError, UnsafeInputError
 from geobatch_tui.execution.protocol import wire
-from geobatch_tui.execution.protocol.messages import Outcome, PreviewReceipt, PreviewTask, Window
+from geobatch_tui.execution.protocol.messages import (
+    Outcome,
+    PreviewReceipt,
+    PreviewTask,
+)
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.preview import NODATA, UNREAD, UNREADABLE, VALUE, preview
 from geobatch_tui.execution.runtime.meter import ThreadMeter
 from geobatch_tui.execution.runtime.recorder import Recorder, listen_to_gdal

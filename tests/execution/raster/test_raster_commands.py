@@ -12,7 +12,7 @@ import pytest
 import rasterio
 from assembling import build, make_item, make_plan
 
-from geobatch_tui.execution.raster.gdal_commands import gdal_translate
+from geobatch_tui.execution.raster.gdal_commands import item_command
 
 CASES = [
     ({"compress": "WEBP", "level": 100}, 3),
@@ -28,9 +28,9 @@ def test_an_assigned_crs_is_in_the_command(tmp_path):
     plan = make_plan(100, 90)
     item = make_item(plan, tmp_path)
     item = replace(item, plan=replace(item.plan, detail=plan.to_json()))
-    assert "-a_srs" not in gdal_translate(item)
+    assert "-a_srs" not in item_command(item)
     noted = replace(item.plan, notes={"crs_source": "src_crs", "assigned_crs": "EPSG:3035"})
-    words = shlex.split(gdal_translate(replace(item, plan=noted)))
+    words = shlex.split(item_command(replace(item, plan=noted)))
     assert words[words.index("-a_srs") + 1] == "EPSG:3035"
 
 
@@ -50,7 +50,7 @@ def test_gdal_makes_the_same_kind_of_file(changes, count, tmp_path):
         file.write(pixels)
     item = make_item(plan, tmp_path)
     item = replace(item, plan=replace(item.plan, detail=plan.to_json()))
-    words = shlex.split(gdal_translate(item))
+    words = shlex.split(item_command(item))
     words[-2:] = [str(tmp_path / "in.tif"), str(tmp_path / "gdal.tif")]
     subprocess.run(words, check=True, capture_output=True)
     found = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from planning import item_of
 
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
@@ -66,8 +66,8 @@ def compared(path, params):
     """Both warps of the whole of ``path``."""
     item, plan = planned(path, params)
     with opened_source.held_source(item) as held:
-        gdal, gdal_valid = gdal_warp.read(held, plan, whole(plan))
-        ours, valid = resample.read(held, plan, whole(plan))
+        gdal, gdal_valid = gdal_warp.warp_window(held, plan, whole(plan))
+        ours, valid = resample.resample_window(held, plan, whole(plan))
         mapper = resample.Warper.of(held, plan).mapper
     every = np.ones(ours.shape[1:], bool)
     return Compared(
@@ -82,7 +82,7 @@ def in_parts(path, plan, item, windows):
     valid = np.ones(pixels.shape[1:], bool)
     with opened_source.held_source(item) as held:
         for window in windows:
-            part, good = resample.read(held, plan, window)
+            part, good = resample.resample_window(held, plan, window)
             rows = slice(window.row_off, window.row_off + window.height)
             cols = slice(window.col_off, window.col_off + window.width)
             pixels[:, rows, cols] = part

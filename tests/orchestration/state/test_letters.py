@@ -9,7 +9,12 @@ import pytest
 
 from geobatch_tui.errors import Reaction
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.protocol.messages import ChunkGrid, Failure, FeatureLetter, Window
+from geobatch_tui.execution.protocol.messages import (
+    ChunkGrid,
+    Failure,
+    FeatureLetter,
+)
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.orchestration.run.plan_recorder import _inspect_line
 from geobatch_tui.orchestration.state.letters import (
     chunk_label,

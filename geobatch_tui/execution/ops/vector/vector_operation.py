@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         ItemPlan,
         ItemReceipt,
         ProbeTask,
-        Window,
     )
     from geobatch_tui.execution.vector.operations import Work
 

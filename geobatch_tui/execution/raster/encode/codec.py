@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.raster.encode import lossless
 from geobatch_tui.execution.raster.encode.jpeg import JpegCodec
 from geobatch_tui.execution.raster.encode.lerc import VERSION, LercCodec
 from geobatch_tui.execution.raster.encode.lossless import Codec
-from geobatch_tui.execution.raster.encode.tiff_tag import LONG, UNDEFINED, Tag, short
+from geobatch_tui.execution.raster.encode.tiff_tag import (
+    COMPRESSION,
+    JPEG_TABLES,
+    LERC_PARAMETERS,
+    LONG,
+    PREDICTOR,
+    UNDEFINED,
+    Tag,
+    short,
+)
 from geobatch_tui.execution.raster.encode.webp import WebpCodec
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from geobatch_tui.execution.raster.pixel_types import Pixels
+    from geobatch_tui.execution.raster.encode.tile_codec import TileCodec
     from geobatch_tui.execution.raster.plan import RasterPlan
 
 _JPEG, _WEBP, _LERC = 7, 50001, 34887
 #: What compresses the blobs of LERC, and its number in tag 50674.
 LERC_OUTER = {"LERC": ("NONE", 0), "LERC_DEFLATE": ("DEFLATE", 1), "LERC_ZSTD": ("ZSTD", 2)}
-
-
-class TileCodec(Protocol):
-    """Turns tiles (height, width, samples) into bytes and back.
-
-    ``exact``: a tile that was decoded gives the same bytes, and the same overviews, as the one
-    that was encoded. ``blurs``: what a pixel becomes depends on those around it.
-    """
-
-    @property
-    def exact(self) -> bool: ...
-
-    @property
-    def blurs(self) -> bool: ...
-
-    def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
-        """Encode, decode and compare a tile; its bytes, and what a reader will see. Raises
-        VerifyError."""
-        ...
-
-    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
-        """The tile that ``data`` holds. Raises VerifyError."""
-        ...
 
 
 def codec_of(plan: RasterPlan) -> TileCodec:
@@ -84,11 +68,11 @@ def compression_tags(plan: RasterPlan) -> tuple[Tag, ...]:
     compress = encoding.compress
     if compress == "JPEG":
         tables = JpegCodec(encoding.level, plan.count).tables
-        return short(259, _JPEG), Tag(347, UNDEFINED, len(tables), tables)
+        return short(COMPRESSION, _JPEG), Tag(JPEG_TABLES, UNDEFINED, len(tables), tables)
     if compress == "WEBP":
-        return (short(259, _WEBP),)
+        return (short(COMPRESSION, _WEBP),)
     if compress in LERC_OUTER:
         parameters = struct.pack("<2I", VERSION, LERC_OUTER[compress][1])
-        return short(259, _LERC), Tag(50674, LONG, 2, parameters)
-    number = short(259, lossless.COMPRESSION_TAGS[compress])
-    return (number,) if compress == "NONE" else (number, short(317, encoding.predictor))
+        return short(COMPRESSION, _LERC), Tag(LERC_PARAMETERS, LONG, 2, parameters)
+    number = short(COMPRESSION, lossless.COMPRESSION_TAGS[compress])
+    return (number,) if compress == "NONE" else (number, short(PREDICTOR, encoding.predictor))

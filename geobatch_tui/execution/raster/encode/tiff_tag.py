@@ -1,23 +1,47 @@
-"""Tags of a TIFF directory."""
+"""Tags of a TIFF directory: their codes, by the names of TIFF 6.0, and their values as bytes."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Integers = np.ndarray[Any, np.dtype[Any]]
-
-
+# Types of values.
 SHORT, LONG, UNDEFINED, LONG8 = 3, 4, 7, 16
+
+# The image, and how a pixel is stored.
+NEW_SUBFILE_TYPE, IMAGE_WIDTH, IMAGE_LENGTH, BITS_PER_SAMPLE = 254, 256, 257, 258
+COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES_PER_PIXEL = 259, 262, 266, 277
+PLANAR_CONFIGURATION, PREDICTOR, COLOR_MAP, EXTRA_SAMPLES, SAMPLE_FORMAT = 284, 317, 320, 338, 339
+YCBCR_SUBSAMPLING, REFERENCE_BLACK_WHITE = 530, 532
+# Strips and tiles.
+STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTE_COUNTS = 273, 278, 279
+TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTE_COUNTS = 322, 323, 324, 325
+# What a codec needs beside its tiles.
+JPEG_TABLES, LERC_PARAMETERS = 347, 50674
+# Metadata, of GDAL too, and georeference.
+XMP, GDAL_METADATA, GDAL_NODATA, MODEL_PIXEL_SCALE, MODEL_TIE_POINT = (
+    700,
+    42112,
+    42113,
+    33550,
+    33922,
+)
+
+#: The value of a tag that is left out (TIFF 6.0, section 8).
+DEFAULTS = {
+    NEW_SUBFILE_TYPE: 0, FILL_ORDER: 1, SAMPLES_PER_PIXEL: 1, PLANAR_CONFIGURATION: 1,
+    PREDICTOR: 1, SAMPLE_FORMAT: 1,
+}  # fmt: skip
+#: SampleFormat, by numpy's letter for a kind of number.
+SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
+#: PhotometricInterpretation of pixels that GDAL hands on as they are stored: white or black is 0,
+#: RGB, palette.
+STORED_AS_THEY_ARE = frozenset({0, 1, 2, 3})
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One TIFF tag; ``value`` is little-endian."""
+    """An entry of a directory; ``value`` is little-endian."""
 
     code: int
     type: int
@@ -26,10 +50,10 @@ class Tag:
 
 
 def short(code: int, *values: int) -> Tag:
-    """A tag of 16-bit integers."""
+    """Return a tag of 16-bit integers."""
     return Tag(code, SHORT, len(values), struct.pack(f"<{len(values)}H", *values))
 
 
 def long(code: int, value: int) -> Tag:
-    """A tag of one 32-bit integer."""
+    """Return a tag of one 32-bit integer."""
     return Tag(code, LONG, 1, struct.pack("<I", value))

@@ -10,7 +10,7 @@ import numpy as np
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
-from geobatch_tui.execution.raster.encode.lossy_check import check_likeness
+from geobatch_tui.execution.raster.encode.tile_codec import check_likeness
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.pixel_types import Pixels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.codec import compression_tags
 from geobatch_tui.execution.raster.encode.lossless import COMPRESSION_TAGS
 from geobatch_tui.execution.raster.encode.tiff_tag import Tag, long, short
@@ -42,7 +43,7 @@ def directories_of(index: TileIndex, template: Template, *, mask: bool) -> list[
 def _image_tags(plan: RasterPlan, slots: LevelSlots, template: Template) -> tuple[Tag, ...]:
     reduced = slots.level.number > 0
     return (
-        *([long(254, _REDUCED)] if reduced else []),
+        *([long(tag.NEW_SUBFILE_TYPE, _REDUCED)] if reduced else []),
         *_size_tags(slots),
         *compression_tags(plan),
         *(template.overview_tags if reduced else template.tags),
@@ -51,21 +52,26 @@ def _image_tags(plan: RasterPlan, slots: LevelSlots, template: Template) -> tupl
 
 def _mask_tags(slots: LevelSlots) -> tuple[Tag, ...]:
     return (
-        long(254, _MASK | (_REDUCED if slots.level.number else 0)),
+        long(tag.NEW_SUBFILE_TYPE, _MASK | (_REDUCED if slots.level.number else 0)),
         *_size_tags(slots),
-        short(258, 1),
-        short(259, COMPRESSION_TAGS[MASK_CODEC.compress]),
-        short(262, _TRANSPARENCY_MASK),
-        short(277, 1),
-        short(284, 1),
-        short(317, MASK_CODEC.predictor),
-        short(339, 1),
+        short(tag.BITS_PER_SAMPLE, 1),
+        short(tag.COMPRESSION, COMPRESSION_TAGS[MASK_CODEC.compress]),
+        short(tag.PHOTOMETRIC, _TRANSPARENCY_MASK),
+        short(tag.SAMPLES_PER_PIXEL, 1),
+        short(tag.PLANAR_CONFIGURATION, 1),
+        short(tag.PREDICTOR, MASK_CODEC.predictor),
+        short(tag.SAMPLE_FORMAT, 1),
     )
 
 
 def _size_tags(slots: LevelSlots) -> tuple[Tag, ...]:
     level = slots.level
-    sizes = {256: level.width, 257: level.height, 322: level.block_width, 323: level.block_height}
+    sizes = {
+        tag.IMAGE_WIDTH: level.width,
+        tag.IMAGE_LENGTH: level.height,
+        tag.TILE_WIDTH: level.block_width,
+        tag.TILE_LENGTH: level.block_height,
+    }
     return tuple(
         short(code, size) if size <= _SHORT_MAX else long(code, size)
         for code, size in sizes.items()

@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.raster.encode.tiff_tag import LONG, LONG8, Tag
+from geobatch_tui.execution.raster.encode.tiff_tag import (
+    LONG,
+    LONG8,
+    TILE_BYTE_COUNTS,
+    TILE_OFFSETS,
+    Tag,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     Integers = np.ndarray[Any, np.dtype[Any]]
 
-TILE_OFFSETS, TILE_LENGTHS = 324, 325
 #: Above this a file is BigTIFF: 4 GiB less 64 KiB of room for edits in place.
 CLASSIC_LIMIT = (1 << 32) - (1 << 16)
 
@@ -190,12 +195,12 @@ def _tile_tags(entry: Directory, offsets: Integers, flavour: _Flavour) -> tuple[
     count = len(entry.lengths)
     return (
         Tag(TILE_OFFSETS, kind, count, offsets.astype(dtype).tobytes()),
-        Tag(TILE_LENGTHS, LONG, count, entry.lengths.astype("<u4").tobytes()),
+        Tag(TILE_BYTE_COUNTS, LONG, count, entry.lengths.astype("<u4").tobytes()),
     )
 
 
 def _is_array(tag: Tag) -> bool:
-    return tag.code in (TILE_OFFSETS, TILE_LENGTHS)
+    return tag.code in (TILE_OFFSETS, TILE_BYTE_COUNTS)
 
 
 def _room(tag: Tag, flavour: _Flavour) -> int:

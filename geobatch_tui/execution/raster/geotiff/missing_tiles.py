@@ -10,6 +10,7 @@ import numpy as np
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.encode.codec import codec_of
 from geobatch_tui.execution.raster.geotiff.tile_index import UNSET
 from geobatch_tui.execution.raster.kernels.convolution import MARGINS
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from geobatch_tui.execution.protocol.messages import Window
     from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, Slots, TileIndex
     from geobatch_tui.execution.raster.geotiff.tile_stores import ScratchStore, Store
     from geobatch_tui.execution.raster.kernels.convolution import Margins
@@ -115,9 +115,7 @@ class Completer:
                 self._form.fill if sparse else np.full_like(self._form.fill, self._form.missing)
             )
             bands = values[self._form.bands(plane)]
-            pixels = np.broadcast_to(
-                bands[:, np.newaxis, np.newaxis], (len(bands), window.height, window.width)
-            )
+            pixels = np.broadcast_to(bands[:, np.newaxis, np.newaxis], (len(bands), *window.shape))
             writer = TileWriter(self._plan, sparse=sparse and self._plan.encoding.sparse)
             writer.image(level, 0, 0, pixels)
             self._constants[key] = self._store(writer)[0]
@@ -127,7 +125,7 @@ class Completer:
         key = ("mask", valid, window.width, window.height)
         if key not in self._constants:
             writer = TileWriter(self._plan)
-            writer.mask(level, 0, np.full((window.height, window.width), valid))
+            writer.mask(level, 0, np.full(window.shape, valid))
             self._constants[key] = self._store(writer)[0]
         return self._constants[key]
 
@@ -175,64 +173,49 @@ class Completer:
     ) -> tuple[Pixels, Valid | None, Margins]:
         """Pixels (bands, h, w) and validity under a tile, in the level below, with the margins that
         the reduction looks at."""
-        row, col = divmod(tile, level.across)
-        lower, full = below.level, MARGINS.get(self._plan.encoding.overview_resampling, 0)
-        x, y = 2 * col * level.block_width, 2 * row * level.block_height
-        right, bottom = (
-            min(x + 2 * level.block_width, lower.width),
-            min(y + 2 * level.block_height, lower.height),
-        )
+        lower, reach = below.level, MARGINS.get(self._plan.encoding.overview_resampling, 0)
+        left, top, right, bottom = level.window(tile).bounds
+        own = Window.between(2 * left, 2 * top, 2 * right, 2 * bottom).clip(lower.whole)
+        padded = own.pad(reach).clip(lower.whole)
         margins = (
-            min(full, x), min(full, y),
-            min(full, lower.width - right), min(full, lower.height - bottom),
+            own.col_off - padded.col_off, own.row_off - padded.row_off,
+            padded.right - own.right, padded.bottom - own.bottom,
         )  # fmt: skip
-        x, y, right, bottom = (
-            x - margins[0],
-            y - margins[1],
-            right + margins[2],
-            bottom + margins[3],
-        )
-        pixels = np.empty((self._plan.count, bottom - y, right - x), self._form.dtype)
-        valid = np.empty((bottom - y, right - x), np.bool_) if mask else None
-        for down in range(y // lower.block_height, -(-bottom // lower.block_height)):
-            for across in range(x // lower.block_width, -(-right // lower.block_width)):
-                self._place(below, down * lower.across + across, (x, y), pixels, valid)
+        pixels = np.empty((self._plan.count, *padded.shape), self._form.dtype)
+        valid = np.empty(padded.shape, np.bool_) if mask else None
+        for down, across in padded.blocks(lower.block_width, lower.block_height).places():
+            self._place(below, down * lower.across + across, padded, pixels, valid)
         return pixels, valid, margins
 
     def _place(
         self,
         below: LevelSlots,
         child: int,
-        corner: tuple[int, int],
+        window: Window,
         pixels: Pixels,
         valid: Valid | None,
     ) -> None:
-        """What of tile ``child`` lies in ``pixels``, which start at ``corner`` (x, y)."""
-        at, (x, y) = below.level.window(child), corner
-        left, top = max(at.col_off, x), max(at.row_off, y)
-        right = min(at.col_off + at.width, x + pixels.shape[2])
-        bottom = min(at.row_off + at.height, y + pixels.shape[1])
-        rows, cols = slice(top - y, bottom - y), slice(left - x, right - x)
-        own = (
-            slice(top - at.row_off, bottom - at.row_off),
-            slice(left - at.col_off, right - at.col_off),
-        )
+        """Copy the part of tile ``child`` that lies in ``window``, of which ``pixels`` and
+        ``valid`` are."""
+        at = below.level.window(child)
+        part = at.clip(window)
+        place, own = part.slices_in(window), part.slices_in(at)
         for plane in range(self._form.planes):
             kept = below.raw if self._index.lossy else below.image
             slot = kept[plane * below.level.tiles + child]
             tile = self._decode(slot, plane, at)
-            pixels[self._form.bands(plane), rows, cols] = tile[:, *own]
+            pixels[self._form.bands(plane), *place] = tile[:, *own]
         if valid is not None:
-            valid[rows, cols] = self._decode_mask(below.mask[child], below.level, at)[own]
+            valid[place] = self._decode_mask(below.mask[child], below.level, at)[own]
 
     def _decode(self, slot: Any, plane: int, window: Window) -> Pixels:
         form = self._form
         if slot["store"] == UNSET:
             # A hole, of which a lossy codec keeps no other tile.
             fill = form.fill[form.bands(plane), np.newaxis, np.newaxis]
-            return np.broadcast_to(fill, (form.samples, window.height, window.width))
+            return np.broadcast_to(fill, (form.samples, *window.shape))
         if not slot["length"]:
-            return np.full((form.samples, window.height, window.width), form.missing, form.dtype)
+            return np.full((form.samples, *window.shape), form.missing, form.dtype)
         shape = (form.height, form.width, form.samples)
         tile = self._codec.decode(self._read(slot), shape, form.dtype)
         return form.unpack(tile, window)

@@ -16,7 +16,7 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.windows import Window as RasterioWindow
+from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.digest import crc32, digest_of, output_digest
@@ -28,14 +28,11 @@ from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pack_mask
 from geobatch_tui.execution.runtime.recorder import filters
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.ops.registry import Stage
-
-if TYPE_CHECKING:
     from pathlib import Path
 
     from rasterio.io import DatasetReader
 
-    from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, Slots, TileIndex
 
 #: Tiles of each level and plane that GDAL decodes, spread evenly.
@@ -224,14 +221,14 @@ def _check_tiles_of(
     compress = index.plan.encoding.compress
     hint = _OTHER_DECODER.format(compress) if compress in _PICTURES else ""
     for tile in sample:
-        at = level.window(tile)
+        at = RasterWindow(*level.window(tile).srcwin)
         for plane in range(form.planes):
             bands = range(form.bands(plane).start + 1, form.bands(plane).stop + 1)
-            pixels = dataset.read(list(bands), window=_window(at))
+            pixels = dataset.read(list(bands), window=at)
             raw = crc32(form.pack(pixels))
             _same(raw, slots.image[plane * level.tiles + tile], level.number, tile, hint)
         if mask:
-            valid = dataset.dataset_mask(window=_window(at)) != 0
+            valid = dataset.dataset_mask(window=at) != 0
             packed = pack_mask(valid, level.block_width, level.block_height)
             _same(crc32(packed), slots.mask[tile], level.number, tile)
 
@@ -241,10 +238,6 @@ def _same(crc: int, slot: Any, level: int, tile: int, hint: str = "") -> None:
         raise VerifyError(
             f"GDAL reads other pixels in tile {tile} of level {level} than were meant", hint=hint
         )
-
-
-def _window(at: Window) -> Any:
-    return RasterioWindow(at.col_off, at.row_off, at.width, at.height)
 
 
 def inspect(path: str, stage: Stage) -> InspectReceipt:

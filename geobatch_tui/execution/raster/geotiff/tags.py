@@ -21,6 +21,7 @@ from rasterio.errors import CRSError
 from rasterio.io import MemoryFile
 
 from geobatch_tui.errors import CrsError, OperationError, SchemaError
+from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
 from geobatch_tui.execution.raster.encode.tiff_tag import Tag
 from geobatch_tui.execution.raster.source.metadata import XMP
@@ -33,15 +34,18 @@ if TYPE_CHECKING:
 SIDE = 16
 #: Size and place of the pixels, and their encoding: the assembler's own.
 _OWN_TAGS = frozenset({
-    254, 256, 257, 259, 273, 278, 279, 317, 322, 323, 324, 325, 347, 50674,
+    tag.NEW_SUBFILE_TYPE, tag.IMAGE_WIDTH, tag.IMAGE_LENGTH, tag.COMPRESSION, tag.STRIP_OFFSETS,
+    tag.ROWS_PER_STRIP, tag.STRIP_BYTE_COUNTS, tag.PREDICTOR, tag.TILE_WIDTH, tag.TILE_LENGTH,
+    tag.TILE_OFFSETS, tag.TILE_BYTE_COUNTS, tag.JPEG_TABLES, tag.LERC_PARAMETERS,
 })  # fmt: skip
 #: Tags that overviews carry too: how a pixel is to be read, and the nodata value.
-_OVERVIEW_TAGS = frozenset({258, 262, 277, 284, 320, 338, 339, 530, 532, 42113})
+_OVERVIEW_TAGS = frozenset({
+    tag.BITS_PER_SAMPLE, tag.PHOTOMETRIC, tag.SAMPLES_PER_PIXEL, tag.PLANAR_CONFIGURATION,
+    tag.COLOR_MAP, tag.EXTRA_SAMPLES, tag.SAMPLE_FORMAT, tag.YCBCR_SUBSAMPLING,
+    tag.REFERENCE_BLACK_WHITE, tag.GDAL_NODATA,
+})  # fmt: skip
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
-#: ModelPixelScaleTag and ModelTiepointTag: where a north-up raster lies.
-_PIXEL_SCALE, _TIE_POINT = 33550, 33922
-_XMP_PACKET = 700
-_GDAL_METADATA, _END = 42112, b"</GDALMetadata>"
+_END = b"</GDALMetadata>"
 #: GDAL's names of colours where rasterio's are others; case makes no difference.
 _GDAL_COLOURS = {"Y": "YCbCr_Y", "Cb": "YCbCr_Cb", "Cr": "YCbCr_Cr"}
 #: Stand for the place and the fingerprint of an item, in tags that are shared.
@@ -88,13 +92,13 @@ def make_template(plan: RasterPlan, fingerprint: str) -> Template:
             _blanks.clear()
         blank = _blanks[name] = _made(kind, _NO_MARK)
     place = {
-        _PIXEL_SCALE: struct.pack("<3d", a, -e, 0.0),
-        _TIE_POINT: struct.pack("<6d", 0.0, 0.0, 0.0, c, f, 0.0),
+        tag.MODEL_PIXEL_SCALE: struct.pack("<3d", a, -e, 0.0),
+        tag.MODEL_TIE_POINT: struct.pack("<6d", 0.0, 0.0, 0.0, c, f, 0.0),
     }
     mark = fingerprint.encode()
-    if len(mark) != len(_NO_MARK) or not place.keys() <= {tag.code for tag in blank.tags}:
+    if len(mark) != len(_NO_MARK) or not place.keys() <= {entry.code for entry in blank.tags}:
         return _made(plan, fingerprint)
-    tags = tuple(_filled(tag, place, mark) for tag in blank.tags)
+    tags = tuple(_filled(entry, place, mark) for entry in blank.tags)
     identity = blank.identity | {
         "transform": plan.transform,
         "tags": blank.identity["tags"] | {"GEOBATCH_FP": fingerprint},
@@ -102,20 +106,20 @@ def make_template(plan: RasterPlan, fingerprint: str) -> Template:
     return Template(tags, blank.overview_tags, identity, name)
 
 
-def _filled(tag: Tag, place: dict[int, bytes], mark: bytes) -> Tag:
-    """A tag of a blank with the place and the fingerprint of an item."""
-    if tag.code in place:
-        return replace(tag, value=place[tag.code])
+def _filled(entry: Tag, place: dict[int, bytes], mark: bytes) -> Tag:
+    """Return a tag of a blank template with the place and the fingerprint of an item."""
+    if entry.code in place:
+        return replace(entry, value=place[entry.code])
     blank = _NO_MARK.encode()
-    return replace(tag, value=tag.value.replace(blank, mark)) if blank in tag.value else tag
+    return replace(entry, value=entry.value.replace(blank, mark)) if blank in entry.value else entry
 
 
 def _made(plan: RasterPlan, fingerprint: str) -> Template:
     data = _write(plan, fingerprint)
-    found = [tag for tag in parse_tags(data) if tag.code not in _OWN_TAGS]
+    found = [entry for entry in parse_tags(data) if entry.code not in _OWN_TAGS]
     if XMP in plan.domains:  # rasterio puts its name before it
         packet = "".join(plan.domains[XMP].values()).encode()
-        found.append(Tag(_XMP_PACKET, 1, len(packet), packet))
+        found.append(Tag(tag.XMP, 1, len(packet), packet))
     # The bytes alone: GDAL keeps what a TIFF cannot hold in a sidecar, which will not be there.
     with MemoryFile(data) as memory, memory.open(driver="GTiff") as dataset:
         identity = describe(dataset, plan.domains)
@@ -124,8 +128,8 @@ def _made(plan: RasterPlan, fingerprint: str) -> Template:
     if plan.count > 2 and identity["colours"] != plan.colorinterp:
         found = _with_colours(found, plan.colorinterp)
         identity["colours"] = plan.colorinterp
-    tags = tuple(sorted(found, key=lambda tag: tag.code))
-    overview_tags = tuple(tag for tag in tags if tag.code in _OVERVIEW_TAGS)
+    tags = tuple(sorted(found, key=lambda entry: entry.code))
+    overview_tags = tuple(entry for entry in tags if entry.code in _OVERVIEW_TAGS)
     return Template(tags, overview_tags, identity)
 
 
@@ -137,12 +141,15 @@ def _with_colours(tags: list[Tag], colours: tuple[str, ...]) -> list[Tag]:
         f"{_GDAL_COLOURS.get(name, name)}</Item>\n"
         for band, name in enumerate(colours)
     )
-    return [_prolonged(tag, items.encode()) if tag.code == _GDAL_METADATA else tag for tag in tags]
+    return [
+        _prolonged(entry, items.encode()) if entry.code == tag.GDAL_METADATA else entry
+        for entry in tags
+    ]
 
 
-def _prolonged(tag: Tag, items: bytes) -> Tag:
-    value = tag.value.replace(_END, items + _END)
-    return replace(tag, count=len(value), value=value)
+def _prolonged(entry: Tag, items: bytes) -> Tag:
+    value = entry.value.replace(_END, items + _END)
+    return replace(entry, count=len(value), value=value)
 
 
 def describe(dataset: Any, domains: Iterable[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import CrsError
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.grid.pixel_grid import Source
 from geobatch_tui.execution.raster.grid.projection import poles_inside
 
@@ -43,6 +43,16 @@ class SourceWindow:
     width: float
     height: float
     failed: bool
+
+    @property
+    def pixels(self) -> Window:
+        """The whole pixels that it meets."""
+        return Window.between(
+            math.floor(self.left),
+            math.floor(self.top),
+            math.ceil(self.left + self.width),
+            math.ceil(self.top + self.height),
+        )
 
 
 def source_window(mapper: Mapper, window: Window, steps: int = STEPS) -> SourceWindow | None:
@@ -133,21 +143,17 @@ def _own_points_inside(mapper: Mapper, window: Window, steps: int) -> tuple[Any,
     source = mapper.source
     cols, rows = _inside(Window(0, 0, source.width, source.height), steps)
     x, y = mapper.to_destination(cols, rows)
-    left, top = window.col_off, window.row_off
+    left, top, right, bottom = window.bounds
     with np.errstate(invalid="ignore"):
-        within = (x >= left) & (x <= left + window.width) & (y >= top) & (y <= top + window.height)
+        within = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
     return cols[within], rows[within]
 
 
 def _pole_inside(mapper: Mapper, window: Window) -> bool:
     a, b, c, d, e, f = mapper.grid.transform
-    x0, y0 = (
-        a * window.col_off + b * window.row_off + c,
-        d * window.col_off + e * window.row_off + f,
-    )
-    return any(
-        poles_inside(Source(mapper.grid.crs, (a, b, x0, d, e, y0), window.width, window.height))
-    )
+    col, row, width, height = window.srcwin
+    transform = (a, b, a * col + b * row + c, d, e, d * col + e * row + f)
+    return any(poles_inside(Source(mapper.grid.crs, transform, width, height)))
 
 
 def _clip(values: Any, limit: int) -> tuple[float, float]:

@@ -50,7 +50,7 @@ def halve(
     height, width = band.shape[0] - top - bottom, band.shape[1] - left - right
     means, weighs = np.empty((2, (height + 1) // 2, (width + 1) // 2))
     masked = valid is not None
-    pixel_loops.halve(
+    pixel_loops.convolve(
         np.ascontiguousarray(band),
         np.ascontiguousarray(valid) if masked else np.ones((1, 1), bool),
         masked, left, top, weights(resampling), means, weighs, *np.empty((2, band.shape[1])),

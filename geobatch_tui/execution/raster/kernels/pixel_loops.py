@@ -45,12 +45,12 @@ axis = Loop.of(
     "weights.axis",
     "float64:1 int int float int int64:1 float64:2 int64:1 uint8:1 float64:1",
 )
-halve = Loop.of(
-    "halve_kernel.halve",
+convolve = Loop.of(
+    "halve_loops.convolve",
     "T:2 uint8:2 bool int int float64:1 float64:2 float64:2 float64:1 float64:1",
 )
-average_whole = Loop.of("halve_average.whole", "T:2 uint8:2 bool T:1 bool T:2")
-average_floats = Loop.of("halve_average.floating", "T:2 uint8:2 bool T:1 bool T:2")
+average_whole = Loop.of("halve_loops.average_whole", "T:2 uint8:2 bool T:1 bool T:2")
+average_floats = Loop.of("halve_loops.average_floats", "T:2 uint8:2 bool T:1 bool T:2")
 interleave = Loop.of("interleave.interleave", "T:1 int int,int int,int T:2")
 differences = Loop.of("interleave.differences", "T:2 int T:2")
 are_differences = Loop.of("interleave.are_differences", "T:2 T:2 int T:1 uint8:1")

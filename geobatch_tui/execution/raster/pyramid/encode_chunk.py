@@ -265,7 +265,4 @@ def _places(
     """The number of each tile, and its rows and columns in a chunk that starts with the first."""
     first = level.window(int(numbers[0]))
     for number in numbers.tolist():
-        at = level.window(number)
-        rows = slice(at.row_off - first.row_off, at.row_off - first.row_off + at.height)
-        cols = slice(at.col_off - first.col_off, at.col_off - first.col_off + at.width)
-        yield number, rows, cols
+        yield number, *level.window(number).slices_in(first)

@@ -16,6 +16,7 @@ import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError, SourceChangedError, VerifyError
 from geobatch_tui.execution.io.digest import crc32
+from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.codec import lossless_codec_of
 from geobatch_tui.execution.raster.pyramid.encode_chunk import TRAILER, Kept
 from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pyramid, tiles_of
@@ -25,7 +26,7 @@ from geobatch_tui.execution.raster.source.tiff_directory import first_directory
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.encode.lossless import Codec
     from geobatch_tui.execution.raster.pixel_types import Pixels
     from geobatch_tui.execution.raster.plan import RasterPlan
@@ -35,26 +36,10 @@ if TYPE_CHECKING:
 
 #: Codecs of which every stream that one decoder takes is good for the others.
 CODECS = {"DEFLATE": 8, "ZSTD": 50000}
-#: TIFF's tags.
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL = (
-    254,
-    256,
-    257,
-    258,
-    259,
-    262,
-    266,
-)
-_SAMPLES, _PLANAR, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT = 277, 284, 317, 322, 323
-_OFFSETS, _COUNTS, _FORMAT = 324, 325, 339
-_DEFAULTS = {_SUBFILE: 0, _FILL: 1, _SAMPLES: 1, _PLANAR: 1, _PREDICTOR: 1, _FORMAT: 1}
 _WANTED = frozenset({
-    *_DEFAULTS, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT,
-    _OFFSETS, _COUNTS,
+    *tag.DEFAULTS, tag.IMAGE_WIDTH, tag.IMAGE_LENGTH, tag.BITS_PER_SAMPLE, tag.COMPRESSION,
+    tag.PHOTOMETRIC, tag.TILE_WIDTH, tag.TILE_LENGTH, tag.TILE_OFFSETS, tag.TILE_BYTE_COUNTS,
 })  # fmt: skip
-_FORMATS = {"u": 1, "i": 2, "f": 3}
-#: Black is 0 or white is, RGB, palette: pixels that GDAL hands on as they are stored.
-_PLAIN = frozenset({0, 1, 2, 3})
 #: Options that say how hard to compress: then every tile is compressed anew.
 _EFFORT = frozenset({"LEVEL", "ZLEVEL", "ZSTD_LEVEL"})
 
@@ -78,28 +63,28 @@ def _tables(path: str, plan: RasterPlan) -> tuple[Any, Any] | None:
     by_band = encoding.interleave == "band" and plan.count > 1
     dtype = np.dtype(plan.dtype)
     asked = {
-        _SUBFILE: 0,
-        _FILL: 1,
-        _WIDTH: plan.width,
-        _HEIGHT: plan.height,
-        _BITS: dtype.itemsize * 8,
-        _FORMAT: _FORMATS[dtype.kind],
-        _SAMPLES: plan.count,
-        _COMPRESSION: CODECS[encoding.compress],
-        _PREDICTOR: encoding.predictor,
-        _TILE_WIDTH: encoding.block_width,
-        _TILE_HEIGHT: encoding.block_height,
+        tag.NEW_SUBFILE_TYPE: 0,
+        tag.FILL_ORDER: 1,
+        tag.IMAGE_WIDTH: plan.width,
+        tag.IMAGE_LENGTH: plan.height,
+        tag.BITS_PER_SAMPLE: dtype.itemsize * 8,
+        tag.SAMPLE_FORMAT: tag.SAMPLE_FORMATS[dtype.kind],
+        tag.SAMPLES_PER_PIXEL: plan.count,
+        tag.COMPRESSION: CODECS[encoding.compress],
+        tag.PREDICTOR: encoding.predictor,
+        tag.TILE_WIDTH: encoding.block_width,
+        tag.TILE_LENGTH: encoding.block_height,
     }
     if plan.count > 1:
-        asked[_PLANAR] = 2 if by_band else 1
-    for tag, value in asked.items():
-        found = tags.get(tag, np.array([_DEFAULTS.get(tag, -1)]))
-        if not len(found) or (found != value).any():
+        asked[tag.PLANAR_CONFIGURATION] = 2 if by_band else 1
+    for code, value in asked.items():
+        stated = tags.get(code, np.array([tag.DEFAULTS.get(code, -1)]))
+        if not len(stated) or (stated != value).any():
             return None
-    photometric = tags.get(_PHOTOMETRIC)
-    if photometric is None or not _PLAIN.issuperset(photometric.tolist()):
+    photometric = tags.get(tag.PHOTOMETRIC)
+    if photometric is None or not tag.STORED_AS_THEY_ARE.issuperset(photometric.tolist()):
         return None
-    offsets, counts = tags.get(_OFFSETS), tags.get(_COUNTS)
+    offsets, counts = tags.get(tag.TILE_OFFSETS), tags.get(tag.TILE_BYTE_COUNTS)
     tiles = pyramid(plan)[0].tiles * TileForm.of(plan).planes
     if offsets is None or counts is None or not len(offsets) == len(counts) == tiles:
         return None
@@ -129,7 +114,7 @@ class EncodedTiles:
     def close(self) -> None:
         os.close(self.fd)
 
-    def read(self, plane: int, tile: int) -> tuple[Kept, Pixels] | None:
+    def read_tile(self, plane: int, tile: int) -> tuple[Kept, Pixels] | None:
         """A tile as it is stored, and decoded (height, width, samples); None if it is not there.
 
         Raises:
@@ -144,13 +129,13 @@ class EncodedTiles:
         data = os.pread(self.fd, length, int(self.offsets[at]))
         decoded = self.codec.decode(data, shape, form.dtype, foreign=True)
         window = self.level.window(tile)
-        whole = (window.height, window.width) == (form.height, form.width)
+        whole = window.shape == (form.height, form.width)
         # Beyond the image a tile may hold anything; what counts is what a reader sees.
         seen = decoded if whole else form.pack(form.unpack(decoded, window))
         return Kept(data, crc32(seen), form.is_missing(seen)), decoded
 
 
-def read(
+def read_tiles(
     held: Held, path: str, plan: RasterPlan, window: Window, by_gdal: Callable[[Window], Pixels]
 ) -> tuple[Pixels, KeptTiles]:
     """Pixels (bands, h, w) of ``window``, whole tiles of the output, and its encoded tiles.
@@ -164,17 +149,16 @@ def read(
     if tiles is None:
         tiles = held.warps["encoded tiles"] = EncodedTiles.of(path, plan)
     form = tiles.form
-    whole = np.empty((window.height, window.width, plan.count), form.dtype)
+    whole = np.empty((*window.shape, plan.count), form.dtype)
     kept: dict[tuple[int, int], Kept] = {}
     damaged: dict[tuple[int, int], VerifyError] = {}
     for number in tiles_of(tiles.level, window).tolist():
         at = tiles.level.window(number)
-        rows = slice(at.row_off - window.row_off, at.row_off - window.row_off + at.height)
-        cols = slice(at.col_off - window.col_off, at.col_off - window.col_off + at.width)
+        rows, cols = at.slices_in(window)
         for plane in range(form.planes):
             bands = form.bands(plane)
             try:
-                found = tiles.read(plane, number)
+                found = tiles.read_tile(plane, number)
             except VerifyError as error:
                 damaged.setdefault(divmod(number, tiles.level.across), error)
                 continue

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from geobatch_tui.errors import OperationError, SchemaError
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.kernels import convolution, pixel_loops
 
 if TYPE_CHECKING:
@@ -57,10 +57,13 @@ class Level:
     def window(self, tile: int) -> Window:
         """Pixels of ``tile`` that lie inside the level."""
         row, col = divmod(tile, self.across)
-        x, y = col * self.block_width, row * self.block_height
-        return Window(
-            x, y, min(self.block_width, self.width - x), min(self.block_height, self.height - y)
-        )
+        width, height = self.block_width, self.block_height
+        return Window(col * width, row * height, width, height).clip(self.whole)
+
+    @property
+    def whole(self) -> Window:
+        """All pixels of the level."""
+        return Window(0, 0, self.width, self.height)
 
 
 def pyramid(plan: RasterPlan) -> tuple[Level, ...]:
@@ -121,13 +124,12 @@ def owned_levels(plan: RasterPlan, grid: ChunkGrid) -> int:
 def tiles_of(level: Level, window: Window) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Numbers of the tiles of ``level`` under ``window`` (pixels of full resolution, its offset a
     multiple of 2**level tiles), row-major."""
-    col, row = window.col_off >> level.number, window.row_off >> level.number
     scale = 1 << level.number
-    width = min(-(-window.width // scale), level.width - col)
-    height = min(-(-window.height // scale), level.height - row)
-    first_col, first_row = col // level.block_width, row // level.block_height
-    cols = np.arange(first_col, first_col + -(-width // level.block_width), dtype=np.int64)
-    rows = np.arange(first_row, first_row + -(-height // level.block_height), dtype=np.int64)
+    tiles = (
+        window.blocks(scale, scale).clip(level.whole).blocks(level.block_width, level.block_height)
+    )
+    cols = np.arange(tiles.col_off, tiles.right, dtype=np.int64)
+    rows = np.arange(tiles.row_off, tiles.bottom, dtype=np.int64)
     numbers: np.ndarray[Any, np.dtype[np.int64]] = (
         rows[:, np.newaxis] * level.across + cols
     ).ravel()

@@ -12,29 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.source.tiff_directory import first_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from geobatch_tui.execution.raster.source.tiff_directory import Tags
     from geobatch_tui.execution.raster.source_facts import Facts
 
 #: TIFF's numbers of the codecs that are decoded here, by name.
 _CODECS = {1: "NONE", 5: "LZW", 8: "DEFLATE", 32946: "DEFLATE", 50000: "ZSTD"}
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-_FILL, _STRIPS, _SAMPLES, _ROWS, _STRIP_COUNTS, _PLANAR = 266, 273, 277, 278, 279, 284
-_PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_COUNTS = 317, 322, 323, 324, 325
-_FORMAT = 339
-_DEFAULTS = {
-    _SUBFILE: 0, _PHOTOMETRIC: 1, _FILL: 1, _SAMPLES: 1, _PLANAR: 1, _PREDICTOR: 1, _FORMAT: 1,
-}  # fmt: skip
 _WANTED = frozenset({
-    *_DEFAULTS, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _STRIPS, _ROWS, _STRIP_COUNTS, _TILE_WIDTH,
-    _TILE_HEIGHT, _TILES, _TILE_COUNTS,
+    *tag.DEFAULTS, tag.PHOTOMETRIC, tag.IMAGE_WIDTH, tag.IMAGE_LENGTH, tag.BITS_PER_SAMPLE,
+    tag.COMPRESSION, tag.STRIP_OFFSETS, tag.ROWS_PER_STRIP, tag.STRIP_BYTE_COUNTS, tag.TILE_WIDTH,
+    tag.TILE_LENGTH, tag.TILE_OFFSETS, tag.TILE_BYTE_COUNTS,
 })  # fmt: skip
-_FORMATS = {"u": 1, "i": 2, "f": 3}
-#: White is 0 or black is, RGB, palette: pixels that GDAL hands on as they are stored.
-_PHOTOMETRICS = frozenset({0, 1, 2, 3})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +80,10 @@ class BlockTable:
         length = int(self.counts[at])
         return length if length <= 2 * self.full_size + 1024 else 0
 
-    def under(self, left: int, top: int, right: int, bottom: int) -> Iterator[tuple[int, int]]:
-        """Row and column of the blocks under these bounds in pixels."""
-        for row in range(max(top, 0) // self.height, min(-(-bottom // self.height), self.down)):
-            for col in range(max(left, 0) // self.width, min(-(-right // self.width), self.across)):
-                yield row, col
+    def under(self, window: Window) -> Iterator[tuple[int, int]]:
+        """Row and column of each block under ``window``."""
+        blocks = window.blocks(self.width, self.height)
+        return blocks.clip(Window(0, 0, self.across, self.down)).places()
 
     def planes_of(self, row: int, col: int) -> range:
         """The blocks at a place, one for each plane."""
@@ -98,22 +91,22 @@ class BlockTable:
         return range(row * self.across + col, plane * self.planes, plane)
 
 
-def _table(order: str, tags: dict[int, Any], facts: Facts) -> BlockTable | None:
-    one = {tag: _one(tags, tag) for tag in _WANTED}
-    image = one[_WIDTH], one[_HEIGHT], one[_SAMPLES]
-    if image != (facts.width, facts.height, facts.count) or not one[_BITS]:
+def _table(order: str, tags: Tags, facts: Facts) -> BlockTable | None:
+    first = {code: _first(tags, code) for code in _WANTED}
+    image = first[tag.IMAGE_WIDTH], first[tag.IMAGE_LENGTH], first[tag.SAMPLES_PER_PIXEL]
+    if image != (facts.width, facts.height, facts.count) or not first[tag.BITS_PER_SAMPLE]:
         return None
-    strips = _TILES not in tags
+    strips = tag.TILE_OFFSETS not in tags
     if strips:
-        block = facts.width, min(one[_ROWS] or facts.height, facts.height)
-        offsets, counts = tags.get(_STRIPS), tags.get(_STRIP_COUNTS)
+        block = facts.width, min(first[tag.ROWS_PER_STRIP] or facts.height, facts.height)
+        offsets, counts = tags.get(tag.STRIP_OFFSETS), tags.get(tag.STRIP_BYTE_COUNTS)
     else:
-        block = one[_TILE_WIDTH], one[_TILE_HEIGHT]
-        offsets, counts = tags[_TILES], tags.get(_TILE_COUNTS)
+        block = first[tag.TILE_WIDTH], first[tag.TILE_LENGTH]
+        offsets, counts = tags[tag.TILE_OFFSETS], tags.get(tag.TILE_BYTE_COUNTS)
     if not all(block) or offsets is None or counts is None:
         return None
     across, down = -(-facts.width // block[0]), -(-facts.height // block[1])
-    planes = facts.count if one[_PLANAR] == 2 else 1
+    planes = facts.count if first[tag.PLANAR_CONFIGURATION] == 2 else 1
     if not len(offsets) == len(counts) == across * down * planes:
         return None
     return BlockTable(
@@ -123,33 +116,39 @@ def _table(order: str, tags: dict[int, Any], facts: Facts) -> BlockTable | None:
         planes=planes,
         samples=facts.count // planes,
         rows=facts.height,
-        bits=one[_BITS],
-        compress=_CODECS.get(one[_COMPRESSION], ""),
-        predictor=one[_PREDICTOR],
-        plain=order == "<" and _is_plain(tags, one, facts),
+        bits=first[tag.BITS_PER_SAMPLE],
+        compress=_CODECS.get(first[tag.COMPRESSION], ""),
+        predictor=first[tag.PREDICTOR],
+        plain=order == "<" and _is_plain(tags, first, facts),
         strips=strips,
         offsets=offsets,
         counts=counts,
     )
 
 
-def _is_plain(tags: dict[int, Any], one: dict[int, int], facts: Facts) -> bool:
+def _is_plain(tags: Tags, first: dict[int, int], facts: Facts) -> bool:
+    """Whether pixels are stored as numpy's own, but for codec and predictor."""
     if facts.dtype.startswith("complex"):
         return False
     dtype = np.dtype(facts.dtype)
-    alike = all(len(set(np.atleast_1d(tags.get(tag, 0)).tolist())) == 1 for tag in (_BITS, _FORMAT))
+    alike = all(
+        len(set(np.atleast_1d(tags.get(code, 0)).tolist())) == 1
+        for code in (tag.BITS_PER_SAMPLE, tag.SAMPLE_FORMAT)
+    )
     floating = dtype.kind == "f"
     return (
         alike
-        and one[_BITS] == dtype.itemsize * 8
-        and one[_FORMAT] == _FORMATS[dtype.kind]
-        and (one[_SUBFILE], one[_FILL]) == (0, 1)
-        and one[_PHOTOMETRIC] in _PHOTOMETRICS
-        and one[_PREDICTOR] in ((1, 3) if floating else (1, 2))
+        and first[tag.BITS_PER_SAMPLE] == dtype.itemsize * 8
+        and first[tag.SAMPLE_FORMAT] == tag.SAMPLE_FORMATS[dtype.kind]
+        and (first[tag.NEW_SUBFILE_TYPE], first[tag.FILL_ORDER]) == (0, 1)
+        and first[tag.PHOTOMETRIC] in tag.STORED_AS_THEY_ARE
+        and first[tag.PREDICTOR] in ((1, 3) if floating else (1, 2))
     )
 
 
-def _one(tags: dict[int, Any], tag: int) -> int:
-    """The value of a tag, the first of several, or its default; 0 if there is none."""
-    found = tags.get(tag)
-    return int(found[0]) if found is not None and len(found) else _DEFAULTS.get(tag, 0)
+def _first(tags: Tags, code: int) -> int:
+    """Return the value of a tag, the first of several, or its default; 0 if there is none."""
+    values = tags.get(code)
+    if values is not None and len(values):
+        return int(values[0])
+    return 1 if code == tag.PHOTOMETRIC else tag.DEFAULTS.get(code, 0)

@@ -16,6 +16,7 @@ import numpy as np
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.encode import lossless
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.source.checksums import ends_well
@@ -62,28 +63,28 @@ class Blocks:
             return None
         return cls(fd, table, np.dtype(dtype), dataset)
 
-    def read(self, left: int, top: int, right: int, bottom: int) -> Pixels:
-        """Pixels (bands, h, w) in these bounds, which lie on the image.
+    def read_blocks(self, window: Window) -> Pixels:
+        """Read the blocks under ``window``, which lies on the image; return its pixels (bands, h,
+        w).
 
         Raises:
             DamagedBlocksError: checksums are wrong.
             RasterioError: GDAL cannot read a block either.
         """
         table = self.table
-        out = np.empty((table.planes * table.samples, bottom - top, right - left), self.dtype)
+        out = np.empty((table.planes * table.samples, *window.shape), self.dtype)
         bad: dict[tuple[int, int], None] = {}
-        for row, col in table.under(left, top, right, bottom):
-            y, x = row * table.height, col * table.width
-            rows = slice(max(top, y), min(bottom, y + table.height))
-            cols = slice(max(left, x), min(right, x + table.width))
+        for row, col in table.under(window):
+            whole = Window(col * table.width, row * table.height, table.width, table.height)
+            part = whole.clip(window)
+            target, source = part.slices_in(window), part.slices_in(whole)
             for plane, at in enumerate(table.planes_of(row, col)):
                 block = self._block(at, plane, row, col)
                 if block is None:
                     bad[row, col] = None
                     continue
                 bands = slice(plane * table.samples, (plane + 1) * table.samples)
-                into = out[bands, _moved(rows, -top), _moved(cols, -left)]
-                into[:] = block[:, _moved(rows, -y), _moved(cols, -x)]
+                out[bands, *target] = block[:, *source]
         if bad:
             raise DamagedBlocksError(list(bad))
         return out
@@ -122,17 +123,13 @@ class Blocks:
 
     def _by_gdal(self, plane: int, row: int, col: int) -> Pixels:
         table, dataset = self.table, self.dataset()
-        x, y = col * table.width, row * table.height
-        window = RasterWindow(
-            x, y, min(table.width, dataset.width - x), min(table.height, dataset.height - y)
-        )
+        whole = Window(0, 0, dataset.width, dataset.height)
+        block = Window(col * table.width, row * table.height, table.width, table.height).clip(whole)
         first = plane * table.samples + 1
-        pixels: Pixels = dataset.read(list(range(first, first + table.samples)), window=window)
+        pixels: Pixels = dataset.read(
+            list(range(first, first + table.samples)), window=RasterWindow(*block.srcwin)
+        )
         return pixels
-
-
-def _moved(part: slice, by: int) -> slice:
-    return slice(part.start + by, part.stop + by)
 
 
 def _by_band(raw: Pixels, shape: tuple[int, int, int], dtype: Any, predictor: int) -> Pixels:

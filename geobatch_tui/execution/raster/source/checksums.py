@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import imagecodecs
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.source.block_table import BlockTable
 
 
@@ -36,10 +37,10 @@ class Checksums:
             return None
         return cls(fd, table, bytearray(len(table.counts)))
 
-    def damaged(self, left: int, top: int, right: int, bottom: int) -> list[tuple[int, int]]:
-        """Row and column of the blocks under these bounds in pixels whose checksum is wrong."""
+    def damaged(self, window: Window) -> list[tuple[int, int]]:
+        """Return row and column of each block under ``window`` whose checksum is wrong."""
         bad: dict[tuple[int, int], None] = {}
-        for row, col in self.table.under(left, top, right, bottom):
+        for row, col in self.table.under(window):
             for at in self.table.planes_of(row, col):
                 if not self.seen[at]:
                     if self._is_good(at):

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.pixel_types import Pixels
 
 #: A header that claims more raw bytes than this, and BOMB_RATIO times the file, is not believed.
@@ -291,28 +292,27 @@ class Held:
             self.opened = _open(self.path, self.stack, allow_vrt=self.facts.driver == "VRT")
         return self.opened
 
-    def read(self, left: int, top: int, right: int, bottom: int) -> Pixels:
-        """Pixels (bands, h, w) in these bounds, all bands, as they are stored.
+    def read_window(self, window: Window) -> Pixels:
+        """Read the pixels (bands, h, w) of ``window`` as they are stored.
 
         Raises:
             CorruptSourceError: as :meth:`check`.
             RasterioError: GDAL cannot read them.
         """
         if self.blocks is None:
-            self.check(left, top, right, bottom)
-            window = RasterWindow(left, top, right - left, bottom - top)
-            pixels: Pixels = self.dataset.read(window=window)
+            self.check(window)
+            pixels: Pixels = self.dataset.read(window=RasterWindow(*window.srcwin))
             return pixels
         try:
-            return self.blocks.read(left, top, right, bottom)
+            return self.blocks.read_blocks(window)
         except DamagedBlocksError as error:
             raise self._corrupt(error.blocks) from error
 
-    def check(self, left: int, top: int, right: int, bottom: int) -> None:
-        """Raises CorruptSourceError if a block under these bounds in pixels is damaged, though GDAL
-        may not notice; its evidence lists them as [row, column]."""
+    def check(self, window: Window) -> None:
+        """Raise CorruptSourceError if a block under ``window`` is damaged, though GDAL may not
+        notice; its evidence lists such blocks as [row, column]."""
         if self.checksums is not None:
-            damaged = self.checksums.damaged(left, top, right, bottom)
+            damaged = self.checksums.damaged(window)
             if damaged:
                 raise self._corrupt(damaged)
 

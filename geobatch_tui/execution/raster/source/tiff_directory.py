@@ -9,22 +9,31 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.raster.encode import tiff_tag as tag
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
-_WANTED = frozenset({_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS})
+    from numpy.typing import NDArray
+
+#: Values by the code of their tag.
+type Tags = dict[int, NDArray[np.unsignedinteger]]
+
+#: Tables of the places of blocks, and of their sizes.
+_TABLES = (
+    (tag.TILE_OFFSETS, tag.TILE_BYTE_COUNTS),
+    (tag.STRIP_OFFSETS, tag.STRIP_BYTE_COUNTS),
+)
+_WANTED = frozenset(chain.from_iterable(_TABLES))
 _SIZES = {3: "u2", 4: "u4", 16: "u8"}
 _MAX_DIRECTORIES = 4096
 
-
-_COMPRESSION = 259
 #: Names of compressions that a build of GDAL may lack.
 _COMPRESSIONS = {
     6: "old-style JPEG", 7: "JPEG", 34661: "JBIG", 34712: "JPEG 2000", 34887: "LERC",
@@ -87,7 +96,7 @@ def missing_blocks(path: Path) -> list[MissingBlocks]:
     return found
 
 
-def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, dict[int, np.ndarray]]:
+def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, Tags]:
     """Byte order, ``<`` or ``>``, and those of the ``wanted`` tags that hold whole numbers, of the
     first directory of the TIFF at ``path``.
 
@@ -104,10 +113,10 @@ def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, dict[int, 
 def compression_of(path: Path) -> str:
     """The compression of the first directory of the TIFF at ``path``, for a message."""
     try:
-        _, tags = first_directory(path, frozenset({_COMPRESSION}))
+        _, tags = first_directory(path, frozenset({tag.COMPRESSION}))
     except CorruptSourceError:
         return "an unknown codec"
-    number = next((int(value) for value in tags.get(_COMPRESSION, ())), 0)  # it may have none
+    number = next((int(value) for value in tags.get(tag.COMPRESSION, ())), 0)  # it may have none
     return f"{_COMPRESSIONS.get(number, 'an unknown codec')} (TIFF compression {number})"
 
 
@@ -136,7 +145,7 @@ def _seek(file: BinaryIO, offset: int, path: Path, what: str) -> None:
 
 def _directory(
     file: BinaryIO, form: _Form, offset: int, path: Path, wanted: frozenset[int] = _WANTED
-) -> tuple[dict[int, np.ndarray], int]:
+) -> tuple[Tags, int]:
     _seek(file, offset, path, "a directory")
     count = _unpack(file, form.counter, path, "a directory")
     step = struct.calcsize(form.entry)
@@ -146,13 +155,15 @@ def _directory(
     next_offset = _unpack(file, form.pointer, path, "the end of a directory")
     tables = {}
     for start in range(0, count * step, step):
-        tag, kind, values, inline = struct.unpack_from(form.entry, entries, start)
-        if tag in wanted and kind in _SIZES:
-            tables[tag] = _table(file, form, (kind, values, inline), path)
+        code, kind, values, inline = struct.unpack_from(form.entry, entries, start)
+        if code in wanted and kind in _SIZES:
+            tables[code] = _table(file, form, (kind, values, inline), path)
     return tables, next_offset
 
 
-def _table(file: BinaryIO, form: _Form, entry: tuple[int, int, bytes], path: Path) -> np.ndarray:
+def _table(
+    file: BinaryIO, form: _Form, entry: tuple[int, int, bytes], path: Path
+) -> NDArray[np.unsignedinteger]:
     kind, values, inline = entry
     dtype = np.dtype(form.order + _SIZES[kind])
     length = values * dtype.itemsize
@@ -169,11 +180,8 @@ def _table(file: BinaryIO, form: _Form, entry: tuple[int, int, bytes], path: Pat
     return np.frombuffer(file.read(length), dtype)
 
 
-def _missing(tables: dict[int, np.ndarray], size: int, number: int) -> MissingBlocks | None:
-    for offsets_tag, counts_tag in (
-        (_TILE_OFFSETS, _TILE_COUNTS),
-        (_STRIP_OFFSETS, _STRIP_COUNTS),
-    ):
+def _missing(tables: Tags, size: int, number: int) -> MissingBlocks | None:
+    for offsets_tag, counts_tag in _TABLES:
         offsets, counts = tables.get(offsets_tag), tables.get(counts_tag)
         if offsets is None or counts is None or len(offsets) != len(counts):
             continue

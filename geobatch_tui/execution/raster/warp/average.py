@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.kernels import pixel_loops
-from geobatch_tui.execution.raster.warp.target import Target, halves, slices
+from geobatch_tui.execution.raster.warp.target import Target
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.warp.resampler import Resampler
@@ -19,17 +19,10 @@ if TYPE_CHECKING:
 Corners = tuple[Any, Any, Any, Any]
 
 
-def read(warper: Resampler, window: Window, target: Target, part: int) -> None:
-    """Fill ``target``, which is ``window`` of the item; ``part`` is the side of what is computed
-    at once."""
-    for rows, cols in slices(window.height, window.width, part):
-        inner = Window(
-            window.col_off + cols.start,
-            window.row_off + rows.start,
-            cols.stop - cols.start,
-            rows.stop - rows.start,
-        )
-        _place(warper, _corners(warper, inner), target.part(rows, cols))
+def average_window(warper: Resampler, window: Window, target: Target, side: int) -> None:
+    """Fill ``target``, which is ``window`` of the item, in parts of ``side`` pixels."""
+    for part in window.parts(side, side):
+        _place(warper, _corners(warper, part), target.part(part))
 
 
 def _corners(warper: Resampler, window: Window) -> Corners:
@@ -37,8 +30,8 @@ def _corners(warper: Resampler, window: Window) -> Corners:
     if vectors is None:
         (x1, y1), (x2, y2) = warper.lattice.corners(window)
         return x1, y1, x2, y2
-    x = vectors.x[window.col_off : window.col_off + window.width + 1]
-    y = vectors.y[window.row_off : window.row_off + window.height + 1]
+    left, top, right, bottom = window.bounds
+    x, y = vectors.x[left : right + 1], vectors.y[top : bottom + 1]
     return (*np.meshgrid(x[:-1], y[:-1]), *np.meshgrid(x[1:], y[1:]))
 
 
@@ -48,15 +41,14 @@ def _place(warper: Resampler, corners: Corners, target: Target) -> None:
     if not on.any():
         return
     needed = _needed(warper, corners, on)
-    height, width = on.shape
-    if not warper.sampler.fits(*needed) and max(height, width) > 1:
-        for rows, cols in halves(height, width):
-            x1, y1, x2, y2 = (each[rows, cols] for each in corners)
-            _place(warper, (x1, y1, x2, y2), target.part(rows, cols))
+    if not warper.sampler.fits(needed) and target.window.size > 1:
+        for half in target.window.halves():
+            x1, y1, x2, y2 = (each[half.slices_in(target.window)] for each in corners)
+            _place(warper, (x1, y1, x2, y2), target.part(half))
         return
     _average(
         warper,
-        warper.sampler.read(*needed),
+        warper.sampler.read_samples(needed),
         (np.where(on, corners[0], np.nan), *corners[1:]),
         target,
     )
@@ -79,8 +71,8 @@ def _near_source(warper: Resampler, corners: Corners) -> Any:
     return on
 
 
-def _needed(warper: Resampler, corners: Corners, on: Any) -> tuple[int, int, int, int]:
-    """Bounds of the source pixels under the extents; all columns if one goes round the back."""
+def _needed(warper: Resampler, corners: Corners, on: Any) -> Window:
+    """Return the source pixels under the extents: all columns if one goes round the globe."""
     source, warp = warper.mapper.source, warper.plan.warp
     x1, y1, x2, y2 = (each[on] for each in corners)
     low, high = np.minimum(x1, x2), np.maximum(x1, x2)
@@ -96,7 +88,7 @@ def _needed(warper: Resampler, corners: Corners, on: Any) -> tuple[int, int, int
         max(min(right, source.width), left + 1),
         max(min(bottom, source.height), top + 1),
     )
-    return left, top, right, bottom
+    return Window.between(left, top, right, bottom)
 
 
 def _average(warper: Resampler, sampled: Sampled, corners: Corners, target: Target) -> None:
@@ -116,6 +108,6 @@ def _average(warper: Resampler, sampled: Sampled, corners: Corners, target: Targ
         touched,
         *warper.ends,
     )
-    warper.finish(Target.of(out, touched), target)
+    warper.finish(Target.of(target.window, out, touched), target)
     if target.alpha is not None:
         target.alpha[touched > 0] = warper.opaque

@@ -24,8 +24,7 @@ from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 if TYPE_CHECKING:
     from pyproj import CRS
 
-    from geobatch_tui.execution.raster.grid.output_grid import Suggestion
-    from geobatch_tui.execution.raster.grid.pixel_grid import Source
+    from geobatch_tui.execution.raster.grid.pixel_grid import Source, Suggestion
 
 #: Steps along an edge; of sources with a longer shorter side, GDAL takes more.
 _STEPS, _LONGEST = 20, 1024

@@ -23,14 +23,12 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import OperationError
-from geobatch_tui.execution.protocol.messages import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from geobatch_tui.execution.raster.grid.output_grid import Suggestion
+    from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.raster.grid.pixel_grid import Suggestion
     from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
     from geobatch_tui.execution.raster.plan import Number, RasterPlan
     from geobatch_tui.execution.raster.source.opened_source import Held
@@ -56,13 +54,13 @@ def resampling_of(name: str) -> Resampling:
     return Resampling["cubic_spline" if name == "cubicspline" else name]
 
 
-def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
-    """Pixels (count, h, w) of ``window`` of the destination, and where they are valid, if the plan
-    keeps that in a mask."""
+def warp_window(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
+    """Return the pixels (count, h, w) of ``window`` of the output, and where they are valid, if the
+    plan keeps that in a mask."""
     if plan.warp is None:
         raise OperationError("this plan has no warp")
     if PER_BAND in plan.warp.options:
-        return _read_per_band(held, plan, window)
+        return _warp_per_band(held, plan, window)
     warped = _virtual(held, plan, plan.warp.src_nodata, alpha=_adds_alpha(held, plan))
     pixels = _read_blocks(warped, window)
     if plan.validity == "alpha" and held.facts.alpha:
@@ -96,12 +94,12 @@ def _adds_alpha(held: Held, plan: RasterPlan) -> bool:
     return plan.validity == "mask" or (plan.validity == "alpha" and not held.facts.alpha)
 
 
-def _read_per_band(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
+def _warp_per_band(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
     """Bands with different nodata: each value has its own virtual dataset, as rasterio passes one
     value for all bands. A pixel is valid where all bands are."""
     bands = held.facts.nodatavals
-    pixels: Pixels = np.empty((len(bands), window.height, window.width), plan.dtype)
-    valid = np.ones((window.height, window.width), bool)
+    pixels: Pixels = np.empty((len(bands), *window.shape), plan.dtype)
+    valid = np.ones(window.shape, bool)
     for value in dict.fromkeys(bands):
         chosen = [index for index, other in enumerate(bands) if other == value]
         if value is None:
@@ -119,30 +117,12 @@ def _read_per_band(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels
 
 
 def _read_blocks(warped: WarpedVRT, window: Window) -> Pixels:
-    pixels: Pixels = np.empty(
-        (warped.count, window.height, window.width), np.dtype(warped.dtypes[0])
-    )
+    pixels: Pixels = np.empty((warped.count, *window.shape), np.dtype(warped.dtypes[0]))
     rows, cols = warped.block_shapes[0]
-    for part in parts(window, int(cols), int(rows)):
-        top, left = part.row_off - window.row_off, part.col_off - window.col_off
-        pixels[:, top : top + part.height, left : left + part.width] = warped.read(
-            window=RasterWindow(part.col_off, part.row_off, part.width, part.height)
-        )
+    for part in window.tiles(int(cols), int(rows)):
+        block = warped.read(window=RasterWindow(*part.srcwin))
+        pixels[:, *part.slices_in(window)] = block
     return pixels
-
-
-def parts(window: Window, cols: int, rows: int) -> Iterator[Window]:
-    """``window`` cut along a grid of ``cols`` x ``rows`` pixels, row-major."""
-    bottom, right = window.row_off + window.height, window.col_off + window.width
-    top = window.row_off
-    while top < bottom:
-        below = min((top // rows + 1) * rows, bottom)
-        left = window.col_off
-        while left < right:
-            beyond = min((left // cols + 1) * cols, right)
-            yield Window(left, top, beyond - left, below - top)
-            left = beyond
-        top = below
 
 
 def _virtual(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bool) -> WarpedVRT:

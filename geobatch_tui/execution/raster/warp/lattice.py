@@ -19,7 +19,7 @@ import numpy as np
 from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.grid.projection import Points
     from geobatch_tui.execution.raster.warp.coordinates import Exact, Pair
 
@@ -48,11 +48,10 @@ class Cells:
     y: Points
 
     def within(self, window: Window) -> Cells:
-        """Those in the rows of ``window``."""
-        rows = self.places[:, 1]
-        first = np.searchsorted(rows, window.row_off // self.size)
-        last = np.searchsorted(rows, -(-(window.row_off + window.height) // self.size))
-        part = slice(int(first), int(last))
+        """Return the cells in the rows of ``window``."""
+        met = window.blocks(self.size, self.size)
+        first, last = np.searchsorted(self.places[:, 1], (met.row_off, met.bottom)).tolist()
+        part = slice(first, last)
         return Cells(self.size, self.places[part], self.x[part], self.y[part])
 
 
@@ -69,20 +68,20 @@ class Cover:
     """The coordinates of one window: interpolated in ``cells``, taken from PROJ in ``singles``.
 
     ``offsets`` are the places in a pixel that can be asked for (0.5: its centre). ``extents`` are
-    those of the positions, over the largest cells from ``first`` (column, row) on. ``gaps`` says
-    whether there are cells without a position.
+    those of the positions, over ``largest``, the largest cells of the window. ``gaps`` says whether
+    there are cells without a position.
     """
 
     offsets: tuple[float, ...]
     cells: list[Cells]
     singles: Singles
-    first: tuple[int, int]
+    largest: Window
     extents: Any
     gaps: bool
 
     def fill(self, window: Window, which: int = 0) -> Pair:
         """X and y (h, w) of the pixels of ``window``, a part of this one's, at offset ``which``."""
-        x, y = np.empty((2, window.height, window.width))
+        x, y = np.empty((2, *window.shape))
         if self.gaps:
             x[:], y[:] = np.nan, np.nan
         for every in self.cells:
@@ -98,9 +97,7 @@ class Cover:
 
     def _fill_singles(self, window: Window, which: int, x: Points, y: Points) -> None:
         places, at = self.singles.places, self.singles.at[which]
-        low, high = np.searchsorted(
-            places[:, 1], (window.row_off, window.row_off + window.height)
-        ).tolist()
+        low, high = np.searchsorted(places[:, 1], (window.row_off, window.bottom)).tolist()
         cols, rows = places[low:high, 0] - window.col_off, places[low:high, 1] - window.row_off
         inside = (cols >= 0) & (cols < window.width)
         x[rows[inside], cols[inside]] = at[0][low:high][inside]
@@ -109,10 +106,7 @@ class Cover:
     def extent(self, window: Window) -> tuple[float, float, float, float] | None:
         """Least x and y and largest x and y of positions on the source, of all cells that
         ``window`` meets; None if there is none."""
-        left, top = window.col_off // CELL - self.first[0], window.row_off // CELL - self.first[1]
-        right = -(-(window.col_off + window.width) // CELL) - self.first[0]
-        bottom = -(-(window.row_off + window.height) // CELL) - self.first[1]
-        part = self.extents[:, top:bottom, left:right]
+        part = self.extents[:, *window.blocks(CELL, CELL).slices_in(self.largest)]
         x0, y0 = float(part[0].min()), float(part[2].min())
         return None if np.isinf(x0) else (x0, y0, float(part[1].max()), float(part[3].max()))
 
@@ -154,7 +148,10 @@ class Lattice:
                     _those(cells, left), (checks[0][left], checks[1][left]), window
                 )
         singles = self._singles(cells, window, offsets)
-        first, extents = _no_extents(window)
+        largest = window.blocks(CELL, CELL)
+        extents = np.empty((4, *largest.shape))
+        extents[::2], extents[1::2] = np.inf, -np.inf
+        first = largest.col_off, largest.row_off
         source = self.exact.mapper.source
         side = (source.width, source.height)
         for each in found:
@@ -164,7 +161,7 @@ class Lattice:
             )  # fmt: skip
         for x, y in singles.at:
             pixel_loops.extents_of_pixels(x, y, singles.places, CELL, first, side, extents)
-        return Cover(offsets, found, singles, first, extents, gaps)
+        return Cover(offsets, found, singles, largest, extents, gaps)
 
     def centres(self, window: Window) -> Pair:
         """X and y (h, w) of the centres of the pixels of ``window``."""
@@ -177,7 +174,7 @@ class Lattice:
 
     def _largest(self, window: Window) -> Cells:
         """The largest cells that ``window`` meets. Neighbours share their nodes."""
-        left, top, cols, rows = _span(window)
+        left, top, cols, rows = window.blocks(CELL, CELL).srcwin
         nodes = np.meshgrid(
             (left * 3 + np.arange(cols * 3 + 1)) * CELL / 3,
             (top * 3 + np.arange(rows * 3 + 1)) * CELL / 3,
@@ -211,7 +208,7 @@ class Lattice:
         So nothing that reaches out of a cell is lost, however pointed; what is seen nowhere from
         one node to the next, a sixth of a cell, is.
         """
-        left, top, cols, rows = _span(window)
+        left, top, cols, rows = window.blocks(CELL, CELL).srcwin
         wide = np.ones((rows + 2, cols + 2), bool)
         wide[1:-1, 1:-1] = empty.reshape(rows, cols)
         ring = np.ones(wide.shape, bool)
@@ -304,24 +301,6 @@ def _by_row(cells: Cells) -> Cells:
 
 def _met(places: Any, size: int, window: Window) -> Any:
     """Which of the cells of ``size`` pixels meet ``window``."""
-    low = np.array([window.col_off, window.row_off])
-    high = low + np.array([window.width, window.height])
-    met = ((places + 1) * size > low) & (places * size < high)
+    left, top, right, bottom = window.bounds
+    met = ((places + 1) * size > (left, top)) & (places * size < (right, bottom))
     return met.all(axis=1)
-
-
-def _span(window: Window) -> tuple[int, int, int, int]:
-    """Of the largest cells that ``window`` meets the first column and row, and how many there are
-    of both."""
-    left, top = window.col_off // CELL, window.row_off // CELL
-    right = -(-(window.col_off + window.width) // CELL)
-    bottom = -(-(window.row_off + window.height) // CELL)
-    return left, top, right - left, bottom - top
-
-
-def _no_extents(window: Window) -> tuple[tuple[int, int], Any]:
-    """Of the largest cells that ``window`` meets the first, and extents of nothing for all."""
-    left, top, cols, rows = _span(window)
-    extents = np.empty((4, rows, cols))
-    extents[::2], extents[1::2] = np.inf, -np.inf
-    return (left, top), extents

@@ -8,32 +8,28 @@ is cut. So windows are cut here as suits memory.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.proj import crs_lookup
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.grid import pixel_grid
 from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.warp import (
     average,
     coordinates,
-    gdal_warp,
     separable,
     source_window,
     taps,
 )
 from geobatch_tui.execution.raster.warp.lattice import CELL, Cover, Lattice
 from geobatch_tui.execution.raster.warp.resampler import Resampler
-from geobatch_tui.execution.raster.warp.target import TILE, Target, halves, slices
+from geobatch_tui.execution.raster.warp.target import TILE, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from geobatch_tui.execution.raster.grid.projection import Points
     from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
     from geobatch_tui.execution.raster.plan import RasterPlan
@@ -52,14 +48,13 @@ STRIP = 1024
 _FINER = 32
 
 
-def read(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
-    """Pixels (count, h, w) of ``window`` of the destination, and where they are valid, if the plan
-    keeps that in a mask."""
-    warper = held.warps.get("fastwarp")
-    if warper is None or warper.plan != plan:
-        warper = held.warps["fastwarp"] = Warper.of(held, plan)
-    found: tuple[Pixels, Valid | None] = warper.read(window)
-    return found
+def resample_window(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
+    """Return the pixels (count, h, w) of ``window`` of the output, and where they are valid, if the
+    plan keeps that in a mask."""
+    warper = held.warps.get("resample")
+    if not isinstance(warper, Warper) or warper.plan != plan:
+        warper = held.warps["resample"] = Warper.of(held, plan)
+    return warper.resample_window(window)
 
 
 def allowed(plan: RasterPlan) -> float:
@@ -102,71 +97,68 @@ class Warper(Resampler):
     def close(self) -> None:
         """Called with the source; nothing is held but arrays."""
 
-    def read(self, window: Window) -> tuple[Pixels, Valid | None]:
-        """See :func:`read`."""
-        plan, shape = self.plan, (window.height, window.width)
+    def resample_window(self, window: Window) -> tuple[Pixels, Valid | None]:
+        """See :func:`resample_window`."""
+        plan, shape = self.plan, window.shape
         whole: Pixels = np.zeros((plan.count, *shape), plan.dtype)
         if plan.nodata:
             whole[:] = plan.nodata
         target = Target.of(
+            window,
             whole[: self.sampler.bands],
             np.zeros(shape, np.uint8),
             whole[-1] if plan.validity == "alpha" else None,
         )
         if plan.warp is not None and plan.warp.resampling == AVERAGE:
-            average.read(self, window, target, PART)
+            average.average_window(self, window, target, PART)
         elif self.vectors is not None and self.kernel is not None:
-            separable.read(self, self.kernel, self.vectors, window, target)
+            separable.sum_window(self, self.kernel, self.vectors, target)
         elif self.vectors is not None:
-            self._read_parts(self.vectors, window, target)
+            self._fill_by_vectors(self.vectors, target)
         else:
-            self._read_cells(self.lattice.cover(window), window, target)
+            self._fill_by_cells(self.lattice.cover(window), target)
         return whole, target.touched > 0 if plan.validity == "mask" else None
 
     # --- any coordinates -----------------------------------------------------------------------
 
-    def _read_parts(self, vectors: coordinates.Vectors, window: Window, target: Target) -> None:
-        for rows, cols in slices(window.height, window.width, PART):
-            x, y = np.meshgrid(
-                vectors.x[window.col_off + cols.start : window.col_off + cols.stop],
-                vectors.y[window.row_off + rows.start : window.row_off + rows.stop],
-            )
-            self._place(x, y, target.part(rows, cols))
+    def _fill_by_vectors(self, vectors: coordinates.Vectors, target: Target) -> None:
+        for part in target.window.parts(PART, PART):
+            rows, cols = part.slices
+            self._fill(*np.meshgrid(vectors.x[cols], vectors.y[rows]), target.part(part))
 
-    def _read_cells(self, cover: Cover, window: Window, target: Target) -> None:
-        """Resample ``window``, cut along cells until each part's source fits."""
+    def _fill_by_cells(self, cover: Cover, target: Target) -> None:
+        """Resample a window, cut along cells until each part's source fits."""
+        window = target.window
         extent = cover.extent(window)
         if extent is None:
             return
         needed = self._needed(*extent)
-        if self._around(extent, window) and self._place_sides(*cover.fill(window), needed, target):
+        if self._around(extent, window) and self._fill_sides(*cover.fill(window), needed, target):
             return
-        if not self.sampler.fits(*needed):
-            parts = list(_cut(window))
-            for part in parts if len(parts) > 1 else ():
-                self._read_cells(cover, part, target.part(*_slices(part, window)))
-            if len(parts) == 1:  # all in one cell: pixel by pixel
-                self._place(*cover.fill(window), target)
+        if not self.sampler.fits(needed):
+            halves = window.halves(CELL)
+            if len(halves) == 1:  # all in one cell: pixel by pixel
+                self._fill(*cover.fill(window), target)
+                return
+            for half in halves:
+                self._fill_by_cells(cover, target.part(half))
             return
-        sampled = self.sampler.read(*needed)
+        sampled = self.sampler.read_samples(needed)
         # Strips of cells: their positions stay in the processor's cache.
         width = STRIP if sampled.valid is None else TILE
-        for strip in gdal_warp.parts(window, width, CELL):
+        for strip in window.tiles(width, CELL):
             extent = cover.extent(strip)
             if extent is not None:
-                clear = sampled.valid is None or sampled.all_valid(*self._needed(*extent))
-                inner = target.part(*_slices(strip, window))
-                self.resample(sampled, *cover.fill(strip), inner, masked=not clear)
+                clear = sampled.valid is None or sampled.all_valid(self._needed(*extent))
+                self.resample(sampled, *cover.fill(strip), target.part(strip), masked=not clear)
 
     def _around(self, extent: tuple[float, float, float, float], window: Window) -> bool:
         """Whether positions reach over most of the source, as at the antimeridian, in a part that
         is small enough to look at each."""
         wide = extent[2] - extent[0] > self.mapper.source.width / 2
-        return wide and max(window.width, window.height) <= PART
+        return wide and max(window.shape) <= PART
 
-    def _place_sides(
-        self, x: Points, y: Points, needed: tuple[int, int, int, int], target: Target
-    ) -> bool:
+    def _fill_sides(self, x: Points, y: Points, needed: Window, target: Target) -> bool:
         """Resample positions in the left half of the source and those in the right half apart, if
         that needs much less of it."""
         middle = self.mapper.source.width / 2
@@ -175,40 +167,40 @@ class Warper(Resampler):
         for side in sides:
             on = ~np.isnan(side)
             if on.any():
-                apart += _area(self._needed(*_extent(side[on], y[on])))
-        if apart > SAVING * _area(needed):
+                apart += self._needed(*_extent(side[on], y[on])).size
+        if apart > SAVING * needed.size:
             return False
         for side in sides:
-            self._place(side, y, target)
+            self._fill(side, y, target)
         return True
 
-    def _place(self, x: Points, y: Points, target: Target) -> None:
+    def _fill(self, x: Points, y: Points, target: Target) -> None:
         """Resample at positions ``x``, ``y`` (h, w), cut until each part's source fits."""
-        source = self.mapper.source
+        source, window = self.mapper.source, target.window
         with np.errstate(invalid="ignore"):
             on = (x >= 0) & (x <= source.width) & (y >= 0) & (y <= source.height)
         if not on.any():
             return
         needed = self._needed(*_extent(x[on], y[on]))
-        height, width = x.shape
-        if not self.sampler.fits(*needed) and max(height, width) > 1:
-            for rows, cols in halves(height, width):
-                self._place(x[rows, cols], y[rows, cols], target.part(rows, cols))
+        if not self.sampler.fits(needed) and window.size > 1:
+            for half in window.halves():
+                part = half.slices_in(window)
+                self._fill(x[part], y[part], target.part(half))
             return
-        sampled = self.sampler.read(*needed)
-        side = max(height, width) if sampled.valid is None else TILE
+        sampled = self.sampler.read_samples(needed)
+        side = max(window.shape) if sampled.valid is None else TILE
         x = np.where(on, x, np.nan)
-        for rows, cols in slices(height, width, side):
-            if on[rows, cols].any():
-                part = x[rows, cols], y[rows, cols]
+        for tile in window.parts(side, side):
+            part = tile.slices_in(window)
+            if on[part].any():
+                positions = x[part], y[part]
                 clear = sampled.valid is None or sampled.all_valid(
-                    *self._needed(*_extent_on(*part))
+                    self._needed(*_extent_on(*positions))
                 )
-                inner = target.part(rows, cols)
-                self.resample(sampled, part[0], part[1], inner, masked=not clear)
+                self.resample(sampled, *positions, target.part(tile), masked=not clear)
 
-    def _needed(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int, int]:
-        """Bounds of the source pixels that positions from (x0, y0) to (x1, y1) take, as far as they
+    def _needed(self, x0: float, y0: float, x1: float, y1: float) -> Window:
+        """Return the source pixels that positions from (x0, y0) to (x1, y1) take, as far as they
         are on the source."""
         source, kernel = self.mapper.source, self.kernel
         lead, count = ((0, 0), (1, 1)) if kernel is None else (kernel.lead, kernel.taps)
@@ -223,12 +215,7 @@ class Warper(Resampler):
             # Taps that lie beyond the source are moved into it.
             bounds.append((min(low, max(side - many, 0)), max(high, min(many, side))))
         (left, right), (top, bottom) = bounds
-        return left, top, right, bottom
-
-
-def _area(bounds: tuple[int, int, int, int]) -> int:
-    left, top, right, bottom = bounds
-    return (right - left) * (bottom - top)
+        return Window.between(left, top, right, bottom)
 
 
 def _extent(x: Points, y: Points) -> tuple[float, float, float, float]:
@@ -238,26 +225,3 @@ def _extent(x: Points, y: Points) -> tuple[float, float, float, float]:
 def _extent_on(x: Points, y: Points) -> tuple[float, float, float, float]:
     on = ~np.isnan(x)
     return _extent(x[on], y[on])
-
-
-def _cut(window: Window) -> Iterator[Window]:
-    """The halves of ``window`` along its longer side, cut between cells; or itself."""
-    down = window.height >= window.width
-    start, length = (window.row_off, window.height) if down else (window.col_off, window.width)
-    middle = (start + length // 2 + CELL // 2) // CELL * CELL
-    ends = (
-        [start, middle, start + length]
-        if start < middle < start + length
-        else [start, start + length]
-    )
-    for low, high in itertools.pairwise(ends):
-        if down:
-            yield Window(window.col_off, low, window.width, high - low)
-        else:
-            yield Window(low, window.row_off, high - low, window.height)
-
-
-def _slices(part: Window, whole: Window) -> tuple[slice, slice]:
-    """Rows and columns of ``part`` in ``whole``."""
-    top, left = part.row_off - whole.row_off, part.col_off - whole.col_off
-    return slice(top, top + part.height), slice(left, left + part.width)

@@ -93,7 +93,7 @@ class Resampler:
         if target.whole[0].dtype == self.sampler.dtype:
             return target
         pixels = np.ascontiguousarray(target.pixels.astype(self.sampler.dtype))
-        return Target.of(pixels, np.array(target.touched))
+        return Target.of(target.window, pixels, np.array(target.touched))
 
     def finish(self, filled: Target, target: Target) -> None:
         """Pixels that came out as nodata by chance, in all bands, step aside; what is ``filled``

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.warp import taps
-from geobatch_tui.execution.raster.warp.target import TILE, Target, halves, slices
+from geobatch_tui.execution.raster.warp.target import TILE, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.raster.grid.pixel_grid import Source
+    from geobatch_tui.execution.raster.grid.projection import Points
     from geobatch_tui.execution.raster.warp.coordinates import Vectors
     from geobatch_tui.execution.raster.warp.resampler import Resampler
     from geobatch_tui.execution.raster.warp.source_window import Sampled
@@ -25,59 +27,70 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Along:
-    """Positions along one axis of the destination, and their taps."""
+    """Positions along one axis of the window, and their taps."""
 
-    positions: Any
+    positions: Points
     axis: Axis
 
 
-def read(
-    warper: Resampler, kernel: Kernel, vectors: Vectors, window: Window, target: Target
-) -> None:
-    """Fill ``target``, which is ``window`` of the item; ``vectors`` are all of its positions."""
-    source = warper.mapper.source
-    x = vectors.x[window.col_off : window.col_off + window.width]
-    y = vectors.y[window.row_off : window.row_off + window.height]
-    along = [
-        _Along(x, kernel.axis(x, source.width, 0)),
-        _Along(y, kernel.axis(y, source.height, 1)),
-    ]
-    short = along
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """Both axes of a ``window``."""
+
+    window: Window
+    x: _Along
+    y: _Along
+
+    @classmethod
+    def of(cls, window: Window, kernel: Kernel, vectors: Vectors, source: Source) -> _Axes:
+        rows, cols = window.slices
+        x, y = vectors.x[cols], vectors.y[rows]
+        return cls(
+            window,
+            _Along(x, kernel.axis(x, source.width, 0)),
+            _Along(y, kernel.axis(y, source.height, 1)),
+        )
+
+
+def sum_window(warper: Resampler, kernel: Kernel, vectors: Vectors, target: Target) -> None:
+    """Fill ``target``; ``vectors`` are all positions of the item."""
+    source, window = warper.mapper.source, target.window
+    axes = _Axes.of(window, kernel, vectors, source)
+    short = axes
     if kernel.falls_back:
-        short = [
-            _Along(x, taps.BILINEAR.axis(x, source.width, 0)),
-            _Along(y, taps.BILINEAR.axis(y, source.height, 1)),
-        ]
+        short = _Axes.of(window, taps.BILINEAR, vectors, source)
     apart = kernel.falls_back
-    for cols in _runs(along[0], source.width, apart=apart):
-        for rows in _runs(along[1], source.height, apart=apart):
-            whole = along[0].axis.whole[cols.start] and along[1].axis.whole[rows.start]
-            _rectangle(warper, along if whole else short, rows, cols, target)
+    left, top = window.col_off, window.row_off
+    for cols in _runs(axes.x, source.width, apart=apart):
+        for rows in _runs(axes.y, source.height, apart=apart):
+            whole = axes.x.axis.whole[cols.start] and axes.y.axis.whole[rows.start]
+            part = Window.between(
+                left + cols.start, top + rows.start, left + cols.stop, top + rows.stop
+            )
+            _fill(warper, axes if whole else short, target.part(part))
 
 
-def _rectangle(warper: Resampler, along: Any, rows: slice, cols: slice, target: Target) -> None:
+def _fill(warper: Resampler, axes: _Axes, target: Target) -> None:
     """Resample rows and columns that are alike, cut until their source fits."""
-    needed = _bounds(along, rows, cols)
-    height, width = rows.stop - rows.start, cols.stop - cols.start
-    if not warper.sampler.fits(*needed) and max(height, width) > 1:
-        for inner in halves(height, width):
-            _rectangle(warper, along, _shifted(inner[0], rows), _shifted(inner[1], cols), target)
+    window, needed = target.window, _needed(axes, target.window)
+    if not warper.sampler.fits(needed) and window.size > 1:
+        for half in window.halves():
+            _fill(warper, axes, target.part(half))
         return
-    sampled = warper.sampler.read(*needed)
-    side = max(height, width) if sampled.valid is None else TILE
-    for inner in slices(height, width, side):
-        tile = _shifted(inner[0], rows), _shifted(inner[1], cols)
-        if sampled.all_valid(*_bounds(along, *tile)):
-            _sum(warper, sampled, along, *tile, target.part(*tile))
+    sampled = warper.sampler.read_samples(needed)
+    side = max(window.shape) if sampled.valid is None else TILE
+    for tile in window.parts(side, side):
+        if sampled.all_valid(_needed(axes, tile)):
+            _sum(warper, sampled, axes, target.part(tile))
         else:
-            x, y = np.meshgrid(along[0].positions[tile[1]], along[1].positions[tile[0]])
-            warper.resample(sampled, x, y, target.part(*tile), masked=True)
+            rows, cols = tile.slices_in(axes.window)
+            x, y = np.meshgrid(axes.x.positions[cols], axes.y.positions[rows])
+            warper.resample(sampled, x, y, target.part(tile), masked=True)
 
 
-def _sum(
-    warper: Resampler, sampled: Sampled, along: Any, rows: slice, cols: slice, target: Target
-) -> None:
-    x, y = along[0].axis, along[1].axis
+def _sum(warper: Resampler, sampled: Sampled, axes: _Axes, target: Target) -> None:
+    x, y = axes.x.axis, axes.y.axis
+    rows, cols = target.window.slices_in(axes.window)
     filled = warper.widened(target)
     pixel_loops.separable(
         sampled.pixels,
@@ -114,17 +127,14 @@ def _runs(along: _Along, side: int, *, apart: bool) -> Iterator[slice]:
             yield slice(start, stop)
 
 
-def _bounds(along: Any, rows: slice, cols: slice) -> tuple[int, int, int, int]:
-    """Bounds of the source pixels under the taps of ``rows`` and ``cols``."""
-    x, y = along[0].axis, along[1].axis
+def _needed(axes: _Axes, part: Window) -> Window:
+    """Return the source pixels under the taps of ``part``."""
+    rows, cols = part.slices_in(axes.window)
+    x, y = axes.x.axis, axes.y.axis
     across, down = x.first[cols], y.first[rows]
     # The pixel that a position lies in is looked at too.
     left = min(across.min(), x.pixel[cols].min())
     right = max(across.max() + len(x.weights), x.pixel[cols].max() + 1)
     top = min(down.min(), y.pixel[rows].min())
     bottom = max(down.max() + len(y.weights), y.pixel[rows].max() + 1)
-    return int(left), int(top), int(right), int(bottom)
-
-
-def _shifted(part: slice, by: slice) -> slice:
-    return slice(by.start + part.start, by.start + part.stop)
+    return Window.between(int(left), int(top), int(right), int(bottom))

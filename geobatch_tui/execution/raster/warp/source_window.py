@@ -18,6 +18,7 @@ from rasterio.windows import Window as RasterWindow
 from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import Number, RasterPlan
     from geobatch_tui.execution.raster.source.opened_source import Held
 
@@ -35,16 +36,21 @@ QUADS = (3, 4)
 
 @dataclass(slots=True)
 class Sampled:
-    """A window of the source, from pixel ``off`` (x, y): ``pixels`` (bands, h, w); ``valid`` (bands
-    or 1, h, w), which of them may be taps; ``centre`` (h, w), which may have the centre of an
-    output pixel in them; both None if all may. ``alpha`` (h, w) if the source has it."""
+    """A ``window`` of the source: ``pixels`` (bands, h, w); ``valid`` (bands or 1, h, w), which of
+    them may be taps; ``centre`` (h, w), which may have the centre of an output pixel in them; both
+    None if all may. ``alpha`` (h, w) if the source has it."""
 
-    off: tuple[int, int]
+    window: Window
     pixels: Any
     valid: Any
     centre: Any
     alpha: Any
     _quads: Any = None
+
+    @property
+    def off(self) -> tuple[int, int]:
+        """The first pixel (x, y)."""
+        return self.window.col_off, self.window.row_off
 
     @property
     def planes(self) -> Any:
@@ -63,13 +69,9 @@ class Sampled:
             self._quads = together.view(dtype).reshape(-1, 4)
         return self._quads
 
-    def all_valid(self, left: int, top: int, right: int, bottom: int) -> bool:
-        """Whether no source pixel in these bounds is invalid."""
-        if self.valid is None:
-            return True
-        rows = slice(top - self.off[1], bottom - self.off[1])
-        cols = slice(left - self.off[0], right - self.off[0])
-        return bool(self.valid[:, rows, cols].all())
+    def all_valid(self, part: Window) -> bool:
+        """Whether no source pixel in ``part`` is invalid."""
+        return self.valid is None or bool(self.valid[:, *part.slices_in(self.window)].all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +98,31 @@ class Sampler:
         own = self.held.facts.dtype
         return np.dtype(own if own in NATIVE else "float64")
 
-    def fits(self, left: int, top: int, right: int, bottom: int) -> bool:
+    def fits(self, window: Window) -> bool:
         """Whether a window is small enough to be held at once."""
         each = self.bands * (self.dtype.itemsize + (self.nodata is not None)) + 2
-        return int((right - left) * (bottom - top) * each) <= SOURCE_BYTES
+        return int(window.size * each) <= SOURCE_BYTES
 
-    def read(self, left: int, top: int, right: int, bottom: int) -> Sampled:
-        """The pixels in these bounds. Raises CorruptSourceError if a block is damaged."""
-        pixels = self.held.read(left, top, right, bottom)
-        window = RasterWindow(left, top, right - left, bottom - top)
+    def read_samples(self, window: Window) -> Sampled:
+        """Read pixels and validity of ``window``. Raises CorruptSourceError if a block is
+        damaged."""
+        pixels = self.held.read_window(window)
         alpha = pixels[-1] if self.alpha else None
         pixels = pixels[: self.bands].astype(self.dtype, copy=False)
         valid = self._valid(pixels, alpha, window)
         if valid is None or valid.all():
-            return Sampled((left, top), pixels, None, None, alpha)
+            return Sampled(window, pixels, None, None, alpha)
         centre = valid[0] if len(valid) == 1 else valid.any(axis=0)
-        return Sampled((left, top), pixels, valid, centre, alpha)
+        return Sampled(window, pixels, valid, centre, alpha)
 
-    def _valid(self, pixels: Any, alpha: Any, window: RasterWindow) -> Any:
+    def _valid(self, pixels: Any, alpha: Any, window: Window) -> Any:
         if alpha is not None:
             return (alpha > 0)[np.newaxis]
         shown = None
         if self.mask:
-            shown = (self.held.dataset.read_masks(1, window=window) > 0)[np.newaxis]
+            shown = (self.held.dataset.read_masks(1, window=RasterWindow(*window.srcwin)) > 0)[
+                np.newaxis
+            ]
         if self.nodata is None:
             return shown
         valid = ~holds(pixels, self.nodata)

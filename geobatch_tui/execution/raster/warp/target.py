@@ -1,4 +1,4 @@
-"""What a warp fills, and how it is cut into parts."""
+"""The arrays that a warp fills."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from geobatch_tui.execution.protocol.window import Window
 
 #: Side of the parts in which invalid pixels are looked for.
 TILE = 128
@@ -14,63 +14,46 @@ TILE = 128
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A part of what is filled: color bands ``pixels`` (bands, h, w), ``touched`` (h, w) where they
-    have a value, and ``alpha`` (h, w) if the output has it.
+    """The output pixels of ``window``: colour bands ``pixels`` (bands, h, w), ``touched`` (h, w)
+    where they have a value, and ``alpha`` (h, w) if the output has it.
 
-    Compiled loops take the whole arrays, which lie in memory in one piece, and the ``corner`` (row,
-    column) of the part in them.
+    Compiled loops take the whole arrays, which lie in memory in one piece and hold the window
+    ``outer``, and the ``corner`` (row, column) of ``window`` in them.
     """
 
     whole: tuple[Any, Any, Any]
-    corner: tuple[int, int]
-    shape: tuple[int, int]
+    outer: Window
+    window: Window
 
     @classmethod
-    def of(cls, pixels: Any, touched: Any, alpha: Any = None) -> Target:
-        """All of these arrays."""
-        return cls((pixels, touched, alpha), (0, 0), touched.shape)
+    def of(cls, window: Window, pixels: Any, touched: Any, alpha: Any = None) -> Target:
+        """Return the target of arrays that hold ``window`` of the item."""
+        return cls((pixels, touched, alpha), window, window)
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        rows, cols = self._slices
+        return rows.start, cols.start
 
     @property
     def pixels(self) -> Any:
-        """A view of the part."""
-        rows, cols = self._at
-        return self.whole[0][:, rows, cols]
+        """A view of the window."""
+        return self.whole[0][:, *self._slices]
 
     @property
     def touched(self) -> Any:
-        """A view of the part."""
-        return self.whole[1][self._at]
+        """A view of the window."""
+        return self.whole[1][self._slices]
 
     @property
     def alpha(self) -> Any:
-        """A view of the part; None if there is none."""
-        return None if self.whole[2] is None else self.whole[2][self._at]
+        """A view of the window; None if the output has none."""
+        return None if self.whole[2] is None else self.whole[2][self._slices]
 
     @property
-    def _at(self) -> tuple[slice, slice]:
-        (row, col), (height, width) = self.corner, self.shape
-        return slice(row, row + height), slice(col, col + width)
+    def _slices(self) -> tuple[slice, slice]:
+        return self.window.slices_in(self.outer)
 
-    def part(self, rows: slice, cols: slice) -> Target:
-        """Some rows and columns of this part."""
-        corner = self.corner[0] + rows.start, self.corner[1] + cols.start
-        return Target(self.whole, corner, (rows.stop - rows.start, cols.stop - cols.start))
-
-
-def slices(height: int, width: int, side: int) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of the tiles of ``side`` pixels, row-major."""
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            yield slice(top, min(top + side, height)), slice(left, min(left + side, width))
-
-
-def halves(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of the two halves along the longer side."""
-    if height >= width:
-        middle = height // 2
-        yield slice(0, middle), slice(0, width)
-        yield slice(middle, height), slice(0, width)
-    else:
-        middle = width // 2
-        yield slice(0, height), slice(0, middle)
-        yield slice(0, height), slice(middle, width)
+    def part(self, window: Window) -> Target:
+        """Return the target of a part of this window."""
+        return Target(self.whole, self.outer, window)

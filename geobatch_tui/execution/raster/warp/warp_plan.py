@@ -40,7 +40,7 @@ def choose_grid(
     dst_crs: CRS,
     params: ReprojectParams,
     centre: float | None,
-) -> output_grid.Choice:
+) -> output_grid.GridChoice:
     """The destination grid of ``dataset``, which lies as ``placed`` says; ``centre`` is the
     longitude about which it is unrolled.
 
@@ -50,7 +50,7 @@ def choose_grid(
     bounds_crs = None
     if params.bounds_crs:
         bounds_crs = assigned_crs.parse(params.bounds_crs, "bounds_crs", PreflightError)
-    wish = output_grid.Wish(
+    request = output_grid.GridRequest(
         bounds=None if params.bounds is None else pixel_grid.Box(*params.bounds),
         bounds_crs=bounds_crs,
         extent=params.extent,
@@ -60,11 +60,11 @@ def choose_grid(
     )
     src_wkt, dst_wkt = crs_lookup.wkt_of(placed.crs), crs_lookup.wkt_of(dst_crs)
 
-    def suggest() -> output_grid.Suggestion | None:
+    def suggest() -> pixel_grid.Suggestion | None:
         simple = gdal_suggestion.of(placed, dst_crs) if centre is None else None
         return simple or gdal_warp.suggestion(dataset, src_wkt, dst_wkt, centre)
 
-    return output_grid.choose(placed, dst_crs, wish, suggest)
+    return output_grid.choose(placed, dst_crs, request, suggest)
 
 
 def apart(

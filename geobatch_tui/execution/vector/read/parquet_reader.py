@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     import pyarrow.parquet as pq
 
-    from geobatch_tui.execution.protocol.messages import ItemContext, Window
+    from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.vector.formats.source_format import Bounds
     from geobatch_tui.execution.vector.plan import VectorPlan
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.protocol.messages import Window
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats
     from geobatch_tui.execution.vector.plan import VectorPlan
     from geobatch_tui.execution.vector.spool.segment import OpenSegment

@@ -14,7 +14,7 @@ from rasterio.enums import ColorInterp
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.digest import crc32
-from geobatch_tui.execution.raster.encode import lossy_check
+from geobatch_tui.execution.raster.encode import tile_codec
 from geobatch_tui.execution.raster.encode.codec import codec_of
 from geobatch_tui.execution.raster.encode.jpeg import JpegCodec
 from geobatch_tui.execution.raster.encode.lerc import LercCodec
@@ -285,7 +285,7 @@ def test_other_pictures_are_caught(monkeypatch):
             codec.store(tile)
         assert "compress = DEFLATE" in caught.value.hint
     blank = np.zeros_like(tile)
-    lossy_check.check_likeness("JPEG", tile, blank, np.zeros((16, 16), np.bool_))
+    tile_codec.check_likeness("JPEG", tile, blank, np.zeros((16, 16), np.bool_))
 
 
 @pytest.mark.parametrize(

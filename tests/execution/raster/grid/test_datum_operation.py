@@ -12,7 +12,7 @@ from rasterio import crs as rio
 from rasterio.transform import from_origin
 from rasterio.warp import transform
 
-from geobatch_tui.execution.ops.raster.reproject import REPROJECT
+from geobatch_tui.execution.ops.raster_operations import REPROJECT
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster.grid import (
     datum_operation,

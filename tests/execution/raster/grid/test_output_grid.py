@@ -114,15 +114,15 @@ def test_beside_the_area_of_use(tmp_path, west, north, dst_crs, extent, taken):
 def test_extent_source_refuses_what_auto_would_cut():
     """Extent = source takes GDAL's grid or none."""
     broken = ((1e20, 0.0, 0.0, 0.0, -1e20, 0.0), 10, 10)
-    wish = output_grid.Wish(extent="source")
+    request = output_grid.GridRequest(extent="source")
     with pytest.raises(CrsError, match="no sound grid"):
-        output_grid.choose(GLOBE, CRS.from_epsg(3413), wish, lambda: broken)
+        output_grid.choose(GLOBE, CRS.from_epsg(3413), request, lambda: broken)
 
 
 def test_extent_area_of_use_cuts_even_a_sound_grid():
     """Asked for, it is done without a warning."""
     choice = output_grid.choose(
-        GLOBE, CRS.from_epsg(3035), output_grid.Wish(extent="area-of-use"), nothing
+        GLOBE, CRS.from_epsg(3035), output_grid.GridRequest(extent="area-of-use"), nothing
     )
     assert choice.story == "area-of-use"
     assert choice.warnings == ()
@@ -141,11 +141,13 @@ def test_extent_area_of_use_cuts_even_a_sound_grid():
 )
 def test_what_counts_as_unsound(bad):
     """Not finite, a side of 0, or pixels 4 times off."""
-    choice = output_grid.choose(GLOBE, CRS.from_epsg(3857), output_grid.Wish(), lambda: bad)
+    choice = output_grid.choose(GLOBE, CRS.from_epsg(3857), output_grid.GridRequest(), lambda: bad)
     assert choice.story == "area-of-use"
     fine = ((111e3, 0.0, -2e7, 0.0, -111e3, 2e7), 361, 361)
     assert (
-        output_grid.choose(GLOBE, CRS.from_epsg(3857), output_grid.Wish(), lambda: fine).story
+        output_grid.choose(
+            GLOBE, CRS.from_epsg(3857), output_grid.GridRequest(), lambda: fine
+        ).story
         == "gdal"
     )
 
@@ -154,13 +156,13 @@ def test_resolution_size_and_alignment():
     """Counted from the top left corner as gdalwarp does."""
     box = Box(105.0, 205.0, 1000.0, 1200.0)
     utm = CRS.from_epsg(32632)
-    plain = output_grid.Wish(bounds=box, resolution=(100.0, 50.0))
+    plain = output_grid.GridRequest(bounds=box, resolution=(100.0, 50.0))
     grid = output_grid.choose(small(), utm, plain, nothing).grid
     assert (grid.transform, grid.width, grid.height) == ((100, 0, 105, 0, -50, 1200), 9, 20)
-    tap = output_grid.Wish(bounds=box, resolution=(100.0, 100.0), target_aligned_pixels=True)
+    tap = output_grid.GridRequest(bounds=box, resolution=(100.0, 100.0), target_aligned_pixels=True)
     assert output_grid.choose(small(), utm, tap, nothing).grid.box == Box(100, 200, 1000, 1200)
     sized = output_grid.choose(
-        small(), utm, output_grid.Wish(bounds=box, size=(179, 0)), nothing
+        small(), utm, output_grid.GridRequest(bounds=box, size=(179, 0)), nothing
     ).grid
     assert (sized.width, sized.height) == (179, 199)
     assert sized.transform == (5, 0, 105, 0, -5, 1200)
@@ -168,10 +170,10 @@ def test_resolution_size_and_alignment():
 
 def test_bounds_in_another_crs_are_densified():
     """The box in dst_crs holds all of the box in bounds_crs, its bulging side too."""
-    wish = output_grid.Wish(
+    request = output_grid.GridRequest(
         bounds=Box(-20, 50, 40, 70), bounds_crs=crs_lookup.LONLAT, resolution=(1e4, 1e4)
     )
-    box = output_grid.choose(GLOBE, CRS.from_epsg(3035), wish, nothing).grid.box
+    box = output_grid.choose(GLOBE, CRS.from_epsg(3035), request, nothing).grid.box
     x, y = projection.project(
         np.array([10.0]), np.array([50.0]), crs_lookup.LONLAT, CRS.from_epsg(3035)
     )
@@ -184,15 +186,15 @@ def test_a_source_over_the_antimeridian_does_not_go_round_the_world():
     source = small("EPSG:32601", (100_000, 0, 400_000, 300_000))
     wide = ((1000.0, 0.0, -20e6, 0.0, -1000.0, 3e5), 40_000, 300)
     with pytest.raises(CrsError, match="antimeridian") as caught:
-        output_grid.choose(source, CRS.from_epsg(3857), output_grid.Wish(), lambda: wide)
+        output_grid.choose(source, CRS.from_epsg(3857), output_grid.GridRequest(), lambda: wide)
     assert "bounds" in caught.value.hint
 
 
 def test_too_many_pixels_are_refused():
     """A resolution in the wrong unit ends in a message, not in an allocation."""
-    wish = output_grid.Wish(bounds=Box(0, 0, 1e6, 1e6), resolution=(1e-5, 1e-5))
+    request = output_grid.GridRequest(bounds=Box(0, 0, 1e6, 1e6), resolution=(1e-5, 1e-5))
     with pytest.raises(SchemaError, match="pixels"):
-        output_grid.choose(small(), CRS.from_epsg(32632), wish, nothing)
+        output_grid.choose(small(), CRS.from_epsg(32632), request, nothing)
 
 
 def test_poles_are_inside_where_a_point_stands_for_them():
@@ -205,14 +207,14 @@ def test_poles_are_inside_where_a_point_stands_for_them():
 
 
 @pytest.mark.parametrize("corner", [(-3_950_000, 4_350_000), (-500_000, 6_000_000)])
-@pytest.mark.parametrize("wish", [{"resolution": 0.5}, {"size": [720, 0]}, {"size": [700, 90]}])
-def test_a_pole_stays_inside_at_any_resolution(tmp_path, corner, wish):
+@pytest.mark.parametrize("request", [{"resolution": 0.5}, {"size": [720, 0]}, {"size": [700, 90]}])
+def test_a_pole_stays_inside_at_any_resolution(tmp_path, corner, request):
     """Around a pole the edges of a source say nothing of its extent in degrees."""
     pixels = np.full((1, 332, 316), 100, "u1")
     transform = from_origin(*corner, 25_000, 25_000)
     path = corpus.write(tmp_path / "pole.tif", pixels, crs="EPSG:3976", transform=transform)
     extent = []
-    for params in ({}, wish):
+    for params in ({}, request):
         plan = RasterPlan.from_json(probe(path, {"dst_crs": "EPSG:4326", **params}).detail)
         grid = pixel_grid.Grid(crs_lookup.LONLAT, plan.transform, plan.width, plan.height)
         extent.append(grid.box)
@@ -280,11 +282,11 @@ def test_a_source_on_its_own_grid_is_copied(tmp_path, name, kernel):
 def test_a_source_in_the_same_crs_keeps_its_extent_at_any_resolution():
     """As with gdalwarp -tr and -ts."""
     source = pixel_grid.Source(CRS.from_epsg(32633), (30.0, 0.0, 5e5, 0.0, -33.0, 5e6), 100, 100)
-    for wish, size in (
-        (output_grid.Wish(resolution=(30.0, 30.0)), (100, 110)),
-        (output_grid.Wish(size=(150, 0)), (150, 165)),
+    for request, size in (
+        (output_grid.GridRequest(resolution=(30.0, 30.0)), (100, 110)),
+        (output_grid.GridRequest(size=(150, 0)), (150, 165)),
     ):
-        grid = output_grid.choose(source, CRS.from_epsg(32633), wish, nothing).grid
+        grid = output_grid.choose(source, CRS.from_epsg(32633), request, nothing).grid
         assert (grid.width, grid.height) == size
         assert grid.box.maxy == 5e6
 

@@ -15,9 +15,9 @@ import rasterio
 from damaged_blocks import blocks_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rasterio.windows import Window
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.source import blocks as module
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.source_facts import Facts
@@ -54,7 +54,7 @@ def held(path):
 
 
 def by_gdal(dataset, left, top, right, bottom):
-    return dataset.read(window=Window(left, top, right - left, bottom - top))
+    return dataset.read(window=((top, bottom), (left, right)))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -71,7 +71,9 @@ def test_pixels_are_gdals(tmp_path, dtype, compress, layout):
         with held(path) as (ours, plain):
             assert ours.blocks is not None
             for bounds in ((0, 0, 150, 130), (63, 19, 65, 21), (149, 129, 150, 130)):
-                np.testing.assert_array_equal(ours.read(*bounds), by_gdal(plain, *bounds))
+                np.testing.assert_array_equal(
+                    ours.read_blocks(Window.between(*bounds)), by_gdal(plain, *bounds)
+                )
 
 
 @settings(max_examples=30, deadline=None)
@@ -85,7 +87,9 @@ def test_any_windows_in_any_order(tmp_path_factory, corners):
         patch.setattr(module, "KEPT_TILES", 20_000)  # three blocks
         for x0, y0, x1, y1 in corners:
             bounds = (min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1)
-            np.testing.assert_array_equal(ours.read(*bounds), by_gdal(plain, *bounds))
+            np.testing.assert_array_equal(
+                ours.read_blocks(Window.between(*bounds)), by_gdal(plain, *bounds)
+            )
         kept = ours.blocks.kept.values()
         assert ours.blocks.held_bytes == sum(block.nbytes for block in kept) <= 20_000
 
@@ -100,7 +104,9 @@ def test_the_rest_is_gdals(tmp_path, options):
     path = write(tmp_path / "a.tif", "uint8", **options)
     with held(path) as (ours, plain):
         assert ours.blocks is None
-        np.testing.assert_array_equal(ours.read(5, 6, 99, 98), by_gdal(plain, 5, 6, 99, 98))
+        np.testing.assert_array_equal(
+            ours.read_blocks(Window.between(5, 6, 99, 98)), by_gdal(plain, 5, 6, 99, 98)
+        )
 
 
 def test_blocks_that_are_left_out(tmp_path):
@@ -108,12 +114,14 @@ def test_blocks_that_are_left_out(tmp_path):
     path = tmp_path / "a.tif"
     profile = {**corpus.profile_of(corpus.picture(1)), "nodata": 7, "sparse_ok": True}
     with rasterio.open(path, "w", **{**profile, "compress": "deflate"}) as dst:
-        dst.write(np.full((1, 20, 20), 9, np.uint8), window=Window(0, 0, 20, 20))
+        dst.write(np.full((1, 20, 20), 9, np.uint8), window=((0, 20), (0, 20)))
     with held(path) as (ours, plain):
         assert ours.blocks is not None
         whole = (0, 0, plain.width, plain.height)
         assert 0 in ours.blocks.table.counts
-        np.testing.assert_array_equal(ours.read(*whole), by_gdal(plain, *whole))
+        np.testing.assert_array_equal(
+            ours.read_blocks(Window.between(*whole)), by_gdal(plain, *whole)
+        )
 
 
 def test_an_odd_stream_is_read_by_gdal(tmp_path):
@@ -128,11 +136,13 @@ def test_an_odd_stream_is_read_by_gdal(tmp_path):
         counts = np.concatenate([[len(longer)], table.counts[1:]])
         ours.blocks.table = replace(table, offsets=offsets, counts=counts)
         path.write_bytes(good + longer)
-        np.testing.assert_array_equal(ours.read(0, 0, 64, 32), by_gdal(plain, 0, 0, 64, 32))
+        np.testing.assert_array_equal(
+            ours.read_blocks(Window(0, 0, 64, 32)), by_gdal(plain, 0, 0, 64, 32)
+        )
         ours.blocks.kept.clear()
         path.write_bytes(good + longer[:-4] + b"cut.")
         with pytest.raises(CorruptSourceError, match="checksum") as caught:
-            ours.read(0, 0, 150, 130)
+            ours.read_blocks(Window(0, 0, 150, 130))
     assert caught.value.evidence["blocks"] == [[0, 0]]
 
 
@@ -142,4 +152,4 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path):
     with held(path) as (ours, _):
         os.truncate(path, blocks_of(path)[2][0] + 3)
         with pytest.raises(CorruptSourceError):
-            ours.read(0, 0, 150, 130)
+            ours.read_blocks(Window(0, 0, 150, 130))

@@ -14,6 +14,7 @@ from damaged_blocks import blocks_of, damage, written
 from planning import item_of, read_whole
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.source.block_table import BlockTable
 from geobatch_tui.execution.raster.source.checksums import Checksums
@@ -64,10 +65,10 @@ def test_sound_files_pass(tmp_path, layout):
     """All blocks, the last ones with fewer rows too; each is looked at once."""
     path = written(tmp_path / "a.tif", **layout)
     with checked(path) as checks:
-        assert checks.damaged(0, 0, 256, 256) == []
+        assert checks.damaged(Window(0, 0, 256, 256)) == []
         assert all(checks.seen)
         path.write_bytes(b"")
-        assert checks.damaged(0, 0, 256, 256) == []
+        assert checks.damaged(Window(0, 0, 256, 256)) == []
 
 
 def test_blocks_of_other_sizes_pass(tmp_path):
@@ -84,10 +85,10 @@ def test_blocks_of_other_sizes_pass(tmp_path):
             offsets = np.concatenate([[len(data)], table.offsets[1:]])
             table = replace(table, offsets=offsets, counts=counts)
             appended = replace(checks, table=table, seen=bytearray(len(counts)))
-            assert appended.damaged(0, 0, 1, 1) == []
+            assert appended.damaged(Window(0, 0, 1, 1)) == []
         path.write_bytes(data + stream[:-10])
         appended.seen[0] = 0
-        assert appended.damaged(0, 0, 1, 1) == [(0, 0)]
+        assert appended.damaged(Window(0, 0, 1, 1)) == [(0, 0)]
 
 
 @pytest.mark.parametrize("compress", ["lzw", "zstd", "none"])

@@ -7,7 +7,7 @@ import pytest
 from pyproj import CRS
 
 from geobatch_tui.execution.proj import crs_lookup
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.grid import projection
 from geobatch_tui.execution.raster.grid.pixel_grid import Grid, Source
 from geobatch_tui.execution.raster.grid.projection import Mapper

@@ -14,7 +14,7 @@ from geobatch_tui.execution.raster.grid.pixel_grid import Source
 from geobatch_tui.execution.raster.warp import gdal_suggestion, gdal_warp
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.output_grid import Suggestion
+    from geobatch_tui.execution.raster.grid.pixel_grid import Suggestion
 
 Place = tuple[float, float, float, float, int, int]
 CYLINDERS = ["EPSG:3857", "EPSG:6933", "EPSG:3395", "EPSG:32662"]

@@ -17,8 +17,8 @@ from planning import globe, item_of, read_whole
 from rasterio.enums import ColorInterp
 from rasterio.vrt import WarpedVRT
 
-from geobatch_tui.execution.ops.raster.reproject import REPROJECT
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.ops.raster_operations import REPROJECT
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.warp import gdal_warp
@@ -138,7 +138,7 @@ def test_a_kernel_wider_than_its_window_still_sees_its_neighbours(tmp_path):
         plain = RasterPlan.from_json(
             {**item.plan.detail, "warp": {**item.plan.detail["warp"], "options": {}}}
         )
-        short, _ = gdal_warp.read(held, plain, Window(0, 0, 600, 600))
+        short, _ = gdal_warp.warp_window(held, plain, Window(0, 0, 600, 600))
     assert (short != ours).any(), "the test's scale no longer shows the fault that it guards"
 
 

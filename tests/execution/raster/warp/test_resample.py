@@ -17,8 +17,8 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 from warping import compared, in_parts, planned, whole
 
-from geobatch_tui.execution.ops.raster.reproject import REPROJECT
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.ops.raster_operations import REPROJECT
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.source import opened_source
 from geobatch_tui.execution.raster.warp import resample, separable, source_window
 
@@ -200,7 +200,7 @@ def test_both_sides_of_the_antimeridian_are_read_apart(tmp_path, monkeypatch, ke
         elif kind == "nodata":
             dataset.nodata = 121
     item, plan = planned(path, {"dst_crs": "EPSG:3413", "resampling": kernel, "size": [500, 0]})
-    place_sides = resample.Warper._place_sides
+    place_sides = resample.Warper._fill_sides
     taken = []
 
     def counted(self, *args):
@@ -209,11 +209,11 @@ def test_both_sides_of_the_antimeridian_are_read_apart(tmp_path, monkeypatch, ke
 
     found = []
     for way in (counted, lambda *_args: False):
-        monkeypatch.setattr(resample.Warper, "_place_sides", way)
+        monkeypatch.setattr(resample.Warper, "_fill_sides", way)
         monkeypatch.setattr(resample, "PART", 64)
         windows = [Window(x, y, 60, 60) for x in (220, 280) for y in (0, 60, 120, 180, 240)]
         with opened_source.held_source(item) as held:
-            found.append([resample.read(held, plan, window) for window in windows])
+            found.append([resample.resample_window(held, plan, window) for window in windows])
         opened_source.release()
     assert any(taken)
     for (one, valid), (other, also) in zip(*found, strict=True):

@@ -16,7 +16,7 @@ import vectorjobs
 
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.vector.batch.where import Condition
 
 CONDITIONS = [

@@ -7,7 +7,8 @@ import random
 import pytest
 from scripted_maps import Source, items, scattered
 
-from geobatch_tui.execution.protocol.messages import ChunkGrid, Window
+from geobatch_tui.execution.protocol.messages import ChunkGrid
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.ledger.schema.updates import ChunkState as S
 from geobatch_tui.orchestration.state.letters import window_bounds
 from geobatch_tui.tui.map.picture.codes import MODES, Code

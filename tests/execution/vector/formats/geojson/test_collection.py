@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from geobatch_tui.errors import CorruptSourceError, MemoryBudgetError
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.vector.formats.geojson import collection
 from geobatch_tui.execution.vector.formats.lost_geometries import LEFT_OUT, TOO_LARGE
 

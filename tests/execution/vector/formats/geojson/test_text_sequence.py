@@ -12,7 +12,7 @@ import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.ops.registry import get_operation
-from geobatch_tui.execution.protocol.messages import Window
+from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.vector.formats.geojson import text_sequence
 from geobatch_tui.execution.vector.formats.geojson.text_sequence import records
 

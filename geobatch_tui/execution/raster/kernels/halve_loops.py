@@ -1,6 +1,8 @@
-"""The loops over pixels of ``average`` of ``pyramid.halve``, compiled."""
+"""The loops of 2x2 reductions, compiled: means of the four children, for ``pyramid.halve``, and
+weighted means of their neighbours too, for :mod:`.convolution`."""
 
-# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types, and takes no structs
+# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
+# ruff: noqa: PLR0913, PLR0917 -- a struct would have to be one of numba's
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ def _four(upper, lower, out):
 
 
 @jit
-def whole(band, seen, masked, nodata, excluded, out):
+def average_whole(band, seen, masked, nodata, excluded, out):
     """Means of 2x2 whole numbers of at most 32 bits, rounded half up: ``band`` (h, w) into ``out``.
 
     A child counts where ``seen`` (h, w) is not 0, if ``masked``; and where it is not ``nodata[0]``,
@@ -55,8 +57,8 @@ def whole(band, seen, masked, nodata, excluded, out):
 
 
 @jit
-def floating(band, seen, masked, nodata, excluded, out):
-    """As :func:`whole`, of floats, summed as float64: columns first. NaN never counts."""
+def average_floats(band, seen, masked, nodata, excluded, out):
+    """As :func:`average_whole`, of floats, summed as float64: columns first. NaN never counts."""
     # Nothing is equal to NaN.
     void = np.float64(nodata[0]) if excluded else np.nan
     for r in range(out.shape[0]):
@@ -103,3 +105,44 @@ def _seen(band, seen, masked, void, y, x):
     if masked and not seen[y, x]:
         return 0.0, 0.0
     return _either(band[y, x], void)
+
+
+@jit
+def _down(band, valid, masked, first, last, taps, shift, sums, weighs):
+    """Weighted sums, and their weights, of the rows from ``first`` to before ``last``; tap
+    ``shift`` is that of row 0."""
+    sums[:], weighs[:] = 0.0, 0.0
+    for y in range(first, last):
+        weight = taps[y - shift]
+        if masked:
+            for x in range(len(sums)):
+                if valid[y, x]:
+                    sums[x] += weight * band[y, x]
+                    weighs[x] += weight
+        else:
+            for x in range(len(sums)):
+                sums[x] += weight * band[y, x]
+            for x in range(len(sums)):
+                weighs[x] += weight
+
+
+@jit
+def convolve(band, valid, masked, left, top, taps, means, weighs, sums, parts):
+    """Fill ``means`` and ``weighs`` (h, w), float64, from ``band`` (rows, columns), of which the
+    first output pixel covers those from (``left``, ``top``) on. ``valid`` is looked at if
+    ``masked``. ``sums`` and ``parts`` (columns,) are overwritten."""
+    rows, cols = band.shape
+    margin = len(taps) // 2 - 1
+    for row in range(means.shape[0]):
+        start = top + 2 * row - margin
+        first, last = max(start, 0), min(start + len(taps), rows)
+        _down(band, valid, masked, first, last, taps, start, sums, parts)
+        for col in range(means.shape[1]):
+            begin = left + 2 * col - margin
+            total, heft = 0.0, 0.0
+            for x in range(max(begin, 0), min(begin + len(taps), cols)):
+                weight = taps[x - begin]
+                total += weight * sums[x]
+                heft += weight * parts[x]
+            weighs[row, col] = heft
+            means[row, col] = total / heft if heft > 0.0 else 0.0

@@ -1,8 +1,8 @@
-"""Whether a lossy codec kept a tile, as far as that can be said."""
+"""The interface of a codec of tiles, and the check that a lossy one kept a tile."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,29 @@ if TYPE_CHECKING:
 #: The mean of a band may move by this much of the 8-bit range. JPEG at quality 1 rounds brightness
 #: and colour to steps of 32, which moves blue by up to 44; a tile that was lost is further off.
 LIMIT = 64.0
+
+
+class TileCodec(Protocol):
+    """Turns tiles (height, width, samples) into bytes and back.
+
+    ``exact``: a tile that was decoded gives the same bytes, and the same overviews, as the one
+    that was encoded. ``blurs``: what a pixel becomes depends on those around it.
+    """
+
+    @property
+    def exact(self) -> bool: ...
+
+    @property
+    def blurs(self) -> bool: ...
+
+    def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
+        """Encode, decode and compare a tile; its bytes, and what a reader will see. Raises
+        VerifyError."""
+        ...
+
+    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
+        """The tile that ``data`` holds. Raises VerifyError."""
+        ...
 
 
 def check_likeness(name: str, tile: Pixels, seen: Pixels, shown: Valid | None = None) -> None:

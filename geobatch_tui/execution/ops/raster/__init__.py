@@ -1,1 +1,0 @@
-"""Operations on rasters: how each is probed, run and assembled."""

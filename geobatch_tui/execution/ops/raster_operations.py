@@ -1,0 +1,116 @@
+"""The operations on rasters, ``raster.convert`` and ``raster.reproject``.
+
+They differ in how an item is probed. How its pixels are made is in its plan, so chunks, assembly
+and inspection are the same for both. Modules that load GDAL are imported where they are needed.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+from geobatch_tui.execution.params.frozen import given
+from geobatch_tui.execution.proj.grid_shifts import grids
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.messages import (
+        ChunkReceipt,
+        ChunkTask,
+        FinaliseTask,
+        InspectReceipt,
+        InspectTask,
+        ItemContext,
+        ItemPlan,
+        ItemReceipt,
+        ProbeTask,
+    )
+    from geobatch_tui.execution.protocol.window import Window
+
+#: rasterio and pyproj stand for the GDAL and the PROJ in their wheels, which cannot be asked
+#: without loading them; numba for the order in which its LLVM adds.
+_LIBRARIES = ("rasterio", "pyproj", "imagecodecs", "numba")
+
+
+class RasterOperation:
+    """The shared part of :class:`geobatch_tui.execution.ops.registry.Operation`."""
+
+    data: Literal["raster", "vector"] = "raster"
+
+    def libraries(self) -> dict[str, str]:
+        return {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
+
+    def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
+        from geobatch_tui.execution.raster.chunk import run
+
+        return run(task, stage)
+
+    def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
+        from geobatch_tui.execution.raster.chunk import finalise
+
+        return finalise(task, stage)
+
+    def inspect(self, task: InspectTask, stage: Stage) -> InspectReceipt:
+        from geobatch_tui.execution.raster.geotiff.read_back import inspect
+
+        return inspect(task.path, stage)
+
+    def gdal_command(self, item: ItemContext) -> str:
+        from geobatch_tui.execution.raster.gdal_commands import item_command
+
+        return item_command(item)
+
+    def reproduce(self, item: ItemContext, window: Window) -> str:
+        from geobatch_tui.execution.raster.gdal_commands import window_command
+
+        return window_command(item, window)
+
+
+class Convert(RasterOperation):
+    """The same pixels on the same grid, in another file layout."""
+
+    name = "raster.convert"
+    version = 7
+    summary = "Rewrite rasters as COG or tiled GeoTIFF: same pixels, same grid."
+
+    @property
+    def params(self) -> type[BaseModel]:
+        from geobatch_tui.execution.params.raster_params import ConvertParams
+
+        return ConvertParams
+
+    def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
+        from geobatch_tui.execution.raster.probe import probe_convert
+
+        return probe_convert(task, given(task.params), stage)
+
+
+class Reproject(RasterOperation):
+    """Warps rasters into another CRS or onto another grid, as gdalwarp does.
+
+    Each window equals the same window of the whole image, pixel for pixel; the pixels are those of
+    ``gdalwarp -et 0 -ovr NONE`` with the kernel scale pinned, to within ``error_threshold``.
+    """
+
+    name = "raster.reproject"
+    version = 7
+    summary = "Warp rasters into another CRS or onto another grid."
+
+    @property
+    def params(self) -> type[BaseModel]:
+        from geobatch_tui.execution.params.raster_params import ReprojectParams
+
+        return ReprojectParams
+
+    def libraries(self) -> dict[str, str]:
+        return super().libraries() | grids()
+
+    def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
+        from geobatch_tui.execution.raster.probe import probe_reproject
+
+        return probe_reproject(task, given(task.params), stage)
+
+
+CONVERT, REPROJECT = Convert(), Reproject()
