@@ -144,8 +144,8 @@ def ours(item: ItemContext, plan: RasterPlan) -> tuple[tuple[Any, Any], tuple[An
     if plan.warp is None:
         raise SystemExit("this plan has no warp")
     with opened_source.held_source(item) as held:
-        exact = gdal_warp.read(held, plan, window)
-        fast = exact if plan.warp.path == resample.EXACT else resample.read(held, plan, window)
+        exact = gdal_warp.warp_window(held, plan, window)
+        fast = exact if plan.warp.path == "exact" else resample.resample_window(held, plan, window)
     every = np.ones((plan.height, plan.width), bool)
     first, second = ((pixels[0], every if good is None else good) for pixels, good in (fast, exact))
     return first, second
@@ -184,7 +184,7 @@ def off(one: tuple[Any, Any], other: tuple[Any, Any]) -> Off:
 def examine(path: Path, code: int, kernel: str, scale: str, folder: Path) -> dict[str, Any]:
     """One row of the table."""
     item, plan = plan_item(path, code, kernel, SCALES[scale])
-    words = shlex.split(gdal_commands.gdalwarp(item))[1:-2]
+    words = shlex.split(gdal_commands.item_command(item))[1:-2]
     words = [word for word in words if not word.startswith("COMPRESS")]
     plain = ["-q", *_without_creation(words)]
     fast, exact = ours(item, plan)
@@ -194,7 +194,7 @@ def examine(path: Path, code: int, kernel: str, scale: str, folder: Path) -> dic
     pixels = fast[0].size
     step = 1.0 if plan.dtype != "float32" else float(np.ptp(truth[0])) / 1000
     holds = true.mean <= default.mean or (true.worst <= step and true.clear < pixels / 1000)
-    if not holds and kernel == "lanczos" and plan.warp and plan.warp.path == resample.SEPARABLE:
+    if not holds and kernel == "lanczos" and plan.warp and plan.warp.path == "separable":
         judge = formula.lanczos(path, plan)
         means = [off(judge, each).mean for each in (fast, truth, usual)]
         print("from the formula: ours {:.3g}, -et 0 {:.3g}, default {:.3g}".format(*means))

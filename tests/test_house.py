@@ -23,7 +23,6 @@ ODD_SIZES = frozenset(
         "execution/ops/vector/filter",
         "execution/ops/vector/make_valid",
         "execution/ops/vector/reproject",
-        "execution/raster/pixel_types",
     }
 )
 #: Names that rooms share, as they mean the same in each.

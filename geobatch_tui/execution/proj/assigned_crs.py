@@ -13,10 +13,9 @@ from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.proj.crs_lookup import named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from pyproj import CRS
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 
 #: Where the CRS of a source comes from: log lines, letters and facts say it.
@@ -33,7 +32,7 @@ class Assigned:
     key: str
 
     @classmethod
-    def of(cls, options: Mapping[str, Any], own: str = "") -> Assigned:
+    def of(cls, options: Json, own: str = "") -> Assigned:
         """By the keys of the section ``source``, and the operation's own ``src_crs``."""
         replaces = own or str(options.get("override_crs") or "")
         key = "op.src_crs" if own else "source.override_crs"

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyproj import CRS
 
 from geobatch_tui.execution.proj import coordinate_operations
 
 if TYPE_CHECKING:
-    import numpy as np
     from pyproj import Transformer
-
-    Points = np.ndarray[Any, np.dtype[np.float64]]
 
 
 LONLAT = CRS.from_epsg(4326)

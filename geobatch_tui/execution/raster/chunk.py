@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyproj import CRS
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
         FinaliseTask,
         ItemContext,
         ItemReceipt,
+        Json,
     )
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
     from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
     from geobatch_tui.execution.raster.source.opened_source import Held
+    from geobatch_tui.execution.raster.types import Pixels, Valid
 
 #: Pixels of a source that is looked at as a whole: where a window needs them costs as much.
 _SMALL = 2**20
@@ -160,7 +161,7 @@ def _read_part(
 ) -> tuple[Pixels, Valid | None]:
     try:
         if plan.warp is not None:
-            if plan.warp.path != resample.EXACT:
+            if plan.warp.path != "exact":
                 return resample.resample_window(held, plan, window)
             _check_warped(held, plan, window)
             return gdal_warp.warp_window(held, plan, window)
@@ -169,7 +170,9 @@ def _read_part(
         raise explain(item, held, plan, window, error) from error
 
 
-def _copy(held: Held, plan: RasterPlan, window: Window, params: Any) -> tuple[Pixels, Valid | None]:
+def _copy(
+    held: Held, plan: RasterPlan, window: Window, params: Json
+) -> tuple[Pixels, Valid | None]:
     """Pixels as they are; where nodata is renamed, the pixels that held the old one, too."""
     part = RasterWindow(*window.srcwin)
     pixels = held.read_window(window)
@@ -194,7 +197,7 @@ def _valid(held: Held, part: RasterWindow, pixels: Pixels) -> Valid:
 
 
 def _rename_nodata(
-    held: Held, plan: RasterPlan, part: RasterWindow, pixels: Pixels, params: Any
+    held: Held, plan: RasterPlan, part: RasterWindow, pixels: Pixels, params: Json
 ) -> None:
     """Write the plan's nodata where pixels are invalid, and move valid ones off it."""
     own, facts = params.get("src_nodata"), held.facts

@@ -87,7 +87,7 @@ def _extent(plan: RasterPlan, window: Window) -> list[str]:
 
 def _creation(plan: RasterPlan) -> list[str]:
     encoding = plan.encoding
-    options = {"COMPRESS": encoding.compress}
+    options: dict[str, str] = {"COMPRESS": encoding.compress}
     if encoding.predictor != 1:
         options["PREDICTOR"] = "YES" if encoding.format == "COG" else str(encoding.predictor)
     if encoding.max_z_error:

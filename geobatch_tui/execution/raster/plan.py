@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Number = int | float
+    from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.raster.types import (
+        BigTiff,
+        Compress,
+        Format,
+        Interleave,
+        Method,
+        Number,
+        Transform,
+        Validity,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +36,16 @@ class Encoding:
     stored as a mask, since the codec has no band for it.
     """
 
-    format: str
+    format: Format
     block_width: int
     block_height: int
-    compress: str
+    compress: Compress
     level: int
     predictor: int
-    interleave: str
+    interleave: Interleave
     overviews: tuple[tuple[int, int], ...]
     overview_resampling: str
-    bigtiff: str = "IF_NEEDED"
+    bigtiff: BigTiff = "IF_NEEDED"
     sparse: bool = False
     passthrough: bool = False
     max_z_error: float = 0.0
@@ -61,7 +71,7 @@ class Warp:
     src_nodata: Number | None
     options: Mapping[str, str]
     error_threshold: float = 0.0
-    path: str = "exact"
+    path: Method = "exact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +89,11 @@ class RasterPlan:
     width: int
     height: int
     crs: str
-    transform: tuple[float, float, float, float, float, float]
+    transform: Transform
     count: int
     dtype: str
     nodata: Number | None
-    validity: str
+    validity: Validity
     colorinterp: tuple[str, ...]
     colormap: tuple[tuple[int, int, int, int], ...] | None
     descriptions: tuple[str, ...]
@@ -114,12 +124,12 @@ class RasterPlan:
             encoding=replace(self.encoding, alpha_as_mask=False),
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """JSON-ready; NaN and infinities become strings."""
-        return _pack(self)  # type: ignore[no-any-return]
+        return {name: _pack(getattr(self, name)) for name in self.__dataclass_fields__}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> RasterPlan:
+    def from_json(cls, data: Json) -> RasterPlan:
         """The inverse of :meth:`to_json`."""
         values = dict(data)
         encoding = dict(values["encoding"])
@@ -150,7 +160,7 @@ def json_number(value: Number | None) -> str | Number | None:
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _pack(value: Any) -> Any:
+def _pack(value: object) -> object:
     if isinstance(value, str | int | None):  # most are
         return value
     if isinstance(value, float):
@@ -159,6 +169,6 @@ def _pack(value: Any) -> Any:
         return [_pack(entry) for entry in value]
     if isinstance(value, dict):
         return {key: _pack(entry) for key, entry in value.items()}
-    if isinstance(value, RasterPlan | Warp | Encoding):
+    if isinstance(value, Warp | Encoding):
         return {name: _pack(getattr(value, name)) for name in value.__dataclass_fields__}
     return value

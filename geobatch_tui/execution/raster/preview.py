@@ -10,7 +10,7 @@ import contextlib
 import math
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from pyproj import CRS
@@ -31,9 +31,7 @@ from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import PreviewTask
-    from geobatch_tui.execution.raster.pixel_types import Pixels
-
-    Index = np.ndarray[Any, np.dtype[np.int64]]
+    from geobatch_tui.execution.raster.types import Flags, Indices, Pixels
 
 VALUE, NODATA, UNREADABLE, UNREAD = range(4)
 #: Shares of the values, in percent, that the stretch maps to black and white.
@@ -135,10 +133,10 @@ class _Picture:
     """Samples of a window: ``columns`` and ``rows`` are their places in the source."""
 
     window: Window
-    columns: Index
-    rows: Index
+    columns: Indices
+    rows: Indices
     values: Pixels
-    marks: np.ndarray[Any, np.dtype[np.uint8]]
+    marks: Flags
     bad: list[tuple[int, int]] = field(default_factory=list)
     error: str = ""
 
@@ -214,7 +212,7 @@ class _Blocks:
         return (np.abs(pixels) if pixels.dtype.kind == "c" else pixels), valid
 
 
-def _told(facts: Facts, blocks: _Blocks, window: Window) -> dict[str, Any]:
+def _told(facts: Facts, blocks: _Blocks, window: Window) -> dict[str, object]:
     nodata = blocks.nodata[0]
     return {
         "window": list(window.srcwin),
@@ -227,7 +225,7 @@ def _told(facts: Facts, blocks: _Blocks, window: Window) -> dict[str, Any]:
     }
 
 
-def _receipt(picture: _Picture, facts: dict[str, Any]) -> PreviewReceipt:
+def _receipt(picture: _Picture, facts: dict[str, object]) -> PreviewReceipt:
     seen = picture.marks == VALUE
     ends = [_ends(band[seen]) for band in picture.values]
     layers = [

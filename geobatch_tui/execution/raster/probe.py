@@ -6,7 +6,7 @@ import contextlib
 import json
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rasterio.enums import ColorInterp
@@ -66,10 +66,10 @@ class _Draft:
 
     dataset: DatasetReader
     facts: Facts
-    choice: validity.Choice
+    choice: validity.ValidityChoice
     grid: pixel_grid.Grid
     warnings: list[str]
-    notes: dict[str, Any]
+    notes: dict[str, object]
 
 
 def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> ItemPlan:
@@ -142,11 +142,11 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
 
 
 @contextlib.contextmanager
-def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict[str, Any]]]:
+def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict[str, object]]]:
     """The dataset, and what is known of its CRS: an error takes that with it as evidence."""
     allow_vrt = bool(task.source_options.get("allow_vrt"))
     opened_source.release()
-    known: dict[str, Any] = {}
+    known: dict[str, object] = {}
     with contextlib.ExitStack() as stack:
         with stage("open"):
             stack.enter_context(opened_source.gdal_options())
@@ -190,7 +190,7 @@ def _check_types(path: str, dataset: DatasetReader) -> None:
 
 
 def _placed(
-    task: ProbeTask, dataset: DatasetReader, own: str, told: list[str], known: dict[str, Any]
+    task: ProbeTask, dataset: DatasetReader, own: str, told: list[str], known: dict[str, object]
 ) -> pixel_grid.Source:
     """Where the source lies, in the CRS that the job requires; ``known`` gets where its CRS comes
     from. ``own``: the operation's ``src_crs``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rasterio.enums import ColorInterp, MaskFlags
 
@@ -16,12 +16,10 @@ from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.raster.plan import json_number, number_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rasterio.io import DatasetReader
 
-    from geobatch_tui.execution.raster.grid.pixel_grid import Transform
-    from geobatch_tui.execution.raster.plan import Number
+    from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.raster.types import Number, Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Facts:
         )
 
     @classmethod
-    def from_notes(cls, notes: Mapping[str, Any]) -> Facts | None:
+    def from_notes(cls, notes: Json) -> Facts | None:
         """Those of a plan's notes; None of one that has none, as of earlier versions."""
         if "source_nodata" not in notes:
             return None
@@ -81,7 +79,7 @@ class Facts:
             nodatavals=nodata * (count if len(nodata) == 1 else 1),
         )
 
-    def to_notes(self) -> dict[str, Any]:
+    def to_notes(self) -> dict[str, object]:
         """JSON-ready; the inverse of :meth:`from_notes`."""
         nodata = [json_number(value) for value in self.nodatavals]
         return {

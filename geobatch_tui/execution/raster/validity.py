@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.errors import SchemaError
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
-    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+    from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.source_facts import Facts
+    from geobatch_tui.execution.raster.types import DType, Number, Pixels, Valid, Validity
 
 
 #: How far a nodata value may be from what a float32 can hold, relatively, and still be meant.
@@ -25,11 +25,11 @@ _FLOAT_SLACK = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ValidityChoice:
     """``validity`` as in :class:`RasterPlan`; the nodata values; whether an alpha band is added
     to the output; ``per_band``: the source's bands differ in nodata and are looked at singly."""
 
-    validity: str
+    validity: Validity
     src_nodata: Number | None
     nodata: Number | None
     adds_alpha: bool = False
@@ -44,7 +44,7 @@ def choose(
     dst_nodata: float | None,
     add_alpha: bool,
     outside: bool,
-) -> Choice:
+) -> ValidityChoice:
     """How the output will tell valid pixels from others.
 
     ``outside``: the output may have pixels that no source pixel reaches, as after a warp.
@@ -65,23 +65,23 @@ def choose(
             for name, value in given.items()
             if value not in {None, "none"}
         )
-        return Choice("alpha", None, None, warnings=left)
+        return ValidityChoice("alpha", None, None, warnings=left)
     source, per_band = _source_nodata(facts, src_nodata)
     if add_alpha:
-        return Choice("alpha", source, None, adds_alpha=True, per_band=per_band)
+        return ValidityChoice("alpha", source, None, adds_alpha=True, per_band=per_band)
     if per_band:
         listed = ", ".join(str(value) for value in facts.nodatavals)
         note = (
             f"bands have different nodata values ({listed}): the output gets a mask instead, "
             "which hides a pixel that is nodata in any of them"
         )
-        return Choice("mask", None, None, per_band=True, warnings=(note,))
+        return ValidityChoice("mask", None, None, per_band=True, warnings=(note,))
     if wanted is not None:
         notes = _renaming(facts, source, wanted, outside=outside)
-        return Choice("nodata", source, wanted, warnings=notes)
+        return ValidityChoice("nodata", source, wanted, warnings=notes)
     if source is not None and (outside or not facts.mask):
-        return Choice("nodata", source, source)
-    return Choice("mask" if facts.mask or outside else "none", source, source)
+        return ValidityChoice("nodata", source, source)
+    return ValidityChoice("mask" if facts.mask or outside else "none", source, source)
 
 
 def _renaming(
@@ -138,7 +138,7 @@ def fitted(value: Number, dtype: str, what: str) -> Number:
     return held
 
 
-def avoided(nodata: Number | None, work: Any, dtype: str) -> Any:
+def avoided(nodata: Number | None, work: DType | str, dtype: str) -> Pixels:
     """``nodata``, and what to write where pixels of ``dtype`` happen to have it in all bands.
 
     An array (2,) of the type ``work``, as GDAL 3.12 chooses; the same twice if there is none.

@@ -53,7 +53,7 @@ def planned(path, params):
     with opened_source.held_source(item) as held:
         mapper = resample.Warper.of(held, plan).mapper
         separable = coordinates.is_separable(mapper)
-    own = resample.SEPARABLE if separable else resample.LATTICE
+    own = "separable" if separable else "lattice"
     return item, replace(plan, warp=replace(plan.warp, path=own, error_threshold=THRESHOLD))
 
 

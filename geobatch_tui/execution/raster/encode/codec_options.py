@@ -17,7 +17,9 @@ from geobatch_tui.execution.raster.encode import gdal_options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CODECS = (
+    from geobatch_tui.execution.raster.types import Compress, Interleave, Validity
+
+CODECS: tuple[Compress, ...] = (
     "NONE", "LZW", "DEFLATE", "ZSTD", "JPEG", "WEBP", "LERC", "LERC_DEFLATE", "LERC_ZSTD",
 )  # fmt: skip
 #: Codecs of pictures: bands of uint8 that belong together, by the number of them.
@@ -41,17 +43,17 @@ class Image:
     count: int
     dtype: str
     palette: bool
-    validity: str
+    validity: Validity
 
 
 @dataclass(frozen=True, slots=True)
 class CodecChoice:
     """The fields of :class:`geobatch_tui.execution.raster.plan.Encoding` of these names."""
 
-    compress: str
+    compress: Compress
     level: int
     predictor: int
-    interleave: str
+    interleave: Interleave
     max_z_error: float
 
 
@@ -62,13 +64,15 @@ def choose(options: Mapping[str, str], image: Image) -> CodecChoice:
         PreflightError: there is no such codec, or it has no such option or value.
         SchemaError: codec, data type and bands of this image do not go together.
     """
-    compress = options.get("COMPRESS", "DEFLATE")
-    if compress not in CODECS:
-        raise PreflightError(f"compress {compress!r} is not supported; known: {', '.join(CODECS)}")
-    interleave = gdal_options.one_of(options, "INTERLEAVE", ("PIXEL", "BAND"), "PIXEL").lower()
+    asked = options.get("COMPRESS", "DEFLATE")
+    compress = next((name for name in CODECS if name == asked), None)
+    if compress is None:
+        raise PreflightError(f"compress {asked!r} is not supported; known: {', '.join(CODECS)}")
+    by_band = gdal_options.one_of(options, "INTERLEAVE", ("PIXEL", "BAND"), "PIXEL") == "BAND"
+    interleave: Interleave = "band" if by_band else "pixel"
     _check_matrix(compress, image)
     if compress in _COLOURS:
-        if interleave == "band":
+        if by_band:
             raise PreflightError(f"{compress} stores bands together: interleave = PIXEL")
         quality = _quality(compress, options)
         if image.validity == "nodata" and (compress, quality) != ("WEBP", LOSSLESS):

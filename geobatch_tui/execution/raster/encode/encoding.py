@@ -8,7 +8,7 @@ by nearest for palettes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.errors import PreflightError, SchemaError
 from geobatch_tui.execution.raster.encode import codec_options, gdal_options
@@ -18,14 +18,16 @@ from geobatch_tui.execution.raster.plan import Encoding
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.raster.encode.codec_options import Image
+    from geobatch_tui.execution.raster.types import BigTiff
 
 _OVERVIEWS = ("average", "nearest", "mode", "bilinear", "cubic")
 #: Overviews that only pick values that were there, as numbers of a palette need.
 _PICKING = ("nearest", "mode")
 
 
-def plan_encoding(output: Mapping[str, Any], image: Image) -> Encoding:
+def plan_encoding(output: Json, image: Image) -> Encoding:
     """The encoding for ``output`` (its keys ``format`` and ``creation``).
 
     Raises:
@@ -101,9 +103,8 @@ def _overview_resampling(options: Mapping[str, str], image: Image) -> str:
     return value
 
 
-def _bigtiff(options: Mapping[str, str]) -> str:
-    value = gdal_options.one_of(
-        options, "BIGTIFF", ("YES", "NO", "IF_NEEDED", "IF_SAFER"), "IF_NEEDED"
-    )
+def _bigtiff(options: Mapping[str, str]) -> BigTiff:
+    known: tuple[BigTiff | Literal["IF_SAFER"], ...] = ("YES", "NO", "IF_NEEDED", "IF_SAFER")
+    value = gdal_options.one_of(options, "BIGTIFF", known, "IF_NEEDED")
     # The size is known before the header is written, so there is nothing to guess.
     return "IF_NEEDED" if value == "IF_SAFER" else value

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import PreflightError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 YES, NO = {"YES", "TRUE", "ON", "1"}, {"NO", "FALSE", "OFF", "0"}
 _COMMON = {
@@ -26,7 +28,7 @@ ALLOWED = {
 }  # fmt: skip
 
 
-def options(form: str, creation: Mapping[str, Any]) -> dict[str, str]:
+def options(form: str, creation: Json) -> dict[str, str]:
     """``creation`` in capitals, for the format ``form`` (COG or GTIFF).
 
     Raises:
@@ -46,12 +48,15 @@ def options(form: str, creation: Mapping[str, Any]) -> dict[str, str]:
     return chosen
 
 
-def one_of(options: Mapping[str, str], key: str, known: tuple[str, ...], default: str) -> str:
-    """One of some words. Raises PreflightError for another."""
+def one_of[Word: str](
+    options: Mapping[str, str], key: str, known: tuple[Word, ...], default: Word
+) -> Word:
+    """Return an option that is one of some words. Raises PreflightError for another."""
     value = options.get(key, default)
-    if value not in known:
-        raise PreflightError(f"{key.lower()} = {value!r}; known: {', '.join(known)}")
-    return value
+    for word in known:
+        if word == value:
+            return word
+    raise PreflightError(f"{key.lower()} = {value!r}; known: {', '.join(known)}")
 
 
 def flag(options: Mapping[str, str], key: str, *, default: bool) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import imagecodecs
 import numpy as np
@@ -17,7 +17,7 @@ from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.raster.encode.tile_codec import check_likeness
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.pixel_types import Pixels
+    from geobatch_tui.execution.raster.types import DType, Pixels
 
 #: Markers of JPEG, ITU-T T.81, table B.1.
 _START, _END = b"\xff\xd8", b"\xff\xd9"
@@ -51,7 +51,7 @@ class JpegCodec:
         check_likeness("JPEG", tile, seen)
         return data, seen
 
-    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
+    def decode(self, data: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
         """The tile that ``data`` holds.
 
         Raises:

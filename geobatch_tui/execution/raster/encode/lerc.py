@@ -16,17 +16,16 @@ import numpy as np
 from geobatch_tui.errors import VerifyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Buffer, Callable
 
     from geobatch_tui.execution.raster.encode.lossless import Codec
-    from geobatch_tui.execution.raster.pixel_types import Pixels
-    from geobatch_tui.execution.raster.plan import Number
+    from geobatch_tui.execution.raster.types import DType, Number, Pixels
 
 #: The version of LERC's own format that GDAL writes: all readers know it.
 VERSION = 4
 #: Floats are rounded once more when they are decoded: this much of the value beyond the limit.
 _ROUNDING = 4.0
-_UNWRAP: dict[str, Callable[[bytes], Any]] = {
+_UNWRAP: dict[str, Callable[[bytes], Buffer]] = {
     "DEFLATE": zlib.decompress,
     "ZSTD": imagecodecs.zstd_decode,
 }
@@ -65,7 +64,7 @@ class LercCodec:
                 return self._wrapped(blob), seen
         raise VerifyError(f"a tile encoded with LERC is more than {self.max_z_error} off")
 
-    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
+    def decode(self, data: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
         """The tile that ``data`` holds.
 
         Raises:
@@ -113,22 +112,25 @@ class LercCodec:
 
 
 def _encode(tile: Pixels, limit: float) -> bytes:
-    options: dict[str, Any] = {}
+    masks, planar = None, None
     image = tile[:, :, 0] if tile.shape[2] == 1 else tile
     if tile.dtype.kind == "f":
         valid = ~np.isnan(tile)
         if (valid != valid[:, :, :1]).any():
             image = np.ascontiguousarray(np.moveaxis(tile, -1, 0))
             masks = np.ascontiguousarray(np.moveaxis(valid, -1, 0))
-            options = {"planar": True, "masks": masks}
+            planar = True
     try:
-        return bytes(imagecodecs.lerc_encode(image, level=limit, version=VERSION, **options))
+        data = imagecodecs.lerc_encode(
+            image, level=limit, version=VERSION, masks=masks, planar=planar
+        )
+        return bytes(data)
     except (RuntimeError, ValueError) as error:
         raise VerifyError(f"LERC could not encode a tile: {error}") from error
 
 
-def _decode(blob: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
-    valid: Any
+def _decode(blob: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
+    valid: Any  # None where all are valid
     try:
         tile, valid = imagecodecs.lerc_decode(blob, masks=True)
     except (RuntimeError, ValueError) as error:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
@@ -25,9 +25,13 @@ from geobatch_tui.errors import OperationError, VerifyError
 from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Buffer, Callable
 
-    from geobatch_tui.execution.raster.pixel_types import Pixels
+    #: Decompressed bytes; an array that was given to be filled is one of them.
+    type Expanded = bytes | bytearray | memoryview[int]
+
+    from geobatch_tui.execution.raster.types import DType, Pixels
+
 
 #: TIFF tag 259.
 COMPRESSION_TAGS = {"NONE": 1, "LZW": 5, "DEFLATE": 8, "ZSTD": 50000}
@@ -39,50 +43,34 @@ FAST = 1
 _CODEC_ERRORS = (RuntimeError, ValueError, zlib.error)
 
 
-def _inflate(data: bytes, size: Any) -> Any:
+def _inflate(data: bytes, size: int | memoryview) -> Expanded:
     if imagecodecs.ISAL.available:
         return imagecodecs.isal_decode(data, out=size)
-    return zlib.decompress(data, bufsize=size)
+    return zlib.decompress(data, bufsize=size if isinstance(size, int) else size.nbytes)
 
 
-def _inflate_checked(data: bytes, size: Any) -> Any:
+def _inflate_checked(data: bytes, size: int | memoryview) -> Expanded:
     return imagecodecs.deflate_decode(data, out=size)
 
 
-def _deflate(raw: Any, level: int) -> Any:
+def _deflate(raw: Pixels, level: int) -> Buffer:
     if level == FAST:
         return imagecodecs.isal_encode(raw, level=FAST)
     return imagecodecs.deflate_encode(raw, level=level)
 
 
-def _zstd(raw: Any, level: int) -> Any:
-    return imagecodecs.zstd_encode(raw, level=level)
-
-
-def _unzstd(data: bytes, size: Any) -> Any:
-    return imagecodecs.zstd_decode(data, out=size)
-
-
-def _lzw(raw: Any, _level: int) -> Any:
-    return imagecodecs.lzw_encode(raw)
-
-
-def _unlzw(data: bytes, size: Any) -> Any:
-    return imagecodecs.lzw_decode(data, out=size)
-
-
-_ENCODERS: dict[str, Callable[[Any, int], Any]] = {
+_ENCODERS: dict[str, Callable[[Pixels, int], Buffer]] = {
     "NONE": lambda raw, _level: raw.tobytes(),
     "DEFLATE": _deflate,
-    "ZSTD": _zstd,
-    "LZW": _lzw,
+    "ZSTD": lambda raw, level: imagecodecs.zstd_encode(raw, level=level),
+    "LZW": lambda raw, _level: imagecodecs.lzw_encode(raw),
 }
-#: They take the number of bytes to expect, or an array to fill.
-_DECODERS: dict[str, Callable[[bytes, Any], Any]] = {
+#: Decoders take the number of bytes to expect, or an array to fill.
+_DECODERS: dict[str, Callable[[bytes, int | memoryview], Expanded]] = {
     "NONE": lambda data, _size: data,
     "DEFLATE": _inflate,
-    "ZSTD": _unzstd,
-    "LZW": _unlzw,
+    "ZSTD": lambda data, size: imagecodecs.zstd_decode(data, out=size),
+    "LZW": lambda data, size: imagecodecs.lzw_decode(data, out=size),
 }
 #: Scales of the libraries; 0 stands for a codec without one.
 _LEVELS = {"NONE": range(1), "LZW": range(1), "DEFLATE": range(1, 13), "ZSTD": range(1, 23)}
@@ -155,7 +143,7 @@ class Codec:
         return data
 
     def decode(
-        self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], *, foreign: bool = False
+        self, data: bytes, shape: tuple[int, ...], dtype: DType, *, foreign: bool = False
     ) -> Pixels:
         """The tile that ``data`` holds. ``foreign``: nothing else is known of these bytes, so that
         the checksum within has to be looked at, which ISA-L does not.
@@ -168,7 +156,7 @@ class Codec:
         raw = self._expand(data, size, _inflate_checked if careful else _DECODERS[self.compress])
         return _unpredict(raw, shape, dtype, self.predictor)
 
-    def _expand(self, data: bytes, size: int, decode: Callable[[bytes, int], Any]) -> Any:
+    def _expand(self, data: bytes, size: int, decode: Callable[[bytes, int], Expanded]) -> Expanded:
         """What ``data`` holds before the predictor is undone."""
         try:
             raw = decode(data, size)
@@ -179,25 +167,23 @@ class Codec:
         return raw
 
 
-def expand(compress: str, data: bytes, out: Any) -> None:
+def expand(compress: str, data: bytes, out: Pixels) -> None:
     """Decompress foreign ``data`` into ``out``, an array of bytes that it fills. The checksum of
     DEFLATE is looked at.
 
     Raises:
         VerifyError: the bytes are damaged, or hold another number of pixels.
     """
-    if compress == "NONE":
-        if len(data) == len(out):
-            out[:] = np.frombuffer(data, np.uint8)
-            return
-    else:
-        decode = _inflate_checked if compress == "DEFLATE" else _DECODERS[compress]
-        try:
-            data = decode(data, out)
-        except _CODEC_ERRORS as error:
-            raise VerifyError(f"a {compress} block cannot be decoded: {error}") from error
-    if len(data) != len(out):
-        raise VerifyError(f"a {compress} block holds {len(data)} bytes, not {len(out)}")
+    if compress == "NONE" and len(data) == len(out):
+        out[:] = np.frombuffer(data, np.uint8)
+        return
+    decode = _inflate_checked if compress == "DEFLATE" else _DECODERS[compress]
+    try:
+        size = len(decode(data, memoryview(out)))
+    except _CODEC_ERRORS as error:
+        raise VerifyError(f"a {compress} block cannot be decoded: {error}") from error
+    if size != len(out):
+        raise VerifyError(f"a {compress} block holds {size} bytes, not {len(out)}")
 
 
 def _rows(tile: Pixels, predictor: int) -> Pixels:
@@ -220,7 +206,7 @@ def _differences(rows: Pixels, distance: int) -> Pixels:
     return out
 
 
-def _unpredict(raw: Any, shape: tuple[int, ...], dtype: np.dtype[Any], predictor: int) -> Pixels:
+def _unpredict(raw: Expanded, shape: tuple[int, ...], dtype: DType, predictor: int) -> Pixels:
     if predictor == HORIZONTAL:
         unsigned = np.frombuffer(raw, f"<u{dtype.itemsize}").reshape(shape)
         whole: Pixels = imagecodecs.delta_decode(unsigned, axis=-2)
@@ -231,7 +217,7 @@ def _unpredict(raw: Any, shape: tuple[int, ...], dtype: np.dtype[Any], predictor
     return values
 
 
-def _holds(raw: Any, rows: Pixels, distance: int) -> bool:
+def _holds(raw: Expanded, rows: Pixels, distance: int) -> bool:
     """Whether ``raw``, decompressed, are the differences of ``rows`` over ``distance``, as a
     decoder adds them up; 0: the rows themselves. All are compared as bytes: NaN is equal to itself
     here, 0.0 differs from -0.0."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from geobatch_tui.errors import VerifyError
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
+    from geobatch_tui.execution.raster.types import DType, Pixels, Valid
 
 #: The mean of a band may move by this much of the 8-bit range. JPEG at quality 1 rounds brightness
 #: and colour to steps of 32, which moves blue by up to 44; a tile that was lost is further off.
@@ -34,7 +34,7 @@ class TileCodec(Protocol):
         VerifyError."""
         ...
 
-    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
+    def decode(self, data: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
         """The tile that ``data`` holds. Raises VerifyError."""
         ...
 

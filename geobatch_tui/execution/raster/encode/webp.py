@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
@@ -13,7 +13,7 @@ from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
 from geobatch_tui.execution.raster.encode.tile_codec import check_likeness
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.pixel_types import Pixels
+    from geobatch_tui.execution.raster.types import DType, Pixels
 
 #: What stands for quality without loss: how hard to try. GDAL's 100 takes 2.2 times as long for
 #: files that are smaller by 0.4 %.
@@ -58,7 +58,7 @@ class WebpCodec:
         check_likeness("WEBP", tile, seen, shown)
         return data, seen
 
-    def decode(self, data: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Pixels:
+    def decode(self, data: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
         """The tile that ``data`` holds.
 
         Raises:

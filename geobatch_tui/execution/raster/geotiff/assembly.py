@@ -10,7 +10,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext, Segment
     from geobatch_tui.execution.raster.geotiff.tags import Template
     from geobatch_tui.execution.raster.geotiff.tile_index import Slots
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
+    from geobatch_tui.execution.raster.types import Pixels, Valid
 
 #: Spools that stay open; more are there after many runs, or of more workers than that.
 OPEN_SPOOLS = 64
@@ -251,7 +251,7 @@ def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:
 
 def _facts(
     index: TileIndex, layout: Layout, slots: Slots, *, mask: bool, holes: int, verified: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the receipt says of the file."""
     encoding = index.plan.encoding
     return {

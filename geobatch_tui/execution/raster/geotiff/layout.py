@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +26,11 @@ from geobatch_tui.execution.raster.encode.tiff_tag import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Integers = np.ndarray[Any, np.dtype[Any]]
+    from numpy.typing import NDArray
+
+    from geobatch_tui.execution.raster.types import Indices
+
+    type Integers = NDArray[np.integer]
 
 #: Above this a file is BigTIFF: 4 GiB less 64 KiB of room for edits in place.
 CLASSIC_LIMIT = (1 << 32) - (1 << 16)
@@ -47,7 +51,7 @@ class Layout:
     of the tile data (0: no such tile), the size of the whole file."""
 
     header: bytes
-    offsets: Integers
+    offsets: Indices
     size: int
     bigtiff: bool
 
@@ -103,7 +107,7 @@ def ghost_area(*, by_band: bool, mask: bool) -> bytes:
 
 def lay_out(
     directories: Sequence[Directory],
-    order: tuple[Integers, Integers],
+    order: tuple[Indices, Indices],
     *,
     ghost: bytes,
     frame: tuple[int, int],
@@ -143,7 +147,7 @@ def lay_out(
     return Layout(header, places, start + total, flavour.big)
 
 
-def _in_order(directories: Sequence[Directory], order: tuple[Integers, Integers]) -> Integers:
+def _in_order(directories: Sequence[Directory], order: tuple[Indices, Indices]) -> Indices:
     lengths = np.zeros(len(order[0]), np.int64)
     for number, entry in enumerate(directories):
         chosen = order[0] == number

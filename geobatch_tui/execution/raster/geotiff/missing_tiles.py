@@ -24,13 +24,12 @@ from geobatch_tui.execution.raster.pyramid.tiles import TileForm, unpack_mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, Slots, TileIndex
     from geobatch_tui.execution.raster.geotiff.tile_stores import ScratchStore, Store
     from geobatch_tui.execution.raster.kernels.convolution import Margins
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
     from geobatch_tui.execution.raster.pyramid.tiles import Level
+    from geobatch_tui.execution.raster.types import Pixels, Valid
 
 #: When an item is completed the other cores have nothing left to do, nearly always.
 THREADS = 2
@@ -129,7 +128,7 @@ class Completer:
             self._constants[key] = self._store(writer)[0]
         return self._constants[key]
 
-    def _store(self, writer: TileWriter) -> Any:
+    def _store(self, writer: TileWriter) -> Slots:
         """Move what ``writer`` holds to the scratch file; its rows as slots."""
         rows = writer.rows
         start = self._scratch.append(writer.payload) if writer.payload else 0
@@ -208,7 +207,7 @@ class Completer:
         if valid is not None:
             valid[place] = self._decode_mask(below.mask[child], below.level, at)[own]
 
-    def _decode(self, slot: Any, plane: int, window: Window) -> Pixels:
+    def _decode(self, slot: np.void, plane: int, window: Window) -> Pixels:
         form = self._form
         if slot["store"] == UNSET:
             # A hole, of which a lossy codec keeps no other tile.
@@ -220,12 +219,12 @@ class Completer:
         tile = self._codec.decode(self._read(slot), shape, form.dtype)
         return form.unpack(tile, window)
 
-    def _decode_mask(self, slot: Any, level: Level, window: Window) -> Valid:
+    def _decode_mask(self, slot: np.void, level: Level, window: Window) -> Valid:
         shape = (level.block_height, level.block_width // 8)
         tile = MASK_CODEC.decode(self._read(slot), shape, np.dtype(np.uint8))
         return unpack_mask(tile, window)
 
-    def _read(self, slot: Any) -> bytes:
+    def _read(self, slot: np.void) -> bytes:
         store: Store = self._stores[int(slot["store"])]
         data = store.read(int(slot["offset"]), int(slot["length"]))
         if crc32(data) != slot["crc"]:

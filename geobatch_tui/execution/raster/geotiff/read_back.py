@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
@@ -28,12 +28,16 @@ from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pack_mask
 from geobatch_tui.execution.runtime.recorder import filters
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from rasterio.io import DatasetReader
 
+    from geobatch_tui.execution.io.digest import Digest
     from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.raster.geotiff.tags import Identity
     from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, Slots, TileIndex
+    from geobatch_tui.execution.raster.types import Indices
 
 #: Tiles of each level and plane that GDAL decodes, spread evenly.
 SAMPLES = 8
@@ -81,7 +85,7 @@ class Written:
 
     header: bytes
     size: int
-    offsets: Any
+    offsets: Indices
     slots: Slots
     frame: tuple[int, int]
 
@@ -108,7 +112,7 @@ def check_bytes(path: Path, written: Written) -> str:
         os.close(fd)
 
 
-def _check_tiles(fd: int, path: Path, written: Written, digest: Any) -> None:
+def _check_tiles(fd: int, path: Path, written: Written, digest: Digest) -> None:
     leader, trailer = written.frame
     end = len(written.header)
     stored = written.slots["length"] > 0
@@ -135,7 +139,7 @@ def _check_tiles(fd: int, path: Path, written: Written, digest: Any) -> None:
 
 
 def check_with_gdal(
-    path: Path, index: TileIndex, identity: dict[str, Any], *, mask: bool, alike: bool = False
+    path: Path, index: TileIndex, identity: Identity, *, mask: bool, alike: bool = False
 ) -> int:
     """Open the file as GeoTIFF by GDAL and compare; how many tiles were looked at.
 
@@ -151,7 +155,7 @@ def check_with_gdal(
     config = dict(_ALONE)
     if alike:
         config["GDAL_GEOREF_SOURCES"] = "NONE"
-        identity = _placeless(identity)
+    expected = _placeless(identity) if alike else identity
     try:
         with readable_name(path) as name, rasterio.Env(**config):
             for slots in index.levels:
@@ -159,7 +163,7 @@ def check_with_gdal(
                 options = {"overview_level": number - 1} if number else {}
                 with _opened(name, **options) as dataset:
                     if not number:
-                        _check_dataset(dataset, index, identity)
+                        _check_dataset(dataset, index, expected, identity["domains"])
                     _check_size(dataset, slots)
                     sample = _sample(slots)
                     if not alike:
@@ -170,25 +174,27 @@ def check_with_gdal(
     return looked_at
 
 
-def _placeless(identity: dict[str, Any]) -> dict[str, Any]:
-    """``identity`` without what GDAL reads from the tags of a place."""
-    rest = {name: value for name, value in identity.items() if name not in ("crs", "transform")}
-    tags = {name: value for name, value in rest["tags"].items() if name != "AREA_OR_POINT"}
-    return rest | {"tags": tags}
+def _placeless(identity: Identity) -> Mapping[str, object]:
+    """Return ``identity`` without the items that GDAL reads from the tags of a georeference."""
+    kept = {name: value for name, value in identity.items() if name not in ("crs", "transform")}
+    tags = {name: text for name, text in identity["tags"].items() if name != "AREA_OR_POINT"}
+    return kept | {"tags": tags}
 
 
-def _opened(name: str, **options: Any) -> DatasetReader:
+def _opened(name: str, **options: object) -> DatasetReader:
     with filters, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         return rasterio.open(name, driver="GTiff", sharing=False, **options)
 
 
-def _check_dataset(dataset: Any, index: TileIndex, identity: dict[str, Any]) -> None:
+def _check_dataset(
+    dataset: DatasetReader, index: TileIndex, expected: Mapping[str, object], domains: Iterable[str]
+) -> None:
     plan = index.plan
-    found = describe(dataset, identity["domains"])
-    for name, value in identity.items():
-        if found[name] != value:
-            raise VerifyError(f"{name} reads back as {found[name]!r} where {value!r} was written")
+    stated: Mapping[str, object] = describe(dataset, domains)
+    for name, value in expected.items():
+        if stated[name] != value:
+            raise VerifyError(f"{name} reads back as {stated[name]!r} where {value!r} was written")
     layout = dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT")
     if any(index.frame) and layout != "COG":
         raise VerifyError(f"GDAL sees layout {layout!r} where a COG was written")
@@ -200,7 +206,7 @@ def _check_dataset(dataset: Any, index: TileIndex, identity: dict[str, Any]) -> 
         raise VerifyError(f"GDAL sees blocks of {dataset.block_shapes}, not {block}")
 
 
-def _check_size(dataset: Any, slots: LevelSlots) -> None:
+def _check_size(dataset: DatasetReader, slots: LevelSlots) -> None:
     level = slots.level
     if (dataset.width, dataset.height) != (level.width, level.height):
         raise VerifyError(f"level {level.number} is {dataset.width}x{dataset.height} to GDAL")
@@ -215,7 +221,7 @@ def _sample(slots: LevelSlots) -> list[int]:
 
 
 def _check_tiles_of(
-    dataset: Any, index: TileIndex, slots: LevelSlots, sample: list[int], *, mask: bool
+    dataset: DatasetReader, index: TileIndex, slots: LevelSlots, sample: list[int], *, mask: bool
 ) -> None:
     level, form = slots.level, TileForm.of(index.plan)
     compress = index.plan.encoding.compress
@@ -233,7 +239,7 @@ def _check_tiles_of(
             _same(crc32(packed), slots.mask[tile], level.number, tile)
 
 
-def _same(crc: int, slot: Any, level: int, tile: int, hint: str = "") -> None:
+def _same(crc: int, slot: np.void, level: int, tile: int, hint: str = "") -> None:
     if crc != slot["crc_raw"]:
         raise VerifyError(
             f"GDAL reads other pixels in tile {tile} of level {level} than were meant", hint=hint

@@ -32,9 +32,9 @@ from geobatch_tui.execution.raster.pyramid.encode_chunk import ROW, Rows, encode
 if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import ItemContext
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
+    from geobatch_tui.execution.raster.types import Pixels, Valid
 
 MAGIC = b"GBSEG1\r\n"
 _END = struct.Struct("<8s16sQIIIQ")

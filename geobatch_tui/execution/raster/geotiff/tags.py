@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import rasterio
 from rasterio.crs import CRS
@@ -27,9 +27,12 @@ from geobatch_tui.execution.raster.encode.tiff_tag import Tag
 from geobatch_tui.execution.raster.source.metadata import XMP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+    from rasterio.io import DatasetReader
+
+    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.types import Number
 
 SIDE = 16
 #: Size and place of the pixels, and their encoding: the assembler's own.
@@ -61,14 +64,35 @@ _blanks: dict[str, Template] = {}
 _KINDS = 8
 
 
+class Identity(TypedDict):
+    """The content of a dataset's tags, in rasterio's terms; see :func:`describe`."""
+
+    bands: int
+    dtypes: tuple[str, ...]
+    crs: str
+    transform: tuple[float, ...]
+    nodata: tuple[str, ...]
+    colours: tuple[str, ...]
+    descriptions: tuple[str | None, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    units: tuple[str | None, ...]
+    tags: dict[str, str]
+    domains: dict[str, Mapping[str, str]]
+    band_tags: tuple[dict[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Tags for the full resolution and for overviews, and what a reader makes of them. ``kind``:
-    what items have in common whose tags differ in place and fingerprint alone; empty: nothing."""
+    """Tags for the full resolution and for overviews, and the identity that a reader finds in them.
+
+    ``kind`` is the same for items whose tags differ in place and fingerprint alone; empty for an
+    item whose template is its own.
+    """
 
     tags: tuple[Tag, ...]
     overview_tags: tuple[Tag, ...]
-    identity: dict[str, Any]
+    identity: Identity
     kind: str = ""
 
 
@@ -99,7 +123,8 @@ def make_template(plan: RasterPlan, fingerprint: str) -> Template:
     if len(mark) != len(_NO_MARK) or not place.keys() <= {entry.code for entry in blank.tags}:
         return _made(plan, fingerprint)
     tags = tuple(_filled(entry, place, mark) for entry in blank.tags)
-    identity = blank.identity | {
+    identity: Identity = {
+        **blank.identity,
         "transform": plan.transform,
         "tags": blank.identity["tags"] | {"GEOBATCH_FP": fingerprint},
     }
@@ -152,9 +177,11 @@ def _prolonged(entry: Tag, items: bytes) -> Tag:
     return replace(entry, count=len(value), value=value)
 
 
-def describe(dataset: Any, domains: Iterable[str]) -> dict[str, Any]:
-    """All that the tags of an open dataset say, but for its size and structure; of metadata, that
-    of these domains and the default one."""
+def describe(dataset: DatasetReader, domains: Iterable[str]) -> Identity:
+    """Return the content of an open dataset's tags, without its size and structure.
+
+    Metadata is that of the default domain and of ``domains``.
+    """
     return {
         "bands": dataset.count,
         "dtypes": dataset.dtypes,
@@ -174,7 +201,7 @@ def describe(dataset: Any, domains: Iterable[str]) -> dict[str, Any]:
 
 def _write(plan: RasterPlan, fingerprint: str) -> bytes:
     tags = {**plan.tags, "AREA_OR_POINT": plan.area_or_point or "Area", "GEOBATCH_FP": fingerprint}
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "driver": "GTiff",
         "width": SIDE,
         "height": SIDE,
@@ -204,7 +231,7 @@ def _write(plan: RasterPlan, fingerprint: str) -> bytes:
         raise SchemaError(f"GeoTIFF cannot hold these bands: {error}") from error
 
 
-def _write_bands(plan: RasterPlan, dataset: Any) -> None:
+def _write_bands(plan: RasterPlan, dataset: DatasetReader) -> None:
     if plan.colorinterp and plan.colormap is None and not _is_ycbcr(plan):
         dataset.colorinterp = [ColorInterp[name] for name in plan.colorinterp]
     if plan.colormap is not None:
@@ -235,12 +262,12 @@ def _is_ycbcr(plan: RasterPlan) -> bool:
     return plan.encoding.compress == "JPEG" and plan.count == 3
 
 
-def _colours(plan: RasterPlan) -> dict[str, Any]:
+def _colours(plan: RasterPlan) -> dict[str, object]:
     """GDAL's options for colours, and for codecs that have a say in them or in metadata."""
     encoding = plan.encoding
     if encoding.compress == "JPEG":
         return {"photometric": _photometric(plan), "compress": "JPEG"}
-    options: dict[str, Any] = {"photometric": _photometric(plan)}
+    options: dict[str, object] = {"photometric": _photometric(plan)}
     if encoding.compress == "WEBP" and encoding.level == LOSSLESS:
         options |= {"compress": "WEBP", "webp_lossless": True}
     if encoding.max_z_error:
@@ -257,7 +284,7 @@ def _photometric(plan: RasterPlan) -> str:
     return "RGB" if rgb else "MINISBLACK"
 
 
-def _check(plan: RasterPlan, dataset: Any) -> None:
+def _check(plan: RasterPlan, dataset: DatasetReader) -> None:
     wanted = _crs(plan)
     if wanted is not None and not _same_crs(wanted, dataset.crs):
         raise CrsError(

@@ -6,7 +6,7 @@ Slots are held by level, in TIFF's tile order: plane by plane, row-major in each
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,9 +24,14 @@ from geobatch_tui.execution.raster.pyramid.tiles import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from geobatch_tui.execution.protocol.messages import ChunkGrid
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.pyramid.encode_chunk import Rows
+    from geobatch_tui.execution.raster.types import Indices, Records
 
 UNSET = -1
 #: ``store`` numbers the store that holds the bytes; see chunks.ROW for the rest.
@@ -35,7 +40,7 @@ SLOT = np.dtype([
     ("empty", "<u1"),
 ])  # fmt: skip
 
-Slots = np.ndarray[Any, np.dtype[Any]]
+type Slots = Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,7 @@ class TileIndex:
                     "than it should"
                 )
 
-    def sequence(self, *, mask: bool) -> tuple[Slots, Any, Any]:
+    def sequence(self, *, mask: bool) -> tuple[Slots, Indices, Indices]:
         """All tiles in file order: their slots, the number of their directory, their tile number.
 
         The smallest level comes first. By pixel each image tile is followed by its mask's, by
@@ -147,6 +152,6 @@ def _unset(count: int) -> Slots:
     return slots
 
 
-def _alternate(parts: list[Any]) -> Any:
+def _alternate[T: np.generic](parts: Sequence[NDArray[T]]) -> NDArray[T]:
     """First of each, second of each, and so on."""
     return np.stack(parts, axis=1).ravel()

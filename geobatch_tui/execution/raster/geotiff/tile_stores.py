@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.disk import copy_range, disk_errors, read_exactly, write_all
@@ -71,7 +71,7 @@ class SpoolStore:
 class MemoryStore:
     """Tiles that never were on disk."""
 
-    def __init__(self, payload: Any) -> None:
+    def __init__(self, payload: Buffer) -> None:
         self._payload = memoryview(payload)
 
     def read(self, offset: int, length: int) -> bytes:

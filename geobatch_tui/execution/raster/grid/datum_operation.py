@@ -28,9 +28,7 @@ from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.grid.pixel_grid import Source
-    from geobatch_tui.execution.raster.grid.projection import Points
-
-    Pair = tuple[Points, Points]
+    from geobatch_tui.execution.raster.types import Pair, Points
 
 #: Points a side of the source at which operations are compared.
 _POINTS = 9
@@ -62,7 +60,7 @@ class Operation:
         )
         return (*self.warnings, note)
 
-    def to_notes(self, apart: float) -> dict[str, Any]:
+    def to_notes(self, apart: float) -> dict[str, object]:
         """JSON-ready; empty where there is nothing to choose. ``apart`` as above."""
         if not self.name:
             return {}
@@ -229,7 +227,7 @@ def _obeyed(bound: CRS, dst: CRS, here: Pair, meant: Pair) -> bool:
     return _alike((meant[0][on], meant[1][on]), (np.array(theirs[0]), np.array(theirs[1])))
 
 
-def _finite(x: Any, y: Any) -> Pair:
+def _finite(x: Points, y: Points) -> Pair:
     good = np.isfinite(x) & np.isfinite(y)
     return np.where(good, x, np.nan), np.where(good, y, np.nan)
 

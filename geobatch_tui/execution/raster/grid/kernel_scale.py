@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from geobatch_tui.execution.raster.grid.projection import poles_inside
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.grid.pixel_grid import Grid
     from geobatch_tui.execution.raster.grid.projection import Mapper
+    from geobatch_tui.execution.raster.types import Pair, Points
 
 #: Points along an edge that GDAL transforms.
 STEPS = 21
@@ -117,18 +118,18 @@ def margin(resampling: str, xscale: float, yscale: float) -> int:
 
 
 @cache
-def _rim(steps: int) -> tuple[Any, Any]:
+def _rim(steps: int) -> Pair:
     """Places along the edges of a square of side 1."""
     along, zero, one = np.linspace(0, 1, steps), np.zeros(steps), np.ones(steps)
     return np.concatenate([along, along, zero, one]), np.concatenate([zero, one, along, along])
 
 
-def _edges(window: Window, steps: int) -> tuple[Any, Any]:
+def _edges(window: Window, steps: int) -> Pair:
     u, v = _rim(steps)
     return window.col_off + u * window.width, window.row_off + v * window.height
 
 
-def _inside(window: Window, steps: int) -> tuple[Any, Any]:
+def _inside(window: Window, steps: int) -> Pair:
     """A lattice over the window, with two more lines half a pixel from the rim."""
     ratios = np.concatenate(
         [[0.5 / window.width], np.linspace(0, 1, steps), [1 - 0.5 / window.width]]
@@ -137,7 +138,7 @@ def _inside(window: Window, steps: int) -> tuple[Any, Any]:
     return (window.col_off + u * window.width).ravel(), (window.row_off + v * window.height).ravel()
 
 
-def _own_points_inside(mapper: Mapper, window: Window, steps: int) -> tuple[Any, Any]:
+def _own_points_inside(mapper: Mapper, window: Window, steps: int) -> Pair:
     """Points of a lattice over the source that fall into the window, in source pixels: a
     projection may reach what its inverse does not."""
     source = mapper.source
@@ -156,7 +157,7 @@ def _pole_inside(mapper: Mapper, window: Window) -> bool:
     return any(poles_inside(Source(mapper.grid.crs, transform, width, height)))
 
 
-def _clip(values: Any, limit: int) -> tuple[float, float]:
+def _clip(values: Points, limit: int) -> tuple[float, float]:
     low, high = np.clip([np.nanmin(values), np.nanmax(values)], 0.0, float(limit))
     return float(low), float(high)
 

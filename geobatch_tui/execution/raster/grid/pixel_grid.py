@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyproj import CRS
 
-#: (a, b, c, d, e, f) of x = a*col + b*row + c, y = d*col + e*row + f.
-Transform = tuple[float, float, float, float, float, float]
+    from geobatch_tui.execution.raster.types import Transform
+
 #: A grid as GDAL suggests it: transform, width and height.
-Suggestion = tuple[Transform, int, int]
+type Suggestion = tuple[Transform, int, int]
 #: The longest side of a raster in pixels: GDAL counts them as C ints.
 MAX_SIDE = 2**31 - 1
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pyproj import CRS
@@ -18,9 +18,8 @@ from geobatch_tui.execution.proj.crs_lookup import LONLAT, crs_of, is_degrees, t
 from geobatch_tui.execution.raster.grid.pixel_grid import Box
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.pixel_grid import Grid, Source, Transform
-
-    Points = np.ndarray[Any, np.dtype[np.float64]]
+    from geobatch_tui.execution.raster.grid.pixel_grid import Grid, Source
+    from geobatch_tui.execution.raster.types import Pair, Points, Transform
 
 #: West, south, east and north of where CRSs without an area of use are looked at.
 _NOT_POLES = (-180.0, -85.0, 180.0, 85.0)
@@ -30,7 +29,7 @@ _ALIKE = 1e-12
 ROUND = 350.0
 
 
-def project(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
+def project(x: Points, y: Points, src: CRS, dst: CRS) -> Pair:
     """Points of ``src`` in ``dst``; NaN where that fails."""
     px, py = transformer(src, dst).transform(np.asarray(x, "f8"), np.asarray(y, "f8"))
     good = np.isfinite(px) & np.isfinite(py)
@@ -39,7 +38,7 @@ def project(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
     return np.where(good, px, np.nan), np.where(good, py, np.nan)
 
 
-def separately(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points] | None:
+def separately(x: Points, y: Points, src: CRS, dst: CRS) -> Pair | None:
     """``x`` (n,) and ``y`` (m,) of ``src``, each by itself in ``dst``; None unless x depends on x
     alone there and y on y alone, as between cylinders, or where one of them fails."""
     if not is_separable(src, dst):
@@ -55,7 +54,7 @@ def separately(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points
     return (u[:n], v[n:]) if np.isfinite(u).all() else None
 
 
-def project_axes(x: Points, y: Points, src: CRS, dst: CRS) -> tuple[Points, Points]:
+def project_axes(x: Points, y: Points, src: CRS, dst: CRS) -> Pair:
     """The points (m, n) of all ``x`` (n,) and ``y`` (m,) of ``src`` in ``dst``; NaN where that
     fails."""
     alone = separately(x, y, src, dst)
@@ -121,7 +120,7 @@ def box_of(bounds: tuple[float, float, float, float] | None) -> Box | None:
     return Box(west, south, east + (360 if east < west else 0), north)
 
 
-def apply(transform: Transform, cols: Points, rows: Points) -> tuple[Points, Points]:
+def apply(transform: Transform, cols: Points, rows: Points) -> Pair:
     """Coordinates of pixel positions (0, 0 is the top left corner of the first pixel)."""
     a, b, c, d, e, f = transform
     return a * cols + b * rows + c, d * cols + e * rows + f
@@ -150,18 +149,18 @@ def centre_longitude(source: Source) -> float | None:
     return (west + east) / 2
 
 
-def corners(width: int, height: int) -> tuple[Points, Points]:
+def corners(width: int, height: int) -> Pair:
     """Pixel positions of the four corners."""
     return np.array([0.0, width, width, 0.0]), np.array([0.0, 0.0, height, height])
 
 
-def lattice(width: float, height: float, steps: int) -> tuple[Points, Points]:
+def lattice(width: float, height: float, steps: int) -> Pair:
     """(steps, steps) positions spread evenly from corner to corner."""
     cols, rows = np.meshgrid(_evenly(width, steps), _evenly(height, steps))
     return cols, rows
 
 
-def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, Points]:
+def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> Pair:
     """(steps, steps) positions spread evenly over a raster, in ``dst``."""
     if grid.transform[1] or grid.transform[3]:
         positions = apply(grid.transform, *lattice(grid.width, grid.height, steps))
@@ -169,7 +168,7 @@ def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, 
     return project_axes(*axes(grid, steps), grid.crs, dst)
 
 
-def project_sides(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, Points] | None:
+def project_sides(grid: Source | Grid, steps: int, dst: CRS) -> Pair | None:
     """X and y (steps,) in ``dst`` of places evenly along the sides of a raster; None unless each
     depends on its own side alone, and all are there."""
     if grid.transform[1] or grid.transform[3]:
@@ -177,7 +176,7 @@ def project_sides(grid: Source | Grid, steps: int, dst: CRS) -> tuple[Points, Po
     return separately(*axes(grid, steps), grid.crs, dst)
 
 
-def axes(grid: Source | Grid, steps: int) -> tuple[Points, Points]:
+def axes(grid: Source | Grid, steps: int) -> Pair:
     """X and y (steps,), evenly along the sides of a raster that is not rotated."""
     a, _, c, _, e, f = grid.transform
     return a * _evenly(grid.width, steps) + c, e * _evenly(grid.height, steps) + f
@@ -203,14 +202,14 @@ class Mapper:
     def between(cls, source: Source, grid: Grid) -> Mapper:
         return cls(source, grid, centre_longitude(source))
 
-    def to_source(self, cols: Points, rows: Points) -> tuple[Points, Points]:
+    def to_source(self, cols: Points, rows: Points) -> Pair:
         """Source pixel positions of destination pixel positions; NaN where there are none."""
         x, y = project(*apply(self.grid.transform, cols, rows), self.grid.crs, self.source.crs)
         if self.centre is not None:
             x = unroll(x, self.centre)
         return invert(self.source.transform, x, y)
 
-    def axes_to_source(self, steps: int) -> tuple[Points, Points] | None:
+    def axes_to_source(self, steps: int) -> Pair | None:
         """Source x and y (steps,) of positions spread evenly along the sides of the destination;
         None unless each depends on its own side alone, and all are there."""
         source = self.source.transform
@@ -220,14 +219,14 @@ class Mapper:
         x = alone[0] if self.centre is None else unroll(alone[0], self.centre)
         return invert(source, x, alone[1])
 
-    def lattice_to_source(self, steps: int) -> tuple[Points, Points]:
+    def lattice_to_source(self, steps: int) -> Pair:
         """Source pixel positions of (steps, steps) positions spread evenly over the destination."""
         x, y = project_lattice(self.grid, steps, self.source.crs)
         if self.centre is not None:
             x = unroll(x, self.centre)
         return invert(self.source.transform, x, y)
 
-    def to_destination(self, cols: Points, rows: Points) -> tuple[Points, Points]:
+    def to_destination(self, cols: Points, rows: Points) -> Pair:
         """Destination pixel positions of source pixel positions; NaN where there are none."""
         x, y = project(*apply(self.source.transform, cols, rows), self.source.crs, self.grid.crs)
         return invert(self.grid.transform, x, y)
@@ -268,7 +267,7 @@ def lonlat_box(grid: Source | Grid) -> Box | None:
     return Box(west, -90.0 if south else box.miny, east, 90.0 if north else box.maxy)
 
 
-def lonlat_lattice(grid: Source | Grid, nodes: int) -> dict[str, Any]:
+def lonlat_lattice(grid: Source | Grid, nodes: int) -> dict[str, object]:
     """Longitudes and latitudes of ``nodes`` x ``nodes`` places at equal steps over the raster,
     row-major, None where there is none; so that a reader without PROJ can place a window.
 

@@ -14,7 +14,7 @@ import numpy as np
 from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
+    from geobatch_tui.execution.raster.types import Pixels, Valid
 
 #: How many pixels beyond the 2x2 count, on each side.
 MARGINS = {"bilinear": 1, "cubic": 3}

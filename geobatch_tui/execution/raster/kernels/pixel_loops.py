@@ -6,11 +6,14 @@ the arguments mean is told where the loops are.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.execution.native.loop import Loop
+
+if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.types import DType
 
 _SOURCE = "T:3"
 _MASKS = "uint8:3 uint8:2"
@@ -74,7 +77,7 @@ extents_of_pixels = Loop.of(
 )
 
 
-def scratch(taps: tuple[int, int], width: int, dtype: Any) -> tuple[Any, Any, Any, Any, Any]:
+def scratch(taps: tuple[int, int], width: int, dtype: DType) -> tuple[np.ndarray, ...]:
     """What :data:`gather` overwrites, for ``taps`` (x, y) and ``width`` pixels of ``dtype``."""
     rows = sum(taps) + 3
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from geobatch_tui.execution.protocol.messages import ChunkGrid
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
     from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.types import Indices, Pixels, Records, Valid
 
 #: COG: the length of each tile stands before it, its last four bytes are repeated behind it. No
 #: codec here gives fewer than four bytes: the smallest tile is 16x16 pixels.
@@ -50,7 +50,7 @@ ROW = np.dtype([
     ("length", "<u4"), ("crc", "<u4"), ("crc_raw", "<u4"), ("empty", "<u1"),
 ])  # fmt: skip
 
-Rows = np.ndarray[Any, np.dtype[Any]]
+type Rows = Records
 
 
 def raw_codec_of(plan: RasterPlan) -> Codec:
@@ -224,7 +224,7 @@ def _encode_level(
     plan: RasterPlan,
     writer: TileWriter,
     level: Level,
-    numbers: np.ndarray[Any, np.dtype[np.int64]],
+    numbers: Indices,
     layer: tuple[Pixels, Valid | None],
     kept: KeptTiles,
 ) -> None:
@@ -249,7 +249,7 @@ def _keep_level(
     plan: RasterPlan,
     writer: TileWriter,
     level: Level,
-    numbers: np.ndarray[Any, np.dtype[np.int64]],
+    numbers: Indices,
     pixels: Pixels,
 ) -> None:
     """The last level of a chunk once more, without loss, for the overviews above it."""
@@ -259,9 +259,7 @@ def _keep_level(
             writer.raw(level, number, plane, pixels[form.bands(plane), rows, cols])
 
 
-def _places(
-    level: Level, numbers: np.ndarray[Any, np.dtype[np.int64]]
-) -> Iterator[tuple[int, slice, slice]]:
+def _places(level: Level, numbers: Indices) -> Iterator[tuple[int, slice, slice]]:
     """The number of each tile, and its rows and columns in a chunk that starts with the first."""
     first = level.window(int(numbers[0]))
     for number in numbers.tolist():

@@ -34,8 +34,8 @@ from geobatch_tui.execution.raster.kernels import convolution, pixel_loops
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
-    from geobatch_tui.execution.raster.plan import Number
+    from geobatch_tui.execution.raster.types import DType, Number, Pixels, Valid
+
 
 #: Types of pixels that have compiled loops.
 _COMPILED = frozenset({
@@ -117,7 +117,7 @@ def _convolve(
     return out, half_valid
 
 
-def _rounded(means: Pixels, dtype: Any) -> Pixels:
+def _rounded(means: Pixels, dtype: DType) -> Pixels:
     """As numbers of ``dtype``: whole ones rounded half up, and clamped."""
     if dtype.kind in "fc":
         return means.astype(dtype)
@@ -205,7 +205,7 @@ def _band_validity(band: Pixels, seen: Valid | None, nodata: Number | None) -> V
     return valid
 
 
-def _even(array: Any) -> Any:
+def _even(array: Pixels) -> Pixels:
     """Repeat the last row and column of an odd side.
 
     A child that stands twice counts twice, as does its only companion: means, modes and "any"
@@ -215,7 +215,7 @@ def _even(array: Any) -> Any:
     return np.pad(array, ((0, rows), (0, cols)), mode="edge") if rows or cols else array
 
 
-def _children(array: Any) -> tuple[Any, Any, Any, Any]:
+def _children(array: Pixels) -> tuple[Pixels, ...]:
     """Top left, top right, bottom left, bottom right."""
     return array[::2, ::2], array[::2, 1::2], array[1::2, ::2], array[1::2, 1::2]
 
@@ -226,10 +226,11 @@ def _any(valid: Valid) -> Valid:
     return either
 
 
-def _sum(array: Pixels, dtype: Any) -> Pixels:
+def _sum(array: Pixels, dtype: DType | type[np.generic]) -> Pixels:
     """Sums of the 2x2 blocks, column pairs first: one order, so that floats always agree."""
     rows = np.add(array[::2], array[1::2], dtype=dtype)
-    return rows[:, ::2] + rows[:, 1::2]
+    sums: Pixels = rows[:, ::2] + rows[:, 1::2]
+    return sums
 
 
 def _average(band: Pixels, valid: Valid | None) -> Pixels:
@@ -254,7 +255,8 @@ def _average_floats(band: Pixels, valid: Valid | None) -> Pixels:
         if valid is None:
             return (_sum(band, wide) / 4).astype(band.dtype)
         total = _sum(np.where(valid, band, band.dtype.type(0)), wide)
-        return (total / np.maximum(_sum(valid, np.int64), 1)).astype(band.dtype)
+        means: Pixels = (total / np.maximum(_sum(valid, np.int64), 1)).astype(band.dtype)
+        return means
 
 
 def _average_long(band: Pixels, valid: Valid | None) -> Pixels:

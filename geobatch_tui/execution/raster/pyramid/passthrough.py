@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,15 +24,17 @@ from geobatch_tui.execution.raster.source.opened_source import attach_blocks
 from geobatch_tui.execution.raster.source.tiff_directory import first_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.encode.lossless import Codec
-    from geobatch_tui.execution.raster.pixel_types import Pixels
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
     from geobatch_tui.execution.raster.pyramid.tiles import Level
     from geobatch_tui.execution.raster.source.opened_source import Held
+    from geobatch_tui.execution.raster.source.tiff_directory import Table
+    from geobatch_tui.execution.raster.types import Pixels
 
 #: Codecs of which every stream that one decoder takes is good for the others.
 CODECS = {"DEFLATE": 8, "ZSTD": 50000}
@@ -44,7 +46,7 @@ _WANTED = frozenset({
 _EFFORT = frozenset({"LEVEL", "ZLEVEL", "ZSTD_LEVEL"})
 
 
-def fits(path: str, plan: RasterPlan, creation: Mapping[str, Any]) -> bool:
+def fits(path: str, plan: RasterPlan, creation: Json) -> bool:
     """Whether the tiles of the GeoTIFF at ``path`` can be those of the output of ``plan``, a plain
     copy; ``creation`` are the user's options."""
     if _EFFORT & {str(name).upper() for name in creation}:
@@ -52,7 +54,7 @@ def fits(path: str, plan: RasterPlan, creation: Mapping[str, Any]) -> bool:
     return plan.validity != "mask" and _tables(path, plan) is not None
 
 
-def _tables(path: str, plan: RasterPlan) -> tuple[Any, Any] | None:
+def _tables(path: str, plan: RasterPlan) -> tuple[Table, Table] | None:
     """Offsets and lengths of the tiles; None if they are not what ``plan`` asks for."""
     encoding = plan.encoding
     if encoding.compress not in CODECS:
@@ -99,8 +101,8 @@ class EncodedTiles:
     form: TileForm
     codec: Codec
     level: Level
-    offsets: Any
-    counts: Any
+    offsets: Table
+    counts: Table
 
     @classmethod
     def of(cls, path: str, plan: RasterPlan) -> EncodedTiles:
@@ -145,8 +147,8 @@ def read_tiles(
     Raises:
         CorruptSourceError: tiles are damaged; its evidence lists them as [row, column].
     """
-    tiles: EncodedTiles | None = held.warps.get("encoded tiles")
-    if tiles is None:
+    tiles = held.warps.get("encoded tiles")
+    if not isinstance(tiles, EncodedTiles):
         tiles = held.warps["encoded tiles"] = EncodedTiles.of(path, plan)
     form = tiles.form
     whole = np.empty((*window.shape, plan.count), form.dtype)

@@ -9,7 +9,7 @@ plane of its own kind, and so is what overviews are made from where the codec of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -20,8 +20,8 @@ from geobatch_tui.execution.raster.kernels import convolution, pixel_loops
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ChunkGrid
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
-    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+    from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.types import DType, Indices, Number, Pixels, Valid
 
 
 IMAGE, MASK, RAW = 0, 1, 2
@@ -121,7 +121,7 @@ def owned_levels(plan: RasterPlan, grid: ChunkGrid) -> int:
     return levels
 
 
-def tiles_of(level: Level, window: Window) -> np.ndarray[Any, np.dtype[np.int64]]:
+def tiles_of(level: Level, window: Window) -> Indices:
     """Numbers of the tiles of ``level`` under ``window`` (pixels of full resolution, its offset a
     multiple of 2**level tiles), row-major."""
     scale = 1 << level.number
@@ -130,9 +130,7 @@ def tiles_of(level: Level, window: Window) -> np.ndarray[Any, np.dtype[np.int64]
     )
     cols = np.arange(tiles.col_off, tiles.right, dtype=np.int64)
     rows = np.arange(tiles.row_off, tiles.bottom, dtype=np.int64)
-    numbers: np.ndarray[Any, np.dtype[np.int64]] = (
-        rows[:, np.newaxis] * level.across + cols
-    ).ravel()
+    numbers: Indices = (rows[:, np.newaxis] * level.across + cols).ravel()
     return numbers
 
 
@@ -149,8 +147,8 @@ class TileForm:
     height: int
     planes: int
     samples: int
-    dtype: np.dtype[Any]
-    missing: Any
+    dtype: DType
+    missing: np.generic
     fill: Pixels
 
     @classmethod
@@ -215,9 +213,9 @@ def spread(tile: Pixels, height: int, width: int) -> None:
     tile[height:] = tile[height - 1]
 
 
-def _missing(dtype: np.dtype[Any], nodata: Number | None) -> Any:
+def _missing(dtype: DType, nodata: Number | None) -> np.generic:
     try:
-        value = dtype.type(0 if nodata is None else nodata)
+        value: np.generic = dtype.type(0 if nodata is None else nodata)
     except (OverflowError, ValueError) as error:
         raise SchemaError(f"nodata {nodata!r} does not fit {dtype.name}") from error
     if dtype.kind in "iu" and nodata is not None and value != nodata:

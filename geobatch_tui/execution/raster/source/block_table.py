@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from geobatch_tui.execution.raster.source.tiff_directory import first_directory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geobatch_tui.execution.raster.source.tiff_directory import Tags
+    from geobatch_tui.execution.raster.source.tiff_directory import Table, Tags
     from geobatch_tui.execution.raster.source_facts import Facts
 
 #: TIFF's numbers of the codecs that are decoded here, by name.
@@ -55,8 +55,8 @@ class BlockTable:
     predictor: int
     plain: bool
     strips: bool
-    offsets: Any
-    counts: Any
+    offsets: Table
+    counts: Table
 
     @classmethod
     def of(cls, path: str, facts: Facts) -> BlockTable | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rasterio.windows import Window as RasterWindow
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
-    from geobatch_tui.execution.raster.pixel_types import Pixels
     from geobatch_tui.execution.raster.source.block_table import BlockTable
+    from geobatch_tui.execution.raster.types import DType, Pixels
 
 #: Decoded blocks that are kept, in bytes: the next window often needs those at its rim again. Of
 #: strips it needs all that lie beside it; of tiles more than this only costs, as every page of
@@ -49,7 +49,7 @@ class Blocks:
 
     fd: int
     table: BlockTable
-    dtype: Any
+    dtype: DType
     dataset: Callable[[], DatasetReader]
     kept: OrderedDict[int, Pixels] = field(default_factory=OrderedDict)
     held_bytes: int = 0
@@ -132,7 +132,7 @@ class Blocks:
         return pixels
 
 
-def _by_band(raw: Pixels, shape: tuple[int, int, int], dtype: Any, predictor: int) -> Pixels:
+def _by_band(raw: Pixels, shape: tuple[int, int, int], dtype: DType, predictor: int) -> Pixels:
     """A decompressed block of ``shape`` (h, w, samples) as (samples, h, w)."""
     height, width, samples = shape
     unsigned = np.dtype(f"u{dtype.itemsize}")

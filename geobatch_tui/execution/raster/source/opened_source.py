@@ -15,7 +15,7 @@ import threading
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import rasterio
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.protocol.window import Window
-    from geobatch_tui.execution.raster.pixel_types import Pixels
+    from geobatch_tui.execution.raster.types import Pixels
 
 #: A header that claims more raw bytes than this, and BOMB_RATIO times the file, is not believed.
 BOMB_BYTES = 2**36
@@ -253,6 +253,12 @@ def block_bytes(dataset: DatasetReader) -> int:
     return one * int(max(np.dtype(dtype).itemsize for dtype in dataset.dtypes))
 
 
+class Closeable(Protocol):
+    """An object that is built on an open source, and closed with it."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Held:
     """An open source and what was built on it; belongs to one thread. ``blocks`` and ``checksums``
@@ -265,7 +271,7 @@ class Held:
     opened: DatasetReader | None = None
     blocks: Blocks | None = None
     checksums: Checksums | None = None
-    warps: dict[str, Any] = field(default_factory=dict)
+    warps: dict[str, Closeable] = field(default_factory=dict)
 
     @classmethod
     def of(

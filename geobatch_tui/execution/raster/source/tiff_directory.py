@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Values by the code of their tag.
-type Tags = dict[int, NDArray[np.unsignedinteger]]
+type Table = NDArray[np.unsignedinteger]
+type Tags = dict[int, Table]
 
 #: Tables of the places of blocks, and of their sizes.
 _TABLES = (
@@ -161,9 +162,7 @@ def _directory(
     return tables, next_offset
 
 
-def _table(
-    file: BinaryIO, form: _Form, entry: tuple[int, int, bytes], path: Path
-) -> NDArray[np.unsignedinteger]:
+def _table(file: BinaryIO, form: _Form, entry: tuple[int, int, bytes], path: Path) -> Table:
     kind, values, inline = entry
     dtype = np.dtype(form.order + _SIZES[kind])
     length = values * dtype.itemsize

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,11 +12,12 @@ from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.warp.target import Target
 
 if TYPE_CHECKING:
+    from geobatch_tui.execution.raster.types import Points, Valid
     from geobatch_tui.execution.raster.warp.resampler import Resampler
     from geobatch_tui.execution.raster.warp.source_window import Sampled
 
 #: Positions of two opposite corners of each pixel: x1, y1, x2, y2 (h, w).
-Corners = tuple[Any, Any, Any, Any]
+type Corners = tuple[Points, Points, Points, Points]
 
 
 def average_window(warper: Resampler, window: Window, target: Target, side: int) -> None:
@@ -54,7 +55,7 @@ def _place(warper: Resampler, corners: Corners, target: Target) -> None:
     )
 
 
-def _near_source(warper: Resampler, corners: Corners) -> Any:
+def _near_source(warper: Resampler, corners: Corners) -> Valid:
     """Where both corners lie within two output pixels of the source; farther off they are
     nonsense (GWKAverageOrMode)."""
     source, warp = warper.mapper.source, warper.plan.warp
@@ -71,7 +72,7 @@ def _near_source(warper: Resampler, corners: Corners) -> Any:
     return on
 
 
-def _needed(warper: Resampler, corners: Corners, on: Any) -> Window:
+def _needed(warper: Resampler, corners: Corners, on: Valid) -> Window:
     """Return the source pixels under the extents: all columns if one goes round the globe."""
     source, warp = warper.mapper.source, warper.plan.warp
     x1, y1, x2, y2 = (each[on] for each in corners)

@@ -20,14 +20,13 @@ from geobatch_tui.execution.raster.grid import projection
 if TYPE_CHECKING:
     from pyproj import Transformer
 
-    from geobatch_tui.execution.raster.grid.projection import Mapper, Points
+    from geobatch_tui.execution.raster.grid.projection import Mapper
+    from geobatch_tui.execution.raster.types import Pair, Points
 
 #: Deviation in source pixels up to which a grid counts as separable.
 SEPARABLE = 1e-9
 #: Points a side at which separability is proved.
 _PROOF = 24
-
-Pair = tuple["Points", "Points"]
 
 
 @dataclass(frozen=True, slots=True)

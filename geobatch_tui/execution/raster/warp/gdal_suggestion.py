@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyproj import CRS
 
     from geobatch_tui.execution.raster.grid.pixel_grid import Source, Suggestion
+    from geobatch_tui.execution.raster.types import Points
 
 #: Steps along an edge; of sources with a longer shorter side, GDAL takes more.
 _STEPS, _LONGEST = 20, 1024
@@ -81,7 +82,7 @@ def _suggest(source: Source, src: rio.CRS, dst: rio.CRS) -> Suggestion | None:
     return numbers, width, height
 
 
-def _rim(source: Source) -> tuple[projection.Points, projection.Points]:
+def _rim(source: Source) -> tuple[Points, Points]:
     """Pixel positions along top, bottom, left and right of a source."""
     along = np.arange(_STEPS + 1) * (1.0 / _STEPS)
     along[-1] = 1.0
@@ -101,16 +102,14 @@ def _are_simple(src: CRS, dst: CRS) -> bool:
     )
 
 
-def _is_odd(x: projection.Points) -> bool:
+def _is_odd(x: Points) -> bool:
     """Whether GDAL would look for a seam: where x changes its sign, or is 180."""
     edges = x[: 2 * (_STEPS + 1)].reshape(2, -1)
     turns = bool((edges[:, 1:] * edges[:, :-1] < 0).any())
     return turns or bool((np.abs(np.abs(x) - 180.0) < _SEAM).any())
 
 
-def _projected(
-    x: projection.Points, y: projection.Points, src: rio.CRS, dst: rio.CRS
-) -> tuple[projection.Points, projection.Points]:
+def _projected(x: Points, y: Points, src: rio.CRS, dst: rio.CRS) -> tuple[Points, Points]:
     """Points of ``src`` in ``dst``, by GDAL."""
     u, v = transform(src, dst, x.tolist(), y.tolist())
     return np.array(u), np.array(v)

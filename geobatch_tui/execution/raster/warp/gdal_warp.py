@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
@@ -27,11 +27,13 @@ from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.grid.pixel_grid import Suggestion
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
-    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+    from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.source.opened_source import Held
+    from geobatch_tui.execution.raster.types import Number, Pixels, Valid
 
 #: Megabytes that GDAL may use to warp one block; larger blocks are split, always in the same way.
 MEM_LIMIT = 64
@@ -85,7 +87,7 @@ def _alpha(held: Held, plan: RasterPlan, window: Window, pixels: Pixels) -> Pixe
     return np.where(touched, picked, 0).astype(plan.dtype)
 
 
-def opaque(dtype: str) -> Any:
+def opaque(dtype: str) -> Pixels:
     """GDAL's full alpha of pixels of ``dtype``."""
     return np.array(_OPAQUE.get(dtype, 255)).astype(dtype)
 
@@ -190,7 +192,12 @@ def unrolled_wkt(wkt: str, centre: str) -> str:
 
 
 def suggestion(
-    dataset: Any, src_crs: str, dst_crs: str, centre: float | None, *, by_area: bool = False
+    dataset: DatasetReader,
+    src_crs: str,
+    dst_crs: str,
+    centre: float | None,
+    *,
+    by_area: bool = False,
 ) -> Suggestion | None:
     """GDAL's own grid: transform, width, height; None where it finds none.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
-    from geobatch_tui.execution.raster.grid.projection import Points
-    from geobatch_tui.execution.raster.warp.coordinates import Exact, Pair
+    from geobatch_tui.execution.raster.types import Indices, Pair, Points, Valid
+    from geobatch_tui.execution.raster.warp.coordinates import Exact
 
 #: Sides in pixels of the cells, largest first. Of less than 8, their nodes and checks cost as much
 #: as the pixels.
@@ -43,7 +43,7 @@ class Cells:
     and y (n, 4, 4) at their nodes."""
 
     size: int
-    places: Any
+    places: Indices
     x: Points
     y: Points
 
@@ -59,7 +59,7 @@ class Cells:
 class Singles:
     """Pixels by themselves, by row: ``places`` (n, 2), and for each offset source x and y (n,)."""
 
-    places: Any
+    places: Indices
     at: list[Pair]
 
 
@@ -76,7 +76,7 @@ class Cover:
     cells: list[Cells]
     singles: Singles
     largest: Window
-    extents: Any
+    extents: Points
     gaps: bool
 
     def fill(self, window: Window, which: int = 0) -> Pair:
@@ -192,7 +192,7 @@ class Lattice:
         at = (cells.places[:, None, :] * 6 + _CHECKS[None]) * cells.size / 6
         return self.exact(at[..., 0], at[..., 1])
 
-    def _judge(self, cells: Cells, checks: Pair) -> tuple[Any, Any]:
+    def _judge(self, cells: Cells, checks: Pair) -> tuple[Valid, Valid]:
         """Whether interpolation in ``cells`` is near enough, and whether they have no position."""
         good, empty = np.empty((2, len(cells.places)), bool)
         half = self.exact.mapper.source.width / 2
@@ -202,7 +202,7 @@ class Lattice:
         )
         return good, empty
 
-    def _deserted(self, empty: Any, window: Window) -> Any:
+    def _deserted(self, empty: Valid, window: Window) -> Valid:
         """Which of the largest cells of ``window`` are ``empty``, and all eight around them too.
 
         So nothing that reaches out of a cell is lost, however pointed; what is seen nowhere from
@@ -258,7 +258,8 @@ class Lattice:
         places = places[_met(places, 1, window)]
         places = places[np.argsort(places[:, 1], kind="stable")]
         self.counts[0] += len(places)
-        at = [self.exact(places[:, 0] + offset, places[:, 1] + offset) for offset in offsets]
+        cols, rows = places.T.astype(np.float64)
+        at = [self.exact(cols + offset, rows + offset) for offset in offsets]
         return Singles(places, at)
 
 
@@ -291,7 +292,7 @@ def _basis(size: int, offset: float) -> Points:
     return np.ascontiguousarray(lagrange((np.arange(size) + offset) / size).T)
 
 
-def _those(cells: Cells, which: Any) -> Cells:
+def _those(cells: Cells, which: Valid | Indices) -> Cells:
     return Cells(cells.size, cells.places[which], cells.x[which], cells.y[which])
 
 
@@ -299,7 +300,7 @@ def _by_row(cells: Cells) -> Cells:
     return _those(cells, np.argsort(cells.places[:, 1], kind="stable"))
 
 
-def _met(places: Any, size: int, window: Window) -> Any:
+def _met(places: Indices, size: int, window: Window) -> Valid:
     """Which of the cells of ``size`` pixels meet ``window``."""
     left, top, right, bottom = window.bounds
     met = ((places + 1) * size > (left, top)) & (places * size < (right, bottom))

@@ -7,7 +7,7 @@ itself, asked for the coordinates of a few thousand points of this very grid, sa
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rasterio import Affine
@@ -19,7 +19,7 @@ from rasterio.vrt import WarpedVRT
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.raster.grid import crs_pairs
-from geobatch_tui.execution.raster.warp import coordinates, gdal_warp, resample, source_window, taps
+from geobatch_tui.execution.raster.warp import coordinates, gdal_warp, source_window, taps
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from pyproj import CRS
 
-    from geobatch_tui.execution.raster.grid.pixel_grid import Transform
     from geobatch_tui.execution.raster.grid.projection import Mapper
     from geobatch_tui.execution.raster.plan import Warp
     from geobatch_tui.execution.raster.source_facts import Facts
+    from geobatch_tui.execution.raster.types import Method, Points, Transform
 
 KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos", "average"})
 #: Options that do not change what a pixel is, but for those that are looked at one by one.
@@ -50,52 +50,39 @@ _AGREE = 1e-6
 _STRAY = 0.005
 
 
-def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tuple[str, str]:
-    """The path of an item, and why it is not a faster one (empty if it is the fastest).
+def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tuple[Method, str]:
+    """Choose the method of an item, and say why no faster one (empty for the fastest).
 
     Raises:
         SchemaError: only our kernels heed both a mask and nodata, and they cannot take the item.
     """
     nodata = planned.src_nodata is not None or gdal_warp.PER_BAND in planned.options
-    if facts.mask and nodata:
-        return _of_mask_and_nodata(facts, mapper, planned, threshold)
-    if threshold <= 0:
-        return resample.EXACT, "error_threshold is 0"
-    why = _beyond_kernels(facts, planned) or _too_small(facts, planned)
-    if not why and mapper.grid.width * mapper.grid.height < SMALL:
+    only_ours = facts.mask and nodata
+    why = "error_threshold is 0" if threshold <= 0 else ""
+    why = why or _beyond_kernels(facts, planned) or _too_small(facts, planned)
+    if not why and not only_ours and mapper.grid.width * mapper.grid.height < SMALL:
         return _of_few_pixels(mapper)
     if not why and not agrees(mapper, planned.options, planned.tolerance):
         why = "GDAL has other coordinates than PROJ alone"
-    if why:
-        return resample.EXACT, why
-    return _of_grid(mapper, planned)
-
-
-def _of_grid(mapper: Mapper, planned: Warp) -> tuple[str, str]:
-    if coordinates.is_separable(mapper):
-        return resample.SEPARABLE, ""
-    if planned.resampling == resample.AVERAGE and "SAMPLE_GRID" in planned.options:
-        # GDAL's mean of a pixel over the antimeridian depends on what else it has in memory.
-        return resample.EXACT, "averages over poles, limbs and the antimeridian are GDAL's"
-    return resample.LATTICE, "the grid is not separable"
-
-
-def _of_mask_and_nodata(
-    facts: Facts, mapper: Mapper, planned: Warp, threshold: float
-) -> tuple[str, str]:
-    path, why = resample.EXACT, "error_threshold is 0" if threshold <= 0 else ""
-    why = why or _beyond_kernels(facts, planned) or _too_small(facts, planned)
-    if not why and not agrees(mapper, planned.options, planned.tolerance):
-        why = "GDAL has other coordinates than PROJ alone"
+    path: Method = "exact"
     if not why:
         path, why = _of_grid(mapper, planned)
-    if path == resample.EXACT:
+    if only_ours and path == "exact":
         raise SchemaError(
             "the source has a mask beside nodata; GDAL's warper heeds only one of them, and our "
             f"kernels cannot be used: {why}",
             hint='src_nodata = "none" leaves it to the mask; or choose another resampling',
         )
     return path, why
+
+
+def _of_grid(mapper: Mapper, planned: Warp) -> tuple[Method, str]:
+    if coordinates.is_separable(mapper):
+        return "separable", ""
+    if planned.resampling == "average" and "SAMPLE_GRID" in planned.options:
+        # GDAL's mean of a pixel over the antimeridian depends on what else it has in memory.
+        return "exact", "averages over poles, limbs and the antimeridian are GDAL's"
+    return "lattice", "the grid is not separable"
 
 
 def _beyond_kernels(facts: Facts, planned: Warp) -> str:
@@ -117,14 +104,14 @@ def _beyond_kernels(facts: Facts, planned: Warp) -> str:
     return ""
 
 
-def _of_few_pixels(mapper: Mapper) -> tuple[str, str]:
+def _of_few_pixels(mapper: Mapper) -> tuple[Method, str]:
     """The path of a small item. GDAL is asked once for all grids of its two CRSs, not for each."""
     src, dst = mapper.source.crs, mapper.grid.crs
     plain = mapper.centre is None and agree(src, dst)
     vectors = coordinates.separable(mapper) if plain else None
     if vectors is not None and _lies_on_source(mapper, vectors):
-        return resample.SEPARABLE, ""
-    return resample.EXACT, "few pixels"
+        return "separable", ""
+    return "exact", "few pixels"
 
 
 def _lies_on_source(mapper: Mapper, vectors: coordinates.Vectors) -> bool:
@@ -192,7 +179,7 @@ def _ask(
     how: tuple[Mapping[str, str], float],
     size: tuple[int, int],
     step: tuple[float, float],
-) -> Any:
+) -> Points:
     source, grid = mapper.source, mapper.grid
     centres = np.arange(_SIDE) + 0.5
     picture = np.stack(np.meshgrid(centres, centres))
@@ -204,7 +191,7 @@ def _ask(
     crs = crs_lookup.wkt_of(source.crs)
     if centre is not None:
         crs = gdal_warp.unrolled_wkt(crs, centre)
-    profile: dict[str, Any] = {
+    profile: dict[str, object] = {
         "driver": "GTiff", "width": _SIDE, "height": _SIDE, "count": 2, "dtype": "float64",
         "transform": wide, "crs": crs_lookup.wkt_of(source.crs),
     }  # fmt: skip
@@ -229,7 +216,8 @@ def _ask(
                 **options,
             ) as warped,
         ):
-            return warped.read()
+            positions: Points = warped.read()
+            return positions
 
 
 def _widened(transform: Transform, across: float, down: float) -> Affine:

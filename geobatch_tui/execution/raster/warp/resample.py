@@ -30,13 +30,10 @@ from geobatch_tui.execution.raster.warp.resampler import Resampler
 from geobatch_tui.execution.raster.warp.target import TILE, Target
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.projection import Points
-    from geobatch_tui.execution.raster.pixel_types import Pixels, Valid
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.source.opened_source import Held
+    from geobatch_tui.execution.raster.types import Pixels, Points, Valid
 
-SEPARABLE, LATTICE, EXACT = "separable", "lattice", "exact"
-AVERAGE = "average"
 #: Share of a box of the source that its parts must need at most to be read apart.
 SAVING = 0.75
 #: Side of the destination parts that positions are computed for at once.
@@ -82,7 +79,7 @@ class Warper(Resampler):
         grid = pixel_grid.Grid(crs_lookup.crs_of(plan.crs), plan.transform, plan.width, plan.height)
         mapper = Mapper.between(source, grid)
         own = planned.resampling
-        offset = 0.0 if own == AVERAGE else 0.5
+        offset = 0.0 if own == "average" else 0.5
         sampler = source_window.Sampler.of(held, plan)
         return cls(
             plan,
@@ -90,7 +87,7 @@ class Warper(Resampler):
             sampler,
             taps.Kernel.of(own, planned.xscale, planned.yscale) if own in taps.CODES else None,
             Lattice(coordinates.Exact.of(mapper), allowed(plan)),
-            coordinates.Vectors.of(mapper, offset) if planned.path == SEPARABLE else None,
+            coordinates.Vectors.of(mapper, offset) if planned.path == "separable" else None,
             validity.avoided(plan.nodata, sampler.dtype, plan.dtype),
         )
 
@@ -109,7 +106,7 @@ class Warper(Resampler):
             np.zeros(shape, np.uint8),
             whole[-1] if plan.validity == "alpha" else None,
         )
-        if plan.warp is not None and plan.warp.resampling == AVERAGE:
+        if plan.warp is not None and plan.warp.resampling == "average":
             average.average_window(self, window, target, PART)
         elif self.vectors is not None and self.kernel is not None:
             separable.sum_window(self, self.kernel, self.vectors, target)

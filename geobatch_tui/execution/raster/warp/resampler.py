@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from geobatch_tui.execution.raster.warp import (
 from geobatch_tui.execution.raster.warp.target import Target
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.projection import Mapper, Points
+    from geobatch_tui.execution.raster.grid.projection import Mapper
     from geobatch_tui.execution.raster.plan import RasterPlan
+    from geobatch_tui.execution.raster.types import Pair, Pixels, Points
     from geobatch_tui.execution.raster.warp.coordinates import Vectors
     from geobatch_tui.execution.raster.warp.lattice import Lattice
     from geobatch_tui.execution.raster.warp.source_window import Sampler
@@ -44,7 +45,7 @@ class Resampler:
     kernel: Kernel | None
     lattice: Lattice
     vectors: Vectors | None
-    avoid: Any
+    avoid: Pixels
 
     def resample(
         self, sampled: source_window.Sampled, x: Points, y: Points, target: Target, *, masked: bool
@@ -72,21 +73,21 @@ class Resampler:
             run(sampled.pixels, taken, *masks, *where, *how, *out, *self.ends, *scratch)
         self.finish(filled, target)
         if target.alpha is not None:
-            self._fill_alpha(sampled, (x, y), target)
+            self._fill_alpha(sampled, (x, y), target, target.alpha)
 
     def _fill_alpha(
-        self, sampled: source_window.Sampled, at: tuple[Points, Points], target: Target
+        self, sampled: source_window.Sampled, at: Pair, target: Target, alpha: Pixels
     ) -> None:
-        """Alpha is that of the pixel that a position lies in."""
+        """Take for each position the alpha of the pixel that it lies in."""
         if sampled.alpha is None:
-            target.alpha[:] = np.where(target.touched > 0, self.opaque, 0)
+            alpha[:] = np.where(target.touched > 0, self.opaque, 0)
             return
         source = self.mapper.source
         on = (target.touched > 0) & ~np.isnan(at[0])
         index = []
         for values, side, off in zip(at, (source.width, source.height), sampled.off, strict=True):
             index.append(np.minimum((values[on] + taps.NUDGE).astype(np.int64), side - 1) - off)
-        target.alpha[on] = sampled.alpha[index[1], index[0]]
+        alpha[on] = sampled.alpha[index[1], index[0]]
 
     def widened(self, target: Target) -> Target:
         """``target``, or a copy of it if kernels work on another type."""
@@ -107,7 +108,7 @@ class Resampler:
             target.touched[:] = filled.touched
 
     @property
-    def opaque(self) -> Any:
+    def opaque(self) -> Pixels:
         """Alpha of a pixel that has a value, where the source has no alpha."""
         return gdal_warp.opaque(self.plan.dtype)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from geobatch_tui.execution.raster.grid.pixel_grid import Source
-    from geobatch_tui.execution.raster.grid.projection import Points
+    from geobatch_tui.execution.raster.types import Points
     from geobatch_tui.execution.raster.warp.coordinates import Vectors
     from geobatch_tui.execution.raster.warp.resampler import Resampler
     from geobatch_tui.execution.raster.warp.source_window import Sampled

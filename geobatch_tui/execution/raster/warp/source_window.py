@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rasterio.windows import Window as RasterWindow
@@ -19,8 +19,9 @@ from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
-    from geobatch_tui.execution.raster.plan import Number, RasterPlan
+    from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.source.opened_source import Held
+    from geobatch_tui.execution.raster.types import DType, Number, Pixels, Valid
 
 #: Types that the kernels take as they are.
 NATIVE = frozenset({"uint8", "int16", "uint16", "float32", "float64"})
@@ -41,11 +42,11 @@ class Sampled:
     None if all may. ``alpha`` (h, w) if the source has it."""
 
     window: Window
-    pixels: Any
-    valid: Any
-    centre: Any
-    alpha: Any
-    _quads: Any = None
+    pixels: Pixels
+    valid: Valid | None
+    centre: Valid | None
+    alpha: Pixels | None
+    _quads: Pixels | None = None
 
     @property
     def off(self) -> tuple[int, int]:
@@ -53,11 +54,11 @@ class Sampled:
         return self.window.col_off, self.window.row_off
 
     @property
-    def planes(self) -> Any:
+    def planes(self) -> Pixels:
         """The pixels as (bands, h * w)."""
         return self.pixels.reshape(len(self.pixels), -1)
 
-    def quads(self) -> Any:
+    def quads(self) -> Pixels | None:
         """Whole numbers of three or four bands as (h * w, 4), made once; None of others. With three
         bands the last stands twice."""
         dtype = self.pixels.dtype
@@ -93,7 +94,7 @@ class Sampler:
         return cls(held, facts.count - facts.alpha, facts.alpha, facts.mask, nodata, unified)
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> DType:
         """The type that the kernels work on."""
         own = self.held.facts.dtype
         return np.dtype(own if own in NATIVE else "float64")
@@ -115,7 +116,7 @@ class Sampler:
         centre = valid[0] if len(valid) == 1 else valid.any(axis=0)
         return Sampled(window, pixels, valid, centre, alpha)
 
-    def _valid(self, pixels: Any, alpha: Any, window: Window) -> Any:
+    def _valid(self, pixels: Pixels, alpha: Pixels | None, window: Window) -> Valid | None:
         if alpha is not None:
             return (alpha > 0)[np.newaxis]
         shown = None
@@ -131,14 +132,16 @@ class Sampler:
         return valid if shown is None else valid & shown
 
 
-def holds(pixels: Any, nodata: Number) -> Any:
+def holds(pixels: Pixels, nodata: Number) -> Valid:
     """Where ``pixels`` are ``nodata`` to GDAL: of floats, to within two units in the last place
     of their sum (GDALWarpNoDataMasker, ARE_REAL_EQUAL)."""
     if math.isnan(nodata):
         return np.isnan(pixels)
     if pixels.dtype.kind != "f":
-        return pixels == pixels.dtype.type(nodata)
+        same: Valid = pixels == pixels.dtype.type(nodata)
+        return same
     value = pixels.dtype.type(nodata)
     with np.errstate(invalid="ignore", over="ignore"):
         near = np.abs(pixels - value) < np.finfo(pixels.dtype).eps * np.abs(pixels + value) * 2
-        return (pixels == value) | near
+        close: Valid = (pixels == value) | near
+        return close

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.projection import Points
+    from geobatch_tui.execution.raster.types import Indices, Points, Valid
 
 #: From this scale on, GDAL does not widen bilinear and cubic (bUse4SamplesFormula).
 FULL = 0.95
@@ -85,7 +85,7 @@ class Axis:
     lies beyond the source.
     """
 
-    first: Any
-    weights: Any
-    pixel: Any
-    whole: Any
+    first: Indices
+    weights: Points
+    pixel: Indices
+    whole: Valid

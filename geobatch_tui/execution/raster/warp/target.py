@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
+    from geobatch_tui.execution.raster.types import Flags, Pixels
 
 #: Side of the parts in which invalid pixels are looked for.
 TILE = 128
@@ -21,12 +22,14 @@ class Target:
     ``outer``, and the ``corner`` (row, column) of ``window`` in them.
     """
 
-    whole: tuple[Any, Any, Any]
+    whole: tuple[Pixels, Flags, Pixels | None]
     outer: Window
     window: Window
 
     @classmethod
-    def of(cls, window: Window, pixels: Any, touched: Any, alpha: Any = None) -> Target:
+    def of(
+        cls, window: Window, pixels: Pixels, touched: Flags, alpha: Pixels | None = None
+    ) -> Target:
         """Return the target of arrays that hold ``window`` of the item."""
         return cls((pixels, touched, alpha), window, window)
 
@@ -36,17 +39,17 @@ class Target:
         return rows.start, cols.start
 
     @property
-    def pixels(self) -> Any:
+    def pixels(self) -> Pixels:
         """A view of the window."""
         return self.whole[0][:, *self._slices]
 
     @property
-    def touched(self) -> Any:
+    def touched(self) -> Flags:
         """A view of the window."""
         return self.whole[1][self._slices]
 
     @property
-    def alpha(self) -> Any:
+    def alpha(self) -> Pixels | None:
         """A view of the window; None if the output has none."""
         return None if self.whole[2] is None else self.whole[2][self._slices]
 

@@ -93,7 +93,7 @@ def plan_warp(
     mapper: projection.Mapper,
     needed: kernel_scale.SourceWindow,
     params: ReprojectParams,
-    choice: validity.Choice,
+    choice: validity.ValidityChoice,
 ) -> Warp:
     """Kernel scale and options of the warp onto the grid of ``mapper``, which needs this much of
     its source."""
