@@ -143,7 +143,7 @@ def ours(item: ItemContext, plan: RasterPlan) -> tuple[tuple[Any, Any], tuple[An
     window = Window(0, 0, plan.width, plan.height)
     if plan.warp is None:
         raise SystemExit("this plan has no warp")
-    with opened_source.held_source(item) as held:
+    with opened_source.source_of(item) as held:
         exact = gdal_warp.warp_window(held, plan, window)
         fast = exact if plan.warp.path == "exact" else resample.resample_window(held, plan, window)
     every = np.ones((plan.height, plan.width), bool)

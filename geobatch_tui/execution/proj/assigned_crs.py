@@ -51,7 +51,7 @@ _WRONG_CRS = "give source.override_crs, which replaces the CRS of every file of 
 
 
 def choose(
-    own: str, assigned: Assigned, name: str, told: list[str]
+    own: str, assigned: Assigned, name: str, warnings: list[str]
 ) -> tuple[CRS | None, CrsSource]:
     """The CRS of the source ``name``, and where it comes from; None if nobody gives one.
 
@@ -65,7 +65,9 @@ def choose(
         crs = parse(assigned.replaces, assigned.key, CrsError)
         if own and not _same(was := _known(own), crs):
             said = named(was) if was is not None else "one that PROJ does not know"
-            told.append(f"{assigned.key} replaces the CRS of the source, {said}, by {named(crs)}")
+            warnings.append(
+                f"{assigned.key} replaces the CRS of the source, {said}, by {named(crs)}"
+            )
         return crs, "override"
     given = parse(assigned.fills, "source.src_crs", CrsError) if assigned.fills else None
     if not own:
@@ -78,12 +80,12 @@ def choose(
     if given is None or _same(stated, given):
         return stated, "file"
     if stated.is_engineering:
-        told.append(
+        warnings.append(
             f"the source is in a local CRS ({stated.name!r}), which counts as none: it is taken to "
             f"be in source.src_crs, {named(given)}"
         )
         return given, "src_crs"
-    told.append(
+    warnings.append(
         f"the source is in {named(stated)}, which stands: source.src_crs is for files without a "
         "CRS; source.override_crs would replace it"
     )
@@ -110,12 +112,12 @@ def parse(text: str, what: str, error: type[GeobatchError]) -> CRS:
         raise error(f"{what} {text[:80]!r} is not a CRS that PROJ knows: {cause}") from cause
 
 
-def horizontal(crs: CRS, what: str, told: list[str]) -> CRS:
+def horizontal(crs: CRS, what: str, warnings: list[str]) -> CRS:
     """The horizontal part of ``crs``, with a warning where there is another."""
     flat = _flat(crs.srs)
     if flat is None:
         return crs
-    told.append(f"{what} has a vertical CRS, {named(crs)}: heights are not transformed")
+    warnings.append(f"{what} has a vertical CRS, {named(crs)}: heights are not transformed")
     return flat
 
 

@@ -1,2 +1,2 @@
-"""From a source raster to a published one: probed once, computed chunk by chunk, assembled,
-verified."""
+"""Takes a source raster to its published output: probed once, computed chunk by chunk, assembled
+and verified."""

@@ -1,4 +1,4 @@
-"""Computes the pixels of a chunk, and hands them on to be encoded."""
+"""Computes the pixels of a chunk, and passes them on to be encoded."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ if TYPE_CHECKING:
         ItemReceipt,
         Json,
     )
-    from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
-    from geobatch_tui.execution.raster.source.opened_source import Held
+    from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
+    from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
-#: Pixels of a source that is looked at as a whole: where a window needs them costs as much.
+#: A source of at most so many pixels is checked as a whole: to find out which of them a window
+#: needs would take as long.
 _SMALL = 2**20
+#: The kernel's count of bytes read by a thread, from the page cache too.
 _IO = "/proc/thread-self/io"
 
 
@@ -51,22 +53,22 @@ def run(task: ChunkTask, stage: Stage) -> ChunkReceipt:
     item = task.item
     plan = RasterPlan.from_json(item.plan.detail)
     window = item.plan.grid.window(task.index)
-    kept: KeptTiles | None = None
+    encoded: EncodedTiles | None = None
     if plan.encoding.passthrough:
         valid = None
-        pixels, kept, bytes_in = read_encoded(item, plan, window, stage)
+        pixels, encoded, bytes_in = read_tiles(item, plan, window, stage)
     else:
-        pixels, valid, bytes_in = read_chunk(item, plan, window, task.subdivide, stage)
+        pixels, valid, bytes_in = read_pixels(item, plan, window, task.subdivide, stage)
     share = validity.invalid_share(plan, pixels, valid)
     if plan.encoding.alpha_as_mask:
         plan, pixels, valid = plan.stored(), pixels[:-1], pixels[-1] > 0
     whole: ItemReceipt | None = None
     if task.whole:
-        whole = assembly.write_whole(item, plan, pixels, valid, task.epoch, stage, kept)
+        whole = assembly.write_whole(item, plan, pixels, valid, task.epoch, stage, encoded)
         segment, bytes_out = Segment(task.index, "", 0, 0, 0), whole.size
     else:
         segment, bytes_out = spool.write_chunk(
-            item, plan, task.index, pixels, valid, task.epoch, stage, kept
+            item, plan, task.index, pixels, valid, task.epoch, stage, encoded
         )
     return ChunkReceipt(
         index=task.index,
@@ -87,11 +89,11 @@ def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
     return assembly.assemble(task.item, plan, task.segments, task.epoch, stage)
 
 
-def read_chunk(
+def read_pixels(
     item: ItemContext, plan: RasterPlan, window: Window, subdivide: int, stage: Stage
 ) -> tuple[Pixels, Valid | None, int]:
-    """Pixels (bands, h, w) of ``window``, validity (h, w) where the plan keeps a mask, and the
-    bytes that were read for it.
+    """Return the pixels (bands, h, w) of ``window``, their validity (h, w) where the plan keeps a
+    mask, and the number of bytes that were read for it.
 
     ``subdivide`` n computes 4**n sub-windows in turn, with the same result.
 
@@ -102,23 +104,23 @@ def read_chunk(
         MemoryBudgetError: memory ran out.
     """
     before = _bytes_read()
-    with stage("read"), opened_source.held_source(item) as held:
+    with stage("read"), opened_source.source_of(item) as opened:
         if not subdivide:
-            pixels, valid = _read_part(item, held, plan, window)
+            pixels, valid = _compute_window(item, opened, plan, window)
         else:
-            pixels, valid = _read_quarters(item, held, plan, window, subdivide)
+            pixels, valid = _compute_quarters(item, opened, plan, window, subdivide)
     if valid is None and plan.validity == "mask":
         valid = np.ones(window.shape, bool)
     return pixels, valid, max(_bytes_read() - before, 0)
 
 
-def _read_quarters(
-    item: ItemContext, held: Held, plan: RasterPlan, window: Window, times: int
+def _compute_quarters(
+    item: ItemContext, opened: OpenSource, plan: RasterPlan, window: Window, times: int
 ) -> tuple[Pixels, Valid | None]:
     pixels: Pixels = np.empty((plan.count, *window.shape), plan.dtype)
     valid = np.ones(window.shape, bool) if plan.validity == "mask" else None
     for part in _quarters(window, times):
-        values, good = _read_part(item, held, plan, part)
+        values, good = _compute_window(item, opened, plan, part)
         rows, cols = part.slices_in(window)
         pixels[:, rows, cols] = values
         if valid is not None and good is not None:
@@ -126,22 +128,23 @@ def _read_quarters(
     return pixels, valid
 
 
-def read_encoded(
+def read_tiles(
     item: ItemContext, plan: RasterPlan, window: Window, stage: Stage
-) -> tuple[Pixels, KeptTiles, int]:
-    """Pixels (bands, h, w) of ``window``, the encoded tiles of the source that they came from, and
-    the bytes that were read. A tile at a time: there is nothing to subdivide.
+) -> tuple[Pixels, EncodedTiles, int]:
+    """Return the pixels (bands, h, w) of ``window``, the encoded tiles of the source that hold
+    them, and the number of bytes that were read. Tiles are read one by one, so there is nothing to
+    subdivide.
 
     Raises: as :func:`read_chunk`.
     """
     before = _bytes_read()
-    with stage("read"), opened_source.held_source(item) as held:
+    with stage("read"), opened_source.source_of(item) as opened:
 
         def by_gdal(part: Window) -> Pixels:
-            return _read_part(item, held, plan, part)[0]
+            return _compute_window(item, opened, plan, part)[0]
 
-        pixels, kept = passthrough.read_tiles(held, item.source, plan, window, by_gdal)
-    return pixels, kept, max(_bytes_read() - before, 0)
+        pixels, encoded = passthrough.read_tiles(opened, item.source, plan, window, by_gdal)
+    return pixels, encoded, max(_bytes_read() - before, 0)
 
 
 def _quarters(window: Window, times: int) -> list[Window]:
@@ -156,40 +159,42 @@ def _quarters(window: Window, times: int) -> list[Window]:
     return parts
 
 
-def _read_part(
-    item: ItemContext, held: Held, plan: RasterPlan, window: Window
+def _compute_window(
+    item: ItemContext, opened: OpenSource, plan: RasterPlan, window: Window
 ) -> tuple[Pixels, Valid | None]:
     try:
         if plan.warp is not None:
             if plan.warp.path != "exact":
-                return resample.resample_window(held, plan, window)
-            _check_warped(held, plan, window)
-            return gdal_warp.warp_window(held, plan, window)
-        return _copy(held, plan, window, item.params)
+                return resample.resample_window(opened, plan, window)
+            _check_warped(opened, plan, window)
+            return gdal_warp.warp_window(opened, plan, window)
+        return _copy_window(opened, plan, window, item.params)
     except (RasterioError, OSError) as error:
-        raise explain(item, held, plan, window, error) from error
+        raise explain(item, opened, plan, window, error) from error
 
 
-def _copy(
-    held: Held, plan: RasterPlan, window: Window, params: Json
+def _copy_window(
+    opened: OpenSource, plan: RasterPlan, window: Window, params: Json
 ) -> tuple[Pixels, Valid | None]:
-    """Pixels as they are; where nodata is renamed, the pixels that held the old one, too."""
+    """Read the pixels of ``window``; where the output has another nodata value, write it."""
     part = RasterWindow(*window.srcwin)
-    pixels = held.read_window(window)
+    pixels = opened.read_window(window)
     if plan.validity == "mask":
-        return pixels, _valid(held, part, pixels)
+        return pixels, _valid_pixels(opened, part, pixels)
     if plan.validity == "nodata" and params.get("dst_nodata") is not None:
-        _rename_nodata(held, plan, part, pixels, params)
+        _rename_nodata(opened, plan, part, pixels, params)
     return pixels, None
 
 
-def _valid(held: Held, part: RasterWindow, pixels: Pixels) -> Valid:
-    """Where all bands of ``part`` of the source, with these ``pixels``, are valid. A mask decides
-    alone where the output keeps nodata beside it, as GDAL reads such files."""
-    facts = held.facts
+def _valid_pixels(opened: OpenSource, part: RasterWindow, pixels: Pixels) -> Valid:
+    """Return where all bands of ``part`` of the source, which holds ``pixels``, are valid.
+
+    A mask decides alone where the output keeps nodata beside it, as GDAL reads such files.
+    """
+    facts = opened.facts
     seen: Valid = np.ones(pixels.shape[1:], bool)
     if facts.mask:
-        seen &= held.dataset.read_masks(1, window=part) > 0
+        seen &= opened.dataset.read_masks(1, window=part) > 0
     if facts.nodata_differs:
         for band, value in zip(pixels, facts.nodatavals, strict=True):
             seen &= validity.differs(band, value)
@@ -197,23 +202,23 @@ def _valid(held: Held, part: RasterWindow, pixels: Pixels) -> Valid:
 
 
 def _rename_nodata(
-    held: Held, plan: RasterPlan, part: RasterWindow, pixels: Pixels, params: Json
+    opened: OpenSource, plan: RasterPlan, part: RasterWindow, pixels: Pixels, params: Json
 ) -> None:
     """Write the plan's nodata where pixels are invalid, and move valid ones off it."""
-    own, facts = params.get("src_nodata"), held.facts
+    own, facts = params.get("src_nodata"), opened.facts
     values = facts.nodatavals if own is None else (None if own == "none" else float(own),)
     values = values * (len(pixels) if len(values) == 1 else 1)
     if not facts.mask and not any(value is not None for value in values):
-        return  # what holds it is declared nodata
+        return  # pixels that have the value are declared nodata
     invalid = np.zeros(pixels.shape, bool)
     if facts.mask:
-        invalid |= held.dataset.read_masks(1, window=part) == 0
+        invalid |= opened.dataset.read_masks(1, window=part) == 0
     for index, value in enumerate(values):
         if value is not None:
             invalid[index] |= ~validity.differs(pixels[index], value)
-    kept, aside = validity.avoided(plan.nodata, pixels.dtype, plan.dtype)
-    if kept != aside:
-        pixels[:, ((pixels == kept) & ~invalid).all(axis=0)] = aside
+    encoded, moved = validity.avoided(plan.nodata, pixels.dtype, plan.dtype)
+    if encoded != moved:
+        pixels[:, ((pixels == encoded) & ~invalid).all(axis=0)] = moved
     pixels[invalid] = plan.nodata
 
 
@@ -221,13 +226,13 @@ def _rename_nodata(
 
 
 def explain(
-    item: ItemContext, held: Held, plan: RasterPlan, window: Window, error: Exception
+    item: ItemContext, opened: OpenSource, plan: RasterPlan, window: Window, error: Exception
 ) -> Exception:
-    """The typed error for a failed read: which blocks of the source cannot be read."""
-    if _says_memory(error):
+    """Return the typed error for a failed read, with the blocks that cannot be read."""
+    if _is_out_of_memory(error):
         return MemoryBudgetError(f"{item.source}: GDAL ran out of memory: {error}")
     source_files.check_identity(item.source, item.source_id)
-    needed = _needed(held, plan, window)
+    needed = _needed_source(opened, plan, window)
     # Opened anew: after an error some drivers go on as if nothing had happened.
     driver = item.plan.notes.get("driver")
     with opened_source.open_source(item.source, allow_vrt=driver == "VRT") as dataset:
@@ -245,7 +250,7 @@ def explain(
     return corrupt
 
 
-def _says_memory(error: BaseException | None) -> bool:
+def _is_out_of_memory(error: BaseException | None) -> bool:
     while error is not None:
         if "OutOfMemory" in type(error).__name__ or isinstance(error, MemoryError):
             return True
@@ -253,9 +258,10 @@ def _says_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _needed(held: Held, plan: RasterPlan, window: Window) -> Window:
-    """The window of the source that ``window`` of the output is computed from, with a margin."""
-    facts = held.facts
+def _needed_source(opened: OpenSource, plan: RasterPlan, window: Window) -> Window:
+    """Return the window of the source that ``window`` of the output is computed from, with a
+    margin."""
+    facts = opened.facts
     if plan.warp is None:
         return window
     whole = Window(0, 0, facts.width, facts.height)
@@ -274,19 +280,19 @@ def _needed(held: Held, plan: RasterPlan, window: Window) -> Window:
     return part.pixels.pad(extra).clip(whole)
 
 
-def _check_warped(held: Held, plan: RasterPlan, window: Window) -> None:
-    """Raises CorruptSourceError if a block that ``window`` needs is damaged."""
-    checks = held.checksums
+def _check_warped(opened: OpenSource, plan: RasterPlan, window: Window) -> None:
+    """Raise CorruptSourceError if a block that ``window`` needs is damaged."""
+    checks = opened.checksums
     if checks is None:
         return
-    whole = Window(0, 0, held.facts.width, held.facts.height)
-    # To look at all of a small source costs less than to find out what of it is needed.
+    whole = Window(0, 0, opened.facts.width, opened.facts.height)
     if whole.size > _SMALL or checks.damaged(whole):
-        held.check(_needed(held, plan, window))
+        opened.check(_needed_source(opened, plan, window))
 
 
 def _bad_blocks(dataset: DatasetReader, window: Window) -> tuple[list[tuple[int, int]], int, str]:
-    """Blocks (row, column) under ``window`` that fail, how many were tried, the first message."""
+    """Read each block under ``window``; return row and column of those that fail, how many were
+    tried, and the first message."""
     rows, cols = dataset.block_shapes[0]
     whole = Window(0, 0, dataset.width, dataset.height)
     bad: list[tuple[int, int]] = []
@@ -302,7 +308,7 @@ def _bad_blocks(dataset: DatasetReader, window: Window) -> tuple[list[tuple[int,
 
 
 def _bytes_read() -> int:
-    """Bytes that this thread has read through the kernel, from a cache or not; 0 if unknown."""
+    """Return the number of bytes that this thread has read so far; 0 if unknown."""
     try:
         fd = os.open(_IO, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,7 +1,7 @@
-"""Cuts an item into chunks, and predicts what one costs.
+"""Cuts an item into chunks, and predicts the memory of one.
 
-The cut is operational: output bytes never depend on it. Sides are multiples of the output's tiles,
-2**k of them where the choice is free, so that a chunk makes its own overviews.
+Chunks are operational: output bytes never depend on them. Sides are multiples of the output's
+tiles, 2**k of them where the choice is free, so that a chunk makes its own overviews.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 #: An item of no more pixels than this is one chunk.
 WHOLE_PIXELS = 2048 * 2048
-#: The longest side that is chosen, and the shortest.
+#: The longest and the shortest side that is chosen.
 MAX_SIDE, MIN_SIDE = 4096, 1024
 #: Chunks that an item should have at least, so that several workers share it and end together.
 ENOUGH = 12
-#: Copies of a chunk's pixels held at once: as read, as tiles, encoded and decoded again.
+#: Copies of a chunk's pixels in memory at once: as read, as tiles, encoded and decoded again.
 COPIES = 3
-#: What reading takes beside that: the warper's buffers, and the blocks that one worker keeps.
+#: Bytes that reading takes beside these: the warper's buffers, and the blocks in a worker's cache.
 OVERHEAD = 160 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """``pixel_bytes`` of the output over all bands with validity; ``read_bytes`` that reading
-    takes beside the chunk's own pixels, in bytes."""
+    """Memory of chunks: ``pixel_bytes`` of one output pixel over all bands with validity, and
+    ``read_bytes`` that reading takes beside the chunk's own pixels."""
 
     pixel_bytes: int
     read_bytes: int
 
     def of(self, width: int, height: int) -> int:
-        """Predicted peak bytes of a chunk of ``width`` x ``height`` pixels."""
+        """Return the predicted peak bytes of a chunk of ``width`` x ``height`` pixels."""
         return COPIES * width * height * self.pixel_bytes + self.read_bytes
 
 
@@ -48,7 +48,7 @@ def cut(
     *,
     full_width: bool = False,
 ) -> tuple[ChunkGrid, tuple[str, ...]]:
-    """The chunk grid over ``size`` pixels, and warnings.
+    """Return the chunk grid over ``size`` pixels, and warnings.
 
     ``full_width``: prefer chunks as wide as the item, as for a source that is stored in rows.
 
@@ -101,7 +101,7 @@ def _choose(
 
 
 def _rows_at(width: int, height: int, step: int, max_bytes: int, cost: Cost) -> int:
-    """Rows of a chunk of full width; 0 if not even one row of tiles fits."""
+    """Return the rows of a chunk of full width; 0 if not even one row of tiles fits."""
     rows = 0
     side = step
     while side <= max(MAX_SIDE, step) and cost.of(width, min(side, height)) <= max_bytes:

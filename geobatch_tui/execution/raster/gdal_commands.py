@@ -20,7 +20,7 @@ _LEVELS = {
     "DEFLATE": "ZLEVEL", "ZSTD": "ZSTD_LEVEL", "LERC_DEFLATE": "ZLEVEL", "LERC_ZSTD": "ZSTD_LEVEL",
     "JPEG": "JPEG_QUALITY", "WEBP": "WEBP_LEVEL",
 }  # fmt: skip
-#: GDAL's files in memory: the command computes and leaves nothing behind.
+#: A file in GDAL's memory: the command leaves nothing on disk.
 _NOWHERE = "/vsimem/window.tif"
 
 

@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How pixels become bytes.
+    """Layout and codec of the output file.
 
-    ``format`` is COG or GTiff; ``compress`` is NONE, LZW, DEFLATE, ZSTD, JPEG, WEBP, LERC,
-    LERC_DEFLATE or LERC_ZSTD; ``level`` is the codec's own scale, the quality of JPEG and WEBP
-    (100: WEBP without loss), that of the second codec of LERC; ``predictor`` is 1, 2 or 3;
-    ``interleave`` is pixel or band. ``overviews`` lists width and height of each level, largest
-    first. ``sparse``: tiles that hold nothing but nodata are left out. ``bigtiff`` is IF_NEEDED,
-    YES or NO. ``passthrough``: tiles of full resolution are those of the source, byte for byte.
-    ``max_z_error`` is how far LERC may move a value, in its unit. ``alpha_as_mask``: alpha is
-    stored as a mask, since the codec has no band for it.
+    Attributes:
+        level: the codec's own scale: the quality of JPEG and WEBP (100: WEBP without loss), the
+            level of the second codec of LERC.
+        predictor: 1, 2 or 3, as in TIFF.
+        overviews: width and height of each level, largest first.
+        sparse: whether tiles of nothing but nodata are left out.
+        passthrough: whether tiles of full resolution are copied from the source, byte for byte.
+        max_z_error: how far LERC may move a value, in its unit.
+        alpha_as_mask: whether alpha is stored as a mask, since the codec has no band for it.
     """
 
     format: Format
@@ -54,13 +55,11 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Warp:
-    """How source pixels become output pixels; None in the plan means a plain copy.
+    """Resampling of source pixels to output pixels; a plan without one is a plain copy.
 
-    ``xscale`` and ``yscale`` are GDAL's XSCALE and YSCALE: destination over source size for the
-    whole item, pinned so that every window gives the same pixels. ``path`` says where source
-    coordinates come from: ``exact``, GDAL's warper with PROJ for every pixel; ``separable``, our
-    kernels with PROJ for every column and row; ``lattice``, our kernels with coordinates that are
-    at most ``error_threshold`` source pixels from PROJ's.
+    ``xscale`` and ``yscale`` are GDAL's XSCALE and YSCALE: output over source size for the whole
+    item, pinned so that every window gives the same pixels. ``path`` is the source of coordinates;
+    those of ``lattice`` are at most ``error_threshold`` source pixels from PROJ's.
     """
 
     src_crs: str
@@ -76,14 +75,12 @@ class Warp:
 
 @dataclass(frozen=True, slots=True)
 class RasterPlan:
-    """Destination grid, bands and encoding of one item.
+    """Output grid, bands and encoding of one item.
 
-    ``crs`` is WKT2; ``transform`` is (a, b, c, d, e, f) of x = a*col + b*row + c,
-    y = d*col + e*row + f, from pixel corners to CRS units. ``count`` includes an alpha band.
-    ``validity`` is one of: ``none`` (every pixel valid by construction), ``nodata``, ``alpha``
-    (the last band), ``mask`` (an internal mask, written if any pixel is invalid).
-    ``colormap`` maps 0..255 to RGBA for palette images. ``domains``: metadata by domain, without
-    the default one, which is ``tags``; ``band_tags``: that of each band, empty if there is none.
+    ``crs`` is WKT2; ``transform`` leads from pixel corners to CRS units. ``count`` includes an
+    alpha band. ``colormap`` maps 0..255 to RGBA for palette images. ``tags`` is the metadata of the
+    default domain, ``domains`` that of the others by name, ``band_tags`` that of each band, empty
+    if no band has any.
     """
 
     width: int
@@ -108,7 +105,7 @@ class RasterPlan:
     band_tags: tuple[Mapping[str, str], ...] = ()
 
     def stored(self) -> RasterPlan:
-        """The plan of what lies in the file, where that has no band for alpha but a mask."""
+        """Return the plan of the file's own bands, where alpha is stored as a mask."""
         if not self.encoding.alpha_as_mask:
             return self
         return replace(
@@ -125,16 +122,16 @@ class RasterPlan:
         )
 
     def to_json(self) -> dict[str, object]:
-        """JSON-ready; NaN and infinities become strings."""
+        """Return the plan JSON-ready; NaN and infinities become strings."""
         return {name: _pack(getattr(self, name)) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_json(cls, data: Json) -> RasterPlan:
-        """The inverse of :meth:`to_json`."""
+        """Return the plan that :meth:`to_json` gave."""
         values = dict(data)
         encoding = dict(values["encoding"])
         encoding["overviews"] = tuple((w, h) for w, h in encoding["overviews"])
-        # Ledgers of earlier versions have it; what was planned so is stale.
+        # Ledgers of earlier versions have this key; such plans are stale.
         encoding.pop("driver_copy", None)
         values["encoding"] = Encoding(**encoding)
         if values["warp"] is not None:
@@ -151,12 +148,12 @@ class RasterPlan:
 
 
 def number_of(value: str | Number | None) -> Number | None:
-    """The inverse of :func:`json_number`."""
+    """Return the number that :func:`json_number` gave."""
     return float(value) if isinstance(value, str) else value
 
 
 def json_number(value: Number | None) -> str | Number | None:
-    """A number as JSON can hold it: NaN and infinities become strings."""
+    """Return a number as JSON can hold it: NaN and infinities become strings."""
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

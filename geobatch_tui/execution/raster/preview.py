@@ -1,7 +1,7 @@
-"""A small picture of a window of a source, for the eye: what a failing chunk would have read.
+"""A small picture of a window of a source, for the eye: the pixels that a failing chunk reads.
 
-Blocks are read singly and at full resolution, so that one that is damaged shows as such: decimated
-reads would take overviews, which may be sound where the pixels are not.
+Blocks are read singly and at full resolution, so that a damaged one shows: decimated reads would
+take overviews, which may be sound where the pixels are not.
 """
 
 from __future__ import annotations
@@ -62,12 +62,14 @@ def preview(task: PreviewTask, stage: Stage) -> PreviewReceipt:
             bands = _bands(task, facts)
             width, height = _affordable(facts, window, *_fitted(window, task.columns, task.rows))
             picture = _Picture.blank(window, len(bands), width, height)
-            blocks = _Blocks(opened_source.Held.of(task.source, facts, stack, dataset), bands, plan)
-            # Asked before any read: what a failed one leaves behind is raised by later calls.
-            told = _told(facts, blocks, window)
+            blocks = _Blocks(
+                opened_source.OpenSource.of(task.source, facts, stack, dataset), bands, plan
+            )
+            # Asked before any read: later calls raise the errors that a failed one left behind.
+            shown = _shown(facts, blocks, window)
             with stage("read"), expected_gdal_errors():
-                picture.read(blocks, monotonic() + task.max_seconds)
-        return _receipt(picture, told)
+                picture.sample(blocks, monotonic() + task.max_seconds)
+        return _receipt(picture, shown)
 
 
 def _bands(task: PreviewTask, facts: Facts) -> tuple[int, ...]:
@@ -80,7 +82,7 @@ def _bands(task: PreviewTask, facts: Facts) -> tuple[int, ...]:
 
 
 def _fitted(window: Window, columns: int, rows: int) -> tuple[int, int]:
-    """Width and height of a picture of ``window`` in its proportions, at most as given."""
+    """Return width and height of a picture of ``window`` in its proportions, at most as given."""
     columns = max(1, min(columns, _MAX_COLUMNS, window.width))
     rows = max(1, min(rows, _MAX_ROWS, window.height))
     ratio = min(columns / window.width, rows / window.height)
@@ -89,8 +91,8 @@ def _fitted(window: Window, columns: int, rows: int) -> tuple[int, int]:
 
 
 def _affordable(facts: Facts, window: Window, width: int, height: int) -> tuple[int, int]:
-    """Width and height, made smaller where each sample would lie in a block of its own and there
-    would be too many of those."""
+    """Return width and height, reduced where each sample would lie in a block of its own and there
+    would be too many blocks."""
     cols, rows = facts.block
     across = min(width, window.width // cols + 2)
     down = min(height, window.height // rows + 2)
@@ -101,7 +103,7 @@ def _affordable(facts: Facts, window: Window, width: int, height: int) -> tuple[
 
 
 def _source_window(task: PreviewTask, facts: Facts, plan: RasterPlan | None) -> Window:
-    """The part of the source behind the window of the plan's grid that is asked for."""
+    """Return the part of the source under the requested window of the plan's grid."""
     window = task.window
     whole = Window(0, 0, facts.width, facts.height)
     if window is None or plan is None:
@@ -147,8 +149,8 @@ class _Picture:
         values = np.zeros((bands, height, width))
         return cls(window, columns, rows, values, np.full((height, width), UNREAD, np.uint8))
 
-    def read(self, blocks: _Blocks, until: float) -> None:
-        """Fill in the samples, block by block; those of later blocks stay where time runs out."""
+    def sample(self, blocks: _Blocks, until: float) -> None:
+        """Fill in the samples, block by block, until time runs out."""
         block_rows, block_cols = blocks.shape
         for row in np.unique(self.rows // block_rows).tolist():
             down = self.rows // block_rows == row
@@ -158,7 +160,7 @@ class _Picture:
                 across = self.columns // block_cols == col
                 place = np.ix_(down, across)
                 try:
-                    part, valid = blocks.read(row, col)
+                    part, valid = blocks.read_block(row, col)
                 except (RasterioError, CorruptSourceError) as error:
                     self.marks[place] = UNREADABLE
                     self.bad.append((row, col))
@@ -176,10 +178,10 @@ class _Blocks:
     """Reads whole blocks of some bands, and where they are valid."""
 
     def __init__(
-        self, held: opened_source.Held, bands: tuple[int, ...], plan: RasterPlan | None
+        self, opened: opened_source.OpenSource, bands: tuple[int, ...], plan: RasterPlan | None
     ) -> None:
-        self._held = held
-        self._dataset, facts = held.dataset, held.facts
+        self._source = opened
+        self._dataset, facts = opened.dataset, opened.facts
         self.bands = bands
         self.shape = (facts.block[1], facts.block[0])
         self._whole = Window(0, 0, facts.width, facts.height)
@@ -191,8 +193,8 @@ class _Blocks:
         if self._alpha:
             self.nodata = [None] * len(bands)
 
-    def read(self, row: int, col: int) -> tuple[Pixels, Pixels]:
-        """Values (bands, h, w) and validity (h, w) of a block, by its row and column.
+    def read_block(self, row: int, col: int) -> tuple[Pixels, Pixels]:
+        """Return values (bands, h, w) and validity (h, w) of a block, by its row and column.
 
         Raises:
             RasterioError, CorruptSourceError: GDAL cannot read it, or would read it wrongly.
@@ -200,7 +202,7 @@ class _Blocks:
         rows, cols = self.shape
         block = Window(col * cols, row * rows, cols, rows).clip(self._whole)
         window = RasterWindow(*block.srcwin)
-        self._held.check(Window(block.col_off, block.row_off, 1, 1))
+        self._source.check(Window(block.col_off, block.row_off, 1, 1))
         pixels: Pixels = self._dataset.read(list(self.bands), window=window)
         valid: Pixels = np.zeros(pixels.shape[1:], bool)
         for band, nodata in zip(pixels, self.nodata, strict=True):
@@ -212,7 +214,7 @@ class _Blocks:
         return (np.abs(pixels) if pixels.dtype.kind == "c" else pixels), valid
 
 
-def _told(facts: Facts, blocks: _Blocks, window: Window) -> dict[str, object]:
+def _shown(facts: Facts, blocks: _Blocks, window: Window) -> dict[str, object]:
     nodata = blocks.nodata[0]
     return {
         "window": list(window.srcwin),
@@ -250,7 +252,7 @@ def _receipt(picture: _Picture, facts: dict[str, object]) -> PreviewReceipt:
 
 
 def _ends(values: Pixels) -> tuple[float, float]:
-    """The values at black and white: 2 and 98 percent of those that are finite."""
+    """Return the values at black and white: the percentiles 2 and 98 of the finite ones."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 0.0
@@ -259,7 +261,8 @@ def _ends(values: Pixels) -> tuple[float, float]:
 
 
 def _stretched(values: Pixels, low: float, high: float) -> Pixels:
-    """Values as 0 to 255 between ``low`` and ``high``; the middle where all are the same."""
+    """Scale values between ``low`` and ``high`` to 0 to 255; all to the middle if these are the
+    same."""
     if not high > low:
         return np.full(values.shape, 128, np.uint8)
     with np.errstate(invalid="ignore", over="ignore"):

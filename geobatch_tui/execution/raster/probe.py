@@ -43,18 +43,18 @@ if TYPE_CHECKING:
 DTYPES = frozenset({
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64",
 })  # fmt: skip
-#: Tags of a TIFF that say something of its layout or resolution on paper, not of the data.
+#: Tags of a TIFF about its layout or its resolution on paper, not about the data.
 _DROPPED_TAGS = frozenset({
     "AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT",
     "TIFFTAG_SOFTWARE", "GEOBATCH_FP",
 })  # fmt: skip
-#: Resamplings that only pick values that were there.
+#: Resamplings that take values of the source and compute no new ones.
 _PICKING = frozenset({"nearest", "mode"})
-#: Sources of fewer raw bytes stay in GDAL's block cache.
+#: Sources of fewer raw bytes fit GDAL's block cache, which decodes each block once.
 _CACHED = 64 * 2**20
-#: An allowance for headers, tags and tables.
+#: Room for headers, tags and tables.
 HEADER_BYTES = 65536
-#: Read amplification from which the operator is told.
+#: Read amplification from which there is a warning.
 _AMPLIFIED = 4.0
 #: Chunks beyond which an item is large enough for a finer lattice of places.
 MANY_CHUNKS = 256
@@ -62,7 +62,7 @@ MANY_CHUNKS = 256
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """What was found out of an item so far."""
+    """The parts of an item's plan that are settled before its encoding."""
 
     dataset: DatasetReader
     facts: Facts
@@ -81,11 +81,11 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
         MemoryBudgetError: a block or a chunk needs more memory than there is.
     """
     with _opened(task, stage) as (dataset, known), stage("plan"):
-        facts, told = _start(dataset)
-        placed = _placed(task, dataset, params.src_crs, told, known)
-        _check_resampling(dataset, params, told)
+        facts, warnings = _facts_of(dataset)
+        placed = _placed(task, dataset, params.src_crs, warnings, known)
+        _check_resampling(dataset, params, warnings)
         dst_crs = assigned_crs.horizontal(
-            assigned_crs.parse(params.dst_crs, "dst_crs", PreflightError), "dst_crs", told
+            assigned_crs.parse(params.dst_crs, "dst_crs", PreflightError), "dst_crs", warnings
         )
         choice = validity.choose(
             facts,
@@ -94,14 +94,14 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
             add_alpha=params.add_alpha,
             outside=True,
         )
-        told += choice.warnings
+        warnings += choice.warnings
         operated = datum_operation.choose(placed, dst_crs)
         own, placed = placed.crs, replace(placed, crs=operated.crs)
         centre = projection.centre_longitude(placed)
         apart = warp_plan.apart(dataset, own, operated, dst_crs, centre)
-        told += operated.warnings_beside(apart)
+        warnings += operated.warnings_beside(apart)
         chosen = warp_plan.choose_grid(dataset, placed, dst_crs, params, centre)
-        told += chosen.warnings
+        warnings += chosen.warnings
         mapper = projection.Mapper(placed, chosen.grid, centre)
         needed = kernel_scale.whole_window(mapper)
         warped = warp_plan.plan_warp(mapper, needed, params, choice)
@@ -112,7 +112,7 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
             "warp_options": dict(warped.options), "coordinates": path, "coordinates_why": why,
             "error_threshold": warped.error_threshold,
         }  # fmt: skip
-        draft = _Draft(dataset, facts, choice, chosen.grid, told, notes)
+        draft = _Draft(dataset, facts, choice, chosen.grid, warnings, notes)
         decoding = partial(warp_plan.amplification, facts, mapper, needed)
         return _finish(task, draft, warped, decoding)
 
@@ -120,11 +120,11 @@ def probe_reproject(task: ProbeTask, params: ReprojectParams, stage: Stage) -> I
 def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemPlan:
     """Plan a plain copy of the source of ``task``; errors as :func:`probe_reproject`."""
     with _opened(task, stage) as (dataset, known), stage("plan"):
-        facts, told = _start(dataset)
-        placed = _placed(task, dataset, params.src_crs, told, known)
+        facts, warnings = _facts_of(dataset)
+        placed = _placed(task, dataset, params.src_crs, warnings, known)
         a, b, _, d, e, _ = placed.transform
         if b or d or a < 0 or e > 0:
-            told.append("the grid is rotated or upside down and is kept as it is")
+            warnings.append("the grid is rotated or upside down and is kept as it is")
         choice = validity.choose(
             facts,
             src_nodata=params.src_nodata,
@@ -132,10 +132,10 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
             add_alpha=False,
             outside=False,
         )
-        told += choice.warnings
+        warnings += choice.warnings
         grid = pixel_grid.Grid(placed.crs, placed.transform, dataset.width, dataset.height)
         notes = facts.to_notes() | known | {"grid": "source"}
-        return _finish(task, _Draft(dataset, facts, choice, grid, told, notes), None, None)
+        return _finish(task, _Draft(dataset, facts, choice, grid, warnings, notes), None, None)
 
 
 # --- opening -----------------------------------------------------------------------------------
@@ -143,7 +143,8 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
 
 @contextlib.contextmanager
 def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict[str, object]]]:
-    """The dataset, and what is known of its CRS: an error takes that with it as evidence."""
+    """Open the dataset; what is entered in the dictionary beside it (where its CRS comes from) goes
+    into the evidence of an error."""
     allow_vrt = bool(task.source_options.get("allow_vrt"))
     opened_source.release()
     known: dict[str, object] = {}
@@ -164,15 +165,17 @@ def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict
             raise
 
 
-def _start(dataset: DatasetReader) -> tuple[Facts, list[str]]:
-    """First facts and warnings."""
-    told: list[str] = []
-    metadata.tell_of_bits(dataset, told)
+def _facts_of(dataset: DatasetReader) -> tuple[Facts, list[str]]:
+    """Return the source's facts, and warnings about its pixels."""
+    warnings: list[str] = []
+    metadata.tell_of_bits(dataset, warnings)
     if dataset.colorinterp[0] == ColorInterp.palette and not _colours(dataset):
-        told.append("the source is called a palette image and has no colours: it is taken for grey")
+        warnings.append(
+            "the source is called a palette image and has no colours: it is taken for grey"
+        )
     if dataset.tags().get("AREA_OR_POINT") == "Point":
-        told.append("the source says AREA_OR_POINT=Point: kept, half-pixel shift accounted for")
-    return Facts.of(dataset), told
+        warnings.append("the source says AREA_OR_POINT=Point: kept, half-pixel shift accounted for")
+    return Facts.of(dataset), warnings
 
 
 def _check_types(path: str, dataset: DatasetReader) -> None:
@@ -190,25 +193,27 @@ def _check_types(path: str, dataset: DatasetReader) -> None:
 
 
 def _placed(
-    task: ProbeTask, dataset: DatasetReader, own: str, told: list[str], known: dict[str, object]
+    task: ProbeTask, dataset: DatasetReader, own: str, warnings: list[str], known: dict[str, object]
 ) -> pixel_grid.Source:
-    """Where the source lies, in the CRS that the job requires; ``known`` gets where its CRS comes
-    from. ``own``: the operation's ``src_crs``."""
+    """Return the georeference of the source, in the CRS that the job requires.
+
+    ``known`` gets where its CRS comes from. ``own`` is the operation's ``src_crs``.
+    """
     assigned = assigned_crs.Assigned.of(task.source_options, own)
-    placed, crs_source = georeference.place(dataset, assigned, told)
+    placed, crs_source = georeference.place(dataset, assigned, warnings)
     known |= assigned.notes(crs_source)
     assigned_crs.require(placed.crs, str(task.source_options.get("require_crs") or ""))
     return placed
 
 
-def _check_resampling(dataset: DatasetReader, params: ReprojectParams, told: list[str]) -> None:
+def _check_resampling(dataset: DatasetReader, params: ReprojectParams, warnings: list[str]) -> None:
     if _colours(dataset) and params.resampling not in _PICKING:
         raise SchemaError(
             f"{dataset.name} is a palette image: {params.resampling} would blend class numbers",
             hint="resampling = nearest or mode",
         )
     if dataset.dtypes[0] in {"int64", "uint64"}:
-        told.append(
+        warnings.append(
             f"GDAL warps {dataset.dtypes[0]} pixels as float64: whole numbers above 2^53 are "
             "rounded"
         )
@@ -223,7 +228,7 @@ def _finish(
     warped: Warp | None,
     amplification: Callable[[ChunkGrid], float] | None,
 ) -> ItemPlan:
-    dataset, choice, grid, told = draft.dataset, draft.choice, draft.grid, draft.warnings
+    dataset, choice, grid, warnings = draft.dataset, draft.choice, draft.grid, draft.warnings
     count = dataset.count + choice.adds_alpha
     image = codec_options.Image(
         grid.width,
@@ -236,32 +241,32 @@ def _finish(
     encoded = encoding.plan_encoding(task.output, image)
     plan = _raster_plan(draft, (warped, encoded))
     if warped is None:
-        plan = _passing_through(task, dataset, plan)
+        plan = _with_passthrough(task, dataset, plan)
         draft.notes["passthrough"] = plan.encoding.passthrough
-    chunks, cost = _chunks(task, draft, plan, told)
+    chunks, cost = _chunks(task, draft, plan, warnings)
     if amplification is not None:
         times = amplification(chunks)
         draft.notes["read_amplification"] = round(times, 2)
         raw_source = dataset.width * dataset.height * opened_source.pixel_bytes(dataset)
         if times >= _AMPLIFIED and raw_source > _CACHED:
-            told.append(
+            warnings.append(
                 f"the source is stored in blocks of {dataset.block_shapes[0][1]}x"
                 f"{dataset.block_shapes[0][0]} pixels: about {times:.0f} times the pixels needed "
                 "are decoded; tiles of 512x512 would read faster"
             )
     if encoded.alpha_as_mask:
-        told.append("JPEG has no alpha: it becomes a mask, which hides pixels whose alpha is 0")
+        warnings.append("JPEG has no alpha: it becomes a mask, which hides pixels whose alpha is 0")
     draft.notes["overviews"] = [list(size) for size in encoded.overviews]
     draft.notes["overview_resampling"] = encoded.overview_resampling
-    raw = grid.width * grid.height * (count * np.dtype(plan.dtype).itemsize + _mask(plan))
+    raw = grid.width * grid.height * (count * np.dtype(plan.dtype).itemsize + _mask_bytes(plan))
     pyramid = raw // 3 if encoded.overviews else 0
     output_bytes = raw + pyramid + HEADER_BYTES
     box = None
     if crs_lookup.is_on_earth(grid.crs):
         box = projection.lonlat_box(grid)
-        draft.notes["lonlat"] = projection.lonlat_lattice(grid, _nodes(len(chunks)))
+        draft.notes["lonlat"] = projection.lonlat_lattice(grid, _lattice_nodes(len(chunks)))
     else:
-        told.append(
+        warnings.append(
             f"PROJ knows no way from {crs_lookup.named(grid.crs)} to longitude and latitude "
             "on WGS 84"
         )
@@ -273,13 +278,14 @@ def _finish(
         output_bytes=output_bytes,
         detail=plan.to_json(),
         bounds_lonlat=None if box is None else (box.minx, box.miny, box.maxx, box.maxy),
-        warnings=tuple(told),
+        warnings=tuple(warnings),
         notes=draft.notes,
     )
 
 
-def _passing_through(task: ProbeTask, dataset: DatasetReader, plan: RasterPlan) -> RasterPlan:
-    """``plan``, a plain copy, with the encoded tiles of the source where they can stay."""
+def _with_passthrough(task: ProbeTask, dataset: DatasetReader, plan: RasterPlan) -> RasterPlan:
+    """Return ``plan``, a plain copy, with the source's encoded tiles where the output may have
+    them."""
     creation = task.output.get("creation") or {}
     if (
         dataset.driver != "GTiff"
@@ -290,24 +296,25 @@ def _passing_through(task: ProbeTask, dataset: DatasetReader, plan: RasterPlan) 
     return replace(plan, encoding=replace(plan.encoding, passthrough=True))
 
 
-def _nodes(chunks: int) -> int:
-    """Nodes a side of the lattice that places chunks on the earth: few for many small files."""
+def _lattice_nodes(chunks: int) -> int:
+    """Return the nodes a side of the lattice that places chunks on the earth: few for small
+    files."""
     if chunks == 1:
         return 3
     return 9 if chunks <= MANY_CHUNKS else 17
 
 
-def _mask(plan: RasterPlan) -> int:
+def _mask_bytes(plan: RasterPlan) -> int:
     return 1 if plan.validity == "mask" else 0
 
 
 def _chunks(
-    task: ProbeTask, draft: _Draft, plan: RasterPlan, told: list[str]
+    task: ProbeTask, draft: _Draft, plan: RasterPlan, warnings: list[str]
 ) -> tuple[ChunkGrid, chunking.Cost]:
     dataset = draft.dataset
     rows, cols = (int(value) for value in dataset.block_shapes[0])
     in_rows = plan.warp is None and cols == dataset.width and rows < plan.encoding.block_height
-    bytes_each = plan.count * np.dtype(plan.dtype).itemsize + _mask(plan)
+    bytes_each = plan.count * np.dtype(plan.dtype).itemsize + _mask_bytes(plan)
     read = chunking.OVERHEAD + 2 * opened_source.block_bytes(dataset)
     if plan.warp is None:
         read = min(read, 2 * opened_source.block_bytes(dataset) + 16 * 2**20)
@@ -316,7 +323,7 @@ def _chunks(
     chunks, noted = chunking.cut(
         (plan.width, plan.height), block, task.chunking, cost, full_width=in_rows
     )
-    told += noted
+    warnings += noted
     return chunks, cost
 
 
@@ -354,7 +361,8 @@ def _raster_plan(draft: _Draft, how: tuple[Warp | None, Encoding]) -> RasterPlan
 
 
 def _colours(dataset: DatasetReader) -> Mapping[int, tuple[int, int, int, int]]:
-    """The colours of a palette image by pixel value; none of others, or where there is no table."""
+    """Return the colours of a palette image by pixel value; empty for other images, and where there
+    is no table."""
     if dataset.colorinterp[0] != ColorInterp.palette:
         return {}
     try:

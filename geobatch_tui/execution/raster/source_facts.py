@@ -1,7 +1,7 @@
-"""What a source raster says of itself, as far as reading its pixels takes it.
+"""The properties of a source raster that reading its pixels needs.
 
-A probe asks GDAL once; the plan carries the answer, so that a chunk whose blocks are read without
-GDAL need not open the file with it.
+A probe asks GDAL for them once and the plan carries them, so that a chunk whose blocks are read
+without GDAL need not open the file with GDAL.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Names are rasterio's where it has the same; all bands are of one type.
+    """Properties of a source, by rasterio's names where it has them; all bands are of one type.
 
-    ``transform`` is (a, b, c, d, e, f). ``block`` is the width and height of a block in pixels.
-    ``alpha``: the last band is alpha. ``mask``: one mask, kept apart, holds for all bands.
+    ``block`` is the width and height of a block in pixels. ``alpha``: the last band is alpha.
+    ``mask``: one mask, stored apart from the bands, holds for all of them.
     """
 
     driver: str
@@ -43,7 +43,8 @@ class Facts:
 
     @classmethod
     def of(cls, dataset: DatasetReader) -> Facts:
-        """Raises SchemaError if a band that is not the last is alpha."""
+        """Read the properties of ``dataset``. Raises SchemaError if a band that is not the last is
+        alpha."""
         a, b, c, d, e, f = (float(value) for value in tuple(dataset.transform)[:6])
         rows, cols = dataset.block_shapes[0]
         return cls(
@@ -61,7 +62,7 @@ class Facts:
 
     @classmethod
     def from_notes(cls, notes: Json) -> Facts | None:
-        """Those of a plan's notes; None of one that has none, as of earlier versions."""
+        """Return the properties in a plan's notes; None for plans of earlier versions."""
         if "source_nodata" not in notes:
             return None
         width, height, count = notes["source_size"]
@@ -80,7 +81,7 @@ class Facts:
         )
 
     def to_notes(self) -> dict[str, object]:
-        """JSON-ready; the inverse of :meth:`from_notes`."""
+        """Return the properties JSON-ready, for :meth:`from_notes`."""
         nodata = [json_number(value) for value in self.nodatavals]
         return {
             "driver": self.driver,
@@ -111,7 +112,7 @@ def _has_alpha(dataset: DatasetReader) -> bool:
 
 
 def _has_mask(dataset: DatasetReader) -> bool:
-    """Whether one mask, kept apart from the bands, holds for the whole dataset."""
+    """Whether one mask, stored apart from the bands, holds for the whole dataset."""
     flags = dataset.mask_flag_enums[0]
     return (
         MaskFlags.per_dataset in flags

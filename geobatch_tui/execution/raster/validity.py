@@ -1,7 +1,7 @@
-"""Which pixels are valid, and how the output says so.
+"""Valid pixels: how the output marks them, chosen at plan time, and which pixels are valid.
 
-What GDAL calls nodata, alpha and masks, in one place: the choice at plan time, and the look at
-pixels at run time. NaN counts as invalid beside a numeric nodata, but the pixel stays NaN.
+This is the one place for GDAL's nodata, alpha and masks. NaN counts as invalid beside a numeric
+nodata, but the pixel stays NaN.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import DType, Number, Pixels, Valid, Validity
 
 
-#: How far a nodata value may be from what a float32 can hold, relatively, and still be meant.
+#: A nodata value may be rounded by this part of itself to fit a type of floats.
 _FLOAT_SLACK = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class ValidityChoice:
-    """``validity`` as in :class:`RasterPlan`; the nodata values; whether an alpha band is added
-    to the output; ``per_band``: the source's bands differ in nodata and are looked at singly."""
+    """How the output marks valid pixels, and the nodata values of source and output.
+
+    ``adds_alpha``: the output gets an alpha band. ``per_band``: the source's bands have different
+    nodata values, and each is compared with its own.
+    """
 
     validity: Validity
     src_nodata: Number | None
@@ -45,7 +48,7 @@ def choose(
     add_alpha: bool,
     outside: bool,
 ) -> ValidityChoice:
-    """How the output will tell valid pixels from others.
+    """Choose how the output marks valid pixels.
 
     ``outside``: the output may have pixels that no source pixel reaches, as after a warp.
     ``src_nodata`` "none" ignores the file's own.
@@ -87,7 +90,7 @@ def choose(
 def _renaming(
     facts: Facts, source: Number | None, wanted: Number, *, outside: bool
 ) -> tuple[str, ...]:
-    """What becomes of valid pixels that hold ``wanted``, the nodata value of the output."""
+    """Return warnings about valid pixels that hold ``wanted``, the nodata value of the output."""
     if source == wanted or math.isnan(wanted):
         return ()
     if source is None and not facts.mask and not outside:
@@ -113,10 +116,10 @@ def _source_nodata(facts: Facts, asked: float | str | None) -> tuple[Number | No
 
 
 def fitted(value: Number, dtype: str, what: str) -> Number:
-    """``value`` as ``dtype`` holds it: an int for integers, the nearest float otherwise.
+    """Return ``value`` as ``dtype`` holds it: an int for integers, the nearest float otherwise.
 
     Raises:
-        SchemaError: it cannot be held.
+        SchemaError: the type cannot hold it.
     """
     kind = np.dtype(dtype)
     if kind.kind in "iu":
@@ -129,19 +132,20 @@ def fitted(value: Number, dtype: str, what: str) -> Number:
             )
         return int(value)
     with np.errstate(over="ignore"):
-        held = float(kind.type(value))
-    if math.isinf(held) and not math.isinf(value):
+        nearest = float(kind.type(value))
+    if math.isinf(nearest) and not math.isinf(value):
         limit = float(np.finfo(kind).max)
-        held = math.copysign(limit, value)
-    if math.isfinite(value) and not math.isclose(held, value, rel_tol=_FLOAT_SLACK):
+        nearest = math.copysign(limit, value)
+    if math.isfinite(value) and not math.isclose(nearest, value, rel_tol=_FLOAT_SLACK):
         raise SchemaError(f"{what} {value!r} cannot be held by {dtype} pixels")
-    return held
+    return nearest
 
 
 def avoided(nodata: Number | None, work: DType | str, dtype: str) -> Pixels:
-    """``nodata``, and what to write where pixels of ``dtype`` happen to have it in all bands.
+    """Return ``nodata``, and the value to write where valid pixels of ``dtype`` happen to have it
+    in all bands: GDAL 3.12's choice.
 
-    An array (2,) of the type ``work``, as GDAL 3.12 chooses; the same twice if there is none.
+    The result is an array (2,) of the type ``work``; both are 0 if there is no nodata value.
     """
     if nodata is None or math.isnan(nodata):
         return np.zeros(2, work)
@@ -153,7 +157,7 @@ def avoided(nodata: Number | None, work: DType | str, dtype: str) -> Pixels:
 
 
 def differs(band: Pixels, nodata: Number | None) -> Valid:
-    """Where ``band`` is not nodata and not NaN."""
+    """Return where ``band`` is neither nodata nor NaN."""
     valid = np.ones(band.shape, bool) if band.dtype.kind != "f" else ~np.isnan(band)
     if nodata is not None and not math.isnan(nodata):
         valid &= band != band.dtype.type(nodata)
@@ -161,7 +165,7 @@ def differs(band: Pixels, nodata: Number | None) -> Valid:
 
 
 def invalid_share(plan: RasterPlan, pixels: Pixels, valid: Valid | None) -> float:
-    """Share of pixels, 0 to 1, that are invalid in every band."""
+    """Return the share of pixels, 0 to 1, that are invalid in every band."""
     if valid is not None:
         return 1.0 - _share(valid)
     if plan.validity == "alpha":

@@ -50,7 +50,7 @@ def planned(path, params):
     """The item of ``path`` in one chunk, and its plan on the path of our kernels, however small."""
     item = item_of(path, {**params, "error_threshold": 0}, cols=10_000, rows=10_000)
     plan = RasterPlan.from_json(item.plan.detail)
-    with opened_source.held_source(item) as held:
+    with opened_source.source_of(item) as held:
         mapper = resample.Warper.of(held, plan).mapper
         separable = coordinates.is_separable(mapper)
     own = "separable" if separable else "lattice"
@@ -65,7 +65,7 @@ def whole(plan):
 def compared(path, params):
     """Both warps of the whole of ``path``."""
     item, plan = planned(path, params)
-    with opened_source.held_source(item) as held:
+    with opened_source.source_of(item) as held:
         gdal, gdal_valid = gdal_warp.warp_window(held, plan, whole(plan))
         ours, valid = resample.resample_window(held, plan, whole(plan))
         mapper = resample.Warper.of(held, plan).mapper
@@ -80,7 +80,7 @@ def in_parts(path, plan, item, windows):
     """Pixels and validity put together from ``windows``."""
     pixels = np.empty((plan.count, plan.height, plan.width), plan.dtype)
     valid = np.ones(pixels.shape[1:], bool)
-    with opened_source.held_source(item) as held:
+    with opened_source.source_of(item) as held:
         for window in windows:
             part, good = resample.resample_window(held, plan, window)
             rows = slice(window.row_off, window.row_off + window.height)

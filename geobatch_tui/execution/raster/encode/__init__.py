@@ -1,1 +1,1 @@
-"""From pixels of a tile to its bytes in a TIFF, and proof that they decode to what went in."""
+"""Encodes the pixels of a tile to its bytes in a TIFF, and proves that they decode to the same."""

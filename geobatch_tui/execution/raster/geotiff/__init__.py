@@ -1,1 +1,1 @@
-"""From encoded tiles to a TIFF or COG whose bytes do not depend on the order in which they came."""
+"""Assembles encoded tiles to a TIFF or COG, with the same bytes in whatever order they came."""

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.geotiff.tags import Template
     from geobatch_tui.execution.raster.geotiff.tile_index import Slots
     from geobatch_tui.execution.raster.plan import RasterPlan
-    from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
+    from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
 #: Spools that stay open; more are there after many runs, or of more workers than that.
@@ -62,7 +62,7 @@ def write_whole(
     valid: Valid | None,
     epoch: int,
     stage: Stage,
-    kept: KeptTiles | None = None,
+    encoded: EncodedTiles | None = None,
 ) -> ItemReceipt:
     """Write the part file of an item of one chunk straight from memory.
 
@@ -71,7 +71,7 @@ def write_whole(
     """
     grid = ChunkGrid(plan.width, plan.height, plan.width, plan.height)
     with stage("encode"):
-        chunk = encode_chunk(plan, grid, 0, pixels, valid, kept)
+        chunk = encode_chunk(plan, grid, 0, pixels, valid, encoded)
     index = TileIndex(plan)
     index.put(0, chunk.rows)
     with ExitStack() as stack:

@@ -200,8 +200,8 @@ class Completer:
         part = at.clip(window)
         place, own = part.slices_in(window), part.slices_in(at)
         for plane in range(self._form.planes):
-            kept = below.raw if self._index.lossy else below.image
-            slot = kept[plane * below.level.tiles + child]
+            slots = below.raw if self._index.lossy else below.image
+            slot = slots[plane * below.level.tiles + child]
             tile = self._decode(slot, plane, at)
             pixels[self._form.bands(plane), *place] = tile[:, *own]
         if valid is not None:

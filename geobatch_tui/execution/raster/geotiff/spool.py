@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.raster.plan import RasterPlan
-    from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
+    from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
 MAGIC = b"GBSEG1\r\n"
@@ -51,7 +51,7 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
     valid: Valid | None,
     epoch: int,
     stage: Stage,
-    kept: KeptTiles | None = None,
+    encoded: EncodedTiles | None = None,
 ) -> tuple[Segment, int]:
     """Encode chunk ``index`` and append it, durably, to this thread's spool.
 
@@ -63,7 +63,7 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
         valid: (h, w) bool, or None where all are valid or validity lies in the pixels.
         epoch: of the run.
         stage: names what is being done.
-        kept: tiles at full resolution that are not to be encoded.
+        encoded: tiles at full resolution that are not to be encoded.
 
     Returns:
         Where the segment lies, and its length in bytes.
@@ -74,7 +74,7 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
         OutputGoneError: the work directory vanished or became read-only.
     """
     with stage("encode"):
-        chunk = encode_chunk(plan, item.plan.grid, index, pixels, valid, kept)
+        chunk = encode_chunk(plan, item.plan.grid, index, pixels, valid, encoded)
         footer = _footer(item, index, chunk.rows, len(chunk.payload))
     name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
     path = Path(item.work_dir) / name

@@ -101,7 +101,7 @@ class TileIndex:
             raise VerifyError(f"chunk {index}: its segment holds levels that it does not own")
         window = grid.window(index)
         masked = bool((rows["kind"] == MASK).any())
-        kept = owned - 1 if self.lossy and owned < len(self.levels) else None
+        raw_level = owned - 1 if self.lossy and owned < len(self.levels) else None
         for slots in self.levels[:owned]:
             mine = rows[rows["level"] == slots.level.number]
             tiles = tiles_of(slots.level, window)
@@ -112,7 +112,7 @@ class TileIndex:
                 not np.array_equal(image["tile"], np.tile(tiles, self.planes))
                 or not np.array_equal(image["plane"], planes)
                 or not np.array_equal(mask["tile"], tiles if masked else tiles[:0])
-                or len(raw) != (len(image) if slots.level.number == kept else 0)
+                or len(raw) != (len(image) if slots.level.number == raw_level else 0)
                 or (len(raw) and (raw[["plane", "tile"]] != image[["plane", "tile"]]).any())
             ):
                 raise VerifyError(

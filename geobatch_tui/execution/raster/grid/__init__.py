@@ -1,1 +1,1 @@
-"""From a source's georeference to the output grid, and coordinates between the two."""
+"""Chooses the output grid from a source's georeference, and maps coordinates between the two."""

@@ -1,5 +1,5 @@
-"""What holds for every grid of two CRSs: found out once in a process, and used for thousands of
-small files, which differ in their place alone.
+"""Properties that all grids of two CRSs share: determined once in a process, and used for
+thousands of small files, which differ in their place alone.
 
 Coordinates are a function of the point alone as long as there is one way between the two CRSs.
 Where PROJ knows several, or would need a grid that it does not find, GDAL chooses by the area of a
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.raster.grid.pixel_grid import Box
 
-#: Pixels a side of the grids that stand for all. With so many, what GDAL's coordinates may differ
-#: is less than a millimetre.
+#: Pixels a side of the grids that stand for all: with so many, GDAL's coordinates may differ by
+#: less than a millimetre.
 _SIDE = 2**18
 
 
 def has_one_way(src: CRS, dst: CRS) -> bool:
     """Whether PROJ knows exactly one operation from ``src`` to ``dst``, and lacks none."""
-    found = coordinate_operations.known(crs_lookup.wkt_of(src), crs_lookup.wkt_of(dst))
-    return len(found.pipelines) == 1 and found.lacking is None and found.best
+    operations = coordinate_operations.known(crs_lookup.wkt_of(src), crs_lookup.wkt_of(dst))
+    return len(operations.pipelines) == 1 and operations.lacking is None and operations.best
 
 
 def reference(src: CRS, dst: CRS) -> Mapper | None:
-    """A source and a grid that cover most of what both CRSs are made for; None if that cannot be
-    told, or lies beyond the antimeridian."""
+    """Return a source and a grid that cover most of the area of use of both CRSs; None if that area
+    is unknown, or lies across the antimeridian."""
     shared = projection.shared_area(src, dst)
     if shared is None:
         return None
@@ -41,10 +41,11 @@ def reference(src: CRS, dst: CRS) -> Mapper | None:
     if source_box is None or grid_box is None:
         return None
     mapper = Mapper.between(
-        Source(src, _over(source_box), _SIDE, _SIDE), Grid(dst, _over(grid_box), _SIDE, _SIDE)
+        Source(src, _transform_over(source_box), _SIDE, _SIDE),
+        Grid(dst, _transform_over(grid_box), _SIDE, _SIDE),
     )
     return None if mapper.centre is not None else mapper
 
 
-def _over(box: Box) -> tuple[float, float, float, float, float, float]:
+def _transform_over(box: Box) -> tuple[float, float, float, float, float, float]:
     return (box.width / _SIDE, 0.0, box.minx, 0.0, -box.height / _SIDE, box.maxy)

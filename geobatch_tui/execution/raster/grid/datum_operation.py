@@ -39,9 +39,12 @@ _SHIFT, _BALLPARK = "Transformation", "Ballpark geographic offset"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """``crs``: the source's, ``bound`` to the operation where PROJ would take others too. ``name``
-    and ``accuracy`` (metres, below 0 if unknown) are PROJ's; ``name`` is empty where PROJ knows one
-    way only, counted from Greenwich."""
+    """The datum operation of an item.
+
+    ``crs`` is the source's CRS, ``bound`` to the operation where PROJ would take others too.
+    ``name`` and ``accuracy`` (metres, below 0 if unknown) are PROJ's; ``name`` is empty where PROJ
+    knows one way only, counted from Greenwich.
+    """
 
     crs: CRS
     name: str = ""
@@ -50,8 +53,8 @@ class Operation:
     bound: bool = False
 
     def warnings_beside(self, apart: float) -> tuple[str, ...]:
-        """``warnings``, and that gdalwarp takes another operation, where its grid lies ``apart``
-        pixels from ours."""
+        """Return ``warnings``, and another one where gdalwarp takes another operation, so that its
+        grid lies ``apart`` pixels from ours."""
         if not apart:
             return self.warnings
         note = (
@@ -61,7 +64,8 @@ class Operation:
         return (*self.warnings, note)
 
     def to_notes(self, apart: float) -> dict[str, object]:
-        """JSON-ready; empty where there is nothing to choose. ``apart`` as above."""
+        """Return the operation JSON-ready; empty where there was none to choose. ``apart`` is as in
+        :meth:`warnings_beside`."""
         if not self.name:
             return {}
         return {
@@ -73,7 +77,7 @@ class Operation:
 
 
 def choose(placed: Source, dst_crs: CRS) -> Operation:
-    """The operation from ``placed`` to ``dst_crs``."""
+    """Choose the operation from ``placed`` to ``dst_crs``."""
     own, box = placed.crs, projection.lonlat_box(placed)
     if box is None or crs_lookup.same(own, dst_crs):
         return Operation(own)
@@ -102,18 +106,23 @@ def choose(placed: Source, dst_crs: CRS) -> Operation:
 
 
 def _chosen(placed: Source, dst_crs: CRS, by_area: Transformer, used: Transformer) -> Operation:
-    """``by_area`` is what PROJ takes for the area of the source, from point to point; ``used`` what
-    it takes in its middle."""
+    """Bind the operation that PROJ used in the middle of the source, if needed and possible.
+
+    ``by_area`` is PROJ's transformer for the area of the source, which may change its operation
+    from point to point; ``used`` is the operation that it used in the middle.
+    """
     own, name = placed.crs, _name_of(used)
     here = projection.apply(
         placed.transform, *projection.lattice(placed.width, placed.height, _POINTS)
     )
-    if _alike(_finite(*by_area.transform(*here)), projection.project(*here, own, dst_crs)):
+    if _alike(_nan_if_infinite(*by_area.transform(*here)), projection.project(*here, own, dst_crs)):
         return Operation(own, name)
     there = crs_lookup.named(dst_crs)
     several = f"PROJ knows several datum operations from {crs_lookup.named(own)} to {there}"
     bound = None if projection.centre_longitude(placed) is not None else _bound(used, own)
-    if bound is None or not _obeyed(bound, dst_crs, here, _finite(*used.transform(*here))):
+    if bound is None or not _is_obeyed(
+        bound, dst_crs, here, _nan_if_infinite(*used.transform(*here))
+    ):
         note = f"{several} and takes another one from place to place, in the middle {name!r}"
         return Operation(own, name, warnings=(note,))
     note = f"{several}: {name!r} is used for the whole source"
@@ -127,12 +136,12 @@ def _is_from_greenwich(text: str) -> bool:
 
 
 def _is_noop(only: Transformer) -> bool:
-    """Whether nothing is to be computed: PROJ does not say of it that it was used."""
+    """Whether a transformer computes nothing: PROJ does not report such an operation as used."""
     return only.definition.startswith("proj=noop")
 
 
 def _meets(box: pixel_grid.Box, area: pixel_grid.Box | None) -> bool:
-    """Whether a box is not all outside of an area of use."""
+    """Whether a box overlaps an area of use, or the area is unknown."""
     if area is None:
         return True
     across = any(
@@ -149,16 +158,16 @@ def _area(box: pixel_grid.Box) -> AreaOfInterest:
 
 
 def _lacking(src: CRS, dst: CRS, area: AreaOfInterest, accuracy: float) -> tuple[str, ...]:
-    """A warning where PROJ knows a better operation whose grid is not installed."""
+    """Return a warning where PROJ knows a better operation whose grid is not installed."""
     found = coordinate_operations.between(src, dst, area)
     if found.best or found.lacking is None:
         return ()
     best, missing = found.lacking
-    told = "unknown" if accuracy < 0 else f"{accuracy:g} m"
+    stated = "unknown" if accuracy < 0 else f"{accuracy:g} m"
     note = (
         f"the best transformation to {crs_lookup.named(dst)} ({best:g} m) needs "
         f"{', '.join(missing) or 'a grid'}, which PROJ does not find; the accuracy of the one "
-        f"used is {told}"
+        f"used is {stated}"
     )
     return (note,)
 
@@ -169,7 +178,7 @@ def _name_of(best: Transformer) -> str:
 
 
 def _bound(best: Transformer, src: CRS) -> CRS | None:
-    """``src`` with the one shift of datum of ``best``; None if there are several, or none."""
+    """Return ``src`` with the one datum shift of ``best``; None if it has several, or none."""
     steps = [step for step in best.operations or () if step.type_name == _SHIFT]
     if len(steps) != 1:
         return None
@@ -192,7 +201,8 @@ def _bound(best: Transformer, src: CRS) -> CRS | None:
 
 
 def _without_datum(node: Any) -> Any:
-    """The JSON of a CRS on the same ellipsoid, but on no known datum: PROJ shifts none."""
+    """Return the JSON of a CRS on the same ellipsoid, but on no known datum, which PROJ does not
+    shift."""
     if isinstance(node, list):
         return [_without_datum(each) for each in node]
     if not isinstance(node, dict):
@@ -210,24 +220,24 @@ def _without_datum(node: Any) -> Any:
     return found
 
 
-def _obeyed(bound: CRS, dst: CRS, here: Pair, meant: Pair) -> bool:
-    """Whether PROJ, there and back, and GDAL take ``bound`` to where the operation leads."""
-    if not _alike(meant, projection.project(*here, bound, dst)):
+def _is_obeyed(bound: CRS, dst: CRS, here: Pair, expected: Pair) -> bool:
+    """Whether PROJ, in both directions, and GDAL transform ``bound`` as the operation does."""
+    if not _alike(expected, projection.project(*here, bound, dst)):
         return False
-    back = projection.project(*meant, dst, bound)
+    back = projection.project(*expected, dst, bound)
     if not _alike(here, back, 1e-9):
         return False
     crs = [rio.CRS.from_wkt(crs_lookup.wkt_of(each)) for each in (bound, dst)]
-    on = np.isfinite(meant[0])
+    on = np.isfinite(expected[0])
     try:
         with expected_gdal_errors():
             theirs = transform(*crs, here[0][on].tolist(), here[1][on].tolist())
     except (RasterioError, CPLE_BaseError):
         return False
-    return _alike((meant[0][on], meant[1][on]), (np.array(theirs[0]), np.array(theirs[1])))
+    return _alike((expected[0][on], expected[1][on]), (np.array(theirs[0]), np.array(theirs[1])))
 
 
-def _finite(x: Points, y: Points) -> Pair:
+def _nan_if_infinite(x: Points, y: Points) -> Pair:
     good = np.isfinite(x) & np.isfinite(y)
     return np.where(good, x, np.nan), np.where(good, y, np.nan)
 

@@ -1,4 +1,4 @@
-"""Where a source lies: its CRS and transform, or why nobody can tell."""
+"""Reads the georeference of a source: its CRS and transform, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from geobatch_tui.execution.runtime.recorder import filters
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-#: Drivers of formats that hold no CRS: theirs is in a file beside them.
+#: Drivers of formats without a CRS: it is in a file beside them.
 _BARE = frozenset({"AAIGrid", "BMP", "GIF", "JPEG", "PNG", "WEBP"})
 #: Drivers that take the CRS of a file beside them before their own, unless they are told not to.
 _BESIDE_FIRST = frozenset({"GTiff", "JP2OpenJPEG"})
-#: Their ends: after the whole name, and in place of its end (GDAL heeds no case there).
+#: Suffixes of such files: behind the whole name, and in place of its suffix.
 _BEHIND, _INSTEAD = ".aux.xml", (".tab", ".TAB", ".Tab")
 
 
-def place(dataset: DatasetReader, assigned: Assigned, told: list[str]) -> tuple[Source, CrsSource]:
-    """The horizontal CRS, transform and size of ``dataset``, and where its CRS comes from.
+def place(
+    dataset: DatasetReader, assigned: Assigned, notices: list[str]
+) -> tuple[Source, CrsSource]:
+    """Read the horizontal CRS, transform and size of ``dataset``, and where its CRS comes from.
 
-    ``told`` gets warnings.
+    ``notices`` gets warnings.
 
     Raises:
         CrsError: no CRS, one that is not of the Earth, no transform, or only ground control points
@@ -59,7 +61,7 @@ def place(dataset: DatasetReader, assigned: Assigned, told: list[str]) -> tuple[
         raise CrsError(f"{dataset.name} has a degenerate geotransform {tuple(transform)[:6]}")
     own = dataset.crs
     text = own.to_wkt() if own is not None else ""
-    crs, crs_source = choose(text, assigned, dataset.name, told)
+    crs, crs_source = choose(text, assigned, dataset.name, notices)
     if crs is None:
         raise CrsError(f"{dataset.name} has no CRS", hint=NO_CRS)
     if crs.is_engineering:
@@ -70,7 +72,7 @@ def place(dataset: DatasetReader, assigned: Assigned, told: list[str]) -> tuple[
         crs_source = "sidecar"
     numbers = tuple(float(value) for value in transform)[:6]
     return Source(
-        horizontal(crs, "the source", told),
+        horizontal(crs, "the source", notices),
         numbers,  # type: ignore[arg-type]
         dataset.width,
         dataset.height,
@@ -78,12 +80,12 @@ def place(dataset: DatasetReader, assigned: Assigned, told: list[str]) -> tuple[
 
 
 def _is_beside(dataset: DatasetReader, text: str) -> bool:
-    """Whether the CRS of ``dataset``, the WKT ``text``, is from a file beside it."""
+    """Whether the CRS of ``dataset``, the WKT ``text``, comes from a file beside it."""
     if dataset.driver in _BARE:
         return True
     if dataset.driver not in _BESIDE_FIRST:
         return False
-    # Asked for its files, GDAL looks for dozens: of a small source, that takes as long as its CRS.
+    # GDAL's list of files would look for dozens: for a small source that takes as long as its CRS.
     stem = os.path.splitext(dataset.name)[0]  # noqa: PTH122
     names = (dataset.name + _BEHIND, *(stem + suffix for suffix in _INSTEAD))
     if not any(os.path.exists(name) for name in names):  # noqa: PTH110

@@ -35,9 +35,11 @@ _SNAP = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SourceWindow:
-    """The part of the source that a destination window needs, without the kernel's margin, in
-    source pixels and fractions, clipped to the source. ``failed``: some points could not be
-    transformed."""
+    """The part of the source that an output window needs, without the kernel's margin.
+
+    It is in source pixels and fractions, and clipped to the source. ``failed``: some points could
+    not be transformed.
+    """
 
     left: float
     top: float
@@ -47,7 +49,7 @@ class SourceWindow:
 
     @property
     def pixels(self) -> Window:
-        """The whole pixels that it meets."""
+        """Whole pixels that it meets."""
         return Window.between(
             math.floor(self.left),
             math.floor(self.top),
@@ -57,15 +59,15 @@ class SourceWindow:
 
 
 def source_window(mapper: Mapper, window: Window, steps: int = STEPS) -> SourceWindow | None:
-    """What ``window`` of the destination needs of the source; None if nothing.
+    """Return the part of the source that ``window`` of the output needs; None if nothing.
 
-    The edges are looked at first, and the inside too if points on them fail or a pole is inside.
+    Its edges are transformed first, and its inside too if points on them fail or it holds a pole.
     """
     x, y = mapper.to_source(*_edges(window, steps))
     failed = bool(np.isnan(x).any())
     if failed or _pole_inside(mapper, window):
         inside = mapper.to_source(*_inside(window, steps))
-        own = _own_points_inside(mapper, window, steps)
+        own = _source_points_inside(mapper, window, steps)
         x, y = (np.concatenate([a, b]) for a, b in zip(inside, own, strict=True))
     if np.isnan(x).all():
         return None
@@ -78,10 +80,10 @@ def source_window(mapper: Mapper, window: Window, steps: int = STEPS) -> SourceW
 
 
 def whole_window(mapper: Mapper) -> SourceWindow:
-    """What the whole destination needs of the source.
+    """Return the part of the source that the whole output needs.
 
     Raises:
-        CrsError: no pixel of the destination lies over the source.
+        CrsError: no pixel of the output lies over the source.
     """
     needed = source_window(mapper, Window(0, 0, mapper.grid.width, mapper.grid.height))
     if needed is None:
@@ -93,13 +95,13 @@ def whole_window(mapper: Mapper) -> SourceWindow:
 
 
 def kernel_scale(grid: Grid, needed: SourceWindow) -> tuple[float, float]:
-    """XSCALE and YSCALE of a destination that needs this of its source: destination over source
-    size, snapped where 1/scale is nearly whole."""
+    """Return XSCALE and YSCALE of a grid that needs this of its source: output over source size,
+    snapped where 1/scale is nearly whole."""
     return snapped(grid.width / needed.width), snapped(grid.height / needed.height)
 
 
 def snapped(scale: float) -> float:
-    """``scale``, or 1/n where it is that to within 0.05 of n, as GDAL does when reducing."""
+    """Return ``scale``, or 1/n if 1/scale is within 0.05 of n, as GDAL does when reducing."""
     if scale >= 1:
         return scale
     nearest = math.floor(1 / scale + 0.5)
@@ -107,11 +109,11 @@ def snapped(scale: float) -> float:
 
 
 def margin(resampling: str, xscale: float, yscale: float) -> int:
-    """Source pixels beyond a window that the kernel reaches at the pinned scale.
+    """Return how many source pixels beyond a window the kernel reaches at the pinned scale.
 
-    GDAL widens each window by the scale that the window itself has. Where a projection's scale
-    varies, that is less than the pinned one asks for and pixels at the rim of a chunk would lack
-    neighbours: so this is given to it as SOURCE_EXTRA.
+    GDAL widens each window by the scale of the window itself. Where a projection's scale varies
+    that may be too little for the pinned scale, and pixels at the rim of a chunk would lack
+    neighbours: so GDAL gets this as SOURCE_EXTRA.
     """
     radius = RADIUS.get(resampling, 1)
     return math.ceil(radius / min(xscale, yscale, 1.0)) + 2
@@ -119,7 +121,7 @@ def margin(resampling: str, xscale: float, yscale: float) -> int:
 
 @cache
 def _rim(steps: int) -> Pair:
-    """Places along the edges of a square of side 1."""
+    """Return places along the edges of a square of side 1."""
     along, zero, one = np.linspace(0, 1, steps), np.zeros(steps), np.ones(steps)
     return np.concatenate([along, along, zero, one]), np.concatenate([zero, one, along, along])
 
@@ -130,7 +132,7 @@ def _edges(window: Window, steps: int) -> Pair:
 
 
 def _inside(window: Window, steps: int) -> Pair:
-    """A lattice over the window, with two more lines half a pixel from the rim."""
+    """Return a lattice over the window, with two more lines half a pixel from the rim."""
     ratios = np.concatenate(
         [[0.5 / window.width], np.linspace(0, 1, steps), [1 - 0.5 / window.width]]
     )
@@ -138,9 +140,9 @@ def _inside(window: Window, steps: int) -> Pair:
     return (window.col_off + u * window.width).ravel(), (window.row_off + v * window.height).ravel()
 
 
-def _own_points_inside(mapper: Mapper, window: Window, steps: int) -> Pair:
-    """Points of a lattice over the source that fall into the window, in source pixels: a
-    projection may reach what its inverse does not."""
+def _source_points_inside(mapper: Mapper, window: Window, steps: int) -> Pair:
+    """Return the points of a lattice over the source that fall into the window, in source pixels: a
+    projection may reach places that its inverse does not."""
     source = mapper.source
     cols, rows = _inside(Window(0, 0, source.width, source.height), steps)
     x, y = mapper.to_destination(cols, rows)
@@ -162,13 +164,13 @@ def _clip(values: Points, limit: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-#: What hard projections get beyond the margin, and points a side that GDAL samples in a region.
+#: Source pixels that hard projections get beyond the margin, and points a side that GDAL samples.
 HARD_EXTRA, HARD_STEPS = 10, 64
 
 
 def is_hard(mapper: Mapper) -> bool:
-    """Whether parts of the destination have no source coordinate, or a pole lies inside it, or
-    neighbouring pixels lie half the source apart: then the rim of a region says too little."""
+    """Whether the rim of a region says too little of its inside: parts of the output have no source
+    coordinate, or it holds a pole, or neighbouring pixels lie half the source apart."""
     grid = mapper.grid
     if any(poles_inside(grid)):
         return True

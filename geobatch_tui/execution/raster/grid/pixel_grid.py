@@ -18,7 +18,7 @@ MAX_SIDE = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A north-up destination grid in ``crs``."""
+    """A north-up output grid in ``crs``."""
 
     crs: CRS = field(hash=False)  # its hash writes its WKT anew each time
     transform: Transform
@@ -33,7 +33,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a source lies: its horizontal CRS, its transform, its size in pixels."""
+    """The grid of a source: its horizontal CRS, its transform, its size in pixels."""
 
     crs: CRS = field(hash=False)  # as above
     transform: Transform
@@ -43,7 +43,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Bounds in a CRS's units. Of longitudes, ``maxx`` may exceed 180: then the box crosses the
+    """Bounds in a CRS's units. In degrees ``maxx`` may exceed 180: then the box crosses the
     antimeridian."""
 
     minx: float

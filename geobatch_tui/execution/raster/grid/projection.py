@@ -1,6 +1,6 @@
-"""Coordinates between a source, its destination grid, and the globe.
+"""Maps coordinates between a source, its output grid, and the globe.
 
-Every transformation has x before y (longitude before latitude), whatever a CRS says of its axes.
+Every transformation has x before y (longitude before latitude), whatever the axes of a CRS are.
 Points that cannot be transformed are NaN, never infinite.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.grid.pixel_grid import Grid, Source
     from geobatch_tui.execution.raster.types import Pair, Points, Transform
 
-#: West, south, east and north of where CRSs without an area of use are looked at.
+#: West, south, east and north of the area that is assumed for CRSs without an area of use.
 _NOT_POLES = (-180.0, -85.0, 180.0, 85.0)
 #: Coordinates that differ by less than this part of their range are the same.
 _ALIKE = 1e-12
@@ -30,7 +30,7 @@ ROUND = 350.0
 
 
 def project(x: Points, y: Points, src: CRS, dst: CRS) -> Pair:
-    """Points of ``src`` in ``dst``; NaN where that fails."""
+    """Transform points of ``src`` to ``dst``; NaN where that fails."""
     px, py = transformer(src, dst).transform(np.asarray(x, "f8"), np.asarray(y, "f8"))
     good = np.isfinite(px) & np.isfinite(py)
     if good.all():
@@ -39,8 +39,11 @@ def project(x: Points, y: Points, src: CRS, dst: CRS) -> Pair:
 
 
 def separately(x: Points, y: Points, src: CRS, dst: CRS) -> Pair | None:
-    """``x`` (n,) and ``y`` (m,) of ``src``, each by itself in ``dst``; None unless x depends on x
-    alone there and y on y alone, as between cylinders, or where one of them fails."""
+    """Transform ``x`` (n,) and ``y`` (m,) of ``src``, each by itself, to ``dst``.
+
+    Return None unless x depends on x alone and y on y alone, as between cylinders, or where one of
+    them fails.
+    """
     if not is_separable(src, dst):
         return None
     n, m = len(x), len(y)
@@ -55,18 +58,17 @@ def separately(x: Points, y: Points, src: CRS, dst: CRS) -> Pair | None:
 
 
 def project_axes(x: Points, y: Points, src: CRS, dst: CRS) -> Pair:
-    """The points (m, n) of all ``x`` (n,) and ``y`` (m,) of ``src`` in ``dst``; NaN where that
-    fails."""
-    alone = separately(x, y, src, dst)
-    if alone is None:
+    """Transform the points (m, n) of all ``x`` (n,) and ``y`` (m,) of ``src`` to ``dst``; NaN where
+    that fails."""
+    sides = separately(x, y, src, dst)
+    if sides is None:
         return project(*np.meshgrid(x, y), src, dst)
-    u, v = np.meshgrid(*alone)
+    u, v = np.meshgrid(*sides)
     return u, v
 
 
 def is_separable(src: CRS, dst: CRS) -> bool:
-    """Whether x depends on x alone and y on y alone, looked at over most of what both CRSs are
-    made for."""
+    """Whether x depends on x alone and y on y alone, over most of the area of use of both CRSs."""
     return _is_separable(src.srs, dst.srs)
 
 
@@ -86,8 +88,8 @@ def _is_separable(src: str, dst: str) -> bool:
 
 
 def shared_area(src: CRS, dst: CRS) -> Box | None:
-    """Most of the longitudes and latitudes that two CRSs are both made for; None if there are none,
-    or one of them reaches over the antimeridian."""
+    """Return most of the area of use that two CRSs share, in degrees; None if they share none, or
+    one of them reaches over the antimeridian."""
     west, south, east, north = _NOT_POLES
     for area in (src.area_of_use, dst.area_of_use):
         if area is not None:
@@ -102,7 +104,7 @@ def shared_area(src: CRS, dst: CRS) -> Box | None:
 
 
 def area_of_use(crs: CRS) -> Box | None:
-    """Longitudes and latitudes that ``crs`` is made for, if they are known."""
+    """Return the area of use of ``crs`` in degrees, if it is known."""
     return _area_of_use(crs.srs)
 
 
@@ -113,7 +115,7 @@ def _area_of_use(text: str) -> Box | None:
 
 
 def box_of(bounds: tuple[float, float, float, float] | None) -> Box | None:
-    """West, south, east, north as a box; across the antimeridian, east is more than 180."""
+    """Return west, south, east, north as a box; across the antimeridian, east is more than 180."""
     if bounds is None:
         return None
     west, south, east, north = bounds
@@ -121,13 +123,13 @@ def box_of(bounds: tuple[float, float, float, float] | None) -> Box | None:
 
 
 def apply(transform: Transform, cols: Points, rows: Points) -> Pair:
-    """Coordinates of pixel positions (0, 0 is the top left corner of the first pixel)."""
+    """Return coordinates of pixel positions; (0, 0) is the top left corner of the first pixel."""
     a, b, c, d, e, f = transform
     return a * cols + b * rows + c, d * cols + e * rows + f
 
 
 def invert[P: (float, Points)](transform: Transform, x: P, y: P) -> tuple[P, P]:
-    """Pixel positions of coordinates."""
+    """Return pixel positions of coordinates."""
     a, b, c, d, e, f = transform
     determinant = a * e - b * d
     x, y = x - c, y - f
@@ -135,9 +137,9 @@ def invert[P: (float, Points)](transform: Transform, x: P, y: P) -> tuple[P, P]:
 
 
 def centre_longitude(source: Source) -> float | None:
-    """Longitude about which a source in degrees that leaves -180 to 180 must be unrolled.
+    """Return the longitude about which a source in degrees that leaves -180 to 180 is unrolled.
 
-    As GDAL does (InsertCenterLong): none where it covers more than the whole circle.
+    As in GDAL (InsertCenterLong) it is None where the source covers more than the whole circle.
     """
     if not is_degrees(source.crs):
         return None
@@ -150,18 +152,18 @@ def centre_longitude(source: Source) -> float | None:
 
 
 def corners(width: int, height: int) -> Pair:
-    """Pixel positions of the four corners."""
+    """Return pixel positions of the four corners."""
     return np.array([0.0, width, width, 0.0]), np.array([0.0, 0.0, height, height])
 
 
 def lattice(width: float, height: float, steps: int) -> Pair:
-    """(steps, steps) positions spread evenly from corner to corner."""
+    """Return (steps, steps) positions spread evenly from corner to corner."""
     cols, rows = np.meshgrid(_evenly(width, steps), _evenly(height, steps))
     return cols, rows
 
 
 def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> Pair:
-    """(steps, steps) positions spread evenly over a raster, in ``dst``."""
+    """Transform (steps, steps) positions spread evenly over a raster to ``dst``."""
     if grid.transform[1] or grid.transform[3]:
         positions = apply(grid.transform, *lattice(grid.width, grid.height, steps))
         return project(*positions, grid.crs, dst)
@@ -169,15 +171,15 @@ def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> Pair:
 
 
 def project_sides(grid: Source | Grid, steps: int, dst: CRS) -> Pair | None:
-    """X and y (steps,) in ``dst`` of places evenly along the sides of a raster; None unless each
-    depends on its own side alone, and all are there."""
+    """Transform x and y (steps,) of places evenly along the sides of a raster to ``dst``; None
+    unless each depends on its own side alone, and all can be transformed."""
     if grid.transform[1] or grid.transform[3]:
         return None
     return separately(*axes(grid, steps), grid.crs, dst)
 
 
 def axes(grid: Source | Grid, steps: int) -> Pair:
-    """X and y (steps,), evenly along the sides of a raster that is not rotated."""
+    """Return x and y (steps,), evenly along the sides of a raster that is not rotated."""
     a, _, c, _, e, f = grid.transform
     return a * _evenly(grid.width, steps) + c, e * _evenly(grid.height, steps) + f
 
@@ -192,7 +194,7 @@ def _evenly(side: float, steps: int) -> Points:
 
 @dataclass(frozen=True, slots=True)
 class Mapper:
-    """Pixels of a destination grid to pixels of its source."""
+    """Maps pixels of an output grid to pixels of its source, and back."""
 
     source: Source
     grid: Grid
@@ -203,37 +205,37 @@ class Mapper:
         return cls(source, grid, centre_longitude(source))
 
     def to_source(self, cols: Points, rows: Points) -> Pair:
-        """Source pixel positions of destination pixel positions; NaN where there are none."""
+        """Return source positions of output positions, in pixels; NaN where there are none."""
         x, y = project(*apply(self.grid.transform, cols, rows), self.grid.crs, self.source.crs)
         if self.centre is not None:
             x = unroll(x, self.centre)
         return invert(self.source.transform, x, y)
 
     def axes_to_source(self, steps: int) -> Pair | None:
-        """Source x and y (steps,) of positions spread evenly along the sides of the destination;
-        None unless each depends on its own side alone, and all are there."""
+        """Return source x and y (steps,) of positions spread evenly along the sides of the output;
+        None unless each depends on its own side alone, and all can be transformed."""
         source = self.source.transform
-        alone = project_sides(self.grid, steps, self.source.crs)
-        if alone is None or source[1] or source[3]:
+        sides = project_sides(self.grid, steps, self.source.crs)
+        if sides is None or source[1] or source[3]:
             return None
-        x = alone[0] if self.centre is None else unroll(alone[0], self.centre)
-        return invert(source, x, alone[1])
+        x = sides[0] if self.centre is None else unroll(sides[0], self.centre)
+        return invert(source, x, sides[1])
 
     def lattice_to_source(self, steps: int) -> Pair:
-        """Source pixel positions of (steps, steps) positions spread evenly over the destination."""
+        """Return source positions of (steps, steps) positions spread evenly over the output."""
         x, y = project_lattice(self.grid, steps, self.source.crs)
         if self.centre is not None:
             x = unroll(x, self.centre)
         return invert(self.source.transform, x, y)
 
     def to_destination(self, cols: Points, rows: Points) -> Pair:
-        """Destination pixel positions of source pixel positions; NaN where there are none."""
+        """Return output positions of source positions, in pixels; NaN where there are none."""
         x, y = project(*apply(self.source.transform, cols, rows), self.source.crs, self.grid.crs)
         return invert(self.grid.transform, x, y)
 
 
 def unroll(longitudes: Points, centre: float) -> Points:
-    """Longitudes moved by whole turns to within 180 degrees of ``centre``."""
+    """Return longitudes moved by whole turns to within 180 degrees of ``centre``."""
     moved: Points = np.where(
         longitudes < centre - 180,
         longitudes + 360,
@@ -244,13 +246,14 @@ def unroll(longitudes: Points, centre: float) -> Points:
 
 @lru_cache(maxsize=16)
 def lonlat_box(grid: Source | Grid) -> Box | None:
-    """Bounds of a raster in longitude and latitude, a pole inside included; None if unknown."""
+    """Return the bounds of a raster in longitude and latitude, including a pole inside; None if
+    they are unknown."""
     if is_degrees(grid.crs):
         x, y = apply(grid.transform, *corners(grid.width, grid.height))
         return Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
-    alone = project_sides(grid, 101, LONLAT)
-    if alone is not None:
-        lon, lat = unroll(alone[0], float(alone[0][50])), alone[1]
+    sides = project_sides(grid, 101, LONLAT)
+    if sides is not None:
+        lon, lat = unroll(sides[0], float(sides[0][50])), sides[1]
         west, east = float(lon.min()), float(lon.max())
         west, east = (west, east) if east - west <= ROUND else (-180.0, 180.0)
         return Box(west, float(lat.min()), east, float(lat.max()))
@@ -268,10 +271,10 @@ def lonlat_box(grid: Source | Grid) -> Box | None:
 
 
 def lonlat_lattice(grid: Source | Grid, nodes: int) -> dict[str, object]:
-    """Longitudes and latitudes of ``nodes`` x ``nodes`` places at equal steps over the raster,
-    row-major, None where there is none; so that a reader without PROJ can place a window.
+    """Return longitudes and latitudes of ``nodes`` x ``nodes`` places at equal steps over the
+    raster, row-major, None where a place has none: readers without PROJ place windows by them.
 
-    Longitudes are counted to within 180 degrees of the middle one's: they run on over the
+    Longitudes are counted to within 180 degrees of the middle one: they run on over the
     antimeridian, and may pass 180.
     """
     x, y = apply(grid.transform, *lattice(grid.width, grid.height, nodes))
@@ -288,15 +291,15 @@ def lonlat_lattice(grid: Source | Grid, nodes: int) -> dict[str, object]:
 
 @cache
 def _poles(crs: str) -> tuple[tuple[float, ...], ...]:
-    """The south and the north pole in ``crs``: x and y on a meridian, x and y on another."""
+    """Return the south and the north pole in ``crs``: x and y on a meridian, x and y on another."""
     lon, lat = np.meshgrid([0.0, 90.0], [-90.0, 90.0])
     x, y = project(lon, lat, LONLAT, CRS.from_user_input(crs))
-    found = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1).tolist()
-    return tuple(tuple(pole) for pole in found)
+    poles = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1).tolist()
+    return tuple(tuple(pole) for pole in poles)
 
 
 def poles_inside(grid: Source | Grid) -> list[bool]:
-    """Whether the south pole and the north pole are points inside of a raster."""
+    """Whether the south pole, and whether the north pole, is a point inside a raster."""
     inside = []
     for x, y, x2, y2 in _poles(grid.crs.srs):
         col, row = invert(grid.transform, x, y)
@@ -308,8 +311,8 @@ def poles_inside(grid: Source | Grid) -> list[bool]:
 
 
 def project_box(box: Box, dst: CRS, src: CRS = LONLAT) -> Box | None:
-    """Bounds in ``dst`` of ``box`` in ``src``, from points along its edges and inside it; None if
-    none of them can be transformed."""
+    """Return the bounds in ``dst`` of ``box`` in ``src``, from points along its edges and inside
+    it; None if none of them can be transformed."""
     edge, inner = np.linspace(0, 1, 501), np.linspace(0, 1, 41)
     u, v = np.meshgrid(inner, inner)
     zero, one = np.zeros_like(edge), np.ones_like(edge)

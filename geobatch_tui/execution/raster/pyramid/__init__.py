@@ -1,1 +1,1 @@
-"""From the pixels of a chunk to its encoded tiles at full resolution and in the overviews."""
+"""Makes of the pixels of a chunk its encoded tiles, at full resolution and in the overviews."""

@@ -109,10 +109,10 @@ class TileWriter:
         place = (level.number, MASK, 0, tile)
         self._append(place, data, crc32(packed), empty=not packed.any())
 
-    def keep(self, level: Level, tile: int, plane: int, kept: Kept) -> None:
+    def keep(self, level: Level, tile: int, plane: int, encoded: EncodedTile) -> None:
         """Take a tile as it came."""
-        data = b"" if kept.empty and self._sparse else kept.data
-        self._append((level.number, IMAGE, plane, tile), data, kept.crc_raw, empty=kept.empty)
+        data = b"" if encoded.empty and self._sparse else encoded.data
+        self._append((level.number, IMAGE, plane, tile), data, encoded.crc_raw, empty=encoded.empty)
 
     def _append(
         self, place: tuple[int, int, int, int], data: bytes, crc_raw: int, *, empty: bool
@@ -127,7 +127,7 @@ class TileWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class EncodedTile:
     """A tile that came encoded: its bytes, the CRC-32 of the tile that they hold, and whether a
     reader would see the same without it."""
 
@@ -137,7 +137,7 @@ class Kept:
 
 
 #: By plane and number of the tile, at full resolution.
-KeptTiles = Mapping[tuple[int, int], Kept]
+EncodedTiles = Mapping[tuple[int, int], EncodedTile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def encode_chunk(
     index: int,
     pixels: Pixels,
     valid: Valid | None,
-    kept: KeptTiles | None = None,
+    encoded: EncodedTiles | None = None,
 ) -> EncodedChunk:
     """Encode and read back all tiles that chunk ``index`` owns, in the order of the final file.
 
@@ -165,7 +165,7 @@ def encode_chunk(
         pixels: (bands, h, w) of exactly the chunk's window, in the plan's dtype.
         valid: (h, w), or None where all are valid; only looked at where the plan's validity is
             ``mask`` or ``none``.
-        kept: tiles at full resolution that are not to be encoded.
+        encoded: tiles at full resolution that are not to be encoded.
 
     Raises:
         OperationError: shape or dtype are not the plan's.
@@ -183,7 +183,7 @@ def encode_chunk(
     for _ in range(1, owned):
         layers.append(reduce_for(plan, *layers[-1]))
     for level in reversed(levels[:owned]):
-        came = {} if level.number or kept is None else kept
+        came = {} if level.number or encoded is None else encoded
         layer, numbers = layers.pop(), tiles_of(level, window)
         _encode_level(plan, writer, level, numbers, layer, came)
         if level == last:
@@ -226,7 +226,7 @@ def _encode_level(
     level: Level,
     numbers: Indices,
     layer: tuple[Pixels, Valid | None],
-    kept: KeptTiles,
+    encoded: EncodedTiles,
 ) -> None:
     """Interleaved by pixel, each tile is followed by its mask; by band, the mask comes last."""
     pixels, valid = layer
@@ -234,8 +234,8 @@ def _encode_level(
     places = list(_places(level, numbers))
     for plane in range(form.planes):
         for number, rows, cols in places:
-            if (plane, number) in kept:
-                writer.keep(level, number, plane, kept[plane, number])
+            if (plane, number) in encoded:
+                writer.keep(level, number, plane, encoded[plane, number])
             else:
                 writer.image(level, number, plane, pixels[form.bands(plane), rows, cols])
             if form.planes == 1 and valid is not None:

@@ -18,7 +18,7 @@ from geobatch_tui.errors import CorruptSourceError, SourceChangedError, VerifyEr
 from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.codec import lossless_codec_of
-from geobatch_tui.execution.raster.pyramid.encode_chunk import TRAILER, Kept
+from geobatch_tui.execution.raster.pyramid.encode_chunk import TRAILER, EncodedTile
 from geobatch_tui.execution.raster.pyramid.tiles import TileForm, pyramid, tiles_of
 from geobatch_tui.execution.raster.source.opened_source import attach_blocks
 from geobatch_tui.execution.raster.source.tiff_directory import first_directory
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.encode.lossless import Codec
     from geobatch_tui.execution.raster.plan import RasterPlan
-    from geobatch_tui.execution.raster.pyramid.encode_chunk import KeptTiles
+    from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
     from geobatch_tui.execution.raster.pyramid.tiles import Level
-    from geobatch_tui.execution.raster.source.opened_source import Held
+    from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.source.tiff_directory import Table
     from geobatch_tui.execution.raster.types import Pixels
 
@@ -94,7 +94,7 @@ def _tables(path: str, plan: RasterPlan) -> tuple[Table, Table] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedTiles:
+class SourceTiles:
     """The tiles of one open source; belongs to one thread."""
 
     fd: int
@@ -105,7 +105,7 @@ class EncodedTiles:
     counts: Table
 
     @classmethod
-    def of(cls, path: str, plan: RasterPlan) -> EncodedTiles:
+    def of(cls, path: str, plan: RasterPlan) -> SourceTiles:
         """Raises SourceChangedError if the tiles are not those that were planned."""
         tables = _tables(path, plan)
         if tables is None:
@@ -116,7 +116,7 @@ class EncodedTiles:
     def close(self) -> None:
         os.close(self.fd)
 
-    def read_tile(self, plane: int, tile: int) -> tuple[Kept, Pixels] | None:
+    def read_tile(self, plane: int, tile: int) -> tuple[EncodedTile, Pixels] | None:
         """A tile as it is stored, and decoded (height, width, samples); None if it is not there.
 
         Raises:
@@ -134,12 +134,16 @@ class EncodedTiles:
         whole = window.shape == (form.height, form.width)
         # Beyond the image a tile may hold anything; what counts is what a reader sees.
         seen = decoded if whole else form.pack(form.unpack(decoded, window))
-        return Kept(data, crc32(seen), form.is_missing(seen)), decoded
+        return EncodedTile(data, crc32(seen), form.is_missing(seen)), decoded
 
 
 def read_tiles(
-    held: Held, path: str, plan: RasterPlan, window: Window, by_gdal: Callable[[Window], Pixels]
-) -> tuple[Pixels, KeptTiles]:
+    opened: OpenSource,
+    path: str,
+    plan: RasterPlan,
+    window: Window,
+    by_gdal: Callable[[Window], Pixels],
+) -> tuple[Pixels, EncodedTiles]:
     """Pixels (bands, h, w) of ``window``, whole tiles of the output, and its encoded tiles.
 
     ``by_gdal`` reads the pixels of a tile that is not there.
@@ -147,12 +151,12 @@ def read_tiles(
     Raises:
         CorruptSourceError: tiles are damaged; its evidence lists them as [row, column].
     """
-    tiles = held.warps.get("encoded tiles")
-    if not isinstance(tiles, EncodedTiles):
-        tiles = held.warps["encoded tiles"] = EncodedTiles.of(path, plan)
+    tiles = opened.built.get("encoded tiles")
+    if not isinstance(tiles, SourceTiles):
+        tiles = opened.built["encoded tiles"] = SourceTiles.of(path, plan)
     form = tiles.form
     whole = np.empty((*window.shape, plan.count), form.dtype)
-    kept: dict[tuple[int, int], Kept] = {}
+    encoded: dict[tuple[int, int], EncodedTile] = {}
     damaged: dict[tuple[int, int], VerifyError] = {}
     for number in tiles_of(tiles.level, window).tolist():
         at = tiles.level.window(number)
@@ -167,11 +171,11 @@ def read_tiles(
             if found is None:
                 whole[rows, cols, bands] = np.moveaxis(by_gdal(at)[bands], 0, -1)
             else:
-                kept[plane, number], tile = found
+                encoded[plane, number], tile = found
                 whole[rows, cols, bands] = tile[: at.height, : at.width]
     if damaged:
         raise _corrupt(path, damaged)
-    return np.moveaxis(whole, -1, 0), kept
+    return np.moveaxis(whole, -1, 0), encoded
 
 
 def _corrupt(path: str, damaged: dict[tuple[int, int], VerifyError]) -> CorruptSourceError:

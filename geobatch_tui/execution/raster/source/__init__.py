@@ -1,1 +1,1 @@
-"""From a path to an opened dataset, its blocks and metadata, after the file was looked at."""
+"""Opens a source after looking at its bytes, and reads its blocks and metadata."""

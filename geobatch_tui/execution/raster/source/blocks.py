@@ -51,8 +51,8 @@ class Blocks:
     table: BlockTable
     dtype: DType
     dataset: Callable[[], DatasetReader]
-    kept: OrderedDict[int, Pixels] = field(default_factory=OrderedDict)
-    held_bytes: int = 0
+    cached: OrderedDict[int, Pixels] = field(default_factory=OrderedDict)
+    cached_bytes: int = 0
 
     @classmethod
     def of(
@@ -91,17 +91,17 @@ class Blocks:
 
     def _block(self, at: int, plane: int, row: int, col: int) -> Pixels | None:
         """A decoded block (samples, h, w), kept or read; None if it is damaged."""
-        kept = self.kept.get(at)
-        if kept is not None:
-            self.kept.move_to_end(at)
-            return kept
+        cached = self.cached.get(at)
+        if cached is not None:
+            self.cached.move_to_end(at)
+            return cached
         block = self._decoded(at, plane, row, col)
         if block is not None:
-            self.kept[at] = block
-            self.held_bytes += block.nbytes
+            self.cached[at] = block
+            self.cached_bytes += block.nbytes
             room = KEPT_STRIPS if self.table.strips else KEPT_TILES
-            while self.held_bytes > room and len(self.kept) > 1:
-                self.held_bytes -= self.kept.popitem(last=False)[1].nbytes
+            while self.cached_bytes > room and len(self.cached) > 1:
+                self.cached_bytes -= self.cached.popitem(last=False)[1].nbytes
         return block
 
     def _decoded(self, at: int, plane: int, row: int, col: int) -> Pixels | None:

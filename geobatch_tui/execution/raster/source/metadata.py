@@ -21,7 +21,9 @@ _IN_PLACE = (*_TRUE, "RPC", XMP)
 ICC = "SOURCE_ICC_PROFILE"
 
 
-def domains(dataset: DatasetReader, told: list[str], *, moved: bool) -> dict[str, dict[str, str]]:
+def domains(
+    dataset: DatasetReader, warnings: list[str], *, moved: bool
+) -> dict[str, dict[str, str]]:
     """Metadata of ``dataset`` by domain, but for the default one; ``told`` gets a warning that
     names the domains that are left out. ``moved``: pixels come to lie elsewhere."""
     names = set(dataset.tag_namespaces()) - _OF_THE_FILE
@@ -35,7 +37,7 @@ def domains(dataset: DatasetReader, told: list[str], *, moved: bool) -> dict[str
     if ICC not in kept.get("COLOR_PROFILE", {ICC: ""}):  # by primaries, which are seldom used
         del kept["COLOR_PROFILE"]
     if left := sorted(names - kept.keys()):
-        told.append(f"metadata of these domains is left out: {', '.join(left)}")
+        warnings.append(f"metadata of these domains is left out: {', '.join(left)}")
     return kept
 
 
@@ -50,10 +52,10 @@ def _without_statistics(tags: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {key: str(value) for key, value in tags if not key.startswith("STATISTICS_")}
 
 
-def tell_of_bits(dataset: DatasetReader, told: list[str]) -> None:
+def tell_of_bits(dataset: DatasetReader, warnings: list[str]) -> None:
     """Warn, in ``told``, of pixels with fewer bits than the output's have."""
     bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
     if bits is not None:
-        told.append(
+        warnings.append(
             f"pixels of {bits} bit{'s' if bits != '1' else ''} are written as {dataset.dtypes[0]}"
         )

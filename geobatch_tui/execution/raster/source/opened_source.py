@@ -260,7 +260,7 @@ class Closeable(Protocol):
 
 
 @dataclass(slots=True)
-class Held:
+class OpenSource:
     """An open source and what was built on it; belongs to one thread. ``blocks`` and ``checksums``
     look at its blocks without GDAL, where they can; ``dataset`` is opened when it is first asked
     for. ``warps`` are virtual datasets over it, kept by whoever made them and closed with it."""
@@ -268,10 +268,10 @@ class Held:
     path: str
     facts: Facts
     stack: contextlib.ExitStack
-    opened: DatasetReader | None = None
+    _dataset: DatasetReader | None = None
     blocks: Blocks | None = None
     checksums: Checksums | None = None
-    warps: dict[str, Closeable] = field(default_factory=dict)
+    built: dict[str, Closeable] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -279,24 +279,24 @@ class Held:
         path: str,
         facts: Facts,
         stack: contextlib.ExitStack,
-        opened: DatasetReader | None = None,
-    ) -> Held:
+        dataset: DatasetReader | None = None,
+    ) -> OpenSource:
         """``stack`` closes what is opened here, and ``opened``, if the source is that already."""
-        held = cls(path, facts, stack, opened)
+        opened = cls(path, facts, stack, dataset)
         table = BlockTable.of(path, facts)
         if table is not None and table.compress:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             stack.callback(os.close, fd)
-            held.blocks = Blocks.of(fd, table, facts.dtype, lambda: held.dataset)
-            held.checksums = Checksums.of(fd, table)
-        return held
+            opened.blocks = Blocks.of(fd, table, facts.dtype, lambda: opened.dataset)
+            opened.checksums = Checksums.of(fd, table)
+        return opened
 
     @property
     def dataset(self) -> DatasetReader:
         """The source, open. Raises: as :func:`open_source`."""
-        if self.opened is None:
-            self.opened = _open(self.path, self.stack, allow_vrt=self.facts.driver == "VRT")
-        return self.opened
+        if self._dataset is None:
+            self._dataset = _open(self.path, self.stack, allow_vrt=self.facts.driver == "VRT")
+        return self._dataset
 
     def read_window(self, window: Window) -> Pixels:
         """Read the pixels (bands, h, w) of ``window`` as they are stored.
@@ -337,14 +337,14 @@ class Held:
 
 class _Slot(threading.local):
     key: tuple[str, int, int, str] | None = None
-    held: Held | None = None
+    opened: OpenSource | None = None
 
 
 _slot = _Slot()
 
 
 @contextlib.contextmanager
-def held_source(item: ItemContext) -> Iterator[Held]:
+def source_of(item: ItemContext) -> Iterator[OpenSource]:
     """The source of ``item``, kept open by this thread until another item's is asked for.
 
     Its identity is checked before and after. On any error inside the context it is closed, so
@@ -357,36 +357,36 @@ def held_source(item: ItemContext) -> Iterator[Held]:
     identity = item.source_id
     key = (item.source, identity.size, identity.mtime_ns, item.fingerprint)
     with gdal_options():
-        if _slot.held is None or _slot.key != key:
+        if _slot.opened is None or _slot.key != key:
             release()
             with contextlib.ExitStack() as stack:
-                held = _held(item, stack)
-                held.stack = stack.pop_all()
-                _slot.held = held
+                opened = _opened(item, stack)
+                opened.stack = stack.pop_all()
+                _slot.opened = opened
             _slot.key = key
         try:
-            yield _slot.held
+            yield _slot.opened
             source_files.check_identity(item.source, item.source_id)
         except BaseException:
             release()
             raise
 
 
-def _held(item: ItemContext, stack: contextlib.ExitStack) -> Held:
+def _opened(item: ItemContext, stack: contextlib.ExitStack) -> OpenSource:
     facts = Facts.from_notes(item.plan.notes)
     if facts is not None:
-        return Held.of(item.source, facts, stack)
+        return OpenSource.of(item.source, facts, stack)
     # Planned by an earlier version, which kept no facts.
     allow_vrt = item.plan.notes.get("driver") == "VRT"
     dataset = _open(item.source, stack, allow_vrt=allow_vrt)
-    return Held.of(item.source, Facts.of(dataset), stack, dataset)
+    return OpenSource.of(item.source, Facts.of(dataset), stack, dataset)
 
 
 def release() -> None:
     """Close what this thread holds open."""
-    held, _slot.held, _slot.key = _slot.held, None, None
-    if held is None:
+    opened, _slot.opened, _slot.key = _slot.opened, None, None
+    if opened is None:
         return
-    with held.stack:
-        for warp in held.warps.values():
-            warp.close()
+    with opened.stack:
+        for user in opened.built.values():
+            user.close()

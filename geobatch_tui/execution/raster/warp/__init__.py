@@ -1,2 +1,2 @@
-"""From a source to the pixels of a window of the output grid, as gdalwarp would make them of the
-whole."""
+"""Computes the pixels of a window of the output grid from a source, as gdalwarp computes them for
+the whole grid."""

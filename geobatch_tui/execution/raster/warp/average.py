@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.warp.resampler import Resampler
     from geobatch_tui.execution.raster.warp.source_window import Sampled
 
-#: Positions of two opposite corners of each pixel: x1, y1, x2, y2 (h, w).
+#: Source positions of two opposite corners of each output pixel: x1, y1, x2, y2 (h, w).
 type Corners = tuple[Points, Points, Points, Points]
 
 
 def average_window(warper: Resampler, window: Window, target: Target, side: int) -> None:
     """Fill ``target``, which is ``window`` of the item, in parts of ``side`` pixels."""
     for part in window.parts(side, side):
-        _place(warper, _corners(warper, part), target.part(part))
+        _fill(warper, _corners(warper, part), target.part(part))
 
 
 def _corners(warper: Resampler, window: Window) -> Corners:
@@ -36,8 +36,8 @@ def _corners(warper: Resampler, window: Window) -> Corners:
     return (*np.meshgrid(x[:-1], y[:-1]), *np.meshgrid(x[1:], y[1:]))
 
 
-def _place(warper: Resampler, corners: Corners, target: Target) -> None:
-    """Average over ``corners``, cut until each part's source fits."""
+def _fill(warper: Resampler, corners: Corners, target: Target) -> None:
+    """Average over ``corners``, cut until the source of each part fits in memory."""
     on = _near_source(warper, corners)
     if not on.any():
         return
@@ -45,7 +45,7 @@ def _place(warper: Resampler, corners: Corners, target: Target) -> None:
     if not warper.sampler.fits(needed) and target.window.size > 1:
         for half in target.window.halves():
             x1, y1, x2, y2 = (each[half.slices_in(target.window)] for each in corners)
-            _place(warper, (x1, y1, x2, y2), target.part(half))
+            _fill(warper, (x1, y1, x2, y2), target.part(half))
         return
     _average(
         warper,
@@ -56,8 +56,8 @@ def _place(warper: Resampler, corners: Corners, target: Target) -> None:
 
 
 def _near_source(warper: Resampler, corners: Corners) -> Valid:
-    """Where both corners lie within two output pixels of the source; farther off they are
-    nonsense (GWKAverageOrMode)."""
+    """Return where both corners lie within two output pixels of the source: corners farther off
+    mean nothing (GWKAverageOrMode)."""
     source, warp = warper.mapper.source, warper.plan.warp
     scales = (1.0, 1.0) if warp is None else (warp.xscale, warp.yscale)
     x1, y1, x2, y2 = corners

@@ -1,7 +1,7 @@
-"""Source coordinates of destination pixels, as functions of the item's grid alone.
+"""Source coordinates of output pixels, as functions of the item's grid alone.
 
-A coordinate never depends on the window that it was asked in: where x depends on the column alone
-and y on the row alone, both are computed by PROJ itself; else :mod:`.lattice` interpolates them.
+A coordinate never depends on the window that it is computed in: where x depends on the column alone
+and y on the row alone, PROJ computes both; else :mod:`.lattice` interpolates them.
 
 Positions count from the corner of the first pixel; NaN stands for "not on the source".
 """
@@ -42,7 +42,7 @@ class Exact:
         return cls(mapper, None if src == dst else crs_lookup.transformer(src, dst))
 
     def __call__(self, cols: Points, rows: Points) -> Pair:
-        """Source positions of destination positions, in the order of GDAL's own arithmetic."""
+        """Return source positions of output positions, with GDAL's order of operations."""
         a, b, c, d, e, f = self.mapper.grid.transform
         x, y = c + cols * a + rows * b, f + cols * d + rows * e
         if self.transformer is not None:
@@ -59,18 +59,18 @@ class Exact:
 
 
 def exact(mapper: Mapper, cols: Points, rows: Points) -> Pair:
-    """Source positions of destination positions by PROJ."""
+    """Return source positions of output positions by PROJ."""
     return Exact.of(mapper)(cols, rows)
 
 
 def is_separable(mapper: Mapper) -> bool:
-    """Whether source x depends on the column alone, and y on the row alone, by PROJ's word."""
+    """Whether source x depends on the column alone, and y on the row alone, by PROJ."""
     return separable(mapper) is not None
 
 
 def separable(mapper: Mapper) -> Vectors | None:
-    """Source x of every column and y of every row, at their centres; None if there is no such
-    thing. Looked at are points spread over the whole grid, and every column and row once."""
+    """Return source x of every column and y of every row, at their centres; None if x does not
+    depend on the column alone, or y on the row alone, at points spread over the whole grid."""
     width, height = mapper.grid.width, mapper.grid.height
     x, y = exact(mapper, *np.meshgrid(_spread(width), _spread(height)))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -83,7 +83,7 @@ def separable(mapper: Mapper) -> Vectors | None:
 
 @lru_cache(maxsize=64)
 def _spread(side: int) -> Points:
-    """Centres of pixels spread over a side."""
+    """Return centres of pixels spread over a side."""
     return np.unique(np.linspace(0, side - 1, _PROOF).astype(int)) + 0.5
 
 
@@ -96,7 +96,8 @@ class Vectors:
 
     @classmethod
     def of(cls, mapper: Mapper, offset: float) -> Vectors:
-        """At the centres of pixels (``offset`` 0.5), or at their corners (0, one more of each)."""
+        """Compute them at the centres of pixels (``offset`` 0.5), or at their corners (0, one more
+        of each)."""
         more = 1 if offset == 0 else 0
         cols = np.arange(mapper.grid.width + more, dtype=np.float64) + offset
         rows = np.arange(mapper.grid.height + more, dtype=np.float64) + offset

@@ -1,8 +1,8 @@
-"""GDAL's suggested grid for a small source, without the transformer that GDAL makes for each.
+"""Computes GDAL's suggested grid for a small source, without GDAL's transformer.
 
-To make it takes GDAL longer than all that it then computes: for a small file, as long as to read
-it. So where nothing is special, the few sums of GDALSuggestedWarpOutput2 (GDAL 3.12) are done here,
-on points that GDAL itself projects. Anything that GDAL would look at again is left to GDAL.
+To create a transformer takes GDAL longer than to use it: for a small file, as long as to read the
+file. So in the plain case the few sums of GDALSuggestedWarpOutput2 (GDAL 3.12) are done here, on
+points that GDAL projects. Every case that GDAL treats specially is left to GDAL.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _SEAM = 1e-8
 
 
 def of(source: Source, dst_crs: CRS) -> Suggestion | None:
-    """Transform, width and height as GDAL suggests them, to the last bit; None if only GDAL can
-    tell."""
+    """Return transform, width and height as GDAL suggests them, to the last bit; None if only GDAL
+    knows."""
     _, b, _, d, _, _ = source.transform
     plain = not b and not d and min(source.width, source.height) <= _LONGEST
     if not plain or not _are_simple(source.crs, dst_crs):
@@ -55,7 +55,7 @@ def _suggest(source: Source, src: rio.CRS, dst: rio.CRS) -> Suggestion | None:
     a, _, c, _, e, f = source.transform
     px, py = _rim(source)
     x, y = _projected(c + px * a, f + py * e, src, dst)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()) or _is_odd(x):
+    if not (np.isfinite(x).all() and np.isfinite(y).all()) or _may_have_seam(x):
         return None
     left, right, bottom, top = x.min(), x.max(), y.min(), y.max()
     dx, dy = x[-1] - x[0], y[-1] - y[0]
@@ -69,8 +69,8 @@ def _suggest(source: Source, src: rio.CRS, dst: rio.CRS) -> Suggestion | None:
     corners = np.array([left + width * pixel, left]), np.array([top, top - height * pixel])
     back = _projected(np.append(x, corners[0]), np.append(y, corners[1]), dst, src)
     ways = (c, a, px, source.width), (f, e, py, source.height)
-    for found, (origin, step, meant, side) in zip(back, ways, strict=True):
-        away = np.abs((found[:-2] - origin) / step - meant)
+    for positions, (origin, step, expected, side) in zip(back, ways, strict=True):
+        away = np.abs((positions[:-2] - origin) / step - expected)
         if not (away <= side / _STEPS / 2).all():
             return None
     # Right and bottom rim must lie on the globe, or GDAL moves them.
@@ -83,7 +83,7 @@ def _suggest(source: Source, src: rio.CRS, dst: rio.CRS) -> Suggestion | None:
 
 
 def _rim(source: Source) -> tuple[Points, Points]:
-    """Pixel positions along top, bottom, left and right of a source."""
+    """Return pixel positions along top, bottom, left and right of a source."""
     along = np.arange(_STEPS + 1) * (1.0 / _STEPS)
     along[-1] = 1.0
     zero, one = np.zeros(_STEPS + 1), np.ones(_STEPS + 1)
@@ -93,7 +93,7 @@ def _rim(source: Source) -> tuple[Points, Points]:
 
 
 def _are_simple(src: CRS, dst: CRS) -> bool:
-    """Whether there is one way between two CRSs, of cylinders that GDAL has no special case for."""
+    """Whether PROJ knows one way between two CRSs, both cylindrical and plain to GDAL."""
     return (
         dst.is_projected
         and src.srs != dst.srs
@@ -102,14 +102,14 @@ def _are_simple(src: CRS, dst: CRS) -> bool:
     )
 
 
-def _is_odd(x: Points) -> bool:
-    """Whether GDAL would look for a seam: where x changes its sign, or is 180."""
+def _may_have_seam(x: Points) -> bool:
+    """Whether GDAL would search for a seam: x changes its sign, or is 180."""
     edges = x[: 2 * (_STEPS + 1)].reshape(2, -1)
     turns = bool((edges[:, 1:] * edges[:, :-1] < 0).any())
     return turns or bool((np.abs(np.abs(x) - 180.0) < _SEAM).any())
 
 
 def _projected(x: Points, y: Points, src: rio.CRS, dst: rio.CRS) -> tuple[Points, Points]:
-    """Points of ``src`` in ``dst``, by GDAL."""
+    """Transform points of ``src`` to ``dst`` by GDAL."""
     u, v = transform(src, dst, x.tolist(), y.tolist())
     return np.array(u), np.array(v)

@@ -1,4 +1,4 @@
-"""Warps windows of an item so that they equal the same windows of the whole.
+"""Warps windows of an item by GDAL so that they equal the same windows of the whole.
 
 GDAL's result for a pixel depends on the region that was warped with it: on the kernel scale and on
 the source window of that region. The first is pinned in the plan. The second is fixed by always
@@ -32,83 +32,87 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.grid.pixel_grid import Suggestion
     from geobatch_tui.execution.raster.plan import RasterPlan
-    from geobatch_tui.execution.raster.source.opened_source import Held
+    from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Number, Pixels, Valid
 
-#: Megabytes that GDAL may use to warp one block; larger blocks are split, always in the same way.
+#: Megabytes that GDAL may use to warp one block; larger ones are split, always in the same way.
 MEM_LIMIT = 64
 #: GDAL's value of full alpha where it is not 255.
 _OPAQUE = {"int8": 127, "uint16": 65535, "int16": 32767}
 #: Pixels of a block of GDAL's warped virtual dataset, columns and rows.
 BLOCK = (512, 128)
-#: Resamplings that weigh the pixels around a position; the others count what an extent holds.
+#: Resamplings that weigh the pixels around a position; the others count the pixels of an extent.
 KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos"})
-#: Options that are not the warper's: of the transformer.
+#: Options of the transformer, not of the warper.
 CENTRE, CHECK = "CENTER_LONG", "CHECK_WITH_INVERT_PROJ"
-#: The transformer's too: longitudes and latitudes by which it picks datum operations.
+#: Another one: longitudes and latitudes by which the transformer chooses datum operations.
 _AREA, _NO_AREA = "AREA_OF_INTEREST", "0,0,0,0"
-#: Ours alone: bands have different nodata values.
+#: An option that GDAL does not know: bands have different nodata values.
 PER_BAND = "PER_BAND_NODATA"
 
 
 def resampling_of(name: str) -> Resampling:
-    """Rasterio's constant for GDAL's name."""
+    """Return rasterio's constant for GDAL's name."""
     return Resampling["cubic_spline" if name == "cubicspline" else name]
 
 
-def warp_window(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
+def warp_window(
+    opened: OpenSource, plan: RasterPlan, window: Window
+) -> tuple[Pixels, Valid | None]:
     """Return the pixels (count, h, w) of ``window`` of the output, and where they are valid, if the
     plan keeps that in a mask."""
     if plan.warp is None:
         raise OperationError("this plan has no warp")
     if PER_BAND in plan.warp.options:
-        return _warp_per_band(held, plan, window)
-    warped = _virtual(held, plan, plan.warp.src_nodata, alpha=_adds_alpha(held, plan))
+        return _warp_per_band(opened, plan, window)
+    warped = _virtual(opened, plan, plan.warp.src_nodata, alpha=_adds_alpha(opened, plan))
     pixels = _read_blocks(warped, window)
-    if plan.validity == "alpha" and held.facts.alpha:
-        pixels[-1] = _alpha(held, plan, window, pixels)
+    if plan.validity == "alpha" and opened.facts.alpha:
+        pixels[-1] = _alpha(opened, plan, window, pixels)
     if plan.validity != "mask":
         return pixels, None
     return pixels[:-1], pixels[-1] > 0
 
 
-def _alpha(held: Held, plan: RasterPlan, window: Window, pixels: Pixels) -> Pixels:
-    """Alpha (h, w) as gdalwarp makes it: with a kernel that of the pixel that a position lies in,
-    else full. The virtual dataset's own is resampled like a colour.
+def _alpha(opened: OpenSource, plan: RasterPlan, window: Window, pixels: Pixels) -> Pixels:
+    """Return alpha (h, w) as gdalwarp makes it: with a kernel, the alpha of the pixel that a
+    position lies in; else full. The virtual dataset resamples alpha like a colour.
 
-    One of floats keeps its value, of which gdalwarp leaves the whole part, up to 255.
+    Alpha of floats keeps its value; gdalwarp keeps its whole part, up to 255.
     """
-    # Where nothing was written it holds zeros.
+    # Pixels that were not written are zeros.
     touched = (pixels != 0).any(axis=0)
     if plan.warp is None or plan.warp.resampling not in KERNELS:
         return np.where(touched, opaque(plan.dtype), 0).astype(plan.dtype)
     near = replace(plan, warp=replace(plan.warp, resampling="nearest"))
-    picked = _read_blocks(_virtual(held, near, plan.warp.src_nodata, alpha=False), window)[-1]
+    picked = _read_blocks(_virtual(opened, near, plan.warp.src_nodata, alpha=False), window)[-1]
     return np.where(touched, picked, 0).astype(plan.dtype)
 
 
 def opaque(dtype: str) -> Pixels:
-    """GDAL's full alpha of pixels of ``dtype``."""
+    """Return GDAL's full alpha of pixels of ``dtype``."""
     return np.array(_OPAQUE.get(dtype, 255)).astype(dtype)
 
 
-def _adds_alpha(held: Held, plan: RasterPlan) -> bool:
-    return plan.validity == "mask" or (plan.validity == "alpha" and not held.facts.alpha)
+def _adds_alpha(opened: OpenSource, plan: RasterPlan) -> bool:
+    return plan.validity == "mask" or (plan.validity == "alpha" and not opened.facts.alpha)
 
 
-def _warp_per_band(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
-    """Bands with different nodata: each value has its own virtual dataset, as rasterio passes one
-    value for all bands. A pixel is valid where all bands are."""
-    bands = held.facts.nodatavals
+def _warp_per_band(
+    opened: OpenSource, plan: RasterPlan, window: Window
+) -> tuple[Pixels, Valid | None]:
+    """Warp bands with different nodata values: each value has its own virtual dataset, as rasterio
+    passes one value for all bands. A pixel is valid where all bands are."""
+    bands = opened.facts.nodatavals
     pixels: Pixels = np.empty((len(bands), *window.shape), plan.dtype)
     valid = np.ones(window.shape, bool)
     for value in dict.fromkeys(bands):
         chosen = [index for index, other in enumerate(bands) if other == value]
         if value is None:
-            part = _read_blocks(_virtual(held, plan, None, alpha=True), window)
+            part = _read_blocks(_virtual(opened, plan, None, alpha=True), window)
             valid &= part[-1] > 0
         else:
-            part = _read_blocks(_virtual(held, plan, value, alpha=False), window)
+            part = _read_blocks(_virtual(opened, plan, value, alpha=False), window)
             for index in chosen:
                 valid &= validity.differs(part[index], value)
         pixels[chosen] = part[chosen]
@@ -127,17 +131,21 @@ def _read_blocks(warped: WarpedVRT, window: Window) -> Pixels:
     return pixels
 
 
-def _virtual(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bool) -> WarpedVRT:
-    """The virtual dataset over the full destination grid, kept with the source."""
+def _virtual(
+    opened: OpenSource, plan: RasterPlan, src_nodata: Number | None, *, alpha: bool
+) -> WarpedVRT:
+    """Return the virtual dataset over the full output grid, which stays open with the source."""
     grid = (plan.crs, plan.transform, plan.width, plan.height)
     key = repr((grid, plan.warp, plan.nodata, plan.validity, src_nodata, alpha))
-    if key not in held.warps:
-        held.warps[key] = _build(held, plan, src_nodata, alpha=alpha)
-    virtual: WarpedVRT = held.warps[key]
+    if key not in opened.built:
+        opened.built[key] = _build(opened, plan, src_nodata, alpha=alpha)
+    virtual: WarpedVRT = opened.built[key]
     return virtual
 
 
-def _build(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bool) -> WarpedVRT:
+def _build(
+    opened: OpenSource, plan: RasterPlan, src_nodata: Number | None, *, alpha: bool
+) -> WarpedVRT:
     warp = plan.warp
     if warp is None:
         raise OperationError("this plan has no warp")
@@ -150,7 +158,7 @@ def _build(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bo
         if check is not None:
             stack.enter_context(rasterio.Env(CHECK_WITH_INVERT_PROJ=check))
         return WarpedVRT(
-            held.dataset,
+            opened.dataset,
             src_crs=src_crs,
             crs=plan.crs,
             transform=Affine(*plan.transform),
@@ -172,7 +180,7 @@ def _build(held: Held, plan: RasterPlan, src_nodata: Number | None, *, alpha: bo
 
 
 def unrolled_wkt(wkt: str, centre: str) -> str:
-    """A geographic CRS whose longitudes are counted to within 180 degrees of ``centre``.
+    """Return a geographic CRS whose longitudes are counted to within 180 degrees of ``centre``.
 
     GDAL reads the extension from WKT 1; gdalwarp sets the same by itself (InsertCenterLong). GDAL
     caches transformations by a text that leaves extensions out, so the centre is in the name of
@@ -199,10 +207,10 @@ def suggestion(
     *,
     by_area: bool = False,
 ) -> Suggestion | None:
-    """GDAL's own grid: transform, width, height; None where it finds none.
+    """Return the grid that GDAL suggests: transform, width, height; None where it has none.
 
-    By the datum operation that its pixels have too (rasterio warps them by a transformer without
-    an area); ``by_area``: by the one of the source's area, as gdalwarp's.
+    It comes from the same datum operation as the pixels, which rasterio warps by a transformer
+    without an area; with ``by_area``, from the operation of the source's area, as in gdalwarp.
     """
     crs = src_crs if centre is None else unrolled_wkt(src_crs, repr(centre))
     options = {} if by_area else {_AREA: _NO_AREA}

@@ -1,9 +1,9 @@
-"""Source coordinates interpolated in cells of the item's grid.
+"""Interpolates source coordinates in cells of the item's grid.
 
-Cells lie at fixed multiples of ``CELL`` pixels of the item. Within one, x and y are bicubic through
-4x4 nodes at thirds of its sides. Where that is not near enough to PROJ a cell is cut in four, down
-to single pixels. All this is a function of the cell alone, so any window gets the bits of the
-whole.
+Cells lie at fixed multiples of ``CELL`` pixels of the item. Within a cell, x and y are bicubic
+through 4x4 nodes at thirds of its sides. A cell where that is not near enough to PROJ is cut in
+four, down to single pixels. All this is a function of the cell alone, so any window gets the same
+bits as the whole.
 
 Positions count from the corner of the first pixel; NaN stands for "not on the source".
 """
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import Indices, Pair, Points, Valid
     from geobatch_tui.execution.raster.warp.coordinates import Exact
 
-#: Sides in pixels of the cells, largest first. Of less than 8, their nodes and checks cost as much
-#: as the pixels.
+#: Sides in pixels of the cells, largest first. For sides below 8, nodes and checks would cost as
+#: much as the pixels.
 SIZES = (64, 32, 16, 8)
 CELL = SIZES[0]
-#: Cells of this side and smaller that fail at every point looked at are taken to be empty; so are
-#: the largest, if all around them fail too.
+#: Cells of this side and smaller are taken to be empty if no point of them has a position; so are
+#: the largest cells, if no point of their neighbours has one either.
 _EMPTY = 16
-#: Where, as column and row in sixths of a side, interpolation is compared with PROJ: in the middle,
-#: and between the outer nodes, where a cubic through thirds is at its worst.
+#: Points at which interpolation is compared with PROJ, as column and row in sixths of a side: the
+#: middle, and between the outer nodes, where a cubic through thirds is at its worst.
 _CHECKS = np.array([(3, 3), (1, 1), (5, 1), (1, 5), (5, 5)])
-#: The error is looked at in a few points only, so there it must be this much smaller.
+#: The error is known at a few points only, so there it must be this many times smaller.
 _RESERVE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Cells of ``size`` pixels, by row: ``places`` (n, 2: column and row, in cells), and source x
-    and y (n, 4, 4) at their nodes."""
+    """Cells of ``size`` pixels, ordered by row: ``places`` (n, 2: column and row, in cells), and
+    source ``x`` and ``y`` (n, 4, 4) at their nodes."""
 
     size: int
     places: Indices
@@ -57,7 +57,8 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Singles:
-    """Pixels by themselves, by row: ``places`` (n, 2), and for each offset source x and y (n,)."""
+    """Single pixels, ordered by row: ``places`` (n, 2), and ``at``: for each offset source x and y
+    (n,)."""
 
     places: Indices
     at: list[Pair]
@@ -67,9 +68,9 @@ class Singles:
 class Cover:
     """The coordinates of one window: interpolated in ``cells``, taken from PROJ in ``singles``.
 
-    ``offsets`` are the places in a pixel that can be asked for (0.5: its centre). ``extents`` are
-    those of the positions, over ``largest``, the largest cells of the window. ``gaps`` says whether
-    there are cells without a position.
+    ``offsets`` are the places in a pixel whose coordinates are known (0.5: its centre).
+    ``extents`` are least and largest positions in each of the cells ``largest``, counted in cells
+    of side ``CELL``. ``gaps``: some cells have no position.
     """
 
     offsets: tuple[float, ...]
@@ -80,12 +81,13 @@ class Cover:
     gaps: bool
 
     def fill(self, window: Window, which: int = 0) -> Pair:
-        """X and y (h, w) of the pixels of ``window``, a part of this one's, at offset ``which``."""
+        """Return x and y (h, w) of the pixels of ``window``, a part of this one, at the offset
+        number ``which``."""
         x, y = np.empty((2, *window.shape))
         if self.gaps:
             x[:], y[:] = np.nan, np.nan
-        for every in self.cells:
-            cells = every.within(window)
+        for level in self.cells:
+            cells = level.within(window)
             if len(cells.places):
                 basis = _basis(cells.size, self.offsets[which])
                 pixel_loops.interpolate(
@@ -104,8 +106,8 @@ class Cover:
         y[rows[inside], cols[inside]] = at[1][low:high][inside]
 
     def extent(self, window: Window) -> tuple[float, float, float, float] | None:
-        """Least x and y and largest x and y of positions on the source, of all cells that
-        ``window`` meets; None if there is none."""
+        """Return least x, least y, largest x and largest y of the positions on the source in all
+        cells that ``window`` meets; None if there are none."""
         part = self.extents[:, *window.blocks(CELL, CELL).slices_in(self.largest)]
         x0, y0 = float(part[0].min()), float(part[2].min())
         return None if np.isinf(x0) else (x0, y0, float(part[1].max()), float(part[3].max()))
@@ -113,10 +115,10 @@ class Cover:
 
 @dataclass(slots=True)
 class Lattice:
-    """Finds the coordinates of windows; ``threshold`` is the error allowed, in source pixels.
+    """Computes the coordinates of windows; ``threshold`` is the error allowed, in source pixels.
 
-    ``counts`` tells how many cells of each side were interpolated, and, as side 0, how many
-    pixels went through PROJ one by one.
+    ``counts`` is the number of interpolated cells of each side, and, as side 0, of pixels that PROJ
+    transformed one by one.
     """
 
     exact: Exact
@@ -124,8 +126,8 @@ class Lattice:
     counts: dict[int, int] = field(default_factory=lambda: dict.fromkeys((*SIZES, 0), 0))
 
     def cover(self, window: Window, offsets: tuple[float, ...] = (0.5,)) -> Cover:
-        """The coordinates of the pixels of ``window`` at ``offsets``."""
-        found: list[Cells] = []
+        """Compute the coordinates of the pixels of ``window`` at ``offsets``."""
+        interpolated: list[Cells] = []
         gaps = False
         cells = self._largest(window)
         checks = self._checks(cells)
@@ -134,18 +136,18 @@ class Lattice:
                 break
             good, empty = self._judge(cells, checks)
             self.counts[size] += int(good.sum())
-            found.append(_by_row(_those(cells, good)))
+            interpolated.append(_by_row(_select(cells, good)))
             if size == CELL and empty.any():
-                empty = self._deserted(empty, window)
+                empty = self._surely_empty(empty, window)
             elif size > _EMPTY:
                 empty[:] = False
             gaps |= bool(empty.any())
             left = ~good & ~empty
             if size == SIZES[-1]:
-                cells = _those(cells, left)
+                cells = _select(cells, left)
             else:
                 cells, checks = self._quarters(
-                    _those(cells, left), (checks[0][left], checks[1][left]), window
+                    _select(cells, left), (checks[0][left], checks[1][left]), window
                 )
         singles = self._singles(cells, window, offsets)
         largest = window.blocks(CELL, CELL)
@@ -154,26 +156,26 @@ class Lattice:
         first = largest.col_off, largest.row_off
         source = self.exact.mapper.source
         side = (source.width, source.height)
-        for each in found:
+        for each in interpolated:
             pixel_loops.extents_of_cells(
                 each.x, each.y, each.places, CELL // each.size, first, side, extents,
                 np.empty((4, 4)),
             )  # fmt: skip
         for x, y in singles.at:
             pixel_loops.extents_of_pixels(x, y, singles.places, CELL, first, side, extents)
-        return Cover(offsets, found, singles, largest, extents, gaps)
+        return Cover(offsets, interpolated, singles, largest, extents, gaps)
 
     def centres(self, window: Window) -> Pair:
-        """X and y (h, w) of the centres of the pixels of ``window``."""
+        """Return x and y (h, w) of the centres of the pixels of ``window``."""
         return self.cover(window).fill(window)
 
     def corners(self, window: Window) -> tuple[Pair, Pair]:
-        """X and y (h, w) of the upper left and of the lower right corners of the pixels."""
+        """Return x and y (h, w) of the upper left and of the lower right corners of the pixels."""
         cover = self.cover(window, (0.0, 1.0))
         return cover.fill(window), cover.fill(window, 1)
 
     def _largest(self, window: Window) -> Cells:
-        """The largest cells that ``window`` meets. Neighbours share their nodes."""
+        """Return the largest cells that ``window`` meets. Neighbours share their nodes."""
         left, top, cols, rows = window.blocks(CELL, CELL).srcwin
         nodes = np.meshgrid(
             (left * 3 + np.arange(cols * 3 + 1)) * CELL / 3,
@@ -188,12 +190,12 @@ class Lattice:
         return Cells(CELL, places, x[pick], y[pick])
 
     def _checks(self, cells: Cells) -> Pair:
-        """X and y (n, checks) by PROJ."""
+        """Return x and y (n, checks) by PROJ."""
         at = (cells.places[:, None, :] * 6 + _CHECKS[None]) * cells.size / 6
         return self.exact(at[..., 0], at[..., 1])
 
     def _judge(self, cells: Cells, checks: Pair) -> tuple[Valid, Valid]:
-        """Whether interpolation in ``cells`` is near enough, and whether they have no position."""
+        """Return which of ``cells`` are interpolated near enough, and which have no position."""
         good, empty = np.empty((2, len(cells.places)), bool)
         half = self.exact.mapper.source.width / 2
         limit = self.threshold / _RESERVE
@@ -202,11 +204,12 @@ class Lattice:
         )
         return good, empty
 
-    def _deserted(self, empty: Valid, window: Window) -> Valid:
-        """Which of the largest cells of ``window`` are ``empty``, and all eight around them too.
+    def _surely_empty(self, empty: Valid, window: Window) -> Valid:
+        """Return which of the largest cells of ``window`` are ``empty``, and all eight around them
+        too.
 
-        So nothing that reaches out of a cell is lost, however pointed; what is seen nowhere from
-        one node to the next, a sixth of a cell, is.
+        So no shape that reaches out of a cell is lost, however pointed; a shape inside a cell is
+        lost if it is smaller than the distance of its nodes and checks, a sixth of a side.
         """
         left, top, cols, rows = window.blocks(CELL, CELL).srcwin
         wide = np.ones((rows + 2, cols + 2), bool)
@@ -223,9 +226,9 @@ class Lattice:
         return alone.reshape(-1)
 
     def _quarters(self, cells: Cells, checks: Pair, window: Window) -> tuple[Cells, Pair]:
-        """Each of ``cells`` cut in four, as far as ``window`` needs them, and their checks.
+        """Cut each of ``cells`` in four; return the quarters in ``window``, and their checks.
 
-        Nodes and checks of a cell are nodes of its quarters: those are not computed again.
+        Nodes and checks of a cell are nodes of its quarters, and are not computed again.
         """
         many, size = len(cells.places), cells.size // 2
         cols, rows = _NEW_NODES[:, 0], _NEW_NODES[:, 1]
@@ -233,16 +236,16 @@ class Lattice:
         fresh = (cells.places[:, None, :] * 12 + _NEW_CHECKS[None]) * cells.size / 12
         at = np.concatenate([fine, fresh], axis=1)
         nodes, checked = [], []
-        for true, coarse, known in zip(
+        for by_proj, coarse, known in zip(
             self.exact(at[..., 0], at[..., 1]), (cells.x, cells.y), checks, strict=True
         ):
             grid = np.empty((many, 7, 7))
             grid[:, ::2, ::2] = coarse
             grid[:, _CHECKS[:, 1], _CHECKS[:, 0]] = known
-            grid[:, rows, cols] = true[:, : len(cols)]
+            grid[:, rows, cols] = by_proj[:, : len(cols)]
             quarters = [grid[:, r : r + 4, c : c + 4] for c, r in _STEPS * 3]
             nodes.append(np.stack(quarters, axis=1).reshape(-1, 4, 4))
-            checked.append(true[:, len(cols) :].reshape(-1, len(_CHECKS)))
+            checked.append(by_proj[:, len(cols) :].reshape(-1, len(_CHECKS)))
         places = (cells.places[:, None, :] * 2 + _STEPS[None]).reshape(-1, 2)
         met = _met(places, size, window)
         return (
@@ -251,7 +254,7 @@ class Lattice:
         )
 
     def _singles(self, cells: Cells, window: Window, offsets: tuple[float, ...]) -> Singles:
-        """The pixels of ``cells`` that lie in ``window``."""
+        """Return the pixels of ``cells`` that lie in ``window``."""
         size = cells.size
         steps = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).reshape(-1, 2)
         places = (cells.places[:, None, :] * size + steps[None]).reshape(-1, 2)
@@ -277,7 +280,8 @@ _NEW_CHECKS = (_STEPS[:, None, :] * 6 + _CHECKS[None]).reshape(-1, 2)
 
 
 def lagrange(at: Points) -> Points:
-    """Weights (..., 4) of nodes at 0, 1/3, 2/3 and 1 for the cubic through them, at ``at``."""
+    """Return the weights (..., 4) of nodes at 0, 1/3, 2/3 and 1 for the cubic through them, at
+    ``at``."""
     nodes = np.arange(4) / 3
     weights = np.ones((*at.shape, 4))
     for i in range(4):
@@ -292,16 +296,16 @@ def _basis(size: int, offset: float) -> Points:
     return np.ascontiguousarray(lagrange((np.arange(size) + offset) / size).T)
 
 
-def _those(cells: Cells, which: Valid | Indices) -> Cells:
+def _select(cells: Cells, which: Valid | Indices) -> Cells:
     return Cells(cells.size, cells.places[which], cells.x[which], cells.y[which])
 
 
 def _by_row(cells: Cells) -> Cells:
-    return _those(cells, np.argsort(cells.places[:, 1], kind="stable"))
+    return _select(cells, np.argsort(cells.places[:, 1], kind="stable"))
 
 
 def _met(places: Indices, size: int, window: Window) -> Valid:
-    """Which of the cells of ``size`` pixels meet ``window``."""
+    """Return which cells of ``size`` pixels meet ``window``."""
     left, top, right, bottom = window.bounds
     met = ((places + 1) * size > (left, top)) & (places * size < (right, bottom))
     return met.all(axis=1)

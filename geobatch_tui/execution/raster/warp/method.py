@@ -1,7 +1,7 @@
-"""Chooses, at plan time, where an item's source coordinates come from: see :class:`.plan.Warp`.
+"""Chooses, at plan time, how an item is warped: the source of its coordinates (``types.Method``).
 
-Our own kernels take an item only if nothing in its plan asks for more than they do, and if GDAL
-itself, asked for the coordinates of a few thousand points of this very grid, says the same as ours.
+Our own kernels take an item only if they can do everything in its plan, and if GDAL's coordinates
+of a few thousand points of this very grid are the same as ours.
 """
 
 from __future__ import annotations
@@ -33,20 +33,21 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import Method, Points, Transform
 
 KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos", "average"})
-#: Options that do not change what a pixel is, but for those that are looked at one by one.
+#: Options that do not change pixels; UNIFIED's and INIT_DEST's values are checked beside.
 _HARMLESS = frozenset({
     "SOURCE_EXTRA", "SAMPLE_GRID", "SAMPLE_STEPS", "INIT_DEST", source_window.UNIFIED,
     gdal_warp.CENTRE,
 })  # fmt: skip
-#: Destination pixels under which GDAL's warper is done before it could be asked for coordinates.
+#: Output pixels below which GDAL warps an item faster than it could be asked for coordinates.
 SMALL = 2**20
-#: Source pixels that a small grid may reach beyond its source.
+#: Source pixels by which a small grid may reach beyond its source.
 _RIM = 8.0
-#: Points a side at which GDAL is asked, and pixels a side of the picture that it is asked with.
+#: Points a side at which GDAL's coordinates are compared, and pixels a side of the picture for it.
 _POINTS, _SIDE = 40, 64
-#: What GDAL's coordinates may differ from ours, in source pixels: that of two builds of PROJ.
+#: Difference allowed between GDAL's coordinates and ours, in source pixels: that of two builds of
+#: PROJ.
 _AGREE = 1e-6
-#: Share of points that may lie on the source for one of the two alone, as at a limb.
+#: Share of points that may lie on the source for GDAL or us alone, as at a limb.
 _STRAY = 0.005
 
 
@@ -61,12 +62,12 @@ def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tup
     why = "error_threshold is 0" if threshold <= 0 else ""
     why = why or _beyond_kernels(facts, planned) or _too_small(facts, planned)
     if not why and not only_ours and mapper.grid.width * mapper.grid.height < SMALL:
-        return _of_few_pixels(mapper)
+        return _method_of_few_pixels(mapper)
     if not why and not agrees(mapper, planned.options, planned.tolerance):
         why = "GDAL has other coordinates than PROJ alone"
     path: Method = "exact"
     if not why:
-        path, why = _of_grid(mapper, planned)
+        path, why = _method_of_grid(mapper, planned)
     if only_ours and path == "exact":
         raise SchemaError(
             "the source has a mask beside nodata; GDAL's warper heeds only one of them, and our "
@@ -76,7 +77,7 @@ def choose(facts: Facts, mapper: Mapper, planned: Warp, threshold: float) -> tup
     return path, why
 
 
-def _of_grid(mapper: Mapper, planned: Warp) -> tuple[Method, str]:
+def _method_of_grid(mapper: Mapper, planned: Warp) -> tuple[Method, str]:
     if coordinates.is_separable(mapper):
         return "separable", ""
     if planned.resampling == "average" and "SAMPLE_GRID" in planned.options:
@@ -92,20 +93,20 @@ def _beyond_kernels(facts: Facts, planned: Warp) -> str:
     if dtype not in source_window.NATIVE | source_window.WIDENED:
         return f"{dtype} pixels are GDAL's"
     options = dict(planned.options)
-    odd = sorted(set(options) - _HARMLESS)
+    unknown = sorted(set(options) - _HARMLESS)
     if (
-        odd
+        unknown
         or options.get(source_window.UNIFIED) not in ("YES", "PARTIAL")
         or "INIT_DEST" in options
     ):
-        return f"warp options: {', '.join(odd) or 'nodata'}"
+        return f"warp options: {', '.join(unknown) or 'nodata'}"
     if facts.alpha and dtype != "uint8":
         return f"alpha of {dtype}"
     return ""
 
 
-def _of_few_pixels(mapper: Mapper) -> tuple[Method, str]:
-    """The path of a small item. GDAL is asked once for all grids of its two CRSs, not for each."""
+def _method_of_few_pixels(mapper: Mapper) -> tuple[Method, str]:
+    """Choose the method of a small item. GDAL is asked once for all grids of the two CRSs."""
     src, dst = mapper.source.crs, mapper.grid.crs
     plain = mapper.centre is None and agree(src, dst)
     vectors = coordinates.separable(mapper) if plain else None
@@ -115,7 +116,7 @@ def _of_few_pixels(mapper: Mapper) -> tuple[Method, str]:
 
 
 def _lies_on_source(mapper: Mapper, vectors: coordinates.Vectors) -> bool:
-    """Whether no pixel of a separable grid is so far off the source that GDAL might look for it a
+    """Whether no pixel of a separable grid is so far off the source that GDAL might search for it a
     turn of the globe away."""
     return all(
         values.min() >= -_RIM and values.max() <= side + _RIM
@@ -125,7 +126,7 @@ def _lies_on_source(mapper: Mapper, vectors: coordinates.Vectors) -> bool:
 
 def agree(src: CRS, dst: CRS) -> bool:
     """Whether GDAL's warper has our coordinates on every grid in ``dst`` over a source in ``src``:
-    there is one way between them, and on a grid that stands for all it has them."""
+    PROJ knows one way between them, and they agree on a grid that stands for all."""
     return _agree(src.srs, dst.srs)
 
 
@@ -147,34 +148,34 @@ def _too_small(facts: Facts, planned: Warp) -> str:
 def agrees(mapper: Mapper, options: Mapping[str, str], tolerance: float) -> bool:
     """Whether GDAL's warper, with its ``options``, has our coordinates.
 
-    It warps a small picture that lies where the source lies and whose pixels hold their own
-    position; bilinear interpolation of that gives the position GDAL came from.
+    GDAL warps a small picture in the place of the source whose pixels hold their own position;
+    bilinear interpolation of it gives the position that GDAL took.
     """
     grid = mapper.grid
     cols, rows = min(grid.width, _POINTS), min(grid.height, _POINTS)
     step_x, step_y = grid.width / cols, grid.height / rows
     try:
-        theirs = _ask(mapper, (options, tolerance), (cols, rows), (step_x, step_y))
+        theirs = _positions_by_gdal(mapper, (options, tolerance), (cols, rows), (step_x, step_y))
     except (RasterioError, CRSError):
         return False
     at = np.meshgrid((np.arange(cols) + 0.5) * step_x, (np.arange(rows) + 0.5) * step_y)
     x, y = coordinates.exact(mapper, *at)
     source = mapper.source
-    # Within half a pixel of the picture's rim it says where the rim is.
+    # Within half a pixel of the rim the picture is flat.
     rim_x, rim_y = source.width / _SIDE / 2, source.height / _SIDE / 2
     with np.errstate(invalid="ignore"):
         ours = (x > rim_x) & (x < source.width - rim_x) & (y > rim_y) & (y < source.height - rim_y)
         outside = ~((x >= 0) & (x <= source.width) & (y >= 0) & (y <= source.height))
-        far = np.maximum(
+        distance = np.maximum(
             np.abs(theirs[0] * (source.width / _SIDE) - x),
             np.abs(theirs[1] * (source.height / _SIDE) - y),
         )
     known = ~np.isnan(theirs[0])
     stray = (ours & ~known) | (outside & known)
-    return bool((far[ours & known] <= _AGREE).all()) and stray.mean() <= _STRAY
+    return bool((distance[ours & known] <= _AGREE).all()) and stray.mean() <= _STRAY
 
 
-def _ask(
+def _positions_by_gdal(
     mapper: Mapper,
     how: tuple[Mapping[str, str], float],
     size: tuple[int, int],
@@ -221,6 +222,6 @@ def _ask(
 
 
 def _widened(transform: Transform, across: float, down: float) -> Affine:
-    """``transform`` with pixels that many times larger."""
+    """Return ``transform`` with pixels that many times larger."""
     a, b, c, d, e, f = transform
     return Affine(a * across, b * down, c, d * across, e * down, f)

@@ -2,8 +2,8 @@
 threshold allows.
 
 A pixel depends on its place in the item alone: its source position comes from
-:mod:`.coordinates`, and the room ``kernels`` sums the same taps in the same order however the work
-is cut. So windows are cut here as suits memory.
+:mod:`.coordinates`, and ``kernels`` sums the same taps in the same order however a window is cut.
+So windows are cut here as memory requires.
 """
 
 from __future__ import annotations
@@ -31,32 +31,37 @@ from geobatch_tui.execution.raster.warp.target import TILE, Target
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import RasterPlan
-    from geobatch_tui.execution.raster.source.opened_source import Held
+    from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Pixels, Points, Valid
 
-#: Share of a box of the source that its parts must need at most to be read apart.
+#: The two sides of a box of the source are read apart if they need at most this share of it.
 SAVING = 0.75
-#: Side of the destination parts that positions are computed for at once.
+#: Side of the parts of the output whose positions are computed at once.
 PART = 512
-#: Width of what is resampled at once in a row of cells.
+#: Width of the strips of cells that are resampled at once.
 STRIP = 1024
 
-#: How much smaller errors must be for pixels of more than 8 bits.
+#: Errors must be so many times smaller for pixels of more than 8 bits.
 _FINER = 32
 
 
-def resample_window(held: Held, plan: RasterPlan, window: Window) -> tuple[Pixels, Valid | None]:
+def resample_window(
+    opened: OpenSource, plan: RasterPlan, window: Window
+) -> tuple[Pixels, Valid | None]:
     """Return the pixels (count, h, w) of ``window`` of the output, and where they are valid, if the
     plan keeps that in a mask."""
-    warper = held.warps.get("resample")
+    warper = opened.built.get("resample")
     if not isinstance(warper, Warper) or warper.plan != plan:
-        warper = held.warps["resample"] = Warper.of(held, plan)
+        warper = opened.built["resample"] = Warper.of(opened, plan)
     return warper.resample_window(window)
 
 
 def allowed(plan: RasterPlan) -> float:
-    """Error of interpolated coordinates, in source pixels: the plan's threshold for 8-bit pixels;
-    types of finer steps get a part of it, so that their pixels are as near in their own steps."""
+    """Return the error allowed for interpolated coordinates, in source pixels.
+
+    It is the plan's threshold for 8-bit pixels, and a part of it for types with finer steps, so
+    that their pixels are as near to GDAL's in steps of their own.
+    """
     if plan.warp is None:
         return 0.0
     fine = np.dtype(plan.dtype).itemsize > 1 and plan.warp.resampling != "nearest"
@@ -69,8 +74,8 @@ class Warper(Resampler):
     __slots__ = ()
 
     @classmethod
-    def of(cls, held: Held, plan: RasterPlan) -> Warper:
-        planned, facts = plan.warp, held.facts
+    def of(cls, opened: OpenSource, plan: RasterPlan) -> Warper:
+        planned, facts = plan.warp, opened.facts
         if planned is None:
             raise OperationError("this plan has no warp")
         source = pixel_grid.Source(
@@ -80,7 +85,7 @@ class Warper(Resampler):
         mapper = Mapper.between(source, grid)
         own = planned.resampling
         offset = 0.0 if own == "average" else 0.5
-        sampler = source_window.Sampler.of(held, plan)
+        sampler = source_window.Sampler.of(opened, plan)
         return cls(
             plan,
             mapper,
@@ -92,7 +97,7 @@ class Warper(Resampler):
         )
 
     def close(self) -> None:
-        """Called with the source; nothing is held but arrays."""
+        """Do nothing: a warper has arrays only. It is closed with the source."""
 
     def resample_window(self, window: Window) -> tuple[Pixels, Valid | None]:
         """See :func:`resample_window`."""
@@ -124,13 +129,15 @@ class Warper(Resampler):
             self._fill(*np.meshgrid(vectors.x[cols], vectors.y[rows]), target.part(part))
 
     def _fill_by_cells(self, cover: Cover, target: Target) -> None:
-        """Resample a window, cut along cells until each part's source fits."""
+        """Resample a window, cut along cells until the source of each part fits in memory."""
         window = target.window
         extent = cover.extent(window)
         if extent is None:
             return
         needed = self._needed(*extent)
-        if self._around(extent, window) and self._fill_sides(*cover.fill(window), needed, target):
+        if self._goes_round(extent, window) and self._fill_sides(
+            *cover.fill(window), needed, target
+        ):
             return
         if not self.sampler.fits(needed):
             halves = window.halves(CELL)
@@ -149,15 +156,15 @@ class Warper(Resampler):
                 clear = sampled.valid is None or sampled.all_valid(self._needed(*extent))
                 self.resample(sampled, *cover.fill(strip), target.part(strip), masked=not clear)
 
-    def _around(self, extent: tuple[float, float, float, float], window: Window) -> bool:
-        """Whether positions reach over most of the source, as at the antimeridian, in a part that
-        is small enough to look at each."""
+    def _goes_round(self, extent: tuple[float, float, float, float], window: Window) -> bool:
+        """Whether positions reach over most of the source, as at the antimeridian, in a part small
+        enough to compare each of them."""
         wide = extent[2] - extent[0] > self.mapper.source.width / 2
         return wide and max(window.shape) <= PART
 
     def _fill_sides(self, x: Points, y: Points, needed: Window, target: Target) -> bool:
-        """Resample positions in the left half of the source and those in the right half apart, if
-        that needs much less of it."""
+        """Resample positions in the left half and in the right half of the source apart, if that
+        needs much less of the source; return whether it was done."""
         middle = self.mapper.source.width / 2
         sides = [np.where(x < middle, x, np.nan), np.where(x >= middle, x, np.nan)]
         apart = 0
@@ -172,7 +179,8 @@ class Warper(Resampler):
         return True
 
     def _fill(self, x: Points, y: Points, target: Target) -> None:
-        """Resample at positions ``x``, ``y`` (h, w), cut until each part's source fits."""
+        """Resample at positions ``x``, ``y`` (h, w), cut until the source of each part fits in
+        memory."""
         source, window = self.mapper.source, target.window
         with np.errstate(invalid="ignore"):
             on = (x >= 0) & (x <= source.width) & (y >= 0) & (y <= source.height)
@@ -202,15 +210,15 @@ class Warper(Resampler):
         source, kernel = self.mapper.source, self.kernel
         lead, count = ((0, 0), (1, 1)) if kernel is None else (kernel.lead, kernel.taps)
         bounds = []
-        for start, stop, side, before, many in zip(
+        for start, stop, side, before, taken in zip(
             (x0, y0), (x1, y1), (source.width, source.height), lead, count, strict=True
         ):
-            # One pixel more than the taps, for what falls back and for rounding.
+            # One pixel more than the taps: for bilinear in place of cubic, and for rounding.
             low = int(max(start, 0.0)) - before - 2
-            high = int(min(stop, float(side))) - before + many + 2
+            high = int(min(stop, float(side))) - before + taken + 2
             low, high = max(low, 0), min(high, side)
             # Taps that lie beyond the source are moved into it.
-            bounds.append((min(low, max(side - many, 0)), max(high, min(many, side))))
+            bounds.append((min(low, max(side - taken, 0)), max(high, min(taken, side))))
         (left, right), (top, bottom) = bounds
         return Window.between(left, top, right, bottom)
 

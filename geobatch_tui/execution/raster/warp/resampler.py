@@ -1,4 +1,4 @@
-"""What all ways of warping a window of an item need."""
+"""Resamples a window of an item at given positions: the base of all our ways to warp."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Resampler:
-    """One item and its open source, ready to be resampled; belongs to one thread.
+    """An item and its open source, ready to be resampled; belongs to one thread.
 
     Attributes:
-        plan: of the item.
-        mapper: between its grid and the source.
+        plan: the item's plan.
+        mapper: maps its grid to the source.
         sampler: reads windows of the source, with their validity.
-        kernel: weights of source pixels; None where none is used.
+        kernel: weights of source pixels; None for nearest and average.
         lattice: source coordinates in cells of the item's grid.
         vectors: source coordinates by column and by row; None where they are not separable.
-        avoid: the output's nodata, and what a valid pixel gets that happens to be it.
+        avoid: the output's nodata, and the value of valid pixels that happen to have it.
     """
 
     plan: RasterPlan
@@ -50,8 +50,8 @@ class Resampler:
     def resample(
         self, sampled: source_window.Sampled, x: Points, y: Points, target: Target, *, masked: bool
     ) -> None:
-        """Fill ``target`` at positions ``x``, ``y`` (h, w); ``masked`` if any pixel of ``sampled``
-        that they may take is invalid."""
+        """Fill ``target`` at positions ``x``, ``y`` (h, w); ``masked``: some pixels of ``sampled``
+        that they may take are invalid."""
         x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         source, kernel = self.mapper.source, self.kernel
         where = (x, y, sampled.off, (source.width, source.height))
@@ -90,15 +90,15 @@ class Resampler:
         alpha[on] = sampled.alpha[index[1], index[0]]
 
     def widened(self, target: Target) -> Target:
-        """``target``, or a copy of it if kernels work on another type."""
+        """Return ``target``, or a copy of it if kernels work on another type."""
         if target.whole[0].dtype == self.sampler.dtype:
             return target
         pixels = np.ascontiguousarray(target.pixels.astype(self.sampler.dtype))
         return Target.of(target.window, pixels, np.array(target.touched))
 
     def finish(self, filled: Target, target: Target) -> None:
-        """Pixels that came out as nodata by chance, in all bands, step aside; what is ``filled``
-        goes to ``target``, if that is another."""
+        """Move valid pixels off nodata where all bands happen to have it, and copy ``filled`` to
+        ``target``, if that is another."""
         if self.avoid[0] != self.avoid[1]:
             pixels = filled.pixels
             chance = (pixels == self.avoid[0]).all(axis=0) & (filled.touched > 0)
@@ -114,7 +114,7 @@ class Resampler:
 
     @property
     def ends(self) -> tuple[bool, float, float]:
-        """Whether pixels are whole numbers, the least and the largest."""
+        """Rounding of the result: whether to whole numbers, and the least and the largest."""
         kind = np.dtype(self.plan.dtype)
         if kind.kind == "f":
             return False, 0.0, 0.0

@@ -1,5 +1,5 @@
-"""Warps windows of an item whose columns and rows have their source positions apart: taps are
-summed down the rows of the source once, and then along each row; see :mod:`.resample`."""
+"""Warps windows of an item whose source x depends on the column alone, and y on the row alone: taps
+are summed down the rows of the source once, and then along each row; see :mod:`.resample`."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def sum_window(warper: Resampler, kernel: Kernel, vectors: Vectors, target: Targ
 
 
 def _fill(warper: Resampler, axes: _Axes, target: Target) -> None:
-    """Resample rows and columns that are alike, cut until their source fits."""
+    """Resample a rectangle of one kind, cut until the source of each part fits in memory."""
     window, needed = target.window, _needed(axes, target.window)
     if not warper.sampler.fits(needed) and window.size > 1:
         for half in window.halves():
@@ -116,8 +116,8 @@ def _sum(warper: Resampler, sampled: Sampled, axes: _Axes, target: Target) -> No
 
 
 def _runs(along: _Along, side: int, *, apart: bool) -> Iterator[slice]:
-    """Stretches of positions on the source that do not jump over half of it, as at the
-    antimeridian; ``apart``: and are alike, without a tap beyond it, or with some."""
+    """Yield stretches of positions on the source that do not jump over half of it, as at the
+    antimeridian. ``apart``: a stretch has either no taps beyond the source, or some everywhere."""
     axis = along.axis
     kind = np.where(axis.pixel < 0, 0, np.where(axis.whole | (not apart), 1, 2))
     cuts = (np.diff(kind) != 0) | (np.abs(np.diff(along.positions)) > side / 2)

@@ -1,9 +1,9 @@
-"""Windows of a source as the compiled kernels take them: pixels, and which of them are valid.
+"""Reads windows of a source for the compiled kernels: pixels, and which of them are valid.
 
-Validity is GDAL's, by kind of source. Alpha and masks count for all bands. Nodata counts for each
-band, and no output pixel is centred where all bands hold it (UNIFIED_SRC_NODATA=PARTIAL); or only
-where all bands hold it (YES). Beside a mask, a pixel is valid where both say so: GDAL looks at one
-of the two, now this, now that.
+Validity follows GDAL, by kind of source. Alpha and masks hold for all bands. Nodata holds for each
+band by itself, and no output pixel has its centre where all bands are nodata
+(UNIFIED_SRC_NODATA=PARTIAL); or a pixel is invalid only where all bands are nodata (YES). With a
+mask and nodata, a pixel is valid where both say so: GDAL heeds one of the two, not always the same.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from geobatch_tui.execution.raster.kernels import pixel_loops
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import RasterPlan
-    from geobatch_tui.execution.raster.source.opened_source import Held
+    from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import DType, Number, Pixels, Valid
 
 #: Types that the kernels take as they are.
 NATIVE = frozenset({"uint8", "int16", "uint16", "float32", "float64"})
-#: Types that go through float64, which holds them exactly.
+#: Types that are converted to float64, which holds them exactly.
 WIDENED = frozenset({"int8", "int32", "uint32"})
 #: GDAL's option: YES, PARTIAL.
 UNIFIED = "UNIFIED_SRC_NODATA"
-#: The part of a source that is held at once, in bytes: little enough to come from the heap.
+#: Bytes of a source that are in memory at once: few enough to come from the heap.
 SOURCE_BYTES = 16 * 2**20
 #: Numbers of bands that are resampled together.
 QUADS = (3, 4)
@@ -59,8 +59,8 @@ class Sampled:
         return self.pixels.reshape(len(self.pixels), -1)
 
     def quads(self) -> Pixels | None:
-        """Whole numbers of three or four bands as (h * w, 4), made once; None of others. With three
-        bands the last stands twice."""
+        """Return whole numbers of three or four bands as (h * w, 4); None for other pixels. With
+        three bands the last is there twice. The array is made once."""
         dtype = self.pixels.dtype
         if self._quads is None and len(self.pixels) in QUADS and dtype.kind != "f":
             small = dtype.itemsize == 1
@@ -79,7 +79,7 @@ class Sampled:
 class Sampler:
     """Reads windows of one source for one plan."""
 
-    held: Held
+    source: OpenSource
     bands: int
     alpha: bool
     mask: bool
@@ -87,27 +87,27 @@ class Sampler:
     unified: bool
 
     @classmethod
-    def of(cls, held: Held, plan: RasterPlan) -> Sampler:
-        facts = held.facts
+    def of(cls, opened: OpenSource, plan: RasterPlan) -> Sampler:
+        facts = opened.facts
         nodata = None if plan.warp is None else plan.warp.src_nodata
         unified = plan.warp is not None and plan.warp.options.get(UNIFIED) == "YES"
-        return cls(held, facts.count - facts.alpha, facts.alpha, facts.mask, nodata, unified)
+        return cls(opened, facts.count - facts.alpha, facts.alpha, facts.mask, nodata, unified)
 
     @property
     def dtype(self) -> DType:
         """The type that the kernels work on."""
-        own = self.held.facts.dtype
+        own = self.source.facts.dtype
         return np.dtype(own if own in NATIVE else "float64")
 
     def fits(self, window: Window) -> bool:
-        """Whether a window is small enough to be held at once."""
+        """Whether a window is small enough to be in memory at once."""
         each = self.bands * (self.dtype.itemsize + (self.nodata is not None)) + 2
         return int(window.size * each) <= SOURCE_BYTES
 
     def read_samples(self, window: Window) -> Sampled:
         """Read pixels and validity of ``window``. Raises CorruptSourceError if a block is
         damaged."""
-        pixels = self.held.read_window(window)
+        pixels = self.source.read_window(window)
         alpha = pixels[-1] if self.alpha else None
         pixels = pixels[: self.bands].astype(self.dtype, copy=False)
         valid = self._valid(pixels, alpha, window)
@@ -119,21 +119,21 @@ class Sampler:
     def _valid(self, pixels: Pixels, alpha: Pixels | None, window: Window) -> Valid | None:
         if alpha is not None:
             return (alpha > 0)[np.newaxis]
-        shown = None
+        unmasked = None
         if self.mask:
-            shown = (self.held.dataset.read_masks(1, window=RasterWindow(*window.srcwin)) > 0)[
+            unmasked = (self.source.dataset.read_masks(1, window=RasterWindow(*window.srcwin)) > 0)[
                 np.newaxis
             ]
         if self.nodata is None:
-            return shown
-        valid = ~holds(pixels, self.nodata)
+            return unmasked
+        valid = ~is_nodata(pixels, self.nodata)
         if self.unified:
             valid = valid.any(axis=0)[np.newaxis]
-        return valid if shown is None else valid & shown
+        return valid if unmasked is None else valid & unmasked
 
 
-def holds(pixels: Pixels, nodata: Number) -> Valid:
-    """Where ``pixels`` are ``nodata`` to GDAL: of floats, to within two units in the last place
+def is_nodata(pixels: Pixels, nodata: Number) -> Valid:
+    """Return where ``pixels`` are ``nodata`` for GDAL: floats to within two units in the last place
     of their sum (GDALWarpNoDataMasker, ARE_REAL_EQUAL)."""
     if math.isnan(nodata):
         return np.isnan(pixels)

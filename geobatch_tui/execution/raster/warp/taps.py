@@ -1,4 +1,4 @@
-"""How an item is resampled: which source pixels a position takes along an axis, and their weights.
+"""Kernels of resampling: which source pixels a position takes along an axis, and their weights.
 
 A source position x lies in pixel floor(x); pixel i has its centre at i + 0.5. A kernel takes the
 same number of neighbours (*taps*) for every position. Taps beyond the edge of the source get no
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 #: From this scale on, GDAL does not widen bilinear and cubic (bUse4SamplesFormula).
 FULL = 0.95
 RADIUS = {"bilinear": 1, "cubic": 2, "cubicspline": 2, "lanczos": 3}
-#: Numbers by which the compiled kernels know the functions.
-#: A position this near beyond the edge of a pixel belongs to the next one.
+#: A position this near to the far edge of a pixel belongs to the next one.
 NUDGE = 1e-10
+#: Numbers of the kernels' functions in the compiled loops.
 CODES = {"bilinear": 1, "cubic": 2, "cubicspline": 3, "lanczos": 4}
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """How one item is resampled, each pair for x and y.
+    """The kernel of an item; each pair is for x and y.
 
-    ``scale`` is 1 where the kernel is not widened; ``lead`` is how many taps lie before the one
-    that a position follows; ``taps`` how many there are. ``falls_back``: cubic as GDAL computes it
-    from 4x4 pixels, which becomes bilinear where one of them is missing.
+    ``scale`` is 1 where the kernel is not widened. ``taps`` is the number of taps, ``lead`` how
+    many of them lie before the last pixel centre that a position has passed. ``falls_back``: cubic
+    as GDAL computes it from 4x4 pixels, which becomes bilinear where one of them is missing.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Kernel:
 
     @classmethod
     def of(cls, name: str, xscale: float, yscale: float) -> Kernel:
-        """The kernel by GDAL's name, at the pinned scales; not of nearest and average."""
+        """Return the kernel by GDAL's name, at the pinned scales; nearest and average have none."""
         full = xscale >= FULL and yscale >= FULL and name in ("bilinear", "cubic")
         scale = (1.0, 1.0) if full else (min(xscale, 1.0), min(yscale, 1.0))
         radius = [math.ceil(RADIUS[name] / each) for each in scale]
@@ -59,8 +59,8 @@ class Kernel:
         )
 
     def axis(self, x: Points, side: int, which: int) -> Axis:
-        """Taps of positions ``x`` along axis ``which`` (0: x, 1: y) of a source that is ``side``
-        pixels long there, room enough for all taps."""
+        """Return the taps of positions ``x`` along axis ``which`` (0: x, 1: y) of a source that is
+        ``side`` pixels long there, at least as many as the taps."""
         n, taps = len(x), self.taps[which]
         axis = Axis(
             np.empty(n, np.int64), np.empty((taps, n)), np.empty(n, np.int64), np.empty(n, bool)
@@ -72,7 +72,7 @@ class Kernel:
         return axis
 
 
-#: What a cubic falls back to.
+#: The kernel that a cubic falls back to.
 BILINEAR = Kernel.of("bilinear", 1.0, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Plans the warp of an item: its grid, its kernel's scale, GDAL's options."""
+"""Plans the warp of an item: its grid, the scale of its kernel, GDAL's options."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.grid.datum_operation import Operation
     from geobatch_tui.execution.raster.source_facts import Facts
 
-#: The tolerance that stands for none: with 0, rasterio 1.5 passes no transformer at all.
+#: A tolerance that is as good as none: with 0, rasterio 1.5 passes no transformer at all.
 EXACT = 1e-9
-#: Part of a pixel by which pixels that lie on others may be off.
+#: Part of a pixel by which pixels may lie off the source's and still count as the same.
 _ALIGNED = 1e-6
 
 
@@ -41,11 +41,11 @@ def choose_grid(
     params: ReprojectParams,
     centre: float | None,
 ) -> output_grid.GridChoice:
-    """The destination grid of ``dataset``, which lies as ``placed`` says; ``centre`` is the
+    """Choose the output grid of ``dataset``, whose georeference is ``placed``; ``centre`` is the
     longitude about which it is unrolled.
 
     Raises:
-        PreflightError: ``bounds_crs`` is no CRS; and as :func:`.grids.choose`.
+        PreflightError: ``bounds_crs`` is no CRS; and as :func:`.output_grid.choose`.
     """
     bounds_crs = None
     if params.bounds_crs:
@@ -70,11 +70,11 @@ def choose_grid(
 def apart(
     dataset: DatasetReader, own: CRS, operated: Operation, dst_crs: CRS, centre: float | None
 ) -> float:
-    """Pixels between GDAL's grid by the datum operation that is used, and by the one that gdalwarp
-    takes for the area of the source; 0 where it is the same. ``own``: the source's CRS, unbound.
+    """Return the distance in pixels between GDAL's grid by the datum operation that is used and
+    gdalwarp's, by the operation for the area of the source; 0 where both are the same.
 
-    GDAL counts longitudes from the CRS's own meridian there, and leaves out operations whose area
-    the source only just misses.
+    ``own`` is the source's CRS, unbound. For its area GDAL counts longitudes from the CRS's own
+    meridian, and leaves out operations whose area the source only just misses.
     """
     if not operated.name:
         return 0.0
@@ -95,8 +95,8 @@ def plan_warp(
     params: ReprojectParams,
     choice: validity.ValidityChoice,
 ) -> Warp:
-    """Kernel scale and options of the warp onto the grid of ``mapper``, which needs this much of
-    its source."""
+    """Plan kernel scale and options of the warp onto the grid of ``mapper``; ``needed`` is the part
+    of the source that it needs."""
     copied = _is_translation(mapper.source, mapper.grid)
     resampling = "nearest" if copied else params.resampling
     xscale, yscale = kernel_scale.kernel_scale(mapper.grid, needed)
@@ -131,8 +131,8 @@ def plan_warp(
 
 
 def _is_translation(source: pixel_grid.Source, grid: pixel_grid.Grid) -> bool:
-    """Whether the pixels of ``grid`` are those of the source, moved by whole ones: then no kernel
-    is at work, as with gdalwarp (GDALTransformIsTranslationOnPixelBoundaries)."""
+    """Whether the pixels of ``grid`` are those of the source, moved by whole pixels: then they are
+    copied, as by gdalwarp (GDALTransformIsTranslationOnPixelBoundaries)."""
     a, b, c, d, e, f = source.transform
     x, _, left, _, y, top = grid.transform
     if b or d or not crs_lookup.same(source.crs, grid.crs):
@@ -145,8 +145,8 @@ def _is_translation(source: pixel_grid.Source, grid: pixel_grid.Grid) -> bool:
 def amplification(
     facts: Facts, mapper: projection.Mapper, needed: kernel_scale.SourceWindow, chunks: ChunkGrid
 ) -> float:
-    """How many times what the destination ``needed`` of its source is decoded for these chunks, by
-    a sample of them: blocks are decoded whole, and again for every chunk that shares them."""
+    """Return how many times the pixels that these chunks need are decoded, from a sample of them:
+    blocks are decoded whole, and again for every chunk that shares them."""
     cols, rows = facts.block
     parts: list[kernel_scale.SourceWindow | None] = [needed]
     if len(chunks) > 1:

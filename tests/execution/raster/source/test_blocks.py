@@ -50,7 +50,7 @@ def held(path):
         contextlib.ExitStack() as stack,
         rasterio.open(path) as plain,
     ):
-        yield opened_source.Held.of(str(path), Facts.of(dataset), stack, dataset), plain
+        yield opened_source.OpenSource.of(str(path), Facts.of(dataset), stack, dataset), plain
 
 
 def by_gdal(dataset, left, top, right, bottom):

@@ -128,29 +128,29 @@ def test_a_changed_source_is_not_read(tmp_path):
     item = item_of(corpus.good(tmp_path), {"dst_crs": "EPSG:3857"})
     plan = RasterPlan.from_json(item.plan.detail)
     window = item.plan.grid.window(0)
-    chunk.read_chunk(item, plan, window, 0, no_stage)
-    with pytest.raises(SourceChangedError, match="another time"), opened_source.held_source(item):
+    chunk.read_pixels(item, plan, window, 0, no_stage)
+    with pytest.raises(SourceChangedError, match="another time"), opened_source.source_of(item):
         os.utime(item.source, ns=(1, 1))
     with pytest.raises(SourceChangedError):
-        chunk.read_chunk(item, plan, window, 0, no_stage)
+        chunk.read_pixels(item, plan, window, 0, no_stage)
     os.unlink(item.source)  # noqa: PTH108
     with pytest.raises(SourceNotFoundError):
-        chunk.read_chunk(item, plan, window, 0, no_stage)
+        chunk.read_pixels(item, plan, window, 0, no_stage)
 
 
 def test_each_thread_holds_its_own_dataset(tmp_path):
     """One open dataset a thread, reused for the same item, closed for another."""
     item = item_of(corpus.good(tmp_path), {"dst_crs": "EPSG:3857"})
     other = item_of(corpus.alpha(tmp_path), {"dst_crs": "EPSG:3857"})
-    with opened_source.held_source(item) as first:
+    with opened_source.source_of(item) as first:
         opened = first.dataset
-    with opened_source.held_source(item) as again:
+    with opened_source.source_of(item) as again:
         assert again is first
         assert again.dataset is opened
     elsewhere = []
 
     def there():
-        with opened_source.held_source(item) as held:
+        with opened_source.source_of(item) as held:
             elsewhere.append(held.dataset)
         opened_source.release()
 
@@ -158,7 +158,7 @@ def test_each_thread_holds_its_own_dataset(tmp_path):
     thread.start()
     thread.join()
     assert elsewhere[0] is not opened
-    with opened_source.held_source(other):
+    with opened_source.source_of(other):
         assert opened.closed
 
 
@@ -181,7 +181,7 @@ def test_a_damaged_jpeg_is_an_error_not_a_grey_area(tmp_path):
     item = item_of(path, {"dst_crs": "EPSG:3857", "src_crs": "EPSG:4326"})
     plan = RasterPlan.from_json(item.plan.detail)
     with pytest.raises(CorruptSourceError, match="cannot be read"):
-        chunk.read_chunk(item, plan, item.plan.grid.window(0), 0, no_stage)
+        chunk.read_pixels(item, plan, item.plan.grid.window(0), 0, no_stage)
 
 
 def test_a_corrupt_tile_is_named(tmp_path):
@@ -192,7 +192,7 @@ def test_a_corrupt_tile_is_named(tmp_path):
     item = item_of(path, {"dst_crs": "EPSG:3857"})
     plan = RasterPlan.from_json(item.plan.detail)
     with pytest.raises(CorruptSourceError, match=f"1 of {tiles} blocks") as caught:
-        chunk.read_chunk(item, plan, item.plan.grid.window(0), 0, no_stage)
+        chunk.read_pixels(item, plan, item.plan.grid.window(0), 0, no_stage)
     assert caught.value.evidence == {"blocks": [[row, col]], "blocks_total": 1}
 
 
@@ -210,9 +210,9 @@ def test_a_chunk_away_from_the_damage_is_read(tmp_path):
         where = (window.row_off // corpus.TILE, window.col_off // corpus.TILE)
         if where == (bad_row, bad_col):
             with pytest.raises(CorruptSourceError):
-                chunk.read_chunk(item, plan, window, 0, no_stage)
+                chunk.read_pixels(item, plan, window, 0, no_stage)
             continue
-        part, _, _ = chunk.read_chunk(item, plan, window, 0, no_stage)
+        part, _, _ = chunk.read_pixels(item, plan, window, 0, no_stage)
         rows = slice(window.row_off, window.row_off + window.height)
         cols = slice(window.col_off, window.col_off + window.width)
         assert np.array_equal(part, sound[:, rows, cols])

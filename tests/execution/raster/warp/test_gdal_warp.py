@@ -134,7 +134,7 @@ def test_a_kernel_wider_than_its_window_still_sees_its_neighbours(tmp_path):
         XSCALE=0.4, YSCALE=0.4, SOURCE_EXTRA=300,
     ) as vrt:  # fmt: skip
         assert np.array_equal(vrt.read(1), ours[0])
-    with opened_source.held_source(item) as held:
+    with opened_source.source_of(item) as held:
         plain = RasterPlan.from_json(
             {**item.plan.detail, "warp": {**item.plan.detail["warp"], "options": {}}}
         )
