@@ -1,1 +1,1 @@
-"""What PROJ knows of two CRSs: coordinate operations, and the grids of datum shifts."""
+"""Looks up CRSs, coordinate operations and grids of datum shifts in PROJ, each once a process."""

@@ -1,4 +1,4 @@
-"""The CRS of a source: what it says itself, and what a job assigns."""
+"""Chooses the CRS of a source: its own, or one that the job assigns."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
 
 
-#: Where the CRS of a source comes from: log lines, letters and facts say it.
+#: The origin of a source's CRS, as log lines, letters and facts name it.
 CrsSource = Literal["file", "sidecar", "src_crs", "override"]
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """CRSs that a job gives to its sources, empty where it does not: ``fills`` is for a source
-    that has none, ``replaces`` is taken whatever the source says; ``key`` is the key of that."""
+    """CRSs that a job assigns to its sources, empty where it does not.
+
+    ``fills`` is for sources without a CRS, ``replaces`` for all sources; ``key`` is the job's key
+    of the latter.
+    """
 
     fills: str
     replaces: str
@@ -33,13 +36,13 @@ class Assigned:
 
     @classmethod
     def of(cls, options: Json, own: str = "") -> Assigned:
-        """By the keys of the section ``source``, and the operation's own ``src_crs``."""
+        """Read the keys of the section ``source``, and the operation's own ``src_crs``."""
         replaces = own or str(options.get("override_crs") or "")
         key = "op.src_crs" if own else "source.override_crs"
         return cls(str(options.get("src_crs") or ""), replaces, key)
 
     def notes(self, crs_source: CrsSource) -> dict[str, str]:
-        """What the plan of an item says of this: JSON-ready."""
+        """Return the notes for the plan of an item, JSON-ready."""
         given = {"override": self.replaces, "src_crs": self.fills}.get(crs_source)
         return {"crs_source": crs_source} | ({"assigned_crs": given} if given else {})
 
@@ -53,10 +56,10 @@ _WRONG_CRS = "give source.override_crs, which replaces the CRS of every file of 
 def choose(
     own: str, assigned: Assigned, name: str, warnings: list[str]
 ) -> tuple[CRS | None, CrsSource]:
-    """The CRS of the source ``name``, and where it comes from; None if nobody gives one.
+    """Choose the CRS of the source ``name``, and return it with its origin; None if there is none.
 
-    ``own`` is what the source says, empty if nothing. A local CRS is taken for none where
-    ``src_crs`` is given. ``told`` gets warnings.
+    ``own`` is the source's CRS, empty if it has none. A local CRS counts as none where ``src_crs``
+    is given. ``warnings`` gets warnings.
 
     Raises:
         CrsError: PROJ does not know it.
@@ -64,9 +67,9 @@ def choose(
     if assigned.replaces:
         crs = parse(assigned.replaces, assigned.key, CrsError)
         if own and not _same(was := _known(own), crs):
-            said = named(was) if was is not None else "one that PROJ does not know"
+            name_of_own = named(was) if was is not None else "one that PROJ does not know"
             warnings.append(
-                f"{assigned.key} replaces the CRS of the source, {said}, by {named(crs)}"
+                f"{assigned.key} replaces the CRS of the source, {name_of_own}, by {named(crs)}"
             )
         return crs, "override"
     given = parse(assigned.fills, "source.src_crs", CrsError) if assigned.fills else None
@@ -93,7 +96,7 @@ def choose(
 
 
 def _known(text: str) -> CRS | None:
-    """``text`` as a CRS; None where PROJ does not know it."""
+    """Return ``text`` as a CRS; None where PROJ does not know it."""
     try:
         return crs_lookup.crs_of(text)
     except ProjError:
@@ -105,7 +108,7 @@ def _same(one: CRS | None, other: CRS) -> bool:
 
 
 def parse(text: str, what: str, error: type[GeobatchError]) -> CRS:
-    """``text`` as a CRS; raises ``error`` where PROJ does not know it."""
+    """Return ``text`` as a CRS. Raises ``error`` where PROJ does not know it."""
     try:
         return crs_lookup.crs_of(text)
     except ProjError as cause:
@@ -113,27 +116,27 @@ def parse(text: str, what: str, error: type[GeobatchError]) -> CRS:
 
 
 def horizontal(crs: CRS, what: str, warnings: list[str]) -> CRS:
-    """The horizontal part of ``crs``, with a warning where there is another."""
-    flat = _flat(crs.srs)
-    if flat is None:
+    """Return the horizontal part of ``crs``, with a warning if it has a vertical one."""
+    part = _horizontal(crs.srs)
+    if part is None:
         return crs
     warnings.append(f"{what} has a vertical CRS, {named(crs)}: heights are not transformed")
-    return flat
+    return part
 
 
 @lru_cache(maxsize=64)
-def _flat(text: str) -> CRS | None:
-    """The horizontal part of the CRS of a text; None if there is no other."""
-    crs = flat = crs_lookup.crs_of(text)
+def _horizontal(text: str) -> CRS | None:
+    """Return the horizontal part of the CRS of a text; None if it has no other."""
+    crs = part = crs_lookup.crs_of(text)
     if crs.is_compound:
-        flat = crs.sub_crs_list[0]
-    if len(flat.axis_info) > 2:
-        flat = flat.to_2d()
-    return None if flat == crs else flat
+        part = crs.sub_crs_list[0]
+    if len(part.axis_info) > 2:
+        part = part.to_2d()
+    return None if part == crs else part
 
 
 def require(crs_of_source: CRS, wanted: str) -> None:
-    """Raises CrsError if the source is not in ``wanted`` (empty: any will do)."""
+    """Raise CrsError if the source is not in ``wanted`` (empty: any CRS)."""
     if not wanted:
         return
     crs = parse(wanted, "require_crs", CrsError)

@@ -1,5 +1,5 @@
-"""Which operations PROJ knows from one CRS to another: found out once in a process, as each search
-of its database takes as long as the transformation of 100,000 points."""
+"""Looks up PROJ's operations from one CRS to another: once in a process, as each search of its
+database takes as long as the transformation of 100,000 points."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class Operations:
     """Operations from one CRS to another, x before y.
 
     Attributes:
-        pipelines: of those that PROJ can use, the best first.
-        lacking: of the best one that it cannot use, as it does not find a grid: accuracy in metres,
-            and the names of the grids. None: it can use all.
+        pipelines: the operations that PROJ can use, the best first.
+        lacking: accuracy in metres of the best operation that it cannot use, for want of a grid,
+            and the names of the missing grids. None: it can use all.
         best: whether the best of all is among ``pipelines``.
-        accuracy: of the first of ``pipelines``, in metres; below 0 if unknown.
-        area: west, south, east, north of where a shift of datum is meant for that is the only
-            operation; else None. East is less than west across the antimeridian.
+        accuracy: accuracy in metres of the first of ``pipelines``; below 0 if unknown.
+        area: west, south, east, north of the area of use of the only operation, if that is a datum
+            shift; else None. East is less than west across the antimeridian.
     """
 
     pipelines: tuple[str, ...]
@@ -42,50 +42,64 @@ class Ways:
 
     @property
     def pipeline(self) -> str:
-        """The operation that is used for all points; empty: it depends on the point."""
+        """Operation for all points; empty if it depends on the point."""
         alike = set(self.pipelines)
         return alike.pop() if len(alike) == 1 and self.lacking is None else ""
 
+    def missing_grid(self, dst: str) -> str:
+        """Return a sentence if the best operation, to the CRS named ``dst``, needs a grid that PROJ
+        does not find; else nothing."""
+        if self.best or self.lacking is None:
+            return ""
+        accuracy, grids = self.lacking
+        return (
+            f"the best transformation to {dst} ({accuracy:g} m) needs "
+            f"{', '.join(grids) or 'a grid'}, which PROJ does not find"
+        )
 
-def between(src: object, dst: object, area: AreaOfInterest | None = None) -> Ways:
-    """The ways from ``src`` to ``dst`` (anything that pyproj takes for a CRS), near ``area``."""
+
+def between(src: object, dst: object, area: AreaOfInterest | None = None) -> Operations:
+    """Look up the operations from ``src`` to ``dst``, CRSs in any form that pyproj takes, near
+    ``area``."""
     with filters, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             group = TransformerGroup(src, dst, always_xy=True, area_of_interest=area)
         except (ProjError, IndexError):  # between planets; none that can be computed
-            return Ways((), None, best=True)
+            return Operations((), None, best=True)
     lacking = None
     if group.unavailable_operations:
         first = group.unavailable_operations[0]
         missing = tuple(grid.short_name for grid in first.grids if not grid.available)
         lacking = first.accuracy, missing
-    found = group.transformers
-    meant = found[0].area_of_use if len(found) == 1 and _shifts(found[0]) else None
-    return Ways(
-        tuple(each.definition for each in found),
+    operations = group.transformers
+    shift_area = (
+        operations[0].area_of_use if len(operations) == 1 and _shifts(operations[0]) else None
+    )
+    return Operations(
+        tuple(each.definition for each in operations),
         lacking,
         group.best_available,
-        found[0].accuracy if found else -1.0,
-        meant.bounds if meant else None,
+        operations[0].accuracy if operations else -1.0,
+        shift_area.bounds if shift_area else None,
     )
 
 
-def _shifts(found: Transformer) -> bool:
-    return any(step.type_name == "Transformation" for step in found.operations or ())
+def _shifts(operation: Transformer) -> bool:
+    return any(step.type_name == "Transformation" for step in operation.operations or ())
 
 
 @cache
-def known(src: str, dst: str) -> Ways:
-    """As :func:`between`, by the texts of two CRSs."""
+def known(src: str, dst: str) -> Operations:
+    """Look up the operations between the CRSs of two texts, once in a process."""
     return between(src, dst)
 
 
 def transformer(src: str, dst: str) -> Transformer:
-    """The transformation between the CRSs of two texts, x before y. CrsError: PROJ knows none.
+    """Return the transformer between the CRSs of two texts, x before y. CrsError: PROJ knows none.
 
-    Where one operation is used for all points, it is taken by itself: PROJ searches its database
-    once less, and gives the same bits.
+    Where one operation is used for all points, the transformer is made of it alone: that spares a
+    search of PROJ's database, and gives the same bits.
     """
     pipeline = known(src, dst).pipeline
     if pipeline:
@@ -98,6 +112,6 @@ def transformer(src: str, dst: str) -> Transformer:
 
 
 def _short(error: ProjError) -> str:
-    """What PROJ says, without its advice and the names of its functions."""
-    found = re.search(r"proj_\w+: (.*?)(?:\. You may.*)?\)?$", str(error), re.DOTALL)
-    return found[1] if found else str(error)
+    """Return PROJ's message, without its advice and the names of its functions."""
+    message = re.search(r"proj_\w+: (.*?)(?:\. You may.*)?\)?$", str(error), re.DOTALL)
+    return message[1] if message else str(error)

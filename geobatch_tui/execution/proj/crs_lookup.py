@@ -1,4 +1,4 @@
-"""CRSs by their texts, each asked of PROJ once in a process, and how they are called."""
+"""Looks up CRSs by their texts, each once in a process, and names them for messages."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def _between(src: str, dst: str) -> Transformer:
 
 
 def transformer(src: CRS, dst: CRS) -> Transformer:
-    """The transformer from ``src`` to ``dst``, x before y."""
-    # By their WKT, which plans hold too: what a probe searched for serves the chunks.
+    """Return the transformer from ``src`` to ``dst``, x before y."""
+    # The key is the WKT, which plans have too: so the search of a probe serves its chunks.
     return _between(wkt_of(src), wkt_of(dst))
 
 
 @lru_cache(maxsize=64)
 def crs_of(text: str) -> CRS:
-    """The CRS of a text, read once. Raises pyproj's CRSError."""
+    """Return the CRS of a text. Raises pyproj's CRSError."""
     return CRS.from_user_input(text)
 
 
 def named(crs: CRS) -> str:
-    """The name of ``crs`` and its code, if it has one, for messages."""
+    """Return the name of ``crs`` and its code, if it has one, for messages."""
     return _named(crs.srs)
 
 
@@ -53,7 +53,7 @@ def is_on_earth(crs: CRS) -> bool:
 
 
 def wkt_of(crs: CRS) -> str:
-    """``crs`` as WKT 2."""
+    """Return ``crs`` as WKT 2."""
     return _wkt_of(crs.srs)
 
 
@@ -63,7 +63,7 @@ def _wkt_of(text: str) -> str:
 
 
 def same(src: CRS, dst: CRS) -> bool:
-    """Whether two CRSs are one, whatever they are called, so that nothing is to be transformed."""
+    """Whether two CRSs are the same but for their names, so that coordinates stay as they are."""
     return _same(src.srs, dst.srs)
 
 

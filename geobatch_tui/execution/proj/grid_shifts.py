@@ -1,4 +1,5 @@
-"""Which grids of datum shifts PROJ finds: they decide coordinates, and come without notice."""
+"""Finds the grids of datum shifts that PROJ finds: they change coordinates, and may be installed at
+any time."""
 
 from __future__ import annotations
 
@@ -17,15 +18,15 @@ _PACKAGES = (("rasterio", "proj_data"), ("pyproj", "proj_dir/share/proj"), ("pyo
 
 
 def grids() -> dict[str, str]:
-    """``{"grids": hash}`` of the names and sizes of all grids; empty where there is none.
+    """Return ``{"grids": hash}`` of the names and sizes of all grids; empty where there is none.
 
-    For the libraries of an operation that transforms coordinates: so that a grid that is installed
-    later makes its outputs stale, and no output is half with it and half without.
+    Operations that transform coordinates have it among their libraries: so a grid that is installed
+    later makes their outputs stale, and no output is half with it and half without.
     """
-    found = sorted({(path.name, path.stat().st_size) for path in _files()})
-    if not found:
+    files = sorted({(path.name, path.stat().st_size) for path in _files()})
+    if not files:
         return {}
-    text = "\n".join(f"{size} {name}" for name, size in found)
+    text = "\n".join(f"{size} {name}" for name, size in files)
     return {"grids": hashlib.blake2b(os.fsencode(text), digest_size=8).hexdigest()}
 
 
@@ -36,7 +37,7 @@ def _files() -> Iterator[Path]:
 
 
 def _folders() -> Iterator[Path]:
-    """Where PROJ looks, by its own rules and those of the packages that bring it."""
+    """Yield the folders that PROJ searches, by its own rules and those of the packages with it."""
     for name in ("PROJ_DATA", "PROJ_LIB"):
         yield from (Path(part) for part in os.environ.get(name, "").split(os.pathsep) if part)
     yield _own_folder()
@@ -48,7 +49,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _own_folder() -> Path:
-    """Where PROJ keeps what the user fetches."""
+    """Return the folder of the grids that the user has downloaded."""
     if given := os.environ.get("PROJ_USER_WRITABLE_DIRECTORY"):
         return Path(given)
     if sys.platform == "win32":

@@ -168,7 +168,7 @@ def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict
 def _facts_of(dataset: DatasetReader) -> tuple[Facts, list[str]]:
     """Return the source's facts, and warnings about its pixels."""
     warnings: list[str] = []
-    metadata.tell_of_bits(dataset, warnings)
+    metadata.warn_of_bits(dataset, warnings)
     if dataset.colorinterp[0] == ColorInterp.palette and not _colours(dataset):
         warnings.append(
             "the source is called a palette image and has no colours: it is taken for grey"

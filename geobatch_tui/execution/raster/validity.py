@@ -26,7 +26,7 @@ _FLOAT_SLACK = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class ValidityChoice:
-    """How the output marks valid pixels, and the nodata values of source and output.
+    """The output's way to mark valid pixels, and the nodata values of source and output.
 
     ``adds_alpha``: the output gets an alpha band. ``per_band``: the source's bands have different
     nodata values, and each is compared with its own.

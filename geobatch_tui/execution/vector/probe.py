@@ -263,13 +263,8 @@ def _warn_of_datum(src: CRS, dst: CRS, warnings: list[str]) -> None:
     operations = coordinate_operations.known(src.to_wkt(), dst.to_wkt())
     if not operations.pipelines:
         raise CrsError(f"PROJ knows no way from {named(src)} to {named(dst)}")
-    if operations.best or operations.lacking is None:
-        return
-    best, missing = operations.lacking
-    warnings.append(
-        f"the best transformation to {named(dst)} ({best:g} m) needs "
-        f"{', '.join(missing) or 'a grid'}, which PROJ does not find"
-    )
+    if warning := operations.missing_grid(named(dst)):
+        warnings.append(warning)
 
 
 #: Types of layers that no output format has.

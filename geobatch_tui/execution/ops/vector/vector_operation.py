@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ItemReceipt,
         ProbeTask,
     )
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.vector.operations import Work
 
 #: pyogrio stands for the GDAL in its wheel, shapely for GEOS, pyproj for PROJ.

@@ -1,4 +1,4 @@
-"""The codec of an item's tiles, and what the TIFF directory says of it."""
+"""Chooses the codec of an item's tiles, and its tags in the TIFF directory."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.plan import RasterPlan
 
 _JPEG, _WEBP, _LERC = 7, 50001, 34887
-#: What compresses the blobs of LERC, and its number in tag 50674.
+#: The codec that compresses the blobs of LERC, and its number in tag 50674.
 LERC_OUTER = {"LERC": ("NONE", 0), "LERC_DEFLATE": ("DEFLATE", 1), "LERC_ZSTD": ("ZSTD", 2)}
 
 
 def codec_of(plan: RasterPlan) -> TileCodec:
-    """The codec of the image tiles. Raises OperationError if there is no such codec."""
+    """Return the codec of the image tiles. Raises OperationError if there is no such codec."""
     encoding = plan.encoding
     if encoding.compress == "JPEG":
         return JpegCodec(encoding.level, plan.count)
@@ -50,20 +50,21 @@ def codec_of(plan: RasterPlan) -> TileCodec:
 
 
 def _keeps_all(plan: RasterPlan) -> bool:
-    """Whole numbers are off by whole numbers."""
+    """Whether a limit below 1 changes no whole number, or the limit is 0."""
     limit = plan.encoding.max_z_error
     return limit == 0 if plan.dtype.startswith("float") else limit < 1
 
 
 def lossless_codec_of(plan: RasterPlan) -> Codec:
-    """The codec of a plan whose tiles are compressed bytes. Raises OperationError for others."""
+    """Return the codec of a plan whose tiles are compressed bytes. Raises OperationError for
+    others."""
     encoding = plan.encoding
     lossless.check(encoding.compress, encoding.level, encoding.predictor, plan.dtype)
     return Codec(encoding.compress, encoding.level, encoding.predictor)
 
 
 def compression_tags(plan: RasterPlan) -> tuple[Tag, ...]:
-    """The tags of an image directory that say how its tiles are compressed."""
+    """Return the tags of an image directory for the compression of its tiles."""
     encoding = plan.encoding
     compress = encoding.compress
     if compress == "JPEG":

@@ -1,9 +1,8 @@
-"""From creation options to a codec, refusing what it cannot hold.
+"""Chooses the codec for GDAL's creation options, and refuses images that it cannot hold.
 
 The LEVEL of DEFLATE is the quickest of libdeflate whose files are as large as GDAL's with zlib at
-level 6, to within 2.5 %. Differences have few matches to be found, so the search for them pays
-least there: for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 2 by
-33 %.
+level 6, to within 2.5 %. Differences contain few matches, so searching for them pays least there:
+for a relief shaded in colours level 5 is 26 % quicker than 6, for floats level 2 by 33 %.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ CODECS: tuple[Compress, ...] = (
 #: Codecs of pictures: bands of uint8 that belong together, by the number of them.
 _COLOURS = {"JPEG": {1, 3}, "WEBP": {3}}
 _DEFAULT_LEVEL = {"DEFLATE": 6, "ZSTD": 9}
-#: Of DEFLATE, by predictor.
+#: The default level of DEFLATE by predictor.
 _PREDICTED_LEVEL = {2: 5, 3: 2}
 _LEVELS = {"DEFLATE": (1, 12), "ZSTD": (1, 22)}
 _LEVEL_KEYS = {"DEFLATE": ("LEVEL", "ZLEVEL"), "ZSTD": ("LEVEL", "ZSTD_LEVEL")}
-#: As by GDAL: the default, and what its COG driver takes for no loss in WEBP.
+#: The default quality, and the one that GDAL's COG driver takes for lossless WEBP.
 _QUALITY, LOSSLESS = 75, 100
 _QUALITY_KEYS = {"JPEG": ("QUALITY", "JPEG_QUALITY"), "WEBP": ("QUALITY", "WEBP_LEVEL")}
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What is to be encoded: sizes in pixels, bands with alpha, and how validity is kept."""
+    """The image to encode: sizes in pixels, bands including alpha, and its way to mark validity."""
 
     width: int
     height: int
@@ -58,7 +57,7 @@ class CodecChoice:
 
 
 def choose(options: Mapping[str, str], image: Image) -> CodecChoice:
-    """The codec that ``options`` ask for.
+    """Choose the codec that ``options`` ask for.
 
     Raises:
         PreflightError: there is no such codec, or it has no such option or value.
@@ -131,7 +130,7 @@ def _predictor(compress: str, options: Mapping[str, str], image: Image) -> int:
 
 
 def _check_matrix(compress: str, image: Image) -> None:
-    """Raises SchemaError where codec, data type, bands and validity do not go together."""
+    """Raise SchemaError where codec, data type, bands and validity do not go together."""
     if image.palette and compress in {"JPEG", "WEBP"}:
         raise SchemaError(f"{compress} would blend the numbers of a palette; compress = DEFLATE")
     allowed = _COLOURS.get(compress)

@@ -1,4 +1,4 @@
-"""From GDAL's creation options to an :class:`Encoding`, refusing what cannot be written.
+"""Plans the encoding of an item from GDAL's creation options, and refuses the impossible.
 
 Defaults, where they are ours and not GDAL's: COMPRESS=DEFLATE (GDAL: LZW for COG, none for GTiff),
 PREDICTOR=YES unless the image is a palette (GDAL: NO), tiles of 512, or smaller where a smaller one
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import BigTiff
 
 _OVERVIEWS = ("average", "nearest", "mode", "bilinear", "cubic")
-#: Overviews that only pick values that were there, as numbers of a palette need.
+#: Resamplings of overviews that compute no new values, as the numbers of a palette need.
 _PICKING = ("nearest", "mode")
 
 
 def plan_encoding(output: Json, image: Image) -> Encoding:
-    """The encoding for ``output`` (its keys ``format`` and ``creation``).
+    """Plan the encoding for ``output`` (its keys ``format`` and ``creation``).
 
     Raises:
         PreflightError: an option is unknown, has no such value, or never fits this format.

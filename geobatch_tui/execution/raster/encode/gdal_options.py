@@ -1,4 +1,4 @@
-"""Creation options by GDAL's names: read and checked, one by one."""
+"""Reads and checks creation options by GDAL's names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALLOWED = {
 
 
 def options(form: str, creation: Json) -> dict[str, str]:
-    """``creation`` in capitals, for the format ``form`` (COG or GTIFF).
+    """Return ``creation`` in capitals, for the format ``form`` (COG or GTIFF).
 
     Raises:
         PreflightError: there is no such format, or it has no such option.
@@ -60,7 +60,7 @@ def one_of[Word: str](
 
 
 def flag(options: Mapping[str, str], key: str, *, default: bool) -> bool:
-    """YES or NO. Raises PreflightError for another word."""
+    """Return whether an option is YES or NO. Raises PreflightError for another word."""
     value = options.get(key)
     if value is None:
         return default
@@ -70,7 +70,8 @@ def flag(options: Mapping[str, str], key: str, *, default: bool) -> bool:
 
 
 def number(options: Mapping[str, str], key: str, default: int, limits: tuple[int, int]) -> int:
-    """A whole number within ``limits``. Raises PreflightError for another, or none."""
+    """Return an option that is a whole number within ``limits``. Raises PreflightError for
+    another."""
     text = options.get(key)
     if text is None:
         return default
@@ -80,7 +81,8 @@ def number(options: Mapping[str, str], key: str, default: int, limits: tuple[int
 
 
 def distance(options: Mapping[str, str], key: str) -> float:
-    """A number that is not negative, 0 if there is none. Raises PreflightError for others."""
+    """Return an option that is a number and not negative, by default 0. Raises PreflightError for
+    another."""
     text = options.get(key, "0")
     try:
         value = float(text)

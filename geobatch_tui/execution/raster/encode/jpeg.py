@@ -35,11 +35,11 @@ class JpegCodec:
 
     @property
     def tables(self) -> bytes:
-        """TIFF's tag JPEGTables: what all tiles have in common."""
+        """TIFF's tag JPEGTables: the tables that all tiles share."""
         return _tables(self.quality, self.samples)
 
     def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
-        """Encode a tile (height, width, samples); its bytes, and the tile that they decode to.
+        """Encode a tile (height, width, samples); return its bytes and the tile in them.
 
         Raises:
             VerifyError: the encoder failed, or made another image of the tile.
@@ -52,7 +52,7 @@ class JpegCodec:
         return data, seen
 
     def decode(self, data: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
-        """The tile that ``data`` holds.
+        """Return the tile that ``data`` decodes to.
 
         Raises:
             VerifyError: the bytes are damaged, or hold another number of pixels.
@@ -93,15 +93,15 @@ def _encode(tile: Pixels, quality: int) -> bytes:
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
-    """The quantisation tables of a stream, and the stream without them and without the header of a
-    JFIF file: both as streams of their own."""
-    tables, rest = [], []
+    """Split a stream into its quantisation tables, and the stream without them and without the
+    header of a JFIF file: both as streams of their own."""
+    tables, segments = [], []
     at = len(_START)
     while data[at + 1] != _SCAN:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if data[at + 1] == _QUANTISATION:
             tables.append(data[at:end])
         elif data[at + 1] != _JFIF:
-            rest.append(data[at:end])
+            segments.append(data[at:end])
         at = end
-    return b"".join([_START, *tables, _END]), b"".join([_START, *rest, data[at:]])
+    return b"".join([_START, *tables, _END]), b"".join([_START, *segments, data[at:]])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: The version of LERC's own format that GDAL writes: all readers know it.
 VERSION = 4
-#: Floats are rounded once more when they are decoded: this much of the value beyond the limit.
+#: Decoding rounds floats once more: by so many units in the last place beyond the limit.
 _ROUNDING = 4.0
 _UNWRAP: dict[str, Callable[[bytes], Buffer]] = {
     "DEFLATE": zlib.decompress,
@@ -35,9 +35,9 @@ _UNWRAP: dict[str, Callable[[bytes], Buffer]] = {
 class LercCodec:
     """LERC with values at most ``max_z_error`` off; ``outer`` compresses the blob, or is NONE.
 
-    ``nodata``: pixels that hold it keep it, and no others get it; tiles where the limit would
-    change that are stored without loss. ``alpha``: the last band is alpha, of which only 0 counts
-    so. ``exact``: nothing is lost but the sign of zeros and the kinds of NaN.
+    ``nodata``: pixels that have it keep it, and no others get it; tiles where the limit would
+    change that are stored without loss. ``alpha``: the last band is alpha, whose zeros are kept in
+    the same way. ``exact``: nothing is lost but the sign of zeros and the kinds of NaN.
     """
 
     max_z_error: float
@@ -48,7 +48,7 @@ class LercCodec:
     blurs: ClassVar[bool] = False
 
     def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
-        """Encode a tile (height, width, samples); its bytes, and the tile that they decode to.
+        """Encode a tile (height, width, samples); return its bytes and the tile in them.
 
         Raises:
             VerifyError: the encoder failed, or values are further off than they may be.
@@ -65,7 +65,7 @@ class LercCodec:
         raise VerifyError(f"a tile encoded with LERC is more than {self.max_z_error} off")
 
     def decode(self, data: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
-        """The tile that ``data`` holds.
+        """Return the tile that ``data`` decodes to.
 
         Raises:
             VerifyError: the bytes are damaged, or hold another number of pixels.

@@ -1,12 +1,11 @@
-"""Encodes tiles and proves that each decodes to what went in.
+"""Encodes tiles without loss, and proves that each decodes to the same pixels.
 
 Every encoded tile is decoded once, by another implementation than its encoder where there is one:
-DEFLATE is written by libdeflate and read back by ISA-L or zlib; at level 1, which is ISA-L's own
-(three times as fast as libdeflate's, a tenth larger), it is the other way round. Predictors are
-undone by their own recurrence: a value is what is stored plus its left neighbour, so if that holds
-for every value and its true neighbour, a decoder arrives at the tile. LZW and ZSTD have one
-implementation at hand; GDAL, which brings its own of all of them, samples the finished file once
-more.
+DEFLATE is written by libdeflate and read back by ISA-L or zlib; at level 1, which ISA-L encodes
+(three times as fast as libdeflate, a tenth larger), it is the other way round. Predictors are
+checked by their own recurrence: a value is the stored one plus its left neighbour, so if that holds
+for every value and its true neighbour, a decoder arrives at the tile. For LZW and ZSTD there is one
+implementation; GDAL, which has its own of all of them, decodes a sample of the finished file.
 
 Predictors: TIFF 6.0, section 14 (horizontal differencing), and Adobe Photoshop TIFF Technical
 Note 3 (floating point).
@@ -39,7 +38,7 @@ HORIZONTAL, FLOATING = 2, 3
 #: The level of DEFLATE that ISA-L encodes.
 FAST = 1
 
-#: What the library calls the outcome of a broken or refused stream.
+#: Errors of the libraries for a broken or refused stream.
 _CODEC_ERRORS = (RuntimeError, ValueError, zlib.error)
 
 
@@ -98,7 +97,7 @@ def check(compress: str, level: int, predictor: int, dtype: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One way to turn tiles into bytes: TIFF compression by name, its level, the predictor."""
+    """A lossless codec: TIFF compression by name, its level, the predictor."""
 
     compress: str
     level: int
@@ -113,7 +112,7 @@ class Codec:
         return False
 
     def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
-        """As :meth:`encode`; the bytes, and the tile that they decode to."""
+        """Encode a tile; return its bytes and the tile that they decode to, the same one."""
         return self.encode(tile), tile
 
     def encode(self, tile: Pixels) -> bytes:
@@ -145,8 +144,10 @@ class Codec:
     def decode(
         self, data: bytes, shape: tuple[int, ...], dtype: DType, *, foreign: bool = False
     ) -> Pixels:
-        """The tile that ``data`` holds. ``foreign``: nothing else is known of these bytes, so that
-        the checksum within has to be looked at, which ISA-L does not.
+        """Return the tile that ``data`` decodes to.
+
+        ``foreign``: the bytes have no other checksum, so the one within is verified, which ISA-L
+        does not do.
 
         Raises:
             VerifyError: the bytes are damaged or hold another number of pixels.
@@ -157,7 +158,7 @@ class Codec:
         return _unpredict(raw, shape, dtype, self.predictor)
 
     def _expand(self, data: bytes, size: int, decode: Callable[[bytes, int], Expanded]) -> Expanded:
-        """What ``data`` holds before the predictor is undone."""
+        """Decompress ``data``; the predictor is not undone."""
         try:
             raw = decode(data, size)
         except _CODEC_ERRORS as error:
@@ -169,7 +170,7 @@ class Codec:
 
 def expand(compress: str, data: bytes, out: Pixels) -> None:
     """Decompress foreign ``data`` into ``out``, an array of bytes that it fills. The checksum of
-    DEFLATE is looked at.
+    DEFLATE is verified.
 
     Raises:
         VerifyError: the bytes are damaged, or hold another number of pixels.
@@ -187,8 +188,8 @@ def expand(compress: str, data: bytes, out: Pixels) -> None:
 
 
 def _rows(tile: Pixels, predictor: int) -> Pixels:
-    """The rows (height, n) of whole numbers that a predictor takes the differences of; without
-    one, bytes."""
+    """Return the rows (height, n) of whole numbers whose differences a predictor takes; bytes
+    without one."""
     height, width, samples = tile.shape
     if predictor == 1:
         return tile.reshape(height, -1).view(np.uint8)
@@ -218,9 +219,8 @@ def _unpredict(raw: Expanded, shape: tuple[int, ...], dtype: DType, predictor: i
 
 
 def _holds(raw: Expanded, rows: Pixels, distance: int) -> bool:
-    """Whether ``raw``, decompressed, are the differences of ``rows`` over ``distance``, as a
-    decoder adds them up; 0: the rows themselves. All are compared as bytes: NaN is equal to itself
-    here, 0.0 differs from -0.0."""
+    """Whether ``raw``, decompressed, are the differences of ``rows`` over ``distance``, or, if that
+    is 0, the rows. They are compared as bytes: NaN equals itself, 0.0 differs from -0.0."""
     stored = np.frombuffer(raw, rows.dtype).reshape(rows.shape)
     if not distance:
         return np.array_equal(stored, rows)

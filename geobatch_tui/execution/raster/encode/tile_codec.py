@@ -19,8 +19,8 @@ LIMIT = 64.0
 class TileCodec(Protocol):
     """Turns tiles (height, width, samples) into bytes and back.
 
-    ``exact``: a tile that was decoded gives the same bytes, and the same overviews, as the one
-    that was encoded. ``blurs``: what a pixel becomes depends on those around it.
+    ``exact``: a decoded tile gives the same bytes, and the same overviews, as the tile that was
+    encoded. ``blurs``: a pixel's value depends on the pixels around it.
     """
 
     @property
@@ -30,12 +30,12 @@ class TileCodec(Protocol):
     def blurs(self) -> bool: ...
 
     def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
-        """Encode, decode and compare a tile; its bytes, and what a reader will see. Raises
+        """Encode, decode and compare a tile; return its bytes and the tile that readers see. Raises
         VerifyError."""
         ...
 
     def decode(self, data: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
-        """The tile that ``data`` holds. Raises VerifyError."""
+        """Return the tile that ``data`` decodes to. Raises VerifyError."""
         ...
 
 
@@ -44,8 +44,8 @@ def check_likeness(name: str, tile: Pixels, seen: Pixels, shown: Valid | None = 
 
     Args:
         name: the codec, for the message.
-        tile: what went in.
-        seen: what came out.
+        tile: the tile that was encoded.
+        seen: the tile that it decodes to.
         shown: (height, width), pixels that count; None: all.
 
     Raises:
@@ -64,7 +64,7 @@ def check_likeness(name: str, tile: Pixels, seen: Pixels, shown: Valid | None = 
 
 
 def _sums(tile: Pixels, shown: Valid | None) -> Pixels:
-    """Sum of each band. Rows first: they lie one after the other in memory."""
+    """Return the sum of each band. Rows first: they lie one after the other in memory."""
     if shown is not None:
         tile = tile * shown[:, :, np.newaxis]
     height, width, samples = tile.shape

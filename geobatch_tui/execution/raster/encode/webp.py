@@ -15,8 +15,8 @@ from geobatch_tui.execution.raster.encode.tile_codec import check_likeness
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import DType, Pixels
 
-#: What stands for quality without loss: how hard to try. GDAL's 100 takes 2.2 times as long for
-#: files that are smaller by 0.4 %.
+#: The effort of lossless WEBP. GDAL's 100 takes 2.2 times as long for files that are smaller by
+#: 0.4 %.
 _EFFORT = 75
 
 
@@ -35,7 +35,7 @@ class WebpCodec:
         return not self.exact
 
     def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
-        """Encode a tile (height, width, samples); its bytes, and the tile that they decode to.
+        """Encode a tile (height, width, samples); return its bytes and the tile in them.
 
         Raises:
             VerifyError: the encoder failed, or made another image of the tile.
@@ -59,7 +59,7 @@ class WebpCodec:
         return data, seen
 
     def decode(self, data: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
-        """The tile that ``data`` holds.
+        """Return the tile that ``data`` decodes to.
 
         Raises:
             VerifyError: the bytes are damaged, or hold another number of pixels.

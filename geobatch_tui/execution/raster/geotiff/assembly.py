@@ -1,8 +1,7 @@
-"""Makes an item's part file from encoded tiles. No tile of a chunk is encoded twice.
+"""Assembles an item's part file from encoded tiles. No tile of a chunk is encoded twice.
 
-Lengths of all tiles are known, so the header is computed first and written first, then the tiles
-are copied in file order, from spools or from memory; then the file is synced, read back and
-compared.
+The lengths of all tiles are known, so the header is computed and written first. Then the tiles are
+copied in file order, from spools or from memory; then the file is synced, read back and compared.
 """
 
 from __future__ import annotations
@@ -45,13 +44,14 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
-#: Spools that stay open; more are there after many runs, or of more workers than that.
+#: Spools that stay open; after many runs, or of many workers, there are more.
 OPEN_SPOOLS = 64
-#: Bytes of a file under which a thread takes longer to start than to read it.
+#: A file of fewer bytes is read before a thread would have started.
 ALONE = 1 << 20
-#: Kinds of files of one tile of which this process has had GDAL read one back whole, and how many
-#: are kept in mind. What they have in common is all but place, fingerprint, size and pixels.
+#: Kinds of files of one tile of which GDAL has read one back whole in this process. Files of a kind
+#: differ in place, fingerprint, size and pixels alone.
 _compared: set[str] = set()
+#: Kinds that are remembered.
 KINDS = 64
 
 
@@ -157,7 +157,7 @@ def _finish(
     stage: Stage,
     stack: ExitStack,
 ) -> ItemReceipt:
-    """Complete the index, write the file, verify it."""
+    """Complete the index, write the file and verify it."""
     plan = index.plan
     scratch = ScratchStore(Path(item.work_dir))
     stack.callback(scratch.close)
@@ -178,15 +178,15 @@ def _finish(
 def _verify(
     path: Path, written: Written, index: TileIndex, template: Template, *, mask: bool
 ) -> tuple[str, int]:
-    """Read every byte in a thread of its own, while GDAL decodes its sample in this one: nearly
-    always the other cores have nothing left to do. Returns the digest, and how many tiles GDAL
-    looked at.
+    """Read every byte in another thread, while GDAL decodes a sample of tiles in this one: the
+    other cores are nearly always idle. Return the digest, and how many tiles GDAL decoded.
 
-    Every tile was decoded when it was encoded, by another decoder, and compared; here its bytes
-    are. Of files of one tile and one kind GDAL decodes the first, and opens all."""
+    Every tile was decoded by another decoder when it was encoded, and compared; here its bytes are
+    compared. GDAL opens all files of one tile and one kind, and decodes the first.
+    """
     if written.size < ALONE:
         digest = check_bytes(path, written)
-        # With more tiles than one there is an order, in which each file could be wrong.
+        # Files of several tiles may each have them in a wrong order.
         kind = template.kind if len(written.slots) == 1 else ""
         alike = kind in _compared
         verified = check_with_gdal(path, index, template.identity, mask=mask, alike=alike)
@@ -200,7 +200,7 @@ def _verify(
         try:
             verified = check_with_gdal(path, index, template.identity, mask=mask)
         finally:
-            # Its error comes first: it says which byte is wrong.
+            # The thread's error comes first: it names the byte that is wrong.
             digest = reading.result()
     return digest, verified
 
@@ -232,7 +232,7 @@ def _write(
 
 
 def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """Store, offset and length of the longest stretches that can be copied at once."""
+    """Return store, offset and length of the longest stretches that can be copied at once."""
     slots = slots[slots["length"] > 0]
     starts = slots["offset"].astype(np.int64) - frame[0]
     ends = starts + frame[0] + slots["length"] + frame[1]
@@ -252,7 +252,7 @@ def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:
 def _facts(
     index: TileIndex, layout: Layout, slots: Slots, *, mask: bool, holes: int, verified: int
 ) -> dict[str, object]:
-    """What the receipt says of the file."""
+    """Return the facts for the file's receipt."""
     encoding = index.plan.encoding
     return {
         "driver": "GTiff",

@@ -24,7 +24,7 @@ _TRANSPARENCY_MASK = 4
 
 
 def directories_of(index: TileIndex, template: Template, *, mask: bool) -> list[Directory]:
-    """Image, its mask, overviews, masks of overviews."""
+    """Return the directories in file order: image, its mask, overviews, masks of overviews."""
     base, *overviews = index.levels
     images = [
         Directory(_image_tags(index.plan, entry, template), entry.image["length"])

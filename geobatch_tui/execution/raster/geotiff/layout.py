@@ -1,7 +1,7 @@
-"""The complete layout of a TIFF or COG, from nothing but tags and tile lengths.
+"""Computes the complete layout of a TIFF or COG from its tags and the lengths of its tiles.
 
-All sizes are known before the first byte is written, so offsets are prefix sums, and classic or
-BigTIFF is a fact and not a guess. Structure as GDAL's COG driver writes it
+All sizes are known before the first byte is written, so offsets are prefix sums, and the choice
+between classic TIFF and BigTIFF needs no guess. The structure is that of GDAL's COG driver
 (https://gdal.org/en/stable/drivers/raster/cog.html, "File format details"): header, ghost area,
 directories with their values, arrays of tile offsets and lengths, then tiles.
 """
@@ -38,7 +38,7 @@ CLASSIC_LIMIT = (1 << 32) - (1 << 16)
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One image of the file: its tags, without tile offsets and lengths, and the lengths of its
+    """The directory of an image: its tags, without tile offsets and lengths, and the lengths of its
     tiles (0: no such tile) in TIFF's tile order."""
 
     tags: tuple[Tag, ...]
@@ -47,8 +47,8 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything goes: the bytes before the first tile, the offset of each tile in the order
-    of the tile data (0: no such tile), the size of the whole file."""
+    """The bytes before the first tile, the offset of each tile in the order of the tile data (0: no
+    such tile), and the size of the whole file."""
 
     header: bytes
     offsets: Indices
@@ -83,13 +83,14 @@ class _Flavour:
         return 8 if self.big else 4
 
     def directory_size(self, entries: int) -> int:
-        """Bytes of a directory with its pointer to the next one, without values elsewhere."""
+        """Return the bytes of a directory with its pointer to the next, without values outside."""
         entry = 2 + 2 + 2 * self.inline  # code, type, count, value or pointer
         return struct.calcsize(self.counter) + entries * entry + self.inline
 
 
 def ghost_area(*, by_band: bool, mask: bool) -> bytes:
-    """GDAL's structural metadata of a COG. A mask interleaved with imagery only exists by pixel."""
+    """Return GDAL's structural metadata of a COG. Masks are interleaved with imagery only where
+    bands are interleaved by pixel."""
     lines = [
         "LAYOUT=IFDS_BEFORE_DATA",
         "BLOCK_ORDER=ROW_MAJOR",
@@ -164,7 +165,7 @@ def _header_size(directories: Sequence[Directory], ghost: bytes, flavour: _Flavo
 
 
 def _start(ghost: bytes, flavour: _Flavour) -> int:
-    """Where the first directory lies."""
+    """Return the offset of the first directory."""
     start = len(flavour.magic) + flavour.inline + len(ghost)
     return start + start % 2
 
@@ -175,7 +176,8 @@ def _header(
     ghost: bytes,
     flavour: _Flavour,
 ) -> bytes:
-    """Everything before the first tile: its length depends on counts alone, not on offsets."""
+    """Return the bytes before the first tile. Their length depends on counts alone, not on
+    offsets."""
     all_tags = [
         sorted((*entry.tags, *_tile_tags(entry, at, flavour)), key=lambda tag: tag.code)
         for entry, at in zip(directories, offsets, strict=True)
@@ -208,7 +210,7 @@ def _is_array(tag: Tag) -> bool:
 
 
 def _room(tag: Tag, flavour: _Flavour) -> int:
-    """Bytes that a value takes outside its entry; values start at even offsets."""
+    """Return the bytes that a value takes outside its entry; values start at even offsets."""
     size = len(tag.value)
     return 0 if size <= flavour.inline else size + size % 2
 

@@ -1,4 +1,4 @@
-"""Makes the tiles that no chunk could: holes, constant masks, and the upper overviews."""
+"""Makes the tiles that no chunk has made: holes, constant masks, and the upper overviews."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.pyramid.tiles import Level
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
-#: When an item is completed the other cores have nothing left to do, nearly always.
+#: Threads that encode overviews: the other cores are nearly always idle by then.
 THREADS = 2
-#: Tiles that may be encoded and not yet entered.
+#: Tiles that may be encoded and not yet in the index.
 _BATCH = 16
 
 
 def needs_mask(index: TileIndex) -> bool:
-    """Whether the item has invalid pixels that only a mask can tell: computed ones, or holes."""
+    """Whether the item has invalid pixels that only a mask marks: computed ones, or holes."""
     if index.plan.validity not in ("mask", "none"):
         return False
     base = index.levels[0]
@@ -65,7 +65,7 @@ class Completer:
         self._constants: dict[tuple[object, ...], Slots] = {}
 
     def complete(self, owned: int, *, mask: bool) -> int:
-        """Fill every slot; the number of tiles at full resolution that were holes."""
+        """Fill every slot; return how many tiles at full resolution were holes."""
         holes = 0
         for slots in self._index.levels[:owned]:
             missing = self._fill_holes(slots, mask=mask)
@@ -82,7 +82,7 @@ class Completer:
         return holes
 
     def _fill_holes(self, slots: LevelSlots, *, mask: bool) -> int:
-        """Pixels that were never computed: nodata, transparent or masked."""
+        """Fill tiles that were never computed with nodata, transparent or masked pixels."""
         level = slots.level
         holes = np.flatnonzero(slots.image["store"] == UNSET)
         for at in holes.tolist():
@@ -93,13 +93,14 @@ class Completer:
         return len(holes)
 
     def _fill_masks(self, slots: LevelSlots) -> None:
-        """Chunks without an invalid pixel spool no mask."""
+        """Fill the masks of chunks without an invalid pixel, which spool none."""
         level = slots.level
         for tile in np.flatnonzero(slots.mask["store"] == UNSET).tolist():
             slots.mask[tile] = self._mask_tile(level, level.window(tile), valid=True)
 
     def _settle_sparse(self, slots: LevelSlots) -> None:
-        """With interleaved masks a tile is left out together with its mask's, or not at all."""
+        """Leave an image tile out together with its mask tile or not at all, as interleaved masks
+        require."""
         left_out = slots.image["length"] == 0
         slots.mask["length"][left_out & (slots.mask["empty"] == 1)] = 0
         level = slots.level
@@ -109,7 +110,7 @@ class Completer:
     def _fill_tile(self, level: Level, plane: int, window: Window, *, sparse: bool) -> Slots:
         key = ("fill", sparse, plane, window.width, window.height)
         if key not in self._constants:
-            # A tile that must not be left out may only stand for one that could have been.
+            # A tile that must be written has the pixels that a reader sees where there is none.
             values = (
                 self._form.fill if sparse else np.full_like(self._form.fill, self._form.missing)
             )
@@ -129,7 +130,7 @@ class Completer:
         return self._constants[key]
 
     def _store(self, writer: TileWriter) -> Slots:
-        """Move what ``writer`` holds to the scratch file; its rows as slots."""
+        """Move the tiles of ``writer`` to the scratch file; return their slots."""
         rows = writer.rows
         start = self._scratch.append(writer.payload) if writer.payload else 0
         slots = np.zeros(len(rows), self._index.levels[0].image.dtype)
@@ -140,7 +141,7 @@ class Completer:
         return slots
 
     def _build(self, below: LevelSlots, slots: LevelSlots, *, mask: bool) -> None:
-        """All tiles of a level from the one below it, in their order."""
+        """Make all tiles of a level from the level below, in their order."""
 
         def encode(tile: int) -> TileWriter:
             writer = TileWriter(self._plan)
@@ -170,8 +171,8 @@ class Completer:
     def _children(
         self, below: LevelSlots, level: Level, tile: int, *, mask: bool
     ) -> tuple[Pixels, Valid | None, Margins]:
-        """Pixels (bands, h, w) and validity under a tile, in the level below, with the margins that
-        the reduction looks at."""
+        """Return pixels (bands, h, w) and validity under a tile, in the level below, with the
+        margins that the reduction needs."""
         lower, reach = below.level, MARGINS.get(self._plan.encoding.overview_resampling, 0)
         left, top, right, bottom = level.window(tile).bounds
         own = Window.between(2 * left, 2 * top, 2 * right, 2 * bottom).clip(lower.whole)
@@ -210,23 +211,23 @@ class Completer:
     def _decode(self, slot: np.void, plane: int, window: Window) -> Pixels:
         form = self._form
         if slot["store"] == UNSET:
-            # A hole, of which a lossy codec keeps no other tile.
+            # A hole: a lossy codec has no lossless tile of it.
             fill = form.fill[form.bands(plane), np.newaxis, np.newaxis]
             return np.broadcast_to(fill, (form.samples, *window.shape))
         if not slot["length"]:
             return np.full((form.samples, *window.shape), form.missing, form.dtype)
         shape = (form.height, form.width, form.samples)
-        tile = self._codec.decode(self._read(slot), shape, form.dtype)
+        tile = self._codec.decode(self._read_tile(slot), shape, form.dtype)
         return form.unpack(tile, window)
 
     def _decode_mask(self, slot: np.void, level: Level, window: Window) -> Valid:
         shape = (level.block_height, level.block_width // 8)
-        tile = MASK_CODEC.decode(self._read(slot), shape, np.dtype(np.uint8))
+        tile = MASK_CODEC.decode(self._read_tile(slot), shape, np.dtype(np.uint8))
         return unpack_mask(tile, window)
 
-    def _read(self, slot: np.void) -> bytes:
+    def _read_tile(self, slot: np.void) -> bytes:
         store: Store = self._stores[int(slot["store"])]
-        data = store.read(int(slot["offset"]), int(slot["length"]))
+        data = store.read_bytes(int(slot["offset"]), int(slot["length"]))
         if crc32(data) != slot["crc"]:
             raise VerifyError("a spooled tile is damaged: its checksum differs")
         return data

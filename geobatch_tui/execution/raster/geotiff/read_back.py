@@ -1,7 +1,7 @@
 """Reads a finished file back: every byte by checksum, and a sample of tiles through GDAL.
 
-rasterio can report success for a file that is cut short or holds zeros where the disk was full, so
-nothing counts as written before it was read.
+rasterio can report success for a file that is cut short, or has zeros where the disk was full. So a
+file counts as written when it has been read.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 
 #: Tiles of each level and plane that GDAL decodes, spread evenly.
 SAMPLES = 8
-#: Codecs of which each library may decode the same bytes to pixels a little different.
+#: Codecs whose bytes different libraries may decode to slightly different pixels.
 _PICTURES = frozenset({"JPEG", "WEBP"})
 _OTHER_DECODER = (
     "at any quality, imagecodecs and rasterio have to decode {0} to the same pixels: install both "
     "from their wheels, or choose compress = DEFLATE, which loses nothing"
 )
-#: What reading by rasterio raises. The second is GDAL's where rasterio has no class of its own; it
+#: Errors of reading by rasterio. The second is GDAL's where rasterio has no class of its own, and
 #: has no public name.
 READ_ERRORS = (RasterioError, CPLE_BaseError, OSError)
-#: The bytes of an output alone count: what lies beside it belongs to others.
+#: Files beside an output are not its own, and are not opened.
 _ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 
 
@@ -81,7 +81,7 @@ def read_blocks(name: str, overview: int | None = None) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a file should hold: its header, and where its tiles lie, in file order."""
+    """The expected content of a file: its header, and the places of its tiles, in file order."""
 
     header: bytes
     size: int
@@ -91,7 +91,7 @@ class Written:
 
 
 def check_bytes(path: Path, written: Written) -> str:
-    """Read the whole file once and compare it with what was meant; its SHA-256 in hex.
+    """Read the whole file once and compare it with the expected content; return its SHA-256 in hex.
 
     Raises:
         VerifyError: size, header, a tile's checksum, leader or trailer differ.
@@ -141,17 +141,17 @@ def _check_tiles(fd: int, path: Path, written: Written, digest: Digest) -> None:
 def check_with_gdal(
     path: Path, index: TileIndex, identity: Identity, *, mask: bool, alike: bool = False
 ) -> int:
-    """Open the file as GeoTIFF by GDAL and compare; how many tiles were looked at.
+    """Open the file as GeoTIFF by GDAL and compare; return how many tiles were compared.
 
-    ``alike``: one of the same tags was compared whole, and the bytes of this one are those that
-    were meant. Then GDAL need not decode its tiles, nor look up its CRS, which take longer than to
+    ``alike``: a file with the same tags was compared whole, and the bytes of this one are as
+    expected. Then GDAL need not decode its tiles, nor look up its CRS, which takes longer than to
     make a small file.
 
     Raises:
         VerifyError: size, bands, CRS, geotransform, nodata, tags, layout, overviews or the pixels
-            of a sampled tile are not what was meant.
+            of a sampled tile are not as expected.
     """
-    looked_at = 0
+    compared = 0
     config = dict(_ALONE)
     if alike:
         config["GDAL_GEOREF_SOURCES"] = "NONE"
@@ -168,10 +168,10 @@ def check_with_gdal(
                     sample = _sample(slots)
                     if not alike:
                         _check_tiles_of(dataset, index, slots, sample, mask=mask)
-                    looked_at += len(sample) * (index.planes + mask)
+                    compared += len(sample) * (index.planes + mask)
     except READ_ERRORS as error:
         raise VerifyError(f"{path.name!r} cannot be read by GDAL: {error}") from error
-    return looked_at
+    return compared
 
 
 def _placeless(identity: Identity) -> Mapping[str, object]:
@@ -213,7 +213,7 @@ def _check_size(dataset: DatasetReader, slots: LevelSlots) -> None:
 
 
 def _sample(slots: LevelSlots) -> list[int]:
-    """Numbers of the tiles to look at."""
+    """Return the numbers of the tiles to compare."""
     tiles = slots.level.tiles
     if tiles <= SAMPLES:
         return list(range(tiles))
@@ -232,14 +232,14 @@ def _check_tiles_of(
             bands = range(form.bands(plane).start + 1, form.bands(plane).stop + 1)
             pixels = dataset.read(list(bands), window=at)
             raw = crc32(form.pack(pixels))
-            _same(raw, slots.image[plane * level.tiles + tile], level.number, tile, hint)
+            _compare(raw, slots.image[plane * level.tiles + tile], level.number, tile, hint)
         if mask:
             valid = dataset.dataset_mask(window=at) != 0
             packed = pack_mask(valid, level.block_width, level.block_height)
-            _same(crc32(packed), slots.mask[tile], level.number, tile)
+            _compare(crc32(packed), slots.mask[tile], level.number, tile)
 
 
-def _same(crc: int, slot: np.void, level: int, tile: int, hint: str = "") -> None:
+def _compare(crc: int, slot: np.void, level: int, tile: int, hint: str = "") -> None:
     if crc != slot["crc_raw"]:
         raise VerifyError(
             f"GDAL reads other pixels in tile {tile} of level {level} than were meant", hint=hint
@@ -247,7 +247,7 @@ def _same(crc: int, slot: np.void, level: int, tile: int, hint: str = "") -> Non
 
 
 def inspect(path: str, stage: Stage) -> InspectReceipt:
-    """Embedded fingerprint (empty: not ours), size in bytes and SHA-256 of a GeoTIFF.
+    """Read the embedded fingerprint (empty: not ours), size in bytes and SHA-256 of a GeoTIFF.
 
     Raises:
         VerifyError: the file is not there, is no GeoTIFF, or a block of the image, a mask or an

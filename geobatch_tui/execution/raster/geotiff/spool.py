@@ -1,4 +1,4 @@
-"""Finished chunks on disk until their item is assembled.
+"""Writes and reads spools: finished chunks on disk until their item is assembled.
 
 Each thread of each worker appends to a file of its own, ``<epoch>-<pid>-<thread>.spool`` in the
 item's work directory. A segment is one chunk::
@@ -7,8 +7,8 @@ item's work directory. A segment is one chunk::
     index: one chunks.ROW a tile
     end:   magic, fingerprint, chunk, chunk size, rows, length of the tiles, CRC-32
 
-and is durable before its place is answered. A segment that could not be completed is cut off
-again; if even that fails, its bytes lie there unused, since only answered places are ever read.
+and is durable before its place is reported. A segment that could not be completed is cut off
+again; if even that fails, its bytes stay unused, since only reported places are read.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
 
 
 def _append(path: Path, payload: bytearray, footer: bytes) -> tuple[int, int]:
-    """Append, sync and read back; where the segment starts, and its CRC-32."""
+    """Append, sync and read back; return the segment's offset and its CRC-32."""
     fd, start = open_spool(path)
     try:
         try:
@@ -125,12 +125,12 @@ def _footer(item: ItemContext, index: int, rows: Rows, length: int) -> bytes:
 
 
 def _identity(item: ItemContext) -> bytes:
-    """16 bytes that differ wherever the item's fingerprint does."""
+    """Return 16 bytes that differ wherever the item's fingerprint does."""
     return hashlib.blake2b(item.fingerprint.encode(), digest_size=16).digest()
 
 
 def read_rows(fd: int, item: ItemContext, segment: Segment) -> Rows:
-    """The index of a segment in the open spool ``fd``; offsets count from the file's start.
+    """Read the index of a segment in the open spool ``fd``; offsets count from the file's start.
 
     Raises:
         VerifyError: cut short, damaged, or of another item, plan, chunk or chunk grid.
@@ -158,7 +158,7 @@ def read_rows(fd: int, item: ItemContext, segment: Segment) -> Rows:
 
 
 def is_intact(item: ItemContext, segment: Segment) -> bool:
-    """Whether a segment is still there, byte for byte. Reads all of it."""
+    """Whether a segment is still there, byte for byte; reads all of it."""
     if not segment.length:
         return True
     path = Path(item.work_dir) / segment.spool

@@ -1,10 +1,9 @@
-"""TIFF tags of an item, as GDAL itself writes them.
+"""Makes the TIFF tags of an item as GDAL writes them.
 
-A raster of 16x16 pixels with the item's bands, colours, CRS and metadata is written in memory; its
-tags are copied, except those that speak of size and encoding. So no GeoKey is ever made by hand.
-The tags are taken as raw bytes, by a parser of the few lines that a classic little-endian file of
-known origin needs: the assembler writes raw bytes again, and decoding them in between (with
-tifffile, whose import alone takes 0.18 s) could only lose something.
+GDAL writes a raster of 16x16 pixels with the item's bands, colours, CRS and metadata in memory; its
+tags are copied, except those of size and encoding. So no GeoKey is made by hand. The tags are
+copied as raw bytes, by the short parser that a classic little-endian file of known origin needs:
+decoding them in between (with tifffile, whose import alone takes 0.18 s) could only lose something.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import Number
 
 SIDE = 16
-#: Size and place of the pixels, and their encoding: the assembler's own.
+#: Tags of size, encoding and tiles, which the assembler makes itself.
 _OWN_TAGS = frozenset({
     tag.NEW_SUBFILE_TYPE, tag.IMAGE_WIDTH, tag.IMAGE_LENGTH, tag.COMPRESSION, tag.STRIP_OFFSETS,
     tag.ROWS_PER_STRIP, tag.STRIP_BYTE_COUNTS, tag.PREDICTOR, tag.TILE_WIDTH, tag.TILE_LENGTH,
@@ -49,9 +48,9 @@ _OVERVIEW_TAGS = frozenset({
 })  # fmt: skip
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
 _END = b"</GDALMetadata>"
-#: GDAL's names of colours where rasterio's are others; case makes no difference.
+#: GDAL's names of colours where rasterio has others; case makes no difference.
 _GDAL_COLOURS = {"Y": "YCbCr_Y", "Cb": "YCbCr_Cb", "Cr": "YCbCr_Cr"}
-#: Stand for the place and the fingerprint of an item, in tags that are shared.
+#: Stand-ins for the place and the fingerprint of an item, in templates that items share.
 _UNIT = (1.0, 0.0, 0.0, 0.0, -1.0, 1.0)
 _NO_MARK = "?" * 32
 _ENTRY = struct.Struct("<HHI")
@@ -97,7 +96,7 @@ class Template:
 
 
 def make_template(plan: RasterPlan, fingerprint: str) -> Template:
-    """Tags for ``plan``, with the fingerprint as metadata item GEOBATCH_FP.
+    """Make the tags for ``plan``, with the fingerprint as metadata item GEOBATCH_FP.
 
     Raises:
         CrsError: GeoTIFF cannot hold the CRS.
@@ -105,7 +104,7 @@ def make_template(plan: RasterPlan, fingerprint: str) -> Template:
     """
     a, b, c, d, e, f = plan.transform
     if b or d or a <= 0 or e >= 0 or plan.area_or_point == "Point":
-        return _made(plan, fingerprint)
+        return _make(plan, fingerprint)
     # Thousands of small files of one kind differ in their place and fingerprint alone.
     kind = replace(plan, transform=_UNIT, warp=None, width=SIDE, height=SIDE)
     kind = replace(kind, encoding=replace(plan.encoding, overviews=()))
@@ -114,15 +113,15 @@ def make_template(plan: RasterPlan, fingerprint: str) -> Template:
     if blank is None:
         if len(_blanks) >= _KINDS:
             _blanks.clear()
-        blank = _blanks[name] = _made(kind, _NO_MARK)
+        blank = _blanks[name] = _make(kind, _NO_MARK)
     place = {
         tag.MODEL_PIXEL_SCALE: struct.pack("<3d", a, -e, 0.0),
         tag.MODEL_TIE_POINT: struct.pack("<6d", 0.0, 0.0, 0.0, c, f, 0.0),
     }
     mark = fingerprint.encode()
     if len(mark) != len(_NO_MARK) or not place.keys() <= {entry.code for entry in blank.tags}:
-        return _made(plan, fingerprint)
-    tags = tuple(_filled(entry, place, mark) for entry in blank.tags)
+        return _make(plan, fingerprint)
+    tags = tuple(_with_place(entry, place, mark) for entry in blank.tags)
     identity: Identity = {
         **blank.identity,
         "transform": plan.transform,
@@ -131,7 +130,7 @@ def make_template(plan: RasterPlan, fingerprint: str) -> Template:
     return Template(tags, blank.overview_tags, identity, name)
 
 
-def _filled(entry: Tag, place: dict[int, bytes], mark: bytes) -> Tag:
+def _with_place(entry: Tag, place: dict[int, bytes], mark: bytes) -> Tag:
     """Return a tag of a blank template with the place and the fingerprint of an item."""
     if entry.code in place:
         return replace(entry, value=place[entry.code])
@@ -139,40 +138,40 @@ def _filled(entry: Tag, place: dict[int, bytes], mark: bytes) -> Tag:
     return replace(entry, value=entry.value.replace(blank, mark)) if blank in entry.value else entry
 
 
-def _made(plan: RasterPlan, fingerprint: str) -> Template:
+def _make(plan: RasterPlan, fingerprint: str) -> Template:
     data = _write(plan, fingerprint)
-    found = [entry for entry in parse_tags(data) if entry.code not in _OWN_TAGS]
+    entries = [entry for entry in parse_tags(data) if entry.code not in _OWN_TAGS]
     if XMP in plan.domains:  # rasterio puts its name before it
         packet = "".join(plan.domains[XMP].values()).encode()
-        found.append(Tag(tag.XMP, 1, len(packet), packet))
-    # The bytes alone: GDAL keeps what a TIFF cannot hold in a sidecar, which will not be there.
+        entries.append(Tag(tag.XMP, 1, len(packet), packet))
+    # The bytes alone: GDAL puts metadata that a TIFF cannot hold into a sidecar file.
     with MemoryFile(data) as memory, memory.open(driver="GTiff") as dataset:
         identity = describe(dataset, plan.domains)
         identity["domains"] |= {XMP: plan.domains[XMP]} if XMP in plan.domains else {}
-        _check(plan, dataset)
+        _check_template(plan, dataset)
     if plan.count > 2 and identity["colours"] != plan.colorinterp:
-        found = _with_colours(found, plan.colorinterp)
+        entries = _with_colours(entries, plan.colorinterp)
         identity["colours"] = plan.colorinterp
-    tags = tuple(sorted(found, key=lambda entry: entry.code))
+    tags = tuple(sorted(entries, key=lambda entry: entry.code))
     overview_tags = tuple(entry for entry in tags if entry.code in _OVERVIEW_TAGS)
     return Template(tags, overview_tags, identity)
 
 
 def _with_colours(tags: list[Tag], colours: tuple[str, ...]) -> list[Tag]:
-    """``tags`` whose metadata name the colour of each band, as in copies that GDAL makes: it leaves
-    out of a new file that bands are undefined or grey, and reads them as grey or red."""
+    """Return ``tags`` whose metadata name the colour of each band, as in copies that GDAL makes:
+    for a new file it leaves out undefined and grey, and reads such bands as grey or red."""
     items = "".join(
         f'<Item name="COLORINTERP" sample="{band}" role="colorinterp">'
         f"{_GDAL_COLOURS.get(name, name)}</Item>\n"
         for band, name in enumerate(colours)
     )
     return [
-        _prolonged(entry, items.encode()) if entry.code == tag.GDAL_METADATA else entry
+        _extended(entry, items.encode()) if entry.code == tag.GDAL_METADATA else entry
         for entry in tags
     ]
 
 
-def _prolonged(entry: Tag, items: bytes) -> Tag:
+def _extended(entry: Tag, items: bytes) -> Tag:
     value = entry.value.replace(_END, items + _END)
     return replace(entry, count=len(value), value=value)
 
@@ -239,9 +238,9 @@ def _write_bands(plan: RasterPlan, dataset: DatasetReader) -> None:
     for band, text in enumerate(plan.descriptions, 1):
         if text:
             dataset.set_band_description(band, text)
-    for band, found in enumerate(plan.band_tags, 1):
-        if found:
-            dataset.update_tags(band, **found)
+    for band, own in enumerate(plan.band_tags, 1):
+        if own:
+            dataset.update_tags(band, **own)
     for band, unit in enumerate(plan.units, 1):
         if unit:
             dataset.set_band_unit(band, unit)
@@ -258,12 +257,12 @@ def _crs(plan: RasterPlan) -> CRS | None:
 
 
 def _is_ycbcr(plan: RasterPlan) -> bool:
-    """Three bands in JPEG: they read back as red, green and blue whatever they were."""
+    """Whether three bands are in JPEG: they read back as red, green and blue in any case."""
     return plan.encoding.compress == "JPEG" and plan.count == 3
 
 
 def _colours(plan: RasterPlan) -> dict[str, object]:
-    """GDAL's options for colours, and for codecs that have a say in them or in metadata."""
+    """Return GDAL's options for colours, and for codecs that change colours or metadata."""
     encoding = plan.encoding
     if encoding.compress == "JPEG":
         return {"photometric": _photometric(plan), "compress": "JPEG"}
@@ -284,7 +283,7 @@ def _photometric(plan: RasterPlan) -> str:
     return "RGB" if rgb else "MINISBLACK"
 
 
-def _check(plan: RasterPlan, dataset: DatasetReader) -> None:
+def _check_template(plan: RasterPlan, dataset: DatasetReader) -> None:
     wanted = _crs(plan)
     if wanted is not None and not _same_crs(wanted, dataset.crs):
         raise CrsError(
@@ -304,13 +303,13 @@ def _is_nan(value: Number | None) -> bool:
     return value is not None and math.isnan(value)
 
 
-def _same_crs(wanted: CRS, found: CRS | None) -> bool:
-    """Equal, or equal but for what GeoTIFF never says (the axis order of OGC:CRS84)."""
-    return found is not None and (wanted == found or wanted.to_dict() == found.to_dict())
+def _same_crs(wanted: CRS, other: CRS | None) -> bool:
+    """Whether two CRSs are equal, but for the axis order (OGC:CRS84), which GeoTIFF cannot hold."""
+    return other is not None and (wanted == other or wanted.to_dict() == other.to_dict())
 
 
 def parse_tags(data: bytes) -> list[Tag]:
-    """Tags of the first directory of a classic little-endian TIFF, with their raw values."""
+    """Read the tags of the first directory of a classic little-endian TIFF, as raw values."""
     if data[:4] != b"II*\0":
         raise OperationError("the template is no classic little-endian TIFF")
     (start,) = struct.unpack_from("<I", data, 4)

@@ -1,6 +1,7 @@
-"""Every tile of an item: where its bytes are, and what they should be.
+"""The index of an item's tiles: the place of each tile's bytes, and their checksums.
 
-Slots are held by level, in TIFF's tile order: plane by plane, row-major in each.
+Slots are ordered by level, and within a level in TIFF's tile order: plane by plane, row-major in
+each.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import Indices, Records
 
 UNSET = -1
-#: ``store`` numbers the store that holds the bytes; see chunks.ROW for the rest.
+#: ``store`` is the number of the store with the bytes; see ``encode_chunk.ROW`` for the others.
 SLOT = np.dtype([
     ("store", "<i4"), ("offset", "<u8"), ("length", "<u4"), ("crc", "<u4"), ("crc_raw", "<u4"),
     ("empty", "<u1"),
@@ -45,8 +46,8 @@ type Slots = Records
 
 @dataclass(frozen=True, slots=True)
 class LevelSlots:
-    """Slots of one level: of its image planes, of its mask, and of its image planes as they were
-    before a lossy codec, where overviews are made from them."""
+    """The slots of one level: of its image planes, of its mask, and of the lossless tiles that
+    overviews are made from where the codec is lossy."""
 
     level: Level
     image: Slots
@@ -55,7 +56,7 @@ class LevelSlots:
 
 
 class TileIndex:
-    """All slots of an item; at first nothing is known of any."""
+    """The slots of all tiles of an item; at first all are unset."""
 
     def __init__(self, plan: RasterPlan) -> None:
         self.plan = plan
@@ -121,7 +122,7 @@ class TileIndex:
                 )
 
     def sequence(self, *, mask: bool) -> tuple[Slots, Indices, Indices]:
-        """All tiles in file order: their slots, the number of their directory, their tile number.
+        """Return all tiles in file order: slots, numbers of directories, numbers of tiles.
 
         The smallest level comes first. By pixel each image tile is followed by its mask's, by
         band the mask comes last. Directories are numbered in file order: image, its mask,
@@ -153,5 +154,5 @@ def _unset(count: int) -> Slots:
 
 
 def _alternate[T: np.generic](parts: Sequence[NDArray[T]]) -> NDArray[T]:
-    """First of each, second of each, and so on."""
+    """Return the first of each, the second of each, and so on."""
     return np.stack(parts, axis=1).ravel()

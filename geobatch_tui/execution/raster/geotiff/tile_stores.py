@@ -1,4 +1,4 @@
-"""Where encoded tiles lie until they are copied into the final file."""
+"""Stores of encoded tiles, from which they are copied into the final file."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 class Store(Protocol):
     """Bytes that can be read, and copied to the end of an open file."""
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Raises VerifyError if the bytes are not there."""
+    def read_bytes(self, offset: int, length: int) -> bytes:
+        """Read bytes. Raises VerifyError if they are not there."""
         ...
 
     def copy(self, target: int, offset: int, length: int) -> None:
-        """Raises VerifyError if the bytes are not there, OSError if the target refuses them."""
+        """Copy bytes to the end of ``target``. Raises VerifyError if they are not there, OSError if
+        the target refuses them."""
         ...
 
     def close(self) -> None: ...
 
 
 class SpoolStore:
-    """A spool to read from. One that does not ``stay`` open is opened each time: there may be more
-    of them than a process can have open."""
+    """A spool to read from. With ``stays`` it stays open; else it is opened for each read, as there
+    may be more spools than a process can have open."""
 
     def __init__(self, path: Path, *, stays: bool) -> None:
         self._path = path
@@ -45,7 +46,7 @@ class SpoolStore:
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """Its file descriptor, for as long as the block lasts."""
+        """Yield its file descriptor, open while the block lasts."""
         if self._fd >= 0:
             yield self._fd
             return
@@ -55,7 +56,7 @@ class SpoolStore:
         finally:
             os.close(fd)
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read_bytes(self, offset: int, length: int) -> bytes:
         with self.opened() as fd:
             return read_exactly(fd, offset, length)
 
@@ -69,12 +70,12 @@ class SpoolStore:
 
 
 class MemoryStore:
-    """Tiles that never were on disk."""
+    """Tiles in memory, which were never on disk."""
 
     def __init__(self, payload: Buffer) -> None:
         self._payload = memoryview(payload)
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read_bytes(self, offset: int, length: int) -> bytes:
         return bytes(self._payload[offset : offset + length])
 
     def copy(self, target: int, offset: int, length: int) -> None:
@@ -85,7 +86,7 @@ class MemoryStore:
 
 
 class ScratchStore:
-    """A nameless file that grows: what the finaliser itself encodes. Gone when closed."""
+    """A nameless file for the tiles that assembly itself encodes. It is gone when closed."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -93,7 +94,7 @@ class ScratchStore:
         self.size = 0
 
     def append(self, payload: Buffer) -> int:
-        """Where ``payload`` starts. Raises DiskFullError and its kin."""
+        """Append ``payload``; return its offset. Raises DiskFullError and its kin."""
         with disk_errors("cannot write scratch data in", self._directory):
             if self._file is None:
                 self._directory.mkdir(parents=True, exist_ok=True)
@@ -105,7 +106,7 @@ class ScratchStore:
         self.size += memoryview(payload).nbytes
         return start
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read_bytes(self, offset: int, length: int) -> bytes:
         return read_exactly(self._fd, offset, length)
 
     def copy(self, target: int, offset: int, length: int) -> None:

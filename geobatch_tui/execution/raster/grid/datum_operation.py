@@ -159,17 +159,10 @@ def _area(box: pixel_grid.Box) -> AreaOfInterest:
 
 def _lacking(src: CRS, dst: CRS, area: AreaOfInterest, accuracy: float) -> tuple[str, ...]:
     """Return a warning where PROJ knows a better operation whose grid is not installed."""
-    found = coordinate_operations.between(src, dst, area)
-    if found.best or found.lacking is None:
-        return ()
-    best, missing = found.lacking
+    operations = coordinate_operations.between(src, dst, area)
+    note = operations.missing_grid(crs_lookup.named(dst))
     stated = "unknown" if accuracy < 0 else f"{accuracy:g} m"
-    note = (
-        f"the best transformation to {crs_lookup.named(dst)} ({best:g} m) needs "
-        f"{', '.join(missing) or 'a grid'}, which PROJ does not find; the accuracy of the one "
-        f"used is {stated}"
-    )
-    return (note,)
+    return (f"{note}; the accuracy of the one used is {stated}",) if note else ()
 
 
 def _name_of(best: Transformer) -> str:

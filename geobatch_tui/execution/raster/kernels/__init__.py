@@ -1,1 +1,1 @@
-"""The compiled loops over pixels, and their signatures: arrays in, arrays out."""
+"""Compiled loops over pixels, from arrays to arrays, and their signatures."""

@@ -53,7 +53,8 @@ def interpolate(nodes_x, nodes_y, places, size, basis, x, y, left, top):
 
 @jit
 def _deviation(nodes, true, across, down):
-    """How far the interpolated position with weights ``across`` and ``down`` (4,) is from it."""
+    """Return the distance of the interpolated position, with weights ``across`` and ``down`` (4,),
+    from the true one."""
     guess = 0.0
     for j in range(4):
         guess += across[j] * _blend(nodes, j, down[0], down[1], down[2], down[3])
@@ -94,8 +95,8 @@ def judge(nodes_x, nodes_y, check_x, check_y, basis, limit, jump, good, empty):
 
 @jit
 def _extent(nodes, rows):
-    """Least and largest value that the patch between the nodes (4, 4) takes at most: those of its
-    control points as a Bezier patch, which encloses it. ``rows`` (4, 4) is overwritten."""
+    """Return bounds of the values of the patch between the nodes (4, 4): the least and the largest
+    of its control points as a Bezier patch, which encloses it. ``rows`` (4, 4) is overwritten."""
     for i in range(4):
         a, b, c, d = nodes[0, i], nodes[1, i], nodes[2, i], nodes[3, i]
         rows[0, i] = a
@@ -135,7 +136,7 @@ def extents_of_cells(nodes_x, nodes_y, places, per, first, side, extents, rows):
 
 @jit
 def extents_of_pixels(x, y, places, per, first, side, extents):
-    """As :func:`extents_of_cells`, for single pixels at ``x``, ``y`` (n,)."""
+    """Widen ``extents`` as :func:`extents_of_cells` does, by single pixels at ``x``, ``y`` (n,)."""
     for n in range(len(places)):
         if 0.0 <= x[n] <= side[0] and 0.0 <= y[n] <= side[1]:
             row, col = places[n, 1] // per - first[1], places[n, 0] // per - first[0]

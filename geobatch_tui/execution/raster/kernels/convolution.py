@@ -16,32 +16,32 @@ from geobatch_tui.execution.raster.kernels import pixel_loops
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
-#: How many pixels beyond the 2x2 count, on each side.
+#: Pixels beyond the 2x2 that count, on each side.
 MARGINS = {"bilinear": 1, "cubic": 3}
-#: Pixels that are there beyond a region: left, top, right, bottom.
+#: Pixels that are present beyond a region: left, top, right, bottom.
 Margins = tuple[int, int, int, int]
 NONE: Margins = (0, 0, 0, 0)
-#: Where the valid pixels weigh less than this of the whole, a cubic's negative lobes would rule.
+#: Below this weight of the valid pixels, a cubic's negative lobes would dominate.
 _LIGHT = 0.25
 
 
 def weights(resampling: str) -> Pixels:
-    """Weights (taps,) along an axis, which sum to 1."""
+    """Return the weights (taps,) along an axis, which sum to 1."""
     margin = MARGINS[resampling]
     far = np.abs(np.arange(-margin, margin + 2) - 0.5) / 2
     if resampling == "bilinear":
-        found = np.maximum(1 - far, 0)
+        values = np.maximum(1 - far, 0)
     else:
         near = (1.5 * far - 2.5) * far * far + 1
-        found = np.where(far <= 1, near, ((-0.5 * far + 2.5) * far - 4) * far + 2)
-    normal: Pixels = found / found.sum()
+        values = np.where(far <= 1, near, ((-0.5 * far + 2.5) * far - 4) * far + 2)
+    normal: Pixels = values / values.sum()
     return normal
 
 
 def halve(
     band: Pixels, valid: Valid | None, resampling: str, margins: Margins
 ) -> tuple[Pixels, Valid]:
-    """Weighted means (h / 2, w / 2, rounded up), as float64, and where there are any.
+    """Return weighted means (h / 2, w / 2, rounded up), as float64, and where they are known.
 
     ``band`` (h, w) and ``valid`` include ``margins``, which are smaller than the kernel's only at
     the rim of the image.

@@ -1,4 +1,4 @@
-"""The loops over pixels where all of them are valid, compiled.
+"""The loops of resampling where all pixels are valid, compiled.
 
 Every function gives for a pixel the same bits whatever window it is called for: it sums the taps
 down the rows first, column by column, and then along the row. Sums are float64 for every type of
@@ -30,7 +30,7 @@ _1, _2, _3, _4, _5 = (np.uint32(i) for i in range(1, 6))
 
 @jit
 def _down(rows, w, sums):
-    """Weighted sums of ``rows`` (taps, n) into ``sums`` (n,)."""
+    """Fill ``sums`` (n,) with weighted sums of ``rows`` (taps, n)."""
     taps, n = len(w), len(sums)
     if taps == 2:
         r0, r1 = rows[0], rows[1]
@@ -54,7 +54,7 @@ def _down(rows, w, sums):
 
 @jit
 def _along(sums, first, w, out, whole, low, high):
-    """Weighted sums along ``sums`` at ``first`` (n,) with ``w`` (taps, n), rounded and clamped."""
+    """Fill ``out`` with weighted sums along ``sums`` at ``first`` (n,) with ``w`` (taps, n)."""
     taps, n = w.shape[0], len(out)
     if taps == 2:
         w0, w1 = w[0], w[1]
@@ -116,7 +116,7 @@ def separable(
 
 @jit
 def sum_of(pixels, row, col, wy, wx):
-    """Weighted sum of the taps from (``row``, ``col``) of ``pixels`` (h, w)."""
+    """Return the weighted sum of the taps from (``row``, ``col``) of ``pixels`` (h, w)."""
     row, col = np.uint32(row), np.uint32(col)
     if len(wx) == 2 and len(wy) == 2:
         return wx[0] * (wy[0] * pixels[row, col] + wy[1] * pixels[row + _1, col]) + wx[1] * (
@@ -137,7 +137,7 @@ def sum_of(pixels, row, col, wy, wx):
 
 @jit
 def nearest(source, x, y, off, side, out, touched, corner):
-    """The pixel that each position lies in, all of them valid."""
+    """Fill ``out`` with the pixel that each position lies in."""
     height, width = x.shape
     for r in range(height):
         for c in range(width):
@@ -183,8 +183,8 @@ _many = _picker(0, 0)
 
 @jit
 def pick_row(planes, at, stride, wx, wy, ready, _full, out, r, left, whole, low, high, _picked):
-    """Row ``r`` of ``out`` from column ``left``, where ``ready``; ``planes`` are bands as they lie
-    in memory."""
+    """Fill row ``r`` of ``out`` from column ``left``, where ``ready``; ``planes`` are bands as they
+    lie in memory."""
     across, down = wx.shape[0], wy.shape[0]
     right = left + len(at)
     for band in range(planes.shape[0]):
@@ -210,10 +210,10 @@ def pick_row(planes, at, stride, wx, wy, ready, _full, out, r, left, whole, low,
 
 @jit
 def place_row(x, y, side, off, stride, lead, taps, at, dx, dy, ready):
-    """Of a row of positions the first tap, as a place in the window, and the distance from the tap
-    before; ``ready`` where no tap lies beyond the source. Returns whether that is so everywhere.
+    """Find for a row of positions the first tap, as a place in the window, and the distance from
+    the pixel centre before. ``ready``: no tap lies beyond the source; returns whether all are.
 
-    Without a branch, so that many positions are looked at together.
+    There is no branch, so that the compiler takes many positions at a time.
     """
     low_x, high_x = float(lead[0]), float(side[0] - taps[0] + lead[0])
     low_y, high_y = float(lead[1]), float(side[1] - taps[1] + lead[1])
@@ -235,14 +235,14 @@ def place_row(x, y, side, off, stride, lead, taps, at, dx, dy, ready):
 
 @jit
 def parts_of(rows, taps):
-    """Weights of both axes, distances of both, and a row to spare."""
+    """Cut ``rows`` into the weights of both axes, the distances of both, and a spare row."""
     both = taps[0] + taps[1]
     return rows[: taps[0]], rows[taps[0] : both], rows[both], rows[both + 1], rows[both + 2]
 
 
 @jit
 def parts_of_few(few, taps):
-    """Weights of one position along both axes, and those of a bilinear one."""
+    """Cut ``few`` into the weights of one position along both axes, and its bilinear weights."""
     both = taps[0] + taps[1]
     return few[: taps[0]], few[taps[0] : both], few[both : both + 2], few[both + 2 : both + 4]
 
@@ -281,7 +281,7 @@ def gatherer(pick):
                 if ready[c]:
                     line[c] = 1
                 elif pixel_of(x[r, c], side[0]) >= 0 and pixel_of(y[r, c], side[1]) >= 0:
-                    # At the rim of the source, one by one.
+                    # Positions at the rim of the source are resampled one by one.
                     line[c] = 1
                     if falls_back:
                         col, _ = taps_at(x[r, c], side[0], 1, 1.0, 0, bx)

@@ -1,4 +1,4 @@
-"""The loops over pixels where some are invalid, compiled. See :mod:`.gather`.
+"""The loops of resampling where some pixels are invalid, compiled. See :mod:`.gather`.
 
 ``valid`` (bands or 1, h, w) says of each pixel whether it may be a tap; ``centre`` (h, w) whether
 an output pixel may have its centre in it. Where all taps are valid, a pixel gets the bits that
@@ -60,7 +60,7 @@ def _masked_sum(pixels, valid, row, col, wy, wx, real_y, real_x, wide_y, wide_x)
 
 @jit
 def nearest(source, valid, centre, x, y, off, side, out, touched, corner):
-    """The same as :func:`.gather.nearest`, for the valid pixels."""
+    """Fill ``out`` as :func:`.gather.nearest` does, from the valid pixels."""
     height, width = x.shape
     for r in range(height):
         for c in range(width):
@@ -169,7 +169,7 @@ def gather(
     source, planes, valid, centre, x, y, off, side, code, scale, lead, taps, falls_back,
     out, touched, corner, whole, low, high, rows, at, ready, few, picked,
 ):  # fmt: skip
-    """The same as :func:`.gather.gather`, from the valid taps.
+    """Resample as :func:`.gather.gather` does, from the valid taps.
 
     A value needs taps of enough weight (GWKResample, GWKBilinearResample4Sample), of Lanczos half
     of the taps too (GWKResampleOptimizedLanczos); cubic becomes bilinear where a tap is missing

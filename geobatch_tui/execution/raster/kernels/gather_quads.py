@@ -1,4 +1,4 @@
-"""The loop of :func:`.kernels.gather` over pixels of three or four bands, compiled.
+"""The loop of :func:`.gather.gather` over pixels of three or four bands, compiled.
 
 Here the bands of a pixel lie side by side, four at a time, so that one instruction takes a tap of
 all of them. That is twice as fast, and gives the same bits: each band is summed in the same order.
@@ -28,7 +28,7 @@ def interleave_bytes(planes, quads):
 
 @jit
 def interleave_words(planes, quads):
-    """As :func:`interleave_bytes`, of 16 bits."""
+    """Put ``planes`` of 16 bits side by side, as :func:`interleave_bytes` does those of 8."""
     a, b, c, d = planes[0], planes[1], planes[2], planes[len(planes) - 1]
     for k in range(len(quads)):
         low = np.uint64(a[k]) | np.uint64(b[k]) << np.uint64(16)

@@ -58,7 +58,8 @@ def average_whole(band, seen, masked, nodata, excluded, out):
 
 @jit
 def average_floats(band, seen, masked, nodata, excluded, out):
-    """As :func:`average_whole`, of floats, summed as float64: columns first. NaN never counts."""
+    """Average floats as :func:`average_whole` does whole numbers, summed as float64, columns first.
+    NaN never counts."""
     # Nothing is equal to NaN.
     void = np.float64(nodata[0]) if excluded else np.nan
     for r in range(out.shape[0]):
@@ -73,31 +74,31 @@ def average_floats(band, seen, masked, nodata, excluded, out):
             line[k] = ((a + b) + (c + d)) / (m + n + o + p)
         for k in range(len(line)):
             if masked or k >= fast or np.isnan(line[k]) or line[k] == void:
-                _alone(band, seen, masked, (nodata[1], void), out, r, k)
+                _alone(band, seen, masked, nodata[1], void, out, r, k)
 
 
 @jit
 def _either(value, void):
-    """A child and 1, or 0.0 twice if it does not count."""
+    """Return a child and 1, or 0.0 twice if it does not count."""
     good = value == value and value != void  # noqa: PLR0124 -- np.isnan is not for many at a time
     return (np.float64(value), 1.0) if good else (0.0, 0.0)
 
 
 @jit
-def _alone(band, seen, masked, rest, out, r, k):
-    """The mean of one block. ``rest``: what a mean by chance becomes, and the nodata value."""
+def _alone(band, seen, masked, moved, void, out, r, k):
+    """Average one block. ``moved`` is the value of a mean that happens to be ``void``, nodata."""
     below, right = min(2 * r + 1, len(band) - 1), min(2 * k + 1, band.shape[1] - 1)
-    a, m = _seen(band, seen, masked, rest[1], 2 * r, 2 * k)
-    b, n = _seen(band, seen, masked, rest[1], below, 2 * k)
-    c, o = _seen(band, seen, masked, rest[1], 2 * r, right)
-    d, p = _seen(band, seen, masked, rest[1], below, right)
+    a, m = _seen(band, seen, masked, void, 2 * r, 2 * k)
+    b, n = _seen(band, seen, masked, void, below, 2 * k)
+    c, o = _seen(band, seen, masked, void, 2 * r, right)
+    d, p = _seen(band, seen, masked, void, below, right)
     number = m + n + o + p
     if number == 0.0:
         out[r, k] = band[2 * r, 2 * k]
         return
     out[r, k] = ((a + b) + (c + d)) / number
-    if out[r, k] == rest[1]:
-        out[r, k] = rest[0]
+    if out[r, k] == void:
+        out[r, k] = moved
 
 
 @jit

@@ -9,22 +9,22 @@ import numpy as np
 
 from geobatch_tui.execution.native.jit import jit
 
-#: How far beyond a pixel's edge an extent may reach before the pixel counts.
+#: An extent must reach this far beyond a pixel's edge for the pixel to count.
 _NUDGE = 1e-10
 
 
 @jit
 def is_wrapped(low, high, side, scale):
-    """Whether the extent from ``low`` to ``high`` is one over the antimeridian: its ends lie within
-    two output pixels of the ends of the source."""
+    """Whether the extent from ``low`` to ``high`` crosses the antimeridian: its ends lie within two
+    output pixels of the ends of the source."""
     edge = min(2, side // 10)
     return low * scale < edge and (side - high) * scale < edge
 
 
 @jit
 def _share(index, first, last, low, high):
-    """What pixel ``index`` weighs of the pixels from ``first`` to before ``last`` that the extent
-    from ``low`` to ``high`` meets."""
+    """Return the weight of pixel ``index`` among those from ``first`` to before ``last``, which the
+    extent from ``low`` to ``high`` meets."""
     if index == first:
         return 1.0 if first + 1 == last else 1.0 - (low - first)
     if index + 1 == last:

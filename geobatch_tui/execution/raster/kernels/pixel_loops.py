@@ -1,7 +1,7 @@
-"""The compiled loops that chunks call, with the types of what they take.
+"""The compiled loops that chunks call, with the types of their arguments.
 
-``T`` is the type of the pixels; a number behind a type says how many dimensions an array has. What
-the arguments mean is told where the loops are.
+``T`` is the type of the pixels; a number behind a type is the number of an array's dimensions. The
+arguments are described where the loops are.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 _SOURCE = "T:3"
 _MASKS = "uint8:3 uint8:2"
-#: Positions, where the window starts, the sides of the source.
+#: Positions, the start of the window, the sides of the source.
 _WHERE = "float64:2 float64:2 int,int int,int"
 _KERNEL = "int float,float int,int int,int bool"
-#: What is filled, and where the part starts in it.
+#: The arrays that are filled, and the start of the part in them.
 _OUT = "T:3 uint8:2 int,int"
 _ENDS = "bool float float"
 _SCRATCH = "float64:2 uint32:1 uint8:1 float64:1 T:2"
@@ -78,7 +78,8 @@ extents_of_pixels = Loop.of(
 
 
 def scratch(taps: tuple[int, int], width: int, dtype: DType) -> tuple[np.ndarray, ...]:
-    """What :data:`gather` overwrites, for ``taps`` (x, y) and ``width`` pixels of ``dtype``."""
+    """Return the arrays that :data:`gather` overwrites, for ``taps`` (x, y) and ``width`` pixels of
+    ``dtype``."""
     rows = sum(taps) + 3
     return (
         np.empty((rows, width)),

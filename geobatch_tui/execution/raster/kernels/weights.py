@@ -20,7 +20,8 @@ _NUDGE = 1e-10
 
 @jit
 def pixel_of(x, side):
-    """The pixel that a position lies in, -1 outside the source (GWKCheckAndComputeSrcOffsets)."""
+    """Return the pixel that a position lies in, -1 outside the source
+    (GWKCheckAndComputeSrcOffsets)."""
     if not (x >= 0.0 and x + _NUDGE <= side):
         return -1
     return min(int(x + _NUDGE), side - 1)
@@ -28,7 +29,7 @@ def pixel_of(x, side):
 
 @jit
 def _function(code, distance):
-    """The kernel's function of a distance."""
+    """Return the value of the kernel's function at a distance."""
     far = abs(distance)
     if code == 1:
         return max(1.0 - far, 0.0)
@@ -51,7 +52,8 @@ def _function(code, distance):
 
 @jit
 def _lanczos(delta, w):
-    """The six weights of Lanczos 3 at full scale, from one sine instead of twelve."""
+    """Fill ``w`` with the six weights of Lanczos 3 at full scale, from one sine instead of
+    twelve."""
     if delta == 0.0:
         w[:] = 0.0
         w[2] = 1.0
@@ -75,7 +77,7 @@ def _lanczos(delta, w):
 
 @jit
 def _lanczos_widened(delta, scale, lead, w):
-    """Lanczos 3 at any scale: the sines of one tap are those of the tap before, turned on."""
+    """Fill ``w`` for Lanczos 3 at any scale: the sines of a tap follow from the tap before."""
     angle, step = math.pi * (-lead - delta) * scale, math.pi * scale
     sine, cosine = math.sin(angle), math.cos(angle)
     slow_sine, slow_cosine = math.sin(angle / 3.0), math.cos(angle / 3.0)
@@ -98,8 +100,8 @@ def _lanczos_widened(delta, scale, lead, w):
 
 @jit
 def _weigh(delta, code, scale, lead, w):
-    """Weights into ``w`` of the taps of a position ``delta`` after the centre of a pixel, which
-    ``lead`` taps come before."""
+    """Fill ``w`` with the weights of the taps of a position ``delta`` after the centre of a pixel;
+    ``lead`` taps come before that pixel."""
     if scale == 1.0:
         if code == 1:
             w[0] = 1.0 - delta
@@ -133,7 +135,7 @@ def _scale_to_one(w):
 
 @jit
 def _fit(first, side, w):
-    """Move the taps into the source: those beyond it lose their weight. Returns the first."""
+    """Move the taps into the source: those beyond it lose their weight. Return the first."""
     taps = len(w)
     moved = min(max(first, 0), side - taps)
     if moved > first:
@@ -153,7 +155,7 @@ def _fit(first, side, w):
 
 @jit
 def taps_at(x, side, code, scale, lead, w):
-    """Weights that sum to 1 into ``w``; returns the first tap and whether none lay outside."""
+    """Fill ``w`` with weights that sum to 1; return the first tap, and whether all lie inside."""
     base = np.floor(x - 0.5)
     first = int(base) - lead
     _weigh(x - 0.5 - base, code, scale, lead, w)
@@ -167,8 +169,8 @@ def taps_at(x, side, code, scale, lead, w):
 
 @jit
 def axis(x, side, code, scale, lead, first, weights, pixel, whole, w):
-    """Taps of positions ``x`` (n,) along an axis: ``first``, ``pixel`` (-1: outside) and ``whole``
-    (n,), ``weights`` (taps, n). ``w`` (taps,) is overwritten."""
+    """Fill in the taps of positions ``x`` (n,) along an axis: ``first``, ``pixel`` (-1: outside)
+    and ``whole`` (n,), ``weights`` (taps, n). ``w`` (taps,) is overwritten."""
     for n in range(len(x)):
         pixel[n] = pixel_of(x[n], side)
         if pixel[n] < 0:
@@ -183,8 +185,8 @@ def axis(x, side, code, scale, lead, first, weights, pixel, whole, w):
 
 @jit
 def weigh_row(code, delta, scale, lead, w, total, one):
-    """As :func:`_weigh`, and scaled to 1, for a row of positions into ``w`` (taps, n). ``total``
-    (n,) and ``one`` (taps,) are overwritten."""
+    """Fill ``w`` (taps, n) with weights of a row of positions, which sum to 1. ``total`` (n,) and
+    ``one`` (taps,) are overwritten."""
     if scale == 1.0 and code == 1:
         w0, w1 = w[0], w[1]
         for c in range(len(delta)):
@@ -218,7 +220,7 @@ def _tent(far):
 
 @jit
 def _weigh_four(delta, scale, lead, w):
-    """As :func:`_weigh_widened`, of a bilinear kernel that is widened to four taps."""
+    """Fill ``w`` as :func:`_weigh_widened` does, for a bilinear kernel widened to four taps."""
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
     for c in range(len(delta)):
         d = delta[c]
@@ -230,7 +232,8 @@ def _weigh_four(delta, scale, lead, w):
 
 @jit
 def _weigh_widened(code, delta, scale, lead, w, total):
-    """Bilinear and cubic at any scale, tap by tap, so that positions are taken many at a time."""
+    """Fill ``w`` for bilinear and cubic at any scale, tap by tap, so that the compiler takes many
+    positions at a time."""
     total[:] = 0.0
     for t in range(w.shape[0]):
         row = w[t]

@@ -1,4 +1,4 @@
-"""Encodes one chunk: its tiles at full resolution and at each overview level that it owns."""
+"""Encodes a chunk: its tiles at full resolution and at each overview level that it owns."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ LEADER = TRAILER = 4
 #: Masks are nearly constant: the level hardly matters, and is fixed so that bytes never change.
 MASK_CODEC = Codec("DEFLATE", 6, 1)
 
-#: One tile in the index of a segment. ``offset`` counts from the segment's start to the tile's
-#: own first byte. ``length`` 0: the tile is left out of the file (sparse). ``empty``: it holds
-#: only what a reader would see without it, or, for a mask, not one valid pixel. ``crc_raw`` is
-#: over the decoded tile.
+#: A tile in the index of a segment. ``offset`` counts from the segment's start to the tile's own
+#: first byte. ``length`` 0: the tile is left out of the file (sparse). ``empty``: a reader would
+#: see the same without it, or, for a mask, it has not one valid pixel. ``crc_raw`` is over the
+#: decoded tile.
 ROW = np.dtype([
     ("level", "<u1"), ("kind", "<u1"), ("plane", "<u2"), ("tile", "<u8"), ("offset", "<u8"),
     ("length", "<u4"), ("crc", "<u4"), ("crc_raw", "<u4"), ("empty", "<u1"),
@@ -54,12 +54,13 @@ type Rows = Records
 
 
 def raw_codec_of(plan: RasterPlan) -> Codec:
-    """What keeps the pixels under a lossy tile until the overviews above it are made."""
+    """Return the codec of the lossless tiles that overviews are made from, where the item's own
+    codec is lossy."""
     return Codec("ZSTD", 1, 3 if plan.dtype.startswith("float") else 2)
 
 
 def is_framed(plan: RasterPlan) -> bool:
-    """Whether tiles carry the leader and trailer of a COG."""
+    """Whether tiles have the leader and trailer of a COG."""
     return plan.encoding.format == "COG"
 
 
@@ -77,7 +78,7 @@ class TileWriter:
 
     @property
     def rows(self) -> Rows:
-        """The index so far."""
+        """Index of the tiles so far."""
         return np.array(self._rows, ROW)
 
     def image(self, level: Level, tile: int, plane: int, pixels: Pixels) -> None:
@@ -97,7 +98,7 @@ class TileWriter:
         self._append(place, data, crc32(seen), empty=empty)
 
     def raw(self, level: Level, tile: int, plane: int, pixels: Pixels) -> None:
-        """Keep the pixels (samples, h, w) of one plane of a tile as they are."""
+        """Encode the pixels (samples, h, w) of one plane of a tile without loss."""
         packed = self._form.pack(pixels)
         data = self._raw_codec.encode(packed)
         self._append((level.number, RAW, plane, tile), data, crc32(packed), empty=False)
@@ -109,8 +110,8 @@ class TileWriter:
         place = (level.number, MASK, 0, tile)
         self._append(place, data, crc32(packed), empty=not packed.any())
 
-    def keep(self, level: Level, tile: int, plane: int, encoded: EncodedTile) -> None:
-        """Take a tile as it came."""
+    def copy(self, level: Level, tile: int, plane: int, encoded: EncodedTile) -> None:
+        """Take a tile that is encoded already."""
         data = b"" if encoded.empty and self._sparse else encoded.data
         self._append((level.number, IMAGE, plane, tile), data, encoded.crc_raw, empty=encoded.empty)
 
@@ -128,21 +129,21 @@ class TileWriter:
 
 @dataclass(frozen=True, slots=True)
 class EncodedTile:
-    """A tile that came encoded: its bytes, the CRC-32 of the tile that they hold, and whether a
-    reader would see the same without it."""
+    """An encoded tile: its bytes, the CRC-32 of the tile that they decode to, and whether a reader
+    would see the same without it."""
 
     data: bytes
     crc_raw: int
     empty: bool
 
 
-#: By plane and number of the tile, at full resolution.
+#: Encoded tiles of full resolution, by plane and number of the tile.
 EncodedTiles = Mapping[tuple[int, int], EncodedTile]
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedChunk:
-    """Tiles of one chunk back to back in ``payload``, and their index."""
+    """The tiles of a chunk back to back in ``payload``, and their index."""
 
     payload: bytearray
     rows: Rows
@@ -183,11 +184,11 @@ def encode_chunk(
     for _ in range(1, owned):
         layers.append(reduce_for(plan, *layers[-1]))
     for level in reversed(levels[:owned]):
-        came = {} if level.number or encoded is None else encoded
+        copied = {} if level.number or encoded is None else encoded
         layer, numbers = layers.pop(), tiles_of(level, window)
-        _encode_level(plan, writer, level, numbers, layer, came)
+        _encode_level(plan, writer, level, numbers, layer, copied)
         if level == last:
-            _keep_level(plan, writer, level, numbers, layer[0])
+            _encode_lossless(plan, writer, level, numbers, layer[0])
     return EncodedChunk(writer.payload, writer.rows)
 
 
@@ -228,14 +229,15 @@ def _encode_level(
     layer: tuple[Pixels, Valid | None],
     encoded: EncodedTiles,
 ) -> None:
-    """Interleaved by pixel, each tile is followed by its mask; by band, the mask comes last."""
+    """Encode a level. Interleaved by pixel, each tile is followed by its mask; by band, the masks
+    come last."""
     pixels, valid = layer
     form = TileForm.of(plan)
     places = list(_places(level, numbers))
     for plane in range(form.planes):
         for number, rows, cols in places:
             if (plane, number) in encoded:
-                writer.keep(level, number, plane, encoded[plane, number])
+                writer.copy(level, number, plane, encoded[plane, number])
             else:
                 writer.image(level, number, plane, pixels[form.bands(plane), rows, cols])
             if form.planes == 1 and valid is not None:
@@ -245,14 +247,14 @@ def _encode_level(
             writer.mask(level, number, valid[rows, cols])
 
 
-def _keep_level(
+def _encode_lossless(
     plan: RasterPlan,
     writer: TileWriter,
     level: Level,
     numbers: Indices,
     pixels: Pixels,
 ) -> None:
-    """The last level of a chunk once more, without loss, for the overviews above it."""
+    """Encode the last level of a chunk once more, without loss, for the overviews above it."""
     form = TileForm.of(plan)
     for plane in range(form.planes):
         for number, rows, cols in _places(level, numbers):
@@ -260,7 +262,8 @@ def _keep_level(
 
 
 def _places(level: Level, numbers: Indices) -> Iterator[tuple[int, slice, slice]]:
-    """The number of each tile, and its rows and columns in a chunk that starts with the first."""
+    """Yield the number of each tile, and its rows and columns in a chunk that starts with the
+    first."""
     first = level.window(int(numbers[0]))
     for number in numbers.tolist():
         yield number, *level.window(number).slices_in(first)

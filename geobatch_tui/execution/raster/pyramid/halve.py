@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _COMPILED = frozenset({
     "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"
 })  # fmt: skip
-#: Those that look at the 2x2 children alone.
+#: Resamplings of the 2x2 children alone.
 RESAMPLINGS = ("average", "nearest", "mode")
 
 
@@ -104,21 +104,21 @@ def _convolve(
     for index, band in enumerate(pixels):
         own = alpha and index == len(pixels) - 1
         good = None if own else _band_validity(band, seen, nodata)
-        means, found = convolution.halve(band, good, resampling, margins)
+        means, enough = convolution.halve(band, good, resampling, margins)
         # Where no child is valid, neighbours alone make no pixel.
         if good is not None:
-            found &= _any(_even(good[rows, cols]))
+            enough &= _any(_even(good[rows, cols]))
         values = _rounded(means, band.dtype)
         if own:
             values = np.maximum(values, (out[index] > 0).astype(band.dtype))
         else:
-            values = _keep_from_nodata(values, found, nodata)
-        np.copyto(out[index], values, where=found)
+            values = _keep_from_nodata(values, enough, nodata)
+        np.copyto(out[index], values, where=enough)
     return out, half_valid
 
 
 def _rounded(means: Pixels, dtype: DType) -> Pixels:
-    """As numbers of ``dtype``: whole ones rounded half up, and clamped."""
+    """Return ``means`` as numbers of ``dtype``: whole ones rounded half up, and clamped."""
     if dtype.kind in "fc":
         return means.astype(dtype)
     limits = np.iinfo(dtype)
@@ -148,7 +148,7 @@ def _reduce_band(
 
 
 def _average_band(band: Pixels, seen: Valid | None, nodata: Number | None) -> Pixels:
-    """The same as what follows from :func:`_average`, in one go."""
+    """Average a band in one compiled loop, with the same result as :func:`_average`."""
     rows, cols = band.shape
     half: Pixels = np.empty((-(-rows // 2), -(-cols // 2)), band.dtype)
     excluded = _is_number(nodata)
@@ -166,7 +166,7 @@ def _average_band(band: Pixels, seen: Valid | None, nodata: Number | None) -> Pi
 def _blend_partly(
     band: Pixels, valid: Valid, blend: Callable[[Pixels, Valid | None], Pixels]
 ) -> tuple[Pixels, Valid]:
-    """``blend`` where a child is valid, and where that is; elsewhere the pixels mean nothing.
+    """Blend blocks with a valid child; return them, and where these are.
 
     Most blocks are valid as a whole or not at all: only the others are weighed child by child.
     """
@@ -195,7 +195,7 @@ def _reduce_alpha(band: Pixels, blend: Callable[[Pixels, Valid | None], Pixels])
 
 
 def _band_validity(band: Pixels, seen: Valid | None, nodata: Number | None) -> Valid | None:
-    """(h, w) or None where every pixel counts."""
+    """Return where pixels of a band are valid (h, w); None if all are."""
     valid = seen
     if band.dtype.kind in "fc":
         valid = ~np.isnan(band) if valid is None else valid & ~np.isnan(band)
@@ -216,7 +216,7 @@ def _even(array: Pixels) -> Pixels:
 
 
 def _children(array: Pixels) -> tuple[Pixels, ...]:
-    """Top left, top right, bottom left, bottom right."""
+    """Return the children top left, top right, bottom left and bottom right."""
     return array[::2, ::2], array[::2, 1::2], array[1::2, ::2], array[1::2, 1::2]
 
 
@@ -227,7 +227,7 @@ def _any(valid: Valid) -> Valid:
 
 
 def _sum(array: Pixels, dtype: DType | type[np.generic]) -> Pixels:
-    """Sums of the 2x2 blocks, column pairs first: one order, so that floats always agree."""
+    """Sum 2x2 blocks, column pairs first: always in this order, so that floats agree."""
     rows = np.add(array[::2], array[1::2], dtype=dtype)
     sums: Pixels = rows[:, ::2] + rows[:, 1::2]
     return sums
@@ -260,7 +260,7 @@ def _average_floats(band: Pixels, valid: Valid | None) -> Pixels:
 
 
 def _average_long(band: Pixels, valid: Valid | None) -> Pixels:
-    """Means of 64-bit integers, from quotients and remainders so that nothing overflows."""
+    """Average 64-bit integers from quotients and remainders, so that nothing overflows."""
     one = band.dtype.type(1)
     if valid is None:
         number = np.full((band.shape[0] // 2, band.shape[1] // 2), 4, band.dtype)
@@ -268,12 +268,12 @@ def _average_long(band: Pixels, valid: Valid | None) -> Pixels:
         band = np.where(valid, band, band.dtype.type(0))
         number = np.maximum(_sum(valid, band.dtype), one)
     quotient = np.zeros_like(number)
-    rest = np.zeros_like(number)
+    remainder = np.zeros_like(number)
     for child in _children(band):
         share, left = np.divmod(child, number)
         quotient += share
-        rest += left
-    rounded: Pixels = quotient + (2 * rest + number) // (2 * number)
+        remainder += left
+    rounded: Pixels = quotient + (2 * remainder + number) // (2 * number)
     return rounded
 
 
@@ -307,12 +307,12 @@ def _keep_from_nodata(half: Pixels, valid: Valid | None, nodata: Number | None) 
 
 
 def _is_number(nodata: Number | None) -> TypeGuard[Number]:
-    """Whether there is a nodata value that compares equal; NaN is invalid in any case."""
+    """Whether there is a nodata value other than NaN, which is invalid in any case."""
     return nodata is not None and not math.isnan(nodata)
 
 
 def _neighbour(value: Any) -> Any:
-    """The next value up; of the highest itself: a mean of others is below it."""
+    """Return the next value up; for the highest, itself: a mean of other values is below it."""
     if value.dtype.kind in "fc":
         return value + value.dtype.type(np.spacing(abs(value)))
     return value.dtype.type(min(int(value) + 1, np.iinfo(value.dtype).max))

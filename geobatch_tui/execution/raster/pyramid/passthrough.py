@@ -1,8 +1,8 @@
-"""Encoded tiles of a source that are those of the output: copied, and decoded once to prove them.
+"""Copies encoded tiles of a source to the output, where both are encoded alike.
 
-A conversion that changes neither codec nor predictor, tile size or interleaving gives the same
-tiles again, if slower. So they are taken from the file as they are. What they decode to is checked
-by the checksum within, and goes into the overviews.
+A conversion that changes neither codec nor predictor, tile size or interleaving would encode the
+same tiles again. So they are copied. Each is decoded once, which verifies the checksum within, and
+gives the pixels for the overviews.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.source.tiff_directory import Table
     from geobatch_tui.execution.raster.types import Pixels
 
-#: Codecs of which every stream that one decoder takes is good for the others.
+#: Codecs whose streams every decoder accepts if one does.
 CODECS = {"DEFLATE": 8, "ZSTD": 50000}
 _WANTED = frozenset({
     *tag.DEFAULTS, tag.IMAGE_WIDTH, tag.IMAGE_LENGTH, tag.BITS_PER_SAMPLE, tag.COMPRESSION,
@@ -55,7 +55,7 @@ def fits(path: str, plan: RasterPlan, creation: Json) -> bool:
 
 
 def _tables(path: str, plan: RasterPlan) -> tuple[Table, Table] | None:
-    """Offsets and lengths of the tiles; None if they are not what ``plan`` asks for."""
+    """Return offsets and lengths of the tiles; None if they are not as ``plan`` requires."""
     encoding = plan.encoding
     if encoding.compress not in CODECS:
         return None
@@ -106,7 +106,8 @@ class SourceTiles:
 
     @classmethod
     def of(cls, path: str, plan: RasterPlan) -> SourceTiles:
-        """Raises SourceChangedError if the tiles are not those that were planned."""
+        """Open the tiles of the file at ``path``. Raises SourceChangedError if they are not as
+        planned."""
         tables = _tables(path, plan)
         if tables is None:
             raise SourceChangedError(f"{path}: its tiles are not those that were planned")
@@ -117,7 +118,7 @@ class SourceTiles:
         os.close(self.fd)
 
     def read_tile(self, plane: int, tile: int) -> tuple[EncodedTile, Pixels] | None:
-        """A tile as it is stored, and decoded (height, width, samples); None if it is not there.
+        """Read a tile, as stored and decoded (height, width, samples); None if it is not there.
 
         Raises:
             VerifyError: it cannot be decoded, or its checksum is wrong.
@@ -132,7 +133,7 @@ class SourceTiles:
         decoded = self.codec.decode(data, shape, form.dtype, foreign=True)
         window = self.level.window(tile)
         whole = window.shape == (form.height, form.width)
-        # Beyond the image a tile may hold anything; what counts is what a reader sees.
+        # Beyond the image a tile may hold anything; a reader sees the pixels inside.
         seen = decoded if whole else form.pack(form.unpack(decoded, window))
         return EncodedTile(data, crc32(seen), form.is_missing(seen)), decoded
 
@@ -144,7 +145,8 @@ def read_tiles(
     window: Window,
     by_gdal: Callable[[Window], Pixels],
 ) -> tuple[Pixels, EncodedTiles]:
-    """Pixels (bands, h, w) of ``window``, whole tiles of the output, and its encoded tiles.
+    """Return the pixels (bands, h, w) of ``window``, whole tiles of the output, and its encoded
+    tiles.
 
     ``by_gdal`` reads the pixels of a tile that is not there.
 

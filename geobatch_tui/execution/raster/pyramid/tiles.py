@@ -1,4 +1,4 @@
-"""Geometry of a tiled pyramid, and pixels to tiles and back.
+"""The geometry of a tiled pyramid; packs pixels into tiles, and unpacks them.
 
 Level 0 is the full resolution; each further level halves width and height, rounded up. Tiles of a
 level are numbered row-major from 0. A *plane* is what one tile holds of a pixel: all bands with
@@ -31,7 +31,7 @@ _SAMPLES, _SIZES = (2, 3, 4), (1, 2, 4, 8)
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level: its number, its size in pixels, the size of its tiles."""
+    """A level of the pyramid: its number, its size in pixels, the size of its tiles."""
 
     number: int
     width: int
@@ -55,19 +55,19 @@ class Level:
         return self.across * self.down
 
     def window(self, tile: int) -> Window:
-        """Pixels of ``tile`` that lie inside the level."""
+        """Return the pixels of ``tile`` that lie inside the level."""
         row, col = divmod(tile, self.across)
         width, height = self.block_width, self.block_height
         return Window(col * width, row * height, width, height).clip(self.whole)
 
     @property
     def whole(self) -> Window:
-        """All pixels of the level."""
+        """Window of the whole level."""
         return Window(0, 0, self.width, self.height)
 
 
 def pyramid(plan: RasterPlan) -> tuple[Level, ...]:
-    """All levels of an item, full resolution first.
+    """Return all levels of an item, full resolution first.
 
     Raises:
         OperationError: the plan's overview sizes are not successive halves, rounded up.
@@ -89,7 +89,7 @@ def pyramid(plan: RasterPlan) -> tuple[Level, ...]:
 
 
 def owned_levels(plan: RasterPlan, grid: ChunkGrid) -> int:
-    """How many levels, from 0 up, a chunk can make by itself.
+    """Return how many levels, from 0 up, a chunk can make by itself.
 
     A chunk owns level k if its side is a multiple of 2**k tiles, or if there is but one chunk
     along that side: then no tile of the level needs a neighbour's pixels. Overviews by bilinear and
@@ -122,8 +122,8 @@ def owned_levels(plan: RasterPlan, grid: ChunkGrid) -> int:
 
 
 def tiles_of(level: Level, window: Window) -> Indices:
-    """Numbers of the tiles of ``level`` under ``window`` (pixels of full resolution, its offset a
-    multiple of 2**level tiles), row-major."""
+    """Return the numbers of the tiles of ``level`` under ``window``, row-major. The window is in
+    pixels of full resolution, its offset a multiple of 2**level tiles."""
     scale = 1 << level.number
     tiles = (
         window.blocks(scale, scale).clip(level.whole).blocks(level.block_width, level.block_height)
@@ -136,10 +136,10 @@ def tiles_of(level: Level, window: Window) -> Indices:
 
 @dataclass(frozen=True, slots=True)
 class TileForm:
-    """How the pixels of an item lie in a tile.
+    """The layout of an item's pixels in a tile.
 
-    ``planes`` tiles of ``samples`` bands each make up one place. ``missing`` is what a reader sees
-    where there is no tile; ``fill`` (one value a band) is what stands for pixels that were never
+    Each place has ``planes`` tiles of ``samples`` bands. ``missing`` is the value that a reader
+    sees where there is no tile; ``fill`` (one value a band) is that of pixels that were never
     computed: nodata or 0, and a transparent alpha.
     """
 
@@ -153,7 +153,8 @@ class TileForm:
 
     @classmethod
     def of(cls, plan: RasterPlan) -> TileForm:
-        """The form that ``plan`` asks for. Raises SchemaError if nodata does not fit the dtype."""
+        """Return the form of the tiles of ``plan``. Raises SchemaError if nodata does not fit the
+        dtype."""
         dtype = np.dtype(plan.dtype).newbyteorder("<")
         by_band = plan.encoding.interleave == "band"
         missing = _missing(dtype, plan.nodata)
@@ -171,13 +172,13 @@ class TileForm:
         )
 
     def bands(self, plane: int) -> slice:
-        """Bands that lie in ``plane``."""
+        """Return the bands in ``plane``."""
         return slice(plane * self.samples, (plane + 1) * self.samples)
 
     def pack(self, pixels: Pixels) -> Pixels:
-        """A tile (height, width, samples) from pixels (samples, h, w).
+        """Pack pixels (samples, h, w) into a tile (height, width, samples).
 
-        What lies beyond the image is ``missing``: it compresses well and no reader shows it.
+        Pixels beyond the image are ``missing``: that compresses well, and no reader shows them.
         """
         samples, height, width = pixels.shape
         tile: Pixels = np.empty((self.height, self.width, samples), self.dtype)
@@ -188,18 +189,18 @@ class TileForm:
         return tile
 
     def clear_beyond(self, tile: Pixels, height: int, width: int) -> None:
-        """Make what lies beyond the image ``missing``."""
+        """Set pixels beyond the image to ``missing``."""
         tile[height:] = self.missing
         tile[:height, width:] = self.missing
 
     def unpack(self, tile: Pixels, window: Window) -> Pixels:
-        """Pixels (samples, h, w) of a tile, without what lies beyond the image."""
+        """Return the pixels (samples, h, w) of a tile that lie inside the image."""
         return np.moveaxis(tile[: window.height, : window.width], -1, 0)
 
     def is_missing(self, tile: Pixels) -> bool:
         """Whether a reader would see the same if the tile were left out.
 
-        Bytes are compared, not values: -0.0 and other NaNs than the nodata's own must stay.
+        It compares bytes, not values: -0.0 and other NaNs than the nodata value must stay.
         """
         first = np.full(1, self.missing, self.dtype).view(np.uint8)
         raw = tile.reshape(-1, 1).view(np.uint8)
@@ -207,8 +208,8 @@ class TileForm:
 
 
 def spread(tile: Pixels, height: int, width: int) -> None:
-    """Repeat the last row and column of the image beyond it: a codec that blurs would draw a
-    sharp edge into what is seen."""
+    """Repeat the last row and column of the image beyond it: a codec that blurs would spread a
+    sharp edge into the image."""
     tile[:height, width:] = tile[:height, width - 1 : width]
     tile[height:] = tile[height - 1]
 
@@ -224,7 +225,7 @@ def _missing(dtype: DType, nodata: Number | None) -> np.generic:
 
 
 def pack_mask(valid: Valid, width: int, height: int) -> Pixels:
-    """A mask tile of one bit a pixel, most significant first, (height, width / 8) bytes.
+    """Pack validity into a mask tile (height, width / 8), a bit a pixel, most significant first.
 
     Pixels beyond the image are 0, that is invalid.
     """
@@ -234,14 +235,14 @@ def pack_mask(valid: Valid, width: int, height: int) -> Pixels:
 
 
 def unpack_mask(tile: Pixels, window: Window) -> Valid:
-    """The inverse of :func:`pack_mask`, without what lies beyond the image."""
+    """Return the validity in a mask tile, inside the image."""
     bits = np.unpackbits(tile[: window.height], axis=-1, count=window.width)
     return bits.astype(np.bool_)
 
 
 def _interleave(pixels: Pixels, tile: Pixels) -> bool:
     """Put ``pixels`` (samples, h, w) side by side into the upper left of ``tile``, seven times as
-    fast as numpy does; False if they are not such as the loop takes."""
+    fast as numpy; return False if the compiled loop does not take them."""
     samples, height, width = pixels.shape
     size = pixels.itemsize
     strides = [step // size for step in pixels.strides]

@@ -1,6 +1,6 @@
-"""Where the blocks of a GeoTIFF lie and how they are encoded, read from its first directory.
+"""Reads the places and the encoding of a GeoTIFF's blocks from its first directory.
 
-GDAL knows this too, and tells none of it.
+GDAL knows them too, but has no interface for them.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ _WANTED = frozenset({
 class BlockTable:
     """The blocks of one image.
 
-    ``width`` and ``height`` are those of a block in pixels, ``across`` and ``down`` count the
-    blocks of a plane, of which there are ``planes`` with ``samples`` bands each. ``rows`` is the
-    height of the image. ``bits`` are those of a sample. ``compress`` is empty for a codec that is
-    not decoded here. ``plain``: pixels are stored as numpy's own, but for codec and ``predictor``.
-    ``strips``: the last row of blocks ends with the image. ``offsets`` and ``counts`` are in bytes,
-    one for each block.
+    ``width`` and ``height`` of a block are in pixels. Each of ``planes`` planes has ``across`` x
+    ``down`` blocks and ``samples`` bands. ``rows`` is the height of the image, ``bits`` the bits of
+    a sample. ``compress`` is empty for a codec that is not decoded here. ``plain``: pixels are
+    stored as numpy's own, but for codec and ``predictor``. ``strips``: the last row of blocks ends
+    with the image. ``offsets`` and ``counts`` are in bytes, one for each block.
     """
 
     width: int
@@ -60,33 +59,34 @@ class BlockTable:
 
     @classmethod
     def of(cls, path: str, facts: Facts) -> BlockTable | None:
-        """Of the file at ``path``, of which GDAL says ``facts``; None if it is no GeoTIFF, or its
-        blocks cannot be told."""
+        """Read the table of the file at ``path`` with these ``facts``; None if it is no GeoTIFF, or
+        its directory does not list its blocks."""
         if facts.driver != "GTiff":
             return None
         try:
             order, tags = first_directory(Path(path), _WANTED)
         except CorruptSourceError:
-            return None  # GDAL has its own words for it
+            return None  # GDAL will report it
         return _table(order, tags, facts)
 
     @property
     def full_size(self) -> int:
-        """Bytes of a decoded block of full height."""
+        """Size in bytes of a decoded block of full height."""
         return self.height * -(-self.width * self.samples * self.bits // 8)
 
     def length(self, at: int) -> int:
-        """Bytes of block ``at``; 0 if it is left out, or claims more than any encoder makes."""
+        """Return the bytes of block ``at``; 0 if it is left out, or claims more than any encoder
+        makes."""
         length = int(self.counts[at])
         return length if length <= 2 * self.full_size + 1024 else 0
 
     def under(self, window: Window) -> Iterator[tuple[int, int]]:
-        """Row and column of each block under ``window``."""
+        """Yield row and column of each block under ``window``."""
         blocks = window.blocks(self.width, self.height)
         return blocks.clip(Window(0, 0, self.across, self.down)).places()
 
     def planes_of(self, row: int, col: int) -> range:
-        """The blocks at a place, one for each plane."""
+        """Return the blocks at a place, one for each plane."""
         plane = self.across * self.down
         return range(row * self.across + col, plane * self.planes, plane)
 

@@ -1,8 +1,8 @@
 """Reads plain GeoTIFFs without GDAL: each block is read, decompressed and checked once.
 
-Through GDAL it would be decompressed twice, as GDAL does not look at the checksum within (see
-:mod:`.checksums`), and copied once more on its way through the cache. What is not plain, and every
-block that is left out or odd, is GDAL's to read; pixels are the same either way.
+Through GDAL it would be decompressed twice, as GDAL ignores the checksum within (see
+:mod:`.checksums`), and copied once more on its way through the cache. Files that are not plain, and
+blocks that are left out or have another size, are read by GDAL; the pixels are the same.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.source.block_table import BlockTable
     from geobatch_tui.execution.raster.types import DType, Pixels
 
-#: Decoded blocks that are kept, in bytes: the next window often needs those at its rim again. Of
-#: strips it needs all that lie beside it; of tiles more than this only costs, as every page of
-#: memory does that is touched for the first time.
+#: Bytes of decoded blocks in the cache: the next window often needs blocks at its rim again. Of
+#: strips it needs all beside it; a larger cache of tiles only costs, as each new page of memory
+#: does.
 KEPT_STRIPS, KEPT_TILES = 128 * 2**20, 48 * 2**20
 
 
@@ -58,7 +58,7 @@ class Blocks:
     def of(
         cls, fd: int, table: BlockTable, dtype: str, dataset: Callable[[], DatasetReader]
     ) -> Blocks | None:
-        """None if only GDAL can read them. ``fd`` stays the caller's."""
+        """Return the blocks; None if only GDAL can read them. ``fd`` stays the caller's."""
         if not (table.plain and table.compress):
             return None
         return cls(fd, table, np.dtype(dtype), dataset)
@@ -90,7 +90,7 @@ class Blocks:
         return out
 
     def _block(self, at: int, plane: int, row: int, col: int) -> Pixels | None:
-        """A decoded block (samples, h, w), kept or read; None if it is damaged."""
+        """Return a decoded block (samples, h, w), from the cache or read; None if it is damaged."""
         cached = self.cached.get(at)
         if cached is not None:
             self.cached.move_to_end(at)
@@ -115,7 +115,7 @@ class Blocks:
         try:
             lossless.expand(table.compress, data, raw)
         except VerifyError:
-            # Left out, or of another size than a full block: as GDAL takes it. Damage is not.
+            # Left out, or of another size than a full block: GDAL reads it. Damage is an error.
             if table.compress == "DEFLATE" and length and not ends_well(data, 4 * len(raw) + 1024):
                 return None
             return self._by_gdal(plane, row, col)
@@ -133,7 +133,7 @@ class Blocks:
 
 
 def _by_band(raw: Pixels, shape: tuple[int, int, int], dtype: DType, predictor: int) -> Pixels:
-    """A decompressed block of ``shape`` (h, w, samples) as (samples, h, w)."""
+    """Return a decompressed block of ``shape`` (h, w, samples) as (samples, h, w)."""
     height, width, samples = shape
     unsigned = np.dtype(f"u{dtype.itemsize}")
     if predictor == 1:

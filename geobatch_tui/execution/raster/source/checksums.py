@@ -1,8 +1,8 @@
-"""Looks at the checksums within the DEFLATE blocks of a GeoTIFF before GDAL decodes them.
+"""Verifies the checksums within the DEFLATE blocks of a GeoTIFF before GDAL decodes them.
 
-libtiff takes a damaged block for good as long as it yields enough bytes: the pixels come out wrong,
-and nothing is said. About a third of the blocks with a few bytes changed pass so. The stream itself
-ends in a checksum, which is looked at here, once for each block that a thread reads.
+libtiff accepts a damaged block as long as it yields enough bytes: the pixels are wrong, without an
+error. About a third of the blocks with a few bytes changed pass so. The stream itself ends in a
+checksum, which is verified here, once for each block that a thread reads.
 
 Other codecs of TIFF carry none.
 """
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Checksums:
-    """The blocks of one open source; belongs to one thread. ``seen`` has a byte for each block that
-    was good."""
+    """The blocks of one open source; belongs to one thread. ``seen`` has a byte for each block: 1
+    if its checksum was right."""
 
     fd: int
     table: BlockTable
@@ -32,7 +32,7 @@ class Checksums:
 
     @classmethod
     def of(cls, fd: int, table: BlockTable) -> Checksums | None:
-        """None if blocks do not end in a checksum. ``fd`` stays the caller's."""
+        """Return the checksums; None if blocks do not end in one. ``fd`` stays the caller's."""
         if table.compress != "DEFLATE":
             return None
         return cls(fd, table, bytearray(len(table.counts)))
@@ -51,7 +51,7 @@ class Checksums:
 
     def _is_good(self, at: int) -> bool:
         length = self.table.length(at)
-        # A block that is left out, or that claims more than any encoder makes, is GDAL's to judge.
+        # GDAL judges blocks that are left out, or claim more than any encoder makes.
         if not length:
             return True
         data = os.pread(self.fd, length, int(self.table.offsets[at]))
@@ -61,7 +61,7 @@ class Checksums:
         try:
             imagecodecs.deflate_decode(data, out=size)
         except RuntimeError:
-            # Other sizes than that of a full block are no damage.
+            # A block may have another size than a full one without being damaged.
             return ends_well(data, 4 * size + 1024)
         return True
 

@@ -31,7 +31,7 @@ _HINT = "copy what it shows into one file, as h5repack or ncks does, if you trus
 
 
 def refuse_other_files(path: str) -> None:
-    """Raises an error if the HDF5 file at ``path`` names other files.
+    """Raise an error if the HDF5 file at ``path`` names other files.
 
     Raises:
         UnsafeInputError: it does.
@@ -44,8 +44,8 @@ def refuse_other_files(path: str) -> None:
 
 
 def _alone() -> bool:
-    """Whether no other thread may be in HDF5 now, which is built for one. GDAL has a lock that
-    cannot be had from here; the tasks of a worker process are done by its first thread."""
+    """Whether no other thread may be in HDF5 now, which is built for one thread. GDAL's lock for it
+    cannot be taken from here; the tasks of a worker process run in its first thread."""
     return threading.current_thread() is threading.main_thread()
 
 
@@ -59,7 +59,7 @@ def _found_by_another_process(path: str) -> str:
 
 
 def _found_in(path: str) -> str:
-    """What the file takes from others; empty if nothing."""
+    """Return what the file takes from other files; empty if nothing."""
     library = _library()
     with _Quiet(library):
         file = library.H5Fopen(os.fsencode(path), 0, 0)  # read only, as GDAL does
@@ -75,7 +75,7 @@ def _look_through(library: Any, file: int, path: str) -> str:
     found: list[str] = []
 
     def visit(group: int, name: bytes, kind: Any, _: object) -> int:
-        # The first field of what is told of a link is its type.
+        # The first field of a link's description is its type.
         if kind[0] not in _OWN_LINKS:
             found.append(f"{os.fsdecode(name)!r} is a link into another file")
         elif kind[0] == _OWN_LINKS[0]:
@@ -89,7 +89,7 @@ def _look_through(library: Any, file: int, path: str) -> str:
 
 
 def _outside(library: Any, group: int, name: bytes) -> list[str]:
-    """Why the object of this name is not in the file; empty if it is."""
+    """Return why the object of this name is not in the file; empty if it is."""
     shown = repr(os.fsdecode(name))
     one = library.H5Oopen(group, name, 0)
     if one < 0:
@@ -113,7 +113,7 @@ def _outside(library: Any, group: int, name: bytes) -> list[str]:
 
 
 class _Quiet:
-    """HDF5 prints no error stack meanwhile."""
+    """Keeps HDF5 from printing its error stack."""
 
     def __init__(self, library: Any) -> None:
         self._library = library

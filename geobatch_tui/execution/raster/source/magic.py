@@ -1,7 +1,7 @@
-"""Tells by its first bytes which GDAL driver may open a file.
+"""Chooses by a file's first bytes the GDAL driver that may open it.
 
-GDAL tries each of its drivers on whatever it is given, and some of them open other files, URLs or
-commands that the file names. Here the bytes decide, and the driver is then pinned.
+GDAL tries each of its drivers on any file, and some of them open other files, URLs or commands that
+the file names. Here the bytes decide, and the driver is then pinned.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _DISGUISES: tuple[tuple[bytes, str], ...] = (
 
 
 def driver_of(path: Path, head: bytes, *, size: int, allow_vrt: bool) -> str:
-    """Name of the one GDAL driver that may open ``path``, whose first bytes are ``head``.
+    """Return the one GDAL driver that may open ``path``, whose first bytes are ``head``.
 
     ``size`` is that of the file, in bytes.
 
@@ -95,7 +95,7 @@ def driver_of(path: Path, head: bytes, *, size: int, allow_vrt: bool) -> str:
 
 
 def describe(head: bytes) -> str:
-    """What the first bytes look like, for a message."""
+    """Describe the first bytes, for a message."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for magic, name in _DISGUISES:
         if start.startswith(magic):

@@ -1,4 +1,4 @@
-"""What a source says beside its pixels, as far as a GeoTIFF can keep it and it stays true."""
+"""Reads the metadata of a source that a GeoTIFF can hold and that stays true in the output."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
-#: Domains that tell of the file and not of the data; ``rio_creation_kwds`` is rasterio's own.
+#: Domains about the file and not about the data; ``rio_creation_kwds`` is rasterio's own.
 _OF_THE_FILE = frozenset({
     "", "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "rio_creation_kwds",
 })  # fmt: skip
-#: Domains that lie in the TIFF itself, and stay true wherever the pixels go.
+#: Domains in the TIFF itself that stay true wherever the pixels go.
 _TRUE = ("COLOR_PROFILE", "IMAGERY")
-#: Domains that hold as long as no pixel moves.
+#: Domains that stay true as long as no pixel moves.
 XMP = "xml:XMP"
 _IN_PLACE = (*_TRUE, "RPC", XMP)
 ICC = "SOURCE_ICC_PROFILE"
@@ -24,8 +24,11 @@ ICC = "SOURCE_ICC_PROFILE"
 def domains(
     dataset: DatasetReader, warnings: list[str], *, moved: bool
 ) -> dict[str, dict[str, str]]:
-    """Metadata of ``dataset`` by domain, but for the default one; ``told`` gets a warning that
-    names the domains that are left out. ``moved``: pixels come to lie elsewhere."""
+    """Return the metadata of ``dataset`` by domain, without the default domain.
+
+    ``warnings`` gets one that names the domains that are left out. ``moved``: the output has its
+    pixels in other places.
+    """
     names = set(dataset.tag_namespaces()) - _OF_THE_FILE
     if not names:
         return {}
@@ -42,8 +45,8 @@ def domains(
 
 
 def of_bands(dataset: DatasetReader, added: int) -> tuple[dict[str, str], ...]:
-    """Metadata of each band without statistics, which a reader makes anew, and of ``added`` bands;
-    empty if no band has any."""
+    """Return the metadata of each band, without statistics, and of ``added`` bands; empty if there
+    is none."""
     found = [_without_statistics(dataset.tags(band).items()) for band in dataset.indexes]
     return (*found, *({} for _ in range(added))) if any(found) else ()
 
@@ -52,8 +55,8 @@ def _without_statistics(tags: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {key: str(value) for key, value in tags if not key.startswith("STATISTICS_")}
 
 
-def tell_of_bits(dataset: DatasetReader, warnings: list[str]) -> None:
-    """Warn, in ``told``, of pixels with fewer bits than the output's have."""
+def warn_of_bits(dataset: DatasetReader, warnings: list[str]) -> None:
+    """Warn of pixels with fewer bits than the output's."""
     bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
     if bits is not None:
         warnings.append(

@@ -1,8 +1,8 @@
 """Opens a source raster, after looking at it as a plain file first.
 
-Nothing that a stranger wrote decides which driver opens it, which other file is read, or how much
-memory a header may ask for. Datasets are never shared between threads: each thread of a worker
-keeps the last one it used open, and closes it when another is asked for.
+No content of a file decides which driver opens it, which other file is read, or how much memory is
+taken. Threads never share datasets: each thread of a worker keeps the last one that it used open,
+and closes it when it opens another.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ BOMB_RATIO = 10_000
 #: lower or upper case: a list of its directory, which GDAL compares in any case, would make it open
 #: names that `beside` did not look at, and takes longer than to open a small file.
 OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "YES", "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
-#: What GDAL says of a TIFF whose compression it was not built with, or has none for.
+#: GDAL's messages about a TIFF whose compression this build cannot decode.
 _NO_CODEC = re.compile(
     r"missing codec|compression (?:only supported|support is not)", re.IGNORECASE
 )
@@ -79,7 +79,7 @@ def gdal_options() -> Iterator[None]:
 
 @contextlib.contextmanager
 def open_source(path: str, *, allow_vrt: bool = False) -> Iterator[DatasetReader]:
-    """The dataset at ``path``, an absolute name of a file, open while the context is.
+    """Open the dataset at ``path``, an absolute name of a file, for as long as the context lasts.
 
     Raises:
         SourceNotFoundError, UnsupportedFormatError, UnsafeInputError, CorruptSourceError,
@@ -100,7 +100,7 @@ def _open(path: str, stack: contextlib.ExitStack, *, allow_vrt: bool) -> Dataset
 
 
 def look(path: str, *, allow_vrt: bool = False, depth: int = 0) -> str:
-    """The driver that may open ``path``; reads no more than its first bytes (a VRT: its sources').
+    """Return the driver that may open ``path``; reads its first bytes (of a VRT: its sources').
 
     Raises: as :func:`open_source`.
     """
@@ -133,7 +133,7 @@ def look(path: str, *, allow_vrt: bool = False, depth: int = 0) -> str:
 
 @contextlib.contextmanager
 def _openable(path: str) -> Iterator[str]:
-    """A name of the file that rasterio takes: it refuses bytes that are not UTF-8.
+    """Yield a name of the file that rasterio accepts: it refuses bytes that are not UTF-8.
 
     Such a file is linked under a plain name in a scratch directory, and so are its sidecars.
     """
@@ -194,7 +194,7 @@ def _refuse_subdatasets(path: str, dataset: DatasetReader) -> None:
 
 
 def refuse_missing_blocks(path: str) -> None:
-    """Raises CorruptSourceError if blocks of the TIFF at ``path`` lie beyond its end.
+    """Raise CorruptSourceError if blocks of the TIFF at ``path`` lie beyond its end.
 
     Its evidence lists them as [directory, index].
     """
@@ -212,12 +212,12 @@ def refuse_missing_blocks(path: str) -> None:
 
 
 def attach_blocks(error: CorruptSourceError, blocks: list[list[int]], limit: int = 1000) -> None:
-    """Hang evidence on ``error``: the first ``limit`` of the ``blocks`` that cannot be read."""
+    """Add evidence to ``error``: the first ``limit`` of the ``blocks`` that cannot be read."""
     error.evidence = {"blocks": blocks[:limit], "blocks_total": len(blocks)}
 
 
 def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:
-    """Raises UnsafeInputError if the header claims far more than the file can honestly hold.
+    """Raise UnsafeInputError if the header claims far more pixels than the file can hold.
 
     ``max_bytes`` is the budget of one chunk.
     """
@@ -240,12 +240,12 @@ def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:
 
 
 def pixel_bytes(dataset: DatasetReader) -> int:
-    """Bytes of one pixel over all bands."""
+    """Return the bytes of one pixel over all bands."""
     return int(sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes))
 
 
 def block_bytes(dataset: DatasetReader) -> int:
-    """Bytes of one block once it is decoded, over all bands that it holds."""
+    """Return the bytes of one decoded block, over all bands in it."""
     rows, cols = dataset.block_shapes[0]
     one = int(rows) * int(cols)
     if dataset.interleaving is not None and dataset.interleaving.name == "pixel":
@@ -261,9 +261,12 @@ class Closeable(Protocol):
 
 @dataclass(slots=True)
 class OpenSource:
-    """An open source and what was built on it; belongs to one thread. ``blocks`` and ``checksums``
-    look at its blocks without GDAL, where they can; ``dataset`` is opened when it is first asked
-    for. ``warps`` are virtual datasets over it, kept by whoever made them and closed with it."""
+    """An open source, and the objects that are built on it; belongs to one thread.
+
+    ``blocks`` and ``checksums`` read its blocks without GDAL, where they can; ``dataset`` is opened
+    at its first use. ``built`` are objects over it by name, as virtual datasets: their makers enter
+    them, and they are closed with the source.
+    """
 
     path: str
     facts: Facts
@@ -281,7 +284,8 @@ class OpenSource:
         stack: contextlib.ExitStack,
         dataset: DatasetReader | None = None,
     ) -> OpenSource:
-        """``stack`` closes what is opened here, and ``opened``, if the source is that already."""
+        """Return the source; ``stack`` closes the files that are opened here. ``dataset`` is the
+        source, if it is open already."""
         opened = cls(path, facts, stack, dataset)
         table = BlockTable.of(path, facts)
         if table is not None and table.compress:
@@ -293,7 +297,7 @@ class OpenSource:
 
     @property
     def dataset(self) -> DatasetReader:
-        """The source, open. Raises: as :func:`open_source`."""
+        """The source, opened by GDAL. Raises: as :func:`open_source`."""
         if self._dataset is None:
             self._dataset = _open(self.path, self.stack, allow_vrt=self.facts.driver == "VRT")
         return self._dataset
@@ -335,20 +339,20 @@ class OpenSource:
         return error
 
 
-class _Slot(threading.local):
+class _ThreadSource(threading.local):
     key: tuple[str, int, int, str] | None = None
     opened: OpenSource | None = None
 
 
-_slot = _Slot()
+_current = _ThreadSource()
 
 
 @contextlib.contextmanager
 def source_of(item: ItemContext) -> Iterator[OpenSource]:
-    """The source of ``item``, kept open by this thread until another item's is asked for.
+    """Open the source of ``item``; it stays open in this thread until another source is opened.
 
-    Its identity is checked before and after. On any error inside the context it is closed, so
-    that what a failed read left in GDAL's caches is not used again.
+    Its identity is checked before and after. On any error inside the context it is closed, so that
+    GDAL's caches are not used again after a failed read.
 
     Raises:
         SourceChangedError: its size or time changed; and as :func:`open_source`.
@@ -357,15 +361,15 @@ def source_of(item: ItemContext) -> Iterator[OpenSource]:
     identity = item.source_id
     key = (item.source, identity.size, identity.mtime_ns, item.fingerprint)
     with gdal_options():
-        if _slot.opened is None or _slot.key != key:
+        if _current.opened is None or _current.key != key:
             release()
             with contextlib.ExitStack() as stack:
                 opened = _opened(item, stack)
                 opened.stack = stack.pop_all()
-                _slot.opened = opened
-            _slot.key = key
+                _current.opened = opened
+            _current.key = key
         try:
-            yield _slot.opened
+            yield _current.opened
             source_files.check_identity(item.source, item.source_id)
         except BaseException:
             release()
@@ -383,8 +387,8 @@ def _opened(item: ItemContext, stack: contextlib.ExitStack) -> OpenSource:
 
 
 def release() -> None:
-    """Close what this thread holds open."""
-    opened, _slot.opened, _slot.key = _slot.opened, None, None
+    """Close the source that is open in this thread."""
+    opened, _current.opened, _current.key = _current.opened, None, None
     if opened is None:
         return
     with opened.stack:

@@ -1,7 +1,7 @@
-"""Looks at the files beside a raster that GDAL opens with it.
+"""Checks the files beside a raster that GDAL opens with it.
 
-GDAL takes a mask, an overview or an ``.aux`` file by its name and opens it by any of its drivers;
-what the file says decides which. So each has to begin as what it is for.
+GDAL finds a mask, an overview or an ``.aux`` file by its name and opens it by any of its drivers,
+as the file's content decides. So each must begin as a file of its kind.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _INSTEAD = (".hdr", ".tfw", ".wld", ".prj", ".jgw", ".pgw", ".clr", ".rrd")
 
 
 def refuse_unsafe(path: str) -> None:
-    """Raises UnsafeInputError if a file beside the raster ``path`` would be opened by a driver that
+    """Raise UnsafeInputError if a file beside the raster ``path`` would be opened by a driver that
     only its content chooses, or is no regular file.
 
-    It is asked for each of thousands of small rasters, so paths are text here.
+    It runs for each of thousands of small rasters, so paths are text here.
     """
     stem = os.path.splitext(path)[0]  # noqa: PTH122
     for suffix in _IMAGES:
@@ -54,8 +54,8 @@ def refuse_unsafe(path: str) -> None:
 
 
 def _mode(path: str) -> int:
-    """Mode of the file at ``path``; 0 if there is none. Raises UnsafeInputError if it is a pipe or
-    a device, which GDAL would wait for."""
+    """Return the mode of the file at ``path``; 0 if there is none. Raises UnsafeInputError if it is
+    a pipe or a device, which GDAL would wait for."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
     except OSError:
@@ -66,8 +66,8 @@ def _mode(path: str) -> int:
 
 
 def _head(path: str) -> bytes | None:
-    """The first bytes of a file, none of a directory; None if it is not there or may not be read,
-    by GDAL neither."""
+    """Return the first bytes of a file, none of a directory; None if it is not there or may not be
+    read."""
     if not (mode := _mode(path)):
         return None
     if stat.S_ISDIR(mode):

@@ -1,6 +1,6 @@
 """Reads the directories of a TIFF, and finds blocks beyond the end of the file, without decoding.
 
-A truncated TIFF opens without complaint: only reading the missing blocks fails, hours later. The
+A truncated TIFF opens without an error: reading its missing blocks fails, hours later. Its
 directory lists offset and length of every block, so this is known before.
 """
 
@@ -65,8 +65,8 @@ class _Form:
 
 @dataclass(frozen=True, slots=True)
 class MissingBlocks:
-    """``blocks``: row-major indices within directory ``directory`` (0: the full-resolution image)
-    that reach beyond the end of the file, of ``total``."""
+    """Blocks beyond the end of the file: ``blocks`` are their row-major indices in the directory
+    number ``directory`` (0: the full-resolution image), which lists ``total``."""
 
     directory: int
     blocks: tuple[int, ...]
@@ -74,7 +74,7 @@ class MissingBlocks:
 
 
 def missing_blocks(path: Path) -> list[MissingBlocks]:
-    """Directories of the TIFF at ``path`` with blocks beyond the end of the file.
+    """Return the directories of the TIFF at ``path`` with blocks beyond the end of the file.
 
     Raises:
         CorruptSourceError: a directory, or one of its tables, is itself beyond the end.
@@ -98,8 +98,8 @@ def missing_blocks(path: Path) -> list[MissingBlocks]:
 
 
 def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, Tags]:
-    """Byte order, ``<`` or ``>``, and those of the ``wanted`` tags that hold whole numbers, of the
-    first directory of the TIFF at ``path``.
+    """Read the first directory of the TIFF at ``path``: its byte order, ``<`` or ``>``, and the
+    ``wanted`` tags that hold whole numbers.
 
     Raises:
         CorruptSourceError: the directory, or one of its tables, is beyond the end.
@@ -112,7 +112,7 @@ def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, Tags]:
 
 
 def compression_of(path: Path) -> str:
-    """The compression of the first directory of the TIFF at ``path``, for a message."""
+    """Return the compression of the first directory of the TIFF at ``path``, for a message."""
     try:
         _, tags = first_directory(path, frozenset({tag.COMPRESSION}))
     except CorruptSourceError:

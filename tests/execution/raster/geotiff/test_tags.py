@@ -20,7 +20,7 @@ marks = st.text("0123456789abcdef", min_size=32, max_size=32)
 def test_shared_tags_are_the_items_own(across, left, down, top, mark):
     """Byte for byte, wherever the item lies and whatever its fingerprint is."""
     plan = make_plan(100, 100, transform=(across, 0.0, left, 0.0, -down, top))
-    shared, own = tags.make_template(plan, mark), tags._made(plan, mark)
+    shared, own = tags.make_template(plan, mark), tags._make(plan, mark)
     assert shared.tags == own.tags
     assert shared.overview_tags == own.overview_tags
     assert shared.identity == own.identity
@@ -33,7 +33,7 @@ def test_shared_tags_are_the_items_own(across, left, down, top, mark):
 def test_rotated_and_point_rasters_get_their_own(transform, kind):
     """What is not simply north-up is written by GDAL each time."""
     plan = replace(make_plan(100, 100, transform=transform), area_or_point=kind)
-    assert tags.make_template(plan, "ab" * 16) == tags._made(plan, "ab" * 16)
+    assert tags.make_template(plan, "ab" * 16) == tags._make(plan, "ab" * 16)
 
 
 def test_kinds_are_told_apart():
@@ -45,4 +45,4 @@ def test_kinds_are_told_apart():
         replace(plan, descriptions=("red",) * plan.count),
         replace(plan, tags={"A": "b"}),
     ):
-        assert tags.make_template(other, "c" * 32).tags == tags._made(other, "c" * 32).tags
+        assert tags.make_template(other, "c" * 32).tags == tags._make(other, "c" * 32).tags
