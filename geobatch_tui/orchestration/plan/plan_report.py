@@ -17,7 +17,7 @@ from geobatch_tui.orchestration.state.letters import chunk_label
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from geobatch_tui.execution.protocol.messages import ChunkGrid, Json
+    from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, Json
     from geobatch_tui.ledger.schema.updates import ChunkRow
     from geobatch_tui.orchestration.plan.recipe import Decision
 
@@ -141,17 +141,14 @@ class PlanReport:
         if decision.replaces:
             self.foreign.append(decision.key)
         if decision.plan is not None:
-            self._add_plan(decision)
+            self._add_plan(decision.key, decision.plan)
 
-    def _add_plan(self, decision: Decision) -> None:
-        plan = decision.plan
-        if plan is None:
-            return
+    def _add_plan(self, key: str, plan: ItemPlan) -> None:
         self._chunk_peak = max(self._chunk_peak, plan.chunk_bytes)
         room = self.budget - WORKER_BYTES
         if self.budget > 0 and plan.chunk_bytes > room:
             self.warn(
-                f"{safe(decision.key)}: a chunk may need {_mib(plan.chunk_bytes)}, more than the "
+                f"{safe(key)}: a chunk may need {_mib(plan.chunk_bytes)}, more than the "
                 f"{_mib(room)} that engine.memory_budget leaves for it: its worker may be "
                 "ended again and again"
             )
@@ -159,9 +156,9 @@ class PlanReport:
         self.output_bytes += plan.output_bytes
         notes = {name: note for name, note in plan.notes.items() if name != "lonlat"}
         if notes:
-            self.notes.append({"item": safe(decision.key), **notes})
+            self.notes.append({"item": safe(key), **notes})
         for warning in plan.warnings:
-            self.warn(f"{safe(decision.key)}: {warning}")
+            self.warn(f"{safe(key)}: {warning}")
 
     def warn(self, text: str) -> None:
         """Keep a warning; beyond a limit, count it."""

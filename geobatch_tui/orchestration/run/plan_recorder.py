@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from geobatch_tui.config.schema import Job
-    from geobatch_tui.execution.protocol.messages import Failure, ItemPlan, Json
+    from geobatch_tui.execution.protocol.messages import Failure, InspectReceipt, ItemPlan, Json
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.planning import Orphan
     from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
@@ -44,7 +44,7 @@ class PlanRecorder:
         if decision.failure is not None:
             self._refused(decision, decision.failure)
         elif decision.adopted is not None and decision.plan is not None:
-            self._adopted(decision)
+            self._adopted(decision, decision.plan, decision.adopted)
         elif decision.plan is not None:
             self._planned(decision, decision.plan)
         elif decision.row is not None:
@@ -89,10 +89,7 @@ class PlanRecorder:
         self._session.put(lu.ItemPlanned(row))
         self._tally.total += row.n_chunks
 
-    def _adopted(self, decision: Decision) -> None:
-        plan, receipt = decision.plan, decision.adopted
-        if plan is None or receipt is None:
-            return
+    def _adopted(self, decision: Decision, plan: ItemPlan, receipt: InspectReceipt) -> None:
         row = self._new_row(decision, plan, plan.to_json())
         row = replace(
             row,

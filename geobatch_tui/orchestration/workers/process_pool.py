@@ -54,8 +54,6 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import Task, WorkerCause
 
-__all__ = ["ProcessPool", "start_fork_server"]
-
 #: Growth of a worker over its baseline from which it is replaced, in bytes.
 GROWTH: Final = 300 * 1024 * 1024
 #: Seconds from SIGTERM to SIGKILL.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from run_project import Project
-from session_desk import fails, planned
+from scripted_session import fails, planned
 
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, SourceIdentity

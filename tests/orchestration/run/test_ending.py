@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from run_project import Project
-from session_desk import fails, logged, planned, session_of
+from scripted_session import fails, logged, planned, session_of
 
 from geobatch_tui.errors import OutputGoneError, PreflightError
 from geobatch_tui.ledger.schema import updates as lu

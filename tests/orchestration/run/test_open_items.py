@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from run_project import Project
-from session_desk import done, planned, session_of
+from scripted_session import done, planned, session_of
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.schema import updates as lu

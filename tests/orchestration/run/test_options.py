@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from run_project import Project
-from session_desk import planned, session_of
+from scripted_session import planned, session_of
 
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.run.options import Requeue, Sample

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from run_project import Project
-from session_desk import logged, session_of
+from scripted_session import logged, session_of
 
 from geobatch_tui.errors import PreflightError, Reaction
 from geobatch_tui.execution.protocol.messages import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from run_project import Project
-from session_desk import done, fails, logged, planned, session_of
+from scripted_session import done, fails, logged, planned, session_of
 
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import (

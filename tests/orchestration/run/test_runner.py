@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from run_project import Project
-from session_desk import logged, session_of
+from scripted_session import logged, session_of
 
 from geobatch_tui.errors import (
     DiskFullError,

@@ -16,6 +16,7 @@ from geobatch_tui.orchestration.run.signals import handled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -30,13 +31,13 @@ def handlers() -> Iterator[None]:
     faulthandler.unregister(signal.SIGQUIT)
 
 
-class Desk:
+class Calls:
     """Keeps what was called, with the number of the signal."""
 
     def __init__(self) -> None:
         self.calls: list[object] = []
 
-    def installed(self) -> object:
+    def installed(self) -> AbstractContextManager[None]:
         return handled(
             drain=lambda number: self.calls.append(("drain", number)),
             cancel=lambda number: self.calls.append(("cancel", number)),
@@ -51,11 +52,11 @@ async def send(*numbers: int) -> None:
 
 
 async def test_each_signal_says_more_than_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk()
-    monkeypatch.setattr(signals.os, "_exit", lambda code: desk.calls.append(("exit", code)))
-    with desk.installed():  # type: ignore[attr-defined]
+    made = Calls()
+    monkeypatch.setattr(signals.os, "_exit", lambda code: made.calls.append(("exit", code)))
+    with made.installed():
         await send(signal.SIGTERM, signal.SIGINT, signal.SIGTERM)
-    assert desk.calls == [
+    assert made.calls == [
         ("drain", signal.SIGTERM),
         ("cancel", signal.SIGINT),
         ("exit", 128 + signal.SIGTERM),
@@ -63,22 +64,22 @@ async def test_each_signal_says_more_than_the_one_before(monkeypatch: pytest.Mon
 
 
 async def test_a_console_that_is_gone_ends_nothing() -> None:
-    desk = Desk()
-    with desk.installed():  # type: ignore[attr-defined]
+    made = Calls()
+    with made.installed():
         await send(signal.SIGHUP, signal.SIGUSR1)
-    assert desk.calls == ["reopen"]
+    assert made.calls == ["reopen"]
 
 
 async def test_a_run_that_was_ended_keeps_its_exit_code() -> None:
     """One more signal must not end the process before it has told its code."""
-    desk = Desk()
-    with desk.installed():  # type: ignore[attr-defined]
+    made = Calls()
+    with made.installed():
         await send(signal.SIGINT)
     assert [signal.getsignal(number) for number in ENDING] == [signal.SIG_IGN] * 2
 
 
 async def test_a_run_that_was_not_leaves_the_signals_as_they_are() -> None:
-    with Desk().installed():  # type: ignore[attr-defined]
+    with Calls().installed():
         pass
     assert signal.SIG_IGN not in [signal.getsignal(number) for number in ENDING]
 
@@ -88,7 +89,7 @@ async def test_an_engine_on_another_thread_installs_nothing() -> None:
     before = [signal.getsignal(number) for number in ENDING]
 
     async def inside() -> list[object]:
-        with Desk().installed():  # type: ignore[attr-defined]
+        with Calls().installed():
             return [signal.getsignal(number) for number in ENDING]
 
     found: list[list[object]] = []

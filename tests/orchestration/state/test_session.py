@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from run_project import Project
-from session_desk import done, planned, session_of
+from scripted_session import done, planned, session_of
 
 from geobatch_tui.errors import LockHeldError, PlanMismatchError, PreflightError, StateError
 from geobatch_tui.ledger.place.lock import is_held, read_holder
