@@ -88,9 +88,7 @@ async def live(place: Path, size: tuple[int, int]) -> None:
     job = fine_job(place, size)
     out = job.parent / "out"
     loaded = load_job(job, overrides=[f"output.dir={out}", f"op.resolution={FINE}"])
-    host = HostedRun(
-        out, lambda control, observe: geobatch_tui.run(loaded, control=control, observe=observe)
-    )
+    host = HostedRun(out, lambda control: geobatch_tui.run(loaded, control=control))
     host.start()
     host.wait_ready()
     link = RunLink(out, host=host)
