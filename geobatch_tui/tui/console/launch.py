@@ -67,7 +67,7 @@ def run_hosted(
                 link = RunLink(host.directory, host=host)
                 shown = _show_run(link)
         except Exception as error:  # noqa: BLE001 - boundary: a console may fail, its run goes on
-            shown = Shown(failure=_kept(error, _log_of(host.directory)))
+            shown = Shown(failure=_keep_traceback(error, _log_of(host.directory)))
         if shown.failure and shown.ending is None and not terminal.is_gone():
             go_on(_last(host, link), shown.failure)
     finally:
@@ -154,10 +154,10 @@ def _show(make: Callable[[], Shell], log: Path) -> Shown:
                 raised = error
     failure = app.failure or raised
     if failure is not None and (app.closes or raised is not None):
-        _kept(failure, log)  # what else is raised Textual has printed there
+        _keep_traceback(failure, log)  # what else is raised Textual has printed there
     if app.closes or (failure is None and not app.return_code):
         return Shown(app.return_value, app.wish)
-    return Shown(app.leaving, failure=_told(failure, log))
+    return Shown(app.leaving, failure=_described(failure, log))
 
 
 def _wish_of(shown: Shown) -> Wish | None:
@@ -174,7 +174,7 @@ def _wish_of(shown: Shown) -> Wish | None:
     return shown.wish
 
 
-def _kept(error: Exception, log: Path) -> str:
+def _keep_traceback(error: Exception, log: Path) -> str:
     """Append a traceback that Textual has not printed, and return the failure as a sentence."""
     import traceback
 
@@ -182,15 +182,15 @@ def _kept(error: Exception, log: Path) -> str:
         with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(redact("".join(traceback.format_exception(error))))
     except OSError:
-        return _what(error)
-    return _told(error, log)
+        return _error_text(error)
+    return _described(error, log)
 
 
-def _told(error: Exception | None, log: Path) -> str:
-    return f"{_what(error)}; the traceback is in {safe(str(log))}"
+def _described(error: Exception | None, log: Path) -> str:
+    return f"{_error_text(error)}; the traceback is in {safe(str(log))}"
 
 
-def _what(error: Exception | None) -> str:
+def _error_text(error: Exception | None) -> str:
     if error is None:
         return "for no known reason"
     return safe(redact(f"{type(error).__name__}: {error}"))

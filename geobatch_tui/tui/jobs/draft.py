@@ -53,7 +53,7 @@ class Draft:
 
     Attributes:
         path: the job file below; it is where the job is saved by default.
-        kept: of an earlier run, instead of a file.
+        run_job: of an earlier run, instead of a file.
         edits: text by key, above all other layers.
         loaded: the job, as it was when it last was right.
         problems: sentences by key on what is wrong now; those of no key are under "".
@@ -61,7 +61,7 @@ class Draft:
 
     path: Path | None
     loaded: LoadedJob
-    kept: Json | None = None
+    run_job: Json | None = None
     edits: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
 
@@ -75,15 +75,15 @@ class Draft:
     @classmethod
     def of_example(cls, path: Path, out: Path) -> Self:
         """Make a draft of an example, with outputs in ``out`` and no file of its own yet."""
-        kept = load_job(path, overrides=[f"output.dir={out}"]).to_json()
-        return cls.of_run(kept)
+        run_job = load_job(path, overrides=[f"output.dir={out}"]).to_json()
+        return cls.of_run(run_job)
 
     @classmethod
-    def of_run(cls, kept: Json) -> Self:
+    def of_run(cls, run_job: Json) -> Self:
         """Make a draft of an earlier run's job, as the ledger keeps it: without credentials, which
         are a problem of their keys. Raises ConfigError where it does not fit this version."""
-        loaded = from_plan_json(kept)
-        return cls(None, loaded, kept, problems=_masked(loaded))
+        loaded = from_plan_json(run_job)
+        return cls(None, loaded, run_job, problems=_masked(loaded))
 
     @property
     def right(self) -> bool:
@@ -101,8 +101,8 @@ class Draft:
         if text.strip():
             edits[key] = text.strip()
         try:
-            if self.kept is not None:
-                loaded = from_plan_json(self.kept, overrides=_overrides(edits))
+            if self.run_job is not None:
+                loaded = from_plan_json(self.run_job, overrides=_overrides(edits))
             else:
                 loaded = load_job(self.path, overrides=_overrides(edits))
         except InvalidJobError as error:

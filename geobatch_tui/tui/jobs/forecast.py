@@ -118,7 +118,7 @@ def against_last(loaded: LoadedJob) -> list[Difference] | None:
     no run."""
     try:
         state = state_of_run(Path(loaded.job.output.dir))
-        kept = read_json(Path(state.plan))["job"]
+        last_job = read_json(Path(state.plan))["job"]
     except (GeobatchError, OSError, ValueError, KeyError, TypeError):
         return None
-    return changed(kept, loaded.to_json()["job"])
+    return changed(last_job, loaded.to_json()["job"])

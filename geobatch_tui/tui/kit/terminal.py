@@ -84,7 +84,7 @@ def guarded(native_log: Path) -> Iterator[None]:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     before = sys.__stdout__, sys.__stderr__
-    kept = {fd: os.dup(fd) for fd in (1, 2)}
+    copies = {fd: os.dup(fd) for fd in (1, 2)}
     own = os.dup(2 if _isatty(2) else 1)
     os.set_inheritable(own, False)
     screen = Screen(io.FileIO(own, "w"), encoding="utf-8", errors="replace", line_buffering=True)
@@ -99,7 +99,7 @@ def guarded(native_log: Path) -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr, screen):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        for fd, copy in kept.items():
+        for fd, copy in copies.items():
             os.dup2(copy, fd)
             os.close(copy)
         os.close(log)

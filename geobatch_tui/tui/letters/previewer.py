@@ -110,7 +110,7 @@ class Previewer:
                     "the source may lie on a slow or a hung filesystem",
                 )
             finally:
-                self._timer = asyncio.get_running_loop().call_later(self._idle, self._rest)
+                self._timer = asyncio.get_running_loop().call_later(self._idle, self._end_idle)
             return found or Unseen("the worker that was to read it ended")
 
     async def _ask(self, task: PreviewTask) -> PreviewReceipt | Unseen | None:
@@ -174,7 +174,7 @@ class Previewer:
             self._pool.kill(self._worker, "timeout")
             self._worker = None
 
-    def _rest(self) -> None:
+    def _end_idle(self) -> None:
         """End an idle worker: it holds memory, and perhaps an open file."""
         worker, self._worker = self._worker, None
         if self._pool is not None and worker is not None:

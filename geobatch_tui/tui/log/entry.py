@@ -106,16 +106,16 @@ def _backwards(path: Path, block: int) -> Iterator[bytes]:
     try:
         with open_read(path) as file:
             end = file.seek(0, os.SEEK_END)
-            rest = b""
+            partial = b""
             while end:
                 begin = max(0, end - block)
                 file.seek(begin)
-                data = file.read(end - begin) + rest
+                data = file.read(end - begin) + partial
                 cut = data.find(b"\n") + 1 if begin else 0
                 if begin and not cut:  # all of it is the middle of one line
-                    rest, end = data, begin
+                    partial, end = data, begin
                     continue
                 yield data[cut:]
-                rest, end = data[:cut], begin
+                partial, end = data[:cut], begin
     except OSError:
         return

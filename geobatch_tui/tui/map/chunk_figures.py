@@ -40,11 +40,11 @@ class SomeRead(Message):
 
 def read_all(source: Source, mode: Mode) -> FiguresRead:
     """Read the figures of all chunks. 10^6 take about a second."""
-    begun = time.monotonic()
+    start = time.monotonic()
     values = source.figures(mode.figure)
     scale = mode.scale(values)
     steps = mode.steps(values, scale)
-    return FiguresRead(mode, scale, steps, time.monotonic() - begun)
+    return FiguresRead(mode, scale, steps, time.monotonic() - start)
 
 
 def read_some(source: Source, mode: Mode, positions: Sequence[int]) -> SomeRead:

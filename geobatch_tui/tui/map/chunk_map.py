@@ -117,12 +117,12 @@ class ChunkMap(Walk):
 
     def _load_now(self) -> None:
         self._load_waits = False
-        begun = time.monotonic()
+        start = time.monotonic()
         self.pictures.resize(self.size.width, 2 * self.size.height)
         if self.pictures.load():
             self._ask_places()
-        cost = time.monotonic() - begun
-        self._next_load = begun + cost * (1 + _REST) if cost > 0.02 else 0.0
+        cost = time.monotonic() - start
+        self._next_load = start + cost * (1 + _REST) if cost > 0.02 else 0.0
         if self.mode.figure and self._wants.all_due():
             self._read_all(self.mode)
         self._entitle()

@@ -36,10 +36,10 @@ _QUIET: Final = "$quiet"
 def _wrapped(text: str, width: int) -> list[str]:
     """Wrap a text in up to four lines; the rest is cut."""
     lines = Content(text).wrap(max(1, width))
-    kept = [line.plain.rstrip() for line in lines[:4]]
+    shown = [line.plain.rstrip() for line in lines[:4]]
     if len(lines) > 4:
-        kept[-1] = fmt.fit(f"{kept[-1]} {lines[4].plain}", width)
-    return kept
+        shown[-1] = fmt.fit(f"{shown[-1]} {lines[4].plain}", width)
+    return shown
 
 
 def _line(pieces: Sequence[Piece], width: int) -> Content:
@@ -182,12 +182,12 @@ class CursorCard(Lines):
             return [(self._error(), "$error")]
         key = reading.item.key if reading.item else ""
         named = {"attempts", "nodata"}
-        told = "  ".join(
+        facts = "  ".join(
             f"{name} {text}" if name in named else text
             for name, text in figure_pieces(self.figures, reading.code, unit)
         )
-        room = max(8, width - len(told) - 2)
-        return [(fmt.fit_middle(key, min(room, 40)).rstrip(), ""), (f"  {told}", _QUIET)]
+        room = max(8, width - len(facts) - 2)
+        return [(fmt.fit_middle(key, min(room, 40)).rstrip(), ""), (f"  {facts}", _QUIET)]
 
     def _error(self) -> str:
         letter = self.letter

@@ -60,7 +60,7 @@ class LogTail:
         self.version = 0
         self._at = -1
         self._inode = 0
-        self._rest = b""
+        self._partial = b""
 
     def poll(self) -> None:
         """Read new lines. A log that cannot be read changes nothing."""
@@ -69,7 +69,7 @@ class LogTail:
                 status = os.fstat(file.fileno())
                 if status.st_ino != self._inode or status.st_size < self._at:
                     begin = max(0, status.st_size - _BACK) if self._at < 0 else 0
-                    self._inode, self._at, self._rest = status.st_ino, begin, b""
+                    self._inode, self._at, self._partial = status.st_ino, begin, b""
                     file.seek(begin)
                     if begin:
                         self._at += len(file.readline())
@@ -82,7 +82,7 @@ class LogTail:
             return
 
     def _take(self, data: bytes) -> None:
-        *whole, self._rest = (self._rest + data).split(b"\n")
+        *whole, self._partial = (self._partial + data).split(b"\n")
         for line in whole[-_KEPT:]:
             parsed = parse(line)
             if parsed is not None:

@@ -108,8 +108,9 @@ class DeadScreen(Filtered, Evidence, Remedies):
         super().take(delta)
         letters = self.app.link.store.letters
         if letters is not self.letters or delta.reshaped:
-            held = 0 if self.dossier is None else self.dossier.letter.dead_id
-            if letters.get(held) != self.letters.get(held):  # dismissed meanwhile: read it anew
+            dead_id = 0 if self.dossier is None else self.dossier.letter.dead_id
+            # Dismissed meanwhile: it is read anew.
+            if letters.get(dead_id) != self.letters.get(dead_id):
                 self.dossier = None
             self.letters = letters
             self.refilter()

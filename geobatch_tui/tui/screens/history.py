@@ -118,14 +118,14 @@ class HistoryScreen(Filtered):
 
     def _say(self, shown: int) -> None:
         total = len(self._runs)
-        told = (
+        runs = (
             figures.count(total)
             if shown == total
             else f"{figures.count(shown)} of {figures.count(total)}"
         )
         parts: list[tuple[str, str]] = [
             (" History ", "bold"),
-            (f" {told} run{'' if total == 1 else 's'}", ""),
+            (f" {runs} run{'' if total == 1 else 's'}", ""),
         ]
         if live := sum(run.state == "running" for run in self._runs):
             parts.append((f"  {live} live", "bold $success"))

@@ -112,9 +112,9 @@ class LogScreen(Filtered, Page):
             if busy and self.is_current:
                 await asyncio.sleep(0)
             else:
-                await self._rest(self.REST if self.app.shown.live else self.STILL)
+                await self._pause(self.REST if self.app.shown.live else self.STILL)
 
-    async def _rest(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         """Rest so long, or until the selection changes."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), seconds)

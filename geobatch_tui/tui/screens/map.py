@@ -188,8 +188,8 @@ class MapScreen(Page):
         if item is None:
             items = self.map.pictures.items
             chunks = len(self.map.pictures.planes.flags)
-            told = f"{figures.plural(len(items), 'item')}, {figures.plural(chunks, 'chunk')}"
-            return told if items else "nothing is planned yet"
+            text = f"{figures.plural(len(items), 'item')}, {figures.plural(chunks, 'chunk')}"
+            return text if items else "nothing is planned yet"
         wide, high = item.chunk_size
         unit = self.app.shown.unit_name
         if unit != "px":
@@ -289,9 +289,9 @@ class MapScreen(Page):
 
     @work(thread=True, exclusive=True, group="spread", exit_on_error=False)
     def _read_spread(self, mode: Mode) -> None:
-        begun = time.monotonic()
+        start = time.monotonic()
         spread = histogram(mode, self.store.figures(mode.figure))
-        self.post_message(self._Spread(mode, spread, time.monotonic() - begun))
+        self.post_message(self._Spread(mode, spread, time.monotonic() - start))
 
     @on(_Spread)
     def _take_spread(self, message: _Spread) -> None:

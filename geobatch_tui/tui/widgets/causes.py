@@ -33,9 +33,9 @@ class Causes(Lines):
         row = _wide if wide else _narrow
         lines += [row(group, width) for group in shown]
         if len(shown) < len(groups):
-            rest = groups[len(shown) :]
-            count = sum(group.count for group in rest)
-            text = f"+{len(rest)} more causes with {figures.count(count)} dead letters"
+            others = groups[len(shown) :]
+            count = sum(group.count for group in others)
+            text = f"+{len(others)} more causes with {figures.count(count)} dead letters"
             lines.append(Content.assemble((fmt.fit(text, width), "$quiet")))
         return lines
 

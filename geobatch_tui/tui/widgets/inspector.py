@@ -194,11 +194,11 @@ def trace(found: Dossier) -> Content:
     evidence: Json = found.record.get("evidence") or {}
     for name, value in evidence.items():
         lines += [Content(""), Content.styled(harmless(str(name)), "bold $primary")]
-        lines.append(Content(_told(name, value)))
+        lines.append(Content(_evidence(name, value)))
     return Content("\n").join(lines)
 
 
-def _told(name: str, value: object) -> str:
+def _evidence(name: str, value: object) -> str:
     if isinstance(value, str):
         return harmless_lines(value).rstrip()
     if name == "blocks" and isinstance(value, list):

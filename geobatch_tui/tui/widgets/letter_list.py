@@ -248,5 +248,5 @@ def _said(letter: LetterView) -> str:
 
 def _without_source(letter: LetterView) -> str:
     """Return the message without the path that it begins with; the item stands beside it."""
-    rest = letter.message.removeprefix(letter.source) if letter.source else letter.message
-    return rest.lstrip(": ") or letter.message
+    text = letter.message.removeprefix(letter.source) if letter.source else letter.message
+    return text.lstrip(": ") or letter.message

@@ -72,8 +72,8 @@ class Overview(Lines):
             right.append((f"{busy}/{len(view.workers)} workers  ", ""))
         right.append((f"{fmt.clock(view.now)}  ", "$quiet"))
         dead = view.dead_letters
-        told = figures.plural(dead, "dead letter")
-        right.append((f"▲ {told} ", "bold $error" if dead else "$quiet"))
+        letters = figures.plural(dead, "dead letter")
+        right.append((f"▲ {letters} ", "bold $error" if dead else "$quiet"))
         return right
 
     def _counts(self, view: View, width: int) -> Content:
@@ -143,14 +143,14 @@ def ends(left: Sequence[Piece], right: Sequence[Piece], width: int) -> Content:
     """Join pieces at both ends of a line; where there is no room, the left ones are cut, and a
     blank keeps them off the right ones."""
     room = width - sum(len_cells(text) for text, _ in right) - 1
-    kept: list[Piece] = []
+    fitted: list[Piece] = []
     for text, style in left:
         if room <= 0:
             break
         piece = text if len_cells(text) <= room else fmt.fit(text, room)
-        kept.append((piece, style))
+        fitted.append((piece, style))
         room -= len_cells(piece)
-    return Content.assemble(*kept, (" " * (max(0, room) + 1), ""), *right)
+    return Content.assemble(*fitted, (" " * (max(0, room) + 1), ""), *right)
 
 
 def len_cells(text: str) -> int:

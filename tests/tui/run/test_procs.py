@@ -6,8 +6,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from geobatch_tui.tui.run.procs import CpuMeter
 
 
@@ -17,12 +15,12 @@ def test_a_process_that_works_has_a_share():
     meter.measure([os.getpid()], 0.0)
     assert meter.share(os.getpid()) is None
     used = os.times()
-    while os.times().user + os.times().system - used.user - used.system < 0.05:
+    while os.times().user + os.times().system - used.user - used.system < 0.1:  # in ticks of 10 ms
         pass
     meter.measure([os.getpid()], 0.5)
     assert meter.share(os.getpid()) is None
     meter.measure([os.getpid()], 2.0)
-    assert meter.share(os.getpid()) >= 0.05 / 2.0 == pytest.approx(0.025)
+    assert meter.share(os.getpid()) >= 0.025
 
 
 def test_a_process_that_is_gone_is_dropped():

@@ -42,13 +42,15 @@ def world() -> tuple[Line, ...]:
 def packed(kind: int, points: Sequence[Sequence[float]]) -> bytes:
     """Pack a line into bytes; points equal at ``STEP`` become one. Empty if only one is left."""
     whole = [(round(lon / STEP), round(lat / STEP)) for lon, lat, *_ in points]
-    kept = [point for index, point in enumerate(whole) if not index or point != whole[index - 1]]
-    if len(kept) < 2:
+    distinct = [
+        point for index, point in enumerate(whole) if not index or point != whole[index - 1]
+    ]
+    if len(distinct) < 2:
         return b""
     out = bytearray([kind])
-    _write(out, len(kept))
+    _write(out, len(distinct))
     x = y = 0
-    for u, v in kept:
+    for u, v in distinct:
         _write(out, _zigzag(u - x))
         _write(out, _zigzag(v - y))
         x, y = u, v

@@ -33,13 +33,13 @@ class GridScene(Scene):
         self._fitted = True
         self._left = self._top = 0
         self._anchor: tuple[int, int] | None = None
-        self._kept: Span | None = None
+        self._rectangle: Span | None = None
 
     def retarget(self, grid: Grid) -> None:
         """The chunks may have moved among those of the run, or be others; cursor and view stay
         where that makes sense."""
         if (grid.columns, grid.rows) != (self.grid.columns, self.grid.rows):
-            self._fitted, self._anchor, self._kept = True, None, None
+            self._fitted, self._anchor, self._rectangle = True, None, None
             self.column, self.row = min(self.column, grid.columns - 1), min(self.row, grid.rows - 1)
         self.grid = grid
 
@@ -112,8 +112,8 @@ class GridScene(Scene):
             self._left += (box.left + box.right - self.width) // 2
         if box.top < 0 or box.bottom > self.height:
             self._top += (box.top + box.bottom - self.height) // 2
-        self._left = _held(self._left, self._extent(self.grid.columns), self.width)
-        self._top = _held(self._top, self._extent(self.grid.rows), self.height)
+        self._left = _inside(self._left, self._extent(self.grid.columns), self.width)
+        self._top = _inside(self._top, self._extent(self.grid.rows), self.height)
         return (self._left, self._top) != before
 
     def paint(self) -> None:
@@ -208,20 +208,20 @@ class GridScene(Scene):
     # --- selection ------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        self._anchor, self._kept = (self.column, self.row), None
+        self._anchor, self._rectangle = (self.column, self.row), None
 
     def end(self) -> None:
-        self._anchor, self._kept = None, self._area()
+        self._anchor, self._rectangle = None, self._area()
 
     def frame(self, positions: Sequence[int]) -> None:
         places = [divmod(at - self.grid.first, self.grid.columns) for at in positions]
         rows, columns = zip(*places, strict=True)
         self._anchor = None
-        self._kept = Span(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
+        self._rectangle = Span(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
 
     def clear(self) -> bool:
-        was = self._anchor is not None or self._kept is not None
-        self._anchor = self._kept = None
+        was = self._anchor is not None or self._rectangle is not None
+        self._anchor = self._rectangle = None
         return was
 
     @property
@@ -231,7 +231,7 @@ class GridScene(Scene):
     def _area(self) -> Span | None:
         """Return columns and rows of the rectangle."""
         if self._anchor is None:
-            return self._kept
+            return self._rectangle
         here, there = self._block(self.column, self.row), self._block(*self._anchor)
         return Span(
             min(here.left, there.left),
@@ -254,7 +254,7 @@ def _order(zoom: int) -> float:
     return zoom if zoom > 0 else -1 / zoom
 
 
-def _held(start: int, extent: int, room: int) -> int:
+def _inside(start: int, extent: int, room: int) -> int:
     if extent <= room:
         return -((room - extent) // 2)
     return clamp(start, 0, extent - room)

@@ -46,7 +46,7 @@ class GroundScene(Scene):
         self._view = GroundView(0, 0, 1, 1, 0, 0)
         self._cursor: tuple[float, float] | None = None
         self._anchor: tuple[float, float] | None = None
-        self._kept: tuple[float, float, float, float] | None = None
+        self._rectangle: tuple[float, float, float, float] | None = None
         self._prints = Footprints(planes, [], {})
         self._coast = Coast()
         self.retarget(items)
@@ -55,8 +55,8 @@ class GroundScene(Scene):
         """Replace the items, which came, went or moved; a view that was moved stays where it is."""
         self.items = items
         bounds = {item.item_id: item.bounds_lonlat for item in items}
-        gone = [key for key, asked in self._asked.items() if bounds.get(key) != asked]
-        for key in gone:
+        stale = [key for key, asked in self._asked.items() if bounds.get(key) != asked]
+        for key in stale:
             self._asked.pop(key)
             self._exact.pop(key, None)
         self.placed = {item.item_id for item in items if item.bounds_lonlat is not None}
@@ -215,23 +215,23 @@ class GroundScene(Scene):
     # --- selection ------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        self._anchor, self._kept = self.cursor, None
+        self._anchor, self._rectangle = self.cursor, None
 
     def end(self) -> None:
-        self._kept = self._area()
+        self._rectangle = self._area()
         self._anchor = None
 
     def frame(self, positions: Sequence[int]) -> None:
         middles = [place for at in positions if (place := self._prints.middle(at)) is not None]
-        self._anchor = self._kept = None
+        self._anchor = self._rectangle = None
         if middles:
             lons = [self._turned(lon) for lon, _ in middles]
             lats = [lat for _, lat in middles]
-            self._kept = min(lons), min(lats), max(lons), max(lats)
+            self._rectangle = min(lons), min(lats), max(lons), max(lats)
 
     def clear(self) -> bool:
-        was = self._anchor is not None or self._kept is not None
-        self._anchor = self._kept = None
+        was = self._anchor is not None or self._rectangle is not None
+        self._anchor = self._rectangle = None
         return was
 
     @property
@@ -241,7 +241,7 @@ class GroundScene(Scene):
     def _area(self) -> tuple[float, float, float, float] | None:
         """Return west, south, east, north of the middles of the outermost pixels."""
         if self._anchor is None:
-            return self._kept
+            return self._rectangle
         lons, lats = zip(self._anchor, self.cursor, strict=True)
         return min(lons), min(lats), max(lons), max(lats)
 
