@@ -125,13 +125,13 @@ def test_a_corrupt_tile_costs_only_the_chunks_round_it(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["missing", "zero_byte", "html_as_tif", "no_crs", "vrt_as_tif"])
-def test_a_bad_input_alone_has_its_own_exit_code(tmp_path, name):
+def test_a_bad_input_alone_has_its_own_exit_code(tmp_path, here, name):
     """10 where all failed for their CRS, 11 for their format, 1 for other reasons."""
     case = corpus.CASES[name]
     (tmp_path / "in").mkdir()
     job = tmp_path / "job.toml"
     job.write_text(corpus.job_text([case.make(tmp_path / "in")], tmp_path / "out"))
-    assert harness.call("run", str(job), "--headless").code == case.alone
+    here("run", job, "--headless", check=case.alone)
 
 
 @pytest.fixture(scope="module")
@@ -164,35 +164,33 @@ def test_names_do_not_drive_the_terminal(names):
         assert "\u202e" not in text
 
 
-def test_an_unknown_epsg_code_is_refused_before_any_work(tmp_path):
+def test_an_unknown_epsg_code_is_refused_before_any_work(tmp_path, here):
     """Exit 2; the message names the file, the key and the code; no output directory."""
     job = corpus.unknown_epsg_job(tmp_path)
-    ended = harness.call("run", str(job), "--headless")
-    assert ended.code == 2
+    ended = here("run", job, "--headless", check=2)
     assert "unknown_epsg.toml" in ended.stderr
     assert "dst_crs" in ended.stderr
     assert "999999" in ended.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_a_typo_in_the_job_is_refused_with_the_nearest_key(tmp_path):
+def test_a_typo_in_the_job_is_refused_with_the_nearest_key(tmp_path, here):
     """Exit 2; file, line, and the key that was meant."""
     job = tmp_path / "typo.toml"
     text = corpus.job_text([corpus.good(tmp_path)], tmp_path / "out")
     job.write_text(text.replace("resampling", "resmapling"))
     line = next(n for n, t in enumerate(job.read_text().splitlines(), 1) if "resmapling" in t)
-    ended = harness.call("run", str(job), "--headless")
-    assert ended.code == 2
+    ended = here("run", job, "--headless", check=2)
     assert f"typo.toml:{line}" in ended.stderr
     assert "resampling" in ended.stderr
 
 
-def test_an_output_that_is_a_file_is_refused(tmp_path):
+def test_an_output_that_is_a_file_is_refused(tmp_path, here):
     """Exit 2 where the output directory cannot be made."""
     (tmp_path / "out").write_text("a file")
     job = tmp_path / "job.toml"
     job.write_text(corpus.job_text([corpus.good(tmp_path)], tmp_path / "out"))
-    assert harness.call("run", str(job), "--headless").code == 2
+    here("run", job, "--headless", check=2)
 
 
 def test_an_output_that_vanishes_ends_the_run(tmp_path):
