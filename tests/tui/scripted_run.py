@@ -1,6 +1,8 @@
-"""A console on a scripted run, and how pictures of it are chosen."""
+"""A scripted run in the middle of its work, what its console shows, and how pictures are chosen."""
 
 from __future__ import annotations
+
+import asyncio
 
 import pytest
 
@@ -22,6 +24,19 @@ def pictured(looks=LOOKS):
         ("theme", "size"),
         [pytest.param(theme, size, id=f"{theme}-{size[0]}x{size[1]}") for theme, size in looks],
     )
+
+
+def shown(app):
+    """Return the text on the screen, a line each."""
+    lines = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in line) for line in lines)
+
+
+async def until(condition):
+    """Wait until ``condition()`` holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the console's own loop has no event for it
+            await asyncio.sleep(0.01)
 
 
 def busy_run(script):

@@ -6,7 +6,7 @@ import os
 import re
 
 import pytest
-from scripted_run import busy_run
+from scripted_run import busy_run, shown
 from textual.color import Color
 
 from geobatch_tui.errors import StateError
@@ -46,12 +46,6 @@ class Wire:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
-
-
-def shown(app):
-    """The text on the screen, a line each."""
-    lines = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in line) for line in lines)
 
 
 async def settle(pilot, script=None):

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from scripted_run import busy_run
+from scripted_run import busy_run, shown
 from textual.color import Color
-
-
-def shown(app):
-    """The text on the screen, a line each."""
-    lines = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in line) for line in lines)
 
 
 async def settle(pilot):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import textual
 from corpus import NAMES
-from scripted_run import LOOKS, busy_run, pictured
+from scripted_run import LOOKS, busy_run, pictured, shown, until
 
 from geobatch_tui.execution.protocol.messages import PreviewReceipt
 from geobatch_tui.ledger.schema import updates as lu
@@ -77,12 +76,6 @@ def deaths(script):
         )  # fmt: skip
 
 
-def shown(app):
-    """The text on the screen, a line each."""
-    lines = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in line) for line in lines)
-
-
 async def settle(pilot):
     """Wait for letters to be read, and for the picture."""
     for _ in range(3):
@@ -98,12 +91,6 @@ async def opened(pilot):
     await settle(pilot)
     assert isinstance(pilot.app.screen, DeadScreen)
     return pilot.app.screen
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the console's own loop has no event for it
-            await asyncio.sleep(0.01)
 
 
 async def test_letters_are_grouped_by_cause_then_by_place(console, deaths, eye):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pseudo_terminal import Terminal
+from scripted_run import shown
 
 from geobatch_tui.cli.shared_options import load
 from geobatch_tui.config.layers import make_job
@@ -61,12 +62,6 @@ def past(tmp_path, monkeypatch, utc):
         return out
 
     return make
-
-
-def shown(app):
-    """What is on the screen, as text."""
-    lines = app.screen._compositor.render_strips(app.screen.size)
-    return "\n".join("".join(segment.text for segment in strip) for strip in lines)
 
 
 async def settle(pilot):

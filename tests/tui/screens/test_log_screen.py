@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 
 import pytest
 import textual
 from corpus import NAMES
-from scripted_run import LOOKS, busy_run, pictured
+from scripted_run import LOOKS, busy_run, pictured, shown, until
 from textual.geometry import Region
 
 from geobatch_tui.tui.parts.console_messages import ShowOnMap
@@ -22,18 +21,6 @@ LEVELS = ["info"] * 9 + ["warning"]
 def line(number, level="info", **fields):
     head = {"time": f"2026-11-24T12:{number // 60 % 60:02d}:{number % 60:02d}.007Z", "level": level}
     return json.dumps(head | {"message": f"line {number}"} | fields, separators=(",", ":")) + "\n"
-
-
-def shown(app):
-    """The text on the screen, a line each."""
-    lines = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in line) for line in lines)
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the console's own loop has no event for it
-            await asyncio.sleep(0.01)
 
 
 async def opened(pilot, lines):
