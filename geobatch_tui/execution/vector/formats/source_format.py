@@ -5,6 +5,7 @@ without loss. A format overrides what is otherwise with it, in a module of its o
 is named in ``by_driver``.
 """
 
+# ruff: noqa: ARG002  defaults look at few of their arguments
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -105,7 +106,6 @@ class SourceFormat:
     def scan(self, path: str, place: str) -> tuple[int, int] | None:
         """Count members, and bytes that OGR needs for the largest, before OGR opens the source;
         None: OGR parses no more than it gives."""
-        del path, place
         return None
 
     def explain_no_layer(self, path: str, place: str) -> None:
@@ -141,7 +141,6 @@ class SourceFormat:
 
     def own_ids(self, layer: OpenLayer) -> list[str]:
         """Name a column that OGR takes for the ids, if it is an attribute."""
-        del layer
         return []
 
     def is_measured(self, layer: OpenLayer) -> bool:
@@ -170,7 +169,6 @@ class SourceFormat:
 
     def has_deleted(self, place: str) -> bool:
         """Whether features may be marked as deleted, so that they are counted by reading."""
-        del place
         return False
 
     def warn(self, layer: OpenLayer, warnings: list[str]) -> None:
@@ -189,38 +187,32 @@ class SourceFormat:
             features: of a chunk.
             jumps: whether OGR goes to a record by its number.
         """
-        del path, plan, features, jumps
         return "drain", ()
 
     def chunks_outside(
         self, path: str, plan: VectorPlan, edges: tuple[int, ...], features: int, bounds: Bounds
     ) -> tuple[int, ...]:
         """Find chunks between these ``edges`` no feature of which touches ``bounds``."""
-        del path, plan, edges, features, bounds
         return ()
 
     def drain(
         self, item: ItemContext, plan: VectorPlan, plain: Plain, read: Read
     ) -> Iterator[pa.RecordBatch]:
         """Read all features of a source, in its order."""
-        del item
         return read(plain.place, plan, where=plan.where, plain=plain)
 
     # --- what OGR misreads ---------------------------------------------------------------------
 
     def batch_check(self, plain: Plain, plan: VectorPlan, schema: pa.Schema) -> BatchCheck | None:
         """Return what finds features that OGR misreads in any batch; None: there are none."""
-        del plain, plan, schema
         return None
 
     def source_check(self, plain: Plain, plan: VectorPlan) -> SourceCheck | None:
         """Return what finds them in all batches of a source in turn; None: there are none."""
-        del plain, plan
         return None
 
     def lost_reasons(self, path: str, plan: VectorPlan) -> Iterable[str]:
         """Say of each record that OGR leaves out, as the plan numbers them, why it does."""
-        del path, plan
         return ()
 
     def misread(
@@ -234,5 +226,4 @@ class SourceFormat:
             ids: of its features, as OGR gives them.
             shapes: their geometries.
         """
-        del layer, plain, ids, shapes
         return ()
