@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _HEAD = struct.Struct("<QQQ")
 _NO_IDS = np.empty(0, np.int64)
 #: By output format: types of attributes that are encoded here.
-_TYPES = {"FlatGeobuf": flatgeobuf_properties.TYPES, "GPKG": sqlite_rows.TYPES}
+RECORD_TYPES = {"FlatGeobuf": flatgeobuf_properties.TYPES, "GPKG": sqlite_rows.TYPES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Records:
 
 def taken(plan: VectorPlan) -> bool:
     """Whether features are spooled as records, since the format and its fields are encoded here."""
-    kept = frozenset() if plan.is_table else _TYPES.get(plan.format, frozenset())
+    kept = frozenset() if plan.is_table else RECORD_TYPES.get(plan.format, frozenset())
     return bool(kept) and all(each.type in kept for each in written_schema(plan))
 
 
