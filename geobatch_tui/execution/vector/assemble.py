@@ -175,10 +175,10 @@ def _read_back(path: Path, written: Written) -> tuple[int, str]:
     digest = output_digest()
     size, crcs = 0, [0]
     cuts = list(written.cuts)
-    # The digest takes longest: a thread of its own computes it.
+    # The digest takes longest, so a thread of its own computes it.
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(1, "digest") as hashing:
         waiting: Future[None] | None = None
-        # In turn: the one before is still being digested.
+        # Two buffers in turn: the one before is still being digested.
         buffer, other = memoryview(bytearray(_PIECE)), memoryview(bytearray(_PIECE))
         while count := file.readinto(buffer[: cuts[0] - size] if cuts else buffer):
             piece = buffer[:count]

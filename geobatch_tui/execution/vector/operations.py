@@ -117,7 +117,7 @@ def _at_antimeridian(context: Context, batch: Batch, before: pa.Array | None = N
     may_be[list(batch.bad)] = False
     if not may_be.any():
         return batch
-    # Geometry objects only where there is anything to look at: they take long to load.
+    # shapely is loaded only where there is anything to look at: that takes long.
     from geobatch_tui.execution.vector.geometry import antimeridian, geos
 
     unread: Bad = {}

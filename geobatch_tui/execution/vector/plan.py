@@ -16,11 +16,10 @@ Access = Literal["fid", "window", "rows", "drain", "none"]
 #: Columns beside the attributes: of batches that are read, and of spooled features.
 FID, WKB = "__fid", "__wkb"
 GEOMETRY, BOX = "__geometry", "__bbox"
-#: Why a feature of the source, or a record that is none, cannot be read; null: it can. Not in all
-#: batches.
+#: The column with the reason why a feature, or a record that is none, cannot be read; null: it can.
+#: Not all batches have it.
 UNREAD = "__unread"
-#: The type of geometry of a table of attributes alone: its features have none, all the way, and its
-#: output has no column for it.
+#: The geometry type of a table of attributes alone; its output has no column for geometries.
 TABLE = "None"
 #: Names that no attribute may have.
 TAKEN = frozenset({FID, WKB, GEOMETRY, BOX, UNREAD})

@@ -43,13 +43,13 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.plan import Access
     from geobatch_tui.execution.vector.read.layer import Layer
 
-#: Bytes of source that a chunk holds, about, where nobody says how many features.
+#: Bytes of source of a chunk, about, where the job does not say how many features.
 CHUNK_BYTES = 8 * 2**20
-#: The same, where features may take long: then the cores are busy to the end, and little is done
-#: again when one ends its worker.
+#: The same where a feature may take long: the cores are busy to the end, and little is done again
+#: when a feature ends its worker.
 _SLOW_BYTES = 2 * 2**20
 _FEWEST, _MOST = 500, 50_000
-#: Peak of a chunk, in bytes of its features: read, transformed, encoded; and what it all takes.
+#: Peak memory of a chunk: times the bytes of its features, and beside them.
 _FACTOR, _BASE = 8, 96 * 2**20
 
 
@@ -259,7 +259,7 @@ def _require_lonlat(crs: CRS, error: type[GeobatchError]) -> None:
 
 
 def _warn_of_datum(src: CRS, dst: CRS, warnings: list[str]) -> None:
-    # By the texts that the plan holds: chunks in this process search no more.
+    # Asked by the texts of the plan, so that chunks in this process find it cached.
     operations = coordinate_operations.known(src.to_wkt(), dst.to_wkt())
     if not operations.pipelines:
         raise CrsError(f"PROJ knows no way from {named(src)} to {named(dst)}")
@@ -276,7 +276,7 @@ _CURVED = frozenset(wkb_coordinates.NAMES.values()) - frozenset(
 def _layer_name(key: str, output: OutputFormat) -> str:
     stem = Path(key.removesuffix(".zip")).stem or "layer"
     name = os.fsencode(stem).decode("utf-8", "replace")
-    if output.is_dbase:  # where it is the name of files
+    if output.is_dbase:  # the layer names the files
         return exact_names.plain(name)
     return f"_{name}" if name.casefold().startswith(output.reserved) else name
 
@@ -310,7 +310,7 @@ def _with_chunks(
         features = max(features // layer.rows, 1) * layer.rows
         if features == layer.rows and plan.count <= layer.rows:
             features = plan.count
-    # Of no features there is one chunk, too, that makes the output.
+    # An item without features has a chunk, too, which makes the output.
     grid = ChunkGrid(max(plan.count, 1), 1, max(min(features, plan.count), 1), 1)
     outside: tuple[int, ...] = ()
     if access == "fid":

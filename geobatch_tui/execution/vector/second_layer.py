@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     type Shapes = NDArray[np.object_]
 
-#: What GEOS asks of a mask, so that a feature lies to it as the key says.
+#: By predicate of a feature on the mask: the function of GEOS on the mask and the feature.
 _ASKED = {
     "intersects": shapely.intersects,
     "disjoint": shapely.intersects,

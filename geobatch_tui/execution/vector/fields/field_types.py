@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.vector.output_format import OutputFormat
 
-#: Decimal digits that any number of double precision keeps.
+#: Decimal digits that double precision keeps of any number.
 _DIGITS = 15
-#: How OGR says the width of a text field, and is told it.
+#: The key of the width of a text field, for OGR.
 WIDTH = "GDAL:OGR:width"
 _HINT = "leave it out by op.columns, or write GeoParquet"
 
@@ -59,7 +59,7 @@ def written(
     return pa.schema(made)
 
 
-#: On a text field that holds JSON, and as OGR wants to be told of it.
+#: Metadata of a text field that holds JSON: ours, and that for OGR.
 _MARK = {"geobatch": "json"}
 _TOLD = {"ARROW:extension:name": "arrow.json"}
 
@@ -88,7 +88,7 @@ def _refuse_like_names(form: str, names: list[str]) -> None:
             )
 
 
-#: Types that become another, of which OGR knows what to do.
+#: Types that become another that OGR writes.
 _NEAREST: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType], ...] = (
     (pa.types.is_uint64, pa.int64()),
     (pa.types.is_float16, pa.float32()),
@@ -108,7 +108,7 @@ _KEPT = (
     pa.types.is_date32,
     pa.types.is_time,
 )
-#: Types that a Shapefile has none for, nor text that is worth it.
+#: Types that a Shapefile cannot hold, not even as text of use.
 _NOT_IN_TABLES = (pa.types.is_binary, pa.types.is_list)
 
 

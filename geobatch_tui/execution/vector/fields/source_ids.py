@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.output_format import OutputFormat
     from geobatch_tui.execution.vector.plan import VectorPlan
 
-#: Features by whose ids it is known whether those of a file have any.
+#: The first features, whose ids show whether the features of a file have any.
 FIRST = 100
 _TWICE = "Altering it to be unique"
 
@@ -50,7 +50,7 @@ def member(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         first = next(iter(batches), None)
-    # Of ids that are given twice OGR makes others.
+    # OGR replaces ids that are given twice.
     altered = any(_TWICE in str(one.message) for one in caught)
     if first is None or altered or (columns is not None and not output.is_json):
         return ""

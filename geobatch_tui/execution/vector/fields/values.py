@@ -66,7 +66,7 @@ def _in_utf8(column: pa.Array, name: str, bad: Bad) -> pa.Array:
         f"the text of its field {name!r} is not in UTF-8; recode the file, or say the encoding of "
         "a Shapefile by op.encoding"
     )
-    # Each by itself: a slice of lists is of one text still.
+    # One value at a time: slices of lists share their text.
     wrong = [row for row in range(len(column)) if not _is_utf8(column.take(pa.array([row])))]
     bad |= {row: ("SchemaError", reason) for row in wrong if row not in bad}
     rows: list[int | None] = list(range(len(column)))
@@ -160,7 +160,7 @@ def _with_nulls_of(column: pa.Array, found: Buffer, kind: pa.DataType) -> pa.Arr
     return pa.Array.from_buffers(kind, len(column), [valid, pa.py_buffer(found)])
 
 
-#: Units that are finer than milliseconds, and how many of them make one.
+#: Units finer than milliseconds, and how many of them make one.
 _FINE = {"us": 1000, "ns": 1_000_000}
 _LAST_OF_DAY = _PER_DAY["ms"] - 1
 

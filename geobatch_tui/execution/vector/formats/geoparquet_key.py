@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.vector.output_format import OutputFormat
 
-#: What is said of a column, and how the plan tells of it.
+#: Keys of a column, and how a warning words them.
 _SAID = {
     "edges": "edges between vertices are {}",
     "epoch": "coordinates are of the epoch {}",
     "orientation": "rings of polygons are {}",
 }
-#: What is meant where nothing is said.
+#: Defaults of these keys.
 _USUAL = {"edges": "planar"}
-#: Of a further column: what is true of all features only, or of other columns.
+#: Keys of a further column that are true of all features only, or of other columns.
 _OF_THE_WHOLE = ("bbox", "covering")
 
 
-#: What values of a column's keys are made of, if they are there.
+#: Types of the keys of a column.
 _MADE_OF: dict[str, tuple[type, ...]] = {
     "encoding": (str,),
     "geometry_types": (list, type(None)),
@@ -42,7 +42,7 @@ _MADE_OF: dict[str, tuple[type, ...]] = {
 }
 
 
-#: Types of Parquet's own for geometries, which need no key ``geo``; where one is the first.
+#: Parquet's own types of geometries, which need no key ``geo``; names of the primary column.
 _NATIVE = frozenset({"GEOMETRY", "GEOGRAPHY"})
 _FIRST = ("geometry", "geom")
 

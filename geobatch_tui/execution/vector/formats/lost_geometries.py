@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
 TOO_LARGE = "it has a whole number beyond the range of 64 bits, for which OGR reads another"
-#: With what other reasons begin that are not of geometries.
+#: The start of reasons that are about attributes.
 FIELD = "its field"
 LEFT_OUT = "OGR cannot read all of its geometry, and leaves out the rest"
 NO_GEOMETRY = "OGR cannot read its geometry, which is not null in the file"

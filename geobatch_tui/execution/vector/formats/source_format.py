@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.ogr.layer_info import LayerInfo
     from geobatch_tui.execution.vector.plan import Access, VectorPlan
 
-    #: Gives for each feature of a batch what is wrong with it, or null: from the batch as it is
-    #: worked on, and as OGR gave it, with all attributes.
+    #: Gives for each feature what is wrong with it, or null; it takes a batch with the planned
+    #: attributes, and the same as OGR gave it.
     type BatchCheck = Callable[[pa.RecordBatch, pa.RecordBatch], pa.Array]
     #: The same, for batches that come in the order of the source, all of them.
     type SourceCheck = Callable[[pa.RecordBatch], pa.Array]
     type Bounds = Sequence[float] | None
 
-#: What a job may ask for in place of the name of an encoding: to look, or to look at nothing.
+#: What a job may ask for in place of the name of an encoding: to detect it, or to take UTF-8.
 AUTO, STRICT = "auto", "strict"
 
 
@@ -91,11 +91,11 @@ class SourceFormat:
     has_member_ids = False
     #: Whether a file beside the source says its CRS.
     crs_beside = False
-    #: Whether OGR counts features whenever it opens a layer: it may read fewer, and end.
+    #: Whether features are counted when a layer is opened, as OGR may end before the last.
     is_counted = False
     #: Whether OGR's own count may be trusted; else features are counted by reading them.
     knows_count = True
-    #: Whether OGR ends at what it cannot read also where it looks for features by a condition.
+    #: Whether OGR ends at a feature that it cannot read also where it evaluates a condition.
     ends_early = False
     #: What warnings call a record that OGR leaves out, and what becomes of these.
     record = "record"

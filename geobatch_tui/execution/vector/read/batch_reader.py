@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 #: Features in a batch. Larger ones fall out of the processor's cache.
 BATCH = 4096
 
-#: How OGR calls geometries without a name in its batches.
+#: OGR's name of geometries without a name, in its batches.
 UNNAMED = "wkb_geometry"
 
 
-# Lines for people; what matters of them is raised, or is in the plan's warnings.
+# pyogrio logs lines for people; what matters of them is raised, or is in the plan's warnings.
 logging.getLogger("pyogrio").setLevel(logging.ERROR)
 
 

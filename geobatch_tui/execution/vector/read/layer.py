@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.formats.source_format import FeatureCount, SourceFormat
     from geobatch_tui.execution.vector.ogr.layer_info import LayerInfo
 
-#: How Arrow names geometries of OGR's.
+#: Names of Arrow's extension types for geometries.
 _GEOMETRIES = frozenset((b"geoarrow.wkb", b"ogc.wkb"))
 
 
@@ -144,7 +144,7 @@ def _info(
 ) -> LayerInfo:
     """Ask OGR about a layer."""
     formats = [format_of(driver) for driver in drivers]
-    # By OGR's count, what it leaves out is known; or raised, where a database is damaged.
+    # OGR's count shows what it leaves out, and that a database is damaged.
     count = any(form.is_counted for form in formats) or (
         not params.where and all(form.knows_count for form in formats)
     )

@@ -53,7 +53,7 @@ def read_part(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.Re
     _await(item, plan, path)
     data = path.read_bytes()
     body, crc = data[:-4], int.from_bytes(data[-4:], "little")
-    # A machine that lost its power may leave a name without bytes, whose checksum is right.
+    # A power cut may leave a name without bytes, whose checksum is right.
     if not body or crc32(body) != crc:
         path.unlink(missing_ok=True)
         raise VerifyError(f"{path.name} reads back other bytes than were written to it")
@@ -67,7 +67,7 @@ def _await(item: ItemContext, plan: VectorPlan, path: Path) -> None:
         running = drain.running
         drain.raise_error()
         if not running and drain.lock():
-            # Between the look and the lock another worker may have written the last part.
+            # Another worker may have written the last part before this one got the lock.
             if path.exists():
                 drain.unlock()
                 return

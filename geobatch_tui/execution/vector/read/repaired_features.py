@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.vector.plan import VectorPlan
 
-#: The field that says which feature is meant, as in the quarantine file.
+#: The field with the id of the feature, as in the quarantine file.
 _FIELD = "geobatch_fid"
 
 
@@ -35,7 +35,7 @@ def load(item: ItemContext, plan: VectorPlan) -> dict[int, bytes]:
     places = list((Path(item.work_dir).parents[1] / "replaced" / item.key).glob("*"))
     if not places:
         return {}
-    # Two of them where the engine died before it removed the earlier one.
+    # There are two where the engine died before it removed the earlier one.
     path = str(max(places, key=lambda one: one.stat().st_mtime_ns))
     with errors.ogr_errors(path):
         layers = [str(name) for name, _ in pyogrio.list_layers(exact(path))]

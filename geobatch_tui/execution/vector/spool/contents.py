@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats, Summary
     from geobatch_tui.execution.vector.plan import VectorPlan
 
-#: Bytes of a segment whose memory is used again.
+#: Bytes of the largest segment whose memory is used again.
 _KEPT = 12 * 2**20
 
 

@@ -191,7 +191,7 @@ def encode(
 def _named(table: pa.Table, schema: pa.Schema) -> pa.Table:
     columns = table.columns[: len(schema)]  # all, or the attributes of a table
     if [column.type for column in columns] == schema.types:
-        # A cast would load all that Arrow computes with.
+        # A cast would load the compute functions of Arrow.
         return pa.Table.from_arrays(columns, schema=schema)
     return table.select(list(range(len(schema)))).rename_columns(schema.names).cast(schema)
 

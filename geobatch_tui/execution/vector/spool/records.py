@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.vector.plan import VectorPlan
 
-#: Features of a block, ids of them, and bytes of all of them.
+#: Head of a block: number of features, of ids, and bytes of all features.
 _HEAD = struct.Struct("<QQQ")
 _NO_IDS = np.empty(0, np.int64)
 #: By output format: types of attributes that are encoded here.

@@ -43,7 +43,7 @@ MAGIC = b"GBVEC3\r\n"
 END = struct.Struct("<8s16sQIQQQ")
 CRC = struct.Struct("<I")
 END_SIZE = END.size + CRC.size
-#: Pieces start at multiples of it, so that their arrays can be used where they lie.
+#: Pieces start at multiples of this, so that their arrays can be used where they lie.
 ALIGN = 64
 _PIECE = 1 << 20
 
@@ -108,7 +108,7 @@ class OpenSegment:
         self.write(said + pad + end + CRC.pack(crc32(end, crc32(said))))
         with self._stage("spool"), disk_errors("cannot write the spool", self._path):
             read_back(self._fd, self._path, self._start, self.length, self._crc)
-        # From here on it is closed by who syncs it.
+        # From here on, whoever syncs the file closes it.
         fd, self._fd = self._fd, -1
         undo = partial(_cut, self._path, self._start, self._start + self.length, self._lock)
         syncing.finish_later(fd, self._path, undo=undo)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
 
-#: Types of Arrow that are kept as they are; numbers that are no numbers are null.
+#: Types of Arrow that are kept as they are; NaN becomes null.
 TYPES = frozenset(
     (
         pa.bool_(),

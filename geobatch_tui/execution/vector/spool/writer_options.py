@@ -10,7 +10,7 @@ from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
 
-#: Features of a row group: at least and at most, by bytes of source. Large ones have fewer.
+#: Least and most features of a row group, and bytes of source that it is to have.
 FEWEST_ROWS, MOST_ROWS, SOURCE_BYTES = 10_000, 20_000, 16 * 2**20
 #: Bytes of geometry after which a row group ends early.
 ROW_GROUP_BYTES = 64 * 2**20

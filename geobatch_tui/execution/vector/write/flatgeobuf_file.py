@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int64]
     Rows = NDArray[np.void]
 
-#: Where a record lies: number of its file, place, length, and length of the properties. In the key
-#: are its place along the curve, from the end, and its number in the source.
+#: A record: number of its file, offset, length, and length of the properties. The key is its place
+#: along the curve, counted from the end, then its number in the source.
 _ROW = np.dtype([
     ("key", "<u8"), ("box", "<f8", 4), ("at", "<i8"), ("length", "<u4"), ("head", "<u4"),
     ("file", "<u2"),
 ])  # fmt: skip
-#: Bytes of records that are turned into features at a time; records that are looked at, a multiple
-#: of the children of a node; bytes of room that is used again.
+#: Bytes of records that are turned into features at a time; records in a step, a multiple of the
+#: children of a node; bytes of the largest buffer that is used again.
 _BLOCK, _ROWS, _KEPT = 4 * 2**20, 2**14, 24 * 2**20
-#: Bytes of a record of which the system is told that it is read for the last time.
+#: Least bytes of a record that the system need not keep in memory once it is read.
 _LARGE = 2**15
 
 
@@ -141,14 +141,14 @@ class _Features:
         heads = rows["head"].astype(np.int64)
         widest = int(lengths.max())
         room = flatbuffer.room(widest)
-        # The builder works from the end of its room, and clears nothing before.
+        # The builder fills its buffer from the end, and expects nothing in it.
         build, scratch = self._room.of("build", room), self._room.of("scratch", widest + 16)
         parts = np.empty(widest // 5 + 2, np.int64)
         sizes = np.empty(len(rows), np.int64)
         state = np.empty(flatbuffer.STATE, np.int64)
         done = 0
         while done < len(rows):
-            # In turn: what was given away last may still be on its way to the disk.
+            # Two buffers in turn: the one before may still be on its way to the disk.
             self._turn = not self._turn
             out = self._room.of(f"out {self._turn}", len(records) + len(records) // 4 + room)
             count, size = feature_loops.write(
@@ -193,7 +193,7 @@ class _Features:
         """Read the records ``order``, whose files are open."""
         wanted = order
         while (done := feature_loops.fetch(fds, at, starts, lengths, order, out)) < len(order):
-            # What cannot be read is read again by Python, which says why; or it can by now.
+            # Python reads a record again that could not be read, and says why.
             n = order[done]
             disk.fill(int(fds[n]), int(at[n]), memoryview(out)[starts[n] : starts[n] + lengths[n]])
             order = order[done + 1 :]

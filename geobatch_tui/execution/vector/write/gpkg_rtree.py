@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 #: Entries of a node, with pages of 4096 bytes; bytes of a node, and an entry of it, big-endian.
 _ENTRIES, _NODE = 51, 1228
 _ENTRY = np.dtype([("id", ">i8"), ("sides", ">f4", 4)])
-#: A box while it is sorted: in the key are its place along the curve and, in 32 bits, the turn of
-#: its feature.
+#: A box while it is sorted: the key is its place along the curve and, in 32 bits, the number of its
+#: feature.
 _ROW = np.dtype([("key", "<u8"), ("sides", "<f4", 4)])
 _TURN = np.uint64(2**32 - 1)
 #: Nodes that are made at a time, and features.

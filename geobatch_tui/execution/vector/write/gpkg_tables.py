@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
 
-#: Bytes that are written at a time, and leaves that are noted before they are put aside.
+#: Bytes that are written at a time, and leaves that are noted before they are copied.
 _BLOCK, _LEAVES = 4 * 2**20, 2**14
-#: Bytes of room for pages that is used again; more is there for the row that needs it.
+#: Bytes of the largest buffer of pages that is used again; a large row gets one of its own.
 _KEPT = 3 * _BLOCK
 
 
@@ -68,7 +68,7 @@ class Table:
         row = np.empty(widest + 64, np.uint8)
         done, count = 0, len(columns[0])
         while done < count:
-            # In turn: the other one may still be on its way to the disk.
+            # Two buffers in turn: the other may still be on its way to the disk.
             self._out, self._other = self._other, self._out
             if not need <= len(self._out) <= max(need, _KEPT):
                 self._out = np.empty(need, np.uint8)

@@ -35,7 +35,7 @@ KEY = "GEOBATCH_FP"
 #: Features and bytes of a batch that OGR gets: one transaction of a GeoPackage.
 ROWS, BYTES = 65_536, 16 * 2**20
 _OPTIONS = {
-    # The file is one of ours until it is complete: it is synced once, at the end.
+    # Nobody else opens the file before it is complete: it is synced once, at the end.
     "OGR_SQLITE_SYNCHRONOUS": "OFF",
     "OGR_SQLITE_JOURNAL": "MEMORY",
     "OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z",
@@ -78,10 +78,10 @@ def write(done: Finished, path: Path | BytesIO, *, without_features: bool = Fals
                 for mend in mends:
                     column = mend(column)
                 kept = table.drop_columns([GEOMETRY, *unused]).append_column(geometry, column)
-                kept = kept.select(list(range(len(schema))))  # of a table without geometry
+                kept = kept.select(list(range(len(schema))))  # the attributes alone of a table
                 yield from kept.rename_columns(schema.names).cast(schema).to_batches()
         except GeobatchError as error:
-            # On its way through OGR it would lose what it says.
+            # OGR would pass it on without its message.
             failed.append(error)
             raise
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int64]
 
-#: Children of a node; a node is its box and where it leads.
+#: Children of a node; a node is its box and an offset.
 _CHILDREN = 16
 _NODE = np.dtype([("box", "<f8", 4), ("at", "<u8")])
 

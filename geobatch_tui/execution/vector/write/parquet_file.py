@@ -53,7 +53,7 @@ def write(done: Finished, path: Path) -> int:
     plan = done.plan
     schema = pieces.output_schema(plan)
     metadata = {KEY: done.item.fingerprint}
-    if not plan.is_table:  # which is plain Parquet
+    if not plan.is_table:  # a table becomes plain Parquet
         geo = _geo(plan, done.summary, *schema.names[-2:])
         metadata = {"geo": json.dumps(geo, sort_keys=True), **metadata}
     with new_file(path, later=True) as fd, disk_errors("cannot write", path):
@@ -184,7 +184,7 @@ def _geo(plan: VectorPlan, summary: Summary, geometry: str, box: str) -> Json:
     if summary.bbox is not None:
         column["bbox"] = summary.bbox
     column |= plan.geo.get("own", {})
-    if summary.facts.get("replaced"):  # by geometries of which the source says nothing
+    if summary.facts.get("replaced"):  # the source says nothing of such geometries
         column.pop("orientation", None)
     columns = {**plan.geo.get("others", {}), geometry: column}
     return {"version": VERSION, "primary_column": geometry, "columns": columns}

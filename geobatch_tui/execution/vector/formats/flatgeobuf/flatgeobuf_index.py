@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LEAF = np.dtype([("box", "<f8", 4), ("at", "<u8")])
-#: Where a smaller share of the features is outside, all are read: to copy the others costs more
-#: than is spared.
+#: Least share of features outside for which the others are copied; else all are read, as that
+#: costs less.
 _SHARE = 0.75
-#: Bytes of the length before a feature; a file has no more than so many.
+#: Bytes of the length before a feature; most bytes of a file.
 _LENGTH, _MOST = 4, 2**62
 _FEWEST, _BLOCK = 2, 1 << 16
 
@@ -54,7 +54,7 @@ class Leaves:
         runs: list[tuple[int, int, bool]] = []
         for start in range(0, count, size):
             left, bottom, right, top = self.there["box"][start : start + size].T
-            # A box that is none is to be looked at.
+            # The feature of an inverted box is to be looked at.
             sound = (left <= right) & (bottom <= top)
             beyond = sound & ((left > maxx) | (right < minx) | (bottom > maxy) | (top < miny))
             stop, is_outside = min(start + size, count), bool(beyond.all())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from geobatch_tui.errors import CorruptSourceError
 
-#: Where the header begins, which says its length before that; numbers of its fields; nodes of an
-#: index have so many children if it does not say how many, and so many bytes.
+#: Offset of the header, whose length stands before it; numbers of its fields; children of a node of
+#: the index where it does not say how many; bytes of a node.
 _AT, _COUNT, _CHILDREN, _USUAL, _NODE = 12, 8, 9, 16, 40
 _U16, _U32, _U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 

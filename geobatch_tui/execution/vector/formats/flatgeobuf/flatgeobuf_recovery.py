@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 UNREADABLE = "OGR cannot read it: its bytes are damaged"
-#: Features of such a file; each that cannot be read has them read once more.
+#: Features of such a file; it is read once more for each that cannot be read.
 MOST_FEATURES = 1024
-#: Of a file that is read the quick way, so many bytes at a time.
+#: Bytes of such a file, if OGR reads it the quick way.
 MOST_BYTES = 8 << 20
 
 

@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-#: What a feature has: a geometry with coordinates; a whole number beyond 64 bits; a geometry that
-#: cannot be read whole.
+#: Flags of a feature: it has a geometry with coordinates; a whole number beyond 64 bits; a geometry
+#: that cannot be read whole.
 GEOMETRY, BEYOND, BROKEN = 1, 2, 4
-#: The ends of their range.
+#: The least and the largest whole number of 64 bits.
 LEAST, LARGEST = -(2**63), 2**63 - 1
 _PIECE = 1 << 20
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _FLAT = rb'\{(?:[^"{}]++|%b)*+\}' % _STRING
 _DEEPER = rb'\{(?:[^"{}]++|%b|%b)*+\}' % (_STRING, _FLAT)
-#: An object with others in it, as most features are; a string; and what may be the start of one.
+#: An object with others in it, as most features are; a string; the start of either.
 _BRACE = re.compile(rb'%b|%b|["{}]' % (_DEEPER, _STRING), re.DOTALL)
 #: Members that are no features, and are set aside one by one; and what of them is shown.
 _MOST, _SHOWN = 10_000, 80
-#: What says where an object ends: whole texts, brackets, and the start of a text that is cut.
+#: Marks by which the end of an object is found: strings, brackets, the start of a string.
 _MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"|["[\]{}]', re.DOTALL)
-#: Bytes of the parsed text of a place, or of another list, as OGR has it in memory.
+#: Bytes that OGR takes for each list of the text, as for a place.
 _EACH = 500
 _BLANK = " \t\r\n,:"
-#: Characters of the longest word, or escape, that JSON of Python's knows, and a few more.
+#: More characters than the longest word or escape of JSON has.
 _LONGEST = 16
 _ENDS = frozenset(_BLANK + "]}")
 
@@ -120,12 +120,12 @@ def reasons(path: str, place: str, numbers: tuple[int, ...]) -> Iterator[str]:
 def _objects(file: IO[bytes]) -> tuple[int, int]:
     """Do as :func:`objects`."""
     data, count, key, passed, most, lists = b"", 0, b"", 0, 0, 0
-    # Where the objects begin that are not yet at their end, and how many lists before.
+    # Offsets of the objects that are not closed yet, with the lists before each.
     unclosed: list[tuple[int, int]] = []
     while piece := file.read(max(_PIECE, len(data))):
         data += piece
         at = counted = 0
-        if not unclosed:  # what is in the outermost object is not passed over at once
+        if not unclosed:  # the outermost object is not matched as a whole
             at = data.find(b"{") + 1
             unclosed = [(at, 0)] * min(at, 1)
         for found in _BRACE.finditer(data, at):

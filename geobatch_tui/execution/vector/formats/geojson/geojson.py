@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.ogr.archive import Plain
     from geobatch_tui.execution.vector.plan import VectorPlan
 
-#: Bytes of WKB of what has no parts.
+#: Bytes of the WKB of a geometry without parts.
 _EMPTY = 9
 
 
@@ -177,7 +177,7 @@ class _Check:
         plan, place = self._plan, self._plain.place
         count = plan.count - len(plan.aside)
         if plan.where:
-            # Which of all features are left is told by their ids alone.
+            # Only their ids tell which of all features are left.
             self._ids = layer_info.all_ids(place, place, plan.layer)
             self._order, count = np.argsort(self._ids), len(self._ids)
         try:

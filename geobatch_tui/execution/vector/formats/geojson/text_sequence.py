@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 _SEPARATOR = b"\x1e"
 _PIECE = 1 << 20
 _LISTED = 20
-#: Records that are no features, and are set aside one by one; a file with more is none of these.
+#: Most records that are set aside one by one; a file with more is no sequence of features.
 MOST_SET_ASIDE = 10_000
 _SHOWN = 80
-#: What no object has but in its text, or in a list of objects: another value may follow here.
+#: Signs between objects by which another value may follow; else only in strings and lists.
 _GOES_ON = re.compile(rb'}[\]\s]*(?:[^\s,}\]]|,\s*[^\s"])')
-#: What may stand between records.
+#: Characters that may stand between records.
 _BETWEEN = " \t\r\n,\x1e"
 _DECODER = json.JSONDecoder()
 

@@ -12,20 +12,19 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.vector.formats.shapefile import row_counts
+from geobatch_tui.execution.vector.formats.source_format import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-#: What a job may ask for in place of a name: to look, or to look at nothing.
-AUTO, STRICT = "auto", "strict"
 ASCII, UTF8, WINDOWS, UNKNOWN = "ASCII", "UTF-8", "CP1252", "unknown"
-#: Bytes that are nothing in Windows-1252.
+#: Bytes without a character in Windows-1252.
 _UNUSED = np.array([0x81, 0x8D, 0x8F, 0x90, 0x9D], np.uint8)
 _HIGH = 0x80
 _HEAD, _FIELD, _NAME, _KIND, _WIDTH = 32, 32, 11, 11, 16
-#: Types of fields that are no text.
+#: Types of fields of other values than text.
 _NO_TEXT = b"NFDL"
 _BLOCK = 4 * 2**20
 

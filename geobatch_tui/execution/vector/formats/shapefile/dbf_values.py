@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.ogr.archive import Plain
     from geobatch_tui.execution.vector.plan import VectorPlan
 
-#: Bytes of the head of a table, and of what follows for each field, and ends in this, as a rule.
+#: Bytes of the head of a table, and of the description of a field; the mark behind the last one.
 _HEAD, _FIELD, _END = 32, 32, b"\r"
 #: Where a field begins in a row: behind the mark of those that are deleted.
 _FIRST = 1
-#: As C reads a text, it ends at the first zero byte: what follows is to be nothing.
+#: A text ends at the first zero byte, as in C; only zeros and blanks may follow.
 _WHOLE_TEXT = r"(?is)\A *(?:%s)? *(?:\x00[\x00 ]*)?\z"
 _REAL = (
     r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)"
@@ -44,19 +44,18 @@ _DAY = (
     r"|(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)0229"
     r"|(?:0[1-9]|1[0-2])/(?:0[1-9]|[12]\d|3[01])/\d{4}"
 )
-#: Types as OGR reads them, what their texts are, and what these are called.
+#: Types as OGR reads them, the pattern of their texts, and what messages call them.
 _KINDS: tuple[tuple[Callable[[pa.DataType], bool], str, str], ...] = (
     (pa.types.is_integer, r"[+-]?\d+(?:\.0*)?|\*.*", "whole number"),
     (pa.types.is_floating, rf"{_REAL}|\*.*", "number"),
     (pa.types.is_date32, rf"{_DAY}|0|0{{8}}", "day"),
     (pa.types.is_boolean, r"[tfyn0?*]", "yes or no"),
 )
-#: Points in plain ones.
+#: Points that a plain number of each kind may have.
 _PLAIN = {"whole number": 0, "number": 1}
 
 
-#: What is what in a plain number, in the order in which it stands there: blanks, a sign, digits and
-#: a point; and what is in none.
+#: Classes of bytes in the order of a plain number: blanks, a sign, digits and a point; others.
 _BLANK, _SIGN, _DIGIT, _OTHER = range(4)
 _POINT = ord(".")
 _OF = {

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIX = ".shp.zip"
-#: Bytes of a name and of a text, fields of a table, and bytes of a file, at most.
+#: Most bytes of a name and of a text, fields of a table, and bytes of a file.
 NAME, TEXT, FIELDS, LARGEST = 10, 254, 255, 2**31 - 1
-#: Files of a set, in the order of the archive. Coordinates hardly shrink, and readers jump in them.
+#: Files of a set, in the order of the archive. Coordinates hardly shrink, and readers seek in them.
 _FILES = {
     ".shp": zipfile.ZIP_STORED,
     ".shx": zipfile.ZIP_STORED,

@@ -33,8 +33,8 @@ _TEXTS = {
     "coordinates": (frozenset({"Point", "LineString", "LinearRing"}), tuples(",")),
     "coord": (frozenset({"Track"}), _COORD),
 }
-#: LIBKML takes blanks beside a comma as they are meant, and makes geometries of where a picture
-#: lies, and a camera stands. The other driver does not.
+#: LIBKML ignores blanks beside a comma, and makes geometries of the place of a picture and of a
+#: camera. The other driver does not.
 _TEXTS_OF_LIBKML = _TEXTS | {
     "coordinates": (_TEXTS["coordinates"][0] | {"LatLonQuad"}, tuples(r"\s*+,\s*+")),
     **{name: (frozenset({"LatLonBox"}), _ONE) for name in _SIDES},

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     Check = Callable[[str], object]
 
-#: What a feature has: no geometry, one, more of which OGR reads one, or one whose coordinates are
-#: not all numbers; or, whatever of these, a value that OGR reads as another.
+#: Marks of a feature, the worst last: it has no geometry, one, several of which OGR reads one, one
+#: whose coordinates are not all numbers, or a value that OGR reads as another.
 NONE, SOME, MORE, BROKEN, VALUE = range(5)
 NUMBER = r"[+-]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?+\d++)?+"
 LISTED = 20
@@ -30,7 +30,7 @@ def tuples(comma: str) -> re.Pattern[str]:
 class XmlReader:
     """A reader of the elements of a format. Names are without their prefixes."""
 
-    #: Geometries; and elements of which OGR reads one of these.
+    #: Names of geometries, and of elements in which OGR reads one geometry.
     shapes: frozenset[str]
     holders: frozenset[str]
 
@@ -38,15 +38,15 @@ class XmlReader:
         #: Names of the elements that are open.
         self.path: list[str] = []
         self.mark = NONE
-        #: Of what is wrong first.
+        #: Lines of the first faults.
         self.lines: list[int] = []
-        #: What text that is wrong makes of the feature.
+        #: The mark of a feature whose text is wrong.
         self.fault = BROKEN
         self._check: Check | None = None
         self._text: list[str] = []
-        #: How many elements are open within the text of coordinates, and it.
+        #: Depth of open elements in the text of coordinates, with its own.
         self._inside = 0
-        #: How many are open around each holder that has its geometry.
+        #: Depths of the holders that have their geometry.
         self._filled: set[int] = set()
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
