@@ -207,14 +207,14 @@ def test_poles_are_inside_where_a_point_stands_for_them():
 
 
 @pytest.mark.parametrize("corner", [(-3_950_000, 4_350_000), (-500_000, 6_000_000)])
-@pytest.mark.parametrize("request", [{"resolution": 0.5}, {"size": [720, 0]}, {"size": [700, 90]}])
-def test_a_pole_stays_inside_at_any_resolution(tmp_path, corner, request):
+@pytest.mark.parametrize("more", [{"resolution": 0.5}, {"size": [720, 0]}, {"size": [700, 90]}])
+def test_a_pole_stays_inside_at_any_resolution(tmp_path, corner, more):
     """Around a pole the edges of a source say nothing of its extent in degrees."""
     pixels = np.full((1, 332, 316), 100, "u1")
     transform = from_origin(*corner, 25_000, 25_000)
     path = corpus.write(tmp_path / "pole.tif", pixels, crs="EPSG:3976", transform=transform)
     extent = []
-    for params in ({}, request):
+    for params in ({}, more):
         plan = RasterPlan.from_json(probe(path, {"dst_crs": "EPSG:4326", **params}).detail)
         grid = pixel_grid.Grid(crs_lookup.LONLAT, plan.transform, plan.width, plan.height)
         extent.append(grid.box)
