@@ -13,10 +13,11 @@ import geobatch_tui
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.place.lock import RunLock
 from geobatch_tui.ledger.place.state_directory import StateDir
+from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.orchestration.run.control import Control
-from geobatch_tui.orchestration.state.run_view import exit_code_of
+from geobatch_tui.orchestration.state.run_view import exit_code_of, is_live, state_now
 
 JOB = {"job": {"op": {"name": "vector.filter"}}}
 
@@ -119,3 +120,23 @@ def test_a_run_that_never_began(tmp_path: Path, state: StateDir) -> None:
         )
         with pytest.raises(StateError, match="r2 never began"):
             geobatch_tui.open_run(tmp_path / "out").wait()
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_run_is_live_while_it_has_no_end_and_its_lock_is_held(
+    state: StateDir, *, ended: bool
+) -> None:
+    """A lock that is held after its end is another's."""
+    with Ledger.open(state.ledger) as ledger:
+        ledger.begin_run("r1", JOB, {})
+        if ended:
+            ledger.apply([lu.RunEnded("partial", 12, "complete")])
+    with LedgerReader(state.ledger) as reader:
+        run = reader.run()
+    assert run is not None
+    assert not is_live(run, state.lock)
+    assert state_now(run, live=False) == ("partial" if ended else "crashed")
+    with RunLock.acquire(state.lock):
+        assert is_live(run, state.lock) is not ended
+        assert not is_live(None, state.lock)
+    assert state_now(run, live=True) == ("partial" if ended else "running")
