@@ -54,8 +54,7 @@ def detect(path: str, place: str) -> str:
 
 def _of_table(file: IO[bytes]) -> str:
     head = file.read(_HEAD)
-    start, each = (int.from_bytes(head[a:b], "little") for a, b in ((8, 10), (10, 12)))
-    count = int.from_bytes(head[4:8], "little")
+    count, start, each = row_counts.table_layout(head)
     described = file.read(max(start - _HEAD, 0))
     if not each:
         return ASCII

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.execution.vector.formats.lost_geometries import FIELD
+from geobatch_tui.execution.vector.formats.shapefile.row_counts import table_layout
 from geobatch_tui.execution.vector.ogr.exact_names import exact
 from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
 from geobatch_tui.execution.vector.ogr.stream import each_once
@@ -72,10 +73,7 @@ class Table:
     def __init__(self, path: Path, names: list[str], schema: pa.Schema) -> None:
         """Map the table; ``names``: of its fields, in order, as OGR knows them."""
         raw = np.memmap(path, np.uint8, "r")
-        head = raw[:_HEAD].tobytes()
-        count, start, each = (
-            int.from_bytes(head[a:b], "little") for a, b in ((4, 8), (8, 10), (10, 12))
-        )
+        count, start, each = table_layout(raw[:_HEAD].tobytes())
         self._rows = raw[start : start + count * each].reshape(-1, each)
         ends = accumulate(_widths(raw[_HEAD:start].tobytes()), initial=_FIRST)
         self._fields = [

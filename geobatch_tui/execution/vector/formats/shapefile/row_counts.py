@@ -6,6 +6,7 @@ OGR ends such a file at the last row that it can read, as if no features followe
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 #: Bytes of the head of an index of shapes, or of the shapes, and of an entry of the index; of the
 #: head of a table.
-_HEAD, _ENTRY, _TABLE_HEAD = 100, 8, 32
+_HEAD, _ENTRY, TABLE_HEAD = 100, 8, 32
 #: Where a head says how long its file is, in words of two bytes.
 _LENGTH = slice(24, 28)
+_LAYOUT = struct.Struct("<IHH")
 _INDEX, TABLE, _SHAPES = (".shx", ".SHX"), (".dbf", ".DBF"), (".shp", ".SHP")
 
 
@@ -70,6 +72,12 @@ def asked[T](
     return None
 
 
+def table_layout(head: bytes) -> tuple[int, int, int]:
+    """Return the rows of a table, the offset of the first, and the bytes of each, by its head."""
+    count, start, each = _LAYOUT.unpack_from(head.ljust(TABLE_HEAD, b"\0"), 4)
+    return count, start, each
+
+
 def _entries(file: IO[bytes]) -> tuple[int, int]:
     """Count the shapes of an index, by its head and by its size."""
     said = int.from_bytes(file.read(_HEAD)[_LENGTH], "big") * 2
@@ -88,10 +96,8 @@ def _end(file: IO[bytes]) -> int | None:
 def _rows(file: IO[bytes]) -> tuple[int, int] | None:
     """Count the whole rows of a table, by its head and by its size; None: it is no table, as OGR
     will say."""
-    head = file.read(_TABLE_HEAD)
-    count, start, each = (
-        int.from_bytes(head[a:b], "little") for a, b in ((4, 8), (8, 10), (10, 12))
-    )
-    if len(head) < _TABLE_HEAD or not each:
+    head = file.read(TABLE_HEAD)
+    count, start, each = table_layout(head)
+    if len(head) < TABLE_HEAD or not each:
         return None
     return count, max(file.seek(0, os.SEEK_END) - start, 0) // each

@@ -63,17 +63,11 @@ class Shapefile(SourceFormat):
         table = Path(place).with_suffix(".dbf")
         if not table.exists():
             return True
-        head = np.fromfile(table, "<u1", 32)
-        if len(head) < 32:
+        head = np.fromfile(table, np.uint8, row_counts.TABLE_HEAD).tobytes()
+        count, start, each = row_counts.table_layout(head)
+        if len(head) < row_counts.TABLE_HEAD or not count or not each:
             return True
-        count, start, length = (
-            int(head[4:8].view("<u4")[0]),
-            int(head[8:10].view("<u2")[0]),
-            int(head[10:12].view("<u2")[0]),
-        )
-        if not count or length < 1:
-            return True
-        flags = np.memmap(table, np.uint8, "r")[start::length][:count]
+        flags = np.memmap(table, np.uint8, "r")[start::each][:count]
         return bool((flags == ord("*")).any())
 
     @override
