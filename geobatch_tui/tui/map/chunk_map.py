@@ -32,7 +32,7 @@ _REST: Final = 10.0  #: how many times as long as it took taking in all items re
 
 
 class ChunkMap(Walk):
-    """All chunks of a run in their places: many items on the ground, one in its grid.
+    """The map of a run's chunks: many items on the ground, one in its grid.
 
     It changes nothing but itself; what the operator wants is said in messages.
 

@@ -96,12 +96,12 @@ class PlannedChunks:
         return self.items[item_id - 1] if 0 < item_id <= len(self.items) else None
 
     def figures(self, name: str) -> Sequence[float]:
-        """Nothing was measured yet."""
+        """Return NaN for each chunk: nothing was measured yet."""
         del name
         return [float("nan")] * len(self.states)
 
     def figures_at(self, positions: Iterable[int], name: str) -> Mapping[int, float]:
-        """Nothing was measured yet."""
+        """Return no figures: nothing was measured yet."""
         del positions, name
         return {}
 

@@ -1,4 +1,4 @@
-"""What all pictures of chunks have in common. Knows no Textual.
+"""The base of pictures of chunks: pixels, a cursor, a rectangle, and a zoom.
 
 A scene is painted in pixels: a cell of the terminal is one pixel wide and two high. It keeps the
 picture, so that a tick repaints single pixels and names the dirty ones.
@@ -33,7 +33,6 @@ class Scene(ABC):
     Attributes:
         width, height: pixels.
         picture: a code a pixel, by rows.
-        anchor: whether a rectangle is being drawn from where the cursor was.
     """
 
     def __init__(self, planes: Planes) -> None:
@@ -53,10 +52,10 @@ class Scene(ABC):
 
     @abstractmethod
     def repaint(self, positions: Iterable[int]) -> Iterable[tuple[int, int, int]]:
-        """Column, row and new code of the pixels that show any of these chunks."""
+        """Return column, row and new code of the pixels that show any of these chunks."""
 
     def touch(self, positions: Sequence[int]) -> Dirty:
-        """Take in that these chunks changed; what has to be sent to the terminal."""
+        """Update chunks that changed; return the pixels to send to the terminal."""
         if len(positions) > MANY:
             before = self.picture
             self.paint()
