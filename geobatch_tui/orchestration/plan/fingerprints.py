@@ -75,9 +75,9 @@ def identify(path: str) -> SourceIdentity:
     try:
         files, named = source_files.files(path), source_files.named(path)
         if files == [Path(path)] and not named:
-            return _identify_file(Path(path))
+            return identify_file(Path(path))
         size, mtime_ns = source_files.status(path)
-        each: dict[str, object] = {one.name: _identify_file(one).digest for one in files}
+        each: dict[str, object] = {one.name: identify_file(one).digest for one in files}
         for one in named:  # not read: a VRT may name any file
             now = one.stat()
             each[str(one)] = [now.st_size, now.st_mtime_ns]
@@ -87,7 +87,8 @@ def identify(path: str) -> SourceIdentity:
     return SourceIdentity(size, mtime_ns, digest(each))
 
 
-def _identify_file(path: Path) -> SourceIdentity:
+def identify_file(path: Path) -> SourceIdentity:
+    """Return size, time and a digest of the head and tail of a regular file."""
     # Without O_NONBLOCK the opening of a pipe waits for whoever opens its other end.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(fd, "rb", buffering=0) as file:  # noqa: PTH123 - of a descriptor

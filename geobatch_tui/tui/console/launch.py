@@ -65,7 +65,7 @@ def run_hosted(
         try:
             if not host.over:
                 link = RunLink(host.directory, host=host)
-                shown = _show_run(link)
+                shown = show_run(link)
         except Exception as error:  # noqa: BLE001 - boundary: a console may fail, its run goes on
             shown = Shown(failure=_keep_traceback(error, _log_of(host.directory)))
         if shown.failure and shown.ending is None and not terminal.is_gone():
@@ -100,7 +100,7 @@ def watch(directory: Path, *, read_only: bool = False) -> Wish | None:
         PlanMismatchError, StateError: there is no run to read.
         GeobatchError: the console failed.
     """
-    return _wish_of(_show_run(RunLink(directory, read_only=read_only)))
+    return _wish_of(show_run(RunLink(directory, read_only=read_only)))
 
 
 def home() -> Wish | None:
@@ -120,7 +120,8 @@ def home() -> Wish | None:
     return _wish_of(_show(HomeApp, log))
 
 
-def _show_run(link: RunLink) -> Shown:
+def show_run(link: RunLink) -> Shown:
+    """Show a run until its console is closed."""
     from geobatch_tui.tui.console.app import GeobatchApp
 
     try:

@@ -60,7 +60,7 @@ async def test_a_failing_disk_is_asked_again(tmp_path: Path, monkeypatch) -> Non
     """EIO at the first look at a source is tried again; if it stays, it is told as what it is."""
     project = Project(tmp_path, inputs=["a.tif", "b.tif", "c.tif"])
     left = {"a.tif": 2, "b.tif": 99}
-    before = fingerprints._identify_file
+    before = fingerprints.identify_file
 
     def failing(path: Path) -> SourceIdentity:
         if left.get(path.name, 0):
@@ -68,7 +68,7 @@ async def test_a_failing_disk_is_asked_again(tmp_path: Path, monkeypatch) -> Non
             raise OSError(errno.EIO, "Input/output error", str(path))
         return before(path)
 
-    monkeypatch.setattr(fingerprints, "_identify_file", failing)
+    monkeypatch.setattr(fingerprints, "identify_file", failing)
     report = (await geobatch_tui.plan(project.job())).to_json()
     assert report["reasons"]["new"] == 21
     assert left == {"a.tif": 0, "b.tif": 94}

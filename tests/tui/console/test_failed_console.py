@@ -37,7 +37,7 @@ def test_the_run_goes_on_and_its_code_is_the_commands(job, monkeypatch, capsys, 
         link.close()
         raise KeyError("a bug at https://me:hunter2@host")
 
-    monkeypatch.setattr(launch, "_show_run", fail)
+    monkeypatch.setattr(launch, "show_run", fail)
     monkeypatch.setattr(launch.terminal, "is_gone", lambda: False)
     result = cli.run_in_console(job, ["run", "job.toml"])
     assert (result.state, result.exit_code, result.counts["done"]) == ("success", 0, 20)
@@ -57,7 +57,7 @@ def test_an_operator_who_left_is_obeyed(job, monkeypatch):
         link.host.drain()
         return launch.Shown(Ending.DETACH, failure="KeyError")
 
-    monkeypatch.setattr(launch, "_show_run", fail)
+    monkeypatch.setattr(launch, "show_run", fail)
     closed = launch.run_hosted(job, lambda *_: pytest.fail("followed"))
     assert closed.detach
 
@@ -70,7 +70,7 @@ def test_a_lost_terminal_is_no_reason_to_go_on(job, monkeypatch):
         link.close()
         return launch.Shown(failure="OSError")
 
-    monkeypatch.setattr(launch, "_show_run", fail)
+    monkeypatch.setattr(launch, "show_run", fail)
     monkeypatch.setattr(launch.terminal, "is_gone", lambda: True)
     closed = launch.run_hosted(job, lambda *_: pytest.fail("followed"))
     assert closed.lost
@@ -84,7 +84,7 @@ def test_a_console_on_another_run_says_that_it_failed(monkeypatch, script):
         link.close()
         return launch.Shown(failure="KeyError: 0")
 
-    monkeypatch.setattr(launch, "_show_run", fail)
+    monkeypatch.setattr(launch, "show_run", fail)
     with pytest.raises(GeobatchError, match="the console failed: KeyError: 0"):
         launch.watch(script.state.output_dir)
 
