@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyproj import CRS
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
@@ -18,7 +17,7 @@ from geobatch_tui.execution.protocol.messages import (
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.geotiff import assembly, spool
-from geobatch_tui.execution.raster.grid import kernel_scale, pixel_grid
+from geobatch_tui.execution.raster.grid import kernel_scale
 from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.pyramid import passthrough
@@ -269,11 +268,7 @@ def _needed_source(opened: OpenSource, plan: RasterPlan, window: Window) -> Wind
     # GDAL warps a block of its virtual dataset as a whole, so damage under any part of it fails
     # every chunk that shares it.
     window = window.align(cols, rows, Window(0, 0, plan.width, plan.height))
-    grid = pixel_grid.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
-    own = pixel_grid.Source(
-        CRS.from_wkt(plan.warp.src_crs), facts.transform, facts.width, facts.height
-    )
-    part = kernel_scale.source_window(Mapper.between(own, grid), window)
+    part = kernel_scale.source_window(Mapper.of(plan, plan.warp, facts), window)
     if part is None or part.failed:
         return whole
     extra = kernel_scale.margin(plan.warp.resampling, plan.warp.xscale, plan.warp.yscale) + 8

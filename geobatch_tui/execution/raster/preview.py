@@ -13,7 +13,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from pyproj import CRS
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
@@ -21,7 +20,7 @@ from geobatch_tui.errors import CorruptSourceError, InvalidInputError
 from geobatch_tui.execution.protocol.messages import PreviewReceipt
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
-from geobatch_tui.execution.raster.grid import kernel_scale, pixel_grid
+from geobatch_tui.execution.raster.grid import kernel_scale
 from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.plan import RasterPlan
 from geobatch_tui.execution.raster.source import opened_source
@@ -110,11 +109,7 @@ def _source_window(task: PreviewTask, facts: Facts, plan: RasterPlan | None) -> 
         return whole
     if plan.warp is None:
         return _clipped(task.source, whole, window)
-    grid = pixel_grid.Grid(CRS.from_wkt(plan.crs), plan.transform, plan.width, plan.height)
-    own = pixel_grid.Source(
-        CRS.from_wkt(plan.warp.src_crs), facts.transform, facts.width, facts.height
-    )
-    part = kernel_scale.source_window(Mapper.between(own, grid), window)
+    part = kernel_scale.source_window(Mapper.of(plan, plan.warp, facts), window)
     if part is None:
         raise InvalidInputError(f"no part of {task.source} lies under this window")
     return _clipped(task.source, whole, part.pixels)

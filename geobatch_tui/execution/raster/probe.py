@@ -67,7 +67,7 @@ class _Draft:
     dataset: DatasetReader
     facts: Facts
     choice: validity.ValidityChoice
-    grid: pixel_grid.Grid
+    grid: pixel_grid.PixelGrid
     warnings: list[str]
     notes: dict[str, object]
 
@@ -133,7 +133,7 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
             outside=False,
         )
         warnings += choice.warnings
-        grid = pixel_grid.Grid(placed.crs, placed.transform, dataset.width, dataset.height)
+        grid = pixel_grid.PixelGrid(placed.crs, placed.transform, dataset.width, dataset.height)
         notes = facts.to_notes() | known | {"grid": "source"}
         return _finish(task, _Draft(dataset, facts, choice, grid, warnings, notes), None, None)
 
@@ -194,7 +194,7 @@ def _check_types(path: str, dataset: DatasetReader) -> None:
 
 def _placed(
     task: ProbeTask, dataset: DatasetReader, own: str, warnings: list[str], known: dict[str, object]
-) -> pixel_grid.Source:
+) -> pixel_grid.SourceGrid:
     """Return the georeference of the source, in the CRS that the job requires.
 
     ``known`` gets where its CRS comes from. ``own`` is the operation's ``src_crs``.

@@ -21,7 +21,11 @@ from geobatch_tui.execution.raster.geotiff import tags
 from geobatch_tui.execution.raster.geotiff.directories import directories_of
 from geobatch_tui.execution.raster.geotiff.layout import Layout, ghost_area, lay_out
 from geobatch_tui.execution.raster.geotiff.missing_tiles import Completer, needs_mask
-from geobatch_tui.execution.raster.geotiff.read_back import Written, check_bytes, check_with_gdal
+from geobatch_tui.execution.raster.geotiff.read_back import (
+    WrittenFile,
+    check_bytes,
+    check_with_gdal,
+)
 from geobatch_tui.execution.raster.geotiff.spool import is_intact, read_rows
 from geobatch_tui.execution.raster.geotiff.tile_index import TileIndex
 from geobatch_tui.execution.raster.geotiff.tile_stores import (
@@ -176,7 +180,7 @@ def _finish(
 
 
 def _verify(
-    path: Path, written: Written, index: TileIndex, template: Template, *, mask: bool
+    path: Path, written: WrittenFile, index: TileIndex, template: Template, *, mask: bool
 ) -> tuple[str, int]:
     """Read every byte in another thread, while GDAL decodes a sample of tiles in this one: the
     other cores are nearly always idle. Return the digest, and how many tiles GDAL decoded.
@@ -212,7 +216,7 @@ def _write(
     template: Template,
     *,
     mask: bool,
-) -> tuple[Layout, Written]:
+) -> tuple[Layout, WrittenFile]:
     slots, directories, tiles = index.sequence(mask=mask)
     encoding = index.plan.encoding
     framed = any(index.frame)
@@ -228,7 +232,7 @@ def _write(
         write_all(fd, layout.header)
         for store, offset, length in _runs(slots, index.frame):
             stores[store].copy(fd, offset, length)
-    return layout, Written(layout.header, layout.size, layout.offsets, slots, index.frame)
+    return layout, WrittenFile(layout.header, layout.size, layout.offsets, slots, index.frame)
 
 
 def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:

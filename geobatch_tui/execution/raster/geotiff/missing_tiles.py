@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, Slots, TileIndex
     from geobatch_tui.execution.raster.geotiff.tile_stores import ScratchStore, Store
     from geobatch_tui.execution.raster.kernels.convolution import Margins
-    from geobatch_tui.execution.raster.pyramid.tiles import Level
+    from geobatch_tui.execution.raster.pyramid.tiles import PyramidLevel
     from geobatch_tui.execution.raster.types import Pixels, Valid
 
 #: Threads that encode overviews: the other cores are nearly always idle by then.
@@ -107,7 +107,7 @@ class Completer:
         for tile in np.flatnonzero(left_out & (slots.mask["empty"] == 0)).tolist():
             slots.image[tile] = self._fill_tile(level, 0, level.window(tile), sparse=False)
 
-    def _fill_tile(self, level: Level, plane: int, window: Window, *, sparse: bool) -> Slots:
+    def _fill_tile(self, level: PyramidLevel, plane: int, window: Window, *, sparse: bool) -> Slots:
         key = ("fill", sparse, plane, window.width, window.height)
         if key not in self._constants:
             # A tile that must be written has the pixels that a reader sees where there is none.
@@ -121,7 +121,7 @@ class Completer:
             self._constants[key] = self._store(writer)[0]
         return self._constants[key]
 
-    def _mask_tile(self, level: Level, window: Window, *, valid: bool) -> Slots:
+    def _mask_tile(self, level: PyramidLevel, window: Window, *, valid: bool) -> Slots:
         key = ("mask", valid, window.width, window.height)
         if key not in self._constants:
             writer = TileWriter(self._plan)
@@ -169,7 +169,7 @@ class Completer:
             self._index.put(self._number, rows)
 
     def _children(
-        self, below: LevelSlots, level: Level, tile: int, *, mask: bool
+        self, below: LevelSlots, level: PyramidLevel, tile: int, *, mask: bool
     ) -> tuple[Pixels, Valid | None, Margins]:
         """Return pixels (bands, h, w) and validity under a tile, in the level below, with the
         margins that the reduction needs."""
@@ -220,7 +220,7 @@ class Completer:
         tile = self._codec.decode(self._read_tile(slot), shape, form.dtype)
         return form.unpack(tile, window)
 
-    def _decode_mask(self, slot: np.void, level: Level, window: Window) -> Valid:
+    def _decode_mask(self, slot: np.void, level: PyramidLevel, window: Window) -> Valid:
         shape = (level.block_height, level.block_width // 8)
         tile = MASK_CODEC.decode(self._read_tile(slot), shape, np.dtype(np.uint8))
         return unpack_mask(tile, window)

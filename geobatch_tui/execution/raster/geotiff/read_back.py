@@ -80,7 +80,7 @@ def read_blocks(name: str, overview: int | None = None) -> tuple[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenFile:
     """The expected content of a file: its header, and the places of its tiles, in file order."""
 
     header: bytes
@@ -90,7 +90,7 @@ class Written:
     frame: tuple[int, int]
 
 
-def check_bytes(path: Path, written: Written) -> str:
+def check_bytes(path: Path, written: WrittenFile) -> str:
     """Read the whole file once and compare it with the expected content; return its SHA-256 in hex.
 
     Raises:
@@ -112,7 +112,7 @@ def check_bytes(path: Path, written: Written) -> str:
         os.close(fd)
 
 
-def _check_tiles(fd: int, path: Path, written: Written, digest: Digest) -> None:
+def _check_tiles(fd: int, path: Path, written: WrittenFile, digest: Digest) -> None:
     leader, trailer = written.frame
     end = len(written.header)
     stored = written.slots["length"] > 0

@@ -18,7 +18,7 @@ from geobatch_tui.execution.raster.pyramid.tiles import (
     IMAGE,
     MASK,
     RAW,
-    Level,
+    PyramidLevel,
     TileForm,
     pyramid,
     tiles_of,
@@ -49,7 +49,7 @@ class LevelSlots:
     """The slots of one level: of its image planes, of its mask, and of the lossless tiles that
     overviews are made from where the codec is lossy."""
 
-    level: Level
+    level: PyramidLevel
     image: Slots
     mask: Slots
     raw: Slots

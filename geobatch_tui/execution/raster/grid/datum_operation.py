@@ -27,7 +27,7 @@ from geobatch_tui.execution.raster.grid import pixel_grid, projection
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.pixel_grid import Source
+    from geobatch_tui.execution.raster.grid.pixel_grid import SourceGrid
     from geobatch_tui.execution.raster.types import Pair, Points
 
 #: Points a side of the source at which operations are compared.
@@ -38,7 +38,7 @@ _SHIFT, _BALLPARK = "Transformation", "Ballpark geographic offset"
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class DatumOperation:
     """The datum operation of an item.
 
     ``crs`` is the source's CRS, ``bound`` to the operation where PROJ would take others too.
@@ -76,11 +76,11 @@ class Operation:
         }
 
 
-def choose(placed: Source, dst_crs: CRS) -> Operation:
+def choose(placed: SourceGrid, dst_crs: CRS) -> DatumOperation:
     """Choose the operation from ``placed`` to ``dst_crs``."""
     own, box = placed.crs, projection.lonlat_box(placed)
     if box is None or crs_lookup.same(own, dst_crs):
-        return Operation(own)
+        return DatumOperation(own)
     known = coordinate_operations.known(crs_lookup.wkt_of(own), crs_lookup.wkt_of(dst_crs))
     plain = known.pipeline and _is_from_greenwich(own.srs)
     # The CRS of a file has no area of use: GDAL's text leaves it out.
@@ -89,7 +89,7 @@ def choose(placed: Source, dst_crs: CRS) -> Operation:
         and _meets(box, projection.box_of(known.area))
         and _meets(box, projection.area_of_use(dst_crs))
     ):
-        return Operation(own)
+        return DatumOperation(own)
     area = _area(box)
     middle = projection.apply(
         placed.transform, np.array([placed.width / 2]), np.array([placed.height / 2])
@@ -99,13 +99,15 @@ def choose(placed: Source, dst_crs: CRS) -> Operation:
         by_area.transform(*middle)
         used = by_area if _is_noop(by_area) else by_area.get_last_used_operation()
     except ProjError:  # none, or none there
-        return Operation(own)
+        return DatumOperation(own)
     chosen = _chosen(placed, dst_crs, by_area, used)
     lacking = () if known.lacking is None else _lacking(own, dst_crs, area, used.accuracy)
     return replace(chosen, accuracy=used.accuracy, warnings=(*chosen.warnings, *lacking))
 
 
-def _chosen(placed: Source, dst_crs: CRS, by_area: Transformer, used: Transformer) -> Operation:
+def _chosen(
+    placed: SourceGrid, dst_crs: CRS, by_area: Transformer, used: Transformer
+) -> DatumOperation:
     """Bind the operation that PROJ used in the middle of the source, if needed and possible.
 
     ``by_area`` is PROJ's transformer for the area of the source, which may change its operation
@@ -116,7 +118,7 @@ def _chosen(placed: Source, dst_crs: CRS, by_area: Transformer, used: Transforme
         placed.transform, *projection.lattice(placed.width, placed.height, _POINTS)
     )
     if _alike(_nan_if_infinite(*by_area.transform(*here)), projection.project(*here, own, dst_crs)):
-        return Operation(own, name)
+        return DatumOperation(own, name)
     there = crs_lookup.named(dst_crs)
     several = f"PROJ knows several datum operations from {crs_lookup.named(own)} to {there}"
     bound = None if projection.centre_longitude(placed) is not None else _bound(used, own)
@@ -124,9 +126,9 @@ def _chosen(placed: Source, dst_crs: CRS, by_area: Transformer, used: Transforme
         bound, dst_crs, here, _nan_if_infinite(*used.transform(*here))
     ):
         note = f"{several} and takes another one from place to place, in the middle {name!r}"
-        return Operation(own, name, warnings=(note,))
+        return DatumOperation(own, name, warnings=(note,))
     note = f"{several}: {name!r} is used for the whole source"
-    return Operation(bound, name, warnings=(note,), bound=True)
+    return DatumOperation(bound, name, warnings=(note,), bound=True)
 
 
 @cache

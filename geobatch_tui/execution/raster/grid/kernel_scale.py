@@ -17,17 +17,18 @@ import numpy as np
 
 from geobatch_tui.errors import CrsError
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.execution.raster.grid.pixel_grid import Source
+from geobatch_tui.execution.raster.grid.pixel_grid import SourceGrid
 from geobatch_tui.execution.raster.grid.projection import poles_inside
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.pixel_grid import Grid
+    from geobatch_tui.execution.raster.grid.pixel_grid import PixelGrid
     from geobatch_tui.execution.raster.grid.projection import Mapper
     from geobatch_tui.execution.raster.types import Pair, Points
 
 #: Points along an edge that GDAL transforms.
 STEPS = 21
-#: Kernel radius in source pixels, by GDAL's name of the resampling (GWKGetFilterRadius).
+#: Kernel radius in source pixels, by GDAL's name of the resampling (GWKGetFilterRadius). All other
+#: resamplings count the pixels of an extent.
 RADIUS = {"nearest": 0, "bilinear": 1, "cubic": 2, "cubicspline": 2, "lanczos": 3}
 #: 1/scale this near to a whole number is taken for it.
 _SNAP = 0.05
@@ -94,7 +95,7 @@ def whole_window(mapper: Mapper) -> SourceWindow:
     return needed
 
 
-def kernel_scale(grid: Grid, needed: SourceWindow) -> tuple[float, float]:
+def kernel_scale(grid: PixelGrid, needed: SourceWindow) -> tuple[float, float]:
     """Return XSCALE and YSCALE of a grid that needs this of its source: output over source size,
     snapped where 1/scale is nearly whole."""
     return snapped(grid.width / needed.width), snapped(grid.height / needed.height)
@@ -156,7 +157,7 @@ def _pole_inside(mapper: Mapper, window: Window) -> bool:
     a, b, c, d, e, f = mapper.grid.transform
     col, row, width, height = window.srcwin
     transform = (a, b, a * col + b * row + c, d, e, d * col + e * row + f)
-    return any(poles_inside(Source(mapper.grid.crs, transform, width, height)))
+    return any(poles_inside(SourceGrid(mapper.grid.crs, transform, width, height)))
 
 
 def _clip(values: Points, limit: int) -> tuple[float, float]:

@@ -13,7 +13,13 @@ import numpy as np
 
 from geobatch_tui.errors import CrsError, SchemaError
 from geobatch_tui.execution.proj.crs_lookup import named, same
-from geobatch_tui.execution.raster.grid.pixel_grid import MAX_SIDE, Box, Grid, Source, Suggestion
+from geobatch_tui.execution.raster.grid.pixel_grid import (
+    MAX_SIDE,
+    Box,
+    PixelGrid,
+    SourceGrid,
+    Suggestion,
+)
 from geobatch_tui.execution.raster.grid.projection import (
     apply,
     area_of_use,
@@ -58,13 +64,13 @@ class GridRequest:
 class GridChoice:
     """A grid, where it comes from in one word, and warnings."""
 
-    grid: Grid
+    grid: PixelGrid
     story: str
     warnings: tuple[str, ...] = ()
 
 
 def choose(
-    source: Source, dst_crs: CRS, request: GridRequest, suggest: Callable[[], Suggestion | None]
+    source: SourceGrid, dst_crs: CRS, request: GridRequest, suggest: Callable[[], Suggestion | None]
 ) -> GridChoice:
     """Choose the output grid of ``source`` in ``dst_crs``.
 
@@ -105,33 +111,33 @@ def choose(
 # --- grids by their origin ---------------------------------------------------------------------
 
 
-def _is_north_up(source: Source) -> bool:
+def _is_north_up(source: SourceGrid) -> bool:
     a, b, _, d, e, _ = source.transform
     return not (b or d) and a > 0 > e
 
 
-def _from_own(source: Source, dst_crs: CRS, request: GridRequest) -> GridChoice:
-    grid = Grid(dst_crs, source.transform, source.width, source.height)
+def _from_own(source: SourceGrid, dst_crs: CRS, request: GridRequest) -> GridChoice:
+    grid = PixelGrid(dst_crs, source.transform, source.width, source.height)
     if request.resolution is not None or request.size is not None:
         grid = _lay(dst_crs, grid.box, request, (0.0, 0.0))
     return GridChoice(grid, "source")
 
 
 def _from_suggestion(
-    source: Source, dst_crs: CRS, request: GridRequest, suggestion: Suggestion
+    source: SourceGrid, dst_crs: CRS, request: GridRequest, suggestion: Suggestion
 ) -> GridChoice:
     (a, _, c, _, e, f), width, height = suggestion
     box = Box(c, f + e * height, c + a * width, f)
     refuse_wrap(source, dst_crs, box)
     if request.resolution is None and request.size is None:
-        return GridChoice(Grid(dst_crs, (a, 0.0, c, 0.0, e, f), width, height), "gdal")
+        return GridChoice(PixelGrid(dst_crs, (a, 0.0, c, 0.0, e, f), width, height), "gdal")
     if request.resolution is not None:
         box = _trimmed(source, dst_crs, suggestion)
     return GridChoice(_lay(dst_crs, box, request, (a, -e)), "gdal")
 
 
 def _from_beside(
-    source: Source,
+    source: SourceGrid,
     dst_crs: CRS,
     request: GridRequest,
     found: tuple[Box, Box, Callable[[], Suggestion | None]],
@@ -157,7 +163,7 @@ def _from_beside(
     )
 
 
-def _trimmed(source: Source, dst_crs: CRS, suggestion: Suggestion) -> Box:
+def _trimmed(source: SourceGrid, dst_crs: CRS, suggestion: Suggestion) -> Box:
     """Return GDAL's extent without its rounding up to whole pixels.
 
     As gdalwarp does for a given resolution, it is found from 21 points along each edge of the
@@ -182,7 +188,7 @@ def _trimmed(source: Source, dst_crs: CRS, suggestion: Suggestion) -> Box:
 
 
 def _from_area(
-    source: Source, dst_crs: CRS, request: GridRequest, found: tuple[Box, float | None, str]
+    source: SourceGrid, dst_crs: CRS, request: GridRequest, found: tuple[Box, float | None, str]
 ) -> GridChoice:
     shared, local, fault = found
     box = project_box(shared, dst_crs)
@@ -205,7 +211,7 @@ def _from_area(
 
 
 def _from_bounds(
-    source: Source, dst_crs: CRS, request: GridRequest, suggest: Callable[[], Suggestion | None]
+    source: SourceGrid, dst_crs: CRS, request: GridRequest, suggest: Callable[[], Suggestion | None]
 ) -> GridChoice:
     box = _requested_box(request, dst_crs)
     if request.resolution is not None or (request.size is not None and 0 not in request.size):
@@ -240,7 +246,7 @@ def _requested_box(request: GridRequest, dst_crs: CRS) -> Box:
 
 def _lay(
     crs: CRS, box: Box, request: GridRequest, pixel: tuple[float, float], *, cover: bool = False
-) -> Grid:
+) -> PixelGrid:
     """Lay pixels over ``box`` from its top left corner, counted as gdalwarp counts them.
 
     Unless a resolution or a size is requested, ``pixel`` is fitted to the box; with ``cover`` it
@@ -269,7 +275,7 @@ def _lay(
             f"{MAX_SIDE} a side",
             hint="give a coarser resolution, or smaller bounds",
         )
-    return Grid(crs, (pixel_x, 0.0, left, 0.0, -pixel_y, top), int(width), int(height))
+    return PixelGrid(crs, (pixel_x, 0.0, left, 0.0, -pixel_y, top), int(width), int(height))
 
 
 def _count(length: float, pixel: float) -> float:
@@ -294,7 +300,7 @@ def _aligned(box: Box, x: float, y: float) -> Box:
     )
 
 
-def _on_globe(source: Source) -> Box:
+def _on_globe(source: SourceGrid) -> Box:
     """Return longitudes and latitudes of the source."""
     box = lonlat_box(source)
     if box is None:

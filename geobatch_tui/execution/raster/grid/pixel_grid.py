@@ -17,7 +17,7 @@ MAX_SIDE = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class PixelGrid:
     """A north-up output grid in ``crs``."""
 
     crs: CRS = field(hash=False)  # its hash writes its WKT anew each time
@@ -32,7 +32,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceGrid:
     """The grid of a source: its horizontal CRS, its transform, its size in pixels."""
 
     crs: CRS = field(hash=False)  # as above

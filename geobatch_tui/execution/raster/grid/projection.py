@@ -15,10 +15,11 @@ import numpy as np
 from pyproj import CRS
 
 from geobatch_tui.execution.proj.crs_lookup import LONLAT, crs_of, is_degrees, transformer
-from geobatch_tui.execution.raster.grid.pixel_grid import Box
+from geobatch_tui.execution.raster.grid.pixel_grid import Box, PixelGrid, SourceGrid
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.raster.grid.pixel_grid import Grid, Source
+    from geobatch_tui.execution.raster.plan import RasterPlan, Warp
+    from geobatch_tui.execution.raster.source_facts import Facts
     from geobatch_tui.execution.raster.types import Pair, Points, Transform
 
 #: West, south, east and north of the area that is assumed for CRSs without an area of use.
@@ -136,7 +137,7 @@ def invert[P: (float, Points)](transform: Transform, x: P, y: P) -> tuple[P, P]:
     return (e * x - b * y) / determinant, (a * y - d * x) / determinant
 
 
-def centre_longitude(source: Source) -> float | None:
+def centre_longitude(source: SourceGrid) -> float | None:
     """Return the longitude about which a source in degrees that leaves -180 to 180 is unrolled.
 
     As in GDAL (InsertCenterLong) it is None where the source covers more than the whole circle.
@@ -162,7 +163,7 @@ def lattice(width: float, height: float, steps: int) -> Pair:
     return cols, rows
 
 
-def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> Pair:
+def project_lattice(grid: SourceGrid | PixelGrid, steps: int, dst: CRS) -> Pair:
     """Transform (steps, steps) positions spread evenly over a raster to ``dst``."""
     if grid.transform[1] or grid.transform[3]:
         positions = apply(grid.transform, *lattice(grid.width, grid.height, steps))
@@ -170,7 +171,7 @@ def project_lattice(grid: Source | Grid, steps: int, dst: CRS) -> Pair:
     return project_axes(*axes(grid, steps), grid.crs, dst)
 
 
-def project_sides(grid: Source | Grid, steps: int, dst: CRS) -> Pair | None:
+def project_sides(grid: SourceGrid | PixelGrid, steps: int, dst: CRS) -> Pair | None:
     """Transform x and y (steps,) of places evenly along the sides of a raster to ``dst``; None
     unless each depends on its own side alone, and all can be transformed."""
     if grid.transform[1] or grid.transform[3]:
@@ -178,7 +179,7 @@ def project_sides(grid: Source | Grid, steps: int, dst: CRS) -> Pair | None:
     return separately(*axes(grid, steps), grid.crs, dst)
 
 
-def axes(grid: Source | Grid, steps: int) -> Pair:
+def axes(grid: SourceGrid | PixelGrid, steps: int) -> Pair:
     """Return x and y (steps,), evenly along the sides of a raster that is not rotated."""
     a, _, c, _, e, f = grid.transform
     return a * _evenly(grid.width, steps) + c, e * _evenly(grid.height, steps) + f
@@ -196,13 +197,21 @@ def _evenly(side: float, steps: int) -> Points:
 class Mapper:
     """Maps pixels of an output grid to pixels of its source, and back."""
 
-    source: Source
-    grid: Grid
+    source: SourceGrid
+    grid: PixelGrid
     centre: float | None
 
     @classmethod
-    def between(cls, source: Source, grid: Grid) -> Mapper:
+    def between(cls, source: SourceGrid, grid: PixelGrid) -> Mapper:
         return cls(source, grid, centre_longitude(source))
+
+    @classmethod
+    def of(cls, plan: RasterPlan, warp: Warp, facts: Facts) -> Mapper:
+        """Return the mapper of a planned warp of the source with these ``facts``."""
+        source = SourceGrid(crs_of(warp.src_crs), facts.transform, facts.width, facts.height)
+        return cls.between(
+            source, PixelGrid(crs_of(plan.crs), plan.transform, plan.width, plan.height)
+        )
 
     def to_source(self, cols: Points, rows: Points) -> Pair:
         """Return source positions of output positions, in pixels; NaN where there are none."""
@@ -245,7 +254,7 @@ def unroll(longitudes: Points, centre: float) -> Points:
 
 
 @lru_cache(maxsize=16)
-def lonlat_box(grid: Source | Grid) -> Box | None:
+def lonlat_box(grid: SourceGrid | PixelGrid) -> Box | None:
     """Return the bounds of a raster in longitude and latitude, including a pole inside; None if
     they are unknown."""
     if is_degrees(grid.crs):
@@ -270,7 +279,7 @@ def lonlat_box(grid: Source | Grid) -> Box | None:
     return Box(west, -90.0 if south else box.miny, east, 90.0 if north else box.maxy)
 
 
-def lonlat_lattice(grid: Source | Grid, nodes: int) -> dict[str, object]:
+def lonlat_lattice(grid: SourceGrid | PixelGrid, nodes: int) -> dict[str, object]:
     """Return longitudes and latitudes of ``nodes`` x ``nodes`` places at equal steps over the
     raster, row-major, None where a place has none: readers without PROJ place windows by them.
 
@@ -298,7 +307,7 @@ def _poles(crs: str) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(pole) for pole in poles)
 
 
-def poles_inside(grid: Source | Grid) -> list[bool]:
+def poles_inside(grid: SourceGrid | PixelGrid) -> list[bool]:
     """Whether the south pole, and whether the north pole, is a point inside a raster."""
     inside = []
     for x, y, x2, y2 in _poles(grid.crs.srs):

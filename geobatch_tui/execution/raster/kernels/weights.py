@@ -15,16 +15,16 @@ import numpy as np
 from geobatch_tui.execution.native.jit import jit
 
 #: A position this near beyond the edge of a pixel belongs to the next one.
-_NUDGE = 1e-10
+NUDGE = 1e-10
 
 
 @jit
 def pixel_of(x, side):
     """Return the pixel that a position lies in, -1 outside the source
     (GWKCheckAndComputeSrcOffsets)."""
-    if not (x >= 0.0 and x + _NUDGE <= side):
+    if not (x >= 0.0 and x + NUDGE <= side):
         return -1
-    return min(int(x + _NUDGE), side - 1)
+    return min(int(x + NUDGE), side - 1)
 
 
 @jit

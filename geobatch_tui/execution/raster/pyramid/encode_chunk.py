@@ -18,7 +18,7 @@ from geobatch_tui.execution.raster.pyramid.tiles import (
     IMAGE,
     MASK,
     RAW,
-    Level,
+    PyramidLevel,
     TileForm,
     owned_levels,
     pack_mask,
@@ -81,7 +81,7 @@ class TileWriter:
         """Index of the tiles so far."""
         return np.array(self._rows, ROW)
 
-    def image(self, level: Level, tile: int, plane: int, pixels: Pixels) -> None:
+    def image(self, level: PyramidLevel, tile: int, plane: int, pixels: Pixels) -> None:
         """Encode the pixels (samples, h, w) of one plane of a tile."""
         form, (_, height, width) = self._form, pixels.shape
         packed = form.pack(pixels)
@@ -97,20 +97,20 @@ class TileWriter:
             form.clear_beyond(seen, height, width)
         self._append(place, data, crc32(seen), empty=empty)
 
-    def raw(self, level: Level, tile: int, plane: int, pixels: Pixels) -> None:
+    def raw(self, level: PyramidLevel, tile: int, plane: int, pixels: Pixels) -> None:
         """Encode the pixels (samples, h, w) of one plane of a tile without loss."""
         packed = self._form.pack(pixels)
         data = self._raw_codec.encode(packed)
         self._append((level.number, RAW, plane, tile), data, crc32(packed), empty=False)
 
-    def mask(self, level: Level, tile: int, valid: Valid) -> None:
+    def mask(self, level: PyramidLevel, tile: int, valid: Valid) -> None:
         """Encode the validity (h, w) of a tile."""
         packed = pack_mask(valid, level.block_width, level.block_height)
         data = MASK_CODEC.encode(packed[:, :, np.newaxis])
         place = (level.number, MASK, 0, tile)
         self._append(place, data, crc32(packed), empty=not packed.any())
 
-    def copy(self, level: Level, tile: int, plane: int, encoded: EncodedTile) -> None:
+    def copy(self, level: PyramidLevel, tile: int, plane: int, encoded: EncodedTile) -> None:
         """Take a tile that is encoded already."""
         data = b"" if encoded.empty and self._sparse else encoded.data
         self._append((level.number, IMAGE, plane, tile), data, encoded.crc_raw, empty=encoded.empty)
@@ -224,7 +224,7 @@ def _check(plan: RasterPlan, shape: tuple[int, int], pixels: Pixels, valid: Vali
 def _encode_level(
     plan: RasterPlan,
     writer: TileWriter,
-    level: Level,
+    level: PyramidLevel,
     numbers: Indices,
     layer: tuple[Pixels, Valid | None],
     encoded: EncodedTiles,
@@ -250,7 +250,7 @@ def _encode_level(
 def _encode_lossless(
     plan: RasterPlan,
     writer: TileWriter,
-    level: Level,
+    level: PyramidLevel,
     numbers: Indices,
     pixels: Pixels,
 ) -> None:
@@ -261,7 +261,7 @@ def _encode_lossless(
             writer.raw(level, number, plane, pixels[form.bands(plane), rows, cols])
 
 
-def _places(level: Level, numbers: Indices) -> Iterator[tuple[int, slice, slice]]:
+def _places(level: PyramidLevel, numbers: Indices) -> Iterator[tuple[int, slice, slice]]:
     """Yield the number of each tile, and its rows and columns in a chunk that starts with the
     first."""
     first = level.window(int(numbers[0]))

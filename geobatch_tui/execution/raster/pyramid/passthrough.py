@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.encode.lossless import Codec
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
-    from geobatch_tui.execution.raster.pyramid.tiles import Level
+    from geobatch_tui.execution.raster.pyramid.tiles import PyramidLevel
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.source.tiff_directory import Table
     from geobatch_tui.execution.raster.types import Pixels
@@ -100,7 +100,7 @@ class SourceTiles:
     fd: int
     form: TileForm
     codec: Codec
-    level: Level
+    level: PyramidLevel
     offsets: Table
     counts: Table
 

@@ -30,7 +30,7 @@ _SAMPLES, _SIZES = (2, 3, 4), (1, 2, 4, 8)
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class PyramidLevel:
     """A level of the pyramid: its number, its size in pixels, the size of its tiles."""
 
     number: int
@@ -66,7 +66,7 @@ class Level:
         return Window(0, 0, self.width, self.height)
 
 
-def pyramid(plan: RasterPlan) -> tuple[Level, ...]:
+def pyramid(plan: RasterPlan) -> tuple[PyramidLevel, ...]:
     """Return all levels of an item, full resolution first.
 
     Raises:
@@ -83,7 +83,7 @@ def pyramid(plan: RasterPlan) -> tuple[Level, ...]:
             )
         sizes.append(half)
     return tuple(
-        Level(number, width, height, encoding.block_width, encoding.block_height)
+        PyramidLevel(number, width, height, encoding.block_width, encoding.block_height)
         for number, (width, height) in enumerate(sizes)
     )
 
@@ -121,7 +121,7 @@ def owned_levels(plan: RasterPlan, grid: ChunkGrid) -> int:
     return levels
 
 
-def tiles_of(level: Level, window: Window) -> Indices:
+def tiles_of(level: PyramidLevel, window: Window) -> Indices:
     """Return the numbers of the tiles of ``level`` under ``window``, row-major. The window is in
     pixels of full resolution, its offset a multiple of 2**level tiles."""
     scale = 1 << level.number

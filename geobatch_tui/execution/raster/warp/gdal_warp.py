@@ -24,6 +24,7 @@ from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import OperationError
 from geobatch_tui.execution.raster import validity
+from geobatch_tui.execution.raster.grid import kernel_scale
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ MEM_LIMIT = 64
 _OPAQUE = {"int8": 127, "uint16": 65535, "int16": 32767}
 #: Pixels of a block of GDAL's warped virtual dataset, columns and rows.
 BLOCK = (512, 128)
-#: Resamplings that weigh the pixels around a position; the others count the pixels of an extent.
-KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos"})
 #: Options of the transformer, not of the warper.
 CENTRE, CHECK = "CENTER_LONG", "CHECK_WITH_INVERT_PROJ"
 #: Another one: longitudes and latitudes by which the transformer chooses datum operations.
@@ -82,7 +81,7 @@ def _alpha(opened: OpenSource, plan: RasterPlan, window: Window, pixels: Pixels)
     """
     # Pixels that were not written are zeros.
     touched = (pixels != 0).any(axis=0)
-    if plan.warp is None or plan.warp.resampling not in KERNELS:
+    if plan.warp is None or plan.warp.resampling not in kernel_scale.RADIUS:
         return np.where(touched, opaque(plan.dtype), 0).astype(plan.dtype)
     near = replace(plan, warp=replace(plan.warp, resampling="nearest"))
     picked = _read_blocks(_virtual(opened, near, plan.warp.src_nodata, alpha=False), window)[-1]

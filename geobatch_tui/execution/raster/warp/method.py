@@ -18,7 +18,7 @@ from rasterio.vrt import WarpedVRT
 
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.proj import crs_lookup
-from geobatch_tui.execution.raster.grid import crs_pairs
+from geobatch_tui.execution.raster.grid import crs_pairs, kernel_scale
 from geobatch_tui.execution.raster.warp import coordinates, gdal_warp, source_window, taps
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.source_facts import Facts
     from geobatch_tui.execution.raster.types import Method, Points, Transform
 
-KERNELS = frozenset({"nearest", "bilinear", "cubic", "cubicspline", "lanczos", "average"})
 #: Options that do not change pixels; UNIFIED's and INIT_DEST's values are checked beside.
 _HARMLESS = frozenset({
     "SOURCE_EXTRA", "SAMPLE_GRID", "SAMPLE_STEPS", "INIT_DEST", source_window.UNIFIED,
@@ -87,7 +86,7 @@ def _method_of_grid(mapper: Mapper, planned: Warp) -> tuple[Method, str]:
 
 
 def _beyond_kernels(facts: Facts, planned: Warp) -> str:
-    if planned.resampling not in KERNELS:
+    if planned.resampling not in {*kernel_scale.RADIUS, "average"}:
         return f"{planned.resampling} is GDAL's"
     dtype = facts.dtype
     if dtype not in source_window.NATIVE | source_window.WIDENED:

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import OperationError
-from geobatch_tui.execution.proj import crs_lookup
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
-from geobatch_tui.execution.raster.grid import pixel_grid
 from geobatch_tui.execution.raster.grid.projection import Mapper
 from geobatch_tui.execution.raster.warp import (
     average,
@@ -78,11 +76,7 @@ class Warper(Resampler):
         planned, facts = plan.warp, opened.facts
         if planned is None:
             raise OperationError("this plan has no warp")
-        source = pixel_grid.Source(
-            crs_lookup.crs_of(planned.src_crs), facts.transform, facts.width, facts.height
-        )
-        grid = pixel_grid.Grid(crs_lookup.crs_of(plan.crs), plan.transform, plan.width, plan.height)
-        mapper = Mapper.between(source, grid)
+        mapper = Mapper.of(plan, planned, facts)
         own = planned.resampling
         offset = 0.0 if own == "average" else 0.5
         sampler = source_window.Sampler.of(opened, plan)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.execution.raster.kernels import pixel_loops
+from geobatch_tui.execution.raster.kernels.weights import NUDGE
 from geobatch_tui.execution.raster.warp import (
     gdal_warp,
     source_window,
-    taps,
 )
 from geobatch_tui.execution.raster.warp.target import Target
 
@@ -86,7 +86,7 @@ class Resampler:
         on = (target.touched > 0) & ~np.isnan(at[0])
         index = []
         for values, side, off in zip(at, (source.width, source.height), sampled.off, strict=True):
-            index.append(np.minimum((values[on] + taps.NUDGE).astype(np.int64), side - 1) - off)
+            index.append(np.minimum((values[on] + NUDGE).astype(np.int64), side - 1) - off)
         alpha[on] = sampled.alpha[index[1], index[0]]
 
     def widened(self, target: Target) -> Target:

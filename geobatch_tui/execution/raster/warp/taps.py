@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geobatch_tui.execution.raster.grid import kernel_scale
 from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 #: From this scale on, GDAL does not widen bilinear and cubic (bUse4SamplesFormula).
 FULL = 0.95
-RADIUS = {"bilinear": 1, "cubic": 2, "cubicspline": 2, "lanczos": 3}
-#: A position this near to the far edge of a pixel belongs to the next one.
-NUDGE = 1e-10
 #: Numbers of the kernels' functions in the compiled loops.
 CODES = {"bilinear": 1, "cubic": 2, "cubicspline": 3, "lanczos": 4}
 
@@ -48,7 +46,7 @@ class Kernel:
         """Return the kernel by GDAL's name, at the pinned scales; nearest and average have none."""
         full = xscale >= FULL and yscale >= FULL and name in ("bilinear", "cubic")
         scale = (1.0, 1.0) if full else (min(xscale, 1.0), min(yscale, 1.0))
-        radius = [math.ceil(RADIUS[name] / each) for each in scale]
+        radius = [math.ceil(kernel_scale.RADIUS[name] / each) for each in scale]
         return cls(
             name,
             CODES[name],

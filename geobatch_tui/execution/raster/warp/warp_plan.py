@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.params.raster_params import ReprojectParams
     from geobatch_tui.execution.protocol.messages import ChunkGrid
     from geobatch_tui.execution.raster import validity
-    from geobatch_tui.execution.raster.grid.datum_operation import Operation
+    from geobatch_tui.execution.raster.grid.datum_operation import DatumOperation
     from geobatch_tui.execution.raster.source_facts import Facts
 
 #: A tolerance that is as good as none: with 0, rasterio 1.5 passes no transformer at all.
@@ -36,7 +36,7 @@ _ALIGNED = 1e-6
 
 def choose_grid(
     dataset: DatasetReader,
-    placed: pixel_grid.Source,
+    placed: pixel_grid.SourceGrid,
     dst_crs: CRS,
     params: ReprojectParams,
     centre: float | None,
@@ -68,7 +68,7 @@ def choose_grid(
 
 
 def apart(
-    dataset: DatasetReader, own: CRS, operated: Operation, dst_crs: CRS, centre: float | None
+    dataset: DatasetReader, own: CRS, operated: DatumOperation, dst_crs: CRS, centre: float | None
 ) -> float:
     """Return the distance in pixels between GDAL's grid by the datum operation that is used and
     gdalwarp's, by the operation for the area of the source; 0 where both are the same.
@@ -130,7 +130,7 @@ def plan_warp(
     )
 
 
-def _is_translation(source: pixel_grid.Source, grid: pixel_grid.Grid) -> bool:
+def _is_translation(source: pixel_grid.SourceGrid, grid: pixel_grid.PixelGrid) -> bool:
     """Whether the pixels of ``grid`` are those of the source, moved by whole pixels: then they are
     copied, as by gdalwarp (GDALTransformIsTranslationOnPixelBoundaries)."""
     a, b, c, d, e, f = source.transform

@@ -22,7 +22,7 @@ from geobatch_tui.execution.raster.grid import output_grid, pixel_grid, projecti
 from geobatch_tui.execution.raster.grid.pixel_grid import Box
 from geobatch_tui.execution.raster.plan import RasterPlan
 
-GLOBE = pixel_grid.Source(CRS.from_epsg(4326), (1.0, 0.0, -180.0, 0.0, -1.0, 90.0), 360, 180)
+GLOBE = pixel_grid.SourceGrid(CRS.from_epsg(4326), (1.0, 0.0, -180.0, 0.0, -1.0, 90.0), 360, 180)
 needs_gdal = pytest.mark.skipif(
     shutil.which("gdalwarp") is None, reason="gdalwarp is not installed"
 )
@@ -35,7 +35,7 @@ def nothing():
 def small(crs="EPSG:4326", box=(8.0, 46.0, 10.0, 48.0), pixels=200):
     """A north-up source of ``pixels`` a side over ``box``."""
     x, y = (box[2] - box[0]) / pixels, (box[3] - box[1]) / pixels
-    return pixel_grid.Source(
+    return pixel_grid.SourceGrid(
         CRS.from_user_input(crs), (x, 0.0, box[0], 0.0, -y, box[3]), pixels, pixels
     )
 
@@ -199,8 +199,8 @@ def test_too_many_pixels_are_refused():
 
 def test_poles_are_inside_where_a_point_stands_for_them():
     """A polar CRS has the pole inside; a cylinder shows it as a line."""
-    polar = pixel_grid.Grid(CRS.from_epsg(3413), (1e5, 0, -5e6, 0, -1e5, 5e6), 100, 100)
-    plate = pixel_grid.Grid(CRS.from_epsg(6933), (1e5, 0, -17367530, 0, -1e5, 7.4e6), 347, 148)
+    polar = pixel_grid.PixelGrid(CRS.from_epsg(3413), (1e5, 0, -5e6, 0, -1e5, 5e6), 100, 100)
+    plate = pixel_grid.PixelGrid(CRS.from_epsg(6933), (1e5, 0, -17367530, 0, -1e5, 7.4e6), 347, 148)
     assert projection.poles_inside(polar) == [False, True]
     assert projection.poles_inside(plate) == [False, False]
     assert projection.lonlat_box(polar).maxy == 90
@@ -216,7 +216,7 @@ def test_a_pole_stays_inside_at_any_resolution(tmp_path, corner, more):
     extent = []
     for params in ({}, more):
         plan = RasterPlan.from_json(probe(path, {"dst_crs": "EPSG:4326", **params}).detail)
-        grid = pixel_grid.Grid(crs_lookup.LONLAT, plan.transform, plan.width, plan.height)
+        grid = pixel_grid.PixelGrid(crs_lookup.LONLAT, plan.transform, plan.width, plan.height)
         extent.append(grid.box)
     gdal, wished = extent
     assert gdal.miny < -89.5
@@ -281,7 +281,9 @@ def test_a_source_on_its_own_grid_is_copied(tmp_path, name, kernel):
 
 def test_a_source_in_the_same_crs_keeps_its_extent_at_any_resolution():
     """As with gdalwarp -tr and -ts."""
-    source = pixel_grid.Source(CRS.from_epsg(32633), (30.0, 0.0, 5e5, 0.0, -33.0, 5e6), 100, 100)
+    source = pixel_grid.SourceGrid(
+        CRS.from_epsg(32633), (30.0, 0.0, 5e5, 0.0, -33.0, 5e6), 100, 100
+    )
     for request, size in (
         (output_grid.GridRequest(resolution=(30.0, 30.0)), (100, 110)),
         (output_grid.GridRequest(size=(150, 0)), (150, 165)),
