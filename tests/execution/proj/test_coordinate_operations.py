@@ -62,3 +62,17 @@ def test_a_grid_that_is_not_there():
     """It is told, and nothing is taken for the only way."""
     found = coordinate_operations.known("EPSG:4326", CRS("EPSG:27700").to_wkt())
     assert found.lacking is None or (found.lacking[1] and not found.pipeline)
+
+
+def test_a_missing_grid_is_named_with_its_accuracy():
+    """Only where a better operation than those at hand needs one."""
+    lacking = coordinate_operations.Operations(("p",), (0.1, ("a.tif", "b.tif")), best=False)
+    assert lacking.missing_grid("'NAD27'") == (
+        "the best transformation to 'NAD27' (0.1 m) needs a.tif, b.tif, which PROJ does not find"
+    )
+    unnamed = coordinate_operations.Operations((), (2.0, ()), best=False)
+    assert "needs a grid, which" in unnamed.missing_grid("x")
+    assert not coordinate_operations.Operations(("p",), (0.1, ("a.tif",)), best=True).missing_grid(
+        "x"
+    )
+    assert not coordinate_operations.Operations(("p",), None, best=False).missing_grid("x")
