@@ -202,17 +202,17 @@ def _without_datum(node: Any) -> Any:
         return [_without_datum(each) for each in node]
     if not isinstance(node, dict):
         return node
-    found = {key: _without_datum(value) for key, value in node.items() if key not in {"id", "ids"}}
-    datum = found.pop("datum", None) or found.pop("datum_ensemble", None)
+    copy = {key: _without_datum(value) for key, value in node.items() if key not in {"id", "ids"}}
+    datum = copy.pop("datum", None) or copy.pop("datum_ensemble", None)
     if datum is not None:
         ellipsoid = datum["ellipsoid"]
-        found["datum"] = {
+        copy["datum"] = {
             "type": "GeodeticReferenceFrame", "ellipsoid": ellipsoid,
             "name": f"Unknown based on {ellipsoid['name']} ellipsoid",
         }  # fmt: skip
         if "prime_meridian" in datum:
-            found["datum"]["prime_meridian"] = datum["prime_meridian"]
-    return found
+            copy["datum"]["prime_meridian"] = datum["prime_meridian"]
+    return copy
 
 
 def _is_obeyed(bound: CRS, dst: CRS, here: Pair, expected: Pair) -> bool:

@@ -90,7 +90,7 @@ def choose(
     globe, area = _on_globe(source), area_of_use(dst_crs)
     shared = globe if area is None else _shared_box(globe, area)
     if area is not None and shared is None:
-        return _from_beside(source, dst_crs, request, (globe, area, suggest))
+        return _from_beside(source, dst_crs, request, (globe, area), suggest)
     shared = shared or globe
     local = local_size(source, dst_crs, shared)
     suggestion = suggest() if request.extent != "area-of-use" else None
@@ -105,7 +105,7 @@ def choose(
             )
     else:
         fault = "asked for" if request.extent == "area-of-use" else "GDAL suggests no grid"
-    return _from_area(source, dst_crs, request, (shared, local, fault))
+    return _from_area(source, dst_crs, request, shared, local, fault)
 
 
 # --- grids by their origin ---------------------------------------------------------------------
@@ -140,11 +140,12 @@ def _from_beside(
     source: SourceGrid,
     dst_crs: CRS,
     request: GridRequest,
-    found: tuple[Box, Box, Callable[[], Suggestion | None]],
+    boxes: tuple[Box, Box],
+    suggest: Callable[[], Suggestion | None],
 ) -> GridChoice:
     """Take GDAL's grid of a source outside the area of use, if the grid is sound and either the
     area is near or the source's extent is asked for."""
-    globe, area, suggest = found
+    globe, area = boxes
     apart = (
         f"the source covers {globe} (longitude, latitude) and {named(dst_crs)} is for {area}: they "
         "do not overlap"
@@ -188,9 +189,13 @@ def _trimmed(source: SourceGrid, dst_crs: CRS, suggestion: Suggestion) -> Box:
 
 
 def _from_area(
-    source: SourceGrid, dst_crs: CRS, request: GridRequest, found: tuple[Box, float | None, str]
+    source: SourceGrid,
+    dst_crs: CRS,
+    request: GridRequest,
+    shared: Box,
+    local: float | None,
+    fault: str,
 ) -> GridChoice:
-    shared, local, fault = found
     box = project_box(shared, dst_crs)
     if box is None or local is None:
         raise CrsError(

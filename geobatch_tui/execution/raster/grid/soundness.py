@@ -92,8 +92,8 @@ def _returns(source: SourceGrid, grid: PixelGrid) -> bool:
         return False
     half = FOLD_PIXELS / 2
     return all(
-        bool(np.abs(found - meant).max() < half * abs(pixel))
-        for found, meant, pixel in zip(
+        bool(np.abs(position - expected).max() < half * abs(pixel))
+        for position, expected, pixel in zip(
             back, axes(grid, 65), (grid.transform[0], grid.transform[4]), strict=True
         )
     )

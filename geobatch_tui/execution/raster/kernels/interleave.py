@@ -58,13 +58,13 @@ def differences(rows, distance, out):
 def are_differences(stored, rows, distance, sums, wrong):
     """Set ``wrong`` (1,) unless every one of ``rows`` is the one ``distance`` to its left and what
     is ``stored`` in its place. ``sums`` (n,) are overwritten."""
-    found = sums[0] ^ sums[0]
+    bits = sums[0] ^ sums[0]
     for r in range(rows.shape[0]):
         left, right, added = rows[r], rows[r, distance:], stored[r, distance:]
         for c in range(distance):
-            found |= stored[r, c] ^ left[c]
+            bits |= stored[r, c] ^ left[c]
         for c in range(len(added)):
             sums[c] = added[c] + left[c]
         for c in range(len(added)):
-            found |= sums[c] ^ right[c]
-    wrong[0] = found != 0
+            bits |= sums[c] ^ right[c]
+    wrong[0] = bits != 0

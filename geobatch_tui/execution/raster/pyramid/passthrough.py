@@ -166,14 +166,14 @@ def read_tiles(
         for plane in range(form.planes):
             bands = form.bands(plane)
             try:
-                found = tiles.read_tile(plane, number)
+                stored = tiles.read_tile(plane, number)
             except VerifyError as error:
                 damaged.setdefault(divmod(number, tiles.level.across), error)
                 continue
-            if found is None:
+            if stored is None:
                 whole[rows, cols, bands] = np.moveaxis(by_gdal(at)[bands], 0, -1)
             else:
-                encoded[plane, number], tile = found
+                encoded[plane, number], tile = stored
                 whole[rows, cols, bands] = tile[: at.height, : at.width]
     if damaged:
         raise _corrupt(path, damaged)

@@ -38,18 +38,18 @@ def refuse_other_files(path: str) -> None:
         CorruptSourceError: it cannot be looked through.
         UnsupportedFormatError: rasterio's HDF5 cannot be asked.
     """
-    found = _found_in(path) if _alone() else _found_by_another_process(path)
-    if found:
-        raise UnsafeInputError(f"{path}: {found}", hint=_HINT)
+    references = _references_in(path) if _is_main_thread() else _references_by_another_process(path)
+    if references:
+        raise UnsafeInputError(f"{path}: {references}", hint=_HINT)
 
 
-def _alone() -> bool:
+def _is_main_thread() -> bool:
     """Whether no other thread may be in HDF5 now, which is built for one thread. GDAL's lock for it
     cannot be taken from here; the tasks of a worker process run in its first thread."""
     return threading.current_thread() is threading.main_thread()
 
 
-def _found_by_another_process(path: str) -> str:
+def _references_by_another_process(path: str) -> str:
     words = [sys.executable, "-P", "-m", __name__, path]
     done = subprocess.run(words, capture_output=True, check=False)  # noqa: S603 - our own module
     if done.returncode:
@@ -58,7 +58,7 @@ def _found_by_another_process(path: str) -> str:
     return os.fsdecode(done.stdout)
 
 
-def _found_in(path: str) -> str:
+def _references_in(path: str) -> str:
     """Return what the file takes from other files; empty if nothing."""
     library = _library()
     with _Quiet(library):
@@ -72,33 +72,33 @@ def _found_in(path: str) -> str:
 
 
 def _look_through(library: Any, file: int, path: str) -> str:
-    found: list[str] = []
+    references: list[str] = []
 
     def visit(group: int, name: bytes, kind: Any, _: object) -> int:
         # The first field of a link's description is its type.
         if kind[0] not in _OWN_LINKS:
-            found.append(f"{os.fsdecode(name)!r} is a link into another file")
+            references.append(f"{os.fsdecode(name)!r} is a link into another file")
         elif kind[0] == _OWN_LINKS[0]:
-            found.extend(_outside(library, group, name))
-        return len(found)
+            references.extend(_outside(library, group, name))
+        return len(references)
 
     visitor = _VISITOR(visit)
     if library.visit(file, _BY_NAME, _AS_STORED, visitor, None) < 0:
         raise CorruptSourceError(f"{path} cannot be looked through as HDF5")
-    return found[0] if found else ""
+    return references[0] if references else ""
 
 
 def _outside(library: Any, group: int, name: bytes) -> list[str]:
     """Return why the object of this name is not in the file; empty if it is."""
     shown = repr(os.fsdecode(name))
-    one = library.H5Oopen(group, name, 0)
-    if one < 0:
+    opened = library.H5Oopen(group, name, 0)
+    if opened < 0:
         return [f"the object {shown} cannot be opened"]
     properties = -1
     try:
-        if library.H5Iget_type(one) != _DATASET:
+        if library.H5Iget_type(opened) != _DATASET:
             return []
-        properties = library.H5Dget_create_plist(one)
+        properties = library.H5Dget_create_plist(opened)
         external = library.H5Pget_external_count(properties)
         if external > 0:
             return [f"the values of {shown} lie in {external} other files (external storage)"]
@@ -109,7 +109,7 @@ def _outside(library: Any, group: int, name: bytes) -> list[str]:
     finally:
         if properties >= 0:
             library.H5Pclose(properties)
-        library.H5Oclose(one)
+        library.H5Oclose(opened)
 
 
 class _Quiet:
@@ -165,4 +165,4 @@ def _library() -> Any:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(_found_in(sys.argv[1]))
+    sys.stdout.write(_references_in(sys.argv[1]))

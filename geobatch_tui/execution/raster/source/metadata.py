@@ -47,8 +47,8 @@ def domains(
 def of_bands(dataset: DatasetReader, added: int) -> tuple[dict[str, str], ...]:
     """Return the metadata of each band, without statistics, and of ``added`` bands; empty if there
     is none."""
-    found = [_without_statistics(dataset.tags(band).items()) for band in dataset.indexes]
-    return (*found, *({} for _ in range(added))) if any(found) else ()
+    own = [_without_statistics(dataset.tags(band).items()) for band in dataset.indexes]
+    return (*own, *({} for _ in range(added))) if any(own) else ()
 
 
 def _without_statistics(tags: Iterable[tuple[str, str]]) -> dict[str, str]:

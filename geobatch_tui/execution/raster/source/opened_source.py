@@ -207,7 +207,7 @@ def refuse_missing_blocks(path: str) -> None:
         f"{first.total} blocks lie beyond its end",
         hint="fetch the file again: it is shorter than its own directory says",
     )
-    attach_blocks(error, [[found.directory, index] for found in missing for index in found.blocks])
+    attach_blocks(error, [[part.directory, index] for part in missing for index in part.blocks])
     raise error
 
 

@@ -83,7 +83,7 @@ def missing_blocks(path: Path) -> list[MissingBlocks]:
         size = _size(file)
         form = _form(file.read(4))
         file.seek(8 if form.big else 4)
-        found, seen = [], set[int]()
+        directories, seen = [], set[int]()
         offset = _unpack(file, form.pointer, path, "the offset of its first directory")
         while offset and len(seen) < _MAX_DIRECTORIES:
             if offset in seen:
@@ -92,9 +92,9 @@ def missing_blocks(path: Path) -> list[MissingBlocks]:
             missing = _missing(tables, size, len(seen))
             seen.add(offset)
             if missing is not None:
-                found.append(missing)
+                directories.append(missing)
             offset = next_offset
-    return found
+    return directories
 
 
 def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, Tags]:

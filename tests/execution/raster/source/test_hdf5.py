@@ -67,7 +67,7 @@ def test_a_whole_file_is_read(tmp_path):
     thread.start()
     thread.join()
     assert said == ["HDF5"]
-    assert "external" in hdf5._found_by_another_process(_write(tmp_path, "external", ".h5"))
+    assert "external" in hdf5._references_by_another_process(_write(tmp_path, "external", ".h5"))
 
 
 def test_a_damaged_file_is_not_taken_for_whole(tmp_path, capfd):
@@ -76,5 +76,5 @@ def test_a_damaged_file_is_not_taken_for_whole(tmp_path, capfd):
     with pytest.raises(CorruptSourceError):
         opened_source.look(str(path))
     with pytest.raises(CorruptSourceError):
-        hdf5._found_by_another_process(str(path))
+        hdf5._references_by_another_process(str(path))
     assert capfd.readouterr() == ("", "")
