@@ -72,7 +72,7 @@ def test_pixels_are_gdals(tmp_path, dtype, compress, layout):
             assert ours.blocks is not None
             for bounds in ((0, 0, 150, 130), (63, 19, 65, 21), (149, 129, 150, 130)):
                 np.testing.assert_array_equal(
-                    ours.read_blocks(Window.between(*bounds)), by_gdal(plain, *bounds)
+                    ours.read_window(Window.between(*bounds)), by_gdal(plain, *bounds)
                 )
 
 
@@ -88,10 +88,10 @@ def test_any_windows_in_any_order(tmp_path_factory, corners):
         for x0, y0, x1, y1 in corners:
             bounds = (min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1)
             np.testing.assert_array_equal(
-                ours.read_blocks(Window.between(*bounds)), by_gdal(plain, *bounds)
+                ours.read_window(Window.between(*bounds)), by_gdal(plain, *bounds)
             )
-        kept = ours.blocks.kept.values()
-        assert ours.blocks.held_bytes == sum(block.nbytes for block in kept) <= 20_000
+        kept = ours.blocks.cached.values()
+        assert ours.blocks.cached_bytes == sum(block.nbytes for block in kept) <= 20_000
 
 
 @pytest.mark.parametrize("options", [
@@ -105,7 +105,7 @@ def test_the_rest_is_gdals(tmp_path, options):
     with held(path) as (ours, plain):
         assert ours.blocks is None
         np.testing.assert_array_equal(
-            ours.read_blocks(Window.between(5, 6, 99, 98)), by_gdal(plain, 5, 6, 99, 98)
+            ours.read_window(Window.between(5, 6, 99, 98)), by_gdal(plain, 5, 6, 99, 98)
         )
 
 
@@ -120,7 +120,7 @@ def test_blocks_that_are_left_out(tmp_path):
         whole = (0, 0, plain.width, plain.height)
         assert 0 in ours.blocks.table.counts
         np.testing.assert_array_equal(
-            ours.read_blocks(Window.between(*whole)), by_gdal(plain, *whole)
+            ours.read_window(Window.between(*whole)), by_gdal(plain, *whole)
         )
 
 
@@ -137,12 +137,12 @@ def test_an_odd_stream_is_read_by_gdal(tmp_path):
         ours.blocks.table = replace(table, offsets=offsets, counts=counts)
         path.write_bytes(good + longer)
         np.testing.assert_array_equal(
-            ours.read_blocks(Window(0, 0, 64, 32)), by_gdal(plain, 0, 0, 64, 32)
+            ours.read_window(Window(0, 0, 64, 32)), by_gdal(plain, 0, 0, 64, 32)
         )
-        ours.blocks.kept.clear()
+        ours.blocks.cached.clear()
         path.write_bytes(good + longer[:-4] + b"cut.")
         with pytest.raises(CorruptSourceError, match="checksum") as caught:
-            ours.read_blocks(Window(0, 0, 150, 130))
+            ours.read_window(Window(0, 0, 150, 130))
     assert caught.value.evidence["blocks"] == [[0, 0]]
 
 
@@ -152,4 +152,4 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path):
     with held(path) as (ours, _):
         os.truncate(path, blocks_of(path)[2][0] + 3)
         with pytest.raises(CorruptSourceError):
-            ours.read_blocks(Window(0, 0, 150, 130))
+            ours.read_window(Window(0, 0, 150, 130))
