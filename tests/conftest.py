@@ -31,6 +31,7 @@ def here(tmp_path, monkeypatch, capsys):
     before = dict(os.environ)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GEOBATCH_ENGINE__EXECUTOR", "thread")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
 
     from geobatch_tui.cli.boundary import run_command
 

@@ -196,6 +196,8 @@ def console(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    # No runs of other tests in the history.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
     monkeypatch.setattr("geobatch_tui.tui.widgets.overview.__version__", "1.0")
     links = []
 
