@@ -5,6 +5,10 @@ short job run for less. So the machine code of a loop is kept in the user's cach
 which LLVM's linker alone loads in milliseconds. Numba compiles what is not there, once for a
 machine and version.
 
+Measured in pairs on two cores, all code compiled before: a small raster takes 1.25 s with this
+linker and 3.3 s with numba's own cache, numba loaded once in the fork server; 177 countries take
+0.8 s and 1.7 s.
+
 Numba tells the object code of a function by a private attribute only. Where that is gone, or
 llvmlite's linker, or on a system without ELF, numba's own cache is used: the same loops, called
 through numba.
