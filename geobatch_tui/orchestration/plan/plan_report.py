@@ -128,7 +128,9 @@ class PlanReport:
         if unfinished is None:
             self.reasons[decision.reason] += len(grid)
         else:
-            self.reasons.update(reason for reason, _ in self.reasons_of(entry))
+            reasons = Counter(reason for reason, _ in self.reasons_of(entry))
+            self.reasons.update(reasons)
+            self._add_rest(plan, len(grid) - reasons["current"])
         if decision.failure is not None:
             self.dead += 1
             self.refused.append(
@@ -166,6 +168,13 @@ class PlanReport:
             self.warnings.append(text)
         else:
             self._more_warnings += 1
+
+    def _add_rest(self, plan: ItemPlan, chunks: int) -> None:
+        """Count memory and output of an item of which ``chunks`` chunks are not done. Bytes of done
+        chunks are on the disk already; where all are done, the output is still to be published."""
+        self._chunk_peak = max(self._chunk_peak, plan.chunk_bytes)
+        self.peak_memory_bytes = self.workers * (self._chunk_peak + WORKER_BYTES)
+        self.output_bytes += plan.output_bytes * max(chunks, 1) // len(plan.grid)
 
     def check_disk(self, *, compressed: bool) -> None:
         """Compare the output with the free disk.
