@@ -31,7 +31,7 @@ from geobatch_tui.execution.protocol.messages import (
 from geobatch_tui.testing.faults import misbehave
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.protocol.window import Window
 
 _MEGABYTE = 1 << 20

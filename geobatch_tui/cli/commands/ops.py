@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.protocol.operation import Operation
 
 
 def ops(

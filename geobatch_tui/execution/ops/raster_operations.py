@@ -15,7 +15,6 @@ from geobatch_tui.execution.proj.grid_shifts import grids
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import (
         ChunkReceipt,
         ChunkTask,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
         ItemReceipt,
         ProbeTask,
     )
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.protocol.window import Window
 
 #: rasterio and pyproj stand for the GDAL and the PROJ in their wheels, which cannot be asked

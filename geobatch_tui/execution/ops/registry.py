@@ -1,8 +1,8 @@
 """Finds operations by name.
 
-An operation is an object that satisfies :class:`Operation`, named by an entry point in the group
-``geobatch.ops``. Those in modules listed in the variable ``GEOBATCH_OPS`` (``module:ATTR``,
-separated by commas) are found too: the tests' misbehaving operations come in that way.
+An entry point in the group ``geobatch.ops`` names an operation. The variable ``GEOBATCH_OPS``
+(``module:ATTR``, separated by commas) names more: the tests' misbehaving operations come in that
+way.
 """
 
 from __future__ import annotations
@@ -11,77 +11,14 @@ import os
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    from pydantic import BaseModel
-
-    from geobatch_tui.execution.protocol.messages import (
-        ChunkReceipt,
-        ChunkTask,
-        FinaliseTask,
-        InspectReceipt,
-        InspectTask,
-        ItemContext,
-        ItemPlan,
-        ItemReceipt,
-        ProbeTask,
-    )
-    from geobatch_tui.execution.protocol.window import Window
-
-    Stage = Callable[[str], AbstractContextManager[None]]
+    from geobatch_tui.execution.protocol.operation import Operation
 
 GROUP = "geobatch.ops"
-
-
-class Operation(Protocol):
-    """An operation. Importing its module must not import GDAL; running it may. Workers run it
-    without asking for ``params``: a module that imports pydantic only then loads in half the time.
-
-    ``version`` is raised whenever the same parameters give other bytes. ``params`` is a frozen
-    pydantic model whose fields carry help, unit and ``kind`` (semantic or operational).
-    """
-
-    name: str
-    version: int
-    data: Literal["raster", "vector"]
-    summary: str
-
-    @property
-    def params(self) -> type[BaseModel]: ...
-
-    def libraries(self) -> dict[str, str]:
-        """Return versions (major.minor) of libraries that decide output bytes, from metadata."""
-        ...
-
-    def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
-        """Open the source and plan the item. Raises InvalidInputError and its kin."""
-        ...
-
-    def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
-        """Compute one chunk into the worker's spool (or the whole item, if ``task.whole``)."""
-        ...
-
-    def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
-        """Assemble, check and sync the part file."""
-        ...
-
-    def inspect(self, task: InspectTask, stage: Stage) -> InspectReceipt:
-        """Read a published output back. Raises VerifyError if a block cannot be read."""
-        ...
-
-    def gdal_command(self, item: ItemContext) -> str:
-        """Return the nearest command of GDAL's own tools, for comparison."""
-        ...
-
-    def reproduce(self, item: ItemContext, window: Window) -> str:
-        """Return a shell line that reads or computes just this window."""
-        ...
 
 
 @cache

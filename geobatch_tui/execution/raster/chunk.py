@@ -28,7 +28,6 @@ from geobatch_tui.execution.sources import source_files
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import (
         ChunkTask,
         FinaliseTask,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
         ItemReceipt,
         Json,
     )
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
     from geobatch_tui.execution.raster.source.opened_source import OpenSource
     from geobatch_tui.execution.raster.types import Pixels, Valid

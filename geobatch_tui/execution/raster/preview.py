@@ -28,8 +28,8 @@ from geobatch_tui.execution.raster.source_facts import Facts
 from geobatch_tui.execution.runtime.recorder import expected_gdal_errors
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import PreviewTask
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.types import Flags, Indices, Pixels
 
 VALUE, NODATA, UNREADABLE, UNREAD = range(4)

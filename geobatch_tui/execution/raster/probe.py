@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.params.raster_params import ConvertParams, ReprojectParams
     from geobatch_tui.execution.protocol.messages import ChunkGrid, ProbeTask
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.plan import Encoding
 
 #: Data types that are read, warped and written.

@@ -28,8 +28,8 @@ from geobatch_tui.execution.vector.write.writers import writer_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import FinaliseTask, ItemContext, Segment
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.spool.contents import Finished
 
 _PIECE = 1 << 20

@@ -37,8 +37,8 @@ from geobatch_tui.execution.vector.spool.pieces import Pieces
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import ChunkTask, ItemContext, Json
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats
     from geobatch_tui.execution.vector.formats.source_format import Bounds
     from geobatch_tui.execution.vector.spool.segment import OpenSegment

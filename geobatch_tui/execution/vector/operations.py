@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.batch.buffers import Room
     from geobatch_tui.execution.vector.geometry.geos import Change
     from geobatch_tui.execution.vector.geometry.trail import Trail

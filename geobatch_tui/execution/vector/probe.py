@@ -36,9 +36,9 @@ from geobatch_tui.observability.figures import plural
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.params.vector_params import VectorParams
     from geobatch_tui.execution.protocol.messages import Json, ProbeTask
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.output_format import OutputFormat
     from geobatch_tui.execution.vector.plan import Access
     from geobatch_tui.execution.vector.read.layer import Layer

@@ -91,7 +91,7 @@ def warm_up_vector() -> None:
     points.boxes()
     crc32(b"")  # loads imagecodecs
     nowhere = round_trip.Ground(lambda x, y: (x, y, x > y), 1.0, (2.0, 2.0), 2.0)
-    points.doubtful(points.status == 0, nowhere, 1.0)
+    nowhere.doubtful(points, points.status == 0, 1.0)
     points.replaced(points.x, points.y)
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from geobatch_tui.errors import GeobatchError
-    from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.ledger.schema.updates import ItemRow
 
 EDGE = 64 * 1024

@@ -19,8 +19,8 @@ from geobatch_tui.orchestration.plan.fingerprints import code_identity, digest
 
 if TYPE_CHECKING:
     from geobatch_tui.config.schema import Job
-    from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.ledger.schema.updates import ItemRow
 
 UNPLANNED = ItemPlan(ChunkGrid(1, 1, 1, 1), 0, 0, {})

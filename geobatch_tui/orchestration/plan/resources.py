@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from geobatch_tui.config.schema import Job
-    from geobatch_tui.execution.ops.registry import Operation
+    from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.workers.pool import Pool
 

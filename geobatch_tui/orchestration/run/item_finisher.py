@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.errors import GeobatchError
-    from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.execution.protocol.messages import ItemReceipt
+    from geobatch_tui.execution.protocol.operation import Operation
     from geobatch_tui.orchestration.run.open_items import OpenItem, OpenItems
     from geobatch_tui.orchestration.state.outcome import Tally
     from geobatch_tui.orchestration.state.session import Session

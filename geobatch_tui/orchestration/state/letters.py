@@ -11,7 +11,6 @@ from geobatch_tui.observability.text import safe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.execution.ops.registry import Operation
     from geobatch_tui.execution.protocol.messages import (
         ChunkGrid,
         Failure,
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
         ItemContext,
         Json,
     )
+    from geobatch_tui.execution.protocol.operation import Operation
 
 
 _TEXTS = frozenset({"error_message", "reproduce", "suggestion", "traceback", "evidence"})

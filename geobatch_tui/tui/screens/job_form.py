@@ -19,6 +19,7 @@ from geobatch_tui.errors import GeobatchError
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe, safe_lines
 from geobatch_tui.tui.jobs.draft import FIELDS, Draft
+from geobatch_tui.tui.jobs.saving import save
 from geobatch_tui.tui.kit.editor import edit_outside
 from geobatch_tui.tui.kit.endings import Start
 from geobatch_tui.tui.kit.keymap import bind
@@ -28,7 +29,6 @@ from geobatch_tui.tui.parts.filter_bar import FilterBar
 from geobatch_tui.tui.parts.key_bar import KeyBar
 from geobatch_tui.tui.parts.line_prompt import PathDialog
 from geobatch_tui.tui.parts.page import Filtered
-from geobatch_tui.tui.parts.saving import save
 from geobatch_tui.tui.parts.scroll_lines import ScrollLines
 from geobatch_tui.tui.widgets.field_list import FieldList
 from geobatch_tui.tui.widgets.plan_pane import PlanPane

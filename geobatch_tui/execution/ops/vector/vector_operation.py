@@ -10,7 +10,6 @@ from geobatch_tui.execution.params.frozen import given
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.params.vector_params import VectorParams
     from geobatch_tui.execution.protocol.messages import (
         ChunkReceipt,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
         ItemReceipt,
         ProbeTask,
     )
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.vector.operations import Work
 

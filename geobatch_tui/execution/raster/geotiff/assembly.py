@@ -40,8 +40,8 @@ from geobatch_tui.execution.raster.pyramid.tiles import owned_levels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import ItemContext, Segment
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.geotiff.tags import Template
     from geobatch_tui.execution.raster.geotiff.tile_index import Slots
     from geobatch_tui.execution.raster.plan import RasterPlan

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.io.digest import Digest
-    from geobatch_tui.execution.ops.registry import Stage
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.geotiff.tags import Identity
     from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, Slots, TileIndex
     from geobatch_tui.execution.raster.types import Indices

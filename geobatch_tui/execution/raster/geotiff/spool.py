@@ -30,8 +30,8 @@ from geobatch_tui.execution.protocol.messages import Segment
 from geobatch_tui.execution.raster.pyramid.encode_chunk import ROW, Rows, encode_chunk
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.pyramid.encode_chunk import EncodedTiles
     from geobatch_tui.execution.raster.types import Pixels, Valid

@@ -14,7 +14,6 @@ from geobatch_tui.execution.vector.kernels import feature_loops, wkb_loops
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.vector.geometry.round_trip import Ground
 
 #: Names of the types of simple features, by their number in WKB.
 NAMES = {
@@ -76,14 +75,6 @@ class Coordinates:
         """Return the geometries that the coordinates ``which`` belong to."""
         owners: NDArray[np.int64] = np.searchsorted(self.first, which, "right") - 1
         return owners
-
-    def doubtful(self, which: NDArray[np.bool_], ground: Ground, step: float) -> NDArray[np.int64]:
-        """Return the coordinates of the geometries ``which`` that do not lie on firm ``ground``,
-        none of those left out further than ``step`` from one that is not."""
-        ground.learn(self.x, self.y, self.first, which)
-        place = ground.left, ground.bottom, ground.cell, ground.state
-        out = np.empty(len(self.x), np.int64)
-        return out[: feature_loops.sparse(self.x, self.y, self.first, which, step, *place, out)]
 
     def boxes(self) -> NDArray[np.float64]:
         """Return (n, 4) minx, miny, maxx, maxy; NaN without coordinates, or where one is not

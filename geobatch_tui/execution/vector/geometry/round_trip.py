@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from geobatch_tui.execution.vector.batch.wkb_coordinates import Coordinates
+
     Floats = NDArray[np.float64]
     Numbers = NDArray[np.int64]
     #: Images of points (x, y), and which of them come back.
@@ -71,6 +73,15 @@ class Ground:
         firm = self._back[down, across].all(axis=(1, 2))
         firm &= _even(self._x[down, across], self._y[down, across])
         self.state[rows, columns] = np.where(firm, FIRM, DOUBTFUL)
+
+    def doubtful(self, shapes: Coordinates, which: NDArray[np.bool_], step: float) -> Numbers:
+        """Return the coordinates of the geometries ``which`` that lie on no firm cell; none left
+        out is further than ``step`` from one that is not."""
+        self.learn(shapes.x, shapes.y, shapes.first, which)
+        cells = self.left, self.bottom, self.cell, self.state
+        out = np.empty(len(shapes.x), np.int64)
+        count = feature_loops.sparse(shapes.x, shapes.y, shapes.first, which, step, *cells, out)
+        return out[:count]
 
     def _look(self, down: Numbers, across: Numbers) -> None:
         wanted = np.zeros(self._seen.shape, np.bool_)

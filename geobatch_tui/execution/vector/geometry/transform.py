@@ -100,7 +100,7 @@ class Reprojector:
         chosen = np.empty(0, np.int64)
         if outside.any():
             step = _STEP_DEGREES if self._degrees else _STEP_METRES
-            chosen = shapes.doubtful(outside, self._ground, step)
+            chosen = self._ground.doubtful(shapes, outside, step)
         before = shapes.x[chosen], shapes.y[chosen]
         self._transform(shapes.x, shapes.y)
         failed = np.zeros(count, np.bool_)

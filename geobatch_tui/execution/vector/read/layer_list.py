@@ -12,8 +12,8 @@ from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers
 from geobatch_tui.execution.vector.ogr.layer_info import layer_names
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import LayersTask, ProbeTask
+    from geobatch_tui.execution.protocol.operation import Stage
 
 #: Layers that a message names.
 _SHOWN = 20

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import ItemContext
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats
 
 MAGIC = b"GBVEC3\r\n"

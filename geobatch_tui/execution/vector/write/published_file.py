@@ -29,8 +29,8 @@ from geobatch_tui.execution.vector.write.ogr_file import ERRORS, KEY
 _FINGERPRINTS = {each.driver: each.fingerprint for each in OUTPUT_FORMATS.values()}
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.ops.registry import Stage
     from geobatch_tui.execution.protocol.messages import Json
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.ogr.layer_info import LayerInfo
     from geobatch_tui.execution.vector.spool.contents import Finished
 

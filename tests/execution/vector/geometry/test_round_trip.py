@@ -80,7 +80,7 @@ def test_beyond_its_reach_no_ground_is_firm():
         pa.nulls(1, pa.binary()), x, np.zeros(4), np.zeros(4, np.uint32),
         np.array([0, 4]), np.zeros(1, np.uint8), np.zeros(1, np.int64),
     )  # fmt: skip
-    assert column.doubtful(np.array([True]), plane, 1e-9).tolist() == [0, 1, 3]
+    assert plane.doubtful(column, np.array([True]), 1e-9).tolist() == [0, 1, 3]
 
 
 @pytest.mark.parametrize(
