@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, override
 import numpy as np
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector.batch.where import fault
+from geobatch_tui.execution.vector.batch.where import CHECK_WHERE, fault
 from geobatch_tui.execution.vector.formats import lost_geometries
 from geobatch_tui.execution.vector.formats.source_format import SourceFormat
 from geobatch_tui.execution.vector.ogr import archive, errors
@@ -42,7 +42,6 @@ _INDEXED = (
 )
 #: Ids in one question to SQLite.
 _ASKED = 500
-CHECK_WHERE = "check where; names are in double quotes, text is in single ones"
 
 
 class Sqlite(SourceFormat):

@@ -1,8 +1,8 @@
 """``pyogrio`` without pandas, in a worker process: most of its import is for tables not made here.
 
-pyogrio imports geopandas, and with it pandas, only to see whether they are there and how new. In a
-worker, stand-ins that carry the versions answer that; they are gone when the import is done, so
-whoever imports the real ones later gets them, and pyogrio works with them.
+pyogrio imports shapely and geopandas, and with it pandas, only to see whether they are there and
+how new. In a worker, stand-ins that carry the versions answer that; they are gone when the import
+is done, so whoever imports the real ones later gets them, and pyogrio works with them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _stand_ins(*names: str) -> Iterator[None]:
 def _import() -> Any:
     if "pyogrio" in sys.modules:
         return sys.modules["pyogrio"]
-    spared = ("geopandas", "pandas") if _WORKER in sys.modules else ()
+    spared = ("geopandas", "pandas", "shapely") if _WORKER in sys.modules else ()
     with _stand_ins(*spared):
         return import_module("pyogrio")
 

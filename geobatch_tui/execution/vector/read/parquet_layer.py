@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector.batch.where import Condition
+from geobatch_tui.execution.vector.batch.where import CHECK_WHERE, Condition
 from geobatch_tui.execution.vector.formats import geoparquet, geoparquet_key
-from geobatch_tui.execution.vector.formats.geopackage import CHECK_WHERE
 from geobatch_tui.execution.vector.ogr import errors
 from geobatch_tui.execution.vector.read.batch_reader import BATCH
 from geobatch_tui.execution.vector.read.layer import Layer, chosen_columns

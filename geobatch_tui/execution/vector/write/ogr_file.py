@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
+import struct
 from contextlib import nullcontext
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,17 +100,21 @@ def _declared(plan: VectorPlan) -> str:
     return plan.geometry_type if plan.geometry_type.partition(" ")[0] in _SAMPLES else "Unknown"
 
 
-#: A geometry of each type.
+#: Numbers in the WKB of a geometry of each type, before its points: of a part of it, if it has
+#: several. A part is a point, a line of two points, or a triangle.
 _SAMPLES = {
-    "Point": "POINT (0 0)",
-    "LineString": "LINESTRING (0 0, 1 1)",
-    "Polygon": "POLYGON ((0 0, 1 0, 1 1, 0 0))",
-    "MultiPoint": "MULTIPOINT (0 0)",
-    "MultiLineString": "MULTILINESTRING ((0 0, 1 1))",
-    "MultiPolygon": "MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)))",
-    "GeometryCollection": "GEOMETRYCOLLECTION (POINT (0 0))",
-    "Unknown": "POINT (0 0)",
+    "Point": (1,),
+    "LineString": (2, 2),
+    "Polygon": (3, 1, 4),
+    "MultiPoint": (1,),
+    "MultiLineString": (2, 2),
+    "MultiPolygon": (3, 1, 4),
+    "GeometryCollection": (1,),
+    "Unknown": (1,),
 }
+_CORNERS = ((0, 0), (1, 1), (1, 0), (0, 0))
+_MARKS = {"": 0, "Z": 1000, "M": 2000, "ZM": 3000}
+_SEVERAL = {"MultiPoint": 4, "MultiLineString": 5, "MultiPolygon": 6, "GeometryCollection": 7}
 
 
 def template(done: Finished, kind: str, *, has_feature: bool = False, **options: str) -> bytes:
@@ -124,28 +129,29 @@ def template(done: Finished, kind: str, *, has_feature: bool = False, **options:
         has_feature: with a feature of no meaning.
         options: of the layer, beside the usual ones.
     """
-    import shapely
-
-    plan = done.plan
-    shape = shapely.from_wkt(_sample(kind))
+    plan, rows = done.plan, int(has_feature)
     geometry = free_name(plan.output.geometry_name, plan.fields)
     schema = field_types.for_ogr(written_schema(plan))
-    columns = [pa.nulls(1, each.type) for each in schema]
-    written = texts([shapely.to_wkb(shape, flavor="iso")], pa.binary())
+    columns = [pa.nulls(rows, each.type) for each in schema]
+    written = texts([_sample(kind)][:rows], pa.binary())
     schema = schema.append(geometry_field(geometry))
     table = pa.Table.from_arrays([*columns, written], schema=schema)
-    if not has_feature:
-        table = table.slice(0, 0)
     memory = BytesIO()
     _write_layer(done, kind, memory, table.to_reader(), **options)
     return memory.getvalue()
 
 
-def _sample(kind: str) -> str:
-    """Return a geometry of a type, as WKT."""
+def _sample(kind: str) -> bytes:
+    """Return a geometry of a type, as ISO WKB."""
     name, _, dimensions = kind.partition(" ")
-    named = re.sub(r"([A-Z]+) ", rf"\1 {dimensions} ", _SAMPLES[name])
-    return re.sub(r"(\d \d)", r"\1" + " 0" * len(dimensions), named)
+    number, *counts = _SAMPLES[name]
+    rest = (0,) * len(dimensions)
+    points = [corner + rest for corner in _CORNERS[: counts[-1] if counts else 1]]
+    order = f"<BI{len(counts)}I{sum(map(len, points))}d"
+    part = struct.pack(order, 1, number + _MARKS[dimensions], *counts, *chain(*points))
+    if name not in _SEVERAL:
+        return part
+    return struct.pack("<BII", 1, _SEVERAL[name] + _MARKS[dimensions], 1) + part
 
 
 def _write_layer(

@@ -7,12 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, override
 
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
-from geobatch_tui.execution.vector.write import (
-    flatgeobuf_file,
-    gpkg_file,
-    ogr_file,
-    published_file,
-)
+from geobatch_tui.execution.vector.write import ogr_file, published_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,12 +37,16 @@ class Writer:
 class _FlatGeobuf(Writer):
     @override
     def write_records(self, done: Finished, path: Path, scratch: Path) -> Written:
+        from geobatch_tui.execution.vector.write import flatgeobuf_file
+
         return flatgeobuf_file.write(done, path, scratch)
 
 
 class _GeoPackage(Writer):
     @override
     def write(self, done: Finished, path: Path) -> None:
+        from geobatch_tui.execution.vector.write import gpkg_file
+
         super().write(done, path)
         gpkg_file.set_dimensions(path, done)
         empty = BytesIO()
@@ -56,10 +55,14 @@ class _GeoPackage(Writer):
 
     @override
     def write_records(self, done: Finished, path: Path, scratch: Path) -> Written:
+        from geobatch_tui.execution.vector.write import gpkg_file
+
         return gpkg_file.write(done, path, scratch)
 
     @override
     def check(self, path: Path, done: Finished) -> None:
+        from geobatch_tui.execution.vector.write import gpkg_file
+
         gpkg_file.check(path)
         super().check(path, done)
 

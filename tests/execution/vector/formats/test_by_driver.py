@@ -24,7 +24,7 @@ def test_each_driver_that_may_open_a_source_has_a_format():
 @pytest.mark.parametrize("driver", FORMATS)
 def test_a_format_overrides_what_is_asked_and_nothing_else(driver):
     """A method with a slip in its name, or other arguments, would never be called, or fail late."""
-    for kind in type(FORMATS[driver]).__mro__[: -len(SourceFormat.__mro__)]:
+    for kind in type(format_of(driver)).__mro__[: -len(SourceFormat.__mro__)]:
         for name, made in vars(kind).items():
             if name.startswith("_") or name in {"reader", "is_sequence"}:
                 continue
