@@ -6,7 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from geobatch_tui.orchestration.workers.pool import Answered, Lost, PoolEvent, Ready
+from geobatch_tui.orchestration.schedule.events import WorkerUp
+from geobatch_tui.orchestration.workers.pool import Answered, Lost, PoolEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,8 @@ class InlinePool:
         self._next += 1
         worker = self._next
         self._queues[worker] = deque()
-        asyncio.get_running_loop().call_soon(self._tell_all, Ready(worker, 1000 + worker, 1))
+        ready = WorkerUp(worker, 1, pid=1000 + worker)
+        asyncio.get_running_loop().call_soon(self._tell_all, ready)
         return worker
 
     def submit(self, worker: int, task: Task) -> None:

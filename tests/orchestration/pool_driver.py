@@ -15,7 +15,8 @@ from geobatch_tui.execution.protocol.messages import (
     Outcome,
     SourceIdentity,
 )
-from geobatch_tui.orchestration.workers.pool import Answered, Lost, Ready
+from geobatch_tui.orchestration.schedule.events import WorkerUp
+from geobatch_tui.orchestration.workers.pool import Answered, Lost
 
 PATIENCE = 20.0
 
@@ -47,7 +48,7 @@ class PoolDriver:
         self.events: list[object] = []
         self.outcomes: dict[int, Outcome] = {}
         self.lost: dict[int, Lost] = {}
-        self.ready: dict[int, Ready] = {}
+        self.ready: dict[int, WorkerUp] = {}
         self._changed = asyncio.Event()
         self._ids = count(1)
         (root / "out").mkdir(exist_ok=True)
@@ -63,7 +64,7 @@ class PoolDriver:
             assert event.worker not in self.lost, "lost twice"
             self.lost[event.worker] = event
         else:
-            assert isinstance(event, Ready)
+            assert isinstance(event, WorkerUp)
             self.ready[event.worker] = event
         self._changed.set()
 

@@ -301,21 +301,18 @@ class Shell:
         """Conservation: each unit is in exactly one place, and both sides agree how many."""
         if self.finish is not None:
             return
-        stats, places = self.scheduler.stats(), Counter(self.place.values())
-        assert stats.sent == places["flight"] == self.in_flight()
-        backlog = stats.ready + stats.lane + stats.waiting
-        assert backlog == places["queued"] + places["waiting"]
-        assert stats.succeeded == places["done"]
-        assert stats.buried == places["dead"]
-        assert stats.workers == len(self.workers)
-        assert stats.starting == len(self.starting)
-        assert stats.reserved_bytes == self.reserved()
-        assert stats.reserved_handles == self.handles()
+        theirs, places = self.scheduler.place, Counter(self.place.values())
+        assert theirs.sent == places["flight"] == self.in_flight()
+        assert len(theirs.backlog) == places["queued"] + places["waiting"]
+        assert len(theirs.crew.up) == len(self.workers)
+        assert theirs.crew.starting == len(self.starting)
+        assert theirs.admission.bytes == self.reserved()
+        assert theirs.admission.handles == self.handles()
         assert not places.keys() & {"failed", "lost"}
         flying = [unit.key for hand in self.workers.values() for unit in hand.queue]
         assert len(flying) == len(set(flying))
         heads = {n: hand.running for n, hand in self.workers.items() if hand.queue}
-        assert {n: unit for n, unit, _ in stats.in_flight} == heads
+        assert {n: unit for n, unit, _ in self.scheduler.in_flight()} == heads
 
     # --- to the end ----------------------------------------------------------------------------
 
@@ -345,7 +342,7 @@ class Shell:
                 self.tick(1.0)
             if self.finish is not None:
                 return self.finish
-        raise AssertionError(f"no end after {steps} steps: {self.scheduler.stats()}")
+        raise AssertionError(f"no end after {steps} steps: {Counter(self.place.values())}")
 
     def replay(self) -> None:
         """The same events give the same decisions."""

@@ -43,6 +43,7 @@ from geobatch_tui.orchestration.plan.plan_report import NO_ROOM
 from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
+from geobatch_tui.orchestration.workers.dispatcher import Listener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.fingerprints import Identified
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
-    from geobatch_tui.orchestration.workers.pool import Lost, Ready
 
 LOOKAHEAD = 256
 """Inputs that may be in the planner at once."""
@@ -62,7 +62,7 @@ TOGETHER = 16
 """Inputs that a thread reads in one go: handing over each would take longer than a small file."""
 
 
-class Planner:
+class Planner(Listener):
     """Plans the items of one job; listens to the dispatcher that it gives its probes to.
 
     Args:
@@ -336,16 +336,6 @@ class Planner:
 
     def buried(self, unit: u.Unit, failure: Failure) -> None:
         self._settle(unit, failure)
-
-    def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None: ...
-    def began(self, unit: u.Unit, worker: int) -> None: ...
-    def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None: ...
-    def released(self, unit: u.Unit) -> None: ...
-    def refill(self, count: int) -> None: ...
-    def suspended(self, reason: str) -> None: ...
-    def unsuspended(self, reason: str) -> None: ...
-    def worker_up(self, event: Ready) -> None: ...
-    def worker_lost(self, event: Lost) -> None: ...
 
 
 def _named_once(decisions: list[Decision], names: Names | None) -> list[Decision]:

@@ -24,7 +24,7 @@ from geobatch_tui.orchestration.run.item_finisher import ItemFinisher
 from geobatch_tui.orchestration.run.open_items import OpenItem, OpenItems
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.letters import chunk_label, chunk_letter, feature_letter
-from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
+from geobatch_tui.orchestration.workers.dispatcher import Dispatcher, Listener
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
     from geobatch_tui.orchestration.state.outcome import Tally
     from geobatch_tui.orchestration.state.session import Session
-    from geobatch_tui.orchestration.workers.pool import Lost, Pool, Ready
+    from geobatch_tui.orchestration.workers.pool import Lost, Pool
 
 LISTED = 100
 """Ids of features that one line of the log names."""
@@ -44,7 +44,7 @@ LETTERS = 20_000
 """Features of one chunk that get a letter each; the quarantine file has all of them."""
 
 
-class Engine:
+class Engine(Listener):
     """Runs the chunks and assemblies that the ledger holds open, on one event loop.
 
     Args:
@@ -313,7 +313,7 @@ class Engine:
         self._session.log.emit("run.unsuspend", message=_UNSUSPENDED.get(reason, reason))
         self._session.put(lu.Noted("unsuspend", {"reason": reason}))
 
-    def worker_up(self, event: Ready) -> None:
+    def worker_up(self, event: u.WorkerUp) -> None:
         self._session.log.emit("worker.up", level="debug", worker=event.worker, pid=event.pid)
 
     def worker_lost(self, event: Lost) -> None:

@@ -151,12 +151,12 @@ class Monitor:
         """Return why nothing new is admitted, and the units in flight with their workers."""
         if self._dispatcher is None or self._label is None:
             return "", ()
-        stats = self._dispatcher.scheduler.stats()
+        scheduler = self._dispatcher.scheduler
         working = tuple(
             (worker, self._label(unit), now - since, unit.kind.value)
-            for worker, unit, since in stats.in_flight
+            for worker, unit, since in scheduler.in_flight()
         )
-        return ", ".join(sorted(stats.suspended)), working
+        return ", ".join(sorted(scheduler.suspended)), working
 
 
 class Notes:

@@ -82,11 +82,6 @@ class Backlog:
         """Whether an assembly is ready."""
         return bool(self._queues[0])
 
-    @property
-    def next_due(self) -> float | None:
-        """Time at which the first waiting unit becomes ready."""
-        return self._waiting[0][0] if self._waiting else None
-
     def append(self, entry: Entry) -> None:
         """Queue behind the others of its kind, or in the lane."""
         if entry.suspect:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from geobatch_tui.orchestration.schedule.events import Kind
+    from geobatch_tui.orchestration.schedule.events import Key
 
 #: A server may ask for any wait; more than this is taken for a mistake, in seconds.
 RETRY_AFTER_CAP = 3600.0
@@ -38,7 +38,7 @@ class RetryPolicy:
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be finite and not negative, not {value}")
 
-    def delay(self, key: tuple[Kind, int], n: int, retry_after: float | None = None) -> float:
+    def delay(self, key: Key, n: int, retry_after: float | None = None) -> float:
         """Return the seconds to wait after the ``n``-th failed try (from 1) of the unit ``key``.
 
         Full jitter: ``U(0, min(cap, base * 2**(n - 1)))`` (M. Brooker, "Exponential Backoff and
@@ -53,7 +53,7 @@ class RetryPolicy:
             return delay
         return max(delay, min(retry_after, RETRY_AFTER_CAP) * (1 + 0.1 * chance))
 
-    def _uniform(self, key: tuple[Kind, int], n: int) -> float:
+    def _uniform(self, key: Key, n: int) -> float:
         """Return a number in [0, 1) that depends only on the run, the unit and ``n``."""
         seed = f"{self.run_id}\0{key[0].value}\0{key[1]}\0{n}".encode("utf-8", "surrogateescape")
         return int.from_bytes(blake2b(seed, digest_size=7).digest()) / (1 << 56)
@@ -73,10 +73,6 @@ class RetryBudget:
         # Tenths, as integers: ten times 0.1 is not 1.0, and replays must agree.
         self._tenths = initial * 10
         self._ceiling = max(initial, ceiling) * 10
-
-    @property
-    def tokens(self) -> float:
-        return self._tenths / 10
 
     def earn(self) -> None:
         if self._tenths < self._ceiling:

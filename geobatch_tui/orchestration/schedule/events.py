@@ -11,23 +11,24 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """The kinds of work of a unit."""
-
     PROBE = "probe"
     CHUNK = "chunk"
     FINALISE = "finalise"
     INSPECT = "inspect"
 
 
+Key = tuple[Kind, int]
+"""The identity of a unit: its kind and the id of a chunk, or of an item for the other kinds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A piece of work that is dispatched, retried or given up as a whole.
 
-    Identity is ``(kind, ident)``: a chunk's id, or an item's for the other kinds. ``bytes`` is the
-    predicted peak memory in a worker, ``handles`` the open files it needs. ``strikes`` counts
-    engine deaths and worker losses that it may have caused: one or more sends it to the
-    lane of suspects. ``attempts`` and ``crashes`` are those of earlier runs. ``divisible``: each
-    crash tells the operation which part to leave out, so that crashes do not condemn the unit.
+    ``bytes`` is the predicted peak memory in a worker, ``handles`` the open files it needs.
+    ``strikes`` counts engine deaths and worker losses that it may have caused: one or more sends it
+    to the lane of suspects. ``attempts`` and ``crashes`` are those of earlier runs. ``divisible``:
+    each crash tells the operation which part to leave out, so that crashes do not condemn the unit.
     """
 
     kind: Kind
@@ -41,7 +42,7 @@ class Unit:
     divisible: bool = False
 
     @property
-    def key(self) -> tuple[Kind, int]:
+    def key(self) -> Key:
         return (self.kind, self.ident)
 
 
@@ -72,11 +73,12 @@ class Exhausted:
 @dataclass(frozen=True, slots=True)
 class WorkerUp:
     """A worker takes tasks. ``rss``: what it occupies before any work, in bytes (0: unknown);
-    ``fresh``: it has not worked on anything yet."""
+    ``fresh``: it has not worked on anything yet. Pools tell it, with the ``pid``."""
 
     worker: int
     rss: int = 0
     fresh: bool = True
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class WorkersKept:
 @dataclass(frozen=True, slots=True)
 class Succeeded:
     worker: int
-    key: tuple[Kind, int]
+    key: Key
     seconds: float
     rss_peak: int
 
@@ -98,7 +100,7 @@ class Succeeded:
 @dataclass(frozen=True, slots=True)
 class Failed:
     worker: int
-    key: tuple[Kind, int]
+    key: Key
     failure: Failure
 
 
@@ -108,7 +110,7 @@ class WorkerLost:
     units queued behind it go back without a mark."""
 
     worker: int
-    running: tuple[Kind, int] | None
+    running: Key | None
     cause: WorkerCause
     failure: Failure | None
 

@@ -6,7 +6,7 @@ be replayed from its log.
 
 The shell must:
 
-- send ``Tick`` about once a second, and at ``next_due`` if that is earlier;
+- send ``Tick`` several times a second: a unit that waits becomes ready only then;
 - answer ``StartWorker`` by ``WorkerUp`` or ``WorkerLost``, ``RetireWorker`` and ``KillWorker`` by
   ``WorkerLost``;
 - answer ``Refill`` by ``Offered``: empty if there is nothing for now (it is asked again when a unit
@@ -23,8 +23,7 @@ from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.backlog import Entry, Refilling
 from geobatch_tui.orchestration.schedule.backoff import RetryBudget, RetryPolicy
 from geobatch_tui.orchestration.schedule.breaker import Breaker, CrashLoop, exceeds
-from geobatch_tui.orchestration.schedule.placement import Placement
-from geobatch_tui.orchestration.schedule.scheduler_config import SchedulerConfig, Stats
+from geobatch_tui.orchestration.schedule.placement import Placement, SchedulerConfig
 from geobatch_tui.orchestration.schedule.verdicts import (
     FEWER_TRIES,
     Action,
@@ -36,27 +35,30 @@ from geobatch_tui.orchestration.schedule.verdicts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator, Sequence
 
     from geobatch_tui.execution.protocol.messages import Failure
     from geobatch_tui.orchestration.schedule.crew import Worker
 
-__all__ = ["Scheduler", "SchedulerConfig", "Stats"]
-
-Key = tuple[u.Kind, int]
+__all__ = ["Scheduler", "SchedulerConfig"]
 
 #: Deaths in a row that name no running unit and end the run; see CrashLoop.
 BLAMELESS_DEATHS = 20
 
 
 class Scheduler:
-    """See the module. Not thread-safe: one event loop owns it."""
+    """See the module. Not thread-safe: one event loop owns it.
+
+    Attributes:
+        place: where units and workers are.
+        suspended: the reasons why nothing new is admitted.
+    """
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
         self._out: list[u.Decision] = []
-        self._place = Placement(config, self._out.append)
-        self._known: dict[Key, Entry] = {}
+        self.place = Placement(config, self._out.append)
+        self._known: dict[u.Key, Entry] = {}
         self._budget = RetryBudget()
         policy = RetryPolicy(
             config.max_attempts, config.backoff_base, config.backoff_cap, config.run_id
@@ -66,26 +68,12 @@ class Scheduler:
         self._stillborn = CrashLoop()
         self._blameless = CrashLoop(BLAMELESS_DEATHS)
         self._refilling = Refilling(config.refill_low, config.refill_high)
-        self._succeeded = self._buried = self._retries = 0
+        self._buried = 0
         self._exhausted = False
         self._draining = False
         self._ending: u.Finish | None = None
         self._finished = False
         self._now: float | None = None
-        self._handlers: dict[type, Callable[..., Worker | None]] = {
-            u.Offered: self._on_offered,
-            u.Exhausted: self._on_exhausted,
-            u.WorkerUp: self._on_up,
-            u.WorkersKept: self._on_kept,
-            u.Succeeded: self._on_succeeded,
-            u.Failed: self._on_failed,
-            u.WorkerLost: self._on_lost,
-            u.Tick: self._on_tick,
-            u.Pressure: self._on_pressure,
-            u.Space: self._on_space,
-            u.Command: self._on_command,
-            u.SetWorkers: self._on_set_workers,
-        }
 
     # --- the outside ---------------------------------------------------------------------------
 
@@ -98,101 +86,103 @@ class Scheduler:
         if self._finished:
             return []
         now = self._advance(now)
-        worker = self._handlers[type(event)](event, now)
-        self._settle(worker, now)
+        self._settle(self._take(event, now), now)
         decisions = self._out.copy()
         self._out.clear()
         return decisions
 
     @property
-    def finished(self) -> bool:
-        return self._finished
-
-    @property
-    def next_due(self) -> float | None:
-        """Time at which the next waiting unit becomes ready, on the shell's clock."""
-        return self._place.backlog.next_due
+    def suspended(self) -> tuple[str, ...]:
+        return self.place.gate.reasons
 
     def running_on(self, worker: int) -> u.Unit | None:
         """Return the unit that a worker works on; units queued behind it have not begun."""
-        known = self._place.crew.up.get(worker)
+        known = self.place.crew.up.get(worker)
         return known.queue[0].unit if known is not None and known.queue else None
 
-    def stats(self) -> Stats:
-        place = self._place
-        crew, backlog, admission = place.crew, place.backlog, place.admission
-        return Stats(
-            ready=backlog.ready,
-            lane=len(backlog.lane),
-            waiting=backlog.waiting,
-            sent=place.sent,
-            succeeded=self._succeeded,
-            buried=self._buried,
-            retries=self._retries,
-            workers=len(crew.up),
-            starting=crew.starting,
-            idle=len(crew.idle),
-            target=place.target,
-            reserved_bytes=admission.bytes,
-            reserved_handles=admission.handles,
-            suspended=place.gate.reasons,
-            in_flight=tuple(
-                (worker.number, worker.queue[0].unit, worker.since)
-                for worker in crew.up.values()
-                if worker.queue
-            ),
-        )
+    def in_flight(self) -> Iterator[tuple[int, u.Unit, float]]:
+        """Yield worker, unit and start (on the shell's clock) of each running unit."""
+        for worker in self.place.crew.up.values():
+            if worker.queue:
+                yield worker.number, worker.queue[0].unit, worker.since
 
     # --- events --------------------------------------------------------------------------------
 
-    def _on_offered(self, event: u.Offered, now: float) -> None:
-        del now
-        keys = {unit.key for unit in event.units}
-        if len(keys) < len(event.units) or not self._known.keys().isdisjoint(keys):
+    def _take(self, event: u.Event, now: float) -> Worker | None:  # noqa: C901, PLR0912 - arms
+        """Take note of an event; return the worker that answered, if one did."""
+        place = self.place
+        match event:
+            case u.Succeeded() | u.Failed():
+                return self._answered(event, now)
+            case u.Offered(units):
+                self._offered(units)
+            case u.Exhausted():
+                self._exhausted = True
+            case u.WorkerUp():
+                self._up(event)
+            case u.WorkersKept(workers):
+                for each in workers:
+                    self._up(each)
+            case u.WorkerLost():
+                self._lost(event, now)
+            case u.Tick(compiling):
+                self._refilling.again()
+                place.kill_overdue(now, compiling)
+            case u.Pressure(level, number):
+                place.gate.press(level)
+                worker = place.crew.up.get(number) if number is not None else None
+                if level is u.Level.KILL and worker is not None and not worker.dying:
+                    place.kill(worker, "memory")
+            case u.Space(ok):
+                if ok:
+                    place.gate.resume("space")
+                else:
+                    place.gate.suspend("space")
+            case u.Command(verb):
+                self._obey(verb)
+            case u.SetWorkers(count):
+                place.target = max(count, 1)
+        return None
+
+    def _offered(self, units: Sequence[u.Unit]) -> None:
+        keys = {unit.key for unit in units}
+        if len(keys) < len(units) or not self._known.keys().isdisjoint(keys):
             twice = sorted(str(key) for key in keys if key in self._known)
             raise ValueError(f"units offered twice: {', '.join(twice) or 'in the same event'}")
-        self._refilling.answered(len(event.units))
-        admission = self._place.admission
-        for unit in event.units:
+        self._refilling.answered(len(units))
+        admission = self.place.admission
+        for unit in units:
             entry = self._known[unit.key] = Entry(unit)
             if admission.hopeless(unit):
                 self._bury(entry, unit, hopeless(unit, admission.budget))
             else:
-                self._place.backlog.append(entry)
+                self.place.backlog.append(entry)
 
-    def _on_exhausted(self, event: u.Exhausted, now: float) -> None:
-        del event, now
-        self._exhausted = True
-
-    def _on_up(self, event: u.WorkerUp, now: float) -> None:
-        del now
-        if self._place.crew.arrive(event.worker, fresh=event.fresh):
+    def _up(self, event: u.WorkerUp) -> None:
+        if self.place.crew.arrive(event.worker, fresh=event.fresh):
             self._stillborn.alive()
-            self._place.prediction.warmed_up(event.rss)
+            self.place.prediction.warmed_up(event.rss)
 
-    def _on_kept(self, event: u.WorkersKept, now: float) -> None:
-        for each in event.workers:
-            self._on_up(each, now)
-
-    def _on_succeeded(self, event: u.Succeeded, now: float) -> Worker | None:
-        worker, entry = self._answered(event.worker, event.key, now)
-        if entry is not None:
-            self._succeeded += 1
+    def _answered(self, event: u.Succeeded | u.Failed, now: float) -> Worker | None:
+        """Take a unit off its worker, which is returned; nothing more if the message is stale."""
+        worker = self.place.crew.up.get(event.worker)
+        entry = self.place.answered(worker, event.key, now) if worker is not None else None
+        if entry is None:
+            return worker
+        self._blameless.alive()
+        self._refilling.again()
+        if isinstance(event, u.Succeeded):
             self._budget.earn()
             self._breaker.succeeded()
-            self._place.durations.note(entry.unit.kind, event.seconds)
-            self._place.prediction.learn(entry.unit, event.rss_peak)
+            self.place.durations.note(entry.unit.kind, event.seconds)
+            self.place.prediction.learn(entry.unit, event.rss_peak)
             del self._known[entry.key]
-        return worker
-
-    def _on_failed(self, event: u.Failed, now: float) -> Worker | None:
-        worker, entry = self._answered(event.worker, event.key, now)
-        if entry is not None:
+        else:
             self._carry_out(entry, self._judge.failed(entry, event.failure), now)
         return worker
 
-    def _on_lost(self, event: u.WorkerLost, now: float) -> None:
-        crew = self._place.crew
+    def _lost(self, event: u.WorkerLost, now: float) -> None:
+        crew = self.place.crew
         asked = event.cause in ("retired", "timeout", "memory")
         if not crew.expects(event.worker, asked=asked):
             return
@@ -202,11 +192,11 @@ class Scheduler:
             self._judge.stray()
         if worker is None:
             if is_limited(event.failure) and crew.live:  # some may be long in starting
-                self._place.target = crew.live
+                self.place.target = crew.live
             elif self._stillborn.died(from_outside=outside):
                 self._end("crash-loop", event.failure)
             return
-        self._place.lost(worker, now)
+        self.place.lost(worker, now)
         blamed = _blamed(worker, event)
         for entry in reversed(worker.queue):
             if entry is not blamed:
@@ -220,51 +210,18 @@ class Scheduler:
         elif event.cause != "retired" and self._blameless.died(from_outside=outside):
             self._end("crash-loop", event.failure)
 
-    def _on_tick(self, event: u.Tick, now: float) -> None:
-        self._refilling.again()
-        self._place.kill_overdue(now, event.compiling)
-
-    def _on_pressure(self, event: u.Pressure, now: float) -> None:
-        del now
-        self._place.gate.press(event.level)
-        if event.level is u.Level.KILL and event.worker is not None:
-            worker = self._place.crew.up.get(event.worker)
-            if worker is not None and not worker.dying:
-                self._place.kill(worker, "memory")
-
-    def _on_space(self, event: u.Space, now: float) -> None:
-        del now
-        if event.ok:
-            self._place.gate.resume("space")
-        else:
-            self._place.gate.suspend("space")
-
-    def _on_command(self, event: u.Command, now: float) -> None:
-        del now
-        match event.verb:
+    def _obey(self, verb: u.Verb) -> None:
+        match verb:
             case u.Verb.PAUSE:
-                self._place.gate.suspend("operator")
+                self.place.gate.suspend("operator")
             case u.Verb.RESUME:
-                self._place.gate.resume("operator")
+                self.place.gate.resume("operator")
             case u.Verb.DRAIN:
                 self._draining = True
             case u.Verb.CANCEL:
                 self._stop_now("cancelled", None)
 
-    def _on_set_workers(self, event: u.SetWorkers, now: float) -> None:
-        del now
-        self._place.target = max(event.count, 1)
-
     # --- the end of a unit ---------------------------------------------------------------------
-
-    def _answered(self, number: int, key: Key, now: float) -> tuple[Worker | None, Entry | None]:
-        """Take a unit off its worker; no entry if the message is stale."""
-        worker = self._place.crew.up.get(number)
-        entry = self._place.answered(worker, key, now) if worker is not None else None
-        if entry is not None:
-            self._blameless.alive()
-            self._refilling.again()
-        return worker, entry
 
     def _carry_out(self, entry: Entry, verdict: Verdict, now: float) -> None:
         match verdict.action:
@@ -278,13 +235,13 @@ class Scheduler:
                 self._try_with_fewer(entry, verdict, now)
             case Action.SUSPEND:
                 self._release(entry)
-                self._place.gate.suspend("space")
+                self.place.gate.suspend("space")
             case Action.END:
                 self._release(entry)
                 self._stop_now("fatal", verdict.failure)
 
     def _try_with_fewer(self, entry: Entry, verdict: Verdict, now: float) -> None:
-        place = self._place
+        place = self.place
         if place.target > 1:
             place.target = max(1, min(place.target, place.crew.live) - 1)
         else:
@@ -299,9 +256,8 @@ class Scheduler:
     def _retry(self, entry: Entry, verdict: Verdict, now: float) -> None:
         was_suspect = entry.suspect
         entry.unit = verdict.unit
-        self._retries += 1
         self._out.append(u.Retry(verdict.unit, verdict.delay, verdict.failure))
-        backlog = self._place.backlog
+        backlog = self.place.backlog
         if verdict.delay > 0:
             backlog.wait(entry, now + verdict.delay)
         elif entry.suspect and not was_suspect:
@@ -315,14 +271,14 @@ class Scheduler:
         self._buried += 1
         self._out.append(u.Bury(unit, failure))
         if self._breaker.buried(failure.reaction):
-            self._place.gate.suspend("breaker")
+            self.place.gate.suspend("breaker")
             self._end("systemic", failure)
         if exceeds(self.config.failure_limit, self._buried, self.config.total):
             self._end("failures", failure)
 
     def _release(self, entry: Entry) -> None:
         self._out.append(u.Release(entry.unit))
-        self._place.backlog.prepend(entry)
+        self.place.backlog.prepend(entry)
 
     # --- the end of the run --------------------------------------------------------------------
 
@@ -332,9 +288,9 @@ class Scheduler:
             self._ending = u.Finish(reason, failure)
 
     def _stop_now(self, reason: str, failure: Failure | None) -> None:
-        for worker in self._place.crew.up.values():
+        for worker in self.place.crew.up.values():
             if not worker.dying:
-                self._place.kill(worker, "exit")
+                self.place.kill(worker, "exit")
             for entry in worker.queue:
                 self._out.append(u.Release(entry.unit))
         self._finish(u.Finish(reason, failure))
@@ -345,7 +301,7 @@ class Scheduler:
 
     def _over(self) -> bool:
         """Whether nothing more is to be dispatched; finishes once nothing is in flight."""
-        in_flight = self._place.sent
+        in_flight = self.place.sent
         if self._ending is not None:
             if not in_flight:
                 self._finish(self._ending)
@@ -366,7 +322,7 @@ class Scheduler:
             if now < last:
                 now = last
             elif now - last > self.config.stall_after:
-                for worker in self._place.crew.up.values():
+                for worker in self.place.crew.up.values():
                     worker.since += now - last
         self._now = now
         return now
@@ -374,11 +330,11 @@ class Scheduler:
     def _settle(self, worker: Worker | None, now: float) -> None:
         if self._finished:
             return
-        backlog = self._place.backlog
+        backlog = self.place.backlog
         backlog.wake(now)
         if self._over():
             return
-        self._place.settle(worker, now)
+        self.place.settle(worker, now)
         if not self._exhausted:
             count = self._refilling.ask(len(backlog))
             if count:

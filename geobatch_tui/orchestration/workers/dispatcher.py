@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.workers.pool import Answered, Lost, PoolEvent, Ready
+from geobatch_tui.orchestration.workers.pool import Answered, Lost, PoolEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,20 +22,19 @@ TICK = 0.2
 """Seconds between two looks at timeouts and waiting retries."""
 
 
-class Listener(Protocol):
-    """The owner of a dispatcher. Called on the loop's thread; each call returns at once."""
+class Listener:
+    """The owner of a dispatcher, which overrides what it wants to hear. Called on the loop's
+    thread; each call returns at once."""
 
     def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
         """Make the task of a unit that is about to be sent."""
-        ...
+        raise NotImplementedError
 
     def dispatched(self, unit: u.Unit, worker: int, attempt: int) -> None:
         """Note that the unit is in the worker's queue."""
-        ...
 
     def began(self, unit: u.Unit, worker: int) -> None:
         """Note that the unit reached the head of the worker's queue: only now can it do harm."""
-        ...
 
     def succeeded(self, unit: u.Unit, worker: int, outcome: Outcome) -> None: ...
     def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None: ...
@@ -43,11 +42,10 @@ class Listener(Protocol):
     def released(self, unit: u.Unit) -> None: ...
     def refill(self, count: int) -> None:
         """Offer up to ``count`` more units."""
-        ...
 
     def suspended(self, reason: str) -> None: ...
     def unsuspended(self, reason: str) -> None: ...
-    def worker_up(self, event: Ready) -> None: ...
+    def worker_up(self, event: u.WorkerUp) -> None: ...
     def worker_lost(self, event: Lost) -> None: ...
 
 
@@ -77,13 +75,13 @@ class Dispatcher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.scheduler = scheduler
-        self.workers: dict[int, Ready] = {}
+        self.workers: dict[int, u.WorkerUp] = {}
         self.records: dict[int, Record] = {}
         self._pool = pool
         self._listener = listener
         self._clock = clock
         self._tasks: dict[int, u.Unit] = {}
-        self._heads: dict[int, tuple[u.Kind, int]] = {}
+        self._heads: dict[int, u.Key] = {}
         self._next_task = 1
         self._events: list[u.Event] = []
         self._handling = False
@@ -112,17 +110,17 @@ class Dispatcher:
         finally:
             self._handling = False
 
-    def adopt(self, workers: Sequence[Ready]) -> None:
+    def adopt(self, workers: Sequence[u.WorkerUp]) -> None:
         """Take over workers that an earlier dispatcher of the same pool left idle; before
         :meth:`run`, which would start others."""
         # They get work at once, and a thread may answer before `run` has its turn: to the
         # dispatcher before this one, which would drop the answer.
         self._pool.listen(self._on_pool)
-        for ready in workers:
-            self._enter(ready)
-        if workers:
-            kept = (u.WorkerUp(ready.worker, ready.rss, fresh=False) for ready in workers)
-            self.tell(u.WorkersKept(tuple(kept)))
+        kept = tuple(replace(worker, fresh=False) for worker in workers)
+        for worker in kept:
+            self._enter(worker)
+        if kept:
+            self.tell(u.WorkersKept(kept))
 
     async def run(self) -> u.Finish:
         """Work until the scheduler finishes, and leave the workers as they are."""
@@ -162,30 +160,25 @@ class Dispatcher:
     def _on_pool(self, event: PoolEvent) -> None:
         if self._over is not None and self._over.done():
             # Workers that end now are being closed: nothing is to be started in their place.
-            self._forget(event)
+            if isinstance(event, Lost):
+                self.workers.pop(event.worker, None)
             return
         try:
-            self._translate(event)
+            match event:
+                case Answered():
+                    self._answered(event)
+                case u.WorkerUp():
+                    self._enter(event)
+                    self.tell(event)
+                case Lost():
+                    self._lost(event)
         except Exception as error:  # noqa: BLE001 - boundary: see _tick
             self.fail(error)
 
-    def _forget(self, event: PoolEvent) -> None:
-        if isinstance(event, Lost):
-            self.workers.pop(event.worker, None)
-
-    def _translate(self, event: PoolEvent) -> None:
-        if isinstance(event, Answered):
-            self._answered(event)
-        elif isinstance(event, Ready):
-            self._enter(event)
-            self.tell(u.WorkerUp(event.worker, event.rss))
-        else:
-            self._lost(event)
-
-    def _enter(self, ready: Ready) -> None:
-        self.workers[ready.worker] = ready
-        self.records[ready.worker] = Record()
-        self._listener.worker_up(ready)
+    def _enter(self, event: u.WorkerUp) -> None:
+        self.workers[event.worker] = event
+        self.records[event.worker] = Record()
+        self._listener.worker_up(event)
 
     def _look_at_head(self, worker: int) -> None:
         """Tell the listener when the worker has begun another unit."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from geobatch_tui.orchestration.schedule.events import WorkerUp
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,15 +15,6 @@ if TYPE_CHECKING:
 
 #: A worker that compiles for longer hangs.
 COMPILING_SECONDS = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A worker finished its warm-up and takes tasks."""
-
-    worker: int
-    pid: int
-    rss: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +41,7 @@ class Lost:
     failure: Failure | None
 
 
-PoolEvent = Ready | Answered | Lost
+PoolEvent = WorkerUp | Answered | Lost
 
 
 class Pool(Protocol):
@@ -60,7 +53,7 @@ class Pool(Protocol):
         ...
 
     def spawn(self) -> int:
-        """Start a worker and return its number; ``Ready`` or ``Lost`` follows."""
+        """Start a worker and return its number; ``WorkerUp`` or ``Lost`` follows."""
         ...
 
     def submit(self, worker: int, task: Task) -> None:

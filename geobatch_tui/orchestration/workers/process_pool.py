@@ -35,6 +35,7 @@ from geobatch_tui.execution.worker.process import (
     STOP,
     WorkerProcess,
 )
+from geobatch_tui.orchestration.schedule.events import WorkerUp
 from geobatch_tui.orchestration.workers import procfs
 from geobatch_tui.orchestration.workers.deaths import death
 from geobatch_tui.orchestration.workers.fork_server import Process, launch, start_fork_server
@@ -44,7 +45,6 @@ from geobatch_tui.orchestration.workers.pool import (
     Answered,
     Lost,
     PoolEvent,
-    Ready,
 )
 from geobatch_tui.orchestration.workers.shared_files import cut_flood, read_tail, shared_page
 
@@ -121,7 +121,7 @@ class ProcessPool:
         self._callback = callback
 
     def spawn(self) -> int:
-        """Start a worker and return its number; ``Ready`` or ``Lost`` follows."""
+        """Start a worker and return its number; ``WorkerUp`` or ``Lost`` follows."""
         self._count += 1
         number = self._count
         try:
@@ -286,7 +286,7 @@ class ProcessPool:
             worker.ready = True
             worker.baseline = message if isinstance(message, int) else 0
             pid = worker.process.pid if worker.process else 0
-            self._callback(Ready(worker.number, pid, worker.baseline))
+            self._callback(WorkerUp(worker.number, worker.baseline, pid=pid))
             return
         if not worker.queue or worker.queue[0] != ident:
             worker.pipe.tear(f"the worker answered task {ident}, which it does not have")

@@ -19,13 +19,13 @@ from geobatch_tui.execution.runtime import classify, environment
 from geobatch_tui.execution.runtime.meter import ThreadMeter, resident
 from geobatch_tui.execution.runtime.recorder import Recorder
 from geobatch_tui.execution.worker.tasks import enter_gdal, run_task
+from geobatch_tui.orchestration.schedule.events import WorkerUp
 from geobatch_tui.orchestration.workers.deaths import death
 from geobatch_tui.orchestration.workers.pool import (
     COMPILING_SECONDS,
     Answered,
     Lost,
     PoolEvent,
-    Ready,
 )
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class ThreadPool:
         self._callback = callback
 
     def spawn(self) -> int:
-        """Start a thread and return its number; ``Ready`` or ``Lost`` follows."""
+        """Start a thread and return its number; ``WorkerUp`` or ``Lost`` follows."""
         self._count += 1
         worker = _Worker(self._count)
         self._workers[worker.number] = worker
@@ -162,7 +162,7 @@ class ThreadPool:
 
     def _ready(self, worker: _Worker, rss: int) -> None:
         if worker.number in self._workers:
-            self._callback(Ready(worker.number, threading.get_native_id(), rss))
+            self._callback(WorkerUp(worker.number, rss, pid=threading.get_native_id()))
 
     def _answered(self, worker: _Worker, outcome: Outcome) -> None:
         if worker.number in self._workers:

@@ -60,7 +60,7 @@ async def test_letters_are_tried_again_while_the_run_goes_on(
     ids = {1: "SchemaError", 4: "VerifyError", None: "CrsError"}
     left = {name for chunk_id, name in ids.items() if chunk_id not in chosen}
     assert set(session.reader.dead_by_class()) == left
-    assert dispatcher.scheduler.stats().ready == 2 + len(chosen)
+    assert dispatcher.scheduler.place.backlog.ready == 2 + len(chosen)
     for chunk_id in chosen:
         item, _ = phase.engine._open_items.chunk(chunk_id)
         assert (item.remaining, item.dead) == (2, 0)

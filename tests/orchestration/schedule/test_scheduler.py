@@ -75,7 +75,6 @@ def test_transient_waits_and_holds_no_worker():
     delay = only(u.Retry, out).delay
     assert 0 < delay <= 0.5
     assert only(u.Dispatch, out).unit.ident == 1
-    assert made.scheduler.next_due == made.now + delay
     made.succeed(1)
     made.tick(delay * 0.9)
     assert not made.busy()
@@ -390,7 +389,7 @@ def test_a_unit_that_gets_no_thread_is_tried_beside_fewer():
             made.succeed(worker)
         made.tick(1.0)
         made.obey()
-    assert made.scheduler.stats().target == 3
+    assert made.scheduler.place.target == 3
     assert not made.dead
 
 
@@ -400,7 +399,7 @@ def test_a_worker_that_gets_no_thread_condemns_nobody():
     out = made.lose(made.busy()[0], "exit", LIMITED)
     retry = only(u.Retry, out)
     assert (retry.unit.crashes, retry.unit.strikes) == (0, 0)
-    assert made.scheduler.stats().target == 1
+    assert made.scheduler.place.target == 1
 
 
 def test_a_limit_that_leaves_no_room_for_one_worker_ends_the_run():
@@ -421,7 +420,7 @@ def test_a_run_does_without_workers_that_cannot_be_started():
     made.up()
     while made.starting:
         made.send(u.WorkerLost(made.starting.pop(0), None, "exit", LIMITED))
-    assert made.scheduler.stats().target == 1
+    assert made.scheduler.place.target == 1
     assert made.finish is None
 
 
@@ -433,7 +432,7 @@ def test_a_worker_that_is_slow_to_start_counts():
         made.send(u.WorkerLost(made.starting.pop(), None, "exit", LIMITED))
     assert made.finish is None
     made.up()
-    assert made.scheduler.stats().target == 1
+    assert made.scheduler.place.target == 1
 
 
 def test_suspects_wait_in_line():
@@ -703,7 +702,7 @@ def test_units_offered_twice_are_refused():
         made.scheduler.handle(u.Offered((chunk(2), chunk(1))), made.now)
     with pytest.raises(ValueError, match="twice"):
         made.scheduler.handle(u.Offered((chunk(3), chunk(3))), made.now)
-    assert made.scheduler.stats().ready == 1
+    assert made.scheduler.place.backlog.ready == 1
 
 
 def test_a_finished_unit_may_be_offered_again():
@@ -720,7 +719,7 @@ def test_complete():
     assert not of(u.Finish, made.exhaust())
     made.succeed(1)
     assert made.succeed(1)[-1] == u.Finish("complete")
-    assert made.scheduler.finished
+    assert made.scheduler.handle(u.Tick(), made.now) == []
 
 
 def test_an_empty_job_completes():

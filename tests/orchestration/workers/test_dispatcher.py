@@ -19,7 +19,6 @@ from geobatch_tui.execution.protocol.messages import (
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
-from geobatch_tui.orchestration.workers.pool import Ready
 from geobatch_tui.testing.inline_pool import InlinePool
 
 
@@ -145,6 +144,6 @@ async def test_a_listener_that_raises_ends_the_run() -> None:
 async def test_nothing_to_do_is_found_while_workers_are_adopted() -> None:
     """Warm workers and no unit: the end comes before run() is called, and is not lost."""
     dispatcher, listener = make(0, ok)
-    dispatcher.adopt([Ready(7, 1, 1)])
+    dispatcher.adopt([u.WorkerUp(7, 1, pid=1)])
     assert (await finish(dispatcher)).reason == "complete"
     assert listener.done == []

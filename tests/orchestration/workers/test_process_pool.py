@@ -486,7 +486,6 @@ ENGINE = """
 import asyncio, os, sys
 from pathlib import Path
 from geobatch_tui.orchestration.workers.process_pool import ProcessPool
-from geobatch_tui.orchestration.workers.pool import Ready
 sys.path.insert(0, {tests!r})
 from pool_driver import PoolDriver
 
