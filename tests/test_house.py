@@ -16,15 +16,7 @@ ROOMS = sorted({path.parent for path in MODULES})
 MOST_MODULES, MOST_LINES = 16, 2400
 SHORTEST, LONGEST = 50, 400
 #: Modules beyond these limits, to be joined with a neighbour or cut in two. The list only shrinks.
-ODD_SIZES = frozenset(
-    {
-        "execution/ops/vector/clip",
-        "execution/ops/vector/convert",
-        "execution/ops/vector/filter",
-        "execution/ops/vector/make_valid",
-        "execution/ops/vector/reproject",
-    }
-)
+ODD_SIZES: frozenset[str] = frozenset()
 #: Names that rooms share, as they mean the same in each.
 SHARED = {
     "chunk": "one chunk of an item, of pixels or of features",

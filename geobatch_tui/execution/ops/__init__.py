@@ -1,1 +1,1 @@
-"""Operations: one a file. An entry in the group ``geobatch.ops`` registers one."""
+"""The operations, and how they are found by name: the entry points ``geobatch.ops`` list them."""

@@ -10,22 +10,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
 from geobatch_tui.execution.params.frozen import given
-from geobatch_tui.execution.proj.grid_shifts import grids
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.protocol.messages import (
-        ChunkReceipt,
-        ChunkTask,
-        FinaliseTask,
-        InspectReceipt,
-        InspectTask,
-        ItemContext,
-        ItemPlan,
-        ItemReceipt,
-        ProbeTask,
-    )
+    from geobatch_tui.execution.protocol import messages
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.protocol.window import Window
 
@@ -35,34 +24,34 @@ _LIBRARIES = ("rasterio", "pyproj", "imagecodecs", "numba")
 
 
 class RasterOperation:
-    """The shared part of :class:`geobatch_tui.execution.ops.registry.Operation`."""
+    """The shared part of :class:`geobatch_tui.execution.protocol.operation.Operation`."""
 
     data: Literal["raster", "vector"] = "raster"
 
     def libraries(self) -> dict[str, str]:
         return {name: ".".join(version(name).split(".")[:2]) for name in _LIBRARIES}
 
-    def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
+    def run(self, task: messages.ChunkTask, stage: Stage) -> messages.ChunkReceipt:
         from geobatch_tui.execution.raster.chunk import run
 
         return run(task, stage)
 
-    def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
+    def finalise(self, task: messages.FinaliseTask, stage: Stage) -> messages.ItemReceipt:
         from geobatch_tui.execution.raster.chunk import finalise
 
         return finalise(task, stage)
 
-    def inspect(self, task: InspectTask, stage: Stage) -> InspectReceipt:
+    def inspect(self, task: messages.InspectTask, stage: Stage) -> messages.InspectReceipt:
         from geobatch_tui.execution.raster.geotiff.read_back import inspect
 
         return inspect(task.path, stage)
 
-    def gdal_command(self, item: ItemContext) -> str:
+    def gdal_command(self, item: messages.ItemContext) -> str:
         from geobatch_tui.execution.raster.gdal_commands import item_command
 
         return item_command(item)
 
-    def reproduce(self, item: ItemContext, window: Window) -> str:
+    def reproduce(self, item: messages.ItemContext, window: Window) -> str:
         from geobatch_tui.execution.raster.gdal_commands import window_command
 
         return window_command(item, window)
@@ -81,7 +70,7 @@ class Convert(RasterOperation):
 
         return ConvertParams
 
-    def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
+    def probe(self, task: messages.ProbeTask, stage: Stage) -> messages.ItemPlan:
         from geobatch_tui.execution.raster.probe import probe_convert
 
         return probe_convert(task, given(task.params), stage)
@@ -105,9 +94,11 @@ class Reproject(RasterOperation):
         return ReprojectParams
 
     def libraries(self) -> dict[str, str]:
+        from geobatch_tui.execution.proj.grid_shifts import grids
+
         return super().libraries() | grids()
 
-    def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
+    def probe(self, task: messages.ProbeTask, stage: Stage) -> messages.ItemPlan:
         from geobatch_tui.execution.raster.probe import probe_reproject
 
         return probe_reproject(task, given(task.params), stage)

@@ -10,17 +10,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from geobatch_tui.execution.protocol.messages import (
-        ChunkReceipt,
-        ChunkTask,
-        FinaliseTask,
-        InspectReceipt,
-        InspectTask,
-        ItemContext,
-        ItemPlan,
-        ItemReceipt,
-        ProbeTask,
-    )
+    from geobatch_tui.execution.protocol import messages
     from geobatch_tui.execution.protocol.window import Window
 
     #: Names the stage of work that the block inside it is, for a crash's evidence.
@@ -47,26 +37,26 @@ class Operation(Protocol):
         """Return versions (major.minor) of libraries that decide output bytes, from metadata."""
         ...
 
-    def probe(self, task: ProbeTask, stage: Stage) -> ItemPlan:
+    def probe(self, task: messages.ProbeTask, stage: Stage) -> messages.ItemPlan:
         """Open the source and plan the item. Raises InvalidInputError and its kin."""
         ...
 
-    def run(self, task: ChunkTask, stage: Stage) -> ChunkReceipt:
+    def run(self, task: messages.ChunkTask, stage: Stage) -> messages.ChunkReceipt:
         """Compute one chunk into the worker's spool (or the whole item, if ``task.whole``)."""
         ...
 
-    def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
+    def finalise(self, task: messages.FinaliseTask, stage: Stage) -> messages.ItemReceipt:
         """Assemble, check and sync the part file."""
         ...
 
-    def inspect(self, task: InspectTask, stage: Stage) -> InspectReceipt:
+    def inspect(self, task: messages.InspectTask, stage: Stage) -> messages.InspectReceipt:
         """Read a published output back. Raises VerifyError if a block cannot be read."""
         ...
 
-    def gdal_command(self, item: ItemContext) -> str:
+    def gdal_command(self, item: messages.ItemContext) -> str:
         """Return the nearest command of GDAL's own tools, for comparison."""
         ...
 
-    def reproduce(self, item: ItemContext, window: Window) -> str:
+    def reproduce(self, item: messages.ItemContext, window: Window) -> str:
         """Return a shell line that reads or computes just this window."""
         ...

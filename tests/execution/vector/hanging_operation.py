@@ -8,7 +8,7 @@ import time
 
 import shapely
 
-from geobatch_tui.execution.ops.vector.make_valid import MakeValid
+from geobatch_tui.execution.ops.vector_operations import MakeValid
 from geobatch_tui.execution.vector import chunk
 from geobatch_tui.execution.vector.geometry import geos
 

@@ -1,1 +1,0 @@
-"""Operations on features: how each is probed, run and assembled."""
