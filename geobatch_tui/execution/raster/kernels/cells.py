@@ -4,9 +4,6 @@
 for x and one for y. ``places`` (n, 2) are columns and rows of the cells, counted in cells.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
-# ruff: noqa: PLR0913, PLR0917 -- a struct would have to be one of numba's
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import numpy as np

@@ -11,9 +11,6 @@ the whole source (x, y). ``corner`` (row, column) is where the part that is resa
 ``high``.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
-# ruff: noqa: PLR0913, PLR0917 -- a struct would have to be one of numba's
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import numpy as np

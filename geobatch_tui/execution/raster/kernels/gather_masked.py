@@ -5,9 +5,6 @@ an output pixel may have its centre in it. Where all taps are valid, a pixel get
 :mod:`.gather` gives it.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
-# ruff: noqa: PLR0912, PLR0913, PLR0917, C901 -- all cases of a pixel in one loop
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import numpy as np

@@ -5,9 +5,6 @@ all of them. That is twice as fast, and gives the same bits: each band is summed
 LLVM sees the four only if it is asked to look for such things (``SLP``).
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
-# ruff: noqa: PLR0913, PLR0917 -- a struct would have to be one of numba's
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import numpy as np

@@ -1,9 +1,6 @@
 """The loops of 2x2 reductions, compiled: means of the four children, for ``pyramid.halve``, and
 weighted means of their neighbours too, for :mod:`.convolution`."""
 
-# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
-# ruff: noqa: PLR0913, PLR0917 -- a struct would have to be one of numba's
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import numpy as np

@@ -4,8 +4,6 @@ Tiles are rows (height, width * samples) with the samples of a pixel side by sid
 section 14, has the differences.
 """
 
-# ruff: noqa: ANN001, ANN201 -- numba gives the types
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import numpy as np

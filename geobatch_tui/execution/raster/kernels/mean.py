@@ -1,8 +1,5 @@
 """The loop over pixels of the resampling *average*, compiled. See :mod:`.gather`."""
 
-# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
-# ruff: noqa: PLR0913, PLR0917, C901 -- one loop, as GDAL has it
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import numpy as np

@@ -4,8 +4,6 @@ They take a block as it was decompressed, by rows with the samples of a pixel si
 it by bands, as the kernels want it.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import numpy as np

@@ -3,9 +3,6 @@
 See ``warp.taps`` for what a tap is; ``code`` is one of its ``CODES``.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202 -- numba gives the types
-# ruff: noqa: PLR0911, PLR0913, PLR0917 -- formulas by case
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 import math

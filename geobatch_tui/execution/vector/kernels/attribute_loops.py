@@ -1,7 +1,5 @@
 """Compiled loops that write attributes of features as SQLite and FlatGeobuf keep them."""
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator, assignment"
-# ruff: noqa: ANN001, ANN201, ANN202, PLR0913, PLR0917  numba takes types from calls
 from __future__ import annotations
 
 import numpy as np

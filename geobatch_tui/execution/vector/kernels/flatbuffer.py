@@ -4,8 +4,7 @@ A flatbuffer is written from its end: what is referred to lies before what refer
 offset is known when it is needed. Alignment counts from the size, as it does for OGR.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator, assignment"
-# ruff: noqa: ANN001, ANN201, ANN202, C901, PLR0913, PLR0917  numba takes types from calls
+# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 import numpy as np

@@ -4,8 +4,6 @@ A leaf is numbered when it is full, after the pages that its long rows overflow 
 written in their order, and none twice. The format is that of https://sqlite.org/fileformat2.html.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator, assignment"
-# ruff: noqa: ANN001, ANN201, ANN202, PLR0913, PLR0917  numba takes types from calls
 from __future__ import annotations
 
 import numpy as np

@@ -5,9 +5,7 @@ Numbers in WKB lie at any byte, so they are read and written byte by byte; the c
 load or store of it.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, untyped-decorator, assignment"
-# ruff: noqa: ANN001, ANN201, ANN202, C901, PLR0911, PLR0913, PLR0917  numba takes types from calls,
-# and every call that is not inlined costs
+# mypy: disable-error-code="assignment"
 from __future__ import annotations
 
 import numpy as np
