@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain, pairwise
+from itertools import chain, pairwise, product
 from math import ceil, floor
 from operator import or_
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from geobatch_tui.tui.map.picture.place import GroundView, LonLat
-    from geobatch_tui.tui.map.picture.planes import Planes
+    from geobatch_tui.tui.map.picture.planes import Planes, Run
     from geobatch_tui.tui.run.model import ItemView
 
 _PROBES: Final = 17
@@ -42,10 +42,9 @@ class _Print:
     def chunks(self, block: int) -> Span:
         """Return columns and rows of the chunks in a block, by its number."""
         wide, high = self.zoom
-        row, column = divmod(block - self.base, self.blocks.right - self.blocks.left)
+        row, column = divmod(block - self.base, self.blocks.width)
         left, top = (self.blocks.left + column) * wide, (self.blocks.top + row) * high
-        whole = Span(0, 0, self.grid.columns, self.grid.rows)
-        return Span(left, top, left + wide, top + high).meet(whole)
+        return self.grid.block(left, top, wide, high)
 
     def block(self, position: int) -> int | None:
         """Return the number of the block of a chunk; None: it is not in view."""
@@ -54,7 +53,7 @@ class _Print:
         blocks = self.blocks
         if not (blocks.left <= x < blocks.right and blocks.top <= y < blocks.bottom):
             return None
-        return self.base + (y - blocks.top) * (blocks.right - blocks.left) + x - blocks.left
+        return self.base + (y - blocks.top) * blocks.width + x - blocks.left
 
 
 class Footprints:
@@ -67,29 +66,33 @@ class Footprints:
         planes: states and figures.
         items: all items, in order.
         exact: exact places of items, by their ids; for others their bounds are taken.
+        view: the ground in view.
     """
 
     def __init__(
-        self, planes: Planes, items: Sequence[ItemView], exact: Mapping[int, Place]
+        self,
+        planes: Planes,
+        items: Sequence[ItemView],
+        exact: Mapping[int, Place],
+        view: GroundView,
     ) -> None:
         self._planes = planes
         self._items = items
         self._exact = exact
         self._points: list[ItemView] = []
         self._prints: list[_Print] = []
-        self._bases: list[int] = []
         self._pixels: defaultdict[int, list[int]] = defaultdict(list)
         self._shown: dict[int, list[int]] = {}
         self._of_item: dict[int, list[int]] = {}
         #: Flags and steps of blocks since they were last touched: items may lie on one another.
         self._known: dict[int, tuple[int, int]] = {}
-        self._width = self._height = self._count = 0
+        self._width, self._height = view.width, view.height
+        self._find(view)
 
     # --- laying ---------------------------------------------------------------------------------
 
-    def lay(self, view: GroundView) -> None:
+    def _find(self, view: GroundView) -> None:
         """Find the pixels of all that is in view."""
-        self._width, self._height = view.width, view.height
         west, south, east, north = view.bounds
         small = view.step / view.squeeze, view.step  # of a pixel: larger points would leave gaps
         large: list[tuple[ItemView, float]] = []
@@ -99,22 +102,19 @@ class Footprints:
                 continue
             left, right = box[0], box[2] if box[2] >= box[0] else box[2] + 360
             for turn in range(ceil((west - right) / 360), floor((east - left) / 360) + 1):
-                if right - left < small[0] and box[3] - box[1] < small[1]:
-                    x = floor(view.x((left + right) / 2 + 360 * turn))
-                    y = floor(view.y((box[1] + box[3]) / 2))
-                    self._point(item, x, y)
-                else:
+                if right - left >= small[0] or box[3] - box[1] >= small[1]:
                     large.append((item, 360.0 * turn))
+                    continue
+                x = floor(view.x((left + right) / 2 + 360 * turn))
+                y = floor(view.y((box[1] + box[3]) / 2))
+                if 0 <= x < self._width and 0 <= y < self._height:
+                    self._pixels[y * self._width + x].append(len(self._points))
+                    self._points.append(item)
         self._count = len(self._points)
         for item, shift in large:
             place = self._exact.get(item.item_id) or Place.of(item)
             if place is not None:
                 self._lay(item, place, view, shift)
-
-    def _point(self, item: ItemView, x: int, y: int) -> None:
-        if 0 <= x < self._width and 0 <= y < self._height:
-            self._pixels[y * self._width + x].append(len(self._points))
-            self._points.append(item)
 
     def _lay(self, item: ItemView, place: Place, view: GroundView, shift: float) -> None:
         west, south, east, north = place.bounds
@@ -134,7 +134,7 @@ class Footprints:
             zoom[0] * item.chunk_size[0] / item.width if known else 1.0,
             zoom[1] * item.chunk_size[1] / item.height if known else 1.0,
         )
-        if _area(span) > _FEW:
+        if span.width * span.height > _FEW:
             span = _in_view(place, view, shift, span, parts)
         if span.empty:
             return
@@ -146,15 +146,15 @@ class Footprints:
         else:
             xs = _spans([left + u * (right - left) for u in us])
             ys = _spans([top + v * (bottom - top) for v in vs])
-            self._fill_box(base, xs, ys)
+            for block, ((y0, y1), (x0, x1)) in enumerate(product(ys, xs), base):
+                self._cover(x0, y0, x1, y1, block)
 
     def _entry(self, item: ItemView, blocks: Span, zoom: tuple[int, int]) -> int:
         """Add a part of an item; return the number of its first block."""
         grid = Grid(item.first, item.n, item.columns, item.rows)
         base = self._count
-        self._bases.append(base)
         self._prints.append(_Print(item, grid, blocks, zoom, base))
-        self._count += (blocks.right - blocks.left) * (blocks.bottom - blocks.top)
+        self._count += blocks.width * blocks.height
         return base
 
     def _fill(self, block: int, lines: Sequence[Sequence[Pixel]]) -> None:
@@ -172,15 +172,6 @@ class Footprints:
                 elif known := [corner for corner in (a, b, c, d) if corner is not None]:
                     xs, ys = zip(*known, strict=True)
                     self._cover(min(xs), min(ys), max(xs), max(ys), block)
-                block += 1
-
-    def _fill_box(
-        self, block: int, xs: Sequence[tuple[int, int]], ys: Sequence[tuple[int, int]]
-    ) -> None:
-        """Cover blocks whose edges are columns ``xs`` and rows ``ys`` of pixels."""
-        for top, bottom in ys:
-            for left, right in xs:
-                self._cover(left, top, right, bottom, block)
                 block += 1
 
     def _cover(self, left: int, top: int, right: int, bottom: int, block: int) -> None:
@@ -216,7 +207,7 @@ class Footprints:
     def _folded(self, plane: bytearray) -> bytes:
         """Return the bytes of all blocks, in the order of their numbers."""
         points = bytes(
-            plane[item.first] if item.n == 1 else union(plane, item.first, item.n)
+            plane[item.first] if item.n == 1 else union(plane, [(item.first, item.first + item.n)])
             for item in self._points
         )
         lines = (fold(plane, entry.grid, entry.blocks, entry.zoom) for entry in self._prints)
@@ -238,7 +229,7 @@ class Footprints:
             flags = steps = 0
             for block in self._pixels[pixel]:
                 if block not in self._known:
-                    self._known[block] = self._bytes(block)
+                    self._known[block] = self._planes.union(list(self._runs(block)))
                 more, higher = self._known[block]
                 flags |= more
                 steps |= higher
@@ -257,42 +248,24 @@ class Footprints:
         for number, entry in enumerate(self._prints):
             self._of_item.setdefault(entry.item.item_id, []).append(-1 - number)
 
-    def _bytes(self, block: int) -> tuple[int, int]:
-        planes = self._planes
+    def _runs(self, block: int) -> Iterable[Run]:
+        """Return the positions of a block's chunks."""
         if block < len(self._points):
             item = self._points[block]
-            return union(planes.flags, item.first, item.n), union(planes.steps, item.first, item.n)
-        entry = self._of_block(block)
-        return planes.block(entry.grid, entry.chunks(block))
-
-    def _of_block(self, block: int) -> _Print:
-        return self._prints[bisect_right(self._bases, block) - 1]
+            return [(item.first, item.first + item.n)]
+        entry = self._prints[bisect_right(self._prints, block, key=lambda part: part.base) - 1]
+        return ranges(entry.grid, entry.chunks(block))
 
     # --- looking up -----------------------------------------------------------------------------
 
-    def _blocks(self, box: Span) -> set[int]:
+    def under(self, box: Span) -> list[Run]:
+        """Return the positions of chunks on some pixels."""
         inside = box.meet(Span(0, 0, self._width, self._height))
-        found: set[int] = set()
+        blocks: set[int] = set()
         for y in range(inside.top, inside.bottom):
             for x in range(inside.left, inside.right):
-                found.update(self._pixels.get(y * self._width + x, ()))
-        return found
-
-    def under(self, box: Span) -> list[tuple[int, int]]:
-        """Return the positions of chunks on some pixels: first and end of each run of them."""
-        found: list[tuple[int, int]] = []
-        for block in self._blocks(box):
-            if block < len(self._points):
-                item = self._points[block]
-                found.append((item.first, item.first + item.n))
-            else:
-                entry = self._of_block(block)
-                found += ranges(entry.grid, entry.chunks(block))
-        return _joined(found)
-
-    def worst(self, box: Span) -> int | None:
-        """Return the position of a chunk of the worst state on some pixels."""
-        return self._planes.worst_of(self.under(box))
+                blocks.update(self._pixels.get(y * self._width + x, ()))
+        return _joined([run for block in blocks for run in self._runs(block)])
 
     def middle(self, position: int) -> LonLat | None:
         """Return the middle of a chunk; None: its place is not known."""
@@ -347,7 +320,7 @@ def _in_view(
     """Return the part of an item's blocks that can be in view, by probes that come closer."""
     while True:
         closer = _probed(place, view, shift, span, parts)
-        if closer.empty or _area(closer) * 2 > _area(span):
+        if closer.empty or closer.width * closer.height * 2 > span.width * span.height:
             return closer
         span = closer
 
@@ -355,7 +328,7 @@ def _in_view(
 def _probed(
     place: Place, view: GroundView, shift: float, span: Span, parts: tuple[float, float]
 ) -> Span:
-    wide, high = span.right - span.left, span.bottom - span.top
+    wide, high = span.width, span.height
     steps = range(_PROBES)
     us = _edges((span.left + wide * i / (_PROBES - 1) for i in steps), parts[0])
     vs = _edges((span.top + high * i / (_PROBES - 1) for i in steps), parts[1])
@@ -381,17 +354,12 @@ def _touches(corners: Sequence[tuple[float, float]], view: GroundView) -> bool:
     """Whether the box of some corners meets the view; a pixel beside it counts too: between nodes
     an edge may bend."""
     xs, ys = zip(*corners, strict=True)
-    beside = max(xs) < -1 or max(ys) < -1 or min(xs) > view.width or min(ys) > view.height
-    return not beside
+    return not (max(xs) < -1 or max(ys) < -1 or min(xs) > view.width or min(ys) > view.height)
 
 
-def _area(span: Span) -> int:
-    return (span.right - span.left) * (span.bottom - span.top)
-
-
-def _joined(found: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+def _joined(found: Sequence[Run]) -> list[Run]:
     """Join runs that meet or overlap; return all in order."""
-    joined: list[tuple[int, int]] = []
+    joined: list[Run] = []
     for start, end in sorted(found):
         if joined and start <= joined[-1][1]:
             joined[-1] = joined[-1][0], max(end, joined[-1][1])

@@ -10,7 +10,7 @@ from geobatch_tui.tui.map.picture.scene import Scene, clamp
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from geobatch_tui.tui.map.picture.planes import Grid, Planes
+    from geobatch_tui.tui.map.picture.planes import Grid, Planes, Run
 
 #: Chunks a pixel; negative: pixels a chunk.
 _LADDER: Final = (-16, -12, -8, -6, -4, -3, -2, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -25,6 +25,9 @@ class GridScene(Scene):
         grid: which chunks to show, and in how many columns.
     """
 
+    _anchor: tuple[int, int] | None = None
+    _rectangle: Span | None = None
+
     def __init__(self, planes: Planes, grid: Grid) -> None:
         super().__init__(planes)
         self.grid = grid
@@ -32,14 +35,13 @@ class GridScene(Scene):
         self._zoom = 0  # not fitted yet
         self._fitted = True
         self._left = self._top = 0
-        self._anchor: tuple[int, int] | None = None
-        self._rectangle: Span | None = None
 
     def retarget(self, grid: Grid) -> None:
         """The chunks may have moved among those of the run, or be others; cursor and view stay
         where that makes sense."""
         if (grid.columns, grid.rows) != (self.grid.columns, self.grid.rows):
-            self._fitted, self._anchor, self._rectangle = True, None, None
+            self._fitted = True
+            self.clear()
             self.column, self.row = min(self.column, grid.columns - 1), min(self.row, grid.rows - 1)
         self.grid = grid
 
@@ -138,7 +140,7 @@ class GridScene(Scene):
         blocks = Span(blocks.left, blocks.top, blocks.right, -(-view.bottom // size))
         skip = view.left - blocks.left * size
         for block, codes in enumerate(self.planes.rows(self.grid, blocks, (1, 1)), blocks.top):
-            row = _spread(codes, size)[skip : skip + view.right - view.left]
+            row = _spread(codes, size)[skip : skip + view.width]
             last = (block + 1) * size - (1 if size >= _GAP else 0)
             for y in range(max(view.top, block * size), min(view.bottom, last)):
                 yield y, row
@@ -165,9 +167,12 @@ class GridScene(Scene):
     def _block(self, column: int, row: int) -> Span:
         """Return the chunks that share a pixel with this one."""
         zoom = max(1, self._zoom)
-        column, row = column // zoom * zoom, row // zoom * zoom
-        whole = Span(0, 0, self.grid.columns, self.grid.rows)
-        return Span(column, row, column + zoom, row + zoom).meet(whole)
+        return self.grid.block(column // zoom * zoom, row // zoom * zoom, zoom, zoom)
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """Column and row."""
+        return self.column, self.row
 
     def cursor_box(self) -> Span:
         return self._pixels(self._block(self.column, self.row))
@@ -184,7 +189,7 @@ class GridScene(Scene):
             column, row = x * self._zoom, y * self._zoom
         else:
             column, row = x // -self._zoom, y // -self._zoom
-        if self.grid.index(column, row) is None:
+        if not self.grid.has(column, row):
             return False
         self.column, self.row = column, row
         return True
@@ -199,34 +204,16 @@ class GridScene(Scene):
         self.paint()
         return True
 
-    def under_cursor(self) -> list[tuple[int, int]]:
+    def under_cursor(self) -> list[Run]:
         return list(ranges(self.grid, self._block(self.column, self.row)))
 
-    def worst(self) -> int | None:
-        return self.planes.worst(self.grid, self._block(self.column, self.row))
-
     # --- selection ------------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        self._anchor, self._rectangle = (self.column, self.row), None
-
-    def end(self) -> None:
-        self._anchor, self._rectangle = None, self._area()
 
     def frame(self, positions: Sequence[int]) -> None:
         places = [divmod(at - self.grid.first, self.grid.columns) for at in positions]
         rows, columns = zip(*places, strict=True)
         self._anchor = None
         self._rectangle = Span(min(columns), min(rows), max(columns) + 1, max(rows) + 1)
-
-    def clear(self) -> bool:
-        was = self._anchor is not None or self._rectangle is not None
-        self._anchor = self._rectangle = None
-        return was
-
-    @property
-    def drawing(self) -> bool:
-        return self._anchor is not None
 
     def _area(self) -> Span | None:
         """Return columns and rows of the rectangle."""
@@ -244,7 +231,7 @@ class GridScene(Scene):
         area = self._area()
         return None if area is None else self._pixels(area)
 
-    def selected(self) -> list[tuple[int, int]]:
+    def selected(self) -> list[Run]:
         area = self._area()
         return [] if area is None else list(ranges(self.grid, area))
 

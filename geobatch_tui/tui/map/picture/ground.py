@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from array import array
+from dataclasses import replace
+from heapq import nlargest
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.tui.map.picture.coast import Coast
 from geobatch_tui.tui.map.picture.footprints import Footprints
 from geobatch_tui.tui.map.picture.place import GroundView, wrapped
 from geobatch_tui.tui.map.picture.planes import Span
-from geobatch_tui.tui.map.picture.scene import Scene
+from geobatch_tui.tui.map.picture.scene import Scene, clamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from geobatch_tui.tui.map.picture.place import Place
-    from geobatch_tui.tui.map.picture.planes import Planes
+    from geobatch_tui.tui.map.picture.planes import Planes, Run
+    from geobatch_tui.tui.map.picture.scene import Box
     from geobatch_tui.tui.run.model import ItemView
-
-Box = tuple[float, float, float, float]
 
 _WORLD: Final = (-180.0, -90.0, 180.0, 90.0)
 _MARGIN: Final = 1.25  #: of the ground around what is shown
@@ -35,35 +35,32 @@ class GroundScene(Scene):
         items: all items, in order; those whose place is unknown are not shown.
 
     Attributes:
-        placed: ids of the items that are shown.
+        placed: bounds of the items that are shown, by their ids.
     """
+
+    _rectangle: Box | None = None
 
     def __init__(self, planes: Planes, items: Sequence[ItemView]) -> None:
         super().__init__(planes)
         self._exact: dict[int, Place] = {}
-        self._asked: dict[int, object] = {}
+        self._asked: dict[int, Box] = {}
         self._fitted = True
         self._view = GroundView(0, 0, 1, 1, 0, 0)
         self._cursor: tuple[float, float] | None = None
-        self._anchor: tuple[float, float] | None = None
-        self._rectangle: tuple[float, float, float, float] | None = None
-        self._prints = Footprints(planes, [], {})
+        self._prints = Footprints(planes, [], {}, self._view)
         self._coast = Coast()
         self.retarget(items)
 
     def retarget(self, items: Sequence[ItemView]) -> None:
         """Replace the items, which came, went or moved; a view that was moved stays where it is."""
         self.items = items
-        bounds = {item.item_id: item.bounds_lonlat for item in items}
-        stale = [key for key, asked in self._asked.items() if bounds.get(key) != asked]
-        for key in stale:
+        self.placed = {item.item_id: item.bounds_lonlat for item in items if item.bounds_lonlat}
+        for key in [key for key, box in self._asked.items() if self.placed.get(key) != box]:
             self._asked.pop(key)
             self._exact.pop(key, None)
-        self.placed = {item.item_id for item in items if item.bounds_lonlat is not None}
-        boxes = [item.bounds_lonlat for item in items if item.bounds_lonlat is not None]
-        self._extent = extent(boxes)
-        if self._cursor is None and boxes:
-            west, south, east, north = boxes[0]
+        self._extent = extent(list(self.placed.values()))
+        if self._cursor is None and self.placed:
+            west, south, east, north = next(iter(self.placed.values()))
             self._cursor = (west + east) / 2, (south + north) / 2
 
     def place(self, exact: Mapping[int, Place]) -> None:
@@ -74,26 +71,21 @@ class GroundScene(Scene):
     def wanted(self, limit: int) -> list[int]:
         """Ids of up to ``limit`` items, the largest first, that are large enough in view for the
         shape of their lattice to show. None is named twice."""
-        edge = 4 * self._view.step
-        sizes = [
-            (item.bounds_lonlat[3] - item.bounds_lonlat[1], item)
-            for item in self.items
-            if item.bounds_lonlat is not None and item.item_id not in self._asked
-        ]
-        large = sorted((pair for pair in sizes if pair[0] > edge), key=lambda pair: -pair[0])
-        found = [item for _, item in large[:limit]]
-        self._asked |= {item.item_id: item.bounds_lonlat for item in found}
-        return [item.item_id for item in found]
+        heights = {
+            key: box[3] - box[1]
+            for key, box in self.placed.items()
+            if key not in self._asked and box[3] - box[1] > 4 * self._view.step
+        }
+        found = nlargest(limit, heights, key=heights.__getitem__)
+        self._asked |= {key: self.placed[key] for key in found}
+        return found
 
     # --- the view -------------------------------------------------------------------------------
 
     def resize(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        if self._fitted:
-            self._view = self._fit()
-        else:
-            view = self._view
-            self._view = GroundView(view.lon, view.lat, view.step, view.squeeze, width, height)
+        view = replace(self._view, width=width, height=height)
+        self._view = self._fit() if self._fitted else view
         lon, lat = self.cursor
         self._cursor = self._turned(lon), lat
         self.lay()
@@ -109,8 +101,12 @@ class GroundScene(Scene):
         wide = max((east - west) * squeeze * _MARGIN, _LEAST)
         high = max((north - south) * _MARGIN, _LEAST)
         step = max(wide / max(1, self.width), high / max(1, self.height))
+        return self._view_of(lon, lat, step, squeeze)
+
+    def _view_of(self, lon: float, lat: float, step: float, squeeze: float) -> GroundView:
+        """Return a view; in the middle of one of the whole world is the equator."""
         if step >= self._all_round():
-            return GroundView(lon, 0.0, self._all_round(), 1.0, self.width, self.height)
+            lat, step, squeeze = 0.0, self._all_round(), 1.0
         return GroundView(lon, lat, step, squeeze, self.width, self.height)
 
     def _all_round(self) -> float:
@@ -119,8 +115,7 @@ class GroundScene(Scene):
 
     def lay(self) -> None:
         """Work out anew which chunks each pixel shows, and paint."""
-        self._prints = Footprints(self.planes, self.items, self._exact)
-        self._prints.lay(self._view)
+        self._prints = Footprints(self.planes, self.items, self._exact, self._view)
         self._coast.draw(self._view)
         self.paint()
 
@@ -141,15 +136,12 @@ class GroundScene(Scene):
 
     def zoom(self, steps: int) -> bool:
         fit = self._fit()
-        step = clamp_float(self._view.step * 2.0**-steps, _CLOSEST, self._all_round())
+        step = clamp(self._view.step * 2.0**-steps, _CLOSEST, self._all_round())
         if step == self._view.step:
             return False
         self._fitted = step == fit.step
         lon, lat = (fit.lon, fit.lat) if self._fitted else self.cursor
-        if step >= self._all_round():
-            self._view = GroundView(lon, 0.0, step, 1.0, self.width, self.height)
-        else:
-            self._view = GroundView(lon, lat, step, fit.squeeze, self.width, self.height)
+        self._view = self._view_of(lon, lat, step, fit.squeeze)
         self.lay()
         return True
 
@@ -173,9 +165,7 @@ class GroundScene(Scene):
         return self._follow()
 
     def _put(self, x: int, y: int) -> None:
-        view = self._view
-        lat = clamp_float(view.lat_at(y + 0.5), -90, 90)
-        self._cursor = view.lon_at(x + 0.5), lat
+        self._cursor = self._view.lon_at(x + 0.5), clamp(self._view.lat_at(y + 0.5), -90.0, 90.0)
 
     def point(self, x: int, y: int) -> bool:
         self._put(x, y)
@@ -190,55 +180,31 @@ class GroundScene(Scene):
 
     def _follow(self) -> bool:
         """Move the view by a half when the cursor leaves it."""
-        view = self._view
         x, y = self._pixel(self.cursor)
-        if 0 <= x < self.width and 0 <= y < self.height:
+        across, down = 0 <= x < self.width, 0 <= y < self.height
+        if across and down:
             return False
         self._fitted = False
-        self._view = GroundView(
-            self.cursor[0] if not 0 <= x < self.width else view.lon,
-            self.cursor[1] if not 0 <= y < self.height else view.lat,
-            view.step,
-            view.squeeze,
-            self.width,
-            self.height,
-        )
+        lon = self._view.lon if across else self.cursor[0]
+        lat = self._view.lat if down else self.cursor[1]
+        self._view = replace(self._view, lon=lon, lat=lat)
         self.lay()
         return True
 
-    def under_cursor(self) -> list[tuple[int, int]]:
+    def under_cursor(self) -> list[Run]:
         return self._prints.under(self.cursor_box())
-
-    def worst(self) -> int | None:
-        return self._prints.worst(self.cursor_box())
 
     # --- selection ------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        self._anchor, self._rectangle = self.cursor, None
-
-    def end(self) -> None:
-        self._rectangle = self._area()
-        self._anchor = None
-
     def frame(self, positions: Sequence[int]) -> None:
         middles = [place for at in positions if (place := self._prints.middle(at)) is not None]
-        self._anchor = self._rectangle = None
+        self.clear()
         if middles:
             lons = [self._turned(lon) for lon, _ in middles]
             lats = [lat for _, lat in middles]
             self._rectangle = min(lons), min(lats), max(lons), max(lats)
 
-    def clear(self) -> bool:
-        was = self._anchor is not None or self._rectangle is not None
-        self._anchor = self._rectangle = None
-        return was
-
-    @property
-    def drawing(self) -> bool:
-        return self._anchor is not None
-
-    def _area(self) -> tuple[float, float, float, float] | None:
+    def _area(self) -> Box | None:
         """Return west, south, east, north of the middles of the outermost pixels."""
         if self._anchor is None:
             return self._rectangle
@@ -253,7 +219,7 @@ class GroundScene(Scene):
         right, top = self._pixel((area[2], area[3]))
         return Span(left, top, right + 1, bottom + 1)
 
-    def selected(self) -> list[tuple[int, int]]:
+    def selected(self) -> list[Run]:
         box = self.selection_box()
         return [] if box is None else self._prints.under(box)
 
@@ -266,28 +232,20 @@ def extent(boxes: Sequence[Box]) -> Box:
     south = min(box[1] for box in boxes)
     north = max(box[3] for box in boxes)
     spans = sorted((wrapped(box[0]), (box[2] - box[0]) % 360 or box[2] - box[0]) for box in boxes)
-    west, east = _narrowest(array("d", (w for w, _ in spans)), [width for _, width in spans])
+    west, east = _narrowest(spans)
     if east - west >= 300:
         return -180.0, south, 180.0, north
     return west, south, east, north
 
 
-def _narrowest(wests: array[float], widths: Sequence[float]) -> tuple[float, float]:
-    """Return west and east of the shortest arc that contains all spans: it begins after the widest
-    gap between them."""
-    best = (0.0, wests[0])
-    reach = wests[0] + widths[0]
-    for west, width in zip(wests[1:], widths[1:], strict=True):
-        best = max(best, (west - reach, west))
+def _narrowest(spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return west and east of the shortest arc that contains all spans, which are given by west and
+    width: it begins after the widest gap between them."""
+    first, width = spans[0]
+    gap, start, reach = 0.0, first, first + width
+    for west, width in spans[1:]:
+        gap, start = max((gap, start), (west - reach, west))
         reach = max(reach, west + width)
-    around = wests[0] + 360 - reach
-    if around >= best[0]:
-        return wests[0], reach
-    start = best[1]
-    ends = [w + d + (360 if w < start else 0) for w, d in zip(wests, widths, strict=True)]
-    return start, max(ends)
-
-
-def clamp_float(value: float, low: float, high: float) -> float:
-    """Return ``value``, or the nearer of both ends."""
-    return max(low, min(value, high))
+    if first + 360 - reach >= gap:
+        return first, reach
+    return start, max(west + width + (360 if west < start else 0) for west, width in spans)

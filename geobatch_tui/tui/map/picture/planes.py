@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import reduce
+from itertools import repeat
 from operator import or_
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from geobatch_tui.tui.map.picture.codes import Mode, Scale
     from geobatch_tui.tui.run.model import ItemView
+
+Run = tuple[int, int]
+"""First position of some chunks that follow one another, and the end of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,13 @@ class Grid:
         columns = max(1, round(n**0.5))
         return cls(first, n, columns, -(-n // columns))
 
-    def index(self, column: int, row: int) -> int | None:
-        """The chunk of a place; None: there is none."""
-        index = row * self.columns + column
-        inside = 0 <= column < self.columns and row >= 0 and index < self.n
-        return index if inside else None
+    def has(self, column: int, row: int) -> bool:
+        """Whether there is a chunk at a place."""
+        return 0 <= column < self.columns and row >= 0 and row * self.columns + column < self.n
+
+    def block(self, left: int, top: int, wide: int, high: int) -> Span:
+        """Return columns and rows of a block of chunks, as far as the grid goes."""
+        return Span(left, top, min(left + wide, self.columns), min(top + high, self.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,16 @@ class Span:
     bottom: int
 
     @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
     def empty(self) -> bool:
-        return self.right <= self.left or self.bottom <= self.top
+        return self.width <= 0 or self.height <= 0
 
     def meet(self, other: Span) -> Span:
         """Return the part that both have."""
@@ -115,10 +129,8 @@ class Planes:
         """Yield codes of blocks of ``zoom`` (columns, rows) chunks each, a row of blocks at a
         time."""
         flags = fold(self.flags, grid, blocks, zoom)
-        if not self.mode.figure:
-            return (row.translate(WORST) for row in flags)
-        steps = fold(self.steps, grid, blocks, zoom)
-        return (self.codes(*pair) for pair in zip(flags, steps, strict=True))
+        steps = fold(self.steps, grid, blocks, zoom) if self.mode.figure else repeat(b"")
+        return map(self.codes, flags, steps)
 
     def codes(self, flags: bytes, steps: bytes) -> bytes:
         """Return codes of places from their two bytes."""
@@ -135,24 +147,23 @@ class Planes:
 
     def block(self, grid: Grid, block: Span) -> tuple[int, int]:
         """Return both bytes of all chunks inside ``block``, which is in columns and rows."""
-        return _all(self.flags, grid, block), _all(self.steps, grid, block)
+        return self.union(list(ranges(grid, block)))
 
-    def worst(self, grid: Grid, block: Span) -> int | None:
-        """Return the position of the first chunk of the worst state in ``block``; None: no
-        chunk."""
-        return self.worst_of(list(ranges(grid, block)))
+    def union(self, runs: Sequence[Run]) -> tuple[int, int]:
+        """Return both bytes of all chunks in some runs."""
+        return union(self.flags, runs), union(self.steps, runs)
 
-    def worst_of(self, runs: Sequence[tuple[int, int]]) -> int | None:
+    def worst(self, runs: Sequence[Run]) -> int | None:
         """Return the position of the first chunk of the worst state in some runs; None: no
         chunk."""
-        wanted = WORST[reduce(or_, (_any(self.flags[start:end]) for start, end in runs), 0)]
+        wanted = WORST[union(self.flags, runs)]
         for start, end in runs:
             found = self.flags[start:end].translate(WORST).find(wanted)
             if found >= 0 and wanted:
                 return start + found
         return None
 
-    def counts(self, runs: Sequence[tuple[int, int]]) -> dict[int, int]:
+    def counts(self, runs: Sequence[Run]) -> dict[int, int]:
         """Count the chunks of each code of state in some runs, without codes that none has."""
         found = dict.fromkeys(PRECEDENCE, 0)
         for start, end in runs:
@@ -179,7 +190,7 @@ def fold(plane: bytearray, grid: Grid, blocks: Span, zoom: tuple[int, int]) -> I
     Whole rows are taken as one number each: 10^6 bytes take about two milliseconds.
     """
     wide, high = zoom
-    count = blocks.right - blocks.left
+    count = blocks.width
     left, right = blocks.left * wide, min(blocks.right * wide, grid.columns)
     last = grid.first + grid.n
     for y in range(blocks.top, blocks.bottom):
@@ -194,19 +205,22 @@ def fold(plane: bytearray, grid: Grid, blocks: Span, zoom: tuple[int, int]) -> I
         yield line
 
 
-def union(plane: bytearray, first: int, count: int) -> int:
-    """Return the OR of ``count`` bytes from ``first``."""
-    return _any(plane[first : first + count])
+def union(plane: bytearray, runs: Iterable[Run]) -> int:
+    """Return the OR of the bytes in some runs."""
+    found: set[int] = set()
+    for start, end in runs:
+        found.update(plane[start:end])
+    return reduce(or_, found, 0)
 
 
-def ranges(grid: Grid, block: Span) -> Iterator[tuple[int, int]]:
+def ranges(grid: Grid, block: Span) -> Iterator[Run]:
     """Yield positions of the chunks inside ``block``: first and end of each row, rows that follow
     one another without a gap as one."""
     inside = block.meet(Span(0, 0, grid.columns, grid.rows))
     last = grid.first + grid.n
     if inside.empty:
         return
-    if inside.right - inside.left == grid.columns:
+    if inside.width == grid.columns:
         start = grid.first + inside.top * grid.columns
         yield start, min(last, grid.first + inside.bottom * grid.columns)
         return
@@ -223,14 +237,3 @@ def at(items: Sequence[ItemView], position: int) -> ItemView:
 
 def _number(line: bytes | bytearray) -> int:
     return int.from_bytes(line, "little")
-
-
-def _any(line: bytes | bytearray) -> int:
-    return reduce(or_, set(line), 0)
-
-
-def _all(plane: bytearray, grid: Grid, block: Span) -> int:
-    found: set[int] = set()
-    for start, end in ranges(grid, block):
-        found.update(plane[start:end])
-    return reduce(or_, found, 0)

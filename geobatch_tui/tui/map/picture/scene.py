@@ -15,13 +15,16 @@ from geobatch_tui.tui.map.picture.planes import Span
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from geobatch_tui.tui.map.picture.planes import Planes
+    from geobatch_tui.tui.map.picture.planes import Planes, Run
 
 MANY: Final = 400
 """Changed chunks; above, painting everything is cheaper than pixel by pixel."""
 
 Dirty = dict[int, set[int]]
 """Rows of pixels, and the columns in which they changed."""
+
+Box = tuple[float, float, float, float]
+"""West, south, east, north in degrees."""
 
 _SELECT: Final = bytes(code | SELECTED for code in range(256))
 _POINT: Final = bytes(code | CURSOR for code in range(256))
@@ -34,6 +37,10 @@ class Scene(ABC):
         width, height: pixels.
         picture: a code a pixel, by rows.
     """
+
+    #: Where the cursor stood when the rectangle was begun; and the rectangle that was ended.
+    _anchor: tuple[float, float] | None = None
+    _rectangle: Span | Box | None = None
 
     def __init__(self, planes: Planes) -> None:
         self.planes = planes
@@ -69,17 +76,14 @@ class Scene(ABC):
 
     def line(self, y: int) -> tuple[bytes, bytes]:
         """The two rows of pixels of line ``y``, with cursor and selection."""
-        blank = bytes(self.width)
-        rows = self.picture[2 * y : 2 * y + 2]
-        upper, lower = (bytes(row) for row in (*rows, blank, blank)[:2])
-        selection = self.selection_box()
-        cursor = self.cursor_box()
+        selection, edges = self.selection_box(), _frame(self.cursor_box())
         pair = []
-        for at, row in enumerate((upper, lower), 2 * y):
-            marked = _marked(row, selection, at, _SELECT)
-            for box in _frame(cursor):
-                marked = _marked(marked, box, at, _POINT)
-            pair.append(marked)
+        for at in (2 * y, 2 * y + 1):
+            row = bytes(self.picture[at]) if at < len(self.picture) else bytes(self.width)
+            row = _marked(row, selection, at, _SELECT)
+            for box in edges:
+                row = _marked(row, box, at, _POINT)
+            pair.append(row)
         return pair[0], pair[1]
 
     def under(self, y: int) -> str:
@@ -93,6 +97,11 @@ class Scene(ABC):
         """The scale, for people."""
 
     # --- cursor ---------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def cursor(self) -> tuple[float, float]:
+        """The place of the cursor in the scene's own units."""
 
     @abstractmethod
     def cursor_box(self) -> Span:
@@ -115,43 +124,50 @@ class Scene(ABC):
         """More detail, or less if ``steps`` is negative; whether anything changed."""
 
     @abstractmethod
-    def under_cursor(self) -> list[tuple[int, int]]:
-        """Positions of the chunks under the cursor: first and end of each run of them."""
+    def under_cursor(self) -> list[Run]:
+        """Positions of the chunks under the cursor."""
 
-    @abstractmethod
     def worst(self) -> int | None:
         """The position of the worst chunk under the cursor; None: there is none."""
+        return self.planes.worst(self.under_cursor())
 
     # --- selection ------------------------------------------------------------------------------
 
-    @abstractmethod
     def begin(self) -> None:
         """Draw a rectangle from the cursor on, until :meth:`end`."""
+        self._anchor, self._rectangle = self.cursor, None
 
-    @abstractmethod
     def end(self) -> None:
         """Keep the rectangle as it is now."""
+        self._rectangle = self._area()
+        self._anchor = None
+
+    def clear(self) -> bool:
+        """Clear the selection; return whether there was one."""
+        was = self._anchor is not None or self._rectangle is not None
+        self._anchor = self._rectangle = None
+        return was
+
+    @property
+    def drawing(self) -> bool:
+        """Whether the rectangle follows the cursor."""
+        return self._anchor is not None
 
     @abstractmethod
     def frame(self, positions: Sequence[int]) -> None:
         """Select the smallest rectangle that has these chunks in it."""
 
     @abstractmethod
-    def clear(self) -> bool:
-        """Clear the selection; return whether there was one."""
-
-    @property
-    @abstractmethod
-    def drawing(self) -> bool:
-        """Whether the rectangle follows the cursor."""
+    def _area(self) -> Span | Box | None:
+        """Return the rectangle in the scene's own units."""
 
     @abstractmethod
     def selection_box(self) -> Span | None:
         """Return the pixels of the rectangle; they may be out of view."""
 
     @abstractmethod
-    def selected(self) -> list[tuple[int, int]]:
-        """Return positions of the chunks in the rectangle: first and end of each run of them."""
+    def selected(self) -> list[Run]:
+        """Return positions of the chunks in the rectangle."""
 
 
 def _marked(row: bytes, box: Span | None, y: int, table: bytes) -> bytes:
@@ -164,7 +180,7 @@ def _marked(row: bytes, box: Span | None, y: int, table: bytes) -> bytes:
 def _frame(box: Span) -> list[Span]:
     """Return the edges of a large box, whose inside stays visible, or a small box itself."""
     left, top, right, bottom = box.left, box.top, box.right, box.bottom
-    if right - left < 4 or bottom - top < 4:
+    if box.width < 4 or box.height < 4:
         return [box]
     return [
         Span(left, top, right, top + 1),
@@ -183,6 +199,6 @@ def _differences(before: Sequence[bytearray], after: Sequence[bytearray]) -> Dir
     return dirty
 
 
-def clamp(value: int, low: int, high: int) -> int:
+def clamp[Number: (int, float)](value: Number, low: Number, high: Number) -> Number:
     """Return ``value``, or the nearer of both ends; ``low`` if they are the wrong way round."""
     return max(low, min(value, high))

@@ -99,9 +99,9 @@ def test_ranges_join_full_rows():
 def test_worst_names_a_chunk_of_the_worst_state():
     """Under a cell of many chunks the first of the worst is meant."""
     planes = loaded(bytes([S.DONE, S.RUNNING, S.DEAD, S.DEAD]))
-    assert planes.worst(Grid(0, 4, 2, 2), Span(0, 0, 2, 2)) == 2
-    assert planes.worst(Grid(0, 4, 2, 2), Span(0, 0, 2, 1)) == 1
-    assert planes.worst(Grid(0, 4, 2, 2), Span(2, 0, 2, 1)) is None
+    assert planes.worst(list(ranges(Grid(0, 4, 2, 2), Span(0, 0, 2, 2)))) == 2
+    assert planes.worst(list(ranges(Grid(0, 4, 2, 2), Span(0, 0, 2, 1)))) == 1
+    assert planes.worst(list(ranges(Grid(0, 4, 2, 2), Span(2, 0, 2, 1)))) is None
 
 
 def test_counts_worst_first():
