@@ -62,14 +62,8 @@ class Canvas(Follower, can_focus=True):
     class Moved(Message):
         """The cursor, the view, the mode, the rectangle or what is under the cursor changed."""
 
-    def __init__(
-        self,
-        source: Source,
-        *,
-        id: str | None = None,  # noqa: A002
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, source: Source, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
         self.pictures = Pictures(source)
         self._palette: Palette | None = None
 
@@ -82,17 +76,11 @@ class Canvas(Follower, can_focus=True):
             # Textual sends a line from the first region on it to the end of each: one is best.
             self.refresh(*(Region(min(at), y, max(at) + 1 - min(at), 1) for y, at in lines.items()))
 
-    def moved(self, scene: Scene, before: Boxes, *, everything: bool) -> None:
+    def moved(self, scene: Scene, before: Boxes) -> None:
         """Repaint where the cursor and the rectangle were and are."""
-        if everything:
-            self.refresh()
-        else:
-            boxes = [before[0], *boxes_of(scene)]
-            if before[1] != boxes[2]:
-                boxes.append(before[1])
-            else:
-                boxes.pop()
-            self.refresh(*(_cells(box) for box in boxes if box is not None))
+        (cursor, rectangle), now = before, boxes_of(scene)
+        boxes = {cursor, now[0]} | ({rectangle} ^ {now[1]})
+        self.refresh(*(_cells(box) for box in boxes if box is not None))
         self.post_message(self.Moved())
 
     def renew(self) -> None:
@@ -103,11 +91,6 @@ class Canvas(Follower, can_focus=True):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._palette = None
-
-    @property
-    def uses_glyphs(self) -> bool:
-        """Whether chunks are drawn as glyphs, not as coloured half blocks."""
-        return self.app.no_color
 
     def _color(self, name: str) -> Color:
         return self.get_component_styles(f"chunk-map--{name}").color
@@ -121,7 +104,7 @@ class Canvas(Follower, can_focus=True):
         if self._palette is None:
             self._palette = Palette(self._color, base)
         style = self._palette.style
-        draw = glyphs if self.uses_glyphs else blocks
+        draw = glyphs if self.app.no_color else blocks
         runs = draw(*scene.line(y), scene.under(y))
         return Strip([Segment(text, style(key)) for text, key in runs], width)
 

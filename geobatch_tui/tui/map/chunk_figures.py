@@ -1,14 +1,14 @@
-"""Figures of chunks, read beside the console's loop and handed to the picture."""
+"""Figures and places of chunks, read beside the console's loop for the picture."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Final
 
-from textual.message import Message
+from geobatch_tui.tui.map.picture.place import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from geobatch_tui.tui.map.picture.codes import Mode, Scale
     from geobatch_tui.tui.map.picture.pictures import Source
@@ -18,38 +18,24 @@ _RESCALE: Final = 10.0  #: seconds between two readings of all figures, at least
 _REST: Final = 10.0  #: how many times as long as a reading took the next one waits
 
 
-class FiguresRead(Message):
-    """A message that all figures of a mode were read: a step of the scale for each chunk."""
-
-    bubble = False
-
-    def __init__(self, mode: Mode, scale: Scale, steps: bytes, seconds: float) -> None:
-        self.mode, self.scale, self.steps, self.seconds = mode, scale, steps, seconds
-        super().__init__()
-
-
-class SomeRead(Message):
-    """A message that figures of changed chunks were read."""
-
-    bubble = False
-
-    def __init__(self, mode: Mode, figures: Mapping[int, float]) -> None:
-        self.mode, self.figures = mode, figures
-        super().__init__()
-
-
-def read_all(source: Source, mode: Mode) -> FiguresRead:
-    """Read the figures of all chunks. 10^6 take about a second."""
-    start = time.monotonic()
+def all_figures(source: Source, mode: Mode) -> tuple[Scale, bytes]:
+    """Read the figures of all chunks: their scale, and a step of it for each. 10^6 take about a
+    second."""
     values = source.figures(mode.figure)
     scale = mode.scale(values)
-    steps = mode.steps(values, scale)
-    return FiguresRead(mode, scale, steps, time.monotonic() - start)
+    return scale, mode.steps(values, scale)
 
 
-def read_some(source: Source, mode: Mode, positions: Sequence[int]) -> SomeRead:
-    """Read the figures of some chunks."""
-    return SomeRead(mode, source.figures_at(positions, mode.figure))
+def places_of(source: Source, item_ids: Iterable[int]) -> dict[int, Place]:
+    """Read the exact places of those of the items that have a lattice."""
+    places = {}
+    for item_id in item_ids:
+        item = source.item(item_id)
+        if item is not None and (lattice := item.lattice) is not None:
+            place = Place.of(item, lattice)
+            if place is not None:
+                places[item_id] = place
+    return places
 
 
 class Wants:

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import on, work
+from textual import work
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.worker import Worker, WorkerState
 
 from geobatch_tui.tui.kit.keymap import bind
-from geobatch_tui.tui.map.chunk_figures import FiguresRead, SomeRead, Wants, read_all, read_some
+from geobatch_tui.tui.map.canvas import Canvas, boxes_of
+from geobatch_tui.tui.map.chunk_figures import Wants, all_figures, places_of
 from geobatch_tui.tui.map.picture.codes import MODES
 from geobatch_tui.tui.map.picture.ground import GroundScene
-from geobatch_tui.tui.map.picture.place import Place
-from geobatch_tui.tui.map.walk import Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from textual import events
-    from textual.binding import BindingType
 
     from geobatch_tui.tui.map.picture.codes import Mode, Scale
     from geobatch_tui.tui.map.picture.pictures import Source
+    from geobatch_tui.tui.map.picture.planes import Run
     from geobatch_tui.tui.run.model import Delta
 
 _LATTICES: Final = 200  #: items whose exact shape is read for one view
 _REST: Final = 10.0  #: how many times as long as it took taking in all items rests
+_FAR: Final = 8  #: steps of the cursor at once
 
 
-class ChunkMap(Walk):
+class ChunkMap(Canvas):
     """The map of a run's chunks: many items on the ground, one in its grid.
 
     It changes nothing but itself; what the operator wants is said in messages.
@@ -51,6 +53,14 @@ class ChunkMap(Walk):
         bind("previous", "dead(-1)", show=False),
         bind("open", "open"),
         bind("back", "back", show=False),
+        Binding("left,h", "step(-1, 0)", "Left", show=False),
+        Binding("down,j", "step(0, 1)", "Down", show=False),
+        Binding("up,k", "step(0, -1)", "Up", show=False),
+        Binding("right,l", "step(1, 0)", "Right", show=False),
+        Binding("shift+left,home", f"step(-{_FAR}, 0)", "Far left", show=False),
+        Binding("shift+down,pagedown", f"step(0, {_FAR})", "Far down", show=False),
+        Binding("shift+up,pageup", f"step(0, -{_FAR})", "Far up", show=False),
+        Binding("shift+right,end", f"step({_FAR}, 0)", "Far right", show=False),
     ]
 
     class ChunkSelected(Message):
@@ -60,23 +70,8 @@ class ChunkMap(Walk):
             self.position = position
             super().__init__()
 
-    class _Placed(Message):
-        """Exact places of items were read."""
-
-        bubble = False
-
-        def __init__(self, places: Mapping[int, Place]) -> None:
-            self.places = places
-            super().__init__()
-
-    def __init__(
-        self,
-        source: Source,
-        *,
-        id: str | None = None,  # noqa: A002
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(source, id=id, classes=classes)
+    def __init__(self, source: Source, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(source, id=id)
         self._source = source
         self._wants = Wants()
         self._next_load = 0.0
@@ -89,8 +84,8 @@ class ChunkMap(Walk):
         return self.pictures.planes.mode
 
     @property
-    def selected(self) -> Sequence[tuple[int, int]]:
-        """First and end position of each run of selected chunks."""
+    def selected(self) -> Sequence[Run]:
+        """Positions of the chunks that are selected."""
         scene = self.pictures.top
         return scene.selected() if scene is not None else ()
 
@@ -147,14 +142,12 @@ class ChunkMap(Walk):
         self._entitle()
         self.renew()
 
-    @work(thread=True, exclusive=True, group="figures", exit_on_error=False)
-    def _read_all(self, mode: Mode) -> None:
-        self.post_message(read_all(self._source, mode))
-
-    @on(FiguresRead)
-    def _take_all(self, message: FiguresRead) -> None:
-        self._wants.took(message.seconds)
-        self._show(message.mode, message.scale, message.steps)
+    @work(group="figures", exit_on_error=False)
+    async def _read_all(self, mode: Mode) -> None:
+        start = time.monotonic()
+        scale, steps = await asyncio.to_thread(all_figures, self._source, mode)
+        self._wants.took(time.monotonic() - start)
+        self._show(mode, scale, steps)
 
     def _read_more(self) -> None:
         """Read figures of what changed; with time the scale moves, too."""
@@ -163,46 +156,29 @@ class ChunkMap(Walk):
         elif positions := self._wants.some():
             self._read_some(self.mode, positions)
 
-    @work(thread=True, group="some figures", exit_on_error=False)
-    def _read_some(self, mode: Mode, positions: Sequence[int]) -> None:
-        self.post_message(read_some(self._source, mode, positions))
-
-    @on(SomeRead)
-    def _take_some(self, message: SomeRead) -> None:
+    @work(group="some figures", exit_on_error=False)
+    async def _read_some(self, mode: Mode, positions: Sequence[int]) -> None:
+        figures = await asyncio.to_thread(self._source.figures_at, positions, mode.figure)
         self._wants.ended()
-        top = self.pictures.top
-        if message.mode is self.mode and top is not None:
-            known = len(self.pictures.planes.flags)
-            figures = {at: value for at, value in message.figures.items() if at < known}
-            self.pictures.planes.put(figures)
-            self.paint(top.touch(list(figures)))
+        top, planes = self.pictures.top, self.pictures.planes
+        if mode is self.mode and top is not None:
+            known = {at: value for at, value in figures.items() if at < len(planes.flags)}
+            planes.put(known)
+            self.paint(top.touch(list(known)))
             self._read_more()
 
     def _ask_places(self) -> None:
         """Read the exact shape of the items that are large in view."""
         ground = self.pictures.ground
-        if ground is not None:
-            wanted = ground.wanted(_LATTICES)
-            if wanted:
-                self._read_places(wanted)
+        if ground is not None and (wanted := ground.wanted(_LATTICES)):
+            self._read_places(wanted)
 
-    @work(thread=True, group="places", exit_on_error=False)
-    def _read_places(self, wanted: Sequence[int]) -> None:
-        places = {}
-        for item_id in wanted:
-            item = self._source.item(item_id)
-            lattice = item.lattice if item is not None else None
-            if item is not None and lattice is not None:
-                place = Place.of(item, lattice)
-                if place is not None:
-                    places[item_id] = place
-        self.post_message(self._Placed(places))
-
-    @on(_Placed)
-    def _take_places(self, message: _Placed) -> None:
+    @work(group="places", exit_on_error=False)
+    async def _read_places(self, wanted: Sequence[int]) -> None:
+        places = await asyncio.to_thread(places_of, self._source, wanted)
         ground = self.pictures.ground
-        if message.places and ground is not None:
-            ground.place(message.places)
+        if places and ground is not None:
+            ground.place(places)
             self.refresh()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
@@ -229,6 +205,41 @@ class ChunkMap(Walk):
             self.pictures.frame(positions)
         self._entitle()
         self.renew()
+
+    def action_step(self, dx: int, dy: int) -> None:
+        """Move the cursor."""
+        scene = self.pictures.top
+        if scene is not None:
+            before = boxes_of(scene)
+            if scene.move(dx, dy):
+                self.renew()
+            else:
+                self.moved(scene, before)
+
+    def action_zoom(self, steps: int) -> None:
+        """Zoom in or out."""
+        scene = self.pictures.top
+        if scene is not None and scene.zoom(steps):
+            self._view_changed()
+            self.renew()
+
+    def action_mark(self) -> None:
+        """Select what is under the cursor, or nothing."""
+        scene = self.pictures.top
+        if scene is not None:
+            if scene.drawing:
+                scene.end()
+            elif not scene.clear():
+                scene.begin()
+                scene.end()
+            self.renew()
+
+    def action_range(self) -> None:
+        """Begin a rectangle at the cursor, or end it there."""
+        scene = self.pictures.top
+        if scene is not None:
+            (scene.end if scene.drawing else scene.begin)()
+            self.renew()
 
     def action_mode(self) -> None:
         """Show the next mode."""
@@ -270,6 +281,27 @@ class ChunkMap(Walk):
         scene = self.pictures.top
         return self.pictures.stacked or (scene is not None and scene.selection_box() is not None)
 
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor there; a second click opens what is there."""
+        offset = event.get_content_offset(self)
+        scene = self.pictures.top
+        if offset is not None and scene is not None:
+            before = boxes_of(scene)
+            if scene.point(offset.x, 2 * offset.y):
+                self.moved(scene, before)
+                if event.chain > 1:
+                    self.action_open()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Zoom in."""
+        event.stop()
+        self.action_zoom(1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Zoom out."""
+        event.stop()
+        self.action_zoom(-1)
+
     # --- the frame ------------------------------------------------------------------------------
 
     def _entitle(self) -> None:
@@ -281,7 +313,7 @@ class ChunkMap(Walk):
         if scene is not None:
             self.border_subtitle = Content(scene.scale_text)
 
-    def view_changed(self) -> None:
+    def _view_changed(self) -> None:
         """Read the shapes of items that are large in view now."""
         self._ask_places()
         self._entitle()
@@ -290,4 +322,4 @@ class ChunkMap(Walk):
         """Paint the pictures in the new size."""
         del event
         self.pictures.resize(self.size.width, 2 * self.size.height)
-        self.view_changed()
+        self._view_changed()

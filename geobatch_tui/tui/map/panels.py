@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Final
 
 from textual.content import Content
 
+from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.observability import figures
 from geobatch_tui.observability.text import safe
 from geobatch_tui.tui.kit import fixed_width as fmt
 from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.map.picture.codes import MODES, PRECEDENCE, STEPS
+from geobatch_tui.tui.map.picture.place import lonlat_text
 from geobatch_tui.tui.map.picture.reading import (
+    Piece,
     Reading,
     counts_pieces,
     figure_pieces,
     near_text,
-    place_text,
     window_text,
 )
 from geobatch_tui.tui.parts.line_widget import Lines
@@ -28,9 +30,15 @@ if TYPE_CHECKING:
     from geobatch_tui.tui.map.picture.histogram import Histogram
     from geobatch_tui.tui.run.model import LetterView, View
 
-Piece = tuple[str, str]
-
 _QUIET: Final = "$quiet"
+_SHORT: Final = (
+    ChunkState.PENDING,
+    ChunkState.RUNNING,
+    ChunkState.DONE,
+    ChunkState.DEAD,
+    ChunkState.RETRY_WAIT,
+)
+"""The states of a legend in one line."""
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -109,15 +117,11 @@ class Legend(Lines):
 
     def _short(self) -> list[Piece]:
         pieces: list[Piece] = []
-        states = ("WAIT", "RUN", "DONE", "DEAD", "RETRY")
-        order = {look.name.upper(): look for look in LOOKS.values()}
-        names = [order[name] for name in states if name in order]
-        if self.mode.figure:
-            for step in self._steps(short=True):
-                pieces += [*step, ("  ", "")]
-            names = [look for look in names if look.name in {"wait", "run", "dead", "retry"}]
-        for look in names:
-            pieces += [(look.glyph, look.style), (f" {look.name}  ", _QUIET)]
+        for step in self._steps(short=True) if self.mode.figure else ():
+            pieces += [*step, ("  ", "")]
+        for look in (LOOKS[state] for state in _SHORT):
+            if look.name != "done" or not self.mode.figure:
+                pieces += [(look.glyph, look.style), (f" {look.name}  ", _QUIET)]
         return pieces
 
     def _steps(self, *, short: bool = False) -> list[list[Piece]]:
@@ -168,18 +172,18 @@ class CursorCard(Lines):
     def _flat(self, width: int, unit: str) -> list[Content]:
         reading = self.reading
         if reading.item is None or reading.counts is None:
-            return [_line([("no chunk here   ", _QUIET), (place_text(reading), "")], width)]
+            return [_line([("no chunk here   ", _QUIET), (lonlat_text(reading.lonlat), "")], width)]
         first: list[Piece] = [
             (f"{reading.name}  ", "bold"),
             *counts_pieces(reading.counts),
-            (f"   {place_text(reading)}   {window_text(reading, unit)}", ""),
+            (f"   {lonlat_text(reading.lonlat)}   {window_text(reading, unit)}", ""),
         ]
         return [_line(first, width), _line(self._second(width, unit), width)]
 
     def _second(self, width: int, unit: str) -> list[Piece]:
         reading = self.reading
         if self.letter is not None:
-            return [(self._error(), "$error")]
+            return [(_error(self.letter), "$error")]
         key = reading.item.key if reading.item else ""
         named = {"attempts", "nodata"}
         facts = "  ".join(
@@ -189,16 +193,12 @@ class CursorCard(Lines):
         room = max(8, width - len(facts) - 2)
         return [(fmt.fit_middle(key, min(room, 40)).rstrip(), ""), (f"  {facts}", _QUIET)]
 
-    def _error(self) -> str:
-        letter = self.letter
-        return "" if letter is None else f"{letter.error_class}: {letter.message}"
-
     def _tall(self, width: int, unit: str) -> list[Content]:
         reading = self.reading
         if reading.item is None or reading.counts is None:
             return [
                 _line([("no chunk here", _QUIET)], width),
-                _line([(place_text(reading), "")], width),
+                _line([(lonlat_text(reading.lonlat), "")], width),
             ]
         item = reading.item
         near = near_text(reading.near, reading.code)
@@ -207,19 +207,24 @@ class CursorCard(Lines):
             _line([(fmt.fit_middle(item.key, width), "")], width),
             _line([(f"row {reading.row}  column {reading.column}", "")], width),
             _line([(window_text(reading, unit), "")], width),
-            _line([(place_text(reading), "")], width),
+            _line([(lonlat_text(reading.lonlat), "")], width),
         ]
         lines += [
             _line([(f"{name:<10}", _QUIET), (text, "")], width)
             for name, text in figure_pieces(self.figures, reading.code, unit)
         ]
         if self.letter is not None:
-            lines += [_line([(part, "$error")], width) for part in _wrapped(self._error(), width)]
+            parts = _wrapped(_error(self.letter), width)
+            lines += [_line([(part, "$error")], width) for part in parts]
         lines += [
             _line([(f"{'neighbours' if index == 1 else '':<12}", _QUIET), (row, "")], width)
             for index, row in enumerate(near)
         ]
         return lines
+
+
+def _error(letter: LetterView) -> str:
+    return f"{letter.error_class}: {letter.message}"
 
 
 class HistogramPanel(Lines):

@@ -122,9 +122,8 @@ class Pictures:
             return False
         base, top = self._base(), self.top
         item = self._source.item(self._opened) if self._opened else None
-        stays = item is not None and isinstance(top, GridScene) and top is not base
         self._views = [base]
-        if item is not None and stays and isinstance(top, GridScene):
+        if item is not None and isinstance(top, GridScene) and top is not base:
             top.retarget(Grid.of(item))
             self._views.append(top)
         else:

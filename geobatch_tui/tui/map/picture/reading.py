@@ -10,7 +10,7 @@ from geobatch_tui.observability import figures
 from geobatch_tui.tui.kit.glyphs import LOOKS
 from geobatch_tui.tui.map.picture.codes import CODES, MODES, PRECEDENCE, Code
 from geobatch_tui.tui.map.picture.ground import GroundScene
-from geobatch_tui.tui.map.picture.place import Place, lonlat_text
+from geobatch_tui.tui.map.picture.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,11 +134,6 @@ def window_text(reading: Reading, unit: str) -> str:
     if unit != "px":
         return f"{unit} {left} +{width}"
     return f"px {left},{top} +{width}" + ("" if width == height else f"x{height}")
-
-
-def place_text(reading: Reading) -> str:
-    """``lon 11.204 lat 47.912``."""
-    return lonlat_text(reading.lonlat)
 
 
 def figure_pieces(
