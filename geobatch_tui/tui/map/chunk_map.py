@@ -131,6 +131,7 @@ class ChunkMap(Canvas):
     def show_mode(self, mode: Mode) -> None:
         """Show another figure of the chunks, as soon as it is read."""
         self._wants.restart()
+        self.workers.cancel_group(self, "figures")
         if not mode.figure:
             self._show(mode, mode.scale(()), b"")
         elif self._wants.all_due():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import asynccontextmanager
 
 from scripted_maps import MapApp, Store, items, scattered, settled
@@ -196,6 +197,27 @@ async def test_every_mode_can_be_shown():
             await settled(pilot)
             names.append(app.chunk_map.mode.name)
         assert names == ["duration", "attempts", "memory", "worker", "nodata", "state"]
+
+
+async def test_figures_that_come_late_show_nothing():
+    """A reading that lasts ends with the mode that wanted it."""
+    store = one(10, 10)
+    go_on = threading.Event()
+
+    def wait(name):
+        go_on.wait(10)
+        return Store.figures(store, name)
+
+    async with running(store) as (app, pilot):
+        await pilot.press("m")
+        await settled(pilot)
+        store.figures = wait
+        app.chunk_map.show_mode(MODES[1])
+        await pilot.pause()
+        app.chunk_map.show_mode(MODES[0])
+        go_on.set()
+        await settled(pilot)
+        assert app.chunk_map.mode.name == "state"
 
 
 async def test_what_cannot_be_read_is_said():
