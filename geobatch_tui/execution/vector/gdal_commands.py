@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.vector.plan import VectorPlan
+from geobatch_tui.execution.vector.plan import VectorPlan, quoted
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import ItemContext
@@ -26,7 +26,7 @@ def ogr2ogr_window(item: ItemContext, window: Window) -> str:
     shell; of a record that is none, or more, its text; of one that OGR leaves out, what it says
     against it."""
     plan = VectorPlan.from_json(item.plan.detail)
-    layer = (plan.layer or Path(item.source).stem).replace('"', '""')
+    layer = quoted(plan.layer or Path(item.source).stem)
     if (record := window.col_off - plan.count + len(plan.aside)) >= 0:
         return shlex.join(_record(plan, item.source, plan.aside[record]))
     first, where = window.col_off, plan.where
@@ -38,7 +38,7 @@ def ogr2ogr_window(item: ItemContext, window: Window) -> str:
         choice = ["-where", where]
     else:
         limit = f"LIMIT {window.width} OFFSET {first}"
-        choice = ["-sql", f'SELECT * FROM "{layer}"{where and " WHERE "}{where} {limit}']  # noqa: S608
+        choice = ["-sql", f"SELECT * FROM {layer}{where and ' WHERE '}{where} {limit}"]  # noqa: S608
     return shlex.join(_command(item, "chunk.gpkg", choice))
 
 

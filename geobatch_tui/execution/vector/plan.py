@@ -25,6 +25,11 @@ TABLE = "None"
 TAKEN = frozenset({FID, WKB, GEOMETRY, BOX, UNREAD})
 
 
+def quoted(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 @dataclass(frozen=True, slots=True)
 class VectorPlan:
     """The plan of an item: how its features are read, and what is written.
@@ -111,9 +116,8 @@ class VectorPlan:
 
     def where_of_chunk(self, index: int) -> str:
         """Return the condition on the ids of a chunk, for access ``fid``, and ``where``."""
-        name = self.fid_column.replace('"', '""')
-        low, high = self.edges[index], self.edges[index + 1]
-        ids = f'"{name}" >= {low} AND "{name}" < {high}'
+        name = quoted(self.fid_column)
+        ids = f"{name} >= {self.edges[index]} AND {name} < {self.edges[index + 1]}"
         return f"({self.where}) AND {ids}" if self.where else ids
 
     def to_json(self) -> dict[str, Any]:

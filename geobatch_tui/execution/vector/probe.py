@@ -23,8 +23,8 @@ from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.fields import field_types
 from geobatch_tui.execution.vector.formats import geoparquet_key
-from geobatch_tui.execution.vector.formats.by_driver import format_of
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
+from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive, exact_names, ogr_drivers
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.vector.plan import TABLE, TAKEN, VectorPlan

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import pyarrow as pa
 import shapely
 from pyproj import CRS
 
@@ -23,15 +24,14 @@ from geobatch_tui.errors import (
     SourceChangedError,
 )
 from geobatch_tui.execution.io.digest import digest_of, short_digest
-from geobatch_tui.execution.vector.formats.by_driver import format_of
-from geobatch_tui.execution.vector.formats.source_format import OpenLayer
+from geobatch_tui.execution.vector.formats.source_format import OpenLayer, format_of
 from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers, stream
 from geobatch_tui.execution.vector.ogr.layer_info import layer_info, layer_names
+from geobatch_tui.execution.vector.plan import FID, WKB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
     from shapely import Geometry
 
@@ -191,10 +191,11 @@ def _whole_column(layer: OpenLayer) -> pa.ChunkedArray:
     with stream.opened(place, layer=layer.name, columns=[], return_fids=True) as (meta, reader):
         table = reader.read_all()
     shapes = table.column(meta["geometry_name"] or "wkb_geometry")
+    features = pa.table({FID: table.column(meta["fid_column"]), WKB: shapes})
     if form.is_counted and len(shapes) != layer.info["features"]:
         raise _broken(path, "their numbers are not known")
     with archive.Plain(path, place, os.environ.get("CPL_TMPDIR")) as plain:
-        _refuse_broken(path, form.misread(layer, plain, table.column(meta["fid_column"]), shapes))
+        _refuse_broken(path, form.misread(layer, plain, features))
     return shapes
 
 

@@ -13,7 +13,7 @@ from rasterio.errors import RasterioIOError
 
 from geobatch_tui.execution.raster.source import magic as raster_formats
 from geobatch_tui.execution.runtime import allowed_drivers
-from geobatch_tui.execution.vector.formats.by_driver import FORMATS
+from geobatch_tui.execution.vector.formats.source_format import FORMATS
 from geobatch_tui.execution.vector.ogr import archive, ogr_drivers, pyogrio_import
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.worker import warmup

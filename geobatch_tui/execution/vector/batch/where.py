@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pyarrow as pa
 
+from geobatch_tui.execution.vector.plan import quoted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -66,7 +68,7 @@ def fault(where: str, names: Iterable[str]) -> str:
     for allowed in (True, False):
         with closing(_database(text_in_double_quotes=allowed)) as db:
             try:
-                db.execute(f"CREATE TABLE t ({', '.join(map(_quoted, names))})")
+                db.execute(f"CREATE TABLE t ({', '.join(map(quoted, names))})")
                 for end in ("\n)", ")"):  # a comment would take OGR's words behind it in, too
                     db.execute(f"SELECT 1 FROM t WHERE ({where}{end}")  # noqa: S608 - the user's own
             except sqlite3.Error as error:
@@ -82,10 +84,6 @@ def _database(*, text_in_double_quotes: bool) -> sqlite3.Connection:
     return db
 
 
-def _quoted(name: str) -> str:
-    return f'"{name.replace(chr(34), chr(34) * 2)}"'
-
-
 def _declared(name: str, kind: pa.DataType) -> str:
     """Declare a column. Without its type, SQLite would take no number for equal to any text."""
     if pa.types.is_dictionary(kind):
@@ -93,7 +91,7 @@ def _declared(name: str, kind: pa.DataType) -> str:
     whole = pa.types.is_integer(kind) or pa.types.is_boolean(kind)
     real = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return f"{_quoted(name)} {'INTEGER' * whole}{'REAL' * real}{'TEXT' * text}"
+    return f"{quoted(name)} {'INTEGER' * whole}{'REAL' * real}{'TEXT' * text}"
 
 
 def _plain(column: pa.Array) -> list[object]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.execution.vector.batch.arrow_arrays import free_name
-from geobatch_tui.execution.vector.formats.by_driver import format_of
+from geobatch_tui.execution.vector.formats.source_format import format_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,9 +15,8 @@ from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector.batch.where import CHECK_WHERE, fault
 from geobatch_tui.execution.vector.formats import lost_geometries
 from geobatch_tui.execution.vector.formats.source_format import SourceFormat
-from geobatch_tui.execution.vector.ogr import archive, errors
-from geobatch_tui.execution.vector.ogr.exact_names import exact
-from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
+from geobatch_tui.execution.vector.ogr import archive, errors, layer_info
+from geobatch_tui.execution.vector.plan import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -81,11 +80,9 @@ class Sqlite(SourceFormat):
         return check
 
     @override
-    def misread(
-        self, layer: OpenLayer, plain: Plain, ids: pa.ChunkedArray, shapes: pa.ChunkedArray
-    ) -> Sequence[int]:
+    def misread(self, layer: OpenLayer, plain: Plain, features: pa.Table) -> Sequence[int]:
         names = layer.name, layer.info["fid_column"], layer.info["geometry_name"]
-        null = lost_geometries.null_ids(ids, shapes)
+        null = list(lost_geometries.null_ids(features))
         return list(_with_geometry(plain.name(), names, null)) if null else []
 
 
@@ -99,21 +96,36 @@ class GeoPackage(Sqlite):
         if archive.is_inside(layer.place):
             return layer.info["measured"]
         asked = "SELECT m FROM gpkg_geometry_columns WHERE table_name = ?"
-        with contextlib.closing(open_sqlite(layer.place)) as connection:
+        with _sqlite(layer.place) as connection:
             return connection.execute(asked, (layer.name,)).fetchone() not in {None, (0,)}
 
     @override
     def own_ids(self, layer: OpenLayer) -> list[str]:
-        """Name the first column of a view, which OGR takes for the ids, if nothing else says that
-        it is one.
+        """Name the first column of a view, which OGR takes for the ids, if it has not the name of
+        the id of any table.
 
         Raises:
-            SchemaError: it is no id, as OGR takes it.
+            SchemaError: it has values that are no whole numbers, of which OGR makes some.
         """
         fid = layer.info["fid_column"]
         if not fid or archive.is_inside(layer.place):
             return []
-        return [fid] if _is_field_of_view(layer.place, layer.name, fid) else []
+        with _sqlite(layer.place) as connection:
+            is_id = fid.upper() == _OGRS or connection.execute(_IDS, (fid,)).fetchone()
+            if is_id or _is_table(connection, layer.name):
+                return []
+            asked = (
+                f"SELECT 1 FROM {quoted(layer.name)} "  # noqa: S608 - quoted
+                f"WHERE typeof({quoted(fid)}) <> 'integer' LIMIT 1"
+            )
+            if connection.execute(asked).fetchone():
+                raise SchemaError(
+                    f"{layer.place}: OGR takes {fid!r}, the first column of the view "
+                    f"{layer.name!r}, for the ids of its features, but it has values that are no "
+                    "whole numbers",
+                    hint="make the id of a table the first column of the view",
+                )
+        return [fid]
 
     @override
     def chunks_outside(
@@ -125,18 +137,19 @@ class GeoPackage(Sqlite):
         """
         if plan.where or not edges or not bounds:
             return ()
-        index = f"rtree_{plan.layer}_{plan.geometry_column}".replace('"', '""')
-        with contextlib.closing(open_sqlite(path)) as connection:
+        index = f"rtree_{plan.layer}_{plan.geometry_column}"
+        with _sqlite(path) as connection:
             if not _is_indexed(connection, plan):
                 return ()
             minx, miny, maxx, maxy = bounds
             asked = (
-                f'SELECT id FROM "{index}" '  # noqa: S608 - quoted
+                f"SELECT id FROM {quoted(index)} "  # noqa: S608 - quoted
                 "WHERE minx <= ? AND maxx >= ? AND miny <= ? AND maxy >= ?"
             )
             found = connection.execute(asked, (maxx, minx, maxy, miny))
             touching = {bisect_right(edges, ident) - 1 for (ident,) in found}
-            asked = f'SELECT count(*) FROM "{index}_rowid" WHERE rowid >= ? AND rowid < ?'  # noqa: S608 - quoted
+            rows = quoted(f"{index}_rowid")
+            asked = f"SELECT count(*) FROM {rows} WHERE rowid >= ? AND rowid < ?"  # noqa: S608
             outside = []
             for number, (low, high) in enumerate(pairwise(edges)):
                 if number in touching:
@@ -150,7 +163,8 @@ class GeoPackage(Sqlite):
 SQLITE, GEOPACKAGE = Sqlite(), GeoPackage()
 
 
-def open_sqlite(path: str) -> sqlite3.Connection:
+@contextlib.contextmanager
+def _sqlite(path: str) -> Iterator[sqlite3.Connection]:
     """Open a database to read from, by SQLite alone."""
     uri = Path(path).as_uri()
     connection = sqlite3.connect(f"{uri}?mode=ro", uri=True)
@@ -162,21 +176,18 @@ def open_sqlite(path: str) -> sqlite3.Connection:
             raise
         # A write-ahead log on a medium that cannot be written.
         connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
-    return connection
+    with contextlib.closing(connection):
+        yield connection
 
 
 def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
     """Return the first id of each chunk, and one beyond the last; none if ids come in no order."""
     if plan.where:
         return _edges_as_read(path, plan, features)
-    fid, table = (name.replace('"', '""') for name in (plan.fid_column, plan.layer))
-    edges: list[int] = []
-    with (
-        errors.ogr_errors(path, plan.layer),
-        contextlib.closing(open_sqlite(path)) as connection,
-    ):
+    fid, table = quoted(plan.fid_column), quoted(plan.layer)
+    with errors.ogr_errors(path, plan.layer), _sqlite(path) as connection:
         low, high, count = connection.execute(
-            f'SELECT min("{fid}"), max("{fid}"), count(*) FROM "{table}"'  # noqa: S608 - quoted
+            f"SELECT min({fid}), max({fid}), count(*) FROM {table}"  # noqa: S608 - quoted
         ).fetchone()
         if count != plan.count:
             raise SchemaError(
@@ -186,40 +197,13 @@ def _fid_edges(path: str, plan: VectorPlan, features: int) -> tuple[int, ...]:
         if not _is_table(connection, plan.layer):  # ids of a view may be repeated
             return _edges_as_read(path, plan, features)
         if high - low + 1 == count:
-            edges = list(range(low, high + 1, features))
-        else:
-            edges = [
-                int(row[0])
-                for row in connection.execute(
-                    f'SELECT f FROM (SELECT "{fid}" AS f, '  # noqa: S608 - names are quoted
-                    f'row_number() OVER (ORDER BY "{fid}") - 1 AS n FROM "{table}") '
-                    "WHERE n % ? = 0",
-                    (features,),
-                )
-            ]
-    return (*edges, int(high) + 1)
-
-
-def _is_field_of_view(path: str, layer: str, fid: str) -> bool:
-    """Whether a layer of a GeoPackage is a view whose first column, which OGR takes for the id,
-    has not the name of the id of any table.
-
-    Raises:
-        SchemaError: it has values that are no whole numbers, of which OGR makes some.
-    """
-    view, name = (one.replace('"', '""') for one in (layer, fid))
-    with contextlib.closing(open_sqlite(path)) as connection:
-        is_id = fid.upper() == _OGRS or connection.execute(_IDS, (fid,)).fetchone()
-        if is_id or _is_table(connection, layer):
-            return False
-        asked = f'SELECT 1 FROM "{view}" WHERE typeof("{name}") <> \'integer\' LIMIT 1'  # noqa: S608
-        if connection.execute(asked).fetchone():
-            raise SchemaError(
-                f"{path}: OGR takes {fid!r}, the first column of the view {layer!r}, for the ids "
-                "of its features, but it has values that are no whole numbers",
-                hint="make the id of a table the first column of the view",
-            )
-    return True
+            return (*range(low, high + 1, features), int(high) + 1)
+        first = connection.execute(
+            f"SELECT f FROM (SELECT {fid} AS f, "  # noqa: S608 - quoted
+            f"row_number() OVER (ORDER BY {fid}) - 1 AS n FROM {table}) WHERE n % ? = 0",
+            (features,),
+        )
+        return (*(int(row[0]) for row in first), int(high) + 1)
 
 
 def _is_table(connection: sqlite3.Connection, name: str) -> bool:
@@ -231,20 +215,8 @@ def _edges_as_read(path: str, plan: VectorPlan, features: int) -> tuple[int, ...
     """Do as :func:`_fid_edges`, by one pass over the ids as OGR gives them."""
     edges: list[int] = []
     seen, last = 0, -(2**63)
-    with (
-        errors.ogr_errors(path, plan.layer),
-        pyogrio.open_arrow(
-            exact(path),
-            layer=plan.layer,
-            columns=[],
-            read_geometry=False,
-            return_fids=True,
-            where=plan.where or None,
-            use_pyarrow=True,
-        ) as (meta, reader),
-    ):
-        for batch in reader:
-            ids = batch.column(meta["fid_column"]).to_numpy()
+    with errors.ogr_errors(path, plan.layer):
+        for ids in layer_info.id_batches(path, plan.layer, [], plan.where):
             if len(ids) and (ids[0] <= last or (np.diff(ids) <= 0).any()):
                 return ()
             edges += ids[-seen % features :: features].tolist()
@@ -262,21 +234,16 @@ def _is_indexed(connection: sqlite3.Connection, plan: VectorPlan) -> bool:
 
 
 def _with_geometry(path: str, names: tuple[str, str, str], ids: list[int]) -> Iterator[int]:
-    """Choose the ids whose value holds something, and does not say that it is empty.
-
-    Args:
-        path: a database.
-        names: of the layer, its ids and its geometries.
-        ids: of features.
-    """
-    table, fid, shape = (name.replace('"', '""') for name in names)
-    with contextlib.closing(open_sqlite(path)) as connection:
+    """Choose the ids whose value holds something, and does not say that it is empty, by the
+    ``names`` of the layer, its ids and its geometries."""
+    table, fid, shape = map(quoted, names)
+    with _sqlite(path) as connection:
         for start in range(0, len(ids), _ASKED):
             some = ids[start : start + _ASKED]
             marks = ",".join("?" * len(some))
             for one, head in connection.execute(
-                f'SELECT "{fid}", substr(CAST("{shape}" AS BLOB), 1, 4) '  # noqa: S608 - quoted
-                f'FROM "{table}" WHERE "{fid}" IN ({marks}) AND length("{shape}") > 0',
+                f"SELECT {fid}, substr(CAST({shape} AS BLOB), 1, 4) "  # noqa: S608 - quoted
+                f"FROM {table} WHERE {fid} IN ({marks}) AND length({shape}) > 0",
                 some,
             ):
                 if not (head.startswith(b"GP") and len(head) == 4 and head[3] & 0x10):

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, TypedDict, cast
 
 import numpy as np
 
-from geobatch_tui.execution.vector.ogr import errors, stream
+from geobatch_tui.execution.vector.ogr import errors
 from geobatch_tui.execution.vector.ogr.exact_names import exact
 from geobatch_tui.execution.vector.ogr.pyogrio_import import MEASURED, pyogrio
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 
@@ -56,10 +58,15 @@ def layer_info(place: str, layer: str, *, encoding: str = "", count: bool = Fals
     return cast("LayerInfo", info)
 
 
-def count_features(
-    place: str, layer: str, columns: list[str] | None, where: str = "", encoding: str = ""
-) -> int:
-    """Count the features that ``where`` leaves in one pass over ``columns``; None: all of them."""
+def id_batches(
+    place: str,
+    layer: str,
+    columns: list[str] | None = None,
+    where: str = "",
+    encoding: str = "",
+) -> Iterator[NDArray[np.int64]]:
+    """Read the ids of the features that ``where`` leaves of a layer, in the order of OGR, in one
+    pass over ``columns``; None: all of them."""
     with pyogrio.open_arrow(
         exact(place),
         layer=layer,
@@ -69,26 +76,15 @@ def count_features(
         return_fids=True,
         where=where or None,
         use_pyarrow=True,
-    ) as (_, reader):
-        return sum(batch.num_rows for batch in reader)
+    ) as (meta, reader):
+        for batch in reader:
+            yield batch.column(meta["fid_column"]).to_numpy()
 
 
 def all_ids(path: str, place: str, layer: str) -> NDArray[np.int64]:
-    """Read the ids of all features of a layer, in the order of OGR.
-
-    Args:
-        path: the source.
-        place: what OGR opens of it.
-        layer: its name.
+    """Read the ids of all features of a layer of the source ``path``, in the order of OGR.
 
     Raises: see :func:`errors.ogr_errors`.
     """
-    with (
-        errors.ogr_errors(path, layer),
-        stream.opened(place, layer=layer, columns=[], read_geometry=False, return_fids=True) as (
-            meta,
-            reader,
-        ),
-    ):
-        ids = [batch.column(meta["fid_column"]).to_numpy() for batch in reader]
-    return np.concatenate([np.empty(0, np.int64), *ids])
+    with errors.ogr_errors(path, layer):
+        return np.concatenate([np.empty(0, np.int64), *id_batches(place, layer, [])])

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector.batch_schema import schema_of, with_id_and_shape
-from geobatch_tui.execution.vector.formats.by_driver import format_of
+from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive, stream, time_zones
 from geobatch_tui.execution.vector.ogr.errors import ogr_errors
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB

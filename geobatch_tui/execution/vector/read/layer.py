@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from geobatch_tui.errors import MemoryBudgetError, SchemaError, UnsupportedFormatError
 from geobatch_tui.execution.vector.fields import field_types, source_ids
-from geobatch_tui.execution.vector.formats.by_driver import format_of
-from geobatch_tui.execution.vector.formats.source_format import AUTO, STRICT, OpenLayer
+from geobatch_tui.execution.vector.formats.source_format import AUTO, STRICT, OpenLayer, format_of
 from geobatch_tui.execution.vector.ogr import errors, stream, time_zones
 from geobatch_tui.execution.vector.ogr.exact_names import exact
 from geobatch_tui.execution.vector.ogr.layer_info import layer_info

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import EmptyInputError, SchemaError
 from geobatch_tui.execution.protocol.messages import LayersReceipt
-from geobatch_tui.execution.vector.formats.by_driver import format_of
+from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers
 from geobatch_tui.execution.vector.ogr.layer_info import layer_names
 

@@ -23,7 +23,7 @@ from geobatch_tui.execution.io.disk import disk_errors, write_all
 from geobatch_tui.execution.io.part_file import removed_on_error
 from geobatch_tui.execution.sources.source_files import check_identity
 from geobatch_tui.execution.vector import batch_schema
-from geobatch_tui.execution.vector.formats.by_driver import format_of
+from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive
 from geobatch_tui.execution.vector.plan import UNREAD
 from geobatch_tui.execution.vector.read import batch_reader, parquet_reader

@@ -13,8 +13,8 @@ from geobatch_tui.errors import GeobatchError, VerifyError
 from geobatch_tui.execution.io.digest import digest_of
 from geobatch_tui.execution.io.part_file import readable_name
 from geobatch_tui.execution.protocol.messages import InspectReceipt
-from geobatch_tui.execution.vector.formats.by_driver import format_of
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
+from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import exact_names, ogr_drivers, stream
 from geobatch_tui.execution.vector.ogr.pyogrio_import import (
     DataLayerError,

@@ -1,27 +1,34 @@
 """Collections of GeoJSON: their members, and what each feature has, as the file itself says.
 
 OGR gives a feature no geometry where it cannot read the one that it has, and puts the end of the
-range of 64 bits for a whole number beyond, with a line on stderr at most. It passes over members of
-a collection that are no features, as geometries of their own, without a word.
+range of 64 bits for a whole number beyond, with a line on stderr at most. It passes over rings,
+lines, polygons and members of geometry collections that are none, and reads the others; a point of
+NaN becomes an empty one. It passes over members of a collection that are no features, as geometries
+of their own, without a word.
 """
 
 from __future__ import annotations
 
 import json
+import mmap
 import re
+from contextlib import contextmanager
 from io import TextIOWrapper
 from json import JSONDecodeError
+from math import isnan
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.vector.formats.geojson.geojson_coordinates import is_whole
 from geobatch_tui.execution.vector.formats.geojson.text_sequence import decoded, records, value_at
+from geobatch_tui.execution.vector.formats.lost_geometries import MOST_SET_ASIDE
 from geobatch_tui.execution.vector.ogr import archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
+
+    from geobatch_tui.execution.protocol.messages import Json
 
 #: Flags of a feature: it has a geometry with coordinates; a whole number beyond 64 bits; a geometry
 #: that cannot be read whole.
@@ -34,8 +41,8 @@ _FLAT = rb'\{(?:[^"{}]++|%b)*+\}' % _STRING
 _DEEPER = rb'\{(?:[^"{}]++|%b|%b)*+\}' % (_STRING, _FLAT)
 #: An object with others in it, as most features are; a string; the start of either.
 _BRACE = re.compile(rb'%b|%b|["{}]' % (_DEEPER, _STRING), re.DOTALL)
-#: Members that are no features, and are set aside one by one; and what of them is shown.
-_MOST, _SHOWN = 10_000, 80
+#: Characters of a member that are shown.
+_SHOWN = 80
 #: Marks by which the end of an object is found: strings, brackets, the start of a string.
 _MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"|["[\]{}]', re.DOTALL)
 #: Bytes that OGR takes for each list of the text, as for a place.
@@ -44,23 +51,41 @@ _BLANK = " \t\r\n,:"
 #: More characters than the longest word or escape of JSON has.
 _LONGEST = 16
 _ENDS = frozenset(_BLANK + "]}")
+#: How deep the places of a geometry lie in lists.
+_DEPTHS = {
+    "point": 0,
+    "multipoint": 1,
+    "linestring": 1,
+    "multilinestring": 2,
+    "polygon": 2,
+    "multipolygon": 3,
+}
+_COLLECTION = b'"geometries"'
+
+
+def _list_of(one: bytes) -> bytes:
+    return rb"\[\s*+(?:%b\s*+(?:,\s*+%b\s*+)*+)?+\]" % (one, one)
+
+
+_PLACE = rb"\[[\s\d.eE+-]++,[\s\d.eE+,-]++\]"
+_PLACES = _list_of(_PLACE)
+_LINES = _list_of(_PLACES)
+_ANY = b"|".join((_PLACE, _list_of(_LINES), _LINES, _PLACES))
+#: With a group: coordinates that are lists of places, as deep everywhere.
+_COORDINATES = re.compile(rb'"coordinates"\s*+(:\s*+(?:%b)\s*+[,}])?+' % _ANY)
 
 
 def feature_marks(path: str, *, sequence: bool, lost: tuple[int, ...] = ()) -> bytes:
-    """Make a byte for each feature at ``path``, with the flags ``GEOMETRY``, ``BEYOND``,
-    ``BROKEN``.
+    """Make a byte with flags for each feature at ``path``, a collection or a text ``sequence``.
 
-    Args:
-        path: a file with a collection, or a text ``sequence``.
-        sequence: which of these.
-        lost: numbers, from 1, of records of a sequence that are none.
+    ``lost``: numbers, from 1, of records of a sequence that are none.
     """
     if sequence:
         left_out = frozenset(lost)
         found = (decoded(one) for n, one in enumerate(records(path), 1) if n not in left_out)
         return bytes(map(_flags, found))
-    with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
-        return bytes(map(_flags, filter(_is_feature, _members(_Text(file)))))
+    with _opened(path, path) as text:
+        return bytes(map(_flags, filter(_is_feature, _members(text))))
 
 
 def objects(path: str, place: str) -> tuple[int, int]:
@@ -72,32 +97,30 @@ def objects(path: str, place: str) -> tuple[int, int]:
 
 def needed(text: bytes) -> int:
     """Return the bytes that OGR needs to parse a feature."""
-    return _needed(text.count(b"["), len(text))
+    return _EACH * text.count(b"[") + 2 * len(text)
 
 
-def _needed(lists: int, size: int) -> int:
-    return _EACH * lists + 2 * size
-
-
-def lost(path: str, place: str, features: int, count: int = -1) -> tuple[int, ...]:
+def lost(path: str, place: str, features: int, count: int) -> tuple[int, ...]:
     """Number, from 1, the members of a collection that are objects and no features.
 
     Args:
         path: the source.
         place: what OGR opens of it.
         features: that OGR reads.
-        count: of objects, if that is known.
+        count: of objects.
 
     Raises:
         CorruptSourceError: they are too many.
     """
-    if (count if count >= 0 else objects(path, place)[0]) <= features:
+    if count <= features:
         return ()
     try:
-        found = tuple(n for n, value in _numbered(path, place) if _is_odd(value))
+        with _opened(path, place) as text:
+            members = enumerate(_members(text), 1)
+            found = tuple(n for n, one in members if isinstance(one, dict) and not _is_feature(one))
     except ValueError:  # OGR takes more for JSON
         return ()
-    if len(found) > _MOST:
+    if len(found) > MOST_SET_ASIDE:
         raise CorruptSourceError(
             f"{path} has {len(found)} members in its collection that are no features",
             hint="make features of them: the others are all that OGR reads",
@@ -108,13 +131,14 @@ def lost(path: str, place: str, features: int, count: int = -1) -> tuple[int, ..
 def reasons(path: str, place: str, numbers: tuple[int, ...]) -> Iterator[str]:
     """Say why each of these members is no feature."""
     wanted = frozenset(numbers)
-    for n, value in _numbered(path, place):
-        if n in wanted and isinstance(value, dict):
-            start = json.dumps(value, ensure_ascii=False)[:_SHOWN]
-            yield (
-                f"member {n} of the collection is no feature, but of type {value.get('type')!r}; "
-                f"it begins with {start!r}"
-            )
+    with _opened(path, place) as text:
+        for n, value in enumerate(_members(text), 1):
+            if n in wanted and isinstance(value, dict):
+                start = json.dumps(value, ensure_ascii=False)[:_SHOWN]
+                yield (
+                    f"member {n} of the collection is no feature, but of type "
+                    f"{value.get('type')!r}; it begins with {start!r}"
+                )
 
 
 def _objects(file: IO[bytes]) -> tuple[int, int]:
@@ -143,7 +167,7 @@ def _objects(file: IO[bytes]) -> tuple[int, int]:
                 lists, counted = lists + data.count(b"[", counted, at), at
                 start, before = unclosed.pop()
                 if len(unclosed) == 1:
-                    most = max(most, _needed(lists - before, passed + at - start))
+                    most = max(most, _EACH * (lists - before) + 2 * (passed + at - start))
             elif len(unclosed) == 1:
                 key = mark
         else:
@@ -154,37 +178,31 @@ def _objects(file: IO[bytes]) -> tuple[int, int]:
     return count, most
 
 
-def _is_odd(value: object) -> bool:
-    return isinstance(value, dict) and not _is_feature(value)
-
-
 def _is_feature(value: object) -> bool:
     """Whether a member of a collection is a feature to OGR."""
     return isinstance(value, dict) and value.get("type") == "Feature"
 
 
-def _numbered(path: str, place: str) -> Iterator[tuple[int, object]]:
-    """Number the members of a collection, from 1."""
-    with archive.opened(path, place) as file, _decoded(file) as text:
-        yield from enumerate(_members(_Text(text)), 1)
-
-
-def _decoded(file: IO[bytes]) -> TextIOWrapper:
-    return TextIOWrapper(file, encoding="utf-8-sig", errors="replace")
+@contextmanager
+def _opened(path: str, place: str) -> Iterator[_Text]:
+    """Open the text of what OGR opens at ``place``, which is ``path`` or lies in it."""
+    with (
+        archive.opened(path, place) as file,
+        TextIOWrapper(file, encoding="utf-8-sig", errors="replace") as text,
+    ):
+        yield _Text(text)
 
 
 def goes_on(path: str, place: str) -> bool:
-    """Whether anything follows the first object of what OGR opens at ``place``, which is ``path``
-    or lies in it."""
-    with archive.opened(path, place) as file, _decoded(file) as decoded_file:
-        text = _Text(decoded_file)
+    """Whether anything follows the first object of what OGR opens at ``place``."""
+    with _opened(path, place) as text:
         return text.pass_over() and bool(text.next())
 
 
 def _flags(value: object) -> int:
     shape = _shape(value)
     there = _is_geometry(shape)
-    broken = there and not (isinstance(shape, dict) and is_whole(shape))
+    broken = there and not (isinstance(shape, dict) and _is_whole(shape))
     return GEOMETRY * there | BEYOND * _goes_beyond(value) | BROKEN * broken
 
 
@@ -209,6 +227,45 @@ def _is_geometry(shape: object) -> bool:
         return shape is not None
     # One without coordinates may be taken for none (RFC 7946, 3.1).
     return bool(shape.get("coordinates", shape.get("geometries", "there")))
+
+
+def are_doubtful(path: str) -> bool:
+    """Whether a file may have a geometry that OGR does not read whole, by a quick look that makes
+    no objects of it. OGR leaves no geometry where all of its places lie deeper than they should, or
+    less deep, or an empty one."""
+    with Path(path).open("rb") as file:
+        if not file.read(1):
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            if text.find(_COLLECTION) >= 0:
+                return True
+            return any(found[1] is None for found in _COORDINATES.finditer(text))
+
+
+def _is_whole(shape: Json) -> bool:
+    """Whether all of a geometry can be read; nothing in the place of coordinates can."""
+    kind = str(shape.get("type")).casefold()
+    if kind == "geometrycollection":
+        inner = shape.get("geometries")
+        return isinstance(inner, list) and all(
+            isinstance(one, dict) and _is_whole(one) for one in inner
+        )
+    if kind not in _DEPTHS or "coordinates" not in shape:
+        return False
+    there = shape["coordinates"]
+    return not there or _is_nested(there, _DEPTHS[kind])
+
+
+def _is_nested(value: object, depth: int) -> bool:
+    if not isinstance(value, list):
+        return False
+    if depth:
+        return all(_is_nested(one, depth - 1) for one in value)
+    return len(value) > 1 and all(map(_is_number, value[:3]))
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int or (type(value) is float and not isnan(value))
 
 
 class _Text:

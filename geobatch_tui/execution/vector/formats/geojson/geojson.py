@@ -11,20 +11,21 @@ import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
-from geobatch_tui.execution.vector.formats.geojson import (
-    collection,
-    geojson_coordinates,
-    text_sequence,
+from geobatch_tui.execution.vector.formats.geojson import collection, text_sequence
+from geobatch_tui.execution.vector.formats.lost_geometries import (
+    LEFT_OUT,
+    NO_GEOMETRY,
+    TOO_LARGE,
+    MarksInFile,
 )
-from geobatch_tui.execution.vector.formats.lost_geometries import LEFT_OUT, NO_GEOMETRY, TOO_LARGE
 from geobatch_tui.execution.vector.formats.source_format import (
     FeatureCount,
     OpenLayer,
     SourceFormat,
 )
-from geobatch_tui.execution.vector.ogr import archive, errors, layer_info
+from geobatch_tui.execution.vector.ogr import archive, errors
 from geobatch_tui.execution.vector.ogr.ogr_drivers import SEQUENCE
-from geobatch_tui.execution.vector.plan import FID, WKB
+from geobatch_tui.execution.vector.plan import WKB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,12 +40,66 @@ if TYPE_CHECKING:
 _EMPTY = 9
 
 
-class GeoJson(SourceFormat):
-    """A collection of features, or a feature."""
+class _Json(SourceFormat):
+    """Features in JSON, which are compared with what OGR reads where they are doubtful: a geometry
+    is empty or looks odd, or a number is at the end of the range of 64 bits."""
 
     has_member_ids = True
-    record = "member"
     #: Whether it is a text sequence.
+    is_sequence: bool
+
+    def _lost(self, layer: OpenLayer, count: int) -> list[int]:
+        """Number what OGR leaves out as it reads ``count`` features."""
+        raise NotImplementedError
+
+    @override
+    def source_check(self, plain: Plain, plan: VectorPlan) -> SourceCheck | None:
+        is_doubtful = collection.are_doubtful(plain.name())
+
+        def marks(count: int) -> NDArray[np.uint8]:
+            try:
+                found = collection.feature_marks(
+                    plain.name(), sequence=self.is_sequence, lost=plan.lost
+                )
+            except ValueError:  # OGR takes more for JSON
+                found = b""
+            # Nothing is wrong if it is not known which is which.
+            return np.frombuffer(found if len(found) == count else bytes(count), np.uint8)
+
+        known = MarksInFile(plain, plan, marks, np.bitwise_or)
+
+        def check(batch: pa.RecordBatch) -> pa.Array:
+            shapes, ends = batch.column(WKB), _at_ends(batch)
+            needed = is_doubtful or _has_empty(shapes) or bool(ends.any())
+            found = known.of_next(batch, needed=needed)
+            if found is None:
+                return pa.nulls(batch.num_rows, pa.string())
+            reasons = np.full(batch.num_rows, None, object)
+            reasons[found & collection.BROKEN > 0] = LEFT_OUT
+            reasons[(found & collection.GEOMETRY > 0) & ~validity(shapes)] = NO_GEOMETRY
+            reasons[(found & collection.BEYOND > 0) & ends] = TOO_LARGE
+            return pa.array(reasons, pa.string())
+
+        return check
+
+    @override
+    def misread(self, layer: OpenLayer, plain: Plain, features: pa.Table) -> Sequence[int]:
+        shapes = features.column(WKB)
+        wrong = self._lost(layer, len(shapes))
+        if not wrong and (shapes.null_count or collection.are_doubtful(plain.name())):
+            marks = collection.feature_marks(plain.name(), sequence=self.is_sequence)
+            read = np.concatenate([validity(chunk) for chunk in shapes.chunks])
+            if len(marks) == len(read):
+                flags = np.frombuffer(marks, np.uint8)
+                lacking = (flags & collection.GEOMETRY > 0) & ~read
+                wrong = (np.flatnonzero(lacking | (flags & collection.BROKEN > 0)) + 1).tolist()
+        return wrong
+
+
+class GeoJson(_Json):
+    """A collection of features, or a feature."""
+
+    record = "member"
     is_sequence = False
 
     @override
@@ -79,47 +134,21 @@ class GeoJson(SourceFormat):
         return FeatureCount(count, lost, largest=largest)
 
     @override
-    def source_check(self, plain: Plain, plan: VectorPlan) -> SourceCheck | None:
-        return _Check(plan, plain, is_sequence=self.is_sequence).reasons
-
-    @override
     def lost_reasons(self, path: str, plan: VectorPlan) -> Iterable[str]:
         return collection.reasons(path, plan.place or path, plan.lost)
 
     @override
-    def misread(
-        self, layer: OpenLayer, plain: Plain, ids: pa.ChunkedArray, shapes: pa.ChunkedArray
-    ) -> Sequence[int]:
-        wrong = self._lost(layer, len(shapes))
-        if not wrong and (shapes.null_count or geojson_coordinates.are_doubtful(plain.name())):
-            marks = collection.feature_marks(plain.name(), sequence=self.is_sequence)
-            read = np.concatenate([validity(chunk) for chunk in shapes.chunks])
-            if len(marks) == len(read):
-                flags = np.frombuffer(marks, np.uint8)
-                lacking = (flags & collection.GEOMETRY > 0) & ~read
-                wrong = (np.flatnonzero(lacking | (flags & collection.BROKEN > 0)) + 1).tolist()
-        return wrong
-
     def _lost(self, layer: OpenLayer, count: int) -> list[int]:
-        """Number the members that OGR leaves out as it reads ``count`` features."""
         goes_on = count < 2 and collection.goes_on(layer.path, layer.place)
-        return [2] * goes_on + list(collection.lost(layer.path, layer.place, count))
+        members, _ = collection.objects(layer.path, layer.place)
+        return [2] * goes_on + list(collection.lost(layer.path, layer.place, count, members))
 
 
-class GeoJsonSeq(GeoJson):
+class GeoJsonSeq(_Json):
     """A text sequence of features, with or without record separators."""
 
-    record = "record"
     knows_count = False  # OGR counts all objects, also those that are no features
     is_sequence = True
-
-    @override
-    def scan(self, path: str, place: str) -> tuple[int, int] | None:
-        return None
-
-    @override
-    def place_to_open(self, layer: OpenLayer) -> str:
-        return layer.place
 
     @override
     def count(self, layer: OpenLayer, where: str) -> FeatureCount:
@@ -134,59 +163,13 @@ class GeoJsonSeq(GeoJson):
         both = (plan.lost, plan.shared)
         return chain.from_iterable(text_sequence.reasons(path, some) for some in both)
 
+    @override
     def _lost(self, layer: OpenLayer, count: int) -> list[int]:
         lost = text_sequence.lost(layer.path, count)
         return sorted({*lost, *text_sequence.shared(layer.path, lost)})
 
 
 GEOJSON, GEOJSONSEQ = GeoJson(), GeoJsonSeq()
-
-
-class _Check:
-    """Compares the features of a source with what the file says of each, where they are doubtful:
-    a geometry is empty or looks odd, or a number is at the end of the range of 64 bits."""
-
-    def __init__(self, plan: VectorPlan, plain: Plain, *, is_sequence: bool) -> None:
-        self._plan, self._plain, self._is_sequence = plan, plain, is_sequence
-        self._marks: NDArray[np.uint8] | None = None
-        self._ids = self._order = np.empty(0, np.int64)
-        self._seen = 0
-        self._is_doubtful = geojson_coordinates.are_doubtful(plain.name())
-
-    def reasons(self, batch: pa.RecordBatch) -> pa.Array:
-        """Give for each of the next features what is wrong with it; null: nothing."""
-        start, self._seen = self._seen, self._seen + batch.num_rows
-        ends = _at_ends(batch)
-        if not (self._is_doubtful or _has_empty(batch.column(WKB)) or ends.any()):
-            return pa.nulls(batch.num_rows, pa.string())
-        if self._marks is None:
-            self._marks = self._read_marks()
-        if self._plan.where:
-            places = self._order[np.searchsorted(self._ids, batch.column(FID), sorter=self._order)]
-        else:
-            places = np.arange(start, self._seen)
-        marks = self._marks[places]
-        reasons = np.full(batch.num_rows, None, object)
-        reasons[marks & collection.BROKEN > 0] = LEFT_OUT
-        reasons[(marks & collection.GEOMETRY > 0) & ~validity(batch.column(WKB))] = NO_GEOMETRY
-        reasons[(marks & collection.BEYOND > 0) & ends] = TOO_LARGE
-        return pa.array(reasons, pa.string())
-
-    def _read_marks(self) -> NDArray[np.uint8]:
-        """Read what each feature has; if it is not known which is which, nothing."""
-        plan, place = self._plan, self._plain.place
-        count = plan.count - len(plan.aside)
-        if plan.where:
-            # Only their ids tell which of all features are left.
-            self._ids = layer_info.all_ids(place, place, plan.layer)
-            self._order, count = np.argsort(self._ids), len(self._ids)
-        try:
-            marks = collection.feature_marks(
-                self._plain.name(), sequence=self._is_sequence, lost=plan.lost
-            )
-        except ValueError:  # OGR takes more for JSON
-            marks = b""
-        return np.frombuffer(marks if len(marks) == count else bytes(count), np.uint8)
 
 
 def _has_empty(shapes: pa.Array) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector.formats.lost_geometries import LISTED, MOST_SET_ASIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 _SEPARATOR = b"\x1e"
 _PIECE = 1 << 20
-_LISTED = 20
-#: Most records that are set aside one by one; a file with more is no sequence of features.
-MOST_SET_ASIDE = 10_000
 _SHOWN = 80
 #: Signs between objects by which another value may follow; else only in strings and lists.
 _GOES_ON = re.compile(rb'}[\]\s]*(?:[^\s,}\]]|,\s*[^\s"])')
@@ -53,7 +51,7 @@ def lost(path: str, features: int) -> tuple[int, ...]:
     bad = tuple(n for n, record in enumerate(records(path), 1) if _fault(record))
     if features and count - features == len(bad) <= MOST_SET_ASIDE:
         return bad
-    shown = ", ".join(map(str, bad[:_LISTED])) or "none that is no JSON"
+    shown = ", ".join(map(str, bad[:LISTED])) or "none that is no JSON"
     error = CorruptSourceError(
         f"{path} has {count} records, of which OGR reads {features} as features; broken: {shown}",
         hint="repair or remove these records (blank lines do not count)",

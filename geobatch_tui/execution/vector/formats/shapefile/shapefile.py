@@ -96,10 +96,8 @@ class Shapefile(SourceFormat):
         return check
 
     @override
-    def misread(
-        self, layer: OpenLayer, plain: Plain, ids: pa.ChunkedArray, shapes: pa.ChunkedArray
-    ) -> Sequence[int]:
-        null = lost_geometries.null_ids(ids, shapes)
+    def misread(self, layer: OpenLayer, plain: Plain, features: pa.Table) -> Sequence[int]:
+        null = list(lost_geometries.null_ids(features))
         if not (lost := list(with_points(plain.name(), null)) if null else []):
             row_counts.refuse_uneven(layer.path, layer.place)
         return lost

@@ -1,12 +1,18 @@
-"""Elements of GML: features with coordinates that are no numbers, or values that OGR changes."""
+"""Elements of GML: features with coordinates that are no numbers, or values that OGR changes.
+
+For a whole number beyond the range of 64 bits OGR takes the end of it, and for a day or time that
+there is none of another one, or null.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.vector.formats.xml import xml_values
+import pyarrow as pa
+
 from geobatch_tui.execution.vector.formats.xml.xml_reader import (
     BROKEN,
     MORE,
@@ -19,8 +25,6 @@ from geobatch_tui.execution.vector.formats.xml.xml_reader import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pyarrow as pa
 
     from geobatch_tui.execution.vector.formats.xml.xml_reader import Check
 
@@ -40,6 +44,12 @@ _TEXTS = {
 #: Attributes of ``coordinates`` that say what is between numbers; such texts are not looked at.
 _SIGNS = {"decimal": ".", "cs": ",", "ts": " "}
 
+_WHOLE = re.compile(r"\s*+[+-]?\d++\s*+", re.ASCII)
+_TIME = r"(\d\d):(\d\d)(?::(\d\d))?+"
+_MOMENT = re.compile(rf"\s*+(\d{{4}})-(\d\d)-(\d\d)(?:[T ]{_TIME})?+", re.ASCII)
+_TIME_ALONE = re.compile(rf"\s*+{_TIME}", re.ASCII)
+_LEAST, _LARGEST = -(2**63), 2**63 - 1
+
 
 class Features(XmlReader):
     """The features of a file: the children of its members, in layers by their names."""
@@ -50,7 +60,7 @@ class Features(XmlReader):
     def __init__(self, schema: pa.Schema) -> None:
         """Check the attributes of ``schema``, too."""
         super().__init__()
-        self._values = xml_values.checks(schema)
+        self._values = _checks(schema)
         self._layers: defaultdict[str, bytearray] = defaultdict(bytearray)
         self._within = -1  # depth of the feature, if in one
 
@@ -77,3 +87,42 @@ class Features(XmlReader):
     def marks(self, layer: str, place: str) -> bytearray | None:
         del place
         return self._layers.get(layer)
+
+
+def _checks(schema: pa.Schema) -> dict[str, Check]:
+    """Return the check of the text of each attribute that OGR may read as another value, by
+    name."""
+    found: dict[str, Check] = {}
+    for field in schema:
+        if pa.types.is_int64(field.type):
+            found[field.name] = _fits
+        elif pa.types.is_date(field.type) or pa.types.is_timestamp(field.type):
+            found[field.name] = _is_moment
+        elif pa.types.is_time(field.type):
+            found[field.name] = _is_time
+    return found
+
+
+def _fits(text: str) -> bool:
+    return not _WHOLE.fullmatch(text) or _LEAST <= int(text) <= _LARGEST
+
+
+def _is_moment(text: str) -> bool:
+    found = _MOMENT.match(text)
+    if found is None:
+        return True
+    try:
+        dt.date(*map(int, found.groups()[:3]))
+    except ValueError:
+        return False
+    return found[4] is None or _is_of_a_day(*found.groups("0")[3:])
+
+
+def _is_time(text: str) -> bool:
+    found = _TIME_ALONE.match(text)
+    return found is None or _is_of_a_day(*found.groups("0"))
+
+
+def _is_of_a_day(hour: str, minute: str, second: str) -> bool:
+    """Whether there is such a time; some minutes have 61 seconds."""
+    return int(hour) < 24 and int(minute) < 60 and int(second) <= 60

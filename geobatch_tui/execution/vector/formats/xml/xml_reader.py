@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
+from geobatch_tui.execution.vector.formats.lost_geometries import LISTED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 #: whose coordinates are not all numbers, or a value that OGR reads as another.
 NONE, SOME, MORE, BROKEN, VALUE = range(5)
 NUMBER = r"[+-]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?+\d++)?+"
-LISTED = 20
 _PIECE = 1 << 20
 
 

@@ -12,7 +12,7 @@ import vectorjobs
 from geobatch_tui.errors import CorruptSourceError, UnsupportedFormatError
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.execution.vector.formats.xml.xml_checks import NO_NUMBERS, OTHER_VALUE, TOO_MANY
+from geobatch_tui.execution.vector.formats.xml.xml_formats import NO_NUMBERS, OTHER_VALUE, TOO_MANY
 
 HEAD = (
     '<a:FeatureCollection xmlns:a="http://a" xmlns:gml="http://www.opengis.net/gml">'

@@ -12,7 +12,7 @@ import vectorjobs
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector.formats.lost_geometries import NO_GEOMETRY
 from geobatch_tui.execution.vector.formats.xml import kml_elements
-from geobatch_tui.execution.vector.formats.xml.xml_checks import NO_NUMBERS, TOO_MANY
+from geobatch_tui.execution.vector.formats.xml.xml_formats import NO_NUMBERS, TOO_MANY
 
 HEAD = (
     '<kml xmlns="http://www.opengis.net/kml/2.2" xmlns:gx="http://www.google.com/kml/ext/2.2">'

@@ -7,8 +7,12 @@ import inspect
 import pytest
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector.formats.by_driver import FORMATS, format_of
-from geobatch_tui.execution.vector.formats.source_format import OpenLayer, SourceFormat
+from geobatch_tui.execution.vector.formats.source_format import (
+    FORMATS,
+    OpenLayer,
+    SourceFormat,
+    format_of,
+)
 from geobatch_tui.execution.vector.ogr import archive, ogr_drivers
 
 HEADS = (b"SQLite format 3\0", b"fgb\x03fgb", b"PAR1", b"\0\0'\n")
