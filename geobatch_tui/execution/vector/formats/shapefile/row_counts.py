@@ -6,24 +6,22 @@ OGR ends such a file at the last row that it can read, as if no features followe
 from __future__ import annotations
 
 import os
-import struct
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector.formats.shapefile import dbf_table
 from geobatch_tui.execution.vector.ogr import archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Bytes of the head of an index of shapes, or of the shapes, and of an entry of the index; of the
-#: head of a table.
-_HEAD, _ENTRY, TABLE_HEAD = 100, 8, 32
+#: Bytes of the head of an index of shapes, or of the shapes, and of an entry of the index.
+_HEAD, _ENTRY = 100, 8
 #: Where a head says how long its file is, in words of two bytes.
 _LENGTH = slice(24, 28)
-_LAYOUT = struct.Struct("<IHH")
 _INDEX, TABLE, _SHAPES = (".shx", ".SHX"), (".dbf", ".DBF"), (".shp", ".SHP")
 
 
@@ -72,12 +70,6 @@ def asked[T](
     return None
 
 
-def table_layout(head: bytes) -> tuple[int, int, int]:
-    """Return the rows of a table, the offset of the first, and the bytes of each, by its head."""
-    count, start, each = _LAYOUT.unpack_from(head.ljust(TABLE_HEAD, b"\0"), 4)
-    return count, start, each
-
-
 def _entries(file: IO[bytes]) -> tuple[int, int]:
     """Count the shapes of an index, by its head and by its size."""
     said = int.from_bytes(file.read(_HEAD)[_LENGTH], "big") * 2
@@ -96,8 +88,8 @@ def _end(file: IO[bytes]) -> int | None:
 def _rows(file: IO[bytes]) -> tuple[int, int] | None:
     """Count the whole rows of a table, by its head and by its size; None: it is no table, as OGR
     will say."""
-    head = file.read(TABLE_HEAD)
-    count, start, each = table_layout(head)
-    if len(head) < TABLE_HEAD or not each:
+    head = file.read(dbf_table.HEAD)
+    count, start, each = dbf_table.layout(head)
+    if len(head) < dbf_table.HEAD or not each:
         return None
     return count, max(file.seek(0, os.SEEK_END) - start, 0) // each

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, override
 import numpy as np
 
 from geobatch_tui.execution.vector.formats import lost_geometries
-from geobatch_tui.execution.vector.formats.shapefile import dbf_encoding, dbf_values, row_counts
+from geobatch_tui.execution.vector.formats.shapefile import dbf_table, row_counts
 from geobatch_tui.execution.vector.formats.source_format import (
     AUTO,
     STRICT,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 #: The encoding in which OGR gives the text of a table, if it knows that of the file.
 _KNOWN = "UTF-8"
-_TABLE = (".dbf", ".DBF")
 #: Where a shape has the number of its points, by the remainder of its type by 10 (Z and M have the
 #: same as plain ones). A point has none.
 _POINTS_AT = {3: 40, 5: 40, 8: 36}
@@ -48,9 +47,12 @@ class Shapefile(SourceFormat):
             return asked, ""
         if layer.info["encoding"] == _KNOWN:
             return "", ""
-        found = dbf_encoding.detect(layer.path, layer.place) if asked == AUTO else ""
-        warning = dbf_encoding.warning(found, asked)
-        return (found if found in {dbf_encoding.UTF8, dbf_encoding.WINDOWS} else ""), warning
+        if asked == STRICT:
+            return "", dbf_table.UNSAID
+        table = row_counts.asked(layer.path, layer.place, row_counts.TABLE, dbf_table.encoding_of)
+        found = table or dbf_table.ASCII
+        is_known = found in {dbf_table.UTF8, dbf_table.WINDOWS}
+        return (found if is_known else ""), dbf_table.WARNINGS[found]
 
     @override
     def count(self, layer: OpenLayer, where: str) -> FeatureCount:
@@ -63,16 +65,16 @@ class Shapefile(SourceFormat):
         table = Path(place).with_suffix(".dbf")
         if not table.exists():
             return True
-        head = np.fromfile(table, np.uint8, row_counts.TABLE_HEAD).tobytes()
-        count, start, each = row_counts.table_layout(head)
-        if len(head) < row_counts.TABLE_HEAD or not count or not each:
+        head = np.fromfile(table, np.uint8, dbf_table.HEAD).tobytes()
+        count, start, each = dbf_table.layout(head)
+        if len(head) < dbf_table.HEAD or not count or not each:
             return True
         flags = np.memmap(table, np.uint8, "r")[start::each][:count]
         return bool((flags == ord("*")).any())
 
     @override
     def warn(self, layer: OpenLayer, warnings: list[str]) -> None:
-        tables = (Path(layer.place).with_suffix(suffix) for suffix in _TABLE)
+        tables = (Path(layer.place).with_suffix(suffix) for suffix in row_counts.TABLE)
         if not archive.is_inside(layer.place) and not any(table.exists() for table in tables):
             warnings.append("there is no .dbf file: features have no attributes")
         row_counts.tell_of_rest(layer.path, layer.place, warnings)
@@ -85,7 +87,7 @@ class Shapefile(SourceFormat):
 
     @override
     def batch_check(self, plain: Plain, plan: VectorPlan, schema: pa.Schema) -> BatchCheck | None:
-        table = dbf_values.opened(plain, plain.place, plan, schema)
+        table = dbf_table.opened(plain, plan, schema)
 
         def check(features: pa.RecordBatch, _: pa.RecordBatch) -> pa.Array:
             reasons = lost_geometries.reasons_by_id(

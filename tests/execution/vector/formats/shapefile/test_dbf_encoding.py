@@ -10,7 +10,7 @@ import shapely
 import vectordata
 import vectorjobs
 
-from geobatch_tui.execution.vector.formats.shapefile.dbf_encoding import UTF8, WINDOWS
+from geobatch_tui.execution.vector.formats.shapefile.dbf_table import UTF8, WINDOWS
 from geobatch_tui.execution.vector.gdal_commands import ogr2ogr
 
 NAMES = ["Doña Ana", "plain", "Coaña", None, "", "€ ü"]

@@ -12,7 +12,7 @@ import shapely
 import vectordata
 import vectorjobs
 
-from geobatch_tui.execution.vector.formats.shapefile import dbf_values
+from geobatch_tui.execution.vector.formats.shapefile import dbf_table
 
 #: Width, decimals and type of a field; texts that are fine; and texts that are not.
 FIELDS = {
@@ -128,6 +128,6 @@ def test_what_is_plain_at_a_quick_look_is_a_number(kind, width):
     """Whatever stands in the field."""
     for text in map("".join, itertools.product("12 -+.e*x\0", repeat=width)):
         column = np.frombuffer(text.encode(), np.uint8).reshape(1, width)
-        if dbf_values._are_plain(column, dbf_values._PLAIN[kind]):
+        if dbf_table._are_plain(column, dbf_table._PLAIN[kind]):
             own = text.strip()
             assert not own or float(own) == (int(own) if kind == "whole number" else float(own))
