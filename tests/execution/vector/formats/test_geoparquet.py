@@ -12,11 +12,7 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.execution.vector.formats import geoparquet
-from geobatch_tui.execution.vector.formats.flatgeobuf import (
-    flatgeobuf_index,
-    flatgeobuf_layout,
-    flatgeobuf_recovery,
-)
+from geobatch_tui.execution.vector.formats.flatgeobuf import flatgeobuf, flatgeobuf_layout
 from geobatch_tui.execution.vector.formats.geopackage import GeoPackage
 from geobatch_tui.execution.vector.read import batch_reader
 
@@ -173,13 +169,13 @@ def flat(tmp_path):
 def _spans(monkeypatch):
     """Where features begin that are read from now on by themselves."""
     spans = []
-    real = flatgeobuf_recovery.features_between
+    real = flatgeobuf.features_between
 
     def spy(item, plan, data, first, starts, read, **how):
         spans.append((first, len(starts) - 1))
         return real(item, plan, data, first, starts, read, **how)
 
-    monkeypatch.setattr(flatgeobuf_recovery, "features_between", spy)
+    monkeypatch.setattr(flatgeobuf, "features_between", spy)
     return spans
 
 
@@ -195,7 +191,7 @@ def test_chunks_of_a_flatgeobuf_outside_are_not_read(
     pruned = vectorjobs.run(op, flat, tmp_path / "pruned", **how)
     assert 0 < sum(count for _, count in spans) <= 250
     with monkeypatch.context() as patch:
-        patch.setattr(flatgeobuf_index, "of", lambda *_: None)
+        patch.setattr(flatgeobuf_layout, "leaves", lambda *_: None)
         whole = vectorjobs.run(op, flat, tmp_path / "whole", **how)
     assert pruned.path.read_bytes() == whole.path.read_bytes()
     assert pruned.receipt.facts == whole.receipt.facts
@@ -208,7 +204,7 @@ def test_what_cannot_be_read_is_set_aside_where_others_are_not_read(flat, tmp_pa
     inside = np.flatnonzero((shapely.get_coordinates(frame.geometry) <= 3).all(axis=1))
     data = bytearray(flat.read_bytes())
     chosen = [int(n) for n in inside[[0, 7, 8, -1]]]
-    starts = flatgeobuf_index.of(data, 1000).starts(0, 1000)
+    starts = flatgeobuf_layout.leaves(data, 1000).starts(0, 1000)
     for number in chosen:
         # Where the table of a feature begins, as it says.
         data[starts[number] + 4 : starts[number] + 8] = b"\xff\xff\xff\x7f"
@@ -216,12 +212,12 @@ def test_what_cannot_be_read_is_set_aside_where_others_are_not_read(flat, tmp_pa
     how = {"params": {"bounds": (0.0, 0.0, 3.0, 3.0)}, "features": 50}
     spans = _spans(monkeypatch)
     for size in (1 << 20, 2000, 1):
-        monkeypatch.setattr(flatgeobuf_recovery, "MOST_BYTES", size)
+        monkeypatch.setattr(flatgeobuf, "MOST_BYTES", size)
         pruned = vectorjobs.run("vector.convert", flat, tmp_path / str(size), **how)
         assert [letter.fid for letter in pruned.letters] == chosen
         assert spans
     with monkeypatch.context() as patch:
-        patch.setattr(flatgeobuf_index, "of", lambda *_: None)
+        patch.setattr(flatgeobuf_layout, "leaves", lambda *_: None)
         whole = vectorjobs.run("vector.convert", flat, tmp_path / "whole", **how)
     assert pruned.path.read_bytes() == whole.path.read_bytes()
     assert pruned.letters == whole.letters
@@ -256,19 +252,19 @@ def test_a_box_that_is_none_is_looked_at(flat):
     data = bytearray(flat.read_bytes())
     bounds = (20.0, 20.0, 30.0, 30.0)
     outside = [(n, n + 200, True) for n in range(0, 1000, 200)]
-    assert flatgeobuf_index.of(data, 1000).runs(200, bounds) == outside
+    assert flatgeobuf_layout.leaves(data, 1000).runs(200, bounds) == outside
     for box in ([np.nan] * 4, [np.inf, np.inf, -np.inf, -np.inf]):
         at = _leaf(data, 700)
         data[at : at + 32] = np.array(box).tobytes()
-        runs = flatgeobuf_index.of(data, 1000).runs(200, bounds)
+        runs = flatgeobuf_layout.leaves(data, 1000).runs(200, bounds)
         assert runs == [*outside[:3], (600, 800, False), outside[4]]
 
 
 def test_without_an_index_or_for_most_of_it_all_of_a_flatgeobuf_is_read(flat, tmp_path):
     data = flat.read_bytes()
-    assert flatgeobuf_index.of(data, 1000).runs(100, (0.0, 0.0, 9.0, 9.0)) == []
+    assert flatgeobuf_layout.leaves(data, 1000).runs(100, (0.0, 0.0, 9.0, 9.0)) == []
     for cut in (len(data) - 1, _leaf(data, 999)):
-        assert flatgeobuf_index.of(data[:cut], 1000) is None
-    assert flatgeobuf_index.of(data, 999) is None
+        assert flatgeobuf_layout.leaves(data[:cut], 1000) is None
+    assert flatgeobuf_layout.leaves(data, 999) is None
     bare = vectordata.write(vectordata.layer(300), tmp_path / "b.fgb", SPATIAL_INDEX="NO")
-    assert flatgeobuf_index.of(bare.read_bytes(), 300) is None
+    assert flatgeobuf_layout.leaves(bare.read_bytes(), 300) is None

@@ -1,28 +1,42 @@
-"""FlatGeobuf as a source: read by its index where that spares much, and past damaged features."""
+"""FlatGeobuf as a source: read by its index where that spares much, and past damaged features.
+
+OGR ends at a feature that it cannot read. Each says how long it is, so the next one is found. Those
+behind are copied to a file of their own, some at a time, in which OGR goes on; the one that it
+cannot read is set aside.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, override
+
+import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector import batch_schema
-from geobatch_tui.execution.vector.formats.flatgeobuf import (
-    flatgeobuf_index,
-    flatgeobuf_layout,
-    flatgeobuf_recovery,
-)
+from geobatch_tui.execution.vector.formats.flatgeobuf import flatgeobuf_layout
 from geobatch_tui.execution.vector.formats.source_format import SourceFormat
 from geobatch_tui.execution.vector.ogr import archive
+from geobatch_tui.execution.vector.plan import FID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pyarrow as pa
+    import mmap
+    from collections.abc import Iterator, Sequence
 
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.vector.formats.source_format import Read
     from geobatch_tui.execution.vector.ogr.archive import Plain
     from geobatch_tui.execution.vector.plan import VectorPlan
+
+
+UNREADABLE = "OGR cannot read it: its bytes are damaged"
+#: Features of such a file; it is read once more for each that cannot be read.
+MOST_FEATURES = 1024
+#: Bytes of such a file, if OGR reads it the quick way.
+MOST_BYTES = 8 << 20
 
 
 class FlatGeobuf(SourceFormat):
@@ -49,7 +63,7 @@ def _within_bounds(
 ) -> Iterator[pa.RecordBatch]:
     """Read the features; those of chunks that the index shows outside come without anything."""
     data, bounds = flatgeobuf_layout.mapped(item.source), item.params["bounds"]
-    leaves = flatgeobuf_index.of(data, plan.count)
+    leaves = flatgeobuf_layout.leaves(data, plan.count)
     runs = leaves.runs(item.plan.grid.chunk_width, bounds) if leaves else []
     if leaves is None or not runs or not leaves.hold(data, runs):
         yield from _to_the_end(item, plan, plain, read)
@@ -59,9 +73,7 @@ def _within_bounds(
             yield batch_schema.unread_features(plan, start, stop - start)
         else:
             starts = leaves.starts(start, stop)
-            yield from flatgeobuf_recovery.features_between(
-                item, plan, data, start, starts, read, wide=leaves.wide
-            )
+            yield from features_between(item, plan, data, start, starts, read, wide=leaves.wide)
 
 
 def _to_the_end(
@@ -77,4 +89,57 @@ def _to_the_end(
         if archive.is_inside(plain.place):
             raise
     if seen < plan.count and not archive.is_inside(plain.place):
-        yield from flatgeobuf_recovery.features_behind(item, plan, seen, read)
+        data = flatgeobuf_layout.mapped(item.source)
+        starts = flatgeobuf_layout.feature_starts(data, item.source)[seen:]
+        yield from features_between(item, plan, data, seen, starts, read)
+
+
+def features_between(
+    item: ItemContext,
+    plan: VectorPlan,
+    data: mmap.mmap,
+    first: int,
+    starts: Sequence[int],
+    read: Read,
+    *,
+    wide: int = 0,
+) -> Iterator[pa.RecordBatch]:
+    """Read features with ``UNREAD``, some at a time, from files of their own.
+
+    Args:
+        item: whose source it is.
+        plan: of the item.
+        data: bytes of the source.
+        first: number of the first feature.
+        starts: where the features begin, and where the last one ends.
+        read: reads such a file.
+        wide: children of a node of the index that the source has. OGR reads it the quick way then
+            (see ``ogr.stream``), which does not say which feature it cannot read.
+    """
+    schema = batch_schema.checked_schema(plan)
+    at, count = 0, len(starts) - 1
+    with TemporaryDirectory(prefix="rest-", dir=item.work_dir) as place:
+        part = Path(place) / Path(item.source).name  # its layer may have the name of the file
+        while at < count:
+            stop = min(at + MOST_FEATURES, count)
+            if wide:
+                stop = max(at + 1, bisect_right(starts, starts[at] + MOST_BYTES) - 1)
+            part.write_bytes(
+                flatgeobuf_layout.header(data, stop - at, wide) + data[starts[at] : starts[stop]]
+            )
+            with suppress(CorruptSourceError):
+                for batch in read(str(part), plan):
+                    ids = pa.array(range(first + at, first + at + batch.num_rows), pa.int64())
+                    columns = [*batch.columns, pa.nulls(batch.num_rows, pa.string())]
+                    columns[batch.schema.get_field_index(FID)] = ids
+                    yield pa.RecordBatch.from_arrays(columns, schema=schema)
+                    at += batch.num_rows
+            if at < stop and wide:
+                wide = 0
+            elif at < stop:
+                values = [None] * (len(schema) - 3) + [first + at, None, UNREADABLE]
+                columns = [
+                    pa.array([one], each.type) for one, each in zip(values, schema, strict=True)
+                ]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
+                at += 1

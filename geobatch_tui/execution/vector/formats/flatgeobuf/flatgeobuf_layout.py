@@ -1,17 +1,39 @@
-"""The layout of a FlatGeobuf file: its header, the size of its index, where its features begin."""
+"""The layout of a FlatGeobuf file: its header, its index, where its features begin.
+
+A leaf of the index has the box of a feature, and where it begins, so that features outside of a
+rectangle need not be read. Whoever made the file may have made any index: it is followed only where
+it names all features, one behind the other, as they lie in the file.
+"""
 
 from __future__ import annotations
 
 import mmap
 import struct
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 #: Offset of the header, whose length stands before it; numbers of its fields; children of a node of
 #: the index where it does not say how many; bytes of a node.
 _AT, _COUNT, _CHILDREN, _USUAL, _NODE = 12, 8, 9, 16, 40
 _U16, _U32, _U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+_LEAF = np.dtype([("box", "<f8", 4), ("at", "<u8")])
+#: Least share of features outside for which the others are copied; else all are read, as that
+#: costs less.
+_SHARE = 0.75
+#: Bytes of the length before a feature; most bytes of a file.
+_LENGTH, _MOST = 4, 2**62
+_FEWEST, _BLOCK = 2, 1 << 16
 
 
 class Table:
@@ -49,13 +71,18 @@ def mapped(path: str) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
+def _head(data: mmap.mmap) -> tuple[bytearray, Table]:
+    """Copy the magic and header of a file; return also the table in it."""
+    head = bytearray(data[: _AT + _U32.unpack_from(data, _AT - 4)[0]])
+    return head, Table(head, _AT + _U32.unpack_from(head, _AT)[0])
+
+
 def header(data: mmap.mmap, count: int, wide: int) -> bytearray:
     """Make the magic and header of a file of ``count`` features without an index.
 
     ``wide``: with the room of an index with so many children to a node, which OGR does not read.
     """
-    head = bytearray(data[: _AT + _U32.unpack_from(data, _AT - 4)[0]])
-    table = Table(head, _AT + _U32.unpack_from(head, _AT)[0])
+    head, table = _head(data)
     counted, children = table.place(_COUNT), table.place(_CHILDREN)
     _U64.pack_into(head, counted, count)
     if wide:
@@ -73,8 +100,8 @@ def feature_starts(data: mmap.mmap, path: str) -> list[int]:
     if not count:
         raise CorruptSourceError(f"{path} does not say how many features it has")
     starts = [size + index_size(count, wide)]
-    while starts[-1] + 4 <= len(data) and len(starts) <= count:
-        starts.append(starts[-1] + 4 + _U32.unpack_from(data, starts[-1])[0])
+    while starts[-1] + _LENGTH <= len(data) and len(starts) <= count:
+        starts.append(_end(data, starts[-1]))
     if starts[-1] > len(data) or len(starts) <= count:
         raise CorruptSourceError(
             f"{path}: the features behind number {len(starts) - 1} are not found: the file is cut "
@@ -83,15 +110,19 @@ def feature_starts(data: mmap.mmap, path: str) -> list[int]:
     return starts
 
 
+def _end(data: mmap.mmap, start: int) -> int:
+    """Return where the feature at ``start`` ends, which begins with its length."""
+    end: int = start + _LENGTH + _U32.unpack_from(data, start)[0]
+    return end
+
+
 def layout(data: mmap.mmap) -> tuple[int, int, int]:
     """Return the end of the header, the features that it tells of, and the children of a node of
     the index: 0 where there is none."""
-    size = _AT + _U32.unpack_from(data, _AT - 4)[0]
-    head = bytearray(data[:size])
-    table = Table(head, _AT + _U32.unpack_from(head, _AT)[0])
+    head, table = _head(data)
     counted, children = table.place(_COUNT), table.place(_CHILDREN)
     count = _U64.unpack_from(head, counted)[0] if counted else 0
-    return size, count, _U16.unpack_from(head, children)[0] if children else _USUAL
+    return len(head), count, _U16.unpack_from(head, children)[0] if children else _USUAL
 
 
 def index_size(count: int, wide: int) -> int:
@@ -104,3 +135,75 @@ def index_size(count: int, wide: int) -> int:
         nodes += level
         if level <= 1:
             return nodes * _NODE
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """The leaves of an index; ``base``: the byte from which they count; ``end``: where the last
+    feature ends, of those bytes; ``wide``: children of a node."""
+
+    there: NDArray[np.void]
+    base: int
+    end: int
+    wide: int
+
+    def starts(self, at: int, stop: int) -> list[int]:
+        """List the offsets of the features from ``at`` to ``stop``, and the end of the last."""
+        found = self.there["at"][at : stop + 1].tolist()
+        ends = [] if stop < len(self.there) else [self.end]
+        return [self.base + each for each in (*found, *ends)]
+
+    def runs(self, size: int, bounds: Sequence[float]) -> list[tuple[int, int, bool]]:
+        """List chunks of ``size`` features all of which lie outside of ``bounds``, and runs of
+        other chunks: the start and end of each, and whether it is outside. None if too few are."""
+        minx, miny, maxx, maxy = bounds
+        count, outside = len(self.there), 0
+        runs: list[tuple[int, int, bool]] = []
+        for start in range(0, count, size):
+            left, bottom, right, top = self.there["box"][start : start + size].T
+            # The feature of an inverted box is to be looked at.
+            sound = (left <= right) & (bottom <= top)
+            beyond = sound & ((left > maxx) | (right < minx) | (bottom > maxy) | (top < miny))
+            stop, is_outside = min(start + size, count), bool(beyond.all())
+            outside += (stop - start) * is_outside
+            joined = runs.pop()[0] if runs and not is_outside and not runs[-1][2] else start
+            runs.append((joined, stop, is_outside))
+        return runs if outside >= _SHARE * count else []
+
+    def hold(self, data: mmap.mmap, runs: list[tuple[int, int, bool]]) -> bool:
+        """Whether the features that are read begin where those before them end."""
+        return all(
+            _end(data, low) == high
+            for start, stop, is_outside in runs
+            if not is_outside
+            for low, high in pairwise(self.starts(start, stop))
+        )
+
+
+def leaves(data: mmap.mmap, count: int) -> Leaves | None:
+    """Read the leaves of a file of ``count`` features; None: there is no index, or one that does
+    not name these features in their order."""
+    head, counted, wide = layout(data)
+    # An index of nodes with one child has no end.
+    if counted != count or not count or wide < _FEWEST:
+        return None
+    base = head + index_size(count, wide)
+    if base + _LENGTH > len(data):
+        return None
+    first = base - count * _LEAF.itemsize
+    there = np.frombuffer(data, _LEAF, count, first)
+    last = int(there["at"][-1])
+    if not _in_order(there["at"]) or base + last + _LENGTH > len(data):
+        return None
+    end = _end(data, base + last)
+    return Leaves(there, base, end - base, wide) if end <= len(data) else None
+
+
+def _in_order(places: NDArray[np.uint64]) -> bool:
+    """Whether each feature begins behind the length of the one before it, the first one at 0."""
+    if places[0] or (places > _MOST).any():
+        return False
+    return all(
+        (np.diff(places[start : start + _BLOCK + 1].astype(np.int64)) > _LENGTH).all()
+        for start in range(0, len(places), _BLOCK)
+    )

@@ -7,7 +7,7 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.vector.formats.flatgeobuf import flatgeobuf_recovery
+from geobatch_tui.execution.vector.formats.flatgeobuf import flatgeobuf
 from geobatch_tui.execution.vector.ogr import stream
 
 
@@ -34,14 +34,14 @@ def names_in_order(source):
 def test_the_others_are_published(source, features, tmp_path, monkeypatch):
     """In their order, with the ids that they have; also where two of them are side by side, and at
     both ends of what is copied at a time."""
-    monkeypatch.setattr(flatgeobuf_recovery, "MOST_FEATURES", 10)
+    monkeypatch.setattr(flatgeobuf, "MOST_FEATURES", 10)
     given = names_in_order(source)
     broken = [given[n] for n in (3, 13, 14, 59)]
     damage(source, *broken)
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", features=features)
     assert [letter.position for letter in done.letters] == [3, 13, 14, 59]
     assert [letter.fid for letter in done.letters] == [3, 13, 14, 59]
-    assert {letter.reason for letter in done.letters} == {flatgeobuf_recovery.UNREADABLE}
+    assert {letter.reason for letter in done.letters} == {flatgeobuf.UNREADABLE}
     assert names_in_order(done.path) == [one for one in given if one not in broken]
     assert not list((tmp_path / "out").rglob("rest-*"))
 
