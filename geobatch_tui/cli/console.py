@@ -132,9 +132,4 @@ def follow(wish: Wish, *, read_only: bool = False) -> int:
     if read_only:
         raise ConfigError("this console is read-only: it starts no job")
     loaded = shared_options.load(wish.job)
-    result = run_in_console(loaded, ["run", str(wish.job), "--headless"])
-    if isinstance(result, int):
-        return result
-    with streams.reader_may_leave():
-        give(result, as_json=False)
-    return result.exit_code
+    return give(run_in_console(loaded, ["run", str(wish.job), "--headless"]), as_json=False)

@@ -13,6 +13,8 @@ from geobatch_tui.observability.redact import redact
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from geobatch_tui.config.layers import LoadedJob
 
 
@@ -93,7 +95,7 @@ def load(
     job_file: Path | None,
     config: Path | None = None,
     overrides: list[str] | None = None,
-    **flags: object,
+    flags: Mapping[str, object] | None = None,
 ) -> LoadedJob:
     """Load the job with all its layers; of an output directory, the job that it was run with.
 
@@ -101,7 +103,7 @@ def load(
         job_file: the argument of the command: a job file, or the output directory of a run.
         config: the same by option; exactly one of the two must be given.
         overrides: words of ``--set``.
-        flags: short options by the dotted key that they set, ``__`` for the dot; None: not given.
+        flags: values of short options by the dotted key that they set; None: not given.
 
     Raises:
         ConfigError: any of it is wrong, or there is not exactly one job file.
@@ -112,14 +114,9 @@ def load(
         raise ConfigError("no job file given", hint="geobatch run JOB.toml; see --help")
     if job_file is not None and config is not None and job_file != config:
         raise ConfigError(f"two job files given: {job_file} and {config}", hint="give one")
-    keys = {
-        key.replace("__", "."): value if isinstance(value, int) else str(value)
-        for key, value in flags.items()
-        if value is not None
-    }
     path = job_file if job_file is not None else config
     if path is not None and path.is_dir():
         from geobatch_tui.orchestration.upkeep import load_kept
 
-        return load_kept(path, tuple(overrides or ()), keys)
-    return load_job(path, overrides=tuple(overrides or ()), flags=keys)
+        return load_kept(path, overrides or (), flags)
+    return load_job(path, overrides=overrides or (), flags=flags)

@@ -36,7 +36,7 @@ from geobatch_tui.orchestration.state.session import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.place.state_directory import StateDir
@@ -64,7 +64,7 @@ def load_run(directory: Path, overrides: Sequence[str] = ()) -> LoadedJob:
 
 
 def load_kept(
-    directory: Path, overrides: Sequence[str] = (), flags: Json | None = None
+    directory: Path, overrides: Sequence[str] = (), flags: Mapping[str, object] | None = None
 ) -> LoadedJob:
     """Load the job that an output directory was last run with, under new values of the command
     line.

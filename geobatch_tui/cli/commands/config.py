@@ -39,11 +39,7 @@ def show(
     if as_json:
         streams.write_json([row.to_json() for row in effective])
         return 0
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = streams.pairs(no_wrap=True)
     table.add_column(overflow="fold")
     for row in effective:
         origin = " ".join(filter(None, (row.layer, row.where)))

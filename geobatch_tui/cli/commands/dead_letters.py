@@ -86,11 +86,7 @@ def _show(letters: Iterable[Json], directory: Path, *, trusted: bool) -> None:
 
 def card(letter: Json) -> Table:
     """Lay out a dead letter in two columns that stay readable on 80 columns."""
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = streams.pairs()
     title = streams.foreign(letter["chunk"] or letter["item"], style="bold")
     table.add_row(streams.foreign(letter["error_class"], style="red"), title)
     table.add_row("message", streams.foreign(letter["error_message"]))

@@ -54,35 +54,29 @@ def demo(
     streams.say(f"three rasters and one broken on purpose, copied to {place / 'data'}")
     streams.say(f"$ {command_line('geobatch run', place / JOB)}")
     loaded = shared_options.load(place / JOB)
-    if in_console:
-        words = ["run", str(place / JOB), "--headless"]
-        closed = console.run_in_console(loaded, words)
-        if isinstance(closed, int):
-            return closed
-        result = closed
-    else:
-        result = run_shown(loaded)
+    words = ["run", str(place / JOB), "--headless"]
+    result = console.run_in_console(loaded, words) if in_console else run_shown(loaded)
+    code = give(result, as_json=as_json)
+    if isinstance(result, int):
+        return code
     expected = as_expected(result)
-    with streams.reader_may_leave():
-        give(result, as_json=as_json)
     for line in comment(result, place, expected=expected):
         streams.say(line)
-    return result.exit_code if strict or not expected else ExitCode.OK
-
-
-def samples() -> Path:
-    """Return the directory of the sample files. Raises PreflightError if it is missing."""
-    place = sample_dir()
-    if place is None:
-        raise PreflightError(
-            "the sample files are missing from this installation", hint="install geobatch-tui again"
-        )
-    return place
+    return code if strict or not expected else ExitCode.OK
 
 
 def copy_to(directory: Path | None) -> Path:
-    """Copy job and data, and return the directory, absolute."""
-    source = samples()
+    """Copy job and data, and return the directory, absolute.
+
+    Raises:
+        PreflightError: this installation has no sample files.
+        OutputGoneError: they cannot be copied.
+    """
+    source = sample_dir()
+    if source is None:
+        raise PreflightError(
+            "the sample files are missing from this installation", hint="install geobatch-tui again"
+        )
     try:
         if directory is None:
             place = Path(tempfile.mkdtemp(prefix="geobatch-demo-"))
@@ -125,13 +119,9 @@ def comment(result: RunResult, place: Path, *, expected: bool) -> Iterator[str]:
     )
     yield ""
     yield "next:"
-    run, plan = (
-        command_line("geobatch run", place / JOB),
-        command_line("geobatch plan", place / JOB),
-    )
-    yield f"  {run}"
+    yield f"  {command_line('geobatch run', place / JOB)}"
     yield "      once more: nothing is redone"
-    yield f"  {plan} --explain --set op.resampling=lanczos"
+    yield f"  {command_line('geobatch plan', place / JOB)} --explain --set op.resampling=lanczos"
     yield "      what would be redone, and why"
     yield f"  {command_line('geobatch dead-letters', result.output_dir)}"
     yield "      what was given up, with evidence and a command that reproduces it"

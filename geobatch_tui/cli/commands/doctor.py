@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,14 +62,7 @@ def doctor(
         *console(),
     ]
     if as_json:
-        streams.write_json(
-            {
-                "facts": facts,
-                "findings": [
-                    {"topic": f.topic, "text": f.text, "verdict": f.verdict} for f in findings
-                ],
-            }
-        )
+        streams.write_json({"facts": facts, "findings": list(map(asdict, findings))})
     else:
         _show(findings)
     broken = any(finding.verdict == BAD for finding in findings)

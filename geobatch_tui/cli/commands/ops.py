@@ -86,11 +86,7 @@ def type_name(schema: Json) -> str:
 
 
 def _list(known: list[Operation]) -> None:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = streams.pairs(no_wrap=True)
     for operation in known:
         table.add_row(streams.foreign(operation.name), streams.foreign(operation.summary))
     streams.show(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,9 +62,8 @@ def plan(
     """
     import geobatch_tui
 
-    loaded = shared_options.load(
-        job, config, set_, op__dst_crs=crs, engine__max_workers=workers, output__dir=output
-    )
+    flags = {"op.dst_crs": crs, "engine.max_workers": workers, "output.dir": output}
+    loaded = shared_options.load(job, config, set_, flags)
     report = asyncio.run(geobatch_tui.plan(loaded, gdal=gdal))
     if gdal:
         for command in report.gdal_commands:
@@ -71,7 +71,12 @@ def plan(
         return 0
     trial = _try(loaded, report, attempt) if attempt is not None else None
     if as_json:
-        streams.write_json(_json(report, trial, explain=explain))
+        result = report.to_json()
+        if trial is not None:
+            result = {**result, "trial": trial.to_json()}
+        if explain:
+            result = {**result, "explain": [list(line) for line in report.explain()]}
+        streams.write_json(result)
         return 0
     if explain:
         for line in compressed(report.explain()):
@@ -81,15 +86,6 @@ def plan(
     if trial is not None:
         _show_trial(trial)
     return 0
-
-
-def _json(report: PlanReport, trial: Trial | None, *, explain: bool) -> Json:
-    result = report.to_json()
-    if trial is not None:
-        result = {**result, "trial": trial.to_json()}
-    if explain:
-        result = {**result, "explain": [list(line) for line in report.explain()]}
-    return result
 
 
 def _try(loaded: LoadedJob, report: PlanReport, count: int) -> Trial:
@@ -106,26 +102,17 @@ def compressed(lines: Iterable[tuple[str, str, str]]) -> Iterator[str]:
 
     ``a.tif@0,0 .. a.tif@7,9  new`` stands for all chunks between the two, in row-major order.
     """
-    first = last = ""
-    item = reason = detail = None
-    count = 0
-    for chunk, *why in lines:
-        name = chunk.rpartition("@")[0] or chunk
-        if count and [name, *([reason, detail])] == [item, *why]:
-            last, count = chunk, count + 1
-            continue
-        if count:
-            yield _stretch(first, last, count, str(reason), str(detail))
-        first = last = chunk
-        count, item, (reason, detail) = 1, name, why
-    if count:
-        yield _stretch(first, last, count, str(reason), str(detail))
+    for (_, reason, detail), stretch in groupby(lines, _item_and_reason):
+        first = ""
+        for count, (last, *_) in enumerate(stretch, 1):  # noqa: B007 - of use behind the loop
+            first = first or last
+        where = first if count == 1 else f"{first} .. {last.rpartition('@')[2]}  ({count:,})"
+        yield harmless(f"{where}  {reason}: {detail}" if detail else f"{where}  {reason}")
 
 
-def _stretch(first: str, last: str, count: int, reason: str, detail: str) -> str:
-    where = first if count == 1 else f"{first} .. {last.rpartition('@')[2]}  ({count:,})"
-    why = f"{reason}: {detail}" if detail else reason
-    return harmless(f"{where}  {why}")
+def _item_and_reason(line: tuple[str, str, str]) -> tuple[str, str, str]:
+    chunk, reason, detail = line
+    return chunk.rpartition("@")[0] or chunk, reason, detail
 
 
 def _show_trial(trial: Trial) -> None:
@@ -155,13 +142,9 @@ def _show_trial(trial: Trial) -> None:
 
 
 def _show(report: Json) -> None:
-    from rich.table import Table
-
     from geobatch_tui.execution.runtime.sandbox import words
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = streams.pairs()
     table.add_row("items", f"{report['items']:,}")
     table.add_row("chunks", f"{report['chunks']:,}")
     for reason, count in sorted(report["reasons"].items(), key=lambda entry: -entry[1]):

@@ -1,11 +1,11 @@
-"""``geobatch run``: plan and run a job, or go on with it."""
+"""``geobatch run`` and ``retry``: run a job, or go on with it; dead letters once more."""
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from geobatch_tui.cli import console, shared_options
 from geobatch_tui.cli.display import streams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.orchestration.state.outcome import RunResult
@@ -31,6 +31,34 @@ Fresh = Annotated[
 ]
 RetryDead = Annotated[
     bool, _how("--retry-dead", help="Try the dead letters of the earlier run again.")
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option("--class", metavar="C", help="Only dead letters of this cause. Repeatable."),
+]
+Chunks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--chunk",
+        metavar="KEY",
+        help="Only this chunk (item@row,col) or item, as `dead-letters` shows it. Repeatable.",
+    ),
+]
+Split = Annotated[
+    bool,
+    typer.Option(
+        "--split",
+        help="Plan their items anew, in chunks half as wide and high, to find the bad part.",
+    ),
+]
+Replace = Annotated[
+    Path | None,
+    typer.Option(
+        "--replace",
+        metavar="FILE",
+        help="Repaired features, made from the quarantine file of the item in --chunk: their "
+        "geometries are taken in place of the source's.",
+    ),
 ]
 
 
@@ -52,46 +80,56 @@ def run(
 ) -> int:
     """Plan and run a job. Resumes by itself where an earlier run of it was ended."""
     in_console = console.wanted(tui=tui, headless=headless or detach)
-    loaded = shared_options.load(
-        job,
-        config,
-        set_,
-        op__dst_crs=crs,
-        engine__max_workers=workers,
-        output__dir=output,
-        failures__max_failures=max_failures,
-        engine__max_duration=max_duration,
-    )
-    values = {
-        "--crs": crs,
-        "--workers": workers,
-        "--output": output,
-        "--max-failures": max_failures,
-        "--max-duration": max_duration,
+    flags = {
+        "op.dst_crs": crs,
+        "engine.max_workers": workers,
+        "output.dir": output,
+        "failures.max_failures": max_failures,
+        "engine.max_duration": max_duration,
     }
-    words = _words(job or config or Path(), values, set_ or ())
+    loaded = shared_options.load(job, config, set_, flags)
+    words = _words(job or config or Path(), flags, set_ or ())
     if detach:
         from geobatch_tui.cli.detach import run_detached
 
         words += ["--fresh"] * fresh + ["--retry-dead"] * retry_dead + ["--json"] * as_json
         return run_detached(words, Path(loaded.job.output.dir))
-    if in_console:
-        result = console.run_in_console(loaded, words, fresh=fresh, retry_dead=retry_dead)
-        if isinstance(result, int):
-            return result
-    else:
-        result = run_shown(loaded, fresh=fresh, retry_dead=retry_dead)
-    with streams.reader_may_leave():
-        give(result, as_json=as_json)
-    return result.exit_code
+    run_job = partial(console.run_in_console, resume=words) if in_console else run_shown
+    return give(run_job(loaded, fresh=fresh, retry_dead=retry_dead), as_json=as_json)
 
 
-def _words(job: Path, values: Mapping[str, object], overrides: Iterable[str]) -> list[str]:
+def retry(
+    directory: shared_options.RunDir,
+    classes: Classes = None,
+    chunks: Chunks = None,
+    split: Split = False,
+    replace: Replace = None,
+    set_: shared_options.Overrides = None,
+    as_json: shared_options.AsJson = False,
+) -> int:
+    """Requeue dead letters of a run, and run them."""
+    import geobatch_tui
+
+    again = partial(
+        geobatch_tui.retry,
+        directory,
+        classes=tuple(classes or ()),
+        chunks=tuple(chunks or ()),
+        overrides=tuple(set_ or ()),
+        split=split,
+        replace=replace,
+    )
+    return give(_shown(again, "auto"), as_json=as_json)
+
+
+def _words(job: Path, flags: Mapping[str, object], overrides: Sequence[str]) -> list[str]:
     """Return the arguments of ``geobatch`` that run the job in a process of its own."""
+    from geobatch_tui.config.sources import OPTIONS
+
     # A directory stands for the job that it was run with, whatever became of the job file.
     words = ["run", str(job.absolute()), "--headless"]
-    for name, value in values.items():
-        words += [name, str(value)] if value is not None else []
+    for key, value in flags.items():
+        words += [OPTIONS[key], str(value)] if value is not None else []
     for override in overrides:
         words += ["--set", override]
     return words
@@ -100,26 +138,29 @@ def _words(job: Path, values: Mapping[str, object], overrides: Iterable[str]) ->
 def run_shown(loaded: LoadedJob, *, fresh: bool = False, retry_dead: bool = False) -> RunResult:
     """Run a job with progress or log lines on stderr, and return its result."""
     import geobatch_tui
+
+    begin = partial(geobatch_tui.run, loaded, fresh=fresh, retry_dead=retry_dead)
+    return _shown(begin, loaded.job.log.format)
+
+
+def _shown(begin: Callable[..., Coroutine[Any, Any, RunResult]], log_format: str) -> RunResult:
     from geobatch_tui.cli.display.progress import follow
 
-    with follow(loaded.job.log.format) as shown:
+    with follow(log_format) as shown:
         return asyncio.run(
-            geobatch_tui.run(
-                loaded,
-                fresh=fresh,
-                retry_dead=retry_dead,
-                observe=shown.observe,
-                log_stream=shown.line,
-                log_format=shown.format,
-            )
+            begin(observe=shown.observe, log_stream=shown.line, log_format=shown.format)
         )
 
 
-def give(result: RunResult, *, as_json: bool) -> None:
-    """Write the result to stdout."""
-    if as_json:
-        streams.write_json(result.to_json())
-        return
-    from geobatch_tui.cli.display.result import show
+def give(result: RunResult | int, *, as_json: bool) -> int:
+    """Write a result to stdout, and return its exit code; a code stands for a run that goes on."""
+    if isinstance(result, int):
+        return result
+    with streams.reader_may_leave():
+        if as_json:
+            streams.write_json(result.to_json())
+        else:
+            from geobatch_tui.cli.display.result import show
 
-    show(result)
+            show(result)
+    return result.exit_code

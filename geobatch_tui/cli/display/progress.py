@@ -50,7 +50,7 @@ def follow(log_format: str) -> Iterator[Shown]:
     if log_format == "json" or not sys.stderr.isatty():
         yield JsonLines()
         return
-    view = LiveView(streams.err_console())
+    view = LiveView(streams.console(stderr=True))
     with view:
         yield view
 

@@ -44,12 +44,9 @@ def show(result: RunResult) -> None:
 
 def summary(result: RunResult) -> Table:
     """Lay out state, items, chunks and rates in a table."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = streams.pairs()
     state = Text(harmless(result.state), style=_STYLES.get(result.state, "red"))
     if result.reason not in {"", "complete", result.state}:
         state.append(f" ({harmless(result.reason)})")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from rich.console import Console, RenderableType
+    from rich.table import Table
     from rich.text import Text
 
 UNBOUNDED = 1000
@@ -35,17 +36,8 @@ def prepare() -> None:
             reconfigure(errors="backslashreplace")
 
 
-def out_console() -> Console:
-    """Make a console on stdout, as wide as the terminal, or unbounded if it is none."""
-    return _console(stderr=False)
-
-
-def err_console() -> Console:
-    """Make a console on stderr."""
-    return _console(stderr=True)
-
-
-def _console(*, stderr: bool) -> Console:
+def console(*, stderr: bool = False) -> Console:
+    """Make a console on stdout or stderr, as wide as the terminal, or unbounded if it is none."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -64,12 +56,12 @@ def show(*parts: RenderableType, wrap: bool = True) -> None:
     A file or a pipe gets no padding at the ends of lines. Without ``wrap`` a long line stays whole,
     so that it can be copied.
     """
-    console = out_console()
+    out = console()
     if sys.stdout.isatty():
-        console.print(*parts, soft_wrap=not wrap)
+        out.print(*parts, soft_wrap=not wrap)
         return
-    with console.capture() as captured:
-        console.print(*parts, soft_wrap=not wrap)
+    with out.capture() as captured:
+        out.print(*parts, soft_wrap=not wrap)
     for line in captured.get().splitlines():
         write(line.rstrip())
 
@@ -79,6 +71,16 @@ def foreign(text: object, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(harmless(str(text)), style=style)
+
+
+def pairs(*, no_wrap: bool = False) -> Table:
+    """Make a table of two columns without lines: names, which ``no_wrap`` keeps whole, and text."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=no_wrap)
+    table.add_column(overflow="fold")
+    return table
 
 
 def say(line: str) -> None:

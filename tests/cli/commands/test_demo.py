@@ -10,6 +10,7 @@ import pytest
 
 from geobatch_tui.cli.commands import demo
 from geobatch_tui.config.layers import load_job
+from geobatch_tui.config.paths import sample_dir
 
 
 def test_demo(geobatch, tmp_path):
@@ -51,13 +52,13 @@ def test_only_the_broken_file_is_expected(code, items, published, expected):
 
 def test_demo_data_is_small():
     """All that ships for the demo is at most 3 MB."""
-    assert sum(path.stat().st_size for path in demo.samples().rglob("*.tif")) <= 3_000_000
+    assert sum(path.stat().st_size for path in sample_dir().rglob("*.tif")) <= 3_000_000
 
 
 @pytest.mark.parametrize("name", ["reproject.toml", "convert.toml", "demo.toml", "relief.yaml"])
 def test_sample_jobs_are_right(name):
     """Each sample job loads, and its inputs are there."""
-    loaded = load_job(demo.samples() / name, environ={})
+    loaded = load_job(sample_dir() / name, environ={})
     assert loaded.warnings == ()
 
 
