@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from geobatch_tui.config import crs
-from geobatch_tui.config.creation import KNOWN, nearest_option
 from geobatch_tui.config.fields import Leaf, leaves, sections
 from geobatch_tui.config.job_reader import JobFile, read_job_file
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import InvalidJobError, Problem, describe, show_value
 from geobatch_tui.config.schema import Job, JobValues, build_params, dump_job
+from geobatch_tui.config.setting_types import CREATION_OPTIONS, nearest_option
 from geobatch_tui.config.sources import (
     Given,
     Layer,
@@ -220,7 +220,7 @@ class _Assembly:
         if self.file and origin.layer == "file":
             origin = Origin("file", self.file.where(key))
         name = key.removeprefix(f"{leaf.key}.")
-        if leaf.key == "output.creation" and name not in KNOWN:
+        if leaf.key == "output.creation" and name not in CREATION_OPTIONS:
             text = f"{name!r} is not a creation option; {nearest_option(name)}"
             self.problems.append(Problem(origin.where, key, text))
             return

@@ -27,9 +27,9 @@ from geobatch_tui.config.sections import (
     RetrySection,
     Section,
     SourceSection,
-    setting,
 )
 from geobatch_tui.execution.ops.registry import get_operation, operation_names
+from geobatch_tui.execution.params.param_fields import semantic
 from geobatch_tui.observability.redact import redact_value
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Op(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str = setting(kind="semantic", help="Operation to run; `geobatch ops` lists them.")
+    name: str = semantic(..., "Operation to run; `geobatch ops` lists them.")
     params: BaseModel = Field(description="Parameters of the operation.")
 
     @model_validator(mode="before")
@@ -212,22 +212,19 @@ def json_schema(operation: str | None = None) -> Json:
         params = op.params.model_json_schema(mode="validation", ref_template=template)
         inner = params.pop("$defs", {})
         definitions |= {f"{name}.{model}": body for model, body in inner.items()}
-        choices.append(_op_schema(name, op.summary, params))
+        choices.append(
+            {
+                "title": name,
+                "description": op.summary,
+                "type": "object",
+                "properties": {"name": {"const": name}, **params.get("properties", {})},
+                "required": ["name", *params.get("required", [])],
+                "additionalProperties": False,
+            }
+        )
     schema["properties"]["op"] = {"oneOf": choices}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema
-
-
-def _op_schema(name: str, summary: str, params: Json) -> Json:
-    """Make the ``op`` section of an operation: its name beside its parameters."""
-    return {
-        "title": name,
-        "description": summary,
-        "type": "object",
-        "properties": {"name": {"const": name}, **params.get("properties", {})},
-        "required": ["name", *params.get("required", [])],
-        "additionalProperties": False,
-    }
 
 
 def names_crs(key: str) -> bool:

@@ -1,22 +1,21 @@
-"""The sections of a job, but for ``op``: every key with its type, help, unit, default and kind.
+"""The sections of a job, but for ``op``: every key with its type, default, help, unit and kind.
 
 A *semantic* value decides output bytes, so a change makes chunks stale; an *operational* one
-never does.
+never does. Defaults are what a job file would write. ``path`` marks values that are relative to
+where they were written, ``fold`` mappings whose names are written in any case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from geobatch_tui.config import units
-from geobatch_tui.config.creation import check_creation
 from geobatch_tui.config.setting_types import (
     AutoBytes,
     AutoDuration,
-    CreationValue,
+    CreationOptions,
     CrsText,
     Duration,
     Inputs,
@@ -24,27 +23,9 @@ from geobatch_tui.config.setting_types import (
     NoDuration,
     NoLimit,
 )
+from geobatch_tui.execution.params.param_fields import operational, semantic
 
-Kind = Literal["semantic", "operational"]
-
-
-def setting(
-    default: Any = ...,
-    *,
-    help: str,  # noqa: A002 - the word of argparse, click and typer
-    kind: Kind,
-    unit: str = "",
-    **constraints: Any,
-) -> Any:
-    """Make a leaf of the schema; ``default`` is what a job file would write.
-
-    ``marks``: ``path`` for values that are relative to where they were written, ``fold`` for
-    mappings whose names are written in any case.
-    """
-    extra = {"kind": kind, "unit": unit, **constraints.pop("marks", {})}
-    if "default_factory" not in constraints:
-        constraints["default"] = default
-    return Field(description=help, json_schema_extra=extra, **constraints)
+Count = Annotated[int, Field(ge=0)]
 
 
 class Section(BaseModel):
@@ -56,168 +37,113 @@ class Section(BaseModel):
 class JobSection(Section):
     """The name of the job."""
 
-    name: str = setting(
-        "", kind="operational", help="Name of the job in logs and lists; empty: the file's name."
-    )
+    name: str = operational("", "Name of the job in logs and lists; empty: the file's name.")
 
 
 class SourceSection(Section):
     """The sources, and the CRS that they have or get."""
 
-    inputs: Inputs = setting(
-        kind="operational",
-        min_length=1,
-        marks={"path": True},
-        help='Files, directories, globs, URLs, or "@list.txt" for a text file of paths.',
+    inputs: Inputs = operational(
+        ..., 'Files, directories, globs, URLs, or "@list.txt" for a text file of paths.', path=True
     )
-    layer: str = setting(
-        "",
-        kind="semantic",
-        help="Vector layer; required when a file has several. *: one item a layer.",
+    layer: str = semantic(
+        "", "Vector layer; required when a file has several. *: one item a layer."
     )
-    src_crs: CrsText = setting(
-        "", kind="semantic", help="CRS of files that have none; the others keep their own."
+    src_crs: CrsText = semantic("", "CRS of files that have none; the others keep their own.")
+    override_crs: CrsText = semantic(
+        "", "CRS that replaces that of every file, for files that say a wrong one."
     )
-    override_crs: CrsText = setting(
-        "",
-        kind="semantic",
-        help="CRS that replaces that of every file, for files that say a wrong one.",
+    require_crs: CrsText = operational(
+        "", "Refuse, before any pixel is read, what is not in this CRS."
     )
-    require_crs: CrsText = setting(
-        "", kind="operational", help="Refuse, before any pixel is read, what is not in this CRS."
-    )
-    allow_vrt: bool = setting(
-        False,
-        kind="operational",
-        help="Read VRT files too: a VRT may name any other file, so it must be asked for.",
+    allow_vrt: bool = operational(
+        False, "Read VRT files too: a VRT may name any other file, so it must be asked for."
     )
 
 
 class OutputSection(Section):
     """The outputs: place, format, and what becomes of others there."""
 
-    dir: LocalPath = setting(
-        kind="operational",
-        marks={"path": True},
-        help="Directory of the outputs; the run keeps its state in .geobatch/ there.",
+    dir: LocalPath = operational(
+        ..., "Directory of the outputs; the run keeps its state in .geobatch/ there.", path=True
     )
     format: Literal[
         "COG", "GTiff", "GeoParquet", "FlatGeobuf", "GPKG", "GeoJSON", "GeoJSONSeq", "Shapefile"
-    ] = setting(
-        "COG",
-        kind="semantic",
-        help="Output format; the default of vector operations is GeoParquet.",
-    )
-    creation: dict[str, CreationValue] = setting(
+    ] = semantic("COG", "Output format; the default of vector operations is GeoParquet.")
+    creation: CreationOptions = Field(
         default_factory=dict,
-        kind="semantic",
-        marks={"fold": True},
-        help="Creation options by GDAL's names: compress, level, predictor, blocksize and so on.",
+        description="Creation options by GDAL's names: compress, level, predictor, blocksize "
+        "and so on.",
+        json_schema_extra={"unit": "", "kind": "semantic", "fold": True},
     )
-    allow_lossy: bool = setting(
-        False,
-        kind="operational",
-        help="Write a Shapefile (.shp.zip) though it loses what the plan lists.",
+    allow_lossy: bool = operational(
+        False, "Write a Shapefile (.shp.zip) though it loses what the plan lists."
     )
-    on_dead_chunk: Literal["hold", "fill"] = setting(
-        "hold",
-        kind="operational",
-        help="hold: publish an item only when whole; fill: with nodata in place of dead chunks.",
+    on_dead_chunk: Literal["hold", "fill"] = operational(
+        "hold", "hold: publish an item only when whole; fill: with nodata in place of dead chunks."
     )
-    if_exists: Literal["skip", "overwrite", "fail"] = setting(
+    if_exists: Literal["skip", "overwrite", "fail"] = operational(
         "skip",
-        kind="operational",
-        help="An output that exists: skip (only on a matching fingerprint), overwrite, or fail.",
+        "An output that exists: skip (only on a matching fingerprint), overwrite, or fail.",
     )
-    manifest: bool = setting(
-        False,
-        kind="operational",
-        help="List what is published in outputs.json there, as `geobatch outputs --json` does.",
+    manifest: bool = operational(
+        False, "List what is published in outputs.json there, as `geobatch outputs --json` does."
     )
-
-    state: Literal["beside", "local"] = setting(
+    state: Literal["beside", "local"] = operational(
         "beside",
-        kind="operational",
-        help="The ledger: beside the outputs, or local: in the user's state directory, for this "
+        "The ledger: beside the outputs, or local: in the user's state directory, for this "
         "machine alone.",
     )
-
-    @field_validator("creation", mode="before")
-    @classmethod
-    def _known_options(cls, value: object) -> object:
-        return check_creation(value) if isinstance(value, Mapping) else value
 
 
 class EngineSection(Section):
     """Workers, chunks and limits; nothing here changes a byte of any output."""
 
-    executor: Literal["process", "thread"] = setting(
-        "process", kind="operational", help="Workers are processes, or threads of one process."
+    executor: Literal["process", "thread"] = operational(
+        "process", "Workers are processes, or threads of one process."
     )
-    sandbox: Literal["auto", "off"] = setting(
+    sandbox: Literal["auto", "off"] = operational(
         "auto",
-        kind="operational",
-        help="Workers can write only where the job does, and use no TCP: auto, where Linux has "
+        "Workers can write only where the job does, and use no TCP: auto, where Linux has "
         "Landlock.",
     )
-    max_workers: int = setting(
-        0,
-        kind="operational",
-        unit="workers",
-        ge=0,
-        le=1024,
-        help="Workers at once; 0: the cores that this process may use.",
+    max_workers: Annotated[Count, Field(le=1024)] = operational(
+        0, "Workers at once; 0: the cores that this process may use.", "workers"
     )
-    max_open_files: int = setting(
-        32, kind="operational", unit="files", ge=4, help="Datasets open at once, in all workers."
+    max_open_files: Annotated[int, Field(ge=4)] = operational(
+        32, "Datasets open at once, in all workers.", "files"
     )
-    memory_budget: AutoBytes = setting(
+    memory_budget: AutoBytes = operational(
         "auto",
-        kind="operational",
-        unit="bytes",
-        help="Limit for everything: windows, caches, workers. auto: 80 % of what is available.",
+        "Limit for everything: windows, caches, workers. auto: 80 % of what is available.",
+        "bytes",
     )
-    chunk_cols: int = setting(
-        0, kind="operational", unit="pixels", ge=0, help="Width of a chunk; 0: chosen."
-    )
-    chunk_rows: int = setting(
-        0, kind="operational", unit="pixels", ge=0, help="Height of a chunk; 0: chosen."
-    )
-    chunk_features: int = setting(
-        0, kind="operational", unit="features", ge=0, help="Features in a chunk; 0: chosen."
-    )
-    chunk_timeout: AutoDuration = setting(
+    chunk_cols: Count = operational(0, "Width of a chunk; 0: chosen.", "pixels")
+    chunk_rows: Count = operational(0, "Height of a chunk; 0: chosen.", "pixels")
+    chunk_features: Count = operational(0, "Features in a chunk; 0: chosen.", "features")
+    chunk_timeout: AutoDuration = operational(
         "auto",
-        kind="operational",
-        unit="s",
-        help="A chunk that runs longer is ended with its worker. auto: from the durations seen.",
+        "A chunk that runs longer is ended with its worker. auto: from the durations seen.",
+        "s",
     )
-    space_wait: Duration = setting(
+    space_wait: Duration = operational(
         "30m",
-        kind="operational",
-        unit="s",
-        help="How long a run waits for space on a full disk, without progress, before it ends.",
+        "How long a run waits for space on a full disk, without progress, before it ends.",
+        "s",
     )
-    max_duration: NoDuration = setting(
-        "",
-        kind="operational",
-        unit="s",
-        help="The run drains after this time and can be resumed; empty: no limit.",
+    max_duration: NoDuration = operational(
+        "", "The run drains after this time and can be resumed; empty: no limit.", "s"
     )
 
 
 class RetrySection(Section):
     """Attempts at failed chunks."""
 
-    max_attempts: int = setting(
-        5, kind="operational", unit="attempts", ge=1, le=100, help="Attempts for one chunk in all."
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = operational(
+        5, "Attempts for one chunk in all.", "attempts"
     )
-    backoff_base: Duration = setting(
-        "0.5s", kind="operational", unit="s", help="Longest wait before the second attempt."
-    )
-    backoff_cap: Duration = setting(
-        "1m", kind="operational", unit="s", help="Longest wait before any attempt."
-    )
+    backoff_base: Duration = operational("0.5s", "Longest wait before the second attempt.", "s")
+    backoff_cap: Duration = operational("1m", "Longest wait before any attempt.", "s")
 
     @field_validator("backoff_cap")
     @classmethod
@@ -231,23 +157,20 @@ class RetrySection(Section):
 class FailuresSection(Section):
     """The failures after which a run gives up."""
 
-    max_failures: NoLimit = setting(
+    max_failures: NoLimit = operational(
         "",
-        kind="operational",
-        unit="chunks",
-        help="Stop the run when so many chunks are dead: a number, or a share as 5%; empty: never.",
+        "Stop the run when so many chunks are dead: a number, or a share as 5%; empty: never.",
+        "chunks",
     )
 
 
 class LogSection(Section):
     """Log lines on stderr and in files; .geobatch/log.jsonl is always written."""
 
-    format: Literal["auto", "json", "text"] = setting(
-        "auto", kind="operational", help="auto: text on a terminal, JSON lines elsewhere."
+    format: Literal["auto", "json", "text"] = operational(
+        "auto", "auto: text on a terminal, JSON lines elsewhere."
     )
-    level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", kind="operational", help="Least level that is logged."
+    level: Literal["debug", "info", "warning", "error"] = operational(
+        "info", "Least level that is logged."
     )
-    file: str = setting(
-        "", kind="operational", marks={"path": True}, help="One more file for the log lines."
-    )
+    file: str = operational("", "One more file for the log lines.", path=True)

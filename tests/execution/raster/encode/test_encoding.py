@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from geobatch_tui.config.creation import check_creation
+from geobatch_tui.config.setting_types import check_creation
 from geobatch_tui.errors import PreflightError, SchemaError
 from geobatch_tui.execution.raster.encode import gdal_options as creation_options
 from geobatch_tui.execution.raster.encode.codec_options import Image
