@@ -128,12 +128,13 @@ class Pieces:
         return encodes and self._first <= low and high <= self._end
 
 
-def pieces_of(part: contents.Content) -> Iterator[Piece]:
-    """Give the pieces of a segment, in the order of the source."""
-    for (cell, rows, parquet, _), (start, end) in zip(
-        part.stats["pieces"], places(part.stats), strict=True
-    ):
-        yield Piece(cell, rows, bool(parquet), part.good[start:end])
+def pieces_of(parts: Iterator[contents.Content]) -> Iterator[Piece]:
+    """Give the pieces of segments, in the order of the source."""
+    for part in parts:
+        for (cell, rows, parquet, _), (start, end) in zip(
+            part.stats["pieces"], places(part.stats), strict=True
+        ):
+            yield Piece(cell, rows, bool(parquet), part.good[start:end])
 
 
 def places(stats: ChunkStats) -> Iterator[tuple[int, int]]:
@@ -146,9 +147,8 @@ def places(stats: ChunkStats) -> Iterator[tuple[int, int]]:
 
 def good_batches(parts: Iterator[contents.Content]) -> Iterator[pa.RecordBatch]:
     """Read the published features, in the order of the source."""
-    for part in parts:
-        for piece in pieces_of(part):
-            yield from piece.batches()
+    for piece in pieces_of(parts):
+        yield from piece.batches()
 
 
 class Sink(io.RawIOBase):

@@ -1,27 +1,33 @@
 """FlatGeobuf, put together from the records of chunks: header, packed R-tree, features.
 
-Features lie in the order of the tree's leaves, along a curve of Hilbert. Their bytes are those that
-OGR would write. See ``flatgeobuf_header`` for the header, ``packed_rtree`` for the tree.
+OGR makes the header for one feature, and it is changed to describe all. Features lie in the order
+of the tree's leaves, along a curve of Hilbert (see ``packed_rtree``). Their bytes are those that
+OGR would write.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.io import disk, open_files
 from geobatch_tui.execution.io.disk import disk_errors, forget
 from geobatch_tui.execution.io.external_sort import Ranked, evenly
 from geobatch_tui.execution.io.open_files import OpenFiles
 from geobatch_tui.execution.io.part_file import new_file
 from geobatch_tui.execution.io.write_behind import Behind, Written
+from geobatch_tui.execution.vector.batch import flatgeobuf_properties, wkb_coordinates
 from geobatch_tui.execution.vector.batch.buffers import Room
+from geobatch_tui.execution.vector.batch_schema import written_schema
+from geobatch_tui.execution.vector.formats.flatgeobuf.flatgeobuf_layout import Table
 from geobatch_tui.execution.vector.kernels import feature_loops, flatbuffer
 from geobatch_tui.execution.vector.spool import contents, pieces, records
-from geobatch_tui.execution.vector.write import flatgeobuf_header, ogr_file
-from geobatch_tui.execution.vector.write.packed_rtree import Index
+from geobatch_tui.execution.vector.write import ogr_file
+from geobatch_tui.execution.vector.write.packed_rtree import Index, curve, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,31 +51,30 @@ _ROW = np.dtype([
 _BLOCK, _ROWS, _KEPT = 4 * 2**20, 2**14, 24 * 2**20
 #: Least bytes of a record that the system need not keep in memory once it is read.
 _LARGE = 2**15
+_MAGIC = 8
+_U32, _U64, _BOX = struct.Struct("<I"), struct.Struct("<Q"), struct.Struct("<4d")
+#: Numbers of fields of the tables Header and Column.
+_ENVELOPE, _COLUMNS, _COUNT, _NAME, _TYPE = 1, 7, 8, 0, 1
 
 
 def write(done: Finished, path: Path, scratch: Path) -> Written:
     """Write the part file. ``scratch`` is a directory for a while. Without an index if a feature
     has no extent."""
-    plan, summary = done.plan, done.summary
+    summary = done.summary
+    kind, multi = ogr_file.layer_type(summary.types, done.plan.geometry_type)
     indexed = not summary.facts.get("empty")
-    header = flatgeobuf_header.header(done, indexed=indexed)
-    kind, multi = ogr_file.layer_type(summary.types, plan.geometry_type)
-    typed = kind.startswith("Unknown")
+    header = _header(done, kind, indexed=indexed)
+    typed, measured = kind.startswith("Unknown"), ogr_file.measured(summary.types)
     with (
         Ranked(_ROW, scratch / "records") as ranked,
         new_file(path, later=True) as fd,
         disk_errors("cannot write", path),
     ):
-        extent = np.array(summary.bbox, np.float64) if indexed else None
-        names = _find(done, extent, ranked)
+        names = _find(done, ranked, indexed=indexed)
         index = Index(fd, len(header), ranked.count if indexed else 0)
         os.lseek(fd, index.end, os.SEEK_SET)
-        with (
-            OpenFiles(done.item.work_dir, names) as spools,
-            Behind(fd) as behind,
-        ):
-            flags = {"multi": multi, "typed": typed, "measured": ogr_file.measured(summary.types)}
-            features = _Features(spools, **flags)
+        with OpenFiles(done.item.work_dir, names) as spools, Behind(fd) as behind:
+            features = _Features(spools, multi=multi, typed=typed, measured=measured)
             for rows in evenly(ranked.blocks(), _ROWS):
                 sizes = []
                 for block, some in features.blocks(rows):
@@ -82,13 +87,46 @@ def write(done: Finished, path: Path, scratch: Path) -> Written:
     return Written(cuts, (*front, behind.crc))
 
 
-def _find(
-    done: Finished,
-    extent: NDArray[np.float64] | None,
-    ranked: Ranked,
-) -> list[str]:
+def _header(done: Finished, kind: str, *, indexed: bool) -> bytearray:
+    """Make the magic and header of the file.
+
+    Raises SchemaError if OGR would keep a field otherwise, or for a mix that it cannot read back.
+    """
+    plan, summary = done.plan, done.summary
+    deep = {each // 1000 % 2 == 1 for each in summary.types}
+    if len(deep) > 1 or (deep == {True} and kind == "Unknown"):
+        raise SchemaError(
+            "FlatGeobuf with Z needs features of one type, all of them with Z; these are "
+            + ", ".join(wkb_coordinates.type_name(each) for each in summary.types),
+            hint="write GeoParquet or GPKG, or choose features by op.where",
+        )
+    # Of a layer without features the header says less.
+    index = "YES" if indexed else "NO"
+    data = ogr_file.template(done, kind, has_feature=True, SPATIAL_INDEX=index)
+    header = bytearray(data[: _MAGIC + 4 + _U32.unpack_from(data, _MAGIC)[0]])
+    table = Table(header, _MAGIC + 4 + _U32.unpack_from(header, _MAGIC + 4)[0])
+    kept = []
+    columns = table.follow(_COLUMNS)
+    for n in range(_U32.unpack_from(header, columns)[0]):
+        at = columns + 4 + 4 * n
+        column = Table(header, at + _U32.unpack_from(header, at)[0])
+        name = column.follow(_NAME)
+        size = _U32.unpack_from(header, name)[0]
+        place = column.place(_TYPE)
+        kept.append((header[name + 4 : name + 4 + size].decode(), header[place] if place else 0))
+    wanted = [(each.name, flatgeobuf_properties.TYPES[each.type]) for each in written_schema(plan)]
+    if kept != wanted:
+        raise SchemaError(f"FlatGeobuf keeps the fields as {kept}, not as {wanted}")
+    _U64.pack_into(header, table.place(_COUNT), summary.out)
+    if summary.bbox is not None:
+        _BOX.pack_into(header, table.follow(_ENVELOPE) + 4, *summary.bbox)
+    return header
+
+
+def _find(done: Finished, ranked: Ranked, *, indexed: bool) -> list[str]:
     """Find the records of all segments, which are checked; the files that they are in. Without an
-    ``extent`` they keep the order of the source."""
+    index they keep the order of the source."""
+    extent = done.summary.bbox if indexed else None
     files: dict[str, int] = {}
     for segment, fd, stats in contents.passed(done.item, done.segments):
         number = files.setdefault(segment.spool, len(files))
@@ -97,19 +135,14 @@ def _find(
                 rows = np.empty(len(block.heads), _ROW)
                 keys = np.zeros(len(rows), np.uint32)
                 if extent is not None:
-                    feature_loops.hilbert(block.boxes, extent, keys)
-                    keys = ~keys
-                turn = np.arange(ranked.count, ranked.count + len(rows), dtype=np.uint64)
-                rows["key"] = keys.astype(np.uint64) << np.uint64(32) | turn
+                    keys = ~curve(block.boxes, extent)
+                rows["key"] = ranks(keys, ranked.count + np.arange(len(rows)))
                 rows["box"], rows["head"] = block.boxes, block.heads
                 rows["at"] = block.starts[:-1] + np.int64(at)
                 rows["length"] = np.diff(block.starts)
                 rows["file"] = number
                 ranked.add(rows)
     return list(files)
-
-
-# --- features ----------------------------------------------------------------------------------
 
 
 class _Features:
@@ -151,18 +184,9 @@ class _Features:
             # Two buffers in turn: the one before may still be on its way to the disk.
             self._turn = not self._turn
             out = self._room.of(f"out {self._turn}", len(records) + len(records) // 4 + room)
+            where = starts[done:], lengths[done:], heads[done:]
             count, size = feature_loops.write(
-                out,
-                records,
-                starts[done:],
-                lengths[done:],
-                heads[done:],
-                *self._flags,
-                build,
-                scratch,
-                parts,
-                sizes[done:],
-                state,
+                out, records, *where, *self._flags, build, scratch, parts, sizes[done:], state
             )
             yield memoryview(out)[:size], sizes[done : done + count]
             done += count
@@ -173,29 +197,17 @@ class _Features:
         file, at = rows["file"].copy(), rows["at"].copy()
         order = np.lexsort((at, file))
         numbers, firsts = np.unique(file[order], return_index=True)
+        bounds = [*firsts.tolist(), len(order)]
         for start in range(0, len(numbers), open_files.MOST):
-            some = numbers[start : start + open_files.MOST]
-            fds = self._spools.fds(some.tolist())[file]
-            stop = start + len(some)
-            end = firsts[stop] if stop < len(firsts) else len(order)
-            self._fetch(fds, at, starts, lengths, order[firsts[start] : end], out)
+            some = numbers[start : start + open_files.MOST].tolist()
+            fds = self._spools.fds(some)[file]
+            wanted = left = order[bounds[start] : bounds[start + len(some)]]
+            while (done := feature_loops.fetch(fds, at, starts, lengths, left, out)) < len(left):
+                # Python reads a record again that could not be read, and says why.
+                n = left[done]
+                place = memoryview(out)[starts[n] : starts[n] + lengths[n]]
+                disk.fill(int(fds[n]), int(at[n]), place)
+                left = left[done + 1 :]
+            for n in wanted[lengths[wanted] >= _LARGE].tolist():
+                forget(int(fds[n]), int(at[n]), int(lengths[n]))
         return out
-
-    @staticmethod
-    def _fetch(
-        fds: NDArray[np.int32],
-        at: Numbers,
-        starts: Numbers,
-        lengths: Numbers,
-        order: Numbers,
-        out: NDArray[np.uint8],
-    ) -> None:
-        """Read the records ``order``, whose files are open."""
-        wanted = order
-        while (done := feature_loops.fetch(fds, at, starts, lengths, order, out)) < len(order):
-            # Python reads a record again that could not be read, and says why.
-            n = order[done]
-            disk.fill(int(fds[n]), int(at[n]), memoryview(out)[starts[n] : starts[n] + lengths[n]])
-            order = order[done + 1 :]
-        for n in wanted[lengths[wanted] >= _LARGE].tolist():
-            forget(int(fds[n]), int(at[n]), int(lengths[n]))

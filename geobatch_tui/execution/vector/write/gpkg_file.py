@@ -1,7 +1,7 @@
 """GeoPackage, put together from the records of chunks: pages of SQLite after those of OGR.
 
 OGR makes an empty layer with all that belongs to it. Features are written as pages behind it, in
-the order of the source, and so is the R-tree (see ``gpkg_rtree``); then the roots of these tables
+the order of the source, and so is the R-tree (see ``gpkg_tables``); then the roots of these tables
 lead to their pages.
 
 Measured for 655,000 polygons (1.1 GB) on two cores: chunks 6.2 s, then 2.9 s from here to the
@@ -11,10 +11,10 @@ with ``SYNCHRONOUS=OFF``, takes 3.3 s to write them before any of that, in one t
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import struct
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,8 +27,8 @@ from geobatch_tui.execution.io.write_behind import Written
 from geobatch_tui.execution.vector.batch.row_ids import RowIds
 from geobatch_tui.execution.vector.kernels import feature_loops
 from geobatch_tui.execution.vector.kernels.sqlite_pages import PAGE
-from geobatch_tui.execution.vector.spool import contents, pieces, records
-from geobatch_tui.execution.vector.write import gpkg_rtree, ogr_file
+from geobatch_tui.execution.vector.spool import pieces, records
+from geobatch_tui.execution.vector.write import gpkg_tables, ogr_file
 from geobatch_tui.execution.vector.write.gpkg_tables import Appended, Table
 
 if TYPE_CHECKING:
@@ -50,19 +50,22 @@ def write(done: Finished, path: Path, scratch: Path) -> Written:
     kind, multi = ogr_file.layer_type(summary.types, plan.geometry_type)
     with disk_errors("cannot write", made):
         made.write_bytes(ogr_file.template(done, kind))
-    srs, roots = _prepare(made, done)
+    # Of the source; empty: features are numbered.
+    ends = (plan.id_is_key and summary.ids) or []
+    srs, roots = _prepare(made, done, max((ends or [summary.out])[-1], 0))
     base = bytearray(made.read_bytes())
-    boxes = gpkg_rtree.Boxes(summary.out, summary.bbox, scratch / "boxes")
-    ids = RowIds(_key(done), summary.out, scratch / "ids")
+    boxes = gpkg_tables.Boxes(summary.bbox, scratch / "boxes")
+    ids = RowIds(ends, summary.out, scratch / "ids")
     with boxes.rows, new_file(path, later=True) as fd, disk_errors("cannot write", path):
         with Appended(fd, len(base) // PAGE) as pages:
             table = Table(pages)
-            for block in _blocks(done.contents(in_turn=True, last=True)):
-                count = len(block.heads)
-                _add(table, block, ids.next_ids(block.ids, count), srs, multi=multi)
-                boxes.add(block.boxes)
+            for piece in pieces.pieces_of(done.contents(in_turn=True, last=True)):
+                for block in records.blocks(memoryview(piece.data)):
+                    numbers = ids.next_ids(block.ids, len(block.heads))
+                    _add(table, block, numbers, srs, multi=multi)
+                    boxes.add(block.boxes)
             first = {roots["features"]: table.finish()}
-            first |= gpkg_rtree.write(pages, boxes, ids, roots)
+            first |= gpkg_tables.write_rtree(pages, boxes, ids, roots)
             pages.wait()
         for number, page in first.items():
             base[(number - 1) * PAGE : number * PAGE] = page
@@ -72,14 +75,17 @@ def write(done: Finished, path: Path, scratch: Path) -> Written:
     return Written((len(base),), (crc32(base), pages.crc))
 
 
-def _key(done: Finished) -> list[int]:
-    """Return the first and the last id of the source; empty: features are numbered."""
-    return (done.plan.id_is_key and done.summary.ids) or []
+def _add(table: Table, block: Records, ids: NDArray[np.int64], srs: int, *, multi: bool) -> None:
+    lengths = np.diff(block.starts)
+    kinds, heads = block.kinds.astype(np.int64), block.heads.astype(np.int64)
+    columns = (ids, block.starts[:-1], lengths, kinds, heads, block.boxes)
+    rest = (block.data, srs, multi, np.empty(4))
+    table.add(feature_loops.features, int(lengths.max(initial=0)), columns, *rest)
 
 
-def _prepare(path: Path, done: Finished) -> tuple[int, dict[str, int]]:
-    """Enter in an empty layer what it will hold; return its id of the CRS, and the pages that its
-    tables begin with."""
+def _prepare(path: Path, done: Finished, last: int) -> tuple[int, dict[str, int]]:
+    """Enter in an empty layer what it will hold, up to the id ``last``; return its id of the CRS,
+    and the pages that its tables begin with."""
     name, summary = done.plan.layer_name, done.summary
     box: list[float] | list[None] = summary.bbox or [None] * 4
     with _changed(path) as db:
@@ -95,29 +101,15 @@ def _prepare(path: Path, done: Finished) -> tuple[int, dict[str, int]]:
             "UPDATE gpkg_ogr_contents SET feature_count = ? WHERE table_name = ?",
             (summary.out, name),
         )
-        last = max((_key(done) or [summary.out])[-1], 0)
         db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, last))
         _set_dimensions(db, name, summary.types)
         db.execute("COMMIT")
         srs, column = db.execute(
             "SELECT srs_id, column_name FROM gpkg_geometry_columns WHERE table_name = ?", (name,)
         ).fetchone()
-        index = f"rtree_{name}_{column}"
-        tables = {
-            "features": name,
-            "node": f"{index}_node",
-            "rowid": f"{index}_rowid",
-            "parent": f"{index}_parent",
-        }
-        roots = {
-            use: int(
-                db.execute(
-                    "SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)
-                ).fetchone()[0]
-            )
-            for use, table in tables.items()
-        }
-    return int(srs), roots
+        pages = dict(db.execute("SELECT name, rootpage FROM sqlite_schema"))
+    tree = {use: pages[f"rtree_{name}_{column}_{use}"] for use in ("node", "rowid", "parent")}
+    return srs, {"features": pages[name], **tree}
 
 
 def set_dimensions(path: Path, done: Finished) -> None:
@@ -142,13 +134,13 @@ def _set_dimensions(db: sqlite3.Connection, name: str, kinds: Sequence[int]) -> 
     db.execute("UPDATE gpkg_geometry_columns SET z = ?, m = ? WHERE table_name = ?", (*marks, name))
 
 
-@contextlib.contextmanager
+@contextmanager
 def _changed(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a GeoPackage to change it: not on the disk when it is closed. It keeps the version of
     the SQLite that wrote it, which is OGR's."""
     with path.open("r+b") as file:
         before = file.read(_VERSION.stop)[_VERSION]
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = OFF")
             db.execute("PRAGMA synchronous = OFF")
             yield db
@@ -156,40 +148,9 @@ def _changed(path: Path) -> Iterator[sqlite3.Connection]:
         file.write(before)
 
 
-def _blocks(parts: Iterator[contents.Content]) -> Iterator[Records]:
-    for part in parts:
-        for piece in pieces.pieces_of(part):
-            yield from records.blocks(memoryview(piece.data))
-
-
-def _add(table: Table, block: Records, ids: NDArray[np.int64], srs: int, *, multi: bool) -> None:
-    lengths = np.diff(block.starts)
-    kinds, heads = block.kinds.astype(np.int64), block.heads.astype(np.int64)
-    columns = (ids, block.starts[:-1], lengths, kinds, heads, block.boxes)
-    rest = (block.data, srs, multi, np.empty(4))
-    table.add(feature_loops.features, int(lengths.max(initial=0)), columns, *rest)
-
-
-def compare(path: Path, template: bytes) -> None:
-    """Compare tables, triggers and entries of a GeoPackage that OGR wrote to a disk with those of
-    one that it wrote to memory: those that a disk refuses OGR leaves out, and reports success.
-
-    Raises:
-        VerifyError: one is missing, or differs.
-    """
-    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    with (
-        contextlib.closing(sqlite3.connect(uri, uri=True)) as made,
-        contextlib.closing(sqlite3.connect(":memory:")) as wanted,
-    ):
-        wanted.deserialize(template)
-        for what in _ENTRIES:
-            found, expected = (set(db.execute(what).fetchall()) for db in (made, wanted))
-            if missing := sorted(map(str, expected ^ found)):
-                raise VerifyError(
-                    f"{path.name!r} is not complete: OGR could not write all of it "
-                    f"({missing[0][:200]})"
-                )
+def _opened(path: Path) -> sqlite3.Connection:
+    """Open a GeoPackage that nobody changes."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 #: What a layer consists of beside its features.
@@ -201,6 +162,24 @@ _ENTRIES = (
 )
 
 
+def compare(path: Path, template: bytes) -> None:
+    """Compare tables, triggers and entries of a GeoPackage that OGR wrote to a disk with those of
+    one that it wrote to memory: those that a disk refuses OGR leaves out, and reports success.
+
+    Raises:
+        VerifyError: one is missing, or differs.
+    """
+    with closing(_opened(path)) as made, closing(sqlite3.connect(":memory:")) as wanted:
+        wanted.deserialize(template)
+        for what in _ENTRIES:
+            found, expected = (set(db.execute(what)) for db in (made, wanted))
+            if missing := sorted(map(str, expected ^ found)):
+                raise VerifyError(
+                    f"{path.name!r} is not complete: OGR could not write all of it "
+                    f"({missing[0][:200]})"
+                )
+
+
 def check(path: Path) -> None:
     """Let SQLite look at every page, and at whether R-tree and features agree.
 
@@ -208,9 +187,7 @@ def check(path: Path) -> None:
         VerifyError: it finds a fault.
     """
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-        ) as db:
+        with closing(_opened(path)) as db:
             said = [db.execute("PRAGMA integrity_check(1)").fetchone()[0]]
             trees = db.execute(
                 "SELECT 'rtree_' || table_name || '_' || column_name FROM gpkg_extensions "

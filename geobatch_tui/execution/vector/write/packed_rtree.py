@@ -1,6 +1,6 @@
-"""The index of a FlatGeobuf file: a packed R-tree, of which each node has 16 children.
+"""Packed R-trees along a curve of Hilbert: every node is full but the last of its level.
 
-In memory is a box for each 16 features.
+Both FlatGeobuf and GeoPackage get one. In memory is a box for each leaf.
 """
 
 from __future__ import annotations
@@ -12,27 +12,51 @@ import numpy as np
 
 from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import write_all, write_at
+from geobatch_tui.execution.vector.kernels import feature_loops
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.int64]
 
-#: Children of a node; a node is its box and an offset.
+#: Children of a node of FlatGeobuf; a node is its box and an offset.
 _CHILDREN = 16
 _NODE = np.dtype([("box", "<f8", 4), ("at", "<u8")])
 
 
-def _levels(count: int) -> list[int]:
-    """Count the nodes of each level of the tree, from the root to the leaves."""
-    levels = [count]
-    while len(levels) == 1 or levels[0] > 1:
-        levels.insert(0, -(-levels[0] // _CHILDREN))
-    return levels
+def curve(boxes: NDArray[np.floating], extent: Sequence[float]) -> NDArray[np.uint32]:
+    """Return where each box (n, 4: minx, miny, maxx, maxy) lies on the curve through ``extent``."""
+    keys = np.empty(len(boxes), np.uint32)
+    exact = np.ascontiguousarray(boxes, np.float64)
+    feature_loops.hilbert(exact, np.array(extent, np.float64), keys)
+    return keys
+
+
+def ranks(keys: NDArray[np.uint32], turns: Numbers) -> NDArray[np.uint64]:
+    """Return keys that no two features share: the place on the curve, then 32 bits of the turn."""
+    return keys.astype(np.uint64) << np.uint64(32) | turns.astype(np.uint64)
+
+
+def levels(count: int, children: int) -> list[int]:
+    """Count the nodes of each level of a tree, from the root, and at last the features."""
+    made = [count]
+    while len(made) == 1 or made[0] > 1:
+        made.insert(0, -(-made[0] // children))
+    return made
+
+
+def joined[Box: np.floating](boxes: NDArray[Box], children: int) -> NDArray[Box]:
+    """Return the boxes round each ``children`` boxes in turn."""
+    cuts = np.arange(0, len(boxes), children)
+    low = np.minimum.reduceat(boxes[:, :2], cuts)
+    return np.concatenate([low, np.maximum.reduceat(boxes[:, 2:], cuts)], axis=1)
 
 
 class Index:
-    """The packed R-tree, between the header and the features; its leaves are written as these are.
+    """The tree of FlatGeobuf, between the header and the features; its leaves are written as these
+    are.
 
     Args:
         fd: of the file.
@@ -41,10 +65,10 @@ class Index:
     """
 
     def __init__(self, fd: int, start: int, count: int) -> None:
-        levels = _levels(count) if count else []
-        self._fd, self._levels = fd, levels
-        self.leaves = start + sum(levels[:-1]) * _NODE.itemsize
-        self.end = start + sum(levels) * _NODE.itemsize
+        self._fd = fd
+        self._levels = levels(count, _CHILDREN) if count else []
+        self.leaves = start + sum(self._levels[:-1]) * _NODE.itemsize
+        self.end = start + sum(self._levels) * _NODE.itemsize
         self._at = self.leaves
         #: Bytes of the features so far; CRC-32 of the leaves; the boxes round each 16 of them.
         self._size = self._crc = 0
@@ -55,41 +79,34 @@ class Index:
         time, or a multiple of that, but for the last."""
         if not self._levels:
             return
-        nodes = np.empty(len(boxes), _NODE)
         ends = np.cumsum(sizes)
-        nodes["box"] = boxes
-        nodes["at"] = self._size + ends - sizes
+        data = _nodes(boxes, self._size + ends - sizes)
         self._size += int(ends[-1])
-        data = memoryview(nodes).cast("B")
         write_at(self._fd, self._at, data)
         self._crc = crc32(data, self._crc)
         self._at += len(data)
-        self._boxes.append(_joined(boxes))
+        self._boxes.append(joined(boxes, _CHILDREN))
 
     def finish(self, header: bytes | bytearray) -> tuple[int, ...]:
         """Write what lies before the leaves; the CRC-32 of that, and of the leaves, if any."""
+        parts = [memoryview(header)]
+        if self._levels:
+            above = [np.concatenate(self._boxes)]
+            while len(above) < len(self._levels) - 1:
+                above.insert(0, joined(above[0], _CHILDREN))
+            first = 0
+            for upper in above:
+                first += len(upper)
+                parts.append(_nodes(upper, first + _CHILDREN * np.arange(len(upper))))
         os.lseek(self._fd, 0, os.SEEK_SET)
-        write_all(self._fd, header)
-        crc = crc32(header)
-        if not self._levels:
-            return (crc,)
-        above = [np.concatenate(self._boxes)]
-        while len(above) < len(self._levels) - 1:
-            above.insert(0, _joined(above[0]))
-        first = 0
-        for upper, size in zip(above, self._levels, strict=False):
-            nodes = np.empty(size, _NODE)
-            nodes["box"] = upper
-            nodes["at"] = first + size + _CHILDREN * np.arange(size)
-            first += size
-            data = memoryview(nodes).cast("B")
+        crc = 0
+        for data in parts:
             write_all(self._fd, data)
             crc = crc32(data, crc)
-        return crc, self._crc
+        return (crc, self._crc) if self._levels else (crc,)
 
 
-def _joined(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the boxes round each 16 boxes in turn."""
-    cuts = np.arange(0, len(boxes), _CHILDREN)
-    low = np.minimum.reduceat(boxes[:, :2], cuts)
-    return np.concatenate([low, np.maximum.reduceat(boxes[:, 2:], cuts)], axis=1)
+def _nodes(boxes: NDArray[np.float64], at: Numbers) -> memoryview:
+    nodes = np.empty(len(boxes), _NODE)
+    nodes["box"], nodes["at"] = boxes, at
+    return memoryview(nodes).cast("B")

@@ -91,15 +91,14 @@ def _groups(done: Finished) -> Iterator[list[Piece]]:
     group: list[Piece] = []
     rows, cell = 0, -1
     cells = done.summary.cells
-    for part in done.contents(last=True):
-        for piece in pieces.pieces_of(part):
-            if piece.cell != cell:
-                if rows + cells[piece.cell] > done.plan.cell and group:
-                    yield group
-                    group, rows = [], 0
-                cell = piece.cell
-                rows += cells[cell]
-            group.append(piece)
+    for piece in pieces.pieces_of(done.contents(last=True)):
+        if piece.cell != cell:
+            if rows + cells[piece.cell] > done.plan.cell and group:
+                yield group
+                group, rows = [], 0
+            cell = piece.cell
+            rows += cells[cell]
+        group.append(piece)
     if group:
         yield group
 
