@@ -14,20 +14,20 @@ from geobatch_tui.errors import GeometryError, VerifyError
 from geobatch_tui.execution.io.digest import crc32, digest_of, output_digest
 from geobatch_tui.execution.io.disk import disk_errors
 from geobatch_tui.execution.io.part_file import part_path, removed_on_error
-from geobatch_tui.execution.io.write_behind import Written
 from geobatch_tui.execution.protocol.messages import ItemReceipt
 from geobatch_tui.execution.vector import set_aside
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
 from geobatch_tui.execution.vector.batch.buffers import own
 from geobatch_tui.execution.vector.plan import VectorPlan
-from geobatch_tui.execution.vector.spool import contents, records
-from geobatch_tui.execution.vector.write import ogr_file, parquet_file
-from geobatch_tui.execution.vector.write.writers import writer_of
+from geobatch_tui.execution.vector.spool import contents
+from geobatch_tui.execution.vector.write import ogr_file
+from geobatch_tui.execution.vector.write.writers import WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from geobatch_tui.execution.io.write_behind import Written
     from geobatch_tui.execution.protocol.messages import FinaliseTask, ItemContext, Segment
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.spool.contents import Finished
@@ -89,8 +89,8 @@ def assemble(
         with stage("quarantine"):
             facts["quarantine"] = _write_quarantine(item, plan, segments)
     path = part_path(item, epoch)
-    with stage("write"), removed_on_error(path):
-        size, digest = _write(contents.Finished(item, plan, segments, summary), path)
+    with stage("write"), removed_on_error(path), _scratch(item, str(epoch)) as scratch:
+        size, digest = _write(contents.Finished(item, plan, segments, summary), path, scratch)
     return ItemReceipt(str(path), size, digest, facts)
 
 
@@ -139,33 +139,26 @@ def _allowed(limit: object, features: int) -> int | None:
 # --- files -------------------------------------------------------------------------------------
 
 
-def _write(done: Finished, path: Path) -> tuple[int, str]:
+def _write(done: Finished, path: Path, scratch: Path) -> tuple[int, str]:
     """Write the part file; return its size and digest, as read back from the disk."""
-    item, plan, features = done.item, done.plan, done.summary.out
-    if plan.output.is_parquet:
-        crc = parquet_file.write(done, path)
-        size, digest = _read_back(path, Written((), (crc,)))
-        parquet_file.check(path, item.fingerprint, features)
-        return size, digest
-    writer = writer_of(plan.format)
-    with _scratch(item, epoch_name(path)) as directory:
-        if records.taken(plan) and features:
-            written = writer.write_records(done, path, directory)
-            # OGR knows a GeoPackage by its suffix, too.
-            named = directory / f"check{plan.output.suffix}"
+    writer, suffix = WRITERS[done.plan.format], done.plan.output.suffix
+    if writer.joins(done):
+        written, named = writer.join(done, path, scratch), path
+        if not done.plan.output.is_parquet:  # OGR knows a GeoPackage by its suffix, too
+            named = scratch / f"check{suffix}"
             named.symlink_to(path.absolute())
-            with ThreadPoolExecutor(1, "check") as checking:
-                sound = checking.submit(writer.check, named, done)
-                size, digest = _read_back(path, written)
-                sound.result()
-            return size, digest
-        made = directory / f"output{plan.output.suffix}"
-        with disk_errors("cannot write", made):
-            writer.write(done, made)
-            _sync(made)
-            writer.check(made, done)
-            digest, size = digest_of(made)
-            _move(made, path)
+        with ThreadPoolExecutor(1, "check") as checking:
+            sound = checking.submit(writer.check, named, done)
+            size, digest = _read_back(path, written)
+            sound.result()
+        return size, digest
+    made = scratch / f"output{suffix}"
+    with disk_errors("cannot write", made):
+        writer.write(done, made)
+        _sync(made)
+        writer.check(made, done)
+        digest, size = digest_of(made)
+        _move(made, path)
     return size, digest
 
 
@@ -196,16 +189,11 @@ def _read_back(path: Path, written: Written) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def epoch_name(path: Path) -> str:
-    """Return a directory name that no other try uses at the same time."""
-    return f"{path.suffixes[-2:][0].strip('.')}-{os.getpid()}-{threading.get_ident()}.d"
-
-
 @contextlib.contextmanager
-def _scratch(item: ItemContext, name: str) -> Iterator[Path]:
-    """Give a directory below the item's work directory: OGR names its files by suffix, and keeps
-    others beside them."""
-    directory = Path(item.work_dir) / name
+def _scratch(item: ItemContext, use: str) -> Iterator[Path]:
+    """Give a directory below the item's work directory that no other try uses at the same time: OGR
+    names its files by suffix, and keeps others beside them."""
+    directory = Path(item.work_dir) / f"{use}-{os.getpid()}-{threading.get_ident()}.d"
     with disk_errors("cannot write in", directory):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
@@ -227,15 +215,10 @@ def _move(made: Path, path: Path) -> None:
     """Move a file to the target directory; copy it where that lies on another filesystem."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    made.chmod(0o666 & ~_umask())
+    os.umask(mask := os.umask(0o077))
+    made.chmod(0o666 & ~mask)
     shutil.move(made, path)
     _sync(path)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _write_quarantine(item: ItemContext, plan: VectorPlan, segments: Sequence[Segment]) -> str:
@@ -244,7 +227,7 @@ def _write_quarantine(item: ItemContext, plan: VectorPlan, segments: Sequence[Se
     counted = zip(segments, contents.counts(item, segments), strict=True)
     parts = contents.contents(item, [one for one, stats in counted if stats["dead"]], in_turn=True)
     target = Path(item.work_dir).parents[1] / "dead" / f"{item.key}.gpkg"
-    with _scratch(item, f"dead-{os.getpid()}-{threading.get_ident()}.d") as directory:
+    with _scratch(item, "dead") as directory:
         made = directory / "dead.gpkg"
         with disk_errors("cannot write", target):
             set_aside.write(plan, parts, made)

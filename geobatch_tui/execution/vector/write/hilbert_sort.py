@@ -14,41 +14,34 @@ import pyarrow as pa
 
 from geobatch_tui.execution.io.disk import disk_errors, read_exactly, write_all
 from geobatch_tui.execution.vector.batch.arrow_arrays import box_sides, numbers
-from geobatch_tui.execution.vector.kernels import feature_loops
 from geobatch_tui.execution.vector.plan import BOX
 from geobatch_tui.execution.vector.spool import contents
+from geobatch_tui.execution.vector.spool.pieces import good_batches
+from geobatch_tui.execution.vector.write.packed_rtree import curve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from geobatch_tui.execution.vector.spool.contents import Finished
 
 _RANK = "__rank"
 #: Bytes of features that are held before they are put into their parts.
 HELD_BYTES = 64 * 2**20
 
 
-def sorted_groups(
-    batches: Callable[[], Iterator[pa.RecordBatch]],
-    extent: list[float] | None,
-    rows: int,
-    path: Path,
-) -> Iterator[pa.Table]:
-    """Give features in tables of ``rows``, along the curve; those without a box come last.
-
-    Args:
-        batches: gives all features, in the order of the source, each time it is called.
-        extent: of all of them; None: none has a box.
-        rows: of a table; the last has what is left.
-        path: of a file for a while.
-    """
-    ranks = _ranks(batches(), extent)
+def sorted_groups(done: Finished, path: Path) -> Iterator[pa.Table]:
+    """Give the features in tables of ``plan.cell`` rows, along the curve; those without a box come
+    last, and the last table has what is left. ``path``: of a file for a while."""
+    rows = done.plan.cell
+    ranks = _ranks(done)
     groups: list[list[tuple[int, int]]] = [[] for _ in range(-(-len(ranks) // rows))]
     with disk_errors("cannot write", path), path.open("w+b", buffering=0) as file:
         parts = _Parts(file.fileno(), rows, groups)
         start = 0
-        for batch in batches():
+        for batch in good_batches(done.contents()):
             parts.add(batch, ranks[start : start + batch.num_rows])
             start += batch.num_rows
         parts.flush()
@@ -56,19 +49,15 @@ def sorted_groups(
             yield _read(file.fileno(), group)
 
 
-def _ranks(batches: Iterator[pa.RecordBatch], extent: list[float] | None) -> NDArray[np.int64]:
+def _ranks(done: Finished) -> NDArray[np.int64]:
     """Return the place of each feature along the curve."""
+    extent = done.summary.bbox
     keys = [np.empty(0, np.uint64)]
-    for batch in batches:
+    for batch in good_batches(done.contents()):
         known, sides = box_sides(batch.column(BOX))
-        boxes = np.stack(sides, axis=1)
-        found = np.full(len(boxes), 2**32, np.uint64)  # beyond the curve
-        if extent is not None and known.any():
-            here = np.empty(int(known.sum()), np.uint32)
-            feature_loops.hilbert(
-                np.ascontiguousarray(boxes[known]), np.array(extent, np.float64), here
-            )
-            found[known] = here
+        found = np.full(len(known), 2**32, np.uint64)  # beyond the curve
+        if extent is not None:
+            found[known] = curve(np.stack(sides, axis=1)[known], extent)
         keys.append(found)
     order = np.argsort(np.concatenate(keys), kind="stable")
     ranks = np.empty(len(order), np.int64)

@@ -10,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import GeobatchError, SchemaError
@@ -27,7 +26,7 @@ from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY
 from geobatch_tui.execution.vector.spool import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from geobatch_tui.execution.vector.plan import VectorPlan
     from geobatch_tui.execution.vector.spool.contents import Finished
@@ -58,8 +57,11 @@ def write(done: Finished, path: Path | BytesIO, *, without_features: bool = Fals
     if plan.output.is_dbase:
         shapefile_zip.refuse_mixed(summary.types)
     kind, promote = layer_type(summary.types, plan.geometry_type)
-    kind = kind if summary.out else _declared(plan)
-    mends = geojson_repairs.mends(plan.output, summary)
+    declared = plan.geometry_type if plan.geometry_type.partition(" ")[0] in _SAMPLES else "Unknown"
+    kind = kind if summary.out else declared
+    changes = geojson_repairs.mends(plan.output, summary)
+    if promote and not plan.output.is_json:
+        changes.append(promoted)
     geometry = free_name(plan.output.geometry_name, plan.fields)
     fields = field_types.for_ogr(written_schema(plan))
     keyed = plan.id_is_key and bool(summary.ids)
@@ -74,10 +76,8 @@ def write(done: Finished, path: Path | BytesIO, *, without_features: bool = Fals
         try:
             for table in evenly(batches, ROWS, GEOMETRY, BYTES):
                 column = table.column(GEOMETRY).combine_chunks()
-                if promote and not plan.output.is_json:
-                    column = promoted(column)
-                for mend in mends:
-                    column = mend(column)
+                for change in changes:
+                    column = change(column)
                 kept = table.drop_columns([GEOMETRY, *unused]).append_column(geometry, column)
                 kept = kept.select(list(range(len(schema))))  # the attributes alone of a table
                 yield from kept.rename_columns(schema.names).cast(schema).to_batches()
@@ -93,11 +93,6 @@ def write(done: Finished, path: Path | BytesIO, *, without_features: bool = Fals
         if failed:
             raise failed[0] from None
         raise
-
-
-def _declared(plan: VectorPlan) -> str:
-    """Return the type of a layer without features: that of the source."""
-    return plan.geometry_type if plan.geometry_type.partition(" ")[0] in _SAMPLES else "Unknown"
 
 
 #: Numbers in the WKB of a geometry of each type, before its points: of a part of it, if it has
@@ -158,7 +153,6 @@ def _write_layer(
     done: Finished, kind: str, path: Path | BytesIO, reader: pa.RecordBatchReader, **options: str
 ) -> None:
     plan = done.plan
-    usual = _OPTIONS_OF.get(plan.format, _options_of_json)(done)
     write_stream(
         path,
         reader,
@@ -167,7 +161,7 @@ def _write_layer(
         geometry_name=None if plan.is_table else reader.schema.names[-1],
         geometry_type=None if plan.is_table else pyogrio_type(kind),
         crs=plan.dst_crs or None,
-        layer_options=usual | options,
+        layer_options=_layer_options(done) | options,
         encoding="UTF-8" if plan.output.is_dbase else None,
         layer_metadata={KEY: done.item.fingerprint}
         if plan.output.fingerprint == "metadata"
@@ -201,37 +195,26 @@ def geometry_field(name: str) -> pa.Field:
     return pa.field(name, pa.binary(), metadata={"ARROW:extension:name": "ogc.wkb"})
 
 
-def _options_of_gpkg(done: Finished) -> dict[str, str]:
-    plan = done.plan
-    return {"FID": _key_name(plan), "GEOMETRY_NAME": free_name("geom", plan.fields)}
-
-
-def _options_of_flatgeobuf(done: Finished) -> dict[str, str]:
-    # An index cannot hold a feature without extent, and OGR refuses such a feature then.
-    indexed = done.summary.out and not done.summary.facts.get("empty")
-    return {"SPATIAL_INDEX": "YES" if indexed else "NO"}
-
-
-def _options_of_json(done: Finished) -> dict[str, str]:
-    return {"ID_FIELD": done.plan.id_name} if done.plan.id_name else {}
-
-
-def _options_of_geojson(done: Finished) -> dict[str, str]:
-    native = json.dumps({"type": "FeatureCollection", KEY.lower(): done.item.fingerprint})
-    return _options_of_json(done) | {
-        "RFC7946": "YES",
-        "WRITE_NAME": "NO",
-        "NATIVE_DATA": native,
-        "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
-    }
-
-
-_OPTIONS_OF: dict[str, Callable[[Finished], dict[str, str]]] = {
-    "FlatGeobuf": _options_of_flatgeobuf,
-    "GPKG": _options_of_gpkg,
-    "GeoJSON": _options_of_geojson,
-    "Shapefile": lambda _: shapefile_zip.OPTIONS,
-}
+def _layer_options(done: Finished) -> dict[str, str]:
+    plan, summary = done.plan, done.summary
+    if plan.format == "FlatGeobuf":
+        # An index cannot hold a feature without extent, and OGR refuses such a feature then.
+        indexed = summary.out and not summary.facts.get("empty")
+        return {"SPATIAL_INDEX": "YES" if indexed else "NO"}
+    if plan.format == "GPKG":
+        return {"FID": _key_name(plan), "GEOMETRY_NAME": free_name("geom", plan.fields)}
+    if plan.output.is_dbase:
+        return shapefile_zip.OPTIONS
+    options = {"ID_FIELD": plan.id_name} if plan.id_name else {}
+    if plan.output.is_rfc7946:
+        native = {"type": "FeatureCollection", KEY.lower(): done.item.fingerprint}
+        options |= {
+            "RFC7946": "YES",
+            "WRITE_NAME": "NO",
+            "NATIVE_DATA": json.dumps(native),
+            "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
+        }
+    return options
 
 
 def _key_name(plan: VectorPlan) -> str:
@@ -277,21 +260,11 @@ def layer_type(kinds: Sequence[int], declared: str = "") -> tuple[str, bool]:
 
 def promoted(column: pa.Array) -> pa.Array:
     """Make multi geometries of one part of points, lines and polygons; leave the others."""
-    sizes = np.diff(
-        np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
-    )
-    starts = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column)]
-    data = np.frombuffer(column.buffers()[2] or b"", np.uint8)
-    valid = wkb_coordinates.validity(column)
-    made: list[bytes | None] = []
-    for start, size, there in zip(starts.tolist(), sizes.tolist(), valid.tolist(), strict=True):
-        if not there:
-            made.append(None)
-            continue
-        value = data[start : start + size].tobytes()
-        code = int.from_bytes(value[1:5], "little")
-        if code % 1000 <= 3:
-            head = b"\x01" + (code + 3).to_bytes(4, "little") + b"\x01\0\0\0"
-            value = head + value
-        made.append(value)
-    return pa.array(made, pa.binary())
+    return pa.array([value and _promoted(value) for value in column.to_pylist()], pa.binary())
+
+
+def _promoted(value: bytes) -> bytes:
+    code = int.from_bytes(value[1:5], "little")
+    if code % 1000 > 3:
+        return value
+    return b"\x01" + (code + 3).to_bytes(4, "little") + b"\x01\0\0\0" + value

@@ -6,10 +6,7 @@ A table without geometry becomes plain Parquet, as GDAL and GeoPandas write and 
 from __future__ import annotations
 
 import json
-import os
 import struct
-import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -27,6 +24,7 @@ from geobatch_tui.execution.vector.write.parquet_footer import List, Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
@@ -48,8 +46,9 @@ _GROUP_OFFSETS, _COLUMN_OFFSETS, _META_OFFSETS = (5,), (2,), (9, 10, 11, 14)
 _INDEXES = (4, 6)
 
 
-def write(done: Finished, path: Path) -> int:
-    """Write the part file: row groups that chunks have encoded are copied. Returns its CRC-32."""
+def write(done: Finished, path: Path, scratch: Path) -> int:
+    """Write the part file: row groups that chunks have encoded are copied. Returns its CRC-32.
+    ``scratch`` is a directory for a while."""
     plan = done.plan
     schema = pieces.output_schema(plan)
     metadata = {KEY: done.item.fingerprint}
@@ -59,7 +58,8 @@ def write(done: Finished, path: Path) -> int:
     with new_file(path, later=True) as fd, disk_errors("cannot write", path):
         file = _Assembly(fd, _empty(plan, schema.with_metadata(metadata)))
         if plan.options.get("sorted"):
-            _write_sorted(file, done)
+            for table in hilbert_sort.sorted_groups(done, scratch / "sorted"):
+                file.copy(pieces.encoded(plan, table.to_batches()))
             return file.finish()
         for group in _groups(done):
             if len(group) == 1 and group[0].parquet:
@@ -70,20 +70,6 @@ def write(done: Finished, path: Path) -> int:
                 ]
                 file.copy(pieces.encoded(plan, batches))
         return file.finish()
-
-
-def _write_sorted(file: _Assembly, done: Finished) -> None:
-    def batches() -> Iterator[pa.RecordBatch]:
-        return pieces.good_batches(done.contents())
-
-    scratch = Path(done.item.work_dir) / f"sorted-{os.getpid()}-{threading.get_ident()}.tmp"
-    try:
-        for table in hilbert_sort.sorted_groups(
-            batches, done.summary.bbox, done.plan.cell, scratch
-        ):
-            file.copy(pieces.encoded(done.plan, table.to_batches()))
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def _groups(done: Finished) -> Iterator[list[Piece]]:
