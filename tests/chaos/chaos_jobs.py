@@ -20,7 +20,7 @@ from rasterio.transform import from_bounds
 import geobatch_tui
 from geobatch_tui.config.layers import load_job
 from geobatch_tui.execution.raster.geotiff import spool
-from geobatch_tui.execution.vector.spool import contents as vector_spool
+from geobatch_tui.execution.vector.spool import segment as vector_spool
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
 from geobatch_tui.execution.vector.batch.buffers import own
 from geobatch_tui.execution.vector.plan import VectorPlan
-from geobatch_tui.execution.vector.spool import contents
+from geobatch_tui.execution.vector.spool.segment import Finished, contents, counts, damaged
 from geobatch_tui.execution.vector.write import ogr_file
 from geobatch_tui.execution.vector.write.writers import WRITERS
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.io.write_behind import Written
     from geobatch_tui.execution.protocol.messages import FinaliseTask, ItemContext, Segment
     from geobatch_tui.execution.protocol.operation import Stage
-    from geobatch_tui.execution.vector.spool.contents import Finished
 
 _PIECE = 1 << 20
 
@@ -45,7 +44,7 @@ def finalise(task: FinaliseTask, stage: Stage) -> ItemReceipt:
     try:
         return assemble(task.item, task.segments, task.epoch, stage)
     except VerifyError as error:
-        if chunks := contents.damaged(task.item, task.segments):
+        if chunks := damaged(task.item, task.segments):
             error.evidence = {"chunks": chunks}
         raise
 
@@ -90,7 +89,7 @@ def assemble(
             facts["quarantine"] = _write_quarantine(item, plan, segments)
     path = part_path(item, epoch)
     with stage("write"), removed_on_error(path), _scratch(item, str(epoch)) as scratch:
-        size, digest = _write(contents.Finished(item, plan, segments, summary), path, scratch)
+        size, digest = _write(Finished(item, plan, segments, summary), path, scratch)
     return ItemReceipt(str(path), size, digest, facts)
 
 
@@ -98,7 +97,7 @@ def _counted(item: ItemContext, segments: Sequence[Segment], count: int) -> Summ
     """Sum up the chunks of an item of ``count`` features. Raise VerifyError where features got lost
     or were made up."""
     summary = Summary()
-    for segment, stats in zip(segments, contents.counts(item, segments), strict=True):
+    for segment, stats in zip(segments, counts(item, segments), strict=True):
         planned = min(item.plan.grid.window(segment.index).width, count)
         accounted = stats["out"] + stats["dead"] + stats["filtered"]
         if not planned == stats["in"] == accounted:
@@ -224,8 +223,8 @@ def _move(made: Path, path: Path) -> None:
 def _write_quarantine(item: ItemContext, plan: VectorPlan, segments: Sequence[Segment]) -> str:
     """Write the features that are set aside, as they came, to a GeoPackage for QGIS; return its
     path."""
-    counted = zip(segments, contents.counts(item, segments), strict=True)
-    parts = contents.contents(item, [one for one, stats in counted if stats["dead"]], in_turn=True)
+    counted = zip(segments, counts(item, segments), strict=True)
+    parts = contents(item, [one for one, stats in counted if stats["dead"]], in_turn=True)
     target = Path(item.work_dir).parents[1] / "dead" / f"{item.key}.gpkg"
     with _scratch(item, "dead") as directory:
         made = directory / "dead.gpkg"

@@ -31,7 +31,7 @@ from geobatch_tui.execution.vector.kernels import wkb_loops
 from geobatch_tui.execution.vector.operations import Context, Work, of_kind
 from geobatch_tui.execution.vector.plan import BOX, FID, GEOMETRY, UNREAD, WKB, VectorPlan
 from geobatch_tui.execution.vector.read import chunk_reader, repaired_features
-from geobatch_tui.execution.vector.spool import contents, records, segment
+from geobatch_tui.execution.vector.spool import records, segment
 from geobatch_tui.execution.vector.spool.pieces import Pieces
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(task: ChunkTask, work: Work, stage: Stage) -> ChunkReceipt:
     plan = VectorPlan.from_json(item.plan.detail)
     check_identity(item.source, item.source_id)
     repaired = repaired_features.load(item, plan)
-    with segment.open_segment(item, task.index, task.epoch, stage) as spooled:
+    with segment.OpenSegment(item, task.index, task.epoch, stage) as spooled:
         out = _Chunk(item, plan, task.index, spooled)
         batches = chunk_reader.read_chunk(item, plan, task.index)
         with Trail(task) if item.plan.notes.get("divisible") else nullcontext() as trail:
@@ -264,7 +264,7 @@ class _Chunk:
     def finish(self) -> pa.Buffer:
         """Spool the last features; return those that are set aside. Then ``stats`` are complete."""
         self.stats["pieces"] = self._pieces.finish()
-        return contents.encode(self._dead, self._dead_schema)
+        return segment.encode(self._dead, self._dead_schema)
 
 
 def _beyond(shapes: wkb_coordinates.Coordinates, bounds: Bounds) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from geobatch_tui.execution.vector.plan import VectorPlan
-    from geobatch_tui.execution.vector.spool.contents import Content
+    from geobatch_tui.execution.vector.spool.segment import Content
 
 _RAW = "geobatch_wkb"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
-from geobatch_tui.execution.vector.spool.records import RECORD_TYPES
+from geobatch_tui.execution.vector.spool.records import FORMATS
 from geobatch_tui.orchestration.plan.inputs import SUFFIXES
 
 
@@ -19,7 +19,7 @@ def test_each_vector_format_of_a_job_has_a_row():
     """A format that a job may name can be written."""
     rasters = {name for name, suffix in SUFFIXES.items() if suffix == ".tif"}
     assert set(OUTPUT_FORMATS) == set(SUFFIXES) - rasters
-    assert set(RECORD_TYPES) < set(OUTPUT_FORMATS)
+    assert set(FORMATS) < set(OUTPUT_FORMATS)
 
 
 def test_m_of_one_type_is_m_that_is_held():

@@ -20,7 +20,7 @@ from geobatch_tui.execution.vector.batch import arrow_arrays
 from geobatch_tui.execution.vector.batch.arrow_arrays import BOX_TYPE, flags, free_name
 from geobatch_tui.execution.vector.batch_schema import written_schema
 from geobatch_tui.execution.vector.plan import BOX, GEOMETRY
-from geobatch_tui.execution.vector.spool import contents, records, segment
+from geobatch_tui.execution.vector.spool import records, segment
 from geobatch_tui.execution.vector.spool.writer_options import ROW_GROUP_BYTES
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Pieces:
         if whole:
             encode(self._plan, batches, Sink(self._spooled.write))
         elif batches:
-            self._spooled.write(contents.encode(batches, self._schema))
+            self._spooled.write(segment.encode(batches, self._schema))
         if self._rows:
             size = self._spooled.length - self._begin
             self._stats.append([self._cell, self._rows, int(whole), size])
@@ -128,7 +128,7 @@ class Pieces:
         return encodes and self._first <= low and high <= self._end
 
 
-def pieces_of(parts: Iterator[contents.Content]) -> Iterator[Piece]:
+def pieces_of(parts: Iterator[segment.Content]) -> Iterator[Piece]:
     """Give the pieces of segments, in the order of the source."""
     for part in parts:
         for (cell, rows, parquet, _), (start, end) in zip(
@@ -145,7 +145,7 @@ def places(stats: ChunkStats) -> Iterator[tuple[int, int]]:
         at += size + -size % segment.ALIGN
 
 
-def good_batches(parts: Iterator[contents.Content]) -> Iterator[pa.RecordBatch]:
+def good_batches(parts: Iterator[segment.Content]) -> Iterator[pa.RecordBatch]:
     """Read the published features, in the order of the source."""
     for piece in pieces_of(parts):
         yield from piece.batches()

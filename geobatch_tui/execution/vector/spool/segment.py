@@ -1,4 +1,4 @@
-"""A finished chunk of features on its way to the disk.
+"""Finished chunks of features on disk until their item is assembled.
 
 Each thread of each worker appends to a file of its own. A segment is one chunk::
 
@@ -18,65 +18,76 @@ import json
 import os
 import struct
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io import syncing
 from geobatch_tui.execution.io.digest import crc32
-from geobatch_tui.execution.io.disk import disk_errors, fill, open_spool, write_all
+from geobatch_tui.execution.io.disk import (
+    disk_errors,
+    fill,
+    forget,
+    open_spool,
+    read_exactly,
+    write_all,
+)
 from geobatch_tui.execution.protocol.messages import Segment
-from geobatch_tui.execution.vector.batch.buffers import own
+from geobatch_tui.execution.vector.batch.buffers import Room, own
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pyarrow as pa
+    from collections.abc import Iterator, Sequence
+    from typing import Self
 
     from geobatch_tui.execution.protocol.messages import ItemContext
     from geobatch_tui.execution.protocol.operation import Stage
-    from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats
+    from geobatch_tui.execution.vector.batch.arrow_arrays import ChunkStats, Summary
+    from geobatch_tui.execution.vector.plan import VectorPlan
 
 MAGIC = b"GBVEC3\r\n"
-END = struct.Struct("<8s16sQIQQQ")
-CRC = struct.Struct("<I")
-END_SIZE = END.size + CRC.size
+_END = struct.Struct("<8s16sQIQQQ")
+_CRC = struct.Struct("<I")
+_END_SIZE = _END.size + _CRC.size
 #: Pieces start at multiples of this, so that their arrays can be used where they lie.
 ALIGN = 64
 _PIECE = 1 << 20
+#: Bytes of the largest segment whose memory is used again.
+_KEPT = 12 * 2**20
 
 
-@contextmanager
-def open_segment(item: ItemContext, index: int, epoch: int, stage: Stage) -> Iterator[OpenSegment]:
-    """Open chunk ``index`` as a segment that grows at the end of this thread's spool; it is cut off
-    again if anything within raises.
-
-    Raises:
-        DiskFullError, OutputGoneError: see :func:`disk_errors`.
-    """
-    name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
-    segment = OpenSegment(item, index, Path(item.work_dir) / name, stage)
-    try:
-        yield segment
-    except BaseException:
-        segment.drop()
-        raise
+# --- written -----------------------------------------------------------------------------------
 
 
 class OpenSegment:
-    """A segment that is being written. Its bytes go to the file piece by piece: a chunk of features
-    is too large to be held until it is whole."""
+    """Chunk ``index`` as a segment that grows at the end of this thread's spool. Its bytes go to
+    the file piece by piece: a chunk of features is too large to be held until it is whole. It is
+    cut off again if anything within the ``with`` block raises."""
 
-    def __init__(self, item: ItemContext, index: int, path: Path, stage: Stage) -> None:
-        self._item, self._index, self._path = item, index, path
-        self._stage = stage
+    def __init__(self, item: ItemContext, index: int, epoch: int, stage: Stage) -> None:
+        self._item, self._index, self._stage = item, index, stage
+        name = f"{epoch}-{os.getpid()}-{threading.get_ident()}.spool"
+        self._path = Path(item.work_dir) / name
         self._lock = _own_lock.lock
         self._fd = -1
         self._start = self._crc = 0
         #: Bytes that are written.
         self.length = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:  # the error that counts is the one that led here
+            with suppress(OSError), self._lock:
+                os.ftruncate(self._fd, self._start)
+            os.close(self._fd)
+            self._fd = -1
 
     def write(self, data: bytes | memoryview | pa.Buffer) -> None:
         """Append to the features that are published.
@@ -101,27 +112,17 @@ class OpenSegment:
         """
         said = json.dumps(stats, sort_keys=True).encode()
         lengths = (self.length, len(dead), len(said))
-        width = self._item.plan.grid.chunk_width
-        pad = bytes(-(sum(lengths) + END_SIZE) % ALIGN)
-        end = END.pack(MAGIC, identity(self._item), self._index, width, *lengths)
+        pad = bytes(-(sum(lengths) + _END_SIZE) % ALIGN)
+        end = _END.pack(*_identity(self._item, self._index), *lengths)
         self.write(dead)
-        self.write(said + pad + end + CRC.pack(crc32(end, crc32(said))))
+        self.write(said + pad + end + _CRC.pack(crc32(end, crc32(said))))
+        made = Segment(self._index, self._path.name, self._start, self.length, self._crc)
         with self._stage("spool"), disk_errors("cannot write the spool", self._path):
-            read_back(self._fd, self._path, self._start, self.length, self._crc)
+            _read_back(self._fd, made)
         # From here on, whoever syncs the file closes it.
         fd, self._fd = self._fd, -1
-        undo = partial(_cut, self._path, self._start, self._start + self.length, self._lock)
-        syncing.finish_later(fd, self._path, undo=undo)
-        return Segment(self._index, self._path.name, self._start, self.length, self._crc)
-
-    def drop(self) -> None:
-        """Give the room back at once; the error that counts is the one that led here."""
-        if self._fd < 0:
-            return
-        with suppress(OSError), self._lock:
-            os.ftruncate(self._fd, self._start)
-        os.close(self._fd)
-        self._fd = -1
+        syncing.finish_later(fd, self._path, undo=partial(_cut, self._path, made, self._lock))
+        return made
 
 
 class _OwnLock(threading.local):
@@ -134,13 +135,13 @@ class _OwnLock(threading.local):
 _own_lock = _OwnLock()
 
 
-def _cut(path: Path, start: int, end: int, lock: threading.RLock) -> None:
+def _cut(path: Path, segment: Segment, lock: threading.RLock) -> None:
     """Give back the room of a segment that nobody will read, if it is the last."""
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         with lock:
-            if os.fstat(fd).st_size == end:
-                os.ftruncate(fd, start)
+            if os.fstat(fd).st_size == segment.offset + segment.length:
+                os.ftruncate(fd, segment.offset)
     finally:
         os.close(fd)
 
@@ -152,25 +153,183 @@ def cut_on_error(item: ItemContext, segment: Segment) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        path, end = Path(item.work_dir) / segment.spool, segment.offset + segment.length
         with suppress(OSError):
-            _cut(path, segment.offset, end, _own_lock.lock)
+            _cut(Path(item.work_dir) / segment.spool, segment, _own_lock.lock)
         raise
 
 
-def read_back(fd: int, path: Path, start: int, length: int, crc: int) -> None:
+def _read_back(fd: int, segment: Segment) -> None:
     """Raise VerifyError where a segment is not what was written."""
-    found, at, end = 0, start, start + length
+    found, at, end = 0, segment.offset, segment.offset + segment.length
     room = memoryview(own().of("piece", _PIECE))
     while at < end:
         piece = room[: min(_PIECE, end - at)]
         fill(fd, at, piece)
         found = crc32(piece, found)
         at += len(piece)
-    if found != crc:
-        raise VerifyError(f"{path.name!r} reads back other bytes than were written to it")
+    if found != segment.crc32:
+        raise VerifyError(f"{segment.spool!r} reads back other bytes than were written to it")
 
 
-def identity(item: ItemContext) -> bytes:
-    """Return the digest of its item's fingerprint that a segment carries."""
-    return hashlib.blake2b(item.fingerprint.encode(), digest_size=16).digest()
+def _identity(item: ItemContext, index: int) -> tuple[bytes, bytes, int, int]:
+    """Return what a segment says of itself: magic, digest of the fingerprint, chunk, chunk size."""
+    digest = hashlib.blake2b(item.fingerprint.encode(), digest_size=16).digest()
+    return MAGIC, digest, index, item.plan.grid.chunk_width
+
+
+# --- read --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A segment as read: ``stats`` as they were spooled; the features still encoded."""
+
+    stats: ChunkStats
+    good: pa.Buffer
+    dead: pa.Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The finished chunks of an item, from which its file is written.
+
+    Attributes:
+        item: whose they are.
+        plan: of the item.
+        segments: of all its chunks, in order.
+        summary: their counts, summed up.
+    """
+
+    item: ItemContext
+    plan: VectorPlan
+    segments: Sequence[Segment]
+    summary: Summary
+
+    def contents(self, *, in_turn: bool = False, last: bool = False) -> Iterator[Content]:
+        """Read the segments; see :func:`contents`."""
+        return contents(self.item, self.segments, in_turn=in_turn, last=last)
+
+
+def encode(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Buffer:
+    """Write batches as an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return sink.getvalue()
+
+
+def counts(item: ItemContext, segments: Sequence[Segment]) -> list[ChunkStats]:
+    """Read the counts of the chunks of an item, but not their features.
+
+    Raises: as :func:`contents`.
+    """
+    made = []
+    for segment in segments:
+        with _opened(item, segment) as fd:
+            made.append(_stats_of(item, segment, fd))
+    return made
+
+
+def contents(
+    item: ItemContext, segments: Sequence[Segment], *, in_turn: bool = False, last: bool = False
+) -> Iterator[Content]:
+    """Read the segments of an item, in the order given, each checked as it is reached.
+
+    They are read, not mapped: mapped pages count as memory for as long as the file is open. While
+    one is worked on, a thread reads the next. ``in_turn``: the caller is done with one when it asks
+    for the next, so its memory is used again. ``last``: they are read for the last time, so the
+    system need not keep them; what is written next goes where they were.
+
+    Raises:
+        VerifyError: one is damaged or of another item; its evidence names the chunk.
+    """
+    rooms = (Room(_KEPT), Room(_KEPT)) if in_turn else ()
+
+    with ThreadPoolExecutor(1, "spool") as ahead:
+        coming: Future[Content] | None = None
+        for number, segment in enumerate(segments):
+            room = rooms[number % 2] if rooms else Room()
+            one, coming = coming, ahead.submit(_content, item, segment, room, last=last)
+            if one is not None:
+                yield one.result()
+                del one  # or its bytes stay while two others are in memory
+        if coming is not None:
+            yield coming.result()
+
+
+def passed(
+    item: ItemContext, segments: Sequence[Segment]
+) -> Iterator[tuple[Segment, int, ChunkStats]]:
+    """Read the segments of an item through and check them, but keep none: give an open file, for as
+    long as it is the turn of this one, and its stats.
+
+    Raises: as :func:`contents`.
+    """
+    for segment in segments:
+        with _opened(item, segment) as fd:
+            _read_back(fd, segment)
+            yield segment, fd, _stats_of(item, segment, fd)
+
+
+def damaged(item: ItemContext, segments: Sequence[Segment]) -> list[int]:
+    """List the chunks whose segments are gone or damaged. Reads all of them."""
+    chunks = []
+    for segment in segments:
+        try:
+            list(passed(item, [segment]))
+        except VerifyError:
+            chunks.append(segment.index)
+    return chunks
+
+
+@contextmanager
+def _opened(item: ItemContext, segment: Segment) -> Iterator[int]:
+    """Open the spool of a segment; what is wrong with that becomes a VerifyError that names its
+    chunk."""
+    try:
+        path = Path(item.work_dir) / segment.spool
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if segment.length < _END_SIZE:
+                raise VerifyError(f"{segment.length} bytes are too few for a segment")
+            yield fd
+        finally:
+            os.close(fd)
+    except (VerifyError, FileNotFoundError, pa.ArrowException) as error:
+        failure = VerifyError(f"chunk {segment.index} in {segment.spool!r}: {error}")
+        failure.evidence = {"chunks": [segment.index]}
+        raise failure from error
+
+
+def _content(item: ItemContext, segment: Segment, room: Room, *, last: bool) -> Content:
+    with _opened(item, segment) as fd:
+        view = memoryview(room.of("segment", segment.length))
+        fill(fd, segment.offset, view)
+        if last and segment.length >= syncing.LARGE:
+            forget(fd, segment.offset, segment.length)
+        whole = pa.py_buffer(view)
+        if crc32(view) != segment.crc32:
+            raise VerifyError("its bytes are not those that were spooled")
+        good, dead, said = _lengths(item, segment, bytes(view[-_END_SIZE:]))
+        stats = json.loads(bytes(view[good + dead : good + dead + said]))
+        return Content(stats, whole[:good], whole[good : good + dead])
+
+
+def _stats_of(item: ItemContext, segment: Segment, fd: int) -> ChunkStats:
+    end = read_exactly(fd, segment.offset + segment.length - _END_SIZE, _END_SIZE)
+    good, dead, said = _lengths(item, segment, end)
+    text = read_exactly(fd, segment.offset + good + dead, said)
+    if crc32(end[: -_CRC.size], crc32(text)) != _CRC.unpack(end[-_CRC.size :])[0]:
+        raise VerifyError("its counts are not those that were spooled")
+    stats: ChunkStats = json.loads(text)
+    return stats
+
+
+def _lengths(item: ItemContext, segment: Segment, end: bytes) -> tuple[int, int, int]:
+    *whose, good, dead, said = _END.unpack(end[: -_CRC.size])
+    if tuple(whose) != _identity(item, segment.index):
+        raise VerifyError("the segment belongs to another item, plan or chunk grid")
+    if good + dead + said + _END_SIZE > segment.length:
+        raise VerifyError("its lengths do not add up")
+    return good, dead, said

@@ -20,12 +20,13 @@ from geobatch_tui.execution.io.external_sort import Ranked, evenly
 from geobatch_tui.execution.io.open_files import OpenFiles
 from geobatch_tui.execution.io.part_file import new_file
 from geobatch_tui.execution.io.write_behind import Behind, Written
-from geobatch_tui.execution.vector.batch import flatgeobuf_properties, wkb_coordinates
+from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.buffers import Room
 from geobatch_tui.execution.vector.batch_schema import written_schema
 from geobatch_tui.execution.vector.formats.flatgeobuf.flatgeobuf_layout import Table
 from geobatch_tui.execution.vector.kernels import feature_loops, flatbuffer
-from geobatch_tui.execution.vector.spool import contents, pieces, records
+from geobatch_tui.execution.vector.spool import pieces, records
+from geobatch_tui.execution.vector.spool.segment import passed
 from geobatch_tui.execution.vector.write import ogr_file
 from geobatch_tui.execution.vector.write.packed_rtree import Index, curve, ranks
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.vector.spool.contents import Finished
+    from geobatch_tui.execution.vector.spool.segment import Finished
 
     Numbers = NDArray[np.int64]
     Rows = NDArray[np.void]
@@ -114,7 +115,7 @@ def _header(done: Finished, kind: str, *, indexed: bool) -> bytearray:
         size = _U32.unpack_from(header, name)[0]
         place = column.place(_TYPE)
         kept.append((header[name + 4 : name + 4 + size].decode(), header[place] if place else 0))
-    wanted = [(each.name, flatgeobuf_properties.TYPES[each.type]) for each in written_schema(plan)]
+    wanted = [(each.name, records.TYPES[each.type]) for each in written_schema(plan)]
     if kept != wanted:
         raise SchemaError(f"FlatGeobuf keeps the fields as {kept}, not as {wanted}")
     _U64.pack_into(header, table.place(_COUNT), summary.out)
@@ -128,7 +129,7 @@ def _find(done: Finished, ranked: Ranked, *, indexed: bool) -> list[str]:
     index they keep the order of the source."""
     extent = done.summary.bbox if indexed else None
     files: dict[str, int] = {}
-    for segment, fd, stats in contents.passed(done.item, done.segments):
+    for segment, fd, stats in passed(done.item, done.segments):
         number = files.setdefault(segment.spool, len(files))
         for start, end in pieces.places(stats):
             for at, block in records.fronts(fd, segment.offset + start, segment.offset + end):

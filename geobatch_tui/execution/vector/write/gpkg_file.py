@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.vector.spool.contents import Finished
     from geobatch_tui.execution.vector.spool.records import Records
+    from geobatch_tui.execution.vector.spool.segment import Finished
 
 #: Where the head of an SQLite file says how many pages it has, and which version wrote it.
 _PAGES, _VERSION = 28, slice(96, 100)

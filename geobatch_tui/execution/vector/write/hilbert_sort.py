@@ -15,8 +15,8 @@ import pyarrow as pa
 from geobatch_tui.execution.io.disk import disk_errors, read_exactly, write_all
 from geobatch_tui.execution.vector.batch.arrow_arrays import box_sides, numbers
 from geobatch_tui.execution.vector.plan import BOX
-from geobatch_tui.execution.vector.spool import contents
 from geobatch_tui.execution.vector.spool.pieces import good_batches
+from geobatch_tui.execution.vector.spool.segment import encode
 from geobatch_tui.execution.vector.write.packed_rtree import curve
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geobatch_tui.execution.vector.spool.contents import Finished
+    from geobatch_tui.execution.vector.spool.segment import Finished
 
 _RANK = "__rank"
 #: Bytes of features that are held before they are put into their parts.
@@ -94,7 +94,7 @@ class _Parts:
         cuts = np.searchsorted(ranks[order] // self.rows, np.arange(len(self.groups) + 1))
         for number in np.flatnonzero(np.diff(cuts)).tolist():
             chosen = whole.take(numbers(order[cuts[number] : cuts[number + 1]]))
-            data = contents.encode(chosen.to_batches(), chosen.schema)
+            data = encode(chosen.to_batches(), chosen.schema)
             write_all(self.fd, data)
             self.groups[number].append((self.at, data.size))
             self.at += data.size

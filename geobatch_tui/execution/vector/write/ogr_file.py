@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from geobatch_tui.execution.vector.plan import VectorPlan
-    from geobatch_tui.execution.vector.spool.contents import Finished
+    from geobatch_tui.execution.vector.spool.segment import Finished
 
 KEY = "GEOBATCH_FP"
 #: Features and bytes of a batch that OGR gets: one transaction of a GeoPackage.

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
     from geobatch_tui.execution.vector.plan import VectorPlan
-    from geobatch_tui.execution.vector.spool.contents import Finished
     from geobatch_tui.execution.vector.spool.pieces import Piece
+    from geobatch_tui.execution.vector.spool.segment import Finished
 
 VERSION = "1.1.0"
 KEY = "geobatch_fp"

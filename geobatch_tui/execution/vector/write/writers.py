@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.ogr.layer_info import LayerInfo
-    from geobatch_tui.execution.vector.spool.contents import Finished
+    from geobatch_tui.execution.vector.spool.segment import Finished
 
 #: Where files carry their fingerprints, by GDAL's drivers.
 _FINGERPRINTS = {each.driver: each.fingerprint for each in OUTPUT_FORMATS.values()}

@@ -16,7 +16,7 @@ from geobatch_tui.execution.io import syncing
 from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import ChunkTask, FinaliseTask
 from geobatch_tui.execution.vector import assemble
-from geobatch_tui.execution.vector.spool import contents
+from geobatch_tui.execution.vector.spool.segment import counts, passed
 from geobatch_tui.execution.vector.write import flatgeobuf_file
 
 
@@ -72,7 +72,7 @@ def test_a_segment_that_another_follows_stays(item, monkeypatch):
     monkeypatch.undo()
     syncs[1].finish()
     assert _sizes(item) == [second.offset + second.length]
-    assert contents.counts(item, [second])[0]["out"] == 10
+    assert counts(item, [second])[0]["out"] == 10
 
 
 def test_an_output_that_does_not_fit_takes_no_room_for_its_chunk(item, monkeypatch):
@@ -98,7 +98,7 @@ def test_a_damaged_segment_leaves_no_file_open(item):
     before = _fds()
     for _ in range(5):
         with pytest.raises(VerifyError):
-            list(contents.passed(item, [replace(segment, index=segment.index + 1)]))
+            list(passed(item, [replace(segment, index=segment.index + 1)]))
     assert _fds() == before
 
 

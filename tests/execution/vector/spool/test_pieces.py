@@ -17,7 +17,7 @@ from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.vector import probe
 from geobatch_tui.execution.vector.geometry import transform
 from geobatch_tui.execution.vector.kernels import feature_loops
-from geobatch_tui.execution.vector.spool import contents, pieces
+from geobatch_tui.execution.vector.spool import pieces, segment
 from geobatch_tui.execution.vector.write import parquet_file, parquet_footer
 
 
@@ -162,9 +162,9 @@ def test_spools_are_given_up_as_they_are_read_for_the_last_time(form, tmp_path, 
     """All of each, once: what is written next can go where they were."""
     given_up = []
     monkeypatch.setattr(
-        contents, "forget", lambda _, offset, length: given_up.append((offset, length))
+        segment, "forget", lambda _, offset, length: given_up.append((offset, length))
     )
-    monkeypatch.setattr(contents.syncing, "LARGE", 1)
+    monkeypatch.setattr(segment.syncing, "LARGE", 1)
     source = vectordata.write(vectordata.layer(250), tmp_path / "s.gpkg")
     done = vectorjobs.run("vector.convert", source, tmp_path / "out", form=form, features=100)
     segments = [(chunk.segment.offset, chunk.segment.length) for chunk in done.chunks]

@@ -17,8 +17,8 @@ import vectorjobs
 from geopandas.testing import assert_geodataframe_equal
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.vector.batch import flatgeobuf_properties
 from geobatch_tui.execution.vector.kernels import feature_loops, flatbuffer
+from geobatch_tui.execution.vector.spool import records
 from geobatch_tui.execution.vector.write import ogr_file
 
 SHAPES = {
@@ -92,8 +92,7 @@ def by_us(
     columns, shapes, *, typed: bool, multi: bool = False, measured: bool = False
 ) -> list[bytes]:
     """Features as chunks and the assembler make them."""
-    batch = pa.RecordBatch.from_arrays([*columns.values(), shapes], names=[*columns, "g"])
-    data, offsets, heads = flatgeobuf_properties.records(batch, list(columns), "g")
+    data, offsets, heads = records.flatgeobuf_rows(list(columns.values()), shapes)
     lengths = np.diff(offsets)
     room = flatbuffer.room(int(lengths.max()))
     out, sizes = np.empty(room * len(lengths), np.uint8), np.zeros(len(lengths), np.int64)
