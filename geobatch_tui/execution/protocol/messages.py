@@ -25,6 +25,7 @@ class ChunkGrid:
 
     For a raster the units are output pixels. For a vector, ``width`` counts features, ``height``
     is 1. Chunks are numbered row-major from 0; those of the last column and row may be smaller.
+    The blocks of an image are such a grid too.
     """
 
     width: int
@@ -48,13 +49,15 @@ class ChunkGrid:
         if not 0 <= index < len(self):
             raise IndexError(f"chunk {index} of {len(self)}")
         row, col = divmod(index, self.columns)
-        col_off, row_off = col * self.chunk_width, row * self.chunk_height
-        return Window(
-            col_off,
-            row_off,
-            min(self.chunk_width, self.width - col_off),
-            min(self.chunk_height, self.height - row_off),
-        )
+        width, height = self.chunk_width, self.chunk_height
+        whole = Window(0, 0, self.width, self.height)
+        return Window(col * width, row * height, width, height).clip(whole)
+
+    def under(self, window: Window) -> list[int]:
+        """Return the numbers of the chunks that ``window`` meets, row-major."""
+        met = window.blocks(self.chunk_width, self.chunk_height)
+        inside = met.clip(Window(0, 0, self.columns, self.rows))
+        return [row * self.columns + col for row, col in inside.places()]
 
 
 @dataclass(frozen=True, slots=True)

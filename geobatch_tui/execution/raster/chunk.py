@@ -9,7 +9,7 @@ import numpy as np
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
-from geobatch_tui.errors import CorruptSourceError, MemoryBudgetError, TransientError
+from geobatch_tui.errors import MemoryBudgetError, TransientError
 from geobatch_tui.execution.protocol.messages import (
     ChunkReceipt,
     Segment,
@@ -142,7 +142,7 @@ def read_tiles(
         def by_gdal(part: Window) -> Pixels:
             return _compute_window(item, opened, plan, part)[0]
 
-        pixels, encoded = passthrough.read_tiles(opened, item.source, plan, window, by_gdal)
+        pixels, encoded = passthrough.read_tiles(opened, plan, window, by_gdal)
     return pixels, encoded, max(_bytes_read() - before, 0)
 
 
@@ -240,13 +240,7 @@ def explain(
         return TransientError(
             f"{item.source}: reading failed once ({error}), all {tried} blocks could be read after"
         )
-    listed = ", ".join(f"{row},{col}" for row, col in bad[:5]) + (" ..." if len(bad) > 5 else "")
-    corrupt = CorruptSourceError(
-        f"{item.source}: {len(bad)} of {tried} blocks needed here cannot be read (row,column "
-        f"{listed}): {first}"
-    )
-    opened_source.attach_blocks(corrupt, [list(block) for block in bad])
-    return corrupt
+    return opened_source.unreadable(item.source, bad, f"{tried} blocks needed here", first)
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:

@@ -241,7 +241,11 @@ def _finish(
     encoded = encoding.plan_encoding(task.output, image)
     plan = _raster_plan(draft, (warped, encoded))
     if warped is None:
-        plan = _with_passthrough(task, dataset, plan)
+        creation = task.output.get("creation") or {}
+        if task.params.get("dst_nodata") is None and passthrough.fits(
+            task.source, draft.facts, plan, creation
+        ):
+            plan = replace(plan, encoding=replace(encoded, passthrough=True))
         draft.notes["passthrough"] = plan.encoding.passthrough
     chunks, cost = _chunks(task, draft, plan, warnings)
     if amplification is not None:
@@ -281,19 +285,6 @@ def _finish(
         warnings=tuple(warnings),
         notes=draft.notes,
     )
-
-
-def _with_passthrough(task: ProbeTask, dataset: DatasetReader, plan: RasterPlan) -> RasterPlan:
-    """Return ``plan``, a plain copy, with the source's encoded tiles where the output may have
-    them."""
-    creation = task.output.get("creation") or {}
-    if (
-        dataset.driver != "GTiff"
-        or task.params.get("dst_nodata") is not None
-        or not passthrough.fits(task.source, plan, creation)
-    ):
-        return plan
-    return replace(plan, encoding=replace(plan.encoding, passthrough=True))
 
 
 def _lattice_nodes(chunks: int) -> int:

@@ -11,6 +11,7 @@ from geobatch_tui.execution.raster.encode.lerc import VERSION, LercCodec
 from geobatch_tui.execution.raster.encode.lossless import Codec
 from geobatch_tui.execution.raster.encode.tiff_tag import (
     COMPRESSION,
+    COMPRESSIONS,
     JPEG_TABLES,
     LERC_PARAMETERS,
     LONG,
@@ -75,5 +76,5 @@ def compression_tags(plan: RasterPlan) -> tuple[Tag, ...]:
     if compress in LERC_OUTER:
         parameters = struct.pack("<2I", VERSION, LERC_OUTER[compress][1])
         return short(COMPRESSION, _LERC), Tag(LERC_PARAMETERS, LONG, 2, parameters)
-    number = short(COMPRESSION, lossless.COMPRESSION_TAGS[compress])
+    number = short(COMPRESSION, COMPRESSIONS[compress])
     return (number,) if compress == "NONE" else (number, short(PREDICTOR, encoding.predictor))

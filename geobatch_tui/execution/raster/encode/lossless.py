@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.raster.types import DType, Pixels
 
 
-#: TIFF tag 259.
-COMPRESSION_TAGS = {"NONE": 1, "LZW": 5, "DEFLATE": 8, "ZSTD": 50000}
 HORIZONTAL, FLOATING = 2, 3
 #: The level of DEFLATE that ISA-L encodes.
 FAST = 1
@@ -82,8 +80,8 @@ def check(compress: str, level: int, predictor: int, dtype: str) -> None:
         OperationError: naming the codec, level, predictor or dtype at fault.
     """
     kind = np.dtype(dtype).kind
-    if compress not in COMPRESSION_TAGS:
-        raise OperationError(f"no codec {compress!r}; known: {', '.join(COMPRESSION_TAGS)}")
+    if compress not in _LEVELS:
+        raise OperationError(f"no codec {compress!r}; known: {', '.join(_LEVELS)}")
     if len(_LEVELS[compress]) > 1 and level not in _LEVELS[compress]:
         known = _LEVELS[compress]
         raise OperationError(f"{compress} has levels {known[0]} to {known[-1]}, not {level}")

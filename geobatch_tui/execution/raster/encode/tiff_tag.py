@@ -19,24 +19,58 @@ TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_BYTE_COUNTS = 322, 323, 324, 325
 # What a codec needs beside its tiles.
 JPEG_TABLES, LERC_PARAMETERS = 347, 50674
 # Metadata, of GDAL too, and georeference.
-XMP, GDAL_METADATA, GDAL_NODATA, MODEL_PIXEL_SCALE, MODEL_TIE_POINT = (
-    700,
-    42112,
-    42113,
-    33550,
-    33922,
-)
+XMP, GDAL_METADATA, GDAL_NODATA = 700, 42112, 42113
+MODEL_PIXEL_SCALE, MODEL_TIE_POINT = 33550, 33922
 
 #: The value of a tag that is left out (TIFF 6.0, section 8).
 DEFAULTS = {
     NEW_SUBFILE_TYPE: 0, FILL_ORDER: 1, SAMPLES_PER_PIXEL: 1, PLANAR_CONFIGURATION: 1,
     PREDICTOR: 1, SAMPLE_FORMAT: 1,
 }  # fmt: skip
+#: Compression, by GDAL's name for a codec of bytes.
+COMPRESSIONS = {"NONE": 1, "LZW": 5, "DEFLATE": 8, "ZSTD": 50000}
 #: SampleFormat, by numpy's letter for a kind of number.
 SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
 #: PhotometricInterpretation of pixels that GDAL hands on as they are stored: white or black is 0,
 #: RGB, palette.
 STORED_AS_THEY_ARE = frozenset({0, 1, 2, 3})
+
+
+@dataclass(frozen=True, slots=True)
+class TiffForm:
+    """Byte order, ``<`` or ``>``, and widths of a classic TIFF or a BigTIFF, as formats of
+    :mod:`struct`."""
+
+    order: str
+    big: bool
+
+    @property
+    def magic(self) -> bytes:
+        """The first bytes of a little-endian file."""
+        return b"II+\0\x08\0\0\0" if self.big else b"II*\0"
+
+    @property
+    def pointer(self) -> str:
+        return self.order + ("Q" if self.big else "I")
+
+    @property
+    def counter(self) -> str:
+        return self.order + ("Q" if self.big else "H")
+
+    @property
+    def entry(self) -> str:
+        """Code, type, count, and the value or its offset."""
+        return self.order + ("HHQ8s" if self.big else "HHI4s")
+
+    @property
+    def inline(self) -> int:
+        """Bytes of the longest value that stands in its entry."""
+        return 8 if self.big else 4
+
+    def directory_size(self, entries: int) -> int:
+        """Return the bytes of a directory with its pointer to the next, without values outside."""
+        head, step = struct.calcsize(self.counter), struct.calcsize(self.entry)
+        return head + entries * step + self.inline
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,16 +16,11 @@ import numpy as np
 from geobatch_tui.errors import OperationError, VerifyError
 from geobatch_tui.execution.io.disk import write_all
 from geobatch_tui.execution.io.part_file import new_file, part_path, removed_on_error
-from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemReceipt
+from geobatch_tui.execution.protocol.messages import ItemReceipt
 from geobatch_tui.execution.raster.geotiff import tags
-from geobatch_tui.execution.raster.geotiff.directories import directories_of
-from geobatch_tui.execution.raster.geotiff.layout import Layout, ghost_area, lay_out
-from geobatch_tui.execution.raster.geotiff.missing_tiles import Completer, needs_mask
-from geobatch_tui.execution.raster.geotiff.read_back import (
-    WrittenFile,
-    check_bytes,
-    check_with_gdal,
-)
+from geobatch_tui.execution.raster.geotiff.layout import directories_of, ghost_area, lay_out
+from geobatch_tui.execution.raster.geotiff.missing_tiles import Completer
+from geobatch_tui.execution.raster.geotiff.read_back import check_bytes, check_with_gdal
 from geobatch_tui.execution.raster.geotiff.spool import is_intact, read_rows
 from geobatch_tui.execution.raster.geotiff.tile_index import TileIndex
 from geobatch_tui.execution.raster.geotiff.tile_stores import (
@@ -42,6 +37,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import ItemContext, Segment
     from geobatch_tui.execution.protocol.operation import Stage
+    from geobatch_tui.execution.raster.geotiff.layout import Layout
     from geobatch_tui.execution.raster.geotiff.tags import Template
     from geobatch_tui.execution.raster.geotiff.tile_index import Slots
     from geobatch_tui.execution.raster.plan import RasterPlan
@@ -73,7 +69,7 @@ def write_whole(
     Args and errors are those of :func:`geobatch_tui.execution.raster.geotiff.spool.write_chunk` and
     :func:`assemble`.
     """
-    grid = ChunkGrid(plan.width, plan.height, plan.width, plan.height)
+    grid = item.plan.grid
     with stage("encode"):
         chunk = encode_chunk(plan, grid, 0, pixels, valid, encoded)
     index = TileIndex(plan)
@@ -112,16 +108,12 @@ def assemble(
         damaged = [segment.index for segment in segments if not is_intact(item, segment)]
         if not damaged:
             raise
-        raise _damage(damaged) from error
-
-
-def _damage(chunks: list[int]) -> VerifyError:
-    error = VerifyError(
-        f"{len(chunks)} spooled chunks are damaged, the first is {chunks[0]}",
-        hint="they have to be computed again",
-    )
-    error.evidence = {"chunks": chunks}
-    return error
+        damage = VerifyError(
+            f"{len(damaged)} spooled chunks are damaged, the first is {damaged[0]}",
+            hint="they have to be computed again",
+        )
+        damage.evidence = {"chunks": damaged}
+        raise damage from error
 
 
 def _load(
@@ -166,21 +158,20 @@ def _finish(
     scratch = ScratchStore(Path(item.work_dir))
     stack.callback(scratch.close)
     stores = [*stores, scratch]
-    mask = needs_mask(index)
     with stage("assemble"):
         template = tags.make_template(plan, item.fingerprint)
-        holes = Completer(index, stores, scratch, len(stores) - 1).complete(owned, mask=mask)
+        holes = Completer(index, stores, scratch).complete(owned)
     part = part_path(item, epoch)
     with stage("write"):
-        layout, written = _write(part, index, stores, template, mask=mask)
+        layout, slots = _write(part, index, stores, template)
     with removed_on_error(part), stage("verify"):
-        digest, verified = _verify(part, written, index, template, mask=mask)
-    facts = _facts(index, layout, written.slots, mask=mask, holes=holes, verified=verified)
+        digest, verified = _verify(part, layout, slots, index, template)
+    facts = _facts(index, layout, slots, holes=holes, verified=verified)
     return ItemReceipt(str(part), layout.size, digest, facts)
 
 
 def _verify(
-    path: Path, written: WrittenFile, index: TileIndex, template: Template, *, mask: bool
+    path: Path, layout: Layout, slots: Slots, index: TileIndex, template: Template
 ) -> tuple[str, int]:
     """Read every byte in another thread, while GDAL decodes a sample of tiles in this one: the
     other cores are nearly always idle. Return the digest, and how many tiles GDAL decoded.
@@ -188,21 +179,21 @@ def _verify(
     Every tile was decoded by another decoder when it was encoded, and compared; here its bytes are
     compared. GDAL opens all files of one tile and one kind, and decodes the first.
     """
-    if written.size < ALONE:
-        digest = check_bytes(path, written)
+    if layout.size < ALONE:
+        digest = check_bytes(path, layout, slots, index.frame)
         # Files of several tiles may each have them in a wrong order.
-        kind = template.kind if len(written.slots) == 1 else ""
+        kind = template.kind if len(slots) == 1 else ""
         alike = kind in _compared
-        verified = check_with_gdal(path, index, template.identity, mask=mask, alike=alike)
+        verified = check_with_gdal(path, index, template.identity, alike=alike)
         if kind and not alike:
             if len(_compared) >= KINDS:
                 _compared.clear()
             _compared.add(kind)
         return digest, verified
     with ThreadPoolExecutor(1) as other:
-        reading = other.submit(check_bytes, path, written)
+        reading = other.submit(check_bytes, path, layout, slots, index.frame)
         try:
-            verified = check_with_gdal(path, index, template.identity, mask=mask)
+            verified = check_with_gdal(path, index, template.identity)
         finally:
             # The thread's error comes first: it names the byte that is wrong.
             digest = reading.result()
@@ -210,29 +201,23 @@ def _verify(
 
 
 def _write(
-    path: Path,
-    index: TileIndex,
-    stores: Sequence[Store],
-    template: Template,
-    *,
-    mask: bool,
-) -> tuple[Layout, WrittenFile]:
-    slots, directories, tiles = index.sequence(mask=mask)
-    encoding = index.plan.encoding
-    framed = any(index.frame)
-    by_band = encoding.interleave == "band" and index.plan.count > 1
+    path: Path, index: TileIndex, stores: Sequence[Store], template: Template
+) -> tuple[Layout, Slots]:
+    """Write the file; return its layout, and the slots of its tiles in file order."""
+    slots, directories, tiles = index.sequence()
+    by_band = index.planes > 1
     layout = lay_out(
-        directories_of(index, template, mask=mask),
+        directories_of(index, template),
         (directories, tiles),
-        ghost=ghost_area(by_band=by_band, mask=mask) if framed else b"",
+        ghost=ghost_area(by_band=by_band, mask=index.masked) if any(index.frame) else b"",
         frame=index.frame,
-        bigtiff=encoding.bigtiff,
+        bigtiff=index.plan.encoding.bigtiff,
     )
     with new_file(path, later=True) as fd:
         write_all(fd, layout.header)
         for store, offset, length in _runs(slots, index.frame):
             stores[store].copy(fd, offset, length)
-    return layout, WrittenFile(layout.header, layout.size, layout.offsets, slots, index.frame)
+    return layout, slots
 
 
 def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:
@@ -254,7 +239,7 @@ def _runs(slots: Slots, frame: tuple[int, int]) -> list[tuple[int, int, int]]:
 
 
 def _facts(
-    index: TileIndex, layout: Layout, slots: Slots, *, mask: bool, holes: int, verified: int
+    index: TileIndex, layout: Layout, slots: Slots, *, holes: int, verified: int
 ) -> dict[str, object]:
     """Return the facts for the file's receipt."""
     encoding = index.plan.encoding
@@ -273,6 +258,6 @@ def _facts(
         "tiles": len(slots),
         "sparse_tiles": int((slots["length"] == 0).sum()),
         "hole_tiles": holes,
-        "has_mask": mask,
+        "has_mask": index.masked,
         "verified_tiles": verified,
     }

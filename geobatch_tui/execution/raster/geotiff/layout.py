@@ -15,25 +15,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import SchemaError
-from geobatch_tui.execution.raster.encode.tiff_tag import (
-    LONG,
-    LONG8,
-    TILE_BYTE_COUNTS,
-    TILE_OFFSETS,
-    Tag,
-)
+from geobatch_tui.execution.raster.encode import tiff_tag as tag
+from geobatch_tui.execution.raster.encode.codec import compression_tags
+from geobatch_tui.execution.raster.encode.tiff_tag import Tag, TiffForm, long, short
+from geobatch_tui.execution.raster.pyramid.encode_chunk import MASK_CODEC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from geobatch_tui.execution.raster.geotiff.tags import Template
+    from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, TileIndex
+    from geobatch_tui.execution.raster.plan import RasterPlan
     from geobatch_tui.execution.raster.types import Indices
 
     type Integers = NDArray[np.integer]
 
 #: Above this a file is BigTIFF: 4 GiB less 64 KiB of room for edits in place.
 CLASSIC_LIMIT = (1 << 32) - (1 << 16)
+#: NewSubfileType: bit 0 a reduced image, bit 2 a mask.
+_REDUCED, _MASK = 1, 4
+#: PhotometricInterpretation of a mask.
+_TRANSPARENCY_MASK = 4
+#: Values that lie behind all directories.
+_ARRAYS = (tag.TILE_OFFSETS, tag.TILE_BYTE_COUNTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,36 +62,53 @@ class Layout:
     bigtiff: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Flavour:
-    """Widths of a classic TIFF or a BigTIFF."""
+def directories_of(index: TileIndex, template: Template) -> list[Directory]:
+    """Return the directories in file order: image, its mask, overviews, masks of overviews."""
+    images = [
+        Directory(_image_tags(index.plan, entry, template), entry.image["length"])
+        for entry in index.levels
+    ]
+    if not index.masked:
+        return images
+    masks = [Directory(_mask_tags(entry), entry.mask["length"]) for entry in index.levels]
+    return [images[0], masks[0], *images[1:], *masks[1:]]
 
-    big: bool
 
-    @property
-    def magic(self) -> bytes:
-        return b"II+\0\x08\0\0\0" if self.big else b"II*\0"
+def _image_tags(plan: RasterPlan, slots: LevelSlots, template: Template) -> tuple[Tag, ...]:
+    reduced = slots.number > 0
+    return (
+        *([long(tag.NEW_SUBFILE_TYPE, _REDUCED)] if reduced else []),
+        *_size_tags(slots),
+        *compression_tags(plan),
+        *(template.overview_tags if reduced else template.tags),
+    )
 
-    @property
-    def pointer(self) -> str:
-        return "<Q" if self.big else "<I"
 
-    @property
-    def entry(self) -> str:
-        return "<HHQ" if self.big else "<HHI"
+def _mask_tags(slots: LevelSlots) -> tuple[Tag, ...]:
+    return (
+        long(tag.NEW_SUBFILE_TYPE, _MASK | (_REDUCED if slots.number else 0)),
+        *_size_tags(slots),
+        short(tag.BITS_PER_SAMPLE, 1),
+        short(tag.COMPRESSION, tag.COMPRESSIONS[MASK_CODEC.compress]),
+        short(tag.PHOTOMETRIC, _TRANSPARENCY_MASK),
+        short(tag.SAMPLES_PER_PIXEL, 1),
+        short(tag.PLANAR_CONFIGURATION, 1),
+        short(tag.PREDICTOR, MASK_CODEC.predictor),
+        short(tag.SAMPLE_FORMAT, 1),
+    )
 
-    @property
-    def counter(self) -> str:
-        return "<Q" if self.big else "<H"
 
-    @property
-    def inline(self) -> int:
-        return 8 if self.big else 4
-
-    def directory_size(self, entries: int) -> int:
-        """Return the bytes of a directory with its pointer to the next, without values outside."""
-        entry = 2 + 2 + 2 * self.inline  # code, type, count, value or pointer
-        return struct.calcsize(self.counter) + entries * entry + self.inline
+def _size_tags(slots: LevelSlots) -> tuple[Tag, ...]:
+    grid = slots.grid
+    sizes = {
+        tag.IMAGE_WIDTH: grid.width,
+        tag.IMAGE_LENGTH: grid.height,
+        tag.TILE_WIDTH: grid.chunk_width,
+        tag.TILE_LENGTH: grid.chunk_height,
+    }
+    return tuple(
+        short(code, size) if size <= 0xFFFF else long(code, size) for code, size in sizes.items()
+    )
 
 
 def ghost_area(*, by_band: bool, mask: bool) -> bytes:
@@ -126,93 +149,65 @@ def lay_out(
     Raises:
         SchemaError: the file is too large for a classic TIFF and BigTIFF was ruled out.
     """
-    lengths = _in_order(directories, order)
+    lengths = np.zeros(len(order[0]), np.int64)
+    offsets = [np.zeros(len(entry.lengths), np.uint64) for entry in directories]
+    chosen = [order[0] == number for number in range(len(directories))]
+    for entry, here in zip(directories, chosen, strict=True):
+        lengths[here] = entry.lengths[order[1][here]]
     spans = np.where(lengths > 0, lengths + sum(frame), 0)
     total = int(spans.sum())
-    flavour = _Flavour(bigtiff == "YES")
-    start = _header_size(directories, ghost, flavour)
-    if not flavour.big and start + total > CLASSIC_LIMIT:
+    form = TiffForm("<", big=bigtiff == "YES")
+    start = len(_header(directories, offsets, ghost, form))
+    if not form.big and start + total > CLASSIC_LIMIT:
         if bigtiff == "NO":
             raise SchemaError(
                 f"{start + total:,} bytes do not fit a classic TIFF",
                 hint="set BIGTIFF to IF_NEEDED or YES",
             )
-        flavour = _Flavour(big=True)
-        start = _header_size(directories, ghost, flavour)
+        form = TiffForm("<", big=True)
+        start = len(_header(directories, offsets, ghost, form))
     places = np.where(lengths > 0, start + np.cumsum(spans) - spans + frame[0], 0)
-    by_directory = [np.zeros(len(entry.lengths), np.uint64) for entry in directories]
-    for number, target in enumerate(by_directory):
-        chosen = order[0] == number
-        target[order[1][chosen]] = places[chosen]
-    header = _header(directories, by_directory, ghost, flavour)
-    return Layout(header, places, start + total, flavour.big)
-
-
-def _in_order(directories: Sequence[Directory], order: tuple[Indices, Indices]) -> Indices:
-    lengths = np.zeros(len(order[0]), np.int64)
-    for number, entry in enumerate(directories):
-        chosen = order[0] == number
-        lengths[chosen] = entry.lengths[order[1][chosen]]
-    return lengths
-
-
-def _header_size(directories: Sequence[Directory], ghost: bytes, flavour: _Flavour) -> int:
-    size = _start(ghost, flavour)
-    for entry in directories:
-        tags = (*entry.tags, *_tile_tags(entry, np.zeros(len(entry.lengths), np.uint64), flavour))
-        size += flavour.directory_size(len(tags)) + sum(_room(tag, flavour) for tag in tags)
-    return size
-
-
-def _start(ghost: bytes, flavour: _Flavour) -> int:
-    """Return the offset of the first directory."""
-    start = len(flavour.magic) + flavour.inline + len(ghost)
-    return start + start % 2
+    for target, here in zip(offsets, chosen, strict=True):
+        target[order[1][here]] = places[here]
+    return Layout(_header(directories, offsets, ghost, form), places, start + total, form.big)
 
 
 def _header(
-    directories: Sequence[Directory],
-    offsets: Sequence[Integers],
-    ghost: bytes,
-    flavour: _Flavour,
+    directories: Sequence[Directory], offsets: Sequence[Integers], ghost: bytes, form: TiffForm
 ) -> bytes:
     """Return the bytes before the first tile. Their length depends on counts alone, not on
     offsets."""
     all_tags = [
-        sorted((*entry.tags, *_tile_tags(entry, at, flavour)), key=lambda tag: tag.code)
+        sorted((*entry.tags, *_tile_tags(entry, at, form)), key=lambda entry: entry.code)
         for entry, at in zip(directories, offsets, strict=True)
     ]
-    start = _start(ghost, flavour)
-    starts, small = [], start
-    for tags in all_tags:
-        starts.append(small)
-        small += flavour.directory_size(len(tags))
-        small += sum(_room(tag, flavour) for tag in tags if not _is_array(tag))
-    out = bytearray(flavour.magic + struct.pack(flavour.pointer, start) + ghost)
-    out += b"\0" * (start - len(out))
+    start = len(form.magic) + form.inline + len(ghost)
+    start += start % 2
+    arrays_start = start + sum(
+        form.directory_size(len(tags))
+        + sum(_room(entry, form) for entry in tags if entry.code not in _ARRAYS)
+        for tags in all_tags
+    )
+    out = bytearray(form.magic + struct.pack(form.pointer, start) + ghost).ljust(start, b"\0")
     arrays = bytearray()
-    for tags, following in zip(all_tags, [*starts[1:], 0], strict=True):
-        _write_directory(out, arrays, small, tags, following, flavour)
+    for tags in all_tags:
+        _write_directory(out, arrays, arrays_start, tags, form, last=tags is all_tags[-1])
     return bytes(out + arrays)
 
 
-def _tile_tags(entry: Directory, offsets: Integers, flavour: _Flavour) -> tuple[Tag, Tag]:
-    kind, dtype = (LONG8, "<u8") if flavour.big else (LONG, "<u4")
+def _tile_tags(entry: Directory, offsets: Integers, form: TiffForm) -> tuple[Tag, Tag]:
+    kind, dtype = (tag.LONG8, "<u8") if form.big else (tag.LONG, "<u4")
     count = len(entry.lengths)
     return (
-        Tag(TILE_OFFSETS, kind, count, offsets.astype(dtype).tobytes()),
-        Tag(TILE_BYTE_COUNTS, LONG, count, entry.lengths.astype("<u4").tobytes()),
+        Tag(tag.TILE_OFFSETS, kind, count, offsets.astype(dtype).tobytes()),
+        Tag(tag.TILE_BYTE_COUNTS, tag.LONG, count, entry.lengths.astype("<u4").tobytes()),
     )
 
 
-def _is_array(tag: Tag) -> bool:
-    return tag.code in (TILE_OFFSETS, TILE_BYTE_COUNTS)
-
-
-def _room(tag: Tag, flavour: _Flavour) -> int:
+def _room(entry: Tag, form: TiffForm) -> int:
     """Return the bytes that a value takes outside its entry; values start at even offsets."""
-    size = len(tag.value)
-    return 0 if size <= flavour.inline else size + size % 2
+    size = len(entry.value)
+    return 0 if size <= form.inline else size + size % 2
 
 
 def _write_directory(
@@ -220,20 +215,21 @@ def _write_directory(
     arrays: bytearray,
     arrays_start: int,
     tags: Sequence[Tag],
-    following: int,
-    flavour: _Flavour,
+    form: TiffForm,
+    *,
+    last: bool,
 ) -> None:
+    """Append a directory and its values to ``out``, the tables of its tiles to ``arrays``."""
     values = bytearray()
-    values_start = len(out) + flavour.directory_size(len(tags))
-    out += struct.pack(flavour.counter, len(tags))
-    for tag in tags:
-        out += struct.pack(flavour.entry, tag.code, tag.type, tag.count)
-        if not _room(tag, flavour):
-            out += tag.value.ljust(flavour.inline, b"\0")
-            continue
-        pool, base = (arrays, arrays_start) if _is_array(tag) else (values, values_start)
-        out += struct.pack(flavour.pointer, base + len(pool))
-        pool += tag.value
-        pool += b"\0" * (len(tag.value) % 2)
-    out += struct.pack(flavour.pointer, following)
+    values_start = len(out) + form.directory_size(len(tags))
+    out += struct.pack(form.counter, len(tags))
+    for entry in tags:
+        inline = entry.value
+        if room := _room(entry, form):
+            is_array = entry.code in _ARRAYS
+            pool, base = (arrays, arrays_start) if is_array else (values, values_start)
+            inline = struct.pack(form.pointer, base + len(pool))
+            pool += entry.value.ljust(room, b"\0")
+        out += struct.pack(form.entry, entry.code, entry.type, entry.count, inline)
+    out += struct.pack(form.pointer, 0 if last else values_start + len(values))
     out += values

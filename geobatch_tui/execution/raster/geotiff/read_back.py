@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,11 +32,10 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
-    from geobatch_tui.execution.io.digest import Digest
     from geobatch_tui.execution.protocol.operation import Stage
+    from geobatch_tui.execution.raster.geotiff.layout import Layout
     from geobatch_tui.execution.raster.geotiff.tags import Identity
     from geobatch_tui.execution.raster.geotiff.tile_index import LevelSlots, Slots, TileIndex
-    from geobatch_tui.execution.raster.types import Indices
 
 #: Tiles of each level and plane that GDAL decodes, spread evenly.
 SAMPLES = 8
@@ -79,19 +77,9 @@ def read_blocks(name: str, overview: int | None = None) -> tuple[str, int]:
         return dataset.tags().get("GEOBATCH_FP", ""), len(dataset.overviews(1))
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
-    """The expected content of a file: its header, and the places of its tiles, in file order."""
-
-    header: bytes
-    size: int
-    offsets: Indices
-    slots: Slots
-    frame: tuple[int, int]
-
-
-def check_bytes(path: Path, written: WrittenFile) -> str:
-    """Read the whole file once and compare it with the expected content; return its SHA-256 in hex.
+def check_bytes(path: Path, layout: Layout, slots: Slots, frame: tuple[int, int]) -> str:
+    """Read the whole file once and compare it with ``layout`` and the ``slots`` of its tiles, in
+    file order, each within its ``frame``; return its SHA-256 in hex.
 
     Raises:
         VerifyError: size, header, a tile's checksum, leader or trailer differ.
@@ -99,47 +87,48 @@ def check_bytes(path: Path, written: WrittenFile) -> str:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         size = os.fstat(fd).st_size
-        if size != written.size:
-            raise VerifyError(f"{path.name!r} has {size} bytes where {written.size} were written")
+        if size != layout.size:
+            raise VerifyError(f"{path.name!r} has {size} bytes where {layout.size} were written")
         digest = output_digest()
-        header = read_exactly(fd, 0, len(written.header))
+        header = read_exactly(fd, 0, len(layout.header))
         digest.update(header)
-        if header != written.header:
+        if header != layout.header:
             raise VerifyError(f"{path.name!r}: the header reads back otherwise than it was written")
-        _check_tiles(fd, path, written, digest)
+        stored = slots["length"] > 0
+        rows = zip(
+            layout.offsets[stored].tolist(),
+            slots["length"][stored].tolist(),
+            slots["crc"][stored].tolist(),
+            strict=True,
+        )
+        end = len(header)
+        for offset, length, crc in rows:
+            data = read_exactly(fd, end, length + sum(frame))
+            digest.update(data)
+            end += len(data)
+            if offset != end - length - frame[1] or not _is_tile(data, length, crc, frame):
+                raise VerifyError(
+                    f"{path.name!r}: the tile at byte {offset} reads back otherwise than it was "
+                    "written"
+                )
         return str(digest.hexdigest())
     finally:
         os.close(fd)
 
 
-def _check_tiles(fd: int, path: Path, written: WrittenFile, digest: Digest) -> None:
-    leader, trailer = written.frame
-    end = len(written.header)
-    stored = written.slots["length"] > 0
-    rows = zip(
-        written.offsets[stored].tolist(),
-        written.slots["length"][stored].tolist(),
-        written.slots["crc"][stored].tolist(),
-        strict=True,
+def _is_tile(data: bytes, length: int, crc: int, frame: tuple[int, int]) -> bool:
+    """Whether ``data`` is a tile within its frame."""
+    leader, trailer = frame
+    tile = memoryview(data)[leader : leader + length]
+    return (
+        crc32(tile) == crc
+        and (not leader or data[:leader] == length.to_bytes(leader, "little"))
+        and (not trailer or data[-trailer:] == tile[-trailer:])
     )
-    for offset, length, crc in rows:
-        data = read_exactly(fd, end, leader + length + trailer)
-        digest.update(data)
-        tile = memoryview(data)[leader : leader + length]
-        if (
-            end + leader != offset
-            or crc32(tile) != crc
-            or (leader and data[:leader] != length.to_bytes(leader, "little"))
-            or (trailer and data[-trailer:] != tile[-trailer:])
-        ):
-            raise VerifyError(
-                f"{path.name!r}: the tile at byte {offset} reads back otherwise than it was written"
-            )
-        end += len(data)
 
 
 def check_with_gdal(
-    path: Path, index: TileIndex, identity: Identity, *, mask: bool, alike: bool = False
+    path: Path, index: TileIndex, identity: Identity, *, alike: bool = False
 ) -> int:
     """Open the file as GeoTIFF by GDAL and compare; return how many tiles were compared.
 
@@ -151,7 +140,7 @@ def check_with_gdal(
         VerifyError: size, bands, CRS, geotransform, nodata, tags, layout, overviews or the pixels
             of a sampled tile are not as expected.
     """
-    compared = 0
+    compared, masked = 0, index.masked
     config = dict(_ALONE)
     if alike:
         config["GDAL_GEOREF_SOURCES"] = "NONE"
@@ -159,16 +148,19 @@ def check_with_gdal(
     try:
         with readable_name(path) as name, rasterio.Env(**config):
             for slots in index.levels:
-                number = slots.level.number
-                options = {"overview_level": number - 1} if number else {}
+                options = {"overview_level": slots.number - 1} if slots.number else {}
                 with _opened(name, **options) as dataset:
-                    if not number:
+                    if not slots.number:
                         _check_dataset(dataset, index, expected, identity["domains"])
-                    _check_size(dataset, slots)
-                    sample = _sample(slots)
+                    if dataset.shape != (slots.grid.height, slots.grid.width):
+                        raise VerifyError(
+                            f"level {slots.number} is {dataset.width}x{dataset.height} to GDAL"
+                        )
+                    last = len(slots.grid) - 1
+                    sample = np.unique(np.linspace(0, last, SAMPLES).astype(np.int64)).tolist()
                     if not alike:
-                        _check_tiles_of(dataset, index, slots, sample, mask=mask)
-                    compared += len(sample) * (index.planes + mask)
+                        _check_tiles(dataset, index, slots, sample, masked=masked)
+                    compared += len(sample) * (index.planes + masked)
     except READ_ERRORS as error:
         raise VerifyError(f"{path.name!r} cannot be read by GDAL: {error}") from error
     return compared
@@ -206,44 +198,24 @@ def _check_dataset(
         raise VerifyError(f"GDAL sees blocks of {dataset.block_shapes}, not {block}")
 
 
-def _check_size(dataset: DatasetReader, slots: LevelSlots) -> None:
-    level = slots.level
-    if (dataset.width, dataset.height) != (level.width, level.height):
-        raise VerifyError(f"level {level.number} is {dataset.width}x{dataset.height} to GDAL")
-
-
-def _sample(slots: LevelSlots) -> list[int]:
-    """Return the numbers of the tiles to compare."""
-    tiles = slots.level.tiles
-    if tiles <= SAMPLES:
-        return list(range(tiles))
-    return [int(tile) for tile in np.unique(np.linspace(0, tiles - 1, SAMPLES).astype(np.int64))]
-
-
-def _check_tiles_of(
-    dataset: DatasetReader, index: TileIndex, slots: LevelSlots, sample: list[int], *, mask: bool
+def _check_tiles(
+    dataset: DatasetReader, index: TileIndex, slots: LevelSlots, sample: list[int], *, masked: bool
 ) -> None:
-    level, form = slots.level, TileForm.of(index.plan)
+    grid, form = slots.grid, TileForm.of(index.plan)
     compress = index.plan.encoding.compress
     hint = _OTHER_DECODER.format(compress) if compress in _PICTURES else ""
     for tile in sample:
-        at = RasterWindow(*level.window(tile).srcwin)
+        at = RasterWindow(*grid.window(tile).srcwin)
+        wrong = f"GDAL reads other pixels in tile {tile} of level {slots.number} than were meant"
         for plane in range(form.planes):
             bands = range(form.bands(plane).start + 1, form.bands(plane).stop + 1)
-            pixels = dataset.read(list(bands), window=at)
-            raw = crc32(form.pack(pixels))
-            _compare(raw, slots.image[plane * level.tiles + tile], level.number, tile, hint)
-        if mask:
-            valid = dataset.dataset_mask(window=at) != 0
-            packed = pack_mask(valid, level.block_width, level.block_height)
-            _compare(crc32(packed), slots.mask[tile], level.number, tile)
-
-
-def _compare(crc: int, slot: np.void, level: int, tile: int, hint: str = "") -> None:
-    if crc != slot["crc_raw"]:
-        raise VerifyError(
-            f"GDAL reads other pixels in tile {tile} of level {level} than were meant", hint=hint
-        )
+            packed = form.pack(dataset.read(list(bands), window=at))
+            if crc32(packed) != slots.image["crc_raw"][plane * len(grid) + tile]:
+                raise VerifyError(wrong, hint=hint)
+        if masked:
+            packed = pack_mask(dataset.dataset_mask(window=at) != 0, form.width, form.height)
+            if crc32(packed) != slots.mask["crc_raw"][tile]:
+                raise VerifyError(wrong)
 
 
 def inspect(path: str, stage: Stage) -> InspectReceipt:

@@ -22,7 +22,7 @@ from rasterio.io import MemoryFile
 from geobatch_tui.errors import CrsError, OperationError, SchemaError
 from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
-from geobatch_tui.execution.raster.encode.tiff_tag import Tag
+from geobatch_tui.execution.raster.encode.tiff_tag import Tag, TiffForm
 from geobatch_tui.execution.raster.source.metadata import XMP
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ _GDAL_COLOURS = {"Y": "YCbCr_Y", "Cb": "YCbCr_Cb", "Cr": "YCbCr_Cr"}
 #: Stand-ins for the place and the fingerprint of an item, in templates that items share.
 _UNIT = (1.0, 0.0, 0.0, 0.0, -1.0, 1.0)
 _NO_MARK = "?" * 32
-_ENTRY = struct.Struct("<HHI")
 #: In pixels. PixelIsPoint moves the tie point by half a pixel and back.
 _TRANSFORM_TOLERANCE = 1e-6
 
@@ -312,13 +311,14 @@ def parse_tags(data: bytes) -> list[Tag]:
     """Read the tags of the first directory of a classic little-endian TIFF, as raw values."""
     if data[:4] != b"II*\0":
         raise OperationError("the template is no classic little-endian TIFF")
-    (start,) = struct.unpack_from("<I", data, 4)
-    (count,) = struct.unpack_from("<H", data, start)
+    form = TiffForm("<", big=False)
+    (start,) = struct.unpack_from(form.pointer, data, 4)
+    (count,) = struct.unpack_from(form.counter, data, start)
+    entries = data[start + 2 : start + 2 + count * struct.calcsize(form.entry)]
     tags = []
-    for number in range(count):
-        entry = start + 2 + 12 * number
-        code, kind, items = _ENTRY.unpack_from(data, entry)
+    for code, kind, items, inline in struct.iter_unpack(form.entry, entries):
         size = _TYPE_SIZES[kind] * items
-        place = entry + 8 if size <= 4 else struct.unpack_from("<I", data, entry + 8)[0]
-        tags.append(Tag(code, kind, items, data[place : place + size]))
+        place = struct.unpack(form.pointer, inline)[0] if size > form.inline else 0
+        value = data[place : place + size] if place else inline[:size]
+        tags.append(Tag(code, kind, items, value))
     return tags

@@ -13,12 +13,11 @@ import numpy as np
 
 from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.raster.encode.codec import codec_of
-from geobatch_tui.execution.raster.pyramid.encode_chunk import LEADER, TRAILER, is_framed
+from geobatch_tui.execution.raster.pyramid.encode_chunk import LEADER, TRAILER
 from geobatch_tui.execution.raster.pyramid.tiles import (
     IMAGE,
     MASK,
     RAW,
-    PyramidLevel,
     TileForm,
     pyramid,
     tiles_of,
@@ -44,12 +43,22 @@ SLOT = np.dtype([
 type Slots = Records
 
 
+def slots_of(store: int, rows: Rows) -> Slots:
+    """Return the slots of tiles that lie in ``store``."""
+    slots = np.empty(len(rows), SLOT)
+    slots["store"] = store
+    for name in ("offset", "length", "crc", "crc_raw", "empty"):
+        slots[name] = rows[name]
+    return slots
+
+
 @dataclass(frozen=True, slots=True)
 class LevelSlots:
-    """The slots of one level: of its image planes, of its mask, and of the lossless tiles that
-    overviews are made from where the codec is lossy."""
+    """The tiles of level ``number``, and the slots of its image planes, of its mask, and of the
+    lossless tiles that overviews are made from where the codec is lossy."""
 
-    level: PyramidLevel
+    number: int
+    grid: ChunkGrid
     image: Slots
     mask: Slots
     raw: Slots
@@ -62,16 +71,25 @@ class TileIndex:
         self.plan = plan
         self.planes = TileForm.of(plan).planes
         self.lossy = not codec_of(plan).exact
-        self.frame = (LEADER, TRAILER) if is_framed(plan) else (0, 0)
+        self.frame = (LEADER, TRAILER) if plan.encoding.format == "COG" else (0, 0)
         self.levels = tuple(
             LevelSlots(
-                level,
-                _unset(level.tiles * self.planes),
-                _unset(level.tiles),
-                _unset(level.tiles * self.planes if self.lossy else 0),
+                number,
+                grid,
+                _unset(len(grid) * self.planes),
+                _unset(len(grid)),
+                _unset(len(grid) * self.planes if self.lossy else 0),
             )
-            for level in pyramid(plan)
+            for number, grid in enumerate(pyramid(plan))
         )
+
+    @property
+    def masked(self) -> bool:
+        """Whether the item has invalid pixels that only a mask marks: computed ones, or holes."""
+        if self.plan.validity not in ("mask", "none"):
+            return False
+        base = self.levels[0]
+        return bool((base.mask["store"] != UNSET).any() or (base.image["store"] == UNSET).any())
 
     def put(self, store: int, rows: Rows) -> None:
         """Enter tiles that lie in ``store``.
@@ -81,16 +99,14 @@ class TileIndex:
         """
         for slots in self.levels:
             for kind, target in ((IMAGE, slots.image), (MASK, slots.mask), (RAW, slots.raw)):
-                chosen = rows[(rows["level"] == slots.level.number) & (rows["kind"] == kind)]
+                chosen = rows[(rows["level"] == slots.number) & (rows["kind"] == kind)]
                 if not len(chosen):
                     continue
-                at = chosen["plane"].astype(np.int64) * slots.level.tiles
+                at = chosen["plane"].astype(np.int64) * len(slots.grid)
                 at += chosen["tile"].astype(np.int64)
                 if at.max() >= len(target) or (target["store"][at] != UNSET).any():
-                    raise VerifyError(f"level {slots.level.number}: a tile twice, or none of ours")
-                target["store"][at] = store
-                for name in ("offset", "length", "crc", "crc_raw", "empty"):
-                    target[name][at] = chosen[name]
+                    raise VerifyError(f"level {slots.number}: a tile twice, or none of ours")
+                target[at] = slots_of(store, chosen)
 
     def check_chunk(self, rows: Rows, grid: ChunkGrid, index: int, owned: int) -> None:
         """Refuse a segment that does not hold exactly the tiles of its chunk.
@@ -104,8 +120,8 @@ class TileIndex:
         masked = bool((rows["kind"] == MASK).any())
         raw_level = owned - 1 if self.lossy and owned < len(self.levels) else None
         for slots in self.levels[:owned]:
-            mine = rows[rows["level"] == slots.level.number]
-            tiles = tiles_of(slots.level, window)
+            mine = rows[rows["level"] == slots.number]
+            tiles = tiles_of(slots.grid, slots.number, window)
             image = mine[mine["kind"] == IMAGE]
             mask, raw = mine[mine["kind"] == MASK], mine[mine["kind"] == RAW]
             planes = np.repeat(np.arange(self.planes), len(tiles))
@@ -113,15 +129,15 @@ class TileIndex:
                 not np.array_equal(image["tile"], np.tile(tiles, self.planes))
                 or not np.array_equal(image["plane"], planes)
                 or not np.array_equal(mask["tile"], tiles if masked else tiles[:0])
-                or len(raw) != (len(image) if slots.level.number == raw_level else 0)
+                or len(raw) != (len(image) if slots.number == raw_level else 0)
                 or (len(raw) and (raw[["plane", "tile"]] != image[["plane", "tile"]]).any())
             ):
                 raise VerifyError(
-                    f"chunk {index}: its segment holds other tiles of level {slots.level.number} "
-                    "than it should"
+                    f"chunk {index}: its segment holds other tiles of level {slots.number} than it "
+                    "should"
                 )
 
-    def sequence(self, *, mask: bool) -> tuple[Slots, Indices, Indices]:
+    def sequence(self) -> tuple[Slots, Indices, Indices]:
         """Return all tiles in file order: slots, numbers of directories, numbers of tiles.
 
         The smallest level comes first. By pixel each image tile is followed by its mask's, by
@@ -129,21 +145,18 @@ class TileIndex:
         overviews, masks of overviews.
         """
         slots, directories, tiles = [], [], []
-        overviews = len(self.levels) - 1
+        mask, overviews = self.masked, len(self.levels) - 1
         for entry in reversed(self.levels):
-            number = entry.level.number
+            number = entry.number
             of_image = number + (1 if mask and number else 0)
             of_mask = number + overviews + 1 if number else 1
             parts = [(entry.image, of_image)]
             if mask:
                 parts.append((entry.mask, of_mask))
-            here = [part for part, _ in parts]
-            ids = [np.full(len(part), directory) for part, directory in parts]
-            numbers = [np.arange(len(part)) for part, _ in parts]
             join = _alternate if self.planes == 1 else np.concatenate
-            slots.append(join(here))
-            directories.append(join(ids))
-            tiles.append(join(numbers))
+            slots.append(join([part for part, _ in parts]))
+            directories.append(join([np.full(len(part), directory) for part, directory in parts]))
+            tiles.append(join([np.arange(len(part)) for part, _ in parts]))
         return np.concatenate(slots), np.concatenate(directories), np.concatenate(tiles)
 
 

@@ -18,7 +18,6 @@ from geobatch_tui.execution.raster.pyramid.tiles import (
     IMAGE,
     MASK,
     RAW,
-    PyramidLevel,
     TileForm,
     owned_levels,
     pack_mask,
@@ -28,11 +27,9 @@ from geobatch_tui.execution.raster.pyramid.tiles import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from geobatch_tui.execution.protocol.messages import ChunkGrid
     from geobatch_tui.execution.raster.plan import RasterPlan
-    from geobatch_tui.execution.raster.types import Indices, Pixels, Records, Valid
+    from geobatch_tui.execution.raster.types import Pixels, Records, Valid
 
 #: COG: the length of each tile stands before it, its last four bytes are repeated behind it. No
 #: codec here gives fewer than four bytes: the smallest tile is 16x16 pixels.
@@ -53,80 +50,6 @@ ROW = np.dtype([
 type Rows = Records
 
 
-def raw_codec_of(plan: RasterPlan) -> Codec:
-    """Return the codec of the lossless tiles that overviews are made from, where the item's own
-    codec is lossy."""
-    return Codec("ZSTD", 1, 3 if plan.dtype.startswith("float") else 2)
-
-
-def is_framed(plan: RasterPlan) -> bool:
-    """Whether tiles have the leader and trailer of a COG."""
-    return plan.encoding.format == "COG"
-
-
-class TileWriter:
-    """Encodes tiles one after the other into a buffer, and keeps their index."""
-
-    def __init__(self, plan: RasterPlan, *, sparse: bool | None = None) -> None:
-        self.payload = bytearray()
-        self._rows: list[tuple[int, ...]] = []
-        self._codec = codec_of(plan)
-        self._raw_codec = raw_codec_of(plan)
-        self._form = TileForm.of(plan)
-        self._framed = is_framed(plan)
-        self._sparse = plan.encoding.sparse if sparse is None else sparse
-
-    @property
-    def rows(self) -> Rows:
-        """Index of the tiles so far."""
-        return np.array(self._rows, ROW)
-
-    def image(self, level: PyramidLevel, tile: int, plane: int, pixels: Pixels) -> None:
-        """Encode the pixels (samples, h, w) of one plane of a tile."""
-        form, (_, height, width) = self._form, pixels.shape
-        packed = form.pack(pixels)
-        empty = form.is_missing(packed)
-        place = (level.number, IMAGE, plane, tile)
-        if empty and self._sparse:
-            self._append(place, b"", crc32(packed), empty=True)
-            return
-        if self._codec.blurs:
-            spread(packed, height, width)
-        data, seen = self._codec.store(packed)
-        if not self._codec.exact:
-            form.clear_beyond(seen, height, width)
-        self._append(place, data, crc32(seen), empty=empty)
-
-    def raw(self, level: PyramidLevel, tile: int, plane: int, pixels: Pixels) -> None:
-        """Encode the pixels (samples, h, w) of one plane of a tile without loss."""
-        packed = self._form.pack(pixels)
-        data = self._raw_codec.encode(packed)
-        self._append((level.number, RAW, plane, tile), data, crc32(packed), empty=False)
-
-    def mask(self, level: PyramidLevel, tile: int, valid: Valid) -> None:
-        """Encode the validity (h, w) of a tile."""
-        packed = pack_mask(valid, level.block_width, level.block_height)
-        data = MASK_CODEC.encode(packed[:, :, np.newaxis])
-        place = (level.number, MASK, 0, tile)
-        self._append(place, data, crc32(packed), empty=not packed.any())
-
-    def copy(self, level: PyramidLevel, tile: int, plane: int, encoded: EncodedTile) -> None:
-        """Take a tile that is encoded already."""
-        data = b"" if encoded.empty and self._sparse else encoded.data
-        self._append((level.number, IMAGE, plane, tile), data, encoded.crc_raw, empty=encoded.empty)
-
-    def _append(
-        self, place: tuple[int, int, int, int], data: bytes, crc_raw: int, *, empty: bool
-    ) -> None:
-        if data and self._framed:
-            self.payload += len(data).to_bytes(LEADER, "little")
-        offset = len(self.payload)
-        self.payload += data
-        if data and self._framed:
-            self.payload += data[-TRAILER:]
-        self._rows.append((*place, offset, len(data), crc32(data), crc_raw, empty))
-
-
 @dataclass(frozen=True, slots=True)
 class EncodedTile:
     """An encoded tile: its bytes, the CRC-32 of the tile that they decode to, and whether a reader
@@ -141,12 +64,72 @@ class EncodedTile:
 EncodedTiles = Mapping[tuple[int, int], EncodedTile]
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedChunk:
-    """The tiles of a chunk back to back in ``payload``, and their index."""
+def raw_codec_of(plan: RasterPlan) -> Codec:
+    """Return the codec of the lossless tiles that overviews are made from, where the item's own
+    codec is lossy."""
+    return Codec("ZSTD", 1, 3 if plan.dtype.startswith("float") else 2)
 
-    payload: bytearray
-    rows: Rows
+
+class TileWriter:
+    """Encodes tiles one after the other into ``payload``, and keeps their index."""
+
+    def __init__(self, plan: RasterPlan, *, sparse: bool | None = None) -> None:
+        self.payload = bytearray()
+        self.form = TileForm.of(plan)
+        self.codec = codec_of(plan)
+        self._rows: list[tuple[int, ...]] = []
+        self._raw_codec = raw_codec_of(plan)
+        self._framed = plan.encoding.format == "COG"
+        self._sparse = plan.encoding.sparse if sparse is None else sparse
+
+    @property
+    def rows(self) -> Rows:
+        """Index of the tiles so far."""
+        return np.array(self._rows, ROW)
+
+    def image(self, level: int, tile: int, plane: int, pixels: Pixels) -> None:
+        """Encode the pixels (samples, h, w) of one plane of a tile."""
+        form, (_, height, width) = self.form, pixels.shape
+        packed = form.pack(pixels)
+        empty = form.is_missing(packed)
+        place = (level, IMAGE, plane, tile)
+        if empty and self._sparse:
+            self._append(place, b"", crc32(packed), empty=True)
+            return
+        if self.codec.blurs:
+            spread(packed, height, width)
+        data, seen = self.codec.store(packed)
+        if not self.codec.exact:
+            form.clear_beyond(seen, height, width)
+        self._append(place, data, crc32(seen), empty=empty)
+
+    def raw(self, level: int, tile: int, plane: int, pixels: Pixels) -> None:
+        """Encode the pixels (samples, h, w) of one plane of a tile without loss."""
+        packed = self.form.pack(pixels)
+        data = self._raw_codec.encode(packed)
+        self._append((level, RAW, plane, tile), data, crc32(packed), empty=False)
+
+    def mask(self, level: int, tile: int, valid: Valid) -> None:
+        """Encode the validity (h, w) of a tile."""
+        packed = pack_mask(valid, self.form.width, self.form.height)
+        data = MASK_CODEC.encode(packed[:, :, np.newaxis])
+        self._append((level, MASK, 0, tile), data, crc32(packed), empty=not packed.any())
+
+    def copy(self, level: int, tile: int, plane: int, encoded: EncodedTile) -> None:
+        """Take a tile that is encoded already."""
+        data = b"" if encoded.empty and self._sparse else encoded.data
+        self._append((level, IMAGE, plane, tile), data, encoded.crc_raw, empty=encoded.empty)
+
+    def _append(
+        self, place: tuple[int, int, int, int], data: bytes, crc_raw: int, *, empty: bool
+    ) -> None:
+        if data and self._framed:
+            self.payload += len(data).to_bytes(LEADER, "little")
+        offset = len(self.payload)
+        self.payload += data
+        if data and self._framed:
+            self.payload += data[-TRAILER:]
+        self._rows.append((*place, offset, len(data), crc32(data), crc_raw, empty))
 
 
 def encode_chunk(
@@ -156,7 +139,7 @@ def encode_chunk(
     pixels: Pixels,
     valid: Valid | None,
     encoded: EncodedTiles | None = None,
-) -> EncodedChunk:
+) -> TileWriter:
     """Encode and read back all tiles that chunk ``index`` owns, in the order of the final file.
 
     Args:
@@ -173,23 +156,25 @@ def encode_chunk(
         VerifyError: a tile does not decode to what went in.
     """
     window = grid.window(index)
-    _check(plan, (window.height, window.width), pixels, valid)
+    _check(plan, window.shape, pixels, valid)
     if plan.validity not in ("mask", "none") or (valid is not None and valid.all()):
         valid = None
     writer = TileWriter(plan)
     levels, owned = pyramid(plan), owned_levels(plan, grid)
-    last = levels[owned - 1] if owned < len(levels) and not codec_of(plan).exact else None
     # Reductions come first: the final file starts with the smallest overview.
     layers = [(pixels, valid)]
     for _ in range(1, owned):
         layers.append(reduce_for(plan, *layers[-1]))
-    for level in reversed(levels[:owned]):
-        copied = {} if level.number or encoded is None else encoded
-        layer, numbers = layers.pop(), tiles_of(level, window)
-        _encode_level(plan, writer, level, numbers, layer, copied)
-        if level == last:
-            _encode_lossless(plan, writer, level, numbers, layer[0])
-    return EncodedChunk(writer.payload, writer.rows)
+    for level in reversed(range(owned)):
+        layer = layers.pop()
+        places = _places(levels[level], tiles_of(levels[level], level, window))
+        _encode_level(writer, level, places, layer, {} if level or encoded is None else encoded)
+        if level == owned - 1 < len(levels) - 1 and not writer.codec.exact:
+            # Once more without loss, for the overviews above.
+            for plane in range(writer.form.planes):
+                for tile, rows, cols in places:
+                    writer.raw(level, tile, plane, layer[0][writer.form.bands(plane), rows, cols])
+    return writer
 
 
 def reduce_for(
@@ -222,48 +207,30 @@ def _check(plan: RasterPlan, shape: tuple[int, int], pixels: Pixels, valid: Vali
 
 
 def _encode_level(
-    plan: RasterPlan,
     writer: TileWriter,
-    level: PyramidLevel,
-    numbers: Indices,
+    level: int,
+    places: list[tuple[int, slice, slice]],
     layer: tuple[Pixels, Valid | None],
     encoded: EncodedTiles,
 ) -> None:
     """Encode a level. Interleaved by pixel, each tile is followed by its mask; by band, the masks
     come last."""
-    pixels, valid = layer
-    form = TileForm.of(plan)
-    places = list(_places(level, numbers))
+    (pixels, valid), form = layer, writer.form
     for plane in range(form.planes):
-        for number, rows, cols in places:
-            if (plane, number) in encoded:
-                writer.copy(level, number, plane, encoded[plane, number])
+        for tile, rows, cols in places:
+            if (plane, tile) in encoded:
+                writer.copy(level, tile, plane, encoded[plane, tile])
             else:
-                writer.image(level, number, plane, pixels[form.bands(plane), rows, cols])
+                writer.image(level, tile, plane, pixels[form.bands(plane), rows, cols])
             if form.planes == 1 and valid is not None:
-                writer.mask(level, number, valid[rows, cols])
+                writer.mask(level, tile, valid[rows, cols])
     if form.planes > 1 and valid is not None:
-        for number, rows, cols in places:
-            writer.mask(level, number, valid[rows, cols])
+        for tile, rows, cols in places:
+            writer.mask(level, tile, valid[rows, cols])
 
 
-def _encode_lossless(
-    plan: RasterPlan,
-    writer: TileWriter,
-    level: PyramidLevel,
-    numbers: Indices,
-    pixels: Pixels,
-) -> None:
-    """Encode the last level of a chunk once more, without loss, for the overviews above it."""
-    form = TileForm.of(plan)
-    for plane in range(form.planes):
-        for number, rows, cols in _places(level, numbers):
-            writer.raw(level, number, plane, pixels[form.bands(plane), rows, cols])
-
-
-def _places(level: PyramidLevel, numbers: Indices) -> Iterator[tuple[int, slice, slice]]:
-    """Yield the number of each tile, and its rows and columns in a chunk that starts with the
+def _places(grid: ChunkGrid, tiles: list[int]) -> list[tuple[int, slice, slice]]:
+    """Return the number of each tile, and its rows and columns in a chunk that starts with the
     first."""
-    first = level.window(int(numbers[0]))
-    for number in numbers.tolist():
-        yield number, *level.window(number).slices_in(first)
+    first = grid.window(tiles[0])
+    return [(tile, *grid.window(tile).slices_in(first)) for tile in tiles]

@@ -15,59 +15,21 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from geobatch_tui.errors import OperationError, SchemaError
-from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.protocol.messages import ChunkGrid
 from geobatch_tui.execution.raster.kernels import convolution, pixel_loops
 
 if TYPE_CHECKING:
-    from geobatch_tui.execution.protocol.messages import ChunkGrid
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.plan import RasterPlan
-    from geobatch_tui.execution.raster.types import DType, Indices, Number, Pixels, Valid
-
+    from geobatch_tui.execution.raster.types import DType, Number, Pixels, Valid
 
 IMAGE, MASK, RAW = 0, 1, 2
 #: Numbers of samples, and sizes of a value, that a compiled loop puts side by side.
 _SAMPLES, _SIZES = (2, 3, 4), (1, 2, 4, 8)
 
 
-@dataclass(frozen=True, slots=True)
-class PyramidLevel:
-    """A level of the pyramid: its number, its size in pixels, the size of its tiles."""
-
-    number: int
-    width: int
-    height: int
-    block_width: int
-    block_height: int
-
-    @property
-    def across(self) -> int:
-        """Tiles in a row."""
-        return -(-self.width // self.block_width)
-
-    @property
-    def down(self) -> int:
-        """Tiles in a column."""
-        return -(-self.height // self.block_height)
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of one plane."""
-        return self.across * self.down
-
-    def window(self, tile: int) -> Window:
-        """Return the pixels of ``tile`` that lie inside the level."""
-        row, col = divmod(tile, self.across)
-        width, height = self.block_width, self.block_height
-        return Window(col * width, row * height, width, height).clip(self.whole)
-
-    @property
-    def whole(self) -> Window:
-        """Window of the whole level."""
-        return Window(0, 0, self.width, self.height)
-
-
-def pyramid(plan: RasterPlan) -> tuple[PyramidLevel, ...]:
-    """Return all levels of an item, full resolution first.
+def pyramid(plan: RasterPlan) -> tuple[ChunkGrid, ...]:
+    """Return the tiles of each level of an item, full resolution first.
 
     Raises:
         OperationError: the plan's overview sizes are not successive halves, rounded up.
@@ -82,10 +44,7 @@ def pyramid(plan: RasterPlan) -> tuple[PyramidLevel, ...]:
                 f"halves rounded up give {half[0]}x{half[1]}"
             )
         sizes.append(half)
-    return tuple(
-        PyramidLevel(number, width, height, encoding.block_width, encoding.block_height)
-        for number, (width, height) in enumerate(sizes)
-    )
+    return tuple(ChunkGrid(*size, encoding.block_width, encoding.block_height) for size in sizes)
 
 
 def owned_levels(plan: RasterPlan, grid: ChunkGrid) -> int:
@@ -121,17 +80,10 @@ def owned_levels(plan: RasterPlan, grid: ChunkGrid) -> int:
     return levels
 
 
-def tiles_of(level: PyramidLevel, window: Window) -> Indices:
-    """Return the numbers of the tiles of ``level`` under ``window``, row-major. The window is in
-    pixels of full resolution, its offset a multiple of 2**level tiles."""
-    scale = 1 << level.number
-    tiles = (
-        window.blocks(scale, scale).clip(level.whole).blocks(level.block_width, level.block_height)
-    )
-    cols = np.arange(tiles.col_off, tiles.right, dtype=np.int64)
-    rows = np.arange(tiles.row_off, tiles.bottom, dtype=np.int64)
-    numbers: Indices = (rows[:, np.newaxis] * level.across + cols).ravel()
-    return numbers
+def tiles_of(grid: ChunkGrid, level: int, window: Window) -> list[int]:
+    """Return the numbers of the tiles under ``window`` in ``grid``, that of ``level``. The window
+    is in pixels of full resolution, its offset a multiple of 2**level tiles."""
+    return grid.under(window.blocks(1 << level, 1 << level))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ GDAL knows them too, but has no interface for them.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.protocol.window import Window
+from geobatch_tui.execution.protocol.messages import ChunkGrid
 from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.source.tiff_directory import first_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from geobatch_tui.execution.raster.source.tiff_directory import Table, Tags
     from geobatch_tui.execution.raster.source_facts import Facts
 
-#: TIFF's numbers of the codecs that are decoded here, by name.
-_CODECS = {1: "NONE", 5: "LZW", 8: "DEFLATE", 32946: "DEFLATE", 50000: "ZSTD"}
+#: Codecs that are decoded here, by TIFF's number.
+_CODECS = {number: name for name, number in tag.COMPRESSIONS.items()} | {32946: "DEFLATE"}
 _WANTED = frozenset({
     *tag.DEFAULTS, tag.PHOTOMETRIC, tag.IMAGE_WIDTH, tag.IMAGE_LENGTH, tag.BITS_PER_SAMPLE,
     tag.COMPRESSION, tag.STRIP_OFFSETS, tag.ROWS_PER_STRIP, tag.STRIP_BYTE_COUNTS, tag.TILE_WIDTH,
@@ -35,22 +34,17 @@ _WANTED = frozenset({
 class BlockTable:
     """The blocks of one image.
 
-    ``width`` and ``height`` of a block are in pixels. Each of ``planes`` planes has ``across`` x
-    ``down`` blocks and ``samples`` bands. ``rows`` is the height of the image, ``bits`` the bits of
-    a sample. ``compress`` is empty for a codec that is not decoded here. ``plain``: pixels are
-    stored as numpy's own, but for codec and ``predictor``. ``strips``: the last row of blocks ends
-    with the image. ``offsets`` and ``counts`` are in bytes, one for each block.
+    Each of ``planes`` planes has the blocks of ``grid``, with ``samples`` bands of ``bits`` bits.
+    ``compression`` is TIFF's number. ``plain``: pixels are stored as numpy's own, but for codec and
+    ``predictor``. ``strips``: the last row of blocks ends with the image. ``offsets`` and
+    ``counts`` are in bytes, one for each block, plane by plane.
     """
 
-    width: int
-    height: int
-    across: int
-    down: int
+    grid: ChunkGrid
     planes: int
     samples: int
-    rows: int
     bits: int
-    compress: str
+    compression: int
     predictor: int
     plain: bool
     strips: bool
@@ -70,9 +64,14 @@ class BlockTable:
         return _table(order, tags, facts)
 
     @property
+    def compress(self) -> str:
+        """Name of the codec; empty for one that is not decoded here."""
+        return _CODECS.get(self.compression, "")
+
+    @property
     def full_size(self) -> int:
         """Size in bytes of a decoded block of full height."""
-        return self.height * -(-self.width * self.samples * self.bits // 8)
+        return self.grid.chunk_height * -(-self.grid.chunk_width * self.samples * self.bits // 8)
 
     def length(self, at: int) -> int:
         """Return the bytes of block ``at``; 0 if it is left out, or claims more than any encoder
@@ -80,19 +79,19 @@ class BlockTable:
         length = int(self.counts[at])
         return length if length <= 2 * self.full_size + 1024 else 0
 
-    def under(self, window: Window) -> Iterator[tuple[int, int]]:
-        """Yield row and column of each block under ``window``."""
-        blocks = window.blocks(self.width, self.height)
-        return blocks.clip(Window(0, 0, self.across, self.down)).places()
+    def read(self, fd: int, at: int) -> bytes:
+        """Read block ``at`` of the open file ``fd`` as it is stored, as far as the file reaches."""
+        length = self.length(at)
+        return os.pread(fd, length, int(self.offsets[at])) if length else b""
 
-    def planes_of(self, row: int, col: int) -> range:
-        """Return the blocks at a place, one for each plane."""
-        plane = self.across * self.down
-        return range(row * self.across + col, plane * self.planes, plane)
+    def planes_of(self, number: int) -> range:
+        """Return the blocks at the place ``number`` of the grid, one for each plane."""
+        return range(number, len(self.counts), len(self.grid))
 
 
 def _table(order: str, tags: Tags, facts: Facts) -> BlockTable | None:
-    first = {code: _first(tags, code) for code in _WANTED}
+    first = dict.fromkeys(_WANTED, 0) | tag.DEFAULTS
+    first |= {code: int(values[0]) for code, values in tags.items() if len(values)}
     image = first[tag.IMAGE_WIDTH], first[tag.IMAGE_LENGTH], first[tag.SAMPLES_PER_PIXEL]
     if image != (facts.width, facts.height, facts.count) or not first[tag.BITS_PER_SAMPLE]:
         return None
@@ -105,19 +104,16 @@ def _table(order: str, tags: Tags, facts: Facts) -> BlockTable | None:
         offsets, counts = tags[tag.TILE_OFFSETS], tags.get(tag.TILE_BYTE_COUNTS)
     if not all(block) or offsets is None or counts is None:
         return None
-    across, down = -(-facts.width // block[0]), -(-facts.height // block[1])
+    grid = ChunkGrid(facts.width, facts.height, *block)
     planes = facts.count if first[tag.PLANAR_CONFIGURATION] == 2 else 1
-    if not len(offsets) == len(counts) == across * down * planes:
+    if not len(offsets) == len(counts) == len(grid) * planes:
         return None
     return BlockTable(
-        *block,
-        across=across,
-        down=down,
+        grid=grid,
         planes=planes,
         samples=facts.count // planes,
-        rows=facts.height,
         bits=first[tag.BITS_PER_SAMPLE],
-        compress=_CODECS.get(first[tag.COMPRESSION], ""),
+        compression=first[tag.COMPRESSION],
         predictor=first[tag.PREDICTOR],
         plain=order == "<" and _is_plain(tags, first, facts),
         strips=strips,
@@ -130,7 +126,7 @@ def _is_plain(tags: Tags, first: dict[int, int], facts: Facts) -> bool:
     """Whether pixels are stored as numpy's own, but for codec and predictor."""
     if facts.dtype.startswith("complex"):
         return False
-    dtype = np.dtype(facts.dtype)
+    dtype, photometric = np.dtype(facts.dtype), tags.get(tag.PHOTOMETRIC)
     alike = all(
         len(set(np.atleast_1d(tags.get(code, 0)).tolist())) == 1
         for code in (tag.BITS_PER_SAMPLE, tag.SAMPLE_FORMAT)
@@ -138,17 +134,11 @@ def _is_plain(tags: Tags, first: dict[int, int], facts: Facts) -> bool:
     floating = dtype.kind == "f"
     return (
         alike
+        and photometric is not None
         and first[tag.BITS_PER_SAMPLE] == dtype.itemsize * 8
         and first[tag.SAMPLE_FORMAT] == tag.SAMPLE_FORMATS[dtype.kind]
         and (first[tag.NEW_SUBFILE_TYPE], first[tag.FILL_ORDER]) == (0, 1)
-        and first[tag.PHOTOMETRIC] in tag.STORED_AS_THEY_ARE
+        and tag.STORED_AS_THEY_ARE.issuperset(photometric.tolist())
+        and first[tag.PLANAR_CONFIGURATION] in (1, 2)
         and first[tag.PREDICTOR] in ((1, 3) if floating else (1, 2))
     )
-
-
-def _first(tags: Tags, code: int) -> int:
-    """Return the value of a tag, the first of several, or its default; 0 if there is none."""
-    values = tags.get(code)
-    if values is not None and len(values):
-        return int(values[0])
-    return 1 if code == tag.PHOTOMETRIC else tag.DEFAULTS.get(code, 0)

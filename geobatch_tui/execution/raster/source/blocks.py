@@ -7,7 +7,7 @@ blocks that are left out or have another size, are read by GDAL; the pixels are 
 
 from __future__ import annotations
 
-import os
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,7 +16,6 @@ import numpy as np
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster.encode import lossless
 from geobatch_tui.execution.raster.kernels import pixel_loops
 from geobatch_tui.execution.raster.source.checksums import ends_well
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from rasterio.io import DatasetReader
 
+    from geobatch_tui.execution.protocol.window import Window
     from geobatch_tui.execution.raster.source.block_table import BlockTable
     from geobatch_tui.execution.raster.types import DType, Pixels
 
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
 #: strips it needs all beside it; a larger cache of tiles only costs, as each new page of memory
 #: does.
 KEPT_STRIPS, KEPT_TILES = 128 * 2**20, 48 * 2**20
-
-
-class DamagedBlocksError(Exception):
-    """Blocks whose checksum is wrong, as (row, column)."""
-
-    def __init__(self, blocks: list[tuple[int, int]]) -> None:
-        super().__init__(f"{len(blocks)} damaged blocks")
-        self.blocks = blocks
 
 
 @dataclass(slots=True)
@@ -63,39 +55,36 @@ class Blocks:
             return None
         return cls(fd, table, np.dtype(dtype), dataset)
 
-    def read_blocks(self, window: Window) -> Pixels:
+    def read_blocks(self, window: Window) -> tuple[Pixels, list[tuple[int, int]]]:
         """Read the blocks under ``window``, which lies on the image; return its pixels (bands, h,
-        w).
+        w), and row and column of each block whose checksum is wrong.
 
         Raises:
-            DamagedBlocksError: checksums are wrong.
             RasterioError: GDAL cannot read a block either.
         """
-        table = self.table
+        table, grid = self.table, self.table.grid
         out = np.empty((table.planes * table.samples, *window.shape), self.dtype)
         bad: dict[tuple[int, int], None] = {}
-        for row, col in table.under(window):
-            whole = Window(col * table.width, row * table.height, table.width, table.height)
+        for number in grid.under(window):
+            whole = grid.window(number)
             part = whole.clip(window)
             target, source = part.slices_in(window), part.slices_in(whole)
-            for plane, at in enumerate(table.planes_of(row, col)):
-                block = self._block(at, plane, row, col)
+            for plane, at in enumerate(table.planes_of(number)):
+                block = self._block(at, plane, whole)
                 if block is None:
-                    bad[row, col] = None
+                    bad[divmod(number, grid.columns)] = None
                     continue
                 bands = slice(plane * table.samples, (plane + 1) * table.samples)
                 out[bands, *target] = block[:, *source]
-        if bad:
-            raise DamagedBlocksError(list(bad))
-        return out
+        return out, list(bad)
 
-    def _block(self, at: int, plane: int, row: int, col: int) -> Pixels | None:
+    def _block(self, at: int, plane: int, window: Window) -> Pixels | None:
         """Return a decoded block (samples, h, w), from the cache or read; None if it is damaged."""
         cached = self.cached.get(at)
         if cached is not None:
             self.cached.move_to_end(at)
             return cached
-        block = self._decoded(at, plane, row, col)
+        block = self._decoded(at, plane, window)
         if block is not None:
             self.cached[at] = block
             self.cached_bytes += block.nbytes
@@ -104,32 +93,24 @@ class Blocks:
                 self.cached_bytes -= self.cached.popitem(last=False)[1].nbytes
         return block
 
-    def _decoded(self, at: int, plane: int, row: int, col: int) -> Pixels | None:
+    def _decoded(self, at: int, plane: int, window: Window) -> Pixels | None:
         table = self.table
-        height = table.height
-        if table.strips:
-            height = min(height, table.rows - row * height)
-        length = table.length(at)
-        data = os.pread(self.fd, length, int(table.offsets[at])) if length else b""
-        raw = np.empty(height * table.width * table.samples * self.dtype.itemsize, np.uint8)
+        height = window.height if table.strips else table.grid.chunk_height
+        shape = height, table.grid.chunk_width, table.samples
+        data = table.read(self.fd, at)
+        raw = np.empty(math.prod(shape) * self.dtype.itemsize, np.uint8)
         try:
             lossless.expand(table.compress, data, raw)
         except VerifyError:
             # Left out, or of another size than a full block: GDAL reads it. Damage is an error.
-            if table.compress == "DEFLATE" and length and not ends_well(data, 4 * len(raw) + 1024):
+            there = table.compress == "DEFLATE" and table.length(at)
+            if there and not ends_well(data, 4 * len(raw) + 1024):
                 return None
-            return self._by_gdal(plane, row, col)
-        return _by_band(raw, (height, table.width, table.samples), self.dtype, table.predictor)
-
-    def _by_gdal(self, plane: int, row: int, col: int) -> Pixels:
-        table, dataset = self.table, self.dataset()
-        whole = Window(0, 0, dataset.width, dataset.height)
-        block = Window(col * table.width, row * table.height, table.width, table.height).clip(whole)
-        first = plane * table.samples + 1
-        pixels: Pixels = dataset.read(
-            list(range(first, first + table.samples)), window=RasterWindow(*block.srcwin)
-        )
-        return pixels
+            first = plane * table.samples + 1
+            bands = list(range(first, first + table.samples))
+            pixels: Pixels = self.dataset().read(bands, window=RasterWindow(*window.srcwin))
+            return pixels
+        return _by_band(raw, shape, self.dtype, table.predictor)
 
 
 def _by_band(raw: Pixels, shape: tuple[int, int, int], dtype: DType, predictor: int) -> Pixels:

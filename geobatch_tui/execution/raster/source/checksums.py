@@ -9,7 +9,6 @@ Other codecs of TIFF carry none.
 
 from __future__ import annotations
 
-import os
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,31 +38,26 @@ class Checksums:
 
     def damaged(self, window: Window) -> list[tuple[int, int]]:
         """Return row and column of each block under ``window`` whose checksum is wrong."""
-        bad: dict[tuple[int, int], None] = {}
-        for row, col in self.table.under(window):
-            for at in self.table.planes_of(row, col):
-                if not self.seen[at]:
-                    if self._is_good(at):
-                        self.seen[at] = 1
-                    else:
-                        bad[row, col] = None
-        return list(bad)
+        grid = self.table.grid
+        return [
+            divmod(number, grid.columns)
+            for number in grid.under(window)
+            if not all(map(self._is_good, self.table.planes_of(number)))
+        ]
 
     def _is_good(self, at: int) -> bool:
-        length = self.table.length(at)
-        # GDAL judges blocks that are left out, or claim more than any encoder makes.
-        if not length:
-            return True
-        data = os.pread(self.fd, length, int(self.table.offsets[at]))
-        if len(data) < length:
-            return False
-        size = self.table.full_size
-        try:
-            imagecodecs.deflate_decode(data, out=size)
-        except RuntimeError:
-            # A block may have another size than a full one without being damaged.
-            return ends_well(data, 4 * size + 1024)
-        return True
+        if not self.seen[at]:
+            length, data = self.table.length(at), self.table.read(self.fd, at)
+            size = self.table.full_size
+            try:
+                # GDAL judges blocks that are left out, or claim more than any encoder makes.
+                if length:
+                    imagecodecs.deflate_decode(data, out=size)
+                self.seen[at] = len(data) == length
+            except RuntimeError:
+                # A block may have another size than a full one without being damaged.
+                self.seen[at] = len(data) == length and ends_well(data, 4 * size + 1024)
+        return bool(self.seen[at])
 
 
 def ends_well(data: bytes, limit: int) -> bool:

@@ -8,6 +8,7 @@ and closes it when it opens another.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import tempfile
@@ -32,9 +33,10 @@ from geobatch_tui.errors import (
     UnsafeInputError,
     UnsupportedFormatError,
 )
+from geobatch_tui.execution.protocol.messages import ChunkGrid
 from geobatch_tui.execution.raster.source import hdf5, magic, sidecars, tiff_directory
 from geobatch_tui.execution.raster.source.block_table import BlockTable
-from geobatch_tui.execution.raster.source.blocks import Blocks, DamagedBlocksError
+from geobatch_tui.execution.raster.source.blocks import Blocks
 from geobatch_tui.execution.raster.source.checksums import Checksums
 from geobatch_tui.execution.raster.source_facts import Facts
 from geobatch_tui.execution.runtime import classify
@@ -42,7 +44,7 @@ from geobatch_tui.execution.runtime.recorder import filters
 from geobatch_tui.execution.sources import source_files, vrt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from rasterio.io import DatasetReader
 
@@ -61,6 +63,8 @@ OPTIONS = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "YES", "GDAL_DISABLE_READDIR_ON_OPEN
 _NO_CODEC = re.compile(
     r"missing codec|compression (?:only supported|support is not)", re.IGNORECASE
 )
+#: Blocks that the evidence of an error lists.
+MOST_LISTED = 1000
 #: Files next to an image that GDAL reads with it.
 _SIDECARS = (".aux.xml", ".msk", ".ovr", ".hdr")
 _REPLACED = (".tfw", ".wld", ".prj", ".hdr", ".jgw", ".pgw")
@@ -148,16 +152,12 @@ def _openable(path: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="geobatch-") as scratch:
         link = Path(scratch, f"source{file.suffix if file.suffix.isascii() else ''}")
         link.symlink_to(file)
-        for extra in _SIDECARS:
-            _link(file.with_name(file.name + extra), link.with_name(link.name + extra))
-        for suffix in _REPLACED:
-            _link(file.with_suffix(suffix), link.with_suffix(suffix))
+        beside = [(file.with_name(file.name + s), link.with_name(link.name + s)) for s in _SIDECARS]
+        beside += [(file.with_suffix(s), link.with_suffix(s)) for s in _REPLACED]
+        for target, name in beside:
+            if target.is_file():
+                name.symlink_to(target)
         yield str(link)
-
-
-def _link(target: Path, link: Path) -> None:
-    if target.is_file():
-        link.symlink_to(target)
 
 
 def _open_pinned(path: str, name: str, driver: str) -> DatasetReader:
@@ -174,13 +174,9 @@ def _open_pinned(path: str, name: str, driver: str) -> DatasetReader:
                 f"GDAL cannot decode ({error})",
                 hint="decode it with software that can, and write it with another compression",
             ) from error
-        _explain_cut_off(path, driver)
+        if driver == "GTiff":
+            refuse_missing_blocks(path)
         raise CorruptSourceError(f"{path} cannot be opened as {driver}: {error}") from error
-
-
-def _explain_cut_off(path: str, driver: str) -> None:
-    if driver == "GTiff":
-        refuse_missing_blocks(path)
 
 
 def _refuse_subdatasets(path: str, dataset: DatasetReader) -> None:
@@ -207,13 +203,26 @@ def refuse_missing_blocks(path: str) -> None:
         f"{first.total} blocks lie beyond its end",
         hint="fetch the file again: it is shorter than its own directory says",
     )
-    attach_blocks(error, [[part.directory, index] for part in missing for index in part.blocks])
+    attach_blocks(error, [(part.directory, index) for part in missing for index in part.blocks])
     raise error
 
 
-def attach_blocks(error: CorruptSourceError, blocks: list[list[int]], limit: int = 1000) -> None:
-    """Add evidence to ``error``: the first ``limit`` of the ``blocks`` that cannot be read."""
-    error.evidence = {"blocks": blocks[:limit], "blocks_total": len(blocks)}
+def attach_blocks(error: CorruptSourceError, blocks: Collection[tuple[int, int]]) -> None:
+    """Add evidence to ``error``: the first of the ``blocks`` that cannot be read."""
+    listed = [list(block) for block in itertools.islice(blocks, MOST_LISTED)]
+    error.evidence = {"blocks": listed, "blocks_total": len(blocks)}
+
+
+def unreadable(path: str, blocks: list[tuple[int, int]], of: str, why: str) -> CorruptSourceError:
+    """Return the error for ``blocks``, by row and column, that cannot be read; ``of`` says of
+    which."""
+    listed = ", ".join(f"{row},{col}" for row, col in blocks[:5])
+    error = CorruptSourceError(
+        f"{path}: {len(blocks)} of {of} cannot be read (row,column {listed}"
+        f"{' ...' if len(blocks) > 5 else ''}): {why}"
+    )
+    attach_blocks(error, blocks)
+    return error
 
 
 def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:
@@ -229,12 +238,11 @@ def refuse_bomb(path: str, dataset: DatasetReader, max_bytes: int) -> None:
             f"{dataset.count} bands, {raw} bytes ({raw // size} times the file)",
             hint="if the file is what it says, cut it into parts with gdal_translate -srcwin",
         )
-    block = block_bytes(dataset)
+    block, (rows, cols) = block_bytes(dataset), dataset.block_shapes[0]
     if block > max_bytes:
         raise MemoryBudgetError(
-            f"{path}: one of its blocks ({dataset.block_shapes[0][1]}x"
-            f"{dataset.block_shapes[0][0]} pixels) takes {block} bytes, a chunk may take "
-            f"{max_bytes}",
+            f"{path}: one of its blocks ({cols}x{rows} pixels) takes {block} bytes, a chunk may "
+            f"take {max_bytes}",
             hint="rewrite it in tiles (gdal_translate -co TILED=YES), or raise memory_budget",
         )
 
@@ -309,34 +317,28 @@ class OpenSource:
             CorruptSourceError: as :meth:`check`.
             RasterioError: GDAL cannot read them.
         """
+        pixels: Pixels
         if self.blocks is None:
             self.check(window)
-            pixels: Pixels = self.dataset.read(window=RasterWindow(*window.srcwin))
+            pixels = self.dataset.read(window=RasterWindow(*window.srcwin))
             return pixels
-        try:
-            return self.blocks.read_blocks(window)
-        except DamagedBlocksError as error:
-            raise self._corrupt(error.blocks) from error
+        pixels, damaged = self.blocks.read_blocks(window)
+        if damaged:
+            raise self._corrupt(damaged)
+        return pixels
 
     def check(self, window: Window) -> None:
         """Raise CorruptSourceError if a block under ``window`` is damaged, though GDAL may not
         notice; its evidence lists such blocks as [row, column]."""
-        if self.checksums is not None:
-            damaged = self.checksums.damaged(window)
-            if damaged:
-                raise self._corrupt(damaged)
+        damaged = self.checksums.damaged(window) if self.checksums is not None else []
+        if damaged:
+            raise self._corrupt(damaged)
 
     def _corrupt(self, damaged: list[tuple[int, int]]) -> CorruptSourceError:
-        listed = ", ".join(f"{row},{col}" for row, col in damaged[:5])
-        cols, rows = self.facts.block
-        total = -(-self.facts.height // rows) * -(-self.facts.width // cols)
-        error = CorruptSourceError(
-            f"{self.path}: {len(damaged)} of {total} blocks cannot be read (row,column "
-            f"{listed}{' ...' if len(damaged) > 5 else ''}): their checksums are wrong, though "
-            "GDAL may read them without a word"
-        )
-        attach_blocks(error, [list(block) for block in damaged])
-        return error
+        facts = self.facts
+        total = len(ChunkGrid(facts.width, facts.height, *facts.block))
+        why = "their checksums are wrong, though GDAL may read them without a word"
+        return unreadable(self.path, damaged, f"{total} blocks", why)
 
 
 class _ThreadSource(threading.local):
@@ -377,13 +379,12 @@ def source_of(item: ItemContext) -> Iterator[OpenSource]:
 
 
 def _opened(item: ItemContext, stack: contextlib.ExitStack) -> OpenSource:
-    facts = Facts.from_notes(item.plan.notes)
-    if facts is not None:
-        return OpenSource.of(item.source, facts, stack)
-    # Planned by an earlier version, which kept no facts.
-    allow_vrt = item.plan.notes.get("driver") == "VRT"
-    dataset = _open(item.source, stack, allow_vrt=allow_vrt)
-    return OpenSource.of(item.source, Facts.of(dataset), stack, dataset)
+    facts, dataset = Facts.from_notes(item.plan.notes), None
+    if facts is None:  # planned by an earlier version, which kept none
+        allow_vrt = item.plan.notes.get("driver") == "VRT"
+        dataset = _open(item.source, stack, allow_vrt=allow_vrt)
+        facts = Facts.of(dataset)
+    return OpenSource.of(item.source, facts, stack, dataset)
 
 
 def release() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.raster.encode import tiff_tag as tag
+from geobatch_tui.execution.raster.encode.tiff_tag import TiffForm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,26 +42,6 @@ _COMPRESSIONS = {
     34892: "lossy JPEG of DNG", 34925: "LZMA", 50000: "ZSTD", 50001: "WEBP", 50002: "JPEG XL",
     52546: "JPEG XL of DNG",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """Byte order and widths of classic TIFF or BigTIFF."""
-
-    order: str
-    big: bool
-
-    @property
-    def pointer(self) -> str:
-        return self.order + ("Q" if self.big else "I")
-
-    @property
-    def counter(self) -> str:
-        return self.order + ("Q" if self.big else "H")
-
-    @property
-    def entry(self) -> str:
-        return self.order + ("HHQ8s" if self.big else "HHI4s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +102,9 @@ def compression_of(path: Path) -> str:
     return f"{_COMPRESSIONS.get(number, 'an unknown codec')} (TIFF compression {number})"
 
 
-def _form(head: bytes) -> _Form:
+def _form(head: bytes) -> TiffForm:
     order = "<" if head[:2] == b"II" else ">"
-    return _Form(order, struct.unpack(order + "H", head[2:4])[0] == 43)
+    return TiffForm(order, struct.unpack(order + "H", head[2:4])[0] == 43)
 
 
 def _size(file: BinaryIO) -> int:
@@ -145,7 +126,7 @@ def _seek(file: BinaryIO, offset: int, path: Path, what: str) -> None:
 
 
 def _directory(
-    file: BinaryIO, form: _Form, offset: int, path: Path, wanted: frozenset[int] = _WANTED
+    file: BinaryIO, form: TiffForm, offset: int, path: Path, wanted: frozenset[int] = _WANTED
 ) -> tuple[Tags, int]:
     _seek(file, offset, path, "a directory")
     count = _unpack(file, form.counter, path, "a directory")
@@ -162,13 +143,13 @@ def _directory(
     return tables, next_offset
 
 
-def _table(file: BinaryIO, form: _Form, entry: tuple[int, int, bytes], path: Path) -> Table:
+def _table(file: BinaryIO, form: TiffForm, entry: tuple[int, int, bytes], path: Path) -> Table:
     kind, values, inline = entry
     dtype = np.dtype(form.order + _SIZES[kind])
     length = values * dtype.itemsize
     if length <= len(inline):
         return np.frombuffer(inline[:length], dtype)
-    offset = struct.unpack(form.order + ("Q" if form.big else "I"), inline)[0]
+    offset = struct.unpack(form.pointer, inline)[0]
     _seek(file, offset, path, f"the table of its {values} blocks")
     remaining = _size(file) - file.tell()
     if length > remaining:

@@ -46,7 +46,7 @@ def test_segments_hold_the_chunk(item):
         assert spool.is_intact(item, segment)
         window = item.plan.grid.window(segment.index)
         rows = rows_of(item, segment)
-        expected = [tiles_of(level, window).tolist() for level in levels[:2]]
+        expected = [tiles_of(grid, level, window) for level, grid in enumerate(levels[:2])]
         assert [rows["tile"][rows["level"] == n].tolist() for n in (0, 1)] == expected
         for row in rows[rows["level"] == 0]:
             start, length = int(row["offset"]), int(row["length"])

@@ -66,9 +66,9 @@ def test_each_tile_belongs_to_one_chunk(width, height, chunk):
     """The chunks' tiles of an owned level are all its tiles, each once."""
     plan = make_plan(width, height, block=16)
     grid = ChunkGrid(width, height, *chunk)
-    for level in pyramid(plan)[: owned_levels(plan, grid)]:
-        tiles = np.concatenate([tiles_of(level, grid.window(i)) for i in range(len(grid))])
-        assert sorted(tiles.tolist()) == list(range(level.tiles))
+    for number, level in enumerate(pyramid(plan)[: owned_levels(plan, grid)]):
+        tiles = np.concatenate([tiles_of(level, number, grid.window(i)) for i in range(len(grid))])
+        assert sorted(tiles.tolist()) == list(range(len(level)))
 
 
 def test_padding_is_nodata():
