@@ -23,6 +23,7 @@ from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.fields import field_types
 from geobatch_tui.execution.vector.formats import geoparquet_key
+from geobatch_tui.execution.vector.formats.lost_geometries import listed
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive, exact_names, ogr_drivers
@@ -117,7 +118,7 @@ def _plan(
         fields=tuple(layer.fields.names),
         schema=layer.fields.serialize().to_pybytes().hex(),
         written=written.serialize().to_pybytes().hex(),
-        count=layer.count,
+        count=layer.counted.every,
         where=params.where,
         encoding=layer.encoding,
         src_crs=src.to_wkt() if src is not None else "",
@@ -127,8 +128,8 @@ def _plan(
         options=writer_options(task.output),
         cell=0,
         place=layer.place,
-        lost=layer.lost,
-        shared=layer.shared,
+        lost=layer.counted.lost,
+        shared=layer.counted.shared,
         moments_as_text=layer.as_text,
         namesakes=layer.namesakes,
         geometry_type=layer.geometry_type,
@@ -166,12 +167,14 @@ def _warn_of_geometries(
     """Warn of records and geometries that are set aside, and of what geometries lose."""
     form = format_of(layer.driver)
     for numbers, why in (
-        (layer.lost, form.lost_records),
-        (layer.shared, "with more than a first feature, all that OGR reads; the rest is set aside"),
+        (layer.counted.lost, form.lost_records),
+        (
+            layer.counted.shared,
+            "with more than a first feature, all that OGR reads; the rest is set aside",
+        ),
     ):
         if numbers:
-            shown = ", ".join(map(str, numbers[:20])) + (", ..." if len(numbers) > 20 else "")
-            warnings.append(f"{plural(len(numbers), form.record)} {why}: {shown}")
+            warnings.append(f"{plural(len(numbers), form.record)} {why}: {listed(numbers)}")
     if layer.geometry_type.split()[0] in _CURVED:
         warnings.append(
             f"the layer is of {layer.geometry_type}: curves and surfaces "
@@ -297,7 +300,7 @@ def _with_chunks(
         features = _features(each, 0 if divisible else cell, size_of, task.chunking.max_bytes)
     access: Access = "drain"
     edges: tuple[int, ...] = ()
-    if layer.none_left or not plan.count:
+    if layer.counted.none_left or not plan.count:
         access, features = "none", plan.count
         none = (
             f"no feature of {task.source} satisfies where" if plan.count else "it has no features"
@@ -326,7 +329,7 @@ def _with_chunks(
             _BASE
             + _FACTOR * each * (0 if access == "none" else grid.chunk_width)
             # Any chunk may start the thread that reads the whole source.
-            + layer.largest
+            + layer.counted.largest
         ),
         output_bytes=int(4 * size + 2**20),
         detail=values,

@@ -24,6 +24,7 @@ from geobatch_tui.errors import (
     SourceChangedError,
 )
 from geobatch_tui.execution.io.digest import digest_of, short_digest
+from geobatch_tui.execution.vector.formats.lost_geometries import listed
 from geobatch_tui.execution.vector.formats.source_format import OpenLayer, format_of
 from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers, stream
 from geobatch_tui.execution.vector.ogr.layer_info import layer_info, layer_names
@@ -201,8 +202,7 @@ def _whole_column(layer: OpenLayer) -> pa.ChunkedArray:
 
 def _refuse_broken(path: str, wrong: Sequence[int]) -> None:
     if wrong:
-        listed = ", ".join(map(str, wrong[:20])) + (", ..." if len(wrong) > 20 else "")
-        raise _broken(path, f"broken: {listed}")
+        raise _broken(path, f"broken: {listed(wrong)}")
 
 
 def _broken(path: str, which: str) -> CorruptSourceError:

@@ -93,7 +93,7 @@ def _call(task: Task, recorder: Recorder) -> Receipt:
     if isinstance(task, ProbeTask):
         return registry.get_operation(task.op).probe(task, recorder.stage)
     if isinstance(task, LayersTask):
-        from geobatch_tui.execution.vector.read.layer_list import layers
+        from geobatch_tui.execution.vector.read.layer import layers
 
         return layers(task, recorder.stage)
     if isinstance(task, PreviewTask):

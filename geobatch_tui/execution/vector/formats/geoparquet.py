@@ -49,6 +49,12 @@ def parquet_file(path: str | Path, *, memory_map: bool = False) -> pq.ParquetFil
         return pq.ParquetFile(name, memory_map=memory_map, page_checksum_verification=True)
 
 
+def geo_key(file: pq.ParquetFile) -> bytes | None:
+    """Return the key ``geo`` of a file; None: it has none."""
+    of_schema: bytes | None = (file.schema_arrow.metadata or {}).get(b"geo")
+    return of_schema or (file.metadata.metadata or {}).get(b"geo")
+
+
 def uniform_groups(meta: pq.FileMetaData) -> int:
     """Return the rows of each row group, if all but the last have the same and none is large; else
     0."""
@@ -93,12 +99,11 @@ def _beyond(side: float, statistics: pq.Statistics, towards: float) -> float:
 
 def _places(file: pq.ParquetFile, geometry: str) -> list[int]:
     """Number the columns with the sides of the boxes; none if there are no boxes."""
-    schema, meta = file.schema_arrow, file.metadata
-    raw = (schema.metadata or {}).get(b"geo") or (meta.metadata or {}).get(b"geo") or b"{}"
-    column = json.loads(raw).get("columns", {}).get(geometry, {})
+    column = json.loads(geo_key(file) or b"{}").get("columns", {}).get(geometry, {})
     box = column.get("covering", {}).get("bbox", {})
     if not all(side in box for side in _SIDES):
         return []
+    meta = file.metadata
     numbers = {meta.schema.column(n).path: n for n in range(meta.num_columns)}
     columns = [numbers.get(".".join(box[side]), -1) for side in _SIDES]
     return columns if min(columns) >= 0 else []

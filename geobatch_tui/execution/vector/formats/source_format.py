@@ -49,6 +49,7 @@ class OpenLayer:
         name: of the layer.
         info: what OGR says of it.
         scanned: what :meth:`SourceFormat.scan` found, if it was asked.
+        encoding: of its text, that OGR is to be told; empty: OGR knows it.
     """
 
     path: str
@@ -56,6 +57,7 @@ class OpenLayer:
     name: str
     info: LayerInfo
     scanned: tuple[int, int] | None = None
+    encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,19 @@ class FeatureCount:
         read: features that OGR reads; negative: it does not know.
         lost, shared: as in the plan.
         largest: bytes that OGR needs for the largest feature; 0: a chunk has room for it.
+        none_left: ``where`` leaves no feature, and ``read`` are all that there are.
     """
 
     read: int
     lost: tuple[int, ...] = ()
     shared: tuple[int, ...] = ()
     largest: int = 0
+    none_left: bool = False
+
+    @property
+    def every(self) -> int:
+        """Features, and records that are set aside."""
+        return self.read + len(self.lost) + len(self.shared)
 
 
 class Read(Protocol):
@@ -166,10 +175,10 @@ class SourceFormat:
                 )
         return FeatureCount(count)
 
-    def count_by_reading(self, layer: OpenLayer, where: str = "", encoding: str = "") -> int:
+    def count_by_reading(self, layer: OpenLayer, where: str = "") -> int:
         """Count the features that ``where`` leaves, in one pass over the attributes."""
         columns = self.columns(where, ())
-        batches = layer_info.id_batches(layer.place, layer.name, columns, where, encoding)
+        batches = layer_info.id_batches(layer.place, layer.name, columns, where, layer.encoding)
         return sum(map(len, batches))
 
     def has_deleted(self, place: str) -> bool:

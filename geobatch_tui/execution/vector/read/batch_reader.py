@@ -68,7 +68,7 @@ def open_stream(
             names = _names(plan, fid, meta["geometry_name"], reader.schema)
             for batch in reader:
                 read = _with_id_and_geometry(plan, batch.rename_columns(names), fid, schema)
-                features = pinned(read, schema, FID, WKB)
+                features = pinned(read, schema, WKB)
                 stream.refuse_overlaps(path, features.column(WKB))
                 columns = [*map(stream.apart, features.columns[:-1]), features.columns[-1]]
                 features = pa.RecordBatch.from_arrays(columns, schema=features.schema)
@@ -100,7 +100,7 @@ def _with_id_and_geometry(
     return batch
 
 
-def pinned(batch: pa.RecordBatch, schema: pa.Schema, fid: str, geometry: str) -> pa.RecordBatch:
+def pinned(batch: pa.RecordBatch, schema: pa.Schema, geometry: str) -> pa.RecordBatch:
     """Return a batch with exactly the attributes of ``schema``, then ``FID`` and ``WKB``.
 
     Raises:
@@ -123,6 +123,6 @@ def pinned(batch: pa.RecordBatch, schema: pa.Schema, fid: str, geometry: str) ->
         columns.append(column)
     wkb = batch.column(geometry)
     wkb = wkb if wkb.type == pa.binary() else wkb.cast(pa.binary())
-    ids = batch.column(fid)
+    ids = batch.column(FID)
     ids = ids if ids.type == pa.int64() else ids.cast(pa.int64())
     return pa.RecordBatch.from_arrays([*columns, ids, wkb], schema=with_id_and_shape(schema))

@@ -14,7 +14,7 @@ import numpy as np
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector.batch_schema import unread_features
 from geobatch_tui.execution.vector.plan import WKB
-from geobatch_tui.execution.vector.read import batch_reader, parquet_reader, parts_on_disk
+from geobatch_tui.execution.vector.read import batch_reader, parquet_layer, parts_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
     if plan.access == "drain":
         batches = parts_on_disk.read_part(item, plan, index)
     elif plan.access == "rows":
-        batches = parquet_reader.row_groups(item, plan, window)
+        batches = parquet_layer.row_groups(item, plan, window)
     elif index in plan.outside:
         batches = iter((unread_features(plan, None, window.width),))
     elif plan.access == "fid":

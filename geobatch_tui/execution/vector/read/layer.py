@@ -1,29 +1,39 @@
-"""The layer of a vector source: its fields, CRS, number of features and what is odd about them."""
+"""The layers of a vector source: their names, and the fields, CRS, number of features of one, and
+what is odd about them."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from geobatch_tui.errors import MemoryBudgetError, SchemaError, UnsupportedFormatError
+from geobatch_tui.errors import (
+    EmptyInputError,
+    MemoryBudgetError,
+    SchemaError,
+    UnsupportedFormatError,
+)
+from geobatch_tui.execution.protocol.messages import LayersReceipt
 from geobatch_tui.execution.vector.fields import field_types, source_ids
+from geobatch_tui.execution.vector.formats.lost_geometries import listed
 from geobatch_tui.execution.vector.formats.source_format import AUTO, STRICT, OpenLayer, format_of
-from geobatch_tui.execution.vector.ogr import errors, stream, time_zones
+from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers, stream, time_zones
 from geobatch_tui.execution.vector.ogr.exact_names import exact
-from geobatch_tui.execution.vector.ogr.layer_info import layer_info
+from geobatch_tui.execution.vector.ogr.layer_info import layer_info, layer_names
 from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
 from geobatch_tui.execution.vector.output_format import OUTPUT_FORMATS
 from geobatch_tui.execution.vector.plan import TABLE
-from geobatch_tui.execution.vector.read import batch_reader, layer_list
+from geobatch_tui.execution.vector.read import batch_reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from geobatch_tui.execution.params.vector_params import VectorParams
-    from geobatch_tui.execution.protocol.messages import Json, ProbeTask
+    from geobatch_tui.execution.protocol.messages import Json, LayersTask, ProbeTask
+    from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.formats.source_format import FeatureCount, SourceFormat
     from geobatch_tui.execution.vector.ogr.layer_info import LayerInfo
 
@@ -36,20 +46,14 @@ class Layer:
     """A layer as its source describes it.
 
     Attributes:
-        driver, place, geometry_type, encoding, lost, shared, namesakes, id_name, id_is_key: as in
-            the plan.
-        name: of the layer.
+        driver, place, geometry_type, encoding, namesakes, id_name, id_is_key: as in the plan.
         fields: schema of the attributes.
-        geometry: name of the geometry column.
-        fid_column: name of the ids.
+        geometry, fid_column: names of the columns of geometries and ids.
         crs: as a text that PROJ reads.
-        count: features, and records that are set aside; if ``where`` leaves none: all features.
         rows: of each row group of GeoParquet; 0 if these are not even.
         as_text: moments are read as text, as they have zones.
         warnings: for the plan.
         jumps: OGR goes to a record by its number.
-        none_left: ``where`` leaves no feature.
-        largest: bytes that OGR needs for the largest feature.
         measured: geometries have M, as the source says.
         geo: see ``geoparquet_key``.
         widths: of text fields, where the source declares them.
@@ -61,24 +65,44 @@ class Layer:
     fields: pa.Schema
     geometry: str
     geometry_type: str
-    fid_column: str
     crs: str | None
-    count: int
-    encoding: str
+    counted: FeatureCount
+    fid_column: str = ""
+    encoding: str = ""
     rows: int = 0
     as_text: bool = False
     warnings: tuple[str, ...] = ()
     jumps: bool = False
-    lost: tuple[int, ...] = ()
-    shared: tuple[int, ...] = ()
-    none_left: bool = False
     namesakes: bool = False
-    largest: int = 0
     measured: bool = False
     id_name: str = ""
     id_is_key: bool = False
     geo: Json = field(default_factory=dict)
     widths: Mapping[str, int] = field(default_factory=dict)
+
+
+def layers(task: LayersTask, stage: Stage) -> LayersReceipt:
+    """List all layers of a source, with and without geometry.
+
+    Raises:
+        InvalidInputError and its kin: the source cannot be opened, or two layers have one name.
+    """
+    with stage("open"):
+        drivers = ogr_drivers.drivers_of(task.source)
+        if format_of(drivers[0]).is_arrow:
+            return LayersReceipt(("",))
+        place = ogr_drivers.place_of(task.source)
+        if archive.is_inside(place):
+            archive.check(task.source)
+        with errors.ogr_errors(task.source):
+            names = layer_names(place)
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise SchemaError(
+                f"{task.source} has several layers of the name {twice[0]!r}, of which OGR opens "
+                "only the first",
+                hint="rename the others in a copy",
+            )
+        return LayersReceipt(tuple(names))
 
 
 def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[str, ...]) -> Layer:
@@ -90,15 +114,16 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
     scanned = format_of(drivers[0]).scan(task.source, place)
     if scanned is not None:
         _refuse_large(task, scanned[1])
-    name = layer_list.choose(task, place, drivers)
+    name = _chosen(task, place, drivers)
     with errors.ogr_errors(task.source, name):
-        layer = OpenLayer(task.source, place, name, _info(place, name, params, drivers), scanned)
-        layer, encoding, unsaid = _opened(layer, params, drivers)
-        form = format_of(layer.info["driver"])
+        info = _info(place, name, params, drivers)
+        layer = OpenLayer(task.source, place, name, info, scanned)
+        layer, unsaid = _opened(layer, params, drivers)
+        info, form = layer.info, format_of(layer.info["driver"])
         if params.where:
             form.refuse_where(layer, params.where)
-        read = _read(task, layer, form, params, encoding)
-        counted, none_left = _counted(layer, form, params.where, encoding)
+        read = _read(task, layer, form, params)
+        counted = _counted(layer, form, params.where)
         _refuse_large(task, counted.largest)
         warnings = _further_geometries(read.whole, read.geometry)
         measured = form.is_measured(layer)
@@ -113,29 +138,49 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
             layer.place, name, read.schema, warnings, namesakes=bool(read.numbered)
         )
     return Layer(
-        driver=layer.info["driver"],
+        driver=info["driver"],
         place=layer.place,
         name=name,
         fields=read.schema if in_utc is None else in_utc,
         as_text=in_utc is not None,
         warnings=tuple(warnings),
         geometry=read.geometry,
-        geometry_type=str(layer.info["geometry_type"]),
+        geometry_type=str(info["geometry_type"]),
         measured=measured,
         id_name=read.id_name,
         id_is_key=read.id_is_key,
         namesakes=bool(read.numbered),
-        fid_column=layer.info["fid_column"],
-        crs=layer.info["crs"],
-        encoding=encoding,
-        jumps=layer.info["capabilities"]["fast_set_next_by_index"],
+        fid_column=info["fid_column"],
+        crs=info["crs"],
+        encoding=layer.encoding,
+        jumps=info["capabilities"]["fast_set_next_by_index"],
         widths=_widths(read.fields),
-        count=counted.read + len(counted.lost) + len(counted.shared),
-        lost=counted.lost,
-        shared=counted.shared,
-        largest=counted.largest,
-        none_left=none_left,
+        counted=counted,
     )
+
+
+def _chosen(task: ProbeTask, place: str, drivers: tuple[str, ...]) -> str:
+    """Choose the layer of a source that is asked for, or the only one.
+
+    Raises:
+        SchemaError: there is no such layer, or there are several and none is named.
+        EmptyInputError: there is none at all.
+    """
+    with errors.ogr_errors(task.source):
+        names = layer_names(place)
+    asked = str(task.source_options.get("layer") or "")
+    shown = listed([repr(name) for name in names])
+    if asked and asked not in names:
+        raise SchemaError(f"{task.source} has no layer {asked!r}, only {shown}")
+    if len(names) > 1 and not asked:
+        raise SchemaError(
+            f"{task.source} has {len(names)} layers: {shown}",
+            hint='name one in source.layer; source.layer = "*" makes an item of each',
+        )
+    if not names:
+        format_of(drivers[0]).explain_no_layer(task.source, place)
+        raise EmptyInputError(f"{task.source} has no layer")
+    return asked or names[0]
 
 
 def _info(
@@ -153,9 +198,9 @@ def _info(
 
 def _opened(
     layer: OpenLayer, params: VectorParams, drivers: tuple[str, ...]
-) -> tuple[OpenLayer, str, str]:
-    """Choose how OGR opens a layer: its place, what it says there, the encoding of its text, empty
-    where OGR knows it, and a warning about one that no file says."""
+) -> tuple[OpenLayer, str]:
+    """Choose how OGR opens a layer: its place, what it says there, and the encoding of its text;
+    return also a warning about one that no file says."""
     place = format_of(layer.info["driver"]).place_to_open(layer)
     if place != layer.place:
         layer = replace(layer, place=place, info=_info(place, layer.name, params, drivers))
@@ -172,35 +217,25 @@ def _opened(
         info["geometry_type"] = TABLE
     if encoding and encoding != params.encoding:
         info = _info(place, layer.name, params, drivers, encoding)
-    return replace(layer, info=info), encoding, unsaid
+    return replace(layer, info=info, encoding=encoding), unsaid
 
 
-def _counted(
-    layer: OpenLayer, form: SourceFormat, where: str, encoding: str
-) -> tuple[FeatureCount, bool]:
+def _counted(layer: OpenLayer, form: SourceFormat, where: str) -> FeatureCount:
     """Count the features that ``where`` leaves, and records that OGR leaves out; if it leaves none
-    of these, all features. Return also whether that is so."""
+    of these, all features."""
     counted = form.count(layer, where)
-    count = counted.read
     if where or form.has_deleted(layer.place):
-        count = form.count_by_reading(layer, where, encoding)
-    none_left = bool(where) and not (count or counted.lost or counted.shared)
-    if none_left:
-        count = form.count_by_reading(layer, "", encoding)
-    return replace(counted, read=count), none_left
+        counted = replace(counted, read=form.count_by_reading(layer, where))
+    if where and not counted.every:
+        return replace(counted, read=form.count_by_reading(layer), none_left=True)
+    return counted
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Columns of a layer as OGR reads them.
-
-    Attributes:
-        whole: all columns.
-        fields: attributes that are asked for.
-        schema: the same as they are planned, with the ids.
-        geometry, id_name, id_is_key: as in :class:`Layer`.
-        numbered: fields that get a number, as they have the name of another.
-    """
+    """Columns of a layer as OGR reads them: ``whole``, all of them; ``fields``, the attributes that
+    are asked for; ``schema``, these as they are planned, with the ids; ``numbered``, fields that
+    get a number, as they have the name of another; the others as in :class:`Layer`."""
 
     whole: pa.Schema
     fields: list[pa.Field]
@@ -211,13 +246,7 @@ class _Read:
     numbered: list[str]
 
 
-def _read(
-    task: ProbeTask,
-    layer: OpenLayer,
-    form: SourceFormat,
-    params: VectorParams,
-    encoding: str,
-) -> _Read:
+def _read(task: ProbeTask, layer: OpenLayer, form: SourceFormat, params: VectorParams) -> _Read:
     output = OUTPUT_FORMATS[str(task.output["format"])]
     given = [str(field) for field in layer.info["fields"]]
     all_fields = stream.each_once(given)
@@ -229,7 +258,7 @@ def _read(
     with pyogrio.open_arrow(
         exact(layer.place),
         layer=layer.name,
-        encoding=encoding or None,
+        encoding=layer.encoding or None,
         columns=columns if given == all_fields else None,
         return_fids=members,
         batch_size=source_ids.FIRST,

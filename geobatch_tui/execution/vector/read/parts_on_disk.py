@@ -26,7 +26,7 @@ from geobatch_tui.execution.vector import batch_schema
 from geobatch_tui.execution.vector.formats.source_format import format_of
 from geobatch_tui.execution.vector.ogr import archive
 from geobatch_tui.execution.vector.plan import UNREAD
-from geobatch_tui.execution.vector.read import batch_reader, parquet_reader
+from geobatch_tui.execution.vector.read import batch_reader, parquet_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,7 +170,7 @@ def all_features(item: ItemContext, plan: VectorPlan) -> Iterator[pa.RecordBatch
     """Read all features of the source, in its order, and behind them, what OGR leaves out."""
     form = format_of(plan.driver)
     if form.is_arrow:
-        yield from parquet_reader.whole_file(item, plan)
+        yield from parquet_layer.whole_file(item, plan)
         return
     place = plan.place or item.source
     with archive.Plain(item.source, place, item.work_dir) as plain:
