@@ -26,8 +26,8 @@ from geobatch_tui.execution.protocol.messages import (
     Segment,
 )
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.observability.rates import Rates
 from geobatch_tui.orchestration.run.engine import Engine
+from geobatch_tui.orchestration.run.monitor import Monitor
 from geobatch_tui.orchestration.schedule.scheduler import Scheduler, SchedulerConfig
 from geobatch_tui.orchestration.state.outcome import Tally
 from geobatch_tui.orchestration.state.session import Session, open_session
@@ -125,17 +125,18 @@ class RunPhase:
     failures: dict[tuple[int, int | None], list[Failure]] = field(default_factory=dict)
     only: frozenset[int] | None = None
     tasks: list[Task] = field(default_factory=list)
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally = field(init=False)
     space: Space = field(default_factory=Space)
     config: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         config = {"workers": 1, "backoff_base": 0.0, **self.config}
+        self.session.loaded = self.project.job()
+        monitor = Monitor(self.session, 0)
+        self.tally = monitor.tally
         self.engine = Engine(
             self.session,
-            self.project.job().job,
-            self.tally,
-            Rates(),
+            monitor,
             InlinePool(self._answer),
             Scheduler(SchedulerConfig(**config)),
             only=self.only,

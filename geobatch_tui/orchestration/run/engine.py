@@ -23,18 +23,16 @@ from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.run.item_finisher import ItemFinisher
 from geobatch_tui.orchestration.run.open_items import OpenItem, OpenItems
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.state.letters import chunk_label, chunk_letter, feature_letter
+from geobatch_tui.orchestration.state.letters import chunk_letter, feature_letter
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher, Listener
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.protocol.messages import Outcome, Task
-    from geobatch_tui.observability.rates import Rates
+    from geobatch_tui.orchestration.run.monitor import Monitor
     from geobatch_tui.orchestration.run.watchdogs import SpaceWatch
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
-    from geobatch_tui.orchestration.state.outcome import Tally
     from geobatch_tui.orchestration.state.session import Session
     from geobatch_tui.orchestration.workers.pool import Lost, Pool
 
@@ -49,43 +47,32 @@ class Engine(Listener):
 
     Args:
         session: lock, ledger, log.
-        job: the job.
-        tally: counts as they stood when the run began; kept up to date here.
-        rates: measures throughput.
+        monitor: counts as they stood when the run began, and rates; kept up to date here.
         pool: its workers.
         scheduler: a fresh scheduler.
         only: ids of the only chunks to run; None: all that are open.
-
-    Attributes:
-        dispatcher: carries the scheduler's decisions to the pool; the engine is its listener.
-        finisher: ends items whose chunks are settled.
     """
 
     def __init__(
         self,
         session: Session,
-        job: Job,
-        tally: Tally,
-        rates: Rates,
+        monitor: Monitor,
         pool: Pool,
         scheduler: Scheduler,
         *,
         only: frozenset[int] | None = None,
     ) -> None:
-        operation = get_operation(job.op.name)
         self.dispatcher = Dispatcher(pool, scheduler, self)
-        self._open_items = OpenItems(session.reader, session.state, job, only)
-        self.finisher = ItemFinisher(
-            session, job, operation, tally, self._open_items, self.dispatcher
-        )
+        self._open_items = OpenItems(session, only)
+        self._tally = monitor.tally
+        self.finisher = ItemFinisher(session, self._tally, self._open_items, self.dispatcher)
         self._session = session
-        self._operation = operation
-        self._tally = tally
-        self._rates = rates
+        self._operation = get_operation(session.job.op.name)
+        self._rates = monitor.rates
         self._space: SpaceWatch | None = None
-        self._attempts: dict[tuple[u.Kind, int], int] = {}
+        self._attempts: dict[u.Key, int] = {}
         self._running: set[int] = set()
-        self._debug = job.log.level == "debug"
+        self._debug = session.job.log.level == "debug"
 
     async def run(self, planned: Dispatcher, space: SpaceWatch) -> u.Finish:
         """Work off everything that the ledger holds open.
@@ -225,7 +212,7 @@ class Engine(Listener):
         receipt: ChunkReceipt,
     ) -> None:
         """Log that a chunk is done, and which of its features are set aside."""
-        chunk = chunk_label(item.context.key, item.context.plan.grid, index)
+        chunk = item.label(index)
         self._session.log.emit(
             "chunk.done",
             item=item.context.key,
@@ -351,7 +338,7 @@ class Engine(Listener):
         if unit.kind is not u.Kind.CHUNK:
             return self._open_items.item(unit.ident).context.key
         item, index = self._open_items.chunk(unit.ident)
-        return chunk_label(item.context.key, item.context.plan.grid, index)
+        return item.label(index)
 
     def _log_unit(
         self,
@@ -363,8 +350,7 @@ class Engine(Listener):
     ) -> None:
         if unit.kind is u.Kind.CHUNK:
             item, index = self._open_items.chunk(unit.ident)
-            fields["chunk"] = chunk_label(item.context.key, item.context.plan.grid, index)
-            fields["chunk_offset"] = index
+            fields |= {"chunk": item.label(index), "chunk_offset": index}
         else:
             item = self._open_items.item(unit.ident)
         fields["crs_source"] = item.context.plan.notes.get("crs_source")

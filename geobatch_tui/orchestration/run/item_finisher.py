@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.execution.protocol.messages import Failure
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.run.open_items import FINALISE_BYTES, HANDLES
@@ -14,10 +15,8 @@ from geobatch_tui.orchestration.state.letters import item_letter
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from geobatch_tui.config.schema import Job
     from geobatch_tui.errors import GeobatchError
-    from geobatch_tui.execution.protocol.messages import ItemReceipt
-    from geobatch_tui.execution.protocol.operation import Operation
+    from geobatch_tui.execution.protocol.messages import ItemReceipt, Json
     from geobatch_tui.orchestration.run.open_items import OpenItem, OpenItems
     from geobatch_tui.orchestration.state.outcome import Tally
     from geobatch_tui.orchestration.state.session import Session
@@ -28,36 +27,17 @@ REFILL = 64
 
 
 class ItemFinisher:
-    """Assembles, publishes, holds back or buries an item once its chunks are settled.
-
-    Args:
-        session: ledger and log.
-        job: for its policy on dead chunks.
-        operation: names the command that reproduces a failed assembly.
-        tally: counts.
-        open_items: items with unsettled chunks.
-        dispatcher: that of the run phase.
-
-    Attributes:
-        publishing: keys, by item id, of items whose publication is not durable yet.
-    """
+    """Assembles, publishes, holds back or buries an item once its chunks are settled."""
 
     def __init__(
-        self,
-        session: Session,
-        job: Job,
-        operation: Operation,
-        tally: Tally,
-        open_items: OpenItems,
-        dispatcher: Dispatcher,
+        self, session: Session, tally: Tally, open_items: OpenItems, dispatcher: Dispatcher
     ) -> None:
         self._session = session
-        self._job = job
-        self._operation = operation
         self._tally = tally
         self._open_items = open_items
         self._dispatcher = dispatcher
         self._side_tasks: set[asyncio.Task[None]] = set()
+        #: Keys, by item id, of items whose publication is not durable yet.
         self.publishing: dict[int, str] = {}
 
     def close(self) -> None:
@@ -76,7 +56,7 @@ class ItemFinisher:
             self._tell_if_exhausted()
             return
         context = item.context
-        if not item.dead or (self._job.output.on_dead_chunk == "fill" and item.done):
+        if not item.dead or (self._session.job.output.on_dead_chunk == "fill" and item.done):
             # Once the item's last chunk is durable: it is assembled from the ledger.
             self._beside(self._offer_assembly(item))
             return
@@ -182,10 +162,7 @@ class ItemFinisher:
         failure = Failure(
             type(error).__name__, error.reaction, error.message, stage="publish", hint=error.hint
         )
-        self._tally.bury(failure.error_class)
-        self._tally.items_dead += 1
-        letter = item_letter(row.item_id, row.key, row.source, row.src_digest, 1, failure, "")
-        self._session.put(lu.DeadLetter(row.item_id, None, 1, 0, failure.error_class, letter))
+        self._write_letter(item_letter(row, 1, failure, ""))
         self._session.log.emit(
             "item.dead", level="error", item=row.key, error_message=failure.message
         )
@@ -193,22 +170,19 @@ class ItemFinisher:
     def bury(self, item: OpenItem, attempts: int, failure: Failure) -> None:
         """Write a dead letter for an item that cannot be assembled."""
         context = item.context
-        record = item_letter(
-            context.item_id,
-            context.key,
-            context.source,
-            context.source_id.digest,
-            attempts,
-            failure,
-            self._operation.gdal_command(context),
-        )
+        command = get_operation(context.op).gdal_command(context)
+        record = item_letter(context, attempts, failure, command)
         record["crs_source"] = context.plan.notes.get("crs_source")
-        self._session.put(
-            lu.DeadLetter(context.item_id, None, attempts, 0, failure.error_class, record)
-        )
-        self._tally.bury(failure.error_class)
-        self._tally.items_dead += 1
+        self._write_letter(record)
         self._close(item)
+
+    def _write_letter(self, record: Json) -> None:
+        error_class = record["error_class"]
+        self._session.put(
+            lu.DeadLetter(record["item_id"], None, record["attempts"], 0, error_class, record)
+        )
+        self._tally.bury(error_class)
+        self._tally.items_dead += 1
 
     def _close(self, item: OpenItem) -> None:
         self._open_items.close(item.context.item_id)

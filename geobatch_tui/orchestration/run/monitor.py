@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.observability.rates import Rates, named
 from geobatch_tui.observability.snapshot import Snapshot
@@ -32,18 +33,10 @@ _AGEING = frozenset(
 
 
 class Monitor:
-    """Counts, rates, workers and units of a run.
+    """Counts, rates, workers and units of a run, of which all workers may take ``budget`` bytes.
+    ``state`` and ``reason`` are set by the run as it goes."""
 
-    Args:
-        session: the run's.
-        job: the job's name.
-        unit_name: px or features.
-        budget: bytes.
-
-    ``state`` and ``reason`` are set by the run as it goes.
-    """
-
-    def __init__(self, session: Session, job: str, unit_name: str, budget: int) -> None:
+    def __init__(self, session: Session, budget: int) -> None:
         self.tally = Tally()
         self.rates = Rates()
         self.state = "planning"
@@ -52,8 +45,8 @@ class Monitor:
         self._label: Callable[[Unit], str] | None = None
         self._memory: MemoryWatch | None = None
         self._session = session
-        self._job = job
-        self.unit_name = unit_name
+        data = get_operation(session.job.op.name).data
+        self.unit_name = "px" if data == "raster" else "features"
         self._budget = budget
 
     def show(
@@ -126,7 +119,7 @@ class Monitor:
         suspended, working = self._activity(now)
         return Snapshot(
             run_id=self._session.run_id,
-            job=self._job,
+            job=self._session.job.job.name,
             state=self.state,
             reason=self.reason,
             elapsed_s=now - self._session.started,

@@ -17,16 +17,15 @@ from geobatch_tui.ledger.place.owner import refuse_foreign_links
 from geobatch_tui.ledger.place.state_directory import output_path
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.schedule.events import Kind, Unit
+from geobatch_tui.orchestration.state.letters import chunk_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
-    from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.ledger.place.state_directory import StateDir
-    from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.ledger.schema.updates import ChunkRow, ItemRow
+    from geobatch_tui.orchestration.state.session import Session
 
 FINALISE_BYTES = 96 * 1024 * 1024
 """Predicted peak of an assembly: a row of tiles in hand, GDAL's cache for the read-back."""
@@ -51,6 +50,10 @@ class OpenItem:
         """Whether one chunk is the item, so that no spool and no assembly is needed."""
         return len(self.context.plan.grid) == 1
 
+    def label(self, index: int) -> str:
+        """Return the key of a chunk for people."""
+        return chunk_label(self.context.key, self.context.plan.grid, index)
+
 
 class OpenItems:
     """Reads open chunks in id order, hands them out as units, and keeps their items.
@@ -59,16 +62,11 @@ class OpenItems:
     stay as they are.
     """
 
-    def __init__(
-        self,
-        reader: LedgerReader,
-        state: StateDir,
-        job: Job,
-        only: frozenset[int] | None = None,
-    ) -> None:
-        self._reader = reader
+    def __init__(self, session: Session, only: frozenset[int] | None = None) -> None:
+        job = session.job
+        self._reader = session.reader
         self._only = None if only is None else sorted(only)
-        self._state = state
+        self._state = session.state
         self._op = job.op.name
         self._params: Json = job.op.params.model_dump(mode="json")
         self._output: Json = job.output.model_dump(mode="json")

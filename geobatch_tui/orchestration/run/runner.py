@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, GeobatchError, OperationError
-from geobatch_tui.execution.ops.registry import get_operation
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.ledger.write.publish import ItemPublishError
 from geobatch_tui.observability.log import versions
@@ -95,33 +94,25 @@ async def _execute(loaded: LoadedJob, options: Options) -> RunResult:
     ) as session:
         if options.sample is None:
             note(session.output_dir)
-        return await Run(session, loaded, options, inputs).run()
+        return await Run(session, options, inputs).run()
 
 
 class Run:
     """A run of a job. Use :func:`execute`."""
 
-    def __init__(
-        self, session: Session, loaded: LoadedJob, options: Options, inputs: Sequence[Input]
-    ) -> None:
+    def __init__(self, session: Session, options: Options, inputs: Sequence[Input]) -> None:
         self._inputs = inputs
         self._session = session
-        self._loaded = loaded
-        self._job = loaded.job
+        self._job = session.job
         self._options = options
-        self._resources = self._crew = Resources.of(loaded.job)
+        self._resources = self._crew = Resources.of(self._job)
         if options.sample is not None:
             fewer = min(self._resources.workers, options.sample.workers)
             self._crew = replace(self._resources, workers=fewer)
-        self._monitor = Monitor(
-            session,
-            loaded.job.job.name,
-            "px" if get_operation(loaded.job.op.name).data == "raster" else "features",
-            self._resources.budget,
-        )
+        self._monitor = Monitor(session, self._resources.budget)
         self._dispatcher: Dispatcher | None = None
         self._engine: Engine | None = None
-        self._ledger = LedgerWatch(session.flush, loaded.job.engine.space_wait, self._end_by)
+        self._ledger = LedgerWatch(session.flush, self._job.engine.space_wait, self._end_by)
         self._loop = asyncio.get_running_loop()
         session.committer.listen(self._on_commit, self._on_commit_error)
         self._stop: str | None = None
@@ -132,9 +123,8 @@ class Run:
 
     async def run(self) -> RunResult:
         log = self._session.log
-        log.run_start(
-            versions(), self._loaded.effective_with_origins(), sandbox=self._resources.sandbox()
-        )
+        job = self._session.loaded.effective_with_origins()
+        log.run_start(versions(), job, sandbox=self._resources.sandbox())
         tell_of_network(log, self._session.state)
         pool: Pool | None = None
         with handled(drain=self._on_first, cancel=self._on_second, reopen_logs=log.reopen):
@@ -177,7 +167,6 @@ class Run:
     async def _phases(self, pool: Pool) -> u.Finish:
         phase = PlanPhase(
             self._session,
-            self._loaded,
             self._resources,
             self._monitor,
             pool,
@@ -201,14 +190,12 @@ class Run:
 
     async def _work(self, pool: Pool, planned: Dispatcher) -> u.Finish:
         session, job = self._session, self._job
-        sample, tally = self._options.sample, self._monitor.tally
+        sample = self._options.sample
         engine = self._engine = Engine(
             session,
-            job,
-            tally,
-            self._monitor.rates,
+            self._monitor,
             pool,
-            self._crew.scheduler(job, session.run_id, "run", total=tally.total),
+            self._crew.scheduler(job, session.run_id, "run", total=self._monitor.tally.total),
             only=None if sample is None else sample.chunk_ids(session.reader),
         )
         dispatcher = self._dispatcher = engine.dispatcher

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from geobatch_tui.execution.protocol.messages import ItemContext
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.observability.redact import redact, redact_value
 from geobatch_tui.observability.text import safe
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
         ChunkGrid,
         Failure,
         FeatureLetter,
-        ItemContext,
         Json,
     )
     from geobatch_tui.execution.protocol.operation import Operation
+    from geobatch_tui.ledger.schema.updates import ItemRow
 
 
 _TEXTS = frozenset({"error_message", "reproduce", "suggestion", "traceback", "evidence"})
@@ -85,25 +86,20 @@ def feature_letter(
 
 
 def item_letter(
-    item_id: int,
-    key: str,
-    source: str,
-    digest: str,
-    attempts: int,
-    failure: Failure,
-    reproduce: str,
+    item: ItemContext | ItemRow, attempts: int, failure: Failure, reproduce: str
 ) -> dict[str, object]:
     """Make the record of an item that is dead as a whole: refused by its probe, or unassembled."""
+    digest = item.source_id.digest if isinstance(item, ItemContext) else item.src_digest
     record = {
-        "item_id": item_id,
-        "item": safe(key),
+        "item_id": item.item_id,
+        "item": safe(item.key),
         "chunk": None,
         "feature": None,
         **_cause(failure, attempts, failure.evidence),
         "window": None,
         "bounds_lonlat": None,
         "reproduce": reproduce,
-        **_evidence(failure, source, digest),
+        **_evidence(failure, item.source, digest),
     }
     return _redacted(record)
 

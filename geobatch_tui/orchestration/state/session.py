@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from geobatch_tui.config.layers import LoadedJob
+    from geobatch_tui.config.schema import Job
     from geobatch_tui.ledger.schema.updates import Update
     from geobatch_tui.ledger.schema.views import Recovery
 
@@ -61,12 +62,12 @@ LOG_SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".txt")
 class Session:
     """The open parts of a run, which must be closed again. Use :func:`open_session`."""
 
+    loaded: LoadedJob
     run_id: str
     epoch: int
     output_dir: Path
     state: StateDir
     lock: RunLock
-    ledger: Ledger
     reader: LedgerReader
     committer: Committer
     log: Log
@@ -75,6 +76,10 @@ class Session:
     next_item_id: int
     next_chunk_id: int
     started: float
+
+    @property
+    def job(self) -> Job:
+        return self.loaded.job
 
     def put(self, update: Update) -> None:
         """Queue an update for the next group commit."""
@@ -238,12 +243,12 @@ def open_session(
         last_words = stack.enter_context(_last_words(state))
         committer = stack.enter_context(contextlib.closing(Committer(ledger)))
         yield Session(
+            job,
             run_id,
             epoch,
             output_dir,
             state,
             lock,
-            ledger,
             reader,
             committer,
             log,

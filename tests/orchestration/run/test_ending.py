@@ -30,7 +30,7 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
 
 async def end(session: Session, reason: str = "complete", **more: Any) -> RunResult:
     values: dict[str, Any] = {"signal": None, "fatal": None, "warnings": ()}
-    monitor = Monitor(session, "job", "px", 0)
+    monitor = Monitor(session, 0)
     monitor.tally.running = 3
     result = await end_run(session, monitor, reason, **(values | more))
     assert (monitor.state, monitor.reason) == (result.state, result.reason)

@@ -34,7 +34,7 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
 
 
 def opened(session: Session, tmp_path: Path, only: frozenset[int] | None = None) -> OpenItems:
-    return OpenItems(session.reader, session.state, Project(tmp_path).job().job, only)
+    return OpenItems(session, only)
 
 
 def idents(units: tuple[u.Unit, ...]) -> list[int]:

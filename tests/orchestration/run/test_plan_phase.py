@@ -52,10 +52,10 @@ def phase_of(
 ) -> tuple[PlanPhase, Monitor]:
     loaded = project.job()
     resources = Resources.of(loaded.job)
-    monitor = Monitor(session, "job", "px", 0)
+    monitor = Monitor(session, 0)
     scheduler = resources.scheduler(loaded.job, session.run_id, "probe")
     pool = InlinePool(answer)
-    phase = PlanPhase(session, loaded, resources, monitor, pool, scheduler, adopt=True)
+    phase = PlanPhase(session, resources, monitor, pool, scheduler, adopt=True)
     return phase, monitor
 
 

@@ -19,7 +19,7 @@ from geobatch_tui.execution.protocol.messages import (
 from geobatch_tui.ledger.schema import updates as lu
 from geobatch_tui.orchestration.plan.planning import Orphan
 from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
-from geobatch_tui.orchestration.run.plan_recorder import PlanRecorder
+from geobatch_tui.orchestration.run.plan_phase import PlanRecorder
 from geobatch_tui.orchestration.state.outcome import Tally
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
 
 
 def recorder(session: Session, root: Path, **output: Any) -> tuple[PlanRecorder, Tally]:
-    job = Project(root, values={"output": output}).job().job
-    recipe = Recipe.of(job, get_operation(job.op.name), 1 << 20)
+    session.loaded = Project(root, values={"output": output}).job()
+    recipe = Recipe.of(session.job, get_operation(session.job.op.name), 1 << 20)
     tally = Tally()
-    return PlanRecorder(session, job, recipe, tally), tally
+    return PlanRecorder(session, recipe, tally), tally
 
 
 async def row_of(session: Session, key: str = "a.tif") -> lu.ItemRow:

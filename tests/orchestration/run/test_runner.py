@@ -56,7 +56,7 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
 
 
 def run_of(session: Session, tmp_path: Path, told: Told | None = None) -> Run:
-    run = Run(session, Project(tmp_path).job(), Options(), [])
+    run = Run(session, Options(), [])
     run._dispatcher = told  # type: ignore[assignment]
     return run
 

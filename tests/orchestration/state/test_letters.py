@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pool_driver
@@ -15,7 +16,7 @@ from geobatch_tui.execution.protocol.messages import (
     FeatureLetter,
 )
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.orchestration.run.plan_recorder import _inspect_line
+from geobatch_tui.orchestration.run.plan_phase import _inspect_line
 from geobatch_tui.orchestration.state.letters import (
     chunk_label,
     feature_letter,
@@ -81,7 +82,8 @@ def test_letters_hold_no_credentials() -> None:
         "RemoteReadError", Reaction.TRANSIENT, f"cannot read {url}", hint=url, traceback=f"x\n{url}",
         evidence=evidence,
     )  # fmt: skip
-    letter = item_letter(1, "token=1.tif", "/token=1.tif", "", 1, failure, f"gdalinfo {url}")
+    item = replace(pool_driver.item(Path("/"), key="token=1.tif"), source="/token=1.tif")
+    letter = item_letter(item, 1, failure, f"gdalinfo {url}")
     assert (letter["item"], letter["source"]) == ("token=1.tif", "/token=1.tif")
     assert str(letter).count("https://***@host/a.tif?token=***") == 5
     assert "hunter2" not in str(letter)
