@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from geobatch_tui.errors import PreflightError
+from geobatch_tui.execution.protocol.messages import ItemPlan
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.plan.inputs import expand
-from geobatch_tui.orchestration.plan.layer_items import EVERY, prefix_of
+from geobatch_tui.orchestration.plan.inputs import EVERY, expand, prefix_of
 from geobatch_tui.orchestration.plan.resources import Resources
 from geobatch_tui.orchestration.run.options import Options, Sample
 from geobatch_tui.orchestration.run.runner import execute
@@ -128,7 +128,7 @@ def _mean(values: Sequence[float]) -> float | None:
 def choose(report: PlanReport, count: int = CHUNKS) -> tuple[Chosen, int]:
     """Choose chunks at equal steps over all that a plan has to do; return them by item, and the
     number of all. Reads the ledger where the chunks of an item differ."""
-    sizes = [_open(entry, report) for entry in report.entries]
+    sizes = [len(_open(entry, report)) for entry in report.entries]
     total = sum(sizes)
     count = min(count, total)
     ranks = [(2 * number + 1) * total // (2 * count) for number in range(count)]
@@ -137,30 +137,20 @@ def choose(report: PlanReport, count: int = CHUNKS) -> tuple[Chosen, int]:
     for entry, size in zip(report.entries, sizes, strict=True):
         here = [rank - start for rank in ranks if start <= rank < start + size]
         if here:
-            chosen[entry.key] = _numbers(entry, report, here)
+            numbers = _open(entry, report)
+            chosen[entry.key] = [numbers[rank] for rank in here]
         start += size
     return chosen, total
 
 
-def _open(entry: ItemReason, report: PlanReport) -> int:
+def _open(entry: ItemReason, report: PlanReport) -> Sequence[int]:
+    """List the chunks of an item that are to be done, by their numbers in its grid."""
     if entry.refused:
-        return 0
+        return ()
     if entry.item_id is None:
-        return 0 if entry.reason in _NO_WORK else len(entry.grid)
-    return sum(1 for _ in _differing(entry, report))
-
-
-def _numbers(entry: ItemReason, report: PlanReport, ranks: Sequence[int]) -> list[int]:
-    """Return the numbers in the item's grid of its open chunks with these ranks."""
-    if entry.item_id is None:
-        return list(ranks)
-    numbers = list(_differing(entry, report))
-    return [numbers[rank] for rank in ranks]
-
-
-def _differing(entry: ItemReason, report: PlanReport) -> Iterator[int]:
+        return () if entry.reason in _NO_WORK else range(len(entry.grid))
     reasons = enumerate(report.reasons_of(entry))
-    return (index for index, (reason, _) in reasons if reason not in _NO_WORK)
+    return [index for index, (reason, _) in reasons if reason not in _NO_WORK]
 
 
 async def run_trial(
@@ -186,12 +176,12 @@ async def run_trial(
         PreflightError: the run would be refused.
     """
     job = loaded.job
-    form = job.output.format
+    form, every = job.output.format, job.source.layer == EVERY
     inputs = [
         entry
         for entry in expand(job.source.inputs, Path(job.output.dir), form)
         if entry.key in chosen
-        or (job.source.layer == EVERY and _has_layer(prefix_of(entry.key, form), chosen))
+        or (every and any(key.startswith(prefix_of(entry.key, form)) for key in chosen))
     ]
     if not inputs:
         raise PreflightError("there is nothing to try", hint="plan the job first")
@@ -203,10 +193,6 @@ async def run_trial(
     with LedgerReader(state_of_run(out).ledger) as reader:
         tried = tuple(_read(reader, chosen))
     return Trial(tried, open_chunks, Resources.of(job).workers, result.state)
-
-
-def _has_layer(prefix: str, chosen: Mapping[str, Sequence[int]]) -> bool:
-    return any(key.startswith(prefix) for key in chosen)
 
 
 def _elsewhere(job: Job, out: Path) -> Job:
@@ -236,27 +222,16 @@ def _read(reader: LedgerReader, chosen: Mapping[str, Sequence[int]]) -> Iterator
 def _tried(
     reader: LedgerReader, row: ItemRow, index: int, errors: Mapping[tuple[str, str | None], str]
 ) -> TriedChunk:
-    chunk_id = row.first_chunk + index
-    label = _label(row, index)
-    item = safe(row.key)
-    error = errors.get((item, safe(label))) or errors.get((item, None), "")
+    chunk_id, item, label = row.first_chunk + index, safe(row.key), safe(row.key)
+    if row.plan:
+        label = safe(chunk_label(row.key, ItemPlan.from_json(row.plan).grid, index))
+    error = errors.get((item, label)) or errors.get((item, None), "")
+    tried = TriedChunk(item, index, label, None, None, 0, safe(error, 300))
     if index >= row.n_chunks or reader.states(chunk_id, 1)[0] != ChunkState.DONE:
-        return TriedChunk(item, index, safe(label), None, None, 0, safe(error, 300))
-    figures = {
-        name: reader.figures(name, chunk_id, 1)[0] for name in ("seconds", "rss_bytes", "bytes_out")
-    }
-    return TriedChunk(
-        item,
-        index,
-        safe(label),
-        round(figures["seconds"], 6),
-        int(figures["rss_bytes"]),
-        int(figures["bytes_out"]),
-        safe(error, 300),
+        return tried
+    return replace(
+        tried,
+        seconds=round(reader.figures("seconds", chunk_id, 1)[0], 6),
+        peak_bytes=int(reader.figures("rss_bytes", chunk_id, 1)[0]),
+        bytes_out=int(reader.figures("bytes_out", chunk_id, 1)[0]),
     )
-
-
-def _label(row: ItemRow, index: int) -> str:
-    from geobatch_tui.execution.protocol.messages import ItemPlan
-
-    return chunk_label(row.key, ItemPlan.from_json(row.plan).grid, index) if row.plan else row.key

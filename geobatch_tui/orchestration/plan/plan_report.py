@@ -130,7 +130,9 @@ class PlanReport:
         else:
             reasons = Counter(reason for reason, _ in self.reasons_of(entry))
             self.reasons.update(reasons)
-            self._add_rest(plan, len(grid) - reasons["current"])
+            # Bytes of done chunks are on the disk; a complete item has its output to publish.
+            left = max(len(grid) - reasons["current"], 1)
+            self._add_bytes(plan.chunk_bytes, plan.output_bytes * left // len(grid))
         if decision.failure is not None:
             self.dead += 1
             self.refused.append(
@@ -146,7 +148,7 @@ class PlanReport:
             self._add_plan(decision.key, decision.plan)
 
     def _add_plan(self, key: str, plan: ItemPlan) -> None:
-        self._chunk_peak = max(self._chunk_peak, plan.chunk_bytes)
+        self._add_bytes(plan.chunk_bytes, plan.output_bytes)
         room = self.budget - WORKER_BYTES
         if self.budget > 0 and plan.chunk_bytes > room:
             self.warn(
@@ -154,8 +156,6 @@ class PlanReport:
                 f"{_mib(room)} that engine.memory_budget leaves for it: its worker may be "
                 "ended again and again"
             )
-        self.peak_memory_bytes = self.workers * (self._chunk_peak + WORKER_BYTES)
-        self.output_bytes += plan.output_bytes
         notes = {name: note for name, note in plan.notes.items() if name != "lonlat"}
         if notes:
             self.notes.append({"item": safe(key), **notes})
@@ -169,12 +169,11 @@ class PlanReport:
         else:
             self._more_warnings += 1
 
-    def _add_rest(self, plan: ItemPlan, chunks: int) -> None:
-        """Count memory and output of an item of which ``chunks`` chunks are not done. Bytes of done
-        chunks are on the disk already; where all are done, the output is still to be published."""
-        self._chunk_peak = max(self._chunk_peak, plan.chunk_bytes)
+    def _add_bytes(self, chunk: int, output: int) -> None:
+        """Count the memory of a chunk of an item, and the output that is still to be written."""
+        self._chunk_peak = max(self._chunk_peak, chunk)
         self.peak_memory_bytes = self.workers * (self._chunk_peak + WORKER_BYTES)
-        self.output_bytes += plan.output_bytes * max(chunks, 1) // len(plan.grid)
+        self.output_bytes += output
 
     def check_disk(self, *, compressed: bool) -> None:
         """Compare the output with the free disk.
@@ -211,11 +210,8 @@ class PlanReport:
     def explain(self) -> Iterator[tuple[str, str, str]]:
         """Yield (chunk key, reason, detail) of every chunk, in order."""
         for entry in self.entries:
-            yield from self._chunk_reasons(entry)
-
-    def _chunk_reasons(self, entry: ItemReason) -> Iterator[tuple[str, str, str]]:
-        for index, (reason, detail) in enumerate(self.reasons_of(entry)):
-            yield safe(chunk_label(entry.key, entry.grid, index)), reason, detail
+            for index, (reason, detail) in enumerate(self.reasons_of(entry)):
+                yield safe(chunk_label(entry.key, entry.grid, index)), reason, detail
 
     def reasons_of(self, entry: ItemReason) -> Iterator[tuple[str, str]]:
         """Yield (reason, detail) of the chunks of one item, in order; reads the ledger where they
@@ -251,9 +247,8 @@ def _reason_of(row: ChunkRow, entry: ItemReason) -> tuple[str, str]:
     """Return the reason of a chunk of an item that an earlier run left unfinished."""
     if row.state is ChunkState.DONE:
         return "current", ""
-    if row.state is ChunkState.DEAD:
-        return "was_failed", entry.detail
-    if entry.reason == "was_failed" and row.attempts == 0:
+    untried = entry.reason == "was_failed" and row.attempts == 0
+    if row.state is ChunkState.DEAD or untried:
         return "was_failed", entry.detail
     if row.attempts or row.strikes or row.state is ChunkState.RUNNING:
         return "was_interrupted", ""

@@ -14,10 +14,7 @@ from dataclasses import replace
 from itertools import batched
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import (
-    DiskFullError,
-    Reaction,
-)
+from geobatch_tui.errors import DiskFullError, Reaction
 from geobatch_tui.execution.protocol.messages import (
     Failure,
     InspectReceipt,
@@ -37,8 +34,7 @@ from geobatch_tui.orchestration.plan.fingerprints import (
     identify_all,
     item_fingerprint,
 )
-from geobatch_tui.orchestration.plan.inputs import Input
-from geobatch_tui.orchestration.plan.layer_items import EVERY, Names, items_of, prefix_of
+from geobatch_tui.orchestration.plan.inputs import EVERY, Input, Names, items_of, prefix_of
 from geobatch_tui.orchestration.plan.plan_report import NO_ROOM
 from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
 from geobatch_tui.orchestration.schedule import events as u
@@ -51,6 +47,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.schema import Job
     from geobatch_tui.execution.protocol.messages import Outcome, Task
+    from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.fingerprints import Identified
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
@@ -68,8 +65,7 @@ class Planner(Listener):
     Args:
         job: the job; its operation's parameters are validated.
         recipe: what its items share.
-        rows: the ledger's row of a key, or None.
-        named: the ledger's rows of keys that begin so.
+        reader: the ledger of earlier runs; None: there was none, or it has no item.
         adopt: whether outputs without a row may be adopted (not with ``--fresh``).
         suspects: keys whose outputs are read whole, whatever their size and time say.
         most_bytes: an item whose output is estimated to be larger cannot fit on the disk and is
@@ -80,17 +76,15 @@ class Planner(Listener):
         self,
         job: Job,
         recipe: Recipe,
-        rows: Callable[[str], ItemRow | None],
+        reader: LedgerReader | None,
         *,
         adopt: bool,
-        named: Callable[[str], Sequence[ItemRow]] = lambda _: (),
         suspects: frozenset[str] = frozenset(),
         most_bytes: int = 0,
     ) -> None:
         self._job = job
         self._recipe = recipe
-        self._rows = rows
-        self._named = named
+        self._reader = reader
         self._adopt = adopt
         self._suspects = suspects
         self._most_bytes = most_bytes
@@ -108,6 +102,9 @@ class Planner(Listener):
         """Use this dispatcher for probes; the planner is its listener."""
         self._dispatcher = dispatcher
 
+    def _row(self, key: str) -> ItemRow | None:
+        return None if self._reader is None else self._reader.item_by_key(key)
+
     async def decide(self, inputs: Sequence[Input]) -> AsyncIterator[Decision]:
         """Decide on each input, in order.
 
@@ -118,7 +115,7 @@ class Planner(Listener):
         pending: deque[asyncio.Task[list[Decision]]] = deque()
         try:
             for group in batched(inputs, TOGETHER):
-                rows = [self._rows(entry.key) for entry in group]
+                rows = [self._row(entry.key) for entry in group]
                 paths = [entry.path for entry in group]
                 identities = asyncio.create_task(asyncio.to_thread(identify_all, paths, rows))
                 for at, (entry, row) in enumerate(zip(group, rows, strict=True)):
@@ -158,7 +155,7 @@ class Planner(Listener):
         return await asyncio.gather(*(self._layer(item, identity) for item in items))
 
     async def _layer(self, entry: Input, identity: SourceIdentity) -> Decision:
-        return await self._item(await self._base(entry, self._rows(entry.key), identity))
+        return await self._item(await self._base(entry, self._row(entry.key), identity))
 
     async def _base(self, entry: Input, row: ItemRow | None, identity: SourceIdentity) -> Decision:
         """Compare an item with its row in the ledger, without a probe."""
@@ -178,8 +175,9 @@ class Planner(Listener):
         """Decide on a source that cannot be read any more: on each layer that was an item, or else
         on the input."""
         rows: list[ItemRow] = []
-        if self._every_layer and (row is None or row.state is ItemState.ORPHAN):
-            named = self._named(prefix_of(entry.key, self._job.output.format))
+        unknown = row is None or row.state is ItemState.ORPHAN
+        if self._every_layer and unknown and self._reader is not None:
+            named = self._reader.items_named(prefix_of(entry.key, self._job.output.format))
             rows = [one for one in named if one.source == entry.path]
             rows = [one for one in rows if one.state is not ItemState.ORPHAN]
         if not rows:
@@ -242,14 +240,11 @@ class Planner(Listener):
             return replace(base, reason="param_changed", detail=", ".join(names), changed=names)
         if other_code:
             return replace(base, reason="code_changed", detail=recipe.operation.name)
-        if row.fingerprint != base.fingerprint or self._touched_large(base.identity, row):
+        # The hash of a large source covers only its head and tail.
+        touched = base.identity.mtime_ns != row.src_mtime_ns and base.identity.size > 2 * EDGE
+        if row.fingerprint != base.fingerprint or touched:
             return replace(base, reason="source_changed", detail=base.source)
         return None
-
-    @staticmethod
-    def _touched_large(identity: SourceIdentity, row: ItemRow) -> bool:
-        """Whether a source's time changed and its hash covers only its head and tail."""
-        return identity.mtime_ns != row.src_mtime_ns and identity.size > 2 * EDGE
 
     async def _check_output(self, base: Decision, row: ItemRow) -> Decision:
         path = self._recipe.output_dir / row.key

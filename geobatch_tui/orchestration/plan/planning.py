@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui import errors
 from geobatch_tui.errors import GeobatchError, Reaction
 from geobatch_tui.execution.ops.registry import get_operation
+from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.figures import plural
 from geobatch_tui.orchestration.plan.plan_report import PlanReport, most_bytes
 from geobatch_tui.orchestration.plan.planner import Planner
@@ -18,12 +18,11 @@ from geobatch_tui.orchestration.schedule.breaker import exceeds
 from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.execution.protocol.messages import Failure
     from geobatch_tui.ledger.read.reader import LedgerReader
-    from geobatch_tui.ledger.schema.updates import ItemState
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.plan.recipe import Decision
     from geobatch_tui.orchestration.plan.resources import Resources
@@ -46,13 +45,8 @@ def _error(failure: Failure, prefix: str = "") -> GeobatchError:
     return error
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
-    """An item of the ledger whose input is no longer part of the job."""
-
-    item_id: int
-    key: str
-    state: ItemState
+Orphan = tuple[int, str, ItemState]
+"""Id, key and state of an item of the ledger whose input is no longer part of the job."""
 
 
 class Planning:
@@ -107,9 +101,8 @@ class Planning:
         self._planner = Planner(
             job,
             self.recipe,
-            reader.item_by_key if reader is not None else lambda _: None,
+            reader,
             adopt=adopt,
-            named=reader.items_named if reader is not None else lambda _: (),
             suspects=suspects,
             most_bytes=most_bytes(output_dir, compressed=self._compressed),
         )
@@ -160,11 +153,10 @@ class Planning:
         report = self.report
         report.check_disk(compressed=self._compressed)
         report.check_existing(self._job.output.if_exists)
-        self.orphans = tuple(self._find_orphans())
-        for orphan in self.orphans:
-            report.warn(
-                f"{orphan.key}: its input is no longer part of the job; the output is left alone"
-            )
+        known = () if self._reader is None else self._reader.names()
+        self.orphans = tuple(orphan for orphan in known if orphan[1] not in self._keys)
+        for _, key, _ in self.orphans:
+            report.warn(f"{key}: its input is no longer part of the job; the output is left alone")
         if self.too_many_refused:
             report.warn(
                 f"{report.dead} of {plural(report.chunks, 'chunk')} are refused, more than "
@@ -175,9 +167,3 @@ class Planning:
     def too_many_refused(self) -> bool:
         """Whether more chunks are refused than the job tolerates."""
         return exceeds(self._job.failures.max_failures, self.report.dead, self.report.chunks)
-
-    def _find_orphans(self) -> Iterator[Orphan]:
-        if self._reader is not None:
-            for item_id, key, state in self._reader.names():
-                if key not in self._keys:
-                    yield Orphan(item_id, key, state)

@@ -140,10 +140,10 @@ class PlanRecorder:
 
     def mark(self, orphans: Iterable[Orphan]) -> None:
         """Mark the items whose inputs left the job."""
-        for orphan in orphans:
-            if orphan.state is not lu.ItemState.ORPHAN:
+        for item_id, _, state in orphans:
+            if state is not lu.ItemState.ORPHAN:
                 self._session.put(
-                    lu.ItemChanged(orphan.item_id, lu.ItemState.ORPHAN, "no longer an input")
+                    lu.ItemChanged(item_id, lu.ItemState.ORPHAN, "no longer an input")
                 )
 
     def _new_row(self, decision: Decision, plan: ItemPlan) -> ItemRow:

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from geobatch_tui.errors import PreflightError
-from geobatch_tui.orchestration.plan.inputs import NAME_MAX, SUFFIXES, Input, folded
-from geobatch_tui.orchestration.plan.layer_items import Names, items_of, prefix_of
+from geobatch_tui.orchestration.plan.inputs import (
+    NAME_MAX,
+    SUFFIXES,
+    Input,
+    Names,
+    folded,
+    items_of,
+    prefix_of,
+)
 
 HOSTILE = (
     "../../etc/passwd", "/etc/passwd", "a\\b", "..", ".", "", " ", ".hidden", "dot.", "nul\0",

@@ -17,7 +17,6 @@ from geobatch_tui.execution.protocol.messages import (
     SourceIdentity,
 )
 from geobatch_tui.ledger.schema import updates as lu
-from geobatch_tui.orchestration.plan.planning import Orphan
 from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
 from geobatch_tui.orchestration.run.plan_phase import PlanRecorder
 from geobatch_tui.orchestration.state.outcome import Tally
@@ -167,10 +166,10 @@ async def test_orphans_are_marked_once(session: Session, tmp_path: Path) -> None
     session.put(lu.ItemPlanned(planned(1, 1, 3, "a.tif")))
     before = await row_of(session)
     made, _ = recorder(session, tmp_path)
-    made.mark([Orphan(1, "a.tif", before.state)])
+    made.mark([(1, "a.tif", before.state)])
     row = await row_of(session)
     assert (row.state, row.reason) == (lu.ItemState.ORPHAN, "no longer an input")
     seq = session.reader.last_seq()
-    made.mark([Orphan(1, "a.tif", row.state)])
+    made.mark([(1, "a.tif", row.state)])
     await session.flush()
     assert session.reader.last_seq() == seq
