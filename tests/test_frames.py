@@ -14,7 +14,6 @@ from geobatch_tui.ledger.place.state_directory import StateDir
 from geobatch_tui.ledger.schema.updates import (
     ChunkDone,
     DeadLetter,
-    ItemAdopted,
     ItemPlanned,
     ItemRow,
 )
@@ -114,9 +113,10 @@ def test_outputs_are_boxes_in_the_crs_that_they_share(ledger, tmp_path):
     vector = {"src_crs": "EPSG:4326", "dst_crs": "EPSG:3035"}
     ledger.apply(
         [
-            ItemAdopted(item(tmp_path, 1, "a.tif", 1, detail=RASTER)),
-            ItemAdopted(
-                item(tmp_path, 2, "b.gpkg", 3, detail=vector, op="vector.convert", facts=facts)
+            ItemPlanned(item(tmp_path, 1, "a.tif", 1, detail=RASTER), adopted=True),
+            ItemPlanned(
+                item(tmp_path, 2, "b.gpkg", 3, detail=vector, op="vector.convert", facts=facts),
+                adopted=True,
             ),
         ]
     )

@@ -84,16 +84,11 @@ class ChunkRow:
 @dataclass(frozen=True, slots=True)
 class ItemPlanned:
     """A new or stale item: replaces the row of the same ``item_id``, its chunks and its dead
-    letters, and inserts ``n_chunks`` pending chunks."""
+    letters, and inserts ``n_chunks`` pending chunks. ``adopted``: an intact output was found
+    without a ledger row: it is inserted as published, its chunks as done."""
 
     item: ItemRow
-
-
-@dataclass(frozen=True, slots=True)
-class ItemAdopted:
-    """An intact output was found without a ledger row: insert it as published, chunks done."""
-
-    item: ItemRow
+    adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +214,6 @@ class Noted:
 
 Update = (
     ItemPlanned
-    | ItemAdopted
     | ItemChanged
     | SourceTouched
     | ChunkStarted

@@ -21,11 +21,9 @@ from geobatch_tui.ledger.schema.updates import (
     ChunkState,
     ChunkWaiting,
     DeadLetter,
-    ItemAdopted,
     ItemChanged,
     ItemPlanned,
     ItemPublished,
-    ItemRow,
     ItemState,
     LettersDismissed,
     LettersRequeued,
@@ -81,7 +79,6 @@ class Batch:
         self._sums: dict[str, float] = {}
         self._handlers: dict[type, Callable[..., None]] = {
             ItemPlanned: self._planned,
-            ItemAdopted: self._adopted,
             ItemChanged: self._changed,
             SourceTouched: self._touched,
             ChunkStarted: self._started,
@@ -196,18 +193,14 @@ class Batch:
         self._event("dead", update.item_id, chunk, {"error_class": update.error_class})
 
     def _planned(self, update: ItemPlanned) -> None:
-        self._add_item(update.item, "planned")
-
-    def _adopted(self, update: ItemAdopted) -> None:
-        self._add_item(update.item, "adopted")
-
-    def _add_item(self, item: ItemRow, kind: str) -> None:
-        state = ItemState.PUBLISHED if kind == "adopted" else ItemState.PLANNED
+        item = update.item
         if item.item_id <= self.last_item:
             self._rows.write()
             self._connection.execute("DELETE FROM item WHERE item_id = ?", (item.item_id,))
         self.last_item = max(self.last_item, item.item_id)
+        state = ItemState.PUBLISHED if update.adopted else ItemState.PLANNED
         self._rows.items[item.item_id] = (item, state)
+        kind = "adopted" if update.adopted else "planned"
         self._event(kind, item.item_id, None, {"reason": item.reason} if item.reason else None)
 
     def _changed(self, update: ItemChanged) -> None:

@@ -152,7 +152,9 @@ def _walk_directory(
 ) -> Iterator[tuple[str, str]]:
     root = root.absolute()
     for directory, names, files in os.walk(root):
-        inner = sorted(name for name in names if not _inside(Path(directory, name), output_dir))
+        inner = sorted(
+            name for name in names if not Path(directory, name).is_relative_to(output_dir)
+        )
         whole = {name for name in inner if _is_dataset(Path(directory, name), suffixes)}
         names[:] = [name for name in inner if name not in whole]
         for name in sorted([*files, *whole]):
@@ -188,12 +190,8 @@ def _walk_glob(
         one = Path(path)
         within = any(_is_dataset(parent, suffixes) for parent in one.parents)
         whole = not one.is_dir() or _is_dataset(one, suffixes)
-        if whole and not within and not _inside(one, output_dir):
-            yield path, str(Path(path).relative_to(base))
-
-
-def _inside(path: Path, directory: Path) -> bool:
-    return path.is_relative_to(directory)
+        if whole and not within and not one.is_relative_to(output_dir):
+            yield path, str(one.relative_to(base))
 
 
 def _key(relative: str, suffix: str, suffixes: frozenset[str] = RASTER_SUFFIXES) -> str:

@@ -112,12 +112,6 @@ def open_files() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def own_rss() -> int:
-    """Return the resident bytes of this process."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
-
-
 def free_disk(path: Path) -> int:
     """Return the bytes that an unprivileged process may still write to ``path``'s filesystem."""
     stat = os.statvfs(path)

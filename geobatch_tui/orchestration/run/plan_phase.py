@@ -188,7 +188,7 @@ class PlanRecorder:
             facts=receipt.facts,
             reason="adopted",
         )
-        self._session.put(lu.ItemAdopted(row))
+        self._session.put(lu.ItemPlanned(row, adopted=True))
         self._tally.total += row.n_chunks
         self._tally.current += row.n_chunks
         self._tally.published += 1

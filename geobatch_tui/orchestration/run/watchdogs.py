@@ -4,13 +4,15 @@ report; the scheduler decides."""
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, GeobatchError
-from geobatch_tui.orchestration.plan.machine import disk_size, free_disk, own_rss
+from geobatch_tui.orchestration.plan.machine import disk_size, free_disk
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.admission import pressure_level
+from geobatch_tui.orchestration.workers import procfs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,7 +48,7 @@ class MemoryWatch:
     def look(self) -> None:
         """Measure once."""
         workers = self.workers = self._pool.rss()
-        self.rss = own_rss() + sum(workers.values())
+        self.rss = procfs.resident(os.getpid()) + sum(workers.values())
         level = pressure_level(self.rss, self._budget, self._level)
         if level is u.Level.KILL and workers:
             self._tell(u.Pressure(level, max(workers, key=workers.__getitem__)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.admission import MIB, Admission, Prediction
 from geobatch_tui.orchestration.schedule.backlog import Backlog, Entry
+from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
 from geobatch_tui.orchestration.schedule.crew import Crew, Lane, Worker
 from geobatch_tui.orchestration.schedule.durations import Durations
 from geobatch_tui.orchestration.schedule.suspensions import Gate
@@ -19,16 +20,14 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import WorkerCause
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulerConfig:
-    """The limits of a run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerConfig(RetryPolicy):
+    """The limits of a run, those of its retries included.
 
     Args:
         workers: processes to run at most.
-        run_id: seeds the jitter of retries.
         budget_bytes: memory for all workers, their baselines included; 0: no limit.
         max_handles: open files over all workers; 0: no limit.
-        max_attempts, backoff_base, backoff_cap: see ``backoff.RetryPolicy``.
         chunk_timeout: seconds for a chunk or a probe; None: 20 times the recent 95th percentile,
             at least 60 s. Assembly and inspection always use the latter, with 1 h at least.
         refill_low: ask for more when fewer units than this are queued, up to ``refill_high``.
@@ -41,12 +40,8 @@ class SchedulerConfig:
     """
 
     workers: int
-    run_id: str = ""
     budget_bytes: int = 0
     max_handles: int = 0
-    max_attempts: int = 5
-    backoff_base: float = 0.5
-    backoff_cap: float = 60.0
     chunk_timeout: float | None = None
     refill_low: int = 64
     refill_high: int = 256

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.backlog import Entry, Refilling
-from geobatch_tui.orchestration.schedule.backoff import RetryBudget, RetryPolicy
+from geobatch_tui.orchestration.schedule.backoff import RetryBudget
 from geobatch_tui.orchestration.schedule.breaker import Breaker, CrashLoop, exceeds
 from geobatch_tui.orchestration.schedule.placement import Placement, SchedulerConfig
 from geobatch_tui.orchestration.schedule.verdicts import (
@@ -60,10 +60,7 @@ class Scheduler:
         self.place = Placement(config, self._out.append)
         self._known: dict[u.Key, Entry] = {}
         self._budget = RetryBudget()
-        policy = RetryPolicy(
-            config.max_attempts, config.backoff_base, config.backoff_cap, config.run_id
-        )
-        self._judge = Judge(policy, self._budget)
+        self._judge = Judge(config, self._budget)
         self._breaker = Breaker()
         self._stillborn = CrashLoop()
         self._blameless = CrashLoop(BLAMELESS_DEATHS)

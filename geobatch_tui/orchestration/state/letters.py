@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geobatch_tui.execution.protocol.messages import ItemContext
+from geobatch_tui.errors import Reaction
+from geobatch_tui.execution.protocol.messages import Failure, ItemContext
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.observability.redact import redact, redact_value
 from geobatch_tui.observability.text import safe
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import (
         ChunkGrid,
-        Failure,
         FeatureLetter,
         Json,
     )
@@ -35,17 +35,13 @@ def chunk_letter(
     item: ItemContext, index: int, attempts: int, failure: Failure, operation: Operation
 ) -> dict[str, object]:
     """Make the record of a dead chunk."""
-    window = item.plan.grid.window(index)
-    record = {
-        "item_id": item.item_id,
-        "item": safe(item.key),
-        "chunk": safe(chunk_label(item.key, item.plan.grid, index)),
-        "feature": None,
-        **_cause(failure, attempts, item.plan.notes),
+    grid, notes = item.plan.grid, item.plan.notes
+    window = grid.window(index)
+    record = _letter(item, attempts, failure, notes, operation.reproduce(item, window))
+    record |= {
+        "chunk": safe(chunk_label(item.key, grid, index)),
         "window": [window.col_off, window.row_off, window.width, window.height],
-        "bounds_lonlat": window_bounds(item.plan.notes.get("lonlat"), item.plan.grid, window),
-        "reproduce": operation.reproduce(item, window),
-        **_evidence(failure, item.source, item.source_id.digest),
+        "bounds_lonlat": window_bounds(notes.get("lonlat"), grid, window),
     }
     return _redacted(record)
 
@@ -54,34 +50,29 @@ def feature_letter(
     item: ItemContext, index: int, attempts: int, letter: FeatureLetter, operation: Operation
 ) -> dict[str, object]:
     """Make the record of a feature that its chunk set aside."""
-    window = item.plan.grid.window(index)
+    grid = item.plan.grid
+    window = Window(letter.position, grid.window(index).row_off, 1, 1)
     fid = "" if letter.fid is None else f" with fid {letter.fid}"
-    return {
-        "item_id": item.item_id,
-        "item": safe(item.key),
-        "chunk": safe(chunk_label(item.key, item.plan.grid, index)),
-        "feature": letter.position if letter.fid is None else letter.fid,
-        "error_class": letter.error_class,
-        "error_message": redact(safe(f"feature {letter.position}{fid}: {letter.reason}")),
-        "stage": "work",
-        "crs_source": item.plan.notes.get("crs_source"),
-        "attempts": attempts,
-        "window": [letter.position, window.row_off, 1, 1],
-        "bounds_lonlat": None,
-        "reproduce": redact(
-            operation.reproduce(item, Window(letter.position, window.row_off, 1, 1))
-        ),
-        "suggestion": "repair it in the quarantine file, or retry with other parameters",
-        "source": safe(item.source),
-        "source_digest": item.source_id.digest,
-        "reaction": "permanent",
-        "traceback": "",
-        "evidence": {
+    failure = Failure(
+        letter.error_class,
+        Reaction.PERMANENT,
+        f"feature {letter.position}{fid}: {letter.reason}",
+        stage="work",
+        hint="repair it in the quarantine file, or retry with other parameters",
+        evidence={
             "position": letter.position,
             "wkb": letter.wkb,
             "wkb_bytes": letter.wkb_bytes,
             "quarantine": safe(f".geobatch/dead/{item.key}.gpkg"),
         },
+    )
+    reproduce = redact(operation.reproduce(item, window))
+    record = _letter(item, attempts, failure, item.plan.notes, reproduce)
+    return record | {
+        "chunk": safe(chunk_label(item.key, grid, index)),
+        "feature": letter.position if letter.fid is None else letter.fid,
+        "error_message": redact(safe(failure.message)),
+        "window": [letter.position, window.row_off, 1, 1],
     }
 
 
@@ -89,19 +80,35 @@ def item_letter(
     item: ItemContext | ItemRow, attempts: int, failure: Failure, reproduce: str
 ) -> dict[str, object]:
     """Make the record of an item that is dead as a whole: refused by its probe, or unassembled."""
-    digest = item.source_id.digest if isinstance(item, ItemContext) else item.src_digest
-    record = {
+    return _redacted(_letter(item, attempts, failure, failure.evidence, reproduce))
+
+
+def _letter(
+    item: ItemContext | ItemRow, attempts: int, failure: Failure, known: Json, reproduce: str
+) -> dict[str, object]:
+    """Make a record without a place in its item; ``known`` has the source of the CRS."""
+    return {
         "item_id": item.item_id,
         "item": safe(item.key),
         "chunk": None,
         "feature": None,
-        **_cause(failure, attempts, failure.evidence),
+        "error_class": failure.error_class,
+        "error_message": safe(failure.message),
+        "stage": failure.stage,
+        "crs_source": known.get("crs_source"),
+        "attempts": attempts,
         "window": None,
         "bounds_lonlat": None,
         "reproduce": reproduce,
-        **_evidence(failure, item.source, digest),
+        "suggestion": safe(failure.hint),
+        "source": safe(item.source),
+        "source_digest": (
+            item.source_id.digest if isinstance(item, ItemContext) else item.src_digest
+        ),
+        "reaction": failure.reaction.value,
+        "traceback": failure.traceback,
+        "evidence": dict(failure.evidence),
     }
-    return _redacted(record)
 
 
 def _redacted(record: Json) -> dict[str, object]:
@@ -109,28 +116,6 @@ def _redacted(record: Json) -> dict[str, object]:
     a secret. Names of items and sources stay: letters are found by them."""
     return {
         name: redact_value(value) if name in _TEXTS else value for name, value in record.items()
-    }
-
-
-def _cause(failure: Failure, attempts: int, known: Json) -> dict[str, object]:
-    """Make the fields of the cause; ``known`` has the source of the CRS."""
-    return {
-        "error_class": failure.error_class,
-        "error_message": safe(failure.message),
-        "stage": failure.stage,
-        "crs_source": known.get("crs_source"),
-        "attempts": attempts,
-    }
-
-
-def _evidence(failure: Failure, source: str, digest: str) -> dict[str, object]:
-    return {
-        "suggestion": safe(failure.hint),
-        "source": safe(source),
-        "source_digest": digest,
-        "reaction": failure.reaction.value,
-        "traceback": failure.traceback,
-        "evidence": dict(failure.evidence),
     }
 
 

@@ -153,7 +153,9 @@ def launch(body: object, fds: list[int]) -> Process:
     sentinel, lifeline = forkserver.connect_to_new_process(fds)
     try:
         pid = _refuse_error(forkserver.read_signed(sentinel))
-        _write_all(lifeline, payload)
+        view = memoryview(payload)
+        while view:
+            view = view[os.write(lifeline, view) :]
     except BaseException:
         os.close(sentinel)
         os.close(lifeline)
@@ -166,9 +168,3 @@ def _refuse_error(pid: int) -> int:
     if pid < 0:
         raise OSError(-pid, f"cannot start a worker process: {os.strerror(-pid)}")
     return pid
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

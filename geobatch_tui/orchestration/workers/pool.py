@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from geobatch_tui.orchestration.schedule.events import WorkerUp
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from geobatch_tui.execution.protocol.messages import Failure, Outcome, Task, WorkerCause
@@ -42,6 +43,26 @@ class Lost:
 
 
 PoolEvent = WorkerUp | Answered | Lost
+
+
+class Roster[W]:
+    """The workers of a pool by number, and who is told of them."""
+
+    def __init__(self) -> None:
+        self._workers: dict[int, W] = {}
+        self._count = 0
+        self._callback: Callable[[PoolEvent], None] = lambda _: None
+        self._empty: asyncio.Event | None = None
+
+    def listen(self, callback: Callable[[PoolEvent], None]) -> None:
+        self._callback = callback
+
+    def _strike_off(self, lost: Lost) -> None:
+        """Tell that a worker is gone; also a pool that waits for the last one to close."""
+        del self._workers[lost.worker]
+        self._callback(lost)
+        if self._empty is not None and not self._workers:
+            self._empty.set()
 
 
 class Pool(Protocol):

@@ -44,12 +44,12 @@ from geobatch_tui.orchestration.workers.pool import (
     COMPILING_SECONDS,
     Answered,
     Lost,
-    PoolEvent,
+    Roster,
 )
 from geobatch_tui.orchestration.workers.shared_files import cut_flood, read_tail, shared_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Task, WorkerCause
@@ -77,7 +77,7 @@ class _Worker:
     timer: asyncio.TimerHandle | None = None
 
 
-class ProcessPool:
+class ProcessPool(Roster[_Worker]):
     """Worker processes, started by a fork server.
 
     Args:
@@ -97,6 +97,7 @@ class ProcessPool:
         kill_after: float = KILL_AFTER,
         write: Sequence[str] | None = None,
     ) -> None:
+        super().__init__()
         start_fork_server()
         self._err_dir = err_dir
         self._scratch = scratch or err_dir
@@ -104,24 +105,14 @@ class ProcessPool:
         self._kill_after = kill_after
         self._write = write
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._workers: dict[int, _Worker] = {}
-        self._count = 0
-        self._callback: Callable[[PoolEvent], None] = lambda _: None
         self._oom_kills = procfs.oom_kills()
         self._starts: SimpleQueue[tuple[_Worker, socket.socket, int] | None] = SimpleQueue()
         self._starter: threading.Thread | None = None
         self._flood_timer: asyncio.TimerHandle | None = None
-        self._empty: asyncio.Event | None = None
-        self._closing = False
 
     # --- the protocol ----------------------------------------------------------------------
 
-    def listen(self, callback: Callable[[PoolEvent], None]) -> None:
-        """Set the callback for everything that happens."""
-        self._callback = callback
-
     def spawn(self) -> int:
-        """Start a worker and return its number; ``WorkerUp`` or ``Lost`` follows."""
         self._count += 1
         number = self._count
         try:
@@ -172,7 +163,6 @@ class ProcessPool:
         to.pipe.send(frame)
 
     def retire(self, worker: int) -> None:
-        """Let a worker finish its queue and end; ``Lost`` with cause ``retired`` follows."""
         self._retire(self._workers[worker])
 
     def kill(self, worker: int, cause: WorkerCause) -> None:
@@ -192,7 +182,6 @@ class ProcessPool:
         )
 
     def rss(self) -> dict[int, int]:
-        """Return the resident bytes of each worker, its children included."""
         return {
             number: procfs.resident_of_tree(worker.process.pid)
             for number, worker in self._workers.items()
@@ -200,8 +189,6 @@ class ProcessPool:
         }
 
     async def close(self, grace: float) -> None:
-        """End all workers: each may finish the task that it works on within ``grace`` seconds."""
-        self._closing = True
         self._empty = asyncio.Event()
         for worker in list(self._workers.values()):
             worker.cells[STOP] = 1
@@ -372,10 +359,7 @@ class ProcessPool:
             worker.process.close()
         with contextlib.suppress(OSError):
             worker.error_path.unlink()
-        del self._workers[worker.number]
-        self._callback(lost)
-        if self._empty is not None and not self._workers:
-            self._empty.set()
+        self._strike_off(lost)
 
     def _watch_floods(self) -> None:
         """Cut files that a task floods; here, as the task may hold the worker's GIL."""

@@ -17,12 +17,13 @@ def resident_of_tree(pid: int) -> int:
         if current in seen:
             continue
         seen.add(current)
-        total += _resident(current)
+        total += resident(current)
         todo += children(current)
     return total
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
+    """Return the resident bytes of a process; 0 if it is gone."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * _PAGE
     except (OSError, IndexError):

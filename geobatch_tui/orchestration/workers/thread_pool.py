@@ -25,7 +25,7 @@ from geobatch_tui.orchestration.workers.pool import (
     COMPILING_SECONDS,
     Answered,
     Lost,
-    PoolEvent,
+    Roster,
 )
 
 if TYPE_CHECKING:
@@ -63,21 +63,10 @@ class _Worker:
         self.compiling = time.monotonic() if now else 0.0
 
 
-class ThreadPool:
+class ThreadPool(Roster[_Worker]):
     """Worker threads. They are daemons: one that hangs does not keep the process from ending."""
 
-    def __init__(self) -> None:
-        self._workers: dict[int, _Worker] = {}
-        self._count = 0
-        self._callback: Callable[[PoolEvent], None] = lambda _: None
-        self._empty: asyncio.Event | None = None
-
-    def listen(self, callback: Callable[[PoolEvent], None]) -> None:
-        """Set the callback for everything that happens."""
-        self._callback = callback
-
     def spawn(self) -> int:
-        """Start a thread and return its number; ``WorkerUp`` or ``Lost`` follows."""
         self._count += 1
         worker = _Worker(self._count)
         self._workers[worker.number] = worker
@@ -93,13 +82,11 @@ class ThreadPool:
         return worker.number
 
     def submit(self, worker: int, task: Task) -> None:
-        """Queue a task on a thread; it works through its queue in order."""
         to = self._workers[worker]
         to.queue.append(task.task_id)
         to.tasks.put(task)
 
     def retire(self, worker: int) -> None:
-        """Let a thread finish its queue and end; ``Lost`` with cause ``retired`` follows."""
         self._workers[worker].tasks.put(None)
 
     def kill(self, worker: int, cause: WorkerCause) -> None:
@@ -121,7 +108,6 @@ class ThreadPool:
         return dict.fromkeys(self._workers, 0)
 
     async def close(self, grace: float) -> None:
-        """End all threads: each may finish the task that it works on within ``grace`` seconds."""
         self._empty = asyncio.Event()
         for worker in list(self._workers.values()):
             worker.stop = True
@@ -174,10 +160,8 @@ class ThreadPool:
         self._lose(worker, cause, failure)
 
     def _lose(self, worker: _Worker, cause: WorkerCause, failure: Failure | None) -> None:
-        if self._workers.pop(worker.number, None) is None:
+        if worker.number not in self._workers:
             return
         running = worker.running if worker.running in worker.queue else None
         queued = tuple(ident for ident in worker.queue if ident != running)
-        self._callback(Lost(worker.number, running, queued, cause, failure))
-        if self._empty is not None and not self._workers:
-            self._empty.set()
+        self._strike_off(Lost(worker.number, running, queued, cause, failure))

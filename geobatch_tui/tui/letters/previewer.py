@@ -6,25 +6,19 @@ What kills or blocks a worker of the run may well kill or block this one, and no
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
-import tempfile
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.execution.protocol.messages import (
-    PreviewReceipt,
-    PreviewTask,
-)
+from geobatch_tui.execution.protocol.messages import Outcome, PreviewReceipt, PreviewTask
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.orchestration.workers.pool import Answered, Lost
+from geobatch_tui.orchestration.workers.lone_worker import LoneWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Failure
-    from geobatch_tui.orchestration.workers.pool import Pool, PoolEvent
+    from geobatch_tui.orchestration.workers.pool import Pool
     from geobatch_tui.tui.letters.dossier import Dossier
 
 SECONDS: Final = 20.0
@@ -83,14 +77,9 @@ class Previewer:
         seconds: float = SECONDS,
         idle: float = IDLE_SECONDS,
     ) -> None:
-        self._make_pool = make_pool or _processes
+        self._worker = LoneWorker(make_pool or _processes, seconds)
         self._seconds = seconds
         self._idle = idle
-        self._pool: Pool | None = None
-        self._scratch: Path | None = None
-        self._worker: int | None = None
-        self._count = 0
-        self._answers: dict[int, asyncio.Future[PreviewReceipt | Unseen | None]] = {}
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -100,86 +89,23 @@ class Previewer:
             if self._timer is not None:
                 self._timer.cancel()
             try:
-                async with asyncio.timeout(self._seconds):
-                    # A worker that had grown too large gives its task back once.
-                    found = await self._ask(task) or await self._ask(task)
+                answer = await self._worker.ask(task)
             except TimeoutError:
-                self._drop()
                 return Unseen(
                     f"the window could not be read within {self._seconds:.0f} s",
                     "the source may lie on a slow or a hung filesystem",
                 )
             finally:
-                self._timer = asyncio.get_running_loop().call_later(self._idle, self._end_idle)
-            return found or Unseen("the worker that was to read it ended")
-
-    async def _ask(self, task: PreviewTask) -> PreviewReceipt | Unseen | None:
-        """Return the answer of the worker; None if it ended before it came to the task."""
-        pool, worker = self._ready()
-        self._count += 1
-        number = self._count
-        answer: asyncio.Future[PreviewReceipt | Unseen | None] = (
-            asyncio.get_running_loop().create_future()
-        )
-        self._answers[number] = answer
-        try:
-            pool.submit(worker, replace(task, task_id=number))
-            return await answer
-        finally:
-            self._answers.pop(number, None)
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(self._idle, self._worker.let_go)
+        receipt = answer.receipt if isinstance(answer, Outcome) else None
+        return receipt if isinstance(receipt, PreviewReceipt) else _unseen(answer.failure)
 
     async def close(self) -> None:
         """End the worker and remove its files."""
         if self._timer is not None:
             self._timer.cancel()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.close(0.0)
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch = None
-
-    def _ready(self) -> tuple[Pool, int]:
-        if self._pool is None:
-            self._scratch = Path(tempfile.mkdtemp(prefix="geobatch-preview-"))
-            self._pool = self._make_pool(self._scratch)
-            self._pool.listen(self._on_event)
-        if self._worker is None:
-            self._worker = self._pool.spawn()
-        return self._pool, self._worker
-
-    def _on_event(self, event: PoolEvent) -> None:
-        if isinstance(event, Answered):
-            outcome = event.outcome
-            receipt = outcome.receipt
-            if isinstance(receipt, PreviewReceipt):
-                self._answer(outcome.task_id, receipt)
-            else:
-                self._answer(outcome.task_id, _unseen(outcome.failure))
-        elif isinstance(event, Lost):
-            if event.worker == self._worker:
-                self._worker = None
-            for number in event.queued:
-                self._answer(number, None if event.failure is None else _unseen(event.failure))
-            if event.running is not None:
-                self._answer(event.running, _unseen(event.failure))
-
-    def _answer(self, number: int, found: PreviewReceipt | Unseen | None) -> None:
-        answer = self._answers.get(number)
-        if answer is not None and not answer.done():
-            answer.set_result(found)
-
-    def _drop(self) -> None:
-        if self._pool is not None and self._worker is not None:
-            self._pool.kill(self._worker, "timeout")
-            self._worker = None
-
-    def _end_idle(self) -> None:
-        """End an idle worker: it holds memory, and perhaps an open file."""
-        worker, self._worker = self._worker, None
-        if self._pool is not None and worker is not None:
-            with contextlib.suppress(KeyError):  # it is gone already
-                self._pool.retire(worker)
+        await self._worker.close()
 
 
 def _unseen(failure: Failure | None) -> Unseen:

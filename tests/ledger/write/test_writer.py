@@ -15,7 +15,6 @@ from geobatch_tui.ledger.schema.updates import (
     ChunkState,
     ChunkWaiting,
     DeadLetter,
-    ItemAdopted,
     ItemChanged,
     ItemPlanned,
     ItemPublished,
@@ -131,7 +130,7 @@ def test_counts_are_kept(ledger, reader, item, done):
             letter(1, 3),
             ItemPlanned(item(2, 6, 2)),
             ChunkWaiting(6, 1, 0, 0, 1.0, "X", ""),
-            ItemAdopted(item(3, 8, 4, out_digest="e" * 32, out_size=5)),
+            ItemPlanned(item(3, 8, 4, out_digest="e" * 32, out_size=5), adopted=True),
         ]
     )
     assert reader.counts() == {

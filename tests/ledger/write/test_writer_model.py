@@ -16,7 +16,6 @@ from geobatch_tui.ledger.schema.updates import (
     ChunkStarted,
     ChunkWaiting,
     DeadLetter,
-    ItemAdopted,
     ItemChanged,
     ItemPlanned,
     ItemPublished,
@@ -164,7 +163,7 @@ class Model:
         row = self.row(item, 1 + choice % 6)
         self.items[item] = ItemState.PUBLISHED
         self.chunks.update(dict.fromkeys(self.ranges[item], "done"))
-        return ItemAdopted(row)
+        return ItemPlanned(row, adopted=True)
 
     def change(self, choice):
         calm = [ItemState.PLANNED, ItemState.HELD]

@@ -153,7 +153,7 @@ async def test_an_orphan_whose_output_stands_is_published_again(
 ) -> None:
     """Its source may be a copy, with another time, which is noted."""
     row = planned(1, 1, 3, "a.tif", src_mtime_ns=5, out_digest="e" * 64, out_size=5)
-    session.put(lu.ItemAdopted(replace(row, state=lu.ItemState.PUBLISHED, n_done=3)))
+    session.put(lu.ItemPlanned(replace(row, state=lu.ItemState.PUBLISHED, n_done=3), adopted=True))
     session.put(lu.ItemChanged(1, lu.ItemState.ORPHAN, "no longer an input"))
     made, tally = recorder(session, tmp_path)
     made.take(replace(DECISION, row=await row_of(session), reason="current"))
