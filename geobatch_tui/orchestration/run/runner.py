@@ -20,12 +20,11 @@ from geobatch_tui.orchestration.plan.resources import (
     linked_for_outputs,
     written_by_workers,
 )
-from geobatch_tui.orchestration.run.control import listening, socket_path
+from geobatch_tui.orchestration.run.control import handled, listening, socket_path
 from geobatch_tui.orchestration.run.ending import end_run
 from geobatch_tui.orchestration.run.engine import Engine
 from geobatch_tui.orchestration.run.monitor import Monitor
 from geobatch_tui.orchestration.run.plan_phase import PlanPhase
-from geobatch_tui.orchestration.run.signals import handled
 from geobatch_tui.orchestration.run.watchdogs import LedgerWatch, MemoryWatch, SpaceWatch
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.state.dismissal import dismissal
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.ledger.write.writer import Ledger
     from geobatch_tui.orchestration.plan.inputs import Input
     from geobatch_tui.orchestration.run.options import Options
     from geobatch_tui.orchestration.state.outcome import RunResult
@@ -74,21 +72,15 @@ async def execute(loaded: LoadedJob, options: Options) -> RunResult:
 async def _execute(loaded: LoadedJob, options: Options) -> RunResult:
     job = loaded.job
     # Before anything is written: a job without inputs leaves no trace.
-    output_dir = Path(job.output.dir)
     inputs = (
         options.sample.inputs
         if options.sample is not None
-        else expand(job.source.inputs, output_dir, job.output.format)
+        else expand(job.source.inputs, Path(job.output.dir), job.output.format)
     )
-
-    def requeue(ledger: Ledger) -> None:
-        if options.requeue is not None:
-            options.requeue.apply(ledger, output_dir)
-
     with open_session(
         loaded,
         fresh=options.fresh,
-        requeue=requeue,
+        requeue=None if options.requeue is None else options.requeue.apply,
         log_stream=options.log_stream,
         log_format=options.log_format,
     ) as session:

@@ -1,25 +1,27 @@
-"""Admission by bytes and open files: predicted from plans, corrected by measured peaks."""
+"""Admission by bytes and open files, predicted from plans and corrected by measured peaks; and the
+reasons for which nothing new is admitted."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
 
-from geobatch_tui.orchestration.schedule.events import Kind, Level
+from geobatch_tui.orchestration.schedule.events import Kind, Level, Suspend, Unsuspend
 
 if TYPE_CHECKING:
-    from geobatch_tui.orchestration.schedule.events import Unit
+    from collections.abc import Callable
+
+    from geobatch_tui.orchestration.schedule.events import Decision, Unit
 
 MIB = 1 << 20
 
 #: A unit whose own prediction exceeds the budget by this factor cannot run even alone.
 HOPELESS = 2.0
 
-_HOLD, _PAUSE, _KILL = 0.70, 0.85, 0.95
+#: Shares of the budget from which a rung is entered, the highest first.
+_RUNGS = {Level.KILL: 0.95, Level.PAUSE: 0.85, Level.HOLD: 0.70}
 #: A rung is left only this far below where it was entered, as a share of the budget.
 _HYSTERESIS = 0.05
-_RUNGS = ((Level.KILL, _KILL), (Level.PAUSE, _PAUSE), (Level.HOLD, _HOLD))
-_ORDER = {Level.CALM: 0, Level.HOLD: 1, Level.PAUSE: 2, Level.KILL: 3}
 
 
 def pressure_level(rss: int, budget: int, previous: Level = Level.CALM) -> Level:
@@ -31,8 +33,9 @@ def pressure_level(rss: int, budget: int, previous: Level = Level.CALM) -> Level
     if budget <= 0:
         return Level.CALM
     share = rss / budget
-    for level, threshold in _RUNGS:
-        held = _ORDER[previous] >= _ORDER[level]
+    order = list(Level)
+    for level, threshold in _RUNGS.items():
+        held = order.index(previous) >= order.index(level)
         if share >= threshold - (_HYSTERESIS if held else 0.0):
             return level
     return Level.CALM
@@ -47,19 +50,14 @@ class Prediction:
     memory is worse than too few workers, and stays within 0.5 to 4.
     """
 
-    __slots__ = ("_factor", "_scale", "baseline")
-
     RISE, FALL = 0.3, 0.05
     LEAST, MOST = 0.5, 4.0
     FADE = 0.99
 
     def __init__(self, baseline: int) -> None:
         self.baseline = baseline
-        self._factor = dict.fromkeys(Kind, 1.0)
+        self.factor = dict.fromkeys(Kind, 1.0)
         self._scale = dict.fromkeys(Kind, 0.0)
-
-    def factor(self, kind: Kind) -> float:
-        return self._factor[kind]
 
     def warmed_up(self, rss: int) -> None:
         """Learn the bytes of a worker that is ready: each costs as much before it does anything.
@@ -74,17 +72,17 @@ class Prediction:
         # A subdivided unit ran in quarters: it says nothing of whole ones.
         if unit.bytes <= 0 or rss_peak <= 0 or unit.subdivide:
             return
-        kind, factor = unit.kind, self._factor[unit.kind]
+        kind, factor = unit.kind, self.factor[unit.kind]
         ratio = max(rss_peak - self.baseline, 0) / unit.bytes
         ratio = min(max(ratio, self.LEAST), self.MOST)
         scale = self._scale[kind] = max(float(unit.bytes), self._scale[kind] * self.FADE)
         rate = self.RISE if ratio > factor else self.FALL
-        self._factor[kind] = factor + rate * unit.bytes / scale * (ratio - factor)
+        self.factor[kind] = factor + rate * unit.bytes / scale * (ratio - factor)
 
     def bytes_of(self, unit: Unit) -> int:
         """Return the bytes to reserve. A unit that ran short before reserves 2, 4, then 8 times its
         prediction, which it evidently exceeded: fewer run beside it, at last none."""
-        return int(unit.bytes * self._factor[unit.kind]) << unit.subdivide
+        return int(unit.bytes * self.factor[unit.kind]) << unit.subdivide
 
 
 class Reservation:
@@ -94,8 +92,6 @@ class Reservation:
     starts without asking, so the largest of the queue must be held ready. Two queues of falling
     maxima give it in constant time.
     """
-
-    __slots__ = ("_bytes", "_handles", "bytes", "handles")
 
     def __init__(self) -> None:
         self._bytes: deque[int] = deque()
@@ -134,8 +130,6 @@ class Admission:
         budget: bytes over everything; 0: no limit.
         max_handles: open files over everything; 0: no limit.
     """
-
-    __slots__ = ("budget", "bytes", "handles", "max_handles")
 
     def __init__(self, budget: int, max_handles: int) -> None:
         self.budget = budget
@@ -186,3 +180,54 @@ class Admission:
         """Drop the reservation of a worker that ended."""
         self.bytes -= held.bytes
         self.handles -= held.handles
+
+
+class Gate:
+    """Open while there is no reason to suspend admission, and memory pressure is low.
+
+    Args:
+        decide: takes the gate's decisions.
+    """
+
+    def __init__(self, decide: Callable[[Decision], None]) -> None:
+        self._decide = decide
+        self._reasons: dict[str, None] = {}
+        self.level = Level.CALM
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return tuple(self._reasons)
+
+    @property
+    def calm(self) -> bool:
+        return self.level is Level.CALM
+
+    def suspend(self, reason: str) -> None:
+        if reason not in self._reasons:
+            self._reasons[reason] = None
+            self._decide(Suspend(reason))
+
+    def resume(self, reason: str) -> None:
+        if reason in self._reasons:
+            del self._reasons[reason]
+            self._decide(Unsuspend(reason))
+
+    def press(self, level: Level) -> None:
+        """Take a new level of memory pressure. A pause at 85 % lasts until calm."""
+        self.level = level
+        if level is Level.CALM:
+            self.resume("memory")
+        elif level is not Level.HOLD:
+            self.suspend("memory")
+
+    def open(self, in_flight: int) -> bool:
+        """Whether a unit may be sent while ``in_flight`` others are with workers.
+
+        Memory pressure never holds the only unit: if the idle workers alone are too large, to
+        wait for them to shrink would be to wait for ever.
+        """
+        if not self._reasons and self.level is Level.CALM:
+            return True
+        if in_flight or len(self._reasons) > 1:
+            return False
+        return not self._reasons or "memory" in self._reasons

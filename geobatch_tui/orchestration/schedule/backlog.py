@@ -27,19 +27,6 @@ class Entry:
     thread while there was only one worker.
     """
 
-    __slots__ = (
-        "alone",
-        "first_kill",
-        "handles",
-        "key",
-        "kills",
-        "last_shot",
-        "refused",
-        "size",
-        "unit",
-        "unknowns",
-    )
-
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
         self.key = unit.key
@@ -59,8 +46,6 @@ class Entry:
 
 class Backlog:
     """Queues by kind, the lane of suspects, and a heap of units that wait."""
-
-    __slots__ = ("_queues", "_serial", "_waiting", "lane", "ready")
 
     def __init__(self) -> None:
         self._queues: tuple[deque[Entry], ...] = (deque(), deque(), deque())
@@ -137,8 +122,6 @@ class Refilling:
         low: ask when fewer units than this are queued.
         high: ask for so many that this is reached.
     """
-
-    __slots__ = ("_high", "_low", "_state")
 
     def __init__(self, low: int, high: int) -> None:
         self._low = low

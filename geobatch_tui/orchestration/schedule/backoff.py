@@ -63,19 +63,18 @@ class RetryBudget:
     """Tokens for retries of transient failures, so that an outage cannot multiply the load.
 
     A success earns a tenth of a token, a retry costs one. A run starts with ``initial`` tokens:
-    a short job may retry before it has succeeded at anything. ``ceiling`` bounds what a long run
-    of successes can save up, or ten million chunks would buy a million retries in an outage.
+    a short job may retry before it has succeeded at anything. A long run of successes saves up 100
+    at most, or ten million chunks would buy a million retries in an outage.
     """
 
-    __slots__ = ("_ceiling", "_tenths")
+    CEILING = 100
 
-    def __init__(self, initial: int = 10, ceiling: int = 100) -> None:
+    def __init__(self, initial: int = 10) -> None:
         # Tenths, as integers: ten times 0.1 is not 1.0, and replays must agree.
         self._tenths = initial * 10
-        self._ceiling = max(initial, ceiling) * 10
 
     def earn(self) -> None:
-        if self._tenths < self._ceiling:
+        if self._tenths < self.CEILING * 10:
             self._tenths += 1
 
     def spend(self) -> bool:

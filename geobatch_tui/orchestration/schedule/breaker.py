@@ -22,15 +22,12 @@ _COUNTED = frozenset({Reaction.TRANSIENT, Reaction.RESOURCE, Reaction.UNKNOWN})
 class FailureWindow:
     """The last ``size`` outcomes.
 
-    They look systemic when at least ``minimum`` of them, and at least ``share``, are failures.
+    They look systemic when at least ``minimum`` of them, and at least half, are failures.
     """
 
-    __slots__ = ("_failed", "_minimum", "_outcomes", "_share", "_size")
-
-    def __init__(self, size: int, minimum: int = MINIMUM, share: float = SHARE) -> None:
+    def __init__(self, size: int, minimum: int = MINIMUM) -> None:
         self._size = size
         self._minimum = minimum
-        self._share = share
         self._outcomes: deque[bool] = deque()
         self._failed = 0
 
@@ -43,7 +40,7 @@ class FailureWindow:
 
     @property
     def systemic(self) -> bool:
-        return self._failed >= self._minimum and self._failed >= self._share * len(self._outcomes)
+        return self._failed >= self._minimum and self._failed >= SHARE * len(self._outcomes)
 
 
 class Breaker:
@@ -62,8 +59,6 @@ class Breaker:
     200 (or of all, before that) tells "each chunk crashes GDAL" from "the 25 crashing ones were
     judged last".
     """
-
-    __slots__ = ("_poison", "_recent")
 
     def __init__(self) -> None:
         self._recent = FailureWindow(WINDOW)
@@ -104,8 +99,6 @@ class CrashLoop:
     test may shoot at workers while they start, faster than they can; but where something kills
     each of them for good, the run must end at last.
     """
-
-    __slots__ = ("_hundredths", "_limit")
 
     def __init__(self, limit: int = 5) -> None:
         self._limit = limit * 100

@@ -24,19 +24,6 @@ class Worker:
     overran, in seconds.
     """
 
-    __slots__ = (
-        "condemned",
-        "dying",
-        "fresh",
-        "lane",
-        "leaving",
-        "limit",
-        "number",
-        "queue",
-        "reservation",
-        "since",
-    )
-
     def __init__(self, number: int, *, fresh: bool = True) -> None:
         self.number = number
         self.queue: deque[Entry] = deque()
@@ -56,8 +43,6 @@ class Worker:
 
 class Crew:
     """The workers that are up, idle or starting, and the last that died."""
-
-    __slots__ = ("_gone", "idle", "leaving", "starting", "up")
 
     def __init__(self) -> None:
         self.up: dict[int, Worker] = {}
@@ -136,8 +121,6 @@ TURN_UNITS, TURN_SECONDS = 16, 1.0
 
 class Lane:
     """The worker that serves the lane, and the turns of lane and queues if there is only one."""
-
-    __slots__ = ("_since", "_units", "worker")
 
     def __init__(self) -> None:
         self.worker: Worker | None = None

@@ -23,8 +23,6 @@ _UNKNOWN = {Kind.PROBE: 600.0, Kind.CHUNK: 600.0, Kind.FINALISE: 3600.0, Kind.IN
 class Durations:
     """Recent durations by kind, in seconds."""
 
-    __slots__ = ("_depth", "_max_prefetch", "_mean", "_recent")
-
     def __init__(self, max_prefetch: int) -> None:
         self._max_prefetch = max(max_prefetch, 1)
         self._mean: dict[Kind, float] = {}

@@ -86,8 +86,6 @@ class Judge:
     tried more than ``max_attempts`` + 4 times for reasons of its own.
     """
 
-    __slots__ = ("_budget", "_policy", "_shots")
-
     def __init__(self, policy: RetryPolicy, budget: RetryBudget) -> None:
         self._shots = 0
         self._policy = policy

@@ -207,7 +207,7 @@ def open_session(
     job: LoadedJob,
     *,
     fresh: bool,
-    requeue: Callable[[Ledger], None] | None,
+    requeue: Callable[[Ledger, Path], None] | None,
     log_stream: Callable[[str], None] | None,
     log_format: Literal["json", "text"],
 ) -> Iterator[Session]:
@@ -234,7 +234,7 @@ def open_session(
         epoch = ledger.begin_run(run_id, job.to_json(), versions())
         lock.update(epoch=epoch)
         if requeue is not None:
-            requeue(ledger)
+            requeue(ledger, output_dir)
         ids = ledger.next_item_id(), ledger.next_chunk_id()
         write_json_atomic(state.plan, {"run_id": run_id, **job.to_json()})
         reader = stack.enter_context(LedgerReader(state.ledger))

@@ -12,7 +12,7 @@ from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.workers.pool import Answered, Lost, PoolEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from geobatch_tui.execution.protocol.messages import Failure, Outcome, Task
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
@@ -58,28 +58,14 @@ class Record:
 
 
 class Dispatcher:
-    """Runs units on a pool until the scheduler says that it is over.
+    """Runs units on a pool, whose callback it sets, until the scheduler says that it is over."""
 
-    Args:
-        pool: workers; the dispatcher sets its callback.
-        scheduler: a fresh scheduler.
-        listener: gets each event of a unit.
-        clock: monotonic seconds.
-    """
-
-    def __init__(
-        self,
-        pool: Pool,
-        scheduler: Scheduler,
-        listener: Listener,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, pool: Pool, scheduler: Scheduler, listener: Listener) -> None:
         self.scheduler = scheduler
         self.workers: dict[int, u.WorkerUp] = {}
         self.records: dict[int, Record] = {}
         self._pool = pool
         self._listener = listener
-        self._clock = clock
         self._tasks: dict[int, u.Unit] = {}
         self._heads: dict[int, u.Key] = {}
         self._next_task = 1
@@ -101,7 +87,7 @@ class Dispatcher:
             while self._events:
                 event = self._events.pop(0)
                 touched = {event.worker} if isinstance(event, u.Succeeded | u.Failed) else set()
-                for decision in self.scheduler.handle(event, self._clock()):
+                for decision in self.scheduler.handle(event, time.monotonic()):
                     self._act(decision)
                     if isinstance(decision, u.Dispatch):
                         touched.add(decision.worker)

@@ -81,18 +81,17 @@ class ProcessPool(Roster[_Worker]):
     """Worker processes, started by a fork server.
 
     Args:
-        err_dir: directory for the files that catch fd 2 of the workers; made if missing.
-        scratch: directory for temporary files of GDAL; ``err_dir`` if not given.
+        err_dir: directory for the files that catch fd 2 of the workers, and for temporary files of
+            GDAL; made if missing.
         growth: bytes over its baseline at which a worker is replaced after a task.
         kill_after: seconds that a worker has to end after SIGTERM.
-        write: the only directories that workers may write to, beside these; None: any.
+        write: the only directories that workers may write to, beside that; None: any.
     """
 
     def __init__(
         self,
         err_dir: Path,
         *,
-        scratch: Path | None = None,
         growth: int = GROWTH,
         kill_after: float = KILL_AFTER,
         write: Sequence[str] | None = None,
@@ -100,7 +99,6 @@ class ProcessPool(Roster[_Worker]):
         super().__init__()
         start_fork_server()
         self._err_dir = err_dir
-        self._scratch = scratch or err_dir
         self._growth = growth
         self._kill_after = kill_after
         self._write = write
@@ -217,7 +215,7 @@ class ProcessPool(Roster[_Worker]):
             body = WorkerProcess(
                 worker.number,
                 os.fspath(worker.error_path),
-                os.fspath(self._scratch),
+                os.fspath(self._err_dir),
                 os.environ.get("GEOBATCH_OPS", ""),
             )
             outcome: Process | Exception
@@ -242,7 +240,7 @@ class ProcessPool(Roster[_Worker]):
             self._temporary = tempfile.TemporaryDirectory(
                 prefix="geobatch-", ignore_cleanup_errors=True
             )
-        own = (os.fspath(self._err_dir), os.fspath(self._scratch), self._temporary.name)
+        own = (os.fspath(self._err_dir), self._temporary.name)
         return Sandbox((*self._write, *own), self._temporary.name)
 
     def _started(self, worker: _Worker, outcome: Process | Exception) -> None:

@@ -76,8 +76,8 @@ def test_prediction_learns(measured, factor):
     prediction = Prediction(1000)
     for _ in range(200):
         prediction.learn(chunk(100), 1000 + measured)
-    assert prediction.factor(Kind.CHUNK) == pytest.approx(factor, rel=0.05)
-    assert prediction.factor(Kind.FINALISE) == 1.0
+    assert prediction.factor[Kind.CHUNK] == pytest.approx(factor, rel=0.05)
+    assert prediction.factor[Kind.FINALISE] == 1.0
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**11)), max_size=50))
@@ -86,7 +86,7 @@ def test_factor_is_clamped(measures):
     prediction = Prediction(100)
     for planned, peak in measures:
         prediction.learn(chunk(planned), peak)
-        assert 0.5 <= prediction.factor(Kind.CHUNK) <= 4.0
+        assert 0.5 <= prediction.factor[Kind.CHUNK] <= 4.0
 
 
 def test_it_rises_faster_than_it_falls():
@@ -94,7 +94,7 @@ def test_it_rises_faster_than_it_falls():
     up, down = Prediction(0), Prediction(0)
     up.learn(chunk(100), 200)
     down.learn(chunk(100), 50)
-    assert up.factor(Kind.CHUNK) - 1 > 5 * (1 - down.factor(Kind.CHUNK)) > 0
+    assert up.factor[Kind.CHUNK] - 1 > 5 * (1 - down.factor[Kind.CHUNK]) > 0
 
 
 def test_small_units_do_not_inflate_large_ones():
@@ -103,7 +103,7 @@ def test_small_units_do_not_inflate_large_ones():
     for _ in range(100):
         prediction.learn(chunk(100 * MIB), 100 * MIB)
         prediction.learn(chunk(MIB), 20 * MIB)
-    assert prediction.factor(Kind.CHUNK) < 1.4
+    assert prediction.factor[Kind.CHUNK] < 1.4
 
 
 @pytest.mark.parametrize("unit", [chunk(0), chunk(100, subdivide=1)])
@@ -111,7 +111,7 @@ def test_it_learns_nothing_from_what_is_not_comparable(unit):
     """Unplanned and subdivided units leave the factor alone."""
     prediction = Prediction(0)
     prediction.learn(unit, 10**9)
-    assert prediction.factor(Kind.CHUNK) == 1.0
+    assert prediction.factor[Kind.CHUNK] == 1.0
 
 
 def test_short_of_memory_reserves_double():
