@@ -6,9 +6,9 @@ import struct
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.raster.encode import lossless
-from geobatch_tui.execution.raster.encode.jpeg import JpegCodec
 from geobatch_tui.execution.raster.encode.lerc import VERSION, LercCodec
 from geobatch_tui.execution.raster.encode.lossless import Codec
+from geobatch_tui.execution.raster.encode.picture_codecs import JpegCodec, WebpCodec
 from geobatch_tui.execution.raster.encode.tiff_tag import (
     COMPRESSION,
     COMPRESSIONS,
@@ -20,7 +20,6 @@ from geobatch_tui.execution.raster.encode.tiff_tag import (
     Tag,
     short,
 )
-from geobatch_tui.execution.raster.encode.webp import WebpCodec
 
 if TYPE_CHECKING:
     from geobatch_tui.execution.raster.encode.tile_codec import TileCodec

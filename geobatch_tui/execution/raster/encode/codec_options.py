@@ -26,7 +26,7 @@ _COLOURS = {"JPEG": {1, 3}, "WEBP": {3}}
 _DEFAULT_LEVEL = {"DEFLATE": 6, "ZSTD": 9}
 #: The default level of DEFLATE by predictor.
 _PREDICTED_LEVEL = {2: 5, 3: 2}
-_LEVELS = {"DEFLATE": (1, 12), "ZSTD": (1, 22)}
+LEVELS = {"DEFLATE": (1, 12), "ZSTD": (1, 22)}
 _LEVEL_KEYS = {"DEFLATE": ("LEVEL", "ZLEVEL"), "ZSTD": ("LEVEL", "ZSTD_LEVEL")}
 #: The default quality, and the one that GDAL's COG driver takes for lossless WEBP.
 _QUALITY, LOSSLESS = 75, 100
@@ -105,7 +105,7 @@ def _quality(compress: str, options: Mapping[str, str]) -> int:
 def _level(compress: str, options: Mapping[str, str], predictor: int) -> int:
     for key in _LEVEL_KEYS.get(compress, ()):
         if key in options:
-            return gdal_options.number(options, key, 0, _LEVELS[compress])
+            return gdal_options.number(options, key, 0, LEVELS[compress])
     level = _DEFAULT_LEVEL.get(compress, 0)
     return _PREDICTED_LEVEL.get(predictor, level) if compress == "DEFLATE" else level
 

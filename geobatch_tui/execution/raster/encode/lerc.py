@@ -14,6 +14,7 @@ import imagecodecs
 import numpy as np
 
 from geobatch_tui.errors import VerifyError
+from geobatch_tui.execution.raster.encode.tile_codec import check_form, codec_errors
 
 if TYPE_CHECKING:
     from collections.abc import Buffer, Callable
@@ -48,11 +49,6 @@ class LercCodec:
     blurs: ClassVar[bool] = False
 
     def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
-        """Encode a tile (height, width, samples); return its bytes and the tile in them.
-
-        Raises:
-            VerifyError: the encoder failed, or values are further off than they may be.
-        """
         if tile.dtype.kind == "f":
             # Without the sign of zeros: a tile gives the same bytes before and after a round trip.
             tile = tile + tile.dtype.type(0)
@@ -61,16 +57,16 @@ class LercCodec:
             blob = _encode(tile, limit)
             seen = _decode(blob, tile.shape, tile.dtype)
             if self._holds(tile, seen, limit):
-                return self._wrapped(blob), seen
+                if self.outer.compress != "NONE":
+                    blob = self.outer.encode(np.frombuffer(blob, np.uint8).reshape(1, -1, 1))
+                return blob, seen
         raise VerifyError(f"a tile encoded with LERC is more than {self.max_z_error} off")
 
     def decode(self, data: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
-        """Return the tile that ``data`` decodes to.
-
-        Raises:
-            VerifyError: the bytes are damaged, or hold another number of pixels.
-        """
-        return _decode(self._unwrapped(data), shape, dtype)
+        if self.outer.compress != "NONE":
+            with codec_errors("a LERC tile cannot be decompressed"):
+                data = bytes(_UNWRAP[self.outer.compress](data))
+        return _decode(data, shape, dtype)
 
     def _holds(self, tile: Pixels, seen: Pixels, limit: float) -> bool:
         if not limit:
@@ -97,19 +93,6 @@ class LercCodec:
         nodata = tile.dtype.type(self.nodata)
         return np.array_equal(seen == nodata, tile == nodata)
 
-    def _wrapped(self, blob: bytes) -> bytes:
-        if self.outer.compress == "NONE":
-            return blob
-        return self.outer.encode(np.frombuffer(blob, np.uint8).reshape(1, -1, 1))
-
-    def _unwrapped(self, data: bytes) -> bytes:
-        if self.outer.compress == "NONE":
-            return data
-        try:
-            return bytes(_UNWRAP[self.outer.compress](data))
-        except (RuntimeError, ValueError, zlib.error) as error:
-            raise VerifyError(f"a LERC tile cannot be decompressed: {error}") from error
-
 
 def _encode(tile: Pixels, limit: float) -> bytes:
     masks, planar = None, None
@@ -120,26 +103,21 @@ def _encode(tile: Pixels, limit: float) -> bytes:
             image = np.ascontiguousarray(np.moveaxis(tile, -1, 0))
             masks = np.ascontiguousarray(np.moveaxis(valid, -1, 0))
             planar = True
-    try:
+    with codec_errors("LERC could not encode a tile"):
         data = imagecodecs.lerc_encode(
             image, level=limit, version=VERSION, masks=masks, planar=planar
         )
         return bytes(data)
-    except (RuntimeError, ValueError) as error:
-        raise VerifyError(f"LERC could not encode a tile: {error}") from error
 
 
 def _decode(blob: bytes, shape: tuple[int, ...], dtype: DType) -> Pixels:
     valid: Any  # None where all are valid
-    try:
+    with codec_errors("a LERC tile cannot be decoded"):
         tile, valid = imagecodecs.lerc_decode(blob, masks=True)
-    except (RuntimeError, ValueError) as error:
-        raise VerifyError(f"a LERC tile cannot be decoded: {error}") from error
-    if tile.size != int(np.prod(shape)) or tile.dtype != dtype:
-        raise VerifyError(f"a LERC tile holds {tile.shape} {tile.dtype}, not {shape} {dtype}")
     if valid is not None and valid.ndim == 3:
         # A mask for each band: then bands lie one after the other.
         tile, valid = np.moveaxis(tile, 0, -1), np.moveaxis(valid, 0, -1)
+    check_form("LERC", tile, shape, dtype)
     tile = np.ascontiguousarray(tile).reshape(shape)
     if valid is not None and dtype.kind == "f":
         tile[~valid] = np.nan

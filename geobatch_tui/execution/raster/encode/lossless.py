@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import imagecodecs
 import numpy as np
 
 from geobatch_tui.errors import OperationError, VerifyError
+from geobatch_tui.execution.raster.encode.codec_options import LEVELS
+from geobatch_tui.execution.raster.encode.tiff_tag import COMPRESSIONS
+from geobatch_tui.execution.raster.encode.tile_codec import codec_errors
 from geobatch_tui.execution.raster.kernels import pixel_loops
 
 if TYPE_CHECKING:
@@ -29,15 +32,14 @@ if TYPE_CHECKING:
     #: Decompressed bytes; an array that was given to be filled is one of them.
     type Expanded = bytes | bytearray | memoryview[int]
 
-    from geobatch_tui.execution.raster.types import DType, Pixels
+    #: Decoders take the number of bytes to expect, or an array to fill.
+    type Decoder = Callable[[bytes, int | memoryview], Expanded]
 
+    from geobatch_tui.execution.raster.types import DType, Pixels
 
 HORIZONTAL, FLOATING = 2, 3
 #: The level of DEFLATE that ISA-L encodes.
 FAST = 1
-
-#: Errors of the libraries for a broken or refused stream.
-_CODEC_ERRORS = (RuntimeError, ValueError, zlib.error)
 
 
 def _inflate(data: bytes, size: int | memoryview) -> Expanded:
@@ -62,15 +64,12 @@ _ENCODERS: dict[str, Callable[[Pixels, int], Buffer]] = {
     "ZSTD": lambda raw, level: imagecodecs.zstd_encode(raw, level=level),
     "LZW": lambda raw, _level: imagecodecs.lzw_encode(raw),
 }
-#: Decoders take the number of bytes to expect, or an array to fill.
-_DECODERS: dict[str, Callable[[bytes, int | memoryview], Expanded]] = {
+_DECODERS: dict[str, Decoder] = {
     "NONE": lambda data, _size: data,
     "DEFLATE": _inflate,
     "ZSTD": lambda data, size: imagecodecs.zstd_decode(data, out=size),
     "LZW": lambda data, size: imagecodecs.lzw_decode(data, out=size),
 }
-#: Scales of the libraries; 0 stands for a codec without one.
-_LEVELS = {"NONE": range(1), "LZW": range(1), "DEFLATE": range(1, 13), "ZSTD": range(1, 23)}
 
 
 def check(compress: str, level: int, predictor: int, dtype: str) -> None:
@@ -80,11 +79,11 @@ def check(compress: str, level: int, predictor: int, dtype: str) -> None:
         OperationError: naming the codec, level, predictor or dtype at fault.
     """
     kind = np.dtype(dtype).kind
-    if compress not in _LEVELS:
-        raise OperationError(f"no codec {compress!r}; known: {', '.join(_LEVELS)}")
-    if len(_LEVELS[compress]) > 1 and level not in _LEVELS[compress]:
-        known = _LEVELS[compress]
-        raise OperationError(f"{compress} has levels {known[0]} to {known[-1]}, not {level}")
+    if compress not in COMPRESSIONS:
+        raise OperationError(f"no codec {compress!r}; known: {', '.join(COMPRESSIONS)}")
+    first, last = LEVELS.get(compress, (level, level))
+    if not first <= level <= last:
+        raise OperationError(f"{compress} has levels {first} to {last}, not {level}")
     if (compress, level) == ("DEFLATE", FAST) and not imagecodecs.ISAL.available:
         raise OperationError("this imagecodecs has no ISA-L, which is DEFLATE's level 1; choose 2")
     if predictor not in (1, HORIZONTAL, FLOATING) or (predictor != 1 and compress == "NONE"):
@@ -100,17 +99,10 @@ class Codec:
     compress: str
     level: int
     predictor: int
-
-    @property
-    def exact(self) -> bool:
-        return True
-
-    @property
-    def blurs(self) -> bool:
-        return False
+    exact: ClassVar[bool] = True
+    blurs: ClassVar[bool] = False
 
     def store(self, tile: Pixels) -> tuple[bytes, Pixels]:
-        """Encode a tile; return its bytes and the tile that they decode to, the same one."""
         return self.encode(tile), tile
 
     def encode(self, tile: Pixels) -> bytes:
@@ -123,15 +115,13 @@ class Codec:
         """
         rows = _rows(tile, self.predictor)
         predicted = tile if self.predictor == 1 else _differences(rows, tile.shape[2])
-        try:
+        with codec_errors(f"{self.compress} could not encode a tile"):
             data = bytes(_ENCODERS[self.compress](predicted, self.level))
-        except _CODEC_ERRORS as error:
-            raise VerifyError(f"{self.compress} could not encode a tile: {error}") from error
         if not data:
             raise VerifyError(f"{self.compress} encoded a tile to nothing")
         fast = self.compress == "DEFLATE" and self.level == FAST
         decode = _inflate_checked if fast else _DECODERS[self.compress]
-        raw = self._expand(data, tile.nbytes, decode)
+        raw = _expanded(f"{self.compress} tile", data, tile.nbytes, decode)
         if not _holds(raw, rows, tile.shape[2] if self.predictor != 1 else 0):
             raise VerifyError(
                 f"a tile encoded with {self.compress} (level {self.level}, predictor "
@@ -152,18 +142,9 @@ class Codec:
         """
         size = int(np.prod(shape)) * dtype.itemsize
         careful = foreign and self.compress == "DEFLATE"
-        raw = self._expand(data, size, _inflate_checked if careful else _DECODERS[self.compress])
+        decode = _inflate_checked if careful else _DECODERS[self.compress]
+        raw = _expanded(f"{self.compress} tile", data, size, decode)
         return _unpredict(raw, shape, dtype, self.predictor)
-
-    def _expand(self, data: bytes, size: int, decode: Callable[[bytes, int], Expanded]) -> Expanded:
-        """Decompress ``data``; the predictor is not undone."""
-        try:
-            raw = decode(data, size)
-        except _CODEC_ERRORS as error:
-            raise VerifyError(f"a {self.compress} tile cannot be decoded: {error}") from error
-        if len(raw) != size:
-            raise VerifyError(f"a {self.compress} tile holds {len(raw)} bytes, not {size}")
-        return raw
 
 
 def expand(compress: str, data: bytes, out: Pixels) -> None:
@@ -177,12 +158,17 @@ def expand(compress: str, data: bytes, out: Pixels) -> None:
         out[:] = np.frombuffer(data, np.uint8)
         return
     decode = _inflate_checked if compress == "DEFLATE" else _DECODERS[compress]
-    try:
-        size = len(decode(data, memoryview(out)))
-    except _CODEC_ERRORS as error:
-        raise VerifyError(f"a {compress} block cannot be decoded: {error}") from error
-    if size != len(out):
-        raise VerifyError(f"a {compress} block holds {size} bytes, not {len(out)}")
+    _expanded(f"{compress} block", data, memoryview(out), decode)
+
+
+def _expanded(what: str, data: bytes, out: int | memoryview, decode: Decoder) -> Expanded:
+    """Decompress ``data`` into ``out``, or to so many bytes; a predictor is not undone."""
+    size = out if isinstance(out, int) else out.nbytes
+    with codec_errors(f"a {what} cannot be decoded"):
+        raw = decode(data, out)
+    if len(raw) != size:
+        raise VerifyError(f"a {what} holds {len(raw)} bytes, not {size}")
+    return raw
 
 
 def _rows(tile: Pixels, predictor: int) -> Pixels:
