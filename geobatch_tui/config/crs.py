@@ -55,11 +55,11 @@ def check_crs(text: str) -> CrsCheck:
     """
     if match := _EPSG.fullmatch(text):
         codes = re.split(r"\s*\+\s*", match[1])
-        checks = [_coded("EPSG", code, alone=len(codes) == 1) for code in codes]
+        warnings = [_look_up("EPSG", code, alone=len(codes) == 1) for code in codes]
         joined = "EPSG:" + "+".join(str(int(code)) for code in codes)
-        return CrsCheck(joined, " ".join(filter(None, (check.warning for check in checks))))
+        return CrsCheck(joined, " ".join(filter(None, warnings)))
     if match := _URN.fullmatch(text) or _URL.fullmatch(text) or _CODE.fullmatch(text):
-        return CrsCheck(text, _coded(match[1].upper(), match[2]).warning)
+        return CrsCheck(text, _look_up(match[1].upper(), match[2]))
     if text.strip().isdecimal():
         raise ValueError(f"is a bare number; write 'EPSG:{text.strip()}'")
     if text.upper() in _NAMES or _looks_defined(text):
@@ -79,10 +79,11 @@ def _looks_defined(text: str) -> bool:
     return bool(re.search(r"(?:^|\s)\+(?:proj|init)=\S", stripped))
 
 
-def _coded(authority: str, code: str, *, alone: bool = True) -> CrsCheck:
+def _look_up(authority: str, code: str, *, alone: bool = True) -> str:
+    """Return a warning of a CRS, or "". Raises ValueError if it does not exist or is no use."""
     path = _database()
     if path is None:
-        return CrsCheck("", f"there is no proj.db here to check {authority}:{code} against")
+        return f"there is no proj.db here to check {authority}:{code} against"
     with closing(_connect(path)) as db:
         row = db.execute(
             "SELECT name, type, deprecated FROM crs_view WHERE auth_name = ? AND code = ?",
@@ -90,12 +91,12 @@ def _coded(authority: str, code: str, *, alone: bool = True) -> CrsCheck:
         ).fetchone()
         if row is None:
             if authority != "EPSG" and not _authority_known(db, authority):
-                return CrsCheck("")  # GDAL knows more authorities than PROJ lists
+                return ""  # GDAL knows more authorities than PROJ lists
             raise ValueError(_missing(db, authority, code))
         name, kind, deprecated = row
         if alone and kind == "vertical":
             raise ValueError(f"is a vertical CRS ({name}); {_EXAMPLES} of a horizontal one")
-        return CrsCheck("", _deprecation(db, authority, code, name) if deprecated else "")
+        return _deprecation(db, authority, code, name) if deprecated else ""
 
 
 def _authority_known(db: sqlite3.Connection, authority: str) -> bool:

@@ -49,11 +49,6 @@ class Leaf:
     crs: bool = False
 
 
-def sections() -> tuple[str, ...]:
-    """Return the names of the sections, in the order of the job file."""
-    return tuple(Job.model_fields)
-
-
 def leaves(op: str | None = None) -> dict[str, Leaf]:
     """Return the keys of a job by dotted name, in the order of the schema.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from geobatch_tui.config.problems import InvalidJobError, Problem
-from geobatch_tui.config.toml_lines import key_lines
+from geobatch_tui.config.toml_lines import TEXT_OR_COMMENT, key_lines
 from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability.text import safe
 
@@ -24,9 +24,6 @@ _KEYS = 10_000
 MOST_YAML_VALUES = 100_000
 _YAML_TEXT = "tag:yaml.org,2002:str"
 _TOML_PLACE = re.compile(r"^(.*) \(at line (\d+), column \d+\)$", re.DOTALL)
-_TOML_STRING = re.compile(
-    r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|\#[^\n]*', re.DOTALL
-)
 _TOML_DEEP = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{_DEEPEST}}}")
 _TOML_KEY = re.compile(r"=|^[ \t]*+\[", re.MULTILINE)
 _TWICE = ("Cannot overwrite a value", "Cannot declare", "Cannot mutate")
@@ -81,32 +78,32 @@ def _read_text(path: Path) -> str:
 
 
 def _read_toml(path: Path, text: str) -> JobFile:
-    problem = _refused_toml(path, text)
-    if problem is not None:
-        raise InvalidJobError([problem])
+    _refuse_large_toml(path, text)
     try:
-        values = tomllib.loads(text)
-        return JobFile(path, values, key_lines(text))
+        return JobFile(path, tomllib.loads(text), key_lines(text))
     except tomllib.TOMLDecodeError as error:
-        raise _toml_problem(path, text, str(error)) from None
+        match = _TOML_PLACE.match(str(error))
+        what, line = (match[1], int(match[2])) if match else (str(error), text.count("\n") + 1)
+        twice = what.startswith(_TWICE)
+        reason = "this key or table is given twice" if twice else f"not valid TOML: {safe(what)}"
+        raise _invalid(path, reason, line) from None
     except RecursionError:
-        raise InvalidJobError([Problem(str(path), "", "nested too deeply")]) from None
+        raise _invalid(path, "nested too deeply") from None
     except ValueError:  # of int(): Python reads no number of so many digits
         digits = re.search(r"[0-9_]{4300}", text)
-        where = f"{path}:{_line_at(text, digits.start())}" if digits else str(path)
-        raise InvalidJobError([Problem(where, "", "a number of too many digits")]) from None
+        line = _line_at(text, digits.start()) if digits else 0
+        raise _invalid(path, "a number of too many digits", line) from None
 
 
-def _refused_toml(path: Path, text: str) -> Problem | None:
+def _refuse_large_toml(path: Path, text: str) -> None:
     """Refuse thousands of keys, or keys of many parts: tomllib takes minutes for a megabyte."""
-    bare = _TOML_STRING.sub(_blanked, text)
+    bare = TEXT_OR_COMMENT.sub(_blanked, text)
     if deep := _TOML_DEEP.search(bare):
-        return Problem(f"{path}:{_line_at(bare, deep.start())}", "", "nested too deeply")
+        raise _invalid(path, "nested too deeply", _line_at(bare, deep.start()))
     for count, key in enumerate(_TOML_KEY.finditer(bare)):
         if count == _KEYS:
             reason = f"more than {_KEYS:,} keys and tables: this is not a job file"
-            return Problem(f"{path}:{_line_at(bare, key.start())}", "", reason)
-    return None
+            raise _invalid(path, reason, _line_at(bare, key.start()))
 
 
 def _blanked(string: re.Match[str]) -> str:
@@ -118,14 +115,8 @@ def _line_at(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
 
 
-def _toml_problem(path: Path, text: str, message: str) -> InvalidJobError:
-    match = _TOML_PLACE.match(message)
-    what, line = (match[1], int(match[2])) if match else (message, text.count("\n") + 1)
-    if what.startswith(_TWICE):
-        reason = "this key or table is given twice"
-    else:
-        reason = f"not valid TOML: {safe(what)}"
-    return InvalidJobError([Problem(f"{path}:{line}", "", reason)])
+def _invalid(path: Path, reason: str, line: int = 0) -> InvalidJobError:
+    return InvalidJobError([Problem(f"{path}:{line}" if line else str(path), "", reason)])
 
 
 def _read_yaml(path: Path, text: str) -> JobFile:
@@ -140,17 +131,13 @@ def _read_yaml(path: Path, text: str) -> JobFile:
         values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
         reason = f"not valid YAML: {safe(error.problem or str(error))}"
-        raise InvalidJobError([Problem(where, "", reason)]) from None
+        raise _invalid(path, reason, mark.line + 1 if mark else 0) from None
     except (yaml.YAMLError, ValueError) as error:
-        reason = f"not valid YAML: {safe(str(error))}"
-        raise InvalidJobError([Problem(str(path), "", reason)]) from None
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise InvalidJobError([Problem(str(path), "", "must be a mapping of sections")])
-    return JobFile(path, values, lines)
+        raise _invalid(path, f"not valid YAML: {safe(str(error))}") from None
+    if values is not None and not isinstance(values, dict):
+        raise _invalid(path, "must be a mapping of sections")
+    return JobFile(path, values or {}, lines)
 
 
 def _refused_yaml(path: Path, text: str) -> list[Problem]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from geobatch_tui.config import crs
-from geobatch_tui.config.fields import Leaf, leaves, sections
+from geobatch_tui.config.fields import Leaf, leaves
 from geobatch_tui.config.job_reader import JobFile, read_job_file
 from geobatch_tui.config.paths import absolute
 from geobatch_tui.config.problems import InvalidJobError, Problem, describe, show_value
@@ -35,6 +35,8 @@ from geobatch_tui.errors import ConfigError
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic_core import ErrorDetails
 
     from geobatch_tui.execution.protocol.messages import Json
@@ -182,9 +184,10 @@ class _Assembly:
         job = self._validated()
         if self.problems or job is None:
             raise InvalidJobError(self.problems)
-        return LoadedJob(
-            job, self._all_origins(job), self.file.path if self.file else None, self._warnings(job)
-        )
+        values = flat(dump_job(job))
+        origins = {key: self.origins.get(key, _DEFAULT) for key in values}
+        path = self.file.path if self.file else None
+        return LoadedJob(job, origins, path, tuple(self._warnings(values)))
 
     def _op_name(self, given: Sequence[Given]) -> str | None:
         """Return the operation that the highest layer names, if it exists."""
@@ -202,7 +205,7 @@ class _Assembly:
     def _take(self, given: Given) -> None:
         leaf, key = self._leaf_of(given.key)
         if leaf is None:
-            self.problems.append(unknown(given, self.known, sections()))
+            self.problems.append(unknown(given, self.known, tuple(Job.model_fields)))
             return
         table = leaf.mapping and key == leaf.key
         value = typed(str(given.value), leaf, table=table) if given.raw else given.value
@@ -259,7 +262,7 @@ class _Assembly:
             return None
 
     def _nested(self) -> JobValues:
-        nested: JobValues = {section: {} for section in sections()}
+        nested: JobValues = {section: {} for section in Job.model_fields}
         if self.file:
             nested["job"]["name"] = self.file.path.stem
         for key, value in self.values.items():
@@ -279,7 +282,10 @@ class _Assembly:
             by_key.setdefault(key if key in self.values else ".".join(loc[:2]), []).append(detail)
         for key, details in by_key.items():
             if not key:  # of the job as a whole: its validators name the key first
-                self.problems += [self._of_whole(detail) for detail in details]
+                for detail in details:
+                    text = str(detail.get("ctx", {}).get("error") or detail["msg"])
+                    named = text.partition(": ")[0]
+                    self.problems.append(Problem(self._where(named), named, safe(text)))
                 continue
             done = any(problem.key.startswith("op") for problem in self.problems)
             if key == "op.params" or (key == "op.name" and done):
@@ -287,28 +293,18 @@ class _Assembly:
             text = describe(key, details, self.values.get(key, details[0]["input"]))
             self.problems.append(Problem(self._where(key), key, text))
 
-    def _of_whole(self, detail: ErrorDetails) -> Problem:
-        text = str(detail.get("ctx", {}).get("error") or detail["msg"])
-        key = text.partition(": ")[0]
-        return Problem(self._where(key), key, safe(text))
-
     def _where(self, key: str) -> str:
         if key in self.origins:
             return self.origins[key].where
         return self.file.where(key) if self.file else ""
 
-    def _all_origins(self, job: Job) -> dict[str, Origin]:
-        return {key: self.origins.get(key, _DEFAULT) for key in flat(dump_job(job))}
-
-    def _warnings(self, job: Job) -> tuple[str, ...]:
-        values = flat(dump_job(job))
-        warnings = []
+    def _warnings(self, values: Mapping[str, object]) -> Iterator[str]:
         for key, leaf in self.known.items():
             value = values.get(key)
-            if leaf.crs and isinstance(value, str) and value:
-                warning = crs.check_crs(value).warning
-                warnings += [f"{key}: {warning}"] if warning else []
-        return tuple(warnings)
+            if not (leaf.crs and isinstance(value, str) and value):
+                continue
+            if warning := crs.check_crs(value).warning:
+                yield f"{key}: {warning}"
 
 
 def _folded(leaf: Leaf, name: str) -> str:
@@ -348,13 +344,9 @@ def rows(loaded: LoadedJob) -> list[Row]:
     """List the values of a job in the order of the schema, a row for each name of a free table."""
     known = leaves(loaded.job.op.name)
     values = flat(loaded.job.effective(redacted=True))
-    return [_row(key, values[key], _leaf(key, known), loaded) for key in values]
-
-
-def _leaf(key: str, known: dict[str, Leaf]) -> Leaf:
-    return known[key] if key in known else known[".".join(key.split(".")[:2])]
-
-
-def _row(key: str, value: object, leaf: Leaf, loaded: LoadedJob) -> Row:
-    origin = loaded.origins[key]
-    return Row(key, value, origin.layer, origin.where, leaf.unit, leaf.help, leaf.kind)
+    listed = []
+    for key, value in values.items():
+        leaf = known[key] if key in known else known[".".join(key.split(".")[:2])]
+        origin = loaded.origins[key]
+        listed.append(Row(key, value, origin.layer, origin.where, leaf.unit, leaf.help, leaf.kind))
+    return listed

@@ -18,6 +18,8 @@ _PART = re.compile(r"[A-Za-z0-9_-]+|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'")
 _STRING = re.compile(
     r'"""(?:[^\\]|\\.)*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'', re.DOTALL
 )
+#: Texts, in which ``#`` begins no comment, and comments.
+TEXT_OR_COMMENT = re.compile(rf"{_STRING.pattern}|#[^\n]*", re.DOTALL)
 _SCALAR = re.compile(r"[^\s,\]}#][^,\]}#\n]*")
 
 

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
-from contextlib import suppress
-from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import tomli_w
 
-from geobatch_tui.config.fields import Leaf, leaves
+from geobatch_tui.config.fields import leaves
 from geobatch_tui.config.schema import dump_job
+from geobatch_tui.config.toml_lines import TEXT_OR_COMMENT
 from geobatch_tui.errors import ConfigError
+from geobatch_tui.execution.io.disk import replacing
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from geobatch_tui.config.schema import Job, JobValues
-
-
-#: Texts, in which ``#`` begins no comment, and comments; long texts first.
-_TOKENS: Final = re.compile(
-    r'"{3}(?:[^\\]|\\.)*?"{3}|'
-    r"'{3}.*?'{3}|"
-    r'"(?:[^"\\\n]|\\.)*"|'
-    r"'[^'\n]*'|"
-    r"#[^\n]*",
-    re.DOTALL,
-)
 
 
 def job_toml(job: Job, *, defaults: bool = False) -> str:
@@ -43,13 +32,10 @@ def job_toml(job: Job, *, defaults: bool = False) -> str:
     known = leaves(job.op.name)
     sections: JobValues = {}
     for section, values in dump_job(job).items():
-        written = {
-            name: value
-            for name, value in values.items()
-            if value is not None and (defaults or _differs(known[f"{section}.{name}"], value))
-        }
-        if written:
-            sections[section] = written
+        for name, value in values.items():
+            leaf = known[f"{section}.{name}"]
+            if value is not None and (defaults or leaf.required or value != leaf.default):
+                sections.setdefault(section, {})[name] = value
     return tomli_w.dumps(sections)
 
 
@@ -67,38 +53,15 @@ def write_job(job: Job, path: Path, *, defaults: bool = False) -> None:
             f"cannot write {name}: a path in the job is not UTF-8, which TOML cannot hold",
             hint="rename the file or directory",
         ) from None
-    part = None
     try:
-        with NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.stem[:32]}.", suffix=".part", delete=False
-        ) as stream:
-            part = Path(stream.name)
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.chmod(_mode(path))
-        part.replace(path)
+        with replacing(path) as file:
+            if path.exists():
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+            file.write(data)
     except OSError as error:
-        if part is not None:
-            with suppress(OSError):
-                part.unlink()
         raise ConfigError(f"cannot write {name}: {error.strerror}") from error
 
 
 def comments(text: str) -> int:
     """Count the comments of a job file in TOML."""
-    return sum(match[0].startswith("#") for match in _TOKENS.finditer(text))
-
-
-def _differs(leaf: Leaf, value: object) -> bool:
-    return leaf.required or value != leaf.default
-
-
-def _mode(path: Path) -> int:
-    """Return the permissions of the file that is replaced, or those of a new one."""
-    try:
-        return path.stat().st_mode & 0o777
-    except OSError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+    return sum(match[0].startswith("#") for match in TEXT_OR_COMMENT.finditer(text))

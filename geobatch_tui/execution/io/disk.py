@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+import secrets
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import (
@@ -24,6 +25,7 @@ from geobatch_tui.errors import (
 if TYPE_CHECKING:
     from collections.abc import Buffer, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 #: Where one filesystem, kernel or seccomp filter cannot, plain reads and writes can.
 _NO_KERNEL_COPY = frozenset({
@@ -160,6 +162,31 @@ def sync_directory(path: str | Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Write a file that takes the name ``path`` once all its bytes are on disk, or never.
+
+    Args:
+        path: of the file; what is there is replaced: a link too, and not what it leads to.
+        mode: of the new file, less the umask.
+
+    Raises:
+        OSError: it cannot be written or named.
+    """
+    part = path.with_name(f".{path.name[:32]}.{secrets.token_hex(8)}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(part, flags, mode), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
 
 
 def open_spool(path: Path) -> tuple[int, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import shutil
 import signal
 from contextlib import suppress
@@ -22,7 +21,7 @@ from geobatch_tui.errors import (
     OutputGoneError,
     StateError,
 )
-from geobatch_tui.execution.io.disk import sync_directory
+from geobatch_tui.execution.io.disk import replacing, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,28 +61,14 @@ def write_json_atomic(path: Path, obj: Mapping[str, object]) -> None:
         OutputGoneError: the directory is gone or read-only.
         StateError: any other reason of the system's.
     """
-    data = json.dumps(obj, indent=1, sort_keys=False).encode() + b"\n"
-    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        try:
-            _write_new(temp, data)
+        with replacing(path, 0o600) as file:
+            file.write(json.dumps(obj, indent=1).encode() + b"\n")
             failpoint("json_before_rename")
-            temp.rename(path)
-        except BaseException:
-            temp.unlink(missing_ok=True)
-            raise
         failpoint("json_after_rename")
         sync_directory(path.parent)
     except OSError as error:
         raise output_error(error, path) from error
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def output_error(error: OSError, where: Path) -> StateError | DiskFullError:
@@ -110,8 +95,12 @@ class Reserve:
                 return True
         try:
             self.path.unlink(missing_ok=True)
-            # Random, since a compressing filesystem would store zeros in nothing.
-            _write_new(self.path, os.urandom(self.size))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(self.path, flags, 0o600), "wb") as file:
+                # Random, since a compressing filesystem would store zeros in nothing.
+                file.write(os.urandom(self.size))
+                file.flush()
+                os.fsync(file.fileno())
         except OSError:
             self.release()
             return False

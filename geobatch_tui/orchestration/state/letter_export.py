@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
-import secrets
 from typing import TYPE_CHECKING, Final, TextIO
 
 from geobatch_tui.errors import ConfigError, OutputGoneError
+from geobatch_tui.execution.io.disk import replacing
 from geobatch_tui.observability.text import safe
 
 if TYPE_CHECKING:
@@ -65,21 +65,15 @@ def write_file(write: Writer, letters: Letters, path: Path) -> None:
     Raises:
         OutputGoneError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        fd = os.open(part, flags, 0o666)
-        with os.fdopen(fd, "w", encoding="utf-8", newline="") as file:
-            write(letters, file)
-            file.flush()
-            os.fsync(fd)
-        part.replace(path)
+        with replacing(path) as file:
+            text = io.TextIOWrapper(file, "utf-8", newline="")
+            write(letters, text)
+            text.detach()
     except OSError as error:
         raise OutputGoneError(
             f"cannot write {safe(str(path))}: {error.strerror}", hint="check the directory"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def stream_csv(letters: Letters, file: TextIO) -> None:
