@@ -1,4 +1,4 @@
-"""Columns of many chunks, and outlines of items, for pictures of a whole run."""
+"""Columns of many chunks, outlines of items and letters: what a picture of a whole run needs."""
 
 # ruff: noqa: S608  only constants of this package are put together here
 
@@ -7,20 +7,22 @@ from __future__ import annotations
 import json
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from geobatch_tui.errors import LedgerCorruptError
-from geobatch_tui.ledger.schema.database import scalar
-from geobatch_tui.ledger.schema.rows import NO_ORPHAN, Row, document
+from geobatch_tui.ledger.schema.database import open_reader, scalar, translated
+from geobatch_tui.ledger.schema.rows import BUSY_CHUNK, NO_ORPHAN, Row, document
 from geobatch_tui.ledger.schema.updates import ItemState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from sqlite3 import Connection
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Json
 
-_PAGE: Final = 65_536
+_CHUNKS: Final = 65_536
+_LETTERS: Final = 512
 
 #: SQL of each figure of a chunk. ``spool`` numbers the worker process that wrote the chunk.
 FIGURES: Final[Mapping[str, str]] = {
@@ -75,73 +77,109 @@ class Letter:
     feature: int = -1
 
 
-def states(connection: Connection, first: int, count: int) -> bytearray:
-    """Read the states of ``count`` chunks from id ``first``, a byte each; 0 for no chunk."""
-    column = bytearray(count)
-    for start in range(first, first + count, _PAGE):
-        end = min(start + _PAGE, first + count)
-        rows = connection.execute(
-            "SELECT chunk_id, state FROM chunk WHERE chunk_id >= ? AND chunk_id < ?", (start, end)
-        ).fetchall()
-        if len(rows) == end - start:
-            column[start - first : end - first] = bytes(state for _, state in rows)
-        else:
-            for chunk_id, state in rows:
-                column[chunk_id - first] = state
-    return column
+class ColumnReader:
+    """Opens a ledger to read it, and reads many rows at once. See ``LedgerReader``."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = open_reader(path)
 
-def figures(connection: Connection, name: str, first: int, count: int) -> array[float]:
-    """Read one of ``FIGURES`` for ``count`` chunks from id ``first``; 0 for no chunk."""
-    column = array("f", bytes(4 * count))
-    for start in range(first, first + count, _PAGE):
-        end = min(start + _PAGE, first + count)
-        for chunk_id, value in connection.execute(
-            f"SELECT chunk_id, {FIGURES[name]} FROM chunk WHERE chunk_id >= ? AND chunk_id < ?",
-            (start, end),
-        ).fetchall():
-            column[chunk_id - first] = value
-    return column
+    def close(self) -> None:
+        self._connection.close()
 
+    def __enter__(self) -> Self:
+        return self
 
-def states_of(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
-    """Read the states of chunks, by id; unknown ids are left out."""
-    rows = connection.execute(
-        "SELECT chunk_id, state FROM chunk WHERE chunk_id IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(ids)),),
-    )
-    return dict(rows.fetchall())
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
+    def outlines(self, after: int = 0, limit: int = _LETTERS) -> list[ItemOutline]:
+        """Read up to ``limit`` items with ids above ``after``, in order, without documents."""
+        try:
+            return [_outline(row) for row in self._rows(_OUTLINE, (after, limit))]
+        except ValueError as error:
+            raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
 
-def outlines(connection: Connection, after: int, limit: int) -> list[ItemOutline]:
-    """Read up to ``limit`` items with ids above ``after``, in order.
+    def states(self, first: int, count: int) -> bytearray:
+        """Read the states of ``count`` chunks from id ``first``, a byte each; 0 for no chunk."""
+        column = bytearray(count)
+        for start, end, rows in self._spans("state", first, count):
+            if len(rows) == end - start:
+                column[start - first : end - first] = bytes(state for _, state in rows)
+            else:
+                for chunk_id, state in rows:
+                    column[chunk_id - first] = state
+        return column
 
-    Raises:
-        LedgerCorruptError: a row is damaged.
-    """
-    try:
-        return [_outline(row) for row in connection.execute(_OUTLINE, (after, limit)).fetchall()]
-    except ValueError as error:
-        raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
+    def figures(self, name: str, first: int, count: int) -> array[float]:
+        """Read a figure of ``FIGURES`` for ``count`` chunks from id ``first``; 0 for no chunk."""
+        column = array("f", bytes(4 * count))
+        for _, _, rows in self._spans(FIGURES[name], first, count):
+            for chunk_id, value in rows:
+                column[chunk_id - first] = value
+        return column
+
+    def _spans(self, column: str, first: int, count: int) -> Iterator[tuple[int, int, list[Row]]]:
+        """Read ids and a column of chunks, some at a time: first id, end, and rows of each."""
+        sql = f"SELECT chunk_id, {column} FROM chunk WHERE chunk_id >= ? AND chunk_id < ?"
+        for start in range(first, first + count, _CHUNKS):
+            end = min(start + _CHUNKS, first + count)
+            yield start, end, self._rows(sql, (start, end))
+
+    def states_of(self, ids: Sequence[int]) -> dict[int, int]:
+        """Read the states of chunks, by id; unknown ids are left out."""
+        return dict(
+            self._rows(
+                "SELECT chunk_id, state FROM chunk"
+                " WHERE chunk_id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(ids)),),
+            )
+        )
+
+    def busy(self) -> dict[int, int]:
+        """Read the states of the chunks that are running or wait for a retry, by id."""
+        return dict(self._rows(f"SELECT chunk_id, state FROM chunk WHERE {BUSY_CHUNK}"))
+
+    def letters(self, after: int = 0, limit: int = _LETTERS) -> list[Letter]:
+        """Read up to ``limit`` dead letters with ids above ``after``, oldest first."""
+        # A ledger of schema 1, which a reader does not migrate, has no letters of features.
+        feature = "feature" if int(self._scalar("PRAGMA user_version")) > 1 else "-1"
+        rows = self._rows(
+            "SELECT dead_id, dead.item_id, chunk_id, t, attempts, crashes, error_class, record,"
+            f" {feature}"
+            f" FROM dead JOIN item USING (item_id) WHERE dead_id > ? AND {NO_ORPHAN}"
+            " ORDER BY dead_id LIMIT ?",
+            (after, limit),
+        )
+        return [
+            Letter(dead_id, item_id, chunk_id, t, attempts, crashes, name, document(text), of)
+            for dead_id, item_id, chunk_id, t, attempts, crashes, name, text, of in rows
+        ]
+
+    def all_letters(self, after: int = 0) -> Iterator[Letter]:
+        """Read the dead letters with ids above ``after``, oldest first, a page at a time."""
+        while page := self.letters(after):
+            yield from page
+            after = page[-1].dead_id
+
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self.path)
+
+    def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[Row]:
+        with self._translated():
+            return self._connection.execute(sql, values).fetchall()
+
+    def _scalar(self, sql: str, values: tuple[object, ...] = ()) -> Any:
+        with self._translated():
+            return scalar(self._connection, sql, values)
 
 
 def _outline(row: Row) -> ItemOutline:
-    item_id, state, first, count, key, source, out_path, *grid, bounds = row
-    width, height, chunk_width, chunk_height = (int(value or 0) for value in grid)
-    return ItemOutline(
-        item_id,
-        ItemState(state),
-        first,
-        count,
-        key,
-        source,
-        out_path,
-        width,
-        height,
-        chunk_width,
-        chunk_height,
-        _bounds(bounds),
-    )
+    values = list(row)
+    values[1] = ItemState(values[1])
+    values[7:11] = (int(value or 0) for value in values[7:11])
+    values[11] = _bounds(values[11])
+    return ItemOutline(*values)
 
 
 def _bounds(text: str | None) -> tuple[float, float, float, float] | None:
@@ -150,20 +188,3 @@ def _bounds(text: str | None) -> tuple[float, float, float, float] | None:
         return None
     west, south, east, north = (float(value) for value in values)
     return west, south, east, north
-
-
-def letters(connection: Connection, after: int, limit: int) -> list[Letter]:
-    """Read up to ``limit`` dead letters with ids above ``after``, in order."""
-    # A ledger of schema 1, which a reader does not migrate, has no letters of features.
-    feature = "feature" if int(scalar(connection, "PRAGMA user_version")) > 1 else "-1"
-    rows = connection.execute(
-        "SELECT dead_id, dead.item_id, chunk_id, t, attempts, crashes, error_class, record,"
-        f" {feature}"
-        f" FROM dead JOIN item USING (item_id) WHERE dead_id > ? AND {NO_ORPHAN}"
-        " ORDER BY dead_id LIMIT ?",
-        (after, limit),
-    ).fetchall()
-    return [
-        Letter(dead_id, item_id, chunk_id, t, attempts, crashes, error_class, document(text), of)
-        for dead_id, item_id, chunk_id, t, attempts, crashes, error_class, text, of in rows
-    ]

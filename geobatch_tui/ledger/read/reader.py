@@ -4,26 +4,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.errors import StateError
-from geobatch_tui.ledger.read import columns
+from geobatch_tui.errors import LedgerCorruptError, StateError
+from geobatch_tui.execution.protocol.messages import Segment
 from geobatch_tui.ledger.read.audit import audit
-from geobatch_tui.ledger.schema.database import open_reader, scalar, translated
+from geobatch_tui.ledger.read.columns import ColumnReader
 from geobatch_tui.ledger.schema.rows import (
-    BUSY_CHUNK,
     NO_ORPHAN,
     OPEN_CHUNK,
     OPEN_ITEM,
     Row,
+    columns_of,
     document,
     iter_items,
-    page_chunks,
+    path_text,
     read_item,
     read_items,
     state_of,
 )
-from geobatch_tui.ledger.schema.statements import path_text
 from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState
 from geobatch_tui.ledger.schema.views import (
     AttemptRow,
@@ -31,22 +30,20 @@ from geobatch_tui.ledger.schema.views import (
     EventRow,
     ItemCounts,
     RunRow,
-    SegmentRow,
 )
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Collection, Iterator, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
+    from collections.abc import Collection, Iterator
 
     from geobatch_tui.execution.protocol.messages import Json
 
 _PAGE: Final = 512
 
-_RUN: Final = """
-SELECT epoch, run_id, state, t0, t1, exit_code, reason, job, versions, n_done, n_dead, n_retry,
-    units, bytes_in, bytes_out, seconds FROM run ORDER BY epoch DESC"""
+_RUN: Final = f"SELECT {columns_of(RunRow)} FROM run ORDER BY epoch DESC"
+
+_CHUNK: Final = """
+SELECT c.chunk_id, c.item_id, c.state, c.attempts, c.crashes, c.strikes, c.not_before, spool.name,
+    c.spool_offset, c.spool_length, c.crc32 FROM chunk AS c LEFT JOIN spool USING (spool_id)"""
 
 _COUNTS: Final = """
 SELECT n_total, n_total - n_running - n_retry - n_done - n_dead, n_running, n_retry, n_done, n_dead
@@ -58,11 +55,16 @@ SELECT i.item_id FROM item AS i JOIN item_count AS c USING (item_id)
     AND c.n_done + iif(?2, c.n_dead, 0) = i.n_chunks
     ORDER BY i.item_id LIMIT ?3"""
 
+_RECORDS: Final = f"""
+SELECT dead_id, record FROM dead WHERE dead_id > ?1 AND (?2 IS NULL OR error_class = ?2)
+    AND (SELECT state FROM item WHERE item_id = dead.item_id) <> {ItemState.ORPHAN}
+    ORDER BY dead_id LIMIT ?3"""
+
 _NAMES: Final = """
 SELECT item_id, key, state FROM item WHERE item_id > ? ORDER BY item_id LIMIT 4096"""
 
 
-class LedgerReader:
+class LedgerReader(ColumnReader):
     """Reads a ledger, and cannot change it.
 
     Each call reads one consistent state and leaves no statement open, so that the writer never
@@ -75,19 +77,6 @@ class LedgerReader:
         LedgerTooNewError, LedgerCorruptError: a newer geobatch wrote it; it is damaged.
         StateError: there is no ledger, or it can't be read. Any method may raise these.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._connection = open_reader(path)
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # --- the run --------------------------------------------------------------------------------
 
@@ -104,12 +93,7 @@ class LedgerReader:
         """Read the number of chunks by state: one row, nothing is counted."""
         total, pending, running, retry, done, dead = self._rows(_COUNTS)[0]
         return Counts(
-            total=total,
-            pending=pending,
-            running=running,
-            retry=retry,
-            done=done,
-            dead=dead,
+            total=total, pending=pending, running=running, retry=retry, done=done, dead=dead
         )
 
     def item_counts(self) -> ItemCounts:
@@ -182,13 +166,11 @@ class LedgerReader:
             f"{OPEN_CHUNK} AND state <> {ChunkState.RUNNING} AND c.chunk_id > ?"
             f" AND (SELECT state FROM item WHERE item_id = c.item_id) = {ItemState.PLANNED}"
         )
-        with self._translated():
-            return page_chunks(self._connection, condition, (after_id,), limit)
+        return self._chunks(condition, (after_id,), limit)
 
     def chunk(self, chunk_id: int) -> ChunkRow | None:
         """Read the chunk of this id."""
-        with self._translated():
-            page = page_chunks(self._connection, "c.chunk_id = ?", (chunk_id,), 1)
+        page = self._chunks("c.chunk_id = ?", (chunk_id,), 1)
         return page[0] if page else None
 
     def chunks(self, item_id: int) -> Iterator[ChunkRow]:
@@ -199,7 +181,7 @@ class LedgerReader:
         """
         return self._span(item_id, "TRUE")
 
-    def segments(self, item_id: int) -> Iterator[SegmentRow]:
+    def segments(self, item_id: int) -> Iterator[Segment]:
         """Read where the bytes of the item's done chunks lie, in order.
 
         Raises:
@@ -208,7 +190,7 @@ class LedgerReader:
         first = self._bounds(item_id)[0]
         for row in self._span(item_id, f"state = {ChunkState.DONE}"):
             index = row.chunk_id - first
-            yield SegmentRow(index, row.spool, row.offset, row.length, row.crc32)
+            yield Segment(index, row.spool, row.offset, row.length, row.crc32)
 
     def open_items_complete(self, *, holes: bool = False) -> Iterator[ItemRow]:
         """Read the planned items of which every chunk is done: they wait for assembly.
@@ -217,14 +199,8 @@ class LedgerReader:
             holes: count dead chunks as done (``on_dead_chunk = fill``).
         """
         after = 0
-        while True:
-            ids = [row[0] for row in self._rows(_COMPLETE, (after, holes, _PAGE))]
-            if not ids:
-                return
-            for item_id in ids:
-                item = self.item(item_id)
-                if item is not None:
-                    yield item
+        while ids := [row[0] for row in self._rows(_COMPLETE, (after, holes, _PAGE))]:
+            yield from filter(None, map(self.item, ids))
             after = ids[-1]
 
     def seconds(self, row: ItemRow) -> float:
@@ -237,61 +213,14 @@ class LedgerReader:
             )
         )
 
-    # --- a whole run at once --------------------------------------------------------------------
-
-    def outlines(self, after: int = 0, limit: int = _PAGE) -> list[columns.ItemOutline]:
-        """Read up to ``limit`` items with ids above ``after``, in order, without documents."""
-        with self._translated():
-            return columns.outlines(self._connection, after, limit)
-
-    def states(self, first: int, count: int) -> bytearray:
-        """Read the states of ``count`` chunks from id ``first``, a byte each."""
-        with self._translated():
-            return columns.states(self._connection, first, count)
-
-    def states_of(self, ids: Sequence[int]) -> dict[int, int]:
-        """Read the states of chunks, by id."""
-        with self._translated():
-            return columns.states_of(self._connection, ids)
-
-    def busy(self) -> dict[int, int]:
-        """Read the states of the chunks that are running or wait for a retry, by id."""
-        return dict(self._rows(f"SELECT chunk_id, state FROM chunk WHERE {BUSY_CHUNK}"))
-
-    def figures(self, name: str, first: int, count: int) -> array[float]:
-        """Read a figure of ``columns.FIGURES`` for ``count`` chunks from id ``first``."""
-        with self._translated():
-            return columns.figures(self._connection, name, first, count)
-
     # --- what went wrong, what happened ---------------------------------------------------------
 
     def dead_letters(self, error_class: str | None = None) -> Iterator[Json]:
         """Read the records of dead letters (of one class, or all), oldest first."""
         after = 0
-        while True:
-            rows = self._rows(
-                "SELECT dead_id, record FROM dead WHERE dead_id > ?1"
-                " AND (?2 IS NULL OR error_class = ?2)"
-                " AND (SELECT state FROM item WHERE item_id = dead.item_id)"
-                f" <> {ItemState.ORPHAN}"
-                " ORDER BY dead_id LIMIT ?3",
-                (after, error_class, _PAGE),
-            )
-            if not rows:
-                return
+        while rows := self._rows(_RECORDS, (after, error_class, _PAGE)):
             yield from (document(row[1]) for row in rows)
             after = rows[-1][0]
-
-    def letters(self, after: int = 0, limit: int = _PAGE) -> list[columns.Letter]:
-        """Read up to ``limit`` dead letters with ids above ``after``, oldest first."""
-        with self._translated():
-            return columns.letters(self._connection, after, limit)
-
-    def all_letters(self, after: int = 0) -> Iterator[columns.Letter]:
-        """Read the dead letters with ids above ``after``, oldest first, a page at a time."""
-        while page := self.letters(after):
-            yield from page
-            after = page[-1].dead_id
 
     def newest_letter(self) -> tuple[int, float]:
         """Read id and time of the newest dead letter; zeros without one."""
@@ -313,8 +242,7 @@ class LedgerReader:
     def attempts(self, chunk_id: int) -> list[AttemptRow]:
         """Read the failed attempts at a chunk, oldest first."""
         rows = self._rows(
-            "SELECT chunk_id, epoch, t, attempts, crashes, strikes, error_class, message"
-            " FROM attempt WHERE chunk_id = ? ORDER BY attempt_id",
+            f"SELECT {columns_of(AttemptRow)} FROM attempt WHERE chunk_id = ? ORDER BY attempt_id",
             (chunk_id,),
         )
         return [AttemptRow(*row) for row in rows]
@@ -322,8 +250,7 @@ class LedgerReader:
     def events(self, after_seq: int = 0, limit: int = _PAGE) -> list[EventRow]:
         """Read the events above ``after_seq`` that the ring still holds, in order."""
         rows = self._rows(
-            "SELECT seq, t, kind, item_id, chunk_id, data FROM event WHERE seq > ?"
-            " ORDER BY seq LIMIT ?",
+            f"SELECT {columns_of(EventRow)} FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
             (after_seq, limit),
         )
         return [
@@ -359,17 +286,6 @@ class LedgerReader:
 
     # --- within ---------------------------------------------------------------------------------
 
-    def _translated(self) -> AbstractContextManager[None]:
-        return translated(self.path)
-
-    def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[Row]:
-        with self._translated():
-            return self._connection.execute(sql, values).fetchall()
-
-    def _scalar(self, sql: str, values: tuple[object, ...] = ()) -> Any:
-        with self._translated():
-            return scalar(self._connection, sql, values)
-
     def _bounds(self, item_id: int) -> tuple[int, int]:
         rows = self._rows("SELECT first_chunk, n_chunks FROM item WHERE item_id = ?", (item_id,))
         if not rows:
@@ -379,17 +295,27 @@ class LedgerReader:
 
     def _span(self, item_id: int, condition: str) -> Iterator[ChunkRow]:
         after, end = self._bounds(item_id)
-        while True:
-            with self._translated():
-                page = page_chunks(
-                    self._connection,
-                    f"c.chunk_id >= ? AND c.chunk_id < ? AND {condition}",
-                    (after, end),
-                )
-            if not page:
-                return
+        condition = f"c.chunk_id >= ? AND c.chunk_id < ? AND {condition}"
+        while page := self._chunks(condition, (after, end)):
             yield from page
             after = page[-1].chunk_id + 1
+
+    def _chunks(
+        self, condition: str, values: tuple[object, ...], limit: int = _PAGE
+    ) -> list[ChunkRow]:
+        """Read up to ``limit`` chunks for which ``condition`` holds, in order of ids."""
+        sql = f"{_CHUNK} WHERE {condition} ORDER BY c.chunk_id LIMIT {limit}"
+        return [_chunk_of(row) for row in self._rows(sql, values)]
+
+
+def _chunk_of(row: Row) -> ChunkRow:
+    try:
+        state = ChunkState(row[2])
+    except ValueError as error:
+        raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
+    if row[7] is None:
+        raise LedgerCorruptError(f"the ledger is damaged: chunk {row[0]} has an unknown spool")
+    return ChunkRow(row[0], row[1], state, *row[3:])
 
 
 def _run_of(row: Row) -> RunRow:

@@ -1,22 +1,25 @@
-"""Rows of the database as values."""
+"""Rows of the database as values, and texts as the database takes them."""
 
 # ruff: noqa: S608  only constants of this package are put together here
 
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.errors import LedgerCorruptError
-from geobatch_tui.ledger.schema.updates import ChunkRow, ChunkState, ItemRow, ItemState
+from geobatch_tui.ledger.schema.database import scalar
+from geobatch_tui.ledger.schema.updates import ChunkState, ItemRow, ItemState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from sqlite3 import Connection
 
     from geobatch_tui.execution.protocol.messages import Json
 
-#: A row as SQLite gives it.
+#: A row as SQLite gives it, or as a statement takes it.
 type Row = tuple[Any, ...]
 
 _PAGE: Final = 512
@@ -32,32 +35,20 @@ OPEN_ITEM: Final = f"state IN ({ItemState.PLANNED}, 1, {ItemState.HELD})"
 #: Inputs of orphans are no part of the job any more: nothing of theirs is counted or listed.
 NO_ORPHAN: Final = f"item.state <> {ItemState.ORPHAN}"
 
-_ITEM: Final = """
-SELECT i.item_id, key, source, src_size, src_mtime_ns, src_digest, params_digest, code_digest,
-    fingerprint, doc.body, plan, out_path, first_chunk, n_chunks, state, n_done, n_dead, out_size,
-    out_mtime_ns, out_digest, reason, facts
-FROM item AS i LEFT JOIN item_count USING (item_id) LEFT JOIN doc ON doc_id = params_doc WHERE """
 
-CHUNK_COLUMNS: Final = """
-c.chunk_id, c.item_id, c.state, c.attempts, c.crashes, c.strikes, c.not_before, spool.name,
-c.spool_offset, c.spool_length, c.crc32"""
+def path_text(text: str) -> bytes:
+    """Return the bytes of a name; bytes of a file's name that are no UTF-8 stay as they are."""
+    return text.encode("utf-8", "surrogateescape")
 
 
-def item_of(row: Row) -> ItemRow:
-    """Make an item of a row of ``_ITEM``."""
-    values = list(row)
-    for column in (9, 10, 21):
-        values[column] = document(values[column])
-    values[14] = state_of(values[14])
-    return ItemRow(*values)
+def prose_text(text: str) -> bytes:
+    """Return the bytes of a sentence, with surrogates escaped."""
+    return text.encode("utf-8", "backslashreplace")
 
 
-def state_of(value: int) -> ItemState:
-    """Read the state of an item. Raises LedgerCorruptError if it is none."""
-    try:
-        return ItemState(value)
-    except ValueError as error:
-        raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
+def json_text(value: Mapping[str, object]) -> str:
+    """Return ``value`` as ASCII JSON, which any name survives."""
+    return json.dumps(value, separators=(",", ":"), default=dict)
 
 
 def document(text: object) -> Json:
@@ -75,21 +66,64 @@ def document(text: object) -> Json:
     raise LedgerCorruptError("the ledger is damaged: a document in it is no object")
 
 
-def chunk_of(row: Row) -> ChunkRow:
-    """Make a chunk of a row of ``CHUNK_COLUMNS``."""
+class Interner:
+    """Ids of texts that many rows share; a text is inserted when its id is first asked for."""
+
+    def __init__(self, connection: Connection, table: str, key: str, column: str) -> None:
+        self._connection = connection
+        self._insert = (
+            f"INSERT INTO {table} ({column}) VALUES (CAST(? AS TEXT)) ON CONFLICT DO NOTHING"
+        )
+        self._find = f"SELECT {key} FROM {table} WHERE {column} = CAST(? AS TEXT)"
+        self._ids: dict[str, int] = {}
+
+    def __getitem__(self, text: str) -> int:
+        known = self._ids.get(text)
+        if known is None:
+            data = path_text(text)
+            self._connection.execute(self._insert, (data,))
+            known = int(scalar(self._connection, self._find, (data,)))
+            if len(self._ids) > 4096:
+                self._ids.clear()
+            self._ids[text] = known
+        return known
+
+    def forget(self) -> None:
+        """Forget all ids: the transaction that inserted some was rolled back."""
+        self._ids.clear()
+
+
+ITEM_FIELDS: Final = tuple(field.name for field in fields(ItemRow))
+_ELSEWHERE: Final = {"item_id": "i.item_id", "params": "doc.body"}
+_ITEM: Final = f"""
+SELECT {", ".join(_ELSEWHERE.get(name, name) for name in ITEM_FIELDS)}
+FROM item AS i LEFT JOIN item_count USING (item_id) LEFT JOIN doc ON doc_id = params_doc WHERE """
+
+
+def columns_of(record: type) -> str:
+    """List the columns of a table that has a column for each field of ``record``."""
+    return ", ".join(field.name for field in fields(record))
+
+
+def _item_of(row: Row) -> ItemRow:
+    values = dict(zip(ITEM_FIELDS, row, strict=True))
+    for name in ("params", "plan", "facts"):
+        values[name] = document(values[name])
+    return ItemRow(**{**values, "state": state_of(values["state"])})
+
+
+def state_of(value: int) -> ItemState:
+    """Read the state of an item. Raises LedgerCorruptError if it is none."""
     try:
-        state = ChunkState(row[2])
+        return ItemState(value)
     except ValueError as error:
         raise LedgerCorruptError(f"the ledger is damaged: {error}") from error
-    if row[7] is None:
-        raise LedgerCorruptError(f"the ledger is damaged: chunk {row[0]} has an unknown spool")
-    return ChunkRow(row[0], row[1], state, *row[3:])
 
 
 def read_item(connection: Connection, condition: str, value: object) -> ItemRow | None:
     """Read the item for which ``condition``, which has one parameter, holds."""
     row = connection.execute(_ITEM + condition, (value,)).fetchone()
-    return None if row is None else item_of(row)
+    return None if row is None else _item_of(row)
 
 
 def read_items(connection: Connection, ids: Collection[int]) -> list[ItemRow]:
@@ -98,38 +132,16 @@ def read_items(connection: Connection, ids: Collection[int]) -> list[ItemRow]:
         _ITEM + "i.item_id IN (SELECT value FROM json_each(?)) ORDER BY i.item_id",
         (json.dumps(sorted(ids)),),
     ).fetchall()
-    return [item_of(row) for row in rows]
-
-
-def page_items(connection: Connection, after: int, limit: int) -> list[ItemRow]:
-    """Read up to ``limit`` items with ids above ``after``, in order."""
-    rows = connection.execute(
-        _ITEM + "i.item_id > ? ORDER BY i.item_id LIMIT ?", (after, limit)
-    ).fetchall()
-    return [item_of(row) for row in rows]
+    return [_item_of(row) for row in rows]
 
 
 def iter_items(
     connection: Connection, after: int = 0, limit: int | None = None
 ) -> Iterator[ItemRow]:
     """Read items with ids above ``after``; no statement stays open between pages."""
-    left = limit
-    while left is None or left > 0:
-        page = page_items(connection, after, _PAGE if left is None else min(_PAGE, left))
-        if not page:
-            return
-        yield from page
-        after = page[-1].item_id
-        left = None if left is None else left - len(page)
-
-
-def page_chunks(
-    connection: Connection, condition: str, values: tuple[object, ...], limit: int = _PAGE
-) -> list[ChunkRow]:
-    """Read up to ``limit`` chunks for which ``condition`` holds, in order of ids."""
-    rows = connection.execute(
-        f"SELECT {CHUNK_COLUMNS} FROM chunk AS c LEFT JOIN spool USING (spool_id)"
-        f" WHERE {condition} ORDER BY c.chunk_id LIMIT {limit}",
-        values,
-    ).fetchall()
-    return [chunk_of(row) for row in rows]
+    sql = _ITEM + "i.item_id > ? ORDER BY i.item_id LIMIT ?"
+    left = math.inf if limit is None else limit
+    while left > 0 and (rows := connection.execute(sql, (after, min(_PAGE, left))).fetchall()):
+        yield from map(_item_of, rows)
+        after = rows[-1][0]
+        left -= len(rows)

@@ -56,17 +56,6 @@ class ItemCounts(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """The place of the bytes of chunk ``index`` of an item. ``length`` 0: a hole."""
-
-    index: int
-    spool: str
-    offset: int
-    length: int
-    crc32: int
-
-
-@dataclass(frozen=True, slots=True)
 class AttemptRow:
     """A failed attempt at a chunk. ``t`` is UNIX time; ``attempts``, ``crashes`` and ``strikes``
     are the counts after it."""

@@ -9,11 +9,11 @@ new items with everything before them. The rest ends the gathering first.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from geobatch_tui.ledger.schema import statements
 from geobatch_tui.ledger.schema.database import bulk
-from geobatch_tui.ledger.schema.statements import Interner, json_text, prose_text
+from geobatch_tui.ledger.schema.rows import Interner, json_text, prose_text
 from geobatch_tui.ledger.schema.updates import (
     ChunkDone,
     ChunkReleased,
@@ -32,14 +32,21 @@ from geobatch_tui.ledger.schema.updates import (
     SourceTouched,
     Update,
 )
-from geobatch_tui.ledger.write.gathered import Gathered, Row
+from geobatch_tui.ledger.write.gathered import Gathered
 from geobatch_tui.ledger.write.requeue import dismiss, requeue
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping
 
+    from geobatch_tui.ledger.schema.rows import Row
     from geobatch_tui.ledger.write.publish import Publisher
+
+_EVENT: Final = """
+INSERT INTO event (t, kind, item_id, chunk_id, data)
+    SELECT column1, column2, column3, column4, column5 FROM {d} WHERE column1 IS NOT NULL"""
+_NOTE: Final = """
+INSERT OR REPLACE INTO note (kind, epoch, t, data) VALUES (CAST(? AS TEXT), ?, ?, ?)"""
 
 MESSAGE_LENGTH: Final = 2_000  #: characters of an attempt's message; the dead letter has it all
 
@@ -81,10 +88,10 @@ class Batch:
             ItemPlanned: self._planned,
             ItemChanged: self._changed,
             SourceTouched: self._touched,
-            ChunkStarted: self._started,
+            ChunkStarted: self._moved,
             ChunkDone: self._done,
             ChunkWaiting: self._waiting,
-            ChunkReleased: self._released,
+            ChunkReleased: self._moved,
             DeadLetter: self._dead,
             LettersRequeued: self._requeued,
             LettersDismissed: self._dismissed,
@@ -103,23 +110,20 @@ class Batch:
         self._publisher.sync(self._rows.renamed)
         self._charge()
         for kind, row in self._notes.items():
-            self._connection.execute(statements.NOTE, (prose_text(kind), *row))
-        bulk(self._connection, statements.EVENT, self._events)
+            self._connection.execute(_NOTE, (prose_text(kind), *row))
+        bulk(self._connection, _EVENT, self._events)
 
     # --- gathering ------------------------------------------------------------------------------
 
-    def _started(self, update: ChunkStarted) -> None:
-        self._move(update.chunk_id, ChunkState.RUNNING)
-
-    def _released(self, update: ChunkReleased) -> None:
-        self._move(update.chunk_id, ChunkState.PENDING)
-
-    def _move(self, chunk: int, state: ChunkState) -> None:
+    def _moved(self, update: ChunkStarted | ChunkReleased) -> None:
+        chunk = update.chunk_id
+        started = isinstance(update, ChunkStarted)
+        state = int(ChunkState.RUNNING if started else ChunkState.PENDING)
         if chunk in self._rows.waits:
-            self._rows.waits[chunk] = (chunk, int(state), *self._rows.waits[chunk][2:])
+            self._rows.waits[chunk] = (chunk, state, *self._rows.waits[chunk][2:])
             return
         self._settle(chunk)
-        self._rows.moves[chunk] = int(state)
+        self._rows.moves[chunk] = state
 
     def _settle(self, chunk: int) -> None:
         """Write first, if this chunk got something that must come before what follows."""
@@ -199,7 +203,7 @@ class Batch:
             self._connection.execute("DELETE FROM item WHERE item_id = ?", (item.item_id,))
         self.last_item = max(self.last_item, item.item_id)
         state = ItemState.PUBLISHED if update.adopted else ItemState.PLANNED
-        self._rows.items[item.item_id] = (item, state)
+        self._rows.items[item.item_id] = replace(item, state=state)
         kind = "adopted" if update.adopted else "planned"
         self._event(kind, item.item_id, None, {"reason": item.reason} if item.reason else None)
 

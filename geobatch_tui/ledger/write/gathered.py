@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
 
 from geobatch_tui.errors import StateError
-from geobatch_tui.ledger.schema import statements
 from geobatch_tui.ledger.schema.database import bulk, scalar
-from geobatch_tui.ledger.schema.statements import Interner, json_text, path_text, prose_text
+from geobatch_tui.ledger.schema.rows import ITEM_FIELDS, json_text, path_text, prose_text
 from geobatch_tui.ledger.schema.updates import (
     ChunkState,
     DeadLetter,
@@ -22,12 +22,75 @@ from geobatch_tui.ledger.schema.updates import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.ledger.write.publish import Published, Publisher
+    from geobatch_tui.ledger.schema.rows import Interner, Row
+    from geobatch_tui.ledger.write.publish import Publisher
 
-Row = tuple[object, ...]  #: parameters of a statement
+
+#: Parameters are a document that items share, and counts are kept by triggers.
+_ITEM_COLUMNS: Final = [name for name in ITEM_FIELDS if name not in {"params", "n_done", "n_dead"}]
+#: How the database takes a value of an item that it does not take as it is.
+_BOUND: Final[Mapping[str, Callable[[Any], object]]] = {
+    "state": int,
+    "plan": json_text,
+    "facts": json_text,
+    "reason": prose_text,
+    **dict.fromkeys(("key", "source", "out_path"), path_text),
+}
+
+
+def _selected(number: int, column: str) -> str:
+    """Name a value of a row of ``{d}`` (see ``bulk``) by its number; texts are bound as bytes."""
+    is_text = _BOUND.get(column) in {path_text, prose_text}
+    return f"CAST(column{number} AS TEXT)" if is_text else f"column{number}"
+
+
+_MOVE: Final = "UPDATE chunk SET state = d.column2 FROM {d} WHERE chunk_id = d.column1"
+_WAIT: Final = """
+UPDATE chunk SET state = d.column2, attempts = d.column3, crashes = d.column4,
+    strikes = d.column5, not_before = d.column6 FROM {d} WHERE chunk_id = d.column1"""
+_DONE: Final = f"""
+UPDATE chunk SET state = {ChunkState.DONE}, attempts = d.column2, not_before = 0,
+    spool_id = d.column3, spool_offset = d.column4, spool_length = d.column5, crc32 = d.column6,
+    units = d.column7, bytes_in = d.column8, bytes_out = d.column9, micros = d.column10,
+    nodata = d.column11, rss_kib = d.column12 FROM {{d}} WHERE chunk_id = d.column1"""
+_BURY: Final = f"""
+UPDATE chunk SET state = {ChunkState.DEAD}, attempts = d.column2, crashes = d.column3,
+    not_before = 0 FROM {{d}} WHERE chunk_id = d.column1"""
+_DEAD: Final = """
+INSERT OR REPLACE INTO dead
+        (item_id, chunk_id, t, attempts, crashes, error_class, record, feature)
+    SELECT column1, column2, column3, column4, column5, CAST(column6 AS TEXT), column7, column8
+    FROM {d} WHERE column1 IS NOT NULL"""
+_FORGET_FEATURES: Final = """
+DELETE FROM dead WHERE feature >= 0 AND chunk_id IN (SELECT value FROM json_each(?))"""
+_ATTEMPT: Final = """
+INSERT INTO attempt (chunk_id, epoch, t, attempts, crashes, strikes, error_class, message)
+    SELECT column1, column2, column3, column4, column5,
+        coalesce(column6, (SELECT strikes FROM chunk WHERE chunk_id = column1), 0),
+        CAST(column7 AS TEXT), CAST(column8 AS TEXT)
+    FROM {d} WHERE column1 IS NOT NULL"""
+_ITEM: Final = f"""
+INSERT INTO item ({", ".join(_ITEM_COLUMNS)}, params_doc)
+    SELECT {", ".join(map(_selected, count(1), (*_ITEM_COLUMNS, "params_doc")))}
+    FROM {{d}} WHERE column1 IS NOT NULL"""
+_CHANGE: Final = """
+UPDATE item SET state = d.column2, reason = CAST(d.column3 AS TEXT)
+    FROM {d} WHERE item_id = d.column1"""
+_PUBLISH: Final = f"""
+UPDATE item SET state = {ItemState.PUBLISHED}, reason = '', out_size = d.column2,
+    out_mtime_ns = d.column3, out_digest = d.column4, facts = d.column5
+    FROM {{d}} WHERE item_id = d.column1"""
+_TOUCH: Final = "UPDATE item SET src_mtime_ns = d.column2 FROM {d} WHERE item_id = d.column1"
+
+
+def _item_row(item: ItemRow, docs: Interner) -> Row:
+    """Make a row of ``_ITEM``."""
+    values = [(name, getattr(item, name)) for name in _ITEM_COLUMNS]
+    bound = [_BOUND[name](value) if name in _BOUND else value for name, value in values]
+    return (*bound, docs[json_text(item.params)])
 
 
 class Gathered:
@@ -53,7 +116,7 @@ class Gathered:
 
     def clear(self) -> None:
         """Forget what was gathered."""
-        self.items: dict[int, tuple[ItemRow, ItemState]] = {}
+        self.items: dict[int, ItemRow] = {}
         self.moves: dict[int, int] = {}
         self.waits: dict[int, Row] = {}
         self.dones: dict[int, Row] = {}
@@ -70,17 +133,15 @@ class Gathered:
 
     def write(self) -> None:
         """Write what was gathered: new items, then chunks, then what happens to items."""
-        if self.items:
-            self._insert_items(list(self.items.values()))
-        self._update("chunk", statements.MOVE, list(self.moves.items()))
-        self._update("chunk", statements.WAIT, list(self.waits.values()))
-        self._update("chunk", statements.DONE, list(self.dones.values()))
+        new = [_item_row(item, self._docs) for item in self.items.values()]
+        bulk(self._connection, _ITEM, new)
+        self._update("chunk", _MOVE, list(self.moves.items()))
+        self._update("chunk", _WAIT, list(self.waits.values()))
+        self._update("chunk", _DONE, list(self.dones.values()))
         self._set_aside()
-        if self.deads:
-            self._bury_chunks(list(self.deads.values()))
-        if self.attempts:
-            bulk(self._connection, statements.ATTEMPT, self.attempts)
-        self._update("item", statements.TOUCH, list(self.touches.items()))
+        self._bury_chunks(list(self.deads.values()))
+        bulk(self._connection, _ATTEMPT, self.attempts)
+        self._update("item", _TOUCH, list(self.touches.items()))
         self._change_items(list(self.changes.values()))
         if self.publications:
             self._publish(list(self.publications.values()))
@@ -88,12 +149,12 @@ class Gathered:
 
     def _update(self, noun: str, sql: str, rows: Sequence[Row]) -> None:
         """Update rows by id; each must exist, or something that happened would be lost."""
-        if rows and bulk(self._connection, sql, rows) != len(rows):
+        if bulk(self._connection, sql, rows) != len(rows):
             raise StateError(f"an update names a {noun} that the ledger does not know: {rows[:3]}")
 
     def _change_items(self, updates: Sequence[ItemChanged]) -> None:
         rows = [(c.item_id, int(c.state), prose_text(c.reason)) for c in updates]
-        self._update("item", statements.CHANGE, rows)
+        self._update("item", _CHANGE, rows)
         planned = [c.item_id for c in updates if c.state is ItemState.PLANNED]
         if planned:
             # An orphan that died before it became one is not planned by coming back.
@@ -115,52 +176,23 @@ class Gathered:
             if never is not None:
                 raise StateError(f"item {never} has no output that could be published again")
 
-    def _insert_items(self, items: Sequence[tuple[ItemRow, ItemState]]) -> None:
-        rows: list[Row] = [
-            (
-                item.item_id,
-                int(state),
-                item.first_chunk,
-                item.n_chunks,
-                path_text(item.key),
-                path_text(item.source),
-                item.src_size,
-                item.src_mtime_ns,
-                item.src_digest,
-                item.params_digest,
-                item.code_digest,
-                item.fingerprint,
-                self._docs[json_text(item.params)],
-                path_text(item.out_path),
-                item.out_size,
-                item.out_mtime_ns,
-                item.out_digest,
-                prose_text(item.reason),
-                json_text(item.plan),
-                json_text(item.facts),
-            )
-            for item, state in items
-        ]
-        bulk(self._connection, statements.ITEM, rows)
-
     def _set_aside(self) -> None:
         """Replace the letters of features of the chunks that are done."""
         if self.dones:
             chunks = json.dumps(list(self.dones))
-            self._connection.execute(statements.FORGET_FEATURES, (chunks,))
-        if self.features:
-            bulk(self._connection, statements.DEAD, self.features)
+            self._connection.execute(_FORGET_FEATURES, (chunks,))
+        bulk(self._connection, _DEAD, self.features)
 
     def _bury_chunks(self, letters: Sequence[DeadLetter]) -> None:
         rows: list[Row] = [(d.chunk_id, d.attempts, d.crashes) for d in letters]
-        self._update("chunk", statements.BURY, rows)
-        bulk(self._connection, statements.DEAD, [self._letter(letter) for letter in letters])
+        self._update("chunk", _BURY, rows)
+        bulk(self._connection, _DEAD, [self._letter(letter) for letter in letters])
 
     def bury_item(self, letter: DeadLetter) -> int:
         """Write the letter of a whole item, and return how many chunks died with it."""
         item = letter.item_id
         row: Row = (item, int(ItemState.DEAD), prose_text(letter.error_class))
-        self._update("item", statements.CHANGE, [row])
+        self._update("item", _CHANGE, [row])
         cursor = self._connection.execute(
             f"UPDATE chunk SET state = {ChunkState.DEAD}, not_before = 0 WHERE state NOT IN"
             f" ({ChunkState.DONE}, {ChunkState.DEAD})"
@@ -168,14 +200,13 @@ class Gathered:
             " AND chunk_id < (SELECT first_chunk + n_chunks FROM item WHERE item_id = ?1)",
             (item,),
         )
-        bulk(self._connection, statements.DEAD, [self._letter(letter)])
+        bulk(self._connection, _DEAD, [self._letter(letter)])
         return int(cursor.rowcount)
 
     def _letter(self, letter: DeadLetter) -> Row:
         counts = (letter.attempts, letter.crashes)
-        return self.letter_row(
-            letter.item_id, letter.chunk_id, counts, letter.error_class, letter.record
-        )
+        of = (letter.item_id, letter.chunk_id)
+        return self.letter_row(*of, counts, letter.error_class, letter.record)
 
     def letter_row(
         self,
@@ -199,17 +230,10 @@ class Gathered:
         )
         if len(keys) != len(updates):
             raise StateError(f"a publication names an item that the ledger does not know: {ids}")
-        done = self._publisher.rename([(update, keys[update.item_id]) for update in updates])
+        rows: list[Row] = []
+        for update in updates:
+            mtime_ns = self._publisher.rename(update, keys[update.item_id])
+            facts = json_text(update.facts)
+            rows.append((update.item_id, update.out_size, mtime_ns, update.out_digest, facts))
         self.renamed += keys.values()
-        self._update("item", statements.PUBLISH, [_publication(published) for published in done])
-
-
-def _publication(published: Published) -> Row:
-    update = published.update
-    return (
-        update.item_id,
-        update.out_size,
-        published.mtime_ns,
-        update.out_digest,
-        json_text(update.facts),
-    )
+        self._update("item", _PUBLISH, rows)

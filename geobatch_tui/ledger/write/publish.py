@@ -9,19 +9,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geobatch_tui.errors import DiskFullError, OutputGoneError, StateError, VerifyError
+from geobatch_tui.errors import OutputGoneError, VerifyError
 from geobatch_tui.execution.io.disk import sync_directory
 from geobatch_tui.ledger.place.durable import failpoint, output_error
 from geobatch_tui.ledger.place.state_directory import output_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from geobatch_tui.ledger.schema.updates import ItemPublished
+
+
+#: Errors of which the item is the cause, and not the disk.
+_OWN = (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.EXDEV, errno.ENAMETOOLONG)
 
 
 class ItemPublishError(VerifyError):
@@ -38,14 +41,6 @@ class ItemPublishError(VerifyError):
         self.update = update
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A file under its final name; ``mtime_ns`` as the filesystem reports it."""
-
-    update: ItemPublished
-    mtime_ns: int
-
-
 class Publisher:
     """Renames and directory syncs of one output directory."""
 
@@ -53,16 +48,35 @@ class Publisher:
         self._root = root
         self._known: set[Path] = set()
 
-    def rename(self, targets: Sequence[tuple[ItemPublished, str]]) -> list[Published]:
-        """Rename each part file to its output, which is named by the item's key.
+    def rename(self, update: ItemPublished, key: str) -> int:
+        """Rename a part file to its output, which is named by the item's key.
+
+        Returns:
+            The output's ``st_mtime_ns``, as the filesystem reports it.
 
         Raises:
-            StateError: a key leads out of the root.
-            ItemPublishError: a part is missing, has another size, or its target is a directory.
+            StateError: the key leads out of the root.
+            ItemPublishError: the part is missing, has another size, or its target is a directory.
             OutputGoneError: the target's directory is gone or read-only.
             DiskFullError: no space for the new name.
         """
-        return [self._rename_one(update, output_path(self._root, key)) for update, key in targets]
+        target = output_path(self._root, key)
+        try:
+            size = _size(update.part_path)
+            if size is None:
+                return self._adopt(update, target)
+            if size != update.out_size:
+                raise ItemPublishError(
+                    f"{update.part_path} has {size} bytes; {update.out_size} were verified", update
+                )
+            failpoint("before_rename")
+            Path(update.part_path).rename(target)
+            failpoint("after_rename")
+            return target.stat().st_mtime_ns
+        except OSError as error:
+            if error.errno in _OWN:
+                raise ItemPublishError(f"cannot name {target}: {error.strerror}", update) from error
+            raise output_error(error, target) from error
 
     def sync(self, keys: Iterable[str]) -> None:
         """Sync each directory of the outputs ``keys`` once, and once in a process those above it
@@ -89,39 +103,15 @@ class Publisher:
                 raise output_error(error, directory) from error
         self._known |= parents | above
 
-    def _rename_one(self, update: ItemPublished, target: Path) -> Published:
-        try:
-            size = _size(update.part_path)
-            if size is None:
-                return self._adopt(update, target)
-            if size != update.out_size:
-                raise ItemPublishError(
-                    f"{update.part_path} has {size} bytes; {update.out_size} were verified", update
-                )
-            failpoint("before_rename")
-            Path(update.part_path).rename(target)
-            failpoint("after_rename")
-            return Published(update, target.stat().st_mtime_ns)
-        except OSError as error:
-            raise self._explain(error, update, target) from error
-
-    def _adopt(self, update: ItemPublished, target: Path) -> Published:
+    def _adopt(self, update: ItemPublished, target: Path) -> int:
         """The part is gone: it may have been renamed by a batch that could not be committed, or
         a network filesystem lost its reply."""
         status = target.lstat() if target.exists() else None
         if status and stat.S_ISREG(status.st_mode) and status.st_size == update.out_size:
-            return Published(update, status.st_mtime_ns)
+            return status.st_mtime_ns
         if not target.parent.is_dir():
             raise OutputGoneError(f"the directory of {target} is gone")
         raise ItemPublishError(f"the finished file {update.part_path} is missing", update)
-
-    def _explain(
-        self, error: OSError, update: ItemPublished, target: Path
-    ) -> StateError | DiskFullError | ItemPublishError:
-        own = (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.EXDEV, errno.ENAMETOOLONG)
-        if error.errno in own:
-            return ItemPublishError(f"cannot name {target}: {error.strerror}", update)
-        return output_error(error, target)
 
 
 def _size(path: str) -> int | None:

@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Final, Self
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.place.durable import Reserve, failpoint
 from geobatch_tui.ledger.schema.database import open_writer, scalar, translated
-from geobatch_tui.ledger.schema.rows import BUSY_CHUNK, iter_items, read_item
-from geobatch_tui.ledger.schema.statements import Interner, json_text, path_text
+from geobatch_tui.ledger.schema.rows import (
+    BUSY_CHUNK,
+    Interner,
+    iter_items,
+    json_text,
+    path_text,
+    read_item,
+)
 from geobatch_tui.ledger.schema.updates import ChunkState
 from geobatch_tui.ledger.schema.views import Recovery
 from geobatch_tui.ledger.write.batch import Batch

@@ -196,13 +196,13 @@ class OpenItems:
             return Segments.pack(self._segments(item))
 
     def _segments(self, item: OpenItem) -> Iterator[Segment]:
-        for row in self._reader.segments(item.context.item_id):
-            if "/" in row.spool:
+        for segment in self._reader.segments(item.context.item_id):
+            if "/" in segment.spool:
                 raise StateError(
-                    f"the ledger names a spool that is not its item's: {safe(row.spool)}",
+                    f"the ledger names a spool that is not its item's: {safe(segment.spool)}",
                     hint="`geobatch run JOB --fresh` makes a new ledger",
                 )
-            yield Segment(row.index, row.spool, row.offset, row.length, row.crc32)
+            yield segment
 
     def _context(self, row: ItemRow) -> ItemContext:
         return ItemContext(
