@@ -125,15 +125,20 @@ def _there(place: Path) -> os.stat_result | None:
         return None
 
 
-def _check_folder(folder: Path) -> None:
-    status = folder.lstat()
-    if stat.S_ISLNK(status.st_mode):
+def refuse_other_kinds(mode: int, shown: str) -> None:
+    """Refuse a link, or a file, where the directory ``shown`` should be. Raises StateError."""
+    if stat.S_ISLNK(mode):
         raise StateError(
-            f"{safe(str(folder))} is a symbolic link, which geobatch does not follow",
+            f"{shown} is a symbolic link, which geobatch does not follow",
             hint="remove the link; to keep state elsewhere, link the output directory itself",
         )
-    if not stat.S_ISDIR(status.st_mode):
-        raise StateError(f"{safe(str(folder))} is not a directory", hint="move that file away")
+    if not stat.S_ISDIR(mode):
+        raise StateError(f"{shown} is not a directory", hint="move that file away")
+
+
+def _check_folder(folder: Path) -> None:
+    status = folder.lstat()
+    refuse_other_kinds(status.st_mode, safe(str(folder)))
     if not _owned(status, folder.parent):
         raise StateError(
             f"{safe(str(folder))} belongs to {_name(status.st_uid)}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Final, Self
 
 from geobatch_tui.errors import StateError
 from geobatch_tui.ledger.place.durable import output_error, write_json_atomic
-from geobatch_tui.ledger.place.owner import refuse_foreign
+from geobatch_tui.ledger.place.owner import refuse_foreign, refuse_other_kinds
 from geobatch_tui.ledger.place.regular_file import read_json
 from geobatch_tui.observability.text import safe
 
@@ -137,13 +136,7 @@ def _check(root: Path) -> None:
         ) from None
     except OSError as error:
         raise output_error(error, root.parent) from error
-    if stat.S_ISLNK(mode):
-        raise StateError(
-            f"{root} is a symbolic link, which geobatch does not follow",
-            hint="remove the link; to keep state elsewhere, link the output directory itself",
-        )
-    if not stat.S_ISDIR(mode):
-        raise StateError(f"{root} is not a directory", hint="move that file away")
+    refuse_other_kinds(mode, str(root))
 
 
 def _place_ledger(output_dir: Path, root: Path, *, create: bool, local: bool) -> Path:

@@ -39,6 +39,7 @@ _HEAD: Final = 100  #: bytes of the header of an SQLite database
 _BUSY_MS: Final = 5_000
 _PATIENT_MS: Final = 60_000
 _PROBE: Final = 65_536
+_DENIED: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _ROWS: Final = 1024  #: rows of one bulk statement; 1024 x 17 stays below SQLite's 32,766 variables
 
 
@@ -96,7 +97,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
         try:
             return _opened(path, "ro")
         except sqlite3.OperationalError as error:
-            if not _is_denied(error):
+            if _code(error) not in _DENIED:
                 raise
         journal = path.with_name(path.name + "-journal")
         if _has_content(journal) and _rolled_back(path):
@@ -217,9 +218,8 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
 
 def _schema_of(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
     """Read everything that the database declares, as text."""
-    return connection.execute(
-        "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
-    ).fetchall()
+    sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    return connection.execute(sql).fetchall()
 
 
 @cache
@@ -338,36 +338,31 @@ def translated(path: Path) -> Iterator[None]:
         # SQLite quotes a damaged schema in its message, and that is no text any more.
         raise LedgerCorruptError(f"the ledger {path} is damaged: {error}") from error
     except OSError as error:
-        if isinstance(error, StateError):
-            raise
-        raise _system_error(error, path) from error
+        if error.errno in DISK_FULL:
+            raise DiskFullError(f"no space left for the ledger {path}") from error
+        reason = error.strerror or error
+        raise OutputGoneError(f"cannot open the ledger {path}: {reason}") from error
 
 
 def translate(error: sqlite3.Error, path: Path) -> StateError | DiskFullError:
     """Make our error for one of SQLite's."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = _code(error)
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
         return DiskFullError(f"no space left for the ledger {path}")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return LedgerCorruptError(f"the ledger {path} is damaged: {error}")
     if not path.exists():
         return OutputGoneError(f"the ledger {path} is gone: {error}")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+    if code in _DENIED:
         return OutputGoneError(f"the ledger {path} cannot be opened or written: {error}")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StateError(f"another program keeps the ledger {path} locked: {error}")
     return StateError(f"the ledger {path} failed: {error}")
 
 
-def _system_error(error: OSError, path: Path) -> StateError | DiskFullError:
-    if error.errno in DISK_FULL:
-        return DiskFullError(f"no space left for the ledger {path}")
-    return OutputGoneError(f"cannot open the ledger {path}: {error.strerror or error}")
-
-
-def _is_denied(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
+def _code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary code of an error; 0 for one of the module's own."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _is_full(path: Path) -> bool:

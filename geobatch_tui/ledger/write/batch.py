@@ -9,6 +9,7 @@ new items with everything before them. The rest ends the gathering first.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -83,7 +84,7 @@ class Batch:
         self._rows = Gathered(connection, docs, publisher, now)
         self._events: list[Row] = []
         self._notes: dict[str, Row] = {}
-        self._sums: dict[str, float] = {}
+        self._sums: defaultdict[str, float] = defaultdict(int)
         self._handlers: dict[type, Callable[..., None]] = {
             ItemPlanned: self._planned,
             ItemChanged: self._changed,
@@ -139,7 +140,7 @@ class Batch:
         state = int(ChunkState.RETRY_WAIT)
         self._rows.waits[chunk] = (chunk, state, *counts, update.not_before)
         self._attempt(chunk, counts, update.error_class, update.message)
-        self._sum("n_retry", 1)
+        self._sums["n_retry"] += 1
         self._event("retry", None, chunk, {"error_class": update.error_class})
 
     def _attempt(
@@ -174,18 +175,18 @@ class Batch:
             )
             for feature, error, record in update.letters
         ]
-        self._sum("n_done", 1)
-        self._sum("units", update.units)
-        self._sum("bytes_in", update.bytes_in)
-        self._sum("bytes_out", update.bytes_out)
-        self._sum("seconds", update.seconds)
+        self._sums["n_done"] += 1
+        self._sums["units"] += update.units
+        self._sums["bytes_in"] += update.bytes_in
+        self._sums["bytes_out"] += update.bytes_out
+        self._sums["seconds"] += update.seconds
         self._event("done", update.item_id, chunk)
 
     def _dead(self, update: DeadLetter) -> None:
         chunk = update.chunk_id
         if chunk is None:
             self._rows.write()
-            self._sum("n_dead", self._rows.bury_item(update))
+            self._sums["n_dead"] += self._rows.bury_item(update)
         else:
             self._settle(chunk)
             self._rows.moves.pop(chunk, None)
@@ -193,7 +194,7 @@ class Batch:
             message = str(update.record.get("error_message", ""))
             counts = (update.attempts, update.crashes, None)
             self._attempt(chunk, counts, update.error_class, message)
-            self._sum("n_dead", 1)
+            self._sums["n_dead"] += 1
         self._event("dead", update.item_id, chunk, {"error_class": update.error_class})
 
     def _planned(self, update: ItemPlanned) -> None:
@@ -257,9 +258,6 @@ class Batch:
     ) -> None:
         text = json_text(data) if data else None
         self._events.append((self._now, kind, item, chunk, text))
-
-    def _sum(self, column: str, value: float) -> None:
-        self._sums[column] = self._sums.get(column, 0) + value
 
     def _charge(self) -> None:
         """Add this batch to the counters of the run."""
