@@ -67,19 +67,20 @@ class LineMaker:
         Fields that are None are left out. Non-finite numbers and foreign objects become text.
         """
         whole = {"level": level, "logger": logger, "message": message, "event": event}
-        head = f'{{"time":"{self.stamp(now)}",'
         extra = _ordered(fields)
         try:
-            start, tail = _encode(whole), _encode(extra)
+            line = self._object(now, whole, extra)
         except (TypeError, ValueError):
-            extra = _plain(extra)
-            start, tail = _encode(_plain(whole)), _encode(extra)
-        line = f"{head}{start[1:-1]},{self._run}{',' if extra else ''}{tail[1:]}"
+            whole, extra = _plain(whole), _plain(extra)
+            line = self._object(now, whole, extra)
         if "\\ud" in line or "\x7f" in line or suspicious(line):
-            whole, extra = _clean(whole), _clean(extra)
-            start, tail = _encode(whole), _encode(extra)
-            line = f"{head}{start[1:-1]},{self._run}{',' if extra else ''}{tail[1:]}"
+            line = self._object(now, _clean(whole), _clean(extra))
         return line
+
+    def _object(self, now: float, whole: Mapping[str, object], extra: Mapping[str, object]) -> str:
+        start, tail = _encode(whole)[1:-1], _encode(extra)[1:]
+        comma = "," if extra else ""
+        return f'{{"time":"{self.stamp(now)}",{start},{self._run}{comma}{tail}'
 
     def stamp(self, now: float) -> str:
         """Write ``now`` as UTC with milliseconds: ``2026-11-24T12:53:01.123Z``."""

@@ -68,15 +68,16 @@ class Log:
         self._stream = stream
         self._text = stream_format == "text"
         self._least = LEVELS[level]
-        self._file = _Appender(path, self._complain, _open_own)
-        opener = partial(open_extra, follow=extra_follow)
-        self._extra = _Appender(extra_path, self._complain, opener) if extra_path else None
+        self._files = [_Appender(path, self._complain, _open_own)]  # the run's own, and the other
+        if extra_path:
+            opener = partial(open_extra, follow=extra_follow)
+            self._files.append(_Appender(extra_path, self._complain, opener))
         self._lock = threading.RLock()
 
     @property
     def lost(self) -> int:
         """Lines that could not be written to a file so far."""
-        return self._file.lost + (self._extra.lost if self._extra else 0)
+        return sum(file.lost for file in self._files)
 
     def emit(
         self,
@@ -95,11 +96,11 @@ class Log:
             now = self._clock()
             line = self._lines.json_line(now, level, logger, event, message, fields)
             urgent = rank >= LEVELS["warning"]
-            self._file.append(line, now, urgent=urgent)
             if rank < self._least:
+                self._files[0].append(line, now, urgent=urgent)
                 return
-            if self._extra is not None:
-                self._extra.append(line, now, urgent=urgent)
+            for file in self._files:
+                file.append(line, now, urgent=urgent)
             if self._stream is not None:
                 shown = text_line(now, level, message, event, fields) if self._text else line
                 self._say(shown)
@@ -147,7 +148,7 @@ class Log:
         """Write the lines that wait."""
         with self._lock:
             now = self._clock()
-            for file in filter(None, (self._file, self._extra)):
+            for file in self._files:
                 file.flush(now)
 
     def reopen(self) -> None:
@@ -158,7 +159,7 @@ class Log:
         """Write the lines that wait and close the files; a later line opens them again."""
         with self._lock:
             self.flush()
-            for file in filter(None, (self._file, self._extra)):
+            for file in self._files:
                 file.close()
 
     def _say(self, line: str) -> None:
@@ -272,15 +273,11 @@ class _Appender:
 
 
 @cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for name in _PACKAGES:
-        try:
-            pairs.append((name, version(name)))
-        except PackageNotFoundError:
-            pairs.append((name, "not installed"))
-    system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    return (*pairs, ("python", platform.python_version()), ("platform", system))
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def versions() -> dict[str, str]:
@@ -289,4 +286,6 @@ def versions() -> dict[str, str]:
     They are read from the packages' metadata. GDAL's own version is not among them, as it is known
     only once GDAL is loaded, in workers.
     """
-    return dict(_versions())
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    found = {package: _version(package) for package in _PACKAGES}
+    return {**found, "python": platform.python_version(), "platform": system}
