@@ -8,6 +8,7 @@ import json
 import sqlite3
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from geobatch_tui.errors import StateError
@@ -22,7 +23,6 @@ from geobatch_tui.ledger.schema.rows import (
     read_item,
 )
 from geobatch_tui.ledger.schema.updates import ChunkState
-from geobatch_tui.ledger.schema.views import Recovery
 from geobatch_tui.ledger.write.batch import Batch
 from geobatch_tui.ledger.write.publish import Publisher
 from geobatch_tui.ledger.write.requeue import dismiss, requeue
@@ -34,10 +34,18 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.schema.updates import ItemRow, Update
 
-__all__ = ["EVENTS", "Ledger", "Recovery"]
-
 EVENTS: Final = 200_000  #: the ring: older events are dropped
 _SLACK: Final = 4_096  #: how far the ring may overflow before it is trimmed
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """The leavings of an earlier run: chunks that were ``running`` (each got a strike), chunks that
+    were ``waiting`` for a retry; ``crashed`` names the runs that never ended."""
+
+    running: int = 0
+    waiting: int = 0
+    crashed: tuple[str, ...] = ()
 
 
 class Ledger:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.ledger.schema.views import RunRow
+    from geobatch_tui.ledger.read.reader import RunRow
 
 
 PERIOD: Final = 0.5

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from geobatch_tui.config.layers import LoadedJob
     from geobatch_tui.config.schema import Job
     from geobatch_tui.ledger.schema.updates import Update
-    from geobatch_tui.ledger.schema.views import Recovery
+    from geobatch_tui.ledger.write.writer import Recovery
 
 PART = re.compile(r"^\..*\.(\d+)\.part$", re.DOTALL)
 """``.<stem>.<fp8>.<epoch>.part``: what a worker writes next to the final name."""

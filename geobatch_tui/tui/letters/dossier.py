@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.columns import Letter
-    from geobatch_tui.ledger.read.reader import LedgerReader
+    from geobatch_tui.ledger.read.reader import AttemptRow, LedgerReader
     from geobatch_tui.ledger.schema.updates import ItemRow
-    from geobatch_tui.ledger.schema.views import AttemptRow
     from geobatch_tui.tui.run.store import RunStore
 
 LOG_LINES: Final = 200

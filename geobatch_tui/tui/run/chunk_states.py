@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.columns import ItemOutline
-    from geobatch_tui.ledger.read.reader import LedgerReader
-    from geobatch_tui.ledger.schema.views import EventRow
+    from geobatch_tui.ledger.read.reader import EventRow, LedgerReader
     from geobatch_tui.tui.run.model import Lattice
 
 _PAGE: Final = 4096

@@ -11,8 +11,8 @@ from geobatch_tui.observability import figures
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from geobatch_tui.ledger.read.reader import RunRow
     from geobatch_tui.ledger.schema.updates import ItemState
-    from geobatch_tui.ledger.schema.views import RunRow
 
 
 type Lattice = Json

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.ledger.schema.views import RunRow
+    from geobatch_tui.ledger.read.reader import RunRow
 
 FIELDS: Final[Mapping[str, str]] = {
     "job": "text",

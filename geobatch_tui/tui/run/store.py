@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.columns import Letter
-    from geobatch_tui.ledger.schema.views import Counts, EventRow, ItemCounts, RunRow
+    from geobatch_tui.ledger.read.reader import Counts, EventRow, ItemCounts, RunRow
     from geobatch_tui.tui.run.model import Lattice
 
 _PAGE: Final = 4096

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from geobatch_tui.execution.protocol.messages import Json
-    from geobatch_tui.ledger.schema.views import RunRow
+    from geobatch_tui.ledger.read.reader import RunRow
     from geobatch_tui.tui.letters.listing import Listing
     from geobatch_tui.tui.run.model import LetterView
     from geobatch_tui.tui.run.store import RunStore

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from textual.binding import BindingType
 
-    from geobatch_tui.ledger.schema.views import RunRow
+    from geobatch_tui.ledger.read.reader import RunRow
     from geobatch_tui.tui.run.model import View
 
 PAIR: Final = 2

@@ -11,7 +11,7 @@ from scripted_run import pictured
 
 from geobatch_tui.config.layers import make_job
 from geobatch_tui.execution.protocol.messages import ChunkGrid
-from geobatch_tui.ledger.schema.views import RunRow
+from geobatch_tui.ledger.read.reader import RunRow
 from geobatch_tui.orchestration.dry_run import Trial, TriedChunk
 from geobatch_tui.orchestration.plan.plan_report import ItemReason, PlanReport
 from geobatch_tui.tui.console.app import HomeApp

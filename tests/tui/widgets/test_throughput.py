@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from geobatch_tui.ledger.schema.views import RunRow
+from geobatch_tui.ledger.read.reader import RunRow
 from geobatch_tui.tui.run.model import Sample, View
 from geobatch_tui.tui.widgets.throughput import Throughput, each_second
 
