@@ -9,7 +9,6 @@ import os
 import sys
 import tempfile
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -82,9 +81,7 @@ def report(error: GeobatchError) -> None:
 def _usage(error: Any) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else PROGRAM
-    for line in redact(error.format_message()).splitlines():
-        streams.say(f"{PROGRAM}: error: {harmless(line)}")
-    streams.say(f"{PROGRAM}: hint: see `{path} --help`")
+    report(GeobatchError(error.format_message(), hint=f"see `{path} --help`"))
     return int(error.exit_code)
 
 
@@ -93,15 +90,20 @@ def _unexpected(error: Exception) -> int:
     first = next(iter(redact(str(error)).splitlines()), "")
     streams.say(f"{PROGRAM}: error: unexpected {type(error).__name__}: {harmless(first)}")
     text = redact("".join(traceback.format_exception(error)))
-    if os.environ.get("GEOBATCH_TRACEBACK"):
+    name = "" if os.environ.get("GEOBATCH_TRACEBACK") else _written(text)
+    if name:
+        streams.say(f"{PROGRAM}: hint: this is a bug; the traceback is in {harmless(name)}")
+    else:
         sys.stderr.write(text)
-        return ExitCode.RUNTIME
+    return ExitCode.RUNTIME
+
+
+def _written(text: str) -> str:
+    """Write a traceback to a new file, and return its name; "" where none can be written."""
     try:
         handle, name = tempfile.mkstemp(prefix="geobatch-traceback-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except OSError:
-        sys.stderr.write(text)
-        return ExitCode.RUNTIME
-    streams.say(f"{PROGRAM}: hint: this is a bug; the traceback is in {harmless(str(Path(name)))}")
-    return ExitCode.RUNTIME
+        return ""
+    return name

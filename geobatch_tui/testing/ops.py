@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from geobatch_tui.errors import SourceNotFoundError, VerifyError
+from geobatch_tui.execution.io.part_file import part_path
 from geobatch_tui.execution.params.param_fields import operational, semantic
 from geobatch_tui.execution.protocol.messages import (
     ChunkGrid,
@@ -70,9 +71,8 @@ def _digest(data: bytes) -> str:
 
 def _write_part(item: ItemContext, epoch: int, text: bytes) -> ItemReceipt:
     """Write, sync and read back the part file. Its bytes depend on the item alone."""
-    out = Path(item.out_path)
     head = f"{_MAGIC} {item.fingerprint}\n".encode()
-    part = out.parent / f".{out.stem}.{item.fingerprint[:8]}.{epoch}.part"
+    part = part_path(item, epoch)
     with part.open("wb") as file:
         file.write(head + text)
         file.flush()
@@ -110,12 +110,9 @@ class Noop:
         if pause:
             with stage("compute"):
                 sleep(pause / 1000)
-        whole = self._whole(task, b"") if task.whole else None
+        whole = _write_part(task.item, task.epoch, b"") if task.whole else None
         segment = Segment(task.index, "", 0, 0, 0)
         return ChunkReceipt(task.index, segment, 1, 0, 0, 0.0, {}, whole)
-
-    def _whole(self, task: ChunkTask, data: bytes) -> ItemReceipt:
-        return _write_part(task.item, task.epoch, data)
 
     def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
         """Write a short text file: the fingerprint, and nothing else."""
@@ -158,14 +155,14 @@ class Faulty(Noop):
                         misbehave(fault, int(params.get("megabytes", 64)) * _MEGABYTE)
             sleep(float(params.get("milliseconds", 0.0)) / 1000)
             data = _bytes_of(task)
+        segment, whole = Segment(task.index, "", 0, 0, 0), None
         if task.whole:
             with stage("write"):
                 whole = _write_part(task.item, task.epoch, data)
-            segment = Segment(task.index, "", 0, 0, 0)
-            return ChunkReceipt(task.index, segment, len(data), 0, len(data), 0.0, {}, whole)
-        with stage("spool"):
-            segment = _spool(task, data)
-        return ChunkReceipt(task.index, segment, len(data), 0, len(data), 0.0, {})
+        else:
+            with stage("spool"):
+                segment = _spool(task, data)
+        return ChunkReceipt(task.index, segment, len(data), 0, len(data), 0.0, {}, whole)
 
     def finalise(self, task: FinaliseTask, stage: Stage) -> ItemReceipt:
         """Write the bytes of all chunks, in order. VerifyError if a segment is damaged."""

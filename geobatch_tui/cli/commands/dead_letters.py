@@ -91,7 +91,8 @@ def card(letter: Json) -> Table:
     table.add_row(streams.foreign(letter["error_class"], style="red"), title)
     table.add_row("message", streams.foreign(letter["error_message"]))
     stage = letter.get("stage") or "-"
-    table.add_row("stage", streams.foreign(f"{stage}, {attempts(letter['attempts'])}"))
+    attempts = figures.plural(letter["attempts"], "attempt")
+    table.add_row("stage", streams.foreign(f"{stage}, {attempts}"))
     if letter.get("feature") is not None:
         table.add_row("feature", str(letter["feature"]))
     elif letter.get("window"):
@@ -105,11 +106,6 @@ def card(letter: Json) -> Table:
     if letter.get("suggestion"):
         table.add_row("suggestion", streams.foreign(letter["suggestion"]))
     return table
-
-
-def attempts(count: int) -> str:
-    """``1 attempt``, ``3 attempts``."""
-    return figures.plural(count, "attempt")
 
 
 def _write_geojson(letters: Iterable[Json], path: Path) -> None:

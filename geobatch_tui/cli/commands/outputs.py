@@ -46,23 +46,17 @@ def outputs(
         from geobatch_tui.orchestration.state.published import stream_csv
 
         stream_csv(map(_harmless, entries) if sys.stdout.isatty() else entries, sys.stdout)
+    elif listed := list(entries):
+        streams.show(table_of(listed))
+        total = sum(entry["size"] for entry in listed)
+        streams.say(f"{figures.plural(len(listed), 'output')}, {figures.size(total)}")
     else:
-        _show(entries)
+        streams.say("nothing is published")
     return 0
 
 
 def _harmless(entry: Json) -> dict[str, object]:
     return {key: harmless(one) if isinstance(one, str) else one for key, one in entry.items()}
-
-
-def _show(outputs: Iterable[Json]) -> None:
-    entries = list(outputs)
-    if not entries:
-        streams.say("nothing is published")
-        return
-    streams.show(table_of(entries))
-    total = sum(entry["size"] for entry in entries)
-    streams.say(f"{figures.plural(len(entries), 'output')}, {figures.size(total)}")
 
 
 def table_of(entries: Iterable[Json]) -> Table:

@@ -166,7 +166,7 @@ def _take(path: Path) -> int:
             if last:
                 holder = _parse(os.pread(fd, 1 << 16, 0))
                 os.close(fd)
-                raise LockHeldError(_refusal(path, holder), hint=_advice(holder)) from None
+                raise _refusal(path, holder) from None
         except OSError as error:
             os.close(fd)
             raise StateError(f"cannot lock {path}: {error.strerror}") from error
@@ -194,18 +194,13 @@ def _parse(data: bytes) -> Holder | None:
         return None
 
 
-def _refusal(path: Path, holder: Holder | None) -> str:
+def _refusal(path: Path, holder: Holder | None) -> LockHeldError:
     where = path.parent.parent
     if holder is None:
-        return f"another run is starting in {where}"
+        return LockHeldError(f"another run is starting in {where}", hint="try again in a moment")
     since = datetime.fromtimestamp(holder.t0, UTC).isoformat(timespec="seconds")
-    return (
+    return LockHeldError(
         f"{where} is held by process {holder.pid} on {holder.host} since {since}, "
-        f"run {holder.run_id or '(starting)'}"
+        f"run {holder.run_id or '(starting)'}",
+        hint=f"wait for it, or stop it: kill -INT {holder.pid} (on {holder.host})",
     )
-
-
-def _advice(holder: Holder | None) -> str:
-    if holder is None:
-        return "try again in a moment"
-    return f"wait for it, or stop it: kill -INT {holder.pid} (on {holder.host})"
