@@ -20,11 +20,7 @@ _WITH_WORKERS = {"run", "retry", "plan", "demo", "trial"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Args:
-        arguments: words after the program's name; default those of this process.
-    """
+    """Run the command line, by default with the words of this process; return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words in (["--version"], ["-V"]):
         from geobatch_tui import __version__
@@ -53,10 +49,8 @@ def _wants_processes(words: list[str]) -> bool:
 
 
 def _names_vectors(words: list[str]) -> bool:
-    """Whether the command is about features, as far as can be told without reading its job.
-
-    It decides what workers load early, so a wrong guess costs time and nothing else.
-    """
+    """Whether the command is about features, as far as can be told without reading its job: what
+    workers load early depends on it, so a wrong guess costs time and nothing else."""
     if any("vector." in word for word in (*words, os.environ.get("GEOBATCH_OP__NAME", ""))):
         return True
     paths = [path for word in words for path in (word, f"{word}/.geobatch/plan.json")]

@@ -25,8 +25,7 @@ _RESUMABLE = {ExitCode.SIGINT, ExitCode.SIGTERM}
 def wanted(*, tui: bool, headless: bool = False) -> bool:
     """Whether this command opens the console: if there is a terminal, and no ``--headless``.
 
-    Raises:
-        ConfigError: both options are given, or ``--tui`` without a terminal.
+    Raises ConfigError if both options are given, or ``--tui`` without a terminal.
     """
     from geobatch_tui.tui.kit.terminal import is_terminal
 
@@ -45,14 +44,8 @@ def run_in_console(
 ) -> RunResult | int:
     """Run a job with the console in front, and return its result once both have ended.
 
-    If the run goes on in the background, its exit code is returned.
-
-    Args:
-        loaded: the job.
-        resume: the words of a command that goes on with the run in the background, for an
-            operator who leaves the console and not the run.
-        fresh: as for ``geobatch run``.
-        retry_dead: as for ``geobatch run``.
+    An operator may leave the console and not the run: then the words ``resume`` of a command go on
+    with it in the background, and an exit code is returned.
     """
     from geobatch_tui.tui.console.launch import run_hosted
 
@@ -71,12 +64,7 @@ def run_in_console(
 
 
 def without_console(host: HostedRun, failure: str) -> None:
-    """Follow a run whose console failed until it ends, as ``--headless`` does.
-
-    Args:
-        host: the run, which goes on in this process.
-        failure: what failed, and where the traceback is.
-    """
+    """Follow a run of this process, whose console failed, until it ends, as ``--headless`` does."""
     from geobatch_tui.cli.display.progress import follow
     from geobatch_tui.tui.kit.terminal import signals_handled
 
@@ -101,11 +89,8 @@ def without_console(host: HostedRun, failure: str) -> None:
 
 
 def home() -> int:
-    """Open the console on the history of runs, and then what the user asks for there.
-
-    Returns:
-        The exit code of the last run that the console had; 0 without one.
-    """
+    """Open the console on the history of runs, and then what the user asks for there; return the
+    exit code of the last run that the console had, 0 without one."""
     from geobatch_tui.tui.console import launch
 
     wish = launch.home()
@@ -113,15 +98,8 @@ def home() -> int:
 
 
 def follow(wish: Wish, *, read_only: bool = False) -> int:
-    """Open what the user asked for in a console, and go on while there is such a wish.
-
-    Args:
-        wish: the first.
-        read_only: open runs to look at only, and start nothing.
-
-    Returns:
-        The exit code of the last run that the console had; 0 without one.
-    """
+    """Open what the user asked for in a console, and go on while there is such a wish; return the
+    exit code as :func:`home`. ``read_only``: open runs to look at only, and start nothing."""
     from geobatch_tui.cli.commands.run import give
     from geobatch_tui.tui.console import launch
     from geobatch_tui.tui.kit.endings import Watch

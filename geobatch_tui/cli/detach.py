@@ -22,10 +22,8 @@ _TAIL: Final = 20
 def run_detached(words: Sequence[str], directory: Path) -> int:
     """Start ``geobatch WORDS`` in the background and wait until it holds the lock, or ended.
 
-    Prints ``directory`` to stdout once the run lives, or has already ended well.
-
-    Returns:
-        0 if the run lives, else the exit code that it ended with.
+    Prints ``directory`` to stdout once the run lives (0), or has already ended well; returns the
+    exit code that it ended with.
 
     Raises:
         PreflightError: the output directory is a file.

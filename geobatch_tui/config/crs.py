@@ -48,11 +48,8 @@ class CrsCheck:
 
 
 def check_crs(text: str) -> CrsCheck:
-    """Looks ``text`` up, or takes a light look at it where it has no code.
-
-    Raises:
-        ValueError: there is no such CRS, or this is not the text of one; says what is near.
-    """
+    """Look ``text`` up, or take a light look at it where it has no code. Raises ValueError, which
+    says what is near, if there is no such CRS, or this is not the text of one."""
     if match := _EPSG.fullmatch(text):
         codes = re.split(r"\s*\+\s*", match[1])
         warnings = [_look_up("EPSG", code, alone=len(codes) == 1) for code in codes]

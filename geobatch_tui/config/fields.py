@@ -23,16 +23,12 @@ class Leaf:
 
     Attributes:
         key: dotted, as in ``--set``.
-        help: one line.
-        unit: of the value, "" if it has none.
         kind: ``semantic`` or ``operational``; "" is a fault of the schema.
         default: as a job file would write it; None where ``required``.
         choices: the words that are allowed, if only some are.
-        mapping: a free table of names and values.
-        fold: the names in it are written in any case.
+        mapping: a free table of names and values; ``fold``: names in any case.
         text: the value is always text, even where it looks like a number.
-        path: a path, relative to where it was written.
-        crs: a CRS.
+        path: relative to where it was written.
     """
 
     key: str
@@ -50,14 +46,8 @@ class Leaf:
 
 
 def leaves(op: str | None = None) -> dict[str, Leaf]:
-    """Return the keys of a job by dotted name, in the order of the schema.
-
-    Args:
-        op: whose parameters to include; None: only ``op.name``.
-
-    Raises:
-        ConfigError: there is no such operation.
-    """
+    """Return the keys of a job by dotted name, in the order of the schema; those of ``op`` are its
+    parameters, or (None) only ``op.name``. Raises ConfigError if there is no such operation."""
     keys: dict[str, Leaf] = {}
     for name, field in Job.model_fields.items():
         if name == "op":

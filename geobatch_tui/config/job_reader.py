@@ -45,11 +45,8 @@ class JobFile:
 
 
 def read_job_file(path: Path) -> JobFile:
-    """Read the job file at ``path``: YAML by its extension, else TOML.
-
-    Raises:
-        ConfigError: it cannot be read, or is not what its extension says; names file and line.
-    """
+    """Read the job file at ``path``: YAML by its extension, else TOML. Raises ConfigError, with
+    file and line, if it cannot be read, or is not what its extension says."""
     text = _read_text(path)
     if path.suffix.lower() in {".yaml", ".yml"}:
         return _read_yaml(path, text)

@@ -52,10 +52,9 @@ class LoadedJob:
     """A job, and the layer that set each of its values.
 
     Attributes:
-        job: the job; its paths are absolute.
+        job: its paths are absolute.
         origins: for each dotted key, defaults included, who set it.
         path: the job file, None if there was none.
-        warnings: sentences for the operator.
         redacted: keys whose values were masked when the job was kept, and that no layer has given
             since; a run must not start before they are given again.
     """
@@ -120,10 +119,7 @@ def load_job(
 
 def make_job(values: Mapping[str, object]) -> LoadedJob:
     """Make a job of nested ``values``, as a job file has them; paths are relative to the cwd.
-
-    Raises:
-        ConfigError: something is wrong; the message has one line for each problem.
-    """
+    Raises ConfigError with a line for each problem."""
     return _Assembly(None, []).build(
         [
             Given(given.key, given.value, Origin("flag", "values"))
@@ -140,10 +136,8 @@ def from_plan_json(
 ) -> LoadedJob:
     """Rebuild a job that :meth:`LoadedJob.to_json` kept, under new values of the command line.
 
-    Its ``log.file`` is left out: a file on disk must not say where to write.
-
-    Raises:
-        ConfigError: it does not fit this version, or the new values are wrong.
+    Its ``log.file`` is left out: a file on disk must not say where to write. Raises ConfigError if
+    it does not fit this version, or the new values are wrong.
     """
     problems: list[Problem] = []
     try:

@@ -197,10 +197,7 @@ def build_params(name: str, values: Mapping[str, object]) -> BaseModel:
 
 def json_schema(operation: str | None = None) -> Json:
     """Make the JSON schema (draft 2020-12) of a job file, for one operation or (None) for all.
-
-    Raises:
-        ConfigError: there is no such operation.
-    """
+    Raises ConfigError if there is no such operation."""
     schema = Job.model_json_schema(mode="validation")
     definitions = schema["$defs"]
     definitions.pop(Op.__name__, None)

@@ -34,11 +34,8 @@ def nearest_option(name: str) -> str:
 
 
 def check_creation(options: Mapping[object, object]) -> dict[str, object]:
-    """Return ``options`` with lower-case names.
-
-    Raises:
-        ValueError: a name is unknown, or given twice in different case.
-    """
+    """Return ``options`` with lower-case names. Raises ValueError if one is unknown, or given twice
+    in different case."""
     checked: dict[str, object] = {}
     for name, value in options.items():
         low = str(name).lower()

@@ -21,13 +21,9 @@ if TYPE_CHECKING:
 
 
 def job_toml(job: Job, *, defaults: bool = False) -> str:
-    """Write ``job`` as the text of a job file.
+    """Write ``job`` as the text of a job file, with ``defaults`` or without.
 
     TOML has no None, which is a parameter that is not given: it is left out, and means the same.
-
-    Args:
-        job: the job.
-        defaults: also the values that are their defaults.
     """
     known = leaves(job.op.name)
     sections: JobValues = {}
@@ -40,11 +36,8 @@ def job_toml(job: Job, *, defaults: bool = False) -> str:
 
 
 def write_job(job: Job, path: Path, *, defaults: bool = False) -> None:
-    """Write :func:`job_toml` to ``path``, whole or not at all; replace what is there.
-
-    Raises:
-        ConfigError: it cannot be written.
-    """
+    """Write :func:`job_toml` to ``path``, whole or not at all; replace what is there. Raises
+    ConfigError if it cannot be written."""
     name = safe(str(path))
     try:
         data = job_toml(job, defaults=defaults).encode()

@@ -28,10 +28,7 @@ LIMIT_EXAMPLES = "'100' (failures) or '5%' (of all chunks)"
 
 def parse_duration(value: str | float) -> float:
     """Parse seconds: ``"0.5s"``, ``"6h"``, ``"1m30s"``, ``"2d 3h"`` or a plain number of seconds.
-
-    Raises:
-        ValueError: for anything else, and for negative or infinite numbers.
-    """
+    Raises ValueError for anything else, and for negative or infinite numbers."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"must be {DURATION_EXAMPLES}")  # noqa: TRY004 - pydantic wants it
     if isinstance(value, str):
@@ -79,10 +76,7 @@ def _decimal(number: float) -> str:
 
 def parse_bytes(value: str | int) -> int:
     """Parse bytes: ``"4GiB"``, ``"512MB"``, ``"1.5 GiB"`` or a whole number. KB is 1000, KiB 1024.
-
-    Raises:
-        ValueError: for anything else.
-    """
+    Raises ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"must be {SIZE_EXAMPLES}")  # noqa: TRY004 - pydantic wants it
     if isinstance(value, int):
@@ -118,11 +112,8 @@ class FailureLimit:
 
 
 def parse_failure_limit(value: str | int) -> FailureLimit:
-    """Parse a limit: ``"100"``, ``100`` or ``"5%"``.
-
-    Raises:
-        ValueError: for anything else, and for shares over 100 %.
-    """
+    """Parse a limit: ``"100"``, ``100`` or ``"5%"``. Raises ValueError for anything else, and for
+    shares over 100 %."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"must be {LIMIT_EXAMPLES}")  # noqa: TRY004 - pydantic wants it
     text = str(value).strip()

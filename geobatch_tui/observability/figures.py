@@ -28,9 +28,7 @@ def plural(value: int, noun: str) -> str:
 def size(value: float, room: int = 0) -> str:
     """Return bytes in binary units, one that is not finite as ``-``: 1536 is ``1.5 KiB``.
 
-    Args:
-        value: bytes.
-        room: cells at most; without the room for it the decimal goes, then the unit is the next.
+    In ``room`` cells, if there are so few, the decimal goes, then the unit is the next.
     """
     if not math.isfinite(value):
         return "-"

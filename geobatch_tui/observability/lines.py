@@ -42,11 +42,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class LineMaker:
-    """Makes the lines of one run.
-
-    Args:
-        run_id: also the ``batch_id`` of every line.
-    """
+    """Makes the lines of one run; ``run_id`` is also the ``batch_id`` of every line."""
 
     def __init__(self, run_id: str) -> None:
         self._run = f'"run_id":{_encode(safe(run_id))},"batch_id":{_encode(safe(run_id))}'

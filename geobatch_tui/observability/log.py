@@ -108,13 +108,8 @@ class Log:
     def run_start(
         self, versions: Mapping[str, str], config: Mapping[str, object], *, sandbox: str = ""
     ) -> None:
-        """Write the first line: versions, and the effective config, each value with its layer.
-
-        Args:
-            versions: by library.
-            config: by dotted key, redacted: ``LoadedJob.effective_with_origins()``.
-            sandbox: what confines the workers, or why nothing does.
-        """
+        """Write the first line: versions by library, ``LoadedJob.effective_with_origins()``, and
+        what confines the workers, or why nothing does."""
         self.emit(
             "run.start",
             message="run started",
@@ -185,12 +180,7 @@ def open_extra(path: Path, *, follow: bool, create: bool = True) -> int:
     """Open one more file for log lines, and return its descriptor.
 
     Lines hold names that strangers chose. So they go into no other file: a shell's start-up file,
-    for one, would run them.
-
-    Args:
-        path: of the file.
-        follow: whether it may be a link.
-        create: make it if it is missing.
+    for one, would run them. It may be a link if ``follow``.
 
     Raises:
         OSError: it is no regular file, or holds something else, or cannot be opened.

@@ -41,10 +41,7 @@ class Rates:
     """Counts finished chunks and tells their recent rate.
 
     Memory is bounded: one bucket a second, and none that the window has left behind. All times
-    come from one monotonic clock.
-
-    Args:
-        window: seconds.
+    come from one monotonic clock, in seconds.
     """
 
     def __init__(self, *, window: float = 60.0) -> None:

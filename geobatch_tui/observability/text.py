@@ -26,12 +26,8 @@ _ELLIPSIS = "…"
 def safe(text: str, limit: int | None = None) -> str:
     """Write ``text`` on one line, without anything that could drive a terminal.
 
-    The result is printable, encodes to UTF-8, and (without ``limit``) is injective.
-
-    Args:
-        text: any string, lone surrogates included.
-        limit: at most so many characters; a longer result ends in an ellipsis and is never cut
-            inside an escape.
+    The result is printable, encodes to UTF-8, and (without ``limit``) is injective. Of more than
+    ``limit`` characters it ends in an ellipsis, and is never cut inside an escape.
     """
     if text.isprintable() and not _SUSPECT.search(text):
         if limit is None or len(text) <= limit:

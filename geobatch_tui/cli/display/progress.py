@@ -41,12 +41,8 @@ class Shown(Protocol):
 
 @contextlib.contextmanager
 def follow(log_format: str) -> Iterator[Shown]:
-    """Show a run while the block lasts.
-
-    Args:
-        log_format: ``log.format`` of the job. JSON lines are written if it says so, and always if
-            stderr is no terminal.
-    """
+    """Show a run while the block lasts: as JSON lines if the job's ``log.format`` is, or stderr is
+    no terminal."""
     if log_format == "json" or not sys.stderr.isatty():
         yield JsonLines()
         return

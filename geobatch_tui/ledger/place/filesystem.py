@@ -19,11 +19,9 @@ _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 
 
 def type_of(path: Path, mounts: str | None = None) -> str:
-    """Return the filesystem type of ``path``, as the kernel names it; empty if it is unknown.
+    """Return the kernel's name of the filesystem of ``path`` or its nearest parent; "": unknown.
 
-    Args:
-        path: may not exist yet; then its nearest existing parent counts.
-        mounts: text in the format of ``/proc/self/mountinfo``, read from there by default.
+    ``mounts`` is text in the format of ``/proc/self/mountinfo``, which is read by default.
     """
     if mounts is None:
         try:

@@ -104,11 +104,7 @@ class RunLock:
 
     @classmethod
     def acquire(cls, path: Path, **run: Unpack[RunFields]) -> Self:
-        """Take the lock.
-
-        Args:
-            path: the lock file; made with mode 0600 if missing, never followed as a link.
-            run: fields of the body about the run, as far as they are known.
+        """Take the lock by its file, which is made with mode 0600 and never followed as a link.
 
         Raises:
             LockHeldError: another process has it.

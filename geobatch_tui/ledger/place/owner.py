@@ -25,10 +25,7 @@ _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 def refuse_foreign(root: Path) -> None:
-    """Refuse a state directory that is not the user's own.
-
-    Args:
-        root: an existing directory, no link.
+    """Refuse a state directory (an existing one, no link) that is not the user's own.
 
     Raises:
         StateError: another user owns it or may write to it, or one of its folders is a link, no
@@ -151,10 +148,9 @@ def _owned(status: os.stat_result, root: Path) -> bool:
 
 
 def _made_now(root: Path) -> tuple[int, int]:
-    """Return owner and mode of a directory that is made beside ``root`` with mode 0700, for a look.
+    """Make a directory of mode 0700 beside ``root``; return its owner and mode, or (-1, 0).
 
     FAT, SMB, and NFS with squashed users give it another owner or mode, which then say nothing.
-    (-1, 0): none can be made.
     """
     # Named as what a run sweeps where its process is dead.
     probe = root.with_name(f".geobatch-probe-{os.getpid()}-{secrets.token_hex(8)}")

@@ -21,10 +21,8 @@ LARGEST: Final = 256 << 20
 def open_fd(path: Path, flags: int = os.O_RDONLY, *, follow: bool = False) -> int:
     """Open a regular file, without ever waiting, and return its descriptor.
 
-    A new file has mode 0600. A link is followed only if ``follow``.
-
-    Raises:
-        OSError: it is no regular file, or cannot be opened.
+    A new file has mode 0600. A link is followed only if ``follow``. Raises OSError if it is no
+    regular file, or cannot be opened.
     """
     # Without O_NONBLOCK the opening of a pipe waits for whoever opens its other end.
     flags |= os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
@@ -41,11 +39,8 @@ def open_read(path: Path, *, follow: bool = False) -> BinaryIO:
 
 
 def read(path: Path, limit: int = LARGEST, *, follow: bool = False) -> bytes:
-    """Read all of a regular file.
-
-    Raises:
-        OSError: it is no regular file, is larger than ``limit``, or cannot be read.
-    """
+    """Read all of a regular file. Raises OSError as :func:`open_fd`, or if it is larger than
+    ``limit``."""
     with open_read(path, follow=follow) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
@@ -54,12 +49,8 @@ def read(path: Path, limit: int = LARGEST, *, follow: bool = False) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """Read the value in a JSON file.
-
-    Raises:
-        OSError: as :func:`read`.
-        ValueError: it is no JSON, or nested too deeply.
-    """
+    """Read the value in a JSON file. Raises OSError as :func:`read`, ValueError if it is no JSON,
+    or nested too deeply."""
     try:
         return json.loads(read(path))
     except RecursionError as error:

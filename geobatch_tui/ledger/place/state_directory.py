@@ -20,12 +20,9 @@ NAME: Final = ".geobatch"
 
 @dataclass(frozen=True, slots=True)
 class StateDir:
-    """The state directory of one output directory. ARCHITECTURE.md lists the files in it.
+    """The state directory ``root`` of one output directory. ARCHITECTURE.md lists the files in it.
 
-    Attributes:
-        output_dir: absolute.
-        root: ``output_dir/.geobatch``.
-        ledger: the database; outside ``root`` where that was asked for.
+    ``output_dir`` is absolute; ``ledger`` lies outside of ``root`` where that was asked for.
     """
 
     output_dir: Path
@@ -40,19 +37,14 @@ class StateDir:
         *,
         local: bool = False,
     ) -> Self:
-        """Find the state directory, or make it.
+        """Find the state directory of a job's output directory; ``create`` makes both.
 
-        Args:
-            output_dir: the job's output directory.
-            create: make it, with mode 0700, and ``output_dir`` too.
-            local: make a ledger that is not there yet in the user's state directory on this
-                machine.
+        ``local``: a ledger that is not there yet goes into the user's state directory on this
+        machine.
 
         Raises:
-            StateError: there is none and ``create`` is off; it is no plain directory, or with
-                ``create`` not the user's own.
-            OutputGoneError: ``output_dir`` can't be made or written.
-            DiskFullError: no space for it.
+            StateError: there is none, it is no plain directory, or ``create`` finds another user's.
+            OutputGoneError, DiskFullError: it can't be made or written.
         """
         output_dir = output_dir.absolute()
         root = make_root(output_dir) if create else output_dir / NAME
@@ -113,9 +105,7 @@ def output_path(output_dir: Path, key: str) -> Path:
     """Return the final path of an item's output, from its key alone.
 
     Paths in a ledger's row are not obeyed: the directory may have been moved, or be another user's.
-
-    Raises:
-        StateError: it would not lie in ``output_dir``.
+    Raises StateError if the path would not lie in ``output_dir``.
     """
     inner = Path(key)
     if inner.is_absolute() or ".." in inner.parts or not inner.name:
@@ -140,11 +130,8 @@ def _check(root: Path) -> None:
 
 
 def _place_ledger(output_dir: Path, root: Path, *, create: bool, local: bool) -> Path:
-    """Choose the database's path.
-
-    It is in ``root``, so that any machine that sees the outputs can go on with them; or in the
-    user's state directory, if a pointer or ``local`` says so.
-    """
+    """Choose the database's path: in ``root``, so that any machine that sees the outputs can go on
+    with them, or in the user's state directory, if a pointer or ``local`` says so."""
     pointer, here, away = root / "ledger.pointer", root / "ledger.db", _away(output_dir)
     if not _is_pointed(pointer, away):
         if not (create and local) or here.exists():
@@ -171,10 +158,7 @@ def _make_away(away: Path) -> None:
 
 
 def _is_pointed(pointer: Path, away: Path) -> bool:
-    """Whether there is a pointer to ``away``.
-
-    It may name nothing else, as the file that it names is written, renamed and removed.
-    """
+    """Whether there is a pointer to ``away``. It may name nothing else, as that file is written."""
     try:
         body = read_json(pointer)
         path, host = str(body["ledger"]), str(body["host"])

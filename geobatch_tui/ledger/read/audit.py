@@ -108,12 +108,7 @@ _NEVER: Final = {
 
 
 def audit(connection: Connection, most: int = 5) -> list[str]:
-    """Check every invariant.
-
-    Args:
-        connection: on a ledger, in no transaction.
-        most: sentences about one invariant.
-    """
+    """Check every invariant, with ``most`` sentences about each, in a transaction of its own."""
     connection.execute("BEGIN")
     try:
         sentences = [

@@ -138,9 +138,6 @@ class LedgerReader(ColumnReader):
     Each call reads one consistent state and leaves no statement open, so that the writer never
     waits. One thread at a time.
 
-    Args:
-        path: ``StateDir.ledger``.
-
     Raises:
         LedgerTooNewError, LedgerCorruptError: a newer geobatch wrote it; it is damaged.
         StateError: there is no ledger, or it can't be read. Any method may raise these.
@@ -242,30 +239,21 @@ class LedgerReader(ColumnReader):
         return page[0] if page else None
 
     def chunks(self, item_id: int) -> Iterator[ChunkRow]:
-        """Read the chunks of an item, in order, a page at a time.
-
-        Raises:
-            StateError: there is no such item.
-        """
+        """Read the chunks of an item, in order, a page at a time. Raises StateError if there is no
+        such item."""
         return self._span(item_id, "TRUE")
 
     def segments(self, item_id: int) -> Iterator[Segment]:
-        """Read where the bytes of the item's done chunks lie, in order.
-
-        Raises:
-            StateError: there is no such item.
-        """
+        """Read where the bytes of the item's done chunks lie, in order. Raises StateError if there
+        is no such item."""
         first = self._bounds(item_id)[0]
         for row in self._span(item_id, f"state = {ChunkState.DONE}"):
             index = row.chunk_id - first
             yield Segment(index, row.spool, row.offset, row.length, row.crc32)
 
     def open_items_complete(self, *, holes: bool = False) -> Iterator[ItemRow]:
-        """Read the planned items of which every chunk is done: they wait for assembly.
-
-        Args:
-            holes: count dead chunks as done (``on_dead_chunk = fill``).
-        """
+        """Read the planned items of which every chunk is done, or dead where ``holes`` are filled:
+        they wait for assembly."""
         after = 0
         while ids := [row[0] for row in self._rows(_COMPLETE, (after, holes, _PAGE))]:
             yield from filter(None, map(self.item, ids))
@@ -337,10 +325,8 @@ class LedgerReader(ColumnReader):
         return float(self._scalar(f"SELECT max(({newest}), ifnull(({event}), 0.0))"))
 
     def last_event(self, kind: str) -> Json | None:
-        """Read the data of the newest ``Noted`` of this kind in the newest run, if it has one.
-
-        It is kept even when the ring has lost the event.
-        """
+        """Read the data of the newest ``Noted`` of this kind in the newest run, if it has one, even
+        when the ring has lost the event."""
         rows = self._rows(
             "SELECT data FROM note WHERE kind = ? AND epoch = (SELECT max(epoch) FROM run)",
             (kind,),

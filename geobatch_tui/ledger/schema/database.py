@@ -119,10 +119,7 @@ def _has_content(file: Path) -> bool:
 
 
 def _rolled_back(path: Path) -> bool:
-    """Have SQLite roll back by its journal, and return whether it could.
-
-    It does nothing while the writer lives.
-    """
+    """Whether SQLite could roll back by its journal, which it does only once the writer is dead."""
     try:
         with closing(_connect(path, "rw")) as connection:
             scalar(connection, "SELECT count(*) FROM sqlite_schema")
@@ -198,11 +195,8 @@ def refuse_to_remove(path: Path, root: Path) -> None:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the schema's version.
-
-    Raises:
-        LedgerTooNewError, LedgerCorruptError: it is newer than ours, or the file is no ledger.
-    """
+    """Return the schema's version. Raises LedgerTooNewError if it is newer than ours,
+    LedgerCorruptError if the file is no ledger."""
     application = scalar(connection, "PRAGMA application_id")
     version = int(scalar(connection, "PRAGMA user_version"))
     if application != APPLICATION_ID:

@@ -52,11 +52,8 @@ def json_text(value: Mapping[str, object]) -> str:
 
 
 def document(text: object) -> Json:
-    """Parse a JSON object of the database.
-
-    Raises:
-        LedgerCorruptError: it is no object: a byte was changed where SQLite can't notice it.
-    """
+    """Parse a JSON object of the database. Raises LedgerCorruptError if it is none: a byte was
+    changed where SQLite can't notice it."""
     try:
         value = json.loads(str(text))
         if isinstance(value, dict):

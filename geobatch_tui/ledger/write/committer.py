@@ -120,11 +120,8 @@ class Committer:
         return self._failure
 
     def close(self) -> None:
-        """Commit the rest and end the thread. The ledger stays open.
-
-        Raises:
-            GeobatchError: the rest can't be committed. The thread has ended all the same.
-        """
+        """Commit the rest and end the thread; the ledger stays open. Raises GeobatchError if it
+        can't be committed; the thread has ended all the same."""
         if self._closing:
             return
         future = self.flush()

@@ -28,11 +28,8 @@ _OWN = (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.EXDEV, errno.ENAMETOO
 
 
 class ItemPublishError(VerifyError):
-    """A finished file can't take its final name, for a reason of its own.
-
-    Attributes:
-        update: the publication that failed; the rest of its batch is not to blame.
-    """
+    """A finished file can't take its final name, for a reason of its own: the rest of the batch of
+    ``update`` is not to blame."""
 
     default_hint = "the item is not published; the next run assembles it again"
 
@@ -49,16 +46,12 @@ class Publisher:
         self._known: set[Path] = set()
 
     def rename(self, update: ItemPublished, key: str) -> int:
-        """Rename a part file to its output, which is named by the item's key.
-
-        Returns:
-            The output's ``st_mtime_ns``, as the filesystem reports it.
+        """Rename a part file to the output of an item's key, and return its ``st_mtime_ns``.
 
         Raises:
             StateError: the key leads out of the root.
             ItemPublishError: the part is missing, has another size, or its target is a directory.
-            OutputGoneError: the target's directory is gone or read-only.
-            DiskFullError: no space for the new name.
+            OutputGoneError, DiskFullError: the directory is gone or read-only, or has no space.
         """
         target = output_path(self._root, key)
         try:

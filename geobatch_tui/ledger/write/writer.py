@@ -71,16 +71,10 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path, output_dir: Path | None = None, *, ring: int = EVENTS) -> Self:
-        """Open the ledger; make it if it is missing.
+        """Open the ledger; make it if it is missing. Raises as ``open_writer``.
 
-        Args:
-            path: ``StateDir.ledger``.
-            output_dir: where the outputs are; by default the parent of the directory
-                that ``path`` lies in.
-            ring: how many events are kept.
-
-        Raises:
-            LedgerTooNewError, LedgerCorruptError, StateError, OutputGoneError, DiskFullError
+        The outputs are in ``output_dir``, by default the parent of the directory of ``path``; so
+        many events as ``ring`` says are kept.
         """
         connection = open_writer(path)
         try:
@@ -155,10 +149,8 @@ class Ledger:
 
         Raises:
             ItemPublishError: one publication is impossible; the others are not to blame.
-            DiskFullError: no space, for the ledger or for a name.
-            OutputGoneError: the output directory or the ledger vanished.
-            LedgerCorruptError: the database is damaged.
-            StateError: another run took over, or an update contradicts the ledger.
+            DiskFullError, OutputGoneError: of the ledger, or of the output directory.
+            StateError: another run took over, an update contradicts the ledger, or it is damaged.
         """
         if not self.epoch:
             raise StateError("no run has begun on this ledger")
@@ -192,14 +184,11 @@ class Ledger:
         classes: Sequence[str] | None = None,
         chunk_keys: Sequence[str] | None = None,
     ) -> int:
-        """Give dead letters another chance, and return how many.
+        """Give dead letters another chance, and return how many: those of error ``classes``, and
+        those whose record names one of ``chunk_keys`` as ``chunk`` or as ``item``.
 
         Their chunks become pending with fresh counts, their items planned. An item that was
         published with holes loses all its chunks' results, since its spools are gone.
-
-        Args:
-            classes: only letters of these error classes.
-            chunk_keys: only letters whose record names one of these as ``chunk``, or as ``item``.
         """
         with self._transaction():
             count = requeue(self._connection, classes, chunk_keys)
@@ -233,12 +222,8 @@ class Ledger:
             )
 
     def close(self, archive: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Close the database.
-
-        Args:
-            archive: fold the write-ahead log in, so that the ledger is one file and can be read
-                from read-only media. Left undone while others read.
-        """
+        """Close the database; ``archive`` folds the write-ahead log in, unless others read, so that
+        the ledger is one file and can be read from read-only media."""
         if archive:
             with suppress(sqlite3.OperationalError):
                 failpoint("before_archive")
