@@ -10,10 +10,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import MemoryBudgetError, TransientError
-from geobatch_tui.execution.protocol.messages import (
-    ChunkReceipt,
-    Segment,
-)
+from geobatch_tui.execution.protocol.messages import ChunkGrid, ChunkReceipt, Segment
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.geotiff import assembly, spool
@@ -26,6 +23,8 @@ from geobatch_tui.execution.raster.warp import gdal_warp, resample
 from geobatch_tui.execution.sources import source_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rasterio.io import DatasetReader
 
     from geobatch_tui.execution.protocol.messages import (
@@ -127,15 +126,18 @@ def _compute_quarters(
     return pixels, valid
 
 
+def _quarters(window: Window, times: int) -> Iterator[Window]:
+    """Cut the window in four, and each part again, ``times`` times."""
+    sides = 2**times
+    return window.parts(-(-window.width // sides), -(-window.height // sides))
+
+
 def read_tiles(
     item: ItemContext, plan: RasterPlan, window: Window, stage: Stage
 ) -> tuple[Pixels, EncodedTiles, int]:
     """Return the pixels (bands, h, w) of ``window``, the encoded tiles of the source that hold
-    them, and the number of bytes that were read. Tiles are read one by one, so there is nothing to
-    subdivide.
-
-    Raises: as :func:`read_chunk`.
-    """
+    them, and the number of bytes that were read; errors as :func:`read_pixels`. Tiles are read one
+    by one, so there is nothing to subdivide."""
     before = _bytes_read()
     with stage("read"), opened_source.source_of(item) as opened:
 
@@ -144,18 +146,6 @@ def read_tiles(
 
         pixels, encoded = passthrough.read_tiles(opened, plan, window, by_gdal)
     return pixels, encoded, max(_bytes_read() - before, 0)
-
-
-def _quarters(window: Window, times: int) -> list[Window]:
-    """Cut the window in four, and each part again, ``times`` times."""
-    parts = [window]
-    for _ in range(times):
-        parts = [
-            quarter
-            for part in parts
-            for quarter in part.parts(-(-part.width // 2), -(-part.height // 2))
-        ]
-    return parts
 
 
 def _compute_window(
@@ -283,17 +273,16 @@ def _bad_blocks(dataset: DatasetReader, window: Window) -> tuple[list[tuple[int,
     """Read each block under ``window``; return row and column of those that fail, how many were
     tried, and the first message."""
     rows, cols = dataset.block_shapes[0]
-    whole = Window(0, 0, dataset.width, dataset.height)
-    bad: list[tuple[int, int]] = []
-    tried, first = 0, ""
-    for block in window.align(cols, rows, whole).tiles(cols, rows):
-        tried += 1
+    grid = ChunkGrid(dataset.width, dataset.height, cols, rows)
+    bad, first = [], ""
+    blocks = grid.under(window)
+    for block in blocks:
         try:
-            dataset.read(window=RasterWindow(*block.srcwin))
+            dataset.read(window=RasterWindow(*grid.window(block).srcwin))
         except RasterioError as error:
-            bad.append((block.row_off // rows, block.col_off // cols))
+            bad.append(divmod(block, grid.columns))
             first = first or str(error.__cause__ or error)
-    return bad, tried, first
+    return bad, len(blocks), first
 
 
 def _bytes_read() -> int:

@@ -9,7 +9,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from geobatch_tui.execution.protocol.window import Window
-from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
+from geobatch_tui.execution.raster.encode.gdal_options import LOSSLESS
 from geobatch_tui.execution.raster.plan import RasterPlan, Warp
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from geobatch_tui.errors import CorruptSourceError, InvalidInputError
-from geobatch_tui.execution.protocol.messages import PreviewReceipt
+from geobatch_tui.execution.protocol.messages import ChunkGrid, PreviewReceipt
 from geobatch_tui.execution.protocol.window import Window
 from geobatch_tui.execution.raster import validity
 from geobatch_tui.execution.raster.grid import kernel_scale
@@ -134,7 +134,7 @@ class _Picture:
     rows: Indices
     values: Pixels
     marks: Flags
-    bad: list[tuple[int, int]] = field(default_factory=list)
+    bad: int = 0
     error: str = ""
 
     @classmethod
@@ -146,7 +146,7 @@ class _Picture:
 
     def sample(self, blocks: _Blocks, until: float) -> None:
         """Fill in the samples, block by block, until time runs out."""
-        block_rows, block_cols = blocks.shape
+        block_cols, block_rows = blocks.grid.chunk_width, blocks.grid.chunk_height
         for row in np.unique(self.rows // block_rows).tolist():
             down = self.rows // block_rows == row
             for col in np.unique(self.columns // block_cols).tolist():
@@ -158,7 +158,7 @@ class _Picture:
                     part, valid = blocks.read_block(row, col)
                 except (RasterioError, CorruptSourceError) as error:
                     self.marks[place] = UNREADABLE
-                    self.bad.append((row, col))
+                    self.bad += 1
                     self.error = self.error or str(error.__cause__ or error)
                     continue
                 inner = np.ix_(
@@ -178,8 +178,7 @@ class _Blocks:
         self._source = opened
         self._dataset, facts = opened.dataset, opened.facts
         self.bands = bands
-        self.shape = (facts.block[1], facts.block[0])
-        self._whole = Window(0, 0, facts.width, facts.height)
+        self.grid = ChunkGrid(facts.width, facts.height, *facts.block)
         self._masked = facts.mask
         self._alpha = facts.count if facts.alpha else 0
         self.nodata = [facts.nodatavals[band - 1] for band in bands]
@@ -194,8 +193,7 @@ class _Blocks:
         Raises:
             RasterioError, CorruptSourceError: GDAL cannot read it, or would read it wrongly.
         """
-        rows, cols = self.shape
-        block = Window(col * cols, row * rows, cols, rows).clip(self._whole)
+        block = self.grid.window(row * self.grid.columns + col)
         window = RasterWindow(*block.srcwin)
         self._source.check(Window(block.col_off, block.row_off, 1, 1))
         pixels: Pixels = self._dataset.read(list(self.bands), window=window)
@@ -218,7 +216,7 @@ def _shown(facts: Facts, blocks: _Blocks, window: Window) -> dict[str, object]:
         "count": facts.count,
         "dtype": facts.dtype,
         "nodata": None if nodata is None else repr(nodata),
-        "block": [blocks.shape[1], blocks.shape[0]],
+        "block": list(facts.block),
     }
 
 
@@ -231,19 +229,13 @@ def _receipt(picture: _Picture, facts: dict[str, object]) -> PreviewReceipt:
     ]
     pixels = np.stack(layers if len(layers) == _RGB else layers * _RGB, axis=-1).astype(np.uint8)
     height, width = picture.marks.shape
-    return PreviewReceipt(
-        width,
-        height,
-        pixels.tobytes(),
-        picture.marks.tobytes(),
-        facts
-        | {
-            "low": [low for low, _ in ends],
-            "high": [high for _, high in ends],
-            "bad_blocks": len(picture.bad),
-            "error": picture.error,
-        },
-    )
+    found = {
+        "low": [low for low, _ in ends],
+        "high": [high for _, high in ends],
+        "bad_blocks": picture.bad,
+        "error": picture.error,
+    }
+    return PreviewReceipt(width, height, pixels.tobytes(), picture.marks.tobytes(), facts | found)
 
 
 def _ends(values: Pixels) -> tuple[float, float]:

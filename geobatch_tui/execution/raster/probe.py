@@ -15,7 +15,7 @@ from geobatch_tui.errors import GeobatchError, PreflightError, SchemaError
 from geobatch_tui.execution.proj import assigned_crs, crs_lookup
 from geobatch_tui.execution.protocol.messages import ItemPlan
 from geobatch_tui.execution.raster import chunking, validity
-from geobatch_tui.execution.raster.encode import codec_options, encoding
+from geobatch_tui.execution.raster.encode import encoding
 from geobatch_tui.execution.raster.grid import (
     datum_operation,
     georeference,
@@ -30,7 +30,7 @@ from geobatch_tui.execution.raster.source_facts import Facts
 from geobatch_tui.execution.raster.warp import method, warp_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from rasterio.io import DatasetReader
 
@@ -169,7 +169,7 @@ def _facts_of(dataset: DatasetReader) -> tuple[Facts, list[str]]:
     """Return the source's facts, and warnings about its pixels."""
     warnings: list[str] = []
     metadata.warn_of_bits(dataset, warnings)
-    if dataset.colorinterp[0] == ColorInterp.palette and not _colours(dataset):
+    if dataset.colorinterp[0] == ColorInterp.palette and not _colormap(dataset):
         warnings.append(
             "the source is called a palette image and has no colours: it is taken for grey"
         )
@@ -207,7 +207,7 @@ def _placed(
 
 
 def _check_resampling(dataset: DatasetReader, params: ReprojectParams, warnings: list[str]) -> None:
-    if _colours(dataset) and params.resampling not in _PICKING:
+    if _colormap(dataset) and params.resampling not in _PICKING:
         raise SchemaError(
             f"{dataset.name} is a palette image: {params.resampling} would blend class numbers",
             hint="resampling = nearest or mode",
@@ -229,17 +229,16 @@ def _finish(
     amplification: Callable[[ChunkGrid], float] | None,
 ) -> ItemPlan:
     dataset, choice, grid, warnings = draft.dataset, draft.choice, draft.grid, draft.warnings
-    count = dataset.count + choice.adds_alpha
-    image = codec_options.Image(
+    image = encoding.Image(
         grid.width,
         grid.height,
-        count,
+        dataset.count + choice.adds_alpha,
         dataset.dtypes[0],
-        bool(_colours(dataset)),
+        _colormap(dataset) is not None,
         choice.validity,
     )
     encoded = encoding.plan_encoding(task.output, image)
-    plan = _raster_plan(draft, (warped, encoded))
+    plan = _raster_plan(draft, warped, encoded)
     if warped is None:
         creation = task.output.get("creation") or {}
         if task.params.get("dst_nodata") is None and passthrough.fits(
@@ -262,9 +261,8 @@ def _finish(
         warnings.append("JPEG has no alpha: it becomes a mask, which hides pixels whose alpha is 0")
     draft.notes["overviews"] = [list(size) for size in encoded.overviews]
     draft.notes["overview_resampling"] = encoded.overview_resampling
-    raw = grid.width * grid.height * (count * np.dtype(plan.dtype).itemsize + _mask_bytes(plan))
+    raw = grid.width * grid.height * cost.pixel_bytes
     pyramid = raw // 3 if encoded.overviews else 0
-    output_bytes = raw + pyramid + HEADER_BYTES
     box = None
     if crs_lookup.is_on_earth(grid.crs):
         box = projection.lonlat_box(grid)
@@ -279,7 +277,7 @@ def _finish(
         chunk_bytes=cost.of(
             min(chunks.chunk_width, chunks.width), min(chunks.chunk_height, chunks.height)
         ),
-        output_bytes=output_bytes,
+        output_bytes=raw + pyramid + HEADER_BYTES,
         detail=plan.to_json(),
         bounds_lonlat=None if box is None else (box.minx, box.miny, box.maxx, box.maxy),
         warnings=tuple(warnings),
@@ -295,17 +293,13 @@ def _lattice_nodes(chunks: int) -> int:
     return 9 if chunks <= MANY_CHUNKS else 17
 
 
-def _mask_bytes(plan: RasterPlan) -> int:
-    return 1 if plan.validity == "mask" else 0
-
-
 def _chunks(
     task: ProbeTask, draft: _Draft, plan: RasterPlan, warnings: list[str]
 ) -> tuple[ChunkGrid, chunking.Cost]:
     dataset = draft.dataset
     rows, cols = (int(value) for value in dataset.block_shapes[0])
     in_rows = plan.warp is None and cols == dataset.width and rows < plan.encoding.block_height
-    bytes_each = plan.count * np.dtype(plan.dtype).itemsize + _mask_bytes(plan)
+    bytes_each = plan.count * np.dtype(plan.dtype).itemsize + (plan.validity == "mask")
     read = chunking.OVERHEAD + 2 * opened_source.block_bytes(dataset)
     if plan.warp is None:
         read = min(read, 2 * opened_source.block_bytes(dataset) + 16 * 2**20)
@@ -318,15 +312,14 @@ def _chunks(
     return chunks, cost
 
 
-def _raster_plan(draft: _Draft, how: tuple[Warp | None, Encoding]) -> RasterPlan:
+def _raster_plan(draft: _Draft, warped: Warp | None, encoded: Encoding) -> RasterPlan:
     dataset, choice, grid = draft.dataset, draft.choice, draft.grid
     extra = int(choice.adds_alpha)
     colours = [kind.name for kind in dataset.colorinterp]
-    if colours == ["palette"] and not _colours(dataset):
+    if colours == ["palette"] and not _colormap(dataset):
         colours = ["gray"]
     given = dataset.tags()
     tags = {k: str(v) for k, v in given.items() if k not in _DROPPED_TAGS}
-    warped, encoded = how
     return RasterPlan(
         width=grid.width,
         height=grid.height,
@@ -351,19 +344,15 @@ def _raster_plan(draft: _Draft, how: tuple[Warp | None, Encoding]) -> RasterPlan
     )
 
 
-def _colours(dataset: DatasetReader) -> Mapping[int, tuple[int, int, int, int]]:
-    """Return the colours of a palette image by pixel value; empty for other images, and where there
+def _colormap(dataset: DatasetReader) -> tuple[tuple[int, int, int, int], ...] | None:
+    """Return the colours of a palette image by pixel value; None for other images, and where there
     is no table."""
     if dataset.colorinterp[0] != ColorInterp.palette:
-        return {}
+        return None
     try:
-        return dict(dataset.colormap(1))
+        entries = dataset.colormap(1)
     except ValueError:  # GDAL has none
-        return {}
-
-
-def _colormap(dataset: DatasetReader) -> tuple[tuple[int, int, int, int], ...] | None:
-    entries = _colours(dataset)
+        entries = {}
     if not entries:
         return None
     return tuple(

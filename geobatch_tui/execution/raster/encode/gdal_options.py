@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.protocol.messages import Json
 
+#: The scales of codecs with levels.
+LEVELS = {"DEFLATE": (1, 12), "ZSTD": (1, 22)}
+#: The quality that GDAL's COG driver takes for lossless WEBP.
+LOSSLESS = 100
 YES, NO = {"YES", "TRUE", "ON", "1"}, {"NO", "FALSE", "OFF", "0"}
 _COMMON = {
     "COMPRESS", "LEVEL", "PREDICTOR", "BLOCKSIZE", "BIGTIFF", "SPARSE_OK", "OVERVIEWS",

@@ -21,7 +21,7 @@ import imagecodecs
 import numpy as np
 
 from geobatch_tui.errors import OperationError, VerifyError
-from geobatch_tui.execution.raster.encode.codec_options import LEVELS
+from geobatch_tui.execution.raster.encode.gdal_options import LEVELS
 from geobatch_tui.execution.raster.encode.tiff_tag import COMPRESSIONS
 from geobatch_tui.execution.raster.encode.tile_codec import codec_errors
 from geobatch_tui.execution.raster.kernels import pixel_loops

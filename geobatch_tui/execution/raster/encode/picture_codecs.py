@@ -15,7 +15,7 @@ import imagecodecs
 import numpy as np
 
 from geobatch_tui.errors import VerifyError
-from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
+from geobatch_tui.execution.raster.encode.gdal_options import LOSSLESS
 from geobatch_tui.execution.raster.encode.tile_codec import check_form, codec_errors
 
 if TYPE_CHECKING:

@@ -141,7 +141,7 @@ def _load(
             rows = read_rows(fd, item, segment)
         index.check_chunk(rows, item.plan.grid, segment.index, owned)
         index.put(number, rows)
-    return list(stores)
+    return [*stores]
 
 
 def _finish(

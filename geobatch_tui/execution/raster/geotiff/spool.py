@@ -27,6 +27,7 @@ from geobatch_tui.errors import VerifyError
 from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import disk_errors, open_spool, read_exactly, write_all
 from geobatch_tui.execution.protocol.messages import Segment
+from geobatch_tui.execution.raster.geotiff.tile_stores import SpoolStore
 from geobatch_tui.execution.raster.pyramid.encode_chunk import ROW, Rows, encode_chunk
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
         item: the item; its ``work_dir`` is made if it is not there.
         plan: the item's plan.
         index: which chunk of ``item.plan.grid``.
-        pixels: (bands, h, w) of exactly the chunk's window, in the plan's dtype.
-        valid: (h, w) bool, or None where all are valid or validity lies in the pixels.
+        pixels: as :func:`encode_chunk` takes them, as are ``valid`` and ``encoded``.
+        valid: where they are valid.
         epoch: of the run.
         stage: names what is being done.
         encoded: tiles at full resolution that are not to be encoded.
@@ -111,16 +112,8 @@ def _read_back(fd: int, path: Path, offset: int, length: int, crc: int) -> None:
 
 def _footer(item: ItemContext, index: int, rows: Rows, length: int) -> bytes:
     grid = item.plan.grid
-    end = _END.pack(
-        MAGIC,
-        _identity(item),
-        index,
-        grid.chunk_width,
-        grid.chunk_height,
-        len(rows),
-        length,
-    )
-    footer = rows.tobytes() + end
+    whose = (_identity(item), index, grid.chunk_width, grid.chunk_height)
+    footer = rows.tobytes() + _END.pack(MAGIC, *whose, len(rows), length)
     return footer + _CRC.pack(crc32(footer))
 
 
@@ -161,15 +154,10 @@ def is_intact(item: ItemContext, segment: Segment) -> bool:
     """Whether a segment is still there, byte for byte; reads all of it."""
     if not segment.length:
         return True
-    path = Path(item.work_dir) / segment.spool
+    store = SpoolStore(Path(item.work_dir) / segment.spool, stays=False)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        read_rows(fd, item, segment)
-        return crc32(read_exactly(fd, segment.offset, segment.length)) == segment.crc32
+        with store.opened() as fd:
+            read_rows(fd, item, segment)
+            return crc32(read_exactly(fd, segment.offset, segment.length)) == segment.crc32
     except VerifyError:
         return False
-    finally:
-        os.close(fd)

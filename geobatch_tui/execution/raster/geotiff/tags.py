@@ -21,7 +21,7 @@ from rasterio.io import MemoryFile
 
 from geobatch_tui.errors import CrsError, OperationError, SchemaError
 from geobatch_tui.execution.raster.encode import tiff_tag as tag
-from geobatch_tui.execution.raster.encode.codec_options import LOSSLESS
+from geobatch_tui.execution.raster.encode.gdal_options import LOSSLESS
 from geobatch_tui.execution.raster.encode.tiff_tag import Tag, TiffForm
 from geobatch_tui.execution.raster.source.metadata import XMP
 

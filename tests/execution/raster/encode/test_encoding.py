@@ -7,8 +7,7 @@ import pytest
 from geobatch_tui.config.setting_types import check_creation
 from geobatch_tui.errors import PreflightError, SchemaError
 from geobatch_tui.execution.raster.encode import gdal_options as creation_options
-from geobatch_tui.execution.raster.encode.codec_options import Image
-from geobatch_tui.execution.raster.encode.encoding import plan_encoding
+from geobatch_tui.execution.raster.encode.encoding import Image, plan_encoding
 
 GREY = Image(3000, 2000, 1, "uint8", False, "none")
 
