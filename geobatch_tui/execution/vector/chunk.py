@@ -16,14 +16,16 @@ from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.arrow_arrays import (
     BOX_TYPE,
     box_column,
+    ends_of,
+    following,
     merged,
     numbers,
     texts,
+    validity,
     whole_numbers,
 )
 from geobatch_tui.execution.vector.batch.buffers import own
 from geobatch_tui.execution.vector.batch.feature_batch import Bad, Batch
-from geobatch_tui.execution.vector.batch.row_ids import ends_of, following
 from geobatch_tui.execution.vector.fields import source_ids, values
 from geobatch_tui.execution.vector.geometry import curves, lonlat
 from geobatch_tui.execution.vector.geometry.trail import Trail
@@ -213,7 +215,7 @@ class _Chunk:
         known = np.isfinite(boxes[:, 0])
         self._note(shapes, boxes, keep, known)
         shapes.let_go()
-        box = box_column(boxes, known, wkb_coordinates.validity(shapes.column))
+        box = box_column(boxes, known, validity(shapes.column))
         made = pa.RecordBatch.from_arrays([*columns, shapes.column, box], schema=self._good_schema)
         self._pieces.add(made, keep, self._position)
 

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 import pyarrow as pa
 
-from geobatch_tui.execution.vector.batch.row_ids import Ends, following
-from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -21,11 +18,38 @@ BOX_TYPE = pa.struct([(name, pa.float64()) for name in ("xmin", "ymin", "xmax", 
 #: Values that a writer of Parquet takes at once, by default: it may end a page behind them. So it
 #: does not matter to its pages whether an array ends there.
 STEP = 1024
+#: The first and the last id of features in turn; empty: there are none; None: they do not ascend.
+type Ends = list[int] | None
+
+
+def raw_bytes(data: pa.Buffer | None) -> NDArray[np.uint8]:
+    """Return the bytes of a buffer of an Arrow array."""
+    return np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+
+
+def bits(values: NDArray[np.bool_]) -> pa.Buffer:
+    """Make a buffer of an Arrow array that has a bit for each of ``values``."""
+    return pa.py_buffer(np.packbits(values, bitorder="little"))
+
+
+def validity(column: pa.Array) -> NDArray[np.bool_]:
+    """Mark the values that are not null, by bits: Arrow's own conversion loads pandas."""
+    nulls = column.buffers()[0]
+    if nulls is None or not len(column):
+        return np.ones(len(column), np.bool_)
+    there = np.unpackbits(raw_bytes(nulls), bitorder="little")
+    return there[column.offset : column.offset + len(column)].astype(np.bool_)
+
+
+def offsets(column: pa.Array) -> NDArray[np.int32]:
+    """Return where each value of a column of bytes or text begins among its bytes, and where the
+    last ends."""
+    return np.frombuffer(column.buffers()[1] or b"", np.int32)[column.offset :][: len(column) + 1]
 
 
 def flags(values: NDArray[np.bool_]) -> pa.Array:
     """Make an Arrow array of booleans, of bits: Arrow's own conversion loads pandas."""
-    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, bits(values)])
 
 
 def numbers(values: NDArray[np.int64]) -> pa.Array:
@@ -35,16 +59,16 @@ def numbers(values: NDArray[np.int64]) -> pa.Array:
 
 
 def whole_numbers(column: pa.Array) -> NDArray[np.int64]:
-    """Return the values of an Arrow array of int64, none of them null."""
-    data = column.buffers()[1]
-    return np.frombuffer(data or b"", np.int64)[column.offset :][: len(column)]
+    """Return the values of an Arrow array of 64 bits as whole numbers; those of nulls have no
+    meaning."""
+    return np.frombuffer(column.buffers()[1] or b"", np.int64)[column.offset :][: len(column)]
 
 
 def texts(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
     """Make an Arrow array of bytes or text, as ``kind`` says, none of them null."""
-    offsets = np.zeros(len(values) + 1, np.int32)
-    np.cumsum([len(value) for value in values], out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
+    ends = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(value) for value in values], out=ends[1:])
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))]
     return pa.Array.from_buffers(kind, len(values), buffers)
 
 
@@ -54,27 +78,21 @@ def box_column(
     """Make an Arrow column of (n, 4) boxes, with null sides where one is not ``known``: NaN would
     spoil the statistics. ``there``: which features have a geometry."""
     count = len(boxes)
-    bits = None if known.all() else _bits(known)
+    nulls = None if known.all() else bits(known)
     sides = [
         pa.Array.from_buffers(
-            pa.float64(), count, [bits, pa.py_buffer(np.where(known, boxes[:, side], 0.0))]
+            pa.float64(), count, [nulls, pa.py_buffer(np.where(known, boxes[:, side], 0.0))]
         )
         for side in range(4)
     ]
-    return pa.Array.from_buffers(BOX_TYPE, count, [_bits(there)], children=sides)
+    return pa.Array.from_buffers(BOX_TYPE, count, [bits(there)], children=sides)
 
 
 def box_sides(column: pa.Array) -> tuple[NDArray[np.bool_], list[NDArray[np.float64]]]:
     """Mark the features that have a box; return also the sides, without meaning for the others."""
     fields = [column.field(side) for side in range(4)]
     known = validity(column) & validity(fields[0])
-    values = [np.frombuffer(one.buffers()[1] or b"", np.float64) for one in fields]
-    pairs = zip(fields, values, strict=True)
-    return known, [side[one.offset : one.offset + len(one)] for one, side in pairs]
-
-
-def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
-    return pa.py_buffer(np.packbits(values, bitorder="little"))
+    return known, [whole_numbers(side).view(np.float64) for side in fields]
 
 
 def merged(one: list[float] | None, other: list[float] | None) -> list[float] | None:
@@ -82,6 +100,22 @@ def merged(one: list[float] | None, other: list[float] | None) -> list[float] | 
     if one is None or other is None:
         return one or other
     return [*map(min, one[:2], other[:2]), *map(max, one[2:], other[2:])]
+
+
+def following(one: Ends, other: Ends) -> Ends:
+    """Join the ends of the ids of features with those of others behind them."""
+    if one is None or other is None:
+        return None
+    if not one or not other:
+        return one or other
+    return [one[0], other[1]] if one[1] < other[0] else None
+
+
+def ends_of(ids: NDArray[np.int64]) -> Ends:
+    """Return the ends of these ids."""
+    if not len(ids):
+        return []
+    return [int(ids[0]), int(ids[-1])] if (np.diff(ids) > 0).all() else None
 
 
 def free_name(wanted: str, taken: tuple[str, ...]) -> str:
@@ -114,7 +148,7 @@ type."""
 @dataclass(slots=True)
 class Summary:
     """Counts of the chunks of an item, summed up. ``kinds``: types in WKB's numbers, with counts;
-    ``cells``: published features of each cell (see ``pieces``); ``ids``: see ``row_ids``."""
+    ``cells``: published features of each cell (see ``pieces``); ``ids``: the first and the last."""
 
     features_in: int = 0
     out: int = 0
@@ -156,7 +190,7 @@ def evenly(
     gathered: list[pa.RecordBatch] = []
     count = size = 0
     for batch in batches:
-        ends = _sizes(batch.column(column)).cumsum()
+        ends = np.diff(offsets(batch.column(column))).astype(np.int64).cumsum()
         start = 0
         while start < batch.num_rows:
             base = int(ends[start - 1]) if start else 0
@@ -199,9 +233,3 @@ def _stepwise(values: list[pa.Array]) -> Iterator[pa.Array]:
                 values.append(first.slice(room))
             room -= len(parts[-1])
         yield parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
-
-
-def _sizes(column: pa.Array) -> NDArray[np.int64]:
-    offsets = np.frombuffer(column.buffers()[1], np.int32)
-    offsets = offsets[column.offset : column.offset + len(column) + 1]
-    return np.diff(offsets).astype(np.int64)

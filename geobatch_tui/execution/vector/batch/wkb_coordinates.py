@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from geobatch_tui.execution.vector.batch.arrow_arrays import bits, offsets, raw_bytes, validity
 from geobatch_tui.execution.vector.batch.buffers import Room
 from geobatch_tui.execution.vector.kernels import feature_loops, wkb_loops
 
@@ -93,56 +94,39 @@ class Coordinates:
     ) -> pa.Array:
         """Return the column with other coordinates in the same places; its bytes in ``room``, if
         given."""
-        offsets, data = _parts(self.column)
+        places, data = _parts(self.column)
         fresh = np.empty_like(data) if room is None else room.of("shapes", len(data))
         fresh[:] = data
         feature_loops.scatter(fresh, x.view(np.uint64), y.view(np.uint64), self.at)
         buffers = [
-            None if self.column.null_count == 0 else _bits(validity(self.column)),
-            pa.py_buffer(offsets),
+            None if self.column.null_count == 0 else bits(validity(self.column)),
+            pa.py_buffer(places),
             pa.py_buffer(fresh),
         ]
         return pa.Array.from_buffers(pa.binary(), len(self.column), buffers)
-
-
-def _bits(values: NDArray[np.bool_]) -> pa.Buffer:
-    return pa.py_buffer(np.packbits(values, bitorder="little"))
 
 
 def _parts(column: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Return offsets from 0, and bytes, of just the values of a column, which may be a slice."""
     if not len(column):
         return np.zeros(1, np.int32), np.empty(0, np.uint8)
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
-    low, high = int(offsets[0]), int(offsets[-1])
-    return offsets - np.int32(low), _bytes(column.buffers()[2])[low:high]
-
-
-def _bytes(data: pa.Buffer | None) -> NDArray[np.uint8]:
-    return np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
-
-
-def validity(column: pa.Array) -> NDArray[np.bool_]:
-    """Mark the values that are not null, by bits: Arrow's own conversion loads pandas."""
-    bits = column.buffers()[0]
-    if bits is None or not len(column):
-        return np.ones(len(column), np.bool_)
-    flags = np.unpackbits(_bytes(bits), bitorder="little")
-    return flags[column.offset : column.offset + len(column)].astype(np.bool_)
+    places = offsets(column)
+    low, high = int(places[0]), int(places[-1])
+    return places - np.int32(low), raw_bytes(column.buffers()[2])[low:high]
 
 
 def coordinates(column: pa.Array, room: Room | None = None) -> Coordinates:
     """Read the coordinates of ``column`` (binary: ISO WKB, little-endian, or null); they lie in
     ``room``, if given."""
     count = len(column)
-    offsets, data = _parts(column)
+    places, data = _parts(column)
     valid = validity(column)
     room, most = room or Room(), len(data) // 16
     xs, ys = room.of("x", 8 * most).view(np.uint64), room.of("y", 8 * most).view(np.uint64)
     at, first = room.of("at", 4 * most).view(np.uint32), np.zeros(count + 1, np.int64)
     status, kinds = np.zeros(count, np.uint8), np.zeros(count, np.int64)
     scratch = np.empty(wkb_loops.SCRATCH, np.int64)
-    total = feature_loops.gather(data, offsets, valid, xs, ys, at, first, status, kinds, scratch)
+    total = feature_loops.gather(data, places, valid, xs, ys, at, first, status, kinds, scratch)
     return Coordinates(
         column,
         xs[:total].view(np.float64),

@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from geobatch_tui.execution.vector.batch.arrow_arrays import flags
-from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
+from geobatch_tui.execution.vector.batch.arrow_arrays import (
+    bits,
+    flags,
+    offsets,
+    raw_bytes,
+    validity,
+    whole_numbers,
+)
 from geobatch_tui.execution.vector.fields.field_types import kind_of
 from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 
@@ -156,7 +162,7 @@ def _list_of_nearest(column: pa.Array) -> pa.Array:
 
 def _with_nulls_of(column: pa.Array, found: Buffer, kind: pa.DataType) -> pa.Array:
     """Make an array of ``kind`` of these numbers or bits, and null where ``column`` is."""
-    valid = flags(validity(column)).buffers()[1] if column.null_count else None
+    valid = bits(validity(column)) if column.null_count else None
     return pa.Array.from_buffers(kind, len(column), [valid, pa.py_buffer(found)])
 
 
@@ -171,8 +177,7 @@ def _in_milliseconds(column: pa.Array, kind: pa.DataType) -> pa.Array:
     step = _FINE.get(column.type.unit)
     if step is None:
         return column
-    given = np.frombuffer(column.buffers()[1], np.int64)[column.offset :][: len(column)]
-    whole, rest = np.divmod(given, step)
+    whole, rest = np.divmod(whole_numbers(column), step)
     whole += rest >= step // 2
     if pa.types.is_time(kind):
         whole = np.minimum(whole, _LAST_OF_DAY).astype(np.int32)
@@ -275,11 +280,11 @@ def _before_1970(column: pa.Array) -> pa.Array | None:
     second = _PER_DAY.get(getattr(column.type, "unit", "s"), 0) // _PER_DAY["s"]
     if second < 2:
         return None
-    raw = np.frombuffer(column.buffers()[1], np.int64)[column.offset :][: len(column)]
+    raw = whole_numbers(column)
     if not (raw < 0).any():
         return None
     wrong = (raw < 0) & (raw % (60 * second) > 59 * second)
-    return _with_nulls_of(column, flags(wrong).buffers()[1], pa.bool_())
+    return _with_nulls_of(column, bits(wrong), pa.bool_())
 
 
 def _with_zeros(column: pa.Array) -> pa.Array | None:
@@ -289,8 +294,8 @@ def _with_zeros(column: pa.Array) -> pa.Array | None:
     texts = column.flatten() if is_list else column
     if not pa.types.is_string(texts.type) or not len(texts):
         return None
-    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset :][: len(texts) + 1]
-    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
+    ends = offsets(texts)
+    data = raw_bytes(texts.buffers()[2])[ends[0] : ends[-1]]
     if not len(data) or data.min():
         return None
     import pyarrow.compute as pc

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.sources.source_files import is_dataset
+from geobatch_tui.execution.vector.batch.arrow_arrays import offsets
 from geobatch_tui.execution.vector.ogr.archive import is_inside
 from geobatch_tui.execution.vector.ogr.exact_names import exact
 from geobatch_tui.execution.vector.ogr.ogr_drivers import SEQUENCE
@@ -103,8 +104,7 @@ def place_of(geometry: str, schema: pa.Schema) -> int:
 def refuse_overlaps(place: str, shapes: pa.Array) -> None:
     """Raise CorruptSourceError where values of a binary column lie over one another in memory, so
     that they cannot be those of the file."""
-    offsets = np.frombuffer(shapes.buffers()[1], np.int32)[shapes.offset :][: len(shapes) + 1]
-    if (np.diff(offsets) < 0).any():
+    if (np.diff(offsets(shapes)) < 0).any():
         raise CorruptSourceError(
             f"GDAL reads geometries of {place} that overlap in memory",
             hint="copy the layer with ogr2ogr to another format, and give that",

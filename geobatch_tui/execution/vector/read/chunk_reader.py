@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geobatch_tui.errors import CorruptSourceError
+from geobatch_tui.execution.vector.batch.arrow_arrays import offsets
 from geobatch_tui.execution.vector.batch_schema import unread_features
 from geobatch_tui.execution.vector.plan import WKB
 from geobatch_tui.execution.vector.read import batch_reader, parquet_layer, parts_on_disk
@@ -66,10 +67,9 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
 
 def _small(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """Cut a batch into slices of at most ``BATCH_BYTES`` of geometry, or of one feature."""
-    column, start, count = batch.column(WKB), 0, batch.num_rows
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: count + 1]
+    places, start, count = offsets(batch.column(WKB)), 0, batch.num_rows
     while start < count:
-        stop = int(np.searchsorted(offsets, int(offsets[start]) + BATCH_BYTES, "right")) - 1
+        stop = int(np.searchsorted(places, int(places[start]) + BATCH_BYTES, "right")) - 1
         stop = min(max(stop, start + 1), count)
         yield batch.slice(start, stop - start)
         start = stop

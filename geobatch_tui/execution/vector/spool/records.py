@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from geobatch_tui.execution.io.disk import read_exactly
 from geobatch_tui.execution.vector.batch import arrow_arrays
-from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
+from geobatch_tui.execution.vector.batch.arrow_arrays import validity
 from geobatch_tui.execution.vector.batch_schema import written_schema
 from geobatch_tui.execution.vector.kernels import feature_loops
 from geobatch_tui.execution.vector.kernels.attribute_loops import BYTES, FLOAT, INTEGER, TEXT
@@ -244,8 +244,8 @@ def _varying(column: pa.Array, unit: Literal["D", "s"]) -> tuple[Bytes, Numbers]
 
 
 def _bytes_of(column: pa.Array) -> tuple[Bytes, Numbers]:
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
-    return np.frombuffer(column.buffers()[2] or b"", np.uint8), offsets.astype(np.int64)
+    offsets = arrow_arrays.offsets(column).astype(np.int64)
+    return arrow_arrays.raw_bytes(column.buffers()[2]), offsets
 
 
 def _fixed(column: pa.Array) -> NDArray[Any]:

@@ -24,7 +24,6 @@ from geobatch_tui.execution.io.digest import crc32
 from geobatch_tui.execution.io.disk import disk_errors, write_all
 from geobatch_tui.execution.io.part_file import new_file
 from geobatch_tui.execution.io.write_behind import Written
-from geobatch_tui.execution.vector.batch.row_ids import RowIds
 from geobatch_tui.execution.vector.kernels import feature_loops
 from geobatch_tui.execution.vector.kernels.sqlite_pages import PAGE
 from geobatch_tui.execution.vector.spool import pieces, records
@@ -55,7 +54,7 @@ def write(done: Finished, path: Path, scratch: Path) -> Written:
     srs, roots = _prepare(made, done, max((ends or [summary.out])[-1], 0))
     base = bytearray(made.read_bytes())
     boxes = gpkg_tables.Boxes(summary.bbox, scratch / "boxes")
-    ids = RowIds(ends, summary.out, scratch / "ids")
+    ids = gpkg_tables.RowIds(ends, summary.out, scratch / "ids")
     with boxes.rows, new_file(path, later=True) as fd, disk_errors("cannot write", path):
         with Appended(fd, len(base) // PAGE) as pages:
             table = Table(pages)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geobatch_tui.execution.native.loop import Loop
-    from geobatch_tui.execution.vector.batch.row_ids import RowIds
 
     Numbers = NDArray[np.int64]
 
@@ -32,6 +31,41 @@ if TYPE_CHECKING:
 _BLOCK, _LEAVES = 4 * 2**20, 2**14
 #: Bytes of the largest buffer of pages that is used again; a large row gets one of its own.
 _KEPT = 3 * _BLOCK
+
+
+class RowIds:
+    """Ids of ``count`` features in ascending order, which are given out in turn; of many they are
+    not in memory.
+
+    Args:
+        ends: the first and the last; empty: they are numbered from 1.
+        count: how many there are.
+        path: of a file for a while, if one is needed.
+    """
+
+    def __init__(self, ends: list[int], count: int, path: Path) -> None:
+        low, high = ends or (1, count)
+        self._shift = low - 1
+        self._path = None if high - low + 1 == count else path
+        self._turn = 0
+
+    def next_ids(self, ids: Numbers, count: int) -> Numbers:
+        """Return the ids of the next ``count`` features, which are ``ids`` unless they are
+        numbered."""
+        turns = np.arange(self._turn + 1, self._turn + count + 1)
+        self._turn += count
+        if self._path is None:
+            return turns + self._shift
+        with self._path.open("ab") as file:
+            file.write(ids.tobytes())
+        return ids
+
+    def of(self, turns: Numbers) -> Numbers:
+        """Return the ids of features by their turns, from 1. All have been given out."""
+        if self._path is None:
+            return turns + self._shift
+        found: Numbers = np.memmap(self._path, np.int64, "r")[turns - 1]
+        return found
 
 
 class Appended(Behind):

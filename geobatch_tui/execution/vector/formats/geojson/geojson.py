@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
+from geobatch_tui.execution.vector.batch.arrow_arrays import offsets, validity
 from geobatch_tui.execution.vector.formats.geojson import collection, text_sequence
 from geobatch_tui.execution.vector.formats.lost_geometries import (
     LEFT_OUT,
@@ -174,8 +174,7 @@ GEOJSON, GEOJSONSEQ = GeoJson(), GeoJsonSeq()
 
 def _has_empty(shapes: pa.Array) -> bool:
     """Whether a geometry is null, or has no parts."""
-    offsets = np.frombuffer(shapes.buffers()[1], np.int32)[shapes.offset :][: len(shapes) + 1]
-    return bool(shapes.null_count or (np.diff(offsets) <= _EMPTY).any())
+    return bool(shapes.null_count or (np.diff(offsets(shapes)) <= _EMPTY).any())
 
 
 def _at_ends(batch: pa.RecordBatch) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError, UnsupportedFormatError
 from geobatch_tui.execution.vector import batch_schema
-from geobatch_tui.execution.vector.batch.wkb_coordinates import validity
+from geobatch_tui.execution.vector.batch.arrow_arrays import validity
 from geobatch_tui.execution.vector.formats.lost_geometries import (
     FIELD,
     MOST_SET_ASIDE,
