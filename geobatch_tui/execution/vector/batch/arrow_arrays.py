@@ -52,6 +52,16 @@ def flags(values: NDArray[np.bool_]) -> pa.Array:
     return pa.Array.from_buffers(pa.bool_(), len(values), [None, bits(values)])
 
 
+def lists_with(column: pa.ListArray, marks: pa.BooleanArray) -> NDArray[np.bool_]:
+    """Mark the lists of a column that have any value which is marked; no mark is null."""
+    import pyarrow.compute as pc
+
+    found = np.zeros(len(column), np.bool_)
+    parents = pc.list_parent_indices(column).to_numpy()
+    found[parents[marks.to_numpy(zero_copy_only=False)]] = True
+    return found
+
+
 def numbers(values: NDArray[np.int64]) -> pa.Array:
     """Make an Arrow array of numbers, none of them null."""
     kind = pa.from_numpy_dtype(values.dtype)

@@ -16,6 +16,7 @@ import pyarrow as pa
 from geobatch_tui.execution.vector.batch.arrow_arrays import (
     bits,
     flags,
+    lists_with,
     offsets,
     raw_bytes,
     validity,
@@ -26,8 +27,6 @@ from geobatch_tui.execution.vector.formats.shapefile import shapefile_zip
 
 if TYPE_CHECKING:
     from collections.abc import Buffer
-
-    from numpy.typing import NDArray
 
     from geobatch_tui.execution.vector.batch.feature_batch import Bad
     from geobatch_tui.execution.vector.output_format import OutputFormat
@@ -46,23 +45,7 @@ def readable(columns: list[pa.Array], names: list[str], bad: Bad) -> list[pa.Arr
     OGR hands on the bytes of a file whose encoding it takes for another.
     """
     pairs = zip(columns, names, strict=True)
-    return [
-        _in_utf8(column, name, bad) if _may_be_text(column.type) else column
-        for column, name in pairs
-    ]
-
-
-def _may_be_text(kind: pa.DataType) -> bool:
-    """Whether there may be text in values: as JSON, or in a list, too."""
-    return any(
-        (
-            pa.types.is_string(kind),
-            pa.types.is_large_string(kind),
-            pa.types.is_nested(kind),
-            pa.types.is_dictionary(kind),
-            isinstance(kind, pa.BaseExtensionType),
-        )
-    )
+    return [_in_utf8(column, name, bad) for column, name in pairs]
 
 
 def _in_utf8(column: pa.Array, name: str, bad: Bad) -> pa.Array:
@@ -82,6 +65,16 @@ def _in_utf8(column: pa.Array, name: str, bad: Bad) -> pa.Array:
 
 
 def _is_utf8(column: pa.Array) -> bool:
+    """Whether all text in values is UTF-8: as JSON, or in a list, too."""
+    kind = column.type
+    if not (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_nested(kind)
+        or pa.types.is_dictionary(kind)
+        or isinstance(kind, pa.BaseExtensionType)
+    ):
+        return True
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
@@ -188,7 +181,7 @@ def legible(column: pa.Array, name: str, *, as_text: bool = False) -> pa.Array:
     """Return the values as a GeoPackage holds them; as text where it does not, or if so asked."""
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage
-    if _may_be_text(column.type) and not _is_utf8(column):
+    if not _is_utf8(column):
         return _escaped(column)
     bad: Bad
     kind, bad = kind_of(column.type), {}
@@ -301,23 +294,9 @@ def _with_zeros(column: pa.Array) -> pa.Array | None:
     import pyarrow.compute as pc
 
     found = pc.match_substring(texts, "\0")
-    if not is_list:
-        return found
-    lists = pc.list_parent_indices(column).to_numpy()
-    return flags(
-        np.isin(
-            np.arange(len(column)), lists[found.fill_null(False).to_numpy(zero_copy_only=False)]
-        )
-    )
+    return flags(lists_with(column, found.fill_null(False))) if is_list else found
 
 
 def _with_nulls(column: pa.ListArray) -> pa.Array | None:
-    import pyarrow.compute as pc
-
-    if not column.flatten().null_count:
-        return None
-    empty: NDArray[np.bool_] = column.flatten().is_null().to_numpy(zero_copy_only=False)
-    lists = pc.list_parent_indices(column).to_numpy()
-    found = np.zeros(len(column), np.bool_)
-    found[lists[empty]] = True
-    return pa.array(found)
+    values = column.flatten()
+    return flags(lists_with(column, values.is_null())) if values.null_count else None

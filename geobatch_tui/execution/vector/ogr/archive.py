@@ -56,12 +56,12 @@ def opened(path: str, place: str) -> Iterator[IO[bytes]]:
     Raises:
         CorruptSourceError: they cannot be unpacked.
     """
-    if not is_inside(place):
+    if is_inside(place):
+        with _files(path) as (archive, there), archive.open(there[_name(path, place)]) as member:
+            yield member
+    else:
         with Path(path).open("rb") as file:
             yield file
-        return
-    with _files(path) as (archive, there), archive.open(there[_name(path, place)]) as member:
-        yield member
 
 
 @contextmanager
@@ -173,8 +173,7 @@ def check(path: str) -> None:
 
 
 def _found(path: str) -> tuple[PurePosixPath, list[zipfile.ZipInfo]]:
-    """Find the one vector file in an archive, and the files that it consists of. Raises as
-    :func:`look_into`."""
+    """Find the one vector file in an archive, and its files. Raises as :func:`look_into`."""
     try:
         with zipfile.ZipFile(path) as archive:
             files = [each for each in archive.infolist() if not each.is_dir()]

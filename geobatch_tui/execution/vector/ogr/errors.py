@@ -23,15 +23,10 @@ from geobatch_tui.execution.vector.ogr.pyogrio_import import DataLayerError, Dat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
 #: What Arrow says of a file that is no whole Parquet file.
 _CUT = ("Parquet magic bytes", "Parquet file size")
-
-
 #: What SQLite says of a file that is not as it wrote it.
 _DAMAGED = "database disk image is malformed"
-
-
 #: What pyogrio, Arrow and SQLite raise about a source; pyogrio's own errors are RuntimeErrors.
 _FOREIGN = (RuntimeError, ValueError, KeyError, pa.ArrowException, OSError, sqlite3.Error)
 

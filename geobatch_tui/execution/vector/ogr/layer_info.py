@@ -40,13 +40,10 @@ def layer_names(place: str) -> list[str]:
 
 
 def layer_info(place: str, layer: str, *, encoding: str = "", count: bool = False) -> LayerInfo:
-    """Describe a layer of ``place``.
+    """Describe a layer of ``place``, what OGR opens.
 
-    Args:
-        place: what OGR opens.
-        layer: its name.
-        encoding: of the text of a Shapefile; empty: as OGR finds it.
-        count: whether features are counted where OGR does not know their number.
+    ``encoding``: of the text of a Shapefile; empty: as OGR finds it. ``count``: features are
+    counted where OGR does not know their number.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from geobatch_tui.errors import (
-    SourceNotFoundError,
-    UnsafeInputError,
-    UnsupportedFormatError,
-)
+from geobatch_tui.errors import SourceNotFoundError, UnsafeInputError, UnsupportedFormatError
 from geobatch_tui.execution.sources import source_files
 from geobatch_tui.execution.vector.ogr import archive
 
@@ -17,17 +13,20 @@ _BOM = b"\xef\xbb\xbf"
 
 #: Before the name of a file, for OGR: it is a GeoJSON text sequence, whatever it looks like.
 SEQUENCE = "GeoJSONSeq:"
+#: What OGR may find behind the first bytes of a file.
+_MAGIC = {
+    b"SQLite format 3\0": ("GPKG", "SQLite"),
+    b"fgb\x03fgb": ("FlatGeobuf",),
+    b"PAR1": ("Parquet",),
+    b"\x00\x00\x27\x0a": ("ESRI Shapefile",),
+}
 #: What OGR may find behind a text file with this suffix.
 _TEXT = {
     ".csv": ("CSV",),
     ".kml": ("KML", "LIBKML"),
     ".gml": ("GML",),
-    ".geojson": ("GeoJSON", "GeoJSONSeq"),
-    ".json": ("GeoJSON", "GeoJSONSeq"),
-    ".geojsonl": ("GeoJSONSeq", "GeoJSON"),
-    ".geojsons": ("GeoJSONSeq", "GeoJSON"),
-    ".ndjson": ("GeoJSONSeq", "GeoJSON"),
-    ".jsonl": ("GeoJSONSeq", "GeoJSON"),
+    **dict.fromkeys((".geojson", ".json"), ("GeoJSON", "GeoJSONSeq")),
+    **dict.fromkeys((".geojsonl", ".geojsons", ".ndjson", ".jsonl"), ("GeoJSONSeq", "GeoJSON")),
 }
 
 
@@ -64,15 +63,7 @@ def drivers_of(path: str) -> tuple[str, ...]:
 
 
 def _by_magic(head: bytes) -> tuple[str, ...]:
-    if head.startswith(b"SQLite format 3\0"):
-        return ("GPKG", "SQLite")
-    if head.startswith(b"fgb\x03fgb"):
-        return ("FlatGeobuf",)
-    if head.startswith(b"PAR1"):
-        return ("Parquet",)
-    if head.startswith(b"\x00\x00\x27\x0a"):
-        return ("ESRI Shapefile",)
-    return ()
+    return next((drivers for magic, drivers in _MAGIC.items() if head.startswith(magic)), ())
 
 
 def _by_text(head: bytes, suffix: str) -> tuple[str, ...]:

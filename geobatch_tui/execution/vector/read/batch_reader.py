@@ -10,7 +10,7 @@ import pyarrow as pa
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector.batch_schema import schema_of, with_id_and_shape
 from geobatch_tui.execution.vector.formats.source_format import format_of
-from geobatch_tui.execution.vector.ogr import archive, stream, time_zones
+from geobatch_tui.execution.vector.ogr import archive, stream
 from geobatch_tui.execution.vector.ogr.errors import ogr_errors
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 
@@ -112,7 +112,7 @@ def pinned(batch: pa.RecordBatch, schema: pa.Schema, geometry: str) -> pa.Record
         if column.type != field.type:
             try:
                 if pa.types.is_string(column.type) and pa.types.is_timestamp(field.type):
-                    column = time_zones.parsed(column, field.type)
+                    column = stream.parsed(column, field.type)
                 else:
                     column = column.cast(field.type, safe=True)
             except pa.ArrowInvalid as error:

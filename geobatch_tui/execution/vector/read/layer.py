@@ -20,7 +20,7 @@ from geobatch_tui.execution.protocol.messages import LayersReceipt
 from geobatch_tui.execution.vector.fields import field_types, source_ids
 from geobatch_tui.execution.vector.formats.lost_geometries import listed
 from geobatch_tui.execution.vector.formats.source_format import AUTO, STRICT, OpenLayer, format_of
-from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers, stream, time_zones
+from geobatch_tui.execution.vector.ogr import archive, errors, ogr_drivers, stream
 from geobatch_tui.execution.vector.ogr.exact_names import exact
 from geobatch_tui.execution.vector.ogr.layer_info import layer_info, layer_names
 from geobatch_tui.execution.vector.ogr.pyogrio_import import pyogrio
@@ -134,7 +134,7 @@ def ogr_layer(task: ProbeTask, place: str, params: VectorParams, drivers: tuple[
         if read.numbered:
             shown = ", ".join(map(repr, read.numbered))
             warnings.append(f"fields with the name of another get a number: {shown}")
-        in_utc = time_zones.zoned(
+        in_utc = stream.zoned(
             layer.place, name, read.schema, warnings, namesakes=bool(read.numbered)
         )
     return Layer(

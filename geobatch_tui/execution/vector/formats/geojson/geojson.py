@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from geobatch_tui.errors import CorruptSourceError
-from geobatch_tui.execution.vector.batch.arrow_arrays import offsets, validity
+from geobatch_tui.execution.vector.batch.arrow_arrays import lists_with, offsets, validity
 from geobatch_tui.execution.vector.formats.geojson import collection, text_sequence
 from geobatch_tui.execution.vector.formats.lost_geometries import (
     LEFT_OUT,
@@ -190,6 +190,6 @@ def _at_ends(batch: pa.RecordBatch) -> NDArray[np.bool_]:
         ends = pc.min_max(values)
         if ends["min"].as_py() == collection.LEAST or ends["max"].as_py() == collection.LARGEST:
             wanted = pa.array([collection.LEAST, collection.LARGEST], pa.int64())
-            at = pc.is_in(values, value_set=wanted).to_numpy(zero_copy_only=False)
-            found[pc.list_parent_indices(column).to_numpy()[at] if is_list else at] = True
+            at = pc.is_in(values, value_set=wanted)
+            found |= lists_with(column, at) if is_list else at.to_numpy(zero_copy_only=False)
     return found
