@@ -22,7 +22,7 @@ import vectordata
 import vectorjobs
 
 from geobatch_tui.errors import CrsError, GeobatchError, SchemaError, TransientError
-from geobatch_tui.execution.vector.plan import WKB, VectorPlan
+from geobatch_tui.execution.vector.plan import FID, WKB, VectorPlan
 from geobatch_tui.execution.vector.read import batch_reader, chunk_reader
 
 
@@ -394,8 +394,8 @@ def test_a_value_that_does_not_fit_the_pinned_type():
     ids, shapes = pa.array([1], pa.int64()), pa.array([b"x"], pa.binary())
 
     def pinned(values):
-        batch = pa.RecordBatch.from_arrays([values, ids, shapes], ["n", "fid", "g"])
-        return batch_reader.pinned(batch, schema, "fid", "g").column("n").to_pylist()
+        batch = pa.RecordBatch.from_arrays([values, ids, shapes], ["n", FID, "g"])
+        return batch_reader.pinned(batch, schema, "g").column("n").to_pylist()
 
     assert pinned(pa.array([7], pa.int64())) == [7]
     assert pinned(pa.array([7.0])) == [7]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, override
+from typing import TYPE_CHECKING, override
 
 import pyarrow as pa
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     type BatchCheck = Callable[[pa.RecordBatch, pa.RecordBatch], pa.Array]
     #: The same, for batches that come in the order of the source, all of them.
     type SourceCheck = Callable[[pa.RecordBatch], pa.Array]
+    #: Reads the features of what OGR opens, in its order (see ``read.batch_reader``).
+    type Read = Callable[[Plain, VectorPlan], Iterator[pa.RecordBatch]]
     type Bounds = Sequence[float] | None
 
 #: What a job may ask for in place of the name of an encoding: to detect it, or to take UTF-8.
@@ -81,14 +83,6 @@ class FeatureCount:
     def every(self) -> int:
         """Features, and records that are set aside."""
         return self.read + len(self.lost) + len(self.shared)
-
-
-class Read(Protocol):
-    """Reads the features of what OGR opens, in its order (see ``read.batch_reader``)."""
-
-    def __call__(
-        self, path: str, plan: VectorPlan, *, where: str = "", plain: Plain | None = None
-    ) -> Iterator[pa.RecordBatch]: ...
 
 
 class SourceFormat:
@@ -213,7 +207,7 @@ class SourceFormat:
         self, item: ItemContext, plan: VectorPlan, plain: Plain, read: Read
     ) -> Iterator[pa.RecordBatch]:
         """Read all features of a source, in its order."""
-        return read(plain.place, plan, where=plan.where, plain=plain)
+        return read(plain, plan)
 
     # --- what OGR misreads ---------------------------------------------------------------------
 

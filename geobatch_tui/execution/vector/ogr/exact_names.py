@@ -69,8 +69,8 @@ def _may_be_gml(place: str) -> bool:
 
 @contextmanager
 def writable(path: Path) -> Iterator[str]:
-    """Give ``path`` a name of plain text, which is all that pyogrio takes to write. The folder of an
-    odd name is reached through an open descriptor. Raises OSError if it is not there."""
+    """Give ``path`` a name of plain text, which is all that pyogrio takes to write. The folder of
+    an odd name is reached through an open descriptor. Raises OSError if it is not there."""
     name = os.fspath(path)
     if name.isprintable() and _ODD.isdisjoint(name):
         yield name

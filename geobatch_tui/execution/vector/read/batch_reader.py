@@ -10,48 +10,42 @@ import pyarrow as pa
 from geobatch_tui.errors import SchemaError
 from geobatch_tui.execution.vector.batch_schema import schema_of, with_id_and_shape
 from geobatch_tui.execution.vector.formats.source_format import format_of
-from geobatch_tui.execution.vector.ogr import archive, stream
+from geobatch_tui.execution.vector.ogr import stream
 from geobatch_tui.execution.vector.ogr.errors import ogr_errors
 from geobatch_tui.execution.vector.plan import FID, UNREAD, WKB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from geobatch_tui.execution.vector.ogr.archive import Plain
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 #: Features in a batch. Larger ones fall out of the processor's cache.
 BATCH = 4096
-
 #: OGR's name of geometries without a name, in its batches.
 UNNAMED = "wkb_geometry"
-
 
 # pyogrio logs lines for people; what matters of them is raised, or is in the plan's warnings.
 logging.getLogger("pyogrio").setLevel(logging.ERROR)
 
 
 def open_stream(
-    path: str,
-    plan: VectorPlan,
-    *,
-    where: str = "",
-    skip: int = 0,
-    plain: archive.Plain | None = None,
+    plain: Plain, plan: VectorPlan, *, where: str | None = None, skip: int = 0
 ) -> Iterator[pa.RecordBatch]:
     """Read the features of an OGR source in its own order: attributes, ``FID``, ``WKB``, and
     ``UNREAD`` where OGR may misread them.
 
-    ``skip`` is for drivers that find a record by its number: others read all that are skipped.
-    ``plain`` is the file itself, if that is not ``path``.
+    ``where`` takes the place of that of the plan. ``skip`` is for drivers that find a record by its
+    number: others read all that are skipped.
 
     Raises:
         CorruptSourceError, SchemaError: see :func:`ogr_errors`.
     """
-    form = format_of(plan.driver)
-    file = plain or archive.Plain(path, path)
-    with ogr_errors(path, plan.layer):
+    form, place = format_of(plan.driver), plain.place
+    where = plan.where if where is None else where
+    with ogr_errors(place, plan.layer):
         opened = stream.opened(
-            path,
+            place,
             layer=plan.layer,
             encoding=plan.encoding or None,
             columns=None if plan.namesakes else form.columns(where, plan.fields),
@@ -63,13 +57,13 @@ def open_stream(
         )
         with opened as (meta, reader):
             schema = schema_of(plan)
-            check = None if plan.is_table else form.batch_check(file, plan, schema)
+            check = None if plan.is_table else form.batch_check(plain, plan, schema)
             fid = meta["fid_column"]
             names = _names(plan, fid, meta["geometry_name"], reader.schema)
             for batch in reader:
                 read = _with_id_and_geometry(plan, batch.rename_columns(names), fid, schema)
                 features = pinned(read, schema, WKB)
-                stream.refuse_overlaps(path, features.column(WKB))
+                stream.refuse_overlaps(place, features.column(WKB))
                 columns = [*map(stream.apart, features.columns[:-1]), features.columns[-1]]
                 features = pa.RecordBatch.from_arrays(columns, schema=features.schema)
                 if check is not None:

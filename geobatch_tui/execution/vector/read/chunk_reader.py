@@ -14,6 +14,7 @@ import numpy as np
 from geobatch_tui.errors import CorruptSourceError
 from geobatch_tui.execution.vector.batch.arrow_arrays import offsets
 from geobatch_tui.execution.vector.batch_schema import unread_features
+from geobatch_tui.execution.vector.ogr import archive
 from geobatch_tui.execution.vector.plan import WKB
 from geobatch_tui.execution.vector.read import batch_reader, parquet_layer, parts_on_disk
 
@@ -40,6 +41,7 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
     if plan.access == "none":
         return
     window = item.plan.grid.window(index)
+    plain = archive.Plain(item.source, plan.place or item.source)
     if plan.access == "drain":
         batches = parts_on_disk.read_part(item, plan, index)
     elif plan.access == "rows":
@@ -47,11 +49,10 @@ def read_chunk(item: ItemContext, plan: VectorPlan, index: int) -> Iterator[pa.R
     elif index in plan.outside:
         batches = iter((unread_features(plan, None, window.width),))
     elif plan.access == "fid":
-        where = plan.where_of_chunk(index)
-        batches = batch_reader.open_stream(plan.place or item.source, plan, where=where)
+        batches = batch_reader.open_stream(plain, plan, where=plan.where_of_chunk(index))
     else:
-        place = plan.place or item.source
-        batches = _first(batch_reader.open_stream(place, plan, skip=window.col_off), window.width)
+        read = batch_reader.open_stream(plain, plan, skip=window.col_off)
+        batches = _first(read, window.width)
     seen = 0
     for batch in batches:
         seen += batch.num_rows

@@ -82,7 +82,7 @@ def _to_the_end(
     """Read the features, also those behind one that OGR cannot read."""
     seen = 0
     try:
-        for batch in read(plain.place, plan, plain=plain):
+        for batch in read(plain, plan):
             seen += batch.num_rows
             yield batch
     except CorruptSourceError:
@@ -128,7 +128,7 @@ def features_between(
                 flatgeobuf_layout.header(data, stop - at, wide) + data[starts[at] : starts[stop]]
             )
             with suppress(CorruptSourceError):
-                for batch in read(str(part), plan):
+                for batch in read(archive.Plain(str(part), str(part)), plan):
                     ids = pa.array(range(first + at, first + at + batch.num_rows), pa.int64())
                     columns = [*batch.columns, pa.nulls(batch.num_rows, pa.string())]
                     columns[batch.schema.get_field_index(FID)] = ids
