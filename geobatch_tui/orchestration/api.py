@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -136,7 +135,7 @@ async def plan(loaded: LoadedJob, *, gdal: bool = False) -> PlanReport:
 
 def _chunk_rows(state: StateDir, item_id: int) -> Iterator[ChunkRow]:
     """Read the chunks of an item by a reader of their own: the report outlives the plan's."""
-    with contextlib.closing(LedgerReader(state.ledger)) as reader:
+    with LedgerReader(state.ledger) as reader:
         yield from reader.chunks(item_id)
 
 

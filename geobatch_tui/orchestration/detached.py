@@ -26,13 +26,8 @@ _LOOK: Final = 1 << 18  #: bytes of its output that are read
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """A started process ``geobatch WORDS``.
-
-    Attributes:
-        process: the child; it outlives this process.
-        root: the state directory; the child writes to ``detached.log`` in it.
-        begin: offset of the child's first word in that file.
-    """
+    """A started ``process`` ``geobatch WORDS``, which outlives this one. It writes to
+    ``detached.log`` in the state directory ``root``, from the offset ``begin`` on."""
 
     process: subprocess.Popen[bytes]
     root: Path
@@ -40,18 +35,13 @@ class Background:
 
     @classmethod
     def start(cls, words: Sequence[str], root: Path) -> Self:
-        """Start a command. Returns at once.
-
-        Raises:
-            OutputGoneError: the state directory cannot be written.
-            StateError: the words are too many for one command line.
-        """
+        """Start a command, and return at once. Raises OutputGoneError where the state directory
+        cannot be written, StateError where the words are too many for one command line."""
+        path = root / LOG
         try:
-            log = open_fd(root / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            log = open_fd(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         except OSError as error:
-            raise OutputGoneError(
-                f"cannot write {safe(str(root / LOG))}: {error.strerror}"
-            ) from error
+            raise OutputGoneError(f"cannot write {safe(str(path))}: {error.strerror}") from error
         try:
             begin = os.fstat(log).st_size
             child = subprocess.Popen(  # noqa: S603 - this very program, and words of the same user
@@ -70,11 +60,8 @@ class Background:
 
     def wait(self, grace: float = 0.0) -> int | None:
         """Wait until the run lives, which is when it holds its lock, and return None; or return the
-        exit code of a run that ended before.
-
-        Args:
-            grace: seconds to wait more, up to the end of the plan, which may still refuse the run.
-        """
+        exit code of a run that ended before. ``grace``: seconds to wait more, up to the end of the
+        plan, which may still refuse the run."""
         until, held = time.monotonic() + _PATIENCE, False
         while time.monotonic() < until:
             code = self.process.poll()

@@ -56,13 +56,8 @@ def halved(chunk: Pair, tile: Pair) -> Pair | None:
 def splitting(
     directory: Path, creation: Json, classes: Sequence[str], keys: Sequence[str]
 ) -> Splitting:
-    """Plan the splitting of dead chunks of a raster job.
-
-    Args:
-        directory: the output directory of the run.
-        creation: the job's ``output.creation``.
-        classes: only letters of these error classes; empty: of any.
-        keys: only these chunks, by the ledger's names; empty: all.
+    """Plan the splitting of dead chunks of a raster job, of which ``creation`` is the job's
+    ``output.creation``; only of letters of these ``classes`` and with these ``keys``, if any.
 
     Raises:
         ConfigError: none of them can be split.
@@ -70,11 +65,11 @@ def splitting(
     """
     chosen: dict[int, Pair] = {}
     with reading(directory) as reader:
-        for letter in () if reader is None else reader.all_letters():
+        for letter in reader.all_letters() if reader else ():
             name = letter.record.get("chunk") or letter.record.get("item")
             if (classes and letter.error_class not in classes) or (keys and name not in keys):
                 continue
-            item = None if reader is None else reader.item(letter.item_id)
+            item = reader.item(letter.item_id) if reader else None
             if letter.chunk_id is None or item is None or item.state is ItemState.PUBLISHED:
                 continue
             grid = item.plan.get("grid") or {}

@@ -49,16 +49,11 @@ SCHEMA = 1
 Identified = SourceIdentity | Failure
 
 
-def canonical(value: object) -> bytes:
-    """Encode as JSON with sorted keys and no blanks: equal values give equal bytes."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=str
-    ).encode("utf-8", "surrogatepass")
-
-
 def digest(value: object) -> str:
-    """Return the BLAKE2b-128 of the canonical form, as 32 hex digits."""
-    return hashlib.blake2b(canonical(value), digest_size=16).hexdigest()
+    """Return the BLAKE2b-128, as 32 hex digits, of the JSON with sorted keys and no blanks: equal
+    values give equal digests."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def identify(path: str) -> SourceIdentity:
@@ -125,13 +120,7 @@ def _identify_known(path: str, row: ItemRow | None) -> Identified:
 
 
 def _unread(kind: type[GeobatchError], message: str, hint: str) -> Failure:
-    return Failure(
-        error_class=kind.__name__,
-        reaction=kind.reaction,
-        message=message,
-        stage="open",
-        hint=hint,
-    )
+    return Failure(kind.__name__, kind.reaction, message, stage="open", hint=hint)
 
 
 async def has_digest(path: Path, digest: str) -> bool:

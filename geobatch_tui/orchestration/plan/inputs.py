@@ -280,12 +280,7 @@ def _file_name(layer: str, *, marks: bool) -> str:
 
 
 class Names:
-    """The output names of a job whose items are found one after the other.
-
-    Args:
-        inputs: of the job.
-        output_dir: of the job.
-    """
+    """The output names of a job whose items are found one after the other."""
 
     def __init__(self, inputs: Iterable[Input], output_dir: Path) -> None:
         self._sources = {entry.path for entry in inputs}

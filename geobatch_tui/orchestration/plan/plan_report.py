@@ -95,7 +95,6 @@ class PlanReport:
     gdal_commands: list[str] = field(default_factory=list)
     refused: list[dict[str, str]] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
-    present: list[str] = field(default_factory=list)
     entries: list[ItemReason] = field(default_factory=list)
     keeps: bool = True
     sandbox: str = ""
@@ -199,11 +198,10 @@ class PlanReport:
 
     def check_existing(self, policy: str) -> None:
         """Refuse to replace files that ``output.if_exists`` protects."""
-        in_the_way = self.foreign if policy == "skip" else self.foreign + self.present
-        if policy != "overwrite" and in_the_way:
-            shown = ", ".join(safe(key) for key in in_the_way[:10])
+        if policy != "overwrite" and self.foreign:
+            shown = ", ".join(safe(key) for key in self.foreign[:10])
             raise PreflightError(
-                f"{len(in_the_way)} files are in the way in {safe(self.output_dir)}: {shown}",
+                f"{len(self.foreign)} files are in the way in {safe(self.output_dir)}: {shown}",
                 hint='set output.if_exists = "overwrite", or use another output.dir',
             )
 

@@ -42,7 +42,7 @@ from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
 from geobatch_tui.orchestration.workers.dispatcher import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from geobatch_tui.config.schema import Job
@@ -63,7 +63,7 @@ class Planner(Listener):
     """Plans the items of one job; listens to the dispatcher that it gives its probes to.
 
     Args:
-        job: the job; its operation's parameters are validated.
+        job: the job.
         recipe: what its items share.
         reader: the ledger of earlier runs; None: there was none, or it has no item.
         adopt: whether outputs without a row may be adopted (not with ``--fresh``).
@@ -93,8 +93,7 @@ class Planner(Listener):
         # Without the inputs: with them, each of ten thousand probes would carry the names of all.
         self._source = job.source.model_dump(mode="json", exclude={"inputs"})
         self._every_layer = job.source.layer == EVERY and recipe.operation.data == "vector"
-        self._waiting: dict[int, asyncio.Future[Outcome | Failure]] = {}
-        self._tasks: dict[int, Callable[[int], Task]] = {}
+        self._asked: dict[int, tuple[Task, asyncio.Future[Outcome | Failure]]] = {}
         self._next = 0
         self._dispatcher: Dispatcher | None = None
 
@@ -141,10 +140,7 @@ class Planner(Listener):
         if base.is_known or not self._every_layer:
             return [await self._item(base)]
         # What the ledger knows by the input's own name has one layer, or could not be opened.
-        layers = await self._ask(
-            lambda task_id: LayersTask(task_id, self._recipe.operation.name, entry.path),
-            u.Kind.PROBE,
-        )
+        layers = await self._ask(LayersTask(0, self._recipe.operation.name, entry.path))
         if isinstance(layers, Failure):
             return [replace(base, failure=layers)]
         if not isinstance(layers.receipt, LayersReceipt):
@@ -263,8 +259,8 @@ class Planner(Listener):
         recipe = self._recipe
         source = {**self._source, "layer": base.layer} if self._every_layer else self._source
         outcome = await self._ask(
-            lambda task_id: ProbeTask(
-                task_id,
+            ProbeTask(
+                0,
                 base.key,
                 base.source,
                 source,
@@ -272,8 +268,7 @@ class Planner(Listener):
                 self._params,
                 self._output,
                 recipe.chunking,
-            ),
-            u.Kind.PROBE,
+            )
         )
         if isinstance(outcome, Failure):
             return replace(base, failure=outcome)
@@ -290,9 +285,7 @@ class Planner(Listener):
     async def _inspect(self, base: Decision, path: Path) -> Decision:
         """Adopt an output that the ledger does not know, or say that it is in the way."""
         name = self._recipe.operation.name
-        outcome = await self._ask(
-            lambda task_id: InspectTask(task_id, name, str(path)), u.Kind.INSPECT
-        )
+        outcome = await self._ask(InspectTask(0, name, str(path)), u.Kind.INSPECT)
         receipt = None if isinstance(outcome, Failure) else outcome.receipt
         ours = isinstance(receipt, InspectReceipt) and receipt.fingerprint
         if isinstance(receipt, InspectReceipt) and ours == base.fingerprint and self._adopt:
@@ -304,24 +297,23 @@ class Planner(Listener):
 
     # --- the dispatcher's listener -------------------------------------------------------------
 
-    async def _ask(self, make: Callable[[int], Task], kind: u.Kind) -> Outcome | Failure:
+    async def _ask(self, task: Task, kind: u.Kind = u.Kind.PROBE) -> Outcome | Failure:
         """Have a worker do a task, through the scheduler: crashes and retries are its business."""
         if self._dispatcher is None:
             raise RuntimeError("the planner has no dispatcher yet")
         ident, self._next = self._next, self._next + 1
         future: asyncio.Future[Outcome | Failure] = asyncio.get_running_loop().create_future()
-        self._waiting[ident] = future
-        self._tasks[ident] = make
+        self._asked[ident] = task, future
         self._dispatcher.tell(u.Offered((u.Unit(kind, ident),)))
         return await future
 
     def build(self, unit: u.Unit, task_id: int, attempt: int) -> Task:
         del attempt
-        return self._tasks[unit.ident](task_id)
+        task, _ = self._asked[unit.ident]
+        return replace(task, task_id=task_id)
 
     def _settle(self, unit: u.Unit, result: Outcome | Failure) -> None:
-        self._tasks.pop(unit.ident, None)
-        future = self._waiting.pop(unit.ident)
+        _, future = self._asked.pop(unit.ident)
         if not future.done():
             future.set_result(result)
 
@@ -341,11 +333,8 @@ def _named_once(decisions: list[Decision], names: Names | None) -> list[Decision
 
 
 def _too_large(plan: ItemPlan) -> Failure:
-    return Failure(
-        error_class=DiskFullError.__name__,
-        reaction=Reaction.PERMANENT,
-        message=f"an output of {plan.grid.width}x{plan.grid.height} units, up to "
-        f"{plan.output_bytes:,} bytes, cannot fit on the disk even if it is compressed well",
-        stage="plan",
-        hint=NO_ROOM,
+    message = (
+        f"an output of {plan.grid.width}x{plan.grid.height} units, up to {plan.output_bytes:,} "
+        "bytes, cannot fit on the disk even if it is compressed well"
     )
+    return Failure(DiskFullError.__name__, Reaction.PERMANENT, message, stage="plan", hint=NO_ROOM)

@@ -55,17 +55,13 @@ class Planning:
     Args:
         loaded: the job.
         resources: those of the whole job, whose workers decide the size of chunks.
-        pool: runs the probes.
-        scheduler: a fresh scheduler for them.
-        reader: the ledger of earlier runs; None: there was none, or it has no item.
-        adopt: whether outputs that the ledger does not know may be adopted.
-        suspects: keys of outputs to read whole, whatever their size and time say.
+        pool, scheduler: run the probes; the scheduler is a fresh one.
+        reader, adopt, suspects: see :class:`Planner`.
         keep_entries: whether the report keeps an entry for each item.
 
     Attributes:
         dispatcher: takes commands while :meth:`run` runs.
         report: of the decisions so far.
-        recipe: that of the job's items.
         orphans: items whose inputs left the job; set by :meth:`check`.
     """
 
@@ -112,14 +108,10 @@ class Planning:
     async def run(
         self, inputs: Sequence[Input], take: Callable[[Decision], None] = lambda _: None
     ) -> u.Finish:
-        """Decide on every input; ``complete`` unless something ended it before. ``take`` gets each
-        decision, in input order.
+        """Decide on every input; ``complete`` unless something ended it before (drained, failed).
+        ``take`` gets each decision, in input order.
 
-        When all inputs are decided the dispatcher is told that nothing more will be offered; when
-        the dispatcher ends before (drained, failed), deciding is cancelled.
-
-        Raises:
-            PreflightError, or another that is no input's fault: what ended a probe.
+        Raises PreflightError, or another that is no input's fault: what ended a probe.
         """
         running = asyncio.ensure_future(self.dispatcher.run())
         await asyncio.sleep(0)
@@ -145,11 +137,8 @@ class Planning:
             take(decision)
 
     def check(self) -> None:
-        """Hold the finished plan against the disk, the files there, and the ledger.
-
-        Raises:
-            PreflightError: the output cannot fit, or files are in the way.
-        """
+        """Hold the finished plan against the disk, the files there, and the ledger. Raises
+        PreflightError where the output cannot fit, or files are in the way."""
         report = self.report
         report.check_disk(compressed=self._compressed)
         report.check_existing(self._job.output.if_exists)

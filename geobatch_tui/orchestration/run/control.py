@@ -23,13 +23,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from geobatch_tui.errors import GeobatchError, StateError
-from geobatch_tui.ledger.place.lock import live_holder
+from geobatch_tui.ledger.place.lock import RunLock, live_holder
 from geobatch_tui.ledger.place.owner import is_ours
+from geobatch_tui.ledger.schema.updates import LettersDismissed
+from geobatch_tui.ledger.write.writer import Ledger
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.state.session import state_of_run
+from geobatch_tui.orchestration.state.session import own_state_of_run, state_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.observability.snapshot import Snapshot
@@ -314,3 +316,32 @@ def handled(
                 # must not replace its exit code.
                 signal.signal(number, signal.SIG_IGN)
         faulthandler.unregister(signal.SIGQUIT)
+
+
+def dismissal(arguments: Json, origin: str) -> LettersDismissed:
+    """Make the update for a command: ``letters``, pairs of id and time, and ``note``. Raises
+    TypeError or ValueError where they are anything else."""
+    letters, note = arguments.get("letters"), arguments.get("note")
+    if not isinstance(letters, list) or not isinstance(note, str | None):
+        raise TypeError("dismiss takes a list of letters and a note")
+    try:
+        pairs = tuple((int(dead_id), float(t)) for dead_id, t in letters)
+    except TypeError as error:
+        raise TypeError("a letter is a pair of numbers: its id and its time") from error
+    return LettersDismissed(pairs, note, origin)
+
+
+def dismiss(directory: Path, letters: Sequence[tuple[int, float]], note: str | None) -> int:
+    """Note in the ledger of a run that has ended that dead letters, by ids and times, are known;
+    return how many were noted. ``note``: for those who read them; None takes an earlier one back.
+
+    Raises:
+        LockHeldError: a run is live: send it the command ``dismiss``.
+        PlanMismatchError, StateError: there is no run, or its ledger cannot be written.
+    """
+    state = own_state_of_run(directory)
+    with (
+        RunLock.acquire(state.lock),
+        Ledger.open(state.ledger, state.output_dir) as ledger,
+    ):
+        return ledger.dismiss_dead(letters, note, f"uid {os.getuid()}, pid {os.getpid()}")

@@ -43,15 +43,8 @@ LETTERS = 20_000
 
 
 class Engine(Listener):
-    """Runs the chunks and assemblies that the ledger holds open, on one event loop.
-
-    Args:
-        session: lock, ledger, log.
-        monitor: counts as they stood when the run began, and rates; kept up to date here.
-        pool: its workers.
-        scheduler: a fresh scheduler.
-        only: ids of the only chunks to run; None: all that are open.
-    """
+    """Runs the chunks and assemblies that the ledger holds open, on one event loop; ``only``: none
+    but the chunks of these ids. Keeps the counts and rates of ``monitor`` up to date."""
 
     def __init__(
         self,
@@ -75,12 +68,8 @@ class Engine(Listener):
         self._debug = session.job.log.level == "debug"
 
     async def run(self, planned: Dispatcher, space: SpaceWatch) -> u.Finish:
-        """Work off everything that the ledger holds open.
-
-        Args:
-            planned: the dispatcher of the plan phase, whose workers are taken over.
-            space: told of progress, and of suspensions for want of space.
-        """
+        """Work off everything that the ledger holds open, with the workers of the dispatcher that
+        ``planned``."""
         dispatcher, self._space = self.dispatcher, space
         await self._redo_unpublished()
         # Opened before the dispatcher asks for chunks, or it would find nothing to wait for.
@@ -163,12 +152,9 @@ class Engine(Listener):
     ) -> None:
         attempt = self._attempts.pop(unit.key)
         item, index = self._open_items.chunk(unit.ident)
-        tally, segment = self._tally, receipt.segment
+        segment = receipt.segment
         self._stop_counting(unit.ident)
-        tally.done += 1
-        tally.units += receipt.units
-        tally.bytes_in += receipt.bytes_in
-        tally.bytes_out += receipt.bytes_out
+        self._tally.done += 1
         self._rates.add(time.monotonic(), 1, receipt.units, receipt.bytes_in, receipt.bytes_out)
         self._session.put(
             lu.ChunkDone(
@@ -237,7 +223,6 @@ class Engine(Listener):
             )
 
     def retried(self, unit: u.Unit, delay: float, failure: Failure) -> None:
-        self._tally.retries += 1
         if unit.kind is u.Kind.CHUNK:
             self._stop_counting(unit.ident)
             self._session.put(

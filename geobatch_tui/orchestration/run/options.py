@@ -67,7 +67,6 @@ class Options:
     no more than that is run, and the user's index of runs does not hear of it."""
 
     fresh: bool = False
-    adopt: bool = True
     requeue: Requeue | None = None
     observe: Callable[[Snapshot], None] | None = None
     log_stream: Callable[[str], None] | None = None

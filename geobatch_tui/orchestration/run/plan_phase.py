@@ -34,17 +34,9 @@ if TYPE_CHECKING:
 class PlanPhase:
     """Plans the inputs of a run into its ledger.
 
-    Args:
-        session: ledger and log.
-        resources: those of the job: a trial on a sample plans as the whole job would be.
-        monitor: has the tally.
-        pool: runs the probes.
-        scheduler: a fresh scheduler for them.
-        adopt: whether outputs that were made elsewhere or before count as done.
-
-    Attributes:
-        dispatcher: takes commands while :meth:`run` runs.
-        warnings: those of the whole plan; none before it is complete.
+    ``resources`` are those of the job: a trial on a sample plans as the whole job would be. The
+    ``dispatcher`` takes commands while :meth:`run` runs; ``warnings`` are those of the whole plan,
+    none before it is complete.
     """
 
     def __init__(
@@ -75,11 +67,8 @@ class PlanPhase:
         self.warnings: tuple[str, ...] = ()
 
     async def run(self, inputs: Sequence[Input]) -> u.Finish:
-        """Decide on every input, and write the plan down unless something ended it before.
-
-        Raises:
-            PreflightError, or another that is no input's fault: what ended a probe.
-        """
+        """Decide on every input, and write the plan down unless something ended it before. Raises
+        as :meth:`Planning.run` and :meth:`Planning.check` do."""
         swept = self._session.sweep()
         finish = await self._planning.run(inputs, self._recorder.take)
         if finish.reason != "complete":

@@ -20,14 +20,12 @@ from geobatch_tui.orchestration.plan.resources import (
     linked_for_outputs,
     written_by_workers,
 )
-from geobatch_tui.orchestration.run.control import handled, listening, socket_path
-from geobatch_tui.orchestration.run.ending import end_run
+from geobatch_tui.orchestration.run.control import dismissal, handled, listening, socket_path
 from geobatch_tui.orchestration.run.engine import Engine
-from geobatch_tui.orchestration.run.monitor import Monitor
+from geobatch_tui.orchestration.run.monitor import Monitor, end_run
 from geobatch_tui.orchestration.run.plan_phase import PlanPhase
 from geobatch_tui.orchestration.run.watchdogs import LedgerWatch, MemoryWatch, SpaceWatch
 from geobatch_tui.orchestration.schedule import events as u
-from geobatch_tui.orchestration.state.dismissal import dismissal
 from geobatch_tui.orchestration.state.published import write_manifest
 from geobatch_tui.orchestration.state.run_index import note
 from geobatch_tui.orchestration.state.session import open_session, tell_of_network
@@ -163,7 +161,7 @@ class Run:
             self._monitor,
             pool,
             self._crew.scheduler(self._job, self._session.run_id, "probe"),
-            adopt=self._options.adopt and not self._options.fresh,
+            adopt=not self._options.fresh,
         )
         self._dispatcher = phase.dispatcher
         self._monitor.show(phase.dispatcher)
@@ -279,7 +277,10 @@ class Run:
         self._session.log.emit("run.command", message=f"{asked} from {origin}", **fields)
         self._session.put(lu.Noted("command", fields))
         if verb == "set_workers":
-            reply["workers"] = self._set_workers(int(arguments["count"]))
+            count = reply["workers"] = int(arguments["count"])
+            if not 1 <= count <= MAX_WORKERS:
+                raise ValueError(f"workers must be 1 to {MAX_WORKERS}")
+            self._tell(u.SetWorkers(count))
         elif verb == "retry_dead":
             if self._engine is None:
                 raise ValueError("the run is still planning")
@@ -294,12 +295,6 @@ class Run:
         elif verb != "dismiss":
             self._command(u.Verb(verb))
         return reply
-
-    def _set_workers(self, count: int) -> int:
-        if not 1 <= count <= MAX_WORKERS:
-            raise ValueError(f"workers must be 1 to {MAX_WORKERS}")
-        self._tell(u.SetWorkers(count))
-        return count
 
     def _command(self, verb: u.Verb) -> None:
         self._tell(u.Command(verb))

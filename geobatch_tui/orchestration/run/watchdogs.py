@@ -109,13 +109,9 @@ class SpaceWatch:
 
 
 class LedgerWatch:
-    """Tries again to write a ledger that found no space, until it can.
-
-    Args:
-        flush: writes the waiting updates; raises DiskFullError while there is no space.
-        patience: seconds after which it gives up.
-        fatal: gets the error that ends the run: that of the last try, or another than space.
-    """
+    """Tries again to write a ledger that found no space, until it can, by ``flush``. ``fatal`` gets
+    the error that ends the run: that of the first try after ``patience`` seconds, or another than
+    DiskFullError."""
 
     def __init__(
         self,
@@ -140,11 +136,9 @@ class LedgerWatch:
             try:
                 await self._flush()
             except DiskFullError as error:
-                if time.monotonic() > until:
-                    self._fatal(error)
-                    return
+                if time.monotonic() <= until:
+                    continue
+                self._fatal(error)
             except GeobatchError as error:
                 self._fatal(error)
-                return
-            else:
-                return
+            return

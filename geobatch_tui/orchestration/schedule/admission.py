@@ -124,12 +124,8 @@ def _pop_max(maxima: deque[int], value: int) -> int:
 
 
 class Admission:
-    """Keeps the sum of all reservations within the budget less the baselines.
-
-    Args:
-        budget: bytes over everything; 0: no limit.
-        max_handles: open files over everything; 0: no limit.
-    """
+    """Keeps the sum of all reservations within the ``budget`` in bytes less the baselines, and
+    within ``max_handles`` open files; 0: no limit."""
 
     def __init__(self, budget: int, max_handles: int) -> None:
         self.budget = budget
@@ -183,11 +179,7 @@ class Admission:
 
 
 class Gate:
-    """Open while there is no reason to suspend admission, and memory pressure is low.
-
-    Args:
-        decide: takes the gate's decisions.
-    """
+    """Open while there is no reason to suspend admission, and memory pressure is low."""
 
     def __init__(self, decide: Callable[[Decision], None]) -> None:
         self._decide = decide

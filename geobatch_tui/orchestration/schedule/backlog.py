@@ -115,13 +115,9 @@ class _State(Enum):
 
 
 class Refilling:
-    """Decides when to ask for more units: once, and after an empty answer only when something has
-    changed, or shell and scheduler would ask and answer each other for ever.
-
-    Args:
-        low: ask when fewer units than this are queued.
-        high: ask for so many that this is reached.
-    """
+    """Decides when to ask for more units: once when fewer than ``low`` are queued, for so many that
+    ``high`` is reached; and after an empty answer only when something has changed, or shell and
+    scheduler would ask and answer each other for ever."""
 
     def __init__(self, low: int, high: int) -> None:
         self._low = low

@@ -97,10 +97,15 @@ def cell(value: object) -> object:
 
 def stream_geojson(letters: Letters, file: TextIO) -> None:
     """Write a FeatureCollection (RFC 7946), a feature in each line."""
-    file.write('{"type": "FeatureCollection", "features": [')
+    write_array('{"type": "FeatureCollection", "features": [', map(feature, letters), file)
+
+
+def write_array(head: str, objects: Iterable[Json], file: TextIO) -> None:
+    """Write ``head``, which opens an object and an array in it, and the array, a line for each."""
+    file.write(head)
     separator = "\n"
-    for letter in letters:
-        file.write(separator + json.dumps(feature(letter), allow_nan=False))
+    for each in objects:
+        file.write(separator + json.dumps(each, allow_nan=False))
         separator = ",\n"
     file.write("\n]}\n")
 

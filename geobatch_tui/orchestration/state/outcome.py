@@ -29,10 +29,6 @@ class Tally:
     published: int = 0
     held: int = 0
     items_dead: int = 0
-    units: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    retries: int = 0
     quarantined: int = 0
     dead_by_class: dict[str, int] = field(default_factory=dict)
 

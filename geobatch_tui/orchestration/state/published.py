@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import re
@@ -15,7 +14,7 @@ from geobatch_tui.ledger.place.state_directory import output_path
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.ledger.schema.updates import ItemState
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.state.letter_export import cell, write_file
+from geobatch_tui.orchestration.state.letter_export import cell, write_array, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,13 +37,8 @@ _CODE: Final = re.compile(r',(?:ID|AUTHORITY)\["([A-Za-z]+)","?(\w+)"?\]\]$')
 def published(
     reader: LedgerReader, root: Path, inspector: Inspector | None = None
 ) -> Iterator[Json]:
-    """Yield an entry for each output of a run, in the order of its items.
-
-    Args:
-        reader: its ledger.
-        root: its output directory.
-        inspector: reads facts that the ledger lacks, of files that earlier versions made.
-    """
+    """Yield an entry for each output of a run below ``root``, in the order of its items. The
+    ``inspector`` reads facts that the ledger lacks, of files that earlier versions made."""
     for row in reader.items():
         if row.state is not ItemState.PUBLISHED:
             continue
@@ -96,14 +90,10 @@ def write_manifest(state: StateDir, run_id: str) -> None:
     _refuse_foreign(path)
 
     def stream(entries: Iterable[Json], file: TextIO) -> None:
-        file.write(f'{_MARK}1, "run_id": {json.dumps(run_id)}, "outputs": [')
-        separator = "\n"
-        for one in entries:
-            file.write(separator + json.dumps(one, allow_nan=False))
-            separator = ",\n"
-        file.write("\n]}\n")
+        head = f'{_MARK}1, "run_id": {json.dumps(run_id)}, "outputs": ['
+        write_array(head, entries, file)
 
-    with contextlib.closing(LedgerReader(state.ledger)) as reader:
+    with LedgerReader(state.ledger) as reader:
         write_file(stream, published(reader, state.output_dir), path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from pathlib import Path
@@ -62,20 +61,14 @@ class RunView:
 
     def status(self) -> Json:
         """Return the object of ``status --json``; its ``state`` is that of :func:`state_now`."""
-        with contextlib.closing(LedgerReader(self._state.ledger)) as reader:
+        with LedgerReader(self._state.ledger) as reader:
             return self._status(reader, self._newest(reader)).to_json()
 
     def wait(self, period: float = PERIOD) -> Json:
-        """Wait until the run that is there now has ended, or its process is gone.
+        """Wait until the run that is there now has ended, or its process is gone; look every
+        ``period`` seconds. Return its status then; :func:`exit_code_of` tells the code.
 
-        Args:
-            period: seconds between two looks.
-
-        Returns:
-            Its status then; :func:`exit_code_of` tells the code.
-
-        Raises:
-            StateError: its ledger is gone, or knows nothing of it.
+        Raises StateError where its ledger is gone, or knows nothing of it.
         """
         run_id = ""
         while (holder := live_holder(self._state.lock)) is not None:
@@ -83,7 +76,7 @@ class RunView:
             if holder.run_id != run_id:
                 break  # another run has begun meanwhile
             time.sleep(period)
-        with contextlib.closing(LedgerReader(self._state.ledger)) as reader:
+        with LedgerReader(self._state.ledger) as reader:
             run_id = run_id or self._newest(reader).run_id
             row = next((run for run in reader.runs() if run.run_id == run_id), None)
             if row is None:
@@ -122,12 +115,7 @@ class RunView:
                 "pending": counts["pending"] + counts["retry"],
                 "running": counts["running"] if live else 0,
             },
-            items={
-                "total": items["total"],
-                "published": items["published"],
-                "held": items["held"],
-                "dead": items["dead"],
-            },
+            items={state: items[state] for state in ("total", "published", "held", "dead")},
             rates={**rates, **named(rates.get("units_per_s") or 0.0, unit)},
         )
 
@@ -135,14 +123,14 @@ class RunView:
         """Yield the objects of ``outputs --json``, in the order of the items. Facts that the ledger
         of an earlier version lacks are read from the file by a worker."""
         with (
-            contextlib.closing(LedgerReader(self._state.ledger)) as reader,
+            LedgerReader(self._state.ledger) as reader,
             Inspector() as inspector,
         ):
             yield from published(reader, self.directory.absolute(), inspector)
 
     def dead_letters(self, error_class: str | None = None) -> Iterator[Json]:
         """Yield the records of the dead letters, in the order in which they came."""
-        with contextlib.closing(LedgerReader(self._state.ledger)) as reader:
+        with LedgerReader(self._state.ledger) as reader:
             yield from reader.dead_letters(error_class)
 
 

@@ -238,9 +238,20 @@ def open_session(
         ids = ledger.next_item_id(), ledger.next_chunk_id()
         write_json_atomic(state.plan, {"run_id": run_id, **job.to_json()})
         reader = stack.enter_context(LedgerReader(state.ledger))
-        log = _log(job, run_id, state, log_stream, log_format)
+        config = job.job.log
+        log = Log(
+            run_id,
+            state.log,
+            extra_path=Path(config.file) if config.file else None,
+            extra_follow=not _log_is_by_file(job),
+            stream=log_stream,
+            stream_format=log_format,
+            level=config.level,
+        )
         stack.callback(log.close)
-        last_words = stack.enter_context(_last_words(state))
+        last_words = Reserve(Path(state.root) / "log.reserve", LAST_WORDS)
+        last_words.ensure()
+        stack.callback(last_words.release)
         committer = stack.enter_context(contextlib.closing(Committer(ledger)))
         yield Session(
             job,
@@ -292,25 +303,6 @@ def _log_is_by_file(job: LoadedJob) -> bool:
     return origin is not None and origin.layer == "file"
 
 
-def _log(
-    job: LoadedJob,
-    run_id: str,
-    state: StateDir,
-    stream: Callable[[str], None] | None,
-    stream_format: Literal["json", "text"],
-) -> Log:
-    config = job.job.log
-    return Log(
-        run_id,
-        state.log,
-        extra_path=Path(config.file) if config.file else None,
-        extra_follow=not _log_is_by_file(job),
-        stream=stream,
-        stream_format=stream_format,
-        level=config.level,
-    )
-
-
 def tell_of_network(log: Log, state: StateDir) -> None:
     """Log that the ledger lies on a network filesystem, if it does."""
     if (mode := journal_mode(state.ledger)) != "WAL":
@@ -322,17 +314,6 @@ def tell_of_network(log: Log, state: StateDir) -> None:
             filesystem=kind,
             journal=mode,
         )
-
-
-@contextlib.contextmanager
-def _last_words(state: StateDir) -> Iterator[Reserve]:
-    """Reserve disk space for the last line of the log until it is written."""
-    reserve = Reserve(Path(state.root) / "log.reserve", LAST_WORDS)
-    reserve.ensure()
-    try:
-        yield reserve
-    finally:
-        reserve.release()
 
 
 def _forget(state: StateDir) -> None:

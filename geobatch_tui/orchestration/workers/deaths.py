@@ -34,13 +34,10 @@ def death(
 ) -> tuple[WorkerCause, Failure | None]:
     """Return cause and description of a worker's end.
 
-    Args:
-        exitcode: negative for a signal, None if nobody knows.
-        asked: the cause for which the pool was to kill it.
-        retiring: it was asked to end, and ran no task.
-        oom: the kernel killed a process in this cgroup for want of memory since the last death.
-        said: tail of its fd 2.
-        torn: the defect of its pipe.
+    ``exitcode`` is negative for a signal, None if nobody knows. ``asked``: the cause for which the
+    pool was to kill it; ``retiring``: it was asked to end, and ran no task; ``oom``: the kernel
+    killed a process in this cgroup for want of memory since the last death; ``said``: tail of its
+    fd 2; ``torn``: the defect of its pipe.
     """
     facts: dict[str, object] = {"exitcode": exitcode}
     if exitcode is not None and exitcode < 0:

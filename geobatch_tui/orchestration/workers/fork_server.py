@@ -30,15 +30,11 @@ _LONGEST = 75
 def start_fork_server(data: str = "raster") -> None:
     """Start the fork server, or do nothing if it runs. Returns while it still loads.
 
-    Meant to be the first act of a command, before other threads run: for a moment
-    ``os.environ`` is the environment of the workers.
+    Meant to be the first act of a command, before other threads run: for a moment ``os.environ`` is
+    the environment of the workers. The server loads the libraries of ``data``, ``raster`` or
+    ``vector``; its workers can do both, but load the other's each at its first chunk.
 
-    Args:
-        data: ``raster`` or ``vector``, whose libraries the server loads. Its workers can do both,
-            but load the other's libraries themselves, each at its first chunk.
-
-    Raises:
-        StateError: the platform has no fork server.
+    Raises StateError on a platform that has no fork server.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         raise StateError(
@@ -137,13 +133,10 @@ class Process:
 
 
 def launch(body: object, fds: list[int]) -> Process:
-    """Run ``body._bootstrap(parent_sentinel)`` in a new process that inherits ``fds``.
+    """Run ``body._bootstrap(parent_sentinel)`` in a new process that inherits ``fds``, where
+    `multiprocessing.forkserver.get_inherited_fds` returns them. ``body`` is of an importable class.
 
     Blocks until the fork server has loaded: call it from a thread.
-
-    Args:
-        body: picklable, of an importable class.
-        fds: `multiprocessing.forkserver.get_inherited_fds` returns them in the process.
     """
     from multiprocessing import forkserver, reduction
 

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -152,7 +152,10 @@ class ProcessPool(Roster[_Worker]):
         try:
             frame = wire.pack(task.task_id, task)
         except Exception as error:  # noqa: BLE001 - boundary: pickling foreign objects
-            self._refuse(to, task, error)
+            failure = classify.failure(error, stage="send")
+            answer = Answered(worker, Outcome(task.task_id, None, failure, 0.0, 0, 0))
+            # Later, as no answer may come within this call.
+            asyncio.get_running_loop().call_soon(self._callback, answer)
             return
         if to.retiring:
             to.held.append(task.task_id)
@@ -212,15 +215,15 @@ class ProcessPool(Roster[_Worker]):
         """Body of the starter thread: a start waits for the fork server."""
         while (job := self._starts.get()) is not None:
             worker, theirs, page = job
-            body = WorkerProcess(
-                worker.number,
-                os.fspath(worker.error_path),
-                os.fspath(self._err_dir),
-                os.environ.get("GEOBATCH_OPS", ""),
-            )
             outcome: Process | Exception
             try:
-                body = replace(body, sandbox=self._sandbox())
+                body = WorkerProcess(
+                    worker.number,
+                    os.fspath(worker.error_path),
+                    os.fspath(self._err_dir),
+                    os.environ.get("GEOBATCH_OPS", ""),
+                    self._sandbox(),
+                )
                 outcome = launch(body, [theirs.fileno(), page])
             except Exception as error:  # noqa: BLE001 - boundary: told by Lost, on the loop
                 outcome = error
@@ -281,13 +284,6 @@ class ProcessPool(Roster[_Worker]):
         if outcome.rss - worker.baseline > self._growth and not worker.retiring:
             self._retire(worker)
         self._callback(Answered(worker.number, outcome))
-
-    def _refuse(self, worker: _Worker, task: Task, error: Exception) -> None:
-        """Answer a task that cannot be sent; later, as no answer may come within ``submit``."""
-        failure = classify.failure(error, stage="send")
-        outcome = Outcome(task.task_id, None, failure, 0.0, 0, 0)
-        event = Answered(worker.number, outcome)
-        asyncio.get_running_loop().call_soon(self._callback, event)
 
     def _retire(self, worker: _Worker) -> None:
         if not worker.retiring:

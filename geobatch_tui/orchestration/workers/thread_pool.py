@@ -77,8 +77,7 @@ class ThreadPool(Roster[_Worker]):
         try:
             thread.start()
         except RuntimeError as error:
-            failure = classify.failure(error, stage="start")
-            loop.call_soon(self._lose, worker, "exit", failure)
+            loop.call_soon(self._lose, worker, "exit", classify.failure(error, stage="start"))
         return worker.number
 
     def submit(self, worker: int, task: Task) -> None:
@@ -134,8 +133,7 @@ class ThreadPool(Roster[_Worker]):
             enter_gdal()
             recorder, meter = Recorder(worker.note_compiling), ThreadMeter()
         except Exception as error:  # noqa: BLE001 - boundary: told by Lost, on the loop
-            failure = classify.failure(error, stage="start")
-            tell(self._lose, worker, "exit", failure)
+            tell(self._lose, worker, "exit", classify.failure(error, stage="start"))
             return
         tell(self._ready, worker, resident())
         while (task := worker.tasks.get()) is not None and not worker.stop:

@@ -59,7 +59,9 @@ async def test_chunks_are_done_and_the_item_is_published(
     assert [segment.offset for segment in phase.tasks[-1].segments] == [0, 10, 20]
     tally = phase.tally
     assert (tally.done, tally.running, tally.pending, tally.published) == (3, 0, 0, 1)
-    assert (tally.units, tally.bytes_in, tally.bytes_out) == (9, 15, 30)
+    run = session.reader.run()
+    assert run is not None
+    assert (run.units, run.bytes_in, run.bytes_out) == (9, 15, 30)
     assert [line["chunk"] for line in logged(session, "chunk.done")] == [
         f"1.tif@0,{index}" for index in range(3)
     ]
@@ -130,7 +132,7 @@ async def test_a_retry_is_noted_and_counted(session: Session, project: Project) 
     failure = fails(Reaction.TRANSIENT, "RemoteIOError", stage="read")
     phase = RunPhase(session, project, {(1, 0): [failure]})
     await phase.run()
-    assert (phase.tally.retries, phase.tally.done, phase.tally.running) == (1, 2, 0)
+    assert (phase.tally.done, phase.tally.running) == (2, 0)
     first = session.reader.chunk(1)
     assert first is not None
     assert (first.state, first.attempts) == (lu.ChunkState.DONE, 2)
