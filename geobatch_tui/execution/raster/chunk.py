@@ -211,9 +211,6 @@ def _rename_nodata(
     pixels[invalid] = plan.nodata
 
 
-# --- failures ----------------------------------------------------------------------------------
-
-
 def explain(
     item: ItemContext, opened: OpenSource, plan: RasterPlan, window: Window, error: Exception
 ) -> Exception:
@@ -242,8 +239,7 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def _needed_source(opened: OpenSource, plan: RasterPlan, window: Window) -> Window:
-    """Return the window of the source that ``window`` of the output is computed from, with a
-    margin."""
+    """Return the part of the source that ``window`` is computed from, with a margin."""
     facts = opened.facts
     if plan.warp is None:
         return window

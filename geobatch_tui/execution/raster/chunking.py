@@ -67,7 +67,7 @@ def cut(
                 f"{name} {given} is rounded up to {side}, a multiple of the output's tiles"
             )
         sides.append(min(side, _up(length, step)))
-    grid = ChunkGrid(size[0], size[1], sides[0], sides[1])
+    grid = ChunkGrid(*size, *sides)
     needed = cost.of(min(sides[0], size[0]), min(sides[1], size[1]))
     if needed > limits.max_bytes:
         raise MemoryBudgetError(
@@ -93,7 +93,7 @@ def _choose(
         cols, rows = block[0] * factor, block[1] * factor
         if cost.of(min(cols, width), min(rows, height)) > max_bytes:
             break
-        if max(cols, rows) > MIN_SIDE and _number(size, cols, rows) < ENOUGH:
+        if max(cols, rows) > MIN_SIDE and len(ChunkGrid(*size, cols, rows)) < ENOUGH:
             break
         best = (cols, rows)
         factor *= 2
@@ -110,10 +110,6 @@ def _rows_at(width: int, height: int, step: int, max_bytes: int, cost: Cost) -> 
         rows = side
         side *= 2
     return rows
-
-
-def _number(size: tuple[int, int], cols: int, rows: int) -> int:
-    return -(-size[0] // cols) * -(-size[1] // rows)
 
 
 def _up(value: int, step: int) -> int:

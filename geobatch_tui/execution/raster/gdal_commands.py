@@ -49,11 +49,13 @@ def window_command(item: ItemContext, window: Window) -> str:
 
 def _warp_words(item: ItemContext, plan: RasterPlan, warp: Warp) -> list[str]:
     words = ["-et", "0", "-ovr", "NONE", "-r", warp.resampling]
-    for name, value in sorted(_pinned(warp).items()):
+    ours = {"CENTER_LONG", "CHECK_WITH_INVERT_PROJ", "PER_BAND_NODATA"}
+    options = {name: value for name, value in warp.options.items() if name not in ours}
+    options |= {"XSCALE": repr(warp.xscale), "YSCALE": repr(warp.yscale)}
+    for name, value in sorted(options.items()):
         words += ["-wo", f"{name}={value}"]
-    options = dict(warp.options)
-    if "CHECK_WITH_INVERT_PROJ" in options:
-        words += ["--config", "CHECK_WITH_INVERT_PROJ", options["CHECK_WITH_INVERT_PROJ"]]
+    if check := warp.options.get("CHECK_WITH_INVERT_PROJ"):
+        words += ["--config", "CHECK_WITH_INVERT_PROJ", check]
     if item.plan.notes.get("datum_bound"):
         words += ["-s_srs", warp.src_crs]
     elif assigned := item.plan.notes.get("assigned_crs"):
@@ -65,12 +67,6 @@ def _warp_words(item: ItemContext, plan: RasterPlan, warp: Warp) -> list[str]:
     words += _nodata_words(plan.nodata, "-dstnodata")
     adds_alpha = plan.validity == "mask" or bool(item.params.get("add_alpha"))
     return [*words, "-dstalpha"] if adds_alpha else words
-
-
-def _pinned(warp: Warp) -> dict[str, str]:
-    ours = {"CENTER_LONG", "CHECK_WITH_INVERT_PROJ", "PER_BAND_NODATA"}
-    options = {name: value for name, value in warp.options.items() if name not in ours}
-    return {**options, "XSCALE": repr(warp.xscale), "YSCALE": repr(warp.yscale)}
 
 
 def _nodata_words(value: float | None, flag: str) -> list[str]:

@@ -107,19 +107,16 @@ def _source_window(task: PreviewTask, facts: Facts, plan: RasterPlan | None) -> 
     whole = Window(0, 0, facts.width, facts.height)
     if window is None or plan is None:
         return whole
-    if plan.warp is None:
-        return _clipped(task.source, whole, window)
-    part = kernel_scale.source_window(Mapper.of(plan, plan.warp, facts), window)
-    if part is None:
-        raise InvalidInputError(f"no part of {task.source} lies under this window")
-    return _clipped(task.source, whole, part.pixels)
-
-
-def _clipped(path: str, whole: Window, part: Window) -> Window:
-    inside = part.clip(whole)
+    if plan.warp is not None:
+        part = kernel_scale.source_window(Mapper.of(plan, plan.warp, facts), window)
+        if part is None:
+            raise InvalidInputError(f"no part of {task.source} lies under this window")
+        window = part.pixels
+    inside = window.clip(whole)
     if not inside.size:
         raise InvalidInputError(
-            f"the window lies outside of {path} as it is now: {whole.width}x{whole.height} pixels",
+            f"the window lies outside of {task.source} as it is now: {whole.width}x{whole.height} "
+            "pixels",
             hint="the source is another one than was planned; a new run plans it anew",
         )
     return inside

@@ -138,9 +138,6 @@ def probe_convert(task: ProbeTask, params: ConvertParams, stage: Stage) -> ItemP
         return _finish(task, _Draft(dataset, facts, choice, grid, warnings, notes), None, None)
 
 
-# --- opening -----------------------------------------------------------------------------------
-
-
 @contextlib.contextmanager
 def _opened(task: ProbeTask, stage: Stage) -> Iterator[tuple[DatasetReader, dict[str, object]]]:
     """Open the dataset; what is entered in the dictionary beside it (where its CRS comes from) goes
@@ -195,10 +192,8 @@ def _check_types(path: str, dataset: DatasetReader) -> None:
 def _placed(
     task: ProbeTask, dataset: DatasetReader, own: str, warnings: list[str], known: dict[str, object]
 ) -> pixel_grid.SourceGrid:
-    """Return the georeference of the source, in the CRS that the job requires.
-
-    ``known`` gets where its CRS comes from. ``own`` is the operation's ``src_crs``.
-    """
+    """Return the georeference of the source, in the CRS that the job requires; ``own`` is the
+    operation's ``src_crs``. ``known`` gets where the CRS comes from."""
     assigned = assigned_crs.Assigned.of(task.source_options, own)
     placed, crs_source = georeference.place(dataset, assigned, warnings)
     known |= assigned.notes(crs_source)
@@ -219,9 +214,6 @@ def _check_resampling(dataset: DatasetReader, params: ReprojectParams, warnings:
         )
 
 
-# --- putting it together -----------------------------------------------------------------------
-
-
 def _finish(
     task: ProbeTask,
     draft: _Draft,
@@ -229,13 +221,9 @@ def _finish(
     amplification: Callable[[ChunkGrid], float] | None,
 ) -> ItemPlan:
     dataset, choice, grid, warnings = draft.dataset, draft.choice, draft.grid, draft.warnings
+    count, palette = dataset.count + choice.adds_alpha, _colormap(dataset) is not None
     image = encoding.Image(
-        grid.width,
-        grid.height,
-        dataset.count + choice.adds_alpha,
-        dataset.dtypes[0],
-        _colormap(dataset) is not None,
-        choice.validity,
+        grid.width, grid.height, count, dataset.dtypes[0], palette, choice.validity
     )
     encoded = encoding.plan_encoding(task.output, image)
     plan = _raster_plan(draft, warped, encoded)
@@ -252,10 +240,10 @@ def _finish(
         draft.notes["read_amplification"] = round(times, 2)
         raw_source = dataset.width * dataset.height * opened_source.pixel_bytes(dataset)
         if times >= _AMPLIFIED and raw_source > _CACHED:
+            cols, rows = draft.facts.block
             warnings.append(
-                f"the source is stored in blocks of {dataset.block_shapes[0][1]}x"
-                f"{dataset.block_shapes[0][0]} pixels: about {times:.0f} times the pixels needed "
-                "are decoded; tiles of 512x512 would read faster"
+                f"the source is stored in blocks of {cols}x{rows} pixels: about {times:.0f} times "
+                "the pixels needed are decoded; tiles of 512x512 would read faster"
             )
     if encoded.alpha_as_mask:
         warnings.append("JPEG has no alpha: it becomes a mask, which hides pixels whose alpha is 0")
@@ -286,8 +274,7 @@ def _finish(
 
 
 def _lattice_nodes(chunks: int) -> int:
-    """Return the nodes a side of the lattice that places chunks on the earth: few for small
-    files."""
+    """Return the nodes a side of the lattice that places chunks on the earth."""
     if chunks == 1:
         return 3
     return 9 if chunks <= MANY_CHUNKS else 17
@@ -296,14 +283,13 @@ def _lattice_nodes(chunks: int) -> int:
 def _chunks(
     task: ProbeTask, draft: _Draft, plan: RasterPlan, warnings: list[str]
 ) -> tuple[ChunkGrid, chunking.Cost]:
-    dataset = draft.dataset
-    rows, cols = (int(value) for value in dataset.block_shapes[0])
-    in_rows = plan.warp is None and cols == dataset.width and rows < plan.encoding.block_height
-    bytes_each = plan.count * np.dtype(plan.dtype).itemsize + (plan.validity == "mask")
-    read = chunking.OVERHEAD + 2 * opened_source.block_bytes(dataset)
-    if plan.warp is None:
-        read = min(read, 2 * opened_source.block_bytes(dataset) + 16 * 2**20)
-    cost = chunking.Cost(bytes_each, read)
+    cols, rows = draft.facts.block
+    in_rows = plan.warp is None and cols == draft.facts.width and rows < plan.encoding.block_height
+    overhead = chunking.OVERHEAD if plan.warp is not None else 16 * 2**20
+    cost = chunking.Cost(
+        plan.count * np.dtype(plan.dtype).itemsize + (plan.validity == "mask"),
+        overhead + 2 * opened_source.block_bytes(draft.dataset),
+    )
     block = (plan.encoding.block_width, plan.encoding.block_height)
     chunks, noted = chunking.cut(
         (plan.width, plan.height), block, task.chunking, cost, full_width=in_rows

@@ -38,26 +38,20 @@ def codec_of(plan: RasterPlan) -> TileCodec:
     if encoding.compress == "WEBP":
         return WebpCodec(encoding.level)
     if encoding.compress in LERC_OUTER:
-        outer = Codec(LERC_OUTER[encoding.compress][0], encoding.level, 1)
+        limit = encoding.max_z_error
         return LercCodec(
-            max_z_error=encoding.max_z_error,
-            outer=outer,
+            max_z_error=limit,
+            outer=Codec(LERC_OUTER[encoding.compress][0], encoding.level, 1),
             nodata=plan.nodata,
             alpha=plan.validity == "alpha",
-            exact=_keeps_all(plan),
+            # A limit below 1 changes no whole number.
+            exact=limit == 0 if plan.dtype.startswith("float") else limit < 1,
         )
     return lossless_codec_of(plan)
 
 
-def _keeps_all(plan: RasterPlan) -> bool:
-    """Whether a limit below 1 changes no whole number, or the limit is 0."""
-    limit = plan.encoding.max_z_error
-    return limit == 0 if plan.dtype.startswith("float") else limit < 1
-
-
 def lossless_codec_of(plan: RasterPlan) -> Codec:
-    """Return the codec of a plan whose tiles are compressed bytes. Raises OperationError for
-    others."""
+    """Return the codec of a plan whose tiles are compressed bytes. Raises OperationError."""
     encoding = plan.encoding
     lossless.check(encoding.compress, encoding.level, encoding.predictor, plan.dtype)
     return Codec(encoding.compress, encoding.level, encoding.predictor)

@@ -74,8 +74,7 @@ def flag(options: Mapping[str, str], key: str, *, default: bool) -> bool:
 
 
 def number(options: Mapping[str, str], key: str, default: int, limits: tuple[int, int]) -> int:
-    """Return an option that is a whole number within ``limits``. Raises PreflightError for
-    another."""
+    """Return an option that is a whole number within ``limits``. Raises PreflightError."""
     text = options.get(key)
     if text is None:
         return default
@@ -85,8 +84,7 @@ def number(options: Mapping[str, str], key: str, default: int, limits: tuple[int
 
 
 def distance(options: Mapping[str, str], key: str) -> float:
-    """Return an option that is a number and not negative, by default 0. Raises PreflightError for
-    another."""
+    """Return an option that is a number and not negative, by default 0. Raises PreflightError."""
     text = options.get(key, "0")
     try:
         value = float(text)

@@ -7,7 +7,7 @@ copied in file order, from spools or from memory; then the file is synced, read 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,6 @@ from geobatch_tui.execution.raster.geotiff.tile_stores import (
     Store,
 )
 from geobatch_tui.execution.raster.pyramid.encode_chunk import encode_chunk
-from geobatch_tui.execution.raster.pyramid.tiles import owned_levels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,12 +71,11 @@ def write_whole(
     grid = item.plan.grid
     with stage("encode"):
         chunk = encode_chunk(plan, grid, 0, pixels, valid, encoded)
-    index = TileIndex(plan)
+    index = TileIndex(plan, grid)
     index.put(0, chunk.rows)
     with ExitStack() as stack:
-        store = MemoryStore(chunk.payload)
-        stack.callback(store.close)
-        return _finish(item, index, [store], owned_levels(plan, grid), epoch, stage, stack)
+        store = stack.enter_context(closing(MemoryStore(chunk.payload)))
+        return _finish(item, index, [store], epoch, stage, stack)
 
 
 def assemble(
@@ -96,14 +94,12 @@ def assemble(
         DiskFullError: no space; the part is removed.
         SchemaError, CrsError: GeoTIFF cannot hold this item.
     """
-    grid = item.plan.grid
-    owned = owned_levels(plan, grid)
-    index = TileIndex(plan)
+    index = TileIndex(plan, item.plan.grid)
     try:
         with ExitStack() as stack:
             with stage("assemble"):
-                stores = _load(item, index, segments, owned, stack)
-            return _finish(item, index, stores, owned, epoch, stage, stack)
+                stores = _load(item, index, segments, stack)
+            return _finish(item, index, stores, epoch, stage, stack)
     except VerifyError as error:
         damaged = [segment.index for segment in segments if not is_intact(item, segment)]
         if not damaged:
@@ -117,12 +113,9 @@ def assemble(
 
 
 def _load(
-    item: ItemContext,
-    index: TileIndex,
-    segments: Sequence[Segment],
-    owned: int,
-    stack: ExitStack,
+    item: ItemContext, index: TileIndex, segments: Sequence[Segment], stack: ExitStack
 ) -> list[Store]:
+    """Enter the tiles of all segments in the index; return the spools that hold them."""
     present = sorted((entry for entry in segments if entry.length), key=lambda entry: entry.index)
     indexes = [entry.index for entry in present]
     if len(set(indexes)) < len(indexes):
@@ -132,14 +125,12 @@ def _load(
     for segment in present:
         if segment.spool not in numbers:
             numbers[segment.spool] = len(stores)
-            stays = len(stores) < OPEN_SPOOLS
-            store = SpoolStore(Path(item.work_dir) / segment.spool, stays=stays)
-            stack.callback(store.close)
-            stores.append(store)
+            path, stays = Path(item.work_dir) / segment.spool, len(stores) < OPEN_SPOOLS
+            stores.append(stack.enter_context(closing(SpoolStore(path, stays=stays))))
         number = numbers[segment.spool]
         with stores[number].opened() as fd:
             rows = read_rows(fd, item, segment)
-        index.check_chunk(rows, item.plan.grid, segment.index, owned)
+        index.check_chunk(rows, segment.index)
         index.put(number, rows)
     return [*stores]
 
@@ -148,19 +139,16 @@ def _finish(
     item: ItemContext,
     index: TileIndex,
     stores: list[Store],
-    owned: int,
     epoch: int,
     stage: Stage,
     stack: ExitStack,
 ) -> ItemReceipt:
     """Complete the index, write the file and verify it."""
-    plan = index.plan
-    scratch = ScratchStore(Path(item.work_dir))
-    stack.callback(scratch.close)
+    scratch = stack.enter_context(closing(ScratchStore(Path(item.work_dir))))
     stores = [*stores, scratch]
     with stage("assemble"):
-        template = tags.make_template(plan, item.fingerprint)
-        holes = Completer(index, stores, scratch).complete(owned)
+        template = tags.make_template(index.plan, item.fingerprint)
+        holes = Completer(index, stores, scratch).complete()
     part = part_path(item, epoch)
     with stage("write"):
         layout, slots = _write(part, index, stores, template)

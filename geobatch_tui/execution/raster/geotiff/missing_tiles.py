@@ -55,31 +55,29 @@ class Completer:
         self._codec = raw_codec_of(index.plan) if index.lossy else codec_of(index.plan)
         self._constants: dict[tuple[object, ...], Slots] = {}
 
-    def complete(self, owned: int) -> int:
+    def complete(self) -> int:
         """Fill every slot; return how many tiles at full resolution were holes."""
-        holes = 0
-        for slots in self._index.levels[:owned]:
-            missing = self._fill_holes(slots)
-            holes += missing if not slots.number else 0
+        levels, owned = self._index.levels, self._index.owned
+        holes = int((levels[0].image["store"] == UNSET).sum())
+        for slots in levels[:owned]:
+            self._fill_holes(slots)
             if self._masked:
                 self._fill_masks(slots)
-        for below, slots in pairwise(self._index.levels[owned - 1 :]):
+        for below, slots in pairwise(levels[owned - 1 :]):
             self._build(below, slots)
         if self._masked and self._index.planes == 1:
-            for slots in self._index.levels:
+            for slots in levels:
                 self._settle_sparse(slots)
         return holes
 
-    def _fill_holes(self, slots: LevelSlots) -> int:
+    def _fill_holes(self, slots: LevelSlots) -> None:
         """Fill tiles that were never computed with nodata, transparent or masked pixels."""
-        holes = np.flatnonzero(slots.image["store"] == UNSET)
-        for at in holes.tolist():
+        for at in np.flatnonzero(slots.image["store"] == UNSET).tolist():
             plane, tile = divmod(at, len(slots.grid))
             window = slots.grid.window(tile)
             slots.image[at] = self._fill_tile(plane, window, sparse=True)
             if self._masked:
                 slots.mask[tile] = self._mask_tile(window, valid=False)
-        return len(holes)
 
     def _fill_masks(self, slots: LevelSlots) -> None:
         """Fill the masks of chunks without an invalid pixel, which spool none."""

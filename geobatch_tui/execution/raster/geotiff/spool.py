@@ -56,15 +56,8 @@ def write_chunk(  # noqa: PLR0913, PLR0917 -- what a chunk is, one by one
 ) -> tuple[Segment, int]:
     """Encode chunk ``index`` and append it, durably, to this thread's spool.
 
-    Args:
-        item: the item; its ``work_dir`` is made if it is not there.
-        plan: the item's plan.
-        index: which chunk of ``item.plan.grid``.
-        pixels: as :func:`encode_chunk` takes them, as are ``valid`` and ``encoded``.
-        valid: where they are valid.
-        epoch: of the run.
-        stage: names what is being done.
-        encoded: tiles at full resolution that are not to be encoded.
+    ``pixels``, ``valid`` and ``encoded`` are those of :func:`encode_chunk`. The item's ``work_dir``
+    is made if it is not there.
 
     Returns:
         Where the segment lies, and its length in bytes.

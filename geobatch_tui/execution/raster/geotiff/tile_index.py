@@ -19,6 +19,7 @@ from geobatch_tui.execution.raster.pyramid.tiles import (
     MASK,
     RAW,
     TileForm,
+    owned_levels,
     pyramid,
     tiles_of,
 )
@@ -65,10 +66,12 @@ class LevelSlots:
 
 
 class TileIndex:
-    """The slots of all tiles of an item; at first all are unset."""
+    """The slots of all tiles of an item; at first all are unset. ``owned`` levels come from the
+    chunks of ``grid``."""
 
-    def __init__(self, plan: RasterPlan) -> None:
-        self.plan = plan
+    def __init__(self, plan: RasterPlan, grid: ChunkGrid) -> None:
+        self.plan, self.grid = plan, grid
+        self.owned = owned_levels(plan, grid)
         self.planes = TileForm.of(plan).planes
         self.lossy = not codec_of(plan).exact
         self.frame = (LEADER, TRAILER) if plan.encoding.format == "COG" else (0, 0)
@@ -108,18 +111,18 @@ class TileIndex:
                     raise VerifyError(f"level {slots.number}: a tile twice, or none of ours")
                 target[at] = slots_of(store, chosen)
 
-    def check_chunk(self, rows: Rows, grid: ChunkGrid, index: int, owned: int) -> None:
+    def check_chunk(self, rows: Rows, index: int) -> None:
         """Refuse a segment that does not hold exactly the tiles of its chunk.
 
         Raises:
             VerifyError: naming the chunk and the level.
         """
-        if (rows["level"] >= owned).any():
+        if (rows["level"] >= self.owned).any():
             raise VerifyError(f"chunk {index}: its segment holds levels that it does not own")
-        window = grid.window(index)
+        window = self.grid.window(index)
         masked = bool((rows["kind"] == MASK).any())
-        raw_level = owned - 1 if self.lossy and owned < len(self.levels) else None
-        for slots in self.levels[:owned]:
+        raw_level = self.owned - 1 if self.lossy and self.owned < len(self.levels) else None
+        for slots in self.levels[: self.owned]:
             mine = rows[rows["level"] == slots.number]
             tiles = tiles_of(slots.grid, slots.number, window)
             image = mine[mine["kind"] == IMAGE]

@@ -174,10 +174,8 @@ def _blend_partly(
     half = blend(band, None)
     rows, cols = np.nonzero((number > 0) & (number < 4))
     if len(rows):
-        children, flags = (
-            np.empty((2, 2 * len(rows)), band.dtype),
-            np.empty((2, 2 * len(rows)), bool),
-        )
+        children = np.empty((2, 2 * len(rows)), band.dtype)
+        flags = np.empty(children.shape, bool)
         for row in (0, 1):
             for col in (0, 1):
                 at = 2 * rows + row, 2 * cols + col

@@ -38,15 +38,12 @@ def refuse_other_files(path: str) -> None:
         CorruptSourceError: it cannot be looked through.
         UnsupportedFormatError: rasterio's HDF5 cannot be asked.
     """
-    references = _references_in(path) if _is_main_thread() else _references_by_another_process(path)
+    # HDF5 is built for one thread, and GDAL's lock for it cannot be taken from here. The tasks of a
+    # worker process run in its first thread.
+    alone = threading.current_thread() is threading.main_thread()
+    references = _references_in(path) if alone else _references_by_another_process(path)
     if references:
         raise UnsafeInputError(f"{path}: {references}", hint=_HINT)
-
-
-def _is_main_thread() -> bool:
-    """Whether no other thread may be in HDF5 now, which is built for one thread. GDAL's lock for it
-    cannot be taken from here; the tasks of a worker process run in its first thread."""
-    return threading.current_thread() is threading.main_thread()
 
 
 def _references_by_another_process(path: str) -> str:

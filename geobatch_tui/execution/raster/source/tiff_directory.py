@@ -19,6 +19,7 @@ from geobatch_tui.execution.raster.encode import tiff_tag as tag
 from geobatch_tui.execution.raster.encode.tiff_tag import TiffForm
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -60,22 +61,12 @@ def missing_blocks(path: Path) -> list[MissingBlocks]:
     Raises:
         CorruptSourceError: a directory, or one of its tables, is itself beyond the end.
     """
-    with path.open("rb") as file:
-        size = _size(file)
-        form = _form(file.read(4))
-        file.seek(8 if form.big else 4)
-        directories, seen = [], set[int]()
-        offset = _unpack(file, form.pointer, path, "the offset of its first directory")
-        while offset and len(seen) < _MAX_DIRECTORIES:
-            if offset in seen:
-                raise CorruptSourceError(f"{path}: its directories form a loop")
-            tables, next_offset = _directory(file, form, offset, path)
-            missing = _missing(tables, size, len(seen))
-            seen.add(offset)
-            if missing is not None:
-                directories.append(missing)
-            offset = next_offset
-    return directories
+    size = path.stat().st_size
+    found = [
+        _missing(tables, size, number)
+        for number, (_, tables) in enumerate(_directories(path, _WANTED))
+    ]
+    return [missing for missing in found if missing is not None]
 
 
 def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, Tags]:
@@ -85,11 +76,9 @@ def first_directory(path: Path, wanted: frozenset[int]) -> tuple[str, Tags]:
     Raises:
         CorruptSourceError: the directory, or one of its tables, is beyond the end.
     """
-    with path.open("rb") as file:
-        form = _form(file.read(4))
-        file.seek(8 if form.big else 4)
-        offset = _unpack(file, form.pointer, path, "the offset of its first directory")
-        return form.order, _directory(file, form, offset, path, wanted)[0]
+    for form, tags in _directories(path, wanted):
+        return form.order, tags
+    raise CorruptSourceError(f"{path} has no directory")
 
 
 def compression_of(path: Path) -> str:
@@ -102,9 +91,21 @@ def compression_of(path: Path) -> str:
     return f"{_COMPRESSIONS.get(number, 'an unknown codec')} (TIFF compression {number})"
 
 
-def _form(head: bytes) -> TiffForm:
-    order = "<" if head[:2] == b"II" else ">"
-    return TiffForm(order, struct.unpack(order + "H", head[2:4])[0] == 43)
+def _directories(path: Path, wanted: frozenset[int]) -> Iterator[tuple[TiffForm, Tags]]:
+    """Yield the form of the file and the ``wanted`` tags of each directory."""
+    with path.open("rb") as file:
+        head = file.read(4)
+        order = "<" if head[:2] == b"II" else ">"
+        form = TiffForm(order, struct.unpack(order + "H", head[2:4])[0] == 43)
+        file.seek(8 if form.big else 4)
+        offset = _unpack(file, form.pointer, path, "the offset of its first directory")
+        seen: set[int] = set()
+        while offset and len(seen) < _MAX_DIRECTORIES:
+            if offset in seen:
+                raise CorruptSourceError(f"{path}: its directories form a loop")
+            seen.add(offset)
+            tags, offset = _directory(file, form, offset, path, wanted)
+            yield form, tags
 
 
 def _size(file: BinaryIO) -> int:
@@ -126,7 +127,7 @@ def _seek(file: BinaryIO, offset: int, path: Path, what: str) -> None:
 
 
 def _directory(
-    file: BinaryIO, form: TiffForm, offset: int, path: Path, wanted: frozenset[int] = _WANTED
+    file: BinaryIO, form: TiffForm, offset: int, path: Path, wanted: frozenset[int]
 ) -> tuple[Tags, int]:
     _seek(file, offset, path, "a directory")
     count = _unpack(file, form.counter, path, "a directory")
