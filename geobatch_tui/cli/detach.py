@@ -35,12 +35,15 @@ def run_detached(words: Sequence[str], directory: Path) -> int:
     from geobatch_tui.orchestration.state.session import refuse_file
 
     refuse_file(directory)
-    made = _missing(directory / NAME)
+    place = directory / NAME
+    made = [missing for missing in (place, *place.parents) if not missing.exists()]
     state = make_root(directory)
     child = Background.start(words, state)
     code = child.wait(_GRACE)
     if code is not None and code != 0:
-        _tell_end(child, code)
+        streams.say(f"geobatch: error: the detached run ended with {code}; its last lines:")
+        for line in child.last_words(_TAIL):
+            streams.say(f"  {line}")
         if code == ExitCode.USAGE:  # refused: nothing may be left behind
             _remove(child, made)
         return code
@@ -49,17 +52,6 @@ def run_detached(words: Sequence[str], directory: Path) -> int:
     streams.say(f"follow it:  {command_line('geobatch watch', directory)}")
     streams.say(f"stop it:    kill -INT {pid}" if code is None else "it has ended already")
     return 0
-
-
-def _missing(path: Path) -> list[Path]:
-    """List a directory and its parents as far as they do not exist, innermost first."""
-    return [place for place in (path, *path.parents) if not place.exists()]
-
-
-def _tell_end(child: Background, code: int) -> None:
-    streams.say(f"geobatch: error: the detached run ended with {code}; its last lines:")
-    for line in child.last_words(_TAIL):
-        streams.say(f"  {line}")
 
 
 def _remove(child: Background, made: Sequence[Path]) -> None:

@@ -68,7 +68,9 @@ class Log:
         self._stream = stream
         self._text = stream_format == "text"
         self._least = LEVELS[level]
-        self._files = [_Appender(path, self._complain, _open_own)]  # the run's own, and the other
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        own = _Appender(path, self._complain, partial(_open_regular, flags=flags))
+        self._files = [own]
         if extra_path:
             opener = partial(open_extra, follow=extra_follow)
             self._files.append(_Appender(extra_path, self._complain, opener))
@@ -191,10 +193,6 @@ def open_extra(path: Path, *, follow: bool, create: bool = True) -> int:
         return fd
     os.close(fd)
     raise OSError(errno.EEXIST, "it holds something else than log lines", str(path))
-
-
-def _open_own(path: Path) -> int:
-    return _open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
 
 
 def _open_regular(path: Path, flags: int) -> int:

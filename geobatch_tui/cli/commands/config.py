@@ -42,10 +42,12 @@ def show(
     table = streams.pairs(no_wrap=True)
     table.add_column(overflow="fold")
     for row in effective:
+        # As a job file could write it, on one line.
+        value = "-" if row.value is None else json.dumps(row.value, ensure_ascii=False)
         origin = " ".join(filter(None, (row.layer, row.where)))
         table.add_row(
             streams.foreign(row.key),
-            streams.foreign(toml_value(row.value)),
+            streams.foreign(value),
             streams.foreign(origin, style="dim" if row.layer == "default" else "cyan"),
         )
     streams.show(table)
@@ -77,8 +79,3 @@ def schema(
 
     streams.write_json(json_schema(operation))
     return 0
-
-
-def toml_value(value: object) -> str:
-    """Write a value as a job file could, on one line; ``-`` for one that is not given."""
-    return "-" if value is None else json.dumps(value, ensure_ascii=False)

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.operation import Operation
 
 
+#: Commands of ``gdal`` that do the same: operations have its commands' names.
+_GDAL = {
+    "raster.reproject": "gdal raster reproject --dst-crs CRS -r RESAMPLING -f COG IN OUT",
+    "raster.convert": "gdal raster convert -f COG IN OUT",
+}
+
+
 def ops(
     name: Annotated[
         str | None,
@@ -110,8 +117,7 @@ def _describe(operation: Operation) -> None:
             streams.foreign(_what(entry)),
         )
     streams.show(table)
-    command = gdal_equivalent(operation.name)
-    if command:
+    if command := _GDAL.get(operation.name):
         streams.show("the same by GDAL:", streams.foreign(command), wrap=False)
 
 
@@ -125,12 +131,3 @@ def _what(entry: Json) -> str:
     unit = f" In {entry['unit']}." if entry["unit"] else ""
     operational = " Does not change the output." if entry["kind"] == "operational" else ""
     return f"{entry['help']}{unit}{operational} ({entry['type']})"
-
-
-def gdal_equivalent(name: str) -> str:
-    """Return the command of ``gdal`` that does the same: operations have its commands' names."""
-    known = {
-        "raster.reproject": "gdal raster reproject --dst-crs CRS -r RESAMPLING -f COG IN OUT",
-        "raster.convert": "gdal raster convert -f COG IN OUT",
-    }
-    return known.get(name, "")

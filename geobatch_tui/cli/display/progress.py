@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from geobatch_tui.cli.display import streams
 
@@ -25,22 +25,8 @@ _LEVEL = slice(9, 16)
 """Where a text line says its level, behind ``HH:MM:SS``."""
 
 
-class Shown(Protocol):
-    """Takes a run's snapshots and log lines."""
-
-    @property
-    def format(self) -> Literal["json", "text"]: ...
-
-    @property
-    def observe(self) -> Callable[[Snapshot], None] | None: ...
-
-    def line(self, text: str) -> None:
-        """Take a finished log line, without its end."""
-        ...
-
-
 @contextlib.contextmanager
-def follow(log_format: str) -> Iterator[Shown]:
+def follow(log_format: str) -> Iterator[JsonLines | LiveView]:
     """Show a run while the block lasts: as JSON lines if the job's ``log.format`` is, or stderr is
     no terminal."""
     if log_format == "json" or not sys.stderr.isatty():

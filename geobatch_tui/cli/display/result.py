@@ -71,11 +71,9 @@ def _items(items: Mapping[str, int]) -> str:
 
 
 def _chunks(counts: Mapping[str, int]) -> str:
-    words = {"current": "needed no work", "pending": "left"}
+    words = {"current": "needed no work", "pending": "left", "dead": "dead"}
     parts = [f"{counts['done']:,} done"]
     parts += [f"{counts[key]:,} {word}" for key, word in words.items() if counts[key]]
-    if counts["dead"]:
-        parts.append(f"{counts['dead']:,} dead")
     return ", ".join(parts)
 
 

@@ -26,17 +26,6 @@ OnError = Callable[[GeobatchError, tuple[Update, ...]], None]
 _QUIET: Final = 0.025  #: seconds without an arrival that count as idle
 
 
-class _Mark:
-    """Somebody waits until all before it is durable."""
-
-    __slots__ = ("future",)
-
-    def __init__(self) -> None:
-        self.future: Future[None] = Future()
-        # From here on it can't be cancelled, whatever becomes of the task that waits for it.
-        self.future.set_running_or_notify_cancel()
-
-
 class Committer:
     """The only user of a ``Ledger`` while it runs.
 
@@ -65,7 +54,8 @@ class Committer:
         self._rows = rows
         self._delay = delay
         self._most = most
-        self._queue: deque[Update | _Mark] = deque()
+        #: A future among the updates is of somebody who waits until all before it is durable.
+        self._queue: deque[Update | Future[None]] = deque()
         self._wake = threading.Event()
         self._urgent = threading.Event()
         self._closing = False
@@ -101,13 +91,15 @@ class Committer:
     def flush(self) -> Future[None]:
         """Commit at once what was put before. The future ends when it is durable, or with the
         error that prevents it; then nothing is lost, and ``flush`` may be called again."""
-        mark = _Mark()
+        mark: Future[None] = Future()
+        # From here on it can't be cancelled, whatever becomes of the task that waits for it.
+        mark.set_running_or_notify_cancel()
         self._queue.append(mark)
         self._urgent.set()
         self._wake.set()
         if self._ended:
             self._refuse_marks()
-        return mark.future
+        return mark
 
     @property
     def backlog(self) -> int:
@@ -146,8 +138,8 @@ class Committer:
         """Nobody serves the queue any more: say so to those who wait."""
         while self._queue:
             entry = self._queue.popleft()
-            if isinstance(entry, _Mark):
-                entry.future.set_exception(self._failure or StateError("the committer is closed"))
+            if isinstance(entry, Future):
+                entry.set_exception(self._failure or StateError("the committer is closed"))
 
     def _serve(self) -> None:
         while True:
@@ -187,17 +179,17 @@ class Committer:
         self._failure = error
         for mark in marks:
             if error is None:
-                mark.future.set_result(None)
+                mark.set_result(None)
             else:
-                mark.future.set_exception(error)
+                mark.set_exception(error)
 
-    def _take(self) -> tuple[list[Update], list[_Mark]]:
+    def _take(self) -> tuple[list[Update], list[Future[None]]]:
         """The next updates, up to ``most``; marks among them, and those right behind."""
         updates: list[Update] = []
-        marks: list[_Mark] = []
+        marks: list[Future[None]] = []
         while self._queue:
             entry = self._queue[0]
-            if isinstance(entry, _Mark):
+            if isinstance(entry, Future):
                 marks.append(entry)
             elif len(updates) < self._most:
                 updates.append(entry)

@@ -158,7 +158,15 @@ class Ledger:
             return
         try:
             with self._transaction():
-                batch = self._batch()
+                batch = Batch(
+                    self._connection,
+                    spools=self._spools,
+                    docs=self._docs,
+                    publisher=self._publisher,
+                    epoch=self.epoch,
+                    last_item=self.next_item_id() - 1,
+                    now=time.time(),
+                )
                 for update in updates:
                     batch.add(update)
                 batch.finish()
@@ -270,17 +278,6 @@ class Ledger:
                 f"a later run (epoch {newest}) took over {self.path}; this one (epoch "
                 f"{self.epoch}) may not write any more"
             )
-
-    def _batch(self) -> Batch:
-        return Batch(
-            self._connection,
-            spools=self._spools,
-            docs=self._docs,
-            publisher=self._publisher,
-            epoch=self.epoch,
-            last_item=self.next_item_id() - 1,
-            now=time.time(),
-        )
 
     def _note(self, kind: str, data: Json) -> None:
         self._connection.execute(
