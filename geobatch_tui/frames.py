@@ -8,7 +8,6 @@ The module is loaded when one of its functions is first used, and geopandas with
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,7 +85,7 @@ def dead_letters_frame(
         crs: of the frame, in any form that geopandas takes.
     """
     directory = run.directory if isinstance(run, RunView) else Path(run)
-    with contextlib.closing(LedgerReader(state_of_run(directory).ledger)) as reader:
+    with LedgerReader(state_of_run(directory).ledger) as reader:
         letters = [one for one in reader.all_letters() if error_class in {None, one.error_class}]
         items = {item.item_id: item for item in reader.items_of({one.item_id for one in letters})}
     places = [_place_of(letter, items.get(letter.item_id)) for letter in letters]

@@ -59,16 +59,13 @@ def _pieces(text: str) -> list[str]:
     for position, char in enumerate(text):
         if char == "\\":
             following = text[position + 1 : position + 2]
-            pieces.append("\\\\" if following and _ambiguous(following) else char)
+            ambiguous = following in "xuU\\" or not _shows(following)
+            pieces.append("\\\\" if following and ambiguous else char)
         elif _shows(char):
             pieces.append(char)
         else:
             pieces.append(_escape(ord(char)))
     return pieces
-
-
-def _ambiguous(following: str) -> bool:
-    return following in "xuU\\" or not _shows(following)
 
 
 def _shows(char: str) -> bool:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 BROKEN = "broken.tif"
 JOB = "demo.toml"
-_TITLE = "How it runs"
 
 
 def demo(

@@ -32,8 +32,12 @@ _NO_PLACE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.E
 VARIABLE: Final = "GEOBATCH_FAILPOINT"
 
 
-_name, _, _passages = os.environ.get(VARIABLE, "").partition(":")
-_left = int(_passages or 1)
+def _parse(text: str) -> tuple[str, int]:
+    name, _, count = text.partition(":")
+    return name, int(count or 1)
+
+
+_name, _left = _parse(os.environ.get(VARIABLE, ""))
 
 
 def failpoint(name: str) -> None:

@@ -136,7 +136,11 @@ def _place_ledger(output_dir: Path, root: Path, *, create: bool, local: bool) ->
     if not _is_pointed(pointer, away):
         if not (create and local) or here.exists():
             return here
-        _make_away(away.parent)
+        try:
+            away.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"cannot make {away.parent} for the ledger: {error.strerror}"
+            raise StateError(reason) from error
         write_json_atomic(pointer, {"ledger": str(away), "host": os.uname().nodename})
     if create:
         refuse_foreign(away.parent)
@@ -148,13 +152,6 @@ def _away(output_dir: Path) -> Path:
     home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     digest = hashlib.blake2b(os.fsencode(output_dir.resolve()), digest_size=8).hexdigest()
     return Path(home).expanduser() / "geobatch" / digest / "ledger.db"
-
-
-def _make_away(away: Path) -> None:
-    try:
-        away.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StateError(f"cannot make {away} for the ledger: {error.strerror}") from error
 
 
 def _is_pointed(pointer: Path, away: Path) -> bool:

@@ -16,7 +16,6 @@ from geobatch_tui.ledger.schema.updates import ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from geobatch_tui.execution.protocol.messages import Json
@@ -162,15 +161,12 @@ class ColumnReader:
             yield from page
             after = page[-1].dead_id
 
-    def _translated(self) -> AbstractContextManager[None]:
-        return translated(self.path)
-
     def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[Row]:
-        with self._translated():
+        with translated(self.path):
             return self._connection.execute(sql, values).fetchall()
 
     def _scalar(self, sql: str, values: tuple[object, ...] = ()) -> Any:
-        with self._translated():
+        with translated(self.path):
             return scalar(self._connection, sql, values)
 
 

@@ -11,6 +11,7 @@ from geobatch_tui.errors import LedgerCorruptError, StateError
 from geobatch_tui.execution.protocol.messages import Segment
 from geobatch_tui.ledger.read.audit import audit
 from geobatch_tui.ledger.read.columns import ColumnReader
+from geobatch_tui.ledger.schema.database import translated
 from geobatch_tui.ledger.schema.rows import (
     NO_ORPHAN,
     OPEN_CHUNK,
@@ -190,7 +191,7 @@ class LedgerReader(ColumnReader):
 
     def items(self, after: int = 0, limit: int | None = None) -> Iterator[ItemRow]:
         """Read items with ids above ``after``, in order, a page at a time."""
-        with self._translated():
+        with translated(self.path):
             yield from iter_items(self._connection, after, limit)
 
     def names(self) -> Iterator[tuple[int, str, ItemState]]:
@@ -202,23 +203,23 @@ class LedgerReader(ColumnReader):
 
     def item(self, item_id: int) -> ItemRow | None:
         """Read the item of this id."""
-        with self._translated():
+        with translated(self.path):
             return read_item(self._connection, "i.item_id = ?", item_id)
 
     def items_of(self, ids: Collection[int]) -> list[ItemRow]:
         """Read the items of these ids, in order; unknown ids are left out."""
-        with self._translated():
+        with translated(self.path):
             return read_items(self._connection, ids)
 
     def item_by_key(self, key: str) -> ItemRow | None:
         """Read the item of this output name."""
-        with self._translated():
+        with translated(self.path):
             return read_item(self._connection, "key = CAST(? AS TEXT)", path_text(key))
 
     def items_named(self, prefix: str) -> list[ItemRow]:
         """Read the items whose output names begin with ``prefix``."""
         low = path_text(prefix)
-        with self._translated():
+        with translated(self.path):
             ids = self._rows(
                 "SELECT item_id FROM item WHERE key >= CAST(?1 AS TEXT) AND key < CAST(?2 AS TEXT)",
                 (low, low[:-1] + bytes([low[-1] + 1])),
@@ -335,7 +336,7 @@ class LedgerReader(ColumnReader):
 
     def audit(self) -> list[str]:
         """Check every invariant, and return a sentence for each that is broken."""
-        with self._translated():
+        with translated(self.path):
             return audit(self._connection)
 
     # --- within ---------------------------------------------------------------------------------
