@@ -101,7 +101,8 @@ class GeobatchError(Exception):
     default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str = "", *, hint: str = "") -> None:
-        super().__init__(message or (type(self).__doc__ or type(self).__name__).strip())
+        said = message or (type(self).__doc__ or type(self).__name__).partition("\n")[0]
+        super().__init__(said)
         self.hint = hint or self.default_hint
         #: JSON-ready facts for the dead letter: blocks that fail, chunks that are damaged.
         self.evidence: dict[str, object] = {}
