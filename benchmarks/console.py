@@ -129,7 +129,7 @@ def console(*words: str) -> Terminal:
 def million(directory: Path, *, live: bool) -> tuple[Ledger, RunLock | None]:
     """A ledger of 10^6 chunks, a third of them done."""
     state = StateDir.open(directory, create=True)
-    lock = RunLock.acquire(state.lock, {"run_id": "bench", "t0": time.time()}) if live else None
+    lock = RunLock.acquire(state.lock, run_id="bench", t0=time.time()) if live else None
     ledger = Ledger.open(state.ledger, directory)
     ledger.begin_run("bench", {"job": {"job": {"name": "bench"}}}, {})
     grid = {"width": SIDE * 512, "height": SIDE * 512, "chunk_width": 512, "chunk_height": 512}
