@@ -58,9 +58,7 @@ def run_in_console(
 
         streams.say("the run goes on in the background")
         return run_detached(resume, Path(loaded.job.output.dir))
-    if closed.wish is not None:
-        return follow(closed.wish)
-    return closed.result
+    return closed.result if closed.wish is None else follow(closed.wish)
 
 
 def without_console(host: HostedRun, failure: str) -> None:
@@ -89,24 +87,26 @@ def without_console(host: HostedRun, failure: str) -> None:
 
 
 def home() -> int:
-    """Open the console on the history of runs, and then what the user asks for there; return the
-    exit code of the last run that the console had, 0 without one."""
+    """Open the console on the history of runs, and :func:`follow` what the user asks for there."""
     from geobatch_tui.tui.console import launch
 
-    wish = launch.home()
-    return ExitCode.OK if wish is None else follow(wish)
+    return follow(launch.home())
 
 
-def follow(wish: Wish, *, read_only: bool = False) -> int:
+def follow(wish: Wish | None, *, read_only: bool = False) -> int:
     """Open what the user asked for in a console, and go on while there is such a wish; return the
-    exit code as :func:`home`. ``read_only``: open runs to look at only, and start nothing."""
+    exit code of the last run that the console had, 0 without one.
+
+    ``read_only``: open runs to look at only, and start nothing.
+    """
     from geobatch_tui.cli.commands.run import give
     from geobatch_tui.tui.console import launch
     from geobatch_tui.tui.kit.endings import Watch
 
+    if wish is None:
+        return ExitCode.OK
     if isinstance(wish, Watch):
-        wanted = launch.watch(wish.directory, read_only=read_only)
-        return ExitCode.OK if wanted is None else follow(wanted, read_only=read_only)
+        return follow(launch.watch(wish.directory, read_only=read_only), read_only=read_only)
     if read_only:
         raise ConfigError("this console is read-only: it starts no job")
     loaded = shared_options.load(wish.job)

@@ -46,10 +46,9 @@ def watch(
     from geobatch_tui.orchestration.state.run_view import exit_code_of
 
     if console.wanted(tui=tui, headless=headless):
-        from geobatch_tui.tui.console.launch import watch as show
+        from geobatch_tui.tui.kit.endings import Watch
 
-        wish = show(directory, read_only=read_only)
-        return 0 if wish is None else console.follow(wish, read_only=read_only)
+        return console.follow(Watch(directory), read_only=read_only)
     view = open_run(directory)
     follow = _refresh if sys.stderr.isatty() else _lines
     state = follow(view.status, period)
