@@ -22,7 +22,7 @@ from geobatch_tui.orchestration.state.run_view import RunView, open_run
 from geobatch_tui.orchestration.state.session import state_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.read.columns import Letter
@@ -103,7 +103,10 @@ def outputs_frame(run: RunView | str | Path, *, crs: str | None = None) -> gpd.G
     """
     view = run if isinstance(run, RunView) else open_run(run)
     outputs = list(view.outputs())
-    places = [_box(entry["bounds"], entry["crs"]) for entry in outputs]
+    places = [
+        _Place(shapely.box(*entry["bounds"]) if entry["bounds"] else None, entry["crs"] or "")
+        for entry in outputs
+    ]
     return _frame(outputs, _OUTPUT_COLUMNS, places, crs)
 
 
@@ -127,8 +130,7 @@ def _feature(evidence: Json, crs: str) -> _Place:
     text = str(evidence.get("wkb") or "")
     if not text or len(text) != 2 * int(evidence.get("wkb_bytes") or 0):
         return _Place()
-    shape = shapely.from_wkb(text, on_invalid="ignore")
-    return _Place(shape, crs)
+    return _Place(shapely.from_wkb(text, on_invalid="ignore"), crs)
 
 
 def _window(window: Sequence[int] | None, detail: Json) -> _Place:
@@ -143,10 +145,6 @@ def _window(window: Sequence[int] | None, detail: Json) -> _Place:
         (a * (col + x) + b * (row + y) + c, d * (col + x) + e * (row + y) + f) for x, y in corners
     ]
     return _Place(shapely.Polygon(ring), str(detail.get("crs") or ""))
-
-
-def _box(bounds: Sequence[float] | None, crs: str | None) -> _Place:
-    return _Place(shapely.box(*bounds) if bounds else None, crs or "")
 
 
 def _frame(
@@ -169,7 +167,7 @@ def _in_one(places: Sequence[_Place], wanted: str | None) -> list[shapely.Geomet
         numbers = [at for at, place in enumerate(places) if place.crs == crs and place.shape]
         series = gpd.GeoSeries([_dense(places[at].shape) for at in numbers], crs=crs)
         for at, shape in zip(numbers, series.to_crs(wanted), strict=True):
-            shapes[at] = shape if _is_finite(shape.bounds) else None
+            shapes[at] = shape if all(map(math.isfinite, shape.bounds)) else None
     return shapes
 
 
@@ -180,7 +178,3 @@ def _dense(shape: shapely.Geometry) -> shapely.Geometry:
     minx, miny, maxx, maxy = shape.bounds
     side = max(maxx - minx, maxy - miny)
     return shapely.segmentize(shape, side / _STEPS) if side > 0 else shape
-
-
-def _is_finite(bounds: Iterable[float]) -> bool:
-    return all(map(math.isfinite, bounds))

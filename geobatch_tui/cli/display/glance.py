@@ -30,10 +30,11 @@ def glance(snapshot: Snapshot, width: int) -> RenderableType:
     from rich.console import Group
 
     width = max(20, min(width - 1, _WIDEST))
+    published = f"{snapshot.items['published']:,} of {snapshot.items['total']:,} published"
     lines = [
         _ends(_title(snapshot), _clock(snapshot), width),
         bar(snapshot.counts, width),
-        _ends(_counts(snapshot.counts), _items(snapshot.items), width),
+        _ends(_counts(snapshot.counts), streams.foreign(published, style="dim"), width),
         _rates(snapshot),
     ]
     if snapshot.suspended:
@@ -104,10 +105,6 @@ def _counts(counts: Mapping[str, int]) -> Text:
         if (count := counts[key]) or key == "done":
             text.append(f"{count:,} {key}  ", style=style)
     return text
-
-
-def _items(items: Mapping[str, int]) -> Text:
-    return streams.foreign(f"{items['published']:,} of {items['total']:,} published", style="dim")
 
 
 def _rates(snapshot: Snapshot) -> Text:
