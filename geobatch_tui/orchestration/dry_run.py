@@ -110,7 +110,6 @@ class Trial:
 
     @classmethod
     def from_json(cls, data: Json) -> Trial:
-        """Make a trial of an object of :meth:`to_json`."""
         chunks = tuple(TriedChunk(**chunk) for chunk in data["chunks"])
         return cls(chunks, data["todo"], data["workers"], data["state"])
 

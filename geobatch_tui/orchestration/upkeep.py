@@ -84,7 +84,6 @@ def load_kept(
 
 
 def _record(directory: Path) -> Json:
-    """Read the record of the job in the state directory."""
     state = own_state_of_run(directory)
     try:
         record = read_json(Path(state.plan))

@@ -105,7 +105,6 @@ class PlanReport:
     _chunk_peak: int = 0
 
     def add(self, decision: Decision) -> None:
-        """Count one decision."""
         plan = decision.item_plan
         unfinished, grid = decision.unfinished_id, plan.grid
         self.items += 1

@@ -98,7 +98,6 @@ class Planner(Listener):
         self._dispatcher: Dispatcher | None = None
 
     def attach(self, dispatcher: Dispatcher) -> None:
-        """Use this dispatcher for probes; the planner is its listener."""
         self._dispatcher = dispatcher
 
     def _row(self, key: str) -> ItemRow | None:
@@ -210,7 +209,6 @@ class Planner(Listener):
         return replace(base, failure=failure)
 
     async def _compare(self, base: Decision, row: ItemRow) -> Decision:
-        """Find the reason of an item that the ledger knows."""
         stale = self._stale(base, row)
         if stale is not None:
             return stale

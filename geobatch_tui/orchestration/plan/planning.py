@@ -154,5 +154,4 @@ class Planning:
 
     @property
     def too_many_refused(self) -> bool:
-        """Whether more chunks are refused than the job tolerates."""
         return exceeds(self._job.failures.max_failures, self.report.dead, self.report.chunks)

@@ -95,7 +95,6 @@ class Resources:
         )
 
     def scheduler(self, job: Job, run_id: str, phase: str, total: int = 0) -> Scheduler:
-        """Make a scheduler for one phase of a run."""
         limit = job.failures.max_failures if phase == "run" else None
         return Scheduler(
             SchedulerConfig(

@@ -113,8 +113,6 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A command of this process, and the run's reply."""
-
     verb: str
     arguments: Json
     reply: Future[Json] = field(default_factory=Future)
@@ -131,12 +129,10 @@ class _Asked:
 def socket_path(run_id: str) -> Path:
     """Return the path of a run's socket: short (AF_UNIX allows 107 bytes), in our own directory."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    root = Path(base) / "geobatch" if base else Path(tempfile.gettempdir()) / _private_name()
+    root = Path(tempfile.gettempdir(), f"geobatch-{os.getuid()}")
+    if base:
+        root = Path(base, "geobatch")
     return root / f"{run_id[-8:]}-{os.getpid()}.sock"
-
-
-def _private_name() -> str:
-    return f"geobatch-{os.getuid()}"
 
 
 @contextlib.asynccontextmanager

@@ -197,7 +197,6 @@ class Engine(Listener):
         seconds: float,
         receipt: ChunkReceipt,
     ) -> None:
-        """Log that a chunk is done, and which of its features are set aside."""
         chunk = item.label(index)
         self._session.log.emit(
             "chunk.done",
@@ -319,7 +318,6 @@ class Engine(Listener):
                 )
 
     def label(self, unit: u.Unit) -> str:
-        """Return the name, for people, of a unit that is in flight."""
         if unit.kind is not u.Kind.CHUNK:
             return self._open_items.item(unit.ident).context.key
         item, index = self._open_items.chunk(unit.ident)

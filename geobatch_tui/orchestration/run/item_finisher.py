@@ -41,7 +41,6 @@ class ItemFinisher:
         self.publishing: dict[int, str] = {}
 
     def close(self) -> None:
-        """Cancel the tasks that wait for a commit."""
         for task in self._side_tasks:
             task.cancel()
 
@@ -168,7 +167,6 @@ class ItemFinisher:
         )
 
     def bury(self, item: OpenItem, attempts: int, failure: Failure) -> None:
-        """Write a dead letter for an item that cannot be assembled."""
         context = item.context
         command = get_operation(context.op).gdal_command(context)
         record = item_letter(context, attempts, failure, command)

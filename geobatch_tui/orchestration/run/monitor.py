@@ -84,7 +84,6 @@ class Monitor:
             self._session.log.flush()
 
     def overall(self, seconds: float) -> dict[str, float]:
-        """Return the rates of the whole run, for its result."""
         rates = self.rates.overall(seconds)
         return rates | named(rates["units_per_s"], self.unit_name)
 
@@ -120,7 +119,6 @@ class Monitor:
         }
 
     def snapshot(self) -> Snapshot:
-        """Return the run as it stands."""
         now = time.monotonic()
         tally, rates = self.tally, self.rates.at(now, self.tally.pending + self.tally.running)
         suspended, working = self._activity(now)
@@ -235,7 +233,6 @@ async def end_run(
 
 
 def _explain(session: Session, reason: str, cause: Failure) -> str:
-    """Return the reason with its cause, and log all that is known of the cause."""
     session.log.emit(
         "run.failed",
         level="error",

@@ -51,7 +51,6 @@ class OpenItem:
         return len(self.context.plan.grid) == 1
 
     def label(self, index: int) -> str:
-        """Return the key of a chunk for people."""
         return chunk_label(self.context.key, self.context.plan.grid, index)
 
 
@@ -134,7 +133,6 @@ class OpenItems:
         return self._items[item_id]
 
     def _load(self, ids: AbstractSet[int]) -> None:
-        """Open items, with one query to the ledger."""
         for row in self._reader.items_of(ids) if ids else ():
             self._items[row.item_id] = OpenItem(
                 context=self._context(row),
@@ -165,7 +163,6 @@ class OpenItems:
             self._settling.discard(chunk_id)
 
     def get(self, item_id: int) -> OpenItem | None:
-        """Return the item, if it is open."""
         return self._items.get(item_id)
 
     def rewind(self) -> None:
@@ -174,7 +171,6 @@ class OpenItems:
         self._exhausted = False
 
     def close(self, item_id: int) -> None:
-        """Forget an item that is published, held or dead."""
         self._items.pop(item_id, None)
 
     @property

@@ -31,7 +31,6 @@ class Requeue:
     replaced: tuple[str, Path] | None = None
 
     def apply(self, ledger: Ledger, output_dir: Path) -> None:
-        """Requeue the letters in the ledger of a run that is about to begin."""
         if self.replaced is not None:
             install(state_of_run(output_dir).root, *self.replaced)
         ledger.requeue_dead(self.classes or None, self.keys or None)

@@ -80,7 +80,6 @@ class PlanPhase:
         return u.Finish("failures") if self._planning.too_many_refused else finish
 
     async def _record(self, swept: int) -> None:
-        """Make the plan durable, and log its totals and warnings."""
         session, report = self._session, self._planning.report
         await session.flush()
         tally = self._monitor.tally
@@ -116,7 +115,6 @@ class PlanRecorder:
         self._chunk_id = session.next_chunk_id
 
     def take(self, decision: Decision) -> None:
-        """Record one decision."""
         self._tally.items += 1
         if decision.failure is not None:
             self._refused(decision, decision.failure)

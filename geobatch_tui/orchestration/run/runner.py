@@ -304,7 +304,6 @@ class Run:
             self._dispatcher.tell(event)
 
     def _end_by(self, error: GeobatchError) -> None:
-        """End the run by an error that is no chunk's fault."""
         self._fatal = self._fatal or error
         self._died(error)
 

@@ -46,7 +46,6 @@ class MemoryWatch:
             await asyncio.sleep(MEMORY_PERIOD)
 
     def look(self) -> None:
-        """Measure once."""
         workers = self.workers = self._pool.rss()
         self.rss = procfs.resident(os.getpid()) + sum(workers.values())
         level = pressure_level(self.rss, self._budget, self._level)
@@ -96,7 +95,6 @@ class SpaceWatch:
             await asyncio.sleep(SPACE_PERIOD)
 
     def look(self) -> None:
-        """Measure once."""
         enough = free_disk(self._path) >= self._low
         if not enough and not self._suspended:
             self._tell(u.Space(ok=False))

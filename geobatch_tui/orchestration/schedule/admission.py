@@ -173,7 +173,6 @@ class Admission:
         self.handles += held.handles - handles_before
 
     def forget(self, held: Reservation) -> None:
-        """Drop the reservation of a worker that ended."""
         self.bytes -= held.bytes
         self.handles -= held.handles
 

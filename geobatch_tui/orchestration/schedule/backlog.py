@@ -64,7 +64,6 @@ class Backlog:
 
     @property
     def finalising(self) -> bool:
-        """Whether an assembly is ready."""
         return bool(self._queues[0])
 
     def append(self, entry: Entry) -> None:

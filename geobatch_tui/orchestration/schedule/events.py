@@ -139,8 +139,6 @@ class Space:
 
 
 class Verb(StrEnum):
-    """Commands of an operator."""
-
     PAUSE = "pause"
     RESUME = "resume"
     DRAIN = "drain"

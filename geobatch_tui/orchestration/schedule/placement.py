@@ -166,7 +166,6 @@ class Placement:
         self._decide(u.KillWorker(worker.number, cause))
 
     def limit(self, kind: u.Kind) -> float:
-        """Return the seconds that a unit of this kind may run."""
         given = self.config.chunk_timeout
         if given is not None and kind in (u.Kind.CHUNK, u.Kind.PROBE):
             return given

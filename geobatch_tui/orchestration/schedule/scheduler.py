@@ -339,7 +339,6 @@ class Scheduler:
 
 
 def _blamed(worker: Worker, event: u.WorkerLost) -> Entry | None:
-    """Return the unit that is blamed for the loss of its worker, if any."""
     if event.running is None or event.cause == "retired":
         return None
     # Mostly the first; not if the answer of the one before went down with the worker.

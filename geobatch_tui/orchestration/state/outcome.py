@@ -38,7 +38,6 @@ class Tally:
         return max(0, self.total - settled)
 
     def bury(self, error_class: str) -> None:
-        """Count a dead letter by its class."""
         self.dead_by_class[error_class] = self.dead_by_class.get(error_class, 0) + 1
 
     def lose(self, chunks: int) -> None:
@@ -94,7 +93,6 @@ class RunStatus:
     rates: Json
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
         return asdict(self)
 
 

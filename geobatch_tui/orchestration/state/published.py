@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Json
     from geobatch_tui.ledger.place.state_directory import StateDir
     from geobatch_tui.ledger.schema.updates import ItemRow
-    from geobatch_tui.orchestration.state.inspection import Inspector
+    from geobatch_tui.orchestration.workers.lone_worker import Inspector
 
 MANIFEST: Final = "outputs.json"
 #: Beginning of each manifest; a file with another beginning is not replaced.

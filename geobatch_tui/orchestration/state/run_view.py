@@ -13,10 +13,10 @@ from geobatch_tui.ledger.place.owner import is_ours
 from geobatch_tui.ledger.read.reader import LedgerReader
 from geobatch_tui.observability.rates import named
 from geobatch_tui.observability.text import safe
-from geobatch_tui.orchestration.state.inspection import Inspector
 from geobatch_tui.orchestration.state.outcome import RunStatus
 from geobatch_tui.orchestration.state.published import published
 from geobatch_tui.orchestration.state.session import state_of_run
+from geobatch_tui.orchestration.workers.lone_worker import Inspector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -82,7 +82,6 @@ class Session:
         return self.loaded.job
 
     def put(self, update: Update) -> None:
-        """Queue an update for the next group commit."""
         self.committer.put(update)
 
     async def flush(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from geobatch_tui.execution.runtime import evidence
 from geobatch_tui.execution.worker.process import LIMITED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from geobatch_tui.execution.protocol.messages import WorkerCause
 
 #: Exit codes that our own kill gives.
@@ -76,3 +79,29 @@ def _asked(cause: WorkerCause, facts: dict[str, object]) -> Failure:
 
 def _failure(kind: type[GeobatchError], text: str, facts: dict[str, object]) -> Failure:
     return Failure(kind.__name__, kind.reaction, text, hint=kind.default_hint, evidence=facts)
+
+
+def read_tail(path: Path) -> str:
+    """Read the end of a worker's output to fd 2; empty if there is no file."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - evidence.TAIL))
+            return evidence.tail(file.read())
+    except OSError:
+        return ""
+
+
+def cut_flood(path: Path) -> None:
+    """Cut a file that a task floods to a note and its last lines."""
+    size = path.stat().st_size
+    if size <= evidence.FLOOD:
+        return
+    text = read_tail(path)[-4096:]
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+    try:
+        os.ftruncate(fd, 0)
+        note = f"{evidence.FLOOD_NOTE} {size} bytes dropped\n{text}\n"
+        os.write(fd, note.encode("utf-8", "backslashreplace"))
+    finally:
+        os.close(fd)

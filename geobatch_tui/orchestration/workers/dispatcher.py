@@ -167,7 +167,6 @@ class Dispatcher:
         self._listener.worker_up(event)
 
     def _look_at_head(self, worker: int) -> None:
-        """Tell the listener when the worker has begun another unit."""
         unit = self.scheduler.running_on(worker)
         if unit is None:
             self._heads.pop(worker, None)

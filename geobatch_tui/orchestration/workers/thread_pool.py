@@ -120,7 +120,6 @@ class ThreadPool(Roster[_Worker]):
                 self._abandon(worker, "retired")
 
     def _run(self, worker: _Worker, loop: asyncio.AbstractEventLoop) -> None:
-        """Body of a worker thread."""
 
         def tell(call: Callable[..., None], *args: object) -> None:
             try:
