@@ -58,11 +58,7 @@ def splitting(
 ) -> Splitting:
     """Plan the splitting of dead chunks of a raster job, of which ``creation`` is the job's
     ``output.creation``; only of letters of these ``classes`` and with these ``keys``, if any.
-
-    Raises:
-        ConfigError: none of them can be split.
-        StateError: the ledger cannot be read.
-    """
+    Raises ConfigError where none can be split, StateError where the ledger cannot be read."""
     chosen: dict[int, Pair] = {}
     with reading(directory) as reader:
         for letter in reader.all_letters() if reader else ():

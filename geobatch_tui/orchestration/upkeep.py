@@ -47,11 +47,9 @@ VERIFY_AT_ONCE = 4
 
 
 def load_run(directory: Path, overrides: Sequence[str] = ()) -> LoadedJob:
-    """Load the job of an earlier run from its state directory, to go on with its plan.
-
-    Raises StateError where the record of the job is unreadable, ConfigError where an override is
-    semantic.
-    """
+    """Load the job of an earlier run from its state directory, to go on with its plan. Raises
+    StateError where the record of the job is unreadable, ConfigError where an override is
+    semantic."""
     after = load_kept(directory, overrides)
     before = from_plan_json(_record(directory)) if overrides else after
     changed = changed_keys(before.job.semantic(), after.job.semantic())
@@ -103,10 +101,8 @@ def _record(directory: Path) -> Json:
 
 
 async def verify(directory: str | Path) -> Json:
-    """Re-read every published output of a run and compare it with the ledger.
-
-    Returns ``{"checked": n, "damaged": [paths]}``; a missing output is damaged.
-    """
+    """Re-read every published output of a run and compare it with the ledger: the result is
+    ``{"checked": n, "damaged": [paths]}``, with those that are missing among the damaged."""
     gate = asyncio.Semaphore(VERIFY_AT_ONCE)
     root = state_of_run(Path(directory)).output_dir
 

@@ -288,11 +288,8 @@ class Names:
         self._owners: dict[str, str] = {}
 
     def take(self, key: str, source: str) -> None:
-        """Give an output name to an item of ``source``.
-
-        Raises:
-            PreflightError: another item has it, or an input would be replaced.
-        """
+        """Give an output name to an item of ``source``. Raises PreflightError where another item
+        has it, or an input would be replaced."""
         clash = ""
         owner = self._owners.get(folded(key))
         self._owners[folded(key)] = source

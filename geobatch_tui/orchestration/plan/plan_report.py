@@ -1,4 +1,5 @@
-"""The report of a plan: totals, reasons, warnings; and the refusals that need totals."""
+"""The decisions on items, and the report of a plan: totals, reasons, warnings; and the refusals
+that need totals."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geobatch_tui.errors import DiskFullError, PreflightError
-from geobatch_tui.ledger.schema.updates import ChunkState
+from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan
+from geobatch_tui.ledger.schema.updates import ChunkState, ItemState
 from geobatch_tui.observability.text import safe
 from geobatch_tui.orchestration.plan.machine import free_disk
 from geobatch_tui.orchestration.state.letters import chunk_label
@@ -17,9 +19,13 @@ from geobatch_tui.orchestration.state.letters import chunk_label
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from geobatch_tui.execution.protocol.messages import ChunkGrid, ItemPlan, Json
-    from geobatch_tui.ledger.schema.updates import ChunkRow
-    from geobatch_tui.orchestration.plan.recipe import Decision
+    from geobatch_tui.execution.protocol.messages import (
+        Failure,
+        InspectReceipt,
+        Json,
+        SourceIdentity,
+    )
+    from geobatch_tui.ledger.schema.updates import ChunkRow, ItemRow
 
 MAX_WARNINGS = 100
 """Warnings kept word for word; the others are counted."""
@@ -35,6 +41,58 @@ NO_ROOM = "free some space, choose another output.dir or a coarser grid"
 
 PLACES = 200
 """Items whose exact place on the earth is kept; the others have bounds."""
+
+
+UNPLANNED = ItemPlan(ChunkGrid(1, 1, 1, 1), 0, 0, {})
+"""The plan of an item that could not be planned: one chunk, so that the totals add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Work to do for one item, and the reason.
+
+    ``reason`` is one of the reasons of ``plan --explain``; ``changed``: keys of values that differ
+    if it is ``param_changed``. ``row`` is the ledger's, if any. ``layer`` is that of the input.
+    ``plan`` is set if chunks are to be computed anew, ``failure`` if the probe refused,
+    ``adopted`` if an intact output stands without a row.
+    """
+
+    key: str
+    source: str
+    identity: SourceIdentity
+    fingerprint: str
+    reason: str
+    detail: str = ""
+    row: ItemRow | None = None
+    plan: ItemPlan | None = None
+    failure: Failure | None = None
+    adopted: InspectReceipt | None = None
+    replaces: bool = False
+    changed: tuple[str, ...] = ()
+    layer: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the ledger's row says enough, so that no probe is needed."""
+        if self.reason not in {"current", "was_failed", "was_interrupted"} or self.row is None:
+            return False
+        return bool(self.row.plan) or self.row.state is ItemState.DEAD
+
+    @property
+    def item_plan(self) -> ItemPlan:
+        """The item's plan, new or from the ledger; :data:`UNPLANNED` where there is none."""
+        if self.plan is not None:
+            return self.plan
+        if self.row is not None and self.row.plan and self.failure is None:
+            return ItemPlan.from_json(self.row.plan)
+        return UNPLANNED
+
+    @property
+    def unfinished_id(self) -> int | None:
+        """The item's id if the states of its chunks differ, so that the ledger must be asked."""
+        if self.row is None or self.plan is not None or self.failure is not None:
+            return None
+        return self.row.item_id if self.reason in {"was_interrupted", "was_failed"} else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +130,8 @@ def _mib(size: int) -> str:
 class PlanReport:
     """The plan of a job, as ``geobatch plan`` shows it. Grows by :meth:`add`.
 
-    ``chunks`` and ``reasons`` count chunks; ``dead`` chunks refused by the probe; ``changed``, by
-    the key of a value, chunks that are stale because the value changed. Byte figures:
+    ``chunks`` and ``reasons`` count chunks; ``changed``, by the key of a value, chunks that are
+    stale because the value changed; ``refused`` items have one chunk each. Byte figures:
     ``peak_memory_bytes`` for all workers together, ``output_bytes`` an upper estimate of the bytes
     still to be written, ``free_bytes`` on the output's filesystem; ``budget`` of all workers, 0:
     not known. ``sandbox``: the confinement of the workers, or why there is none. With ``keeps``
@@ -84,7 +142,6 @@ class PlanReport:
     output_dir: str
     items: int = 0
     chunks: int = 0
-    dead: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
     peak_memory_bytes: int = 0
@@ -132,7 +189,6 @@ class PlanReport:
             left = max(len(grid) - reasons["current"], 1)
             self._add_bytes(plan.chunk_bytes, plan.output_bytes * left // len(grid))
         if decision.failure is not None:
-            self.dead += 1
             self.refused.append(
                 {
                     "item": safe(decision.key),
@@ -174,10 +230,8 @@ class PlanReport:
         self.output_bytes += output
 
     def check_disk(self, *, compressed: bool) -> None:
-        """Compare the output with the free disk.
-
-        Raises PreflightError where it cannot fit even at the best ratio assumed.
-        """
+        """Compare the output with the free disk. Raises PreflightError where it cannot fit even at
+        the best ratio assumed."""
         self.free_bytes = free_disk(_existing(self.output_dir))
         lacking = [each for each in self.refused if each["error_class"] == DiskFullError.__name__]
         if lacking and len(lacking) == self.items:

@@ -35,8 +35,7 @@ from geobatch_tui.orchestration.plan.fingerprints import (
     item_fingerprint,
 )
 from geobatch_tui.orchestration.plan.inputs import EVERY, Input, Names, items_of, prefix_of
-from geobatch_tui.orchestration.plan.plan_report import NO_ROOM
-from geobatch_tui.orchestration.plan.recipe import Decision, Recipe
+from geobatch_tui.orchestration.plan.plan_report import NO_ROOM, Decision
 from geobatch_tui.orchestration.schedule import events as u
 from geobatch_tui.orchestration.schedule.backoff import RetryPolicy
 from geobatch_tui.orchestration.workers.dispatcher import Listener
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.ledger.schema.updates import ItemRow
     from geobatch_tui.orchestration.plan.fingerprints import Identified
+    from geobatch_tui.orchestration.plan.resources import Recipe
     from geobatch_tui.orchestration.workers.dispatcher import Dispatcher
 
 LOOKAHEAD = 256
@@ -104,11 +104,8 @@ class Planner(Listener):
         return None if self._reader is None else self._reader.item_by_key(key)
 
     async def decide(self, inputs: Sequence[Input]) -> AsyncIterator[Decision]:
-        """Decide on each input, in order.
-
-        Raises:
-            PreflightError: two layers would have one output.
-        """
+        """Decide on each input, in order. Raises PreflightError where two layers would have one
+        output."""
         names = Names(inputs, self._recipe.output_dir) if self._every_layer else None
         pending: deque[asyncio.Task[list[Decision]]] = deque()
         try:

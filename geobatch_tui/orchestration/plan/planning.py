@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.protocol.messages import Failure
     from geobatch_tui.ledger.read.reader import LedgerReader
     from geobatch_tui.orchestration.plan.inputs import Input
-    from geobatch_tui.orchestration.plan.recipe import Decision
+    from geobatch_tui.orchestration.plan.plan_report import Decision
     from geobatch_tui.orchestration.plan.resources import Resources
     from geobatch_tui.orchestration.schedule.scheduler import Scheduler
     from geobatch_tui.orchestration.workers.pool import Pool
@@ -109,10 +109,8 @@ class Planning:
         self, inputs: Sequence[Input], take: Callable[[Decision], None] = lambda _: None
     ) -> u.Finish:
         """Decide on every input; ``complete`` unless something ended it before (drained, failed).
-        ``take`` gets each decision, in input order.
-
-        Raises PreflightError, or another that is no input's fault: what ended a probe.
-        """
+        ``take`` gets each decision, in input order. Raises PreflightError, or another that is no
+        input's fault: what ended a probe."""
         running = asyncio.ensure_future(self.dispatcher.run())
         await asyncio.sleep(0)
         deciding = asyncio.ensure_future(self._decide(inputs, take))
@@ -148,10 +146,11 @@ class Planning:
             report.warn(f"{key}: its input is no longer part of the job; the output is left alone")
         if self.too_many_refused:
             report.warn(
-                f"{report.dead} of {plural(report.chunks, 'chunk')} are refused, more than "
+                f"{len(report.refused)} of {plural(report.chunks, 'chunk')} are refused, more than "
                 "failures.max_failures allows: no chunk is computed"
             )
 
     @property
     def too_many_refused(self) -> bool:
-        return exceeds(self._job.failures.max_failures, self.report.dead, self.report.chunks)
+        report = self.report
+        return exceeds(self._job.failures.max_failures, len(report.refused), report.chunks)

@@ -88,15 +88,9 @@ class Control:
             self.ready()
 
     def send(self, verb: str, **arguments: object) -> Future[Json]:
-        """Send a command; it takes effect on the engine's loop. Before the run has started it
-        waits for it.
-
-        Returns:
-            The run's reply once it has come; StateError where the run refused, or is over.
-
-        Raises:
-            ValueError: for an unknown verb.
-        """
+        """Send a command, which takes effect on the engine's loop, once the run has started. Return
+        the run's reply to come, which is StateError where the run refused, or is over. Raises
+        ValueError for an unknown verb."""
         if verb not in VERBS:
             raise ValueError(f"there is no command {verb!r}")
         asked = _Asked(verb, arguments)
@@ -137,11 +131,9 @@ def socket_path(run_id: str) -> Path:
 
 @contextlib.asynccontextmanager
 async def listening(run: Steered, path: Path) -> AsyncIterator[Path | None]:
-    """Listen for commands at ``path`` while the block runs.
-
-    Yields None where no socket can be made (a directory of somebody else's, a path too long): the
-    run goes on, it just cannot be steered from outside.
-    """
+    """Listen for commands at ``path`` while the block runs. Yields None where no socket can be made
+    (a directory of somebody else's, a path too long): the run goes on, it just cannot be steered
+    from outside."""
     try:
         _make_private(path.parent)
         _sweep(path.parent)
@@ -236,10 +228,8 @@ def _answer(run: Steered, line: bytes, origin: str) -> dict[str, object]:
 
 
 def send(directory: str | Path, verb: str, **arguments: object) -> Json:
-    """Send a command to the run in another process that holds an output directory.
-
-    Returns its reply. Raises StateError where no run is live there, or it does not answer.
-    """
+    """Send a command to the run in another process that holds an output directory. Returns its
+    reply. Raises StateError where no run is live there, or it does not answer."""
     state = state_of_run(Path(directory))
     holder = live_holder(state.lock)
     if holder is None or not holder.socket:

@@ -86,10 +86,8 @@ class ItemFinisher:
             self._dispatcher.fail(error)
 
     def recompute(self, item: OpenItem, failure: Failure) -> bool:
-        """Compute the chunks anew that the assembly found damaged, once for each item.
-
-        Returns False if the failure names no chunk, or it happened before.
-        """
+        """Compute the chunks anew that the assembly found damaged, once for each item. Returns
+        False if the failure names no chunk, or it happened before."""
         damaged = [int(index) for index in failure.evidence.get("chunks", ())]
         if not damaged or item.recomputed:
             return False
@@ -103,11 +101,9 @@ class ItemFinisher:
         return True
 
     def requeue(self, classes: Sequence[str], keys: Sequence[str]) -> int:
-        """Give dead letters another chance while the run goes on; all if nothing is named.
-
-        Letters of items that could not be planned, and of single features, are left: they take a
-        new run. Returns how many were requeued.
-        """
+        """Give dead letters another chance while the run goes on; all if nothing is named. Letters
+        of items that could not be planned, and of single features, are left: they take a new run.
+        Returns how many were requeued."""
         chosen = [
             letter
             for letter in self._session.reader.dead_letters()

@@ -55,11 +55,9 @@ class OpenItem:
 
 
 class OpenItems:
-    """Reads open chunks in id order, hands them out as units, and keeps their items.
-
-    ``only`` has the ids of the only chunks to hand out; None: all. Items of which others are open
-    stay as they are.
-    """
+    """Reads open chunks in id order, hands them out as units, and keeps their items. ``only`` has
+    the ids of the only chunks to hand out; None: all. Items of which others are open stay as they
+    are."""
 
     def __init__(self, session: Session, only: frozenset[int] | None = None) -> None:
         job = session.job

@@ -57,11 +57,9 @@ class MemoryWatch:
 
 
 class SpaceWatch:
-    """Watches the free disk of the output.
-
-    Under the low-water mark it tells the scheduler to stop admitting, above it to go on. It calls
-    ``give_up`` once ``patience`` seconds passed without a finished chunk.
-    """
+    """Watches the free disk of the output. Under the low-water mark it tells the scheduler to stop
+    admitting, above it to go on. It calls ``give_up`` once ``patience`` seconds passed without a
+    finished chunk."""
 
     def __init__(
         self,

@@ -26,10 +26,8 @@ _HYSTERESIS = 0.05
 
 def pressure_level(rss: int, budget: int, previous: Level = Level.CALM) -> Level:
     """Return the rung of the pressure ladder for ``rss`` bytes resident of a ``budget`` in bytes.
-
-    Rungs are entered at 70, 85 and 95 % and left 5 points below that, so that a reading that
-    wavers about a threshold does not. A ``budget`` of 0 or less means no limit.
-    """
+    Rungs are entered at 70, 85 and 95 % and left 5 points below that, so that a reading that wavers
+    about a threshold does not. A ``budget`` of 0 or less means no limit."""
     if budget <= 0:
         return Level.CALM
     share = rss / budget
@@ -61,10 +59,8 @@ class Prediction:
 
     def warmed_up(self, rss: int) -> None:
         """Learn the bytes of a worker that is ready: each costs as much before it does anything.
-
         The largest is kept: measured peaks are taken against it, and too high a baseline only
-        wastes a little, while too low a one admits too much.
-        """
+        wastes a little, while too low a one admits too much."""
         self.baseline = max(self.baseline, rss)
 
     def learn(self, unit: Unit, rss_peak: int) -> None:
@@ -134,18 +130,14 @@ class Admission:
         self.handles = 0
 
     def hopeless(self, unit: Unit) -> bool:
-        """Whether the unit would exceed the budget by far even if it ran alone.
-
-        Judged by the plan alone: a factor learned from other units must not condemn this one.
-        """
+        """Whether the unit would exceed the budget by far even if it ran alone. Judged by the plan
+        alone: a factor learned from other units must not condemn this one."""
         return self.budget > 0 and unit.bytes > HOPELESS * self.budget
 
     def fits(self, size: int, handles: int, held: Reservation, baselines: int) -> bool:
         """Whether a worker that holds ``held`` may also be given a unit of ``size`` bytes.
-
         ``baselines``: bytes that all workers take before any work. It is the caller who always
-        admits a unit when nothing else runs.
-        """
+        admits a unit when nothing else runs."""
         if self.budget > 0:
             total = self.bytes + max(size - held.bytes, 0)
             if total + baselines > self.budget:
@@ -212,11 +204,9 @@ class Gate:
             self.suspend("memory")
 
     def open(self, in_flight: int) -> bool:
-        """Whether a unit may be sent while ``in_flight`` others are with workers.
-
-        Memory pressure never holds the only unit: if the idle workers alone are too large, to
-        wait for them to shrink would be to wait for ever.
-        """
+        """Whether a unit may be sent while ``in_flight`` others are with workers. Memory pressure
+        never holds the only unit: if the idle workers alone are too large, to wait for them to
+        shrink would be to wait for ever."""
         if not self._reasons and self.level is Level.CALM:
             return True
         if in_flight or len(self._reasons) > 1:

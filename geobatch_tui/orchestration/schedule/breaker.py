@@ -20,10 +20,8 @@ _COUNTED = frozenset({Reaction.TRANSIENT, Reaction.RESOURCE, Reaction.UNKNOWN})
 
 
 class FailureWindow:
-    """The last ``size`` outcomes.
-
-    They look systemic when at least ``minimum`` of them, and at least half, are failures.
-    """
+    """The last ``size`` outcomes. They look systemic when at least ``minimum`` of them, and at
+    least half, are failures."""
 
     def __init__(self, size: int, minimum: int = MINIMUM) -> None:
         self._size = size
@@ -80,10 +78,8 @@ class Breaker:
 
 
 def exceeds(limit: FailureLimit | None, dead: int, total: int) -> bool:
-    """Whether ``dead`` dead letters of ``total`` units are more than ``limit`` tolerates.
-
-    A share of an unknown ``total`` (0) is never exceeded.
-    """
+    """Whether ``dead`` dead letters of ``total`` units are more than ``limit`` tolerates. A share
+    of an unknown ``total`` (0) is never exceeded."""
     if limit is None:
         return False
     if limit.count is not None and dead > limit.count:

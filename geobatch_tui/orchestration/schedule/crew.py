@@ -68,11 +68,8 @@ class Crew:
         return True
 
     def expects(self, number: int, *, asked: bool) -> bool:
-        """Whether a loss is news: of a worker that is up or starts.
-
-        Workers that start have no number yet. Nobody asks them to end, so with ``asked`` it is a
-        late message of another.
-        """
+        """Whether a loss is news: of a worker that is up or starts. Workers that start have no
+        number yet. Nobody asks them to end, so with ``asked`` it is a late message of another."""
         if number in self.up:
             return True
         return not asked and number not in self._gone and self.starting > 0

@@ -104,11 +104,9 @@ class Durations:
 
 
 class Placement:
-    """Places units of the backlog on workers of the crew, as far as the gate is open.
-
-    Assembly comes before the lane, the lane before chunks, chunks before probes. A unit that comes
-    first and does not fit holds the others back, or small units would starve a large one for ever.
-    """
+    """Places units of the backlog on workers of the crew, as far as the gate is open. Assembly
+    comes before the lane, the lane before chunks, chunks before probes. A unit that comes first and
+    does not fit holds the others back, or small units would starve a large one for ever."""
 
     def __init__(self, config: SchedulerConfig, decide: Callable[[u.Decision], None]) -> None:
         self.config = config

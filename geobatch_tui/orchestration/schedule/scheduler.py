@@ -76,10 +76,7 @@ class Scheduler:
 
     def handle(self, event: u.Event, now: float) -> list[u.Decision]:
         """Take an event at ``now`` (seconds of a monotonic clock); return decisions, in order.
-
-        Raises:
-            ValueError: a unit was offered that is already known.
-        """
+        Raises ValueError where a unit was offered that is already known."""
         if self._finished:
             return []
         now = self._advance(now)

@@ -63,10 +63,8 @@ class Verdict:
 
 def from_outside(cause: WorkerCause, failure: Failure | None) -> bool:
     """Whether somebody else ended the worker: neither itself, nor we, nor the kernel for memory.
-
     ``evidence["signal"]`` says so; or ``evidence["exitcode"]`` is None, where the fork server was
-    killed and took the exit code with it.
-    """
+    killed and took the exit code with it."""
     if cause != "signal" or failure is None or failure.evidence.get("oom"):
         return False
     facts = failure.evidence
@@ -122,11 +120,8 @@ class Judge:
         *,
         others: int = 0,
     ) -> Verdict:
-        """Judge a unit whose worker ended at ``now``.
-
-        ``limit``: the seconds that the unit overran, where that was the cause. ``others``: how
-        many workers are up beside it.
-        """
+        """Judge a unit whose worker ended at ``now``. ``limit``: the seconds that the unit overran,
+        where that was the cause. ``others``: how many workers are up beside it."""
         unit = entry.unit
         if failure is not None and is_limited(failure):
             return Verdict(Action.FEWER, unit, failure, FEWER_WAIT)

@@ -40,12 +40,7 @@ _PLACE: Final = (
 
 def write_letters(letters: Letters, path: Path) -> None:
     """Write dead letters to ``path``: GeoJSON for ``.geojson`` and ``.json``, CSV for ``.csv``.
-    The file is complete or not there.
-
-    Raises:
-        ConfigError: its name has another ending.
-        OutputGoneError: it cannot be written.
-    """
+    Raises ConfigError where its name has another ending, and as :func:`write_file` does."""
     writers: Mapping[str, Writer] = {
         ".geojson": stream_geojson,
         ".json": stream_geojson,
@@ -60,11 +55,8 @@ def write_letters(letters: Letters, path: Path) -> None:
 
 
 def write_file(write: Writer, letters: Letters, path: Path) -> None:
-    """Write ``letters`` with ``write`` to ``path``, completely or not at all.
-
-    Raises:
-        OutputGoneError: it cannot be written.
-    """
+    """Write ``letters`` with ``write`` to ``path``, completely or not at all. Raises
+    OutputGoneError where it cannot be written."""
     try:
         with replacing(path) as file:
             text = io.TextIOWrapper(file, "utf-8", newline="")

@@ -80,12 +80,8 @@ def entry(row: ItemRow, root: Path, seconds: float | None) -> Json:
 
 
 def write_manifest(state: StateDir, run_id: str) -> None:
-    """Write the entries to ``outputs.json`` in the output directory, completely or not at all.
-
-    Raises:
-        StateError: a file of that name is not ours, or the ledger cannot be read.
-        OutputGoneError: it cannot be written.
-    """
+    """Write the entries to ``outputs.json`` in the output directory, as :func:`write_file` does.
+    Raises StateError where a file of that name is not ours, or the ledger cannot be read."""
     path = state.output_dir / MANIFEST
     _refuse_foreign(path)
 

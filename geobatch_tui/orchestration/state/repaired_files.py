@@ -20,10 +20,8 @@ _SUFFIXES = (".gpkg", ".fgb", ".geojson")
 
 
 def item_of(chunks: Sequence[str], file: Path) -> str:
-    """Return the item that ``file`` is for, by the chunks or items that are to be retried.
-
-    Raises ConfigError if they are not of one item, or the file cannot be taken.
-    """
+    """Return the item that ``file`` is for, by the chunks or items that are to be retried. Raises
+    ConfigError if they are not of one item, or the file cannot be taken."""
     keys = {chunk.rpartition("@")[0] or chunk for chunk in chunks}
     if len(keys) != 1:
         raise ConfigError(

@@ -66,10 +66,8 @@ class RunView:
 
     def wait(self, period: float = PERIOD) -> Json:
         """Wait until the run that is there now has ended, or its process is gone; look every
-        ``period`` seconds. Return its status then; :func:`exit_code_of` tells the code.
-
-        Raises StateError where its ledger is gone, or knows nothing of it.
-        """
+        ``period`` seconds. Return its status then; :func:`exit_code_of` tells the code. Raises
+        StateError where its ledger is gone, or knows nothing of it."""
         run_id = ""
         while (holder := live_holder(self._state.lock)) is not None:
             run_id = run_id or holder.run_id
@@ -150,8 +148,6 @@ def _overall(row: RunRow, seconds: float) -> dict[str, float]:
 
 
 def open_run(directory: str | Path) -> RunView:
-    """Open the run in an output directory for reading.
-
-    Raises PlanMismatchError if there is none.
-    """
+    """Open the run in an output directory for reading. Raises PlanMismatchError if there is
+    none."""
     return RunView(directory)

@@ -177,10 +177,8 @@ def refuse_file(output_dir: Path) -> None:
 
 
 def probe_output(output_dir: Path) -> None:
-    """Make the output directory and write to it once.
-
-    Raises PreflightError if that fails, which a run would notice only at its first publication.
-    """
+    """Make the output directory and write to it once. Raises PreflightError if that fails, which a
+    run would notice only at its first publication."""
     refuse_file(output_dir)
     probe = output_dir / f".geobatch-probe-{os.getpid()}-{secrets.token_hex(8)}"
     try:
@@ -326,10 +324,8 @@ def _forget(state: StateDir) -> None:
 
 
 def state_of_run(directory: Path) -> StateDir:
-    """Open the state directory of an earlier run in ``directory``.
-
-    Raises PlanMismatchError if there is none.
-    """
+    """Open the state directory of an earlier run in ``directory``. Raises PlanMismatchError if
+    there is none."""
     if not (directory / ".geobatch").is_dir():
         if directory.is_dir():
             why = "it has no .geobatch directory"
@@ -348,12 +344,8 @@ def state_of_run(directory: Path) -> StateDir:
 
 
 def own_state_of_run(directory: Path) -> StateDir:
-    """Open the state directory of an earlier run in ``directory``, to be obeyed or changed.
-
-    Raises:
-        PlanMismatchError: there is none.
-        StateError: it is not the user's own.
-    """
+    """Open the state directory of an earlier run in ``directory``, to be obeyed or changed. Raises
+    PlanMismatchError where there is none, StateError where it is not the user's own."""
     state = state_of_run(directory)
     refuse_foreign(Path(state.root))
     return state

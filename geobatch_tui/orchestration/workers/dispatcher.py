@@ -71,9 +71,7 @@ class Dispatcher:
         self._next_task = 1
         self._events: list[u.Event] = []
         self._handling = False
-        self._over: asyncio.Future[u.Finish] | None = None
-        self._finish: u.Finish | None = None
-        self._error: BaseException | None = None
+        self._over: asyncio.Future[u.Finish] = asyncio.get_running_loop().create_future()
         self._ticker: asyncio.TimerHandle | None = None
 
     def tell(self, event: u.Event) -> None:
@@ -110,15 +108,9 @@ class Dispatcher:
 
     async def run(self) -> u.Finish:
         """Work until the scheduler finishes, and leave the workers as they are."""
-        loop = asyncio.get_running_loop()
-        self._over = loop.create_future()
         self._pool.listen(self._on_pool)
-        if self._error is not None:
-            raise self._error
-        if self._finish is not None:
-            # Adopting workers was enough to find that there is nothing to do.
-            return self._finish
-        self._tick()
+        if not self._over.done():  # adopting workers may show that there is nothing to do
+            self._tick()
         try:
             return await self._over
         finally:
@@ -127,11 +119,9 @@ class Dispatcher:
 
     def fail(self, error: BaseException) -> bool:
         """End :meth:`run` with an error that is not a chunk's; False: it has ended already."""
-        if self._over is not None and self._over.done():
+        if self._over.done():
             return False
-        self._error = self._error or error
-        if self._over is not None:
-            self._over.set_exception(error)
+        self._over.set_exception(error)
         return True
 
     def _tick(self) -> None:
@@ -144,7 +134,7 @@ class Dispatcher:
         self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
 
     def _on_pool(self, event: PoolEvent) -> None:
-        if self._over is not None and self._over.done():
+        if self._over.done():
             # Workers that end now are being closed: nothing is to be started in their place.
             if isinstance(event, Lost):
                 self.workers.pop(event.worker, None)
@@ -225,6 +215,5 @@ class Dispatcher:
             case u.Unsuspend(reason):
                 listener.unsuspended(reason)
             case u.Finish():
-                self._finish = decision
-                if self._over is not None and not self._over.done():
+                if not self._over.done():
                     self._over.set_result(decision)

@@ -54,11 +54,9 @@ def start_fork_server(data: str = "raster") -> None:
 
 
 def start_tracker() -> None:
-    """Start multiprocessing's resource tracker, or do nothing if it runs.
-
-    It is a ``python -c``, which would take its modules from the current directory first: a file
-    ``signal.py`` there would run.
-    """
+    """Start multiprocessing's resource tracker, or do nothing if it runs. It is a ``python -c``,
+    which would take its modules from the current directory first: a file ``signal.py`` there would
+    run."""
     from multiprocessing import resource_tracker
 
     with _blocked(signal.SIGHUP), _environment({**os.environ, "PYTHONSAFEPATH": "1"}):
@@ -115,9 +113,7 @@ class Process:
 
     def exitcode(self) -> int | None:
         """Return the exit code; negative: the signal; None: unknown, as the fork server died too.
-
-        Only after the sentinel became readable; once.
-        """
+        Only after the sentinel became readable; once."""
         from multiprocessing import forkserver
 
         try:
@@ -135,9 +131,7 @@ class Process:
 def launch(body: object, fds: list[int]) -> Process:
     """Run ``body._bootstrap(parent_sentinel)`` in a new process that inherits ``fds``, where
     `multiprocessing.forkserver.get_inherited_fds` returns them. ``body`` is of an importable class.
-
-    Blocks until the fork server has loaded: call it from a thread.
-    """
+    Blocks until the fork server has loaded: call it from a thread."""
     from multiprocessing import forkserver, reduction
 
     start_fork_server()

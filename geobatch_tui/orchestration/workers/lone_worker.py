@@ -44,9 +44,7 @@ class LoneWorker:
 
     async def ask(self, task: Task) -> Outcome | Lost:
         """Have a task done, whatever its number; return its outcome, or how its worker ended.
-
-        Raises TimeoutError once the worker is ended for it.
-        """
+        Raises TimeoutError once the worker is ended for it."""
         try:
             async with asyncio.timeout(self._seconds):
                 answer = await self._put(task)
