@@ -110,7 +110,10 @@ class Pieces:
 
     def _close(self) -> None:
         batches, self._batches = self._batches, []
-        whole = self._is_whole() if batches else False
+        low, high = self._cell * self._size, min((self._cell + 1) * self._size, self._count)
+        # A row group, or more, that lies in this chunk alone.
+        alone = self._plan.cell > 0 and self._first <= low and high <= self._end
+        whole = bool(batches) and alone and not self._plan.options.get("sorted")
         if whole:
             encode(self._plan, batches, Sink(self._spooled.write))
         elif batches:
@@ -120,12 +123,6 @@ class Pieces:
             self._stats.append([self._cell, self._rows, int(whole), size])
             self._spooled.write(bytes(-size % segment.ALIGN))
         self._rows, self._begin = 0, self._spooled.length
-
-    def _is_whole(self) -> bool:
-        """Whether the cell is a row group, or more, and lies in this chunk alone."""
-        low, high = self._cell * self._size, min((self._cell + 1) * self._size, self._count)
-        encodes = bool(self._plan.cell) and not self._plan.options.get("sorted")
-        return encodes and self._first <= low and high <= self._end
 
 
 def pieces_of(parts: Iterator[segment.Content]) -> Iterator[Piece]:
@@ -217,12 +214,13 @@ def writer(
     plan: VectorPlan, sink: Sink | pa.BufferOutputStream, schema: pa.Schema
 ) -> pq.ParquetWriter:
     """Open a writer of Parquet with the settings of all outputs."""
+    texts = (pa.string(), pa.large_string())
     return pq.ParquetWriter(
         sink,
         schema,
         compression=plan.options["codec"],
         compression_level=plan.options["level"],
-        use_dictionary=[name for name in plan.fields if _repeats(schema.field(name).type)],
+        use_dictionary=[name for name in plan.fields if schema.field(name).type in texts],
         write_statistics=columns_with_statistics(schema, is_table=plan.is_table),
         write_page_index=False,  # it says where pages lie, and these move
         version="2.6",
@@ -238,19 +236,12 @@ def columns_with_statistics(schema: pa.Schema, *, is_table: bool) -> list[str]:
     return [path for field in fields for path in _leaves(field.type, field.name)]
 
 
-_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-
-
 def _leaves(kind: pa.DataType, path: str) -> Iterator[str]:
     """List the leaves of a column by their paths, as Parquet names them."""
     if pa.types.is_struct(kind):
         for inner in kind:
             yield from _leaves(inner.type, f"{path}.{inner.name}")
-    elif any(is_one(kind) for is_one in _LISTS):
+    elif isinstance(kind, pa.ListType | pa.LargeListType | pa.FixedSizeListType):
         yield from _leaves(kind.value_type, f"{path}.list.element")
     else:
         yield path
-
-
-def _repeats(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
