@@ -7,7 +7,7 @@ or dropped, and with counts of what it did.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from geobatch_tui.execution.vector.batch.buffers import Room
     from geobatch_tui.execution.vector.geometry.geos import Change
     from geobatch_tui.execution.vector.geometry.trail import Trail
+    from geobatch_tui.execution.vector.geometry.transform import Reprojector
     from geobatch_tui.execution.vector.plan import VectorPlan
 
 #: Values of ``geometry_kind``, in the order of WKB's numbers, which go on with the multi types.
@@ -84,9 +85,10 @@ def reproject(context: Context, batch: Batch) -> Batch:
 
     plan, shapes = context.plan, batch.shapes
     if plan.src_crs == plan.dst_crs:
-        return _at_antimeridian(context, batch)
+        return _at_antimeridian(context, batch, None)
     with context.stage("transform"):
-        moved = reprojector(plan.src_crs, plan.dst_crs).move(shapes)
+        way = reprojector(plan.src_crs, plan.dst_crs)
+        moved = way.move(shapes)
     batch.set_aside(
         np.flatnonzero(moved.failed).tolist(), "a coordinate has no place in the target CRS"
     )
@@ -98,37 +100,34 @@ def reproject(context: Context, batch: Batch) -> Batch:
     column = shapes.replaced(shapes.x, shapes.y, context.room)
     facts = {"outside_area": int((moved.outside & ~batch.dropped).sum())}
     batch = replace(batch, shapes=replace(shapes, column=column), facts=facts)
-    return _at_antimeridian(context, batch, before)
+    return _at_antimeridian(context, batch, (before, way) if way.unrolls else None)
 
 
-def _at_antimeridian(context: Context, batch: Batch, before: pa.Array | None = None) -> Batch:
-    """Count what lies across the antimeridian, or cut it; ``before``: the geometries in the CRS of
-    the source, if they were in another."""
+def _at_antimeridian(
+    context: Context, batch: Batch, projected: tuple[pa.Array, Reprojector] | None
+) -> Batch:
+    """Count what lies across the antimeridian, or cut it; ``projected``: the geometries as they
+    were in a projection, and their way from there."""
     from geobatch_tui.execution.vector.geometry import transform
 
-    plan = context.plan
-    if not transform.in_degrees(plan.dst_crs):
+    if not transform.in_degrees(context.plan.dst_crs):
         return batch
-    moves = transform.reprojector(plan.src_crs, plan.dst_crs) if before is not None else None
-    if moves is not None and not moves.unrolls:
-        moves = None
-    look = transform.near_both_sides if moves is None else transform.half_round
-    may_be = look(batch.shapes) & ~batch.dropped
-    may_be[list(batch.bad)] = False
-    if not may_be.any():
+    look = transform.near_both_sides if projected is None else transform.half_round
+    rows = batch.going_on(look(batch.shapes))
+    if not len(rows):
         return batch
     # shapely is loaded only where there is anything to look at: that takes long.
     from geobatch_tui.execution.vector.geometry import antimeridian, geos
 
     unread: Bad = {}
-    column = batch.shapes.column if moves is None else before
-    rows, cut = np.flatnonzero(may_be), cast("Change", antimeridian.cut)
+    column = batch.shapes.column if projected is None else projected[0]
     objects = geos.read(column, rows, unread)
     rows, objects = without(rows, unread), objects[[row not in unread for row in rows.tolist()]]
-    if moves is None:
+    cut: Change = antimeridian.cut
+    if projected is None:
         crossing = antimeridian.across(objects)
     else:
-        crossing, cut = antimeridian.on_the_way(objects, moves.lonlat)
+        crossing, cut = antimeridian.on_the_way(objects, projected[1].lonlat)
     rows = rows[crossing]
     facts = batch.facts | {"across_antimeridian": len(rows)}
     if not context.params.get("wrapdateline"):

@@ -41,11 +41,15 @@ class Batch:
         """Set ``rows`` aside for a ``reason``; it takes the place of an earlier one."""
         self.bad.update(dict.fromkeys(rows, (error, reason)))
 
+    def going_on(self, marks: NDArray[np.bool_]) -> Rows:
+        """Return the marked rows that are neither dropped nor set aside."""
+        marks = marks & ~self.dropped
+        marks[list(self.bad)] = False
+        return np.flatnonzero(marks)
+
     def usable(self) -> Rows:
         """Return the rows that have a geometry to work on."""
-        rows = (self.shapes.status == wkb_loops.OK) & ~self.dropped
-        rows[list(self.bad)] = False
-        return np.flatnonzero(rows)
+        return self.going_on(self.shapes.status == wkb_loops.OK)
 
     def sound(self, rows: Rows) -> Rows:
         """Return those of ``rows`` that are not set aside."""

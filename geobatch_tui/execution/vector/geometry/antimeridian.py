@@ -7,6 +7,7 @@ if it is on its way in the projection that it comes from.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
     from geobatch_tui.execution.vector.geometry.geos import Change, Shapes
 
+    Places = NDArray[np.float64]
+    Turns = NDArray[np.int64]
     #: Makes longitudes and latitudes of coordinates.
-    There = Callable[
-        [NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]
-    ]
+    There = Callable[[Places, Places], tuple[Places, Places]]
 
 _HALF, _TURN = 180.0, 360.0
 #: Places on a step that are looked at, with its ends.
@@ -38,8 +39,13 @@ _BEYOND = 91.0
 
 def across(given: Shapes) -> NDArray[np.bool_]:
     """Mark geometries with a step across the antimeridian."""
-    crossing = [any(map(_steps_across, geos.pieces(shape))) for shape in given]
-    return np.array(crossing, np.bool_)
+    return np.array([_is_across(shape, _turns) for shape in given], np.bool_)
+
+
+def _is_across(shape: Geometry, turns: Callable[[Places], Turns]) -> bool:
+    """Whether a step of a line of ``shape`` takes any turns."""
+    pieces = geos.pieces(shape)
+    return any(turns(line).any() for piece in pieces for line in _lines(piece))
 
 
 def cut(shape: Geometry) -> Geometry:
@@ -63,10 +69,7 @@ def rolled(shape: Geometry) -> Geometry:
         if piece.is_empty or (west >= -_HALF and east <= _HALF):
             made.append(piece)
         elif piece.geom_type == "Point":
-            turn = np.floor((west + _HALF) / _TURN)
-            made.append(
-                shapely.transform(piece, lambda at, by=turn: _moved(at, -by), include_z=piece.has_z)
-            )
+            made.append(_turned(piece, -np.floor((west + _HALF) / _TURN)))
         else:
             made += _turns_of(piece)
     return _joined(made)
@@ -84,18 +87,14 @@ def on_the_way(given: Shapes, there: There) -> tuple[NDArray[np.bool_], Change]:
 
     ``there`` makes longitudes and latitudes of their coordinates.
     """
-    crossing = np.array([_crosses(shape, there) for shape in given], np.bool_)
+    turns = partial(_turns_on_the_way, there=there)
+    crossing = np.array([_is_across(shape, turns) for shape in given], np.bool_)
     coming = iter(given[crossing])
     return crossing, lambda _: _cut_on_the_way(next(coming), there)
 
 
-def _crosses(shape: Geometry, there: There) -> bool:
-    lines = (line for piece in geos.pieces(shape) for line in _lines(piece))
-    return any(bool(_turns_on_the_way(line, there).any()) for line in lines)
-
-
 def _cut_on_the_way(shape: Geometry, there: There) -> Geometry:
-    def unroll(at: NDArray[np.float64]) -> NDArray[np.float64]:
+    def unroll(at: Places) -> Places:
         turns = _summed(at, _turns_on_the_way(at, there))
         made = at.copy()
         made[:, 0], made[:, 1] = there(at[:, 0], at[:, 1])
@@ -121,7 +120,7 @@ def parted(shape: Geometry) -> Geometry:
     return shapely.multilinestrings(shapely.get_parts(each))
 
 
-def _parts_of(at: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def _parts_of(at: Places) -> list[Places]:
     x, y = at[:, 0], at[:, 1]
     across = (np.minimum(x[1:], x[:-1]) < -NEAR) & (np.maximum(x[1:], x[:-1]) > NEAR)
     on = np.abs(x) == _HALF
@@ -143,14 +142,10 @@ def _parts_of(at: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return [part for part in made if len(np.unique(part[:, :2], axis=0)) > 1] or [at]
 
 
-def _other_side(place: NDArray[np.float64]) -> NDArray[np.float64]:
+def _other_side(place: Places) -> Places:
     over = place.copy()
     over[0] = -over[0]
     return over
-
-
-def _steps_across(piece: Geometry) -> bool:
-    return any(bool(_turns(line).any()) for line in _lines(piece))
 
 
 def _lines(piece: Geometry) -> list[Geometry]:
@@ -159,7 +154,7 @@ def _lines(piece: Geometry) -> list[Geometry]:
     return [shapely.get_coordinates(line) for line in lines]
 
 
-def _turns(at: NDArray[np.float64]) -> NDArray[np.int64]:
+def _turns(at: Places) -> Turns:
     """Count the turns by which each coordinate but the first lies further on than it says."""
     x, before = at[1:, 0], at[:-1, 0]
     turns = ((before > NEAR) & (x < -NEAR)).astype(np.int64)
@@ -170,7 +165,7 @@ def _turns(at: NDArray[np.float64]) -> NDArray[np.int64]:
     return turns
 
 
-def _turns_on_the_way(at: NDArray[np.float64], there: There) -> NDArray[np.int64]:
+def _turns_on_the_way(at: Places, there: There) -> Turns:
     """Do as :func:`_turns` with coordinates in a projection: between two of them, places on the way
     tell on which side of the world it leads. Where it leads the long way round, a step is across if
     GDAL takes it to be so."""
@@ -185,7 +180,7 @@ def _turns_on_the_way(at: NDArray[np.float64], there: There) -> NDArray[np.int64
 
 
 def _cut(piece: Geometry) -> list[Geometry]:
-    if not _steps_across(piece):
+    if not _is_across(piece, _turns):
         return [piece]
     return _turns_of(_unrolled(piece, _unroll))
 
@@ -205,24 +200,25 @@ def _turns_of(flat: Geometry) -> list[Geometry]:
     for turn in range(first, last + 1):
         left = turn * _TURN - _HALF
         part = shapely.intersection(flat, shapely.box(left, -_BEYOND, left + _TURN, _BEYOND))
-        moved = shapely.transform(part, lambda at, by=turn: _moved(at, -by), include_z=part.has_z)
         made += [
             one
-            for one in geos.pieces(moved)
+            for one in geos.pieces(_turned(part, -turn))
             if not one.is_empty and shapely.get_dimensions(one) == shapely.get_dimensions(flat)
         ]
     return made
 
 
-def _moved(at: NDArray[np.float64], turns: Geometry) -> NDArray[np.float64]:
+def _moved(at: Places, turns: Turns | float) -> Places:
     moved = at.copy()
     moved[:, 0] += turns * _TURN
     return moved
 
 
-def _unrolled(
-    piece: Geometry, unroll: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> Geometry:
+def _turned(shape: Geometry, turns: float) -> Geometry:
+    return shapely.transform(shape, lambda at: _moved(at, turns), include_z=shape.has_z)
+
+
+def _unrolled(piece: Geometry, unroll: Callable[[Places], Places]) -> Geometry:
     """Unroll a line or polygon to a map that goes on beyond the antimeridian; ``unroll`` makes
     the coordinates of one of its lines."""
     if piece.geom_type != "Polygon":
@@ -232,18 +228,15 @@ def _unrolled(
     holes = []
     for ring in piece.interiors:
         hole = shapely.transform(ring, unroll, include_z=piece.has_z)
-        turns = round((middle - _middle(hole)) / _TURN)
-        holes.append(
-            shapely.transform(hole, lambda at, by=turns: _moved(at, by), include_z=piece.has_z)
-        )
+        holes.append(_turned(hole, round((middle - _middle(hole)) / _TURN)))
     return shapely.polygons(shell, holes or None)
 
 
-def _unroll(at: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unroll(at: Places) -> Places:
     return _moved(at, _summed(at, _turns(at)))
 
 
-def _summed(at: NDArray[np.float64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
+def _summed(at: Places, steps: Turns) -> Turns:
     """Sum up the turns of each coordinate of a line, by those of its ``steps``.
 
     Raises:

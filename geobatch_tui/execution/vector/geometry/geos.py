@@ -153,18 +153,21 @@ def touch(
         dimensions = range(dimension, -1, -1) if collapsed and dimension > 0 else (dimension,)
         try:
             changed, whole = _changed(value, change, dimensions, row, trail)
-        except shapely.errors.GEOSException as error:
-            batch.set_aside((row,), f"GEOS: {error}")
-            continue
-        except InvalidShapeError as error:
-            batch.set_aside((row,), str(error))
+        except (shapely.errors.GEOSException, InvalidShapeError) as error:
+            own = isinstance(error, InvalidShapeError)
+            batch.set_aside((row,), str(error) if own else f"GEOS: {error}")
             continue
         if changed:
             made[row] = changed
             lessened += [] if whole else [row]
         else:
             empty.append(row)
-    return Touched(_with(shapes, made), empty, lessened)
+    if made:
+        column = shapes.column.to_pylist()
+        for row, value in made.items():
+            column[row] = value
+        shapes = wkb_coordinates.coordinates(pa.array(column, pa.binary()))
+    return Touched(shapes, empty, lessened)
 
 
 #: Behind the WKB of a geometry in a trail: whether parts of it are left out.
@@ -231,14 +234,3 @@ def pieces(shape: Geometry) -> list[Geometry]:
     if not hasattr(shape, "geoms"):
         return [shape]
     return [piece for part in shape.geoms for piece in pieces(part)]
-
-
-def _with(
-    shapes: wkb_coordinates.Coordinates, made: dict[int, bytes]
-) -> wkb_coordinates.Coordinates:
-    if not made:
-        return shapes
-    values = shapes.column.to_pylist()
-    for row, value in made.items():
-        values[row] = value
-    return wkb_coordinates.coordinates(pa.array(values, pa.binary()))

@@ -40,6 +40,7 @@ _LATTICE = 0.1
 #: has it.
 _FROM_DEGREES = "proj=pipeline step proj=unitconvert xy_in=deg xy_out=rad step proj="
 _RADIAN = np.pi / 180
+_WORLD = (-180.0, -90.0, 180.0, 90.0)
 #: Beyond this latitude all longitudes are one place.
 _POLE = 89.9999
 
@@ -64,17 +65,14 @@ class Reprojector:
     """Transforms coordinates; belongs to one thread, as PROJ's objects do."""
 
     def __init__(self, src: str, dst: str) -> None:
-        self._src, dst_crs = CRS.from_wkt(src), CRS.from_wkt(dst)
+        source, area = CRS.from_wkt(src), CRS.from_wkt(dst).area_of_use
+        self._area = None if area is None or area.bounds == _WORLD else area.bounds
         self._there = coordinate_operations.transformer(src, dst)
         self._step = _single_step(coordinate_operations.known(src, dst).pipeline, self._there)
-        area = dst_crs.area_of_use
-        self._area = None if area is None else (area.west, area.south, area.east, area.north)
-        if self._area is not None and self._area == (-180.0, -90.0, 180.0, 90.0):
-            self._area = None
-        self._degrees = self._src.is_geographic
+        self._degrees = source.is_geographic
         self._lonlat = None
         if not self._degrees:
-            geodetic = self._src.geodetic_crs or CRS.from_epsg(4326)
+            geodetic = source.geodetic_crs or CRS.from_epsg(4326)
             self._lonlat = coordinate_operations.transformer(src, geodetic.to_wkt())
         self._ground = (
             Ground(self._send, _CELL_DEGREES, _GLOBE, 90.0)

@@ -48,7 +48,8 @@ def _align(buf, state, more, width):
 
 
 @jit
-def _number(buf, at, value, width):
+def little(buf, at, value, width):
+    """Write the lowest bytes of a number, the least first."""
     for byte in range(width):
         buf[at + byte] = (value >> (8 * byte)) & 255
 
@@ -57,7 +58,7 @@ def _number(buf, at, value, width):
 def _push(buf, state, value, width):
     _align(buf, state, 0, width)
     state[_SIZE] += width
-    _number(buf, len(buf) - state[_SIZE], value, width)
+    little(buf, len(buf) - state[_SIZE], value, width)
     return state[_SIZE]
 
 
@@ -89,11 +90,11 @@ def _end_table(buf, state, start, fields):
     size = 4 + 2 * last
     state[_SIZE] += size
     at = len(buf) - state[_SIZE]
-    _number(buf, at, size, 2)
-    _number(buf, at + 2, table - start, 2)
+    little(buf, at, size, 2)
+    little(buf, at + 2, table - start, 2)
     for n in range(last):
         field = state[_FIELDS + n]
-        _number(buf, at + 4 + 2 * n, table - field if field else 0, 2)
+        little(buf, at + 4 + 2 * n, table - field if field else 0, 2)
     use = state[_SIZE]
     for n in range(state[_TABLES]):
         other = len(buf) - state[_VTABLES + n]
@@ -109,7 +110,7 @@ def _end_table(buf, state, start, fields):
     if use == state[_SIZE] and use != table and _VTABLES + state[_TABLES] < len(state):
         state[_VTABLES + state[_TABLES]] = use
         state[_TABLES] += 1
-    _number(buf, len(buf) - table, use - table, 4)
+    little(buf, len(buf) - table, use - table, 4)
     return table
 
 
@@ -188,7 +189,7 @@ def _simple(buf, state, wkb, pos, base, code, kind, measured):
             count, _, at = _run(wkb, at, base, step)
             total += count
             if count or base == 3:
-                _number(buf, start, total, 4)
+                little(buf, start, total, 4)
                 start += 4
     if total == 0:
         return _geometry(buf, state, ends, 0, 0, 0, kind, 0), at
@@ -356,8 +357,8 @@ def write(
             code = np.int64(_u32(wkb, pos + 1))
             if multi and code % 1000 <= 3:
                 scratch[0] = 1
-                _number(scratch, 1, code + 3, 4)
-                _number(scratch, 5, 1, 4)
+                little(scratch, 1, code + 3, 4)
+                little(scratch, 5, 1, 4)
                 copy(scratch, 9, wkb, pos, end - pos)
                 size = build(buf, state, parts, scratch, 0, properties, typed, measured)
             else:

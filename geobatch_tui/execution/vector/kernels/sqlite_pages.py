@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from geobatch_tui.execution.native.jit import jit
-from geobatch_tui.execution.vector.kernels.flatbuffer import copy
+from geobatch_tui.execution.vector.kernels.flatbuffer import copy, little
 from geobatch_tui.execution.vector.kernels.wkb_loops import _u32
 
 PAGE = 4096
@@ -36,12 +36,6 @@ _HEAD, _ENVELOPE, _PLAIN, _XY, _EMPTY = 8, 32, 1, 2, 16
 def _big(buf, at, value, width):
     for byte in range(width):
         buf[at + byte] = (value >> (8 * (width - 1 - byte))) & 255
-
-
-@jit
-def _little(buf, at, value, width):
-    for byte in range(width):
-        buf[at + byte] = (value >> (8 * byte)) & 255
 
 
 @jit
@@ -166,7 +160,7 @@ def _blob(row, at, wkb, start, end, srs, box, multi, sides):
     code = np.int64(_u32(wkb, start + 1))
     row[at], row[at + 1], row[at + 2] = 71, 80, 0
     flags = _PLAIN
-    _little(row, at + 4, srs, 4)
+    little(row, at + 4, srs, 4)
     head = at + _HEAD
     if np.isnan(box[0]):
         flags |= _EMPTY
@@ -178,8 +172,8 @@ def _blob(row, at, wkb, start, end, srs, box, multi, sides):
     row[at + 3] = flags
     if multi and code % 1000 <= 3:
         row[head] = 1
-        _little(row, head + 1, code + 3, 4)
-        _little(row, head + 5, 1, 4)
+        little(row, head + 1, code + 3, 4)
+        little(row, head + 5, 1, 4)
         head += 9
     copy(row, head, wkb, start, end - start)
     return head + end - start
