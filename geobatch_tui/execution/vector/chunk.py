@@ -76,7 +76,8 @@ def run(task: ChunkTask, work: Work, stage: Stage) -> ChunkReceipt:
                 if batch is None:
                     break
                 if repaired:
-                    batch = out.repair(batch, repaired)
+                    batch, count = repaired_features.put_in(batch, repaired)
+                    out.count("replaced", count)
                 if trail is not None:
                     trail.begin(int(out.stats["in"]))
                 with stage("work"):
@@ -112,22 +113,16 @@ class _Chunk:
     def __init__(
         self, item: ItemContext, plan: VectorPlan, index: int, spooled: OpenSegment
     ) -> None:
-        self._item, self._plan = item, plan
-        window = item.plan.grid.window(index)
+        self._plan, window = plan, item.plan.grid.window(index)
         self._position = window.col_off
         self._measured = np.zeros(0, np.bool_)
-        fields = batch_schema.schema_of(plan)
-        self._fields = fields
+        self._fields = batch_schema.schema_of(plan)
         self._written = batch_schema.written_schema(plan)
         key = [pa.field(FID, pa.int64())] if plan.id_is_key else []
         shape = [pa.field(GEOMETRY, pa.binary()), pa.field(BOX, BOX_TYPE)]
         self._good_schema = pa.schema([*self._written, *key, *shape])
-        self._dead_schema = (
-            fields.append(pa.field(FID, pa.int64()))
-            .append(pa.field(ERROR, pa.string()))
-            .append(pa.field(REASON, pa.string()))
-            .append(pa.field(GEOMETRY, pa.binary()))
-        )
+        said = [pa.field(ERROR, pa.string()), pa.field(REASON, pa.string())]
+        self._dead_schema = pa.schema([*self._fields, pa.field(FID, pa.int64()), *said, shape[0]])
         self._numbered = source_ids.are_numbered(plan, item.params.get("columns"))
         self._pieces = Pieces(plan, window, item.plan.grid.width, self._good_schema, spooled)
         self._dead: list[pa.RecordBatch] = []
@@ -150,11 +145,11 @@ class _Chunk:
         if len(curved) and params.get("curves") == "linear":
             column, odd = curves.straightened(batch.column(WKB), curved)
             shapes, lost_m = wkb_coordinates.read(column, own(), keeps_m=keeps_m)
-            self._count("curves_linearised", len(curved) - len(odd))
+            self.count("curves_linearised", len(curved) - len(odd))
         self._measured = shapes.kinds >= wkb_coordinates.MEASURED
         beyond = _beyond(shapes, params.get("bounds"))
         if lost_m:
-            self._count("m_dropped", lost_m)
+            self.count("m_dropped", lost_m)
         wrong = np.flatnonzero((shapes.status != wkb_loops.OK) & (shapes.status != wkb_loops.NULL))
         bad = {
             row: ("GeometryError", odd.get(row) or wkb_coordinates.REASONS[int(shapes.status[row])])
@@ -166,12 +161,6 @@ class _Chunk:
         # What cannot be read may lie anywhere.
         beyond[list(bad)] = False
         return Batch(shapes, bad, beyond)
-
-    def repair(self, batch: pa.RecordBatch, repaired: dict[int, bytes]) -> pa.RecordBatch:
-        """Put repaired geometries in place of those of a batch."""
-        batch, count = repaired_features.put_in(batch, repaired)
-        self._count("replaced", count)
-        return batch
 
     def add(self, batch: pa.RecordBatch, done: Batch) -> None:
         """Take the result of one batch."""
@@ -190,9 +179,9 @@ class _Chunk:
         self.stats["in"] += count
         self.stats["out"] += int(keep.sum())
         for name, value in (done.facts | facts).items():
-            self._count(name, value)
+            self.count(name, value)
         if (lost := self._measured & keep & (done.shapes.kinds < wkb_coordinates.MEASURED)).any():
-            self._count("m_dropped", int(lost.sum()))
+            self.count("m_dropped", int(lost.sum()))
         if self._plan.id_is_key:
             columns.append(batch.column(FID))
             ids = whole_numbers(batch.column(FID))[keep]
@@ -200,11 +189,12 @@ class _Chunk:
         elif self._numbered:
             turns = np.arange(self._position, self._position + count)
             other = whole_numbers(batch.column(FID)) != turns
-            self._count("ids_renumbered", int((other & keep).sum()))
+            self.count("ids_renumbered", int((other & keep).sum()))
         self._publish(columns, done.shapes, keep)
         self._position += count
 
-    def _count(self, name: str, value: int) -> None:
+    def count(self, name: str, value: int) -> None:
+        """Add to a count of the item."""
         facts = self.stats["facts"]
         facts[name] = facts.get(name, 0) + int(value)
 
@@ -213,27 +203,18 @@ class _Chunk:
     ) -> None:
         boxes = shapes.boxes()
         known = np.isfinite(boxes[:, 0])
-        self._note(shapes, boxes, keep, known)
-        shapes.let_go()
-        box = box_column(boxes, known, validity(shapes.column))
-        made = pa.RecordBatch.from_arrays([*columns, shapes.column, box], schema=self._good_schema)
-        self._pieces.add(made, keep, self._position)
-
-    def _note(
-        self,
-        shapes: wkb_coordinates.Coordinates,
-        boxes: NDArray[np.float64],
-        keep: NDArray[np.bool_],
-        known: NDArray[np.bool_],
-    ) -> None:
         kinds = self.stats["kinds"]
         for kind, times in zip(*np.unique(shapes.kinds[keep], return_counts=True), strict=True):
             kinds[str(kind)] = kinds.get(str(kind), 0) + int(times)
         here = keep & known
-        self._count("empty", int((keep & ~known).sum()))
+        self.count("empty", int((keep & ~known).sum()))
         if here.any():
             low, high = boxes[here, :2].min(axis=0), boxes[here, 2:].max(axis=0)
             self.stats["bbox"] = merged(self.stats["bbox"], [*low.tolist(), *high.tolist()])
+        shapes.let_go()
+        box = box_column(boxes, known, validity(shapes.column))
+        made = pa.RecordBatch.from_arrays([*columns, shapes.column, box], schema=self._good_schema)
+        self._pieces.add(made, keep, self._position)
 
     def _quarantine(self, batch: pa.RecordBatch, bad: Bad) -> None:
         rows = sorted(bad)
@@ -242,13 +223,8 @@ class _Chunk:
         fids, shapes = taken.column(FID), taken.column(WKB)
         errors, reasons = ([bad[row][side] for row in rows] for side in (0, 1))
         said = [texts([one.encode() for one in side], pa.string()) for side in (errors, reasons)]
-        columns = [taken.column(name) for name in self._fields.names]
-        self._dead.append(
-            pa.RecordBatch.from_arrays(
-                [*columns, fids, *said, shapes],
-                schema=self._dead_schema,
-            )
-        )
+        columns = [*(taken.column(name) for name in self._fields.names), fids, *said, shapes]
+        self._dead.append(pa.RecordBatch.from_arrays(columns, schema=self._dead_schema))
         for n, row in enumerate(rows):
             raw = shapes[n].as_py() or b""
             shown = HEX if len(self.letters) < FIRST else SHORT_HEX
