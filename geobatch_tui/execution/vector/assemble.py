@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from geobatch_tui.execution.vector.batch import wkb_coordinates
 from geobatch_tui.execution.vector.batch.arrow_arrays import Summary
 from geobatch_tui.execution.vector.batch.buffers import own
 from geobatch_tui.execution.vector.plan import VectorPlan
-from geobatch_tui.execution.vector.spool.segment import Finished, contents, counts, damaged
+from geobatch_tui.execution.vector.spool.segment import Finished, counts, damaged
 from geobatch_tui.execution.vector.write import ogr_file
 from geobatch_tui.execution.vector.write.writers import WRITERS
 
@@ -62,7 +63,7 @@ def assemble(
     """
     plan = VectorPlan.from_json(item.plan.detail)
     with stage("count"):
-        summary = _counted(item, segments, plan.count)
+        summary, dead = _counted(item, segments, plan.count)
         _refuse_too_many(item, summary)
     facts: dict[str, object] = {
         "features_in": summary.features_in,
@@ -84,19 +85,22 @@ def assemble(
             facts["m_dropped"] = summary.facts.get("m_dropped", 0) + dropped
     if plan.id_is_key and summary.ids is None:
         facts["ids_renumbered"] = summary.out
-    if summary.dead:
+    done = Finished(item, plan, segments, summary)
+    if dead:
         with stage("quarantine"):
-            facts["quarantine"] = _write_quarantine(item, plan, segments)
+            facts["quarantine"] = _write_quarantine(replace(done, segments=dead))
     path = part_path(item, epoch)
     with stage("write"), removed_on_error(path), _scratch(item, str(epoch)) as scratch:
-        size, digest = _write(Finished(item, plan, segments, summary), path, scratch)
+        size, digest = _write(done, path, scratch)
     return ItemReceipt(str(path), size, digest, facts)
 
 
-def _counted(item: ItemContext, segments: Sequence[Segment], count: int) -> Summary:
-    """Sum up the chunks of an item of ``count`` features. Raise VerifyError where features got lost
-    or were made up."""
-    summary = Summary()
+def _counted(
+    item: ItemContext, segments: Sequence[Segment], count: int
+) -> tuple[Summary, list[Segment]]:
+    """Sum up the chunks of an item of ``count`` features; list those of which some are set aside.
+    Raise VerifyError where features got lost or were made up."""
+    summary, dead = Summary(), []
     for segment, stats in zip(segments, counts(item, segments), strict=True):
         planned = min(item.plan.grid.window(segment.index).width, count)
         accounted = stats["out"] + stats["dead"] + stats["filtered"]
@@ -109,7 +113,9 @@ def _counted(item: ItemContext, segments: Sequence[Segment], count: int) -> Summ
             error.evidence = {"chunks": [segment.index]}
             raise error
         summary.add(stats)
-    return summary
+        if stats["dead"]:
+            dead.append(segment)
+    return summary, dead
 
 
 def _refuse_too_many(item: ItemContext, summary: Summary) -> None:
@@ -220,15 +226,12 @@ def _move(made: Path, path: Path) -> None:
     _sync(path)
 
 
-def _write_quarantine(item: ItemContext, plan: VectorPlan, segments: Sequence[Segment]) -> str:
+def _write_quarantine(done: Finished) -> str:
     """Write the features that are set aside, as they came, to a GeoPackage for QGIS; return its
     path."""
-    counted = zip(segments, counts(item, segments), strict=True)
-    parts = contents(item, [one for one, stats in counted if stats["dead"]], in_turn=True)
-    target = Path(item.work_dir).parents[1] / "dead" / f"{item.key}.gpkg"
-    with _scratch(item, "dead") as directory:
+    target = Path(done.item.work_dir).parents[1] / "dead" / f"{done.item.key}.gpkg"
+    with _scratch(done.item, "dead") as directory, disk_errors("cannot write", target):
         made = directory / "dead.gpkg"
-        with disk_errors("cannot write", target):
-            set_aside.write(plan, parts, made)
-            _move(made, target)
+        set_aside.write(done, made)
+        _move(made, target)
     return str(target)

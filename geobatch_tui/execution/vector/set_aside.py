@@ -16,24 +16,22 @@ from geobatch_tui.execution.vector.plan import GEOMETRY
 from geobatch_tui.execution.vector.write import ogr_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from geobatch_tui.execution.vector.plan import VectorPlan
-    from geobatch_tui.execution.vector.spool.segment import Content
+    from geobatch_tui.execution.vector.spool.segment import Finished
 
 _RAW = "geobatch_wkb"
 
 
-def write(plan: VectorPlan, parts: Iterator[Content], path: Path) -> None:
+def write(done: Finished, path: Path) -> None:
     """Write features that are set aside to ``path``, in their own CRS and with their reasons.
     Geometries that OGR cannot read are left null, and kept in hex in the field ``geobatch_wkb``.
 
     Raises:
-        GeobatchError: whatever ended ``parts``; OGR cannot write them.
+        GeobatchError: a segment is damaged, or the disk; OGR cannot write them.
     """
     gathered = path.with_suffix(".arrow")
-    as_text = _gather(parts, gathered)
+    as_text = _gather(done, gathered)
     with gathered.open("rb") as file, pa.ipc.open_stream(file) as reader:
         schema = _shown(reader.schema.empty_table(), as_text).schema
         tables = evenly(reader, ogr_file.ROWS, GEOMETRY, ogr_file.BYTES)
@@ -46,19 +44,19 @@ def write(plan: VectorPlan, parts: Iterator[Content], path: Path) -> None:
             driver="GPKG",
             geometry_name=names[-1],
             geometry_type="Unknown",
-            crs=plan.src_crs or None,
+            crs=done.plan.src_crs or None,
             layer_options={"FID": free_name("fid", tuple(names)), "GEOMETRY_NAME": names[-1]},
         )
     gathered.unlink()
 
 
-def _gather(parts: Iterator[Content], path: Path) -> frozenset[int]:
+def _gather(done: Finished, path: Path) -> frozenset[int]:
     """Write the features to an Arrow stream; return the places of fields that can only be written
     as text."""
     kinds: dict[int, set[pa.DataType]] = {}
     with path.open("wb") as file:
         writer = None
-        for part in parts:
+        for part in done.contents(in_turn=True):
             with pa.ipc.open_stream(part.dead) as reader:
                 for batch in reader:
                     writer = writer or pa.ipc.new_stream(file, batch.schema)

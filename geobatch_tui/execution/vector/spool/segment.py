@@ -206,8 +206,28 @@ class Finished:
     summary: Summary
 
     def contents(self, *, in_turn: bool = False, last: bool = False) -> Iterator[Content]:
-        """Read the segments; see :func:`contents`."""
-        return contents(self.item, self.segments, in_turn=in_turn, last=last)
+        """Read the segments, in the order given, each checked as it is reached.
+
+        They are read, not mapped: mapped pages count as memory for as long as the file is open.
+        While one is worked on, a thread reads the next. ``in_turn``: the caller is done with one
+        when it asks for the next, so its memory is used again. ``last``: they are read for the last
+        time, so the system need not keep them; what is written next goes where they were.
+
+        Raises:
+            VerifyError: one is damaged or of another item; its evidence names the chunk.
+        """
+        rooms = (Room(_KEPT), Room(_KEPT)) if in_turn else ()
+
+        with ThreadPoolExecutor(1, "spool") as ahead:
+            coming: Future[Content] | None = None
+            for number, segment in enumerate(self.segments):
+                room = rooms[number % 2] if rooms else Room()
+                one, coming = coming, ahead.submit(_content, self.item, segment, room, last=last)
+                if one is not None:
+                    yield one.result()
+                    del one  # or its bytes stay while two others are in memory
+            if coming is not None:
+                yield coming.result()
 
 
 def encode(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Buffer:
@@ -222,7 +242,7 @@ def encode(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Buffer:
 def counts(item: ItemContext, segments: Sequence[Segment]) -> list[ChunkStats]:
     """Read the counts of the chunks of an item, but not their features.
 
-    Raises: as :func:`contents`.
+    Raises: as :meth:`Finished.contents`.
     """
     made = []
     for segment in segments:
@@ -231,40 +251,13 @@ def counts(item: ItemContext, segments: Sequence[Segment]) -> list[ChunkStats]:
     return made
 
 
-def contents(
-    item: ItemContext, segments: Sequence[Segment], *, in_turn: bool = False, last: bool = False
-) -> Iterator[Content]:
-    """Read the segments of an item, in the order given, each checked as it is reached.
-
-    They are read, not mapped: mapped pages count as memory for as long as the file is open. While
-    one is worked on, a thread reads the next. ``in_turn``: the caller is done with one when it asks
-    for the next, so its memory is used again. ``last``: they are read for the last time, so the
-    system need not keep them; what is written next goes where they were.
-
-    Raises:
-        VerifyError: one is damaged or of another item; its evidence names the chunk.
-    """
-    rooms = (Room(_KEPT), Room(_KEPT)) if in_turn else ()
-
-    with ThreadPoolExecutor(1, "spool") as ahead:
-        coming: Future[Content] | None = None
-        for number, segment in enumerate(segments):
-            room = rooms[number % 2] if rooms else Room()
-            one, coming = coming, ahead.submit(_content, item, segment, room, last=last)
-            if one is not None:
-                yield one.result()
-                del one  # or its bytes stay while two others are in memory
-        if coming is not None:
-            yield coming.result()
-
-
 def passed(
     item: ItemContext, segments: Sequence[Segment]
 ) -> Iterator[tuple[Segment, int, ChunkStats]]:
     """Read the segments of an item through and check them, but keep none: give an open file, for as
     long as it is the turn of this one, and its stats.
 
-    Raises: as :func:`contents`.
+    Raises: as :meth:`Finished.contents`.
     """
     for segment in segments:
         with _opened(item, segment) as fd:
