@@ -127,10 +127,5 @@ class VectorPlan:
     @classmethod
     def from_json(cls, data: Json) -> VectorPlan:
         """Make a plan of what :meth:`to_json` gave."""
-        values = dict(data)
-        values["edges"] = tuple(values["edges"])
-        values["fields"] = tuple(values["fields"])
-        values["outside"] = tuple(values.get("outside", ()))
-        values["lost"] = tuple(values.get("lost", ()))
-        values["shared"] = tuple(values.get("shared", ()))
-        return cls(**values)
+        lists = ("edges", "fields", "outside", "lost", "shared")
+        return cls(**{**data, **{name: tuple(data.get(name, ())) for name in lists}})

@@ -35,10 +35,8 @@ from geobatch_tui.execution.vector.spool.writer_options import row_group, writer
 from geobatch_tui.observability.figures import plural
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from geobatch_tui.execution.params.vector_params import VectorParams
-    from geobatch_tui.execution.protocol.messages import Json, ProbeTask
+    from geobatch_tui.execution.protocol.messages import ProbeTask
     from geobatch_tui.execution.protocol.operation import Stage
     from geobatch_tui.execution.vector.output_format import OutputFormat
     from geobatch_tui.execution.vector.plan import Access
@@ -80,35 +78,35 @@ def probe(
     with stage("open"):
         layer = _layer(task, params)
     with stage("plan"):
-        output = OUTPUT_FORMATS[str(task.output["format"])]
         _refuse(task, layer, params, same_shapes=same_shapes)
         warnings = list(layer.warnings)
-        written = field_types.written(output, layer.fields, warnings, layer.widths)
-        if output.is_dbase:
-            allowed = bool(task.output.get("allow_lossy"))
-            shapefile_zip.refuse(layer.fields, allowed=allowed, warnings=warnings)
-        src, dst, known = _crs(task, layer, dst_crs, warnings)
-        _warn_of_geometries(layer, params, output, warnings)
-        geo = geoparquet_key.kept(
-            layer.geo, output, warnings, moved=src != dst, same_shapes=same_shapes
-        )
-        plan = _plan(task, layer, params, output, written, (src, dst), geo)
-        planned = _with_chunks(task, plan, layer, warnings, divisible=divisible)
+        draft, known = _draft(task, layer, params, dst_crs, warnings, same_shapes=same_shapes)
+        planned = _with_chunks(task, draft, layer, warnings, divisible=divisible)
         return replace(planned, notes={**planned.notes, **known})
 
 
-def _plan(
+def _draft(
     task: ProbeTask,
     layer: Layer,
     params: VectorParams,
-    output: OutputFormat,
-    written: pa.Schema,
-    crs: tuple[CRS | None, CRS | None],
-    geo: Json,
-) -> VectorPlan:
-    """Plan how the layer is read and written; its chunks are still to be chosen."""
-    src, dst = crs
-    return VectorPlan(
+    dst_crs: str,
+    warnings: list[str],
+    *,
+    same_shapes: bool,
+) -> tuple[VectorPlan, dict[str, str]]:
+    """Plan how the layer is read and written, but not in which chunks; return also what the plan
+    says of where its CRS comes from."""
+    output = OUTPUT_FORMATS[str(task.output["format"])]
+    written = field_types.written(output, layer.fields, warnings, layer.widths)
+    if output.is_dbase:
+        allowed = bool(task.output.get("allow_lossy"))
+        shapefile_zip.refuse(layer.fields, allowed=allowed, warnings=warnings)
+    src, dst, known = _crs(task, layer, dst_crs, warnings)
+    _warn_of_geometries(layer, params, output, warnings)
+    geo = geoparquet_key.kept(
+        layer.geo, output, warnings, moved=src != dst, same_shapes=same_shapes
+    )
+    draft = VectorPlan(
         driver=layer.driver,
         layer=layer.name,
         access="drain",
@@ -137,6 +135,7 @@ def _plan(
         id_is_key=layer.id_is_key,
         geo=geo,
     )
+    return draft, known
 
 
 def _layer(task: ProbeTask, params: VectorParams) -> Layer:
@@ -189,7 +188,7 @@ def _refuse_table(
     task: ProbeTask, layer: Layer, params: VectorParams, *, same_shapes: bool
 ) -> None:
     """Raise SchemaError where a table without geometry cannot be taken."""
-    asked = next((name for name in _OF_GEOMETRY if getattr(params, name, None)), "")
+    asked = next((name for name in ("bounds", "mask") if getattr(params, name, None)), "")
     if params.geometry_kind != "any":
         asked = "geometry_kind"
     why = hint = ""
@@ -206,10 +205,6 @@ def _refuse_table(
         raise SchemaError(
             f"layer {layer.name!r} of {task.source} has no geometry, {why}", hint=hint
         )
-
-
-#: Parameters that choose features by their geometries.
-_OF_GEOMETRY = ("bounds", "mask")
 
 
 def _crs(
@@ -247,33 +242,23 @@ def _checked(task: ProbeTask, src: CRS, dst_crs: str, warnings: list[str]) -> tu
     dst = src
     if dst_crs:
         dst = horizontal(parse(dst_crs, "dst_crs", PreflightError), "dst_crs", warnings)
-        _warn_of_datum(src, dst, warnings)
-    if OUTPUT_FORMATS[task.output["format"]].is_json:
-        _require_lonlat(dst, CrsError if not dst_crs else PreflightError)
+        # Asked by the texts of the plan, so that chunks in this process find it cached.
+        operations = coordinate_operations.known(src.to_wkt(), dst.to_wkt())
+        if not operations.pipelines:
+            raise CrsError(f"PROJ knows no way from {named(src)} to {named(dst)}")
+        if warning := operations.missing_grid(named(dst)):
+            warnings.append(warning)
+    is_json = OUTPUT_FORMATS[task.output["format"]].is_json
+    if is_json and not dst.equals(CRS.from_epsg(4326), ignore_axis_order=True):
+        raise (PreflightError if dst_crs else CrsError)(
+            f"GeoJSON is in longitude and latitude on WGS 84 (RFC 7946), not in {named(dst)}",
+            hint="vector.reproject with dst_crs = EPSG:4326, or another output.format",
+        )
     return src, dst
 
 
-def _require_lonlat(crs: CRS, error: type[GeobatchError]) -> None:
-    if not crs.equals(CRS.from_epsg(4326), ignore_axis_order=True):
-        raise error(
-            f"GeoJSON is in longitude and latitude on WGS 84 (RFC 7946), not in {named(crs)}",
-            hint="vector.reproject with dst_crs = EPSG:4326, or another output.format",
-        )
-
-
-def _warn_of_datum(src: CRS, dst: CRS, warnings: list[str]) -> None:
-    # Asked by the texts of the plan, so that chunks in this process find it cached.
-    operations = coordinate_operations.known(src.to_wkt(), dst.to_wkt())
-    if not operations.pipelines:
-        raise CrsError(f"PROJ knows no way from {named(src)} to {named(dst)}")
-    if warning := operations.missing_grid(named(dst)):
-        warnings.append(warning)
-
-
 #: Types of layers that no output format has.
-_CURVED = frozenset(wkb_coordinates.NAMES.values()) - frozenset(
-    wkb_coordinates.NAMES[n] for n in range(1, 8)
-)
+_CURVED = frozenset(name for number, name in wkb_coordinates.NAMES.items() if number > 7)
 
 
 def _layer_name(key: str, output: OutputFormat) -> str:
@@ -321,8 +306,7 @@ def _with_chunks(
         outside = format_of(plan.driver).chunks_outside(
             task.source, plan, edges, grid.chunk_width, bounds
         )
-    read = {"access": access, "edges": list(edges), "cell": cell, "outside": list(outside)}
-    values = plan.to_json() | read
+    plan = replace(plan, access=access, edges=edges, cell=cell, outside=outside)
     return ItemPlan(
         grid=grid,
         chunk_bytes=int(
@@ -332,8 +316,7 @@ def _with_chunks(
             + layer.counted.largest
         ),
         output_bytes=int(4 * size + 2**20),
-        detail=values,
-        bounds_lonlat=None,
+        detail=plan.to_json(),
         warnings=tuple(warnings),
         notes={
             "driver": plan.driver,
