@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
@@ -42,7 +43,7 @@ class List:
 
 def read(data: bytes) -> Struct:
     """Read the struct that ``data`` begins with."""
-    return _Reader(data).struct()
+    return _read_struct(BytesIO(data))
 
 
 def write(value: Struct) -> bytes:
@@ -52,70 +53,46 @@ def write(value: Struct) -> bytes:
     return bytes(out)
 
 
-class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+def _read_struct(data: BytesIO) -> Struct:
+    found, number = Struct(), 0
+    while head := data.read(1)[0]:
+        step, kind = head >> 4, head & 15
+        number = number + step if step else _read_integer(data)
+        is_flag = kind in {_TRUE, _FALSE}
+        found.fields[number] = (kind, kind == _TRUE if is_flag else _read_value(data, kind))
+    return found
 
-    def struct(self) -> Struct:
-        found, number = Struct(), 0
-        while head := self._byte():
-            step, kind = head >> 4, head & 15
-            number = number + step if step else self._integer()
-            found.fields[number] = (kind, self._value(kind))
-        return found
 
-    def _value(self, kind: int) -> Any:
-        if kind in {_TRUE, _FALSE}:
-            return kind == _TRUE
-        readers = {
-            _BYTE: self._byte,
-            _DOUBLE: self._double,
-            _BINARY: self._binary,
-            _LIST: self._list,
-            _SET: self._list,
-            _STRUCT: self.struct,
-        }
-        reader = self._integer if kind in _INTEGERS else readers.get(kind)
-        if reader is None:
-            raise ValueError(f"type {kind} of Thrift is not read here")
-        return reader()
+def _read_value(data: BytesIO, kind: int) -> Any:
+    """Read what is no boolean of a struct, the type of which tells its value."""
+    if kind in _INTEGERS:
+        return _read_integer(data)
+    if kind == _BINARY:
+        return data.read(_read_varint(data))
+    if kind == _STRUCT:
+        return _read_struct(data)
+    if kind in {_LIST, _SET}:
+        head = data.read(1)[0]
+        count = head >> 4 if head >> 4 < 15 else _read_varint(data)
+        return List(head & 15, [_read_value(data, head & 15) for _ in range(count)])
+    if kind in {_TRUE, _FALSE, _BYTE}:
+        return data.read(1)[0]
+    if kind == _DOUBLE:
+        return struct.unpack("<d", data.read(8))[0]
+    raise ValueError(f"type {kind} of Thrift is not read here")
 
-    def _double(self) -> float:
-        value: float = struct.unpack("<d", self._take(8))[0]
-        return value
 
-    def _binary(self) -> bytes:
-        return self._take(self._varint())
+def _read_integer(data: BytesIO) -> int:
+    raw = _read_varint(data)
+    return raw >> 1 ^ -(raw & 1)
 
-    def _list(self) -> List:
-        head = self._byte()
-        kind, count = head & 15, head >> 4
-        if count == 15:
-            count = self._varint()
-        # In a list, a boolean has a byte of its own.
-        read_one = self._byte if kind in {_TRUE, _FALSE} else lambda: self._value(kind)
-        return List(kind, [read_one() for _ in range(count)])
 
-    def _integer(self) -> int:
-        raw = self._varint()
-        return raw >> 1 ^ -(raw & 1)
-
-    def _varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-            shift += 7
-
-    def _byte(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1]
-
-    def _take(self, count: int) -> bytes:
-        self._at += count
-        return self._data[self._at - count : self._at]
+def _read_varint(data: BytesIO) -> int:
+    value = shift = 0
+    while (byte := data.read(1)[0]) > 127:
+        value |= (byte & 127) << shift
+        shift += 7
+    return value | byte << shift
 
 
 def _write_struct(out: bytearray, value: Struct) -> None:
@@ -147,18 +124,14 @@ def _write_value(out: bytearray, kind: int, value: Any) -> None:
         _write_varint(out, len(value))
         out += value
     elif kind in {_LIST, _SET}:
-        _write_list(out, value)
+        count = len(value.values)
+        out.append(min(count, 15) << 4 | value.kind)
+        if count >= 15:
+            _write_varint(out, count)
+        for one in value.values:
+            _write_value(out, value.kind, one)
     else:
         _write_struct(out, value)
-
-
-def _write_list(out: bytearray, value: List) -> None:
-    count = len(value.values)
-    out.append(min(count, 15) << 4 | value.kind)
-    if count >= 15:
-        _write_varint(out, count)
-    for one in value.values:
-        _write_value(out, value.kind, one)
 
 
 def _zigzag(value: int) -> int:
