@@ -227,8 +227,7 @@ def _move(made: Path, path: Path) -> None:
 
 
 def _write_quarantine(done: Finished) -> str:
-    """Write the features that are set aside, as they came, to a GeoPackage for QGIS; return its
-    path."""
+    """Write features that are set aside, as they came, to a GeoPackage; return its path."""
     target = Path(done.item.work_dir).parents[1] / "dead" / f"{done.item.key}.gpkg"
     with _scratch(done.item, "dead") as directory, disk_errors("cannot write", target):
         made = directory / "dead.gpkg"

@@ -53,13 +53,8 @@ HEX, SHORT_HEX, FIRST = 2000, 64, 200
 
 
 def run(task: ChunkTask, work: Work, stage: Stage) -> ChunkReceipt:
-    """Compute a chunk into the spool, or the whole item into its part file.
-
-    Args:
-        task: which chunk.
-        work: what the operation does to a batch.
-        stage: names what is being done.
-    """
+    """Compute a chunk into the spool, or the whole item into its part file; ``work``: what the
+    operation does to a batch."""
     item = task.item
     plan = VectorPlan.from_json(item.plan.detail)
     check_identity(item.source, item.source_id)

@@ -331,8 +331,7 @@ def _with_chunks(
 
 
 def _features(each: float, cell: int, size: int, max_bytes: int) -> int:
-    """Choose the features of a chunk: whole cells, as these are encoded by the chunk, if there is
-    room."""
+    """Choose the features of a chunk: whole cells, which are encoded by it, if there is room."""
     room = max((max_bytes - _BASE) // _FACTOR, 2**16) if max_bytes else 2**62
     if cell and cell * each <= room:
         return max(int(min(size, room) / each) // cell, 1) * cell

@@ -126,11 +126,11 @@ def _once[T](make: Callable[[Shapes], T], *key: str) -> T:
 
 
 def mask_of(path: str, digest: str, layer: str, crs: str) -> Mask:
-    """Read the mask at ``path``, once in a thread.
+    """Read the mask at ``path``, which is absolute, once in a thread.
 
     Args:
-        path: absolute.
-        digest: BLAKE2b-128 of the file as the run was planned, in hex.
+        path: of the file.
+        digest: its BLAKE2b-128 as the run was planned, in hex.
         layer: its name; empty: the only one.
         crs: WKT that it must be in; empty: any.
 
@@ -145,10 +145,8 @@ def mask_of(path: str, digest: str, layer: str, crs: str) -> Mask:
 
 
 def area_of(path: str, digest: str, layer: str, crs: str) -> Area:
-    """Read the area of the polygons at ``path``, once in a thread.
-
-    Args, and raises: as :func:`mask_of`; and GeometryError where one is no polygon.
-    """
+    """Read the area of the polygons at ``path``, as :func:`mask_of` does the mask. Raises also
+    GeometryError where one is no polygon."""
     return _once(Area, path, digest, layer, crs)
 
 

@@ -51,8 +51,7 @@ def write(done: Finished, path: Path) -> None:
 
 
 def _gather(done: Finished, path: Path) -> frozenset[int]:
-    """Write the features to an Arrow stream; return the places of fields that can only be written
-    as text."""
+    """Write the features to an Arrow stream; return the places of fields that are to be text."""
     kinds: dict[int, set[pa.DataType]] = {}
     with path.open("wb") as file:
         writer = None

@@ -49,20 +49,14 @@ def _is_across(shape: Geometry, turns: Callable[[Places], Turns]) -> bool:
 
 
 def cut(shape: Geometry) -> Geometry:
-    """Cut ``shape`` at the antimeridian.
-
-    Raises:
-        InvalidShapeError: it is not valid, or goes round a pole.
-    """
+    """Cut ``shape`` at the antimeridian. Raise InvalidShapeError if it is not valid, or round a
+    pole."""
     return _joined([part for piece in geos.pieces(shape) for part in _cut(piece)])
 
 
 def rolled(shape: Geometry) -> Geometry:
-    """Cut ``shape`` at the antimeridian, beyond which it goes on as if that were not there.
-
-    Raises:
-        InvalidShapeError: a line or polygon of it is not valid.
-    """
+    """Cut ``shape`` at the antimeridian, beyond which it goes on as if that were not there. Raise
+    InvalidShapeError if a line or polygon of it is not valid."""
     made: list[Geometry] = []
     for piece in geos.pieces(shape):
         west, _, east, _ = shapely.bounds(piece)
@@ -83,10 +77,7 @@ def _joined(made: list[Geometry]) -> Geometry:
 
 def on_the_way(given: Shapes, there: There) -> tuple[NDArray[np.bool_], Change]:
     """Mark geometries with a step across the antimeridian on its way in their projection, in which
-    they are ``given``; return also what cuts these, one after the other.
-
-    ``there`` makes longitudes and latitudes of their coordinates.
-    """
+    they are ``given``; return also what cuts these, one after the other."""
     turns = partial(_turns_on_the_way, there=there)
     crossing = np.array([_is_across(shape, turns) for shape in given], np.bool_)
     coming = iter(given[crossing])
@@ -186,11 +177,8 @@ def _cut(piece: Geometry) -> list[Geometry]:
 
 
 def _turns_of(flat: Geometry) -> list[Geometry]:
-    """List the parts of an unrolled line or polygon, each turn moved to the first.
-
-    Raises:
-        InvalidShapeError: it is not valid.
-    """
+    """List the parts of an unrolled line or polygon, each turn moved to the first. Raise
+    InvalidShapeError if it is not valid."""
     if not shapely.is_valid(flat):
         why = shapely.is_valid_reason(flat)
         raise geos.InvalidShapeError(f"is across the antimeridian and not valid ({why})")
@@ -237,11 +225,8 @@ def _unroll(at: Places) -> Places:
 
 
 def _summed(at: Places, steps: Turns) -> Turns:
-    """Sum up the turns of each coordinate of a line, by those of its ``steps``.
-
-    Raises:
-        InvalidShapeError: it comes back another number of turns away.
-    """
+    """Sum up the turns of each coordinate of a line, by those of its ``steps``. Raise
+    InvalidShapeError if it comes back another number of turns away."""
     turns = np.concatenate([[0], np.cumsum(steps)])
     closed = len(at) > 1 and bool((at[0] == at[-1]).all())
     if closed and turns[-1]:

@@ -48,11 +48,8 @@ class OddCurveError(Exception):
 
 
 def straight(value: bytes) -> bytes:
-    """Return the WKB of a geometry without curves and surfaces.
-
-    Raises:
-        OddCurveError: it is not made as it should be.
-    """
+    """Return the WKB of a geometry without curves and surfaces. Raise OddCurveError if it is not as
+    it should be."""
     return _Reader(value).geometry()
 
 

@@ -111,10 +111,7 @@ class InvalidShapeError(Exception):
 
 
 def sound(change: Change) -> Change:
-    """Let ``change`` have valid geometries alone.
-
-    Raises, when called: InvalidShapeError.
-    """
+    """Let ``change`` have valid geometries alone; of others it raises InvalidShapeError."""
 
     def checked(shape: Geometry) -> Geometry:
         if not shapely.is_valid(shape):

@@ -114,8 +114,7 @@ def blocks(piece: memoryview) -> Iterator[Records]:
 
 
 def fronts(fd: int, at: int, end: int) -> Iterator[tuple[int, Records]]:
-    """Read the blocks from ``at`` to ``end`` of a file without their ``data``; give also its
-    offset."""
+    """Read the blocks from ``at`` to ``end`` of a file without their ``data``, but its offset."""
     while at < end:
         rows, ids, size = _HEAD.unpack(read_exactly(fd, at, _HEAD.size))
         front = memoryview(read_exactly(fd, at, _front(rows, ids)))
@@ -146,16 +145,9 @@ def _parsed(front: memoryview, rows: int, ids: int, data: Bytes) -> Records:
 def flatgeobuf_rows(
     columns: list[pa.Array], geometry: pa.Array
 ) -> tuple[Bytes, Numbers, NDArray[np.uint32]]:
-    """Encode a record of each row, one after the other: of each attribute that is not null its
-    number and value, then the WKB.
-
-    Args:
-        columns: attributes, of ``TYPES``.
-        geometry: binary.
-
-    Returns:
-        The records; where each begins, and the last ends; and how long the attributes are.
-    """
+    """Encode a record of each row, one after the other: of each attribute (of ``TYPES``) that is
+    not null its number and value, then the WKB. Return also where each begins, and the last ends,
+    and how long the attributes are."""
     heads = np.zeros(len(geometry), np.int64)
     fields = []
     for number, column in enumerate(columns):
@@ -179,17 +171,9 @@ def flatgeobuf_rows(
 def sqlite_rows(
     columns: list[pa.Array], geometry: pa.Array
 ) -> tuple[Bytes, Numbers, NDArray[np.uint32], NDArray[np.uint32]]:
-    """Encode a record of each row, one after the other: types of its attributes, their values (NaN
-    is null), its WKB.
-
-    Args:
-        columns: attributes, of ``TYPES``.
-        geometry: binary.
-
-    Returns:
-        The records; where each begins, and the last ends; how long the types are, and types and
-        values together.
-    """
+    """Encode a record of each row, one after the other: types of its attributes (of ``TYPES``),
+    their values (NaN is null), its WKB. Return also where each begins, and the last ends; how long
+    the types are, and types and values together."""
     types, values = np.zeros(len(geometry), np.int64), np.zeros(len(geometry), np.int64)
     fields = [_sqlite_field(column) for column in columns]
     for field in fields:

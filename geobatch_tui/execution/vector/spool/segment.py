@@ -90,11 +90,7 @@ class OpenSegment:
             self._fd = -1
 
     def write(self, data: bytes | memoryview | pa.Buffer) -> None:
-        """Append to the features that are published.
-
-        Raises:
-            DiskFullError, OutputGoneError: see :func:`disk_errors`.
-        """
+        """Append to the features that are published. Raises as :func:`disk_errors`."""
         with self._stage("spool"), disk_errors("cannot write the spool", self._path), self._lock:
             if self._fd < 0:
                 self._fd, self._start = open_spool(self._path)
@@ -104,12 +100,8 @@ class OpenSegment:
 
     def finish(self, dead: pa.Buffer, stats: ChunkStats) -> Segment:
         """Append the features that are set aside and the counts; read back when it returns, and on
-        disk before the chunk is answered for.
-
-        Raises:
-            VerifyError: the spool reads back other bytes.
-            DiskFullError, OutputGoneError: see :func:`disk_errors`.
-        """
+        disk before the chunk is answered for. Raises as :func:`disk_errors`, and VerifyError if the
+        spool reads back other bytes."""
         said = json.dumps(stats, sort_keys=True).encode()
         lengths = (self.length, len(dead), len(said))
         pad = bytes(-(sum(lengths) + _END_SIZE) % ALIGN)
@@ -191,14 +183,8 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The finished chunks of an item, from which its file is written.
-
-    Attributes:
-        item: whose they are.
-        plan: of the item.
-        segments: of all its chunks, in order.
-        summary: their counts, summed up.
-    """
+    """The finished chunks of an item, in order, from which its file is written; and their counts,
+    summed up."""
 
     item: ItemContext
     plan: VectorPlan
@@ -240,10 +226,7 @@ def encode(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.Buffer:
 
 
 def counts(item: ItemContext, segments: Sequence[Segment]) -> list[ChunkStats]:
-    """Read the counts of the chunks of an item, but not their features.
-
-    Raises: as :meth:`Finished.contents`.
-    """
+    """Read the counts of chunks, but not their features. Raises as :meth:`Finished.contents`."""
     made = []
     for segment in segments:
         with _opened(item, segment) as fd:
@@ -255,10 +238,7 @@ def passed(
     item: ItemContext, segments: Sequence[Segment]
 ) -> Iterator[tuple[Segment, int, ChunkStats]]:
     """Read the segments of an item through and check them, but keep none: give an open file, for as
-    long as it is the turn of this one, and its stats.
-
-    Raises: as :meth:`Finished.contents`.
-    """
+    long as it is the turn of this one, and its stats. Raises as :meth:`Finished.contents`."""
     for segment in segments:
         with _opened(item, segment) as fd:
             _read_back(fd, segment)

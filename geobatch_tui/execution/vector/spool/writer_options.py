@@ -21,11 +21,7 @@ _LEVELS = {"zstd": (1, 22), "gzip": (1, 9)}
 
 def writer_options(output: Json) -> dict[str, str | int | bool | None]:
     """Check the options: ``codec``, ``level`` and ``sorted`` for GeoParquet; other formats take
-    none.
-
-    Raises:
-        PreflightError: the format has no such option, or not with this value.
-    """
+    none. Raise PreflightError for another, or another value."""
     wanted = dict(output.get("creation") or {})
     form = str(output["format"])
     if not OUTPUT_FORMATS[form].is_parquet:

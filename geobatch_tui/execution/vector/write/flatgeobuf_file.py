@@ -59,8 +59,7 @@ _ENVELOPE, _COLUMNS, _COUNT, _NAME, _TYPE = 1, 7, 8, 0, 1
 
 
 def write(done: Finished, path: Path, scratch: Path) -> Written:
-    """Write the part file. ``scratch`` is a directory for a while. Without an index if a feature
-    has no extent."""
+    """Write the part file; without an index if a feature has no extent."""
     summary = done.summary
     kind, multi = ogr_file.layer_type(summary.types, done.plan.geometry_type)
     indexed = not summary.facts.get("empty")
@@ -89,10 +88,8 @@ def write(done: Finished, path: Path, scratch: Path) -> Written:
 
 
 def _header(done: Finished, kind: str, *, indexed: bool) -> bytearray:
-    """Make the magic and header of the file.
-
-    Raises SchemaError if OGR would keep a field otherwise, or for a mix that it cannot read back.
-    """
+    """Make the magic and header of the file. Raise SchemaError if OGR would keep a field otherwise,
+    or for a mix that it cannot read back."""
     plan, summary = done.plan, done.summary
     deep = {each // 1000 % 2 == 1 for each in summary.types}
     if len(deep) > 1 or (deep == {True} and kind == "Unknown"):

@@ -44,7 +44,7 @@ _PAGES, _VERSION = 28, slice(96, 100)
 
 
 def write(done: Finished, path: Path, scratch: Path) -> Written:
-    """Write the part file. ``scratch`` is a directory for a while."""
+    """Write the part file."""
     made, plan, summary = scratch / "template.gpkg", done.plan, done.summary
     kind, multi = ogr_file.layer_type(summary.types, plan.geometry_type)
     with disk_errors("cannot write", made):
@@ -162,12 +162,9 @@ _ENTRIES = (
 
 
 def compare(path: Path, template: bytes) -> None:
-    """Compare tables, triggers and entries of a GeoPackage that OGR wrote to a disk with those of
-    one that it wrote to memory: those that a disk refuses OGR leaves out, and reports success.
-
-    Raises:
-        VerifyError: one is missing, or differs.
-    """
+    """Raise VerifyError where tables, triggers and entries of a GeoPackage that OGR wrote to a disk
+    differ from those of one that it wrote to memory: those that a disk refuses OGR leaves out, and
+    reports success."""
     with closing(_opened(path)) as made, closing(sqlite3.connect(":memory:")) as wanted:
         wanted.deserialize(template)
         for what in _ENTRIES:
@@ -180,11 +177,7 @@ def compare(path: Path, template: bytes) -> None:
 
 
 def check(path: Path) -> None:
-    """Let SQLite look at every page, and at whether R-tree and features agree.
-
-    Raises:
-        VerifyError: it finds a fault.
-    """
+    """Raise VerifyError where SQLite finds a fault in any page, or R-tree and features differ."""
     try:
         with closing(_opened(path)) as db:
             said = [db.execute("PRAGMA integrity_check(1)").fetchone()[0]]

@@ -99,15 +99,9 @@ class Table:
     def add(
         self, kernel: Loop, widest: int, columns: tuple[NDArray[Any], ...], *rest: object
     ) -> None:
-        """Add rows by a loop of ``sqlite_pages``.
-
-        Args:
-            kernel: takes room for pages, the table's leaf, state and full leaves, ``columns``,
-                ``rest``, and room for a row.
-            widest: bytes of the longest row.
-            columns: arrays with an element for each row.
-            rest: what else the kernel takes.
-        """
+        """Add rows, of ``widest`` bytes at most, by a loop of ``sqlite_pages``. It takes room for
+        pages, the table's leaf, state and full leaves, ``columns`` (arrays with an element for each
+        row), ``rest``, and room for a row."""
         need = _BLOCK + widest + widest // 1000 * 2 + 8 * PAGE
         row = np.empty(widest + 64, np.uint8)
         done, count = 0, len(columns[0])
@@ -173,12 +167,8 @@ _NODES, _IDS = 2048, 2**17
 
 
 class Boxes:
-    """Boxes of the features that have one: minx, miny, maxx, maxy, rounded outwards.
-
-    Args:
-        extent: of all of them; None: none has a box.
-        path: of a file for a while, if one is needed.
-    """
+    """Boxes of the features that have one: minx, miny, maxx, maxy, rounded outwards. ``extent``: of
+    all of them, if any has a box; ``path``: of a file for a while, if one is needed."""
 
     def __init__(self, extent: list[float] | None, path: Path) -> None:
         self.rows = Ranked(_ROW, path)
@@ -234,8 +224,7 @@ def write_rtree(
 
 
 def _leaves(boxes: Boxes, first: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
-    """Return the box of each leaf, and the number of the leaf that each turn is in, 0 where in
-    none. ``first``: number of the first leaf."""
+    """Return the box of each leaf, and the number of the leaf that each turn is in, or 0."""
     leads = np.zeros(boxes.features + 1, np.uint32)
     sides, done = [], 0
     for block in evenly(boxes.rows.blocks(), _ENTRIES * _NODES):
@@ -260,8 +249,7 @@ def _above(sides: NDArray[np.float32], first: Numbers) -> list[NDArray[np.uint8]
 
 
 def _nodes(ids: Numbers, boxes: NDArray[np.float32], depth: int) -> NDArray[np.uint8]:
-    """Make full nodes of these entries, the last with the remaining ones; the root says its
-    ``depth``."""
+    """Make full nodes of these entries, but for the last; the root says its ``depth``."""
     count = -(-len(ids) // _ENTRIES)
     nodes = np.zeros((count, _NODE), np.uint8)
     filled = np.full(count, _ENTRIES, ">u2")

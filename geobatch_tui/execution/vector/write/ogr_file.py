@@ -113,16 +113,11 @@ _SEVERAL = {"MultiPoint": 4, "MultiLineString": 5, "MultiPolygon": 6, "GeometryC
 
 
 def template(done: Finished, kind: str, *, has_feature: bool = False, **options: str) -> bytes:
-    """Return the file that :func:`write` makes of an item without features.
+    """Return the file that :func:`write` makes of an item without features, or with a feature of no
+    meaning; ``options``: of the layer, beside the usual ones.
 
     OGR writes it to memory: on a disk that is full or fails it goes on without the triggers that it
     could not write, and reports success.
-
-    Args:
-        done: the finished chunks.
-        kind: type of geometry of the layer.
-        has_feature: with a feature of no meaning.
-        options: of the layer, beside the usual ones.
     """
     plan, rows = done.plan, int(has_feature)
     geometry = free_name(plan.output.geometry_name, plan.fields)
@@ -170,11 +165,8 @@ def _write_layer(
 
 
 def write_stream(path: Path | BytesIO, reader: pa.RecordBatchReader, **how: Any) -> None:
-    """Write what ``reader`` gives to ``path``, or to memory; ``how``: as for pyogrio.
-
-    Raises:
-        SchemaError: OGR cannot, or ``reader`` ended with an error.
-    """
+    """Write what ``reader`` gives to ``path``, or to memory; ``how``: as for pyogrio. Raise
+    SchemaError if OGR cannot, or if ``reader`` ended with an error."""
     import warnings
 
     pyogrio.set_gdal_config_options(_OPTIONS)

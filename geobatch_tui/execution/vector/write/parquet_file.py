@@ -47,8 +47,7 @@ _INDEXES = (4, 6)
 
 
 def write(done: Finished, path: Path, scratch: Path) -> int:
-    """Write the part file: row groups that chunks have encoded are copied. Returns its CRC-32.
-    ``scratch`` is a directory for a while."""
+    """Write the part file: row groups that chunks have encoded are copied. Returns its CRC-32."""
     plan = done.plan
     schema = pieces.output_schema(plan)
     metadata = {KEY: done.item.fingerprint}
@@ -137,10 +136,8 @@ class _Assembly:
 
 
 def _shifted(group: Struct, shift: int) -> Struct:
-    """Move the columns of a row group by ``shift`` bytes.
-
-    Raises VerifyError if it has an index of pages, which would say where they lay before.
-    """
+    """Move the columns of a row group by ``shift`` bytes. Raise VerifyError if it has an index of
+    pages, which would say where they lay before."""
     _shift(group, _GROUP_OFFSETS, shift)
     for column in group.get(_COLUMNS).values:
         if any(map(column.get, _INDEXES)):

@@ -45,8 +45,7 @@ class Writer:
         raise NotImplementedError
 
     def write(self, done: Finished, path: Path) -> None:
-        """Write the features to ``path``, in a directory for a while. Raises as
-        :func:`ogr_file.write`."""
+        """Write the features to ``path``, in a directory for a while, as :func:`ogr_file.write`."""
         ogr_file.write(done, path)
 
     def check(self, path: Path, done: Finished) -> None:
@@ -140,11 +139,8 @@ WRITERS: MappingProxyType[str, Writer] = MappingProxyType(
 
 
 def inspect(path: str, stage: Stage) -> InspectReceipt:
-    """Read a published file; return its fingerprint (empty: not ours), size and SHA-256.
-
-    Raises:
-        VerifyError: the file is not there, is no vector file, or cannot be read to its end.
-    """
+    """Read a published file; return its fingerprint (empty: not ours), size and SHA-256. Raise
+    VerifyError if it is not there, is no vector file, or cannot be read to its end."""
     try:
         with stage("digest"):
             digest, size = digest_of(path)
